@@ -1,0 +1,23 @@
+"""The engine: keys, the cache, events, and what to say when a stage fails."""
+
+from regrow.engine.context import Listener, StageContext, Stop
+from regrow.engine.evaluation import Evaluation, StageResult, evaluate, rerun
+from regrow.engine.explain import why
+from regrow.engine.forecasts import Forecast, forecast
+from regrow.engine.key import ingredients, key_of, library_version
+
+__all__ = [
+    "Evaluation",
+    "Forecast",
+    "Listener",
+    "StageContext",
+    "StageResult",
+    "Stop",
+    "evaluate",
+    "forecast",
+    "ingredients",
+    "key_of",
+    "library_version",
+    "rerun",
+    "why",
+]

@@ -1,0 +1,115 @@
+"""What surrounds a running stage: its way to report and to stop, and the words for what goes wrong in it."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from regrow.errors import Interrupted, RegrowError, StageError
+from regrow.store.faults import disk_error
+
+Listener = Callable[[Mapping[str, Any]], None]
+"""Gets every event, one at a time: ``{"event": ..., "stage": ..., ...}``, plain JSON. The engine never prints."""
+
+
+class Stop(Protocol):
+    """What a ``threading.Event`` offers: whether the user asked to stop."""
+
+    def is_set(self) -> bool:
+        """True once the user asked."""
+
+
+class Switch:
+    """Asks to stop if somebody else does or once :meth:`set` is called."""
+
+    def __init__(self, other: Stop) -> None:
+        self._other = other
+        self._own = threading.Event()
+
+    def is_set(self) -> bool:
+        """True once anybody asked."""
+        return self._own.is_set() or self._other.is_set()
+
+    def set(self) -> None:
+        """Ask to stop."""
+        self._own.set()
+
+
+class StageContext:
+    """A stage's :class:`regrow.recipe.kind.Context`."""
+
+    def __init__(self, name: str, listener: Listener, stop: Stop) -> None:
+        self.name = name
+        self._listener = listener
+        self._stop = stop
+
+    def emit(self, event: str, **fields: Any) -> None:
+        """Tell the listener."""
+        self._listener({"event": event, **fields, "stage": self.name})
+
+    def stopping(self) -> bool:
+        """True once the user asked to stop."""
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """Raise :class:`regrow.errors.Interrupted`."""
+        raise Interrupted(
+            "stopped", where=f"stage `{self.name}`", hint="the same command continues; what was finished is kept"
+        )
+
+    def stop_if_asked(self) -> None:
+        """Raise :class:`regrow.errors.Interrupted` if the user asked to stop."""
+        if self.stopping():
+            self.stop()
+
+
+def one_at_a_time(listener: Listener) -> Listener:
+    """A listener for several threads, made of one that need not know of threads."""
+    lock = threading.Lock()
+
+    def listen(event: Mapping[str, Any]) -> None:
+        with lock:
+            listener(event)
+
+    return listen
+
+
+@contextmanager
+def faults_explained(context: StageContext, near: Path) -> Iterator[None]:
+    """Let nothing out of a stage but errors a person can act on; tracebacks go to the listener only.
+
+    Args:
+        context: of the stage.
+        near: a path to name when the disk is in trouble and the system does not say where.
+    """
+    try:
+        yield
+    except RegrowError as error:
+        error.where = error.where or f"stage `{context.name}`"
+        if isinstance(error, Interrupted):
+            context.emit("interrupted")
+        else:
+            context.emit("error", message=str(error))
+        raise
+    except Exception as error:
+        plain = _plain(error, context.name, near)
+        context.emit("error", message=str(plain), traceback="".join(traceback.format_exception(error)))
+        raise plain from error
+
+
+def _plain(error: Exception, name: str, near: Path) -> StageError:
+    where = f"stage `{name}`"
+    if isinstance(error, OSError) and (plain := disk_error(error, near, where)) is not None:
+        return plain
+    if isinstance(error, MemoryError):
+        return StageError("out of memory", where=where, why=str(error), hint="free some memory or lower the batch size")
+    return StageError(
+        "the stage failed",
+        where=where,
+        why=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__,
+        hint="the event log has the details",
+    )

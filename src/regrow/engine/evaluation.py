@@ -1,0 +1,220 @@
+"""Evaluating a graph: every stage whose output the store lacks is run, once, whoever else is at work there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+from regrow.engine.context import Listener, StageContext, Stop, Switch, faults_explained, one_at_a_time
+from regrow.engine.key import ingredients, key_of
+from regrow.recipe.graph import Graph, Stage
+from regrow.recipe.kind import Call
+from regrow.store import Store, copy_tree, remove_tree, tree_digest
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage gave. ``seconds`` is for people; ``path`` is read-only and stays while the store is open."""
+
+    name: str
+    key: str
+    ingredients: Mapping[str, Any]
+    digest: str
+    path: Path
+    cached: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The results of the stages, by name, in the order of the graph."""
+
+    results: Mapping[str, StageResult]
+
+
+def evaluate(
+    graph: Graph,
+    store: Store,
+    *,
+    scope: str,
+    listener: Listener,
+    stop: Stop,
+    only: Collection[str] | None = None,
+    jobs: int = 1,
+) -> Evaluation:
+    """Give every stage's output, from the store where it is there whole and else by running the stage.
+
+    Args:
+        graph: the stages.
+        store: where outputs are and go. Keep it open as long as the results are in use.
+        scope: what the recipe is known by in the store, e.g. the path of its directory.
+        listener: gets the events.
+        stop: when it is set, the running stage saves its work and :class:`regrow.errors.Interrupted` is raised.
+        only: the names of the stages that are wanted; their inputs come along. All by default.
+        jobs: how many stages may run at the same time. It changes no output.
+
+    Raises:
+        RegrowError: naming the stage that failed. Everything finished until then is kept.
+    """
+    stages = _wanted(graph, only)
+    switch = Switch(stop)
+    builder = _Builder(store, scope, one_at_a_time(listener), switch)
+    if store.forgetful:
+        listener({"event": "note", "text": "the store's action cache was damaged; what it knew is built again"})
+    results: dict[str, StageResult] = {}
+    if jobs <= 1:
+        for stage in stages:
+            results[stage.name] = builder.build(stage, results)
+    else:
+        _build_side_by_side(stages, jobs, builder.build, switch, results)
+    store.record_root(scope, {name: (one.key, one.digest) for name, one in results.items()}, complete=only is None)
+    return Evaluation({stage.name: results[stage.name] for stage in stages})
+
+
+def rerun(
+    stage: Stage, evaluation: Evaluation, store: Store, *, listener: Listener, stop: Stop, output: Path | None = None
+) -> str:
+    """Run one stage again from nothing, on the same inputs, and return the digest of what it gives this time.
+
+    The store keeps none of it. If it is not what the evaluation has, the stage is not deterministic on this machine.
+
+    Args:
+        stage: the stage.
+        evaluation: has the results of the stage's inputs.
+        store: lends the room.
+        listener: gets the events.
+        stop: see :func:`evaluate`.
+        output: a directory to copy the output into, for a closer look.
+    """
+    context = StageContext(stage.name, listener, stop)
+    target, scratch = store.fresh(), store.fresh()
+    try:
+        with faults_explained(context, store.root):
+            context.emit("stage-start", again=True)
+            stage.kind.run(_call(stage, evaluation.results, target, scratch, context))
+            digest = tree_digest(target)
+            if output is not None:
+                copy_tree(target, output)
+            return digest
+    finally:
+        remove_tree(target)
+        remove_tree(scratch)
+
+
+@dataclass(frozen=True)
+class _Builder:
+    store: Store
+    scope: str
+    listener: Listener
+    stop: Stop
+
+    def build(self, stage: Stage, results: Mapping[str, StageResult]) -> StageResult:
+        """The output of one stage whose inputs are in ``results``."""
+        context = StageContext(stage.name, self.listener, self.stop)
+        with faults_explained(context, self.store.root):
+            context.stop_if_asked()
+            started = time.monotonic()
+            digests = {slot: [results[name].digest for name in names] for slot, names in stage.inputs.items()}
+            made_of = ingredients(stage, digests)
+            name = key_of(made_of)
+            cached = (digest := self._cached(name, context)) is not None
+            if digest is None:
+                with self.store.lock(name, _Patience(context)):
+                    cached = (digest := self._cached(name, context)) is not None  # somebody else may have built it
+                    if digest is None:
+                        digest = self._run(stage, name, made_of, results, context)
+            seconds = time.monotonic() - started
+            context.emit("stage-cached" if cached else "stage-done", key=name, digest=digest, seconds=seconds)
+            return StageResult(stage.name, name, made_of, digest, self.store.path(digest), cached, seconds)
+
+    def _cached(self, name: str, context: StageContext) -> str | None:
+        """The digest for a key if the store has the artifact, whole."""
+        digest = self.store.lookup(name)
+        if digest is None or (condition := self.store.condition(digest)) == "whole":
+            return digest
+        context.emit(condition, key=name, digest=digest)
+        return None
+
+    def _run(
+        self,
+        stage: Stage,
+        name: str,
+        made_of: dict[str, Any],
+        results: Mapping[str, StageResult],
+        context: StageContext,
+    ) -> str:
+        """Run a stage and put what it gives into the store. The caller holds the lock of its key."""
+        output = self.store.fresh()
+        try:
+            context.emit("stage-start", key=name)
+            stage.kind.run(_call(stage, results, output, self.store.scratch(name), context))
+            digest = self.store.put(output)
+        finally:
+            remove_tree(output)
+        self.store.record(name, digest, stage.name, stage.kind.name, made_of)
+        self.store.record_root(self.scope, {stage.name: (name, digest)})
+        self.store.clear_scratch(name)
+        return digest
+
+
+class _Patience:
+    """Waits for another process that works on the same key: says so once, and gives up when asked to stop."""
+
+    def __init__(self, context: StageContext) -> None:
+        self._context = context
+        self._said = False
+
+    def __call__(self) -> None:
+        if not self._said:
+            self._context.emit("waiting", text="another process is building this stage")
+            self._said = True
+        self._context.stop_if_asked()
+
+
+def _call(stage: Stage, results: Mapping[str, StageResult], output: Path, scratch: Path, context: StageContext) -> Call:
+    inputs = {slot: tuple(results[name].path for name in names) for slot, names in stage.inputs.items()}
+    return Call(stage.name, stage.parameters, inputs, output, scratch, context)
+
+
+def _wanted(graph: Graph, only: Collection[str] | None) -> list[Stage]:
+    """The stages in ``only`` and all they need, in the order of the graph."""
+    names = {stage.name for stage in graph.stages} if only is None else set(only)
+    for stage in reversed(graph.stages):
+        if stage.name in names:
+            names |= _needs(stage)
+    return [stage for stage in graph.stages if stage.name in names]
+
+
+def _needs(stage: Stage) -> set[str]:
+    return {name for names in stage.inputs.values() for name in names}
+
+
+def _build_side_by_side(
+    stages: list[Stage],
+    jobs: int,
+    build: Callable[[Stage, Mapping[str, StageResult]], StageResult],
+    switch: Switch,
+    results: dict[str, StageResult],
+) -> None:
+    """Build each stage as soon as its inputs are there. When one fails, the others are asked to stop."""
+    order = TopologicalSorter({stage.name: _needs(stage) for stage in stages})
+    order.prepare()
+    by_name = {stage.name: stage for stage in stages}
+    running: dict[Future[StageResult], str] = {}
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            while order.is_active():
+                for name in order.get_ready():
+                    running[pool.submit(build, by_name[name], results)] = name
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    name = running.pop(future)
+                    results[name] = future.result()
+                    order.done(name)
+        except BaseException:
+            switch.set()  # what runs saves its work, what waits does not begin
+            raise

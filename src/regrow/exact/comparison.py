@@ -1,0 +1,164 @@
+"""Every kernel of every backend against the definition, bit for bit, on random and extreme inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from regrow.exact import grid, reference
+from regrow.exact.backend import Kernels, load_kernels
+from regrow.exact.grid import Digits, Layout
+from regrow.exact.optimizer import AdamW
+from regrow.exact.random import normals
+
+Case = Callable[[Kernels], Any]
+
+LAYOUTS = {
+    "left": grid.LEFT,
+    "right transposed": grid.RIGHT_TRANSPOSED,
+    "right": grid.RIGHT,
+    "left transposed": grid.LEFT_TRANSPOSED,
+    "right of transposed": grid.RIGHT_OF_TRANSPOSED,
+}
+
+
+def sample(shape: tuple[int, ...], seed: int, kind: str = "normal") -> Tensor:
+    """A float32 tensor: ``normal``; ``wide`` (magnitudes over 60 binary orders); ``edges`` (zeros, ties, subnormals, extremes)."""
+    count = int(np.prod(shape))
+    values = normals(seed, f"sample-{kind}", count)
+    if kind == "wide":
+        values = values * np.ldexp(1.0, (np.arange(count) * 7919) % 61 - 40)
+    x = torch.from_numpy(values.astype(np.float32)).view(shape)
+    if kind == "edges":
+        special = torch.tensor([0.0, -0.0, 1.0, -1.0, 0.5, 1.5, 2.5, 1e-45, -1e-38, 3e38, 6.1e-5, 0.99999994, 8192.0])
+        flat = x.view(-1)
+        flat[::3] = special[torch.arange(len(flat[::3])) % len(special)]
+        x.view(-1, shape[-1])[0] = 0.0
+    return x
+
+
+def _parts(groups: int, rows: int, columns: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Parts of a product: two integer matrices and exponents of rows and columns."""
+    high = (sample((groups, rows, columns), seed) * 60000).to(torch.int32)
+    cross = (sample((groups, rows, columns), seed + 1) * 60000).to(torch.int32)
+    left = (sample((groups, rows), seed + 2) * 2).to(torch.int32)
+    right = (sample((groups, columns), seed + 3) * 2).to(torch.int32)
+    return high, cross, left, right
+
+
+def _split(x: Tensor, layout: Layout) -> Case:
+    return lambda k: k.split(x, layout, torch.int8)
+
+
+def _weights(parts: tuple[Tensor, ...], k: Kernels) -> tuple[Tensor, Tensor]:
+    high, cross, left, right = parts
+    return k.attention_weights(high, cross, left - 12, right - 6, 0.17677669, torch.int8)
+
+
+def _gradient(parts: tuple[Tensor, ...], k: Kernels) -> Digits:
+    weights, totals = _weights(parts, reference)
+    high, cross, left, right = _parts(*parts[0].shape, seed=31)
+    return k.attention_gradient(high, cross, left, right, weights, totals, sample(tuple(totals.shape), 5), 0.125)
+
+
+def _adamw(kind: str, k: Kernels) -> tuple[Tensor, ...]:
+    p, g, m, v = (sample((7, 33), seed, kind) for seed in range(4))
+    v = v * v
+    k.adamw(p, g, m, v, AdamW().constants(3, 2e-3, 0.7, True))
+    return p, m, v
+
+
+def cases() -> dict[str, Case]:
+    """The inputs on which kernels must agree, by name."""
+    found: dict[str, Case] = {}
+    for kind in ("normal", "wide", "edges"):
+        x, y, gain = sample((37, 50), 1, kind), sample((37, 50), 2, kind), sample((50,), 3, "normal")
+        batch = sample((3, 29, 22), 4, kind)
+        for name, layout in LAYOUTS.items():
+            found[f"split {kind} {name}"] = _split(batch, layout)
+        inverse = torch.full((37,), 0.37)
+        heads = sample((2, 5, 6, 8), 6, kind)
+        angles = sample((5, 4), 7), sample((5, 4), 8)
+        found |= {
+            f"rms_norm {kind}": lambda k, x=x, gain=gain: k.rms_norm(x, gain, 1e-5),
+            f"rms_norm_backward {kind}": lambda k, x=x, y=y, gain=gain, i=inverse: k.rms_norm_backward(y, x, gain, i),
+            f"swiglu {kind}": lambda k, x=x: k.swiglu(x * 20.0),
+            f"swiglu_backward {kind}": lambda k, x=x, y=y: k.swiglu_backward(y[:, :25].contiguous(), x),
+            f"rotate {kind}": lambda k, h=heads, a=angles: k.rotate(h, *a, 4),
+            f"row_dot {kind}": lambda k, x=x, y=y: k.row_dot(x, y),
+            f"cross_entropy {kind}": lambda k, x=x: k.cross_entropy(x * 3.0, torch.arange(37) % 50, torch.int8),
+            f"embedding_backward {kind}": lambda k, x=x: k.embedding_backward(x, (torch.arange(37) * 5) % 11, 12),
+            f"mean_gradient {kind}": lambda k, x=x, y=y: k.mean_gradient([x, y, x - y]),
+            f"sum_of_squares {kind}": lambda k, x=x: torch.tensor(k.sum_of_squares(x), dtype=torch.float64),
+            f"adamw {kind}": partial(_adamw, kind),
+        }
+    parts = _parts(2, 12, 6, 11)
+    outputs = _parts(2, 12, 8, 21)
+    totals = (sample((2, 12), 9).abs() * 9000 + 8192).round()
+    found |= {
+        "combine": lambda k: k.combine(*parts),
+        "combine3": lambda k: k.combine3(parts[0], parts[1], parts[0], torch.full((6,), 2.0**-33, dtype=torch.float64)),
+        "attention_weights": partial(_weights, parts),
+        "attention_output": lambda k: k.attention_output(outputs[0], outputs[1], outputs[3], totals),
+        "attention_gradient": partial(_gradient, parts),
+    }
+    return found | _poisoned()
+
+
+def _poisoned() -> dict[str, Case]:
+    """A NaN or an infinity must come out as NaN, in the same places."""
+    found: dict[str, Case] = {}
+    for name, value in (("nan", torch.nan), ("infinity", torch.inf)):
+        x = sample((6, 20), 1)
+        x[2, 3] = value
+        gain = torch.ones(20)
+        found |= {
+            f"split {name} rows": _split(x[None], grid.LEFT),
+            f"split {name} columns": _split(x[None], grid.RIGHT),
+            f"rms_norm {name}": lambda k, x=x, gain=gain: k.rms_norm(x, gain, 1e-5),
+            f"rms_norm_backward {name}": lambda k, x=x, gain=gain: k.rms_norm_backward(x, sample((6, 20), 2), gain, gain[:6]),
+            f"cross_entropy {name}": lambda k, x=x: k.cross_entropy(x, torch.arange(6), torch.int8)[0],
+            f"embedding_backward {name}": lambda k, x=x: k.embedding_backward(x, torch.arange(6) % 4, 5),
+            f"mean_gradient {name}": lambda k, x=x: k.mean_gradient([x, sample((6, 20), 2)]),
+        }
+    return found
+
+
+def tensors(value: Any) -> list[Tensor]:
+    """The tensors in a kernel's result."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, Digits):
+        return [value.data, value.exponents]
+    return [t for item in value for t in tensors(item)]
+
+
+def difference(found: Any, expected: Any) -> str:
+    """Where two results differ in their bits, or an empty string. All NaNs count as one."""
+    for i, (a, b) in enumerate(zip(tensors(found), tensors(expected), strict=True)):
+        if a.dtype != b.dtype or a.shape != b.shape:
+            return f"result {i} is {a.dtype} {tuple(a.shape)}, not {b.dtype} {tuple(b.shape)}"
+        width = {torch.float32: torch.int32, torch.float64: torch.int64}.get(a.dtype, a.dtype)
+        differs = a.contiguous().view(width) != b.contiguous().view(width)
+        if a.is_floating_point():
+            differs &= ~(a.isnan() & b.isnan())
+        if differs.any():
+            at = tuple(int(j) for j in differs.nonzero()[0])
+            return f"result {i} differs in {int(differs.sum())} places, first at {at}: {a[at]!r}, not {b[at]!r}"
+    return ""
+
+
+def kernel_faults(backends: tuple[str, ...] = ("numba",)) -> Iterator[tuple[str, Callable[[], str]]]:
+    """A test for each kernel case of each backend; each gives a fault or an empty string."""
+    for backend in backends:
+        for name, case in cases().items():
+            yield f"{backend} {name}", partial(_compare, backend, case)
+
+
+def _compare(backend: str, case: Case) -> str:
+    return difference(case(load_kernels(backend)), case(reference))

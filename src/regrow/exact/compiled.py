@@ -1,0 +1,680 @@
+"""The CPU kernels, compiled by Numba: the same bits as ``reference``, several operations to one pass over memory.
+
+Numba compiles strict IEEE arithmetic unless told otherwise: nothing is reordered, nothing fused into an FMA. The
+few loops that sum integers held in float64 say so and let the compiler reorder them, since those sums are exact.
+Rounding to nearest even is ``(v + ROUND) - ROUND``, two IEEE additions that vectorise everywhere.
+
+The functions take and give torch tensors; the ``_kernel`` functions beneath take NumPy views of the same memory.
+Compiled code is cached on disk by Numba.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from numba import njit, prange
+from torch import Tensor
+
+from regrow.exact import polynomials
+from regrow.exact.grid import LEFT, Digits, Layout
+
+name = "numba"
+
+F = np.float32
+_ROUND = F(polynomials.ROUND32)
+_ROUND64 = 6755399441055744.0  # 1.5 * 2**52
+_INVERSE_LN2 = F(polynomials.EXP_INVERSE_LN2)
+_LN2_HIGH = F(polynomials.EXP_LN2_HIGH)
+_LN2_LOW = F(polynomials.EXP_LN2_LOW)
+_C2, _C3, _C4, _C5, _C6 = (F(c) for c in polynomials.EXP_COEFFICIENTS)
+_SMALLEST = F(polynomials.EXP_SMALLEST)
+_LARGEST = F(polynomials.EXP_LARGEST)
+_ONE = F(1.0)
+_ZERO = F(0.0)
+_MASK = np.int32(0x7FFFFFFF)
+_MIN_EXPONENT = np.int32(-100)
+_POISON = np.int32(129)
+_EXACT_SUM = {"reassoc"}  # only where every partial sum is an integer below 2**53
+
+_parallel = njit(parallel=True, cache=True, error_model="numpy", nogil=True)
+_inline = njit(cache=True, error_model="numpy", inline="always")
+
+
+@_inline
+def _exp(x: Any) -> Any:
+    c = min(max(x, _SMALLEST), _LARGEST)
+    k = (c * _INVERSE_LN2 + _ROUND) - _ROUND
+    r = (c - k * _LN2_HIGH) - k * _LN2_LOW
+    p = (((r * _C6 + _C5) * r + _C4) * r + _C3) * r + _C2
+    y = ((r * r) * p + r) + _ONE
+    scale = np.int32((np.int32(k) + 127) << 23).view(np.float32)
+    return _ZERO if x < _SMALLEST else y * scale
+
+
+@_inline
+def _exponent(bits: Any) -> Any:
+    return max(np.int32((bits >> 23) - 126), _MIN_EXPONENT)
+
+
+@_inline
+def _two(e: Any) -> Any:
+    """float64 2**e; NaN for POISON."""
+    return np.nan if e == _POISON else np.int64((np.int64(e) + 1023) << 52).view(np.float64)
+
+
+@_inline
+def _two32(e: Any) -> Any:
+    """float32 2**e for e within -126..127."""
+    return np.int32((np.int32(e) + 127) << 23).view(np.float32)
+
+
+@njit(cache=True, error_model="numpy")
+def _row_bits(x: Any) -> Any:
+    """The largest float32 bit pattern, without its sign, in an int32 row."""
+    largest = np.int32(0)
+    for c in range(x.shape[0]):
+        largest = max(largest, np.int32(x[c] & _MASK))
+    return largest
+
+
+@njit(cache=True, error_model="numpy")
+def _row_digits(x: Any, scale: Any, first: Any, second: Any, right: bool) -> None:
+    """Digits of ``rint(x * scale)`` in two rows; ``scale`` is a row."""
+    for c in range(x.shape[0]):
+        q = np.int32((x[c] * scale[c] + _ROUND) - _ROUND)
+        high = np.int32((q + 64) >> 7)
+        low = np.int32(q - (high << 7))
+        first[c] = low if right else high
+        second[c] = high if right else low
+
+
+@njit(cache=True, error_model="numpy")
+def _row_digits_scalar(x: Any, scale: Any, first: Any, second: Any, right: bool) -> None:
+    for c in range(x.shape[0]):
+        q = np.int32((x[c] * scale + _ROUND) - _ROUND)
+        high = np.int32((q + 64) >> 7)
+        low = np.int32(q - (high << 7))
+        first[c] = low if right else high
+        second[c] = high if right else low
+
+
+@_inline
+def _places(group: Any, row: Any, rows: Any, stacked: bool) -> Any:
+    """Where the two digit rows of a row lie in the digits seen as a matrix."""
+    if stacked:
+        return 2 * group * rows + row, (2 * group + 1) * rows + row
+    return 2 * (group * rows + row), 2 * (group * rows + row) + 1
+
+
+@_parallel
+def _split_rows_kernel(x: Any, bits: Any, out: Any, exponents: Any, right: bool) -> None:
+    for i in prange(x.shape[0]):
+        e = _exponent(_row_bits(bits[i]))
+        exponents[i] = e
+        if e == _POISON:
+            out[2 * i] = 0
+            out[2 * i + 1] = 0
+        else:
+            _row_digits_scalar(x[i], _two32(13 - e), out[2 * i], out[2 * i + 1], right)
+
+
+@_parallel
+def _split_columns_kernel(x: Any, bits: Any, out: Any, exponents: Any, right: bool, stacked: bool, block: int) -> None:
+    groups, rows, columns = x.shape
+    blocks = (rows + block - 1) // block
+    largest = np.zeros((groups, blocks, columns), np.int32)
+    for i in prange(groups * blocks):
+        g, b = i // blocks, i % blocks
+        for r in range(b * block, min(rows, b * block + block)):
+            for c in range(columns):
+                largest[g, b, c] = max(largest[g, b, c], np.int32(bits[g, r, c] & _MASK))
+    scale = np.empty((groups, columns), np.float32)
+    for g in prange(groups):
+        for c in range(columns):
+            m = np.int32(0)
+            for b in range(blocks):
+                m = max(m, largest[g, b, c])
+            e = _exponent(m)
+            exponents[g, c] = e
+            scale[g, c] = _ZERO if e == _POISON else _two32(13 - e)
+    for i in prange(groups * rows):
+        g, r = i // rows, i % rows
+        first, second = _places(g, r, rows, stacked)
+        _row_digits(x[g, r], scale[g], out[first], out[second], right)
+
+
+@_parallel
+def _clear_poisoned_kernel(out: Any, exponents: Any) -> None:
+    """Zero the digits of columns that hold a NaN or an infinity (a product with 0 may have been NaN)."""
+    groups, columns = exponents.shape
+    for i in prange(out.shape[0]):
+        g = i // (out.shape[0] // groups)
+        for c in range(columns):
+            if exponents[g, c] == _POISON:
+                out[i, c] = 0
+
+
+def _numpy(x: Tensor) -> Any:
+    return x.detach().numpy()
+
+
+def _bits(x: Tensor) -> Any:
+    return x.detach().view(torch.int32).numpy()
+
+
+def _block(rows: int) -> int:
+    return max(16, -(-rows // (4 * numba.get_num_threads())))
+
+
+def split(x: Tensor, layout: Layout, dtype: torch.dtype) -> Digits:
+    """See :func:`regrow.exact.reference.split`."""
+    groups, rows, columns = x.shape
+    x = x.contiguous()
+    data = torch.empty(layout.shape(groups, rows, columns), dtype=dtype)
+    out = _numpy(data.view(-1, columns))
+    e = torch.empty((groups, rows if layout.by_row else columns), dtype=torch.int32)
+    if layout.by_row:
+        flat = x.view(-1, columns)
+        _split_rows_kernel(_numpy(flat), _bits(flat), out, _numpy(e.view(-1)), layout.right)
+    else:
+        _split_columns_kernel(_numpy(x), _bits(x), out, _numpy(e), layout.right, layout.stacked, _block(rows))
+        if bool((e == int(_POISON)).any()):
+            _clear_poisoned_kernel(out, _numpy(e))
+    return Digits(data, e, layout)
+
+
+@_parallel
+def _combine_kernel(high: Any, cross: Any, left: Any, right: Any, out: Any) -> None:
+    groups, rows, columns = high.shape
+    scale = np.empty((groups, columns), np.float64)
+    for g in range(groups):
+        for c in range(columns):
+            scale[g, c] = _two(right[g, c]) * 2.0**-26
+    for i in prange(groups * rows):
+        g, r = i // rows, i % rows
+        a = _two(left[g, r])
+        for c in range(columns):
+            total = np.float64(high[g, r, c]) * 16384.0 + np.float64(cross[g, r, c]) * 128.0
+            out[g, r, c] = F(total * (a * scale[g, c]))
+
+
+def combine(high: Tensor, cross: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """See :func:`regrow.exact.reference.combine`."""
+    out = torch.empty(high.shape, dtype=torch.float32)
+    _combine_kernel(_numpy(high), _numpy(cross), _numpy(left), _numpy(right), _numpy(out))
+    return out
+
+
+@_parallel
+def _combine3_kernel(top: Any, middle: Any, bottom: Any, scale: Any, out: Any) -> None:
+    groups, rows, columns = top.shape
+    for i in prange(groups * rows):
+        g, r = i // rows, i % rows
+        for c in range(columns):
+            total = np.float64(top[g, r, c]) * 2097152.0 + np.float64(middle[g, r, c]) * 16384.0
+            total = total + np.float64(bottom[g, r, c]) * 128.0
+            out[g, r, c] = F(total * scale[c])
+
+
+def combine3(top: Tensor, middle: Tensor, bottom: Tensor, scale: Tensor) -> Tensor:
+    """See :func:`regrow.exact.reference.combine3`."""
+    out = torch.empty(top.shape, dtype=torch.float32)
+    scale = scale.expand(top.shape[-1]).contiguous()
+    _combine3_kernel(_numpy(top), _numpy(middle), _numpy(bottom), _numpy(scale), _numpy(out))
+    return out
+
+
+@njit(cache=True, error_model="numpy", fastmath=_EXACT_SUM)
+def _exact_row_sum(x: Any, scale: float) -> float:
+    """The sum of ``rint(x * scale)`` over a float32 row."""
+    total = 0.0
+    for c in range(x.shape[0]):
+        total += np.rint(np.float64(x[c]) * scale)
+    return total
+
+
+@njit(cache=True, error_model="numpy")
+def _grid_sum_row(x: Any, bits: Any) -> float:
+    e = _exponent(_row_bits(bits))
+    if e == _POISON:
+        return np.nan
+    return _exact_row_sum(x, _two(30 - e)) * (_two(e) * 2.0**-30)
+
+
+@_parallel
+def _rms_norm_kernel(x: Any, gain: Any, epsilon: float, out: Any, out_bits: Any, inverse: Any) -> None:
+    rows, columns = x.shape
+    for r in prange(rows):
+        for c in range(columns):
+            out[r, c] = x[r, c] * x[r, c]
+        mean = _grid_sum_row(out[r], out_bits[r]) / np.float64(columns)
+        i = F(1.0 / np.sqrt(mean + epsilon))
+        inverse[r] = i
+        for c in range(columns):
+            out[r, c] = (x[r, c] * i) * gain[c]
+
+
+def rms_norm(x: Tensor, gain: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """See :func:`regrow.exact.reference.rms_norm`."""
+    out = torch.empty_like(x)
+    inverse = torch.empty(x.shape[0], dtype=torch.float32)
+    _rms_norm_kernel(_numpy(x), _numpy(gain), epsilon, _numpy(out), _bits(out), _numpy(inverse))
+    return out, inverse
+
+
+@_parallel
+def _rms_norm_backward_kernel(
+    dy: Any, x: Any, gain: Any, inverse: Any, dx: Any, dx_bits: Any, dgain: Any, block: int
+) -> None:
+    rows, columns = x.shape
+    blocks = (rows + block - 1) // block
+    largest = np.zeros((blocks, columns), np.int32)
+    for b in prange(blocks):
+        for r in range(b * block, min(rows, b * block + block)):
+            i = inverse[r]
+            for c in range(columns):
+                normal = x[r, c] * i
+                dx[r, c] = dy[r, c] * normal
+            for c in range(columns):
+                largest[b, c] = max(largest[b, c], np.int32(dx_bits[r, c] & _MASK))
+            for c in range(columns):
+                dx[r, c] = (dy[r, c] * gain[c]) * (x[r, c] * i)
+            mean = F(_grid_sum_row(dx[r], dx_bits[r]) / np.float64(columns))
+            for c in range(columns):
+                dx[r, c] = i * (dy[r, c] * gain[c] - (x[r, c] * i) * mean)
+    scale = np.empty(columns, np.float64)
+    back = np.empty(columns, np.float64)
+    for c in range(columns):
+        m = np.int32(0)
+        for b in range(blocks):
+            m = max(m, largest[b, c])
+        e = _exponent(m)
+        scale[c] = 0.0 if e == _POISON else _two(30 - e)
+        back[c] = _two(e) * 2.0**-30
+    sums = np.zeros((blocks, columns), np.float64)
+    for b in prange(blocks):
+        for r in range(b * block, min(rows, b * block + block)):
+            for c in range(columns):
+                sums[b, c] += np.rint(np.float64(dy[r, c] * (x[r, c] * inverse[r])) * scale[c])
+    for c in range(columns):
+        total = 0.0
+        for b in range(blocks):
+            total += sums[b, c]
+        dgain[c] = F(total * back[c])
+
+
+def rms_norm_backward(dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
+    """See :func:`regrow.exact.reference.rms_norm_backward`."""
+    dx, dgain = torch.empty_like(x), torch.empty_like(gain)
+    dy = dy.contiguous()
+    arguments = (_numpy(dy), _numpy(x), _numpy(gain), _numpy(inverse), _numpy(dx), _bits(dx), _numpy(dgain))
+    _rms_norm_backward_kernel(*arguments, _block(x.shape[0]))
+    return dx, dgain
+
+
+@_parallel
+def _swiglu_kernel(x: Any, out: Any) -> None:
+    rows, width = out.shape
+    for r in prange(rows):
+        for c in range(width):
+            gate = x[r, c]
+            out[r, c] = (gate * (_ONE / (_ONE + _exp(-gate)))) * x[r, width + c]
+
+
+def swiglu(x: Tensor) -> Tensor:
+    """See :func:`regrow.exact.reference.swiglu`."""
+    out = torch.empty((x.shape[0], x.shape[1] // 2), dtype=torch.float32)
+    _swiglu_kernel(_numpy(x), _numpy(out))
+    return out
+
+
+@_parallel
+def _swiglu_backward_kernel(dy: Any, x: Any, dx: Any) -> None:
+    rows, width = dy.shape
+    for r in prange(rows):
+        for c in range(width):
+            gate, up, d = x[r, c], x[r, width + c], dy[r, c]
+            sigmoid = _ONE / (_ONE + _exp(-gate))
+            silu = gate * sigmoid
+            dx[r, c] = (d * up) * (sigmoid + silu * (_ONE - sigmoid))
+            dx[r, width + c] = d * silu
+
+
+def swiglu_backward(dy: Tensor, x: Tensor) -> Tensor:
+    """See :func:`regrow.exact.reference.swiglu_backward`."""
+    dx = torch.empty_like(x)
+    _swiglu_backward_kernel(_numpy(dy.contiguous()), _numpy(x), _numpy(dx))
+    return dx
+
+
+@_parallel
+def _rotate_kernel(x: Any, cosine: Any, sine: Any, heads: int, out: Any) -> None:
+    batch, positions, total, width = x.shape
+    half = width // 2
+    for i in prange(batch * positions):
+        b, t = i // positions, i % positions
+        for h in range(heads):
+            for d in range(half):
+                first, second = x[b, t, h, d], x[b, t, h, half + d]
+                c, s = cosine[t, d], sine[t, d]
+                out[b, t, h, d] = first * c - second * s
+                out[b, t, h, half + d] = second * c + first * s
+        for h in range(heads, total):
+            for d in range(width):
+                out[b, t, h, d] = x[b, t, h, d]
+
+
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor, heads: int) -> Tensor:
+    """See :func:`regrow.exact.reference.rotate`."""
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    _rotate_kernel(_numpy(x), _numpy(cosine), _numpy(sine), heads, _numpy(out))
+    return out
+
+
+@njit(cache=True, error_model="numpy")
+def _scores_row(high: Any, cross: Any, a: float, keys: Any, scale: Any, out: Any) -> Any:
+    """Scaled scores of one query against ``len(out)`` keys; gives the largest."""
+    largest = F(-np.inf)
+    for j in range(out.shape[0]):
+        total = np.float64(high[j]) * 16384.0 + np.float64(cross[j]) * 128.0
+        out[j] = F(total * (a * keys[j])) * scale
+    for j in range(out.shape[0]):
+        largest = max(largest, out[j])
+    return largest
+
+
+@njit(cache=True, error_model="numpy")
+def _weights_row(scores: Any, largest: Any, first: Any, second: Any) -> Any:
+    """Digits of the softmax numerators of one query on the grid 2**-13; gives their sum."""
+    total = np.int32(0)
+    for j in range(scores.shape[0]):
+        q = np.int32((_exp(scores[j] - largest) * F(8192.0) + _ROUND) - _ROUND)
+        total += q
+        high = np.int32((q + 64) >> 7)
+        first[j] = high
+        second[j] = np.int32(q - (high << 7))
+    return total
+
+
+@_parallel
+def _attention_weights_kernel(
+    high: Any, cross: Any, left: Any, right: Any, scale: Any, weights: Any, totals: Any
+) -> None:
+    groups, rows, positions = high.shape
+    for i in prange(groups * rows):
+        g, r = i // rows, i % rows
+        seen = r % positions + 1
+        scores = np.empty(seen, np.float32)
+        keys = np.empty(seen, np.float64)
+        poisoned = left[g, r] == _POISON
+        for j in range(seen):
+            keys[j] = _two(right[g, j]) * 2.0**-26
+            poisoned = poisoned or right[g, j] == _POISON
+        largest = _scores_row(high[g, r], cross[g, r], _two(left[g, r]), keys, scale, scores)
+        if poisoned or not np.isfinite(largest):
+            totals[g, r] = F(np.nan)
+            weights[g, r] = 0
+        else:
+            totals[g, r] = F(_weights_row(scores, largest, weights[g, r, 0], weights[g, r, 1]))
+            weights[g, r, :, seen:] = 0
+
+
+def attention_weights(high: Tensor, cross: Tensor, left: Tensor, right: Tensor, scale: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """See :func:`regrow.exact.reference.attention_weights`."""
+    groups, rows, positions = high.shape
+    weights = torch.empty((groups, rows, 2, positions), dtype=dtype)
+    totals = torch.empty((groups, rows), dtype=torch.float32)
+    arguments = (_numpy(high), _numpy(cross), _numpy(left), _numpy(right), F(scale), _numpy(weights), _numpy(totals))
+    _attention_weights_kernel(*arguments)
+    return weights, totals
+
+
+@_parallel
+def _attention_output_kernel(high: Any, cross: Any, right: Any, totals: Any, out: Any) -> None:
+    groups, rows, columns = high.shape
+    for i in prange(groups * rows):
+        g, r = i // rows, i % rows
+        total = np.float64(totals[g, r])
+        for c in range(columns):
+            value = np.float64(high[g, r, c]) * 16384.0 + np.float64(cross[g, r, c]) * 128.0
+            out[g, r, c] = F((value * (_two(right[g, c]) * 2.0**-13)) / total)
+
+
+def attention_output(high: Tensor, cross: Tensor, right: Tensor, totals: Tensor) -> Tensor:
+    """See :func:`regrow.exact.reference.attention_output`."""
+    out = torch.empty(high.shape, dtype=torch.float32)
+    _attention_output_kernel(_numpy(high), _numpy(cross), _numpy(right), _numpy(totals), _numpy(out))
+    return out
+
+
+@njit(cache=True, error_model="numpy")
+def _dscores_row(high: Any, cross: Any, a: float, values: Any, first: Any, second: Any, inverse: Any, delta: Any, scale: Any, out: Any) -> None:
+    for j in range(out.shape[0]):
+        total = np.float64(high[j]) * 16384.0 + np.float64(cross[j]) * 128.0
+        dweight = F(total * (a * values[j]))
+        q = F(first[j]) * F(128.0) + F(second[j])
+        out[j] = _ZERO if q == _ZERO else ((q * inverse) * (dweight - delta)) * scale
+
+
+@_parallel
+def _attention_gradient_kernel(
+    high: Any, cross: Any, left: Any, right: Any, weights: Any, totals: Any, delta: Any, scale: Any, out: Any, exponents: Any
+) -> None:
+    groups, rows, positions = high.shape
+    for i in prange(groups * rows):
+        g, r = i // rows, i % rows
+        seen = r % positions + 1
+        row = np.empty(seen, np.float32)
+        values = np.empty(seen, np.float64)
+        for j in range(seen):
+            values[j] = _two(right[g, j]) * 2.0**-26
+        a = _two(left[g, r])
+        inverse = _ONE / totals[g, r]
+        _dscores_row(high[g, r], cross[g, r], a, values, weights[g, r, 0], weights[g, r, 1], inverse, delta[g, r], scale, row)
+        e = _exponent(_row_bits(row.view(np.int32)))
+        exponents[g, r] = e
+        if e == _POISON:
+            out[g, r] = 0
+        else:
+            _row_digits_scalar(row, _two32(13 - e), out[g, r, 0], out[g, r, 1], False)
+            out[g, r, :, seen:] = 0
+
+
+def attention_gradient(
+    high: Tensor, cross: Tensor, left: Tensor, right: Tensor, weights: Tensor, totals: Tensor, delta: Tensor, scale: float
+) -> Digits:
+    """See :func:`regrow.exact.reference.attention_gradient`."""
+    out = torch.empty_like(weights)
+    e = torch.empty(totals.shape, dtype=torch.int32)
+    arrays = (high, cross, left, right, weights, totals, delta)
+    _attention_gradient_kernel(*(_numpy(a) for a in arrays), F(scale), _numpy(out), _numpy(e))
+    return Digits(out, e, LEFT)
+
+
+@_parallel
+def _row_dot_kernel(x: Any, y: Any, product: Any, product_bits: Any, out: Any) -> None:
+    for r in prange(x.shape[0]):
+        for c in range(x.shape[1]):
+            product[r, c] = x[r, c] * y[r, c]
+        out[r] = F(_grid_sum_row(product[r], product_bits[r]))
+
+
+def row_dot(x: Tensor, y: Tensor) -> Tensor:
+    """See :func:`regrow.exact.reference.row_dot`."""
+    product = torch.empty_like(x)
+    out = torch.empty(x.shape[0], dtype=torch.float32)
+    _row_dot_kernel(_numpy(x), _numpy(y), _numpy(product), _bits(product), _numpy(out))
+    return out
+
+
+@njit(cache=True, error_model="numpy", fastmath=_EXACT_SUM)
+def _probability_total(weights: Any) -> float:
+    total = 0.0
+    for c in range(weights.shape[0]):
+        total += np.rint(np.float64(weights[c]) * 1073741824.0)
+    return total
+
+
+@_parallel
+def _cross_entropy_kernel(logits: Any, targets: Any, totals: Any, differences: Any, upper: Any, lower: Any) -> None:
+    rows, columns = logits.shape
+    for r in prange(rows):
+        largest = F(-np.inf)
+        finite = True
+        for c in range(columns):
+            largest = max(largest, logits[r, c])
+        for c in range(columns):
+            finite &= logits[r, c] == logits[r, c]
+        weights = np.empty(columns, np.float32)
+        for c in range(columns):
+            weights[c] = _exp(logits[r, c] - largest)
+        total = _probability_total(weights) * 2.0**-30
+        finite = finite and np.isfinite(largest)
+        totals[r] = total if finite else np.nan
+        differences[r] = np.float64(logits[r, targets[r]] - largest)
+        inverse = (_ONE / F(total)) if finite else _ZERO
+        for c in range(columns):
+            q = np.int32((((weights[c] if finite else _ZERO) * inverse) * F(1048576.0) + _ROUND) - _ROUND)
+            if c == targets[r]:
+                q = np.int32(q - 1048576)
+            high = np.int32((q + 64) >> 7)
+            top = np.int32((high + 64) >> 7)
+            middle = np.int32(high - (top << 7))
+            upper[r, 0, c] = top
+            upper[r, 1, c] = middle
+            lower[r, 0, c] = middle
+            lower[r, 1, c] = np.int32(q - (high << 7))
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """See :func:`regrow.exact.reference.cross_entropy`."""
+    rows, columns = logits.shape
+    totals, differences = np.empty(rows), np.empty(rows)
+    upper, lower = (torch.empty((rows, 2, columns), dtype=dtype) for _ in range(2))
+    _cross_entropy_kernel(_numpy(logits), _numpy(targets), totals, differences, _numpy(upper), _numpy(lower))
+    finite = np.isfinite(totals)
+    losses = np.where(finite, polynomials.log64(np.where(finite, totals, 1.0)) - differences, np.nan)
+    return torch.from_numpy(losses.astype(np.float32)), upper, lower
+
+
+@_parallel
+def _largest_bits_kernel(bits: Any, out: Any) -> None:
+    for r in prange(bits.shape[0]):
+        out[r] = max(out[r], _row_bits(bits[r]))
+
+
+@_parallel
+def _embedding_backward_kernel(dy: Any, starts: Any, order: Any, e: Any, out: Any) -> None:
+    scale, back = _two(30 - e), _two(e) * 2.0**-30
+    for row in prange(out.shape[0]):
+        total = np.zeros(out.shape[1], np.float64)
+        for n in range(starts[row], starts[row + 1]):
+            i = order[n]
+            for c in range(out.shape[1]):
+                total[c] += np.rint(np.float64(dy[i, c]) * scale)
+        for c in range(out.shape[1]):
+            out[row, c] = F(total[c] * back)
+
+
+def embedding_backward(dy: Tensor, ids: Tensor, rows: int) -> Tensor:
+    """See :func:`regrow.exact.reference.embedding_backward`."""
+    dy = dy.contiguous()
+    out = torch.empty((rows, dy.shape[1]), dtype=torch.float32)
+    largest = np.zeros(dy.shape[0], np.int32)
+    _largest_bits_kernel(_bits(dy), largest)
+    e = np.int32(max((int(largest.max(initial=0)) >> 23) - 126, int(_MIN_EXPONENT)))
+    if e == _POISON:
+        return out.fill_(torch.nan)
+    order = np.argsort(_numpy(ids), kind="stable")
+    starts = np.searchsorted(_numpy(ids)[order], np.arange(rows + 1))
+    _embedding_backward_kernel(_numpy(dy), starts, order, e, _numpy(out))
+    return out
+
+
+@_parallel
+def _add_to_grid_kernel(gradient: Any, exponents: Any, total: Any) -> None:
+    for r in prange(gradient.shape[0]):
+        e = exponents[r]
+        if e != _POISON:
+            scale = _two(24 - e)
+            for c in range(gradient.shape[1]):
+                total[r, c] += np.int32(np.rint(np.float64(gradient[r, c]) * scale))
+
+
+@_parallel
+def _from_grid_kernel(total: Any, exponents: Any, count: float, out: Any) -> None:
+    for r in prange(total.shape[0]):
+        back = _two(exponents[r]) * 2.0**-24
+        for c in range(total.shape[1]):
+            out[r, c] = F((np.float64(total[r, c]) * back) / count)
+
+
+def mean_gradient(gradients: list[Tensor]) -> Tensor:
+    """See :func:`regrow.exact.reference.mean_gradient`; at most 127 addends here."""
+    first = gradients[0]
+    largest = np.zeros(first.shape[0], np.int32)
+    for gradient in gradients:
+        _largest_bits_kernel(_bits(gradient), largest)
+    e = np.maximum((largest >> 23) - 126, _MIN_EXPONENT).astype(np.int32)
+    total = np.zeros(first.shape, np.int32)
+    for gradient in gradients:
+        _add_to_grid_kernel(_numpy(gradient), e, total)
+    out = torch.empty_like(first)
+    _from_grid_kernel(total, e, float(len(gradients)), _numpy(out))
+    return out
+
+
+@_parallel
+def _square_bits_kernel(x: Any, out: Any) -> None:
+    for r in prange(x.shape[0]):
+        largest = np.int32(0)
+        for c in range(x.shape[1]):
+            largest = max(largest, np.float32(x[r, c] * x[r, c]).view(np.int32))
+        out[r] = largest
+
+
+@_parallel
+def _square_sum_kernel(x: Any, scale: float, out: Any) -> None:
+    for r in prange(x.shape[0]):
+        total = 0.0
+        for c in range(x.shape[1]):
+            total += np.rint(np.float64(x[r, c] * x[r, c]) * scale)
+        out[r] = np.int64(total)
+
+
+def sum_of_squares(x: Tensor) -> float:
+    """See :func:`regrow.exact.reference.sum_of_squares`."""
+    largest = np.zeros(x.shape[0], np.int32)
+    _square_bits_kernel(_numpy(x), largest)
+    e = max((int(largest.max(initial=0)) >> 23) - 126, int(_MIN_EXPONENT))
+    if e == _POISON:
+        return float("nan")
+    sums = np.zeros(x.shape[0], np.int64)
+    _square_sum_kernel(_numpy(x), math.ldexp(1.0, 30 - e), sums)
+    return float(np.float64(sums.sum()) * math.ldexp(1.0, e - 30))
+
+
+@_parallel
+def _adamw_kernel(p: Any, gradient: Any, first: Any, second: Any, k: Any) -> None:
+    clip, beta1, rest1, beta2, rest2, correction1, correction2, epsilon, rate, keep = (
+        k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7], k[8], k[9]
+    )  # fmt: skip
+    for r in prange(p.shape[0]):
+        for c in range(p.shape[1]):
+            g = gradient[r, c] * clip
+            m = first[r, c] * beta1 + g * rest1
+            v = second[r, c] * beta2 + (g * g) * rest2
+            first[r, c] = m
+            second[r, c] = v
+            update = (m / correction1) / (np.sqrt(v / correction2) + epsilon)
+            p[r, c] = p[r, c] * keep - update * rate
+
+
+def adamw(parameter: Tensor, gradient: Tensor, first: Tensor, second: Tensor, constants: np.ndarray) -> None:
+    """See :func:`regrow.exact.reference.adamw`."""
+    _adamw_kernel(*(_numpy(x) for x in (parameter, gradient, first, second)), constants)

@@ -1,0 +1,267 @@
+"""The definition: every kernel in plain torch operations that IEEE 754 fixes, on any device.
+
+Slow and readable. Every other backend must give the same bits; the tests compare them on random, extreme and
+adversarial inputs. Only operations whose bits are the same on every device are used: ``+ - * /`` on tensors,
+``sqrt``, ``round``, comparison, max, casts, bit operations, gathers, and sums of integers (in int64, or in
+float64 below 2**53). The tests hold a list and fail when another operation is reached.
+
+Shapes are named by their letters: G groups (batch times key-value heads), R rows, C columns, T positions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from regrow.exact import polynomials
+from regrow.exact.grid import (
+    DIGIT_BITS,
+    GRADIENT_BITS,
+    HALF_DIGIT,
+    LEFT,
+    OPERAND_BITS,
+    POISON,
+    PROBABILITY_BITS,
+    SIGN_MASK,
+    SUM_BITS,
+    Digits,
+    Layout,
+    exponents,
+    power_of_two,
+)
+
+name = "reference"
+
+
+def exp(x: Tensor) -> Tensor:
+    """e to the power of x, float32; 0 below -87, and arguments above 88 count as 88."""
+    clamped = x.clamp(polynomials.EXP_SMALLEST, polynomials.EXP_LARGEST)
+    k = (clamped * polynomials.EXP_INVERSE_LN2).round()
+    r = (clamped - k * polynomials.EXP_LN2_HIGH) - k * polynomials.EXP_LN2_LOW
+    c2, c3, c4, c5, c6 = polynomials.EXP_COEFFICIENTS
+    p = (((r * c6 + c5) * r + c4) * r + c3) * r + c2
+    y = ((r * r) * p + r) + 1.0
+    scale = ((k.to(torch.int32) + 127) << 23).view(torch.float32)
+    return torch.where(x < polynomials.EXP_SMALLEST, torch.zeros_like(x), y * scale)
+
+
+def log(x: Tensor) -> Tensor:
+    """Natural logarithm of positive float64, on the host."""
+    return torch.from_numpy(polynomials.log64(x.cpu().numpy())).to(x.device)
+
+
+def sqrt(x: Tensor) -> Tensor:
+    """The correctly rounded square root, on the host: torch's own is off by a bit in one case of six on CPUs."""
+    return torch.from_numpy(np.sqrt(x.cpu().numpy())).to(x.device)
+
+
+def _magnitude_bits(x: Tensor) -> Tensor:
+    return x.contiguous().view(torch.int32) & SIGN_MASK
+
+
+def _digits(q: Tensor) -> tuple[Tensor, Tensor]:
+    high = (q + HALF_DIGIT) >> DIGIT_BITS
+    return high, q - (high << DIGIT_BITS)
+
+
+def _pack(q: Tensor, layout: Layout, dtype: torch.dtype) -> Tensor:
+    high, low = _digits(q)
+    return torch.stack((low, high) if layout.right else (high, low), dim=1 if layout.stacked else 2).to(dtype)
+
+
+def split(x: Tensor, layout: Layout, dtype: torch.dtype) -> Digits:
+    """Put each row (or column) of float32 ``(G, R, C)`` on its own grid and write two digits of ``dtype``."""
+    e = exponents(_magnitude_bits(x).amax(2 if layout.by_row else 1))
+    # A group with a NaN or an infinity has no digits, only its exponent: the product is NaN by that alone.
+    scale = power_of_two(OPERAND_BITS - torch.where(e == POISON, 0, e)).to(torch.float32)
+    scale = torch.where(e == POISON, torch.zeros_like(scale), scale)
+    scaled = x * (scale[:, :, None] if layout.by_row else scale[:, None, :])
+    q = scaled.nan_to_num(0.0, 0.0, 0.0).round().to(torch.int32)
+    return Digits(_pack(q, layout, dtype), e, layout)
+
+
+def _terms(high: Tensor, cross: Tensor) -> Tensor:
+    """The exact integer ``2**14 HH + 2**7 (HL + LH)`` in float64."""
+    return high.to(torch.float64) * 16384.0 + cross.to(torch.float64) * 128.0
+
+
+def combine(high: Tensor, cross: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """The product as float32 ``(G, P, Q)``, rounded once, from its exact parts and the operands' exponents."""
+    scale = power_of_two(left)[:, :, None] * power_of_two(right)[:, None, :] * 2.0 ** (-2 * OPERAND_BITS)
+    return (_terms(high, cross) * scale).to(torch.float32)
+
+
+def combine3(top: Tensor, middle: Tensor, bottom: Tensor, scale: Tensor) -> Tensor:
+    """``float32((2**21 top + 2**14 middle + 2**7 bottom) * scale)`` for three-digit probabilities."""
+    total = top.to(torch.float64) * 2097152.0 + middle.to(torch.float64) * 16384.0 + bottom.to(torch.float64) * 128.0
+    return (total * scale).to(torch.float32)
+
+
+def grid_sum(x: Tensor, dim: int) -> Tensor:
+    """The sum of float32 over ``dim`` on its grid, exact, as float64; NaN if an addend is not finite."""
+    e = exponents(_magnitude_bits(x).amax(dim, keepdim=True))
+    q = (x.to(torch.float64) * power_of_two(SUM_BITS - e)).nan_to_num(0.0, 0.0, 0.0).round().to(torch.int64)
+    return (q.sum(dim, keepdim=True).to(torch.float64) * (power_of_two(e) * 2.0**-SUM_BITS)).squeeze(dim)
+
+
+def rms_norm(x: Tensor, gain: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """Root-mean-square normalisation of rows ``(R, C)``: the result and the inverse roots ``(R,)``."""
+    count = torch.full((), x.shape[1], dtype=torch.float64, device=x.device)
+    mean = grid_sum(x * x, 1) / count
+    inverse = (torch.ones_like(mean) / sqrt(mean + epsilon)).to(torch.float32)
+    return (x * inverse[:, None]) * gain, inverse
+
+
+def rms_norm_backward(dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of :func:`rms_norm` for ``x`` and ``gain``."""
+    count = torch.full((), x.shape[1], dtype=torch.float64, device=x.device)
+    normal = x * inverse[:, None]
+    scaled = dy * gain
+    mean = (grid_sum(scaled * normal, 1) / count).to(torch.float32)
+    dx = inverse[:, None] * (scaled - normal * mean[:, None])
+    return dx, grid_sum(dy * normal, 0).to(torch.float32)
+
+
+def _sigmoid(x: Tensor) -> Tensor:
+    one = torch.ones_like(x)
+    return one / (one + exp(-x))
+
+
+def swiglu(x: Tensor) -> Tensor:
+    """``silu(gate) * up`` for rows ``(R, 2F)`` that hold gate and up side by side."""
+    gate, up = x.chunk(2, dim=1)
+    return (gate * _sigmoid(gate)) * up
+
+
+def swiglu_backward(dy: Tensor, x: Tensor) -> Tensor:
+    """Gradient of :func:`swiglu`."""
+    gate, up = x.chunk(2, dim=1)
+    sigmoid = _sigmoid(gate)
+    silu = gate * sigmoid
+    dgate = (dy * up) * (sigmoid + silu * (torch.ones_like(sigmoid) - sigmoid))
+    return torch.cat((dgate, dy * silu), dim=1)
+
+
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor, heads: int) -> Tensor:
+    """Rotary position embedding of the first ``heads`` heads of ``(B, T, H, D)``; the rest is copied.
+
+    ``cosine`` and ``sine`` are ``(T, D / 2)``; pass ``-sine`` for the inverse. The two halves of a head are the
+    two coordinates (the layout of Hugging Face's Llama).
+    """
+    first, second = x[:, :, :heads].chunk(2, dim=3)
+    c, s = cosine[:, None, :], sine[:, None, :]
+    turned = torch.cat((first * c - second * s, second * c + first * s), dim=3)
+    return torch.cat((turned, x[:, :, heads:]), dim=2)
+
+
+def attention_weights(high: Tensor, cross: Tensor, left: Tensor, right: Tensor, scale: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Causal softmax numerators on the grid 2**-13 from the parts of the product of queries and keys.
+
+    Rows are queries: ``R = repeats * T``, query ``r`` at position ``r % T``. Gives the digits ``(G, R, 2, T)``,
+    high first, of ``rint(exp(s - max s) * 2**13)``, and their exact row sums ``(G, R)`` as float32.
+    """
+    scores = combine(high, cross, left, right) * torch.full((), scale, dtype=torch.float32, device=high.device)
+    rows, positions = scores.shape[1:]
+    at = torch.arange(rows, device=scores.device) % positions
+    hidden = torch.arange(positions, device=scores.device)[None, :] > at[:, None]
+    largest = scores.masked_fill(hidden, -torch.inf).amax(2, keepdim=True)
+    weights = exp(scores - largest).masked_fill(hidden, 0.0)
+    q = (weights * 8192.0).nan_to_num(0.0, 0.0, 0.0).round().to(torch.int32)
+    totals = q.sum(2, dtype=torch.int64).to(torch.float32)
+    totals = torch.where(largest[:, :, 0].isfinite(), totals, torch.full_like(totals, torch.nan))
+    return _pack(q, LEFT, dtype), totals
+
+
+def attention_output(high: Tensor, cross: Tensor, right: Tensor, totals: Tensor) -> Tensor:
+    """Weighted means of values, float32 ``(G, R, D)``, from the parts of the product of weights and values."""
+    scale = power_of_two(right)[:, None, :] * 2.0**-OPERAND_BITS
+    return ((_terms(high, cross) * scale) / totals.to(torch.float64)[:, :, None]).to(torch.float32)
+
+
+def attention_gradient(
+    high: Tensor, cross: Tensor, left: Tensor, right: Tensor, weights: Tensor, totals: Tensor, delta: Tensor, scale: float
+) -> Digits:
+    """Gradient of the scores, on row grids, from the parts of the product of output gradients and values.
+
+    ``delta`` is ``(G, R)``: the sum over D of output gradient times output. ``weights`` are the digits of
+    :func:`attention_weights`.
+    """
+    dweights = combine(high, cross, left, right)
+    q = weights[:, :, 0].to(torch.float32) * 128.0 + weights[:, :, 1].to(torch.float32)
+    probabilities = q * (torch.ones_like(totals) / totals)[:, :, None]
+    dscores = (probabilities * (dweights - delta[:, :, None])) * torch.full((), scale, dtype=torch.float32, device=q.device)
+    # A masked entry is +0 whatever stands in dweights, so that a NaN there cannot leak and a sign cannot differ.
+    return split(torch.where(q == 0.0, torch.zeros_like(q), dscores), LEFT, weights.dtype)
+
+
+def row_dot(x: Tensor, y: Tensor) -> Tensor:
+    """The exact sums over C of the float32 products of ``(R, C)`` with ``(R, C)``, as float32 ``(R,)``."""
+    return grid_sum(x * y, 1).to(torch.float32)
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """Losses and gradient digits of softmax cross-entropy.
+
+    Args:
+        logits: float32 ``(R, C)``.
+        targets: int64 ``(R,)``.
+        dtype: of the digits.
+
+    Returns:
+        losses float32 ``(R,)``; the upper two and the lower two, each ``(R, 2, C)``, of the three digits of
+        ``rint(softmax * 2**20) - 2**20 [target]``, the gradient of the summed loss on the grid 2**-20.
+    """
+    largest = logits.amax(1, keepdim=True)
+    weights = exp(logits - largest)
+    total = (weights.to(torch.float64) * 2.0**SUM_BITS).round().to(torch.int64).sum(1).to(torch.float64) * 2.0**-SUM_BITS
+    at_target = logits.gather(1, targets[:, None])[:, 0]
+    finite = largest[:, 0].isfinite()
+    losses = (log(torch.where(finite, total, torch.ones_like(total))) - (at_target - largest[:, 0]).to(torch.float64)).to(torch.float32)
+    losses = torch.where(finite, losses, torch.full_like(losses, torch.nan))
+    total32 = total.to(torch.float32)
+    probabilities = weights * (torch.ones_like(total32) / total32)[:, None]
+    q = (probabilities * 2.0**PROBABILITY_BITS).nan_to_num(0.0, 0.0, 0.0).round().to(torch.int32)
+    columns = torch.arange(logits.shape[1], device=logits.device)
+    q = q - ((columns[None, :] == targets[:, None]).to(torch.int32) << PROBABILITY_BITS)
+    upper, lowest = _digits(q)
+    top, middle = _digits(upper)
+    return losses, torch.stack((top, middle), dim=1).to(dtype), torch.stack((middle, lowest), dim=1).to(dtype)
+
+
+def embedding_backward(dy: Tensor, ids: Tensor, rows: int) -> Tensor:
+    """Sum of the rows of ``dy`` ``(N, C)`` by ``ids`` ``(N,)`` into ``(rows, C)``, exact on one grid."""
+    e = exponents(_magnitude_bits(dy).max())
+    q = (dy.to(torch.float64) * power_of_two(SUM_BITS - e)).nan_to_num(0.0, 0.0, 0.0).round().to(torch.int64)
+    total = torch.zeros((rows, dy.shape[1]), dtype=torch.int64, device=dy.device).index_add_(0, ids, q)
+    return (total.to(torch.float64) * (power_of_two(e) * 2.0**-SUM_BITS)).to(torch.float32)
+
+
+def mean_gradient(gradients: list[Tensor]) -> Tensor:
+    """The mean over micro-batches of float32 gradients ``(R, C)``, exact on a grid for each row."""
+    e = exponents(torch.stack([_magnitude_bits(g).amax(1) for g in gradients]).amax(0))
+    scale = power_of_two(GRADIENT_BITS - e)[:, None]
+    q = torch.stack([(g.to(torch.float64) * scale).nan_to_num(0.0, 0.0, 0.0).round().to(torch.int64) for g in gradients])
+    total = q.sum(0).to(torch.float64)
+    count = torch.full((), len(gradients), dtype=torch.float64, device=total.device)
+    return ((total * (power_of_two(e)[:, None] * 2.0**-GRADIENT_BITS)) / count).to(torch.float32)
+
+
+def sum_of_squares(x: Tensor) -> float:
+    """The sum of the squares of float32 ``(R, C)``, each square rounded to float32, exact on one grid."""
+    return float(grid_sum((x * x).reshape(-1), 0))
+
+
+def adamw(parameter: Tensor, gradient: Tensor, first: Tensor, second: Tensor, constants: np.ndarray) -> None:
+    """One AdamW step in place, float32 (Loshchilov and Hutter, 2019, with decoupled decay).
+
+    ``constants`` are the float32 numbers of :class:`regrow.exact.optimizer.Constants`, in its order.
+    """
+    clip, beta1, rest1, beta2, rest2, correction1, correction2, epsilon, rate, keep = (
+        torch.full((), float(c), dtype=torch.float32, device=parameter.device) for c in constants
+    )
+    g = gradient * clip
+    first.copy_(first * beta1 + g * rest1)
+    second.copy_(second * beta2 + (g * g) * rest2)
+    update = (first / correction1) / (sqrt(second / correction2) + epsilon)
+    parameter.copy_(parameter * keep - update * rate)

@@ -1,0 +1,101 @@
+"""The decoder: a pure function of its parameters and tokens, every sum exact.
+
+Example:
+    >>> config = DecoderConfig(vocabulary=300, layers=2, width=64, heads=2, kv_heads=1, hidden=96, context=32)
+    >>> parameters = initialise(config, seed=1)
+    >>> loss = Decoder(config)(parameters, tokens)  # tokens: int64 (B, T + 1)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from regrow.exact import operations as ops
+from regrow.exact.polynomials import exp64, log64, sin_cos64
+from regrow.exact.random import normals
+from regrow.model.config import DecoderConfig
+
+Parameters = Mapping[str, Tensor]
+
+INITIAL_STANDARD_DEVIATION = 0.02
+
+
+def initialise(config: DecoderConfig, seed: int) -> dict[str, Tensor]:
+    """Initial parameters: gains 1, matrices normal with deviation 0.02, and matrices that write to the residual
+    stream divided by the root of twice the depth (Radford et al., 2019).
+    """  # noqa: D205
+    parameters = {}
+    for name, shape in config.shapes().items():
+        if len(shape) == 1:
+            parameters[name] = torch.ones(shape)
+            continue
+        deviation = INITIAL_STANDARD_DEVIATION
+        if name.endswith((".out", ".down")):
+            deviation = deviation / float(np.sqrt(2.0 * config.layers))
+        values = normals(seed, f"initial {name}", shape[0] * shape[1]) * deviation
+        parameters[name] = torch.from_numpy(values.astype(np.float32)).view(shape)
+    return parameters
+
+
+def rotary_tables(config: DecoderConfig) -> tuple[Tensor, Tensor]:
+    """Cosines and sines ``(context, head_width / 2)`` of the rotary position embedding.
+
+    As in Hugging Face's Llama the inverse frequencies and the angles are rounded to float32.
+    """
+    half = config.head_width // 2
+    exponents = np.arange(half, dtype=np.float64) * 2.0 / config.head_width
+    frequencies = exp64(-exponents * log64(np.array([config.rope_theta]))).astype(np.float32)
+    angles = np.arange(config.context, dtype=np.float32)[:, None] * frequencies
+    sine, cosine = sin_cos64(angles.astype(np.float64))
+    return torch.from_numpy(cosine.astype(np.float32)), torch.from_numpy(sine.astype(np.float32))
+
+
+class Decoder:
+    """The computation of a decoder of one shape."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        self.config = config
+        self._cosine, self._sine = rotary_tables(config)
+
+    def __call__(self, parameters: Parameters, tokens: Tensor) -> Tensor:
+        """The mean loss in nats of predicting ``tokens[:, 1:]`` from ``tokens[:, :-1]``; int64 ``(B, T + 1)``."""
+        final = self._final(parameters, tokens[:, :-1])
+        return ops.linear_cross_entropy(final, self._head(parameters), tokens[:, 1:].reshape(-1))
+
+    def logits(self, parameters: Parameters, tokens: Tensor) -> Tensor:
+        """float32 ``(B, T, vocabulary)`` for int64 ``(B, T)``, T up to the context."""
+        return ops.linear(self._final(parameters, tokens), self._head(parameters)).view(*tokens.shape, -1)
+
+    def last_logits(self, parameters: Parameters, tokens: Tensor) -> Tensor:
+        """The logits of the last position, ``(B, vocabulary)``."""
+        final = self._final(parameters, tokens).view(*tokens.shape, -1)
+        return ops.linear(final[:, -1], self._head(parameters))
+
+    def _head(self, parameters: Parameters) -> Tensor:
+        return parameters["embed" if self.config.tied_embeddings else "head"]
+
+    def _final(self, parameters: Parameters, tokens: Tensor) -> Tensor:
+        x = ops.embedding(tokens, parameters["embed"]).view(-1, self.config.width)
+        for i in range(self.config.layers):
+            layer = f"layers.{i:03}"
+            x = x + self._attention(parameters, f"{layer}.attention", x, tokens.shape)
+            x = x + self._mlp(parameters, f"{layer}.mlp", x)
+        return ops.rms_norm(x, parameters["norm"], self.config.norm_epsilon)
+
+    def _attention(self, parameters: Parameters, name: str, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        config = self.config
+        normal = ops.rms_norm(x, parameters[f"{name}.norm"], config.norm_epsilon)
+        heads = ops.linear(normal, parameters[f"{name}.qkv"]).view(*shape, -1, config.head_width)
+        cosine, sine = self._cosine[: shape[1]], self._sine[: shape[1]]
+        turned = ops.rotate(heads, cosine, sine, config.heads + config.kv_heads)
+        q, k, v = turned.split((config.heads, config.kv_heads, config.kv_heads), dim=2)
+        out = ops.attention(q, k, v).reshape(-1, config.width)
+        return ops.linear(out, parameters[f"{name}.out"])
+
+    def _mlp(self, parameters: Parameters, name: str, x: Tensor) -> Tensor:
+        normal = ops.rms_norm(x, parameters[f"{name}.norm"], self.config.norm_epsilon)
+        return ops.linear(ops.swiglu(ops.linear(normal, parameters[f"{name}.gate_up"])), parameters[f"{name}.down"])

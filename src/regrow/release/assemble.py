@@ -1,0 +1,186 @@
+"""Putting a release together: the directory that is shared.
+
+It is assembled aside and takes its place in one move, so a release is there whole or not at all. What the release
+digest covers depends on the recipe, the lock and the outputs of the stages, and on nothing else.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regrow.engine import Evaluation
+from regrow.errors import RecipeError, RegrowError, StageError
+from regrow.recipe.graph import Graph
+from regrow.release.card import model_card
+from regrow.release.layout import BUILDINFO, LOCK, RECIPE, REPORT, SUMS, UNCOVERED, Parts, parts
+from regrow.release.manifest import write_manifest
+from regrow.release.provenance import statement, to_json
+from regrow.store import new_directory, sha256_bytes, sha256_file, sums
+
+_LICENCES = ("LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "LICENCE.md", "LICENCE.txt")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a release is made of.
+
+    Attributes:
+        graph: the stages.
+        evaluation: their outputs.
+        recipe: the text of ``regrow.toml``, byte for byte.
+        lock: the text of ``regrow.lock``, with the outputs of the stages but without the release digest.
+        licence: the text of the licence of the weights.
+        buildinfo: file name -> text of what lies in ``buildinfo/``.
+    """
+
+    graph: Graph
+    evaluation: Evaluation
+    recipe: bytes
+    lock: str
+    licence: bytes
+    buildinfo: Mapping[str, str]
+
+
+def licence_text(recipe_folder: Path, expression: str) -> bytes:
+    """The licence file beside a recipe, or else one line that names the licence."""
+    for name in _LICENCES:
+        if (path := recipe_folder / name).is_file():
+            return path.read_bytes()
+    return f"SPDX-License-Identifier: {expression}\n".encode()
+
+
+def assemble(contents: Contents, destination: Path) -> str:
+    """Make the release at ``destination`` and return its digest.
+
+    A release that is there already is replaced once the new one is complete.
+
+    Raises:
+        RecipeError: if ``destination`` cannot be written to, or holds anything but a release (exit code 2).
+        StageError: if the disk is full (exit code 1).
+    """
+    refuse_to_replace(destination)
+    with explained(destination), new_directory(destination) as release:
+        _covered(contents, release)
+        text = sums(release, UNCOVERED)
+        (release / SUMS).write_text(text, "utf-8", newline="\n")
+        _beside(contents, release, destination)
+    return sha256_bytes(text.encode())
+
+
+def _covered(contents: Contents, release: Path) -> None:
+    """Write everything the digest covers."""
+    from regrow.report.read import contents as read
+
+    (release / RECIPE).write_bytes(contents.recipe)
+    (release / LOCK).write_text(contents.lock, "utf-8", newline="\n")
+    (release / "LICENSE").write_bytes(contents.licence)
+    for folder in ("provenance", "data", "training"):
+        (release / folder).mkdir()
+    for stage in contents.graph.stages:
+        text = to_json(statement(stage, contents.evaluation))
+        (release / "provenance" / f"{stage.name}.intoto.json").write_text(text, "utf-8", newline="\n")
+    made_of = parts(contents.graph, contents.evaluation)
+    for source, target in _copies(made_of):
+        shutil.copyfile(source, release / target)
+    write_manifest(made_of.split.path, release / "data" / "documents.parquet")
+    (release / "README.md").write_text(model_card(read(release)), "utf-8", newline="\n")
+
+
+def _copies(made_of: Parts) -> Iterator[tuple[Path, str]]:
+    """Files that stages made and the release holds as they are."""
+    for name in ("model.safetensors", "config.json", "generation_config.json"):
+        yield made_of.weights.path / name, name
+    for name in ("chain.jsonl", "losses.jsonl"):
+        yield made_of.weights.path / name, f"training/{name}"
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        yield made_of.tokenizer.path / name, name
+    yield made_of.split.path / "excluded.parquet", "data/excluded.parquet"
+    yield made_of.tokens.path / "train.documents.parquet", "data/tokens.parquet"
+    if made_of.evaluation is not None:
+        for name in ("evaluation.json", "samples.json"):
+            yield made_of.evaluation.path / name, name
+
+
+def _beside(contents: Contents, release: Path, old: Path) -> None:
+    """Write what the digest does not cover: facts about this build, and the report."""
+    from regrow.report import load, render
+
+    (release / BUILDINFO).mkdir()
+    for name, text in contents.buildinfo.items():
+        (release / BUILDINFO / name).write_text(text, "utf-8", newline="\n")
+    _keep_comparison(old, release)
+    (release / REPORT).write_text(render(load(release)), "utf-8", newline="\n")
+
+
+def _keep_comparison(old: Path, release: Path) -> None:
+    """A comparison with other ways to train takes long to make and stays true as long as the weights are the same."""
+    comparison = old / BUILDINFO / "comparison.json"
+    if comparison.is_file() and _same(old / "model.safetensors", release / "model.safetensors"):
+        shutil.copyfile(comparison, release / BUILDINFO / "comparison.json")
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.is_file() and one.stat().st_size == other.stat().st_size and sha256_file(one) == sha256_file(other)
+
+
+def refuse_to_replace(destination: Path) -> None:
+    """Raise if there is something at ``destination`` that is not ours to remove.
+
+    Raises:
+        RecipeError: if it is not a directory, not a release, or a release with files that somebody added.
+    """
+    if not destination.exists() and not destination.is_symlink():
+        return
+    if destination.is_symlink() or not destination.is_dir():
+        raise RecipeError("the output is not a directory", where=str(destination), hint="choose another with --output")
+    with explained(destination):
+        strangers = _strangers(destination)
+    if strangers:
+        raise RecipeError(
+            "the output directory is not a release that regrow may replace",
+            where=str(destination),
+            why=f"it holds {', '.join(f'`{name}`' for name in strangers[:3])}",
+            hint="move what is in it elsewhere, or choose another directory with --output",
+        )
+
+
+def _strangers(directory: Path) -> list[str]:
+    """The files in ``directory`` that no release we made has there."""
+    found = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if not path.is_dir())
+    listed = directory / SUMS
+    if found and not (listed.is_file() and (directory / LOCK).is_file()):
+        return found
+    ours = {line.partition("  ")[2] for line in listed.read_text("utf-8", "replace").splitlines()} if found else set()
+    return [path for path in found if path not in ours and path.partition("/")[0] not in UNCOVERED]
+
+
+@contextmanager
+def explained(destination: Path) -> Iterator[None]:
+    """Say in plain words what is wrong with the place for a release."""
+    try:
+        yield
+    except RegrowError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StageError(
+                "the disk is full", where=str(destination), hint="free some space, then run the same command again"
+            ) from error
+        raise RecipeError(
+            "the output cannot be written",
+            where=str(error.filename or destination),
+            why=error.strerror or str(error),
+            hint="choose a directory you may write to with --output",
+        ) from error
+
+
+def json_text(value: Any) -> str:
+    """JSON for people and tools alike."""
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"

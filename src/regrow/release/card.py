@@ -1,0 +1,136 @@
+"""The model card: the README.md of a release, with the front matter that model hubs read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from regrow.report import ReportData
+
+# SPDX identifiers whose name on the hub is not simply the identifier in lower case.
+_RENAMED = {
+    "ODC-By-1.0": "odc-by",
+    "ODbL-1.0": "odbl",
+    "PDDL-1.0": "pddl",
+    "C-UDA-1.0": "c-uda",
+    "LGPLLR": "lgpl-lr",
+}
+# Of those with versions `-only` and `-or-later`, the hub knows the version.
+_GNU = re.compile(r"(?P<id>(?:AGPL-3|GPL-[23]|LGPL-3)\.0|LGPL-2\.1)(?:-only|-or-later)?")
+_IN_LOWER_CASE = """
+    afl-3.0 apache-2.0 artistic-2.0 bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0 cc-by-2.0 cc-by-2.5 cc-by-3.0
+    cc-by-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0
+    cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0 cdla-permissive-1.0 cdla-permissive-2.0
+    cdla-sharing-1.0 ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2 isc lppl-1.3c mit mpl-2.0 ms-pl ncsa ofl-1.1
+    osl-3.0 postgresql unlicense wtfpl zlib
+"""
+
+
+def hub_licence(expression: str) -> str | None:
+    """What model hubs call a licence, or None if they have no name for it."""
+    if expression in _RENAMED:
+        return _RENAMED[expression]
+    if gnu := _GNU.fullmatch(expression):
+        return gnu["id"].lower()
+    return lower if (lower := expression.lower()) in _IN_LOWER_CASE.split() else None
+
+
+def model_card(data: ReportData) -> str:
+    """The card of a release. It cannot name the release digest, which covers it."""
+    parts = (_front_matter(data), _head(data), _use(), _check(), _data(data), _results(data), _licence(data))
+    return "\n".join(line for part in parts for line in part)
+
+
+def _front_matter(data: ReportData) -> Iterator[str]:
+    yield "---"
+    if hub := hub_licence(data.licence):
+        yield f"license: {hub}"
+    else:
+        yield from ("license: other", f"license_name: {_yaml(data.licence)}", "license_link: LICENSE")
+    yield from ("library_name: transformers", "pipeline_tag: text-generation")
+    yield from ("tags:", "- regrow", "- reproducible-build", "---", "")
+
+
+def _head(data: ReportData) -> Iterator[str]:
+    yield from (f"# {_text(data.name)}", "")
+    if data.description:
+        yield from (_text(data.description), "")
+    facts = data.facts
+    parameters = f"{facts['parameters']:,} parameters" if "parameters" in facts else "a model"
+    yield (
+        f"A decoder of the Llama kind with {parameters}: {facts.get('layers')} layers of width {facts.get('width')}, "
+        f"{facts.get('heads')} heads, a context of {facts.get('context')} tokens and a vocabulary of "
+        f"{facts.get('vocabulary')}. It was trained from scratch by regrow, from the recipe in `regrow.toml`, "
+        "and continues text; it does not follow instructions and knows nothing beyond its training text."
+    )
+    yield ""
+
+
+def _use() -> Iterator[str]:
+    yield from (
+        "## Use",
+        "",
+        "```python",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        "",
+        'tokenizer = AutoTokenizer.from_pretrained(".")  # the directory of this file',
+        'model = AutoModelForCausalLM.from_pretrained(".")',
+        "```",
+        "",
+    )
+
+
+def _check() -> Iterator[str]:
+    yield from (
+        "## Check",
+        "",
+        "The release digest covers every file that is loaded or relied on. The last line these commands print is it:",
+        "",
+        "```sh",
+        "sha256sum -c SHA256SUMS && sha256sum SHA256SUMS",
+        "```",
+        "",
+        "`regrow verify .` builds everything again from recipe, lock and sources, and compares bit for bit.",
+        "",
+    )
+
+
+def _data(data: ReportData) -> Iterator[str]:
+    yield from ("## Training data", "")
+    yield from ("| source | from | licence | availability | documents | bytes |", "|---|---|---|---|---:|---:|")
+    for source in data.sources:
+        words = (source.name, f"`{source.fetch}`", source.licence, source.availability)
+        yield f"| {' | '.join(map(_text, words))} | {source.documents:,} | {source.bytes:,} |"
+    yield ""
+    for source in data.sources:
+        if source.attribution:
+            yield f"- {_text(source.name)}: {_text(source.attribution)}"
+    if any(source.attribution for source in data.sources):
+        yield ""
+    dropped = sum(exclusion.documents for exclusion in data.exclusions)
+    yield "`data/documents.parquet` names every document by file, byte range, licence and hash;"
+    yield f"`data/excluded.parquet` names the {dropped:,} that were read but not used, with reasons."
+    yield ""
+
+
+def _results(data: ReportData) -> Iterator[str]:
+    if data.measures:
+        yield from ("## Evaluation", "", "| bits per byte of validation text | |", "|---|---:|")
+        yield from (f"| {_text(measure.name)} | {measure.bits_per_byte:.3f} |" for measure in data.measures)
+        yield ""
+
+
+def _licence(data: ReportData) -> Iterator[str]:
+    yield from ("## Licence", "")
+    yield from (f"The weights: `{data.licence}`. Each source of training text has its own, see above.", "")
+
+
+def _text(value: str) -> str:
+    """Text in one line that cannot break out of a table or a heading."""
+    return " ".join(value.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _yaml(value: str) -> str:
+    """A string as YAML, of which JSON is a part."""
+    return json.dumps(value, ensure_ascii=False)

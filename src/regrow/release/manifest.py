@@ -1,0 +1,57 @@
+"""The data manifest: every document of the training corpus by place, licence and hash, without its text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow
+
+SPLITS = ("train", "validation")
+_KEPT = ("id", "source", "licence", "availability", "file", "start", "end", "sha256")
+
+
+def write_manifest(split: Path, path: Path) -> None:
+    """Write the manifest of a ``split`` artifact, in the order of its documents, as Parquet with fixed settings.
+
+    Args:
+        split: holds ``train.parquet`` and ``validation.parquet``.
+        path: the file to write.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.concat_tables(rows for name in SPLITS for rows in _rows(split / f"{name}.parquet", name))
+    order = [(column, "ascending") for column in ("source", "file", "start", "id")]
+    pyarrow.parquet.write_table(
+        table.sort_by(order).combine_chunks(),
+        path,
+        row_group_size=1 << 16,
+        compression="zstd",
+        compression_level=3,
+        store_schema=False,
+        version="2.6",
+        data_page_version="1.0",
+    )
+
+
+def _rows(path: Path, split: str) -> Iterator[pyarrow.Table]:
+    """The rows of one side of the split, a batch of texts in memory at a time."""
+    import pyarrow
+    import pyarrow.compute as pc
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(path) as file:
+        empty = file.schema_arrow.empty_table().to_batches() or [pyarrow.RecordBatch.from_pylist([], file.schema_arrow)]
+        for batch in (*empty, *file.iter_batches(4096, columns=[*_KEPT, "text"])):
+            table = pyarrow.Table.from_batches([batch])
+            text = table["text"]
+            yield (
+                table.select(_KEPT)
+                .replace_schema_metadata(None)
+                .append_column("characters", pc.cast(pc.utf8_length(text), pyarrow.int64()))
+                .append_column("bytes", pc.cast(pc.binary_length(text), pyarrow.int64()))
+                .append_column("split", pyarrow.array([split] * len(table), pyarrow.string()))
+            )

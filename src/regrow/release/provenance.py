@@ -1,0 +1,88 @@
+"""One statement per stage about what went in and what came out: in-toto, with SLSA's provenance as predicate.
+
+A statement is covered by the release digest, so it holds nothing that two machines could disagree about while their
+outputs agree: no times, no versions of libraries, no key. Those lie in ``buildinfo/``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from regrow.engine import Evaluation
+from regrow.exact.version import ARITHMETIC
+from regrow.recipe.graph import Stage
+from regrow.store.digest import files, sha256_file
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+PREDICATE = "https://slsa.dev/provenance/v1"
+BUILDER = "urn:regrow:builder"
+
+
+def build_type(kind: str, version: int) -> str:
+    """The URI of what a kind of stage does, in one version."""
+    return f"urn:regrow:stage:{kind}:{version}"
+
+
+def statement(stage: Stage, evaluation: Evaluation) -> dict[str, Any]:
+    """The statement about one stage.
+
+    The first subject is the artifact as a whole: its sha256 is that of the list of checksums of its files. The files
+    follow, each with its own.
+    """
+    result = evaluation.results[stage.name]
+    outputs = [_resource(f"{stage.name}/{path}", sha256_file(result.path / path)) for path in files(result.path)]
+    parameters = stage.parameters.model_dump(mode="json")
+    internal: dict[str, Any] = {"kind": stage.kind.name, "version": stage.kind.version}
+    if stage.kind.exact:
+        internal["arithmetic"] = ARITHMETIC
+    return {
+        "_type": STATEMENT,
+        "subject": [_resource(stage.name, result.digest, {"artifact": stage.kind.output}), *outputs],
+        "predicateType": PREDICATE,
+        "predicate": {
+            "buildDefinition": {
+                "buildType": build_type(stage.kind.name, stage.kind.version),
+                "externalParameters": parameters,
+                "internalParameters": internal,
+                "resolvedDependencies": [*_inputs(stage, evaluation), *_pins(parameters)],
+            },
+            "runDetails": {"builder": {"id": BUILDER, "version": {"arithmetic": str(ARITHMETIC)}}},
+        },
+    }
+
+
+def to_json(statement: Mapping[str, Any]) -> str:
+    """A statement as text: one way to write it, and readable."""
+    return json.dumps(statement, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def package_url(fetch: str) -> str:
+    """What the world calls the place a source is fetched from, or nothing for a file of one's own."""
+    scheme, _, locator = fetch.partition(":")
+    if scheme == "https":
+        return fetch
+    if scheme == "pypi":
+        name, _, version = locator.partition("==")
+        return f"pkg:pypi/{re.sub('[-_.]+', '-', name.strip()).lower()}@{version.strip()}"
+    return ""
+
+
+def _inputs(stage: Stage, evaluation: Evaluation) -> Iterator[dict[str, Any]]:
+    for slot, names in stage.inputs.items():
+        for name in names:
+            yield _resource(name, evaluation.results[name].digest, {"slot": slot, "stage": name})
+
+
+def _pins(parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The files a stage brings in from outside."""
+    uri = package_url(str(parameters.get("fetch", "")))
+    for pin in parameters.get("pins", ()):
+        yield {**_resource(pin["file"], pin["sha256"]), **({"uri": uri} if uri else {})}
+
+
+def _resource(name: str, sha256: str, annotations: Mapping[str, str] | None = None) -> dict[str, Any]:
+    resource: dict[str, Any] = {"name": name, "digest": {"sha256": sha256}}
+    return {**resource, "annotations": dict(annotations)} if annotations else resource

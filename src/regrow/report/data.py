@@ -1,0 +1,117 @@
+"""What a report says: plain values, whoever made them. :func:`regrow.report.read.load` reads them from a release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the model wrote after a prompt."""
+
+    prompt: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The training loss of one optimizer step, in nats per token."""
+
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Bits per byte of the validation text, by this model or by something to compare it with."""
+
+    name: str
+    bits_per_byte: float
+    note: str = ""
+    own: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where training bytes come from. ``documents`` and ``bytes`` count what is in the training split."""
+
+    name: str
+    fetch: str
+    licence: str
+    availability: str
+    attribution: str
+    documents: int
+    bytes: int
+    validation_documents: int
+    validation_bytes: int
+    files: tuple[tuple[str, int, int], ...]
+    """File name, documents and bytes in the training split."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One excluded document."""
+
+    source: str
+    locator: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """Documents that one stage dropped for one reason."""
+
+    stage: str
+    reason: str
+    documents: int
+    characters: int
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """One stage of the build. ``key``, ``seconds`` and ``cached`` are of this machine and may be unknown."""
+
+    name: str
+    kind: str
+    version: int
+    digest: str
+    parameters: Mapping[str, Any]
+    inputs: tuple[tuple[str, str], ...]
+    """Slot and name of the stage that fills it."""
+    files: tuple[tuple[str, str], ...]
+    key: str = ""
+    seconds: float | None = None
+    cached: bool | None = None
+
+
+@dataclass(frozen=True)
+class File:
+    """A file the release digest covers."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything a report shows. Build one by hand, or read one from a release."""
+
+    name: str
+    digest: str
+    licence: str = ""
+    description: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    samples: tuple[Sample, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    validation_loss: float | None = None
+    measures: tuple[Measure, ...] = ()
+    sources: tuple[Source, ...] = ()
+    exclusions: tuple[Exclusion, ...] = ()
+    stages: tuple[StageRow, ...] = ()
+    files: tuple[File, ...] = ()
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    build: Mapping[str, Any] = field(default_factory=dict)

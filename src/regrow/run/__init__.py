@@ -1,0 +1,1 @@
+"""Running a release: generating text from it."""

@@ -1,0 +1,125 @@
+"""Evaluation: validation loss in bits per byte beside a unigram model, and what the model writes."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from regrow.recipe.kind import Call, Kind, Parameters, Slot
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from regrow.corpus.tokens import TokenShards
+    from regrow.model.decoder import Decoder
+
+_BATCH = 16
+
+
+class EvaluateParameters(Parameters):
+    """What to ask of the model."""
+
+    prompts: tuple[str, ...] = Field(default=(), description="Texts for the model to continue.")
+    sample_tokens: int = Field(default=80, ge=1, description="Tokens to write for each prompt.")
+    temperature: float = Field(default=0.8, ge=0, description="Divides the logits; 0 takes the likeliest token.")
+    seed: int = Field(default=1, ge=0, description="Of the random numbers that choose tokens.")
+
+
+def run(call: Call) -> None:
+    """Measure the model on the validation documents and let it continue the prompts."""
+    from regrow.corpus.tokens import TokenShards
+    from regrow.model.decoder import Decoder
+    from regrow.model.files import load
+
+    config, parameters = load(call.input("weights"))
+    shards, decoder = TokenShards.open(call.input("tokens")), Decoder(config)
+    nats, tokens = _validation(decoder, parameters, shards, call)
+    bits = nats / math.log(2.0)
+    unigram = unigram_bits(shards)
+    result = {
+        "validation": {
+            "bytes": shards.validation_bytes,
+            "tokens": tokens,
+            "loss": nats / tokens,
+            "bits_per_byte": bits / shards.validation_bytes,
+        },
+        "unigram": {"bits_per_byte": unigram / shards.validation_bytes},
+    }
+    _write(call.output / "evaluation.json", result)
+    _write(call.output / "samples.json", _samples(decoder, parameters, call))
+
+
+def _validation(decoder: Decoder, parameters: dict[str, Any], shards: TokenShards, call: Call) -> tuple[float, int]:
+    """The summed loss in nats over all validation tokens but the first, and their number."""
+    import torch
+
+    tokens = torch.from_numpy(shards.read("validation").astype("int64"))
+    context = decoder.config.context
+    whole = (len(tokens) - 1) // context
+    nats = 0.0
+    with torch.no_grad():
+        for start in range(0, whole, _BATCH):
+            rows = range(start, min(whole, start + _BATCH))
+            batch = torch.stack([tokens[row * context : (row + 1) * context + 1] for row in rows])
+            nats += float(decoder(parameters, batch)) * (len(rows) * context)
+            call.context.emit("progress", done=rows.stop, total=whole, unit="sequences")
+        rest = tokens[whole * context :]
+        if len(rest) > 1:
+            nats += float(decoder(parameters, rest[None])) * (len(rest) - 1)
+    return nats, len(tokens) - 1
+
+
+def unigram_bits(shards: TokenShards) -> float:
+    """Bits for the validation tokens but the first under the training frequencies, each count plus one."""
+    import numpy as np
+
+    from regrow.exact.polynomials import log64
+
+    counts = np.bincount(shards.read("train"), minlength=shards.vocabulary).astype(np.float64) + 1.0
+    costs: np.ndarray = log64(np.array([counts.sum()])) - log64(counts)
+    seen = np.bincount(shards.read("validation")[1:], minlength=shards.vocabulary)
+    return math.fsum(float(n) * float(cost) for n, cost in zip(seen, costs, strict=True)) / math.log(2.0)
+
+
+def _samples(decoder: Decoder, parameters: dict[str, Any], call: Call) -> list[dict[str, Any]]:
+    from tokenizers import Tokenizer
+
+    from regrow.model.sampling import Sampling, generate
+
+    settings: EvaluateParameters = call.parameters
+    tokenizer = Tokenizer.from_file(str(call.input("tokenizer") / "tokenizer.json"))
+    stop = tokenizer.token_to_id("<|endoftext|>")
+    sampling = Sampling(temperature=settings.temperature, seed=settings.seed)
+    samples = []
+    for prompt in settings.prompts:
+        ids = [stop, *tokenizer.encode(prompt, add_special_tokens=False).ids]
+        found = list(generate(decoder, parameters, ids, settings.sample_tokens, sampling, stop))
+        samples.append({"prompt": prompt, "text": tokenizer.decode(found), "tokens": len(found)})
+        call.context.emit("progress", done=len(samples), total=len(settings.prompts), unit="samples")
+    return samples
+
+
+def _write(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+KIND = Kind(
+    name="evaluate",
+    version=1,
+    parameters=EvaluateParameters,
+    inputs={
+        "weights": Slot("weights"),
+        "tokens": Slot("tokens"),
+        "tokenizer": Slot("tokenizer"),
+        "split": Slot("split"),
+    },
+    output="evaluation",
+    run=run,
+    exact=True,
+    libraries=("tokenizers",),
+    summary="measure the model on held-out documents and let it write",
+)

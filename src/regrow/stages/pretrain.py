@@ -1,0 +1,111 @@
+"""Pretraining: from token shards to weights, with the loss at every step and a chain of state hashes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from regrow.errors import StageError
+from regrow.recipe.kind import Call, Kind, Parameters, Slot
+from regrow.recipe.schema import Architecture, Train
+
+if TYPE_CHECKING:
+    from regrow.model.config import DecoderConfig
+    from regrow.train.settings import Settings
+
+
+class PretrainParameters(Parameters):
+    """What to train, and how."""
+
+    architecture: Architecture = Field(description="The shape of the decoder.")
+    train: Train = Field(description="The training run.")
+
+
+def run(call: Call) -> None:
+    """Train from random initial parameters on the tokens, in the order that the seed and the epoch fix."""
+    from regrow.corpus.tokens import TokenShards
+    from regrow.model.files import save
+    from regrow.train.loop import Watch, train
+    from regrow.train.state import State
+
+    shards = TokenShards.open(call.input("tokens"))
+    parameters: PretrainParameters = call.parameters
+    config = decoder_config(parameters.architecture, shards.vocabulary)
+    settings = training_settings(parameters)
+    _require_enough(call.name, shards.windows("train", config.context), settings)
+
+    def progress(**fields: Any) -> None:
+        call.context.emit("progress", **fields)
+
+    def batch(step: int) -> Any:
+        return shards.batch(settings.seed, step, settings.micro_batch * settings.micro_batches_per_step, config.context)
+
+    watch = Watch(progress, call.context.stopping, call.context.stop)
+    state: State = train(config, settings, batch, call.scratch, watch)
+    save(call.output, config, state.parameters, shards.end_of_text)
+    for name, records in (("losses", state.losses), ("chain", state.chain)):
+        lines = "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
+        (call.output / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+
+
+def decoder_config(architecture: Architecture, vocabulary: int) -> DecoderConfig:
+    """The decoder of a recipe's architecture."""
+    from regrow.model.config import DecoderConfig
+
+    return DecoderConfig(vocabulary=vocabulary, **architecture.model_dump())
+
+
+def training_settings(parameters: PretrainParameters) -> Settings:
+    """The run of a recipe: its token budget and fractions as steps."""
+    from regrow.train.settings import Settings
+
+    train = parameters.train
+    steps = train.tokens // (train.micro_batch * train.micro_batches_per_step * parameters.architecture.context)
+    return Settings(
+        steps=steps,
+        micro_batch=train.micro_batch,
+        micro_batches_per_step=train.micro_batches_per_step,
+        learning_rate=train.learning_rate,
+        warmup=max(1, int(steps * train.warmup)),
+        decay=train.decay,
+        final_learning_rate=train.learning_rate * train.final_learning_rate,
+        weight_decay=train.weight_decay,
+        beta1=train.beta1,
+        beta2=train.beta2,
+        epsilon=train.epsilon,
+        clip=train.clip,
+        seed=train.seed,
+        checkpoint_every=train.checkpoint_every,
+    )
+
+
+def _require_enough(stage: str, windows: int, settings: Settings) -> None:
+    needed = settings.micro_batch * settings.micro_batches_per_step
+    if windows < needed:
+        raise StageError(
+            f"the corpus makes {windows} sequences, one step needs {needed}",
+            where=stage,
+            why="`train.micro_batch` times `train.micro_batches_per_step` sequences of `architecture.context` "
+            "tokens are taken at each step",
+            hint="add text, or lower `train.micro_batch`, `train.micro_batches_per_step` or `architecture.context`",
+        )
+
+
+def estimate(parameters: Any) -> Mapping[str, float]:
+    """Steps and the tokens seen, for ``plan``."""
+    return {"tokens": float(parameters.train.tokens)}
+
+
+KIND = Kind(
+    name="pretrain",
+    version=1,
+    parameters=PretrainParameters,
+    inputs={"tokens": Slot("tokens")},
+    output="weights",
+    run=run,
+    exact=True,
+    summary="train a decoder from random initial parameters",
+)

@@ -1,0 +1,190 @@
+"""The action cache: which key gave which digest, and what each recipe used last. What the bytes are is not its concern.
+
+Every operation opens the database anew. That costs a fraction of a millisecond and makes forks, threads and kills
+harmless.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regrow.errors import StageError
+from regrow.store.digest import canonical_json
+from regrow.store.faults import disk_error
+from regrow.store.locks import locked
+
+_SCHEMA = 1
+_TABLES = """
+CREATE TABLE actions (key TEXT PRIMARY KEY, digest TEXT NOT NULL, used REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX actions_digest ON actions (digest);
+CREATE TABLE keys (
+    key TEXT PRIMARY KEY, stage TEXT NOT NULL, kind TEXT NOT NULL, ingredients TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE roots (
+    scope TEXT, stage TEXT, key TEXT NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (scope, stage)
+) WITHOUT ROWID;
+"""
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_LEAST_ROOM = 1 << 20
+_AS_ERRNO = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_READONLY: errno.EACCES,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+    sqlite3.SQLITE_PERM: errno.EACCES,
+    sqlite3.SQLITE_IOERR: errno.EIO,
+}
+
+
+@dataclass(frozen=True)
+class Use:
+    """How the store got an artifact: the stage and kind that made it, and when it was last asked for."""
+
+    digest: str
+    stage: str
+    kind: str
+    used: float
+
+
+class Actions:
+    """A SQLite database in write-ahead mode, made where it is missing.
+
+    One that is damaged beyond reading is moved to quarantine and replaced: at worst some work is done again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.replaced = False
+        with locked(path.parent / "locks" / "actions"):
+            self._prepare()
+
+    def digest(self, key: str) -> str | None:
+        """The digest recorded for ``key``."""
+        rows = self._rows("SELECT digest FROM actions WHERE key = ?", key)
+        return rows[0][0] if rows else None
+
+    def record(self, key: str, digest: str, stage: str, kind: str, ingredients: Mapping[str, Any]) -> None:
+        """Note that the stage with these ingredients gave this digest."""
+        text = canonical_json(ingredients).decode()
+        with self._transaction() as database:
+            database.execute("INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?)", (key, stage, kind, text))
+            database.execute("INSERT OR REPLACE INTO actions VALUES (?, ?, ?)", (key, digest, time.time()))
+
+    def forget(self, digest: str) -> None:
+        """No key gives this digest any longer."""
+        with self._transaction() as database:
+            database.execute("DELETE FROM actions WHERE digest = ?", (digest,))
+
+    def record_root(self, scope: str, stages: Mapping[str, tuple[str, str]], complete: bool) -> None:
+        """Note the key and digest that a scope uses for each of ``stages``; if ``complete``, it uses no others."""
+        with self._transaction() as database:
+            if complete:
+                database.execute("DELETE FROM roots WHERE scope = ?", (scope,))
+            for stage, (key, digest) in stages.items():
+                database.execute("INSERT OR REPLACE INTO roots VALUES (?, ?, ?, ?)", (scope, stage, key, digest))
+                database.execute("UPDATE actions SET used = ? WHERE key = ?", (time.time(), key))
+
+    def forget_root(self, scope: str) -> None:
+        """The scope uses nothing any longer."""
+        with self._transaction() as database:
+            database.execute("DELETE FROM roots WHERE scope = ?", (scope,))
+
+    def last_ingredients(self, scope: str, stage: str) -> dict[str, Any] | None:
+        """The ingredients of the stage when it was last evaluated in the scope."""
+        query = "SELECT ingredients FROM roots JOIN keys USING (key) WHERE scope = ? AND roots.stage = ?"
+        rows = self._rows(query, scope, stage)
+        return json.loads(rows[0][0]) if rows else None
+
+    def roots(self) -> dict[str, set[str]]:
+        """Digest -> the scopes that use it."""
+        found: dict[str, set[str]] = {}
+        for digest, scope in self._rows("SELECT digest, scope FROM roots"):
+            found.setdefault(digest, set()).add(scope)
+        return found
+
+    def uses(self) -> dict[str, Use]:
+        """Digest -> its last use."""
+        query = "SELECT digest, stage, kind, used FROM actions JOIN keys USING (key) ORDER BY used"
+        return {row[0]: Use(*row) for row in self._rows(query)}
+
+    def tidy(self) -> None:
+        """Drop ingredients that neither an action nor a root refers to."""
+        with self._transaction() as database:
+            database.execute("DELETE FROM keys WHERE key NOT IN (SELECT key FROM actions UNION SELECT key FROM roots)")
+
+    def _rows(self, query: str, *values: str) -> list[Any]:
+        with self._open() as database:
+            return database.execute(query, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._open() as database:
+            database.execute("BEGIN IMMEDIATE")
+            yield database
+            database.execute("COMMIT")  # on the way out with an error, closing rolls back
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self.path, timeout=60, isolation_level=None)) as database:
+                database.execute("PRAGMA synchronous = FULL")  # a record that a power cut loses may cost days
+                yield database
+        except sqlite3.Error as error:
+            raise self._plain(error) from error
+
+    def _prepare(self) -> None:
+        """Make the tables where there are none, or none that can be read. The caller holds a lock."""
+        if self.path.exists() and self._damaged():
+            self.replaced = True
+            aside = self.path.parent / "quarantine" / f"actions-{secrets.token_hex(4)}"
+            aside.mkdir()
+            for path in self.path.parent.glob(f"{self.path.name}*"):
+                path.replace(aside / path.name)
+        with self._open() as database:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                database.execute("PRAGMA journal_mode = WAL")
+                database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_SCHEMA}; COMMIT;")
+            elif version != _SCHEMA:
+                raise StageError(
+                    f"the store is of format {version}, and this regrow knows format {_SCHEMA}",
+                    where=str(self.path.parent),
+                    hint="set REGROW_STORE to another directory, or use the regrow that made this one",
+                )
+
+    def _damaged(self) -> bool:
+        try:
+            with closing(sqlite3.connect(self.path, timeout=60)) as database:
+                return bool(database.execute("PRAGMA quick_check").fetchone()[0] != "ok")
+        except sqlite3.Error as error:
+            if _code(error) in _DAMAGED:
+                return True
+            raise self._plain(error) from error
+
+    def _plain(self, error: sqlite3.Error) -> StageError:
+        where = str(self.path)
+        if _code(error) in _DAMAGED:
+            return StageError("the action cache is damaged", where=where, why=str(error), hint="run the command again")
+        if _code(error) in _AS_ERRNO:
+            number = _AS_ERRNO[_code(error)]
+            if number == errno.EIO and shutil.disk_usage(self.path.parent).free < _LEAST_ROOM:
+                number = errno.ENOSPC  # SQLite calls it a fault if there is no room for its shared memory
+            plain = disk_error(OSError(number, os.strerror(number), where), where)
+            assert plain is not None
+            return plain
+        return StageError("the action cache cannot be used", where=where, why=str(error))
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code: the low byte of the extended one."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

@@ -1,0 +1,70 @@
+"""Locks between processes, which end with the process that holds them, however it ends."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_PAUSE = 0.05
+"""Seconds between two tries: short enough not to be felt, long enough not to be seen in ``top``."""
+
+
+@contextmanager
+def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock named by ``path``, one holder at a time among all threads and processes.
+
+    Args:
+        path: a file to make for the purpose.
+        waiting: called again and again while somebody else holds the lock; may raise to give up.
+    """
+    while (descriptor := acquire(path)) is None:
+        if waiting is not None:
+            waiting()
+        time.sleep(_PAUSE)
+    try:
+        yield
+    finally:
+        release(descriptor)
+
+
+def acquire(path: Path, flags: int = os.O_RDWR | os.O_CREAT) -> int | None:
+    """Take the lock and return its descriptor, or None at once if somebody else holds it."""
+    import fcntl  # here, so that Windows can at least import what needs no lock
+
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # A lock file may have been removed between the opening and the locking: that lock would protect nothing.
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
+def release(descriptor: int) -> None:
+    """Give a lock back. Unlocked and not only closed, since a forked child may have the descriptor too."""
+    import fcntl
+
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
+
+
+def remove_unheld(path: Path) -> bool:
+    """Remove a lock file unless somebody holds the lock; says whether it is gone."""
+    try:
+        descriptor = acquire(path, os.O_RDWR)
+    except FileNotFoundError:
+        return True
+    if descriptor is None:
+        return False
+    path.unlink()
+    release(descriptor)
+    return True

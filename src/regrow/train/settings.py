@@ -1,0 +1,59 @@
+"""What a training run is told, and the learning rate that follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from regrow.exact.polynomials import sin_cos_turns64
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A training run.
+
+    Attributes:
+        steps: optimizer steps.
+        micro_batch: sequences in a micro-batch, the unit of arithmetic: a gradient depends on one alone.
+        micro_batches_per_step: micro-batches whose mean gradient makes a step.
+        learning_rate: at its highest.
+        warmup: steps in which it rises linearly.
+        decay: how it falls afterwards.
+        final_learning_rate: what it falls to at the last step.
+        weight_decay: decoupled, of matrices only.
+        beta1: decay of AdamW's first moment.
+        beta2: decay of AdamW's second moment.
+        epsilon: of AdamW.
+        clip: largest gradient norm; 0 for none.
+        seed: of the initial parameters and the data order.
+        checkpoint_every: steps between links of the checkpoint chain.
+    """
+
+    steps: int
+    micro_batch: int
+    micro_batches_per_step: int
+    learning_rate: float
+    warmup: int
+    decay: Literal["cosine", "linear", "constant"]
+    final_learning_rate: float
+    weight_decay: float
+    beta1: float
+    beta2: float
+    epsilon: float
+    clip: float
+    seed: int
+    checkpoint_every: int
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 1."""
+        if step <= self.warmup:
+            return self.learning_rate * step / self.warmup
+        if self.decay == "constant":
+            return self.learning_rate
+        done = (step - self.warmup) / max(1, self.steps - self.warmup)
+        if self.decay == "cosine":
+            _, cosine = sin_cos_turns64(np.array([done / 2.0]))
+            done = (1.0 - float(cosine[0])) / 2.0
+        return self.learning_rate + (self.final_learning_rate - self.learning_rate) * done

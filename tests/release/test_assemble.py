@@ -1,0 +1,206 @@
+"""python -m pytest tests/release/test_assemble.py"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from toy_model import contents
+
+from regrow.errors import RecipeError, StageError
+from regrow.release import assemble as module
+from regrow.release.assemble import assemble, licence_text
+from regrow.report import load
+
+COVERED = """LICENSE README.md config.json data/documents.parquet data/excluded.parquet data/tokens.parquet
+evaluation.json generation_config.json model.safetensors provenance/evaluate.intoto.json
+provenance/fetch-play.intoto.json provenance/fetch-song.intoto.json provenance/pretrain.intoto.json
+provenance/split.intoto.json provenance/tokenize.intoto.json provenance/tokenizer.intoto.json regrow.lock regrow.toml
+samples.json special_tokens_map.json tokenizer.json tokenizer_config.json training/chain.jsonl
+training/losses.jsonl""".split()
+GOLDEN = "93d3fc984f0475136b5c8986185972704e6a0f88456a466041d67c98b0cf25cf"
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    assemble(contents(tmp_path / "store"), tmp_path / "out" / "toy")
+    return tmp_path / "out" / "toy"
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    return {p.relative_to(directory).as_posix(): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+
+
+def test_release_holds_what_is_promised_and_its_digest_covers_it(release: Path) -> None:
+    listed = [line.split("  ")[1] for line in (release / "SHA256SUMS").read_text().splitlines()]
+    assert listed == COVERED
+    assert set(files(release)) == {*COVERED, "SHA256SUMS", "report.html", "buildinfo/build.json"}
+
+
+def test_a_stranger_checks_it_with_sha256sum_alone(release: Path, tmp_path: Path) -> None:
+    digest = assemble(contents(tmp_path / "store"), release)
+    done = subprocess.run("sha256sum -c SHA256SUMS && sha256sum SHA256SUMS", shell=True, cwd=release, capture_output=True)
+    assert done.returncode == 0
+    assert done.stdout.decode().splitlines()[-1] == f"{digest}  SHA256SUMS"
+
+
+def test_digest_is_golden(tmp_path: Path) -> None:
+    """If this fails, what a release holds has changed: a reason to say so in the changelog."""
+    assert assemble(contents(tmp_path / "store"), tmp_path / "toy") == GOLDEN
+
+
+def test_bytes_depend_on_nothing_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = assemble(contents(tmp_path / "store"), tmp_path / "one")
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    monkeypatch.setenv("USER", "somebody")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    before = os.umask(0o077)
+    try:
+        other = assemble(
+            contents(tmp_path / "elsewhere", buildinfo={"build.json": '{"started": "now"}'}), Path("a/b/other name")
+        )
+    finally:
+        os.umask(before)
+    assert one == other
+    different = {"buildinfo/build.json", "report.html"}
+    first, second = files(tmp_path / "one"), files(tmp_path / "a/b/other name")
+    assert {name for name in first if first[name] != second[name]} == different
+
+
+@pytest.mark.parametrize("change", [{"seed": 2}, {"lock": "arithmetic = 2\n"}, {"licence": b"MIT"}, {"recipe": b"x=1"}])
+def test_everything_covered_changes_the_digest(release: Path, tmp_path: Path, change: dict[str, object]) -> None:
+    before = hashlib.sha256((release / "SHA256SUMS").read_bytes()).hexdigest()
+    assert assemble(contents(tmp_path / "store", **change), tmp_path / "other") != before  # type: ignore[arg-type]
+
+
+def test_an_old_release_is_replaced_whole(release: Path, tmp_path: Path) -> None:
+    (release / "provenance" / "pretrain.intoto.json").unlink()
+    (release / "model.safetensors").write_bytes(b"damaged")
+    assemble(contents(tmp_path / "store", seed=3), release)
+    assert load(release).facts["parameters"] == 6
+    assert [p.name for p in release.parent.iterdir()] == ["toy"]
+
+
+def test_an_empty_directory_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    assemble(contents(tmp_path / "store"), tmp_path / "out")
+    assert (tmp_path / "out" / "SHA256SUMS").is_file()
+
+
+def test_a_directory_that_is_no_release_is_never_touched(tmp_path: Path) -> None:
+    (tmp_path / "home" / "deep").mkdir(parents=True)
+    (tmp_path / "home" / "deep" / "thesis.txt").write_text("years")
+    with pytest.raises(RecipeError, match=r"deep/thesis.txt") as caught:
+        assemble(contents(tmp_path / "store"), tmp_path / "home")
+    assert caught.value.exit_code == 2
+    assert "--output" in caught.value.hint
+    assert files(tmp_path / "home") == {"deep/thesis.txt": b"years"}
+
+
+def test_a_release_somebody_added_to_is_never_removed(release: Path, tmp_path: Path) -> None:
+    (release / "notes.txt").write_text("mine")
+    with pytest.raises(RecipeError, match=r"notes\.txt"):
+        assemble(contents(tmp_path / "store"), release)
+    assert (release / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_a_file_or_a_link_is_never_replaced(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "out"
+    target.write_text("x") if kind == "file" else target.symlink_to(tmp_path)
+    with pytest.raises(RecipeError, match="not a directory"):
+        assemble(contents(tmp_path / "store"), target)
+    assert target.is_symlink() or target.read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "code", "words"),
+    [
+        (errno.ENOSPC, StageError, 1, "disk is full"),
+        (errno.EROFS, RecipeError, 2, "cannot be written"),
+        (errno.EACCES, RecipeError, 2, "cannot be written"),
+    ],
+)
+def test_trouble_with_the_disk_leaves_the_old_release(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type, code: int, words: str
+) -> None:
+    before = files(release)
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number), "x")
+
+    monkeypatch.setattr(module.shutil, "copyfile", fail)
+    with pytest.raises(error, match=words) as caught:
+        assemble(contents(tmp_path / "store", seed=2), release)
+    assert caught.value.exit_code == code
+    assert files(release) == before
+    assert [p.name for p in release.parent.iterdir()] == ["toy"]
+
+
+def test_a_really_full_disk(tmp_path: Path) -> None:
+    mounted = tmp_path / "small"
+    mounted.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", mounted], capture_output=True).returncode:
+        pytest.skip("may not mount here")
+    try:
+        with pytest.raises(StageError, match="disk is full"):
+            assemble(contents(tmp_path / "store"), mounted / "toy")
+        assert list(mounted.iterdir()) == []
+    finally:
+        subprocess.run(["umount", mounted], check=True)
+
+
+def test_a_comparison_is_kept_as_long_as_the_weights_are(release: Path, tmp_path: Path) -> None:
+    (release / "buildinfo" / "comparison.json").write_text('{"float32_bits_per_byte": 2.49}')
+    assemble(contents(tmp_path / "store"), release)
+    assert "plain float32" in (release / "report.html").read_text()
+    assemble(contents(tmp_path / "store", seed=2), release)
+    assert not (release / "buildinfo" / "comparison.json").exists()
+
+
+def test_licence_text(tmp_path: Path) -> None:
+    assert licence_text(tmp_path, "MIT OR Apache-2.0") == b"SPDX-License-Identifier: MIT OR Apache-2.0\n"
+    (tmp_path / "LICENSE.md").write_bytes(b"Do what you like.")
+    assert licence_text(tmp_path, "MIT") == b"Do what you like."
+
+
+def test_manifest_names_every_document_without_its_text(release: Path) -> None:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(release / "data" / "documents.parquet")
+    assert table.column_names == [
+        *("id", "source", "licence", "availability", "file", "start", "end", "sha256", "characters", "bytes", "split")
+    ]
+    assert table.select(["file", "start", "characters", "bytes", "split"]).to_pylist() == [
+        {"file": "play.txt", "start": 0, "characters": 19, "bytes": 19, "split": "train"},
+        {"file": "play.txt", "start": 10, "characters": 23, "bytes": 23, "split": "train"},
+        {"file": "play.txt", "start": 20, "characters": 19, "bytes": 20, "split": "validation"},
+        {"file": "song.txt", "start": 0, "characters": 16, "bytes": 16, "split": "train"},
+    ]
+
+
+def test_a_graph_without_weights_makes_no_release(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    made = contents(tmp_path / "store")
+    short = replace(made.graph, stages=made.graph.stages[:4])
+    with pytest.raises(RecipeError, match="no stage gives weights"):
+        assemble(replace(made, graph=short), tmp_path / "toy")
+    assert not (tmp_path / "toy").exists()
+
+
+def test_report_beside_a_release_can_be_made_again(release: Path) -> None:
+    from regrow.report import render
+
+    assert (release / "report.html").read_text() == render(load(release))
+
+
+def test_samples_keep_their_text(release: Path) -> None:
+    shutil.copy(release / "samples.json", release / "copy")
+    assert json.loads((release / "copy").read_text())[0]["text"] == " or </script> not"
+    assert "</script>" not in (release / "report.html").read_text()

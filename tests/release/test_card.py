@@ -1,0 +1,80 @@
+"""python -m pytest tests/release/test_card.py"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from toy_model import contents
+
+from regrow.release.assemble import assemble
+from regrow.release.card import hub_licence, model_card
+from regrow.report import ReportData, load
+from regrow.report.data import Source
+
+EMPTY = ReportData(name="m", digest="", licence="Apache-2.0")
+
+
+def front_matter(card: str) -> dict:
+    return yaml.safe_load(card.split("---\n")[1])
+
+
+def test_front_matter_of_a_licence_the_hub_knows() -> None:
+    assert front_matter(model_card(EMPTY)) == {
+        "license": "apache-2.0",
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["regrow", "reproducible-build"],
+    }
+
+
+@pytest.mark.parametrize("licence", ["LicenseRef-Mine", "MIT OR Apache-2.0", "CERN-OHL-S-2.0"])
+def test_front_matter_of_another_licence_names_it_and_points_to_its_text(licence: str) -> None:
+    matter = front_matter(model_card(replace(EMPTY, licence=licence)))
+    assert (matter["license"], matter["license_name"], matter["license_link"]) == ("other", licence, "LICENSE")
+
+
+def test_the_hubs_own_reader_understands_the_card(tmp_path: Path) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    assemble(contents(tmp_path / "store"), tmp_path / "toy")
+    card = hub.ModelCard.load(tmp_path / "toy" / "README.md")
+    assert card.data.license == "apache-2.0"
+    assert card.data.library_name == "transformers"
+    assert card.data.base_model is None
+
+
+@pytest.mark.parametrize(
+    ("spdx", "hub"),
+    [
+        ("MIT", "mit"),
+        ("GPL-3.0-or-later", "gpl-3.0"),
+        ("LGPL-2.1-only", "lgpl-2.1"),
+        ("AGPL-3.0-only", "agpl-3.0"),
+        ("ODC-By-1.0", "odc-by"),
+        ("CC-BY-SA-4.0", "cc-by-sa-4.0"),
+        ("GPL-1.0-only", None),
+        ("GPL-3.0-only WITH Classpath-exception-2.0", None),
+        ("LicenseRef-MIT", None),
+    ],
+)
+def test_hub_licence(spdx: str, hub: str | None) -> None:
+    assert hub_licence(spdx) == hub
+
+
+def test_card_tells_where_the_data_came_from(tmp_path: Path) -> None:
+    assemble(contents(tmp_path / "store"), tmp_path / "toy")
+    card = (tmp_path / "toy" / "README.md").read_text()
+    assert "| play | `pypi:toy_Play==0.6` | CC0-1.0 | open | 2 | 42 |" in card
+    assert "- play: The players" in card
+    assert "6 parameters" in card
+    assert "| this model | 2.500 |" in card
+    assert load(tmp_path / "toy").digest not in card
+
+
+def test_no_text_breaks_out_of_its_place() -> None:
+    source = Source("a|b\n# c", "file:x", "MIT", "open", "</td><script>", 1, 1, 0, 0, ())
+    card = model_card(replace(EMPTY, name="x\n---\nlicense: mit", sources=(source,)))
+    assert front_matter(card)["license"] == "apache-2.0"
+    assert "| a\\|b # c |" in card
+    assert "# x --- license: mit" in card
+    assert "<script>" not in card

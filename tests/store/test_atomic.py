@@ -1,0 +1,146 @@
+import os
+import resource
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from regrow.store import copy_tree, new_directory, remove_tree, tree_digest, write_atomic
+from regrow.store.atomic import freeze_tree
+
+
+def tree(root: Path, text: str = "x") -> Path:
+    (root / "deep").mkdir(parents=True)
+    (root / "deep" / "file").write_text(text)
+    return root
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_write_atomic_writes_exactly_and_replaces(tmp_path):
+    path = tmp_path / "new" / "file"
+    write_atomic(path, "é\r\n")
+    assert path.read_bytes() == b"\xc3\xa9\r\n"
+    write_atomic(path, b"\xff")
+    assert path.read_bytes() == b"\xff"
+    assert names(path.parent) == ["file"]
+
+
+@pytest.mark.parametrize("broken", ["fsync", "replace"])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, broken):
+    path = tmp_path / "file"
+    write_atomic(path, "old")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(*(os, "fsync") if broken == "fsync" else (Path, "replace"), fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomic(path, "new")
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_write_cut_short_by_a_limit_leaves_nothing_half_written(tmp_path):
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_atomic(tmp_path / "file", bytes(5000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert names(tmp_path) == []
+
+
+def test_a_kill_while_writing_leaves_the_old_file(tmp_path):
+    write_atomic(tmp_path / "file", "old")
+    code = """
+        import os, signal, sys
+        from pathlib import Path
+        from regrow.store import write_atomic
+        os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+        write_atomic(Path(sys.argv[1]), "new")
+    """
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "file")])
+    assert run.returncode == -9
+    assert (tmp_path / "file").read_text() == "old"
+
+
+def test_new_directory_takes_the_place_of_the_old_one(tmp_path):
+    tree(tmp_path / "out", "old")
+    freeze_tree(tmp_path / "out")
+    with new_directory(tmp_path / "out") as fresh:
+        assert (tmp_path / "out" / "deep" / "file").read_text() == "old"
+        (fresh / "other").write_text("new")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["other"]
+    assert names(tmp_path) == ["out"]
+
+
+def test_new_directory_that_fails_changes_nothing(tmp_path):
+    before = tree_digest(tree(tmp_path / "out"))
+
+    def build():
+        with new_directory(tmp_path / "out") as fresh:
+            tree(fresh / "half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build()
+    assert tree_digest(tmp_path / "out") == before
+    assert names(tmp_path) == ["out"]
+
+
+def test_new_directory_puts_the_old_one_back_if_the_last_step_fails(tmp_path, monkeypatch):
+    before = tree_digest(tree(tmp_path / "out"))
+    rename, calls = Path.rename, []
+
+    def second_fails(path, target):
+        calls.append(path)
+        if len(calls) == 2:
+            raise PermissionError(13, "Permission denied")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", second_fails)
+    with pytest.raises(PermissionError), new_directory(tmp_path / "out") as fresh:
+        (fresh / "other").touch()
+    assert tree_digest(tmp_path / "out") == before
+    assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("umask", "file", "folder"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700), (0o002, 0o664, 0o775)]
+)
+def test_copies_of_read_only_trees_have_usual_permissions(tmp_path, umask, file, folder):
+    source = tree(tmp_path / "source")
+    (source / "deep" / "file").chmod(0o755)
+    freeze_tree(source)
+    old = os.umask(umask)
+    try:
+        copy_tree(source, tmp_path / "copy")
+    finally:
+        os.umask(old)
+    assert tree_digest(tmp_path / "copy") == tree_digest(source)
+    assert stat.S_IMODE((tmp_path / "copy" / "deep" / "file").stat().st_mode) == file
+    assert stat.S_IMODE((tmp_path / "copy" / "deep").stat().st_mode) == folder
+
+
+def test_remove_tree_removes_what_is_read_only_or_absent(tmp_path):
+    freeze_tree(tree(tmp_path / "x"))
+    assert stat.S_IMODE((tmp_path / "x" / "deep").stat().st_mode) & 0o222 == 0
+    remove_tree(tmp_path / "x")
+    remove_tree(tmp_path / "x")
+    assert names(tmp_path) == []
+
+
+def test_remove_tree_does_not_follow_links(tmp_path):
+    precious = tree(tmp_path / "precious")
+    (precious / "deep" / "file").chmod(0o444)
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "link").symlink_to(precious)
+    remove_tree(tmp_path / "x")
+    assert (precious / "deep" / "file").read_text() == "x"

@@ -1,0 +1,96 @@
+"""python -m pytest tests/verify/test_files.py"""
+
+import os
+from pathlib import Path
+
+import pytest
+from toy_model import contents
+
+from regrow.errors import RecipeError
+from regrow.release.assemble import assemble
+from regrow.verify.files import check_files
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    assemble(contents(tmp_path / "store"), tmp_path / "toy")
+    return tmp_path / "toy"
+
+
+def test_a_release_is_whole(release: Path) -> None:
+    check = check_files(release)
+    assert check.whole
+    assert "model.safetensors" in check.listed
+
+
+def test_flipped_byte(release: Path) -> None:
+    data = bytearray((release / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (release / "model.safetensors").write_bytes(data)
+    assert check_files(release).damaged == ("model.safetensors",)
+
+
+def test_swapped_names(release: Path) -> None:
+    one, other = release / "config.json", release / "tokenizer.json"
+    one.rename(release / "x")
+    other.rename(one)
+    (release / "x").rename(other)
+    assert check_files(release).damaged == ("config.json", "tokenizer.json")
+
+
+def test_renamed_file(release: Path) -> None:
+    (release / "config.json").rename(release / "config2.json")
+    check = check_files(release)
+    assert (check.missing, check.extra) == (("config.json",), ("config2.json",))
+
+
+@pytest.mark.parametrize("name", ["modeling_evil.py", ".git/hooks/x", ".gitattributes", "data/more", "SHA256SUMS.py"])
+def test_added_file_wherever_it_hides(release: Path, name: str) -> None:
+    (release / name).parent.mkdir(parents=True, exist_ok=True)
+    (release / name).write_text("x")
+    assert check_files(release).extra == (name,)
+
+
+def test_what_lies_beside_may_differ(release: Path) -> None:
+    (release / "report.html").write_text("x")
+    (release / "buildinfo" / "build.json").unlink()
+    assert check_files(release).whole
+
+
+def test_links_to_files_are_read_and_links_to_folders_are_not_followed(release: Path, tmp_path: Path) -> None:
+    (release / "config.json").rename(tmp_path / "blob")
+    (release / "config.json").symlink_to(tmp_path / "blob")
+    assert check_files(release).whole
+    (release / "loop").symlink_to(release)
+    assert check_files(release).extra == ("loop",)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "0" * 64 + "  ../../etc/passwd",
+        "0" * 64 + "  /etc/passwd",
+        "0" * 64 + " *config.json",
+        "zz  config.json",
+        "",
+    ],
+)
+def test_a_list_that_regrow_did_not_write(release: Path, line: str) -> None:
+    with (release / "SHA256SUMS").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(RecipeError, match="not a list that regrow wrote"):
+        check_files(release)
+
+
+def test_a_list_in_another_order(release: Path) -> None:
+    lines = (release / "SHA256SUMS").read_text().splitlines(keepends=True)
+    (release / "SHA256SUMS").write_text("".join(reversed(lines)))
+    with pytest.raises(RecipeError, match="not a list that regrow wrote"):
+        check_files(release)
+
+
+def test_not_a_release(tmp_path: Path) -> None:
+    os.mkdir(tmp_path / "x")
+    with pytest.raises(RecipeError, match="not a release") as caught:
+        check_files(tmp_path / "x")
+    assert caught.value.exit_code == 2
