@@ -118,9 +118,10 @@ def test_side_by_side_is_at_the_same_time_and_a_failure_stops_the_others(run):
 
     def wait_for_stop(call):
         meeting.wait()
-        while not call.context.stopping():
+        for _ in range(1000):
+            if call.context.stopping():
+                call.context.stop()
             time.sleep(0.01)
-        call.context.stop()
 
     def fail(call):
         meeting.wait()

@@ -11,18 +11,20 @@ from pathlib import Path
 import pytest
 from toy_model import contents
 
-from regrow.errors import RecipeError, StageError
+from regrow.errors import DifferentError, RecipeError, StageError
 from regrow.release import assemble as module
 from regrow.release.assemble import assemble, licence_text
 from regrow.report import load
 
-COVERED = """LICENSE README.md config.json data/documents.parquet data/excluded.parquet data/tokens.parquet
+_COVERED = """LICENSE README.md config.json data/documents.parquet data/excluded.parquet data/tokens.parquet
 evaluation.json generation_config.json model.safetensors provenance/evaluate.intoto.json
 provenance/fetch-play.intoto.json provenance/fetch-song.intoto.json provenance/pretrain.intoto.json
 provenance/split.intoto.json provenance/tokenize.intoto.json provenance/tokenizer.intoto.json regrow.lock regrow.toml
 samples.json special_tokens_map.json tokenizer.json tokenizer_config.json training/chain.jsonl
-training/losses.jsonl""".split()
-GOLDEN = "93d3fc984f0475136b5c8986185972704e6a0f88456a466041d67c98b0cf25cf"
+training/losses.jsonl"""
+BESIDE = ("SHA256SUMS", "report.html", "buildinfo/build.json", "buildinfo/comparison.json")
+COVERED = _COVERED.split()
+GOLDEN = "61126d0083c97637b4ad16ca10484e93727a3eeabd78c8b38f4c9a698943b058"
 
 
 @pytest.fixture
@@ -38,12 +40,14 @@ def files(directory: Path) -> dict[str, bytes]:
 def test_release_holds_what_is_promised_and_its_digest_covers_it(release: Path) -> None:
     listed = [line.split("  ")[1] for line in (release / "SHA256SUMS").read_text().splitlines()]
     assert listed == COVERED
-    assert set(files(release)) == {*COVERED, "SHA256SUMS", "report.html", "buildinfo/build.json"}
+    assert set(files(release)) == {*COVERED, *BESIDE}
 
 
 def test_a_stranger_checks_it_with_sha256sum_alone(release: Path, tmp_path: Path) -> None:
     digest = assemble(contents(tmp_path / "store"), release)
-    done = subprocess.run("sha256sum -c SHA256SUMS && sha256sum SHA256SUMS", shell=True, cwd=release, capture_output=True)
+    done = subprocess.run(
+        "sha256sum -c SHA256SUMS && sha256sum SHA256SUMS", shell=True, cwd=release, capture_output=True
+    )
     assert done.returncode == 0
     assert done.stdout.decode().splitlines()[-1] == f"{digest}  SHA256SUMS"
 
@@ -155,12 +159,23 @@ def test_a_really_full_disk(tmp_path: Path) -> None:
         subprocess.run(["umount", mounted], check=True)
 
 
+def test_an_unexpected_digest_leaves_the_old_release_and_names_what_changed(release: Path, tmp_path: Path) -> None:
+    before = files(release)
+    expected = load(release).digest
+    assert assemble(contents(tmp_path / "store"), release, expected) == expected
+    with pytest.raises(DifferentError, match="LICENSE: the release digest is") as caught:
+        assemble(contents(tmp_path / "store", licence=b"MIT"), release, expected)
+    assert caught.value.exit_code == 3
+    assert set(files(release)) == set(before)
+    assert (release / "LICENSE").read_bytes() == before["LICENSE"]
+
+
 def test_a_comparison_is_kept_as_long_as_the_weights_are(release: Path, tmp_path: Path) -> None:
-    (release / "buildinfo" / "comparison.json").write_text('{"float32_bits_per_byte": 2.49}')
+    (release / "buildinfo" / "comparison.json").write_text('{"float32": {"bits_per_byte": 2.49}}')
     assemble(contents(tmp_path / "store"), release)
     assert "plain float32" in (release / "report.html").read_text()
     assemble(contents(tmp_path / "store", seed=2), release)
-    assert not (release / "buildinfo" / "comparison.json").exists()
+    assert set(json.loads((release / "buildinfo" / "comparison.json").read_text())) == {"xz"}
 
 
 def test_licence_text(tmp_path: Path) -> None:

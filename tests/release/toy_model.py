@@ -14,7 +14,10 @@ from regrow.recipe.kind import Call, Kind, Parameters, Slot
 from regrow.release.assemble import Contents
 from regrow.store import Store
 
-TEXTS = {"play": ["To be, or not to be", "Exit, pursued by a bear", "Words, words, wörds"], "song": ["Hey ho, the wind"]}
+TEXTS = {
+    "play": ["To be, or not to be", "Exit, pursued by a bear", "Words, words, wörds"],
+    "song": ["Hey ho, the wind"],
+}
 RECIPE = b"""recipe = 1
 [model]
 name = "toy"
@@ -99,7 +102,9 @@ def pretrain(call: Call) -> None:
 
 
 def judge(call: Call) -> None:
-    (call.output / "evaluation.json").write_text('{"bits_per_byte":2.5,"loss":3.75,"xz_bits_per_byte":3.0}')
+    (call.output / "evaluation.json").write_text(
+        '{"validation":{"bits_per_byte":2.5,"loss":3.75},"unigram":{"bits_per_byte":4.0}}'
+    )
     (call.output / "samples.json").write_text('[{"prompt":"To be","text":" or </script> not"}]')
 
 

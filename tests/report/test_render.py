@@ -10,7 +10,12 @@ from regrow.report import ReportData, render
 from regrow.report.data import Example, Exclusion, File, Loss, Measure, Sample, Source, StageRow
 from regrow.report.render import licence_link, link, seconds, share, size
 
-HOSTILE = ["</script><script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onmouseover='x", "{{ 7*7 }}{% x %}"]
+HOSTILE = [
+    "</script><script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='x",
+    "{{ 7*7 }}{% x %}",
+]
 
 
 def full(text: str) -> ReportData:

@@ -360,6 +360,17 @@ def test_gc_removes_what_kills_left_but_nothing_of_the_living(tmp_path):
         assert living.check(living.put(directory))
 
 
+def test_two_collections_at_once_do_not_meet(store, monkeypatch):
+    digest = put(store)
+    store.close()
+    with Store(store.root) as one, Store(store.root) as two:
+        listed = one.entries()
+        assert [item.what for item in two.gc(keep_days=-1)] == ["artifact"]
+        monkeypatch.setattr(one, "entries", lambda: listed)
+        assert one.gc(keep_days=-1) == []
+        assert one.condition(digest) == "missing"
+
+
 def test_closing_removes_what_was_not_put(tmp_path):
     store = Store(tmp_path)
     store.fresh()
@@ -392,10 +403,10 @@ def test_a_forked_child_neither_disturbs_nor_depends_on_its_parent(store):
     directory = store.fresh()
     (directory / "file").write_text("parent")
     if (child := os.fork()) == 0:
+        store.close()
         inner = store.fresh()
         (inner / "file").write_text("child")
         store.put(inner)
-        store.close()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
     assert directory.exists()

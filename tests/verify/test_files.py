@@ -1,6 +1,5 @@
 """python -m pytest tests/verify/test_files.py"""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -90,7 +89,7 @@ def test_a_list_in_another_order(release: Path) -> None:
 
 
 def test_not_a_release(tmp_path: Path) -> None:
-    os.mkdir(tmp_path / "x")
+    (tmp_path / "x").mkdir()
     with pytest.raises(RecipeError, match="not a release") as caught:
         check_files(tmp_path / "x")
     assert caught.value.exit_code == 2

@@ -10,17 +10,17 @@ import errno
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from regrow.engine import Evaluation
-from regrow.errors import RecipeError, RegrowError, StageError
+from regrow.errors import DifferentError, RecipeError, RegrowError, StageError
 from regrow.recipe.graph import Graph
 from regrow.release.card import model_card
 from regrow.release.layout import BUILDINFO, LOCK, RECIPE, REPORT, SUMS, UNCOVERED, Parts, parts
-from regrow.release.manifest import write_manifest
+from regrow.release.manifest import write_manifest, xz
 from regrow.release.provenance import statement, to_json
 from regrow.store import new_directory, sha256_bytes, sha256_file, sums
 
@@ -56,12 +56,14 @@ def licence_text(recipe_folder: Path, expression: str) -> bytes:
     return f"SPDX-License-Identifier: {expression}\n".encode()
 
 
-def assemble(contents: Contents, destination: Path) -> str:
+def assemble(contents: Contents, destination: Path, expected: str | None = None) -> str:
     """Make the release at ``destination`` and return its digest.
 
-    A release that is there already is replaced once the new one is complete.
+    A release that is there already is replaced once the new one is complete, and only if it has the ``expected``
+    digest where one is given.
 
     Raises:
+        DifferentError: if the digest is another one (exit code 3).
         RecipeError: if ``destination`` cannot be written to, or holds anything but a release (exit code 2).
         StageError: if the disk is full (exit code 1).
     """
@@ -69,9 +71,25 @@ def assemble(contents: Contents, destination: Path) -> str:
     with explained(destination), new_directory(destination) as release:
         _covered(contents, release)
         text = sums(release, UNCOVERED)
+        if expected is not None and sha256_bytes(text.encode()) != expected:
+            raise _unexpected(text, expected, destination)
         (release / SUMS).write_text(text, "utf-8", newline="\n")
         _beside(contents, release, destination)
     return sha256_bytes(text.encode())
+
+
+def _unexpected(text: str, expected: str, old: Path) -> DifferentError:
+    """The stages gave what they should, but the release is another one."""
+    before = (old / SUMS).read_text("utf-8", "replace") if (old / SUMS).is_file() else ""
+    changed = sorted({line.partition("  ")[2] for line in set(text.splitlines()) ^ set(before.splitlines())})
+    known = sha256_bytes(before.encode()) == expected
+    return DifferentError(
+        f"the release digest is {sha256_bytes(text.encode())}, the lock has {expected}",
+        where=", ".join(changed) if known else "",
+        why="every stage gave what the lock has, so it is a file beside them: the licence, the recipe's text, or "
+        "something regrow itself writes into releases",
+        hint="`regrow build --update-lock` takes the new digest",
+    )
 
 
 def _covered(contents: Contents, release: Path) -> None:
@@ -115,15 +133,20 @@ def _beside(contents: Contents, release: Path, old: Path) -> None:
     (release / BUILDINFO).mkdir()
     for name, text in contents.buildinfo.items():
         (release / BUILDINFO / name).write_text(text, "utf-8", newline="\n")
-    _keep_comparison(old, release)
+    comparison = {**_kept_comparison(old, release), "xz": xz(parts(contents.graph, contents.evaluation).split.path)}
+    (release / BUILDINFO / "comparison.json").write_text(json_text(comparison), "utf-8", newline="\n")
     (release / REPORT).write_text(render(load(release)), "utf-8", newline="\n")
 
 
-def _keep_comparison(old: Path, release: Path) -> None:
+def _kept_comparison(old: Path, release: Path) -> dict[str, Any]:
     """A comparison with other ways to train takes long to make and stays true as long as the weights are the same."""
     comparison = old / BUILDINFO / "comparison.json"
-    if comparison.is_file() and _same(old / "model.safetensors", release / "model.safetensors"):
-        shutil.copyfile(comparison, release / BUILDINFO / "comparison.json")
+    if not (comparison.is_file() and _same(old / "model.safetensors", release / "model.safetensors")):
+        return {}
+    with suppress(ValueError):
+        value = json.loads(comparison.read_text("utf-8"))
+        return value if isinstance(value, dict) else {}
+    return {}
 
 
 def _same(one: Path, other: Path) -> bool:

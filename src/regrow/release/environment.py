@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,11 @@ _FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asim
 _VARIABLES = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-def environment(libraries: Iterable[str], events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def environment(libraries: Iterable[str]) -> dict[str, Any]:
     """Describe this machine as far as a person who compares two builds would want to know.
 
     Args:
         libraries: distributions whose versions matter.
-        events: of the build; what stages told about the arithmetic they chose is taken from them.
     """
     model, flags = _processor()
     return {
@@ -35,7 +34,7 @@ def environment(libraries: Iterable[str], events: Iterable[Mapping[str, Any]]) -
         "threads": _threads(),
         "libraries": {name: _version(name) for name in sorted(set(libraries))},
         "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
-        **{name: value for event in events if event.get("event") == "backend" for name, value in _backend(event)},
+        "backend": _backend(),
     }
 
 
@@ -62,5 +61,7 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def _backend(event: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    return ((name, value) for name, value in event.items() if name not in ("event", "stage"))
+def _backend() -> str | None:
+    """The kernels and the carrier that computed, if this process has them loaded: a cached build does not."""
+    exact = sys.modules.get("regrow.exact.backend")
+    return str(exact.current()) if exact is not None else None

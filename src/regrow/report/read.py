@@ -64,7 +64,7 @@ def _contents(release: Path) -> ReportData:
         facts=_facts(release),
         samples=tuple(_samples(release / "samples.json")),
         losses=tuple(Loss(int(row["step"]), float(row["loss"])) for row in _lines(release / "training/losses.jsonl")),
-        validation_loss=_number(evaluation.get("loss")),
+        validation_loss=_number(evaluation.get("validation", {}).get("loss")),
         measures=tuple(_measures(evaluation, _json(buildinfo / "comparison.json"))),
         sources=tuple(_sources(release / "data/documents.parquet", recipe.get("source", []))),
         exclusions=tuple(_exclusions(release / "data/excluded.parquet")),
@@ -132,13 +132,13 @@ def _samples(path: Path) -> Iterable[Sample]:
 
 def _measures(evaluation: Mapping[str, Any], comparison: Mapping[str, Any]) -> Iterable[Measure]:
     told = (
-        ("this model", evaluation.get("bits_per_byte"), "on the validation text, which it never saw", True),
-        ("the same model in plain float32", comparison.get("float32_bits_per_byte"), "same data order, torch", False),
-        ("xz", evaluation.get("xz_bits_per_byte"), "a general-purpose compressor", False),
-        ("unigram", evaluation.get("unigram_bits_per_byte"), "how often each token occurs, nothing else", False),
+        (evaluation, "validation", "this model", "on text it has never seen", True),
+        (comparison, "float32", "the same in plain float32", "torch, same data order", False),
+        (comparison, "xz", "xz", "a compressor, on the same text alone", False),
+        (evaluation, "unigram", "unigram", "how often each token occurs", False),
     )
-    for name, value, note, own in told:
-        if (number := _number(value)) is not None:
+    for table, key, name, note, own in told:
+        if (number := _number(table.get(key, {}).get("bits_per_byte"))) is not None:
             yield Measure(name, number, note, own)
 
 

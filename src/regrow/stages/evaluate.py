@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from regrow.model.decoder import Decoder
 
 _BATCH = 16
+LN2 = float.fromhex("0x1.62e42fefa39efp-1")  # not math.log(2.0), which is the platform's
 
 
 class EvaluateParameters(Parameters):
@@ -38,7 +39,7 @@ def run(call: Call) -> None:
     config, parameters = load(call.input("weights"))
     shards, decoder = TokenShards.open(call.input("tokens")), Decoder(config)
     nats, tokens = _validation(decoder, parameters, shards, call)
-    bits = nats / math.log(2.0)
+    bits = nats / LN2
     unigram = unigram_bits(shards)
     result = {
         "validation": {
@@ -82,7 +83,7 @@ def unigram_bits(shards: TokenShards) -> float:
     counts = np.bincount(shards.read("train"), minlength=shards.vocabulary).astype(np.float64) + 1.0
     costs: np.ndarray = log64(np.array([counts.sum()])) - log64(counts)
     seen = np.bincount(shards.read("validation")[1:], minlength=shards.vocabulary)
-    return math.fsum(float(n) * float(cost) for n, cost in zip(seen, costs, strict=True)) / math.log(2.0)
+    return math.fsum(float(n) * float(cost) for n, cost in zip(seen, costs, strict=True)) / LN2
 
 
 def _samples(decoder: Decoder, parameters: dict[str, Any], call: Call) -> list[dict[str, Any]]:

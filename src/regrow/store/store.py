@@ -205,7 +205,7 @@ class Store:
         found = []
         for path in self._artifacts():
             digest = path.name
-            use = uses.get(digest, Use(digest, "", "", path.stat().st_mtime))
+            use = uses.get(digest) or Use(digest, "", "", _newest(path))
             scopes = tuple(sorted(roots.get(digest, ())))
             found.append(Entry(digest, tree_size(path), use.used, use.stage, use.kind, scopes))
         return sorted(found, key=lambda entry: (-entry.used, entry.digest))
@@ -244,7 +244,8 @@ class Store:
             with self._artifact_lock(entry.digest):  # from here on nobody can begin to use it
                 if entry.digest in self._actions.roots() or held(self.root / "tmp", entry.digest):
                     continue
-                path = self.path(entry.digest)
+                if not (path := self.path(entry.digest)).exists():  # another collection was first
+                    continue
                 yield Garbage("artifact", path, entry.size)
                 if not dry_run:
                     self._actions.forget(entry.digest)
@@ -260,7 +261,7 @@ class Store:
 
     def _old_damage(self, before: float, dry_run: bool) -> Iterator[Garbage]:
         for path in sorted((self.root / "quarantine").iterdir()):
-            if path.stat().st_mtime <= before:
+            if _newest(path) <= before:
                 yield _swept("damaged", path, dry_run)
 
     def _leftovers(self, _before: float, dry_run: bool) -> Iterator[Garbage]:

@@ -1,0 +1,146 @@
+"""What a verification found, for people and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from regrow.errors import DifferentError, NotDeterministicError
+
+SCHEMA = "regrow/verify/1"
+
+
+class Verdict(Enum):
+    """The answer, in the words of the JSON."""
+
+    SAME = "same"
+    DAMAGED = "damaged"
+    """The files are not the ones that SHA256SUMS lists. Nothing was rebuilt."""
+    INCONSISTENT = "inconsistent"
+    """The lock was not made from the recipe beside it. Nothing was rebuilt."""
+    DIFFERENT = "different"
+    NOT_DETERMINISTIC = "not deterministic"
+    """A stage gave two different outputs on this machine, so nothing is said about the release."""
+
+    @property
+    def exit_code(self) -> int:
+        """Of ``regrow verify``."""
+        if self is Verdict.SAME:
+            return 0
+        return NotDeterministicError.exit_code if self is Verdict.NOT_DETERMINISTIC else DifferentError.exit_code
+
+
+@dataclass(frozen=True)
+class StageCheck:
+    """One stage: the digest its lock promises, and the one it has here; none if it was not run."""
+
+    name: str
+    promised: str
+    found: str | None
+
+    @property
+    def same(self) -> bool | None:
+        """None if it was not run."""
+        return None if self.found is None else self.found == self.promised
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """The whole answer.
+
+    Attributes:
+        release: the directory, as the user named it.
+        digest: of the release as it is.
+        verdict: the answer.
+        rebuilt: the digest of what was rebuilt, if it came to that.
+        stages: in the order of the graph.
+        first: the first stage that differs.
+        files: what differs: of the release if its own files do, else of the first stage's output.
+        reasons: why recipe and lock do not belong together.
+        machines: what is different about this machine, as far as the release tells about the author's.
+        seconds: how long it took.
+    """
+
+    release: str
+    digest: str
+    verdict: Verdict
+    rebuilt: str | None = None
+    stages: tuple[StageCheck, ...] = ()
+    first: str | None = None
+    files: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    machines: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """Of ``regrow verify``."""
+        return self.verdict.exit_code
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "schema": SCHEMA,
+            "release": self.release,
+            "digest": self.digest,
+            "verdict": self.verdict.value,
+            "rebuilt": self.rebuilt,
+            "stages": [
+                {"name": stage.name, "promised": stage.promised, "found": stage.found, "same": stage.same}
+                for stage in self.stages
+            ],
+            "first_difference": self.first,
+            "files": list(self.files),
+            "reasons": list(self.reasons),
+            "machines": list(self.machines),
+            "seconds": round(self.seconds, 3),
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        return [*_WORDS[self.verdict](self), *(f"  this machine: {line}" for line in self.machines)]
+
+
+def _same(report: VerifyReport) -> Iterator[str]:
+    yield f"Same: built again here, all {len(report.stages)} stages and the release are bit for bit what was released."
+    yield report.digest
+
+
+def _damaged(report: VerifyReport) -> Iterator[str]:
+    yield "Different: the files are not the ones SHA256SUMS lists, so nothing was rebuilt."
+    yield from (f"  {line}" for line in report.files)
+
+
+def _inconsistent(report: VerifyReport) -> Iterator[str]:
+    yield "Different: the lock was not made from this recipe, so nothing was rebuilt."
+    yield from (f"  {line}" for line in report.reasons)
+
+
+def _different(report: VerifyReport) -> Iterator[str]:
+    if report.first is None:
+        yield "Different: every stage gives what the lock has, but these files of the release are others."
+    else:
+        stage = next(stage for stage in report.stages if stage.name == report.first)
+        equal = [stage.name for stage in report.stages if stage.same]
+        yield f"Different: stage `{stage.name}` is the first to give something else, twice the same here."
+        yield f"  released {stage.promised}"
+        yield f"  here     {stage.found}"
+        yield f"  the same so far: {', '.join(equal) or 'nothing'}"
+    yield from (f"  differs: {name}" for name in report.files)
+
+
+def _not_deterministic(report: VerifyReport) -> Iterator[str]:
+    yield f"Not deterministic: stage `{report.first}` gave two different outputs on this machine."
+    yield "  This says nothing about the release. `regrow selftest` looks for the cause."
+    yield from (f"  differs: {name}" for name in report.files)
+
+
+_WORDS = {
+    Verdict.SAME: _same,
+    Verdict.DAMAGED: _damaged,
+    Verdict.INCONSISTENT: _inconsistent,
+    Verdict.DIFFERENT: _different,
+    Verdict.NOT_DETERMINISTIC: _not_deterministic,
+}

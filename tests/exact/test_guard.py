@@ -1,0 +1,89 @@
+"""Only operations whose bits IEEE 754 fixes are reached in training."""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from regrow.exact.backend import use
+from regrow.train.loop import train
+from tests.train.toy import CONFIG, SETTINGS, batch, watch
+
+MOVES = {  # make, read, copy, reshape or select; no arithmetic
+    "__lshift__", "__rshift__", "_local_scalar_dense", "_to_copy", "_unsafe_view", "any", "arange", "bitwise_and",
+    "cat", "clone", "copy_", "detach", "empty", "empty_like", "expand", "full", "full_like", "gather", "index_select",
+    "lift_fresh", "masked_fill", "nan_to_num", "ones", "ones_like", "scalar_tensor", "select", "slice", "split",
+    "split_with_sizes", "squeeze", "stack", "transpose", "unsqueeze", "view", "where", "zeros", "zeros_like",
+    "isfinite", "all",
+}  # fmt: skip
+ORDER_FREE = {"abs", "amax", "clamp", "eq", "gt", "lt", "max", "ne", "neg", "round", "remainder"}
+ROUNDED_ONCE = {"add", "sub", "rsub", "mul", "div"}
+INTEGER_ONLY = {"sum", "index_add_", "_int_mm"}
+DIGIT_PRODUCTS = {"bmm"}
+
+
+class Forbidden(AssertionError):
+    """An operation whose bits are not fixed."""
+
+
+class Guard(TorchDispatchMode):
+    """Raises at the first operation that is not known to give the same bits everywhere."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        fault = self.fault(function.overloadpacket.__name__, args, kwargs)
+        if fault:
+            raise Forbidden(f"{function}: {fault}")
+        return function(*args, **kwargs)
+
+    @staticmethod
+    def fault(name, args, kwargs):
+        if name in MOVES or name in ORDER_FREE:
+            return ""
+        if name in ROUNDED_ONCE:
+            if kwargs.get("alpha", 1) != 1:
+                return "`alpha` is fused into the addition on some processors"
+            if name == "div" and not isinstance(args[1], torch.Tensor):
+                return "a CUDA tensor divided by a number is multiplied by its reciprocal"
+            return ""
+        if name in INTEGER_ONLY:
+            addends = args[3] if name == "index_add_" else args[0]
+            return "a floating-point sum depends on its order" if addends.is_floating_point() else ""
+        if name in DIGIT_PRODUCTS:
+            whole = all(bool((x == x.round()).all()) and bool((x.abs() <= 64).all()) for x in args[:2])
+            return "" if whole else "a product of anything but digits"
+        return "not on the list"
+
+
+@pytest.mark.parametrize("backend", [("reference", "float64"), ("reference", "float32"), ("reference", "int8"), ("numba", "int8")])
+def test_training_reaches_no_forbidden_operation(backend, tmp_path):
+    with use(*backend), Guard():
+        train(CONFIG, SETTINGS, batch, tmp_path, watch())
+
+
+@pytest.mark.parametrize(
+    "forbidden",
+    [
+        lambda x: torch.exp(x),
+        lambda x: torch.sigmoid(x),
+        lambda x: torch.softmax(x, 0),
+        lambda x: torch.nn.functional.silu(x),
+        lambda x: torch.nn.functional.rms_norm(x, (4,)),
+        lambda x: torch.add(x, x, alpha=0.5),
+        lambda x: torch.addcmul(x, x, x),
+        lambda x: torch.lerp(x, x, 0.5),
+        lambda x: x / 3.0,
+        lambda x: x.rsqrt(),
+        lambda x: x.sqrt(),
+        lambda x: x**3,
+        lambda x: x.sum(),
+        lambda x: x.mean(),
+        lambda x: x @ x,
+        lambda x: torch.bmm(x[None, None] * 100.0, x[None, :, None]),
+        lambda x: torch.randn(3),
+        lambda x: x.uniform_(),
+    ],
+)
+def test_the_guard_catches_what_it_must(forbidden):
+    x = torch.tensor([0.5, 1.0, 1.5, 2.5])
+    with Guard(), pytest.raises(Forbidden):
+        forbidden(x)

@@ -1,0 +1,128 @@
+"""Operations against plain torch in float64: results and gradients agree to the precision of the grid."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from regrow.exact import operations as ops
+from regrow.exact.backend import use
+from regrow.exact.comparison import difference, sample
+
+TOLERANCE = 3e-3  # of the largest entry; two digits hold 2**-13 of a group's largest
+
+
+def leaves(*shapes):
+    return [sample(shape, i + 1).requires_grad_() for i, shape in enumerate(shapes)]
+
+
+def gradients(function, inputs, scale=True):
+    y = function(*inputs)
+    weights = sample(tuple(y.shape), 99).to(y.dtype) if scale else torch.ones_like(y)
+    return y, torch.autograd.grad((y * weights).sum(), inputs)
+
+
+def assert_close(function, oracle, inputs, tolerance=TOLERANCE):
+    doubles = [x.detach().double().requires_grad_() for x in inputs]
+    y, found = gradients(function, inputs, scale=True)
+    z, expected = gradients(oracle, doubles, scale=True)
+    for a, b in [(y, z), *zip(found, expected, strict=True)]:
+        assert float((a - b).abs().max()) <= tolerance * float(b.abs().max())
+
+
+def test_linear():
+    assert_close(ops.linear, F.linear, leaves((3, 5, 40), (24, 40)))
+
+
+def test_rms_norm():
+    assert_close(
+        lambda x, g: ops.rms_norm(x, g, 1e-5), lambda x, g: F.rms_norm(x, (32,), g, 1e-5), leaves((7, 32), (32,)), 1e-6
+    )
+
+
+def test_swiglu():
+    assert_close(ops.swiglu, lambda x: F.silu(x[..., :20]) * x[..., 20:], leaves((6, 40)), 1e-6)
+
+
+def test_rotate_turns_pairs_of_halves_and_leaves_values_alone():
+    angles = sample((5, 4), 3)
+    cosine, sine = angles.cos(), angles.sin()
+
+    def oracle(x):
+        a, b = x[:, :, :2].chunk(2, 3)
+        c, s = cosine[:, None].double(), sine[:, None].double()
+        return torch.cat((torch.cat((a * c - b * s, b * c + a * s), 3), x[:, :, 2:]), 2)
+
+    assert_close(lambda x: ops.rotate(x, cosine, sine, 2), oracle, leaves((2, 5, 3, 8)), 1e-6)
+
+
+@pytest.mark.parametrize(("heads", "kv_heads"), [(4, 4), (4, 2), (6, 1)])
+def test_attention(heads, kv_heads):
+    def oracle(q, k, v):
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True).transpose(1, 2)
+
+    assert_close(ops.attention, oracle, leaves((2, 17, heads, 16), (2, 17, kv_heads, 16), (2, 17, kv_heads, 16)), 6e-3)
+
+
+def test_attention_of_a_single_token_is_its_value():
+    q, k, v = (sample((1, 1, 2, 8), i) for i in range(3))
+    assert torch.allclose(ops.attention(q, k, v), v, atol=1e-3)
+
+
+def test_embedding_sums_repeated_rows():
+    ids = torch.tensor([[1, 4, 1], [0, 1, 4]])
+    assert_close(lambda w: ops.embedding(ids, w), lambda w: F.embedding(ids, w), leaves((6, 10)), 1e-6)
+
+
+def test_linear_cross_entropy():
+    targets = torch.arange(30) % 50
+    x, w = leaves((30, 24), (50, 24))
+    dx, dw = torch.autograd.grad(ops.linear_cross_entropy(x, w, targets), (x, w))
+    loss = F.cross_entropy(F.linear(x.double(), w.double()), targets)
+    ex, ew = torch.autograd.grad(loss, (x, w))
+    assert float(ops.linear_cross_entropy(x, w, targets) - loss) == pytest.approx(0.0, abs=2e-3)
+    assert float((dx - ex).abs().max() / ex.abs().max()) < TOLERANCE
+    assert float((dw - ew).abs().max() / ew.abs().max()) < TOLERANCE
+
+
+def test_confident_and_rare_tokens_keep_their_gradient():
+    """Probabilities of one in a hundred thousand still push: the digits reach down to 2**-21."""
+    x, w = torch.ones(4, 8), torch.zeros(1000, 8)
+    w[0] = 1.6
+    w.requires_grad_()
+    (dw,) = torch.autograd.grad(ops.linear_cross_entropy(x, w, torch.zeros(4, dtype=torch.int64)), (w,))
+    probability = 1.0 / (999 + torch.tensor(12.8).exp())
+    assert float(probability) < 1e-5
+    assert torch.allclose(dw[1:], probability.expand(999, 8), rtol=0.15)
+
+
+@pytest.mark.parametrize("other", [("reference", "float64"), ("reference", "int8"), ("numba", "float32")])
+def test_backends_give_the_same_bits_forward_and_backward(other):
+    q, k, v = leaves((2, 9, 4, 8), (2, 9, 2, 8), (2, 9, 2, 8))
+
+    def everything():
+        y, dy = gradients(ops.attention, [q, k, v])
+        x, w = y.detach().reshape(18, 32).requires_grad_(), sample((60, 32), 5).requires_grad_()
+        loss = ops.linear_cross_entropy(ops.rms_norm(x, torch.ones(32)), w, torch.arange(18))
+        return y, *dy, loss, *torch.autograd.grad(loss, (x, w))
+
+    with use("numba", "int8"):
+        expected = everything()
+    with use(*other):
+        assert difference(everything(), expected) == ""
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_number_that_is_not_finite_comes_out_as_nan(value):
+    x, w = sample((5, 16), 1), sample((8, 16), 2)
+    x[2, 3] = value
+    y = ops.linear(x, w)
+    assert y[2].isnan().all()
+    assert y[[0, 1, 3, 4]].isfinite().all()
+    assert ops.linear_cross_entropy(x, w, torch.arange(5)).isnan()
+    q = sample((1, 6, 2, 8), 3)
+    k = q.clone()
+    k[0, 4, 0, 0] = value
+    out = ops.attention(q, k, q)
+    assert out[0, 4:, 0].isnan().all()
+    assert out[0, :4].isfinite().all()

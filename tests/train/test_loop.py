@@ -1,0 +1,145 @@
+"""The loop: same bits on every backend and after every interruption, and a clear end when training diverges."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from regrow.errors import StageError
+from regrow.exact.backend import use
+from regrow.train import loop, state
+from tests.train.toy import CONFIG, SETTINGS, batch, watch
+
+GOLDEN = "bcbfca7665f2f8846303d240a78951e967923a69e99511fb26b8e18dd51a9aa6"
+
+
+def final(scratch, **changes):
+    return loop.train(CONFIG, dataclasses.replace(SETTINGS, **changes), batch, scratch, watch())
+
+
+def test_the_chain_of_the_toy_run_is_known(tmp_path):
+    """If this changes, the arithmetic changed: raise ARITHMETIC and say why in CHANGELOG.md."""
+    assert final(tmp_path).chain[-1]["chain"] == GOLDEN
+
+
+@pytest.mark.parametrize("carrier", ["int8", "float32", "float64"])
+@pytest.mark.parametrize("kernels", ["numba", "reference"])
+def test_every_backend_trains_to_the_same_state(kernels, carrier, tmp_path):
+    with use(kernels, carrier):
+        assert final(tmp_path).chain[-1]["chain"] == GOLDEN
+
+
+def test_the_seed_and_every_hyperparameter_count(tmp_path):
+    changes = [
+        {"seed": 8}, {"learning_rate": 2e-3}, {"warmup": 1}, {"decay": "linear"}, {"final_learning_rate": 0.0},
+        {"weight_decay": 0.0}, {"beta1": 0.8}, {"beta2": 0.9}, {"epsilon": 1e-4}, {"clip": 0.1}, {"micro_batch": 2},
+    ]  # fmt: skip
+    chains = {final(tmp_path / str(i), **change).chain[-1]["state"] for i, change in enumerate(changes)}
+    assert len(chains | {final(tmp_path / "base").chain[-1]["state"]}) == len(changes) + 1
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 5])
+def test_a_run_that_is_stopped_goes_on_to_the_same_end(stop_at, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(CONFIG, SETTINGS, batch, tmp_path, watch(stop_at))
+    resumed = state.restore(tmp_path)
+    assert resumed is not None
+    assert resumed.step == stop_at
+    done = final(tmp_path)
+    assert done.chain[-1]["chain"] == GOLDEN
+    assert [record["step"] for record in done.losses] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path):
+    for stop_at in (2, 4):
+        with pytest.raises(KeyboardInterrupt):
+            loop.train(CONFIG, SETTINGS, batch, tmp_path, watch(stop_at))
+    newest = max(tmp_path.glob("checkpoint-*")) / "state.safetensors"
+    data = bytearray(newest.read_bytes())
+    data[-5] ^= 1
+    newest.write_bytes(data)
+    assert state.restore(tmp_path).step == 2
+    assert final(tmp_path).chain[-1]["chain"] == GOLDEN
+
+
+def test_a_killed_run_goes_on_to_the_same_end(tmp_path):
+    program = (
+        "import sys, pathlib\n"
+        "from regrow.train import loop\n"
+        "from tests.train.toy import CONFIG, SETTINGS, batch, watch\n"
+        "loop._SECONDS_BETWEEN_SAVES = 0.0\n"
+        "w = watch()\n"
+        "loop.train(CONFIG, SETTINGS, batch, pathlib.Path(sys.argv[1]), loop.Watch(\n"
+        "    lambda **f: print(f['done'], flush=True) or __import__('time').sleep(0.2), w.stopping, w.stop))\n"
+    )
+    run = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    while run.stdout.readline().strip() != "3":
+        assert run.poll() is None
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    assert 2 <= state.restore(tmp_path).step <= 4
+    assert final(tmp_path).chain[-1]["chain"] == GOLDEN
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_thread_counts_do_not_matter(threads, tmp_path):
+    import numba
+
+    before = torch.get_num_threads(), numba.get_num_threads()
+    torch.set_num_threads(threads)
+    numba.set_num_threads(min(threads, before[1]))
+    try:
+        assert final(tmp_path).chain[-1]["chain"] == GOLDEN
+    finally:
+        torch.set_num_threads(before[0])
+        numba.set_num_threads(before[1])
+
+
+def test_divergence_names_tensor_and_step(tmp_path, monkeypatch):
+    initial = loop.initialise
+
+    def broken(config, seed):
+        parameters = initial(config, seed)
+        parameters["layers.001.mlp.down"][3, 4] = float("nan")
+        return parameters
+
+    monkeypatch.setattr(loop, "initialise", broken)
+    with pytest.raises(StageError) as caught:
+        final(tmp_path)
+    assert "`" in caught.value.what
+    assert "is not finite at step 1" in caught.value.what
+    assert "learning_rate" in caught.value.hint
+
+
+def test_the_learning_rate_rises_and_falls_as_it_says():
+    run = dataclasses.replace(SETTINGS, steps=10, warmup=2, learning_rate=1.0, final_learning_rate=0.1)
+    assert [run.rate(step) for step in (1, 2, 10)] == pytest.approx([0.5, 1.0, 0.1])
+    assert run.rate(6) == pytest.approx(0.55)
+    assert dataclasses.replace(run, decay="linear").rate(4) == pytest.approx(0.775)
+    assert dataclasses.replace(run, decay="constant").rate(9) == 1.0
+
+
+def test_loss_falls_on_text_that_repeats(tmp_path):
+    fixed = batch(1)
+    run = dataclasses.replace(SETTINGS, steps=40, learning_rate=1e-2)
+    losses = loop.train(CONFIG, run, lambda step: fixed, tmp_path, watch()).losses
+    assert losses[-1]["loss"] < losses[0]["loss"] - 1.5
+
+
+def test_the_state_digest_ignores_the_sign_of_zero_and_nothing_else():
+    a = state.State.initial({"x": torch.tensor([0.0, 1.0])})
+    b = state.State.initial({"x": torch.tensor([-0.0, 1.0])})
+    c = state.State.initial({"x": torch.tensor([0.0, 1.0000001])})
+    assert a.digest() == b.digest() != c.digest()
+
+
+def test_time_between_saves_does_not_change_the_result(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_SECONDS_BETWEEN_SAVES", 0.0)
+    start = time.monotonic()
+    assert final(tmp_path).chain[-1]["chain"] == GOLDEN
+    assert time.monotonic() > start
