@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from regrow.engine import Evaluation, evaluate
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Call, Kind, Parameters, Slot
 from regrow.release.assemble import Contents
+from regrow.release.locking import Locked
 from regrow.store import Store
 
 TEXTS = {
@@ -156,3 +158,28 @@ def contents(root: Path, seed: int = 1, **changes: object) -> Contents:
 
 
 KEPT_OPEN: list[Store] = []
+
+
+def lock_file(folder: Path, outputs: Mapping[str, str], release: str | None) -> str:
+    recipe = hashlib.sha256((folder / "regrow.toml").read_bytes()).hexdigest()
+    return json.dumps({"recipe": recipe, "outputs": dict(outputs), "release": release}, indent=1)
+
+
+def locked(folder: Path, seed: int = 1) -> Locked:
+    """A stand-in for the real lock: as much of it as a build or a verification needs."""
+    there = json.loads((folder / "regrow.lock").read_text()) if (folder / "regrow.lock").exists() else {}
+    return Locked(
+        folder=folder,
+        recipe=(folder / "regrow.toml").read_bytes(),
+        licence="Apache-2.0",
+        graph=graph(seed),
+        promised=there.get("outputs", {}),
+        promised_release=there.get("release"),
+        text=lambda outputs, release: lock_file(folder, outputs, release),
+    )
+
+
+def reasons(folder: Path) -> tuple[str, ...]:
+    there = json.loads((folder / "regrow.lock").read_text())
+    same = there["recipe"] == hashlib.sha256((folder / "regrow.toml").read_bytes()).hexdigest()
+    return () if same else ("the recipe has changed",)

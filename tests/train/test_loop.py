@@ -15,7 +15,7 @@ from regrow.exact.backend import use
 from regrow.train import loop, state
 from tests.train.toy import CONFIG, SETTINGS, batch, watch
 
-GOLDEN = "bcbfca7665f2f8846303d240a78951e967923a69e99511fb26b8e18dd51a9aa6"
+GOLDEN = "96846f1a7b2465dfd305942bb12c0443a6081bf9296f6fcd7e0e905b7fafcdf6"
 
 
 def final(scratch, **changes):

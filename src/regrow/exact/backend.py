@@ -36,16 +36,17 @@ class Kernels(Protocol):
     @property
     def name(self) -> str: ...  # noqa: D102
     def split(self, x: Tensor, layout: Layout, dtype: torch.dtype) -> Digits: ...  # noqa: D102
-    def combine(self, high: Tensor, cross: Tensor, left: Tensor, right: Tensor) -> Tensor: ...  # noqa: D102
-    def combine3(self, top: Tensor, middle: Tensor, bottom: Tensor, scale: Tensor) -> Tensor: ...  # noqa: D102
+    def combine(self, high: Tensor, cross: Tensor, left: Tensor, right: Tensor, out: Tensor) -> None: ...  # noqa: D102
+    def accumulate(self, top: Tensor, middle: Tensor, bottom: Tensor, total: Tensor) -> None: ...  # noqa: D102
+    def round_total(self, total: Tensor, scale: Tensor) -> Tensor: ...  # noqa: D102
     def rms_norm(self, x: Tensor, gain: Tensor, epsilon: float) -> tuple[Tensor, Tensor]: ...  # noqa: D102
     def rms_norm_backward(self, dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]: ...  # noqa: D102
     def swiglu(self, x: Tensor) -> Tensor: ...  # noqa: D102
     def swiglu_backward(self, dy: Tensor, x: Tensor) -> Tensor: ...  # noqa: D102
     def rotate(self, x: Tensor, cosine: Tensor, sine: Tensor, heads: int) -> Tensor: ...  # noqa: D102
-    def attention_weights(self, high: Tensor, cross: Tensor, left: Tensor, right: Tensor, scale: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]: ...  # noqa: D102
-    def attention_output(self, high: Tensor, cross: Tensor, right: Tensor, totals: Tensor) -> Tensor: ...  # noqa: D102
-    def attention_gradient(self, high: Tensor, cross: Tensor, left: Tensor, right: Tensor, weights: Tensor, totals: Tensor, delta: Tensor, scale: float) -> Digits: ...  # noqa: D102
+    def attention_weights(self, high: Tensor, cross: Tensor, left: Tensor, right: Tensor, scale: float, first: int, weights: Tensor, totals: Tensor) -> None: ...  # noqa: D102
+    def attention_output(self, high: Tensor, cross: Tensor, right: Tensor, totals: Tensor, out: Tensor) -> None: ...  # noqa: D102
+    def attention_gradient(self, high: Tensor, cross: Tensor, left: Tensor, right: Tensor, weights: Tensor, totals: Tensor, delta: Tensor, scale: float, first: int, out: Tensor, out_exponents: Tensor) -> None: ...  # noqa: D102
     def row_dot(self, x: Tensor, y: Tensor) -> Tensor: ...  # noqa: D102
     def cross_entropy(self, logits: Tensor, targets: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]: ...  # noqa: D102
     def embedding_backward(self, dy: Tensor, ids: Tensor, rows: int) -> Tensor: ...  # noqa: D102
@@ -53,6 +54,20 @@ class Kernels(Protocol):
     def sum_of_squares(self, x: Tensor) -> float: ...  # noqa: D102
     def adamw(self, parameter: Tensor, gradient: Tensor, first: Tensor, second: Tensor, constants: np.ndarray) -> None: ...  # noqa: D102
     # fmt: on
+
+
+# Entries of a tile: two int32 parts of this size fit a second-level cache or so.
+TILE_ENTRIES = 1 << 18
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Exact parts HH and HL + LH of some groups and rows of a product, ``(groups, rows, columns)`` each."""
+
+    groups: slice
+    rows: slice
+    high: Tensor
+    cross: Tensor
 
 
 @dataclass(frozen=True)
@@ -65,16 +80,27 @@ class Backend:
     def __str__(self) -> str:
         return f"{self.kernels.name}/{self.carrier.name}"
 
-    def product(self, left: Digits, right: Digits) -> tuple[Tensor, Tensor]:
-        """The exact integers HH and HL + LH of two operands, each ``(G, P, Q)``."""
+    def tiles(self, left: Digits, right: Digits) -> Iterator[Tile]:
+        """The exact parts of a product, tile by tile, so that they are still in the cache when they are combined."""
         a_high, a_both = (left.high, left.both) if left.layout.by_row else (left.high.mT, left.both.mT)
         b_high, b_both = (right.high.mT, right.both.mT) if right.layout.by_row else (right.high, right.both)
-        return self.carrier.multiply(a_high, b_high), self.carrier.multiply(a_both, b_both)
+        groups, rows = a_high.shape[:2]
+        columns = b_high.shape[2]
+        height = min(rows, max(64, TILE_ENTRIES // columns))
+        depth = max(1, TILE_ENTRIES // (rows * columns)) if height == rows else 1
+        for group in range(0, groups, depth):
+            for row in range(0, rows, height):
+                g, r = slice(group, min(groups, group + depth)), slice(row, min(rows, row + height))
+                high = self.carrier.multiply(a_high[g, r], b_high[g])
+                yield Tile(g, r, high, self.carrier.multiply(a_both[g, r], b_both[g]))
 
     def matmul(self, left: Digits, right: Digits) -> Tensor:
         """The product of two operands as float32 ``(G, P, Q)``."""
-        high, cross = self.product(left, right)
-        return self.kernels.combine(high, cross, left.exponents, right.exponents)
+        out = torch.empty((*left.exponents.shape, right.exponents.shape[1]), device=left.data.device)
+        for tile in self.tiles(left, right):
+            at = tile.groups, tile.rows
+            self.kernels.combine(tile.high, tile.cross, left.exponents[at], right.exponents[tile.groups], out[at])
+        return out
 
 
 _current: ContextVar[Backend | None] = ContextVar("regrow_backend", default=None)

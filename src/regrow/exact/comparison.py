@@ -55,15 +55,38 @@ def _split(x: Tensor, layout: Layout) -> Case:
     return lambda k: k.split(x, layout, torch.int8)
 
 
+def _combine(parts: tuple[Tensor, ...], k: Kernels) -> Tensor:
+    out = torch.empty(parts[0].shape)
+    k.combine(*parts, out)
+    return out
+
+
+def _accumulate(parts: tuple[Tensor, ...], k: Kernels) -> Tensor:
+    total = torch.full(parts[0].shape[1:], 12345.0, dtype=torch.float64)
+    k.accumulate(parts[0][0], parts[1][0], parts[0][1], total)
+    return k.round_total(total, torch.full((total.shape[1],), 2.0**-33, dtype=torch.float64))
+
+
 def _weights(parts: tuple[Tensor, ...], k: Kernels) -> tuple[Tensor, Tensor]:
     high, cross, left, right = parts
-    return k.attention_weights(high, cross, left - 12, right - 6, 0.17677669, torch.int8)
+    groups, rows, positions = high.shape
+    weights, totals = torch.empty((groups, rows, 2, positions), dtype=torch.int8), torch.empty((groups, rows))
+    k.attention_weights(high, cross, left - 12, right - 6, 0.17677669, 2, weights, totals)
+    return weights, totals
 
 
-def _gradient(parts: tuple[Tensor, ...], k: Kernels) -> Digits:
+def _output(parts: tuple[Tensor, ...], totals: Tensor, k: Kernels) -> Tensor:
+    out = torch.empty(parts[0].shape)
+    k.attention_output(parts[0], parts[1], parts[3], totals, out)
+    return out
+
+
+def _gradient(parts: tuple[Tensor, ...], k: Kernels) -> tuple[Tensor, Tensor]:
     weights, totals = _weights(parts, reference)
-    high, cross, left, right = _parts(*parts[0].shape, seed=31)
-    return k.attention_gradient(high, cross, left, right, weights, totals, sample(tuple(totals.shape), 5), 0.125)
+    out, exponents = torch.empty_like(weights), torch.empty(totals.shape, dtype=torch.int32)
+    delta = sample(tuple(totals.shape), 5)
+    k.attention_gradient(*_parts(*parts[0].shape, seed=31), weights, totals, delta, 0.125, 2, out, exponents)
+    return out, exponents
 
 
 def _adamw(kind: str, k: Kernels) -> tuple[Tensor, ...]:
@@ -101,10 +124,10 @@ def cases() -> dict[str, Case]:
     outputs = _parts(2, 12, 8, 21)
     totals = (sample((2, 12), 9).abs() * 9000 + 8192).round()
     found |= {
-        "combine": lambda k: k.combine(*parts),
-        "combine3": lambda k: k.combine3(parts[0], parts[1], parts[0], torch.full((6,), 2.0**-33, dtype=torch.float64)),
+        "combine": partial(_combine, parts),
+        "accumulate": partial(_accumulate, parts),
         "attention_weights": partial(_weights, parts),
-        "attention_output": lambda k: k.attention_output(outputs[0], outputs[1], outputs[3], totals),
+        "attention_output": partial(_output, outputs, totals),
         "attention_gradient": partial(_gradient, parts),
     }
     return found | _poisoned()

@@ -20,7 +20,7 @@ from numba import njit, prange
 from torch import Tensor
 
 from regrow.exact import polynomials
-from regrow.exact.grid import LEFT, Digits, Layout
+from regrow.exact.grid import Digits, Layout
 
 name = "numba"
 
@@ -202,29 +202,36 @@ def _combine_kernel(high: Any, cross: Any, left: Any, right: Any, out: Any) -> N
             out[g, r, c] = F(total * (a * scale[g, c]))
 
 
-def combine(high: Tensor, cross: Tensor, left: Tensor, right: Tensor) -> Tensor:
+def combine(high: Tensor, cross: Tensor, left: Tensor, right: Tensor, out: Tensor) -> None:
     """See :func:`regrow.exact.reference.combine`."""
-    out = torch.empty(high.shape, dtype=torch.float32)
-    _combine_kernel(_numpy(high), _numpy(cross), _numpy(left), _numpy(right), _numpy(out))
-    return out
+    _combine_kernel(*(_numpy(x) for x in (high, cross, left, right, out)))
 
 
 @_parallel
-def _combine3_kernel(top: Any, middle: Any, bottom: Any, scale: Any, out: Any) -> None:
-    groups, rows, columns = top.shape
-    for i in prange(groups * rows):
-        g, r = i // rows, i % rows
+def _accumulate_kernel(top: Any, middle: Any, bottom: Any, total: Any) -> None:
+    rows, columns = top.shape
+    for r in prange(rows):
         for c in range(columns):
-            total = np.float64(top[g, r, c]) * 2097152.0 + np.float64(middle[g, r, c]) * 16384.0
-            total = total + np.float64(bottom[g, r, c]) * 128.0
-            out[g, r, c] = F(total * scale[c])
+            high = np.float64(top[r, c]) * 2097152.0 + np.float64(middle[r, c]) * 16384.0
+            total[r, c] += high + np.float64(bottom[r, c]) * 128.0
 
 
-def combine3(top: Tensor, middle: Tensor, bottom: Tensor, scale: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.combine3`."""
-    out = torch.empty(top.shape, dtype=torch.float32)
-    scale = scale.expand(top.shape[-1]).contiguous()
-    _combine3_kernel(_numpy(top), _numpy(middle), _numpy(bottom), _numpy(scale), _numpy(out))
+def accumulate(top: Tensor, middle: Tensor, bottom: Tensor, total: Tensor) -> None:
+    """See :func:`regrow.exact.reference.accumulate`."""
+    _accumulate_kernel(*(_numpy(x) for x in (top, middle, bottom, total)))
+
+
+@_parallel
+def _round_total_kernel(total: Any, scale: Any, out: Any) -> None:
+    for r in prange(total.shape[0]):
+        for c in range(total.shape[1]):
+            out[r, c] = F(total[r, c] * scale[c])
+
+
+def round_total(total: Tensor, scale: Tensor) -> Tensor:
+    """See :func:`regrow.exact.reference.round_total`."""
+    out = torch.empty(total.shape, dtype=torch.float32)
+    _round_total_kernel(_numpy(total), _numpy(scale), _numpy(out))
     return out
 
 
@@ -403,12 +410,12 @@ def _weights_row(scores: Any, largest: Any, first: Any, second: Any) -> Any:
 
 @_parallel
 def _attention_weights_kernel(
-    high: Any, cross: Any, left: Any, right: Any, scale: Any, weights: Any, totals: Any
+    high: Any, cross: Any, left: Any, right: Any, scale: Any, start: int, weights: Any, totals: Any
 ) -> None:
     groups, rows, positions = high.shape
     for i in prange(groups * rows):
         g, r = i // rows, i % rows
-        seen = r % positions + 1
+        seen = (start + r) % positions + 1
         scores = np.empty(seen, np.float32)
         keys = np.empty(seen, np.float64)
         poisoned = left[g, r] == _POISON
@@ -424,14 +431,12 @@ def _attention_weights_kernel(
             weights[g, r, :, seen:] = 0
 
 
-def attention_weights(high: Tensor, cross: Tensor, left: Tensor, right: Tensor, scale: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def attention_weights(
+    high: Tensor, cross: Tensor, left: Tensor, right: Tensor, scale: float, first: int, weights: Tensor, totals: Tensor
+) -> None:
     """See :func:`regrow.exact.reference.attention_weights`."""
-    groups, rows, positions = high.shape
-    weights = torch.empty((groups, rows, 2, positions), dtype=dtype)
-    totals = torch.empty((groups, rows), dtype=torch.float32)
-    arguments = (_numpy(high), _numpy(cross), _numpy(left), _numpy(right), F(scale), _numpy(weights), _numpy(totals))
-    _attention_weights_kernel(*arguments)
-    return weights, totals
+    parts = (_numpy(x) for x in (high, cross, left, right))
+    _attention_weights_kernel(*parts, F(scale), first, _numpy(weights), _numpy(totals))
 
 
 @_parallel
@@ -445,11 +450,9 @@ def _attention_output_kernel(high: Any, cross: Any, right: Any, totals: Any, out
             out[g, r, c] = F((value * (_two(right[g, c]) * 2.0**-13)) / total)
 
 
-def attention_output(high: Tensor, cross: Tensor, right: Tensor, totals: Tensor) -> Tensor:
+def attention_output(high: Tensor, cross: Tensor, right: Tensor, totals: Tensor, out: Tensor) -> None:
     """See :func:`regrow.exact.reference.attention_output`."""
-    out = torch.empty(high.shape, dtype=torch.float32)
-    _attention_output_kernel(_numpy(high), _numpy(cross), _numpy(right), _numpy(totals), _numpy(out))
-    return out
+    _attention_output_kernel(*(_numpy(x) for x in (high, cross, right, totals, out)))
 
 
 @njit(cache=True, error_model="numpy")
@@ -463,12 +466,13 @@ def _dscores_row(high: Any, cross: Any, a: float, values: Any, first: Any, secon
 
 @_parallel
 def _attention_gradient_kernel(
-    high: Any, cross: Any, left: Any, right: Any, weights: Any, totals: Any, delta: Any, scale: Any, out: Any, exponents: Any
-) -> None:
+    high: Any, cross: Any, left: Any, right: Any, weights: Any, totals: Any, delta: Any, scale: Any, start: int,
+    out: Any, exponents: Any,
+) -> None:  # fmt: skip
     groups, rows, positions = high.shape
     for i in prange(groups * rows):
         g, r = i // rows, i % rows
-        seen = r % positions + 1
+        seen = (start + r) % positions + 1
         row = np.empty(seen, np.float32)
         values = np.empty(seen, np.float64)
         for j in range(seen):
@@ -486,14 +490,12 @@ def _attention_gradient_kernel(
 
 
 def attention_gradient(
-    high: Tensor, cross: Tensor, left: Tensor, right: Tensor, weights: Tensor, totals: Tensor, delta: Tensor, scale: float
-) -> Digits:
+    high: Tensor, cross: Tensor, left: Tensor, right: Tensor, weights: Tensor, totals: Tensor, delta: Tensor,
+    scale: float, first: int, out: Tensor, out_exponents: Tensor,
+) -> None:  # fmt: skip
     """See :func:`regrow.exact.reference.attention_gradient`."""
-    out = torch.empty_like(weights)
-    e = torch.empty(totals.shape, dtype=torch.int32)
-    arrays = (high, cross, left, right, weights, totals, delta)
-    _attention_gradient_kernel(*(_numpy(a) for a in arrays), F(scale), _numpy(out), _numpy(e))
-    return Digits(out, e, LEFT)
+    arrays = (_numpy(x) for x in (high, cross, left, right, weights, totals, delta))
+    _attention_gradient_kernel(*arrays, F(scale), first, _numpy(out), _numpy(out_exponents))
 
 
 @_parallel

@@ -85,6 +85,10 @@ class Digits:
         which = 1 if self.layout.right else 0
         return self.data[:, which] if self.layout.stacked else self.data[:, :, which]
 
+    def rows(self, rows: slice) -> Digits:
+        """Some of the rows; of an operand whose digits are side by side."""
+        return Digits(self.data[:, rows], self.exponents[:, rows] if self.layout.by_row else self.exponents, self.layout)
+
     @property
     def both(self) -> Tensor:
         """Both digits along the contracted axis: ``(groups, rows, 2 columns)`` or ``(groups, 2 rows, columns)``."""

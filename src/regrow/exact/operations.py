@@ -7,6 +7,7 @@ computed on grids of their own.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,6 +27,10 @@ from regrow.exact.grid import (
     Layout,
     power_of_two,
 )
+
+
+# Logits of a block of rows in the output layer: 4 MiB.
+HEAD_ENTRIES = 1 << 20
 
 
 def _split(backend: Backend, x: Tensor, layout: Layout) -> Digits:
@@ -141,10 +146,16 @@ class _Attention(Function):
         queries, keys, values = (_grouped(x, groups) for x in (q, k, v))
         scale = 1.0 / width**0.5
         left, right = _split(backend, queries, LEFT), _split(backend, keys, RIGHT_TRANSPOSED)
-        high, cross = backend.product(left, right)
-        weights, totals = backend.kernels.attention_weights(
-            high, cross, left.exponents, right.exponents, scale, backend.carrier.dtype
+        weights = torch.empty(
+            (*queries.shape[:2], 2, keys.shape[1]), dtype=backend.carrier.dtype, device=queries.device
         )
+        totals = torch.empty(queries.shape[:2], device=queries.device)
+        for tile in backend.tiles(left, right):
+            at = tile.groups, tile.rows
+            exponents = left.exponents[at], right.exponents[tile.groups]
+            backend.kernels.attention_weights(
+                tile.high, tile.cross, *exponents, scale, tile.rows.start, weights[at], totals[at]
+            )
         out = _attention_output(backend, weights, totals, values)
         ctx.save_for_backward(queries, keys, values, weights, totals, out)
         ctx.scale = scale
@@ -159,10 +170,14 @@ class _Attention(Function):
         width = out.shape[2]
         delta = backend.kernels.row_dot(dout.view(-1, width), out.view(-1, width)).view(totals.shape)
         left, right = _split(backend, dout, LEFT), _split(backend, values, RIGHT_TRANSPOSED)
-        high, cross = backend.product(left, right)
-        dscores = backend.kernels.attention_gradient(
-            high, cross, left.exponents, right.exponents, weights, totals, delta, ctx.scale
-        )
+        dscores = Digits(torch.empty_like(weights), torch.empty_like(totals, dtype=torch.int32), LEFT)
+        for tile in backend.tiles(left, right):
+            at = tile.groups, tile.rows
+            exponents = left.exponents[at], right.exponents[tile.groups]
+            backend.kernels.attention_gradient(
+                tile.high, tile.cross, *exponents, weights[at], totals[at], delta[at], ctx.scale, tile.rows.start,
+                dscores.data[at], dscores.exponents[at],
+            )  # fmt: skip
         normal = dout * (torch.full_like(totals, 8192.0) / totals)[:, :, None]
         dv = backend.matmul(_numerators(weights, LEFT_TRANSPOSED), _split(backend, normal, RIGHT_OF_TRANSPOSED))
         dq = backend.matmul(dscores, _split(backend, keys, RIGHT))
@@ -185,8 +200,11 @@ def _numerators(weights: Tensor, layout: Layout) -> Digits:
 
 def _attention_output(backend: Backend, weights: Tensor, totals: Tensor, values: Tensor) -> Tensor:
     right = _split(backend, values, RIGHT)
-    high, cross = backend.product(_numerators(weights, LEFT), right)
-    return backend.kernels.attention_output(high, cross, right.exponents, totals)
+    out = torch.empty((*totals.shape, values.shape[2]), device=values.device)
+    for tile in backend.tiles(_numerators(weights, LEFT), right):
+        at = tile.groups, tile.rows
+        backend.kernels.attention_output(tile.high, tile.cross, right.exponents[tile.groups], totals[at], out[at])
+    return out
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -223,41 +241,85 @@ def embedding(ids: Tensor, weight: Tensor) -> Tensor:
 
 
 class _LinearCrossEntropy(Function):
+    """Losses and gradients together, some rows at a time, so that the logits never exist as a whole."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
         backend = current()
-        logits = backend.matmul(_split(backend, x, LEFT), _split(backend, weight, RIGHT_TRANSPOSED))[0]
-        losses, upper, lower = backend.kernels.cross_entropy(logits, targets, backend.carrier.dtype)
-        del logits
-        ctx.backend = backend
-        ctx.save_for_backward(x, weight, upper, lower)
-        return losses
+        left, right = _split(backend, x, LEFT), _split(backend, weight, RIGHT_TRANSPOSED)
+        wanted = any(ctx.needs_input_grad)
+        gradient = _HeadGradient.start(backend, x, weight) if wanted else None
+        losses = torch.empty(x.shape[0], device=x.device)
+        for rows in _row_blocks(x.shape[0], weight.shape[0]):
+            logits = backend.matmul(left.rows(rows), right)[0]
+            losses[rows], upper, lower = backend.kernels.cross_entropy(logits, targets[rows], backend.carrier.dtype)
+            if gradient:
+                gradient.add(rows, upper, lower)
+        if gradient:
+            ctx.save_for_backward(gradient.dx, gradient.dweight())
+        return mean(losses)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        """``losses`` must have been reduced by :func:`mean`: its gradient is one number for all rows."""
-        backend: Backend = ctx.backend
-        x, weight, upper, lower = ctx.saved_tensors
-        each = gradients[0][:1].to(torch.float64)
-        dx = _probabilities_times(backend, upper, lower, _split(backend, weight, RIGHT), each, False)
-        dweight = _probabilities_times(backend, upper, lower, _split(backend, x, RIGHT_OF_TRANSPOSED), each, True)
-        return dx, dweight, None
+        dx, dweight = ctx.saved_tensors
+        return dx * gradients[0], dweight * gradients[0], None
 
 
-def _probabilities_times(
-    backend: Backend, upper: Tensor, lower: Tensor, right: Digits, each: Tensor, transposed: bool
-) -> Tensor:
-    """Gradient digits (or their transpose) times an operand on column grids, each entry times ``each``."""
-    rows, _, columns = upper.shape
+def _row_blocks(rows: int, columns: int) -> list[slice]:
+    """Blocks of rows whose logits take a few megabytes."""
+    height = max(64, HEAD_ENTRIES // columns)
+    return [slice(start, min(rows, start + height)) for start in range(0, rows, height)]
 
-    def pair(digits: Tensor) -> Tensor:
-        return digits.view(2 * rows, columns).mT if transposed else digits.view(rows, 2 * columns)
 
-    top = upper[:, 0].mT if transposed else upper[:, 0]
-    multiply = backend.carrier.multiply
-    parts = multiply(top[None], right.high), *(multiply(pair(d)[None], right.both) for d in (upper, lower))
-    scale = power_of_two(right.exponents[0]) * 2.0 ** -(OPERAND_BITS + PROBABILITY_BITS) * each
-    return backend.kernels.combine3(*parts, scale)[0]
+@dataclass(frozen=True)
+class _HeadGradient:
+    """The gradient of the mean loss, summed exactly over blocks of rows.
+
+    Attributes:
+        weight: the output matrix on column grids.
+        x: the inputs on column grids.
+        dx: the gradient of the inputs, filled block by block.
+        total: the exact integers of the gradient of the weights, float64.
+        rows: over how many the loss is a mean.
+    """
+
+    backend: Backend
+    weight: Digits
+    x: Digits
+    dx: Tensor
+    total: Tensor
+    rows: int
+
+    @staticmethod
+    def start(backend: Backend, x: Tensor, weight: Tensor) -> _HeadGradient:
+        """Nothing added yet."""
+        total = torch.zeros(weight.shape, dtype=torch.float64, device=x.device)
+        operands = _split(backend, weight, RIGHT), _split(backend, x, RIGHT_OF_TRANSPOSED)
+        return _HeadGradient(backend, *operands, torch.empty_like(x), total, x.shape[0])
+
+    def add(self, rows: slice, upper: Tensor, lower: Tensor) -> None:
+        """Take in a block's gradient digits, ``(R, 2, C)`` each."""
+        count, _, columns = upper.shape
+        flat = [d.view(count, 2 * columns) for d in (upper, lower)]
+        block = torch.zeros((count, self.dx.shape[1]), dtype=torch.float64, device=self.dx.device)
+        self._accumulate(upper[:, 0], flat, self.weight, block)
+        self.dx[rows] = self.backend.kernels.round_total(block, self._scale(self.weight))
+        turned = [d.view(2 * count, columns).mT for d in (upper, lower)]
+        self._accumulate(upper[:, 0].mT, turned, self.x.rows(rows), self.total)
+
+    def dweight(self) -> Tensor:
+        """The gradient of the weights, rounded once."""
+        return self.backend.kernels.round_total(self.total, self._scale(self.x))
+
+    def _accumulate(self, top: Tensor, pairs: list[Tensor], right: Digits, total: Tensor) -> None:
+        multiply = self.backend.carrier.multiply
+        parts = multiply(top[None], right.high), *(multiply(pair[None], right.both) for pair in pairs)
+        self.backend.kernels.accumulate(*(part[0] for part in parts), total)
+
+    def _scale(self, right: Digits) -> Tensor:
+        """What makes an exact integer a gradient of the mean loss."""
+        count = torch.full((), self.rows, dtype=torch.float64, device=self.dx.device)
+        return power_of_two(right.exponents[0]) * 2.0 ** -(OPERAND_BITS + PROBABILITY_BITS) / count
 
 
 def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
@@ -268,8 +330,8 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
         weight: ``(V, K)``.
         targets: int64 ``(R,)``.
     """
-    losses: Tensor = _LinearCrossEntropy.apply(x, weight, targets)
-    return mean(losses)
+    loss: Tensor = _LinearCrossEntropy.apply(x, weight, targets)
+    return loss
 
 
 class _Mean(Function):

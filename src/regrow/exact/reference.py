@@ -86,15 +86,21 @@ def _terms(high: Tensor, cross: Tensor) -> Tensor:
     return high.to(torch.float64) * 16384.0 + cross.to(torch.float64) * 128.0
 
 
-def combine(high: Tensor, cross: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """The product as float32 ``(G, P, Q)``, rounded once, from its exact parts and the operands' exponents."""
+def combine(high: Tensor, cross: Tensor, left: Tensor, right: Tensor, out: Tensor) -> None:
+    """Write the product, float32 ``(G, P, Q)``, rounded once, from its exact parts and the operands' exponents."""
     scale = power_of_two(left)[:, :, None] * power_of_two(right)[:, None, :] * 2.0 ** (-2 * OPERAND_BITS)
-    return (_terms(high, cross) * scale).to(torch.float32)
+    out.copy_((_terms(high, cross) * scale).to(torch.float32))
 
 
-def combine3(top: Tensor, middle: Tensor, bottom: Tensor, scale: Tensor) -> Tensor:
-    """``float32((2**21 top + 2**14 middle + 2**7 bottom) * scale)`` for three-digit probabilities."""
-    total = top.to(torch.float64) * 2097152.0 + middle.to(torch.float64) * 16384.0 + bottom.to(torch.float64) * 128.0
+def accumulate(top: Tensor, middle: Tensor, bottom: Tensor, total: Tensor) -> None:
+    """Add the exact integers ``2**21 top + 2**14 middle + 2**7 bottom`` to float64 ``total``, all ``(P, Q)``."""
+    total.add_(top.to(torch.float64) * 2097152.0)
+    total.add_(middle.to(torch.float64) * 16384.0)
+    total.add_(bottom.to(torch.float64) * 128.0)
+
+
+def round_total(total: Tensor, scale: Tensor) -> Tensor:
+    """``float32(total * scale)`` for float64 ``(P, Q)`` and ``(Q,)``."""
     return (total * scale).to(torch.float32)
 
 
@@ -155,44 +161,56 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor, heads: int) -> Tensor:
     return torch.cat((turned, x[:, :, heads:]), dim=2)
 
 
-def attention_weights(high: Tensor, cross: Tensor, left: Tensor, right: Tensor, scale: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _hidden(first: int, rows: int, positions: int, device: torch.device) -> Tensor:
+    """Which keys each query may not see: query ``r`` stands at position ``(first + r) % positions``."""
+    at = (torch.arange(rows, device=device) + first) % positions
+    return torch.arange(positions, device=device)[None, :] > at[:, None]
+
+
+def attention_weights(
+    high: Tensor, cross: Tensor, left: Tensor, right: Tensor, scale: float, first: int, weights: Tensor, totals: Tensor
+) -> None:
     """Causal softmax numerators on the grid 2**-13 from the parts of the product of queries and keys.
 
-    Rows are queries: ``R = repeats * T``, query ``r`` at position ``r % T``. Gives the digits ``(G, R, 2, T)``,
-    high first, of ``rint(exp(s - max s) * 2**13)``, and their exact row sums ``(G, R)`` as float32.
+    Rows are queries: row ``r`` is at position ``(first + r) % T``. Writes the digits ``(G, R, 2, T)``, high
+    first, of ``rint(exp(s - max s) * 2**13)``, and their exact row sums ``(G, R)`` as float32.
     """
-    scores = combine(high, cross, left, right) * torch.full((), scale, dtype=torch.float32, device=high.device)
-    rows, positions = scores.shape[1:]
-    at = torch.arange(rows, device=scores.device) % positions
-    hidden = torch.arange(positions, device=scores.device)[None, :] > at[:, None]
+    scores = torch.empty(high.shape, dtype=torch.float32, device=high.device)
+    combine(high, cross, left, right, scores)
+    scores = scores * torch.full((), scale, dtype=torch.float32, device=high.device)
+    hidden = _hidden(first, *scores.shape[1:], scores.device)
     largest = scores.masked_fill(hidden, -torch.inf).amax(2, keepdim=True)
-    weights = exp(scores - largest).masked_fill(hidden, 0.0)
-    q = (weights * 8192.0).nan_to_num(0.0, 0.0, 0.0).round().to(torch.int32)
-    totals = q.sum(2, dtype=torch.int64).to(torch.float32)
-    totals = torch.where(largest[:, :, 0].isfinite(), totals, torch.full_like(totals, torch.nan))
-    return _pack(q, LEFT, dtype), totals
+    numerators = exp(scores - largest).masked_fill(hidden, 0.0)
+    q = (numerators * 8192.0).nan_to_num(0.0, 0.0, 0.0).round().to(torch.int32)
+    sums = q.sum(2, dtype=torch.int64).to(torch.float32)
+    totals.copy_(torch.where(largest[:, :, 0].isfinite(), sums, torch.full_like(sums, torch.nan)))
+    weights.copy_(_pack(q, LEFT, weights.dtype))
 
 
-def attention_output(high: Tensor, cross: Tensor, right: Tensor, totals: Tensor) -> Tensor:
-    """Weighted means of values, float32 ``(G, R, D)``, from the parts of the product of weights and values."""
+def attention_output(high: Tensor, cross: Tensor, right: Tensor, totals: Tensor, out: Tensor) -> None:
+    """Write weighted means of values, float32 ``(G, R, D)``, from the parts of the product of weights and values."""
     scale = power_of_two(right)[:, None, :] * 2.0**-OPERAND_BITS
-    return ((_terms(high, cross) * scale) / totals.to(torch.float64)[:, :, None]).to(torch.float32)
+    out.copy_(((_terms(high, cross) * scale) / totals.to(torch.float64)[:, :, None]).to(torch.float32))
 
 
 def attention_gradient(
-    high: Tensor, cross: Tensor, left: Tensor, right: Tensor, weights: Tensor, totals: Tensor, delta: Tensor, scale: float
-) -> Digits:
-    """Gradient of the scores, on row grids, from the parts of the product of output gradients and values.
+    high: Tensor, cross: Tensor, left: Tensor, right: Tensor, weights: Tensor, totals: Tensor, delta: Tensor,
+    scale: float, first: int, out: Tensor, out_exponents: Tensor,
+) -> None:  # fmt: skip
+    """Write the gradient of the scores, on row grids, from the parts of the product of output gradients and values.
 
     ``delta`` is ``(G, R)``: the sum over D of output gradient times output. ``weights`` are the digits of
-    :func:`attention_weights`.
+    :func:`attention_weights`; ``out`` has their shape. ``first`` as there.
     """
-    dweights = combine(high, cross, left, right)
+    dweights = torch.empty(high.shape, dtype=torch.float32, device=high.device)
+    combine(high, cross, left, right, dweights)
     q = weights[:, :, 0].to(torch.float32) * 128.0 + weights[:, :, 1].to(torch.float32)
     probabilities = q * (torch.ones_like(totals) / totals)[:, :, None]
     dscores = (probabilities * (dweights - delta[:, :, None])) * torch.full((), scale, dtype=torch.float32, device=q.device)
     # A masked entry is +0 whatever stands in dweights, so that a NaN there cannot leak and a sign cannot differ.
-    return split(torch.where(q == 0.0, torch.zeros_like(q), dscores), LEFT, weights.dtype)
+    digits = split(torch.where(q == 0.0, torch.zeros_like(q), dscores), LEFT, weights.dtype)
+    out.copy_(digits.data)
+    out_exponents.copy_(digits.exponents)
 
 
 def row_dot(x: Tensor, y: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""Releases: what is shared, how it is assembled, and building one from a recipe."""

@@ -1,0 +1,1 @@
+"""Checking that a release is what its recipe gives."""

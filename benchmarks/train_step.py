@@ -1,0 +1,145 @@
+"""One training step, ours against plain torch, in alternation in one process.
+
+    python benchmarks/train_step.py                 # a table
+    python benchmarks/train_step.py --json          # one object per row
+    python benchmarks/train_step.py --sizes 3M --contexts 256 --steps 9
+
+A row gives the median over pairs of (our time / their time) for the same decoder, data and optimizer: eager
+float32 with scaled_dot_product_attention and fused AdamW, and the same under bfloat16 autocast. Peak memory is that
+of a child process that does steps of one kind only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable
+
+import plain
+import torch
+
+from regrow.exact.backend import current
+from regrow.model.config import DecoderConfig
+from regrow.model.decoder import Decoder, initialise
+from regrow.train import loop
+from regrow.train.settings import Settings
+from regrow.train.state import State
+
+SIZES = {
+    "3M": {"vocabulary": 4096, "layers": 6, "width": 192, "heads": 3, "kv_heads": 1, "hidden": 512},
+    "25M": {"vocabulary": 8192, "layers": 8, "width": 448, "heads": 7, "kv_heads": 7, "hidden": 1216},
+    "125M": {"vocabulary": 32768, "layers": 12, "width": 768, "heads": 12, "kv_heads": 12, "hidden": 2048},
+}
+TOKENS = {"3M": 4096, "25M": 4096, "125M": 2048}
+
+
+def case(size: str, context: int) -> tuple[DecoderConfig, Settings, torch.Tensor]:
+    """A decoder, a run of one micro-batch a step, and tokens for it."""
+    config = DecoderConfig(context=context, **SIZES[size])
+    batch = TOKENS[size] // context
+    settings = Settings(1000, batch, 1, 1e-3, 10, "cosine", 1e-4, 0.1, 0.9, 0.95, 1e-8, 1.0, 1, 100)
+    tokens = torch.randint(0, config.vocabulary, (batch, context + 1), generator=torch.Generator().manual_seed(1))
+    return config, settings, tokens
+
+
+def ours(size: str, context: int) -> Callable[[], object]:
+    """A function that does one of our steps."""
+    config, settings, tokens = case(size, context)
+    state, decoder = State.initial(initialise(config, 1)), Decoder(config)
+    return lambda: loop._step(decoder, settings, state, tokens)
+
+
+def theirs(size: str, context: int, bf16: bool) -> Callable[[], object]:
+    """A function that does one plain torch step."""
+    config, settings, tokens = case(size, context)
+    model = plain.PlainDecoder(config)
+    adamw = plain.optimizer(model, settings)
+    return lambda: plain.step(model, adamw, settings, 10, tokens, bf16)
+
+
+KINDS = {"ours": ours, "float32": lambda s, c: theirs(s, c, False), "bf16": lambda s, c: theirs(s, c, True)}
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """How long one call takes."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def _peak(kind: str, size: str, context: int, threads: int, pipe: object) -> None:
+    torch.set_num_threads(threads)
+    run = KINDS[kind](size, context)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(2):
+        run()
+    pipe.send((before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))  # type: ignore[attr-defined]
+
+
+def peak_kilobytes(kind: str, size: str, context: int, threads: int) -> int:
+    """Peak resident memory of a fresh process that does two steps of one kind."""
+    context_ = multiprocessing.get_context("spawn")
+    here, there = context_.Pipe()
+    process = context_.Process(target=_peak, args=(kind, size, context, threads, there))
+    process.start()
+    peak = here.recv()[1]
+    process.join()
+    return int(peak)
+
+
+def measure(size: str, context: int, steps: int, threads: int) -> dict[str, object]:
+    """A row of the table."""
+    runs = {kind: make(size, context) for kind, make in KINDS.items()}
+    for run in runs.values():
+        run()
+        run()
+    times: dict[str, list[float]] = {kind: [] for kind in runs}
+    for _ in range(steps):
+        for kind, run in runs.items():
+            times[kind].append(seconds(run))
+    ratios = {
+        kind: statistics.median(a / b for a, b in zip(times["ours"], times[kind], strict=True))
+        for kind in ("float32", "bf16")
+    }
+    peaks = {kind: peak_kilobytes(kind, size, context, threads) for kind in ("ours", "float32")}
+    return {
+        "size": size,
+        "parameters": plain.parameters(case(size, context)[0]),
+        "context": context,
+        "ratio_float32": round(ratios["float32"], 3),
+        "ratio_bf16": round(ratios["bf16"], 3),
+        "peak_memory_ratio": round(peaks["ours"] / peaks["float32"], 3),
+        "seconds": {kind: round(statistics.median(t), 4) for kind, t in times.items()},
+        "backend": str(current()),
+    }
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("--contexts", nargs="+", type=int, default=[256, 1024])
+    parser.add_argument("--steps", type=int, default=7, help="pairs counted")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    for size in arguments.sizes:
+        for context in arguments.contexts:
+            row = measure(size, context, arguments.steps, arguments.threads)
+            if arguments.json:
+                print(json.dumps(row), flush=True)
+            else:
+                print(
+                    f"{size:>5} context {context:<5} ours/float32 {row['ratio_float32']:<6} ours/bf16 {row['ratio_bf16']:<6} "
+                    f"memory {row['peak_memory_ratio']:<6} {row['seconds']} {row['backend']}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""From a recipe to a release: lock, evaluate, compare with the lock, assemble."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from regrow.engine import Evaluation, Listener, StageResult, Stop, evaluate
+from regrow.errors import DifferentError
+from regrow.recipe.graph import Graph
+from regrow.release.assemble import Contents, assemble, explained, json_text, licence_text, refuse_to_replace
+from regrow.release.environment import environment
+from regrow.release.layout import BUILDINFO, LOCK, ancestors
+from regrow.release.locking import Locked, Mode, locked_recipe
+from regrow.store import Store, default_root, write_atomic
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to build.
+
+    Attributes:
+        output: the release directory; by default ``build/`` and the name of the recipe's folder.
+        store: the root of the store; by default the user's.
+        mode: what to do about a lock that is not up to date.
+        offline: never use the network.
+        update_lock: take the new digests into the lock if they differ from those it has.
+        jobs: how many stages may run at the same time.
+        sources: the folder in which ``file:`` sources are found; by default the recipe's.
+    """
+
+    output: Path | None = None
+    store: Path | None = None
+    mode: Mode = Mode.RENEW
+    offline: bool = False
+    update_lock: bool = False
+    jobs: int = 1
+    sources: Path | None = None
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """A finished build.
+
+    Attributes:
+        digest: of the release.
+        matches_lock: True if the lock promised just this; None if it promised nothing yet.
+        release: the directory.
+        stages: what each gave, in the order of the graph.
+        samples: what the model wrote: prompt and text.
+        evaluation: as in ``evaluation.json``.
+        seconds: the build took.
+        lock_written: True if ``regrow.lock`` is new or was changed.
+    """
+
+    digest: str
+    matches_lock: bool | None
+    release: Path
+    stages: tuple[StageResult, ...]
+    samples: tuple[Mapping[str, Any], ...]
+    evaluation: Mapping[str, Any]
+    seconds: float
+    lock_written: bool
+
+    @property
+    def report(self) -> Path:
+        """The report to open."""
+        return self.release / "report.html"
+
+
+def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> BuildResult:
+    """Build the recipe in a folder into a release.
+
+    Raises:
+        DifferentError: if the lock is up to date but the result is not what it promises. Neither the lock nor a
+            release that is there already is changed then.
+        RegrowError: for whatever else is wrong; its ``exit_code`` says what.
+    """
+    started = time.monotonic()
+    output = (options.output or Path("build") / recipe.resolve().name).absolute()
+    refuse_to_replace(output)
+    with EventLog(output, listener) as log, Store(options.store or default_root()) as store:
+        locked = locked_recipe(recipe, options.mode, sources=options.sources, offline=options.offline, listener=log)
+        scope = str(recipe.resolve())
+        made = evaluate(locked.graph, store, scope=scope, listener=log, stop=stop, jobs=options.jobs)
+        outputs = {name: result.digest for name, result in made.results.items()}
+        promised = {} if options.update_lock else locked.promised
+        compare(locked.graph, promised, outputs)
+        digest = assemble(
+            contents(locked, made, log, output), output, None if options.update_lock else locked.promised_release
+        )
+        log.remove()
+        return BuildResult(
+            digest=digest,
+            matches_lock=None if locked.promised_release is None else locked.promised_release == digest,
+            release=output,
+            stages=tuple(made.results.values()),
+            samples=tuple(_read(output / "samples.json", [])),
+            evaluation=_read(output / "evaluation.json", {}),
+            seconds=time.monotonic() - started,
+            lock_written=_write_lock(recipe / LOCK, locked.text(outputs, digest), options.mode, listener),
+        )
+
+
+def compare(graph: Graph, promised: Mapping[str, str], outputs: Mapping[str, str]) -> None:
+    """Compare the outputs of the stages with what a lock promises.
+
+    Raises:
+        DifferentError: naming the first stage, in the order of the graph, that gave something else.
+    """
+    for stage in graph.stages:
+        if (before := promised.get(stage.name)) is not None and outputs[stage.name] != before:
+            inputs = ", ".join(other.name for other in ancestors(graph, stage)) or "none"
+            raise DifferentError(
+                f"stage `{stage.name}` gave {outputs[stage.name]}, the lock has {before}",
+                why=f"all it was made from is as locked (stages before it: {inputs}), but its output is not",
+                hint="`regrow selftest` looks for a fault of this machine; `regrow build --update-lock` takes the new "
+                "digests",
+            )
+
+
+def contents(locked: Locked, made: Evaluation, log: EventLog, old: Path | None = None) -> Contents:
+    """What to assemble. Everything but ``buildinfo`` follows from the locked recipe and the outputs of its stages."""
+    outputs = {name: result.digest for name, result in made.results.items()}
+    return Contents(
+        graph=locked.graph,
+        evaluation=made,
+        recipe=locked.recipe,
+        lock=locked.text(outputs, None),
+        licence=licence_text(locked.folder, locked.licence),
+        buildinfo={
+            "build.json": json_text(log.dates()),
+            "environment.json": json_text(environment(_libraries(locked.graph))),
+            "timings.json": json_text(timings(made, _read(old / BUILDINFO / "timings.json", {}) if old else {})),
+            "events.jsonl": log.text(),
+        },
+    )
+
+
+def timings(made: Evaluation, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys and times of the stages; a stage that was not run now keeps the time it took when it was."""
+    stages = {}
+    for name, result in made.results.items():
+        known = before.get("stages", {}).get(name, {})
+        seconds = known.get("seconds") if known.get("key") == result.key else None
+        stages[name] = {
+            "key": result.key,
+            "cached": result.cached,
+            "seconds": seconds if result.cached else round(result.seconds, 3),
+        }
+    return {"schema": "regrow/timings/1", "stages": stages}
+
+
+class EventLog:
+    """Writes every event to a file beside the release as it happens, and passes it on.
+
+    The file tells what happened if the build fails; of a build that does not, it becomes part of ``buildinfo/``.
+    """
+
+    def __init__(self, release: Path, listener: Listener) -> None:
+        self.path = release.with_name(f"{release.name}.events.jsonl")
+        self._listener = listener
+        self._started = (time.monotonic(), datetime.now(UTC))
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> EventLog:
+        with explained(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("w+", encoding="utf-8", newline="\n")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Note an event and pass it on."""
+        if self._file is not None:
+            seconds = round(time.monotonic() - self._started[0], 3)
+            with explained(self.path):
+                self._file.write(json.dumps({"seconds": seconds, **event}, ensure_ascii=False, default=str) + "\n")
+                self._file.flush()
+        self._listener(event)
+
+    def text(self) -> str:
+        """Everything so far."""
+        return self.path.read_text("utf-8")
+
+    def dates(self) -> dict[str, str]:
+        """When the build began, and now."""
+        return {"started": self._started[1].isoformat(timespec="seconds"), "finished": _now()}
+
+    def remove(self) -> None:
+        """Remove the file: what it says lies in the release now."""
+        self.path.unlink(missing_ok=True)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _libraries(graph: Graph) -> set[str]:
+    return {name for stage in graph.stages for name in stage.kind.libraries}
+
+
+def _read(path: Path, default: Any) -> Any:
+    """The value of a JSON file, or ``default`` if there is no such file or nothing of the sort in it."""
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return default
+    return value if isinstance(value, type(default)) else default
+
+
+def _write_lock(path: Path, text: str, mode: Mode, listener: Listener) -> bool:
+    """Write the lock if it says something new and may be written; a build does not fail for it any more."""
+    if mode is not Mode.RENEW or (path.is_file() and path.read_text("utf-8") == text):
+        return False
+    try:
+        write_atomic(path, text)
+    except OSError as error:
+        listener({"event": "note", "text": f"{path.name} could not be written: {error.strerror}"})
+        return False
+    return True

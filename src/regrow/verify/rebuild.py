@@ -1,0 +1,218 @@
+"""Building a release again from its own recipe and lock, in a store of its own, and comparing every stage."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from regrow.engine import Evaluation, Listener, Stop, evaluate, rerun
+from regrow.errors import Interrupted
+from regrow.release.assemble import Contents, assemble, licence_text
+from regrow.release.environment import environment
+from regrow.release.layout import BUILDINFO
+from regrow.release.locking import Locked, as_locked
+from regrow.store import Store, remove_tree
+from regrow.store.digest import files, sha256_file
+from regrow.verify.files import FileCheck, check_files
+from regrow.verify.report import StageCheck, Verdict, VerifyReport
+
+
+def rebuild(
+    release: Path,
+    *,
+    listener: Listener,
+    stop: Stop,
+    store: Path | None = None,
+    sources: Path | None = None,
+    offline: bool = False,
+    jobs: int = 1,
+) -> VerifyReport:
+    """Verify a release by building it again.
+
+    The files are compared with SHA256SUMS first; if they are not whole, or the lock does not belong to the recipe,
+    the answer is known without a rebuild. Building stops at the first stage that gives something else; that stage
+    is run once more, to tell a difference from a machine that does not agree with itself.
+
+    Args:
+        release: the directory.
+        listener: gets the events of the rebuild.
+        stop: when it is set, :class:`regrow.errors.Interrupted` is raised.
+        store: the root of a store to build in; what is in it already is believed. By default an empty one that goes.
+        sources: the folder in which ``file:`` sources are found.
+        offline: never use the network.
+        jobs: how many stages may run at the same time.
+
+    Raises:
+        RecipeError: if it is not a release (exit code 2).
+        InputError: if a source cannot be had (exit code 6).
+    """
+    started = time.monotonic()
+    check = check_files(release)
+    report = VerifyReport(str(release), check.digest, Verdict.DAMAGED, files=_damage(check))
+    if check.whole:
+        locked, reasons = as_locked(release, sources=sources, offline=offline)
+        if reasons:
+            report = replace(report, verdict=Verdict.INCONSISTENT, reasons=reasons)
+        else:
+            with _room(store) as room:
+                report = _Rebuild(release, check, locked, room, listener, stop, jobs).report()
+    return replace(report, seconds=time.monotonic() - started)
+
+
+@contextmanager
+def _room(root: Path | None) -> Iterator[Store]:
+    """The store to build in: the given one, or an empty one that goes afterwards."""
+    folder = root or Path(tempfile.mkdtemp(prefix="regrow-verify-"))
+    try:
+        with Store(folder) as store:
+            yield store
+    finally:
+        if root is None:
+            remove_tree(folder)
+
+
+@dataclass
+class _Rebuild:
+    """One rebuild. It listens to its own events, so that it can stop at the first difference."""
+
+    release: Path
+    check: FileCheck
+    locked: Locked
+    store: Store
+    listener: Listener
+    stop: Stop
+    jobs: int
+    found: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Note what the stages give, and pass the event on."""
+        if event.get("event") in ("stage-done", "stage-cached"):
+            self.found[event["stage"]] = event["digest"]
+        self.listener(event)
+
+    def is_set(self) -> bool:
+        """True once the user asked to stop, or there is nothing more to find out."""
+        return self.stop.is_set() or self.different()
+
+    def different(self) -> bool:
+        """True once a stage gave something else than the lock promises."""
+        return any(digest != self.locked.promised.get(name) for name, digest in list(self.found.items()))
+
+    def report(self) -> VerifyReport:
+        """Build, compare, and say what was found."""
+        made = self._evaluate()
+        report = VerifyReport(str(self.release), self.check.digest, Verdict.SAME, stages=self._stages())
+        first = next((stage.name for stage in report.stages if stage.same is False), None)
+        if first is not None:
+            return self._stage_differs(replace(report, first=first))
+        assert made is not None  # it stops early for a difference only
+        return self._release_differs(report, made)
+
+    def _evaluate(self) -> Evaluation | None:
+        """Build up to the end, or up to the first difference and then give None."""
+        try:
+            return evaluate(self.locked.graph, self.store, scope="verify", listener=self, stop=self, jobs=self.jobs)
+        except Interrupted:
+            if self.stop.is_set():
+                raise
+            return None
+
+    def _stages(self) -> tuple[StageCheck, ...]:
+        names = [stage.name for stage in self.locked.graph.stages]
+        return tuple(StageCheck(name, self.locked.promised.get(name, ""), self.found.get(name)) for name in names)
+
+    def _stage_differs(self, report: VerifyReport) -> VerifyReport:
+        """Run the first stage that differs once more: does this machine agree with itself?"""
+        name = report.first or ""
+        made = evaluate(
+            self.locked.graph, self.store, scope="verify", listener=self.listener, stop=self.stop, only=[name]
+        )
+        again = self.store.fresh()
+        digest = rerun(self.locked.graph[name], made, self.store, listener=self.listener, stop=self.stop, output=again)
+        here = _sums(made.results[name].path)
+        if digest != made.results[name].digest:
+            return replace(report, verdict=Verdict.NOT_DETERMINISTIC, files=_changed(here, _sums(again)))
+        released, doubt = self._released(name)
+        return replace(
+            report,
+            verdict=Verdict.DIFFERENT,
+            files=_changed(here, released) if released else (),
+            reasons=doubt,
+            machines=self._machines(),
+        )
+
+    def _released(self, name: str) -> tuple[dict[str, str], tuple[str, ...]]:
+        """The files of a stage as its statement in the release has them, unless statement and lock disagree."""
+        path = self.release / "provenance" / f"{name}.intoto.json"
+        try:
+            artifact, *subjects = json.loads(path.read_text("utf-8"))["subject"]
+            if artifact["digest"]["sha256"] == self.locked.promised.get(name):
+                return {one["name"].removeprefix(f"{name}/"): one["digest"]["sha256"] for one in subjects}, ()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            pass
+        return {}, (f"the lock and the statement in provenance/{path.name} do not agree on what `{name}` gave",)
+
+    def _release_differs(self, report: VerifyReport, made: Evaluation) -> VerifyReport:
+        """Every stage is as promised: are the files of the release what the stages gave?"""
+        new = self.store.fresh() / "release"
+        outputs = {name: result.digest for name, result in made.results.items()}
+        digest = assemble(
+            Contents(
+                graph=self.locked.graph,
+                evaluation=made,
+                recipe=self.locked.recipe,
+                lock=self.locked.text(outputs, None),
+                licence=licence_text(self.locked.folder, self.locked.licence),
+                buildinfo={},
+            ),
+            new,
+        )
+        if digest == self.check.digest:
+            return replace(report, rebuilt=digest)
+        return replace(
+            report,
+            verdict=Verdict.DIFFERENT,
+            rebuilt=digest,
+            files=_changed(self.check.listed, check_files(new).listed),
+            machines=self._machines(),
+        )
+
+    def _machines(self) -> tuple[str, ...]:
+        """What the release tells about the author's machine, where this one is otherwise."""
+        try:
+            there = json.loads((self.release / BUILDINFO / "environment.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return ()
+        here = environment(name for stage in self.locked.graph.stages for name in stage.kind.libraries)
+        pairs = [*_pairs(there, here), *_pairs(there.get("libraries"), here["libraries"])]
+        return tuple(f"{name} {here}, the release was made with {there}" for name, there, here in pairs)
+
+
+def _pairs(there: Any, here: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """What both tell, and not alike."""
+    for name, value in here.items():
+        if isinstance(there, dict) and isinstance(value, str) and there.get(name, value) != value:
+            yield name, there[name], value
+
+
+def _damage(check: FileCheck) -> tuple[str, ...]:
+    return (
+        *(f"damaged: {name}" for name in check.damaged),
+        *(f"missing: {name}" for name in check.missing),
+        *(f"not listed: {name}" for name in check.extra),
+    )
+
+
+def _sums(directory: Path) -> dict[str, str]:
+    return {path: sha256_file(directory / path) for path in files(directory)}
+
+
+def _changed(one: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of files that are only in one of the two, or have other bytes there."""
+    return tuple(sorted({name for name, _ in one.items() ^ other.items()}))

@@ -1,0 +1,182 @@
+"""python -m pytest tests/release/test_build.py"""
+
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import toy_model
+
+from regrow.errors import DifferentError, Interrupted, RecipeError
+from regrow.release import build as module
+from regrow.release.build import BuildResult, Options, build
+from regrow.release.locking import Mode
+
+
+class Bench:
+    """A recipe folder, a store and an output directory."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root, self.recipe, self.output, self.seed = root, root / "toy", root / "out" / "toy", 1
+        self.recipe.mkdir()
+        (self.recipe / "regrow.toml").write_bytes(toy_model.RECIPE)
+        self.events: list[dict] = []
+        monkeypatch.setattr(module, "locked_recipe", lambda folder, mode, **_: toy_model.locked(folder, self.seed))
+
+    def build(self, **options: object) -> BuildResult:
+        settings = Options(**{"output": self.output, "store": self.root / "store", **options})  # type: ignore[arg-type]
+        return build(self.recipe, settings, listener=self.events.append, stop=threading.Event())  # type: ignore[arg-type]
+
+    def lock(self) -> dict:
+        return json.loads((self.recipe / "regrow.lock").read_text())
+
+    def change_lock(self, **changes: object) -> None:
+        (self.recipe / "regrow.lock").write_text(json.dumps({**self.lock(), **changes}))
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(tmp_path, monkeypatch)
+
+
+def test_first_build_writes_the_lock_and_the_second_matches_it(bench: Bench) -> None:
+    first = bench.build()
+    assert (first.matches_lock, first.lock_written) == (None, True)
+    assert bench.lock()["release"] == first.digest
+    second = bench.build(store=bench.root / "other store")
+    assert (second.matches_lock, second.lock_written) == (True, False)
+    assert second.digest == first.digest
+
+
+def test_result_tells_what_people_want_to_see(bench: Bench) -> None:
+    result = bench.build()
+    assert result.release == bench.output
+    assert result.report.is_file()
+    assert result.samples[0]["prompt"] == "To be"
+    assert result.evaluation["validation"]["bits_per_byte"] == 2.5
+    assert [stage.name for stage in result.stages] == [stage.name for stage in toy_model.graph().stages]
+
+
+def test_the_lock_in_the_release_has_outputs_but_no_release_digest(bench: Bench) -> None:
+    bench.build()
+    inside = json.loads((bench.output / "regrow.lock").read_text())
+    assert inside == {**bench.lock(), "release": None}
+    assert set(inside["outputs"]) == {stage.name for stage in toy_model.graph().stages}
+
+
+def test_default_output_is_named_after_the_recipes_folder(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(bench.root)
+    assert bench.build(output=None).release == bench.root / "build" / "toy"
+
+
+def test_another_result_names_the_first_stage_and_changes_nothing(bench: Bench) -> None:
+    bench.build()
+    before = bench.lock()
+    wrong = {"tokenizer": "0" * 64, "pretrain": "1" * 64}
+    bench.change_lock(outputs={**before["outputs"], **wrong})
+    locked, release = (bench.recipe / "regrow.lock").read_text(), (bench.output / "SHA256SUMS").read_text()
+    with pytest.raises(DifferentError, match="stage `tokenizer` gave") as caught:
+        bench.build()
+    assert caught.value.exit_code == 3
+    assert "fetch-play, fetch-song, split" in caught.value.why
+    assert (bench.recipe / "regrow.lock").read_text() == locked
+    assert (bench.output / "SHA256SUMS").read_text() == release
+
+
+def test_another_release_digest_changes_nothing_either(bench: Bench) -> None:
+    bench.build()
+    (bench.recipe / "LICENSE").write_text("A text of a licence.")
+    with pytest.raises(DifferentError, match="LICENSE: the release digest is"):
+        bench.build()
+    assert "SPDX" in (bench.output / "LICENSE").read_text()
+
+
+def test_update_lock_takes_what_came_out(bench: Bench) -> None:
+    digest = bench.build().digest
+    bench.change_lock(release="0" * 64, outputs={"split": "0" * 64})
+    result = bench.build(update_lock=True)
+    assert (result.digest, result.matches_lock, result.lock_written) == (digest, False, True)
+    assert bench.lock()["release"] == digest
+
+
+@pytest.mark.parametrize("mode", [Mode.LOCKED, Mode.FROZEN])
+def test_a_lock_that_is_not_to_be_changed_is_not(bench: Bench, mode: Mode) -> None:
+    assert bench.build(mode=mode).lock_written is False
+    assert not (bench.recipe / "regrow.lock").exists()
+
+
+def test_output_is_refused_before_anything_is_built(bench: Bench) -> None:
+    bench.output.mkdir(parents=True)
+    (bench.output / "thesis.txt").write_text("years")
+    with pytest.raises(RecipeError, match="may replace"):
+        bench.build()
+    assert bench.events == []
+
+
+def test_unwritable_output_is_refused_before_anything_is_built(bench: Bench) -> None:
+    (bench.root / "out").write_text("a file where a folder should be")
+    with pytest.raises(RecipeError, match="cannot be written") as caught:
+        bench.build()
+    assert caught.value.exit_code == 2
+    assert bench.events == []
+
+
+def test_events_are_kept_with_the_release_or_beside_a_failure(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.build()
+    lines = [json.loads(line) for line in (bench.output / "buildinfo" / "events.jsonl").read_text().splitlines()]
+    assert [line["stage"] for line in lines if line["event"] == "stage-done"] == list(bench.lock()["outputs"])
+    assert all(line["seconds"] >= 0 for line in lines)
+    beside = bench.output.with_name("toy.events.jsonl")
+    assert not beside.exists()
+
+    def fail(call: object) -> None:
+        raise ValueError("no luck")
+
+    kind = replace(toy_model.KINDS["pretrain"], run=fail, version=3)
+    graph = toy_model.graph()
+    stages = tuple(replace(stage, kind=kind) if stage.name == "pretrain" else stage for stage in graph.stages)
+    broken = replace(toy_model.locked(bench.recipe), graph=replace(graph, stages=stages))
+    monkeypatch.setattr(module, "locked_recipe", lambda *_, **__: broken)
+    with pytest.raises(Exception, match="the stage failed"):
+        bench.build()
+    assert "no luck" in beside.read_text()
+
+
+def test_timings_of_a_cached_stage_are_those_of_when_it_ran(bench: Bench) -> None:
+    def timings() -> dict:
+        return json.loads((bench.output / "buildinfo" / "timings.json").read_text())["stages"]["pretrain"]
+
+    bench.build()
+    first = timings()
+    bench.build()
+    assert timings() == {**first, "cached": True}
+    assert first["cached"] is False
+
+
+def test_buildinfo_names_nobody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USER", "jane-doe")
+    bench.build()
+    info = json.loads((bench.output / "buildinfo" / "environment.json").read_text())
+    assert info["python"].startswith("CPython 3")
+    text = "".join(path.read_text() for path in (bench.output / "buildinfo").iterdir())
+    assert "jane-doe" not in text
+    assert str(bench.root) not in text
+
+
+def test_interrupted_build_leaves_no_release(bench: Bench) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Interrupted):
+        build(bench.recipe, Options(bench.output, bench.root / "store"), listener=lambda _: None, stop=stop)
+    assert not bench.output.exists()
+
+
+def test_a_lock_that_cannot_be_written_does_not_undo_the_build(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(module, "write_atomic", refuse)
+    result = bench.build()
+    assert result.lock_written is False
+    assert any(event["event"] == "note" and "regrow.lock" in event["text"] for event in bench.events)

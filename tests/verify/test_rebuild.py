@@ -1,0 +1,210 @@
+"""python -m pytest tests/verify/test_rebuild.py"""
+
+import json
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import toy_model
+
+from regrow.errors import Interrupted
+from regrow.recipe.kind import Call
+from regrow.release import build as build_module
+from regrow.release.build import Options, build
+from regrow.store import sums
+from regrow.verify import rebuild as module
+from regrow.verify.rebuild import rebuild
+from regrow.verify.report import Verdict, VerifyReport
+
+UNCOVERED = ("SHA256SUMS", "report.html", "buildinfo")
+
+
+@pytest.fixture
+def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "toy"
+    folder.mkdir()
+    (folder / "regrow.toml").write_bytes(toy_model.RECIPE)
+    monkeypatch.setattr(build_module, "locked_recipe", lambda folder, *_, **__: toy_model.locked(folder))
+    monkeypatch.setattr(module, "as_locked", lambda folder, **_: (toy_model.locked(folder), toy_model.reasons(folder)))
+    options = Options(tmp_path / "release", tmp_path / "store")
+    return build(folder, options, listener=lambda _: None, stop=threading.Event()).release
+
+
+def verify(release: Path, **options: object) -> VerifyReport:
+    return rebuild(release, listener=lambda _: None, stop=threading.Event(), **options)  # type: ignore[arg-type]
+
+
+def repair(release: Path) -> None:
+    """What an adversary does after a change: make SHA256SUMS agree with it."""
+    (release / "SHA256SUMS").write_text(sums(release, UNCOVERED))
+
+
+def change_kind(monkeypatch: pytest.MonkeyPatch, name: str, run: Callable[[Call], None]) -> None:
+    kinds = {**toy_model.KINDS, name: replace(toy_model.KINDS[name], run=run)}
+    stages = tuple(replace(stage, kind=kinds[stage.kind.name]) for stage in toy_model.graph().stages)
+    graph = replace(toy_model.graph(), stages=stages)
+    monkeypatch.setattr(module, "as_locked", lambda folder, **_: (replace(toy_model.locked(folder), graph=graph), ()))
+
+
+def test_same(release: Path) -> None:
+    report = verify(release)
+    assert (report.verdict, report.exit_code) == (Verdict.SAME, 0)
+    assert report.rebuilt == report.digest
+    assert all(stage.same for stage in report.stages)
+    assert report.lines()[-1] == report.digest
+    assert report.lines()[0].startswith("Same")
+
+
+def test_nothing_is_left_behind(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    before = sums(release)
+    verify(release)
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert sums(release) == before
+
+
+def test_flipped_byte(release: Path) -> None:
+    data = bytearray((release / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (release / "model.safetensors").write_bytes(data)
+    report = verify(release)
+    assert (report.verdict, report.exit_code, report.stages) == (Verdict.DAMAGED, 3, ())
+    assert report.files == ("damaged: model.safetensors",)
+
+
+def test_flipped_byte_with_the_list_repaired(release: Path) -> None:
+    data = bytearray((release / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (release / "model.safetensors").write_bytes(data)
+    repair(release)
+    report = verify(release)
+    assert (report.verdict, report.exit_code, report.first) == (Verdict.DIFFERENT, 3, None)
+    assert report.files == ("model.safetensors",)
+    assert "these files of the release are others" in report.lines()[0]
+
+
+def test_swapped_names_with_the_list_repaired(release: Path) -> None:
+    one, other = (release / "config.json").read_bytes(), (release / "samples.json").read_bytes()
+    (release / "config.json").write_bytes(other)
+    (release / "samples.json").write_bytes(one)
+    repair(release)
+    assert verify(release).files == ("config.json", "samples.json")
+
+
+@pytest.mark.parametrize("repaired", [False, True])
+def test_added_file(release: Path, repaired: bool) -> None:
+    (release / "modeling_evil.py").write_text("import os")
+    if repaired:
+        repair(release)
+    report = verify(release)
+    assert report.exit_code == 3
+    assert report.files == (("modeling_evil.py",) if repaired else ("not listed: modeling_evil.py",))
+
+
+def test_removed_file(release: Path) -> None:
+    (release / "training" / "chain.jsonl").unlink()
+    assert verify(release).files == ("missing: training/chain.jsonl",)
+
+
+def test_altered_promise(release: Path) -> None:
+    """A lock that promises something else than the stages give is found out, whatever agrees with it."""
+    lock = json.loads((release / "regrow.lock").read_text())
+    lock["outputs"]["split"] = "0" * 64
+    (release / "regrow.lock").write_text(json.dumps(lock))
+    repair(release)
+    report = verify(release)
+    assert (report.verdict, report.exit_code, report.first) == (Verdict.DIFFERENT, 3, "split")
+    assert "provenance/split.intoto.json" in report.reasons[0]
+
+
+def test_recipe_altered_after_the_fact(release: Path) -> None:
+    text = (release / "regrow.toml").read_text()
+    (release / "regrow.toml").write_text(text.replace("CC0-1.0", "MIT"))
+    repair(release)
+    report = verify(release)
+    assert (report.verdict, report.exit_code) == (Verdict.INCONSISTENT, 3)
+    assert report.reasons == ("the recipe has changed",)
+    assert "nothing was rebuilt" in report.lines()[0]
+
+
+def test_first_stage_that_differs_is_named_with_its_files_and_the_rest_is_not_run(
+    release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def otherwise(call: Call) -> None:
+        toy_model.tokenizer(call)
+        (call.output / "tokenizer.json").write_text('{"other": true}')
+
+    change_kind(monkeypatch, "tokenizer", otherwise)
+    report = verify(release)
+    assert (report.verdict, report.exit_code, report.first) == (Verdict.DIFFERENT, 3, "tokenizer")
+    assert report.files == ("tokenizer.json",)
+    same = {stage.name: stage.same for stage in report.stages}
+    assert same["split"] is True
+    assert same["tokenizer"] is False
+    assert same["pretrain"] is None
+
+
+def test_two_runs_that_differ_here_are_not_held_against_the_release(
+    release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = iter(range(9))
+
+    def moody(call: Call) -> None:
+        toy_model.pretrain(call)
+        (call.output / "losses.jsonl").write_text(f'{{"step":1,"loss":{next(runs)}}}\n')
+
+    change_kind(monkeypatch, "pretrain", moody)
+    report = verify(release)
+    assert (report.verdict, report.exit_code, report.first) == (Verdict.NOT_DETERMINISTIC, 4, "pretrain")
+    assert report.files == ("losses.jsonl",)
+
+
+def test_what_is_otherwise_about_this_machine_is_told(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def otherwise(call: Call) -> None:
+        toy_model.split(call)
+        (call.output / "more").write_text("x")
+
+    info = json.loads((release / "buildinfo" / "environment.json").read_text())
+    (release / "buildinfo" / "environment.json").write_text(json.dumps({**info, "python": "CPython 3.99.0"}))
+    change_kind(monkeypatch, "split", otherwise)
+    (line,) = verify(release).machines
+    assert line.startswith("python CPython 3.1")
+    assert line.endswith("the release was made with CPython 3.99.0")
+
+
+def test_a_store_that_knows_the_stages_is_believed(release: Path, tmp_path: Path) -> None:
+    runs: list[str] = []
+
+    def listen(event: dict) -> None:
+        runs.append(event["event"])
+
+    report = rebuild(release, listener=listen, stop=threading.Event(), store=tmp_path / "store")  # type: ignore[arg-type]
+    assert report.verdict is Verdict.SAME
+    assert "stage-start" not in runs
+
+
+def test_interrupted(release: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Interrupted):
+        rebuild(release, listener=lambda _: None, stop=stop)
+
+
+def test_release_may_lie_elsewhere_under_another_name(release: Path, tmp_path: Path) -> None:
+    shutil.copytree(release, tmp_path / "deep" / "renamed")
+    assert verify(tmp_path / "deep" / "renamed").verdict is Verdict.SAME
+
+
+def test_json(release: Path) -> None:
+    found = verify(release).to_json()
+    assert json.loads(json.dumps(found)) == found
+    assert (found["schema"], found["verdict"], found["first_difference"]) == ("regrow/verify/1", "same", None)
+    assert found["stages"][0]["name"] == "fetch-play"
+    assert set(found) == {
+        *("schema", "release", "digest", "verdict", "rebuilt", "stages", "first_difference"),
+        *("files", "reasons", "machines", "seconds"),
+    }
