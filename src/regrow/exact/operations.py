@@ -121,14 +121,14 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor, heads: int) -> Tensor:
     return y
 
 
-def _grouped(x: Tensor, groups: int) -> Tensor:
+def grouped(x: Tensor, groups: int) -> Tensor:
     """``(B, T, H, D)`` to ``(B * groups, H / groups * T, D)``: the heads of a group below each other."""
     batch, positions, heads, width = x.shape
     return x.transpose(1, 2).reshape(batch * groups, heads // groups * positions, width)
 
 
-def _ungrouped(x: Tensor, batch: int, positions: int) -> Tensor:
-    """The inverse of :func:`_grouped`."""
+def ungrouped(x: Tensor, batch: int, positions: int) -> Tensor:
+    """The inverse of :func:`grouped`."""
     return x.view(batch, -1, positions, x.shape[2]).transpose(1, 2)
 
 
@@ -143,7 +143,7 @@ class _Attention(Function):
         ctx.backend = backend = current()
         batch, positions, _, width = q.shape
         groups = k.shape[2]
-        queries, keys, values = (_grouped(x, groups) for x in (q, k, v))
+        queries, keys, values = (grouped(x, groups) for x in (q, k, v))
         scale = 1.0 / width**0.5
         left, right = _split(backend, queries, LEFT), _split(backend, keys, RIGHT_TRANSPOSED)
         weights = torch.empty(
@@ -159,14 +159,14 @@ class _Attention(Function):
         out = _attention_output(backend, weights, totals, values)
         ctx.save_for_backward(queries, keys, values, weights, totals, out)
         ctx.scale = scale
-        return _ungrouped(out, batch, positions)
+        return ungrouped(out, batch, positions)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         backend: Backend = ctx.backend
         queries, keys, values, weights, totals, out = ctx.saved_tensors
         batch, positions = gradients[0].shape[:2]
-        dout = _grouped(gradients[0], keys.shape[0] // batch)
+        dout = grouped(gradients[0], keys.shape[0] // batch)
         width = out.shape[2]
         delta = backend.kernels.row_dot(dout.view(-1, width), out.view(-1, width)).view(totals.shape)
         left, right = _split(backend, dout, LEFT), _split(backend, values, RIGHT_TRANSPOSED)
@@ -184,7 +184,7 @@ class _Attention(Function):
         # The rows' grids are folded into the queries, so that one set of digits serves both products.
         columns = Digits(dscores.data, _zeros(dscores.data), LEFT_TRANSPOSED)
         dk = backend.matmul(columns, _split(backend, _by_row_exponents(queries, dscores.exponents), RIGHT_OF_TRANSPOSED))
-        return tuple(_ungrouped(x, batch, positions) for x in (dq, dk, dv))  # type: ignore[return-value]
+        return tuple(ungrouped(x, batch, positions) for x in (dq, dk, dv))  # type: ignore[return-value]
 
 
 def _zeros(data: Tensor) -> Tensor:

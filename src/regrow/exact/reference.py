@@ -161,7 +161,7 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor, heads: int) -> Tensor:
     return torch.cat((turned, x[:, :, heads:]), dim=2)
 
 
-def _hidden(first: int, rows: int, positions: int, device: torch.device) -> Tensor:
+def hidden(first: int, rows: int, positions: int, device: torch.device) -> Tensor:
     """Which keys each query may not see: query ``r`` stands at position ``(first + r) % positions``."""
     at = (torch.arange(rows, device=device) + first) % positions
     return torch.arange(positions, device=device)[None, :] > at[:, None]
@@ -178,9 +178,9 @@ def attention_weights(
     scores = torch.empty(high.shape, dtype=torch.float32, device=high.device)
     combine(high, cross, left, right, scores)
     scores = scores * torch.full((), scale, dtype=torch.float32, device=high.device)
-    hidden = _hidden(first, *scores.shape[1:], scores.device)
-    largest = scores.masked_fill(hidden, -torch.inf).amax(2, keepdim=True)
-    numerators = exp(scores - largest).masked_fill(hidden, 0.0)
+    unseen = hidden(first, *scores.shape[1:], scores.device)
+    largest = scores.masked_fill(unseen, -torch.inf).amax(2, keepdim=True)
+    numerators = exp(scores - largest).masked_fill(unseen, 0.0)
     q = (numerators * 8192.0).nan_to_num(0.0, 0.0, 0.0).round().to(torch.int32)
     sums = q.sum(2, dtype=torch.int64).to(torch.float32)
     totals.copy_(torch.where(largest[:, :, 0].isfinite(), sums, torch.full_like(sums, torch.nan)))

@@ -8,12 +8,14 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from regrow.exact import fine
 from regrow.exact import operations as ops
 from regrow.exact.polynomials import exp64, log64, sin_cos64
 from regrow.exact.random import normals
@@ -54,6 +56,18 @@ def rotary_tables(config: DecoderConfig) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(cosine.astype(np.float32)), torch.from_numpy(sine.astype(np.float32))
 
 
+@dataclass(frozen=True)
+class Products:
+    """How matrices are multiplied: the only difference between training and inference."""
+
+    linear: Callable[[Tensor, Tensor], Tensor]
+    attention: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+TRAINING = Products(ops.linear, ops.attention)
+INFERENCE = Products(fine.linear, fine.attention)
+
+
 class Decoder:
     """The computation of a decoder of one shape."""
 
@@ -63,39 +77,43 @@ class Decoder:
 
     def __call__(self, parameters: Parameters, tokens: Tensor) -> Tensor:
         """The mean loss in nats of predicting ``tokens[:, 1:]`` from ``tokens[:, :-1]``; int64 ``(B, T + 1)``."""
-        final = self._final(parameters, tokens[:, :-1])
+        final = self._final(parameters, tokens[:, :-1], TRAINING)
         return ops.linear_cross_entropy(final, self._head(parameters), tokens[:, 1:].reshape(-1))
 
     def logits(self, parameters: Parameters, tokens: Tensor) -> Tensor:
-        """float32 ``(B, T, vocabulary)`` for int64 ``(B, T)``, T up to the context."""
-        return ops.linear(self._final(parameters, tokens), self._head(parameters)).view(*tokens.shape, -1)
+        """float32 ``(B, T, vocabulary)`` for int64 ``(B, T)``, T up to the context; without gradients."""
+        final = self._final(parameters, tokens, INFERENCE)
+        return fine.linear(final, self._head(parameters)).view(*tokens.shape, -1)
 
     def last_logits(self, parameters: Parameters, tokens: Tensor) -> Tensor:
         """The logits of the last position, ``(B, vocabulary)``."""
-        final = self._final(parameters, tokens).view(*tokens.shape, -1)
-        return ops.linear(final[:, -1], self._head(parameters))
+        final = self._final(parameters, tokens, INFERENCE).view(*tokens.shape, -1)
+        return fine.linear(final[:, -1], self._head(parameters))
 
     def _head(self, parameters: Parameters) -> Tensor:
         return parameters["embed" if self.config.tied_embeddings else "head"]
 
-    def _final(self, parameters: Parameters, tokens: Tensor) -> Tensor:
+    def _final(self, parameters: Parameters, tokens: Tensor, products: Products) -> Tensor:
         x = ops.embedding(tokens, parameters["embed"]).view(-1, self.config.width)
         for i in range(self.config.layers):
             layer = f"layers.{i:03}"
-            x = x + self._attention(parameters, f"{layer}.attention", x, tokens.shape)
-            x = x + self._mlp(parameters, f"{layer}.mlp", x)
+            x = x + self._attention(parameters, f"{layer}.attention", x, tokens.shape, products)
+            x = x + self._mlp(parameters, f"{layer}.mlp", x, products)
         return ops.rms_norm(x, parameters["norm"], self.config.norm_epsilon)
 
-    def _attention(self, parameters: Parameters, name: str, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    def _attention(
+        self, parameters: Parameters, name: str, x: Tensor, shape: tuple[int, ...], products: Products
+    ) -> Tensor:
         config = self.config
         normal = ops.rms_norm(x, parameters[f"{name}.norm"], config.norm_epsilon)
-        heads = ops.linear(normal, parameters[f"{name}.qkv"]).view(*shape, -1, config.head_width)
+        heads = products.linear(normal, parameters[f"{name}.qkv"]).view(*shape, -1, config.head_width)
         cosine, sine = self._cosine[: shape[1]], self._sine[: shape[1]]
         turned = ops.rotate(heads, cosine, sine, config.heads + config.kv_heads)
         q, k, v = turned.split((config.heads, config.kv_heads, config.kv_heads), dim=2)
-        out = ops.attention(q, k, v).reshape(-1, config.width)
-        return ops.linear(out, parameters[f"{name}.out"])
+        out = products.attention(q, k, v).reshape(-1, config.width)
+        return products.linear(out, parameters[f"{name}.out"])
 
-    def _mlp(self, parameters: Parameters, name: str, x: Tensor) -> Tensor:
+    def _mlp(self, parameters: Parameters, name: str, x: Tensor, products: Products) -> Tensor:
         normal = ops.rms_norm(x, parameters[f"{name}.norm"], self.config.norm_epsilon)
-        return ops.linear(ops.swiglu(ops.linear(normal, parameters[f"{name}.gate_up"])), parameters[f"{name}.down"])
+        hidden = ops.swiglu(products.linear(normal, parameters[f"{name}.gate_up"]))
+        return products.linear(hidden, parameters[f"{name}.down"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from torch import Tensor
 
@@ -111,7 +112,7 @@ def load(directory: Path) -> tuple[DecoderConfig, dict[str, Tensor]]:
             f"`{directory}` is not a model", why=f"it has no `{Path(str(error.filename)).name}`",
             hint="give the folder that `regrow build` wrote",
         ) from error  # fmt: skip
-    except (KeyError, ValueError, RuntimeError) as error:
+    except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(
             "this model cannot be read", where=str(directory), why=str(error) or type(error).__name__,
             hint="only decoders of the Llama kind as `regrow build` writes them can be read",

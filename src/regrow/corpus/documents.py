@@ -1,0 +1,165 @@
+"""Documents and exclusions: the rows that the data stages hand to each other, and their Parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from regrow.store.digest import sha256_bytes
+
+if TYPE_CHECKING:
+    import pyarrow
+
+DOCUMENTS = "documents.parquet"
+EXCLUDED = "excluded.parquet"
+
+
+def locator(file: str, start: int, end: int) -> str:
+    """Where a text comes from, in one word: ``play.txt:120-4096``."""
+    return f"{file}:{start}-{end}"
+
+
+def identify(source: str, place: str, text: str) -> str:
+    """The id of a document: a hash of where it comes from and what it says there."""
+    return sha256_bytes(f"{source}\0{place}\0{text}".encode())
+
+
+@dataclass(frozen=True)
+class Document:
+    """One training text.
+
+    Attributes:
+        id: stays the same whatever later stages do to the text.
+        source: name of the source in the recipe.
+        licence: of the source, as the recipe declares it.
+        availability: of the source, as the recipe declares it.
+        file: path of the file in the source; in an archive, ``archive!/path``.
+        start: first byte of the text in the file (in a Parquet file: its row).
+        end: one past the last byte (in a Parquet file: row).
+        sha256: of the text as UTF-8.
+        text: the text.
+    """
+
+    id: str
+    source: str
+    licence: str
+    availability: str
+    file: str
+    start: int
+    end: int
+    sha256: str
+    text: str
+
+    @property
+    def locator(self) -> str:
+        """Where it comes from, in one word."""
+        return locator(self.file, self.start, self.end)
+
+    @property
+    def position(self) -> tuple[str, str, int, str]:
+        """Sorts documents into their canonical order."""
+        return (self.source, self.file, self.start, self.id)
+
+    @property
+    def rank(self) -> tuple[str, str, str, int]:
+        """Sorts equals so that "the first of a group" does not depend on who came first."""
+        return (self.sha256, self.source, self.file, self.start)
+
+    def with_text(self, text: str) -> Document:
+        """The same document saying something else."""
+        return self if text == self.text else replace(self, text=text, sha256=sha256_bytes(text.encode()))
+
+    def excluded(self, stage: str, reason: str, detail: str = "") -> Exclusion:
+        """The record of its being left out."""
+        return Exclusion(self.id, self.source, self.locator, stage, reason, detail, len(self.text))
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """A text, or a file, that was read but not used.
+
+    Attributes:
+        id: of the document.
+        source: name of the source in the recipe.
+        locator: where it comes from.
+        stage: kind of the stage that left it out.
+        reason: a few words, the same for all documents left out for it.
+        detail: what is special to this one.
+        characters: of the text; 0 if there was none to count.
+    """
+
+    id: str
+    source: str
+    locator: str
+    stage: str
+    reason: str
+    detail: str
+    characters: int
+
+    @property
+    def position(self) -> tuple[str, str, str, str]:
+        """Sorts exclusions into their canonical order."""
+        return (self.source, self.locator, self.stage, self.id)
+
+
+def write_documents(path: Path, documents: Iterable[Document]) -> None:
+    """Write documents in canonical order."""
+    import pyarrow as pa
+
+    texts = ("id", "source", "licence", "availability", "file", "sha256", "text")
+    names = Document.__dataclass_fields__
+    schema = pa.schema([pa.field(name, pa.string() if name in texts else pa.int64(), False) for name in names])
+    write_table(path, schema, sorted(documents, key=lambda document: document.position))
+
+
+def write_exclusions(path: Path, exclusions: Iterable[Exclusion]) -> None:
+    """Write exclusions in canonical order."""
+    import pyarrow as pa
+
+    names = Exclusion.__dataclass_fields__
+    schema = pa.schema([pa.field(name, pa.int64() if name == "characters" else pa.string(), False) for name in names])
+    write_table(path, schema, sorted(exclusions, key=lambda exclusion: exclusion.position))
+
+
+def read_documents(*paths: Path) -> list[Document]:
+    """The documents of some files, in canonical order."""
+    found = [Document(**row) for path in paths for row in _rows(path)]
+    return sorted(found, key=lambda document: document.position)
+
+
+def read_exclusions(*paths: Path) -> list[Exclusion]:
+    """The exclusions of some files, in canonical order."""
+    found = [Exclusion(**row) for path in paths for row in _rows(path)]
+    return sorted(found, key=lambda exclusion: exclusion.position)
+
+
+def write_table(path: Path, schema: pyarrow.Schema, rows: Sequence[Any]) -> None:
+    """Write dataclass rows as Parquet whose bytes follow from the rows and the version of pyarrow alone.
+
+    Uncompressed, since compressors of other builds give other bytes; and with no statistics, which nothing reads.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)
+    repeating = [name for name in ("source", "licence", "availability", "file", "stage", "reason") if name in schema.names]
+    pq.write_table(
+        table,
+        path,
+        version="2.6",
+        data_page_version="1.0",
+        compression="none",
+        use_dictionary=repeating,
+        write_statistics=False,
+        store_schema=False,
+        row_group_size=4096,
+    )
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()
+    return rows

@@ -1,0 +1,243 @@
+"""From the bytes of a file to texts, each with its exact place in the file."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from regrow.errors import StageError
+
+_SUFFIXES = {
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".htm": "html",
+    ".html": "html",
+    ".xhtml": "html",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
+_BLANK_LINES = re.compile(r"\n[ \t\r]*\n(?:[ \t\r]*\n)*")
+_FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(?:.*\n)*?---[ \t]*(?:\r?\n|\Z)")
+_ENCODINGS = re.compile(r"utf-8|ascii|utf-(16|32)-[lb]e|iso8859-\d+|cp(125\d|437|850|852|866)|koi8-[ru]|mac-roman")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read files: see the parameters of the same names of the ``documents`` stage."""
+
+    encoding: str = "utf-8"
+    field: str = "text"
+    column: str = "text"
+    group_by: tuple[str, ...] = ()
+    max_characters: int = 0
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A text and its place: bytes ``[start, end)`` of the file, or rows of a Parquet file."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A place whose text cannot be used, and why."""
+
+    start: int
+    end: int
+    reason: str
+    detail: str
+
+
+def known_encoding(name: str) -> str:
+    """The usual name of an encoding in which every piece of a text has its own bytes.
+
+    Raises:
+        ValueError: for others, where the place of a text would be a matter of opinion.
+    """
+    try:
+        usual = codecs.lookup(name).name
+    except LookupError:
+        usual = ""
+    if not _ENCODINGS.fullmatch(usual):
+        raise ValueError(f"`{name}` is not an encoding regrow reads: use utf-8, utf-16-le, iso8859-1, cp1252 or the like")
+    return usual
+
+
+def format_of(path: str) -> str:
+    """The format a file's name speaks of; plain text if it speaks of none."""
+    return _SUFFIXES.get(PurePosixPath(path).suffix.lower(), "text")
+
+
+def read(data: bytes, format: str, reading: Reading) -> Iterator[Piece | Refusal]:
+    """The texts of a file, in the order in which they stand there. What cannot be read is a :class:`Refusal`."""
+    return _READERS[format](data, reading)
+
+
+def _text(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
+    """Plain text: all of it, in pieces that end where a paragraph ends."""
+    text = _decoded(data, reading)
+    yield from (text,) if isinstance(text, Refusal) else _pieces(text, 0, reading)
+
+
+def _markdown(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
+    """Markdown is text, written to be read as it is; only the metadata some tools put in front is left out."""
+    text = _decoded(data, reading)
+    if isinstance(text, Refusal):
+        yield text
+        return
+    front = match.end() if (match := _FRONT_MATTER.match(text)) else 0
+    yield from _pieces(text[front:], len(text[:front].encode(reading.encoding)), reading)
+
+
+def _html(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
+    """A page is one piece: its text has no byte range of its own in the file."""
+    from regrow.corpus.markup import html_text
+
+    text = _decoded(data, reading)
+    yield text if isinstance(text, Refusal) else Piece(0, len(data), html_text(text))
+
+
+def _jsonl(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
+    """A field of each line; consecutive lines that agree in the fields of ``group_by`` are one piece."""
+    held: list[Piece] = []
+    group: object = None
+    for start, end in _lines(data):
+        row = _row(data, start, end, reading)
+        piece, key = row if isinstance(row, tuple) else (None, None)
+        size = sum(len(one.text) + 1 for one in held) + (len(piece.text) if piece else 0)
+        full = 0 < reading.max_characters < size
+        if held and (piece is None or not reading.group_by or key != group or full):
+            yield _joined(held)
+            held = []
+        if isinstance(row, Refusal):
+            yield row
+        elif piece is not None:
+            held.append(piece)
+            group = key
+    if held:
+        yield _joined(held)
+
+
+def _parquet(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
+    """A column; each row is a piece."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data))
+        names = file.schema_arrow.names
+        if reading.column not in names:
+            raise StageError(
+                f"there is no column `{reading.column}`",
+                why=f"the columns are {', '.join(names)}",
+                hint="name the column that holds the text as `column`",
+            )
+        row = 0
+        for batch in file.iter_batches(columns=[reading.column]):
+            for value in batch.column(0).to_pylist():
+                yield _value(row, row + 1, value, f"column `{reading.column}`")
+                row += 1
+    except pa.ArrowException as error:
+        yield Refusal(0, len(data), "not a Parquet file", str(error).partition("\n")[0])
+
+
+_READERS: Mapping[str, Callable[[bytes, Reading], Iterator[Piece | Refusal]]] = {
+    "text": _text,
+    "markdown": _markdown,
+    "html": _html,
+    "jsonl": _jsonl,
+    "parquet": _parquet,
+}
+
+
+def _decoded(data: bytes, reading: Reading) -> str | Refusal:
+    try:
+        return data.decode(reading.encoding)
+    except UnicodeDecodeError as error:
+        return _not_encoded(0, len(data), reading, error)
+
+
+def _not_encoded(start: int, end: int, reading: Reading, error: UnicodeDecodeError) -> Refusal:
+    found = error.object[error.start : error.start + 1].hex()
+    return Refusal(start, end, f"not {reading.encoding}", f"byte {start + error.start} is 0x{found}")
+
+
+def _pieces(text: str, offset: int, reading: Reading) -> Iterator[Piece]:
+    """Cut a text into pieces that together are all of it. ``offset`` is where its bytes begin in the file."""
+    begin = 0
+    for end in _cuts(text, reading.max_characters):
+        size = len(text[begin:end].encode(reading.encoding))
+        yield Piece(offset, offset + size, text[begin:end])
+        begin, offset = end, offset + size
+
+
+def _cuts(text: str, most: int) -> Iterator[int]:
+    """Where pieces end: after blank lines, within longer paragraphs after lines, so that few exceed ``most``."""
+    if most <= 0 or len(text) <= most:
+        yield len(text)
+        return
+    begin = last = 0
+    for end in _ends(text, most):
+        if end - begin > most and last > begin:
+            yield last
+            begin = last
+        last = end
+    yield len(text)
+
+
+def _ends(text: str, most: int) -> Iterator[int]:
+    """Where paragraphs end, and the lines of those paragraphs that are too long themselves."""
+    begin = 0
+    for end in [*(match.end() for match in _BLANK_LINES.finditer(text)), len(text)]:
+        if end - begin > most:
+            yield from (begin + match.end() for match in re.finditer("\n+", text[begin:end]) if begin + match.end() < end)
+        yield end
+        begin = end
+
+
+def _lines(data: bytes) -> Iterator[tuple[int, int]]:
+    """The byte ranges of the lines that are not blank, without their ends."""
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", start)
+        end = len(data) if end < 0 else end
+        if data[start:end].strip():
+            yield start, end
+        start = end + 1
+
+
+def _row(data: bytes, start: int, end: int, reading: Reading) -> tuple[Piece, object] | Refusal:
+    """The text of a line of JSON and the values it is grouped by."""
+    try:
+        row = json.loads(data[start:end].decode(reading.encoding).removeprefix("\ufeff"))
+    except UnicodeDecodeError as error:
+        return _not_encoded(start, end, reading, error)
+    except (ValueError, RecursionError) as error:
+        return Refusal(start, end, "not JSON", str(error))
+    if not isinstance(row, dict):
+        return Refusal(start, end, "not a JSON object", "")
+    piece = _value(start, end, row.get(reading.field), f"field `{reading.field}`")
+    return piece if isinstance(piece, Refusal) else (piece, json.dumps([row.get(name) for name in reading.group_by]))
+
+
+def _value(start: int, end: int, value: Any, name: str) -> Piece | Refusal:
+    if not isinstance(value, str):
+        return Refusal(start, end, "no text", f"{name} is {'missing' if value is None else 'not a string'}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return Refusal(start, end, "half a character", f"{name} holds a lone surrogate")
+    return Piece(start, end, value)
+
+
+def _joined(pieces: list[Piece]) -> Piece:
+    return Piece(pieces[0].start, pieces[-1].end, "\n".join(piece.text for piece in pieces))

@@ -1,0 +1,24 @@
+"""Normalising text: one way to write what looks the same."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_BREAKS = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ufeff]")
+_BLANKS = " \t\xa0"
+
+
+def normalise(text: str) -> str:
+    """Unify line breaks, drop control characters and needless blanks, and compose characters (NFC).
+
+    Blanks at the ends of lines go, as do blank lines at both ends; of more than two blank lines in a row two stay.
+    Every Python ships the tables of Unicode 3.2 beside those of its own version; composing by them gives the same text
+    under each, and differs from the newest tables only in scripts that were added since.
+    """
+    text = _CONTROLS.sub("", _BREAKS.sub("\n", text))
+    if not text.isascii():
+        text = unicodedata.ucd_3_2_0.normalize("NFC", text)
+    text = "\n".join(line.rstrip(_BLANKS) for line in text.split("\n"))
+    return re.sub("\n{4,}", "\n\n\n", text.strip("\n"))

@@ -1,0 +1,74 @@
+"""Where things stand in a TOML text: the line of every table and key, which the standard parser does not tell."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+
+Path = tuple[str | int, ...]
+"""Keys and, inside an array, indices: ``("source", 0, "licence")``."""
+
+_KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
+_DOTTED = rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*"
+_HEADER = re.compile(rf"[ \t]*(\[\[?)[ \t]*({_DOTTED})[ \t]*\]")
+_ASSIGNMENT = re.compile(rf"[ \t]*({_DOTTED})[ \t]*=")
+_TOKEN = re.compile(
+    r'"""(?:[^\\]|\\.)*?"{3,5}|' + r"'''.*?'{3,5}|" + r""""(?:[^"\\\n]|\\.)*"|'[^'\n]*'|\#[^\n]*|.""", re.DOTALL
+)
+
+
+def lines(text: str) -> dict[Path, int]:
+    """The line, counted from 1, of every table and key of a well-formed TOML text; inline tables count as values."""
+    found: dict[Path, int] = {}
+    table: Path = ()
+    position = 0
+    while position < len(text):
+        line = text.count("\n", 0, position) + 1
+        if header := _HEADER.match(text, position):
+            table = _enter(found, _split(header[2]), repeated=header[1] == "[[")
+            found.setdefault(table, line)
+        elif assignment := _ASSIGNMENT.match(text, position):
+            path = table
+            for key in _split(assignment[1]):
+                path = (*path, key)
+                found.setdefault(path, line)
+        position = _end_of_statement(text, position)
+    return found
+
+
+def line_of(path: Path, known: Mapping[Path, int]) -> int | None:
+    """The line of ``path``, or of the innermost table or key around it; None for what would stand at the top."""
+    return next((known[path[:n]] for n in range(len(path), 0, -1) if path[:n] in known), None)
+
+
+def _split(dotted: str) -> list[str]:
+    return [next(iter(tomllib.loads(f"{key} = 0"))) for key in re.findall(_KEY, dotted)]
+
+
+def _enter(found: Mapping[Path, int], keys: list[str], *, repeated: bool) -> Path:
+    """The path of the table that a header opens: of an array, a new element if ``repeated``, else the last."""
+    path: Path = ()
+    for i, key in enumerate(keys):
+        path = (*path, key)
+        count = 0
+        while (*path, count) in found:
+            count += 1
+        if repeated and i == len(keys) - 1:
+            path = (*path, count)
+        elif count:
+            path = (*path, count - 1)
+    return path
+
+
+def _end_of_statement(text: str, position: int) -> int:
+    """The start of the first line that does not belong to the statement at ``position``."""
+    depth = 0
+    for token in _TOKEN.finditer(text, position):
+        if token[0] in "[{":
+            depth += 1
+        elif token[0] in "]}":
+            depth -= 1
+        elif token[0] == "\n" and depth <= 0:
+            return token.end()
+    return len(text)

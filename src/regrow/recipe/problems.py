@@ -1,0 +1,223 @@
+"""From what the validator found to errors a person can act on: file, line, key, what is wrong, and a remedy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from regrow.errors import RecipeError
+from regrow.recipe.lines import Path, line_of
+from regrow.recipe.words import listed, shown, suggestion
+
+_TYPES = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "dataclass_type": "a table",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+
+
+class RecipeErrors(RecipeError):
+    """Several errors, reported together.
+
+    Attributes:
+        problems: the errors one by one.
+    """
+
+    def __init__(self, where: str, problems: tuple[RecipeError, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n\n".join([f"{len(problems)} errors", *map(str, problems)]), where=where)
+
+
+def together(where: str, problems: Iterable[RecipeError]) -> RecipeError:
+    """One error for all of them."""
+    found = tuple(problems)
+    return found[0] if len(found) == 1 else RecipeErrors(where, found)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a recipe was read from, so that whatever is wrong with it can be located. All origins are equal.
+
+    Attributes:
+        file: its path, as the user gave it.
+        data: what the file says, not validated.
+        lines: the line of every key.
+    """
+
+    file: str = field(default="regrow.toml", compare=False)
+    data: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    lines: Mapping[Path, int] = field(default_factory=dict, compare=False)
+
+    def error(self, path: Path, what: str, *, why: str = "", hint: str = "") -> RecipeError:
+        """An error about the value at ``path``."""
+        line = line_of(path, self.lines)
+        place = self.file if line is None else f"{self.file}:{line}"
+        key = self._key(path)
+        return RecipeError(what, where=f"{place}: {key}" if key else place, why=why, hint=hint)
+
+    def _key(self, path: Path) -> str:
+        """A path in words: ``source.bible.licence``; an element without a name is called by its index."""
+        words: list[str] = []
+        here: Any = self.data
+        for part in path:
+            here = _inside(here, part)
+            name = here.get("name") if isinstance(part, int) and isinstance(here, dict) else None
+            if not isinstance(part, int) or isinstance(name, str):
+                words.append(name if isinstance(name, str) and isinstance(part, int) else str(part))
+            else:
+                words[-1:] = [f"{words[-1] if words else ''}[{part}]"]
+        return ".".join(words)
+
+
+def fault(what: str, *, hint: str, why: str = "", at: str = "") -> PydanticCustomError:
+    """What a validator raises: an error in our words, about the key ``at`` inside the value if that is given."""
+    return PydanticCustomError("regrow", "{what}", {"what": what, "why": why, "hint": hint, "at": at})
+
+
+def explain(error: ValidationError, model: type[BaseModel], origin: Origin, prefix: Path = ()) -> Iterator[RecipeError]:
+    """The faults pydantic found, one by one.
+
+    Args:
+        error: from the validation of a ``model``.
+        model: the class.
+        origin: of the values.
+        prefix: where in the recipe the values of the model stand.
+    """
+    for detail in error.errors(include_url=False):
+        if detail["type"] == "default_factory_not_called":
+            continue  # a consequence of another fault
+        path: Path = (*prefix, *detail["loc"])
+        context = detail.get("ctx", {})
+        if detail["type"] == "regrow":
+            where = (*path, context["at"]) if context["at"] else path
+            yield origin.error(where, context["what"], why=context["why"], hint=context["hint"])
+        else:
+            what, why, hint = _words(detail, model)
+            yield origin.error(path, what, why=why, hint=hint)
+
+
+def _words(detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str, str]:
+    """What, why and hint of a fault that pydantic found."""
+    kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
+    key = str(next((part for part in reversed(detail["loc"]) if isinstance(part, str)), ""))
+    known = fields(owner(model, detail["loc"][:-1]))
+    info = known.get(key)
+    if kind == "missing":
+        return _missing(key, info)
+    if kind == "extra_forbidden":
+        return "unknown key", "", suggestion(key, known, "known here:")
+    if kind == "literal_error":
+        options = re.findall(r"'([^']*)'|\b(\d+)\b", context["expected"])
+        names = [text or number for text, number in options]
+        return f"must be one of {listed(names)}, not {shown(value)}", "", _only(suggestion(str(value), names, ""))
+    if kind in _TYPES:
+        return f"must be {_TYPES[kind]}, not {shown(value)}", "", _quoting(kind, key, value)
+    if kind in _BOUNDS:
+        name, words = _BOUNDS[kind]
+        return f"must be {words} {_number(context[name])}, not {shown(value)}", "", _about(info)
+    if kind == "finite_number":
+        return "must be a finite number", "", _about(info)
+    if kind in ("too_short", "string_too_short"):
+        return "must not be empty", "", _about(info)
+    if kind == "string_too_long":
+        return f"must have at most {context['max_length']} characters", "", _about(info)
+    return detail["msg"][:1].lower() + detail["msg"][1:], "", _about(info)
+
+
+def _missing(key: str, info: FieldInfo | None) -> tuple[str, str, str]:
+    if info is None:
+        return "missing", "", ""
+    example = info.examples[0] if info.examples else None
+    table = nested(info)
+    if table is None:
+        return "missing", note(info, "why"), f"add `{key} = {shown(example)}`" if example is not None else _about(info)
+    header = f"[[{key}]]" if _repeated(info) else f"[{key}]"
+    needed = [name for name, field in fields(table).items() if field.is_required()]
+    return "missing", note(info, "why"), f"add a table `{header}` with {listed(needed)}"
+
+
+def _quoting(kind: str, key: str, value: Any) -> str:
+    """How to write a value of the right type, where it is plain what was meant."""
+    if kind in ("int_type", "int_from_float", "float_type"):
+        if isinstance(value, str) and re.fullmatch(r"-?[0-9_]+(\.[0-9]+)?(e-?[0-9]+)?", value):
+            return f"write it without quotes: `{key} = {value}`"
+        return f"write `{key} = {int(value)}`" if isinstance(value, float) and value.is_integer() else ""
+    if kind == "bool_type" and str(value).lower() in ("true", "false"):
+        return f"write it without quotes: `{key} = {str(value).lower()}`"
+    if kind == "string_type" and isinstance(value, int | float):
+        return f'put it in quotes: `{key} = "{value}"`'
+    if kind == "tuple_type":
+        return f"write it with two brackets: `[[{key}]]`" if isinstance(value, dict) else "put it in brackets: `[...]`"
+    if kind in ("model_type", "model_attributes_type"):
+        return f"write a line `[{key}]`, and its keys below it" if key else ""
+    return ""
+
+
+def _about(info: FieldInfo | None) -> str:
+    return f"{info.description[:1].lower()}{info.description[1:]}".rstrip(".") if info and info.description else ""
+
+
+def _only(text: str) -> str:
+    return text if text.startswith("did you mean") else ""
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def note(info: FieldInfo, name: str) -> str:
+    """What a field's definition says beside its description."""
+    extra = info.json_schema_extra
+    return str(extra.get(name, "")) if isinstance(extra, dict) else ""
+
+
+def fields(model: type[BaseModel] | None) -> dict[str, FieldInfo]:
+    """The fields of a model by the keys that recipes use."""
+    return {info.alias or name: info for name, info in model.model_fields.items()} if model else {}
+
+
+def nested(info: FieldInfo) -> type[BaseModel] | None:
+    """The model of a field that is a table or a list of tables."""
+    for candidate in (info.annotation, *get_args(info.annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
+
+
+def owner(model: type[BaseModel], path: Iterable[str | int]) -> type[BaseModel] | None:
+    """The model of the table at ``path`` inside a ``model``."""
+    here: type[BaseModel] | None = model
+    for key in (part for part in path if isinstance(part, str)):
+        info = fields(here).get(key)
+        here = nested(info) if info else None
+    return here
+
+
+def _repeated(info: FieldInfo) -> bool:
+    return nested(info) is not info.annotation
+
+
+def _inside(value: Any, part: str | int) -> Any:
+    try:
+        return value[part]
+    except (KeyError, IndexError, TypeError):
+        return None

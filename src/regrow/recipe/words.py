@@ -1,0 +1,40 @@
+"""Small helpers for messages."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+_LONGEST = 60
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that ``word`` was probably meant to be."""
+    names = {name.lower(): name for name in known}
+    match = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
+    return names[match[0]] if match else None
+
+
+def suggestion(word: str, known: Iterable[str], otherwise: str) -> str:
+    """``did you mean ...?``, or else a list of what is known, introduced by ``otherwise``."""
+    known = list(known)
+    if match := closest(word, known):
+        return f"did you mean `{match}`?"
+    return f"{otherwise} {listed(known)}" if known else ""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in backticks, joined by commas."""
+    return ", ".join(f"`{name}`" for name in names) or "none"
+
+
+def shown(value: Any) -> str:
+    """A value as a reader of the recipe knows it, in one short piece."""
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list | tuple):
+        return "a list"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -1,0 +1,131 @@
+"""The decoder and its files: known bits, exact round trips, and the same answers from transformers."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from regrow.errors import InputError
+from regrow.model import files, sampling
+from regrow.model.config import DecoderConfig
+from regrow.model.decoder import Decoder, initialise, rotary_tables
+from regrow.store.digest import sha256_bytes
+
+CONFIG = DecoderConfig(vocabulary=320, layers=3, width=64, heads=4, kv_heads=2, hidden=96, context=128)
+UNTIED = DecoderConfig(**{**CONFIG.__dict__, "tied_embeddings": False, "kv_heads": 4})
+
+
+def scaled(config, seed=1):
+    """Parameters large enough for the logits to differ visibly."""
+    return {n: p * (3.0 if p.dim() > 1 else 1.0) for n, p in initialise(config, seed).items()}
+
+
+def test_initial_parameters_are_known():
+    data = files.safetensors_bytes(initialise(CONFIG, 1))
+    assert sha256_bytes(data) == "8c5f851616af76f4fc98ba77e1eb20ba893ed399c1af80bb45ca2947095472e4"
+
+
+def test_initial_parameters_depend_on_the_seed_and_have_their_deviations():
+    one, two = initialise(CONFIG, 1), initialise(CONFIG, 2)
+    assert not torch.equal(one["embed"], two["embed"])
+    assert float(one["embed"].std()) == pytest.approx(0.02, rel=0.03)
+    assert float(one["layers.000.mlp.down"].std()) == pytest.approx(0.02 / 6**0.5, rel=0.05)
+    assert torch.equal(one["norm"], torch.ones(64))
+
+
+@pytest.mark.parametrize("config", [CONFIG, UNTIED], ids=["tied", "untied"])
+def test_files_round_trip_to_the_bit(config, tmp_path):
+    parameters = scaled(config)
+    files.save(tmp_path, config, parameters, end_of_text=0)
+    found_config, found = files.load(tmp_path)
+    assert found_config == config
+    assert found.keys() == parameters.keys()
+    assert all(torch.equal(found[name], parameters[name]) for name in parameters)
+    again = files.safetensors_bytes(files.to_hugging_face(config, found))
+    assert again == (tmp_path / "model.safetensors").read_bytes()
+
+
+def test_safetensors_has_exactly_these_bytes_and_the_library_reads_them(tmp_path):
+    data = files.safetensors_bytes({"b": torch.tensor([[1.0, -0.0]]), "a": torch.tensor([2.5])})
+    header = (
+        b'{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},'
+        b'"b":{"dtype":"F32","shape":[1,2],"data_offsets":[4,12]}}'
+    )
+    header += b" " * (-len(header) % 8)
+    numbers = np.array([2.5, 1.0, 0.0], "<f4").tobytes()
+    assert data == len(header).to_bytes(8, "little") + header + numbers
+    (tmp_path / "x.safetensors").write_bytes(data)
+    with safe_open(tmp_path / "x.safetensors", "pt") as opened:
+        assert set(opened.keys()) == {"a", "b"}
+        assert opened.get_tensor("b").tolist() == [[1.0, 0.0]]
+
+
+@pytest.mark.parametrize("broken", ["config.json", "model.safetensors"])
+def test_a_folder_without_a_model_is_a_clear_error(broken, tmp_path):
+    files.save(tmp_path, CONFIG, initialise(CONFIG, 1), 0)
+    (tmp_path / broken).unlink()
+    with pytest.raises(InputError, match="is not a model"):
+        files.load(tmp_path)
+
+
+def test_a_damaged_model_is_a_clear_error(tmp_path):
+    files.save(tmp_path, CONFIG, initialise(CONFIG, 1), 0)
+    (tmp_path / "model.safetensors").write_bytes(b"\x00" * 30)
+    with pytest.raises(InputError, match="cannot be read"):
+        files.load(tmp_path)
+
+
+@pytest.mark.parametrize("config", [CONFIG, UNTIED], ids=["tied", "untied"])
+def test_transformers_loads_it_and_agrees(config, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    parameters = scaled(config)
+    files.save(tmp_path, config, parameters, end_of_text=0)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, trust_remote_code=False)
+    tokens = (torch.arange(2 * 100).view(2, 100) * 37) % 320
+    with torch.no_grad():
+        ours = Decoder(config).logits(parameters, tokens)
+        assert float(ours.abs().max()) > 1.0
+        assert float((ours - theirs(tokens).logits).abs().max()) < 1e-4
+    prompt = tokens[0, :10].tolist()
+    greedy = list(sampling.generate(Decoder(config), parameters, prompt, 64, sampling.Sampling(temperature=0.0)))
+    generated = theirs.generate(torch.tensor([prompt]), max_new_tokens=64, do_sample=False, eos_token_id=None)
+    assert generated[0, 10:].tolist() == greedy
+
+
+def test_the_configuration_says_what_hugging_face_expects(tmp_path):
+    files.save(tmp_path, CONFIG, initialise(CONFIG, 1), end_of_text=5)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["architectures"] == ["LlamaForCausalLM"]
+    assert config["eos_token_id"] == 5
+    assert "auto_map" not in config
+
+
+def test_rotary_tables_start_at_no_turn_and_match_float64():
+    cosine, sine = rotary_tables(CONFIG)
+    assert torch.equal(cosine[0], torch.ones(8))
+    assert torch.equal(sine[0], torch.zeros(8))
+    angles = torch.arange(128)[:, None] * 10000.0 ** (-torch.arange(8) / 8.0)
+    assert torch.allclose(cosine, angles.double().cos().float(), atol=2e-5)
+    assert torch.allclose(sine, angles.double().sin().float(), atol=2e-5)
+
+
+def test_a_longer_context_changes_earlier_logits_by_less_than_the_grid():
+    parameters = scaled(CONFIG)
+    tokens = (torch.arange(100) * 37 % 320)[None]
+    short, long = (Decoder(CONFIG).logits(parameters, t)[0, :50] for t in (tokens[:, :50], tokens))
+    assert float((short - long).abs().max()) < 1e-5
+
+
+def test_sampling_is_a_function_of_its_seed_and_temperature():
+    logits = np.array([1.0, 3.0, 2.0, 3.0], np.float32)
+    assert sampling.choose(logits, 0.9, sampling.Sampling(temperature=0.0)) == 1
+    picks = [sampling.choose(logits, draw, sampling.Sampling(1.0, 0)) for draw in (0.0, 0.39, 0.41, 0.79, 0.81, 0.95, 0.96)]
+    assert picks == [1, 1, 3, 3, 2, 0, 0]  # shares of tokens 1, 3, 2 and 0: 0.399, 0.399, 0.147, 0.054
+    assert {sampling.choose(logits, d / 50, sampling.Sampling(1.0, 2)) for d in range(50)} == {1, 3}
+    runs = [
+        list(sampling.generate(Decoder(CONFIG), scaled(CONFIG), [1, 2], 12, sampling.Sampling(seed=seed)))
+        for seed in (1, 1, 2)
+    ]
+    assert runs[0] == runs[1] != runs[2]
