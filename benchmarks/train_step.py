@@ -14,10 +14,10 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import plain
 import torch
@@ -74,10 +74,11 @@ def seconds(function: Callable[[], object]) -> float:
 def _peak(kind: str, size: str, context: int, threads: int, pipe: object) -> None:
     torch.set_num_threads(threads)
     run = KINDS[kind](size, context)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for _ in range(2):
         run()
-    pipe.send((before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))  # type: ignore[attr-defined]
+    # Not ru_maxrss, which a process takes over from the one that started it.
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    pipe.send(int(status.split("VmHWM:")[1].split()[0]))  # type: ignore[attr-defined]
 
 
 def peak_kilobytes(kind: str, size: str, context: int, threads: int) -> int:
@@ -86,7 +87,7 @@ def peak_kilobytes(kind: str, size: str, context: int, threads: int) -> int:
     here, there = context_.Pipe()
     process = context_.Process(target=_peak, args=(kind, size, context, threads, there))
     process.start()
-    peak = here.recv()[1]
+    peak = here.recv()
     process.join()
     return int(peak)
 

@@ -144,7 +144,9 @@ def write_table(path: Path, schema: pyarrow.Schema, rows: Sequence[Any]) -> None
     import pyarrow.parquet as pq
 
     table = pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)
-    repeating = [name for name in ("source", "licence", "availability", "file", "stage", "reason") if name in schema.names]
+    repeating = [
+        name for name in ("source", "licence", "availability", "file", "stage", "reason") if name in schema.names
+    ]
     pq.write_table(
         table,
         path,

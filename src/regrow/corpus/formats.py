@@ -68,7 +68,9 @@ def known_encoding(name: str) -> str:
     except LookupError:
         usual = ""
     if not _ENCODINGS.fullmatch(usual):
-        raise ValueError(f"`{name}` is not an encoding regrow reads: use utf-8, utf-16-le, iso8859-1, cp1252 or the like")
+        raise ValueError(
+            f"`{name}` is not an encoding regrow reads: use utf-8, utf-16-le, iso8859-1, cp1252 or the like"
+        )
     return usual
 
 
@@ -109,22 +111,22 @@ def _html(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
 def _jsonl(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
     """A field of each line; consecutive lines that agree in the fields of ``group_by`` are one piece."""
     held: list[Piece] = []
-    group: object = None
+    group, size = "", 0
     for start, end in _lines(data):
         row = _row(data, start, end, reading)
-        piece, key = row if isinstance(row, tuple) else (None, None)
-        size = sum(len(one.text) + 1 for one in held) + (len(piece.text) if piece else 0)
-        full = 0 < reading.max_characters < size
-        if held and (piece is None or not reading.group_by or key != group or full):
-            yield _joined(held)
-            held = []
         if isinstance(row, Refusal):
+            yield from _joined(held)
+            held, size = [], 0
             yield row
-        elif piece is not None:
-            held.append(piece)
-            group = key
-    if held:
-        yield _joined(held)
+            continue
+        piece, key = row
+        size += len(piece.text) + 1
+        if not reading.group_by or key != group or 0 < reading.max_characters < size:
+            yield from _joined(held)
+            held, size = [], len(piece.text) + 1
+        held.append(piece)
+        group = key
+    yield from _joined(held)
 
 
 def _parquet(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
@@ -187,7 +189,7 @@ def _cuts(text: str, most: int) -> Iterator[int]:
         return
     begin = last = 0
     for end in _ends(text, most):
-        if end - begin > most and last > begin:
+        if end - begin > most and begin < last < end:
             yield last
             begin = last
         last = end
@@ -199,7 +201,9 @@ def _ends(text: str, most: int) -> Iterator[int]:
     begin = 0
     for end in [*(match.end() for match in _BLANK_LINES.finditer(text)), len(text)]:
         if end - begin > most:
-            yield from (begin + match.end() for match in re.finditer("\n+", text[begin:end]) if begin + match.end() < end)
+            yield from (
+                begin + match.end() for match in re.finditer("\n+", text[begin:end]) if begin + match.end() < end
+            )
         yield end
         begin = end
 
@@ -215,7 +219,7 @@ def _lines(data: bytes) -> Iterator[tuple[int, int]]:
         start = end + 1
 
 
-def _row(data: bytes, start: int, end: int, reading: Reading) -> tuple[Piece, object] | Refusal:
+def _row(data: bytes, start: int, end: int, reading: Reading) -> tuple[Piece, str] | Refusal:
     """The text of a line of JSON and the values it is grouped by."""
     try:
         row = json.loads(data[start:end].decode(reading.encoding).removeprefix("\ufeff"))
@@ -239,5 +243,7 @@ def _value(start: int, end: int, value: Any, name: str) -> Piece | Refusal:
     return Piece(start, end, value)
 
 
-def _joined(pieces: list[Piece]) -> Piece:
-    return Piece(pieces[0].start, pieces[-1].end, "\n".join(piece.text for piece in pieces))
+def _joined(pieces: list[Piece]) -> Iterator[Piece]:
+    """Lines as one piece; nothing of nothing."""
+    if pieces:
+        yield Piece(pieces[0].start, pieces[-1].end, "\n".join(piece.text for piece in pieces))

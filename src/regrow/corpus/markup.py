@@ -6,12 +6,22 @@ import re
 from typing import Any
 
 _SKIPPED = frozenset(
-    "-comment head script style noscript template nav svg math form button select iframe object audio video".split()
-)
-_PARAGRAPHS = frozenset("p h1 h2 h3 h4 h5 h6 pre blockquote ul ol dl table figure hr".split())
+    (
+        "-comment", "head", "script", "style", "noscript", "template", "nav", "svg", "math", "form", "button",
+        "select", "iframe", "object", "audio", "video"
+    )
+)  # fmt: skip
+_PARAGRAPHS = frozenset(
+    (
+        "p", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "blockquote", "ul", "ol", "dl", "table", "figure", "hr"
+    )
+)  # fmt: skip
 _LINES = frozenset(
-    "div section article main aside header footer address details summary figcaption caption li dt dd tr br".split()
-)
+    (
+        "div", "section", "article", "main", "aside", "header", "footer", "address", "details", "summary",
+        "figcaption", "caption", "li", "dt", "dd", "tr", "br"
+    )
+)  # fmt: skip
 _CELLS = frozenset(("td", "th"))
 _SPACE = re.compile("[ \t\n\f\r]+")  # what HTML calls space; a no-break space is a character like others
 

@@ -2,7 +2,7 @@
 
 MinHash (rensa) only proposes pairs; a pair counts when the Jaccard similarity of the real sets of runs reaches the
 threshold, so a chance agreement of hashes never drops a text. What MinHash does not propose is missed: of pairs with
-similarity 0.8 about one in ten million, with 0.6 one in eighty. The proposals are a pure function of the texts: words
+similarity 0.8 one in twenty million, with 0.6 one in eighty. The proposals are a pure function of the texts: words
 are hashed here, by BLAKE2 and integer mixing, and rensa gets integers and a fixed seed. Words are runs of ASCII letters
 and digits and of all non-ASCII bytes, with ASCII capitals folded: no rule that another version of Unicode would change.
 """
@@ -44,7 +44,9 @@ def similarity(one: frozenset[tuple[bytes, ...]], other: frozenset[tuple[bytes, 
     return shared / (len(one) + len(other) - shared)
 
 
-def groups(texts: Sequence[str], threshold: float, progress: Callable[[int], None] = lambda done: None) -> list[list[int]]:
+def groups(
+    texts: Sequence[str], threshold: float, progress: Callable[[int], None] = lambda done: None
+) -> list[list[int]]:
     """The groups of near-duplicates: lists of places in ``texts``, ascending. Chains of similar texts are one group.
 
     Args:

@@ -51,7 +51,7 @@ def window_at(seed: int, epoch: ArrayLike, index: ArrayLike, count: int) -> NDAr
 
 
 def step_windows(seed: int, step: int, windows_per_step: int, count: int) -> NDArray[np.int64]:
-    """The windows of optimizer step ``step`` (from 1). Epochs follow each other without a gap, so a step may span two."""
+    """The windows of optimizer step ``step`` (from 1). Epochs follow without a gap, so a step may span two."""
     places = (step - 1) * windows_per_step + np.arange(windows_per_step, dtype=np.int64)
     return window_at(seed, places // max(1, count), places % max(1, count), count)
 

@@ -86,15 +86,20 @@ class Digits:
         return self.data[:, which] if self.layout.stacked else self.data[:, :, which]
 
     def rows(self, rows: slice) -> Digits:
-        """Some of the rows; of an operand whose digits are side by side."""
-        return Digits(self.data[:, rows], self.exponents[:, rows] if self.layout.by_row else self.exponents, self.layout)
+        """Some of the rows."""
+        data = self.data[:, :, rows] if self.layout.stacked else self.data[:, rows]
+        return Digits(data, self.exponents[:, rows] if self.layout.by_row else self.exponents, self.layout)
 
     @property
     def both(self) -> Tensor:
-        """Both digits along the contracted axis: ``(groups, rows, 2 columns)`` or ``(groups, 2 rows, columns)``."""
+        """Both digits along the contracted axis: ``(groups, rows, 2 columns)`` or ``(groups, 2 rows, columns)``.
+
+        A view, except of some rows of stacked digits.
+        """
         groups, *_, columns = self.data.shape
         rows = self.data.shape[1] * self.data.shape[2] // 2
-        return self.data.view((groups, rows, 2 * columns) if self.layout.by_row else (groups, 2 * rows, columns))
+        return self.data.reshape((groups, rows, 2 * columns) if self.layout.by_row else (groups, 2 * rows, columns))
+
 
 
 def exponents(largest_bits: Tensor) -> Tensor:

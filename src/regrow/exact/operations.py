@@ -31,6 +31,8 @@ from regrow.exact.grid import (
 
 # Logits of a block of rows in the output layer: 4 MiB.
 HEAD_ENTRIES = 1 << 20
+# Queries of a block of attention.
+QUERY_BLOCK = 256
 
 
 def _split(backend: Backend, x: Tensor, layout: Layout) -> Digits:
@@ -132,9 +134,21 @@ def ungrouped(x: Tensor, batch: int, positions: int) -> Tensor:
     return x.view(batch, -1, positions, x.shape[2]).transpose(1, 2)
 
 
-def _by_row_exponents(x: Tensor, exponents: Tensor) -> Tensor:
-    """Rows of ``(G, R, C)`` times their powers of two, so that row grids fold into the other operand."""
-    return x * power_of_two(exponents).to(torch.float32)[:, :, None]
+@dataclass(frozen=True)
+class _Block:
+    """Some queries at successive positions, and how many keys the last of them sees."""
+
+    rows: slice
+    keys: int
+
+
+def _blocks(rows: int, positions: int) -> list[_Block]:
+    """Blocks of queries; keys that no query of a block may see are never multiplied."""
+    return [
+        _Block(slice(start + at, start + min(positions, at + QUERY_BLOCK)), min(positions, at + QUERY_BLOCK))
+        for start in range(0, rows, positions)
+        for at in range(0, positions, QUERY_BLOCK)
+    ]
 
 
 class _Attention(Function):
@@ -142,69 +156,94 @@ class _Attention(Function):
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         ctx.backend = backend = current()
         batch, positions, _, width = q.shape
-        groups = k.shape[2]
-        queries, keys, values = (grouped(x, groups) for x in (q, k, v))
-        scale = 1.0 / width**0.5
+        queries, keys, values = (grouped(x, k.shape[2]) for x in (q, k, v))
+        ctx.scale = 1.0 / width**0.5
         left, right = _split(backend, queries, LEFT), _split(backend, keys, RIGHT_TRANSPOSED)
-        weights = torch.empty(
-            (*queries.shape[:2], 2, keys.shape[1]), dtype=backend.carrier.dtype, device=queries.device
-        )
-        totals = torch.empty(queries.shape[:2], device=queries.device)
-        for tile in backend.tiles(left, right):
-            at = tile.groups, tile.rows
-            exponents = left.exponents[at], right.exponents[tile.groups]
-            backend.kernels.attention_weights(
-                tile.high, tile.cross, *exponents, scale, tile.rows.start, weights[at], totals[at]
-            )
-        out = _attention_output(backend, weights, totals, values)
-        ctx.save_for_backward(queries, keys, values, weights, totals, out)
-        ctx.scale = scale
+        held = _split(backend, values, RIGHT)
+        totals, out = torch.empty(queries.shape[:2], device=q.device), torch.empty_like(queries)
+        weights = []
+        for block in _blocks(queries.shape[1], positions):
+            rows, seen = block.rows, right.rows(slice(block.keys))
+            each = _empty_digits(backend, totals[:, rows], block.keys)
+            for tile in backend.tiles(left.rows(rows), seen):
+                at = tile.groups, tile.rows
+                backend.kernels.attention_weights(
+                    tile.high, tile.cross, left.exponents[:, rows][at], seen.exponents[tile.groups], ctx.scale,
+                    rows.start % positions + tile.rows.start, each[at], totals[:, rows][at],
+                )  # fmt: skip
+            for tile in backend.tiles(_numerators(each, LEFT), held.rows(slice(block.keys))):
+                at = tile.groups, tile.rows
+                backend.kernels.attention_output(
+                    tile.high, tile.cross, held.exponents[tile.groups], totals[:, rows][at], out[:, rows][at]
+                )
+            weights.append(each)
+        ctx.save_for_backward(queries, keys, values, totals, out, *weights)
         return ungrouped(out, batch, positions)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         backend: Backend = ctx.backend
-        queries, keys, values, weights, totals, out = ctx.saved_tensors
+        queries, keys, values, totals, out, *weights = ctx.saved_tensors
         batch, positions = gradients[0].shape[:2]
         dout = grouped(gradients[0], keys.shape[0] // batch)
-        width = out.shape[2]
-        delta = backend.kernels.row_dot(dout.view(-1, width), out.view(-1, width)).view(totals.shape)
-        left, right = _split(backend, dout, LEFT), _split(backend, values, RIGHT_TRANSPOSED)
-        dscores = Digits(torch.empty_like(weights), torch.empty_like(totals, dtype=torch.int32), LEFT)
-        for tile in backend.tiles(left, right):
-            at = tile.groups, tile.rows
-            exponents = left.exponents[at], right.exponents[tile.groups]
-            backend.kernels.attention_gradient(
-                tile.high, tile.cross, *exponents, weights[at], totals[at], delta[at], ctx.scale, tile.rows.start,
-                dscores.data[at], dscores.exponents[at],
-            )  # fmt: skip
+        blocks = _blocks(dout.shape[1], positions)
+        dscores = _score_gradients(backend, blocks, dout, values, weights, totals, out, ctx.scale)
+        held = _split(backend, keys, RIGHT)
+        dq = [backend.matmul(d, held.rows(slice(b.keys))) for b, d in zip(blocks, dscores, strict=True)]
+        # The grids of the rows are folded into the queries, so that one set of digits serves both products.
+        folded = queries * power_of_two(torch.cat([d.exponents for d in dscores], 1)).to(torch.float32)[:, :, None]
+        dk = _transposed_product(backend, blocks, [d.data for d in dscores], folded, positions)
         normal = dout * (torch.full_like(totals, 8192.0) / totals)[:, :, None]
-        dv = backend.matmul(_numerators(weights, LEFT_TRANSPOSED), _split(backend, normal, RIGHT_OF_TRANSPOSED))
-        dq = backend.matmul(dscores, _split(backend, keys, RIGHT))
-        # The rows' grids are folded into the queries, so that one set of digits serves both products.
-        columns = Digits(dscores.data, _zeros(dscores.data), LEFT_TRANSPOSED)
-        dk = backend.matmul(columns, _split(backend, _by_row_exponents(queries, dscores.exponents), RIGHT_OF_TRANSPOSED))
-        return tuple(ungrouped(x, batch, positions) for x in (dq, dk, dv))  # type: ignore[return-value]
+        dv = _transposed_product(backend, blocks, weights, normal, positions)
+        return tuple(ungrouped(x, batch, positions) for x in (torch.cat(dq, 1), dk, dv))  # type: ignore[return-value]
 
 
-def _zeros(data: Tensor) -> Tensor:
-    return torch.zeros((data.shape[0], data.shape[3]), dtype=torch.int32, device=data.device)
+def _score_gradients(
+    backend: Backend, blocks: list[_Block], dout: Tensor, values: Tensor, weights: list[Tensor], totals: Tensor,
+    out: Tensor, scale: float,
+) -> list[Digits]:  # fmt: skip
+    """The gradient of the scores of each block, on row grids."""
+    positions, width = values.shape[1:]
+    delta = backend.kernels.row_dot(dout.view(-1, width), out.view(-1, width)).view(totals.shape)
+    left, right = _split(backend, dout, LEFT), _split(backend, values, RIGHT_TRANSPOSED)
+    found = []
+    for block, each in zip(blocks, weights, strict=True):
+        rows, seen = block.rows, right.rows(slice(block.keys))
+        exponents = torch.empty(totals[:, rows].shape, dtype=torch.int32, device=dout.device)
+        digits = Digits(torch.empty_like(each), exponents, LEFT)
+        for tile in backend.tiles(left.rows(rows), seen):
+            at = tile.groups, tile.rows
+            backend.kernels.attention_gradient(
+                tile.high, tile.cross, left.exponents[:, rows][at], seen.exponents[tile.groups], each[at],
+                totals[:, rows][at], delta[:, rows][at], scale, rows.start % positions + tile.rows.start,
+                digits.data[at], exponents[at],
+            )  # fmt: skip
+        found.append(digits)
+    return found
+
+
+def _transposed_product(
+    backend: Backend, blocks: list[_Block], left: list[Tensor], x: Tensor, positions: int
+) -> Tensor:
+    """The transpose of blocks of digits on the grid 2**-13, times ``x`` ``(G, R, D)``, as float32 ``(G, T, D)``."""
+    right = _split(backend, x, RIGHT_OF_TRANSPOSED)
+    total = torch.zeros((x.shape[0], positions, x.shape[2]), dtype=torch.float64, device=x.device)
+    for block, digits in zip(blocks, left, strict=True):
+        for tile in backend.tiles(_numerators(digits, LEFT_TRANSPOSED), right.rows(block.rows)):
+            part = tile.high.to(torch.float64) * 16384.0 + tile.cross.to(torch.float64) * 128.0
+            total[tile.groups, tile.rows] += part
+    return (total * (power_of_two(right.exponents) * 2.0 ** (-2 * OPERAND_BITS))[:, None, :]).to(torch.float32)
+
+
+def _empty_digits(backend: Backend, totals: Tensor, columns: int) -> Tensor:
+    return torch.empty((*totals.shape, 2, columns), dtype=backend.carrier.dtype, device=totals.device)
 
 
 def _numerators(weights: Tensor, layout: Layout) -> Digits:
-    """Softmax numerators as an operand; their grid is 2**-13 everywhere, which is exponent 0."""
+    """Digits as an operand whose grid is 2**-13 everywhere, which is exponent 0."""
     groups, rows, _, columns = weights.shape
     exponents = torch.zeros((groups, rows if layout.by_row else columns), dtype=torch.int32, device=weights.device)
     return Digits(weights, exponents, layout)
-
-
-def _attention_output(backend: Backend, weights: Tensor, totals: Tensor, values: Tensor) -> Tensor:
-    right = _split(backend, values, RIGHT)
-    out = torch.empty((*totals.shape, values.shape[2]), device=values.device)
-    for tile in backend.tiles(_numerators(weights, LEFT), right):
-        at = tile.groups, tile.rows
-        backend.kernels.attention_output(tile.high, tile.cross, right.exponents[tile.groups], totals[at], out[at])
-    return out
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

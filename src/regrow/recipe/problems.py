@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from regrow.errors import RecipeError
 from regrow.recipe.lines import Path, line_of
-from regrow.recipe.words import listed, shown, suggestion
+from regrow.recipe.words import closest, listed, shown, suggestion
 
 _TYPES = {
     "int_type": "a whole number",
@@ -48,8 +48,8 @@ class RecipeErrors(RecipeError):
 
 
 def together(where: str, problems: Iterable[RecipeError]) -> RecipeError:
-    """One error for all of them."""
-    found = tuple(problems)
+    """One error for all of them, in the order of the file."""
+    found = tuple(sorted(problems, key=lambda problem: [int(n) for n in re.findall(r":(\d+): ", problem.where)]))
     return found[0] if len(found) == 1 else RecipeErrors(where, found)
 
 
@@ -88,8 +88,8 @@ class Origin:
         return ".".join(words)
 
 
-def fault(what: str, *, hint: str, why: str = "", at: str = "") -> PydanticCustomError:
-    """What a validator raises: an error in our words, about the key ``at`` inside the value if that is given."""
+def fault(what: str, *, hint: str, why: str = "", at: Path = ()) -> PydanticCustomError:
+    """What a validator raises: an error in our words, about what is ``at`` that place inside the value."""
     return PydanticCustomError("regrow", "{what}", {"what": what, "why": why, "hint": hint, "at": at})
 
 
@@ -102,17 +102,27 @@ def explain(error: ValidationError, model: type[BaseModel], origin: Origin, pref
         origin: of the values.
         prefix: where in the recipe the values of the model stand.
     """
-    for detail in error.errors(include_url=False):
-        if detail["type"] == "default_factory_not_called":
-            continue  # a consequence of another fault
+    details = [detail for detail in error.errors(include_url=False) if not _follows(detail)]
+    meant = {(*detail["loc"][:-1], _meant(detail, model)) for detail in details if detail["type"] == "extra_forbidden"}
+    for detail in details:
+        if detail["type"] == "missing" and detail["loc"] in meant:
+            continue  # it is there, misspelt
         path: Path = (*prefix, *detail["loc"])
         context = detail.get("ctx", {})
         if detail["type"] == "regrow":
-            where = (*path, context["at"]) if context["at"] else path
-            yield origin.error(where, context["what"], why=context["why"], hint=context["hint"])
+            yield origin.error((*path, *context["at"]), context["what"], why=context["why"], hint=context["hint"])
         else:
             what, why, hint = _words(detail, model)
             yield origin.error(path, what, why=why, hint=hint)
+
+
+def _follows(detail: ErrorDetails) -> bool:
+    """True for what is only a consequence of another fault: a default, or a list that lacks its faulty elements."""
+    return detail["type"] == "default_factory_not_called" or (detail["type"] == "too_short" and bool(detail["input"]))
+
+
+def _meant(detail: ErrorDetails, model: type[BaseModel]) -> str | None:
+    return closest(str(detail["loc"][-1]), fields(owner(model, detail["loc"][:-1])))
 
 
 def _words(detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str, str]:
@@ -129,28 +139,29 @@ def _words(detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str, str]
         options = re.findall(r"'([^']*)'|\b(\d+)\b", context["expected"])
         names = [text or number for text, number in options]
         return f"must be one of {listed(names)}, not {shown(value)}", "", _only(suggestion(str(value), names, ""))
+    example = f"write, for example, `{key} = {shown(info.examples[0])}`" if info and info.examples else ""
     if kind in _TYPES:
-        return f"must be {_TYPES[kind]}, not {shown(value)}", "", _quoting(kind, key, value)
+        return f"must be {_TYPES[kind]}, not {shown(value)}", "", _quoting(kind, key, value) or example
+    why = note(info, "why") if info else ""
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
-        return f"must be {words} {_number(context[name])}, not {shown(value)}", "", _about(info)
+        return f"must be {words} {_number(context[name])}, not {shown(value)}", why, example
     if kind == "finite_number":
-        return "must be a finite number", "", _about(info)
+        return "must be a finite number", why, example
     if kind in ("too_short", "string_too_short"):
-        return "must not be empty", "", _about(info)
+        return "must not be empty", why, example
     if kind == "string_too_long":
-        return f"must have at most {context['max_length']} characters", "", _about(info)
-    return detail["msg"][:1].lower() + detail["msg"][1:], "", _about(info)
+        return f"must have at most {context['max_length']} characters", why, example
+    return detail["msg"][:1].lower() + detail["msg"][1:], why, example
 
 
 def _missing(key: str, info: FieldInfo | None) -> tuple[str, str, str]:
     if info is None:
         return "missing", "", ""
-    example = info.examples[0] if info.examples else None
-    table = nested(info)
-    if table is None:
-        return "missing", note(info, "why"), f"add `{key} = {shown(example)}`" if example is not None else _about(info)
-    header = f"[[{key}]]" if _repeated(info) else f"[{key}]"
+    if (table := nested(info)) is None:
+        hint = f"add `{key} = {shown(info.examples[0])}`" if info.examples else f"add `{key}`"
+        return "missing", note(info, "why"), hint
+    header = f"[{key}]" if table is info.annotation else f"[[{key}]]"
     needed = [name for name, field in fields(table).items() if field.is_required()]
     return "missing", note(info, "why"), f"add a table `{header}` with {listed(needed)}"
 
@@ -170,10 +181,6 @@ def _quoting(kind: str, key: str, value: Any) -> str:
     if kind in ("model_type", "model_attributes_type"):
         return f"write a line `[{key}]`, and its keys below it" if key else ""
     return ""
-
-
-def _about(info: FieldInfo | None) -> str:
-    return f"{info.description[:1].lower()}{info.description[1:]}".rstrip(".") if info and info.description else ""
 
 
 def _only(text: str) -> str:
@@ -210,10 +217,6 @@ def owner(model: type[BaseModel], path: Iterable[str | int]) -> type[BaseModel] 
         info = fields(here).get(key)
         here = nested(info) if info else None
     return here
-
-
-def _repeated(info: FieldInfo) -> bool:
-    return nested(info) is not info.annotation
 
 
 def _inside(value: Any, part: str | int) -> Any:

@@ -30,8 +30,9 @@ def write_manifest(split: Path, path: Path) -> None:
         table.sort_by(order).combine_chunks(),
         path,
         row_group_size=1 << 16,
-        compression="zstd",
-        compression_level=3,
+        compression="none",  # compressors of other builds give other bytes
+        use_dictionary=["source", "licence", "availability", "file", "split"],
+        write_statistics=False,
         store_schema=False,
         version="2.6",
         data_page_version="1.0",

@@ -1,0 +1,73 @@
+"""``file:PATH``: a file, or a folder whose selected files are the source. Relative paths begin at the recipe."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from regrow.errors import InputError
+from regrow.recipe.pin import Pin
+from regrow.sources.archives import is_archive
+from regrow.sources.scheme import Site
+from regrow.sources.select import matches
+from regrow.store.digest import sha256_file
+
+_DECLARATION = re.compile(rb"SPDX-License-Identifier:[ \t]*([\w.+() -]{1,100}\w\+?\)?)")
+
+
+def check(locator: str) -> None:
+    """Any path will do."""
+    if not locator or "\0" in locator:
+        raise ValueError("a path is missing after `file:`")
+    if locator.startswith("//"):
+        raise ValueError("it is a path, not a URL: write `file:folder/name`")
+
+
+def resolve(locator: str, site: Site) -> tuple[Pin, ...]:
+    """The file, or the selected files of the folder, as they are now."""
+    path = _existing(site.base / locator)
+    if not path.is_dir():
+        return (_pin(path, path.name),)
+    found = {name for name in _files(path) if is_archive(name) or matches(name, site.select)}
+    if not found:
+        some = ", ".join(_files(path)[:5]) or "nothing"
+        raise InputError(
+            f"no file fits {' or '.join(f'`{pattern}`' for pattern in site.select)}",
+            where=str(path),
+            why=f"the folder holds {some}",
+            hint="`**/*.txt` fits every .txt file in all folders below",
+        )
+    return tuple(_pin(path / name, name) for name in sorted(found, key=str.encode))
+
+
+def obtain(locator: str, pin: Pin, site: Site) -> Path:
+    """The file where it lies."""
+    path = _existing(site.base / locator)
+    return _existing(path / pin.file) if path.is_dir() else path
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise InputError(f"there is no `{path}`", hint="paths after `file:` begin at the folder of the recipe")
+    if not path.is_dir() and not path.is_file():
+        raise InputError(f"`{path}` is neither a file nor a folder")
+    return path
+
+
+def _files(folder: Path) -> list[str]:
+    """The relative paths of the files in a folder. Links are not followed: the folder is what others will have."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        found += [Path(place, name).relative_to(folder).as_posix() for name in sorted(names)]
+    return [name for name in found if not (folder / name).is_symlink() and (folder / name).is_file()]
+
+
+def _pin(path: Path, name: str) -> Pin:
+    try:
+        with path.open("rb") as file:
+            said = _DECLARATION.findall(file.read(8192))
+        return Pin(name, sha256_file(path), path.stat().st_size, tuple(sorted({word.decode() for word in said})))
+    except OSError as error:
+        raise InputError(f"`{path}` cannot be read", why=error.strerror or str(error)) from error

@@ -1,0 +1,161 @@
+"""``pypi:NAME==VERSION``: a distribution of Python, as the plain archive it is. Nothing of it is ever executed.
+
+The source distribution is taken, or a wheel if there is none; ``#sdist``, ``#wheel`` or ``#FILE NAME`` at the end says
+which. The index is the one pip would use: ``REGROW_PYPI_INDEX``, ``PIP_INDEX_URL``, pip's configuration, or the usual.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import sys
+from email.parser import HeaderParser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from regrow.errors import InputError
+from regrow.recipe.pin import Pin
+from regrow.sources.archives import Member, members
+from regrow.sources.scheme import Site
+from regrow.store.digest import sha256_file
+
+if TYPE_CHECKING:
+    from pypi_simple import DistributionPackage
+
+_LOCATOR = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)==([\w.!+]+)(?:#([\w.+!-]+))?", re.ASCII)
+_METADATA = re.compile(r"[^/]+/PKG-INFO|[^/]+\.dist-info/METADATA")
+
+
+def check(locator: str) -> None:
+    """A name and an exact version are needed."""
+    if not _LOCATOR.fullmatch(locator):
+        raise ValueError("write a name and an exact version: `pypi:name==1.2.3`, `pypi:name==1.2.3#wheel`")
+
+
+def resolve(locator: str, site: Site) -> tuple[Pin, ...]:
+    """The chosen file; it is downloaded, since only its metadata says what licence its packer claims."""
+    package = _chosen(locator, site)
+    pin = Pin(package.filename, package.digests.get("sha256", ""), package.size or -1)
+    path = _download(package, pin if pin.sha256 else None, site)
+    return (Pin(pin.file, sha256_file(path), path.stat().st_size, _licences(path, pin.file)),)
+
+
+def obtain(locator: str, pin: Pin, site: Site) -> Path:
+    """The pinned file, from the download cache or the index."""
+    if (path := site.downloads.find(pin.sha256)) is not None:
+        return path
+    package = next((one for one in _packages(locator, site) if one.filename == pin.file), None)
+    if package is None:
+        raise InputError(f"the index no longer has `{pin.file}`", where=f"pypi:{locator}", hint="lock again")
+    return _download(package, pin, site)
+
+
+def index() -> str:
+    """The address of the package index, as pip would find it."""
+    from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+    for name in ("REGROW_PYPI_INDEX", "PIP_INDEX_URL"):
+        if address := os.environ.get(name):
+            return address
+    return _configured_index() or PYPI_SIMPLE_ENDPOINT
+
+
+def _configured_index() -> str:
+    """``index-url`` of pip's configuration files, the most special of which counts."""
+    from platformdirs import site_config_dir, user_config_dir
+
+    name = "pip.ini" if sys.platform == "win32" else "pip.conf"
+    chosen = os.environ.get("PIP_CONFIG_FILE", "")
+    places = [Path("/etc", name), Path(site_config_dir("pip", appauthor=False), name), Path.home() / ".pip" / name]
+    places += [Path(user_config_dir("pip", appauthor=False, roaming=True), name), Path(sys.prefix, name)]
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read([] if chosen == os.devnull else [*places, chosen] if chosen else places, encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError) as error:
+        raise InputError("pip's configuration cannot be read", why=str(error)) from error
+    values = [parser.get(section, "index-url", fallback="") for section in ("download", "global")]
+    return next((value.strip() for value in values if value.strip()), "")
+
+
+def _packages(locator: str, site: Site) -> list[DistributionPackage]:
+    """The files the index has for the name and version, in the order of their names."""
+    from packaging.version import InvalidVersion, Version
+
+    name, version, _ = _parts(locator)
+    try:
+        wanted = Version(version)
+    except InvalidVersion as error:
+        raise InputError(f"`{version}` is not a version", where=f"pypi:{locator}") from error
+
+    def fits(package: DistributionPackage) -> bool:
+        try:
+            return package.version is not None and Version(package.version) == wanted
+        except InvalidVersion:
+            return False
+
+    page = site.downloads.index_page(index(), name, offline=site.offline)
+    found = sorted((package for package in page.packages if fits(package)), key=lambda package: package.filename)
+    if not found:
+        raise InputError(
+            f"the index has no version {version} of `{name}`",
+            where=f"pypi:{locator}",
+            why=f"it has {', '.join(sorted({one.version for one in page.packages if one.version})) or 'none at all'}",
+        )
+    return found
+
+
+def _chosen(locator: str, site: Site) -> DistributionPackage:
+    """The file that is meant: the same one whatever else the index lists, and whatever machine this is."""
+    wanted = _parts(locator)[2]
+    found = _packages(locator, site)
+
+    def rank(package: DistributionPackage) -> tuple[bool, bool, str]:
+        return (package.package_type != "sdist", not package.filename.endswith("-none-any.whl"), package.filename)
+
+    fitting = [one for one in found if one.package_type in ("sdist", "wheel")]
+    if wanted:
+        fitting = [one for one in found if wanted in (one.package_type, one.filename)]
+    if not fitting:
+        raise InputError(
+            f"there is no {wanted or 'sdist or wheel'} of it",
+            where=f"pypi:{locator}",
+            why=f"the index has {', '.join(one.filename for one in found)}",
+        )
+    package = min(fitting, key=rank)
+    if package.is_yanked:
+        site.emit(
+            "note",
+            text=f"{package.filename} was withdrawn by its packers: {package.yanked_reason or 'no reason given'}",
+        )
+    return package
+
+
+def _download(package: DistributionPackage, pin: Pin | None, site: Site) -> Path:
+    listed = package.digests.get("sha256", "")
+    if pin is not None and listed and listed != pin.sha256:
+        raise InputError(
+            f"`{pin.file}` is not what was locked",
+            where="the package index",
+            why=f"the lock has sha256 {pin.sha256}, the index lists {listed}",
+            hint="files of an index never change: find out who changed it",
+        )
+    return site.download(package.url, pin)
+
+
+def _parts(locator: str) -> tuple[str, str, str]:
+    match = _LOCATOR.fullmatch(locator)
+    assert match is not None, locator
+    return match[1], match[2], match[3] or ""
+
+
+def _licences(path: Path, name: str) -> tuple[str, ...]:
+    """What the packers say of the licence. It is often that of the code, and nobody checked."""
+    for member in members(path, name, lambda entry: _METADATA.fullmatch(entry) is not None):
+        if isinstance(member, Member):
+            headers = HeaderParser().parsestr(member.data.decode("utf-8", "replace"))
+            said = [headers.get("License-Expression", ""), headers.get("License", "")]
+            said += [line for line in headers.get_all("Classifier", []) if line.startswith("License ::")]
+            lines = (text.strip().partition("\n")[0][:100] for text in said)
+            return tuple(sorted({line for line in lines if line and line != "UNKNOWN"}))
+    return ()

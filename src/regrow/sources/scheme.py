@@ -1,0 +1,63 @@
+"""What the kinds of sources have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from regrow.recipe.pin import Pin
+from regrow.sources.downloads import Downloads
+
+Emit = Callable[..., None]
+"""Takes an event's name and its fields: ``emit("progress", done=3, total=10, unit="bytes")``."""
+
+Poll = Callable[[], None]
+"""Called now and then during long work; may raise to give up."""
+
+
+def idle() -> None:
+    """A :data:`Poll` that never gives up."""
+
+
+def silent(event: str, **fields: Any) -> None:
+    """An :data:`Emit` for those who do not care."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where and how to look for a source.
+
+    Attributes:
+        base: the folder of the recipe, where relative paths begin.
+        select: patterns of the files that are wanted, for schemes that can see several.
+        emit: is told what is going on.
+        offline: True to leave the network alone.
+        poll: called now and then, to be able to give up.
+        downloads: what has been downloaded before.
+    """
+
+    base: Path = field(default_factory=Path)
+    select: tuple[str, ...] = ("**",)
+    emit: Emit = silent
+    offline: bool = False
+    poll: Poll = idle
+    downloads: Downloads = field(default_factory=Downloads)
+
+    def download(self, url: str, pin: Pin | None = None) -> Path:
+        """A file from the web: see :meth:`regrow.sources.downloads.Downloads.get`."""
+        return self.downloads.get(url, pin, emit=self.emit, offline=self.offline, poll=self.poll)
+
+
+class Scheme(Protocol):
+    """A way to get sources; one module of this package each, named like the part of ``fetch`` before the colon."""
+
+    def check(self, locator: str) -> None:
+        """Raise ValueError, saying what it should look like, if the part after the colon makes no sense."""
+
+    def resolve(self, locator: str, site: Site) -> tuple[Pin, ...]:
+        """Find out which files the source has now."""
+
+    def obtain(self, locator: str, pin: Pin, site: Site) -> Path:
+        """Get a file of the source, wherever it then is. The caller checks its bytes and leaves it there."""

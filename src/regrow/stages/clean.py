@@ -1,0 +1,63 @@
+"""Clean texts: one way to write what looks the same, and nothing too short to learn from."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from regrow.corpus.documents import (
+    DOCUMENTS,
+    EXCLUDED,
+    Document,
+    read_documents,
+    read_exclusions,
+    write_documents,
+    write_exclusions,
+)
+from regrow.corpus.normalise import normalise
+from regrow.errors import StageError
+from regrow.recipe.kind import Call, Kind, Parameters, Slot
+
+
+class CleanParameters(Parameters):
+    """What is worth keeping."""
+
+    min_characters: int = Field(default=0, ge=0, description="Shorter documents are left out, counted when clean.")
+
+
+def run(call: Call) -> None:
+    """Normalise the documents of all sources and leave out those that are too short."""
+    least = max(1, call.parameters.min_characters)
+    folders = call.inputs["documents"]
+    kept: list[Document] = []
+    excluded = read_exclusions(*(folder / EXCLUDED for folder in folders))
+    for document in read_documents(*(folder / DOCUMENTS for folder in folders)):
+        document = document.with_text(normalise(document.text))
+        size = len(document.text)
+        if size >= least:
+            kept.append(document)
+        else:
+            excluded.append(
+                document.excluded("clean", "too short" if size else "empty", f"{size} of {least} characters")
+            )
+    if not kept:
+        raise StageError(
+            "the corpus is empty",
+            why=f"none of the {len(excluded)} texts has {least} characters"
+            if excluded
+            else "the sources have no texts",
+            hint="lower `min_characters`, or look at what the sources select",
+        )
+    write_documents(call.output / DOCUMENTS, kept)
+    write_exclusions(call.output / EXCLUDED, excluded)
+
+
+KIND = Kind(
+    name="clean",
+    version=1,
+    parameters=CleanParameters,
+    inputs={"documents": Slot("documents", many=True)},
+    output="documents",
+    run=run,
+    libraries=("pyarrow",),
+    summary="normalise the texts and drop the shortest",
+)

@@ -1,0 +1,89 @@
+"""Keep one of each group of documents that say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from regrow.corpus.documents import (
+    DOCUMENTS,
+    EXCLUDED,
+    Document,
+    Exclusion,
+    read_documents,
+    read_exclusions,
+    write_documents,
+    write_exclusions,
+)
+from regrow.recipe.kind import Call, Kind, Parameters, Slot
+
+
+class DeduplicateParameters(Parameters):
+    """When two documents are the same."""
+
+    near_duplicates: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+        description="Share of runs of five words (Jaccard similarity) from which on two documents count as one; "
+        "from 0.5, below which too many pairs would be missed, or 0 to drop only exact duplicates.",
+    )
+
+    @field_validator("near_duplicates")
+    @classmethod
+    def _findable(cls, threshold: float) -> float:
+        if 0 < threshold < 0.5:
+            raise ValueError("it must be 0 or at least 0.5: less similar pairs are not found with certainty")
+        return threshold
+
+
+def run(call: Call) -> None:
+    """Drop all but the first of each group, where "first" does not depend on any order of work."""
+    folder = call.input("documents")
+    found = read_documents(folder / DOCUMENTS)
+    kept, exact = _without_copies(found)
+    near = list(_near(kept, call)) if call.parameters.near_duplicates else []
+    dropped = {exclusion.id for exclusion in near}
+    write_documents(call.output / DOCUMENTS, (document for document in kept if document.id not in dropped))
+    write_exclusions(call.output / EXCLUDED, [*read_exclusions(Path(folder, EXCLUDED)), *exact, *near])
+
+
+def _without_copies(documents: list[Document]) -> tuple[list[Document], list[Exclusion]]:
+    """One document of each text, sorted by rank, and the exclusions of the others."""
+    first: dict[str, Document] = {}
+    excluded = []
+    for document in sorted(documents, key=lambda document: document.rank):
+        survivor = first.setdefault(document.sha256, document)
+        if survivor is not document:
+            excluded.append(document.excluded("deduplicate", "exact duplicate", f"of {survivor.id}"))
+    return list(first.values()), excluded
+
+
+def _near(documents: list[Document], call: Call) -> Iterator[Exclusion]:
+    from regrow.corpus.near import groups, runs, similarity
+
+    def progress(done: int) -> None:
+        call.context.emit("progress", done=done, total=len(documents), unit="documents")
+
+    for survivor, *others in groups(
+        [document.text for document in documents], call.parameters.near_duplicates, progress
+    ):
+        kept = runs(documents[survivor].text)
+        for place in others:
+            alike = similarity(kept, runs(documents[place].text))
+            detail = f"of {documents[survivor].id}, Jaccard {alike:.4f}"
+            yield documents[place].excluded("deduplicate", "near-duplicate", detail)
+
+
+KIND = Kind(
+    name="deduplicate",
+    version=1,
+    parameters=DeduplicateParameters,
+    inputs={"documents": Slot("documents")},
+    output="documents",
+    run=run,
+    libraries=("pyarrow", "rensa"),
+    summary="keep one of each group of equal or nearly equal documents",
+)

@@ -1,0 +1,65 @@
+"""The pinned files of a source, byte for byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from regrow.errors import RecipeError
+from regrow.recipe.kind import Call, Kind, Parameters
+from regrow.recipe.pin import Pin
+
+
+class FetchParameters(Parameters):
+    """What to fetch. ``base`` and ``offline`` say how, not what: they are no part of the key or of the lock."""
+
+    fetch: str = Field(description="Where the files are: scheme:locator.")
+    pins: tuple[Pin, ...] = Field(min_length=1, description="The files it must give, with their hashes.")
+    base: Path = Field(default=Path(), exclude=True, description="The folder where relative paths begin.")
+    offline: bool = Field(default=False, exclude=True, description="Whether to leave the network alone.")
+
+    @field_validator("fetch")
+    @classmethod
+    def _known(cls, fetch: str) -> str:
+        from regrow.sources import check
+
+        try:
+            check(fetch)
+        except RecipeError as error:
+            raise ValueError(" ".join(part for part in (error.what, error.why, error.hint) if part)) from error
+        return fetch
+
+
+def run(call: Call) -> None:
+    """Get the files, or fail saying what came instead."""
+    from regrow.sources import retrieve
+
+    wanted: FetchParameters = call.parameters
+    retrieve(
+        wanted.fetch,
+        wanted.pins,
+        wanted.base,
+        call.output,
+        emit=call.context.emit,
+        offline=wanted.offline,
+        poll=lambda: call.context.stop() if call.context.stopping() else None,
+    )
+
+
+def estimate(parameters: Any) -> dict[str, float]:
+    """The bytes to keep, and at most to fetch."""
+    return {"disk_bytes": float(sum(pin.size for pin in parameters.pins))}
+
+
+KIND = Kind(
+    name="fetch",
+    version=1,
+    parameters=FetchParameters,
+    inputs={},
+    output="files",
+    run=run,
+    summary="get the pinned files of a source",
+    estimate=estimate,
+)

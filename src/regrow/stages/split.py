@@ -1,0 +1,52 @@
+"""Set some documents aside that training never sees."""
+
+from __future__ import annotations
+
+import shutil
+from fractions import Fraction
+
+from pydantic import Field
+
+from regrow.corpus.documents import DOCUMENTS, EXCLUDED, Document, read_documents, write_documents
+from regrow.errors import StageError
+from regrow.recipe.kind import Call, Kind, Parameters, Slot
+from regrow.store.digest import sha256_bytes
+
+
+class SplitParameters(Parameters):
+    """How much to set aside."""
+
+    validation: float = Field(default=0.05, ge=0, lt=1, description="Share of the documents, on average.")
+
+
+def run(call: Call) -> None:
+    """Let a hash of its id decide for each document, so that it does not depend on the others."""
+    documents = read_documents(call.input("documents") / DOCUMENTS)
+    if not documents:
+        raise StageError("the corpus is empty", hint="look at what the sources select and what was left out before")
+    held_out = _held_out(documents, call.parameters.validation)
+    for name, inside in (("train", False), ("validation", True)):
+        chosen = [document for document in documents if (document.id in held_out) is inside]
+        write_documents(call.output / f"{name}.parquet", chosen)
+    shutil.copyfile(call.input("documents") / EXCLUDED, call.output / EXCLUDED)
+
+
+def _held_out(documents: list[Document], share: float) -> set[str]:
+    """The ids that are set aside; of several documents at least one, and not all."""
+    chances = sorted((sha256_bytes(f"split\0{document.id}".encode()), document.id) for document in documents)
+    count = sum(Fraction(int(chance, 16), 2**256) < Fraction(share) for chance, _ in chances)
+    if share and len(chances) > 1:
+        count = min(max(count, 1), len(chances) - 1)
+    return {identity for _, identity in chances[: count if len(chances) > 1 else 0]}
+
+
+KIND = Kind(
+    name="split",
+    version=1,
+    parameters=SplitParameters,
+    inputs={"documents": Slot("documents")},
+    output="split",
+    run=run,
+    libraries=("pyarrow",),
+    summary="set documents aside for validation",
+)

@@ -1,0 +1,96 @@
+"""Turn the documents into rows of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from regrow.corpus.documents import Document, read_documents, write_table
+from regrow.errors import StageError
+from regrow.recipe.kind import Call, Kind, Parameters, Slot
+from regrow.store.digest import canonical_json
+
+_BATCH = 256
+
+
+class TokenizeParameters(Parameters):
+    """There is nothing to choose."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Tokens ``[start, end)`` of the row are a document's; the last of them is the end-of-text token."""
+
+    id: str
+    start: int
+    end: int
+
+
+def run(call: Call) -> None:
+    """Encode both parts of the split, each document followed by the end-of-text token."""
+    from tokenizers import Tokenizer
+
+    from regrow.stages.tokenizer import END_OF_TEXT
+
+    tokenizer: Any = Tokenizer.from_file(str(call.input("tokenizer") / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True  # a text that speaks of a special token means its letters
+    parts = {part: read_documents(call.input("split") / f"{part}.parquet") for part in ("train", "validation")}
+    end_of_text = tokenizer.token_to_id(END_OF_TEXT)
+    facts = {
+        "dtype": "uint16",
+        "vocabulary": tokenizer.get_vocab_size(),
+        "end_of_text": end_of_text,
+        "validation_bytes": sum(len(document.text.encode()) for document in parts["validation"]),
+    }
+    for part, documents in parts.items():
+        facts[f"{part}_tokens"] = _write(call, part, tokenizer, documents, end_of_text)
+    (call.output / "tokens.json").write_bytes(canonical_json(facts) + b"\n")
+
+
+def _write(call: Call, part: str, tokenizer: Any, documents: list[Document], end_of_text: int) -> int:
+    """Write one part; returns its number of tokens."""
+    import numpy as np
+    import pyarrow as pa
+
+    places: list[Place] = []
+    start = 0
+    with (call.output / f"{part}.bin").open("wb") as file:
+        for document, ids in _encoded(documents, tokenizer, call):
+            file.write(np.array([*ids, end_of_text], "<u2").tobytes())
+            places.append(Place(document.id, start, start + len(ids) + 1))
+            start = places[-1].end
+    schema = pa.schema([("id", pa.string()), ("start", pa.int64()), ("end", pa.int64())])
+    write_table(call.output / f"{part}.documents.parquet", schema, places)
+    return start
+
+
+def _encoded(documents: list[Document], tokenizer: Any, call: Call) -> Iterator[tuple[Document, list[int]]]:
+    for begin in range(0, len(documents), _BATCH):
+        batch = documents[begin : begin + _BATCH]
+        found = tokenizer.encode_batch_fast([document.text for document in batch], add_special_tokens=False)
+        ids = [encoding.ids for encoding in found]
+        said = tokenizer.decode_batch(ids, skip_special_tokens=False)
+        for document, row, text in zip(batch, ids, said, strict=True):
+            if text != document.text:
+                raise StageError(
+                    f"the tokens of document {document.id} do not say what it says",
+                    where=document.locator,
+                    why="decoding them gives another text",
+                )
+            yield document, row
+        call.context.emit("progress", done=begin + len(batch), total=len(documents), unit="documents")
+        if call.context.stopping():
+            call.context.stop()
+
+
+KIND = Kind(
+    name="tokenize",
+    version=1,
+    parameters=TokenizeParameters,
+    inputs={"split": Slot("split"), "tokenizer": Slot("tokenizer")},
+    output="tokens",
+    run=run,
+    libraries=("pyarrow", "tokenizers"),
+    summary="turn the documents into tokens",
+)
