@@ -50,7 +50,7 @@ def ours(size: str, context: int) -> Callable[[], object]:
     """A function that does one of our steps."""
     config, settings, tokens = case(size, context)
     state, decoder = State.initial(initialise(config, 1)), Decoder(config)
-    return lambda: loop._step(decoder, settings, state, tokens)
+    return lambda: loop.step(decoder, settings, state, tokens)
 
 
 def theirs(size: str, context: int, bf16: bool) -> Callable[[], object]:

@@ -16,7 +16,8 @@ from regrow.release import assemble as module
 from regrow.release.assemble import assemble, licence_text
 from regrow.report import load
 
-_COVERED = """LICENSE README.md config.json data/documents.parquet data/excluded.parquet data/tokens.parquet
+_COVERED = """.gitattributes LICENSE
+README.md config.json data/documents.parquet data/excluded.parquet data/tokens.parquet
 evaluation.json generation_config.json model.safetensors provenance/evaluate.intoto.json
 provenance/fetch-play.intoto.json provenance/fetch-song.intoto.json provenance/pretrain.intoto.json
 provenance/split.intoto.json provenance/tokenize.intoto.json provenance/tokenizer.intoto.json regrow.lock regrow.toml
@@ -24,7 +25,7 @@ samples.json special_tokens_map.json tokenizer.json tokenizer_config.json traini
 training/losses.jsonl"""
 BESIDE = ("SHA256SUMS", "report.html", "buildinfo/build.json", "buildinfo/comparison.json")
 COVERED = _COVERED.split()
-GOLDEN = "61126d0083c97637b4ad16ca10484e93727a3eeabd78c8b38f4c9a698943b058"
+GOLDEN = "4db88985ff578e3b0c22d0261d91c00c5a38d2842b6d522ec40233d8209e7e12"
 
 
 @pytest.fixture

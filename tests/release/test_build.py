@@ -143,13 +143,26 @@ def test_events_are_kept_with_the_release_or_beside_a_failure(bench: Bench, monk
     assert "no luck" in beside.read_text()
 
 
+def test_the_record_of_a_build_stays_when_nothing_is_built_again(bench: Bench) -> None:
+    def record() -> dict[str, str]:
+        return {path.name: path.read_text() for path in (bench.output / "buildinfo").iterdir()}
+
+    bench.build()
+    first = record()
+    bench.build()
+    assert record() == first
+    bench.build(store=bench.root / "other store")
+    assert record()["events.jsonl"] != first["events.jsonl"]
+
+
 def test_timings_of_a_cached_stage_are_those_of_when_it_ran(bench: Bench) -> None:
     def timings() -> dict:
         return json.loads((bench.output / "buildinfo" / "timings.json").read_text())["stages"]["pretrain"]
 
     bench.build()
     first = timings()
-    bench.build()
+    (bench.recipe / "LICENSE").write_text("A text of a licence.")
+    bench.build(update_lock=True)
     assert timings() == {**first, "cached": True}
     assert first["cached"] is False
 

@@ -43,7 +43,9 @@ def test_renamed_file(release: Path) -> None:
     assert (check.missing, check.extra) == (("config.json",), ("config2.json",))
 
 
-@pytest.mark.parametrize("name", ["modeling_evil.py", ".git/hooks/x", ".gitattributes", "data/more", "SHA256SUMS.py"])
+@pytest.mark.parametrize(
+    "name", ["modeling_evil.py", ".git/hooks/x", "data/.gitattributes", "data/more", "SHA256SUMS.py"]
+)
 def test_added_file_wherever_it_hides(release: Path, name: str) -> None:
     (release / name).parent.mkdir(parents=True, exist_ok=True)
     (release / name).write_text("x")

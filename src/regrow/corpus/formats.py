@@ -33,7 +33,6 @@ class Reading:
 
     encoding: str = "utf-8"
     field: str = "text"
-    column: str = "text"
     group_by: tuple[str, ...] = ()
     max_characters: int = 0
 
@@ -109,11 +108,35 @@ def _html(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
 
 
 def _jsonl(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
-    """A field of each line; consecutive lines that agree in the fields of ``group_by`` are one piece."""
+    """A field of each line."""
+    return _grouped((_line(data, start, end, reading) for start, end in _lines(data)), reading)
+
+
+def _parquet(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
+    """A column of each row."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data))
+        columns = [reading.field, *reading.group_by]
+        if missing := [name for name in columns if name not in file.schema_arrow.names]:
+            raise StageError(
+                f"there is no column `{missing[0]}`",
+                why=f"the columns are {', '.join(file.schema_arrow.names)}",
+                hint="name the column that holds the text as `field`",
+            )
+        rows = (row for batch in file.iter_batches(columns=columns) for row in batch.to_pylist())
+        yield from _grouped((_row(at, at + 1, row, reading) for at, row in enumerate(rows)), reading)
+    except pa.ArrowException as error:
+        yield Refusal(0, len(data), "not a Parquet file", str(error).partition("\n")[0])
+
+
+def _grouped(rows: Iterator[tuple[Piece, str] | Refusal], reading: Reading) -> Iterator[Piece | Refusal]:
+    """Make one piece of consecutive rows that agree in the fields of ``group_by``, up to ``max_characters``."""
     held: list[Piece] = []
     group, size = "", 0
-    for start, end in _lines(data):
-        row = _row(data, start, end, reading)
+    for row in rows:
         if isinstance(row, Refusal):
             yield from _joined(held)
             held, size = [], 0
@@ -127,29 +150,6 @@ def _jsonl(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
         held.append(piece)
         group = key
     yield from _joined(held)
-
-
-def _parquet(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
-    """A column; each row is a piece."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(pa.BufferReader(data))
-        names = file.schema_arrow.names
-        if reading.column not in names:
-            raise StageError(
-                f"there is no column `{reading.column}`",
-                why=f"the columns are {', '.join(names)}",
-                hint="name the column that holds the text as `column`",
-            )
-        row = 0
-        for batch in file.iter_batches(columns=[reading.column]):
-            for value in batch.column(0).to_pylist():
-                yield _value(row, row + 1, value, f"column `{reading.column}`")
-                row += 1
-    except pa.ArrowException as error:
-        yield Refusal(0, len(data), "not a Parquet file", str(error).partition("\n")[0])
 
 
 _READERS: Mapping[str, Callable[[bytes, Reading], Iterator[Piece | Refusal]]] = {
@@ -219,28 +219,27 @@ def _lines(data: bytes) -> Iterator[tuple[int, int]]:
         start = end + 1
 
 
-def _row(data: bytes, start: int, end: int, reading: Reading) -> tuple[Piece, str] | Refusal:
-    """The text of a line of JSON and the values it is grouped by."""
+def _line(data: bytes, start: int, end: int, reading: Reading) -> tuple[Piece, str] | Refusal:
+    """The text of a line of JSON, and the values it is grouped by."""
     try:
         row = json.loads(data[start:end].decode(reading.encoding).removeprefix("\ufeff"))
     except UnicodeDecodeError as error:
         return _not_encoded(start, end, reading, error)
     except (ValueError, RecursionError) as error:
         return Refusal(start, end, "not JSON", str(error))
-    if not isinstance(row, dict):
-        return Refusal(start, end, "not a JSON object", "")
-    piece = _value(start, end, row.get(reading.field), f"field `{reading.field}`")
-    return piece if isinstance(piece, Refusal) else (piece, json.dumps([row.get(name) for name in reading.group_by]))
+    return _row(start, end, row, reading) if isinstance(row, dict) else Refusal(start, end, "not a JSON object", "")
 
 
-def _value(start: int, end: int, value: Any, name: str) -> Piece | Refusal:
-    if not isinstance(value, str):
-        return Refusal(start, end, "no text", f"{name} is {'missing' if value is None else 'not a string'}")
+def _row(start: int, end: int, row: Mapping[str, Any], reading: Reading) -> tuple[Piece, str] | Refusal:
+    text = row.get(reading.field)
+    if not isinstance(text, str):
+        trouble = "missing" if text is None else "not a string"
+        return Refusal(start, end, "no text", f"field `{reading.field}` is {trouble}")
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
-        return Refusal(start, end, "half a character", f"{name} holds a lone surrogate")
-    return Piece(start, end, value)
+        return Refusal(start, end, "half a character", f"field `{reading.field}` holds a lone surrogate")
+    return Piece(start, end, text), json.dumps([row.get(name) for name in reading.group_by], default=repr)
 
 
 def _joined(pieces: list[Piece]) -> Iterator[Piece]:

@@ -50,8 +50,11 @@ class Kernels(Protocol):
     def row_dot(self, x: Tensor, y: Tensor) -> Tensor: ...  # noqa: D102
     def cross_entropy(self, logits: Tensor, targets: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]: ...  # noqa: D102
     def embedding_backward(self, dy: Tensor, ids: Tensor, rows: int) -> Tensor: ...  # noqa: D102
-    def mean_gradient(self, gradients: list[Tensor]) -> Tensor: ...  # noqa: D102
-    def sum_of_squares(self, x: Tensor) -> float: ...  # noqa: D102
+    def row_bits(self, x: Tensor) -> Tensor: ...  # noqa: D102
+    def add_to_grid(self, x: Tensor, e: Tensor, total: Tensor) -> None: ...  # noqa: D102
+    def from_grid(self, total: Tensor, e: Tensor, count: int) -> Tensor: ...  # noqa: D102
+    def square_bits(self, x: Tensor) -> int: ...  # noqa: D102
+    def square_sum(self, x: Tensor, e: int) -> int: ...  # noqa: D102
     def adamw(self, parameter: Tensor, gradient: Tensor, first: Tensor, second: Tensor, constants: np.ndarray) -> None: ...  # noqa: D102
     # fmt: on
 

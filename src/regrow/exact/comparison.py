@@ -89,6 +89,19 @@ def _gradient(parts: tuple[Tensor, ...], k: Kernels) -> tuple[Tensor, Tensor]:
     return out, exponents
 
 
+def _mean_gradient(gradients: list[Tensor], k: Kernels) -> Tensor:
+    e = grid.exponents(torch.stack([k.row_bits(g) for g in gradients]).amax(0))
+    total = torch.zeros(gradients[0].shape, dtype=torch.int32)
+    for gradient in gradients:
+        k.add_to_grid(gradient, e, total)
+    return k.from_grid(total, e, len(gradients))
+
+
+def _sum_of_squares(x: Tensor, k: Kernels) -> Tensor:
+    bits = k.square_bits(x)
+    return torch.tensor([bits, k.square_sum(x, int(grid.exponents(torch.tensor(bits))))])
+
+
 def _adamw(kind: str, k: Kernels) -> tuple[Tensor, ...]:
     p, g, m, v = (sample((7, 33), seed, kind) for seed in range(4))
     v = v * v
@@ -116,8 +129,8 @@ def cases() -> dict[str, Case]:
             f"row_dot {kind}": lambda k, x=x, y=y: k.row_dot(x, y),
             f"cross_entropy {kind}": lambda k, x=x: k.cross_entropy(x * 3.0, torch.arange(37) % 50, torch.int8),
             f"embedding_backward {kind}": lambda k, x=x: k.embedding_backward(x, (torch.arange(37) * 5) % 11, 12),
-            f"mean_gradient {kind}": lambda k, x=x, y=y: k.mean_gradient([x, y, x - y]),
-            f"sum_of_squares {kind}": lambda k, x=x: torch.tensor(k.sum_of_squares(x), dtype=torch.float64),
+            f"mean_gradient {kind}": lambda k, x=x, y=y: _mean_gradient([x, y, x - y], k),
+            f"sum_of_squares {kind}": partial(_sum_of_squares, x),
             f"adamw {kind}": partial(_adamw, kind),
         }
     parts = _parts(2, 12, 6, 11)
@@ -147,7 +160,7 @@ def _poisoned() -> dict[str, Case]:
             f"rms_norm_backward {name}": lambda k, x=x, gain=gain: k.rms_norm_backward(x, sample((6, 20), 2), gain, gain[:6]),
             f"cross_entropy {name}": lambda k, x=x: k.cross_entropy(x, torch.arange(6), torch.int8)[0],
             f"embedding_backward {name}": lambda k, x=x: k.embedding_backward(x, torch.arange(6) % 4, 5),
-            f"mean_gradient {name}": lambda k, x=x: k.mean_gradient([x, sample((6, 20), 2)]),
+            f"mean_gradient {name}": lambda k, x=x: _mean_gradient([x, sample((6, 20), 2)], k),
         }
     return found
 

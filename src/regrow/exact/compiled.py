@@ -616,18 +616,22 @@ def _from_grid_kernel(total: Any, exponents: Any, count: float, out: Any) -> Non
             out[r, c] = F((np.float64(total[r, c]) * back) / count)
 
 
-def mean_gradient(gradients: list[Tensor]) -> Tensor:
-    """See :func:`regrow.exact.reference.mean_gradient`; at most 127 addends here."""
-    first = gradients[0]
-    largest = np.zeros(first.shape[0], np.int32)
-    for gradient in gradients:
-        _largest_bits_kernel(_bits(gradient), largest)
-    e = np.maximum((largest >> 23) - 126, _MIN_EXPONENT).astype(np.int32)
-    total = np.zeros(first.shape, np.int32)
-    for gradient in gradients:
-        _add_to_grid_kernel(_numpy(gradient), e, total)
-    out = torch.empty_like(first)
-    _from_grid_kernel(total, e, float(len(gradients)), _numpy(out))
+def row_bits(x: Tensor) -> Tensor:
+    """See :func:`regrow.exact.reference.row_bits`."""
+    largest = torch.zeros(x.shape[0], dtype=torch.int32)
+    _largest_bits_kernel(_bits(x), _numpy(largest))
+    return largest
+
+
+def add_to_grid(x: Tensor, e: Tensor, total: Tensor) -> None:
+    """See :func:`regrow.exact.reference.add_to_grid`."""
+    _add_to_grid_kernel(_numpy(x), _numpy(e), _numpy(total))
+
+
+def from_grid(total: Tensor, e: Tensor, count: int) -> Tensor:
+    """See :func:`regrow.exact.reference.from_grid`."""
+    out = torch.empty(total.shape)
+    _from_grid_kernel(_numpy(total), _numpy(e), float(count), _numpy(out))
     return out
 
 
@@ -649,16 +653,19 @@ def _square_sum_kernel(x: Any, scale: float, out: Any) -> None:
         out[r] = np.int64(total)
 
 
-def sum_of_squares(x: Tensor) -> float:
-    """See :func:`regrow.exact.reference.sum_of_squares`."""
+def square_bits(x: Tensor) -> int:
+    """See :func:`regrow.exact.reference.square_bits`."""
     largest = np.zeros(x.shape[0], np.int32)
     _square_bits_kernel(_numpy(x), largest)
-    e = max((int(largest.max(initial=0)) >> 23) - 126, int(_MIN_EXPONENT))
-    if e == _POISON:
-        return float("nan")
+    return int(largest.max(initial=0))
+
+
+def square_sum(x: Tensor, e: int) -> int:
+    """See :func:`regrow.exact.reference.square_sum`."""
     sums = np.zeros(x.shape[0], np.int64)
-    _square_sum_kernel(_numpy(x), math.ldexp(1.0, 30 - e), sums)
-    return float(np.float64(sums.sum()) * math.ldexp(1.0, e - 30))
+    if e != _POISON:
+        _square_sum_kernel(_numpy(x), math.ldexp(1.0, 30 - e), sums)
+    return int(sums.sum())
 
 
 @_parallel

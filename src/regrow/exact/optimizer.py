@@ -11,7 +11,12 @@ import torch
 from torch import Tensor
 
 from regrow.exact.backend import current
+from regrow.exact.grid import SUM_BITS, exponents, power_of_two
 from regrow.exact.polynomials import power
+from regrow.exact.workers import ALONE, Workers
+
+# 24-bit integers leave room for so many in int32.
+MOST_MICRO_BATCHES = 127
 
 
 @dataclass(frozen=True)
@@ -53,20 +58,43 @@ def rows(x: Tensor) -> Tensor:
     return x.view(1, -1) if x.dim() < 2 else x.view(x.shape[0], -1)
 
 
-def mean_gradients(gradients: Sequence[Tensor]) -> Tensor:
-    """The mean of the micro-batches' gradients of one parameter, exact, float32 of the same shape."""
-    if len(gradients) > 127:
-        raise ValueError(f"{len(gradients)} micro-batches; the grid has room for 127")
-    return current().kernels.mean_gradient([rows(g.contiguous()) for g in gradients]).view(gradients[0].shape)
+def mean_gradient(gradients: Sequence[Tensor], count: int, workers: Workers = ALONE) -> Tensor:
+    """The mean over all workers' micro-batches of one parameter's gradients, exact; this worker's rows of it.
 
-
-def gradient_norm(gradients: Mapping[str, Tensor]) -> float:
-    """The Euclidean norm over all parameters: exact within a tensor, tensors added in the order of their names."""
+    Args:
+        gradients: float32 ``(R, C)`` of this worker's micro-batches; a worker without any gives one of zeros.
+        count: micro-batches of all workers.
+        workers: among whom the sum runs. What they exchange is int32, as many bytes as float32 gradients.
+    """
+    if count > MOST_MICRO_BATCHES:
+        raise ValueError(f"{count} micro-batches; the grid has room for {MOST_MICRO_BATCHES}")
     kernels = current().kernels
+    largest = torch.stack([kernels.row_bits(g) for g in gradients]).amax(0)
+    workers.largest(largest)
+    e = exponents(largest)
+    total = torch.zeros(gradients[0].shape, dtype=torch.int32, device=largest.device)
+    for gradient in gradients:
+        kernels.add_to_grid(gradient, e, total)
+    workers.total(total)
+    mine = workers.rows(total.shape[0])
+    return kernels.from_grid(total[mine], e[mine], count)
+
+
+def gradient_norm(gradients: Mapping[str, Tensor], workers: Workers = ALONE) -> float:
+    """The Euclidean norm over all parameters: exact within a tensor, tensors added in the order of their names.
+
+    ``gradients`` holds this worker's rows of each.
+    """
+    kernels, names = current().kernels, sorted(gradients)
+    largest = torch.tensor([kernels.square_bits(gradients[name]) for name in names], dtype=torch.int32)
+    workers.largest(largest)
+    e = exponents(largest)
+    sums = torch.tensor([kernels.square_sum(gradients[n], int(i)) for n, i in zip(names, e, strict=True)])
+    workers.total(sums)
     total = 0.0
-    for name in sorted(gradients):
-        total += kernels.sum_of_squares(rows(gradients[name]))
-    return math.sqrt(total)
+    for value, scale in zip(sums.tolist(), (power_of_two(e) * 2.0**-SUM_BITS).tolist(), strict=True):
+        total += float(value) * scale
+    return math.sqrt(total) if total == total else math.nan
 
 
 def clip_factor(norm: float, limit: float) -> float:

@@ -255,19 +255,34 @@ def embedding_backward(dy: Tensor, ids: Tensor, rows: int) -> Tensor:
     return (total.to(torch.float64) * (power_of_two(e) * 2.0**-SUM_BITS)).to(torch.float32)
 
 
-def mean_gradient(gradients: list[Tensor]) -> Tensor:
-    """The mean over micro-batches of float32 gradients ``(R, C)``, exact on a grid for each row."""
-    e = exponents(torch.stack([_magnitude_bits(g).amax(1) for g in gradients]).amax(0))
-    scale = power_of_two(GRADIENT_BITS - e)[:, None]
-    q = torch.stack([(g.to(torch.float64) * scale).nan_to_num(0.0, 0.0, 0.0).round().to(torch.int64) for g in gradients])
-    total = q.sum(0).to(torch.float64)
-    count = torch.full((), len(gradients), dtype=torch.float64, device=total.device)
-    return ((total * (power_of_two(e)[:, None] * 2.0**-GRADIENT_BITS)) / count).to(torch.float32)
+def row_bits(x: Tensor) -> Tensor:
+    """The largest float32 bit pattern, without its sign, of each row of ``(R, C)``, int32 ``(R,)``."""
+    return _magnitude_bits(x).amax(1)
 
 
-def sum_of_squares(x: Tensor) -> float:
-    """The sum of the squares of float32 ``(R, C)``, each square rounded to float32, exact on one grid."""
-    return float(grid_sum((x * x).reshape(-1), 0))
+def add_to_grid(x: Tensor, e: Tensor, total: Tensor) -> None:
+    """Add ``rint(x * 2**(24 - e))`` to int32 ``total``; ``x`` is float32 ``(R, C)``, ``e`` the rows' exponents."""
+    q = (x.to(torch.float64) * power_of_two(GRADIENT_BITS - e)[:, None]).nan_to_num(0.0, 0.0, 0.0).round()
+    total.add_(q.to(torch.int32))
+
+
+def from_grid(total: Tensor, e: Tensor, count: int) -> Tensor:
+    """``float32(total * 2**(e - 24) / count)``: the mean of ``count`` addends that were added to the grid."""
+    scaled = total.to(torch.float64) * (power_of_two(e) * 2.0**-GRADIENT_BITS)[:, None]
+    return (scaled / torch.full((), count, dtype=torch.float64, device=total.device)).to(torch.float32)
+
+
+def square_bits(x: Tensor) -> int:
+    """The largest float32 bit pattern of the squares of ``(R, C)``."""
+    return int(_magnitude_bits(x * x).max()) if x.numel() else 0
+
+
+def square_sum(x: Tensor, e: int) -> int:
+    """The exact sum of ``rint(x * x * 2**(30 - e))``, each square rounded to float32; 0 for POISON."""
+    if e == POISON:
+        return 0
+    scale = power_of_two(torch.tensor(SUM_BITS - e, device=x.device))
+    return int(((x * x).to(torch.float64) * scale).round().to(torch.int64).sum())
 
 
 def adamw(parameter: Tensor, gradient: Tensor, first: Tensor, second: Tensor, constants: np.ndarray) -> None:

@@ -99,4 +99,4 @@ class Kind:
     libraries: tuple[str, ...] = ()
     summary: str = ""
     estimate: Callable[[Any], Mapping[str, float]] | None = field(default=None)
-    """Parameters -> {"flops": ..., "seconds": ..., "memory_bytes": ..., "disk_bytes": ...} on this machine, for ``plan``."""
+    """Parameters -> ``flops``, ``seconds``, ``memory_bytes``, ``disk_bytes`` on this machine, for ``plan``."""

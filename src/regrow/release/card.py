@@ -38,7 +38,7 @@ def hub_licence(expression: str) -> str | None:
 
 def model_card(data: ReportData) -> str:
     """The card of a release. It cannot name the release digest, which covers it."""
-    parts = (_front_matter(data), _head(data), _use(), _check(), _data(data), _results(data), _licence(data))
+    parts = (_front_matter(data), _head(data), _use(), _check(data), _data(data), _results(data), _licence(data))
     return "\n".join(line for part in parts for line in part)
 
 
@@ -81,7 +81,7 @@ def _use() -> Iterator[str]:
     )
 
 
-def _check() -> Iterator[str]:
+def _check(data: ReportData) -> Iterator[str]:
     yield from (
         "## Check",
         "",
@@ -92,8 +92,12 @@ def _check() -> Iterator[str]:
         "```",
         "",
         "`regrow verify .` builds everything again from recipe, lock and sources, and compares bit for bit.",
-        "",
     )
+    beside = [source.name for source in data.sources if source.fetch.startswith("file:")]
+    if beside:
+        names = ", ".join(beside)
+        yield f"It needs the files of {names}, which are not in the release: `--source DIR` says where they are."
+    yield ""
 
 
 def _data(data: ReportData) -> Iterator[str]:

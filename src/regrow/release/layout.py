@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from regrow.engine import Evaluation, StageResult
-from regrow.errors import RecipeError
+from regrow.errors import RecipeError, RegrowError, StageError
 from regrow.recipe.graph import Graph, Stage
 
 SUMS = "SHA256SUMS"
@@ -68,3 +71,23 @@ def _last(stages: tuple[Stage, ...], output: str) -> Stage:
             hint="a release needs weights that were trained on tokens; add the usual sections, or the stage",
         )
     return found[-1]
+
+
+@contextmanager
+def explained(destination: Path) -> Iterator[None]:
+    """Say in plain words what is wrong with the place for a release."""
+    try:
+        yield
+    except RegrowError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StageError(
+                "the disk is full", where=str(destination), hint="free some space, then run the same command again"
+            ) from error
+        raise RecipeError(
+            "the output cannot be written",
+            where=str(error.filename or destination),
+            why=error.strerror or str(error),
+            hint="choose a directory you may write to with --output",
+        ) from error

@@ -7,12 +7,24 @@ not change; ``--locked`` refuses instead; ``--frozen`` takes the lock for the tr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from regrow.engine import Listener
+from regrow.errors import InputError, RecipeError, RegrowError
+from regrow.exact.version import ARITHMETIC
+from regrow.recipe.expand import expand
 from regrow.recipe.graph import Graph
+from regrow.recipe.lock import Lock, kept_pins, reasons_stale
+from regrow.recipe.lock import load as load_lock
+from regrow.recipe.pin import Pin
+from regrow.recipe.schema import Recipe, Source
+from regrow.recipe.schema import load as load_recipe
+from regrow.release.layout import LOCK, RECIPE, explained
+from regrow.stages import KINDS
+from regrow.store import write_atomic
 
 
 class Mode(Enum):
@@ -21,6 +33,19 @@ class Mode(Enum):
     RENEW = "renew"
     LOCKED = "locked"
     FROZEN = "frozen"
+
+
+class Again(Enum):
+    """Which sources to look at again though the lock has pins for them."""
+
+    NOTHING = "nothing"
+    FILES = "files"
+    """Those beside the recipe, which cost nothing to look at."""
+    ALL = "all"
+
+    def concerns(self, source: Source) -> bool:
+        """Whether to look at a source again."""
+        return self is Again.ALL or (self is Again.FILES and source.fetch.startswith("file:"))
 
 
 @dataclass(frozen=True)
@@ -46,11 +71,159 @@ class Locked:
     text: Callable[[Mapping[str, str], str | None], str]
 
 
-def locked_recipe(folder: Path, mode: Mode, *, sources: Path | None, offline: bool, listener: Listener) -> Locked:
-    """Find the lock of a recipe, and renew it where the mode says so and it is needed. Nothing is written yet."""
-    raise NotImplementedError
+def locked_recipe(
+    folder: Path, mode: Mode, *, sources: Path | None = None, offline: bool = False, listener: Listener
+) -> Locked:
+    """A recipe with its lock, renewed where the mode says so and it is needed. Nothing is written.
+
+    Raises:
+        RecipeError: if recipe or lock are wrong, or the lock is missing or out of date and must not be renewed.
+        InputError: if a source that is not pinned yet cannot be had.
+    """
+    place = _Place(folder, (sources or folder).absolute(), offline)
+    if mode is Mode.FROZEN:
+        return _locked(load_lock(folder), place)
+    recipe = load_recipe(folder)
+    lock = load_lock(folder) if (folder / LOCK).exists() else None
+    reasons = ("there is no lock yet",) if lock is None else reasons_stale(lock, recipe, KINDS, ARITHMETIC)
+    if lock is not None and not reasons:
+        return _locked(lock, place)
+    if mode is Mode.LOCKED:
+        raise RecipeError(
+            "the lock is not up to date",
+            where=str(folder / LOCK),
+            why="; ".join(reasons),
+            hint=f"run `regrow lock {folder}`, or build without --locked",
+        )
+    listener({"event": "lock", "reasons": list(reasons)})
+    return _locked(renewed(recipe, lock, place.base, offline=offline, listener=listener), place)
 
 
-def as_locked(folder: Path, *, sources: Path | None, offline: bool) -> tuple[Locked, tuple[str, ...]]:
-    """A recipe with its lock as they are, and the reasons, if any, why the lock is not the recipe's."""
-    raise NotImplementedError
+def renewed(
+    recipe: Recipe, old: Lock | None, base: Path, *, offline: bool, listener: Listener, again: Again = Again.NOTHING
+) -> Lock:
+    """A new lock for a recipe, with the pins of sources that are fetched as they were in the old one.
+
+    Args:
+        recipe: the recipe.
+        old: the lock it had.
+        base: the folder in which ``file:`` sources are found.
+        offline: never use the network.
+        listener: gets the events.
+        again: which sources to look at even though they are pinned.
+
+    Raises:
+        InputError: if a source cannot be had.
+    """
+    pins = kept_pins(old, recipe) if old is not None else {}
+    for source in recipe.sources:
+        if source.name not in pins or again.concerns(source):
+            pins[source.name] = _pinned(source, base, offline, listener)
+    return Lock.of(recipe, expand(recipe, KINDS, pins), pins, ARITHMETIC)
+
+
+def lock_recipe(
+    folder: Path, *, offline: bool = False, listener: Listener, again: Again = Again.FILES
+) -> tuple[Lock, tuple[str, ...]]:
+    """Write the lock of a recipe: what ``regrow lock`` does.
+
+    Returns:
+        The lock, and what is new in it, field by field. If nothing is, the file and the outputs in it stay.
+    """
+    recipe = load_recipe(folder)
+    old = load_lock(folder) if (folder / LOCK).exists() else None
+    new = renewed(recipe, old, folder.absolute(), offline=offline, listener=listener, again=again)
+    if old is not None:
+        reasons = reasons_stale(old, recipe, KINDS, ARITHMETIC, new.pins)
+        if not reasons:
+            return old, ()
+    with explained(folder / LOCK):
+        write_atomic(folder / LOCK, new.text())
+    return new, reasons if old is not None else ("there was no lock yet",)
+
+
+def as_locked(release: Path, *, sources: Path | None, offline: bool) -> tuple[Locked, tuple[str, ...]]:
+    """The recipe and the lock in a release, and the reasons, if any, why they do not belong together.
+
+    Raises:
+        RecipeError: if the lock is for another version of regrow.
+        InputError: if the release was made from files that are not in it, and nobody said where they are.
+    """
+    lock = load_lock(release)
+    locked = _locked(lock, _Place(release, (sources or release).absolute(), offline))
+    if lock.arithmetic != ARITHMETIC:
+        raise RecipeError(
+            f"the release was made with version {lock.arithmetic} of the arithmetic",
+            where=str(release / LOCK),
+            why=f"this regrow has version {ARITHMETIC}",
+            hint="use the regrow that made the release",
+        )
+    reasons = reasons_stale(lock, load_recipe(release), KINDS, ARITHMETIC)
+    missing = [stage.name for stage in lock.stages if stage.name not in lock.outputs]
+    if not reasons and sources is None:
+        _require_files(lock, release)
+    return locked, (*reasons, *(f"the lock does not say what stage {name} gave" for name in missing))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a recipe is, where its ``file:`` sources are, and whether to leave the network alone."""
+
+    folder: Path
+    base: Path
+    offline: bool
+
+
+def _locked(lock: Lock, place: _Place) -> Locked:
+    return Locked(
+        folder=place.folder,
+        recipe=_bytes(place.folder / RECIPE),
+        licence=lock.model.licence,
+        graph=_placed(lock.graph(KINDS), place),
+        promised=lock.outputs,
+        promised_release=lock.release,
+        text=lambda outputs, release: lock.with_outputs(outputs, release).text(),
+    )
+
+
+def _placed(graph: Graph, place: _Place) -> Graph:
+    """The graph with stages that know where and how to fetch, which is no part of their parameters."""
+    how = {"base": place.base, "offline": place.offline}
+    return Graph(
+        tuple(
+            replace(stage, parameters=stage.parameters.model_copy(update=how)) if stage.kind.name == "fetch" else stage
+            for stage in graph.stages
+        )
+    )
+
+
+def _pinned(source: Source, base: Path, offline: bool, listener: Listener) -> tuple[Pin, ...]:
+    from regrow.sources import resolve
+
+    def emit(event: str, **fields: Any) -> None:
+        listener({"event": event, **fields, "stage": f"fetch-{source.name}"})
+
+    try:
+        return resolve(source.fetch, base, source.select, emit=emit, offline=offline)
+    except RegrowError as error:
+        error.where = error.where or f"source `{source.name}`"
+        raise
+
+
+def _require_files(lock: Lock, release: Path) -> None:
+    for source in lock.sources:
+        scheme, _, locator = source.fetch.partition(":")
+        if scheme == "file" and not (release / locator).exists():
+            raise InputError(
+                f"the files of source `{source.name}` are not part of the release",
+                where=str(release / RECIPE),
+                why=f"it was made from `{source.fetch}`, beside the recipe",
+                hint="`regrow verify --source DIR` says in which folder they are",
+            )
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RecipeError("cannot be read", where=str(path), why=(error.strerror or str(error)).lower()) from error

@@ -72,7 +72,7 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class StageRow:
-    """One stage of the build. ``key``, ``seconds`` and ``cached`` are of this machine and may be unknown."""
+    """One stage of the build. ``key``, ``seconds`` and ``cached`` are of one machine and may be unknown."""
 
     name: str
     kind: str

@@ -65,7 +65,9 @@ def _contents(release: Path) -> ReportData:
         samples=tuple(_samples(release / "samples.json")),
         losses=tuple(Loss(int(row["step"]), float(row["loss"])) for row in _lines(release / "training/losses.jsonl")),
         validation_loss=_number(evaluation.get("validation", {}).get("loss")),
-        measures=tuple(_measures(evaluation, _json(buildinfo / "comparison.json"))),
+        measures=tuple(
+            sorted(_measures(evaluation, _json(buildinfo / "comparison.json")), key=lambda one: one.bits_per_byte)
+        ),
         sources=tuple(_sources(release / "data/documents.parquet", recipe.get("source", []))),
         exclusions=tuple(_exclusions(release / "data/excluded.parquet")),
         stages=_stages(release / "provenance", _json(buildinfo / "timings.json")),
@@ -134,7 +136,7 @@ def _measures(evaluation: Mapping[str, Any], comparison: Mapping[str, Any]) -> I
     told = (
         (evaluation, "validation", "this model", "on text it has never seen", True),
         (comparison, "float32", "the same in plain float32", "torch, same data order", False),
-        (comparison, "xz", "xz", "a compressor, on the same text alone", False),
+        (comparison, "xz", "xz", "a compressor, primed with training text", False),
         (evaluation, "unigram", "unigram", "how often each token occurs", False),
     )
     for table, key, name, note, own in told:

@@ -35,7 +35,7 @@ def render(data: ReportData) -> str:
         total_documents=sum(source.documents for source in data.sources),
         dropped=sum(exclusion.documents for exclusion in data.exclusions),
         worst=max((measure.bits_per_byte for measure in data.measures), default=1.0) or 1.0,
-        total_seconds=sum(stage.seconds or 0.0 for stage in data.stages if not stage.cached),
+        total_seconds=sum(stage.seconds or 0.0 for stage in data.stages),
     )
 
 

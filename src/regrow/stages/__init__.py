@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from regrow.recipe.kind import Kind
-from regrow.stages import clean, deduplicate, documents, fetch, split, tokenize, tokenizer
-
-# from regrow.stages import evaluate, pretrain
+from regrow.stages import clean, deduplicate, documents, evaluate, fetch, pretrain, split, tokenize, tokenizer
 
 __all__ = ["KINDS"]
 
-_MODULES = (fetch, documents, clean, deduplicate, split, tokenizer, tokenize)  # , pretrain, evaluate
+_MODULES = (fetch, documents, clean, deduplicate, split, tokenizer, tokenize, pretrain, evaluate)
 
 KINDS: Mapping[str, Kind] = MappingProxyType({module.KIND.name: module.KIND for module in _MODULES})
 """Name -> kind."""

@@ -21,12 +21,12 @@ from regrow.recipe.kind import Call, Kind, Parameters, Slot
 class CleanParameters(Parameters):
     """What is worth keeping."""
 
-    min_characters: int = Field(default=0, ge=0, description="Shorter documents are left out, counted when clean.")
+    minimum_characters: int = Field(default=0, ge=0, description="Shorter documents are left out, counted when clean.")
 
 
 def run(call: Call) -> None:
     """Normalise the documents of all sources and leave out those that are too short."""
-    least = max(1, call.parameters.min_characters)
+    least = max(1, call.parameters.minimum_characters)
     folders = call.inputs["documents"]
     kept: list[Document] = []
     excluded = read_exclusions(*(folder / EXCLUDED for folder in folders))
@@ -45,7 +45,7 @@ def run(call: Call) -> None:
             why=f"none of the {len(excluded)} texts has {least} characters"
             if excluded
             else "the sources have no texts",
-            hint="lower `min_characters`, or look at what the sources select",
+            hint="lower `corpus.min_characters`, or look at what the sources select",
         )
     write_documents(call.output / DOCUMENTS, kept)
     write_exclusions(call.output / EXCLUDED, excluded)

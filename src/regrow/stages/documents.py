@@ -39,18 +39,20 @@ class DocumentsParameters(Parameters):
     format: Literal["auto", "text", "markdown", "html", "jsonl", "parquet"] = Field(
         default="auto", description="How texts lie in the files; `auto` goes by the name."
     )
-    field: str = Field(default="text", description="JSON Lines: the field that holds the text.")
-    column: str = Field(default="text", description="Parquet: the column that holds the text.")
+    field: str = Field(
+        default="text", min_length=1, description="The field of JSON Lines, or the column of Parquet, with the text."
+    )
     group_by: tuple[str, ...] = Field(
-        default=(), description="JSON Lines: consecutive lines that agree in these fields are one document."
+        default=(), description="Fields or columns; consecutive rows that agree in all of them are one document."
     )
     max_characters: int = Field(
         default=0,
         ge=0,
-        description="Longer texts are cut after blank lines, or else after lines, and groups of lines between lines; "
-        "0 cuts nothing. HTML pages, rows and single lines are never cut.",
+        description="Longer texts are cut after blank lines, or else after lines, and groups of rows between rows; "
+        "0 cuts nothing. HTML pages and single rows are never cut.",
     )
     encoding: str = Field(default="utf-8", description="Of the text files.")
+    attribution: str = Field(default="", exclude=True, description="Whom to name; no document depends on it.")
 
     @field_validator("encoding")
     @classmethod
@@ -101,7 +103,7 @@ def _documents(file: str, data: bytes | Refused, wanted: DocumentsParameters) ->
         yield _excluded(wanted.source, locator(file, 0, 0), "not read", data.reason)
         return
     format = format_of(file) if wanted.format == "auto" else wanted.format
-    reading = Reading(wanted.encoding, wanted.field, wanted.column, wanted.group_by, wanted.max_characters)
+    reading = Reading(wanted.encoding, wanted.field, wanted.group_by, wanted.max_characters)
     for found in read(data, format, reading):
         place = locator(file, found.start, found.end)
         if isinstance(found, Piece):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator
 
-from regrow.errors import RecipeError
+from regrow.errors import InputError, RecipeError
+from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Call, Kind, Parameters
 from regrow.recipe.pin import Pin
 
@@ -16,7 +18,7 @@ class FetchParameters(Parameters):
     """What to fetch. ``base`` and ``offline`` say how, not what: they are no part of the key or of the lock."""
 
     fetch: str = Field(description="Where the files are: scheme:locator.")
-    pins: tuple[Pin, ...] = Field(min_length=1, description="The files it must give, with their hashes.")
+    pins: tuple[Pin, ...] = Field(description="The files it must give, with their hashes.")
     base: Path = Field(default=Path(), exclude=True, description="The folder where relative paths begin.")
     offline: bool = Field(default=False, exclude=True, description="Whether to leave the network alone.")
 
@@ -37,6 +39,8 @@ def run(call: Call) -> None:
     from regrow.sources import retrieve
 
     wanted: FetchParameters = call.parameters
+    if not wanted.pins:
+        raise InputError(f"`{wanted.fetch}` is not pinned", hint="`regrow lock` finds out what it has and pins it")
     retrieve(
         wanted.fetch,
         wanted.pins,
@@ -46,6 +50,17 @@ def run(call: Call) -> None:
         offline=wanted.offline,
         poll=lambda: call.context.stop() if call.context.stopping() else None,
     )
+
+
+def located(graph: Graph, base: Path, *, offline: bool = False) -> Graph:
+    """The same graph, whose sources are looked for from the folder ``base``, and without the network if so told."""
+
+    def told(stage: Stage) -> Stage:
+        if not isinstance(stage.parameters, FetchParameters):
+            return stage
+        return replace(stage, parameters=stage.parameters.model_copy(update={"base": base, "offline": offline}))
+
+    return Graph(tuple(told(stage) for stage in graph.stages))
 
 
 def estimate(parameters: Any) -> dict[str, float]:

@@ -36,28 +36,28 @@ def run(call: Call) -> None:
     tokenizer: Any = Tokenizer.from_file(str(call.input("tokenizer") / "tokenizer.json"))
     tokenizer.encode_special_tokens = True  # a text that speaks of a special token means its letters
     parts = {part: read_documents(call.input("split") / f"{part}.parquet") for part in ("train", "validation")}
-    end_of_text = tokenizer.token_to_id(END_OF_TEXT)
-    facts = {
-        "dtype": "uint16",
+    facts: dict[str, Any] = {
+        "dtype": "uint16" if tokenizer.get_vocab_size() <= 2**16 else "uint32",
         "vocabulary": tokenizer.get_vocab_size(),
-        "end_of_text": end_of_text,
+        "end_of_text": tokenizer.token_to_id(END_OF_TEXT),
         "validation_bytes": sum(len(document.text.encode()) for document in parts["validation"]),
     }
     for part, documents in parts.items():
-        facts[f"{part}_tokens"] = _write(call, part, tokenizer, documents, end_of_text)
+        facts[f"{part}_tokens"] = _write(call, part, tokenizer, documents, facts)
     (call.output / "tokens.json").write_bytes(canonical_json(facts) + b"\n")
 
 
-def _write(call: Call, part: str, tokenizer: Any, documents: list[Document], end_of_text: int) -> int:
+def _write(call: Call, part: str, tokenizer: Any, documents: list[Document], facts: dict[str, Any]) -> int:
     """Write one part; returns its number of tokens."""
     import numpy as np
     import pyarrow as pa
 
+    dtype = np.dtype(facts["dtype"]).newbyteorder("<")
     places: list[Place] = []
     start = 0
     with (call.output / f"{part}.bin").open("wb") as file:
         for document, ids in _encoded(documents, tokenizer, call):
-            file.write(np.array([*ids, end_of_text], "<u2").tobytes())
+            file.write(np.array([*ids, facts["end_of_text"]], dtype).tobytes())
             places.append(Place(document.id, start, start + len(ids) + 1))
             start = places[-1].end
     schema = pa.schema([("id", pa.string()), ("start", pa.int64()), ("end", pa.int64())])

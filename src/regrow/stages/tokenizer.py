@@ -37,7 +37,7 @@ class TokenizerParameters(Parameters):
 
     vocabulary: int = Field(
         ge=257,
-        le=65536,
+        le=2**18,
         description="Number of tokens: one for the end of a text, 256 for the bytes, and merges of these.",
     )
 
@@ -51,7 +51,7 @@ def run(call: Call) -> None:
         raise StageError(
             f"a vocabulary of {call.parameters.vocabulary} tokens is more than the text allows",
             why=f"in {len(documents)} documents every pair of tokens that occurs twice is merged at {found}",
-            hint=f"set `vocabulary` to {found} or less, or add text",
+            hint=f"set `tokenizer.vocabulary` to {found} or less, or add text",
         )
     tokenizer.save(str(call.output / "tokenizer.json"))
     _write(call.output / "tokenizer_config.json", _CONFIG)

@@ -19,6 +19,7 @@ from torch import Tensor
 from regrow.errors import StageError
 from regrow.exact import operations as ops
 from regrow.exact import optimizer
+from regrow.exact.workers import ALONE, Workers
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise
 from regrow.train import state as states
@@ -44,7 +45,12 @@ class Watch:
 
 
 def train(
-    config: DecoderConfig, settings: Settings, batch: Callable[[int], Tensor], scratch: Path, watch: Watch
+    config: DecoderConfig,
+    settings: Settings,
+    batch: Callable[[int], Tensor],
+    scratch: Path,
+    watch: Watch,
+    workers: Workers = ALONE,
 ) -> State:
     """Train from the start, or from where a run in ``scratch`` was stopped or killed.
 
@@ -52,8 +58,9 @@ def train(
         config: the shape of the decoder.
         settings: the run.
         batch: step (from 1) to int64 tokens ``(micro_batches_per_step * micro_batch, context + 1)``.
-        scratch: holds checkpoints.
+        scratch: holds checkpoints; only the first worker's is used.
         watch: progress and stop requests.
+        workers: who share the steps; every one of them calls this function.
 
     Returns:
         The state after the last step, its chain closed by a link for it.
@@ -61,55 +68,90 @@ def train(
     Raises:
         StageError: if a loss or gradient is NaN or infinite; names the tensor and the step.
     """
-    state = states.restore(scratch) or State.initial(initialise(config, settings.seed))
+    state = states.begin(scratch, lambda: initialise(config, settings.seed), workers)
     decoder = Decoder(config)
     clock = _Clock(settings, config, state.step)
     while state.step < settings.steps:
-        tokens = batch(state.step + 1)
-        _step(decoder, settings, state, tokens)
-        if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
-            state.link()
+        step(decoder, settings, state, batch(state.step + 1), workers)
         watch.progress(**clock.report(state))
-        if watch.stopping() and state.step < settings.steps:
+        due = state.step % settings.checkpoint_every == 0 or state.step == settings.steps
+        stopping = agreed(watch.stopping(), workers) and state.step < settings.steps
+        saving = agreed(clock.save_due(), workers) or stopping
+        if due or saving:
+            state.gather(workers)
+        if due and workers.rank == 0:
+            state.link()
+        if saving and workers.rank == 0:
             states.save(state, scratch)
+        if stopping:
             watch.stop()
-        if clock.save_due():
-            states.save(state, scratch)
     return state
 
 
-def _step(decoder: Decoder, settings: Settings, state: State, tokens: Tensor) -> None:
-    step = state.step + 1
-    losses, gradients = _gradients(decoder, settings, state.parameters, tokens)
-    loss = float(ops.mean(torch.stack(losses)))
-    norm = optimizer.gradient_norm(gradients)
-    _require_finite(step, loss, norm, gradients)
-    rate, clip = settings.rate(step), optimizer.clip_factor(norm, settings.clip)
+def agreed(wish: bool, workers: Workers) -> bool:
+    """What the first worker wishes, known to all."""
+    answer = torch.tensor([int(wish and workers.rank == 0)])
+    workers.total(answer)
+    return bool(answer.item())
+
+
+def step(decoder: Decoder, settings: Settings, state: State, tokens: Tensor, workers: Workers = ALONE) -> None:
+    """One optimizer step, in place.
+
+    Args:
+        decoder: computes the loss.
+        settings: the run.
+        state: what is changed: this worker's rows of the moments, and all parameters.
+        tokens: int64, of all micro-batches.
+        workers: who share the step.
+
+    Raises:
+        StageError: if a loss or gradient is not finite.
+    """
+    number = state.step + 1
+    losses, gradients = _gradients(decoder, settings, state.parameters, tokens, workers)
+    loss = float(ops.mean(losses))
+    norm = optimizer.gradient_norm(gradients, workers)
+    _require_finite(number, loss, norm, gradients)
+    rate, clip = settings.rate(number), optimizer.clip_factor(norm, settings.clip)
     adamw = optimizer.AdamW(settings.beta1, settings.beta2, settings.epsilon, settings.weight_decay)
+    matrices = {name: optimizer.rows(p) for name, p in state.parameters.items()}
     for name, gradient in gradients.items():
-        constants = adamw.constants(step, rate, clip, decays=gradient.dim() > 1)
-        optimizer.adamw_step(state.parameters[name], gradient, state.first[name], state.second[name], constants)
-    state.step = step
-    state.losses.append({"step": step, "loss": loss, "learning_rate": rate, "gradient_norm": norm})
+        mine = workers.rows(matrices[name].shape[0])
+        constants = adamw.constants(number, rate, clip, decays=state.parameters[name].dim() > 1)
+        moments = (optimizer.rows(m[name])[mine] for m in (state.first, state.second))
+        optimizer.adamw_step(matrices[name][mine], gradient, *moments, constants)
+    workers.share(list(matrices.values()))
+    state.step = number
+    state.losses.append({"step": number, "loss": loss, "learning_rate": rate, "gradient_norm": norm})
 
 
 def _gradients(
-    decoder: Decoder, settings: Settings, parameters: dict[str, Tensor], tokens: Tensor
-) -> tuple[list[Tensor], dict[str, Tensor]]:
-    """The micro-batches' losses, and the mean of their gradients by name."""
-    names = list(parameters)
-    leaves = {name: parameters[name].detach().requires_grad_() for name in names}
-    losses, parts = [], []
-    for micro_batch in tokens.split(settings.micro_batch):
-        loss = decoder(leaves, micro_batch)
-        parts.append(torch.autograd.grad(loss, [leaves[name] for name in names]))
-        losses.append(loss.detach())
-    return losses, {name: optimizer.mean_gradients(each) for name, each in zip(names, zip(*parts, strict=True), strict=True)}
+    decoder: Decoder, settings: Settings, parameters: dict[str, Tensor], tokens: Tensor, workers: Workers
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The losses of all micro-batches, and this worker's rows of the mean of their gradients, by name."""
+    leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
+    micro_batches = tokens.split(settings.micro_batch)
+    losses = torch.zeros(len(micro_batches))
+    parts: dict[str, list[Tensor]] = {name: [] for name in leaves}
+    for i in range(workers.rank, len(micro_batches), workers.count):
+        loss = decoder(leaves, micro_batches[i])
+        losses[i] = loss.detach()
+        for name, gradient in zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True):
+            parts[name].append(optimizer.rows(gradient.contiguous()))
+    # Every entry is +0 but on one worker, so the sum of the bit patterns is the losses.
+    workers.total(losses.view(torch.int32))
+    found = {}
+    for name in leaves:
+        mine = parts.pop(name) or [torch.zeros_like(optimizer.rows(parameters[name]))]
+        found[name] = optimizer.mean_gradient(mine, len(micro_batches), workers)
+    return losses, found
 
 
 def _require_finite(step: int, loss: float, norm: float, gradients: dict[str, Tensor]) -> None:
     if math.isfinite(loss) and math.isfinite(norm):
         return
+    # With several workers the rows that are not finite may be another's; then only the step is known here.
     broken = [name for name in sorted(gradients) if not bool(gradients[name].isfinite().all())]
     tensor = f"the gradient of `{broken[0]}`" if broken else "the loss" if not math.isfinite(loss) else "the gradient norm"
     raise StageError(

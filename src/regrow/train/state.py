@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.numpy import load as load_safetensors
 from torch import Tensor
 
+from regrow.exact.optimizer import rows
+from regrow.exact.workers import ALONE, Workers
 from regrow.model.files import canonical_bytes, safetensors_bytes
 from regrow.store.atomic import new_directory, remove_tree
 from regrow.store.digest import sha256_bytes
@@ -45,6 +48,11 @@ class State:
         zeros = [{name: torch.zeros_like(p) for name, p in parameters.items()} for _ in range(2)]
         return State(0, dict(parameters), *zeros)
 
+    def gather(self, workers: Workers) -> None:
+        """Make the moments whole again where every worker has kept only its own rows."""
+        for moments in (self.first, self.second):
+            workers.share([rows(moments[name]) for name in sorted(moments)])
+
     def digest(self) -> str:
         """sha256 over the step and every tensor: name, shape and canonical bytes, in the order of the names."""
         found = hashlib.sha256(f"step {self.step}\n".encode())
@@ -59,6 +67,19 @@ class State:
         state = self.digest()
         previous = str(self.chain[-1]["chain"]) if self.chain else ""
         self.chain.append({"step": self.step, "state": state, "chain": sha256_bytes(f"{previous}{state}".encode())})
+
+
+def begin(scratch: Path, initial: Callable[[], Mapping[str, Tensor]], workers: Workers = ALONE) -> State:
+    """The state to go on from, the same on every worker: the first one's newest checkpoint, or the beginning."""
+    state = (restore(scratch) if workers.rank == 0 else None) or State.initial(initial())
+    if workers.count > 1:
+        facts: list[Any] = [(state.step, state.losses, state.chain)]
+        torch.distributed.broadcast_object_list(facts, 0)
+        state.step, state.losses, state.chain = facts[0]
+        for tensors in (state.parameters, state.first, state.second):
+            for name in sorted(tensors):
+                torch.distributed.broadcast(tensors[name], 0)
+    return state
 
 
 def save(state: State, scratch: Path) -> None:

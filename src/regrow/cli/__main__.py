@@ -1,0 +1,5 @@
+"""``python -m regrow.cli`` is ``regrow``."""
+
+from regrow.cli import main
+
+main()

@@ -1,0 +1,147 @@
+"""``regrow build``: from a recipe to a release."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from regrow.cli.console import Console
+from regrow.cli.options import (
+    example,
+    json_option,
+    offline_option,
+    pass_console,
+    recipe_argument,
+    store_option,
+    threads_option,
+)
+
+if TYPE_CHECKING:
+    from regrow.release.build import BuildResult
+
+_SAMPLES = 2
+_SAMPLE_LINES = 4
+
+
+@click.command(
+    epilog=example("  regrow build examples/bard\n  regrow build my-model --locked --offline --output /tmp/mine")
+)
+@recipe_argument
+@click.option("--locked", is_flag=True, help="Fail if regrow.lock is missing or out of date.")
+@click.option("--frozen", is_flag=True, help="Take regrow.lock for the truth, without looking at the recipe.")
+@click.option(
+    "--update-lock", is_flag=True, help="Take the digests that come out into regrow.lock, if others are there."
+)
+@offline_option
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), metavar="DIR", help="The release; by default build/NAME."
+)
+@store_option
+@click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Stages to run at the same time.")
+@threads_option
+@json_option
+@pass_console
+def command(
+    console: Console,
+    recipe: Path,
+    locked: bool,
+    frozen: bool,
+    update_lock: bool,
+    offline: bool,
+    output: Path | None,
+    store: Path | None,
+    jobs: int,
+) -> None:
+    """Build a recipe into a release.
+
+    RECIPE is the folder with regrow.toml. What was built before is taken from the store. A build that is stopped, in
+    whatever way, continues with the same command. The digest of the release is the only line on stdout.
+    """
+    if sum((locked, frozen, update_lock)) > 1:
+        raise click.UsageError("choose one of --locked, --frozen and --update-lock")
+    from regrow.cli.interrupts import stop_on_interrupt
+    from regrow.cli.progress import progress
+    from regrow.release.build import Options, build
+    from regrow.release.locking import Mode
+
+    mode = Mode.LOCKED if locked else Mode.FROZEN if frozen else Mode.RENEW
+    options = Options(output=output, store=store, mode=mode, offline=offline, update_lock=update_lock, jobs=jobs)
+    with stop_on_interrupt(console) as stop, progress(console) as listener:
+        result = build(recipe, options, listener=listener, stop=stop)
+    if console.json:
+        console.document("build/1", _document(result, recipe))
+    else:
+        _tell(console, result, recipe)
+        console.result(result.digest)
+
+
+def _document(result: BuildResult, recipe: Path) -> dict[str, object]:
+    return {
+        "recipe": str(recipe),
+        "release": str(result.release),
+        "report": str(result.report),
+        "digest": result.digest,
+        "matches_lock": result.matches_lock,
+        "lock_written": result.lock_written,
+        "seconds": round(result.seconds, 3),
+        "stages": [
+            {
+                "name": stage.name,
+                "key": stage.key,
+                "digest": stage.digest,
+                "cached": stage.cached,
+                "seconds": round(stage.seconds, 3),
+            }
+            for stage in result.stages
+        ],
+        "evaluation": result.evaluation,
+        "samples": list(result.samples),
+    }
+
+
+def _tell(console: Console, result: BuildResult, recipe: Path) -> None:
+    """Everything but the digest, which comes last and on stdout."""
+    from regrow.report.render import seconds
+
+    cached = sum(stage.cached for stage in result.stages)
+    console.verb(
+        "Finished",
+        f"{_shown(result.release)} in {seconds(result.seconds)}, {cached} of {len(result.stages)} stages cached",
+    )
+    for sample in result.samples[:_SAMPLES]:
+        console.say()
+        for line in _excerpt(sample.get("prompt", ""), sample.get("text", "")):
+            console.say(f"    {line}")
+    if result.samples:
+        console.say()
+    bits = result.evaluation.get("validation", {}).get("bits_per_byte")
+    if bits is not None:
+        console.verb("Measured", f"{bits:.4f} bits per byte on text it has never seen")
+    console.verb("Report", _shown(result.report), "cyan")
+    console.verb(*_standing(result, recipe))
+
+
+def _standing(result: BuildResult, recipe: Path) -> tuple[str, str, str]:
+    """How the digest stands to the one in the lock, as verb, text and colour."""
+    lock = _shown(recipe / "regrow.lock")
+    if result.matches_lock:
+        return "Release", f"equals {lock}", "green"
+    if result.lock_written:
+        return "Release", f"is new and now stands in {lock}", "cyan"
+    return "Release", f"cannot be compared: {lock} has no release digest", "yellow"
+
+
+def _shown(path: Path) -> str:
+    """A path as short as it can be."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_absolute() and path.is_relative_to(here) else str(path)
+
+
+def _excerpt(prompt: str, text: str) -> list[str]:
+    """The first lines of a prompt and what the model made of it."""
+    import textwrap
+
+    lines = [part for line in (prompt + text).splitlines() for part in textwrap.wrap(line, 88)]
+    return lines[:_SAMPLE_LINES]

@@ -1,0 +1,62 @@
+"""Two streams: results go to stdout, words for people to stderr. Neither may break a build by being closed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, TextIO
+
+import click
+
+
+class Console:
+    """Where a command speaks.
+
+    Attributes:
+        json: stdout carries one JSON document and nothing else.
+    """
+
+    def __init__(self) -> None:
+        self.json = False
+        for stream in (sys.stdout, sys.stderr):
+            if callable(reconfigure := getattr(stream, "reconfigure", None)):
+                reconfigure(errors="backslashreplace")  # a model's text must not fail for the terminal's encoding
+        self._quiet = False
+
+    def say(self, text: str = "", *, end: str = "\n") -> None:
+        """Tell people. If nobody can hear it any more, go on without words: the work does not depend on them."""
+        if self._quiet:
+            return
+        try:
+            sys.stderr.write(text + end)
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            self._quiet = True
+
+    def verb(self, verb: str, rest: str, colour: str = "green") -> None:
+        """A line for people that begins with a verb, right-aligned."""
+        self.say(f"{self.paint(f'{verb:>12}', colour, bold=True)} {rest}".rstrip())
+
+    def result(self, text: str, *, end: str = "\n") -> None:
+        """Put a result on stdout."""
+        sys.stdout.write(text + end)
+        sys.stdout.flush()
+
+    def document(self, schema: str, value: dict[str, Any]) -> None:
+        """Put a JSON document on stdout."""
+        self.result(json.dumps({"schema": f"regrow/{schema}", **value}, indent=2, default=str))
+
+    def paint(self, text: str, colour: str, *, bold: bool = False) -> str:
+        """Text in a colour, if stderr shows colours."""
+        return click.style(text, fg=colour, bold=bold) if coloured(sys.stderr) else text
+
+
+def coloured(stream: TextIO) -> bool:
+    """Whether colours are wanted and can be seen."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def animated(stream: TextIO) -> bool:
+    """Whether a line that changes is wanted and can be seen."""
+    return stream.isatty() and not os.environ.get("REGROW_NO_PROGRESS") and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,111 @@
+"""What a person sees when a command fails, and the exit code that goes with it. Never a traceback, unless asked for."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from regrow.cli.console import Console
+from regrow.errors import Interrupted, RecipeError, RegrowError
+
+_ENVIRONMENT = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.EIO)
+"""Troubles of the machine, not of this program, where a traceback would help nobody."""
+
+
+def guarded(console: Console, command: Callable[[], Any]) -> int:
+    """Run a command and return the exit code; whatever it raises becomes words."""
+    try:
+        code = command()
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:  # the reader has seen enough, as `head` does; that is no failure
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except (KeyboardInterrupt, EOFError, click.Abort):
+        console.say()
+        return Interrupted.exit_code
+    except Exception as error:
+        return _told(console, error)
+
+
+def _told(console: Console, error: Exception) -> int:
+    """Say what went wrong and return the exit code."""
+    plain = _plain(error)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and error.ctx is not None:
+        console.say(error.ctx.get_help() + "\n")
+    if os.environ.get("REGROW_DEBUG"):
+        console.say("".join(traceback.format_exception(error)))
+    elif plain is None:
+        console.say("\n".join(_apology(console, error)))
+        return RegrowError.exit_code
+    plain = plain or RegrowError(f"{type(error).__name__}: {error}")
+    for line in lines(console, plain):
+        console.say(line)
+    if console.json:
+        parts = {"what": plain.what, "where": plain.where, "because": plain.why, "hint": plain.hint}
+        console.document("error/1", {"exit_code": plain.exit_code, **parts})
+    return plain.exit_code
+
+
+def _plain(error: Exception) -> RegrowError | None:
+    """The error in our own words; None if there are none because it should not have happened."""
+    if isinstance(error, RegrowError):
+        return error
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return RecipeError("a command is missing", hint="one of those above; `--help` says more of each")
+    if isinstance(error, click.ClickException):
+        message, _, hint = error.format_message().partition("\nhint: ")
+        return RecipeError(message[:1].lower() + message[1:].rstrip("."), hint=hint or _help(error))
+    if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
+        return RegrowError((error.strerror or str(error)).lower(), where=str(error.filename or ""))
+    return None
+
+
+def _help(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"`{context.command_path} --help` shows how it is used" if context else ""
+
+
+def lines(console: Console, error: RegrowError) -> Iterator[str]:
+    """An error for people: what, where, why, and what to do."""
+    for problem in getattr(error, "problems", None) or (error,):
+        title, colour = ("stopped", "yellow") if isinstance(error, Interrupted) else ("error", "red")
+        yield f"{console.paint(title, colour, bold=True)}: {problem.what}"
+        yield from _indented(problem.where)
+        yield from _indented(f"because {problem.why}" if problem.why else "")
+        if problem.hint:
+            yield f"{console.paint('hint', 'cyan', bold=True)}: {problem.hint}"
+
+
+def _indented(text: str) -> Iterator[str]:
+    return (f"  {line}" for line in text.splitlines())
+
+
+def _apology(console: Console, error: Exception) -> Iterator[str]:
+    """What to say about a fault of our own; the traceback goes to a file."""
+    yield f"{console.paint('error', 'red', bold=True)}: regrow itself failed, sorry: {type(error).__name__}: {error}"
+    yield "  this is a fault in regrow, not in your recipe; what was built so far is kept"
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="regrow-failure-", suffix=".txt")
+        os.close(descriptor)
+        Path(name).write_text(_details(error), "utf-8")
+        yield f"{console.paint('hint', 'cyan', bold=True)}: please report it, with the details in {name}"
+    except OSError:
+        yield f"{console.paint('hint', 'cyan', bold=True)}: please report it; REGROW_DEBUG=1 shows the details"
+
+
+def _details(error: Exception) -> str:
+    import platform
+
+    import regrow
+
+    about = f"regrow {regrow.__version__}, Python {platform.python_version()}, {platform.platform()}"
+    return f"{about}\ncommand: {' '.join(sys.argv)}\n\n{''.join(traceback.format_exception(error))}"

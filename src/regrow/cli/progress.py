@@ -1,0 +1,189 @@
+"""What a build looks like while it runs: a line for each stage, and for the long ones something that moves.
+
+On a terminal that is a bar; elsewhere a line every ten seconds, so that a log shows that the work goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from regrow.cli.console import Console, animated, coloured
+from regrow.report.render import seconds, size
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from regrow.engine import Listener
+
+Event = Mapping[str, Any]
+_HEARTBEAT = 10.0
+_REASONS = 4
+_WORK = {"bytes": "Fetching", "steps": "Training", "samples": "Writing", "sequences": "Measuring"}
+_DAMAGE = {
+    "damaged": "was damaged in the store; it is built again",
+    "missing": "was missing in the store; it is built again",
+}
+
+
+@contextmanager
+def progress(console: Console) -> Iterator[Lines]:
+    """A listener for the events of a build, which draws as long as the block lasts."""
+    lines = Bars(console) if animated(sys.stderr) else Lines(console)
+    try:
+        yield lines
+    finally:
+        lines.close()
+
+
+class Lines:
+    """Draws line by line."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._spoke: dict[str, float] = {}
+        self._fetched: dict[str, int] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Draw one event."""
+        stage = str(event.get("stage", ""))
+        if event.get("unit") == "bytes":
+            self._fetched[stage] = event["done"]
+        match event["event"]:
+            case "lock":
+                self._console.verb("Locking", "; ".join(event["reasons"][:_REASONS]), "cyan")
+            case "stage-start":
+                self.begin(stage, "Running again" if event.get("again") else "Building")
+            case "progress":
+                self.move(stage, event)
+            case "stage-cached":
+                self.end(stage, "Cached", "cyan", "")
+            case "stage-done":
+                fetched = f"  {size(self._fetched[stage])}" if stage in self._fetched else ""
+                self.end(stage, "Built", "green", seconds(event["seconds"]) + fetched)
+            case "damaged" | "missing" as kind:
+                self._console.verb("Warning", f"{stage} {_DAMAGE[kind]}", "yellow")
+            case "note" | "waiting":
+                self._console.verb("Note", str(event["text"]), "yellow")
+            case "interrupted" | "error":
+                self.forget(stage)
+
+    def begin(self, stage: str, verb: str) -> None:
+        """A stage starts; the first heartbeat is due some time later."""
+        self._spoke[stage] = time.monotonic()
+
+    def move(self, stage: str, event: Event) -> None:
+        """A stage got on."""
+        now = time.monotonic()
+        if now - self._spoke.setdefault(stage, now) >= _HEARTBEAT:
+            self._spoke[stage] = now
+            self._console.verb(verb_for(event), f"{stage} {details(event)}", "cyan")
+
+    def end(self, stage: str, verb: str, colour: str, took: str) -> None:
+        """A stage is finished."""
+        self.forget(stage)
+        self._console.verb(verb, f"{stage:<28} {took}" if took else stage, colour)
+
+    def forget(self, stage: str) -> None:
+        """Nothing more is to be drawn for a stage."""
+        self._spoke.pop(stage, None)
+
+    def close(self) -> None:
+        """Stop drawing."""
+
+
+class Bars(Lines):
+    """Draws a bar for each running stage, below the lines."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def begin(self, stage: str, verb: str) -> None:
+        """Show that a stage runs, before it has said how far it is."""
+        self._task(stage, verb)
+
+    def move(self, stage: str, event: Event) -> None:
+        """Move the bar of a stage."""
+        task, total = self._task(stage, ""), event.get("total")
+        assert self._bars is not None
+        verb = f"{verb_for(event):>12}"
+        self._bars.update(task, total=total, completed=event["done"], verb=verb, details=details(event))
+
+    def forget(self, stage: str) -> None:
+        """Take the bar of a stage away."""
+        task = self._tasks.pop(stage, None)
+        if task is not None and self._bars is not None:
+            self._bars.remove_task(task)
+
+    def close(self) -> None:
+        """Take everything away that moves."""
+        if self._bars is not None:
+            self._bars.stop()
+
+    def _task(self, stage: str, verb: str) -> TaskID:
+        if self._bars is None:  # rich is not imported for a build that finds everything in the store
+            self._bars = _rich_bars()
+            self._bars.start()
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=None, verb=f"{verb:>12}", details="")
+        return self._tasks[stage]
+
+
+def _rich_bars() -> Progress:
+    from rich.console import Console as Terminal
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (
+        TextColumn("[bold cyan]{task.fields[verb]}"),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[details]}", markup=False),
+    )
+    terminal = Terminal(stderr=True, no_color=not coloured(sys.stderr), highlight=False)
+    return Progress(*columns, console=terminal, transient=True, redirect_stdout=False, refresh_per_second=8)
+
+
+class Reasons:
+    """Keeps the reasons why a lock is out of date, and passes all other events on."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.found: list[str] = []
+        self._listener = listener
+
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+        if event["event"] == "lock":
+            self.found.extend(event["reasons"])
+        else:
+            self._listener(event)
+
+
+def verb_for(event: Event) -> str:
+    """What a stage is doing, as far as the unit tells."""
+    return _WORK.get(str(event.get("unit")), "Building")
+
+
+def details(event: Event) -> str:
+    """How far a stage is, and what else it tells, e.g. ``step 3/10, loss 4.210, 5,300 tokens/s, 2 min 3 s left``."""
+    parts = [_amount(event)]
+    if (loss := event.get("loss")) is not None:
+        parts.append(f"loss {loss:.3f}")
+    if (speed := event.get("tokens_per_second")) is not None:
+        parts.append(f"{speed:,.0f} tokens/s")
+    if (left := event.get("seconds_left")) is not None:
+        parts.append(f"{seconds(left)} left")
+    return ", ".join(parts)
+
+
+def _amount(event: Event) -> str:
+    done, total, unit = event["done"], event.get("total"), str(event.get("unit", ""))
+    if unit == "bytes":
+        return f"{size(done)} of {size(total)}" if total else size(done)
+    if unit == "steps":
+        return f"step {done:,}/{total:,}"
+    return f"{done:,}/{total:,} {unit}" if total else f"{done:,} {unit}"

@@ -1,0 +1,61 @@
+"""``regrow verify``: build a release again and compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from regrow.cli.console import Console
+from regrow.cli.options import (
+    example,
+    json_option,
+    offline_option,
+    pass_console,
+    release_argument,
+    threads_option,
+)
+
+
+@click.command(epilog=example("  regrow verify build/bard\n  regrow verify build/tiny --source examples/tiny"))
+@release_argument
+@click.option(
+    "--source",
+    "sources",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The folder in which the `file:` sources of the recipe are.",
+)
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Build in this store and believe what is in it; by default in an empty one.",
+)
+@offline_option
+@click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Stages to run at the same time.")
+@threads_option
+@json_option
+@pass_console
+def command(console: Console, release: Path, sources: Path | None, store: Path | None, offline: bool, jobs: int) -> int:
+    """Build a release again and compare.
+
+    It is built from its own recipe and lock, and every stage is compared.
+
+    Exits with 0 if all is the same, with 3 if something differs, naming the first stage that does, and with 4 if two
+    runs on this machine differ, so that nothing can be said.
+    """
+    from regrow.cli.interrupts import stop_on_interrupt
+    from regrow.cli.progress import progress
+    from regrow.verify.rebuild import rebuild
+
+    with stop_on_interrupt(console) as stop, progress(console) as listener:
+        report = rebuild(
+            release, listener=listener, stop=stop, store=store, sources=sources, offline=offline, jobs=jobs
+        )
+    if console.json:
+        document = report.to_json()
+        console.document(document.pop("schema").removeprefix("regrow/"), document)
+    else:
+        console.result("\n".join(report.lines()))
+    return report.exit_code

