@@ -215,9 +215,7 @@ def test_plain_http_is_for_this_machine_only(plain_server: Server, downloads: Do
 
 
 @pytest.mark.parametrize("target", ["http://example.org/x", "ftp://example.org/x", "plain"])
-def test_a_redirect_cannot_leave_tls(
-    server: Server, plain_server: Server, downloads: Downloads, target: str
-) -> None:
+def test_a_redirect_cannot_leave_tls(server: Server, plain_server: Server, downloads: Downloads, target: str) -> None:
     place = plain_server.file("/file.bin", DATA) if target == "plain" else target
     server.answers["/moved"] = lambda handler, turn: handler.send_plain(302, Location=place)
     with pytest.raises(InputError, match="not safe to fetch"):

@@ -4,6 +4,7 @@ import hashlib
 import io
 import tarfile
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,12 @@ from regrow.sources.archives import Member, members
 
 from .conftest import Log, Server, index_page
 
-METADATA = "Metadata-Version: 2.4\nName: poems\nVersion: 1.0\nLicense: MIT\nClassifier: License :: Public Domain\n\nText"
+METADATA = (
+    "Metadata-Version: 2.4\nName: poems\nVersion: 1.0\nLicense: MIT\nClassifier: License :: Public Domain\n\nText"
+)
 
 
+@cache
 def sdist(text: str = "roses are red", setup: str = "raise SystemExit('executed')") -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:

@@ -23,7 +23,7 @@ _WIDTH = 100
 
 def reference() -> str:
     """The help of every command, as Markdown."""
-    return "\n".join([_HEAD, *_sections(cli, click.Context(cli, info_name="regrow"))])
+    return "\n".join([_HEAD, *_sections(cli, click.Context(cli, info_name="regrow", **cli.context_settings))])
 
 
 def _sections(command: click.Command, context: click.Context) -> Iterator[str]:

@@ -55,7 +55,7 @@ class AdamW:
 
 def rows(x: Tensor) -> Tensor:
     """A tensor as a matrix: a vector is one row."""
-    return x.view(1, -1) if x.dim() < 2 else x.view(x.shape[0], -1)
+    return x if x.dim() == 2 else x.view(1, -1) if x.dim() < 2 else x.view(x.shape[0], -1)
 
 
 def mean_gradient(gradients: Sequence[Tensor], count: int, workers: Workers = ALONE) -> Tensor:

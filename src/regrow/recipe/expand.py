@@ -183,7 +183,7 @@ def _giving(wanted: str, drafts: Mapping[str, Draft], kinds: Mapping[str, Kind],
 
 def _place(draft: Draft) -> Path:
     """Where to look: in the file, or, for a usual stage, at its name."""
-    return draft.place or ("stage", draft.name)
+    return draft.place or (f"stage {draft.name}",)
 
 
 def _stage(draft: Draft, kinds: Mapping[str, Kind]) -> Stage:

@@ -43,6 +43,8 @@ def _known(name: str) -> bool:
 def _remedy(name: str) -> str:
     if _plain(name) in ("publicdomain", "pd"):
         return "write `LicenseRef-PublicDomain`"
+    if name.lower().startswith("licenseref-"):
+        return "write `LicenseRef-` and a name of letters, digits, `.` and `-`"
     names = {_plain(alias): key for key, symbol in _licensing().known_symbols.items() for alias in symbol.aliases}
     names |= {_plain(key): key for key in _licensing().known_symbols}
     match = closest(_plain(name), names)
@@ -50,7 +52,7 @@ def _remedy(name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    return re.sub(r"[^a-z0-9+]", "", name.lower())
 
 
 @cache

@@ -28,6 +28,8 @@ def lines(text: str) -> dict[Path, int]:
         if header := _HEADER.match(text, position):
             table = _enter(found, _split(header[2]), repeated=header[1] == "[[")
             found.setdefault(table, line)
+            if header[1] == "[[":
+                found.setdefault(table[:-1], line)
         elif assignment := _ASSIGNMENT.match(text, position):
             path = table
             for key in _split(assignment[1]):

@@ -159,12 +159,10 @@ class Lock(Section):
                     hint="use the regrow that made the lock, or run `regrow lock` to lock for this one",
                 )
         pins = {(f"fetch-{source.name}", "fetch"): {"pins": _pinned(source.files)} for source in self.sources}
-        drafts = {
-            stage.name: Draft(
-                stage.name, stage.kind, {**pins.get((stage.name, stage.kind), {}), **stage.parameters}, stage.inputs
-            )
-            for stage in self.stages
-        }
+        drafts = {}
+        for i, stage in enumerate(self.stages):
+            parameters = {**pins.get((stage.name, stage.kind), {}), **stage.parameters}
+            drafts[stage.name] = Draft(stage.name, stage.kind, parameters, stage.inputs, ("stage", i))
         try:
             return assemble(drafts, kinds, self._origin)
         except RecipeError as error:

@@ -1,8 +1,7 @@
 """What a build would do and cost, before it is done.
 
 Which stages run and why is handed in by the engine. The number of parameters and the arithmetic of training are exact;
-time, memory and disk are estimates from a few measured rates, meant to tell minutes from hours and megabytes from
-gigabytes.
+time, memory and disk are rough estimates, meant to tell minutes from hours and megabytes from gigabytes.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.schema import Architecture, Train
 
 FLOPS_PER_SECOND = 100e9
-"""Of training, about what two cores of a server of 2024 reach with 3 million parameters (benchmarks/train_step.py)."""
+"""Of training on a few cores: an assumption, to be replaced by what `benchmarks/train_step.py` measures here."""
 
 BYTES_PER_SECOND: Mapping[str, float] = {
     "fetch": 5e6,
@@ -26,7 +25,7 @@ BYTES_PER_SECOND: Mapping[str, float] = {
     "tokenizer": 3e6,
     "tokenize": 2e6,
 }
-"""Of text, for the kinds that go through all of it, on one core."""
+"""Of text, for the kinds that go through all of it, on one core: rough guesses, not measurements."""
 
 _PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip", ".whl")
 _UNPACKING = 3  # bytes of text in a byte of an archive

@@ -143,7 +143,12 @@ def _words(detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str, str]
         return f"must be one of {listed(names)}, not {shown(value)}", "", _only(suggestion(str(value), names, ""))
     example = f"write, for example, `{key} = {shown(info.examples[0])}`" if info and info.examples else ""
     if kind in _TYPES:
-        return f"must be {_TYPES[kind]}, not {shown(value)}", "", _quoting(kind, key, value) or example
+        element = isinstance(detail["loc"][-1], int) if detail["loc"] else False
+        return (
+            f"must be {_TYPES[kind]}, not {shown(value)}",
+            "",
+            _quoting(kind, "" if element else key, value) or example,
+        )
     why = note(info, "why") if info else ""
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
@@ -171,19 +176,24 @@ def _missing(key: str, info: FieldInfo | None) -> tuple[str, str, str]:
 
 
 def _quoting(kind: str, key: str, value: Any) -> str:
-    """How to write a value of the right type, where it is plain what was meant."""
+    """How to write a value of the right type, where it is plain what was meant; elements of a list have no key."""
+    name = f"{key} = " if key else ""
     if kind in ("int_type", "int_from_float", "float_type"):
         if isinstance(value, str) and re.fullmatch(r"-?[0-9_]+(\.[0-9]+)?(e-?[0-9]+)?", value):
-            return f"write it without quotes: `{key} = {value}`"
-        return f"write `{key} = {int(value)}`" if isinstance(value, float) and value.is_integer() else ""
+            return f"write it without quotes: `{name}{value}`"
+        return f"write `{name}{int(value)}`" if isinstance(value, float) and value.is_integer() else ""
     if kind == "bool_type" and str(value).lower() in ("true", "false"):
-        return f"write it without quotes: `{key} = {str(value).lower()}`"
-    if kind == "string_type" and isinstance(value, int | float):
-        return f'put it in quotes: `{key} = "{value}"`'
+        return f"write it without quotes: `{name}{str(value).lower()}`"
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        return f"put it in quotes: `{name}{shown(shown(value))}`"
     if kind == "tuple_type":
         return f"write it with two brackets: `[[{key}]]`" if isinstance(value, dict) else "put it in brackets: `[...]`"
-    if kind in ("model_type", "model_attributes_type"):
-        return f"write a line `[{key}]`, and its keys below it" if key else ""
+    if kind in ("model_type", "model_attributes_type") and key:
+        return (
+            f"write it with single brackets: `[{key}]`"
+            if isinstance(value, list)
+            else f"write a line `[{key}]`, and its keys below it"
+        )
     return ""
 
 

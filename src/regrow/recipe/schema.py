@@ -606,6 +606,8 @@ def toml(text: str, file: str, hint: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         what, _, place = str(error).partition(" (at ")
+        if re.search("overwrite|twice|more than once|mutate|redefine", what):
+            hint = "a key, and a table in single brackets, may stand only once"
         if found := re.match(r"line (\d+), column (\d+)", place):
             line = text.splitlines()[int(found[1]) - 1].strip()
             where, why = f"{file}:{found[1]}:{found[2]}", f"the line is `{line}`"

@@ -39,7 +39,7 @@ heads = 4
 context = 32
 
 [train]
-tokens = 100_000
+tokens = 20_000
 micro_batch = 8
 micro_batches_per_step = 1
 learning_rate = 3e-3

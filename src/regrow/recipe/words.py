@@ -34,5 +34,7 @@ def shown(value: Any) -> str:
     """A value as a reader of the recipe knows it, in one short piece."""
     if isinstance(value, dict):
         return "a table"
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        return "a list of tables"
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -170,7 +170,12 @@ class _Budget:
         """Take one more entry into account."""
         self._bytes += size
         self._entries += 1
-        if size > self._limits.member or self._bytes > self._limits.total or self._entries > self._limits.members:
+        if (
+            size < 0
+            or size > self._limits.member
+            or self._bytes > self._limits.total
+            or self._entries > self._limits.members
+        ):
             raise InputError(
                 f"`{self._name}` holds more than an archive may",
                 why=f"entry {self._entries} makes it {self._bytes} bytes unpacked",

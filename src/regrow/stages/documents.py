@@ -84,7 +84,7 @@ def _files(folder: Path, wanted: DocumentsParameters, seen: list[str]) -> Iterat
     """The selected files and their bytes, also those inside archives. ``seen`` gets the names of all there are."""
 
     def choose(path: str) -> bool:
-        seen.append(path)
+        seen.append(_printable(path))
         return matches(path, wanted.select) and not matches(path, wanted.exclude)
 
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -99,8 +99,7 @@ def _files(folder: Path, wanted: DocumentsParameters, seen: list[str]) -> Iterat
 
 def _documents(file: str, data: bytes | Refused, wanted: DocumentsParameters) -> Iterator[Document | Exclusion]:
     if isinstance(data, Refused):
-        file = file.encode("utf-8", "backslashreplace").decode()
-        yield _excluded(wanted.source, locator(file, 0, 0), "not read", data.reason)
+        yield _excluded(wanted.source, locator(_printable(file), 0, 0), "not read", data.reason)
         return
     format = format_of(file) if wanted.format == "auto" else wanted.format
     reading = Reading(wanted.encoding, wanted.field, wanted.group_by, wanted.max_characters)
@@ -120,6 +119,11 @@ def _documents(file: str, data: bytes | Refused, wanted: DocumentsParameters) ->
             )
         else:
             yield _excluded(wanted.source, place, found.reason, found.detail)
+
+
+def _printable(path: str) -> str:
+    """A path as text: an archive may name its files with bytes that are none."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _excluded(source: str, place: str, reason: str, detail: str) -> Exclusion:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator
 
 from regrow.errors import InputError, RecipeError
-from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Call, Kind, Parameters
 from regrow.recipe.pin import Pin
 
@@ -50,17 +48,6 @@ def run(call: Call) -> None:
         offline=wanted.offline,
         poll=lambda: call.context.stop() if call.context.stopping() else None,
     )
-
-
-def located(graph: Graph, base: Path, *, offline: bool = False) -> Graph:
-    """The same graph, whose sources are looked for from the folder ``base``, and without the network if so told."""
-
-    def told(stage: Stage) -> Stage:
-        if not isinstance(stage.parameters, FetchParameters):
-            return stage
-        return replace(stage, parameters=stage.parameters.model_copy(update={"base": base, "offline": offline}))
-
-    return Graph(tuple(told(stage) for stage in graph.stages))
 
 
 def estimate(parameters: Any) -> dict[str, float]:

@@ -11,7 +11,7 @@ from regrow.errors import StageError
 from regrow.recipe.kind import Call, Kind, Parameters, Slot
 from regrow.store.digest import canonical_json
 
-_BATCH = 256
+_BATCH = 64
 
 
 class TokenizeParameters(Parameters):

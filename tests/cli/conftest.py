@@ -1,0 +1,95 @@
+"""A small recipe, built once for all tests of the command line."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import regrow
+from regrow.recipe.template import template
+
+HEX = re.compile(r"\b[0-9a-f]{64}\b")
+
+
+@dataclass
+class Shell:
+    """Runs `regrow` as a user does: another process, a folder of its own, a store of its own."""
+
+    folder: Path
+    store: Path
+
+    def environment(self, **env: str) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("REGROW", "NO_COLOR"))}
+        here = str(Path(regrow.__file__).parents[1])  # the regrow under test, however it was found
+        return {**kept, "PYTHONPATH": here, "REGROW_STORE": str(self.store), **env}
+
+    def run(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "regrow.cli", *args]
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment(**env),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def start(self, *args: str, **options: Any) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "regrow.cli", *args]
+        return subprocess.Popen(command, cwd=self.folder, env=self.environment(), text=True, **options)
+
+    def json(self, *args: str) -> Any:
+        return json.loads(self.run(*args, "--json").stdout)
+
+
+def write_recipe(folder: Path, tokens: int = 5_120) -> None:
+    """The recipe that `regrow new` writes, trained for less."""
+    for path, text in template(folder.name).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        smaller = re.sub(r"tokens = 100_000", f"tokens = {tokens}", text).replace(
+            "sample_tokens = 60", "sample_tokens = 8"
+        )
+        (folder / path).write_text(smaller, "utf-8")
+
+
+@pytest.fixture(scope="session")
+def _built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shell, subprocess.CompletedProcess[str]]:
+    root = tmp_path_factory.mktemp("cli")
+    shell = Shell(root / "work", root / "store")
+    write_recipe(shell.folder / "small")
+    return shell, shell.run("build", "small")
+
+
+@pytest.fixture
+def built(_built: tuple[Shell, subprocess.CompletedProcess[str]]) -> Shell:
+    """A shell in whose folder `small` is a recipe and `build/small` its release. Not to be changed."""
+    shell, result = _built
+    assert result.returncode == 0, result.stderr
+    return shell
+
+
+@pytest.fixture
+def first_build(_built: tuple[Shell, subprocess.CompletedProcess[str]]) -> subprocess.CompletedProcess[str]:
+    return _built[1]
+
+
+@pytest.fixture
+def copy(built: Shell, tmp_path: Path) -> Iterator[Shell]:
+    """The same, to be changed; the store is shared."""
+    shutil.copytree(built.folder, tmp_path / "copy", symlinks=True)
+    yield Shell(tmp_path / "copy", built.store)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """A shell in an empty folder with an empty store."""
+    (tmp_path / "work").mkdir()
+    return Shell(tmp_path / "work", tmp_path / "store")

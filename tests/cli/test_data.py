@@ -1,0 +1,74 @@
+"""python -m pytest tests/cli/test_data.py"""
+
+import tomllib
+from typing import Any
+
+import pytest
+
+from regrow.corpus.tokens import TokenShards
+from regrow.store import Store
+
+from .conftest import Shell
+
+CONTEXT, PER_STEP, STEPS = 32, 8, 20
+
+
+def pieces(shell: Shell, step: int, *options: str) -> list[dict[str, Any]]:
+    document = shell.json("data", "build/small", "--step", str(step), *options)
+    assert (document["schema"], document["step"]) == ("regrow/data/1", step)
+    return document["pieces"]
+
+
+@pytest.mark.parametrize("step", [1, 7, STEPS])
+def test_the_spans_are_what_training_saw(built: Shell, step: int) -> None:
+    import pyarrow.parquet as pq
+
+    lock = tomllib.loads((built.folder / "small" / "regrow.lock").read_text())
+    with Store(built.store) as store:
+        tokens = TokenShards.open(store.path(lock["outputs"]["tokenize"]))
+        starts = {
+            row["id"]: row["start"] for row in pq.read_table(tokens.directory / "train.documents.parquet").to_pylist()
+        }
+        seen = tokens.batch(1, step, PER_STEP, CONTEXT).tolist()
+        row = tokens.read("train")
+        found: list[list[int]] = [[] for _ in seen]
+        for piece in pieces(built, step):
+            start, end = (starts[piece["document"]] + place for place in piece["tokens"])
+            found[piece["sequence"]] += row[start:end].tolist()
+    assert found == seen
+
+
+def test_each_piece_says_whose_it_is(built: Shell) -> None:
+    for piece in pieces(built, 2):
+        assert (piece["source"], piece["licence"]) == ("texts", "CC0-1.0")
+        assert piece["locator"].startswith("about-models.txt:")
+        assert "text" not in piece
+
+
+def test_the_text_is_the_documents(built: Shell) -> None:
+    whole = (built.folder / "small" / "texts" / "about-models.txt").read_text()
+    found = pieces(built, 3, "--text")
+    assert all(piece["text"] in whole for piece in found)
+    assert sum(len(piece["text"]) for piece in found) > PER_STEP * CONTEXT / 2
+
+
+def test_people_get_a_table(built: Shell) -> None:
+    done = built.run("data", "build/small", "--step", "3", "--text")
+    head, first, text, *_ = done.stdout.splitlines()
+    assert head.split() == ["SEQUENCE", "DOCUMENT", "SOURCE", "LICENCE", "LOCATOR", "TOKENS"]
+    assert first.split()[0] == "0"
+    assert text.startswith("    ")
+
+
+def test_a_step_that_never_was(built: Shell) -> None:
+    done = built.run("data", "build/small", "--step", str(STEPS + 1))
+    assert done.returncode == 2
+    assert f"training took {STEPS} steps" in done.stderr
+
+
+def test_text_needs_the_store_and_the_rest_does_not(built: Shell, shell: Shell) -> None:
+    release = str(built.folder / "build" / "small")
+    assert shell.run("data", release, "--step", "1").returncode == 0
+    done = shell.run("data", release, "--step", "1", "--text")
+    assert (done.returncode, done.stdout) == (6, "")
+    assert "the store does not have the tokens" in done.stderr

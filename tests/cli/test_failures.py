@@ -1,0 +1,148 @@
+"""python -m pytest tests/cli/test_failures.py"""
+
+import errno
+import json
+import re
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from regrow.cli import new
+from regrow.cli.console import Console
+from regrow.cli.failures import guarded
+from regrow.cli.root import cli
+from regrow.errors import (
+    DifferentError,
+    InputError,
+    Interrupted,
+    NotDeterministicError,
+    PolicyError,
+    RecipeError,
+    RegrowError,
+    StageError,
+)
+from regrow.recipe.problems import together
+
+from .conftest import Shell
+
+
+def told(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    def fail() -> None:
+        raise error
+
+    code = guarded(Console(), fail)
+    return code, capsys.readouterr().err
+
+
+def test_an_error_has_four_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    error = RecipeError("source `bible` has no licence", where="regrow.toml:7: source.bible", why="none", hint="add it")
+    assert told(error, capsys) == (
+        2,
+        "error: source `bible` has no licence\n  regrow.toml:7: source.bible\n  because none\nhint: add it\n",
+    )
+
+
+def test_parts_that_are_not_known_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(StageError("the disk is full"), capsys) == (1, "error: the disk is full\n")
+
+
+def test_several_errors_are_told_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
+    error = together("regrow.toml", [RecipeError("one", hint="do"), RecipeError("two", where="there")])
+    assert told(error, capsys) == (2, "error: one\nhint: do\nerror: two\n  there\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (StageError, 1),
+        (RecipeError, 2),
+        (DifferentError, 3),
+        (NotDeterministicError, 4),
+        (PolicyError, 5),
+        (InputError, 6),
+        (Interrupted, 130),
+    ],
+)
+def test_exit_codes_are_those_of_the_documentation(
+    kind: type[RegrowError], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told(kind("it happened"), capsys)[0] == code
+    assert f"\n| {code} | " in Path(__file__, "../../../docs/exit-codes.md").resolve().read_text("utf-8")
+
+
+def test_interruption_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    error = Interrupted("the build", where="stage `pretrain`", hint="the same command continues")
+    assert told(error, capsys)[1].startswith("stopped: the build\n  stage `pretrain`\nhint:")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
+def test_impatience_is_130(error: BaseException, capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(error, capsys)[0] == 130
+
+
+def test_troubles_of_the_machine_need_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    error = OSError(errno.ENOSPC, "No space left on device", "/full/disk")
+    assert told(error, capsys) == (1, "error: no space left on device\n  /full/disk\n")
+
+
+def test_a_fault_of_ours_is_admitted_and_its_traceback_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = told(ZeroDivisionError("division by zero"), capsys)
+    assert code == 1
+    assert text.startswith("error: regrow itself failed, sorry: ZeroDivisionError: division by zero\n")
+    assert "Traceback" not in text
+    details = Path(re.findall(r"details in (\S+)", text)[0])
+    assert "Traceback" in details.read_text("utf-8")
+    details.unlink()
+
+
+def test_tracebacks_can_be_asked_for(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGROW_DEBUG", "1")
+    assert "Traceback" in told(ZeroDivisionError("x"), capsys)[1]
+    assert "Traceback" in told(StageError("x"), capsys)[1]
+
+
+def test_an_exception_inside_a_command_is_caught(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(new.command, "callback", lambda **_: 1 / 0)
+    result = CliRunner().invoke(cli, ["new", "x"])
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
+    assert "ZeroDivisionError" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["bild"], ["error: there is no command `bild`", "hint: did you mean `build`?"]),
+        (["xyzzy"], ["error: there is no command `xyzzy`", "hint: `regrow --help` lists the commands"]),
+        (["data", "build/x"], ["error: missing option '--step'", "hint: `regrow data --help`"]),
+        (["build", "--locked", "--frozen"], ["error: choose one of --locked, --frozen and --update-lock"]),
+        (["build", "--threads", "0"], ["error: invalid value for '--threads'"]),
+        (["build", "nowhere"], ["error: there is no such file", "  nowhere/regrow.toml", "hint: `regrow new NAME`"]),
+    ],
+)
+def test_misuse_is_2(args: list[str], words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, args)
+    assert (result.exit_code, result.stdout) == (2, "")
+    for word in words:
+        assert word in result.stderr
+
+
+@pytest.mark.parametrize("command", [["inspect"], ["report"], ["chat"], ["data", "--step", "1"]])
+def test_a_release_that_is_not_there_is_6(command: list[str], tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, [*command, str(tmp_path / "nothing"), *(["x"] if command == ["chat"] else [])])
+    assert result.exit_code == 6
+    assert "error: there is no such folder" in result.stderr
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_errors_are_json_where_results_would_be(shell: Shell) -> None:
+    done = shell.run("build", "nowhere", "--json")
+    document = json.loads(done.stdout)
+    assert document["schema"] == "regrow/error/1"
+    assert document["exit_code"] == done.returncode == 2
+    assert document["where"].endswith("regrow.toml")
+    assert "error: " in done.stderr

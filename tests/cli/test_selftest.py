@@ -1,0 +1,38 @@
+"""python -m pytest tests/cli/test_selftest.py"""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from regrow.cli.root import cli
+from regrow.exact import selftest
+from regrow.exact.selftest import Result
+
+
+def test_this_machine_is_exact() -> None:
+    result = CliRunner().invoke(cli, ["selftest"])
+    assert result.exit_code == 0
+    assert "carrier float64" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("results", "code"),
+    [
+        ([("carrier int8", False), ("carrier float64", True)], 0),
+        ([("carrier int8", False), ("carrier float64", False)], 1),
+        ([("carrier float64", True), ("kernel norm", False)], 1),
+    ],
+)
+def test_what_is_not_exact_is_shown(
+    results: list[tuple[str, bool]], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [Result(name, ok, "exact" if ok else "3 of 5 integers wrong", 0.25) for name, ok in results]
+    monkeypatch.setattr(selftest, "self_test", lambda full: found)
+    result = CliRunner().invoke(cli, ["selftest"])
+    assert result.exit_code == code
+    assert "not exact" in result.stdout
+    assert "3 of 5 integers wrong" in result.stdout
+    document = json.loads(CliRunner().invoke(cli, ["selftest", "--json"]).stdout)
+    assert (document["schema"], document["ok"]) == ("regrow/selftest/1", code == 0)
+    assert [test["ok"] for test in document["tests"]] == [ok for _, ok in results]

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regrow.corpus.formats import Piece, Reading, Refusal, format_of, known_encoding, read
+from regrow.errors import StageError
+
+PROSE = st.lists(
+    st.sampled_from(["a", "word ", "\n", "\n\n", "\r\n", " \n \n", "é", "字", "\t", "😀"]), max_size=60
+).map("".join)
+
+
+def all_of(data: bytes, format: str = "text", **how: object) -> list[Piece | Refusal]:
+    return list(read(data, format, Reading(**how)))  # type: ignore[arg-type]
+
+
+@given(
+    PROSE,
+    st.integers(0, 20),
+    st.sampled_from(["utf-8", "utf-16-le", "utf-32-be"]),
+    st.sampled_from(["text", "markdown"]),
+)
+def test_places_are_exact(text: str, most: int, encoding: str, format: str) -> None:
+    data = text.encode(encoding)
+    pieces = [
+        piece for piece in all_of(data, format, encoding=encoding, max_characters=most) if isinstance(piece, Piece)
+    ]
+    assert [data[piece.start : piece.end].decode(encoding) for piece in pieces] == [piece.text for piece in pieces]
+    assert "".join(piece.text for piece in pieces) == text
+    assert [piece.start for piece in pieces] == [0, *(piece.end for piece in pieces[:-1])]
+    assert all(piece.text for piece in pieces) or text == ""
+
+
+@given(PROSE, st.integers(1, 20))
+def test_only_a_line_can_be_too_long(text: str, most: int) -> None:
+    for piece in all_of(text.encode(), max_characters=most):
+        assert isinstance(piece, Piece)
+        assert len(piece.text) <= most or "\n" not in piece.text.rstrip("\r\n \t")
+
+
+def test_pieces_end_at_blank_lines_if_they_can() -> None:
+    data = b"one\ntwo\n\nthree\n\n\nfour\nfive\n\nsix"
+    found = [data[piece.start : piece.end] for piece in all_of(data, max_characters=18)]
+    assert found == [b"one\ntwo\n\nthree\n\n\n", b"four\nfive\n\nsix"]
+    assert len(all_of(data)) == 1
+
+
+def test_a_file_in_another_encoding_is_refused_with_the_place() -> None:
+    data = "caf\u00e9".encode("latin-1")
+    assert all_of(data) == [Refusal(0, 4, "not utf-8", "byte 3 is 0xe9")]
+    assert all_of(data, encoding="iso8859-1") == [Piece(0, 4, "caf\u00e9")]
+
+
+@pytest.mark.parametrize("name", ["utf-16", "utf-7", "cp932", "rot13", "base64", "nonsense", "utf-8-sig", "punycode"])
+def test_encodings_without_exact_places_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="is not an encoding regrow reads"):
+        known_encoding(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "usual"), [("UTF8", "utf-8"), ("latin-1", "iso8859-1"), ("windows-1252", "cp1252"), ("koi8-r", "koi8-r")]
+)
+def test_encodings_have_many_names(name: str, usual: str) -> None:
+    assert known_encoding(name) == usual
+
+
+@pytest.mark.parametrize(
+    ("path", "format"),
+    [
+        ("a.txt", "text"),
+        ("a", "text"),
+        ("a/b.MD", "markdown"),
+        ("a.htm", "html"),
+        ("a.ndjson", "jsonl"),
+        ("a.parquet", "parquet"),
+    ],
+)
+def test_formats_go_by_names(path: str, format: str) -> None:
+    assert format_of(path) == format
+
+
+def test_front_matter_is_not_text() -> None:
+    data = "---\ntitle: \u00e9\n---\n# Hello\n".encode()
+    (piece,) = all_of(data, "markdown")
+    assert isinstance(piece, Piece)
+    assert piece.text == "# Hello\n"
+    assert data[piece.start : piece.end] == b"# Hello\n"
+    assert all_of(b"a\n---\nb\n---\n", "markdown") == [Piece(0, 12, "a\n---\nb\n---\n")]
+    assert all_of(b"---\nno end", "markdown") == [Piece(0, 10, "---\nno end")]
+
+
+def lines(*rows: object) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def test_json_lines() -> None:
+    data = lines({"text": "one"}, {"text": "two\nlines"}) + b"\n  \n" + b'{"text": "no newline"}'
+    pieces = all_of(data, "jsonl")
+    assert [piece.text for piece in pieces if isinstance(piece, Piece)] == ["one", "two\nlines", "no newline"]
+    assert [json.loads(data[piece.start : piece.end])["text"] for piece in pieces] == [
+        "one",
+        "two\nlines",
+        "no newline",
+    ]
+
+
+def test_lines_are_grouped_while_they_agree() -> None:
+    rows = [("Genesis", 1, "a"), ("Genesis", 1, "b"), ("Genesis", 2, "c"), ("Exodus", 2, "d"), ("Genesis", 1, "e")]
+    data = lines(*({"book": book, "chapter": chapter, "text": text} for book, chapter, text in rows))
+    pieces = all_of(data, "jsonl", group_by=("book", "chapter"))
+    assert [piece.text for piece in pieces if isinstance(piece, Piece)] == ["a\nb", "c", "d", "e"]
+    assert [data[piece.start : piece.end].count(b"\n") for piece in pieces] == [1, 0, 0, 0]
+    joined = [
+        piece.text for piece in all_of(data, "jsonl", group_by=("book",), max_characters=5) if isinstance(piece, Piece)
+    ]
+    assert joined == ["a\nb", "c", "d", "e"]
+
+
+def test_equal_means_equal_and_of_one_type() -> None:
+    data = lines(
+        {"k": 1, "text": "a"},
+        {"k": True, "text": "b"},
+        {"k": "1", "text": "c"},
+        {"text": "d"},
+        {"k": None, "text": "e"},
+    )
+    assert [piece.text for piece in all_of(data, "jsonl", group_by=("k",)) if isinstance(piece, Piece)] == [
+        "a",
+        "b",
+        "c",
+        "d\ne",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"{not json", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b'{"text": ' + b"9" * 5000 + b"}", "not JSON"),
+        (b'["text"]', "not a JSON object"),
+        (b'{"txt": "a"}', "no text"),
+        (b'{"text": 5}', "no text"),
+        (b'{"text": "\\ud800"}', "half a character"),
+        (b'{"text": "\xff"}', "not utf-8"),
+    ],
+)
+def test_a_bad_line_harms_no_other(line: bytes, reason: str) -> None:
+    data = lines({"text": "before"}) + line + b"\n" + lines({"text": "after"})
+    before, bad, after = all_of(data, "jsonl", group_by=("k",))
+    assert isinstance(bad, Refusal)
+    assert bad.reason == reason
+    assert data[bad.start : bad.end] == line
+    assert [before.text, after.text] == ["before", "after"]  # type: ignore[union-attr]
+
+
+def parquet(**columns: list[object]) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer)
+    return buffer.getvalue()
+
+
+def test_parquet_rows() -> None:
+    data = parquet(body=["one", None, "two"], k=[1, 1, 1])
+    assert all_of(data, "parquet", field="body") == [
+        Piece(0, 1, "one"),
+        Refusal(1, 2, "no text", "field `body` is missing"),
+        Piece(2, 3, "two"),
+    ]
+    assert all_of(parquet(text=["a", "b", "c"], k=[1, 1, 2]), "parquet", group_by=("k",)) == [
+        Piece(0, 2, "a\nb"),
+        Piece(2, 3, "c"),
+    ]
+
+
+def test_parquet_without_the_column_or_not_parquet() -> None:
+    with pytest.raises(StageError, match=r"no column `text`\nbecause the columns are body"):
+        all_of(parquet(body=["one"]), "parquet")
+    (found,) = all_of(b"PAR1 not really PAR1", "parquet")
+    assert isinstance(found, Refusal)
+    assert found.reason == "not a Parquet file"
+
+
+@given(st.binary(max_size=200), st.sampled_from(["text", "markdown", "html", "jsonl", "parquet"]), st.integers(0, 9))
+def test_no_bytes_are_a_fault(data: bytes, format: str, most: int) -> None:
+    for found in all_of(data, format, max_characters=most):
+        assert 0 <= found.start <= found.end <= max(1, len(data))

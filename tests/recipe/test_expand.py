@@ -1,0 +1,163 @@
+from dataclasses import replace
+
+import fakes
+import pytest
+from pydantic import field_validator
+
+from regrow.errors import RecipeError
+from regrow.recipe.expand import expand
+from regrow.recipe.pin import Pin
+from regrow.recipe.schema import parse
+
+
+def test_the_usual_stages() -> None:
+    found = fakes.graph()
+    assert [(stage.name, dict(stage.inputs)) for stage in found.stages] == [
+        ("fetch-plays", {}),
+        ("fetch-bible", {}),
+        ("documents-plays", {"files": ("fetch-plays",)}),
+        ("documents-bible", {"files": ("fetch-bible",)}),
+        ("clean", {"documents": ("documents-plays", "documents-bible")}),
+        ("deduplicate", {"documents": ("clean",)}),
+        ("split", {"documents": ("deduplicate",)}),
+        ("tokenizer", {"split": ("split",)}),
+        ("tokenize", {"split": ("split",), "tokenizer": ("tokenizer",)}),
+        ("pretrain", {"tokens": ("tokenize",)}),
+        (
+            "evaluate",
+            {
+                "weights": ("pretrain",),
+                "tokens": ("tokenize",),
+                "tokenizer": ("tokenizer",),
+                "split": ("split",),
+            },
+        ),
+    ]
+
+
+def test_parameters_are_complete() -> None:
+    found = {stage.name: stage.parameters.model_dump() for stage in fakes.graph().stages}
+    assert found["fetch-plays"] == {
+        "fetch": "file:plays",
+        "pins": (
+            {"file": "a.txt", "sha256": "aa" * 32, "size": 1000, "licences_found": ()},
+            {"file": "b.txt", "sha256": "bb" * 32, "size": 2000, "licences_found": ()},
+        ),
+    }
+    assert found["documents-bible"] == {
+        "source": "bible",
+        "select": ("**/kjv.jsonl",),
+        "exclude": (),
+        "format": "auto",
+        "field": "text",
+        "group_by": ("book", "chapter"),
+        "max_characters": 0,
+        "encoding": "utf-8",
+        "licence": "LicenseRef-PublicDomain",
+        "availability": "open",
+        "attribution": "",
+    }
+    assert found["clean"]["minimum_characters"] == 200
+    assert found["deduplicate"] == {"near_duplicates": 0.8}
+    assert found["split"] == {"validation": 0.02}
+    assert found["tokenizer"] == {"vocabulary": 512}
+    assert found["tokenize"] == {}
+    assert found["pretrain"]["architecture"] == {
+        "layers": 2,
+        "width": 64,
+        "heads": 4,
+        "kv_heads": 4,
+        "hidden": 160,
+        "context": 32,
+        "tied_embeddings": True,
+        "rope_theta": 10000.0,
+        "norm_epsilon": 1e-5,
+    }
+    assert found["pretrain"]["train"] == {
+        "tokens": 100_000,
+        "micro_batch": 16,
+        "micro_batches_per_step": 4,
+        "learning_rate": 2e-3,
+        "warmup": 0.05,
+        "decay": "cosine",
+        "final_learning_rate": 0.1,
+        "weight_decay": 0.1,
+        "beta1": 0.9,
+        "beta2": 0.95,
+        "epsilon": 1e-8,
+        "clip": 1.0,
+        "seed": 1,
+        "checkpoint_every": 100,
+    }
+    assert found["evaluate"] == {"prompts": (), "sample_tokens": 80, "temperature": 0.8, "seed": 1}
+
+
+def test_licences_found_are_no_ingredient() -> None:
+    # what a file says of itself is recorded, but a stage's key must not depend on how well somebody looked
+    pins = {"plays": (Pin("a.txt", "aa" * 32, 1000, ("MIT",)),)}
+    other = {"plays": (Pin("a.txt", "aa" * 32, 1000),)}
+    one, two = (expand(fakes.recipe(), fakes.KINDS, known) for known in (pins, other))
+    assert fakes.plain(one) == fakes.plain(two)
+
+
+def test_a_usual_stage_with_changes_keeps_the_rest() -> None:
+    more = '\n[[stage]]\nname = "clean"\nparameters = { form = "NFKC" }\ninputs = { documents = "documents-bible" }\n'
+    clean = fakes.graph(more=more)["clean"]
+    assert clean.parameters.model_dump() == {"minimum_characters": 200, "form": "NFKC"}
+    assert clean.inputs == {"documents": ("documents-bible",)}
+
+
+def test_a_stage_between_two_usual_ones() -> None:
+    more = """
+[[stage]]
+name = "again"
+kind = "clean"
+inputs = { documents = ["deduplicate"] }
+[[stage]]
+name = "split"
+inputs = { documents = "again" }
+"""
+    found = fakes.graph(more=more)
+    names = [stage.name for stage in found.stages]
+    assert names.index("deduplicate") < names.index("again") < names.index("split")
+    assert found["again"].parameters.model_dump() == {"minimum_characters": 0, "form": "NFC"}
+    assert found["split"].parameters.model_dump() == {"validation": 0.02}
+
+
+def test_another_kind_begins_from_its_own_defaults() -> None:
+    more = '\n[[stage]]\nname = "deduplicate"\nkind = "clean"\ninputs = { documents = "clean" }\n'
+    stage = fakes.graph(more=more)["deduplicate"]
+    assert stage.kind.name == "clean"
+    assert stage.parameters.model_dump() == {"minimum_characters": 0, "form": "NFC"}
+
+
+def test_what_a_kind_refuses_is_told_where_the_recipe_says_it() -> None:
+    class Strict(fakes.Deduplicate):
+        @field_validator("near_duplicates")
+        @classmethod
+        def refuse(cls, value: float) -> float:
+            raise ValueError("must be a prime number")
+
+    kinds = {**fakes.KINDS, "deduplicate": replace(fakes.KINDS["deduplicate"], parameters=Strict)}
+    section = ("[tokenizer]", "[corpus]\nnear_duplicates = 0.9\n\n[tokenizer]")
+    with pytest.raises(RecipeError) as caught:
+        fakes.graph(section, kinds=kinds)
+    assert str(caught.value) == "bard/regrow.toml:23: corpus.near_duplicates: must be a prime number"
+    with pytest.raises(RecipeError) as caught:
+        fakes.graph(
+            section, more='\n[[stage]]\nname = "deduplicate"\nparameters = { near_duplicates = 0.7 }\n', kinds=kinds
+        )
+    assert caught.value.where == "bard/regrow.toml:39: stage.deduplicate.parameters.near_duplicates"
+
+
+def test_a_kind_that_is_not_there() -> None:
+    kinds = {name: kind for name, kind in fakes.KINDS.items() if name != "split"}
+    with pytest.raises(RecipeError) as caught:
+        fakes.graph(kinds=kinds)
+    assert caught.value.what.startswith("unknown kind `split`")
+
+
+def test_the_digest_of_a_recipe_is_of_what_it_says() -> None:
+    same = fakes.spoilt(("layers = 2", "layers = 2 # two"), ("context = 32", "context = 0x20\nkv_heads = 4"))
+    assert parse(same).digest == fakes.recipe().digest
+    assert fakes.recipe(("layers = 2", "layers = 3")).digest != fakes.recipe().digest

@@ -1,0 +1,152 @@
+import json
+from dataclasses import dataclass
+
+import fakes
+import pytest
+
+from regrow.recipe.plan import (
+    duration,
+    forward_flops,
+    parameter_count,
+    plan,
+    size,
+    steps,
+    training_flops,
+    training_memory,
+)
+from regrow.recipe.schema import Architecture, Train
+
+SMALL = Architecture(layers=2, width=8, heads=4, kv_heads=2, hidden=16, context=4)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    stage: str
+    cached: bool
+    reasons: tuple[str, ...] = ()
+    digest: str | None = None
+
+
+def forecasts(cached: int) -> list[Forecast]:
+    names = [stage.name for stage in fakes.graph().stages]
+    return [
+        Forecast(name, True, (), "0d" * 32) if i < cached else Forecast(name, False, ("first build",))
+        for i, name in enumerate(names)
+    ]
+
+
+def test_parameter_count_by_hand() -> None:
+    # embedding 10*8; per layer q 8*8, k and v 4*8 each, out 8*8, gate, up and down 8*16 each, two gains of 8;
+    # the last gain
+    assert parameter_count(SMALL, 10) == 80 + 2 * (64 + 2 * 32 + 64 + 3 * 128 + 16) + 8 == 1272
+    untied = SMALL.model_copy(update={"tied_embeddings": False})
+    assert parameter_count(untied, 10) == 1272 + 80
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+def test_parameter_count_is_that_of_the_decoder(tied: bool, kv_heads: int) -> None:
+    from math import prod
+
+    from regrow.model.config import DecoderConfig
+
+    shape = SMALL.model_copy(update={"tied_embeddings": tied, "kv_heads": kv_heads})
+    config = DecoderConfig(vocabulary=300, **shape.model_dump())
+    assert parameter_count(shape, 300) == sum(map(prod, config.shapes().values()))
+
+
+def test_flops_by_hand() -> None:
+    # two for each of 1232 weights in products and each of 4 tokens; two products of 4 x 4 x 8 in each of 2 layers
+    assert forward_flops(SMALL, 10) == 2 * (1272 - 5 * 8) * 4 + 2 * 2 * (2 * 4 * 4 * 8) == 10880
+    train = Train(tokens=100, micro_batch=2, micro_batches_per_step=3)
+    assert steps(SMALL, train) == 4  # of 24 tokens
+    assert training_flops(SMALL, train, 10) == 3 * 10880 * 24
+
+
+def test_memory_grows_with_what_needs_it() -> None:
+    train = Train(tokens=100, micro_batch=2)
+    more = train.model_copy(update={"micro_batch": 4})
+    assert training_memory(SMALL, train, 10) < training_memory(SMALL, more, 10)
+    assert training_memory(SMALL, train, 10) < training_memory(SMALL, train, 1000)
+    several = train.model_copy(update={"micro_batches_per_step": 9})
+    assert training_memory(SMALL, train, 10) == training_memory(SMALL, several, 10)  # one after the other
+
+
+def test_text() -> None:
+    made = plan("bard-3m", fakes.graph(), forecasts(9), fetch_bytes=1_503_000, flops_per_second=1e10)
+    assert list(made.lines()) == [
+        "bard-3m: 11 stages, 9 cached",
+        "  fetch-plays      cached 0d0d0d0d0d0d",
+        "  fetch-bible      cached 0d0d0d0d0d0d",
+        "  documents-plays  cached 0d0d0d0d0d0d",
+        "  documents-bible  cached 0d0d0d0d0d0d",
+        "  clean            cached 0d0d0d0d0d0d",
+        "  deduplicate      cached 0d0d0d0d0d0d",
+        "  split            cached 0d0d0d0d0d0d",
+        "  tokenizer        cached 0d0d0d0d0d0d",
+        "  tokenize         cached 0d0d0d0d0d0d",
+        "  pretrain         run: first build",
+        "  evaluate         run: first build",
+        "to fetch: 1.5 MB",
+        "pretrain: 127,296 parameters, 98,304 tokens in 48 steps, 8e+10 FLOPs",
+        "about 9 s, 414 MB of memory, 509 kB of disk",
+    ]
+
+
+def test_text_of_several_reasons() -> None:
+    told = [*forecasts(10), Forecast("evaluate", False, ("parameters.seed 1 -> 2", "kind version 1 -> 2"))]
+    made = plan("x", fakes.graph(), [one for i, one in enumerate(told) if i != 10])
+    assert list(made.lines())[11:13] == [
+        "  evaluate         run: parameters.seed 1 -> 2",
+        "                        kind version 1 -> 2",
+    ]
+
+
+def test_text_when_all_is_cached() -> None:
+    made = plan("x", fakes.graph(), forecasts(11))
+    assert list(made.lines())[-1] == "nothing to do"
+    assert (made.cost.seconds, made.cost.memory_bytes, made.cost.disk_bytes) == (0, 0, 0)
+
+
+def test_json() -> None:
+    made = plan("bard-3m", fakes.graph(), forecasts(9), fetch_bytes=5)
+    value = json.loads(json.dumps(made.to_json()))
+    assert value["schema"] == "regrow/plan/1"
+    assert value["fetch_bytes"] == 5
+    assert value["stages"][9] == {
+        "name": "pretrain",
+        "kind": "pretrain",
+        "summary": "",
+        "cached": False,
+        "reasons": ["first build"],
+        "digest": None,
+        "cost": {
+            "flops": 79725330432,
+            "seconds": 0.79725330432,
+            "memory_bytes": 414327296,
+            "disk_bytes": 509184,
+        },
+        "training": {"parameters": 127296, "tokens": 98304, "steps": 48},
+    }
+    assert value["cost"]["disk_bytes"] == 509184
+
+
+def test_what_is_cached_costs_nothing() -> None:
+    all_of_it, half = (plan("x", fakes.graph(), forecasts(cached)).cost for cached in (0, 9))
+    assert all_of_it.seconds > half.seconds
+    assert all_of_it.disk_bytes > half.disk_bytes
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (12_345_678, "12 MB"), (3e15, "3000.0 TB")],
+)
+def test_size(count: float, text: str) -> None:
+    assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.1, "1 s"), (89, "89 s"), (600, "10 min"), (7200, "2 h"), (864000, "10 days")]
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,0 +1,55 @@
+import json
+import subprocess
+import sys
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from regrow.recipe.problems import fields, nested
+from regrow.recipe.reference import reference
+from regrow.recipe.schema import Recipe
+
+
+def example(field: FieldInfo) -> Any:
+    assert field.examples
+    return field.examples[0]
+
+
+def test_every_key_is_there_and_explained() -> None:
+    text = reference()
+    for key, info in fields(Recipe).items():
+        assert f"| `{key}` |" in text
+        for inner, field in fields(nested(info)).items():
+            assert f"| `{inner}` |" in text
+            assert field.description, f"{key}.{inner}"
+            assert field.description.endswith("."), f"{key}.{inner}"
+            assert field.examples, f"{key}.{inner}"
+
+
+def test_examples_are_valid() -> None:
+    for info in fields(Recipe).values():
+        if (table := nested(info)) is None:
+            continue
+        required = {name: example(field) for name, field in fields(table).items() if field.is_required()}
+        for name, field in fields(table).items():
+            tried = {**required, name: example(field)}
+            if name in ("field", "group_by"):
+                tried["format"] = "jsonl"
+            table.model_validate_json(json.dumps(tried), strict=True)
+
+
+def test_a_row() -> None:
+    assert (
+        "| `kv_heads` | whole number | as `heads` | Key and value heads, which divide the query heads. "
+        "At least 1, at most 65,536. Example: `2`. |"
+    ) in reference().splitlines()
+
+
+def test_rows_are_tables() -> None:
+    rows = [line for line in reference().splitlines() if line.startswith("|")]
+    assert {row.replace("\\|", "").count("|") for row in rows} == {5}
+
+
+def test_command_writes_it() -> None:
+    done = subprocess.run([sys.executable, "-m", "regrow.recipe.reference"], capture_output=True, check=True)
+    assert done.stdout.decode() == reference()

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from regrow.errors import Interrupted
+from regrow.recipe.kind import Call
+from regrow.stages import KINDS
+
+settings.register_profile("regrow", deadline=None)  # the machine may be busy
+settings.load_profile("regrow")
+
+TINY = Path(__file__).parents[2] / "examples" / "tiny" / "texts"
+
+
+class Quiet:
+    """A context that nobody listens to."""
+
+    def __init__(self, stopped: bool = False) -> None:
+        self.stopped = stopped
+
+    def emit(self, event: str, **fields: Any) -> None:
+        pass
+
+    def stopping(self) -> bool:
+        return self.stopped
+
+    def stop(self) -> None:
+        raise Interrupted("stopped")
+
+
+class Bench:
+    """Runs stages one by one in a folder of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.count = 0
+
+    def run(self, kind: str, parameters: dict[str, Any], *, stopped: bool = False, **inputs: Path | list[Path]) -> Path:
+        self.count += 1
+        output = self.root / f"{self.count:02}-{kind}"
+        output.mkdir()
+        fed = {slot: tuple(given) if isinstance(given, list) else (given,) for slot, given in inputs.items()}
+        known = KINDS[kind]
+        known.run(Call(kind, known.parameters(**parameters), fed, output, self.root, Quiet(stopped)))
+        return output
+
+    def documents(self, files: dict[str, bytes | str], **parameters: Any) -> Path:
+        """The documents of some files."""
+        self.count += 1
+        folder = self.root / f"{self.count:02}-files"
+        for name, data in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data.encode() if isinstance(data, str) else data)
+        return self.run("documents", {**SOURCE, **parameters}, files=folder)
+
+    def split(self, files: dict[str, bytes | str], validation: float = 0.2) -> Path:
+        """The split of some files, as they are."""
+        clean = self.run("clean", {}, documents=self.documents(files))
+        return self.run("split", {"validation": validation}, documents=clean)
+
+
+SOURCE = {"source": "s", "licence": "CC0-1.0", "availability": "open"}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """All data stages of the texts of the tiny example."""
+    bench = Bench(tmp_path_factory.mktemp("tiny"))
+    stories = {**SOURCE, "source": "stories", "select": ["*.jsonl"], "group_by": ["story"]}
+    others = {**SOURCE, "source": "texts", "exclude": ["*.jsonl"], "max_characters": 2000}
+    made = {"stories": bench.run("documents", stories, files=TINY), "texts": bench.run("documents", others, files=TINY)}
+    made["clean"] = bench.run("clean", {"minimum_characters": 100}, documents=[made["stories"], made["texts"]])
+    made["deduplicate"] = bench.run("deduplicate", {}, documents=made["clean"])
+    made["split"] = bench.run("split", {"validation": 0.1}, documents=made["deduplicate"])
+    made["tokenizer"] = bench.run("tokenizer", {"vocabulary": 512}, split=made["split"])
+    made["tokenize"] = bench.run("tokenize", {}, split=made["split"], tokenizer=made["tokenizer"])
+    yield made

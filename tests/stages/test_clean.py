@@ -1,0 +1,113 @@
+"""``clean``, ``deduplicate`` and ``split``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from regrow.corpus.documents import DOCUMENTS, EXCLUDED, Document, read_documents, read_exclusions
+from regrow.errors import StageError
+from regrow.stages import KINDS
+
+from .conftest import Bench
+
+LONG = " ".join(f"word{n}" for n in range(120))
+
+
+def read(folder: Path, name: str = DOCUMENTS) -> list[Document]:
+    return read_documents(folder / name)
+
+
+def test_clean_merges_normalises_and_drops_the_short(bench: Bench) -> None:
+    one = bench.documents({"a.txt": "hello\r\nworld  \r\n", "b.txt": "\ufeff\n \n"}, source="one")
+    two = bench.documents({"c.txt": "tiny", "d.txt": b"\xff"}, source="two")
+    out = bench.run("clean", {"minimum_characters": 5}, documents=[two, one])
+    (kept,) = read(out)
+    assert (kept.source, kept.text) == ("one", "hello\nworld")
+    assert kept.id == read(one)[0].id
+    rows = [(row.source, row.locator, row.stage, row.reason, row.detail) for row in read_exclusions(out / EXCLUDED)]
+    assert rows == [
+        ("one", "b.txt:0-6", "clean", "empty", "0 of 5 characters"),
+        ("two", "c.txt:0-4", "clean", "too short", "4 of 5 characters"),
+        ("two", "d.txt:0-1", "documents", "not utf-8", "byte 0 is 0xff"),
+    ]
+    again = bench.run("clean", {"minimum_characters": 5}, documents=[one, two])
+    assert (again / DOCUMENTS).read_bytes() == (out / DOCUMENTS).read_bytes()
+
+
+@pytest.mark.parametrize("files", [{"a.txt": " \n"}, {"a.txt": b"\xff"}, {"a.jsonl": ""}, {"a.txt": "short"}])
+def test_an_empty_corpus_has_a_remedy(bench: Bench, files: dict[str, bytes | str]) -> None:
+    documents = bench.documents(files)
+    with pytest.raises(StageError, match="the corpus is empty") as caught:
+        bench.run("clean", {"minimum_characters": 200}, documents=documents)
+    assert "min_characters" in caught.value.hint
+    assert not list((bench.root / f"{bench.count:02}-clean").iterdir())
+
+
+def test_copies_are_dropped_with_a_pointer_to_the_survivor(bench: Bench) -> None:
+    files = {"b.txt": LONG, "a.txt": LONG, "c.txt": LONG + " and one more", "d.txt": "something else"}
+    documents = bench.documents(files)
+    out = bench.run("deduplicate", {"near_duplicates": 0.8}, documents=documents)
+    by_file = {row.file: row for row in read(documents)}
+    first = min((row for row in by_file.values() if row.file != "d.txt"), key=lambda row: row.rank)
+    assert {row.file for row in read(out)} == {first.file, "d.txt"}
+    rows = {row.locator.partition(":")[0]: (row.reason, row.detail) for row in read_exclusions(out / EXCLUDED)}
+    similarity = 116 / 119
+    expected = {"b.txt": ("exact duplicate", f"of {by_file['a.txt'].id}")}
+    other = "a.txt" if first.file == "c.txt" else "c.txt"
+    expected[other] = ("near-duplicate", f"of {first.id}, Jaccard {similarity:.4f}")
+    assert rows == expected
+
+
+def test_exact_copies_only(bench: Bench) -> None:
+    documents = bench.documents({"a.txt": LONG, "b.txt": LONG, "c.txt": LONG + " more"})
+    out = bench.run("deduplicate", {"near_duplicates": 0}, documents=documents)
+    assert {row.file for row in read(out)} == {"a.txt", "c.txt"}
+
+
+def test_chains_are_one_group(bench: Bench) -> None:
+    words = LONG.split()
+    files = {f"{n}.txt": " ".join([*words[8 * n :], *(f"new{m}" for m in range(8 * n))]) for n in range(4)}
+    out = bench.run("deduplicate", {"near_duplicates": 0.8}, documents=bench.documents(files))
+    assert len(read(out)) == 1
+    assert any("Jaccard 0.6" in row.detail or "Jaccard 0.7" in row.detail for row in read_exclusions(out / EXCLUDED))
+
+
+@pytest.mark.parametrize("threshold", [0.3, -0.1, 1.1, float("nan")])
+def test_thresholds_that_make_no_sense(threshold: float) -> None:
+    with pytest.raises(ValidationError):
+        KINDS["deduplicate"].parameters(near_duplicates=threshold)
+
+
+def test_split_sets_about_the_share_aside(bench: Bench) -> None:
+    documents = bench.documents({f"{n}.txt": f"text {n}" for n in range(1000)})
+    out = bench.run("split", {"validation": 0.1}, documents=documents)
+    train, held_out = read(out, "train.parquet"), read(out, "validation.parquet")
+    assert 70 < len(held_out) < 130
+    assert sorted([*train, *held_out], key=lambda row: row.position) == read(documents)
+    assert (out / EXCLUDED).read_bytes() == (documents / EXCLUDED).read_bytes()
+
+
+def test_split_decides_for_each_document_alone(bench: Bench) -> None:
+    files: dict[str, bytes | str] = {f"{n}.txt": f"text {n}" for n in range(300)}
+    few = bench.run("split", {"validation": 0.1}, documents=bench.documents(dict(list(files.items())[:200])))
+    all_ = bench.run("split", {"validation": 0.1}, documents=bench.documents(files))
+    assert {row.id for row in read(few, "validation.parquet")} <= {row.id for row in read(all_, "validation.parquet")}
+
+
+@pytest.mark.parametrize(
+    ("count", "share", "held_out"), [(1, 0.5, 0), (2, 0.0001, 1), (2, 0.9999, 1), (3, 0.0, 0), (5, 0.99999, 4)]
+)
+def test_both_sides_get_a_document(bench: Bench, count: int, share: float, held_out: int) -> None:
+    documents = bench.documents({f"{n}.txt": f"text {n}" for n in range(count)})
+    out = bench.run("split", {"validation": share}, documents=documents)
+    assert len(read(out, "validation.parquet")) == held_out
+    assert len(read(out, "train.parquet")) == count - held_out
+
+
+def test_nothing_to_split(bench: Bench) -> None:
+    documents = bench.documents({"a.jsonl": ""})
+    with pytest.raises(StageError, match="the corpus is empty"):
+        bench.run("split", {}, documents=documents)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from regrow.corpus.documents import DOCUMENTS, EXCLUDED, identify, read_documents, read_exclusions
+from regrow.errors import InputError, Interrupted
+from regrow.stages import KINDS
+from regrow.stages.documents import DocumentsParameters
+
+from .conftest import SOURCE, TINY, Bench
+
+
+def archive(*entries: tuple[str, bytes, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, data, kind in entries:
+            info = tarfile.TarInfo(name)
+            info.size, info.type = len(data), kind
+            tar.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def test_every_format_by_its_name(bench: Bench) -> None:
+    files: dict[str, bytes | str] = {
+        "a.txt": "text",
+        "deep/b.md": "---\nx: 1\n---\nmark",
+        "c.html": "<p>page<script>no</script>",
+        "d.jsonl": '{"text": "line"}\n',
+    }
+    found = read_documents(bench.documents(files) / DOCUMENTS)
+    assert [(row.file, row.start, row.end, row.text) for row in found] == [
+        ("a.txt", 0, 4, "text"),
+        ("c.html", 0, 26, "page"),
+        ("d.jsonl", 0, 16, "line"),
+        ("deep/b.md", 13, 17, "mark"),
+    ]
+    assert {(row.source, row.licence, row.availability) for row in found} == {("s", "CC0-1.0", "open")}
+    assert found[0].id == identify("s", "a.txt:0-4", "text")
+
+
+def test_archives_are_looked_into(bench: Bench) -> None:
+    data = archive(
+        ("p-1/a.txt", b"one", b"0"), ("p-1/b.md", b"two", b"0"), ("p-1/c.txt", b"", b"2"), ("../d.txt", b"x", b"0")
+    )
+    out = bench.documents({"p.tar.gz": data, "note.txt": "not deep enough"}, select=["*/*.txt"])
+    assert [(row.file, row.text) for row in read_documents(out / DOCUMENTS)] == [("p.tar.gz!/p-1/a.txt", "one")]
+    refused = {row.locator: (row.reason, row.detail) for row in read_exclusions(out / EXCLUDED)}
+    assert refused == {
+        "p.tar.gz!/p-1/c.txt:0-0": ("not read", "a symbolic link"),
+        "p.tar.gz!/../d.txt:0-0": ("not read", "a path that leaves the archive"),
+    }
+
+
+def test_exclude_wins(bench: Bench) -> None:
+    out = bench.documents({"a.txt": "a", "b.txt": "b"}, exclude=["b*"])
+    assert [row.file for row in read_documents(out / DOCUMENTS)] == ["a.txt"]
+
+
+def test_a_file_that_is_not_utf_8_is_recorded_and_harms_no_other(bench: Bench) -> None:
+    out = bench.documents({"a.txt": "fine", "b.txt": "caf\u00e9".encode("latin-1")})
+    assert [row.text for row in read_documents(out / DOCUMENTS)] == ["fine"]
+    (row,) = read_exclusions(out / EXCLUDED)
+    assert (row.source, row.locator, row.stage, row.reason) == ("s", "b.txt:0-4", "documents", "not utf-8")
+
+
+def test_the_encoding_of_the_recipe_is_used(bench: Bench) -> None:
+    out = bench.documents({"b.txt": "caf\u00e9".encode("latin-1")}, encoding="latin-1")
+    assert [row.text for row in read_documents(out / DOCUMENTS)] == ["caf\u00e9"]
+
+
+def test_nothing_selected(bench: Bench) -> None:
+    with pytest.raises(InputError) as caught:
+        bench.documents({f"{n}.txt": "" for n in range(9)}, select=["*.md"], source="plays")
+    assert "no file of source `plays` fits `*.md`" in str(caught.value)
+    assert "0.txt, 1.txt, 2.txt, 3.txt, 4.txt ..." in str(caught.value)
+    assert caught.value.hint
+
+
+def test_a_stop_is_heard(bench: Bench) -> None:
+    with pytest.raises(Interrupted):
+        bench.run("documents", SOURCE, files=TINY, stopped=True)
+
+
+def test_parameters_are_checked_and_canonical() -> None:
+    with pytest.raises(ValidationError, match="not an encoding regrow reads"):
+        DocumentsParameters(**SOURCE, encoding="utf-7")
+    one, other = (DocumentsParameters(**SOURCE, encoding=name) for name in ("UTF8", "utf-8"))
+    assert one == other
+    assert "attribution" not in DocumentsParameters(**SOURCE, attribution="A. Uthor").model_dump()
+
+
+def test_where_and_how_to_fetch_are_no_part_of_the_key() -> None:
+    parameters = KINDS["fetch"].parameters(fetch="file:a", pins=[], base=Path("/somewhere"), offline=True)
+    assert parameters.model_dump(mode="json") == {"fetch": "file:a", "pins": []}

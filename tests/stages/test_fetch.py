@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from regrow.errors import InputError
+from regrow.recipe.pin import Pin
+from regrow.sources import resolve
+from regrow.stages import KINDS
+from regrow.store.digest import tree_digest
+
+from .conftest import TINY, Bench
+
+
+def test_the_pinned_files_and_no_others(bench: Bench) -> None:
+    pins = resolve("file:texts", TINY.parent, ["*.md", "*.html"])
+    out = bench.run("fetch", {"fetch": "file:texts", "pins": pins, "base": TINY.parent})
+    assert [path.name for path in sorted(out.iterdir())] == ["explanations.md", "garden.html"]
+    assert (out / "garden.html").read_bytes() == (TINY / "garden.html").read_bytes()
+    assert tree_digest(out)
+
+
+def test_without_pins(bench: Bench) -> None:
+    with pytest.raises(InputError, match="is not pinned"):
+        bench.run("fetch", {"fetch": "file:texts", "pins": [], "base": TINY.parent})
+
+
+def test_an_unknown_scheme_is_a_fault_of_the_recipe() -> None:
+    with pytest.raises(ValidationError, match="did you mean `https:`"):
+        KINDS["fetch"].parameters(fetch="http:example", pins=[])
+
+
+def test_the_plan_knows_the_bytes() -> None:
+    kind = KINDS["fetch"]
+    assert kind.estimate is not None
+    pins = (Pin("a.txt", "0" * 64, 3), Pin("b.txt", "0" * 64, 4))
+    assert kind.estimate(kind.parameters(fetch="file:texts", pins=pins)) == {"disk_bytes": 7.0}
