@@ -54,9 +54,7 @@ def write_recipe(folder: Path, tokens: int = 5_120) -> None:
     """The recipe that `regrow new` writes, trained for less."""
     for path, text in template(folder.name).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        smaller = re.sub(r"tokens = 100_000", f"tokens = {tokens}", text).replace(
-            "sample_tokens = 60", "sample_tokens = 8"
-        )
+        smaller = re.sub("^tokens = .*$", f"tokens = {tokens}", text, flags=re.MULTILINE)
         (folder / path).write_text(smaller, "utf-8")
 
 

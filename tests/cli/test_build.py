@@ -22,7 +22,7 @@ def test_the_digest_is_what_sha256sum_says(built: Shell, first_build: subprocess
 
 def test_a_line_for_each_stage(first_build: subprocess.CompletedProcess[str]) -> None:
     for stage in ("fetch-texts", "documents-texts", "clean", "split", "tokenizer", "tokenize", "pretrain", "evaluate"):
-        assert re.search(rf"^       Built {stage} +[0-9.]+ s", first_build.stderr, re.MULTILINE), stage
+        assert re.search(rf"^       Built {stage} +[0-9.]+ (s|min)", first_build.stderr, re.MULTILINE), stage
 
 
 def test_first_build_says_that_the_lock_is_new(first_build: subprocess.CompletedProcess[str]) -> None:

@@ -110,6 +110,8 @@ def test_an_exception_inside_a_command_is_caught(monkeypatch: pytest.MonkeyPatch
     assert result.exit_code == 1
     assert "Traceback" not in result.output
     assert "ZeroDivisionError" in result.stderr
+    document = json.loads(CliRunner().invoke(cli, ["new", "x", "--json"]).stdout)
+    assert (document["schema"], document["exit_code"]) == ("regrow/error/1", 1)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,7 @@ def test_an_exception_inside_a_command_is_caught(monkeypatch: pytest.MonkeyPatch
         (["data", "build/x"], ["error: missing option '--step'", "hint: `regrow data --help`"]),
         (["build", "--locked", "--frozen"], ["error: choose one of --locked, --frozen and --update-lock"]),
         (["build", "--threads", "0"], ["error: invalid value for '--threads'"]),
-        (["build", "nowhere"], ["error: there is no such file", "  nowhere/regrow.toml", "hint: `regrow new NAME`"]),
+        (["build", "nowhere"], ["error: there is no such file", "\n  nowhere", "hint: `regrow new NAME`"]),
     ],
 )
 def test_misuse_is_2(args: list[str], words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,5 +146,5 @@ def test_errors_are_json_where_results_would_be(shell: Shell) -> None:
     document = json.loads(done.stdout)
     assert document["schema"] == "regrow/error/1"
     assert document["exit_code"] == done.returncode == 2
-    assert document["where"].endswith("regrow.toml")
+    assert document["where"].startswith("nowhere")
     assert "error: " in done.stderr

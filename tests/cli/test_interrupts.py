@@ -29,7 +29,7 @@ def test_ctrl_c_stops_a_build_and_the_same_command_continues(shell: Shell) -> No
             break
     time.sleep(4)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, out) == (130, "")
     assert "Stopping after this step; the same command continues" in err.replace("stopping", "Stopping", 1)
     assert "stopped" in err.splitlines()[-3]

@@ -1,3 +1,4 @@
+import hashlib
 from dataclasses import replace
 
 import fakes
@@ -157,7 +158,7 @@ def test_a_kind_that_is_not_there() -> None:
     assert caught.value.what.startswith("unknown kind `split`")
 
 
-def test_the_digest_of_a_recipe_is_of_what_it_says() -> None:
-    same = fakes.spoilt(("layers = 2", "layers = 2 # two"), ("context = 32", "context = 0x20\nkv_heads = 4"))
-    assert parse(same).digest == fakes.recipe().digest
-    assert fakes.recipe(("layers = 2", "layers = 3")).digest != fakes.recipe().digest
+def test_the_digest_of_a_recipe_is_of_its_bytes() -> None:
+    text = fakes.spoilt(("layers = 2", "layers = 2 # two"))
+    assert parse(text).digest == hashlib.sha256(text.encode()).hexdigest()
+    assert parse(text).digest != fakes.recipe().digest

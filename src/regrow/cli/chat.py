@@ -39,7 +39,7 @@ def command(
     from regrow.run.generate import Generator
 
     if prompt is None and not sys.stdin.isatty():
-        prompt = click.get_text_stream("stdin").read().rstrip("\n")
+        prompt = sys.stdin.read().rstrip("\n")
     if prompt is None and console.json:
         raise click.UsageError("--json needs a prompt")
     generator = Generator.load(release_folder(release))

@@ -27,8 +27,9 @@ _SHORT = 12
 def command(console: Console, release: Path, step: int, text: bool, store: Path | None) -> None:
     """Show what training saw at a step.
 
-    Which documents, and which tokens of them. The order is a pure function of the seed, the epoch and the place in it, so it is computed, not looked up. A token
-    span counts from the first token of its document; the last token of a document marks its end.
+    Which documents, and which tokens of them. The order is a pure function of the seed, the epoch and the place in
+    it, so it is computed, not looked up. A token span counts from the first token of its document; the last token of
+    a document marks its end.
     """
     from regrow.cli.steps import pieces
 

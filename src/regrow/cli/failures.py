@@ -26,14 +26,21 @@ def guarded(console: Console, command: Callable[[], Any]) -> int:
         code = command()
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except BrokenPipeError:  # the reader has seen enough, as `head` does; that is no failure
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
+    except BrokenPipeError:
+        return _unread()
+    except SystemExit as leaving:  # click leaves by itself after a completion, and where it finds a pipe closed
+        return _unread() if isinstance(leaving.__context__, BrokenPipeError) else int(leaving.code or 0)
     except (KeyboardInterrupt, EOFError, click.Abort):
         console.say()
         return Interrupted.exit_code
     except Exception as error:
         return _told(console, error)
+
+
+def _unread() -> int:
+    """The reader has seen enough, as ``head`` has after ten lines; that is no failure."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python flushes at its end
+    return 0
 
 
 def _told(console: Console, error: Exception) -> int:
@@ -43,12 +50,9 @@ def _told(console: Console, error: Exception) -> int:
         console.say(error.ctx.get_help() + "\n")
     if os.environ.get("REGROW_DEBUG"):
         console.say("".join(traceback.format_exception(error)))
-    elif plain is None:
-        console.say("\n".join(_apology(console, error)))
-        return RegrowError.exit_code
-    plain = plain or RegrowError(f"{type(error).__name__}: {error}")
-    for line in lines(console, plain):
+    for line in lines(console, plain) if plain else _apology(console, error):
         console.say(line)
+    plain = plain or RegrowError(f"{type(error).__name__}: {error}")
     if console.json:
         parts = {"what": plain.what, "where": plain.where, "because": plain.why, "hint": plain.hint}
         console.document("error/1", {"exit_code": plain.exit_code, **parts})

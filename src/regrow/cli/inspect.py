@@ -25,7 +25,8 @@ _TOLD = ("name", "digest", "licence", "description", "facts", "measures", "sourc
 def command(console: Console, release: Path) -> None:
     """Show what is in a release.
 
-    The model, its sources and licences, what was dropped, the stages and the files. This is what the release says of itself; `regrow verify` finds out whether it is true.
+    The model, its sources and licences, what was dropped, the stages and the files. This is what the release says of
+    itself; `regrow verify` finds out whether it is true.
     """
     from regrow.report import load
 

@@ -17,7 +17,8 @@ from regrow.cli.options import example, json_option, pass_console
 def command(console: Console, name: Path) -> None:
     """Write a folder with a recipe to start from.
 
-    The folder NAME gets a recipe and a text, ready to build in seconds. Nothing that exists is overwritten. The folder is the only line on stdout.
+    The folder NAME gets a recipe and a text, ready to build in seconds. Nothing that exists is overwritten. The
+    folder is the only line on stdout.
     """
     from regrow.errors import RecipeError
     from regrow.recipe.template import template

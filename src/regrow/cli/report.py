@@ -19,8 +19,8 @@ from regrow.cli.options import example, json_option, pass_console, release_argum
 def command(console: Console, release: Path, output: Path | None, show: bool) -> None:
     """Write the report of a release again.
 
-    It is one HTML file that needs nothing else. It shows the loss, where every byte came from and under which licence, what was dropped and why, what the model
-    writes, and every hash. Its path is the only line on stdout.
+    It is one HTML file that needs nothing else. It shows the loss, where every byte came from and under which
+    licence, what was dropped and why, what the model writes, and every hash. Its path is the only line on stdout.
     """
     from regrow.report import load, render
     from regrow.store import write_atomic

@@ -62,7 +62,7 @@ class Root(click.Group):
         sys.exit(guarded(console, lambda: super(Root, self).main(*args, **extra)))
 
 
-@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group("regrow", cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(regrow.__version__, message="regrow %(version)s")
 def cli() -> None:
     """Build open-source language models: a recipe goes in, a release comes out, the same bits for everyone.

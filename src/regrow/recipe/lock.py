@@ -64,7 +64,7 @@ class Lock(Section):
 
     Attributes:
         lock: the version of this format.
-        recipe: digest of the recipe, see :attr:`Recipe.digest`.
+        recipe: sha256 of the recipe, see :attr:`Recipe.digest`.
         arithmetic: the version of the arithmetic.
         release: the release digest, once there is one.
         model: what the release is called, and its terms.
@@ -237,7 +237,7 @@ def reasons_stale(
     fresh = Lock.of(recipe, expand(recipe, kinds, pins), pins, arithmetic)
     reasons = tuple(_differences(lock, fresh))
     if not reasons and lock.recipe != fresh.recipe:
-        return ("the recipe says something else, which no stage depends on",)
+        return ("the text of the recipe changed, in nothing that a stage depends on",)
     return reasons
 
 

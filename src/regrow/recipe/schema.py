@@ -491,6 +491,7 @@ class Recipe(Section):
     )
 
     _origin: Origin = PrivateAttr(default_factory=Origin)
+    _digest: str = PrivateAttr(default="")
 
     @property
     def origin(self) -> Origin:
@@ -499,15 +500,17 @@ class Recipe(Section):
 
     @property
     def digest(self) -> str:
-        """The sha256 of what the recipe says, defaults included; comments, order and layout do not count."""
-        value = self.model_dump(mode="json", by_alias=True)
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        """The sha256 of the file, comments and layout included: a release holds it byte for byte.
 
-    def at(self, origin: Origin) -> Self:
-        """The same recipe, with a note of where it was read from."""
+        Of a recipe that was not read from a file, that of its JSON.
+        """
+        return self._digest or hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()
+
+    def at(self, origin: Origin, text: str) -> Self:
+        """The same recipe, with a note of where and from which text it was read."""
         copy = self.model_copy()
         copy._origin = origin
+        copy._digest = hashlib.sha256(text.encode()).hexdigest()
         return copy
 
     @field_validator("recipe")
@@ -593,7 +596,7 @@ def parse(text: str, file: str = FILE) -> Recipe:
     """
     data = toml(text, file, "texts stand in quotes, and every key is followed by `=` and a value")
     origin = Origin(file, data, lines.lines(text.replace("\r\n", "\n")))
-    return check(Recipe, data, origin).at(origin)
+    return check(Recipe, data, origin).at(origin, text)
 
 
 def toml(text: str, file: str, hint: str) -> dict[str, Any]:

@@ -82,7 +82,9 @@ def locked_recipe(
     """
     place = _Place(folder, (sources or folder).absolute(), offline)
     if mode is Mode.FROZEN:
-        return _locked(load_lock(folder), place)
+        lock = load_lock(folder)
+        _require_arithmetic(lock, folder / LOCK)
+        return _locked(lock, place)
     recipe = load_recipe(folder)
     lock = load_lock(folder) if (folder / LOCK).exists() else None
     reasons = ("there is no lock yet",) if lock is None else reasons_stale(lock, recipe, KINDS, ARITHMETIC)
@@ -151,18 +153,22 @@ def as_locked(release: Path, *, sources: Path | None, offline: bool) -> tuple[Lo
     """
     lock = load_lock(release)
     locked = _locked(lock, _Place(release, (sources or release).absolute(), offline))
-    if lock.arithmetic != ARITHMETIC:
-        raise RecipeError(
-            f"the release was made with version {lock.arithmetic} of the arithmetic",
-            where=str(release / LOCK),
-            why=f"this regrow has version {ARITHMETIC}",
-            hint="use the regrow that made the release",
-        )
+    _require_arithmetic(lock, release / LOCK)
     reasons = reasons_stale(lock, load_recipe(release), KINDS, ARITHMETIC)
     missing = [stage.name for stage in lock.stages if stage.name not in lock.outputs]
     if not reasons and sources is None:
         _require_files(lock, release)
     return locked, (*reasons, *(f"the lock does not say what stage {name} gave" for name in missing))
+
+
+def _require_arithmetic(lock: Lock, file: Path) -> None:
+    if lock.arithmetic != ARITHMETIC:
+        raise RecipeError(
+            f"the lock is for version {lock.arithmetic} of the arithmetic",
+            where=str(file),
+            why=f"this regrow has version {ARITHMETIC}",
+            hint="use the regrow that made the lock, or run `regrow lock` to lock for this one",
+        )
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def _samples(decoder: Decoder, parameters: dict[str, Any], call: Call) -> list[d
 
     settings: EvaluateParameters = call.parameters
     tokenizer = Tokenizer.from_file(str(call.input("tokenizer") / "tokenizer.json"))
-    stop = tokenizer.token_to_id("<|endoftext|>")
+    stop = int(tokenizer.token_to_id("<|endoftext|>"))
     sampling = Sampling(temperature=settings.temperature, seed=settings.seed)
     samples = []
     for prompt in settings.prompts:

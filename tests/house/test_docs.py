@@ -1,0 +1,79 @@
+"""Documents that are made from the code, and those that speak of it. python -m pytest tests/house/test_docs.py"""
+
+import re
+import tomllib
+
+import pytest
+
+from regrow.cli import reference as commands
+from regrow.recipe import reference as recipe
+
+from .tree import ROOT, texts
+
+TEST_COMMAND = "python -m pip install '.[test]' && python -m pytest"
+BUILD_COMMAND = "python -m pip install . && regrow build examples/bard"
+
+
+@pytest.mark.parametrize(("page", "module"), [("recipe.md", recipe), ("commands.md", commands)])
+def test_reference_pages_are_up_to_date(page: str, module: object) -> None:
+    made = module.reference()  # type: ignore[attr-defined]
+    name = module.__name__  # type: ignore[attr-defined]
+    assert (ROOT / "docs" / page).read_text("utf-8") == made, f"run: python -m {name} > docs/{page}"
+
+
+def blocks(text: str) -> list[str]:
+    """The code blocks of a Markdown text."""
+    return [block.strip() for block in re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)]
+
+
+def test_the_readme_has_the_two_commands() -> None:
+    found = blocks((ROOT / "README.md").read_text("utf-8"))
+    assert TEST_COMMAND in found
+    assert BUILD_COMMAND in found
+
+
+def test_what_runs_in_ci_is_the_readmes_test_command() -> None:
+    script = ROOT / ".ci" / "run"
+    lines = script.read_text("utf-8").splitlines()
+    assert lines[0] == "#!/usr/bin/env bash"
+    assert lines[-1] == TEST_COMMAND
+    assert "set -euo pipefail" in lines
+    assert script.stat().st_mode & 0o111
+
+
+def test_commands_in_the_readme_exist() -> None:
+    from regrow.cli.root import COMMANDS
+
+    for name in re.findall(r"\bregrow (\w+)", "\n".join(blocks((ROOT / "README.md").read_text("utf-8")))):
+        assert name in COMMANDS
+
+
+def test_links_lead_somewhere() -> None:
+    for path, text in texts().items():
+        if path.suffix == ".md":
+            for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+                if "://" not in target:
+                    assert (ROOT / path.parent / target).exists(), f"{path}: {target}"
+
+
+def test_every_exit_code_is_explained() -> None:
+    from regrow import errors
+
+    kinds = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.RegrowError)]
+    table = (ROOT / "docs" / "exit-codes.md").read_text("utf-8")
+    for kind in kinds:
+        assert f"| {kind.exit_code} |" in table, kind.__name__
+
+
+def test_the_changelog_knows_the_version() -> None:
+    import regrow
+
+    assert f"## {regrow.__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_the_licence_is_the_one_that_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["license"] == "Apache-2.0"
+    text = (ROOT / "LICENSE").read_text("utf-8")
+    assert "Apache License\n                           Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
