@@ -145,7 +145,7 @@ def test_new_files_make_a_lock_out_of_date() -> None:
 
 def test_a_change_that_no_stage_sees() -> None:
     more = '\n[[stage]]\nname = "clean"\nparameters = { minimum_characters = 200 }\n'
-    assert stale(more=more) == ("the recipe says something else, which no stage depends on",)
+    assert stale(more=more) == ("the text of the recipe changed, in nothing that a stage depends on",)
 
 
 def test_pins_stay_where_nothing_else_is_fetched() -> None:

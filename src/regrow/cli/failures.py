@@ -22,14 +22,17 @@ _ENVIRONMENT = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQU
 
 def guarded(console: Console, command: Callable[[], Any]) -> int:
     """Run a command and return the exit code; whatever it raises becomes words."""
+    stdout = sys.stdout
     try:
         code = command()
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
         return _unread()
-    except SystemExit as leaving:  # click leaves by itself after a completion, and where it finds a pipe closed
-        return _unread() if isinstance(leaving.__context__, BrokenPipeError) else int(leaving.code or 0)
+    except (
+        SystemExit
+    ) as leaving:  # click leaves by itself after a completion, and, with stdout replaced, for a closed pipe
+        return _unread() if sys.stdout is not stdout else int(leaving.code or 0)
     except (KeyboardInterrupt, EOFError, click.Abort):
         console.say()
         return Interrupted.exit_code
@@ -79,10 +82,12 @@ def _help(error: click.ClickException) -> str:
 
 
 def lines(console: Console, error: RegrowError) -> Iterator[str]:
-    """An error for people: what, where, why, and what to do."""
+    """An error for people: what, where, why, and what to do. Being stopped is none."""
+    if isinstance(error, Interrupted):
+        yield f"{console.paint('stopped', 'yellow', bold=True)} in {error.where or 'the build'}: {error.hint}"
+        return
     for problem in getattr(error, "problems", None) or (error,):
-        title, colour = ("stopped", "yellow") if isinstance(error, Interrupted) else ("error", "red")
-        yield f"{console.paint(title, colour, bold=True)}: {problem.what}"
+        yield f"{console.paint('error', 'red', bold=True)}: {problem.what}"
         yield from _indented(problem.where)
         yield from _indented(f"because {problem.why}" if problem.why else "")
         if problem.hint:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from regrow.cli.console import Console, animated
 from regrow.errors import Interrupted
 
-MESSAGE = "stopping after this step; the same command continues (Ctrl-C again leaves at once, which is safe too)"
+MESSAGE = "after this step; the same command continues (Ctrl-C again leaves at once, which is safe)"
 
 
 @contextmanager

@@ -1,0 +1,122 @@
+"""The promise: ``examples/tiny`` gives the digest in its lock under every circumstance that must not matter."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import regrow
+from regrow.recipe.lock import load
+
+TINY = Path(__file__).parents[1] / "examples" / "tiny"
+SOURCE = str(Path(regrow.__file__).parents[1])
+
+CIRCUMSTANCES = {
+    "nothing special": {},
+    "baseline vector units": {"ATEN_CPU_CAPABILITY": "default"},
+    "AVX2": {"ATEN_CPU_CAPABILITY": "avx2"},
+    "AVX512": {"ATEN_CPU_CAPABILITY": "avx512"},
+    "saturating int8 products": {"ONEDNN_MAX_CPU_ISA": "AVX2", "REGROW_CARRIER": "int8"},
+    "float32 carrier": {"REGROW_CARRIER": "float32"},
+    "float64 carrier": {"REGROW_CARRIER": "float64"},
+    "the definition": {"REGROW_BACKEND": "reference", "REGROW_CARRIER": "float64"},
+    "hash seed": {"PYTHONHASHSEED": "12345"},
+    "time zone and locale": {"TZ": "Asia/Kathmandu", "LC_ALL": "C", "PYTHONUTF8": "0"},
+    "another user": {"USER": "somebody", "LOGNAME": "somebody", "HOME": "/nonexistent"},
+}
+
+
+def command(folder, *options):
+    release, store = folder / "release", folder / "store"
+    return [
+        sys.executable, "-m", "regrow.cli", "build", str(TINY), "--locked", "--offline",
+        "--output", str(release), "--store", str(store), *options,
+    ]  # fmt: skip
+
+
+def environment(**changes):
+    return {**os.environ, "PYTHONPATH": SOURCE, **changes}
+
+
+def build(folder, *options, cwd=None, umask=-1, **changes):
+    return subprocess.run(
+        command(folder, *options), env=environment(**changes), cwd=cwd or folder, umask=umask,
+        capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def promised():
+    return load(TINY).release
+
+
+def assert_same(run):
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split()[-1] == promised()
+    assert "equals" in run.stderr
+
+
+@pytest.mark.parametrize("name", CIRCUMSTANCES)
+def test_the_environment_does_not_matter(name, tmp_path):
+    assert_same(build(tmp_path, **CIRCUMSTANCES[name]))
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_the_number_of_threads_does_not_matter(threads, tmp_path):
+    assert_same(build(tmp_path, "--threads", threads))
+
+
+def test_folder_store_and_permissions_do_not_matter(tmp_path):
+    elsewhere = tmp_path / "ein Ort, größer als man denkt"
+    elsewhere.mkdir()
+    assert_same(build(elsewhere, cwd="/", umask=0o077))
+
+
+def wait_for_step(folder, run, step):
+    """Wait until training has passed a step."""
+    events = folder / "release.events.jsonl"
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and run.poll() is None:
+        lines = events.read_text().splitlines() if events.is_file() else []
+        for line in reversed(lines[:-1] if lines and not lines[-1].endswith("}") else lines):
+            event = json.loads(line)
+            if event["event"] == "progress" and event["stage"] == "pretrain" and event["done"] >= step:
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"training did not reach step {step}: {run.poll()}")
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+def test_an_interruption_does_not_matter(how, code, tmp_path):
+    run = subprocess.Popen(
+        command(tmp_path), env=environment(), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_for_step(tmp_path, run, 30)
+    run.send_signal(how)
+    assert run.wait(timeout=60) == code
+    assert not (tmp_path / "release").exists()
+    assert_same(build(tmp_path))
+
+
+def test_a_flipped_byte_in_the_store_is_found_and_mended(tmp_path):
+    store = shutil.copytree(first_store(tmp_path), tmp_path / "store")
+    digest = load(TINY).outputs["tokenize"]
+    shard = store / "artifacts" / digest[:2] / digest / "train.bin"
+    data = bytearray(shard.read_bytes())
+    data[100] ^= 1
+    shard.chmod(0o644)
+    shard.write_bytes(data)
+    run = build(tmp_path)
+    assert "damaged" in run.stderr.lower()
+    assert_same(run)
+
+
+def first_store(folder):
+    """A store with a finished build."""
+    assert_same(build(folder / "first" if (folder / "first").mkdir() is None else folder))
+    return folder / "first" / "store"
