@@ -19,9 +19,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import plain
 import torch
 
+import plain
 from regrow.exact.backend import current
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise
@@ -135,11 +135,9 @@ def main() -> None:
             if arguments.json:
                 print(json.dumps(row), flush=True)
             else:
-                print(
-                    f"{size:>5} context {context:<5} ours/float32 {row['ratio_float32']:<6} ours/bf16 {row['ratio_bf16']:<6} "
-                    f"memory {row['peak_memory_ratio']:<6} {row['seconds']} {row['backend']}",
-                    flush=True,
-                )
+                ratios = f"ours/float32 {row['ratio_float32']:<6} ours/bf16 {row['ratio_bf16']:<6}"
+                rest = f"memory {row['peak_memory_ratio']:<6} {row['seconds']} {row['backend']}"
+                print(f"{size:>5} context {context:<5} {ratios} {rest}", flush=True)
 
 
 if __name__ == "__main__":

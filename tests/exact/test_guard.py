@@ -9,10 +9,11 @@ from regrow.train.loop import train
 from tests.train.toy import CONFIG, SETTINGS, batch, watch
 
 MOVES = {  # make, read, copy, reshape or select; no arithmetic
-    "__lshift__", "__rshift__", "alias", "_local_scalar_dense", "_to_copy", "_unsafe_view", "any", "arange", "bitwise_and",
-    "cat", "clone", "copy_", "detach", "empty", "empty_like", "expand", "full", "full_like", "gather", "index_select",
-    "lift_fresh", "masked_fill", "nan_to_num", "ones", "ones_like", "scalar_tensor", "select", "slice", "split",
-    "split_with_sizes", "squeeze", "stack", "transpose", "unbind", "unsqueeze", "view", "where", "zeros", "zeros_like",
+    "__lshift__", "__rshift__", "alias", "_local_scalar_dense", "_to_copy", "_unsafe_view", "any", "arange",
+    "bitwise_and", "cat", "clone", "copy_", "detach", "empty", "empty_like", "expand", "full", "full_like",
+    "gather", "index_select", "lift_fresh", "masked_fill", "nan_to_num", "ones", "ones_like", "scalar_tensor",
+    "select", "slice", "split", "split_with_sizes", "squeeze", "stack", "transpose", "unbind", "unsqueeze", "view",
+    "where", "zeros", "zeros_like",
     "isfinite", "all",
 }  # fmt: skip
 ORDER_FREE = {"abs", "amax", "clamp", "eq", "gt", "lt", "max", "ne", "neg", "round", "remainder"}
@@ -50,14 +51,20 @@ class Guard(TorchDispatchMode):
             return "a floating-point sum depends on its order" if addends.is_floating_point() else ""
         if name == "add_":
             whole = bool((args[1] == args[1].round()).all()) and kwargs.get("alpha", 1) == 1
-            return "" if whole and args[0].dtype in (torch.float64, torch.int32) else "a running sum of anything but integers"
+            return (
+                ""
+                if whole and args[0].dtype in (torch.float64, torch.int32)
+                else "a running sum of anything but integers"
+            )
         if name in DIGIT_PRODUCTS:
             whole = all(bool((x == x.round()).all()) and bool((x.abs() <= 64).all()) for x in args[:2])
             return "" if whole else "a product of anything but digits"
         return "not on the list"
 
 
-@pytest.mark.parametrize("backend", [("reference", "float64"), ("reference", "float32"), ("reference", "int8"), ("numba", "int8")])
+@pytest.mark.parametrize(
+    "backend", [("reference", "float64"), ("reference", "float32"), ("reference", "int8"), ("numba", "int8")]
+)
 def test_training_reaches_no_forbidden_operation(backend, tmp_path):
     with use(*backend), Guard():
         train(CONFIG, SETTINGS, batch, tmp_path, watch())

@@ -54,7 +54,8 @@ def test_products_are_the_same_integers_on_every_carrier_and_close_to_the_real_p
 
     def product(which):
         return which.matmul(
-            which.kernels.split(a, grid.LEFT, which.carrier.dtype), which.kernels.split(b, grid.RIGHT, which.carrier.dtype)
+            which.kernels.split(a, grid.LEFT, which.carrier.dtype),
+            which.kernels.split(b, grid.RIGHT, which.carrier.dtype),
         )
 
     assert comparison.difference(product(backend), product(oracle)) == ""
@@ -62,14 +63,18 @@ def test_products_are_the_same_integers_on_every_carrier_and_close_to_the_real_p
     assert float((product(backend) - exact).abs().max() / exact.abs().max()) < 2e-3
 
 
-@pytest.mark.parametrize("layouts", [("LEFT", "RIGHT_TRANSPOSED"), ("LEFT", "RIGHT"), ("LEFT_TRANSPOSED", "RIGHT_OF_TRANSPOSED")])
+@pytest.mark.parametrize(
+    "layouts", [("LEFT", "RIGHT_TRANSPOSED"), ("LEFT", "RIGHT"), ("LEFT_TRANSPOSED", "RIGHT_OF_TRANSPOSED")]
+)
 def test_every_pair_of_layouts_multiplies_what_it_says(layouts):
     left, right = (getattr(grid, name) for name in layouts)
     a, b = comparison.sample((1, 12, 20), 3), comparison.sample((1, 20, 9), 4)
     backend = Backend(numba, INT8)
     a_given = a.mT.contiguous() if layouts[0] == "LEFT_TRANSPOSED" else a
     b_given = b.mT.contiguous() if layouts[1] == "RIGHT_TRANSPOSED" else b
-    found = backend.matmul(backend.kernels.split(a_given, left, torch.int8), backend.kernels.split(b_given, right, torch.int8))
+    found = backend.matmul(
+        backend.kernels.split(a_given, left, torch.int8), backend.kernels.split(b_given, right, torch.int8)
+    )
     assert torch.allclose(found, a @ b, atol=4e-3)
 
 

@@ -121,7 +121,9 @@ def test_a_longer_context_changes_earlier_logits_by_less_than_the_grid():
 def test_sampling_is_a_function_of_its_seed_and_temperature():
     logits = np.array([1.0, 3.0, 2.0, 3.0], np.float32)
     assert sampling.choose(logits, 0.9, sampling.Sampling(temperature=0.0)) == 1
-    picks = [sampling.choose(logits, draw, sampling.Sampling(1.0, 0)) for draw in (0.0, 0.39, 0.41, 0.79, 0.81, 0.95, 0.96)]
+    picks = [
+        sampling.choose(logits, draw, sampling.Sampling(1.0, 0)) for draw in (0.0, 0.39, 0.41, 0.79, 0.81, 0.95, 0.96)
+    ]
     assert picks == [1, 1, 3, 3, 2, 0, 0]  # shares of tokens 1, 3, 2 and 0: 0.399, 0.399, 0.147, 0.054
     assert {sampling.choose(logits, d / 50, sampling.Sampling(1.0, 2)) for d in range(50)} == {1, 3}
     runs = [

@@ -11,7 +11,8 @@ CONFIG = DecoderConfig(
 )
 SETTINGS = Settings(
     steps=6, micro_batch=3, micro_batches_per_step=2, learning_rate=3e-3, warmup=2, decay="cosine",
-    final_learning_rate=3e-4, weight_decay=0.1, beta1=0.9, beta2=0.95, epsilon=1e-8, clip=1.0, seed=7, checkpoint_every=2,
+    final_learning_rate=3e-4, weight_decay=0.1, beta1=0.9, beta2=0.95, epsilon=1e-8, clip=1.0, seed=7,
+    checkpoint_every=2,
 )  # fmt: skip
 
 

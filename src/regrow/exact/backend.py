@@ -32,31 +32,54 @@ from regrow.exact.grid import Digits, Layout
 class Kernels(Protocol):
     """What a set of kernels offers; :mod:`regrow.exact.reference` documents and defines each."""
 
-    # fmt: off
     @property
-    def name(self) -> str: ...  # noqa: D102
-    def split(self, x: Tensor, layout: Layout, dtype: torch.dtype) -> Digits: ...  # noqa: D102
-    def combine(self, high: Tensor, cross: Tensor, left: Tensor, right: Tensor, out: Tensor) -> None: ...  # noqa: D102
-    def accumulate(self, top: Tensor, middle: Tensor, bottom: Tensor, total: Tensor) -> None: ...  # noqa: D102
-    def round_total(self, total: Tensor, scale: Tensor) -> Tensor: ...  # noqa: D102
-    def rms_norm(self, x: Tensor, gain: Tensor, epsilon: float) -> tuple[Tensor, Tensor]: ...  # noqa: D102
-    def rms_norm_backward(self, dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]: ...  # noqa: D102
-    def swiglu(self, x: Tensor) -> Tensor: ...  # noqa: D102
-    def swiglu_backward(self, dy: Tensor, x: Tensor) -> Tensor: ...  # noqa: D102
-    def rotate(self, x: Tensor, cosine: Tensor, sine: Tensor, heads: int) -> Tensor: ...  # noqa: D102
-    def attention_weights(self, high: Tensor, cross: Tensor, left: Tensor, right: Tensor, scale: float, first: int, weights: Tensor, totals: Tensor) -> None: ...  # noqa: D102
-    def attention_output(self, high: Tensor, cross: Tensor, right: Tensor, totals: Tensor, out: Tensor) -> None: ...  # noqa: D102
-    def attention_gradient(self, high: Tensor, cross: Tensor, left: Tensor, right: Tensor, weights: Tensor, totals: Tensor, delta: Tensor, scale: float, first: int, out: Tensor, out_exponents: Tensor) -> None: ...  # noqa: D102
-    def row_dot(self, x: Tensor, y: Tensor) -> Tensor: ...  # noqa: D102
-    def cross_entropy(self, logits: Tensor, targets: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]: ...  # noqa: D102
-    def embedding_backward(self, dy: Tensor, ids: Tensor, rows: int) -> Tensor: ...  # noqa: D102
-    def row_bits(self, x: Tensor) -> Tensor: ...  # noqa: D102
-    def add_to_grid(self, x: Tensor, e: Tensor, total: Tensor) -> None: ...  # noqa: D102
-    def from_grid(self, total: Tensor, e: Tensor, count: int) -> Tensor: ...  # noqa: D102
-    def square_bits(self, x: Tensor) -> int: ...  # noqa: D102
-    def square_sum(self, x: Tensor, e: int) -> int: ...  # noqa: D102
-    def adamw(self, parameter: Tensor, gradient: Tensor, first: Tensor, second: Tensor, constants: np.ndarray) -> None: ...  # noqa: D102
-    # fmt: on
+    def name(self) -> str: ...
+    def split(self, x: Tensor, layout: Layout, dtype: torch.dtype) -> Digits: ...
+    def combine(self, high: Tensor, cross: Tensor, left: Tensor, right: Tensor, out: Tensor) -> None: ...
+    def accumulate(self, top: Tensor, middle: Tensor, bottom: Tensor, total: Tensor) -> None: ...
+    def round_total(self, total: Tensor, scale: Tensor) -> Tensor: ...
+    def rms_norm(self, x: Tensor, gain: Tensor, epsilon: float) -> tuple[Tensor, Tensor]: ...
+    def rms_norm_backward(self, dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]: ...
+    def swiglu(self, x: Tensor) -> Tensor: ...
+    def swiglu_backward(self, dy: Tensor, x: Tensor) -> Tensor: ...
+    def rotate(self, x: Tensor, cosine: Tensor, sine: Tensor, heads: int) -> Tensor: ...
+    def attention_weights(
+        self,
+        high: Tensor,
+        cross: Tensor,
+        left: Tensor,
+        right: Tensor,
+        scale: float,
+        first: int,
+        weights: Tensor,
+        totals: Tensor,
+    ) -> None: ...
+    def attention_output(self, high: Tensor, cross: Tensor, right: Tensor, totals: Tensor, out: Tensor) -> None: ...
+    def attention_gradient(
+        self,
+        high: Tensor,
+        cross: Tensor,
+        left: Tensor,
+        right: Tensor,
+        weights: Tensor,
+        totals: Tensor,
+        delta: Tensor,
+        scale: float,
+        first: int,
+        out: Tensor,
+        out_exponents: Tensor,
+    ) -> None: ...
+    def row_dot(self, x: Tensor, y: Tensor) -> Tensor: ...
+    def cross_entropy(self, logits: Tensor, targets: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]: ...
+    def embedding_backward(self, dy: Tensor, ids: Tensor, rows: int) -> Tensor: ...
+    def row_bits(self, x: Tensor) -> Tensor: ...
+    def add_to_grid(self, x: Tensor, e: Tensor, total: Tensor) -> None: ...
+    def from_grid(self, total: Tensor, e: Tensor, count: int) -> Tensor: ...
+    def square_bits(self, x: Tensor) -> int: ...
+    def square_sum(self, x: Tensor, e: int) -> int: ...
+    def adamw(
+        self, parameter: Tensor, gradient: Tensor, first: Tensor, second: Tensor, constants: np.ndarray
+    ) -> None: ...
 
 
 # Entries of a tile: two int32 parts of this size fit a second-level cache or so.

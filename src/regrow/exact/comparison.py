@@ -28,7 +28,7 @@ LAYOUTS = {
 
 
 def sample(shape: tuple[int, ...], seed: int, kind: str = "normal") -> Tensor:
-    """A float32 tensor: ``normal``; ``wide`` (magnitudes over 60 binary orders); ``edges`` (zeros, ties, subnormals, extremes)."""
+    """float32: ``normal``; ``wide``, magnitudes over 60 binary orders; ``edges``, zeros, ties, subnormals, extremes."""
     count = int(np.prod(shape))
     values = normals(seed, f"sample-{kind}", count)
     if kind == "wide":
@@ -57,7 +57,8 @@ def _split(x: Tensor, layout: Layout) -> Case:
 
 def _combine(parts: tuple[Tensor, ...], k: Kernels) -> Tensor:
     out = torch.empty(parts[0].shape)
-    k.combine(*parts, out)
+    high, cross, left, right = parts
+    k.combine(high, cross, left, right, out)
     return out
 
 
@@ -85,7 +86,9 @@ def _gradient(parts: tuple[Tensor, ...], k: Kernels) -> tuple[Tensor, Tensor]:
     weights, totals = _weights(parts, reference)
     out, exponents = torch.empty_like(weights), torch.empty(totals.shape, dtype=torch.int32)
     delta = sample(tuple(totals.shape), 5)
-    k.attention_gradient(*_parts(*parts[0].shape, seed=31), weights, totals, delta, 0.125, 2, out, exponents)
+    groups, rows, columns = parts[0].shape
+    high, cross, left, right = _parts(groups, rows, columns, 31)
+    k.attention_gradient(high, cross, left, right, weights, totals, delta, 0.125, 2, out, exponents)
     return out, exponents
 
 
@@ -113,26 +116,7 @@ def cases() -> dict[str, Case]:
     """The inputs on which kernels must agree, by name."""
     found: dict[str, Case] = {}
     for kind in ("normal", "wide", "edges"):
-        x, y, gain = sample((37, 50), 1, kind), sample((37, 50), 2, kind), sample((50,), 3, "normal")
-        batch = sample((3, 29, 22), 4, kind)
-        for name, layout in LAYOUTS.items():
-            found[f"split {kind} {name}"] = _split(batch, layout)
-        inverse = torch.full((37,), 0.37)
-        heads = sample((2, 5, 6, 8), 6, kind)
-        angles = sample((5, 4), 7), sample((5, 4), 8)
-        found |= {
-            f"rms_norm {kind}": lambda k, x=x, gain=gain: k.rms_norm(x, gain, 1e-5),
-            f"rms_norm_backward {kind}": lambda k, x=x, y=y, gain=gain, i=inverse: k.rms_norm_backward(y, x, gain, i),
-            f"swiglu {kind}": lambda k, x=x: k.swiglu(x * 20.0),
-            f"swiglu_backward {kind}": lambda k, x=x, y=y: k.swiglu_backward(y[:, :25].contiguous(), x),
-            f"rotate {kind}": lambda k, h=heads, a=angles: k.rotate(h, *a, 4),
-            f"row_dot {kind}": lambda k, x=x, y=y: k.row_dot(x, y),
-            f"cross_entropy {kind}": lambda k, x=x: k.cross_entropy(x * 3.0, torch.arange(37) % 50, torch.int8),
-            f"embedding_backward {kind}": lambda k, x=x: k.embedding_backward(x, (torch.arange(37) * 5) % 11, 12),
-            f"mean_gradient {kind}": lambda k, x=x, y=y: _mean_gradient([x, y, x - y], k),
-            f"sum_of_squares {kind}": partial(_sum_of_squares, x),
-            f"adamw {kind}": partial(_adamw, kind),
-        }
+        found |= {f"{name} {kind}": case for name, case in _usual(kind).items()}
     parts = _parts(2, 12, 6, 11)
     outputs = _parts(2, 12, 8, 21)
     totals = (sample((2, 12), 9).abs() * 9000 + 8192).round()
@@ -143,26 +127,43 @@ def cases() -> dict[str, Case]:
         "attention_output": partial(_output, outputs, totals),
         "attention_gradient": partial(_gradient, parts),
     }
-    return found | _poisoned()
+    return found | _poisoned("nan", torch.nan) | _poisoned("infinity", torch.inf)
 
 
-def _poisoned() -> dict[str, Case]:
+def _usual(kind: str) -> dict[str, Case]:
+    x, y, gain = sample((37, 50), 1, kind), sample((37, 50), 2, kind), sample((50,), 3)
+    batch, heads = sample((3, 29, 22), 4, kind), sample((2, 5, 6, 8), 6, kind)
+    cosine, sine, inverse = sample((5, 4), 7), sample((5, 4), 8), torch.full((37,), 0.37)
+    narrow, targets = y[:, :25].contiguous(), torch.arange(37) % 50
+    splits = {f"split {name}": _split(batch, layout) for name, layout in LAYOUTS.items()}
+    return splits | {
+        "rms_norm": lambda k: k.rms_norm(x, gain, 1e-5),
+        "rms_norm_backward": lambda k: k.rms_norm_backward(y, x, gain, inverse),
+        "swiglu": lambda k: k.swiglu(x * 20.0),
+        "swiglu_backward": lambda k: k.swiglu_backward(narrow, x),
+        "rotate": lambda k: k.rotate(heads, cosine, sine, 4),
+        "row_dot": lambda k: k.row_dot(x, y),
+        "cross_entropy": lambda k: k.cross_entropy(x * 3.0, targets, torch.int8),
+        "embedding_backward": lambda k: k.embedding_backward(x, (torch.arange(37) * 5) % 11, 12),
+        "mean_gradient": lambda k: _mean_gradient([x, y, x - y], k),
+        "sum_of_squares": partial(_sum_of_squares, x),
+        "adamw": partial(_adamw, kind),
+    }
+
+
+def _poisoned(name: str, value: float) -> dict[str, Case]:
     """A NaN or an infinity must come out as NaN, in the same places."""
-    found: dict[str, Case] = {}
-    for name, value in (("nan", torch.nan), ("infinity", torch.inf)):
-        x = sample((6, 20), 1)
-        x[2, 3] = value
-        gain = torch.ones(20)
-        found |= {
-            f"split {name} rows": _split(x[None], grid.LEFT),
-            f"split {name} columns": _split(x[None], grid.RIGHT),
-            f"rms_norm {name}": lambda k, x=x, gain=gain: k.rms_norm(x, gain, 1e-5),
-            f"rms_norm_backward {name}": lambda k, x=x, gain=gain: k.rms_norm_backward(x, sample((6, 20), 2), gain, gain[:6]),
-            f"cross_entropy {name}": lambda k, x=x: k.cross_entropy(x, torch.arange(6), torch.int8)[0],
-            f"embedding_backward {name}": lambda k, x=x: k.embedding_backward(x, torch.arange(6) % 4, 5),
-            f"mean_gradient {name}": lambda k, x=x: _mean_gradient([x, sample((6, 20), 2)], k),
-        }
-    return found
+    x, y, gain = sample((6, 20), 1), sample((6, 20), 2), torch.ones(20)
+    x[2, 3] = value
+    return {
+        f"split {name} rows": _split(x[None], grid.LEFT),
+        f"split {name} columns": _split(x[None], grid.RIGHT),
+        f"rms_norm {name}": lambda k: k.rms_norm(x, gain, 1e-5),
+        f"rms_norm_backward {name}": lambda k: k.rms_norm_backward(x, y, gain, gain[:6]),
+        f"cross_entropy {name}": lambda k: k.cross_entropy(x, torch.arange(6), torch.int8)[0],
+        f"embedding_backward {name}": lambda k: k.embedding_backward(x, torch.arange(6) % 4, 5),
+        f"mean_gradient {name}": lambda k: _mean_gradient([x, y], k),
+    }
 
 
 def tensors(value: Any) -> list[Tensor]:

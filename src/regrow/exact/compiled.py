@@ -40,8 +40,8 @@ _MIN_EXPONENT = np.int32(-100)
 _POISON = np.int32(129)
 _EXACT_SUM = {"reassoc"}  # only where every partial sum is an integer below 2**53
 
-_parallel = njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-_inline = njit(cache=True, error_model="numpy", inline="always")
+_parallel: Any = njit(parallel=True, cache=True, error_model="numpy", nogil=True)
+_inline: Any = njit(cache=True, error_model="numpy", inline="always")
 
 
 @_inline
@@ -249,7 +249,9 @@ def _grid_sum_row(x: Any, bits: Any) -> float:
     e = _exponent(_row_bits(bits))
     if e == _POISON:
         return np.nan
-    return _exact_row_sum(x, _two(30 - e)) * (_two(e) * 2.0**-30)
+    total: float = _exact_row_sum(x, _two(30 - e))
+    back: float = _two(e) * 2.0**-30
+    return total * back
 
 
 @_parallel
@@ -410,7 +412,7 @@ def _weights_row(scores: Any, largest: Any, first: Any, second: Any) -> Any:
 
 @_parallel
 def _attention_weights_kernel(
-    high: Any, cross: Any, left: Any, right: Any, scale: Any, start: int, weights: Any, totals: Any
+    high: Any, cross: Any, left: Any, right: Any, weights: Any, totals: Any, scale: Any, start: Any
 ) -> None:
     groups, rows, positions = high.shape
     for i in prange(groups * rows):
@@ -435,8 +437,8 @@ def attention_weights(
     high: Tensor, cross: Tensor, left: Tensor, right: Tensor, scale: float, first: int, weights: Tensor, totals: Tensor
 ) -> None:
     """See :func:`regrow.exact.reference.attention_weights`."""
-    parts = (_numpy(x) for x in (high, cross, left, right))
-    _attention_weights_kernel(*parts, F(scale), first, _numpy(weights), _numpy(totals))
+    tensors = (_numpy(x) for x in (high, cross, left, right, weights, totals))
+    _attention_weights_kernel(*tensors, F(scale), first)
 
 
 @_parallel
@@ -456,7 +458,18 @@ def attention_output(high: Tensor, cross: Tensor, right: Tensor, totals: Tensor,
 
 
 @njit(cache=True, error_model="numpy")
-def _dscores_row(high: Any, cross: Any, a: float, values: Any, first: Any, second: Any, inverse: Any, delta: Any, scale: Any, out: Any) -> None:
+def _dscores_row(
+    high: Any,
+    cross: Any,
+    a: float,
+    values: Any,
+    first: Any,
+    second: Any,
+    inverse: Any,
+    delta: Any,
+    scale: Any,
+    out: Any,
+) -> None:
     for j in range(out.shape[0]):
         total = np.float64(high[j]) * 16384.0 + np.float64(cross[j]) * 128.0
         dweight = F(total * (a * values[j]))
@@ -466,8 +479,8 @@ def _dscores_row(high: Any, cross: Any, a: float, values: Any, first: Any, secon
 
 @_parallel
 def _attention_gradient_kernel(
-    high: Any, cross: Any, left: Any, right: Any, weights: Any, totals: Any, delta: Any, scale: Any, start: int,
-    out: Any, exponents: Any,
+    high: Any, cross: Any, left: Any, right: Any, weights: Any, totals: Any, delta: Any, out: Any, exponents: Any,
+    scale: Any, start: Any,
 ) -> None:  # fmt: skip
     groups, rows, positions = high.shape
     for i in prange(groups * rows):
@@ -479,7 +492,9 @@ def _attention_gradient_kernel(
             values[j] = _two(right[g, j]) * 2.0**-26
         a = _two(left[g, r])
         inverse = _ONE / totals[g, r]
-        _dscores_row(high[g, r], cross[g, r], a, values, weights[g, r, 0], weights[g, r, 1], inverse, delta[g, r], scale, row)
+        _dscores_row(
+            high[g, r], cross[g, r], a, values, weights[g, r, 0], weights[g, r, 1], inverse, delta[g, r], scale, row
+        )
         e = _exponent(_row_bits(row.view(np.int32)))
         exponents[g, r] = e
         if e == _POISON:
@@ -494,8 +509,8 @@ def attention_gradient(
     scale: float, first: int, out: Tensor, out_exponents: Tensor,
 ) -> None:  # fmt: skip
     """See :func:`regrow.exact.reference.attention_gradient`."""
-    arrays = (_numpy(x) for x in (high, cross, left, right, weights, totals, delta))
-    _attention_gradient_kernel(*arrays, F(scale), first, _numpy(out), _numpy(out_exponents))
+    tensors = (high, cross, left, right, weights, totals, delta, out, out_exponents)
+    _attention_gradient_kernel(*(_numpy(x) for x in tensors), F(scale), first)
 
 
 @_parallel
@@ -686,4 +701,4 @@ def _adamw_kernel(p: Any, gradient: Any, first: Any, second: Any, k: Any) -> Non
 
 def adamw(parameter: Tensor, gradient: Tensor, first: Tensor, second: Tensor, constants: np.ndarray) -> None:
     """See :func:`regrow.exact.reference.adamw`."""
-    _adamw_kernel(*(_numpy(x) for x in (parameter, gradient, first, second)), constants)
+    _adamw_kernel(_numpy(parameter), _numpy(gradient), _numpy(first), _numpy(second), constants)

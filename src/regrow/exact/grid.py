@@ -101,7 +101,6 @@ class Digits:
         return self.data.reshape((groups, rows, 2 * columns) if self.layout.by_row else (groups, 2 * rows, columns))
 
 
-
 def exponents(largest_bits: Tensor) -> Tensor:
     """int32 exponents ``e`` with ``max|x| < 2**e`` from the largest float32 bit pattern without its sign."""
     return ((largest_bits >> 23) - 126).clamp(min=MIN_EXPONENT)

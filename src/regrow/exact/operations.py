@@ -28,7 +28,6 @@ from regrow.exact.grid import (
     power_of_two,
 )
 
-
 # Logits of a block of rows in the output layer: 4 MiB.
 HEAD_ENTRIES = 1 << 20
 # Queries of a block of attention.
@@ -350,10 +349,11 @@ class _HeadGradient:
         """The gradient of the weights, rounded once."""
         return self.backend.kernels.round_total(self.total, self._scale(self.x))
 
-    def _accumulate(self, top: Tensor, pairs: list[Tensor], right: Digits, total: Tensor) -> None:
+    def _accumulate(self, highest: Tensor, pairs: list[Tensor], right: Digits, total: Tensor) -> None:
         multiply = self.backend.carrier.multiply
-        parts = multiply(top[None], right.high), *(multiply(pair[None], right.both) for pair in pairs)
-        self.backend.kernels.accumulate(*(part[0] for part in parts), total)
+        parts = multiply(highest[None], right.high), *(multiply(pair[None], right.both) for pair in pairs)
+        top, middle, bottom = (part[0] for part in parts)
+        self.backend.kernels.accumulate(top, middle, bottom, total)
 
     def _scale(self, right: Digits) -> Tensor:
         """What makes an exact integer a gradient of the mean loss."""

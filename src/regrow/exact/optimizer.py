@@ -105,4 +105,4 @@ def clip_factor(norm: float, limit: float) -> float:
 def adamw_step(parameter: Tensor, gradient: Tensor, first: Tensor, second: Tensor, constants: np.ndarray) -> None:
     """Update a parameter and its moments in place."""
     with torch.no_grad():
-        current().kernels.adamw(*(rows(x) for x in (parameter, gradient, first, second)), constants)
+        current().kernels.adamw(rows(parameter), rows(gradient), rows(first), rows(second), constants)

@@ -103,7 +103,9 @@ def _quadrants(r: Float64, k: Float64) -> tuple[Float64, Float64]:
     """Sine and cosine of ``r + k pi / 2`` for |r| <= pi / 4."""
     z = r * r
     signs = [1.0, -1.0] * 9
-    sine = r * _horner(z, [s * c for s, c in zip(signs[1:9][::-1], _inverse_factorials(*range(17, 2, -2)), strict=True)] + [1.0])
+    sine = r * _horner(
+        z, [s * c for s, c in zip(signs[1:9][::-1], _inverse_factorials(*range(17, 2, -2)), strict=True)] + [1.0]
+    )
     cosine = _horner(z, [s * c for s, c in zip(signs[:9][::-1], _inverse_factorials(*range(16, -1, -2)), strict=True)])
     quadrant = k.astype(np.int64) & 3
     swap = (quadrant & 1) == 1

@@ -178,7 +178,7 @@ def attention_weights(
     scores = torch.empty(high.shape, dtype=torch.float32, device=high.device)
     combine(high, cross, left, right, scores)
     scores = scores * torch.full((), scale, dtype=torch.float32, device=high.device)
-    unseen = hidden(first, *scores.shape[1:], scores.device)
+    unseen = hidden(first, scores.shape[1], scores.shape[2], scores.device)
     largest = scores.masked_fill(unseen, -torch.inf).amax(2, keepdim=True)
     numerators = exp(scores - largest).masked_fill(unseen, 0.0)
     q = (numerators * 8192.0).nan_to_num(0.0, 0.0, 0.0).round().to(torch.int32)
@@ -206,7 +206,9 @@ def attention_gradient(
     combine(high, cross, left, right, dweights)
     q = weights[:, :, 0].to(torch.float32) * 128.0 + weights[:, :, 1].to(torch.float32)
     probabilities = q * (torch.ones_like(totals) / totals)[:, :, None]
-    dscores = (probabilities * (dweights - delta[:, :, None])) * torch.full((), scale, dtype=torch.float32, device=q.device)
+    dscores = (probabilities * (dweights - delta[:, :, None])) * torch.full(
+        (), scale, dtype=torch.float32, device=q.device
+    )
     # A masked entry is +0 whatever stands in dweights, so that a NaN there cannot leak and a sign cannot differ.
     digits = split(torch.where(q == 0.0, torch.zeros_like(q), dscores), LEFT, weights.dtype)
     out.copy_(digits.data)
@@ -232,10 +234,14 @@ def cross_entropy(logits: Tensor, targets: Tensor, dtype: torch.dtype) -> tuple[
     """
     largest = logits.amax(1, keepdim=True)
     weights = exp(logits - largest)
-    total = (weights.to(torch.float64) * 2.0**SUM_BITS).round().to(torch.int64).sum(1).to(torch.float64) * 2.0**-SUM_BITS
+    total = (weights.to(torch.float64) * 2.0**SUM_BITS).round().to(torch.int64).sum(1).to(
+        torch.float64
+    ) * 2.0**-SUM_BITS
     at_target = logits.gather(1, targets[:, None])[:, 0]
     finite = largest[:, 0].isfinite()
-    losses = (log(torch.where(finite, total, torch.ones_like(total))) - (at_target - largest[:, 0]).to(torch.float64)).to(torch.float32)
+    losses = (
+        log(torch.where(finite, total, torch.ones_like(total))) - (at_target - largest[:, 0]).to(torch.float64)
+    ).to(torch.float32)
     losses = torch.where(finite, losses, torch.full_like(losses, torch.nan))
     total32 = total.to(torch.float32)
     probabilities = weights * (torch.ones_like(total32) / total32)[:, None]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -61,7 +62,7 @@ def carrier_fault(carrier: Carrier) -> str:
 
 def self_test(full: bool = False) -> list[Result]:
     """Test each carrier and, if ``full``, each kernel of each backend against the definition."""
-    results = [_timed(f"carrier {carrier.name}", lambda carrier=carrier: carrier_fault(carrier)) for carrier in CARRIERS]
+    results = [_timed(f"carrier {carrier.name}", partial(carrier_fault, carrier)) for carrier in CARRIERS]
     if full:
         from regrow.exact.comparison import kernel_faults
 

@@ -82,9 +82,9 @@ def locked_recipe(
     """
     place = _Place(folder, (sources or folder).absolute(), offline)
     if mode is Mode.FROZEN:
-        lock = load_lock(folder)
-        _require_arithmetic(lock, folder / LOCK)
-        return _locked(lock, place)
+        frozen = load_lock(folder)
+        _require_arithmetic(frozen, folder / LOCK)
+        return _locked(frozen, place)
     recipe = load_recipe(folder)
     lock = load_lock(folder) if (folder / LOCK).exists() else None
     reasons = ("there is no lock yet",) if lock is None else reasons_stale(lock, recipe, KINDS, ARITHMETIC)

@@ -41,10 +41,15 @@ class Generator:
         config, parameters = load(release)
         path = release / "tokenizer.json"
         if not path.is_file():
-            raise InputError(f"`{release}` has no tokenizer", where=str(path), hint="give the folder that `regrow build` wrote")
+            raise InputError(
+                f"`{release}` has no tokenizer", where=str(path), hint="give the folder that `regrow build` wrote"
+            )
         tokenizer = Tokenizer.from_file(str(path))
         tokenizer.encode_special_tokens = True
-        return Generator(Decoder(config), parameters, tokenizer, tokenizer.token_to_id("<|endoftext|>"))
+        end_of_text = tokenizer.token_to_id("<|endoftext|>")
+        if end_of_text is None:
+            raise InputError("the tokenizer has no `<|endoftext|>`", where=str(path), hint="rebuild the release")
+        return Generator(Decoder(config), parameters, tokenizer, end_of_text)
 
     def generate(
         self, prompt: str, max_tokens: int = 200, temperature: float = 0.8, top: int = 40, seed: int = 1

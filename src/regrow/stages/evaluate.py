@@ -51,7 +51,7 @@ def run(call: Call) -> None:
         "unigram": {"bits_per_byte": unigram / shards.validation_bytes},
     }
     _write(call.output / "evaluation.json", result)
-    _write(call.output / "samples.json", _samples(decoder, parameters, call))
+    _write(call.output / "samples.json", _samples(decoder, parameters, shards.end_of_text, call))
 
 
 def _validation(decoder: Decoder, parameters: dict[str, Any], shards: TokenShards, call: Call) -> tuple[float, int]:
@@ -86,14 +86,13 @@ def unigram_bits(shards: TokenShards) -> float:
     return math.fsum(float(n) * float(cost) for n, cost in zip(seen, costs, strict=True)) / LN2
 
 
-def _samples(decoder: Decoder, parameters: dict[str, Any], call: Call) -> list[dict[str, Any]]:
+def _samples(decoder: Decoder, parameters: dict[str, Any], stop: int, call: Call) -> list[dict[str, Any]]:
     from tokenizers import Tokenizer
 
     from regrow.model.sampling import Sampling, generate
 
     settings: EvaluateParameters = call.parameters
     tokenizer = Tokenizer.from_file(str(call.input("tokenizer") / "tokenizer.json"))
-    stop = int(tokenizer.token_to_id("<|endoftext|>"))
     sampling = Sampling(temperature=settings.temperature, seed=settings.seed)
     samples = []
     for prompt in settings.prompts:

@@ -119,8 +119,8 @@ def step(decoder: Decoder, settings: Settings, state: State, tokens: Tensor, wor
     for name, gradient in gradients.items():
         mine = workers.rows(matrices[name].shape[0])
         constants = adamw.constants(number, rate, clip, decays=state.parameters[name].dim() > 1)
-        moments = (optimizer.rows(m[name])[mine] for m in (state.first, state.second))
-        optimizer.adamw_step(matrices[name][mine], gradient, *moments, constants)
+        first, second = (optimizer.rows(m[name])[mine] for m in (state.first, state.second))
+        optimizer.adamw_step(matrices[name][mine], gradient, first, second, constants)
     workers.share(list(matrices.values()))
     state.step = number
     state.losses.append({"step": number, "loss": loss, "learning_rate": rate, "gradient_norm": norm})
@@ -153,7 +153,9 @@ def _require_finite(step: int, loss: float, norm: float, gradients: dict[str, Te
         return
     # With several workers the rows that are not finite may be another's; then only the step is known here.
     broken = [name for name in sorted(gradients) if not bool(gradients[name].isfinite().all())]
-    tensor = f"the gradient of `{broken[0]}`" if broken else "the loss" if not math.isfinite(loss) else "the gradient norm"
+    tensor = (
+        f"the gradient of `{broken[0]}`" if broken else "the loss" if not math.isfinite(loss) else "the gradient norm"
+    )
     raise StageError(
         f"training diverged: {tensor} is not finite at step {step}",
         why=f"the loss is {loss} and the gradient norm {norm}",

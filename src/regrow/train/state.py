@@ -45,8 +45,8 @@ class State:
     @staticmethod
     def initial(parameters: Mapping[str, Tensor]) -> State:
         """The state before the first step."""
-        zeros = [{name: torch.zeros_like(p) for name, p in parameters.items()} for _ in range(2)]
-        return State(0, dict(parameters), *zeros)
+        first, second = ({name: torch.zeros_like(p) for name, p in parameters.items()} for _ in range(2))
+        return State(0, dict(parameters), first, second)
 
     def gather(self, workers: Workers) -> None:
         """Make the moments whole again where every worker has kept only its own rows."""
