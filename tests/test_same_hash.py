@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import regrow
+from regrow.model.sampling import Sampling, generate
 from regrow.recipe.lock import load
 
 TINY = Path(__file__).parents[1] / "examples" / "tiny"
@@ -114,6 +115,30 @@ def test_a_flipped_byte_in_the_store_is_found_and_mended(tmp_path):
     run = build(tmp_path)
     assert "damaged" in run.stderr.lower()
     assert_same(run)
+
+
+def test_transformers_loads_the_release_and_writes_the_same(tmp_path):
+    import torch
+
+    from regrow.run.generate import Generator
+
+    transformers = pytest.importorskip("transformers")
+    assert_same(build(tmp_path))
+    release = tmp_path / "release"
+    model = transformers.AutoModelForCausalLM.from_pretrained(release, dtype=torch.float32, trust_remote_code=False)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(release, trust_remote_code=False)
+    ours = Generator.load(release)
+    prompt = "<|endoftext|>The old man"
+    ids = tokenizer(prompt, return_tensors="pt").input_ids
+    assert ids[0].tolist() == [ours.end_of_text, *ours.tokenizer.encode("The old man").ids]
+    with torch.no_grad():
+        difference = model(ids).logits - ours.decoder.logits(ours.parameters, ids)
+    assert float(difference.abs().max()) < 1e-3
+    room = ours.decoder.config.context - ids.shape[1]
+    written = model.generate(ids, max_new_tokens=min(64, room), do_sample=False, eos_token_id=None)
+    sampling = Sampling(temperature=0.0)
+    greedy = list(generate(ours.decoder, ours.parameters, ids[0].tolist(), min(64, room), sampling))
+    assert written[0, ids.shape[1] :].tolist() == greedy
 
 
 def first_store(folder):

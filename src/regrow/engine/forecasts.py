@@ -50,7 +50,9 @@ def _one(stage: Stage, store: Store, scope: str, found: Mapping[str, Forecast]) 
     }
     now, last = ingredients(stage, known), store.last_ingredients(scope, stage.name)
     if unknown:
-        return Forecast(stage.name, False, (*_known_reasons(last, now), *map(_because, sorted(unknown))), None)
+        # That a first build runs needs no second reason.
+        others = [] if last is None else map(_because, sorted(unknown))
+        return Forecast(stage.name, False, (*_known_reasons(last, now), *others), None)
     digest = store.lookup(key_of(now))
     if digest is not None and store.path(digest).is_dir():
         return Forecast(stage.name, True, (), digest)

@@ -6,6 +6,7 @@ keeps the optimizer state and makes the update (ZeRO-1; Rajbhandari et al., 2020
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -90,6 +91,21 @@ class Group:
             if rank != self.rank:
                 for part, found in zip(parts, message.split([p.numel() for p in parts]), strict=True):
                     part.copy_(found.view(part.shape))
+
+
+def join() -> Group:
+    """The group of the processes that ``torchrun`` started, or started again after one of them died.
+
+    Each attempt has its own corner of the store, or workers would look for each other where the dead ones were.
+    """
+    from torch.distributed import PrefixStore, TCPStore, init_process_group
+
+    rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    hosted = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=rank == 0 and not hosted)
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    init_process_group("gloo", store=PrefixStore(f"attempt {attempt}", store), rank=rank, world_size=count)
+    return Group(rank, count)
 
 
 def owned(rows: int, rank: int, workers: int) -> slice:

@@ -45,8 +45,8 @@ class State:
     @staticmethod
     def initial(parameters: Mapping[str, Tensor]) -> State:
         """The state before the first step."""
-        first, second = ({name: torch.zeros_like(p) for name, p in parameters.items()} for _ in range(2))
-        return State(0, dict(parameters), first, second)
+        first, second = ({name: torch.zeros_like(parameters[name]) for name in sorted(parameters)} for _ in range(2))
+        return State(0, dict(sorted(parameters.items())), first, second)
 
     def gather(self, workers: Workers) -> None:
         """Make the moments whole again where every worker has kept only its own rows."""
@@ -114,7 +114,8 @@ def _checkpoints(scratch: Path) -> list[Path]:
 
 def _state(record: dict[str, object], data: bytes) -> State:
     groups: dict[str, dict[str, Tensor]] = {"parameter": {}, "first": {}, "second": {}}
-    for key, array in load_safetensors(data).items():
+    # In the order of the names, which workers rely on to make the same calls in the same order.
+    for key, array in sorted(load_safetensors(data).items()):
         part, name = key.split(" ", 1)
         groups[part][name] = torch.from_numpy(array.copy())
     return State(
