@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -98,13 +98,12 @@ def join() -> Group:
 
     Each attempt has its own corner of the store, or workers would look for each other where the dead ones were.
     """
-    from torch.distributed import PrefixStore, TCPStore, init_process_group
-
+    c10d: Any = torch.distributed  # not all of it is typed
     rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     hosted = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=rank == 0 and not hosted)
+    store = c10d.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=rank == 0 and not hosted)
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    init_process_group("gloo", store=PrefixStore(f"attempt {attempt}", store), rank=rank, world_size=count)
+    c10d.init_process_group("gloo", store=c10d.PrefixStore(f"attempt {attempt}", store), rank=rank, world_size=count)
     return Group(rank, count)
 
 
