@@ -7,6 +7,7 @@ import pytest
 
 from regrow.cli import reference as commands
 from regrow.recipe import reference as recipe
+from regrow.recipe.lock import load
 
 from .tree import ROOT, texts
 
@@ -77,3 +78,7 @@ def test_the_licence_is_the_one_that_is_declared() -> None:
     text = (ROOT / "LICENSE").read_text("utf-8")
     assert "Apache License\n                           Version 2.0, January 2004" in text
     assert "END OF TERMS AND CONDITIONS" in text
+
+
+def test_the_readme_has_the_digest_of_the_example() -> None:
+    assert load(ROOT / "examples" / "bard").release in (ROOT / "README.md").read_text("utf-8")
