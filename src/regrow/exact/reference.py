@@ -2,7 +2,7 @@
 
 Slow and readable. Every other backend must give the same bits; the tests compare them on random, extreme and
 adversarial inputs. Only operations whose bits are the same on every device are used: ``+ - * /`` on tensors,
-``sqrt``, ``round``, comparison, max, casts, bit operations, gathers, and sums of integers (in int64, or in
+NumPy's square root, ``round``, comparison, max, casts, bit operations, gathers, and sums of integers (in int64, or in
 float64 below 2**53). The tests hold a list and fail when another operation is reached.
 
 Shapes are named by their letters: G groups (batch times key-value heads), R rows, C columns, T positions.

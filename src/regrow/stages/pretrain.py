@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -92,11 +91,6 @@ def _require_enough(stage: str, windows: int, settings: Settings) -> None:
             "tokens are taken at each step",
             hint="add text, or lower `train.micro_batch`, `train.micro_batches_per_step` or `architecture.context`",
         )
-
-
-def estimate(parameters: Any) -> Mapping[str, float]:
-    """Steps and the tokens seen, for ``plan``."""
-    return {"tokens": float(parameters.train.tokens)}
 
 
 KIND = Kind(
