@@ -29,7 +29,7 @@ from regrow.exact.grid import (
 )
 
 # Logits of a block of rows in the output layer: 4 MiB.
-HEAD_ENTRIES = 1 << 20
+HEAD_ENTRIES = 1 << 22
 # Queries of a block of attention.
 QUERY_BLOCK = 256
 
