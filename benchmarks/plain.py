@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -15,11 +15,16 @@ from regrow.train.settings import Settings
 
 
 class PlainDecoder(torch.nn.Module):
-    """A Llama-kind decoder with torch's own operations; parameters as in ``regrow.model``."""
+    """A Llama-kind decoder with torch's own operations; parameters as in ``regrow.model``.
 
-    def __init__(self, config: DecoderConfig, seed: int = 1) -> None:
+    ``linear`` takes the place of ``F.linear``.
+    """
+
+    def __init__(
+        self, config: DecoderConfig, seed: int = 1, linear: Callable[[Tensor, Tensor], Tensor] = F.linear
+    ) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.linear = config, linear
         start = initialise(config, seed)
         self.weights = torch.nn.ParameterDict({name.replace(".", "_"): p.clone() for name, p in start.items()})
         self.cosine, self.sine = rotary_tables(config)
@@ -34,15 +39,15 @@ class PlainDecoder(torch.nn.Module):
 
     def _attention(self, name: str, x: Tensor) -> Tensor:
         config = self.config
-        qkv = F.linear(x, self._weight(f"{name}.qkv")).view(*x.shape[:2], -1, config.head_width)
+        qkv = self.linear(x, self._weight(f"{name}.qkv")).view(*x.shape[:2], -1, config.head_width)
         q, k, v = qkv.split((config.heads, config.kv_heads, config.kv_heads), 2)
         q, k, v = (t.transpose(1, 2) for t in (self._turn(q), self._turn(k), v))
         out = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=config.heads != config.kv_heads)
-        return F.linear(out.transpose(1, 2).reshape(x.shape), self._weight(f"{name}.out"))
+        return self.linear(out.transpose(1, 2).reshape(x.shape), self._weight(f"{name}.out"))
 
     def _mlp(self, name: str, x: Tensor) -> Tensor:
-        gate, up = F.linear(x, self._weight(f"{name}.gate_up")).chunk(2, -1)
-        return F.linear(F.silu(gate) * up, self._weight(f"{name}.down"))
+        gate, up = self.linear(x, self._weight(f"{name}.gate_up")).chunk(2, -1)
+        return self.linear(F.silu(gate) * up, self._weight(f"{name}.down"))
 
     def _norm(self, name: str, x: Tensor) -> Tensor:
         return F.rms_norm(x, (self.config.width,), self._weight(name), self.config.norm_epsilon)
@@ -55,7 +60,7 @@ class PlainDecoder(torch.nn.Module):
             x = x + self._attention(f"{layer}.attention", self._norm(f"{layer}.attention.norm", x))
             x = x + self._mlp(f"{layer}.mlp", self._norm(f"{layer}.mlp.norm", x))
         head = self._weight("embed" if self.config.tied_embeddings else "head")
-        logits = F.linear(self._norm("norm", x), head)
+        logits = self.linear(self._norm("norm", x), head)
         return F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].reshape(-1))
 
 

@@ -1,10 +1,14 @@
-"""The model of a recipe beside the same model trained by plain torch: same data order, initial weights and schedule.
+"""Does exact arithmetic cost quality? The model of a recipe beside the same model trained by plain torch.
 
-    python benchmarks/quality.py examples/bard                # float32
-    python benchmarks/quality.py examples/bard --bf16         # bfloat16 autocast
+    python benchmarks/quality.py examples/bard                              # one seed, as long as the recipe says
+    python benchmarks/quality.py examples/bard --seeds 1 2 3 --tokens 20000000 --into curves.jsonl
+    python benchmarks/quality.py --show curves.jsonl                        # the table again
 
-Builds the recipe (from the store where it can), trains the peer, prints the validation bits per byte of both, and
-notes the peer's in the release's ``buildinfo/comparison.json``, where `regrow report` finds it.
+Same data order, initial weights, schedule and optimizer for every kind of arithmetic: `regrow`, `float32`, `bf16`
+(autocast), and models of `one digit`, `two digits` and `three digits`. Every run is judged by the same float32
+program. Runs that are in the file already are not run again, so a long table can be made in several sittings. The
+float32 result of the recipe's own length and seed is noted in the release's ``buildinfo/comparison.json``, where
+`regrow report` finds it.
 """
 
 from __future__ import annotations
@@ -12,68 +16,180 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import statistics
 import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
+import digits
 import plain
 from regrow.corpus.tokens import TokenShards
 from regrow.engine import StageResult
-from regrow.release.build import Options, build
+from regrow.model.config import DecoderConfig
+from regrow.model.decoder import Decoder, initialise
+from regrow.release.build import BuildResult, Options, build
 from regrow.stages.pretrain import PretrainParameters, decoder_config, training_settings
+from regrow.train import loop
+from regrow.train.settings import Settings
+from regrow.train.state import State
 
+KINDS = ("regrow", "float32", "bf16", *digits.BITS)
 BATCH = 16
+POINTS = 20  # of a curve
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every kind of arithmetic is given: the model's shape, the run, and the tokens."""
+
+    config: DecoderConfig
+    settings: Settings
+    shards: TokenShards
+
+    def batch(self, number: int) -> Tensor:
+        """The tokens of a step."""
+        count = self.settings.micro_batch * self.settings.micro_batches_per_step
+        return self.shards.batch(self.settings.seed, number, count, self.config.context)
 
 
 def main() -> None:
-    """Build, train the peer, compare."""
+    """Train what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("recipe", type=Path, nargs="?")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["regrow", "float32"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[])
+    parser.add_argument("--tokens", type=int, default=0)
+    parser.add_argument("--into", type=Path)
+    parser.add_argument("--show", type=Path)
     arguments = parser.parse_args()
+    if arguments.show:
+        print("\n".join(table(read(arguments.show))))
+        return
     result = build(arguments.recipe, Options(), listener=lambda event: None, stop=threading.Event())
-    stages = {stage.name: stage for stage in result.stages}
-    name = "bf16" if arguments.bf16 else "float32"
-    theirs = peer(stages, arguments.bf16)
-    ours = result.evaluation["validation"]["bits_per_byte"]
-    print(f"regrow {ours:.4f}, {name} {theirs:.4f} bits per byte; ratio {ours / theirs:.4f}")
-    note = result.release / "buildinfo" / "comparison.json"
-    known = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
-    note.write_text(json.dumps(known | {name: {"bits_per_byte": theirs}}, indent=1) + "\n", encoding="utf-8")
+    known = read(arguments.into) if arguments.into else []
+    for task, kind in wanted(result, arguments):
+        name = {"kind": kind, "seed": task.settings.seed, "tokens": tokens(task)}
+        if any(name.items() <= run.items() for run in known):
+            continue
+        run = name | train(task, kind)
+        known.append(run)
+        if arguments.into:
+            with arguments.into.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(run) + "\n")
+    print("\n".join(table(known)))
+    if not arguments.tokens and not arguments.seeds:
+        note(result, known)
 
 
-def peer(stages: dict[str, StageResult], bf16: bool) -> float:
-    """Validation bits per byte of the peer."""
+def wanted(result: BuildResult, arguments: argparse.Namespace) -> Iterator[tuple[Task, str]]:
+    """The runs asked for, seed by seed, so that an interrupted table has whole rows."""
+    stages: dict[str, StageResult] = {stage.name: stage for stage in result.stages}
     parameters = PretrainParameters.model_validate(stages["pretrain"].ingredients["parameters"])
     shards = TokenShards.open(stages["tokenize"].path)
     config, settings = decoder_config(parameters.architecture, shards.vocabulary), training_settings(parameters)
-    model = plain.PlainDecoder(config, settings.seed)
-    adamw = plain.optimizer(model, settings)
-    count = settings.micro_batch * settings.micro_batches_per_step
-    for number in range(1, settings.steps + 1):
-        loss = plain.step(
-            model, adamw, settings, number, shards.batch(settings.seed, number, count, config.context), bf16
-        )
-        if number % 20 == 0:
-            print(f"step {number}/{settings.steps}, loss {loss:.3f}", flush=True)
-    return validation(model, shards, config.context) / math.log(2.0) / shards.validation_bytes
+    if arguments.tokens:
+        step = settings.micro_batch * settings.micro_batches_per_step * config.context
+        settings = replace(settings, steps=-(-arguments.tokens // step))
+    for seed in arguments.seeds or [settings.seed]:
+        for kind in arguments.kinds:
+            yield Task(config, replace(settings, seed=seed), shards), kind
 
 
-def validation(model: plain.PlainDecoder, shards: TokenShards, context: int) -> float:
-    """The summed loss over the validation tokens, in the windows that the evaluate stage uses."""
-    tokens = torch.from_numpy(shards.read("validation").astype("int64"))
-    whole = (len(tokens) - 1) // context
-    total = 0.0
+def tokens(task: Task) -> int:
+    """How many are trained on."""
+    return task.settings.steps * task.settings.micro_batch * task.settings.micro_batches_per_step * task.config.context
+
+
+def train(task: Task, kind: str) -> dict[str, Any]:
+    """Train with one kind of arithmetic; gives the training loss at points of the run, and the final judgement."""
+    advance, weights = ours(task) if kind == "regrow" else theirs(task, kind)
+    every, recent, curve = max(1, task.settings.steps // POINTS), [], []
+    for number in range(1, task.settings.steps + 1):
+        recent.append(advance(number))
+        if number % every == 0:
+            curve.append([number, round(statistics.fmean(recent), 4)])
+            recent.clear()
+            print(f"{kind}, seed {task.settings.seed}: step {number}, loss {curve[-1][1]}", flush=True)
+    return {"curve": curve, "bits_per_byte": validation(task, weights())}
+
+
+def ours(task: Task) -> tuple[Callable[[int], float], Callable[[], dict[str, Tensor]]]:
+    """A step of ours, and the weights so far."""
+    state, decoder = State.initial(initialise(task.config, task.settings.seed)), Decoder(task.config)
+
+    def advance(number: int) -> float:
+        loop.step(decoder, task.settings, state, task.batch(number))
+        return state.losses[-1]["loss"]
+
+    return advance, lambda: state.parameters
+
+
+def theirs(task: Task, kind: str) -> tuple[Callable[[int], float], Callable[[], dict[str, Tensor]]]:
+    """A step of plain torch, and the weights so far."""
+    linear = {"linear": digits.linear(digits.BITS[kind])} if kind in digits.BITS else {}
+    model = plain.PlainDecoder(task.config, task.settings.seed, **linear)
+    adamw = plain.optimizer(model, task.settings)
+    bf16 = kind == "bf16"
+    return (
+        lambda number: plain.step(model, adamw, task.settings, number, task.batch(number), bf16),
+        lambda: dict(plain.state(model)),
+    )
+
+
+def validation(task: Task, weights: dict[str, Tensor]) -> float:
+    """Bits per byte over the validation tokens, in the windows that the evaluate stage uses, in plain float32."""
+    model = plain.PlainDecoder(task.config)
+    with torch.no_grad():
+        for name, p in plain.state(model).items():
+            p.copy_(weights[name])
+    held = torch.from_numpy(task.shards.read("validation").astype("int64"))
+    context, total = task.config.context, 0.0
+    whole = (len(held) - 1) // context
     with torch.no_grad():
         for start in range(0, whole, BATCH):
             rows = range(start, min(whole, start + BATCH))
-            batch = torch.stack([tokens[row * context : (row + 1) * context + 1] for row in rows])
+            batch = torch.stack([held[row * context : (row + 1) * context + 1] for row in rows])
             total += float(model(batch)) * len(rows) * context
-        rest = tokens[whole * context :]
-        if len(rest) > 1:
+        if len(rest := held[whole * context :]) > 1:
             total += float(model(rest[None])) * (len(rest) - 1)
-    return total
+    return total / math.log(2.0) / task.shards.validation_bytes
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The runs in a file."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [json.loads(line) for line in lines]
+
+
+def table(runs: list[dict[str, Any]]) -> Iterator[str]:
+    """Validation bits per byte by kind: each seed, mean, spread, and the ratio to float32's mean."""
+    for length in sorted({run["tokens"] for run in runs}):
+        yield f"{length:,} tokens"
+        means = {kind: _seeds(runs, kind, length) for kind in KINDS}
+        base = means["float32"]
+        for kind, found in ((kind, found) for kind, found in means.items() if found):
+            spread = f" +- {statistics.stdev(found):.4f}" if len(found) > 1 else ""
+            ratio = f"  {statistics.fmean(found) / statistics.fmean(base):.4f} of float32" if base else ""
+            each = " ".join(f"{value:.4f}" for value in found)
+            yield f"  {kind:13} {statistics.fmean(found):.4f}{spread}{ratio}   ({each})"
+
+
+def _seeds(runs: list[dict[str, Any]], kind: str, length: int) -> list[float]:
+    chosen = [run for run in runs if run["kind"] == kind and run["tokens"] == length]
+    return [run["bits_per_byte"] for run in sorted(chosen, key=lambda run: run["seed"])]
+
+
+def note(result: BuildResult, runs: list[dict[str, Any]]) -> None:
+    """Leave the peers' results where the report looks for them."""
+    path = result.release / "buildinfo" / "comparison.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    peers = {run["kind"]: {"bits_per_byte": run["bits_per_byte"]} for run in runs if run["kind"] in ("float32", "bf16")}
+    path.write_text(json.dumps(known | peers, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import tomllib
 
 import pytest
 
+from regrow.audit.rules import reference as rules
 from regrow.cli import reference as commands
 from regrow.recipe import reference as recipe
 from regrow.recipe.lock import load
@@ -15,7 +16,10 @@ TEST_COMMAND = "python -m pip install '.[test]' && python -m pytest"
 BUILD_COMMAND = "python -m pip install . && regrow build examples/bard"
 
 
-@pytest.mark.parametrize(("page", "module"), [("recipe.md", recipe), ("commands.md", commands)])
+PAGES = [("recipe.md", recipe), ("commands.md", commands), ("audit-rules.md", rules)]
+
+
+@pytest.mark.parametrize(("page", "module"), PAGES)
 def test_reference_pages_are_up_to_date(page: str, module: object) -> None:
     made = module.reference()  # type: ignore[attr-defined]
     name = module.__name__  # type: ignore[attr-defined]

@@ -295,7 +295,12 @@ class RebuildFact(Fact):
 
 @dataclass(frozen=True)
 class AccessFact(Fact):
-    """Whether one can get the model: ``open``, ``gated`` (asks for an account, data or consent), ``paid``, ``private``."""
+    """Whether one can get the model.
+
+    Attributes:
+        access: ``open``, ``gated`` (asks for an account, data or consent), ``paid`` or ``private``.
+        text: what is asked, as written.
+    """
 
     access: str
     text: str = ""

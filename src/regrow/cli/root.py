@@ -20,6 +20,7 @@ COMMANDS = (
     "verify",
     "report",
     "inspect",
+    "audit",
     "data",
     "chat",
     "store",

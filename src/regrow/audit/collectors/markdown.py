@@ -1,0 +1,137 @@
+"""Markdown as far as an auditor needs it: blocks of text with their headings, lines and links."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_HEADING = re.compile(r"(#{1,6})\s+(.{1,300}?)\s*#*\s*$")
+_FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})")
+_ITEM = re.compile(r"\s*(?:[-*+]|\d{1,3}[.)])\s+(?=\S)")
+_LINK = re.compile(r"!?\[([^\[\]]{0,300})\]\(\s*<?([^()\s<>]{1,1000})>?[^()]{0,200}\)")
+_BARE = re.compile(r"https?://[^\s<>\"'`|\])}]{1,1000}")
+_TAG = re.compile(r"<[^<>]{0,500}>")
+_MARKS = re.compile(r"(\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w))")
+_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'(\[])")
+_ABBREVIATED = re.compile(r"\b(e\.g|i\.e|etc|vs|cf|al|Fig|Tab|Sec|No|approx)\.$")
+_PLACEHOLDER = re.compile(
+    r"[\W_]*(more information needed|tbd|to be added|to be completed|coming soon|n/?a)[\W_]*", re.IGNORECASE
+)
+_LONGEST_BLOCK = 20_000
+
+
+@dataclass(frozen=True)
+class Block:
+    """A paragraph, a list item, a table or a piece of code.
+
+    Attributes:
+        kind: ``text``, ``table`` or ``code``.
+        text: without marks; of a table, its rows as they are.
+        line: of its beginning in the file.
+        last: its last line.
+        headings: those it stands under, outermost first.
+        links: the addresses in it.
+    """
+
+    kind: str
+    text: str
+    line: int
+    last: int
+    headings: tuple[str, ...]
+    links: tuple[str, ...] = ()
+
+    def sentences(self) -> Iterator[str]:
+        """The sentences of a text."""
+        held = ""
+        for piece in _END.split(self.text):
+            held = f"{held} {piece}" if held else piece
+            if not _ABBREVIATED.search(held):
+                yield held.strip()
+                held = ""
+        if held:
+            yield held.strip()
+
+
+def blocks(text: str, first_line: int = 1) -> Iterator[Block]:
+    """The blocks of a text. Placeholders of card templates are left out.
+
+    Args:
+        text: Markdown.
+        first_line: its line in the file.
+    """
+    headings: list[tuple[int, str]] = []
+    for kind, begin, lines in _groups(_without_comments(text)):
+        number = begin + first_line
+        if kind == "heading" and (match := _HEADING.match(lines[0])):
+            level = len(match[1])
+            headings = [*(entry for entry in headings if entry[0] < level), (level, _clean(match[2]))]
+            continue
+        raw = "\n".join(line for line in lines if not _PLACEHOLDER.fullmatch(line))[:_LONGEST_BLOCK]
+        links = tuple(dict.fromkeys(_links(raw)))
+        item = _ITEM.match(raw)
+        words = raw if kind != "text" else _clean(raw[item.end() :] if item else raw)
+        if words and not _PLACEHOLDER.fullmatch(words):
+            yield Block(kind, words, number, number + len(lines) - 1, tuple(title for _, title in headings), links)
+
+
+def _groups(lines: list[str]) -> Iterator[tuple[str, int, list[str]]]:
+    """Lines that belong together, with what they are."""
+    held: list[str] = []
+    kind, begin, fence = "", 0, ""
+    for number, line in enumerate(lines):
+        if fence:
+            held.append(line)
+            if line.strip().startswith(fence):
+                yield "code", begin, held
+                held, kind, fence = [], "", ""
+            continue
+        new = _kind(line)
+        if held and (new != kind or _ITEM.match(line)):
+            yield kind, begin, held
+            held = []
+        if new == "code" and (match := _FENCE.match(line)):
+            fence = match[1]
+        if new:
+            if not held:
+                kind, begin = new, number
+            held.append(line)
+        if new == "heading":
+            yield new, number, held
+            held, kind = [], ""
+    if held:
+        yield kind, begin, held
+
+
+def _kind(line: str) -> str:
+    if not line.strip():
+        return ""
+    if _FENCE.match(line):
+        return "code"
+    if _HEADING.match(line):
+        return "heading"
+    return "table" if line.lstrip().startswith("|") else "text"
+
+
+def _without_comments(text: str) -> list[str]:
+    """The lines, with HTML comments blanked so that line numbers stay."""
+    kept, position = [], 0
+    while (begin := text.find("<!--", position)) >= 0:
+        end = text.find("-->", begin)
+        end = len(text) if end < 0 else end + 3
+        kept += [text[position:begin], "\n" * text.count("\n", begin, end)]
+        position = end
+    return "".join([*kept, text[position:]]).split("\n")
+
+
+def _links(text: str) -> Iterator[str]:
+    for match in _LINK.finditer(text):
+        yield match[2]
+    for match in _BARE.finditer(_LINK.sub(" ", text)):
+        yield match[0].rstrip(".,;:!?")
+
+
+def _clean(text: str) -> str:
+    """Text without links' addresses, tags and marks, in one line."""
+    text = _LINK.sub(lambda match: match[1], text)
+    return " ".join(_MARKS.sub("", _TAG.sub(" ", text)).split())

@@ -1,0 +1,59 @@
+"""Names of models: what a file writes, as an id that two files agree on."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
+_HUB = re.compile(r"(^|\.)(huggingface|hf)\.[a-z]{2,12}$")
+_NOT_MODELS = frozenset(("datasets", "spaces", "docs", "blog", "papers", "collections"))
+
+
+def model(text: str) -> str:
+    """``hf:org/name`` for an id, or the address of a model on the hub; else nothing."""
+    text = text.strip()
+    if "://" in text:
+        text = _of_address(text)
+    text = text.removeprefix("hf:").partition("@")[0]
+    return f"hf:{text}" if "/" in text and _ID.fullmatch(text) and ".." not in text else ""
+
+
+def _of_address(text: str) -> str:
+    try:
+        address = urlsplit(text)
+        host = address.hostname or ""
+    except ValueError:
+        return ""
+    parts = [part for part in address.path.split("/") if part]
+    if not _HUB.search(host) or len(parts) < 2 or parts[0] in _NOT_MODELS:
+        return ""
+    return "/".join(parts[:2])
+
+
+def is_id(text: str) -> bool:
+    """Whether it could be the id of a model on the hub; old ones have no organisation."""
+    return bool(_ID.fullmatch(text)) and ".." not in text
+
+
+def is_path(text: str) -> bool:
+    """Whether it is a place on somebody's machine."""
+    return text.startswith(("/", "./", "../", "~", "\\")) or text.count("/") > 1 or bool(re.match(r"[A-Za-z]:\\", text))
+
+
+def plain(text: str) -> str:
+    """A name without organisation, case, revision and punctuation, to see whether two are alike."""
+    last = text.removeprefix("hf:").removeprefix("path:").partition("@")[0].rstrip("/").rpartition("/")[2]
+    return re.sub(r"[^a-z0-9]+", "", last.lower())
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two ids mean the same model, as far as names can tell."""
+    one, other = (name.removeprefix("hf:").partition("@")[0].casefold() for name in (one, other))
+    return one == other or (("/" not in one or "/" not in other) and plain(one) == plain(other))
+
+
+def revision(text: str) -> str:
+    """The part of a name after ``@``, or nothing."""
+    found = text.partition("@")[2].partition("+")[0].strip()
+    return found if re.fullmatch(r"[\w./-]{1,100}", found) else ""

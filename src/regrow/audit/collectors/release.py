@@ -1,0 +1,365 @@
+"""A release of our own: what its recipe, lock, data manifest, provenance and checkpoint chain prove.
+
+The lock is taken for what was built: it names every input by hash and every default, and a rebuild from it gives the
+same bytes or fails. Whether it does is for `regrow verify` to say; an audit reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from regrow.audit.collectors import legal, release_data
+from regrow.audit.collectors.folder import Folder, Statement, Text, UnreadableError, printable
+from regrow.audit.collectors.hazards import CHECKPOINT
+from regrow.audit.collectors.structured import mapping, read_json, strings
+from regrow.audit.facts import (
+    Aspect,
+    Availability,
+    Basis,
+    Component,
+    ComponentFact,
+    DataAspectFact,
+    DatasetFact,
+    Evidence,
+    Finding,
+    OriginFact,
+    Rebuild,
+    RebuildFact,
+    Role,
+    Scope,
+    Severity,
+    State,
+    TrainingFact,
+)
+from regrow.recipe.plan import steps, training_flops
+from regrow.recipe.schema import Architecture, Train
+from regrow.release.layout import BUILDINFO, LOCK, RECIPE, REPORT, SUMS, UNCOVERED
+
+NAME = "release"
+OWN_LICENCE = "Apache-2.0"  # of regrow, which is the code that runs a recipe
+_SMALL = 16 << 20  # larger files are not hashed: that is `regrow verify`
+_MANIFEST = "data/documents.parquet"
+_EXCLUDED = "data/excluded.parquet"
+_CHAIN = "training/chain.jsonl"
+_LINE = re.compile(r"(?P<sha256>[0-9a-f]{64})  (?P<path>[^\\\n]+)")
+_WITHOUT_LABELS = frozenset(
+    ("fetch", "documents", "clean", "deduplicate", "split", "tokenizer", "tokenize", "pretrain", "evaluate")
+)
+"""Kinds of stages that label no text."""
+_KNOWN_TRAINING = frozenset(("pretrain",))
+"""Kinds of stages that give weights from random initial values."""
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A lock, as far as it makes sense.
+
+    Attributes:
+        text: the file.
+        value: what it says.
+    """
+
+    text: Text
+    value: Mapping[str, Any]
+
+    @cached_property
+    def stages(self) -> Sequence[Mapping[str, Any]]:
+        """The stages, each after its inputs."""
+        return _tables(self.value.get("stage"))
+
+    @cached_property
+    def sources(self) -> Sequence[Mapping[str, Any]]:
+        """The sources."""
+        return _tables(self.value.get("source"))
+
+    def of_kind(self, kind: str) -> list[Mapping[str, Any]]:
+        """The parameters of all stages of a kind."""
+        return [mapping(stage.get("parameters")) for stage in self.stages if stage.get("kind") == kind]
+
+    def at(self, table: str, name: str) -> Evidence:
+        """The line on which a table with a name begins."""
+        found = re.search(rf'^\[\[{table}\]\]\nname = "{re.escape(name)}"', self.text.text, re.MULTILINE)
+        if found is None:
+            return self.text.at()
+        return self.text.line(self.text.text.count("\n", 0, found.start()) + 1)
+
+
+def is_one(folder: Folder) -> bool:
+    """Whether the folder is laid out like a release."""
+    return folder.has(SUMS) and folder.has(LOCK)
+
+
+def digest(folder: Folder) -> str:
+    """The release digest, as the list of checksums gives it."""
+    return folder.text(SUMS, NAME).sha256
+
+
+def collect(folder: Folder) -> Iterator[Statement]:
+    """What the release proves, and where it is not whole."""
+    yield from folder.texts([SUMS], NAME, lambda text: _check(text, folder))
+    yield from folder.texts([LOCK], NAME, lambda text: _locked(text, folder))
+
+
+def _check(text: Text, folder: Folder) -> Iterator[Statement]:
+    """Compare the small files with the list of checksums."""
+    lines = [_LINE.fullmatch(line) for line in text.text.splitlines()]
+    if not all(lines):
+        said = f"{SUMS} is not a list of checksums; get the release again from where it came"
+        yield Finding("release-unreadable", Severity.WARNING, said, (text.at(),))
+    listed = {line["path"]: line["sha256"] for line in lines if line}
+    there = {entry.path for entry in folder.entries if entry.path.partition("/")[0] not in UNCOVERED}
+    if missing := sorted(set(listed) - there):
+        yield _damage("release-incomplete", "is listed and not there", missing, text)
+    if added := sorted(there - set(listed)):
+        yield _damage("release-added", "is not in the list of checksums, so nothing vouches for it", added, text)
+    small = [path for path in sorted(there & set(listed)) if folder.has(path) and folder.size(path) <= _SMALL]
+    shown = [path for path in (REPORT,) if folder.has(path) and folder.size(path) <= _SMALL]
+    folder.hashes |= {path: _sha256(folder, path) for path in (*small, *shown)}
+    changed = [path for path in small if folder.hashes[path] != listed[path]]
+    if changed:
+        yield _damage("release-changed", "is not what the list of checksums says", changed, text)
+    if large := sorted(path for path in there & set(listed) if path not in small):
+        said = f"{large[0]} is large and was not compared with {SUMS}; `sha256sum -c {SUMS}` does"
+        yield Finding("not-hashed", Severity.NOTE, said, (text.at(),))
+
+
+def _sha256(folder: Folder, path: str) -> str:
+    try:
+        with folder.open(path, NAME) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except UnreadableError:
+        return ""
+
+
+def _damage(id: str, what: str, paths: list[str], text: Text) -> Finding:
+    more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
+    severity = Severity.WARNING if id == "release-added" else Severity.CONFLICT
+    return Finding(id, severity, f"{printable(paths[0])}{more} {what}", (text.at(),))
+
+
+def _locked(text: Text, folder: Folder) -> Iterator[Statement]:
+    try:
+        value = tomllib.loads(text.text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        said = f"{LOCK} cannot be read: {printable(str(error))}"
+        yield Finding("release-unreadable", Severity.WARNING, said, (text.at(),))
+        return
+    lock = Locked(text, value)
+    used, found = release_data.manifest(folder, _MANIFEST)
+    yield from found
+    yield from _licence(lock)
+    yield from _sources(lock, used)
+    yield from _origin(lock)
+    yield from _training(lock)
+    yield from _aspects(lock, used, folder)
+    yield from _components(lock, folder)
+    yield from _rebuild(lock, folder)
+
+
+def _licence(lock: Locked) -> Iterator[Statement]:
+    for expression in strings(mapping(lock.value.get("model")).get("licence")):
+        yield legal.declared(expression, Scope.WEIGHTS, lock.text.at("key model.licence"))
+
+
+def _sources(lock: Locked, used: Mapping[str, release_data.Used]) -> Iterator[Statement]:
+    """A fact for each source, and for its part that was held out to judge the model."""
+    for source in lock.sources:
+        name = str(source.get("name", ""))
+        documents = _documents_of(lock, name)
+        availability = str(documents.get("availability", ""))
+        known = Availability(availability) if availability in list(Availability) else Availability.UNKNOWN
+        files = _tables(source.get("file"))
+        there = used.get(name)
+        sizes = [size for file in files if type(size := file.get("size")) is int]
+        for role, size in (
+            (Role.TRAINING, there.training if there else sum(sizes)),
+            (Role.EVALUATION, there.evaluation if there else 0),
+        ):
+            if size or role is Role.TRAINING:
+                yield DatasetFact(
+                    Basis.FOUND,
+                    lock.at("source", name),
+                    printable(name),
+                    role,
+                    known,
+                    printable(str(source.get("licence", ""))),
+                    size,
+                    str(files[0].get("sha256", "")) if len(files) == 1 else "",
+                    printable(str(source.get("fetch", ""))),
+                )
+
+
+def _documents_of(lock: Locked, source: str) -> Mapping[str, Any]:
+    return next((one for one in lock.of_kind("documents") if one.get("source") == source), {})
+
+
+def _origin(lock: Locked) -> Iterator[Statement]:
+    """The weights come from random values if every stage that gives weights begins with them."""
+    from regrow.stages import KINDS
+
+    kinds = [str(stage.get("kind")) for stage in lock.stages]
+    making = [kind for kind in kinds if kind in KINDS and KINDS[kind].output == "weights"]
+    if making and set(kinds) <= set(KINDS) and set(making) <= _KNOWN_TRAINING:
+        name = next(str(stage.get("name")) for stage in lock.stages if stage.get("kind") in making)
+        said = f"stage {printable(name)} trains from random initial values; no stage of the lock takes other weights"
+        yield OriginFact(Basis.FOUND, lock.at("stage", name), said)
+
+
+def _training(lock: Locked) -> Iterator[Statement]:
+    vocabulary = next((one["vocabulary"] for one in lock.of_kind("tokenizer") if type(one.get("vocabulary")) is int), 0)
+    for stage in lock.stages:
+        parameters = mapping(stage.get("parameters"))
+        if not {"architecture", "train"} <= set(parameters):
+            continue
+        try:
+            architecture = Architecture.model_validate(parameters["architecture"])
+            train = Train.model_validate(parameters["train"])
+            flops = float(training_flops(architecture, train, vocabulary))
+            batch = train.micro_batch * train.micro_batches_per_step * architecture.context
+            tokens = steps(architecture, train) * batch
+        except (ValueError, OverflowError):  # pydantic's errors are ValueErrors
+            said = f"stage {printable(str(stage.get('name')))} of {LOCK} has settings that make no sense"
+            yield Finding("release-unreadable", Severity.WARNING, said, (lock.text.at(),))
+            continue
+        yield TrainingFact(Basis.FOUND, lock.at("stage", str(stage.get("name"))), tokens, flops)
+
+
+def _aspects(lock: Locked, used: Mapping[str, release_data.Used], folder: Folder) -> Iterator[Statement]:
+    """What the lock and the manifest tell of the data: every stage that touches it, with all of its parameters."""
+
+    def stage(kind: str) -> Evidence:
+        name = next((str(one.get("name")) for one in lock.stages if one.get("kind") == kind), "")
+        return lock.at("stage", name)
+
+    def told(aspect: Aspect, at: Evidence, text: str) -> DataAspectFact:
+        return DataAspectFact(Basis.FOUND, at, aspect, printable(text, 400))
+
+    if not lock.sources:
+        return
+    files = sum(len(_tables(source.get("file"))) for source in lock.sources)
+    origins = ", ".join(f"{source.get('name')} from {source.get('fetch')}" for source in lock.sources)
+    yield told(Aspect.PROVENANCE, lock.text.at(), f"{files} files pinned by sha256 and size: {origins}")
+    for parameters in lock.of_kind("documents"):
+        text = f"{parameters.get('source')}: files that fit {_listed(parameters.get('select'))}"
+        excluded = _listed(parameters.get("exclude"))
+        yield told(Aspect.SELECTION, stage("documents"), f"{text}, without {excluded}" if excluded else text)
+        break
+    if used:
+        manifest = folder.evidence(_MANIFEST, NAME)
+        documents = sum(one.documents for one in used.values())
+        size = sum(one.training + one.evaluation for one in used.values())
+        text = f"{documents:,} documents with {size:,} bytes, each named by source, file, place, licence and hash"
+        yield told(Aspect.SCOPE, manifest, text)
+        shares = ", ".join(
+            f"{name}: {one.documents:,} documents, {one.training + one.evaluation:,} bytes, {one.licences}"
+            for name, one in sorted(used.items())
+        )
+        yield told(Aspect.CHARACTERISTICS, manifest, shares)
+    yield from _steps(lock, stage, told)
+    if folder.has(_EXCLUDED):
+        at = folder.evidence(_EXCLUDED, NAME)
+        yield told(Aspect.FILTERING, at, "every document that was read and not used is named with the reason")
+
+
+def _steps(lock: Locked, stage: Any, told: Any) -> Iterator[Statement]:
+    kinds = {str(one.get("kind")) for one in lock.stages}
+    for kind in ("clean", "deduplicate", "decontaminate", "filter"):
+        for parameters in lock.of_kind(kind) if kind in kinds else ():
+            yield told(Aspect.FILTERING, stage(kind), f"{kind}: {_settings(parameters)}")
+    for kind in ("documents", "tokenizer", "tokenize", "split"):
+        for parameters in lock.of_kind(kind)[:1] if kind in kinds else ():
+            yield told(Aspect.PROCESSING, stage(kind), f"{kind}: {_settings(parameters)}")
+    if kinds <= _WITHOUT_LABELS:
+        yield told(Aspect.LABELLING, lock.text.at(), "none: the text is used as it is, and no stage labels it")
+
+
+def _settings(parameters: Mapping[str, Any]) -> str:
+    said = ", ".join(f"{name} = {json.dumps(value, default=str)}" for name, value in parameters.items())
+    return said or "without settings"
+
+
+def _components(lock: Locked, folder: Folder) -> Iterator[Statement]:
+    version = _regrow(folder)
+    runs = f"{RECIPE} and {LOCK}, run by regrow{' ' + version if version else ''}"
+
+    def there(component: Component, at: Evidence, where: str, licence: str | None = None) -> ComponentFact:
+        return ComponentFact(Basis.FOUND, at, component, State.PRESENT, where, licence)
+
+    kinds = {str(stage.get("kind")) for stage in lock.stages}
+    at = lock.text.at()
+    if folder.has(RECIPE):
+        yield there(Component.TRAINING_CODE, at, runs, OWN_LICENCE)
+        yield there(Component.PREPROCESSING_CODE, at, runs, OWN_LICENCE)
+        yield there(
+            Component.INFERENCE_CODE, at, f"`regrow chat`{', regrow ' + version if version else ''}", OWN_LICENCE
+        )
+        yield there(Component.LIBRARIES, at, f"regrow {version}".strip(), OWN_LICENCE)
+        if "evaluate" in kinds:
+            yield there(Component.EVALUATION_CODE, at, runs, OWN_LICENCE)
+    yield _datasets(lock, Component.DATASETS)
+    if "evaluate" in kinds and "split" in kinds:
+        yield _datasets(lock, Component.EVALUATION_DATA)
+    if not any(CHECKPOINT.search(entry.path) for entry in folder.find("weights")):
+        at_chain = folder.evidence(_CHAIN, NAME) if folder.has(_CHAIN) else at
+        where = "only their hashes are here; `regrow build` makes them again"
+        yield ComponentFact(Basis.FOUND, at_chain, Component.INTERMEDIATE_PARAMETERS, State.ABSENT, where)
+    files = (
+        (Component.EVALUATION_RESULTS, "evaluation.json"),
+        (Component.SAMPLE_OUTPUTS, "samples.json"),
+        (Component.DATA_CARD, _MANIFEST),
+        (Component.TECHNICAL_REPORT, REPORT),
+        (Component.METADATA, _CHAIN),
+    )
+    for component, path in files:
+        if folder.has(path) and folder.size(path) > 2:
+            yield there(component, folder.evidence(path, NAME), path)
+
+
+def _datasets(lock: Locked, component: Component) -> ComponentFact:
+    """Data is there if each source has a public address and the build pinned by hash what it answered with."""
+    private = [str(one.get("name")) for one in lock.sources if not _is_public(one)]
+    where = ", ".join(str(source.get("fetch", "")) for source in lock.sources)
+    state = State.PROMISED if private or not lock.sources else State.PRESENT
+    return ComponentFact(Basis.FOUND, lock.text.at(), component, state, printable(where))
+
+
+def _is_public(source: Mapping[str, Any]) -> bool:
+    files = _tables(source.get("file"))
+    pinned = bool(files) and all(re.fullmatch(r"[0-9a-f]{64}", str(file.get("sha256"))) for file in files)
+    return pinned and not str(source.get("fetch", "file:")).startswith("file:")
+
+
+def _regrow(folder: Folder) -> str:
+    """The version that built it, which lies outside of what the digest covers."""
+    path = f"{BUILDINFO}/environment.json"
+    if not folder.has(path):
+        return ""
+    try:
+        found = strings(read_json(folder.text(path, NAME).text).value.get("regrow"))
+    except UnreadableError:
+        return ""
+    return printable(found[0], 20) if found else ""
+
+
+def _rebuild(lock: Locked, folder: Folder) -> Iterator[Statement]:
+    promised = digest(folder)
+    sources = [file for source in lock.sources for file in _tables(source.get("file"))]
+    pinned = all(re.fullmatch(r"[0-9a-f]{64}", str(file.get("sha256"))) for file in sources)
+    whole = bool(sources) and pinned and bool(mapping(lock.value.get("outputs")))
+    level = Rebuild.PINNED if whole and folder.has(_CHAIN) else Rebuild.DECLARED
+    yield RebuildFact(Basis.FOUND, lock.text.at("key outputs"), level, "", promised)
+
+
+def _tables(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(f"`{item}`" for item in strings(value))

@@ -1,0 +1,23 @@
+"""Licences: a table of what they ask, finding which one a text is, and what follows along the lineage."""
+
+from __future__ import annotations
+
+from regrow.audit.licences.identify import Match, identify
+from regrow.audit.licences.judge import judge
+from regrow.audit.licences.table import Clause, Kind, Licence, Right, every, find, get
+from regrow.audit.licences.terms import Effective, Terms
+
+__all__ = [
+    "Clause",
+    "Effective",
+    "Kind",
+    "Licence",
+    "Match",
+    "Right",
+    "Terms",
+    "every",
+    "find",
+    "get",
+    "identify",
+    "judge",
+]

@@ -1,0 +1,119 @@
+"""Makes the index of licence texts from a folder of texts, which are not shipped.
+
+    python -m regrow.audit.licences.build CORPUS
+
+CORPUS holds a file ``NAME.LICENSE`` or ``NAME.RULE`` for each name in ``data/texts.toml``: an optional YAML head
+between two lines ``---``, then the text, as in ScanCode's licence data (``licensedcode/data/licenses`` in the package
+``scancode-toolkit-mini``, ``licensedcode/data/rules`` in ``licensedcode-data``). The texts of model licences that
+ScanCode has not were taken from the repositories of their makers; ``docs/log.md`` says which.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from regrow.audit.licences import index
+from regrow.audit.licences.words import LENGTH, words
+from regrow.errors import InputError, RecipeError
+
+_DATA = Path(__file__).parent / "data"
+# In the place of these words others write the names of those who made the work.
+HOLDERS = frozenset(
+    {"author", "authors", "company", "contributor", "contributors", "copyright", "development", "foundation", "group"}
+    | {"holder", "holders", "institution", "name", "names", "organization", "owner", "owners", "project", "provider"}
+    | {"providers", "regents"}
+)
+_BETWEEN_HOLDERS = frozenset(("by", "the", "and", "or", "of", "its", "their"))
+_COPYRIGHT = re.compile(r"\W*(?:portions )?(?:copyright|\(c\)|©)\W*(?:\(c\)|©|\d{4}|[<\[{])", re.IGNORECASE)
+_TITLE_WORDS = 9
+_TITLE_LINES = 6
+
+
+def build(corpus: Path) -> bytes:
+    """The index of the texts in a folder."""
+    plan = tomllib.loads((_DATA / "texts.toml").read_text(encoding="utf-8"))
+    texts: list[index.Text] = []
+    for id, names in plan["files"].items():
+        for name in names:
+            content = _content(corpus, name)
+            optional = [
+                tuple(pair) for glob, pairs in plan["optional"].items() if fnmatch.fnmatch(name, glob) for pair in pairs
+            ]
+            texts.append(_text(id, _parts(content, optional, name)))
+            for pair in plan["extracts"].get(name, ()):
+                extract = [(part, False) for part, inside in _parts(content, [tuple(pair)], name) if inside]
+                texts.append(_text(id, extract[-1:]))
+    return index.write(texts)
+
+
+def _text(id: str, parts: Iterable[tuple[list[str], bool]]) -> index.Text:
+    return index.text(id, [(part, optional, _names(part)) for part, optional in parts])
+
+
+def _names(part: list[str]) -> list[bool]:
+    """Which words others replace: those that stand for holders, and the small words right beside them."""
+    names = [word in HOLDERS for word in part]
+    for order in (range(1, len(part)), range(len(part) - 2, -1, -1)):
+        step = -1 if order.step > 0 else 1
+        for i in order:
+            names[i] = names[i] or (part[i] in _BETWEEN_HOLDERS and names[i + step])
+    return names
+
+
+def _content(corpus: Path, name: str) -> str:
+    """A text without its YAML head and without the lines that name copyright holders."""
+    paths = [path for path in (corpus / f"{name}.LICENSE", corpus / f"{name}.RULE") if path.is_file()]
+    if not paths:
+        raise InputError("a licence text is missing", where=str(corpus / name))
+    content = paths[0].read_text(encoding="utf-8")
+    if content.startswith("---\n"):
+        content = re.split(r"\n-{3,}\n?", content, maxsplit=1)[1]
+    return "\n".join("\f" if _COPYRIGHT.match(line) and len(line) < 120 else line for line in content.splitlines())
+
+
+def _parts(content: str, optional: list[tuple[str, ...]], name: str) -> Iterator[tuple[list[str], bool]]:
+    """The words between removed lines, cut where an optional part begins or ends."""
+    pieces = [words(piece) for piece in content.split("\f")]
+    flat = [word for piece in pieces for word in piece]
+    marks = bytearray(len(flat))
+    marks[: _title(content)] = b"\1" * _title(content)
+    for start, end in optional:
+        first = _find(flat, words(start), 0, name) if start else 0
+        last = _find(flat, words(end), first, name) if end else len(flat)
+        marks[first:last] = b"\1" * (last - first)
+    at = 0
+    for piece in pieces:
+        begin = at
+        for i in range(at + 1, at + len(piece) + 1):
+            if i == at + len(piece) or marks[i] != marks[begin]:
+                yield flat[begin:i], bool(marks[begin])
+                begin = i
+        at += len(piece)
+
+
+def _title(content: str) -> int:
+    """How many words the short lines at the top have: a title, which copies leave out or change."""
+    count = 0
+    for line in [line for line in content.splitlines() if line.strip()][:_TITLE_LINES]:
+        if len(words(line)) > _TITLE_WORDS:
+            break
+        count += len(words(line))
+    return count
+
+
+def _find(flat: list[str], phrase: list[str], start: int, name: str) -> int:
+    for i in range(start, len(flat) - len(phrase) + 1):
+        if flat[i : i + len(phrase)] == phrase:
+            return i
+    raise RecipeError(f"`{' '.join(phrase)}` is not in the text of `{name}`", where="texts.toml")
+
+
+if __name__ == "__main__":
+    content = build(Path(sys.argv[1]))
+    (_DATA / index.FILE).write_bytes(content)
+    print(f"{len(index.read(content))} texts, {len(content):,} bytes, shingles of {LENGTH} words")

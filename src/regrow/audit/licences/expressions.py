@@ -1,0 +1,52 @@
+"""SPDX expressions over the licences of the table."""
+
+from __future__ import annotations
+
+from regrow.audit.licences.table import find
+
+_LONGEST = 500  # characters, and so few terms that every combination can be written out
+_MOST = 12  # licences in an expression
+
+Alternatives = tuple[tuple[str, ...], ...]
+
+
+def alternatives(expression: str) -> Alternatives | None:
+    """The ways in which an expression can be met, each a set of licence ids that hold together.
+
+    A way with a licence that the table has not is left out where another way is left; None where none is, or where
+    it is not an expression.
+
+        >>> alternatives("MIT OR (Apache-2.0 AND CC-BY-4.0)")
+        (('mit',), ('apache-2.0', 'cc-by-4.0'))
+    """
+    if single := find(expression):
+        return ((single.id,),)
+    if len(expression) > _LONGEST or not any(f" {word} " in expression.upper() for word in ("AND", "OR", "WITH")):
+        return None
+    ways = [tuple(dict.fromkeys(way)) for way in _ways(expression)]
+    known = [tuple(licence.id for tag in way if (licence := find(tag))) for way in ways]
+    whole = [ids for ids, way in zip(known, ways, strict=True) if len(ids) == len(way)]
+    return tuple(dict.fromkeys(whole)) or None
+
+
+def _ways(expression: str) -> list[tuple[str, ...]]:
+    """The expression as alternatives of tags; no alternative if it is not an expression."""
+    from license_expression import ExpressionError, ExpressionParseError, Licensing
+
+    licensing = Licensing()
+    try:
+        parsed = licensing.parse(expression)
+        if parsed is None or len(licensing.license_symbols(parsed)) > _MOST:
+            return []
+        plain = licensing.dnf(parsed)
+    except (ExpressionError, ExpressionParseError, RecursionError):
+        return []
+    alternatives = plain.args if isinstance(plain, licensing.OR) else (plain,)
+    # An exception only adds permissions, so that of its licence are a safe reading.
+    return [
+        tuple(
+            str(getattr(symbol, "license_symbol", symbol).key)
+            for symbol in licensing.license_symbols(way, decompose=False)
+        )
+        for way in alternatives
+    ]

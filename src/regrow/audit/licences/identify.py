@@ -1,0 +1,311 @@
+"""Which licence a text is, from its words alone.
+
+To say that a text is an *open* licence, it must be that licence: the known words in the known order from the beginning
+to the end, up to names in the places of names and a short cut at the end, and around it nothing but copyright lines
+and a few words that cannot be a restriction. So a text with one more condition is not identified, and neither is one
+from which a permission was taken. The terms of a *restricted* licence are recognised more freely, inside a longer text
+and under any title, because there the harm lies in overlooking them.
+
+    >>> identify(Path("LICENSE").read_text())
+    Match(id='apache-2.0', score=1.0, also=())
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
+
+from regrow.audit.licences.align import align, usable
+from regrow.audit.licences.index import Text, shipped
+from regrow.audit.licences.table import Kind, get
+from regrow.audit.licences.words import LARGEST, LENGTH, shingles, words
+
+_RESTRICTED = 0.85  # of the shingles that only restricted licences have, in any order
+_PROBABLE = 0.6  # of an open licence's shingles, below which it is not looked at closely
+_CUT = 0.12  # of the required words, that may be missing at the end
+_BEFORE = 30  # words around an open licence that say nothing
+_BETWEEN = 12
+_AFTER = 8
+_HOLDER = 14  # words of a copyright line
+_NAME = 20  # words in the place of a name
+_FILL = frozenset(("the", "an", "of", "to", "in", "by", "and", "or", "is", "are", "be", "this"))
+
+_ORDER = list(Kind)  # from the freest
+_STRICTEST = {kind: i for i, kind in enumerate(_ORDER)}
+
+
+@dataclass(frozen=True)
+class Match:
+    """The licence that a text is.
+
+    Attributes:
+        id: in the table; where a text holds several licences, the strictest.
+        score: how much of the known text is there, 0 to 1.
+        also: the other licences in the text.
+    """
+
+    id: str
+    score: float
+    also: tuple[str, ...] = ()
+
+
+# Words that can be part of a restriction, in the languages that licences are mostly written in. Around an open licence
+# none of them may stand unexplained.
+_STRONG = (
+    r"not|no|non\w*|never|cannot|only|solely|except\w*|exclu[ds]\w*|unless|until|prohib\w*|forbid\w*|restrict\w*"
+    r"|limit\w*|commerc\w*|kommerz\w*|comerci\w*|us(?:e|es|ed|age|ing)|purpose\w*|must|shall|may|should|will|requir\w*"
+    r"|permi\w*|allow\w*|provided|condition\w*|terminat\w*|revo[ck]\w*|train(?:s|ed|ing)?|subject|agree\w*|consent\w*"
+    r"|obtain\w*|fees?|royalt\w*|pay\w*|purchas\w*|sell\w*|sale|resale|million|revenue\w*|exceed\w*|evil|military"
+    r"|cit(?:e|es|ed|ing|ation)|acknowledg\w*|donat\w*|notif\w*|register\w*|contribut(?:e|es|ing)|need\w*|ask\w*"
+    r"|weapon\w*|harm\w*|unlawful\w*|illegal\w*|distribut\w*|modif\w*|cop(?:y|ies|ying)|publish\w*|sublicen\w*|deriv\w*"
+    r"|nur|nicht|kein\w*|verbot\w*|untersag\w*|erlaub\w*|zweck\w*|forschung\w*|interdi\w*|vietat\w*|seul\w*|solo"
+    r"|solamente|sólo|únicamente|uniquement|uso|utilis\w*|utiliz\w*|verwend\w*|nutzung\w*|sauf|excepto|salvo|ausser"
+    r"|außer|recherche|investigaci\w*|ricerca|somente|apenas|proibid\w*|educa\w*|academ\w*|nonprofit|noncommercial"
+)
+_WEAK = (
+    r"license[sd]?|under|terms?|polic\w*|compl\w*|additional\w*|clause|addendum|rider|supplement\w*|without|if|where"
+    r"|research\w*|personal\w*|individual\w*|evaluat\w*|internal\w*|private|student\w*|countr\w*|territor\w*|region\w*"
+    r"|govern\w*|union|users?|compet\w*|hosts?|hosted|hosting|services?|saas|enterprise|portions?|third|parts?|folder"
+    r"|director(?:y|ies)|remainder|separate\w*|different\w*|other|others|follow\w*|rights?|grant\w*|nc|nd|gpl\w*|agpl\w*"
+    r"|lgpl\w*|llama|gemma|rail|openrail|dual\w*|both|either|above|below|before|after|who|whom|whose|enabl\w*"
+)
+_IN_NAMES = re.compile(_STRONG)
+_ANYWHERE = re.compile(f"{_STRONG}|{_WEAK}")
+_PLAIN = re.compile(  # what titles, headings and copyright lines are made of
+    r"(?:the|this|mit|isc|bsd|apache|license|version|copyright|clause|new|revised|simplified|modified|original|zlib|boost"
+    r"|software|all|rights|reserved|contributors?|authors?|by|of|and|or|inc|llc|ltd|gmbh|corp|corporation|foundation"
+    r"|project|file|readme|spdx|identifier|notice)"
+)
+_ANNOUNCE = frozenset(("licensed", "released", "distributed", "available", "provided", "under", "terms"))
+_COMMON = frozenset(("license", "public", "general", "version", "the", "terms", "of", "or", "and", "source"))
+_LETTERS = re.compile(r"[^\W\d_]+")
+
+
+def identify(text: str) -> Match | None:
+    """The licence that a text is, or None if that cannot be said."""
+    if len(text) > LARGEST or "\0" in text:
+        return None
+    found = _Input(words(text))
+    if not found.hashes:
+        return None
+    near = [known for known in shipped() if _is_standard(known) and found.share(known) >= _PROBABLE]
+    copies = _chosen([copy for known in near for copy in _copies(found, known)])
+    restricted = _restricted(found, [known for known in shipped() if not _is_standard(known)])
+    restricted += [(copy.id, copy.score) for copy in copies if not get(copy.id).open]
+    if restricted:
+        return _match([*restricted, *((copy.id, copy.score) for copy in copies if not _within(copy, restricted))])
+    return _match([(copy.id, copy.score) for copy in copies]) if copies and _silent(found, copies) else None
+
+
+def _is_standard(known: Text) -> bool:
+    """Whether a text is one of those that are used word for word, and of which slight changes make another licence."""
+    return get(known.id).open or get(known.id).kind in (Kind.NON_COMMERCIAL, Kind.NO_DERIVATIVES)
+
+
+def _match(found: Sequence[tuple[str, float]]) -> Match:
+    """The strictest first; of several copies of a licence the best."""
+    best: dict[str, float] = {}
+    for id, score in found:
+        best[id] = max(score, best.get(id, 0.0))
+    ids = sorted(best, key=lambda id: (-_STRICTEST[get(id).kind], -best[id], id))
+    return Match(ids[0], round(best[ids[0]], 4), tuple(ids[1:]))
+
+
+@dataclass(frozen=True)
+class _Input:
+    words: list[str]
+    hashes: array[int] = field(init=False)
+    present: frozenset[int] = field(init=False)
+    usable: frozenset[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hashes", shingles(self.words))
+        object.__setattr__(self, "present", frozenset(self.hashes))
+        object.__setattr__(self, "usable", usable(self.hashes))
+
+    def share(self, known: Text) -> float:
+        """How much of a known text's shingles are here."""
+        return sum(hash in self.present for hash in known.hashes) / max(1, len(known.hashes))
+
+
+# Restricted licences
+
+
+def _restricted(found: _Input, candidates: Sequence[Text]) -> list[tuple[str, float]]:
+    """The restricted licences whose terms are in the text: the best fitting first, then those that add to it."""
+    scored = [(score, known) for known in candidates if (score := _covered(found, known)) >= _RESTRICTED]
+    chosen: list[tuple[str, float]] = []
+    explained: set[int] = set()
+    for score, known in sorted(scored, key=lambda item: (-item[0], -len(item[1].hashes), item[1].id)):
+        own = _own(known) & found.present
+        if len(own - explained) > len(own) / 2:
+            chosen.append((known.id, score))
+        explained |= own
+    return chosen
+
+
+def _within(copy: _Copy, restricted: Sequence[tuple[str, float]]) -> bool:
+    """Whether an open licence is the text that a restricted one adds to."""
+    ids = {id for id, _ in restricted}
+    inside = {hash for known in shipped() if known.id in ids for hash in known.hashes}
+    own = [hash for known in shipped() if known.id == copy.id for hash in known.hashes]
+    return sum(hash in inside for hash in own) > 0.9 * len(own)
+
+
+def _covered(found: _Input, known: Text) -> float:
+    """How much of what only this text and other restricted ones say is here."""
+    own = _own(known)
+    return len(own & found.present) / max(1, len(own))
+
+
+@cache
+def _own(known: Text) -> frozenset[int]:
+    return frozenset(known.hashes) - _standard_hashes()
+
+
+@cache
+def _standard_hashes() -> frozenset[int]:
+    return frozenset(hash for known in shipped() if _is_standard(known) for hash in known.hashes)
+
+
+# Open licences
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Words of the input that are words of the known text, one after another."""
+
+    start: int
+    end: int
+    place: int
+
+    @property
+    def after(self) -> int:
+        """The place behind the last word in the known text."""
+        return self.place + self.end - self.start
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """A whole copy of an open licence in the input: words ``start`` to ``end``."""
+
+    id: str
+    score: float
+    start: int
+    end: int
+
+
+def _copies(found: _Input, known: Text, start: int = 0, end: int | None = None) -> Iterator[_Copy]:
+    """The copies of a licence that are complete and unchanged, among shingles ``start`` to ``end``."""
+    end = len(found.hashes) if end is None else end
+    if end - start < (1 - _CUT) * sum(known.required) - LENGTH:
+        return
+    way = align(found.hashes, known.places, len(known.required), found.usable, start, end)
+    blocks = [_Block(run.start, run.start + run.length + LENGTH - 1, run.place) for run in way]
+    missing = _judge_pass(found, known, blocks) if blocks else None
+    if missing is None:
+        return
+    yield _Copy(known.id, 1 - missing / max(1, sum(known.required)), blocks[0].start, blocks[-1].end)
+    yield from _copies(found, known, start, blocks[0].start)
+    yield from _copies(found, known, blocks[-1].end, end)
+
+
+def _judge_pass(found: _Input, known: Text, blocks: Sequence[_Block]) -> int | None:
+    """How many required words are missing from a copy; None if it is not a copy."""
+    needed = sum(known.required)
+    lost = sum(known.required[blocks[-1].after :])
+    if lost > _CUT * needed or _hard(known, 0, blocks[0].place):
+        return None
+    for left, right in pairwise(blocks):
+        if _hard(known, left.after, right.place) or not _fits(found, known, left, right):
+            return None
+        lost += sum(known.required[left.after : right.place])
+    return lost
+
+
+def _hard(known: Text, start: int, end: int) -> bool:
+    """Whether words are missing that copies do not leave out or replace."""
+    return any(known.required[i] and not known.names[i] for i in range(start, end))
+
+
+def _fits(found: _Input, known: Text, left: _Block, right: _Block) -> bool:
+    """Whether what stands between two parts of a copy is a name in the place of a name."""
+    inserted = [word for word in found.words[left.end : right.start] if not word[0].isdigit()]
+    if not inserted or all(word in _FILL for word in inserted):
+        return True
+    if left.after in known.seams or right.place in known.seams or not _all_required(known, left.after - 1, right.place):
+        return _says_nothing(inserted, _BETWEEN)
+    beside = any(known.names[i] for i in (left.after - 1, left.after, right.place - 1, right.place))
+    return beside and len(inserted) <= _NAME and not any(map(_suspicious_name, inserted))
+
+
+def _all_required(known: Text, *places: int) -> bool:
+    return all(known.required[place] for place in places)
+
+
+def _chosen(copies: Sequence[_Copy]) -> list[_Copy]:
+    """The longest copies that do not overlap, in the order of the text."""
+    chosen: list[_Copy] = []
+    for copy in sorted(copies, key=lambda copy: (copy.start - copy.end, -copy.score, copy.id)):
+        if all(copy.end <= other.start or other.end <= copy.start for other in chosen):
+            chosen.append(copy)
+    return sorted(chosen, key=lambda copy: copy.start)
+
+
+def _silent(found: _Input, copies: Sequence[_Copy]) -> bool:
+    """Whether the words around the copies say nothing that could matter."""
+    titles = frozenset(word for copy in copies for word in _title(copy.id))
+    edges = [0, *(edge for copy in copies for edge in (copy.start, copy.end)), len(found.words)]
+    gaps = list(zip(edges[::2], edges[1::2], strict=True))
+    return all(
+        _says_nothing(found.words[start:end], _BEFORE if i == 0 else _AFTER if i == len(gaps) - 1 else _BETWEEN, titles)
+        for i, (start, end) in enumerate(gaps)
+    )
+
+
+@cache
+def _title(id: str) -> frozenset[str]:
+    """The words that name a licence."""
+    licence = get(id)
+    return frozenset(words(" ".join((licence.title, licence.spdx, licence.id, *licence.aliases)).replace("-", " ")))
+
+
+def _says_nothing(gap: Sequence[str], allowed: int, titles: frozenset[str] = frozenset()) -> bool:
+    """Whether words are copyright lines, the licence's title and a few others of which none can restrict."""
+    other, holder = 0, 0
+    for i, word in enumerate(gap):
+        if word.startswith("copyright"):
+            holder = _HOLDER
+            continue
+        holder -= 1
+        if _PLAIN.fullmatch(word) or word[0].isdigit() or word in titles or _announces(gap[i : i + 7], titles):
+            continue
+        if holder > 0:
+            if _suspicious_name(word):
+                return False
+            continue
+        other += 1
+        if _ANYWHERE.fullmatch(word) or _foreign(word):
+            return False
+    return other <= allowed
+
+
+def _announces(words: Sequence[str], titles: frozenset[str]) -> bool:
+    """Whether words begin to say that this is the licence (``released under the terms of the MIT``), or a holder."""
+    if words[0] == "portions":
+        return words[1:2] == ["copyright"]
+    own = titles - _COMMON
+    return words[0] in _ANNOUNCE and any(word in own for word in words[1:] if word not in _COMMON)
+
+
+def _suspicious_name(word: str) -> bool:
+    return _IN_NAMES.fullmatch(word) is not None or _foreign(word)
+
+
+def _foreign(word: str) -> bool:
+    """Whether it is of a script in which one word can be a sentence or whose words are not known here."""
+    return _LETTERS.fullmatch(word) is not None and not word.isascii() and any(ord(letter) > 0x24F for letter in word)

@@ -1,0 +1,194 @@
+"""The training data of a model as Croissant 1.1: files with their sha256, what a record is, and where it came from.
+
+The release of a model carries the list of its training documents, not their text. So the record set is that list: one
+record per document, with its source, licence, availability, place and hash. Sources are what the data set is based on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from regrow.audit.facts import Aspect, DataAspectFact, DatasetFact, Role
+from regrow.audit.outputs import view
+from regrow.audit.outputs.safe import plain, whole
+from regrow.audit.result import Audit
+from regrow.report import ReportData, load
+from regrow.report.data import File
+from regrow.report.render import link
+
+CONFORMS = ("http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0")
+_MANIFEST = "data/documents.parquet"
+_TERMS = (
+    *("arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileObject"),
+    *("fileProperty", "fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath", "key", "md5"),
+    *("parentField", "path", "recordSet", "references", "regex", "repeated", "replace", "samplingRate", "separator"),
+    *("source", "subField", "transform"),
+)
+_CONTEXT: Mapping[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "dct": "http://purl.org/dc/terms/",
+    "sc": "https://schema.org/",
+    **{name: f"cr:{name}" for name in _TERMS},
+    "conformsTo": "dct:conformsTo",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "description": {"@container": "@language"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "name": {"@container": "@language"},
+}
+_COLUMNS = {
+    "id": ("sc:Text", "of the document, made of its source, its place and its text"),
+    "source": ("sc:Text", "name of the source"),
+    "licence": ("sc:Text", "licence of the document, an SPDX expression"),
+    "availability": ("sc:Text", "open, public, obtainable or unshareable"),
+    "file": ("sc:Text", "file of the source"),
+    "start": ("cr:Int64", "first byte in the file"),
+    "end": ("cr:Int64", "byte after the last"),
+    "sha256": ("sc:Text", "of the text"),
+    "characters": ("cr:Int64", "length of the text"),
+    "bytes": ("cr:Int64", "length of the text in UTF-8"),
+    "split": ("sc:Text", "train or validation"),
+}
+
+
+def croissant(audit: Audit, release: Path | None = None) -> dict[str, Any]:
+    """The description of the training data.
+
+    Args:
+        audit: what is known of it.
+        release: the audited release, if it is one of ours; without one there are no files to describe, only sources.
+    """
+    data = load(release) if release else None
+    sets = [fact for fact in view.datasets(view.subject(audit)) if fact.role is not Role.EVALUATION]
+    document: dict[str, Any] = {
+        "@context": dict(_CONTEXT),
+        "@type": "sc:Dataset",
+        "conformsTo": list(CONFORMS),
+        "name": _title(audit),
+        "description": _description(audit, sets, data),
+        "version": plain(audit.version) or "unknown",
+        "isLiveDataset": False,
+        "license": _licences(sets, data),
+        "isBasedOn": list(_bases(sets, data)),
+    }
+    files = [file for file in data.files if file.path.startswith("data/")] if data else []
+    if files:
+        document["distribution"] = [_file(file) for file in files]
+    if any(file.path == _MANIFEST for file in files):
+        document["recordSet"] = [_records()]
+    document.update(_responsible(audit, data))
+    return {name: value for name, value in document.items() if value != []}
+
+
+def _title(audit: Audit) -> str:
+    return f"Training data of {plain(audit.name, 150) or 'a model'}"
+
+
+def _description(audit: Audit, sets: list[DatasetFact], data: ReportData | None) -> str:
+    if data:
+        documents = sum(source.documents + source.validation_documents for source in data.sources)
+        return (
+            f"{documents:,} documents that {plain(audit.name)} was made from, each by source, place, licence and hash."
+        )
+    names = ", ".join(plain(fact.name) for fact in sets)
+    return f"What is known of the training data of {plain(audit.name)}: {names or 'nothing is named'}."
+
+
+def _licences(sets: list[DatasetFact], data: ReportData | None) -> list[str]:
+    """Each licence once: by its address where SPDX lists it, else as it is written."""
+    names = [source.licence for source in data.sources] if data else [fact.licence for fact in sets]
+    return list(dict.fromkeys(_licence(name) for name in names if name.strip()))
+
+
+def _licence(name: str) -> str:
+    expression = view.spdx_expression(name)
+    if expression and " " not in expression:
+        return f"https://spdx.org/licenses/{expression}.html"
+    return expression or plain(name)
+
+
+def _bases(sets: list[DatasetFact], data: ReportData | None) -> Iterator[dict[str, Any]]:
+    """The sources, with the sha256 of each file that was fetched where they are pinned."""
+    if not data:
+        for fact in sets:
+            yield _base(fact.name, fact.where, fact.licence, [f"sha256:{plain(fact.sha256)}"] if fact.sha256 else [])
+        return
+    pins = {stage.name: stage.parameters.get("pins", ()) for stage in data.stages if stage.kind == "fetch"}
+    for source in data.sources:
+        fetched = pins.get(f"fetch-{source.name}", ())
+        sums = [f"sha256:{plain(str(pin['sha256']))} {plain(str(pin['file']))}" for pin in fetched]
+        yield _base(source.name, source.fetch, source.licence, sums)
+
+
+def _base(name: str, where: str, licence: str, identifiers: list[str]) -> dict[str, Any]:
+    told = {
+        "@type": "sc:CreativeWork",
+        "name": plain(name) or "unnamed",
+        "url": link(where),
+        "description": f"fetched from {plain(where)}" if where and not link(where) else "",
+        "license": _licence(licence) if licence.strip() else "",
+        "identifier": identifiers,
+    }
+    return {key: value for key, value in told.items() if value}
+
+
+def _file(file: File) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileObject",
+        "@id": whole(file.path),
+        "name": whole(file.path),
+        "contentUrl": whole(file.path),
+        "contentSize": f"{file.size} B",
+        "encodingFormat": "application/x-parquet" if file.path.endswith(".parquet") else "application/octet-stream",
+        "sha256": file.sha256,
+    }
+
+
+def _records() -> dict[str, Any]:
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "documents",
+        "name": "documents",
+        "description": "Every training and validation document, without its text.",
+        "key": {"@id": "documents/id"},
+        "field": [_field(name, *words) for name, words in _COLUMNS.items()],
+    }
+
+
+def _field(name: str, kind: str, description: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:Field",
+        "@id": f"documents/{name}",
+        "name": name,
+        "description": description,
+        "dataType": kind,
+        "source": {"fileObject": {"@id": _MANIFEST}, "extract": {"column": name}},
+    }
+
+
+def _responsible(audit: Audit, data: ReportData | None) -> dict[str, Any]:
+    """The fields of the RAI extension that the facts answer; the rest stays out, for nobody has told."""
+    told: dict[str, list[str]] = {}
+    for fact in view.of(view.subject(audit).facts, DataAspectFact):
+        told.setdefault(_RAI.get(fact.aspect, ""), []).append(plain(fact.text))
+    for exclusion in data.exclusions if data else ():
+        told.setdefault(_RAI[Aspect.FILTERING], []).append(
+            f"{plain(exclusion.stage)} left out {exclusion.documents:,} documents: {plain(exclusion.reason)}"
+        )
+    one = {"rai:dataCollection"}
+    told.pop("", None)
+    return {key: " ".join(words) if key in one else list(dict.fromkeys(words)) for key, words in told.items()}
+
+
+_RAI = {
+    Aspect.PROVENANCE: "rai:dataCollection",
+    Aspect.SELECTION: "rai:dataCollection",
+    Aspect.PROCESSING: "rai:dataPreprocessingProtocol",
+    Aspect.FILTERING: "rai:dataPreprocessingProtocol",
+    Aspect.LABELLING: "rai:dataAnnotationProtocol",
+}

@@ -1,0 +1,28 @@
+"""What is judged: a lineage, with the terms of each model in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from regrow.audit.facts import Scope
+from regrow.audit.licences import Effective, Terms
+from regrow.audit.result import Lineage, Node
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything that rules may ask.
+
+    Attributes:
+        lineage: the models and how they were made from each other.
+        terms: gives the terms of one model.
+    """
+
+    lineage: Lineage
+    terms: Callable[[Node], Terms]
+
+    def effective(self, node: Node, scope: Scope) -> Effective | None:
+        """The terms of a scope of a model: its own, else those for everything; None if nothing is told."""
+        told = self.terms(node).effective
+        return told.get(scope) or told.get(Scope.EVERYTHING)

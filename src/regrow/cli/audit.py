@@ -1,0 +1,163 @@
+"""``regrow audit``: what is really open about a model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from regrow.cli.console import Console
+from regrow.cli.options import example, pass_console
+
+if TYPE_CHECKING:
+    from regrow.audit.result import Audit
+
+FORMATS = ("text", "json", "html", "cyclonedx", "spdx", "croissant", "eu-summary", "mot", "statement")
+
+
+def _parents(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
+    for value in values:
+        if "=" not in value:
+            raise click.BadParameter(f"`{value}` is not ID=PATH, e.g. hf:org/base=models/base")
+    return {name: Path(path) for name, path in (value.split("=", 1) for value in values)}
+
+
+@click.command(
+    epilog=example(
+        "  regrow audit build/bard\n"
+        "  regrow audit model.gguf --format html --output audit.html\n"
+        "  regrow audit my-finetune --parent hf:org/base=models/base --policy policy.toml\n"
+        "  regrow audit build/bard --explain osaid-1.0/code/training"
+    )
+)
+@click.argument("target", metavar="PATH-OR-ID", required=False)
+@click.option("--claims", type=click.Path(path_type=Path), metavar="FILE", help="What the maker says elsewhere.")
+@click.option("--policy", type=click.Path(path_type=Path), metavar="FILE", help="What you demand; exit 5 if not met.")
+@click.option(
+    "--parent",
+    "parents",
+    multiple=True,
+    callback=_parents,
+    metavar="ID=PATH",
+    help="Where an ancestor lies on this machine.",
+)
+@click.option(
+    "--online/--offline",
+    "network",
+    default=None,
+    help="Look up links and ancestors, or leave the network alone. By default only for an hf: id.",
+)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="By default stdout.")
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Sign the statement with this private key (PEM; Ed25519 or P-256).",
+)
+@click.option("--explain", metavar="RULE", help="Show one rule: its source, and how it was judged here.")
+@pass_console
+def command(
+    console: Console,
+    target: str | None,
+    claims: Path | None,
+    policy: Path | None,
+    parents: dict[str, Path],
+    network: bool | None,
+    form: str,
+    as_json: bool,
+    output: Path | None,
+    key: Path | None,
+    explain: str | None,
+) -> int:
+    """Say what is really open about a model, with evidence for every word.
+
+    PATH-OR-ID is one of our releases, a Hugging Face folder or hf:organisation/name@revision, a GGUF or safetensors
+    file, a folder of source code, or a Model Openness Tool YAML file. Nothing of it is run or unpickled.
+
+    Each answer is yes, no or not shown: what nobody could see is never taken for a no, and never for a yes.
+    """
+    if explain is not None and target is None:
+        from regrow.audit.outputs import explanation
+
+        console.result(explanation(explain), end="")
+        return 0
+    if target is None:
+        raise click.UsageError("Missing argument 'PATH-OR-ID'.\nhint: `regrow audit build/bard`")
+    if key is not None and form != "statement":
+        raise click.UsageError("--key signs a statement\nhint: add --format statement")
+    from regrow.audit.auditing import Options, audit
+
+    online = target.startswith("hf:") if network is None else network
+    found = audit(target, Options(_today(), online, parents, claims, policy))
+    if explain is not None:
+        from regrow.audit.outputs import explanation
+
+        text = explanation(explain, found)
+    else:
+        text = _drawer("json" if as_json else form, Path(target), key)(found)
+    _put(console, text, output)
+    return _policy_code(console, found)
+
+
+def _today() -> str:
+    """The day of reading; ``SOURCE_DATE_EPOCH`` sets it, so that an audit can be made again to the same bytes."""
+    import datetime
+
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    now = datetime.datetime.now(datetime.UTC)
+    return (datetime.datetime.fromtimestamp(int(epoch), datetime.UTC) if epoch.isdigit() else now).date().isoformat()
+
+
+def _drawer(form: str, path: Path, key: Path | None) -> Callable[[Audit], str]:
+    from regrow.audit import outputs
+
+    release = path if path.is_dir() else None
+
+    def statement(audit: Audit) -> dict[str, Any]:
+        found = outputs.statement(audit)
+        return found if key is None else outputs.sign(found, key)
+
+    documents: dict[str, Callable[[Audit], dict[str, Any]]] = {
+        "json": outputs.json,
+        "cyclonedx": lambda audit: outputs.cyclonedx(audit, release),
+        "spdx": lambda audit: outputs.spdx(audit, release),
+        "croissant": lambda audit: outputs.croissant(audit, release),
+        "statement": statement,
+    }
+    if form in documents:
+        return lambda audit: outputs.to_text(documents[form](audit))
+    texts: dict[str, Callable[[Audit], str]] = {
+        "text": outputs.text,
+        "html": outputs.html,
+        "eu-summary": lambda audit: outputs.eu_summary(audit, release),
+        "mot": outputs.mot,
+    }
+    return texts[form]
+
+
+def _put(console: Console, text: str, output: Path | None) -> None:
+    if output is None:
+        console.result(text, end="")
+        return
+    from regrow.store import write_atomic
+
+    write_atomic(output, text)
+    console.result(str(output))
+
+
+def _policy_code(console: Console, found: Audit) -> int:
+    """0, or 5 with a word to people about the first line of the policy that does not hold."""
+    from regrow.audit.result import Outcome
+
+    broken = [check for check in found.policy if check.outcome is not Outcome.MET]
+    if not broken:
+        return 0
+    console.verb("Not met", f"{len(broken)} of {len(found.policy)} lines of the policy", "red")
+    for check in broken:
+        console.say(f"             {check.text}: {check.reason}")
+    return 5

@@ -1,0 +1,111 @@
+"""The walk over a stranger's folder. python -m pytest tests/audit/collectors/test_folder.py"""
+
+import os
+import socket
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from regrow.audit.facts import Component, ComponentFact, State
+from regrow.errors import InputError, RecipeError
+
+from .making import findings, of, read, sound, write
+
+POINTER = f"version https://example.org/spec/v1\noid sha256:{'0' * 64}\nsize 123456\n"
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    secret = write(tmp_path / "elsewhere", {"LICENSE": "secret"})
+    root = write(tmp_path / "model", {"config.json": '{"model_type": "llama"}'})
+    (root / "LICENSE").symlink_to(secret / "LICENSE")
+    (root / "folder").symlink_to(secret)
+    (root / "again").symlink_to(root / "config.json")
+    (root / "circle").symlink_to(root / "circle")
+    found = read(root)
+    assert [finding.text.split()[0] for finding in found.findings if finding.id == "link-outside"] == [
+        "LICENSE",
+        "folder",
+    ]
+    assert {entry.path: entry.kind for entry in found.files} == {
+        "LICENSE": "link",
+        "again": "link",
+        "circle": "link",
+        "config.json": "config",
+        "folder": "link",
+    }
+
+
+def test_pickles_are_named_and_never_opened(tmp_path: Path) -> None:
+    names = ["pytorch_model.bin", "a.pt", "b.pth", "c.pkl", "d.ckpt", "e.h5", "f.joblib"]
+    write(tmp_path, dict.fromkeys(names, b"cposix\nsystem\n(S'touch opened'\ntR."))
+    np.save(tmp_path / "g.npy", np.array([{}], dtype=object), allow_pickle=True)
+    np.save(tmp_path / "fine.npy", np.zeros(3))
+    found = read(tmp_path)
+    unsafe = sorted(finding.text.split()[0] for finding in found.findings if finding.id == "unsafe-file")
+    assert unsafe == sorted([*names, "g.npy"])
+    assert not (tmp_path / "opened").exists()
+
+
+def test_what_is_neither_file_nor_folder_is_left_alone(tmp_path: Path) -> None:
+    write(tmp_path, {"model.safetensors": sound(8)})
+    os.mkfifo(tmp_path / "README.md")
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(str(tmp_path / "s"))
+        assert "not-a-file" in findings(read(tmp_path))
+
+
+def test_odd_names_are_named(tmp_path: Path) -> None:
+    write(tmp_path, {"config.json": "{}", "a\n\x1b[31mb": "", "c\\d": ""})
+    found = read(tmp_path)
+    assert sum(finding.id == "odd-name" for finding in found.findings) == 2
+    assert all(finding.text.isprintable() for finding in found.findings)
+
+
+def test_ten_thousand_files_are_no_trouble(tmp_path: Path) -> None:
+    for folder in range(100):
+        place = tmp_path / f"f{folder}"
+        place.mkdir()
+        for number in range(100):
+            (place / f"{number}.txt").touch()
+    write(tmp_path, {"config.json": "{}"})
+    started = time.perf_counter()
+    assert len(read(tmp_path).files) == 10_001
+    assert time.perf_counter() - started < 5
+
+
+def test_pointers_are_no_weights(tmp_path: Path) -> None:
+    found = read(write(tmp_path, {"model.safetensors": POINTER, "config.json": '{"model_type": "llama"}'}))
+    assert "pointer-file" in findings(found)
+    assert [fact.state for fact in of(found, ComponentFact) if fact.component is Component.PARAMETERS] == [
+        State.PROMISED
+    ]
+
+
+def test_what_is_not_there_is_said_to_be_absent(tmp_path: Path) -> None:
+    found = read(write(tmp_path, {"config.json": '{"model_type": "llama"}'}))
+    absent = {fact.component for fact in of(found, ComponentFact) if fact.state is State.ABSENT}
+    assert absent == {Component.PARAMETERS, Component.MODEL_CARD}
+
+
+def test_the_version_is_of_the_content(tmp_path: Path) -> None:
+    write(tmp_path, {"config.json": '{"model_type": "llama"}'})
+    before = read(tmp_path)
+    assert read(tmp_path) == before
+    write(tmp_path, {"config.json": '{"model_type": "gemma"}'})
+    assert read(tmp_path).version != before.version
+
+
+@pytest.mark.parametrize(("target", "error"), [("nowhere", InputError), ("org/name", InputError), ("hf:", RecipeError)])
+def test_nothing_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, error: type[Exception]) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error):
+        read(Path(target))
+
+
+def test_what_is_not_a_model(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="nothing here is a model"):
+        read(write(tmp_path / "folder", {"a.mp3": b""}))
+    with pytest.raises(RecipeError, match="is not a model"):
+        read(write(tmp_path, {"a.mp3": b""}) / "a.mp3")

@@ -1,0 +1,131 @@
+"""Models of the hub: from a cache, and from a server here. python -m pytest tests/audit/collectors/test_hub.py"""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from regrow.audit.collectors import collect
+from regrow.audit.facts import AccessFact, ArchitectureFact, Component, ComponentFact, LicenceFact, State
+from regrow.errors import InputError, RecipeError
+
+from .making import TODAY, findings, of, sound, write
+
+COMMIT = "a" * 40
+CARD = "---\nlicense: mit\n---\n# Kitten\n\nA model that purrs, and does so in several keys.\n"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def fill(cache: Path) -> Path:
+    top = cache / "models--cats--kitten"
+    blob = "b" * 40
+    write(top, {"refs/main": COMMIT, f"blobs/{blob}": CARD, "outside": "x"})
+    place = top / "snapshots" / COMMIT
+    place.mkdir(parents=True)
+    (place / "README.md").symlink_to(f"../../blobs/{blob}")
+    (place / "config.json").symlink_to("../../outside")
+    return place
+
+
+@pytest.mark.parametrize("target", ["hf:cats/kitten", f"hf:cats/kitten@{COMMIT}", "hf:cats/kitten@main", "path"])
+def test_the_cache_is_read(cache: Path, target: str) -> None:
+    place = fill(cache)
+    found = collect(str(place) if target == "path" else target, today=TODAY, network=False)
+    assert (found.id, found.kind, found.version) == (f"hf:cats/kitten@{COMMIT}", "huggingface", COMMIT)
+    assert [fact.raw for fact in of(found, LicenceFact)] == ["mit"]
+    assert findings(found) == {"cache-partial", "link-outside"}
+    assert not [fact for fact in of(found, ComponentFact) if fact.state is State.ABSENT]
+
+
+@pytest.mark.parametrize("target", ["hf:dogs/puppy", "hf:cats/kitten@v2"])
+def test_without_the_network_there_is_only_the_cache(cache: Path, target: str) -> None:
+    fill(cache)
+    with pytest.raises(InputError, match="not in the local cache"):
+        collect(target, today=TODAY, network=False)
+
+
+@pytest.mark.parametrize("target", ["hf:../../etc", "hf:a/b/c", "hf:a/b@../../x", "hf:a b/c", "hf:/etc/passwd"])
+def test_odd_names_are_refused(cache: Path, target: str) -> None:
+    with pytest.raises(RecipeError, match="is not a model"):
+        collect(target, today=TODAY, network=True)
+
+
+class _Hub(BaseHTTPRequestHandler):
+    files: ClassVar = {
+        "README.md": CARD.encode(),
+        "model.safetensors": sound(64),
+        "config.json": b'{"model_type": "llama"}',
+    }
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        path = self.path.partition("?")[0]
+        if path.startswith("/api/models/cats/locked"):
+            self._answer(403, b"", {"X-Error-Code": "GatedRepo"})
+        elif path.startswith("/api/models/cats/kitten"):
+            siblings = [{"rfilename": name, "size": len(data)} for name, data in self.files.items()]
+            siblings += [{"rfilename": "../evil", "size": 1}, {"rfilename": "pytorch_model.bin", "size": 10**12}]
+            self._answer(200, json.dumps({"sha": COMMIT, "gated": False, "siblings": siblings}).encode(), {})
+        elif (name := path.rpartition("/")[2]) in self.files:
+            begin, end = map(int, self.headers["Range"].removeprefix("bytes=").split("-"))
+            self._answer(206, self.files[name][begin : end + 1], {})
+        else:
+            self._answer(404, b"", {})
+
+    def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("NO_PROXY", "*")
+    _Hub.asked = []
+    yield _Hub.asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_texts_and_headers_are_fetched_and_weights_are_not(hub: list[str]) -> None:
+    found = collect("hf:cats/kitten", today=TODAY, network=True)
+    assert (found.id, found.version) == (f"hf:cats/kitten@{COMMIT}", COMMIT)
+    assert [fact.access for fact in of(found, AccessFact)] == ["open"]
+    assert [(fact.dtypes, fact.family) for fact in of(found, ArchitectureFact)] == [((), "llama"), (("U8",), "")]
+    assert Component.PARAMETERS in {fact.component for fact in of(found, ComponentFact)}
+    assert {"unsafe-file", "file-unreadable"} <= findings(found)
+    assert not any("pytorch_model.bin" in path or "evil" in path for path in hub)
+
+
+def test_a_closed_model_is_said_to_be_closed(hub: list[str]) -> None:
+    found = collect("hf:cats/locked", today=TODAY, network=True)
+    assert [fact.access for fact in of(found, AccessFact)] == ["gated"]
+
+
+def test_what_nobody_can_see_is_an_error(hub: list[str]) -> None:
+    with pytest.raises(InputError, match="everyone can see"):
+        collect("hf:cats/none", today=TODAY, network=True)
+
+
+def test_a_hub_that_does_not_answer_is_an_error(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(InputError, match="cannot be reached"):
+        collect("hf:cats/kitten", today=TODAY, network=True)

@@ -1,0 +1,64 @@
+"""The rules as data. python -m pytest tests/audit/rules/test_table.py"""
+
+import inspect
+from collections.abc import Iterator
+
+import pytest
+
+from regrow.audit.facts import Component
+from regrow.audit.rules import Leaf, Rule, explain, ids
+from regrow.audit.rules.predicates import PREDICATES
+from regrow.audit.rules.table import FILES, Needs, table, usual_licences
+from regrow.errors import RecipeError
+
+RULES = [explain(name) for name in ids()]
+
+
+def leaves(needs: Needs) -> Iterator[Leaf]:
+    if isinstance(needs, Leaf):
+        yield needs
+    else:
+        for need in needs.needs:
+            yield from leaves(need)
+
+
+def test_ids_are_unique_and_begin_with_their_definition() -> None:
+    assert len(set(ids())) == len(ids())
+    assert all(name.startswith(tuple(f"{definition}/" for definition in FILES)) for name in ids())
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_every_rule_asks_predicates_for_what_they_take(rule: Rule) -> None:
+    for leaf in leaves(rule.needs):
+        signature = inspect.signature(PREDICATES[leaf.predicate])
+        signature.bind(None, None, **leaf.parameters)
+        for names in (leaf.parameters.get("any_of", []), leaf.parameters.get("carriers", [])):
+            assert all(Component(name) for name in names)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_every_rule_says_what_it_is_and_where_from(rule: Rule) -> None:
+    assert rule.title and rule.obligation and rule.how and rule.version >= 1
+    assert bool(rule.source) == (rule.id.split("/")[0] not in ("ladder", "part")), "ours have no source"
+    assert rule.mechanical in ("", "skip", "only")
+    if rule.source and rule.id.split("/")[1] not in ("rebuild", "fork"):
+        assert rule.place
+    assert len(rule.quote) <= 90
+
+
+def test_every_predicate_is_used() -> None:
+    assert {leaf.predicate for rule in RULES for leaf in leaves(rule.needs)} == set(PREDICATES)
+
+
+def test_an_unknown_rule_is_an_error_with_a_guess() -> None:
+    with pytest.raises(RecipeError, match=r"did you mean `osaid-1\.0/origin`"):
+        explain("osaid-1.0/orign")
+
+
+def test_the_framework_has_its_components_classes_and_licences() -> None:
+    rules = table("mof").rules
+    assert {rule.id.removeprefix("mof/") for rule in rules} == set(Component)
+    required = {level: sum(rule.level == level and rule.required for rule in rules) for level in ("III", "II", "I")}
+    assert required == {"III": 6, "II": 4, "I": 4}
+    assert len([rule for rule in rules if not rule.required]) == 3
+    assert sum(map(len, usual_licences().values())) == 33  # 31 in all; CC-PDDC and CC0 count twice, OpenMDW three times
