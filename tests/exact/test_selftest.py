@@ -52,7 +52,7 @@ def test_reduced_precision_is_noticed():
 
 
 def test_a_carrier_that_fails_is_not_chosen_and_cannot_be_asked_for(monkeypatch):
-    monkeypatch.setattr(selftest, "carrier_fault", lambda carrier: "" if carrier is FLOAT64 else "wrong")
+    monkeypatch.setattr(selftest, "carrier_fault", lambda carrier, device: "" if carrier is FLOAT64 else "wrong")
     monkeypatch.delenv("REGROW_CARRIER", raising=False)
     assert backend.default.__wrapped__().carrier is FLOAT64
     monkeypatch.setenv("REGROW_CARRIER", "int8")

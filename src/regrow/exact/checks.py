@@ -1,0 +1,124 @@
+"""What an operation cannot take, said before anything is computed.
+
+A check is a few comparisons of attributes, so that it costs microseconds; only identifiers are looked at one by
+one. Numbers that are not finite are not an error: what depends on them is NaN.
+
+Example:
+    >>> linear(torch.ones(2, 3), torch.ones(4, 5))
+    regrow.exact.checks.ArgumentError: `linear` cannot take `weight`, a float32 tensor of shape (4, 5) on cpu
+    because its shape must be (any, 3)
+    hint: its last axis must be as long as the last one of `x`
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from regrow.errors import RegrowError
+from regrow.exact.backend import current, interpreted
+
+# So many numbers can be added on the grid of a plain sum before float64 runs out of bits.
+MOST_ADDENDS = 1 << 22
+
+
+class ArgumentError(RegrowError, ValueError):
+    """An argument that an operation of ``regrow.exact`` cannot take."""
+
+    exit_code: ClassVar[int] = 2
+
+
+def refused(operation: str, name: str, given: Any, why: str, hint: str = "") -> ArgumentError:
+    """The error that names an operation, its argument, what it got, and what to do."""
+    return ArgumentError(f"`{operation}` cannot take `{name}`, {_described(given)}", why=why, hint=hint)
+
+
+def _described(given: Any) -> str:
+    if not isinstance(given, Tensor):
+        return repr(given) if isinstance(given, int | float | str) else f"a {type(given).__name__}"
+    kind = str(given.dtype).removeprefix("torch.")
+    dense = "" if given.layout is torch.strided else f"{str(given.layout).removeprefix('torch.')} "
+    return f"a {dense}{kind} tensor of shape {tuple(given.shape)} on {given.device}"
+
+
+def floats(operation: str, **tensors: Any) -> None:
+    """Each is a dense float32 tensor with entries, and all are on one device that the backend can use."""
+    _all(operation, torch.float32, "float()", tensors)
+
+
+def identifiers(operation: str, name: str, ids: Any, beside: Tensor, count: int, ignored: int | None = None) -> None:
+    """A tensor of int64 on the device of ``beside``, each within 0..count - 1 or ``ignored``."""
+    _all(operation, torch.int64, "long()", {name: ids})
+    if ids.device != beside.device:
+        raise refused(operation, name, ids, f"other arguments are on {beside.device}", f"use `{name}.to({name!r})`")
+    outside = ids.clamp(0, count - 1) != ids
+    if ignored is not None:
+        outside = outside & (ids != ignored)
+    if bool(outside.any()):
+        first = int(ids[outside][0])
+        raise refused(operation, name, ids, f"it holds {first}, and must be within 0..{count - 1}")
+
+
+def _all(operation: str, dtype: torch.dtype, conversion: str, tensors: dict[str, Any]) -> None:
+    device = None
+    for name, x in tensors.items():
+        if not isinstance(x, Tensor):
+            raise refused(operation, name, x, "it must be a tensor")
+        if x.dtype is not dtype:
+            wanted = str(dtype).removeprefix("torch.")
+            raise refused(operation, name, x, f"it must be {wanted}", f"convert it with `{name}.{conversion}`")
+        if x.layout is not torch.strided:
+            raise refused(operation, name, x, "it must be dense", f"convert it with `{name}.to_dense()`")
+        if 0 in x.shape:
+            raise refused(operation, name, x, "it has no entries", "leave the call out for an empty batch")
+        if device is None:
+            device = x.device
+            _usable(operation, name, x)
+        elif x.device != device:
+            hint = f"move all arguments to one device, for example `{name}.to({str(device)!r})`"
+            raise refused(operation, name, x, f"other arguments are on {device}", hint)
+
+
+def _usable(operation: str, name: str, x: Tensor) -> None:
+    kind = x.device.type
+    kernels = current(x).kernels.name if kind in ("cpu", "cuda") else ""
+    if not kernels:
+        raise refused(operation, name, x, f"nothing here computes on {kind}", f"use `{name}.cpu()`")
+    if kind == "cuda" and kernels == "numba":
+        raise refused(operation, name, x, "backend `numba` computes on CPUs", f"use `{name}.cpu()`, or another backend")
+    if kind == "cpu" and kernels == "triton" and not interpreted():
+        raise refused(
+            operation, name, x, "backend `triton` computes on GPUs", f"use `{name}.cuda()`, or another backend"
+        )
+
+
+def last(operation: str, name: str, x: Tensor) -> int:
+    """The length of the last axis."""
+    if not x.dim():
+        raise refused(operation, name, x, "it must have an axis", "make it one with `reshape`")
+    return x.shape[-1]
+
+
+def shape(operation: str, name: str, x: Tensor, expected: tuple[int | None, ...], hint: str = "") -> None:
+    """The shape is as expected; None stands for any length."""
+    found = x.shape
+    if len(found) != len(expected) or any(e is not None and e != f for e, f in zip(expected, found, strict=True)):
+        wanted = ", ".join("any" if length is None else str(length) for length in expected)
+        wanted += "," if len(expected) == 1 else ""
+        raise refused(operation, name, x, f"its shape must be ({wanted})", hint)
+
+
+def addends(operation: str, name: str, x: Tensor, count: int, most: int = MOST_ADDENDS) -> None:
+    """No more numbers are summed than are exact."""
+    if count > most:
+        why = f"{count} numbers would be summed, and sums are exact up to {most}"
+        raise refused(operation, name, x, why, "cut the batch into micro-batches")
+
+
+def number(operation: str, name: str, value: Any, low: float = 0.0, high: float = float("inf")) -> float:
+    """A finite number within ``low..high``."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high or value - value != 0:
+        raise refused(operation, name, value, f"it must be a finite number within {low:g}..{high:g}")
+    return float(value)

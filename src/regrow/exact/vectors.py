@@ -1,0 +1,290 @@
+"""Known answers of the arithmetic: ``python -m regrow.exact.vectors > docs/arithmetic/exact.json``.
+
+For whoever writes the arithmetic again from ``docs/arithmetic.md``, which says how to read them. They are made by the
+backend in force, and every backend makes the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from regrow.exact import fine, polynomials, random, reference
+from regrow.exact import operations as ops
+from regrow.exact.backend import current
+from regrow.exact.grid import LEFT, exponents
+from regrow.exact.optimizer import AdamW, clip_factor, gradient_norm
+from regrow.exact.version import ARITHMETIC
+
+Vector = dict[str, Any]
+Array = NDArray[Any]
+SEED = 1
+# Of larger arrays only the digest is told.
+_MOST_ENTRIES = 64
+
+
+def document(vectors: Iterable[Vector]) -> str:
+    """Vectors as a JSON document, one to a line."""
+    lines = ",\n".join(json.dumps(vector, separators=(",", ":")) for vector in vectors)
+    return f'{{"arithmetic":{ARITHMETIC},"vectors":[\n{lines}\n]}}\n'
+
+
+def vector(does: str, name: str, given: Mapping[str, Any], gives: Mapping[str, Any]) -> Vector:
+    """One known answer.
+
+    Args:
+        does: what is computed, by its name in the document.
+        name: what is special about this one.
+        given: the inputs by name.
+        gives: the outputs by name, which :func:`answer` writes.
+    """
+    said = {name: value.says if isinstance(value, Input) else value for name, value in given.items()}
+    return {"does": does, "name": name, "given": said, "gives": {name: answer(x) for name, x in gives.items()}}
+
+
+@dataclass(frozen=True)
+class Input:
+    """An array, and how the document says it."""
+
+    array: Array
+    says: dict[str, Any]
+
+    @property
+    def tensor(self) -> Tensor:
+        """A copy that may be changed, on the device that trains."""
+        return torch.from_numpy(self.array.copy()).to(current().device)
+
+
+def literal(array: Array) -> Input:
+    """An array that is said bit by bit."""
+    return Input(array, {"type": array.dtype.name, "shape": list(array.shape), "bits": _bits(array)})
+
+
+def normal(purpose: str, *shape: int, factor: float = 1.0) -> Input:
+    """float32 normals times a factor; a large array is said by how it is made."""
+    values = random.normals(SEED, purpose, int(np.prod(shape))) * factor
+    array = values.astype(np.float32).reshape(shape)
+    if array.size <= _MOST_ENTRIES:
+        return literal(array)
+    return Input(array, {"type": "float32", "shape": list(shape), "normals": [SEED, purpose], "factor": factor})
+
+
+def answer(x: Any) -> Any:
+    """A result: of an array the bits, or the digest if it is large, without negative zeros and with one NaN."""
+    if not isinstance(x, Tensor | np.ndarray):
+        return x
+    array = np.asarray(x.detach().cpu().numpy() if isinstance(x, Tensor) else x)
+    if array.dtype.kind == "f":
+        array = np.where(np.isnan(array), array.dtype.type(np.nan), array + array.dtype.type(0.0))
+    said: dict[str, Any] = {"type": array.dtype.name, "shape": list(array.shape)}
+    if array.size <= _MOST_ENTRIES:
+        return {**said, "bits": _bits(array)}
+    little_endian = array.astype(array.dtype.newbyteorder("<"))
+    return {**said, "sha256": hashlib.sha256(little_endian.tobytes()).hexdigest()}
+
+
+def _bits(array: Array) -> str:
+    words = array.ravel().view(f"u{array.itemsize}").tolist()
+    return " ".join(f"{word:0{2 * array.itemsize}x}" for word in words)
+
+
+def vectors() -> Iterator[Vector]:
+    """All known answers of this room."""
+    yield from _random()
+    yield from _functions()
+    yield from _grids()
+    yield from _products()
+    yield from _layers()
+    yield from _attention()
+    yield from _output_layer()
+    yield from _optimizer()
+    yield from _inference()
+
+
+def _random() -> Iterator[Vector]:
+    functions: dict[str, Callable[[int, str, int], Array]] = {
+        "integers": random.integers,
+        "uniforms": random.uniforms,
+        "normals": random.normals,
+    }
+    for seed, purpose, count in ((0, "", 9), (7, "purpose", 5), (2**64 - 1, "größer", 4), (SEED, "many", 10_001)):
+        given = {"seed": seed, "purpose": purpose, "count": count}
+        for does, function in functions.items():
+            yield vector(does, purpose, given, {"y": function(seed, purpose, count)})
+
+
+def _functions() -> Iterator[Vector]:
+    edges = [0.0, 1.0, -1.0, 0.5, 17.25, -86.9, -87.0, -87.00001, 87.9, 88.0, 1e30, -1e30, 1e-45, np.nan]
+    for name, x in {
+        "edges": literal(np.array(edges, np.float32)),
+        "many": normal("exp32", 20_001, factor=30.0),
+    }.items():
+        yield vector("exp32", name, {"x": x}, {"y": reference.exp(x.tensor)})
+    functions: dict[str, tuple[Callable[[Array], Any], list[float], float]] = {
+        "exp64": (polynomials.exp64, [0.0, 1.0, -1.0, 0.1, 300.5, -600.25, 1e-300], 100.0),
+        "log64": (polynomials.log64, [1.0, 2.0, 0.5, 0.7, 0.71, 1e4, 2.0**-53, 1e300, 1.0000001], 1000.0),
+        "sin_cos64": (polynomials.sin_cos64, [0.0, 1.0, -1.0, 0.785, 0.786, 3.14159265, 511.0, -100_000.7], 1e4),
+        "sin_cos_turns64": (polynomials.sin_cos_turns64, [0.0, 0.125, 0.1251, 0.25, 0.5, 0.9999, 1 / 3], 10.0),
+    }
+    for does, (function, values, factor) in functions.items():
+        many = random.uniforms(SEED, does, 4_999) * factor
+        said = {"type": "float64", "shape": [4_999], "uniforms": [SEED, does], "factor": factor}
+        for name, x in {"some": literal(np.array(values)), "many": Input(many, said)}.items():
+            found = function(x.array)
+            results = {"y": found} if isinstance(found, np.ndarray) else {"sine": found[0], "cosine": found[1]}
+            yield vector(does, name, {"x": x}, results)
+    for base, n in ((0.9, 0), (0.9, 1), (0.95, 2), (0.95, 78), (0.999, 100_000)):
+        yield vector("power", "", {"base": base, "n": n}, {"y": np.array(polynomials.power(base, n))})
+
+
+def _extremes() -> Input:
+    """Rows with zeros, ties, borders of digits, subnormals, the largest numbers, and what is not finite."""
+    rows = [
+        [0.0, -0.0, 0.0, 0.0, 0.0, 0.0],
+        [1.0, -1.0, 2.0**-13, 2.0**-14, 3 * 2.0**-14, -5 * 2.0**-14],
+        [0.99999994, 64.5 * 2.0**-13, -64.5 * 2.0**-13, 64 * 2.0**-13, -64 * 2.0**-13, -65 * 2.0**-13],
+        [1e-45, -3e-39, 1e-38, 2.0**-101, -(2.0**-114), 2.0**-102],
+        [3.4e38, -1e38, 1e34, 2.0**127, 1e30, -3.4e38],
+        [1.0, np.inf, 2.0, 3.0, 4.0, 5.0],
+        [1.0, np.nan, 2.0, 3.0, 4.0, 5.0],
+    ]
+    return literal(np.array(rows, np.float32))
+
+
+def _grids() -> Iterator[Vector]:
+    x = _extremes()
+    digits = current().kernels.split(x.tensor[None], LEFT, torch.int8)
+    high, low = (digits.data[0, :, i].tolist() for i in range(2))
+    found = {"e": digits.exponents[0].tolist(), "high": high, "low": low}
+    yield vector("digits", "extremes", {"x": x}, found)
+    inputs = {"extremes": x, "normal": normal("S", 3, 4_001), "large": normal("S", 3, 4_001, factor=2.0**100)}
+    for name, given in inputs.items():
+        for axis in (0, 1):
+            yield vector("S", name, {"x": given, "axis": axis}, {"y": reference.grid_sum(given.tensor, axis)})
+
+
+def _products() -> Iterator[Vector]:
+    inputs = {
+        "small": (normal("linear x", 3, 5), normal("linear w", 4, 5)),
+        "extremes": (_extremes(), normal("linear w", 2, 6)),
+        "deep": (normal("linear x", 7, 5_000), normal("linear w", 9, 5_000)),
+        "high": (normal("linear x", 700, 33), normal("linear w", 130, 33)),
+    }
+    for name, (x, w) in inputs.items():
+        dy = normal("linear dy", len(x.array), len(w.array))
+        y, (dx, dw) = _run(ops.linear, (x, w), dy)
+        yield vector("linear", name, {"x": x, "w": w, "dy": dy}, {"y": y, "dx": dx, "dw": dw})
+
+
+def _run(
+    function: Callable[..., Tensor], inputs: tuple[Input, ...], dy: Input | None = None
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The result, and the gradients of the inputs given that of the result."""
+    leaves = [x.tensor.requires_grad_() for x in inputs]
+    y = function(*leaves)
+    return y, torch.autograd.grad(y, leaves, None if dy is None else dy.tensor)
+
+
+def _layers() -> Iterator[Vector]:
+    for name, rows, columns in (("small", 3, 6), ("large", 300, 50)):
+        x, gain, dy = normal("norm x", rows, columns), normal("norm gain", columns), normal("norm dy", rows, columns)
+        y, (dx, dgain) = _run(lambda x, gain: ops.rms_norm(x, gain, 1e-5), (x, gain), dy)
+        given = {"x": x, "gain": gain, "epsilon": 1e-5, "dy": dy}
+        yield vector("rms_norm", name, given, {"y": y, "dx": dx, "dgain": dgain})
+
+    for name, rows, columns, factor in (("small", 3, 4, 5.0), ("large", 50, 40, 50.0)):
+        x, dy = normal("swiglu x", rows, 2 * columns, factor=factor), normal("swiglu dy", rows, columns)
+        y, (dx,) = _run(ops.swiglu, (x,), dy)
+        yield vector("swiglu", name, {"x": x, "dy": dy}, {"y": y, "dx": dx})
+
+    x, dy = normal("rotate x", 1, 3, 2, 4), normal("rotate dy", 1, 3, 2, 4)
+    cosine, sine = normal("rotate cosine", 3, 2), normal("rotate sine", 3, 2)
+    y, (dx,) = _run(lambda x: ops.rotate(x, cosine.tensor, sine.tensor, 2), (x,), dy)
+    yield vector("rotate", "small", {"x": x, "cosine": cosine, "sine": sine, "dy": dy}, {"y": y, "dx": dx})
+
+    ids, dy = literal(np.array([3, 0, 3, 5, 3])), normal("embedding dy", 5, 4)
+    _, (dw,) = _run(lambda w: ops.embedding(ids.tensor, w), (normal("embedding w", 6, 4),), dy)
+    yield vector("embedding_backward", "small", {"dy": dy, "ids": ids.array.tolist(), "rows": 6}, {"dw": dw})
+
+
+def _attention() -> Iterator[Vector]:
+    for name, batch, positions, heads, kv_heads, width, factor in (
+        ("small", 1, 3, 2, 1, 4, 1.0),
+        ("sharp", 1, 3, 2, 2, 4, 8.0),
+        ("grouped", 2, 17, 6, 2, 8, 2.0),
+        ("long", 1, 600, 2, 1, 16, 1.0),
+    ):
+        heads_of = {"q": heads, "k": kv_heads, "v": kv_heads, "dy": heads}
+        given = {
+            n: normal(f"attention {n}", batch, positions, count, width, factor=factor) for n, count in heads_of.items()
+        }
+        y, (dq, dk, dv) = _run(ops.attention, (given["q"], given["k"], given["v"]), given["dy"])
+        yield vector("attention", name, given, {"y": y, "dq": dq, "dk": dk, "dv": dv})
+
+
+def _output_layer() -> Iterator[Vector]:
+    uneven = normal("output w", 8, 4).array * np.ldexp(1.0, -2 * np.arange(8)).astype(np.float32)[:, None]
+    for name, w, rows, factor in (
+        ("small", normal("output w", 5, 4), 3, 1.5),
+        ("uneven grids", literal(uneven), 1, 6.0),
+        ("rare tokens", normal("output w", 1_000, 16), 70, 1.5),
+    ):
+        columns, depth = w.array.shape
+        x, targets = normal("output x", rows, depth, factor=factor), literal(7 * np.arange(1, rows + 1) % columns)
+        loss, (dx, dw) = _run(lambda x, w, t=targets: ops.linear_cross_entropy(x, w, t.tensor), (x, w))
+        given = {"x": x, "w": w, "targets": targets.array.tolist()}
+        yield vector("cross_entropy", name, given, {"loss": loss, "dx": dx, "dw": dw})
+
+
+def _optimizer() -> Iterator[Vector]:
+    kernels = current().kernels
+    parts = [normal(f"micro-batch {i}", 2, 4, factor=10.0**i) for i in range(3)]
+    e = exponents(torch.stack([kernels.row_bits(part.tensor) for part in parts]).amax(0))
+    total = torch.zeros((2, 4), dtype=torch.int32, device=e.device)
+    for part in parts:
+        kernels.add_to_grid(part.tensor, e, total)
+    given: dict[str, Any] = {"parts": [part.says for part in parts]}
+    yield vector("mean_gradient", "three", given, {"y": kernels.from_grid(total, e, len(parts))})
+
+    gradients = {
+        name: normal(f"norm {name}", 3, n, factor=8192.0 if name == "a" else 1.0) for n, name in enumerate("caBdb", 1)
+    }
+    norm = gradient_norm({name: g.tensor for name, g in gradients.items()})
+    found: dict[str, Any] = {"norm": np.array(norm), "clip": np.array(clip_factor(norm, 1.0))}
+    yield vector(
+        "norm", "order of the names", {"gradients": {n: g.says for n, g in gradients.items()}, "limit": 1.0}, found
+    )
+
+    settings = {"beta1": 0.9, "beta2": 0.95, "epsilon": 1e-8, "weight_decay": 0.1}
+    for step, rate, clip, decays in ((1, 1e-3, 1.0, True), (78, 3e-3, 0.7, True), (10, 2e-3, 1.0, False)):
+        inputs = {n: normal(f"adamw {n}", *((2, 3) if decays else (6,))) for n in "pgm"}
+        inputs["v"] = literal(np.square(normal("adamw v", *inputs["p"].array.shape).array))
+        p, g, m, v = (x.tensor.view(-1, 3) for x in inputs.values())
+        kernels.adamw(p, g, m, v, AdamW(**settings).constants(step, rate, clip, decays))
+        given = {**inputs, **settings, "step": step, "learning_rate": rate, "clip": clip}
+        shape = inputs["p"].array.shape
+        found = {"p": p.view(shape), "m": m.view(shape), "v": v.view(shape)}
+        yield vector("adamw", "a matrix" if decays else "a vector", given, found)
+
+
+def _inference() -> Iterator[Vector]:
+    for name, rows, depth, columns in (("small", 2, 3, 2), ("two blocks", 3, 9_000, 4)):
+        x, w = normal("fine x", rows, depth), normal("fine w", columns, depth)
+        yield vector("fine_linear", name, {"x": x, "w": w}, {"y": fine.linear(x.tensor, w.tensor)})
+    given = {n: normal(f"fine {n}", 1, 5, heads, 6) for n, heads in (("q", 4), ("k", 2), ("v", 2))}
+    q, k, v = (x.tensor for x in given.values())
+    yield vector("fine_attention", "grouped", given, {"y": fine.attention(q, k, v)})
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(document(vectors()))

@@ -1,0 +1,110 @@
+"""Known answers of the decoder and of training: ``python -m regrow.train.vectors > docs/arithmetic/training.json``."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from regrow.exact.backend import placed
+from regrow.exact.vectors import SEED, Vector, document, literal, normal, vector
+from regrow.model.config import DecoderConfig
+from regrow.model.decoder import Decoder, initialise, rotary_tables
+from regrow.model.files import safetensors_bytes, to_hugging_face
+from regrow.model.sampling import Sampling, choose, generate
+from regrow.train.loop import Watch, train
+from regrow.train.settings import Settings
+
+TIED = DecoderConfig(vocabulary=50, layers=2, width=24, heads=4, kv_heads=2, hidden=40, context=12)
+SHAPES = {"tied": TIED, "untied": dataclasses.replace(TIED, layers=1, kv_heads=4, tied_embeddings=False)}
+RUN = Settings(
+    steps=5, micro_batch=2, micro_batches_per_step=3, learning_rate=3e-3, warmup=2, decay="cosine",
+    final_learning_rate=3e-4, weight_decay=0.1, beta1=0.9, beta2=0.95, epsilon=1e-8, clip=1.0, seed=SEED,
+    checkpoint_every=1,
+)  # fmt: skip
+
+
+def vectors() -> Iterator[Vector]:
+    """All known answers of this room."""
+    yield from _rates()
+    for name, config in SHAPES.items():
+        yield from _decoder(name, config)
+    yield from _runs()
+    yield from _choices()
+
+
+def _rates() -> Iterator[Vector]:
+    runs = (
+        dataclasses.replace(RUN, steps=78, warmup=3),
+        dataclasses.replace(RUN, steps=10, decay="linear"),
+        dataclasses.replace(RUN, steps=4, decay="constant"),
+    )
+    for run in runs:
+        rates = np.array([run.rate(step) for step in range(1, run.steps + 1)])
+        yield vector("rate", run.decay, {"run": dataclasses.asdict(run)}, {"rates": rates})
+
+
+def _decoder(name: str, config: DecoderConfig) -> Iterator[Vector]:
+    shape = dataclasses.asdict(config)
+    parameters = initialise(config, SEED)
+    yield vector("initial", name, {"shape": shape, "seed": SEED}, dict(sorted(parameters.items())))
+    cosine, sine = rotary_tables(config)
+    yield vector("rotary_tables", name, {"shape": shape}, {"cosine": cosine, "sine": sine})
+
+    tokens = _tokens(1)[: RUN.micro_batch]
+    leaves = {n: p.requires_grad_() for n, p in placed(parameters).items()}
+    decoder = Decoder(config)
+    loss = decoder(leaves, tokens)
+    gradients = dict(sorted(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True)))
+    given = {"shape": shape, "seed": SEED, "tokens": tokens.tolist()}
+    yield vector("loss_and_gradients", name, given, {"loss": loss, **gradients})
+
+    with torch.no_grad():
+        yield vector("logits", name, given, {"logits": decoder.logits(placed(parameters), tokens[:, :-1])})
+        sampling = Sampling(temperature=0.8, top=40, seed=SEED)
+        written = list(generate(decoder, placed(parameters), [7, 3], 16, sampling))
+    given = {"shape": shape, "prompt": [7, 3], "count": 16, **dataclasses.asdict(sampling)}
+    yield vector("generate", name, given, {"tokens": written})
+    file = hashlib.sha256(safetensors_bytes(to_hugging_face(config, parameters))).hexdigest()
+    yield vector("weights_file", name, {"shape": shape, "seed": SEED}, {"sha256": file})
+
+
+def _tokens(step: int) -> Tensor:
+    """The sequences of a step: tokens that depend on it alone."""
+    count, length = RUN.micro_batch * RUN.micro_batches_per_step, TIED.context + 1
+    index = torch.arange(count * length) + 61 * step
+    return ((7 * index * index + index) % TIED.vocabulary).view(count, length)
+
+
+def _runs() -> Iterator[Vector]:
+    for name, config in SHAPES.items():
+        watch = Watch(progress=lambda **_: None, stopping=lambda: False, stop=lambda: None)
+        with tempfile.TemporaryDirectory() as scratch:
+            state = train(config, RUN, _tokens, Path(scratch), watch)
+        given = {
+            "shape": dataclasses.asdict(config),
+            "run": dataclasses.asdict(RUN),
+            "batches": [_tokens(step).tolist() for step in range(1, RUN.steps + 1)],
+        }
+        yield vector("train", name, given, {"losses": state.losses, "chain": state.chain})
+
+
+def _choices() -> Iterator[Vector]:
+    some, equal = normal("choose", 50, factor=3.0), literal(np.array([1.0, 2.0, 2.0, 1.0], np.float32))
+    for logits, temperature, top in ((some, 0.0, 0), (some, 0.8, 40), (some, 1.3, 0), (equal, 1.0, 2), (equal, 0.0, 0)):
+        draws = [0.0, 0.1, 0.5, 0.9, 1 - 2.0**-53]
+        found = [choose(logits.array, draw, Sampling(temperature, top)) for draw in draws]
+        given = {"logits": logits, "draws": draws, "temperature": temperature, "top": top}
+        yield vector("choose", f"temperature {temperature}", given, {"tokens": found})
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(document(vectors()))

@@ -1,0 +1,76 @@
+"""Measuring a model and letting it write, from docs/arithmetic.md alone."""
+
+import math
+
+import numpy as np
+
+from .arithmetic import exp64, f64, hexadecimal, log64, uniforms
+from .decoder import logits, loss_and_gradients
+
+LN2 = hexadecimal("0x1.62e42fefa39efp-1")
+
+
+def evaluation(shape, parameters, train, held_out, held_out_bytes):
+    """What ``evaluation.json`` says, given the rows of tokens of both parts."""
+    nats, tokens = validation(shape, parameters, held_out), len(held_out) - 1
+    return {
+        "validation": {
+            "bytes": held_out_bytes,
+            "tokens": tokens,
+            "loss": nats / tokens,
+            "bits_per_byte": nats / LN2 / held_out_bytes,
+        },
+        "unigram": {"bits_per_byte": unigram(shape.vocabulary, train, held_out) / LN2 / held_out_bytes},
+    }
+
+
+def validation(shape, parameters, row):
+    """The summed loss over all tokens but the first."""
+    length = shape.context
+    whole, nats = (len(row) - 1) // length, 0.0
+    batches = [
+        [row[i * length : (i + 1) * length + 1] for i in range(start, min(whole, start + 16))]
+        for start in range(0, whole, 16)
+    ]
+    if len(rest := row[whole * length :]) > 1:
+        batches.append([rest])
+    for sequences in batches:
+        tokens = np.stack(sequences).astype(np.int64)
+        loss, _ = loss_and_gradients(shape, parameters, tokens)
+        nats += float(loss) * tokens[:, 1:].size
+    return nats
+
+
+def unigram(vocabulary, train, row):
+    """The summed loss of the training frequencies over all tokens but the first."""
+    counts = np.bincount(train, minlength=vocabulary).astype(f64) + 1.0
+    costs = log64(np.array([len(train) + vocabulary], f64)) - log64(counts)
+    seen = np.bincount(row[1:], minlength=vocabulary).astype(f64)
+    return math.fsum(seen * costs)
+
+
+def generate(shape, parameters, prompt, count, temperature, top, seed, stop=None):
+    """Tokens that continue a prompt."""
+    tokens, found = list(prompt), []
+    for draw in uniforms(seed, "sampling", count):
+        row = logits(shape, parameters, np.array([tokens[-shape.context :]]))[0, -1]
+        token = choose(row, draw, temperature, top)
+        if token == stop:
+            break
+        found.append(token)
+        tokens.append(token)
+    return found
+
+
+def choose(row, draw, temperature, top):
+    """The token that ``draw`` picks from logits."""
+    order = sorted(range(len(row)), key=lambda i: (-row[i], i))[: top or None]
+    if temperature == 0.0:
+        return order[0]
+    scaled = (row[order] - row[order[0]]).astype(f64) / temperature
+    cumulative, total = [], 0.0
+    for weight in exp64(np.maximum(scaled, -700.0)):
+        total += weight
+        cumulative.append(total)
+    places = (i for i, weight in enumerate(cumulative) if weight > draw * total)
+    return order[next(places, len(order) - 1)]

@@ -1,0 +1,166 @@
+"""The layers of the decoder and their gradients, from docs/arithmetic.md alone. All arrays are float32."""
+
+import numpy as np
+
+from .arithmetic import (
+    digit_product,
+    exact,
+    exp32,
+    exponent,
+    f32,
+    f64,
+    fine_product,
+    grid_sum,
+    log64,
+    low,
+    mean,
+    on_grid,
+    product,
+    turned,
+    two,
+)
+
+ONE = f32(1)
+
+
+def linear(x, w):
+    """``x`` times the transpose of ``w``."""
+    return product(x, turned(w))
+
+
+def linear_backward(dy, x, w):
+    """Gradients of ``x`` and ``w``."""
+    return product(dy, w), product(turned(dy), x)
+
+
+def rms_norm(x, gain, epsilon):
+    """The result and the inverse roots, a column."""
+    inverse = f32(1.0 / np.sqrt(grid_sum(x * x, 1) / f64(x.shape[1]) + epsilon))[:, None]
+    return (x * inverse) * gain, inverse
+
+
+def rms_norm_backward(dy, x, gain, inverse):
+    """Gradients of ``x`` and ``gain``."""
+    n, s = x * inverse, dy * gain
+    c = f32(grid_sum(s * n, 1) / f64(x.shape[1]))[:, None]
+    return inverse * (s - n * c), f32(grid_sum(dy * n, 0))
+
+
+def swiglu(x):
+    """Gate and up side by side in ``x``."""
+    a, b = np.split(x, 2, 1)
+    return (a * (ONE / (ONE + exp32(-a)))) * b
+
+
+def swiglu_backward(dy, x):
+    """The gradient of ``x``."""
+    a, b = np.split(x, 2, 1)
+    z = ONE / (ONE + exp32(-a))
+    t = a * z
+    return np.concatenate(((dy * b) * (z + t * (ONE - z)), dy * t), 1)
+
+
+def rotate(x, cosine, sine):
+    """Turn all heads of ``(B, T, H, D)``."""
+    u, v = np.split(x, 2, 3)
+    c, s = cosine[:, None], sine[:, None]
+    return np.concatenate((u * c - v * s, v * c + u * s), 3)
+
+
+def grouped(x, groups):
+    """``(B, T, H, D)`` to ``(B, groups, H / groups * T, D)``: heads that share a key head below each other."""
+    batch, width = x.shape[0], x.shape[3]
+    return x.transpose(0, 2, 1, 3).reshape(batch, groups, -1, width)
+
+
+def ungrouped(x, positions):
+    """The inverse."""
+    batch, _, _, width = x.shape
+    return x.reshape(batch, -1, positions, width).transpose(0, 2, 1, 3)
+
+
+def hidden(rows, positions):
+    """Which keys each row may not see."""
+    return np.arange(positions) > np.arange(rows)[:, None] % positions
+
+
+def root(width):
+    """The scale of the scores."""
+    return f32(1.0 / np.sqrt(f64(width)))
+
+
+def attention(q, k, v):
+    """The result, and what the gradient needs."""
+    positions, groups, width = q.shape[1], k.shape[2], q.shape[3]
+    q, k, v = (grouped(x, groups) for x in (q, k, v))
+    scores = product(q, turned(k)) * root(width)
+    unseen = hidden(*scores.shape[2:])
+    largest = np.where(unseen, f32(-np.inf), scores).max(3, keepdims=True)
+    n = np.where(unseen, 0.0, np.rint(exp32(np.where(unseen, f32(0), scores - largest)) * f32(8192))).astype(f64)
+    t = f32(n.astype(np.int64).sum(3, keepdims=True))
+    e = exponent(v, 2)
+    y = f32((digit_product(n, on_grid(v, e, 13)) * (two(e) * 2.0**-13)) / t.astype(f64))
+    return ungrouped(y, positions), (q, k, v, n, t, y)
+
+
+def attention_backward(dy, kept):
+    """Gradients of queries, keys and values."""
+    q, k, v, n, t, y = kept
+    positions, groups = k.shape[2], k.shape[1]
+    dy = grouped(dy, groups)
+    g = product(dy, turned(v))
+    delta = f32(grid_sum(dy * y, 3))[..., None]
+    ds = np.where(n == 0, f32(0), ((f32(n) * (ONE / t)) * (g - delta)) * root(q.shape[3]))
+    e = exponent(ds, 3)
+    rows = on_grid(ds, e, 13)
+    f = exponent(k, 2)
+    dq = f32(digit_product(rows, on_grid(k, f, 13)) * (two(e) * two(f) * 2.0**-26))
+    dk = columns_product(rows, q * f32(two(e)))
+    dv = columns_product(n, dy * (f32(8192) / t))
+    return tuple(ungrouped(x, positions) for x in (dq, dk, dv))
+
+
+def columns_product(n, x):
+    """The transpose of integers on the grid 2**-13, times ``x``."""
+    e = exponent(x, 2)
+    return f32(digit_product(turned(n), on_grid(x, e, 13)) * (two(e) * 2.0**-26))
+
+
+def fine_attention(q, k, v):
+    """Attention of inference."""
+    positions, groups, width = q.shape[1], k.shape[2], q.shape[3]
+    q, k, v = (grouped(x, groups) for x in (q, k, v))
+    scores = fine_product(q, turned(k)) * root(width)
+    unseen = hidden(*scores.shape[2:])
+    largest = np.where(unseen, f32(-np.inf), scores).max(3, keepdims=True)
+    w = np.where(unseen, f32(0), exp32(np.where(unseen, f32(0), scores - largest)))
+    return ungrouped(f32(fine_product(w, v).astype(f64) / grid_sum(w, 3)[..., None]), positions)
+
+
+def cross_entropy(x, w, targets):
+    """The mean loss of the output layer, and the gradients of ``x`` and ``w``."""
+    logits = linear(x, w)
+    rows = np.arange(len(targets))
+    largest = logits.max(1, keepdims=True)
+    weights = exp32(logits - largest)
+    total = np.rint(weights.astype(f64) * 2.0**30).astype(np.int64).sum(1).astype(f64) * 2.0**-30
+    losses = f32(log64(total) - (logits[rows, targets] - largest[:, 0]).astype(f64))
+    q = np.rint((weights * (ONE / f32(total))[:, None]) * f32(2.0**20)).astype(f64)
+    q[rows, targets] -= 2.0**20
+    e, f = exponent(w, 0), exponent(x, 0)
+    dx = f32(three_digit_product(q, on_grid(w, e, 13)) * ((two(e) * 2.0**-33) / f64(len(targets))))
+    dw = f32(three_digit_product(turned(q), on_grid(x, f, 13)) * ((two(f) * 2.0**-33) / f64(len(targets))))
+    return mean(losses), dx, dw
+
+
+def three_digit_product(q, m):
+    """``sum(q m)`` without the products of lowest digits."""
+    return exact(q, m) - exact(low(q), low(m))
+
+
+def embedding_backward(dy, ids, rows):
+    """The gradient of the embedding."""
+    e = exponent(dy)
+    total = np.zeros((rows, dy.shape[1]), np.int64)
+    np.add.at(total, ids, on_grid(dy, e, 30).astype(np.int64))
+    return f32(total.astype(f64) * (two(e) * 2.0**-30))
