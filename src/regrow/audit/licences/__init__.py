@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from regrow.audit.licences.identify import Match, identify
-from regrow.audit.licences.judge import judge
+from regrow.audit.licences.judging import judge
+from regrow.audit.licences.matching import Match, identify
 from regrow.audit.licences.table import Clause, Kind, Licence, Right, every, find, get
 from regrow.audit.licences.terms import Effective, Terms
 

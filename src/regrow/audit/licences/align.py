@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _REPEATS = 64  # a shingle that the input has more often says nothing of its place
-_JUNCTION = 2  # shingles that a way must gain to be worth a jump
+_JUNCTION = 1  # shingles that a way must gain to be worth a jump
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,14 @@ from regrow.audit.licences import index
 from regrow.audit.licences.words import LENGTH, words
 from regrow.errors import InputError, RecipeError
 
-_DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "data"
 # In the place of these words others write the names of those who made the work.
 HOLDERS = frozenset(
     {"author", "authors", "company", "contributor", "contributors", "copyright", "development", "foundation", "group"}
     | {"holder", "holders", "institution", "name", "names", "organization", "owner", "owners", "project", "provider"}
     | {"providers", "regents"}
 )
-_BETWEEN_HOLDERS = frozenset(("by", "the", "and", "or", "of", "its", "their"))
+_BETWEEN_HOLDERS = frozenset(("by", "the", "and", "or", "nor", "of", "its", "their"))
 _COPYRIGHT = re.compile(r"\W*(?:portions )?(?:copyright|\(c\)|©)\W*(?:\(c\)|©|\d{4}|[<\[{])", re.IGNORECASE)
 _TITLE_WORDS = 9
 _TITLE_LINES = 6
@@ -36,11 +36,11 @@ _TITLE_LINES = 6
 
 def build(corpus: Path) -> bytes:
     """The index of the texts in a folder."""
-    plan = tomllib.loads((_DATA / "texts.toml").read_text(encoding="utf-8"))
+    plan = tomllib.loads((DATA / "texts.toml").read_text(encoding="utf-8"))
     texts: list[index.Text] = []
     for id, names in plan["files"].items():
         for name in names:
-            content = _content(corpus, name)
+            content = _without_holders(text_of(corpus, name))
             optional = [
                 tuple(pair) for glob, pairs in plan["optional"].items() if fnmatch.fnmatch(name, glob) for pair in pairs
             ]
@@ -65,15 +65,22 @@ def _names(part: list[str]) -> list[bool]:
     return names
 
 
-def _content(corpus: Path, name: str) -> str:
-    """A text without its YAML head and without the lines that name copyright holders."""
+def text_of(corpus: Path, name: str) -> str:
+    """A text of the corpus, without its YAML head."""
     paths = [path for path in (corpus / f"{name}.LICENSE", corpus / f"{name}.RULE") if path.is_file()]
     if not paths:
         raise InputError("a licence text is missing", where=str(corpus / name))
     content = paths[0].read_text(encoding="utf-8")
-    if content.startswith("---\n"):
-        content = re.split(r"\n-{3,}\n?", content, maxsplit=1)[1]
-    return "\n".join("\f" if _COPYRIGHT.match(line) and len(line) < 120 else line for line in content.splitlines())
+    return re.split(r"\n-{3,}\n?", content, maxsplit=1)[1] if content.startswith("---\n") else content
+
+
+def _without_holders(content: str) -> str:
+    """With a form feed for each line that names copyright holders."""
+    return "\n".join("\f" if _names_holders(line) else line for line in content.splitlines())
+
+
+def _names_holders(line: str) -> bool:
+    return len(line) < 120 and _COPYRIGHT.match(line) is not None and "licensed" not in line.lower()
 
 
 def _parts(content: str, optional: list[tuple[str, ...]], name: str) -> Iterator[tuple[list[str], bool]]:
@@ -115,5 +122,5 @@ def _find(flat: list[str], phrase: list[str], start: int, name: str) -> int:
 
 if __name__ == "__main__":
     content = build(Path(sys.argv[1]))
-    (_DATA / index.FILE).write_bytes(content)
+    (DATA / index.FILE).write_bytes(content)
     print(f"{len(index.read(content))} texts, {len(content):,} bytes, shingles of {LENGTH} words")

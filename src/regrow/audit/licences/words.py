@@ -21,7 +21,7 @@ _TAG = re.compile(
 )
 _ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>()\[\]\"']+", re.IGNORECASE)
 _NUMBERING = re.compile(r"\((?:\d{1,2}|[ivx]{1,4})\)|(?<![\w.])(?:\d{1,2}|[ivx]{1,4})[.)](?=\s)", re.IGNORECASE)
-_JOINED = re.compile(r"\b(non|sub|world)[-\s](?=infring|licens|wide)", re.IGNORECASE)
+_JOINED = re.compile(r"\b(non|sub|world)\W{1,12}(?=infring|licens|wide)", re.IGNORECASE)
 _WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]{2,}")
 _SAME = {
     "licence": "license",

@@ -29,7 +29,7 @@ _PROBABLE = 0.6  # of an open licence's shingles, below which it is not looked a
 _CUT = 0.12  # of the required words, that may be missing at the end
 _BEFORE = 30  # words around an open licence that say nothing
 _BETWEEN = 12
-_AFTER = 8
+_AFTER = 12
 _HOLDER = 14  # words of a copyright line
 _NAME = 20  # words in the place of a name
 _FILL = frozenset(("the", "an", "of", "to", "in", "by", "and", "or", "is", "are", "be", "this"))
@@ -73,12 +73,18 @@ _WEAK = (
     r"|director(?:y|ies)|remainder|separate\w*|different\w*|other|others|follow\w*|rights?|grant\w*|nc|nd|gpl\w*|agpl\w*"
     r"|lgpl\w*|llama|gemma|rail|openrail|dual\w*|both|either|above|below|before|after|who|whom|whose|enabl\w*"
 )
-_IN_NAMES = re.compile(_STRONG)
-_ANYWHERE = re.compile(f"{_STRONG}|{_WEAK}")
+# Words of sentences, which no name has.
+_VERBS = (
+    r"are|was|were|be|been|has|have|had|can|do|does|did|which|that|these|those|it|they|them|you|we|our|when|while"
+    r"|see|refer\w*|appl(?:y|ies|ied)|govern(?:s|ed|ing)|belong\w*|falls?|cover\w*|ends?|extend\w*|remain\w*|keep\w*"
+    r"|includ\w*|contain\w*|bundl\w*|ship\w*|weights|outputs?|terms|under|licens\w*|relicens\w*"
+)
+_IN_NAMES = re.compile(f"(?!will$)(?:{_STRONG}|{_VERBS})")  # Will is a name
+_ANYWHERE = re.compile(f"{_STRONG}|{_WEAK}|{_VERBS}")
 _PLAIN = re.compile(  # what titles, headings and copyright lines are made of
     r"(?:the|this|mit|isc|bsd|apache|license|version|copyright|clause|new|revised|simplified|modified|original|zlib|boost"
     r"|software|all|rights|reserved|contributors?|authors?|by|of|and|or|inc|llc|ltd|gmbh|corp|corporation|foundation"
-    r"|project|file|readme|spdx|identifier|notice)"
+    r"|project|file|readme|spdx|identifier|notice|agreement|follow(?:s|ing)|is|as)"
 )
 _ANNOUNCE = frozenset(("licensed", "released", "distributed", "available", "provided", "under", "terms"))
 _COMMON = frozenset(("license", "public", "general", "version", "the", "terms", "of", "or", "and", "source"))
@@ -136,14 +142,14 @@ class _Input:
 
 
 def _restricted(found: _Input, candidates: Sequence[Text]) -> list[tuple[str, float]]:
-    """The restricted licences whose terms are in the text: the best fitting first, then those that add to it."""
-    scored = [(score, known) for known in candidates if (score := _covered(found, known)) >= _RESTRICTED]
+    """The restricted licences whose terms are in the text: the one that explains most, then those that add to it."""
+    there = [(known, own, _own(known)) for known in candidates if (own := _own(known) & found.present)]
+    there = [(known, own, whole) for known, own, whole in there if len(own) >= _RESTRICTED * len(whole)]
     chosen: list[tuple[str, float]] = []
     explained: set[int] = set()
-    for score, known in sorted(scored, key=lambda item: (-item[0], -len(item[1].hashes), item[1].id)):
-        own = _own(known) & found.present
+    for known, own, whole in sorted(there, key=lambda item: (-len(item[1]), len(item[2]), item[0].id)):
         if len(own - explained) > len(own) / 2:
-            chosen.append((known.id, score))
+            chosen.append((known.id, len(own) / len(whole)))
         explained |= own
     return chosen
 
@@ -156,14 +162,9 @@ def _within(copy: _Copy, restricted: Sequence[tuple[str, float]]) -> bool:
     return sum(hash in inside for hash in own) > 0.9 * len(own)
 
 
-def _covered(found: _Input, known: Text) -> float:
-    """How much of what only this text and other restricted ones say is here."""
-    own = _own(known)
-    return len(own & found.present) / max(1, len(own))
-
-
 @cache
 def _own(known: Text) -> frozenset[int]:
+    """What only this text and other restricted ones say."""
     return frozenset(known.hashes) - _standard_hashes()
 
 
@@ -240,7 +241,9 @@ def _fits(found: _Input, known: Text, left: _Block, right: _Block) -> bool:
     if left.after in known.seams or right.place in known.seams or not _all_required(known, left.after - 1, right.place):
         return _says_nothing(inserted, _BETWEEN)
     beside = any(known.names[i] for i in (left.after - 1, left.after, right.place - 1, right.place))
-    return beside and len(inserted) <= _NAME and not any(map(_suspicious_name, inserted))
+    return (
+        beside and len(inserted) <= _NAME and not any(_IN_NAMES.fullmatch(word) or _foreign(word) for word in inserted)
+    )
 
 
 def _all_required(known: Text, *places: int) -> bool:
@@ -284,26 +287,20 @@ def _says_nothing(gap: Sequence[str], allowed: int, titles: frozenset[str] = fro
         holder -= 1
         if _PLAIN.fullmatch(word) or word[0].isdigit() or word in titles or _announces(gap[i : i + 7], titles):
             continue
-        if holder > 0:
-            if _suspicious_name(word):
-                return False
-            continue
-        other += 1
-        if _ANYWHERE.fullmatch(word) or _foreign(word):
+        if (_IN_NAMES if holder > 0 else _ANYWHERE).fullmatch(word) or _foreign(word):
             return False
+        other += holder <= 0
     return other <= allowed
 
 
 def _announces(words: Sequence[str], titles: frozenset[str]) -> bool:
-    """Whether words begin to say that this is the licence (``released under the terms of the MIT``), or a holder."""
+    """Whether words begin to say that this is the licence (``under the terms of the MIT``), or who the holders are."""
     if words[0] == "portions":
         return words[1:2] == ["copyright"]
+    if words[0] == "see":
+        return bool({"authors", "contributors"} & set(words[1:3]))
     own = titles - _COMMON
     return words[0] in _ANNOUNCE and any(word in own for word in words[1:] if word not in _COMMON)
-
-
-def _suspicious_name(word: str) -> bool:
-    return _IN_NAMES.fullmatch(word) is not None or _foreign(word)
 
 
 def _foreign(word: str) -> bool:

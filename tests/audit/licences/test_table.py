@@ -1,0 +1,127 @@
+"""The table of licences. python -m pytest tests/audit/licences/test_table.py"""
+
+from pathlib import Path
+
+import pytest
+
+from regrow.audit.facts import Relation
+from regrow.audit.licences import Kind, Right, every, find, get
+from regrow.audit.licences.table import linked, load
+from regrow.errors import RegrowError
+
+HUB = """
+apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m
+afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc0-1.0 cc-by-2.0 cc-by-2.5
+cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nd-4.0 cc-by-nc-nd-3.0
+cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cdla-sharing-1.0 cdla-permissive-1.0
+cdla-permissive-2.0 wtfpl ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2 agpl-3.0 gfdl gpl gpl-2.0 gpl-3.0
+lgpl lgpl-2.1 lgpl-3.0 isc h-research intel-research lppl-1.3c ms-pl apple-ascl apple-amlr mpl-2.0 odc-by odbl
+openmdw-1.0 openmdw-1.1 openrail++ osl-3.0 postgresql ofl-1.1 ncsa unlicense zlib pddl lgpl-lr
+deepfloyd-if-license fair-noncommercial-research-license llama2 llama3 llama3.1 llama3.2 llama3.3 llama4
+grok2-community gemma
+"""
+
+
+@pytest.mark.parametrize("tag", HUB.split())
+def test_every_tag_of_the_hub_that_names_a_licence_is_known(tag: str) -> None:
+    licence = find(tag)
+    assert licence is not None
+    assert tag in licence.hf
+
+
+@pytest.mark.parametrize("tag", ["other", "unknown", "cc", "", "none", "llama", "mistral", "MIT OR Apache-2.0", "a\0b"])
+def test_what_names_no_licence_is_not_guessed(tag: str) -> None:
+    assert find(tag) is None
+
+
+@pytest.mark.parametrize(
+    ("tag", "id"),
+    [
+        ("MIT", "mit"),
+        ("Apache 2.0", "apache-2.0"),
+        ("GPL-3.0-or-later", "gpl-3.0"),
+        ("LicenseRef-PublicDomain", "public-domain"),
+        (" CC BY-SA 4.0 ", "cc-by-sa-4.0"),
+        ("llama-3.1-community-license", "llama3.1"),
+        ("nvidia_open_model_license", "nvidia-open-model"),
+    ],
+)
+def test_names_are_found_in_any_case_and_spelling(tag: str, id: str) -> None:
+    found = find(tag)
+    assert found is not None
+    assert found.id == id
+
+
+def test_entries_do_not_contradict_themselves() -> None:
+    for licence in every():
+        assert find(licence.id) is licence
+        if licence.osi or licence.open_definition:
+            assert licence.permits == frozenset(Right), licence.id
+            assert not [clause for clause in licence.clauses if clause.reach and not clause.open], licence.id
+        if licence.kind in (Kind.NON_COMMERCIAL, Kind.RESEARCH):
+            limited = {right for clause in licence.forbids for right in clause.limits}
+            assert Right.COMMERCIAL in limited, licence.id
+        if licence.kind in (Kind.COPYLEFT, Kind.DATA_COPYLEFT):
+            assert any(clause.name == "same-licence" for clause in licence.requires), licence.id
+        for clause in licence.clauses:
+            assert clause.text == clause.text.strip().rstrip("."), licence.id
+            assert clause.when in ("use", "share", "modify", "output", "scale"), licence.id
+
+
+def test_clauses_reach_what_the_licences_say_they_reach() -> None:
+    def reach(id: str, name: str) -> frozenset[str]:
+        return get(id).reach[name]
+
+    assert Relation.DISTILLED in reach("gemma", "pass-use-limits")
+    assert Relation.DISTILLED in reach("deepseek", "field-list")
+    assert Relation.DISTILLED not in reach("bigcode-openrail-m", "pass-use-limits")
+    assert Relation.SYNTHETIC_DATA in reach("llama3.1", "name-prefix")
+    assert Relation.DISTILLED not in reach("apache-2.0", "notice")
+    assert not reach("cdla-sharing-1.0", "same-licence")
+
+
+def test_an_address_names_the_licence_that_is_there() -> None:
+    assert linked("https://ai.google.dev/gemma/terms").id == "gemma"  # type: ignore[union-attr]
+    assert linked("https://example.org/LICENSE") is None
+
+
+ENTRY = """
+[[licence]]
+id = "a"
+title = "A"
+kind = "permissive"
+osi = true
+open_definition = true
+permits = ["use"]
+requires = ["notice"]
+source = "s"
+checked = true
+"""
+CLAUSES = '[notice]\ndoes = "requires"\ntext = "t"\nwhen = "share"\nreach = ["derivatives"]\nopen = true\n'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('kind = "permissive"', 'kind = "free"', "kind"),
+        ('permits = ["use"]', 'permits = ["eat"]', "permits"),
+        ("osi = true", 'osi = "yes"', "osi"),
+        ("checked = true", "", "checked"),
+        ("checked = true", "checked = true\nchekced = true", "chekced"),
+        ('requires = ["notice"]', 'requires = ["nothing"]', "nothing"),
+        ('requires = ["notice"]', 'forbids = ["notice"]', "notice"),
+        ('requires = ["notice"]', 'requires = [{ clause = "notice", reach = ["moon"] }]', "reach"),
+        ('requires = ["notice"]', 'requires = [{ clause = "notice", limit = "ten" }]', "limit"),
+        ("checked = true", 'checked = true\nmembers = ["b"]', "b"),
+        ("[[licence]]", "[[licence]", "cannot be read"),
+    ],
+)
+def test_a_fault_in_the_table_is_named_with_its_file(tmp_path: Path, old: str, new: str, named: str) -> None:
+    (tmp_path / "clauses.toml").write_text(CLAUSES)
+    (tmp_path / "mine.toml").write_text(ENTRY)
+    assert load(tmp_path)["a"].requires[0].text == "t"
+    (tmp_path / "mine.toml").write_text(ENTRY.replace(old, new))
+    with pytest.raises(RegrowError) as caught:
+        load(tmp_path)
+    assert named in str(caught.value)
+    assert "mine.toml" in str(caught.value) or str(tmp_path) in str(caught.value)
