@@ -1,72 +1,279 @@
 """Any number of workers gives the same bits, also when one is killed and all are started again."""
 
+import dataclasses
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import torch
 
-from regrow.exact.workers import owned
+from regrow.errors import RecipeError, StageError
+from regrow.exact.workers import Alone, owned
+from regrow.train import loop
+from regrow.train.member import interface, member
 from tests.train.test_loop import GOLDEN
+from tests.train.toy import CONFIG, SETTINGS, batch, watch
 
 ROOT = Path(__file__).parents[2]
+UNEVEN = dataclasses.replace(SETTINGS, micro_batch=2, micro_batches_per_step=3)
 
-PROGRAM = """
-import os, sys, pathlib, time
+START = """
+import json, os, sys, pathlib, time
+folder = pathlib.Path(sys.argv[1])
+(folder / f"pid-{os.environ['RANK']}-{os.environ['TORCHELASTIC_RESTART_COUNT']}").write_text(str(os.getpid()))
+import regrow
+from regrow.train import loop, state, team
+from tests.train.test_workers import UNEVEN
+from tests.train.toy import CONFIG, SETTINGS, batch, watch
+
+def take_part():
+    board = team.join(team.member(), able=True)
+    if board.rank > 0:
+        sys.exit(team.follow(board))
+    return board
+"""
+
+EVERYTHING = """
 import torch
-from regrow.exact.workers import join
-from regrow.train import loop
-from tests.train.toy import CONFIG, SETTINGS, batch
+from tests.train.counting import Traffic
 
-torch.set_num_threads(1)
-group = join()
+traffic, begin, held = Traffic(), state.begin, {}
+
+def noted(*arguments):
+    begun = begin(*arguments)
+    rank = os.environ["RANK"]
+    held["moments"] = sum(m.untyped_storage().nbytes() for ms in (begun.first, begun.second) for m in ms.values())
+    (folder / f"held-{rank}.json").write_text(json.dumps(held))
+    return begun
+
+state.begin = noted
+with traffic, team.leading(take_part()):
+    def run(name, settings=SETTINGS, batch=batch, watch=watch()):
+        try:
+            return team.train(CONFIG, settings, batch, folder / name, watch)
+        except BaseException as error:
+            return error
+
+    found = {}
+    found["golden"] = run("golden").chain[-1]["chain"]
+    (folder / "traffic.json").write_text(json.dumps(traffic.sent))
+    found["uneven"] = run("uneven", UNEVEN).chain[-1]["chain"]
+
+    def broken(step):
+        raise OSError("no such shard")
+
+    found["broken"] = str(run("broken", batch=lambda step: batch(step) if step < 3 else broken(step)))
+    run("stopped", watch=watch(3))
+    found["after alone"] = run("alone").chain[-1]["chain"]
+    initial = loop.initialise
+
+    def poisoned(config, seed):
+        parameters = initial(config, seed)
+        parameters["layers.001.mlp.down"][-1, 4] = float("nan")
+        return parameters
+
+    loop.initialise = poisoned
+    found["diverged"] = run("diverged").what
+    (folder / "found.json").write_text(json.dumps(found))
+"""
+
+SLOW = """
 loop._SECONDS_BETWEEN_SAVES = 0.0
-scratch, slow = pathlib.Path(sys.argv[1]), float(sys.argv[2])
 
 def progress(**fields):
-    (scratch / f"rank-{group.rank}").write_text(f"{os.getpid()} {fields['done']}")
-    time.sleep(slow)
+    (folder / "step").write_text(str(fields["done"]))
+    time.sleep(0.2)
 
-state = loop.train(CONFIG, SETTINGS, batch, scratch, loop.Watch(progress, lambda: False, lambda: None), group)
-if group.rank == 0:
-    print(state.chain[-1]["chain"])
-torch.distributed.destroy_process_group()
+with team.leading(take_part()):
+    watch = loop.Watch(progress, lambda: False, lambda: None)
+    print(team.train(CONFIG, SETTINGS, batch, folder, watch).chain[-1]["chain"])
+"""
+
+OTHER_VERSION = """
+if os.environ["RANK"] == "1":
+    regrow.__version__ = "99.0"
+from regrow.errors import RecipeError
+try:
+    take_part()
+except RecipeError as error:
+    print(error)
+    sys.exit(error.exit_code)
 """
 
 
-def launch(workers, scratch, slow=0.0):
-    (scratch / "program.py").write_text(PROGRAM)
-    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={workers}", "--max-restarts=2"]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
+def start(program, folder, workers, *options):
+    """Start a program with torchrun."""
+    (folder / "program.py").write_text(START + program)
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={workers}", *options]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TORCH", "GLOO"))}
+    environment = {**kept, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [*command, "--standalone", str(scratch / "program.py"), str(scratch), str(slow)],
+        [*command, str(folder / "program.py"), str(folder)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("workers", [2, 4])
-def test_the_number_of_workers_does_not_matter(workers, tmp_path):
-    run = launch(workers, tmp_path)
-    out, err = run.communicate(timeout=90)
+def finish(run):
+    out, err = run.communicate(timeout=120)
     assert run.returncode == 0, err
-    assert out.split() == [GOLDEN]
+    return out.split()
 
 
-def test_a_worker_that_is_killed_is_restarted_and_the_end_is_the_same(tmp_path):
-    run = launch(2, tmp_path, slow=0.3)
-    notes = tmp_path / "rank-1"
+def kill(folder, rank, at_step):
+    """Kill a worker once training has passed a step."""
     deadline = time.monotonic() + 120
-    while not (notes.is_file() and notes.read_text().endswith(" 3")):
-        assert run.poll() is None
+    while not ((folder / "step").is_file() and int((folder / "step").read_text() or 0) >= at_step):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    os.kill(int(notes.read_text().split()[0]), signal.SIGKILL)
-    out, err = run.communicate(timeout=90)
-    assert run.returncode == 0, err
-    assert out.split() == [GOLDEN]
+    os.kill(int((folder / f"pid-{rank}-0").read_text()), signal.SIGKILL)
+
+
+def stopped_alone(folder):
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(CONFIG, SETTINGS, batch, folder, watch(3))
+
+
+@pytest.fixture(scope="module", params=[3, pytest.param(2, marks=pytest.mark.slow)])
+def group(request, tmp_path_factory):
+    """What a group of workers found: the number of workers and the folder. Three do not divide two micro-batches."""
+    folder = tmp_path_factory.mktemp("group")
+    stopped_alone(folder / "alone")
+    finish(start(EVERYTHING, folder, request.param, "--standalone"))
+    return request.param, folder, json.loads((folder / "found.json").read_text())
+
+
+def test_the_number_of_workers_does_not_matter(group):
+    _, _, found = group
+    assert found["golden"] == GOLDEN
+
+
+def test_micro_batches_need_not_divide_evenly(group, tmp_path):
+    _, _, found = group
+    assert found["uneven"] == loop.train(CONFIG, UNEVEN, batch, tmp_path, watch()).chain[-1]["chain"]
+
+
+def test_another_number_of_workers_goes_on_from_a_checkpoint(group):
+    _, folder, found = group
+    assert found["after alone"] == GOLDEN
+    begun = (folder / "stopped").iterdir()
+    assert [path.name for path in begun] == ["checkpoint-000000003"]
+    assert loop.train(CONFIG, SETTINGS, batch, folder / "stopped", watch()).chain[-1]["chain"] == GOLDEN
+
+
+def test_a_failure_of_the_first_worker_alone_lets_the_others_go(group):
+    _, _, found = group
+    assert found["broken"] == "no such shard"  # and there were more runs after it
+
+
+def test_each_worker_holds_the_moments_of_its_rows_only(group):
+    workers, folder, _ = group
+    held = [json.loads((folder / f"held-{rank}.json").read_text())["moments"] for rank in range(workers)]
+    shapes = CONFIG.shapes().values()
+    whole = sum(4 * 2 * torch.Size(shape).numel() for shape in shapes)
+    vectors = sum(4 * 2 * shape[0] for shape in shapes if len(shape) == 1)
+    widest_row = sum(4 * 2 * shape[1] for shape in shapes if len(shape) == 2)
+    assert sum(held) == whole
+    assert max(held) <= whole / workers + vectors + widest_row
+
+
+def test_a_step_moves_as_many_bytes_as_float32(group):
+    """An all-reduce of float32 gradients sends ``8 (N - 1) / N`` bytes for each parameter."""
+    workers, folder, _ = group
+    sent = json.loads((folder / "traffic.json").read_text())
+    share = (workers - 1) / workers
+    rows = sum(shape[0] if len(shape) == 2 else 1 for shape in CONFIG.shapes().values())
+    parameters = sum(torch.Size(shape).numel() for shape in CONFIG.shapes().values())
+    tokens = SETTINGS.micro_batch * SETTINGS.micro_batches_per_step * (CONFIG.context + 1)
+    assert (
+        sent["batch_isend_irecv"] / SETTINGS.steps <= 8 * parameters * share * 1.05
+    )  # rows are not shared quite evenly
+    assert sent["all_reduce"] / SETTINGS.steps <= 8 * (rows + 4 * len(CONFIG.shapes())) * share  # exponents and norm
+    assert sent["broadcast"] - 4 * parameters * share <= 4 * (tokens + 64) * share * SETTINGS.steps
+
+
+def test_divergence_names_the_tensor(group, tmp_path):
+    _, _, found = group
+    assert "the gradient of `" in found["diverged"]
+    assert "at step 1" in found["diverged"]
+
+
+def test_divergence_is_found_in_the_rows_of_others():
+    class Others(Alone):
+        def largest(self, x):
+            x[1] = 1
+
+    with pytest.raises(StageError, match="the gradient of `b`"):
+        loop._require_finite(5, 1.0, float("nan"), {"b": torch.ones(1, 1), "a": torch.ones(1, 1)}, Others())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_worker_that_is_killed_is_restarted_and_the_end_is_the_same(rank, tmp_path):
+    run = start(SLOW, tmp_path, 2, "--standalone", "--max-restarts=2")
+    kill(tmp_path, rank, at_step=3)
+    assert finish(run) == [GOLDEN]
+    assert (tmp_path / f"pid-{rank}-1").is_file()
+
+
+def test_a_worker_of_another_host_that_is_killed_is_restarted_too(tmp_path):
+    """Each host counts its own restarts, so the numbers differ between the hosts."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    options = ("--nnodes=2", "--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{port}", "--rdzv-id=test")
+    hosts = [start(SLOW, tmp_path, 1, *options, "--max-restarts=2") for _ in range(2)]
+    kill(tmp_path, 1, at_step=3)
+    assert [line for host in hosts for line in finish(host)] == [GOLDEN]
+
+
+def test_a_worker_of_another_version_is_refused(tmp_path):
+    run = start(OTHER_VERSION, tmp_path, 2, "--standalone")
+    out, _ = run.communicate(timeout=120)
+    assert run.returncode != 0
+    assert "the workers do not run the same programs" in out
+    assert "regrow 99.0, arithmetic" in out
+    assert out.count("hint:") == 1
+
+
+COMPLETE = {"RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "a", "MASTER_PORT": "29400", "LOCAL_WORLD_SIZE": "2"}
+
+
+def test_a_member_is_what_torchrun_says():
+    assert member({}) is None
+    assert member({"MASTER_ADDR": "somewhere", "MASTER_PORT": "1"}) is None  # set by hand, before torchrun runs
+    found = member(COMPLETE)
+    assert found is not None
+    assert (found.rank, found.count, found.neighbours) == (1, 4, 2)
+    assert member({**COMPLETE, "RANK": "0", "WORLD_SIZE": "1"}) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"WORLD_SIZE": ""}, "`WORLD_SIZE` is not set"),
+        ({"MASTER_ADDR": "", "MASTER_PORT": ""}, "`MASTER_ADDR` and `MASTER_PORT` are not set"),
+        ({"RANK": "-1"}, "`RANK` is `-1`"),
+        ({"MASTER_PORT": "http"}, "`MASTER_PORT` is `http`"),
+        ({"RANK": "4"}, "`RANK` is 4 and `WORLD_SIZE` is 4"),
+    ],
+)
+def test_half_an_environment_is_refused(change, why):
+    with pytest.raises(RecipeError) as caught:
+        member({**COMPLETE, **change})
+    assert caught.value.why == why
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="interfaces are found on Linux only")
+def test_workers_of_one_host_meet_on_its_loopback_interface():
+    found = member({**COMPLETE, "MASTER_ADDR": "127.0.0.1"})
+    assert found is not None
+    assert interface(found) == "lo"
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 7])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,13 @@ _SAMPLE_LINES = 4
     "--output", "-o", type=click.Path(path_type=Path), metavar="DIR", help="The release; by default build/NAME."
 )
 @store_option
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes that share the training.")
+@click.option(
+    "--max-restarts",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="How often to start the workers again when one is lost; by default 3.",
+)
 @click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Stages to run at the same time.")
 @threads_option
 @json_option
@@ -52,15 +60,30 @@ def command(
     offline: bool,
     output: Path | None,
     store: Path | None,
+    workers: int | None,
+    max_restarts: int | None,
     jobs: int,
-) -> None:
+) -> int:
     """Build a recipe into a release.
 
     RECIPE is the folder with regrow.toml. What was built before is taken from the store. A build that is stopped, in
     whatever way, continues with the same command. The digest of the release is the only line on stdout.
+
+    It is the same for any number of workers. --threads is then for each of them; by default they share the processors.
+    `regrow plan --workers N --hosts M` shows how to start workers on several machines.
     """
     if sum((locked, frozen, update_lock)) > 1:
         raise click.UsageError("choose one of --locked, --frozen and --update-lock")
+    from regrow.train import team
+
+    member = team.member()
+    if workers is not None and team.started_by_torchrun():
+        raise click.UsageError("torchrun has started the workers\nhint: leave --workers out")
+    if workers is not None and workers > 1 and member is None:
+        return _launch(console, workers, max_restarts)
+    board = team.join(member, able=_is_recipe(recipe)) if member else None
+    if board is not None and board.rank > 0:
+        return team.follow(board)
     from regrow.cli.interrupts import stop_on_interrupt
     from regrow.cli.progress import progress
     from regrow.release.build import Options, build
@@ -68,13 +91,34 @@ def command(
 
     mode = Mode.LOCKED if locked else Mode.FROZEN if frozen else Mode.RENEW
     options = Options(output=output, store=store, mode=mode, offline=offline, update_lock=update_lock, jobs=jobs)
-    with stop_on_interrupt(console) as stop, progress(console) as listener:
+    with team.leading(board), stop_on_interrupt(console) as stop, progress(console) as listener:
+        if member is not None and member.attempt:
+            listener({"event": "note", "text": "a worker was lost; all have been started again"})
         result = build(recipe, options, listener=listener, stop=stop)
     if console.json:
         console.document("build/1", _document(result, recipe))
     else:
         _tell(console, result, recipe)
         console.result(result.digest)
+    return 0
+
+
+def _is_recipe(folder: Path) -> bool:
+    from regrow.release.layout import LOCK, RECIPE
+
+    return any((folder / name).is_file() for name in (RECIPE, LOCK))
+
+
+def _launch(console: Console, workers: int, restarts: int | None) -> int:
+    """Run this same command in several processes."""
+    from regrow.engine.launch import RESTARTS, launch
+    from regrow.train.member import processors
+    from regrow.train.team import EXIT_CODE
+
+    if workers > processors():
+        console.verb("Note", f"{workers} workers share {processors()} processors; that is slower than fewer", "yellow")
+    restarts = RESTARTS if restarts is None else restarts
+    return launch(["regrow.cli.worker", *sys.argv[1:]], workers, restarts=restarts, exit_code=EXIT_CODE)
 
 
 def _document(result: BuildResult, recipe: Path) -> dict[str, object]:

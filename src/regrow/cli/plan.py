@@ -16,31 +16,66 @@ if TYPE_CHECKING:
     from regrow.recipe.plan import Plan
 
 
-@click.command(epilog=example("  regrow plan examples/bard"))
+@click.command(epilog=example("  regrow plan examples/bard\n  regrow plan examples/bard --workers 16 --hosts 2"))
 @recipe_argument
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Say how to build with so many processes.")
+@click.option("--hosts", type=click.IntRange(min=1), metavar="N", help="On so many machines; by default 1.")
 @offline_option
 @store_option
 @json_option
 @pass_console
-def command(console: Console, recipe: Path, offline: bool, store: Path | None) -> None:
+def command(
+    console: Console, recipe: Path, workers: int | None, hosts: int | None, offline: bool, store: Path | None
+) -> None:
     """Show what a build would do.
 
     For each stage: whether its output is in the store and, if it is not, why. Then what the rest costs: bytes to
     fetch, and estimates of arithmetic, time, memory and disk. Nothing is built and no lock is written; sources that
     no lock pins yet are looked up.
+
+    With --workers it also shows what starts so many: for several machines, command lines for torchrun and Slurm.
     """
+    workers = workers or hosts
+    if workers is not None and workers % (hosts or 1):
+        raise click.UsageError(f"{workers} workers cannot be shared out evenly among {hosts} hosts")
     from regrow.cli.progress import progress
 
     with progress(console) as listener:
         found, reasons = _planned(recipe, offline, store, listener)
+    lines = _launching(recipe, found.model, workers, hosts or 1) if workers else {}
     if console.json:
-        document = found.to_json()
-        console.document(document.pop("schema").removeprefix("regrow/"), {**document, "lock_stale": reasons})
+        document = {**found.to_json(), "lock_stale": reasons, **({"launch": lines} if lines else {})}
+        console.document(document.pop("schema").removeprefix("regrow/"), document)
         return
     for line in found.lines():
         console.result(line)
+    for program, text in lines.items():
+        console.result(f"\n# {_headings(workers or 1, hosts or 1)[program]}\n{text}")
     for reason in reasons:
         console.verb("Note", f"regrow.lock would be renewed: {reason}", "yellow")
+
+
+def _launching(recipe: Path, model: str, workers: int, hosts: int) -> dict[str, str]:
+    """Command lines that start the workers, by the program that does it."""
+    import shlex
+
+    from regrow.engine.launch import slurm, torchrun
+
+    command, each = ["regrow", "build", str(recipe)], workers // hosts
+    if hosts == 1:
+        return {"regrow": shlex.join([*command, "--workers", str(workers)])}
+    return {
+        "torchrun": torchrun(command, each, hosts, head="HOST", job=shlex.quote(model)),
+        "slurm": slurm(command, each, hosts, name=model),
+    }
+
+
+def _headings(workers: int, hosts: int) -> dict[str, str]:
+    return {
+        "regrow": f"{workers} workers on this machine",
+        "torchrun": f"{workers} workers on {hosts} machines, HOST being one of them: run this on each",
+        "slurm": f"{workers} workers on {hosts} machines under Slurm: a script for sbatch",
+    }
 
 
 def _planned(recipe: Path, offline: bool, store: Path | None, listener: Listener) -> tuple[Plan, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,26 +58,31 @@ def rows(x: Tensor) -> Tensor:
     return x if x.dim() == 2 else x.view(1, -1) if x.dim() < 2 else x.view(x.shape[0], -1)
 
 
-def mean_gradient(gradients: Sequence[Tensor], count: int, workers: Workers = ALONE) -> Tensor:
-    """The mean over all workers' micro-batches of one parameter's gradients, exact; this worker's rows of it.
+def mean_gradients(gradients: dict[str, list[Tensor]], count: int, workers: Workers = ALONE) -> dict[str, Tensor]:
+    """The means over all workers' micro-batches of the parameters' gradients, exact; this worker's rows of them.
 
     Args:
-        gradients: float32 ``(R, C)`` of this worker's micro-batches; a worker without any gives one of zeros.
+        gradients: for each parameter the float32 ``(R, C)`` of this worker's micro-batches; a worker without any gives
+            one of zeros. Emptied on the way, so that not both they and their means are in memory.
         count: micro-batches of all workers.
         workers: among whom the sum runs. What they exchange is int32, as many bytes as float32 gradients.
     """
     if count > MOST_MICRO_BATCHES:
         raise ValueError(f"{count} micro-batches; the grid has room for {MOST_MICRO_BATCHES}")
-    kernels = current().kernels
-    largest = torch.stack([kernels.row_bits(g) for g in gradients]).amax(0)
+    names = list(gradients)
+    kernels = current(gradients[names[0]][0]).kernels
+    bits = [torch.stack([kernels.row_bits(g) for g in gradients[name]]).amax(0) for name in names]
+    largest = torch.cat(bits)
     workers.largest(largest)
-    e = exponents(largest)
-    total = torch.zeros(gradients[0].shape, dtype=torch.int32, device=largest.device)
-    for gradient in gradients:
-        kernels.add_to_grid(gradient, e, total)
-    workers.total(total)
-    mine = workers.rows(total.shape[0])
-    return kernels.from_grid(total[mine], e[mine], count)
+    grids = dict(zip(names, exponents(largest).split([len(rows) for rows in bits]), strict=True))
+    totals = []
+    for name, e in grids.items():
+        parts = gradients.pop(name)
+        totals.append(torch.zeros(parts[0].shape, dtype=torch.int32, device=parts[0].device))
+        for part in parts:
+            kernels.add_to_grid(part, e, totals[-1])
+    sums = zip(grids.items(), workers.total_rows(totals), strict=True)
+    return {name: kernels.from_grid(total, e[workers.rows(len(e))], count) for (name, e), total in sums}
 
 
 def gradient_norm(gradients: Mapping[str, Tensor], workers: Workers = ALONE) -> float:
@@ -85,7 +90,8 @@ def gradient_norm(gradients: Mapping[str, Tensor], workers: Workers = ALONE) -> 
 
     ``gradients`` holds this worker's rows of each.
     """
-    kernels, names = current().kernels, sorted(gradients)
+    names = sorted(gradients)
+    kernels = current(next(iter(gradients.values()), None)).kernels
     largest = torch.tensor([kernels.square_bits(gradients[name]) for name in names], dtype=torch.int32)
     workers.largest(largest)
     e = exponents(largest)
@@ -105,4 +111,4 @@ def clip_factor(norm: float, limit: float) -> float:
 def adamw_step(parameter: Tensor, gradient: Tensor, first: Tensor, second: Tensor, constants: np.ndarray) -> None:
     """Update a parameter and its moments in place."""
     with torch.no_grad():
-        current().kernels.adamw(rows(parameter), rows(gradient), rows(first), rows(second), constants)
+        current(parameter).kernels.adamw(rows(parameter), rows(gradient), rows(first), rows(second), constants)

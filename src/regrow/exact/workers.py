@@ -1,18 +1,31 @@
 """Workers that share one step. Their number changes the speed and never the bits: what they exchange is integers.
 
 Each worker computes the gradients of some micro-batches, and owns some rows of every parameter, of which it alone
-keeps the optimizer state and makes the update (ZeRO-1; Rajbhandari et al., 2020).
+keeps the optimizer state and makes the update (ZeRO-1; Rajbhandari et al., 2020). The sum of the gradients goes round
+a ring, at the end of which each worker has its rows of it; the updated rows go round another. Together these are the
+two halves of a ring all-reduce, and as many bytes as one of float32 gradients.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from regrow.errors import StageError
+
+_PATIENCE = timedelta(minutes=10)
+"""How long the others wait for one that is late: the first one also writes checkpoints."""
+
+
+class WorkerLost(StageError):
+    """A worker does not answer any more (exit code 1)."""
 
 
 class Workers(Protocol):
@@ -26,17 +39,32 @@ class Workers(Protocol):
     def count(self) -> int:
         """How many there are."""
 
+    def rows(self, count: int) -> slice:
+        """Which of ``count`` rows this worker owns."""
+
     def largest(self, x: Tensor) -> None:
         """Replace the integers ``x`` by the largest of all workers', in place."""
 
     def total(self, x: Tensor) -> None:
         """Replace the integers ``x`` by the sum of all workers', in place."""
 
-    def rows(self, count: int) -> slice:
-        """Which of ``count`` rows this worker owns."""
+    def total_rows(self, matrices: Sequence[Tensor]) -> list[Tensor]:
+        """This worker's rows of the sums of all workers' int32 ``(R, C)``."""
 
     def share(self, matrices: Sequence[Tensor]) -> None:
         """Fill the rows of ``(R, C)`` that others own with what they have there, in place."""
+
+    def give(self, x: Tensor) -> None:
+        """Replace ``x`` by the first worker's, in place."""
+
+    def tell(self, value: Any) -> Any:
+        """The first worker's value, which is plain JSON."""
+
+    def gather(self, mine: Tensor, count: int) -> Tensor:
+        """All ``count`` rows of a matrix of which each worker has its own: on the first worker, and only there."""
+
+    def scatter(self, whole: Tensor | None, mine: Tensor) -> None:
+        """Fill each worker's rows from the whole matrix that the first worker has."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +74,38 @@ class Alone:
     rank: int = 0
     count: int = 1
 
+    def rows(self, count: int) -> slice:
+        """All of them."""
+        return slice(0, count)
+
     def largest(self, x: Tensor) -> None:
         """Nothing to compare with."""
 
     def total(self, x: Tensor) -> None:
         """Nothing to add."""
 
-    def rows(self, count: int) -> slice:
-        """All of them."""
-        return slice(0, count)
+    def total_rows(self, matrices: Sequence[Tensor]) -> list[Tensor]:
+        """They are all there."""
+        return list(matrices)
 
     def share(self, matrices: Sequence[Tensor]) -> None:
         """Nobody else has rows."""
+
+    def give(self, x: Tensor) -> None:
+        """It is the first worker's."""
+
+    def tell(self, value: Any) -> Any:
+        """It is the first worker's."""
+        return value
+
+    def gather(self, mine: Tensor, count: int) -> Tensor:
+        """They are all there."""
+        return mine
+
+    def scatter(self, whole: Tensor | None, mine: Tensor) -> None:
+        """All rows are this worker's."""
+        assert whole is not None
+        mine.copy_(whole)
 
 
 ALONE = Alone()
@@ -65,48 +113,136 @@ ALONE = Alone()
 
 @dataclass(frozen=True)
 class Group:
-    """The workers of a ``torch.distributed`` process group that is initialised."""
+    """The workers of the default ``torch.distributed`` process group."""
 
     rank: int
     count: int
-
-    def largest(self, x: Tensor) -> None:
-        """All-reduce with maximum."""
-        torch.distributed.all_reduce(x, torch.distributed.ReduceOp.MAX)
-
-    def total(self, x: Tensor) -> None:
-        """All-reduce with sum; exact and free of order, being integers."""
-        torch.distributed.all_reduce(x, torch.distributed.ReduceOp.SUM)
 
     def rows(self, count: int) -> slice:
         """An even share of the rows, in order of rank."""
         return owned(count, self.rank, self.count)
 
+    def largest(self, x: Tensor) -> None:
+        """All-reduce with maximum."""
+        with _together():
+            torch.distributed.all_reduce(x, torch.distributed.ReduceOp.MAX)
+
+    def total(self, x: Tensor) -> None:
+        """All-reduce with sum; exact and free of order, being integers."""
+        with _together():
+            torch.distributed.all_reduce(x, torch.distributed.ReduceOp.SUM)
+
+    def total_rows(self, matrices: Sequence[Tensor]) -> list[Tensor]:
+        """Reduce-scatter. Not torch's: for gloo that is an all-reduce, which moves twice as much."""
+        chunks = [self._chunk(matrices, rank) for rank in range(self.count)]
+        for step in range(1, self.count):
+            chunk = chunks[self.rank - step - 1]
+            chunk += self._passed_on(chunks[self.rank - step], torch.empty_like(chunk))
+        parts = [m[self.rows(m.shape[0])] for m in matrices]
+        mine = chunks[self.rank].split([part.numel() for part in parts])
+        return [found.view(part.shape) for found, part in zip(mine, parts, strict=True)]
+
     def share(self, matrices: Sequence[Tensor]) -> None:
-        """Each worker broadcasts its rows of all matrices as one message."""
-        for rank in range(self.count):
-            parts = [m[owned(m.shape[0], rank, self.count)] for m in matrices]
-            message = torch.cat([part.reshape(-1) for part in parts])
-            torch.distributed.broadcast(message, rank)
-            if rank != self.rank:
-                for part, found in zip(parts, message.split([p.numel() for p in parts]), strict=True):
-                    part.copy_(found.view(part.shape))
+        """All-gather, likewise around a ring: each worker passes on what it got last."""
+        chunk = self._chunk(matrices, self.rank)
+        for step in range(1, self.count):
+            parts = [m[owned(m.shape[0], (self.rank - step) % self.count, self.count)] for m in matrices]
+            sizes = [part.numel() for part in parts]
+            chunk = self._passed_on(chunk, chunk.new_empty(sum(sizes)))
+            for part, found in zip(parts, chunk.split(sizes), strict=True):
+                part.copy_(found.view(part.shape))
+
+    def give(self, x: Tensor) -> None:
+        """Broadcast."""
+        with _together():
+            torch.distributed.broadcast(x, 0)
+
+    def tell(self, value: Any) -> Any:
+        """Broadcast as text: nothing is unpickled."""
+        text = json.dumps(value).encode() if self.rank == 0 else b""
+        length = torch.tensor([len(text)])
+        self.give(length)
+        data = torch.zeros(int(length), dtype=torch.uint8)
+        if self.rank == 0:
+            data.copy_(torch.frombuffer(bytearray(text), dtype=torch.uint8))
+        self.give(data)
+        return json.loads(data.numpy().tobytes())
+
+    def gather(self, mine: Tensor, count: int) -> Tensor:
+        """Point to point, so that nobody but the first worker needs the room."""
+        if self.rank > 0:
+            if mine.numel():
+                with _together():
+                    torch.distributed.send(mine.contiguous(), 0)
+            return mine
+        whole = torch.empty((count, *mine.shape[1:]), dtype=mine.dtype, device=mine.device)
+        whole[self.rows(count)] = mine
+        for rank in range(1, self.count):
+            part = whole[owned(count, rank, self.count)]
+            if part.numel():
+                with _together():
+                    torch.distributed.recv(part, rank)
+        return whole
+
+    def scatter(self, whole: Tensor | None, mine: Tensor) -> None:
+        """Point to point, as above."""
+        if whole is None:
+            if mine.numel():
+                with _together():
+                    torch.distributed.recv(mine, 0)
+            return
+        mine.copy_(whole[self.rows(whole.shape[0])])
+        for rank in range(1, self.count):
+            part = whole[owned(whole.shape[0], rank, self.count)]
+            if part.numel():
+                with _together():
+                    torch.distributed.send(part.contiguous(), rank)
+
+    def _chunk(self, matrices: Sequence[Tensor], rank: int) -> Tensor:
+        """All rows of a worker, one after the other."""
+        return torch.cat([m[owned(m.shape[0], rank, self.count)].reshape(-1) for m in matrices])
+
+    def _passed_on(self, chunk: Tensor, found: Tensor) -> Tensor:
+        """Send a chunk to the next worker of the ring and fill ``found`` with what the one before sends."""
+        c10d: Any = torch.distributed  # not all of it is typed
+        moves = [(c10d.isend, chunk, self.rank + 1), (c10d.irecv, found, self.rank - 1)]
+        moves = [c10d.P2POp(how, x, peer % self.count) for how, x, peer in moves if x.numel()]
+        with _together():
+            for work in c10d.batch_isend_irecv(moves) if moves else ():
+                work.wait()
+        return found
 
 
-def join() -> Group:
-    """The group of the processes that ``torchrun`` started, or started again after one of them died.
+@contextmanager
+def connected(store: Any, rank: int, count: int) -> Iterator[Group]:
+    """The workers who meet at a ``torch.distributed`` store that is used for this group alone.
 
-    Each attempt has its own corner of the store, or workers would look for each other where the dead ones were.
+    When the block ends, in whatever way, so does the group: whoever still waits for this worker gets an error.
+
+    Raises:
+        WorkerLost: if they cannot reach each other.
     """
     c10d: Any = torch.distributed  # not all of it is typed
-    rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    hosted = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    store = c10d.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=rank == 0 and not hosted)
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    c10d.init_process_group("gloo", store=c10d.PrefixStore(f"attempt {attempt}", store), rank=rank, world_size=count)
-    return Group(rank, count)
+    with _together():
+        c10d.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=_PATIENCE)
+    try:
+        yield Group(rank, count)
+    finally:
+        c10d.destroy_process_group()
 
 
 def owned(rows: int, rank: int, workers: int) -> slice:
     """The rows of a matrix that a worker owns."""
     return slice(rows * rank // workers, rows * (rank + 1) // workers)
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise WorkerLost(
+            "the workers have lost each other",
+            why=str(error).partition("\n")[0],
+            hint="the same command continues; `docs/workers.md` says how workers on several hosts find each other",
+        ) from error

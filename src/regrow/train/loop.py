@@ -19,6 +19,7 @@ from torch import Tensor
 from regrow.errors import StageError
 from regrow.exact import operations as ops
 from regrow.exact import optimizer
+from regrow.exact.backend import placed
 from regrow.exact.workers import ALONE, Workers
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise
@@ -37,11 +38,14 @@ class Watch:
         progress: called after each step with facts for people: step, loss, tokens a second, seconds left.
         stopping: whether to stop after this step.
         stop: does not return.
+        keep: takes the intermediate parameters that the settings ask for. After a kill it may be given those of a
+            step again, with the same bits.
     """
 
     progress: Callable[..., None]
     stopping: Callable[[], bool]
     stop: Callable[[], Any]
+    keep: Callable[[State], None] = lambda state: None
 
 
 def train(
@@ -58,41 +62,58 @@ def train(
         config: the shape of the decoder.
         settings: the run.
         batch: step (from 1) to int64 tokens ``(micro_batches_per_step * micro_batch, context + 1)``.
-        scratch: holds checkpoints; only the first worker's is used.
+        scratch: holds checkpoints.
         watch: progress and stop requests.
-        workers: who share the steps; every one of them calls this function.
+        workers: who share the steps; every one of them calls this function. Only the first one's ``batch``,
+            ``scratch`` and ``watch`` are used, but for the way to stop.
 
     Returns:
-        The state after the last step, its chain closed by a link for it.
+        The state after the last step, its chain closed by a link for it. Complete on the first worker only.
 
     Raises:
         StageError: if a loss or gradient is NaN or infinite; names the tensor and the step.
     """
-    state = states.begin(scratch, lambda: initialise(config, settings.seed), workers)
+    state = states.begin(scratch, config.shapes(), lambda: initialise(config, settings.seed), workers)
+    for tensors in (state.parameters, state.first, state.second):
+        tensors.update(placed(tensors))
     decoder = Decoder(config)
     clock = _Clock(settings, config, state.step)
     while state.step < settings.steps:
-        step(decoder, settings, state, batch(state.step + 1), workers)
-        watch.progress(**clock.report(state))
-        due = state.step % settings.checkpoint_every == 0 or state.step == settings.steps
-        stopping = agreed(watch.stopping(), workers) and state.step < settings.steps
-        saving = agreed(clock.save_due(), workers) or stopping
-        if due or saving:
-            state.gather(workers)
-        if due and workers.rank == 0:
-            state.link()
-        if saving and workers.rank == 0:
-            states.save(state, scratch)
+        step(decoder, settings, state, _tokens(config, settings, batch, state.step + 1, workers), workers)
+        if workers.rank == 0:
+            watch.progress(**clock.report(state))
+        stopping, saving = _wishes(watch, clock, workers)
+        stopping = stopping and state.step < settings.steps
+        if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
+            state.link(workers)
+        if workers.rank == 0 and state.step in settings.snapshot_steps:
+            watch.keep(state)
+        if saving or stopping:
+            states.save(state, scratch, workers)
         if stopping:
             watch.stop()
     return state
 
 
-def agreed(wish: bool, workers: Workers) -> bool:
-    """What the first worker wishes, known to all."""
-    answer = torch.tensor([int(wish and workers.rank == 0)])
-    workers.total(answer)
-    return bool(answer.item())
+def _tokens(
+    config: DecoderConfig, settings: Settings, batch: Callable[[int], Tensor], step: int, workers: Workers
+) -> Tensor:
+    """The tokens of a step, which the first worker has."""
+    shape = settings.micro_batches_per_step * settings.micro_batch, config.context + 1
+    tokens = batch(step) if workers.rank == 0 else torch.zeros(shape, dtype=torch.int64)
+    if workers.count == 1:
+        return tokens
+    sent = tokens.to(torch.int32)
+    workers.give(sent)
+    return sent.to(torch.int64)
+
+
+def _wishes(watch: Watch, clock: _Clock, workers: Workers) -> tuple[bool, bool]:
+    """Whether the first worker wants to stop and to save."""
+    asked = (watch.stopping(), clock.save_due()) if workers.rank == 0 else (False, False)
+    wishes = torch.tensor(asked, dtype=torch.int32)
+    workers.give(wishes)
+    return bool(wishes[0]), bool(wishes[1])
 
 
 def step(decoder: Decoder, settings: Settings, state: State, tokens: Tensor, workers: Workers = ALONE) -> None:
@@ -112,15 +133,14 @@ def step(decoder: Decoder, settings: Settings, state: State, tokens: Tensor, wor
     losses, gradients = _gradients(decoder, settings, state.parameters, tokens, workers)
     loss = float(ops.mean(losses))
     norm = optimizer.gradient_norm(gradients, workers)
-    _require_finite(number, loss, norm, gradients)
+    _require_finite(number, loss, norm, gradients, workers)
     rate, clip = settings.rate(number), optimizer.clip_factor(norm, settings.clip)
     adamw = optimizer.AdamW(settings.beta1, settings.beta2, settings.epsilon, settings.weight_decay)
     matrices = {name: optimizer.rows(p) for name, p in state.parameters.items()}
     for name, gradient in gradients.items():
         mine = workers.rows(matrices[name].shape[0])
         constants = adamw.constants(number, rate, clip, decays=state.parameters[name].dim() > 1)
-        first, second = (optimizer.rows(m[name])[mine] for m in (state.first, state.second))
-        optimizer.adamw_step(matrices[name][mine], gradient, first, second, constants)
+        optimizer.adamw_step(matrices[name][mine], gradient, state.first[name], state.second[name], constants)
     workers.share(list(matrices.values()))
     state.step = number
     state.losses.append({"step": number, "loss": loss, "learning_rate": rate, "gradient_norm": norm})
@@ -132,7 +152,7 @@ def _gradients(
     """The losses of all micro-batches, and this worker's rows of the mean of their gradients, by name."""
     leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
     micro_batches = tokens.split(settings.micro_batch)
-    losses = torch.zeros(len(micro_batches))
+    losses = torch.zeros(len(micro_batches), device=parameters["embed"].device)
     parts: dict[str, list[Tensor]] = {name: [] for name in leaves}
     for i in range(workers.rank, len(micro_batches), workers.count):
         loss = decoder(leaves, micro_batches[i])
@@ -141,18 +161,19 @@ def _gradients(
             parts[name].append(optimizer.rows(gradient.contiguous()))
     # Every entry is +0 but on one worker, so the sum of the bit patterns is the losses.
     workers.total(losses.view(torch.int32))
-    found = {}
-    for name in leaves:
-        mine = parts.pop(name) or [torch.zeros_like(optimizer.rows(parameters[name]))]
-        found[name] = optimizer.mean_gradient(mine, len(micro_batches), workers)
-    return losses, found
+    for name, found in parts.items():
+        if not found:  # more workers than micro-batches
+            found.append(torch.zeros_like(optimizer.rows(parameters[name])))
+    return losses, optimizer.mean_gradients(parts, len(micro_batches), workers)
 
 
-def _require_finite(step: int, loss: float, norm: float, gradients: dict[str, Tensor]) -> None:
+def _require_finite(step: int, loss: float, norm: float, gradients: dict[str, Tensor], workers: Workers) -> None:
     if math.isfinite(loss) and math.isfinite(norm):
         return
-    # With several workers the rows that are not finite may be another's; then only the step is known here.
-    broken = [name for name in sorted(gradients) if not bool(gradients[name].isfinite().all())]
+    names = sorted(gradients)
+    flags = torch.tensor([not bool(gradients[name].isfinite().all()) for name in names], dtype=torch.int32)
+    workers.largest(flags)  # the rows in question may be another's
+    broken = [name for name, flag in zip(names, flags.tolist(), strict=True) if flag]
     tensor = (
         f"the gradient of `{broken[0]}`" if broken else "the loss" if not math.isfinite(loss) else "the gradient norm"
     )

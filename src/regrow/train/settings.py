@@ -29,6 +29,7 @@ class Settings:
         clip: largest gradient norm; 0 for none.
         seed: of the initial parameters and the data order.
         checkpoint_every: steps between links of the checkpoint chain.
+        snapshots: how many intermediate parameters are kept, at equal distances.
     """
 
     steps: int
@@ -45,6 +46,13 @@ class Settings:
     clip: float
     seed: int
     checkpoint_every: int
+    snapshots: int = 0
+
+    @property
+    def snapshot_steps(self) -> tuple[int, ...]:
+        """The steps after which intermediate parameters are kept."""
+        steps = (self.steps * number // (self.snapshots + 1) for number in range(1, self.snapshots + 1))
+        return tuple(sorted({step for step in steps if 0 < step < self.steps}))
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 1."""

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
-from safetensors.numpy import load as load_safetensors
 from torch import Tensor
 
 from regrow.exact.optimizer import rows
 from regrow.exact.workers import ALONE, Workers
-from regrow.model.files import canonical_bytes, safetensors_bytes
+from regrow.model.files import canonical_bytes
 from regrow.store.atomic import new_directory, remove_tree
 from regrow.store.digest import sha256_bytes
 
 _KEPT = 2
+_VALUES, _RECORD = "values.f32", "state.json"
 
 
 @dataclass
@@ -29,10 +30,10 @@ class State:
     Attributes:
         step: steps done.
         parameters: float32, by name.
-        first: AdamW's first moments.
-        second: AdamW's second moments.
+        first: AdamW's first moments, as matrices; of each only the rows that this worker owns.
+        second: AdamW's second moments, likewise.
         losses: a record for each step done.
-        chain: the links of the checkpoint chain so far.
+        chain: the links of the checkpoint chain so far; the first worker's.
     """
 
     step: int
@@ -43,86 +44,146 @@ class State:
     chain: list[dict[str, object]] = field(default_factory=list)
 
     @staticmethod
-    def initial(parameters: Mapping[str, Tensor]) -> State:
+    def initial(parameters: Mapping[str, Tensor], workers: Workers = ALONE) -> State:
         """The state before the first step."""
-        first, second = ({name: torch.zeros_like(parameters[name]) for name in sorted(parameters)} for _ in range(2))
-        return State(0, dict(sorted(parameters.items())), first, second)
+        ordered = dict(sorted(parameters.items()))  # workers rely on it to make the same calls in the same order
+        first, second = ({name: _zeros(p, workers) for name, p in ordered.items()} for _ in range(2))
+        return State(0, ordered, first, second)
 
-    def gather(self, workers: Workers) -> None:
-        """Make the moments whole again where every worker has kept only its own rows."""
-        for moments in (self.first, self.second):
-            workers.share([rows(moments[name]) for name in sorted(moments)])
+    def tensors(self, workers: Workers = ALONE) -> Iterator[tuple[str, str, Tensor]]:
+        """Part, name and values of everything, whole, one after the other; on the first worker, and only there.
 
-    def digest(self) -> str:
+        So nobody ever holds more of the others' moments than one matrix.
+        """
+        yield from (("parameter", name, p) for name, p in self.parameters.items())
+        for part, moments in (("first", self.first), ("second", self.second)):
+            for name, mine in moments.items():
+                whole = workers.gather(mine, rows(self.parameters[name]).shape[0])
+                yield part, name, whole.view_as(self.parameters[name]) if workers.rank == 0 else whole
+
+    def digest(self, workers: Workers = ALONE) -> str:
         """sha256 over the step and every tensor: name, shape and canonical bytes, in the order of the names."""
         found = hashlib.sha256(f"step {self.step}\n".encode())
-        for part, tensors in (("parameter", self.parameters), ("first", self.first), ("second", self.second)):
-            for name in sorted(tensors):
-                found.update(f"{part} {name} {tuple(tensors[name].shape)}\n".encode())
-                found.update(canonical_bytes(tensors[name]))
+        for part, name, values in self.tensors(workers):
+            if workers.rank == 0:
+                found.update(f"{part} {name} {tuple(values.shape)}\n".encode())
+                found.update(canonical_bytes(values))
         return found.hexdigest()
 
-    def link(self) -> None:
+    def link(self, workers: Workers = ALONE) -> None:
         """Add a link to the chain: the state's digest, and a hash that binds it to every link before."""
-        state = self.digest()
+        state = self.digest(workers)
         previous = str(self.chain[-1]["chain"]) if self.chain else ""
         self.chain.append({"step": self.step, "state": state, "chain": sha256_bytes(f"{previous}{state}".encode())})
 
 
-def begin(scratch: Path, initial: Callable[[], Mapping[str, Tensor]], workers: Workers = ALONE) -> State:
-    """The state to go on from, the same on every worker: the first one's newest checkpoint, or the beginning."""
-    state = (restore(scratch) if workers.rank == 0 else None) or State.initial(initial())
-    if workers.count > 1:
-        facts: list[Any] = [(state.step, state.losses, state.chain)]
-        torch.distributed.broadcast_object_list(facts, 0)
-        state.step, state.losses, state.chain = facts[0]
-        for tensors in (state.parameters, state.first, state.second):
-            for name in sorted(tensors):
-                torch.distributed.broadcast(tensors[name], 0)
+def begin(
+    scratch: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    initial: Callable[[], Mapping[str, Tensor]],
+    workers: Workers = ALONE,
+) -> State:
+    """The state to go on from: the first worker's newest checkpoint, or the beginning.
+
+    Args:
+        scratch: holds checkpoints.
+        shapes: of the parameters.
+        initial: makes them; only the first worker asks.
+        workers: every one of them calls this function.
+    """
+    checkpoint = restore(scratch) if workers.rank == 0 else None
+    if workers.rank > 0:
+        parameters: Mapping[str, Tensor] = {name: torch.zeros(shape) for name, shape in shapes.items()}
+    else:
+        parameters = checkpoint.parameters(shapes) if checkpoint else initial()
+    state = State.initial(parameters, workers)
+    for values in state.parameters.values():
+        workers.give(values)
+    state.step = workers.tell(checkpoint.step if checkpoint else 0)
+    if state.step:
+        _restore_moments(state, checkpoint, workers)
+    if checkpoint:
+        state.losses, state.chain = checkpoint.losses, checkpoint.chain
     return state
 
 
-def save(state: State, scratch: Path) -> None:
-    """Write a checkpoint, whole or not at all, and drop all but the newest ones."""
+def save(state: State, scratch: Path, workers: Workers = ALONE) -> None:
+    """Write a checkpoint, whole or not at all, and drop all but the newest ones. The first worker writes."""
+    if workers.rank > 0:
+        for _ in state.tensors(workers):
+            pass
+        return
     with new_directory(scratch / f"checkpoint-{state.step:09}") as directory:
-        groups = (("parameter", state.parameters), ("first", state.first), ("second", state.second))
-        data = safetensors_bytes({f"{part} {name}": t for part, ts in groups for name, t in ts.items()})
-        record = {"step": state.step, "sha256": sha256_bytes(data), "losses": state.losses, "chain": state.chain}
-        (directory / "state.safetensors").write_bytes(data)
-        (directory / "state.json").write_text(json.dumps(record), encoding="utf-8")
+        digest = hashlib.sha256()
+        with (directory / _VALUES).open("wb") as file:
+            for _, _, values in state.tensors(workers):
+                data = canonical_bytes(values)
+                digest.update(data)
+                file.write(data)
+        record = {"step": state.step, "sha256": digest.hexdigest(), "losses": state.losses, "chain": state.chain}
+        (directory / _RECORD).write_text(json.dumps(record), encoding="utf-8")
     for old in _checkpoints(scratch)[_KEPT:]:
         remove_tree(old)
 
 
-def restore(scratch: Path) -> State | None:
+@dataclass(frozen=True)
+class Checkpoint:
+    """A state on disk: a record, and beside it the bytes of every tensor in the order of :meth:`State.tensors`.
+
+    Attributes:
+        values: the file with the bytes.
+        step: steps done.
+        losses: a record for each.
+        chain: the links so far.
+    """
+
+    values: Path
+    step: int
+    losses: list[dict[str, float]]
+    chain: list[dict[str, object]]
+
+    def parameters(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+        """The parameters, given their shapes."""
+        return {name: values for part, name, values in self.read(shapes) if part == "parameter"}
+
+    def read(self, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, str, Tensor]]:
+        """Part, name and values of everything, one after the other."""
+        with self.values.open("rb") as file:
+            for part in ("parameter", "first", "second"):
+                for name, shape in sorted(shapes.items()):
+                    values = np.fromfile(file, dtype="<f4", count=math.prod(shape))
+                    yield part, name, torch.from_numpy(values.astype(np.float32, copy=False).reshape(shape))
+
+
+def restore(scratch: Path) -> Checkpoint | None:
     """The newest checkpoint that is whole; a damaged one is passed over."""
     for directory in _checkpoints(scratch):
         try:
-            record = json.loads((directory / "state.json").read_text(encoding="utf-8"))
-            data = (directory / "state.safetensors").read_bytes()
+            record = json.loads((directory / _RECORD).read_text(encoding="utf-8"))
+            with (directory / _VALUES).open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
         except (OSError, ValueError):
             continue
-        if sha256_bytes(data) == record["sha256"]:
-            return _state(record, data)
+        if digest == record["sha256"]:
+            return Checkpoint(directory / _VALUES, record["step"], record["losses"], record["chain"])
     return None
+
+
+def _restore_moments(state: State, checkpoint: Checkpoint | None, workers: Workers) -> None:
+    """Give every worker its rows of the moments that the first one reads."""
+    shapes = {name: tuple(p.shape) for name, p in state.parameters.items()}
+    found = (values for part, _, values in checkpoint.read(shapes) if part != "parameter") if checkpoint else None
+    for moments in (state.first, state.second):
+        for mine in moments.values():
+            workers.scatter(rows(next(found)) if found else None, mine)
+
+
+def _zeros(parameter: Tensor, workers: Workers) -> Tensor:
+    """A moment of a parameter before the first step: the rows that this worker owns."""
+    matrix = rows(parameter)
+    return torch.zeros_like(matrix[workers.rows(matrix.shape[0])])
 
 
 def _checkpoints(scratch: Path) -> list[Path]:
     """Newest first."""
     return sorted(scratch.glob("checkpoint-*"), reverse=True)
-
-
-def _state(record: dict[str, object], data: bytes) -> State:
-    groups: dict[str, dict[str, Tensor]] = {"parameter": {}, "first": {}, "second": {}}
-    # In the order of the names, which workers rely on to make the same calls in the same order.
-    for key, array in sorted(load_safetensors(data).items()):
-        part, name = key.split(" ", 1)
-        groups[part][name] = torch.from_numpy(array.copy())
-    return State(
-        step=record["step"],  # type: ignore[arg-type]
-        parameters=groups["parameter"],
-        first=groups["first"],
-        second=groups["second"],
-        losses=record["losses"],  # type: ignore[arg-type]
-        chain=record["chain"],  # type: ignore[arg-type]
-    )
