@@ -76,7 +76,7 @@ def loss_and_gradients(shape, p, tokens):
         undo.append(backward)
     final, inverse = layers.rms_norm(x, p["norm"], shape.norm_epsilon)
     head = "embed" if shape.tied_embeddings else "head"
-    loss, dfinal, dhead = layers.cross_entropy(final, p[head], targets)
+    loss, dfinal, dhead = layers.linear_cross_entropy(final, p[head], targets)
     g = {head: dhead}
     dx, g["norm"] = layers.rms_norm_backward(dfinal, x, p["norm"], inverse)
     for backward in reversed(undo):

@@ -11,6 +11,7 @@ from .arithmetic import (
     f64,
     fine_product,
     grid_sum,
+    hexadecimal,
     log64,
     low,
     mean,
@@ -21,6 +22,11 @@ from .arithmetic import (
 )
 
 ONE = f32(1)
+
+
+def hexadecimals(text):
+    """float32 constants."""
+    return [f32(hexadecimal(word)) for word in text.split()]
 
 
 def linear(x, w):
@@ -137,9 +143,8 @@ def fine_attention(q, k, v):
     return ungrouped(f32(fine_product(w, v).astype(f64) / grid_sum(w, 3)[..., None]), positions)
 
 
-def cross_entropy(x, w, targets):
-    """The mean loss of the output layer, and the gradients of ``x`` and ``w``."""
-    logits = linear(x, w)
+def row_losses(logits, targets):
+    """The loss of each row, and the integers of the gradient of their sum."""
     rows = np.arange(len(targets))
     largest = logits.max(1, keepdims=True)
     weights = exp32(logits - largest)
@@ -147,6 +152,12 @@ def cross_entropy(x, w, targets):
     losses = f32(log64(total) - (logits[rows, targets] - largest[:, 0]).astype(f64))
     q = np.rint((weights * (ONE / f32(total))[:, None]) * f32(2.0**20)).astype(f64)
     q[rows, targets] -= 2.0**20
+    return losses, q
+
+
+def linear_cross_entropy(x, w, targets):
+    """The mean loss of the output layer, and the gradients of ``x`` and ``w``."""
+    losses, q = row_losses(linear(x, w), targets)
     e, f = exponent(w, 0), exponent(x, 0)
     dx = f32(three_digit_product(q, on_grid(w, e, 13)) * ((two(e) * 2.0**-33) / f64(len(targets))))
     dw = f32(three_digit_product(turned(q), on_grid(x, f, 13)) * ((two(f) * 2.0**-33) / f64(len(targets))))

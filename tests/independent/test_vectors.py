@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from . import arithmetic, decoder, evaluation, layers, training
+from . import arithmetic, decoder, evaluation, layers, library, training
 
 FOLDER = Path(__file__).parents[2] / "docs" / "arithmetic"
 
@@ -64,15 +64,38 @@ def digits(x):
     return {"e": e[:, 0], "high": (n - low) // 128, "low": low}
 
 
-def linear(x, w, dy):
-    dx, dw = layers.linear_backward(dy, x, w)
-    return {"y": layers.linear(x, w), "dx": dx, "dw": dw}
+def linear(x, w, dy, b=None):
+    y, (dx, dw) = layers.linear(x, w), layers.linear_backward(dy, x, w)
+    if b is None:
+        return {"y": y, "dx": dx, "dw": dw}
+    return {"y": y + b, "dx": dx, "dw": dw, "db": np.float32(arithmetic.grid_sum(dy, 0))}
 
 
 def rms_norm(x, gain, epsilon, dy):
     y, inverse = layers.rms_norm(x, gain, epsilon)
     dx, dgain = layers.rms_norm_backward(dy, x, gain, inverse)
     return {"y": y, "dx": dx, "dgain": dgain}
+
+
+def layer_norm(x, gain, bias, epsilon, dy):
+    y, n, inverse = library.layer_norm(x, gain, bias, epsilon)
+    dx, dgain, dbias = library.layer_norm_backward(dy, gain, n, inverse)
+    return {"y": y, "dx": dx, "dgain": dgain, "dbias": dbias}
+
+
+def softmax(x, dy):
+    y = library.softmax(x)
+    return {"y": y, "dx": library.softmax_backward(dy, y)}
+
+
+def silu(x, dy):
+    y, slope = library.silu(x)
+    return {"y": y, "dx": dy * slope}
+
+
+def gelu(x, approximate, dy):
+    y, slope = {"none": library.gelu, "tanh": library.gelu_by_tanh}[approximate](x)
+    return {"y": y, "dx": dy * slope}
 
 
 def rotate(x, cosine, sine, dy):
@@ -92,6 +115,11 @@ def norm(gradients, limit):
 def adamw(p, g, m, v, step, learning_rate, clip, **settings):
     run = training.Run(**EMPTY_RUN | settings)
     return dict(zip("pmv", training.adamw(run, step, learning_rate, clip, p, g, m, v), strict=True))
+
+
+def clip(gradients, limit):
+    length, scaled = library.clip(gradients, limit)
+    return {"norm": np.float64(length)} | {str(i): g for i, g in enumerate(scaled)}
 
 
 EMPTY_RUN = dict.fromkeys(training.Run.__dataclass_fields__, 0)
@@ -154,6 +182,9 @@ DOES = {
     "integers": y(lambda **given: np.array(arithmetic.integers(**given), np.uint64)),
     "uniforms": y(arithmetic.uniforms),
     "normals": y(arithmetic.normals),
+    "normal": y(library.normal),
+    "uniform": y(library.uniform),
+    "permutation": y(lambda **given: np.array(library.permutation(**given))),
     "exp32": y(arithmetic.exp32),
     "exp64": y(arithmetic.exp64),
     "log64": y(arithmetic.log64),
@@ -168,10 +199,18 @@ DOES = {
     "rotate": rotate,
     "embedding_backward": lambda **given: {"dw": layers.embedding_backward(**given)},
     "attention": attention,
-    "cross_entropy": lambda **g: dict(zip(("loss", "dx", "dw"), layers.cross_entropy(**g), strict=True)),
+    "linear_cross_entropy": lambda **g: dict(zip(("loss", "dx", "dw"), layers.linear_cross_entropy(**g), strict=True)),
+    "layer_norm": layer_norm,
+    "softmax": softmax,
+    "silu": silu,
+    "gelu": gelu,
+    "mean": lambda x, dy: {"y": arithmetic.mean(x), "dx": library.mean_backward(dy, x)},
+    "cross_entropy": pair(library.cross_entropy, "loss", "dlogits"),
     "mean_gradient": y(lambda parts: training.mean_gradient(parts)),
     "norm": norm,
     "adamw": adamw,
+    "AdamW": lambda **given: dict(zip("pmv", library.adamw(**given), strict=True)),
+    "clip_grad_norm_": clip,
     "fine_linear": y(lambda x, w: arithmetic.fine_product(x, arithmetic.turned(w))),
     "fine_attention": y(layers.fine_attention),
     "order": lambda count, **g: {"windows": [training.window_at(place=i, count=count, **g) for i in range(count)]},
@@ -199,7 +238,7 @@ def test_every_part_has_known_answers():
 
 
 def test_the_second_implementation_stands_alone():
-    for module in (arithmetic, layers, decoder, training, evaluation):
+    for module in (arithmetic, layers, library, decoder, training, evaluation):
         for node in ast.walk(ast.parse(Path(module.__file__).read_text("utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []

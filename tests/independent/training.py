@@ -112,13 +112,18 @@ def clip_factor(length, limit):
 
 def adamw(run, step, learning_rate, clip, p, g, m, v):
     """New parameter and moments."""
-    decay = run.weight_decay if p.ndim > 1 else 0.0
-    g = g * f32(clip)
-    m = m * f32(run.beta1) + g * f32(1.0 - run.beta1)
-    v = v * f32(run.beta2) + (g * g) * f32(1.0 - run.beta2)
-    first, second = m / f32(1.0 - power(run.beta1, step)), v / f32(1.0 - power(run.beta2, step))
-    u = first / (np.sqrt(second) + f32(run.epsilon))
-    return p * f32(1.0 - learning_rate * decay) - u * f32(learning_rate), m, v
+    keep = 1.0 - learning_rate * run.weight_decay if p.ndim > 1 else 1.0
+    return update(step, learning_rate, keep, (run.beta1, run.beta2), run.epsilon, p, g * f32(clip), m, v)
+
+
+def update(step, learning_rate, keep, betas, epsilon, p, g, m, v):
+    """The same of a clipped gradient and a given decay."""
+    beta1, beta2 = betas
+    m = m * f32(beta1) + g * f32(1.0 - beta1)
+    v = v * f32(beta2) + (g * g) * f32(1.0 - beta2)
+    first, second = m / f32(1.0 - power(beta1, step)), v / f32(1.0 - power(beta2, step))
+    u = first / (np.sqrt(second) + f32(epsilon))
+    return p * f32(keep) - u * f32(learning_rate), m, v
 
 
 @dataclass

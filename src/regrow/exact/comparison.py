@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from regrow.exact import grid, reference
-from regrow.exact.backend import Kernels, load_kernels
+from regrow.exact.backend import Backend, Kernels, load_kernels
+from regrow.exact.carriers import FLOAT64
 from regrow.exact.grid import Digits, Layout
 from regrow.exact.optimizer import AdamW
 from regrow.exact.random import normals
@@ -68,11 +69,11 @@ def _accumulate(parts: tuple[Tensor, ...], k: Kernels) -> Tensor:
     return k.round_total(total, torch.full((total.shape[1],), 2.0**-33, dtype=torch.float64))
 
 
-def _weights(parts: tuple[Tensor, ...], k: Kernels) -> tuple[Tensor, Tensor]:
+def _weights(parts: tuple[Tensor, ...], k: Kernels, first: int = 2) -> tuple[Tensor, Tensor]:
     high, cross, left, right = parts
     groups, rows, positions = high.shape
     weights, totals = torch.empty((groups, rows, 2, positions), dtype=torch.int8), torch.empty((groups, rows))
-    k.attention_weights(high, cross, left - 12, right - 6, 0.17677669, 2, weights, totals)
+    k.attention_weights(high, cross, left - 12, right - 6, 0.17677669, first, weights, totals)
     return weights, totals
 
 
@@ -82,14 +83,18 @@ def _output(parts: tuple[Tensor, ...], totals: Tensor, k: Kernels) -> Tensor:
     return out
 
 
-def _gradient(parts: tuple[Tensor, ...], k: Kernels) -> tuple[Tensor, Tensor]:
-    weights, totals = _weights(parts, reference)
+def _gradient(parts: tuple[Tensor, ...], k: Kernels, first: int = 2) -> tuple[Tensor, Tensor]:
+    weights, totals = _weights(parts, reference, first)
     out, exponents = torch.empty_like(weights), torch.empty(totals.shape, dtype=torch.int32)
     delta = sample(tuple(totals.shape), 5)
     groups, rows, columns = parts[0].shape
     high, cross, left, right = _parts(groups, rows, columns, 31)
-    k.attention_gradient(high, cross, left, right, weights, totals, delta, 0.125, 2, out, exponents)
+    k.attention_gradient(high, cross, left, right, weights, totals, delta, 0.125, first, out, exponents)
     return out, exponents
+
+
+def _activation(x: Tensor, dy: Tensor, kind: str, k: Kernels) -> tuple[Tensor, Tensor]:
+    return k.activation(x, kind), k.activation_backward(dy, x, kind)
 
 
 def _mean_gradient(gradients: list[Tensor], k: Kernels) -> Tensor:
@@ -127,7 +132,32 @@ def cases() -> dict[str, Case]:
         "attention_output": partial(_output, outputs, totals),
         "attention_gradient": partial(_gradient, parts),
     }
-    return found | _poisoned("nan", torch.nan) | _poisoned("infinity", torch.inf)
+    return found | _long() | _poisoned("nan", torch.nan) | _poisoned("infinity", torch.inf)
+
+
+def _long() -> dict[str, Case]:
+    """Rows and columns that a kernel which works on tiles cannot have in one."""
+    x, y, gain = sample((3, 4500), 1), sample((3, 4500), 2), sample((4500,), 3)
+    tall, inverse, targets = sample((1, 2100, 3), 4), torch.full((3,), 0.37), torch.tensor([0, 4499, 2047])
+    parts = _parts(1, 2, 2100, 41)
+    return {
+        "split left long": _split(x[None], grid.LEFT),
+        "split right of transposed long": _split(tall, grid.RIGHT_OF_TRANSPOSED),
+        "rms_norm long": lambda k: k.rms_norm(x, gain, 1e-5),
+        "rms_norm_backward long": lambda k: k.rms_norm_backward(y, x, gain, inverse),
+        "layer_norm long": lambda k: k.layer_norm(x, gain, gain, 1e-5),
+        "layer_norm_backward long": lambda k: k.layer_norm_backward(y, x, gain, inverse.double(), inverse),
+        "column_sum long": lambda k: k.column_sum(tall[0]),
+        "row_dot long": lambda k: k.row_dot(x, y),
+        "softmax long": lambda k: k.softmax(x),
+        "softmax_backward long": lambda k: k.softmax_backward(y, x),
+        "cross_entropy long": lambda k: k.cross_entropy(x, targets, torch.int8),
+        "embedding_backward long": lambda k: k.embedding_backward(tall[0], torch.zeros(2100, dtype=torch.int64), 2),
+        "mean_gradient long": lambda k: _mean_gradient([x, y], k),
+        "sum_of_squares long": partial(_sum_of_squares, x),
+        "attention_weights long": partial(_weights, parts, first=2098),
+        "attention_gradient long": partial(_gradient, parts, first=2098),
+    }
 
 
 def _usual(kind: str) -> dict[str, Case]:
@@ -141,6 +171,12 @@ def _usual(kind: str) -> dict[str, Case]:
         "rms_norm_backward": lambda k: k.rms_norm_backward(y, x, gain, inverse),
         "swiglu": lambda k: k.swiglu(x * 20.0),
         "swiglu_backward": lambda k: k.swiglu_backward(narrow, x),
+        "layer_norm": lambda k: k.layer_norm(x, gain, gain, 1e-5),
+        "layer_norm_backward": lambda k: k.layer_norm_backward(y, x, gain, inverse.double() * 0.1, inverse),
+        "column_sum": lambda k: k.column_sum(x),
+        "softmax": lambda k: k.softmax(x * 3.0),
+        "softmax_backward": lambda k: k.softmax_backward(y, x),
+        **{f"activation {kind}": partial(_activation, x * 4.0, y, kind) for kind in ("silu", "gelu", "gelu_tanh")},
         "rotate": lambda k: k.rotate(heads, cosine, sine, 4),
         "row_dot": lambda k: k.row_dot(x, y),
         "cross_entropy": lambda k: k.cross_entropy(x * 3.0, targets, torch.int8),
@@ -160,6 +196,12 @@ def _poisoned(name: str, value: float) -> dict[str, Case]:
         f"split {name} columns": _split(x[None], grid.RIGHT),
         f"rms_norm {name}": lambda k: k.rms_norm(x, gain, 1e-5),
         f"rms_norm_backward {name}": lambda k: k.rms_norm_backward(x, y, gain, gain[:6]),
+        f"layer_norm {name}": lambda k: k.layer_norm(x, gain, gain, 1e-5),
+        f"layer_norm_backward {name}": lambda k: k.layer_norm_backward(y, x, gain, gain[:6].double(), gain[:6]),
+        f"column_sum {name}": lambda k: k.column_sum(x),
+        f"softmax {name}": lambda k: k.softmax(x),
+        f"softmax_backward {name}": lambda k: k.softmax_backward(x, y),
+        f"activation {name}": lambda k: [_activation(x, y, kind, k) for kind in ("silu", "gelu", "gelu_tanh")],
         f"cross_entropy {name}": lambda k: k.cross_entropy(x, torch.arange(6), torch.int8)[0],
         f"embedding_backward {name}": lambda k: k.embedding_backward(x, torch.arange(6) % 4, 5),
         f"mean_gradient {name}": lambda k: _mean_gradient([x, y], k),
@@ -198,4 +240,34 @@ def kernel_faults(backends: tuple[str, ...] = ("numba",)) -> Iterator[tuple[str,
 
 
 def _compare(backend: str, case: Case) -> str:
-    return difference(case(load_kernels(backend)), case(reference))
+    kernels = load_kernels(backend)
+    device = Backend(kernels, FLOAT64).device
+    return difference(case(kernels if device.type == "cpu" else Elsewhere(kernels, device)), case(reference))
+
+
+class Elsewhere:
+    """Kernels of another device as functions of CPU tensors."""
+
+    def __init__(self, kernels: Kernels, device: torch.device) -> None:
+        self._kernels, self._device = kernels, device
+
+    def __getattr__(self, name: str) -> Any:
+        kernel = getattr(self._kernels, name)
+
+        def call(*arguments: Any) -> Any:
+            there = [x.to(self._device) if isinstance(x, Tensor) else x for x in arguments]
+            result = kernel(*there)
+            for x, y in zip(arguments, there, strict=True):
+                if isinstance(x, Tensor):  # it may have been written to
+                    x.copy_(y)
+            return _here(result)
+
+        return call
+
+
+def _here(result: Any) -> Any:
+    if isinstance(result, Tensor):
+        return result.cpu()
+    if isinstance(result, Digits):
+        return Digits(result.data.cpu(), result.exponents.cpu(), result.layout)
+    return tuple(_here(item) for item in result) if isinstance(result, tuple) else result

@@ -35,6 +35,12 @@ _SMALLEST = F(polynomials.EXP_SMALLEST)
 _LARGEST = F(polynomials.EXP_LARGEST)
 _ONE = F(1.0)
 _ZERO = F(0.0)
+_T9, _T8, _T7, _T6, _T5, _T4, _T3, _T2, _T1, _T0 = (F(c) for c in polynomials.TAIL_COEFFICIENTS)
+_NORMAL_DENSITY = F(polynomials.NORMAL_DENSITY)
+_GELU_LINEAR = F(polynomials.GELU_LINEAR)
+_GELU_CUBIC = F(polynomials.GELU_CUBIC)
+_GELU_CUBIC_SLOPE = F(polynomials.GELU_CUBIC_SLOPE)
+_GELU_LARGEST = F(polynomials.GELU_LARGEST)
 _MASK = np.int32(0x7FFFFFFF)
 _MIN_EXPONENT = np.int32(-100)
 _POISON = np.int32(129)
@@ -361,6 +367,102 @@ def swiglu_backward(dy: Tensor, x: Tensor) -> Tensor:
 
 
 @_parallel
+def _layer_norm_kernel(
+    x: Any, bits: Any, gain: Any, bias: Any, epsilon: float, out: Any, out_bits: Any, means: Any, inverse: Any
+) -> None:
+    rows, columns = x.shape
+    for r in prange(rows):
+        mean = _grid_sum_row(x[r], bits[r]) / np.float64(columns)
+        means[r] = mean
+        for c in range(columns):
+            centred = F(np.float64(x[r, c]) - mean)
+            out[r, c] = centred * centred
+        variance = _grid_sum_row(out[r], out_bits[r]) / np.float64(columns)
+        i = F(1.0 / np.sqrt(variance + epsilon))
+        inverse[r] = i
+        for c in range(columns):
+            out[r, c] = (F(np.float64(x[r, c]) - mean) * i) * gain[c] + bias[c]
+
+
+def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
+    """See :func:`regrow.exact.reference.layer_norm`."""
+    out, mean = torch.empty_like(x), torch.empty(x.shape[0], dtype=torch.float64)
+    inverse = torch.empty(x.shape[0], dtype=torch.float32)
+    given = (_numpy(x), _bits(x), _numpy(gain), _numpy(bias), epsilon)
+    _layer_norm_kernel(*given, _numpy(out), _bits(out), _numpy(mean), _numpy(inverse))
+    return out, mean, inverse
+
+
+@_parallel
+def _layer_norm_backward_kernel(
+    dy: Any, x: Any, gain: Any, means: Any, inverse: Any, dx: Any, dx_bits: Any, product: Any
+) -> None:
+    rows, columns = x.shape
+    for r in prange(rows):
+        i, mean = inverse[r], means[r]
+        for c in range(columns):
+            dx[r, c] = dy[r, c] * gain[c]
+        first = F(_grid_sum_row(dx[r], dx_bits[r]) / np.float64(columns))
+        for c in range(columns):
+            normal = F(np.float64(x[r, c]) - mean) * i
+            product[r, c] = dy[r, c] * normal
+            dx[r, c] = (dy[r, c] * gain[c]) * normal
+        second = F(_grid_sum_row(dx[r], dx_bits[r]) / np.float64(columns))
+        for c in range(columns):
+            normal = F(np.float64(x[r, c]) - mean) * i
+            dx[r, c] = i * ((dy[r, c] * gain[c] - first) - normal * second)
+
+
+def layer_norm_backward(
+    dy: Tensor, x: Tensor, gain: Tensor, mean: Tensor, inverse: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """See :func:`regrow.exact.reference.layer_norm_backward`."""
+    dx, product = torch.empty_like(x), torch.empty_like(x)
+    dy = dy.contiguous()
+    given = (_numpy(t) for t in (dy, x, gain, mean, inverse))
+    _layer_norm_backward_kernel(*given, _numpy(dx), _bits(dx), _numpy(product))
+    return dx, column_sum(product), column_sum(dy)
+
+
+@_parallel
+def _column_sum_kernel(x: Any, bits: Any, out: Any, block: int) -> None:
+    rows, columns = x.shape
+    blocks = (rows + block - 1) // block
+    largest = np.zeros((blocks, columns), np.int32)
+    for b in prange(blocks):
+        for r in range(b * block, min(rows, b * block + block)):
+            for c in range(columns):
+                largest[b, c] = max(largest[b, c], np.int32(bits[r, c] & _MASK))
+    scale = np.empty(columns, np.float64)
+    back = np.empty(columns, np.float64)
+    for c in range(columns):
+        m = np.int32(0)
+        for b in range(blocks):
+            m = max(m, largest[b, c])
+        e = _exponent(m)
+        scale[c] = 0.0 if e == _POISON else _two(30 - e)
+        back[c] = _two(e) * 2.0**-30
+    sums = np.zeros((blocks, columns), np.float64)
+    for b in prange(blocks):
+        for r in range(b * block, min(rows, b * block + block)):
+            for c in range(columns):
+                sums[b, c] += np.rint(np.float64(x[r, c]) * scale[c])
+    for c in range(columns):
+        total = 0.0
+        for b in range(blocks):
+            total += sums[b, c]
+        out[c] = F(total * back[c])
+
+
+def column_sum(x: Tensor) -> Tensor:
+    """See :func:`regrow.exact.reference.column_sum`."""
+    x = x.contiguous()
+    out = torch.empty(x.shape[1], dtype=torch.float32)
+    _column_sum_kernel(_numpy(x), _bits(x), _numpy(out), _block(x.shape[0]))
+    return out
+
+
+@_parallel
 def _rotate_kernel(x: Any, cosine: Any, sine: Any, heads: int, out: Any) -> None:
     batch, positions, total, width = x.shape
     half = width // 2
@@ -580,6 +682,126 @@ def cross_entropy(logits: Tensor, targets: Tensor, dtype: torch.dtype) -> tuple[
 
 
 @_parallel
+def _softmax_kernel(x: Any, out: Any) -> None:
+    rows, columns = x.shape
+    for r in prange(rows):
+        largest = F(-np.inf)
+        finite = True
+        for c in range(columns):
+            largest = max(largest, x[r, c])
+        for c in range(columns):
+            finite &= x[r, c] == x[r, c]
+        for c in range(columns):
+            out[r, c] = _exp(x[r, c] - largest)
+        total = F(_probability_total(out[r]) * 2.0**-30) if finite and np.isfinite(largest) else F(np.nan)
+        for c in range(columns):
+            out[r, c] = out[r, c] / total
+
+
+def softmax(x: Tensor) -> Tensor:
+    """See :func:`regrow.exact.reference.softmax`."""
+    out = torch.empty_like(x)
+    _softmax_kernel(_numpy(x), _numpy(out))
+    return out
+
+
+@_parallel
+def _softmax_backward_kernel(dy: Any, y: Any, dx: Any, dx_bits: Any) -> None:
+    for r in prange(y.shape[0]):
+        for c in range(y.shape[1]):
+            dx[r, c] = y[r, c] * dy[r, c]
+        total = F(_grid_sum_row(dx[r], dx_bits[r]))
+        for c in range(y.shape[1]):
+            dx[r, c] = y[r, c] * (dy[r, c] - total)
+
+
+def softmax_backward(dy: Tensor, y: Tensor) -> Tensor:
+    """See :func:`regrow.exact.reference.softmax_backward`."""
+    dx = torch.empty_like(y)
+    _softmax_backward_kernel(_numpy(dy.contiguous()), _numpy(y), _numpy(dx), _bits(dx))
+    return dx
+
+
+@_inline
+def _cut_sigmoid(x: Any) -> Any:
+    return _ZERO if x < -_LARGEST else _ONE / (_ONE + _exp(-x))
+
+
+@_inline
+def _silu(x: Any) -> Any:
+    """The value and the slope."""
+    z = _cut_sigmoid(x)
+    y = x * z
+    return y, z + y * (_ONE - z)
+
+
+@_inline
+def _gelu_tanh(x: Any) -> Any:
+    clamped = min(max(x, -_GELU_LARGEST), _GELU_LARGEST)
+    square = clamped * clamped
+    z = _cut_sigmoid(clamped * (square * _GELU_CUBIC + _GELU_LINEAR))
+    y = x * z
+    return y, z + (y * (_ONE - z)) * (square * _GELU_CUBIC_SLOPE + _GELU_LINEAR)
+
+
+@_inline
+def _gelu(x: Any) -> Any:
+    z = abs(x)
+    exponential = _exp((z * z) * F(-0.5))
+    u = _ONE / (z * F(0.25) + _ONE)
+    p = (((_T9 * u + _T8) * u + _T7) * u + _T6) * u + _T5
+    p = ((((p * u + _T4) * u + _T3) * u + _T2) * u + _T1) * u + _T0
+    tail = exponential * p
+    y = (x if x > _ZERO else _ZERO) - z * tail
+    return y, (tail if x < _ZERO else _ONE - tail) + x * (exponential * _NORMAL_DENSITY)
+
+
+_ACTIVATIONS = {"silu": 0, "gelu": 1, "gelu_tanh": 2}
+
+
+@_parallel
+def _activation_kernel(x: Any, out: Any, kind: int) -> None:
+    for r in prange(x.shape[0]):
+        if kind == 0:
+            for c in range(x.shape[1]):
+                out[r, c] = _silu(x[r, c])[0]
+        elif kind == 1:
+            for c in range(x.shape[1]):
+                out[r, c] = _gelu(x[r, c])[0]
+        else:
+            for c in range(x.shape[1]):
+                out[r, c] = _gelu_tanh(x[r, c])[0]
+
+
+def activation(x: Tensor, kind: str) -> Tensor:
+    """See :func:`regrow.exact.reference.activation`."""
+    out = torch.empty_like(x)
+    _activation_kernel(_numpy(x), _numpy(out), _ACTIVATIONS[kind])
+    return out
+
+
+@_parallel
+def _activation_backward_kernel(dy: Any, x: Any, dx: Any, kind: int) -> None:
+    for r in prange(x.shape[0]):
+        if kind == 0:
+            for c in range(x.shape[1]):
+                dx[r, c] = dy[r, c] * _silu(x[r, c])[1]
+        elif kind == 1:
+            for c in range(x.shape[1]):
+                dx[r, c] = dy[r, c] * _gelu(x[r, c])[1]
+        else:
+            for c in range(x.shape[1]):
+                dx[r, c] = dy[r, c] * _gelu_tanh(x[r, c])[1]
+
+
+def activation_backward(dy: Tensor, x: Tensor, kind: str) -> Tensor:
+    """See :func:`regrow.exact.reference.activation_backward`."""
+    dx = torch.empty_like(x)
+    _activation_backward_kernel(_numpy(dy.contiguous()), _numpy(x), _numpy(dx), _ACTIVATIONS[kind])
+    return dx
+
+
+@_parallel
 def _largest_bits_kernel(bits: Any, out: Any) -> None:
     for r in prange(bits.shape[0]):
         out[r] = max(out[r], _row_bits(bits[r]))
@@ -645,7 +867,7 @@ def add_to_grid(x: Tensor, e: Tensor, total: Tensor) -> None:
 
 def from_grid(total: Tensor, e: Tensor, count: int) -> Tensor:
     """See :func:`regrow.exact.reference.from_grid`."""
-    out = torch.empty(total.shape)
+    out = torch.empty(total.shape, dtype=torch.float32)
     _from_grid_kernel(_numpy(total), _numpy(e), float(count), _numpy(out))
     return out
 

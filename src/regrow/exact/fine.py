@@ -7,6 +7,8 @@ added in the order of the depth. Slower than training's two digits, and as repro
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -46,7 +48,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Causal softmax attention; shapes as in :func:`regrow.exact.operations.attention`."""
     batch, positions, _, width = q.shape
     queries, keys, values = (grouped(x, k.shape[2]) for x in (q, k, v))
-    scale = torch.full((), 1.0 / width**0.5, dtype=torch.float32, device=q.device)
+    scale = torch.full((), 1.0 / math.sqrt(width), dtype=torch.float32, device=q.device)
     scores = product(queries, keys.mT.contiguous()) * scale
     hidden = reference.hidden(0, scores.shape[1], scores.shape[2], scores.device)
     largest = scores.masked_fill(hidden, -torch.inf).amax(2, keepdim=True)

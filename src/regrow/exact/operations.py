@@ -1,20 +1,27 @@
-"""Differentiable operations with exact sums: the public face of ``regrow.exact``.
+"""Differentiable operations with exact sums: those of the decoder; :mod:`regrow.exact.layers` has the others.
 
 Each is a ``torch.autograd.Function`` over the kernels of the current backend, so they mix with ordinary modules
 and optimizers. All tensors are float32 unless said otherwise. The gradients are those of the exact formulas,
-computed on grids of their own.
+computed on grids of their own; they have no second derivatives.
+
+Letters in docstrings: B sequences, T positions, H heads, D width of a head, R rows, K depth, C and N columns,
+V vocabulary. Arguments that cannot be taken are an :class:`regrow.exact.checks.ArgumentError`.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
-from regrow.exact.backend import Backend, current
+from regrow.exact import checks
+from regrow.exact.backend import Backend, breadth, current
 from regrow.exact.grid import (
     LEFT,
     LEFT_TRANSPOSED,
@@ -28,24 +35,42 @@ from regrow.exact.grid import (
     power_of_two,
 )
 
-# Logits of a block of rows in the output layer: 4 MiB.
+# Logits of a block of rows in the output layer: 16 MiB, on a CPU.
 HEAD_ENTRIES = 1 << 22
 # Queries of a block of attention.
 QUERY_BLOCK = 256
+# Numerators of 13 bits add up within int32 for so many keys.
+MOST_POSITIONS = 1 << 17
+# Gradients of 20 bits times operands of 13 add up within float64 for so many rows.
+MOST_HEAD_ROWS = 1 << 19
+
+Backward = TypeVar("Backward", bound=Callable[..., Any])
+
+
+def once(backward: Backward) -> Backward:
+    """Refuse second derivatives: gradients are made by kernels that autograd does not see, so they would be wrong."""
+    return cast(Backward, once_differentiable(backward))
 
 
 def _split(backend: Backend, x: Tensor, layout: Layout) -> Digits:
+    if torch.is_autocast_enabled(x.device.type):
+        raise checks.ArgumentError(
+            "exact products cannot be taken under `torch.autocast`",
+            why="it would round their integers to fewer bits",
+            hint="leave autocast out, or wrap these calls in `torch.autocast(..., enabled=False)`",
+        )
     return backend.kernels.split(x if x.dim() == 3 else x[None], layout, backend.carrier.dtype)
 
 
 class _Linear(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
-        ctx.backend = backend = current()
+        ctx.backend = backend = current(x)
         ctx.save_for_backward(x, weight)
         return backend.matmul(_split(backend, x, LEFT), _split(backend, weight, RIGHT_TRANSPOSED))[0]
 
     @staticmethod
+    @once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
         (dy,), (x, weight), backend = gradients, ctx.saved_tensors, ctx.backend
         dx = dweight = None
@@ -56,58 +81,118 @@ class _Linear(Function):
         return dx, dweight
 
 
-def linear(x: Tensor, weight: Tensor) -> Tensor:
-    """``x @ weight.T`` for ``(..., K)`` and ``(N, K)``."""
-    y: Tensor = _Linear.apply(x.reshape(-1, x.shape[-1]), weight)
+class _Bias(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, bias: Tensor) -> Tensor:
+        ctx.backend = current(x)
+        return x + bias
+
+    @staticmethod
+    @once
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        return gradients[0], ctx.backend.kernels.column_sum(gradients[0])
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``x @ weight.T + bias``.
+
+    Backward: ``dx = dy @ weight``, ``dweight = dy.T @ x``, and ``dbias`` is the sum of ``dy`` over rows.
+
+    Args:
+        x: ``(..., K)``.
+        weight: ``(N, K)``.
+        bias: ``(N,)``, added in float32 to the rounded product.
+    """
+    checks.floats("linear", x=x, weight=weight)
+    hint = "its last axis must be as long as that of `x`"
+    checks.shape("linear", "weight", weight, (None, checks.last("linear", "x", x)), hint)
+    rows = x.reshape(-1, x.shape[-1])
+    checks.addends("linear", "x", x, max(*rows.shape, weight.shape[0]))
+    y: Tensor = _Linear.apply(rows, weight)
+    if bias is not None:
+        checks.floats("linear", x=x, bias=bias)
+        checks.shape("linear", "bias", bias, (weight.shape[0],), "it needs an entry for each row of `weight`")
+        y = _Bias.apply(y, bias)
     return y.view(*x.shape[:-1], weight.shape[0])
 
 
 class _RMSNorm(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gain: Tensor, epsilon: float) -> Tensor:
-        ctx.backend = current()
+        ctx.backend = current(x)
         y, inverse = ctx.backend.kernels.rms_norm(x, gain, epsilon)
         ctx.save_for_backward(x, gain, inverse)
         return y
 
     @staticmethod
+    @once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         dx, dgain = ctx.backend.kernels.rms_norm_backward(gradients[0], *ctx.saved_tensors)
         return dx, dgain, None
 
 
 def rms_norm(x: Tensor, gain: Tensor, epsilon: float = 1e-5) -> Tensor:
-    """Root-mean-square normalisation over the last axis (Zhang and Sennrich, 2019)."""
-    y: Tensor = _RMSNorm.apply(x.reshape(-1, x.shape[-1]), gain, epsilon)
+    """Root-mean-square normalisation over the last axis (Zhang and Sennrich, 2019).
+
+    ``y = x i gain`` with ``i = 1 / sqrt(mean(x**2) + epsilon)``. Backward, with ``n = x i`` and ``s = dy gain``:
+    ``dx = i (s - n mean(s n))``, and ``dgain`` is the sum of ``dy n`` over rows.
+
+    Args:
+        x: ``(..., C)``; squares must stay finite.
+        gain: ``(C,)``.
+        epsilon: at least 0.
+    """
+    checks.floats("rms_norm", x=x, gain=gain)
+    checks.shape(
+        "rms_norm", "gain", gain, (checks.last("rms_norm", "x", x),), "it needs an entry for each column of `x`"
+    )
+    epsilon = checks.number("rms_norm", "epsilon", epsilon)
+    rows = x.reshape(-1, x.shape[-1]).contiguous()
+    checks.addends("rms_norm", "x", x, max(rows.shape))
+    y: Tensor = _RMSNorm.apply(rows, gain.contiguous(), epsilon)
     return y.view(x.shape)
 
 
 class _SwiGLU(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.backend = current()
+        ctx.backend = current(x)
         ctx.save_for_backward(x)
         return ctx.backend.kernels.swiglu(x)
 
     @staticmethod
+    @once
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         return ctx.backend.kernels.swiglu_backward(gradients[0], *ctx.saved_tensors)
 
 
 def swiglu(x: Tensor) -> Tensor:
-    """``silu(gate) * up`` where the last axis holds gate and up side by side (Shazeer, 2020)."""
-    y: Tensor = _SwiGLU.apply(x.reshape(-1, x.shape[-1]))
+    """``silu(gate) * up`` where the last axis holds gate and up side by side (Shazeer, 2020).
+
+    Backward, with ``z = sigmoid(gate)``: ``dgate = dy up (z + gate z (1 - z))`` and ``dup = dy gate z``.
+
+    Args:
+        x: ``(..., 2 F)``.
+
+    Returns:
+        ``(..., F)``.
+    """
+    checks.floats("swiglu", x=x)
+    if checks.last("swiglu", "x", x) % 2:
+        raise checks.refused("swiglu", "x", x, "its last axis must hold two halves of one length")
+    y: Tensor = _SwiGLU.apply(x.reshape(-1, x.shape[-1]).contiguous())
     return y.view(*x.shape[:-1], x.shape[-1] // 2)
 
 
 class _Rotate(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, cosine: Tensor, sine: Tensor, heads: int) -> Tensor:
-        ctx.backend, ctx.heads = current(), heads
+        ctx.backend, ctx.heads = current(x), heads
         ctx.save_for_backward(cosine, sine)
         return ctx.backend.kernels.rotate(x, cosine, sine, heads)
 
     @staticmethod
+    @once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         cosine, sine = ctx.saved_tensors
         return ctx.backend.kernels.rotate(gradients[0], cosine, -sine, ctx.heads), None, None, None
@@ -116,8 +201,23 @@ class _Rotate(Function):
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor, heads: int) -> Tensor:
     """Rotary position embedding (Su et al., 2021) of the first ``heads`` heads of ``(B, T, H, D)``.
 
-    ``cosine`` and ``sine``: ``(T, D / 2)``. The remaining heads (the values) are passed through.
+    The first half of a head holds first coordinates, the second half second ones. Backward turns back.
+
+    Args:
+        x: ``(B, T, H, D)``, D even.
+        cosine: ``(T, D / 2)``; see :func:`regrow.exact.layers.rotary_tables`.
+        sine: as ``cosine``.
+        heads: how many are turned; the rest (the values) are passed through.
     """
+    checks.floats("rotate", x=x, cosine=cosine, sine=sine)
+    checks.shape("rotate", "x", x, (None, None, None, None), "its axes are batch, positions, heads, width")
+    if x.shape[3] % 2:
+        raise checks.refused("rotate", "x", x, "the width of a head must be even")
+    for name, table in (("cosine", cosine), ("sine", sine)):
+        hint = "it needs a row for each position of `x` and a column for each pair"
+        checks.shape("rotate", name, table, (x.shape[1], x.shape[3] // 2), hint)
+    if not 0 <= heads <= x.shape[2]:
+        raise checks.refused("rotate", "heads", heads, f"`x` has {x.shape[2]} heads")
     y: Tensor = _Rotate.apply(x, cosine, sine, heads)
     return y
 
@@ -153,13 +253,13 @@ def _blocks(rows: int, positions: int) -> list[_Block]:
 class _Attention(Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        ctx.backend = backend = current()
+        ctx.backend = backend = current(q)
         batch, positions, _, width = q.shape
         queries, keys, values = (grouped(x, k.shape[2]) for x in (q, k, v))
-        ctx.scale = 1.0 / width**0.5
+        ctx.scale = 1.0 / math.sqrt(width)
         left, right = _split(backend, queries, LEFT), _split(backend, keys, RIGHT_TRANSPOSED)
         held = _split(backend, values, RIGHT)
-        totals, out = torch.empty(queries.shape[:2], device=q.device), torch.empty_like(queries)
+        totals, out = _empty_totals(queries), torch.empty_like(queries)
         weights = []
         for block in _blocks(queries.shape[1], positions):
             rows, seen = block.rows, right.rows(slice(block.keys))
@@ -180,6 +280,7 @@ class _Attention(Function):
         return ungrouped(out, batch, positions)
 
     @staticmethod
+    @once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         backend: Backend = ctx.backend
         queries, keys, values, totals, out, *weights = ctx.saved_tensors
@@ -203,7 +304,7 @@ def _score_gradients(
 ) -> list[Digits]:  # fmt: skip
     """The gradient of the scores of each block, on row grids."""
     positions, width = values.shape[1:]
-    delta = backend.kernels.row_dot(dout.view(-1, width), out.view(-1, width)).view(totals.shape)
+    delta = backend.kernels.row_dot(dout.reshape(-1, width), out.reshape(-1, width)).view(totals.shape)
     left, right = _split(backend, dout, LEFT), _split(backend, values, RIGHT_TRANSPOSED)
     found = []
     for block, each in zip(blocks, weights, strict=True):
@@ -234,6 +335,10 @@ def _transposed_product(
     return (total * (power_of_two(right.exponents) * 2.0 ** (-2 * OPERAND_BITS))[:, None, :]).to(torch.float32)
 
 
+def _empty_totals(queries: Tensor) -> Tensor:
+    return torch.empty(queries.shape[:2], dtype=torch.float32, device=queries.device)
+
+
 def _empty_digits(backend: Backend, totals: Tensor, columns: int) -> Tensor:
     return torch.empty((*totals.shape, 2, columns), dtype=backend.carrier.dtype, device=totals.device)
 
@@ -246,16 +351,27 @@ def _numerators(weights: Tensor, layout: Layout) -> Digits:
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal softmax attention with grouped queries (Vaswani et al., 2017; Ainslie et al., 2023).
+    """Causal softmax attention (Vaswani et al., 2017), with grouped queries (Ainslie et al., 2023) if ``G < H``.
+
+    Query ``t`` sees keys ``0..t``; scores are scaled by ``D ** -0.5``. With ``p`` the weights and ``g = dy @ v.T``,
+    backward is ``ds = p (g - sum(dy y)) D ** -0.5``, ``dq = ds @ k``, ``dk = ds.T @ q`` and ``dv = p.T @ dy``.
 
     Args:
-        q: queries ``(B, T, H, D)``.
-        k: keys ``(B, T, Hk, D)`` with ``H`` a multiple of ``Hk``.
-        v: values, shaped as ``k``.
+        q: ``(B, T, H, D)``.
+        k: ``(B, T, G, D)`` where G divides H: query head ``h`` uses key head ``h // (H / G)``.
+        v: as ``k``.
 
     Returns:
-        ``(B, T, H, D)``; scores are scaled by ``D ** -0.5``.
+        ``(B, T, H, D)``.
     """
+    checks.floats("attention", q=q, k=k, v=v)
+    checks.shape("attention", "q", q, (None, None, None, None), "its axes are batch, positions, heads, width")
+    batch, positions, heads, width = q.shape
+    for name, x in (("k", k), ("v", v)):
+        checks.shape("attention", name, x, (batch, positions, None if x is k else k.shape[2], width), "to go with `q`")
+    if heads % k.shape[2]:
+        raise checks.refused("attention", "k", k, f"its heads do not divide the {heads} heads of `q`")
+    checks.addends("attention", "q", q, positions, MOST_POSITIONS)
     out: Tensor = _Attention.apply(q, k, v)
     return out
 
@@ -263,18 +379,33 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 class _Embedding(Function):
     @staticmethod
     def forward(ctx: Any, ids: Tensor, weight: Tensor) -> Tensor:
-        ctx.backend, ctx.rows = current(), weight.shape[0]
+        ctx.backend, ctx.rows = current(weight), weight.shape[0]
         ctx.save_for_backward(ids)
         return weight.index_select(0, ids)
 
     @staticmethod
+    @once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
         return None, ctx.backend.kernels.embedding_backward(gradients[0], ctx.saved_tensors[0], ctx.rows)
 
 
 def embedding(ids: Tensor, weight: Tensor) -> Tensor:
-    """Rows of ``weight`` ``(V, C)`` by int64 ``ids`` of any shape."""
-    y: Tensor = _Embedding.apply(ids.reshape(-1), weight)
+    """Rows of a table.
+
+    Backward: a row of ``dweight`` is the sum of the gradients of the places where it went.
+
+    Args:
+        ids: int64 of any shape, within ``0..V - 1``.
+        weight: ``(V, C)``.
+
+    Returns:
+        ``(*ids.shape, C)``.
+    """
+    checks.floats("embedding", weight=weight)
+    checks.shape("embedding", "weight", weight, (None, None))
+    checks.identifiers("embedding", "ids", ids, weight, weight.shape[0])
+    checks.addends("embedding", "ids", ids, ids.numel())
+    y: Tensor = _Embedding.apply(ids.reshape(-1).contiguous(), weight)
     return y.view(*ids.shape, weight.shape[1])
 
 
@@ -283,12 +414,12 @@ class _LinearCrossEntropy(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-        backend = current()
+        backend = current(x)
         left, right = _split(backend, x, LEFT), _split(backend, weight, RIGHT_TRANSPOSED)
         wanted = any(ctx.needs_input_grad)
         gradient = _HeadGradient.start(backend, x, weight) if wanted else None
-        losses = torch.empty(x.shape[0], device=x.device)
-        for rows in _row_blocks(x.shape[0], weight.shape[0]):
+        losses = torch.empty(x.shape[0], dtype=torch.float32, device=x.device)
+        for rows in _row_blocks(x.shape[0], weight.shape[0], HEAD_ENTRIES * breadth(x)):
             logits = backend.matmul(left.rows(rows), right)[0]
             losses[rows], upper, lower = backend.kernels.cross_entropy(logits, targets[rows], backend.carrier.dtype)
             if gradient:
@@ -298,14 +429,15 @@ class _LinearCrossEntropy(Function):
         return mean(losses)
 
     @staticmethod
+    @once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         dx, dweight = ctx.saved_tensors
         return dx * gradients[0], dweight * gradients[0], None
 
 
-def _row_blocks(rows: int, columns: int) -> list[slice]:
-    """Blocks of rows whose logits take a few megabytes."""
-    height = max(64, HEAD_ENTRIES // columns)
+def _row_blocks(rows: int, columns: int, entries: int) -> list[slice]:
+    """Blocks of rows with so many logits or fewer."""
+    height = max(64, entries // columns)
     return [slice(start, min(rows, start + height)) for start in range(0, rows, height)]
 
 
@@ -364,12 +496,24 @@ class _HeadGradient:
 def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     """The mean of ``-log softmax(x @ weight.T)[target]`` over rows, a scalar.
 
+    The logits never exist as a whole, and their gradient has three digits, so that improbable tokens are still
+    pushed down; prefer it to ``cross_entropy(linear(x, weight), targets)``, which gives the same loss. Backward:
+    ``g = (softmax - onehot(target)) / R``, ``dx = g @ weight`` and ``dweight = g.T @ x``.
+
     Args:
-        x: ``(R, K)``.
+        x: ``(..., K)``.
         weight: ``(V, K)``.
-        targets: int64 ``(R,)``.
+        targets: int64 of the shape of ``x`` without its last axis, within ``0..V - 1``.
     """
-    loss: Tensor = _LinearCrossEntropy.apply(x, weight, targets)
+    checks.floats("linear_cross_entropy", x=x, weight=weight)
+    hint = "its last axis must be as long as that of `x`"
+    checks.shape("linear_cross_entropy", "weight", weight, (None, checks.last("linear_cross_entropy", "x", x)), hint)
+    checks.identifiers("linear_cross_entropy", "targets", targets, weight, weight.shape[0])
+    checks.shape("linear_cross_entropy", "targets", targets, tuple(x.shape[:-1]), "it needs an entry for each row")
+    checks.addends("linear_cross_entropy", "x", x, targets.numel(), MOST_HEAD_ROWS)
+    checks.addends("linear_cross_entropy", "weight", weight, max(weight.shape))
+    rows = x.reshape(-1, x.shape[-1]).contiguous()
+    loss: Tensor = _LinearCrossEntropy.apply(rows, weight, targets.reshape(-1).contiguous())
     return loss
 
 
@@ -383,12 +527,16 @@ class _Mean(Function):
         return (grid_sum(x, 0) / count).to(torch.float32)
 
     @staticmethod
+    @once
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         count = torch.full((), ctx.count, dtype=torch.float32, device=gradients[0].device)
         return (gradients[0] / count).expand(ctx.count)
 
 
 def mean(x: Tensor) -> Tensor:
-    """The mean of a vector, its sum exact."""
+    """The mean of a vector, its sum exact. Backward: ``dy / N`` everywhere."""
+    checks.floats("mean", x=x)
+    checks.shape("mean", "x", x, (None,), "flatten it with `x.reshape(-1)`")
+    checks.addends("mean", "x", x, x.shape[0])
     y: Tensor = _Mean.apply(x)
     return y

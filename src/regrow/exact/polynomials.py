@@ -38,11 +38,35 @@ EXP_COEFFICIENTS = (
 EXP_SMALLEST = -87.0
 EXP_LARGEST = 88.0
 
+# The tail of the normal distribution is exp(-z^2 / 2) P(u) with u = 1 / (z / 4 + 1) for z in 0..13.2, beyond which the
+# exponential is 0. Highest coefficient first: weighted minimax fit of the relative error (1.2e-8), rounded to float32.
+TAIL_COEFFICIENTS = (
+    float.fromhex("0x1.1c324p-5"),
+    float.fromhex("-0x1.9a060ap-3"),
+    float.fromhex("0x1.9e2788p-2"),
+    float.fromhex("-0x1.625b04p-2"),
+    float.fromhex("0x1.428564p-2"),
+    float.fromhex("-0x1.aa7a8p-6"),
+    float.fromhex("0x1.fa0078p-4"),
+    float.fromhex("0x1.82a262p-4"),
+    float.fromhex("0x1.9ac0ap-4"),
+    float.fromhex("-0x1.98b9fap-16"),
+)
+# The density of the normal distribution at 0, 1 / sqrt(2 pi).
+NORMAL_DENSITY = float.fromhex("0x1.988454p-2")
+
+# GELU by tanh is x sigmoid(x (A + B x^2)), A = 2 sqrt(2 / pi) and B = 0.044715 A. Beyond 16 the sigmoid is 0 or 1.
+GELU_LINEAR = float.fromhex("0x1.988454p+0")
+GELU_CUBIC = float.fromhex("0x1.2444f2p-4")
+GELU_CUBIC_SLOPE = float.fromhex("0x1.b6676cp-3")  # 3 B
+GELU_LARGEST = 16.0
+
 # Adding and subtracting 1.5 * 2^23 rounds a float32 of magnitude below 2^22 to the nearest even integer.
 ROUND32 = 12582912.0
 
-_LN2_HIGH64 = float.fromhex("0x1.62e42ffp-1")
-_LN2_LOW64 = float.fromhex("-0x1.718432a1b0e26p-35")
+LN2_HIGH64 = float.fromhex("0x1.62e42ffp-1")
+LN2_LOW64 = float.fromhex("-0x1.718432a1b0e26p-35")
+ROOT_HALF64 = float.fromhex("0x1.6a09e667f3bcdp-1")
 _INVERSE_LN2_64 = float.fromhex("0x1.71547652b82fep+0")
 _HALF_PI = tuple(map(float.fromhex, ("0x1.921fb544p+0", "0x1.0b4611a6p-34", "0x1.3198a2e037073p-69")))
 _INVERSE_HALF_PI = float.fromhex("0x1.45f306dc9c883p-1")
@@ -69,20 +93,20 @@ def _inverse_factorials(*numbers: int) -> list[float]:
 def exp64(x: Float64) -> Float64:
     """e to the power of x for |x| < 700, float64, error below 4 units in the last place."""
     k = np.rint(x * _INVERSE_LN2_64)
-    r = (x - k * _LN2_HIGH64) - k * _LN2_LOW64
+    r = (x - k * LN2_HIGH64) - k * LN2_LOW64
     return np.ldexp(_horner(r, _inverse_factorials(*range(14, -1, -1))), k.astype(np.int32))
 
 
 def log64(x: Float64) -> Float64:
     """Natural logarithm of positive finite x, float64, by the series of the inverse hyperbolic tangent."""
     mantissa, exponent = np.frexp(x)
-    small = mantissa < float.fromhex("0x1.6a09e667f3bcdp-1")
+    small = mantissa < ROOT_HALF64
     mantissa = np.where(small, mantissa * 2.0, mantissa)
     exponent = (exponent - small).astype(np.float64)
     s = (mantissa - 1.0) / (mantissa + 1.0)
     z = s * s
     series = _horner(z, [1.0 / n for n in range(23, 0, -2)])
-    return exponent * _LN2_HIGH64 + (2.0 * s * series + exponent * _LN2_LOW64)
+    return exponent * LN2_HIGH64 + (2.0 * s * series + exponent * LN2_LOW64)
 
 
 def sin_cos64(x: Float64) -> tuple[Float64, Float64]:

@@ -149,6 +149,101 @@ def swiglu_backward(dy: Tensor, x: Tensor) -> Tensor:
     return torch.cat((dgate, dy * silu), dim=1)
 
 
+def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Normalisation of rows ``(R, C)`` to mean 0 and variance 1, then gain and bias ``(C,)``.
+
+    Returns:
+        the result; the means, float64 ``(R,)``; and the inverse deviations, float32 ``(R,)``.
+    """
+    count = torch.full((), x.shape[1], dtype=torch.float64, device=x.device)
+    mean = grid_sum(x, 1) / count
+    centred = _centred(x, mean)
+    variance = grid_sum(centred * centred, 1) / count
+    inverse = (torch.ones_like(variance) / sqrt(variance + epsilon)).to(torch.float32)
+    return (centred * inverse[:, None]) * gain + bias, mean, inverse
+
+
+def _centred(x: Tensor, mean: Tensor) -> Tensor:
+    """``float32(x - mean)``, the difference in float64."""
+    return (x.to(torch.float64) - mean[:, None]).to(torch.float32)
+
+
+def layer_norm_backward(
+    dy: Tensor, x: Tensor, gain: Tensor, mean: Tensor, inverse: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of :func:`layer_norm` for ``x``, ``gain`` and ``bias``."""
+    count = torch.full((), x.shape[1], dtype=torch.float64, device=x.device)
+    normal = _centred(x, mean) * inverse[:, None]
+    scaled = dy * gain
+    first = (grid_sum(scaled, 1) / count).to(torch.float32)
+    second = (grid_sum(scaled * normal, 1) / count).to(torch.float32)
+    dx = inverse[:, None] * ((scaled - first[:, None]) - normal * second[:, None])
+    return dx, column_sum(dy * normal), column_sum(dy)
+
+
+def column_sum(x: Tensor) -> Tensor:
+    """The exact sums over R of float32 ``(R, C)``, each column on its grid, as float32 ``(C,)``."""
+    return grid_sum(x, 0).to(torch.float32)
+
+
+def softmax(x: Tensor) -> Tensor:
+    """Softmax of rows ``(R, C)``; minus infinity counts as 0, a row with a NaN or without a largest number is NaN."""
+    largest = x.amax(1, keepdim=True)
+    weights = exp(x - largest)
+    total = (weights.to(torch.float64) * 2.0**SUM_BITS).nan_to_num(0.0).round().to(torch.int64).sum(1, keepdim=True)
+    y = weights / (total.to(torch.float64) * 2.0**-SUM_BITS).to(torch.float32)
+    return torch.where(largest.isfinite(), y, torch.full_like(y, torch.nan))
+
+
+def softmax_backward(dy: Tensor, y: Tensor) -> Tensor:
+    """Gradient of :func:`softmax` from its result."""
+    return y * (dy - row_dot(y, dy)[:, None])
+
+
+def _activated(x: Tensor, kind: str) -> tuple[Tensor, Tensor]:
+    """An activation and its derivative."""
+    if kind == "gelu":
+        return _gelu(x)
+    one = torch.ones_like(x)
+    if kind == "silu":
+        z = _cut_sigmoid(x)
+        y = x * z
+        return y, z + y * (one - z)
+    clamped = x.clamp(-polynomials.GELU_LARGEST, polynomials.GELU_LARGEST)
+    square = clamped * clamped
+    z = _cut_sigmoid(clamped * (square * polynomials.GELU_CUBIC + polynomials.GELU_LINEAR))
+    y = x * z
+    return y, z + (y * (one - z)) * (square * polynomials.GELU_CUBIC_SLOPE + polynomials.GELU_LINEAR)
+
+
+def _cut_sigmoid(x: Tensor) -> Tensor:
+    """The logistic function, and 0 where :func:`exp` of ``-x`` is at its largest."""
+    return torch.where(x < -polynomials.EXP_LARGEST, torch.zeros_like(x), _sigmoid(x))
+
+
+def _gelu(x: Tensor) -> tuple[Tensor, Tensor]:
+    """``x`` times the normal distribution function, through its tail, which keeps small results accurate."""
+    z, zero, one = x.abs(), torch.zeros_like(x), torch.ones_like(x)
+    exponential = exp((z * z) * -0.5)
+    u = one / (z * 0.25 + 1.0)
+    p = torch.full_like(x, polynomials.TAIL_COEFFICIENTS[0])
+    for coefficient in polynomials.TAIL_COEFFICIENTS[1:]:
+        p = p * u + coefficient
+    tail = exponential * p
+    y = torch.where(x > 0.0, x, zero) - z * tail
+    return y, torch.where(x < 0.0, tail, one - tail) + x * (exponential * polynomials.NORMAL_DENSITY)
+
+
+def activation(x: Tensor, kind: str) -> Tensor:
+    """``silu``, ``gelu`` or ``gelu_tanh`` of every entry of ``(R, C)``."""
+    return _activated(x, kind)[0]
+
+
+def activation_backward(dy: Tensor, x: Tensor, kind: str) -> Tensor:
+    """Gradient of :func:`activation`."""
+    return dy * _activated(x, kind)[1]
+
+
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor, heads: int) -> Tensor:
     """Rotary position embedding of the first ``heads`` heads of ``(B, T, H, D)``; the rest is copied.
 

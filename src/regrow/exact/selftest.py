@@ -1,7 +1,9 @@
 """Proof, on this machine, that every way of computing gives the same integers and the same bits.
 
 The quick test runs when a process first computes: worst-case digits through each carrier, milliseconds. The full
-one (``regrow selftest --full``) also compares each kernel of each backend with the definition.
+one (``regrow selftest --full``) also compares each kernel of each backend with the definition. On a CUDA device the
+full one always runs first, a fraction of a second once the kernels are compiled, because there the compiler is the
+machine's: a device whose kernels differ is refused.
 
 x86 processors without VNNI multiply int8 with an instruction whose 16-bit pair sums saturate; some libraries
 use it and silently give wrong integers at full range. Digits within -64..64 stay below that limit, and this
@@ -13,12 +15,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
 
-from regrow.exact.carriers import CARRIERS, Carrier
+from regrow.exact.carriers import CARRIERS, CUDA_CARRIERS, Carrier
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,25 @@ def _worst_digits(rows: int, depth: int, seed: int) -> Tensor:
     mixed[1] = -64
     mixed[2] = torch.where(index[2] % 2 == 0, 64, -64)
     mixed[3] = torch.where(index[3] % 4 < 2, 64, -64)
+    mixed[4] = 63  # odd sums up to the budget's end, which need every bit of an accumulator
     return mixed
 
 
-def carrier_fault(carrier: Carrier) -> str:
+_CPU = torch.device("cpu")
+_SHAPES = ((17, 64, 24), (32, 1031, 40), (20, 4096, 16))
+_CUDA_SHAPES = (*_SHAPES, (300, 4096, 520))  # large enough for the tiles of tensor cores
+
+
+def carrier_fault(carrier: Carrier, device: torch.device = _CPU) -> str:
     """Why a carrier is not exact here, or an empty string."""
-    for rows, depth, columns in ((17, 64, 24), (32, 1031, 40), (20, 4096, 16)):
+    for rows, depth, columns in _CUDA_SHAPES if device.type == "cuda" else _SHAPES:
         a, b = _worst_digits(rows, depth, 1), _worst_digits(columns, depth, 2)
         expected = (a.to(torch.float64) @ b.to(torch.float64).mT).to(torch.int64)
-        left, right = a.to(carrier.dtype)[None], b.to(carrier.dtype)[None]
+        left, right = (x.to(device, carrier.dtype)[None] for x in (a, b))
         layouts = {"row-major": right.mT, "column-major": right.mT.contiguous()}
         for layout, operand in layouts.items():
             try:
-                found = carrier.multiply(left, operand)[0].to(torch.int64)
+                found = carrier.multiply(left, operand)[0].to(_CPU, torch.int64)
             except RuntimeError as error:
                 return f"torch refuses it: {str(error).splitlines()[0]}"
             wrong = int((found != expected).sum())
@@ -63,14 +71,46 @@ def carrier_fault(carrier: Carrier) -> str:
 def self_test(full: bool = False) -> list[Result]:
     """Test each carrier and, if ``full``, each kernel of each backend against the definition."""
     results = [_timed(f"carrier {carrier.name}", partial(carrier_fault, carrier)) for carrier in CARRIERS]
+    if torch.cuda.is_available():
+        cuda = torch.device("cuda")
+        results += [_timed(f"carrier {c.name} on cuda", partial(carrier_fault, c, cuda)) for c in CUDA_CARRIERS]
     if full:
+        from regrow.exact.backend import interpreted
         from regrow.exact.comparison import kernel_faults
 
-        results += [_timed(name, test) for name, test in kernel_faults()]
+        triton = torch.cuda.is_available() or interpreted()
+        results += [_timed(name, test) for name, test in kernel_faults(("numba", "triton") if triton else ("numba",))]
     return results
+
+
+@cache
+def cuda_fault() -> str:
+    """Why no CUDA device computes exactly here, or an empty string. Compares every kernel with the definition."""
+    if not torch.cuda.is_available():
+        return "torch finds no CUDA device"
+    if all(carrier_fault(carrier, torch.device("cuda")) for carrier in CUDA_CARRIERS):
+        return "no way to multiply is exact there (`regrow selftest` says more)"
+    from regrow.exact.comparison import kernel_faults
+
+    try:
+        for name, test in kernel_faults(("triton",)):
+            if fault := test():
+                return f"kernel `{name}`: {fault}"
+    except Exception as error:  # whatever a compiler or a driver throws
+        return _thrown(error)
+    return ""
+
+
+def _thrown(error: Exception) -> str:
+    if isinstance(error, ImportError):
+        return f"`{error.name}` is not installed; torch for CUDA brings it, and so does `regrow[gpu]`"
+    return f"it cannot run: {type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
 
 
 def _timed(name: str, test: Callable[[], str]) -> Result:
     start = time.perf_counter()
-    fault = test()
+    try:
+        fault = test()
+    except Exception as error:  # whatever a compiler or a driver throws
+        fault = _thrown(error)
     return Result(name, not fault, fault or "exact", time.perf_counter() - start)

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from regrow.exact import fine, polynomials, random, reference
+from regrow.exact import adamw, fine, initial, layers, polynomials, random, reference
 from regrow.exact import operations as ops
 from regrow.exact.backend import current
 from regrow.exact.grid import LEFT, exponents
@@ -105,7 +105,11 @@ def vectors() -> Iterator[Vector]:
     yield from _layers()
     yield from _attention()
     yield from _output_layer()
+    yield from _library_layers()
+    yield from _library_activations()
+    yield from _library_losses()
     yield from _optimizer()
+    yield from _library_optimizer()
     yield from _inference()
 
 
@@ -116,9 +120,18 @@ def _random() -> Iterator[Vector]:
         "normals": random.normals,
     }
     for seed, purpose, count in ((0, "", 9), (7, "purpose", 5), (2**64 - 1, "größer", 4), (SEED, "many", 10_001)):
-        given = {"seed": seed, "purpose": purpose, "count": count}
+        given: dict[str, Any] = {"seed": seed, "purpose": purpose, "count": count}
         for does, function in functions.items():
             yield vector(does, purpose, given, {"y": function(seed, purpose, count)})
+    shape, purpose = (3, 5), "matrix"
+    given = {"shape": shape, "seed": SEED, "purpose": purpose}
+    y = initial.normal(shape, SEED, purpose, mean=1.5, deviation=0.02)
+    yield vector("normal", purpose, {**given, "mean": 1.5, "deviation": 0.02}, {"y": y})
+    y = initial.uniform(shape, SEED, purpose, low=-0.1, high=0.7)
+    yield vector("uniform", purpose, {**given, "low": -0.1, "high": 0.7}, {"y": y})
+    for count in (1, 10, 100):
+        given = {"count": count, "seed": SEED, "purpose": "order"}
+        yield vector("permutation", str(count), given, {"y": initial.permutation(count, SEED, "order").tolist()})
 
 
 def _functions() -> Iterator[Vector]:
@@ -182,6 +195,9 @@ def _products() -> Iterator[Vector]:
         dy = normal("linear dy", len(x.array), len(w.array))
         y, (dx, dw) = _run(ops.linear, (x, w), dy)
         yield vector("linear", name, {"x": x, "w": w, "dy": dy}, {"y": y, "dx": dx, "dw": dw})
+    x, w, b, dy = (normal(f"linear {n}", *s) for n, s in (("x", (3, 5)), ("w", (4, 5)), ("b", (4,)), ("dy", (3, 4))))
+    y, (dx, dw, db) = _run(ops.linear, (x, w, b), dy)
+    yield vector("linear", "bias", {"x": x, "w": w, "b": b, "dy": dy}, {"y": y, "dx": dx, "dw": dw, "db": db})
 
 
 def _run(
@@ -241,7 +257,72 @@ def _output_layer() -> Iterator[Vector]:
         x, targets = normal("output x", rows, depth, factor=factor), literal(7 * np.arange(1, rows + 1) % columns)
         loss, (dx, dw) = _run(lambda x, w, t=targets: ops.linear_cross_entropy(x, w, t.tensor), (x, w))
         given = {"x": x, "w": w, "targets": targets.array.tolist()}
-        yield vector("cross_entropy", name, given, {"loss": loss, "dx": dx, "dw": dw})
+        yield vector("linear_cross_entropy", name, given, {"loss": loss, "dx": dx, "dw": dw})
+
+
+def _library_layers() -> Iterator[Vector]:
+    gain, bias = normal("norm gain", 6), normal("norm bias", 6)
+    off_centre = literal(normal("norm x", 3, 6).array + np.float32(100.0))
+    for name, x in (("small", normal("norm x", 3, 6)), ("off centre", off_centre), ("extremes", _extremes())):
+        dy = normal("norm dy", *x.array.shape)
+        yield _layer_norm(name, x, gain, bias, dy)
+    x, dy = normal("norm x", 300, 50), normal("norm dy", 300, 50)
+    yield _layer_norm("large", x, normal("norm gain", 50), normal("norm bias", 50), dy)
+
+    masked = np.array([[1.0, -np.inf, 2.0], [-np.inf, -np.inf, 0.5], [-np.inf, -np.inf, -np.inf]], np.float32)
+    for name, x in {
+        "small": normal("softmax x", 3, 6, factor=3.0),
+        "extremes": _extremes(),
+        "masked": literal(masked),
+        "large": normal("softmax x", 40, 500, factor=10.0),
+    }.items():
+        dy = normal("softmax dy", *x.array.shape)
+        y, (dx,) = _run(layers.softmax, (x,), dy)
+        yield vector("softmax", name, {"x": x, "dy": dy}, {"y": y, "dx": dx})
+
+
+def _layer_norm(name: str, x: Input, gain: Input, bias: Input, dy: Input) -> Vector:
+    y, (dx, dgain, dbias) = _run(lambda x, gain, bias: layers.layer_norm(x, gain, bias, 1e-5), (x, gain, bias), dy)
+    given = {"x": x, "gain": gain, "bias": bias, "epsilon": 1e-5, "dy": dy}
+    return vector("layer_norm", name, given, {"y": y, "dx": dx, "dgain": dgain, "dbias": dbias})
+
+
+def _library_activations() -> Iterator[Vector]:
+    edges = [0.0, -0.0, 1.0, -1.0, 1e-45, -1e-45, 5.3, -5.3, 13.0, -13.0, 13.3, -13.3, 15.9, -15.9, 16.1, -16.1]
+    edges += [87.5, -87.5, 88.0, -88.0, 88.00001, -88.00001, 1e30, -1e30, 3.4e38, -3.4e38, np.inf, -np.inf, np.nan]
+    inputs = {"edges": literal(np.array(edges, np.float32)), "many": normal("activation x", 20_001, factor=5.0)}
+    for name, x in inputs.items():
+        dy = normal("activation dy", *x.array.shape)
+        y, (dx,) = _run(layers.silu, (x,), dy)
+        yield vector("silu", name, {"x": x, "dy": dy}, {"y": y, "dx": dx})
+        for approximate in ("none", "tanh"):
+            y, (dx,) = _run(lambda x, a=approximate: layers.gelu(x, a), (x,), dy)
+            given = {"x": x, "approximate": approximate, "dy": dy}
+            yield vector("gelu", f"{name}, {approximate}", given, {"y": y, "dx": dx})
+
+
+def _library_losses() -> Iterator[Vector]:
+    dy = literal(np.array(0.7, np.float32))
+    for name, x in (("small", normal("mean x", 5)), ("large", normal("mean x", 10_001, factor=1e6))):
+        y, (dx,) = _run(ops.mean, (x,), dy)
+        yield vector("mean", name, {"x": x, "dy": dy}, {"y": y, "dx": dx})
+
+    rows = normal("logits", 4, 6, factor=3.0).array
+    with_infinities = rows.copy()
+    with_infinities[:, 2], with_infinities[1] = -np.inf, np.nan
+    broken = rows.copy()
+    broken[0, 1], broken[1, 1], broken[2] = np.nan, np.inf, -np.inf
+    for name, logits, targets in (
+        ("small", literal(rows), [5, 0, 3, 3]),
+        ("ignored", literal(with_infinities), [5, -100, 3, 3]),
+        ("impossible target", literal(with_infinities), [5, -100, 2, -100]),
+        ("not finite", literal(broken), [5, 0, 3, 3]),
+        ("large", normal("logits", 70, 1_000, factor=3.0), [-100 if i % 5 == 0 else 7 * i for i in range(70)]),
+    ):
+        chosen = literal(np.array(targets))
+        loss, (dlogits,) = _run(lambda z, t=chosen: layers.cross_entropy(z, t.tensor), (logits,), dy)
+        given = {"logits": logits, "targets": targets, "ignore_index": -100, "dy": dy}
+        yield vector("cross_entropy", name, given, {"loss": loss, "dlogits": dlogits})
 
 
 def _optimizer() -> Iterator[Vector]:
@@ -273,6 +354,30 @@ def _optimizer() -> Iterator[Vector]:
         shape = inputs["p"].array.shape
         found = {"p": p.view(shape), "m": m.view(shape), "v": v.view(shape)}
         yield vector("adamw", "a matrix" if decays else "a vector", given, found)
+
+
+def _library_optimizer() -> Iterator[Vector]:
+    settings: dict[str, Any] = {"lr": 0.01, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.1}
+    for name, shape in (("a matrix", (2, 3)), ("a vector", (6,))):
+        p, gradients = normal("AdamW p", *shape), [normal(f"AdamW g {i}", *shape) for i in range(3)]
+        parameter = torch.nn.Parameter(p.tensor)
+        optimizer = adamw.AdamW([parameter], **settings)
+        for gradient in gradients:
+            parameter.grad = gradient.tensor
+            optimizer.step()
+        moments = optimizer.state[parameter]
+        given = {"p": p, "gradients": [g.says for g in gradients], **settings}
+        found = {"p": parameter, "m": moments["exp_avg"], "v": moments["exp_avg_sq"]}
+        yield vector("AdamW", name, given, found)
+
+    gradients = [normal(f"clip {i}", 2, i, factor=factor) for i, factor in ((1, 1.0), (2, 8192.0), (3, 1.0))]
+    for limit in (1.0, 1e6, 0.0):
+        parameters = [torch.nn.Parameter(g.tensor) for g in gradients]
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient.tensor
+        norm = adamw.clip_grad_norm_(parameters, limit)
+        found = {"norm": np.array(norm)} | {str(i): p.grad for i, p in enumerate(parameters)}
+        yield vector("clip_grad_norm_", f"{limit:g}", {"gradients": [g.says for g in gradients], "limit": limit}, found)
 
 
 def _inference() -> Iterator[Vector]:

@@ -69,7 +69,7 @@ INFERENCE = Products(fine.linear, fine.attention)
 
 
 class Decoder:
-    """The computation of a decoder of one shape."""
+    """The computation of a decoder of one shape, on the device of the parameters it is given."""
 
     def __init__(self, config: DecoderConfig) -> None:
         self.config = config
@@ -78,7 +78,7 @@ class Decoder:
     def __call__(self, parameters: Parameters, tokens: Tensor) -> Tensor:
         """The mean loss in nats of predicting ``tokens[:, 1:]`` from ``tokens[:, :-1]``; int64 ``(B, T + 1)``."""
         final = self._final(parameters, tokens[:, :-1], TRAINING)
-        return ops.linear_cross_entropy(final, self._head(parameters), tokens[:, 1:].reshape(-1))
+        return ops.linear_cross_entropy(final, self._head(parameters), tokens[:, 1:].reshape(-1).to(final.device))
 
     def logits(self, parameters: Parameters, tokens: Tensor) -> Tensor:
         """float32 ``(B, T, vocabulary)`` for int64 ``(B, T)``, T up to the context; without gradients."""
@@ -94,7 +94,9 @@ class Decoder:
         return parameters["embed" if self.config.tied_embeddings else "head"]
 
     def _final(self, parameters: Parameters, tokens: Tensor, products: Products) -> Tensor:
-        x = ops.embedding(tokens, parameters["embed"]).view(-1, self.config.width)
+        device = parameters["embed"].device
+        self._cosine, self._sine = self._cosine.to(device), self._sine.to(device)
+        x = ops.embedding(tokens.to(device), parameters["embed"]).view(-1, self.config.width)
         for i in range(self.config.layers):
             layer = f"layers.{i:03}"
             x = x + self._attention(parameters, f"{layer}.attention", x, tokens.shape, products)
