@@ -25,7 +25,7 @@ samples.json special_tokens_map.json tokenizer.json tokenizer_config.json traini
 training/losses.jsonl"""
 BESIDE = ("SHA256SUMS", "report.html", "buildinfo/build.json", "buildinfo/comparison.json")
 COVERED = _COVERED.split()
-GOLDEN = "4db88985ff578e3b0c22d0261d91c00c5a38d2842b6d522ec40233d8209e7e12"
+GOLDEN = "989718bae06c55bc330ca200517f2a1ed70745b9b50979cd732cd1067a760f93"
 
 
 @pytest.fixture

@@ -150,6 +150,7 @@ def contents(root: Path, seed: int = 1, **changes: object) -> Contents:
         "recipe": RECIPE,
         "lock": "arithmetic = 1\n",
         "licence": b"Apache\n",
+        "paper": None,
         "buildinfo": {"build.json": '{"started": "then"}'},
         **changes,
     }

@@ -100,7 +100,7 @@ def _usual(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Iterator[Draft]
     training = {"architecture": recipe.architecture.model_dump(), "train": recipe.train.model_dump()}
     places: dict[str, Path] = {name: (name,) for name in training}
     yield Draft("pretrain", "pretrain", training, {"tokens": ("tokenize",)}, places=places)
-    judged = {"weights": ("pretrain",), "tokens": ("tokenize",), "tokenizer": ("tokenizer",), "split": ("split",)}
+    judged = {"weights": ("pretrain",), "tokens": ("tokenize",), "tokenizer": ("tokenizer",)}
     yield _of_table("evaluate", recipe.evaluate, judged)
 
 

@@ -334,7 +334,7 @@ class Architecture(Section):
         le=2**22,
         json_schema_extra={"fallback": "the multiple of 32 nearest 8/3 of `width`"},
     )
-    context: int = Field(description="Longest sequence, in tokens.", examples=[256], ge=2, le=2**24)
+    context: int = Field(description="Longest sequence, in tokens.", examples=[256], ge=2, le=2**17)
     tied_embeddings: bool = Field(
         default=True, description="Whether the output matrix is the embedding.", examples=[False]
     )
@@ -392,7 +392,11 @@ class Train(Section):
         default=16, description="Sequences in a micro-batch, the unit of arithmetic.", examples=[16], ge=1, le=2**16
     )
     micro_batches_per_step: int = Field(
-        default=4, description="Micro-batches whose mean gradient makes a step.", examples=[4], ge=1, le=2**16
+        default=4,
+        description="Micro-batches whose mean gradient makes a step; their sum is exact up to 127.",
+        examples=[4],
+        ge=1,
+        le=127,
     )
     learning_rate: float = Field(default=2e-3, description="At its highest.", examples=[1e-3], gt=0, le=10)
     warmup: float = Field(
@@ -424,6 +428,14 @@ class Train(Section):
     )
     checkpoint_every: int = Field(
         default=100, description="Steps between links of the checkpoint chain.", examples=[500], ge=1, le=_LARGEST
+    )
+    snapshots: int = Field(
+        default=0,
+        description="Intermediate parameters to release, at equal distances along the run; each is as large as the "
+        "weights.",
+        examples=[3],
+        ge=0,
+        le=1000,
     )
 
 

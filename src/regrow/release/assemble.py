@@ -18,9 +18,10 @@ from regrow.engine import Evaluation
 from regrow.errors import DifferentError, RecipeError
 from regrow.recipe.graph import Graph
 from regrow.release.card import model_card
-from regrow.release.layout import BUILDINFO, LOCK, RECIPE, REPORT, SUMS, UNCOVERED, Parts, explained, parts
+from regrow.release.layout import BUILDINFO, LOCK, PAPER, RECIPE, REPORT, SUMS, UNCOVERED, Parts, explained, parts
 from regrow.release.manifest import write_manifest, xz
 from regrow.release.provenance import statement, to_json
+from regrow.stages.pretrain import SNAPSHOTS
 from regrow.store import new_directory, sha256_bytes, sha256_file, sums
 
 _LICENCES = ("LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "LICENCE.md", "LICENCE.txt")
@@ -44,6 +45,7 @@ class Contents:
         recipe: the text of ``regrow.toml``, byte for byte.
         lock: the text of ``regrow.lock``, with the outputs of the stages but without the release digest.
         licence: the text of the licence of the weights.
+        paper: what the makers write about the model at length, if they do.
         buildinfo: file name -> text of what lies in ``buildinfo/``.
     """
 
@@ -52,6 +54,7 @@ class Contents:
     recipe: bytes
     lock: str
     licence: bytes
+    paper: bytes | None
     buildinfo: Mapping[str, str]
 
 
@@ -61,6 +64,12 @@ def licence_text(recipe_folder: Path, expression: str) -> bytes:
         if (path := recipe_folder / name).is_file():
             return path.read_bytes()
     return f"SPDX-License-Identifier: {expression}\n".encode()
+
+
+def paper_text(recipe_folder: Path) -> bytes | None:
+    """The paper beside a recipe, if there is one."""
+    path = recipe_folder / PAPER
+    return path.read_bytes() if path.is_file() else None
 
 
 def assemble(contents: Contents, destination: Path, expected: str | None = None) -> str:
@@ -107,14 +116,17 @@ def _covered(contents: Contents, release: Path) -> None:
     (release / LOCK).write_text(contents.lock, "utf-8", newline="\n")
     (release / "LICENSE").write_bytes(contents.licence)
     (release / ".gitattributes").write_text(_GIT, "utf-8", newline="\n")
-    for folder in ("provenance", "data", "training"):
+    for folder in ("provenance", "data"):
         (release / folder).mkdir()
     for stage in contents.graph.stages:
         text = to_json(statement(stage, contents.evaluation))
         (release / "provenance" / f"{stage.name}.intoto.json").write_text(text, "utf-8", newline="\n")
     made_of = parts(contents.graph, contents.evaluation)
     for source, target in _copies(made_of):
+        (release / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, release / target)
+    if contents.paper is not None:
+        (release / PAPER).write_bytes(contents.paper)
     write_manifest(made_of.split.path, release / "data" / "documents.parquet")
     (release / "README.md").write_text(model_card(read(release)), "utf-8", newline="\n")
 
@@ -123,6 +135,8 @@ def _copies(made_of: Parts) -> Iterator[tuple[Path, str]]:
     """Files that stages made and the release holds as they are."""
     for name in ("model.safetensors", "config.json", "generation_config.json"):
         yield made_of.weights.path / name, name
+    for path in sorted((made_of.weights.path / SNAPSHOTS).glob("*/*")):
+        yield path, path.relative_to(made_of.weights.path).as_posix()
     for name in ("chain.jsonl", "losses.jsonl"):
         yield made_of.weights.path / name, f"training/{name}"
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):

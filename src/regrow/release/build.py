@@ -14,7 +14,8 @@ from typing import Any, TextIO
 from regrow.engine import Evaluation, Listener, StageResult, Stop, evaluate
 from regrow.errors import DifferentError
 from regrow.recipe.graph import Graph
-from regrow.release.assemble import Contents, assemble, json_text, licence_text, refuse_to_replace
+from regrow.release import rebuilds
+from regrow.release.assemble import Contents, assemble, json_text, licence_text, paper_text, refuse_to_replace
 from regrow.release.environment import environment
 from regrow.release.layout import BUILDINFO, LOCK, ancestors, explained
 from regrow.release.locking import Locked, Mode, locked_recipe
@@ -96,6 +97,8 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
             contents(locked, made, log, output), output, None if options.update_lock else locked.promised_release
         )
         log.remove()
+        if digest == locked.promised_release and not any(result.cached for result in made.results.values()):
+            rebuilds.note(digest, "regrow build")
         return BuildResult(
             digest=digest,
             matches_lock=None if locked.promised_release is None else locked.promised_release == digest,
@@ -134,6 +137,7 @@ def contents(locked: Locked, made: Evaluation, log: EventLog, old: Path | None =
         recipe=locked.recipe,
         lock=locked.text(outputs, None),
         licence=licence_text(locked.folder, locked.licence),
+        paper=paper_text(locked.folder),
         buildinfo={
             "build.json": json_text(log.dates()),
             "environment.json": json_text(environment(_libraries(locked.graph))),

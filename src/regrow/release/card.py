@@ -38,8 +38,9 @@ def hub_licence(expression: str) -> str | None:
 
 def model_card(data: ReportData) -> str:
     """The card of a release. It cannot name the release digest, which covers it."""
-    parts = (_front_matter(data), _head(data), _use(), _check(data), _data(data), _results(data), _licence(data))
-    return "\n".join(line for part in parts for line in part)
+    about = (_front_matter(data), _head(data), _purpose(), _use())
+    details = (_check(data), _data(data), _results(data), _licence(data))
+    return "\n".join(line for part in (*about, *details) for line in part)
 
 
 def _front_matter(data: ReportData) -> Iterator[str]:
@@ -62,9 +63,24 @@ def _head(data: ReportData) -> Iterator[str]:
         f"A decoder of the Llama kind with {parameters}: {facts.get('layers')} layers of width {facts.get('width')}, "
         f"{facts.get('heads')} heads, a context of {facts.get('context')} tokens and a vocabulary of "
         f"{facts.get('vocabulary')}. It was trained from scratch by regrow, from the recipe in `regrow.toml`, "
-        "and continues text; it does not follow instructions and knows nothing beyond its training text."
+        "and continues text."
     )
     yield ""
+
+
+def _purpose() -> Iterator[str]:
+    yield from (
+        "## Intended use",
+        "",
+        "It can be used to continue a text in the manner of its training text, to study how training text becomes a "
+        "model, and to test tools. Input and output are text.",
+        "",
+        "## Limitations",
+        "",
+        "It does not follow instructions and knows nothing beyond its training text, whose errors, omissions and views "
+        "it repeats. What it writes may be inaccurate or offensive. It should not be used for decisions about people.",
+        "",
+    )
 
 
 def _use() -> Iterator[str]:
@@ -127,7 +143,12 @@ def _results(data: ReportData) -> Iterator[str]:
 
 def _licence(data: ReportData) -> Iterator[str]:
     yield from ("## Licence", "")
-    yield from (f"The weights: `{data.licence}`. Each source of training text has its own, see above.", "")
+    yield from (
+        f"The weights, and what is written about them here: `{data.licence}`. Each source of training text has its own "
+        "licence, see above. The code that prepared the text, trained the model and runs it is regrow's, under "
+        "`Apache-2.0`.",
+        "",
+    )
 
 
 def _text(value: str) -> str:

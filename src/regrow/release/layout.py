@@ -15,6 +15,7 @@ from regrow.recipe.graph import Graph, Stage
 SUMS = "SHA256SUMS"
 RECIPE = "regrow.toml"
 LOCK = "regrow.lock"
+PAPER = "paper.md"
 REPORT = "report.html"
 BUILDINFO = "buildinfo"
 

@@ -33,12 +33,13 @@ class EvaluateParameters(Parameters):
 def run(call: Call) -> None:
     """Measure the model on the validation documents and let it continue the prompts."""
     from regrow.corpus.tokens import TokenShards
+    from regrow.exact.backend import placed
     from regrow.model.decoder import Decoder
     from regrow.model.files import load
 
     config, parameters = load(call.input("weights"))
     shards, decoder = TokenShards.open(call.input("tokens")), Decoder(config)
-    nats, tokens = _validation(decoder, parameters, shards, call)
+    nats, tokens = _validation(decoder, placed(parameters), shards, call)
     bits = nats / LN2
     unigram = unigram_bits(shards)
     result = {
@@ -115,7 +116,6 @@ KIND = Kind(
         "weights": Slot("weights"),
         "tokens": Slot("tokens"),
         "tokenizer": Slot("tokenizer"),
-        "split": Slot("split"),
     },
     output="evaluation",
     run=run,

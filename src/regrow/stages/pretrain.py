@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -10,10 +12,15 @@ from pydantic import Field
 from regrow.errors import StageError
 from regrow.recipe.kind import Call, Kind, Parameters, Slot
 from regrow.recipe.schema import Architecture, Train
+from regrow.store import new_directory, sums
 
 if TYPE_CHECKING:
     from regrow.model.config import DecoderConfig
     from regrow.train.settings import Settings
+
+
+SNAPSHOTS = "checkpoints"
+SUMS = "SHA256SUMS"
 
 
 class PretrainParameters(Parameters):
@@ -27,7 +34,8 @@ def run(call: Call) -> None:
     """Train from random initial parameters on the tokens, in the order that the seed and the epoch fix."""
     from regrow.corpus.tokens import TokenShards
     from regrow.model.files import save
-    from regrow.train.loop import Watch, train
+    from regrow.train import team
+    from regrow.train.loop import Watch
     from regrow.train.state import State
 
     shards = TokenShards.open(call.input("tokens"))
@@ -42,12 +50,36 @@ def run(call: Call) -> None:
     def batch(step: int) -> Any:
         return shards.batch(settings.seed, step, settings.micro_batch * settings.micro_batches_per_step, config.context)
 
-    watch = Watch(progress, call.context.stopping, call.context.stop)
-    state: State = train(config, settings, batch, call.scratch, watch)
+    def keep(state: State) -> None:
+        with new_directory(_snapshot(call.scratch, state.step)) as folder:
+            save(folder, config, state.parameters, shards.end_of_text)
+            (folder / SUMS).write_text(sums(folder, (SUMS,)), encoding="utf-8")
+
+    watch = Watch(progress, call.context.stopping, call.context.stop, keep)
+    state: State = team.train(config, settings, batch, call.scratch, watch)
     save(call.output, config, state.parameters, shards.end_of_text)
+    for step in settings.snapshot_steps:
+        _release(_snapshot(call.scratch, step), call.output / SNAPSHOTS / f"step-{step:09}")
     for name, records in (("losses", state.losses), ("chain", state.chain)):
         lines = "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
         (call.output / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+
+
+def _snapshot(scratch: Path, step: int) -> Path:
+    return scratch / f"snapshot-{step:09}"
+
+
+def _release(kept: Path, place: Path) -> None:
+    """Take over what was kept on the way, which may have been long ago and in another process."""
+    listed = kept / SUMS
+    if not listed.is_file() or listed.read_text(encoding="utf-8") != sums(kept, (SUMS,)):
+        raise StageError(
+            "the intermediate parameters of a step are damaged",
+            where=str(kept),
+            why="its files are not those that were written",
+            hint="delete the folder that it is in, and train again",
+        )
+    shutil.copytree(kept, place, ignore=shutil.ignore_patterns(SUMS))
 
 
 def decoder_config(architecture: Architecture, vocabulary: int) -> DecoderConfig:
@@ -78,6 +110,7 @@ def training_settings(parameters: PretrainParameters) -> Settings:
         clip=train.clip,
         seed=train.seed,
         checkpoint_every=train.checkpoint_every,
+        snapshots=train.snapshots,
     )
 
 

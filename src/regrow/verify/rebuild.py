@@ -13,7 +13,8 @@ from typing import Any
 
 from regrow.engine import Evaluation, Listener, Stop, evaluate, rerun
 from regrow.errors import Interrupted
-from regrow.release.assemble import Contents, assemble, licence_text
+from regrow.release import rebuilds
+from regrow.release.assemble import Contents, assemble, licence_text, paper_text
 from regrow.release.environment import environment
 from regrow.release.layout import BUILDINFO
 from regrow.release.locking import Locked, as_locked
@@ -62,6 +63,8 @@ def rebuild(
         else:
             with _room(store) as room:
                 report = _Rebuild(release, check, locked, room, listener, stop, jobs).report()
+            if report.verdict is Verdict.SAME and store is None:
+                rebuilds.note(check.digest, "regrow verify")
     return replace(report, seconds=time.monotonic() - started)
 
 
@@ -169,6 +172,7 @@ class _Rebuild:
                 recipe=self.locked.recipe,
                 lock=self.locked.text(outputs, None),
                 licence=licence_text(self.locked.folder, self.locked.licence),
+                paper=paper_text(self.locked.folder),
                 buildinfo={},
             ),
             new,

@@ -24,6 +24,7 @@ from regrow.audit.collectors import (
     hub,
     legal,
     mot,
+    rebuilds,
     release,
     safetensors,
 )
@@ -96,8 +97,9 @@ def _of_folder(path: Path, today: str) -> Collected:
             hint="give the folder that holds them",
         )
     statements = [one for one in _statements(folder) if kind != "code" or _is_of_code(one)]
-    version = release.digest(folder) if kind == "release" else ""
-    return _collected(folder, statements, folder.name, kind, folder.name, version)
+    if kind == "release":
+        return _collected(folder, statements, folder.name, kind, release.name(folder), release.digest(folder))
+    return _collected(folder, statements, folder.name, kind, folder.name, "")
 
 
 def _is_of_code(statement: Statement) -> bool:
@@ -147,8 +149,12 @@ def _statements(folder: Folder) -> Iterator[Statement]:
     for reader in _COLLECTORS:
         yield from reader(folder)
     if release.is_one(folder):
-        yield from release.collect(folder)
-        yield from attestations.collect(folder, release.digest(folder))
+        told = list(release.collect(folder))
+        yield from told
+        digest = release.digest(folder)
+        yield from attestations.collect(folder, digest)
+        if not any(isinstance(one, Finding) and one.id in release.DAMAGE for one in told):
+            yield from rebuilds.collect(digest, folder.date)
     else:
         yield from datasets.collect(folder)  # what a release has under data/ names texts and holds none
 

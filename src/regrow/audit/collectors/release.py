@@ -40,7 +40,7 @@ from regrow.audit.facts import (
 )
 from regrow.recipe.plan import steps, training_flops
 from regrow.recipe.schema import Architecture, Train
-from regrow.release.layout import BUILDINFO, LOCK, RECIPE, REPORT, SUMS, UNCOVERED
+from regrow.release.layout import BUILDINFO, LOCK, PAPER, RECIPE, REPORT, SUMS, UNCOVERED
 
 NAME = "release"
 OWN_LICENCE = "Apache-2.0"  # of regrow, which is the code that runs a recipe
@@ -55,6 +55,10 @@ _WITHOUT_LABELS = frozenset(
 """Kinds of stages that label no text."""
 _KNOWN_TRAINING = frozenset(("pretrain",))
 """Kinds of stages that give weights from random initial values."""
+
+
+DAMAGE = ("release-incomplete", "release-added", "release-changed", "release-unreadable")
+"""Findings after which a statement about the release's digest says nothing about what is there."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,15 @@ class Locked:
 def is_one(folder: Folder) -> bool:
     """Whether the folder is laid out like a release."""
     return folder.has(SUMS) and folder.has(LOCK)
+
+
+def name(folder: Folder) -> str:
+    """What the lock calls the model; else the folder's name."""
+    try:
+        model = mapping(tomllib.loads(folder.text(LOCK, NAME).text).get("model"))
+    except (UnreadableError, tomllib.TOMLDecodeError):
+        model = {}
+    return printable(str(model.get("name") or folder.name), 100)
 
 
 def digest(folder: Folder) -> str:
@@ -315,6 +328,7 @@ def _components(lock: Locked, folder: Folder) -> Iterator[Statement]:
         (Component.SAMPLE_OUTPUTS, "samples.json"),
         (Component.DATA_CARD, _MANIFEST),
         (Component.TECHNICAL_REPORT, REPORT),
+        (Component.RESEARCH_PAPER, PAPER),
         (Component.METADATA, _CHAIN),
     )
     for component, path in files:

@@ -59,7 +59,8 @@ def _answers(heading: str, answers: Sequence[Answer]) -> Iterator[str]:
 
 
 def _limited(reason: str, by: str) -> str:
-    return f"{plain(reason)} (limited by {plain(by)})" if by else reason
+    told = not by or by.removeprefix("hf:") in reason
+    return plain(reason) if told else f"{plain(reason)} (limited by {plain(by)})"
 
 
 def _definition(definition: Definition) -> Iterator[str]:

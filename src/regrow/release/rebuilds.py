@@ -1,0 +1,43 @@
+"""What was built again on this machine and came out as promised: the best evidence there is that a release is open.
+
+Records lie beside the store, one file for each release digest. They say something to whoever trusts this machine.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import regrow
+from regrow.store import default_root, write_atomic
+
+SCHEMA = "regrow/rebuilt/1"
+
+
+def place(digest: str) -> Path:
+    """Where the record of a release is, if there is one."""
+    return default_root() / "rebuilt" / f"{digest}.json"
+
+
+def note(digest: str, how: str) -> None:
+    """Record that every stage of a release was run here and gave what its lock promised.
+
+    Args:
+        digest: of the release.
+        how: the command that did it.
+    """
+    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat()
+    record = {"schema": SCHEMA, "release": digest, "how": how, "when": now, "regrow": regrow.__version__}
+    with suppress(OSError):  # a place that cannot be written to must not spoil a result
+        write_atomic(place(digest), json.dumps(record, indent=1) + "\n")
+
+
+def is_noted(path: Path, digest: str) -> bool:
+    """Whether a file is the record of a release."""
+    try:
+        record = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and record.get("schema") == SCHEMA and record.get("release") == digest

@@ -1,0 +1,84 @@
+"""Intermediate parameters: kept on the way, released at the end."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from regrow.corpus.tokens import TokenShards
+from regrow.errors import StageError
+from regrow.model.files import load
+from regrow.recipe.schema import Architecture, Train
+from regrow.stages import pretrain
+from regrow.train.settings import Settings
+
+SETTINGS = Settings(10, 2, 1, 1e-3, 1, "constant", 1e-3, 0.1, 0.9, 0.95, 1e-8, 1.0, 1, 100)
+
+
+@pytest.mark.parametrize(
+    ("steps", "snapshots", "kept"),
+    [(10, 0, ()), (10, 1, (5,)), (10, 3, (2, 5, 7)), (2, 5, (1,)), (1, 3, ())],
+)
+def test_they_are_at_equal_distances_and_never_the_end(steps: int, snapshots: int, kept: tuple[int, ...]) -> None:
+    assert replace(SETTINGS, steps=steps, snapshots=snapshots).snapshot_steps == kept
+
+
+class Shards:
+    """Tokens enough for a toy."""
+
+    vocabulary, end_of_text = 32, 0
+
+    def windows(self, part: str, context: int) -> int:
+        return 100
+
+    def batch(self, seed: int, step: int, count: int, context: int) -> torch.Tensor:
+        values = np.random.default_rng(step).integers(0, self.vocabulary, (count, context + 1))
+        return torch.from_numpy(values)
+
+
+def call(folder: Path, tokens: int) -> Any:
+    """A call of the stage, of four tokens times two sequences a step."""
+    architecture = Architecture(layers=1, width=16, heads=2, context=4)
+    train = Train(tokens=tokens, micro_batch=2, micro_batches_per_step=1, decay="constant", warmup=0.0, snapshots=1)
+    for name in ("output", "scratch"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    context = SimpleNamespace(emit=lambda *_, **__: None, stopping=lambda: False, stop=lambda: None)
+    parameters = pretrain.PretrainParameters(architecture=architecture, train=train)
+    return SimpleNamespace(
+        name="pretrain",
+        input=lambda _: folder,
+        parameters=parameters,
+        output=folder / "output",
+        scratch=folder / "scratch",
+        context=context,
+    )
+
+
+@pytest.fixture(autouse=True)
+def toy_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TokenShards, "open", lambda _: Shards())
+
+
+def test_they_are_the_parameters_of_that_step(tmp_path: Path) -> None:
+    pretrain.run(call(tmp_path / "whole", tokens=8 * 6))
+    pretrain.run(call(tmp_path / "half", tokens=8 * 3))
+    _, kept = load(tmp_path / "whole" / "output" / "checkpoints" / "step-000000003")
+    _, final = load(tmp_path / "half" / "output")
+    assert kept.keys() == final.keys()
+    assert all(torch.equal(kept[name], final[name]) for name in kept)
+
+
+def test_damaged_ones_are_not_released(tmp_path: Path) -> None:
+    stage = call(tmp_path, tokens=8 * 6)
+    pretrain.run(stage)
+    weights = stage.scratch / "snapshot-000000003" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(StageError, match="damaged"):
+        pretrain._release(stage.scratch / "snapshot-000000003", tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere").exists()
