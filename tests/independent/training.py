@@ -31,6 +31,7 @@ class Run:
     clip: float
     seed: int
     checkpoint_every: int
+    snapshots: int = 0
 
     @staticmethod
     def of_recipe(train, context):
@@ -136,6 +137,7 @@ class State:
     second: dict = field(default_factory=dict)
     losses: list = field(default_factory=list)
     chain: list = field(default_factory=list)
+    kept: dict = field(default_factory=dict)
 
     def __post_init__(self):
         self.first = {name: np.zeros_like(p) for name, p in self.parameters.items()}
@@ -189,6 +191,8 @@ def train(shape, run, row, steps=None):
         step(shape, run, state, batch(row, run, state.step + 1, shape.context))
         if state.step % run.checkpoint_every == 0 or state.step == run.steps:
             state.link()
+        if state.step in (run.steps * k // (run.snapshots + 1) for k in range(1, run.snapshots + 1)):
+            state.kept[state.step] = {name: p.copy() for name, p in state.parameters.items()}
     return state
 
 
@@ -272,15 +276,22 @@ def described(shape, end_of_text):
 
 def artifact_digest(shape, state, end_of_text):
     """The digest of the artifact that training gives."""
+    files = {"chain.jsonl": json_lines(state.chain), "losses.jsonl": json_lines(state.losses)}
+    files |= model_files(shape, state.parameters, end_of_text)
+    for step, parameters in state.kept.items():
+        for name, data in model_files(shape, parameters, end_of_text).items():
+            files[f"checkpoints/step-{step:09}/{name}"] = data
+    return digest_of_files(files)
+
+
+def model_files(shape, parameters, end_of_text):
+    """What others load."""
     sampled = {"bos_token_id": end_of_text, "do_sample": True, "eos_token_id": end_of_text, "temperature": 0.8}
-    files = {
-        "chain.jsonl": json_lines(state.chain),
+    return {
         "config.json": json_page(described(shape, end_of_text)),
         "generation_config.json": json_page(sampled),
-        "losses.jsonl": json_lines(state.losses),
-        "model.safetensors": weights_file(shape, state.parameters),
+        "model.safetensors": weights_file(shape, parameters),
     }
-    return digest_of_files(files)
 
 
 def digest_of_files(files):

@@ -110,7 +110,7 @@ def kind(name: str, parameters: type[Parameters], inputs: Mapping[str, Slot], ou
     return Kind(name, 1, parameters, inputs, output, run)
 
 
-_JUDGED = {name: Slot(name) for name in ("weights", "tokens", "tokenizer", "split")}
+_JUDGED = {name: Slot(name) for name in ("weights", "tokens", "tokenizer")}
 _ALL = (
     kind("fetch", Fetch, {}, "files"),
     kind("documents", Documents, {"files": Slot("files")}, "documents"),

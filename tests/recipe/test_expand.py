@@ -30,7 +30,6 @@ def test_the_usual_stages() -> None:
                 "weights": ("pretrain",),
                 "tokens": ("tokenize",),
                 "tokenizer": ("tokenizer",),
-                "split": ("split",),
             },
         ),
     ]
@@ -89,6 +88,7 @@ def test_parameters_are_complete() -> None:
         "clip": 1.0,
         "seed": 1,
         "checkpoint_every": 100,
+        "snapshots": 0,
     }
     assert found["evaluate"] == {"prompts": (), "sample_tokens": 80, "temperature": 0.8, "seed": 1}
 
