@@ -35,8 +35,10 @@ from regrow.exact.grid import (
     power_of_two,
 )
 
-# Logits of a block of rows in the output layer: 16 MiB, on a CPU.
+# Logits of a block of rows in the output layer: 16 MiB, on a CPU; but at least so many rows, which are the depth of
+# the product that gives the matrix's gradient.
 HEAD_ENTRIES = 1 << 22
+HEAD_ROWS = 512
 # Queries of a block of attention.
 QUERY_BLOCK = 256
 # Numerators of 13 bits add up within int32 for so many keys.
@@ -436,8 +438,8 @@ class _LinearCrossEntropy(Function):
 
 
 def _row_blocks(rows: int, columns: int, entries: int) -> list[slice]:
-    """Blocks of rows with so many logits or fewer."""
-    height = max(64, entries // columns)
+    """Blocks of rows with so many logits or fewer, if that leaves enough rows."""
+    height = max(HEAD_ROWS, entries // columns)
     return [slice(start, min(rows, start + height)) for start in range(0, rows, height)]
 
 
