@@ -7,10 +7,11 @@
 # qemu-user-static and debootstrap. Nothing is installed outside WORKDIR (default: a new temporary directory; about
 # 1.5 GB); root is not needed. MIRROR overrides the Debian mirror, which is the one that apt uses.
 #
-# Every instruction is emulated, so this takes minutes where the same build takes seconds. The newest torch that the
-# package index has as a small CPU build for aarch64 is 2.8: another release than the tested one, which makes the
-# comparison say more. REGROW_BACKEND=reference (the default here) is the definition in plain torch; `numba` compiles
-# the kernels for aarch64.
+# Every instruction is emulated, so this takes ten minutes or twenty where the same build takes seconds. The newest torch
+# that the package index has as a small CPU build for aarch64 is 2.8: another release than the tested one, which makes
+# the comparison say more. REGROW_BACKEND=reference takes the definition in plain torch instead of kernels compiled for
+# aarch64. Digits are multiplied as integers, since the emulator does floating-point arithmetic in software:
+# REGROW_CARRIER=float64 takes hours.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")/../.." && pwd)
@@ -68,7 +69,7 @@ say "building examples/tiny"
 rm -rf "$room/tiny" "$room/store" "$room/example"
 cp -r "$here/examples/tiny" "$room/example"
 export QEMU_LD_PREFIX=$root PYTHONPATH=$here/src:$site PYTHONHOME=$root/usr PYTHONDONTWRITEBYTECODE=1
-export REGROW_BACKEND=${REGROW_BACKEND:-reference} REGROW_CARRIER=${REGROW_CARRIER:-float64} HOME=$room
+export REGROW_BACKEND=${REGROW_BACKEND:-numba} REGROW_CARRIER=${REGROW_CARRIER:-int8} HOME=$room
 time qemu-aarch64-static "$root/usr/bin/python3.11" -m regrow.cli build "$room/example" --frozen --threads 1 \
     --output "$room/tiny" --store "$room/store"
 want=$(sed -n 's/^release = "\([0-9a-f]\{64\}\)"$/\1/p' "$here/examples/tiny/regrow.lock")
