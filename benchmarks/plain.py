@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regrow.exact.layers import rotary_tables
 from regrow.model.config import DecoderConfig
-from regrow.model.decoder import initialise, rotary_tables
+from regrow.model.decoder import initialise
 from regrow.train.settings import Settings
 
 
@@ -27,7 +28,7 @@ class PlainDecoder(torch.nn.Module):
         self.config, self.linear = config, linear
         start = initialise(config, seed)
         self.weights = torch.nn.ParameterDict({name.replace(".", "_"): p.clone() for name, p in start.items()})
-        self.cosine, self.sine = rotary_tables(config)
+        self.cosine, self.sine = rotary_tables(config.context, config.head_width, config.rope_theta)
 
     def _weight(self, name: str) -> Tensor:
         return self.weights[name.replace(".", "_")]

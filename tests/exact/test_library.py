@@ -274,15 +274,6 @@ def test_second_derivatives_are_refused_rather_than_wrong():
         dx.sum().backward()
 
 
-def test_rotary_tables_are_the_decoder_s():
-    from regrow.model.config import DecoderConfig
-    from regrow.model.decoder import rotary_tables
-
-    config = DecoderConfig(vocabulary=9, layers=1, width=32, heads=2, kv_heads=1, hidden=8, context=10)
-    theirs = rotary_tables(config)
-    assert difference(list(exact.rotary_tables(10, 16, config.rope_theta)), list(theirs)) == ""
-
-
 def test_initial_values_depend_on_seed_and_purpose_only():
     a = exact.normal((3, 5), 7, "a", deviation=0.5)
     assert a.shape == (3, 5)

@@ -8,9 +8,10 @@ import torch
 from safetensors import safe_open
 
 from regrow.errors import InputError
+from regrow.exact.layers import rotary_tables
 from regrow.model import files, sampling
 from regrow.model.config import DecoderConfig
-from regrow.model.decoder import Decoder, initialise, rotary_tables
+from regrow.model.decoder import Decoder, initialise
 from regrow.store.digest import sha256_bytes
 
 CONFIG = DecoderConfig(vocabulary=320, layers=3, width=64, heads=4, kv_heads=2, hidden=96, context=128)
@@ -103,7 +104,7 @@ def test_the_configuration_says_what_hugging_face_expects(tmp_path):
 
 
 def test_rotary_tables_start_at_no_turn_and_match_float64():
-    cosine, sine = rotary_tables(CONFIG)
+    cosine, sine = rotary_tables(CONFIG.context, CONFIG.head_width, CONFIG.rope_theta)
     assert torch.equal(cosine[0], torch.ones(8))
     assert torch.equal(sine[0], torch.zeros(8))
     angles = torch.arange(128)[:, None] * 10000.0 ** (-torch.arange(8) / 8.0)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from regrow.exact import fine
 from regrow.exact import operations as ops
-from regrow.exact.polynomials import exp64, log64, sin_cos64
+from regrow.exact.layers import rotary_tables
 from regrow.exact.random import normals
 from regrow.model.config import DecoderConfig
 
@@ -43,19 +43,6 @@ def initialise(config: DecoderConfig, seed: int) -> dict[str, Tensor]:
     return parameters
 
 
-def rotary_tables(config: DecoderConfig) -> tuple[Tensor, Tensor]:
-    """Cosines and sines ``(context, head_width / 2)`` of the rotary position embedding.
-
-    As in Hugging Face's Llama the inverse frequencies and the angles are rounded to float32.
-    """
-    half = config.head_width // 2
-    exponents = np.arange(half, dtype=np.float64) * 2.0 / config.head_width
-    frequencies = exp64(-exponents * log64(np.array([config.rope_theta]))).astype(np.float32)
-    angles = np.arange(config.context, dtype=np.float32)[:, None] * frequencies
-    sine, cosine = sin_cos64(angles.astype(np.float64))
-    return torch.from_numpy(cosine.astype(np.float32)), torch.from_numpy(sine.astype(np.float32))
-
-
 @dataclass(frozen=True)
 class Products:
     """How matrices are multiplied: the only difference between training and inference."""
@@ -73,7 +60,7 @@ class Decoder:
 
     def __init__(self, config: DecoderConfig) -> None:
         self.config = config
-        self._cosine, self._sine = rotary_tables(config)
+        self._cosine, self._sine = rotary_tables(config.context, config.head_width, config.rope_theta)
 
     def __call__(self, parameters: Parameters, tokens: Tensor) -> Tensor:
         """The mean loss in nats of predicting ``tokens[:, 1:]`` from ``tokens[:, :-1]``; int64 ``(B, T + 1)``."""

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from regrow.exact.backend import placed
+from regrow.exact.layers import rotary_tables
 from regrow.exact.vectors import SEED, Vector, document, literal, normal, vector
 from regrow.model.config import DecoderConfig
-from regrow.model.decoder import Decoder, initialise, rotary_tables
+from regrow.model.decoder import Decoder, initialise
 from regrow.model.files import safetensors_bytes, to_hugging_face
 from regrow.model.sampling import Sampling, choose, generate
 from regrow.train.loop import Watch, train
@@ -54,7 +55,7 @@ def _decoder(name: str, config: DecoderConfig) -> Iterator[Vector]:
     shape = dataclasses.asdict(config)
     parameters = initialise(config, SEED)
     yield vector("initial", name, {"shape": shape, "seed": SEED}, dict(sorted(parameters.items())))
-    cosine, sine = rotary_tables(config)
+    cosine, sine = rotary_tables(config.context, config.head_width, config.rope_theta)
     yield vector("rotary_tables", name, {"shape": shape}, {"cosine": cosine, "sine": sine})
 
     tokens = _tokens(1)[: RUN.micro_batch]
