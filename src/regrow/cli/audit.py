@@ -22,7 +22,11 @@ def _parents(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     for value in values:
         if "=" not in value:
             raise click.BadParameter(f"`{value}` is not ID=PATH, e.g. hf:org/base=models/base")
-    return {name: Path(path) for name, path in (value.split("=", 1) for value in values)}
+    found = {name: Path(path) for name, path in (value.split("=", 1) for value in values)}
+    for path in found.values():
+        if not path.exists():
+            raise click.BadParameter(f"there is no `{path}`")
+    return found
 
 
 @click.command(
@@ -50,7 +54,7 @@ def _parents(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     default=None,
     help="Look up links and ancestors, or leave the network alone. By default only for an hf: id.",
 )
-@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(FORMATS), help="By default text.")
 @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="By default stdout.")
 @click.option(
@@ -68,7 +72,7 @@ def command(
     policy: Path | None,
     parents: dict[str, Path],
     network: bool | None,
-    form: str,
+    form: str | None,
     as_json: bool,
     output: Path | None,
     key: Path | None,
@@ -88,6 +92,8 @@ def command(
         return 0
     if target is None:
         raise click.UsageError("Missing argument 'PATH-OR-ID'.\nhint: `regrow audit build/bard`")
+    if as_json and form not in (None, "json"):
+        raise click.UsageError(f"--json and --format {form} are two formats\nhint: leave one of them")
     if key is not None and form != "statement":
         raise click.UsageError("--key signs a statement\nhint: add --format statement")
     from regrow.audit.auditing import Options, audit
@@ -99,7 +105,7 @@ def command(
 
         text = explanation(explain, found)
     else:
-        text = _drawer("json" if as_json else form, Path(target), key)(found)
+        text = _drawer("json" if as_json else form or "text", Path(target), key)(found)
     _put(console, text, output)
     return _policy_code(console, found)
 
@@ -108,9 +114,16 @@ def _today() -> str:
     """The day of reading; ``SOURCE_DATE_EPOCH`` sets it, so that an audit can be made again to the same bytes."""
     import datetime
 
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    now = datetime.datetime.now(datetime.UTC)
-    return (datetime.datetime.fromtimestamp(int(epoch), datetime.UTC) if epoch.isdigit() else now).date().isoformat()
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if epoch is None:
+        return datetime.datetime.now(datetime.UTC).date().isoformat()
+    try:
+        return datetime.datetime.fromtimestamp(int(epoch), datetime.UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError) as error:
+        from regrow.errors import RecipeError
+
+        hint = "write seconds since 1970, or unset it"
+        raise RecipeError(f"`{epoch}` is no time", where="SOURCE_DATE_EPOCH", hint=hint) from error
 
 
 def _drawer(form: str, path: Path, key: Path | None) -> Callable[[Audit], str]:
@@ -144,9 +157,11 @@ def _put(console: Console, text: str, output: Path | None) -> None:
     if output is None:
         console.result(text, end="")
         return
+    from regrow.release.layout import explained
     from regrow.store import write_atomic
 
-    write_atomic(output, text)
+    with explained(output):
+        write_atomic(output, text)
     console.result(str(output))
 
 

@@ -22,11 +22,14 @@ def command(console: Console, release: Path, output: Path | None, show: bool) ->
     It is one HTML file that needs nothing else. It shows the loss, where every byte came from and under which
     licence, what was dropped and why, what the model writes, and every hash. Its path is the only line on stdout.
     """
+    from regrow.release.layout import explained
     from regrow.report import load, render
     from regrow.store import write_atomic
 
     path = output or release / "report.html"
-    write_atomic(path, render(load(release_folder(release))))
+    page = render(load(release_folder(release)))
+    with explained(path):
+        write_atomic(path, page)
     if show:
         click.launch(str(path.absolute()))
     if console.json:

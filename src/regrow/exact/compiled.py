@@ -281,6 +281,33 @@ def rms_norm(x: Tensor, gain: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     return out, inverse
 
 
+@njit(cache=True, error_model="numpy")
+def _column_grids(largest: Any) -> Any:
+    """What brings the entries of each column to its grid, and its sum back, from the largest bits in each block."""
+    blocks, columns = largest.shape
+    scale = np.empty(columns, np.float64)
+    back = np.empty(columns, np.float64)
+    for c in range(columns):
+        m = np.int32(0)
+        for b in range(blocks):
+            m = max(m, largest[b, c])
+        e = _exponent(m)
+        scale[c] = 0.0 if e == _POISON else _two(30 - e)
+        back[c] = _two(e) * 2.0**-30
+    return scale, back
+
+
+@njit(cache=True, error_model="numpy")
+def _column_totals(sums: Any, back: Any, out: Any) -> None:
+    """Add up the blocks' sums, which are integers."""
+    blocks, columns = sums.shape
+    for c in range(columns):
+        total = 0.0
+        for b in range(blocks):
+            total += sums[b, c]
+        out[c] = F(total * back[c])
+
+
 @_parallel
 def _rms_norm_backward_kernel(
     dy: Any, x: Any, gain: Any, inverse: Any, dx: Any, dx_bits: Any, dgain: Any, block: int
@@ -301,25 +328,13 @@ def _rms_norm_backward_kernel(
             mean = F(_grid_sum_row(dx[r], dx_bits[r]) / np.float64(columns))
             for c in range(columns):
                 dx[r, c] = i * (dy[r, c] * gain[c] - (x[r, c] * i) * mean)
-    scale = np.empty(columns, np.float64)
-    back = np.empty(columns, np.float64)
-    for c in range(columns):
-        m = np.int32(0)
-        for b in range(blocks):
-            m = max(m, largest[b, c])
-        e = _exponent(m)
-        scale[c] = 0.0 if e == _POISON else _two(30 - e)
-        back[c] = _two(e) * 2.0**-30
+    scale, back = _column_grids(largest)
     sums = np.zeros((blocks, columns), np.float64)
     for b in prange(blocks):
         for r in range(b * block, min(rows, b * block + block)):
             for c in range(columns):
                 sums[b, c] += np.rint(np.float64(dy[r, c] * (x[r, c] * inverse[r])) * scale[c])
-    for c in range(columns):
-        total = 0.0
-        for b in range(blocks):
-            total += sums[b, c]
-        dgain[c] = F(total * back[c])
+    _column_totals(sums, back, dgain)
 
 
 def rms_norm_backward(dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
@@ -433,25 +448,13 @@ def _column_sum_kernel(x: Any, bits: Any, out: Any, block: int) -> None:
         for r in range(b * block, min(rows, b * block + block)):
             for c in range(columns):
                 largest[b, c] = max(largest[b, c], np.int32(bits[r, c] & _MASK))
-    scale = np.empty(columns, np.float64)
-    back = np.empty(columns, np.float64)
-    for c in range(columns):
-        m = np.int32(0)
-        for b in range(blocks):
-            m = max(m, largest[b, c])
-        e = _exponent(m)
-        scale[c] = 0.0 if e == _POISON else _two(30 - e)
-        back[c] = _two(e) * 2.0**-30
+    scale, back = _column_grids(largest)
     sums = np.zeros((blocks, columns), np.float64)
     for b in prange(blocks):
         for r in range(b * block, min(rows, b * block + block)):
             for c in range(columns):
                 sums[b, c] += np.rint(np.float64(x[r, c]) * scale[c])
-    for c in range(columns):
-        total = 0.0
-        for b in range(blocks):
-            total += sums[b, c]
-        out[c] = F(total * back[c])
+    _column_totals(sums, back, out)
 
 
 def column_sum(x: Tensor) -> Tensor:

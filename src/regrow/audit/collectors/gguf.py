@@ -7,6 +7,7 @@ this header, so a file that this reader finds fault with should not be handed to
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import struct
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from typing import Any, BinaryIO
 
 from regrow.audit.collectors import legal, names
 from regrow.audit.collectors.folder import Folder, Statement, UnreadableError, printable
-from regrow.audit.collectors.header import LARGEST, Problems, Stored, check_layout, check_name, product
+from regrow.audit.collectors.header import LARGEST, Problems, Stored, check_layout, check_name
 from regrow.audit.facts import (
     ArchitectureFact,
     Availability,
@@ -230,7 +231,7 @@ def _tensor(cursor: _Cursor, problems: Problems) -> Stored:
         raise _FaultError("header-shape", f"`{shown}` has {dimensions:,} dimensions")
     shape = [cursor.number("Q") for _ in range(dimensions)]
     type, begin = cursor.number("I"), cursor.number("Q")
-    count = product(shape)
+    count = math.prod(shape)
     if count > LARGEST or begin > LARGEST or any(size < 1 for size in shape):
         problems.add("header-shape", f"`{shown}` has a shape or a place that makes no sense")
         return Stored(name, "", 0, 0, None)

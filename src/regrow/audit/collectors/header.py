@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -86,8 +85,3 @@ def check_layout(tensors: Iterable[Stored], size: int, alignment: int, problems:
         problems.add("header-past-end", f"the data ends {position - size:,} bytes after the end of the file")
     elif sized and size - position >= alignment:
         problems.add("header-trailing", f"{size - position:,} bytes at the end of the file belong to no tensor")
-
-
-def product(sizes: Iterable[int]) -> int:
-    """The number of elements; Python's numbers do not overflow, and the sizes were checked."""
-    return math.prod(sizes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any, BinaryIO
 
 from regrow.audit.collectors import legal
 from regrow.audit.collectors.folder import Folder, Statement, Text, UnreadableError, printable
-from regrow.audit.collectors.header import HEADER_LIMIT, LARGEST, Problems, Stored, check_layout, check_name, product
+from regrow.audit.collectors.header import HEADER_LIMIT, LARGEST, Problems, Stored, check_layout, check_name
 from regrow.audit.collectors.structured import Data, mapping, read_json
 from regrow.audit.facts import (
     ArchitectureFact,
@@ -140,8 +141,8 @@ def _tensor(name: str, entry: Any, problems: Problems) -> Stored | None:
     bits = _BITS.get(dtype) if isinstance(dtype, str) else None
     if bits is None:
         problems.add("header-unknown-type", f"`{shown}` is of type `{printable(str(dtype))}`")
-        return Stored(name, printable(str(dtype), 20), product(shape), offsets[0], offsets[1])
-    count = product(shape)
+        return Stored(name, printable(str(dtype), 20), math.prod(shape), offsets[0], offsets[1])
+    count = math.prod(shape)
     if count * bits != 8 * (offsets[1] - offsets[0]):
         problems.add("header-shape", f"`{shown}` has {offsets[1] - offsets[0]:,} bytes, its shape asks for others")
     return Stored(name, dtype, count, offsets[0], offsets[1])

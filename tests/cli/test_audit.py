@@ -1,0 +1,141 @@
+"""``regrow audit`` as a user types it. python -m pytest tests/cli/test_audit.py"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from regrow.cli.audit import FORMATS
+from tests.audit.collectors.making import release, sound, write
+
+from .conftest import Shell
+
+DAY = {"SOURCE_DATE_EPOCH": "1763683200"}
+TUNED = "---\nlicense: apache-2.0\nbase_model: meta-llama/Llama-3.1-8B\n---\n# Tuned\n"
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    write(tmp_path / "tuned", {"README.md": TUNED, "config.json": "{}", "model.safetensors": sound(16)})
+    release(tmp_path / "ours")
+    return Shell(tmp_path, tmp_path / "store")
+
+
+def test_the_answer_comes_first(shell: Shell) -> None:
+    done = shell.run("audit", "tuned", **DAY)
+    assert (done.returncode, done.stderr) == (0, "")
+    head = done.stdout.split("Is it all there?")[0]
+    assert "not met             Open Source AI Definition 1.0" in head
+    assert "audited on 2025-11-21" in head
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_gives_the_same_bytes_again(built: Shell, form: str) -> None:
+    first, second = (built.run("audit", "build/small", "--format", form, **DAY) for _ in range(2))
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout and first.stdout == second.stdout
+    if form not in ("text", "html", "eu-summary", "mot"):
+        json.loads(first.stdout)
+
+
+def test_json(shell: Shell) -> None:
+    found = shell.json("audit", "tuned")
+    assert (found["schema"], found["osaid"], found["mof_class"]) == ("regrow/audit/1", "not met", None)
+
+
+def test_a_file_instead_of_stdout(shell: Shell) -> None:
+    done = shell.run("audit", "ours", "--format", "html", "--output", "page.html")
+    assert done.stdout == "page.html\n"
+    assert (shell.folder / "page.html").read_text().startswith("<!doctype html>")
+
+
+def test_a_policy_that_is_not_met_exits_with_5(shell: Shell) -> None:
+    (shell.folder / "policy.toml").write_text('policy = 1\nosaid = "met"\n')
+    done = shell.run("audit", "tuned", "--policy", "policy.toml")
+    assert done.returncode == 5
+    assert "1 of 1 lines of the policy" in done.stderr
+    (shell.folder / "policy.toml").write_text("policy = 1\n[forbid]\nfindings = ['unsafe-file']\n")
+    assert shell.run("audit", "tuned", "--policy", "policy.toml").returncode == 0
+
+
+def test_a_rule_is_explained_alone_and_for_a_model(shell: Shell) -> None:
+    alone = shell.run("audit", "--explain", "osaid-1.0/code/training").stdout
+    judged = shell.run("audit", "ours", "--explain", "osaid-1.0/code/training").stdout
+    assert judged.startswith(alone)
+    assert "evidence" in judged and "regrow.lock" in judged and "evidence" not in alone
+
+
+def test_a_parent_on_this_machine_is_read(shell: Shell) -> None:
+    card = "---\nlicense: cc-by-nc-4.0\n---\n# Base\n"
+    write(shell.folder / "base", {"README.md": card, "config.json": "{}", "model.safetensors": sound(16)})
+    told = json.loads(shell.run("audit", "tuned", "--json", "--parent", "hf:meta-llama/Llama-3.1-8B=base").stdout)
+    assert "cc-by-nc-4.0" in json.dumps(told["duties"])
+
+
+def test_a_signed_statement_is_signed_by_the_key(shell: Shell) -> None:
+    key = shell.folder / "key.pem"
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    made = Ed25519PrivateKey.generate()
+    none = serialization.NoEncryption()
+    key.write_bytes(made.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, none))
+    public = shell.folder / "key.pub"
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    public.write_bytes(made.public_key().public_bytes(serialization.Encoding.PEM, form))
+    from regrow.audit.outputs import verify
+
+    plain = shell.run("audit", "ours", "--format", "statement", **DAY).stdout
+    signed = shell.run("audit", "ours", "--format", "statement", "--key", "key.pem", **DAY).stdout
+    assert verify(json.loads(signed), public) == json.loads(plain)
+
+
+WRONG = {
+    "nothing": (["audit"], 2, "missing argument"),
+    "no such model": (["audit", "nope"], 6, "there is no `nope`"),
+    "no such rule": (["audit", "--explain", "osaid-1.0/code/trainin"], 2, "did you mean"),
+    "no such parent": (["audit", "tuned", "--parent", "hf:a/b=nope"], 2, "there is no `nope`"),
+    "half a parent": (["audit", "tuned", "--parent", "hf:a/b"], 2, "is not ID=PATH"),
+    "two formats": (["audit", "tuned", "--json", "--format", "html"], 2, "leave one of them"),
+    "a key for nothing": (["audit", "tuned", "--key", "key.pem"], 2, "--format statement"),
+    "no such key": (["audit", "ours", "--format", "statement", "--key", "nope"], 2, "nope"),
+    "no such claims": (["audit", "tuned", "--claims", "nope"], 2, "there is no such file"),
+    "no such policy": (["audit", "tuned", "--policy", "nope"], 2, "there is no such file"),
+    "a damaged release": (["audit", "ours", "--format", "croissant"], 2, "damaged"),
+    "data of no release": (["audit", "tuned", "--format", "croissant"], 2, "not a release"),
+    "a place for nothing": (["audit", "tuned", "--output", "tuned/README.md/x"], 2, "cannot be written"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_and_what_to_do(shell: Shell, case: str) -> None:
+    arguments, code, said = WRONG[case]
+    done = shell.run(*arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr and "hint:" in done.stderr
+    assert "Traceback" not in done.stderr and "failed, sorry" not in done.stderr
+
+
+@pytest.mark.parametrize("epoch", ["yesterday", "9" * 30, ""])
+def test_a_day_that_is_none(shell: Shell, epoch: str) -> None:
+    done = shell.run("audit", "tuned", SOURCE_DATE_EPOCH=epoch)
+    assert done.returncode == 2
+    assert "SOURCE_DATE_EPOCH" in done.stderr and "hint:" in done.stderr
+
+
+def test_pickles_are_not_opened(shell: Shell) -> None:
+    pickle = b"cos\nsystem\n(S'touch owned'\ntR."
+    write(shell.folder / "trap", {"config.json": "{}", "pytorch_model.bin": pickle})
+    done = shell.run("audit", "trap")
+    assert done.returncode == 0 and "unsafe-file" in done.stdout
+    assert not (shell.folder / "owned").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read(shell: Shell) -> None:
+    subprocess.run(["chmod", "000", shell.folder / "tuned"], check=True)
+    done = shell.run("audit", "tuned")
+    subprocess.run(["chmod", "755", shell.folder / "tuned"], check=True)
+    assert done.returncode == 6 and "hint:" in done.stderr
