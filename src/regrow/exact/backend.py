@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ import torch
 from torch import Tensor
 
 from regrow.errors import RecipeError
-from regrow.exact.carriers import CARRIERS, CUDA_CARRIERS, Carrier
-from regrow.exact.grid import Digits, Layout
+from regrow.exact.carriers import CUDA_CARRIERS, Carrier, WholeProducts, cpu_carriers, find_carrier
+from regrow.exact.grid import LEFT, RIGHT_TRANSPOSED, Block, Digits, Layout
 
 
 class Kernels(Protocol):
@@ -86,6 +86,7 @@ class Kernels(Protocol):
     def row_bits(self, x: Tensor) -> Tensor: ...
     def add_to_grid(self, x: Tensor, e: Tensor, total: Tensor) -> None: ...
     def from_grid(self, total: Tensor, e: Tensor, count: int) -> Tensor: ...
+    def on_grid(self, x: Tensor) -> Tensor: ...
     def square_bits(self, x: Tensor) -> int: ...
     def square_sum(self, x: Tensor, e: int) -> int: ...
     def adamw(
@@ -93,8 +94,8 @@ class Kernels(Protocol):
     ) -> None: ...
 
 
-# Entries of a tile: two int32 parts of this size fit a second-level cache or so.
-TILE_ENTRIES = 1 << 18
+# Entries of a tile: two int32 parts of this size stay in the caches.
+TILE_ENTRIES = 1 << 19
 # How many times as much a CUDA device is given at once: enough to keep it busy, a few hundred megabytes.
 CUDA_BREADTH = 32
 
@@ -125,28 +126,135 @@ class Backend:
         return torch.device("cuda" if self.kernels.name == "triton" and not interpreted() else "cpu")
 
     def tiles(self, left: Digits, right: Digits) -> Iterator[Tile]:
-        """The exact parts of a product, tile by tile, so that they are still in the cache when they are combined."""
-        a_high, a_both = (left.high, left.both) if left.layout.by_row else (left.high.mT, left.both.mT)
-        b_high, b_both = (right.high.mT, right.both.mT) if right.layout.by_row else (right.high, right.both)
-        groups, rows = a_high.shape[:2]
-        columns = b_high.shape[2]
-        entries = TILE_ENTRIES * breadth(a_high)
+        """The exact parts of a product, tile by tile, so that they are still in the cache when they are used."""
+        groups, rows = left.exponents.shape
+        columns = right.exponents.shape[1]
+        entries = TILE_ENTRIES * breadth(left.data)
         height = min(rows, max(64, entries // columns))
         depth = max(1, entries // (rows * columns)) if height == rows else 1
+        everything, multiply = slice(0, columns), self.carrier.multiply
         for group in range(0, groups, depth):
             for row in range(0, rows, height):
                 g, r = slice(group, min(groups, group + depth)), slice(row, min(rows, row + height))
-                high = self.carrier.multiply(a_high[g, r], b_high[g])
-                yield Tile(g, r, high, self.carrier.multiply(a_both[g, r], b_both[g]))
+                a, b = left.tile(g, r), right.tile(g, everything)
+                high = multiply(a.along(a.high), b.along(b.high).mT)
+                yield Tile(g, r, high, multiply(a.along(a.both), b.along(b.both).mT))
 
     def matmul(self, left: Digits, right: Digits) -> Tensor:
         """The product of two operands as float32 ``(G, P, Q)``."""
+        if whole := self._whole(left.depth):
+            return whole.matmul(left, right)
         shape = *left.exponents.shape, right.exponents.shape[1]
         out = torch.empty(shape, dtype=torch.float32, device=left.data.device)
         for tile in self.tiles(left, right):
             at = tile.groups, tile.rows
             self.kernels.combine(tile.high, tile.cross, left.exponents[at], right.exponents[tile.groups], out[at])
         return out
+
+    def add(self, left: Digits, right: Digits, total: Tensor) -> None:
+        """Add the exact integers of a product to float64 ``(G, P, Q)``; P may be more than the left operand has."""
+        if whole := self._whole(left.depth):
+            whole.accumulate(left.planes, right, total)
+            return
+        for tile in self.tiles(left, right):
+            part = tile.high.to(torch.float64) * 16384.0 + tile.cross.to(torch.float64) * 128.0
+            total[tile.groups, tile.rows] += part
+
+    def add_deep(self, upper: Tensor, lower: Tensor, right: Digits, total: Tensor) -> None:
+        """Add the exact integers of a product whose left operand has three digits to float64 ``(P, Q)``.
+
+        Args:
+            upper: the highest digit and the middle one, ``(R, 2, C)``.
+            lower: the middle digit and the lowest one, alike.
+            right: if its digits are stacked, C is contracted, else R.
+            total: changed in place.
+        """
+        turned = not right.layout.stacked
+        planes = [(plane.mT if turned else plane)[None] for plane in (upper[:, 0], upper[:, 1], lower[:, 1])]
+        if whole := self._whole(right.depth):
+            whole.accumulate(planes, right, total[None])
+            return
+        rows, _, columns = upper.shape
+        shape = (2 * rows, columns) if turned else (rows, 2 * columns)
+        pairs = [(d.view(shape).mT if turned else d.view(shape))[None] for d in (upper, lower)]
+        top = self.carrier.multiply(planes[0], right.high)
+        middle, bottom = (self.carrier.multiply(pair, right.both) for pair in pairs)
+        self.kernels.accumulate(top[0], middle[0], bottom[0], total)
+
+    def attend(
+        self, block: Block, queries: Digits, keys: Digits, values: Digits, scale: float, weights: Tensor,
+        totals: Tensor, out: Tensor,
+    ) -> None:  # fmt: skip
+        """Causal attention of a block of queries.
+
+        Args:
+            block: which.
+            queries: all of them, ``(G, R, D)`` on row grids.
+            keys: those that the block sees, ``(G, K, D)`` on row grids.
+            values: likewise, on column grids.
+            scale: of the scores.
+            weights: takes the digits of the softmax's numerators, ``(G, rows of the block, 2, K)``.
+            totals: takes their sums, in the block's rows of ``(G, R)``.
+            out: takes the weighted means, in the block's rows of ``(G, R, D)``.
+        """
+        if whole := self._whole(queries.depth, block.keys):
+            return whole.attend(block, queries, keys, values, scale, weights, totals, out)
+        some, sums, means = queries.rows(block.rows), totals[:, block.rows], out[:, block.rows]
+        for tile in self.tiles(some, keys):
+            at = tile.groups, tile.rows
+            self.kernels.attention_weights(
+                tile.high, tile.cross, some.exponents[at], keys.exponents[tile.groups], scale,
+                block.first + tile.rows.start, weights[at], sums[at],
+            )  # fmt: skip
+        for tile in self.tiles(numerators(weights, LEFT), values):
+            at = tile.groups, tile.rows
+            self.kernels.attention_output(tile.high, tile.cross, values.exponents[tile.groups], sums[at], means[at])
+        return None
+
+    def attend_backward(
+        self, block: Block, gradients: Digits, values: Digits, keys: Digits, scale: float, weights: Tensor,
+        totals: Tensor, delta: Tensor, out: Tensor,
+    ) -> Digits:  # fmt: skip
+        """The gradients of a block's scores, ``(G, rows of the block, K)`` on row grids.
+
+        Args:
+            block: which.
+            gradients: of the outputs, all of them, ``(G, R, D)`` on row grids.
+            values: those that the block sees, ``(G, K, D)`` on row grids.
+            keys: likewise, on column grids.
+            scale: of the scores.
+            weights: from :meth:`attend`.
+            totals: from :meth:`attend`.
+            delta: the sums over D of gradient times output, ``(G, R)``.
+            out: takes the gradients of the queries, in the block's rows of ``(G, R, D)``.
+        """
+        if whole := self._whole(gradients.depth, block.keys):
+            return whole.attend_backward(block, gradients, values, keys, scale, weights, totals, delta, out)
+        some, sums, dots = gradients.rows(block.rows), totals[:, block.rows], delta[:, block.rows]
+        exponents = torch.empty(sums.shape, dtype=torch.int32, device=weights.device)
+        digits = Digits(torch.empty_like(weights), exponents, LEFT)
+        for tile in self.tiles(some, values):
+            at = tile.groups, tile.rows
+            self.kernels.attention_gradient(
+                tile.high, tile.cross, some.exponents[at], values.exponents[tile.groups], weights[at], sums[at],
+                dots[at], scale, block.first + tile.rows.start, digits.data[at], exponents[at],
+            )  # fmt: skip
+        out[:, block.rows] = self.matmul(digits, keys)
+        return digits
+
+    def _whole(self, *depths: int) -> WholeProducts | None:
+        """What multiplies whole operands, if the carrier does, these depths are within its budget, and the kernels
+        are not the definition, which has nothing but plain products.
+        """
+        within = max(depths) <= self.carrier.depth and self.kernels.name != "reference"
+        return self.carrier.whole if within else None
+
+
+def numerators(weights: Tensor, layout: Layout) -> Digits:
+    """The digits of attention's weights as an operand, whose grid is 2**-13 everywhere: exponent 0."""
+    groups, rows, _, columns = weights.shape
+    exponents = torch.zeros((groups, rows if layout.by_row else columns), dtype=torch.int32, device=weights.device)
+    return Digits(weights, exponents, layout)
 
 
 _current: ContextVar[Backend | None] = ContextVar("regrow_backend", default=None)
@@ -209,15 +317,6 @@ def load_kernels(name: str) -> Kernels:
     )
 
 
-def find_carrier(name: str) -> Carrier:
-    """The carrier by name."""
-    for carrier in CUDA_CARRIERS:
-        if carrier.name == name:
-            return carrier
-    known = ", ".join(f"`{c.name}`" for c in CUDA_CARRIERS)
-    raise RecipeError(f"there is no carrier `{name}`", where="REGROW_CARRIER", hint=f"use one of {known}")
-
-
 @cache
 def default(kind: str = "cpu") -> Backend:
     """The backend of this process for tensors on a kind of device, chosen once: what the environment asks for, else
@@ -241,9 +340,13 @@ def default(kind: str = "cpu") -> Backend:
                 hint="unset REGROW_CARRIER, or see `regrow selftest`",
             )
         return Backend(kernels, carrier)
-    carriers = CUDA_CARRIERS if kind == "cuda" else CARRIERS
-    sound = [carrier for carrier in carriers if not carrier_fault(carrier, device)]
-    return Backend(kernels, min(sound, key=lambda carrier: _seconds(carrier, device)))
+    carriers = CUDA_CARRIERS if kind == "cuda" else cpu_carriers()
+    sound = (carrier for carrier in carriers if not carrier_fault(carrier, device))
+    first = next(sound)
+    if first.name == "amx":  # no other comes near it, and to test them all takes seconds
+        return Backend(kernels, first)
+    seconds = _cuda_seconds if kind == "cuda" else _seconds
+    return min((Backend(kernels, carrier) for carrier in (first, *sound)), key=seconds)
 
 
 def _cpu_kernels() -> Kernels:
@@ -282,22 +385,32 @@ def _home() -> str:
     return "cuda"
 
 
-def _seconds(carrier: Carrier, device: torch.device) -> float:
-    """The best of three timings of products of moderate size, after one that is not counted."""
-    if device.type == "cuda":
-        a = torch.ones((1, 4096, 2048), device=device).to(carrier.dtype)
-        heads = torch.ones((64, 512, 128), device=device).to(carrier.dtype)
-        # A layer forward, the gradients of its inputs and its weights; and attention.
-        pairs = [(a, a.mT), (a, a[:, :2048]), (a.mT, a), (heads, heads.mT)]
-    else:
-        a = torch.ones((1, 512, 256)).to(carrier.dtype)
-        pairs = [(a, a.mT)]
-    best = float("inf")
+def _seconds(backend: Backend) -> float:
+    """How long a backend takes for a layer of moderate size."""
+    digits = torch.ones((1, 1024, 2, 512), dtype=backend.carrier.dtype)
+    rows = torch.zeros((1, 1024), dtype=torch.int32)
+    left, right = Digits(digits, rows, LEFT), Digits(digits[:, :512], rows[:, :512], RIGHT_TRANSPOSED)
+    return _best(lambda: backend.matmul(left, right))
+
+
+def _cuda_seconds(backend: Backend) -> float:
+    """How long a CUDA device takes for the products of a layer: forward, its gradients, and attention."""
+    a = torch.ones((1, 4096, 2048), device="cuda").to(backend.carrier.dtype)
+    heads = torch.ones((64, 512, 128), device="cuda").to(backend.carrier.dtype)
+
+    def products() -> None:
+        for left, right in ((a, a.mT), (a, a[:, :2048]), (a.mT, a), (heads, heads.mT)):
+            backend.carrier.product(left, right)
+        torch.cuda.synchronize()
+
+    return _best(products)
+
+
+def _best(run: Callable[[], object]) -> float:
+    """The best of three timings in seconds, after one that is not counted."""
+    times = []
     for _ in range(4):
         start = time.perf_counter()
-        for left, right in pairs:
-            carrier.product(left, right)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        best = min(best, time.perf_counter() - start)
-    return best
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times[1:])

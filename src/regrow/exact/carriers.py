@@ -10,15 +10,48 @@ cannot matter. Past the budget the depth is cut into blocks whose integers are a
 | bf16 (CUDA only) | bfloat16 | float32, 24 bits | 4096 |
 | float32 | float32 | float32, 24 bits | 4096 |
 | float64 | float64 | float64, 53 bits | 2**38 |
+| amx, vnni (CPU only) | int8 | int32 | 2**17 |
+
+The last two are not torch's but ours, in :mod:`regrow.exact.packed`, and multiply whole operands at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from regrow.errors import RecipeError
+from regrow.exact.grid import Block, Digits
+
+
+class WholeProducts(Protocol):
+    """Products of operands with all their digits, for carriers that do better than one product after another."""
+
+    def matmul(self, left: Digits, right: Digits) -> Tensor:
+        """The product as float32 ``(G, P, Q)``."""
+
+    def accumulate(self, left: list[Tensor], right: Digits, total: Tensor) -> None:
+        """Add the exact integers of two or three planes ``(G, P, K)``, the highest first, to float64
+        ``(G, P or more, Q)``.
+        """
+
+    def attend(
+        self, block: Block, queries: Digits, keys: Digits, values: Digits, scale: float, weights: Tensor,
+        totals: Tensor, out: Tensor,
+    ) -> None:  # fmt: skip
+        """See :meth:`regrow.exact.backend.Backend.attend`."""
+
+    def attend_backward(
+        self, block: Block, gradients: Digits, values: Digits, keys: Digits, scale: float, weights: Tensor,
+        totals: Tensor, delta: Tensor, out: Tensor,
+    ) -> Digits:  # fmt: skip
+        """See :meth:`regrow.exact.backend.Backend.attend_backward`."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +62,15 @@ class Carrier:
         name: as in the table above, and in ``REGROW_CARRIER``.
         dtype: of the digits.
         depth: the largest depth of one product that is exact whatever the digits.
-        product: ``(P, K) x (K, Q)`` or, batched, ``(G, P, K) x (G, K, Q)`` to integers of any dtype.
+        product: ``(G, P, K) x (G, K, Q)`` to integers of any dtype.
+        whole: products of operands with all their digits, if it has such.
     """
 
     name: str
     dtype: torch.dtype
     depth: int
     product: Callable[[Tensor, Tensor], Tensor]
+    whole: WholeProducts | None = None
 
     def multiply(self, left: Tensor, right: Tensor) -> Tensor:
         """The exact integers of ``(G, P, K) x (G, K, Q)``, as ``(G, P, Q)``."""
@@ -54,8 +89,14 @@ def _int8(left: Tensor, right: Tensor) -> Tensor:
         return _padded_int8(left, right)
     out = torch.empty((left.shape[0], left.shape[1], right.shape[2]), dtype=torch.int32, device=left.device)
     for group in range(left.shape[0]):
-        torch._int_mm(left[group], right[group], out=out[group])
+        torch._int_mm(_strided(left[group]), _strided(right[group]), out=out[group])
     return out
+
+
+def _strided(x: Tensor) -> Tensor:
+    """The matrix with a row's length as its stride where an axis is of length one: torch 2.13 reads other memory there
+    if the stride is another one, which means the same."""
+    return x.contiguous().view(-1).view(x.shape) if 1 in x.shape else x
 
 
 # What the CUDA library asks of int8 operands: so many rows of the left one, and multiples of this everywhere else.
@@ -90,5 +131,38 @@ INT8 = Carrier("int8", torch.int8, 1 << 18, _int8)
 BF16 = Carrier("bf16", torch.bfloat16, 1 << 12, _bf16)
 FLOAT32 = Carrier("float32", torch.float32, 1 << 12, torch.bmm)
 FLOAT64 = Carrier("float64", torch.float64, 1 << 38, torch.bmm)
-CARRIERS = (INT8, FLOAT32, FLOAT64)
 CUDA_CARRIERS = (INT8, BF16, FLOAT32, FLOAT64)
+
+
+@cache
+def cpu_carriers() -> tuple[Carrier, ...]:
+    """Those that this processor and what is installed offer."""
+    return *(carrier for carrier, refusal in _packed() if not refusal), INT8, FLOAT32, FLOAT64
+
+
+def find_carrier(name: str) -> Carrier:
+    """The carrier by name."""
+    plain = {carrier.name: carrier for carrier in CUDA_CARRIERS}
+    packed = {carrier.name: (carrier, refusal) for carrier, refusal in _packed()}
+    if name in plain:
+        return plain[name]
+    known = ", ".join(f"`{c}`" for c in (*plain, *PACKED))
+    if name not in PACKED:
+        raise RecipeError(f"there is no carrier `{name}`", where="REGROW_CARRIER", hint=f"use one of {known}")
+    carrier, refusal = packed.get(name, (None, "Numba is not installed"))
+    if carrier is None or refusal:
+        hint = "unset REGROW_CARRIER, or see `regrow selftest`"
+        raise RecipeError(f"there is no carrier `{name}` here", where="REGROW_CARRIER", why=refusal, hint=hint)
+    return carrier
+
+
+PACKED = ("amx", "vnni")
+
+
+def _packed() -> list[tuple[Carrier, str]]:
+    """The carriers of our own, and why each is not to be had; nothing without Numba."""
+    if not find_spec("numba"):
+        return []
+    from regrow.exact.packed import carrier
+
+    return [(each, carrier.refusal(each.name)) for each in carrier.CARRIERS]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from regrow.exact import grid, reference
 from regrow.exact.backend import Backend, Kernels, load_kernels
-from regrow.exact.carriers import FLOAT64
-from regrow.exact.grid import Digits, Layout
+from regrow.exact.carriers import FLOAT64, Carrier
+from regrow.exact.grid import Block, Digits, Layout
 from regrow.exact.optimizer import AdamW
 from regrow.exact.random import normals
 
@@ -182,6 +182,7 @@ def _usual(kind: str) -> dict[str, Case]:
         "cross_entropy": lambda k: k.cross_entropy(x * 3.0, targets, torch.int8),
         "embedding_backward": lambda k: k.embedding_backward(x, (torch.arange(37) * 5) % 11, 12),
         "mean_gradient": lambda k: _mean_gradient([x, y, x - y], k),
+        "on_grid": lambda k: k.on_grid(x),
         "sum_of_squares": partial(_sum_of_squares, x),
         "adamw": partial(_adamw, kind),
     }
@@ -204,6 +205,7 @@ def _poisoned(name: str, value: float) -> dict[str, Case]:
         f"activation {name}": lambda k: [_activation(x, y, kind, k) for kind in ("silu", "gelu", "gelu_tanh")],
         f"cross_entropy {name}": lambda k: k.cross_entropy(x, torch.arange(6), torch.int8)[0],
         f"embedding_backward {name}": lambda k: k.embedding_backward(x, torch.arange(6) % 4, 5),
+        f"on_grid {name}": lambda k: k.on_grid(x),
         f"mean_gradient {name}": lambda k: _mean_gradient([x, y], k),
     }
 
@@ -237,6 +239,93 @@ def kernel_faults(backends: tuple[str, ...] = ("numba",)) -> Iterator[tuple[str,
     for backend in backends:
         for name, case in cases().items():
             yield f"{backend} {name}", partial(_compare, backend, case)
+
+
+def product_faults(carriers: Iterable[Carrier]) -> Iterator[tuple[str, Callable[[], str]]]:
+    """As :func:`kernel_faults`, for carriers that multiply whole operands."""
+    for carrier in (carrier for carrier in carriers if carrier.whole):
+        for name, case in products().items():
+            yield f"{carrier.name} {name}", partial(_compare_products, carrier, case)
+
+
+def products() -> dict[str, Callable[[Backend], Any]]:
+    """Products of whole operands. Shapes with edges in every direction; scales within and beyond the normal ones."""
+    shapes = {"edges": (2, 37, 70, 45), "blocks": (1, 64, 128, 96), "deep": (1, 33, 4100, 34), "one": (3, 1, 1, 1)}
+    cases: dict[str, Callable[[Backend], Any]] = {}
+    for size, shape in shapes.items():
+        for which in ("forward", "dx", "dweight"):
+            cases[f"matmul {which} {size}"] = partial(_matmul, which, shape, "normal")
+        cases[f"add {size}"] = partial(_add, shape)
+        cases[f"add_deep {size}"] = partial(_add_deep, shape)
+    for kind in ("wide", "edges", "tiny"):
+        cases[f"matmul {kind}"] = partial(_matmul, "forward", shapes["edges"], kind)
+    for positions in (5, 70):
+        cases[f"attention {positions}"] = partial(_attention, positions)
+    return cases
+
+
+_OPERANDS = {
+    "forward": (grid.LEFT, grid.RIGHT_TRANSPOSED),
+    "dx": (grid.LEFT, grid.RIGHT),
+    "dweight": (grid.LEFT_TRANSPOSED, grid.RIGHT_OF_TRANSPOSED),
+}
+
+
+def _operands(which: str, shape: tuple[int, ...], kind: str, backend: Backend) -> tuple[Digits, Digits]:
+    groups, rows, depth, columns = shape
+    left, right = _OPERANDS[which]
+    a = sample((groups, rows, depth) if left.by_row else (groups, depth, rows), 1, "normal" if kind == "tiny" else kind)
+    b = sample((groups, columns, depth) if right.by_row else (groups, depth, columns), 2)
+    if kind == "tiny":
+        a, b = a * 2.0**-70, b * 2.0**-70
+    dtype = backend.carrier.dtype
+    return reference.split(a, left, dtype), reference.split(b, right, dtype)
+
+
+def _matmul(which: str, shape: tuple[int, ...], kind: str, backend: Backend) -> Tensor:
+    return backend.matmul(*_operands(which, shape, kind, backend))
+
+
+def _add(shape: tuple[int, ...], backend: Backend) -> Tensor:
+    groups, rows, _, columns = shape
+    total = torch.full((groups, rows + 3, columns), 17.0, dtype=torch.float64)
+    backend.add(*_operands("dweight", shape, "normal", backend), total)
+    return total
+
+
+def _add_deep(shape: tuple[int, ...], backend: Backend) -> list[Tensor]:
+    _, rows, depth, columns = shape
+    dtype = backend.carrier.dtype
+    logits, targets = sample((depth, rows), 3) * 4.0, torch.arange(depth) % rows
+    _, upper, lower = reference.cross_entropy(logits, targets, dtype)
+    inner = reference.split(sample((1, rows, columns), 4), grid.RIGHT, dtype)
+    outer = reference.split(sample((1, depth, columns), 5), grid.RIGHT_OF_TRANSPOSED, dtype)
+    totals = [torch.zeros((n, columns), dtype=torch.float64) for n in (depth, rows)]
+    backend.add_deep(upper, lower, inner, totals[0])
+    backend.add_deep(upper, lower, outer, totals[1])
+    return totals
+
+
+def _attention(positions: int, backend: Backend) -> list[Any]:
+    """Two heads to a group, the second block of queries; a key and a gradient that are not finite in one group."""
+    groups, width, first = 3, 20, 2
+    rows, dtype = 2 * positions, backend.carrier.dtype
+    q, dy, k, v = (sample((groups, n, width), i) for i, n in enumerate((rows, rows, positions, positions)))
+    k[1, positions - 2, 3], dy[2, positions + 3, 1] = float("nan"), float("inf")
+    block = Block(slice(positions + first, rows), first, positions)
+    weights = torch.empty((groups, rows - block.rows.start, 2, positions), dtype=dtype)
+    totals, delta = torch.full((groups, rows), 8192.0), sample((groups, rows), 7)
+    out, dq = torch.zeros((groups, rows, width)), torch.zeros((groups, rows, width))
+    queries, gradients = (reference.split(x, grid.LEFT, dtype) for x in (q, dy))
+    keys, values = (reference.split(x, grid.RIGHT_TRANSPOSED, dtype) for x in (k, v))
+    key_columns, value_columns = (reference.split(x, grid.RIGHT, dtype) for x in (k, v))
+    backend.attend(block, queries, keys, value_columns, 0.25, weights, totals, out)
+    digits = backend.attend_backward(block, gradients, values, key_columns, 0.25, weights, totals, delta, dq)
+    return [weights.to(torch.int8), totals, out, digits.data.to(torch.int8), digits.exponents, dq]
+
+
+def _compare_products(carrier: Carrier, case: Callable[[Backend], Any]) -> str:
+    return difference(case(Backend(load_kernels("numba"), carrier)), case(Backend(reference, FLOAT64)))
 
 
 def _compare(backend: str, case: Case) -> str:

@@ -21,17 +21,27 @@ from torch import Tensor
 
 from regrow.exact import polynomials
 from regrow.exact.grid import Digits, Layout
+from regrow.exact.rows import (
+    column_scales,
+    digits_by_column,
+    dscores_row,
+    exp,
+    grid_exponent,
+    largest_bits,
+    largest_number,
+    mean_row,
+    power,
+    power32,
+    product_row,
+    row_digits,
+    weights_row,
+)
 
 name = "numba"
 
 F = np.float32
 _ROUND = F(polynomials.ROUND32)
 _ROUND64 = 6755399441055744.0  # 1.5 * 2**52
-_INVERSE_LN2 = F(polynomials.EXP_INVERSE_LN2)
-_LN2_HIGH = F(polynomials.EXP_LN2_HIGH)
-_LN2_LOW = F(polynomials.EXP_LN2_LOW)
-_C2, _C3, _C4, _C5, _C6 = (F(c) for c in polynomials.EXP_COEFFICIENTS)
-_SMALLEST = F(polynomials.EXP_SMALLEST)
 _LARGEST = F(polynomials.EXP_LARGEST)
 _ONE = F(1.0)
 _ZERO = F(0.0)
@@ -51,64 +61,6 @@ _inline: Any = njit(cache=True, error_model="numpy", inline="always")
 
 
 @_inline
-def _exp(x: Any) -> Any:
-    c = min(max(x, _SMALLEST), _LARGEST)
-    k = (c * _INVERSE_LN2 + _ROUND) - _ROUND
-    r = (c - k * _LN2_HIGH) - k * _LN2_LOW
-    p = (((r * _C6 + _C5) * r + _C4) * r + _C3) * r + _C2
-    y = ((r * r) * p + r) + _ONE
-    scale = np.int32((np.int32(k) + 127) << 23).view(np.float32)
-    return _ZERO if x < _SMALLEST else y * scale
-
-
-@_inline
-def _exponent(bits: Any) -> Any:
-    return max(np.int32((bits >> 23) - 126), _MIN_EXPONENT)
-
-
-@_inline
-def _two(e: Any) -> Any:
-    """float64 2**e; NaN for POISON."""
-    return np.nan if e == _POISON else np.int64((np.int64(e) + 1023) << 52).view(np.float64)
-
-
-@_inline
-def _two32(e: Any) -> Any:
-    """float32 2**e for e within -126..127."""
-    return np.int32((np.int32(e) + 127) << 23).view(np.float32)
-
-
-@njit(cache=True, error_model="numpy")
-def _row_bits(x: Any) -> Any:
-    """The largest float32 bit pattern, without its sign, in an int32 row."""
-    largest = np.int32(0)
-    for c in range(x.shape[0]):
-        largest = max(largest, np.int32(x[c] & _MASK))
-    return largest
-
-
-@njit(cache=True, error_model="numpy")
-def _row_digits(x: Any, scale: Any, first: Any, second: Any, right: bool) -> None:
-    """Digits of ``rint(x * scale)`` in two rows; ``scale`` is a row."""
-    for c in range(x.shape[0]):
-        q = np.int32((x[c] * scale[c] + _ROUND) - _ROUND)
-        high = np.int32((q + 64) >> 7)
-        low = np.int32(q - (high << 7))
-        first[c] = low if right else high
-        second[c] = high if right else low
-
-
-@njit(cache=True, error_model="numpy")
-def _row_digits_scalar(x: Any, scale: Any, first: Any, second: Any, right: bool) -> None:
-    for c in range(x.shape[0]):
-        q = np.int32((x[c] * scale + _ROUND) - _ROUND)
-        high = np.int32((q + 64) >> 7)
-        low = np.int32(q - (high << 7))
-        first[c] = low if right else high
-        second[c] = high if right else low
-
-
-@_inline
 def _places(group: Any, row: Any, rows: Any, stacked: bool) -> Any:
     """Where the two digit rows of a row lie in the digits seen as a matrix."""
     if stacked:
@@ -119,13 +71,13 @@ def _places(group: Any, row: Any, rows: Any, stacked: bool) -> Any:
 @_parallel
 def _split_rows_kernel(x: Any, bits: Any, out: Any, exponents: Any, right: bool) -> None:
     for i in prange(x.shape[0]):
-        e = _exponent(_row_bits(bits[i]))
+        e = grid_exponent(largest_bits(bits[i]))
         exponents[i] = e
         if e == _POISON:
             out[2 * i] = 0
             out[2 * i + 1] = 0
         else:
-            _row_digits_scalar(x[i], _two32(13 - e), out[2 * i], out[2 * i + 1], right)
+            row_digits(x[i], power32(13 - e), out[2 * i], out[2 * i + 1], right)
 
 
 @_parallel
@@ -144,13 +96,13 @@ def _split_columns_kernel(x: Any, bits: Any, out: Any, exponents: Any, right: bo
             m = np.int32(0)
             for b in range(blocks):
                 m = max(m, largest[g, b, c])
-            e = _exponent(m)
+            e = grid_exponent(m)
             exponents[g, c] = e
-            scale[g, c] = _ZERO if e == _POISON else _two32(13 - e)
+            scale[g, c] = _ZERO if e == _POISON else power32(13 - e)
     for i in prange(groups * rows):
         g, r = i // rows, i % rows
         first, second = _places(g, r, rows, stacked)
-        _row_digits(x[g, r], scale[g], out[first], out[second], right)
+        digits_by_column(x[g, r], scale[g], out[first], out[second], right)
 
 
 @_parallel
@@ -196,13 +148,10 @@ def split(x: Tensor, layout: Layout, dtype: torch.dtype) -> Digits:
 @_parallel
 def _combine_kernel(high: Any, cross: Any, left: Any, right: Any, out: Any) -> None:
     groups, rows, columns = high.shape
-    scale = np.empty((groups, columns), np.float64)
-    for g in range(groups):
-        for c in range(columns):
-            scale[g, c] = _two(right[g, c]) * 2.0**-26
+    scale = column_scales(right)
     for i in prange(groups * rows):
         g, r = i // rows, i % rows
-        a = _two(left[g, r])
+        a = power(left[g, r])
         for c in range(columns):
             total = np.float64(high[g, r, c]) * 16384.0 + np.float64(cross[g, r, c]) * 128.0
             out[g, r, c] = F(total * (a * scale[g, c]))
@@ -252,11 +201,11 @@ def _exact_row_sum(x: Any, scale: float) -> float:
 
 @njit(cache=True, error_model="numpy")
 def _grid_sum_row(x: Any, bits: Any) -> float:
-    e = _exponent(_row_bits(bits))
+    e = grid_exponent(largest_bits(bits))
     if e == _POISON:
         return np.nan
-    total: float = _exact_row_sum(x, _two(30 - e))
-    back: float = _two(e) * 2.0**-30
+    total: float = _exact_row_sum(x, power(30 - e))
+    back: float = power(e) * 2.0**-30
     return total * back
 
 
@@ -291,9 +240,9 @@ def _column_grids(largest: Any) -> Any:
         m = np.int32(0)
         for b in range(blocks):
             m = max(m, largest[b, c])
-        e = _exponent(m)
-        scale[c] = 0.0 if e == _POISON else _two(30 - e)
-        back[c] = _two(e) * 2.0**-30
+        e = grid_exponent(m)
+        scale[c] = 0.0 if e == _POISON else power(30 - e)
+        back[c] = power(e) * 2.0**-30
     return scale, back
 
 
@@ -352,7 +301,7 @@ def _swiglu_kernel(x: Any, out: Any) -> None:
     for r in prange(rows):
         for c in range(width):
             gate = x[r, c]
-            out[r, c] = (gate * (_ONE / (_ONE + _exp(-gate)))) * x[r, width + c]
+            out[r, c] = (gate * (_ONE / (_ONE + exp(-gate)))) * x[r, width + c]
 
 
 def swiglu(x: Tensor) -> Tensor:
@@ -368,7 +317,7 @@ def _swiglu_backward_kernel(dy: Any, x: Any, dx: Any) -> None:
     for r in prange(rows):
         for c in range(width):
             gate, up, d = x[r, c], x[r, width + c], dy[r, c]
-            sigmoid = _ONE / (_ONE + _exp(-gate))
+            sigmoid = _ONE / (_ONE + exp(-gate))
             silu = gate * sigmoid
             dx[r, c] = (d * up) * (sigmoid + silu * (_ONE - sigmoid))
             dx[r, width + c] = d * silu
@@ -490,51 +439,23 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor, heads: int) -> Tensor:
     return out
 
 
-@njit(cache=True, error_model="numpy")
-def _scores_row(high: Any, cross: Any, a: float, keys: Any, scale: Any, out: Any) -> Any:
-    """Scaled scores of one query against ``len(out)`` keys; gives the largest."""
-    largest = F(-np.inf)
-    for j in range(out.shape[0]):
-        total = np.float64(high[j]) * 16384.0 + np.float64(cross[j]) * 128.0
-        out[j] = F(total * (a * keys[j])) * scale
-    for j in range(out.shape[0]):
-        largest = max(largest, out[j])
-    return largest
-
-
-@njit(cache=True, error_model="numpy")
-def _weights_row(scores: Any, largest: Any, first: Any, second: Any) -> Any:
-    """Digits of the softmax numerators of one query on the grid 2**-13; gives their sum."""
-    total = np.int32(0)
-    for j in range(scores.shape[0]):
-        q = np.int32((_exp(scores[j] - largest) * F(8192.0) + _ROUND) - _ROUND)
-        total += q
-        high = np.int32((q + 64) >> 7)
-        first[j] = high
-        second[j] = np.int32(q - (high << 7))
-    return total
-
-
 @_parallel
 def _attention_weights_kernel(
     high: Any, cross: Any, left: Any, right: Any, weights: Any, totals: Any, scale: Any, start: Any
 ) -> None:
     groups, rows, positions = high.shape
+    keys = column_scales(right)
     for i in prange(groups * rows):
         g, r = i // rows, i % rows
         seen = (start + r) % positions + 1
         scores = np.empty(seen, np.float32)
-        keys = np.empty(seen, np.float64)
-        poisoned = left[g, r] == _POISON
-        for j in range(seen):
-            keys[j] = _two(right[g, j]) * 2.0**-26
-            poisoned = poisoned or right[g, j] == _POISON
-        largest = _scores_row(high[g, r], cross[g, r], _two(left[g, r]), keys, scale, scores)
-        if poisoned or not np.isfinite(largest):
+        product_row(high[g, r], cross[g, r], power(left[g, r]), keys[g], scale, scores)
+        largest = largest_number(scores)
+        if not np.isfinite(largest):
             totals[g, r] = F(np.nan)
             weights[g, r] = 0
         else:
-            totals[g, r] = F(_weights_row(scores, largest, weights[g, r, 0], weights[g, r, 1]))
+            totals[g, r] = F(weights_row(scores, largest, weights[g, r, 0], weights[g, r, 1]))
             weights[g, r, :, seen:] = 0
 
 
@@ -548,38 +469,16 @@ def attention_weights(
 
 @_parallel
 def _attention_output_kernel(high: Any, cross: Any, right: Any, totals: Any, out: Any) -> None:
-    groups, rows, columns = high.shape
+    groups, rows, _ = high.shape
+    scales = column_scales(right)
     for i in prange(groups * rows):
         g, r = i // rows, i % rows
-        total = np.float64(totals[g, r])
-        for c in range(columns):
-            value = np.float64(high[g, r, c]) * 16384.0 + np.float64(cross[g, r, c]) * 128.0
-            out[g, r, c] = F((value * (_two(right[g, c]) * 2.0**-13)) / total)
+        mean_row(high[g, r], cross[g, r], scales[g], np.float64(totals[g, r]), out[g, r])
 
 
 def attention_output(high: Tensor, cross: Tensor, right: Tensor, totals: Tensor, out: Tensor) -> None:
     """See :func:`regrow.exact.reference.attention_output`."""
     _attention_output_kernel(*(_numpy(x) for x in (high, cross, right, totals, out)))
-
-
-@njit(cache=True, error_model="numpy")
-def _dscores_row(
-    high: Any,
-    cross: Any,
-    a: float,
-    values: Any,
-    first: Any,
-    second: Any,
-    inverse: Any,
-    delta: Any,
-    scale: Any,
-    out: Any,
-) -> None:
-    for j in range(out.shape[0]):
-        total = np.float64(high[j]) * 16384.0 + np.float64(cross[j]) * 128.0
-        dweight = F(total * (a * values[j]))
-        q = F(first[j]) * F(128.0) + F(second[j])
-        out[j] = _ZERO if q == _ZERO else ((q * inverse) * (dweight - delta)) * scale
 
 
 @_parallel
@@ -588,24 +487,21 @@ def _attention_gradient_kernel(
     scale: Any, start: Any,
 ) -> None:  # fmt: skip
     groups, rows, positions = high.shape
+    values = column_scales(right)
     for i in prange(groups * rows):
         g, r = i // rows, i % rows
         seen = (start + r) % positions + 1
         row = np.empty(seen, np.float32)
-        values = np.empty(seen, np.float64)
-        for j in range(seen):
-            values[j] = _two(right[g, j]) * 2.0**-26
-        a = _two(left[g, r])
-        inverse = _ONE / totals[g, r]
-        _dscores_row(
-            high[g, r], cross[g, r], a, values, weights[g, r, 0], weights[g, r, 1], inverse, delta[g, r], scale, row
-        )
-        e = _exponent(_row_bits(row.view(np.int32)))
+        a, inverse = power(left[g, r]), _ONE / totals[g, r]
+        first, second = weights[g, r, 0], weights[g, r, 1]
+        product_row(high[g, r], cross[g, r], a, values[g], _ONE, row)
+        dscores_row(row, first, second, inverse, delta[g, r], scale, row)
+        e = grid_exponent(largest_bits(row.view(np.int32)))
         exponents[g, r] = e
         if e == _POISON:
             out[g, r] = 0
         else:
-            _row_digits_scalar(row, _two32(13 - e), out[g, r, 0], out[g, r, 1], False)
+            row_digits(row, power32(13 - e), out[g, r, 0], out[g, r, 1], False)
             out[g, r, :, seen:] = 0
 
 
@@ -642,35 +538,50 @@ def _probability_total(weights: Any) -> float:
     return total
 
 
+@njit(cache=True, error_model="numpy")
+def _row_exponentials(x: Any, largest: Any, out: Any) -> None:
+    for c in range(x.shape[0]):
+        out[c] = exp(x[c] - largest)
+
+
+@njit(cache=True, error_model="numpy")
+def _probability_digits(weights: Any, inverse: Any, top: Any, middle: Any, again: Any, low: Any) -> None:
+    """Three digits of ``rint(weight * inverse * 2**20)``."""
+    for c in range(weights.shape[0]):
+        q = np.int32(((weights[c] * inverse) * F(1048576.0) + _ROUND) - _ROUND)
+        high = np.int32((q + 64) >> 7)
+        upper = np.int32((high + 64) >> 7)
+        between = np.int8(high - (upper << 7))
+        top[c] = np.int8(upper)
+        middle[c] = between
+        again[c] = between
+        low[c] = np.int8(q - (high << 7))
+
+
 @_parallel
 def _cross_entropy_kernel(logits: Any, targets: Any, totals: Any, differences: Any, upper: Any, lower: Any) -> None:
     rows, columns = logits.shape
     for r in prange(rows):
-        largest = F(-np.inf)
-        finite = True
-        for c in range(columns):
-            largest = max(largest, logits[r, c])
-        for c in range(columns):
-            finite &= logits[r, c] == logits[r, c]
+        t = targets[r]
+        largest = largest_number(logits[r])
         weights = np.empty(columns, np.float32)
-        for c in range(columns):
-            weights[c] = _exp(logits[r, c] - largest)
+        _row_exponentials(logits[r], largest, weights)
         total = _probability_total(weights) * 2.0**-30
-        finite = finite and np.isfinite(largest)
+        finite = np.isfinite(largest)
         totals[r] = total if finite else np.nan
-        differences[r] = np.float64(logits[r, targets[r]] - largest)
-        inverse = (_ONE / F(total)) if finite else _ZERO
-        for c in range(columns):
-            q = np.int32((((weights[c] if finite else _ZERO) * inverse) * F(1048576.0) + _ROUND) - _ROUND)
-            if c == targets[r]:
-                q = np.int32(q - 1048576)
-            high = np.int32((q + 64) >> 7)
-            top = np.int32((high + 64) >> 7)
-            middle = np.int32(high - (top << 7))
-            upper[r, 0, c] = top
-            upper[r, 1, c] = middle
-            lower[r, 0, c] = middle
-            lower[r, 1, c] = np.int32(q - (high << 7))
+        differences[r] = np.float64(logits[r, t] - largest)
+        inverse = _ONE / F(total)
+        if not finite:
+            weights[:] = _ZERO
+            inverse = _ZERO
+        _probability_digits(weights, inverse, upper[r, 0], upper[r, 1], lower[r, 0], lower[r, 1])
+        q = np.int32(np.int32(((weights[t] * inverse) * F(1048576.0) + _ROUND) - _ROUND) - 1048576)
+        high = np.int32((q + 64) >> 7)
+        top = np.int32((high + 64) >> 7)
+        upper[r, 0, t] = top
+        upper[r, 1, t] = high - (top << 7)
+        lower[r, 0, t] = high - (top << 7)
+        lower[r, 1, t] = q - (high << 7)
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
@@ -688,15 +599,9 @@ def cross_entropy(logits: Tensor, targets: Tensor, dtype: torch.dtype) -> tuple[
 def _softmax_kernel(x: Any, out: Any) -> None:
     rows, columns = x.shape
     for r in prange(rows):
-        largest = F(-np.inf)
-        finite = True
-        for c in range(columns):
-            largest = max(largest, x[r, c])
-        for c in range(columns):
-            finite &= x[r, c] == x[r, c]
-        for c in range(columns):
-            out[r, c] = _exp(x[r, c] - largest)
-        total = F(_probability_total(out[r]) * 2.0**-30) if finite and np.isfinite(largest) else F(np.nan)
+        largest = largest_number(x[r])
+        _row_exponentials(x[r], largest, out[r])
+        total = F(_probability_total(out[r]) * 2.0**-30) if np.isfinite(largest) else F(np.nan)
         for c in range(columns):
             out[r, c] = out[r, c] / total
 
@@ -727,7 +632,7 @@ def softmax_backward(dy: Tensor, y: Tensor) -> Tensor:
 
 @_inline
 def _cut_sigmoid(x: Any) -> Any:
-    return _ZERO if x < -_LARGEST else _ONE / (_ONE + _exp(-x))
+    return _ZERO if x < -_LARGEST else _ONE / (_ONE + exp(-x))
 
 
 @_inline
@@ -750,7 +655,7 @@ def _gelu_tanh(x: Any) -> Any:
 @_inline
 def _gelu(x: Any) -> Any:
     z = abs(x)
-    exponential = _exp((z * z) * F(-0.5))
+    exponential = exp((z * z) * F(-0.5))
     u = _ONE / (z * F(0.25) + _ONE)
     p = (((_T9 * u + _T8) * u + _T7) * u + _T6) * u + _T5
     p = ((((p * u + _T4) * u + _T3) * u + _T2) * u + _T1) * u + _T0
@@ -807,12 +712,12 @@ def activation_backward(dy: Tensor, x: Tensor, kind: str) -> Tensor:
 @_parallel
 def _largest_bits_kernel(bits: Any, out: Any) -> None:
     for r in prange(bits.shape[0]):
-        out[r] = max(out[r], _row_bits(bits[r]))
+        out[r] = max(out[r], largest_bits(bits[r]))
 
 
 @_parallel
 def _embedding_backward_kernel(dy: Any, starts: Any, order: Any, e: Any, out: Any) -> None:
-    scale, back = _two(30 - e), _two(e) * 2.0**-30
+    scale, back = power(30 - e), power(e) * 2.0**-30
     for row in prange(out.shape[0]):
         total = np.zeros(out.shape[1], np.float64)
         for n in range(starts[row], starts[row + 1]):
@@ -843,7 +748,7 @@ def _add_to_grid_kernel(gradient: Any, exponents: Any, total: Any) -> None:
     for r in prange(gradient.shape[0]):
         e = exponents[r]
         if e != _POISON:
-            scale = _two(24 - e)
+            scale = power(24 - e)
             for c in range(gradient.shape[1]):
                 total[r, c] += np.int32(np.rint(np.float64(gradient[r, c]) * scale))
 
@@ -851,9 +756,28 @@ def _add_to_grid_kernel(gradient: Any, exponents: Any, total: Any) -> None:
 @_parallel
 def _from_grid_kernel(total: Any, exponents: Any, count: float, out: Any) -> None:
     for r in prange(total.shape[0]):
-        back = _two(exponents[r]) * 2.0**-24
+        back = power(exponents[r]) * 2.0**-24
         for c in range(total.shape[1]):
             out[r, c] = F((np.float64(total[r, c]) * back) / count)
+
+
+@_parallel
+def _on_grid_kernel(x: Any, bits: Any, out: Any) -> None:
+    for r in prange(x.shape[0]):
+        e = grid_exponent(largest_bits(bits[r]))
+        if e == _POISON:
+            out[r] = F(np.nan)
+        else:
+            scale, back = power(24 - e), power(e) * 2.0**-24
+            for c in range(x.shape[1]):
+                out[r, c] = F(np.float64(np.int32(np.rint(np.float64(x[r, c]) * scale))) * back)
+
+
+def on_grid(x: Tensor) -> Tensor:
+    """See :func:`regrow.exact.reference.on_grid`."""
+    out = torch.empty_like(x)
+    _on_grid_kernel(_numpy(x), _bits(x), _numpy(out))
+    return out
 
 
 def row_bits(x: Tensor) -> Tensor:
@@ -884,13 +808,18 @@ def _square_bits_kernel(x: Any, out: Any) -> None:
         out[r] = largest
 
 
+@njit(cache=True, error_model="numpy", fastmath=_EXACT_SUM)
+def _exact_square_sum(x: Any, scale: float) -> float:
+    total = 0.0
+    for c in range(x.shape[0]):
+        total += np.rint(np.float64(x[c] * x[c]) * scale)
+    return total
+
+
 @_parallel
 def _square_sum_kernel(x: Any, scale: float, out: Any) -> None:
     for r in prange(x.shape[0]):
-        total = 0.0
-        for c in range(x.shape[1]):
-            total += np.rint(np.float64(x[r, c] * x[r, c]) * scale)
-        out[r] = np.int64(total)
+        out[r] = np.int64(_exact_square_sum(x[r], scale))
 
 
 def square_bits(x: Tensor) -> int:

@@ -85,6 +85,31 @@ class Digits:
         which = 1 if self.layout.right else 0
         return self.data[:, which] if self.layout.stacked else self.data[:, :, which]
 
+    @property
+    def low(self) -> Tensor:
+        """The low digits, as ``high``."""
+        which = 0 if self.layout.right else 1
+        return self.data[:, which] if self.layout.stacked else self.data[:, :, which]
+
+    @property
+    def depth(self) -> int:
+        """How many products a sum has."""
+        return self.data.shape[-1] if self.layout.by_row else self.high.shape[1]
+
+    def along(self, digits: Tensor) -> Tensor:
+        """``high``, ``low`` or ``both`` with the contracted axis last."""
+        return digits if self.layout.by_row else digits.mT
+
+    @property
+    def planes(self) -> list[Tensor]:
+        """The high digits and the low ones, the contracted axis last."""
+        return [self.along(self.high), self.along(self.low)]
+
+    def tile(self, groups: slice, outer: slice) -> Digits:
+        """Some groups, and some of the rows or columns that are not contracted."""
+        data = self.data[groups, outer] if self.layout.by_row else self.data[groups, ..., outer]
+        return Digits(data, self.exponents[groups, outer], self.layout)
+
     def rows(self, rows: slice) -> Digits:
         """Some of the rows."""
         data = self.data[:, :, rows] if self.layout.stacked else self.data[:, rows]
@@ -99,6 +124,21 @@ class Digits:
         groups, *_, columns = self.data.shape
         rows = self.data.shape[1] * self.data.shape[2] // 2
         return self.data.reshape((groups, rows, 2 * columns) if self.layout.by_row else (groups, 2 * rows, columns))
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some queries of a sequence at successive positions.
+
+    Attributes:
+        rows: which rows of the queries they are.
+        first: the position of the first.
+        keys: how many keys the last of them sees.
+    """
+
+    rows: slice
+    first: int
+    keys: int
 
 
 def exponents(largest_bits: Tensor) -> Tensor:

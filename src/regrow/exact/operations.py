@@ -21,7 +21,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from regrow.exact import checks
-from regrow.exact.backend import Backend, breadth, current
+from regrow.exact.backend import Backend, breadth, current, numerators
 from regrow.exact.grid import (
     LEFT,
     LEFT_TRANSPOSED,
@@ -30,6 +30,7 @@ from regrow.exact.grid import (
     RIGHT,
     RIGHT_OF_TRANSPOSED,
     RIGHT_TRANSPOSED,
+    Block,
     Digits,
     Layout,
     power_of_two,
@@ -38,9 +39,9 @@ from regrow.exact.grid import (
 # Logits of a block of rows in the output layer: 16 MiB, on a CPU; but at least so many rows, which are the depth of
 # the product that gives the matrix's gradient.
 HEAD_ENTRIES = 1 << 22
-HEAD_ROWS = 512
+HEAD_ROWS = 1024
 # Queries of a block of attention.
-QUERY_BLOCK = 256
+QUERY_BLOCK = 512
 # Numerators of 13 bits add up within int32 for so many keys.
 MOST_POSITIONS = 1 << 17
 # Gradients of 20 bits times operands of 13 add up within float64 for so many rows.
@@ -235,18 +236,10 @@ def ungrouped(x: Tensor, batch: int, positions: int) -> Tensor:
     return x.view(batch, -1, positions, x.shape[2]).transpose(1, 2)
 
 
-@dataclass(frozen=True)
-class _Block:
-    """Some queries at successive positions, and how many keys the last of them sees."""
-
-    rows: slice
-    keys: int
-
-
-def _blocks(rows: int, positions: int) -> list[_Block]:
+def _blocks(rows: int, positions: int) -> list[Block]:
     """Blocks of queries; keys that no query of a block may see are never multiplied."""
     return [
-        _Block(slice(start + at, start + min(positions, at + QUERY_BLOCK)), min(positions, at + QUERY_BLOCK))
+        Block(slice(start + at, start + min(positions, at + QUERY_BLOCK)), at, min(positions, at + QUERY_BLOCK))
         for start in range(0, rows, positions)
         for at in range(0, positions, QUERY_BLOCK)
     ]
@@ -261,23 +254,13 @@ class _Attention(Function):
         ctx.scale = 1.0 / math.sqrt(width)
         left, right = _split(backend, queries, LEFT), _split(backend, keys, RIGHT_TRANSPOSED)
         held = _split(backend, values, RIGHT)
-        totals, out = _empty_totals(queries), torch.empty_like(queries)
+        totals, out = torch.empty(queries.shape[:2], dtype=torch.float32, device=q.device), torch.empty_like(queries)
         weights = []
         for block in _blocks(queries.shape[1], positions):
-            rows, seen = block.rows, right.rows(slice(block.keys))
-            each = _empty_digits(backend, totals[:, rows], block.keys)
-            for tile in backend.tiles(left.rows(rows), seen):
-                at = tile.groups, tile.rows
-                backend.kernels.attention_weights(
-                    tile.high, tile.cross, left.exponents[:, rows][at], seen.exponents[tile.groups], ctx.scale,
-                    rows.start % positions + tile.rows.start, each[at], totals[:, rows][at],
-                )  # fmt: skip
-            for tile in backend.tiles(_numerators(each, LEFT), held.rows(slice(block.keys))):
-                at = tile.groups, tile.rows
-                backend.kernels.attention_output(
-                    tile.high, tile.cross, held.exponents[tile.groups], totals[:, rows][at], out[:, rows][at]
-                )
-            weights.append(each)
+            shape = totals.shape[0], block.rows.stop - block.rows.start, 2, block.keys
+            weights.append(torch.empty(shape, dtype=backend.carrier.dtype, device=q.device))
+            seen, means = right.rows(slice(block.keys)), held.rows(slice(block.keys))
+            backend.attend(block, left, seen, means, ctx.scale, weights[-1], totals, out)
         ctx.save_for_backward(queries, keys, values, totals, out, *weights)
         return ungrouped(out, batch, positions)
 
@@ -286,70 +269,35 @@ class _Attention(Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         backend: Backend = ctx.backend
         queries, keys, values, totals, out, *weights = ctx.saved_tensors
-        batch, positions = gradients[0].shape[:2]
+        batch, positions, _, width = gradients[0].shape
         dout = grouped(gradients[0], keys.shape[0] // batch)
+        delta = backend.kernels.row_dot(dout.reshape(-1, width), out.reshape(-1, width)).view(totals.shape)
+        left, right = _split(backend, dout, LEFT), _split(backend, values, RIGHT_TRANSPOSED)
+        held, dq = _split(backend, keys, RIGHT), torch.empty_like(queries)
         blocks = _blocks(dout.shape[1], positions)
-        dscores = _score_gradients(backend, blocks, dout, values, weights, totals, out, ctx.scale)
-        held = _split(backend, keys, RIGHT)
-        dq = [backend.matmul(d, held.rows(slice(b.keys))) for b, d in zip(blocks, dscores, strict=True)]
+        dscores = [
+            backend.attend_backward(
+                b, left, right.rows(slice(b.keys)), held.rows(slice(b.keys)), ctx.scale, w, totals, delta, dq
+            )
+            for b, w in zip(blocks, weights, strict=True)
+        ]
         # The grids of the rows are folded into the queries, so that one set of digits serves both products.
         folded = queries * power_of_two(torch.cat([d.exponents for d in dscores], 1)).to(torch.float32)[:, :, None]
         dk = _transposed_product(backend, blocks, [d.data for d in dscores], folded, positions)
         normal = dout * (torch.full_like(totals, 8192.0) / totals)[:, :, None]
         dv = _transposed_product(backend, blocks, weights, normal, positions)
-        return tuple(ungrouped(x, batch, positions) for x in (torch.cat(dq, 1), dk, dv))  # type: ignore[return-value]
+        return tuple(ungrouped(x, batch, positions) for x in (dq, dk, dv))  # type: ignore[return-value]
 
 
-def _score_gradients(
-    backend: Backend, blocks: list[_Block], dout: Tensor, values: Tensor, weights: list[Tensor], totals: Tensor,
-    out: Tensor, scale: float,
-) -> list[Digits]:  # fmt: skip
-    """The gradient of the scores of each block, on row grids."""
-    positions, width = values.shape[1:]
-    delta = backend.kernels.row_dot(dout.reshape(-1, width), out.reshape(-1, width)).view(totals.shape)
-    left, right = _split(backend, dout, LEFT), _split(backend, values, RIGHT_TRANSPOSED)
-    found = []
-    for block, each in zip(blocks, weights, strict=True):
-        rows, seen = block.rows, right.rows(slice(block.keys))
-        exponents = torch.empty(totals[:, rows].shape, dtype=torch.int32, device=dout.device)
-        digits = Digits(torch.empty_like(each), exponents, LEFT)
-        for tile in backend.tiles(left.rows(rows), seen):
-            at = tile.groups, tile.rows
-            backend.kernels.attention_gradient(
-                tile.high, tile.cross, left.exponents[:, rows][at], seen.exponents[tile.groups], each[at],
-                totals[:, rows][at], delta[:, rows][at], scale, rows.start % positions + tile.rows.start,
-                digits.data[at], exponents[at],
-            )  # fmt: skip
-        found.append(digits)
-    return found
-
-
-def _transposed_product(
-    backend: Backend, blocks: list[_Block], left: list[Tensor], x: Tensor, positions: int
-) -> Tensor:
+def _transposed_product(backend: Backend, blocks: list[Block], left: list[Tensor], x: Tensor, positions: int) -> Tensor:
     """The transpose of blocks of digits on the grid 2**-13, times ``x`` ``(G, R, D)``, as float32 ``(G, T, D)``."""
     right = _split(backend, x, RIGHT_OF_TRANSPOSED)
+    if len(blocks) == 1:
+        return backend.matmul(numerators(left[0], LEFT_TRANSPOSED), right)
     total = torch.zeros((x.shape[0], positions, x.shape[2]), dtype=torch.float64, device=x.device)
     for block, digits in zip(blocks, left, strict=True):
-        for tile in backend.tiles(_numerators(digits, LEFT_TRANSPOSED), right.rows(block.rows)):
-            part = tile.high.to(torch.float64) * 16384.0 + tile.cross.to(torch.float64) * 128.0
-            total[tile.groups, tile.rows] += part
+        backend.add(numerators(digits, LEFT_TRANSPOSED), right.rows(block.rows), total)
     return (total * (power_of_two(right.exponents) * 2.0 ** (-2 * OPERAND_BITS))[:, None, :]).to(torch.float32)
-
-
-def _empty_totals(queries: Tensor) -> Tensor:
-    return torch.empty(queries.shape[:2], dtype=torch.float32, device=queries.device)
-
-
-def _empty_digits(backend: Backend, totals: Tensor, columns: int) -> Tensor:
-    return torch.empty((*totals.shape, 2, columns), dtype=backend.carrier.dtype, device=totals.device)
-
-
-def _numerators(weights: Tensor, layout: Layout) -> Digits:
-    """Digits as an operand whose grid is 2**-13 everywhere, which is exponent 0."""
-    groups, rows, _, columns = weights.shape
-    exponents = torch.zeros((groups, rows if layout.by_row else columns), dtype=torch.int32, device=weights.device)
-    return Digits(weights, exponents, layout)
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -434,7 +382,10 @@ class _LinearCrossEntropy(Function):
     @once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         dx, dweight = ctx.saved_tensors
-        return dx * gradients[0], dweight * gradients[0], None
+        (scale,) = gradients
+        if scale.device.type == "cpu" and float(scale) == 1.0:  # as it nearly always is: a pass over the matrix less
+            return dx, dweight, None
+        return dx * scale, dweight * scale, None
 
 
 def _row_blocks(rows: int, columns: int, entries: int) -> list[slice]:
@@ -471,23 +422,14 @@ class _HeadGradient:
 
     def add(self, rows: slice, upper: Tensor, lower: Tensor) -> None:
         """Take in a block's gradient digits, ``(R, 2, C)`` each."""
-        count, _, columns = upper.shape
-        flat = [d.view(count, 2 * columns) for d in (upper, lower)]
-        block = torch.zeros((count, self.dx.shape[1]), dtype=torch.float64, device=self.dx.device)
-        self._accumulate(upper[:, 0], flat, self.weight, block)
+        block = torch.zeros((len(upper), self.dx.shape[1]), dtype=torch.float64, device=self.dx.device)
+        self.backend.add_deep(upper, lower, self.weight, block)
         self.dx[rows] = self.backend.kernels.round_total(block, self._scale(self.weight))
-        turned = [d.view(2 * count, columns).mT for d in (upper, lower)]
-        self._accumulate(upper[:, 0].mT, turned, self.x.rows(rows), self.total)
+        self.backend.add_deep(upper, lower, self.x.rows(rows), self.total)
 
     def dweight(self) -> Tensor:
         """The gradient of the weights, rounded once."""
         return self.backend.kernels.round_total(self.total, self._scale(self.x))
-
-    def _accumulate(self, highest: Tensor, pairs: list[Tensor], right: Digits, total: Tensor) -> None:
-        multiply = self.backend.carrier.multiply
-        parts = multiply(highest[None], right.high), *(multiply(pair[None], right.both) for pair in pairs)
-        top, middle, bottom = (part[0] for part in parts)
-        self.backend.kernels.accumulate(top, middle, bottom, total)
 
     def _scale(self, right: Digits) -> Tensor:
         """What makes an exact integer a gradient of the mean loss."""

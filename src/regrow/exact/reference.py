@@ -373,6 +373,14 @@ def from_grid(total: Tensor, e: Tensor, count: int) -> Tensor:
     return (scaled / torch.full((), count, dtype=torch.float64, device=total.device)).to(torch.float32)
 
 
+def on_grid(x: Tensor) -> Tensor:
+    """The mean of a single gradient ``(R, C)``: it rounded to the grids of its rows."""
+    e = exponents(row_bits(x))
+    total = torch.zeros(x.shape, dtype=torch.int32, device=x.device)
+    add_to_grid(x, e, total)
+    return from_grid(total, e, 1)
+
+
 def square_bits(x: Tensor) -> int:
     """The largest float32 bit pattern of the squares of ``(R, C)``."""
     return int(_magnitude_bits(x * x).max()) if x.numel() else 0

@@ -20,7 +20,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor
 
-from regrow.exact.carriers import CARRIERS, CUDA_CARRIERS, Carrier
+from regrow.exact.carriers import CUDA_CARRIERS, Carrier, cpu_carriers
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,15 @@ def carrier_fault(carrier: Carrier, device: torch.device = _CPU) -> str:
 
 def self_test(full: bool = False) -> list[Result]:
     """Test each carrier and, if ``full``, each kernel of each backend against the definition."""
-    results = [_timed(f"carrier {carrier.name}", partial(carrier_fault, carrier)) for carrier in CARRIERS]
+    results = [_timed(f"carrier {carrier.name}", partial(carrier_fault, carrier)) for carrier in cpu_carriers()]
     if torch.cuda.is_available():
         cuda = torch.device("cuda")
         results += [_timed(f"carrier {c.name} on cuda", partial(carrier_fault, c, cuda)) for c in CUDA_CARRIERS]
     if full:
         from regrow.exact.backend import interpreted
-        from regrow.exact.comparison import kernel_faults
+        from regrow.exact.comparison import kernel_faults, product_faults
 
+        results += [_timed(name, test) for name, test in product_faults(cpu_carriers())]
         triton = torch.cuda.is_available() or interpreted()
         results += [_timed(name, test) for name, test in kernel_faults(("numba", "triton") if triton else ("numba",))]
     return results

@@ -24,6 +24,7 @@ from regrow.exact.workers import ALONE, Workers
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise
 from regrow.train import state as states
+from regrow.train.memory import keep_freed_memory
 from regrow.train.settings import Settings
 from regrow.train.state import State
 
@@ -73,6 +74,7 @@ def train(
     Raises:
         StageError: if a loss or gradient is NaN or infinite; names the tensor and the step.
     """
+    keep_freed_memory()
     state = states.begin(scratch, config.shapes(), lambda: initialise(config, settings.seed), workers)
     for tensors in (state.parameters, state.first, state.second):
         tensors.update(placed(tensors))

@@ -15,7 +15,7 @@ import triton
 from torch import Tensor
 
 from regrow.exact.gpu import kernels
-from regrow.exact.grid import Digits, Layout
+from regrow.exact.grid import Digits, Layout, exponents
 
 name = "triton"
 
@@ -327,6 +327,14 @@ def from_grid(total: Tensor, e: Tensor, count: int) -> Tensor:
     out = torch.empty(total.shape, dtype=torch.float32, device=total.device)
     _by_tiles(kernels.from_grid, rows, columns, total.contiguous(), e.contiguous(), out, rows, columns, count)
     return out
+
+
+def on_grid(x: Tensor) -> Tensor:
+    """See :func:`regrow.exact.reference.on_grid`."""
+    e = exponents(row_bits(x))
+    total = torch.zeros(x.shape, dtype=torch.int32, device=x.device)
+    add_to_grid(x, e, total)
+    return from_grid(total, e, 1)
 
 
 def square_bits(x: Tensor) -> int:

@@ -1,0 +1,1 @@
+"""Products of whole operands on the processor's own units for small integers."""

@@ -1,0 +1,202 @@
+"""Attention over the packed products: 32 queries at a time, from scores to output without leaving the cache.
+
+What the separate kernels of :mod:`regrow.exact.compiled` do to whole tiles is done here to the rows of one block, with
+the same functions. Digits that the backward pass needs are written on the way. Keys that no query of a block may see
+are not multiplied.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+from numba.np.ufunc import parallel
+
+from regrow.exact.grid import POISON
+from regrow.exact.packed.instructions import STEP, begin, block, end
+from regrow.exact.packed.kernels import SIDE, pack_panel, shifted
+from regrow.exact.rows import (
+    column_scales,
+    dscores_row,
+    exponent_range,
+    grid_exponent,
+    is_plain,
+    largest_bits,
+    largest_number,
+    mean_row,
+    plain_column_scales,
+    plain_product_row,
+    power,
+    power32,
+    product_row,
+    row_digits,
+    weights_row,
+)
+
+F = np.float32
+
+_parallel: Any = njit(parallel=True, cache=True, error_model="numpy", nogil=True)
+_helper: Any = njit(cache=True, error_model="numpy")
+_thread: Any = parallel.get_thread_id
+
+
+@_helper
+def _blocks(unit: Any, here: int, there: int, size: int, offsets: Any, sums: Any, x: int) -> None:
+    """HH and HL + LH of two panels of two planes, to the columns of ``sums`` from ``x`` on."""
+    stride = 4 * sums.shape[2]
+    high, cross = sums.ctypes.data + 4 * x, sums.ctypes.data + 4 * (x + sums.shape[1] * sums.shape[2])
+    first = offsets[0].ctypes.data if offsets.size else 0
+    second = offsets[1].ctypes.data if offsets.size else 0
+    block(unit, here, there + size, size // STEP, first, high, stride)
+    block(unit, here, there, 2 * (size // STEP), second, cross, stride)
+
+
+@_helper
+def _pack_rows(source: int, plane: int, stride: int, rows: int, depth: int, target: Any, shift: int) -> None:
+    """A panel of two planes of rows, as a left operand."""
+    size = (depth + 63) // 64 * STEP
+    for p in range(2):
+        pack_panel(source + p * plane, stride, 1, rows, depth, target.ctypes.data + p * size, False)
+    shifted(target, 2 * size, shift)
+
+
+@_parallel
+def attend(
+    unit: Any, shift: int, start: int, first: int, queries: int, query_strides: Any, width: int, keys: Any,
+    key_offsets: Any, values: Any, value_offsets: Any, left: Any, right: Any, held: Any, scale: Any, scratch: Any,
+    sums: Any, products: Any, weights: Any, totals: Any, out: Any,
+) -> None:  # fmt: skip
+    """Attention of some rows of queries, all of one sequence; see the three kernels of attention in ``reference``.
+
+    Args:
+        unit: what multiplies.
+        shift: what it wants added to left digits.
+        start: the first of the rows.
+        first: its position.
+        queries: the address of the queries' high digits, on row grids.
+        query_strides: from group to group, row to row, and from high to low digits.
+        width: of a head, D.
+        keys: the panels of keys from :func:`regrow.exact.packed.kernels.pack_right`, over D.
+        key_offsets: theirs, by part.
+        values: the panels of values, over the keys.
+        value_offsets: theirs, by part.
+        left: exponents of all queries ``(G, R)``.
+        right: exponents of the keys ``(G, K)``.
+        held: exponents of the values ``(G, D)``.
+        scale: of the scores, float32.
+        scratch: int8 ``(threads, S)`` for a panel over D and one over the keys.
+        sums: int32 ``(threads, 2, 32, K)``, K rounded up to blocks.
+        products: int32 ``(threads, 2, 32, 32)``.
+        weights: takes the digits of the rows, int8 ``(G, rows, 2, K)``.
+        totals: of all rows ``(G, R)``.
+        out: of all rows ``(G, R, D)``.
+    """
+    groups, rows, _, seen = weights.shape
+    panels, key_panels, value_panels = (rows + SIDE - 1) // SIDE, (seen + SIDE - 1) // SIDE, (width + SIDE - 1) // SIDE
+    size, deep = (width + 63) // 64 * STEP, (seen + 63) // 64 * STEP
+    scales, value_scales, plain_scales = column_scales(right), column_scales(held), plain_column_scales(right)
+    for i in prange(groups * panels):
+        g, y = i // panels, i % panels * SIDE
+        count = min(SIDE, rows - y)
+        thread = _thread()
+        mine, parts, product = scratch[thread], sums[thread], products[thread]
+        scores = np.empty(seen, np.float32)
+        source = queries + g * query_strides[0] + (start + y) * query_strides[1]
+        _pack_rows(source, query_strides[2], query_strides[1], count, width, mine, shift)
+        begin(unit, unit.ctypes.data)
+        here = mine.ctypes.data
+        some = exponent_range(left[g], start + y, start + y + count)
+        plain = is_plain(width, some, exponent_range(right[g], 0, seen))
+        for n in range(min(key_panels, (first + y + count + SIDE - 1) // SIDE)):
+            there = keys.ctypes.data + (g * key_panels + n) * 2 * size
+            _blocks(unit, here, there, size, key_offsets[g, n] if shift else key_offsets[0, 0], parts, SIDE * n)
+        for r in range(count):
+            row, last = start + y + r, first + y + r + 1
+            if plain:
+                plain_product_row(
+                    parts[0, r], parts[1, r], power32(left[g, row]), plain_scales[g], scale, scores[:last]
+                )
+            else:
+                product_row(parts[0, r], parts[1, r], power(left[g, row]), scales[g], scale, scores[:last])
+            largest = largest_number(scores[:last])
+            if np.isfinite(largest):
+                digits = weights[g, y + r]
+                totals[g, row] = F(weights_row(scores[:last], largest, digits[0], digits[1]))
+                digits[:, last:] = 0
+            else:
+                totals[g, row] = F(np.nan)
+                weights[g, y + r] = 0
+        _pack_rows(weights[g, y].ctypes.data, seen, 2 * seen, count, seen, mine, shift)
+        for n in range(value_panels):
+            there = values.ctypes.data + (g * value_panels + n) * 2 * deep
+            _blocks(unit, here, there, deep, value_offsets[g, n] if shift else value_offsets[0, 0], product, 0)
+            wide = min(SIDE, width - SIDE * n)
+            for r in range(count):
+                row, span = start + y + r, slice(SIDE * n, SIDE * n + wide)
+                mean_row(
+                    product[0, r], product[1, r], value_scales[g, span], np.float64(totals[g, row]), out[g, row, span]
+                )
+        end(unit)
+
+
+@_parallel
+def attend_backward(
+    unit: Any, shift: int, start: int, first: int, gradients: int, gradient_strides: Any, width: int, values: Any,
+    value_offsets: Any, keys: Any, key_offsets: Any, left: Any, right: Any, held: Any, scale: Any, scratch: Any,
+    sums: Any, products: Any, weights: Any, totals: Any, delta: Any, digits: Any, exponents: Any, out: Any,
+) -> None:  # fmt: skip
+    """The gradients of the scores of some rows, as digits, and of their queries.
+
+    Args as in :func:`attend`, with the gradients of the output in place of queries, the panels of values, over D, in
+    place of keys, those of keys, over the keys, in place of values; and:
+
+        delta: sums of output gradient times output of all rows ``(G, R)``.
+        digits: takes those of the rows, int8 ``(G, rows, 2, K)``.
+        exponents: takes theirs ``(G, rows)``.
+        out: the gradients of all queries ``(G, R, D)``.
+    """
+    groups, rows, _, seen = weights.shape
+    panels, key_panels, width_panels = (rows + SIDE - 1) // SIDE, (seen + SIDE - 1) // SIDE, (width + SIDE - 1) // SIDE
+    size, deep = (width + 63) // 64 * STEP, (seen + 63) // 64 * STEP
+    scales, key_scales, plain_scales = column_scales(right), column_scales(held), plain_column_scales(right)
+    for i in prange(groups * panels):
+        g, y = i // panels, i % panels * SIDE
+        count = min(SIDE, rows - y)
+        thread = _thread()
+        mine, parts, product = scratch[thread], sums[thread], products[thread]
+        found, one = np.empty(seen, np.float32), F(1.0)
+        source = gradients + g * gradient_strides[0] + (start + y) * gradient_strides[1]
+        _pack_rows(source, gradient_strides[2], gradient_strides[1], count, width, mine, shift)
+        begin(unit, unit.ctypes.data)
+        here = mine.ctypes.data
+        some = exponent_range(left[g], start + y, start + y + count)
+        plain = is_plain(width, some, exponent_range(right[g], 0, seen))
+        for n in range(min(key_panels, (first + y + count + SIDE - 1) // SIDE)):
+            there = values.ctypes.data + (g * key_panels + n) * 2 * size
+            _blocks(unit, here, there, size, value_offsets[g, n] if shift else value_offsets[0, 0], parts, SIDE * n)
+        for r in range(count):
+            row, last = start + y + r, first + y + r + 1
+            if plain:
+                plain_product_row(parts[0, r], parts[1, r], power32(left[g, row]), plain_scales[g], one, found[:last])
+            else:
+                product_row(parts[0, r], parts[1, r], power(left[g, row]), scales[g], one, found[:last])
+            high, low = weights[g, y + r, 0], weights[g, y + r, 1]
+            dscores_row(found[:last], high, low, one / totals[g, row], delta[g, row], scale, found[:last])
+            e = grid_exponent(largest_bits(found[:last].view(np.int32)))
+            exponents[g, y + r] = e
+            if e == POISON:
+                digits[g, y + r] = 0
+            else:
+                row_digits(found[:last], power32(13 - e), digits[g, y + r, 0], digits[g, y + r, 1], False)
+                digits[g, y + r, :, last:] = 0
+        _pack_rows(digits[g, y].ctypes.data, seen, 2 * seen, count, seen, mine, shift)
+        for n in range(width_panels):
+            there = keys.ctypes.data + (g * width_panels + n) * 2 * deep
+            _blocks(unit, here, there, deep, key_offsets[g, n] if shift else key_offsets[0, 0], product, 0)
+            wide = min(SIDE, width - SIDE * n)
+            for r in range(count):
+                span = slice(SIDE * n, SIDE * n + wide)
+                a, found_row = power(exponents[g, y + r]), out[g, start + y + r, span]
+                product_row(product[0, r], product[1, r], a, key_scales[g, span], one, found_row)
+        end(unit)

@@ -1,0 +1,290 @@
+"""The packed products: operands are brought into tiles once, multiplied block by block, and finished in the cache.
+
+A block is 32 x 32 sums. Operands come as addresses and strides of their planes of digits, so that views of any kind
+are one kind of argument, and a kernel is compiled once. Plane 0 holds the highest digits. The right operand has one
+plane or two, the left one as many, or three; part ``j`` of the product sums the products of planes whose numbers add
+up to ``j``. The panels of a left operand hold its planes in order, those of a right one in the opposite order, so
+that each part is one run over both: digits of the left from plane ``j - 1`` on times those of the right.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+from numba.np.ufunc import parallel
+
+from regrow.exact.packed.instructions import (
+    STEP,
+    TILE,
+    add_block,
+    add_deep_block,
+    begin,
+    block,
+    clear_tile,
+    copy_tile,
+    end,
+    interleave_tile,
+    interleave_tiles,
+    load_byte,
+    round_block,
+    round_plain_block,
+    store_byte,
+    transpose_tile,
+)
+from regrow.exact.rows import exponent_range, is_plain, power, power32
+
+F = np.float32
+SIDE = 32  # of a block
+BLOCK = 4 * SIDE * SIDE  # bytes of its sums
+
+# What becomes of a block: integers as they are; rounded to float32; or added to float64 integers.
+INTEGERS, ROUNDED, ADDED = 0, 1, 2
+
+_parallel: Any = njit(parallel=True, cache=True, error_model="numpy", nogil=True)
+_helper: Any = njit(cache=True, error_model="numpy")
+_thread: Any = parallel.get_thread_id
+
+
+@_helper
+def _pack_tile(source: int, outer_stride: int, depth_stride: int, target: int, right: bool) -> None:
+    """A tile of 16 columns or rows times 64 of depth; one of the strides is 1."""
+    if depth_stride == 1:
+        if right:
+            transpose_tile(source, outer_stride, target)
+        else:
+            copy_tile(source, outer_stride, target)
+    else:
+        interleave_tile(source, depth_stride, target)
+        if not right:
+            transpose_tile(target, 64, target)
+
+
+@_helper
+def _pack_edge(
+    source: int, outer_stride: int, depth_stride: int, outer: int, depth: int, target: int, right: bool
+) -> None:  # fmt: skip
+    """A tile that is not whole: zeros beyond what there is."""
+    clear_tile(target)
+    for o in range(outer):
+        for k in range(depth):
+            place = k // 4 * 64 + 4 * o + k % 4 if right else 64 * o + k
+            store_byte(load_byte(source + o * outer_stride + k * depth_stride), target + place)
+
+
+@_helper
+def pack_panel(
+    source: int, outer_stride: int, depth_stride: int, outer: int, depth: int, target: int, right: bool
+) -> None:  # fmt: skip
+    """A block's share of one plane, step by step."""
+    for step in range((depth + 63) // 64):
+        long = min(64, depth - 64 * step)
+        for half in range(2):
+            wide = min(16, outer - 16 * half)
+            place = target + step * STEP + half * TILE
+            at = source + 16 * half * outer_stride + 64 * step * depth_stride
+            if wide == 16 and long == 64 and (depth_stride == 1 or outer_stride == 1):
+                _pack_tile(at, outer_stride, depth_stride, place, right)
+            else:
+                _pack_edge(at, outer_stride, depth_stride, wide, long, place, right)
+
+
+@_helper
+def pack_pair(
+    source: int, outer_stride: int, depth_stride: int, outer: int, depth: int, target: int, apart: int, right: bool
+) -> None:  # fmt: skip
+    """The shares of two blocks, whose panels lie ``apart``, or of one if ``outer`` is 32 or less."""
+    if outer < 2 * SIDE or outer_stride != 1 or depth_stride == 1:
+        pack_panel(source, outer_stride, depth_stride, min(SIDE, outer), depth, target, right)
+        if outer > SIDE:
+            beyond = source + SIDE * outer_stride
+            pack_panel(beyond, outer_stride, depth_stride, outer - SIDE, depth, target + apart, right)
+        return
+    for step in range((depth + 63) // 64):
+        long, at = min(64, depth - 64 * step), source + 64 * step * depth_stride
+        if long == 64:
+            interleave_tiles(at, depth_stride, target + step * STEP, apart)
+        for tile in range(4):
+            place = target + tile // 2 * apart + step * STEP + tile % 2 * TILE
+            if long < 64:
+                _pack_edge(at + 16 * tile, 1, depth_stride, 16, long, place, right)
+            elif not right:
+                transpose_tile(place, 64, place)
+
+
+@_helper
+def _column_offsets(packed: Any, start: int, count: int, out: Any) -> None:
+    """What makes up for left digits that are taken plus 64: -64 times the sum of each column."""
+    out[:] = 0
+    for tile in range(count // TILE):
+        columns = out[16 * (tile % 2) : 16 * (tile % 2) + 16]
+        for word in range(16):
+            at = start + tile * TILE + word * 64
+            for c in range(16):
+                for byte in range(4):
+                    columns[c] -= np.int32(64) * np.int32(packed[at + 4 * c + byte])
+
+
+@_parallel
+def pack_right(
+    planes: Any, strides: Any, groups: int, count: int, outer: int, depth: int, packed: Any, offsets: Any
+) -> None:  # fmt: skip
+    """Bring a right operand into panels.
+
+    Args:
+        planes: the addresses of the planes; 0 where there is none.
+        strides: from group to group, outer to outer, and along the depth.
+        groups: how many products.
+        count: of planes.
+        outer: columns of the product.
+        depth: what is summed over.
+        packed: int8, takes ``(groups, panels, count, steps)`` of ``STEP`` bytes.
+        offsets: int32 ``(groups, panels, count, 32)``, or empty for a unit that needs none: those of each plane.
+    """
+    panels = (outer + SIDE - 1) // SIDE
+    size = (depth + 63) // 64 * STEP
+    pairs = (panels + 1) // 2
+    for i in prange(groups * pairs):
+        g, panel = i // pairs, i % pairs * 2
+        wide = min(2 * SIDE, outer - SIDE * panel)
+        for p in range(count):
+            start = ((g * panels + panel) * count + count - 1 - p) * size
+            source = planes[p] + g * strides[0] + SIDE * panel * strides[1]
+            target = packed.ctypes.data + start
+            pack_pair(source, strides[1], strides[2], wide, depth, target, count * size, True)
+            if offsets.size:
+                for n in range((wide + SIDE - 1) // SIDE):
+                    _column_offsets(packed, start + n * count * size, size, offsets[g, panel + n, p])
+
+
+@_helper
+def shifted(panels: Any, count: int, shift: int) -> None:
+    """Add to the first ``count`` digits what a unit wants added."""
+    if shift:
+        for byte in range(count):
+            panels[byte] += np.int8(shift)
+
+
+@_helper
+def _copy(source: Any, target: Any) -> None:
+    """The corner of one matrix that the other has."""
+    for y in range(min(source.shape[0], target.shape[0])):
+        for x in range(min(source.shape[1], target.shape[1])):
+            target[y, x] = source[y, x]
+
+
+@_parallel
+def multiply(
+    unit: Any, planes: Any, strides: Any, groups: int, counts: Any, outer: int, columns: int, depth: int, chunk: int,
+    shift: int, packed: Any, offsets: Any, scratch: Any, blocks: Any, kind: int, left: Any, right: Any, integers: Any,
+    floats: Any, doubles: Any,
+) -> None:  # fmt: skip
+    """Multiply a left operand by packed panels.
+
+    Args:
+        unit: what multiplies, from :mod:`regrow.exact.packed.instructions`.
+        planes: of the left operand, as in :func:`pack_right`; so are strides, groups and depth.
+        strides: see ``planes``.
+        groups: see ``planes``.
+        counts: how many planes the left operand has, and the right one.
+        outer: rows of the product.
+        columns: of the product.
+        depth: see ``planes``.
+        chunk: rows that a thread takes at a time, a multiple of 32.
+        shift: what the unit wants added to the left digits.
+        packed: the right operand, from :func:`pack_right`.
+        offsets: its offsets by part, ``(groups, panels, parts, 32)``, or empty.
+        scratch: int8 ``(threads, S)``, where S takes ``(chunk / 32, planes, steps)`` of ``STEP`` bytes.
+        blocks: int32 ``(threads, parts, 32, 32)``.
+        kind: what is written: ``INTEGERS``, ``ROUNDED`` or ``ADDED``.
+        left: exponents ``(groups, outer)``, if rounded.
+        right: exponents ``(groups, columns)``, if rounded.
+        integers: int32 ``(parts, groups, outer, columns)``.
+        floats: float32 ``(groups, outer, columns)``.
+        doubles: float64 ``(groups, at least outer, columns)``.
+    """
+    panels, chunks = (columns + SIDE - 1) // SIDE, (outer + chunk - 1) // chunk
+    size = (depth + 63) // 64 * STEP
+    parts = counts[0]
+    address = integers.ctypes.data
+    if kind == ROUNDED:
+        address = floats.ctypes.data
+    elif kind == ADDED:
+        address = doubles.ctypes.data
+    for i in prange(groups * chunks):
+        g, first = i // chunks, i % chunks * chunk
+        last = min(outer, first + chunk)
+        heights = (last - first + SIDE - 1) // SIDE
+        thread = _thread()
+        mine, sums = scratch[thread].ctypes.data, blocks[thread]
+        for h in range(0, heights, 2):
+            row = first + SIDE * h
+            for p in range(counts[0]):
+                source = planes[p] + g * strides[0] + row * strides[1]
+                target = mine + (h * counts[0] + p) * size
+                high = min(2 * SIDE, last - row)
+                pack_pair(source, strides[1], strides[2], high, depth, target, counts[0] * size, False)
+        shifted(scratch[thread], heights * counts[0] * size, shift)
+        plain = kind == ROUNDED and is_plain(
+            depth, exponent_range(left[g], first, last), exponent_range(right[g], 0, columns)
+        )
+        rows, rows32 = np.zeros(chunk, np.float64), np.zeros(chunk, np.float32)
+        scales, scales32 = np.zeros(SIDE, np.float64), np.zeros(SIDE, np.float32)
+        corner, corner64 = np.empty((SIDE, SIDE), np.float32), np.empty((SIDE, SIDE), np.float64)
+        if kind == ROUNDED:
+            for y in range(last - first):
+                rows[y] = power(left[g, first + y]) * 2.0**-26
+                rows32[y] = power32(left[g, first + y]) if plain else F(0.0)
+        begin(unit, unit.ctypes.data)
+        for n in range(panels):
+            there = packed.ctypes.data + (g * panels + n) * counts[1] * size
+            x = SIDE * n
+            wide = min(SIDE, columns - x)
+            if kind == ROUNDED:
+                for c in range(wide):
+                    scales[c] = power(right[g, x + c])
+                    scales32[c] = power32(right[g, x + c] - 19) if plain else F(0.0)
+            for h in range(heights):
+                here, y = mine + h * counts[0] * size, first + SIDE * h
+                high = min(SIDE, last - y)
+                whole = high == SIDE and wide == SIDE
+                for j in range(parts):
+                    out, stride = sums[j].ctypes.data, 4 * SIDE
+                    if kind == INTEGERS and whole:
+                        out, stride = address + 4 * (((j * groups + g) * outer + y) * columns + x), 4 * columns
+                    offset = offsets[g, n, j].ctypes.data if offsets.size else 0
+                    if j == 0:
+                        block(unit, here, there + (counts[1] - 1) * size, size // STEP, offset, out, stride)
+                    else:
+                        block(unit, here + (j - 1) * size, there, 2 * (size // STEP), offset, out, stride)
+                top = sums.ctypes.data
+                if kind == INTEGERS:
+                    if not whole:
+                        for j in range(parts):
+                            _copy(sums[j], integers[j, g, y : y + high, x : x + wide])
+                elif kind == ROUNDED:
+                    out, stride = corner.ctypes.data, 4 * SIDE
+                    if whole:
+                        out, stride = address + 4 * ((g * outer + y) * columns + x), 4 * columns
+                    if plain:
+                        scale = rows32.ctypes.data + 4 * SIDE * h
+                        round_plain_block(top, top + BLOCK, scale, scales32.ctypes.data, out, stride)
+                    else:
+                        scale = rows.ctypes.data + 8 * SIDE * h
+                        round_block(top, top + BLOCK, scale, scales.ctypes.data, out, stride)
+                    if not whole:
+                        _copy(corner, floats[g, y : y + high, x : x + wide])
+                else:
+                    out, stride = corner64.ctypes.data, 8 * SIDE
+                    if whole:
+                        out, stride = address + 8 * ((g * doubles.shape[1] + y) * columns + x), 8 * columns
+                    else:
+                        _copy(doubles[g, y : y + high, x : x + wide], corner64)
+                    if parts == 2:
+                        add_block(top, top + BLOCK, out, stride)
+                    else:
+                        add_deep_block(top, top + BLOCK, top + 2 * BLOCK, out, stride)
+                    if not whole:
+                        _copy(corner64, doubles[g, y : y + high, x : x + wide])
+        end(unit)

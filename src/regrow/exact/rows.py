@@ -1,0 +1,204 @@
+"""What the CPU kernels do to numbers and to rows of them, compiled by Numba into whoever calls.
+
+Numba notices a change of a kernel's own file, not of this one: after changing something here, touch the files that
+import it, or clear their cache.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from regrow.exact import polynomials
+
+F = np.float32
+_ROUND = F(polynomials.ROUND32)
+_INVERSE_LN2 = F(polynomials.EXP_INVERSE_LN2)
+_LN2_HIGH = F(polynomials.EXP_LN2_HIGH)
+_LN2_LOW = F(polynomials.EXP_LN2_LOW)
+_C2, _C3, _C4, _C5, _C6 = (F(c) for c in polynomials.EXP_COEFFICIENTS)
+_SMALLEST = F(polynomials.EXP_SMALLEST)
+_LARGEST = F(polynomials.EXP_LARGEST)
+_ONE = F(1.0)
+_ZERO = F(0.0)
+_MASK = np.int32(0x7FFFFFFF)
+_INFINITY = np.int32(0x7F800000)
+_MIN_EXPONENT = np.int32(-100)
+_POISON = np.int32(129)
+
+_helper: Any = njit(cache=True, error_model="numpy")
+_inline: Any = njit(cache=True, error_model="numpy", inline="always")
+
+
+@_inline
+def exp(x: Any) -> Any:
+    """See :func:`regrow.exact.reference.exp`."""
+    c = min(max(x, _SMALLEST), _LARGEST)
+    k = (c * _INVERSE_LN2 + _ROUND) - _ROUND
+    r = (c - k * _LN2_HIGH) - k * _LN2_LOW
+    p = (((r * _C6 + _C5) * r + _C4) * r + _C3) * r + _C2
+    y = ((r * r) * p + r) + _ONE
+    scale = np.int32((np.int32(k) + 127) << 23).view(np.float32)
+    return _ZERO if x < _SMALLEST else y * scale
+
+
+@_inline
+def grid_exponent(bits: Any) -> Any:
+    """The exponent of the grid of a group whose largest float32 bit pattern is known."""
+    return max(np.int32((bits >> 23) - 126), _MIN_EXPONENT)
+
+
+@_inline
+def power(e: Any) -> Any:
+    """float64 2**e; NaN for POISON."""
+    return np.nan if e == _POISON else np.int64((np.int64(e) + 1023) << 52).view(np.float64)
+
+
+@_inline
+def power32(e: Any) -> Any:
+    """float32 2**e for e within -126..127."""
+    return np.int32((np.int32(e) + 127) << 23).view(np.float32)
+
+
+@_helper
+def largest_bits(x: Any) -> Any:
+    """The largest float32 bit pattern, without its sign, in an int32 row."""
+    largest = np.int32(0)
+    for c in range(x.shape[0]):
+        largest = max(largest, np.int32(x[c] & _MASK))
+    return largest
+
+
+@_inline
+def _ordered(bits: Any) -> Any:
+    """Bit patterns as integers in the order of the numbers, and back; integers have a maximum in any order."""
+    return np.int32(bits ^ ((bits >> 31) & _MASK))
+
+
+@_helper
+def largest_number(x: Any) -> Any:
+    """The largest number of a row; NaN if there is a NaN."""
+    bits = x.view(np.int32)
+    if largest_bits(bits) > _INFINITY:
+        return F(np.nan)
+    largest = np.int32(-2147483648)
+    for c in range(x.shape[0]):
+        largest = max(largest, _ordered(bits[c]))
+    return _ordered(largest).view(np.float32)
+
+
+@_helper
+def digits_by_column(x: Any, scale: Any, first: Any, second: Any, right: bool) -> None:
+    """Digits of ``rint(x * scale)`` in two rows; ``scale`` is a row."""
+    for c in range(x.shape[0]):
+        q = np.int32((x[c] * scale[c] + _ROUND) - _ROUND)
+        high = np.int32((q + 64) >> 7)
+        low = np.int32(q - (high << 7))
+        first[c] = low if right else high
+        second[c] = high if right else low
+
+
+@_helper
+def row_digits(x: Any, scale: Any, first: Any, second: Any, right: bool) -> None:
+    """As :func:`digits_by_column` with one scale."""
+    for c in range(x.shape[0]):
+        q = np.int32((x[c] * scale + _ROUND) - _ROUND)
+        high = np.int32((q + 64) >> 7)
+        low = np.int32(q - (high << 7))
+        first[c] = low if right else high
+        second[c] = high if right else low
+
+
+@_helper
+def column_scales(right: Any) -> Any:
+    """What the exponents of the right operand's columns make of the integers of a product; NaN for POISON."""
+    scale = np.empty(right.shape, np.float64)
+    for g in range(right.shape[0]):
+        for c in range(right.shape[1]):
+            scale[g, c] = power(right[g, c]) * 2.0**-26
+    return scale
+
+
+@_helper
+def product_row(high: Any, cross: Any, row: float, columns: Any, scale: Any, out: Any) -> None:
+    """``scale`` times a row of a product; see :func:`regrow.exact.reference.combine`."""
+    for j in range(out.shape[0]):
+        total = np.float64(high[j]) * 16384.0 + np.float64(cross[j]) * 128.0
+        out[j] = F(total * (row * columns[j])) * scale
+
+
+@_helper
+def plain_product_row(high: Any, cross: Any, row: Any, columns: Any, scale: Any, out: Any) -> None:
+    """As :func:`product_row` where :func:`is_plain`: the float32 scales are those of ``2**7 high + cross``."""
+    for j in range(out.shape[0]):
+        out[j] = (F(np.int32((high[j] << 7) + cross[j])) * (row * columns[j])) * scale
+
+
+@_helper
+def exponent_range(exponents: Any, start: int, stop: int) -> Any:
+    """The smallest and the largest of some exponents."""
+    low, high = _POISON, np.int32(-_POISON)
+    for i in range(start, stop):
+        low, high = min(low, exponents[i]), max(high, exponents[i])
+    return low, high
+
+
+@_helper
+def is_plain(depth: int, rows: Any, columns: Any) -> bool:
+    """Whether ``2**7 high + cross`` is an int32, and neither its scales nor its product with one leave the normal
+    float32 numbers: then rounding it to float32 is the only rounding. The ranges are of the exponents.
+    """
+    # 4032 (2**19 + 2**13) < 2**31; scales are 2**(row + column - 19).
+    poisoned = rows[1] == _POISON or columns[1] == _POISON
+    return depth <= 4032 and rows[0] + columns[0] - 19 >= -126 and rows[1] + columns[1] + 12 <= 127 and not poisoned
+
+
+@_helper
+def weights_row(scores: Any, largest: Any, first: Any, second: Any) -> Any:
+    """Digits of the softmax numerators of one query on the grid 2**-13; gives their sum. Overwrites the scores.
+
+    In three loops, because one that also holds a sum of 64 bits would be compiled for half as many numbers at a time.
+    """
+    for j in range(scores.shape[0]):
+        scores[j] = (exp(scores[j] - largest) * F(8192.0) + _ROUND) - _ROUND
+    row_digits(scores, _ONE, first, second, False)
+    return _integer_sum(scores)
+
+
+@njit(cache=True, error_model="numpy", fastmath={"reassoc"})
+def _integer_sum(x: Any) -> float:
+    """The exact sum of integers held in float32."""
+    total = 0.0
+    for c in range(x.shape[0]):
+        total += np.float64(x[c])
+    return total
+
+
+@_helper
+def mean_row(high: Any, cross: Any, columns: Any, total: float, out: Any) -> None:
+    """The output of one query; see :func:`regrow.exact.reference.attention_output`. Scales are of ``2**26``."""
+    for c in range(out.shape[0]):
+        value = np.float64(high[c]) * 16384.0 + np.float64(cross[c]) * 128.0
+        out[c] = F((value * (columns[c] * 8192.0)) / total)
+
+
+@_helper
+def dscores_row(
+    products: Any, first: Any, second: Any, inverse: Any, delta: Any, scale: Any, out: Any
+) -> None:  # fmt: skip
+    """The gradient of the scores of one query; see :func:`regrow.exact.reference.attention_gradient`."""
+    for j in range(out.shape[0]):
+        q = F(first[j]) * F(128.0) + F(second[j])
+        out[j] = _ZERO if q == _ZERO else ((q * inverse) * (products[j] - delta)) * scale
+
+
+@_helper
+def plain_column_scales(right: Any) -> Any:
+    """float32 scales of ``2**7 high + cross``; of use only where :func:`is_plain`."""
+    scale = np.empty(right.shape, np.float32)
+    for g in range(right.shape[0]):
+        for c in range(right.shape[1]):
+            scale[g, c] = power32(max(right[g, c] - 19, -126))
+    return scale

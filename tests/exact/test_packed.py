@@ -1,0 +1,140 @@
+"""Products of our own on AMX and AVX512-VNNI: the bits of the definition, and who may use them."""
+
+import os
+import subprocess
+import sys
+
+import numba as jit
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from regrow.errors import RecipeError
+from regrow.exact import backend, carriers, comparison, grid, operations, reference, selftest
+from regrow.exact.backend import Backend, load_kernels
+from regrow.exact.carriers import FLOAT64, Carrier, cpu_carriers
+
+packed = [carrier for carrier in cpu_carriers() if carrier.whole]
+if not packed:
+    pytest.skip("this processor has neither AMX nor AVX512-VNNI", allow_module_level=True)
+
+numba = load_kernels("numba")
+oracle = Backend(reference, FLOAT64)
+PAIRS = list(comparison._OPERANDS)
+each = pytest.mark.parametrize("carrier", packed, ids=lambda c: c.name)
+
+
+@pytest.mark.parametrize(("name", "test"), [pytest.param(n, t, id=n) for n, t in comparison.product_faults(packed)])
+def test_whole_products_have_the_bits_of_the_definition(name, test):
+    assert test() == ""
+
+
+@each
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 80), st.integers(1, 200), st.integers(1, 80)),
+    which=st.sampled_from(PAIRS),
+    kind=st.sampled_from(["normal", "wide", "edges", "tiny"]),
+)
+def test_any_shape_has_the_bits_of_the_definition(carrier, shape, which, kind):
+    found, expected = (comparison._matmul(which, shape, kind, b) for b in (Backend(numba, carrier), oracle))
+    assert comparison.difference(found, expected) == ""
+
+
+@each
+@settings(max_examples=12, deadline=None)
+@given(
+    heads=st.sampled_from([(1, 1), (2, 1), (4, 2), (3, 3)]),
+    batch=st.integers(1, 2),
+    positions=st.sampled_from([1, 2, 31, 33, 256, 257, 300]),
+    width=st.sampled_from([2, 16, 64, 80]),
+    seed=st.integers(0, 1000),
+)
+def test_attention_has_the_bits_of_plain_products(carrier, heads, batch, positions, width, seed):
+    def run(name):
+        q, k, v = (
+            comparison.sample((batch, positions, h, width), seed + i).requires_grad_()
+            for i, h in enumerate((heads[0], heads[1], heads[1]))
+        )
+        with backend.use("numba", name):
+            y = operations.attention(q, k, v)
+            y.backward(comparison.sample(tuple(y.shape), seed + 3))
+        return [y.detach(), q.grad, k.grad, v.grad]
+
+    assert comparison.difference(run(carrier.name), run("int8")) == ""
+
+
+@each
+def test_rows_and_groups_of_an_operand_are_multiplied_as_such(carrier):
+    a, b = comparison.sample((3, 100, 70), 1), comparison.sample((3, 40, 70), 2)
+    left, right = (numba.split(x, layout, torch.int8) for x, layout in ((a, grid.LEFT), (b, grid.RIGHT_TRANSPOSED)))
+    whole = Backend(numba, carrier).matmul(left, right)
+    some = Backend(numba, carrier).matmul(left.tile(slice(1, 3), slice(7, 50)), right.tile(slice(1, 3), slice(0, 33)))
+    assert torch.equal(some, whole[1:3, 7:50, :33])
+
+
+@each
+def test_the_number_of_threads_does_not_matter(carrier):
+    operands = comparison._operands("dweight", (2, 70, 300, 90), "normal", Backend(numba, carrier))
+    before = jit.get_num_threads()
+    found = []
+    for threads in sorted({1, before}):
+        jit.set_num_threads(threads)
+        found.append(Backend(numba, carrier).matmul(*operands))
+    jit.set_num_threads(before)
+    assert all(torch.equal(found[0], other) for other in found)
+
+
+@each
+def test_past_the_budget_of_depth_products_are_cut_into_exact_ones(carrier):
+    small = Carrier(carrier.name, carrier.dtype, 100, carrier.product, carrier.whole)
+    for which in PAIRS:
+        shape = (1, 9, 350, 11)
+        found = comparison._matmul(which, shape, "normal", Backend(numba, small))
+        assert comparison.difference(found, comparison._matmul(which, shape, "normal", oracle)) == ""
+
+
+@each
+def test_a_wrong_integer_of_a_packed_carrier_is_noticed(carrier):
+    def product(left, right):
+        out = carrier.product(left, right)
+        out[0, -1, -1] += 1
+        return out
+
+    assert "1 of" in selftest.carrier_fault(Carrier("off", torch.int8, 1 << 17, product, carrier.whole))
+
+
+def test_a_processor_without_the_unit_goes_without_it():
+    code = (
+        "from regrow.exact import backend, carriers\n"
+        "print([c.name for c in carriers.cpu_carriers()], backend.default().carrier.whole)\n"
+        "carriers.find_carrier('amx')"
+    )
+    environment = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+    environment.pop("REGROW_CARRIER", None)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "['int8', 'float32', 'float64'] None"
+    assert "there is no carrier `amx` here" in done.stderr
+    assert "lacks" in done.stderr
+
+
+def test_without_numba_there_are_plain_carriers_only(monkeypatch):
+    monkeypatch.setattr(carriers, "find_spec", lambda name: None)
+    assert [c.name for c in carriers.cpu_carriers.__wrapped__()] == ["int8", "float32", "float64"]
+    with pytest.raises(RecipeError, match="no carrier `vnni` here") as caught:
+        carriers.find_carrier("vnni")
+    assert "Numba" in caught.value.why
+
+
+@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 2, 1), (1, 7, 9), (9, 1, 7), (5, 9, 1), (1, 64, 1), (1, 3, 8)])
+@pytest.mark.parametrize("carrier", cpu_carriers(), ids=lambda c: c.name)
+def test_axes_of_length_one_are_multiplied_however_they_are_laid_out(carrier, shape, turned):
+    rows, depth, columns = shape
+    a = selftest._worst_digits(max(rows, 5), depth, 1)[:rows].to(carrier.dtype)
+    b = selftest._worst_digits(max(columns, 5), depth, 2)[:columns].to(carrier.dtype).mT
+    left = a.mT.contiguous().mT if turned[0] else a.contiguous()
+    right = b.mT.contiguous().mT if turned[1] else b.contiguous()
+    expected = (a.double() @ b.double()).to(torch.int64)
+    assert torch.equal(carrier.multiply(left[None], right[None])[0].to(torch.int64), expected)
