@@ -6,9 +6,10 @@
 
 Same data order, initial weights, schedule and optimizer for every kind of arithmetic: `regrow`, `float32`, `bf16`
 (autocast), and models of `one digit`, `two digits` and `three digits`. Every run is judged by the same float32
-program. Runs that are in the file already are not run again, so a long table can be made in several sittings. The
-float32 result of the recipe's own length and seed is noted in the release's ``buildinfo/comparison.json``, where
-`regrow report` finds it.
+program. Runs that are in the file already are not run again, and one that was interrupted goes on from the last point
+of its curve, which is kept beside the file, so a long table can be made in several sittings. The float32 result of
+the recipe's own length and seed is noted in the release's ``buildinfo/comparison.json``, where `regrow report` finds
+it.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import json
 import math
 import statistics
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -76,11 +77,14 @@ def main() -> None:
         name = {"kind": kind, "seed": task.settings.seed, "tokens": tokens(task)}
         if any(name.items() <= run.items() for run in known):
             continue
-        run = name | train(task, kind)
+        kept = arguments.into.with_suffix(f".{kind}-{task.settings.seed}-{tokens(task)}.pt") if arguments.into else None
+        run = name | train(task, kind, kept)
         known.append(run)
         if arguments.into:
             with arguments.into.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(run) + "\n")
+        if kept:
+            kept.unlink(missing_ok=True)
     print("\n".join(table(known)))
     if not arguments.tokens and not arguments.seeds:
         note(result, known)
@@ -105,40 +109,97 @@ def tokens(task: Task) -> int:
     return task.settings.steps * task.settings.micro_batch * task.settings.micro_batches_per_step * task.config.context
 
 
-def train(task: Task, kind: str) -> dict[str, Any]:
-    """Train with one kind of arithmetic; gives the training loss at points of the run, and the final judgement."""
-    advance, weights = ours(task) if kind == "regrow" else theirs(task, kind)
+class Run(Protocol):
+    """A model in training."""
+
+    def advance(self, number: int) -> float:
+        """Do a step; gives the loss."""
+
+    def weights(self) -> dict[str, Tensor]:
+        """Those so far."""
+
+    def save(self) -> dict[str, Any]:
+        """All that the next step depends on."""
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Go on from there."""
+
+
+def train(task: Task, kind: str, kept: Path | None) -> dict[str, Any]:
+    """Train with one kind of arithmetic; gives the training loss at points of the run, and the final judgement.
+
+    What is in ``kept`` is gone on from, and after each point of the curve it is written anew.
+    """
+    run: Run = Ours(task) if kind == "regrow" else Theirs(task, kind)
     every, recent, curve = max(1, task.settings.steps // POINTS), [], []
-    for number in range(1, task.settings.steps + 1):
-        recent.append(advance(number))
+    if kept and kept.is_file():
+        saved = torch.load(kept)
+        curve = saved["curve"]
+        run.load(saved["run"])
+    for number in range(curve[-1][0] + 1 if curve else 1, task.settings.steps + 1):
+        recent.append(run.advance(number))
         if number % every == 0:
             curve.append([number, round(statistics.fmean(recent), 4)])
             recent.clear()
             print(f"{kind}, seed {task.settings.seed}: step {number}, loss {curve[-1][1]}", flush=True)
-    return {"curve": curve, "bits_per_byte": validation(task, weights())}
+            if kept:
+                torch.save({"curve": curve, "run": run.save()}, kept.with_suffix(".new"))
+                kept.with_suffix(".new").replace(kept)
+    return {"curve": curve, "bits_per_byte": validation(task, run.weights())}
 
 
-def ours(task: Task) -> tuple[Callable[[int], float], Callable[[], dict[str, Tensor]]]:
-    """A step of ours, and the weights so far."""
-    state, decoder = State.initial(initialise(task.config, task.settings.seed)), Decoder(task.config)
+class Ours:
+    """A run of ours."""
 
-    def advance(number: int) -> float:
-        loop.step(decoder, task.settings, state, task.batch(number))
-        return state.losses[-1]["loss"]
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.state, self.decoder = State.initial(initialise(task.config, task.settings.seed)), Decoder(task.config)
 
-    return advance, lambda: state.parameters
+    def advance(self, number: int) -> float:
+        """One step."""
+        loop.step(self.decoder, self.task.settings, self.state, self.task.batch(number))
+        return self.state.losses[-1]["loss"]
+
+    def weights(self) -> dict[str, Tensor]:
+        """Those so far."""
+        return self.state.parameters
+
+    def save(self) -> dict[str, Any]:
+        """Parameters, moments, steps."""
+        return {name: getattr(self.state, name) for name in ("parameters", "first", "second", "step")}
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Take them back."""
+        for name, value in saved.items():
+            setattr(self.state, name, value)
 
 
-def theirs(task: Task, kind: str) -> tuple[Callable[[int], float], Callable[[], dict[str, Tensor]]]:
-    """A step of plain torch, and the weights so far."""
-    linear = {"linear": digits.linear(digits.BITS[kind])} if kind in digits.BITS else {}
-    model = plain.PlainDecoder(task.config, task.settings.seed, **linear)
-    adamw = plain.optimizer(model, task.settings)
-    bf16 = kind == "bf16"
-    return (
-        lambda number: plain.step(model, adamw, task.settings, number, task.batch(number), bf16),
-        lambda: dict(plain.state(model)),
-    )
+class Theirs:
+    """A run of plain torch."""
+
+    def __init__(self, task: Task, kind: str) -> None:
+        linear = {"linear": digits.linear(digits.BITS[kind])} if kind in digits.BITS else {}
+        self.task, self.bf16 = task, kind == "bf16"
+        self.model = plain.PlainDecoder(task.config, task.settings.seed, **linear)
+        self.adamw = plain.optimizer(self.model, task.settings)
+
+    def advance(self, number: int) -> float:
+        """One step."""
+        batch = self.task.batch(number)
+        return plain.step(self.model, self.adamw, self.task.settings, number, batch, self.bf16)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Those so far."""
+        return dict(plain.state(self.model))
+
+    def save(self) -> dict[str, Any]:
+        """Parameters, moments, steps."""
+        return {"model": self.model.state_dict(), "adamw": self.adamw.state_dict()}
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Take them back."""
+        self.model.load_state_dict(saved["model"])
+        self.adamw.load_state_dict(saved["adamw"])
 
 
 def validation(task: Task, weights: dict[str, Tensor]) -> float:
