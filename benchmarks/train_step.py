@@ -26,6 +26,7 @@ from regrow.exact.backend import current
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise
 from regrow.train import loop
+from regrow.train.memory import keep_freed_memory
 from regrow.train.settings import Settings
 from regrow.train.state import State
 
@@ -73,6 +74,7 @@ def seconds(function: Callable[[], object]) -> float:
 
 def _peak(kind: str, size: str, context: int, threads: int, pipe: object) -> None:
     torch.set_num_threads(threads)
+    keep_freed_memory()
     run = KINDS[kind](size, context)
     for _ in range(2):
         run()
@@ -129,6 +131,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    keep_freed_memory()
     for size in arguments.sizes:
         for context in arguments.contexts:
             row = measure(size, context, arguments.steps, arguments.threads)

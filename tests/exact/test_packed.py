@@ -138,3 +138,19 @@ def test_axes_of_length_one_are_multiplied_however_they_are_laid_out(carrier, sh
     right = b.mT.contiguous().mT if turned[1] else b.contiguous()
     expected = (a.double() @ b.double()).to(torch.int64)
     assert torch.equal(carrier.multiply(left[None], right[None])[0].to(torch.int64), expected)
+
+
+@pytest.mark.parametrize("carrier", cpu_carriers(), ids=lambda c: c.name)
+@pytest.mark.parametrize("shape", [(5, 7, 1), (1, 7, 5), (6, 1, 4), (1, 1, 1)])
+def test_a_layer_with_one_output_input_or_row_has_the_right_gradients(carrier, shape):
+    rows, depth, columns = shape
+
+    def run(kernels, name):
+        x = comparison.sample((rows, depth), 1).requires_grad_()
+        weight = comparison.sample((columns, depth), 2).requires_grad_()
+        with backend.use(kernels, name):
+            y = operations.linear(x, weight)
+            y.backward(comparison.sample(tuple(y.shape), 3))
+        return [y.detach(), x.grad, weight.grad]
+
+    assert comparison.difference(run("numba", carrier.name), run("reference", "float64")) == ""

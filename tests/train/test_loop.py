@@ -12,6 +12,7 @@ import torch
 
 from regrow.errors import StageError
 from regrow.exact.backend import use
+from regrow.exact.carriers import cpu_carriers
 from regrow.train import loop, state
 from tests.train.toy import CONFIG, SETTINGS, batch, watch
 
@@ -27,7 +28,7 @@ def test_the_chain_of_the_toy_run_is_known(tmp_path):
     assert final(tmp_path).chain[-1]["chain"] == GOLDEN
 
 
-@pytest.mark.parametrize("carrier", ["int8", "float32", "float64"])
+@pytest.mark.parametrize("carrier", [carrier.name for carrier in cpu_carriers()])
 @pytest.mark.parametrize("kernels", ["numba", "reference"])
 def test_every_backend_trains_to_the_same_state(kernels, carrier, tmp_path):
     with use(kernels, carrier):

@@ -37,7 +37,6 @@ from regrow.exact.rows import exponent_range, is_plain, power, power32
 
 F = np.float32
 SIDE = 32  # of a block
-BLOCK = 4 * SIDE * SIDE  # bytes of its sums
 
 # What becomes of a block: integers as they are; rounded to float32; or added to float64 integers.
 INTEGERS, ROUNDED, ADDED = 0, 1, 2
@@ -174,6 +173,39 @@ def _copy(source: Any, target: Any) -> None:
             target[y, x] = source[y, x]
 
 
+@_helper
+def _round(
+    sums: Any, plain: bool, rows: Any, rows32: Any, columns: Any, columns32: Any, target: Any, corner: Any
+) -> None:  # fmt: skip
+    """Write a block of the product as float32, by way of a whole one if there is but a corner of it."""
+    high, cross, out, stride = sums[0].ctypes.data, sums[1].ctypes.data, target.ctypes.data, target.strides[0]
+    whole = target.shape[0] == SIDE and target.shape[1] == SIDE
+    if not whole:
+        out, stride = corner.ctypes.data, corner.strides[0]
+    if plain:
+        round_plain_block(high, cross, rows32.ctypes.data, columns32.ctypes.data, out, stride)
+    else:
+        round_block(high, cross, rows.ctypes.data, columns.ctypes.data, out, stride)
+    if not whole:
+        _copy(corner, target)
+
+
+@_helper
+def _add(sums: Any, target: Any, corner: Any) -> None:
+    """Add a block of the product to float64, likewise."""
+    high, cross, out, stride = sums[0].ctypes.data, sums[1].ctypes.data, target.ctypes.data, target.strides[0]
+    whole = target.shape[0] == SIDE and target.shape[1] == SIDE
+    if not whole:
+        _copy(target, corner)
+        out, stride = corner.ctypes.data, corner.strides[0]
+    if sums.shape[0] == 2:
+        add_block(high, cross, out, stride)
+    else:
+        add_deep_block(high, cross, sums[2].ctypes.data, out, stride)
+    if not whole:
+        _copy(corner, target)
+
+
 @_parallel
 def multiply(
     unit: Any, planes: Any, strides: Any, groups: int, counts: Any, outer: int, columns: int, depth: int, chunk: int,
@@ -207,11 +239,6 @@ def multiply(
     panels, chunks = (columns + SIDE - 1) // SIDE, (outer + chunk - 1) // chunk
     size = (depth + 63) // 64 * STEP
     parts = counts[0]
-    address = integers.ctypes.data
-    if kind == ROUNDED:
-        address = floats.ctypes.data
-    elif kind == ADDED:
-        address = doubles.ctypes.data
     for i in prange(groups * chunks):
         g, first = i // chunks, i % chunks * chunk
         last = min(outer, first + chunk)
@@ -231,7 +258,7 @@ def multiply(
         )
         rows, rows32 = np.zeros(chunk, np.float64), np.zeros(chunk, np.float32)
         scales, scales32 = np.zeros(SIDE, np.float64), np.zeros(SIDE, np.float32)
-        corner, corner64 = np.empty((SIDE, SIDE), np.float32), np.empty((SIDE, SIDE), np.float64)
+        corner, corner64 = np.zeros((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE), np.float64)
         if kind == ROUNDED:
             for y in range(last - first):
                 rows[y] = power(left[g, first + y]) * 2.0**-26
@@ -248,43 +275,22 @@ def multiply(
             for h in range(heights):
                 here, y = mine + h * counts[0] * size, first + SIDE * h
                 high = min(SIDE, last - y)
-                whole = high == SIDE and wide == SIDE
                 for j in range(parts):
                     out, stride = sums[j].ctypes.data, 4 * SIDE
-                    if kind == INTEGERS and whole:
-                        out, stride = address + 4 * (((j * groups + g) * outer + y) * columns + x), 4 * columns
+                    if kind == INTEGERS and high == SIDE and wide == SIDE:
+                        out, stride = integers[j, g, y:, x:].ctypes.data, 4 * columns
                     offset = offsets[g, n, j].ctypes.data if offsets.size else 0
                     if j == 0:
                         block(unit, here, there + (counts[1] - 1) * size, size // STEP, offset, out, stride)
                     else:
                         block(unit, here + (j - 1) * size, there, 2 * (size // STEP), offset, out, stride)
-                top = sums.ctypes.data
-                if kind == INTEGERS:
-                    if not whole:
-                        for j in range(parts):
-                            _copy(sums[j], integers[j, g, y : y + high, x : x + wide])
-                elif kind == ROUNDED:
-                    out, stride = corner.ctypes.data, 4 * SIDE
-                    if whole:
-                        out, stride = address + 4 * ((g * outer + y) * columns + x), 4 * columns
-                    if plain:
-                        scale = rows32.ctypes.data + 4 * SIDE * h
-                        round_plain_block(top, top + BLOCK, scale, scales32.ctypes.data, out, stride)
-                    else:
-                        scale = rows.ctypes.data + 8 * SIDE * h
-                        round_block(top, top + BLOCK, scale, scales.ctypes.data, out, stride)
-                    if not whole:
-                        _copy(corner, floats[g, y : y + high, x : x + wide])
-                else:
-                    out, stride = corner64.ctypes.data, 8 * SIDE
-                    if whole:
-                        out, stride = address + 8 * ((g * doubles.shape[1] + y) * columns + x), 8 * columns
-                    else:
-                        _copy(doubles[g, y : y + high, x : x + wide], corner64)
-                    if parts == 2:
-                        add_block(top, top + BLOCK, out, stride)
-                    else:
-                        add_deep_block(top, top + BLOCK, top + 2 * BLOCK, out, stride)
-                    if not whole:
-                        _copy(corner64, doubles[g, y : y + high, x : x + wide])
+                if kind == ROUNDED:
+                    span = slice(SIDE * h, SIDE * h + SIDE)
+                    target = floats[g, y : y + high, x : x + wide]
+                    _round(sums, plain, rows[span], rows32[span], scales, scales32, target, corner)
+                elif kind == ADDED:
+                    _add(sums, doubles[g, y : y + high, x : x + wide], corner64)
+                elif high < SIDE or wide < SIDE:
+                    for j in range(parts):
+                        _copy(sums[j], integers[j, g, y : y + high, x : x + wide])
         end(unit)
