@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regrow.exact import comparison, grid, reference
-from regrow.exact.backend import Backend, load_kernels
+from regrow.exact import comparison, grid, operations, reference, selftest
+from regrow.exact.backend import Backend, load_kernels, use
 from regrow.exact.carriers import FLOAT32, FLOAT64, INT8, cpu_carriers
 
 numba = load_kernels("numba")
@@ -106,3 +106,32 @@ def test_sums_do_not_depend_on_order_where_plain_float32_sums_do():
     assert float(reference.grid_sum(x, 0)) == float(reference.grid_sum(x[order], 0))
     plain = {float(np.add.accumulate(v.numpy())[-1]) for v in (x, x[order], x.flip(0))}
     assert len(plain) > 1
+
+
+@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 2, 1), (1, 7, 9), (9, 1, 7), (5, 9, 1), (1, 64, 1), (1, 3, 8)])
+@pytest.mark.parametrize("carrier", cpu_carriers(), ids=lambda c: c.name)
+def test_axes_of_length_one_are_multiplied_however_they_are_laid_out(carrier, shape, turned):
+    rows, depth, columns = shape
+    a = selftest._worst_digits(max(rows, 5), depth, 1)[:rows].to(carrier.dtype)
+    b = selftest._worst_digits(max(columns, 5), depth, 2)[:columns].to(carrier.dtype).mT
+    left = a.mT.contiguous().mT if turned[0] else a.contiguous()
+    right = b.mT.contiguous().mT if turned[1] else b.contiguous()
+    expected = (a.double() @ b.double()).to(torch.int64)
+    assert torch.equal(carrier.multiply(left[None], right[None])[0].to(torch.int64), expected)
+
+
+@pytest.mark.parametrize("carrier", cpu_carriers(), ids=lambda c: c.name)
+@pytest.mark.parametrize("shape", [(5, 7, 1), (1, 7, 5), (6, 1, 4), (1, 1, 1)])
+def test_a_layer_with_one_output_input_or_row_has_the_right_gradients(carrier, shape):
+    rows, depth, columns = shape
+
+    def run(kernels, name):
+        x = comparison.sample((rows, depth), 1).requires_grad_()
+        weight = comparison.sample((columns, depth), 2).requires_grad_()
+        with use(kernels, name):
+            y = operations.linear(x, weight)
+            y.backward(comparison.sample(tuple(y.shape), 3))
+        return [y.detach(), x.grad, weight.grad]
+
+    assert comparison.difference(run("numba", carrier.name), run("reference", "float64")) == ""

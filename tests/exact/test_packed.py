@@ -1,17 +1,12 @@
 """Products of our own on AMX and AVX512-VNNI: the bits of the definition, and who may use them."""
 
-import os
-import subprocess
-import sys
-
 import numba as jit
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regrow.errors import RecipeError
-from regrow.exact import backend, carriers, comparison, grid, operations, reference, selftest
+from regrow.exact import backend, comparison, grid, operations, reference, selftest
 from regrow.exact.backend import Backend, load_kernels
 from regrow.exact.carriers import FLOAT64, Carrier, cpu_carriers
 
@@ -103,54 +98,3 @@ def test_a_wrong_integer_of_a_packed_carrier_is_noticed(carrier):
         return out
 
     assert "1 of" in selftest.carrier_fault(Carrier("off", torch.int8, 1 << 17, product, carrier.whole))
-
-
-def test_a_processor_without_the_unit_goes_without_it():
-    code = (
-        "from regrow.exact import backend, carriers\n"
-        "print([c.name for c in carriers.cpu_carriers()], backend.default().carrier.whole)\n"
-        "carriers.find_carrier('amx')"
-    )
-    environment = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
-    environment.pop("REGROW_CARRIER", None)
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "['int8', 'float32', 'float64'] None"
-    assert "there is no carrier `amx` here" in done.stderr
-    assert "lacks" in done.stderr
-
-
-def test_without_numba_there_are_plain_carriers_only(monkeypatch):
-    monkeypatch.setattr(carriers, "find_spec", lambda name: None)
-    assert [c.name for c in carriers.cpu_carriers.__wrapped__()] == ["int8", "float32", "float64"]
-    with pytest.raises(RecipeError, match="no carrier `vnni` here") as caught:
-        carriers.find_carrier("vnni")
-    assert "Numba" in caught.value.why
-
-
-@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True), (True, True)])
-@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 2, 1), (1, 7, 9), (9, 1, 7), (5, 9, 1), (1, 64, 1), (1, 3, 8)])
-@pytest.mark.parametrize("carrier", cpu_carriers(), ids=lambda c: c.name)
-def test_axes_of_length_one_are_multiplied_however_they_are_laid_out(carrier, shape, turned):
-    rows, depth, columns = shape
-    a = selftest._worst_digits(max(rows, 5), depth, 1)[:rows].to(carrier.dtype)
-    b = selftest._worst_digits(max(columns, 5), depth, 2)[:columns].to(carrier.dtype).mT
-    left = a.mT.contiguous().mT if turned[0] else a.contiguous()
-    right = b.mT.contiguous().mT if turned[1] else b.contiguous()
-    expected = (a.double() @ b.double()).to(torch.int64)
-    assert torch.equal(carrier.multiply(left[None], right[None])[0].to(torch.int64), expected)
-
-
-@pytest.mark.parametrize("carrier", cpu_carriers(), ids=lambda c: c.name)
-@pytest.mark.parametrize("shape", [(5, 7, 1), (1, 7, 5), (6, 1, 4), (1, 1, 1)])
-def test_a_layer_with_one_output_input_or_row_has_the_right_gradients(carrier, shape):
-    rows, depth, columns = shape
-
-    def run(kernels, name):
-        x = comparison.sample((rows, depth), 1).requires_grad_()
-        weight = comparison.sample((columns, depth), 2).requires_grad_()
-        with backend.use(kernels, name):
-            y = operations.linear(x, weight)
-            y.backward(comparison.sample(tuple(y.shape), 3))
-        return [y.detach(), x.grad, weight.grad]
-
-    assert comparison.difference(run("numba", carrier.name), run("reference", "float64")) == ""

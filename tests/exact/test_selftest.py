@@ -1,10 +1,14 @@
 """The self-test notices a machine that does not multiply exactly, and such a carrier is not used."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from regrow.errors import RecipeError
-from regrow.exact import backend, selftest
+from regrow.exact import backend, carriers, selftest
 from regrow.exact.carriers import FLOAT64, INT8, Carrier, cpu_carriers
 
 
@@ -74,3 +78,25 @@ def test_the_full_test_covers_every_kernel():
     results = selftest.self_test(full=True)
     assert all(result.ok for result in results), [r for r in results if not r.ok]
     assert len(results) > 40
+
+
+def test_a_processor_without_the_unit_goes_without_it():
+    code = (
+        "from regrow.exact import backend, carriers\n"
+        "print([c.name for c in carriers.cpu_carriers()], backend.default().carrier.whole)\n"
+        "carriers.find_carrier('amx')"
+    )
+    environment = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+    environment.pop("REGROW_CARRIER", None)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "['int8', 'float32', 'float64'] None"
+    assert "there is no carrier `amx` here" in done.stderr
+    assert "lacks" in done.stderr
+
+
+def test_without_numba_there_are_plain_carriers_only(monkeypatch):
+    monkeypatch.setattr(carriers, "find_spec", lambda name: None)
+    assert [c.name for c in carriers.cpu_carriers.__wrapped__()] == ["int8", "float32", "float64"]
+    with pytest.raises(RecipeError, match="no carrier `vnni` here") as caught:
+        carriers.find_carrier("vnni")
+    assert "Numba" in caught.value.why
