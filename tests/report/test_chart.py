@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from regrow.report.chart import every, graph_drawing, loss_chart, running_mean, ticks
@@ -17,6 +17,8 @@ def row(name: str, *inputs: str, kind: str = "kind") -> StageRow:
 
 
 @given(numbers, numbers, st.integers(2, 9))
+@example(-5e-324, 0.0, 2)
+@example(0.0, 1e-11, 4)
 def test_ticks_are_round_and_enclose_the_range(low: float, high: float, about: int) -> None:
     found = ticks(low, high, about)
     slack = 1e-6 * max(1.0, abs(low), abs(high))

@@ -110,9 +110,13 @@ def running_mean(values: Sequence[float], reach: int) -> list[float]:
     return [(totals[end] - totals[start]) / (end - start) for start, end in spans]
 
 
+# A range that is narrower is drawn as if it were a single number: ticks are rounded to 12 decimals.
+_LEAST_SPAN = 1e-9
+
+
 def ticks(low: float, high: float, about: int) -> list[float]:
     """Round numbers, ``about`` so many, the first at or below ``low`` and the last at or above ``high``."""
-    if high <= low:
+    if high - low < _LEAST_SPAN:
         high = low + 1
     rough = (high - low) / about
     unit = 10.0 ** math.floor(math.log10(rough))
