@@ -42,12 +42,12 @@ _thread: Any = parallel.get_thread_id
 
 
 @_helper
-def _blocks(unit: Any, here: int, there: int, size: int, offsets: Any, sums: Any, x: int) -> None:
-    """HH and HL + LH of two panels of two planes, to the columns of ``sums`` from ``x`` on."""
-    stride = 4 * sums.shape[2]
+def _blocks(unit: Any, here: int, panels: Any, offsets: Any, number: int, size: int, sums: Any, x: int) -> None:
+    """HH and HL + LH of a panel and one of the right operand's, to the columns of ``sums`` from ``x`` on."""
+    there, stride = panels.ctypes.data + 2 * number * size, 4 * sums.shape[2]
     high, cross = sums.ctypes.data + 4 * x, sums.ctypes.data + 4 * (x + sums.shape[1] * sums.shape[2])
-    first = offsets[0].ctypes.data if offsets.size else 0
-    second = offsets[1].ctypes.data if offsets.size else 0
+    first = offsets[number, 0].ctypes.data if offsets.size else 0
+    second = offsets[number, 1].ctypes.data if offsets.size else 0
     block(unit, here, there + size, size // STEP, first, high, stride)
     block(unit, here, there, 2 * (size // STEP), second, cross, stride)
 
@@ -59,6 +59,28 @@ def _pack_rows(source: int, plane: int, stride: int, rows: int, depth: int, targ
     for p in range(2):
         pack_panel(source + p * plane, stride, 1, rows, depth, target.ctypes.data + p * size, False)
     shifted(target, 2 * size, shift)
+
+
+@_helper
+def _score_products(
+    unit: Any, shift: int, source: int, strides: Any, count: int, width: int, panels: Any, offsets: Any, first: int,
+    stop: int, mine: Any, sums: Any,
+) -> None:  # fmt: skip
+    """Make the unit ready, and multiply ``count`` rows by the right operand's panels from ``first`` to ``stop``."""
+    size = (width + 63) // 64 * STEP
+    _pack_rows(source, strides[2], strides[1], count, width, mine, shift)
+    begin(unit, unit.ctypes.data)
+    for n in range(first, stop):
+        _blocks(unit, mine.ctypes.data, panels, offsets, n, size, sums, SIDE * (n - first))
+
+
+@_helper
+def _row(plain: bool, parts: Any, r: int, e: int, columns: Any, plain_columns: Any, scale: Any, out: Any) -> None:
+    """``scale`` times row ``r`` of the products, whose exponent is ``e``."""
+    if plain:
+        plain_product_row(parts[0, r], parts[1, r], power32(e), plain_columns, scale, out)
+    else:
+        product_row(parts[0, r], parts[1, r], power(e), columns, scale, out)
 
 
 @_parallel
@@ -94,31 +116,25 @@ def attend(
     """
     groups, rows, _, seen = weights.shape
     panels, key_panels, value_panels = (rows + SIDE - 1) // SIDE, (seen + SIDE - 1) // SIDE, (width + SIDE - 1) // SIDE
-    size, deep = (width + 63) // 64 * STEP, (seen + 63) // 64 * STEP
+    deep = (seen + 63) // 64 * STEP
     scales, value_scales, plain_scales = column_scales(right), column_scales(held), plain_column_scales(right)
     for i in prange(groups * panels):
         g, y = i // panels, i % panels * SIDE
         count = min(SIDE, rows - y)
         thread = _thread()
         mine, parts, product = scratch[thread], sums[thread], products[thread]
-        scores = np.empty(seen, np.float32)
+        plain = is_plain(
+            width, exponent_range(left[g], start + y, start + y + count), exponent_range(right[g], 0, seen)
+        )
         source = queries + g * query_strides[0] + (start + y) * query_strides[1]
-        _pack_rows(source, query_strides[2], query_strides[1], count, width, mine, shift)
-        begin(unit, unit.ctypes.data)
-        here = mine.ctypes.data
-        some = exponent_range(left[g], start + y, start + y + count)
-        plain = is_plain(width, some, exponent_range(right[g], 0, seen))
-        for n in range(min(key_panels, (first + y + count + SIDE - 1) // SIDE)):
-            there = keys.ctypes.data + (g * key_panels + n) * 2 * size
-            _blocks(unit, here, there, size, key_offsets[g, n] if shift else key_offsets[0, 0], parts, SIDE * n)
+        before, reach = g * key_panels, min(key_panels, (first + y + count + SIDE - 1) // SIDE)
+        _score_products(
+            unit, shift, source, query_strides, count, width, keys, key_offsets, before, before + reach, mine, parts
+        )
+        scores = np.empty(seen, np.float32)
         for r in range(count):
             row, last = start + y + r, first + y + r + 1
-            if plain:
-                plain_product_row(
-                    parts[0, r], parts[1, r], power32(left[g, row]), plain_scales[g], scale, scores[:last]
-                )
-            else:
-                product_row(parts[0, r], parts[1, r], power(left[g, row]), scales[g], scale, scores[:last])
+            _row(plain, parts, r, left[g, row], scales[g], plain_scales[g], scale, scores[:last])
             largest = largest_number(scores[:last])
             if np.isfinite(largest):
                 digits = weights[g, y + r]
@@ -129,8 +145,7 @@ def attend(
                 weights[g, y + r] = 0
         _pack_rows(weights[g, y].ctypes.data, seen, 2 * seen, count, seen, mine, shift)
         for n in range(value_panels):
-            there = values.ctypes.data + (g * value_panels + n) * 2 * deep
-            _blocks(unit, here, there, deep, value_offsets[g, n] if shift else value_offsets[0, 0], product, 0)
+            _blocks(unit, mine.ctypes.data, values, value_offsets, g * value_panels + n, deep, product, 0)
             wide = min(SIDE, width - SIDE * n)
             for r in range(count):
                 row, span = start + y + r, slice(SIDE * n, SIDE * n + wide)
@@ -158,29 +173,26 @@ def attend_backward(
     """
     groups, rows, _, seen = weights.shape
     panels, key_panels, width_panels = (rows + SIDE - 1) // SIDE, (seen + SIDE - 1) // SIDE, (width + SIDE - 1) // SIDE
-    size, deep = (width + 63) // 64 * STEP, (seen + 63) // 64 * STEP
+    deep = (seen + 63) // 64 * STEP
     scales, key_scales, plain_scales = column_scales(right), column_scales(held), plain_column_scales(right)
     for i in prange(groups * panels):
         g, y = i // panels, i % panels * SIDE
         count = min(SIDE, rows - y)
         thread = _thread()
         mine, parts, product = scratch[thread], sums[thread], products[thread]
-        found, one = np.empty(seen, np.float32), F(1.0)
+        plain = is_plain(
+            width, exponent_range(left[g], start + y, start + y + count), exponent_range(right[g], 0, seen)
+        )
         source = gradients + g * gradient_strides[0] + (start + y) * gradient_strides[1]
-        _pack_rows(source, gradient_strides[2], gradient_strides[1], count, width, mine, shift)
-        begin(unit, unit.ctypes.data)
-        here = mine.ctypes.data
-        some = exponent_range(left[g], start + y, start + y + count)
-        plain = is_plain(width, some, exponent_range(right[g], 0, seen))
-        for n in range(min(key_panels, (first + y + count + SIDE - 1) // SIDE)):
-            there = values.ctypes.data + (g * key_panels + n) * 2 * size
-            _blocks(unit, here, there, size, value_offsets[g, n] if shift else value_offsets[0, 0], parts, SIDE * n)
+        before, reach = g * key_panels, min(key_panels, (first + y + count + SIDE - 1) // SIDE)
+        _score_products(
+            unit, shift, source, gradient_strides, count, width, values, value_offsets, before, before + reach, mine,
+            parts,
+        )  # fmt: skip
+        found, one = np.empty(seen, np.float32), F(1.0)
         for r in range(count):
             row, last = start + y + r, first + y + r + 1
-            if plain:
-                plain_product_row(parts[0, r], parts[1, r], power32(left[g, row]), plain_scales[g], one, found[:last])
-            else:
-                product_row(parts[0, r], parts[1, r], power(left[g, row]), scales[g], one, found[:last])
+            _row(plain, parts, r, left[g, row], scales[g], plain_scales[g], one, found[:last])
             high, low = weights[g, y + r, 0], weights[g, y + r, 1]
             dscores_row(found[:last], high, low, one / totals[g, row], delta[g, row], scale, found[:last])
             e = grid_exponent(largest_bits(found[:last].view(np.int32)))
@@ -192,8 +204,7 @@ def attend_backward(
                 digits[g, y + r, :, last:] = 0
         _pack_rows(digits[g, y].ctypes.data, seen, 2 * seen, count, seen, mine, shift)
         for n in range(width_panels):
-            there = keys.ctypes.data + (g * width_panels + n) * 2 * deep
-            _blocks(unit, here, there, deep, key_offsets[g, n] if shift else key_offsets[0, 0], product, 0)
+            _blocks(unit, mine.ctypes.data, keys, key_offsets, g * width_panels + n, deep, product, 0)
             wide = min(SIDE, width - SIDE * n)
             for r in range(count):
                 span = slice(SIDE * n, SIDE * n + wide)

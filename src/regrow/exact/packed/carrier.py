@@ -143,14 +143,13 @@ class PackedProducts:
         groups, outer, depth = right[0].shape
         panels = -(-outer // kernels.SIDE)
         packed = _room(groups * panels * len(right) * -(-depth // 64) * STEP)
-        offsets = torch.empty(
-            (groups, panels, len(right), kernels.SIDE) if self._shift else (0,) * 4, dtype=torch.int32
-        )
+        columns = (groups * panels, len(right), kernels.SIDE) if self._shift else (0, 0, 0)
+        offsets = torch.empty(columns, dtype=torch.int32)
         kernels.pack_right(*_places(right), groups, len(right), outer, depth, packed, offsets.numpy())
         if self._shift and parts > 1:
             # The first part is of the highest digits alone, the others are of both.
-            both = offsets.sum(2, keepdim=True, dtype=torch.int32)
-            offsets = torch.cat([offsets[:, :, :1], *[both] * (parts - 1)], 2)
+            both = offsets.sum(1, keepdim=True, dtype=torch.int32)
+            offsets = torch.cat([offsets[:, :1], *[both] * (parts - 1)], 1)
         return packed, offsets.numpy()
 
 

@@ -139,7 +139,7 @@ def pack_right(
         outer: columns of the product.
         depth: what is summed over.
         packed: int8, takes ``(groups, panels, count, steps)`` of ``STEP`` bytes.
-        offsets: int32 ``(groups, panels, count, 32)``, or empty for a unit that needs none: those of each plane.
+        offsets: int32 ``(groups * panels, count, 32)``, or empty for a unit that needs none: those of each plane.
     """
     panels = (outer + SIDE - 1) // SIDE
     size = (depth + 63) // 64 * STEP
@@ -154,7 +154,7 @@ def pack_right(
             pack_pair(source, strides[1], strides[2], wide, depth, target, count * size, True)
             if offsets.size:
                 for n in range((wide + SIDE - 1) // SIDE):
-                    _column_offsets(packed, start + n * count * size, size, offsets[g, panel + n, p])
+                    _column_offsets(packed, start + n * count * size, size, offsets[g * panels + panel + n, p])
 
 
 @_helper
@@ -226,7 +226,7 @@ def multiply(
         chunk: rows that a thread takes at a time, a multiple of 32.
         shift: what the unit wants added to the left digits.
         packed: the right operand, from :func:`pack_right`.
-        offsets: its offsets by part, ``(groups, panels, parts, 32)``, or empty.
+        offsets: its offsets by part, ``(groups * panels, parts, 32)``, or empty.
         scratch: int8 ``(threads, S)``, where S takes ``(chunk / 32, planes, steps)`` of ``STEP`` bytes.
         blocks: int32 ``(threads, parts, 32, 32)``.
         kind: what is written: ``INTEGERS``, ``ROUNDED`` or ``ADDED``.
@@ -279,7 +279,7 @@ def multiply(
                     out, stride = sums[j].ctypes.data, 4 * SIDE
                     if kind == INTEGERS and high == SIDE and wide == SIDE:
                         out, stride = integers[j, g, y:, x:].ctypes.data, 4 * columns
-                    offset = offsets[g, n, j].ctypes.data if offsets.size else 0
+                    offset = offsets[g * panels + n, j].ctypes.data if offsets.size else 0
                     if j == 0:
                         block(unit, here, there + (counts[1] - 1) * size, size // STEP, offset, out, stride)
                     else:
