@@ -2,6 +2,7 @@
 
     python benchmarks/quality.py examples/bard                              # one seed, as long as the recipe says
     python benchmarks/quality.py examples/bard --seeds 1 2 3 --tokens 20000000 --into curves.jsonl
+    python benchmarks/quality.py examples/bard --size 25M --seeds 1 2       # another shape, on the same texts
     python benchmarks/quality.py --show curves.jsonl                        # the table again
 
 Same data order, initial weights, schedule and optimizer for every kind of arithmetic: `regrow`, `float32`, `bf16`
@@ -29,6 +30,7 @@ from torch import Tensor
 
 import digits
 import plain
+import train_step
 from regrow.corpus.tokens import TokenShards
 from regrow.engine import StageResult
 from regrow.model.config import DecoderConfig
@@ -42,15 +44,21 @@ from regrow.train.state import State
 KINDS = ("regrow", "float32", "bf16", *digits.BITS)
 BATCH = 16
 POINTS = 20  # of a curve
+RECIPE = "recipe"  # the size of the recipe's own architecture
 
 
 @dataclass(frozen=True)
 class Task:
-    """What every kind of arithmetic is given: the model's shape, the run, and the tokens."""
+    """What every kind of arithmetic is given: the model's shape and what it is called, the run, and the tokens."""
 
+    size: str
     config: DecoderConfig
     settings: Settings
     shards: TokenShards
+
+    def name(self, kind: str) -> dict[str, Any]:
+        """What tells a run of one kind from others."""
+        return {"size": self.size, "kind": kind, "seed": self.settings.seed, "tokens": tokens(self)}
 
     def batch(self, number: int) -> Tensor:
         """The tokens of a step."""
@@ -62,6 +70,7 @@ def main() -> None:
     """Train what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path, nargs="?")
+    parser.add_argument("--size", choices=[RECIPE, *train_step.SIZES], default=RECIPE)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["regrow", "float32"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[])
     parser.add_argument("--tokens", type=int, default=0)
@@ -74,10 +83,10 @@ def main() -> None:
     result = build(arguments.recipe, Options(), listener=lambda event: None, stop=threading.Event())
     known = read(arguments.into) if arguments.into else []
     for task, kind in wanted(result, arguments):
-        name = {"kind": kind, "seed": task.settings.seed, "tokens": tokens(task)}
+        name = task.name(kind)
         if any(name.items() <= run.items() for run in known):
             continue
-        kept = arguments.into.with_suffix(f".{kind}-{task.settings.seed}-{tokens(task)}.pt") if arguments.into else None
+        kept = arguments.into.with_suffix(f".{'-'.join(map(str, name.values()))}.pt") if arguments.into else None
         run = name | train(task, kind, kept)
         known.append(run)
         if arguments.into:
@@ -86,7 +95,7 @@ def main() -> None:
         if kept:
             kept.unlink(missing_ok=True)
     print("\n".join(table(known)))
-    if not arguments.tokens and not arguments.seeds:
+    if not arguments.tokens and not arguments.seeds and arguments.size == RECIPE:
         note(result, known)
 
 
@@ -96,12 +105,16 @@ def wanted(result: BuildResult, arguments: argparse.Namespace) -> Iterator[tuple
     parameters = PretrainParameters.model_validate(stages["pretrain"].ingredients["parameters"])
     shards = TokenShards.open(stages["tokenize"].path)
     config, settings = decoder_config(parameters.architecture, shards.vocabulary), training_settings(parameters)
+    if arguments.size != RECIPE:
+        config = DecoderConfig(
+            context=config.context, **train_step.SIZES[arguments.size] | {"vocabulary": shards.vocabulary}
+        )
     if arguments.tokens:
         step = settings.micro_batch * settings.micro_batches_per_step * config.context
         settings = replace(settings, steps=-(-arguments.tokens // step))
     for seed in arguments.seeds or [settings.seed]:
         for kind in arguments.kinds:
-            yield Task(config, replace(settings, seed=seed), shards), kind
+            yield Task(arguments.size, config, replace(settings, seed=seed), shards), kind
 
 
 def tokens(task: Task) -> int:
@@ -229,9 +242,9 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def table(runs: list[dict[str, Any]]) -> Iterator[str]:
     """Validation bits per byte by kind: each seed, mean, spread, and the ratio to float32's mean."""
-    for length in sorted({run["tokens"] for run in runs}):
-        yield f"{length:,} tokens"
-        means = {kind: _seeds(runs, kind, length) for kind in KINDS}
+    for size, length in sorted({(run["size"], run["tokens"]) for run in runs}):
+        yield f"{size}, {length:,} tokens"
+        means = {kind: _seeds(runs, {"size": size, "kind": kind, "tokens": length}) for kind in KINDS}
         base = means["float32"]
         for kind, found in ((kind, found) for kind, found in means.items() if found):
             spread = f" +- {statistics.stdev(found):.4f}" if len(found) > 1 else ""
@@ -240,8 +253,8 @@ def table(runs: list[dict[str, Any]]) -> Iterator[str]:
             yield f"  {kind:13} {statistics.fmean(found):.4f}{spread}{ratio}   ({each})"
 
 
-def _seeds(runs: list[dict[str, Any]], kind: str, length: int) -> list[float]:
-    chosen = [run for run in runs if run["kind"] == kind and run["tokens"] == length]
+def _seeds(runs: list[dict[str, Any]], name: dict[str, Any]) -> list[float]:
+    chosen = [run for run in runs if name.items() <= run.items()]
     return [run["bits_per_byte"] for run in sorted(chosen, key=lambda run: run["seed"])]
 
 
