@@ -3,7 +3,7 @@
     python benchmarks/quality.py examples/bard                              # one seed, as long as the recipe says
     python benchmarks/quality.py examples/bard --seeds 1 2 3 --tokens 20000000 --into curves.jsonl
     python benchmarks/quality.py examples/bard --size 25M --seeds 1 2       # another shape, on the same texts
-    python benchmarks/quality.py --show curves.jsonl                        # the table again
+    python benchmarks/quality.py --show curves.jsonl                        # the table again, and the curves
 
 Same data order, initial weights, schedule and optimizer for every kind of arithmetic: `regrow`, `float32`, `bf16`
 (autocast), and models of `one digit`, `two digits` and `three digits`. Every run is judged by the same float32
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--show", type=Path)
     arguments = parser.parse_args()
     if arguments.show:
-        print("\n".join(table(read(arguments.show))))
+        print("\n".join([*table(read(arguments.show)), *curves(read(arguments.show))]))
         return
     result = build(arguments.recipe, Options(), listener=lambda event: None, stop=threading.Event())
     known = read(arguments.into) if arguments.into else []
@@ -253,9 +253,24 @@ def table(runs: list[dict[str, Any]]) -> Iterator[str]:
             yield f"  {kind:13} {statistics.fmean(found):.4f}{spread}{ratio}   ({each})"
 
 
+def curves(runs: list[dict[str, Any]]) -> Iterator[str]:
+    """Training loss at points of the runs, by kind: the mean over its seeds."""
+    for size, length in sorted({(run["size"], run["tokens"]) for run in runs}):
+        found = {kind: _all(runs, {"size": size, "kind": kind, "tokens": length}) for kind in KINDS}
+        shown = {kind: [dict(run["curve"]) for run in some] for kind, some in found.items() if some}
+        yield f"{size}, {length:,} tokens: training loss"
+        yield f"  {'step':>6} " + " ".join(f"{kind:>12}" for kind in shown)
+        for point in next(iter(shown.values()))[0]:
+            means = (statistics.fmean(curve[point] for curve in some) for some in shown.values())
+            yield f"  {point:6} " + " ".join(f"{mean:12.4f}" for mean in means)
+
+
 def _seeds(runs: list[dict[str, Any]], name: dict[str, Any]) -> list[float]:
-    chosen = [run for run in runs if name.items() <= run.items()]
-    return [run["bits_per_byte"] for run in sorted(chosen, key=lambda run: run["seed"])]
+    return [run["bits_per_byte"] for run in sorted(_all(runs, name), key=lambda run: run["seed"])]
+
+
+def _all(runs: list[dict[str, Any]], name: dict[str, Any]) -> list[dict[str, Any]]:
+    return [run for run in runs if name.items() <= run.items()]
 
 
 def note(result: BuildResult, runs: list[dict[str, Any]]) -> None:
