@@ -95,6 +95,13 @@ with team.leading(take_part()):
     print(team.train(CONFIG, SETTINGS, batch, folder, watch).chain[-1]["chain"])
 """
 
+ON_A_DEVICE = """
+with team.leading(take_part()):
+    state = team.train(CONFIG, SETTINGS, batch, folder / "run", watch())
+    assert all(p.is_cuda for p in state.parameters.values())
+    print(state.chain[-1]["chain"])
+"""
+
 OTHER_VERSION = """
 if os.environ["RANK"] == "1":
     regrow.__version__ = "99.0"
@@ -110,11 +117,16 @@ except RecipeError as error:
 def start(program, folder, workers, *options):
     """Start a program with torchrun."""
     (folder / "program.py").write_text(START + program)
+    return torchrun(folder / "program.py", folder, workers, *options)
+
+
+def torchrun(program, folder, workers, *options):
+    """Start a program in a file with torchrun."""
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={workers}", *options]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TORCH", "GLOO"))}
     environment = {**kept, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [*command, str(folder / "program.py"), str(folder)],
+        [*command, str(program), str(folder)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
 
@@ -195,6 +207,17 @@ def test_a_step_moves_as_many_bytes_as_float32(group):
     )  # rows are not shared quite evenly
     assert sent["all_reduce"] / SETTINGS.steps <= 8 * (rows + 4 * len(CONFIG.shapes())) * share  # exponents and norm
     assert sent["broadcast"] - 4 * parameters * share <= 4 * (tokens + 64) * share * SETTINGS.steps
+
+
+def test_what_is_on_a_device_goes_through_the_memory_of_its_host(tmp_path):
+    finish(torchrun(ROOT / "tests/train/far.py", tmp_path, 3, "--standalone"))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("workers", [2, 3])
+def test_workers_with_devices_or_a_share_of_one_end_at_the_same_bits(workers, tmp_path, monkeypatch):
+    monkeypatch.setenv("REGROW_BACKEND", "triton")
+    assert finish(start(ON_A_DEVICE, tmp_path, workers, "--standalone")) == [GOLDEN]
 
 
 def test_divergence_names_the_tensor(group, tmp_path):

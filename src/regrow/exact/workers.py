@@ -4,6 +4,9 @@ Each worker computes the gradients of some micro-batches, and owns some rows of 
 keeps the optimizer state and makes the update (ZeRO-1; Rajbhandari et al., 2020). The sum of the gradients goes round
 a ring, at the end of which each worker has its rows of it; the updated rows go round another. Together these are the
 two halves of a ring all-reduce, and as many bytes as one of float32 gradients.
+
+What is on a device goes through the memory of its host. So workers need not have a device each, and need no library
+of its maker's to reach each other.
 """
 
 from __future__ import annotations
@@ -61,7 +64,7 @@ class Workers(Protocol):
         """The first worker's value, which is plain JSON."""
 
     def gather(self, mine: Tensor, count: int) -> Tensor:
-        """All ``count`` rows of a matrix of which each worker has its own: on the first worker, and only there."""
+        """All ``count`` rows of a matrix of which each has its own: on the first worker's host, and only there."""
 
     def scatter(self, whole: Tensor | None, mine: Tensor) -> None:
         """Fill each worker's rows from the whole matrix that the first worker has."""
@@ -124,13 +127,13 @@ class Group:
 
     def largest(self, x: Tensor) -> None:
         """All-reduce with maximum."""
-        with _together():
-            torch.distributed.all_reduce(x, torch.distributed.ReduceOp.MAX)
+        with _together(), _on_host(x) as here:
+            torch.distributed.all_reduce(here, torch.distributed.ReduceOp.MAX)
 
     def total(self, x: Tensor) -> None:
         """All-reduce with sum; exact and free of order, being integers."""
-        with _together():
-            torch.distributed.all_reduce(x, torch.distributed.ReduceOp.SUM)
+        with _together(), _on_host(x) as here:
+            torch.distributed.all_reduce(here, torch.distributed.ReduceOp.SUM)
 
     def total_rows(self, matrices: Sequence[Tensor]) -> list[Tensor]:
         """Reduce-scatter. Not torch's: for gloo that is an all-reduce, which moves twice as much."""
@@ -140,7 +143,7 @@ class Group:
             chunk += self._passed_on(chunks[self.rank - step], torch.empty_like(chunk))
         parts = [m[self.rows(m.shape[0])] for m in matrices]
         mine = chunks[self.rank].split([part.numel() for part in parts])
-        return [found.view(part.shape) for found, part in zip(mine, parts, strict=True)]
+        return [found.view(part.shape).to(part.device) for found, part in zip(mine, parts, strict=True)]
 
     def share(self, matrices: Sequence[Tensor]) -> None:
         """All-gather, likewise around a ring: each worker passes on what it got last."""
@@ -154,8 +157,8 @@ class Group:
 
     def give(self, x: Tensor) -> None:
         """Broadcast."""
-        with _together():
-            torch.distributed.broadcast(x, 0)
+        with _together(), _on_host(x) as here:
+            torch.distributed.broadcast(here, 0)
 
     def tell(self, value: Any) -> Any:
         """Broadcast as text: nothing is unpickled."""
@@ -173,9 +176,9 @@ class Group:
         if self.rank > 0:
             if mine.numel():
                 with _together():
-                    torch.distributed.send(mine.contiguous(), 0)
+                    torch.distributed.send(mine.cpu().contiguous(), 0)
             return mine
-        whole = torch.empty((count, *mine.shape[1:]), dtype=mine.dtype, device=mine.device)
+        whole = torch.empty((count, *mine.shape[1:]), dtype=mine.dtype)
         whole[self.rows(count)] = mine
         for rank in range(1, self.count):
             part = whole[owned(count, rank, self.count)]
@@ -188,19 +191,19 @@ class Group:
         """Point to point, as above."""
         if whole is None:
             if mine.numel():
-                with _together():
-                    torch.distributed.recv(mine, 0)
+                with _together(), _on_host(mine) as here:
+                    torch.distributed.recv(here, 0)
             return
         mine.copy_(whole[self.rows(whole.shape[0])])
         for rank in range(1, self.count):
             part = whole[owned(whole.shape[0], rank, self.count)]
             if part.numel():
                 with _together():
-                    torch.distributed.send(part.contiguous(), rank)
+                    torch.distributed.send(part.cpu().contiguous(), rank)
 
     def _chunk(self, matrices: Sequence[Tensor], rank: int) -> Tensor:
-        """All rows of a worker, one after the other."""
-        return torch.cat([m[owned(m.shape[0], rank, self.count)].reshape(-1) for m in matrices])
+        """All rows of a worker, one after the other, on the host."""
+        return torch.cat([m[owned(m.shape[0], rank, self.count)].reshape(-1) for m in matrices]).cpu()
 
     def _passed_on(self, chunk: Tensor, found: Tensor) -> Tensor:
         """Send a chunk to the next worker of the ring and fill ``found`` with what the one before sends."""
@@ -234,6 +237,15 @@ def connected(store: Any, rank: int, count: int) -> Iterator[Group]:
 def owned(rows: int, rank: int, workers: int) -> slice:
     """The rows of a matrix that a worker owns."""
     return slice(rows * rank // workers, rows * (rank + 1) // workers)
+
+
+@contextmanager
+def _on_host(x: Tensor) -> Iterator[Tensor]:
+    """``x`` in the memory of the host; what is there at the end of the block is in ``x``."""
+    here = x.cpu()
+    yield here
+    if here is not x:
+        x.copy_(here)
 
 
 @contextmanager

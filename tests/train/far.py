@@ -1,0 +1,76 @@
+"""Tensors that only a copy of reaches the network, as those on a device: a model of one where there is none.
+
+    torchrun --nproc-per-node 2 tests/train/far.py FOLDER
+
+compares every exchange of such tensors with that of ordinary ones, and fails if they differ.
+"""
+
+import os
+import sys
+from pathlib import Path
+from unittest import mock
+
+import torch
+import torch.distributed as c10d
+
+from regrow.exact.workers import connected
+
+COLLECTIVES = ("all_reduce", "broadcast", "send", "recv")
+
+
+class Far(torch.Tensor):
+    """A tensor that the network refuses. What is computed from it is another."""
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor).clone()
+
+
+def near(x):
+    """What the network takes, or an error such as gloo's."""
+    if isinstance(x, Far):
+        raise RuntimeError("invalid tensor type or device")
+    return x
+
+
+def refusing():
+    """Within the block the network takes only what is near."""
+
+    def watched(function):
+        return lambda x, *rest: function(near(x), *rest)
+
+    found = {name: watched(getattr(c10d, name)) for name in COLLECTIVES}
+    move = c10d.P2POp
+    return mock.patch.multiple(c10d, **found, P2POp=lambda how, x, peer: move(how, near(x), peer))
+
+
+def exchanges(group, place):
+    """What a worker has after each exchange, its tensors having been put in their place."""
+    random = torch.Generator().manual_seed(group.rank)
+
+    def numbers(*shape):
+        return torch.randint(-1000, 1000, shape, generator=random, dtype=torch.int32)
+
+    largest, total, given = (place(numbers(7)) for _ in range(3))
+    group.largest(largest)
+    group.total(total)
+    group.give(given)
+    sums = group.total_rows([place(numbers(5, 3)), place(numbers(1, 4))])
+    shared = [place(numbers(5, 3)), place(numbers(1, 4))]
+    group.share(shared)
+    mine = place(numbers(5, 3)[group.rows(5)])
+    whole = group.gather(mine, 5)
+    group.scatter(numbers(5, 3) if group.rank == 0 else None, mine)
+    return [largest, total, given, *sums, *shared, *([whole] if group.rank == 0 else []), mine]
+
+
+def main(folder):
+    rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    with connected(c10d.FileStore(str(folder / "store"), count), rank, count) as group, refusing():
+        expected = exchanges(group, lambda x: x)
+        found = exchanges(group, lambda x: x.as_subclass(Far))
+    for a, b in zip(expected, found, strict=True):
+        assert torch.equal(a, b.as_subclass(torch.Tensor)), (a, b)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
