@@ -22,6 +22,16 @@ INTEGER_ONLY = {"sum", "index_add_", "_int_mm"}
 DIGIT_PRODUCTS = {"bmm"}
 
 
+LARGEST_WHOLE = {torch.int32: 2**31 - 1, torch.float64: 2**53}
+
+
+def is_whole_sum(total, x, times):
+    """Whether ``total + times * x`` has no rounding, fused or not: integers within the format before and after."""
+    whole = all(bool((y == y.round()).all()) for y in (total, x)) and times == int(times)
+    largest = [int(y.abs().max()) if y.numel() else 0 for y in (total, x)]
+    return whole and largest[0] + abs(times) * largest[1] <= LARGEST_WHOLE[total.dtype]
+
+
 class Forbidden(AssertionError):
     """An operation whose bits are not fixed."""
 
@@ -50,12 +60,8 @@ class Guard(TorchDispatchMode):
             addends = args[3] if name == "index_add_" else args[0]
             return "a floating-point sum depends on its order" if addends.is_floating_point() else ""
         if name == "add_":
-            whole = bool((args[1] == args[1].round()).all()) and kwargs.get("alpha", 1) == 1
-            return (
-                ""
-                if whole and args[0].dtype in (torch.float64, torch.int32)
-                else "a running sum of anything but integers"
-            )
+            exact = args[0].dtype in LARGEST_WHOLE and is_whole_sum(*args[:2], kwargs.get("alpha", 1))
+            return "" if exact else "a running sum of anything but integers within the format"
         if name in DIGIT_PRODUCTS:
             whole = all(bool((x == x.round()).all()) and bool((x.abs() <= 64).all()) for x in args[:2])
             return "" if whole else "a product of anything but digits"
@@ -90,6 +96,8 @@ def test_training_reaches_no_forbidden_operation(backend, tmp_path):
         lambda x: x @ x,
         lambda x: torch.bmm(x[None, None] * 100.0, x[None, :, None]),
         lambda x: x.add_(x),
+        lambda x: x.double().round().add_(x.round(), alpha=0.5),
+        lambda x: x.double().round().add_(x.round(), alpha=2.0**52),
         lambda x: torch.randn(3),
         lambda x: x.uniform_(),
     ],

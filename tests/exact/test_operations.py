@@ -131,7 +131,7 @@ def test_blocks_of_rows_do_not_change_the_loss_or_its_gradient(monkeypatch):
     whole = run()
     monkeypatch.setattr(ops, "HEAD_ENTRIES", 1)
     monkeypatch.setattr(ops, "HEAD_ROWS", 64)
-    assert len(ops._row_blocks(200, 70, ops.HEAD_ENTRIES)) == 4
+    assert len(ops._row_blocks(200, ops.HEAD_ROWS)) == 4
     assert difference(run(), whole) == ""
 
 

@@ -94,8 +94,10 @@ class Kernels(Protocol):
     ) -> None: ...
 
 
-# Entries of a tile: two int32 parts of this size stay in the caches.
-TILE_ENTRIES = 1 << 19
+# Entries of a tile: two parts of this size stay in the last of the caches.
+TILE_ENTRIES = 1 << 20
+# Rows of a tile at least, for the sake of the products.
+TILE_ROWS = 256
 # How many times as much a CUDA device is given at once: enough to keep it busy, a few hundred megabytes.
 CUDA_BREADTH = 32
 
@@ -130,7 +132,7 @@ class Backend:
         groups, rows = left.exponents.shape
         columns = right.exponents.shape[1]
         entries = TILE_ENTRIES * breadth(left.data)
-        height = min(rows, max(64, entries // columns))
+        height = min(rows, max(TILE_ROWS, entries // columns))
         depth = max(1, entries // (rows * columns)) if height == rows else 1
         everything, multiply = slice(0, columns), self.carrier.multiply
         for group in range(0, groups, depth):
@@ -157,8 +159,7 @@ class Backend:
             whole.accumulate(left.planes, right, total)
             return
         for tile in self.tiles(left, right):
-            part = tile.high.to(torch.float64) * 16384.0 + tile.cross.to(torch.float64) * 128.0
-            total[tile.groups, tile.rows] += part
+            total[tile.groups, tile.rows].add_(tile.high, alpha=16384.0).add_(tile.cross, alpha=128.0)
 
     def add_deep(self, upper: Tensor, lower: Tensor, right: Digits, total: Tensor) -> None:
         """Add the exact integers of a product whose left operand has three digits to float64 ``(P, Q)``.
@@ -268,6 +269,12 @@ def current(x: Tensor | None = None) -> Backend:
 def breadth(x: Tensor) -> int:
     """How many times as much as a CPU the device of ``x`` is given at once."""
     return CUDA_BREADTH if x.is_cuda else 1
+
+
+def wideness(backend: Backend, x: Tensor) -> int:
+    """What blocks of rows are divided by on the device of ``x``: on a CPU, digits of more than a byte take more memory
+    and are multiplied more slowly."""
+    return 1 if x.is_cuda or backend.carrier.dtype.itemsize == 1 else 2
 
 
 def placed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

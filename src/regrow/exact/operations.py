@@ -21,7 +21,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from regrow.exact import checks
-from regrow.exact.backend import Backend, breadth, current, numerators
+from regrow.exact.backend import Backend, breadth, current, numerators, wideness
 from regrow.exact.grid import (
     LEFT,
     LEFT_TRANSPOSED,
@@ -36,11 +36,12 @@ from regrow.exact.grid import (
     power_of_two,
 )
 
-# Logits of a block of rows in the output layer: 16 MiB, on a CPU; but at least so many rows, which are the depth of
-# the product that gives the matrix's gradient.
+# Logits of a block of rows in the output layer: 16 MiB, on a CPU; but at least so many rows, or the half of them, which
+# are the depth of the product that gives the matrix's gradient.
 HEAD_ENTRIES = 1 << 22
 HEAD_ROWS = 1024
-# Queries of a block of attention.
+# Queries of a block of attention, or the half of them. Smaller blocks skip more keys that no query may see, larger ones
+# make better products.
 QUERY_BLOCK = 512
 # Numerators of 13 bits add up within int32 for so many keys.
 MOST_POSITIONS = 1 << 17
@@ -236,12 +237,13 @@ def ungrouped(x: Tensor, batch: int, positions: int) -> Tensor:
     return x.view(batch, -1, positions, x.shape[2]).transpose(1, 2)
 
 
-def _blocks(rows: int, positions: int) -> list[Block]:
-    """Blocks of queries; keys that no query of a block may see are never multiplied."""
+def _blocks(backend: Backend, x: Tensor, positions: int) -> list[Block]:
+    """Blocks of the rows of ``(G, R, D)``; keys that no query of a block may see are never multiplied."""
+    size = QUERY_BLOCK // wideness(backend, x)
     return [
-        Block(slice(start + at, start + min(positions, at + QUERY_BLOCK)), at, min(positions, at + QUERY_BLOCK))
-        for start in range(0, rows, positions)
-        for at in range(0, positions, QUERY_BLOCK)
+        Block(slice(start + at, start + min(positions, at + size)), at, min(positions, at + size))
+        for start in range(0, x.shape[1], positions)
+        for at in range(0, positions, size)
     ]
 
 
@@ -256,11 +258,12 @@ class _Attention(Function):
         held = _split(backend, values, RIGHT)
         totals, out = torch.empty(queries.shape[:2], dtype=torch.float32, device=q.device), torch.empty_like(queries)
         weights = []
-        for block in _blocks(queries.shape[1], positions):
+        for block in _blocks(backend, queries, positions):
             shape = totals.shape[0], block.rows.stop - block.rows.start, 2, block.keys
-            weights.append(torch.empty(shape, dtype=backend.carrier.dtype, device=q.device))
+            digits = torch.empty(shape, dtype=backend.carrier.dtype, device=q.device)
             seen, means = right.rows(slice(block.keys)), held.rows(slice(block.keys))
-            backend.attend(block, left, seen, means, ctx.scale, weights[-1], totals, out)
+            backend.attend(block, left, seen, means, ctx.scale, digits, totals, out)
+            weights.append(digits.to(torch.int8))  # what is kept, whatever carries them
         ctx.save_for_backward(queries, keys, values, totals, out, *weights)
         return ungrouped(out, batch, positions)
 
@@ -268,19 +271,18 @@ class _Attention(Function):
     @once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         backend: Backend = ctx.backend
-        queries, keys, values, totals, out, *weights = ctx.saved_tensors
+        queries, keys, values, totals, out, *kept = ctx.saved_tensors
+        weights = [digits.to(backend.carrier.dtype) for digits in kept]
         batch, positions, _, width = gradients[0].shape
         dout = grouped(gradients[0], keys.shape[0] // batch)
         delta = backend.kernels.row_dot(dout.reshape(-1, width), out.reshape(-1, width)).view(totals.shape)
         left, right = _split(backend, dout, LEFT), _split(backend, values, RIGHT_TRANSPOSED)
         held, dq = _split(backend, keys, RIGHT), torch.empty_like(queries)
-        blocks = _blocks(dout.shape[1], positions)
-        dscores = [
-            backend.attend_backward(
-                b, left, right.rows(slice(b.keys)), held.rows(slice(b.keys)), ctx.scale, w, totals, delta, dq
-            )
-            for b, w in zip(blocks, weights, strict=True)
-        ]
+        blocks = _blocks(backend, dout, positions)
+        dscores = []
+        for block, digits in zip(blocks, weights, strict=True):
+            seen, means = right.rows(slice(block.keys)), held.rows(slice(block.keys))
+            dscores.append(backend.attend_backward(block, left, seen, means, ctx.scale, digits, totals, delta, dq))
         # The grids of the rows are folded into the queries, so that one set of digits serves both products.
         folded = queries * power_of_two(torch.cat([d.exponents for d in dscores], 1)).to(torch.float32)[:, :, None]
         dk = _transposed_product(backend, blocks, [d.data for d in dscores], folded, positions)
@@ -369,7 +371,8 @@ class _LinearCrossEntropy(Function):
         wanted = any(ctx.needs_input_grad)
         gradient = _HeadGradient.start(backend, x, weight) if wanted else None
         losses = torch.empty(x.shape[0], dtype=torch.float32, device=x.device)
-        for rows in _row_blocks(x.shape[0], weight.shape[0], HEAD_ENTRIES * breadth(x)):
+        height = max(HEAD_ROWS // wideness(backend, x), HEAD_ENTRIES * breadth(x) // weight.shape[0])
+        for rows in _row_blocks(x.shape[0], height):
             logits = backend.matmul(left.rows(rows), right)[0]
             losses[rows], upper, lower = backend.kernels.cross_entropy(logits, targets[rows], backend.carrier.dtype)
             if gradient:
@@ -388,9 +391,7 @@ class _LinearCrossEntropy(Function):
         return dx * scale, dweight * scale, None
 
 
-def _row_blocks(rows: int, columns: int, entries: int) -> list[slice]:
-    """Blocks of rows with so many logits or fewer, if that leaves enough rows."""
-    height = max(HEAD_ROWS, entries // columns)
+def _row_blocks(rows: int, height: int) -> list[slice]:
     return [slice(start, min(rows, start + height)) for start in range(0, rows, height)]
 
 
