@@ -95,11 +95,11 @@ class Kernels(Protocol):
 
 
 # Entries of a tile: two parts of this size stay in the last of the caches.
-TILE_ENTRIES = 1 << 20
+TILE_ENTRIES = 1 << 21
 # Rows of a tile at least, for the sake of the products.
 TILE_ROWS = 256
 # How many times as much a CUDA device is given at once: enough to keep it busy, a few hundred megabytes.
-CUDA_BREADTH = 32
+CUDA_BREADTH = 16
 
 
 @dataclass(frozen=True)
