@@ -31,7 +31,7 @@ export REGROW_BACKEND=triton
 
 echo "== is it exact?"
 "$python" -m regrow selftest --full | { grep -v ' exact ' || true; }
-"$python" -m pytest -q -m gpu tests/exact tests/train
+"$python" -m pytest -q -m gpu tests/exact tests/train tests/independent
 
 echo "== the same hashes?"
 rm -rf "$work/store"

@@ -1,26 +1,9 @@
 """What holds for all tests."""
 
-import hashlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-import regrow
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Kernels of a checkout are compiled anew when any of their files changes.
-
-    Numba looks at the file of a kernel alone, and not at those whose functions it compiles into it. An installed
-    package needs no such care: all its files are as new as the installation.
-    """
-    package = Path(regrow.__file__).parent
-    if config.cache and package.parent.name == "src":
-        files = sorted((package / "exact").rglob("*.py"))
-        key = hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
-        os.environ.setdefault("NUMBA_CACHE_DIR", str(config.cache.mkdir(f"kernels-{key[:16]}")))
 
 
 @pytest.fixture(autouse=True, scope="session")

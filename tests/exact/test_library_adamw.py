@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regrow import exact
+from regrow.exact import grid, reference
+from regrow.exact.backend import load_kernels
 from regrow.exact.comparison import difference, sample
 
 SHAPES = ((5, 7), (7,), (), (2, 3, 4))
@@ -99,9 +101,10 @@ def test_parameters_without_a_gradient_and_schedules_and_closures():
     assert optimizer.param_groups[0]["lr"] == 0.25
 
 
-def test_a_gradient_that_is_not_finite_is_not_hidden():
+@pytest.mark.parametrize("nan", [torch.nan, -torch.nan])
+def test_a_gradient_that_is_not_finite_is_not_hidden(nan):
     p = torch.ones(2, 2).requires_grad_()
-    p.grad = torch.tensor([[1.0, torch.nan], [1.0, 1.0]])
+    p.grad = torch.tensor([[1.0, nan], [1.0, 1.0]])
     assert math.isnan(exact.clip_grad_norm_([p], 1.0))
     exact.AdamW([p]).step()
     assert p.isnan().tolist() == [[False, True], [False, False]]
@@ -116,6 +119,23 @@ def test_clipping_scales_all_gradients_to_the_limit():
     assert exact.clip_grad_norm_(ours, 2.0) == pytest.approx(1.0, rel=1e-6)
     assert exact.clip_grad_norm_(ours, 0.0) == pytest.approx(1.0, rel=1e-6)
     assert exact.clip_grad_norm_([torch.ones(3)], 1.0) == 0.0
+
+
+def test_a_single_tensor_is_clipped_too():
+    p = torch.ones(4, 4).requires_grad_()
+    p.grad = torch.full((4, 4), 100.0)
+    assert exact.clip_grad_norm_(p, 1.0) == 400.0
+    assert torch.equal(p.grad, torch.full((4, 4), 0.25))
+
+
+def test_the_norm_of_a_very_long_gradient_is_exact():
+    """Longer than what float64 can add up at once; squares are 2**30 at most on their grid."""
+    x = sample((1, 2**23 + 5), 1)
+    x[0, -1] = 4.9e-4
+    found = [
+        k.square_sum(x, int(grid.exponents(torch.tensor(k.square_bits(x))))) for k in (load_kernels("numba"), reference)
+    ]
+    assert found[0] == found[1]
 
 
 def test_betas_must_stay_below_one():

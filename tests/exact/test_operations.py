@@ -142,7 +142,12 @@ def test_a_number_that_is_not_finite_comes_out_as_nan(value):
     y = ops.linear(x, w)
     assert y[2].isnan().all()
     assert y[[0, 1, 3, 4]].isfinite().all()
-    assert ops.linear_cross_entropy(x, w, torch.arange(5)).isnan()
+    leaf, weight = x.clone().requires_grad_(), w.clone().requires_grad_()
+    loss = ops.linear_cross_entropy(leaf, weight, torch.arange(5))
+    dx, dw = torch.autograd.grad(loss, (leaf, weight))
+    assert loss.isnan()
+    assert dx[2].isnan().all()
+    assert dw.isnan().all()
     q = sample((1, 6, 2, 8), 3)
     k = q.clone()
     k[0, 4, 0, 0] = value

@@ -12,13 +12,17 @@ import pytest
 from regrow.corpus import vectors as order
 from regrow.exact import vectors as exact
 from regrow.exact.backend import use
+from regrow.exact.carriers import FLOAT64, cpu_carriers
 from regrow.train import vectors as training
 
 FOLDER = Path(__file__).parents[2] / "docs" / "arithmetic"
 PAGES = {"exact": exact, "order": order, "training": training}
 
 
-@pytest.mark.parametrize("backend", [("numba", "int8"), ("numba", "float32"), ("reference", "float64")], ids=str)
+BACKENDS = [("reference", "float64"), *(("numba", carrier.name) for carrier in cpu_carriers() if carrier != FLOAT64)]
+
+
+@pytest.mark.parametrize("backend", [*BACKENDS, pytest.param(("triton", ""), marks=pytest.mark.gpu)], ids=str)
 @pytest.mark.parametrize("page", PAGES)
 def test_known_answers_are_made_again(page, backend):
     module = PAGES[page]

@@ -56,16 +56,47 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_end(stop_at, tmp_path):
     assert [record["step"] for record in done.losses] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_damaged_checkpoint_is_passed_over(tmp_path):
-    for stop_at in (2, 4):
+def damage(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def stopped_at(folder, *steps):
+    for step in steps:
         with pytest.raises(KeyboardInterrupt):
-            loop.train(CONFIG, SETTINGS, batch, tmp_path, watch(stop_at))
-    newest = max(tmp_path.glob("checkpoint-*")) / "values.f32"
-    data = bytearray(newest.read_bytes())
-    data[-5] ^= 1
-    newest.write_bytes(data)
+            loop.train(CONFIG, SETTINGS, batch, folder, watch(step))
+
+
+@pytest.mark.parametrize("file", ["values.f32", "state.json"])
+def test_a_damaged_checkpoint_is_passed_over(file, tmp_path):
+    stopped_at(tmp_path, 2, 4)
+    damage(max(tmp_path.glob("checkpoint-*")) / file)
     assert state.restore(tmp_path).step == 2
     assert final(tmp_path).chain[-1]["chain"] == GOLDEN
+
+
+@pytest.mark.parametrize("text", ["null", "[]", "{}", ""])
+def test_a_record_of_another_form_is_passed_over(text, tmp_path):
+    stopped_at(tmp_path, 2)
+    (tmp_path / "checkpoint-000000002" / "state.json").write_text(text)
+    assert state.restore(tmp_path) is None
+
+
+def test_a_step_cannot_be_changed(tmp_path):
+    stopped_at(tmp_path, 2)
+    record = tmp_path / "checkpoint-000000002" / "state.json"
+    record.write_text(record.read_text().replace('"step": 2,', '"step": 4,', 1))
+    assert state.restore(tmp_path) is None
+
+
+def test_damaged_checkpoints_do_not_crowd_out_whole_ones(tmp_path):
+    stopped_at(tmp_path, 3, 4)
+    for path in tmp_path.glob("checkpoint-*"):
+        damage(path / "values.f32")
+    stopped_at(tmp_path, 1)
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-000000001"]
+    assert state.restore(tmp_path).step == 1
 
 
 def test_a_killed_run_goes_on_to_the_same_end(tmp_path):

@@ -91,14 +91,15 @@ class AdamW(Optimizer):
 
 
 @torch.no_grad()
-def clip_grad_norm_(parameters: Iterable[Tensor], limit: float) -> float:
+def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], limit: float) -> float:
     """Scale gradients, in place, so that their Euclidean norm together is at most ``limit``; gives the norm it was.
 
-    The squares of a tensor are summed exactly, the tensors' sums added in float64 in the order given. A norm that is
-    not finite leaves the gradients as they are.
+    ``parameters`` may be a single one. The squares of a tensor are summed exactly, the tensors' sums added in float64
+    in the order given. A norm that is not finite leaves the gradients as they are.
     """
     limit = checks.number("clip_grad_norm_", "limit", limit)
-    gradients = [p.grad for p in parameters if p.grad is not None]
+    several = [parameters] if isinstance(parameters, Tensor) else parameters
+    gradients = [p.grad for p in several if p.grad is not None]
     for gradient in gradients:
         checks.floats("clip_grad_norm_", gradient=gradient)
     if not gradients:

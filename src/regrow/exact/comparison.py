@@ -132,7 +132,8 @@ def cases() -> dict[str, Case]:
         "attention_output": partial(_output, outputs, totals),
         "attention_gradient": partial(_gradient, parts),
     }
-    return found | _long() | _poisoned("nan", torch.nan) | _poisoned("infinity", torch.inf)
+    poisons = {"nan": torch.nan, "negative nan": -torch.nan, "infinity": torch.inf}
+    return found | _long() | {name: case for kind in poisons.items() for name, case in _poisoned(*kind).items()}
 
 
 def _long() -> dict[str, Case]:
@@ -207,6 +208,7 @@ def _poisoned(name: str, value: float) -> dict[str, Case]:
         f"embedding_backward {name}": lambda k: k.embedding_backward(x, torch.arange(6) % 4, 5),
         f"on_grid {name}": lambda k: k.on_grid(x),
         f"mean_gradient {name}": lambda k: _mean_gradient([x, y], k),
+        f"sum_of_squares {name}": lambda k: grid.exponents(torch.tensor([k.square_bits(x)])),
     }
 
 
@@ -257,7 +259,7 @@ def products() -> dict[str, Callable[[Backend], Any]]:
             cases[f"matmul {which} {size}"] = partial(_matmul, which, shape, "normal")
         cases[f"add {size}"] = partial(_add, shape)
         cases[f"add_deep {size}"] = partial(_add_deep, shape)
-    for kind in ("wide", "edges", "tiny"):
+    for kind in ("wide", "edges", "tiny", "apart"):
         cases[f"matmul {kind}"] = partial(_matmul, "forward", shapes["edges"], kind)
     for positions in (5, 70):
         cases[f"attention {positions}"] = partial(_attention, positions)
@@ -274,10 +276,13 @@ _OPERANDS = {
 def _operands(which: str, shape: tuple[int, ...], kind: str, backend: Backend) -> tuple[Digits, Digits]:
     groups, rows, depth, columns = shape
     left, right = _OPERANDS[which]
-    a = sample((groups, rows, depth) if left.by_row else (groups, depth, rows), 1, "normal" if kind == "tiny" else kind)
+    made = {"tiny": "normal", "apart": "edges"}.get(kind, kind)
+    a = sample((groups, rows, depth) if left.by_row else (groups, depth, rows), 1, made)
     b = sample((groups, columns, depth) if right.by_row else (groups, depth, columns), 2)
     if kind == "tiny":
         a, b = a * 2.0**-70, b * 2.0**-70
+    if kind == "apart":  # the largest numbers times small ones
+        b = b * 2.0**-20
     dtype = backend.carrier.dtype
     return reference.split(a, left, dtype), reference.split(b, right, dtype)
 

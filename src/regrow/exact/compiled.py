@@ -16,11 +16,12 @@ from typing import Any
 import numba
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
 from regrow.exact import polynomials
 from regrow.exact.grid import Digits, Layout
+from regrow.exact.kernel import kernel
 from regrow.exact.rows import (
     column_scales,
     digits_by_column,
@@ -56,8 +57,8 @@ _MIN_EXPONENT = np.int32(-100)
 _POISON = np.int32(129)
 _EXACT_SUM = {"reassoc"}  # only where every partial sum is an integer below 2**53
 
-_parallel: Any = njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-_inline: Any = njit(cache=True, error_model="numpy", inline="always")
+_parallel: Any = kernel(parallel=True, nogil=True)
+_inline: Any = kernel(inline="always")
 
 
 @_inline
@@ -190,7 +191,7 @@ def round_total(total: Tensor, scale: Tensor) -> Tensor:
     return out
 
 
-@njit(cache=True, error_model="numpy", fastmath=_EXACT_SUM)
+@kernel(fastmath=_EXACT_SUM)
 def _exact_row_sum(x: Any, scale: float) -> float:
     """The sum of ``rint(x * scale)`` over a float32 row."""
     total = 0.0
@@ -199,7 +200,7 @@ def _exact_row_sum(x: Any, scale: float) -> float:
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _grid_sum_row(x: Any, bits: Any) -> float:
     e = grid_exponent(largest_bits(bits))
     if e == _POISON:
@@ -230,7 +231,7 @@ def rms_norm(x: Tensor, gain: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     return out, inverse
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _column_grids(largest: Any) -> Any:
     """What brings the entries of each column to its grid, and its sum back, from the largest bits in each block."""
     blocks, columns = largest.shape
@@ -246,7 +247,7 @@ def _column_grids(largest: Any) -> Any:
     return scale, back
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _column_totals(sums: Any, back: Any, out: Any) -> None:
     """Add up the blocks' sums, which are integers."""
     blocks, columns = sums.shape
@@ -530,7 +531,7 @@ def row_dot(x: Tensor, y: Tensor) -> Tensor:
     return out
 
 
-@njit(cache=True, error_model="numpy", fastmath=_EXACT_SUM)
+@kernel(fastmath=_EXACT_SUM)
 def _probability_total(weights: Any) -> float:
     total = 0.0
     for c in range(weights.shape[0]):
@@ -538,13 +539,13 @@ def _probability_total(weights: Any) -> float:
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _row_exponentials(x: Any, largest: Any, out: Any) -> None:
     for c in range(x.shape[0]):
         out[c] = exp(x[c] - largest)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _probability_digits(weights: Any, inverse: Any, top: Any, middle: Any, again: Any, low: Any) -> None:
     """Three digits of ``rint(weight * inverse * 2**20)``."""
     for c in range(weights.shape[0]):
@@ -804,11 +805,14 @@ def _square_bits_kernel(x: Any, out: Any) -> None:
     for r in prange(x.shape[0]):
         largest = np.int32(0)
         for c in range(x.shape[1]):
-            largest = max(largest, np.float32(x[r, c] * x[r, c]).view(np.int32))
+            largest = max(largest, np.int32(np.float32(x[r, c] * x[r, c]).view(np.int32) & _MASK))
         out[r] = largest
 
 
-@njit(cache=True, error_model="numpy", fastmath=_EXACT_SUM)
+_SQUARES = 1 << 22  # of 31 bits add up within float64 in any order
+
+
+@kernel(fastmath=_EXACT_SUM)
 def _exact_square_sum(x: Any, scale: float) -> float:
     total = 0.0
     for c in range(x.shape[0]):
@@ -819,7 +823,10 @@ def _exact_square_sum(x: Any, scale: float) -> float:
 @_parallel
 def _square_sum_kernel(x: Any, scale: float, out: Any) -> None:
     for r in prange(x.shape[0]):
-        out[r] = np.int64(_exact_square_sum(x[r], scale))
+        total = np.int64(0)
+        for start in range(0, x.shape[1], _SQUARES):
+            total += np.int64(_exact_square_sum(x[r, start : start + _SQUARES], scale))
+        out[r] = total
 
 
 def square_bits(x: Tensor) -> int:

@@ -378,7 +378,11 @@ class _LinearCrossEntropy(Function):
             if gradient:
                 gradient.add(rows, upper, lower)
         if gradient:
-            ctx.save_for_backward(gradient.dx, gradient.dweight())
+            dx, dweight = gradient.dx, gradient.dweight()
+            finite = losses.isfinite()
+            if not bool(finite.all()):  # the digits of a row that is not finite are those of its target alone
+                dx[~finite], dweight[:] = torch.nan, torch.nan
+            ctx.save_for_backward(dx, dweight)
         return mean(losses)
 
     @staticmethod

@@ -1,17 +1,13 @@
-"""What the CPU kernels do to numbers and to rows of them, compiled by Numba into whoever calls.
-
-Numba notices a change of a kernel's own file, not of this one: after changing something here, touch the files that
-import it, or clear their cache. The tests do that by themselves, and a kernel that is out of date fails the self-test.
-"""
+"""What the CPU kernels do to numbers and to rows of them, compiled by Numba into whoever calls."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from regrow.exact import polynomials
+from regrow.exact.kernel import kernel
 
 F = np.float32
 _ROUND = F(polynomials.ROUND32)
@@ -28,8 +24,8 @@ _INFINITY = np.int32(0x7F800000)
 _MIN_EXPONENT = np.int32(-100)
 _POISON = np.int32(129)
 
-_helper: Any = njit(cache=True, error_model="numpy")
-_inline: Any = njit(cache=True, error_model="numpy", inline="always")
+_helper: Any = kernel()
+_inline: Any = kernel(inline="always")
 
 
 @_inline
@@ -152,7 +148,8 @@ def is_plain(depth: int, rows: Any, columns: Any) -> bool:
     """
     # 4032 (2**19 + 2**13) < 2**31; scales are 2**(row + column - 19).
     poisoned = rows[1] == _POISON or columns[1] == _POISON
-    return depth <= 4032 and rows[0] + columns[0] - 19 >= -126 and rows[1] + columns[1] + 12 <= 127 and not poisoned
+    normal = rows[1] <= 127 and rows[0] + columns[0] - 19 >= -126 and rows[1] + columns[1] + 12 <= 127
+    return depth <= 4032 and normal and not poisoned
 
 
 @_helper
@@ -167,7 +164,7 @@ def weights_row(scores: Any, largest: Any, first: Any, second: Any) -> Any:
     return _integer_sum(scores)
 
 
-@njit(cache=True, error_model="numpy", fastmath={"reassoc"})
+@kernel(fastmath={"reassoc"})
 def _integer_sum(x: Any) -> float:
     """The exact sum of integers held in float32."""
     total = 0.0

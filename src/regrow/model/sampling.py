@@ -43,7 +43,7 @@ def generate(
     with torch.no_grad():
         for draw in draws:
             window = torch.tensor([tokens[-decoder.config.context :]])
-            token = choose(decoder.last_logits(parameters, window)[0].numpy(), float(draw), sampling)
+            token = choose(decoder.last_logits(parameters, window)[0].cpu().numpy(), float(draw), sampling)
             if token == stop:
                 return
             yield token

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -113,17 +114,31 @@ def save(state: State, scratch: Path, workers: Workers = ALONE) -> None:
         for _ in state.tensors(workers):
             pass
         return
-    with new_directory(scratch / f"checkpoint-{state.step:09}") as directory:
+    with new_directory(scratch / _name(state.step)) as directory:
         digest = hashlib.sha256()
         with (directory / _VALUES).open("wb") as file:
             for _, _, values in state.tensors(workers):
                 data = canonical_bytes(values)
                 digest.update(data)
                 file.write(data)
-        record = {"step": state.step, "sha256": digest.hexdigest(), "losses": state.losses, "chain": state.chain}
-        (directory / _RECORD).write_text(json.dumps(record), encoding="utf-8")
-    for old in _checkpoints(scratch)[_KEPT:]:
-        remove_tree(old)
+        record = {"step": state.step, "losses": state.losses, "chain": state.chain}
+        lines = _sealed(json.dumps(record), digest)
+        (directory / _RECORD).write_text(lines, encoding="utf-8")
+    # Those of later steps are damaged, or the run would have gone on from there.
+    kept = [directory for directory in _checkpoints(scratch) if directory.name <= _name(state.step)][:_KEPT]
+    for directory in _checkpoints(scratch):
+        if directory not in kept:
+            remove_tree(directory)
+
+
+def _name(step: int) -> str:
+    return f"checkpoint-{step:09}"
+
+
+def _sealed(record: str, values: Any) -> str:
+    """A record and, on a second line, the sha256 of the values' bytes with the record's behind them."""
+    values.update(record.encode())
+    return f"{record}\n{values.hexdigest()}\n"
 
 
 @dataclass(frozen=True)
@@ -159,12 +174,14 @@ def restore(scratch: Path) -> Checkpoint | None:
     """The newest checkpoint that is whole; a damaged one is passed over."""
     for directory in _checkpoints(scratch):
         try:
-            record = json.loads((directory / _RECORD).read_text(encoding="utf-8"))
+            text = (directory / _RECORD).read_text(encoding="utf-8")
             with (directory / _VALUES).open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                digest = hashlib.file_digest(file, "sha256")
         except (OSError, ValueError):
             continue
-        if digest == record["sha256"]:
+        line = text.partition("\n")[0]
+        if text == _sealed(line, digest):
+            record = json.loads(line)
             return Checkpoint(directory / _VALUES, record["step"], record["losses"], record["chain"])
     return None
 

@@ -172,11 +172,20 @@ def columns(start, columns, BC: tl.constexpr):
 @jit
 def tile(rows, columns, BR: tl.constexpr, BC: tl.constexpr):
     """Rows, columns and mask of a program that has one tile."""
-    across = tl.cdiv(columns, BC)
-    i = tl.program_id(0)
+    _, r, c, mask = group_tile(rows, columns, BR, BC)
+    return r, c, mask
+
+
+@jit
+def group_tile(rows, columns, BR: tl.constexpr, BC: tl.constexpr):
+    """Group, rows, columns and mask of a program that has one tile of one of many matrices, one after the other on the
+    first axis of the launch: the others end at 65,535.
+    """
+    across, tiles = tl.cdiv(columns, BC), tl.cdiv(rows, BR) * tl.cdiv(columns, BC)
+    i = tl.program_id(0) % tiles
     r = (i // across).to(tl.int64) * BR + tl.arange(0, BR)[:, None]
     c = (i % across) * BC + tl.arange(0, BC)[None, :]
-    return r, c, (r < rows) & (c < columns)
+    return (tl.program_id(0) // tiles).to(tl.int64), r, c, (r < rows) & (c < columns)
 
 
 @jit

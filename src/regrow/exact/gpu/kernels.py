@@ -43,8 +43,7 @@ def split_rows(
 @jit
 def column_bits(x, largest, rows, columns, BR: tl.constexpr, BC: tl.constexpr):
     """Raise ``largest`` ``(G, C)``, bit patterns, to those of the columns of ``(G, R, C)``."""
-    g = tl.program_id(1).to(tl.int64)
-    r, c, mask = f.tile(rows, columns, BR, BC)
+    g, r, c, mask = f.group_tile(rows, columns, BR, BC)
     v = tl.load(x + (g * rows + r) * columns + c, mask=mask, other=0.0)
     at = g * columns + tl.max(c, 0)
     tl.atomic_max(largest + at, tl.max(f.bits(v), 0), mask=tl.max(c, 0) < columns, sem="relaxed")
@@ -56,8 +55,7 @@ def split_columns(
     RIGHT: tl.constexpr, BR: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
     """Columns of ``(G, R, C)`` on their grids, which ``column_bits`` found."""
-    g = tl.program_id(1).to(tl.int64)
-    r, c, mask = f.tile(rows, columns, BR, BC)
+    g, r, c, mask = f.group_tile(rows, columns, BR, BC)
     e = f.exponent(tl.load(largest + g * columns + c, mask=c < columns, other=0))
     tl.store(exponents + g * columns + c + r * 0, e + tl.zeros((BR, BC), tl.int32), mask=mask & (r == 0))
     q = f.operand(tl.load(x + (g * rows + r) * columns + c, mask=mask, other=0.0), e)
@@ -74,8 +72,7 @@ def combine(
     out_group, out_row, BR: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
     """A product from its parts."""
-    g = tl.program_id(1).to(tl.int64)
-    r, c, mask = f.tile(rows, columns, BR, BC)
+    g, r, c, mask = f.group_tile(rows, columns, BR, BC)
     t = f.terms(high, cross, g * high_group + r * high_row + c, g * cross_group + r * cross_row + c, mask)
     a = f.two(tl.load(left + g * left_group + r, mask=r < rows, other=0))
     b = f.two(tl.load(right + g * right_group + c, mask=c < columns, other=0)) * f.PRODUCT_STEP
@@ -394,8 +391,7 @@ def attention_output(
     out_group, out_row, BR: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
     """Weighted means of values."""
-    g = tl.program_id(1).to(tl.int64)
-    r, c, mask = f.tile(rows, columns, BR, BC)
+    g, r, c, mask = f.group_tile(rows, columns, BR, BC)
     t = f.terms(high, cross, g * high_group + r * high_row + c, g * cross_group + r * cross_row + c, mask)
     b = f.two(tl.load(right + g * right_group + c, mask=c < columns, other=0)) * f.OPERAND_STEP
     total = tl.load(totals + g * totals_group + r, mask=r < rows, other=1.0).to(tl.float64)

@@ -42,13 +42,11 @@ def _by_rows(kernel: Any, rows: int, columns: int, *arguments: Any, **constants:
     _launch(kernel, (triton.cdiv(rows, shape["BR"]),), *arguments, **shape, **constants)
 
 
-def _by_tiles(
-    kernel: Any, rows: int, columns: int, *arguments: Any, groups: int | None = None, **constants: Any
-) -> None:
-    """Run a kernel whose programs have a tile each."""
+def _by_tiles(kernel: Any, rows: int, columns: int, *arguments: Any, groups: int = 1, **constants: Any) -> None:
+    """Run a kernel whose programs have a tile each of one of the groups."""
     shape = _shape(columns)
     tiles = triton.cdiv(rows, shape["BR"]) * triton.cdiv(columns, shape["BC"])
-    _launch(kernel, (tiles,) if groups is None else (tiles, groups), *arguments, **shape, **constants)
+    _launch(kernel, (groups * tiles,), *arguments, **shape, **constants)
 
 
 def _by_entries(kernel: Any, x: Tensor, *arguments: Any, **constants: Any) -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numba.np.ufunc import parallel
 
 from regrow.exact.grid import POISON
+from regrow.exact.kernel import kernel
 from regrow.exact.packed.instructions import STEP, begin, block, end
 from regrow.exact.packed.kernels import SIDE, pack_panel, shifted
 from regrow.exact.rows import (
@@ -36,8 +37,8 @@ from regrow.exact.rows import (
 
 F = np.float32
 
-_parallel: Any = njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-_helper: Any = njit(cache=True, error_model="numpy")
+_parallel: Any = kernel(parallel=True, nogil=True)
+_helper: Any = kernel()
 _thread: Any = parallel.get_thread_id
 
 

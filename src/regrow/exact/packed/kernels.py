@@ -12,9 +12,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numba.np.ufunc import parallel
 
+from regrow.exact.kernel import kernel
 from regrow.exact.packed.instructions import (
     STEP,
     TILE,
@@ -41,8 +42,8 @@ SIDE = 32  # of a block
 # What becomes of a block: integers as they are; rounded to float32; or added to float64 integers.
 INTEGERS, ROUNDED, ADDED = 0, 1, 2
 
-_parallel: Any = njit(parallel=True, cache=True, error_model="numpy", nogil=True)
-_helper: Any = njit(cache=True, error_model="numpy")
+_parallel: Any = kernel(parallel=True, nogil=True)
+_helper: Any = kernel()
 _thread: Any = parallel.get_thread_id
 
 
