@@ -85,7 +85,7 @@ def test_a_file_that_changed_since_it_was_locked(copy: Shell) -> None:
     text = next((copy.folder / "small" / "texts").iterdir())
     text.write_text(text.read_text("utf-8") + "One more line.\n", "utf-8")
     release = (copy.folder / "build" / "small" / "SHA256SUMS").read_bytes()
-    run = copy.run("build", "small", "--store", str(copy.folder / "fresh"))
+    run = copy.run("build", "small", "--frozen", "--store", str(copy.folder / "fresh"))
     assert run.returncode == 6, run.stderr
     assert "sha256" in run.stderr
     assert (copy.folder / "build" / "small" / "SHA256SUMS").read_bytes() == release

@@ -81,6 +81,30 @@ def test_locked_fails_if_the_recipe_changed(copy: Shell) -> None:
     assert copy.run("lock", "small", "--check").returncode == 2
 
 
+def test_a_text_that_was_edited_is_noticed(copy: Shell) -> None:
+    text = copy.folder / "small" / "texts" / "about-models.txt"
+    text.write_text(text.read_text("utf-8") + "One more line.\n", "utf-8")
+    reason = "source texts: file `about-models.txt` changed: sha256 "
+    assert f"regrow.lock would be renewed: {reason}" in copy.run("plan", "small").stderr
+    done = copy.run("lock", "small", "--check")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"because {reason}" in done.stderr
+    document = copy.json("lock", "small")
+    assert document["written"] is True
+    assert [one.startswith(reason) for one in document["reasons"]] == [True]
+    assert copy.json("lock", "small")["written"] is False
+
+
+def test_the_lock_of_a_release_is_not_written_to(copy: Shell) -> None:
+    recipe = copy.folder / "build" / "small" / "regrow.toml"
+    before = (recipe.parent / "regrow.lock").read_bytes()
+    recipe.write_text(recipe.read_text().replace("seed = 1", "seed = 2"))
+    done = copy.run("lock", "build/small")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "part of a release" in done.stderr and "seed" in done.stderr
+    assert (recipe.parent / "regrow.lock").read_bytes() == before
+
+
 def test_another_digest_than_the_locks_is_3(copy: Shell) -> None:
     lock = copy.folder / "small" / "regrow.lock"
     right = lock.read_text()

@@ -3,9 +3,13 @@
 import tomllib
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
+from regrow.cli import steps
 from regrow.corpus.tokens import TokenShards
+from regrow.errors import InputError
 from regrow.store import Store
 
 from .conftest import Shell
@@ -64,6 +68,23 @@ def test_a_step_that_never_was(built: Shell) -> None:
     done = built.run("data", "build/small", "--step", str(STEPS + 1))
     assert done.returncode == 2
     assert f"training took {STEPS} steps" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        ({"id": pa.array([], pa.string()), "end": pa.array([], pa.int64())}, "fewer tokens than the 32"),
+        ({"id": pa.array(["x"]), "end": pa.array([31])}, "fewer tokens than the 32"),
+        ({"id": pa.array([None], pa.string()), "end": pa.array([99])}, "there are empty cells"),
+        ({"id": pa.array(["x"]), "end": pa.array([{"a": 1}])}, "Unsupported cast"),
+        ({"id": pa.array(["x"])}, "end"),
+    ],
+)
+def test_a_table_of_tokens_that_cannot_be_is_a_clear_error(copy: Shell, columns: dict[str, pa.Array], why: str) -> None:
+    pyarrow.parquet.write_table(pa.table(columns), copy.folder / "build" / "small" / "data" / "tokens.parquet")
+    with pytest.raises(InputError, match="does not say which tokens are whose") as caught:
+        steps.pieces(copy.folder / "build" / "small", 1)
+    assert why in caught.value.why
 
 
 def test_text_needs_the_store_and_the_rest_does_not(built: Shell, shell: Shell) -> None:

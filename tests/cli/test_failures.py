@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import re
 from pathlib import Path
 
@@ -97,6 +98,37 @@ def test_a_fault_of_ours_is_admitted_and_its_traceback_kept(capsys: pytest.Captu
     details.unlink()
 
 
+def test_arguments_that_are_no_text_do_not_keep_the_details_from_being_written(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["regrow", "plan", "\udcff"])
+    details = Path(re.findall(r"details in (\S+)", told(ZeroDivisionError("x"), capsys)[1])[0])
+    assert "command: regrow plan \\udcff\n" in details.read_text("utf-8")
+    details.unlink()
+
+
+def test_a_name_that_is_no_text_is_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UnicodeEncodeError) as caught:
+        "folder/\udcff".encode()
+    words = "error: a name or a text is not UTF-8\n  folder/\\udcff\nhint: rename"
+    code, text = told(caught.value, capsys)
+    assert (code, text.startswith(words)) == (2, True)
+
+
+@pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP])
+def test_a_path_that_cannot_be_is_2(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    error = OSError(number, os.strerror(number), "f/x")
+    words = f"error: {os.strerror(number).lower()}\n  f/x\nhint: choose another path\n"
+    assert told(error, capsys) == (2, words)
+
+
+def test_strangers_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    error = InputError("\x1b[2J", where="\x1b]0;owned\x07", why="one\ntwo\r\u202e", hint="\x9b1m\N{NO-BREAK SPACE}é")
+    assert told(error, capsys)[1] == (
+        "error: \\x1b[2J\n  \\x1b]0;owned\\x07\n  because one\n  two\n  \\u202e\nhint: \\x9b1m\N{NO-BREAK SPACE}é\n"
+    )
+
+
 def test_tracebacks_can_be_asked_for(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGROW_DEBUG", "1")
     assert "Traceback" in told(ZeroDivisionError("x"), capsys)[1]
@@ -122,6 +154,10 @@ def test_an_exception_inside_a_command_is_caught(monkeypatch: pytest.MonkeyPatch
         (["data", "build/x"], ["error: missing option '--step'", "hint: `regrow data --help`"]),
         (["build", "--locked", "--frozen"], ["error: choose one of --locked, --frozen and --update-lock"]),
         (["build", "--threads", "0"], ["error: invalid value for '--threads'"]),
+        (["chat", "x", "--seed", str(2**64)], ["error: invalid value for '--seed'"]),
+        (["chat", "x", "--max-tokens", str(10**12)], ["error: invalid value for '--max-tokens'"]),
+        (["inspect", "x" * 300], ["error: file name too long", "x" * 300]),
+        (["new", "x" * 300], ["error: file name too long", "x" * 300]),
         (["build", "nowhere"], ["error: there is no such file", "\n  nowhere", "hint: `regrow new NAME`"]),
     ],
 )
@@ -139,6 +175,15 @@ def test_a_release_that_is_not_there_is_6(command: list[str], tmp_path: Path) ->
     assert result.exit_code == 6
     assert "error: there is no such folder" in result.stderr
     assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize("command", [["inspect"], ["report"], ["chat"], ["data", "--step", "1"]])
+def test_a_pipe_in_a_release_is_6_and_nobody_waits_for_it(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "SHA256SUMS").write_text("")
+    os.mkfifo(tmp_path / "regrow.lock")
+    result = CliRunner().invoke(cli, [*command, str(tmp_path), *(["x"] if command == ["chat"] else [])])
+    assert result.exit_code == 6
+    assert f"error: this is neither a file nor a folder\n  {tmp_path / 'regrow.lock'}\n" in result.stderr
 
 
 def test_errors_are_json_where_results_would_be(shell: Shell) -> None:

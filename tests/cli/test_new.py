@@ -38,6 +38,15 @@ def test_a_name_that_cannot_be_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["file/x", "file/x/y"])
+def test_no_folder_in_a_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("text")
+    result = CliRunner().invoke(cli, ["new", name])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "hint: choose another path" in result.stderr
+    assert (tmp_path / "file").read_text() == "text"
+
+
 def test_json() -> None:
     document = json.loads(CliRunner().invoke(cli, ["new", "x", "--json"]).stdout)
     assert document == {"schema": "regrow/new/1", "folder": "x", "files": ["regrow.toml", "texts/about-models.txt"]}

@@ -43,6 +43,15 @@ def test_inspect(built: Shell, first_build: subprocess.CompletedProcess[str]) ->
     assert document["sources"][0]["licence"] == "CC0-1.0"
 
 
+def test_a_prompt_that_is_no_text(built: Shell) -> None:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    for argument, stdin in (["A\udcff"], ""), ([], "A\udcff"):
+        process = built.start("chat", "build/small", *argument, **pipes, errors="surrogateescape")
+        out, err = process.communicate(stdin)
+        assert (process.returncode, out) == (2, "")
+        assert err.startswith("error: the prompt is not UTF-8\n  because it has byte 0xff after 1 characters\n")
+
+
 def test_report_is_the_same_again(copy: Shell) -> None:
     path = copy.folder / "build" / "small" / "report.html"
     before = path.read_bytes()

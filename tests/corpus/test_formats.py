@@ -80,6 +80,9 @@ def test_encodings_have_many_names(name: str, usual: str) -> None:
         ("a.htm", "html"),
         ("a.ndjson", "jsonl"),
         ("a.parquet", "parquet"),
+        ("a.jsonl/b", "text"),
+        (".md", "text"),
+        ("..md", "markdown"),
     ],
 )
 def test_formats_go_by_names(path: str, format: str) -> None:
@@ -139,12 +142,65 @@ def test_equal_means_equal_and_of_one_type() -> None:
     ]
 
 
+def nested(depth: int) -> bytes:
+    return b'{"text": "a[", "x": ' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"
+
+
+@pytest.mark.parametrize(
+    ("line", "detail"),
+    [
+        (b"{not json", ""),
+        (b"\xef\xbb\xbf", ""),
+        (b'{"text": "a', ""),
+        (b'{"text": "\\x"}', ""),
+        (b'{"text": "a"} b', ""),
+        (b'{"text": "a", "x": ' + b"9" * 641 + b"}", ""),
+        (nested(101), "nested more than 100 deep"),
+        (b"[" * 100_000, "nested more than 100 deep"),
+    ],
+)
+def test_what_is_recorded_of_a_line_that_is_no_json_is_in_our_words(line: bytes, detail: str) -> None:
+    assert all_of(line, "jsonl") == [Refusal(0, len(line), "not JSON", detail)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        nested(100),
+        b'{"text": "a[", "x": [' + b"[]," * 200 + b'[]], "y": "\\"' + b"[" * 200 + b'"}',
+        b'{"text": "a[", "x": -' + b"9" * 639 + b"}",
+    ],
+)
+def test_a_line_may_be_as_deep_and_a_number_as_long_as_every_python_takes(line: bytes) -> None:
+    assert all_of(line, "jsonl", group_by=("x",)) == [Piece(0, len(line), "a[")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "cp1252"])
+def test_lines_end_where_a_character_is_a_line_feed(encoding: str) -> None:
+    texts = ["one", "\u0a00\u000a\u010a" if encoding != "cp1252" else "\u00e9", "three"]
+    rows = ["\ufeff" * (encoding != "cp1252"), *(json.dumps({"text": text}, ensure_ascii=False) for text in texts)]
+    data = f"{rows[0]}{rows[1]}\n \t\r\n{rows[2]}\r\n{{not json\n{rows[3]}".encode(encoding)
+    found = all_of(data, "jsonl", encoding=encoding)
+    assert [piece.text if isinstance(piece, Piece) else piece.reason for piece in found] == [
+        *texts[:2], "not JSON", texts[2],
+    ]  # fmt: skip
+    assert [data[piece.start : piece.end].decode(encoding).strip("\ufeff\r") for piece in found] == [
+        rows[1], rows[2], "{not json", rows[3],
+    ]  # fmt: skip
+
+
+def test_half_a_character_at_the_end_is_refused() -> None:
+    data = '{"text": "a"}\n{"text": "b"}'.encode("utf-16-le") + b"\0"
+    assert all_of(data, "jsonl", encoding="utf-16-le") == [
+        Piece(0, 26, "a"),
+        Refusal(28, 55, "not utf-16-le", "byte 54 is 0x00"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
         (b"{not json", "not JSON"),
-        (b"[" * 100_000, "not JSON"),
-        (b'{"text": ' + b"9" * 5000 + b"}", "not JSON"),
         (b'["text"]', "not a JSON object"),
         (b'{"txt": "a"}', "no text"),
         (b'{"text": 5}', "no text"),
@@ -183,9 +239,22 @@ def test_parquet_rows() -> None:
 def test_parquet_without_the_column_or_not_parquet() -> None:
     with pytest.raises(StageError, match=r"no column `text`\nbecause the columns are body"):
         all_of(parquet(body=["one"]), "parquet")
-    (found,) = all_of(b"PAR1 not really PAR1", "parquet")
-    assert isinstance(found, Refusal)
-    assert found.reason == "not a Parquet file"
+    assert all_of(b"PAR1 not really PAR1", "parquet") == [Refusal(0, 20, "not a Parquet file", "")]
+
+
+def test_a_damaged_parquet_file_is_refused_whatever_is_wrong_with_it() -> None:
+    data = parquet(text=["one", "two\u00e9", "three"] * 5)
+    seen = set()
+    for place in range(len(data)):
+        for bit in (0, 7):
+            damaged = bytearray(data)
+            damaged[place] ^= 1 << bit
+            try:
+                seen |= {found for found in all_of(bytes(damaged), "parquet") if isinstance(found, Refusal)}
+            except StageError as error:
+                assert error.what == "there is no column `text`"
+    assert Refusal(0, len(data), "not a Parquet file", "") in seen
+    assert {found.detail for found in seen if found.reason == "not a Parquet file"} == {""}
 
 
 @given(st.binary(max_size=200), st.sampled_from(["text", "markdown", "html", "jsonl", "parquet"]), st.integers(0, 9))

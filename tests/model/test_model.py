@@ -12,6 +12,7 @@ from regrow.exact.layers import rotary_tables
 from regrow.model import files, sampling
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise
+from regrow.run.generate import Generator
 from regrow.store.digest import sha256_bytes
 
 CONFIG = DecoderConfig(vocabulary=320, layers=3, width=64, heads=4, kv_heads=2, hidden=96, context=128)
@@ -76,6 +77,36 @@ def test_a_damaged_model_is_a_clear_error(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"\x00" * 30)
     with pytest.raises(InputError, match="cannot be read"):
         files.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{", "[" * 99_999, '{"vocab_size": 3}', "\x00", None], ids=lambda text: repr(text)[:9]
+)
+def test_a_damaged_configuration_is_a_clear_error(text, tmp_path):
+    files.save(tmp_path, CONFIG, initialise(CONFIG, 1), 0)
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").mkdir() if text is None else (tmp_path / "config.json").write_text(text)
+    with pytest.raises(InputError, match="cannot be read") as caught:
+        files.load(tmp_path)
+    assert caught.value.where == str(tmp_path)
+
+
+def test_a_configuration_of_another_model_is_a_clear_error(tmp_path):
+    files.save(tmp_path, CONFIG, initialise(CONFIG, 1), 0)
+    text = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(text.replace('"num_attention_heads": 4', '"num_attention_heads": 8'))
+    with pytest.raises(InputError, match="cannot be read") as caught:
+        files.load(tmp_path)
+    assert "shapes of its tensors" in caught.value.why
+
+
+@pytest.mark.parametrize("text", ["{}", "[", '{"model": {"type": "BPE"}}'])
+def test_a_damaged_tokenizer_is_a_clear_error(text, tmp_path):
+    files.save(tmp_path, CONFIG, initialise(CONFIG, 1), 0)
+    (tmp_path / "tokenizer.json").write_text(text)
+    with pytest.raises(InputError, match="the tokenizer cannot be read") as caught:
+        Generator.load(tmp_path)
+    assert caught.value.where == str(tmp_path / "tokenizer.json")
 
 
 @pytest.mark.parametrize("config", [CONFIG, UNTIED], ids=["tied", "untied"])

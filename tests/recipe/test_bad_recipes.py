@@ -214,7 +214,7 @@ CASES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
         [('"*.txt"', '"*.txt"\nencoding = "utf8000"')],
         "",
         'bard/regrow.toml:11: source.plays.encoding: unknown encoding "utf8000"\n'
-        'hint: write "utf-8", "latin-1", "cp1252", "utf-16" or another one',
+        'hint: write "utf-8", "latin-1", "cp1252", "utf-16-le" or another one',
     ),
     "a field of a plain text": (
         [('"*.txt"', '"*.txt"\nformat = "text"\nfield = "body"')],
@@ -433,3 +433,19 @@ def test_carriage_returns_do_not_move_the_lines() -> None:
     with pytest.raises(RecipeError) as caught:
         parse(fakes.spoilt(("layers = 2", "layers = 0")).replace("\n", "\r\n"))
     assert caught.value.where == "regrow.toml:26: architecture.layers"
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("[" * 5000 + "]" * 5000, "regrow.toml: not TOML: brackets are nested too deeply\nhint: texts stand in quotes"),
+        ("9" * 5000, "regrow.toml: not TOML: a number is too long\nhint: texts stand in quotes"),
+        ("0x" + "f" * 5000, "regrow.toml:1: a: must be a number of at most 64 bits\nhint: write a smaller one"),
+        ("[" * 150 + "]" * 150, "regrow.toml:1: a: must not be nested more than 100 deep\nhint: write fewer brackets"),
+    ],
+    ids=["far too deep", "too long", "too large", "too deep"],
+)
+def test_what_would_overcharge_the_parsers(value: str, says: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse(f"a = {value}\n{fakes.GOOD}")
+    assert str(caught.value).startswith(says)

@@ -1,3 +1,4 @@
+import time
 import tomllib
 from typing import Any
 
@@ -52,6 +53,19 @@ def test_what_has_no_line_has_that_of_what_is_around_it() -> None:
     assert line_of(("s", 1, "deep", "missing"), known) == 13
     assert line_of(("e", 0, "f"), known) == 6
     assert line_of(("missing",), known) is None
+
+
+def test_a_lock_of_many_files_takes_no_more_time_for_each() -> None:
+    few, many = (min(_seconds(count) for _ in range(3)) for count in (200, 3200))
+    assert many < 16 * 2 * few
+
+
+def _seconds(count: int) -> float:
+    text = "".join(f'[[s]]\nname = "{n}"\n' for n in range(count))
+    begin = time.process_time()
+    found = lines(text)
+    assert found["s", count - 1, "name"] == 2 * count
+    return time.process_time() - begin
 
 
 VALUES = st.recursive(

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,20 @@ def test_a_lock_that_does_not_fit(old: str, new: str, expected: str) -> None:
     with pytest.raises(RecipeError) as caught:
         lock.graph(fakes.KINDS)
     assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize("kind", ["source", "stage"])
+@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "a/b", "", "A", "a" * 75])
+def test_a_name_that_could_lead_elsewhere(kind: str, name: str) -> None:
+    text = re.sub(rf'(\[\[{kind}\]\]\nname = )"[^"]*"', rf'\1"{name}"', built().text(), count=1)
+    with pytest.raises(RecipeError, match="the lock is damaged") as caught:
+        parse(text)
+    assert f": {kind}." in caught.value.where
+
+
+def test_stages_of_the_longest_name_of_a_source() -> None:
+    lock = locked(fakes.recipe(('"bible"', f'"{"b" * 64}"')), {})
+    assert parse(lock.text()) == lock
 
 
 def test_no_lock(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import toy_model
 
 from regrow.errors import DifferentError, Interrupted, RecipeError
 from regrow.release import build as module
-from regrow.release.build import BuildResult, Options, build
+from regrow.release.build import BuildResult, EventLog, Options, build
 from regrow.release.locking import Mode
+from regrow.verify.files import check_files
 
 
 class Bench:
@@ -112,6 +113,53 @@ def test_output_is_refused_before_anything_is_built(bench: Bench) -> None:
     with pytest.raises(RecipeError, match="may replace"):
         bench.build()
     assert bench.events == []
+
+
+def test_a_release_that_is_built_from_stays_whole(bench: Bench) -> None:
+    first, release = bench.build(), bench.output
+    bench.recipe, bench.output = release, bench.root / "again"
+    again = bench.build()
+    assert (again.digest, again.lock_written) == (first.digest, False)
+    assert check_files(release).whole
+    notes = [event["text"] for event in bench.events if event["event"] == "note"]
+    assert notes == [f"{release / 'regrow.lock'} is part of a release and stays as it is"]
+
+
+def test_a_release_cannot_take_the_place_of_its_recipe(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.build()
+    bench.recipe = bench.output
+    monkeypatch.chdir(bench.root / "out")
+    for output in (bench.output, Path("toy"), bench.root / "out" / ".." / "out" / "toy"):
+        with pytest.raises(RecipeError, match="place of the recipe") as caught:
+            bench.build(output=output)
+        assert caught.value.exit_code == 2
+    assert check_files(bench.output).whole
+
+
+def test_a_build_overtaken_by_another_of_the_same_recipe(bench: Bench) -> None:
+    others: list[BuildResult] = []
+
+    def overtaken(event: dict) -> None:
+        if event.get("event") == "stage-done" and event["stage"] == "evaluate" and not others:
+            others.append(bench.build())
+
+    options = Options(bench.output, bench.root / "store")
+    first = build(bench.recipe, options, listener=overtaken, stop=threading.Event())  # type: ignore[arg-type]
+    assert [first.digest] == [other.digest for other in others]
+    assert check_files(bench.output).whole
+    assert [path.name for path in (bench.root / "out").iterdir()] == ["toy"]
+
+
+def test_two_logs_of_the_same_release_are_kept_apart(tmp_path: Path) -> None:
+    beside = tmp_path / "toy.events.jsonl"
+    with EventLog(tmp_path / "toy", lambda _: None) as one, EventLog(tmp_path / "toy", lambda _: None) as other:
+        one({"event": "one"})
+        other({"event": "other"})
+        one.remove()
+        assert json.loads(beside.read_text())["event"] == "other"
+        assert [json.loads(log.text())["event"] for log in (one, other)] == ["one", "other"]
+        other.remove()
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_unwritable_output_is_refused_before_anything_is_built(bench: Bench) -> None:

@@ -1,12 +1,16 @@
 """python -m pytest tests/release/test_locking.py"""
 
+import shutil
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from regrow.errors import InputError, RecipeError
+from regrow.errors import InputError, Interrupted, RecipeError
 from regrow.release import locking
-from regrow.release.locking import Again, Mode, as_locked, lock_recipe, locked_recipe
+from regrow.release.locking import Mode, as_locked, locked_recipe
+from regrow.sources.downloads import Downloads
 
 RECIPE = """recipe = 1
 [model]
@@ -68,6 +72,7 @@ def test_stages_know_where_to_fetch_but_the_lock_does_not(folder: Path, tmp_path
     fetch = lock(folder, offline=True).graph["fetch-play"]
     assert (fetch.parameters.base, fetch.parameters.offline) == (folder, True)  # type: ignore[attr-defined]
     assert str(tmp_path) not in written(folder)
+    shutil.copytree(folder / "texts", tmp_path / "elsewhere" / "texts")
     other = lock(folder, sources=tmp_path / "elsewhere").graph["fetch-play"]
     assert other.parameters.base == tmp_path / "elsewhere"  # type: ignore[attr-defined]
     assert other.parameters.model_dump() == fetch.parameters.model_dump()
@@ -84,16 +89,27 @@ def test_a_lock_that_is_up_to_date_is_taken_as_it_is(folder: Path, mode: Mode) -
 
 def test_plain_mode_renews_and_keeps_pins(folder: Path) -> None:
     written(folder)
+    for name in ("regrow.toml", "regrow.lock"):  # as if it had been locked so
+        (folder / name).write_text((folder / name).read_text().replace("file:texts", "https://example.org/a.txt"))
     change(folder, "[train]", "[train]\nseed = 7")
-    (folder / "texts" / "a.txt").write_text("changed meanwhile")
     events: list[dict] = []
-    locked = locked_recipe(folder, Mode.RENEW, listener=events.append)  # type: ignore[arg-type]
+    locked = locked_recipe(folder, Mode.RENEW, offline=True, listener=events.append)  # type: ignore[arg-type]
     assert dict(locked.promised) == {}
     assert locked.graph["pretrain"].parameters.train.seed == 7  # type: ignore[attr-defined]
     (pin,) = locked.graph["fetch-play"].parameters.pins  # type: ignore[attr-defined]
     assert pin.size == len("To be, or not to be")
     (event,) = [event for event in events if event["event"] == "lock"]
     assert any("seed" in reason for reason in event["reasons"])
+
+
+def test_a_pin_of_the_recipe_cannot_name_a_file(folder: Path, tmp_path: Path) -> None:
+    (victim := tmp_path / "thesis.txt").write_text("years")
+    pin = f'{{ file = "a.txt", sha256 = "{victim}", size = 1, licences_found = [] }}'
+    stage = f'[[stage]]\nname = "more"\nkind = "fetch"\nparameters = {{ fetch = "file:texts", pins = [{pin}] }}\n'
+    change(folder, RECIPE, RECIPE + stage)
+    with pytest.raises(RecipeError, match="is not a sha256") as caught:
+        lock(folder)
+    assert "stage.more.parameters.pins[0]" in caught.value.where
 
 
 def test_locked_mode_names_the_reasons_and_the_command(folder: Path) -> None:
@@ -122,17 +138,71 @@ def test_frozen_mode_does_not_look_at_the_recipe(folder: Path) -> None:
     assert locked.recipe == b"this is not a recipe"
 
 
-def test_lock_command_looks_at_local_files_again(folder: Path) -> None:
-    quiet = {"listener": lambda _: None}
-    assert lock_recipe(folder, **quiet)[1] == ("there was no lock yet",)  # type: ignore[arg-type]
-    text = written(folder)
-    assert lock_recipe(folder, **quiet)[1] == ()  # type: ignore[arg-type]
-    assert (folder / "regrow.lock").read_text() == text
+def edit(folder: Path) -> None:
     (folder / "texts" / "a.txt").write_text("changed")
-    assert lock_recipe(folder, again=Again.NOTHING, **quiet)[1] == ()  # type: ignore[arg-type]
-    _, reasons = lock_recipe(folder, **quiet)  # type: ignore[arg-type]
-    assert "file `a.txt` changed" in reasons[0]
-    assert "[outputs]" not in (folder / "regrow.lock").read_text()
+
+
+def add(folder: Path) -> None:
+    (folder / "texts" / "b.txt").write_text("new")
+
+
+def rename(folder: Path) -> None:
+    (folder / "texts" / "a.txt").rename(folder / "texts" / "c.txt")
+
+
+CHANGES = {
+    edit: ["source play: file `a.txt` changed: sha256 80ed7fc26bc0 -> d67e2e944994"],
+    add: ["source play: file `b.txt` added"],
+    rename: ["source play: file `c.txt` added", "source play: file `a.txt` removed"],
+}
+
+
+@pytest.mark.parametrize("alter", CHANGES)
+def test_files_beside_the_recipe_are_looked_at_again(folder: Path, alter: Callable[[Path], None]) -> None:
+    text = written(folder)
+    alter(folder)
+    events: list[dict] = []
+    locked = locked_recipe(folder, Mode.RENEW, listener=events.append)  # type: ignore[arg-type]
+    assert events == [{"event": "lock", "reasons": CHANGES[alter]}]
+    assert (dict(locked.promised), locked.promised_release) == ({}, None)
+    pins = locked.graph["fetch-play"].parameters.pins  # type: ignore[attr-defined]
+    assert [pin.file for pin in pins] == sorted(path.name for path in (folder / "texts").iterdir())
+    with pytest.raises(RecipeError, match="not up to date") as caught:
+        lock(folder, Mode.LOCKED)
+    assert caught.value.why == "; ".join(CHANGES[alter])
+    frozen = lock(folder, Mode.FROZEN)
+    assert frozen.text(frozen.promised, frozen.promised_release) == text
+
+
+def test_files_that_are_gone_are_missed(folder: Path) -> None:
+    written(folder)
+    (folder / "texts").rename(folder / "elsewhere")
+    with pytest.raises(InputError, match="there is no") as caught:
+        lock(folder)
+    assert caught.value.where == "source `play`"
+
+
+def test_the_lock_of_a_release_does_without_the_files(folder: Path) -> None:
+    written(folder)
+    (folder / "SHA256SUMS").write_text(f"{'0' * 64}  regrow.lock\n")
+    edit(folder)
+    assert lock(folder).promised_release == "2" * 64
+
+
+def test_pinning_stops_when_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change(folder, "file:texts", "https://example.org/a.txt")
+    stop = threading.Event()
+
+    def slow(self: Downloads, url: str, pin: object = None, *, poll: Callable[[], None], **_: object) -> Path:
+        poll()
+        stop.set()
+        poll()
+        raise AssertionError("nobody stopped it")
+
+    monkeypatch.setattr(Downloads, "get", slow)
+    with pytest.raises(Interrupted) as caught:
+        lock(folder, stop=stop)
+    assert caught.value.where == "stage `fetch-play`"
 
 
 def test_release_and_lock_of_another_recipe(folder: Path) -> None:

@@ -6,8 +6,10 @@ import gzip
 import io
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -118,7 +120,9 @@ def test_a_second_entry_of_a_name_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "limits", [Limits(member=999), Limits(total=1500), Limits(members=1)], ids=["member", "total", "members"]
+    "limits",
+    [Limits(member=999), Limits(total=1500), Limits(members=1), Limits(names=9)],
+    ids=["member", "total", "members", "names"],
 )
 @pytest.mark.parametrize("kind", ["tar.gz", "zip"])
 def test_bombs_are_not_unpacked(tmp_path: Path, kind: str, limits: Limits) -> None:
@@ -165,3 +169,79 @@ def test_noise_is_an_input_error_or_nothing(tmp_path_factory: pytest.TempPathFac
 def test_names_that_are_no_text(tmp_path: Path) -> None:
     path = tar(tmp_path / "a.tar", [(tarfile.TarInfo("caf\udce9.txt"), b"x")], "w")
     assert everything(path) == [Refused("caf\udce9.txt", "an unusable name")]
+
+
+def test_names_do_not_depend_on_the_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.GNU_FORMAT, encoding="utf-8") as archive:
+        archive.addfile(tarfile.TarInfo("caf\u00e9.txt"))
+    monkeypatch.setattr(tarfile.TarFile, "encoding", "iso8859-1")
+    assert everything(tmp_path / "a.tar") == [Member("caf\u00e9.txt", b"")]
+
+
+def test_a_zip_with_two_names_for_a_file_is_read_by_the_one_every_python_knows(tmp_path: Path) -> None:
+    info, other = zipfile.ZipInfo("plain.txt"), b"other.txt"
+    info.extra = struct.pack("<HHBL", 0x7075, 5 + len(other), 1, zlib.crc32(b"plain.txt")) + other
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, "x")
+        archive.writestr("cut_short.txt", "y")
+    (tmp_path / "a.zip").write_bytes((tmp_path / "a.zip").read_bytes().replace(b"cut_", b"cut\0"))
+    assert everything(tmp_path / "a.zip") == [
+        Member("plain.txt", b"x"),
+        Refused("cut\0short.txt", "an unusable name"),
+    ]
+
+
+def test_a_zip_whose_index_has_lost_a_name_is_damaged(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.txt", b"x")
+        archive.infolist()[0].filename = ""
+    with pytest.raises(InputError, match="cannot be read"):
+        everything(tmp_path / "a.zip")
+
+
+def blocks(kind: bytes, data: bytes, size: int | None = None) -> bytes:
+    """An entry of a tar file as it lies there, which may lie about its size."""
+    info = tarfile.TarInfo("a.txt")
+    info.type, info.size = kind, len(data) if size is None else size
+    return info.tobuf(tarfile.GNU_FORMAT) + data + bytes(-len(data) % 512)
+
+
+def pax(**records: str) -> bytes:
+    rows = (f" {key}={value}\n".encode() for key, value in records.items())
+    return b"".join(next(b"%d" % n + row for n in range(9999999) if n == len(b"%d" % n + row)) for row in rows)
+
+
+SPARSE = bytearray(blocks(tarfile.GNUTYPE_SPARSE, b""))
+SPARSE[482] = 1  # the list of its parts goes on in the next block
+SPARSE[148:156] = b"%06o\0 " % tarfile.calc_chksums(bytes(SPARSE))[0]
+LONG = "n" * 3000
+BOMBS = {
+    "a long name": blocks(tarfile.GNUTYPE_LONGNAME, LONG.encode()),
+    "a long link": blocks(tarfile.GNUTYPE_LONGLINK, LONG.encode()),
+    "an extended header": blocks(tarfile.XHDTYPE, pax(comment=LONG)),
+    "a header of Solaris": blocks(tarfile.SOLARIS_XHDTYPE, pax(comment=LONG)),
+    "a global header": blocks(tarfile.XGLTYPE, pax(comment=LONG)),
+    "many headers": blocks(tarfile.XHDTYPE, pax(comment="n")) * 3,
+    "less than nothing": blocks(tarfile.GNUTYPE_LONGNAME, b"n" * 3000, -1024),
+    "a sparse file": bytes(SPARSE) + (bytes(504) + b"\1" + bytes(7)) * 5,
+    "a newer sparse file": blocks(tarfile.XHDTYPE, pax(**{"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}))
+    + blocks(tarfile.REGTYPE, b"1000000\n" + b"1\n" * 3000),
+    "global headers that add up": b"".join(
+        blocks(tarfile.XGLTYPE, pax(**{f"k{n}": "n" * 800})) + blocks(tarfile.REGTYPE, b"") for n in range(4)
+    ),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_what_describes_files_is_no_bomb_either(tmp_path: Path, bomb: str) -> None:
+    (tmp_path / "a.tar").write_bytes(BOMBS[bomb] + blocks(tarfile.REGTYPE, b"x") + bytes(1024))
+    with pytest.raises(InputError, match=r"OverflowError: what it says of (a file is too long|all its files has)"):
+        everything(tmp_path / "a.tar", Limits(header=2048))
+
+
+def test_each_file_has_its_own_share_of_headers(tmp_path: Path) -> None:
+    entry = blocks(tarfile.XHDTYPE, pax(comment="n" * 400)) + blocks(tarfile.REGTYPE, b"x" * 5000)
+    (tmp_path / "a.tar").write_bytes(entry * 9 + bytes(1024))
+    first, *others = everything(tmp_path / "a.tar", Limits(header=2048))
+    assert first == Member("a.txt", b"x" * 5000)
+    assert others == [Refused("a.txt", "a second entry of that name")] * 8

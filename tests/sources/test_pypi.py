@@ -108,6 +108,17 @@ def test_an_index_that_changed_its_mind_is_caught_before_the_download(index: Ser
     assert [request.path for request in index.requests] == ["/simple/poems/"]
 
 
+def test_an_index_that_lists_a_path_for_a_hash_is_refused(index: Server, tmp_path: Path) -> None:
+    (victim := tmp_path / "thesis.txt").write_text("years")
+    listed = {"hashes": {"sha256": str(victim)}}
+    index_page(index, "poems", {"poems-1.0.tar.gz": sdist()}, **{"poems-1.0.tar.gz": listed})
+    with pytest.raises(InputError, match=r"lists no proper sha256 for `poems-1\.0\.tar\.gz`"):
+        resolve("pypi:poems==1.0", tmp_path)
+    with pytest.raises(InputError, match="lists no proper sha256"):
+        retrieve("pypi:poems==1.0", [Pin("poems-1.0.tar.gz", "0" * 64, 5)], tmp_path, tmp_path)
+    assert victim.read_text() == "years"
+
+
 def test_a_file_server_that_lies_is_caught(index: Server, tmp_path: Path) -> None:
     index.file("/files/poems-1.0.tar.gz", b"something else")
     with pytest.raises(InputError, match=hashlib.sha256(b"something else").hexdigest()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,24 @@ def test_a_missing_file_says_where_it_was_looked_for(base: Path, tmp_path: Path)
 
 def test_nothing_selected_names_some_that_exist(base: Path) -> None:
     with pytest.raises(InputError, match=r"`\*\.html`.*\n.*b\.txt, c\.md, deep/a\.txt"):
+        resolve("file:texts", base, ["*.html"])
+
+
+def test_names_that_are_no_text_are_refused_if_they_are_wanted(base: Path) -> None:
+    strange = base / "texts" / os.fsdecode(b"caf\xe9.txt")
+    try:
+        strange.write_text("E")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    assert [pin.file for pin in resolve("file:texts", base, ["c.md"])] == ["c.md"]
+    with pytest.raises(InputError) as caught:
+        resolve("file:texts", base, ["*.txt"])
+    assert str(caught.value) == (
+        f"{base}/texts: the name of `caf\\udce9.txt` is not UTF-8\n"
+        "because other machines would call it something else\n"
+        "hint: rename it, or change `select` so that it is left out"
+    )
+    with pytest.raises(InputError, match=r"the folder holds b\.txt, c\.md, caf\\udce9\.txt, deep/a\.txt"):
         resolve("file:texts", base, ["*.html"])
 
 

@@ -98,13 +98,23 @@ def test_split_decides_for_each_document_alone(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "share", "held_out"), [(1, 0.5, 0), (2, 0.0001, 1), (2, 0.9999, 1), (3, 0.0, 0), (5, 0.99999, 4)]
+    ("count", "share", "held_out"), [(1, 0.0, 0), (2, 0.0001, 1), (2, 0.9999, 1), (3, 0.0, 0), (5, 0.99999, 4)]
 )
 def test_both_sides_get_a_document(bench: Bench, count: int, share: float, held_out: int) -> None:
     documents = bench.documents({f"{n}.txt": f"text {n}" for n in range(count)})
     out = bench.run("split", {"validation": share}, documents=documents)
     assert len(read(out, "validation.parquet")) == held_out
     assert len(read(out, "train.parquet")) == count - held_out
+
+
+def test_a_single_document_cannot_be_split(bench: Bench) -> None:
+    with pytest.raises(StageError) as caught:
+        bench.run("split", {"validation": 0.02}, documents=bench.documents({"a.txt": "hello"}))
+    assert str(caught.value) == (
+        "a.txt:0-5: the corpus is a single document\n"
+        "because some of the documents have to be held out to measure the model\n"
+        "hint: add texts, or set `max_characters` of the source, which cuts long texts into several documents"
+    )
 
 
 def test_nothing_to_split(bench: Bench) -> None:

@@ -35,3 +35,11 @@ def test_the_plan_knows_the_bytes() -> None:
     assert kind.estimate is not None
     pins = (Pin("a.txt", "0" * 64, 3), Pin("b.txt", "0" * 64, 4))
     assert kind.estimate(kind.parameters(fetch="file:texts", pins=pins)) == {"disk_bytes": 7.0}
+
+
+@pytest.mark.parametrize("sha256", ["", "/etc/passwd", "A" * 64, "a" * 63, "a" * 64 + "\n"])
+def test_a_pin_that_is_no_sha256_is_a_fault_of_the_recipe(sha256: str) -> None:
+    with pytest.raises(ValidationError, match="is not a sha256"):
+        KINDS["fetch"].parameters(
+            fetch="file:texts", pins=[{"file": "a.txt", "sha256": sha256, "size": 1, "licences_found": []}]
+        )

@@ -162,6 +162,8 @@ def test_without_validation_documents(bench: Bench, tiny: dict[str, Path]) -> No
     facts = json.loads((out / "tokens.json").read_text())
     assert (facts["validation_tokens"], facts["validation_bytes"]) == (0, 0)
     assert (out / "validation.bin").read_bytes() == b""
+    with pytest.raises(StageError, match="there is no text to measure the model on"):
+        bench.run("evaluate", {}, tokens=out, weights=bench.root, tokenizer=tiny["tokenizer"])
 
 
 def test_a_stop_is_heard(bench: Bench, tiny: dict[str, Path]) -> None:

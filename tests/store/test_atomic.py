@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from regrow.store import copy_tree, new_directory, remove_tree, tree_digest, write_atomic
+from regrow.store import atomic, copy_tree, new_directory, remove_tree, tree_digest, write_atomic
 from regrow.store.atomic import freeze_tree
 
 
@@ -71,7 +71,10 @@ def test_a_kill_while_writing_leaves_the_old_file(tmp_path):
     assert (tmp_path / "file").read_text() == "old"
 
 
-def test_new_directory_takes_the_place_of_the_old_one(tmp_path):
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_new_directory_takes_the_place_of_the_old_one(tmp_path, monkeypatch, can_exchange):
+    if not can_exchange:
+        monkeypatch.setattr(atomic, "_exchange", lambda *_: False)
     tree(tmp_path / "out", "old")
     freeze_tree(tmp_path / "out")
     with new_directory(tmp_path / "out") as fresh:
@@ -98,6 +101,7 @@ def test_new_directory_that_fails_changes_nothing(tmp_path):
 def test_new_directory_puts_the_old_one_back_if_the_last_step_fails(tmp_path, monkeypatch):
     before = tree_digest(tree(tmp_path / "out"))
     rename, calls = Path.rename, []
+    monkeypatch.setattr(atomic, "_exchange", lambda *_: False)
 
     def second_fails(path, target):
         calls.append(path)
@@ -110,6 +114,47 @@ def test_new_directory_puts_the_old_one_back_if_the_last_step_fails(tmp_path, mo
         (fresh / "other").touch()
     assert tree_digest(tmp_path / "out") == before
     assert names(tmp_path) == ["out"]
+
+
+def test_the_place_of_a_new_directory_is_never_empty(tmp_path, monkeypatch):
+    tree(tmp_path / "one"), tree(tmp_path / "other")
+    if not atomic._exchange(tmp_path / "one", tmp_path / "other"):
+        pytest.skip("this disk cannot exchange names")
+    monkeypatch.setattr(Path, "rename", None)  # it moves one name only
+    with new_directory(tmp_path / "one") as fresh:
+        (fresh / "new").touch()
+    assert names(tmp_path / "one") == ["new"]
+
+
+def test_new_directory_removes_what_kills_left(tmp_path):
+    code = """
+        import os, signal, sys
+        from pathlib import Path
+        from regrow.store import new_directory
+        with new_directory(Path(sys.argv[1])) as fresh:
+            (fresh / "half").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "out")])
+    assert run.returncode == -9
+    (left,) = names(tmp_path)
+    others = [".out.0123456789abcdef.txt", ".outer.0123456789abcdef", "out.0123456789abcdef"]
+    for other in others:
+        (tmp_path / other).mkdir()
+
+    def make():
+        with new_directory(tmp_path / "out") as fresh:
+            os.utime(fresh, (0, 0))
+            with new_directory(tmp_path / "out"):  # another process would not touch `fresh` either
+                pass
+            assert fresh.is_dir()
+
+    make()
+    assert left in names(tmp_path)  # it is young: its maker may be about to lock it
+    for folder in tmp_path.iterdir():
+        os.utime(folder, (0, 0))
+    make()
+    assert names(tmp_path) == sorted(["out", *others])
 
 
 @pytest.mark.parametrize(

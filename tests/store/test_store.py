@@ -360,6 +360,27 @@ def test_gc_removes_what_kills_left_but_nothing_of_the_living(tmp_path):
         assert living.check(living.put(directory))
 
 
+def test_gc_lets_go_of_what_a_recipe_used_whose_folder_is_gone(tmp_path):
+    scopes = [tmp_path / "kept", tmp_path / "moved"]
+    with Store(tmp_path / "store") as maker:
+        for number, scope in enumerate(scopes):
+            scope.mkdir()
+            digest, key = put(maker, scope.name), str(number) * 64
+            maker.record(key, digest, "stage", "toy", {"number": number})
+            maker.record_root(str(scope), {"stage": (key, digest)})
+    scopes[1].rmdir()
+    with Store(tmp_path / "store") as cleaner:
+        assert cleaner.gc(keep_days=1) == []
+        assert cleaner.scopes() == (str(scopes[0]),)
+        cleaner.record_root(str(scopes[1]), {"stage": (key, digest)})
+        found = cleaner.gc(keep_days=0, dry_run=True)
+        assert [item.path for item in found] == [cleaner.path(digest)]
+        assert cleaner.scopes() == tuple(map(str, scopes))
+        assert cleaner.gc(keep_days=0) == found
+        (entry,) = cleaner.entries()
+        assert entry.scopes == cleaner.scopes() == (str(scopes[0]),)
+
+
 def test_two_collections_at_once_do_not_meet(store, monkeypatch):
     digest = put(store)
     store.close()

@@ -1,5 +1,6 @@
 """python -m pytest tests/verify/test_files.py"""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,19 @@ def test_links_to_files_are_read_and_links_to_folders_are_not_followed(release: 
     assert check_files(release).whole
     (release / "loop").symlink_to(release)
     assert check_files(release).extra == ("loop",)
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "nowhere", "data", "config.json"])
+def test_a_link_to_what_is_no_file_is_damage(release: Path, target: str) -> None:
+    (release / "config.json").unlink()
+    (release / "config.json").symlink_to(target)
+    assert check_files(release).damaged == ("config.json",)
+
+
+def test_a_pipe_is_damage_and_nobody_waits_for_it(release: Path) -> None:
+    (release / "config.json").unlink()
+    os.mkfifo(release / "config.json")
+    assert check_files(release).damaged == ("config.json",)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """python -m pytest tests/verify/test_rebuild.py"""
 
+import errno
 import json
 import shutil
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import toy_model
 
-from regrow.errors import Interrupted
+from regrow.errors import Interrupted, StageError
 from regrow.recipe.kind import Call
 from regrow.release import build as build_module
 from regrow.release.build import Options, build
@@ -174,6 +175,35 @@ def test_what_is_otherwise_about_this_machine_is_told(release: Path, monkeypatch
     (line,) = verify(release).machines
     assert line.startswith("python CPython 3.1")
     assert line.endswith("the release was made with CPython 3.99.0")
+
+
+@pytest.mark.parametrize("beside", [b"[1]", b"[" * 99_999, None])
+def test_what_lies_beside_the_release_may_be_anything(
+    release: Path, monkeypatch: pytest.MonkeyPatch, beside: bytes | None
+) -> None:
+    def otherwise(call: Call) -> None:
+        toy_model.split(call)
+        (call.output / "more").write_text("x")
+
+    path = release / "buildinfo" / "environment.json"
+    path.unlink()
+    path.symlink_to("/dev/zero") if beside is None else path.write_bytes(beside)
+    change_kind(monkeypatch, "split", otherwise)
+    report = verify(release)
+    assert (report.first, report.machines) == ("split", ())
+
+
+@pytest.mark.parametrize(("given", "variable"), [(False, "TMPDIR"), (True, "REGROW_STORE")])
+def test_a_full_disk_names_what_moves_the_place(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: bool, variable: str
+) -> None:
+    def full(call: Call) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    change_kind(monkeypatch, "pretrain", full)
+    with pytest.raises(StageError, match="disk full") as caught:
+        verify(release, **({"store": tmp_path / "new"} if given else {}))
+    assert f"set {variable} to" in caught.value.hint
 
 
 def test_a_store_that_knows_the_stages_is_believed(release: Path, tmp_path: Path) -> None:

@@ -14,17 +14,25 @@ from regrow.cli.options import example, json_option, pass_console, release_argum
 if TYPE_CHECKING:
     from regrow.run.generate import Generator
 
+_LARGEST_SEED = 2**64 - 1
+_MOST_TOKENS = 1_000_000
 _NOTE = "This is a base model: it continues your text, it does not answer. An empty line or Ctrl-D ends."
 
 
 @click.command(epilog=example('  regrow chat build/bard "To be, or not to be"\n  regrow chat build/bard'))
 @release_argument
 @click.argument("prompt", required=False)
-@click.option("--max-tokens", type=click.IntRange(min=1), default=200, show_default=True, metavar="N")
+@click.option("--max-tokens", type=click.IntRange(min=1, max=_MOST_TOKENS), default=200, show_default=True, metavar="N")
 @click.option(
     "--temperature", type=click.FloatRange(min=0), default=0.8, show_default=True, help="0: the likeliest token."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Another seed, another text.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0, max=_LARGEST_SEED),
+    default=1,
+    show_default=True,
+    help="Another seed, another text.",
+)
 @threads_option
 @json_option
 @pass_console
@@ -56,16 +64,26 @@ def _converse(console: Console, writer: _Writer, seed: int) -> None:
     console.say(_NOTE)
     while prompt := _ask(console):
         writer.write(prompt, seed)
-        seed += 1
+        seed = (seed + 1) % (_LARGEST_SEED + 1)
 
 
 def _ask(console: Console) -> str:
-    console.say(console.paint("> ", "cyan", bold=True), end="")
+    console.say(head=console.paint("> ", "cyan", bold=True), end="")
     try:
         return input()
     except EOFError:
         console.say()
         return ""
+
+
+def _require_text(prompt: str) -> None:
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:  # a byte that is no text comes as half of a surrogate pair
+        from regrow.errors import RecipeError
+
+        place = f"byte 0x{ord(error.object[error.start]) & 0xFF:02x} after {error.start} characters"
+        raise RecipeError("the prompt is not UTF-8", why=f"it has {place}", hint="write it in UTF-8") from error
 
 
 class _Writer:
@@ -77,15 +95,16 @@ class _Writer:
 
     def write(self, prompt: str, seed: int) -> str:
         """Continue a prompt."""
+        _require_text(prompt)
         pieces: list[str] = []
         if not self._console.json:
-            self._console.result(prompt, end="")
+            self._console.written(prompt)
         for piece in self._generator.generate(
             prompt, max_tokens=self._max_tokens, temperature=self._temperature, seed=seed
         ):
             pieces.append(piece)
             if not self._console.json:
-                self._console.result(piece, end="")
+                self._console.written(piece)
         if not self._console.json:
-            self._console.result("")
+            self._console.written("\n")
         return "".join(pieces)

@@ -1,4 +1,7 @@
-"""Two streams: results go to stdout, words for people to stderr. Neither may break a build by being closed."""
+"""Two streams: results go to stdout, words for people to stderr. Neither may break a build by being closed.
+
+What is told may be a stranger's: nothing reaches a terminal that it would take for a command.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,10 @@ import sys
 from typing import Any, TextIO
 
 import click
+
+from regrow.printable import printable
+
+_LAYOUT = "\n\t"
 
 
 class Console:
@@ -22,25 +29,40 @@ class Console:
         for stream in (sys.stdout, sys.stderr):
             if callable(reconfigure := getattr(stream, "reconfigure", None)):
                 reconfigure(errors="backslashreplace")  # a model's text must not fail for the terminal's encoding
+        if callable(reconfigure := getattr(sys.stdin, "reconfigure", None)):
+            reconfigure(errors="surrogateescape")  # as for arguments: whoever uses the text says what is wrong with it
         self._quiet = False
 
-    def say(self, text: str = "", *, end: str = "\n") -> None:
-        """Tell people. If nobody can hear it any more, go on without words: the work does not depend on them."""
+    def say(self, text: str = "", *, head: str = "", end: str = "\n") -> None:
+        """Tell people. If nobody can hear it any more, go on without words: the work does not depend on them.
+
+        Args:
+            text: whatever there is to say.
+            head: what stands before it, which may be painted.
+            end: what stands after it.
+        """
         if self._quiet:
             return
         try:
-            sys.stderr.write(text + end)
+            sys.stderr.write(head + printable(text, _LAYOUT) + end)
             sys.stderr.flush()
         except (OSError, ValueError):
             self._quiet = True
 
     def verb(self, verb: str, rest: str, colour: str = "green") -> None:
         """A line for people that begins with a verb, right-aligned."""
-        self.say(f"{self.paint(f'{verb:>12}', colour, bold=True)} {rest}".rstrip())
+        self.say(f" {rest}".rstrip(), head=self.paint(f"{verb:>12}", colour, bold=True))
 
     def result(self, text: str, *, end: str = "\n") -> None:
         """Put a result on stdout."""
-        sys.stdout.write(text + end)
+        self._put(printable(text, _LAYOUT) + end)
+
+    def written(self, text: str, *, end: str = "") -> None:
+        """Put what a model wrote on stdout: just as it is, unless a terminal would read it."""
+        self._put((printable(text, _LAYOUT) if sys.stdout.isatty() else text) + end)
+
+    def _put(self, text: str) -> None:
+        sys.stdout.write(text)
         sys.stdout.flush()
 
     def document(self, schema: str, value: dict[str, Any]) -> None:

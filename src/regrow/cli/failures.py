@@ -18,6 +18,9 @@ from regrow.errors import Interrupted, RecipeError, RegrowError
 
 _ENVIRONMENT = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.EIO)
 """Troubles of the machine, not of this program, where a traceback would help nobody."""
+_PLACES = (errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+"""Paths that cannot be what they are given for."""
+_SHOWN = 200
 
 
 def guarded(console: Console, command: Callable[[], Any]) -> int:
@@ -53,8 +56,8 @@ def _told(console: Console, error: Exception) -> int:
         console.say(error.ctx.get_help() + "\n")
     if os.environ.get("REGROW_DEBUG"):
         console.say("".join(traceback.format_exception(error)))
-    for line in lines(console, plain) if plain else _apology(console, error):
-        console.say(line)
+    for head, line in lines(console, plain) if plain else _apology(console, error):
+        console.say(line, head=head)
     plain = plain or RegrowError(f"{type(error).__name__}: {error}")
     if console.json:
         parts = {"what": plain.what, "where": plain.where, "because": plain.why, "hint": plain.hint}
@@ -73,6 +76,12 @@ def _plain(error: Exception) -> RegrowError | None:
         return RecipeError(message[:1].lower() + message[1:].rstrip("."), hint=hint or _help(error))
     if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
         return RegrowError((error.strerror or str(error)).lower(), where=str(error.filename or ""))
+    if isinstance(error, OSError) and error.errno in _PLACES:
+        hint = "choose another path"
+        return RecipeError((error.strerror or str(error)).lower(), where=str(error.filename or ""), hint=hint)
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        hint = "rename the file or folder, or write the text anew"
+        return RecipeError("a name or a text is not UTF-8", where=error.object[:_SHOWN], hint=hint)
     return None
 
 
@@ -81,34 +90,40 @@ def _help(error: click.ClickException) -> str:
     return f"`{context.command_path} --help` shows how it is used" if context else ""
 
 
-def lines(console: Console, error: RegrowError) -> Iterator[str]:
+_Line = tuple[str, str]
+"""The head of a line, which may be painted, and the rest."""
+
+
+def lines(console: Console, error: RegrowError) -> Iterator[_Line]:
     """An error for people: what, where, why, and what to do. Being stopped is none."""
     if isinstance(error, Interrupted):
-        yield f"{console.paint('stopped', 'yellow', bold=True)} in {error.where or 'the build'}: {error.hint}"
+        yield console.paint("stopped", "yellow", bold=True), f" in {error.where or 'the build'}: {error.hint}"
         return
     for problem in getattr(error, "problems", None) or (error,):
-        yield f"{console.paint('error', 'red', bold=True)}: {problem.what}"
+        yield console.paint("error", "red", bold=True), f": {problem.what}"
         yield from _indented(problem.where)
         yield from _indented(f"because {problem.why}" if problem.why else "")
         if problem.hint:
-            yield f"{console.paint('hint', 'cyan', bold=True)}: {problem.hint}"
+            yield console.paint("hint", "cyan", bold=True), f": {problem.hint}"
 
 
-def _indented(text: str) -> Iterator[str]:
-    return (f"  {line}" for line in text.splitlines())
+def _indented(text: str) -> Iterator[_Line]:
+    return (("  ", line) for line in text.splitlines())
 
 
-def _apology(console: Console, error: Exception) -> Iterator[str]:
+def _apology(console: Console, error: Exception) -> Iterator[_Line]:
     """What to say about a fault of our own; the traceback goes to a file."""
-    yield f"{console.paint('error', 'red', bold=True)}: regrow itself failed, sorry: {type(error).__name__}: {error}"
-    yield "  this is a fault in regrow, not in your recipe; what was built so far is kept"
+    head = console.paint("error", "red", bold=True)
+    yield head, f": regrow itself failed, sorry: {type(error).__name__}: {error}"
+    yield "  ", "this is a fault in regrow, not in your recipe; what was built so far is kept"
+    head = console.paint("hint", "cyan", bold=True)
     try:
         descriptor, name = tempfile.mkstemp(prefix="regrow-failure-", suffix=".txt")
         os.close(descriptor)
-        Path(name).write_text(_details(error), "utf-8")
-        yield f"{console.paint('hint', 'cyan', bold=True)}: please report it, with the details in {name}"
+        Path(name).write_text(_details(error), "utf-8", errors="backslashreplace")
+        yield head, f": please report it, with the details in {name}"
     except OSError:
-        yield f"{console.paint('hint', 'cyan', bold=True)}: please report it; REGROW_DEBUG=1 shows the details"
+        yield head, ": please report it; REGROW_DEBUG=1 shows the details"
 
 
 def _details(error: Exception) -> str:

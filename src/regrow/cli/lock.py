@@ -19,10 +19,13 @@ from regrow.cli.options import example, json_option, offline_option, pass_consol
 def command(console: Console, recipe: Path, check: bool, offline: bool) -> None:
     """Write regrow.lock, without building.
 
-    Every source is pinned by sha256 and size, and every default is made explicit. Pins of sources that the recipe
-    still fetches in the same way stay. The path of the lock is the only line on stdout.
+    Every source is pinned by sha256 and size, and every default is made explicit. Files beside the recipe are pinned
+    as they are now. Pins of other sources stay if the recipe still fetches them in the same way. The path of the lock
+    is the only line on stdout.
     """
     from regrow.cli.progress import Reasons, progress
+    from regrow.errors import RecipeError
+    from regrow.release.layout import is_release
     from regrow.release.locking import Mode, locked_recipe
     from regrow.store import write_atomic
 
@@ -31,6 +34,13 @@ def command(console: Console, recipe: Path, check: bool, offline: bool) -> None:
         locked = locked_recipe(recipe, Mode.LOCKED if check else Mode.RENEW, offline=offline, listener=reasons)
     path = recipe / "regrow.lock"
     if reasons.found:
+        if is_release(recipe):
+            raise RecipeError(
+                "the lock is part of a release",
+                where=str(path),
+                why="; ".join(reasons.found),
+                hint="copy regrow.toml, and the files it speaks of, to a folder of their own and lock it there",
+            )
         write_atomic(path, locked.text(locked.promised, locked.promised_release))
         for reason in reasons.found:
             console.verb("Locked", reason)

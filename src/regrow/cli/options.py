@@ -67,11 +67,13 @@ def example(text: str) -> str:
 
 
 def release_folder(path: Path) -> Path:
-    """The path of a release, or a clear error.
+    """The path of a release that can be read, or a clear error.
 
     Raises:
-        InputError: if there is no release.
+        InputError: if there is no release, or something in it that is no file: reading a pipe might never end.
     """
+    import os
+
     from regrow.errors import InputError
 
     if not (path / "SHA256SUMS").is_file():
@@ -80,4 +82,13 @@ def release_folder(path: Path) -> Path:
             where=str(path),
             hint="`regrow build` makes releases, in `build/` by default",
         )
+    for folder, _, names in os.walk(path):
+        for one in (Path(folder, name) for name in names):
+            if one.exists() and not one.is_file():
+                raise InputError(
+                    "this is neither a file nor a folder",
+                    where=str(one),
+                    why="it is a pipe or a device, which no release holds",
+                    hint="get the release again from where it came",
+                )
     return path

@@ -17,6 +17,9 @@ Results go to stdout, words for people and progress to stderr. `--json` puts one
 stdout instead; a command that fails then puts one with the schema `regrow/error/1` there. `NO_COLOR` turns colours off,
 `REGROW_NO_PROGRESS` whatever moves, `REGROW_STORE` says where the store is, `REGROW_DEBUG=1` shows tracebacks. Exit
 codes are explained in [exit-codes.md](exit-codes.md).
+
+`REGROW_DOWNLOADS` says where downloads are kept, by default in the user cache, and `TMPDIR` where `regrow verify`
+builds.
 """
 _WIDTH = 100
 

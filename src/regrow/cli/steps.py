@@ -62,15 +62,16 @@ def pieces(release: Path, step: int, *, text: bool = False, store: Path | None =
     settings, context = training_settings(run), run.architecture.context
     if step > settings.steps:
         raise RecipeError(f"there is no step {step}", where=str(release), why=f"training took {settings.steps} steps")
-    row = _table(release / _ROW, ["id", "start", "end"])
+    row = _table(release / _ROW, texts=["id"], numbers=["end"])
     ids, ends = row["id"].to_pylist(), np.array(row["end"], np.int64)
+    count = windows(int(ends[-1]) if len(ends) else 0, context)
+    if count < 1:
+        raise _unsaid(release / _ROW, f"it has fewer tokens than the {context} of one sequence")
     known = _known(release, ids)
     say = _reader(release, lock, name, store) if text else None
     per_step = settings.micro_batch * settings.micro_batches_per_step
     found = []
-    for sequence, window in enumerate(
-        step_windows(settings.seed, step, per_step, windows(int(ends[-1]) if len(ends) else 0, context)).tolist()
-    ):
+    for sequence, window in enumerate(step_windows(settings.seed, step, per_step, count).tolist()):
         place = window * context
         for span in spans(window, context, ids, ends):
             length = span.end - span.start
@@ -95,8 +96,8 @@ def _known(release: Path, ids: list[str]) -> Callable[[str], tuple[str, str, str
     """What the manifest says of a document: source, licence and locator."""
     from regrow.corpus.documents import locator
 
-    columns = ["id", "source", "licence", "file", "start", "end"]
-    rows = {row.pop("id"): row for row in _table(release / _MANIFEST, columns).to_pylist()}
+    table = _table(release / _MANIFEST, texts=["id", "source", "licence", "file"], numbers=["start", "end"])
+    rows = {row.pop("id"): row for row in table.to_pylist()}
     if strangers := [one for one in ids if one not in rows]:
         raise InputError(f"document {strangers[0]} is not in the manifest", where=str(release / _MANIFEST))
 
@@ -128,17 +129,25 @@ def _reader(release: Path, lock: Lock, training: str, store: Path | None) -> Cal
     return lambda start, end: str(tokenizer.decode(tokens[start:end].tolist(), skip_special_tokens=True))
 
 
-def _table(path: Path, columns: list[str]) -> Any:
-    """Some columns of a Parquet file of the release."""
-    import pyarrow
+def _table(path: Path, *, texts: list[str], numbers: list[str]) -> Any:
+    """Some columns of a Parquet file of the release, none of which has an empty cell."""
+    import pyarrow as pa
     import pyarrow.parquet
 
+    fields = {**dict.fromkeys(texts, pa.string()), **dict.fromkeys(numbers, pa.int64())}
     try:
-        return pyarrow.parquet.read_table(path, columns=columns)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise InputError(
-            "the release does not say which tokens are whose",
-            where=str(path),
-            why=str(error).splitlines()[0],
-            hint="`regrow verify` names the files that are damaged or missing",
-        ) from error
+        table = pyarrow.parquet.read_table(path, columns=list(fields)).select(list(fields)).cast(pa.schema(fields))
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise _unsaid(path, str(error).partition("\n")[0]) from error
+    if any(column.null_count for column in table.columns):
+        raise _unsaid(path, "there are empty cells")
+    return table
+
+
+def _unsaid(path: Path, why: str) -> InputError:
+    return InputError(
+        "the release does not say which tokens are whose",
+        where=str(path),
+        why=why,
+        hint="`regrow verify` names the files that are damaged or missing",
+    )

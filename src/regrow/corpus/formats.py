@@ -7,24 +7,27 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from itertools import accumulate
 from typing import Any
 
 from regrow.errors import StageError
 
 _SUFFIXES = {
-    ".md": "markdown",
-    ".markdown": "markdown",
-    ".htm": "html",
-    ".html": "html",
-    ".xhtml": "html",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
+    "md": "markdown",
+    "markdown": "markdown",
+    "htm": "html",
+    "html": "html",
+    "xhtml": "html",
+    "jsonl": "jsonl",
+    "ndjson": "jsonl",
+    "parquet": "parquet",
 }
 _BLANK_LINES = re.compile(r"\n[ \t\r]*\n(?:[ \t\r]*\n)*")
 _FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(?:.*\n)*?---[ \t]*(?:\r?\n|\Z)")
 _ENCODINGS = re.compile(r"utf-8|ascii|utf-(16|32)-[lb]e|iso8859-\d+|cp(125\d|437|850|852|866)|koi8-[ru]|mac-roman")
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_DEEPEST = 100  # brackets within brackets; how many Python's parser takes differs from version to version
+_DIGITS = 640  # of a whole number; Python takes as many under all of its settings, and more under some
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ def known_encoding(name: str) -> str:
 
 def format_of(path: str) -> str:
     """The format a file's name speaks of; plain text if it speaks of none."""
-    return _SUFFIXES.get(PurePosixPath(path).suffix.lower(), "text")
+    stem, _, end = path.rpartition("/")[2].rpartition(".")
+    return _SUFFIXES.get(end.lower(), "text") if stem else "text"
 
 
 def read(data: bytes, format: str, reading: Reading) -> Iterator[Piece | Refusal]:
@@ -109,7 +113,7 @@ def _html(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
 
 def _jsonl(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
     """A field of each line."""
-    return _grouped((_line(data, start, end, reading) for start, end in _lines(data)), reading)
+    return _grouped((_line(data, start, end, reading) for start, end in _lines(data, reading.encoding)), reading)
 
 
 def _parquet(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
@@ -128,8 +132,10 @@ def _parquet(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
             )
         rows = (row for batch in file.iter_batches(columns=columns) for row in batch.to_pylist())
         yield from _grouped((_row(at, at + 1, row, reading) for at, row in enumerate(rows)), reading)
-    except pa.ArrowException as error:
-        yield Refusal(0, len(data), "not a Parquet file", str(error).partition("\n")[0])
+    except MemoryError:  # says something of the machine, not of the file
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError):  # what pyarrow says of damaged bytes
+        yield Refusal(0, len(data), "not a Parquet file", "")
 
 
 def _grouped(rows: Iterator[tuple[Piece, str] | Refusal], reading: Reading) -> Iterator[Piece | Refusal]:
@@ -208,26 +214,47 @@ def _ends(text: str, most: int) -> Iterator[int]:
         begin = end
 
 
-def _lines(data: bytes) -> Iterator[tuple[int, int]]:
+def _lines(data: bytes, encoding: str) -> Iterator[tuple[int, int]]:
     """The byte ranges of the lines that are not blank, without their ends."""
+    newline = "\n".encode(encoding)
     start = 0
     while start < len(data):
-        end = data.find(b"\n", start)
+        end = data.find(newline, start)
+        while end >= 0 and (end - start) % len(newline):  # the halves of two characters
+            end = data.find(newline, end + 1)
         end = len(data) if end < 0 else end
-        if data[start:end].strip():
+        if data[start:end].decode(encoding, "replace").strip(" \t\r\v\f"):
             yield start, end
-        start = end + 1
+        start = end + len(newline)
 
 
 def _line(data: bytes, start: int, end: int, reading: Reading) -> tuple[Piece, str] | Refusal:
     """The text of a line of JSON, and the values it is grouped by."""
     try:
-        row = json.loads(data[start:end].decode(reading.encoding).removeprefix("\ufeff"))
+        text = data[start:end].decode(reading.encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         return _not_encoded(start, end, reading, error)
-    except (ValueError, RecursionError) as error:
-        return Refusal(start, end, "not JSON", str(error))
+    if _depth(text) > _DEEPEST:
+        return Refusal(start, end, "not JSON", f"nested more than {_DEEPEST} deep")
+    try:
+        row = json.loads(text, parse_int=_integer)
+    except ValueError:  # no detail: every version of Python says it in other words
+        return Refusal(start, end, "not JSON", "")
     return _row(start, end, row, reading) if isinstance(row, dict) else Refusal(start, end, "not a JSON object", "")
+
+
+def _depth(text: str) -> int:
+    """How deep the brackets of a JSON text are nested."""
+    if text.count("[") + text.count("{") <= _DEEPEST:
+        return 0  # as good as any number that is small enough
+    brackets = re.findall(r"[\[\]{}]", _STRING.sub("", text))
+    return max(accumulate(1 if bracket in "[{" else -1 for bracket in brackets), default=0)
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _DIGITS:
+        raise ValueError("too many digits")
+    return int(digits)
 
 
 def _row(start: int, end: int, row: Mapping[str, Any], reading: Reading) -> tuple[Piece, str] | Refusal:

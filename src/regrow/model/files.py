@@ -106,13 +106,16 @@ def load(directory: Path) -> tuple[DecoderConfig, dict[str, Tensor]]:
     try:
         config = DecoderConfig.from_hugging_face(json.loads(path.read_text(encoding="utf-8")))
         arrays = load_file(directory / "model.safetensors")
-        return config, from_hugging_face(config, {name: torch.from_numpy(a) for name, a in arrays.items()})
+        parameters = from_hugging_face(config, {name: torch.from_numpy(a) for name, a in arrays.items()})
+        if {name: tuple(p.shape) for name, p in parameters.items()} != config.shapes():
+            raise ValueError("the shapes of its tensors are not those that config.json tells")
+        return config, parameters
     except FileNotFoundError as error:
         raise InputError(
             f"`{directory}` is not a model", why=f"it has no `{Path(str(error.filename)).name}`",
             hint="give the folder that `regrow build` wrote",
         ) from error  # fmt: skip
-    except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
+    except (LookupError, ValueError, TypeError, ArithmeticError, RuntimeError, OSError, SafetensorError) as error:
         raise InputError(
             "this model cannot be read", where=str(directory), why=str(error) or type(error).__name__,
             hint="only decoders of the Llama kind as `regrow build` writes them can be read",

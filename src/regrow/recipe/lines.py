@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 
 Path = tuple[str | int, ...]
@@ -21,12 +22,12 @@ _TOKEN = re.compile(
 def lines(text: str) -> dict[Path, int]:
     """The line, counted from 1, of every table and key of a well-formed TOML text; inline tables count as values."""
     found: dict[Path, int] = {}
+    counts: Counter[Path] = Counter()
     table: Path = ()
-    position = 0
+    position, line = 0, 1
     while position < len(text):
-        line = text.count("\n", 0, position) + 1
         if header := _HEADER.match(text, position):
-            table = _enter(found, _split(header[2]), repeated=header[1] == "[[")
+            table = _enter(counts, _split(header[2]), repeated=header[1] == "[[")
             found.setdefault(table, line)
             if header[1] == "[[":
                 found.setdefault(table[:-1], line)
@@ -35,7 +36,9 @@ def lines(text: str) -> dict[Path, int]:
             for key in _split(assignment[1]):
                 path = (*path, key)
                 found.setdefault(path, line)
-        position = _end_of_statement(text, position)
+        end = _end_of_statement(text, position)
+        line += text.count("\n", position, end)
+        position = end
     return found
 
 
@@ -45,21 +48,22 @@ def line_of(path: Path, known: Mapping[Path, int]) -> int | None:
 
 
 def _split(dotted: str) -> list[str]:
-    return [next(iter(tomllib.loads(f"{key} = 0"))) for key in re.findall(_KEY, dotted)]
+    keys = re.findall(_KEY, dotted)
+    return [key if key[0] not in "\"'" else next(iter(tomllib.loads(f"{key} = 0"))) for key in keys]
 
 
-def _enter(found: Mapping[Path, int], keys: list[str], *, repeated: bool) -> Path:
-    """The path of the table that a header opens: of an array, a new element if ``repeated``, else the last."""
+def _enter(counts: Counter[Path], keys: list[str], *, repeated: bool) -> Path:
+    """The path of the table that a header opens: of an array, a new element if ``repeated``, else the last.
+
+    ``counts`` holds the lengths of the arrays so far.
+    """
     path: Path = ()
     for i, key in enumerate(keys):
         path = (*path, key)
-        count = 0
-        while (*path, count) in found:
-            count += 1
         if repeated and i == len(keys) - 1:
-            path = (*path, count)
-        elif count:
-            path = (*path, count - 1)
+            counts[path] += 1
+        if counts[path]:
+            path = (*path, counts[path] - 1)
     return path
 
 

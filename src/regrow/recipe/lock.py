@@ -18,7 +18,7 @@ from regrow.recipe.kind import Kind
 from regrow.recipe.lines import lines
 from regrow.recipe.pin import Pin
 from regrow.recipe.problems import CombinedRecipeError, Origin, fault
-from regrow.recipe.schema import Model, Recipe, Section, Source, Texts, check, distinct, read, toml
+from regrow.recipe.schema import Model, Name, Recipe, Section, Source, Texts, check, distinct, read, toml
 from regrow.recipe.words import shown
 
 FILE = "regrow.lock"
@@ -27,6 +27,8 @@ _REMEDY = "take a whole version of the file, or delete it and run `regrow lock`;
 _CONFLICT = re.compile(r"^(?:<{7}|={7}|>{7})(?: .*)?$", re.MULTILINE)
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+# As a name in a recipe; longer, since `documents-S` is the name of a stage for every source S.
+StageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64 + len("documents-"))]
 
 
 class LockedFile(Section):
@@ -41,7 +43,7 @@ class LockedFile(Section):
 class LockedSource(Section):
     """A source, with all of its files."""
 
-    name: str
+    name: Name
     fetch: str
     select: Texts
     licence: str
@@ -52,7 +54,7 @@ class LockedSource(Section):
 class LockedStage(Section):
     """A stage, with all of its parameters. The pins of ``fetch-S`` are those of source S."""
 
-    name: str
+    name: StageName
     kind: str
     version: int
     inputs: dict[str, Texts] = Field(default={})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -11,7 +14,7 @@ class Pin:
 
     Attributes:
         file: relative POSIX path, in the source's own words.
-        sha256: of its bytes.
+        sha256: of its bytes, as 64 small hex digits. Anything else is refused, since files are named by it.
         size: in bytes.
         licences_found: what the file says of its own licence, in its own words; never a judgement.
     """
@@ -20,3 +23,12 @@ class Pin:
     sha256: str
     size: int
     licences_found: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not is_sha256(self.sha256):
+            raise ValueError(f"{self.sha256!r} is not a sha256: 64 digits and letters from a to f")
+
+
+def is_sha256(text: str) -> bool:
+    """True for a sha256 as everything here writes it."""
+    return _SHA256.fullmatch(text) is not None

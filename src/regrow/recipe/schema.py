@@ -39,6 +39,7 @@ SCHEMES = {
     "pypi": "`pypi:name==1.2.3`, a release of a Python package",
 }
 _LARGEST = 2**63 - 1  # of TOML's integers
+_DEEPEST = 100  # tables and lists in one another; no key of ours is nearly as deep
 
 
 class Named(Protocol):
@@ -215,7 +216,8 @@ class Source(Section):
             "a".encode(value)
         except (LookupError, UnicodeError, ValueError):
             raise fault(
-                f"unknown encoding {shown(value)}", hint='write "utf-8", "latin-1", "cp1252", "utf-16" or another one'
+                f"unknown encoding {shown(value)}",
+                hint='write "utf-8", "latin-1", "cp1252", "utf-16-le" or another one',
             ) from None
         return value
 
@@ -615,7 +617,7 @@ def toml(text: str, file: str, hint: str) -> dict[str, Any]:
     """The data in a TOML text.
 
     Raises:
-        RecipeError: with line and column, if it is not TOML.
+        RecipeError: if it is not TOML, with line and column where the parser tells.
     """
     try:
         return tomllib.loads(text)
@@ -629,6 +631,9 @@ def toml(text: str, file: str, hint: str) -> dict[str, Any]:
         else:
             where, why = f"{file}:{text.count(chr(10)) + 1}", "the file ends there"
         raise RecipeError(f"not TOML: {what[:1].lower()}{what[1:]}", where=where, why=why, hint=hint) from None
+    except (RecursionError, ValueError) as error:
+        what = "brackets are nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
+        raise RecipeError(f"not TOML: {what}", where=file, hint=hint) from None
 
 
 def check(model: type[M], data: Any, origin: Origin, prefix: lines.Path = ()) -> M:
@@ -643,11 +648,8 @@ def check(model: type[M], data: Any, origin: Origin, prefix: lines.Path = ()) ->
     Raises:
         RecipeError: if they do not fit; several faults are reported together.
     """
-    if dates := [
-        origin.error((*prefix, *path), "must not be a date or time", hint=f'put it in quotes: "{value}"')
-        for path, value in _dates(data)
-    ]:
-        raise together(origin.file, dates)
+    if unfit := [origin.error((*prefix, *path), what, hint=hint) for path, what, hint in _unfit(data)]:
+        raise together(origin.file, unfit)
     try:
         # From JSON, since strict validation of Python objects does not take a list for a tuple.
         return model.model_validate_json(json.dumps(data), strict=True)
@@ -655,10 +657,14 @@ def check(model: type[M], data: Any, origin: Origin, prefix: lines.Path = ()) ->
         raise together(origin.file, explain(error, model, origin, lambda path: (*prefix, *path))) from None
 
 
-def _dates(value: Any, path: lines.Path = ()) -> Iterator[tuple[lines.Path, date | time]]:
-    """The dates and times in plain data, which only TOML knows."""
+def _unfit(value: Any, path: lines.Path = ()) -> Iterator[tuple[lines.Path, str, str]]:
+    """Where plain data hold what no JSON can, and, to spare the parsers, no recipe needs: what is wrong, and a hint."""
     if isinstance(value, date | time):
-        yield path, value
+        yield path, "must not be a date or time", f'put it in quotes: "{value}"'
+    elif isinstance(value, int) and value.bit_length() > 64:
+        yield path, "must be a number of at most 64 bits", "write a smaller one"
+    elif isinstance(value, dict | list) and len(path) > _DEEPEST:
+        yield path[:1], f"must not be nested more than {_DEEPEST} deep", "write fewer brackets"
     elif isinstance(value, dict | list):
         for part, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _dates(item, (*path, part))
+            yield from _unfit(item, (*path, part))

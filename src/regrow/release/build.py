@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +15,12 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from regrow.engine import Evaluation, Listener, StageResult, Stop, evaluate
-from regrow.errors import DifferentError
+from regrow.errors import DifferentError, RecipeError
 from regrow.recipe.graph import Graph
 from regrow.release import rebuilds
 from regrow.release.assemble import Contents, assemble, json_text, licence_text, paper_text, refuse_to_replace
 from regrow.release.environment import environment
-from regrow.release.layout import BUILDINFO, LOCK, ancestors, explained
+from regrow.release.layout import BUILDINFO, LOCK, ancestors, explained, is_release
 from regrow.release.locking import Locked, Mode, locked_recipe
 from regrow.store import Store, default_root, write_atomic
 
@@ -85,9 +88,12 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
     """
     started = time.monotonic()
     output = (options.output or Path("build") / recipe.resolve().name).absolute()
+    _refuse_the_recipe(output, recipe)
     refuse_to_replace(output)
     with EventLog(output, listener) as log, Store(options.store or default_root()) as store:
-        locked = locked_recipe(recipe, options.mode, sources=options.sources, offline=options.offline, listener=log)
+        locked = locked_recipe(
+            recipe, options.mode, sources=options.sources, offline=options.offline, listener=log, stop=stop
+        )
         scope = str(recipe.resolve())
         made = evaluate(locked.graph, store, scope=scope, listener=log, stop=stop, jobs=options.jobs)
         outputs = {name: result.digest for name, result in made.results.items()}
@@ -108,6 +114,15 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
             evaluation=_read(output / "evaluation.json", {}),
             seconds=time.monotonic() - started,
             lock_written=_write_lock(recipe / LOCK, locked.text(outputs, digest), options.mode, listener),
+        )
+
+
+def _refuse_the_recipe(output: Path, recipe: Path) -> None:
+    if output.resolve() == recipe.resolve():
+        raise RecipeError(
+            "the release would take the place of the recipe it is built from",
+            where=str(output),
+            hint="choose another directory with --output",
         )
 
 
@@ -174,9 +189,11 @@ class EventLog:
         self._file: TextIO | None = None
 
     def __enter__(self) -> EventLog:
+        aside = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
         with explained(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("w+", encoding="utf-8", newline="\n")
+            self._file = aside.open("x+", encoding="utf-8", newline="\n")
+            aside.replace(self.path)  # another build of the same release goes on writing to the file it opened
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -194,15 +211,20 @@ class EventLog:
 
     def text(self) -> str:
         """Everything so far."""
-        return self.path.read_text("utf-8")
+        assert self._file is not None, "the log is open during a build"
+        self._file.seek(0)
+        return self._file.read()
 
     def dates(self) -> dict[str, str]:
         """When the build began, and now."""
         return {"started": self._started[1].isoformat(timespec="seconds"), "finished": _now()}
 
     def remove(self) -> None:
-        """Remove the file: what it says lies in the release now."""
-        self.path.unlink(missing_ok=True)
+        """Remove the file, unless it is another build's by now: what it says lies in the release."""
+        assert self._file is not None, "the log is open during a build"
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(self._file.fileno()), self.path.stat()):
+                self.path.unlink()
 
 
 def _now() -> str:
@@ -225,6 +247,9 @@ def _read(path: Path, default: Any) -> Any:
 def _write_lock(path: Path, text: str, mode: Mode, listener: Listener) -> bool:
     """Write the lock if it says something new and may be written; a build does not fail for it any more."""
     if mode is not Mode.RENEW or (path.is_file() and path.read_text("utf-8") == text):
+        return False
+    if is_release(path.parent):
+        listener({"event": "note", "text": f"{path} is part of a release and stays as it is"})
         return False
     try:
         write_atomic(path, text)

@@ -74,6 +74,12 @@ def _last(stages: tuple[Stage, ...], output: str) -> Stage:
     return found[-1]
 
 
+def is_release(folder: Path) -> bool:
+    """True if the lock in a folder is part of a release, so that nobody may write to it."""
+    sums = folder / SUMS
+    return sums.is_file() and f"  {LOCK}\n" in sums.read_text("utf-8", "replace")
+
+
 @contextmanager
 def explained(destination: Path) -> Iterator[None]:
     """Say in plain words what is wrong with the place for a release."""

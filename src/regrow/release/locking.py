@@ -2,6 +2,7 @@
 
 The modes are those of package managers: a plain build renews a lock that is out of date and keeps the pins of what did
 not change; ``--locked`` refuses instead; ``--frozen`` takes the lock for the truth and does not look at the recipe.
+Files beside the recipe are as much the author's as the recipe is, so they are looked at whenever it is.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from threading import Event
 
-from regrow.engine import Listener
+from regrow.engine import Listener, StageContext, Stop
 from regrow.errors import InputError, RecipeError, RegrowError
 from regrow.exact.version import ARITHMETIC
 from regrow.recipe.expand import expand
@@ -20,11 +21,10 @@ from regrow.recipe.graph import Graph
 from regrow.recipe.lock import Lock, kept_pins, reasons_stale
 from regrow.recipe.lock import load as load_lock
 from regrow.recipe.pin import Pin
-from regrow.recipe.schema import Recipe, Source
+from regrow.recipe.schema import Source
 from regrow.recipe.schema import load as load_recipe
-from regrow.release.layout import LOCK, RECIPE, explained
+from regrow.release.layout import LOCK, RECIPE, is_release
 from regrow.stages import KINDS
-from regrow.store import write_atomic
 
 
 class Mode(Enum):
@@ -33,19 +33,6 @@ class Mode(Enum):
     RENEW = "renew"
     LOCKED = "locked"
     FROZEN = "frozen"
-
-
-class Again(Enum):
-    """Which sources to look at again though the lock has pins for them."""
-
-    NOTHING = "nothing"
-    FILES = "files"
-    """Those beside the recipe, which cost nothing to look at."""
-    ALL = "all"
-
-    def concerns(self, source: Source) -> bool:
-        """Whether to look at a source again."""
-        return self is Again.ALL or (self is Again.FILES and source.fetch.startswith("file:"))
 
 
 @dataclass(frozen=True)
@@ -72,13 +59,20 @@ class Locked:
 
 
 def locked_recipe(
-    folder: Path, mode: Mode, *, sources: Path | None = None, offline: bool = False, listener: Listener
+    folder: Path,
+    mode: Mode,
+    *,
+    sources: Path | None = None,
+    offline: bool = False,
+    listener: Listener,
+    stop: Stop | None = None,
 ) -> Locked:
     """A recipe with its lock, renewed where the mode says so and it is needed. Nothing is written.
 
     Raises:
         RecipeError: if recipe or lock are wrong, or the lock is missing or out of date and must not be renewed.
-        InputError: if a source that is not pinned yet cannot be had.
+        InputError: if a source beside the recipe, or one that is not pinned yet, cannot be had.
+        Interrupted: if ``stop`` is set before all sources are pinned.
     """
     place = _Place(folder, (sources or folder).absolute(), offline)
     if mode is Mode.FROZEN:
@@ -87,7 +81,9 @@ def locked_recipe(
         return _locked(frozen, place)
     recipe = load_recipe(folder)
     lock = load_lock(folder) if (folder / LOCK).exists() else None
-    reasons = ("there is no lock yet",) if lock is None else reasons_stale(lock, recipe, KINDS, ARITHMETIC)
+    look = _Look(place, listener, stop or Event())
+    found = {source.name: look(source) for source in recipe.sources if _lies_beside(source, folder)}
+    reasons = ("there is no lock yet",) if lock is None else reasons_stale(lock, recipe, KINDS, ARITHMETIC, found)
     if lock is not None and not reasons:
         return _locked(lock, place)
     if mode is Mode.LOCKED:
@@ -98,50 +94,9 @@ def locked_recipe(
             hint=f"run `regrow lock {folder}`, or build without --locked",
         )
     listener({"event": "lock", "reasons": list(reasons)})
-    return _locked(renewed(recipe, lock, place.base, offline=offline, listener=listener), place)
-
-
-def renewed(
-    recipe: Recipe, old: Lock | None, base: Path, *, offline: bool, listener: Listener, again: Again = Again.NOTHING
-) -> Lock:
-    """A new lock for a recipe, with the pins of sources that are fetched as they were in the old one.
-
-    Args:
-        recipe: the recipe.
-        old: the lock it had.
-        base: the folder in which ``file:`` sources are found.
-        offline: never use the network.
-        listener: gets the events.
-        again: which sources to look at even though they are pinned.
-
-    Raises:
-        InputError: if a source cannot be had.
-    """
-    pins = kept_pins(old, recipe) if old is not None else {}
-    for source in recipe.sources:
-        if source.name not in pins or again.concerns(source):
-            pins[source.name] = _pinned(source, base, offline, listener)
-    return Lock.of(recipe, expand(recipe, KINDS, pins), pins, ARITHMETIC)
-
-
-def lock_recipe(
-    folder: Path, *, offline: bool = False, listener: Listener, again: Again = Again.FILES
-) -> tuple[Lock, tuple[str, ...]]:
-    """Write the lock of a recipe: what ``regrow lock`` does.
-
-    Returns:
-        The lock, and what is new in it, field by field. If nothing is, the file and the outputs in it stay.
-    """
-    recipe = load_recipe(folder)
-    old = load_lock(folder) if (folder / LOCK).exists() else None
-    new = renewed(recipe, old, folder.absolute(), offline=offline, listener=listener, again=again)
-    if old is not None:
-        reasons = reasons_stale(old, recipe, KINDS, ARITHMETIC, new.pins)
-        if not reasons:
-            return old, ()
-    with explained(folder / LOCK):
-        write_atomic(folder / LOCK, new.text())
-    return new, reasons if old is not None else ("there was no lock yet",)
+    known = {**(kept_pins(lock, recipe) if lock is not None else {}), **found}
+    pins = {source.name: known.get(source.name) or look(source) for source in recipe.sources}
+    return _locked(Lock.of(recipe, expand(recipe, KINDS, pins), pins, ARITHMETIC), place)
 
 
 def as_locked(release: Path, *, sources: Path | None, offline: bool) -> tuple[Locked, tuple[str, ...]]:
@@ -203,17 +158,35 @@ def _placed(graph: Graph, place: _Place) -> Graph:
     )
 
 
-def _pinned(source: Source, base: Path, offline: bool, listener: Listener) -> tuple[Pin, ...]:
-    from regrow.sources import resolve
+@dataclass(frozen=True)
+class _Look:
+    """Finds out which files a source has now."""
 
-    def emit(event: str, **fields: Any) -> None:
-        listener({"event": event, **fields, "stage": f"fetch-{source.name}"})
+    place: _Place
+    listener: Listener
+    stop: Stop
 
-    try:
-        return resolve(source.fetch, base, source.select, emit=emit, offline=offline)
-    except RegrowError as error:
-        error.where = error.where or f"source `{source.name}`"
-        raise
+    def __call__(self, source: Source) -> tuple[Pin, ...]:
+        from regrow.sources import resolve
+
+        context = StageContext(f"fetch-{source.name}", self.listener, self.stop)
+        try:
+            return resolve(
+                source.fetch,
+                self.place.base,
+                source.select,
+                emit=context.emit,
+                offline=self.place.offline,
+                poll=context.stop_if_asked,
+            )
+        except RegrowError as error:
+            error.where = error.where or f"source `{source.name}`"
+            raise
+
+
+def _lies_beside(source: Source, folder: Path) -> bool:
+    """True for files that an author may have changed. Those of a release are not in it, and its lock is a promise."""
+    return source.fetch.startswith("file:") and not is_release(folder)
 
 
 def _require_files(lock: Lock, release: Path) -> None:

@@ -7,6 +7,7 @@ whatever is missing is left out of the report, never guessed.
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _EXAMPLES = 5
 _HEADER_LIMIT = 100_000_000  # of a safetensors file, as its specification says
+_DEEPEST = 50  # lists and tables in each other, where a release of ours has five
+_LARGEST = 1e12  # of steps and losses; no drawing has room for more
 
 
 def load(release: Path) -> ReportData:
@@ -41,7 +44,7 @@ def contents(release: Path) -> ReportData:
     """Read what lies in a directory laid out like a release; before it has a SHA256SUMS, the digest is empty."""
     try:
         return _contents(release)
-    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, OSError) as error:
         raise RecipeError(
             "the release cannot be read",
             where=str(release),
@@ -63,7 +66,7 @@ def _contents(release: Path) -> ReportData:
         description=str(model.get("description") or ""),
         facts=_facts(release),
         samples=tuple(_samples(release / "samples.json")),
-        losses=tuple(Loss(int(row["step"]), float(row["loss"])) for row in _lines(release / "training/losses.jsonl")),
+        losses=_losses(release / "training/losses.jsonl"),
         validation_loss=_number(evaluation.get("validation", {}).get("loss")),
         measures=tuple(
             sorted(_measures(evaluation, _json(buildinfo / "comparison.json")), key=lambda one: one.bits_per_byte)
@@ -81,8 +84,23 @@ def _text(path: Path) -> str:
     return path.read_text("utf-8") if path.is_file() else ""
 
 
+def _value(text: str) -> Any:
+    """The value of a JSON text, if it is flat enough for whatever has to walk through it."""
+    value = json.loads(text)
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for one in level for inner in _inside(one)]
+    if level:
+        raise ValueError("lists and tables are nested too deeply")
+    return value
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
 def _json(path: Path) -> dict[str, Any]:
-    value = json.loads(_text(path) or "{}")
+    value = _value(_text(path) or "{}")
     return value if isinstance(value, dict) else {}
 
 
@@ -90,8 +108,17 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in _text(path).splitlines() if line.strip()]
 
 
+def _losses(path: Path) -> tuple[Loss, ...]:
+    """The losses that can be drawn: one for each step, in the order of the steps."""
+    rows = ((int(row["step"]), _number(float(row["loss"]))) for row in _lines(path))
+    found = {step: loss for step, loss in rows if loss is not None and abs(step) <= _LARGEST}
+    return tuple(Loss(step, found[step]) for step in sorted(found))
+
+
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """A number that is one: not infinite, and no larger than anything that is measured here."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and abs(value) <= _LARGEST else None
 
 
 def _facts(release: Path) -> dict[str, Any]:
@@ -115,18 +142,12 @@ def _parameters(weights: Path) -> int | None:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length)) if length <= _HEADER_LIMIT else {}
     shapes = (entry["shape"] for name, entry in header.items() if name != "__metadata__")
-    return sum(_product(shape) for shape in shapes)
-
-
-def _product(shape: Iterable[int]) -> int:
-    product = 1
-    for size in shape:
-        product *= int(size)
-    return product
+    total = sum(math.prod(float(size) for size in shape) for shape in shapes)  # exact up to 2**53, and never long
+    return int(total) if 0 <= total < 2**53 else None
 
 
 def _samples(path: Path) -> Iterable[Sample]:
-    value = json.loads(_text(path) or "[]")
+    value = _value(_text(path) or "[]")
     rows = value.get("samples", []) if isinstance(value, dict) else value
     for row in rows:
         yield Sample(str(row.get("prompt", "")), str(row.get("text", "")))
@@ -164,7 +185,7 @@ def _sources(manifest: Path, declared: Iterable[Mapping[str, Any]]) -> Iterable[
         grouped = table.group_by(["source", "split", "file"]).aggregate([("bytes", "sum"), ("bytes", "count")])
         for row in grouped.sort_by([("source", "ascending"), ("file", "ascending")]).to_pylist():
             here = counts.setdefault((row["source"], row["split"]), {})
-            here[row["file"]] = (row["bytes_count"], row["bytes_sum"])
+            here[row["file"]] = (row["bytes_count"], int(row["bytes_sum"]))
     for source in declared:
         train = counts.get((source.get("name", ""), "train"), {})
         held_out = counts.get((source.get("name", ""), "validation"), {})
@@ -186,10 +207,10 @@ def _exclusions(path: Path) -> Iterable[Exclusion]:
     order = [("characters_count", "descending"), ("stage", "ascending"), ("reason", "ascending")]
     for row in grouped.sort_by(order).to_pylist():
         yield Exclusion(
-            stage=row["stage"],
-            reason=row["reason"],
+            stage=str(row["stage"]),
+            reason=str(row["reason"]),
             documents=row["characters_count"],
-            characters=row["characters_sum"] or 0,
+            characters=int(row["characters_sum"] or 0),
             examples=_examples(table, row["stage"], row["reason"]),
         )
 

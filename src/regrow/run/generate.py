@@ -34,7 +34,7 @@ class Generator:
         """Read a release folder.
 
         Raises:
-            InputError: if it holds no model or tokenizer.
+            InputError: if it holds no model or tokenizer, or one that cannot be read.
         """
         from tokenizers import Tokenizer
 
@@ -44,7 +44,15 @@ class Generator:
             raise InputError(
                 f"`{release}` has no tokenizer", where=str(path), hint="give the folder that `regrow build` wrote"
             )
-        tokenizer = Tokenizer.from_file(str(path))
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library has no class of its own for it
+            raise InputError(
+                "the tokenizer cannot be read",
+                where=str(path),
+                why=str(error),
+                hint="`regrow verify` names the files that are damaged",
+            ) from error
         tokenizer.encode_special_tokens = True
         end_of_text = tokenizer.token_to_id("<|endoftext|>")
         if end_of_text is None:

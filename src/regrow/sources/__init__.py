@@ -85,7 +85,9 @@ def retrieve(
     for pin in pins:
         target = into / pin.file
         if not target.resolve().is_relative_to(into.resolve()):
-            raise InputError(f"`{pin.file}` is not a file's name", where=fetch, hint="the lock is damaged: lock again")
+            raise InputError(
+                f"`{pin.file}` is not a file's name", where=fetch, hint="the lock is damaged: remove it and lock again"
+            )
         path = scheme.obtain(locator, pin, site)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)

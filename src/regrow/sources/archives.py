@@ -35,11 +35,15 @@ class Limits:
         member: bytes of a file.
         total: bytes of all files.
         members: number of entries.
+        names: characters of all names.
+        header: bytes that describe an entry of a tar file, and as many that describe all of them.
     """
 
     member: int = 1 << 30
     total: int = 1 << 35
     members: int = 1_000_000
+    names: int = 1 << 27
+    header: int = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -90,17 +94,18 @@ def members(
 
 
 def _tar(path: Path, name: str, wanted: Callable[[str], bool], limits: Limits) -> Iterator[Member | Refused]:
-    with _unpacked(path) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
-        budget = _Budget(name, limits)
-        for entry in archive:
-            archive.members = []  # type: ignore[attr-defined]  # or all headers are kept until the end
-            budget.spend(entry.size)
+    budget = _Budget(name, limits)
+    with _unpacked(path) as unpacked:
+        stream = _Metered(unpacked, limits.header)
+        for archive, entry in _tar_entries(stream, limits):
+            budget.spend(entry.size, entry.name)
             if entry.isdir() or not wanted(entry.name):
                 continue
             trouble = _trouble(entry.name) or ("" if entry.isreg() else _KINDS.get(entry.type, "not a plain file"))
             if trouble:
                 yield Refused(entry.name, trouble)
                 continue
+            stream.left = entry.size
             file = archive.extractfile(entry)
             data = _read(file, limits.member) if file else b""
             if len(data) != entry.size:
@@ -108,20 +113,33 @@ def _tar(path: Path, name: str, wanted: Callable[[str], bool], limits: Limits) -
             yield Member(entry.name, data)
 
 
+def _tar_entries(stream: _Metered, limits: Limits) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """The entries of a tar file, whose names are UTF-8 whatever the locale says; other bytes become surrogates."""
+    file: Any = stream
+    with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
+        while entry := archive.next():
+            archive.members = []  # type: ignore[attr-defined]  # or all headers are kept until the end
+            if sum(len(key) + len(value) for key, value in archive.pax_headers.items()) > limits.header:
+                raise OverflowError(f"what it says of all its files has more than {limits.header} bytes")
+            yield archive, entry
+            stream.left = limits.header
+
+
 def _zip(path: Path, name: str, wanted: Callable[[str], bool], limits: Limits) -> Iterator[Member | Refused]:
     with zipfile.ZipFile(path) as archive:
         budget = _Budget(name, limits)
         for entry in archive.infolist():
-            budget.spend(entry.file_size)
-            if entry.is_dir() or not wanted(entry.filename):
+            inside = entry.orig_filename  # `filename` is another in newer versions of Python if there are two
+            budget.spend(entry.file_size, inside)
+            if inside.endswith("/") or not wanted(inside):
                 continue
             kind = entry.external_attr >> 28
-            trouble = _trouble(entry.filename) or ("" if kind in (0, 0o10) else _MODES.get(kind, "not a plain file"))
+            trouble = _trouble(inside) or ("" if kind in (0, 0o10) else _MODES.get(kind, "not a plain file"))
             if trouble or entry.flag_bits & 1:
-                yield Refused(entry.filename, trouble or "encrypted")
+                yield Refused(inside, trouble or "encrypted")
                 continue
             with archive.open(entry) as file:
-                yield Member(entry.filename, _read(file, limits.member))
+                yield Member(inside, _read(file, limits.member))
 
 
 def _packed(path: Path, name: str, wanted: Callable[[str], bool], limits: Limits) -> Iterator[Member | Refused]:
@@ -164,23 +182,41 @@ class _Budget:
 
     def __init__(self, name: str, limits: Limits) -> None:
         self._name, self._limits = name, limits
-        self._bytes = self._entries = 0
+        self._bytes = self._entries = self._characters = 0
 
-    def spend(self, size: int) -> None:
+    def spend(self, size: int, name: str) -> None:
         """Take one more entry into account."""
         self._bytes += size
+        self._characters += len(name)
         self._entries += 1
         if (
             size < 0
             or size > self._limits.member
             or self._bytes > self._limits.total
             or self._entries > self._limits.members
+            or self._characters > self._limits.names
         ):
             raise InputError(
                 f"`{self._name}` holds more than an archive may",
-                why=f"entry {self._entries} makes it {self._bytes} bytes unpacked",
+                why=f"entry {self._entries} makes it {self._bytes} bytes unpacked, and {self._characters} "
+                "characters of names",
                 hint="unpack it yourself and use `file:` if you trust it",
             )
+
+
+class _Metered:
+    """The stream of a tar file, of which ``left`` bytes may be read: tarfile takes headers of any size into memory."""
+
+    def __init__(self, stream: IO[bytes], left: int) -> None:
+        self._stream, self.left = stream, left
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, size: int) -> bytes:
+        """The next bytes; a damaged header may ask for fewer than none, which would be all of them."""
+        if not 0 <= size <= self.left:
+            raise OverflowError("what it says of a file is too long")
+        self.left -= size
+        return self._stream.read(size)
 
 
 def _read(file: IO[bytes], most: int) -> bytes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from regrow.errors import InputError
-from regrow.recipe.pin import Pin
+from regrow.recipe.pin import Pin, is_sha256
 from regrow.sources.faults import unexpected
 from regrow.store.atomic import sync, write_atomic
 from regrow.store.digest import sha256_bytes, sha256_file
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _ATTEMPTS = 5  # without a single new byte
 _LONGEST_WAIT = 60.0
 _TIMEOUT = (15.0, 60.0)  # to connect; between two bytes
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16  # what a slow line brings in a few seconds: nobody can stop a download within one
 _TRY_AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504))
 _SLACK = 1 << 20  # how much more than was promised is read, to be able to say what came
 _AGENT = "regrow"
@@ -56,8 +56,10 @@ class Downloads:
 
     def find(self, sha256: str) -> Path | None:
         """The file with this hash, if it is there whole. A damaged one is removed."""
+        if not is_sha256(sha256):  # it becomes part of a path, and what lies there may be removed
+            raise ValueError(f"{sha256!r} is not a sha256 in hex")
         path = self.folder / "files" / sha256
-        if not sha256 or not path.is_file():
+        if not path.is_file():
             return None
         if sha256_file(path) == sha256:
             return path
@@ -84,7 +86,7 @@ class Downloads:
         if offline:
             raise _offline(pin.file if pin else url)
         part = self.folder / "parts" / sha256_bytes(url.encode())
-        with plain_words(self.folder):
+        with plain_words(self.folder, "REGROW_DOWNLOADS"):
             for folder in ("files", "parts"):
                 (self.folder / folder).mkdir(parents=True, exist_ok=True)
             # The lock lets a second build wait for the first one's download, and then find it.

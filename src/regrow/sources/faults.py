@@ -24,7 +24,7 @@ def unexpected(pin: Pin, where: str, came: str, path: Path | None = None) -> Inp
         why=f"the lock has {pin.size} bytes with sha256 {pin.sha256}; {came} came",
         hint="a log-in page or a notice of the network may be in the way"
         if page
-        else "if the change is meant, lock again; otherwise find out who changed it",
+        else "if the change is meant, remove `regrow.lock` and lock again; otherwise find out who changed it",
     )
 
 

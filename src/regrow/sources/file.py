@@ -31,12 +31,19 @@ def resolve(locator: str, site: Site) -> tuple[Pin, ...]:
         return (_pin(path, path.name),)
     found = {name for name in _files(path) if is_archive(name) or matches(name, site.select)}
     if not found:
-        some = ", ".join(_files(path)[:5]) or "nothing"
+        some = ", ".join(map(_printable, _files(path)[:5])) or "nothing"
         raise InputError(
             f"no file fits {' or '.join(f'`{pattern}`' for pattern in site.select)}",
             where=str(path),
             why=f"the folder holds {some}",
             hint="`**/*.txt` fits every .txt file in all folders below",
+        )
+    if strange := sorted(_printable(name) for name in found if _printable(name) != name):
+        raise InputError(
+            f"the name of `{strange[0]}` is not UTF-8",
+            where=str(path),
+            why="other machines would call it something else",
+            hint="rename it, or change `select` so that it is left out",
         )
     return tuple(_pin(path / name, name) for name in sorted(found, key=str.encode))
 
@@ -45,6 +52,11 @@ def obtain(locator: str, pin: Pin, site: Site) -> Path:
     """The file where it lies."""
     path = _existing(site.base / locator)
     return _existing(path / pin.file) if path.is_dir() else path
+
+
+def _printable(name: str) -> str:
+    """A name as text; bytes in it that are none are spelled out."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _existing(path: Path) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from regrow.errors import InputError
-from regrow.recipe.pin import Pin
+from regrow.recipe.pin import Pin, is_sha256
 from regrow.sources.archives import Member, members
 from regrow.sources.scheme import Site
 from regrow.store.digest import sha256_file
@@ -36,9 +36,9 @@ def check(locator: str) -> None:
 def resolve(locator: str, site: Site) -> tuple[Pin, ...]:
     """The chosen file; it is downloaded, since only its metadata says what licence its packer claims."""
     package = _chosen(locator, site)
-    pin = Pin(package.filename, package.digests.get("sha256", ""), package.size or -1)
-    path = _download(package, pin if pin.sha256 else None, site)
-    return (Pin(pin.file, sha256_file(path), path.stat().st_size, _licences(path, pin.file)),)
+    name, sha256 = package.filename, _listed(package)
+    path = _download(package, Pin(name, sha256, package.size or -1) if sha256 else None, site)
+    return (Pin(name, sha256_file(path), path.stat().st_size, _licences(path, name)),)
 
 
 def obtain(locator: str, pin: Pin, site: Site) -> Path:
@@ -47,7 +47,11 @@ def obtain(locator: str, pin: Pin, site: Site) -> Path:
         return path
     package = next((one for one in _packages(locator, site) if one.filename == pin.file), None)
     if package is None:
-        raise InputError(f"the index no longer has `{pin.file}`", where=f"pypi:{locator}", hint="lock again")
+        raise InputError(
+            f"the index no longer has `{pin.file}`",
+            where=f"pypi:{locator}",
+            hint="name a version that is there, or remove `regrow.lock` and lock again",
+        )
     return _download(package, pin, site)
 
 
@@ -132,7 +136,7 @@ def _chosen(locator: str, site: Site) -> DistributionPackage:
 
 
 def _download(package: DistributionPackage, pin: Pin | None, site: Site) -> Path:
-    listed = package.digests.get("sha256", "")
+    listed = _listed(package)
     if pin is not None and listed and listed != pin.sha256:
         raise InputError(
             f"`{pin.file}` is not what was locked",
@@ -141,6 +145,19 @@ def _download(package: DistributionPackage, pin: Pin | None, site: Site) -> Path
             hint="files of an index never change: find out who changed it",
         )
     return site.download(package.url, pin)
+
+
+def _listed(package: DistributionPackage) -> str:
+    """The sha256 that the index lists for a file; empty if it lists none."""
+    sha256 = package.digests.get("sha256", "")
+    if sha256 and not is_sha256(sha256):
+        raise InputError(
+            f"the package index lists no proper sha256 for `{package.filename}`",
+            where="the package index",
+            why=f"it says {sha256[:100]!r}",
+            hint="use another index: see REGROW_PYPI_INDEX",
+        )
+    return sha256
 
 
 def _parts(locator: str) -> tuple[str, str, str]:

@@ -28,14 +28,27 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 def _part(part: str) -> str:
     """The regular expression of one folder or file name. A bracket that is not closed stands for itself."""
     text = ""
-    for token in re.findall(r"\*+|\?|\[!?\]?[^\]]*\]|.", part, re.DOTALL):
+    for token in re.findall(r"\*+|\?|\[!?+.[^\]]*\]|.", part, re.DOTALL):
         if token[0] == "*":
             text += "[^/]*"
         elif token == "?":
             text += "[^/]"
         elif len(token) > 1:
-            inside = re.sub(r"([\\\[\]^&~|])", r"\\\1", token[1:-1].removeprefix("!"))
-            text += f"(?!/)[{'^' if token[1] == '!' else ''}{inside}]"
+            text += _bracket(token[1:-1])
         else:
             text += re.escape(token)
     return text
+
+
+def _bracket(inside: str) -> str:
+    """The regular expression of one character out of a bracket. A range that runs backwards holds none."""
+    others = inside.startswith("!")
+    found = ""
+    for first, last in re.findall("(.)(?:-(.))?", inside.removeprefix("!"), re.DOTALL):
+        if not last:
+            found += re.escape(first)
+        elif first <= last:
+            found += f"{re.escape(first)}-{re.escape(last)}"
+    if not found:
+        return "[^/]" if others else "(?!)"
+    return f"(?!/)[{'^' if others else ''}{found}]"

@@ -141,7 +141,7 @@ def _nothing(wanted: DocumentsParameters, seen: list[str]) -> InputError:
 
 KIND = Kind(
     name="documents",
-    version=1,
+    version=2,
     parameters=DocumentsParameters,
     inputs={"files": Slot("files")},
     output="documents",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from regrow.errors import StageError
 from regrow.recipe.kind import Call, Kind, Parameters, Slot
 
 if TYPE_CHECKING:
@@ -37,8 +38,15 @@ def run(call: Call) -> None:
     from regrow.model.decoder import Decoder
     from regrow.model.files import load
 
+    shards = TokenShards.open(call.input("tokens"))
+    if not shards.validation_bytes:
+        raise StageError(
+            "there is no text to measure the model on",
+            why="`split` has held out no document that says anything",
+            hint="let `corpus.validation` be more than 0",
+        )
     config, parameters = load(call.input("weights"))
-    shards, decoder = TokenShards.open(call.input("tokens")), Decoder(config)
+    decoder = Decoder(config)
     nats, tokens = _validation(decoder, placed(parameters), shards, call)
     bits = nats / LN2
     unigram = unigram_bits(shards)

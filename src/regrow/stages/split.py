@@ -24,6 +24,13 @@ def run(call: Call) -> None:
     documents = read_documents(call.input("documents") / DOCUMENTS)
     if not documents:
         raise StageError("the corpus is empty", hint="look at what the sources select and what was left out before")
+    if len(documents) == 1 and call.parameters.validation:
+        raise StageError(
+            "the corpus is a single document",
+            where=documents[0].locator,
+            why="some of the documents have to be held out to measure the model",
+            hint="add texts, or set `max_characters` of the source, which cuts long texts into several documents",
+        )
     held_out = _held_out(documents, call.parameters.validation)
     for name, inside in (("train", False), ("validation", True)):
         chosen = [document for document in documents if (document.id in held_out) is inside]
@@ -32,12 +39,12 @@ def run(call: Call) -> None:
 
 
 def _held_out(documents: list[Document], share: float) -> set[str]:
-    """The ids that are set aside; of several documents at least one, and not all."""
+    """The ids that are set aside; if there is a share at all, at least one, and not all."""
     chances = sorted((sha256_bytes(f"split\0{document.id}".encode()), document.id) for document in documents)
     count = sum(Fraction(int(chance, 16), 2**256) < Fraction(share) for chance, _ in chances)
-    if share and len(chances) > 1:
+    if share:
         count = min(max(count, 1), len(chances) - 1)
-    return {identity for _, identity in chances[: count if len(chances) > 1 else 0]}
+    return {identity for _, identity in chances[:count]}
 
 
 KIND = Kind(

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import stat
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from regrow.store.locks import acquire, release
+
+_RENAME_EXCHANGE = 2
+_YOUNG = 60.0
+"""Seconds in which the maker of a directory has surely come to lock it."""
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -31,19 +40,22 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 def new_directory(path: Path) -> Iterator[Path]:
     """An empty directory to fill, which takes the place of ``path`` when the block ends well and goes when it does not.
 
-    A directory that was at ``path`` is removed with all it holds, so be sure that it is yours.
+    A directory that was at ``path`` is removed with all it holds, so be sure that it is yours. So is what processes
+    that were killed in such a block left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = _aside(path)
     try:
         aside.mkdir()
-        yield aside
-        sync_tree(aside)
-        _swap(aside, path)
+        with _held(aside):
+            yield aside
+            sync_tree(aside)
+            _swap(aside, path)
     except BaseException:
         remove_tree(aside)
         raise
     sync(path.parent)
+    _sweep(path)
 
 
 def copy_tree(source: Path, destination: Path) -> None:
@@ -105,7 +117,14 @@ def _aside(path: Path) -> Path:
 
 
 def _swap(new: Path, path: Path) -> None:
-    """Rename ``new`` to ``path``; no call renames over a directory with files in it, so the old one steps aside."""
+    """Rename ``new`` to ``path``, and remove what was there.
+
+    No usual call renames over a directory with files in it. Where two names cannot be exchanged, the old directory
+    steps aside.
+    """
+    if _exchange(new, path):
+        remove_tree(new)
+        return
     old = _aside(path)
     try:
         path.rename(old)
@@ -118,3 +137,46 @@ def _swap(new: Path, path: Path) -> None:
         old.rename(path)
         raise
     remove_tree(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step, as Linux can on most disks; False if that was not done."""
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    call = getattr(ctypes.CDLL(None), "renameat2", None)
+    names = os.fsencode(one.absolute()), os.fsencode(other.absolute())
+    return call is not None and call(-1, names[0], -1, names[1], _RENAME_EXCHANGE) == 0
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[None]:
+    """Show others that somebody works on the directory, as long as the process lives."""
+    descriptor = None
+    with suppress(OSError, ImportError):  # not every disk and system has locks
+        descriptor = acquire(directory, os.O_RDONLY)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            release(descriptor)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed processes left beside ``path``."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{16}}")
+    for left in path.parent.iterdir():
+        if name.fullmatch(left.name):
+            with suppress(OSError, ImportError):
+                _remove_unheld(left)
+
+
+def _remove_unheld(directory: Path) -> None:
+    if time.time() - directory.stat().st_mtime < _YOUNG:
+        return
+    if (descriptor := acquire(directory, os.O_RDONLY)) is not None:
+        try:
+            remove_tree(directory)
+        finally:
+            release(descriptor)

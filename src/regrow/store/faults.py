@@ -9,8 +9,11 @@ from pathlib import Path
 
 from regrow.errors import StageError
 
-_ROOM = "free some space (`regrow store gc` removes what no recipe needs) or set REGROW_STORE to a larger disk"
-_ELSEWHERE = "make the place writable, or set REGROW_STORE to one that is"
+STORE = "REGROW_STORE"
+
+_ROOM = "free some space{how} or set {setting} to a larger disk"
+_HOW = {STORE: " (`regrow store gc` removes what no recipe needs)"}
+_ELSEWHERE = "make the place writable, or set {setting} to one that is"
 _WORDS = {
     errno.ENOSPC: ("disk full", _ROOM),
     errno.EDQUOT: ("disk quota used up", _ROOM),
@@ -23,27 +26,29 @@ _WORDS = {
 }
 
 
-def disk_error(error: OSError, near: Path | str = "", where: str = "") -> StageError | None:
+def disk_error(error: OSError, near: Path | str = "", where: str = "", setting: str = STORE) -> StageError | None:
     """``error`` in plain words, or None if it is not one of the usual troubles with disks.
 
     Args:
         error: what the system said.
         near: a path to name when the system named none, as it does for a failed write.
         where: see :class:`regrow.errors.RegrowError`.
+        setting: the environment variable that says where the place is.
     """
     if error.errno not in _WORDS:
         return None
     what, hint = _WORDS[error.errno]
+    hint = hint.format(setting=setting, how=_HOW.get(setting, ""))
     path = error.filename if error.filename is not None else near
     return StageError(f"{what}: {path}" if path else what, where=where, why=error.strerror or "", hint=hint)
 
 
 @contextmanager
-def plain_words(near: Path | str = "") -> Iterator[None]:
+def plain_words(near: Path | str = "", setting: str = STORE) -> Iterator[None]:
     """Turn the usual troubles with disks into :class:`regrow.errors.StageError`."""
     try:
         yield
     except OSError as error:
-        if (plain := disk_error(error, near)) is not None:
+        if (plain := disk_error(error, near, setting=setting)) is not None:
             raise plain from error
         raise

@@ -222,6 +222,8 @@ class Store:
     def gc(self, *, keep_days: float = 30.0, dry_run: bool = False) -> list[Garbage]:
         """Remove what no recipe's last build used and nobody asked for within ``keep_days``, and what kills left.
 
+        A scope that is the path of a folder that is gone keeps nothing any longer.
+
         What a live process uses stays in any case, so this may run at any time.
 
         Returns:
@@ -238,11 +240,17 @@ class Store:
             return found
 
     def _old_artifacts(self, before: float, dry_run: bool) -> Iterator[Garbage]:
+        gone = {scope for scope in self.scopes() if _is_gone(scope)}
+        if not dry_run:
+            for scope in gone:
+                self.forget_root(scope)
         for entry in self.entries():
-            if entry.scopes or entry.used > before:
+            if not gone.issuperset(entry.scopes) or entry.used > before:
                 continue
             with self._artifact_lock(entry.digest):  # from here on nobody can begin to use it
-                if entry.digest in self._actions.roots() or held(self.root / "tmp", entry.digest):
+                if not gone.issuperset(self._actions.roots().get(entry.digest, ())) or held(
+                    self.root / "tmp", entry.digest
+                ):
                     continue
                 if not (path := self.path(entry.digest)).exists():  # another collection was first
                     continue
@@ -311,6 +319,19 @@ class Store:
 
     def _artifacts(self) -> list[Path]:
         return sorted((self.root / "artifacts").glob("[0-9a-f][0-9a-f]/*"))
+
+
+def _is_gone(scope: str) -> bool:
+    """True if a scope is a folder that is not there any more, and not if nobody can tell."""
+    if not Path(scope).is_absolute():
+        return False
+    try:
+        Path(scope).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _lay_out(root: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from regrow.engine import Evaluation, Listener, Stop, evaluate, rerun
-from regrow.errors import Interrupted
+from regrow.errors import Interrupted, StageError
 from regrow.release import rebuilds
 from regrow.release.assemble import Contents, assemble, licence_text, paper_text
 from regrow.release.environment import environment
@@ -22,6 +22,8 @@ from regrow.store import Store, remove_tree
 from regrow.store.digest import files, sha256_file
 from regrow.verify.files import FileCheck, check_files
 from regrow.verify.report import StageCheck, Verdict, VerifyReport
+
+_TEMPORARY = "free some space there, or set TMPDIR to a folder on a disk with room that you may write to"
 
 
 def rebuild(
@@ -75,6 +77,10 @@ def _room(root: Path | None) -> Iterator[Store]:
     try:
         with Store(folder) as store:
             yield store
+    except StageError as error:
+        if root is None and str(folder) in error.what and "REGROW_STORE" in error.hint:
+            error.hint = _TEMPORARY  # the user's store is elsewhere, and has nothing to do with it
+        raise
     finally:
         if root is None:
             remove_tree(folder)
@@ -157,7 +163,7 @@ class _Rebuild:
             artifact, *subjects = json.loads(path.read_text("utf-8"))["subject"]
             if artifact["digest"]["sha256"] == self.locked.promised.get(name):
                 return {one["name"].removeprefix(f"{name}/"): one["digest"]["sha256"] for one in subjects}, ()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
         return {}, (f"the lock and the statement in provenance/{path.name} do not agree on what `{name}` gave",)
 
@@ -189,9 +195,12 @@ class _Rebuild:
 
     def _machines(self) -> tuple[str, ...]:
         """What the release tells about the author's machine, where this one is otherwise."""
-        try:
-            there = json.loads((self.release / BUILDINFO / "environment.json").read_text("utf-8"))
-        except (OSError, ValueError):
+        path = self.release / BUILDINFO / "environment.json"
+        try:  # what lies beside the release is not covered by its digest, so it may be anything
+            there = json.loads(path.read_text("utf-8")) if path.is_file() else None
+        except (OSError, ValueError, RecursionError):
+            return ()
+        if not isinstance(there, dict):
             return ()
         here = environment(name for stage in self.locked.graph.stages for name in stage.kind.libraries)
         pairs = [*_pairs(there, here), *_pairs(there.get("libraries"), here["libraries"])]
