@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -224,3 +225,22 @@ def test_findings_name_their_place(tmp_path: Path) -> None:
     assert isinstance(finding, Finding)
     assert "base_model: x/b" in finding.text
     assert finding.evidence[0].file == "adapter_config.json"
+
+
+@pytest.mark.parametrize(
+    ("more", "relation"),
+    [("datasets: [a/b]\n", Relation.FINETUNE), ("", Relation.QUANTISED)],
+    ids=["tuned", "not tuned"],
+)
+def test_quantised_weights_of_which_data_is_named_were_tuned(tmp_path: Path, more: str, relation: Relation) -> None:
+    config = {"model_type": "llama", "quantization_config": {"quant_method": "bitsandbytes"}}
+    card = CARD.format(more=f"base_model: x/base\n{more}")
+    root = write(tmp_path, {"README.md": card, "config.json": json.dumps(config), "model.safetensors": sound(8)})
+    assert [edge.relation for edge in lineage.trace(read(root), reach=nothing)[0].edges] == [relation]
+
+
+@pytest.mark.parametrize("relation", [Relation.DISTILLED, Relation.SYNTHETIC_DATA])
+def test_a_student_may_be_trained_from_scratch(relation: Relation) -> None:
+    start = model("a", "hf:x/teacher", relation=relation)
+    start = replace(start, facts=(*start.facts, OriginFact(Basis.DECLARED, evidence(), "trained from scratch")))
+    assert not lineage.trace(start, reach=nothing)[1]

@@ -97,6 +97,18 @@ def test_licences_of_ancestors_count(tmp_path: Path) -> None:
     assert (found.outcome, found.reason) == (NOT_SHOWN, "not known: the licence of org/base")
 
 
+def test_what_arrives_from_a_teacher_counts(tmp_path: Path) -> None:
+    def outcomes(teacher: list[Fact] | None) -> list[Outcome]:
+        text = 'licences.forbid = ["gemma"]\nforbid.clauses = ["field-list", "pass-use-limits", "mutable-terms", "mau"]'
+        found = check(audit(derived(complete(), ("hf:org/big", Relation.DISTILLED, teacher))), text, tmp_path)
+        return [one.outcome for one in found]
+
+    gemma = [*drop(complete(), LicenceFact), licence("gemma")]
+    assert outcomes(gemma) == [NOT_MET, NOT_MET, NOT_MET, NOT_MET, MET]
+    assert outcomes(complete()) == [MET] * 5
+    assert outcomes(None) == [NOT_SHOWN] * 5
+
+
 @pytest.mark.parametrize(
     ("name", "clause", "outcome"),
     [

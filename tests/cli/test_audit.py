@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from regrow.cli.audit import FORMATS
+from regrow.store.digest import sha256_file
 from tests.audit.collectors.making import release, sound, write
 
 from .conftest import Shell
@@ -38,6 +39,27 @@ def test_every_format_gives_the_same_bytes_again(built: Shell, form: str) -> Non
     assert first.stdout and first.stdout == second.stdout
     if form not in ("text", "html", "eu-summary", "mot"):
         json.loads(first.stdout)
+
+
+@pytest.mark.parametrize("form", sorted({*FORMATS} - {"croissant"}))
+def test_every_format_but_that_of_a_releases_data_is_for_any_model(shell: Shell, form: str) -> None:
+    first, second = (shell.run("audit", "tuned", "--format", form, **DAY) for _ in range(2))
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout and first.stdout == second.stdout
+
+
+def test_a_statement_names_the_bytes_of_the_weights(shell: Shell) -> None:
+    def subject(target: str) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = json.loads(shell.run("audit", target, "--format", "statement").stdout)[
+            "subject"
+        ]
+        return found
+
+    file = shell.folder / "tuned" / "model.safetensors"
+    named = {"name": "model.safetensors", "digest": {"sha256": sha256_file(file)}}
+    assert subject("tuned") == subject("tuned/model.safetensors") == [named]
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    assert subject("tuned") == [named | {"digest": {"sha256": sha256_file(file)}}] != [named]
 
 
 def test_json(shell: Shell) -> None:

@@ -375,6 +375,7 @@ class Collected:
         facts: in the order of reading.
         findings: what went wrong or looks wrong while reading.
         files: the inventory, sorted by path.
+        complete: False if there may be more than could be read, so that what is not here may still be somewhere.
     """
 
     id: str
@@ -384,3 +385,4 @@ class Collected:
     facts: tuple[Fact, ...] = ()
     findings: tuple[Finding, ...] = ()
     files: tuple[FileEntry, ...] = ()
+    complete: bool = True

@@ -13,8 +13,19 @@ from pathlib import Path
 
 from regrow.audit import known
 from regrow.audit.collectors import collect, names
-from regrow.audit.facts import Basis, Collected, Evidence, Finding, OriginFact, ParentFact, Relation, Severity
+from regrow.audit.facts import (
+    Basis,
+    Collected,
+    DatasetFact,
+    Evidence,
+    Finding,
+    OriginFact,
+    ParentFact,
+    Relation,
+    Severity,
+)
 from regrow.audit.result import Edge, Lineage, Node
+from regrow.audit.rules.ancestry import TEACHING
 from regrow.errors import RegrowError
 
 MOST_NODES = 200
@@ -162,11 +173,17 @@ def _relation(child: Collected, facts: list[ParentFact]) -> Relation:
         return Relation.ADAPTER
     if files & {"mergekit_config.yml", "mergekit_config.yaml"}:
         return Relation.MERGE
-    if any(finding.id == "quantised" for finding in child.findings):
+    if any(finding.id == "quantised" for finding in child.findings) and not _is_tuned(child):
         return Relation.QUANTISED
     if child.kind == "gguf":
         return Relation.CONVERTED
     return _as_the_hub(child, facts)
+
+
+def _is_tuned(child: Collected) -> bool:
+    """Whether a card names what quantised weights were tuned on. GGUF files are not tuned: their cards are copies."""
+    on_card = (fact.evidence.collector == "card" for fact in child.facts if isinstance(fact, DatasetFact))
+    return child.kind != "gguf" and any(on_card)
 
 
 def _as_the_hub(child: Collected, facts: list[ParentFact]) -> Relation:
@@ -193,9 +210,10 @@ def _differences(start: Collected, lineage: Lineage) -> Iterator[Finding]:
     """Where the card and the files of the audited model do not agree on what it was made from."""
     parents = _parents(start)
     scratch = [fact.evidence for fact in start.facts if isinstance(fact, OriginFact)]
-    if scratch and parents:
-        said = f"it is said to be trained from random values, and also to be made from {', '.join(sorted(parents))}"
-        others = tuple(fact.evidence for facts in parents.values() for fact in facts)
+    made = {name: said for name, said in parents.items() if _relation(start, said) not in TEACHING}
+    if scratch and made:
+        said = f"it is said to be trained from random values, and also to be made from {', '.join(sorted(made))}"
+        others = tuple(fact.evidence for facts in made.values() for fact in facts)
         yield Finding("origin-differs", Severity.CONFLICT, said, (*scratch, *others))
     facts = [(name, fact) for name, said in parents.items() for fact in said if fact.basis is not Basis.KNOWN]
     on_card = {name for name, fact in facts if fact.evidence.collector == "card"}

@@ -29,8 +29,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from regrow.audit.facts import LicenceFact, Rebuild, Severity
+from regrow.audit.facts import LicenceFact, Rebuild, Scope, Severity
 from regrow.audit.licences import Licence, find
+from regrow.audit.licences.holding import hold
+from regrow.audit.licences.lineage import Travel
 from regrow.audit.result import Answer, Audit, Definition, Outcome, PolicyCheck
 from regrow.audit.rules.ancestry import chain, facts, short
 from regrow.audit.rules.results import one_line, rank, unique
@@ -82,7 +84,7 @@ _WORDS = {"yes": Outcome.MET, "no": Outcome.NOT_MET, "not shown": Outcome.NOT_SH
 
 
 class Licences(schema.Section):
-    """Which licences the weights may have, the model's own and those of all models they were made from."""
+    """Which licences the weights may have: the model's own, and those of all models whose licence reaches it."""
 
     allow: tuple[str, ...] = Field(
         default=(), description="Every licence has to be one of these.", examples=[["apache-2.0", "mit"]]
@@ -269,31 +271,57 @@ def _licences(audit: Audit, policy: Policy) -> Iterator[PolicyCheck]:
     asked, clauses = policy.licences, policy.forbid.clauses
     if not (asked.allow or asked.forbid or asked.forbid_kinds or clauses):
         return
-    held, unknown = _held(audit)
-    entries = {name: (find(name), where) for name, where in held.items()}
+    named, unknown = _named(audit)
+    entries = {name: (find(name), where) for name, where in named.items()}
     unknown += [f"{name} of {where}" for name, (entry, where) in entries.items() if entry is None]
-    there = {entry.id: (entry, where) for entry, where in entries.values() if entry is not None}
+    own = [_Held(entry, where, _clauses(entry)) for entry, where in entries.values() if entry is not None]
+    arrived, more = _arrived(audit)
+    there, unknown = [*own, *arrived], [*unknown, *more]
 
-    def line(text: str, wrong: Iterable[str]) -> PolicyCheck:
-        if found := [f"{name} of {there[name][1]}" for name in wrong]:
+    def line(text: str, wrong: Iterable[_Held]) -> PolicyCheck:
+        if found := unique(f"{one.licence.id} of {one.where}" for one in wrong):
             return PolicyCheck(text, Outcome.NOT_MET, ", ".join(found))
         if unknown or not there:
             what = f"not known: {', '.join(unknown)}" if unknown else "no licence was seen"
             return PolicyCheck(text, Outcome.NOT_SHOWN, what)
-        return PolicyCheck(text, Outcome.MET, f"the licences are {', '.join(there)}")
+        return PolicyCheck(text, Outcome.MET, f"the licences are {', '.join(unique(one.licence.id for one in there))}")
 
     if asked.allow:
         allowed = {_canonical(name) for name in asked.allow}
-        yield line(f"licences are among {', '.join(asked.allow)}", [name for name in there if name not in allowed])
+        yield line(
+            f"licences are among {', '.join(asked.allow)}", [one for one in there if one.licence.id not in allowed]
+        )
     for name in asked.forbid:
-        yield line(f"licence is not {name}", [one for one in there if one == _canonical(name)])
+        yield line(f"licence is not {name}", [one for one in there if one.licence.id == _canonical(name)])
     for kind in asked.forbid_kinds:
-        yield line(f"no licence is {kind}", [name for name, (entry, _) in there.items() if entry.kind == kind])
+        yield line(f"no licence is {kind}", [one for one in there if one.licence.kind == kind])
     for clause in clauses:
-        yield line(f"no clause is {clause}", [name for name, (entry, _) in there.items() if _has(entry, clause)])
+        yield line(f"no clause is {clause}", [one for one in there if clause in one.clauses])
 
 
-def _held(audit: Audit) -> tuple[dict[str, str], list[str]]:
+@dataclass(frozen=True)
+class _Held:
+    """A licence, a model that has it, and which of its clauses count: of a teacher's, those that arrive."""
+
+    licence: Licence
+    where: str
+    clauses: frozenset[str]
+
+
+def _arrived(audit: Audit) -> tuple[list[_Held], list[str]]:
+    """The licences that reach the model from its teachers; and the models of those of which none is known."""
+    line, own = audit.lineage, {ancestor.node.id for ancestor in chain(audit.lineage)}
+    travel = Travel(line, {node.id: hold(node.collected, Scope.WEIGHTS) for node in line.nodes})
+    held = [
+        _Held(one.licence, short(one.node.id), frozenset((one.clause.name,)) | _mutable(one.licence))
+        for one in travel.arrivals
+        if one.node.id not in own
+    ]
+    unread = [node.id for node in travel.ancestors if node.id not in own and not travel.holdings[node.id].licences]
+    return held, [f"the licence of {short(name)}" for name in unread]
+
+
+def _named(audit: Audit) -> tuple[dict[str, str], list[str]]:
     """The licences of the weights along the chain, each with a model that has it; and models of which none is known."""
     held: dict[str, str] = {}
     unknown = []
@@ -313,13 +341,14 @@ def _canonical(name: str) -> str:
     return name.lower() if entry is None else str(entry.id)
 
 
-def _has(entry: Licence, clause: str) -> bool:
-    """Whether a licence has a clause; what permits no commercial use, for research only say, is non-commercial."""
-    if clause == "mutable-terms":
-        return entry.mutable_terms
-    if clause == "non-commercial" and "commercial" not in entry.permits:
-        return True
-    return any(one.name == clause for one in entry.clauses)
+def _clauses(entry: Licence) -> frozenset[str]:
+    """The clauses of a licence; what permits no commercial use, for research only say, is non-commercial."""
+    closed = frozenset(("non-commercial",)) if "commercial" not in entry.permits else frozenset[str]()
+    return closed | _mutable(entry) | {one.name for one in entry.clauses}
+
+
+def _mutable(entry: Licence) -> frozenset[str]:
+    return frozenset(("mutable-terms",)) if entry.mutable_terms else frozenset()
 
 
 def _findings(audit: Audit, forbid: Forbid) -> Iterator[PolicyCheck]:

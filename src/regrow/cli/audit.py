@@ -129,17 +129,18 @@ def _today() -> str:
 def _drawer(form: str, path: Path, key: Path | None) -> Callable[[Audit], str]:
     from regrow.audit import outputs
 
-    release = path if path.is_dir() else None
+    def release(audit: Audit) -> Path | None:
+        return path if audit.kind == "release" and path.is_dir() else None
 
     def statement(audit: Audit) -> dict[str, Any]:
-        found = outputs.statement(audit)
+        found = outputs.statement(audit, path)
         return found if key is None else outputs.sign(found, key)
 
     documents: dict[str, Callable[[Audit], dict[str, Any]]] = {
         "json": outputs.json,
-        "cyclonedx": lambda audit: outputs.cyclonedx(audit, release),
-        "spdx": lambda audit: outputs.spdx(audit, release),
-        "croissant": lambda audit: outputs.croissant(audit, release),
+        "cyclonedx": lambda audit: outputs.cyclonedx(audit, release(audit)),
+        "spdx": lambda audit: outputs.spdx(audit, release(audit)),
+        "croissant": lambda audit: outputs.croissant(audit, path if path.is_dir() else None),
         "statement": statement,
     }
     if form in documents:
@@ -147,7 +148,7 @@ def _drawer(form: str, path: Path, key: Path | None) -> Callable[[Audit], str]:
     texts: dict[str, Callable[[Audit], str]] = {
         "text": outputs.text,
         "html": outputs.html,
-        "eu-summary": lambda audit: outputs.eu_summary(audit, release),
+        "eu-summary": lambda audit: outputs.eu_summary(audit, release(audit)),
         "mot": outputs.mot,
     }
     return texts[form]

@@ -14,6 +14,7 @@ import pytest
 from regrow.audit.auditing import Options, audit
 from regrow.audit.result import Audit, Outcome
 from tests.audit.collectors.making import gguf, pair, sound, tensor, write
+from tests.audit.licences.texts import apache
 
 TODAY = "2026-11-21"
 CONFIG = json.dumps({"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 64, "vocab_size": 512})
@@ -181,6 +182,59 @@ class TestNoLicence:
         assert found.osaid is not Outcome.MET
 
 
+class TestWhatWasNotRead:
+    """What is not there may be elsewhere; only of a whole model nothing to be found means that there is nothing."""
+
+    @pytest.fixture
+    def cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The cache as loading a model leaves it: without card and licence."""
+        monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+        top, commit = tmp_path / "hub" / "models--me--open-model", "a" * 40
+        write(top, {"refs/main": commit})
+        for number, (name, content) in enumerate(WEIGHTS.items()):
+            write(top, {f"blobs/{number:040}": content})
+            (top / "snapshots" / commit).mkdir(parents=True, exist_ok=True)
+            (top / "snapshots" / commit / name).symlink_to(f"../../blobs/{number:040}")
+        return tmp_path
+
+    def unread(self, found: Audit) -> None:
+        assert [answer(found, name) for name in ("use", "modify", "share")] == ["not shown"] * 3
+        assert "no-licence" not in finding_ids(found)
+        assert "licence-unread" in finding_ids(found)
+        verdicts = {one.rule: one.outcome for definition in found.definitions for one in definition.verdicts}
+        assert verdicts["osaid-1.0/parameters/assertion"] is Outcome.NOT_SHOWN
+
+    def test_a_model_in_the_cache(self, cache: Path) -> None:
+        self.unread(audit("hf:me/open-model", Options(TODAY)))
+
+    def test_a_model_whose_base_is_in_the_cache(self, cache: Path) -> None:
+        front = {"license": "apache-2.0", "base_model": "me/open-model"}
+        found = judged(cache / "child", {**WEIGHTS, "README.md": card(**front)})
+        assert [answer(found, name) for name in ("use", "modify", "share")] == ["not shown"] * 3
+        assert "no-licence" not in finding_ids(found)
+
+    def test_a_card_that_was_refused(self, tmp_path: Path) -> None:
+        text = "---\na: &a [x]\nb: *a\nlicense: mit\n---\n# A model\n"
+        self.unread(judged(tmp_path / "m", {**WEIGHTS, "README.md": text}))
+
+    def test_one_file_of_a_model(self, tmp_path: Path) -> None:
+        write(tmp_path, {"model.safetensors": sound(16)})
+        self.unread(audit(str(tmp_path / "model.safetensors"), Options(TODAY)))
+
+
+class TestOwnCodeOnAClosedBase:
+    def test_the_licence_of_the_base_is_none_of_the_code(self, tmp_path: Path) -> None:
+        front = {"license": "apache-2.0", "base_model": "google/gemma-3-4b-it"}
+        code = {"train.py": "optimizer.step()\n", "generate.py": "model.generate()\n"}
+        files = {**WEIGHTS, **code, "README.md": card(**front), "LICENSE": apache()}
+        found = judged(tmp_path / "m", files)
+        verdicts = {one.rule: one for definition in found.definitions for one in definition.verdicts}
+        assert verdicts["mof/inference-code"].outcome is Outcome.MET
+        assert verdicts["osaid-1.0/code/licence"].outcome is Outcome.NOT_SHOWN  # of the base's code nothing is known
+        assert verdicts["osaid-1.0/parameters/terms"].outcome is Outcome.NOT_MET
+        assert not [one for one in verdicts.values() if one.reason.startswith("invalid") and "code" in one.reason]
+
+
 class TestGated:
     def test_the_gate_is_no_free_access(self, tmp_path: Path) -> None:
         front = {
@@ -253,6 +307,25 @@ class TestDeclaredAndFound:
         found = judged(tmp_path / "m", {**WEIGHTS, "README.md": card(license="apache-2.0"), name: licence_text("mit")})
         assert "licence-differs" in finding_ids(found)
 
+    @pytest.mark.parametrize("name", ["LICENSE.html", "LICENSE.pdf"])
+    def test_a_text_in_another_format_is_not_overlooked(self, tmp_path: Path, name: str) -> None:
+        files = {**WEIGHTS, "README.md": card(license="apache-2.0"), name: "<p>For research. Nothing else.</p>"}
+        found = judged(tmp_path / "m", files)
+        assert "licence-text-unidentified" in finding_ids(found)
+        assert [answer(found, name) for name in ("use", "share")] == ["not shown"] * 2
+
+    def test_a_text_in_html_is_read(self, tmp_path: Path) -> None:
+        page = f"<html><body><pre>{apache()}</pre></body></html>"
+        found = judged(tmp_path / "m", {**WEIGHTS, "README.md": card(license="mit"), "LICENSE.html": page})
+        assert "licence-differs" in finding_ids(found)
+        assert "licence-text-unidentified" not in finding_ids(found)
+
+    def test_a_policy_beside_an_open_licence_leaves_it_open(self, tmp_path: Path) -> None:
+        policy = "# Use policy\n\nYou may not use the model commercially.\n"
+        found = judged(tmp_path / "m", {**WEIGHTS, "README.md": card(license="apache-2.0"), "USE_POLICY.md": policy})
+        assert {"use-policy", "licence-differs"} <= finding_ids(found)
+        assert answer(found, "use") == "not shown"
+
 
 class TestClaims:
     def test_everything_is_open_source_with_three_files_behind_it(self, tmp_path: Path) -> None:
@@ -282,3 +355,10 @@ class TestLineageFromFolders:
         two = write(tmp_path / "two", {**WEIGHTS, "README.md": card(license="mit", base_model="me/one")})
         found = audit(str(one), Options(TODAY, parents={"hf:me/two": two, "hf:me/one": one}))
         assert "lineage-cycle" in finding_ids(found)
+
+
+@pytest.mark.parametrize(("licence", "stated"), [("unknown", False), ("apache-2.0", True)])
+def test_a_licence_said_to_be_unknown_states_no_terms(licence: str, stated: bool, tmp_path: Path) -> None:
+    found = judged(tmp_path / "m", {**WEIGHTS, "README.md": card(license=licence)})
+    verdicts = {verdict.rule: verdict.outcome for one in found.definitions for verdict in one.verdicts}
+    assert (verdicts["osaid-1.0/parameters/assertion"] is Outcome.MET) == stated

@@ -47,6 +47,27 @@ def test_a_merge_names_its_parents_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("mergekit_config.yml", "models:\n  - model: cats/kitten@v1+cats/paw@v2\nbase_model: cats/lion\n"),
+        (
+            "mergekit_config.yml",
+            "models:\n  - model: {model: {path: cats/kitten}, lora: {path: cats/paw}}\n  - model: cats/lion\n",
+        ),
+        (
+            "mergekit_moe_config.yml",
+            "base_model: cats/kitten\nexperts:\n  - source_model: cats/paw\n  - source_model: cats/lion\n",
+        ),
+    ],
+)
+def test_every_part_of_a_merge_is_a_parent(tmp_path: Path, file: str, text: str) -> None:
+    names = ("hf:cats/kitten", "hf:cats/paw", "hf:cats/lion")
+    assert parents(write(tmp_path, {file: text, "README.md": "# x"})) == [
+        (name, Relation.MERGE, Basis.FOUND) for name in names
+    ]
+
+
+@pytest.mark.parametrize(
     ("name", "expected"),
     [("cats/kitten", ["hf:cats/kitten"]), ("/home/x/kitten", []), ("./out", []), ("../a", []), (7, [])],
 )
@@ -99,6 +120,7 @@ def test_code_is_recognised_by_what_it_does(tmp_path: Path) -> None:
             "generate.py": "model.generate(x)",
             "prepare_data.py": "tokenize(x)",
             "notes.py": "print('training code')",
+            "modeling_cat.py": '"""Call loss.backward() on what this gives."""',
             "tests/train.py": "loss.backward()",
             "pyproject.toml": '[project]\nname = "x"\nlicense = "MIT"\n',
         },
@@ -117,6 +139,12 @@ def test_code_is_recognised_by_what_it_does(tmp_path: Path) -> None:
         ("GPL-3.0-only", Scope.CODE),
         ("MIT", Scope.CODE),
     }
+
+
+@pytest.mark.parametrize("name", ["data/example.csv", "data/sample/a.jsonl", "data/demo-1.jsonl"])
+def test_a_sample_of_data_is_not_the_data(tmp_path: Path, name: str) -> None:
+    found = of(read(write(tmp_path, {name: "text,label\nmeow,cat\n", "README.md": "# x"})), ComponentFact)
+    assert Component.DATASETS not in {fact.component for fact in found}
 
 
 def test_data_cards(tmp_path: Path) -> None:

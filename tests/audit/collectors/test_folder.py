@@ -89,6 +89,24 @@ def test_what_is_not_there_is_said_to_be_absent(tmp_path: Path) -> None:
     assert absent == {Component.PARAMETERS, Component.MODEL_CARD}
 
 
+@pytest.mark.parametrize(
+    ("name", "state"),
+    [
+        ("onnx/model.onnx", State.PRESENT),
+        ("flax_model.msgpack", State.PRESENT),
+        ("tf_model.h5", State.PRESENT),
+        ("consolidated.00.pth", State.PRESENT),
+        ("rwkv-7.pth", None),
+        ("training_args.bin", State.ABSENT),
+        ("tokenizer.json", State.ABSENT),
+    ],
+)
+def test_weights_that_are_not_opened_are_not_lacking(tmp_path: Path, name: str, state: State | None) -> None:
+    found = of(read(write(tmp_path, {name: b"x" * 100, "config.json": "{}"})), ComponentFact)
+    expected = [state] if state else []
+    assert [fact.state for fact in found if fact.component is Component.PARAMETERS] == expected
+
+
 def test_the_version_is_of_the_content(tmp_path: Path) -> None:
     write(tmp_path, {"config.json": '{"model_type": "llama"}'})
     before = read(tmp_path)

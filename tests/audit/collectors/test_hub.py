@@ -115,9 +115,37 @@ def test_texts_and_headers_are_fetched_and_weights_are_not(hub: list[str]) -> No
     assert not any("pytorch_model.bin" in path or "evil" in path for path in hub)
 
 
+def test_with_the_network_a_cache_is_completed(hub: list[str], cache: Path) -> None:
+    """Loading a model leaves neither card nor licence in the cache, so that what it lacks is not absent."""
+    top, blob = cache / "models--cats--kitten", "c" * 64
+    place = top / "snapshots" / COMMIT
+    write(top, {"refs/main": COMMIT, f"blobs/{blob}": sound(64)})
+    place.mkdir(parents=True)
+    (place / "model.safetensors").symlink_to(f"../../blobs/{blob}")
+    alone = collect("hf:cats/kitten", today=TODAY, network=False)
+    assert (of(alone, LicenceFact), alone.complete) == ([], False)
+    found = collect("hf:cats/kitten", today=TODAY, network=True)
+    assert (found.id, findings(found) & {"cache-partial"}) == (alone.id, set())
+    assert [fact.raw for fact in of(found, LicenceFact)] == ["mit"]
+    assert hub[0] == f"/api/models/cats/kitten/revision/{COMMIT}?blobs=true"
+    assert not any("model.safetensors" in path for path in hub)
+
+
+def test_a_cache_is_read_where_the_hub_does_not_give_the_model(
+    hub: list[str], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(cache).parents[1].rename(cache / "models--cats--locked")
+    found = collect("hf:cats/locked", today=TODAY, network=True)
+    assert [fact.raw for fact in of(found, LicenceFact)] == ["mit"]
+    assert [fact.access for fact in of(found, AccessFact)] == ["gated"]
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert [fact.raw for fact in of(collect("hf:cats/locked", today=TODAY, network=True), LicenceFact)] == ["mit"]
+
+
 def test_a_closed_model_is_said_to_be_closed(hub: list[str]) -> None:
     found = collect("hf:cats/locked", today=TODAY, network=True)
     assert [fact.access for fact in of(found, AccessFact)] == ["gated"]
+    assert not found.complete
 
 
 def test_what_nobody_can_see_is_an_error(hub: list[str]) -> None:

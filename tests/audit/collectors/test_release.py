@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from regrow.audit.facts import (
 )
 from regrow.store.digest import sha256_file
 
-from .making import findings, of, read, release, sum_up, write
+from .making import findings, of, read, release, sound, sum_up, write
 
 
 def test_what_a_release_proves(tmp_path: Path) -> None:
@@ -82,17 +83,39 @@ def test_a_broken_release_is_read_as_far_as_it_goes(tmp_path: Path, name: str, c
     assert read(root).kind == "release"
 
 
+def test_a_lock_of_thousands_of_sources_takes_no_long_time(tmp_path: Path) -> None:
+    root = release(tmp_path / "small")
+    sources = "".join(f'[[source]]\nname = "source-{number}"\n' for number in range(20_000))
+    (root / "regrow.lock").write_text((root / "regrow.lock").read_text().replace("[outputs]", f"{sources}[outputs]"))
+    started = time.process_time()
+    found = of(read(root), DatasetFact)
+    assert time.process_time() - started < 5
+    assert found[-1].evidence.locator.startswith("line ")
+
+
 def test_a_signed_statement_counts_for_the_release_it_names(tmp_path: Path) -> None:
     root = release(tmp_path / "small")
     digest = sha256_file(root / "SHA256SUMS")
-    for name, subject in (("mine", digest), ("other", "1" * 64)):
+    signed, empty = [{"keyid": "ada", "sig": "bW90aA=="}], {"keyid": "bob", "sig": ""}
+    for name, subject, signatures in (
+        ("mine", digest, signed),
+        ("other", "1" * 64, signed),
+        ("nobody", digest, []),
+        ("empty", digest, [empty, {"keyid": "cy"}, {"keyid": "dan", "sig": "%"}, 7]),
+    ):
         statement = {"subject": [{"name": "small", "digest": {"sha256": subject}}]}
         envelope = {
             "payloadType": "application/vnd.in-toto+json",
             "payload": base64.b64encode(json.dumps(statement).encode()).decode(),
-            "signatures": [{"keyid": "ada", "sig": ""}],
+            "signatures": signatures,
         }
         write(root, {f"attestations/{name}.json": json.dumps(envelope)})
     found = read(root)
-    assert (Rebuild.SIGNED, "ada") in [(fact.level, fact.by) for fact in of(found, RebuildFact)]
+    assert [fact.by for fact in of(found, RebuildFact) if fact.level is Rebuild.SIGNED] == ["ada"]
+    assert [one.text.split()[0] for one in found.findings if one.id == "attestation-unsigned"] == [
+        "attestations/empty.json",
+        "attestations/nobody.json",
+    ]
     assert "attestation-other" in findings(found)
+    (root / "model.safetensors").write_bytes(sound(16)[:-1] + b"x")
+    assert [fact.level for fact in of(read(root), RebuildFact)] == [Rebuild.DECLARED]

@@ -66,6 +66,13 @@ def test_sizes_are_whole_numbers(value: Any) -> None:
     assert "header-shape" in rules(safetensors({"a": {**ONE, "data_offsets": [0, value]}}, bytes(4)))
 
 
+@pytest.mark.parametrize("dtype", ["U8", "Q4"])
+def test_a_shape_larger_than_any_file_counts_no_parameters(dtype: str) -> None:
+    data = safetensors({"a": {**ONE, "dtype": dtype, "shape": [2**62] * 64}}, bytes(4))
+    found = read_header(io.BytesIO(data), len(data))
+    assert "header-shape" in found.problems.found and not found.tensors
+
+
 def test_deep_nesting_is_a_problem_and_no_crash() -> None:
     assert "header-broken" in rules(safetensors(b'{"a":' + b"[" * 200_000))
 

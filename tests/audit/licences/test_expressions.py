@@ -16,6 +16,8 @@ from regrow.audit.licences.expressions import alternatives
         ("MIT AND Apache-2.0", {("apache-2.0", "mit")}),
         ("(MIT OR GPL-2.0-only) AND CC-BY-4.0", {("cc-by-4.0", "mit"), ("cc-by-4.0", "gpl-2.0")}),
         ("GPL-2.0-only WITH Classpath-exception-2.0", {("gpl-2.0",)}),
+        ("Apache-2.0 with llvm-exception", {("apache-2.0",)}),
+        ("MIT OR Apache-2.0 WITH Commons-Clause", {("mit",)}),
         ("MIT OR LicenseRef-Mine", {("mit",)}),
     ],
 )
@@ -25,7 +27,13 @@ def test_the_ways_to_meet_an_expression(expression: str, ways: set[tuple[str, ..
     assert {tuple(sorted(way)) for way in found} == ways
 
 
-@pytest.mark.parametrize("expression", ["", "other", "MIT AND LicenseRef-Mine", "MIT AND", "((MIT", "MIT OR " * 400])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        *("", "other", "MIT AND LicenseRef-Mine", "MIT AND", "((MIT", "MIT OR " * 400),
+        *("Apache-2.0 WITH Commons-Clause", "MIT WITH LicenseRef-scancode-x", "MIT WITH MIT"),
+    ],
+)
 def test_what_cannot_be_told_is_not_guessed(expression: str) -> None:
     assert alternatives(expression) is None
 

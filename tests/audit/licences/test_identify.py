@@ -35,6 +35,15 @@ RESTRICTIONS = (
 )
 
 
+TAILS = (
+    "EU residents: please stay away.",
+    "Expires December 2026.",
+    "For hobbyists.",
+    "Attribution: Acme everywhere visible please.",
+    "See ADDENDUM.",
+)
+
+
 def reading(text: str) -> str | None:
     match = identify(text)
     return match.id if match else None
@@ -103,6 +112,14 @@ def test_an_added_restriction_is_never_overlooked(id: str, restriction: str) -> 
         assert reading(changed) is None, (at, identify(changed))
     copyright = text.lower().find("copyright")
     assert reading(text[:copyright] + f"Copyright (c) 2024 X. {restriction} " + text[copyright:]) is None
+
+
+@pytest.mark.parametrize("tail", TAILS)
+@pytest.mark.parametrize("id", OPEN)
+def test_no_sentence_after_a_licence_stays_unexplained(id: str, tail: str) -> None:
+    assert reading(f"{OPEN[id]}\n\n{tail}\n") is None
+    assert reading(f"{OPEN[id]}\n\n{tail}\n\n{OPEN['mit']}") is None
+    assert reading(f"{OPEN[id]}\n\nCopyright 2024 Ann Example\n") == id
 
 
 @settings(max_examples=60, deadline=None)

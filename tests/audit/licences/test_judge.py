@@ -1,6 +1,7 @@
 """What licences come to along a lineage. python -m pytest tests/audit/licences/test_judge.py"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from regrow.audit.facts import (
     DatasetFact,
     Evidence,
     Fact,
+    Finding,
     LicenceFact,
     Relation,
     Role,
@@ -74,6 +76,13 @@ def test_no_licence_permits_nothing() -> None:
         assert findings(terms) == ["no-licence"]
 
 
+def test_what_could_not_be_read_is_not_without_a_licence() -> None:
+    whole = model(ME)
+    terms = judged(replace(whole, collected=replace(whole.collected, complete=False)))
+    assert set(outcomes(terms).values()) == {Outcome.NOT_SHOWN}
+    assert findings(terms) == ["licence-unread"]
+
+
 def test_other_is_not_guessed() -> None:
     terms = judged(model(ME, "other"))
     assert set(outcomes(terms).values()) == {Outcome.NOT_SHOWN}
@@ -121,6 +130,103 @@ def test_what_agrees_is_no_difference(tag: str, texts: Sequence[str], ids: tuple
     terms = judged(model(ME, licence(tag), *(licence(text, Basis.FOUND) for text in texts)))
     assert sorted(terms.effective[Scope.WEIGHTS].ids) == sorted(ids)
     assert "licence-differs" not in findings(terms)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        (licence("other", name="acme-research-only"), licence("mit", Basis.FOUND)),
+        (licence("apache-2.0", name="acme-non-commercial"),),
+        (licence("apache-2.0", name="acme-non-commercial"), licence("apache-2.0", Basis.FOUND)),
+        (licence("apache-2.0", name="llama3.1"),),
+    ],
+)
+def test_an_open_licence_under_the_name_of_other_terms_is_in_dispute(facts: tuple[LicenceFact, ...]) -> None:
+    terms = judged(model(ME, *facts))
+    assert set(outcomes(terms).values()) == {Outcome.NOT_SHOWN}
+    assert findings(terms) == ["licence-differs"]
+    assert {fact.evidence for fact in facts} <= set(terms.effective[Scope.WEIGHTS].evidence)
+
+
+@pytest.mark.parametrize(("tag", "name"), [("apache-2.0", "Apache License, Version 2.0"), ("mit", "The MIT License")])
+def test_the_title_of_a_licence_is_no_name_of_other_terms(tag: str, name: str) -> None:
+    terms = judged(model(ME, licence(tag, name=name)))
+    assert (outcomes(terms)["open"], findings(terms)) == (Outcome.MET, [])
+
+
+def test_a_policy_for_the_use_speaks_against_an_open_licence_only() -> None:
+    policy = Finding("use-policy", Severity.NOTE, "USE_POLICY.md limits the use", (at("USE_POLICY.md"),))
+    for tag, outcome in (("apache-2.0", Outcome.NOT_SHOWN), ("llama3.1", Outcome.NOT_MET)):
+        node = model(ME, tag)
+        terms = judged(replace(node, collected=replace(node.collected, findings=(policy,))))
+        assert outcomes(terms)["use"] is outcome
+        assert ("licence-differs" in findings(terms)) is (tag == "apache-2.0")
+
+
+def test_one_of_several_tags_that_names_nothing_leaves_all_open() -> None:
+    terms = judged(model(ME, "apache-2.0", licence("other", name="acme")))
+    assert set(outcomes(terms).values()) == {Outcome.NOT_SHOWN}
+
+
+@pytest.mark.parametrize(
+    ("base", "child", "conflict"),
+    [
+        ("gpl-2.0-or-later", "gpl-3.0", False),
+        ("gpl-2.0-or-later", "GPL-3.0-or-later", False),
+        ("lgpl-2.1-or-later", "lgpl-3.0", False),
+        ("gpl-2.0", "gpl-3.0", True),
+        ("gpl-3.0", "gpl-2.0-or-later", True),
+        ("gpl-2.0-or-later", "mit", True),
+    ],
+)
+def test_a_later_version_will_do_where_the_licence_says_so(base: str, child: str, conflict: bool) -> None:
+    terms = judged(model(ME, child), (Relation.FINETUNE, model("hf:a/base", base)))
+    assert bool(terms.conflicts) is conflict
+
+
+def test_that_later_versions_will_do_stands_in_the_tag_and_not_in_the_text() -> None:
+    terms = judged(model(ME, "GPL-2.0-or-later", licence("gpl-2.0", Basis.FOUND)))
+    assert terms.effective[Scope.WEIGHTS].ids == ("gpl-2.0-or-later",)
+    assert "licence-differs" not in findings(terms)
+
+
+def header(tag: str) -> LicenceFact:
+    """A tag in the file of the weights."""
+    return replace(licence(tag, scope=Scope.WEIGHTS), evidence=at("model.gguf"))
+
+
+@pytest.mark.parametrize(("card", "weights"), [("cc-by-nc-4.0", "apache-2.0"), ("apache-2.0", "mit"), ("other", "mit")])
+def test_a_header_does_not_silence_the_card(card: str, weights: str) -> None:
+    terms = judged(model(ME, card, header(weights)))
+    assert set(outcomes(terms).values()) == {Outcome.NOT_SHOWN}
+    (finding,) = [one for one in terms.findings if one.id == "licence-differs"]
+    assert {place.file for place in finding.evidence} == {"README.md", "model.gguf"}
+
+
+@pytest.mark.parametrize(("card", "weights"), [("mit", "MIT"), ("gpl", "gpl-3.0"), ("MIT OR Apache-2.0", "mit")])
+def test_a_header_that_agrees_with_the_card_is_no_difference(card: str, weights: str) -> None:
+    terms = judged(model(ME, card, header(weights)))
+    assert outcomes(terms)["open"] is Outcome.MET
+    assert "licence-differs" not in findings(terms)
+
+
+def test_what_one_form_says_of_the_weights_is_more_than_what_it_says_of_everything() -> None:
+    told = licence("apache-2.0"), licence("cc-by-nc-4.0", scope=Scope.WEIGHTS)
+    assert judged(model(ME, *told)).effective[Scope.WEIGHTS].ids == ("cc-by-nc-4.0",)
+
+
+def test_a_text_counts_where_header_and_card_differ() -> None:
+    terms = judged(model(ME, "cc-by-nc-4.0", header("apache-2.0"), licence("cc-by-nc-4.0", Basis.FOUND)))
+    assert terms.effective[Scope.WEIGHTS].ids == ("cc-by-nc-4.0",)
+    assert findings(terms) == ["licence-differs"]
+
+
+def test_what_an_ancestor_takes_is_taken_from_the_parameters_alone() -> None:
+    terms = judged(model(ME, "apache-2.0"), (Relation.FINETUNE, model("hf:google/gemma-3-4b-it", "gemma")))
+    assert outcomes(terms)["open"] is Outcome.NOT_MET
+    for scope in (Scope.CODE, Scope.DOCUMENTS):
+        assert set(outcomes(terms, scope).values()) == {Outcome.MET}
+        assert terms.effective[scope].limited_by == ""
 
 
 def test_each_scope_has_its_own_licence() -> None:

@@ -74,10 +74,33 @@ def test_clauses_reach_what_the_licences_say_they_reach() -> None:
 
     assert Relation.DISTILLED in reach("gemma", "pass-use-limits")
     assert Relation.DISTILLED in reach("deepseek", "field-list")
-    assert Relation.DISTILLED not in reach("bigcode-openrail-m", "pass-use-limits")
+    assert Relation.DISTILLED in reach("bigcode-openrail-m", "field-list")
+    assert Relation.SYNTHETIC_DATA in reach("bigcode-openrail-m", "pass-use-limits")
+    assert Relation.DISTILLED in reach("stability-ai-nc", "same-licence")
+    assert "outputs" in reach("chameleon-research", "research-only")
     assert Relation.SYNTHETIC_DATA in reach("llama3.1", "name-prefix")
     assert Relation.DISTILLED not in reach("apache-2.0", "notice")
     assert not reach("cdla-sharing-1.0", "same-licence")
+
+
+def test_licences_of_which_the_text_was_read_have_its_clauses() -> None:
+    def names(id: str) -> set[str]:
+        return {clause.name for clause in get(id).clauses}
+
+    (changes,) = [clause for clause in get("bigcode-openrail-m").clauses if clause.name == "state-changes"]
+    assert "documentation" in changes.text
+    assert {"hosting", "same-licence", "state-changes", "non-commercial"} <= names("stability-ai-nc")
+    assert {"same-licence", "field-list", "research-only"} <= names("chameleon-research")
+    assert get("chameleon-research").mutable_terms
+
+
+def test_a_name_that_must_be_shown_at_scale_limits_no_use() -> None:
+    licence = get("modified-mit")
+    assert not licence.thresholds
+    assert not [clause for clause in licence.clauses if clause.limits]
+    assert [(clause.name, clause.value) for clause in licence.clauses if clause.when == "scale"] == [
+        ("badge-text", "Kimi K2")
+    ]
 
 
 def test_an_address_names_the_licence_that_is_there() -> None:

@@ -21,7 +21,7 @@ def test_its_fields_do_not_change() -> None:
     assert " ".join(verdict) == "rule title outcome reason reading evidence limited_by missing"
     assert " ".join(document["findings"][0]) == "id severity text evidence"
     node = document["lineage"]["nodes"][0]
-    assert " ".join(node["collected"]) == "id kind name version facts findings files"
+    assert " ".join(node["collected"]) == "id kind name version facts findings files complete"
     assert " ".join(node["collected"]["facts"][0]["evidence"]) == "file locator sha256 collector date"
 
 

@@ -61,6 +61,8 @@ def test_names_the_whole_audit_by_its_hash() -> None:
 def test_a_version_that_is_no_digest_cannot_be_signed() -> None:
     with pytest.raises(RecipeError, match="neither a sha256 nor a commit"):
         outputs.statement(replace(OURS, version="main"))
+    with pytest.raises(RecipeError, match="no file of it is here"):
+        outputs.statement(replace(OURS, version=f"inventory:{DIGEST}"))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from sample_audits import FOREIGN, LLAMA, OURS, hostile_audits, nasty
 from small_release import small_release
 
+from regrow.audit.collectors import legal
+from regrow.audit.facts import Evidence, Scope
 from regrow.audit.outputs import cyclonedx, spdx, to_text
 from regrow.audit.result import Audit
 
@@ -122,6 +125,32 @@ def test_spdx_tells_how_a_release_was_built(tmp_path: Path, check_spdx: Any) -> 
         "urn:regrow:stage:clean:1",
         "urn:regrow:stage:pretrain:1",
     ]
+
+
+@pytest.mark.parametrize(
+    ("tag", "expression"),
+    [
+        ("GPL-2.0-or-later", "GPL-2.0-or-later"),
+        ("gpl-2.0+", "GPL-2.0-or-later"),
+        ("gpl-2.0", "GPL-2.0-only"),
+        ("LGPL-2.1-or-later", "LGPL-2.1-or-later"),
+        ("AGPL-3.0-or-later", "AGPL-3.0-or-later"),
+        ("GFDL-1.1-or-later", "GFDL-1.1-or-later"),
+        ("OGL-UK-2.0", "OGL-UK-2.0"),
+        ("Apache 2.0", "Apache-2.0"),
+    ],
+)
+def test_a_licence_keeps_the_versions_it_was_declared_with(tag: str, expression: str) -> None:
+    first, *others = FOREIGN.lineage.nodes
+    told = legal.declared(tag, Scope.EVERYTHING, Evidence("README.md", "line 2", "", "card", "2026-11-21"))
+    node = replace(first, collected=replace(first.collected, facts=(told,)))
+    audit = replace(FOREIGN, lineage=replace(FOREIGN.lineage, nodes=(node, *others)))
+    assert {"license": {"id": expression, "acknowledgement": "declared"}} in _licences(cyclonedx(audit))
+    assert expression in set(_values(spdx(audit), "simplelicensing_licenseExpression"))
+
+
+def _licences(bom: dict[str, Any]) -> list[Any]:
+    return [one for found in _values(bom, "licenses") for one in found]
 
 
 def test_the_same_audit_gives_the_same_bytes_and_no_date_but_its_own() -> None:

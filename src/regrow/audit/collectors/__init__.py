@@ -44,6 +44,7 @@ _COLLECTORS: tuple[Callable[[Folder], Iterator[Statement]], ...] = (
     legal.collect,
     code.collect,
 )
+_UNREAD = frozenset(("card-unreadable", "file-unreadable", "link-outside", "too-many-files"))
 _HUB_FILES = ("config.json", "adapter_config.json", "model_index.json", "mergekit_config.yml", "params.json")
 
 
@@ -53,7 +54,7 @@ def collect(target: str, *, today: str, network: bool) -> Collected:
     Args:
         target: a path, or ``hf:org/name@revision``.
         today: the date for evidence, ``2026-11-21``.
-        network: whether a model of the hub that is not in the local cache may be fetched.
+        network: whether what the local cache has not of a model of the hub may be fetched.
 
     Raises:
         InputError: if there is nothing, or it cannot be reached.
@@ -152,23 +153,32 @@ def _statements(folder: Folder) -> Iterator[Statement]:
         told = list(release.collect(folder))
         yield from told
         digest = release.digest(folder)
-        yield from attestations.collect(folder, digest)
-        if not any(isinstance(one, Finding) and one.id in release.DAMAGE for one in told):
+        damage = {one.id for one in told if isinstance(one, Finding)}.intersection(release.DAMAGE)
+        if not damage.intersection(release.BROKEN):
+            yield from attestations.collect(folder, digest)
+        if not damage:
             yield from rebuilds.collect(digest, folder.date)
     else:
         yield from datasets.collect(folder)  # what a release has under data/ names texts and holds none
+
+
+def _complete(folder: Folder, findings: Iterable[Finding]) -> bool:
+    """Whether all of the model was read; of a lone file nobody knows what it lay beside."""
+    return folder.complete and folder.root.is_dir() and not any(finding.id in _UNREAD for finding in findings)
 
 
 def _collected(
     folder: Folder, statements: Iterable[Statement], id: str, kind: str, name: str, version: str
 ) -> Collected:
     given = tuple(dict.fromkeys(statements))
+    findings = (*folder.findings, *(one for one in given if isinstance(one, Finding)))
     return Collected(
         id=id,
         kind=kind,
         name=name,
         version=version or folder.version(),
         facts=tuple(one for one in given if isinstance(one, Fact)),
-        findings=(*folder.findings, *(one for one in given if isinstance(one, Finding))),
+        findings=findings,
         files=folder.entries,
+        complete=_complete(folder, findings),
     )

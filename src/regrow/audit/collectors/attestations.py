@@ -1,6 +1,6 @@
 """Signed statements beside a model: DSSE envelopes and Sigstore bundles.
 
-A signature is only read here, not checked: whom to trust is for `regrow verify` and its policy.
+That there is a signature is seen here; that it is right, and by whom, is not: an audit has nobody's keys.
 """
 
 from __future__ import annotations
@@ -45,9 +45,12 @@ def _read(text: Text, digest: str) -> Iterator[Statement]:
         if not line.strip() or "payload" not in envelope:
             continue
         at = text.line(number) if len(lines) > 1 else text.at()
-        subjects = set(_subjects(envelope))
-        if digest in subjects:
-            yield RebuildFact(Basis.DECLARED, at, Rebuild.SIGNED, _signer(envelope), digest)
+        signer = next(_signers(envelope), None)
+        if signer is None:
+            said = f"{printable(text.path)} has a statement that nobody signed, so it counts for nothing"
+            yield Finding("attestation-unsigned", Severity.WARNING, said, (at,))
+        elif digest in set(_subjects(envelope)):
+            yield RebuildFact(Basis.DECLARED, at, Rebuild.SIGNED, signer, digest)
         else:
             said = f"{printable(text.path)} is a signed statement about something else than this release"
             yield Finding("attestation-other", Severity.WARNING, said, (at,))
@@ -63,7 +66,16 @@ def _subjects(envelope: Mapping[str, Any]) -> Iterator[str]:
         yield str(mapping(mapping(subject).get("digest")).get("sha256", ""))
 
 
-def _signer(envelope: Mapping[str, Any]) -> str:
+def _signers(envelope: Mapping[str, Any]) -> Iterator[str]:
+    """The names of the keys of signatures that are more than an empty place."""
     signatures = envelope.get("signatures")
-    first = mapping(signatures[0]) if isinstance(signatures, list) and signatures else {}
-    return printable(str(first.get("keyid") or "an unnamed key"), 100)
+    for signature in map(mapping, signatures if isinstance(signatures, list) else []):
+        if _is_base64(signature.get("sig")):
+            yield printable(str(signature.get("keyid") or "an unnamed key"), 100)
+
+
+def _is_base64(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(base64.b64decode(value, validate=True))
+    except ValueError:
+        return False

@@ -31,7 +31,6 @@ NAME = "card"
 PATHS = ("README.md", "MODEL_CARD.md", "model_card.md")
 FRONT_MATTER_LIMIT = 256 << 10
 _SHORTEST = 40  # characters of a text that tells anything
-_DISTILLED = {"distillation", "distilled", "distill", "knowledge-distillation"}
 _RELATIONS = {
     "finetune": Relation.FINETUNE,
     "adapter": Relation.ADAPTER,
@@ -135,8 +134,6 @@ def _access(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
 
 def _parents(fields: Mapping[str, Any], at: Any) -> Iterator[ParentFact]:
     relation = _RELATIONS.get(str(fields.get("base_model_relation", "")).strip().lower(), Relation.UNKNOWN)
-    if relation is Relation.UNKNOWN and _DISTILLED & {tag.lower() for tag in strings(fields.get("tags"))}:
-        relation = Relation.DISTILLED  # the hub has no word for this relation, so cards tell it by a tag
     tagged: dict[str, Relation] = {}
     for tag in strings(fields.get("tags")):
         if tag.startswith("base_model:"):

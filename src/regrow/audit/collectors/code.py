@@ -32,7 +32,7 @@ def _named(beginnings: str) -> re.Pattern[str]:
 _SIGNS = (
     (
         Component.TRAINING_CODE,
-        _named(""),
+        _named(r"(?:pre|post|re)?_?train|fine_?tun|tun|sft|dpo|ppo|grpo|rlhf|distil|learn|main|run|launch|loop"),
         re.compile(
             r"\.backward\(|value_and_grad\(|\bTrainer\(|\bSFTTrainer\(|\bDPOTrainer\(|deepspeed\.initialize\(|"
             r"\bTrainer\.fit\(|optimizer\.step\(|\btorchrun\b[^\n]{0,200}train|accelerate launch[^\n]{0,200}train"

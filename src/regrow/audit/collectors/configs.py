@@ -24,6 +24,7 @@ from regrow.audit.facts import (
 NAME = "config"
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx", "max_sequence_length", "seq_length")
 _MODALITIES = {"vision_config": "image", "audio_config": "audio", "video_config": "video"}
+_MERGED = ("model", "base_model", "source_model", "lora")
 _MOST_PARENTS = 100
 _DEEPEST = 16
 
@@ -35,6 +36,8 @@ def collect(folder: Folder) -> Iterator[Statement]:
         "adapter_config.json": _adapter,
         "mergekit_config.yml": _merge,
         "mergekit_config.yaml": _merge,
+        "mergekit_moe_config.yml": _merge,
+        "mergekit_moe_config.yaml": _merge,
         "tokenizer_config.json": _tokenizer,
     }
     for path, reader in readers.items():
@@ -104,7 +107,7 @@ def _merge(text: Text) -> Iterator[Statement]:
     yield from data.findings(text, "config-unreadable")
     seen: set[str] = set()
     for key, name in _merged(data.value):
-        parent = names.model(name.partition("+")[0]) or printable(name)
+        parent = names.model(name) or printable(name)
         if parent not in seen and len(seen) < _MOST_PARENTS:
             seen.add(parent)
             line = data.lines.get(key)
@@ -118,12 +121,11 @@ def _merged(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     while pending:
         top, key, item, depth = pending.pop()
         if isinstance(item, str):
-            if key in ("model", "base_model") and item.strip():
-                yield top, item.strip()
+            if key in _MERGED:
+                yield from ((top, part.strip()) for part in item.split("+") if part.strip())  # base+adapter
         elif isinstance(item, dict) and depth < _DEEPEST:
-            inner = item.get("model")
-            if key in ("model", "base_model") and isinstance(inner, dict):  # {model: {path, revision}, lora: ...}
-                yield top, _written(inner)
+            if key in _MERGED and strings(item.get("path")):  # {model: {path, revision}, lora: {path, revision}}
+                yield top, _written(item)
             pending += [(top, str(name), part, depth + 1) for name, part in reversed(list(item.items()))]
         elif isinstance(item, list) and depth < _DEEPEST:
             pending += [(top, key, part, depth + 1) for part in reversed(item)]

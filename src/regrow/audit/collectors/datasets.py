@@ -16,6 +16,7 @@ NAME = "data-card"
 _CARD = re.compile(r"(data[-_ ]?card|data[-_ ]?sheet|dataset[-_ ]?card|data[-_ ]?statement)[\w-]*\.(md|txt)", re.I)
 _FOLDERS = frozenset(("data", "dataset", "datasets", "corpus"))
 _TOKENIZED = frozenset((".npy", ".npz"))
+_SAMPLE = re.compile(r"(^|[-_./])(examples?|samples?|demos?|toy|dummy|preview)(?=[-_./]|\d|$)", re.IGNORECASE)
 _EVALUATION = re.compile(r"(^|/)(eval\w*|benchmarks?|test_?sets?)(/|$)", re.IGNORECASE)
 
 
@@ -23,12 +24,17 @@ def collect(folder: Folder) -> Iterator[Statement]:
     """Cards of data, and the data itself if it is there."""
     cards = [entry.path for entry in folder.entries if _is_card(entry.path) and folder.has(entry.path)]
     yield from folder.texts(cards, NAME, _read)
-    data = [entry for entry in folder.find("data") if PurePosixPath(entry.path).parts[0].lower() in _FOLDERS]
+    data = [entry for entry in folder.find("data") if _is_data(entry.path)]
     for wanted, component in ((False, Component.DATASETS), (True, Component.EVALUATION_DATA)):
         some = [entry for entry in data if bool(_EVALUATION.search(entry.path)) is wanted]
         if some and any(PurePosixPath(entry.path).suffix not in _TOKENIZED for entry in some):
             at = folder.inventory(NAME)
             yield ComponentFact(Basis.FOUND, at, component, State.PRESENT, some[0].path)
+
+
+def _is_data(path: str) -> bool:
+    """Whether a file is among the data, and not one that only shows what the data is like."""
+    return PurePosixPath(path).parts[0].lower() in _FOLDERS and not _SAMPLE.search(path)
 
 
 def _is_card(path: str) -> bool:

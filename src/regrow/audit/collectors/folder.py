@@ -171,7 +171,7 @@ class Folder:
 
     def inventory(self, collector: str) -> Evidence:
         """The list of files, as evidence that something is not there."""
-        return Evidence(".", f"inventory of {len(self.entries)} files", self.version(), collector, self.date)
+        return Evidence(".", f"inventory of {len(self.entries)} files", self._digest(), collector, self.date)
 
     def unreadable(self, path: str, collector: str, why: str) -> UnreadableError:
         """The error for a file that is left alone."""
@@ -185,6 +185,10 @@ class Folder:
         )
 
     def version(self) -> str:
+        """A name for what was looked at. Of weights only headers are, so it is no digest of the model's bytes."""
+        return f"inventory:{self._digest()}"
+
+    def _digest(self) -> str:
         """A sha256 over paths, sizes and the hashes of what was read."""
         rows = (f"{self.hashes.get(entry.path, '-')} {entry.size} {entry.path}\n" for entry in self.entries)
         return hashlib.sha256("".join(rows).encode("utf-8", "backslashreplace")).hexdigest()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from regrow.audit.collectors.folder import Folder, Statement, UnreadableError, printable
-from regrow.audit.collectors.kinds import PICKLED
+from regrow.audit.collectors.kinds import PICKLED, kind
 from regrow.audit.facts import Basis, Component, ComponentFact, Finding, Severity, State
 
 NAME = "inventory"
@@ -15,6 +15,7 @@ _POINTER = re.compile(rb"version [^\n]{1,200}\n(?:ext-[^\n]{1,200}\n)*oid sha256
 _POINTER_LIMIT = 1024
 CHECKPOINT = re.compile(r"(^|/)(checkpoint|step|iter|ckpt|revision)[-_]?\d+[\w-]*/[^/]+$", re.IGNORECASE)
 _MOST_NAMED = 20
+_NOT_PARAMETERS = ("optimizer", "training_args")
 
 
 def collect(folder: Folder) -> Iterator[Statement]:
@@ -28,7 +29,7 @@ def collect(folder: Folder) -> Iterator[Statement]:
             pickled.append(entry.path)
     yield from _unsafe(folder, pickled)
     yield from _standing_in(folder, pointers)
-    yield from _parameters(folder, [path for path in pickled if folder.size(path)])
+    yield from _parameters(folder, pickled, pointers)
 
 
 def _is_pointer(folder: Folder, path: str) -> bool:
@@ -65,18 +66,21 @@ def _standing_in(folder: Folder, paths: list[str]) -> Iterator[Statement]:
     said = f"{printable(paths[0])} only points to a file that was not fetched"
     more = f", like {len(paths) - 1} more" if len(paths) > 1 else ""
     yield Finding("pointer-file", Severity.WARNING, f"{said}{more}: `git lfs pull` fetches it", (at,))
-    if any(path.endswith((".safetensors", ".gguf")) or PurePosixPath(path).suffix in PICKLED for path in paths):
+    if any(kind(path) == "weights" or PurePosixPath(path).suffix in PICKLED for path in paths):
         yield ComponentFact(Basis.FOUND, at, Component.PARAMETERS, State.PROMISED, paths[0])
 
 
-def _parameters(folder: Folder, pickled: list[str]) -> Iterator[Statement]:
+def _parameters(folder: Folder, pickled: list[str], pointers: list[str]) -> Iterator[Statement]:
+    """Parameters in formats that no other collector opens. They are lacking only if nothing here could hold them."""
     weights = [entry.path for entry in folder.find("weights")]
     safe = [path for path in weights if path.endswith((".safetensors", ".gguf"))]
-    main = [path for path in pickled if "/" not in path and path in weights and "optimizer" not in path]
+    held = [path for path in (*weights, *pickled) if not any(word in path for word in _NOT_PARAMETERS)]
+    there = [path for path in weights if path in held and path not in pointers and folder.size(path)]
+    main = [path for path in there if "/" not in path or path.endswith(".onnx")]
     if main and not safe:
         at = folder.evidence(main[0], NAME)
         yield ComponentFact(Basis.FOUND, at, Component.PARAMETERS, State.PRESENT, main[0])
-    if not weights and folder.complete:
+    if not weights and not held and folder.complete:
         at = folder.inventory(NAME)
         yield ComponentFact(Basis.FOUND, at, Component.PARAMETERS, State.ABSENT, "")
     if between := [path for path in weights if CHECKPOINT.search(path)]:

@@ -1,4 +1,4 @@
-"""Models of a hub: ``hf:org/name@revision``, from the local cache, or the small files of it from the network.
+"""Models of a hub: ``hf:org/name@revision``, from the local cache, and the small files it lacks from the network.
 
 The cache is only read. From the network come the listing, the texts, and of safetensors the headers: never the weights.
 """
@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -90,22 +90,22 @@ def cached(path: Path, date: str) -> Fetched:
 
 @contextmanager
 def open_model(target: str, date: str, network: bool) -> Iterator[Fetched]:
-    """A model of the hub, for as long as it is read.
+    """A model of the hub, for as long as it is read: as it is in the cache, completed where the network may be used.
 
     Raises:
         InputError: if it is not in the cache, and not on the network or that may not be used.
     """
     repository, revision = parse(target)
     place = _in_cache(repository, revision)
-    if place is not None:
-        yield cached(place, date)
-    elif not network:
+    if place is None and not network:
         raise InputError(
             f"hf:{repository} is not in the local cache", hint="let the audit use the network, or download the model"
         )
-    else:
-        with TemporaryDirectory(prefix="regrow-audit-") as scratch:
+    with TemporaryDirectory(prefix="regrow-audit-") as scratch:
+        if place is None:
             yield _download(repository, revision, Path(scratch), date)
+        else:
+            yield _completed(place, repository, Path(scratch), date) if network else cached(place, date)
 
 
 def _cache() -> Path:
@@ -128,7 +128,17 @@ def _in_cache(repository: str, revision: str) -> Path | None:
     return place if _COMMIT.fullmatch(commit) and place.is_dir() else None
 
 
-def _download(repository: str, revision: str, scratch: Path, date: str) -> Fetched:
+def _completed(place: Path, repository: str, scratch: Path, date: str) -> Fetched:
+    """A snapshot of the cache with the files that it lacks, or as it is if the hub does not give them."""
+    kept = cached(place, date)
+    try:
+        found = _download(repository, place.name, scratch, date, place)
+    except InputError:
+        return kept
+    return found if found.folder.entries else replace(kept, statements=(*kept.statements, *found.statements))
+
+
+def _download(repository: str, revision: str, scratch: Path, date: str, kept: Path | None = None) -> Fetched:
     endpoint = _endpoint()
     asked = f"/revision/{quote(revision, safe='')}" if revision else ""
     with _get(f"{endpoint}/api/models/{repository}{asked}?blobs=true", repository) as response:
@@ -144,7 +154,7 @@ def _download(repository: str, revision: str, scratch: Path, date: str) -> Fetch
         info = read_json(response.content[:_LONGEST_ANSWER].decode("utf-8", "replace"))
     if info.fault:
         raise _unreachable(repository, info.fault)
-    return _fetch(endpoint, info.value, repository, scratch, date)
+    return _fetch(endpoint, info.value, repository, scratch, date, kept)
 
 
 def _endpoint() -> str:
@@ -187,7 +197,9 @@ def _closed(repository: str, revision: str, scratch: Path, date: str) -> Fetched
     return Fetched(folder, f"hf:{repository}{'@' + revision if revision else ''}", revision, (fact,))
 
 
-def _fetch(endpoint: str, info: Mapping[str, Any], repository: str, scratch: Path, date: str) -> Fetched:
+def _fetch(
+    endpoint: str, info: Mapping[str, Any], repository: str, scratch: Path, date: str, kept: Path | None
+) -> Fetched:
     commit = next((sha for sha in strings(info.get("sha")) if _COMMIT.fullmatch(sha)), "")
     at = Evidence(_address(repository, commit), "", "", NAME, date)
     gate = info.get("gated")
@@ -195,15 +207,16 @@ def _fetch(endpoint: str, info: Mapping[str, Any], repository: str, scratch: Pat
     access = ("gated", said) if gate else ("open", "the hub gives the files to everyone")
     statements: list[Statement] = [AccessFact(Basis.FOUND, at, *access)]
     site = f"{endpoint}/{repository}/resolve/{commit or 'main'}"
-    if missed := list(_obtain(site, info, repository, scratch)):
+    if missed := list(_obtain(site, info, repository, scratch, kept)):
         said = f"{printable(missed[0])} and {len(missed) - 1} more could not be fetched"
         statements.append(Finding("file-unreadable", Severity.WARNING, said, (at,)))
-    folder = Folder(scratch, name=repository, date=date, complete=not missed)
+    blobs = kept.parent.parent / "blobs" if kept is not None else None
+    folder = Folder(scratch, name=repository, date=date, complete=not missed, blobs=blobs)
     return Fetched(folder, f"hf:{repository}@{commit}" if commit else f"hf:{repository}", commit, tuple(statements))
 
 
-def _obtain(site: str, info: Mapping[str, Any], repository: str, scratch: Path) -> Iterator[str]:
-    """Get small files and headers; gives the paths of those that could not be had."""
+def _obtain(site: str, info: Mapping[str, Any], repository: str, scratch: Path, kept: Path | None) -> Iterator[str]:
+    """Get small files and headers that are not kept in a cache; gives the paths of those that could not be had."""
     for count, (path, size) in enumerate(_listed(info)):
         place = scratch / path
         if not _PATH.fullmatch(path) or ".." in path.split("/") or count >= _MOST_LISTED:
@@ -212,6 +225,9 @@ def _obtain(site: str, info: Mapping[str, Any], repository: str, scratch: Path) 
         url = f"{site}/{quote(path)}"
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
+            if kept is not None and (kept / path).is_symlink() and (kept / path).is_file():
+                place.symlink_to((kept / path).resolve())
+                continue
             if path.endswith(".safetensors"):
                 place.write_bytes(_header(url, repository))
             elif count < _MOST_FILES and size <= _SMALL and _WANTED.fullmatch(place.name):

@@ -21,6 +21,8 @@ _BY_NAME = {
     "model_index.json": "config",
     "mergekit_config.yml": "config",
     "mergekit_config.yaml": "config",
+    "mergekit_moe_config.yml": "config",
+    "mergekit_moe_config.yaml": "config",
     "regrow.toml": "recipe",
     "regrow.lock": "lock",
     "tokenizer.json": "tokenizer",
@@ -31,7 +33,7 @@ _BY_NAME = {
     "merges.txt": "tokenizer",
 }
 _BY_SUFFIX = {
-    **dict.fromkeys((".safetensors", ".gguf"), "weights"),
+    **dict.fromkeys((".safetensors", ".gguf", ".onnx", ".msgpack"), "weights"),
     **dict.fromkeys((".py", ".sh", ".ipynb", ".rs", ".c", ".cc", ".cpp", ".cu", ".go", ".jl", ".js", ".ts"), "code"),
     **dict.fromkeys((".parquet", ".arrow", ".jsonl", ".csv", ".tsv", ".zst", ".npy", ".npz"), "data"),
     **dict.fromkeys((".md", ".rst", ".pdf", ".html", ".txt"), "document"),

@@ -26,8 +26,12 @@ _WORDS = (
 def collect(folder: Folder) -> Iterator[Statement]:
     """Every licence text that is about the model and not about something that was copied in."""
     has_weights = bool(folder.find("weights"))
-    paths = [entry.path for entry in folder.find("licence") if _is_ours(entry.path) and _is_text(entry.path)]
-    yield from folder.texts(paths, NAME, lambda text: _read(text, has_weights))
+    paths = [entry.path for entry in folder.find("licence") if _is_ours(entry.path)]
+    texts = [path for path in paths if not path.lower().endswith(".pdf")]
+    yield from folder.texts(texts, NAME, lambda text: _read(text, has_weights))
+    for path in paths:
+        if path not in texts:
+            yield from _unknown(path, folder.evidence(path, NAME), scope(path, has_weights))
 
 
 def declared(raw: str, scope: Scope, at: Evidence, name: str = "", link: str = "") -> LicenceFact:
@@ -60,10 +64,6 @@ def _is_ours(path: str) -> bool:
     return len(parts) <= _DEEPEST and not _VENDORED.intersection(part.lower() for part in parts)
 
 
-def _is_text(path: str) -> bool:
-    return not path.lower().endswith((".pdf", ".html"))
-
-
 def _read(text: Text, has_weights: bool) -> Iterator[Statement]:
     from regrow.audit.licences import identify
 
@@ -73,11 +73,16 @@ def _read(text: Text, has_weights: bool) -> Iterator[Statement]:
         yield declared(tag["id"].strip(), place, whole)
         return
     match = identify(text.text)
-    policy = bool(_POLICY.match(text.path.rpartition("/")[2]))
     if match is not None:
         yield LicenceFact(Basis.FOUND, whole, place, match.id, text.path, score=match.score)
-    elif not policy and text.text.strip():
-        yield LicenceFact(Basis.FOUND, whole, place, None, text.path, score=0.0)
-    elif "policy" in text.path.lower():
-        said = f"{printable(text.path)} limits what the model may be used for; its text is not one that is known here"
+    elif text.text.strip():
+        yield from _unknown(text.path, whole, place)
+
+
+def _unknown(path: str, whole: Evidence, place: Scope) -> Iterator[Statement]:
+    """A text that says nothing here: it is not one that is known, or is in a format that is not read."""
+    if not _POLICY.match(path.rpartition("/")[2]):
+        yield LicenceFact(Basis.FOUND, whole, place, None, path, score=0.0)
+    elif "policy" in path.lower():
+        said = f"{printable(path)} limits what the model may be used for; its text is not one that is known here"
         yield Finding("use-policy", Severity.NOTE, said, (whole,))

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_HEADING = re.compile(r"(#{1,6})\s+(.{1,300}?)\s*#*\s*$")
+_HEADING = re.compile(r"(#{1,6})\s")
 _FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})")
 _ITEM = re.compile(r"\s*(?:[-*+]|\d{1,3}[.)])\s+(?=\S)")
-_LINK = re.compile(r"!?\[([^\[\]]{0,300})\]\(\s*<?([^()\s<>]{1,1000})>?[^()]{0,200}\)")
+_LINK = re.compile(r"!?\[([^\[\]]{0,300})\]\(\s*<?([^()\s<>]{1,1000}+)>?[^()]{0,200}+\)")
 _BARE = re.compile(r"https?://[^\s<>\"'`|\])}]{1,1000}")
 _TAG = re.compile(r"<[^<>]{0,500}>")
 _MARKS = re.compile(r"(\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w))")
@@ -19,6 +19,7 @@ _PLACEHOLDER = re.compile(
     r"[\W_]*(more information needed|tbd|to be added|to be completed|coming soon|n/?a)[\W_]*", re.IGNORECASE
 )
 _LONGEST_BLOCK = 20_000
+_LONGEST_HEADING = 300
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Block:
         held = ""
         for piece in _END.split(self.text):
             held = f"{held} {piece}" if held else piece
-            if not _ABBREVIATED.search(held):
+            if not _ABBREVIATED.search(held[-10:]):
                 yield held.strip()
                 held = ""
         if held:
@@ -63,9 +64,9 @@ def blocks(text: str, first_line: int = 1) -> Iterator[Block]:
     headings: list[tuple[int, str]] = []
     for kind, begin, lines in _groups(_without_comments(text)):
         number = begin + first_line
-        if kind == "heading" and (match := _HEADING.match(lines[0])):
-            level = len(match[1])
-            headings = [*(entry for entry in headings if entry[0] < level), (level, _clean(match[2]))]
+        if kind == "heading":
+            level, title = _heading(lines[0])
+            headings = [*(entry for entry in headings if entry[0] < level), (level, _clean(title))]
             continue
         raw = "\n".join(line for line in lines if not _PLACEHOLDER.fullmatch(line))[:_LONGEST_BLOCK]
         links = tuple(dict.fromkeys(_links(raw)))
@@ -108,9 +109,16 @@ def _kind(line: str) -> str:
         return ""
     if _FENCE.match(line):
         return "code"
-    if _HEADING.match(line):
+    if _heading(line)[1]:
         return "heading"
     return "table" if line.lstrip().startswith("|") else "text"
+
+
+def _heading(line: str) -> tuple[int, str]:
+    """Level and title of a heading; the title of any other line is empty."""
+    match = _HEADING.match(line)
+    title = line[match.end() :].strip().rstrip("#").rstrip() if match else ""
+    return (len(match[1]) if match else 0), title if len(title) <= _LONGEST_HEADING else ""
 
 
 def _without_comments(text: str) -> list[str]:

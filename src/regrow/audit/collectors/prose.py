@@ -46,7 +46,7 @@ _ASPECTS = {
         r"scraped|wikipedia|available (?:at|from|on)|from `?[\w-]+/[\w.-]+`?"
     ),
     Aspect.SCOPE: _words(
-        r"[\d.,]+ ?(?:[TBMKG]|trillion|billion|million|thousand)? ?(?:tokens|documents|words|examples|samples|"
+        r"[\d.,]{1,20} ?(?:[TBMKG]|trillion|billion|million|thousand)? ?(?:tokens|documents|words|examples|samples|"
         r"characters|bytes|[GTM]i?B|pages|rows|images|hours)|languages|domains|covers?|cut-?off"
     ),
     Aspect.CHARACTERISTICS: _words(
@@ -86,21 +86,36 @@ _SENTENCES = (
         ),
     ),
 )
-_NUMBER = r"(?P<number>\d[\d,]*(?:\.\d+)?)\s*(?P<unit>trillion|billion|million|thousand|[TBMKtbmk](?![a-zA-Z]))?\+?"
-_TOKENS = re.compile(rf"{_NUMBER}[- ](?:\w+ ){{0,2}}tokens\b", re.IGNORECASE)
+# Everything that repeats is bounded: a card is a stranger's, and must not make a search take longer than it is long.
+_NUMBER = (
+    r"(?<![\d.])(?P<number>\d[\d,]{0,20}(?:\.\d{1,9})?)\s{0,3}"
+    r"(?P<unit>trillion|billion|million|thousand|[TBMKtbmk](?![a-zA-Z]))?\+?"
+)
+_TOKENS = re.compile(rf"{_NUMBER}[- ](?:\w{{1,30}} ){{0,2}}tokens\b", re.IGNORECASE)
 _TRAINED = _words(r"(?:pre-?|re-?|post-?|mid-?)?train(?:ed|ing)|training data|corpus|dataset|saw|seen")
 _NOT_A_TOTAL = _words(r"context|batch(?:es)?|vocabulary|window|length|sequences? of|at once|up to|every|per")
-_HOURS = re.compile(rf"{_NUMBER}\s*(?:[\w-]+ ){{0,3}}(?:[GT]PU|accelerator|device|[AH]\d+)[- ]?hours\b", re.IGNORECASE)
-_TEMPLATE_HOURS = re.compile(rf"hours used:?\s*{_NUMBER}", re.IGNORECASE)
+_HOURS = re.compile(
+    rf"{_NUMBER}\s{{0,3}}(?:[\w-]{{1,30}} ){{0,3}}(?:[GT]PU|accelerator|device|[AH]\d+)[- ]?hours\b", re.IGNORECASE
+)
+_TEMPLATE_HOURS = re.compile(rf"hours used:?\s{{0,3}}{_NUMBER}", re.IGNORECASE)
 _HARDWARE = re.compile(
-    r"(?:(?:\d[\d,]{0,6})\s*(?:x|\u00d7|\*)?\s*)?(?:NVIDIA |AMD |Google )?"
+    r"(?:(?:\d[\d,]{0,6})\s?(?:x|\u00d7|\*)?\s?)?(?:NVIDIA |AMD |Google )?"
     r"(?:[ABHLV]\d{2,3}L?(?:-\w{2,5})?|GB?200|RTX ?\d{4}|MI\d{3}X?|TPU ?v\d\w?(?:-\d+)?|Gaudi ?\d?|Trainium\d?)"
     r"(?:[ -](?:80|40|96|192) ?GB)?(?: [GT]PUs?)?\b"
 )
 _SCALE = {"t": 10**12, "b": 10**9, "m": 10**6, "k": 10**3}
+_WITHHELD = _words(
+    r"(?:not|never|cannot|can't|won't|without)(?: \w{1,20}){0,2} "
+    r"(?:disclos|reveal|divulg|specif|document|describ|stat)\w*|"
+    r"undisclosed|unspecified|trade secrets?|"
+    r"(?:is|are|be|remains?|kept|stays?|held)(?: \w{1,20})? (?:confidential|secret|private)"
+)
 _SCRATCH = re.compile(r"\b(?:trained|training|pre-?trained|built|learned)\b[^.]{0,80}\bfrom scratch\b", re.IGNORECASE)
-_NAMES = r"\b[^.;]{0,40}?`?\[?(?P<id>[A-Za-z0-9][\w-]*/[A-Za-z0-9][\w.-]*\w)"
+_WHOLE = _words(r"models?|LLMs?|weights|parameters|networks?|transformers?|students?|it (?:is|was|has been)")
+_PART = _words(r"tokeni[sz]ers?|vocabular(?:y|ies)|embeddings?|classifiers?|(?:reward|draft|judge) models?|heads?")
+_NAMES = r"\b[^.;]{0,40}?(?<![\w./-])(?P<id>[A-Za-z0-9][\w-]{0,95}+/[A-Za-z0-9][\w.-]{0,95}\w)"
 _TEXT = r"(?:data|datasets?|examples?|instructions?|conversations?|answers?|completions?|texts?|outputs?)"
+_SPELT = re.compile(r"[A-Z0-9]")
 _MADE = r"(?:generated|written|synthesi[sz]ed|produced)"
 _TEACHERS = tuple(
     (relation, re.compile(rf"\b{words}{_NAMES}", re.IGNORECASE))
@@ -163,7 +178,7 @@ _PAPER = _words(r"papers?|reports?|cit(?:e|ation|ing)|article|preprint|bibtex|ar
 _REPORT = _words(r"(?:technical|tech) report")
 _SAMPLES = _words(r"(?:sample|example|generated)s? (?:outputs?|generations?|completions?|texts?|responses?)|samples")
 _RESULTS = _words(r"evaluations?|benchmarks?|results|performance|scores|metrics")
-_DIGIT_CELL = re.compile(r"\|\s*\**\s*\d+(?:\.\d+)?\s*%?\s*\**\s*\|")
+_SCORE = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 
 
 def read(text: Text, body: str, line: int) -> Iterator[Statement]:
@@ -225,7 +240,8 @@ def _of_data(block: Block, text: Text) -> Iterator[Statement]:
         yield DataAspectFact(Basis.DECLARED, at, Aspect.CHARACTERISTICS, _short(block.text))
         return
     for aspect, words in _ASPECTS.items():
-        said = next((one for one in block.sentences() if words.search(one) and len(one) > 20), None)
+        told = (one for one in block.sentences() if words.search(one) and not _WITHHELD.search(one))
+        said = next((one for one in told if len(one) > 20), None)
         if said:
             yield DataAspectFact(Basis.DECLARED, at, aspect, _short(said))
 
@@ -255,7 +271,7 @@ def _training(block: Block, text: Text) -> Iterator[Statement]:
         if fact != (None, None, ""):
             tokens, hours, hardware = fact
             yield TrainingFact(Basis.DECLARED, at, tokens, None, hours, hardware)
-        if _SCRATCH.search(said) and not _NEGATED.search(said):
+        if _SCRATCH.search(said) and _WHOLE.search(said) and not (_NEGATED.search(said) or _PART.search(said)):
             yield OriginFact(Basis.DECLARED, at, _short(said))
 
 
@@ -263,7 +279,11 @@ def _teachers(block: Block, text: Text) -> Iterator[Statement]:
     """Models whose outputs this one learned from, where a sentence gives their id."""
     for said in block.sentences() if block.kind == "text" else ():
         for relation, words in _TEACHERS:
-            if (match := words.search(said)) and not _NEGATED.search(said) and (name := names.model(match["id"])):
+            name = names.model(match["id"]) if (match := words.search(said)) and not _NEGATED.search(said) else ""
+            # Two words with a stroke between them are seldom a model, unless they are spelt or linked like one; but
+            # nothing else is distilled from.
+            spelt = _SPELT.search(name, 3) or name in map(names.model, block.links)
+            if name and (spelt or words is _TEACHERS[0][1]):
                 yield ParentFact(Basis.DECLARED, text.line(block.line, block.last), name, relation)
                 break
 
@@ -332,7 +352,7 @@ def _papers(block: Block, text: Text) -> Iterator[Statement]:
 def _results(block: Block, text: Text) -> Iterator[Statement]:
     at = text.line(block.line, block.last)
     if block.kind == "table" and any(_RESULTS.search(title) for title in block.headings):
-        if _DIGIT_CELL.search(block.text):
+        if any(_SCORE.fullmatch(cell.strip(" \t\n*%")) for cell in block.text.split("|")[1:-1]):
             yield ComponentFact(Basis.FOUND, at, Component.EVALUATION_RESULTS, State.PRESENT, text.path)
     elif block.headings and _SAMPLES.search(block.headings[-1]) and len(block.text) > 20:
         yield ComponentFact(Basis.FOUND, at, Component.SAMPLE_OUTPUTS, State.PRESENT, text.path)

@@ -57,7 +57,10 @@ _KNOWN_TRAINING = frozenset(("pretrain",))
 """Kinds of stages that give weights from random initial values."""
 
 
-DAMAGE = ("release-incomplete", "release-added", "release-changed", "release-unreadable")
+BROKEN = ("release-incomplete", "release-changed", "release-unreadable")
+"""Findings after which the release is not the one that its digest names."""
+
+DAMAGE = (*BROKEN, "release-added")
 """Findings after which a statement about the release's digest says nothing about what is there."""
 
 
@@ -89,10 +92,19 @@ class Locked:
 
     def at(self, table: str, name: str) -> Evidence:
         """The line on which a table with a name begins."""
-        found = re.search(rf'^\[\[{table}\]\]\nname = "{re.escape(name)}"', self.text.text, re.MULTILINE)
-        if found is None:
-            return self.text.at()
-        return self.text.line(self.text.text.count("\n", 0, found.start()) + 1)
+        line = self._lines.get((f"[[{table}]]", f'name = "{name}"'))
+        return self.text.line(line) if line else self.text.at()
+
+    @cached_property
+    def _lines(self) -> Mapping[tuple[str, str], int]:
+        """The line of each table, by it and the one after it: where a lock gives the name."""
+        rows = self.text.text.split("\n")
+        return {(row, rows[number]): number for number, row in enumerate(rows[:-1], 1) if row.startswith("[[")}
+
+    @cached_property
+    def documents(self) -> Mapping[str, Mapping[str, Any]]:
+        """The parameters of the stage that takes the documents out of a source, by the source's name."""
+        return {str(one.get("source")): one for one in reversed(self.of_kind("documents"))}
 
 
 def is_one(folder: Folder) -> bool:
@@ -116,8 +128,10 @@ def digest(folder: Folder) -> str:
 
 def collect(folder: Folder) -> Iterator[Statement]:
     """What the release proves, and where it is not whole."""
-    yield from folder.texts([SUMS], NAME, lambda text: _check(text, folder))
-    yield from folder.texts([LOCK], NAME, lambda text: _locked(text, folder))
+    checked = list(folder.texts([SUMS], NAME, lambda text: _check(text, folder)))
+    yield from checked
+    broken = any(isinstance(one, Finding) and one.id in BROKEN for one in checked)
+    yield from folder.texts([LOCK], NAME, lambda text: _locked(text, folder, broken))
 
 
 def _check(text: Text, folder: Folder) -> Iterator[Statement]:
@@ -157,7 +171,7 @@ def _damage(id: str, what: str, paths: list[str], text: Text) -> Finding:
     return Finding(id, severity, f"{printable(paths[0])}{more} {what}", (text.at(),))
 
 
-def _locked(text: Text, folder: Folder) -> Iterator[Statement]:
+def _locked(text: Text, folder: Folder, broken: bool) -> Iterator[Statement]:
     try:
         value = tomllib.loads(text.text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -173,7 +187,7 @@ def _locked(text: Text, folder: Folder) -> Iterator[Statement]:
     yield from _training(lock)
     yield from _aspects(lock, used, folder)
     yield from _components(lock, folder)
-    yield from _rebuild(lock, folder)
+    yield _rebuild(lock, folder, broken)
 
 
 def _licence(lock: Locked) -> Iterator[Statement]:
@@ -185,8 +199,7 @@ def _sources(lock: Locked, used: Mapping[str, release_data.Used]) -> Iterator[St
     """A fact for each source, and for its part that was held out to judge the model."""
     for source in lock.sources:
         name = str(source.get("name", ""))
-        documents = _documents_of(lock, name)
-        availability = str(documents.get("availability", ""))
+        availability = str(lock.documents.get(name, {}).get("availability", ""))
         known = Availability(availability) if availability in list(Availability) else Availability.UNKNOWN
         files = _tables(source.get("file"))
         there = used.get(name)
@@ -207,10 +220,6 @@ def _sources(lock: Locked, used: Mapping[str, release_data.Used]) -> Iterator[St
                     str(files[0].get("sha256", "")) if len(files) == 1 else "",
                     printable(str(source.get("fetch", ""))),
                 )
-
-
-def _documents_of(lock: Locked, source: str) -> Mapping[str, Any]:
-    return next((one for one in lock.of_kind("documents") if one.get("source") == source), {})
 
 
 def _origin(lock: Locked) -> Iterator[Statement]:
@@ -362,13 +371,14 @@ def _regrow(folder: Folder) -> str:
     return printable(found[0], 20) if found else ""
 
 
-def _rebuild(lock: Locked, folder: Folder) -> Iterator[Statement]:
+def _rebuild(lock: Locked, folder: Folder, broken: bool) -> RebuildFact:
+    """What a lock promises; of a broken release no more than that somebody says so."""
     promised = digest(folder)
     sources = [file for source in lock.sources for file in _tables(source.get("file"))]
     pinned = all(re.fullmatch(r"[0-9a-f]{64}", str(file.get("sha256"))) for file in sources)
     whole = bool(sources) and pinned and bool(mapping(lock.value.get("outputs")))
-    level = Rebuild.PINNED if whole and folder.has(_CHAIN) else Rebuild.DECLARED
-    yield RebuildFact(Basis.FOUND, lock.text.at("key outputs"), level, "", promised)
+    level = Rebuild.PINNED if whole and folder.has(_CHAIN) and not broken else Rebuild.DECLARED
+    return RebuildFact(Basis.FOUND, lock.text.at("key outputs"), level, "", promised)
 
 
 def _tables(value: Any) -> list[Mapping[str, Any]]:

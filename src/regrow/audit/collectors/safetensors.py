@@ -138,11 +138,14 @@ def _tensor(name: str, entry: Any, problems: Problems) -> Stored | None:
     if not _sizes(shape) or not _sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         problems.add("header-shape", f"`{shown}` has a shape or a place that makes no sense")
         return None
+    count = math.prod(shape)
+    if count > LARGEST:
+        problems.add("header-shape", f"`{shown}` has more numbers than any file can hold")
+        return None
     bits = _BITS.get(dtype) if isinstance(dtype, str) else None
     if bits is None:
         problems.add("header-unknown-type", f"`{shown}` is of type `{printable(str(dtype))}`")
-        return Stored(name, printable(str(dtype), 20), math.prod(shape), offsets[0], offsets[1])
-    count = math.prod(shape)
+        return Stored(name, printable(str(dtype), 20), count, offsets[0], offsets[1])
     if count * bits != 8 * (offsets[1] - offsets[0]):
         problems.add("header-shape", f"`{shown}` has {offsets[1] - offsets[0]:,} bytes, its shape asks for others")
     return Stored(name, dtype, count, offsets[0], offsets[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from regrow.audit.licences.holding import says_none
 from regrow.audit.licences.judging import judge
 from regrow.audit.licences.matching import Match, identify
 from regrow.audit.licences.table import Clause, Kind, Licence, Right, every, find, get
@@ -20,4 +21,5 @@ __all__ = [
     "get",
     "identify",
     "judge",
+    "says_none",
 ]

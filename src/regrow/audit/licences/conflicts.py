@@ -75,7 +75,7 @@ def _as_good(clause: str) -> frozenset[str]:
 
 def _keeps(ours: Licence, theirs: Licence) -> bool:
     """Whether being under our licence keeps to theirs."""
-    return ours.id in (theirs.id, *theirs.compatible, *theirs.members) or theirs.id in ours.members
+    return not {ours.id, *ours.members}.isdisjoint((theirs.id, *theirs.compatible, *theirs.members))
 
 
 def _told(travel: Travel, node: Node, licence: Licence, arrivals: list[Arrival]) -> Iterator[Conflict]:

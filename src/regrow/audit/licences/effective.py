@@ -72,8 +72,11 @@ def _unsettled(holding: Holding, called: str, origin: str = "") -> Iterator[_Los
         yield _Loss(
             _ALL, False, f"the terms of {called} ({holding.how}) are not known here", origin, (), holding.evidence
         )
+    elif holding.status is Status.DISPUTED:
+        reason = f"what is said of the terms of {called} ({holding.how}) contradicts itself"
+        yield _Loss(_ALL, False, reason, origin, (), holding.evidence)
     elif holding.status is Status.UNREAD:
-        yield _Loss(_ALL, False, f"nothing of {called} could be read", origin)
+        yield _Loss(_ALL, False, f"no licence of {called} could be read", origin)
 
 
 def _takes(licence: Licence) -> tuple[frozenset[str], str]:

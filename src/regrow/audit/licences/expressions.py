@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 from regrow.audit.licences.table import find
 
 _LONGEST = 500  # characters, and so few terms that every combination can be written out
@@ -42,11 +45,21 @@ def _ways(expression: str) -> list[tuple[str, ...]]:
     except (ExpressionError, ExpressionParseError, RecursionError):
         return []
     alternatives = plain.args if isinstance(plain, licensing.OR) else (plain,)
-    # An exception only adds permissions, so that of its licence are a safe reading.
-    return [
-        tuple(
-            str(getattr(symbol, "license_symbol", symbol).key)
-            for symbol in licensing.license_symbols(way, decompose=False)
-        )
-        for way in alternatives
-    ]
+    return [tuple(map(_tag, licensing.license_symbols(way, decompose=False))) for way in alternatives]
+
+
+def _tag(symbol: Any) -> str:
+    """The licence of a symbol. An exception of SPDX only adds permissions, so those of its licence are safe to read."""
+    exception = getattr(symbol, "exception_symbol", None)
+    if exception is None:
+        return str(symbol.key)
+    return str(symbol.license_symbol.key if exception.key.casefold() in _exceptions() else symbol)
+
+
+@cache
+def _exceptions() -> frozenset[str]:
+    """Those that SPDX lists; whatever else follows WITH may take as well as add."""
+    from license_expression import get_license_index
+
+    listed = (str(entry["spdx_license_key"]) for entry in get_license_index() if entry.get("is_exception"))
+    return frozenset(key.casefold() for key in listed if not key.startswith("LicenseRef"))

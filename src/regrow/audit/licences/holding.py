@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from regrow.audit.facts import Basis, Collected, Evidence, Finding, LicenceFact, Scope, Severity
 from regrow.audit.licences.expressions import Alternatives, alternatives
+from regrow.audit.licences.matching import title_words
 from regrow.audit.licences.table import Kind, Licence, get, linked
 from regrow.audit.licences.table import find as find_licence
+from regrow.audit.licences.words import words
 
 _NONE = frozenset(
     ("", "unknown", "none", "unlicensed", "unlicenced", "noassertion", "no license", "no licence", "proprietary")
@@ -23,7 +25,8 @@ class Status(StrEnum):
     KNOWN = "known"
     UNRESOLVED = "unresolved"  # there is one, and it is not in the table
     ABSENT = "absent"  # there is none, so nothing is permitted
-    UNREAD = "unread"  # nothing of the model could be read
+    DISPUTED = "disputed"  # what is said of it contradicts itself
+    UNREAD = "unread"  # none was seen, and not all of the model could be read
 
 
 @dataclass(frozen=True)
@@ -58,28 +61,45 @@ def told(collected: Collected) -> frozenset[Scope]:
 def hold(collected: Collected, scope: Scope) -> Holding:
     """The licences of a model for a scope: a text beats a tag, and a tag beats the table of known models."""
     facts = [fact for fact in collected.facts if isinstance(fact, LicenceFact)]
-    texts, tags, known = (_for(facts, scope, basis) for basis in (Basis.FOUND, Basis.DECLARED, Basis.KNOWN))
-    tags = [fact for fact in tags if not _says_none(fact)]
+    texts, said, known = (_for(facts, scope, basis) for basis in (Basis.FOUND, Basis.DECLARED, Basis.KNOWN))
+    said += _elsewhere(facts, said) if scope is Scope.WEIGHTS else []
+    tags = [fact for fact in said if not says_none(fact)]
     for group in (texts, tags, known):
-        resolved = [(fact, ways) for fact in group if (ways := resolve(fact))]
-        if resolved:
-            ids = _together(ways for _, ways in resolved)
-            if group is texts:
-                ids = _as_offered(ids, tags)
-            evidence = _evidence(fact for fact, _ in resolved)
-            findings = (
-                *_differences(collected, ids, texts, tags, known),
-                *_unresolved(collected, texts, tags, resolved),
-            )
-            if group is texts or not texts:
-                return Holding(Status.KNOWN, ids, _how(resolved[0][0]), evidence, findings)
-            return Holding(Status.UNRESOLVED, (), _how(texts[0]), _evidence((*texts, *tags)), findings)
+        if any(resolve(fact) for fact in group):
+            return _resolved(collected, scope, group, texts, tags, known)
     if texts or tags:
         findings = tuple(_unresolved(collected, texts, tags, []))
         return Holding(Status.UNRESOLVED, (), _how((*texts, *tags)[0]), _evidence((*texts, *tags)), findings)
-    if collected.kind == "unreached":
+    if collected.kind == "unreached" or not collected.complete:
         return Holding(Status.UNREAD)
-    return Holding(Status.ABSENT, evidence=_evidence(_for(facts, scope, Basis.DECLARED)))
+    return Holding(Status.ABSENT, evidence=_evidence(said))
+
+
+def _resolved(
+    collected: Collected,
+    scope: Scope,
+    group: Sequence[LicenceFact],
+    texts: Sequence[LicenceFact],
+    tags: Sequence[LicenceFact],
+    known: Sequence[LicenceFact],
+) -> Holding:
+    """The licences that a group of facts names, unless another statement leaves them open."""
+    resolved = [(fact, ways) for fact in group if (ways := resolve(fact))]
+    ids = _together(ways for _, ways in resolved)
+    ids = _as_offered(ids, tags) if group is texts else ids
+    disputes = [*_disputes(collected, scope, ids, tags), *(_between_files(collected, tags) if group is tags else ())]
+    findings = (
+        *(disputes or _differences(collected, ids, texts, tags, known)),
+        *_unresolved(collected, texts, tags, resolved),
+    )
+    if disputes:
+        read = _evidence(fact for fact, _ in resolved)
+        places = tuple(dict.fromkeys((*read, *(place for finding in disputes for place in finding.evidence))))
+        return Holding(Status.DISPUTED, (), " and ".join(dict.fromkeys(at.file for at in places)), places, findings)
+    odd = [] if group is texts else [*texts, *(fact for fact in group if not resolve(fact))]
+    if odd:
+        return Holding(Status.UNRESOLVED, (), _how(odd[0]), _evidence((*texts, *tags)), findings)
+    return Holding(Status.KNOWN, ids, _how(resolved[0][0]), _evidence(fact for fact, _ in resolved), findings)
 
 
 def resolve(fact: LicenceFact) -> Alternatives | None:
@@ -114,7 +134,15 @@ def _for(facts: Sequence[LicenceFact], scope: Scope, basis: Basis) -> list[Licen
     return ours or [fact for fact in facts if fact.basis is basis and fact.scope is Scope.EVERYTHING]
 
 
-def _says_none(fact: LicenceFact) -> bool:
+def _elsewhere(facts: Sequence[LicenceFact], said: Sequence[LicenceFact]) -> list[LicenceFact]:
+    """What other files declare for everything: what a header says of the weights does not silence the card."""
+    files = {fact.evidence.file for fact in said}
+    whole = (fact for fact in facts if fact.basis is Basis.DECLARED and fact.scope is Scope.EVERYTHING)
+    return [fact for fact in whole if fact.evidence.file not in files]
+
+
+def says_none(fact: LicenceFact) -> bool:
+    """Whether a declaration tells no terms: ``unknown``, ``none`` and the like."""
     return fact.id is None and not fact.name and not fact.link and fact.raw.strip().casefold() in _NONE
 
 
@@ -140,12 +168,69 @@ def _burden(ids: Sequence[str]) -> tuple[int, ...]:
 
 
 def _as_offered(found: tuple[str, ...], tags: Sequence[LicenceFact]) -> tuple[str, ...]:
-    """Where the texts are those of a declared choice, the freest way of it."""
+    """Where the texts are those of a declared choice, of versions too, the freest way of it."""
     for fact in tags:
         ways = resolve(fact) or ()
         if len(ways) > 1 and set(found) == {id for way in ways for id in way}:
             return freest(ways)
+        if len(ways) == 1 and len(ways[0]) == 1 and set(found) == set(get(ways[0][0]).members):
+            return ways[0]
     return found
+
+
+def _disputes(
+    collected: Collected, scope: Scope, ids: tuple[str, ...], tags: Sequence[LicenceFact]
+) -> Iterator[Finding]:
+    """What speaks against open licences and cannot be weighed: a name of other terms, a policy for the use."""
+    if not all(get(id).open for id in ids):
+        return
+    for fact in tags:
+        if fact.name and not any(_is_name(fact.name, id) for id in ids):
+            what = f"its terms are called `{fact.name}` in {fact.evidence.file}"
+            yield _differs(collected, ids, what, fact.evidence)
+    if scope in (Scope.WEIGHTS, Scope.EVERYTHING):
+        for finding in collected.findings:
+            if finding.id == "use-policy":
+                yield _differs(collected, ids, finding.text, *finding.evidence)
+
+
+def _differs(collected: Collected, ids: tuple[str, ...], what: str, *evidence: Evidence) -> Finding:
+    text = f"{collected.name} is said to be under {', '.join(ids)}, but {what}; ask which one holds"
+    return Finding("licence-differs", Severity.CONFLICT, text, evidence)
+
+
+def _is_name(name: str, id: str) -> bool:
+    """Whether terms that are called so can be this licence."""
+    ways = alternatives(name)
+    if ways:
+        return any(covers(other, id) for way in ways for other in way)
+    return not set(words(name.replace("-", " "))) - title_words(id) - {"the", "license", "version"}
+
+
+def _between_files(collected: Collected, tags: Sequence[LicenceFact]) -> Iterator[Finding]:
+    """Tags of the weights and of everything, in different files, that do not name the same licence."""
+    own = [fact for fact in tags if fact.scope is not Scope.EVERYTHING]
+    for one in own:
+        for other in tags:
+            if other.scope is Scope.EVERYTHING and not _agree(resolve(one), resolve(other)):
+                text = (
+                    f"{collected.name} is tagged {_called(one)} in {one.evidence.file}, but {_called(other)} in "
+                    f"{other.evidence.file}; ask which one holds"
+                )
+                yield Finding("licence-differs", Severity.CONFLICT, text, (one.evidence, other.evidence))
+
+
+def _agree(one: Alternatives | None, other: Alternatives | None) -> bool:
+    """Whether a way of the one can be a way of the other."""
+    return any(
+        all(any(covers(a, b) for b in theirs) for a in ours) and all(any(covers(a, b) for a in ours) for b in theirs)
+        for ours in one or ()
+        for theirs in other or ()
+    )
+
+
+def _called(fact: LicenceFact) -> str:
+    return " ".join(part for part in (fact.raw, fact.name, fact.link) if part)
 
 
 def _differences(
@@ -192,8 +277,7 @@ def _unresolved(
         return
     for fact in tags:
         if resolve(fact) is None:
-            said = " ".join(part for part in (fact.raw, fact.name, fact.link) if part)
-            text = f"{collected.name} is under `{said}`, which is not a licence known here; read its terms"
+            text = f"{collected.name} is under `{_called(fact)}`, which is not a licence known here; read its terms"
             yield Finding("licence-unresolved", Severity.WARNING, text, (fact.evidence,))
 
 

@@ -23,6 +23,8 @@ def judge(lineage: Lineage) -> Terms:
     first = lineage.nodes[0]
     travel = Travel(lineage, {node.id: hold(node.collected, Scope.WEIGHTS) for node in lineage.nodes})
     scopes = told(first.collected) | {Scope.WEIGHTS}
+    if Scope.EVERYTHING in scopes:
+        scopes = frozenset(Scope)
     data = datasets.judge(first.collected)
     return Terms(
         duties=tuple(dict.fromkeys((*duties.of(travel), *data.duties))),
@@ -56,7 +58,7 @@ def _missing(travel: Travel, node: Node, holding: Holding) -> Iterator[Finding]:
             f"{name(node)} has no licence, so nothing is permitted by default",
             holding.evidence,
         )
-    elif holding.status is Status.UNREAD and node is not travel.first:
+    elif holding.status is Status.UNREAD:
         yield Finding(
             "licence-unread", Severity.NOTE, f"the licence of {node.id} could not be read; find out what it asks"
         )

@@ -1,10 +1,10 @@
 """Which licence a text is, from its words alone.
 
 To say that a text is an *open* licence, it must be that licence: the known words in the known order from the beginning
-to the end, up to names in the places of names and a short cut at the end, and around it nothing but copyright lines
-and a few words that cannot be a restriction. So a text with one more condition is not identified, and neither is one
-from which a permission was taken. The terms of a *restricted* licence are recognised more freely, inside a longer text
-and under any title, because there the harm lies in overlooking them.
+to the end, up to names in the places of names and a short cut at the end, around it nothing but titles and copyright
+lines, and before it a few words more that cannot be a restriction. So a text with one more condition is not identified,
+and neither is one from which a permission was taken. The terms of a *restricted* licence are recognised more freely,
+inside a longer text and under any title, because there the harm lies in overlooking them.
 
     >>> identify(Path("LICENSE").read_text())
     Match(id='apache-2.0', score=1.0, also=())
@@ -27,9 +27,7 @@ from regrow.audit.licences.words import LARGEST, LENGTH, shingles, words
 _RESTRICTED = 0.85  # of the shingles that only restricted licences have, in any order
 _PROBABLE = 0.6  # of an open licence's shingles, below which it is not looked at closely
 _CUT = 0.12  # of the required words, that may be missing at the end
-_BEFORE = 30  # words around an open licence that say nothing
-_BETWEEN = 12
-_AFTER = 12
+_HEADING = 12  # words before an open licence that may be the name of a work; after one, every word counts
 _HOLDER = 14  # words of a copyright line
 _NAME = 20  # words in the place of a name
 _FILL = frozenset(("the", "an", "of", "to", "in", "by", "and", "or", "is", "are", "be", "this"))
@@ -192,12 +190,13 @@ class _Block:
 
 @dataclass(frozen=True)
 class _Copy:
-    """A whole copy of an open licence in the input: words ``start`` to ``end``."""
+    """A whole copy of an open licence in the input: words ``start`` to ``end``; ``cut`` if the known text goes on."""
 
     id: str
     score: float
     start: int
     end: int
+    cut: bool
 
 
 def _copies(found: _Input, known: Text, start: int = 0, end: int | None = None) -> Iterator[_Copy]:
@@ -210,7 +209,8 @@ def _copies(found: _Input, known: Text, start: int = 0, end: int | None = None) 
     missing = _judge_pass(found, known, blocks) if blocks else None
     if missing is None:
         return
-    yield _Copy(known.id, 1 - missing / max(1, sum(known.required)), blocks[0].start, blocks[-1].end)
+    score, cut = 1 - missing / max(1, sum(known.required)), blocks[-1].after < len(known.required)
+    yield _Copy(known.id, score, blocks[0].start, blocks[-1].end, cut)
     yield from _copies(found, known, start, blocks[0].start)
     yield from _copies(found, known, blocks[-1].end, end)
 
@@ -239,7 +239,7 @@ def _fits(found: _Input, known: Text, left: _Block, right: _Block) -> bool:
     if not inserted or all(word in _FILL for word in inserted):
         return True
     if left.after in known.seams or right.place in known.seams or not _all_required(known, left.after - 1, right.place):
-        return _says_nothing(inserted, _BETWEEN)
+        return _says_nothing(inserted)
     beside = any(known.names[i] for i in (left.after - 1, left.after, right.place - 1, right.place))
     return (
         beside and len(inserted) <= _NAME and not any(_IN_NAMES.fullmatch(word) or _foreign(word) for word in inserted)
@@ -261,24 +261,25 @@ def _chosen(copies: Sequence[_Copy]) -> list[_Copy]:
 
 def _silent(found: _Input, copies: Sequence[_Copy]) -> bool:
     """Whether the words around the copies say nothing that could matter."""
-    titles = frozenset(word for copy in copies for word in _title(copy.id))
+    titles = frozenset(word for copy in copies for word in title_words(copy.id))
     edges = [0, *(edge for copy in copies for edge in (copy.start, copy.end)), len(found.words)]
     gaps = list(zip(edges[::2], edges[1::2], strict=True))
+    half = int(copies[-1].cut)  # a text that breaks off does so within a word
+    allowed = [_HEADING, *[0] * (len(copies) - 1), half]
     return all(
-        _says_nothing(found.words[start:end], _BEFORE if i == 0 else _AFTER if i == len(gaps) - 1 else _BETWEEN, titles)
-        for i, (start, end) in enumerate(gaps)
+        _says_nothing(found.words[start:end], titles, most) for (start, end), most in zip(gaps, allowed, strict=True)
     )
 
 
 @cache
-def _title(id: str) -> frozenset[str]:
+def title_words(id: str) -> frozenset[str]:
     """The words that name a licence."""
     licence = get(id)
     return frozenset(words(" ".join((licence.title, licence.spdx, licence.id, *licence.aliases)).replace("-", " ")))
 
 
-def _says_nothing(gap: Sequence[str], allowed: int, titles: frozenset[str] = frozenset()) -> bool:
-    """Whether words are copyright lines, the licence's title and a few others of which none can restrict."""
+def _says_nothing(gap: Sequence[str], titles: frozenset[str] = frozenset(), allowed: int = 0) -> bool:
+    """Whether words are copyright lines, the licence's title and at most some others of which none can restrict."""
     other, holder = 0, 0
     for i, word in enumerate(gap):
         if word.startswith("copyright"):

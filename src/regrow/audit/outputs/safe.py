@@ -10,23 +10,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from regrow.printable import printable
+
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~&$@])")
 _LINE_START = re.compile(r"^(\d+)([.)])|^([-=])")
 
 
 def whole(text: str) -> str:
     """All of ``text`` in one line of printable characters."""
-    return "".join(one if one.isprintable() else _escape(one) for one in " ".join(text.split()))
+    return printable(" ".join(text.split()))
 
 
 def plain(text: str, limit: int = 400) -> str:
     """``text`` in one line of printable characters, cut where it is longer than anybody reads."""
     shown = whole(text[: limit + 1])
     return shown if len(shown) <= limit else f"{shown[: limit - 1].rstrip()}…"
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def markdown(text: str, limit: int = 400) -> str:

@@ -1,8 +1,8 @@
 """The verdict as an in-toto statement, to be signed and passed on.
 
-The subject is the audited version. The predicate carries every verdict with its reason, and the sha256 of the whole
-audit as ``regrow audit --json`` writes it, so that the evidence cannot be exchanged behind a signature. Its type,
-``urn:regrow:audit:1``, is described in ``docs/audit.md``.
+The subject is the audited version: a release's digest, a commit, or else every file of weights. The predicate carries
+every verdict with its reason, and the sha256 of the whole audit as ``regrow audit --json`` writes it, so that the
+evidence cannot be exchanged behind a signature. Its type, ``urn:regrow:audit:1``, is described in ``docs/audit.md``.
 
 An envelope is DSSE: the signature covers the type and the exact bytes of the statement, which are the same for the
 same audit. Keys are Ed25519 or ECDSA on the curve P-256, in PEM.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,8 @@ from regrow.audit.outputs import view
 from regrow.audit.outputs.document import json as whole_document
 from regrow.audit.outputs.document import to_text
 from regrow.audit.result import Answer, Audit, Definition
-from regrow.errors import PolicyError, RecipeError, RegrowError
+from regrow.errors import InputError, PolicyError, RecipeError, RegrowError
+from regrow.store import sha256_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
@@ -34,18 +36,23 @@ PREDICATE = "urn:regrow:audit:1"
 PAYLOAD = "application/vnd.in-toto+json"
 
 
-def statement(audit: Audit) -> dict[str, Any]:
+def statement(audit: Audit, path: Path | None = None) -> dict[str, Any]:
     """The statement about the audited version.
 
+    Args:
+        audit: what to state.
+        path: the audited folder or file. Unless the version is a digest, the weights in it are read and hashed.
+
     Raises:
-        RecipeError: if the version is not a digest, so that nothing can be said of it for good.
+        RecipeError: if there is no digest of what was audited, so that nothing can be said of it for good.
     """
     digest = view.digest_of(audit.version)
-    if not digest:
+    subject = [{"name": _text(audit.name), "digest": digest}] if digest else list(_files(audit, path))
+    if not subject:
         raise RecipeError(
             "a verdict about this version cannot be signed",
             where=audit.id,
-            why=f"its version, `{audit.version[:80]}`, is neither a sha256 nor a commit",
+            why=f"its version, `{audit.version[:80]}`, is neither a sha256 nor a commit, and no file of it is here",
             hint="audit a release, a folder, or a model by its commit",
         )
     document = whole_document(audit)
@@ -67,10 +74,23 @@ def statement(audit: Audit) -> dict[str, Any]:
     }
     return {
         "_type": STATEMENT,
-        "subject": [{"name": _text(audit.name), "digest": digest}],
+        "subject": subject,
         "predicateType": PREDICATE,
         "predicate": _texts(predicate),
     }
+
+
+def _files(audit: Audit, path: Path | None) -> Iterator[dict[str, Any]]:
+    """The files of weights with their digests; of what has no weights, all files."""
+    files = view.subject(audit).files if path is not None else ()
+    for entry in [entry for entry in files if entry.kind == "weights"] or files:
+        place = path / entry.path if path is not None and path.is_dir() else path
+        if place is not None and place.is_file() and not place.is_symlink():
+            try:
+                digest = sha256_file(place)
+            except OSError as error:
+                raise InputError(f"`{place}` cannot be read", why=error.strerror or str(error)) from error
+            yield {"name": _text(entry.path), "digest": {"sha256": digest}}
 
 
 def _answer(answer: Answer) -> dict[str, str]:

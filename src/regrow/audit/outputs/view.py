@@ -63,8 +63,9 @@ def licence_facts(collected: Collected, *scopes: Scope) -> list[LicenceFact]:
 
 
 def licence_name(fact: LicenceFact) -> str:
-    """What to call a licence: its id, else what was written."""
-    return fact.id or fact.name or fact.raw
+    """What to call a licence: its id, or what was written where that says more, as which versions will do."""
+    written = spdx_expression(fact.raw) if fact.id and fact.basis is not Basis.FOUND else None
+    return written if written and written != spdx_expression(fact.id or "") else fact.id or fact.name or fact.raw
 
 
 def licence_names(collected: Collected) -> tuple[str, ...]:
@@ -188,16 +189,14 @@ def spdx_expression(text: str) -> str | None:
 
     from regrow.audit.licences import find
 
-    known = find(text)
-    if known and known.spdx:
-        return known.spdx
     if not text or len(text) > 200 or not text.isascii():
         return None
     try:
-        parsed = _spdx().parse(text, validate=True)
+        parsed = str(_spdx().parse(text, validate=True) or "LicenseRef")
     except (ExpressionError, RecursionError):
-        return None
-    return None if parsed is None or "LicenseRef" in str(parsed) else str(parsed)
+        parsed = "LicenseRef"
+    known = find(text)
+    return (known.spdx if known else "") or None if "LicenseRef" in parsed else parsed
 
 
 @cache

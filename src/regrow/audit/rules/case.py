@@ -23,6 +23,5 @@ class Case:
     terms: Callable[[Node], Terms]
 
     def effective(self, node: Node, scope: Scope) -> Effective | None:
-        """The terms of a scope of a model: its own, else those for everything; None if nothing is told."""
-        told = self.terms(node).effective
-        return told.get(scope) or told.get(Scope.EVERYTHING)
+        """The terms of a scope of a model; None if nothing is told."""
+        return self.terms(node).effective.get(scope)

@@ -30,7 +30,7 @@ from regrow.audit.facts import (
     State,
     UsageFact,
 )
-from regrow.audit.licences import Effective, find
+from regrow.audit.licences import Effective, find, says_none
 from regrow.audit.result import Node, Outcome
 from regrow.audit.rules.ancestry import facts, parents, seen
 from regrow.audit.rules.case import Case
@@ -185,11 +185,12 @@ def code_terms(case: Case, node: Node, *, of: Sequence[str], right: str) -> Resu
 
 def asserted(case: Case, node: Node, *, scope: str) -> Result:
     """A licence for this scope, or for everything, is shipped with the parameters."""
-    found = [fact for fact in facts(node, LicenceFact) if fact.scope in (scope, Scope.EVERYTHING) and fact.raw]
+    told = (fact for fact in facts(node, LicenceFact) if fact.raw and not says_none(fact))
+    found = [fact for fact in told if fact.scope in (scope, Scope.EVERYTHING)]
     if found:
         return met(f"the terms of the {scope} are told ({one_line(found[0].raw, 60)})", found)
     missing = f"say under which terms the {scope} are"
-    if node.collected.kind in ("huggingface", "release"):
+    if node.collected.complete and node.collected.kind in ("huggingface", "release"):
         return not_met(f"nothing says under which terms the {scope} are", missing=missing)
     return not_shown(f"not seen under which terms the {scope} are", missing=missing)
 
