@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 
-def printable(text: str, keep: str = "") -> str:
+def escaped(text: str, keep: str = "") -> str:
     """``text`` with whatever does not print shown as what it is, ``\\x1b`` or ``\\u202e``; nothing is dropped.
 
     That is control characters, escape codes, marks that turn the writing direction, and halves of surrogate pairs.

@@ -62,6 +62,30 @@ def test_a_statement_names_the_bytes_of_the_weights(shell: Shell) -> None:
     assert subject("tuned") == [named | {"digest": {"sha256": sha256_file(file)}}] != [named]
 
 
+def test_a_statement_is_refused_if_the_weights_are_elsewhere(shell: Shell) -> None:
+    weights = shell.folder / "tuned" / "model.safetensors"
+    weights.rename(shell.folder / "elsewhere.safetensors")
+    weights.symlink_to(shell.folder / "elsewhere.safetensors")
+    done = shell.run("audit", "tuned", "--format", "statement", **DAY)
+    assert (done.returncode, done.stdout) == (6, "")
+    assert "model.safetensors` is no file of the model" in done.stderr
+
+
+def test_a_link_to_what_is_in_the_folder_is_no_second_file(shell: Shell) -> None:
+    (shell.folder / "tuned" / "latest.safetensors").symlink_to("model.safetensors")
+    (shell.folder / "tuned" / "here").symlink_to(".")
+    (shell.folder / "tuned" / "circle").symlink_to("circle")
+    done = shell.run("audit", "tuned", "--format", "statement", **DAY)
+    assert [one["name"] for one in json.loads(done.stdout)["subject"]] == ["model.safetensors"]
+
+
+def test_a_statement_is_refused_if_some_of_the_files_are_elsewhere(shell: Shell) -> None:
+    (shell.folder / "tuned" / "more.safetensors").symlink_to("/etc/hosts")
+    done = shell.run("audit", "tuned", "--format", "statement", **DAY)
+    assert (done.returncode, done.stdout) == (6, "")
+    assert "more.safetensors` is no file of the model" in done.stderr
+
+
 def test_json(shell: Shell) -> None:
     found = shell.json("audit", "tuned")
     assert (found["schema"], found["osaid"], found["mof_class"]) == ("regrow/audit/1", "not met", None)

@@ -74,6 +74,21 @@ def test_kernels_of_long_ago_are_dropped(tmp_path):
     for folder in (old, new):
         folder.mkdir()
     utime(old, (time.time() - 30 * 24 * 3600,) * 2)
-    kernel._folder.cache_clear()
-    assert kernel._folder(str(tmp_path)).parent == tmp_path
+    assert kernel._folder.__wrapped__(str(tmp_path)).startswith(f"{tmp_path}/kernels-")
     assert kept(tmp_path) == ["kernels-1"]
+
+
+def test_kernels_of_a_package_that_others_installed_are_kept_among_the_users_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(kernel, "_beside", lambda package: None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert kernel._folder.__wrapped__("").startswith(f"{tmp_path}/regrow/kernels-")
+
+
+def test_a_user_without_a_home_leaves_the_place_to_numba(monkeypatch):
+    def nobody():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(kernel, "_beside", lambda package: None)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(kernel.Path, "home", nobody)
+    assert kernel._folder.__wrapped__("") == ""

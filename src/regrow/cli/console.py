@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 import click
 
-from regrow.printable import printable
+from regrow.printable import escaped
 
 _LAYOUT = "\n\t"
 
@@ -44,7 +44,7 @@ class Console:
         if self._quiet:
             return
         try:
-            sys.stderr.write(head + printable(text, _LAYOUT) + end)
+            sys.stderr.write(head + escaped(text, _LAYOUT) + end)
             sys.stderr.flush()
         except (OSError, ValueError):
             self._quiet = True
@@ -55,11 +55,11 @@ class Console:
 
     def result(self, text: str, *, end: str = "\n") -> None:
         """Put a result on stdout."""
-        self._put(printable(text, _LAYOUT) + end)
+        self._put(escaped(text, _LAYOUT) + end)
 
     def written(self, text: str, *, end: str = "") -> None:
         """Put what a model wrote on stdout: just as it is, unless a terminal would read it."""
-        self._put((printable(text, _LAYOUT) if sys.stdout.isatty() else text) + end)
+        self._put((escaped(text, _LAYOUT) if sys.stdout.isatty() else text) + end)
 
     def _put(self, text: str) -> None:
         sys.stdout.write(text)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from regrow.cli.console import Console, animated, coloured
-from regrow.printable import printable
+from regrow.printable import escaped
 from regrow.report.render import seconds, size
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Bars(Lines):
             self._bars = _rich_bars()
             self._bars.start()
         if stage not in self._tasks:
-            self._tasks[stage] = self._bars.add_task(printable(stage), total=None, verb=f"{verb:>12}", details="")
+            self._tasks[stage] = self._bars.add_task(escaped(stage), total=None, verb=f"{verb:>12}", details="")
         return self._tasks[stage]
 
 

@@ -2,8 +2,8 @@
 
 Tensors on a CUDA device are computed with Triton's kernels, others with Numba's, and each with the fastest carrier that
 passes its self-test, chosen once per process. Training goes to a CUDA device if there is one. ``REGROW_BACKEND``
-(``reference``, ``numba`` or ``triton``) and ``REGROW_CARRIER`` (``int8``, ``bf16``, ``float32``, ``float64``) overrule
-this, and :func:`use` does so for a block of code.
+(``reference``, ``numba`` or ``triton``) and ``REGROW_CARRIER`` (a name in :mod:`regrow.exact.carriers`) overrule this,
+and :func:`use` does so for a block of code.
 
 Example:
     >>> with use("reference", "float64"):

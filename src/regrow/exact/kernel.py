@@ -27,9 +27,7 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     def compiled(function: Callable[..., Any]) -> Any:
         settings: Any = config
         asked = settings.CACHE_DIR
-        settings.CACHE_DIR = str(
-            _folder(asked)
-        )  # read when a function is decorated; other people's kernels stay theirs
+        settings.CACHE_DIR = _folder(asked)  # read while a function is decorated; other people's kernels stay theirs
         try:
             return njit(cache=True, error_model="numpy", **options)(function)
         finally:
@@ -39,19 +37,31 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 @cache
-def _folder(asked: str) -> Path:
+def _folder(asked: str) -> str:
     """Where the kernels of this state of the files are kept: where Numba was asked to, else beside the files, else
-    among the user's caches.
+    among the user's caches; empty if there is no such place, and Numba has to find one.
     """
     package = Path(__file__).parent
     files = b"".join(file.read_bytes() for file in sorted(package.rglob("*.py")))
-    beside = package / "__pycache__"
-    writable = os.access(beside if beside.is_dir() else package, os.W_OK)
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "regrow"
-    parent = Path(asked) if asked else beside if writable else caches
+    parent = Path(asked) if asked else _beside(package) or _among_caches()
+    if parent is None:
+        return ""
     found = parent / f"kernels-{hashlib.sha256(files).hexdigest()[:16]}"
     _forget_others(found)
-    return found
+    return str(found)
+
+
+def _beside(package: Path) -> Path | None:
+    """Where Python keeps what it compiled of a package, if more may be put there."""
+    folder = package / "__pycache__"
+    return folder if os.access(folder if folder.is_dir() else package, os.W_OK) else None
+
+
+def _among_caches() -> Path | None:
+    """The user's, who has no home in some containers."""
+    with suppress(RuntimeError):
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regrow"
+    return None
 
 
 def _forget_others(found: Path) -> None:

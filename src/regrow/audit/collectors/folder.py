@@ -17,6 +17,7 @@ from pathlib import Path
 
 from regrow.audit.collectors import kinds
 from regrow.audit.facts import Evidence, Fact, FileEntry, Finding, Severity
+from regrow.printable import escaped
 
 Statement = Fact | Finding
 """What a collector gives."""
@@ -260,5 +261,5 @@ class Folder:
 
 def printable(text: str, most: int = 200) -> str:
     """A name or a value from a stranger's file, in one line that cannot play tricks on a terminal."""
-    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[: most + 1])
+    shown = escaped(text[: most + 1])
     return shown if len(shown) <= most else shown[:most] + "..."

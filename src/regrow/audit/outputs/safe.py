@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from regrow.printable import printable
+from regrow.printable import escaped
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~&$@])")
 _LINE_START = re.compile(r"^(\d+)([.)])|^([-=])")
@@ -18,7 +18,7 @@ _LINE_START = re.compile(r"^(\d+)([.)])|^([-=])")
 
 def whole(text: str) -> str:
     """All of ``text`` in one line of printable characters."""
-    return printable(" ".join(text.split()))
+    return escaped(" ".join(text.split()))
 
 
 def plain(text: str, limit: int = 400) -> str:
@@ -29,9 +29,9 @@ def plain(text: str, limit: int = 400) -> str:
 
 def markdown(text: str, limit: int = 400) -> str:
     """``text`` in one line of Markdown that shows it literally, in a paragraph, a list or a table."""
-    escaped = _MARKDOWN.sub(r"\\\1", plain(text, limit))
-    escaped = re.sub(r"(?i)(https?|ftp|mailto|www)(?=[:.])", r"\1\\", escaped)  # no link that nobody wrote
-    return _LINE_START.sub(lambda match: f"{match[1] or ''}\\{match[2] or match[3]}", escaped)
+    shown = _MARKDOWN.sub(r"\\\1", plain(text, limit))
+    shown = re.sub(r"(?i)(https?|ftp|mailto|www)(?=[:.])", r"\1\\", shown)  # no link that nobody wrote
+    return _LINE_START.sub(lambda match: f"{match[1] or ''}\\{match[2] or match[3]}", shown)
 
 
 def width(text: str) -> int:

@@ -14,6 +14,7 @@ import base64
 import json
 from collections.abc import Iterator
 from hashlib import sha256
+from os.path import realpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,15 +83,24 @@ def statement(audit: Audit, path: Path | None = None) -> dict[str, Any]:
 
 def _files(audit: Audit, path: Path | None) -> Iterator[dict[str, Any]]:
     """The files of weights with their digests; of what has no weights, all files."""
-    files = view.subject(audit).files if path is not None else ()
-    for entry in [entry for entry in files if entry.kind == "weights"] or files:
-        place = path / entry.path if path is not None and path.is_dir() else path
-        if place is not None and place.is_file() and not place.is_symlink():
-            try:
-                digest = sha256_file(place)
-            except OSError as error:
-                raise InputError(f"`{place}` cannot be read", why=error.strerror or str(error)) from error
-            yield {"name": _text(entry.path), "digest": {"sha256": digest}}
+    if path is None:
+        return
+    files = view.subject(audit).files
+    has_weights = any(entry.kind == "weights" for entry in files)
+    for entry in files:
+        place = path / entry.path if path.is_dir() else path
+        named = entry.kind != "link" and (entry.kind == "weights" or not has_weights)
+        if not Path(realpath(place)).is_relative_to(realpath(path)) or (named and not place.is_file()):
+            raise InputError(f"`{place}` is no file of the model", hint="put the file there that it stands for")
+        if named:
+            yield {"name": _text(entry.path), "digest": {"sha256": _digest(place)}}
+
+
+def _digest(place: Path) -> str:
+    try:
+        return sha256_file(place)
+    except OSError as error:
+        raise InputError(f"`{place}` cannot be read", why=error.strerror or str(error)) from error
 
 
 def _answer(answer: Answer) -> dict[str, str]:
