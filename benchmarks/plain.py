@@ -1,4 +1,4 @@
-"""The peer: the same decoder in plain torch (float32 or bfloat16 autocast), with the same parameters and optimizer."""
+"""The peer: the same decoder in plain torch, float32 or bfloat16 autocast, with the same parameters and optimizer."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ class PlainDecoder(torch.nn.Module):
             x = x + self._mlp(f"{layer}.mlp", self._norm(f"{layer}.mlp.norm", x))
         head = self._weight("embed" if self.config.tied_embeddings else "head")
         logits = self.linear(self._norm("norm", x), head)
-        return F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].reshape(-1))
+        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))  # from bfloat16; float64 stays
+        return F.cross_entropy(wide.flatten(0, 1), tokens[:, 1:].reshape(-1))
 
 
 def optimizer(model: PlainDecoder, settings: Settings) -> torch.optim.AdamW:
@@ -104,3 +105,19 @@ def state(model: PlainDecoder) -> Mapping[str, Tensor]:
     """The parameters under their names in ``regrow.model``."""
     names = {name.replace(".", "_"): name for name in model.config.shapes()}
     return {names[key]: p.detach() for key, p in model.weights.items()}
+
+
+def gradients(model: PlainDecoder) -> Mapping[str, Tensor]:
+    """Their gradients, under the same names."""
+    names = {name.replace(".", "_"): name for name in model.config.shapes()}
+    return {names[key]: p.grad for key, p in model.weights.items() if p.grad is not None}
+
+
+def loaded(
+    config: DecoderConfig, weights: Mapping[str, Tensor], linear: Callable[[Tensor, Tensor], Tensor] = F.linear
+) -> PlainDecoder:
+    """A decoder with the given weights."""
+    model = PlainDecoder(config, linear=linear)
+    for name, p in state(model).items():
+        p.copy_(weights[name])
+    return model

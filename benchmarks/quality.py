@@ -101,20 +101,23 @@ def main() -> None:
 
 def wanted(result: BuildResult, arguments: argparse.Namespace) -> Iterator[tuple[Task, str]]:
     """The runs asked for, seed by seed, so that an interrupted table has whole rows."""
+    for seed in arguments.seeds or [None]:
+        for kind in arguments.kinds:
+            yield task_of(result, arguments.size, arguments.tokens, seed), kind
+
+
+def task_of(result: BuildResult, size: str = RECIPE, length: int = 0, seed: int | None = None) -> Task:
+    """What a built recipe trains, or the like with another size, more or fewer tokens, or another seed."""
     stages: dict[str, StageResult] = {stage.name: stage for stage in result.stages}
     parameters = PretrainParameters.model_validate(stages["pretrain"].ingredients["parameters"])
     shards = TokenShards.open(stages["tokenize"].path)
     config, settings = decoder_config(parameters.architecture, shards.vocabulary), training_settings(parameters)
-    if arguments.size != RECIPE:
-        config = DecoderConfig(
-            context=config.context, **train_step.SIZES[arguments.size] | {"vocabulary": shards.vocabulary}
-        )
-    if arguments.tokens:
+    if size != RECIPE:
+        config = DecoderConfig(context=config.context, **train_step.SIZES[size] | {"vocabulary": shards.vocabulary})
+    if length:
         step = settings.micro_batch * settings.micro_batches_per_step * config.context
-        settings = replace(settings, steps=-(-arguments.tokens // step))
-    for seed in arguments.seeds or [settings.seed]:
-        for kind in arguments.kinds:
-            yield Task(arguments.size, config, replace(settings, seed=seed), shards), kind
+        settings = replace(settings, steps=-(-length // step))
+    return Task(size, config, settings if seed is None else replace(settings, seed=seed), shards)
 
 
 def tokens(task: Task) -> int:
@@ -217,10 +220,7 @@ class Theirs:
 
 def validation(task: Task, weights: dict[str, Tensor]) -> float:
     """Bits per byte over the validation tokens, in the windows that the evaluate stage uses, in plain float32."""
-    model = plain.PlainDecoder(task.config)
-    with torch.no_grad():
-        for name, p in plain.state(model).items():
-            p.copy_(weights[name])
+    model = plain.loaded(task.config, weights)
     held = torch.from_numpy(task.shards.read("validation").astype("int64"))
     context, total = task.config.context, 0.0
     whole = (len(held) - 1) // context
