@@ -7,6 +7,7 @@ import textwrap
 import threading
 import time
 from collections import Counter
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,19 @@ def test_side_by_side_gives_the_same(run, tmp_path):
     two = other(diamond(run.log), jobs=3)
     assert list(two.results) == list(one.results)
     assert {n: r.digest for n, r in two.results.items()} == {n: r.digest for n, r in one.results.items()}
+
+
+def test_stages_see_the_context_of_whoever_evaluates(run):
+    word: ContextVar[str] = ContextVar("word", default="nothing")
+    seen = []
+    kind = replace(WRITE, run=lambda call: (seen.append(word.get()), toy.write(call)))
+    graph = Graph((stage("one", kind, text="1"), stage("two", kind, text="2")))
+    token = word.set("something")
+    try:
+        run(graph, jobs=2)
+    finally:
+        word.reset(token)
+    assert seen == ["something", "something"]
 
 
 def test_side_by_side_is_at_the_same_time_and_a_failure_stops_the_others(run):

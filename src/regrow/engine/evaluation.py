@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -201,7 +202,10 @@ def _build_side_by_side(
     switch: Switch,
     results: dict[str, StageResult],
 ) -> None:
-    """Build each stage as soon as its inputs are there. When one fails, the others are asked to stop."""
+    """Build each stage as soon as its inputs are there. When one fails, the others are asked to stop.
+
+    Stages run in threads, in which context variables, such as the backend in force, are the caller's.
+    """
     order = TopologicalSorter({stage.name: _needs(stage) for stage in stages})
     order.prepare()
     by_name = {stage.name: stage for stage in stages}
@@ -210,7 +214,7 @@ def _build_side_by_side(
         try:
             while order.is_active():
                 for name in order.get_ready():
-                    running[pool.submit(build, by_name[name], results)] = name
+                    running[pool.submit(copy_context().run, build, by_name[name], results)] = name
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     name = running.pop(future)
                     results[name] = future.result()

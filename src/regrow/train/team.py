@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
@@ -78,16 +79,15 @@ def join(member: Member, able: bool) -> Board:
 @contextmanager
 def leading(board: Board | None) -> Iterator[None]:
     """Within the block, training runs of this process are shared with the others, who leave when it ends."""
-    global _leader
     if board is None:
         yield
         return
+    token = _leader.set(_Leader(board))
     try:
         with _closing(board):
-            _leader = _Leader(board)
             yield
     finally:
-        _leader = None
+        _leader.reset(token)
 
 
 def follow(board: Board) -> int:
@@ -108,8 +108,8 @@ def train(
     config: DecoderConfig, settings: Settings, batch: Callable[[int], Tensor], scratch: Path, watch: Watch
 ) -> State:
     """As :func:`regrow.train.loop.train`, with all workers there are."""
-    if _leader is not None:
-        return _leader.train(config, settings, batch, scratch, watch)
+    if leader := _leader.get():
+        return leader.train(config, settings, batch, scratch, watch)
     from regrow.train import loop
 
     return loop.train(config, settings, batch, scratch, watch)
@@ -146,7 +146,7 @@ class _Leader:
             self._turn.release()
 
 
-_leader: _Leader | None = None
+_leader: ContextVar[_Leader | None] = ContextVar("regrow_leader", default=None)
 
 
 def _help(board: Board, number: int) -> None:
