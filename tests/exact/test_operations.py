@@ -113,11 +113,14 @@ def test_backends_give_the_same_bits_forward_and_backward(other):
 
 
 @pytest.mark.parametrize("heads", [1, 3])
-def test_blocks_of_queries_do_not_change_the_bits(heads, monkeypatch):
+@pytest.mark.parametrize("other", [(), ("numba", "int8"), ("numba", "float32"), ("reference", "float64")])
+def test_blocks_of_queries_do_not_change_the_bits(heads, other, monkeypatch):
     inputs = leaves((2, 50, heads, 8), (2, 50, 1, 8), (2, 50, 1, 8))
     whole = gradients(ops.attention, inputs)
     monkeypatch.setattr(ops, "QUERY_BLOCK", 16)
-    assert difference(gradients(ops.attention, inputs), whole) == ""
+    with use(*other) as backend:
+        assert len(ops._blocks(backend, inputs[0], 50)) >= 4
+        assert difference(gradients(ops.attention, inputs), whole) == ""
 
 
 def test_blocks_of_rows_do_not_change_the_loss_or_its_gradient(monkeypatch):

@@ -204,7 +204,7 @@ def _build_side_by_side(
 ) -> None:
     """Build each stage as soon as its inputs are there. When one fails, the others are asked to stop.
 
-    Stages run in threads, in which context variables, such as the backend in force, are the caller's.
+    Stages run in threads, in which context variables are the caller's.
     """
     order = TopologicalSorter({stage.name: _needs(stage) for stage in stages})
     order.prepare()
