@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+import time
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -146,12 +147,26 @@ def test_a_withdrawn_file_is_noted(index: Server, tmp_path: Path, log: Log) -> N
     assert "withdrawn by its packers: misprint" in log.notes()
 
 
-def test_a_busy_index_is_asked_again(index: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_index_is_asked_again(index: Server, tmp_path: Path, log: Log) -> None:
     page = index.answers["/simple/poems/"]
     index.answers["/simple/poems/"] = lambda handler, turn: (
         handler.send_plain(503, Retry_After="0") if turn == 1 else page(handler, turn)
     )
-    assert resolve("pypi:poems==1.0", tmp_path)[0].file == "poems-1.0.tar.gz"
+    assert resolve("pypi:poems==1.0", tmp_path, emit=log.emit)[0].file == "poems-1.0.tar.gz"
+    assert "503" in log.notes() and "trying again in 0 s" in log.notes()
+
+
+def test_who_wants_to_stop_need_not_wait_for_a_busy_index(index: Server, tmp_path: Path, log: Log) -> None:
+    index.answers["/simple/poems/"] = lambda handler, turn: handler.send_plain(503, Retry_After="30")
+
+    def stop() -> None:
+        if log.notes():
+            raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        resolve("pypi:poems==1.0", tmp_path, emit=log.emit, poll=stop)
+    assert time.monotonic() - began < 20
 
 
 def test_where_the_index_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

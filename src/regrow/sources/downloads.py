@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -94,29 +95,30 @@ class Downloads:
                 if pin is not None and (path := self.find(pin.sha256)) is not None:
                     return path
                 with _session(url) as session:
-                    _Transfer(session, url, part, pin, emit, poll, self.sleep).run()
+                    _Transfer(session, url, part, pin, _Caller(emit, poll, self.sleep)).run()
                 return self._keep(part, url, pin)
 
-    def index_page(self, index: str, name: str, *, offline: bool = False) -> ProjectPage:
-        """What a package index says about a project."""
+    def index_page(
+        self, index: str, name: str, *, emit: Callable[..., None], offline: bool, poll: Callable[[], None]
+    ) -> ProjectPage:
+        """What a package index says about a project; arguments and errors as for :meth:`get`."""
         from pypi_simple import NoSuchProjectError, PyPISimple, UnsupportedContentTypeError
         from requests import RequestException
 
         if offline:
             raise _offline(f"the package index's page of `{name}`")
-        trouble = ""
-        for attempt in range(_ATTEMPTS):
+        caller = _Caller(emit, poll, self.sleep)
+        for attempt in itertools.count(1):
             with _session(index) as session, PyPISimple(index, session=session) as client:
                 try:
                     return client.get_project_page(name, timeout=_TIMEOUT)
                 except NoSuchProjectError as error:
                     raise InputError(f"the package index knows no `{name}`", where=_shown(index)) from error
                 except (RequestException, UnsupportedContentTypeError, ValueError) as error:
-                    trouble = _words(error)
-                    response = getattr(error, "response", None)
-                    if response is not None and response.status_code not in _TRY_AGAIN:
-                        break
-                    self.sleep(_pause(attempt, response))
+                    trouble, response = _words(error), getattr(error, "response", None)
+            if attempt >= _ATTEMPTS or (response is not None and response.status_code not in _TRY_AGAIN):
+                break
+            caller.wait(_pause(attempt, response), index, trouble)
         raise _unreachable(index, trouble)
 
     def _keep(self, part: Path, url: str, pin: Pin | None) -> Path:
@@ -134,6 +136,23 @@ class Downloads:
         return path
 
 
+@dataclass(frozen=True)
+class _Caller:
+    """Who asked: is told what happens, and may give up meanwhile."""
+
+    emit: Callable[..., None]
+    poll: Callable[[], None]
+    sleep: Callable[[float], None]
+
+    def wait(self, seconds: float, url: str, trouble: str) -> None:
+        """Say why, and sleep with an open ear for those who want to stop."""
+        self.emit("note", text=f"{_shown(url)}: {trouble}; trying again in {seconds:.0f} s")
+        while seconds > 0:
+            self.poll()
+            self.sleep(min(0.5, seconds))
+            seconds -= 0.5
+
+
 @dataclass
 class _Transfer:
     """One download: what has arrived lies in ``part``, and survives whatever happens."""
@@ -142,9 +161,7 @@ class _Transfer:
     url: str
     part: Path
     pin: Pin | None
-    emit: Callable[..., None]
-    poll: Callable[[], None]
-    sleep: Callable[[float], None]
+    caller: _Caller
     total: int | None = None
     told: float = 0.0
 
@@ -167,9 +184,7 @@ class _Transfer:
             best = max(best, self._size())
             if attempt >= _ATTEMPTS:
                 raise _unreachable(self.url, trouble)
-            wait = _pause(attempt, response)
-            self.emit("note", text=f"{_shown(self.url)}: {trouble}; trying again in {wait:.0f} s")
-            self._wait(wait)
+            self.caller.wait(_pause(attempt, response), self.url, trouble)
 
     def _headers(self) -> dict[str, str]:
         """Ask for the rest of what is there, if it can be known to be the beginning of the same file."""
@@ -212,7 +227,7 @@ class _Transfer:
             for chunk in response.raw.stream(_CHUNK, decode_content=False):
                 file.write(chunk)
                 self._tell(file.tell())
-                self.poll()
+                self.caller.poll()
                 if most is not None and file.tell() > most:
                     break
         if most is not None and self.pin is not None and self._size() > most:
@@ -232,14 +247,7 @@ class _Transfer:
         if last or now - self.told > 0.1:
             self.told = now
             total = self.total or (self.pin.size if self.pin and self.pin.size >= 0 else None)
-            self.emit("progress", done=done, total=total, unit="bytes")
-
-    def _wait(self, seconds: float) -> None:
-        """Sleep, with an open ear for those who want to stop."""
-        while seconds > 0:
-            self.poll()
-            self.sleep(min(0.5, seconds))
-            seconds -= 0.5
+            self.caller.emit("progress", done=done, total=total, unit="bytes")
 
     def _size(self) -> int:
         return self.part.stat().st_size if self.part.is_file() else 0

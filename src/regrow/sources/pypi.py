@@ -98,7 +98,7 @@ def _packages(locator: str, site: Site) -> list[DistributionPackage]:
         except InvalidVersion:
             return False
 
-    page = site.downloads.index_page(index(), name, offline=site.offline)
+    page = site.downloads.index_page(index(), name, emit=site.emit, offline=site.offline, poll=site.poll)
     found = sorted((package for package in page.packages if fits(package)), key=lambda package: package.filename)
     if not found:
         raise InputError(
