@@ -239,6 +239,26 @@ def test_what_describes_files_is_no_bomb_either(tmp_path: Path, bomb: str) -> No
         everything(tmp_path / "a.tar", Limits(header=2048))
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("damage", ["a flipped byte", "a byte too many", "cut in a header"])
+def test_entries_after_a_damaged_header_are_not_just_left_out(tmp_path: Path, damage: str, pack) -> None:  # type: ignore[no-untyped-def]
+    entry, end = blocks(tarfile.REGTYPE, b"x" * 700), bytes(1024)
+    data = {
+        "a flipped byte": entry + b"\xff" + entry[1:] + end,
+        "a byte too many": entry + b"\n" + entry + end,
+        "cut in a header": entry + entry[:200],
+    }[damage]
+    (tmp_path / "a.tar").write_bytes(pack(data))
+    with pytest.raises(InputError, match="neither another nor the end"):
+        everything(tmp_path / "a.tar")
+
+
+@pytest.mark.parametrize("end", [0, 512, 1024, 10240])
+def test_a_tar_file_may_end_as_it_likes(tmp_path: Path, end: int) -> None:
+    (tmp_path / "a.tar").write_bytes(blocks(tarfile.REGTYPE, b"x" * 700) + bytes(end))
+    assert everything(tmp_path / "a.tar") == [Member("a.txt", b"x" * 700)]
+
+
 def test_each_file_has_its_own_share_of_headers(tmp_path: Path) -> None:
     entry = blocks(tarfile.XHDTYPE, pax(comment="n" * 400)) + blocks(tarfile.REGTYPE, b"x" * 5000)
     (tmp_path / "a.tar").write_bytes(entry * 9 + bytes(1024))

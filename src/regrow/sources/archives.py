@@ -123,6 +123,8 @@ def _tar_entries(stream: _Metered, limits: Limits) -> Iterator[tuple[tarfile.Tar
                 raise OverflowError(f"what it says of all its files has more than {limits.header} bytes")
             yield archive, entry
             stream.left = limits.header
+    if stream.last.strip(b"\0"):  # tarfile takes whatever is not a header for the end
+        raise tarfile.ReadError("after some entries comes what is neither another nor the end")
 
 
 def _zip(path: Path, name: str, wanted: Callable[[str], bool], limits: Limits) -> Iterator[Member | Refused]:
@@ -205,10 +207,13 @@ class _Budget:
 
 
 class _Metered:
-    """The stream of a tar file, of which ``left`` bytes may be read: tarfile takes headers of any size into memory."""
+    """The stream of a tar file, of which ``left`` bytes may be read: tarfile takes headers of any size into memory.
+
+    ``last`` is what was read last.
+    """
 
     def __init__(self, stream: IO[bytes], left: int) -> None:
-        self._stream, self.left = stream, left
+        self._stream, self.left, self.last = stream, left, b""
         self.seek, self.tell = stream.seek, stream.tell
 
     def read(self, size: int) -> bytes:
@@ -216,7 +221,8 @@ class _Metered:
         if not 0 <= size <= self.left:
             raise OverflowError("what it says of a file is too long")
         self.left -= size
-        return self._stream.read(size)
+        self.last = self._stream.read(size)
+        return self.last
 
 
 def _read(file: IO[bytes], most: int) -> bytes:
