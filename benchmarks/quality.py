@@ -6,11 +6,11 @@
     python benchmarks/quality.py --show curves.jsonl                        # the table again, and the curves
 
 Same data order, initial weights, schedule and optimizer for every kind of arithmetic: `regrow`, `float32`, `bf16`
-(autocast), and models of `one digit`, `two digits` and `three digits`. Every run is judged by the same float32
-program. Runs that are in the file already are not run again, and one that was interrupted goes on from the last point
-of its curve, which is kept beside the file, so a long table can be made in several sittings. The float32 result of
-the recipe's own length and seed is noted in the release's ``buildinfo/comparison.json``, where `regrow report` finds
-it.
+(autocast), and models of `one digit`, `two digits` and `three digits`; `reordered` is float32 with its sums in another
+order, which shows how far rounding alone takes a run. Every run is judged by the same float32 program. Runs that are
+in the file already are not run again, and one that was interrupted goes on from the last point of its curve, which is
+kept beside the file, so a long table can be made in several sittings. The float32 result of the recipe's own length
+and seed is noted in the release's ``buildinfo/comparison.json``, where `regrow report` finds it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ from regrow.train import loop
 from regrow.train.settings import Settings
 from regrow.train.state import State
 
-KINDS = ("regrow", "float32", "bf16", *digits.BITS)
+REORDERED = "reordered"  # float32 again, each batch in two halves: sums in another order
+KINDS = ("regrow", "float32", REORDERED, "bf16", *digits.BITS)
 BATCH = 16
 POINTS = 20  # of a curve
 RECIPE = "recipe"  # the size of the recipe's own architecture
@@ -195,7 +196,7 @@ class Theirs:
 
     def __init__(self, task: Task, kind: str) -> None:
         linear = {"linear": digits.linear(digits.BITS[kind])} if kind in digits.BITS else {}
-        self.task, self.bf16 = task, kind == "bf16"
+        self.task, self.bf16 = in_halves(task) if kind == REORDERED else task, kind == "bf16"
         self.model = plain.PlainDecoder(task.config, task.settings.seed, **linear)
         self.adamw = plain.optimizer(self.model, task.settings)
 
@@ -216,6 +217,15 @@ class Theirs:
         """Take them back."""
         self.model.load_state_dict(saved["model"])
         self.adamw.load_state_dict(saved["adamw"])
+
+
+def in_halves(task: Task) -> Task:
+    """The same task, each micro-batch in two."""
+    settings = task.settings
+    half = replace(
+        settings, micro_batch=settings.micro_batch // 2, micro_batches_per_step=2 * settings.micro_batches_per_step
+    )
+    return replace(task, settings=half)
 
 
 def validation(task: Task, weights: dict[str, Tensor]) -> float:
