@@ -222,6 +222,8 @@ class Theirs:
 def in_halves(task: Task) -> Task:
     """The same task, each micro-batch in two."""
     settings = task.settings
+    if settings.micro_batch % 2:
+        raise SystemExit(f"{REORDERED}: a micro-batch of {settings.micro_batch} has no halves")
     half = replace(
         settings, micro_batch=settings.micro_batch // 2, micro_batches_per_step=2 * settings.micro_batches_per_step
     )
