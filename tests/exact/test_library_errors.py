@@ -60,6 +60,47 @@ def test_every_tensor_is_looked_at(operation, name, kind):
     assert words in text
 
 
+FLOATS = [(operation, name) for operation, name in ARGUMENTS if CALLS[operation][1][name].is_floating_point()]
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize(("operation", "name"), FLOATS)
+def test_a_number_that_is_not_finite_is_an_error_where_that_is_wanted(operation, name, value):
+    function, given = CALLS[operation]
+    spoilt = given[name].clone()
+    spoilt.view(-1)[-1] = value
+    last = tuple(length - 1 for length in spoilt.shape)
+    function(**given | {name: spoilt})
+    with exact.finite():
+        function(**given)
+        with pytest.raises(exact.ArgumentError) as caught:
+            function(**given | {name: spoilt})
+    assert f"`{operation}` cannot take `{name}`" in str(caught.value)
+    assert f"it holds {value} at {last}" in str(caught.value)
+    function(**given | {name: spoilt})
+
+
+def test_the_optimizer_can_refuse_gradients_that_are_not_finite():
+    p = torch.ones(2, 3, requires_grad=True)
+    p.grad = torch.tensor([[1.0, 2.0, 3.0], [torch.nan, 5.0, 6.0]])
+    with exact.finite():
+        for name, update in {
+            "clip_grad_norm_": lambda: exact.clip_grad_norm_([p], 1.0),
+            "AdamW": exact.AdamW([p]).step,
+        }.items():
+            with pytest.raises(exact.ArgumentError, match=f"`{name}` cannot take `gradient`") as caught:
+                update()
+            assert "it holds nan at (1, 0)" in caught.value.why
+    assert torch.equal(p, torch.ones(2, 3))
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection", "ignore:Error detected")
+def test_torch_finds_the_backward_pass_that_made_a_nan():
+    x = torch.full((2, 4), 1e-30, requires_grad=True)
+    with pytest.raises(RuntimeError, match="_RMSNormBackward"), torch.autograd.detect_anomaly():
+        exact.rms_norm(x, torch.ones(4), 0.0).backward(torch.full((2, 4), 3e38))
+
+
 ONE = torch.ones(1)
 CASES = [
     (lambda: exact.linear(X, torch.ones(3, 5)), "`weight`", "shape must be (any, 6)"),

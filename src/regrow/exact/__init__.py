@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from regrow.exact.adamw import AdamW, clip_grad_norm_
     from regrow.exact.backend import use
-    from regrow.exact.checks import ArgumentError
+    from regrow.exact.checks import ArgumentError, finite
     from regrow.exact.initial import normal, permutation, uniform
     from regrow.exact.layers import cross_entropy, gelu, layer_norm, rotary_tables, silu, softmax
     from regrow.exact.operations import (
@@ -40,6 +40,7 @@ __all__ = [
     "clip_grad_norm_",
     "cross_entropy",
     "embedding",
+    "finite",
     "gelu",
     "layer_norm",
     "linear",
@@ -61,7 +62,7 @@ __all__ = [
 _PLACES = {
     "adamw": ("AdamW", "clip_grad_norm_"),
     "backend": ("use",),
-    "checks": ("ArgumentError",),
+    "checks": ("ArgumentError", "finite"),
     "initial": ("normal", "permutation", "uniform"),
     "layers": ("cross_entropy", "gelu", "layer_norm", "rotary_tables", "silu", "softmax"),
     "operations": (

@@ -1,7 +1,7 @@
 """What an operation cannot take, said before anything is computed.
 
 A check is a few comparisons of attributes, so that it costs microseconds; only identifiers are looked at one by
-one. Numbers that are not finite are not an error: what depends on them is NaN.
+one. Numbers that are not finite are not an error, and what depends on them is NaN, unless :func:`finite` asks for one.
 
 Example:
     >>> linear(torch.ones(2, 3), torch.ones(4, 5))
@@ -12,6 +12,9 @@ Example:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, ClassVar
 
 import torch
@@ -22,6 +25,8 @@ from regrow.exact.backend import current, interpreted
 
 # So many numbers can be added on the grid of a plain sum before float64 runs out of bits.
 MOST_ADDENDS = 1 << 22
+
+_finite: ContextVar[bool] = ContextVar("regrow_finite", default=False)
 
 
 class ArgumentError(RegrowError, ValueError):
@@ -43,9 +48,40 @@ def _described(given: Any) -> str:
     return f"a {dense}{kind} tensor of shape {tuple(given.shape)} on {given.device}"
 
 
+@contextmanager
+def finite() -> Iterator[None]:
+    """In this block a NaN or an infinity among the arguments is an error, which costs a pass over each.
+
+    It finds the operation that first meets one, the optimizer and ``clip_grad_norm_`` among them. For what goes wrong
+    in a backward pass there is ``torch.autograd.detect_anomaly``.
+
+    Example:
+        >>> with exact.finite():
+        ...     loss = model(tokens)
+        regrow.exact.checks.ArgumentError: `rms_norm` cannot take `x`, a float32 tensor of shape (4, 512) on cpu
+        because it holds inf at (0, 17)
+        hint: see what made it
+    """
+    token = _finite.set(True)
+    try:
+        yield
+    finally:
+        _finite.reset(token)
+
+
 def floats(operation: str, **tensors: Any) -> None:
     """Each is a dense float32 tensor with entries, and all are on one device that the backend can use."""
     _all(operation, torch.float32, "float()", tensors)
+    if _finite.get():
+        for name, x in tensors.items():
+            _require_finite(operation, name, x)
+
+
+def _require_finite(operation: str, name: str, x: Tensor) -> None:
+    sound = x.isfinite()
+    if not bool(sound.all()):
+        first = tuple((~sound).nonzero()[0].tolist())
+        raise refused(operation, name, x, f"it holds {float(x[first])} at {first}", "see what made it")
 
 
 def identifiers(operation: str, name: str, ids: Any, beside: Tensor, count: int, ignored: int | None = None) -> None:
