@@ -1,12 +1,12 @@
 """One training step on a CUDA device, ours against plain torch: tokens a second, memory, and ratios.
 
-    python benchmarks/gpu.py                              # 125M and 1B parameters, context 2048
+    python benchmarks/gpu.py                              # 110M (called 125M) and 1B parameters, context 2048
     python benchmarks/gpu.py --sizes 125M --profile       # and where our time goes
     python benchmarks/gpu.py --json
 
 The peers are the same decoder with scaled_dot_product_attention and fused AdamW under ``torch.compile``: ``float32``
-(strict), ``tf32``, and ``bf16`` (autocast, flash attention). Each kind runs in a process of its own, in turn, for
-several rounds; a figure is the median over all of its steps. Without a CUDA device it measures the CPU.
+(strict), ``tf32``, and ``bf16`` (autocast, torch's fused attention). Each kind runs in a process of its own, in turn,
+for several rounds; a figure is the median over all of its steps. Without a CUDA device it measures the CPU.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def worker(kind: str, size: str, context: int, steps: int, options: dict[str, An
     try:
         run = ours(size, context) if kind == "ours" else theirs(size, context, kind, options["compiled"])
         for _ in range(UNCOUNTED):
-            run()
+            seconds(run)
         times = [seconds(run) for _ in range(steps)]
         if options["profile"] and kind == "ours":
             profile(run)

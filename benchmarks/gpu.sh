@@ -4,8 +4,9 @@
 #     benchmarks/gpu.sh              # writes build/gpu/report.txt as well
 #
 # Builds two examples on the device from an empty store and compares them with their locks, runs the tests that need a
-# device, and measures a training step against plain torch. Takes the Python of $PYTHON if that has regrow installed,
-# else makes an environment in build/gpu. Needs the network for the sources of the second example and, the first time,
+# device, and measures a training step against plain torch. What fails is said and the rest goes on; the exit status is
+# 1 then. Takes the Python of $PYTHON if that has regrow installed, else makes an environment in build/gpu. Needs a C
+# compiler and Python's headers, for Triton, and the network for the sources of the second example and, the first time,
 # for libraries.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -30,8 +31,8 @@ lscpu | grep 'Model name' || true
 export REGROW_BACKEND=triton
 
 echo "== is it exact?"
-"$python" -m regrow selftest --full | { grep -v ' exact ' || true; }
-"$python" -m pytest -q -m gpu tests/exact tests/train tests/independent
+"$python" -m regrow selftest --full | { grep -v '  exact ' || true; } || failed=1
+"$python" -m pytest -rs -m gpu tests/exact tests/train tests/independent || failed=1
 
 echo "== the same hashes?"
 rm -rf "$work/store"
@@ -43,11 +44,11 @@ for example in tiny bard; do
         echo "$example: equal, $found, $SECONDS s"
     else
         echo "$example: DIFFERENT, ${found:-no digest}, not $expected"
-        different=1
+        failed=1
     fi
 done
 
 echo "== how fast?"
-"$python" benchmarks/gpu.py "$@"
+"$python" benchmarks/gpu.py "$@" || failed=1
 
-exit "${different:-0}"
+exit "${failed:-0}"

@@ -70,12 +70,13 @@ def test_kernels_go_where_they_are_asked_to(package, tmp_path):
 
 
 def test_kernels_of_long_ago_are_dropped(tmp_path):
-    old, new = tmp_path / "kernels-0", tmp_path / "kernels-1"
-    for folder in (old, new):
+    old, new, foreign = (tmp_path / f"kernels-{name}" for name in ("0" * 16, "1" * 16, "of-somebody-else"))
+    for folder in (old, new, foreign):
         folder.mkdir()
-    utime(old, (time.time() - 30 * 24 * 3600,) * 2)
+    for folder in (old, foreign):
+        utime(folder, (time.time() - 30 * 24 * 3600,) * 2)
     assert kernel._folder.__wrapped__(str(tmp_path)).startswith(f"{tmp_path}/kernels-")
-    assert kept(tmp_path) == ["kernels-1"]
+    assert kept(tmp_path) == [new.name, foreign.name]
 
 
 def test_kernels_of_a_package_that_others_installed_are_kept_among_the_users_own(tmp_path, monkeypatch):

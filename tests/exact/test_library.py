@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from fractions import Fraction
 
 import numba
 import numpy as np
@@ -267,6 +268,36 @@ def test_the_order_of_what_is_summed_does_not_matter(seed, order):
             return [t for t in torch.autograd.grad(y, (gain, bias), g, allow_unused=True) if t is not None]
 
         assert difference(parameters_gradient(x[order], g[order]), parameters_gradient(x, g)) == ""
+
+
+@pytest.mark.parametrize("exponent", range(-149, 128))
+def test_a_sum_is_that_of_its_grid_at_every_magnitude(exponent):
+    largest = 2.0**exponent
+    x = torch.tensor([largest, -0.71 * largest, 0.3 * largest, largest * 2.0**-20], dtype=torch.float32)
+    step = Fraction(2) ** (max(exponent + 1, -100) - 30)
+    total = sum(round(Fraction(float(v)) / step) for v in x) * step
+    assert float(exact.mean(x)) == np.float32(float(total) / 4)
+
+
+@pytest.mark.parametrize("size", [1e-16, 1e-15, 1e-14])  # of the second the squares have the exponent -99
+def test_small_rows_are_normal_without_an_epsilon(size):
+    for backend in ("reference", "numba"):
+        with exact.use(backend):
+            y = exact.rms_norm(torch.full((2, 8), size), torch.ones(8), 0.0)
+        torch.testing.assert_close(y, torch.ones(2, 8), rtol=1e-6, atol=0.0)
+
+
+def test_a_loss_can_be_asked_for_its_gradients_again():
+    x, w = sample((6, 8), 1).requires_grad_(), sample((5, 8), 2).requires_grad_()
+    loss = exact.linear_cross_entropy(x, w, torch.arange(6) % 5)
+    loss.backward(retain_graph=True)
+    first = x.grad.clone(), w.grad.clone()
+    x.grad.zero_()
+    w.grad.data.zero_()
+    loss.backward(retain_graph=True)
+    assert difference((x.grad, w.grad), first) == ""
+    loss.backward()
+    assert difference((x.grad, w.grad), tuple(2.0 * g for g in first)) == ""
 
 
 def test_second_derivatives_are_refused_rather_than_wrong():

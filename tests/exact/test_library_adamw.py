@@ -138,6 +138,17 @@ def test_the_norm_of_a_very_long_gradient_is_exact():
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("backend", ["reference", "numba"])
+def test_a_backward_pass_notices_that_a_parameter_was_updated(backend):
+    x, w = sample((3, 4), 1).requires_grad_(), torch.nn.Parameter(sample((2, 4), 2))
+    with exact.use(backend):
+        loss = exact.linear(x, w).square().sum()
+        w.grad = torch.ones_like(w)
+        exact.AdamW([w]).step()
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            loss.backward()
+
+
 def test_betas_must_stay_below_one():
     with pytest.raises(exact.ArgumentError):
         exact.AdamW(parameters(), betas=(1.0, 0.9))

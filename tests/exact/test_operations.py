@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from regrow.exact import operations as ops
 from regrow.exact.backend import use
+from regrow.exact.carriers import cpu_carriers
 from regrow.exact.comparison import difference, sample
 
 TOLERANCE = 3e-3  # of the largest entry; two digits hold 2**-13 of a group's largest
@@ -157,3 +158,25 @@ def test_a_number_that_is_not_finite_comes_out_as_nan(value):
     out = ops.attention(q, k, q)
     assert out[0, 4:, 0].isnan().all()
     assert out[0, :4].isfinite().all()
+
+
+@pytest.mark.parametrize("spoilt", ["q", "k"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 3e38])  # the last makes scores that are not finite
+def test_gradients_of_attention_without_scores_are_nan(spoilt, value):
+    given = {name: 10.0 * sample((1, 6, 1, 8), i) for i, name in enumerate("qkv")}
+    given[spoilt][0, 4, 0, 0] = value
+    inputs = [x.requires_grad_() for x in given.values()]
+
+    def run():
+        y = ops.attention(*inputs)
+        return y.detach(), *torch.autograd.grad(y, inputs, sample((1, 6, 1, 8), 3))
+
+    with use("reference", "float64"):
+        y, dq, dk, dv = expected = run()
+    assert y[0, 4].isnan().all()
+    assert dq[0, 4].isnan().all()
+    assert dk.isnan().all()
+    assert dv.isnan().all()
+    for carrier in cpu_carriers():
+        with use("numba", carrier.name):
+            assert difference(run(), expected) == "", carrier.name

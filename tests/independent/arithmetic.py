@@ -32,7 +32,7 @@ def exponent(x, axis=None):
 
 def on_grid(x, e, bits):
     """``rint(x * 2**(bits - e))`` as float64 integers, 0 where a group is poisoned."""
-    return np.where(e == POISON, 0.0, np.rint(np.where(e == POISON, 0.0, x).astype(f64) * two(bits - e)))
+    return np.where(e == POISON, 0.0, np.rint(np.where(e == POISON, 0.0, x).astype(f64) * (two(-e) * 2.0**bits)))
 
 
 def exact(a, b):

@@ -148,6 +148,15 @@ def test_divergence_names_tensor_and_step(tmp_path, monkeypatch):
     assert "learning_rate" in caught.value.hint
 
 
+def test_no_state_that_is_not_finite_gets_a_digest(tmp_path):
+    config = dataclasses.replace(CONFIG, tied_embeddings=False)  # tokens that are never read have no gradient
+    run = dataclasses.replace(SETTINGS, steps=1, epsilon=0.0)
+    with pytest.raises(StageError) as caught:
+        loop.train(config, run, batch, tmp_path, watch())
+    assert caught.value.what == "training diverged: `embed` is not finite after step 1"
+    assert "train.epsilon" in caught.value.hint
+
+
 def test_the_learning_rate_rises_and_falls_as_it_says():
     run = dataclasses.replace(SETTINGS, steps=10, warmup=2, learning_rate=1.0, final_learning_rate=0.1)
     assert [run.rate(step) for step in (1, 2, 10)] == pytest.approx([0.5, 1.0, 0.1])

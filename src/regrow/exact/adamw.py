@@ -9,7 +9,7 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -50,6 +50,8 @@ class AdamW(Optimizer):
         group = self.param_groups[-1]
         for name in ("lr", "eps", "weight_decay"):
             checks.number("AdamW", name, group[name])
+        if not isinstance(group["betas"], Sequence) or len(group["betas"]) != 2:
+            raise checks.refused("AdamW", "betas", group["betas"], "it must be two numbers")
         for beta in group["betas"]:
             if checks.number("AdamW", "betas", beta) >= 1.0:
                 raise checks.refused("AdamW", "betas", beta, "it must be below 1")
@@ -98,7 +100,11 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], limit: float) -> floa
     in the order given. A norm that is not finite leaves the gradients as they are.
     """
     limit = checks.number("clip_grad_norm_", "limit", limit)
-    several = [parameters] if isinstance(parameters, Tensor) else parameters
+    several: list[Any] = (
+        [parameters] if isinstance(parameters, Tensor) or not isinstance(parameters, Iterable) else [*parameters]
+    )
+    if not all(isinstance(p, Tensor) for p in several):
+        raise checks.refused("clip_grad_norm_", "parameters", parameters, "it must be a tensor, or some")
     gradients = [p.grad for p in several if p.grad is not None]
     for gradient in gradients:
         checks.floats("clip_grad_norm_", gradient=gradient)

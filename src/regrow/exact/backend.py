@@ -294,6 +294,8 @@ def use(kernels: str = "", carrier: str = "") -> Iterator[Backend]:
     chosen = load_kernels(kernels) if kernels else current().kernels
     if carrier:
         backend = Backend(chosen, find_carrier(carrier))
+        if chosen.name == "numba" and backend.carrier not in cpu_carriers():
+            raise RecipeError(f"carrier `{carrier}` needs a GPU", why="backend `numba` computes on CPUs")
     elif kernels:
         backend = Backend(chosen, default("cuda" if kernels == "triton" and not interpreted() else "cpu").carrier)
     else:

@@ -12,6 +12,7 @@ Example:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -88,7 +89,9 @@ def identifiers(operation: str, name: str, ids: Any, beside: Tensor, count: int,
     """A tensor of int64 on the device of ``beside``, each within 0..count - 1 or ``ignored``."""
     _all(operation, torch.int64, "long()", {name: ids})
     if ids.device != beside.device:
-        raise refused(operation, name, ids, f"other arguments are on {beside.device}", f"use `{name}.to({name!r})`")
+        raise refused(
+            operation, name, ids, f"other arguments are on {beside.device}", f"use `{name}.to({str(beside.device)!r})`"
+        )
     outside = ids.clamp(0, count - 1) != ids
     if ignored is not None:
         outside = outside & (ids != ignored)
@@ -107,6 +110,8 @@ def _all(operation: str, dtype: torch.dtype, conversion: str, tensors: dict[str,
             raise refused(operation, name, x, f"it must be {wanted}", f"convert it with `{name}.{conversion}`")
         if x.layout is not torch.strided:
             raise refused(operation, name, x, "it must be dense", f"convert it with `{name}.to_dense()`")
+        if x.is_neg():
+            raise refused(operation, name, x, "its signs are yet to be turned", f"use `{name}.resolve_neg()`")
         if 0 in x.shape:
             raise refused(operation, name, x, "it has no entries", "leave the call out for an empty batch")
         if device is None:
@@ -153,8 +158,19 @@ def addends(operation: str, name: str, x: Tensor, count: int, most: int = MOST_A
         raise refused(operation, name, x, why, "cut the batch into micro-batches")
 
 
+def whole(operation: str, name: str, value: Any, low: int = 1, high: int = MOST_ADDENDS) -> int:
+    """A whole number within ``low..high``."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise refused(operation, name, value, f"it must be a whole number within {low}..{high}")
+    return value
+
+
 def number(operation: str, name: str, value: Any, low: float = 0.0, high: float = float("inf")) -> float:
     """A finite number within ``low..high``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high or value - value != 0:
+    try:
+        given = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+    except OverflowError:
+        given = math.inf
+    if not low <= given <= high or math.isinf(given):
         raise refused(operation, name, value, f"it must be a finite number within {low:g}..{high:g}")
-    return float(value)
+    return given

@@ -29,11 +29,16 @@ LAYOUTS = {
 
 
 def sample(shape: tuple[int, ...], seed: int, kind: str = "normal") -> Tensor:
-    """float32: ``normal``; ``wide``, magnitudes over 60 binary orders; ``edges``, zeros, ties, subnormals, extremes."""
+    """float32: ``normal``; ``wide``, magnitudes over 60 binary orders; ``small``, rows of
+    magnitudes around the least exponent of a grid; ``edges``, zeros, ties, subnormals, extremes.
+    """
     count = int(np.prod(shape))
     values = normals(seed, f"sample-{kind}", count)
     if kind == "wide":
         values = values * np.ldexp(1.0, (np.arange(count) * 7919) % 61 - 40)
+    if kind == "small":
+        values = np.clip(values.reshape(-1, shape[-1]), -1.0, 1.0)
+        values = values * np.ldexp(1.0, -97 - np.arange(len(values))[:, None] % 6)
     x = torch.from_numpy(values.astype(np.float32)).view(shape)
     if kind == "edges":
         special = torch.tensor([0.0, -0.0, 1.0, -1.0, 0.5, 1.5, 2.5, 1e-45, -1e-38, 3e38, 6.1e-5, 0.99999994, 8192.0])
@@ -120,7 +125,7 @@ def _adamw(kind: str, k: Kernels) -> tuple[Tensor, ...]:
 def cases() -> dict[str, Case]:
     """The inputs on which kernels must agree, by name."""
     found: dict[str, Case] = {}
-    for kind in ("normal", "wide", "edges"):
+    for kind in ("normal", "wide", "small", "edges"):
         found |= {f"{name} {kind}": case for name, case in _usual(kind).items()}
     parts = _parts(2, 12, 6, 11)
     outputs = _parts(2, 12, 8, 21)

@@ -35,6 +35,7 @@ from regrow.exact.rows import (
     power32,
     product_row,
     row_digits,
+    to_grid,
     weights_row,
 )
 
@@ -205,7 +206,7 @@ def _grid_sum_row(x: Any, bits: Any) -> float:
     e = grid_exponent(largest_bits(bits))
     if e == _POISON:
         return np.nan
-    total: float = _exact_row_sum(x, power(30 - e))
+    total: float = _exact_row_sum(x, to_grid(e))
     back: float = power(e) * 2.0**-30
     return total * back
 
@@ -242,7 +243,7 @@ def _column_grids(largest: Any) -> Any:
         for b in range(blocks):
             m = max(m, largest[b, c])
         e = grid_exponent(m)
-        scale[c] = 0.0 if e == _POISON else power(30 - e)
+        scale[c] = 0.0 if e == _POISON else to_grid(e)
         back[c] = power(e) * 2.0**-30
     return scale, back
 
@@ -718,7 +719,7 @@ def _largest_bits_kernel(bits: Any, out: Any) -> None:
 
 @_parallel
 def _embedding_backward_kernel(dy: Any, starts: Any, order: Any, e: Any, out: Any) -> None:
-    scale, back = power(30 - e), power(e) * 2.0**-30
+    scale, back = to_grid(e), power(e) * 2.0**-30
     for row in prange(out.shape[0]):
         total = np.zeros(out.shape[1], np.float64)
         for n in range(starts[row], starts[row + 1]):

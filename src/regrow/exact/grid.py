@@ -146,6 +146,14 @@ def exponents(largest_bits: Tensor) -> Tensor:
     return ((largest_bits >> 23) - 126).clamp(min=MIN_EXPONENT)
 
 
+def to_grid(exponent: Tensor, bits: int) -> Tensor:
+    """float64 ``2**(bits - exponent)``, which brings a group to its grid. Of a poisoned one it is finite.
+
+    Not ``power_of_two(bits - exponent)``: with 30 bits that is asked for POISON at exponent -99.
+    """
+    return power_of_two(-exponent) * 2.0**bits
+
+
 def power_of_two(exponent: Tensor) -> Tensor:
     """float64 ``2**exponent`` for integers within -1022..1023, made from bits; NaN for POISON."""
     value = ((exponent.to(torch.int64) + 1023) << 52).view(torch.float64)

@@ -66,7 +66,7 @@ def _among_caches() -> Path | None:
 
 def _forget_others(found: Path) -> None:
     """Drop kernels of other states that were made long ago."""
-    for other in found.parent.glob("kernels-*"):
+    for other in found.parent.glob(f"kernels-{'[0-9a-f]' * 16}"):
         with suppress(OSError):
             if other != found and time.time() - other.stat().st_mtime > _SECONDS_KEPT:
                 shutil.rmtree(other)

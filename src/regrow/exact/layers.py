@@ -177,6 +177,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, ignore_index: int = -100) -> 
     """
     checks.floats("cross_entropy", logits=logits)
     columns = checks.last("cross_entropy", "logits", logits)
+    checks.whole("cross_entropy", "ignore_index", ignore_index, -(1 << 63), (1 << 63) - 1)
     checks.identifiers("cross_entropy", "targets", targets, logits, columns, ignore_index)
     hint = "it needs an entry for each row of `logits`"
     checks.shape("cross_entropy", "targets", targets, tuple(logits.shape[:-1]), hint)
@@ -191,8 +192,15 @@ def rotary_tables(positions: int, width: int, theta: float = 10000.0) -> tuple[T
     """Cosines and sines ``(positions, width / 2)`` for :func:`regrow.exact.operations.rotate`.
 
     As in Hugging Face's Llama the inverse frequencies and the angles are rounded to float32.
+
+    Args:
+        positions: how many, at most 2**20.
+        width: of a head, even.
+        theta: the base of the wavelengths, at least 1.
     """
-    if width % 2:
+    theta = checks.number("rotary_tables", "theta", theta, low=1.0)
+    checks.whole("rotary_tables", "positions", positions, high=1 << 20)
+    if checks.whole("rotary_tables", "width", width) % 2:
         raise checks.refused("rotary_tables", "width", width, "the width of a head must be even")
     exponents = np.arange(width // 2, dtype=np.float64) * 2.0 / width
     frequencies = exp64(-exponents * log64(np.array([theta]))).astype(np.float32)

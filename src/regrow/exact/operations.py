@@ -220,8 +220,7 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor, heads: int) -> Tensor:
     for name, table in (("cosine", cosine), ("sine", sine)):
         hint = "it needs a row for each position of `x` and a column for each pair"
         checks.shape("rotate", name, table, (x.shape[1], x.shape[3] // 2), hint)
-    if not 0 <= heads <= x.shape[2]:
-        raise checks.refused("rotate", "heads", heads, f"`x` has {x.shape[2]} heads")
+    checks.whole("rotate", "heads", heads, 0, x.shape[2])
     y: Tensor = _Rotate.apply(x, cosine, sine, heads)
     return y
 
@@ -331,6 +330,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     if heads % k.shape[2]:
         raise checks.refused("attention", "k", k, f"its heads do not divide the {heads} heads of `q`")
     checks.addends("attention", "q", q, positions, MOST_POSITIONS)
+    checks.addends("attention", "q", q, max(width, heads // k.shape[2] * positions))
     out: Tensor = _Attention.apply(q, k, v)
     return out
 
@@ -397,8 +397,6 @@ class _LinearCrossEntropy(Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         dx, dweight = ctx.saved_tensors
         (scale,) = gradients
-        if scale.device.type == "cpu" and float(scale) == 1.0:  # as it nearly always is: a pass over the matrix less
-            return dx, dweight, None
         return dx * scale, dweight * scale, None
 
 

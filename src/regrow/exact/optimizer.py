@@ -114,3 +114,5 @@ def adamw_step(parameter: Tensor, gradient: Tensor, first: Tensor, second: Tenso
     """Update a parameter and its moments in place."""
     with torch.no_grad():
         current(parameter).kernels.adamw(rows(parameter), rows(gradient), rows(first), rows(second), constants)
+    for changed in (parameter, first, second):  # so that a backward pass that needs what was there notices
+        torch.autograd.graph.increment_version(changed)

@@ -29,6 +29,7 @@ from regrow.exact.grid import (
     Layout,
     exponents,
     power_of_two,
+    to_grid,
 )
 
 name = "reference"
@@ -52,7 +53,7 @@ def log(x: Tensor) -> Tensor:
 
 
 def sqrt(x: Tensor) -> Tensor:
-    """The correctly rounded square root, on the host: torch's own is off by a bit in one case of six on CPUs."""
+    """The correctly rounded square root, on the host: torch's own is off by a bit in up to one case of six on CPUs."""
     return torch.from_numpy(np.sqrt(x.cpu().numpy())).to(x.device)
 
 
@@ -107,7 +108,7 @@ def round_total(total: Tensor, scale: Tensor) -> Tensor:
 def grid_sum(x: Tensor, dim: int) -> Tensor:
     """The sum of float32 over ``dim`` on its grid, exact, as float64; NaN if an addend is not finite."""
     e = exponents(_magnitude_bits(x).amax(dim, keepdim=True))
-    q = (x.to(torch.float64) * power_of_two(SUM_BITS - e)).nan_to_num(0.0, 0.0, 0.0).round().to(torch.int64)
+    q = (x.to(torch.float64) * to_grid(e, SUM_BITS)).nan_to_num(0.0, 0.0, 0.0).round().to(torch.int64)
     return (q.sum(dim, keepdim=True).to(torch.float64) * (power_of_two(e) * 2.0**-SUM_BITS)).squeeze(dim)
 
 
@@ -300,12 +301,13 @@ def attention_gradient(
     dweights = torch.empty(high.shape, dtype=torch.float32, device=high.device)
     combine(high, cross, left, right, dweights)
     q = weights[:, :, 0].to(torch.float32) * 128.0 + weights[:, :, 1].to(torch.float32)
-    probabilities = q * (torch.ones_like(totals) / totals)[:, :, None]
-    dscores = (probabilities * (dweights - delta[:, :, None])) * torch.full(
+    inverse = (torch.ones_like(totals) / totals)[:, :, None]
+    dscores = (q * inverse * (dweights - delta[:, :, None])) * torch.full(
         (), scale, dtype=torch.float32, device=q.device
     )
-    # A masked entry is +0 whatever stands in dweights, so that a NaN there cannot leak and a sign cannot differ.
-    digits = split(torch.where(q == 0.0, torch.zeros_like(q), dscores), LEFT, weights.dtype)
+    # A masked entry is +0 whatever stands in dweights, so that a NaN there cannot leak and a sign cannot differ. But it
+    # is NaN in a row without a total, none of whose weights is known.
+    digits = split(torch.where(q == 0.0, torch.zeros_like(q) * inverse, dscores), LEFT, weights.dtype)
     out.copy_(digits.data)
     out_exponents.copy_(digits.exponents)
 
@@ -351,7 +353,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, dtype: torch.dtype) -> tuple[
 def embedding_backward(dy: Tensor, ids: Tensor, rows: int) -> Tensor:
     """Sum of the rows of ``dy`` ``(N, C)`` by ``ids`` ``(N,)`` into ``(rows, C)``, exact on one grid."""
     e = exponents(_magnitude_bits(dy).max())
-    q = (dy.to(torch.float64) * power_of_two(SUM_BITS - e)).nan_to_num(0.0, 0.0, 0.0).round().to(torch.int64)
+    q = (dy.to(torch.float64) * to_grid(e, SUM_BITS)).nan_to_num(0.0, 0.0, 0.0).round().to(torch.int64)
     total = torch.zeros((rows, dy.shape[1]), dtype=torch.int64, device=dy.device).index_add_(0, ids, q)
     return (total.to(torch.float64) * (power_of_two(e) * 2.0**-SUM_BITS)).to(torch.float32)
 
@@ -363,7 +365,7 @@ def row_bits(x: Tensor) -> Tensor:
 
 def add_to_grid(x: Tensor, e: Tensor, total: Tensor) -> None:
     """Add ``rint(x * 2**(24 - e))`` to int32 ``total``; ``x`` is float32 ``(R, C)``, ``e`` the rows' exponents."""
-    q = (x.to(torch.float64) * power_of_two(GRADIENT_BITS - e)[:, None]).nan_to_num(0.0, 0.0, 0.0).round()
+    q = (x.to(torch.float64) * to_grid(e, GRADIENT_BITS)[:, None]).nan_to_num(0.0, 0.0, 0.0).round()
     total.add_(q.to(torch.int32))
 
 
@@ -390,7 +392,7 @@ def square_sum(x: Tensor, e: int) -> int:
     """The exact sum of ``rint(x * x * 2**(30 - e))``, each square rounded to float32; 0 for POISON."""
     if e == POISON:
         return 0
-    scale = power_of_two(torch.tensor(SUM_BITS - e, device=x.device))
+    scale = to_grid(torch.tensor(e, device=x.device), SUM_BITS)
     return int(((x * x).to(torch.float64) * scale).round().to(torch.int64).sum())
 
 

@@ -53,6 +53,12 @@ def power(e: Any) -> Any:
 
 
 @_inline
+def to_grid(e: Any) -> Any:
+    """float64 2**(30 - e), which brings addends to their grid; see :func:`regrow.exact.grid.to_grid`."""
+    return power(-e) * 2.0**30
+
+
+@_inline
 def power32(e: Any) -> Any:
     """float32 2**e for e within -126..127."""
     return np.int32((np.int32(e) + 127) << 23).view(np.float32)
@@ -188,7 +194,7 @@ def dscores_row(
     """The gradient of the scores of one query; see :func:`regrow.exact.reference.attention_gradient`."""
     for j in range(out.shape[0]):
         q = F(first[j]) * F(128.0) + F(second[j])
-        out[j] = _ZERO if q == _ZERO else ((q * inverse) * (products[j] - delta)) * scale
+        out[j] = _ZERO * inverse if q == _ZERO else ((q * inverse) * (products[j] - delta)) * scale
 
 
 @_helper

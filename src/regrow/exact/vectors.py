@@ -178,7 +178,13 @@ def _grids() -> Iterator[Vector]:
     high, low = (digits.data[0, :, i].tolist() for i in range(2))
     found = {"e": digits.exponents[0].tolist(), "high": high, "low": low}
     yield vector("digits", "extremes", {"x": x}, found)
-    inputs = {"extremes": x, "normal": normal("S", 3, 4_001), "large": normal("S", 3, 4_001, factor=2.0**100)}
+    small = np.outer(2.0 ** np.arange(-104, -94), [0.75, -0.5, 0.375, 2.0**-20]).astype(np.float32)
+    inputs = {
+        "extremes": x,
+        "small": literal(small),
+        "normal": normal("S", 3, 4_001),
+        "large": normal("S", 3, 4_001, factor=2.0**100),
+    }
     for name, given in inputs.items():
         for axis in (0, 1):
             yield vector("S", name, {"x": given, "axis": axis}, {"y": reference.grid_sum(given.tensor, axis)})

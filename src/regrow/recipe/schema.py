@@ -341,7 +341,7 @@ class Architecture(Section):
         default=True, description="Whether the output matrix is the embedding.", examples=[False]
     )
     rope_theta: float = Field(
-        default=10000.0, description="Base of the rotary positions.", examples=[500000.0], gt=0, le=1e12
+        default=10000.0, description="Base of the rotary positions.", examples=[500000.0], ge=1, le=1e12
     )
     norm_epsilon: float = Field(
         default=1e-5, description="Added to the mean square in normalisation.", examples=[1e-6], gt=0, le=1
@@ -420,7 +420,7 @@ class Train(Section):
     beta1: float = Field(default=0.9, description="Decay of the first moment.", examples=[0.9], ge=0, lt=1)
     beta2: float = Field(default=0.95, description="Decay of the second moment.", examples=[0.99], ge=0, lt=1)
     epsilon: float = Field(
-        default=1e-8, description="Keeps the division by the second moment finite.", examples=[1e-10], gt=0, le=1
+        default=1e-8, description="Keeps the division by the second moment finite.", examples=[1e-10], ge=1e-38, le=1
     )
     clip: float = Field(
         default=1.0, description="Largest norm of the gradient; 0 for no limit.", examples=[0.0], ge=0, le=1e6

@@ -87,6 +87,7 @@ def train(
         stopping, saving = _wishes(watch, clock, workers)
         stopping = stopping and state.step < settings.steps
         if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
+            _require_finite_parameters(state)
             state.link(workers)
         if workers.rank == 0 and state.step in settings.snapshot_steps:
             watch.keep(state)
@@ -184,6 +185,17 @@ def _require_finite(step: int, loss: float, norm: float, gradients: dict[str, Te
         why=f"the loss is {loss} and the gradient norm {norm}",
         hint="lower `train.learning_rate`, lengthen `train.warmup` or lower `train.clip`; nothing built so far is lost",
     )
+
+
+def _require_finite_parameters(state: State) -> None:
+    """What the next loss would tell, if there is one. Every worker has all parameters, so all say the same."""
+    for name, values in state.parameters.items():
+        if not bool(values.isfinite().all()):
+            raise StageError(
+                f"training diverged: `{name}` is not finite after step {state.step}",
+                why="the update was too large for float32, or divided nothing by nothing",
+                hint="lower `train.learning_rate` or raise `train.epsilon`; nothing built so far is lost",
+            )
 
 
 class _Clock:

@@ -85,7 +85,7 @@ def rint64(x):
 @jit
 def on_grid(x, e, BITS: tl.constexpr):
     """int64 ``rint(x * 2**(BITS - e))`` of float32; 0 for POISON."""
-    return rint64(tl.where(e == POISON, 0.0, x.to(tl.float64) * two(BITS - e)))
+    return rint64(tl.where(e == POISON, 0.0, x.to(tl.float64) * (two(-e) * (1 << BITS))))
 
 
 @jit

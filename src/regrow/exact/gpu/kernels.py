@@ -407,7 +407,7 @@ def _score_gradients(
     dweights = _scores(high, cross, right, a, at_high, at_cross, at_right, one, mask)
     upper = tl.load(weights + at_weights, mask=mask, other=0).to(tl.float32)
     q = upper * 128.0 + tl.load(weights + at_weights + positions, mask=mask, other=0).to(tl.float32)
-    return tl.where(q == 0.0, 0.0, ((q * inverse) * (dweights - delta)) * scale)
+    return tl.where(q == 0.0, 0.0 * inverse, ((q * inverse) * (dweights - delta)) * scale)
 
 
 @jit
