@@ -126,6 +126,13 @@ def test_lines_are_grouped_while_they_agree() -> None:
     assert joined == ["a\nb", "c", "d", "e"]
 
 
+def test_a_field_that_no_line_has_cannot_group() -> None:
+    data = lines({"book": "Genesis", "text": "a"}, {"book": "Exodus", "text": "b"})
+    with pytest.raises(StageError, match="no line has a field `bok`") as caught:
+        all_of(data, "jsonl", group_by=("bok",))
+    assert caught.value.why == "the fields are book, text"
+
+
 def test_equal_means_equal_and_of_one_type() -> None:
     data = lines(
         {"k": 1, "text": "a"},
@@ -209,7 +216,7 @@ def test_half_a_character_at_the_end_is_refused() -> None:
     ],
 )
 def test_a_bad_line_harms_no_other(line: bytes, reason: str) -> None:
-    data = lines({"text": "before"}) + line + b"\n" + lines({"text": "after"})
+    data = lines({"k": 1, "text": "before"}) + line + b"\n" + lines({"k": 1, "text": "after"})
     before, bad, after = all_of(data, "jsonl", group_by=("k",))
     assert isinstance(bad, Refusal)
     assert bad.reason == reason

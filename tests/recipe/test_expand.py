@@ -108,6 +108,36 @@ def test_a_usual_stage_with_changes_keeps_the_rest() -> None:
     assert clean.inputs == {"documents": ("documents-bible",)}
 
 
+def test_of_a_table_what_is_not_mentioned_stays() -> None:
+    more = '\n[[stage]]\nname = "pretrain"\nparameters = { train = { seed = 9 } }\n'
+    train, usual = (fakes.graph(more=text)["pretrain"].parameters.model_dump()["train"] for text in (more, ""))
+    assert train == {**usual, "seed": 9}
+
+
+@pytest.mark.parametrize(
+    ("stage", "key"),
+    [
+        ("documents-bible", "licence"),
+        ("documents-bible", "source"),
+        ("documents-bible", "availability"),
+        ("fetch-bible", "fetch"),
+        ("fetch-bible", "pins"),
+    ],
+)
+def test_what_is_said_of_a_source_goes_by_its_table(stage: str, key: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        fakes.graph(more=f'\n[[stage]]\nname = "{stage}"\nparameters = {{ {key} = "other" }}\n')
+    assert f"parameters.{key}: `{key}` of a source's stage cannot be changed here" in str(caught.value)
+    assert "[[source]]" in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["base", "offline"])
+def test_how_to_fetch_is_not_for_recipes_to_say(key: str) -> None:
+    more = f'\n[[stage]]\nname = "more"\nkind = "fetch"\nparameters = {{ {key} = "/etc" }}\n'
+    with pytest.raises(RecipeError, match=f"`{key}` is not for recipes to say"):
+        fakes.graph(more=more)
+
+
 def test_a_stage_between_two_usual_ones() -> None:
     more = """
 [[stage]]

@@ -130,12 +130,20 @@ def test_modes_that_need_a_lock_say_so(folder: Path, mode: Mode) -> None:
     assert "regrow lock" in caught.value.hint
 
 
-def test_frozen_mode_does_not_look_at_the_recipe(folder: Path) -> None:
+def test_frozen_mode_takes_the_lock_for_the_truth(folder: Path) -> None:
     written(folder)
-    (folder / "regrow.toml").write_text("this is not a recipe")
-    locked = lock(folder, Mode.FROZEN)
-    assert locked.graph["pretrain"].parameters.train.seed == 1  # type: ignore[attr-defined]
-    assert locked.recipe == b"this is not a recipe"
+    (folder / "texts" / "a.txt").write_text("changed since")
+    change(folder, "seed = 1", "seed = 7", "regrow.lock")
+    assert lock(folder, Mode.FROZEN).graph["pretrain"].parameters.train.seed == 7  # type: ignore[attr-defined]
+
+
+def test_frozen_mode_refuses_another_recipe(folder: Path) -> None:
+    written(folder)
+    change(folder, 'name = "toy"', 'name = "toys"')
+    with pytest.raises(RecipeError) as caught:
+        lock(folder, Mode.FROZEN)
+    assert caught.value.what == "the recipe is not the one that was locked"
+    assert caught.value.where == str(folder / "regrow.toml")
 
 
 def edit(folder: Path) -> None:

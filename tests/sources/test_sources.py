@@ -63,6 +63,43 @@ def test_a_folder_gives_its_selected_files_in_order(base: Path) -> None:
     )
 
 
+def test_links_are_left_out_and_said_to_be(base: Path) -> None:
+    said: list[dict[str, object]] = []
+    resolve("file:texts", base, ["**/*.txt"], emit=lambda event, **fields: said.append({"event": event, **fields}))
+    assert said == [
+        {"event": "note", "text": f"links are left out (1 in {base}/texts): others do not have what they point to"}
+    ]
+
+
+def test_a_folder_of_links_says_so(base: Path) -> None:
+    (base / "links").mkdir()
+    (base / "links" / "a.txt").symlink_to("/etc/hostname")
+    with pytest.raises(InputError, match="nothing but links"):
+        resolve("file:links", base)
+
+
+def test_a_folder_that_cannot_be_read_is_not_left_out(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def closed(path: str) -> object:
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(InputError, match="deep` cannot be read") as caught:
+        resolve("file:texts", base)
+    assert caught.value.why == "Permission denied"
+
+
+def test_a_recipe_is_not_among_its_texts(base: Path) -> None:
+    (base / "regrow.lock").touch()
+    for fetch in ("file:.", "file:../recipe"):
+        with pytest.raises(InputError, match=r"`regrow\.lock` of the recipe would be text to train on"):
+            resolve(fetch, base)
+        assert len(resolve(fetch, base, ["texts/**"])) == 3
+
+
 def test_a_file_gives_itself(base: Path) -> None:
     assert resolve("file:texts/c.md", base) == (Pin("c.md", sha("C"), 1),)
 

@@ -37,8 +37,8 @@ def test_clean_merges_normalises_and_drops_the_short(bench: Bench) -> None:
     assert (again / DOCUMENTS).read_bytes() == (out / DOCUMENTS).read_bytes()
 
 
-@pytest.mark.parametrize("files", [{"a.txt": " \n"}, {"a.txt": b"\xff"}, {"a.jsonl": ""}, {"a.txt": "short"}])
-def test_an_empty_corpus_has_a_remedy(bench: Bench, files: dict[str, bytes | str]) -> None:
+@pytest.mark.parametrize("files", [{"a.txt": " \n"}, {"a.jsonl": ""}, {"a.txt": "short"}])
+def test_an_empty_corpus_has_a_remedy(bench: Bench, files: dict[str, str]) -> None:
     documents = bench.documents(files)
     with pytest.raises(StageError, match="the corpus is empty") as caught:
         bench.run("clean", {"minimum_characters": 200}, documents=documents)

@@ -81,6 +81,19 @@ def test_nothing_selected(bench: Bench) -> None:
     assert caught.value.hint
 
 
+def test_a_source_that_is_not_text_is_a_mistake(bench: Bench) -> None:
+    with pytest.raises(InputError, match="no text of source `s` can be read") as caught:
+        bench.documents({"a.txt": b"\xff", "b.txt": b"\xfe"})
+    assert caught.value.why == "of 2 places the first is `a.txt:0-1`: not utf-8 (byte 0 is 0xff)"
+
+
+def test_a_source_without_any_text_is_a_mistake(bench: Bench) -> None:
+    with pytest.raises(InputError) as caught:
+        bench.documents({"a.jsonl": '{"text": "one"}\n{"text": "two"}\n'}, field="txt")
+    assert caught.value.what == "no text of source `s` can be read"
+    assert caught.value.why == "of 2 places the first is `a.jsonl:0-15`: no text (field `txt` is missing)"
+
+
 def test_a_stop_is_heard(bench: Bench) -> None:
     with pytest.raises(Interrupted):
         bench.run("documents", SOURCE, files=TINY, stopped=True)

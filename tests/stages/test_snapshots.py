@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from regrow.corpus.tokens import TokenShards
-from regrow.errors import StageError
+from regrow.errors import RecipeError, StageError
 from regrow.model.files import load
 from regrow.recipe.schema import Architecture, Train
 from regrow.stages import pretrain
@@ -82,3 +82,8 @@ def test_damaged_ones_are_not_released(tmp_path: Path) -> None:
     with pytest.raises(StageError, match="damaged"):
         pretrain._release(stage.scratch / "snapshot-000000003", tmp_path / "elsewhere")
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_less_than_a_step_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="less than one step"):
+        pretrain.run(call(tmp_path, 7))

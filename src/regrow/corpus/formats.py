@@ -113,7 +113,15 @@ def _html(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
 
 def _jsonl(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
     """A field of each line."""
-    return _grouped((_line(data, start, end, reading) for start, end in _lines(data, reading.encoding)), reading)
+    seen: set[str] = set()
+    lines = (_line(data, start, end, reading, seen) for start, end in _lines(data, reading.encoding))
+    yield from _grouped(lines, reading)
+    if reading.field in seen and (missing := [name for name in reading.group_by if name not in seen]):
+        raise StageError(
+            f"no line has a field `{missing[0]}`",
+            why=f"the fields are {', '.join(sorted(seen)[:20])}",
+            hint="name fields that lines have as `group_by`",
+        )
 
 
 def _parquet(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
@@ -228,8 +236,8 @@ def _lines(data: bytes, encoding: str) -> Iterator[tuple[int, int]]:
         start = end + len(newline)
 
 
-def _line(data: bytes, start: int, end: int, reading: Reading) -> tuple[Piece, str] | Refusal:
-    """The text of a line of JSON, and the values it is grouped by."""
+def _line(data: bytes, start: int, end: int, reading: Reading, seen: set[str]) -> tuple[Piece, str] | Refusal:
+    """The text of a line of JSON, and the values it is grouped by. ``seen`` gets its fields, if it is grouped."""
     try:
         text = data[start:end].decode(reading.encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -240,7 +248,11 @@ def _line(data: bytes, start: int, end: int, reading: Reading) -> tuple[Piece, s
         row = json.loads(text, parse_int=_integer)
     except ValueError:  # no detail: every version of Python says it in other words
         return Refusal(start, end, "not JSON", "")
-    return _row(start, end, row, reading) if isinstance(row, dict) else Refusal(start, end, "not a JSON object", "")
+    if not isinstance(row, dict):
+        return Refusal(start, end, "not a JSON object", "")
+    if reading.group_by:
+        seen.update(row)
+    return _row(start, end, row, reading)
 
 
 def _depth(text: str) -> int:

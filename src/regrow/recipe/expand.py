@@ -19,6 +19,12 @@ from regrow.recipe.problems import Origin, explain, together
 from regrow.recipe.schema import Recipe, Section, Source, StageEntry
 from regrow.recipe.words import listed, suggestion
 
+_OF_SOURCES = ("fetch", "pins", "source", "licence", "availability", "attribution")
+"""Parameters of the usual stages of a source that nobody may change but its table: pages and audits go by that."""
+
+_OF_BUILDS = ("base", "offline")
+"""Parameters that a build sets, and no recipe."""
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -122,15 +128,35 @@ def _of_table(name: str, table: Section, inputs: Mapping[str, tuple[str, ...]]) 
 def _spelled_out(entry: StageEntry, place: Path, drafts: Mapping[str, Draft], origin: Origin) -> Draft:
     """A new stage, or a usual one with changes."""
     usual = drafts.get(entry.name)
+    for key in entry.parameters:
+        _require_changeable(key, usual, (*place, "parameters", key), origin)
     if usual is None and not entry.kind:
         why = "this is not one of the usual stages, so its kind cannot be known"
         hint = suggestion(entry.name, drafts, "say which kind it is, or use one of")
         raise origin.error((*place, "kind"), "missing", why=why, hint=hint)
     if usual is None or (entry.kind and entry.kind != usual.kind):
         return Draft(entry.name, entry.kind, entry.parameters, entry.inputs, place)
-    parameters = {**usual.parameters, **entry.parameters}
+    parameters = {**usual.parameters, **{key: _changed(usual, key, value) for key, value in entry.parameters.items()}}
     places = {key: where for key, where in usual.places.items() if key not in entry.parameters}
     return Draft(usual.name, usual.kind, parameters, {**usual.inputs, **entry.inputs}, place, places)
+
+
+def _require_changeable(key: str, usual: Draft | None, place: Path, origin: Origin) -> None:
+    if key in _OF_BUILDS:
+        raise origin.error(place, f"`{key}` is not for recipes to say", why="every build sets it")
+    if usual is not None and key in _OF_SOURCES and usual.kind in ("fetch", "documents"):
+        raise origin.error(
+            place,
+            f"`{key}` of a source's stage cannot be changed here",
+            why="what is said of a source goes by its `[[source]]`",
+            hint="change it there",
+        )
+
+
+def _changed(usual: Draft, key: str, value: Any) -> Any:
+    """A parameter as an entry has it; of a table, what is not mentioned stays."""
+    known = usual.parameters.get(key)
+    return {**known, **value} if isinstance(known, Mapping) and isinstance(value, Mapping) else value
 
 
 def _faults(

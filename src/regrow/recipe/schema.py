@@ -34,7 +34,7 @@ from regrow.recipe.words import closest, listed, shown
 
 FILE = "regrow.toml"
 SCHEMES = {
-    "file": "`file:texts`, a file or a folder beside the recipe",
+    "file": "`file:texts`, a file or a folder beside the recipe, but for links in it",
     "https": "`https://example.org/text.txt`",
     "pypi": "`pypi:name==1.2.3`, a release of a Python package",
 }
@@ -478,7 +478,8 @@ class StageEntry(Section):
     )
     parameters: dict[str, Any] = Field(
         default={},
-        description="The parameters of the kind. Those of a usual stage that are not mentioned stay.",
+        description="The parameters of the kind. Those of a usual stage that are not mentioned stay; what is said of a "
+        "source is changed in its `[[source]]`.",
         examples=[{"minimum_characters": 500}],
         json_schema_extra={"type": "table"},
     )

@@ -25,6 +25,7 @@ from regrow.recipe.schema import Source
 from regrow.recipe.schema import load as load_recipe
 from regrow.release.layout import LOCK, RECIPE, is_release
 from regrow.stages import KINDS
+from regrow.store import sha256_bytes
 
 
 class Mode(Enum):
@@ -78,7 +79,15 @@ def locked_recipe(
     if mode is Mode.FROZEN:
         frozen = load_lock(folder)
         _require_arithmetic(frozen, folder / LOCK)
-        return _locked(frozen, place)
+        locked = _locked(frozen, place)
+        if sha256_bytes(locked.recipe) != frozen.recipe:
+            raise RecipeError(
+                "the recipe is not the one that was locked",
+                where=str(folder / RECIPE),
+                why="a release holds both, and would contradict itself",
+                hint="build without --frozen, which renews the lock",
+            )
+        return locked
     recipe = load_recipe(folder)
     lock = load_lock(folder) if (folder / LOCK).exists() else None
     look = _Look(place, listener, stop or Event())

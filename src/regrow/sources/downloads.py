@@ -37,7 +37,10 @@ _AGENT = "regrow"
 def default_folder() -> Path:
     """``$REGROW_DOWNLOADS``, or else ``regrow/downloads`` in the user's cache directory."""
     if chosen := os.environ.get("REGROW_DOWNLOADS"):
-        return Path(chosen).expanduser()
+        try:
+            return Path(chosen).expanduser()
+        except RuntimeError as error:
+            raise InputError(f"there is no folder `{chosen}`", where="REGROW_DOWNLOADS", why=str(error)) from None
     from platformdirs import user_cache_path
 
     return user_cache_path("regrow", appauthor=False) / "downloads"

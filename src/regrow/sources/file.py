@@ -13,6 +13,7 @@ from regrow.sources.scheme import Site
 from regrow.sources.select import matches
 from regrow.store.digest import sha256_file
 
+_OWN = ("regrow.toml", "regrow.lock")
 _DECLARATION = re.compile(rb"SPDX-License-Identifier:[ \t]*([\w.+() -]{1,100}\w\+?\)?)")
 
 
@@ -29,9 +30,12 @@ def resolve(locator: str, site: Site) -> tuple[Pin, ...]:
     path = _existing(site.base / locator)
     if not path.is_dir():
         return (_pin(path, path.name),)
-    found = {name for name in _files(path) if is_archive(name) or matches(name, site.select)}
+    names, links = _files(path)
+    found = {name for name in names if is_archive(name) or matches(name, site.select)}
+    if links:
+        site.emit("note", text=f"links are left out ({len(links)} in {path}): others do not have what they point to")
     if not found:
-        some = ", ".join(map(_printable, _files(path)[:5])) or "nothing"
+        some = ", ".join(map(_printable, names[:5])) or ("nothing but links" if links else "nothing")
         raise InputError(
             f"no file fits {' or '.join(f'`{pattern}`' for pattern in site.select)}",
             where=str(path),
@@ -44,6 +48,13 @@ def resolve(locator: str, site: Site) -> tuple[Pin, ...]:
             where=str(path),
             why="other machines would call it something else",
             hint="rename it, or change `select` so that it is left out",
+        )
+    if own := [name for name in _OWN if (site.base / name).resolve() in {(path / other).resolve() for other in found}]:
+        raise InputError(
+            f"`{own[0]}` of the recipe would be text to train on",
+            where=str(path),
+            why="it changes what it pins",
+            hint="put the texts into a folder of their own, as in `file:texts`, or name them in `select`",
         )
     return tuple(_pin(path / name, name) for name in sorted(found, key=str.encode))
 
@@ -67,13 +78,24 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _files(folder: Path) -> list[str]:
-    """The relative paths of the files in a folder. Links are not followed: the folder is what others will have."""
-    found = []
-    for place, folders, names in os.walk(folder):
+def _files(folder: Path) -> tuple[list[str], list[str]]:
+    """The relative paths of the files in a folder, and of the links, which are not followed: the folder is what others
+    will have.
+    """
+    files, links = [], []
+    for place, folders, names in os.walk(folder, onerror=_unreadable):
         folders.sort()
-        found += [Path(place, name).relative_to(folder).as_posix() for name in sorted(names)]
-    return [name for name in found if not (folder / name).is_symlink() and (folder / name).is_file()]
+        for path in (Path(place, name) for name in sorted(names + folders)):
+            if path.is_symlink():
+                links.append(path.relative_to(folder).as_posix())
+            elif path.is_file():
+                files.append(path.relative_to(folder).as_posix())
+    return files, links
+
+
+def _unreadable(error: OSError) -> None:
+    """A folder that cannot be read would be left out without a word."""
+    raise InputError(f"`{error.filename}` cannot be read", why=error.strerror or str(error)) from error
 
 
 def _pin(path: Path, name: str) -> Pin:

@@ -76,6 +76,8 @@ def run(call: Call) -> None:
             call.context.stop()
     if not chosen:
         raise _nothing(wanted, seen)
+    if not documents and excluded:
+        raise _unreadable(wanted, excluded)
     write_documents(call.output / DOCUMENTS, documents)
     write_exclusions(call.output / EXCLUDED, excluded)
 
@@ -136,6 +138,16 @@ def _nothing(wanted: DocumentsParameters, seen: list[str]) -> InputError:
         f"no file of source `{wanted.source}` fits {patterns}",
         why=f"it has {', '.join(sorted(seen)[:5]) or 'no files'}{' ...' if len(seen) > 5 else ''}",
         hint="change `select` or `exclude`; `**/*.txt` fits every .txt file in all folders",
+    )
+
+
+def _unreadable(wanted: DocumentsParameters, excluded: list[Exclusion]) -> InputError:
+    first = excluded[0]
+    reason = f"{first.reason} ({first.detail})" if first.detail else first.reason
+    return InputError(
+        f"no text of source `{wanted.source}` can be read",
+        why=f"of {len(excluded)} places the first is `{first.locator}`: {reason}",
+        hint="see whether `format`, `field` and `encoding` fit the files",
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from regrow.errors import StageError
+from regrow.errors import RecipeError, StageError
 from regrow.recipe.kind import Call, Kind, Parameters, Slot
 from regrow.recipe.schema import Architecture, Train
 from regrow.store import new_directory, sums
@@ -116,6 +116,13 @@ def training_settings(parameters: PretrainParameters) -> Settings:
 
 def _require_enough(stage: str, windows: int, settings: Settings) -> None:
     needed = settings.micro_batch * settings.micro_batches_per_step
+    if settings.steps < 1:
+        raise RecipeError(
+            "`train.tokens` are less than one step",
+            where=stage,
+            why=f"a step takes {needed} sequences of `architecture.context` tokens",
+            hint="train on more tokens, or with fewer at a time",
+        )
     if windows < needed:
         raise StageError(
             f"the corpus makes {windows} sequences, one step needs {needed}",
