@@ -119,6 +119,19 @@ def test_reading_a_claims_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('claims = 1\nclaim = [{ topic = "data", text = "x" }, { topic = "data", text = "y" }]\n', "line 2"),
+        ('claims = 1\n\n"claim" = [\n  { topic = "data", text = "x" },\n]\n', "line 3"),
+    ],
+)
+def test_claims_may_be_inline_tables(tmp_path: Path, text: str, line: str) -> None:
+    path = tmp_path / "claims.toml"
+    path.write_text(text)
+    assert {fact.evidence.locator for fact in claims.read(path, TODAY)} == {line}
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ('claims = 1\n[[claim]]\ntopc = "data"\ntext = "x"\n', ":3: claim[0].topc: unknown key"),

@@ -7,8 +7,9 @@ from typing import get_args
 
 import pytest
 
-from regrow.audit import policy
+from regrow.audit import findings, policy
 from regrow.audit.facts import AccessFact, DatasetFact, Fact, Finding, LicenceFact, Relation, Severity
+from regrow.audit.findings import FindingId
 from regrow.audit.licences import Kind, every
 from regrow.audit.result import Audit, Claim, Conflict, Cost, DataShare, Lineage, Outcome, PolicyCheck
 from regrow.errors import RecipeError
@@ -144,17 +145,17 @@ def test_findings_conflicts_and_claims(tmp_path: Path) -> None:
     clean = of(complete())
     found = replace(
         clean,
-        findings=(Finding("unsafe-file", Severity.WARNING, "a pickle"), Finding("odd", Severity.NOTE, "odd")),
+        findings=(Finding("unsafe-file", Severity.WARNING, "a pickle"), Finding("odd-name", Severity.NOTE, "odd")),
         conflicts=(Conflict("MIT on GPL", ("a", "b")),),
         claims=(Claim("all is open", "everything", NOT_SHOWN, "promised, not found: datasets"),),
     )
-    text = 'claims = "met"\n[forbid]\nfindings = ["unsafe-file", "odd"]\nseverity = "conflict"\nconflicts = true'
+    text = 'claims = "met"\n[forbid]\nfindings = ["unsafe-file", "odd-name"]\nseverity = "conflict"\nconflicts = true'
     assert {line.outcome for line in check(clean, text, tmp_path)} == {MET}
     outcomes = {line.text: line.outcome for line in check(found, text, tmp_path)}
     assert outcomes == {
         "claims are delivered": NOT_SHOWN,
         "no finding is unsafe-file": NOT_MET,
-        "no finding is odd": NOT_MET,
+        "no finding is odd-name": NOT_MET,
         "no finding is a conflict or worse": MET,
         "no licences conflict": NOT_MET,
     }
@@ -170,6 +171,16 @@ def test_findings_conflicts_and_claims(tmp_path: Path) -> None:
         ('policy = 1\nmof_class = "IV"', "must be one of `III`, `II`, `I`"),
         ('policy = 1\n[licences]\nforbid_kind = ["rail"]', ":3: licences.forbid_kind: unknown key"),
         ('policy = 1\n[forbid]\nclauses = ["noncommercial"]', "did you mean `non-commercial`?"),
+        ('policy = 1\n[forbid]\nfindings = ["unsafe-fil"]', ':3: forbid.findings[0]: there is no finding "unsafe-fil"'),
+        ('policy = 1\n[forbid]\nfindings = ["unsafe-fil"]', "did you mean `unsafe-file`?"),
+        ('policy = 1\n[forbid]\nfindings = ["xyzzy"]', "there are `attestation-other`, "),
+        ('policy = 1\n[licences]\nforbid = ["mit", "apach-2.0"]', ":3: licences.forbid[1]: `apach-2.0` is not a known"),
+        ('policy = 1\n[licences]\nforbid = ["apach-2.0"]', "did you mean `apache-2.0`?"),
+        ('policy = 1\n[licences]\nallow = ["gema"]', "did you mean `gemma`?"),
+        ('policy = 1\n[licences]\nallow = ["other"]', "`other` is not a known licence"),
+        ('policy = 1\n[licences]\nallow = [""]', "must not be empty"),
+        ('policy = 1\n[licences]\nforbid = ["MIT OR Apache-2.0"]', '"MIT OR Apache-2.0" is an expression'),
+        ('policy = 1\n[licences]\nforbid = ["LicenseRef-my terms"]', "is not a"),
         ('policy = 1\nparts = "data"', "must be a list"),
         ("policy = 1\nknown_data = 90", "must be at most 1"),
         ('osaid = "met"', "policy: missing"),
@@ -184,6 +195,27 @@ def test_a_wrong_policy_is_an_error_that_says_where(tmp_path: Path, text: str, w
         policy.read(path)
     assert words in str(error.value)
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["LicenseRef-Mine-1.0", "Zend-2.0", "zend-2.0", "GPL-3.0+", "llama3.1", "Llama 2"])
+def test_a_licence_need_not_be_in_the_table(name: str, tmp_path: Path) -> None:
+    for key, outcome in (("allow", NOT_MET), ("forbid", MET)):
+        (line,) = check(of(complete()), f'licences.{key} = ["{name}"]', tmp_path)
+        assert line.outcome is outcome
+
+
+def test_all_licences_and_findings_can_be_named(tmp_path: Path) -> None:
+    names = {name for licence in every() for name in (licence.id, licence.spdx, *licence.hf, *licence.aliases) if name}
+    path = tmp_path / "policy.toml"
+    path.write_text(f"policy = 1\nlicences.allow = {sorted(names)}\nforbid.findings = {list(get_args(FindingId))}")
+    assert len(policy.read(path).licences.allow) == len(names)
+
+
+def test_each_finding_is_made_somewhere() -> None:
+    """That all are known is what mypy says; this is about those that are gone."""
+    folder = Path(findings.__file__).parent
+    text = "".join(path.read_text() for path in folder.rglob("*.py") if path.name != "findings.py")
+    assert [name for name in get_args(FindingId) if f'"{name}"' not in text] == []
 
 
 def test_there_must_be_a_policy(tmp_path: Path) -> None:

@@ -97,6 +97,12 @@ def test_a_file_instead_of_stdout(shell: Shell) -> None:
     assert (shell.folder / "page.html").read_text().startswith("<!doctype html>")
 
 
+def test_json_says_where_the_file_is(shell: Shell) -> None:
+    told = shell.json("audit", "ours", "--output", "found.json")
+    assert told == {"schema": "regrow/audit-written/1", "audit": "found.json"}
+    assert json.loads((shell.folder / "found.json").read_text())["schema"] == "regrow/audit/1"
+
+
 def test_a_policy_that_is_not_met_exits_with_5(shell: Shell) -> None:
     (shell.folder / "policy.toml").write_text('policy = 1\nosaid = "met"\n')
     done = shell.run("audit", "tuned", "--policy", "policy.toml")
@@ -152,6 +158,24 @@ WRONG = {
     "a damaged release": (["audit", "ours", "--format", "croissant"], 2, "damaged"),
     "data of no release": (["audit", "tuned", "--format", "croissant"], 2, "not a release"),
     "a place for nothing": (["audit", "tuned", "--output", "tuned/README.md/x"], 2, "cannot be written"),
+    "a folder for a file": (["audit", "tuned", "--output", "tuned"], 2, "'tuned' is a directory"),
+    "no model as json": (["audit", "nope", "--json"], 6, "there is no `nope`"),
+    "no model in json": (["audit", "nope", "--format", "json"], 6, "there is no `nope`"),
+    "no such option": (["audit", "tuned", "--format=json", "--nosuch"], 2, "no such option"),
+    "an explanation as json": (["audit", "--explain", "osaid-1.0/code/training", "--json"], 2, "shows text"),
+    "an explanation as a page": (
+        ["audit", "ours", "--explain", "osaid-1.0/code/training", "--format", "html"],
+        2,
+        "shows text",
+    ),
+    "an explanation and a file": (["audit", "--explain", "osaid-1.0/code/training", "-o", "x"], 2, "about a model"),
+    "an explanation and a policy": (
+        ["audit", "--explain", "osaid-1.0/code/training", "--policy", "x"],
+        2,
+        "--policy is about a model",
+    ),
+    "no such ancestor": (["audit", "tuned", "--parent", "hf:a/b=ours"], 2, "names no ancestor `hf:a/b`"),
+    "no ancestors": (["audit", "ours", "--parent", "hf:a/b=tuned"], 2, "names no ancestor `hf:a/b`"),
 }
 
 
@@ -159,7 +183,9 @@ WRONG = {
 def test_what_is_wrong_and_what_to_do(shell: Shell, case: str) -> None:
     arguments, code, said = WRONG[case]
     done = shell.run(*arguments)
-    assert (done.returncode, done.stdout) == (code, "")
+    assert done.returncode == code
+    asked = not {"--json", "json", "--format=json"}.isdisjoint(arguments)
+    assert json.loads(done.stdout)["exit_code"] == code if asked else done.stdout == ""
     assert said in done.stderr and "hint:" in done.stderr
     assert "Traceback" not in done.stderr and "failed, sorry" not in done.stderr
 

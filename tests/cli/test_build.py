@@ -127,6 +127,15 @@ def test_output_and_store_are_where_they_are_wanted(copy: Shell) -> None:
     assert "       Built pretrain" in done.stderr
 
 
+def test_a_release_may_take_the_place_of_the_current_directory(copy: Shell) -> None:
+    here = copy.folder / "out"
+    here.mkdir()
+    done = Shell(here, copy.store).run("build", "../small", "-o", ".")
+    assert done.returncode == 0, done.stderr
+    assert (here / "SHA256SUMS").is_file()
+    assert f"      Report {here}/report.html\n" in done.stderr
+
+
 def test_threads_are_set_before_anything_computes(copy: Shell) -> None:
     done = copy.run("build", "small", "--threads", "1", "--store", "other", "--output", "one")
     assert done.returncode == 0, done.stderr

@@ -1,5 +1,7 @@
 """What others wrote, on its way to the terminal. python -m pytest tests/cli/test_console.py"""
 
+import json
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,3 +55,15 @@ def test_what_a_model_writes_is_exact_unless_a_terminal_would_read_it(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert chat(console) == f"a\n{NASTY}"
     assert capsys.readouterr().out == f"xa\n{SHOWN}\n"
+
+
+def test_json_has_no_numbers_that_json_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
+    odd = {"a": math.nan, "b": [math.inf, 1.5, {"c": (-math.inf, "NaN", None, True)}], "d": Path("x")}
+    Console().document("x/1", odd)
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    found = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    told = {"a": None, "b": [None, 1.5, {"c": [None, "NaN", None, True]}], "d": "x"}
+    assert found == {"schema": "regrow/x/1", **told}

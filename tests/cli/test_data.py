@@ -87,6 +87,33 @@ def test_a_table_of_tokens_that_cannot_be_is_a_clear_error(copy: Shell, columns:
     assert why in caught.value.why
 
 
+@pytest.mark.parametrize("name", ["tokens.parquet", "documents.parquet"])
+def test_a_text_that_is_none_is_a_clear_error(copy: Shell, name: str) -> None:
+    release = copy.folder / "build" / "small"
+    path = release / "data" / name
+    table = pyarrow.parquet.read_table(path)
+    one = table["id"][0].as_py().encode()
+    pyarrow.parquet.write_table(table, path, compression="none", use_dictionary=False, write_statistics=False)
+    raw = path.read_bytes()
+    assert raw.count(one) == 1
+    path.write_bytes(raw.replace(one, b"\xf1" + one[1:]))
+    with pytest.raises(InputError, match="does not say which tokens are whose") as caught:
+        steps.pieces(release, 1)
+    assert caught.value.where == str(path)
+    assert "UTF8" in caught.value.why
+    assert "regrow verify" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["{}", "[", None])
+def test_text_needs_a_whole_tokenizer(copy: Shell, text: str | None) -> None:
+    path = copy.folder / "build" / "small" / "tokenizer.json"
+    path.unlink() if text is None else path.write_text(text)
+    with pytest.raises(InputError, match="the tokenizer cannot be read") as caught:
+        steps.pieces(copy.folder / "build" / "small", 1, text=True, store=copy.store)
+    assert (caught.value.exit_code, caught.value.where) == (6, str(path))
+    assert steps.pieces(copy.folder / "build" / "small", 1, store=copy.store)
+
+
 def test_text_needs_the_store_and_the_rest_does_not(built: Shell, shell: Shell) -> None:
     release = str(built.folder / "build" / "small")
     assert shell.run("data", release, "--step", "1").returncode == 0

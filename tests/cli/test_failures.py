@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -88,6 +90,22 @@ def test_troubles_of_the_machine_need_no_traceback(capsys: pytest.CaptureFixture
     assert told(error, capsys) == (1, "error: no space left on device\n  /full/disk\n")
 
 
+def test_a_limit_on_files_is_a_trouble_of_the_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    error = OSError(errno.EFBIG, "File too large", "big")
+    words = "error: file too large\n  big\nhint: `ulimit -f` shows how large a file may be\n"
+    assert told(error, capsys) == (1, words)
+
+
+def test_a_limit_on_files_is_told_with_the_file(shell: Shell) -> None:
+    assert shell.run("new", "small").returncode == 0
+    line = f"ulimit -f 1; {sys.executable} -m regrow.cli lock small"
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=shell.folder, env=shell.environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 1, done.stderr
+    assert "error: file too large\n  small/regrow.lock\nhint: `ulimit -f`" in done.stderr
+
+
 def test_a_fault_of_ours_is_admitted_and_its_traceback_kept(capsys: pytest.CaptureFixture[str]) -> None:
     code, text = told(ZeroDivisionError("division by zero"), capsys)
     assert code == 1
@@ -154,6 +172,18 @@ def test_an_exception_inside_a_command_is_caught(monkeypatch: pytest.MonkeyPatch
         (["data", "build/x"], ["error: missing option '--step'", "hint: `regrow data --help`"]),
         (["build", "--locked", "--frozen"], ["error: choose one of --locked, --frozen and --update-lock"]),
         (["build", "--threads", "0"], ["error: invalid value for '--threads'"]),
+        (["build", "--threads", "1025"], ["error: invalid value for '--threads'", "1<=x<=1024"]),
+        (["build", "--max-restarts", "2"], ["error: --max-restarts is about --workers", "hint: add --workers N"]),
+        (["build", "--store", ""], ["error: invalid value for '--store': it is empty", "hint: leave the option out"]),
+        (["verify", "x", "--store", ""], ["error: invalid value for '--store': it is empty"]),
+        (["store", "gc", "--store", ""], ["error: invalid value for '--store': it is empty"]),
+        (["store", "gc", "--keep-days", "nan"], ["error: invalid value for '--keep-days'"]),
+        (["store", "gc", "--keep-days", "inf"], ["error: invalid value for '--keep-days'"]),
+        (["store", "gc", "--keep-days", "-1"], ["error: invalid value for '--keep-days'"]),
+        (["chat", "x", "--temperature", "nan"], ["error: invalid value for '--temperature'"]),
+        (["chat", "x", "--temperature", "inf"], ["error: invalid value for '--temperature'"]),
+        (["chat", "x", "--temperature", "100.5"], ["error: invalid value for '--temperature'", "0<=x<=100"]),
+        (["report", "x", "--output", "."], ["error: invalid value for '--output'", "'.' is a directory"]),
         (["chat", "x", "--seed", str(2**64)], ["error: invalid value for '--seed'"]),
         (["chat", "x", "--max-tokens", str(10**12)], ["error: invalid value for '--max-tokens'"]),
         (["inspect", "x" * 300], ["error: file name too long", "x" * 300]),
@@ -163,13 +193,14 @@ def test_an_exception_inside_a_command_is_caught(monkeypatch: pytest.MonkeyPatch
 )
 def test_misuse_is_2(args: list[str], words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REGROW_STORE", str(tmp_path / "store"))
     result = CliRunner().invoke(cli, args)
     assert (result.exit_code, result.stdout) == (2, "")
     for word in words:
         assert word in result.stderr
 
 
-@pytest.mark.parametrize("command", [["inspect"], ["report"], ["chat"], ["data", "--step", "1"]])
+@pytest.mark.parametrize("command", [["inspect"], ["report"], ["verify"], ["chat"], ["data", "--step", "1"]])
 def test_a_release_that_is_not_there_is_6(command: list[str], tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, [*command, str(tmp_path / "nothing"), *(["x"] if command == ["chat"] else [])])
     assert result.exit_code == 6

@@ -31,6 +31,15 @@ def test_chat_as_json_and_from_stdin(built: Shell) -> None:
     assert out == f"A model{document['text']}\n"
 
 
+def test_next_to_no_temperature_takes_the_likeliest_token_without_a_warning(built: Shell) -> None:
+    cold, coldest = (
+        built.run("chat", "build/small", "A model", "--max-tokens", "3", "--temperature", value)
+        for value in ("0", "1e-320")
+    )
+    assert (coldest.returncode, coldest.stderr) == (0, "")
+    assert coldest.stdout == cold.stdout
+
+
 def test_inspect(built: Shell, first_build: subprocess.CompletedProcess[str]) -> None:
     done = built.run("inspect", "build/small")
     assert done.returncode == 0

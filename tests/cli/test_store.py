@@ -46,3 +46,31 @@ def test_gc_keeps_what_is_young_and_removes_the_rest(tmp_path: Path, digest: str
     assert path.exists()
     assert run(tmp_path, "gc", "--keep-days", "0").stdout == "removed 1 things, 4 kB\n"
     assert not path.exists()
+
+
+@pytest.mark.parametrize("command", ["list", "size", "verify", "gc"])
+def test_where_there_is_no_store_none_is_made(tmp_path: Path, command: str) -> None:
+    for place in (tmp_path / "nothing", tmp_path):
+        result = run(place, command)
+        assert (result.exit_code, result.stdout) == (6, "")
+        assert f"error: there is no store here\n  {place}\nhint: " in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["list", "size", "verify", "gc"])
+def test_a_folder_that_is_no_store_is_left_alone(tmp_path: Path, command: str) -> None:
+    important = tmp_path / "tmp" / "important" / "file"
+    important.parent.mkdir(parents=True)
+    important.write_text("mine")
+    result = run(tmp_path, command)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"error: there is something else where the store should be\n  {tmp_path}\n" in result.stderr
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "tmp", important.parent, important]
+
+
+def test_a_home_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGROW_STORE", "~nosuchuser/store")
+    result = CliRunner().invoke(cli, ["store", "list"])
+    assert result.exit_code == 2
+    words = "error: there is no home directory for `~nosuchuser/store`\n  REGROW_STORE\nhint: "
+    assert result.stderr.startswith(words)

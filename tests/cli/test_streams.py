@@ -1,11 +1,18 @@
 """Terminals, pipes and colours. python -m pytest tests/cli/test_streams.py"""
 
+import json
 import os
 import pty
 import subprocess
 import sys
+import time
+from pathlib import Path
+
+import pytest
 
 from .conftest import Shell
+
+FULL = Path("/dev/full")
 
 
 def on_a_terminal(shell: Shell, *args: str, **env: str) -> str:
@@ -86,3 +93,116 @@ def test_text_that_the_terminal_cannot_show_is_no_failure(built: Shell) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(r"\xdcbermut \U0001f989")
+
+
+def code_unread(shell: Shell, *args: str) -> tuple[int, str]:
+    """The exit code of a command whose output nobody reads, and what it says to people."""
+    writer = closed_pipe()
+    process = shell.start(*args, stdout=writer, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    os.close(writer)
+    said = process.communicate()[1]
+    return process.returncode, said
+
+
+def test_the_exit_code_does_not_depend_on_a_reader(copy: Shell) -> None:
+    (copy.folder / "policy.toml").write_text('policy = 1\nmof_class = "I"\n')
+    (copy.folder / "build" / "small" / "config.json").write_text("{}")
+    for args, code in (
+        (["audit", "build/small", "--policy", "policy.toml"], 5),
+        (["audit", "build/small", "--policy", "policy.toml", "--json"], 5),
+        (["verify", "build/small"], 3),
+        (["verify", "build/small", "--json"], 3),
+        (["inspect", "nosuch", "--json"], 6),
+        (["inspect", "--json", "--nosuch"], 2),
+    ):
+        found, said = code_unread(copy, *args)
+        assert (found, "Traceback" in said) == (code, False), (args, said)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_help_that_nobody_reads_is_no_failure(shell: Shell, unbuffered: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    for args in (["--help"], ["--version"], ["build", "--help"]):
+        assert code_unread(shell, *args) == (0, ""), args
+
+
+def test_another_broken_pipe_than_stdout_is_a_failure(shell: Shell) -> None:
+    script = """
+from regrow.cli import main, new
+def fail(**_):
+    raise BrokenPipeError(32, "Broken pipe")
+new.command.callback = fail
+main()
+"""
+    command = [sys.executable, "-c", script, "new", "x"]
+    done = subprocess.run(command, env=shell.environment(), cwd=shell.folder, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "BrokenPipeError" in done.stderr
+
+
+def test_a_model_stops_writing_when_nobody_reads(built: Shell) -> None:
+    started = time.monotonic()
+    assert code_unread(built, "chat", "build/small", "A model", "--max-tokens", "1000000") == (0, "")
+    assert time.monotonic() - started < 60  # all of them would take far longer
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_stdout_is_told_once(built: Shell) -> None:
+    for args, code, words in (
+        (["inspect", "build/small"], 1, "error: no space left on device\n"),
+        (["inspect", "build/small", "--json"], 1, "error: no space left on device\n"),
+        (["--help"], 1, "error: no space left on device\n"),
+        (["inspect", "nosuch", "--json"], 6, "error: there is no such folder\n"),
+    ):
+        with FULL.open("w") as full:
+            process = built.start(*args, stdout=full, stderr=subprocess.PIPE)
+            said = process.communicate()[1]
+        assert (process.returncode, said.startswith(words)) == (code, True), (args, said)
+        assert "Traceback" not in said and "Exception ignored" not in said, args
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_streams_may_be_closed(built: Shell, closed: str) -> None:
+    for args, code in (
+        (["inspect", "build/small"], 0),
+        (["inspect", "nosuch", "--json"], 6),
+        (["build", "small"], 0),
+        (["chat", "build/small", "--max-tokens", "2"], 0),
+        (["new", "small"], 2),
+    ):
+        line = f'"$0" -m regrow.cli "$@" {closed}'
+        done = subprocess.run(
+            ["bash", "-c", line, sys.executable, *args],
+            cwd=built.folder,
+            env=built.environment(),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == code, (args, done.stderr)
+        assert "failed, sorry" not in done.stderr and "Traceback" not in done.stderr, args
+
+
+def test_nothing_else_becomes_a_stream_that_was_closed(built: Shell) -> None:
+    script = """
+import os
+from regrow.cli.console import Console
+Console()
+assert [os.path.samestat(os.fstat(n), os.stat(os.devnull)) for n in (0, 1)] == [True, True]
+"""
+    line = f"{sys.executable} -c '{script}' <&- >&-"
+    done = subprocess.run(["bash", "-c", line], env=built.environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "args", [["inspect", "--json", "x", "--nosuch"], ["build", "--json", "--store"], ["store", "--json"], ["--json"]]
+)
+def test_what_cannot_be_parsed_is_told_in_json_too(shell: Shell, args: list[str]) -> None:
+    done = shell.run(*args)
+    assert json.loads(done.stdout)["exit_code"] == done.returncode == 2
+    assert "error: " in done.stderr
+
+
+def test_a_prompt_is_no_option(built: Shell) -> None:
+    done = built.run("chat", "build/small", "--max-tokens", "0", "--", "--json")
+    assert (done.returncode, done.stdout) == (2, "")

@@ -100,6 +100,45 @@ def test_a_configuration_of_another_model_is_a_clear_error(tmp_path):
     assert "shapes of its tensors" in caught.value.why
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("max_position_embeddings", 0, "must be at least 2, not 0"),
+        ("max_position_embeddings", -5, "must be at least 2, not -5"),
+        ("max_position_embeddings", 10**12, "must be at most 131072, not 1000000000000"),
+        ("max_position_embeddings", 10**400, "must be at most 131072"),
+        ("max_position_embeddings", 128.5, "must be a whole number, not 128.5"),
+        ("max_position_embeddings", 128.0, "must be a whole number, not 128.0"),
+        ("max_position_embeddings", float("inf"), "must be a whole number"),
+        ("max_position_embeddings", "128", 'must be a whole number, not "128"'),
+        ("max_position_embeddings", True, "must be a whole number, not true"),
+        ("max_position_embeddings", None, "must be a whole number, not null"),
+        ("vocab_size", 0, "must be at least 1, not 0"),
+        ("vocab_size", 320.0, "must be a whole number, not 320.0"),
+        ("num_hidden_layers", 0, "must be at least 1, not 0"),
+        ("num_hidden_layers", 10**9, "must be at most 4096"),
+        ("hidden_size", 0, "must be at least 2, not 0"),
+        ("num_attention_heads", 0, "must be at least 1, not 0"),
+        ("num_attention_heads", 3, "3 heads do not divide the width 64"),
+        ("num_key_value_heads", 3, "3 key and value heads do not divide 4 heads"),
+        ("intermediate_size", -1, "must be at least 1, not -1"),
+        ("tie_word_embeddings", 1, "must be true or false, not 1"),
+        ("rms_norm_eps", 0, "must be more than 0, not 0"),
+        ("rms_norm_eps", float("nan"), "must be a finite number"),
+        ("rope_parameters", {"rope_theta": 0.5}, "must be at least 1, not 0.5"),
+    ],
+)
+def test_a_configuration_beyond_the_bounds_of_a_recipe_names_file_and_key(key, value, words, tmp_path):
+    files.save(tmp_path, CONFIG, initialise(CONFIG, 1), 0)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(InputError) as caught:
+        files.load(tmp_path)
+    assert words in caught.value.what
+    assert caught.value.where in (f"{path}: {key}", f"{path}: {key}.rope_theta")
+    assert "regrow verify" in caught.value.hint
+
+
 @pytest.mark.parametrize("text", ["{}", "[", '{"model": {"type": "BPE"}}'])
 def test_a_damaged_tokenizer_is_a_clear_error(text, tmp_path):
     files.save(tmp_path, CONFIG, initialise(CONFIG, 1), 0)

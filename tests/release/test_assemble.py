@@ -9,11 +9,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from toy_model import contents
+from toy_model import RECIPE, contents
 
 from regrow.errors import DifferentError, RecipeError, StageError
 from regrow.release import assemble as module
-from regrow.release.assemble import assemble, licence_text
+from regrow.release.assemble import assemble, licence_text, model_name
 from regrow.report import load
 
 _COVERED = """.gitattributes LICENSE
@@ -112,6 +112,48 @@ def test_a_release_somebody_added_to_is_never_removed(release: Path, tmp_path: P
     with pytest.raises(RecipeError, match=r"notes\.txt"):
         assemble(contents(tmp_path / "store"), release)
     assert (release / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("added", ["folder", "data/folder", "link"])
+def test_an_empty_folder_and_a_link_to_a_folder_are_somebodys(release: Path, tmp_path: Path, added: str) -> None:
+    (release / added).symlink_to(release / "data") if added == "link" else (release / added).mkdir()
+    with pytest.raises(RecipeError, match=f"holds `{added}`"):
+        assemble(contents(tmp_path / "store"), release)
+    assert (release / added).is_dir()
+
+
+def test_the_release_of_another_model_is_never_removed(release: Path, tmp_path: Path) -> None:
+    before = files(release)
+    other = contents(tmp_path / "store", recipe=RECIPE.replace(b'name = "toy"', b'name = "other"'))
+    with pytest.raises(RecipeError, match="release of another model") as caught:
+        assemble(other, release)
+    assert caught.value.why == "it holds `toy`, and this recipe makes `other`"
+    assert files(release) == before
+
+
+def test_a_damaged_release_says_by_its_lock_whose_it_is_and_else_may_be_replaced(release: Path, tmp_path: Path) -> None:
+    (release / "regrow.toml").write_bytes(b"\xff")
+    (release / "regrow.lock").write_text('[model]\nname = "other"\n')
+    with pytest.raises(RecipeError, match="release of another model"):
+        assemble(contents(tmp_path / "store"), release)
+    (release / "regrow.lock").write_text("[model\n")
+    assemble(contents(tmp_path / "store"), release)
+    assert (release / "regrow.toml").read_bytes() == RECIPE
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (RECIPE, "toy"),
+        (b"", None),
+        (b"model = 1", None),
+        (b"[model]\nname = 1", None),
+        (b"\xff", None),
+        (b"a = " + b"[" * 9999, None),
+    ],
+)
+def test_the_name_of_a_model(text: bytes, name: str | None) -> None:
+    assert model_name(text) == name
 
 
 @pytest.mark.parametrize("kind", ["file", "link"])

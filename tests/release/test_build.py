@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import toy_model
 
-from regrow.errors import DifferentError, Interrupted, RecipeError
+from regrow.errors import DifferentError, Interrupted, RecipeError, StageError
 from regrow.release import build as module
+from regrow.release.assemble import model_name
 from regrow.release.build import BuildResult, EventLog, Options, build
 from regrow.release.locking import Mode
 from regrow.verify.files import check_files
@@ -24,6 +25,7 @@ class Bench:
         (self.recipe / "regrow.toml").write_bytes(toy_model.RECIPE)
         self.events: list[dict] = []
         monkeypatch.setattr(module, "locked_recipe", lambda folder, mode, **_: toy_model.locked(folder, self.seed))
+        monkeypatch.setattr(module, "_model", lambda folder, _: model_name((folder / "regrow.toml").read_bytes()))
 
     def build(self, **options: object) -> BuildResult:
         settings = Options(**{"output": self.output, "store": self.root / "store", **options})  # type: ignore[arg-type]
@@ -115,6 +117,84 @@ def test_output_is_refused_before_anything_is_built(bench: Bench) -> None:
     assert bench.events == []
 
 
+def test_the_release_of_another_model_is_never_replaced(bench: Bench) -> None:
+    first = bench.build().digest
+    bench.events.clear()
+    other = toy_model.RECIPE.replace(b'name = "toy"', b'name = "toy-2"')
+    (bench.recipe / "regrow.toml").write_bytes(other)
+    with pytest.raises(RecipeError, match="release of another model") as caught:
+        bench.build()
+    assert (caught.value.exit_code, bench.events) == (2, [])
+    assert caught.value.why == "it holds `toy`, and this recipe makes `toy-2`"
+    assert "--output" in caught.value.hint
+    assert "if you renamed the model, remove the old release" in caught.value.hint
+    assert check_files(bench.output).digest == first
+    assert bench.build(output=bench.root / "elsewhere", update_lock=True).release == bench.root / "elsewhere"
+
+
+@pytest.mark.parametrize("empty", ["folder", "deeper/folder"])
+def test_an_output_with_a_folder_in_it_is_refused_before_anything_is_built(bench: Bench, empty: str) -> None:
+    (bench.output / empty).mkdir(parents=True)
+    with pytest.raises(RecipeError, match=f"holds `{empty}`"):
+        bench.build()
+    assert bench.events == []
+    assert list((bench.root / "out").iterdir()) == [bench.output]
+
+
+@pytest.mark.parametrize("output", ["..", "here/..", "../here/.."])
+def test_two_dots_mean_the_folder_they_lead_to(bench: Bench, monkeypatch: pytest.MonkeyPatch, output: str) -> None:
+    here = bench.root / "empty" / "here"
+    (here / "here").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    with pytest.raises(RecipeError, match="may replace") as caught:
+        bench.build(output=Path(output))
+    assert bench.events == []
+    assert caught.value.where in (str(here), str(here.parent))
+    assert sorted(bench.root.rglob("*.jsonl")) == []
+
+
+def test_the_output_is_where_two_dots_lead(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bench.root / "here").mkdir()
+    monkeypatch.chdir(bench.root / "here")
+    assert bench.build(output=Path("../out/toy")).release == bench.output
+    assert check_files(bench.output).whole
+
+
+@pytest.mark.parametrize("place", ["build/toy", "data/more", "new"])
+def test_nothing_is_built_inside_a_release(bench: Bench, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    bench.build()
+    bench.events.clear()
+    monkeypatch.chdir(bench.output)
+    for recipe in (bench.recipe, bench.output):
+        bench.recipe = recipe
+        with pytest.raises(RecipeError, match="inside another one") as caught:
+            bench.build(output=Path(place))
+        assert caught.value.exit_code == 2
+        assert "--output" in caught.value.hint
+        assert f"{bench.output} is a release" in caught.value.why
+    assert bench.events == []
+    assert check_files(bench.output).whole
+
+
+def test_a_recipe_that_is_not_there_leaves_nothing_behind(tmp_path: Path) -> None:
+    options = Options(tmp_path / "build" / "nosuch", tmp_path / "store")
+    for mode in Mode:
+        with pytest.raises(RecipeError) as caught:
+            build(tmp_path / "nosuch", replace(options, mode=mode), listener=lambda _: None, stop=threading.Event())
+        assert caught.value.exit_code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_build_in_which_nothing_happened_leaves_no_log(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RecipeError("the lock is not up to date")
+
+    monkeypatch.setattr(module, "locked_recipe", refuse)
+    with pytest.raises(RecipeError, match="up to date"):
+        bench.build()
+    assert list((bench.root / "out").iterdir()) == []
+
+
 def test_a_release_that_is_built_from_stays_whole(bench: Bench) -> None:
     first, release = bench.build(), bench.output
     bench.recipe, bench.output = release, bench.root / "again"
@@ -186,9 +266,10 @@ def test_events_are_kept_with_the_release_or_beside_a_failure(bench: Bench, monk
     stages = tuple(replace(stage, kind=kind) if stage.name == "pretrain" else stage for stage in graph.stages)
     broken = replace(toy_model.locked(bench.recipe), graph=replace(graph, stages=stages))
     monkeypatch.setattr(module, "locked_recipe", lambda *_, **__: broken)
-    with pytest.raises(Exception, match="the stage failed"):
+    with pytest.raises(StageError, match="the stage failed") as caught:
         bench.build()
     assert "no luck" in beside.read_text()
+    assert caught.value.hint == f"{beside} has the details"
 
 
 def test_the_record_of_a_build_stays_when_nothing_is_built_again(bench: Bench) -> None:

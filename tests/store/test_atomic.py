@@ -46,6 +46,14 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     assert names(tmp_path) == ["file"]
 
 
+def test_a_failed_write_names_the_file_and_not_the_one_beside_it(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError) as error:
+        write_atomic(tmp_path / "folder", "text")
+    assert (error.value.filename, error.value.filename2) == (str(tmp_path / "folder"), None)
+    assert names(tmp_path) == ["folder"]
+
+
 def test_a_write_cut_short_by_a_limit_leaves_nothing_half_written(tmp_path):
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from regrow.errors import StageError
+from regrow.errors import InputError, RecipeError, StageError
 from regrow.store import Store, copy_tree, default_root, remove_tree, tree_digest
 from regrow.store.locks import locked
 
@@ -445,3 +445,126 @@ def test_checking_is_about_as_fast_as_hashing(store):
     started = time.perf_counter()
     assert store.check(digest)
     assert time.perf_counter() - started < 2 * hashing + 0.1
+
+
+# What is not ours
+
+
+def mine(path: Path, days: float = 0) -> Path:
+    """A folder of the user's own, with a file in it."""
+    path.mkdir(parents=True)
+    (path / "file").write_text("mine")
+    then = time.time() - days * 86400
+    os.utime(path / "file", (then, then))
+    os.utime(path, (then, then))
+    return path
+
+
+@pytest.mark.parametrize("name", ["file", "CACHEDIR.TAG", ".DS_Store", "work"])
+def test_a_directory_with_anything_else_in_it_is_no_store(tmp_path, name):
+    mine(tmp_path / "root")
+    (tmp_path / "root" / "file").rename(tmp_path / "root" / name)
+    with pytest.raises(RecipeError, match="something else where the store should be") as error:
+        Store(tmp_path / "root")
+    assert f"`{name}`" in error.value.why and error.value.exit_code == 2 and "REGROW_STORE" in error.value.hint
+    assert names_in(tmp_path / "root") == [name]
+
+
+def test_a_store_is_made_beside_what_else_of_ours_is_in_the_users_cache(tmp_path):
+    for name in ("downloads", f"kernels-{'0' * 16}"):
+        mine(tmp_path / "root" / name)
+    with Store(tmp_path / "root"):
+        pass
+    assert {"downloads", f"kernels-{'0' * 16}", "actions.sqlite"} <= set(names_in(tmp_path / "root"))
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_store_that_was_made_halfway_is_made_whole(tmp_path):
+    for folder in ("artifacts", "work", "tmp"):  # as one was begun that put the tag last
+        (tmp_path / folder).mkdir()
+    (tmp_path / f".CACHEDIR.TAG.{'0' * 16}").touch()
+    with Store(tmp_path) as store:
+        assert store.check(put(store))
+
+
+def test_a_store_opens_with_either_of_its_two_marks(tmp_path):
+    with Store(tmp_path) as store:
+        digest = put(store)
+    (tmp_path / "CACHEDIR.TAG").unlink()
+    with Store(tmp_path, make=False) as store:
+        assert store.check(digest)
+    (tmp_path / "actions.sqlite").unlink()
+    with Store(tmp_path, make=False) as store:
+        assert store.check(digest)
+
+
+def test_none_is_made_if_none_is_wanted(tmp_path):
+    for root in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(InputError, match="there is no store here"):
+            Store(root, make=False)
+    assert names_in(tmp_path) == []
+
+
+def test_many_may_make_a_store_at_once(tmp_path):
+    code = "import sys; from pathlib import Path; from regrow.store import Store; Store(Path(sys.argv[1])).close()"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    for number in range(3):
+        command = [sys.executable, "-c", code, str(tmp_path / str(number))]
+        several = [subprocess.Popen(command, env=env, stderr=subprocess.PIPE) for _ in range(2)]
+        assert [process.communicate()[1] for process in several] == [b"", b""]
+
+
+def test_somebody_else_may_make_the_store_while_we_look(tmp_path, monkeypatch):
+    def found(root: Path) -> str:
+        Store(root).close()
+        return "tmp"
+
+    with monkeypatch.context() as patch:
+        patch.setattr("regrow.store.store._stranger", lambda root: (patch.undo(), found(root))[1])
+        Store(tmp_path).close()
+    Store(tmp_path, make=False).close()
+
+
+def test_what_the_store_did_not_make_is_left_alone(store):
+    digest = put(store)
+    kept = [
+        mine(store.root / "tmp" / "important", 60),
+        mine(store.root / "tmp" / "important" / "held", 60),
+        mine(store.root / "work" / "odd", 60),
+        mine(store.root / "artifacts" / "ab" / "notahash", 60),
+        mine(store.root / "artifacts" / "ab" / ("c" * 64), 60),
+        mine(store.root / "quarantine" / "letters", 60),
+        mine(store.root / "locks" / "folder", 60),
+    ]
+    files = [store.root / folder / ".DS_Store" for folder in ("", "tmp", "work", "artifacts/ab", "quarantine", "locks")]
+    for file in (*files, store.root / "tmp" / "important" / "lock", kept[1] / digest):
+        file.write_text("mine")
+    link = store.root / "work" / A_KEY
+    link.symlink_to(kept[0])
+    assert [(entry.digest, whole) for entry, whole in store.verify()] == [(digest, True)]
+    store.close()
+    with Store(store.root) as cleaner:
+        assert [item.path for item in cleaner.gc(keep_days=0)] == [cleaner.path(digest)]
+        assert cleaner.gc(keep_days=0) == []
+    for path in (*(folder / "file" for folder in kept), *files, store.root / "tmp" / "important" / "lock"):
+        assert path.read_text() == "mine"
+    assert link.is_symlink()
+
+
+def test_gc_removes_a_file_that_stood_in_the_place_of_an_artifact(store):
+    digest = put(store)
+    remove_tree(store.path(digest))
+    store.path(digest).write_text("x")
+    assert store.condition(digest) == "damaged"
+    assert [item.what for item in store.gc(keep_days=0)] == ["damaged"]
+    assert names(store, "quarantine") == []
+
+
+def test_a_home_that_is_none_is_the_settings_fault(monkeypatch):
+    monkeypatch.setenv("REGROW_STORE", "~nosuchuser")
+    with pytest.raises(RecipeError, match="no home directory") as error:
+        default_root()
+    assert (error.value.where, error.value.exit_code) == ("REGROW_STORE", 2)

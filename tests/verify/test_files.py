@@ -1,6 +1,8 @@
 """python -m pytest tests/verify/test_files.py"""
 
+import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,13 @@ from toy_model import contents
 from regrow.errors import RecipeError
 from regrow.release.assemble import assemble
 from regrow.verify.files import check_files
+
+
+def assert_only_the_list_is_damaged(release: Path) -> None:
+    check = check_files(release)
+    assert (check.damaged, check.missing, check.extra, check.listed) == (("SHA256SUMS",), (), (), {})
+    assert check.digest == hashlib.sha256((release / "SHA256SUMS").read_bytes()).hexdigest()
+    assert not check.whole
 
 
 @pytest.fixture
@@ -83,6 +92,8 @@ def test_a_pipe_is_damage_and_nobody_waits_for_it(release: Path) -> None:
 @pytest.mark.parametrize(
     "line",
     [
+        "0" * 64 + "  SHA256SUMS.py\x85" + "0" * 64 + "  training/x",
+        "0" * 64 + "  zz\r",
         "0" * 64 + "  ../../etc/passwd",
         "0" * 64 + "  /etc/passwd",
         "0" * 64 + " *config.json",
@@ -91,17 +102,41 @@ def test_a_pipe_is_damage_and_nobody_waits_for_it(release: Path) -> None:
     ],
 )
 def test_a_list_that_regrow_did_not_write(release: Path, line: str) -> None:
-    with (release / "SHA256SUMS").open("a") as file:
-        file.write(line + "\n")
-    with pytest.raises(RecipeError, match="not a list that regrow wrote"):
-        check_files(release)
+    with (release / "SHA256SUMS").open("ab") as file:
+        file.write(line.encode() + b"\n")
+    assert_only_the_list_is_damaged(release)
 
 
 def test_a_list_in_another_order(release: Path) -> None:
     lines = (release / "SHA256SUMS").read_text().splitlines(keepends=True)
     (release / "SHA256SUMS").write_text("".join(reversed(lines)))
-    with pytest.raises(RecipeError, match="not a list that regrow wrote"):
-        check_files(release)
+    assert_only_the_list_is_damaged(release)
+
+
+def test_a_path_listed_twice(release: Path) -> None:
+    first, *others = (release / "SHA256SUMS").read_text().splitlines(keepends=True)
+    (release / "SHA256SUMS").write_text("".join([first, first, *others]))
+    assert_only_the_list_is_damaged(release)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda raw: raw.replace(b"\n", b"\r\n"),
+        lambda raw: raw.removesuffix(b"\n"),
+        lambda raw: raw + b"\n",
+        lambda raw: b"\xef\xbb\xbf" + raw,
+        lambda raw: b"g" + raw[1:],
+        lambda raw: b"\xff" + raw[1:],
+        lambda raw: raw.replace(b"config.json", b"conf\xffg.json"),
+        lambda raw: raw.replace(b"\n", b"\x0b", 1),
+    ],
+    ids=["CRLF", "no last newline", "a newline more", "byte order mark", "no hex", "no UTF-8", "in a name", "tab"],
+)
+def test_a_list_with_other_bytes_is_damaged_itself(release: Path, change: Callable[[bytes], bytes]) -> None:
+    path = release / "SHA256SUMS"
+    path.write_bytes(change(path.read_bytes()))
+    assert_only_the_list_is_damaged(release)
 
 
 def test_not_a_release(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     (folder / "regrow.toml").write_bytes(toy_model.RECIPE)
     monkeypatch.setattr(build_module, "locked_recipe", lambda folder, *_, **__: toy_model.locked(folder))
+    monkeypatch.setattr(build_module, "_model", lambda *_: "toy")
     monkeypatch.setattr(module, "as_locked", lambda folder, **_: (toy_model.locked(folder), toy_model.reasons(folder)))
     options = Options(tmp_path / "release", tmp_path / "store")
     return build(folder, options, listener=lambda _: None, stop=threading.Event()).release
@@ -109,6 +110,21 @@ def test_added_file(release: Path, repaired: bool) -> None:
 def test_removed_file(release: Path) -> None:
     (release / "training" / "chain.jsonl").unlink()
     assert verify(release).files == ("missing: training/chain.jsonl",)
+
+
+@pytest.mark.parametrize("change", [lambda raw: raw.replace(b"\n", b"\r\n"), lambda raw: b"g" + raw[1:]])
+def test_another_list_of_checksums(release: Path, change: Callable[[bytes], bytes]) -> None:
+    path = release / "SHA256SUMS"
+    path.write_bytes(change(path.read_bytes()))
+    report = verify(release)
+    assert (report.verdict, report.exit_code, report.stages) == (Verdict.DAMAGED, 3, ())
+    assert report.files == ("damaged: SHA256SUMS",)
+    head, *lines = report.lines()
+    assert "nothing was rebuilt" in head
+    assert lines == [
+        "  damaged: SHA256SUMS",
+        "  SHA256SUMS is not a list as regrow writes it; get the release again from where it came",
+    ]
 
 
 def test_altered_promise(release: Path) -> None:
@@ -204,6 +220,16 @@ def test_a_full_disk_names_what_moves_the_place(
     with pytest.raises(StageError, match="disk full") as caught:
         verify(release, **({"store": tmp_path / "new"} if given else {}))
     assert f"set {variable} to" in caught.value.hint
+
+
+def test_a_stage_that_fails_speaks_of_no_event_log(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(call: Call) -> None:
+        raise ValueError("no luck")
+
+    change_kind(monkeypatch, "split", fail)
+    with pytest.raises(StageError, match="no luck") as caught:
+        verify(release)
+    assert caught.value.hint == "with REGROW_DEBUG=1 the same command shows the details"
 
 
 def test_a_store_that_knows_the_stages_is_believed(release: Path, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def read(path: Path, today: str) -> tuple[ClaimFact, ...]:
     return tuple(
         ClaimFact(
             Basis.DECLARED,
-            Evidence(str(path), f"line {known[('claim', index)]}", sha256, "claims", today),
+            Evidence(str(path), f"line {lines.line_of(('claim', index), known)}", sha256, "claims", today),
             entry.topic,
             entry.text,
             entry.links,

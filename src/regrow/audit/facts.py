@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from regrow.audit.findings import FindingId
+
 
 class Basis(StrEnum):
     """How far a fact can be relied on."""
@@ -348,7 +350,7 @@ class Finding:
         evidence: the facts' places; may be empty where the matter is an absence.
     """
 
-    id: str
+    id: FindingId
     severity: Severity
     text: str
     evidence: tuple[Evidence, ...] = ()

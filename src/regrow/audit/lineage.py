@@ -83,10 +83,10 @@ def reacher(parents: Mapping[str, Path], today: str, network: bool) -> Reach:
         today: the date for evidence.
         network: whether to look further than this machine.
     """
-    places = {_key(name): path for name, path in parents.items()}
+    places = {comparable(name): path for name, path in parents.items()}
 
     def reach(parent: str) -> Collected | None:
-        target = str(places[_key(parent)]) if _key(parent) in places else parent
+        target = str(places[comparable(parent)]) if comparable(parent) in places else parent
         if target == parent and not parent.startswith("hf:"):
             return None
         try:
@@ -97,7 +97,8 @@ def reacher(parents: Mapping[str, Path], today: str, network: bool) -> Reach:
     return reach
 
 
-def _key(name: str) -> str:
+def comparable(name: str) -> str:
+    """An id without scheme, revision and case: equal ones mean one model."""
     return name.removeprefix("hf:").removeprefix("path:").partition("@")[0].casefold()
 
 
@@ -106,16 +107,16 @@ def _add(tracing: _Tracing, id: str, depth: int, collected: Collected) -> Node:
     missing = tuple(fact for fact in told if fact not in collected.facts)
     node = Node(id, depth, replace(collected, facts=(*collected.facts, *missing)))
     tracing.nodes.append(node)
-    tracing.ids[_key(id)] = id
+    tracing.ids[comparable(id)] = id
     return node
 
 
 def _follow(tracing: _Tracing, child: Node, parent: str, facts: list[ParentFact]) -> Node | None:
     """Draw the edge to a parent; gives its node if it is a new one."""
-    id = tracing.ids.get(_key(parent))
+    id = tracing.ids.get(comparable(parent))
     evidence = tuple(dict.fromkeys(fact.evidence for fact in facts))
     new = None
-    if id is not None and _key(child.id) in _ancestors(tracing.edges, id):
+    if id is not None and comparable(child.id) in _ancestors(tracing.edges, id):
         said = f"{id} is said to be made from {child.id}, and {child.id} from {id}; one of them is wrong"
         tracing.findings.append(Finding("lineage-cycle", Severity.CONFLICT, said, evidence))
         return None
@@ -156,7 +157,7 @@ def _parents(collected: Collected) -> dict[str, list[ParentFact]]:
 
 def _is_self(fact: ParentFact, collected: Collected) -> bool:
     """A configuration may name the model that it is of, and a copy of a model is called like the original."""
-    if _key(fact.parent) == _key(collected.id):
+    if comparable(fact.parent) == comparable(collected.id):
         return True
     weak = fact.relation is Relation.UNKNOWN and fact.evidence.file == "config.json"
     return weak and names.plain(fact.parent) in (names.plain(collected.id), names.plain(collected.name))
@@ -197,8 +198,8 @@ def _ancestors(edges: Iterable[Edge], id: str) -> set[str]:
     """All that a model is made from, over however many steps, and itself."""
     parents: dict[str, list[str]] = {}
     for edge in edges:
-        parents.setdefault(_key(edge.child), []).append(_key(edge.parent))
-    seen, pending = {_key(id)}, [_key(id)]
+        parents.setdefault(comparable(edge.child), []).append(comparable(edge.parent))
+    seen, pending = {comparable(id)}, [comparable(id)]
     while pending:
         more = [parent for parent in parents.get(pending.pop(), ()) if parent not in seen]
         seen.update(more)
@@ -242,6 +243,6 @@ def _undeclared(start: Collected, name: str, place: str, evidence: Evidence) -> 
 
 def _explained(name: str, above: set[str], on_card: set[str], fact: ParentFact) -> bool:
     """A grandparent's name, or a folder on the maker's machine that is called like the parent, contradicts nothing."""
-    if _key(name) in above:
+    if comparable(name) in above:
         return True
     return names.is_path(fact.parent) and any(names.plain(name) == names.plain(other) for other in on_card)

@@ -22,22 +22,25 @@ A line that cannot be told is *not shown*, which is not enough for whoever asked
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from regrow.audit.facts import LicenceFact, Rebuild, Scope, Severity
-from regrow.audit.licences import Licence, find
+from regrow.audit.findings import FindingId
+from regrow.audit.licences import Licence, every, find
 from regrow.audit.licences.holding import hold
 from regrow.audit.licences.lineage import Travel
 from regrow.audit.result import Answer, Audit, Definition, Outcome, PolicyCheck
 from regrow.audit.rules.ancestry import chain, facts, short
 from regrow.audit.rules.results import one_line, rank, unique
-from regrow.recipe import lines, schema
-from regrow.recipe.problems import Origin, fields, nested
+from regrow.recipe import licences, lines, schema
+from regrow.recipe.problems import Origin, fault, fields, nested
+from regrow.recipe.words import closest, shown, suggestion
 
 PartName = Literal["data", "training-code", "weights", "inference"]
 FreedomName = Literal["use", "study", "modify", "share", "rebuild", "fork"]
@@ -83,13 +86,39 @@ _CLASSES = ("III", "II", "I")
 _WORDS = {"yes": Outcome.MET, "no": Outcome.NOT_MET, "not shown": Outcome.NOT_SHOWN}
 
 
+def _licence(value: str) -> str:
+    """A licence of the table, or another that SPDX lists or somebody calls ``LicenseRef-...``: one, not several."""
+    if find(value) is not None:
+        return value
+    if re.search(r"[()]| (?:AND|OR|WITH) ", value, re.IGNORECASE):
+        raise fault(f"{shown(value)} is an expression", hint='name each licence alone: ["MIT", "Apache-2.0"]')
+    if wrong := licences.fault(value):
+        what, hint = wrong
+        near = closest(value, (entry.id for entry in every()))
+        raise fault(what, hint=f"did you mean `{near}`?" if near else hint)
+    return value
+
+
+def _finding(value: str) -> str:
+    known = get_args(FindingId)
+    if value not in known:
+        raise fault(f"there is no finding {shown(value)}", hint=suggestion(value, known, "there are"))
+    return value
+
+
+LicenceName = Annotated[str, AfterValidator(_licence)]
+FindingName = Annotated[str, AfterValidator(_finding)]
+
+
 class Licences(schema.Section):
     """Which licences the weights may have: the model's own, and those of all models whose licence reaches it."""
 
-    allow: tuple[str, ...] = Field(
+    allow: tuple[LicenceName, ...] = Field(
         default=(), description="Every licence has to be one of these.", examples=[["apache-2.0", "mit"]]
     )
-    forbid: tuple[str, ...] = Field(default=(), description="No licence may be one of these.", examples=[["gemma"]])
+    forbid: tuple[LicenceName, ...] = Field(
+        default=(), description="No licence may be one of these.", examples=[["gemma"]]
+    )
     forbid_kinds: tuple[Kind, ...] = Field(
         default=(), description="No licence may be of one of these kinds.", examples=[["non-commercial", "research"]]
     )
@@ -103,7 +132,7 @@ class Forbid(schema.Section):
         description="No licence of the weights may contain such a clause.",
         examples=[["non-commercial", "mau", "mutable-terms"]],
     )
-    findings: tuple[str, ...] = Field(
+    findings: tuple[FindingName, ...] = Field(
         default=(), description="No finding may have one of these ids.", examples=[["licence-differs"]]
     )
     severity: Literal["note", "warning", "conflict"] | None = Field(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from regrow.cli.console import Console
-from regrow.cli.options import example, pass_console
+from regrow.cli.options import Place, example, json_option, pass_console
 
 if TYPE_CHECKING:
     from regrow.audit.result import Audit
@@ -27,6 +27,11 @@ def _parents(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
         if not path.exists():
             raise click.BadParameter(f"there is no `{path}`")
     return found
+
+
+def _form(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    context.ensure_object(Console).json |= value == "json"
+    return value
 
 
 @click.command(
@@ -54,9 +59,9 @@ def _parents(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     default=None,
     help="Look up links and ancestors, or leave the network alone. By default only for an hf: id.",
 )
-@click.option("--format", "form", type=click.Choice(FORMATS), help="By default text.")
-@click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
-@click.option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="By default stdout.")
+@click.option("--format", "form", type=click.Choice(FORMATS), is_eager=True, callback=_form, help="By default text.")
+@json_option
+@click.option("--output", "-o", type=Place(file=True), metavar="FILE", help="By default stdout.")
 @click.option(
     "--key",
     type=click.Path(path_type=Path),
@@ -73,7 +78,6 @@ def command(
     parents: dict[str, Path],
     network: bool | None,
     form: str | None,
-    as_json: bool,
     output: Path | None,
     key: Path | None,
     explain: str | None,
@@ -85,29 +89,51 @@ def command(
 
     Each answer is yes, no or not shown: what nobody could see is never taken for a no, and never for a yes.
     """
+    if console.json and form not in (None, "json"):
+        raise click.UsageError(f"--json and --format {form} are two formats\nhint: leave one of them")
+    if explain is not None and (console.json or form not in (None, "text")):
+        raise click.UsageError("--explain shows text\nhint: leave the format out; that of json has every verdict")
     if explain is not None and target is None:
         from regrow.audit.outputs import explanation
 
+        if idle := _given(claims=claims, policy=policy, parent=parents, output=output, key=key):
+            raise click.UsageError(f"{idle} is about a model\nhint: name one, or leave it out")
         console.result(explanation(explain), end="")
         return 0
     if target is None:
         raise click.UsageError("Missing argument 'PATH-OR-ID'.\nhint: `regrow audit build/bard`")
-    if as_json and form not in (None, "json"):
-        raise click.UsageError(f"--json and --format {form} are two formats\nhint: leave one of them")
     if key is not None and form != "statement":
         raise click.UsageError("--key signs a statement\nhint: add --format statement")
     from regrow.audit.auditing import Options, audit
 
     online = target.startswith("hf:") if network is None else network
     found = audit(target, Options(_today(), online, parents, claims, policy))
+    _require_ancestors(found, parents)
     if explain is not None:
         from regrow.audit.outputs import explanation
 
         text = explanation(explain, found)
     else:
-        text = _drawer("json" if as_json else form or "text", Path(target), key)(found)
+        text = _drawer("json" if console.json else form or "text", Path(target), key)(found)
     _put(console, text, output)
     return _policy_code(console, found)
+
+
+def _given(**options: object) -> str:
+    """The first of the options that has a value; empty if none has."""
+    return next((f"--{name}" for name, value in options.items() if value), "")
+
+
+def _require_ancestors(found: Audit, parents: dict[str, Path]) -> None:
+    """Raise if a path was given for what is no ancestor: the verdict would be without what the user thinks is in it."""
+    from regrow.audit.lineage import comparable
+
+    ancestors = [node.id for node in found.lineage.nodes[1:]]
+    named = {comparable(one) for one in ancestors}
+    for name in parents:
+        if comparable(name) not in named:
+            there = f"its ancestors are {', '.join(ancestors)}" if ancestors else "leave --parent out"
+            raise click.UsageError(f"{found.name} names no ancestor `{name}`\nhint: {there}")
 
 
 def _today() -> str:
@@ -163,7 +189,10 @@ def _put(console: Console, text: str, output: Path | None) -> None:
 
     with explained(output):
         write_atomic(output, text)
-    console.result(str(output))
+    if console.json:
+        console.document("audit-written/1", {"audit": str(output)})
+    else:
+        console.result(str(output))
 
 
 def _policy_code(console: Console, found: Audit) -> int:

@@ -74,6 +74,8 @@ def command(
     """
     if sum((locked, frozen, update_lock)) > 1:
         raise click.UsageError("choose one of --locked, --frozen and --update-lock")
+    if max_restarts is not None and workers is None:
+        raise click.UsageError("--max-restarts is about --workers\nhint: add --workers N, or leave it out")
     from regrow.train import team
 
     member = team.member()
@@ -179,7 +181,10 @@ def _standing(result: BuildResult, recipe: Path) -> tuple[str, str, str]:
 
 def _shown(path: Path) -> str:
     """A path as short as it can be."""
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # the release has taken the place of this very directory
+        return str(path)
     return str(path.relative_to(here)) if path.is_absolute() and path.is_relative_to(here) else str(path)
 
 

@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING
 import click
 
 from regrow.cli.console import Console
-from regrow.cli.options import example, json_option, pass_console, release_argument, release_folder, threads_option
+from regrow.cli.options import (
+    Finite,
+    example,
+    json_option,
+    pass_console,
+    release_argument,
+    release_folder,
+    threads_option,
+)
 
 if TYPE_CHECKING:
     from regrow.run.generate import Generator
 
 _LARGEST_SEED = 2**64 - 1
+_HOTTEST = 100
+"""The highest temperature, as in a recipe."""
 _MOST_TOKENS = 1_000_000
 _NOTE = "This is a base model: it continues your text, it does not answer. An empty line or Ctrl-D ends."
 
@@ -24,7 +34,11 @@ _NOTE = "This is a base model: it continues your text, it does not answer. An em
 @click.argument("prompt", required=False)
 @click.option("--max-tokens", type=click.IntRange(min=1, max=_MOST_TOKENS), default=200, show_default=True, metavar="N")
 @click.option(
-    "--temperature", type=click.FloatRange(min=0), default=0.8, show_default=True, help="0: the likeliest token."
+    "--temperature",
+    type=Finite(min=0, max=_HOTTEST),
+    default=0.8,
+    show_default=True,
+    help="0: the likeliest token.",
 )
 @click.option(
     "--seed",
@@ -62,7 +76,7 @@ def command(
 
 def _converse(console: Console, writer: _Writer, seed: int) -> None:
     console.say(_NOTE)
-    while prompt := _ask(console):
+    while not console.unread and (prompt := _ask(console)):
         writer.write(prompt, seed)
         seed = (seed + 1) % (_LARGEST_SEED + 1)
 
@@ -94,17 +108,23 @@ class _Writer:
         self._max_tokens, self._temperature = max_tokens, temperature
 
     def write(self, prompt: str, seed: int) -> str:
-        """Continue a prompt."""
+        """Continue a prompt, as long as somebody reads."""
+        import numpy as np
+
         _require_text(prompt)
         pieces: list[str] = []
         if not self._console.json:
             self._console.written(prompt)
-        for piece in self._generator.generate(
+        generated = self._generator.generate(
             prompt, max_tokens=self._max_tokens, temperature=self._temperature, seed=seed
-        ):
-            pieces.append(piece)
-            if not self._console.json:
-                self._console.written(piece)
+        )
+        with np.errstate(over="ignore"):  # next to no temperature makes all but the likeliest infinitely unlikely
+            for piece in generated:
+                pieces.append(piece)
+                if not self._console.json:
+                    self._console.written(piece)
+                if self._console.unread:
+                    break
         if not self._console.json:
             self._console.written("\n")
         return "".join(pieces)

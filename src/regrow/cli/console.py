@@ -6,8 +6,11 @@ What is told may be a stranger's: nothing reaches a terminal that it would take 
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
@@ -22,10 +25,14 @@ class Console:
 
     Attributes:
         json: stdout carries one JSON document and nothing else.
+        unread: nobody reads stdout any more, as when ``head`` has seen enough. A command goes on, for its exit code
+            is not about that; one that writes as it works may stop.
     """
 
     def __init__(self) -> None:
         self.json = False
+        self.unread = False
+        _open_missing()
         for stream in (sys.stdout, sys.stderr):
             if callable(reconfigure := getattr(stream, "reconfigure", None)):
                 reconfigure(errors="backslashreplace")  # a model's text must not fail for the terminal's encoding
@@ -62,16 +69,53 @@ class Console:
         self._put((escaped(text, _LAYOUT) if sys.stdout.isatty() else text) + end)
 
     def _put(self, text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        if self.unread:
+            return
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self.unread = True
+            silence(sys.stdout)
 
     def document(self, schema: str, value: dict[str, Any]) -> None:
-        """Put a JSON document on stdout."""
-        self.result(json.dumps({"schema": f"regrow/{schema}", **value}, indent=2, default=str))
+        """Put a JSON document on stdout. A number that JSON cannot hold is null."""
+        told = _finite({"schema": f"regrow/{schema}", **value})
+        self.result(json.dumps(told, indent=2, default=str, allow_nan=False))
 
     def paint(self, text: str, colour: str, *, bold: bool = False) -> str:
         """Text in a colour, if stderr shows colours."""
         return click.style(text, fg=colour, bold=bold) if coloured(sys.stderr) else text
+
+
+def silence(stream: TextIO) -> None:
+    """Send what could not be written nowhere, or Python would try once more at its end and complain."""
+    with suppress(OSError, ValueError):  # not every stream has a descriptor
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(descriptor, stream.fileno())
+        os.close(descriptor)
+
+
+def _open_missing() -> None:
+    """Let a stream that was closed before we began be /dev/null, as programs and libraries expect one.
+
+    In this order each takes its own descriptor, which otherwise the next file would have: a store, perhaps, with the
+    warnings of a library in it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 (for good)
+
+
+def _finite(value: Any) -> Any:
+    """``value`` without numbers that JSON cannot hold."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return value
 
 
 def coloured(stream: TextIO) -> bool:

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
-from regrow.cli.console import Console
+from regrow.cli.console import Console, silence
 from regrow.errors import Interrupted, RecipeError, RegrowError
 
-_ENVIRONMENT = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.EIO)
-"""Troubles of the machine, not of this program, where a traceback would help nobody."""
+_ENVIRONMENT = {
+    errno.EACCES: "",
+    errno.EPERM: "",
+    errno.EROFS: "",
+    errno.ENOSPC: "",
+    errno.EDQUOT: "",
+    errno.EMFILE: "",
+    errno.EIO: "",
+    errno.EFBIG: "`ulimit -f` shows how large a file may be",
+}
+"""Troubles of the machine, not of this program, where a traceback would help nobody, and what to do about them."""
 _PLACES = (errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 """Paths that cannot be what they are given for."""
 _SHOWN = 200
@@ -25,28 +36,43 @@ _SHOWN = 200
 
 def guarded(console: Console, command: Callable[[], Any]) -> int:
     """Run a command and return the exit code; whatever it raises becomes words."""
-    stdout = sys.stdout
+    stdout, stderr = sys.stdout, sys.stderr
     try:
         code = command()
-        sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except BrokenPipeError:
-        return _unread()
-    except (
-        SystemExit
-    ) as leaving:  # click leaves by itself after a completion, and, with stdout replaced, for a closed pipe
-        return _unread() if sys.stdout is not stdout else int(leaving.code or 0)
+    except SystemExit as leaving:  # click leaves by itself after a completion, and, with stdout replaced, for EPIPE
+        if sys.stdout is stdout:
+            return int(leaving.code or 0)
+        sys.stdout, sys.stderr = stdout, stderr
+        return _cut(console, stdout)
     except (KeyboardInterrupt, EOFError, click.Abort):
         console.say()
         return Interrupted.exit_code
     except Exception as error:
         return _told(console, error)
+    finally:
+        try:
+            stdout.flush()
+        except (OSError, ValueError):
+            silence(stdout)
 
 
-def _unread() -> int:
-    """The reader has seen enough, as ``head`` has after ten lines; that is no failure."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python flushes at its end
-    return 0
+def _cut(console: Console, stdout: TextIO) -> int:
+    """What a closed pipe means that the console did not meet, which has its own way with those.
+
+    Either nobody reads the help, which only click writes, and that is no failure. Or it was another pipe than stdout.
+    """
+    return 0 if _unread(stdout) else _told(console, BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+
+
+def _unread(stream: TextIO) -> bool:
+    """Whether the other end of a pipe is closed."""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+        return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
+    except (OSError, ValueError, AttributeError):  # it is no pipe, or the system cannot tell
+        return False
 
 
 def _told(console: Console, error: Exception) -> int:
@@ -61,7 +87,8 @@ def _told(console: Console, error: Exception) -> int:
     plain = plain or RegrowError(f"{type(error).__name__}: {error}")
     if console.json:
         parts = {"what": plain.what, "where": plain.where, "because": plain.why, "hint": plain.hint}
-        console.document("error/1", {"exit_code": plain.exit_code, **parts})
+        with suppress(OSError):  # stdout may be what is wrong, and stderr has it all
+            console.document("error/1", {"exit_code": plain.exit_code, **parts})
     return plain.exit_code
 
 
@@ -75,7 +102,8 @@ def _plain(error: Exception) -> RegrowError | None:
         message, _, hint = error.format_message().partition("\nhint: ")
         return RecipeError(message[:1].lower() + message[1:].rstrip("."), hint=hint or _help(error))
     if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
-        return RegrowError((error.strerror or str(error)).lower(), where=str(error.filename or ""))
+        hint = _ENVIRONMENT[error.errno]
+        return RegrowError((error.strerror or str(error)).lower(), where=str(error.filename or ""), hint=hint)
     if isinstance(error, OSError) and error.errno in _PLACES:
         hint = "choose another path"
         return RecipeError((error.strerror or str(error)).lower(), where=str(error.filename or ""), hint=hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,14 +11,45 @@ import click
 
 from regrow.cli.console import Console
 
+MOST_THREADS = 1024
+"""More than any machine has use for; with a thousand times as many, libraries crash or take the machine down."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 pass_console = click.make_pass_decorator(Console)
 
 
+class Place(click.Path):
+    """A path to write to. An empty one is a variable that was not set, and does not mean the current directory."""
+
+    def __init__(self, *, file: bool = False) -> None:
+        super().__init__(dir_okay=not file, readable=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        if not str(value):
+            self.fail("it is empty\nhint: leave the option out, or write `.` for the current directory", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Finite(click.FloatRange):
+    """A number in a range; click takes ``nan`` for one in any, and ``inf`` in one without an end."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number to reckon with", param, ctx)
+        return number
+
+
 def _folder(_: click.Context, __: click.Parameter, value: Path) -> Path:
     """A recipe is named by its folder; its file will do."""
-    return value.parent if value.name == "regrow.toml" and not value.is_dir() else value
+    if value.name == "regrow.toml" and not value.is_dir():
+        return value.parent
+    if value.is_file():
+        raise click.BadParameter(f"`{value}` is a file\nhint: name the folder of the recipe; its file is `regrow.toml`")
+    return value
 
 
 recipe_argument = click.argument(
@@ -26,7 +58,7 @@ recipe_argument = click.argument(
 release_argument = click.argument("release", type=click.Path(path_type=Path))
 store_option = click.option(
     "--store",
-    type=click.Path(path_type=Path),
+    type=Place(),
     metavar="DIR",
     help="The store; by default $REGROW_STORE or the user cache.",
 )
@@ -53,7 +85,7 @@ def _threads(_: click.Context, __: click.Parameter, value: int | None) -> None:
 
 threads_option = click.option(
     "--threads",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=MOST_THREADS),
     metavar="N",
     expose_value=False,
     callback=_threads,
@@ -66,6 +98,22 @@ def example(text: str) -> str:
     return f"\b\nExample:\n{text}"
 
 
+def require_release(path: Path) -> None:
+    """Raise if there is no release.
+
+    Raises:
+        InputError: if a list of checksums is missing.
+    """
+    from regrow.errors import InputError
+
+    if not (path / "SHA256SUMS").is_file():
+        raise InputError(
+            "there is no release here" if path.is_dir() else "there is no such folder",
+            where=str(path),
+            hint="`regrow build` makes releases, in `build/` by default",
+        )
+
+
 def release_folder(path: Path) -> Path:
     """The path of a release that can be read, or a clear error.
 
@@ -76,12 +124,7 @@ def release_folder(path: Path) -> Path:
 
     from regrow.errors import InputError
 
-    if not (path / "SHA256SUMS").is_file():
-        raise InputError(
-            "there is no release here" if path.is_dir() else "there is no such folder",
-            where=str(path),
-            hint="`regrow build` makes releases, in `build/` by default",
-        )
+    require_release(path)
     for folder, _, names in os.walk(path):
         for one in (Path(folder, name) for name in names):
             if one.exists() and not one.is_file():

@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from regrow.cli.console import Console
-from regrow.cli.options import example, json_option, pass_console, release_argument, release_folder
+from regrow.cli.options import Place, example, json_option, pass_console, release_argument, release_folder
 
 
 @click.command(epilog=example("  regrow report build/bard --open"))
 @release_argument
-@click.option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="By default report.html in it.")
+@click.option("--output", "-o", type=Place(file=True), metavar="FILE", help="By default report.html in it.")
 @click.option("--open", "show", is_flag=True, help="Open it in a browser.")
 @json_option
 @pass_console

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise, takewhile
 from typing import Any
 
 import click
@@ -56,11 +58,25 @@ class Root(click.Group):
             raise click.UsageError(f"there is no command `{args[0]}`\nhint: {guess}")
         return super().resolve_command(ctx, args)
 
-    def main(self, *args: Any, **extra: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Run, and leave with the exit code."""
         console = Console()
         extra |= {"standalone_mode": False, "obj": console}
-        sys.exit(guarded(console, lambda: super(Root, self).main(*args, **extra)))
+        arguments = sys.argv[1:] if args is None else list(args)
+
+        def run() -> Any:
+            try:
+                return super(Root, self).main(args, *rest, **extra)
+            except click.UsageError:  # raised before the options were looked at, as a rule
+                console.json |= _asks_for_json(arguments)
+                raise
+
+        sys.exit(guarded(console, run))
+
+
+def _asks_for_json(arguments: Sequence[str]) -> bool:
+    options = list(takewhile(lambda one: one != "--", arguments))
+    return not {"--json", "--format=json"}.isdisjoint(options) or ("--format", "json") in pairwise(options)
 
 
 @click.group("regrow", cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _ROW = "data/tokens.parquet"
 _MANIFEST = "data/documents.parquet"
+_DAMAGED = "`regrow verify` names the files that are damaged or missing"
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ def _known(release: Path, ids: list[str]) -> Callable[[str], tuple[str, str, str
     table = _table(release / _MANIFEST, texts=["id", "source", "licence", "file"], numbers=["start", "end"])
     rows = {row.pop("id"): row for row in table.to_pylist()}
     if strangers := [one for one in ids if one not in rows]:
-        raise InputError(f"document {strangers[0]} is not in the manifest", where=str(release / _MANIFEST))
+        said = f"document {strangers[0]} is not in the manifest"
+        raise InputError(said, where=str(release / _MANIFEST), hint=_DAMAGED)
 
     def find(document: str) -> tuple[str, str, str]:
         row = rows[document]
@@ -110,8 +112,6 @@ def _known(release: Path, ids: list[str]) -> Callable[[str], tuple[str, str, str
 
 def _reader(release: Path, lock: Lock, training: str, store: Path | None) -> Callable[[int, int], str]:
     """A function from a range of the row of tokens to its text."""
-    from tokenizers import Tokenizer
-
     from regrow.corpus.tokens import TokenShards
     from regrow.store import Store, default_root
 
@@ -125,8 +125,17 @@ def _reader(release: Path, lock: Lock, training: str, store: Path | None) -> Cal
                 hint="`regrow build` makes them again; without --text they are not needed",
             )
         tokens = TokenShards.open(opened.path(digest)).read("train")
-    tokenizer = Tokenizer.from_file(str(release / "tokenizer.json"))
+    tokenizer = _tokenizer(release / "tokenizer.json")
     return lambda start, end: str(tokenizer.decode(tokens[start:end].tolist(), skip_special_tokens=True))
+
+
+def _tokenizer(path: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library has no class of its own for it
+        raise InputError("the tokenizer cannot be read", where=str(path), why=str(error), hint=_DAMAGED) from error
 
 
 def _table(path: Path, *, texts: list[str], numbers: list[str]) -> Any:
@@ -137,6 +146,7 @@ def _table(path: Path, *, texts: list[str], numbers: list[str]) -> Any:
     fields = {**dict.fromkeys(texts, pa.string()), **dict.fromkeys(numbers, pa.int64())}
     try:
         table = pyarrow.parquet.read_table(path, columns=list(fields)).select(list(fields)).cast(pa.schema(fields))
+        table.validate(full=True)  # texts are read as they come, and may be no UTF-8
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise _unsaid(path, str(error).partition("\n")[0]) from error
     if any(column.null_count for column in table.columns):
@@ -149,5 +159,5 @@ def _unsaid(path: Path, why: str) -> InputError:
         "the release does not say which tokens are whose",
         where=str(path),
         why=why,
-        hint="`regrow verify` names the files that are damaged or missing",
+        hint=_DAMAGED,
     )

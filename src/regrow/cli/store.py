@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from regrow.cli.console import Console
-from regrow.cli.options import example, json_option, pass_console, store_option
+from regrow.cli.options import Finite, example, json_option, pass_console, store_option
+
+if TYPE_CHECKING:
+    from regrow.store import Store
 
 
 @click.group(epilog=example("  regrow store list\n  regrow store gc --dry-run"))
@@ -20,10 +24,11 @@ def command() -> None:
     """
 
 
-def _root(store: Path | None) -> Path:
-    from regrow.store import default_root
+def _opened(store: Path | None) -> Store:
+    """The store that is there: whoever looks for one wants none made."""
+    from regrow.store import Store, default_root
 
-    return store or default_root()
+    return Store(store or default_root(), make=False)
 
 
 @command.command("list", epilog=example("  regrow store list"))
@@ -34,9 +39,8 @@ def list_(console: Console, store: Path | None) -> None:
     """List the artifacts, the one used last first."""
     from regrow.cli.table import table
     from regrow.report.render import size
-    from regrow.store import Store
 
-    with Store(_root(store)) as opened:
+    with _opened(store) as opened:
         entries = opened.entries()
     if console.json:
         console.document("store-list/1", {"root": str(opened.root), "artifacts": [asdict(entry) for entry in entries]})
@@ -59,9 +63,8 @@ def _day(seconds: float) -> str:
 def size_(console: Console, store: Path | None) -> None:
     """Print where the store is and how much it holds."""
     from regrow.report.render import size
-    from regrow.store import Store
 
-    with Store(_root(store)) as opened:
+    with _opened(store) as opened:
         total, count = opened.size(), len(opened.entries())
     if console.json:
         console.document("store-size/1", {"root": str(opened.root), "bytes": total, "artifacts": count})
@@ -78,11 +81,9 @@ def verify(console: Console, store: Path | None) -> int:
 
     What is damaged is moved to the store's `quarantine` and built again when it is needed.
     """
-    from regrow.store import Store
-
     checked = 0
     damaged = []
-    with Store(_root(store)) as opened:
+    with _opened(store) as opened:
         for entry, whole in opened.verify():
             checked += 1
             if not whole:
@@ -96,9 +97,7 @@ def verify(console: Console, store: Path | None) -> int:
 
 
 @command.command("gc", epilog=example("  regrow store gc --keep-days 7"))
-@click.option(
-    "--keep-days", type=click.FloatRange(min=0), default=30.0, show_default=True, help="Keep what was used since."
-)
+@click.option("--keep-days", type=Finite(min=0), default=30.0, show_default=True, help="Keep what was used since.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @store_option
 @json_option
@@ -106,9 +105,8 @@ def verify(console: Console, store: Path | None) -> int:
 def gc(console: Console, keep_days: float, dry_run: bool, store: Path | None) -> None:
     """Remove what no recipe's last build used, and what interrupted work left behind."""
     from regrow.report.render import size
-    from regrow.store import Store
 
-    with Store(_root(store)) as opened:
+    with _opened(store) as opened:
         garbage = opened.gc(keep_days=keep_days, dry_run=dry_run)
     total = sum(one.size for one in garbage)
     if console.json:

@@ -8,11 +8,13 @@ import click
 
 from regrow.cli.console import Console
 from regrow.cli.options import (
+    Place,
     example,
     json_option,
     offline_option,
     pass_console,
     release_argument,
+    require_release,
     threads_option,
 )
 
@@ -28,7 +30,7 @@ from regrow.cli.options import (
 )
 @click.option(
     "--store",
-    type=click.Path(path_type=Path),
+    type=Place(),
     metavar="DIR",
     help="Build in this store and believe what is in it; by default in an empty one.",
 )
@@ -49,6 +51,7 @@ def command(console: Console, release: Path, sources: Path | None, store: Path |
     from regrow.cli.progress import progress
     from regrow.verify.rebuild import rebuild
 
+    require_release(release)
     with stop_on_interrupt(console) as stop, progress(console) as listener:
         report = rebuild(
             release, listener=listener, stop=stop, store=store, sources=sources, offline=offline, jobs=jobs

@@ -15,6 +15,9 @@ from regrow.store.faults import disk_error
 Listener = Callable[[Mapping[str, Any]], None]
 """Gets every event, one at a time: ``{"event": ..., "stage": ..., ...}``, plain JSON. The engine never prints."""
 
+DETAILS = "with REGROW_DEBUG=1 the same command shows the details"
+"""The hint for a stage that failed for no known reason. Whoever keeps its events knows a better one."""
+
 
 class Stop(Protocol):
     """What a ``threading.Event`` offers: whether the user asked to stop."""
@@ -111,5 +114,5 @@ def _plain(error: Exception, name: str, near: Path) -> StageError:
         "the stage failed",
         where=where,
         why=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__,
-        hint="the event log has the details",
+        hint=DETAILS,
     )

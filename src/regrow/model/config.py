@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+HUGGING_FACE = {
+    "vocabulary": ("vocab_size",),
+    "layers": ("num_hidden_layers",),
+    "width": ("hidden_size",),
+    "heads": ("num_attention_heads",),
+    "kv_heads": ("num_key_value_heads",),
+    "hidden": ("intermediate_size",),
+    "context": ("max_position_embeddings",),
+    "tied_embeddings": ("tie_word_embeddings",),
+    "rope_theta": ("rope_parameters", "rope_theta"),
+    "norm_epsilon": ("rms_norm_eps",),
+}
+"""Our names of what shapes a decoder, and where Hugging Face's ``config.json`` has each."""
 
 
 @dataclass(frozen=True)
@@ -90,18 +105,18 @@ class DecoderConfig:
             "vocab_size": self.vocabulary,
         }
 
-    @staticmethod
-    def from_hugging_face(config: dict[str, Any]) -> DecoderConfig:
-        """The inverse of :meth:`hugging_face`."""
-        return DecoderConfig(
-            vocabulary=config["vocab_size"],
-            layers=config["num_hidden_layers"],
-            width=config["hidden_size"],
-            heads=config["num_attention_heads"],
-            kv_heads=config["num_key_value_heads"],
-            hidden=config["intermediate_size"],
-            context=config["max_position_embeddings"],
-            tied_embeddings=config["tie_word_embeddings"],
-            rope_theta=config["rope_parameters"]["rope_theta"],
-            norm_epsilon=config["rms_norm_eps"],
-        )
+
+def shape_in(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a ``config.json`` says of the shape, by our names, as it stands there.
+
+    Raises:
+        LookupError: if something is missing.
+        TypeError: if there is no table where one should be.
+    """
+    return {name: _at(config, path) for name, path in HUGGING_FACE.items()}
+
+
+def _at(value: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        value = value[key]
+    return value

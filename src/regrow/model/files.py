@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from torch import Tensor
 
 from regrow.errors import InputError
-from regrow.model.config import DecoderConfig
+from regrow.model.config import HUGGING_FACE, DecoderConfig, shape_in
+from regrow.recipe.problems import Origin, explain
+from regrow.recipe.schema import Architecture
 
 _ALIGNMENT = 8
+_DAMAGED = "`regrow verify` names the files that are damaged"
 
 
 def safetensors_bytes(tensors: Mapping[str, Tensor]) -> bytes:
@@ -104,7 +109,7 @@ def load(directory: Path) -> tuple[DecoderConfig, dict[str, Tensor]]:
     """
     path = directory / "config.json"
     try:
-        config = DecoderConfig.from_hugging_face(json.loads(path.read_text(encoding="utf-8")))
+        config = _config(json.loads(path.read_text(encoding="utf-8")), path)
         arrays = load_file(directory / "model.safetensors")
         parameters = from_hugging_face(config, {name: torch.from_numpy(a) for name, a in arrays.items()})
         if {name: tuple(p.shape) for name, p in parameters.items()} != config.shapes():
@@ -120,3 +125,22 @@ def load(directory: Path) -> tuple[DecoderConfig, dict[str, Tensor]]:
             "this model cannot be read", where=str(directory), why=str(error) or type(error).__name__,
             hint="only decoders of the Llama kind as `regrow build` writes them can be read",
         ) from error  # fmt: skip
+
+
+class _Shape(Architecture):
+    """What a ``config.json`` has to say. How many tokens there are at most is told by the weights."""
+
+    vocabulary: int = Field(description="Tokens to tell apart.", ge=1)
+
+
+def _config(values: Mapping[str, Any], path: Path) -> DecoderConfig:
+    """What a ``config.json`` says, within the bounds that a recipe has: beyond them nobody knows what would follow.
+
+    Raises:
+        InputError: naming the first key that is wrong.
+    """
+    try:
+        return DecoderConfig(**_Shape.model_validate(shape_in(values), strict=True).model_dump())
+    except ValidationError as error:
+        first, *_ = explain(error, _Shape, Origin(str(path), values), lambda at: HUGGING_FACE[str(at[0])])
+        raise InputError(first.what, where=first.where, why=first.why, hint=_DAMAGED) from error

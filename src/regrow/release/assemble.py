@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -80,10 +81,11 @@ def assemble(contents: Contents, destination: Path, expected: str | None = None)
 
     Raises:
         DifferentError: if the digest is another one (exit code 3).
-        RecipeError: if ``destination`` cannot be written to, or holds anything but a release (exit code 2).
+        RecipeError: if ``destination`` cannot be written to, or holds anything but a release of this model (exit
+            code 2).
         StageError: if the disk is full (exit code 1).
     """
-    refuse_to_replace(destination)
+    refuse_to_replace(destination, model_name(contents.recipe))
     with explained(destination), new_directory(destination) as release:
         _covered(contents, release)
         text = sums(release, UNCOVERED)
@@ -187,11 +189,16 @@ def _same(one: Path, other: Path) -> bool:
     return one.is_file() and one.stat().st_size == other.stat().st_size and sha256_file(one) == sha256_file(other)
 
 
-def refuse_to_replace(destination: Path) -> None:
+def refuse_to_replace(destination: Path, model: str | None) -> None:
     """Raise if there is something at ``destination`` that is not ours to remove.
 
+    Args:
+        destination: where the release shall be.
+        model: what it is called; None if nobody knows.
+
     Raises:
-        RecipeError: if it is not a directory, not a release, or a release with files that somebody added.
+        RecipeError: if it is not a directory, not a release, a release with files that somebody added, or the release
+            of another model.
     """
     if not destination.exists() and not destination.is_symlink():
         return
@@ -199,6 +206,7 @@ def refuse_to_replace(destination: Path) -> None:
         raise RecipeError("the output is not a directory", where=str(destination), hint="choose another with --output")
     with explained(destination):
         strangers = _strangers(destination)
+        other = None if strangers else _released(destination)
     if strangers:
         raise RecipeError(
             "the output directory is not a release that regrow may replace",
@@ -206,16 +214,43 @@ def refuse_to_replace(destination: Path) -> None:
             why=f"it holds {', '.join(f'`{name}`' for name in strangers[:3])}",
             hint="move what is in it elsewhere, or choose another directory with --output",
         )
+    if model is not None and other is not None and other != model:
+        raise RecipeError(
+            "the output directory is the release of another model",
+            where=str(destination),
+            why=f"it holds `{other}`, and this recipe makes `{model}`",
+            hint="choose another directory with --output; if you renamed the model, remove the old release first",
+        )
+
+
+def model_name(text: bytes) -> str | None:
+    """What a recipe or a lock calls its model; None if it does not say, as one that is damaged may not."""
+    with suppress(ValueError, RecursionError):
+        model = tomllib.loads(text.decode("utf-8")).get("model")
+        name = model.get("name") if isinstance(model, dict) else None
+        return name if isinstance(name, str) else None
+    return None
+
+
+def _released(directory: Path) -> str | None:
+    """What the model of a release is called; None if there is no release, or nothing left of it that says so."""
+    paths = [path for path in (directory / RECIPE, directory / LOCK) if path.is_file()]
+    return next((name for path in paths if (name := model_name(path.read_bytes())) is not None), None)
 
 
 def _strangers(directory: Path) -> list[str]:
-    """The files in ``directory`` that no release we made has there."""
-    found = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if not path.is_dir())
+    """The files and empty folders in ``directory`` that no release we made has there."""
+    found = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if not _is_way(path))
     listed = directory / SUMS
     if found and not (listed.is_file() and (directory / LOCK).is_file()):
         return found
     ours = {line.partition("  ")[2] for line in listed.read_text("utf-8", "replace").splitlines()} if found else set()
     return [path for path in found if path not in ours and path.partition("/")[0] not in UNCOVERED]
+
+
+def _is_way(path: Path) -> bool:
+    """True for a folder that only leads to what is in it. An empty one was made by somebody, who may be in it now."""
+    return path.is_dir() and not path.is_symlink() and any(path.iterdir())
 
 
 def json_text(value: Any) -> str:

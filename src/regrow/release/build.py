@@ -15,12 +15,24 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from regrow.engine import Evaluation, Listener, StageResult, Stop, evaluate
-from regrow.errors import DifferentError, RecipeError
+from regrow.engine.context import DETAILS
+from regrow.errors import DifferentError, RecipeError, StageError
 from regrow.recipe.graph import Graph
+from regrow.recipe.lock import load as load_lock
+from regrow.recipe.schema import load as load_recipe
+from regrow.recipe.schema import read
 from regrow.release import rebuilds
-from regrow.release.assemble import Contents, assemble, json_text, licence_text, paper_text, refuse_to_replace
+from regrow.release.assemble import (
+    Contents,
+    assemble,
+    json_text,
+    licence_text,
+    model_name,
+    paper_text,
+    refuse_to_replace,
+)
 from regrow.release.environment import environment
-from regrow.release.layout import BUILDINFO, LOCK, ancestors, explained, is_release
+from regrow.release.layout import BUILDINFO, LOCK, RECIPE, ancestors, explained, is_release
 from regrow.release.locking import Locked, Mode, locked_recipe
 from regrow.store import Store, default_root, write_atomic
 
@@ -87,9 +99,11 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
         RegrowError: for whatever else is wrong; its ``exit_code`` says what.
     """
     started = time.monotonic()
-    output = (options.output or Path("build") / recipe.resolve().name).absolute()
+    output = _named(options.output or Path("build") / recipe.resolve().name)
+    name = _model(recipe, options.mode)
     _refuse_the_recipe(output, recipe)
-    refuse_to_replace(output)
+    _refuse_to_spoil(output)
+    refuse_to_replace(output, name)
     with EventLog(output, listener) as log, Store(options.store or default_root()) as store:
         locked = locked_recipe(
             recipe, options.mode, sources=options.sources, offline=options.offline, listener=log, stop=stop
@@ -117,6 +131,26 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
         )
 
 
+def _named(path: Path) -> Path:
+    """An absolute path of which the last part is a name and not ``..``: the log lies beside it and is called after it.
+
+    Where ``..`` leads is what the system says, which follows links first.
+    """
+    return path.resolve() if ".." in path.parts else path.absolute()
+
+
+def _model(recipe: Path, mode: Mode) -> str | None:
+    """What the model is called. A recipe or a lock that cannot be read is found out here, before anything is written.
+
+    The name is the one in the text of the recipe, which the release will hold, even where the lock is the truth.
+    """
+    if mode is Mode.FROZEN:
+        load_lock(recipe)
+    else:
+        load_recipe(recipe)
+    return model_name(read(recipe / RECIPE, "a release holds its recipe, so a build needs it too").encode())
+
+
 def _refuse_the_recipe(output: Path, recipe: Path) -> None:
     if output.resolve() == recipe.resolve():
         raise RecipeError(
@@ -124,6 +158,24 @@ def _refuse_the_recipe(output: Path, recipe: Path) -> None:
             where=str(output),
             hint="choose another directory with --output",
         )
+
+
+def _refuse_to_spoil(output: Path) -> None:
+    """Raise if ``output`` lies in a release, to which nothing may be added: not the new one, and no log beside it."""
+    for folder in output.resolve().parents:
+        if _is_release(folder):
+            raise RecipeError(
+                "a release cannot be built inside another one",
+                where=str(output),
+                why=f"{folder} is a release, and would not be whole any more with other files in it",
+                hint="choose a directory elsewhere with --output",
+            )
+
+
+def _is_release(folder: Path) -> bool:
+    with suppress(OSError):  # one that nobody may read is none that a build could spoil
+        return is_release(folder)
+    return False
 
 
 def compare(graph: Graph, promised: Mapping[str, str], outputs: Mapping[str, str]) -> None:
@@ -197,7 +249,11 @@ class EventLog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, StageError) and error.hint == DETAILS:
+            error.hint = f"{self.path} has the details"
         if self._file is not None:
+            if not os.fstat(self._file.fileno()).st_size:
+                self.remove()  # nothing happened, so there is nothing to tell
             self._file.close()
 
     def __call__(self, event: Mapping[str, Any]) -> None:

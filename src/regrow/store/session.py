@@ -7,12 +7,16 @@ gone, and whoever collects garbage next may take the directory away.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 from regrow.store.atomic import remove_tree
 from regrow.store.locks import acquire, locked, release, remove_unheld
+
+_NAME = re.compile(r"[0-9a-f]{16}")
+"""What :class:`Session` calls its directories; anything else in ``tmp`` is somebody's own."""
 
 
 class Session:
@@ -47,13 +51,18 @@ class Session:
 
 def held(tmp: Path, digest: str) -> bool:
     """True if a live session claims the artifact. Sessions that died claim nothing."""
-    return any(_alive(claim.parent.parent) for claim in tmp.glob(f"*/held/{digest}"))
+    return any((session / "held" / digest).exists() and _alive(session) for session in _sessions(tmp))
 
 
 def dead(tmp: Path) -> Iterator[Path]:
     """The directories of sessions whose process is gone; none can start while the caller looks at one."""
     with locked(tmp / "lock"):
-        yield from (path for path in sorted(tmp.iterdir()) if path.is_dir() and not _alive(path))
+        yield from (path for path in _sessions(tmp) if not _alive(path))
+
+
+def _sessions(tmp: Path) -> list[Path]:
+    found = (path for path in tmp.iterdir() if _NAME.fullmatch(path.name))
+    return sorted(path for path in found if path.is_dir() and not path.is_symlink())
 
 
 def _alive(session: Path) -> bool:

@@ -10,6 +10,9 @@ Layout below the root::
     locks/
 
 The store does not know what a stage is. Nothing appears below ``artifacts`` but by one rename of something whole.
+
+A store is a directory of its own: one that holds anything else is never made a store, and whatever has a name that no
+store gives is left alone.
 """
 
 from __future__ import annotations
@@ -27,17 +30,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from regrow.errors import StageError
+from regrow.errors import InputError, RecipeError, StageError
 from regrow.store.actions import Actions, Use
 from regrow.store.atomic import chmod, freeze_tree, remove_tree, sync, sync_tree, write_atomic
 from regrow.store.digest import tree_digest
-from regrow.store.faults import plain_words
+from regrow.store.faults import STORE, plain_words
 from regrow.store.locks import acquire, locked, release, remove_unheld
 from regrow.store.session import Session, dead, held
 
 _FOLDERS = ("artifacts", "work", "tmp", "quarantine", "locks")
 _CACHE_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Backup programs may leave this directory out.\n"
 _DAY = 86400.0
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_DAMAGE = re.compile(r"([0-9a-f]{64}|actions)-[0-9a-f]{8}")
+_LOCK = re.compile(r"actions|(key|artifact)-[0-9a-f]{64}")
+_NEIGHBOUR = re.compile(r"downloads|kernels-[0-9a-f]{16}")
+"""What else of ours lies in the user's cache directory, and may be there first."""
+_TAG_ASIDE = re.compile(r"\.CACHEDIR\.TAG\.[0-9a-f]{16}")
 
 Condition = Literal["whole", "damaged", "missing"]
 
@@ -64,9 +73,20 @@ class Garbage:
 
 
 def default_root() -> Path:
-    """``$REGROW_STORE``, or else ``regrow`` in the user's cache directory."""
-    if chosen := os.environ.get("REGROW_STORE"):
-        return Path(chosen).expanduser()
+    """``$REGROW_STORE``, or else ``regrow`` in the user's cache directory.
+
+    Raises:
+        RecipeError: if it begins with the name of a user who has no home.
+    """
+    if chosen := os.environ.get(STORE):
+        try:
+            return Path(chosen).expanduser()
+        except RuntimeError as error:
+            raise RecipeError(
+                f"there is no home directory for `{chosen}`",
+                where=STORE,
+                hint="write the path in full, or unset it",
+            ) from error
     from platformdirs import user_cache_path
 
     return user_cache_path("regrow", appauthor=False)
@@ -77,14 +97,21 @@ class Store:
 
     Two promises: what :meth:`path` gives after a true :meth:`check` or after :meth:`put` is whole, and it stays until
     this object is closed, whoever collects garbage meanwhile.
+
+    Args:
+        root: the directory, which is made where it is missing.
+        make: whether to make a store where there is none.
+
+    Raises:
+        RecipeError: if there is something else in the directory.
+        InputError: if there is no store and none is to be made.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, make: bool = True) -> None:
         self.root = root.absolute()
         with plain_words(self.root):
+            _require_ours(self.root, make)
             _lay_out(self.root)
-            if not (tag := self.root / "CACHEDIR.TAG").exists():
-                write_atomic(tag, _CACHE_TAG)
             self._actions = Actions(self.root / "actions.sqlite")
             self.forgetful = self._actions.replaced
             """True if the action cache was beyond reading, so that what was built before is not known any more."""
@@ -235,7 +262,7 @@ class Store:
             found = [garbage for sweep in sweeps for garbage in sweep(before, dry_run)]
             if not dry_run:
                 self._actions.tidy()
-                for path in (self.root / "locks").iterdir():
+                for path in _named(self.root / "locks", _LOCK):
                     remove_unheld(path)
             return found
 
@@ -260,15 +287,15 @@ class Store:
                     remove_tree(_moved(path, self.fresh() / "removed"))
 
     def _old_scratch(self, before: float, dry_run: bool) -> Iterator[Garbage]:
-        for path in sorted((self.root / "work").iterdir()):
-            if _newest(path) <= before and (lock := acquire(self._key_lock(path.name))) is not None:
+        for path in _named(self.root / "work", _DIGEST):
+            if path.is_dir() and _newest(path) <= before and (lock := acquire(self._key_lock(path.name))) is not None:
                 try:
                     yield _swept("scratch", path, dry_run)
                 finally:
                     release(lock)
 
     def _old_damage(self, before: float, dry_run: bool) -> Iterator[Garbage]:
-        for path in sorted((self.root / "quarantine").iterdir()):
+        for path in _named(self.root / "quarantine", _DAMAGE):
             if _newest(path) <= before:
                 yield _swept("damaged", path, dry_run)
 
@@ -318,7 +345,8 @@ class Store:
         return there
 
     def _artifacts(self) -> list[Path]:
-        return sorted((self.root / "artifacts").glob("[0-9a-f][0-9a-f]/*"))
+        found = (self.root / "artifacts").glob("[0-9a-f][0-9a-f]/*")
+        return sorted(path for path in found if _DIGEST.fullmatch(path.name) and path == self.path(path.name))
 
 
 def _is_gone(scope: str) -> bool:
@@ -334,13 +362,66 @@ def _is_gone(scope: str) -> bool:
     return False
 
 
-def _lay_out(root: Path) -> None:
+def _require_ours(root: Path, make: bool) -> None:
+    """Raise unless ``root`` is a store, or nothing yet that may become one."""
+    if _is_store(root):
+        return
+    if (stranger := _stranger(root)) and not _is_store(root):  # again: somebody may just have made one
+        raise RecipeError(
+            "there is something else where the store should be",
+            where=str(root),
+            why=f"it holds `{stranger}`, and what every store has is missing",
+            hint="give --store, or set REGROW_STORE to, a directory that is empty or not there yet",
+        )
+    if not make:
+        raise InputError(
+            "there is no store here",
+            where=str(root),
+            hint="`regrow build` makes one; --store and REGROW_STORE say where it is",
+        )
+
+
+def _is_store(root: Path) -> bool:
+    """Whether a store was made here. Other programs tag their caches too, but not in our words."""
+    if (root / "actions.sqlite").is_file():
+        return True
     try:
+        return (root / "CACHEDIR.TAG").read_bytes() == _CACHE_TAG.encode()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return False
+
+
+def _stranger(root: Path) -> str:
+    """The name of something in ``root`` that keeps it from being made a store; empty if there is none."""
+    try:
+        return next((path.name for path in sorted(root.iterdir()) if not _begun(path)), "")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+
+
+def _begun(path: Path) -> bool:
+    """Whether this is ours: a neighbour, or what is left where the making of a store was cut short."""
+    if path.name in _FOLDERS and path.is_dir():
+        return not any(path.iterdir())
+    return any(name.fullmatch(path.name) for name in (_NEIGHBOUR, _TAG_ASIDE))
+
+
+def _lay_out(root: Path) -> None:
+    """Make what is missing, the tag first: it says whose all the rest is."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if not (tag := root / "CACHEDIR.TAG").exists():
+            write_atomic(tag, _CACHE_TAG)
         for folder in _FOLDERS:
-            (root / folder).mkdir(parents=True, exist_ok=True)
+            (root / folder).mkdir(exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         what = f"there is a file where the store should be: {error.filename}"
         raise StageError(what, hint="set REGROW_STORE to a directory") from error
+
+
+def _named(folder: Path, name: re.Pattern[str]) -> list[Path]:
+    """What a store made in ``folder``; anything else there is somebody's own, and so is a link."""
+    return sorted(path for path in folder.iterdir() if name.fullmatch(path.name) and not path.is_symlink())
 
 
 def tree_size(directory: Path) -> int:
@@ -369,12 +450,12 @@ def _moved(path: Path, target: Path) -> Path:
 def _swept(what: str, path: Path, dry_run: bool) -> Garbage:
     garbage = Garbage(what, path, tree_size(path))
     if not dry_run:
-        remove_tree(path)
+        remove_tree(path) if path.is_dir() else path.unlink()
     return garbage
 
 
 def _hex(name: str) -> str:
     """``name`` if it is a sha256: nothing else may become part of a path."""
-    if re.fullmatch("[0-9a-f]{64}", name) is None:
+    if _DIGEST.fullmatch(name) is None:
         raise ValueError(f"{name!r} is not a sha256 in hex")
     return name

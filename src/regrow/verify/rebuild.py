@@ -16,7 +16,7 @@ from regrow.errors import Interrupted, StageError
 from regrow.release import rebuilds
 from regrow.release.assemble import Contents, assemble, licence_text, paper_text
 from regrow.release.environment import environment
-from regrow.release.layout import BUILDINFO
+from regrow.release.layout import BUILDINFO, SUMS
 from regrow.release.locking import Locked, as_locked
 from regrow.store import Store, remove_tree
 from regrow.store.digest import files, sha256_file
@@ -57,7 +57,7 @@ def rebuild(
     """
     started = time.monotonic()
     check = check_files(release)
-    report = VerifyReport(str(release), check.digest, Verdict.DAMAGED, files=_damage(check))
+    report = VerifyReport(str(release), check.digest, Verdict.DAMAGED, files=_damage(check), reasons=_doubt(check))
     if check.whole:
         locked, reasons = as_locked(release, sources=sources, offline=offline)
         if reasons:
@@ -212,6 +212,13 @@ def _pairs(there: Any, here: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]
     for name, value in here.items():
         if isinstance(there, dict) and isinstance(value, str) and there.get(name, value) != value:
             yield name, there[name], value
+
+
+def _doubt(check: FileCheck) -> tuple[str, ...]:
+    """Why nothing is said about other files, where that is so."""
+    if SUMS not in check.damaged:
+        return ()
+    return (f"{SUMS} is not a list as regrow writes it; get the release again from where it came",)
 
 
 def _damage(check: FileCheck) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ class VerifyReport:
         stages: in the order of the graph.
         first: the first stage that differs.
         files: what differs: of the release if its own files do, else of the first stage's output.
-        reasons: why recipe and lock do not belong together.
+        reasons: why recipe and lock do not belong together, or why nothing can be said about single files.
         machines: what is different about this machine, as far as the release tells about the author's.
         seconds: how long it took.
     """
@@ -111,6 +111,7 @@ def _same(report: VerifyReport) -> Iterator[str]:
 def _damaged(report: VerifyReport) -> Iterator[str]:
     yield "Different: the files are not the ones SHA256SUMS lists, so nothing was rebuilt."
     yield from (f"  {line}" for line in report.files)
+    yield from (f"  {line}" for line in report.reasons)
 
 
 def _inconsistent(report: VerifyReport) -> Iterator[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from regrow.audit.collectors import kinds
 from regrow.audit.facts import Evidence, Fact, FileEntry, Finding, Severity
+from regrow.audit.findings import FindingId
 from regrow.printable import escaped
 
 Statement = Fact | Finding
@@ -255,7 +256,7 @@ class Folder:
             self._found("link-outside", text, path)
         return FileEntry(path, 0, "link")
 
-    def _found(self, id: str, text: str, path: str) -> None:
+    def _found(self, id: FindingId, text: str, path: str) -> None:
         self.findings.append(Finding(id, Severity.WARNING, text, (self.evidence(path or ".", "inventory"),)))
 
 

@@ -33,6 +33,7 @@ from regrow.audit.facts import (
     Severity,
     State,
 )
+from regrow.audit.findings import FindingId
 
 NAME = "gguf"
 METADATA_LIMIT = 64 << 20
@@ -85,7 +86,7 @@ _BASE = re.compile(r"general\.(base_model|dataset)\.(\d{1,4})\.(\w+)")
 class _FaultError(Exception):
     """The bytes make no sense from here on."""
 
-    def __init__(self, rule: str, text: str) -> None:
+    def __init__(self, rule: FindingId, text: str) -> None:
         super().__init__(text)
         self.rule = rule
 
@@ -103,7 +104,7 @@ class _Cursor:
         """Step over ``count`` bytes, which are then in ``data``; gives where they begin."""
         begin, end = self.position, self.position + count
         if end > min(self.size, METADATA_LIMIT):
-            rule = "header-past-end" if end > self.size else "header-too-large"
+            rule: FindingId = "header-past-end" if end > self.size else "header-too-large"
             raise _FaultError(rule, f"at byte {begin:,} something of {count:,} bytes is said to follow")
         while len(self.data) < end:
             more = self.file.read(max(_CHUNK, end - len(self.data)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from regrow.audit.collectors.folder import printable
 from regrow.audit.facts import Evidence, Finding, Severity
+from regrow.audit.findings import FindingId
 
 HEADER_LIMIT = 32 << 20
 """The largest header that is read: tens of times that of the largest models, and small enough for any machine."""
@@ -39,10 +40,10 @@ class Stored:
 class Problems:
     """What is wrong with a header: each rule once, with the first example and how many there were."""
 
-    found: dict[str, list[str]] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
+    found: dict[FindingId, list[str]] = field(default_factory=dict)
+    counts: dict[FindingId, int] = field(default_factory=dict)
 
-    def add(self, rule: str, example: str) -> None:
+    def add(self, rule: FindingId, example: str) -> None:
         """Note that a rule is broken."""
         self.counts[rule] = self.counts.get(rule, 0) + 1
         if self.counts[rule] <= 2:

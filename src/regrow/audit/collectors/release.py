@@ -38,6 +38,7 @@ from regrow.audit.facts import (
     State,
     TrainingFact,
 )
+from regrow.audit.findings import FindingId
 from regrow.recipe.plan import steps, training_flops
 from regrow.recipe.schema import Architecture, Train
 from regrow.release.layout import BUILDINFO, LOCK, PAPER, RECIPE, REPORT, SUMS, UNCOVERED
@@ -165,7 +166,7 @@ def _sha256(folder: Folder, path: str) -> str:
         return ""
 
 
-def _damage(id: str, what: str, paths: list[str], text: Text) -> Finding:
+def _damage(id: FindingId, what: str, paths: list[str], text: Text) -> Finding:
     more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
     severity = Severity.WARNING if id == "release-added" else Severity.CONFLICT
     return Finding(id, severity, f"{printable(paths[0])}{more} {what}", (text.at(),))

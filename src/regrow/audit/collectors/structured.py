@@ -10,6 +10,7 @@ from typing import Any
 
 from regrow.audit.collectors.folder import Text, printable
 from regrow.audit.facts import Finding, Severity
+from regrow.audit.findings import FindingId
 
 _DEEPEST = 64
 _MOST_EVENTS = 200_000
@@ -31,7 +32,7 @@ class Data:
     duplicates: tuple[tuple[str, int], ...] = ()
     fault: str = ""
 
-    def findings(self, text: Text, id: str) -> Iterator[Finding]:
+    def findings(self, text: Text, id: FindingId) -> Iterator[Finding]:
         """What is wrong with it.
 
         Args:
