@@ -66,7 +66,7 @@ def cut(text: str) -> str:
 
 DEFORMATIONS: dict[str, Callable[[str], str]] = {
     "as it is": lambda text: text,
-    "wrapped": lambda text: textwrap.fill(text, 50),
+    "wrapped": lambda text: textwrap.fill(text, 50, break_long_words=False),
     "on one line": lambda text: " ".join(text.split()),
     "in capitals": str.upper,
     "in small letters": str.lower,
