@@ -9,9 +9,9 @@ from time import time
 
 import pytest
 
-from regrow.errors import InputError, Interrupted
+from regrow.errors import InputError, Interrupted, RecipeError
 from regrow.recipe.pin import Pin
-from regrow.sources.downloads import Downloads
+from regrow.sources.downloads import Downloads, default_folder
 from regrow.sources.scheme import idle, silent
 
 from .conftest import Log, Server
@@ -25,6 +25,13 @@ def pin_of(data: bytes, name: str = "file.bin") -> Pin:
 
 def get(downloads: Downloads, url: str, pin: Pin | None = None, log: Log | None = None, offline: bool = False) -> Path:
     return downloads.get(url, pin, emit=log.emit if log else silent, offline=offline, poll=idle)
+
+
+def test_the_home_of_nobody_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGROW_DOWNLOADS", "~nosuchuser/downloads")
+    with pytest.raises(RecipeError, match="no home directory for `~nosuchuser/downloads`") as caught:
+        default_folder()
+    assert caught.value.where == "REGROW_DOWNLOADS"
 
 
 def test_a_file_arrives_and_progress_is_told(server: Server, downloads: Downloads, log: Log) -> None:

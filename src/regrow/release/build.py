@@ -20,19 +20,10 @@ from regrow.errors import DifferentError, RecipeError, StageError
 from regrow.recipe.graph import Graph
 from regrow.recipe.lock import load as load_lock
 from regrow.recipe.schema import load as load_recipe
-from regrow.recipe.schema import read
 from regrow.release import rebuilds
-from regrow.release.assemble import (
-    Contents,
-    assemble,
-    json_text,
-    licence_text,
-    model_name,
-    paper_text,
-    refuse_to_replace,
-)
+from regrow.release.assemble import Contents, assemble, json_text, licence_text, paper_text, refuse_to_replace
 from regrow.release.environment import environment
-from regrow.release.layout import BUILDINFO, LOCK, RECIPE, ancestors, explained, is_release
+from regrow.release.layout import BUILDINFO, LOCK, ancestors, explained, is_release
 from regrow.release.locking import Locked, Mode, locked_recipe
 from regrow.store import Store, default_root, write_atomic
 
@@ -139,16 +130,9 @@ def _named(path: Path) -> Path:
     return path.resolve() if ".." in path.parts else path.absolute()
 
 
-def _model(recipe: Path, mode: Mode) -> str | None:
-    """What the model is called. A recipe or a lock that cannot be read is found out here, before anything is written.
-
-    The name is the one in the text of the recipe, which the release will hold, even where the lock is the truth.
-    """
-    if mode is Mode.FROZEN:
-        load_lock(recipe)
-    else:
-        load_recipe(recipe)
-    return model_name(read(recipe / RECIPE, "a release holds its recipe, so a build needs it too").encode())
+def _model(recipe: Path, mode: Mode) -> str:
+    """What the model is called. A recipe or a lock that cannot be read is found out here, before a log is begun."""
+    return (load_lock(recipe) if mode is Mode.FROZEN else load_recipe(recipe)).model.name
 
 
 def _refuse_the_recipe(output: Path, recipe: Path) -> None:

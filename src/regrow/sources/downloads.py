@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 from regrow.errors import InputError
 from regrow.recipe.pin import Pin, is_sha256
 from regrow.sources.faults import unexpected
+from regrow.store import caches, folder_in
 from regrow.store.atomic import sync, write_atomic
 from regrow.store.digest import sha256_bytes, sha256_file
 from regrow.store.faults import plain_words
@@ -36,14 +36,7 @@ _AGENT = "regrow"
 
 def default_folder() -> Path:
     """``$REGROW_DOWNLOADS``, or else ``regrow/downloads`` in the user's cache directory."""
-    if chosen := os.environ.get("REGROW_DOWNLOADS"):
-        try:
-            return Path(chosen).expanduser()
-        except RuntimeError as error:
-            raise InputError(f"there is no folder `{chosen}`", where="REGROW_DOWNLOADS", why=str(error)) from None
-    from platformdirs import user_cache_path
-
-    return user_cache_path("regrow", appauthor=False) / "downloads"
+    return folder_in("REGROW_DOWNLOADS") or caches() / "downloads"
 
 
 @dataclass(frozen=True)

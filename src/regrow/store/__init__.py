@@ -2,16 +2,18 @@
 
 from regrow.store.atomic import copy_tree, new_directory, remove_tree, write_atomic
 from regrow.store.digest import canonical_json, sha256_bytes, sha256_file, sums, tree_digest
-from regrow.store.store import Condition, Entry, Garbage, Store, default_root
+from regrow.store.store import Condition, Entry, Garbage, Store, caches, default_root, folder_in
 
 __all__ = [
     "Condition",
     "Entry",
     "Garbage",
     "Store",
+    "caches",
     "canonical_json",
     "copy_tree",
     "default_root",
+    "folder_in",
     "new_directory",
     "remove_tree",
     "sha256_bytes",

@@ -73,23 +73,29 @@ class Garbage:
 
 
 def default_root() -> Path:
-    """``$REGROW_STORE``, or else ``regrow`` in the user's cache directory.
+    """``$REGROW_STORE``, or else ``regrow`` in the user's cache directory."""
+    return folder_in(STORE) or caches()
+
+
+def caches() -> Path:
+    """``regrow`` in the user's cache directory."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("regrow", appauthor=False)
+
+
+def folder_in(variable: str) -> Path | None:
+    """The folder that an environment variable names, if it is set.
 
     Raises:
         RecipeError: if it begins with the name of a user who has no home.
     """
-    if chosen := os.environ.get(STORE):
-        try:
-            return Path(chosen).expanduser()
-        except RuntimeError as error:
-            raise RecipeError(
-                f"there is no home directory for `{chosen}`",
-                where=STORE,
-                hint="write the path in full, or unset it",
-            ) from error
-    from platformdirs import user_cache_path
-
-    return user_cache_path("regrow", appauthor=False)
+    chosen = os.environ.get(variable)
+    try:
+        return Path(chosen).expanduser() if chosen else None
+    except RuntimeError as error:
+        hint = "write the path in full, or unset it"
+        raise RecipeError(f"there is no home directory for `{chosen}`", where=variable, hint=hint) from error
 
 
 class Store:
