@@ -131,13 +131,6 @@ def test_what_is_said_of_a_source_goes_by_its_table(stage: str, key: str) -> Non
     assert "[[source]]" in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["base", "offline"])
-def test_how_to_fetch_is_not_for_recipes_to_say(key: str) -> None:
-    more = f'\n[[stage]]\nname = "more"\nkind = "fetch"\nparameters = {{ {key} = "/etc" }}\n'
-    with pytest.raises(RecipeError, match=f"`{key}` is not for recipes to say"):
-        fakes.graph(more=more)
-
-
 def test_a_stage_between_two_usual_ones() -> None:
     more = """
 [[stage]]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from regrow.errors import InputError, Interrupted, RecipeError
+from regrow.recipe.kind import Surroundings
 from regrow.release import locking
 from regrow.release.locking import Mode, as_locked, locked_recipe
 from regrow.sources.downloads import Downloads
@@ -68,14 +69,14 @@ def test_a_new_lock_promises_nothing_and_writes_nothing(folder: Path) -> None:
     assert not (folder / "regrow.lock").exists()
 
 
-def test_stages_know_where_to_fetch_but_the_lock_does_not(folder: Path, tmp_path: Path) -> None:
-    fetch = lock(folder, offline=True).graph["fetch-play"]
-    assert (fetch.parameters.base, fetch.parameters.offline) == (folder, True)  # type: ignore[attr-defined]
+def test_where_and_how_to_fetch_is_lent_to_the_stages_and_not_in_the_lock(folder: Path, tmp_path: Path) -> None:
+    here = lock(folder, offline=True)
+    assert here.surroundings == Surroundings(folder, True)
     assert str(tmp_path) not in written(folder)
     shutil.copytree(folder / "texts", tmp_path / "elsewhere" / "texts")
-    other = lock(folder, sources=tmp_path / "elsewhere").graph["fetch-play"]
-    assert other.parameters.base == tmp_path / "elsewhere"  # type: ignore[attr-defined]
-    assert other.parameters.model_dump() == fetch.parameters.model_dump()
+    other = lock(folder, sources=tmp_path / "elsewhere")
+    assert other.surroundings == Surroundings(tmp_path / "elsewhere", False)
+    assert other.graph == here.graph
 
 
 @pytest.mark.parametrize("mode", list(Mode))

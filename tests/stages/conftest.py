@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 from regrow.errors import Interrupted
-from regrow.recipe.kind import Call
+from regrow.recipe.kind import Call, Surroundings
 from regrow.stages import KINDS
 
 settings.register_profile("regrow", deadline=None)  # the machine may be busy
@@ -20,8 +20,9 @@ TINY = Path(__file__).parents[2] / "examples" / "tiny" / "texts"
 class Quiet:
     """A context that nobody listens to."""
 
-    def __init__(self, stopped: bool = False) -> None:
+    def __init__(self, stopped: bool = False, base: Path | None = None) -> None:
         self.stopped = stopped
+        self.surroundings = Surroundings(base or Path())
 
     def emit(self, event: str, **fields: Any) -> None:
         pass
@@ -39,6 +40,7 @@ class Bench:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.count = 0
+        self.base: Path | None = None
 
     def run(self, kind: str, parameters: dict[str, Any], *, stopped: bool = False, **inputs: Path | list[Path]) -> Path:
         self.count += 1
@@ -46,7 +48,7 @@ class Bench:
         output.mkdir()
         fed = {slot: tuple(given) if isinstance(given, list) else (given,) for slot, given in inputs.items()}
         known = KINDS[kind]
-        known.run(Call(kind, known.parameters(**parameters), fed, output, self.root, Quiet(stopped)))
+        known.run(Call(kind, known.parameters(**parameters), fed, output, self.root, Quiet(stopped, self.base)))
         return output
 
     def documents(self, files: dict[str, bytes | str], **parameters: Any) -> Path:

@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import io
 import tarfile
-from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from regrow.corpus.documents import DOCUMENTS, EXCLUDED, identify, read_documents, read_exclusions
 from regrow.errors import InputError, Interrupted
-from regrow.stages import KINDS
 from regrow.stages.documents import DocumentsParameters
 
 from .conftest import SOURCE, TINY, Bench
@@ -105,8 +103,3 @@ def test_parameters_are_checked_and_canonical() -> None:
     one, other = (DocumentsParameters(**SOURCE, encoding=name) for name in ("UTF8", "utf-8"))
     assert one == other
     assert "attribution" not in DocumentsParameters(**SOURCE, attribution="A. Uthor").model_dump()
-
-
-def test_where_and_how_to_fetch_are_no_part_of_the_key() -> None:
-    parameters = KINDS["fetch"].parameters(fetch="file:a", pins=[], base=Path("/somewhere"), offline=True)
-    assert parameters.model_dump(mode="json") == {"fetch": "file:a", "pins": []}

@@ -14,7 +14,8 @@ from .conftest import TINY, Bench
 
 def test_the_pinned_files_and_no_others(bench: Bench) -> None:
     pins = resolve("file:texts", TINY.parent, ["*.md", "*.html"])
-    out = bench.run("fetch", {"fetch": "file:texts", "pins": pins, "base": TINY.parent})
+    bench.base = TINY.parent
+    out = bench.run("fetch", {"fetch": "file:texts", "pins": pins})
     assert [path.name for path in sorted(out.iterdir())] == ["explanations.md", "garden.html"]
     assert (out / "garden.html").read_bytes() == (TINY / "garden.html").read_bytes()
     assert tree_digest(out)
@@ -22,7 +23,7 @@ def test_the_pinned_files_and_no_others(bench: Bench) -> None:
 
 def test_without_pins(bench: Bench) -> None:
     with pytest.raises(InputError, match="is not pinned"):
-        bench.run("fetch", {"fetch": "file:texts", "pins": [], "base": TINY.parent})
+        bench.run("fetch", {"fetch": "file:texts", "pins": []})
 
 
 def test_an_unknown_scheme_is_a_fault_of_the_recipe() -> None:

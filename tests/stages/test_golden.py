@@ -35,7 +35,8 @@ STAGES = {
 @pytest.fixture(scope="module")
 def digests(tiny: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     bench = Bench(tmp_path_factory.mktemp("golden"))
-    fetch = {"fetch": "file:texts", "pins": resolve("file:texts", TINY.parent), "base": TINY.parent}
+    bench.base = TINY.parent
+    fetch = {"fetch": "file:texts", "pins": resolve("file:texts", TINY.parent)}
     return {name: tree_digest(path) for name, path in {"fetch": bench.run("fetch", fetch), **tiny}.items()}
 
 

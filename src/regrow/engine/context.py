@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from regrow.errors import Interrupted, RegrowError, StageError
+from regrow.recipe.kind import Surroundings
 from regrow.store.faults import disk_error
 
 Listener = Callable[[Mapping[str, Any]], None]
@@ -45,8 +46,9 @@ class Switch:
 class StageContext:
     """A stage's :class:`regrow.recipe.kind.Context`."""
 
-    def __init__(self, name: str, listener: Listener, stop: Stop) -> None:
+    def __init__(self, name: str, listener: Listener, stop: Stop, surroundings: Surroundings | None = None) -> None:
         self.name = name
+        self.surroundings = surroundings or Surroundings()
         self._listener = listener
         self._stop = stop
 

@@ -14,7 +14,7 @@ from typing import Any
 from regrow.engine.context import Listener, StageContext, Stop, Switch, faults_explained, one_at_a_time
 from regrow.engine.key import ingredients, key_of
 from regrow.recipe.graph import Graph, Stage
-from regrow.recipe.kind import Call
+from regrow.recipe.kind import Call, Surroundings
 from regrow.store import Store, copy_tree, remove_tree, tree_digest
 
 
@@ -47,6 +47,7 @@ def evaluate(
     stop: Stop,
     only: Collection[str] | None = None,
     jobs: int = 1,
+    surroundings: Surroundings | None = None,
 ) -> Evaluation:
     """Give every stage's output, from the store where it is there whole and else by running the stage.
 
@@ -58,13 +59,14 @@ def evaluate(
         stop: when it is set, the running stage saves its work and :class:`regrow.errors.Interrupted` is raised.
         only: the names of the stages that are wanted; their inputs come along. All by default.
         jobs: how many stages may run at the same time. It changes no output.
+        surroundings: what the stages are lent.
 
     Raises:
         RegrowError: naming the stage that failed. Everything finished until then is kept.
     """
     stages = _wanted(graph, only)
     switch = Switch(stop)
-    builder = _Builder(store, scope, one_at_a_time(listener), switch)
+    builder = _Builder(store, scope, one_at_a_time(listener), switch, surroundings)
     if store.forgetful:
         listener({"event": "note", "text": "the store's action cache was damaged; what it knew is built again"})
     results: dict[str, StageResult] = {}
@@ -78,7 +80,14 @@ def evaluate(
 
 
 def rerun(
-    stage: Stage, evaluation: Evaluation, store: Store, *, listener: Listener, stop: Stop, output: Path | None = None
+    stage: Stage,
+    evaluation: Evaluation,
+    store: Store,
+    *,
+    listener: Listener,
+    stop: Stop,
+    output: Path | None = None,
+    surroundings: Surroundings | None = None,
 ) -> str:
     """Run one stage again from nothing, on the same inputs, and return the digest of what it gives this time.
 
@@ -91,8 +100,9 @@ def rerun(
         listener: gets the events.
         stop: see :func:`evaluate`.
         output: a directory to copy the output into, for a closer look.
+        surroundings: what the stage is lent.
     """
-    context = StageContext(stage.name, listener, stop)
+    context = StageContext(stage.name, listener, stop, surroundings)
     target, scratch = store.fresh(), store.fresh()
     try:
         with faults_explained(context, store.root):
@@ -113,10 +123,11 @@ class _Builder:
     scope: str
     listener: Listener
     stop: Stop
+    surroundings: Surroundings | None
 
     def build(self, stage: Stage, results: Mapping[str, StageResult]) -> StageResult:
         """The output of one stage whose inputs are in ``results``."""
-        context = StageContext(stage.name, self.listener, self.stop)
+        context = StageContext(stage.name, self.listener, self.stop, self.surroundings)
         with faults_explained(context, self.store.root):
             context.stop_if_asked()
             started = time.monotonic()

@@ -22,9 +22,6 @@ from regrow.recipe.words import listed, suggestion
 _OF_SOURCES = ("fetch", "pins", "source", "licence", "availability", "attribution")
 """Parameters of the usual stages of a source that nobody may change but its table: pages and audits go by that."""
 
-_OF_BUILDS = ("base", "offline")
-"""Parameters that a build sets, and no recipe."""
-
 
 @dataclass(frozen=True)
 class Draft:
@@ -142,8 +139,6 @@ def _spelled_out(entry: StageEntry, place: Path, drafts: Mapping[str, Draft], or
 
 
 def _require_changeable(key: str, usual: Draft | None, place: Path, origin: Origin) -> None:
-    if key in _OF_BUILDS:
-        raise origin.error(place, f"`{key}` is not for recipes to say", why="every build sets it")
     if usual is not None and key in _OF_SOURCES and usual.kind in ("fetch", "documents"):
         raise origin.error(
             place,

@@ -25,8 +25,27 @@ class Parameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What a build lends to its stages. None of it may influence the output's bytes.
+
+    Attributes:
+        base: the folder in which relative paths of sources begin.
+        offline: True to leave the network alone.
+        workers: who share a training run; None for this process alone.
+    """
+
+    base: Path = Path()
+    offline: bool = False
+    workers: Any = None
+
+
 class Context(Protocol):
     """What a running stage may tell and ask of the engine. None of it may influence the output's bytes."""
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """What the build lends."""
 
     def emit(self, event: str, **fields: Any) -> None:
         """Report progress or a fact for the event log, e.g. ``emit("progress", done=3, total=10, unit="steps")``."""

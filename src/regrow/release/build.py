@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +40,7 @@ class Options:
         update_lock: take the new digests into the lock if they differ from those it has.
         jobs: how many stages may run at the same time.
         sources: the folder in which ``file:`` sources are found; by default the recipe's.
+        workers: who share the training; by default nobody does.
     """
 
     output: Path | None = None
@@ -49,6 +50,7 @@ class Options:
     update_lock: bool = False
     jobs: int = 1
     sources: Path | None = None
+    workers: Any = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,15 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
             recipe, options.mode, sources=options.sources, offline=options.offline, listener=log, stop=stop
         )
         scope = str(recipe.resolve())
-        made = evaluate(locked.graph, store, scope=scope, listener=log, stop=stop, jobs=options.jobs)
+        made = evaluate(
+            locked.graph,
+            store,
+            scope=scope,
+            listener=log,
+            stop=stop,
+            jobs=options.jobs,
+            surroundings=replace(locked.surroundings, workers=options.workers),
+        )
         outputs = {name: result.digest for name, result in made.results.items()}
         promised = {} if options.update_lock else locked.promised
         compare(locked.graph, promised, outputs)

@@ -8,7 +8,7 @@ Files beside the recipe are as much the author's as the recipe is, so they are l
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from threading import Event
@@ -18,6 +18,7 @@ from regrow.errors import InputError, RecipeError, RegrowError
 from regrow.exact.version import ARITHMETIC
 from regrow.recipe.expand import expand
 from regrow.recipe.graph import Graph
+from regrow.recipe.kind import Surroundings
 from regrow.recipe.lock import Lock, kept_pins, reasons_stale
 from regrow.recipe.lock import load as load_lock
 from regrow.recipe.pin import Pin
@@ -45,6 +46,7 @@ class Locked:
         recipe: the text of ``regrow.toml``, byte for byte.
         licence: of the weights, as an SPDX expression.
         graph: the stages, every input pinned and every default made explicit.
+        surroundings: where and how the stages fetch.
         promised: stage -> digest, as the lock has them; empty if the lock is new.
         promised_release: the release digest the lock has, if any.
         text: (outputs of the stages, release digest) -> the text of the lock with these.
@@ -54,6 +56,7 @@ class Locked:
     recipe: bytes
     licence: str
     graph: Graph
+    surroundings: Surroundings
     promised: Mapping[str, str]
     promised_release: str | None
     text: Callable[[Mapping[str, str], str | None], str]
@@ -149,21 +152,11 @@ def _locked(lock: Lock, place: _Place) -> Locked:
         folder=place.folder,
         recipe=_bytes(place.folder / RECIPE),
         licence=lock.model.licence,
-        graph=_placed(lock.graph(KINDS), place),
+        graph=lock.graph(KINDS),
+        surroundings=Surroundings(place.base, place.offline),
         promised=lock.outputs,
         promised_release=lock.release,
         text=lambda outputs, release: lock.with_outputs(outputs, release).text(),
-    )
-
-
-def _placed(graph: Graph, place: _Place) -> Graph:
-    """The graph with stages that know where and how to fetch, which is no part of their parameters."""
-    how = {"base": place.base, "offline": place.offline}
-    return Graph(
-        tuple(
-            replace(stage, parameters=stage.parameters.model_copy(update=how)) if stage.kind.name == "fetch" else stage
-            for stage in graph.stages
-        )
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -13,12 +12,10 @@ from regrow.recipe.pin import Pin
 
 
 class FetchParameters(Parameters):
-    """What to fetch. ``base`` and ``offline`` say how, not what: they are no part of the key or of the lock."""
+    """What to fetch."""
 
     fetch: str = Field(description="Where the files are: scheme:locator.")
     pins: tuple[Pin, ...] = Field(description="The files it must give, with their hashes.")
-    base: Path = Field(default=Path(), exclude=True, description="The folder where relative paths begin.")
-    offline: bool = Field(default=False, exclude=True, description="Whether to leave the network alone.")
 
     @field_validator("fetch")
     @classmethod
@@ -42,10 +39,10 @@ def run(call: Call) -> None:
     retrieve(
         wanted.fetch,
         wanted.pins,
-        wanted.base,
+        call.context.surroundings.base,
         call.output,
         emit=call.context.emit,
-        offline=wanted.offline,
+        offline=call.context.surroundings.offline,
         poll=lambda: call.context.stop() if call.context.stopping() else None,
     )
 

@@ -126,7 +126,15 @@ class _Rebuild:
     def _evaluate(self) -> Evaluation | None:
         """Build up to the end, or up to the first difference and then give None."""
         try:
-            return evaluate(self.locked.graph, self.store, scope="verify", listener=self, stop=self, jobs=self.jobs)
+            return evaluate(
+                self.locked.graph,
+                self.store,
+                scope="verify",
+                listener=self,
+                stop=self,
+                jobs=self.jobs,
+                surroundings=self.locked.surroundings,
+            )
         except Interrupted:
             if self.stop.is_set():
                 raise
@@ -140,10 +148,24 @@ class _Rebuild:
         """Run the first stage that differs once more: does this machine agree with itself?"""
         name = report.first or ""
         made = evaluate(
-            self.locked.graph, self.store, scope="verify", listener=self.listener, stop=self.stop, only=[name]
+            self.locked.graph,
+            self.store,
+            scope="verify",
+            listener=self.listener,
+            stop=self.stop,
+            only=[name],
+            surroundings=self.locked.surroundings,
         )
         again = self.store.fresh()
-        digest = rerun(self.locked.graph[name], made, self.store, listener=self.listener, stop=self.stop, output=again)
+        digest = rerun(
+            self.locked.graph[name],
+            made,
+            self.store,
+            listener=self.listener,
+            stop=self.stop,
+            output=again,
+            surroundings=self.locked.surroundings,
+        )
         here = _sums(made.results[name].path)
         if digest != made.results[name].digest:
             return replace(report, verdict=Verdict.NOT_DETERMINISTIC, files=_changed(here, _sums(again)))
