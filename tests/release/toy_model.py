@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from regrow.engine import Evaluation, evaluate
 from regrow.recipe.graph import Graph, Stage
-from regrow.recipe.kind import Call, Kind, Parameters, Slot
+from regrow.recipe.kind import Call, Kind, Parameters, Slot, Surroundings
 from regrow.release.assemble import Contents
 from regrow.release.locking import Locked
 from regrow.store import Store
@@ -174,6 +174,7 @@ def locked(folder: Path, seed: int = 1) -> Locked:
         recipe=(folder / "regrow.toml").read_bytes(),
         licence="Apache-2.0",
         graph=graph(seed),
+        surroundings=Surroundings(),
         promised=there.get("outputs", {}),
         promised_release=there.get("release"),
         text=lambda outputs, release: lock_file(folder, outputs, release),
