@@ -1,13 +1,15 @@
-"""Kinds with the slots and parameters of the real ones, that do nothing; and a recipe to spoil."""
+"""The real kinds, of which `clean` has one parameter more; and a recipe to spoil."""
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from regrow.recipe.expand import expand
 from regrow.recipe.graph import Graph
-from regrow.recipe.kind import Call, Kind, Parameters, Slot
+from regrow.recipe.kind import Kinds
 from regrow.recipe.pin import Pin
-from regrow.recipe.schema import Architecture, Recipe, Train, parse
+from regrow.recipe.schema import Recipe, parse
+from regrow.stages import KINDS as REAL
+from regrow.stages.clean import CleanParameters
 
 GOOD = """\
 recipe = 1
@@ -50,83 +52,15 @@ PINS = {
 }
 
 
-class Fetch(Parameters):
-    fetch: str
-    pins: tuple[Pin, ...] = ()
-
-
-class Documents(Parameters):
-    source: str
-    select: tuple[str, ...]
-    exclude: tuple[str, ...]
-    format: str
-    field: str
-    group_by: tuple[str, ...]
-    max_characters: int
-    encoding: str
-    licence: str
-    availability: str
-    attribution: str
-
-
-class Clean(Parameters):
-    minimum_characters: int = 0
+class Clean(CleanParameters):
     form: str = "NFC"
 
 
-class Deduplicate(Parameters):
-    near_duplicates: float
+KINDS = {**REAL, "clean": replace(REAL["clean"], parameters=Clean)}
 
 
-class Split(Parameters):
-    validation: float
-
-
-class Tokenizer(Parameters):
-    vocabulary: int
-
-
-class Nothing(Parameters):
-    pass
-
-
-class Pretrain(Parameters):
-    architecture: Architecture
-    train: Train
-
-
-class Evaluate(Parameters):
-    prompts: tuple[str, ...]
-    sample_tokens: int
-    temperature: float
-    seed: int
-
-
-def run(call: Call) -> None:
-    raise NotImplementedError
-
-
-def kind(name: str, parameters: type[Parameters], inputs: Mapping[str, Slot], output: str) -> Kind:
-    return Kind(name, 1, parameters, inputs, output, run)
-
-
-_JUDGED = {name: Slot(name) for name in ("weights", "tokens", "tokenizer")}
-_ALL = (
-    kind("fetch", Fetch, {}, "files"),
-    kind("documents", Documents, {"files": Slot("files")}, "documents"),
-    kind("clean", Clean, {"documents": Slot("documents", many=True)}, "documents"),
-    kind("deduplicate", Deduplicate, {"documents": Slot("documents")}, "documents"),
-    kind("split", Split, {"documents": Slot("documents")}, "split"),
-    kind("tokenizer", Tokenizer, {"split": Slot("split")}, "tokenizer"),
-    kind("tokenize", Nothing, {"split": Slot("split"), "tokenizer": Slot("tokenizer")}, "tokens"),
-    kind("pretrain", Pretrain, {"tokens": Slot("tokens")}, "weights"),
-    kind("evaluate", Evaluate, _JUDGED, "evaluation"),
-)
-KINDS = {one.name: one for one in _ALL}
-
-
-def recipe(*changes: tuple[str, str], more: str = "") -> Recipe:
-    return parse(spoilt(*changes, more=more), "bard/regrow.toml")
+def recipe(*changes: tuple[str, str], more: str = "", kinds: Kinds = KINDS) -> Recipe:
+    return parse(spoilt(*changes, more=more), kinds, "bard/regrow.toml")
 
 
 def spoilt(*changes: tuple[str, str], more: str = "") -> str:
@@ -137,8 +71,8 @@ def spoilt(*changes: tuple[str, str], more: str = "") -> str:
     return text + more
 
 
-def graph(*changes: tuple[str, str], more: str = "", kinds: Mapping[str, Kind] = KINDS) -> Graph:
-    return expand(recipe(*changes, more=more), kinds, PINS)
+def graph(*changes: tuple[str, str], more: str = "", kinds: Kinds = KINDS) -> Graph:
+    return expand(recipe(*changes, more=more, kinds=kinds), PINS)
 
 
 def plain(found: Graph) -> list[tuple[Any, ...]]:

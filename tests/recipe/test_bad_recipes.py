@@ -375,7 +375,7 @@ CASES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
         [],
         '\n[[stage]]\nname = "clean"\n[stage.parameters]\nminimum_character = 3\n',
         "bard/regrow.toml:37: stage.clean.parameters.minimum_character: unknown key\n"
-        "hint: did you mean `minimum_characters`?",
+        "hint: did you mean `min_characters`?",
     ),
     "a parameter of the wrong type": (
         [],
@@ -415,7 +415,7 @@ def test_the_good_recipe_is_good() -> None:
 
 def test_no_recipe(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
-        load(tmp_path)
+        load(tmp_path, fakes.KINDS)
     assert str(caught.value) == (
         f"{tmp_path}/regrow.toml: there is no such file\n"
         "hint: `regrow new NAME` makes a folder with a recipe to start from"
@@ -425,13 +425,13 @@ def test_no_recipe(tmp_path: Path) -> None:
 def test_a_recipe_that_is_not_utf_8(tmp_path: Path) -> None:
     (tmp_path / "regrow.toml").write_bytes(b"recipe = 1\n# caf\xe9\n")
     with pytest.raises(RecipeError) as caught:
-        load(tmp_path)
+        load(tmp_path, fakes.KINDS)
     assert str(caught.value) == f"{tmp_path}/regrow.toml:2: is not UTF-8\nhint: save it as UTF-8"
 
 
 def test_carriage_returns_do_not_move_the_lines() -> None:
     with pytest.raises(RecipeError) as caught:
-        parse(fakes.spoilt(("layers = 2", "layers = 0")).replace("\n", "\r\n"))
+        parse(fakes.spoilt(("layers = 2", "layers = 0")).replace("\n", "\r\n"), fakes.KINDS)
     assert caught.value.where == "regrow.toml:26: architecture.layers"
 
 
@@ -447,5 +447,5 @@ def test_carriage_returns_do_not_move_the_lines() -> None:
 )
 def test_what_would_overcharge_the_parsers(value: str, says: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        parse(f"a = {value}\n{fakes.GOOD}")
+        parse(f"a = {value}\n{fakes.GOOD}", fakes.KINDS)
     assert str(caught.value).startswith(says)

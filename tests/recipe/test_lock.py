@@ -14,14 +14,15 @@ from regrow.recipe.expand import expand
 from regrow.recipe.kind import Parameters
 from regrow.recipe.lock import Lock, kept_pins, load, parse, reasons_stale
 from regrow.recipe.pin import Pin
-from regrow.recipe.schema import Recipe
+from regrow.recipe.problems import Origin
+from regrow.recipe.schema import Recipe, recipe_type
 
 GOLDEN = Path(__file__).with_name("golden.lock")
 
 
 def locked(recipe: Recipe | None = None, pins: dict[str, tuple[Pin, ...]] = fakes.PINS) -> Lock:
     recipe = recipe or fakes.recipe()
-    return Lock.of(recipe, expand(recipe, fakes.KINDS, pins), pins, 1)
+    return Lock.of(recipe, expand(recipe, pins), pins, 1)
 
 
 def built() -> Lock:
@@ -29,7 +30,7 @@ def built() -> Lock:
 
 
 def stale(*changes: tuple[str, str], more: str = "") -> tuple[str, ...]:
-    return reasons_stale(locked(), fakes.recipe(*changes, more=more), fakes.KINDS, 1)
+    return reasons_stale(locked(), fakes.recipe(*changes, more=more), 1)
 
 
 def test_golden_bytes() -> None:
@@ -78,15 +79,15 @@ def test_round_trip(
     value: dict[str, Any] = fakes.recipe().model_dump(mode="json", by_alias=True)
     value["model"]["description"] = description
     value["evaluate"] = {"prompts": prompts, "temperature": temperature, "seed": seed}
-    recipe = Recipe.model_validate_json(json.dumps(value))
+    recipe = recipe_type(fakes.KINDS).model_validate_json(json.dumps(value)).at(Origin(), "", fakes.KINDS)
     pins = {"plays": tuple(Pin(name, "12" * 32, size, tuple(found)) for name, size, found in files), "bible": ()}
     lock = locked(recipe, pins)
     again = parse(lock.text())
     assert again == lock
     assert again.text() == lock.text()
     assert again.pins == pins
-    assert fakes.plain(again.graph(fakes.KINDS)) == fakes.plain(expand(recipe, fakes.KINDS, pins))
-    assert reasons_stale(again, recipe, fakes.KINDS, 1) == ()
+    assert fakes.plain(again.graph(fakes.KINDS)) == fakes.plain(expand(recipe, pins))
+    assert reasons_stale(again, recipe, 1) == ()
 
 
 def test_a_lock_that_is_up_to_date() -> None:
@@ -129,7 +130,7 @@ def test_new_stages_make_a_lock_out_of_date() -> None:
 
 def test_new_versions_make_a_lock_out_of_date() -> None:
     kinds = {**fakes.KINDS, "clean": replace(fakes.KINDS["clean"], version=2)}
-    assert reasons_stale(locked(), fakes.recipe(), kinds, 2) == (
+    assert reasons_stale(locked(), fakes.recipe(kinds=kinds), 2) == (
         "arithmetic 1 -> 2",
         "stage clean: kind version 1 -> 2",
     )
@@ -137,7 +138,7 @@ def test_new_versions_make_a_lock_out_of_date() -> None:
 
 def test_new_files_make_a_lock_out_of_date() -> None:
     found = {"plays": (Pin("b.txt", "ee" * 32, 2000), Pin("c.txt", "ff" * 32, 1))}
-    assert reasons_stale(locked(), fakes.recipe(), fakes.KINDS, 1, found) == (
+    assert reasons_stale(locked(), fakes.recipe(), 1, found) == (
         "source plays: file `b.txt` changed: sha256 bbbbbbbbbbbb -> eeeeeeeeeeee",
         "source plays: file `c.txt` added",
         "source plays: file `a.txt` removed",
@@ -198,7 +199,7 @@ REMEDY = "hint: take a whole version of the file, or delete it and run `regrow l
         (
             "fetch-plays = ",
             "fetch-play = ",
-            "x/regrow.lock:222: outputs.fetch-play: the lock is damaged\n"
+            "x/regrow.lock:220: outputs.fetch-play: the lock is damaged\n"
             f"because of this: there is no stage `fetch-play`\n{REMEDY}",
         ),
     ],
@@ -223,13 +224,13 @@ def test_a_damaged_lock(old: str, new: str, expected: str) -> None:
         (
             'documents = "clean"',
             'documents = "clear"',
-            "x/regrow.lock:133: stage.deduplicate.inputs.documents: the lock is damaged\n"
+            "x/regrow.lock:131: stage.deduplicate.inputs.documents: the lock is damaged\n"
             f"because of this: there is no stage `clear`\n{REMEDY}",
         ),
         (
             "vocabulary = 512\n",
             "",
-            "x/regrow.lock:157: stage.tokenizer.parameters.vocabulary: the lock is damaged\n"
+            "x/regrow.lock:155: stage.tokenizer.parameters.vocabulary: the lock is damaged\n"
             f"because of this: missing\n{REMEDY}",
         ),
     ],

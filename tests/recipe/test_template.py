@@ -7,13 +7,14 @@ import pytest
 from regrow.errors import RecipeError
 from regrow.recipe.schema import load
 from regrow.recipe.template import template
+from regrow.stages import KINDS
 
 
 def test_is_a_valid_recipe(tmp_path: Path) -> None:
-    for path, text in template("my-model.2").items():
+    for path, text in template("my-model.2", KINDS).items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text)
-    recipe = load(tmp_path)
+    recipe = load(tmp_path, KINDS)
     assert recipe.model.name == "my-model.2"
     (source,) = recipe.sources
     assert source.fetch == "file:texts"
@@ -23,17 +24,17 @@ def test_is_a_valid_recipe(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", "a b", "../x", 'a"b', "a'b\"", "a\nb", "a\\b", "-a", "a--b", "x" * 97])
 def test_names_that_cannot_be(name: str) -> None:
     with pytest.raises(RecipeError, match=r"cannot be the name|at most 96|not TOML"):
-        template(name)
+        template(name, KINDS)
 
 
 @pytest.mark.parametrize("name", ["tiny", "bard"])
 def test_the_examples_are_valid(name: str) -> None:
-    assert load(Path(__file__).parents[2] / "examples" / name).model.name.startswith(name)
+    assert load(Path(__file__).parents[2] / "examples" / name, KINDS).model.name.startswith(name)
 
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys; import regrow.recipe.lock, regrow.recipe.plan, regrow.recipe.reference, regrow.recipe.template;"
+        "import sys; import regrow.recipe.lock, regrow.recipe.manual, regrow.recipe.template, regrow.stages;"
         "print(sorted(sys.modules.keys() & {'torch', 'numpy', 'numba', 'pyarrow', 'tokenizers', 'license_expression'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Call, Kind, Parameters, Slot, Surroundings
 from regrow.release.assemble import Contents
 from regrow.release.locking import Locked
+from regrow.stages import KINDS as REAL
 from regrow.store import Store
 
 TEXTS = {
@@ -110,15 +112,21 @@ def judge(call: Call) -> None:
     (call.output / "samples.json").write_text('[{"prompt":"To be","text":" or </script> not"}]')
 
 
+def _kind(name: str, *rest: Any, **more: Any) -> Kind[Any]:
+    """A kind whose files are released, and whose doings are told, as those of the real one."""
+    real = REAL[name]
+    return Kind(name, *rest, released=real.released, origin=real.origin, on_documents=real.on_documents, **more)
+
+
 KINDS = {
     "fetch": Kind("fetch", 1, Fetch, {}, "files", fetch),
-    "split": Kind("split", 1, Nothing, {"files": Slot("files", many=True)}, "split", split),
-    "tokenizer": Kind("tokenizer", 1, Nothing, {"split": Slot("split")}, "tokenizer", tokenizer),
-    "tokenize": Kind(
+    "split": _kind("split", 1, Nothing, {"files": Slot("files", many=True)}, "split", split),
+    "tokenizer": _kind("tokenizer", 1, Nothing, {"split": Slot("split")}, "tokenizer", tokenizer),
+    "tokenize": _kind(
         "tokenize", 1, Nothing, {"split": Slot("split"), "tokenizer": Slot("tokenizer")}, "tokens", tokenize
     ),
-    "pretrain": Kind("pretrain", 2, Train, {"tokens": Slot("tokens")}, "weights", pretrain, exact=True),
-    "evaluate": Kind("evaluate", 1, Nothing, {"weights": Slot("weights")}, "evaluation", judge),
+    "pretrain": _kind("pretrain", 2, Train, {"tokens": Slot("tokens")}, "weights", pretrain, exact=True),
+    "evaluate": _kind("evaluate", 1, Nothing, {"weights": Slot("weights")}, "evaluation", judge),
 }
 
 
@@ -172,6 +180,7 @@ def locked(folder: Path, seed: int = 1) -> Locked:
     return Locked(
         folder=folder,
         recipe=(folder / "regrow.toml").read_bytes(),
+        model="toy",
         licence="Apache-2.0",
         graph=graph(seed),
         surroundings=Surroundings(),

@@ -33,9 +33,11 @@ def test_an_unknown_scheme_is_a_fault_of_the_recipe() -> None:
 
 def test_the_plan_knows_the_bytes() -> None:
     kind = KINDS["fetch"]
-    assert kind.estimate is not None
+    assert kind.cost is not None
     pins = (Pin("a.txt", "0" * 64, 3), Pin("b.txt", "0" * 64, 4))
-    assert kind.estimate(kind.parameters(fetch="file:texts", pins=pins)) == {"disk_bytes": 7.0}
+    here, elsewhere = (kind.cost(kind.parameters(fetch=fetch, pins=pins), {}) for fetch in ("file:a", "pypi:a==1"))
+    assert (here.gives.size, here.download_bytes) == (7, 0)
+    assert (elsewhere.gives.size, elsewhere.download_bytes) == (7, 7)
 
 
 @pytest.mark.parametrize("sha256", ["", "/etc/passwd", "A" * 64, "a" * 63, "a" * 64 + "\n"])

@@ -11,9 +11,10 @@ import torch
 
 from regrow.corpus.tokens import TokenShards
 from regrow.errors import RecipeError, StageError
+from regrow.model.architecture import Architecture
 from regrow.model.files import load
-from regrow.recipe.schema import Architecture, Train
 from regrow.stages import pretrain
+from regrow.train.section import Train
 from regrow.train.settings import Settings
 
 SETTINGS = Settings(10, 2, 1, 1e-3, 1, "constant", 1e-3, 0.1, 0.9, 0.95, 1e-8, 1.0, 1, 100)

@@ -39,6 +39,7 @@ from regrow.audit.rules.predicates import name_of
 from regrow.audit.rules.results import Result, all_of, met, not_met, not_shown, one_line, unique
 from regrow.recipe import lines, schema
 from regrow.recipe.problems import Origin
+from regrow.sections import Section
 from regrow.store import sha256_bytes
 
 Links = Callable[[str], "bool | None"]
@@ -64,7 +65,7 @@ _SCOPES = {"data": Scope.DATA, "training-code": Scope.CODE, "inference": Scope.C
 _OPEN = re.compile(r"\b(open|free|libre|permissive)", re.IGNORECASE)
 
 
-class Entry(schema.Section):
+class Entry(Section):
     """A sentence that claims something is open or delivered."""
 
     topic: Literal["data", "training-code", "weights", "inference", "recipe", "licence", "everything"] = Field(
@@ -74,7 +75,7 @@ class Entry(schema.Section):
     links: tuple[str, ...] = Field(default=(), description="The addresses or paths it points to.")
 
 
-class File(schema.Section):
+class File(Section):
     """A claims file."""
 
     claims: Literal[1] = Field(description="The version of the format.", examples=[1])

@@ -39,8 +39,9 @@ from regrow.audit.result import Answer, Audit, Definition, Outcome, PolicyCheck
 from regrow.audit.rules.ancestry import chain, facts, short
 from regrow.audit.rules.results import one_line, rank, unique
 from regrow.recipe import licences, lines, schema
-from regrow.recipe.problems import Origin, fault, fields, nested
-from regrow.recipe.words import closest, shown, suggestion
+from regrow.recipe.problems import Origin, fields, nested
+from regrow.sections import Section, fault
+from regrow.words import closest, shown, suggestion
 
 PartName = Literal["data", "training-code", "weights", "inference"]
 FreedomName = Literal["use", "study", "modify", "share", "rebuild", "fork"]
@@ -110,7 +111,7 @@ LicenceName = Annotated[str, AfterValidator(_licence)]
 FindingName = Annotated[str, AfterValidator(_finding)]
 
 
-class Licences(schema.Section):
+class Licences(Section):
     """Which licences the weights may have: the model's own, and those of all models whose licence reaches it."""
 
     allow: tuple[LicenceName, ...] = Field(
@@ -124,7 +125,7 @@ class Licences(schema.Section):
     )
 
 
-class Forbid(schema.Section):
+class Forbid(Section):
     """What must not be there."""
 
     clauses: tuple[Clause, ...] = Field(
@@ -141,7 +142,7 @@ class Forbid(schema.Section):
     conflicts: bool = Field(default=False, description="If true, no two licences may conflict.")
 
 
-class Policy(schema.Section):
+class Policy(Section):
     """What is asked of a model."""
 
     policy: Literal[1] = Field(description="The version of the format.", examples=[1])

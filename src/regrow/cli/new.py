@@ -22,13 +22,14 @@ def command(console: Console, name: Path) -> None:
     """
     from regrow.errors import RecipeError
     from regrow.recipe.template import template
+    from regrow.stages import KINDS
     from regrow.store import new_directory
 
     if name.exists() or name.is_symlink():
         raise RecipeError(
             f"`{name}` is there already", why="nothing is overwritten", hint="choose another name, or move it away"
         )
-    files = template(name.resolve().name)
+    files = template(name.resolve().name, KINDS)
     name.parent.mkdir(parents=True, exist_ok=True)
     with new_directory(name) as folder:
         for path, text in files.items():

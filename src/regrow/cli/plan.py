@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,8 +12,7 @@ from regrow.cli.options import example, json_option, offline_option, pass_consol
 
 if TYPE_CHECKING:
     from regrow.engine import Listener
-    from regrow.recipe.graph import Graph
-    from regrow.recipe.plan import Plan
+    from regrow.engine.plan import Plan
 
 
 @click.command(epilog=example("  regrow plan examples/bard\n  regrow plan examples/bard --workers 16 --hosts 2"))
@@ -82,24 +81,12 @@ def _planned(recipe: Path, offline: bool, store: Path | None, listener: Listener
     """The plan, and why the lock is out of date, if it is."""
     from regrow.cli.progress import Reasons
     from regrow.engine import forecast
-    from regrow.recipe.plan import plan
-    from regrow.recipe.schema import load
+    from regrow.engine.plan import plan
     from regrow.release.locking import Mode, locked_recipe
     from regrow.store import Store, default_root
 
     reasons = Reasons(listener)
-    graph = locked_recipe(recipe, Mode.RENEW, offline=offline, listener=reasons).graph
+    locked = locked_recipe(recipe, Mode.RENEW, offline=offline, listener=reasons)
     with Store(store or default_root()) as opened:
-        forecasts = forecast(graph, opened, str(recipe.resolve()))
-    missing = {one.stage for one in forecasts if not one.cached}
-    return plan(load(recipe).model.name, graph, forecasts, fetch_bytes=_to_fetch(graph, missing)), reasons.found
-
-
-def _to_fetch(graph: Graph, missing: set[str]) -> int:
-    """Bytes that have to come from elsewhere."""
-    total = 0
-    for stage in graph.stages:
-        fetch: Any = stage.parameters
-        if stage.kind.name == "fetch" and stage.name in missing and not fetch.fetch.startswith("file:"):
-            total += sum(pin.size for pin in fetch.pins)
-    return total
+        forecasts = forecast(locked.graph, opened, str(recipe.resolve()))
+    return plan(locked.model, locked.graph, forecasts), reasons.found

@@ -63,16 +63,15 @@ def known_encoding(name: str) -> str:
     """The usual name of an encoding in which every piece of a text has its own bytes.
 
     Raises:
+        LookupError: if there is no such encoding.
         ValueError: for others, where the place of a text would be a matter of opinion.
     """
     try:
         usual = codecs.lookup(name).name
-    except LookupError:
-        usual = ""
+    except ValueError as error:  # a name with a null character
+        raise LookupError(name) from error
     if not _ENCODINGS.fullmatch(usual):
-        raise ValueError(
-            f"`{name}` is not an encoding regrow reads: use utf-8, utf-16-le, iso8859-1, cp1252 or the like"
-        )
+        raise ValueError(f"`{name}` is not an encoding in which every piece of a text has its own bytes")
     return usual
 
 

@@ -188,7 +188,9 @@ class _Patience:
         self._context.stop_if_asked()
 
 
-def _call(stage: Stage, results: Mapping[str, StageResult], output: Path, scratch: Path, context: StageContext) -> Call:
+def _call(
+    stage: Stage, results: Mapping[str, StageResult], output: Path, scratch: Path, context: StageContext
+) -> Call[Any]:
     inputs = {slot: tuple(results[name].path for name in names) for slot, names in stage.inputs.items()}
     return Call(stage.name, stage.parameters, inputs, output, scratch, context)
 

@@ -15,9 +15,9 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from regrow.errors import InputError
+from regrow.model.architecture import Architecture
 from regrow.model.config import HUGGING_FACE, DecoderConfig, shape_in
 from regrow.recipe.problems import Origin, explain
-from regrow.recipe.schema import Architecture
 
 _ALIGNMENT = 8
 _DAMAGED = "`regrow verify` names the files that are damaged"

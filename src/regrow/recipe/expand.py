@@ -1,10 +1,16 @@
-"""From a recipe to the graph of stages it means."""
+"""From a recipe to the graph of stages it means.
+
+The usual stages follow from the kinds alone. A kind that takes a type of artifact comes after the kinds that give it;
+where two both take and give a type, as ``clean`` and ``deduplicate`` do with documents, :attr:`Kind.after` says which
+comes first. Each slot is fed from the last stage before that gives its type; a slot for several from all whose output
+nobody has worked on yet; and where a ``[[table]]`` makes several stages, those of one entry feed each other.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -12,15 +18,12 @@ from pydantic import ValidationError
 
 from regrow.errors import RecipeError
 from regrow.recipe.graph import Graph, Stage
-from regrow.recipe.kind import Kind
-from regrow.recipe.lines import Path
-from regrow.recipe.pin import Pin
-from regrow.recipe.problems import Origin, explain, together
-from regrow.recipe.schema import Recipe, Section, Source, StageEntry
-from regrow.recipe.words import listed, suggestion
-
-_OF_SOURCES = ("fetch", "pins", "source", "licence", "availability", "attribution")
-"""Parameters of the usual stages of a source that nobody may change but its table: pages and audits go by that."""
+from regrow.recipe.kind import Kind, Kinds, Slot
+from regrow.recipe.pin import Pin, Pinned
+from regrow.recipe.problems import Origin, adding, explain, header, nested, note, together
+from regrow.recipe.schema import Recipe, Said, StageEntry, recipe_type
+from regrow.sections import Place
+from regrow.words import listed, suggestion
 
 
 @dataclass(frozen=True)
@@ -34,28 +37,29 @@ class Draft:
         inputs: slot -> names of stages.
         place: where the file speaks of it; empty for a usual stage that nobody changed.
         places: parameter -> where the file says it, if that is elsewhere.
+        missing: slot that nothing feeds -> the tables that would make a stage that does.
     """
 
     name: str
     kind: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    place: Path = ()
-    places: Mapping[str, Path] = field(default_factory=dict)
+    place: Place = ()
+    places: Mapping[str, Place] = field(default_factory=dict)
+    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def where(self, parameter: Path) -> Path:
+    def where(self, parameter: Place) -> Place:
         """Where to look for a parameter in the file."""
         if parameter and (place := self.places.get(str(parameter[0]))):
             return (*place, *parameter[1:])
         return (*_place(self), "parameters", *parameter)
 
 
-def expand(recipe: Recipe, kinds: Mapping[str, Kind], pins: Mapping[str, Sequence[Pin]]) -> Graph:
-    """The stages of a recipe: the usual ones of its short form, and those it spells out.
+def expand(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Graph:
+    """The stages of a recipe: the usual ones of its tables, and those it spells out.
 
     Args:
         recipe: the recipe.
-        kinds: what stages there can be, by name.
         pins: source -> its files; a source without pins makes a graph that can be planned but not built.
 
     Raises:
@@ -65,15 +69,15 @@ def expand(recipe: Recipe, kinds: Mapping[str, Kind], pins: Mapping[str, Sequenc
     faults = []
     for i, entry in enumerate(recipe.stages):
         try:
-            drafts[entry.name] = _spelled_out(entry, ("stage", i), drafts, recipe.origin)
+            drafts[entry.name] = _spelled_out(entry, ("stage", i), drafts, recipe)
         except RecipeError as error:
             faults.append(error)
     if faults:
         raise together(recipe.origin.file, faults)
-    return assemble(drafts, kinds, recipe.origin)
+    return assemble(drafts, recipe.kinds, recipe.origin)
 
 
-def assemble(drafts: Mapping[str, Draft], kinds: Mapping[str, Kind], origin: Origin) -> Graph:
+def assemble(drafts: Mapping[str, Draft], kinds: Kinds, origin: Origin) -> Graph:
     """Check drafts against their kinds and against each other, and put them in order.
 
     Raises:
@@ -81,69 +85,137 @@ def assemble(drafts: Mapping[str, Draft], kinds: Mapping[str, Kind], origin: Ori
     """
     faults = [fault for draft in drafts.values() for fault in _faults(draft, drafts, kinds, origin)]
     if faults:
-        raise together(origin.file, faults)
+        raise together(origin.file, {str(fault): fault for fault in faults}.values())
     names = _ordered(drafts, origin)
     return Graph(tuple(_stage(drafts[name], kinds) for name in names))
 
 
 def _usual(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Iterator[Draft]:
-    """The stages of the short form, in the order of the work."""
-    for i, source in enumerate(recipe.sources):
-        yield from _of_source(source, ("source", i), pins.get(source.name, ()))
-    corpus, documents = recipe.corpus, tuple(f"documents-{source.name}" for source in recipe.sources)
-    for name, parameter, key, inputs in (
-        ("clean", "minimum_characters", "min_characters", documents),
-        ("deduplicate", "near_duplicates", "near_duplicates", ("clean",)),
-        ("split", "validation", "validation", ("deduplicate",)),
-    ):
-        value = getattr(corpus, key)
-        yield Draft(name, name, {parameter: value}, {"documents": inputs}, places={parameter: ("corpus", key)})
-    yield _of_table("tokenizer", recipe.tokenizer, {"split": ("split",)})
-    yield Draft("tokenize", "tokenize", {}, {"split": ("split",), "tokenizer": ("tokenizer",)})
-    training = {"architecture": recipe.architecture.model_dump(), "train": recipe.train.model_dump()}
-    places: dict[str, Path] = {name: (name,) for name in training}
-    yield Draft("pretrain", "pretrain", training, {"tokens": ("tokenize",)}, places=places)
-    judged = {"weights": ("pretrain",), "tokens": ("tokenize",), "tokenizer": ("tokenizer",)}
-    yield _of_table("evaluate", recipe.evaluate, judged)
+    """The stages of the tables and those that are always there, in the order of the work."""
+    known = {source.stage: pins.get(source.name, ()) for source in recipe.sources}
+    wiring = _Wiring(recipe.kinds)
+    for kind in in_order(recipe.kinds):
+        for said in list(recipe.said(kind)):
+            draft = Draft(said.stage, kind.name, said.parameters, wiring.inputs(said), places=said.places)
+            missing = {slot: wiring.missing(kind.inputs[slot]) for slot in wiring.unfed(kind, draft.inputs)}
+            if missing and not said.aloud:
+                continue  # a usual stage has nothing to do here
+            if issubclass(kind.parameters, Pinned):
+                draft = replace(draft, parameters={**draft.parameters, "pins": _pinned(known[said.stage])})
+            wiring.add(said, draft.inputs)
+            yield replace(draft, missing=missing)
 
 
-def _of_source(source: Source, place: Path, pins: Sequence[Pin]) -> Iterator[Draft]:
-    fetch = f"fetch-{source.name}"
-    pinned = [{"file": pin.file, "sha256": pin.sha256, "size": pin.size} for pin in pins]
-    yield Draft(fetch, "fetch", {"fetch": source.fetch, "pins": pinned}, places={"fetch": (*place, "fetch")})
-    reading = {"source": source.name, **source.model_dump(exclude={"name", "fetch"})}
-    places = {key: (*place, key) for key in reading}
-    yield Draft(f"documents-{source.name}", "documents", reading, {"files": (fetch,)}, places=places)
+def _pinned(pins: Sequence[Pin]) -> list[dict[str, Any]]:
+    """Pins as parameters: what a file says of itself is no ingredient."""
+    return [{"file": pin.file, "sha256": pin.sha256, "size": pin.size} for pin in pins]
 
 
-def _of_table(name: str, table: Section, inputs: Mapping[str, tuple[str, ...]]) -> Draft:
-    """A stage whose parameters are a table of the recipe of the same name."""
-    parameters = table.model_dump()
-    return Draft(name, name, parameters, inputs, places={key: (name, key) for key in parameters})
+def in_order(kinds: Kinds) -> list[Kind[Any]]:
+    """The kinds, each after those that give what it takes."""
+    place = {name: i for i, name in enumerate(kinds)}
+    sorter = TopologicalSorter({name: [one for one in kinds if _precedes(kinds[one], kinds[name])] for name in kinds})
+    names = list[str]()
+    sorter.prepare()
+    while ready := sorted(sorter.get_ready(), key=place.__getitem__):
+        names += ready
+        sorter.done(*ready)
+    return [kinds[name] for name in names]
 
 
-def _spelled_out(entry: StageEntry, place: Path, drafts: Mapping[str, Draft], origin: Origin) -> Draft:
+def _precedes(one: Kind[Any], other: Kind[Any]) -> bool:
+    if one.name in other.after:
+        return True
+    if one is other or other.name in one.after or not _takes(other, one.output):
+        return False
+    return not (_takes(one, one.output) and other.output == one.output)  # nobody said which of the two is first
+
+
+def _takes(kind: Kind[Any], type: str) -> bool:
+    return any(slot.type == type for slot in kind.inputs.values())
+
+
+class _Wiring:
+    """Which stages there are so far, and what they give."""
+
+    def __init__(self, kinds: Kinds) -> None:
+        self._kinds = kinds
+        self._stages: list[Said] = []
+        self._worked_on: set[str] = set()
+
+    def inputs(self, said: Said) -> dict[str, tuple[str, ...]]:
+        """What feeds the slots of a stage; a slot that nothing feeds is left out."""
+        found = {name: self._feeding(slot, said) for name, slot in said.kind.inputs.items()}
+        return {name: stages for name, stages in found.items() if stages}
+
+    def unfed(self, kind: Kind[Any], inputs: Mapping[str, tuple[str, ...]]) -> list[str]:
+        """The slots that need something and have nothing."""
+        return [name for name, slot in kind.inputs.items() if name not in inputs and not slot.optional]
+
+    def add(self, said: Said, inputs: Mapping[str, tuple[str, ...]]) -> None:
+        """Take note of one more stage."""
+        self._stages.append(said)
+        for name, slot in said.kind.inputs.items():
+            if slot.type == said.kind.output:
+                self._worked_on.update(inputs.get(name, ()))
+
+    def missing(self, slot: Slot, seen: frozenset[str] = frozenset()) -> tuple[str, ...]:
+        """The fewest tables with which something would give what a slot takes."""
+        givers = (kind for kind in self._kinds.values() if kind.output == slot.type and kind.name not in seen)
+        options = [self._lacking(kind, seen | {kind.name}) for kind in givers]
+        return min((tables for tables in options if tables), key=len, default=())
+
+    def _lacking(self, kind: Kind[Any], seen: frozenset[str]) -> tuple[str, ...]:
+        """The tables that a stage of a kind, and those before it, would need."""
+        found: dict[str, None] = {}
+        if kind.table is not None and not kind.usual and not any(one.kind is kind for one in self._stages):
+            found |= dict.fromkeys([kind.table.name] if kind.table.name else kind.parameters.model_fields)
+        for slot in kind.inputs.values():
+            if not slot.optional and not self._given(slot.type):
+                found |= dict.fromkeys(self.missing(slot, seen))
+        return tuple(found)
+
+    def _given(self, type: str) -> list[Said]:
+        return [said for said in self._stages if said.kind.output == type]
+
+    def _feeding(self, slot: Slot, said: Said) -> tuple[str, ...]:
+        given = self._given(slot.type)
+        if own := [one for one in given if said.entry and (one.table, one.entry) == (said.table, said.entry)]:
+            return (own[-1].stage,)
+        if slot.many:
+            return tuple(one.stage for one in given if one.stage not in self._worked_on)
+        return (given[-1].stage,) if given else ()
+
+
+def _spelled_out(entry: StageEntry, place: Place, drafts: Mapping[str, Draft], recipe: Recipe) -> Draft:
     """A new stage, or a usual one with changes."""
-    usual = drafts.get(entry.name)
-    for key in entry.parameters:
-        _require_changeable(key, usual, (*place, "parameters", key), origin)
+    usual, origin = drafts.get(entry.name), recipe.origin
     if usual is None and not entry.kind:
         why = "this is not one of the usual stages, so its kind cannot be known"
         hint = suggestion(entry.name, drafts, "say which kind it is, or use one of")
         raise origin.error((*place, "kind"), "missing", why=why, hint=hint)
+    kind = recipe.kinds.get(entry.kind or (usual.kind if usual else ""))
+    names = {info.alias or name: name for name, info in kind.parameters.model_fields.items()} if kind else {}
+    said = {names.get(key, key): value for key, value in entry.parameters.items()}
     if usual is None or (entry.kind and entry.kind != usual.kind):
-        return Draft(entry.name, entry.kind, entry.parameters, entry.inputs, place)
-    parameters = {**usual.parameters, **{key: _changed(usual, key, value) for key, value in entry.parameters.items()}}
-    places = {key: where for key, where in usual.places.items() if key not in entry.parameters}
-    return Draft(usual.name, usual.kind, parameters, {**usual.inputs, **entry.inputs}, place, places)
+        return Draft(entry.name, entry.kind, said, entry.inputs, place)
+    if kind is not None:
+        for key in said:
+            _require_changeable(key, kind, (*place, "parameters", key), origin)
+    parameters = {**usual.parameters, **{key: _changed(usual, key, value) for key, value in said.items()}}
+    places = {key: where for key, where in usual.places.items() if key not in said}
+    missing = {slot: names for slot, names in usual.missing.items() if slot not in entry.inputs}
+    return Draft(usual.name, usual.kind, parameters, {**usual.inputs, **entry.inputs}, place, places, missing)
 
 
-def _require_changeable(key: str, usual: Draft | None, place: Path, origin: Origin) -> None:
-    if usual is not None and key in _OF_SOURCES and usual.kind in ("fetch", "documents"):
+def _require_changeable(key: str, kind: Kind[Any], place: Place, origin: Origin) -> None:
+    info = kind.parameters.model_fields.get(key)
+    if info is not None and note(info, "settled") and kind.table is not None:
+        table = f"[[{kind.table.name}]]" if kind.table.many else f"[{kind.table.name}]"
         raise origin.error(
             place,
-            f"`{key}` of a source's stage cannot be changed here",
-            why="what is said of a source goes by its `[[source]]`",
+            f"`{key}` of a {kind.table.name}'s stage cannot be changed here",
+            why=f"what is said of a {kind.table.name} goes by its `{table}`",
             hint="change it there",
         )
 
@@ -154,9 +226,7 @@ def _changed(usual: Draft, key: str, value: Any) -> Any:
     return {**known, **value} if isinstance(known, Mapping) and isinstance(value, Mapping) else value
 
 
-def _faults(
-    draft: Draft, drafts: Mapping[str, Draft], kinds: Mapping[str, Kind], origin: Origin
-) -> Iterator[RecipeError]:
+def _faults(draft: Draft, drafts: Mapping[str, Draft], kinds: Kinds, origin: Origin) -> Iterator[RecipeError]:
     """What is wrong with a stage by itself and with what it is fed."""
     kind = kinds.get(draft.kind)
     if kind is None:
@@ -176,12 +246,14 @@ def _faults(
 
 
 def _slot_faults(
-    draft: Draft, slot: str, drafts: Mapping[str, Draft], kinds: Mapping[str, Kind], origin: Origin
+    draft: Draft, slot: str, drafts: Mapping[str, Draft], kinds: Kinds, origin: Origin
 ) -> Iterator[RecipeError]:
     """What is wrong with the stages that feed a slot."""
     wanted, names = kinds[draft.kind].inputs[slot], draft.inputs.get(slot, ())
     place = (*_place(draft), "inputs", slot)
-    if not names and not wanted.optional:
+    if not names and draft.missing.get(slot):
+        yield from (_missing_table(name, kinds, origin) for name in draft.missing[slot])
+    elif not names and not wanted.optional:
         fitting = _giving(wanted.type, drafts, kinds, but=draft.name)
         hint = f"feed it from {listed(fitting)}" if fitting else f"add a stage that gives {wanted.type}"
         yield origin.error(place, f"the slot is not fed; it takes {wanted.type}", hint=hint)
@@ -196,18 +268,26 @@ def _slot_faults(
             yield origin.error(place, what, hint=f"stages that give {wanted.type}: {listed(fitting)}")
 
 
-def _giving(wanted: str, drafts: Mapping[str, Draft], kinds: Mapping[str, Kind], but: str) -> list[str]:
+def _missing_table(name: str, kinds: Kinds, origin: Origin) -> RecipeError:
+    """The error about a table that a recipe has to have for what else it says."""
+    info = recipe_type(kinds).model_fields[name]
+    model = nested(info)
+    hint = adding(header(name, info), model) if model else ""
+    return origin.error((name,), "missing", why=note(info, "why"), hint=hint)
+
+
+def _giving(wanted: str, drafts: Mapping[str, Draft], kinds: Kinds, but: str) -> list[str]:
     """The stages whose output is of a type."""
     known = ((name, kinds.get(draft.kind)) for name, draft in drafts.items())
     return [name for name, kind in known if kind and kind.output == wanted and name != but]
 
 
-def _place(draft: Draft) -> Path:
+def _place(draft: Draft) -> Place:
     """Where to look: in the file, or, for a usual stage, at its name."""
     return draft.place or (f"stage {draft.name}",)
 
 
-def _stage(draft: Draft, kinds: Mapping[str, Kind]) -> Stage:
+def _stage(draft: Draft, kinds: Kinds) -> Stage:
     kind = kinds[draft.kind]
     parameters = kind.parameters.model_validate_json(json.dumps(draft.parameters), strict=True)
     return Stage(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from regrow.recipe.kind import Kind, Parameters
+from regrow.recipe.kind import Kind
+from regrow.sections import Parameters
 
 
 @dataclass(frozen=True)
@@ -13,9 +15,14 @@ class Stage:
     """A node: a kind with its parameters and the names of the stages it takes its inputs from."""
 
     name: str
-    kind: Kind
+    kind: Kind[Any]
     parameters: Parameters
     inputs: Mapping[str, tuple[str, ...]]
+
+    @property
+    def needs(self) -> set[str]:
+        """The names of the stages that it takes its inputs from."""
+        return {name for names in self.inputs.values() for name in names}
 
 
 @dataclass(frozen=True)
@@ -26,3 +33,11 @@ class Graph:
 
     def __getitem__(self, name: str) -> Stage:
         return next(stage for stage in self.stages if stage.name == name)
+
+    def ancestors(self, stage: Stage) -> Iterator[Stage]:
+        """All stages that ``stage`` needs, directly or not, in the order of the graph."""
+        needed = set(stage.needs)
+        for other in reversed(self.stages):
+            if other.name in needed:
+                needed |= other.needs
+        return (other for other in self.stages if other.name in needed)

@@ -1,9 +1,10 @@
 """Kinds of stages: what a recipe may ask for, and the one contract every stage keeps.
 
-A stage is a pure function from content to content. A :class:`Kind` describes one sort of stage: its
-parameters, the artifacts it takes and gives, and the function that does the work. The function gets a
-:class:`Call` and writes files below ``call.output``; what it writes may depend on the parameters, the bytes
-of the inputs and nothing else: no clock, host, path, locale, thread count or order of a dict.
+A stage is a pure function from content to content. A :class:`Kind` tells everything about one sort of stage: its
+parameters and where a recipe says them, the artifacts it takes and gives, what it costs, what it does to parameters and
+documents, which of its files are released, and the function that does the work. The function gets a :class:`Call`
+and writes files below ``call.output``; what it writes may depend on the parameters, the bytes of the inputs and nothing
+else: no clock, host, path, locale, thread count or order of a dict.
 
 The modules that define kinds must import in milliseconds, since ``plan`` and a cached ``build`` import them
 all. Heavy imports (torch, numba, pyarrow, tokenizers) belong inside the function.
@@ -14,15 +15,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from regrow.sections import Parameters
 
+P = TypeVar("P", bound=Parameters)
 
-class Parameters(BaseModel):
-    """Base of every kind's parameters: immutable, strict about unknown keys, canonical as JSON."""
+Origin = Literal[
+    "random",
+    "imported",
+    "continued",
+    "fine-tuned",
+    "adapter",
+    "merged",
+    "quantised",
+    "pruned",
+    "converted",
+    "distilled",
+    "grown",
+]
+"""How a stage comes by the weights it gives: from random numbers, from outside, or from weights that it takes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+OnDocuments = Literal["filter", "label"]
+"""What a stage does to documents: leave some of them out, or say something of them."""
+
+PROGRAM = 400_000_000
+"""Bytes of memory of the libraries themselves."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +76,7 @@ class Context(Protocol):
 
 
 @dataclass(frozen=True)
-class Call:
+class Call(Generic[P]):
     """One evaluation of a stage.
 
     Attributes:
@@ -71,7 +89,7 @@ class Call:
     """
 
     name: str
-    parameters: Any
+    parameters: P
     inputs: Mapping[str, tuple[Path, ...]]
     output: Path
     scratch: Path
@@ -85,7 +103,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Slot:
-    """An input of a kind: which type of artifact it takes, and whether it takes several or may be absent."""
+    """An input of a kind: which type of artifact it takes, and whether it takes several or may be absent.
+
+    What feeds it, unless the recipe says otherwise, follows from the types (:mod:`regrow.recipe.expand`).
+    """
 
     type: str
     many: bool = False
@@ -93,29 +114,134 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Kind:
+class Table:
+    """Where a recipe speaks of a kind: the keys of the table are the kind's parameters.
+
+    Attributes:
+        name: of the table, which several kinds may share; empty for the top of the recipe, where each parameter of the
+            kind is a table of its own.
+        about: a sentence for the reference; if several kinds share the table, the first one says it.
+        why: why there has to be one, for the error when it is missing.
+        many: whether there may be several, ``[[name]]``: each makes a stage of its own, called ``KIND-NAME``.
+    """
+
+    name: str = ""
+    about: str = ""
+    why: str = ""
+    many: bool = False
+
+
+@dataclass(frozen=True)
+class Released:
+    """Files of an artifact that a release holds.
+
+    Attributes:
+        files: a pattern of paths in the artifact, e.g. ``checkpoints/*/*``.
+        folder: of the release, in which they lie under the same paths; empty for the release itself.
+        name: what the file is called there, where that differs and the pattern names a single one.
+        always: True for a record of what was done, which is released whatever comes after; False for files that stand
+            for their type of artifact, of which a release holds the last one's.
+    """
+
+    files: str
+    folder: str = ""
+    name: str = ""
+    always: bool = False
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is expected of an artifact before it is made. What is not known, or not there, is 0.
+
+    Attributes:
+        size: bytes on the disk.
+        text: bytes of text that it holds or stands for.
+        validation: the share of the text that is held out.
+        vocabulary: tokens to tell apart.
+        parameters: numbers that were learned.
+        context: tokens of the longest sequence.
+        sequence_flops: operations of a forward pass over a sequence of that length.
+    """
+
+    size: float = 0
+    text: float = 0
+    validation: float = 0
+    vocabulary: int = 0
+    parameters: int = 0
+    context: int = 0
+    sequence_flops: int = 0
+
+
+@dataclass(frozen=True)
+class Training:
+    """The size of a training run."""
+
+    parameters: int
+    tokens: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a stage takes if it runs.
+
+    Attributes:
+        gives: what is expected of its output.
+        flops: operations in matrix products, a multiplication and an addition each counted as one.
+        seconds: time, besides that for the matrix products.
+        memory_bytes: at its highest.
+        download_bytes: to get from elsewhere.
+        training: the size of the run, if it trains.
+    """
+
+    gives: Expected = field(default_factory=Expected)
+    flops: float = 0.0
+    seconds: float = 0.0
+    memory_bytes: int = PROGRAM
+    download_bytes: int = 0
+    training: Training | None = None
+
+
+@dataclass(frozen=True)
+class Kind(Generic[P]):
     """A sort of stage.
 
     Attributes:
         name: as written in recipes, e.g. ``deduplicate``.
         version: bumped whenever the same ingredients give other bytes. Part of the stage key.
-        parameters: pydantic model of the parameters, with every default.
+        parameters: pydantic model of the parameters, with every default and bound: there is no other declaration.
         inputs: slot name -> :class:`Slot`.
         output: the type of artifact it gives, e.g. ``documents``; checked against the slots it feeds.
         run: does the work.
         exact: True if it uses ``regrow.exact``, so that the arithmetic version is part of its key.
         libraries: distributions whose version can change the output's bytes; their versions are part of the key.
         summary: one line for ``plan`` and the docs.
+        table: where a recipe says the parameters; None if they are said in ``[[stage]]`` only, or there are none.
+        usual: True if it is part of a recipe that does not mention it, wherever its inputs are there.
+        after: kinds that come before it where both take and give the same type.
+        cost: (parameters, slot -> what is expected in it) -> what it takes; by default that of going through the bytes.
+        released: which of its files are part of a release.
+        origin: how it comes by the weights it gives; None if it gives none.
+        on_documents: what it does to documents.
     """
 
     name: str
     version: int
-    parameters: type[Parameters]
+    parameters: type[P]
     inputs: Mapping[str, Slot]
     output: str
-    run: Callable[[Call], None]
+    run: Callable[[Call[P]], None]
     exact: bool = False
     libraries: tuple[str, ...] = ()
     summary: str = ""
-    estimate: Callable[[Any], Mapping[str, float]] | None = field(default=None)
-    """Parameters -> ``flops``, ``seconds``, ``memory_bytes``, ``disk_bytes`` on this machine, for ``plan``."""
+    table: Table | None = None
+    usual: bool = False
+    after: tuple[str, ...] = ()
+    cost: Callable[[P, Mapping[str, tuple[Expected, ...]]], Cost] | None = None
+    released: tuple[Released, ...] = ()
+    origin: Origin | None = None
+    on_documents: OnDocuments | None = None
+
+
+Kinds = Mapping[str, Kind[Any]]
+"""Name -> kind: what stages there can be."""

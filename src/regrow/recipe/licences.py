@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from regrow.recipe.words import closest
+from regrow.words import closest
 
 if TYPE_CHECKING:
     from license_expression import Licensing

@@ -7,8 +7,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Mapping
 
-Path = tuple[str | int, ...]
-"""Keys and, inside an array, indices: ``("source", 0, "licence")``."""
+from regrow.sections import Place
 
 _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
 _DOTTED = rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*"
@@ -19,11 +18,11 @@ _TOKEN = re.compile(
 )
 
 
-def lines(text: str) -> dict[Path, int]:
+def lines(text: str) -> dict[Place, int]:
     """The line, counted from 1, of every table and key of a well-formed TOML text; inline tables count as values."""
-    found: dict[Path, int] = {}
-    counts: Counter[Path] = Counter()
-    table: Path = ()
+    found: dict[Place, int] = {}
+    counts: Counter[Place] = Counter()
+    table: Place = ()
     position, line = 0, 1
     while position < len(text):
         if header := _HEADER.match(text, position):
@@ -42,7 +41,7 @@ def lines(text: str) -> dict[Path, int]:
     return found
 
 
-def line_of(path: Path, known: Mapping[Path, int]) -> int | None:
+def line_of(path: Place, known: Mapping[Place, int]) -> int | None:
     """The line of ``path``, or of the innermost table or key around it; None for what would stand at the top."""
     return next((known[path[:n]] for n in range(len(path), 0, -1) if path[:n] in known), None)
 
@@ -52,12 +51,12 @@ def _split(dotted: str) -> list[str]:
     return [key if key[0] not in "\"'" else next(iter(tomllib.loads(f"{key} = 0"))) for key in keys]
 
 
-def _enter(counts: Counter[Path], keys: list[str], *, repeated: bool) -> Path:
+def _enter(counts: Counter[Place], keys: list[str], *, repeated: bool) -> Place:
     """The path of the table that a header opens: of an array, a new element if ``repeated``, else the last.
 
     ``counts`` holds the lengths of the arrays so far.
     """
-    path: Path = ()
+    path: Place = ()
     for i, key in enumerate(keys):
         path = (*path, key)
         if repeated and i == len(keys) - 1:

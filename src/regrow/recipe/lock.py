@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -12,14 +11,17 @@ import tomli_w
 from pydantic import Field, PrivateAttr, StringConstraints, ValidationInfo, field_validator
 
 from regrow.errors import RecipeError
+from regrow.recipe.differences import differences
 from regrow.recipe.expand import Draft, assemble, expand
 from regrow.recipe.graph import Graph, Stage
-from regrow.recipe.kind import Kind
+from regrow.recipe.kind import Kinds
 from regrow.recipe.lines import lines
-from regrow.recipe.pin import Pin
-from regrow.recipe.problems import CombinedRecipeError, Origin, fault
-from regrow.recipe.schema import Model, Name, Recipe, Section, Source, Texts, check, distinct, read, toml
-from regrow.recipe.words import shown
+from regrow.recipe.pin import Pin, Pinned
+from regrow.recipe.problems import CombinedRecipeError, Origin
+from regrow.recipe.schema import Model, Recipe, Source, check, distinct, read, toml
+from regrow.recipe.values import Name, Texts
+from regrow.sections import Section, fault
+from regrow.words import shown
 
 FILE = "regrow.lock"
 _HEADER = "# Written by regrow. Do not edit: change regrow.toml, then run `regrow lock`.\n\n"
@@ -52,13 +54,18 @@ class LockedSource(Section):
 
 
 class LockedStage(Section):
-    """A stage, with all of its parameters. The pins of ``fetch-S`` are those of source S."""
+    """A stage, with all of its parameters, but for the pins of a stage that brings in a source: the source has them."""
 
     name: StageName
     kind: str
     version: int
     inputs: dict[str, Texts] = Field(default={})
     parameters: dict[str, Any] = Field(default={})
+
+    @property
+    def source(self) -> str:
+        """The name of the source that it belongs to, if there is one for each: ``S`` of ``documents-S``."""
+        return self.name.removeprefix(f"{self.kind}-")
 
 
 class Lock(Section):
@@ -110,7 +117,7 @@ class Lock(Section):
             arithmetic: the version of the arithmetic here.
         """
         sources = tuple(_locked_source(source, pins.get(source.name, ())) for source in recipe.sources)
-        files = {f"fetch-{source.name}": _pinned(source.files) for source in sources}
+        files = {said.stage: _pinned(locked.files) for said, locked in zip(recipe.sources, sources, strict=True)}
         lock = cls(
             recipe=recipe.digest,
             arithmetic=arithmetic,
@@ -144,7 +151,7 @@ class Lock(Section):
             value["outputs"] = dict(self.outputs)
         return _HEADER + tomli_w.dumps(value)
 
-    def graph(self, kinds: Mapping[str, Kind]) -> Graph:
+    def graph(self, kinds: Kinds) -> Graph:
         """The stages, without a look at the recipe.
 
         Raises:
@@ -160,10 +167,11 @@ class Lock(Section):
                     why=f"this regrow has {here}",
                     hint="use the regrow that made the lock, or run `regrow lock` to lock for this one",
                 )
-        pins = {(f"fetch-{source.name}", "fetch"): {"pins": _pinned(source.files)} for source in self.sources}
+        pins = {source.name: {"pins": _pinned(source.files)} for source in self.sources}
         drafts = {}
         for i, stage in enumerate(self.stages):
-            parameters = {**pins.get((stage.name, stage.kind), {}), **stage.parameters}
+            brought = pins.get(stage.source, {}) if issubclass(kinds[stage.kind].parameters, Pinned) else {}
+            parameters = {**brought, **stage.parameters}
             drafts[stage.name] = Draft(stage.name, stage.kind, parameters, stage.inputs, ("stage", i))
         try:
             return assemble(drafts, kinds, self._origin)
@@ -217,18 +225,13 @@ def kept_pins(lock: Lock, recipe: Recipe) -> dict[str, tuple[Pin, ...]]:
 
 
 def reasons_stale(
-    lock: Lock,
-    recipe: Recipe,
-    kinds: Mapping[str, Kind],
-    arithmetic: int,
-    found: Mapping[str, Sequence[Pin]] | None = None,
+    lock: Lock, recipe: Recipe, arithmetic: int, found: Mapping[str, Sequence[Pin]] | None = None
 ) -> tuple[str, ...]:
     """Why a lock is not the recipe's, field by field; empty if it is.
 
     Args:
         lock: the lock.
-        recipe: the recipe as it is now.
-        kinds: the kinds as they are now.
+        recipe: the recipe as it is now, with the kinds as they are now.
         arithmetic: the version of the arithmetic now.
         found: source -> its files as they are now, where somebody looked.
 
@@ -236,7 +239,7 @@ def reasons_stale(
         RecipeError: if the recipe's stages do not fit together.
     """
     pins = {**lock.pins, **(found or {})}
-    fresh = Lock.of(recipe, expand(recipe, kinds, pins), pins, arithmetic)
+    fresh = Lock.of(recipe, expand(recipe, pins), pins, arithmetic)
     reasons = tuple(_differences(lock, fresh))
     if not reasons and lock.recipe != fresh.recipe:
         return ("the text of the recipe changed, in nothing that a stage depends on",)
@@ -245,23 +248,22 @@ def reasons_stale(
 
 def _differences(old: Lock, new: Lock) -> Iterator[str]:
     yield from _changes("", {"arithmetic": old.arithmetic}, {"arithmetic": new.arithmetic})
-    yield from _changes("model.", old.model.model_dump(), new.model.model_dump())
+    yield from _changes("", {"model": old.model.model_dump()}, {"model": new.model.model_dump()})
     before, now = ({source.name: source for source in lock.sources} for lock in (old, new))
     others = before.keys() ^ now.keys()
-    for name in [*now, *(name for name in before if name not in now)]:
+    for name in _names(before, now):
         if name in others:
             yield f"source {name} {'added' if name in now else 'removed'}"
         else:
             said = ({"attribution": source.attribution} for source in (before[name], now[name]))
             yield from _changes(f"source {name}: ", *said)
             yield from _file_changes(f"source {name}: ", before[name], now[name])
-    implied = {f"{kind}-{name}" for kind in ("fetch", "documents") for name in others}
-    yield from _stage_changes(old, new, implied)
+    yield from _stage_changes(old, new, others)
 
 
 def _file_changes(prefix: str, old: LockedSource, new: LockedSource) -> Iterator[str]:
     before, now = ({file.file: file for file in source.files} for source in (old, new))
-    for name in [*now, *(name for name in before if name not in now)]:
+    for name in _names(before, now):
         if name not in before or name not in now:
             yield f"{prefix}file `{name}` {'added' if name in now else 'removed'}"
         elif before[name].sha256 != now[name].sha256:
@@ -270,34 +272,33 @@ def _file_changes(prefix: str, old: LockedSource, new: LockedSource) -> Iterator
             yield f"{prefix}what is known of file `{name}` changed"
 
 
-def _stage_changes(old: Lock, new: Lock, implied: set[str]) -> Iterator[str]:
+def _stage_changes(old: Lock, new: Lock, sources: Set[str]) -> Iterator[str]:
+    """The stages that differ, but for those that came or went with their source."""
     before, now = ({stage.name: stage for stage in lock.stages} for lock in (old, new))
-    for name in [*now, *(name for name in before if name not in now)]:
-        if name in implied:
-            continue
-        if name not in before or name not in now:
+    for name in _names(before, now):
+        if name in before and name in now:
+            yield from _stage_change(before[name], now[name])
+        elif (now.get(name) or before[name]).source not in sources:
             yield f"stage {name} {'added' if name in now else 'removed'}"
-            continue
-        one, other = before[name], now[name]
-        yield from _changes(f"stage {name}: ", {"kind": one.kind}, {"kind": other.kind})
-        if one.kind == other.kind:
-            yield from _changes(f"stage {name}: kind ", {"version": one.version}, {"version": other.version})
-            yield from _changes(f"stage {name}: ", one.parameters, other.parameters)
-        yield from _changes(f"stage {name}: input ", one.inputs, other.inputs)
+
+
+def _stage_change(old: LockedStage, new: LockedStage) -> Iterator[str]:
+    prefix = f"stage {old.name}: "
+    yield from _changes(prefix, {"kind": old.kind}, {"kind": new.kind})
+    if old.kind == new.kind:
+        yield from _changes(f"{prefix}kind ", {"version": old.version}, {"version": new.version})
+        yield from _changes(prefix, old.parameters, new.parameters)
+    yield from _changes(f"{prefix}input ", old.inputs, new.inputs)
 
 
 def _changes(prefix: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """The fields in which two tables differ."""
-    for name in [*new, *(name for name in old if name not in new)]:
-        before, now = old.get(name), new.get(name)
-        if isinstance(before, Mapping) and isinstance(now, Mapping):
-            yield from _changes(f"{prefix}{name}.", before, now)
-        elif name not in old:
-            yield f"{prefix}{name} added: {shown(now)}"
-        elif name not in new:
-            yield f"{prefix}{name} removed"
-        elif json.dumps(before) != json.dumps(now):
-            yield f"{prefix}{name} {shown(before)} -> {shown(now)}"
+    """The fields in which two tables differ, in words."""
+    yield from (f"{prefix}{'.'.join(one.path)} {one.words()}" for one in differences(old, new))
+
+
+def _names(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """The names in either, those of the new one first."""
+    return [*new, *(name for name in old if name not in new)]
 
 
 def _locked_source(source: Source, pins: Sequence[Pin]) -> LockedSource:
@@ -311,7 +312,7 @@ def _locked_source(source: Source, pins: Sequence[Pin]) -> LockedSource:
 def _locked_stage(stage: Stage, files: Mapping[str, list[dict[str, Any]]]) -> LockedStage:
     parameters = stage.parameters.model_dump(mode="json", exclude_none=True)
     pins = [{key: value for key, value in pin.items() if value != []} for pin in parameters.get("pins", ())]
-    if stage.kind.name == "fetch" and pins == files.get(stage.name):
+    if isinstance(stage.parameters, Pinned) and pins == files.get(stage.name):
         del parameters["pins"]  # the source has them
     inputs = {slot: tuple(names) for slot, names in stage.inputs.items()}
     return LockedStage(

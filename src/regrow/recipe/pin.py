@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from pydantic import Field
+
+from regrow.sections import Parameters
+
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -32,3 +36,14 @@ class Pin:
 def is_sha256(text: str) -> bool:
     """True for a sha256 as everything here writes it."""
     return _SHA256.fullmatch(text) is not None
+
+
+class Pinned(Parameters):
+    """Parameters of a stage that brings in files from outside. The recipe says where from, the lock which they are."""
+
+    fetch: str = Field(json_schema_extra={"settled": True})
+    pins: tuple[Pin, ...] = Field(
+        default=(),
+        description="The files it must give, with their hashes.",
+        json_schema_extra={"hidden": True, "settled": True},
+    )

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails
 
 from regrow.errors import RecipeError
-from regrow.recipe.lines import Path, line_of
-from regrow.recipe.words import closest, listed, shown, suggestion
+from regrow.recipe.lines import line_of
+from regrow.sections import Place
+from regrow.words import closest, listed, shown, suggestion
 
 _TYPES = {
     "int_type": "a whole number",
@@ -65,16 +66,16 @@ class Origin:
 
     file: str = field(default="regrow.toml", compare=False)
     data: Mapping[str, Any] = field(default_factory=dict, compare=False)
-    lines: Mapping[Path, int] = field(default_factory=dict, compare=False)
+    lines: Mapping[Place, int] = field(default_factory=dict, compare=False)
 
-    def error(self, path: Path, what: str, *, why: str = "", hint: str = "") -> RecipeError:
+    def error(self, path: Place, what: str, *, why: str = "", hint: str = "") -> RecipeError:
         """An error about the value at ``path``."""
         line = line_of(path, self.lines)
         place = self.file if line is None else f"{self.file}:{line}"
         key = self._key(path)
         return RecipeError(what, where=f"{place}: {key}" if key else place, why=why, hint=hint)
 
-    def _key(self, path: Path) -> str:
+    def _key(self, path: Place) -> str:
         """A path in words: ``source.bible.licence``; an element without a name is called by its index."""
         words: list[str] = []
         here: Any = self.data
@@ -88,13 +89,8 @@ class Origin:
         return ".".join(words)
 
 
-def fault(what: str, *, hint: str, why: str = "", at: Path = ()) -> PydanticCustomError:
-    """What a validator raises: an error in our words, about what is ``at`` that place inside the value."""
-    return PydanticCustomError("regrow", "{what}", {"what": what, "why": why, "hint": hint, "at": at})
-
-
 def explain(
-    error: ValidationError, model: type[BaseModel], origin: Origin, place: Callable[[Path], Path]
+    error: ValidationError, model: type[BaseModel], origin: Origin, place: Callable[[Place], Place]
 ) -> Iterator[RecipeError]:
     """The faults pydantic found, one by one.
 
@@ -170,9 +166,18 @@ def _missing(key: str, info: FieldInfo | None) -> tuple[str, str, str]:
     if (table := nested(info)) is None:
         hint = f"add `{key} = {shown(info.examples[0])}`" if info.examples else f"add `{key}`"
         return "missing", note(info, "why"), hint
-    header = f"[{key}]" if table is info.annotation else f"[[{key}]]"
+    return "missing", note(info, "why"), adding(header(key, info), table)
+
+
+def adding(header: str, table: type[BaseModel]) -> str:
+    """The hint to add a table, with the keys that it needs."""
     needed = [name for name, field in fields(table).items() if field.is_required()]
-    return "missing", note(info, "why"), f"add a table `{header}` with {listed(needed)}"
+    return f"add a table `{header}` with {listed(needed)}"
+
+
+def header(key: str, info: FieldInfo) -> str:
+    """How a recipe begins a table, or one of several."""
+    return f"[[{key}]]" if get_origin(info.annotation) is tuple else f"[{key}]"
 
 
 def _quoting(kind: str, key: str, value: Any) -> str:
@@ -212,8 +217,10 @@ def note(info: FieldInfo, name: str) -> str:
 
 
 def fields(model: type[BaseModel] | None) -> dict[str, FieldInfo]:
-    """The fields of a model by the keys that recipes use."""
-    return {info.alias or name: info for name, info in model.model_fields.items()} if model else {}
+    """The fields of a model by the keys that recipes use, its name first."""
+    shown = (item for item in model.model_fields.items() if not note(item[1], "hidden")) if model else ()
+    found = {info.alias or name: info for name, info in shown}
+    return {key: found[key] for key in sorted(found, key=lambda key: key != "name")}
 
 
 def nested(info: FieldInfo) -> type[BaseModel] | None:

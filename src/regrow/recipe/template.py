@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from regrow.recipe.kind import Kinds
 from regrow.recipe.schema import FILE, parse
 
 _RECIPE = """\
@@ -89,17 +90,18 @@ large one.
 """
 
 
-def template(name: str) -> dict[str, str]:
+def template(name: str, kinds: Kinds) -> dict[str, str]:
     """The files of a new recipe: path -> text.
 
     Args:
         name: of the model.
+        kinds: what stages there can be.
 
     Raises:
         RecipeError: if that cannot be its name.
     """
     recipe = _RECIPE.replace('"{name}"', _toml_text(name))
-    parse(recipe, f"{name}/{FILE}")
+    parse(recipe, kinds, f"{name}/{FILE}")
     return {FILE: recipe, "texts/about-models.txt": _TEXT}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,10 @@ from regrow.engine import Evaluation
 from regrow.errors import DifferentError, RecipeError
 from regrow.recipe.graph import Graph
 from regrow.release.card import model_card
-from regrow.release.layout import BUILDINFO, LOCK, PAPER, RECIPE, REPORT, SUMS, UNCOVERED, Parts, explained, parts
+from regrow.release.layout import BUILDINFO, LOCK, PAPER, RECIPE, REPORT, SUMS, UNCOVERED, explained
 from regrow.release.manifest import write_manifest, xz
 from regrow.release.provenance import statement, to_json
-from regrow.stages.pretrain import SNAPSHOTS
+from regrow.release.selection import last_of, released_files
 from regrow.store import new_directory, sha256_bytes, sha256_file, sums
 
 _LICENCES = ("LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "LICENCE.md", "LICENCE.txt")
@@ -123,31 +123,18 @@ def _covered(contents: Contents, release: Path) -> None:
     for stage in contents.graph.stages:
         text = to_json(statement(stage, contents.evaluation))
         (release / "provenance" / f"{stage.name}.intoto.json").write_text(text, "utf-8", newline="\n")
-    made_of = parts(contents.graph, contents.evaluation)
-    for source, target in _copies(made_of):
+    for source, target in released_files(contents.graph, _outputs(contents)):
         (release / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, release / target)
     if contents.paper is not None:
         (release / PAPER).write_bytes(contents.paper)
-    write_manifest(made_of.split.path, release / "data" / "documents.parquet")
+    if (split := last_of(contents.graph, "split")) is not None:
+        write_manifest(contents.evaluation.results[split.name].path, release / "data" / "documents.parquet")
     (release / "README.md").write_text(model_card(read(release)), "utf-8", newline="\n")
 
 
-def _copies(made_of: Parts) -> Iterator[tuple[Path, str]]:
-    """Files that stages made and the release holds as they are."""
-    for name in ("model.safetensors", "config.json", "generation_config.json"):
-        yield made_of.weights.path / name, name
-    for path in sorted((made_of.weights.path / SNAPSHOTS).glob("*/*")):
-        yield path, path.relative_to(made_of.weights.path).as_posix()
-    for name in ("chain.jsonl", "losses.jsonl"):
-        yield made_of.weights.path / name, f"training/{name}"
-    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
-        yield made_of.tokenizer.path / name, name
-    yield made_of.split.path / "excluded.parquet", "data/excluded.parquet"
-    yield made_of.tokens.path / "train.documents.parquet", "data/tokens.parquet"
-    if made_of.evaluation is not None:
-        for name in ("evaluation.json", "samples.json"):
-            yield made_of.evaluation.path / name, name
+def _outputs(contents: Contents) -> dict[str, Path]:
+    return {name: result.path for name, result in contents.evaluation.results.items()}
 
 
 def _beside(contents: Contents, release: Path, old: Path) -> None:
@@ -163,8 +150,8 @@ def _beside(contents: Contents, release: Path, old: Path) -> None:
         else:
             (release / BUILDINFO / name).write_text(text, "utf-8", newline="\n")
     comparison = _kept_comparison(old, release)
-    if "xz" not in comparison:
-        comparison["xz"] = xz(parts(contents.graph, contents.evaluation).split.path)
+    if "xz" not in comparison and (split := last_of(contents.graph, "split")) is not None:
+        comparison["xz"] = xz(contents.evaluation.results[split.name].path)
     (release / BUILDINFO / "comparison.json").write_text(json_text(comparison), "utf-8", newline="\n")
     (release / REPORT).write_text(render(load(release)), "utf-8", newline="\n")
 

@@ -23,8 +23,10 @@ from regrow.recipe.schema import load as load_recipe
 from regrow.release import rebuilds
 from regrow.release.assemble import Contents, assemble, json_text, licence_text, paper_text, refuse_to_replace
 from regrow.release.environment import environment
-from regrow.release.layout import BUILDINFO, LOCK, ancestors, explained, is_release
+from regrow.release.layout import BUILDINFO, LOCK, explained, is_release
 from regrow.release.locking import Locked, Mode, locked_recipe
+from regrow.release.selection import released_weights
+from regrow.stages import KINDS
 from regrow.store import Store, default_root, write_atomic
 
 
@@ -101,6 +103,7 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
         locked = locked_recipe(
             recipe, options.mode, sources=options.sources, offline=options.offline, listener=log, stop=stop
         )
+        released_weights(locked.graph)  # a recipe that makes none is told so before anything is built
         scope = str(recipe.resolve())
         made = evaluate(
             locked.graph,
@@ -142,7 +145,7 @@ def _named(path: Path) -> Path:
 
 def _model(recipe: Path, mode: Mode) -> str:
     """What the model is called. A recipe or a lock that cannot be read is found out here, before a log is begun."""
-    return (load_lock(recipe) if mode is Mode.FROZEN else load_recipe(recipe)).model.name
+    return (load_lock(recipe) if mode is Mode.FROZEN else load_recipe(recipe, KINDS)).model.name
 
 
 def _refuse_the_recipe(output: Path, recipe: Path) -> None:
@@ -180,7 +183,7 @@ def compare(graph: Graph, promised: Mapping[str, str], outputs: Mapping[str, str
     """
     for stage in graph.stages:
         if (before := promised.get(stage.name)) is not None and outputs[stage.name] != before:
-            inputs = ", ".join(other.name for other in ancestors(graph, stage)) or "none"
+            inputs = ", ".join(other.name for other in graph.ancestors(stage)) or "none"
             raise DifferentError(
                 f"stage `{stage.name}` gave {outputs[stage.name]}, the lock has {before}",
                 why=f"all it was made from is as locked (stages before it: {inputs}), but its output is not",

@@ -25,6 +25,7 @@ from regrow.recipe.pin import Pin
 from regrow.recipe.schema import Source
 from regrow.recipe.schema import load as load_recipe
 from regrow.release.layout import LOCK, RECIPE, is_release
+from regrow.sources import is_local
 from regrow.stages import KINDS
 from regrow.store import sha256_bytes
 
@@ -44,6 +45,7 @@ class Locked:
     Attributes:
         folder: the folder of the recipe.
         recipe: the text of ``regrow.toml``, byte for byte.
+        model: what the release is called.
         licence: of the weights, as an SPDX expression.
         graph: the stages, every input pinned and every default made explicit.
         surroundings: where and how the stages fetch.
@@ -54,6 +56,7 @@ class Locked:
 
     folder: Path
     recipe: bytes
+    model: str
     licence: str
     graph: Graph
     surroundings: Surroundings
@@ -91,11 +94,13 @@ def locked_recipe(
                 hint="build without --frozen, which renews the lock",
             )
         return locked
-    recipe = load_recipe(folder)
+    recipe = load_recipe(folder, KINDS)
+    # Files of the author's may have changed since. Those of a release are not in it, and its lock is a promise.
     lock = load_lock(folder) if (folder / LOCK).exists() else None
     look = _Look(place, listener, stop or Event())
-    found = {source.name: look(source) for source in recipe.sources if _lies_beside(source, folder)}
-    reasons = ("there is no lock yet",) if lock is None else reasons_stale(lock, recipe, KINDS, ARITHMETIC, found)
+    own = () if is_release(folder) else (source for source in recipe.sources if is_local(source.fetch))
+    found = {source.name: look(source) for source in own}
+    reasons = ("there is no lock yet",) if lock is None else reasons_stale(lock, recipe, ARITHMETIC, found)
     if lock is not None and not reasons:
         return _locked(lock, place)
     if mode is Mode.LOCKED:
@@ -108,7 +113,7 @@ def locked_recipe(
     listener({"event": "lock", "reasons": list(reasons)})
     known = {**(kept_pins(lock, recipe) if lock is not None else {}), **found}
     pins = {source.name: known.get(source.name) or look(source) for source in recipe.sources}
-    return _locked(Lock.of(recipe, expand(recipe, KINDS, pins), pins, ARITHMETIC), place)
+    return _locked(Lock.of(recipe, expand(recipe, pins), pins, ARITHMETIC), place)
 
 
 def as_locked(release: Path, *, sources: Path | None, offline: bool) -> tuple[Locked, tuple[str, ...]]:
@@ -121,7 +126,7 @@ def as_locked(release: Path, *, sources: Path | None, offline: bool) -> tuple[Lo
     lock = load_lock(release)
     locked = _locked(lock, _Place(release, (sources or release).absolute(), offline))
     _require_arithmetic(lock, release / LOCK)
-    reasons = reasons_stale(lock, load_recipe(release), KINDS, ARITHMETIC)
+    reasons = reasons_stale(lock, load_recipe(release, KINDS), ARITHMETIC)
     missing = [stage.name for stage in lock.stages if stage.name not in lock.outputs]
     if not reasons and sources is None:
         _require_files(lock, release)
@@ -151,6 +156,7 @@ def _locked(lock: Lock, place: _Place) -> Locked:
     return Locked(
         folder=place.folder,
         recipe=_bytes(place.folder / RECIPE),
+        model=lock.model.name,
         licence=lock.model.licence,
         graph=lock.graph(KINDS),
         surroundings=Surroundings(place.base, place.offline),
@@ -171,7 +177,7 @@ class _Look:
     def __call__(self, source: Source) -> tuple[Pin, ...]:
         from regrow.sources import resolve
 
-        context = StageContext(f"fetch-{source.name}", self.listener, self.stop)
+        context = StageContext(source.stage, self.listener, self.stop)
         try:
             return resolve(
                 source.fetch,
@@ -186,15 +192,10 @@ class _Look:
             raise
 
 
-def _lies_beside(source: Source, folder: Path) -> bool:
-    """True for files that an author may have changed. Those of a release are not in it, and its lock is a promise."""
-    return source.fetch.startswith("file:") and not is_release(folder)
-
-
 def _require_files(lock: Lock, release: Path) -> None:
     for source in lock.sources:
-        scheme, _, locator = source.fetch.partition(":")
-        if scheme == "file" and not (release / locator).exists():
+        locator = source.fetch.partition(":")[2]
+        if is_local(source.fetch) and not (release / locator).exists():
             raise InputError(
                 f"the files of source `{source.name}` are not part of the release",
                 where=str(release / RECIPE),

@@ -7,13 +7,13 @@ outputs agree: no times, no versions of libraries, no key. Those lie in ``buildi
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from regrow.engine import Evaluation
 from regrow.exact.version import ARITHMETIC
 from regrow.recipe.graph import Stage
+from regrow.sources import package_url
 from regrow.store.digest import files, sha256_file
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -36,6 +36,10 @@ def statement(stage: Stage, evaluation: Evaluation) -> dict[str, Any]:
     outputs = [_resource(f"{stage.name}/{path}", sha256_file(result.path / path)) for path in files(result.path)]
     parameters = stage.parameters.model_dump(mode="json")
     internal: dict[str, Any] = {"kind": stage.kind.name, "version": stage.kind.version}
+    if stage.kind.origin:
+        internal["origin"] = stage.kind.origin
+    if stage.kind.on_documents:
+        internal["documents"] = stage.kind.on_documents
     if stage.kind.exact:
         internal["arithmetic"] = ARITHMETIC
     return {
@@ -57,17 +61,6 @@ def statement(stage: Stage, evaluation: Evaluation) -> dict[str, Any]:
 def to_json(statement: Mapping[str, Any]) -> str:
     """A statement as text: one way to write it, and readable."""
     return json.dumps(statement, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def package_url(fetch: str) -> str:
-    """What the world calls the place a source is fetched from, or nothing for a file of one's own."""
-    scheme, _, locator = fetch.partition(":")
-    if scheme == "https":
-        return fetch
-    if scheme == "pypi":
-        name, _, version = locator.partition("==")
-        return f"pkg:pypi/{re.sub('[-_.]+', '-', name.strip()).lower()}@{version.strip()}"
-    return ""
 
 
 def _inputs(stage: Stage, evaluation: Evaluation) -> Iterator[dict[str, Any]]:

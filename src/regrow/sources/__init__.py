@@ -6,36 +6,68 @@ an error that says what came instead.
 
 from __future__ import annotations
 
-import difflib
 import shutil
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import cast
 
+from pydantic_core import PydanticCustomError
+
 from regrow.errors import InputError, RecipeError
 from regrow.recipe.pin import Pin
+from regrow.sections import fault
 from regrow.sources.faults import unexpected
 from regrow.sources.scheme import Emit, Poll, Scheme, Site, idle, silent
 from regrow.store.digest import sha256_file
+from regrow.words import closest, listed, shown
 
-__all__ = ["SCHEMES", "Pin", "Site", "check", "resolve", "retrieve"]
+__all__ = ["SCHEMES", "Pin", "Site", "check", "examples", "is_local", "package_url", "resolve", "retrieve"]
 
 SCHEMES = ("file", "https", "pypi")
 """Each is a module of this package that keeps the contract of :class:`regrow.sources.scheme.Scheme`."""
+
+
+def examples() -> str:
+    """What can be fetched, in a line."""
+    return "; ".join(_module(name).EXAMPLE for name in SCHEMES)
 
 
 def check(fetch: str) -> None:
     """Make sure that ``fetch`` is something there can be.
 
     Raises:
-        RecipeError: saying what is wrong with it.
+        PydanticCustomError: saying what is wrong with it; see :func:`regrow.sections.fault`.
     """
-    scheme, locator = _scheme(fetch)
-    try:
-        scheme.check(locator)
-    except ValueError as error:
-        raise RecipeError(f"`{fetch}` cannot be fetched", why=str(error)) from error
+    name, colon, locator = fetch.partition(":")
+    if not colon or name not in SCHEMES:
+        raise fault(
+            f"unknown scheme `{name}:`" if colon else f"{shown(fetch)} has no scheme",
+            why=f"what can be fetched is {examples()}",
+            hint=_scheme_hint(name, fetch, bool(colon)),
+        )
+    _module(name).check(locator)
+
+
+def is_local(fetch: str) -> bool:
+    """True for files of the author's own, which may change at any time. What is not known is elsewhere."""
+    name = fetch.partition(":")[0]
+    return name in SCHEMES and _module(name).LOCAL
+
+
+def package_url(fetch: str) -> str:
+    """What the world calls the place a source is fetched from, or nothing for a file of one's own."""
+    name, _, locator = fetch.partition(":")
+    return _module(name).package_url(locator) if name in SCHEMES else ""
+
+
+def _scheme_hint(scheme: str, value: str, colon: bool) -> str:
+    if scheme == "http":
+        return "use https"
+    if not colon:
+        return f'write "file:{value}" for files beside the recipe'
+    match = closest(scheme, SCHEMES)
+    return f"did you mean `{match}:`?" if match else f"known schemes: {listed(f'{name}:' for name in SCHEMES)}"
 
 
 def resolve(
@@ -60,7 +92,6 @@ def resolve(
     Raises:
         InputError: if it cannot be had.
     """
-    check(fetch)
     scheme, locator = _scheme(fetch)
     return scheme.resolve(locator, Site(base, tuple(select), emit, offline, poll))
 
@@ -79,7 +110,6 @@ def retrieve(
     Raises:
         InputError: if a file cannot be had, or is not what was pinned.
     """
-    check(fetch)
     scheme, locator = _scheme(fetch)
     site = Site(base, emit=emit, offline=offline, poll=poll)
     for pin in pins:
@@ -95,15 +125,22 @@ def retrieve(
 
 
 def _scheme(fetch: str) -> tuple[Scheme, str]:
-    name, colon, locator = fetch.partition(":")
-    if not colon or name not in SCHEMES:
-        near = difflib.get_close_matches(name, SCHEMES, 1)
-        raise RecipeError(
-            f"`{fetch}` cannot be fetched",
-            why=f"it does not begin with {', '.join(f'`{known}:`' for known in SCHEMES)}",
-            hint=f"did you mean `{near[0]}:`?" if near else "",
-        )
-    return cast(Scheme, import_module(f"{__name__}.{name}")), locator
+    """The scheme and the locator of what can be fetched.
+
+    Raises:
+        RecipeError: if it cannot.
+    """
+    try:
+        check(fetch)
+    except PydanticCustomError as error:
+        told = error.context or {}
+        raise RecipeError(told["what"], why=told["why"], hint=told["hint"]) from None
+    name, _, locator = fetch.partition(":")
+    return _module(name), locator
+
+
+def _module(name: str) -> Scheme:
+    return cast(Scheme, import_module(f"{__name__}.{name}"))
 
 
 def _require(pin: Pin, path: Path, fetch: str) -> None:

@@ -8,21 +8,41 @@ from pathlib import Path
 
 from regrow.errors import InputError
 from regrow.recipe.pin import Pin
+from regrow.sections import fault
 from regrow.sources.archives import is_archive
 from regrow.sources.scheme import Site
 from regrow.sources.select import matches
 from regrow.store.digest import sha256_file
+from regrow.words import shown
 
 _OWN = ("regrow.toml", "regrow.lock")
 _DECLARATION = re.compile(rb"SPDX-License-Identifier:[ \t]*([\w.+() -]{1,100}\w\+?\)?)")
 
 
+EXAMPLE = "`file:texts`, a file or a folder beside the recipe"
+LOCAL = True
+
+
 def check(locator: str) -> None:
-    """Any path will do."""
-    if not locator or "\0" in locator:
-        raise ValueError("a path is missing after `file:`")
-    if locator.startswith("//"):
-        raise ValueError("it is a path, not a URL: write `file:folder/name`")
+    """Require a path below the recipe."""
+    if not locator or locator.startswith("/") or ".." in locator.split("/") or "\\" in locator or "\0" in locator:
+        raise fault(
+            f"{shown('file:' + locator)} does not lie beside the recipe",
+            why="a recipe has to mean the same on another machine, so its files are in its own folder or below",
+            hint='put the files there and write, for example, "file:texts"',
+        )
+    if "*" in locator:
+        folder = locator.partition("*")[0].rpartition("/")[0]
+        raise fault(
+            f"{shown('file:' + locator)} is a pattern",
+            why="`fetch` names a file or a folder; `select` chooses among the files of the folder",
+            hint=f'write fetch = "file:{folder or "texts"}" and select = "{locator.removeprefix(folder).lstrip("/")}"',
+        )
+
+
+def package_url(locator: str) -> str:
+    """Nothing: files of one's own have no name in the world."""
+    return ""
 
 
 def resolve(locator: str, site: Site) -> tuple[Pin, ...]:

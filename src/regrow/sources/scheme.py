@@ -51,10 +51,21 @@ class Site:
 
 
 class Scheme(Protocol):
-    """A way to get sources; one module of this package each, named like the part of ``fetch`` before the colon."""
+    """A way to get sources; one module of this package each, named like the part of ``fetch`` before the colon.
+
+    Attributes:
+        EXAMPLE: what the whole looks like, for the reference and for errors.
+        LOCAL: True for files of the author's own, which lie beside the recipe and may change at any time.
+    """
+
+    EXAMPLE: str
+    LOCAL: bool
 
     def check(self, locator: str) -> None:
-        """Raise ValueError, saying what it should look like, if the part after the colon makes no sense."""
+        """Raise :func:`regrow.sections.fault` if the part after the colon makes no sense."""
+
+    def package_url(self, locator: str) -> str:
+        """What the world calls it; empty if it has no name for it."""
 
     def resolve(self, locator: str, site: Site) -> tuple[Pin, ...]:
         """Find out which files the source has now."""

@@ -1,16 +1,54 @@
-"""The kinds of stages a recipe may use: one module each, with its parameters, its version and its function."""
+"""The kinds of stages a recipe may use: one module each, which tells everything about its kind as ``KIND``.
+
+A module that is put into this folder is found, and so is a kind of another distribution that names it as an entry
+point: ``[project.entry-points."regrow.kinds"]``, ``scale = "my_package.scale:KIND"`` (docs/adding-a-stage.md).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import entry_points
+from pkgutil import iter_modules
 from types import MappingProxyType
+from typing import Any
 
-from regrow.recipe.kind import Kind
-from regrow.stages import clean, deduplicate, documents, evaluate, fetch, pretrain, split, tokenize, tokenizer
+from regrow.errors import RecipeError
+from regrow.recipe.expand import in_order
+from regrow.recipe.kind import Kind, Kinds
 
 __all__ = ["KINDS"]
 
-_MODULES = (fetch, documents, clean, deduplicate, split, tokenizer, tokenize, pretrain, evaluate)
+_GROUP = "regrow.kinds"
 
-KINDS: Mapping[str, Kind] = MappingProxyType({module.KIND.name: module.KIND for module in _MODULES})
-"""Name -> kind."""
+
+def _own() -> Iterator[Kind[Any]]:
+    """The kinds of this folder."""
+    modules = (import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__))
+    yield from (module.KIND for module in modules if hasattr(module, "KIND"))
+
+
+def _others() -> Iterator[Kind[Any]]:
+    """The kinds that other distributions bring."""
+    for point in sorted(entry_points(group=_GROUP), key=lambda point: point.value):
+        try:
+            kind = point.load()
+        except Exception as error:  # whatever a stranger's module may do
+            why = f"{type(error).__name__}: {error}"
+            raise RecipeError(f"the kind `{point.name}` cannot be loaded", where=point.value, why=why) from error
+        if not isinstance(kind, Kind):
+            raise RecipeError(f"`{point.value}` is not a kind of stage", hint="let it be a regrow.recipe.kind.Kind")
+        yield kind
+
+
+def _known() -> Kinds:
+    found: dict[str, Kind[Any]] = {}
+    for kind in (*_own(), *_others()):
+        if found.setdefault(kind.name, kind) is not kind:
+            why = f"{found[kind.name].run.__module__} and {kind.run.__module__} both bring it"
+            raise RecipeError(f"there are two kinds called `{kind.name}`", why=why, hint="uninstall one of them")
+    return MappingProxyType({kind.name: kind for kind in in_order(found)})
+
+
+KINDS: Kinds = _known()
+"""Name -> kind, each after those that give what it takes."""

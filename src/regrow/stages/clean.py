@@ -15,16 +15,25 @@ from regrow.corpus.documents import (
 )
 from regrow.corpus.normalise import normalise
 from regrow.errors import StageError
-from regrow.recipe.kind import Call, Kind, Parameters, Slot
+from regrow.recipe.kind import Call, Kind, Slot, Table
+from regrow.sections import LARGEST, Parameters
+from regrow.stages.costs import through_text
 
 
 class CleanParameters(Parameters):
     """What is worth keeping."""
 
-    minimum_characters: int = Field(default=0, ge=0, description="Shorter documents are left out, counted when clean.")
+    minimum_characters: int = Field(
+        default=200,
+        alias="min_characters",
+        description="Documents shorter than this, counted when clean, are left out.",
+        examples=[200],
+        ge=0,
+        le=LARGEST,
+    )
 
 
-def run(call: Call) -> None:
+def run(call: Call[CleanParameters]) -> None:
     """Normalise the documents of all sources and leave out those that are too short."""
     least = max(1, call.parameters.minimum_characters)
     folders = call.inputs["documents"]
@@ -60,4 +69,8 @@ KIND = Kind(
     run=run,
     libraries=("pyarrow",),
     summary="normalise the texts and drop the shortest",
+    table=Table("corpus", about="How documents become the training corpus."),
+    usual=True,
+    cost=through_text("documents", 10e6),
+    on_documents="filter",
 )

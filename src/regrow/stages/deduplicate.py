@@ -17,7 +17,9 @@ from regrow.corpus.documents import (
     write_documents,
     write_exclusions,
 )
-from regrow.recipe.kind import Call, Kind, Parameters, Slot
+from regrow.recipe.kind import Call, Kind, Slot, Table
+from regrow.sections import Parameters, fault
+from regrow.stages.costs import through_text
 
 
 class DeduplicateParameters(Parameters):
@@ -25,21 +27,26 @@ class DeduplicateParameters(Parameters):
 
     near_duplicates: float = Field(
         default=0.8,
+        description="Of documents whose sets of runs of five words are at least this alike (Jaccard index), one is "
+        "kept; 0 leaves only exact duplicates out. Less than 0.5 cannot be found with certainty.",
+        examples=[0.8],
         ge=0,
         le=1,
-        description="Share of runs of five words (Jaccard similarity) from which on two documents count as one; "
-        "from 0.5, below which too many pairs would be missed, or 0 to drop only exact duplicates.",
     )
 
     @field_validator("near_duplicates")
     @classmethod
-    def _findable(cls, threshold: float) -> float:
-        if 0 < threshold < 0.5:
-            raise ValueError("it must be 0 or at least 0.5: less similar pairs are not found with certainty")
-        return threshold
+    def _can_be_found(cls, value: float) -> float:
+        if 0 < value < 0.5:
+            raise fault(
+                f"must be 0 or at least 0.5, not {value}",
+                why="documents that have less in common are not found with certainty",
+                hint="write, for example, `near_duplicates = 0.8`",
+            )
+        return value
 
 
-def run(call: Call) -> None:
+def run(call: Call[DeduplicateParameters]) -> None:
     """Drop all but the first of each group, where "first" does not depend on any order of work."""
     folder = call.input("documents")
     found = read_documents(folder / DOCUMENTS)
@@ -61,7 +68,7 @@ def _without_copies(documents: list[Document]) -> tuple[list[Document], list[Exc
     return list(first.values()), excluded
 
 
-def _near(documents: list[Document], call: Call) -> Iterator[Exclusion]:
+def _near(documents: list[Document], call: Call[DeduplicateParameters]) -> Iterator[Exclusion]:
     from regrow.corpus.near import groups, runs, similarity
 
     def progress(done: int) -> None:
@@ -86,4 +93,9 @@ KIND = Kind(
     run=run,
     libraries=("pyarrow", "rensa"),
     summary="keep one of each group of equal or nearly equal documents",
+    table=Table("corpus"),
+    usual=True,
+    after=("clean",),
+    cost=through_text("documents", 2e6),
+    on_documents="filter",
 )

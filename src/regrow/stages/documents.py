@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from regrow.corpus.documents import (
     DOCUMENTS,
@@ -20,49 +20,110 @@ from regrow.corpus.documents import (
 )
 from regrow.corpus.formats import Piece, Reading, format_of, known_encoding, read
 from regrow.errors import InputError
-from regrow.recipe.kind import Call, Kind, Parameters, Slot
+from regrow.recipe.kind import Call, Kind, Slot, Table
+from regrow.recipe.values import Licence, Name, Patterns, Texts
+from regrow.sections import LARGEST, Parameters, fault
 from regrow.sources.archives import Member, Refused, is_archive, members
 from regrow.sources.select import matches
+from regrow.stages.costs import through_text
 from regrow.store.digest import sha256_bytes
+from regrow.words import shown
+
+_TABULAR = ("auto", "jsonl", "parquet")
+_ENCODINGS = 'write "utf-8", "latin-1", "cp1252", "utf-16-le" or another one'
 
 
 class DocumentsParameters(Parameters):
     """Which files of a source are text, and how they are read."""
 
-    source: str = Field(min_length=1, description="The name of the source.")
-    licence: str = Field(min_length=1, description="The licence of its texts, as an SPDX expression.")
-    availability: Literal["open", "public", "obtainable", "unshareable"] = Field(description="Who can get it.")
-    select: tuple[str, ...] = Field(
-        default=("**",), min_length=1, description="Patterns of the files to read; in an archive, of the paths inside."
+    source: Name = Field(
+        alias="name",
+        description="The name of the source, used in the names of its stages.",
+        examples=["shakespeare"],
+        json_schema_extra={"settled": True},
     )
-    exclude: tuple[str, ...] = Field(default=(), description="Patterns of selected files to leave alone.")
+    licence: Licence = Field(
+        description="SPDX expression: the licence of the texts, which may differ from that of the package around them.",
+        examples=["CC0-1.0"],
+        json_schema_extra={"settled": True, "why": "nobody could tell on which terms the text may be used"},
+    )
+    availability: Literal["open", "public", "obtainable", "unshareable"] = Field(
+        description="Who can get the texts: `open`, anyone, to use and pass on; `public`, anyone can read them; "
+        "`obtainable`, anyone can ask for them or buy them; `unshareable`, only described.",
+        examples=["open"],
+        json_schema_extra={"settled": True, "why": "a stranger must know whether the build can be repeated"},
+    )
+    select: Patterns = Field(
+        default=("**/*",),
+        description="Patterns of the files to use, inside archives too. `*` stops at `/`, `**` does not.",
+        examples=["**/*_gut.txt"],
+        min_length=1,
+    )
+    exclude: Patterns = Field(default=(), description="Patterns of files to leave out again.", examples=["**/README*"])
     format: Literal["auto", "text", "markdown", "html", "jsonl", "parquet"] = Field(
-        default="auto", description="How texts lie in the files; `auto` goes by the name."
+        default="auto",
+        description="How the files are read; `auto` goes by the ends of their names.",
+        examples=["jsonl"],
     )
     field: str = Field(
-        default="text", min_length=1, description="The field of JSON Lines, or the column of Parquet, with the text."
+        default="text",
+        description="The field of JSON Lines, or the column of Parquet, that holds the text.",
+        examples=["body"],
+        min_length=1,
     )
-    group_by: tuple[str, ...] = Field(
-        default=(), description="Fields or columns; consecutive rows that agree in all of them are one document."
+    group_by: Texts = Field(
+        default=(),
+        description="Fields or columns; neighbouring rows that agree in all of them make one document.",
+        examples=[["book", "chapter"]],
     )
     max_characters: int = Field(
         default=0,
+        description="Longer documents are split, at the end of a paragraph or a line if there is one, and groups of "
+        "rows between rows; 0 never splits. HTML pages and single rows are never split.",
+        examples=[20000],
         ge=0,
-        description="Longer texts are cut after blank lines, or else after lines, and groups of rows between rows; "
-        "0 cuts nothing. HTML pages and single rows are never cut.",
+        le=LARGEST,
     )
-    encoding: str = Field(default="utf-8", description="Of the text files.")
-    attribution: str = Field(default="", exclude=True, description="Whom to name; no document depends on it.")
+    encoding: str = Field(
+        default="utf-8",
+        description="Of the files. A file that is not in it is excluded, with the reason recorded.",
+        examples=["latin-1"],
+    )
+    attribution: str = Field(
+        default="",
+        exclude=True,  # no document depends on it
+        description="Whom to name, in the words the licence asks for.",
+        examples=["J. Doe"],
+        json_schema_extra={"settled": True},
+    )
+
+    @field_validator("field", "group_by")
+    @classmethod
+    def _is_tabular(cls, value: Any, info: ValidationInfo) -> Any:
+        form = info.data.get("format", "auto")
+        default = cls.model_fields[info.field_name or ""].default
+        if value != default and form not in _TABULAR:
+            raise fault(
+                f"means nothing for the format `{form}`",
+                hint='leave it out, or set format to "jsonl" or "parquet"',
+            )
+        return value
 
     @field_validator("encoding")
     @classmethod
-    def _usual(cls, encoding: str) -> str:
-        return known_encoding(encoding)
+    def _is_encoding(cls, value: str) -> str:
+        try:
+            return known_encoding(value)
+        except LookupError:
+            raise fault(f"unknown encoding {shown(value)}", hint=_ENCODINGS) from None
+        except ValueError:
+            why = "only those are read in which every piece of a text has its own bytes"
+            raise fault(f"{shown(value)} is not an encoding regrow reads", why=why, hint=_ENCODINGS) from None
 
 
-def run(call: Call) -> None:
+def run(call: Call[DocumentsParameters]) -> None:
     """Read the selected files; what cannot be read is recorded, and does not stop the others."""
-    wanted: DocumentsParameters = call.parameters
+    wanted = call.parameters
     documents: list[Document] = []
     excluded: list[Exclusion] = []
     seen: list[str] = []
@@ -160,4 +221,7 @@ KIND = Kind(
     run=run,
     libraries=("pyarrow", "selectolax"),
     summary="cut the files of a source into documents",
+    table=Table("source", many=True),
+    cost=through_text("files", 10e6),
+    on_documents="label",
 )

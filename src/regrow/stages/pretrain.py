@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from regrow.errors import RecipeError, StageError
-from regrow.recipe.kind import Call, Kind, Parameters, Slot
-from regrow.recipe.schema import Architecture, Train
+from regrow.errors import StageError
+from regrow.model.architecture import Architecture, forward_flops, parameter_count
+from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Released, Slot, Table, Training
+from regrow.sections import Parameters, fault
+from regrow.stages.costs import all_of
+from regrow.stages.weights import WEIGHTS
 from regrow.store import new_directory, sums
+from regrow.train.section import Train, steps, training_flops, training_memory
 
 if TYPE_CHECKING:
     from regrow.model.config import DecoderConfig
@@ -29,8 +34,25 @@ class PretrainParameters(Parameters):
     architecture: Architecture = Field(description="The shape of the decoder.")
     train: Train = Field(description="The training run.")
 
+    @field_validator("train")
+    @classmethod
+    def _makes_a_step(cls, value: Train, info: ValidationInfo) -> Train:
+        shape = info.data.get("architecture")
+        if shape is None:
+            return value
+        step = value.sequences_per_step * shape.context
+        if value.tokens < step:
+            raise fault(
+                f"{value.tokens} tokens are less than one step",
+                why=f"a step takes {value.micro_batch} * {value.micro_batches_per_step} sequences of {shape.context} "
+                f"tokens, {step} in all",
+                hint=f"write at least `tokens = {step}`, or lower micro_batch, micro_batches_per_step or the context",
+                at=("tokens",),
+            )
+        return value
 
-def run(call: Call) -> None:
+
+def run(call: Call[PretrainParameters]) -> None:
     """Train from random initial parameters on the tokens, in the order that the seed and the epoch fix."""
     from regrow.corpus.tokens import TokenShards
     from regrow.model.files import save
@@ -39,7 +61,7 @@ def run(call: Call) -> None:
     from regrow.train.state import State
 
     shards = TokenShards.open(call.input("tokens"))
-    parameters: PretrainParameters = call.parameters
+    parameters = call.parameters
     config = decoder_config(parameters.architecture, shards.vocabulary)
     settings = training_settings(parameters)
     _require_enough(call.name, shards.windows("train", config.context), settings)
@@ -94,13 +116,13 @@ def training_settings(parameters: PretrainParameters) -> Settings:
     from regrow.train.settings import Settings
 
     train = parameters.train
-    steps = train.tokens // (train.micro_batch * train.micro_batches_per_step * parameters.architecture.context)
+    count = steps(parameters.architecture, train)
     return Settings(
-        steps=steps,
+        steps=count,
         micro_batch=train.micro_batch,
         micro_batches_per_step=train.micro_batches_per_step,
         learning_rate=train.learning_rate,
-        warmup=max(1, int(steps * train.warmup)),
+        warmup=max(1, int(count * train.warmup)),
         decay=train.decay,
         final_learning_rate=train.learning_rate * train.final_learning_rate,
         weight_decay=train.weight_decay,
@@ -116,13 +138,6 @@ def training_settings(parameters: PretrainParameters) -> Settings:
 
 def _require_enough(stage: str, windows: int, settings: Settings) -> None:
     needed = settings.micro_batch * settings.micro_batches_per_step
-    if settings.steps < 1:
-        raise RecipeError(
-            "`train.tokens` are less than one step",
-            where=stage,
-            why=f"a step takes {needed} sequences of `architecture.context` tokens",
-            hint="train on more tokens, or with fewer at a time",
-        )
     if windows < needed:
         raise StageError(
             f"the corpus makes {windows} sequences, one step needs {needed}",
@@ -131,6 +146,24 @@ def _require_enough(stage: str, windows: int, settings: Settings) -> None:
             "tokens are taken at each step",
             hint="add text, or lower `train.micro_batch`, `train.micro_batches_per_step` or `architecture.context`",
         )
+
+
+def cost(parameters: PretrainParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
+    """Count the parameters and the arithmetic, which are exact, and estimate the memory."""
+    architecture, train, vocabulary = parameters.architecture, parameters.train, all_of(inputs, "tokens").vocabulary
+    learned, count = parameter_count(architecture, vocabulary), steps(architecture, train)
+    return Cost(
+        Expected(
+            size=4 * learned,
+            vocabulary=vocabulary,
+            parameters=learned,
+            context=architecture.context,
+            sequence_flops=forward_flops(architecture, vocabulary),
+        ),
+        flops=training_flops(architecture, train, vocabulary),
+        memory_bytes=PROGRAM + training_memory(architecture, train, vocabulary),
+        training=Training(learned, count * train.sequences_per_step * architecture.context, count),
+    )
 
 
 KIND = Kind(
@@ -142,4 +175,12 @@ KIND = Kind(
     run=run,
     exact=True,
     summary="train a decoder from random initial parameters",
+    table=Table(),
+    cost=cost,
+    released=(
+        *WEIGHTS,
+        Released(f"{SNAPSHOTS}/*/*"),
+        *(Released(name, "training", always=True) for name in ("chain.jsonl", "losses.jsonl")),
+    ),
+    origin="random",
 )

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 
 from pydantic import Field
 
 from regrow.corpus.documents import DOCUMENTS, EXCLUDED, Document, read_documents, write_documents
 from regrow.errors import StageError
-from regrow.recipe.kind import Call, Kind, Parameters, Slot
+from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
+from regrow.sections import Parameters
+from regrow.stages.costs import through_text
 from regrow.store.digest import sha256_bytes
 
 
 class SplitParameters(Parameters):
     """How much to set aside."""
 
-    validation: float = Field(default=0.05, ge=0, lt=1, description="Share of the documents, on average.")
+    validation: float = Field(
+        default=0.02,
+        description="The share of the documents held out to measure the model.",
+        examples=[0.02],
+        gt=0,
+        le=0.5,
+    )
 
 
-def run(call: Call) -> None:
+def run(call: Call[SplitParameters]) -> None:
     """Let a hash of its id decide for each document, so that it does not depend on the others."""
     documents = read_documents(call.input("documents") / DOCUMENTS)
     if not documents:
         raise StageError("the corpus is empty", hint="look at what the sources select and what was left out before")
-    if len(documents) == 1 and call.parameters.validation:
+    if len(documents) == 1:
         raise StageError(
             "the corpus is a single document",
             where=documents[0].locator,
@@ -39,12 +49,17 @@ def run(call: Call) -> None:
 
 
 def _held_out(documents: list[Document], share: float) -> set[str]:
-    """The ids that are set aside; if there is a share at all, at least one, and not all."""
+    """The ids that are set aside: at least one, and not all."""
     chances = sorted((sha256_bytes(f"split\0{document.id}".encode()), document.id) for document in documents)
     count = sum(Fraction(int(chance, 16), 2**256) < Fraction(share) for chance, _ in chances)
-    if share:
-        count = min(max(count, 1), len(chances) - 1)
+    count = min(max(count, 1), len(chances) - 1)
     return {identity for _, identity in chances[:count]}
+
+
+def cost(parameters: SplitParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
+    """Estimate: a copy of the text, some of which is held out."""
+    found = through_text("documents", 50e6)(parameters, inputs)
+    return replace(found, gives=replace(found.gives, validation=parameters.validation))
 
 
 KIND = Kind(
@@ -56,4 +71,8 @@ KIND = Kind(
     run=run,
     libraries=("pyarrow",),
     summary="set documents aside for validation",
+    table=Table("corpus"),
+    usual=True,
+    cost=cost,
+    released=(Released(EXCLUDED, "data"),),
 )

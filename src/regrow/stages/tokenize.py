@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from regrow.corpus.documents import Document, read_documents, write_table
 from regrow.errors import StageError
-from regrow.recipe.kind import Call, Kind, Parameters, Slot
+from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot
+from regrow.sections import Parameters
+from regrow.stages.costs import all_of, text_memory
 from regrow.store.digest import canonical_json
 
 _BATCH = 64
@@ -27,7 +29,7 @@ class Place:
     end: int
 
 
-def run(call: Call) -> None:
+def run(call: Call[TokenizeParameters]) -> None:
     """Encode both parts of the split, each document followed by the end-of-text token."""
     from tokenizers import Tokenizer
 
@@ -47,7 +49,9 @@ def run(call: Call) -> None:
     (call.output / "tokens.json").write_bytes(canonical_json(facts) + b"\n")
 
 
-def _write(call: Call, part: str, tokenizer: Any, documents: list[Document], facts: dict[str, Any]) -> int:
+def _write(
+    call: Call[TokenizeParameters], part: str, tokenizer: Any, documents: list[Document], facts: dict[str, Any]
+) -> int:
     """Write one part; returns its number of tokens."""
     import numpy as np
     import pyarrow as pa
@@ -65,7 +69,9 @@ def _write(call: Call, part: str, tokenizer: Any, documents: list[Document], fac
     return start
 
 
-def _encoded(documents: list[Document], tokenizer: Any, call: Call) -> Iterator[tuple[Document, list[int]]]:
+def _encoded(
+    documents: list[Document], tokenizer: Any, call: Call[TokenizeParameters]
+) -> Iterator[tuple[Document, list[int]]]:
     for begin in range(0, len(documents), _BATCH):
         batch = documents[begin : begin + _BATCH]
         found = tokenizer.encode_batch_fast([document.text for document in batch], add_special_tokens=False)
@@ -84,6 +90,13 @@ def _encoded(documents: list[Document], tokenizer: Any, call: Call) -> Iterator[
             call.context.stop()
 
 
+def cost(parameters: TokenizeParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
+    """Estimate: all text is read, and about as many bytes of tokens are written."""
+    split, vocabulary = all_of(inputs, "split"), all_of(inputs, "tokenizer").vocabulary
+    gives = replace(split, size=split.text, vocabulary=vocabulary)
+    return Cost(gives, seconds=split.text / 2e6, memory_bytes=text_memory(split.text))
+
+
 KIND = Kind(
     name="tokenize",
     version=1,
@@ -93,4 +106,7 @@ KIND = Kind(
     run=run,
     libraries=("pyarrow", "tokenizers"),
     summary="turn the documents into tokens",
+    usual=True,
+    cost=cost,
+    released=(Released("train.documents.parquet", "data", "tokens.parquet"),),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ from pydantic import Field
 
 from regrow.corpus.documents import read_documents
 from regrow.errors import StageError
-from regrow.recipe.kind import Call, Kind, Parameters, Slot
+from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
+from regrow.sections import Parameters
+from regrow.stages.costs import all_of, text_memory
 
 END_OF_TEXT = "<|endoftext|>"
 _CONFIG = {
@@ -33,16 +35,18 @@ _CONFIG = {
 
 
 class TokenizerParameters(Parameters):
-    """What to learn."""
+    """The byte-level BPE tokenizer, trained on the training documents."""
 
     vocabulary: int = Field(
+        description="Tokens to tell apart: 256 bytes, the end of a text, and merges.",
+        examples=[4096],
         ge=257,
         le=2**18,
-        description="Number of tokens: one for the end of a text, 256 for the bytes, and merges of these.",
+        json_schema_extra={"why": "every byte and the end of a text are tokens, and more than 2**18 are of no use"},
     )
 
 
-def run(call: Call) -> None:
+def run(call: Call[TokenizerParameters]) -> None:
     """Train on the documents in canonical order."""
     documents = read_documents(call.input("split") / "train.parquet")
     tokenizer = _trained((document.text for document in documents), call.parameters.vocabulary)
@@ -80,6 +84,12 @@ def _write(path: Path, value: Any) -> None:
     path.write_bytes(json.dumps(value, indent=2, sort_keys=True).encode() + b"\n")
 
 
+def cost(parameters: TokenizerParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
+    """Estimate: all text is read, and a table of tokens comes out."""
+    text = all_of(inputs, "split").text
+    return Cost(Expected(vocabulary=parameters.vocabulary), seconds=text / 3e6, memory_bytes=text_memory(text))
+
+
 KIND = Kind(
     name="tokenizer",
     version=1,
@@ -89,4 +99,7 @@ KIND = Kind(
     run=run,
     libraries=("tokenizers",),
     summary="learn a byte-level BPE tokenizer",
+    table=Table("tokenizer", about="The byte-level BPE tokenizer, trained on the training documents."),
+    cost=cost,
+    released=tuple(map(Released, ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"))),
 )

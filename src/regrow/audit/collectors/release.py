@@ -39,9 +39,9 @@ from regrow.audit.facts import (
     TrainingFact,
 )
 from regrow.audit.findings import FindingId
-from regrow.recipe.plan import steps, training_flops
-from regrow.recipe.schema import Architecture, Train
+from regrow.model.architecture import Architecture
 from regrow.release.layout import BUILDINFO, LOCK, PAPER, RECIPE, REPORT, SUMS, UNCOVERED
+from regrow.train.section import Train, steps, training_flops
 
 NAME = "release"
 OWN_LICENCE = "Apache-2.0"  # of regrow, which is the code that runs a recipe

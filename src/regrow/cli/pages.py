@@ -1,8 +1,8 @@
-"""The reference of the commands, made from their help: ``python -m regrow.cli.reference > docs/commands.md``."""
+"""Pages of the documentation that are made from the code: ``python -m regrow.cli.pages commands``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import click
 
@@ -11,7 +11,7 @@ from regrow.cli.root import cli
 _HEAD = """\
 # Commands
 
-<!-- Made by `python -m regrow.cli.reference`. Do not edit. -->
+<!-- Made by `python -m regrow.cli.pages commands`. Do not edit. -->
 
 Results go to stdout, words for people and progress to stderr. `--json` puts one JSON document with a `schema` field on
 stdout instead; a command that fails then puts one with the schema `regrow/error/1` there. `NO_COLOR` turns colours off,
@@ -24,7 +24,15 @@ builds.
 _WIDTH = 100
 
 
-def reference() -> str:
+def recipe() -> str:
+    """All keys of a recipe, as Markdown."""
+    from regrow.recipe.manual import manual
+    from regrow.stages import KINDS
+
+    return manual(KINDS)
+
+
+def commands() -> str:
     """The help of every command, as Markdown."""
     return "\n".join([_HEAD, *_sections(cli, click.Context(cli, info_name="regrow", **cli.context_settings))])
 
@@ -40,7 +48,11 @@ def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
             yield from _sections(inner, click.Context(inner, info_name=name, parent=context))
 
 
+PAGES: Mapping[str, Callable[[], str]] = {"recipe": recipe, "commands": commands}
+"""Name of the page in ``docs/`` -> what makes it."""
+
 if __name__ == "__main__":
     import sys
 
-    sys.stdout.write(reference())
+    sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
+    sys.stdout.write(PAGES[sys.argv[1]]())

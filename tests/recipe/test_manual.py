@@ -5,9 +5,12 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from regrow.cli.pages import recipe
 from regrow.recipe.problems import fields, nested
-from regrow.recipe.reference import reference
-from regrow.recipe.schema import Recipe
+from regrow.recipe.schema import recipe_type
+from regrow.stages import KINDS
+
+RECIPE = recipe_type(KINDS)
 
 
 def example(field: FieldInfo) -> Any:
@@ -16,8 +19,8 @@ def example(field: FieldInfo) -> Any:
 
 
 def test_every_key_is_there_and_explained() -> None:
-    text = reference()
-    for key, info in fields(Recipe).items():
+    text = recipe()
+    for key, info in fields(RECIPE).items():
         assert f"| `{key}` |" in text
         for inner, field in fields(nested(info)).items():
             assert f"| `{inner}` |" in text
@@ -27,7 +30,7 @@ def test_every_key_is_there_and_explained() -> None:
 
 
 def test_examples_are_valid() -> None:
-    for info in fields(Recipe).values():
+    for info in fields(RECIPE).values():
         if (table := nested(info)) is None:
             continue
         required = {name: example(field) for name, field in fields(table).items() if field.is_required()}
@@ -42,14 +45,14 @@ def test_a_row() -> None:
     assert (
         "| `kv_heads` | whole number | as `heads` | Key and value heads, which divide the query heads. "
         "At least 1, at most 65,536. Example: `2`. |"
-    ) in reference().splitlines()
+    ) in recipe().splitlines()
 
 
 def test_rows_are_tables() -> None:
-    rows = [line for line in reference().splitlines() if line.startswith("|")]
+    rows = [line for line in recipe().splitlines() if line.startswith("|")]
     assert {row.replace("\\|", "").count("|") for row in rows} == {5}
 
 
 def test_command_writes_it() -> None:
-    done = subprocess.run([sys.executable, "-m", "regrow.recipe.reference"], capture_output=True, check=True)
-    assert done.stdout.decode() == reference()
+    done = subprocess.run([sys.executable, "-m", "regrow.cli.pages", "recipe"], capture_output=True, check=True)
+    assert done.stdout.decode() == recipe()

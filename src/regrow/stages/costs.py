@@ -1,0 +1,38 @@
+"""What stages cost that go through all of the text: rough guesses to tell minutes from hours, not measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from regrow.recipe.kind import PROGRAM, Cost, Expected
+
+BYTES_PER_TOKEN = 3.5
+_COPIES = 3  # of the text, in memory
+
+
+def all_of(inputs: Mapping[str, tuple[Expected, ...]], slot: str) -> Expected:
+    """What is expected in a slot, taken together."""
+    given = inputs.get(slot, ())
+    return replace(
+        given[0] if given else Expected(),
+        size=sum(one.size for one in given),
+        text=sum(one.text for one in given),
+    )
+
+
+def through_text(slot: str, bytes_per_second: float) -> Callable[[Any, Mapping[str, tuple[Expected, ...]]], Cost]:
+    """The cost of reading all text in a slot once, on one core, and writing about as much."""
+
+    def cost(parameters: Any, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
+        given = all_of(inputs, slot)
+        gives = replace(given, size=given.text)
+        return Cost(gives, seconds=given.text / bytes_per_second, memory_bytes=text_memory(given.text))
+
+    return cost
+
+
+def text_memory(text: float) -> int:
+    """Bytes of memory of a stage that holds all of the text."""
+    return int(PROGRAM + _COPIES * text)

@@ -1,0 +1,99 @@
+"""A training run as a recipe says it, and what it costs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from regrow.model.architecture import Architecture, forward_flops, parameter_count
+from regrow.sections import LARGEST, Section
+
+
+class Train(Section):
+    """The training run: AdamW on micro-batches whose gradients are averaged over each step."""
+
+    tokens: int = Field(
+        description="Tokens to train on; the corpus is gone through again as often as it takes. Rounded down to "
+        "whole steps of `micro_batch * micro_batches_per_step * architecture.context` tokens.",
+        examples=[4_000_000],
+        ge=1,
+        le=LARGEST,
+    )
+    micro_batch: int = Field(
+        default=16, description="Sequences in a micro-batch, the unit of arithmetic.", examples=[16], ge=1, le=2**16
+    )
+    micro_batches_per_step: int = Field(
+        default=4,
+        description="Micro-batches whose mean gradient makes a step; their sum is exact up to 127.",
+        examples=[4],
+        ge=1,
+        le=127,
+    )
+    learning_rate: float = Field(default=2e-3, description="At its highest.", examples=[1e-3], gt=0, le=10)
+    warmup: float = Field(
+        default=0.05, description="Share of the steps in which it rises linearly.", examples=[0.1], ge=0, le=1
+    )
+    decay: Literal["cosine", "linear", "constant"] = Field(
+        default="cosine", description="How the learning rate falls afterwards.", examples=["linear"]
+    )
+    final_learning_rate: float = Field(
+        default=0.1,
+        description="What it falls to at the last step, as a share of the highest.",
+        examples=[0.0],
+        ge=0,
+        le=1,
+    )
+    weight_decay: float = Field(
+        default=0.1, description="Decoupled, of matrices only, not of gains.", examples=[0.01], ge=0, le=10
+    )
+    beta1: float = Field(default=0.9, description="Decay of the first moment.", examples=[0.9], ge=0, lt=1)
+    beta2: float = Field(default=0.95, description="Decay of the second moment.", examples=[0.99], ge=0, lt=1)
+    epsilon: float = Field(
+        default=1e-8, description="Keeps the division by the second moment finite.", examples=[1e-10], ge=1e-38, le=1
+    )
+    clip: float = Field(
+        default=1.0, description="Largest norm of the gradient; 0 for no limit.", examples=[0.0], ge=0, le=1e6
+    )
+    seed: int = Field(
+        default=1, description="Of the initial weights and the order of the texts.", examples=[42], ge=0, le=LARGEST
+    )
+    checkpoint_every: int = Field(
+        default=100, description="Steps between links of the checkpoint chain.", examples=[500], ge=1, le=LARGEST
+    )
+    snapshots: int = Field(
+        default=0,
+        description="Intermediate parameters to release, at equal distances along the run; each is as large as the "
+        "weights.",
+        examples=[3],
+        ge=0,
+        le=1000,
+    )
+
+    @property
+    def sequences_per_step(self) -> int:
+        """Sequences in all micro-batches of a step."""
+        return self.micro_batch * self.micro_batches_per_step
+
+
+def steps(architecture: Architecture, train: Train) -> int:
+    """Count the optimizer steps of a run: its tokens in whole steps."""
+    return train.tokens // (train.sequences_per_step * architecture.context)
+
+
+def training_flops(architecture: Architecture, train: Train, vocabulary: int) -> int:
+    """Count the operations of a run: backwards takes twice as many as forwards, a product for each operand."""
+    sequences = steps(architecture, train) * train.sequences_per_step
+    return 3 * forward_flops(architecture, vocabulary) * sequences
+
+
+def training_memory(architecture: Architecture, train: Train, vocabulary: int) -> int:
+    """Estimate the bytes that a run needs, besides the program.
+
+    For each parameter its value, gradient, two moments and digits; for each token of a micro-batch what the way back
+    needs from every layer and the attention weights; and the logits with their gradient.
+    """
+    tokens = train.micro_batch * architecture.context
+    layer = 10 * architecture.width + 6 * architecture.hidden + 3 * architecture.heads * architecture.context
+    activations = tokens * (architecture.layers * layer + 3 * vocabulary)
+    return 24 * parameter_count(architecture, vocabulary) + 4 * activations
