@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regrow.exact import comparison, grid, operations, reference, selftest
+from regrow.exact import comparison, definition, grid, operations, selftest
 from regrow.exact.backend import Backend, load_kernels, use
-from regrow.exact.carriers import FLOAT32, FLOAT64, INT8, cpu_carriers
+from regrow.exact.gemm import FLOAT32, FLOAT64, INT8, cpu_carriers
 
 numba = load_kernels("numba")
 
@@ -16,7 +16,7 @@ numba = load_kernels("numba")
 @pytest.mark.parametrize("name", list(comparison.cases()))
 def test_compiled_kernel_has_the_bits_of_the_definition(name):
     case = comparison.cases()[name]
-    assert comparison.difference(case(numba), case(reference)) == ""
+    assert comparison.difference(case(numba), case(definition)) == ""
 
 
 def test_the_comparison_notices_one_bit():
@@ -36,7 +36,7 @@ def test_the_comparison_notices_one_bit():
 def test_split_agrees_and_is_within_half_a_grid_step(rows, columns, layout, kind, seed):
     x = comparison.sample((2, rows, columns), seed, kind)
     digits = numba.split(x, layout, torch.int8)
-    assert comparison.difference(digits, reference.split(x, layout, torch.int8)) == ""
+    assert comparison.difference(digits, definition.split(x, layout, torch.int8)) == ""
     assert int(digits.data.abs().max()) <= 64
     planes = digits.data if layout.stacked else digits.data.transpose(1, 2)
     low, high = (planes[:, 0], planes[:, 1]) if layout.right else (planes[:, 1], planes[:, 0])
@@ -50,7 +50,7 @@ def test_split_agrees_and_is_within_half_a_grid_step(rows, columns, layout, kind
 @pytest.mark.parametrize("depth", [1, 63, 700, 5000])
 def test_products_are_the_same_integers_on_every_carrier_and_close_to_the_real_product(carrier, depth):
     a, b = comparison.sample((3, 19, depth), 1), comparison.sample((3, depth, 11), 2)
-    backend, oracle = Backend(numba, carrier), Backend(reference, FLOAT64)
+    backend, oracle = Backend(numba, carrier), Backend(definition, FLOAT64)
 
     def product(which):
         return which.matmul(
@@ -103,7 +103,7 @@ def test_a_product_does_not_depend_on_the_order_of_the_depth():
 def test_sums_do_not_depend_on_order_where_plain_float32_sums_do():
     x = comparison.sample((1, 5000), 8, "wide").view(5000)
     order = torch.from_numpy(np.argsort(comparison.sample((5000,), 9).numpy()))
-    assert float(reference.grid_sum(x, 0)) == float(reference.grid_sum(x[order], 0))
+    assert float(definition.grid_sum(x, 0)) == float(definition.grid_sum(x[order], 0))
     plain = {float(np.add.accumulate(v.numpy())[-1]) for v in (x, x[order], x.flip(0))}
     assert len(plain) > 1
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from regrow import exact
-from regrow.exact.carriers import cpu_carriers
 from regrow.exact.comparison import difference, sample
+from regrow.exact.gemm import cpu_carriers
 from tests.exact.test_guard import Guard
 from tests.exact.test_operations import assert_close, gradients, leaves
 from tests.house.tree import ROOT

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 
 from regrow.exact import operations as ops
 from regrow.exact.backend import use
-from regrow.exact.carriers import cpu_carriers
 from regrow.exact.comparison import difference, sample
+from regrow.exact.gemm import cpu_carriers
 
 TOLERANCE = 3e-3  # of the largest entry; two digits hold 2**-13 of a group's largest
 

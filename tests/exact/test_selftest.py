@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from regrow.errors import RecipeError
-from regrow.exact import backend, carriers, selftest
-from regrow.exact.carriers import FLOAT64, INT8, Carrier, cpu_carriers
+from regrow.exact import backend, gemm, selftest
+from regrow.exact.gemm import FLOAT64, INT8, Carrier, cpu_carriers
 
 
 def saturating(limit):
@@ -82,9 +82,9 @@ def test_the_full_test_covers_every_kernel():
 
 def test_a_processor_without_the_unit_goes_without_it():
     code = (
-        "from regrow.exact import backend, carriers\n"
-        "print([c.name for c in carriers.cpu_carriers()], backend.default().carrier.whole)\n"
-        "carriers.find_carrier('amx')"
+        "from regrow.exact import backend, gemm\n"
+        "print([c.name for c in gemm.cpu_carriers()], backend.default().carrier.whole)\n"
+        "gemm.find_carrier('amx')"
     )
     environment = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
     environment.pop("REGROW_CARRIER", None)
@@ -95,8 +95,8 @@ def test_a_processor_without_the_unit_goes_without_it():
 
 
 def test_without_numba_there_are_plain_carriers_only(monkeypatch):
-    monkeypatch.setattr(carriers, "find_spec", lambda name: None)
-    assert [c.name for c in carriers.cpu_carriers.__wrapped__()] == ["int8", "float32", "float64"]
+    monkeypatch.setattr(gemm, "find_spec", lambda name: None)
+    assert [c.name for c in gemm.cpu_carriers.__wrapped__()] == ["int8", "float32", "float64"]
     with pytest.raises(RecipeError, match="no carrier `vnni` here") as caught:
-        carriers.find_carrier("vnni")
+        gemm.find_carrier("vnni")
     assert "Numba" in caught.value.why

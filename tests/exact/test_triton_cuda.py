@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from regrow.errors import RecipeError
-from regrow.exact import backend, carriers, comparison, selftest
-from regrow.exact.carriers import CUDA_CARRIERS
+from regrow.exact import backend, comparison, gemm, selftest
+from regrow.exact.gemm import CUDA_CARRIERS
 from regrow.train.loop import train
 from tests.train.toy import CONFIG, SETTINGS, batch, watch
 
@@ -77,7 +77,7 @@ def test_int8_operands_are_given_as_the_cuda_library_wants_them(rows, depth, col
     expected = a.to(torch.int32) @ b.to(torch.int32)
     strided = torch.stack((a, a), 2)[:, :, 0]
     for left, right in ((a, b), (a.mT.contiguous().mT, b), (strided, b.mT.contiguous().mT)):
-        assert torch.equal(carriers._padded_int8(left, right), expected)
+        assert torch.equal(gemm._padded_int8(left, right), expected)
     assert len(taken) == 6
 
 

@@ -12,7 +12,7 @@ import pytest
 from regrow.corpus import vectors as order
 from regrow.exact import vectors as exact
 from regrow.exact.backend import use
-from regrow.exact.carriers import FLOAT64, cpu_carriers
+from regrow.exact.gemm import FLOAT64, cpu_carriers
 from regrow.train import vectors as training
 
 FOLDER = Path(__file__).parents[2] / "docs" / "arithmetic"

@@ -12,7 +12,7 @@ import torch
 
 from regrow.errors import StageError
 from regrow.exact.backend import use
-from regrow.exact.carriers import cpu_carriers
+from regrow.exact.gemm import cpu_carriers
 from regrow.train import loop, state
 from tests.train.toy import CONFIG, SETTINGS, batch, watch
 

@@ -2,7 +2,7 @@
 
 Tensors on a CUDA device are computed with Triton's kernels, others with Numba's, and each with the fastest carrier that
 passes its self-test, chosen once per process. Training goes to a CUDA device if there is one. ``REGROW_BACKEND``
-(``reference``, ``numba`` or ``triton``) and ``REGROW_CARRIER`` (a name in :mod:`regrow.exact.carriers`) overrule this,
+(``reference``, ``numba`` or ``triton``) and ``REGROW_CARRIER`` (a name in :mod:`regrow.exact.gemm`) overrule this,
 and :func:`use` does so for a block of code.
 
 Example:
@@ -27,12 +27,12 @@ import torch
 from torch import Tensor
 
 from regrow.errors import RecipeError
-from regrow.exact.carriers import CUDA_CARRIERS, Carrier, WholeProducts, cpu_carriers, find_carrier
+from regrow.exact.gemm import CUDA_CARRIERS, Carrier, WholeProducts, cpu_carriers, find_carrier
 from regrow.exact.grid import LEFT, RIGHT_TRANSPOSED, Block, Digits, Layout
 
 
 class Kernels(Protocol):
-    """What a set of kernels offers; :mod:`regrow.exact.reference` documents and defines each."""
+    """What a set of kernels offers; :mod:`regrow.exact.definition` documents and defines each."""
 
     @property
     def name(self) -> str: ...
@@ -310,9 +310,9 @@ def use(kernels: str = "", carrier: str = "") -> Iterator[Backend]:
 def load_kernels(name: str) -> Kernels:
     """The kernels by name."""
     if name == "reference":
-        from regrow.exact import reference
+        from regrow.exact import definition
 
-        return reference
+        return definition
     if name == "numba":
         from regrow.exact import compiled
 

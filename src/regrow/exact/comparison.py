@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regrow.exact import grid, reference
+from regrow.exact import definition, grid
 from regrow.exact.backend import Backend, Kernels, load_kernels
-from regrow.exact.carriers import FLOAT64, Carrier
+from regrow.exact.gemm import FLOAT64, Carrier
 from regrow.exact.grid import Block, Digits, Layout
 from regrow.exact.optimizer import AdamW
 from regrow.exact.random import normals
@@ -89,7 +89,7 @@ def _output(parts: tuple[Tensor, ...], totals: Tensor, k: Kernels) -> Tensor:
 
 
 def _gradient(parts: tuple[Tensor, ...], k: Kernels, first: int = 2) -> tuple[Tensor, Tensor]:
-    weights, totals = _weights(parts, reference, first)
+    weights, totals = _weights(parts, definition, first)
     out, exponents = torch.empty_like(weights), torch.empty(totals.shape, dtype=torch.int32)
     delta = sample(tuple(totals.shape), 5)
     groups, rows, columns = parts[0].shape
@@ -289,7 +289,7 @@ def _operands(which: str, shape: tuple[int, ...], kind: str, backend: Backend) -
     if kind == "apart":  # the largest numbers times small ones
         b = b * 2.0**-20
     dtype = backend.carrier.dtype
-    return reference.split(a, left, dtype), reference.split(b, right, dtype)
+    return definition.split(a, left, dtype), definition.split(b, right, dtype)
 
 
 def _matmul(which: str, shape: tuple[int, ...], kind: str, backend: Backend) -> Tensor:
@@ -307,9 +307,9 @@ def _add_deep(shape: tuple[int, ...], backend: Backend) -> list[Tensor]:
     _, rows, depth, columns = shape
     dtype = backend.carrier.dtype
     logits, targets = sample((depth, rows), 3) * 4.0, torch.arange(depth) % rows
-    _, upper, lower = reference.cross_entropy(logits, targets, dtype)
-    inner = reference.split(sample((1, rows, columns), 4), grid.RIGHT, dtype)
-    outer = reference.split(sample((1, depth, columns), 5), grid.RIGHT_OF_TRANSPOSED, dtype)
+    _, upper, lower = definition.cross_entropy(logits, targets, dtype)
+    inner = definition.split(sample((1, rows, columns), 4), grid.RIGHT, dtype)
+    outer = definition.split(sample((1, depth, columns), 5), grid.RIGHT_OF_TRANSPOSED, dtype)
     totals = [torch.zeros((n, columns), dtype=torch.float64) for n in (depth, rows)]
     backend.add_deep(upper, lower, inner, totals[0])
     backend.add_deep(upper, lower, outer, totals[1])
@@ -326,22 +326,22 @@ def _attention(positions: int, backend: Backend) -> list[Any]:
     weights = torch.empty((groups, rows - block.rows.start, 2, positions), dtype=dtype)
     totals, delta = torch.full((groups, rows), 8192.0), sample((groups, rows), 7)
     out, dq = torch.zeros((groups, rows, width)), torch.zeros((groups, rows, width))
-    queries, gradients = (reference.split(x, grid.LEFT, dtype) for x in (q, dy))
-    keys, values = (reference.split(x, grid.RIGHT_TRANSPOSED, dtype) for x in (k, v))
-    key_columns, value_columns = (reference.split(x, grid.RIGHT, dtype) for x in (k, v))
+    queries, gradients = (definition.split(x, grid.LEFT, dtype) for x in (q, dy))
+    keys, values = (definition.split(x, grid.RIGHT_TRANSPOSED, dtype) for x in (k, v))
+    key_columns, value_columns = (definition.split(x, grid.RIGHT, dtype) for x in (k, v))
     backend.attend(block, queries, keys, value_columns, 0.25, weights, totals, out)
     digits = backend.attend_backward(block, gradients, values, key_columns, 0.25, weights, totals, delta, dq)
     return [weights.to(torch.int8), totals, out, digits.data.to(torch.int8), digits.exponents, dq]
 
 
 def _compare_products(carrier: Carrier, case: Callable[[Backend], Any]) -> str:
-    return difference(case(Backend(load_kernels("numba"), carrier)), case(Backend(reference, FLOAT64)))
+    return difference(case(Backend(load_kernels("numba"), carrier)), case(Backend(definition, FLOAT64)))
 
 
 def _compare(backend: str, case: Case) -> str:
     kernels = load_kernels(backend)
     device = Backend(kernels, FLOAT64).device
-    return difference(case(kernels if device.type == "cpu" else Elsewhere(kernels, device)), case(reference))
+    return difference(case(kernels if device.type == "cpu" else Elsewhere(kernels, device)), case(definition))
 
 
 class Elsewhere:

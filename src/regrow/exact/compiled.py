@@ -1,4 +1,4 @@
-"""The CPU kernels, compiled by Numba: the same bits as ``reference``, several operations to one pass over memory.
+"""The CPU kernels, compiled by Numba: the same bits as ``definition``, several operations to one pass over memory.
 
 Numba compiles strict IEEE arithmetic unless told otherwise: nothing is reordered, nothing fused into an FMA. The
 few loops that sum integers held in float64 say so and let the compiler reorder them, since those sums are exact.
@@ -131,7 +131,7 @@ def _block(rows: int) -> int:
 
 
 def split(x: Tensor, layout: Layout, dtype: torch.dtype) -> Digits:
-    """See :func:`regrow.exact.reference.split`."""
+    """See :func:`regrow.exact.definition.split`."""
     groups, rows, columns = x.shape
     x = x.contiguous()
     data = torch.empty(layout.shape(groups, rows, columns), dtype=dtype)
@@ -160,7 +160,7 @@ def _combine_kernel(high: Any, cross: Any, left: Any, right: Any, out: Any) -> N
 
 
 def combine(high: Tensor, cross: Tensor, left: Tensor, right: Tensor, out: Tensor) -> None:
-    """See :func:`regrow.exact.reference.combine`."""
+    """See :func:`regrow.exact.definition.combine`."""
     _combine_kernel(*(_numpy(x) for x in (high, cross, left, right, out)))
 
 
@@ -174,7 +174,7 @@ def _accumulate_kernel(top: Any, middle: Any, bottom: Any, total: Any) -> None:
 
 
 def accumulate(top: Tensor, middle: Tensor, bottom: Tensor, total: Tensor) -> None:
-    """See :func:`regrow.exact.reference.accumulate`."""
+    """See :func:`regrow.exact.definition.accumulate`."""
     _accumulate_kernel(*(_numpy(x) for x in (top, middle, bottom, total)))
 
 
@@ -186,7 +186,7 @@ def _round_total_kernel(total: Any, scale: Any, out: Any) -> None:
 
 
 def round_total(total: Tensor, scale: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.round_total`."""
+    """See :func:`regrow.exact.definition.round_total`."""
     out = torch.empty(total.shape, dtype=torch.float32)
     _round_total_kernel(_numpy(total), _numpy(scale), _numpy(out))
     return out
@@ -225,7 +225,7 @@ def _rms_norm_kernel(x: Any, gain: Any, epsilon: float, out: Any, out_bits: Any,
 
 
 def rms_norm(x: Tensor, gain: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """See :func:`regrow.exact.reference.rms_norm`."""
+    """See :func:`regrow.exact.definition.rms_norm`."""
     out = torch.empty_like(x)
     inverse = torch.empty(x.shape[0], dtype=torch.float32)
     _rms_norm_kernel(_numpy(x), _numpy(gain), epsilon, _numpy(out), _bits(out), _numpy(inverse))
@@ -289,7 +289,7 @@ def _rms_norm_backward_kernel(
 
 
 def rms_norm_backward(dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
-    """See :func:`regrow.exact.reference.rms_norm_backward`."""
+    """See :func:`regrow.exact.definition.rms_norm_backward`."""
     dx, dgain = torch.empty_like(x), torch.empty_like(gain)
     dy = dy.contiguous()
     arguments = (_numpy(dy), _numpy(x), _numpy(gain), _numpy(inverse), _numpy(dx), _bits(dx), _numpy(dgain))
@@ -307,7 +307,7 @@ def _swiglu_kernel(x: Any, out: Any) -> None:
 
 
 def swiglu(x: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.swiglu`."""
+    """See :func:`regrow.exact.definition.swiglu`."""
     out = torch.empty((x.shape[0], x.shape[1] // 2), dtype=torch.float32)
     _swiglu_kernel(_numpy(x), _numpy(out))
     return out
@@ -326,7 +326,7 @@ def _swiglu_backward_kernel(dy: Any, x: Any, dx: Any) -> None:
 
 
 def swiglu_backward(dy: Tensor, x: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.swiglu_backward`."""
+    """See :func:`regrow.exact.definition.swiglu_backward`."""
     dx = torch.empty_like(x)
     _swiglu_backward_kernel(_numpy(dy.contiguous()), _numpy(x), _numpy(dx))
     return dx
@@ -351,7 +351,7 @@ def _layer_norm_kernel(
 
 
 def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
-    """See :func:`regrow.exact.reference.layer_norm`."""
+    """See :func:`regrow.exact.definition.layer_norm`."""
     out, mean = torch.empty_like(x), torch.empty(x.shape[0], dtype=torch.float64)
     inverse = torch.empty(x.shape[0], dtype=torch.float32)
     given = (_numpy(x), _bits(x), _numpy(gain), _numpy(bias), epsilon)
@@ -382,7 +382,7 @@ def _layer_norm_backward_kernel(
 def layer_norm_backward(
     dy: Tensor, x: Tensor, gain: Tensor, mean: Tensor, inverse: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """See :func:`regrow.exact.reference.layer_norm_backward`."""
+    """See :func:`regrow.exact.definition.layer_norm_backward`."""
     dx, product = torch.empty_like(x), torch.empty_like(x)
     dy = dy.contiguous()
     given = (_numpy(t) for t in (dy, x, gain, mean, inverse))
@@ -409,7 +409,7 @@ def _column_sum_kernel(x: Any, bits: Any, out: Any, block: int) -> None:
 
 
 def column_sum(x: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.column_sum`."""
+    """See :func:`regrow.exact.definition.column_sum`."""
     x = x.contiguous()
     out = torch.empty(x.shape[1], dtype=torch.float32)
     _column_sum_kernel(_numpy(x), _bits(x), _numpy(out), _block(x.shape[0]))
@@ -434,7 +434,7 @@ def _rotate_kernel(x: Any, cosine: Any, sine: Any, heads: int, out: Any) -> None
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor, heads: int) -> Tensor:
-    """See :func:`regrow.exact.reference.rotate`."""
+    """See :func:`regrow.exact.definition.rotate`."""
     x = x.contiguous()
     out = torch.empty_like(x)
     _rotate_kernel(_numpy(x), _numpy(cosine), _numpy(sine), heads, _numpy(out))
@@ -464,7 +464,7 @@ def _attention_weights_kernel(
 def attention_weights(
     high: Tensor, cross: Tensor, left: Tensor, right: Tensor, scale: float, first: int, weights: Tensor, totals: Tensor
 ) -> None:
-    """See :func:`regrow.exact.reference.attention_weights`."""
+    """See :func:`regrow.exact.definition.attention_weights`."""
     tensors = (_numpy(x) for x in (high, cross, left, right, weights, totals))
     _attention_weights_kernel(*tensors, F(scale), first)
 
@@ -479,7 +479,7 @@ def _attention_output_kernel(high: Any, cross: Any, right: Any, totals: Any, out
 
 
 def attention_output(high: Tensor, cross: Tensor, right: Tensor, totals: Tensor, out: Tensor) -> None:
-    """See :func:`regrow.exact.reference.attention_output`."""
+    """See :func:`regrow.exact.definition.attention_output`."""
     _attention_output_kernel(*(_numpy(x) for x in (high, cross, right, totals, out)))
 
 
@@ -511,7 +511,7 @@ def attention_gradient(
     high: Tensor, cross: Tensor, left: Tensor, right: Tensor, weights: Tensor, totals: Tensor, delta: Tensor,
     scale: float, first: int, out: Tensor, out_exponents: Tensor,
 ) -> None:  # fmt: skip
-    """See :func:`regrow.exact.reference.attention_gradient`."""
+    """See :func:`regrow.exact.definition.attention_gradient`."""
     tensors = (high, cross, left, right, weights, totals, delta, out, out_exponents)
     _attention_gradient_kernel(*(_numpy(x) for x in tensors), F(scale), first)
 
@@ -525,7 +525,7 @@ def _row_dot_kernel(x: Any, y: Any, product: Any, product_bits: Any, out: Any) -
 
 
 def row_dot(x: Tensor, y: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.row_dot`."""
+    """See :func:`regrow.exact.definition.row_dot`."""
     product = torch.empty_like(x)
     out = torch.empty(x.shape[0], dtype=torch.float32)
     _row_dot_kernel(_numpy(x), _numpy(y), _numpy(product), _bits(product), _numpy(out))
@@ -587,7 +587,7 @@ def _cross_entropy_kernel(logits: Any, targets: Any, totals: Any, differences: A
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """See :func:`regrow.exact.reference.cross_entropy`."""
+    """See :func:`regrow.exact.definition.cross_entropy`."""
     rows, columns = logits.shape
     totals, differences = np.empty(rows), np.empty(rows)
     upper, lower = (torch.empty((rows, 2, columns), dtype=dtype) for _ in range(2))
@@ -609,7 +609,7 @@ def _softmax_kernel(x: Any, out: Any) -> None:
 
 
 def softmax(x: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.softmax`."""
+    """See :func:`regrow.exact.definition.softmax`."""
     out = torch.empty_like(x)
     _softmax_kernel(_numpy(x), _numpy(out))
     return out
@@ -626,7 +626,7 @@ def _softmax_backward_kernel(dy: Any, y: Any, dx: Any, dx_bits: Any) -> None:
 
 
 def softmax_backward(dy: Tensor, y: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.softmax_backward`."""
+    """See :func:`regrow.exact.definition.softmax_backward`."""
     dx = torch.empty_like(y)
     _softmax_backward_kernel(_numpy(dy.contiguous()), _numpy(y), _numpy(dx), _bits(dx))
     return dx
@@ -684,7 +684,7 @@ def _activation_kernel(x: Any, out: Any, kind: int) -> None:
 
 
 def activation(x: Tensor, kind: str) -> Tensor:
-    """See :func:`regrow.exact.reference.activation`."""
+    """See :func:`regrow.exact.definition.activation`."""
     out = torch.empty_like(x)
     _activation_kernel(_numpy(x), _numpy(out), _ACTIVATIONS[kind])
     return out
@@ -705,7 +705,7 @@ def _activation_backward_kernel(dy: Any, x: Any, dx: Any, kind: int) -> None:
 
 
 def activation_backward(dy: Tensor, x: Tensor, kind: str) -> Tensor:
-    """See :func:`regrow.exact.reference.activation_backward`."""
+    """See :func:`regrow.exact.definition.activation_backward`."""
     dx = torch.empty_like(x)
     _activation_backward_kernel(_numpy(dy.contiguous()), _numpy(x), _numpy(dx), _ACTIVATIONS[kind])
     return dx
@@ -731,7 +731,7 @@ def _embedding_backward_kernel(dy: Any, starts: Any, order: Any, e: Any, out: An
 
 
 def embedding_backward(dy: Tensor, ids: Tensor, rows: int) -> Tensor:
-    """See :func:`regrow.exact.reference.embedding_backward`."""
+    """See :func:`regrow.exact.definition.embedding_backward`."""
     dy = dy.contiguous()
     out = torch.empty((rows, dy.shape[1]), dtype=torch.float32)
     largest = np.zeros(dy.shape[0], np.int32)
@@ -776,26 +776,26 @@ def _on_grid_kernel(x: Any, bits: Any, out: Any) -> None:
 
 
 def on_grid(x: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.on_grid`."""
+    """See :func:`regrow.exact.definition.on_grid`."""
     out = torch.empty_like(x)
     _on_grid_kernel(_numpy(x), _bits(x), _numpy(out))
     return out
 
 
 def row_bits(x: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.row_bits`."""
+    """See :func:`regrow.exact.definition.row_bits`."""
     largest = torch.zeros(x.shape[0], dtype=torch.int32)
     _largest_bits_kernel(_bits(x), _numpy(largest))
     return largest
 
 
 def add_to_grid(x: Tensor, e: Tensor, total: Tensor) -> None:
-    """See :func:`regrow.exact.reference.add_to_grid`."""
+    """See :func:`regrow.exact.definition.add_to_grid`."""
     _add_to_grid_kernel(_numpy(x), _numpy(e), _numpy(total))
 
 
 def from_grid(total: Tensor, e: Tensor, count: int) -> Tensor:
-    """See :func:`regrow.exact.reference.from_grid`."""
+    """See :func:`regrow.exact.definition.from_grid`."""
     out = torch.empty(total.shape, dtype=torch.float32)
     _from_grid_kernel(_numpy(total), _numpy(e), float(count), _numpy(out))
     return out
@@ -831,14 +831,14 @@ def _square_sum_kernel(x: Any, scale: float, out: Any) -> None:
 
 
 def square_bits(x: Tensor) -> int:
-    """See :func:`regrow.exact.reference.square_bits`."""
+    """See :func:`regrow.exact.definition.square_bits`."""
     largest = np.zeros(x.shape[0], np.int32)
     _square_bits_kernel(_numpy(x), largest)
     return int(largest.max(initial=0))
 
 
 def square_sum(x: Tensor, e: int) -> int:
-    """See :func:`regrow.exact.reference.square_sum`."""
+    """See :func:`regrow.exact.definition.square_sum`."""
     sums = np.zeros(x.shape[0], np.int64)
     if e != _POISON:
         _square_sum_kernel(_numpy(x), math.ldexp(1.0, 30 - e), sums)
@@ -862,5 +862,5 @@ def _adamw_kernel(p: Any, gradient: Any, first: Any, second: Any, k: Any) -> Non
 
 
 def adamw(parameter: Tensor, gradient: Tensor, first: Tensor, second: Tensor, constants: np.ndarray) -> None:
-    """See :func:`regrow.exact.reference.adamw`."""
+    """See :func:`regrow.exact.definition.adamw`."""
     _adamw_kernel(_numpy(parameter), _numpy(gradient), _numpy(first), _numpy(second), constants)

@@ -19,10 +19,10 @@ from torch.autograd import Function
 
 from regrow.exact import checks
 from regrow.exact.backend import current
+from regrow.exact.definition import grid_sum
 from regrow.exact.grid import PROBABILITY_BITS
 from regrow.exact.operations import once
 from regrow.exact.polynomials import exp64, log64, sin_cos64
-from regrow.exact.reference import grid_sum
 
 
 def _apply(function: Any, *arguments: Any) -> Tensor:

@@ -476,7 +476,7 @@ class _Mean(Function):
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.count = x.shape[0]
         count = torch.full((), ctx.count, dtype=torch.float64, device=x.device)
-        from regrow.exact.reference import grid_sum
+        from regrow.exact.definition import grid_sum
 
         return (grid_sum(x, 0) / count).to(torch.float32)
 

@@ -30,7 +30,7 @@ _inline: Any = kernel(inline="always")
 
 @_inline
 def exp(x: Any) -> Any:
-    """See :func:`regrow.exact.reference.exp`."""
+    """See :func:`regrow.exact.definition.exp`."""
     c = min(max(x, _SMALLEST), _LARGEST)
     k = (c * _INVERSE_LN2 + _ROUND) - _ROUND
     r = (c - k * _LN2_HIGH) - k * _LN2_LOW
@@ -125,7 +125,7 @@ def column_scales(right: Any) -> Any:
 
 @_helper
 def product_row(high: Any, cross: Any, row: float, columns: Any, scale: Any, out: Any) -> None:
-    """``scale`` times a row of a product; see :func:`regrow.exact.reference.combine`."""
+    """``scale`` times a row of a product; see :func:`regrow.exact.definition.combine`."""
     for j in range(out.shape[0]):
         total = np.float64(high[j]) * 16384.0 + np.float64(cross[j]) * 128.0
         out[j] = F(total * (row * columns[j])) * scale
@@ -181,7 +181,7 @@ def _integer_sum(x: Any) -> float:
 
 @_helper
 def mean_row(high: Any, cross: Any, columns: Any, total: float, out: Any) -> None:
-    """The output of one query; see :func:`regrow.exact.reference.attention_output`. Scales are of ``2**26``."""
+    """The output of one query; see :func:`regrow.exact.definition.attention_output`. Scales are of ``2**26``."""
     for c in range(out.shape[0]):
         value = np.float64(high[c]) * 16384.0 + np.float64(cross[c]) * 128.0
         out[c] = F((value * (columns[c] * 8192.0)) / total)
@@ -191,7 +191,7 @@ def mean_row(high: Any, cross: Any, columns: Any, total: float, out: Any) -> Non
 def dscores_row(
     products: Any, first: Any, second: Any, inverse: Any, delta: Any, scale: Any, out: Any
 ) -> None:  # fmt: skip
-    """The gradient of the scores of one query; see :func:`regrow.exact.reference.attention_gradient`."""
+    """The gradient of the scores of one query; see :func:`regrow.exact.definition.attention_gradient`."""
     for j in range(out.shape[0]):
         q = F(first[j]) * F(128.0) + F(second[j])
         out[j] = _ZERO * inverse if q == _ZERO else ((q * inverse) * (products[j] - delta)) * scale

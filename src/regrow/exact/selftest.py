@@ -20,7 +20,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor
 
-from regrow.exact.carriers import CUDA_CARRIERS, Carrier, cpu_carriers
+from regrow.exact.gemm import CUDA_CARRIERS, Carrier, cpu_carriers
 
 
 @dataclass(frozen=True)

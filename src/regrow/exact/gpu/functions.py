@@ -1,6 +1,6 @@
 """What the CUDA kernels are made of: constants, elementary functions, grids, and the parts of a matrix they work on.
 
-The sequences are those of ``reference``. ``/`` and ``tl.sqrt`` of float32 are approximate in Triton, so neither occurs:
+The sequences are those of ``definition``. Triton's ``/`` and ``tl.sqrt`` of float32 are approximate and not used:
 ``tl.div_rn`` and ``tl.sqrt_rn`` round correctly, and so do both of float64. Rounding to nearest even is
 ``(v + ROUND) - ROUND``.
 """

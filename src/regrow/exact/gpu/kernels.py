@@ -1,4 +1,4 @@
-"""The CUDA kernels, in Triton: the sequences of operations of ``reference``, one pass over memory where possible.
+"""The CUDA kernels, in Triton: the sequences of operations of ``definition``, one pass over memory where possible.
 
 What keeps the bits: kernels are launched without fusion of multiplications and additions (see ``launch``); each
 operation is rounded as in ``functions``; and every reduction is a maximum or a sum of integers, so that neither its

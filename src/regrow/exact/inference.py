@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from regrow.exact import reference
+from regrow.exact import definition
 from regrow.exact.grid import POISON, SIGN_MASK, exponents, power_of_two
 from regrow.exact.operations import grouped, ungrouped
 
@@ -50,9 +50,9 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     queries, keys, values = (grouped(x, k.shape[2]) for x in (q, k, v))
     scale = torch.full((), 1.0 / math.sqrt(width), dtype=torch.float32, device=q.device)
     scores = product(queries, keys.mT.contiguous()) * scale
-    hidden = reference.hidden(0, scores.shape[1], scores.shape[2], scores.device)
+    hidden = definition.hidden(0, scores.shape[1], scores.shape[2], scores.device)
     largest = scores.masked_fill(hidden, -torch.inf).amax(2, keepdim=True)
-    weights = reference.exp(scores - largest).masked_fill(hidden, 0.0)
-    totals = reference.grid_sum(weights, 2)
+    weights = definition.exp(scores - largest).masked_fill(hidden, 0.0)
+    totals = definition.grid_sum(weights, 2)
     out = product(weights, values).to(torch.float64) / totals[:, :, None]
     return ungrouped(out.to(torch.float32), batch, positions)

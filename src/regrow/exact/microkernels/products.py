@@ -18,10 +18,10 @@ from numba import get_num_threads
 from numba.core.registry import cpu_target
 from torch import Tensor
 
-from regrow.exact.carriers import Carrier
+from regrow.exact.gemm import Carrier
 from regrow.exact.grid import LEFT, Block, Digits
-from regrow.exact.packed import attention, kernels
-from regrow.exact.packed.instructions import AMX, STEP, VNNI
+from regrow.exact.microkernels import attention, kernels
+from regrow.exact.microkernels.instructions import AMX, STEP, VNNI
 
 _FEATURES = {
     "amx": ("avx512f", "avx512bw", "avx512vbmi", "amx-tile", "amx-int8"),
@@ -51,7 +51,7 @@ def refusal(name: str) -> str:
 
 
 class PackedProducts:
-    """Products of whole operands; see :class:`regrow.exact.carriers.WholeProducts`."""
+    """Products of whole operands; see :class:`regrow.exact.gemm.WholeProducts`."""
 
     def __init__(self, unit: Any, shift: int) -> None:
         self._unit, self._shift = unit, shift

@@ -313,7 +313,7 @@ def _dot_operands() -> Any:
 def round_block(
     _typing: Any, high: Any, cross: Any, rows: Any, columns: Any, out: Any, stride: Any
 ) -> Any:  # fmt: skip
-    """See :func:`regrow.exact.reference.combine`, for a block of 32 x 32.
+    """See :func:`regrow.exact.definition.combine`, for a block of 32 x 32.
 
     The parts are int32 side by side; ``rows`` and ``columns`` are 32 float64 each, whose products are the scale of
     ``2**14 high + 2**7 cross``; the result is float32, its rows ``stride`` apart.

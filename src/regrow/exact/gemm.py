@@ -12,7 +12,7 @@ cannot matter. Past the budget the depth is cut into blocks whose integers are a
 | float64 | float64 | float64, 53 bits | 2**38 |
 | amx, vnni (CPU only) | int8 | int32 | 2**17 |
 
-The last two are not torch's but ours, in :mod:`regrow.exact.packed`, and multiply whole operands at once.
+The last two are not torch's but ours, in :mod:`regrow.exact.microkernels`, and multiply whole operands at once.
 """
 
 from __future__ import annotations
@@ -163,6 +163,6 @@ def _packed() -> list[tuple[Carrier, str]]:
     """The carriers of our own, and why each is not to be had; nothing without Numba."""
     if not find_spec("numba"):
         return []
-    from regrow.exact.packed import carrier
+    from regrow.exact.microkernels import products
 
-    return [(each, carrier.refusal(each.name)) for each in carrier.CARRIERS]
+    return [(each, products.refusal(each.name)) for each in products.CARRIERS]

@@ -15,8 +15,8 @@ from numba.np.ufunc import parallel
 
 from regrow.exact.grid import POISON
 from regrow.exact.kernel import kernel
-from regrow.exact.packed.instructions import STEP, begin, block, end
-from regrow.exact.packed.kernels import SIDE, pack_panel, shifted
+from regrow.exact.microkernels.instructions import STEP, begin, block, end
+from regrow.exact.microkernels.kernels import SIDE, pack_panel, shifted
 from regrow.exact.rows import (
     column_scales,
     dscores_row,
@@ -90,7 +90,7 @@ def attend(
     key_offsets: Any, values: Any, value_offsets: Any, left: Any, right: Any, held: Any, scale: Any, scratch: Any,
     sums: Any, products: Any, weights: Any, totals: Any, out: Any,
 ) -> None:  # fmt: skip
-    """Attention of some rows of queries, all of one sequence; see the three kernels of attention in ``reference``.
+    """Attention of some rows of queries, all of one sequence; see the three kernels of attention in ``definition``.
 
     Args:
         unit: what multiplies.
@@ -100,7 +100,7 @@ def attend(
         queries: the address of the queries' high digits, on row grids.
         query_strides: from group to group, row to row, and from high to low digits.
         width: of a head, D.
-        keys: the panels of keys from :func:`regrow.exact.packed.kernels.pack_right`, over D.
+        keys: the panels of keys from :func:`regrow.exact.microkernels.kernels.pack_right`, over D.
         key_offsets: theirs, by part.
         values: the panels of values, over the keys.
         value_offsets: theirs, by part.

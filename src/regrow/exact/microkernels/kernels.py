@@ -16,7 +16,7 @@ from numba import prange
 from numba.np.ufunc import parallel
 
 from regrow.exact.kernel import kernel
-from regrow.exact.packed.instructions import (
+from regrow.exact.microkernels.instructions import (
     STEP,
     TILE,
     add_block,
@@ -216,7 +216,7 @@ def multiply(
     """Multiply a left operand by packed panels.
 
     Args:
-        unit: what multiplies, from :mod:`regrow.exact.packed.instructions`.
+        unit: what multiplies, from :mod:`regrow.exact.microkernels.instructions`.
         planes: of the left operand, as in :func:`pack_right`; so are strides, groups and depth.
         strides: see ``planes``.
         groups: see ``planes``.

@@ -6,16 +6,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regrow.exact import backend, comparison, grid, operations, reference, selftest
+from regrow.exact import backend, comparison, definition, grid, operations, selftest
 from regrow.exact.backend import Backend, load_kernels
-from regrow.exact.carriers import FLOAT64, Carrier, cpu_carriers
+from regrow.exact.gemm import FLOAT64, Carrier, cpu_carriers
 
 packed = [carrier for carrier in cpu_carriers() if carrier.whole]
 if not packed:
     pytest.skip("this processor has neither AMX nor AVX512-VNNI", allow_module_level=True)
 
 numba = load_kernels("numba")
-oracle = Backend(reference, FLOAT64)
+oracle = Backend(definition, FLOAT64)
 PAIRS = list(comparison._OPERANDS)
 each = pytest.mark.parametrize("carrier", packed, ids=lambda c: c.name)
 
