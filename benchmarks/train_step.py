@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 import plain
-from regrow.exact.backend import current
+from regrow.exact.selection import current
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise
 from regrow.train import loop

@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regrow.exact import comparison, definition, grid, operations, selftest
-from regrow.exact.backend import Backend, load_kernels, use
-from regrow.exact.gemm import FLOAT32, FLOAT64, INT8, cpu_carriers
+from regrow.exact.backend import Backend
+from regrow.exact.gemm import FLOAT32, FLOAT64, INT8
+from regrow.exact.registry import cpu_gemm_backends, load_kernels
+from regrow.exact.selection import use
 
 numba = load_kernels("numba")
 
@@ -46,16 +48,16 @@ def test_split_agrees_and_is_within_half_a_grid_step(rows, columns, layout, kind
     assert bool((error <= step / 2).all())
 
 
-@pytest.mark.parametrize("carrier", cpu_carriers(), ids=lambda c: c.name)
+@pytest.mark.parametrize("gemm", cpu_gemm_backends(), ids=lambda c: c.name)
 @pytest.mark.parametrize("depth", [1, 63, 700, 5000])
-def test_products_are_the_same_integers_on_every_carrier_and_close_to_the_real_product(carrier, depth):
+def test_products_are_the_same_integers_on_every_gemm_backend_and_close_to_the_real_product(gemm, depth):
     a, b = comparison.sample((3, 19, depth), 1), comparison.sample((3, depth, 11), 2)
-    backend, oracle = Backend(numba, carrier), Backend(definition, FLOAT64)
+    backend, oracle = Backend(numba, gemm), Backend(definition, FLOAT64)
 
     def product(which):
         return which.matmul(
-            which.kernels.split(a, grid.LEFT, which.carrier.dtype),
-            which.kernels.split(b, grid.RIGHT, which.carrier.dtype),
+            which.kernels.split(a, grid.LEFT, which.gemm.dtype),
+            which.kernels.split(b, grid.RIGHT, which.gemm.dtype),
         )
 
     assert comparison.difference(product(backend), product(oracle)) == ""
@@ -110,20 +112,20 @@ def test_sums_do_not_depend_on_order_where_plain_float32_sums_do():
 
 @pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True), (True, True)])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 2, 1), (1, 7, 9), (9, 1, 7), (5, 9, 1), (1, 64, 1), (1, 3, 8)])
-@pytest.mark.parametrize("carrier", cpu_carriers(), ids=lambda c: c.name)
-def test_axes_of_length_one_are_multiplied_however_they_are_laid_out(carrier, shape, turned):
+@pytest.mark.parametrize("gemm", cpu_gemm_backends(), ids=lambda c: c.name)
+def test_axes_of_length_one_are_multiplied_however_they_are_laid_out(gemm, shape, turned):
     rows, depth, columns = shape
-    a = selftest._worst_digits(max(rows, 5), depth, 1)[:rows].to(carrier.dtype)
-    b = selftest._worst_digits(max(columns, 5), depth, 2)[:columns].to(carrier.dtype).mT
+    a = selftest._worst_digits(max(rows, 5), depth, 1)[:rows].to(gemm.dtype)
+    b = selftest._worst_digits(max(columns, 5), depth, 2)[:columns].to(gemm.dtype).mT
     left = a.mT.contiguous().mT if turned[0] else a.contiguous()
     right = b.mT.contiguous().mT if turned[1] else b.contiguous()
     expected = (a.double() @ b.double()).to(torch.int64)
-    assert torch.equal(carrier.multiply(left[None], right[None])[0].to(torch.int64), expected)
+    assert torch.equal(gemm.multiply(left[None], right[None])[0].to(torch.int64), expected)
 
 
-@pytest.mark.parametrize("carrier", cpu_carriers(), ids=lambda c: c.name)
+@pytest.mark.parametrize("gemm", cpu_gemm_backends(), ids=lambda c: c.name)
 @pytest.mark.parametrize("shape", [(5, 7, 1), (1, 7, 5), (6, 1, 4), (1, 1, 1)])
-def test_a_layer_with_one_output_input_or_row_has_the_right_gradients(carrier, shape):
+def test_a_layer_with_one_output_input_or_row_has_the_right_gradients(gemm, shape):
     rows, depth, columns = shape
 
     def run(kernels, name):
@@ -134,4 +136,4 @@ def test_a_layer_with_one_output_input_or_row_has_the_right_gradients(carrier, s
             y.backward(comparison.sample(tuple(y.shape), 3))
         return [y.detach(), x.grad, weight.grad]
 
-    assert comparison.difference(run("numba", carrier.name), run("reference", "float64")) == ""
+    assert comparison.difference(run("numba", gemm.name), run("reference", "float64")) == ""

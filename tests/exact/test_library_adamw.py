@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from regrow import exact
 from regrow.exact import definition, grid
-from regrow.exact.backend import load_kernels
 from regrow.exact.comparison import difference, sample
+from regrow.exact.registry import load_kernels
 
 SHAPES = ((5, 7), (7,), (), (2, 3, 4))
 

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from regrow.errors import RegrowError
-from regrow.exact.backend import current, interpreted
+from regrow.exact.backend import interpreted
+from regrow.exact.selection import current
 
 # So many numbers can be added on the grid of a plain sum before float64 runs out of bits.
 MOST_ADDENDS = 1 << 22
@@ -158,7 +159,7 @@ def addends(operation: str, name: str, x: Tensor, count: int, most: int = MOST_A
         raise refused(operation, name, x, why, "cut the batch into micro-batches")
 
 
-def whole(operation: str, name: str, value: Any, low: int = 1, high: int = MOST_ADDENDS) -> int:
+def integer(operation: str, name: str, value: Any, low: int = 1, high: int = MOST_ADDENDS) -> int:
     """A whole number within ``low..high``."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise refused(operation, name, value, f"it must be a whole number within {low}..{high}")

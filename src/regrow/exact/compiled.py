@@ -55,7 +55,7 @@ _GELU_CUBIC_SLOPE = F(polynomials.GELU_CUBIC_SLOPE)
 _GELU_LARGEST = F(polynomials.GELU_LARGEST)
 _MASK = np.int32(0x7FFFFFFF)
 _MIN_EXPONENT = np.int32(-100)
-_POISON = np.int32(129)
+_NON_FINITE = np.int32(129)
 _EXACT_SUM = {"reassoc"}  # only where every partial sum is an integer below 2**53
 
 _parallel: Any = kernel(parallel=True, nogil=True)
@@ -75,7 +75,7 @@ def _split_rows_kernel(x: Any, bits: Any, out: Any, exponents: Any, right: bool)
     for i in prange(x.shape[0]):
         e = grid_exponent(largest_bits(bits[i]))
         exponents[i] = e
-        if e == _POISON:
+        if e == _NON_FINITE:
             out[2 * i] = 0
             out[2 * i + 1] = 0
         else:
@@ -100,7 +100,7 @@ def _split_columns_kernel(x: Any, bits: Any, out: Any, exponents: Any, right: bo
                 m = max(m, largest[g, b, c])
             e = grid_exponent(m)
             exponents[g, c] = e
-            scale[g, c] = _ZERO if e == _POISON else power32(13 - e)
+            scale[g, c] = _ZERO if e == _NON_FINITE else power32(13 - e)
     for i in prange(groups * rows):
         g, r = i // rows, i % rows
         first, second = _places(g, r, rows, stacked)
@@ -108,13 +108,13 @@ def _split_columns_kernel(x: Any, bits: Any, out: Any, exponents: Any, right: bo
 
 
 @_parallel
-def _clear_poisoned_kernel(out: Any, exponents: Any) -> None:
+def _clear_non_finite_kernel(out: Any, exponents: Any) -> None:
     """Zero the digits of columns that hold a NaN or an infinity (a product with 0 may have been NaN)."""
     groups, columns = exponents.shape
     for i in prange(out.shape[0]):
         g = i // (out.shape[0] // groups)
         for c in range(columns):
-            if exponents[g, c] == _POISON:
+            if exponents[g, c] == _NON_FINITE:
                 out[i, c] = 0
 
 
@@ -142,8 +142,8 @@ def split(x: Tensor, layout: Layout, dtype: torch.dtype) -> Digits:
         _split_rows_kernel(_numpy(flat), _bits(flat), out, _numpy(e.view(-1)), layout.right)
     else:
         _split_columns_kernel(_numpy(x), _bits(x), out, _numpy(e), layout.right, layout.stacked, _block(rows))
-        if bool((e == int(_POISON)).any()):
-            _clear_poisoned_kernel(out, _numpy(e))
+        if bool((e == int(_NON_FINITE)).any()):
+            _clear_non_finite_kernel(out, _numpy(e))
     return Digits(data, e, layout)
 
 
@@ -204,7 +204,7 @@ def _exact_row_sum(x: Any, scale: float) -> float:
 @kernel()
 def _grid_sum_row(x: Any, bits: Any) -> float:
     e = grid_exponent(largest_bits(bits))
-    if e == _POISON:
+    if e == _NON_FINITE:
         return np.nan
     total: float = _exact_row_sum(x, to_grid(e))
     back: float = power(e) * 2.0**-30
@@ -243,7 +243,7 @@ def _column_grids(largest: Any) -> Any:
         for b in range(blocks):
             m = max(m, largest[b, c])
         e = grid_exponent(m)
-        scale[c] = 0.0 if e == _POISON else to_grid(e)
+        scale[c] = 0.0 if e == _NON_FINITE else to_grid(e)
         back[c] = power(e) * 2.0**-30
     return scale, back
 
@@ -500,7 +500,7 @@ def _attention_gradient_kernel(
         dscores_row(row, first, second, inverse, delta[g, r], scale, row)
         e = grid_exponent(largest_bits(row.view(np.int32)))
         exponents[g, r] = e
-        if e == _POISON:
+        if e == _NON_FINITE:
             out[g, r] = 0
         else:
             row_digits(row, power32(13 - e), out[g, r, 0], out[g, r, 1], False)
@@ -737,7 +737,7 @@ def embedding_backward(dy: Tensor, ids: Tensor, rows: int) -> Tensor:
     largest = np.zeros(dy.shape[0], np.int32)
     _largest_bits_kernel(_bits(dy), largest)
     e = np.int32(max((int(largest.max(initial=0)) >> 23) - 126, int(_MIN_EXPONENT)))
-    if e == _POISON:
+    if e == _NON_FINITE:
         return out.fill_(torch.nan)
     order = np.argsort(_numpy(ids), kind="stable")
     starts = np.searchsorted(_numpy(ids)[order], np.arange(rows + 1))
@@ -749,7 +749,7 @@ def embedding_backward(dy: Tensor, ids: Tensor, rows: int) -> Tensor:
 def _add_to_grid_kernel(gradient: Any, exponents: Any, total: Any) -> None:
     for r in prange(gradient.shape[0]):
         e = exponents[r]
-        if e != _POISON:
+        if e != _NON_FINITE:
             scale = power(24 - e)
             for c in range(gradient.shape[1]):
                 total[r, c] += np.int32(np.rint(np.float64(gradient[r, c]) * scale))
@@ -767,7 +767,7 @@ def _from_grid_kernel(total: Any, exponents: Any, count: float, out: Any) -> Non
 def _on_grid_kernel(x: Any, bits: Any, out: Any) -> None:
     for r in prange(x.shape[0]):
         e = grid_exponent(largest_bits(bits[r]))
-        if e == _POISON:
+        if e == _NON_FINITE:
             out[r] = F(np.nan)
         else:
             scale, back = power(24 - e), power(e) * 2.0**-24
@@ -840,7 +840,7 @@ def square_bits(x: Tensor) -> int:
 def square_sum(x: Tensor, e: int) -> int:
     """See :func:`regrow.exact.definition.square_sum`."""
     sums = np.zeros(x.shape[0], np.int64)
-    if e != _POISON:
+    if e != _NON_FINITE:
         _square_sum_kernel(_numpy(x), math.ldexp(1.0, 30 - e), sums)
     return int(sums.sum())
 

@@ -20,8 +20,8 @@ from regrow.exact.grid import (
     GRADIENT_BITS,
     HALF_DIGIT,
     LEFT,
+    NON_FINITE,
     OPERAND_BITS,
-    POISON,
     PROBABILITY_BITS,
     SIGN_MASK,
     SUM_BITS,
@@ -32,7 +32,7 @@ from regrow.exact.grid import (
     to_grid,
 )
 
-name = "reference"
+name = "reference"  # what users call it, in REGROW_BACKEND and `use`
 
 
 def exp(x: Tensor) -> Tensor:
@@ -75,8 +75,8 @@ def split(x: Tensor, layout: Layout, dtype: torch.dtype) -> Digits:
     """Put each row (or column) of float32 ``(G, R, C)`` on its own grid and write two digits of ``dtype``."""
     e = exponents(_magnitude_bits(x).amax(2 if layout.by_row else 1))
     # A group with a NaN or an infinity has no digits, only its exponent: the product is NaN by that alone.
-    scale = power_of_two(OPERAND_BITS - torch.where(e == POISON, 0, e)).to(torch.float32)
-    scale = torch.where(e == POISON, torch.zeros_like(scale), scale)
+    scale = power_of_two(OPERAND_BITS - torch.where(e == NON_FINITE, 0, e)).to(torch.float32)
+    scale = torch.where(e == NON_FINITE, torch.zeros_like(scale), scale)
     scaled = x * (scale[:, :, None] if layout.by_row else scale[:, None, :])
     q = scaled.nan_to_num(0.0, 0.0, 0.0).round().to(torch.int32)
     return Digits(_pack(q, layout, dtype), e, layout)
@@ -389,8 +389,8 @@ def square_bits(x: Tensor) -> int:
 
 
 def square_sum(x: Tensor, e: int) -> int:
-    """The exact sum of ``rint(x * x * 2**(30 - e))``, each square rounded to float32; 0 for POISON."""
-    if e == POISON:
+    """The exact sum of ``rint(x * x * 2**(30 - e))``, each square rounded to float32; 0 for NON_FINITE."""
+    if e == NON_FINITE:
         return 0
     scale = to_grid(torch.tensor(e, device=x.device), SUM_BITS)
     return int(((x * x).to(torch.float64) * scale).round().to(torch.int64).sum())
@@ -399,7 +399,7 @@ def square_sum(x: Tensor, e: int) -> int:
 def adamw(parameter: Tensor, gradient: Tensor, first: Tensor, second: Tensor, constants: np.ndarray) -> None:
     """One AdamW step in place, float32 (Loshchilov and Hutter, 2019, with decoupled decay).
 
-    ``constants`` are the float32 numbers of :class:`regrow.exact.optimizer.Constants`, in its order.
+    ``constants`` are the ten float32 numbers of :meth:`regrow.exact.optimizer.AdamW.constants`, in its order.
     """
     clip, beta1, rest1, beta2, rest2, correction1, correction2, epsilon, rate, keep = (
         torch.full((), float(c), dtype=torch.float32, device=parameter.device) for c in constants

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from regrow.exact import definition
-from regrow.exact.grid import POISON, SIGN_MASK, exponents, power_of_two
+from regrow.exact.grid import NON_FINITE, SIGN_MASK, exponents, power_of_two
 from regrow.exact.operations import grouped, ungrouped
 
 FINE_BITS = 20
@@ -23,9 +23,9 @@ _DEPTH = 1 << 13
 def _on_grid(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """Integers as float64, and the float64 powers of two that make them numbers; groups run along ``dim``."""
     e = exponents((x.contiguous().view(torch.int32) & SIGN_MASK).amax(dim, keepdim=True))
-    scale = power_of_two(FINE_BITS - torch.where(e == POISON, 0, e))
+    scale = power_of_two(FINE_BITS - torch.where(e == NON_FINITE, 0, e))
     q = (x.to(torch.float64) * scale).round()
-    return torch.where(e == POISON, torch.zeros_like(q), q), power_of_two(e) * 2.0**-FINE_BITS
+    return torch.where(e == NON_FINITE, torch.zeros_like(q), q), power_of_two(e) * 2.0**-FINE_BITS
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:

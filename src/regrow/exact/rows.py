@@ -22,7 +22,7 @@ _ZERO = F(0.0)
 _MASK = np.int32(0x7FFFFFFF)
 _INFINITY = np.int32(0x7F800000)
 _MIN_EXPONENT = np.int32(-100)
-_POISON = np.int32(129)
+_NON_FINITE = np.int32(129)
 
 _helper: Any = kernel()
 _inline: Any = kernel(inline="always")
@@ -48,8 +48,8 @@ def grid_exponent(bits: Any) -> Any:
 
 @_inline
 def power(e: Any) -> Any:
-    """float64 2**e; NaN for POISON."""
-    return np.nan if e == _POISON else np.int64((np.int64(e) + 1023) << 52).view(np.float64)
+    """float64 2**e; NaN for NON_FINITE."""
+    return np.nan if e == _NON_FINITE else np.int64((np.int64(e) + 1023) << 52).view(np.float64)
 
 
 @_inline
@@ -115,7 +115,7 @@ def row_digits(x: Any, scale: Any, first: Any, second: Any, right: bool) -> None
 
 @_helper
 def column_scales(right: Any) -> Any:
-    """What the exponents of the right operand's columns make of the integers of a product; NaN for POISON."""
+    """What the exponents of the right operand's columns make of the integers of a product; NaN for NON_FINITE."""
     scale = np.empty(right.shape, np.float64)
     for g in range(right.shape[0]):
         for c in range(right.shape[1]):
@@ -132,8 +132,8 @@ def product_row(high: Any, cross: Any, row: float, columns: Any, scale: Any, out
 
 
 @_helper
-def plain_product_row(high: Any, cross: Any, row: Any, columns: Any, scale: Any, out: Any) -> None:
-    """As :func:`product_row` where :func:`is_plain`: the float32 scales are those of ``2**7 high + cross``."""
+def product_row_float32(high: Any, cross: Any, row: Any, columns: Any, scale: Any, out: Any) -> None:
+    """As :func:`product_row` where :func:`float32_epilogue_is_exact`; float32 scales, of ``2**7 high + cross``."""
     for j in range(out.shape[0]):
         out[j] = (F(np.int32((high[j] << 7) + cross[j])) * (row * columns[j])) * scale
 
@@ -141,21 +141,21 @@ def plain_product_row(high: Any, cross: Any, row: Any, columns: Any, scale: Any,
 @_helper
 def exponent_range(exponents: Any, start: int, stop: int) -> Any:
     """The smallest and the largest of some exponents."""
-    low, high = _POISON, np.int32(-_POISON)
+    low, high = _NON_FINITE, np.int32(-_NON_FINITE)
     for i in range(start, stop):
         low, high = min(low, exponents[i]), max(high, exponents[i])
     return low, high
 
 
 @_helper
-def is_plain(depth: int, rows: Any, columns: Any) -> bool:
+def float32_epilogue_is_exact(depth: int, rows: Any, columns: Any) -> bool:
     """Whether ``2**7 high + cross`` is an int32, and neither its scales nor its product with one leave the normal
     float32 numbers: then rounding it to float32 is the only rounding. The ranges are of the exponents.
     """
     # 4032 (2**19 + 2**13) < 2**31; scales are 2**(row + column - 19).
-    poisoned = rows[1] == _POISON or columns[1] == _POISON
+    finite = rows[1] != _NON_FINITE and columns[1] != _NON_FINITE
     normal = rows[1] <= 127 and rows[0] + columns[0] - 19 >= -126 and rows[1] + columns[1] + 12 <= 127
-    return depth <= 4032 and normal and not poisoned
+    return depth <= 4032 and normal and finite
 
 
 @_helper
@@ -198,8 +198,8 @@ def dscores_row(
 
 
 @_helper
-def plain_column_scales(right: Any) -> Any:
-    """float32 scales of ``2**7 high + cross``; of use only where :func:`is_plain`."""
+def column_scales_float32(right: Any) -> Any:
+    """float32 scales of ``2**7 high + cross``; of use only where :func:`float32_epilogue_is_exact`."""
     scale = np.empty(right.shape, np.float32)
     for g in range(right.shape[0]):
         for c in range(right.shape[1]):

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from regrow.exact import adamw, definition, inference, initial, layers, polynomials, random
 from regrow.exact import operations as ops
-from regrow.exact.backend import current
 from regrow.exact.grid import LEFT, exponents
 from regrow.exact.optimizer import AdamW, clip_factor, gradient_norm
+from regrow.exact.selection import current
 from regrow.exact.version import ARITHMETIC
 
 Vector = dict[str, Any]

@@ -37,7 +37,7 @@ LOG_SMALL = tl.constexpr(int(polynomials.ROOT_HALF64 * 2.0**53) - (1 << 52))
 MASK = tl.constexpr(grid.SIGN_MASK)
 INFINITY_BITS = tl.constexpr(0x7F800000)
 MIN_EXPONENT = tl.constexpr(grid.MIN_EXPONENT)
-POISON = tl.constexpr(grid.POISON)
+NON_FINITE = tl.constexpr(grid.NON_FINITE)
 # What one of the integers on a grid with exponent 0 is worth.
 OPERAND_STEP = tl.constexpr(2.0**-grid.OPERAND_BITS)
 PRODUCT_STEP = tl.constexpr(2.0 ** (-2 * grid.OPERAND_BITS))
@@ -59,9 +59,9 @@ def exponent(bits):
 
 @jit
 def two(e):
-    """float64 2**e; NaN for POISON."""
+    """float64 2**e; NaN for NON_FINITE."""
     value = ((e.to(tl.int64) + 1023) << 52).to(tl.float64, bitcast=True)
-    return tl.where(e == POISON, float("nan"), value)
+    return tl.where(e == NON_FINITE, float("nan"), value)
 
 
 @jit
@@ -84,14 +84,14 @@ def rint64(x):
 
 @jit
 def on_grid(x, e, BITS: tl.constexpr):
-    """int64 ``rint(x * 2**(BITS - e))`` of float32; 0 for POISON."""
-    return rint64(tl.where(e == POISON, 0.0, x.to(tl.float64) * (two(-e) * (1 << BITS))))
+    """int64 ``rint(x * 2**(BITS - e))`` of float32; 0 for NON_FINITE."""
+    return rint64(tl.where(e == NON_FINITE, 0.0, x.to(tl.float64) * (two(-e) * (1 << BITS))))
 
 
 @jit
 def operand(x, e):
-    """int32 ``rint(x * 2**(13 - e))`` of float32; 0 for POISON."""
-    return rint32(tl.where(e == POISON, 0.0, x * two32(13 - tl.where(e == POISON, 0, e))))
+    """int32 ``rint(x * 2**(13 - e))`` of float32; 0 for NON_FINITE."""
+    return rint32(tl.where(e == NON_FINITE, 0.0, x * two32(13 - tl.where(e == NON_FINITE, 0, e))))
 
 
 @jit

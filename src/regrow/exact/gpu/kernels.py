@@ -362,26 +362,26 @@ def attention_weights(
     a = f.two(tl.load(left + g * left_group + r, mask=exists, other=0))
     at_high, at_cross, at_right = g * high_group + r * high_row, g * cross_group + r * cross_row, g * right_group
     largest = tl.full((BR, 1), float("-inf"), tl.float32)
-    broken = tl.zeros((BR, 1), tl.int32)
+    nans = tl.zeros((BR, 1), tl.int32)
     for start in range(0, positions, BC):
         c, inside = f.columns(start, positions, BC)
         seen = exists & inside & (c <= place)
         s = _scores(high, cross, right, a, at_high + c, at_cross + c, at_right + c, scale, seen)
-        broken = tl.maximum(broken, tl.max(tl.where(seen & (s != s), 1, 0), 1, keep_dims=True))
+        nans = tl.maximum(nans, tl.max(tl.where(seen & (s != s), 1, 0), 1, keep_dims=True))
         largest = tl.maximum(largest, tl.max(tl.where(seen & (s == s), s, float("-inf")), 1, keep_dims=True))
-    sound = (broken == 0) & (f.bits(largest) < f.INFINITY_BITS)
+    finite = (nans == 0) & (f.bits(largest) < f.INFINITY_BITS)
     total = tl.zeros((BR, 1), tl.int64)
     out = weights + g * weights_group + r * 2 * positions
     for start in range(0, positions, BC):
         c, inside = f.columns(start, positions, BC)
-        seen = exists & inside & (c <= place) & sound
+        seen = exists & inside & (c <= place) & finite
         s = _scores(high, cross, right, a, at_high + c, at_cross + c, at_right + c, scale, seen)
         q = tl.where(seen, f.rint32(f.exp(tl.where(seen, s - largest, 0.0)) * 8192.0), 0)
         total += tl.sum(q.to(tl.int64), 1, keep_dims=True)
         digit = f.high(q)
         f.write(out + c, digit, exists & inside)
         f.write(out + positions + c, q - (digit << 7), exists & inside)
-    tl.store(totals + g * totals_group + r, tl.where(sound, total.to(tl.float32), float("nan")), mask=exists)
+    tl.store(totals + g * totals_group + r, tl.where(finite, total.to(tl.float32), float("nan")), mask=exists)
 
 
 @jit
@@ -479,23 +479,23 @@ def row_dot(x, y, out, rows, columns, BR: tl.constexpr, BC: tl.constexpr):
 def _largest(x, r, exists, columns, BR: tl.constexpr, BC: tl.constexpr):
     """The largest entries of rows, and which rows have one that is finite and no NaN (others get 0)."""
     largest = tl.full((BR, 1), float("-inf"), tl.float32)
-    broken = tl.zeros((BR, 1), tl.int32)
+    nans = tl.zeros((BR, 1), tl.int32)
     for start in range(0, columns, BC):
         c, inside = f.columns(start, columns, BC)
         v = tl.load(x + r * columns + c, mask=exists & inside, other=float("-inf"))
-        broken = tl.maximum(broken, tl.max(tl.where(v != v, 1, 0), 1, keep_dims=True))
+        nans = tl.maximum(nans, tl.max(tl.where(v != v, 1, 0), 1, keep_dims=True))
         largest = tl.maximum(largest, tl.max(tl.where(v == v, v, float("-inf")), 1, keep_dims=True))
-    sound = (broken == 0) & (f.bits(largest) < f.INFINITY_BITS) & exists
-    return tl.where(sound, largest, 0.0), sound
+    finite = (nans == 0) & (f.bits(largest) < f.INFINITY_BITS) & exists
+    return tl.where(finite, largest, 0.0), finite
 
 
 @jit
-def _softmax_total(x, r, largest, sound, columns, BR: tl.constexpr, BC: tl.constexpr):
+def _softmax_total(x, r, largest, finite, columns, BR: tl.constexpr, BC: tl.constexpr):
     """int64 sums of the softmax numerators on the grid 2**-30."""
     total = tl.zeros((BR, 1), tl.int64)
     for start in range(0, columns, BC):
         c, inside = f.columns(start, columns, BC)
-        w = _weight(x + r * columns + c, largest, sound & inside)
+        w = _weight(x + r * columns + c, largest, finite & inside)
         total += tl.sum(f.rint64(w.to(tl.float64) * 1073741824.0), 1, keep_dims=True)
     return total
 
@@ -507,18 +507,18 @@ def cross_entropy(
 ):  # fmt: skip
     """Losses of rows, and three digits of their gradients on the grid 2**-20."""
     r, exists = f.rows(rows, BR)
-    largest, sound = _largest(logits, r, exists, columns, BR, BC)
-    total = _softmax_total(logits, r, largest, sound, columns, BR, BC)
-    sum64 = tl.where(sound, total.to(tl.float64) * f.SUM_STEP, 1.0)
+    largest, finite = _largest(logits, r, exists, columns, BR, BC)
+    total = _softmax_total(logits, r, largest, finite, columns, BR, BC)
+    sum64 = tl.where(finite, total.to(tl.float64) * f.SUM_STEP, 1.0)
     target = tl.load(targets + r, mask=exists, other=0)
-    difference = tl.load(logits + r * columns + target, mask=sound, other=0.0) - largest
+    difference = tl.load(logits + r * columns + target, mask=finite, other=0.0) - largest
     loss = (f.log(sum64) - difference.to(tl.float64)).to(tl.float32)
-    tl.store(losses + r, tl.where(sound, loss, float("nan")), mask=exists)
+    tl.store(losses + r, tl.where(finite, loss, float("nan")), mask=exists)
     inverse = tl.div_rn(tl.full((BR, 1), 1.0, tl.float32), sum64.to(tl.float32))
     for start in range(0, columns, BC):
         c, inside = f.columns(start, columns, BC)
         mask = exists & inside
-        w = _weight(logits + r * columns + c, largest, sound & inside)
+        w = _weight(logits + r * columns + c, largest, finite & inside)
         q = f.rint32((w * inverse) * 1048576.0) - tl.where(c == target, 1048576, 0)
         high = f.high(q)
         top = f.high(high)
@@ -539,12 +539,12 @@ def _weight(logit, largest, mask):
 def softmax(x, out, rows, columns, BR: tl.constexpr, BC: tl.constexpr):
     """Softmax of rows."""
     r, exists = f.rows(rows, BR)
-    largest, sound = _largest(x, r, exists, columns, BR, BC)
-    total = _softmax_total(x, r, largest, sound, columns, BR, BC)
-    divisor = tl.where(sound, (total.to(tl.float64) * f.SUM_STEP).to(tl.float32), float("nan"))
+    largest, finite = _largest(x, r, exists, columns, BR, BC)
+    total = _softmax_total(x, r, largest, finite, columns, BR, BC)
+    divisor = tl.where(finite, (total.to(tl.float64) * f.SUM_STEP).to(tl.float32), float("nan"))
     for start in range(0, columns, BC):
         c, inside = f.columns(start, columns, BC)
-        w = _weight(x + r * columns + c, largest, sound & inside)
+        w = _weight(x + r * columns + c, largest, finite & inside)
         tl.store(out + r * columns + c, tl.div_rn(w, tl.broadcast_to(divisor, w.shape)), mask=exists & inside)
 
 

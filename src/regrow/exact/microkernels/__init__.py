@@ -1,1 +1,1 @@
-"""Products of whole operands on the processor's own units for small integers."""
+"""Fused products on the processor's own units for small integers, AMX and AVX512-VNNI."""

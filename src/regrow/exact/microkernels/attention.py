@@ -13,24 +13,24 @@ import numpy as np
 from numba import prange
 from numba.np.ufunc import parallel
 
-from regrow.exact.grid import POISON
+from regrow.exact.grid import NON_FINITE
 from regrow.exact.kernel import kernel
 from regrow.exact.microkernels.instructions import STEP, begin, block, end
-from regrow.exact.microkernels.kernels import SIDE, pack_panel, shifted
+from regrow.exact.microkernels.kernels import SIDE, add_shift, pack_panel
 from regrow.exact.rows import (
     column_scales,
+    column_scales_float32,
     dscores_row,
     exponent_range,
+    float32_epilogue_is_exact,
     grid_exponent,
-    is_plain,
     largest_bits,
     largest_number,
     mean_row,
-    plain_column_scales,
-    plain_product_row,
     power,
     power32,
     product_row,
+    product_row_float32,
     row_digits,
     weights_row,
 )
@@ -59,7 +59,7 @@ def _pack_rows(source: int, plane: int, stride: int, rows: int, depth: int, targ
     size = (depth + 63) // 64 * STEP
     for p in range(2):
         pack_panel(source + p * plane, stride, 1, rows, depth, target.ctypes.data + p * size, False)
-    shifted(target, 2 * size, shift)
+    add_shift(target, 2 * size, shift)
 
 
 @_helper
@@ -76,10 +76,10 @@ def _score_products(
 
 
 @_helper
-def _row(plain: bool, parts: Any, r: int, e: int, columns: Any, plain_columns: Any, scale: Any, out: Any) -> None:
+def _row(short: bool, parts: Any, r: int, e: int, columns: Any, columns32: Any, scale: Any, out: Any) -> None:
     """``scale`` times row ``r`` of the products, whose exponent is ``e``."""
-    if plain:
-        plain_product_row(parts[0, r], parts[1, r], power32(e), plain_columns, scale, out)
+    if short:
+        product_row_float32(parts[0, r], parts[1, r], power32(e), columns32, scale, out)
     else:
         product_row(parts[0, r], parts[1, r], power(e), columns, scale, out)
 
@@ -118,13 +118,13 @@ def attend(
     groups, rows, _, seen = weights.shape
     panels, key_panels, value_panels = (rows + SIDE - 1) // SIDE, (seen + SIDE - 1) // SIDE, (width + SIDE - 1) // SIDE
     deep = (seen + 63) // 64 * STEP
-    scales, value_scales, plain_scales = column_scales(right), column_scales(held), plain_column_scales(right)
+    scales, value_scales, scales32 = column_scales(right), column_scales(held), column_scales_float32(right)
     for i in prange(groups * panels):
         g, y = i // panels, i % panels * SIDE
         count = min(SIDE, rows - y)
         thread = _thread()
         mine, parts, product = scratch[thread], sums[thread], products[thread]
-        plain = is_plain(
+        short = float32_epilogue_is_exact(
             width, exponent_range(left[g], start + y, start + y + count), exponent_range(right[g], 0, seen)
         )
         source = queries + g * query_strides[0] + (start + y) * query_strides[1]
@@ -135,7 +135,7 @@ def attend(
         scores = np.empty(seen, np.float32)
         for r in range(count):
             row, last = start + y + r, first + y + r + 1
-            _row(plain, parts, r, left[g, row], scales[g], plain_scales[g], scale, scores[:last])
+            _row(short, parts, r, left[g, row], scales[g], scales32[g], scale, scores[:last])
             largest = largest_number(scores[:last])
             if np.isfinite(largest):
                 digits = weights[g, y + r]
@@ -175,13 +175,13 @@ def attend_backward(
     groups, rows, _, seen = weights.shape
     panels, key_panels, width_panels = (rows + SIDE - 1) // SIDE, (seen + SIDE - 1) // SIDE, (width + SIDE - 1) // SIDE
     deep = (seen + 63) // 64 * STEP
-    scales, key_scales, plain_scales = column_scales(right), column_scales(held), plain_column_scales(right)
+    scales, key_scales, scales32 = column_scales(right), column_scales(held), column_scales_float32(right)
     for i in prange(groups * panels):
         g, y = i // panels, i % panels * SIDE
         count = min(SIDE, rows - y)
         thread = _thread()
         mine, parts, product = scratch[thread], sums[thread], products[thread]
-        plain = is_plain(
+        short = float32_epilogue_is_exact(
             width, exponent_range(left[g], start + y, start + y + count), exponent_range(right[g], 0, seen)
         )
         source = gradients + g * gradient_strides[0] + (start + y) * gradient_strides[1]
@@ -193,12 +193,12 @@ def attend_backward(
         found, one = np.empty(seen, np.float32), F(1.0)
         for r in range(count):
             row, last = start + y + r, first + y + r + 1
-            _row(plain, parts, r, left[g, row], scales[g], plain_scales[g], one, found[:last])
+            _row(short, parts, r, left[g, row], scales[g], scales32[g], one, found[:last])
             high, low = weights[g, y + r, 0], weights[g, y + r, 1]
             dscores_row(found[:last], high, low, one / totals[g, row], delta[g, row], scale, found[:last])
             e = grid_exponent(largest_bits(found[:last].view(np.int32)))
             exponents[g, y + r] = e
-            if e == POISON:
+            if e == NON_FINITE:
                 digits[g, y + r] = 0
             else:
                 row_digits(found[:last], power32(13 - e), digits[g, y + r, 0], digits[g, y + r, 1], False)

@@ -58,7 +58,7 @@ def _pointer(builder: Any, address: Any, to: Any = _BYTE) -> Any:
     return builder.inttoptr(address, to.as_pointer())
 
 
-def _beyond(builder: Any, address: Any, offset: int) -> Any:
+def _offset(builder: Any, address: Any, offset: int) -> Any:
     return builder.add(address, _constant(offset))
 
 
@@ -82,7 +82,7 @@ def _is_amx(unit: Any) -> bool:
     return bool(unit.dtype == types.uint8)
 
 
-def _nothing(write: Callable[..., None], *arguments: Any) -> tuple[Any, Any]:
+def _void_intrinsic(write: Callable[..., None], *arguments: Any) -> tuple[Any, Any]:
     """What an intrinsic is: its signature, and what writes its instructions. It gives nothing.
 
     The instructions become a function that is not inlined, because there are many of them and compilers take long.
@@ -117,7 +117,7 @@ def load_byte(_typing: Any, address: Any) -> Any:
 @_intrinsic
 def store_byte(_typing: Any, value: Any, address: Any) -> Any:
     """Write an int8 to an address."""
-    return _nothing(_store, types.int8, _A)
+    return _void_intrinsic(_store, types.int8, _A)
 
 
 @_intrinsic
@@ -126,9 +126,9 @@ def clear_tile(_typing: Any, target: Any) -> Any:
 
     def write(builder: Any, target: Any) -> None:
         for row in range(16):
-            _store(builder, ir.Constant(_BYTES_64, [0] * ROW), _beyond(builder, target, row * ROW))
+            _store(builder, ir.Constant(_BYTES_64, [0] * ROW), _offset(builder, target, row * ROW))
 
-    return _nothing(write, _A)
+    return _void_intrinsic(write, _A)
 
 
 @_intrinsic
@@ -138,9 +138,9 @@ def copy_tile(_typing: Any, source: Any, stride: Any, target: Any) -> Any:
     def write(builder: Any, source: Any, stride: Any, target: Any) -> None:
         for row in range(16):
             value = _load(builder, _BYTES_64, _row(builder, source, stride, row))
-            _store(builder, value, _beyond(builder, target, row * ROW))
+            _store(builder, value, _offset(builder, target, row * ROW))
 
-    return _nothing(write, _A, _A, _A)
+    return _void_intrinsic(write, _A, _A, _A)
 
 
 @_intrinsic
@@ -157,9 +157,9 @@ def transpose_tile(_typing: Any, source: Any, stride: Any, target: Any) -> Any:
                 pair = rows[row], rows[row | bit]
                 rows[row], rows[row | bit] = _shuffle(builder, *pair, upper), _shuffle(builder, *pair, lower)
         for row in range(16):
-            _store(builder, rows[row], _beyond(builder, target, row * ROW))
+            _store(builder, rows[row], _offset(builder, target, row * ROW))
 
-    return _nothing(write, _A, _A, _A)
+    return _void_intrinsic(write, _A, _A, _A)
 
 
 @_intrinsic
@@ -174,9 +174,9 @@ def interleave_tile(_typing: Any, source: Any, stride: Any, target: Any) -> Any:
             )
             upper = _shuffle(builder, first, second, list(range(32)))
             lower = _shuffle(builder, third, fourth, list(range(32)))
-            _store(builder, _shuffle(builder, upper, lower, places), _beyond(builder, target, row * ROW))
+            _store(builder, _shuffle(builder, upper, lower, places), _offset(builder, target, row * ROW))
 
-    return _nothing(write, _A, _A, _A)
+    return _void_intrinsic(write, _A, _A, _A)
 
 
 @_intrinsic
@@ -187,7 +187,7 @@ def interleave_tiles(_typing: Any, source: Any, stride: Any, target: Any, apart:
     """
 
     def write(builder: Any, source: Any, stride: Any, target: Any, apart: Any) -> None:
-        targets = [_beyond(builder, base, TILE * i) for base in (target, builder.add(target, apart)) for i in range(2)]
+        targets = [_offset(builder, base, TILE * i) for base in (target, builder.add(target, apart)) for i in range(2)]
         with cgutils.for_range(builder, _constant(16)) as loop:
             four = builder.mul(loop.index, _constant(4))
             base = builder.add(source, builder.mul(stride, four))
@@ -202,7 +202,7 @@ def interleave_tiles(_typing: Any, source: Any, stride: Any, target: Any, apart:
                     address = builder.add(targets[2 * half + quarter], place)
                     _store(builder, _shuffle(builder, upper, lower, words), address)
 
-    return _nothing(write, _A, _A, _A, _A)
+    return _void_intrinsic(write, _A, _A, _A, _A)
 
 
 @_intrinsic
@@ -213,7 +213,7 @@ def begin(_typing: Any, unit: Any, settings: Any) -> Any:
         if _is_amx(unit):
             _call(builder, "llvm.x86.ldtilecfg", _pointer(builder, settings))
 
-    return _nothing(write, unit, _A)
+    return _void_intrinsic(write, unit, _A)
 
 
 @_intrinsic
@@ -224,7 +224,7 @@ def end(_typing: Any, unit: Any) -> Any:
         if _is_amx(unit):
             _call(builder, "llvm.x86.tilerelease")
 
-    return _nothing(write, unit)
+    return _void_intrinsic(write, unit)
 
 
 @_intrinsic
@@ -236,7 +236,7 @@ def block(
     VNNI adds the 32 int32 at ``offsets`` to each row. It takes left digits as they are plus 64.
     """
 
-    return _nothing(_amx_block if _is_amx(unit) else _vnni_block, unit, *[_A] * 6)
+    return _void_intrinsic(_amx_block if _is_amx(unit) else _vnni_block, unit, *[_A] * 6)
 
 
 def _amx_block(
@@ -252,7 +252,7 @@ def _amx_block(
     with cgutils.for_range(builder, steps) as loop:
         offset = builder.mul(loop.index, _constant(STEP))
         for register, base, place in ((4, left, 0), (6, right, 0), (7, right, TILE), (5, left, TILE)):
-            address = _pointer(builder, _beyond(builder, builder.add(base, offset), place))
+            address = _pointer(builder, _offset(builder, builder.add(base, offset), place))
             _call(builder, "llvm.x86.tileloadd64", tile(register), address, _constant(ROW))
         for register in range(4):
             _call(
@@ -260,7 +260,7 @@ def _amx_block(
             )  # fmt: skip
     for register in range(4):
         corner = builder.add(out, builder.mul(stride, _constant(16 * (register // 2))))
-        address = _pointer(builder, _beyond(builder, corner, ROW * (register % 2)))
+        address = _pointer(builder, _offset(builder, corner, ROW * (register % 2)))
         _call(builder, "llvm.x86.tilestored64", tile(register), address, stride)
 
 
@@ -268,7 +268,7 @@ def _vnni_block(
     builder: Any, left: Any, right: Any, steps: Any, offsets: Any, out: Any, stride: Any
 ) -> None:  # fmt: skip
     """Some rows at a time, whose sums stay in registers: two of 16 columns for each row."""
-    start = [_load(builder, _INTS_16, _beyond(builder, offsets, ROW * half)) for half in range(2)]
+    start = [_load(builder, _INTS_16, _offset(builder, offsets, ROW * half)) for half in range(2)]
     for first in range(0, 32, _BLOCK_ROWS):
         sums = [[_alloca(builder, _INTS_16) for _ in range(2)] for _ in range(_BLOCK_ROWS)]
         for row in sums:
@@ -277,21 +277,21 @@ def _vnni_block(
         place = first // 16 * TILE + first % 16 * ROW
         with cgutils.for_range(builder, steps) as loop:
             offset = builder.mul(loop.index, _constant(STEP))
-            a, b = _beyond(builder, builder.add(left, offset), place), builder.add(right, offset)
+            a, b = _offset(builder, builder.add(left, offset), place), builder.add(right, offset)
             for word in range(16):
-                columns = [_load(builder, _INTS_16, _beyond(builder, b, half * TILE + word * ROW)) for half in range(2)]
+                columns = [_load(builder, _INTS_16, _offset(builder, b, half * TILE + word * ROW)) for half in range(2)]
                 for number, row in enumerate(sums):
-                    digits = _load(builder, _INT, _beyond(builder, a, number * ROW + word * 4))
-                    everywhere = _everywhere(builder, digits)
+                    digits = _load(builder, _INT, _offset(builder, a, number * ROW + word * 4))
+                    digits_16 = _broadcast(builder, digits)
                     for half in range(2):
-                        builder.store(_dot(builder, builder.load(row[half]), everywhere, columns[half]), row[half])
+                        builder.store(_dot(builder, builder.load(row[half]), digits_16, columns[half]), row[half])
         for number, row in enumerate(sums):
             address = _row(builder, out, stride, first + number)
             for half in range(2):
-                _store(builder, builder.load(row[half]), _beyond(builder, address, ROW * half))
+                _store(builder, builder.load(row[half]), _offset(builder, address, ROW * half))
 
 
-def _everywhere(builder: Any, value: Any) -> Any:
+def _broadcast(builder: Any, value: Any) -> Any:
     """Sixteen times the same."""
     one = builder.insert_element(ir.Constant(ir.VectorType(value.type, 16), ir.Undefined), value, _constant(0, _INT))
     return _shuffle(builder, one, one, [0] * 16)
@@ -320,20 +320,20 @@ def round_block(
     """
 
     def write(builder: Any, high: Any, cross: Any, rows: Any, columns: Any, out: Any, stride: Any) -> None:
-        scales = [_load(builder, _DOUBLES_16, _beyond(builder, columns, 128 * half)) for half in range(2)]
+        scales = [_load(builder, _DOUBLES_16, _offset(builder, columns, 128 * half)) for half in range(2)]
         with cgutils.for_range(builder, _constant(32)) as loop:
-            row = _everywhere(builder, _load(builder, ir.DoubleType(), builder.add(rows, _times(builder, loop, 8))))
+            row = _broadcast(builder, _load(builder, ir.DoubleType(), builder.add(rows, _times(builder, loop, 8))))
             target = builder.add(out, builder.mul(loop.index, stride))
             for half in range(2):
                 total = _weighted(builder, loop, half, ((high, 16384.0), (cross, 128.0)))
                 value = builder.fmul(total, builder.fmul(row, scales[half]))
-                _store(builder, builder.fptrunc(value, _FLOATS_16), _beyond(builder, target, ROW * half))
+                _store(builder, builder.fptrunc(value, _FLOATS_16), _offset(builder, target, ROW * half))
 
-    return _nothing(write, *[_A] * 6)
+    return _void_intrinsic(write, *[_A] * 6)
 
 
 @_intrinsic
-def round_plain_block(
+def round_block_float32(
     _typing: Any, high: Any, cross: Any, rows: Any, columns: Any, out: Any, stride: Any
 ) -> Any:  # fmt: skip
     """As :func:`round_block`, where ``2**7 high + cross`` is an int32, and the scales, float32, leave it normal.
@@ -343,18 +343,18 @@ def round_plain_block(
     """
 
     def write(builder: Any, high: Any, cross: Any, rows: Any, columns: Any, out: Any, stride: Any) -> None:
-        scales = [_load(builder, _FLOATS_16, _beyond(builder, columns, 64 * half)) for half in range(2)]
+        scales = [_load(builder, _FLOATS_16, _offset(builder, columns, 64 * half)) for half in range(2)]
         seven = ir.Constant(_INTS_16, [7] * 16)
         with cgutils.for_range(builder, _constant(32)) as loop:
-            row = _everywhere(builder, _load(builder, ir.FloatType(), builder.add(rows, _times(builder, loop, 4))))
+            row = _broadcast(builder, _load(builder, ir.FloatType(), builder.add(rows, _times(builder, loop, 4))))
             target = builder.add(out, builder.mul(loop.index, stride))
             for half in range(2):
                 upper, lower = (_part(builder, loop, half, part) for part in (high, cross))
                 total = builder.sitofp(builder.add(builder.shl(upper, seven), lower), _FLOATS_16)
                 value = builder.fmul(total, builder.fmul(row, scales[half]))
-                _store(builder, value, _beyond(builder, target, ROW * half))
+                _store(builder, value, _offset(builder, target, ROW * half))
 
-    return _nothing(write, *[_A] * 6)
+    return _void_intrinsic(write, *[_A] * 6)
 
 
 @_intrinsic
@@ -364,7 +364,7 @@ def add_block(_typing: Any, high: Any, cross: Any, out: Any, stride: Any) -> Any
     def write(builder: Any, high: Any, cross: Any, out: Any, stride: Any) -> None:
         _add_weighted(builder, ((high, 16384.0), (cross, 128.0)), out, stride)
 
-    return _nothing(write, *[_A] * 4)
+    return _void_intrinsic(write, *[_A] * 4)
 
 
 @_intrinsic
@@ -374,14 +374,14 @@ def add_deep_block(_typing: Any, top: Any, middle: Any, bottom: Any, out: Any, s
     def write(builder: Any, top: Any, middle: Any, bottom: Any, out: Any, stride: Any) -> None:
         _add_weighted(builder, ((top, 2097152.0), (middle, 16384.0), (bottom, 128.0)), out, stride)
 
-    return _nothing(write, *[_A] * 5)
+    return _void_intrinsic(write, *[_A] * 5)
 
 
 def _add_weighted(builder: Any, parts: tuple[tuple[Any, float], ...], out: Any, stride: Any) -> None:
     with cgutils.for_range(builder, _constant(32)) as loop:
         target = builder.add(out, builder.mul(loop.index, stride))
         for half in range(2):
-            place = _beyond(builder, target, 128 * half)
+            place = _offset(builder, target, 128 * half)
             total = builder.fadd(_load(builder, _DOUBLES_16, place), _weighted(builder, loop, half, parts))
             _store(builder, total, place)
 
@@ -392,7 +392,7 @@ def _times(builder: Any, loop: Any, size: int) -> Any:
 
 def _part(builder: Any, loop: Any, half: int, part: Any) -> Any:
     """Half a row of a block of int32."""
-    return _load(builder, _INTS_16, _beyond(builder, builder.add(part, _times(builder, loop, 128)), ROW * half))
+    return _load(builder, _INTS_16, _offset(builder, builder.add(part, _times(builder, loop, 128)), ROW * half))
 
 
 def _weighted(builder: Any, loop: Any, half: int, parts: tuple[tuple[Any, float], ...]) -> Any:

@@ -30,11 +30,11 @@ from regrow.exact.microkernels.instructions import (
     interleave_tiles,
     load_byte,
     round_block,
-    round_plain_block,
+    round_block_float32,
     store_byte,
     transpose_tile,
 )
-from regrow.exact.rows import exponent_range, is_plain, power, power32
+from regrow.exact.rows import exponent_range, float32_epilogue_is_exact, power, power32
 
 F = np.float32
 SIDE = 32  # of a block
@@ -65,7 +65,7 @@ def _pack_tile(source: int, outer_stride: int, depth_stride: int, target: int, r
 def _pack_edge(
     source: int, outer_stride: int, depth_stride: int, outer: int, depth: int, target: int, right: bool
 ) -> None:  # fmt: skip
-    """A tile that is not whole: zeros beyond what there is."""
+    """A tile that is not full: zeros beyond what there is."""
     clear_tile(target)
     for o in range(outer):
         for k in range(depth):
@@ -159,7 +159,7 @@ def pack_right(
 
 
 @_helper
-def shifted(panels: Any, count: int, shift: int) -> None:
+def add_shift(panels: Any, count: int, shift: int) -> None:
     """Add to the first ``count`` digits what a unit wants added."""
     if shift:
         for byte in range(count):
@@ -168,7 +168,7 @@ def shifted(panels: Any, count: int, shift: int) -> None:
 
 @_helper
 def _copy(source: Any, target: Any) -> None:
-    """The corner of one matrix that the other has."""
+    """Copy the rows and columns that both matrices have."""
     for y in range(min(source.shape[0], target.shape[0])):
         for x in range(min(source.shape[1], target.shape[1])):
             target[y, x] = source[y, x]
@@ -176,35 +176,35 @@ def _copy(source: Any, target: Any) -> None:
 
 @_helper
 def _round(
-    sums: Any, plain: bool, rows: Any, rows32: Any, columns: Any, columns32: Any, target: Any, corner: Any
+    sums: Any, short: bool, rows: Any, rows32: Any, columns: Any, columns32: Any, target: Any, edge: Any
 ) -> None:  # fmt: skip
-    """Write a block of the product as float32, by way of a whole one if there is but a corner of it."""
+    """Write a block of the product as float32, by way of a full one where it lies at an edge."""
     high, cross, out, stride = sums[0].ctypes.data, sums[1].ctypes.data, target.ctypes.data, target.strides[0]
-    whole = target.shape[0] == SIDE and target.shape[1] == SIDE
-    if not whole:
-        out, stride = corner.ctypes.data, corner.strides[0]
-    if plain:
-        round_plain_block(high, cross, rows32.ctypes.data, columns32.ctypes.data, out, stride)
+    full = target.shape[0] == SIDE and target.shape[1] == SIDE
+    if not full:
+        out, stride = edge.ctypes.data, edge.strides[0]
+    if short:
+        round_block_float32(high, cross, rows32.ctypes.data, columns32.ctypes.data, out, stride)
     else:
         round_block(high, cross, rows.ctypes.data, columns.ctypes.data, out, stride)
-    if not whole:
-        _copy(corner, target)
+    if not full:
+        _copy(edge, target)
 
 
 @_helper
-def _add(sums: Any, target: Any, corner: Any) -> None:
+def _add(sums: Any, target: Any, edge: Any) -> None:
     """Add a block of the product to float64, likewise."""
     high, cross, out, stride = sums[0].ctypes.data, sums[1].ctypes.data, target.ctypes.data, target.strides[0]
-    whole = target.shape[0] == SIDE and target.shape[1] == SIDE
-    if not whole:
-        _copy(target, corner)
-        out, stride = corner.ctypes.data, corner.strides[0]
+    full = target.shape[0] == SIDE and target.shape[1] == SIDE
+    if not full:
+        _copy(target, edge)
+        out, stride = edge.ctypes.data, edge.strides[0]
     if sums.shape[0] == 2:
         add_block(high, cross, out, stride)
     else:
         add_deep_block(high, cross, sums[2].ctypes.data, out, stride)
-    if not whole:
-        _copy(corner, target)
+    if not full:
+        _copy(edge, target)
 
 
 @_parallel
@@ -245,25 +245,25 @@ def multiply(
         last = min(outer, first + chunk)
         heights = (last - first + SIDE - 1) // SIDE
         thread = _thread()
-        mine, sums = scratch[thread].ctypes.data, blocks[thread]
+        panels_of_left, sums = scratch[thread].ctypes.data, blocks[thread]
         for h in range(0, heights, 2):
             row = first + SIDE * h
             for p in range(counts[0]):
                 source = planes[p] + g * strides[0] + row * strides[1]
-                target = mine + (h * counts[0] + p) * size
+                target = panels_of_left + (h * counts[0] + p) * size
                 high = min(2 * SIDE, last - row)
                 pack_pair(source, strides[1], strides[2], high, depth, target, counts[0] * size, False)
-        shifted(scratch[thread], heights * counts[0] * size, shift)
-        plain = kind == ROUNDED and is_plain(
+        add_shift(scratch[thread], heights * counts[0] * size, shift)
+        short = kind == ROUNDED and float32_epilogue_is_exact(
             depth, exponent_range(left[g], first, last), exponent_range(right[g], 0, columns)
         )
         rows, rows32 = np.zeros(chunk, np.float64), np.zeros(chunk, np.float32)
         scales, scales32 = np.zeros(SIDE, np.float64), np.zeros(SIDE, np.float32)
-        corner, corner64 = np.zeros((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE), np.float64)
+        edge, edge64 = np.zeros((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE), np.float64)
         if kind == ROUNDED:
             for y in range(last - first):
                 rows[y] = power(left[g, first + y]) * 2.0**-26
-                rows32[y] = power32(left[g, first + y]) if plain else F(0.0)
+                rows32[y] = power32(left[g, first + y]) if short else F(0.0)
         begin(unit, unit.ctypes.data)
         for n in range(panels):
             there = packed.ctypes.data + (g * panels + n) * counts[1] * size
@@ -272,9 +272,9 @@ def multiply(
             if kind == ROUNDED:
                 for c in range(wide):
                     scales[c] = power(right[g, x + c])
-                    scales32[c] = power32(right[g, x + c] - 19) if plain else F(0.0)
+                    scales32[c] = power32(right[g, x + c] - 19) if short else F(0.0)
             for h in range(heights):
-                here, y = mine + h * counts[0] * size, first + SIDE * h
+                here, y = panels_of_left + h * counts[0] * size, first + SIDE * h
                 high = min(SIDE, last - y)
                 for j in range(parts):
                     out, stride = sums[j].ctypes.data, 4 * SIDE
@@ -288,9 +288,9 @@ def multiply(
                 if kind == ROUNDED:
                     span = slice(SIDE * h, SIDE * h + SIDE)
                     target = floats[g, y : y + high, x : x + wide]
-                    _round(sums, plain, rows[span], rows32[span], scales, scales32, target, corner)
+                    _round(sums, short, rows[span], rows32[span], scales, scales32, target, edge)
                 elif kind == ADDED:
-                    _add(sums, doubles[g, y : y + high, x : x + wide], corner64)
+                    _add(sums, doubles[g, y : y + high, x : x + wide], edge64)
                 elif high < SIDE or wide < SIDE:
                     for j in range(parts):
                         _copy(sums[j], integers[j, g, y : y + high, x : x + wide])
