@@ -4,8 +4,14 @@ Numba compiles strict IEEE arithmetic unless told otherwise: nothing is reordere
 few loops that sum integers held in float64 say so and let the compiler reorder them, since those sums are exact.
 Rounding to nearest even is ``(v + ROUND) - ROUND``, two IEEE additions that vectorise everywhere.
 
-The functions take and give torch tensors; the ``_kernel`` functions beneath take NumPy views of the same memory.
-Compiled code is cached on disk by Numba.
+What shapes every kernel here: these operations do little for each number, so memory is what they wait for. A thread
+takes whole rows and passes over each while it is in the first-level cache; inner loops run along a row, without a
+branch, so that they vectorise. What is reduced over rows goes by blocks of rows, each with totals of its own that are
+integers, so that neither locks nor an order of the blocks are needed.
+
+The functions take and give torch tensors; the ``_kernel`` functions beneath take NumPy views of the same memory, often
+twice, as float32 and as the int32 of their bits, because a maximum of integers vectorises and one of floats, which must
+heed NaNs, does not. Compiled code is cached on disk by Numba.
 """
 
 from __future__ import annotations
@@ -43,7 +49,6 @@ name = "numba"
 
 F = np.float32
 _ROUND = F(polynomials.ROUND32)
-_ROUND64 = 6755399441055744.0  # 1.5 * 2**52
 _LARGEST = F(polynomials.EXP_LARGEST)
 _ONE = F(1.0)
 _ZERO = F(0.0)
@@ -56,7 +61,9 @@ _GELU_LARGEST = F(polynomials.GELU_LARGEST)
 _MASK = np.int32(0x7FFFFFFF)
 _MIN_EXPONENT = np.int32(-100)
 _NON_FINITE = np.int32(129)
-_EXACT_SUM = {"reassoc"}  # only where every partial sum is an integer below 2**53
+# Leave to reorder additions, nothing else. Only where every partial sum in any order is an integer below 2**53: at most
+# 2**22 addends (`checks.MOST_ADDENDS`) of at most 2**30 make 2**52.
+_EXACT_SUM = {"reassoc"}
 
 _parallel: Any = kernel(parallel=True, nogil=True)
 _inline: Any = kernel(inline="always")
@@ -72,6 +79,7 @@ def _places(group: Any, row: Any, rows: Any, stacked: bool) -> Any:
 
 @_parallel
 def _split_rows_kernel(x: Any, bits: Any, out: Any, exponents: Any, right: bool) -> None:
+    # A row is read for its maximum and, still in the cache, again for its digits: one pass over memory.
     for i in prange(x.shape[0]):
         e = grid_exponent(largest_bits(bits[i]))
         exponents[i] = e
@@ -86,6 +94,8 @@ def _split_rows_kernel(x: Any, bits: Any, out: Any, exponents: Any, right: bool)
 def _split_columns_kernel(x: Any, bits: Any, out: Any, exponents: Any, right: bool, stacked: bool, block: int) -> None:
     groups, rows, columns = x.shape
     blocks = (rows + block - 1) // block
+    # Down the columns, yet in the order of the memory: each block of rows has a row of maxima of its own. A maximum of
+    # integers has no order, so the blocks may be joined in any.
     largest = np.zeros((groups, blocks, columns), np.int32)
     for i in prange(groups * blocks):
         g, b = i // blocks, i % blocks
@@ -100,6 +110,8 @@ def _split_columns_kernel(x: Any, bits: Any, out: Any, exponents: Any, right: bo
                 m = max(m, largest[g, b, c])
             e = grid_exponent(m)
             exponents[g, c] = e
+            # 13 - e is within -115..113, a normal float32. A column that is not finite gets 0 instead of a branch in
+            # the loop below; what 0 times an infinity leaves there is cleared after it, which hardly ever has to be.
             scale[g, c] = _ZERO if e == _NON_FINITE else power32(13 - e)
     for i in prange(groups * rows):
         g, r = i // rows, i % rows
@@ -127,6 +139,9 @@ def _bits(x: Tensor) -> Any:
 
 
 def _block(rows: int) -> int:
+    """Rows to a block: four blocks for each thread, so that none waits long for the last; but enough rows to a block
+    that its totals, a row of them, are little beside it.
+    """
     return max(16, -(-rows // (4 * numba.get_num_threads())))
 
 
@@ -155,6 +170,8 @@ def _combine_kernel(high: Any, cross: Any, left: Any, right: Any, out: Any) -> N
         g, r = i // rows, i % rows
         a = power(left[g, r])
         for c in range(columns):
+            # Exact: digits are at most 2**6 and sums have at most 2**22 addends, so this is below 2**49. The product of
+            # powers of two and the product with it are exact as well, and the conversion is the one rounding.
             total = np.float64(high[g, r, c]) * 16384.0 + np.float64(cross[g, r, c]) * 128.0
             out[g, r, c] = F(total * (a * scale[g, c]))
 
@@ -169,6 +186,7 @@ def _accumulate_kernel(top: Any, middle: Any, bottom: Any, total: Any) -> None:
     rows, columns = top.shape
     for r in prange(rows):
         for c in range(columns):
+            # Integers of 20 bits times such of 13, at most 2**19 of them (`operations.MOST_HEAD_ROWS`): within 2**53.
             high = np.float64(top[r, c]) * 2097152.0 + np.float64(middle[r, c]) * 16384.0
             total[r, c] += high + np.float64(bottom[r, c]) * 128.0
 
@@ -215,6 +233,7 @@ def _grid_sum_row(x: Any, bits: Any) -> float:
 def _rms_norm_kernel(x: Any, gain: Any, epsilon: float, out: Any, out_bits: Any, inverse: Any) -> None:
     rows, columns = x.shape
     for r in prange(rows):
+        # The squares are kept where the result will be, so that no memory is asked for and the row stays in the cache.
         for c in range(columns):
             out[r, c] = x[r, c] * x[r, c]
         mean = _grid_sum_row(out[r], out_bits[r]) / np.float64(columns)
@@ -250,7 +269,7 @@ def _column_grids(largest: Any) -> Any:
 
 @kernel()
 def _column_totals(sums: Any, back: Any, out: Any) -> None:
-    """Add up the blocks' sums, which are integers."""
+    """Add up the blocks' sums, which are integers: their order is of no account."""
     blocks, columns = sums.shape
     for c in range(columns):
         total = 0.0
@@ -266,6 +285,8 @@ def _rms_norm_backward_kernel(
     rows, columns = x.shape
     blocks = (rows + block - 1) // block
     largest = np.zeros((blocks, columns), np.int32)
+    # First pass: the rows' gradients, and on the way the largest addend of each gain's, which only the next pass can
+    # put on its grid. `dx` is the room for both before it holds what it is for.
     for b in prange(blocks):
         for r in range(b * block, min(rows, b * block + block)):
             i = inverse[r]
@@ -281,6 +302,7 @@ def _rms_norm_backward_kernel(
                 dx[r, c] = i * (dy[r, c] * gain[c] - (x[r, c] * i) * mean)
     scale, back = _column_grids(largest)
     sums = np.zeros((blocks, columns), np.float64)
+    # Second pass: the addends are computed again, which is cheaper than to write them and to read them.
     for b in prange(blocks):
         for r in range(b * block, min(rows, b * block + block)):
             for c in range(columns):
@@ -338,6 +360,7 @@ def _layer_norm_kernel(
 ) -> None:
     rows, columns = x.shape
     for r in prange(rows):
+        # Mean first and then the centred squares, not the difference of two sums, which would cancel.
         mean = _grid_sum_row(x[r], bits[r]) / np.float64(columns)
         means[r] = mean
         for c in range(columns):
@@ -364,6 +387,8 @@ def _layer_norm_backward_kernel(
     dy: Any, x: Any, gain: Any, means: Any, inverse: Any, dx: Any, dx_bits: Any, product: Any
 ) -> None:
     rows, columns = x.shape
+    # `product` holds the addends of the gains' gradients, whose sums over rows are taken afterwards with those of the
+    # biases. `dx` is the room for the addends of both of a row's means before it holds what it is for.
     for r in prange(rows):
         i, mean = inverse[r], means[r]
         for c in range(columns):
@@ -394,6 +419,7 @@ def layer_norm_backward(
 def _column_sum_kernel(x: Any, bits: Any, out: Any, block: int) -> None:
     rows, columns = x.shape
     blocks = (rows + block - 1) // block
+    # Two passes, because the grid of a column is known only when its largest entry is.
     largest = np.zeros((blocks, columns), np.int32)
     for b in prange(blocks):
         for r in range(b * block, min(rows, b * block + block)):
@@ -449,10 +475,14 @@ def _attention_weights_kernel(
     keys = column_scales(right)
     for i in prange(groups * rows):
         g, r = i // rows, i % rows
+        # Scores of keys that the query may not see are not even computed; but their digits must be 0, because the
+        # product with the values takes all positions.
         seen = (start + r) % positions + 1
         scores = np.empty(seen, np.float32)
         product_row(high[g, r], cross[g, r], power(left[g, r]), keys[g], scale, scores)
         largest = largest_number(scores)
+        # The largest numerator is 1, so the total is within 2**13..2**30 for up to 2**17 keys, and never 0; in a row
+        # that is not finite it is NaN, by which every result of the row becomes NaN.
         if not np.isfinite(largest):
             totals[g, r] = F(np.nan)
             weights[g, r] = 0
@@ -494,7 +524,7 @@ def _attention_gradient_kernel(
         g, r = i // rows, i % rows
         seen = (start + r) % positions + 1
         row = np.empty(seen, np.float32)
-        a, inverse = power(left[g, r]), _ONE / totals[g, r]
+        a, inverse = power(left[g, r]), _ONE / totals[g, r]  # one division for a row, as the definition has it
         first, second = weights[g, r, 0], weights[g, r, 1]
         product_row(high[g, r], cross[g, r], a, values[g], _ONE, row)
         dscores_row(row, first, second, inverse, delta[g, r], scale, row)
@@ -548,7 +578,12 @@ def _row_exponentials(x: Any, largest: Any, out: Any) -> None:
 
 @kernel()
 def _probability_digits(weights: Any, inverse: Any, top: Any, middle: Any, again: Any, low: Any) -> None:
-    """Three digits of ``rint(weight * inverse * 2**20)``."""
+    """Three digits of ``rint(weight * inverse * 2**20)``, the middle one twice.
+
+    With the target's 2**20 taken off they are of integers within -2**20..2**20, so ``high`` is within 2**13 and
+    ``upper`` within 64. The middle digit is there twice, because each of the two pairs of digits is an operand of its
+    own in :meth:`regrow.exact.backend.Backend.add_deep`, of double depth and without a copy.
+    """
     for c in range(weights.shape[0]):
         q = np.int32(((weights[c] * inverse) * F(1048576.0) + _ROUND) - _ROUND)
         high = np.int32((q + 64) >> 7)
@@ -577,6 +612,7 @@ def _cross_entropy_kernel(logits: Any, targets: Any, totals: Any, differences: A
             weights[:] = _ZERO
             inverse = _ZERO
         _probability_digits(weights, inverse, upper[r, 0], upper[r, 1], lower[r, 0], lower[r, 1])
+        # The target's digits are written over: a comparison for each column would be a branch in the loop above.
         q = np.int32(np.int32(((weights[t] * inverse) * F(1048576.0) + _ROUND) - _ROUND) - 1048576)
         high = np.int32((q + 64) >> 7)
         top = np.int32((high + 64) >> 7)
@@ -588,6 +624,7 @@ def _cross_entropy_kernel(logits: Any, targets: Any, totals: Any, differences: A
 
 def cross_entropy(logits: Tensor, targets: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """See :func:`regrow.exact.definition.cross_entropy`."""
+    # The logarithms are left to NumPy, of which the definition is made too: there is but one to a row.
     rows, columns = logits.shape
     totals, differences = np.empty(rows), np.empty(rows)
     upper, lower = (torch.empty((rows, 2, columns), dtype=dtype) for _ in range(2))
@@ -671,6 +708,7 @@ _ACTIVATIONS = {"silu": 0, "gelu": 1, "gelu_tanh": 2}
 
 @_parallel
 def _activation_kernel(x: Any, out: Any, kind: int) -> None:
+    # The kind is asked for outside of the loops over columns, so that each of them vectorises.
     for r in prange(x.shape[0]):
         if kind == 0:
             for c in range(x.shape[1]):
@@ -720,6 +758,8 @@ def _largest_bits_kernel(bits: Any, out: Any) -> None:
 @_parallel
 def _embedding_backward_kernel(dy: Any, starts: Any, order: Any, e: Any, out: Any) -> None:
     scale, back = to_grid(e), power(e) * 2.0**-30
+    # By rows of the table, not of the gradients: so each total belongs to one thread, and nothing has to be atomic.
+    # Where a token occurs is known from sorting them.
     for row in prange(out.shape[0]):
         total = np.zeros(out.shape[1], np.float64)
         for n in range(starts[row], starts[row + 1]):
@@ -750,8 +790,9 @@ def _add_to_grid_kernel(gradient: Any, exponents: Any, total: Any) -> None:
     for r in prange(gradient.shape[0]):
         e = exponents[r]
         if e != _NON_FINITE:
-            scale = power(24 - e)
+            scale = power(24 - e)  # at most 2**124, short of the 129 that means NaN
             for c in range(gradient.shape[1]):
+                # Within 2**24 each, so that int32 has room for the 127 of `optimizer.MOST_MICRO_BATCHES`.
                 total[r, c] += np.int32(np.rint(np.float64(gradient[r, c]) * scale))
 
 
@@ -772,6 +813,7 @@ def _on_grid_kernel(x: Any, bits: Any, out: Any) -> None:
         else:
             scale, back = power(24 - e), power(e) * 2.0**-24
             for c in range(x.shape[1]):
+                # By way of int32, as the definition, in which there is no negative zero; a division by 1 is none.
                 out[r, c] = F(np.float64(np.int32(np.rint(np.float64(x[r, c]) * scale))) * back)
 
 
@@ -810,7 +852,8 @@ def _square_bits_kernel(x: Any, out: Any) -> None:
         out[r] = largest
 
 
-_SQUARES = 1 << 22  # of 31 bits add up within float64 in any order
+# Squares that are added in float64 at a time: so many of at most 2**30 make 2**52. A row may hold more.
+_SQUARES = 1 << 22
 
 
 @kernel(fastmath=_EXACT_SUM)

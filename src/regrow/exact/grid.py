@@ -3,7 +3,8 @@
 Every sum in the hashed path is taken over integers. A group of float32 numbers that are summed together
 (a row, a column, a tensor) shares one power-of-two grid, fixed by the largest magnitude in the group, which
 does not depend on order. Rounding to the grid is element by element; adding integers is associative; one
-rounding at the end gives a float32. (A two-digit Ozaki splitting with Demmel-Nguyen pre-rounding.)
+rounding at the end gives a float32. (A splitting into two digits as by Ozaki et al., 2012, with the pre-rounding of
+Demmel and Nguyen, 2015.)
 
 * Operands of a product: ``q = rint(x * 2**(13 - e))`` with ``max|x| < 2**e``, so ``|q| <= 2**13``, written as
   two balanced base-128 digits ``q = 128 h + l``, both within -64..64.

@@ -158,8 +158,8 @@ class _CrossEntropy(Function):
 def _logit_gradient(upper: Tensor, lower: Tensor, kept: Tensor, losses: Tensor, count: Tensor) -> Tensor:
     """The gradient of the mean loss from the digits of the summed one's."""
     top, middle, bottom = (digit.to(torch.float32) for digit in (upper[:, 0], upper[:, 1], lower[:, 1]))
-    whole = (top * 16384.0 + middle * 128.0) + bottom
-    gradient = (whole * 2.0**-PROBABILITY_BITS) / count.to(torch.float32)
+    integers = (top * 16384.0 + middle * 128.0) + bottom
+    gradient = (integers * 2.0**-PROBABILITY_BITS) / count.to(torch.float32)
     gradient = torch.where(kept[:, None], gradient, torch.zeros_like(gradient))
     return torch.where((losses != losses)[:, None], torch.full_like(gradient, torch.nan), gradient)
 

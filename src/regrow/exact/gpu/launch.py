@@ -19,19 +19,21 @@ from regrow.exact.grid import Digits, Layout, exponents
 
 name = "triton"
 
-# Entries of the tile of one program, and rows of a tile when the sum runs over rows.
+# Entries of the tile of a program: 16 for each of the 128 threads that Triton gives it, enough loads on their way to
+# keep the memory busy, and few enough registers that several programs share a processor.
 ENTRIES = 2048
 
 
 def _launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
     """Run a kernel where its tensors are, each product and sum rounded on its own. Without programs, do nothing."""
+    # Triton launches on the current device, not on that of the tensors. Fusion is what it does unless told otherwise.
     if min(grid) > 0:
         with torch.cuda.device_of(arguments[0]):
             kernel[grid](*arguments, **constants, enable_fp_fusion=False)
 
 
 def _shape(columns: int) -> dict[str, int]:
-    """Rows and columns of a tile."""
+    """Rows and columns of a tile: as wide as the matrix, up to a row alone, so that loads run along the memory."""
     width = min(triton.next_power_of_2(columns), ENTRIES)
     return {"BR": ENTRIES // width, "BC": width}
 

@@ -2,7 +2,8 @@
 
 What the separate kernels of :mod:`regrow.exact.compiled` do to whole tiles is done here to the rows of one block, with
 the same functions. Digits that the backward pass needs are written on the way. Keys that no query of a block may see
-are not multiplied.
+are not multiplied. It is the tiling of FlashAttention (Dao et al., 2022), over queries only: a row's maximum and total
+are of all its keys at once, as in the definition, so its scores are held in full, 256 KiB for 32 queries of 1024 keys.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ _thread: Any = parallel.get_thread_id
 @_helper
 def _blocks(unit: Any, here: int, panels: Any, offsets: Any, number: int, size: int, sums: Any, x: int) -> None:
     """HH and HL + LH of a panel and one of the right operand's, to the columns of ``sums`` from ``x`` on."""
+    # Panels of a right operand have low digits first: HH begins a plane later, HL + LH is one run over both planes.
     there, stride = panels.ctypes.data + 2 * number * size, 4 * sums.shape[2]
     high, cross = sums.ctypes.data + 4 * x, sums.ctypes.data + 4 * (x + sums.shape[1] * sums.shape[2])
     first = offsets[number, 0].ctypes.data if offsets.size else 0
@@ -70,7 +72,7 @@ def _score_products(
     """Make the unit ready, and multiply ``count`` rows by the right operand's panels from ``first`` to ``stop``."""
     size = (width + 63) // 64 * STEP
     _pack_rows(source, strides[2], strides[1], count, width, mine, shift)
-    begin(unit, unit.ctypes.data)
+    begin(unit, unit.ctypes.data)  # by each block of queries, since which thread has it is not known before
     for n in range(first, stop):
         _blocks(unit, mine.ctypes.data, panels, offsets, n, size, sums, SIDE * (n - first))
 
@@ -124,6 +126,7 @@ def attend(
         count = min(SIDE, rows - y)
         thread = _thread()
         mine, parts, product = scratch[thread], sums[thread], products[thread]
+        # Scores of 32 queries: up to the panel in which the last of them has its last key.
         short = float32_epilogue_is_exact(
             width, exponent_range(left[g], start + y, start + y + count), exponent_range(right[g], 0, seen)
         )
@@ -132,6 +135,8 @@ def attend(
         _score_products(
             unit, shift, source, query_strides, count, width, keys, key_offsets, before, before + reach, mine, parts
         )
+        # Row by row, from integers to digits, while the integers are in the cache. What a query may not see is not
+        # read; its digits are 0, because the product with the values takes all keys.
         scores = np.empty(seen, np.float32)
         for r in range(count):
             row, last = start + y + r, first + y + r + 1
@@ -144,6 +149,7 @@ def attend(
             else:
                 totals[g, row] = F(np.nan)
                 weights[g, y + r] = 0
+        # The digits just written are the left operand of the second product, in the room of the queries' panel.
         _pack_rows(weights[g, y].ctypes.data, seen, 2 * seen, count, seen, mine, shift)
         for n in range(value_panels):
             _blocks(unit, mine.ctypes.data, values, value_offsets, g * value_panels + n, deep, product, 0)
@@ -190,6 +196,7 @@ def attend_backward(
             unit, shift, source, gradient_strides, count, width, values, value_offsets, before, before + reach, mine,
             parts,
         )  # fmt: skip
+        # Likewise: products of gradients and values to gradients of scores, and these to digits on a grid for each row.
         found, one = np.empty(seen, np.float32), F(1.0)
         for r in range(count):
             row, last = start + y + r, first + y + r + 1
@@ -203,6 +210,7 @@ def attend_backward(
             else:
                 row_digits(found[:last], power32(13 - e), digits[g, y + r, 0], digits[g, y + r, 1], False)
                 digits[g, y + r, :, last:] = 0
+        # Rounded in float64 always: exponents of the rows are new, so that what holds for all of them is not known.
         _pack_rows(digits[g, y].ctypes.data, seen, 2 * seen, count, seen, mine, shift)
         for n in range(width_panels):
             _blocks(unit, mine.ctypes.data, keys, key_offsets, g * width_panels + n, deep, product, 0)

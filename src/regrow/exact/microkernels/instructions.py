@@ -31,12 +31,17 @@ _FLOATS_16, _DOUBLES_16 = ir.VectorType(ir.FloatType(), 16), ir.VectorType(ir.Do
 
 ROW = 64  # bytes of a row of a tile
 TILE = 16 * ROW
-# What a step along the depth takes from an operand's panel: two tiles, 32 rows or columns.
+# What a step along the depth takes from an operand's panel: two tiles, 32 rows or columns. They lie one after the
+# other, so that a run over the depth is a run over the memory, which the processor fetches ahead.
 STEP = 2 * TILE
-_BLOCK_ROWS = 8  # rows whose sums VNNI keeps in registers
+# Rows whose sums VNNI keeps in registers: 8 rows of 2 x 16 sums take 16 of the 32, and 16 sums that do not wait for
+# each other are more than the instruction's latency of 5 cycles on two ports asks for. A row of the right operand that
+# is loaded serves 8 instructions.
+_BLOCK_ROWS = 8
 
-# The first argument of `begin` and `block`: the layout of AMX's tile registers, eight of 16 rows of 64 bytes; and
-# something of another type.
+# The first argument of `begin` and `block`: the layout of AMX's tile registers, eight of 16 rows of 64 bytes, the
+# largest there are (palette 1; from byte 16 the bytes of a row, 16 bits each, from byte 48 the rows); and something of
+# another type.
 AMX = np.zeros(64, np.uint8)
 AMX[0] = 1
 AMX[16:32:2] = ROW
@@ -67,6 +72,7 @@ def _row(builder: Any, address: Any, stride: Any, number: int) -> Any:
 
 
 def _load(builder: Any, of: Any, address: Any) -> Any:
+    # Alignment 1: operands are views of any tensor. Where the address happens to be aligned it costs nothing.
     return builder.load(_pointer(builder, address, of), align=1)
 
 
@@ -149,7 +155,8 @@ def transpose_tile(_typing: Any, source: Any, stride: Any, target: Any) -> Any:
 
     def write(builder: Any, source: Any, stride: Any, target: Any) -> None:
         rows = [_load(builder, _INTS_16, _row(builder, source, stride, row)) for row in range(16)]
-        # Each round exchanges one bit of the number of the row with the same bit of the number of the column.
+        # Each round exchanges one bit of the number of the row with the same bit of the number of the column: 64
+        # shuffles of registers for 256 words, where gathering them would be 256 loads.
         for bit in (1, 2, 4, 8):
             upper = [c if not c & bit else 16 + (c ^ bit) for c in range(16)]
             lower = [c | bit if not c & bit else 16 + c for c in range(16)]
@@ -167,6 +174,7 @@ def interleave_tile(_typing: Any, source: Any, stride: Any, target: Any) -> Any:
     """A tile of 64 rows of 16 bytes, four rows to a row: their bytes side by side, column by column."""
 
     def write(builder: Any, source: Any, stride: Any, target: Any) -> None:
+        # Byte 4 c + i of the result is byte c of row i of four. One shuffle of 64 bytes, after two that only join.
         places = [16 * (byte % 4) + byte // 4 for byte in range(ROW)]
         for row in range(16):
             first, second, third, fourth = (
@@ -188,6 +196,8 @@ def interleave_tiles(_typing: Any, source: Any, stride: Any, target: Any, apart:
 
     def write(builder: Any, source: Any, stride: Any, target: Any, apart: Any) -> None:
         targets = [_offset(builder, base, TILE * i) for base in (target, builder.add(target, apart)) for i in range(2)]
+        # A loop and not 16 times the code, which would be slow to compile. Rows 0 and 1 are interleaved, rows 2 and 3,
+        # and then the pairs: shuffles of two registers, since no shuffle takes four.
         with cgutils.for_range(builder, _constant(16)) as loop:
             four = builder.mul(loop.index, _constant(4))
             base = builder.add(source, builder.mul(stride, four))
@@ -247,10 +257,13 @@ def _amx_block(
     def tile(number: int) -> Any:
         return _constant(number, _BYTE)
 
+    # 2 x 2 sums from 2 + 2 tiles is the best ratio of products to loads that eight registers allow. The int32 sums
+    # cannot overflow at the depths that are asked for (`products`), and are stored once.
     for register in range(4):
         _call(builder, "llvm.x86.tilezero", tile(register))
     with cgutils.for_range(builder, steps) as loop:
         offset = builder.mul(loop.index, _constant(STEP))
+        # Loaded in the order in which the products below need them, so that the first can start after two loads.
         for register, base, place in ((4, left, 0), (6, right, 0), (7, right, TILE), (5, left, TILE)):
             address = _pointer(builder, _offset(builder, builder.add(base, offset), place))
             _call(builder, "llvm.x86.tileloadd64", tile(register), address, _constant(ROW))
@@ -268,6 +281,8 @@ def _vnni_block(
     builder: Any, left: Any, right: Any, steps: Any, offsets: Any, out: Any, stride: Any
 ) -> None:  # fmt: skip
     """Some rows at a time, whose sums stay in registers: two of 16 columns for each row."""
+    # The sums start at the offsets instead of 0, so that taking off what the shift of the left digits adds is free.
+    # They are memory here, and registers once LLVM has promoted it.
     start = [_load(builder, _INTS_16, _offset(builder, offsets, ROW * half)) for half in range(2)]
     for first in range(0, 32, _BLOCK_ROWS):
         sums = [[_alloca(builder, _INTS_16) for _ in range(2)] for _ in range(_BLOCK_ROWS)]
@@ -298,7 +313,9 @@ def _broadcast(builder: Any, value: Any) -> Any:
 
 
 def _dot(builder: Any, total: Any, unsigned: Any, signed: Any) -> Any:
-    """Four products of bytes, added to each int32."""
+    """Four products of bytes, added to each int32: VPDPBUSD, unsigned times signed, hence the shift of the left digits.
+    Not VPDPBUSDS, which saturates: sums may pass 2**31 on the way to one that does not, and then must wrap around.
+    """
     of = _dot_operands()
     operands = [builder.bitcast(x, of) for x in (unsigned, signed)]
     return _call(builder, "llvm.x86.avx512.vpdpbusd.512", total, *operands, gives=_INTS_16)
@@ -320,6 +337,8 @@ def round_block(
     """
 
     def write(builder: Any, high: Any, cross: Any, rows: Any, columns: Any, out: Any, stride: Any) -> None:
+        # Sixteen at a time: two registers of float64, from one of int32, to one of float32. Scales of columns stay in
+        # registers. All is exact up to `fptrunc`, the one rounding, as `combine` in `compiled` says.
         scales = [_load(builder, _DOUBLES_16, _offset(builder, columns, 128 * half)) for half in range(2)]
         with cgutils.for_range(builder, _constant(32)) as loop:
             row = _broadcast(builder, _load(builder, ir.DoubleType(), builder.add(rows, _times(builder, loop, 8))))
@@ -343,6 +362,8 @@ def round_block_float32(
     """
 
     def write(builder: Any, high: Any, cross: Any, rows: Any, columns: Any, out: Any, stride: Any) -> None:
+        # Half the registers and instructions of the other. Products of a depth up to 4032 take it, unless some of their
+        # numbers are extreme (`float32_epilogue_is_exact`).
         scales = [_load(builder, _FLOATS_16, _offset(builder, columns, 64 * half)) for half in range(2)]
         seven = ir.Constant(_INTS_16, [7] * 16)
         with cgutils.for_range(builder, _constant(32)) as loop:

@@ -1,10 +1,12 @@
 """The packed products: operands are brought into tiles once, multiplied block by block, and finished in the cache.
 
-A block is 32 x 32 sums. Operands come as addresses and strides of their planes of digits, so that views of any kind
-are one kind of argument, and a kernel is compiled once. Plane 0 holds the highest digits. The right operand has one
-plane or two, the left one as many, or three; part ``j`` of the product sums the products of planes whose numbers add
-up to ``j``. The panels of a left operand hold its planes in order, those of a right one in the opposite order, so
-that each part is one run over both: digits of the left from plane ``j - 1`` on times those of the right.
+A block is 32 x 32 sums: four tiles of AMX, so that each tile that is loaded is multiplied twice, and 4 KiB, so that the
+two or three parts of a block are still in the first-level cache when they are rounded. Operands come as addresses and
+strides of their planes of digits, so that views of any kind are one kind of argument, and a kernel is compiled once.
+Plane 0 holds the highest digits. The right operand has one plane or two, the left one as many, or three; part ``j`` of
+the product sums the products of planes whose numbers add up to ``j``. The panels of a left operand hold its planes in
+order, those of a right one in the opposite order, so that each part is one run over both: digits of the left from plane
+``j - 1`` on times those of the right.
 """
 
 from __future__ import annotations
@@ -50,6 +52,8 @@ _thread: Any = parallel.get_thread_id
 @_helper
 def _pack_tile(source: int, outer_stride: int, depth_stride: int, target: int, right: bool) -> None:
     """A tile of 16 columns or rows times 64 of depth; one of the strides is 1."""
+    # The two units want of a right operand four digits of the depth side by side, for each column; of a left one rows
+    # as they are. Dense along the depth, that is a transpose of words of four bytes; dense across it, an interleaving.
     if depth_stride == 1:
         if right:
             transpose_tile(source, outer_stride, target)
@@ -65,7 +69,8 @@ def _pack_tile(source: int, outer_stride: int, depth_stride: int, target: int, r
 def _pack_edge(
     source: int, outer_stride: int, depth_stride: int, outer: int, depth: int, target: int, right: bool
 ) -> None:  # fmt: skip
-    """A tile that is not full: zeros beyond what there is."""
+    """A tile that is not full: zeros beyond what there is, which add nothing to a sum."""
+    # Byte by byte and slow, but only where an operand ends; and nothing is read beyond its end, where no memory may be.
     clear_tile(target)
     for o in range(outer):
         for k in range(depth):
@@ -95,6 +100,7 @@ def pack_pair(
     source: int, outer_stride: int, depth_stride: int, outer: int, depth: int, target: int, apart: int, right: bool
 ) -> None:  # fmt: skip
     """The shares of two blocks, whose panels lie ``apart``, or of one if ``outer`` is 32 or less."""
+    # Two at a time, because across the depth the bytes of two blocks are a line of the cache, which is read once so.
     if outer < 2 * SIDE or outer_stride != 1 or depth_stride == 1:
         pack_panel(source, outer_stride, depth_stride, min(SIDE, outer), depth, target, right)
         if outer > SIDE:
@@ -116,6 +122,7 @@ def pack_pair(
 @_helper
 def _column_offsets(packed: Any, start: int, count: int, out: Any) -> None:
     """What makes up for left digits that are taken plus 64: -64 times the sum of each column."""
+    # From the packed tiles, which are in the cache: word by word, four digits of the depth for each of 16 columns.
     out[:] = 0
     for tile in range(count // TILE):
         columns = out[16 * (tile % 2) : 16 * (tile % 2) + 16]
@@ -145,11 +152,12 @@ def pack_right(
     panels = (outer + SIDE - 1) // SIDE
     size = (depth + 63) // 64 * STEP
     pairs = (panels + 1) // 2
+    # Each pair of panels is written by one thread, once for all rows of the left operand that will be multiplied by it.
     for i in prange(groups * pairs):
         g, panel = i // pairs, i % pairs * 2
         wide = min(2 * SIDE, outer - SIDE * panel)
         for p in range(count):
-            start = ((g * panels + panel) * count + count - 1 - p) * size
+            start = ((g * panels + panel) * count + count - 1 - p) * size  # lowest digits first; see the module
             source = planes[p] + g * strides[0] + SIDE * panel * strides[1]
             target = packed.ctypes.data + start
             pack_pair(source, strides[1], strides[2], wide, depth, target, count * size, True)
@@ -181,6 +189,7 @@ def _round(
     """Write a block of the product as float32, by way of a full one where it lies at an edge."""
     high, cross, out, stride = sums[0].ctypes.data, sums[1].ctypes.data, target.ctypes.data, target.strides[0]
     full = target.shape[0] == SIDE and target.shape[1] == SIDE
+    # The instructions write blocks without asking for bounds, so those at an edge are written aside and copied.
     if not full:
         out, stride = edge.ctypes.data, edge.strides[0]
     if short:
@@ -240,6 +249,9 @@ def multiply(
     panels, chunks = (columns + SIDE - 1) // SIDE, (outer + chunk - 1) // chunk
     size = (depth + 63) // 64 * STEP
     parts = counts[0]
+    # The loops are those of Goto and van de Geijn (2008), and the left operand is what stays in the second-level cache:
+    # a thread packs a chunk of its rows once, and takes one panel of the right operand after the other through all
+    # blocks of the chunk; a block goes through the whole depth in the unit's registers.
     for i in prange(groups * chunks):
         g, first = i // chunks, i % chunks * chunk
         last = min(outer, first + chunk)
@@ -254,6 +266,7 @@ def multiply(
                 high = min(2 * SIDE, last - row)
                 pack_pair(source, strides[1], strides[2], high, depth, target, counts[0] * size, False)
         add_shift(scratch[thread], heights * counts[0] * size, shift)
+        # Asked once for a chunk and not for each block, in which it would be taken again for every panel.
         short = kind == ROUNDED and float32_epilogue_is_exact(
             depth, exponent_range(left[g], first, last), exponent_range(right[g], 0, columns)
         )
@@ -264,6 +277,7 @@ def multiply(
             for y in range(last - first):
                 rows[y] = power(left[g, first + y]) * 2.0**-26
                 rows32[y] = power32(left[g, first + y]) if short else F(0.0)
+        # Here, since which thread has a chunk is not known before; it costs nothing beside a chunk.
         begin(unit, unit.ctypes.data)
         for n in range(panels):
             there = packed.ctypes.data + (g * panels + n) * counts[1] * size
@@ -277,6 +291,8 @@ def multiply(
                 here, y = panels_of_left + h * counts[0] * size, first + SIDE * h
                 high = min(SIDE, last - y)
                 for j in range(parts):
+                    # The planes of a part are next to each other on both sides, in opposite order, so that a part is a
+                    # single run: HH from where the right operand's high digits begin, HL + LH over twice the depth.
                     out, stride = sums[j].ctypes.data, 4 * SIDE
                     if kind == INTEGERS and high == SIDE and wide == SIDE:
                         out, stride = integers[j, g, y:, x:].ctypes.data, 4 * columns

@@ -27,7 +27,8 @@ _FEATURES = {
     "amx": ("avx512f", "avx512bw", "avx512vbmi", "amx-tile", "amx-int8"),
     "vnni": ("avx512f", "avx512bw", "avx512vnni"),
 }
-# Linux gives a process the registers of AMX when it asks: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA).
+# Linux gives a process the registers of AMX when it asks: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA). It is
+# asked when a process first looks for a way to multiply, and changes nothing for whoever does not use them.
 _ARCH_PRCTL, _REQUEST, _TILE_DATA = 158, 0x1023, 18
 # Bytes of the left operand that a thread keeps packed at a time, about half of its second-level cache; and rows: more
 # rows of a wide product are on more pages than the first-level cache of addresses holds.
@@ -62,6 +63,7 @@ class MicrokernelProducts:
 
     def matmul(self, left: Digits, right: Digits) -> Tensor:
         """The product as float32 ``(G, P, Q)``."""
+        # Two digits each give the parts HH and HL + LH; LL is left out, by definition.
         return self._multiply(
             left.planes, right.planes, kernels.ROUNDED, left.exponents.contiguous(), right.exponents.contiguous()
         )
@@ -147,7 +149,7 @@ class MicrokernelProducts:
         offsets = torch.empty(columns, dtype=torch.int32)
         kernels.pack_right(*_addresses(right), groups, len(right), outer, depth, packed, offsets.numpy())
         if self._shift and parts > 1:
-            # The first part is of the highest digits alone, the others are of both.
+            # The first part is of the highest digits alone, the others are of both; all left planes are shifted.
             both = offsets.sum(1, keepdim=True, dtype=torch.int32)
             offsets = torch.cat([offsets[:, :1], *[both] * (parts - 1)], 1)
         return packed, offsets.numpy()
@@ -161,7 +163,9 @@ def _addresses(planes: list[Tensor]) -> tuple[tuple[int, int, int], tuple[int, i
 
 
 def _chunk(groups: int, outer: int, bytes_of_row: int, threads: int) -> int:
-    """Rows to a chunk: what the cache holds, but something for every thread; whole blocks."""
+    """Rows to a chunk, a multiple of a block's: as many as the cache holds packed, because a chunk goes over the whole
+    right operand, which so is read from memory as often as there are chunks; but something for every thread.
+    """
     rows = min(_CHUNK_ROWS, _CHUNK_BYTES // bytes_of_row, -(-outer * groups // threads))
     return max(1, -(-rows // kernels.SIDE)) * kernels.SIDE
 
@@ -186,6 +190,9 @@ def _attention_buffers(width: int, keys: int) -> tuple[Any, Any, Any]:
 
 
 def _gemm(name: str, unit: Any, shift: int) -> GemmBackend:
+    # The widest part of a product, HL + LH, has two products of at most 2**12 for each of the depth: 2**17 * 2 * 2**12
+    # is 2**30, within int32. VNNI's shifted digits reach 2**13 on the way and may wrap around, which integers modulo
+    # 2**32 survive: its instruction does not saturate, and what is added for the shift is taken off by the offsets.
     products = MicrokernelProducts(unit, shift)
     return GemmBackend(name, torch.int8, 1 << 17, products.integers, products)
 
