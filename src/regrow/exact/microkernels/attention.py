@@ -110,7 +110,7 @@ def attend(
         right: exponents of the keys ``(G, K)``.
         held: exponents of the values ``(G, D)``.
         scale: of the scores, float32.
-        scratch: int8 ``(threads, S)`` for a panel over D and one over the keys.
+        scratch: int8 ``(threads, S)`` for a panel over D, and then for one over the keys.
         sums: int32 ``(threads, 2, 32, K)``, K rounded up to blocks.
         products: int32 ``(threads, 2, 32, 32)``.
         weights: takes the digits of the rows, int8 ``(G, rows, 2, K)``.
@@ -126,10 +126,10 @@ def attend(
         count = min(SIDE, rows - y)
         thread = _thread()
         mine, parts, product = scratch[thread], sums[thread], products[thread]
-        # Scores of 32 queries: up to the panel in which the last of them has its last key.
         short = float32_epilogue_is_exact(
             width, exponent_range(left[g], start + y, start + y + count), exponent_range(right[g], 0, seen)
         )
+        # Scores of 32 queries, up to the panel in which the last of them has its last key.
         source = queries + g * query_strides[0] + (start + y) * query_strides[1]
         before, reach = g * key_panels, min(key_panels, (first + y + count + SIDE - 1) // SIDE)
         _score_products(
