@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 import plain
-from regrow.exact.backend import current
+from regrow.exact.selection import current
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder
 from regrow.train import loop

@@ -14,15 +14,18 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # as the command line does before torch is loaded; regrow.cli says why
+
 import torch
 
 import plain
-from regrow.exact.backend import current
+from regrow.exact.selection import current
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise
 from regrow.train import loop

@@ -5,6 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from regrow.cli import spin_briefly
+
+spin_briefly()  # as every command does: many tests train, on cores that they share
+
 
 @pytest.fixture(autouse=True, scope="session")
 def a_store_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -21,8 +21,8 @@ SOURCE = str(Path(regrow.__file__).parents[1])
 CIRCUMSTANCES = {
     "AVX512": {"ATEN_CPU_CAPABILITY": "avx512"},
     "saturating int8 products": {"ONEDNN_MAX_CPU_ISA": "AVX2", "REGROW_CARRIER": "int8"},
-    "baseline vector units, float32 carrier": {"ATEN_CPU_CAPABILITY": "default", "REGROW_CARRIER": "float32"},
-    "AVX2, float64 carrier": {"ATEN_CPU_CAPABILITY": "avx2", "REGROW_CARRIER": "float64"},
+    "baseline vector units, float32 products": {"ATEN_CPU_CAPABILITY": "default", "REGROW_CARRIER": "float32"},
+    "AVX2, float64 products": {"ATEN_CPU_CAPABILITY": "avx2", "REGROW_CARRIER": "float64"},
     "hash seed, time zone, locale and user": {
         "PYTHONHASHSEED": "12345",
         "TZ": "Asia/Kathmandu",

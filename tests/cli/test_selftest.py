@@ -13,15 +13,15 @@ from regrow.exact.selftest import Result
 def test_this_machine_is_exact() -> None:
     result = CliRunner().invoke(cli, ["selftest"])
     assert result.exit_code == 0
-    assert "carrier float64" in result.stdout
+    assert "gemm float64" in result.stdout
 
 
 @pytest.mark.parametrize(
     ("results", "code"),
     [
-        ([("carrier int8", False), ("carrier float64", True)], 0),
-        ([("carrier int8", False), ("carrier float64", False)], 1),
-        ([("carrier float64", True), ("kernel norm", False)], 1),
+        ([("gemm int8", False), ("gemm float64", True)], 0),
+        ([("gemm int8", False), ("gemm float64", False)], 1),
+        ([("gemm float64", True), ("kernel norm", False)], 1),
     ],
 )
 def test_what_is_not_exact_is_shown(

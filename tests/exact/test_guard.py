@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from regrow.exact.backend import use
+from regrow.exact.selection import use
 from regrow.train.loop import train
 from tests.train.toy import CONFIG, SETTINGS, batch, watch
 

@@ -6,9 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regrow.exact import comparison, grid, operations, reference, selftest
-from regrow.exact.backend import Backend, load_kernels, use
-from regrow.exact.carriers import FLOAT32, FLOAT64, INT8, cpu_carriers
+from regrow.exact import comparison, definition, grid, operations, selftest
+from regrow.exact.backend import Backend
+from regrow.exact.gemm import FLOAT32, FLOAT64, INT8
+from regrow.exact.registry import cpu_gemm_backends, load_kernels
+from regrow.exact.selection import use
 
 numba = load_kernels("numba")
 
@@ -16,7 +18,7 @@ numba = load_kernels("numba")
 @pytest.mark.parametrize("name", list(comparison.cases()))
 def test_compiled_kernel_has_the_bits_of_the_definition(name):
     case = comparison.cases()[name]
-    assert comparison.difference(case(numba), case(reference)) == ""
+    assert comparison.difference(case(numba), case(definition)) == ""
 
 
 def test_the_comparison_notices_one_bit():
@@ -36,7 +38,7 @@ def test_the_comparison_notices_one_bit():
 def test_split_agrees_and_is_within_half_a_grid_step(rows, columns, layout, kind, seed):
     x = comparison.sample((2, rows, columns), seed, kind)
     digits = numba.split(x, layout, torch.int8)
-    assert comparison.difference(digits, reference.split(x, layout, torch.int8)) == ""
+    assert comparison.difference(digits, definition.split(x, layout, torch.int8)) == ""
     assert int(digits.data.abs().max()) <= 64
     planes = digits.data if layout.stacked else digits.data.transpose(1, 2)
     low, high = (planes[:, 0], planes[:, 1]) if layout.right else (planes[:, 1], planes[:, 0])
@@ -46,16 +48,16 @@ def test_split_agrees_and_is_within_half_a_grid_step(rows, columns, layout, kind
     assert bool((error <= step / 2).all())
 
 
-@pytest.mark.parametrize("carrier", cpu_carriers(), ids=lambda c: c.name)
+@pytest.mark.parametrize("gemm", cpu_gemm_backends(), ids=lambda c: c.name)
 @pytest.mark.parametrize("depth", [1, 63, 700, 5000])
-def test_products_are_the_same_integers_on_every_carrier_and_close_to_the_real_product(carrier, depth):
+def test_products_are_the_same_integers_on_every_gemm_backend_and_close_to_the_real_product(gemm, depth):
     a, b = comparison.sample((3, 19, depth), 1), comparison.sample((3, depth, 11), 2)
-    backend, oracle = Backend(numba, carrier), Backend(reference, FLOAT64)
+    backend, oracle = Backend(numba, gemm), Backend(definition, FLOAT64)
 
     def product(which):
         return which.matmul(
-            which.kernels.split(a, grid.LEFT, which.carrier.dtype),
-            which.kernels.split(b, grid.RIGHT, which.carrier.dtype),
+            which.kernels.split(a, grid.LEFT, which.gemm.dtype),
+            which.kernels.split(b, grid.RIGHT, which.gemm.dtype),
         )
 
     assert comparison.difference(product(backend), product(oracle)) == ""
@@ -103,27 +105,27 @@ def test_a_product_does_not_depend_on_the_order_of_the_depth():
 def test_sums_do_not_depend_on_order_where_plain_float32_sums_do():
     x = comparison.sample((1, 5000), 8, "wide").view(5000)
     order = torch.from_numpy(np.argsort(comparison.sample((5000,), 9).numpy()))
-    assert float(reference.grid_sum(x, 0)) == float(reference.grid_sum(x[order], 0))
+    assert float(definition.grid_sum(x, 0)) == float(definition.grid_sum(x[order], 0))
     plain = {float(np.add.accumulate(v.numpy())[-1]) for v in (x, x[order], x.flip(0))}
     assert len(plain) > 1
 
 
 @pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True), (True, True)])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 2, 1), (1, 7, 9), (9, 1, 7), (5, 9, 1), (1, 64, 1), (1, 3, 8)])
-@pytest.mark.parametrize("carrier", cpu_carriers(), ids=lambda c: c.name)
-def test_axes_of_length_one_are_multiplied_however_they_are_laid_out(carrier, shape, turned):
+@pytest.mark.parametrize("gemm", cpu_gemm_backends(), ids=lambda c: c.name)
+def test_axes_of_length_one_are_multiplied_however_they_are_laid_out(gemm, shape, turned):
     rows, depth, columns = shape
-    a = selftest._worst_digits(max(rows, 5), depth, 1)[:rows].to(carrier.dtype)
-    b = selftest._worst_digits(max(columns, 5), depth, 2)[:columns].to(carrier.dtype).mT
+    a = selftest._worst_digits(max(rows, 5), depth, 1)[:rows].to(gemm.dtype)
+    b = selftest._worst_digits(max(columns, 5), depth, 2)[:columns].to(gemm.dtype).mT
     left = a.mT.contiguous().mT if turned[0] else a.contiguous()
     right = b.mT.contiguous().mT if turned[1] else b.contiguous()
     expected = (a.double() @ b.double()).to(torch.int64)
-    assert torch.equal(carrier.multiply(left[None], right[None])[0].to(torch.int64), expected)
+    assert torch.equal(gemm.multiply(left[None], right[None])[0].to(torch.int64), expected)
 
 
-@pytest.mark.parametrize("carrier", cpu_carriers(), ids=lambda c: c.name)
+@pytest.mark.parametrize("gemm", cpu_gemm_backends(), ids=lambda c: c.name)
 @pytest.mark.parametrize("shape", [(5, 7, 1), (1, 7, 5), (6, 1, 4), (1, 1, 1)])
-def test_a_layer_with_one_output_input_or_row_has_the_right_gradients(carrier, shape):
+def test_a_layer_with_one_output_input_or_row_has_the_right_gradients(gemm, shape):
     rows, depth, columns = shape
 
     def run(kernels, name):
@@ -134,4 +136,4 @@ def test_a_layer_with_one_output_input_or_row_has_the_right_gradients(carrier, s
             y.backward(comparison.sample(tuple(y.shape), 3))
         return [y.detach(), x.grad, weight.grad]
 
-    assert comparison.difference(run("numba", carrier.name), run("reference", "float64")) == ""
+    assert comparison.difference(run("numba", gemm.name), run("reference", "float64")) == ""

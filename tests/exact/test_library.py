@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from regrow import exact
-from regrow.exact.carriers import cpu_carriers
 from regrow.exact.comparison import difference, sample
+from regrow.exact.registry import cpu_gemm_backends
 from tests.exact.test_guard import Guard
 from tests.exact.test_operations import assert_close, gradients, leaves
 from tests.house.tree import ROOT
@@ -68,9 +68,9 @@ def test_backends_agree_on_any_numbers(name, values):
     x = torch.from_numpy(values)
     with exact.use("reference", "float64"):
         expected = run(name, x)
-    for carrier in cpu_carriers():
-        with exact.use("numba", carrier.name):
-            assert difference(run(name, x), expected) == "", carrier.name
+    for gemm in cpu_gemm_backends():
+        with exact.use("numba", gemm.name):
+            assert difference(run(name, x), expected) == "", gemm.name
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from regrow.exact import operations as ops
-from regrow.exact.backend import use
-from regrow.exact.carriers import cpu_carriers
 from regrow.exact.comparison import difference, sample
+from regrow.exact.registry import cpu_gemm_backends
+from regrow.exact.selection import use
 
 TOLERANCE = 3e-3  # of the largest entry; two digits hold 2**-13 of a group's largest
 
@@ -177,6 +177,6 @@ def test_gradients_of_attention_without_scores_are_nan(spoilt, value):
     assert dq[0, 4].isnan().all()
     assert dk.isnan().all()
     assert dv.isnan().all()
-    for carrier in cpu_carriers():
-        with use("numba", carrier.name):
-            assert difference(run(), expected) == "", carrier.name
+    for gemm in cpu_gemm_backends():
+        with use("numba", gemm.name):
+            assert difference(run(), expected) == "", gemm.name

@@ -1,4 +1,4 @@
-"""The self-test notices a machine that does not multiply exactly, and such a carrier is not used."""
+"""The self-test notices a machine that does not multiply exactly, and such a GEMM backend is not used."""
 
 import os
 import subprocess
@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from regrow.errors import RecipeError
-from regrow.exact import backend, carriers, selftest
-from regrow.exact.carriers import FLOAT64, INT8, Carrier, cpu_carriers
+from regrow.exact import registry, selection, selftest
+from regrow.exact.gemm import FLOAT32, FLOAT64, INT8, GemmBackend
+from regrow.exact.registry import cpu_gemm_backends
+
+VARIABLES = ("REGROW_GEMM", "REGROW_CARRIER")
 
 
 def saturating(limit):
@@ -23,21 +26,21 @@ def saturating(limit):
             out += pair.clamp(-limit - 1, limit)
         return out
 
-    return Carrier("saturating", torch.int8, 1 << 18, product)
+    return GemmBackend("saturating", torch.int8, 1 << 18, product)
 
 
-def test_every_carrier_is_exact_here():
-    assert {carrier.name: selftest.carrier_fault(carrier) for carrier in cpu_carriers()} == {
-        carrier.name: "" for carrier in cpu_carriers()
+def test_every_gemm_backend_is_exact_here():
+    assert {gemm.name: selftest.gemm_fault(gemm) for gemm in cpu_gemm_backends()} == {
+        gemm.name: "" for gemm in cpu_gemm_backends()
     }
 
 
 def test_digits_are_safe_from_16_bit_saturation():
-    assert selftest.carrier_fault(saturating(2**15 - 1)) == ""
+    assert selftest.gemm_fault(saturating(2**15 - 1)) == ""
 
 
 def test_saturation_below_the_worst_pair_is_noticed():
-    assert "integers wrong" in selftest.carrier_fault(saturating(2 * 64 * 64 - 1))
+    assert "integers wrong" in selftest.gemm_fault(saturating(2 * 64 * 64 - 1))
 
 
 @pytest.mark.parametrize("error", [1, -1])
@@ -47,30 +50,53 @@ def test_one_wrong_integer_is_noticed(error):
         out[0, 3, 5] += error
         return out
 
-    assert "1 of" in selftest.carrier_fault(Carrier("off", torch.int8, 1 << 18, product))
+    assert "1 of" in selftest.gemm_fault(GemmBackend("off", torch.int8, 1 << 18, product))
 
 
 def test_reduced_precision_is_noticed():
     def product(left, right):
         return torch.bmm(left, right).to(torch.bfloat16)
 
-    assert "integers wrong" in selftest.carrier_fault(Carrier("rounded", torch.float32, 1 << 12, product))
+    assert "integers wrong" in selftest.gemm_fault(GemmBackend("rounded", torch.float32, 1 << 12, product))
 
 
-def test_a_carrier_that_fails_is_not_chosen_and_cannot_be_asked_for(monkeypatch):
-    monkeypatch.setattr(selftest, "carrier_fault", lambda carrier, device: "" if carrier is FLOAT64 else "wrong")
-    monkeypatch.delenv("REGROW_CARRIER", raising=False)
-    assert backend.default.__wrapped__().carrier is FLOAT64
-    monkeypatch.setenv("REGROW_CARRIER", "int8")
+def test_a_gemm_backend_that_fails_is_not_chosen_and_cannot_be_asked_for(monkeypatch):
+    monkeypatch.setattr(selection, "gemm_fault", lambda gemm, device: "" if gemm is FLOAT64 else "wrong")
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    assert selection.default.__wrapped__().gemm is FLOAT64
+    monkeypatch.setenv("REGROW_GEMM", "int8")
     with pytest.raises(RecipeError, match="not exact on this machine"):
-        backend.default.__wrapped__()
+        selection.default.__wrapped__()
 
 
-@pytest.mark.parametrize(("name", "value"), [("REGROW_CARRIER", "int4"), ("REGROW_BACKEND", "cobol")])
+def test_a_machine_on_which_nothing_is_exact_is_a_clear_error(monkeypatch):
+    monkeypatch.setattr(selection, "gemm_fault", lambda gemm, device: "wrong")
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(RecipeError, match="cannot compute exactly"):
+        selection.default.__wrapped__()
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_either_variable_names_the_gemm_backend_and_the_newer_one_is_heeded_first(variable, monkeypatch):
+    for other in VARIABLES:
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(variable, "float32")
+    assert selection.default.__wrapped__().gemm is FLOAT32
+    monkeypatch.setenv("REGROW_GEMM", "float64")
+    assert selection.default.__wrapped__().gemm is FLOAT64
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("REGROW_GEMM", "int4"), ("REGROW_CARRIER", "int4"), ("REGROW_BACKEND", "cobol")]
+)
 def test_unknown_names_are_a_clear_error(name, value, monkeypatch):
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv(name, value)
     with pytest.raises(RecipeError, match=value) as caught:
-        backend.default.__wrapped__()
+        selection.default.__wrapped__()
     assert caught.value.where == name
 
 
@@ -82,21 +108,22 @@ def test_the_full_test_covers_every_kernel():
 
 def test_a_processor_without_the_unit_goes_without_it():
     code = (
-        "from regrow.exact import backend, carriers\n"
-        "print([c.name for c in carriers.cpu_carriers()], backend.default().carrier.whole)\n"
-        "carriers.find_carrier('amx')"
+        "from regrow.exact import registry, selection\n"
+        "print([c.name for c in registry.cpu_gemm_backends()], selection.default().gemm.fused)\n"
+        "registry.find_gemm_backend('amx')"
     )
     environment = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
-    environment.pop("REGROW_CARRIER", None)
+    for variable in VARIABLES:
+        environment.pop(variable, None)
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "['int8', 'float32', 'float64'] None"
-    assert "there is no carrier `amx` here" in done.stderr
+    assert "there is no GEMM backend `amx` here" in done.stderr
     assert "lacks" in done.stderr
 
 
-def test_without_numba_there_are_plain_carriers_only(monkeypatch):
-    monkeypatch.setattr(carriers, "find_spec", lambda name: None)
-    assert [c.name for c in carriers.cpu_carriers.__wrapped__()] == ["int8", "float32", "float64"]
-    with pytest.raises(RecipeError, match="no carrier `vnni` here") as caught:
-        carriers.find_carrier("vnni")
+def test_without_numba_there_are_plain_gemm_backends_only(monkeypatch):
+    monkeypatch.setattr(registry, "find_spec", lambda name: None)
+    assert [c.name for c in registry.cpu_gemm_backends.__wrapped__()] == ["int8", "float32", "float64"]
+    with pytest.raises(RecipeError, match="no GEMM backend `vnni` here") as caught:
+        registry.find_gemm_backend("vnni")
     assert "Numba" in caught.value.why

@@ -130,7 +130,7 @@ def _faults():
 
     import torch
 
-    from regrow.exact import comparison, reference
+    from regrow.exact import comparison, definition
     from regrow.exact.gpu import launch
 
     faults = {"count": 0}
@@ -141,7 +141,7 @@ def _faults():
     for name, layout in comparison.LAYOUTS.items():
         x = comparison.sample((2, 9, 40), 1)
         for dtype in (torch.bfloat16, torch.float32, torch.float64):
-            found, expected = (k.split(x, layout, dtype) for k in (launch, reference))
+            found, expected = (k.split(x, layout, dtype) for k in (launch, definition))
             if found.data.dtype != dtype or not torch.equal(found.data, expected.data):
                 faults[f"{name} {dtype}"] = "digits differ"
     print(json.dumps(faults))

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from regrow.errors import RecipeError
-from regrow.exact import backend, carriers, comparison, selftest
-from regrow.exact.carriers import CUDA_CARRIERS
+from regrow.exact import comparison, selection, selftest
+from regrow.exact.gemm import CUDA_GEMM_BACKENDS, padded_int8
 from regrow.train.loop import train
 from tests.train.toy import CONFIG, SETTINGS, batch, watch
 
@@ -21,16 +21,16 @@ def _compiled(monkeypatch):
 
 def with_device(monkeypatch, fault):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(selftest, "cuda_fault", lambda: fault)
+    monkeypatch.setattr(selection, "cuda_fault", lambda: fault)
 
 
 def test_a_backend_without_a_device_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(selftest, "cuda_fault", selftest.cuda_fault.__wrapped__)
+    monkeypatch.setattr(selection, "cuda_fault", selftest.cuda_fault.__wrapped__)
     monkeypatch.setenv("REGROW_BACKEND", "triton")
-    assert backend._home.__wrapped__() == "cuda"
+    assert selection._home.__wrapped__() == "cuda"
     with pytest.raises(RecipeError, match="cannot compute exactly") as caught:
-        backend._cuda_kernels()
+        selection._cuda_kernels()
     assert caught.value.where == "REGROW_BACKEND"
     assert "no CUDA device" in caught.value.why
 
@@ -38,7 +38,7 @@ def test_a_backend_without_a_device_is_refused(monkeypatch):
 def test_a_device_that_is_not_exact_is_refused_with_the_reason(monkeypatch):
     with_device(monkeypatch, "kernel `triton exp`: result 0 differs in 3 places")
     with pytest.raises(RecipeError) as caught:
-        backend.default.__wrapped__("cuda")
+        selection.default.__wrapped__("cuda")
     assert "differs in 3 places" in caught.value.why
     assert caught.value.where == ""
 
@@ -46,15 +46,15 @@ def test_a_device_that_is_not_exact_is_refused_with_the_reason(monkeypatch):
 def test_a_device_that_is_not_exact_is_not_trained_on_and_that_is_said(monkeypatch):
     with_device(monkeypatch, "kernel `triton exp` differs")
     with pytest.warns(UserWarning, match="computing on the CPU, .* kernel `triton exp` differs"):
-        assert backend._home.__wrapped__() == "cpu"
+        assert selection._home.__wrapped__() == "cpu"
 
 
 @pytest.mark.parametrize("asked", ["numba", "reference"])
 def test_a_device_is_left_alone_when_the_cpu_is_asked_for(asked, monkeypatch):
     with_device(monkeypatch, "")
     monkeypatch.setenv("REGROW_BACKEND", asked)
-    assert backend._home.__wrapped__() == "cpu"
-    assert backend._cpu_kernels().name == asked
+    assert selection._home.__wrapped__() == "cpu"
+    assert selection._cpu_kernels().name == asked
 
 
 @pytest.mark.parametrize(("rows", "depth", "columns"), [(1, 5, 1), (17, 64, 24), (40, 33, 50), (64, 48, 32)])
@@ -77,14 +77,14 @@ def test_int8_operands_are_given_as_the_cuda_library_wants_them(rows, depth, col
     expected = a.to(torch.int32) @ b.to(torch.int32)
     strided = torch.stack((a, a), 2)[:, :, 0]
     for left, right in ((a, b), (a.mT.contiguous().mT, b), (strided, b.mT.contiguous().mT)):
-        assert torch.equal(carriers._padded_int8(left, right), expected)
+        assert torch.equal(padded_int8(left, right), expected)
     assert len(taken) == 6
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("carrier", CUDA_CARRIERS, ids=lambda c: c.name)
-def test_a_carrier_is_exact_on_the_device(carrier):
-    assert selftest.carrier_fault(carrier, torch.device("cuda")) == ""
+@pytest.mark.parametrize("gemm", CUDA_GEMM_BACKENDS, ids=lambda c: c.name)
+def test_a_gemm_backend_is_exact_on_the_device(gemm):
+    assert selftest.gemm_fault(gemm, torch.device("cuda")) == ""
 
 
 @pytest.mark.gpu
@@ -94,11 +94,11 @@ def test_a_kernel_has_the_bits_of_the_definition_on_the_device(name):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("carrier", ["int8", "bf16", "float32", "float64"])
-def test_training_on_the_device_ends_at_the_hash_of_the_cpu(carrier, tmp_path):
-    with backend.use("numba", "int8"):
+@pytest.mark.parametrize("gemm", ["int8", "bf16", "float32", "float64"])
+def test_training_on_the_device_ends_at_the_hash_of_the_cpu(gemm, tmp_path):
+    with selection.use("numba", "int8"):
         expected = train(CONFIG, SETTINGS, batch, tmp_path / "cpu", watch()).digest()
-    with backend.use("triton", carrier):
+    with selection.use("triton", gemm):
         state = train(CONFIG, SETTINGS, batch, tmp_path / "cuda", watch())
     assert all(p.is_cuda for p in state.parameters.values())
     assert state.digest() == expected

@@ -11,15 +11,16 @@ import pytest
 
 from regrow.corpus import vectors as order
 from regrow.exact import vectors as exact
-from regrow.exact.backend import use
-from regrow.exact.carriers import FLOAT64, cpu_carriers
+from regrow.exact.gemm import FLOAT64
+from regrow.exact.registry import cpu_gemm_backends
+from regrow.exact.selection import use
 from regrow.train import vectors as training
 
 FOLDER = Path(__file__).parents[2] / "docs" / "arithmetic"
 PAGES = {"exact": exact, "order": order, "training": training}
 
 
-BACKENDS = [("reference", "float64"), *(("numba", carrier.name) for carrier in cpu_carriers() if carrier != FLOAT64)]
+BACKENDS = [("reference", "float64"), *(("numba", gemm.name) for gemm in cpu_gemm_backends() if gemm != FLOAT64)]
 
 
 @pytest.mark.parametrize("backend", [*BACKENDS, pytest.param(("triton", ""), marks=pytest.mark.gpu)], ids=str)

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from regrow.errors import StageError
-from regrow.exact.backend import use
-from regrow.exact.carriers import cpu_carriers
+from regrow.exact.registry import cpu_gemm_backends
+from regrow.exact.selection import use
 from regrow.train import loop, state
 from tests.train.toy import CONFIG, SETTINGS, batch, watch
 
@@ -28,10 +28,10 @@ def test_the_chain_of_the_toy_run_is_known(tmp_path):
     assert final(tmp_path).chain[-1]["chain"] == GOLDEN
 
 
-@pytest.mark.parametrize("carrier", [carrier.name for carrier in cpu_carriers()])
+@pytest.mark.parametrize("gemm", [gemm.name for gemm in cpu_gemm_backends()])
 @pytest.mark.parametrize("kernels", ["numba", "reference"])
-def test_every_backend_trains_to_the_same_state(kernels, carrier, tmp_path):
-    with use(kernels, carrier):
+def test_every_backend_trains_to_the_same_state(kernels, gemm, tmp_path):
+    with use(kernels, gemm):
         assert final(tmp_path).chain[-1]["chain"] == GOLDEN
 
 

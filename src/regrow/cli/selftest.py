@@ -43,7 +43,7 @@ def command(console: Console, full: bool) -> int:
 
 
 def _usable(results: list[tuple[str, bool]]) -> bool:
-    """Whether one carrier at least is exact, and everything that is not a carrier is."""
-    carriers = [ok for name, ok in results if name.startswith("carrier ")]
-    others = [ok for name, ok in results if not name.startswith("carrier ")]
-    return (any(carriers) or not carriers) and all(others)
+    """Whether one GEMM backend at least is exact, and everything else is."""
+    gemms = [ok for name, ok in results if name.startswith("gemm ")]
+    others = [ok for name, ok in results if not name.startswith("gemm ")]
+    return (any(gemms) or not gemms) and all(others)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from regrow.exact.adamw import AdamW, clip_grad_norm_
-    from regrow.exact.backend import use
     from regrow.exact.checks import ArgumentError, finite
     from regrow.exact.initial import normal, permutation, uniform
     from regrow.exact.layers import cross_entropy, gelu, layer_norm, rotary_tables, silu, softmax
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
         rotate,
         swiglu,
     )
+    from regrow.exact.selection import use
     from regrow.exact.selftest import self_test
     from regrow.exact.version import ARITHMETIC
 
@@ -61,13 +61,13 @@ __all__ = [
 
 _PLACES = {
     "adamw": ("AdamW", "clip_grad_norm_"),
-    "backend": ("use",),
     "checks": ("ArgumentError", "finite"),
     "initial": ("normal", "permutation", "uniform"),
     "layers": ("cross_entropy", "gelu", "layer_norm", "rotary_tables", "silu", "softmax"),
     "operations": (
         "attention", "embedding", "linear", "linear_cross_entropy", "mean", "rms_norm", "rotate", "swiglu",
     ),
+    "selection": ("use",),
     "selftest": ("self_test",),
     "version": ("ARITHMETIC",),
 }  # fmt: skip

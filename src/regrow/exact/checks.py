@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from regrow.errors import RegrowError
-from regrow.exact.backend import current, interpreted
+from regrow.exact.backend import interpreted
+from regrow.exact.selection import current
 
 # So many numbers can be added on the grid of a plain sum before float64 runs out of bits.
 MOST_ADDENDS = 1 << 22
@@ -51,7 +52,7 @@ def _described(given: Any) -> str:
 
 @contextmanager
 def finite() -> Iterator[None]:
-    """In this block a NaN or an infinity among the arguments is an error, which costs a pass over each.
+    """Refuse a NaN or an infinity among the arguments in this block, which costs a pass over each.
 
     It finds the operation that first meets one, the optimizer and ``clip_grad_norm_`` among them. For what goes wrong
     in a backward pass there is ``torch.autograd.detect_anomaly``.
@@ -71,7 +72,11 @@ def finite() -> Iterator[None]:
 
 
 def floats(operation: str, **tensors: Any) -> None:
-    """Each is a dense float32 tensor with entries, and all are on one device that the backend can use."""
+    """Require dense float32 tensors with entries, all on one device that the backend can use; finite ones if asked to.
+
+    Raises:
+        ArgumentError: about the first that is not so, as from all checks of this module.
+    """
     _all(operation, torch.float32, "float()", tensors)
     if _finite.get():
         for name, x in tensors.items():
@@ -86,7 +91,7 @@ def _require_finite(operation: str, name: str, x: Tensor) -> None:
 
 
 def identifiers(operation: str, name: str, ids: Any, beside: Tensor, count: int, ignored: int | None = None) -> None:
-    """A tensor of int64 on the device of ``beside``, each within 0..count - 1 or ``ignored``."""
+    """Require a tensor of int64 on the device of ``beside``, entries within 0..count - 1 or ``ignored``."""
     _all(operation, torch.int64, "long()", {name: ids})
     if ids.device != beside.device:
         raise refused(
@@ -136,14 +141,14 @@ def _usable(operation: str, name: str, x: Tensor) -> None:
 
 
 def last(operation: str, name: str, x: Tensor) -> int:
-    """The length of the last axis."""
+    """Return the length of the last axis; require that there is one."""
     if not x.dim():
         raise refused(operation, name, x, "it must have an axis", "make it one with `reshape`")
     return x.shape[-1]
 
 
 def shape(operation: str, name: str, x: Tensor, expected: tuple[int | None, ...], hint: str = "") -> None:
-    """The shape is as expected; None stands for any length."""
+    """Require a shape; None stands for any length."""
     found = x.shape
     if len(found) != len(expected) or any(e is not None and e != f for e, f in zip(expected, found, strict=True)):
         wanted = ", ".join("any" if length is None else str(length) for length in expected)
@@ -152,21 +157,21 @@ def shape(operation: str, name: str, x: Tensor, expected: tuple[int | None, ...]
 
 
 def addends(operation: str, name: str, x: Tensor, count: int, most: int = MOST_ADDENDS) -> None:
-    """No more numbers are summed than are exact."""
+    """Require that no more numbers are summed than are exact."""
     if count > most:
         why = f"{count} numbers would be summed, and sums are exact up to {most}"
         raise refused(operation, name, x, why, "cut the batch into micro-batches")
 
 
-def whole(operation: str, name: str, value: Any, low: int = 1, high: int = MOST_ADDENDS) -> int:
-    """A whole number within ``low..high``."""
+def integer(operation: str, name: str, value: Any, low: int = 1, high: int = MOST_ADDENDS) -> int:
+    """Return a whole number; require that it is one, within ``low..high``."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise refused(operation, name, value, f"it must be a whole number within {low}..{high}")
     return value
 
 
 def number(operation: str, name: str, value: Any, low: float = 0.0, high: float = float("inf")) -> float:
-    """A finite number within ``low..high``."""
+    """Return a number as a float; require that it is finite, within ``low..high``."""
     try:
         given = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
     except OverflowError:

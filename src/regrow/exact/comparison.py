@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regrow.exact import grid, reference
-from regrow.exact.backend import Backend, Kernels, load_kernels
-from regrow.exact.carriers import FLOAT64, Carrier
+from regrow.exact import definition, grid
+from regrow.exact.backend import Backend, Kernels
+from regrow.exact.gemm import FLOAT64, GemmBackend
 from regrow.exact.grid import Block, Digits, Layout
-from regrow.exact.optimizer import AdamW
 from regrow.exact.random import normals
+from regrow.exact.registry import load_kernels
 
 Case = Callable[[Kernels], Any]
 
@@ -89,7 +89,7 @@ def _output(parts: tuple[Tensor, ...], totals: Tensor, k: Kernels) -> Tensor:
 
 
 def _gradient(parts: tuple[Tensor, ...], k: Kernels, first: int = 2) -> tuple[Tensor, Tensor]:
-    weights, totals = _weights(parts, reference, first)
+    weights, totals = _weights(parts, definition, first)
     out, exponents = torch.empty_like(weights), torch.empty(totals.shape, dtype=torch.int32)
     delta = sample(tuple(totals.shape), 5)
     groups, rows, columns = parts[0].shape
@@ -115,10 +115,14 @@ def _sum_of_squares(x: Tensor, k: Kernels) -> Tensor:
     return torch.tensor([bits, k.square_sum(x, int(grid.exponents(torch.tensor(bits))))])
 
 
+# In the order of `regrow.exact.optimizer.AdamW.constants`: step 3, a clipped gradient, decay.
+_ADAMW_CONSTANTS = np.array((0.7, 0.9, 0.1, 0.95, 0.05, 0.271, 0.142625, 1e-8, 2e-3, 0.9998), np.float32)
+
+
 def _adamw(kind: str, k: Kernels) -> tuple[Tensor, ...]:
     p, g, m, v = (sample((7, 33), seed, kind) for seed in range(4))
     v = v * v
-    k.adamw(p, g, m, v, AdamW().constants(3, 2e-3, 0.7, True))
+    k.adamw(p, g, m, v, _ADAMW_CONSTANTS)
     return p, m, v
 
 
@@ -137,8 +141,8 @@ def cases() -> dict[str, Case]:
         "attention_output": partial(_output, outputs, totals),
         "attention_gradient": partial(_gradient, parts),
     }
-    poisons = {"nan": torch.nan, "negative nan": -torch.nan, "infinity": torch.inf}
-    return found | _long() | {name: case for kind in poisons.items() for name, case in _poisoned(*kind).items()}
+    special = {"nan": torch.nan, "negative nan": -torch.nan, "infinity": torch.inf}
+    return found | _long() | {name: case for kind in special.items() for name, case in _non_finite(*kind).items()}
 
 
 def _long() -> dict[str, Case]:
@@ -194,7 +198,7 @@ def _usual(kind: str) -> dict[str, Case]:
     }
 
 
-def _poisoned(name: str, value: float) -> dict[str, Case]:
+def _non_finite(name: str, value: float) -> dict[str, Case]:
     """A NaN or an infinity must come out as NaN, in the same places."""
     x, y, gain = sample((6, 20), 1), sample((6, 20), 2), torch.ones(20)
     x[2, 3] = value
@@ -248,15 +252,15 @@ def kernel_faults(backends: tuple[str, ...] = ("numba",)) -> Iterator[tuple[str,
             yield f"{backend} {name}", partial(_compare, backend, case)
 
 
-def product_faults(carriers: Iterable[Carrier]) -> Iterator[tuple[str, Callable[[], str]]]:
-    """As :func:`kernel_faults`, for carriers that multiply whole operands."""
-    for carrier in (carrier for carrier in carriers if carrier.whole):
+def product_faults(gemms: Iterable[GemmBackend]) -> Iterator[tuple[str, Callable[[], str]]]:
+    """As :func:`kernel_faults`, for integer GEMM backends with fused products."""
+    for gemm in (gemm for gemm in gemms if gemm.fused):
         for name, case in products().items():
-            yield f"{carrier.name} {name}", partial(_compare_products, carrier, case)
+            yield f"{gemm.name} {name}", partial(_compare_products, gemm, case)
 
 
 def products() -> dict[str, Callable[[Backend], Any]]:
-    """Products of whole operands. Shapes with edges in every direction; scales within and beyond the normal ones."""
+    """Fused products. Shapes with edges in every direction; scales within and beyond the normal ones."""
     shapes = {"edges": (2, 37, 70, 45), "blocks": (1, 64, 128, 96), "deep": (1, 33, 4100, 34), "one": (3, 1, 1, 1)}
     cases: dict[str, Callable[[Backend], Any]] = {}
     for size, shape in shapes.items():
@@ -288,8 +292,8 @@ def _operands(which: str, shape: tuple[int, ...], kind: str, backend: Backend) -
         a, b = a * 2.0**-70, b * 2.0**-70
     if kind == "apart":  # the largest numbers times small ones
         b = b * 2.0**-20
-    dtype = backend.carrier.dtype
-    return reference.split(a, left, dtype), reference.split(b, right, dtype)
+    dtype = backend.gemm.dtype
+    return definition.split(a, left, dtype), definition.split(b, right, dtype)
 
 
 def _matmul(which: str, shape: tuple[int, ...], kind: str, backend: Backend) -> Tensor:
@@ -305,11 +309,11 @@ def _add(shape: tuple[int, ...], backend: Backend) -> Tensor:
 
 def _add_deep(shape: tuple[int, ...], backend: Backend) -> list[Tensor]:
     _, rows, depth, columns = shape
-    dtype = backend.carrier.dtype
+    dtype = backend.gemm.dtype
     logits, targets = sample((depth, rows), 3) * 4.0, torch.arange(depth) % rows
-    _, upper, lower = reference.cross_entropy(logits, targets, dtype)
-    inner = reference.split(sample((1, rows, columns), 4), grid.RIGHT, dtype)
-    outer = reference.split(sample((1, depth, columns), 5), grid.RIGHT_OF_TRANSPOSED, dtype)
+    _, upper, lower = definition.cross_entropy(logits, targets, dtype)
+    inner = definition.split(sample((1, rows, columns), 4), grid.RIGHT, dtype)
+    outer = definition.split(sample((1, depth, columns), 5), grid.RIGHT_OF_TRANSPOSED, dtype)
     totals = [torch.zeros((n, columns), dtype=torch.float64) for n in (depth, rows)]
     backend.add_deep(upper, lower, inner, totals[0])
     backend.add_deep(upper, lower, outer, totals[1])
@@ -319,32 +323,32 @@ def _add_deep(shape: tuple[int, ...], backend: Backend) -> list[Tensor]:
 def _attention(positions: int, backend: Backend) -> list[Any]:
     """Two heads to a group, the second block of queries; a key and a gradient that are not finite in one group."""
     groups, width, first = 3, 20, 2
-    rows, dtype = 2 * positions, backend.carrier.dtype
+    rows, dtype = 2 * positions, backend.gemm.dtype
     q, dy, k, v = (sample((groups, n, width), i) for i, n in enumerate((rows, rows, positions, positions)))
     k[1, positions - 2, 3], dy[2, positions + 3, 1] = float("nan"), float("inf")
     block = Block(slice(positions + first, rows), first, positions)
     weights = torch.empty((groups, rows - block.rows.start, 2, positions), dtype=dtype)
     totals, delta = torch.full((groups, rows), 8192.0), sample((groups, rows), 7)
     out, dq = torch.zeros((groups, rows, width)), torch.zeros((groups, rows, width))
-    queries, gradients = (reference.split(x, grid.LEFT, dtype) for x in (q, dy))
-    keys, values = (reference.split(x, grid.RIGHT_TRANSPOSED, dtype) for x in (k, v))
-    key_columns, value_columns = (reference.split(x, grid.RIGHT, dtype) for x in (k, v))
+    queries, gradients = (definition.split(x, grid.LEFT, dtype) for x in (q, dy))
+    keys, values = (definition.split(x, grid.RIGHT_TRANSPOSED, dtype) for x in (k, v))
+    key_columns, value_columns = (definition.split(x, grid.RIGHT, dtype) for x in (k, v))
     backend.attend(block, queries, keys, value_columns, 0.25, weights, totals, out)
     digits = backend.attend_backward(block, gradients, values, key_columns, 0.25, weights, totals, delta, dq)
     return [weights.to(torch.int8), totals, out, digits.data.to(torch.int8), digits.exponents, dq]
 
 
-def _compare_products(carrier: Carrier, case: Callable[[Backend], Any]) -> str:
-    return difference(case(Backend(load_kernels("numba"), carrier)), case(Backend(reference, FLOAT64)))
+def _compare_products(gemm: GemmBackend, case: Callable[[Backend], Any]) -> str:
+    return difference(case(Backend(load_kernels("numba"), gemm)), case(Backend(definition, FLOAT64)))
 
 
 def _compare(backend: str, case: Case) -> str:
     kernels = load_kernels(backend)
     device = Backend(kernels, FLOAT64).device
-    return difference(case(kernels if device.type == "cpu" else Elsewhere(kernels, device)), case(reference))
+    return difference(case(kernels if device.type == "cpu" else OnDevice(kernels, device)), case(definition))
 
 
-class Elsewhere:
+class OnDevice:
     """Kernels of another device as functions of CPU tensors."""
 
     def __init__(self, kernels: Kernels, device: torch.device) -> None:

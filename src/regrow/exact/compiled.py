@@ -1,11 +1,17 @@
-"""The CPU kernels, compiled by Numba: the same bits as ``reference``, several operations to one pass over memory.
+"""The CPU kernels, compiled by Numba: the same bits as ``definition``, several operations to one pass over memory.
 
 Numba compiles strict IEEE arithmetic unless told otherwise: nothing is reordered, nothing fused into an FMA. The
 few loops that sum integers held in float64 say so and let the compiler reorder them, since those sums are exact.
 Rounding to nearest even is ``(v + ROUND) - ROUND``, two IEEE additions that vectorise everywhere.
 
-The functions take and give torch tensors; the ``_kernel`` functions beneath take NumPy views of the same memory.
-Compiled code is cached on disk by Numba.
+What shapes every kernel here: these operations do little for each number, so memory is what they wait for. A thread
+takes whole rows and passes over each while it is in the first-level cache; inner loops run along a row, without a
+branch, so that they vectorise. What is reduced over rows goes by blocks of rows, each with totals of its own that are
+integers, so that neither locks nor an order of the blocks are needed.
+
+The functions take and give torch tensors; the ``_kernel`` functions beneath take NumPy views of the same memory, often
+twice, as float32 and as the int32 of their bits, because a maximum of integers vectorises and one of floats, which must
+heed NaNs, does not. Compiled code is cached on disk by Numba.
 """
 
 from __future__ import annotations
@@ -43,7 +49,6 @@ name = "numba"
 
 F = np.float32
 _ROUND = F(polynomials.ROUND32)
-_ROUND64 = 6755399441055744.0  # 1.5 * 2**52
 _LARGEST = F(polynomials.EXP_LARGEST)
 _ONE = F(1.0)
 _ZERO = F(0.0)
@@ -55,8 +60,10 @@ _GELU_CUBIC_SLOPE = F(polynomials.GELU_CUBIC_SLOPE)
 _GELU_LARGEST = F(polynomials.GELU_LARGEST)
 _MASK = np.int32(0x7FFFFFFF)
 _MIN_EXPONENT = np.int32(-100)
-_POISON = np.int32(129)
-_EXACT_SUM = {"reassoc"}  # only where every partial sum is an integer below 2**53
+_NON_FINITE = np.int32(129)
+# Leave to reorder additions, nothing else. Only where every partial sum in any order is an integer below 2**53: at most
+# 2**22 addends (`checks.MOST_ADDENDS`) of at most 2**30 make 2**52.
+_EXACT_SUM = {"reassoc"}
 
 _parallel: Any = kernel(parallel=True, nogil=True)
 _inline: Any = kernel(inline="always")
@@ -72,10 +79,11 @@ def _places(group: Any, row: Any, rows: Any, stacked: bool) -> Any:
 
 @_parallel
 def _split_rows_kernel(x: Any, bits: Any, out: Any, exponents: Any, right: bool) -> None:
+    # A row is read for its maximum and, still in the cache, again for its digits: one pass over memory.
     for i in prange(x.shape[0]):
         e = grid_exponent(largest_bits(bits[i]))
         exponents[i] = e
-        if e == _POISON:
+        if e == _NON_FINITE:
             out[2 * i] = 0
             out[2 * i + 1] = 0
         else:
@@ -86,6 +94,8 @@ def _split_rows_kernel(x: Any, bits: Any, out: Any, exponents: Any, right: bool)
 def _split_columns_kernel(x: Any, bits: Any, out: Any, exponents: Any, right: bool, stacked: bool, block: int) -> None:
     groups, rows, columns = x.shape
     blocks = (rows + block - 1) // block
+    # Down the columns, yet in the order of the memory: each block of rows has a row of maxima of its own. A maximum of
+    # integers has no order, so the blocks may be joined in any.
     largest = np.zeros((groups, blocks, columns), np.int32)
     for i in prange(groups * blocks):
         g, b = i // blocks, i % blocks
@@ -100,7 +110,9 @@ def _split_columns_kernel(x: Any, bits: Any, out: Any, exponents: Any, right: bo
                 m = max(m, largest[g, b, c])
             e = grid_exponent(m)
             exponents[g, c] = e
-            scale[g, c] = _ZERO if e == _POISON else power32(13 - e)
+            # 13 - e is within -115..113, a normal float32. A column that is not finite gets 0 instead of a branch in
+            # the loop below; what 0 times an infinity leaves there is cleared after it, which hardly ever has to be.
+            scale[g, c] = _ZERO if e == _NON_FINITE else power32(13 - e)
     for i in prange(groups * rows):
         g, r = i // rows, i % rows
         first, second = _places(g, r, rows, stacked)
@@ -108,13 +120,13 @@ def _split_columns_kernel(x: Any, bits: Any, out: Any, exponents: Any, right: bo
 
 
 @_parallel
-def _clear_poisoned_kernel(out: Any, exponents: Any) -> None:
+def _clear_non_finite_kernel(out: Any, exponents: Any) -> None:
     """Zero the digits of columns that hold a NaN or an infinity (a product with 0 may have been NaN)."""
     groups, columns = exponents.shape
     for i in prange(out.shape[0]):
         g = i // (out.shape[0] // groups)
         for c in range(columns):
-            if exponents[g, c] == _POISON:
+            if exponents[g, c] == _NON_FINITE:
                 out[i, c] = 0
 
 
@@ -127,11 +139,14 @@ def _bits(x: Tensor) -> Any:
 
 
 def _block(rows: int) -> int:
+    """Rows to a block: four blocks for each thread, so that none waits long for the last; but enough rows to a block
+    that its totals, a row of them, are little beside it.
+    """
     return max(16, -(-rows // (4 * numba.get_num_threads())))
 
 
 def split(x: Tensor, layout: Layout, dtype: torch.dtype) -> Digits:
-    """See :func:`regrow.exact.reference.split`."""
+    """See :func:`regrow.exact.definition.split`."""
     groups, rows, columns = x.shape
     x = x.contiguous()
     data = torch.empty(layout.shape(groups, rows, columns), dtype=dtype)
@@ -142,8 +157,8 @@ def split(x: Tensor, layout: Layout, dtype: torch.dtype) -> Digits:
         _split_rows_kernel(_numpy(flat), _bits(flat), out, _numpy(e.view(-1)), layout.right)
     else:
         _split_columns_kernel(_numpy(x), _bits(x), out, _numpy(e), layout.right, layout.stacked, _block(rows))
-        if bool((e == int(_POISON)).any()):
-            _clear_poisoned_kernel(out, _numpy(e))
+        if bool((e == int(_NON_FINITE)).any()):
+            _clear_non_finite_kernel(out, _numpy(e))
     return Digits(data, e, layout)
 
 
@@ -155,12 +170,14 @@ def _combine_kernel(high: Any, cross: Any, left: Any, right: Any, out: Any) -> N
         g, r = i // rows, i % rows
         a = power(left[g, r])
         for c in range(columns):
+            # Exact: digits are at most 2**6 and sums have at most 2**22 addends, so this is below 2**49. The product of
+            # powers of two and the product with it are exact as well, and the conversion is the one rounding.
             total = np.float64(high[g, r, c]) * 16384.0 + np.float64(cross[g, r, c]) * 128.0
             out[g, r, c] = F(total * (a * scale[g, c]))
 
 
 def combine(high: Tensor, cross: Tensor, left: Tensor, right: Tensor, out: Tensor) -> None:
-    """See :func:`regrow.exact.reference.combine`."""
+    """See :func:`regrow.exact.definition.combine`."""
     _combine_kernel(*(_numpy(x) for x in (high, cross, left, right, out)))
 
 
@@ -169,12 +186,13 @@ def _accumulate_kernel(top: Any, middle: Any, bottom: Any, total: Any) -> None:
     rows, columns = top.shape
     for r in prange(rows):
         for c in range(columns):
+            # Integers of 20 bits times such of 13, at most 2**19 of them (`operations.MOST_HEAD_ROWS`): within 2**53.
             high = np.float64(top[r, c]) * 2097152.0 + np.float64(middle[r, c]) * 16384.0
             total[r, c] += high + np.float64(bottom[r, c]) * 128.0
 
 
 def accumulate(top: Tensor, middle: Tensor, bottom: Tensor, total: Tensor) -> None:
-    """See :func:`regrow.exact.reference.accumulate`."""
+    """See :func:`regrow.exact.definition.accumulate`."""
     _accumulate_kernel(*(_numpy(x) for x in (top, middle, bottom, total)))
 
 
@@ -186,7 +204,7 @@ def _round_total_kernel(total: Any, scale: Any, out: Any) -> None:
 
 
 def round_total(total: Tensor, scale: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.round_total`."""
+    """See :func:`regrow.exact.definition.round_total`."""
     out = torch.empty(total.shape, dtype=torch.float32)
     _round_total_kernel(_numpy(total), _numpy(scale), _numpy(out))
     return out
@@ -204,7 +222,7 @@ def _exact_row_sum(x: Any, scale: float) -> float:
 @kernel()
 def _grid_sum_row(x: Any, bits: Any) -> float:
     e = grid_exponent(largest_bits(bits))
-    if e == _POISON:
+    if e == _NON_FINITE:
         return np.nan
     total: float = _exact_row_sum(x, to_grid(e))
     back: float = power(e) * 2.0**-30
@@ -215,6 +233,7 @@ def _grid_sum_row(x: Any, bits: Any) -> float:
 def _rms_norm_kernel(x: Any, gain: Any, epsilon: float, out: Any, out_bits: Any, inverse: Any) -> None:
     rows, columns = x.shape
     for r in prange(rows):
+        # The squares are kept where the result will be, so that no memory is asked for and the row stays in the cache.
         for c in range(columns):
             out[r, c] = x[r, c] * x[r, c]
         mean = _grid_sum_row(out[r], out_bits[r]) / np.float64(columns)
@@ -225,7 +244,7 @@ def _rms_norm_kernel(x: Any, gain: Any, epsilon: float, out: Any, out_bits: Any,
 
 
 def rms_norm(x: Tensor, gain: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """See :func:`regrow.exact.reference.rms_norm`."""
+    """See :func:`regrow.exact.definition.rms_norm`."""
     out = torch.empty_like(x)
     inverse = torch.empty(x.shape[0], dtype=torch.float32)
     _rms_norm_kernel(_numpy(x), _numpy(gain), epsilon, _numpy(out), _bits(out), _numpy(inverse))
@@ -243,14 +262,14 @@ def _column_grids(largest: Any) -> Any:
         for b in range(blocks):
             m = max(m, largest[b, c])
         e = grid_exponent(m)
-        scale[c] = 0.0 if e == _POISON else to_grid(e)
+        scale[c] = 0.0 if e == _NON_FINITE else to_grid(e)
         back[c] = power(e) * 2.0**-30
     return scale, back
 
 
 @kernel()
 def _column_totals(sums: Any, back: Any, out: Any) -> None:
-    """Add up the blocks' sums, which are integers."""
+    """Add up the blocks' sums, which are integers: their order is of no account."""
     blocks, columns = sums.shape
     for c in range(columns):
         total = 0.0
@@ -266,6 +285,8 @@ def _rms_norm_backward_kernel(
     rows, columns = x.shape
     blocks = (rows + block - 1) // block
     largest = np.zeros((blocks, columns), np.int32)
+    # First pass: the rows' gradients, and on the way the largest addend of each gain's, which only the next pass can
+    # put on its grid. `dx` is the room for both before it holds what it is for.
     for b in prange(blocks):
         for r in range(b * block, min(rows, b * block + block)):
             i = inverse[r]
@@ -281,6 +302,7 @@ def _rms_norm_backward_kernel(
                 dx[r, c] = i * (dy[r, c] * gain[c] - (x[r, c] * i) * mean)
     scale, back = _column_grids(largest)
     sums = np.zeros((blocks, columns), np.float64)
+    # Second pass: the addends are computed again, which is cheaper than to write them and to read them.
     for b in prange(blocks):
         for r in range(b * block, min(rows, b * block + block)):
             for c in range(columns):
@@ -289,7 +311,7 @@ def _rms_norm_backward_kernel(
 
 
 def rms_norm_backward(dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
-    """See :func:`regrow.exact.reference.rms_norm_backward`."""
+    """See :func:`regrow.exact.definition.rms_norm_backward`."""
     dx, dgain = torch.empty_like(x), torch.empty_like(gain)
     dy = dy.contiguous()
     arguments = (_numpy(dy), _numpy(x), _numpy(gain), _numpy(inverse), _numpy(dx), _bits(dx), _numpy(dgain))
@@ -307,7 +329,7 @@ def _swiglu_kernel(x: Any, out: Any) -> None:
 
 
 def swiglu(x: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.swiglu`."""
+    """See :func:`regrow.exact.definition.swiglu`."""
     out = torch.empty((x.shape[0], x.shape[1] // 2), dtype=torch.float32)
     _swiglu_kernel(_numpy(x), _numpy(out))
     return out
@@ -326,7 +348,7 @@ def _swiglu_backward_kernel(dy: Any, x: Any, dx: Any) -> None:
 
 
 def swiglu_backward(dy: Tensor, x: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.swiglu_backward`."""
+    """See :func:`regrow.exact.definition.swiglu_backward`."""
     dx = torch.empty_like(x)
     _swiglu_backward_kernel(_numpy(dy.contiguous()), _numpy(x), _numpy(dx))
     return dx
@@ -338,6 +360,7 @@ def _layer_norm_kernel(
 ) -> None:
     rows, columns = x.shape
     for r in prange(rows):
+        # Mean first and then the centred squares, not the difference of two sums, which would cancel.
         mean = _grid_sum_row(x[r], bits[r]) / np.float64(columns)
         means[r] = mean
         for c in range(columns):
@@ -351,7 +374,7 @@ def _layer_norm_kernel(
 
 
 def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
-    """See :func:`regrow.exact.reference.layer_norm`."""
+    """See :func:`regrow.exact.definition.layer_norm`."""
     out, mean = torch.empty_like(x), torch.empty(x.shape[0], dtype=torch.float64)
     inverse = torch.empty(x.shape[0], dtype=torch.float32)
     given = (_numpy(x), _bits(x), _numpy(gain), _numpy(bias), epsilon)
@@ -364,6 +387,8 @@ def _layer_norm_backward_kernel(
     dy: Any, x: Any, gain: Any, means: Any, inverse: Any, dx: Any, dx_bits: Any, product: Any
 ) -> None:
     rows, columns = x.shape
+    # `product` holds the addends of the gains' gradients, whose sums over rows are taken afterwards with those of the
+    # biases. `dx` is the room for the addends of both of a row's means before it holds what it is for.
     for r in prange(rows):
         i, mean = inverse[r], means[r]
         for c in range(columns):
@@ -382,7 +407,7 @@ def _layer_norm_backward_kernel(
 def layer_norm_backward(
     dy: Tensor, x: Tensor, gain: Tensor, mean: Tensor, inverse: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """See :func:`regrow.exact.reference.layer_norm_backward`."""
+    """See :func:`regrow.exact.definition.layer_norm_backward`."""
     dx, product = torch.empty_like(x), torch.empty_like(x)
     dy = dy.contiguous()
     given = (_numpy(t) for t in (dy, x, gain, mean, inverse))
@@ -394,6 +419,7 @@ def layer_norm_backward(
 def _column_sum_kernel(x: Any, bits: Any, out: Any, block: int) -> None:
     rows, columns = x.shape
     blocks = (rows + block - 1) // block
+    # Two passes, because the grid of a column is known only when its largest entry is.
     largest = np.zeros((blocks, columns), np.int32)
     for b in prange(blocks):
         for r in range(b * block, min(rows, b * block + block)):
@@ -409,7 +435,7 @@ def _column_sum_kernel(x: Any, bits: Any, out: Any, block: int) -> None:
 
 
 def column_sum(x: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.column_sum`."""
+    """See :func:`regrow.exact.definition.column_sum`."""
     x = x.contiguous()
     out = torch.empty(x.shape[1], dtype=torch.float32)
     _column_sum_kernel(_numpy(x), _bits(x), _numpy(out), _block(x.shape[0]))
@@ -434,7 +460,7 @@ def _rotate_kernel(x: Any, cosine: Any, sine: Any, heads: int, out: Any) -> None
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor, heads: int) -> Tensor:
-    """See :func:`regrow.exact.reference.rotate`."""
+    """See :func:`regrow.exact.definition.rotate`."""
     x = x.contiguous()
     out = torch.empty_like(x)
     _rotate_kernel(_numpy(x), _numpy(cosine), _numpy(sine), heads, _numpy(out))
@@ -449,10 +475,14 @@ def _attention_weights_kernel(
     keys = column_scales(right)
     for i in prange(groups * rows):
         g, r = i // rows, i % rows
+        # Scores of keys that the query may not see are not even computed; but their digits must be 0, because the
+        # product with the values takes all positions.
         seen = (start + r) % positions + 1
         scores = np.empty(seen, np.float32)
         product_row(high[g, r], cross[g, r], power(left[g, r]), keys[g], scale, scores)
         largest = largest_number(scores)
+        # The largest numerator is 1, so the total is within 2**13..2**30 for up to 2**17 keys, and never 0; in a row
+        # that is not finite it is NaN, by which every result of the row becomes NaN.
         if not np.isfinite(largest):
             totals[g, r] = F(np.nan)
             weights[g, r] = 0
@@ -464,7 +494,7 @@ def _attention_weights_kernel(
 def attention_weights(
     high: Tensor, cross: Tensor, left: Tensor, right: Tensor, scale: float, first: int, weights: Tensor, totals: Tensor
 ) -> None:
-    """See :func:`regrow.exact.reference.attention_weights`."""
+    """See :func:`regrow.exact.definition.attention_weights`."""
     tensors = (_numpy(x) for x in (high, cross, left, right, weights, totals))
     _attention_weights_kernel(*tensors, F(scale), first)
 
@@ -479,7 +509,7 @@ def _attention_output_kernel(high: Any, cross: Any, right: Any, totals: Any, out
 
 
 def attention_output(high: Tensor, cross: Tensor, right: Tensor, totals: Tensor, out: Tensor) -> None:
-    """See :func:`regrow.exact.reference.attention_output`."""
+    """See :func:`regrow.exact.definition.attention_output`."""
     _attention_output_kernel(*(_numpy(x) for x in (high, cross, right, totals, out)))
 
 
@@ -494,13 +524,13 @@ def _attention_gradient_kernel(
         g, r = i // rows, i % rows
         seen = (start + r) % positions + 1
         row = np.empty(seen, np.float32)
-        a, inverse = power(left[g, r]), _ONE / totals[g, r]
+        a, inverse = power(left[g, r]), _ONE / totals[g, r]  # one division for a row, as the definition has it
         first, second = weights[g, r, 0], weights[g, r, 1]
         product_row(high[g, r], cross[g, r], a, values[g], _ONE, row)
         dscores_row(row, first, second, inverse, delta[g, r], scale, row)
         e = grid_exponent(largest_bits(row.view(np.int32)))
         exponents[g, r] = e
-        if e == _POISON:
+        if e == _NON_FINITE:
             out[g, r] = 0
         else:
             row_digits(row, power32(13 - e), out[g, r, 0], out[g, r, 1], False)
@@ -511,7 +541,7 @@ def attention_gradient(
     high: Tensor, cross: Tensor, left: Tensor, right: Tensor, weights: Tensor, totals: Tensor, delta: Tensor,
     scale: float, first: int, out: Tensor, out_exponents: Tensor,
 ) -> None:  # fmt: skip
-    """See :func:`regrow.exact.reference.attention_gradient`."""
+    """See :func:`regrow.exact.definition.attention_gradient`."""
     tensors = (high, cross, left, right, weights, totals, delta, out, out_exponents)
     _attention_gradient_kernel(*(_numpy(x) for x in tensors), F(scale), first)
 
@@ -525,7 +555,7 @@ def _row_dot_kernel(x: Any, y: Any, product: Any, product_bits: Any, out: Any) -
 
 
 def row_dot(x: Tensor, y: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.row_dot`."""
+    """See :func:`regrow.exact.definition.row_dot`."""
     product = torch.empty_like(x)
     out = torch.empty(x.shape[0], dtype=torch.float32)
     _row_dot_kernel(_numpy(x), _numpy(y), _numpy(product), _bits(product), _numpy(out))
@@ -548,7 +578,12 @@ def _row_exponentials(x: Any, largest: Any, out: Any) -> None:
 
 @kernel()
 def _probability_digits(weights: Any, inverse: Any, top: Any, middle: Any, again: Any, low: Any) -> None:
-    """Three digits of ``rint(weight * inverse * 2**20)``."""
+    """Three digits of ``rint(weight * inverse * 2**20)``, the middle one twice.
+
+    With the target's 2**20 taken off they are of integers within -2**20..2**20, so ``high`` is within 2**13 and
+    ``upper`` within 64. The middle digit is there twice, because each of the two pairs of digits is an operand of its
+    own in :meth:`regrow.exact.backend.Backend.add_deep`, of double depth and without a copy.
+    """
     for c in range(weights.shape[0]):
         q = np.int32(((weights[c] * inverse) * F(1048576.0) + _ROUND) - _ROUND)
         high = np.int32((q + 64) >> 7)
@@ -577,6 +612,7 @@ def _cross_entropy_kernel(logits: Any, targets: Any, totals: Any, differences: A
             weights[:] = _ZERO
             inverse = _ZERO
         _probability_digits(weights, inverse, upper[r, 0], upper[r, 1], lower[r, 0], lower[r, 1])
+        # The target's digits are written over: a comparison for each column would be a branch in the loop above.
         q = np.int32(np.int32(((weights[t] * inverse) * F(1048576.0) + _ROUND) - _ROUND) - 1048576)
         high = np.int32((q + 64) >> 7)
         top = np.int32((high + 64) >> 7)
@@ -587,7 +623,8 @@ def _cross_entropy_kernel(logits: Any, targets: Any, totals: Any, differences: A
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """See :func:`regrow.exact.reference.cross_entropy`."""
+    """See :func:`regrow.exact.definition.cross_entropy`."""
+    # The logarithms are left to NumPy, of which the definition is made too: there is but one to a row.
     rows, columns = logits.shape
     totals, differences = np.empty(rows), np.empty(rows)
     upper, lower = (torch.empty((rows, 2, columns), dtype=dtype) for _ in range(2))
@@ -609,7 +646,7 @@ def _softmax_kernel(x: Any, out: Any) -> None:
 
 
 def softmax(x: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.softmax`."""
+    """See :func:`regrow.exact.definition.softmax`."""
     out = torch.empty_like(x)
     _softmax_kernel(_numpy(x), _numpy(out))
     return out
@@ -626,7 +663,7 @@ def _softmax_backward_kernel(dy: Any, y: Any, dx: Any, dx_bits: Any) -> None:
 
 
 def softmax_backward(dy: Tensor, y: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.softmax_backward`."""
+    """See :func:`regrow.exact.definition.softmax_backward`."""
     dx = torch.empty_like(y)
     _softmax_backward_kernel(_numpy(dy.contiguous()), _numpy(y), _numpy(dx), _bits(dx))
     return dx
@@ -671,6 +708,7 @@ _ACTIVATIONS = {"silu": 0, "gelu": 1, "gelu_tanh": 2}
 
 @_parallel
 def _activation_kernel(x: Any, out: Any, kind: int) -> None:
+    # The kind is asked for outside of the loops over columns, so that each of them vectorises.
     for r in prange(x.shape[0]):
         if kind == 0:
             for c in range(x.shape[1]):
@@ -684,7 +722,7 @@ def _activation_kernel(x: Any, out: Any, kind: int) -> None:
 
 
 def activation(x: Tensor, kind: str) -> Tensor:
-    """See :func:`regrow.exact.reference.activation`."""
+    """See :func:`regrow.exact.definition.activation`."""
     out = torch.empty_like(x)
     _activation_kernel(_numpy(x), _numpy(out), _ACTIVATIONS[kind])
     return out
@@ -705,7 +743,7 @@ def _activation_backward_kernel(dy: Any, x: Any, dx: Any, kind: int) -> None:
 
 
 def activation_backward(dy: Tensor, x: Tensor, kind: str) -> Tensor:
-    """See :func:`regrow.exact.reference.activation_backward`."""
+    """See :func:`regrow.exact.definition.activation_backward`."""
     dx = torch.empty_like(x)
     _activation_backward_kernel(_numpy(dy.contiguous()), _numpy(x), _numpy(dx), _ACTIVATIONS[kind])
     return dx
@@ -720,6 +758,8 @@ def _largest_bits_kernel(bits: Any, out: Any) -> None:
 @_parallel
 def _embedding_backward_kernel(dy: Any, starts: Any, order: Any, e: Any, out: Any) -> None:
     scale, back = to_grid(e), power(e) * 2.0**-30
+    # By rows of the table, not of the gradients: so each total belongs to one thread, and nothing has to be atomic.
+    # Where a token occurs is known from sorting them.
     for row in prange(out.shape[0]):
         total = np.zeros(out.shape[1], np.float64)
         for n in range(starts[row], starts[row + 1]):
@@ -731,13 +771,13 @@ def _embedding_backward_kernel(dy: Any, starts: Any, order: Any, e: Any, out: An
 
 
 def embedding_backward(dy: Tensor, ids: Tensor, rows: int) -> Tensor:
-    """See :func:`regrow.exact.reference.embedding_backward`."""
+    """See :func:`regrow.exact.definition.embedding_backward`."""
     dy = dy.contiguous()
     out = torch.empty((rows, dy.shape[1]), dtype=torch.float32)
     largest = np.zeros(dy.shape[0], np.int32)
     _largest_bits_kernel(_bits(dy), largest)
     e = np.int32(max((int(largest.max(initial=0)) >> 23) - 126, int(_MIN_EXPONENT)))
-    if e == _POISON:
+    if e == _NON_FINITE:
         return out.fill_(torch.nan)
     order = np.argsort(_numpy(ids), kind="stable")
     starts = np.searchsorted(_numpy(ids)[order], np.arange(rows + 1))
@@ -749,9 +789,10 @@ def embedding_backward(dy: Tensor, ids: Tensor, rows: int) -> Tensor:
 def _add_to_grid_kernel(gradient: Any, exponents: Any, total: Any) -> None:
     for r in prange(gradient.shape[0]):
         e = exponents[r]
-        if e != _POISON:
-            scale = power(24 - e)
+        if e != _NON_FINITE:
+            scale = power(24 - e)  # at most 2**124, short of the 129 that means NaN
             for c in range(gradient.shape[1]):
+                # Within 2**24 each, so that int32 has room for the 127 of `optimizer.MOST_MICRO_BATCHES`.
                 total[r, c] += np.int32(np.rint(np.float64(gradient[r, c]) * scale))
 
 
@@ -767,35 +808,36 @@ def _from_grid_kernel(total: Any, exponents: Any, count: float, out: Any) -> Non
 def _on_grid_kernel(x: Any, bits: Any, out: Any) -> None:
     for r in prange(x.shape[0]):
         e = grid_exponent(largest_bits(bits[r]))
-        if e == _POISON:
+        if e == _NON_FINITE:
             out[r] = F(np.nan)
         else:
             scale, back = power(24 - e), power(e) * 2.0**-24
             for c in range(x.shape[1]):
+                # By way of int32, as the definition, in which there is no negative zero; a division by 1 is none.
                 out[r, c] = F(np.float64(np.int32(np.rint(np.float64(x[r, c]) * scale))) * back)
 
 
 def on_grid(x: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.on_grid`."""
+    """See :func:`regrow.exact.definition.on_grid`."""
     out = torch.empty_like(x)
     _on_grid_kernel(_numpy(x), _bits(x), _numpy(out))
     return out
 
 
 def row_bits(x: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.row_bits`."""
+    """See :func:`regrow.exact.definition.row_bits`."""
     largest = torch.zeros(x.shape[0], dtype=torch.int32)
     _largest_bits_kernel(_bits(x), _numpy(largest))
     return largest
 
 
 def add_to_grid(x: Tensor, e: Tensor, total: Tensor) -> None:
-    """See :func:`regrow.exact.reference.add_to_grid`."""
+    """See :func:`regrow.exact.definition.add_to_grid`."""
     _add_to_grid_kernel(_numpy(x), _numpy(e), _numpy(total))
 
 
 def from_grid(total: Tensor, e: Tensor, count: int) -> Tensor:
-    """See :func:`regrow.exact.reference.from_grid`."""
+    """See :func:`regrow.exact.definition.from_grid`."""
     out = torch.empty(total.shape, dtype=torch.float32)
     _from_grid_kernel(_numpy(total), _numpy(e), float(count), _numpy(out))
     return out
@@ -810,7 +852,8 @@ def _square_bits_kernel(x: Any, out: Any) -> None:
         out[r] = largest
 
 
-_SQUARES = 1 << 22  # of 31 bits add up within float64 in any order
+# Squares that are added in float64 at a time: so many of at most 2**30 make 2**52. A row may hold more.
+_SQUARES = 1 << 22
 
 
 @kernel(fastmath=_EXACT_SUM)
@@ -831,16 +874,16 @@ def _square_sum_kernel(x: Any, scale: float, out: Any) -> None:
 
 
 def square_bits(x: Tensor) -> int:
-    """See :func:`regrow.exact.reference.square_bits`."""
+    """See :func:`regrow.exact.definition.square_bits`."""
     largest = np.zeros(x.shape[0], np.int32)
     _square_bits_kernel(_numpy(x), largest)
     return int(largest.max(initial=0))
 
 
 def square_sum(x: Tensor, e: int) -> int:
-    """See :func:`regrow.exact.reference.square_sum`."""
+    """See :func:`regrow.exact.definition.square_sum`."""
     sums = np.zeros(x.shape[0], np.int64)
-    if e != _POISON:
+    if e != _NON_FINITE:
         _square_sum_kernel(_numpy(x), math.ldexp(1.0, 30 - e), sums)
     return int(sums.sum())
 
@@ -862,5 +905,5 @@ def _adamw_kernel(p: Any, gradient: Any, first: Any, second: Any, k: Any) -> Non
 
 
 def adamw(parameter: Tensor, gradient: Tensor, first: Tensor, second: Tensor, constants: np.ndarray) -> None:
-    """See :func:`regrow.exact.reference.adamw`."""
+    """See :func:`regrow.exact.definition.adamw`."""
     _adamw_kernel(_numpy(parameter), _numpy(gradient), _numpy(first), _numpy(second), constants)

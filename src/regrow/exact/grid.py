@@ -3,7 +3,8 @@
 Every sum in the hashed path is taken over integers. A group of float32 numbers that are summed together
 (a row, a column, a tensor) shares one power-of-two grid, fixed by the largest magnitude in the group, which
 does not depend on order. Rounding to the grid is element by element; adding integers is associative; one
-rounding at the end gives a float32. (A two-digit Ozaki splitting with Demmel-Nguyen pre-rounding.)
+rounding at the end gives a float32. (A splitting into two digits as by Ozaki et al., 2012, with the pre-rounding of
+Demmel and Nguyen, 2015.)
 
 * Operands of a product: ``q = rint(x * 2**(13 - e))`` with ``max|x| < 2**e``, so ``|q| <= 2**13``, written as
   two balanced base-128 digits ``q = 128 h + l``, both within -64..64.
@@ -28,8 +29,9 @@ PROBABILITY_BITS = 20
 
 # Groups whose largest magnitude is below 2**-100 share the grid of 2**-100, so that every scale is a normal float32.
 MIN_EXPONENT = -100
-# The exponent of a group that holds a NaN or an infinity. It turns the result into NaN instead of a wrong number.
-POISON = 129
+# The exponent of a group that holds a NaN or an infinity. Its power of two is NaN, and so is every result that depends
+# on the group, instead of a wrong number.
+NON_FINITE = 129
 
 SIGN_MASK = 0x7FFFFFFF
 
@@ -147,14 +149,15 @@ def exponents(largest_bits: Tensor) -> Tensor:
 
 
 def to_grid(exponent: Tensor, bits: int) -> Tensor:
-    """float64 ``2**(bits - exponent)``, which brings a group to its grid. Of a poisoned one it is finite.
+    """float64 ``2**(bits - exponent)``, which brings a group to its grid. Of a group that is not finite it is
+    finite all the same.
 
-    Not ``power_of_two(bits - exponent)``: with 30 bits that is asked for POISON at exponent -99.
+    Not ``power_of_two(bits - exponent)``: with 30 bits that is asked for NON_FINITE at exponent -99.
     """
     return power_of_two(-exponent) * 2.0**bits
 
 
 def power_of_two(exponent: Tensor) -> Tensor:
-    """float64 ``2**exponent`` for integers within -1022..1023, made from bits; NaN for POISON."""
+    """float64 ``2**exponent`` for integers within -1022..1023, made from bits; NaN for NON_FINITE."""
     value = ((exponent.to(torch.int64) + 1023) << 52).view(torch.float64)
-    return torch.where(exponent == POISON, torch.full_like(value, torch.nan), value)
+    return torch.where(exponent == NON_FINITE, torch.full_like(value, torch.nan), value)

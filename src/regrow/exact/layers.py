@@ -18,11 +18,11 @@ from torch import Tensor
 from torch.autograd import Function
 
 from regrow.exact import checks
-from regrow.exact.backend import current
+from regrow.exact.definition import grid_sum
 from regrow.exact.grid import PROBABILITY_BITS
 from regrow.exact.operations import once
 from regrow.exact.polynomials import exp64, log64, sin_cos64
-from regrow.exact.reference import grid_sum
+from regrow.exact.selection import current
 
 
 def _apply(function: Any, *arguments: Any) -> Tensor:
@@ -142,7 +142,7 @@ class _CrossEntropy(Function):
         backend = current(logits)
         kept = targets != ignored
         known = torch.where(kept, targets, torch.zeros_like(targets))
-        losses, upper, lower = backend.kernels.cross_entropy(logits, known, backend.carrier.dtype)
+        losses, upper, lower = backend.kernels.cross_entropy(logits, known, backend.gemm.dtype)
         losses = torch.where(kept, losses, torch.zeros_like(losses))
         count = kept.sum()
         if ctx.needs_input_grad[0]:
@@ -158,8 +158,8 @@ class _CrossEntropy(Function):
 def _logit_gradient(upper: Tensor, lower: Tensor, kept: Tensor, losses: Tensor, count: Tensor) -> Tensor:
     """The gradient of the mean loss from the digits of the summed one's."""
     top, middle, bottom = (digit.to(torch.float32) for digit in (upper[:, 0], upper[:, 1], lower[:, 1]))
-    whole = (top * 16384.0 + middle * 128.0) + bottom
-    gradient = (whole * 2.0**-PROBABILITY_BITS) / count.to(torch.float32)
+    integers = (top * 16384.0 + middle * 128.0) + bottom
+    gradient = (integers * 2.0**-PROBABILITY_BITS) / count.to(torch.float32)
     gradient = torch.where(kept[:, None], gradient, torch.zeros_like(gradient))
     return torch.where((losses != losses)[:, None], torch.full_like(gradient, torch.nan), gradient)
 
@@ -177,7 +177,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, ignore_index: int = -100) -> 
     """
     checks.floats("cross_entropy", logits=logits)
     columns = checks.last("cross_entropy", "logits", logits)
-    checks.whole("cross_entropy", "ignore_index", ignore_index, -(1 << 63), (1 << 63) - 1)
+    checks.integer("cross_entropy", "ignore_index", ignore_index, -(1 << 63), (1 << 63) - 1)
     checks.identifiers("cross_entropy", "targets", targets, logits, columns, ignore_index)
     hint = "it needs an entry for each row of `logits`"
     checks.shape("cross_entropy", "targets", targets, tuple(logits.shape[:-1]), hint)
@@ -199,8 +199,8 @@ def rotary_tables(positions: int, width: int, theta: float = 10000.0) -> tuple[T
         theta: the base of the wavelengths, at least 1.
     """
     theta = checks.number("rotary_tables", "theta", theta, low=1.0)
-    checks.whole("rotary_tables", "positions", positions, high=1 << 20)
-    if checks.whole("rotary_tables", "width", width) % 2:
+    checks.integer("rotary_tables", "positions", positions, high=1 << 20)
+    if checks.integer("rotary_tables", "width", width) % 2:
         raise checks.refused("rotary_tables", "width", width, "the width of a head must be even")
     exponents = np.arange(width // 2, dtype=np.float64) * 2.0 / width
     frequencies = exp64(-exponents * log64(np.array([theta]))).astype(np.float32)

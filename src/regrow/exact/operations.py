@@ -21,7 +21,8 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from regrow.exact import checks
-from regrow.exact.backend import Backend, breadth, current, numerators, wideness
+from regrow.exact.backend import Backend, block_divisor, device_scale, numerators
+from regrow.exact.definition import grid_sum
 from regrow.exact.grid import (
     LEFT,
     LEFT_TRANSPOSED,
@@ -35,6 +36,7 @@ from regrow.exact.grid import (
     Layout,
     power_of_two,
 )
+from regrow.exact.selection import current
 
 # Logits of a block of rows in the output layer: 16 MiB, on a CPU; but at least so many rows, or the half of them, which
 # are the depth of the product that gives the matrix's gradient.
@@ -63,7 +65,7 @@ def _split(backend: Backend, x: Tensor, layout: Layout) -> Digits:
             why="it would round their integers to fewer bits",
             hint="leave autocast out, or wrap these calls in `torch.autocast(..., enabled=False)`",
         )
-    return backend.kernels.split(x if x.dim() == 3 else x[None], layout, backend.carrier.dtype)
+    return backend.kernels.split(x if x.dim() == 3 else x[None], layout, backend.gemm.dtype)
 
 
 class _Linear(Function):
@@ -220,7 +222,7 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor, heads: int) -> Tensor:
     for name, table in (("cosine", cosine), ("sine", sine)):
         hint = "it needs a row for each position of `x` and a column for each pair"
         checks.shape("rotate", name, table, (x.shape[1], x.shape[3] // 2), hint)
-    checks.whole("rotate", "heads", heads, 0, x.shape[2])
+    checks.integer("rotate", "heads", heads, 0, x.shape[2])
     y: Tensor = _Rotate.apply(x, cosine, sine, heads)
     return y
 
@@ -238,7 +240,7 @@ def ungrouped(x: Tensor, batch: int, positions: int) -> Tensor:
 
 def _blocks(backend: Backend, x: Tensor, positions: int) -> list[Block]:
     """Blocks of the rows of ``(G, R, D)``; keys that no query of a block may see are never multiplied."""
-    size = QUERY_BLOCK // wideness(backend, x)
+    size = QUERY_BLOCK // block_divisor(backend, x)
     return [
         Block(slice(start + at, start + min(positions, at + size)), at, min(positions, at + size))
         for start in range(0, x.shape[1], positions)
@@ -259,10 +261,10 @@ class _Attention(Function):
         weights = []
         for block in _blocks(backend, queries, positions):
             shape = totals.shape[0], block.rows.stop - block.rows.start, 2, block.keys
-            digits = torch.empty(shape, dtype=backend.carrier.dtype, device=q.device)
+            digits = torch.empty(shape, dtype=backend.gemm.dtype, device=q.device)
             seen, means = right.rows(slice(block.keys)), held.rows(slice(block.keys))
             backend.attend(block, left, seen, means, ctx.scale, digits, totals, out)
-            weights.append(digits.to(torch.int8))  # what is kept, whatever carries them
+            weights.append(digits.to(torch.int8))  # what is kept, whatever multiplied them
         ctx.save_for_backward(queries, keys, values, totals, out, *weights)
         return ungrouped(out, batch, positions)
 
@@ -271,7 +273,7 @@ class _Attention(Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         backend: Backend = ctx.backend
         queries, keys, values, totals, out, *kept = ctx.saved_tensors
-        weights = [digits.to(backend.carrier.dtype) for digits in kept]
+        weights = [digits.to(backend.gemm.dtype) for digits in kept]
         batch, positions, _, width = gradients[0].shape
         dout = grouped(gradients[0], keys.shape[0] // batch)
         delta = backend.kernels.row_dot(dout.reshape(-1, width), out.reshape(-1, width)).view(totals.shape)
@@ -293,19 +295,19 @@ class _Attention(Function):
 def _transposed_product(backend: Backend, blocks: list[Block], left: list[Tensor], x: Tensor, positions: int) -> Tensor:
     """The transpose of blocks of digits on the grid 2**-13, times ``x`` ``(G, R, D)``, as float32 ``(G, T, D)``."""
     right = _split(backend, x, RIGHT_OF_TRANSPOSED)
-    turned = backend.carrier.whole is None  # torch takes two thirds of the time for few rows and many columns
-    if len(blocks) == 1 and not turned:
+    transposed = backend.gemm.fused is None  # torch takes two thirds of the time for few rows and many columns
+    if len(blocks) == 1 and not transposed:
         return backend.matmul(numerators(left[0], LEFT_TRANSPOSED), right)
-    size = (x.shape[2], positions) if turned else (positions, x.shape[2])
+    size = (x.shape[2], positions) if transposed else (positions, x.shape[2])
     total = torch.zeros((x.shape[0], *size), dtype=torch.float64, device=x.device)
     for block, digits in zip(blocks, left, strict=True):
         weights, some = numerators(digits, LEFT_TRANSPOSED), right.rows(block.rows)
-        if turned:
+        if transposed:
             backend.add(some, weights, total[:, :, : block.keys])
         else:
             backend.add(weights, some, total)
     scale = power_of_two(right.exponents) * 2.0 ** (-2 * OPERAND_BITS)
-    return ((total.mT if turned else total) * scale[:, None, :]).to(torch.float32)
+    return ((total.mT if transposed else total) * scale[:, None, :]).to(torch.float32)
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -378,10 +380,10 @@ class _LinearCrossEntropy(Function):
         wanted = any(ctx.needs_input_grad)
         gradient = _HeadGradient.start(backend, x, weight) if wanted else None
         losses = torch.empty(x.shape[0], dtype=torch.float32, device=x.device)
-        height = max(HEAD_ROWS // wideness(backend, x), HEAD_ENTRIES * breadth(x) // weight.shape[0])
+        height = max(HEAD_ROWS // block_divisor(backend, x), HEAD_ENTRIES * device_scale(x) // weight.shape[0])
         for rows in _row_blocks(x.shape[0], height):
             logits = backend.matmul(left.rows(rows), right)[0]
-            losses[rows], upper, lower = backend.kernels.cross_entropy(logits, targets[rows], backend.carrier.dtype)
+            losses[rows], upper, lower = backend.kernels.cross_entropy(logits, targets[rows], backend.gemm.dtype)
             if gradient:
                 gradient.add(rows, upper, lower)
         if gradient:
@@ -476,8 +478,6 @@ class _Mean(Function):
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.count = x.shape[0]
         count = torch.full((), ctx.count, dtype=torch.float64, device=x.device)
-        from regrow.exact.reference import grid_sum
-
         return (grid_sum(x, 0) / count).to(torch.float32)
 
     @staticmethod

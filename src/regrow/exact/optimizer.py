@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regrow.exact.backend import current
 from regrow.exact.grid import SUM_BITS, exponents, power_of_two
 from regrow.exact.polynomials import power
+from regrow.exact.selection import current
 from regrow.exact.workers import ALONE, Workers
 
 # 24-bit integers leave room for so many in int32.

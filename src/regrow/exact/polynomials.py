@@ -3,7 +3,8 @@
 A platform's ``exp`` or ``sin`` differs from the next one's in the last bits, and so do vectorised ones
 between instruction sets. These use only ``+ - * /``, ``sqrt``, round-to-nearest-even and bit operations, each
 rounded on its own (never fused), so their bits are the same wherever IEEE 754 holds. They are not correctly
-rounded and need not be; they need to be the same.
+rounded and need not be; they need to be the same. Arguments are reduced with constants in two or three parts, as by
+Cody and Waite (1980).
 
 The float32 exponential is defined once here by its constants and written out by each backend. The float64
 functions below run on the host for tables, initial values and schedules; NumPy's ``+ - * / sqrt rint`` are

@@ -1,4 +1,9 @@
-"""What the CPU kernels do to numbers and to rows of them, compiled by Numba into whoever calls."""
+"""What the CPU kernels do to numbers and to rows of them, compiled by Numba into whoever calls.
+
+One function for each thing that the definition writes down once, so that the kernels over a library's products and
+those over the microkernels cannot differ. Functions of a number are inlined by Numba, before it compiles, so that the
+loop around them vectorises; functions of a row are calls, which cost nothing beside the row.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +27,7 @@ _ZERO = F(0.0)
 _MASK = np.int32(0x7FFFFFFF)
 _INFINITY = np.int32(0x7F800000)
 _MIN_EXPONENT = np.int32(-100)
-_POISON = np.int32(129)
+_NON_FINITE = np.int32(129)
 
 _helper: Any = kernel()
 _inline: Any = kernel(inline="always")
@@ -30,7 +35,9 @@ _inline: Any = kernel(inline="always")
 
 @_inline
 def exp(x: Any) -> Any:
-    """See :func:`regrow.exact.reference.exp`."""
+    """See :func:`regrow.exact.definition.exp`."""
+    # No branch before the end: the argument is clamped, and the result of small ones replaced, so that loops vectorise.
+    # k is within -126..127, so that 2**k is a normal number made of its exponent's bits alone.
     c = min(max(x, _SMALLEST), _LARGEST)
     k = (c * _INVERSE_LN2 + _ROUND) - _ROUND
     r = (c - k * _LN2_HIGH) - k * _LN2_LOW
@@ -48,8 +55,8 @@ def grid_exponent(bits: Any) -> Any:
 
 @_inline
 def power(e: Any) -> Any:
-    """float64 2**e; NaN for POISON."""
-    return np.nan if e == _POISON else np.int64((np.int64(e) + 1023) << 52).view(np.float64)
+    """float64 2**e; NaN for NON_FINITE."""
+    return np.nan if e == _NON_FINITE else np.int64((np.int64(e) + 1023) << 52).view(np.float64)
 
 
 @_inline
@@ -67,6 +74,8 @@ def power32(e: Any) -> Any:
 @_helper
 def largest_bits(x: Any) -> Any:
     """The largest float32 bit pattern, without its sign, in an int32 row."""
+    # Patterns without sign are in the order of the magnitudes, with infinity and then the NaNs above all numbers: one
+    # maximum of integers finds the exponent and whatever is not finite.
     largest = np.int32(0)
     for c in range(x.shape[0]):
         largest = max(largest, np.int32(x[c] & _MASK))
@@ -76,6 +85,7 @@ def largest_bits(x: Any) -> Any:
 @_inline
 def _ordered(bits: Any) -> Any:
     """Bit patterns as integers in the order of the numbers, and back; integers have a maximum in any order."""
+    # Positive numbers stay; of negative ones, whose patterns grow as they fall, all bits but the sign are turned.
     return np.int32(bits ^ ((bits >> 31) & _MASK))
 
 
@@ -94,6 +104,8 @@ def largest_number(x: Any) -> Any:
 @_helper
 def digits_by_column(x: Any, scale: Any, first: Any, second: Any, right: bool) -> None:
     """Digits of ``rint(x * scale)`` in two rows; ``scale`` is a row."""
+    # Within 2**13, far below the 2**22 to which _ROUND rounds. A power of two scales exactly; what becomes subnormal by
+    # it is below a half and rounds to 0 in any case. The digits are balanced, high rounded to the nearest: -64..64.
     for c in range(x.shape[0]):
         q = np.int32((x[c] * scale[c] + _ROUND) - _ROUND)
         high = np.int32((q + 64) >> 7)
@@ -104,7 +116,7 @@ def digits_by_column(x: Any, scale: Any, first: Any, second: Any, right: bool) -
 
 @_helper
 def row_digits(x: Any, scale: Any, first: Any, second: Any, right: bool) -> None:
-    """As :func:`digits_by_column` with one scale."""
+    """As :func:`digits_by_column` with one scale, which stays in a register."""
     for c in range(x.shape[0]):
         q = np.int32((x[c] * scale + _ROUND) - _ROUND)
         high = np.int32((q + 64) >> 7)
@@ -115,7 +127,7 @@ def row_digits(x: Any, scale: Any, first: Any, second: Any, right: bool) -> None
 
 @_helper
 def column_scales(right: Any) -> Any:
-    """What the exponents of the right operand's columns make of the integers of a product; NaN for POISON."""
+    """What the exponents of the right operand's columns make of the integers of a product; NaN for NON_FINITE."""
     scale = np.empty(right.shape, np.float64)
     for g in range(right.shape[0]):
         for c in range(right.shape[1]):
@@ -125,15 +137,15 @@ def column_scales(right: Any) -> Any:
 
 @_helper
 def product_row(high: Any, cross: Any, row: float, columns: Any, scale: Any, out: Any) -> None:
-    """``scale`` times a row of a product; see :func:`regrow.exact.reference.combine`."""
+    """``scale`` times a row of a product; see :func:`regrow.exact.definition.combine`."""
     for j in range(out.shape[0]):
         total = np.float64(high[j]) * 16384.0 + np.float64(cross[j]) * 128.0
         out[j] = F(total * (row * columns[j])) * scale
 
 
 @_helper
-def plain_product_row(high: Any, cross: Any, row: Any, columns: Any, scale: Any, out: Any) -> None:
-    """As :func:`product_row` where :func:`is_plain`: the float32 scales are those of ``2**7 high + cross``."""
+def product_row_float32(high: Any, cross: Any, row: Any, columns: Any, scale: Any, out: Any) -> None:
+    """As :func:`product_row` where :func:`float32_epilogue_is_exact`; float32 scales, of ``2**7 high + cross``."""
     for j in range(out.shape[0]):
         out[j] = (F(np.int32((high[j] << 7) + cross[j])) * (row * columns[j])) * scale
 
@@ -141,21 +153,23 @@ def plain_product_row(high: Any, cross: Any, row: Any, columns: Any, scale: Any,
 @_helper
 def exponent_range(exponents: Any, start: int, stop: int) -> Any:
     """The smallest and the largest of some exponents."""
-    low, high = _POISON, np.int32(-_POISON)
+    low, high = _NON_FINITE, np.int32(-_NON_FINITE)
     for i in range(start, stop):
         low, high = min(low, exponents[i]), max(high, exponents[i])
     return low, high
 
 
 @_helper
-def is_plain(depth: int, rows: Any, columns: Any) -> bool:
+def float32_epilogue_is_exact(depth: int, rows: Any, columns: Any) -> bool:
     """Whether ``2**7 high + cross`` is an int32, and neither its scales nor its product with one leave the normal
     float32 numbers: then rounding it to float32 is the only rounding. The ranges are of the exponents.
     """
-    # 4032 (2**19 + 2**13) < 2**31; scales are 2**(row + column - 19).
-    poisoned = rows[1] == _POISON or columns[1] == _POISON
+    # A product of digits is at most 2**12, so |high| <= depth 2**12 and |cross| <= depth 2**13, which makes
+    # |2**7 high + cross| <= 4032 (2**19 + 2**13) < 2**31; 4032 is the largest such depth.
+    # Scales are 2**(row + column - 19): normal, and normal still when multiplied with an integer from 1 to 2**31.
+    finite = rows[1] != _NON_FINITE and columns[1] != _NON_FINITE
     normal = rows[1] <= 127 and rows[0] + columns[0] - 19 >= -126 and rows[1] + columns[1] + 12 <= 127
-    return depth <= 4032 and normal and not poisoned
+    return depth <= 4032 and normal and finite
 
 
 @_helper
@@ -163,6 +177,7 @@ def weights_row(scores: Any, largest: Any, first: Any, second: Any) -> Any:
     """Digits of the softmax numerators of one query on the grid 2**-13; gives their sum. Overwrites the scores.
 
     In three loops, because one that also holds a sum of 64 bits would be compiled for half as many numbers at a time.
+    At most 2**17 numerators of at most 2**13 (``operations.MOST_POSITIONS``) make 2**30.
     """
     for j in range(scores.shape[0]):
         scores[j] = (exp(scores[j] - largest) * F(8192.0) + _ROUND) - _ROUND
@@ -172,7 +187,7 @@ def weights_row(scores: Any, largest: Any, first: Any, second: Any) -> Any:
 
 @kernel(fastmath={"reassoc"})
 def _integer_sum(x: Any) -> float:
-    """The exact sum of integers held in float32."""
+    """The exact sum of integers held in float32; float64 has room for it in any order."""
     total = 0.0
     for c in range(x.shape[0]):
         total += np.float64(x[c])
@@ -181,7 +196,8 @@ def _integer_sum(x: Any) -> float:
 
 @_helper
 def mean_row(high: Any, cross: Any, columns: Any, total: float, out: Any) -> None:
-    """The output of one query; see :func:`regrow.exact.reference.attention_output`. Scales are of ``2**26``."""
+    """The output of one query; see :func:`regrow.exact.definition.attention_output`. Scales are of ``2**26``."""
+    # 8192 makes scales of 2**13 of them, since numerators are on the grid 2**-13 whatever their exponent says.
     for c in range(out.shape[0]):
         value = np.float64(high[c]) * 16384.0 + np.float64(cross[c]) * 128.0
         out[c] = F((value * (columns[c] * 8192.0)) / total)
@@ -191,15 +207,17 @@ def mean_row(high: Any, cross: Any, columns: Any, total: float, out: Any) -> Non
 def dscores_row(
     products: Any, first: Any, second: Any, inverse: Any, delta: Any, scale: Any, out: Any
 ) -> None:  # fmt: skip
-    """The gradient of the scores of one query; see :func:`regrow.exact.reference.attention_gradient`."""
+    """The gradient of the scores of one query; see :func:`regrow.exact.definition.attention_gradient`."""
+    # A weight of 0 gives +0, or NaN in a row without a total, whatever stands in the product: so neither what is not
+    # finite in a value that does not count nor the sign of a zero gets through.
     for j in range(out.shape[0]):
         q = F(first[j]) * F(128.0) + F(second[j])
         out[j] = _ZERO * inverse if q == _ZERO else ((q * inverse) * (products[j] - delta)) * scale
 
 
 @_helper
-def plain_column_scales(right: Any) -> Any:
-    """float32 scales of ``2**7 high + cross``; of use only where :func:`is_plain`."""
+def column_scales_float32(right: Any) -> Any:
+    """float32 scales of ``2**7 high + cross``; of use only where :func:`float32_epilogue_is_exact`."""
     scale = np.empty(right.shape, np.float32)
     for g in range(right.shape[0]):
         for c in range(right.shape[1]):

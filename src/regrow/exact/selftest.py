@@ -1,9 +1,9 @@
 """Proof, on this machine, that every way of computing gives the same integers and the same bits.
 
-The quick test runs when a process first computes: worst-case digits through each carrier, milliseconds. The full
-one (``regrow selftest --full``) also compares each kernel of each backend with the definition. On a CUDA device the
-full one always runs first, a fraction of a second once the kernels are compiled, because there the compiler is the
-machine's: a device whose kernels differ is refused.
+The quick test runs when a process first computes: worst-case digits through each integer GEMM backend, milliseconds.
+The full one (``regrow selftest --full``) also compares each kernel of each backend with the definition. On a CUDA
+device the full one always runs first, a fraction of a second once the kernels are compiled, because there the compiler
+is the machine's: a device whose kernels differ is refused.
 
 x86 processors without VNNI multiply int8 with an instruction whose 16-bit pair sums saturate; some libraries
 use it and silently give wrong integers at full range. Digits within -64..64 stay below that limit, and this
@@ -20,7 +20,10 @@ from functools import cache, partial
 import torch
 from torch import Tensor
 
-from regrow.exact.carriers import CUDA_CARRIERS, Carrier, cpu_carriers
+from regrow.exact.backend import interpreted
+from regrow.exact.comparison import kernel_faults, product_faults
+from regrow.exact.gemm import CUDA_GEMM_BACKENDS, GemmBackend
+from regrow.exact.registry import cpu_gemm_backends
 
 
 @dataclass(frozen=True)
@@ -50,16 +53,16 @@ _SHAPES = ((17, 64, 24), (32, 1031, 40), (20, 4096, 16))
 _CUDA_SHAPES = (*_SHAPES, (300, 4096, 520))  # large enough for the tiles of tensor cores
 
 
-def carrier_fault(carrier: Carrier, device: torch.device = _CPU) -> str:
-    """Why a carrier is not exact here, or an empty string."""
+def gemm_fault(gemm: GemmBackend, device: torch.device = _CPU) -> str:
+    """Why a GEMM backend is not exact here, or an empty string."""
     for rows, depth, columns in _CUDA_SHAPES if device.type == "cuda" else _SHAPES:
         a, b = _worst_digits(rows, depth, 1), _worst_digits(columns, depth, 2)
         expected = (a.to(torch.float64) @ b.to(torch.float64).mT).to(torch.int64)
-        left, right = (x.to(device, carrier.dtype)[None] for x in (a, b))
+        left, right = (x.to(device, gemm.dtype)[None] for x in (a, b))
         layouts = {"row-major": right.mT, "column-major": right.mT.contiguous()}
         for layout, operand in layouts.items():
             try:
-                found = carrier.multiply(left, operand)[0].to(_CPU, torch.int64)
+                found = gemm.multiply(left, operand)[0].to(_CPU, torch.int64)
             except Exception as error:  # whatever torch or a compiler throws
                 return _thrown(error)
             wrong = int((found != expected).sum())
@@ -69,16 +72,13 @@ def carrier_fault(carrier: Carrier, device: torch.device = _CPU) -> str:
 
 
 def self_test(full: bool = False) -> list[Result]:
-    """Test each carrier and, if ``full``, each kernel of each backend against the definition."""
-    results = [_timed(f"carrier {carrier.name}", partial(carrier_fault, carrier)) for carrier in cpu_carriers()]
+    """Test each integer GEMM backend and, if ``full``, each kernel of each backend against the definition."""
+    results = [_timed(f"gemm {gemm.name}", partial(gemm_fault, gemm)) for gemm in cpu_gemm_backends()]
     if torch.cuda.is_available():
         cuda = torch.device("cuda")
-        results += [_timed(f"carrier {c.name} on cuda", partial(carrier_fault, c, cuda)) for c in CUDA_CARRIERS]
+        results += [_timed(f"gemm {c.name} on cuda", partial(gemm_fault, c, cuda)) for c in CUDA_GEMM_BACKENDS]
     if full:
-        from regrow.exact.backend import interpreted
-        from regrow.exact.comparison import kernel_faults, product_faults
-
-        results += [_timed(name, test) for name, test in product_faults(cpu_carriers())]
+        results += [_timed(name, test) for name, test in product_faults(cpu_gemm_backends())]
         triton = torch.cuda.is_available() or interpreted()
         results += [_timed(name, test) for name, test in kernel_faults(("numba", "triton") if triton else ("numba",))]
     return results
@@ -89,10 +89,8 @@ def cuda_fault() -> str:
     """Why no CUDA device computes exactly here, or an empty string. Compares every kernel with the definition."""
     if not torch.cuda.is_available():
         return "torch finds no CUDA device"
-    if all(carrier_fault(carrier, torch.device("cuda")) for carrier in CUDA_CARRIERS):
+    if all(gemm_fault(gemm, torch.device("cuda")) for gemm in CUDA_GEMM_BACKENDS):
         return "no way to multiply is exact there (`regrow selftest` says more)"
-    from regrow.exact.comparison import kernel_faults
-
     try:
         for name, test in kernel_faults(("triton",)):
             if fault := test():

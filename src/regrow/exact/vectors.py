@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from regrow.exact import adamw, fine, initial, layers, polynomials, random, reference
+from regrow.exact import adamw, definition, inference, initial, layers, polynomials, random
 from regrow.exact import operations as ops
-from regrow.exact.backend import current
 from regrow.exact.grid import LEFT, exponents
 from regrow.exact.optimizer import AdamW, clip_factor, gradient_norm
+from regrow.exact.selection import current
 from regrow.exact.version import ARITHMETIC
 
 Vector = dict[str, Any]
@@ -140,7 +140,7 @@ def _functions() -> Iterator[Vector]:
         "edges": literal(np.array(edges, np.float32)),
         "many": normal("exp32", 20_001, factor=30.0),
     }.items():
-        yield vector("exp32", name, {"x": x}, {"y": reference.exp(x.tensor)})
+        yield vector("exp32", name, {"x": x}, {"y": definition.exp(x.tensor)})
     functions: dict[str, tuple[Callable[[Array], Any], list[float], float]] = {
         "exp64": (polynomials.exp64, [0.0, 1.0, -1.0, 0.1, 300.5, -600.25, 1e-300], 100.0),
         "log64": (polynomials.log64, [1.0, 2.0, 0.5, 0.7, 0.71, 1e4, 2.0**-53, 1e300, 1.0000001], 1000.0),
@@ -187,7 +187,7 @@ def _grids() -> Iterator[Vector]:
     }
     for name, given in inputs.items():
         for axis in (0, 1):
-            yield vector("S", name, {"x": given, "axis": axis}, {"y": reference.grid_sum(given.tensor, axis)})
+            yield vector("S", name, {"x": given, "axis": axis}, {"y": definition.grid_sum(given.tensor, axis)})
 
 
 def _products() -> Iterator[Vector]:
@@ -389,10 +389,10 @@ def _library_optimizer() -> Iterator[Vector]:
 def _inference() -> Iterator[Vector]:
     for name, rows, depth, columns in (("small", 2, 3, 2), ("two blocks", 3, 9_000, 4)):
         x, w = normal("fine x", rows, depth), normal("fine w", columns, depth)
-        yield vector("fine_linear", name, {"x": x, "w": w}, {"y": fine.linear(x.tensor, w.tensor)})
+        yield vector("fine_linear", name, {"x": x, "w": w}, {"y": inference.linear(x.tensor, w.tensor)})
     given = {n: normal(f"fine {n}", 1, 5, heads, 6) for n, heads in (("q", 4), ("k", 2), ("v", 2))}
     q, k, v = (x.tensor for x in given.values())
-    yield vector("fine_attention", "grouped", given, {"y": fine.attention(q, k, v)})
+    yield vector("fine_attention", "grouped", given, {"y": inference.attention(q, k, v)})
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regrow.exact import fine
+from regrow.exact import inference
 from regrow.exact import operations as ops
 from regrow.exact.layers import rotary_tables
 from regrow.exact.random import normals
@@ -52,7 +52,7 @@ class Products:
 
 
 TRAINING = Products(ops.linear, ops.attention)
-INFERENCE = Products(fine.linear, fine.attention)
+INFERENCE = Products(inference.linear, inference.attention)
 
 
 class Decoder:
@@ -70,12 +70,12 @@ class Decoder:
     def logits(self, parameters: Parameters, tokens: Tensor) -> Tensor:
         """float32 ``(B, T, vocabulary)`` for int64 ``(B, T)``, T up to the context; without gradients."""
         final = self._final(parameters, tokens, INFERENCE)
-        return fine.linear(final, self._head(parameters)).view(*tokens.shape, -1)
+        return inference.linear(final, self._head(parameters)).view(*tokens.shape, -1)
 
     def last_logits(self, parameters: Parameters, tokens: Tensor) -> Tensor:
         """The logits of the last position, ``(B, vocabulary)``."""
         final = self._final(parameters, tokens, INFERENCE).view(*tokens.shape, -1)
-        return fine.linear(final[:, -1], self._head(parameters))
+        return inference.linear(final[:, -1], self._head(parameters))
 
     def _head(self, parameters: Parameters) -> Tensor:
         return parameters["embed" if self.config.tied_embeddings else "head"]

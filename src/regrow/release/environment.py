@@ -64,6 +64,6 @@ def _version(name: str) -> str:
 
 
 def _backend() -> str | None:
-    """The kernels and the carrier that computed, if this process has them loaded: a cached build does not."""
-    exact = sys.modules.get("regrow.exact.backend")
-    return str(exact.current()) if exact is not None else None
+    """The kernels and the GEMM backend that computed, if this process has them loaded: a cached build does not."""
+    selection = sys.modules.get("regrow.exact.selection")
+    return str(selection.current()) if selection is not None else None

@@ -46,7 +46,7 @@ class EvaluateParameters(Parameters):
 def run(call: Call[EvaluateParameters]) -> None:
     """Measure the model on the validation documents and let it continue the prompts."""
     from regrow.corpus.tokens import TokenShards
-    from regrow.exact.backend import placed
+    from regrow.exact.selection import placed
     from regrow.model.decoder import Decoder
     from regrow.model.files import load
 

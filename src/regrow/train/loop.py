@@ -19,7 +19,7 @@ from torch import Tensor
 from regrow.errors import StageError
 from regrow.exact import operations as ops
 from regrow.exact import optimizer
-from regrow.exact.backend import placed
+from regrow.exact.selection import placed
 from regrow.exact.workers import ALONE, Workers
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regrow.exact.backend import placed
 from regrow.exact.layers import rotary_tables
+from regrow.exact.selection import placed
 from regrow.exact.vectors import SEED, Vector, document, literal, normal, vector
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise

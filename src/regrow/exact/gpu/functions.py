@@ -1,8 +1,10 @@
 """What the CUDA kernels are made of: constants, elementary functions, grids, and the parts of a matrix they work on.
 
-The sequences are those of ``reference``. ``/`` and ``tl.sqrt`` of float32 are approximate in Triton, so neither occurs:
+The sequences are those of ``definition``. Triton's ``/`` and ``tl.sqrt`` of float32 are approximate and not used:
 ``tl.div_rn`` and ``tl.sqrt_rn`` round correctly, and so do both of float64. Rounding to nearest even is
-``(v + ROUND) - ROUND``.
+``(v + ROUND) - ROUND``, as on the CPU: two additions that are IEEE's on every device, and no library function.
+
+No function takes the compiler's word for a reduction: what is reduced is an integer, whatever the order.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ LOG_SMALL = tl.constexpr(int(polynomials.ROOT_HALF64 * 2.0**53) - (1 << 52))
 MASK = tl.constexpr(grid.SIGN_MASK)
 INFINITY_BITS = tl.constexpr(0x7F800000)
 MIN_EXPONENT = tl.constexpr(grid.MIN_EXPONENT)
-POISON = tl.constexpr(grid.POISON)
+NON_FINITE = tl.constexpr(grid.NON_FINITE)
 # What one of the integers on a grid with exponent 0 is worth.
 OPERAND_STEP = tl.constexpr(2.0**-grid.OPERAND_BITS)
 PRODUCT_STEP = tl.constexpr(2.0 ** (-2 * grid.OPERAND_BITS))
@@ -59,9 +61,10 @@ def exponent(bits):
 
 @jit
 def two(e):
-    """float64 2**e; NaN for POISON."""
+    """float64 2**e; NaN for NON_FINITE."""
+    # From the bits of the exponent, because the device's exp2 is approximate.
     value = ((e.to(tl.int64) + 1023) << 52).to(tl.float64, bitcast=True)
-    return tl.where(e == POISON, float("nan"), value)
+    return tl.where(e == NON_FINITE, float("nan"), value)
 
 
 @jit
@@ -84,14 +87,16 @@ def rint64(x):
 
 @jit
 def on_grid(x, e, BITS: tl.constexpr):
-    """int64 ``rint(x * 2**(BITS - e))`` of float32; 0 for POISON."""
-    return rint64(tl.where(e == POISON, 0.0, x.to(tl.float64) * (two(-e) * (1 << BITS))))
+    """int64 ``rint(x * 2**(BITS - e))`` of float32; 0 for NON_FINITE."""
+    # Within 2**30, so that int64 has room for 2**33 of them, and float64 for the 2**22 that `checks` lets through. A
+    # NaN is replaced before it is converted, since what an integer of it is differs between devices.
+    return rint64(tl.where(e == NON_FINITE, 0.0, x.to(tl.float64) * (two(-e) * (1 << BITS))))
 
 
 @jit
 def operand(x, e):
-    """int32 ``rint(x * 2**(13 - e))`` of float32; 0 for POISON."""
-    return rint32(tl.where(e == POISON, 0.0, x * two32(13 - tl.where(e == POISON, 0, e))))
+    """int32 ``rint(x * 2**(13 - e))`` of float32; 0 for NON_FINITE."""
+    return rint32(tl.where(e == NON_FINITE, 0.0, x * two32(13 - tl.where(e == NON_FINITE, 0, e))))
 
 
 @jit
@@ -103,6 +108,7 @@ def back(total, e):
 @jit
 def exp(x):
     """float32 e to the power of x."""
+    # The device's minimum and maximum drop NaNs, so one is put back at the end.
     c = tl.minimum(tl.maximum(x, SMALLEST), LARGEST)
     k = (c * INVERSE_LN2 + ROUND32) - ROUND32
     r = (c - k * LN2_HIGH) - k * LN2_LOW
@@ -121,6 +127,7 @@ def sigmoid(x):
 @jit
 def log(x):
     """The natural logarithm of positive normal float64, as ``polynomials.log64``."""
+    # Mantissa and exponent by bits: they stand for frexp, which there is none of, and are exact.
     bits = x.to(tl.int64, bitcast=True)
     exponent = ((bits >> 52) - 1022).to(tl.float64)
     fraction = bits & 0xFFFFFFFFFFFFF
@@ -145,12 +152,14 @@ def high(q):
 @jit
 def write(pointer, value, mask):
     """Store integers as digits of the pointer's type."""
+    # By way of float32, from which there is a conversion to int8 and bfloat16 alike; exact, being within -64..64.
     tl.store(pointer, value.to(tl.float32).to(pointer.dtype.element_ty), mask=mask)
 
 
 @jit
 def terms(high, cross, at_high, at_cross, mask):
     """The exact integer ``2**14 HH + 2**7 (HL + LH)`` in float64."""
+    # Below 2**49 for the 2**22 addends of at most 2**12 that a product may have.
     h = tl.load(high + at_high, mask=mask, other=0).to(tl.float64)
     return h * 16384.0 + tl.load(cross + at_cross, mask=mask, other=0).to(tl.float64) * 128.0
 

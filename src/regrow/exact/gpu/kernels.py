@@ -1,12 +1,15 @@
-"""The CUDA kernels, in Triton: the sequences of operations of ``reference``, one pass over memory where possible.
+"""The CUDA kernels, in Triton: the sequences of operations of ``definition``, one pass over memory where possible.
 
 What keeps the bits: kernels are launched without fusion of multiplications and additions (see ``launch``); each
 operation is rounded as in ``functions``; and every reduction is a maximum or a sum of integers, so that neither its
 order nor an atomic operation matters. The tests read what the kernels compile to.
 
-A program works on a tile of ``BR`` rows and ``BC`` columns; kernels that reduce rows step through the columns. All
-pointers but those given with strides are to contiguous memory. Numbers of rows are int64 inside, since a matrix may
-have more than 2**31 entries.
+A program works on a tile of ``BR`` rows and ``BC`` columns; kernels that reduce rows step through the columns, of which
+there may be any number, so that a tile and not a row is what registers must hold. What such a kernel needs again it
+reads again, from the cache of the device, or computes again: that is cheaper than to write it to memory and read it.
+Kernels that reduce columns are two, one for the maxima and one for the sums, since only the end of a launch makes all
+programs wait for each other. All pointers but those given with strides are to contiguous memory. Numbers of rows are
+int64 inside, since a matrix may have more than 2**31 entries.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ def split_rows(
 ):  # fmt: skip
     """Rows of ``(G, R, C)`` on their grids; ``group``, ``row`` and ``digit`` are strides of ``out``."""
     r, exists = f.rows(count, BR)
+    # First the maximum, in which entries beyond the end count as 0, the smallest pattern.
     largest = tl.zeros((BR, 1), tl.int32)
     for start in range(0, columns, BC):
         c, inside = f.columns(start, columns, BC)
@@ -31,6 +35,7 @@ def split_rows(
         largest = tl.maximum(largest, tl.max(f.bits(v), 1, keep_dims=True))
     e = f.exponent(largest)
     tl.store(exponents + r, e, mask=exists)
+    # Then the digits. The right operand's low ones come first; see `grid.Layout`.
     base = out + (r // rows) * group + (r % rows) * row
     for start in range(0, columns, BC):
         c, inside = f.columns(start, columns, BC)
@@ -46,6 +51,7 @@ def column_bits(x, largest, rows, columns, BR: tl.constexpr, BC: tl.constexpr):
     g, r, c, mask = f.group_tile(rows, columns, BR, BC)
     v = tl.load(x + (g * rows + r) * columns + c, mask=mask, other=0.0)
     at = g * columns + tl.max(c, 0)
+    # Relaxed, because nobody reads it before the next launch; and a maximum does not ask who came first.
     tl.atomic_max(largest + at, tl.max(f.bits(v), 0), mask=tl.max(c, 0) < columns, sem="relaxed")
 
 
@@ -57,6 +63,7 @@ def split_columns(
     """Columns of ``(G, R, C)`` on their grids, which ``column_bits`` found."""
     g, r, c, mask = f.group_tile(rows, columns, BR, BC)
     e = f.exponent(tl.load(largest + g * columns + c, mask=c < columns, other=0))
+    # The exponents are those of every tile of a column; the program that has row 0 writes them.
     tl.store(exponents + g * columns + c + r * 0, e + tl.zeros((BR, BC), tl.int32), mask=mask & (r == 0))
     q = f.operand(tl.load(x + (g * rows + r) * columns + c, mask=mask, other=0.0), e)
     high = f.high(q)
@@ -73,6 +80,7 @@ def combine(
 ):  # fmt: skip
     """A product from its parts."""
     g, r, c, mask = f.group_tile(rows, columns, BR, BC)
+    # Strides, because the parts come from whatever multiplied, with padding where its library wants some.
     t = f.terms(high, cross, g * high_group + r * high_row + c, g * cross_group + r * cross_row + c, mask)
     a = f.two(tl.load(left + g * left_group + r, mask=r < rows, other=0))
     b = f.two(tl.load(right + g * right_group + c, mask=c < columns, other=0)) * f.PRODUCT_STEP
@@ -86,6 +94,7 @@ def accumulate(
 ):  # fmt: skip
     """Add the parts of a product of three digits with two."""
     r, c, mask = f.tile(rows, columns, BR, BC)
+    # Integers below 2**53, so that the order of the additions, which differs from the definition's, does not matter.
     high = f.terms(top, middle, r * top_row + c, r * middle_row + c, mask) * 128.0
     low = tl.load(bottom + r * bottom_row + c, mask=mask, other=0).to(tl.float64) * 128.0
     at = total + r * columns + c
@@ -114,6 +123,7 @@ def rms_norm(
         v = tl.load(x + r * columns + c, mask=exists & inside, other=0.0)
         largest = tl.maximum(largest, tl.max(f.bits(v * v), 1, keep_dims=True))
     e = f.exponent(largest)
+    # The sum of integers, each square rounded to float32 before it is put on the grid, as the definition has it.
     total = tl.zeros((BR, 1), tl.int64)
     for start in range(0, columns, BC):
         c, inside = f.columns(start, columns, BC)
@@ -135,6 +145,7 @@ def rms_norm_backward(
     """The gradient of the rows, and the addends of that of the gains."""
     r, exists = f.rows(rows, BR)
     i = tl.load(inverse + r, mask=exists, other=0.0)
+    # The addends of the gains' gradient are written, because `column_bits` and `column_sums` read them by columns.
     largest = tl.zeros((BR, 1), tl.int32)
     for start in range(0, columns, BC):
         c, inside = f.columns(start, columns, BC)
@@ -192,6 +203,7 @@ def layer_norm(
     for start in range(0, columns, BC):
         c, inside = f.columns(start, columns, BC)
         v = _centred(tl.load(x + r * columns + c, mask=exists & inside, other=0.0), mean)
+        # Beyond the last column there is a 0 less the mean, which is none of the row: it must not count.
         largest = tl.maximum(largest, tl.max(tl.where(inside, f.bits(v * v), 0), 1, keep_dims=True))
     e = f.exponent(largest)
     total = tl.zeros((BR, 1), tl.int64)
@@ -215,6 +227,7 @@ def layer_norm_backward(
     """The gradient of the rows, and the addends of that of the gains."""
     r, exists = f.rows(rows, BR)
     i, mean = tl.load(inverse + r, mask=exists, other=0.0), tl.load(means + r, mask=exists, other=0.0)
+    # Both sums of a row share a pass for the maxima and one for the integers: it is read three times, not five.
     largest1, largest2 = tl.zeros((BR, 1), tl.int32), tl.zeros((BR, 1), tl.int32)
     for start in range(0, columns, BC):
         c, inside = f.columns(start, columns, BC)
@@ -244,6 +257,7 @@ def layer_norm_backward(
 @jit
 def column_sums(x, largest, total, rows, columns, BR: tl.constexpr, BC: tl.constexpr):
     """Add columns on their grids, which ``column_bits`` found, to int64 ``total``."""
+    # A tile is summed before it is added, so that there is one atomic addition for a column of it, not for an entry.
     r, c, mask = f.tile(rows, columns, BR, BC)
     e = f.exponent(tl.load(largest + c, mask=c < columns, other=0))
     q = f.on_grid(tl.load(x + r * columns + c, mask=mask, other=0.0), e, 30)
@@ -302,6 +316,7 @@ def _activated(x, KIND: tl.constexpr):
         y = x * z
         slope = z + y * (1.0 - z)
     else:
+        # The device's minimum and maximum drop NaNs, so one is put back.
         clamped = tl.where(x != x, x, tl.minimum(tl.maximum(x, -f.GELU_LARGEST), f.GELU_LARGEST))
         square = clamped * clamped
         z = _cut_sigmoid(clamped * (square * f.GELU_CUBIC + f.GELU_LINEAR))
@@ -361,27 +376,30 @@ def attention_weights(
     place = (first + r) % positions
     a = f.two(tl.load(left + g * left_group + r, mask=exists, other=0))
     at_high, at_cross, at_right = g * high_group + r * high_row, g * cross_group + r * cross_row, g * right_group
+    # Scores are computed twice, for their maximum and for their numerators: each is two loads and a few products.
+    # NaNs are counted apart, because the device's maximum drops them.
     largest = tl.full((BR, 1), float("-inf"), tl.float32)
-    broken = tl.zeros((BR, 1), tl.int32)
+    nans = tl.zeros((BR, 1), tl.int32)
     for start in range(0, positions, BC):
         c, inside = f.columns(start, positions, BC)
         seen = exists & inside & (c <= place)
         s = _scores(high, cross, right, a, at_high + c, at_cross + c, at_right + c, scale, seen)
-        broken = tl.maximum(broken, tl.max(tl.where(seen & (s != s), 1, 0), 1, keep_dims=True))
+        nans = tl.maximum(nans, tl.max(tl.where(seen & (s != s), 1, 0), 1, keep_dims=True))
         largest = tl.maximum(largest, tl.max(tl.where(seen & (s == s), s, float("-inf")), 1, keep_dims=True))
-    sound = (broken == 0) & (f.bits(largest) < f.INFINITY_BITS)
+    finite = (nans == 0) & (f.bits(largest) < f.INFINITY_BITS)
     total = tl.zeros((BR, 1), tl.int64)
     out = weights + g * weights_group + r * 2 * positions
     for start in range(0, positions, BC):
         c, inside = f.columns(start, positions, BC)
-        seen = exists & inside & (c <= place) & sound
+        seen = exists & inside & (c <= place) & finite
         s = _scores(high, cross, right, a, at_high + c, at_cross + c, at_right + c, scale, seen)
+        # Unseen keys get digits of 0, because the product with the values takes all positions. Sums stay within 2**30.
         q = tl.where(seen, f.rint32(f.exp(tl.where(seen, s - largest, 0.0)) * 8192.0), 0)
         total += tl.sum(q.to(tl.int64), 1, keep_dims=True)
         digit = f.high(q)
         f.write(out + c, digit, exists & inside)
         f.write(out + positions + c, q - (digit << 7), exists & inside)
-    tl.store(totals + g * totals_group + r, tl.where(sound, total.to(tl.float32), float("nan")), mask=exists)
+    tl.store(totals + g * totals_group + r, tl.where(finite, total.to(tl.float32), float("nan")), mask=exists)
 
 
 @jit
@@ -403,6 +421,7 @@ def _score_gradients(
     high, cross, right, weights, a, inverse, delta, scale,
     at_high, at_cross, at_right, at_weights, positions, mask,
 ):  # fmt: skip
+    # A weight of 0 gives +0, or NaN in a row without a total, whatever stands in the product.
     one = tl.full((1, 1), 1.0, tl.float32)
     dweights = _scores(high, cross, right, a, at_high, at_cross, at_right, one, mask)
     upper = tl.load(weights + at_weights, mask=mask, other=0).to(tl.float32)
@@ -479,23 +498,23 @@ def row_dot(x, y, out, rows, columns, BR: tl.constexpr, BC: tl.constexpr):
 def _largest(x, r, exists, columns, BR: tl.constexpr, BC: tl.constexpr):
     """The largest entries of rows, and which rows have one that is finite and no NaN (others get 0)."""
     largest = tl.full((BR, 1), float("-inf"), tl.float32)
-    broken = tl.zeros((BR, 1), tl.int32)
+    nans = tl.zeros((BR, 1), tl.int32)
     for start in range(0, columns, BC):
         c, inside = f.columns(start, columns, BC)
         v = tl.load(x + r * columns + c, mask=exists & inside, other=float("-inf"))
-        broken = tl.maximum(broken, tl.max(tl.where(v != v, 1, 0), 1, keep_dims=True))
+        nans = tl.maximum(nans, tl.max(tl.where(v != v, 1, 0), 1, keep_dims=True))
         largest = tl.maximum(largest, tl.max(tl.where(v == v, v, float("-inf")), 1, keep_dims=True))
-    sound = (broken == 0) & (f.bits(largest) < f.INFINITY_BITS) & exists
-    return tl.where(sound, largest, 0.0), sound
+    finite = (nans == 0) & (f.bits(largest) < f.INFINITY_BITS) & exists
+    return tl.where(finite, largest, 0.0), finite
 
 
 @jit
-def _softmax_total(x, r, largest, sound, columns, BR: tl.constexpr, BC: tl.constexpr):
+def _softmax_total(x, r, largest, finite, columns, BR: tl.constexpr, BC: tl.constexpr):
     """int64 sums of the softmax numerators on the grid 2**-30."""
     total = tl.zeros((BR, 1), tl.int64)
     for start in range(0, columns, BC):
         c, inside = f.columns(start, columns, BC)
-        w = _weight(x + r * columns + c, largest, sound & inside)
+        w = _weight(x + r * columns + c, largest, finite & inside)
         total += tl.sum(f.rint64(w.to(tl.float64) * 1073741824.0), 1, keep_dims=True)
     return total
 
@@ -507,18 +526,19 @@ def cross_entropy(
 ):  # fmt: skip
     """Losses of rows, and three digits of their gradients on the grid 2**-20."""
     r, exists = f.rows(rows, BR)
-    largest, sound = _largest(logits, r, exists, columns, BR, BC)
-    total = _softmax_total(logits, r, largest, sound, columns, BR, BC)
-    sum64 = tl.where(sound, total.to(tl.float64) * f.SUM_STEP, 1.0)
+    largest, finite = _largest(logits, r, exists, columns, BR, BC)
+    total = _softmax_total(logits, r, largest, finite, columns, BR, BC)
+    # A row that is not finite goes on with harmless numbers, and is made NaN where it is stored.
+    sum64 = tl.where(finite, total.to(tl.float64) * f.SUM_STEP, 1.0)
     target = tl.load(targets + r, mask=exists, other=0)
-    difference = tl.load(logits + r * columns + target, mask=sound, other=0.0) - largest
+    difference = tl.load(logits + r * columns + target, mask=finite, other=0.0) - largest
     loss = (f.log(sum64) - difference.to(tl.float64)).to(tl.float32)
-    tl.store(losses + r, tl.where(sound, loss, float("nan")), mask=exists)
+    tl.store(losses + r, tl.where(finite, loss, float("nan")), mask=exists)
     inverse = tl.div_rn(tl.full((BR, 1), 1.0, tl.float32), sum64.to(tl.float32))
     for start in range(0, columns, BC):
         c, inside = f.columns(start, columns, BC)
         mask = exists & inside
-        w = _weight(logits + r * columns + c, largest, sound & inside)
+        w = _weight(logits + r * columns + c, largest, finite & inside)
         q = f.rint32((w * inverse) * 1048576.0) - tl.where(c == target, 1048576, 0)
         high = f.high(q)
         top = f.high(high)
@@ -539,12 +559,12 @@ def _weight(logit, largest, mask):
 def softmax(x, out, rows, columns, BR: tl.constexpr, BC: tl.constexpr):
     """Softmax of rows."""
     r, exists = f.rows(rows, BR)
-    largest, sound = _largest(x, r, exists, columns, BR, BC)
-    total = _softmax_total(x, r, largest, sound, columns, BR, BC)
-    divisor = tl.where(sound, (total.to(tl.float64) * f.SUM_STEP).to(tl.float32), float("nan"))
+    largest, finite = _largest(x, r, exists, columns, BR, BC)
+    total = _softmax_total(x, r, largest, finite, columns, BR, BC)
+    divisor = tl.where(finite, (total.to(tl.float64) * f.SUM_STEP).to(tl.float32), float("nan"))
     for start in range(0, columns, BC):
         c, inside = f.columns(start, columns, BC)
-        w = _weight(x + r * columns + c, largest, sound & inside)
+        w = _weight(x + r * columns + c, largest, finite & inside)
         tl.store(out + r * columns + c, tl.div_rn(w, tl.broadcast_to(divisor, w.shape)), mask=exists & inside)
 
 
@@ -563,6 +583,8 @@ def softmax_backward(dy, y, dx, rows, columns, BR: tl.constexpr, BC: tl.constexp
 @jit
 def embedding_backward(dy, starts, order, largest, out, columns, BR: tl.constexpr, BC: tl.constexpr):
     """Sums of the rows of ``dy`` that belong to one row of ``out``: ``order[starts[row]:starts[row + 1]]``."""
+    # A program has a row of the table, so that nothing is atomic and no table of int64 is needed; where its token
+    # occurs is known from sorting. BR of those places at a time, in sums of their own that are joined at the end.
     across = tl.cdiv(columns, BC)
     row = (tl.program_id(0) // across).to(tl.int64)
     c = (tl.program_id(0) % across) * BC + tl.arange(0, BC)[None, :]
@@ -593,6 +615,7 @@ def row_bits(x, out, rows, columns, BR: tl.constexpr, BC: tl.constexpr):
 @jit
 def add_to_grid(x, exponents, total, rows, columns, BR: tl.constexpr, BC: tl.constexpr):
     """Add to int32 ``total`` on row grids of 24 bits."""
+    # Within 2**24 each: int32 has room for the 127 micro-batches that `optimizer` allows.
     r, c, mask = f.tile(rows, columns, BR, BC)
     e = tl.load(exponents + r, mask=r < rows, other=0)
     q = f.on_grid(tl.load(x + r * columns + c, mask=mask, other=0.0), e, 24).to(tl.int32)
@@ -638,6 +661,7 @@ def adamw(
     v = tl.load(second + i, mask=mask, other=0.0) * beta2 + (g * g) * rest2
     tl.store(first + i, m, mask=mask)
     tl.store(second + i, v, mask=mask)
+    # `div_rn` wants tensors on both sides; adding the number to zeros makes it one and changes none of its bits.
     root = tl.sqrt_rn(tl.div_rn(v, tl.full((1,), 0.0, tl.float32) + correction2))
     update = tl.div_rn(tl.div_rn(m, tl.full((1,), 0.0, tl.float32) + correction1), root + epsilon)
     p = tl.load(parameter + i, mask=mask, other=0.0)

@@ -19,19 +19,21 @@ from regrow.exact.grid import Digits, Layout, exponents
 
 name = "triton"
 
-# Entries of the tile of one program, and rows of a tile when the sum runs over rows.
+# Entries of the tile of a program: 16 for each of the 128 threads that Triton gives it, enough loads on their way to
+# keep the memory busy, and few enough registers that several programs share a processor.
 ENTRIES = 2048
 
 
 def _launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
     """Run a kernel where its tensors are, each product and sum rounded on its own. Without programs, do nothing."""
+    # Triton launches on the current device, not on that of the tensors. Fusion is what it does unless told otherwise.
     if min(grid) > 0:
         with torch.cuda.device_of(arguments[0]):
             kernel[grid](*arguments, **constants, enable_fp_fusion=False)
 
 
 def _shape(columns: int) -> dict[str, int]:
-    """Rows and columns of a tile."""
+    """Rows and columns of a tile: as wide as the matrix, up to a row alone, so that loads run along the memory."""
     width = min(triton.next_power_of_2(columns), ENTRIES)
     return {"BR": ENTRIES // width, "BC": width}
 
@@ -65,7 +67,7 @@ def _require_dense(*tensors: Tensor) -> None:
 
 
 def split(x: Tensor, layout: Layout, dtype: torch.dtype) -> Digits:
-    """See :func:`regrow.exact.reference.split`."""
+    """See :func:`regrow.exact.definition.split`."""
     groups, rows, columns = x.shape
     x = x.contiguous()
     data = torch.empty(layout.shape(groups, rows, columns), dtype=dtype, device=x.device)
@@ -91,7 +93,7 @@ def _column_bits(x: Tensor) -> Tensor:
 
 
 def combine(high: Tensor, cross: Tensor, left: Tensor, right: Tensor, out: Tensor) -> None:
-    """See :func:`regrow.exact.reference.combine`."""
+    """See :func:`regrow.exact.definition.combine`."""
     high, cross, left, right = (_rows_apart(x) for x in (high, cross, left, right))
     _require_dense(out)
     groups, rows, columns = high.shape
@@ -101,7 +103,7 @@ def combine(high: Tensor, cross: Tensor, left: Tensor, right: Tensor, out: Tenso
 
 
 def accumulate(top: Tensor, middle: Tensor, bottom: Tensor, total: Tensor) -> None:
-    """See :func:`regrow.exact.reference.accumulate`."""
+    """See :func:`regrow.exact.definition.accumulate`."""
     assert total.is_contiguous()
     top, middle, bottom = (_rows_apart(x) for x in (top, middle, bottom))
     rows, columns = total.shape
@@ -110,7 +112,7 @@ def accumulate(top: Tensor, middle: Tensor, bottom: Tensor, total: Tensor) -> No
 
 
 def round_total(total: Tensor, scale: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.round_total`."""
+    """See :func:`regrow.exact.definition.round_total`."""
     rows, columns = total.shape
     out = torch.empty(total.shape, dtype=torch.float32, device=total.device)
     _by_tiles(kernels.round_total, rows, columns, total.contiguous(), scale.contiguous(), out, rows, columns)
@@ -118,7 +120,7 @@ def round_total(total: Tensor, scale: Tensor) -> Tensor:
 
 
 def rms_norm(x: Tensor, gain: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """See :func:`regrow.exact.reference.rms_norm`."""
+    """See :func:`regrow.exact.definition.rms_norm`."""
     rows, columns = x.shape
     x, gain = x.contiguous(), gain.contiguous()
     out, inverse = torch.empty_like(x), torch.empty(rows, dtype=torch.float32, device=x.device)
@@ -128,7 +130,7 @@ def rms_norm(x: Tensor, gain: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
 
 
 def rms_norm_backward(dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
-    """See :func:`regrow.exact.reference.rms_norm_backward`."""
+    """See :func:`regrow.exact.definition.rms_norm_backward`."""
     rows, columns = x.shape
     dy, x, gain, inverse = (t.contiguous() for t in (dy, x, gain, inverse))
     dx, products = torch.empty_like(x), torch.empty_like(x)
@@ -137,7 +139,7 @@ def rms_norm_backward(dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor) -> t
 
 
 def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
-    """See :func:`regrow.exact.reference.layer_norm`."""
+    """See :func:`regrow.exact.definition.layer_norm`."""
     rows, columns = x.shape
     x, gain, bias = (t.contiguous() for t in (x, gain, bias))
     out, inverse = torch.empty_like(x), torch.empty(rows, dtype=torch.float32, device=x.device)
@@ -150,7 +152,7 @@ def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: float) -> tuple[T
 def layer_norm_backward(
     dy: Tensor, x: Tensor, gain: Tensor, mean: Tensor, inverse: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """See :func:`regrow.exact.reference.layer_norm_backward`."""
+    """See :func:`regrow.exact.definition.layer_norm_backward`."""
     rows, columns = x.shape
     dy, x, gain, mean, inverse = (t.contiguous() for t in (dy, x, gain, mean, inverse))
     dx, products = torch.empty_like(x), torch.empty_like(x)
@@ -159,7 +161,7 @@ def layer_norm_backward(
 
 
 def column_sum(x: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.column_sum`."""
+    """See :func:`regrow.exact.definition.column_sum`."""
     x = x.contiguous()
     rows, columns = x.shape
     largest = _column_bits(x[None])
@@ -171,7 +173,7 @@ def column_sum(x: Tensor) -> Tensor:
 
 
 def softmax(x: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.softmax`."""
+    """See :func:`regrow.exact.definition.softmax`."""
     x = x.contiguous()
     out = torch.empty_like(x)
     _by_rows(kernels.softmax, *x.shape, x, out, *x.shape)
@@ -179,7 +181,7 @@ def softmax(x: Tensor) -> Tensor:
 
 
 def softmax_backward(dy: Tensor, y: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.softmax_backward`."""
+    """See :func:`regrow.exact.definition.softmax_backward`."""
     y = y.contiguous()
     dx = torch.empty_like(y)
     _by_rows(kernels.softmax_backward, *y.shape, dy.contiguous(), y, dx, *y.shape)
@@ -187,7 +189,7 @@ def softmax_backward(dy: Tensor, y: Tensor) -> Tensor:
 
 
 def activation(x: Tensor, kind: str) -> Tensor:
-    """See :func:`regrow.exact.reference.activation`."""
+    """See :func:`regrow.exact.definition.activation`."""
     x = x.contiguous()
     out = torch.empty_like(x)
     _by_tiles(kernels.activation, *x.shape, x, out, *x.shape, KIND=kind)
@@ -195,7 +197,7 @@ def activation(x: Tensor, kind: str) -> Tensor:
 
 
 def activation_backward(dy: Tensor, x: Tensor, kind: str) -> Tensor:
-    """See :func:`regrow.exact.reference.activation_backward`."""
+    """See :func:`regrow.exact.definition.activation_backward`."""
     x = x.contiguous()
     dx = torch.empty_like(x)
     _by_tiles(kernels.activation_backward, *x.shape, dy.contiguous(), x, dx, *x.shape, KIND=kind)
@@ -203,7 +205,7 @@ def activation_backward(dy: Tensor, x: Tensor, kind: str) -> Tensor:
 
 
 def swiglu(x: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.swiglu`."""
+    """See :func:`regrow.exact.definition.swiglu`."""
     rows, width = x.shape[0], x.shape[1] // 2
     out = torch.empty((rows, width), dtype=torch.float32, device=x.device)
     _by_tiles(kernels.swiglu, rows, width, x.contiguous(), out, rows, width)
@@ -211,7 +213,7 @@ def swiglu(x: Tensor) -> Tensor:
 
 
 def swiglu_backward(dy: Tensor, x: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.swiglu_backward`."""
+    """See :func:`regrow.exact.definition.swiglu_backward`."""
     rows, width = dy.shape
     x = x.contiguous()
     dx = torch.empty_like(x)
@@ -220,7 +222,7 @@ def swiglu_backward(dy: Tensor, x: Tensor) -> Tensor:
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor, heads: int) -> Tensor:
-    """See :func:`regrow.exact.reference.rotate`."""
+    """See :func:`regrow.exact.definition.rotate`."""
     x = x.contiguous()
     batch, positions, total, width = x.shape
     rows, half, out = batch * positions * total, width // 2, torch.empty_like(x)
@@ -232,7 +234,7 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor, heads: int) -> Tensor:
 def attention_weights(
     high: Tensor, cross: Tensor, left: Tensor, right: Tensor, scale: float, first: int, weights: Tensor, totals: Tensor
 ) -> None:
-    """See :func:`regrow.exact.reference.attention_weights`."""
+    """See :func:`regrow.exact.definition.attention_weights`."""
     high, cross, left, right = (_rows_apart(x) for x in (high, cross, left, right))
     _require_dense(weights[:, :, 0], totals)
     groups, rows, positions = high.shape
@@ -242,7 +244,7 @@ def attention_weights(
 
 
 def attention_output(high: Tensor, cross: Tensor, right: Tensor, totals: Tensor, out: Tensor) -> None:
-    """See :func:`regrow.exact.reference.attention_output`."""
+    """See :func:`regrow.exact.definition.attention_output`."""
     high, cross, right, totals = (_rows_apart(x) for x in (high, cross, right, totals))
     _require_dense(out)
     groups, rows, columns = high.shape
@@ -255,7 +257,7 @@ def attention_gradient(
     high: Tensor, cross: Tensor, left: Tensor, right: Tensor, weights: Tensor, totals: Tensor, delta: Tensor,
     scale: float, first: int, out: Tensor, out_exponents: Tensor,
 ) -> None:  # fmt: skip
-    """See :func:`regrow.exact.reference.attention_gradient`."""
+    """See :func:`regrow.exact.definition.attention_gradient`."""
     high, cross, left, right, totals, delta = (_rows_apart(x) for x in (high, cross, left, right, totals, delta))
     _require_dense(weights[:, :, 0], out[:, :, 0], out_exponents)
     groups, rows, positions = high.shape
@@ -267,7 +269,7 @@ def attention_gradient(
 
 
 def row_dot(x: Tensor, y: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.row_dot`."""
+    """See :func:`regrow.exact.definition.row_dot`."""
     rows, columns = x.shape
     out = torch.empty(rows, dtype=torch.float32, device=x.device)
     _by_rows(kernels.row_dot, rows, columns, x.contiguous(), y.contiguous(), out, rows, columns)
@@ -275,7 +277,7 @@ def row_dot(x: Tensor, y: Tensor) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """See :func:`regrow.exact.reference.cross_entropy`."""
+    """See :func:`regrow.exact.definition.cross_entropy`."""
     rows, columns = logits.shape
     losses = torch.empty(rows, dtype=torch.float32, device=logits.device)
     upper, lower = (torch.empty((rows, 2, columns), dtype=dtype, device=logits.device) for _ in range(2))
@@ -285,7 +287,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, dtype: torch.dtype) -> tuple[
 
 
 def embedding_backward(dy: Tensor, ids: Tensor, rows: int) -> Tensor:
-    """See :func:`regrow.exact.reference.embedding_backward`."""
+    """See :func:`regrow.exact.definition.embedding_backward`."""
     dy, columns = dy.contiguous(), dy.shape[1]
     largest = _largest_bits(dy, squared=False)
     ordered, order = torch.sort(ids)
@@ -305,7 +307,7 @@ def _largest_bits(x: Tensor, squared: bool) -> Tensor:
 
 
 def row_bits(x: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.row_bits`."""
+    """See :func:`regrow.exact.definition.row_bits`."""
     rows, columns = x.shape
     out = torch.empty(rows, dtype=torch.int32, device=x.device)
     _by_rows(kernels.row_bits, rows, columns, x.contiguous(), out, rows, columns)
@@ -313,14 +315,14 @@ def row_bits(x: Tensor) -> Tensor:
 
 
 def add_to_grid(x: Tensor, e: Tensor, total: Tensor) -> None:
-    """See :func:`regrow.exact.reference.add_to_grid`."""
+    """See :func:`regrow.exact.definition.add_to_grid`."""
     assert total.is_contiguous()
     rows, columns = x.shape
     _by_tiles(kernels.add_to_grid, rows, columns, x.contiguous(), e.contiguous(), total, rows, columns)
 
 
 def from_grid(total: Tensor, e: Tensor, count: int) -> Tensor:
-    """See :func:`regrow.exact.reference.from_grid`."""
+    """See :func:`regrow.exact.definition.from_grid`."""
     rows, columns = total.shape
     out = torch.empty(total.shape, dtype=torch.float32, device=total.device)
     _by_tiles(kernels.from_grid, rows, columns, total.contiguous(), e.contiguous(), out, rows, columns, count)
@@ -328,7 +330,7 @@ def from_grid(total: Tensor, e: Tensor, count: int) -> Tensor:
 
 
 def on_grid(x: Tensor) -> Tensor:
-    """See :func:`regrow.exact.reference.on_grid`."""
+    """See :func:`regrow.exact.definition.on_grid`."""
     e = exponents(row_bits(x))
     total = torch.zeros(x.shape, dtype=torch.int32, device=x.device)
     add_to_grid(x, e, total)
@@ -336,19 +338,19 @@ def on_grid(x: Tensor) -> Tensor:
 
 
 def square_bits(x: Tensor) -> int:
-    """See :func:`regrow.exact.reference.square_bits`."""
+    """See :func:`regrow.exact.definition.square_bits`."""
     return int(_largest_bits(x, squared=True))
 
 
 def square_sum(x: Tensor, e: int) -> int:
-    """See :func:`regrow.exact.reference.square_sum`."""
+    """See :func:`regrow.exact.definition.square_sum`."""
     total = torch.zeros(1, dtype=torch.int64, device=x.device)
     _by_entries(kernels.square_sum, x, x.contiguous(), total, x.numel(), e)
     return int(total)
 
 
 def adamw(parameter: Tensor, gradient: Tensor, first: Tensor, second: Tensor, constants: np.ndarray) -> None:
-    """See :func:`regrow.exact.reference.adamw`."""
+    """See :func:`regrow.exact.definition.adamw`."""
     tensors = (parameter, gradient, first, second)
     assert all(x.is_contiguous() for x in tensors)
     _by_entries(kernels.adamw, parameter, *tensors, parameter.numel(), *map(float, constants))

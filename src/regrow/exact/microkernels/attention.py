@@ -2,7 +2,8 @@
 
 What the separate kernels of :mod:`regrow.exact.compiled` do to whole tiles is done here to the rows of one block, with
 the same functions. Digits that the backward pass needs are written on the way. Keys that no query of a block may see
-are not multiplied.
+are not multiplied. It is the tiling of FlashAttention (Dao et al., 2022), over queries only: a row's maximum and total
+are of all its keys at once, as in the definition, so its scores are held in full, 256 KiB for 32 queries of 1024 keys.
 """
 
 from __future__ import annotations
@@ -13,24 +14,24 @@ import numpy as np
 from numba import prange
 from numba.np.ufunc import parallel
 
-from regrow.exact.grid import POISON
+from regrow.exact.grid import NON_FINITE
 from regrow.exact.kernel import kernel
-from regrow.exact.packed.instructions import STEP, begin, block, end
-from regrow.exact.packed.kernels import SIDE, pack_panel, shifted
+from regrow.exact.microkernels.instructions import STEP, begin, block, end
+from regrow.exact.microkernels.kernels import SIDE, add_shift, pack_panel
 from regrow.exact.rows import (
     column_scales,
+    column_scales_float32,
     dscores_row,
     exponent_range,
+    float32_epilogue_is_exact,
     grid_exponent,
-    is_plain,
     largest_bits,
     largest_number,
     mean_row,
-    plain_column_scales,
-    plain_product_row,
     power,
     power32,
     product_row,
+    product_row_float32,
     row_digits,
     weights_row,
 )
@@ -45,6 +46,7 @@ _thread: Any = parallel.get_thread_id
 @_helper
 def _blocks(unit: Any, here: int, panels: Any, offsets: Any, number: int, size: int, sums: Any, x: int) -> None:
     """HH and HL + LH of a panel and one of the right operand's, to the columns of ``sums`` from ``x`` on."""
+    # Panels of a right operand have low digits first: HH begins a plane later, HL + LH is one run over both planes.
     there, stride = panels.ctypes.data + 2 * number * size, 4 * sums.shape[2]
     high, cross = sums.ctypes.data + 4 * x, sums.ctypes.data + 4 * (x + sums.shape[1] * sums.shape[2])
     first = offsets[number, 0].ctypes.data if offsets.size else 0
@@ -59,7 +61,7 @@ def _pack_rows(source: int, plane: int, stride: int, rows: int, depth: int, targ
     size = (depth + 63) // 64 * STEP
     for p in range(2):
         pack_panel(source + p * plane, stride, 1, rows, depth, target.ctypes.data + p * size, False)
-    shifted(target, 2 * size, shift)
+    add_shift(target, 2 * size, shift)
 
 
 @_helper
@@ -70,16 +72,16 @@ def _score_products(
     """Make the unit ready, and multiply ``count`` rows by the right operand's panels from ``first`` to ``stop``."""
     size = (width + 63) // 64 * STEP
     _pack_rows(source, strides[2], strides[1], count, width, mine, shift)
-    begin(unit, unit.ctypes.data)
+    begin(unit, unit.ctypes.data)  # by each block of queries, since which thread has it is not known before
     for n in range(first, stop):
         _blocks(unit, mine.ctypes.data, panels, offsets, n, size, sums, SIDE * (n - first))
 
 
 @_helper
-def _row(plain: bool, parts: Any, r: int, e: int, columns: Any, plain_columns: Any, scale: Any, out: Any) -> None:
+def _row(short: bool, parts: Any, r: int, e: int, columns: Any, columns32: Any, scale: Any, out: Any) -> None:
     """``scale`` times row ``r`` of the products, whose exponent is ``e``."""
-    if plain:
-        plain_product_row(parts[0, r], parts[1, r], power32(e), plain_columns, scale, out)
+    if short:
+        product_row_float32(parts[0, r], parts[1, r], power32(e), columns32, scale, out)
     else:
         product_row(parts[0, r], parts[1, r], power(e), columns, scale, out)
 
@@ -90,7 +92,7 @@ def attend(
     key_offsets: Any, values: Any, value_offsets: Any, left: Any, right: Any, held: Any, scale: Any, scratch: Any,
     sums: Any, products: Any, weights: Any, totals: Any, out: Any,
 ) -> None:  # fmt: skip
-    """Attention of some rows of queries, all of one sequence; see the three kernels of attention in ``reference``.
+    """Attention of some rows of queries, all of one sequence; see the three kernels of attention in ``definition``.
 
     Args:
         unit: what multiplies.
@@ -100,7 +102,7 @@ def attend(
         queries: the address of the queries' high digits, on row grids.
         query_strides: from group to group, row to row, and from high to low digits.
         width: of a head, D.
-        keys: the panels of keys from :func:`regrow.exact.packed.kernels.pack_right`, over D.
+        keys: the panels of keys from :func:`regrow.exact.microkernels.kernels.pack_right`, over D.
         key_offsets: theirs, by part.
         values: the panels of values, over the keys.
         value_offsets: theirs, by part.
@@ -108,7 +110,7 @@ def attend(
         right: exponents of the keys ``(G, K)``.
         held: exponents of the values ``(G, D)``.
         scale: of the scores, float32.
-        scratch: int8 ``(threads, S)`` for a panel over D and one over the keys.
+        scratch: int8 ``(threads, S)`` for a panel over D, and then for one over the keys.
         sums: int32 ``(threads, 2, 32, K)``, K rounded up to blocks.
         products: int32 ``(threads, 2, 32, 32)``.
         weights: takes the digits of the rows, int8 ``(G, rows, 2, K)``.
@@ -118,24 +120,27 @@ def attend(
     groups, rows, _, seen = weights.shape
     panels, key_panels, value_panels = (rows + SIDE - 1) // SIDE, (seen + SIDE - 1) // SIDE, (width + SIDE - 1) // SIDE
     deep = (seen + 63) // 64 * STEP
-    scales, value_scales, plain_scales = column_scales(right), column_scales(held), plain_column_scales(right)
+    scales, value_scales, scales32 = column_scales(right), column_scales(held), column_scales_float32(right)
     for i in prange(groups * panels):
         g, y = i // panels, i % panels * SIDE
         count = min(SIDE, rows - y)
         thread = _thread()
         mine, parts, product = scratch[thread], sums[thread], products[thread]
-        plain = is_plain(
+        short = float32_epilogue_is_exact(
             width, exponent_range(left[g], start + y, start + y + count), exponent_range(right[g], 0, seen)
         )
+        # Scores of 32 queries, up to the panel in which the last of them has its last key.
         source = queries + g * query_strides[0] + (start + y) * query_strides[1]
         before, reach = g * key_panels, min(key_panels, (first + y + count + SIDE - 1) // SIDE)
         _score_products(
             unit, shift, source, query_strides, count, width, keys, key_offsets, before, before + reach, mine, parts
         )
+        # Row by row, from integers to digits, while the integers are in the cache. What a query may not see is not
+        # read; its digits are 0, because the product with the values takes all keys.
         scores = np.empty(seen, np.float32)
         for r in range(count):
             row, last = start + y + r, first + y + r + 1
-            _row(plain, parts, r, left[g, row], scales[g], plain_scales[g], scale, scores[:last])
+            _row(short, parts, r, left[g, row], scales[g], scales32[g], scale, scores[:last])
             largest = largest_number(scores[:last])
             if np.isfinite(largest):
                 digits = weights[g, y + r]
@@ -144,6 +149,7 @@ def attend(
             else:
                 totals[g, row] = F(np.nan)
                 weights[g, y + r] = 0
+        # The digits just written are the left operand of the second product, in the room of the queries' panel.
         _pack_rows(weights[g, y].ctypes.data, seen, 2 * seen, count, seen, mine, shift)
         for n in range(value_panels):
             _blocks(unit, mine.ctypes.data, values, value_offsets, g * value_panels + n, deep, product, 0)
@@ -175,13 +181,13 @@ def attend_backward(
     groups, rows, _, seen = weights.shape
     panels, key_panels, width_panels = (rows + SIDE - 1) // SIDE, (seen + SIDE - 1) // SIDE, (width + SIDE - 1) // SIDE
     deep = (seen + 63) // 64 * STEP
-    scales, key_scales, plain_scales = column_scales(right), column_scales(held), plain_column_scales(right)
+    scales, key_scales, scales32 = column_scales(right), column_scales(held), column_scales_float32(right)
     for i in prange(groups * panels):
         g, y = i // panels, i % panels * SIDE
         count = min(SIDE, rows - y)
         thread = _thread()
         mine, parts, product = scratch[thread], sums[thread], products[thread]
-        plain = is_plain(
+        short = float32_epilogue_is_exact(
             width, exponent_range(left[g], start + y, start + y + count), exponent_range(right[g], 0, seen)
         )
         source = gradients + g * gradient_strides[0] + (start + y) * gradient_strides[1]
@@ -190,19 +196,21 @@ def attend_backward(
             unit, shift, source, gradient_strides, count, width, values, value_offsets, before, before + reach, mine,
             parts,
         )  # fmt: skip
+        # Likewise: products of gradients and values to gradients of scores, and these to digits on a grid for each row.
         found, one = np.empty(seen, np.float32), F(1.0)
         for r in range(count):
             row, last = start + y + r, first + y + r + 1
-            _row(plain, parts, r, left[g, row], scales[g], plain_scales[g], one, found[:last])
+            _row(short, parts, r, left[g, row], scales[g], scales32[g], one, found[:last])
             high, low = weights[g, y + r, 0], weights[g, y + r, 1]
             dscores_row(found[:last], high, low, one / totals[g, row], delta[g, row], scale, found[:last])
             e = grid_exponent(largest_bits(found[:last].view(np.int32)))
             exponents[g, y + r] = e
-            if e == POISON:
+            if e == NON_FINITE:
                 digits[g, y + r] = 0
             else:
                 row_digits(found[:last], power32(13 - e), digits[g, y + r, 0], digits[g, y + r, 1], False)
                 digits[g, y + r, :, last:] = 0
+        # Rounded in float64 always: exponents of the rows are new, so that what holds for all of them is not known.
         _pack_rows(digits[g, y].ctypes.data, seen, 2 * seen, count, seen, mine, shift)
         for n in range(width_panels):
             _blocks(unit, mine.ctypes.data, keys, key_offsets, g * width_panels + n, deep, product, 0)

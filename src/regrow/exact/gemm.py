@@ -1,10 +1,10 @@
-"""Carriers: the ordinary matrix products that multiply small integers exactly.
+"""Integer GEMM backends: the ordinary matrix products that multiply small integers exactly.
 
-A carrier is a number format in which digits within -64..64 are handed to the machine's own product. As long as
-the depth stays within its budget every partial sum is an exact integer, so library, order and thread count
+An integer GEMM backend is a number format in which digits within -64..64 are handed to the machine's own product. As
+long as the depth stays within its budget every partial sum is an exact integer, so library, order and thread count
 cannot matter. Past the budget the depth is cut into blocks whose integers are added exactly in float64.
 
-| carrier | digits as | accumulator | exact to depth |
+| backend | digits as | accumulator | exact to depth |
 |---|---|---|---|
 | int8 | int8 | int32 | 2**18 |
 | bf16 (CUDA only) | bfloat16 | float32, 24 bits | 4096 |
@@ -12,26 +12,27 @@ cannot matter. Past the budget the depth is cut into blocks whose integers are a
 | float64 | float64 | float64, 53 bits | 2**38 |
 | amx, vnni (CPU only) | int8 | int32 | 2**17 |
 
-The last two are not torch's but ours, in :mod:`regrow.exact.packed`, and multiply whole operands at once.
+A budget is the accumulator's largest integer over 64 * 64, the largest product of two digits, or less. The last two are
+not torch's but ours, in :mod:`regrow.exact.microkernels`, and multiply operands with all their digits in one pass.
+:mod:`regrow.exact.registry` says which of them this machine has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from importlib.util import find_spec
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from regrow.errors import RecipeError
 from regrow.exact.grid import Block, Digits
 
 
-class WholeProducts(Protocol):
-    """Products of operands with all their digits, for carriers that do better than one product after another."""
+class FusedProducts(Protocol):
+    """Products of operands with all their digits, packed once and rounded block by block, instead of one GEMM for each
+    pair of digits and a pass over its integers.
+    """
 
     def matmul(self, left: Digits, right: Digits) -> Tensor:
         """The product as float32 ``(G, P, Q)``."""
@@ -55,22 +56,22 @@ class WholeProducts(Protocol):
 
 
 @dataclass(frozen=True)
-class Carrier:
-    """A way to multiply digits.
+class GemmBackend:
+    """A way to multiply matrices of digits exactly.
 
     Attributes:
-        name: as in the table above, and in ``REGROW_CARRIER``.
+        name: as in the table above, and in ``REGROW_GEMM``.
         dtype: of the digits.
         depth: the largest depth of one product that is exact whatever the digits.
         product: ``(G, P, K) x (G, K, Q)`` to integers of any dtype.
-        whole: products of operands with all their digits, if it has such.
+        fused: products of operands with all their digits, if it has such.
     """
 
     name: str
     dtype: torch.dtype
     depth: int
     product: Callable[[Tensor, Tensor], Tensor]
-    whole: WholeProducts | None = None
+    fused: FusedProducts | None = None
 
     def multiply(self, left: Tensor, right: Tensor) -> Tensor:
         """The exact integers of ``(G, P, K) x (G, K, Q)``, as ``(G, P, Q)``."""
@@ -86,7 +87,7 @@ class Carrier:
 
 def _int8(left: Tensor, right: Tensor) -> Tensor:
     if left.is_cuda:
-        return _padded_int8(left, right)
+        return padded_int8(left, right)
     out = torch.empty((left.shape[0], left.shape[1], right.shape[2]), dtype=torch.int32, device=left.device)
     for group in range(left.shape[0]):
         torch._int_mm(_strided(left[group]), _strided(right[group]), out=out[group])
@@ -104,7 +105,7 @@ _LEAST_ROWS = 32
 _MULTIPLE = 16
 
 
-def _padded_int8(left: Tensor, right: Tensor) -> Tensor:
+def padded_int8(left: Tensor, right: Tensor) -> Tensor:
     """The product on a CUDA device: rows of the left times columns of the right, each dense, padded with zeros."""
     groups, rows, columns = left.shape[0], left.shape[1], right.shape[2]
     left, right = _padded(left, max(rows, _LEAST_ROWS)), _padded(right.mT, -columns // _MULTIPLE * -_MULTIPLE)
@@ -127,42 +128,9 @@ def _bf16(left: Tensor, right: Tensor) -> Tensor:
     return torch.bmm(left, right, out_dtype=torch.float32)
 
 
-INT8 = Carrier("int8", torch.int8, 1 << 18, _int8)
-BF16 = Carrier("bf16", torch.bfloat16, 1 << 12, _bf16)
-FLOAT32 = Carrier("float32", torch.float32, 1 << 12, torch.bmm)
-FLOAT64 = Carrier("float64", torch.float64, 1 << 38, torch.bmm)
-CUDA_CARRIERS = (INT8, BF16, FLOAT32, FLOAT64)
-
-
-@cache
-def cpu_carriers() -> tuple[Carrier, ...]:
-    """Those that this processor and what is installed offer."""
-    return *(carrier for carrier, refusal in _packed() if not refusal), INT8, FLOAT32, FLOAT64
-
-
-def find_carrier(name: str) -> Carrier:
-    """The carrier by name."""
-    plain = {carrier.name: carrier for carrier in CUDA_CARRIERS}
-    packed = {carrier.name: (carrier, refusal) for carrier, refusal in _packed()}
-    if name in plain:
-        return plain[name]
-    known = ", ".join(f"`{c}`" for c in (*plain, *PACKED))
-    if name not in PACKED:
-        raise RecipeError(f"there is no carrier `{name}`", where="REGROW_CARRIER", hint=f"use one of {known}")
-    carrier, refusal = packed.get(name, (None, "Numba is not installed"))
-    if carrier is None or refusal:
-        hint = "unset REGROW_CARRIER, or see `regrow selftest`"
-        raise RecipeError(f"there is no carrier `{name}` here", where="REGROW_CARRIER", why=refusal, hint=hint)
-    return carrier
-
-
-PACKED = ("amx", "vnni")
-
-
-def _packed() -> list[tuple[Carrier, str]]:
-    """The carriers of our own, and why each is not to be had; nothing without Numba."""
-    if not find_spec("numba"):
-        return []
-    from regrow.exact.packed import carrier
-
-    return [(each, carrier.refusal(each.name)) for each in carrier.CARRIERS]
+INT8 = GemmBackend("int8", torch.int8, 1 << 18, _int8)
+BF16 = GemmBackend("bf16", torch.bfloat16, 1 << 12, _bf16)
+FLOAT32 = GemmBackend("float32", torch.float32, 1 << 12, torch.bmm)
+FLOAT64 = GemmBackend("float64", torch.float64, 1 << 38, torch.bmm)
+CPU_GEMM_BACKENDS = (INT8, FLOAT32, FLOAT64)
+CUDA_GEMM_BACKENDS = (INT8, BF16, FLOAT32, FLOAT64)

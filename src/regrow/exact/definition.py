@@ -20,8 +20,8 @@ from regrow.exact.grid import (
     GRADIENT_BITS,
     HALF_DIGIT,
     LEFT,
+    NON_FINITE,
     OPERAND_BITS,
-    POISON,
     PROBABILITY_BITS,
     SIGN_MASK,
     SUM_BITS,
@@ -32,11 +32,11 @@ from regrow.exact.grid import (
     to_grid,
 )
 
-name = "reference"
+name = "reference"  # what users call it, in REGROW_BACKEND and `use`
 
 
 def exp(x: Tensor) -> Tensor:
-    """e to the power of x, float32; 0 below -87, and arguments above 88 count as 88."""
+    """e to the power of float32 of any shape; 0 below -87, and arguments above 88 count as 88."""
     clamped = x.clamp(polynomials.EXP_SMALLEST, polynomials.EXP_LARGEST)
     k = (clamped * polynomials.EXP_INVERSE_LN2).round()
     r = (clamped - k * polynomials.EXP_LN2_HIGH) - k * polynomials.EXP_LN2_LOW
@@ -75,8 +75,8 @@ def split(x: Tensor, layout: Layout, dtype: torch.dtype) -> Digits:
     """Put each row (or column) of float32 ``(G, R, C)`` on its own grid and write two digits of ``dtype``."""
     e = exponents(_magnitude_bits(x).amax(2 if layout.by_row else 1))
     # A group with a NaN or an infinity has no digits, only its exponent: the product is NaN by that alone.
-    scale = power_of_two(OPERAND_BITS - torch.where(e == POISON, 0, e)).to(torch.float32)
-    scale = torch.where(e == POISON, torch.zeros_like(scale), scale)
+    scale = power_of_two(OPERAND_BITS - torch.where(e == NON_FINITE, 0, e)).to(torch.float32)
+    scale = torch.where(e == NON_FINITE, torch.zeros_like(scale), scale)
     scaled = x * (scale[:, :, None] if layout.by_row else scale[:, None, :])
     q = scaled.nan_to_num(0.0, 0.0, 0.0).round().to(torch.int32)
     return Digits(_pack(q, layout, dtype), e, layout)
@@ -113,7 +113,11 @@ def grid_sum(x: Tensor, dim: int) -> Tensor:
 
 
 def rms_norm(x: Tensor, gain: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Root-mean-square normalisation of rows ``(R, C)``: the result and the inverse roots ``(R,)``."""
+    """Root-mean-square normalisation of rows ``(R, C)`` (Zhang and Sennrich, 2019).
+
+    Returns:
+        the result, and the inverse roots ``(R,)``, both float32.
+    """
     count = torch.full((), x.shape[1], dtype=torch.float64, device=x.device)
     mean = grid_sum(x * x, 1) / count
     inverse = (torch.ones_like(mean) / sqrt(mean + epsilon)).to(torch.float32)
@@ -136,7 +140,7 @@ def _sigmoid(x: Tensor) -> Tensor:
 
 
 def swiglu(x: Tensor) -> Tensor:
-    """``silu(gate) * up`` for rows ``(R, 2F)`` that hold gate and up side by side."""
+    """``silu(gate) * up`` for float32 rows ``(R, 2F)`` that hold gate and up side by side (Shazeer, 2020)."""
     gate, up = x.chunk(2, dim=1)
     return (gate * _sigmoid(gate)) * up
 
@@ -151,7 +155,7 @@ def swiglu_backward(dy: Tensor, x: Tensor) -> Tensor:
 
 
 def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalisation of rows ``(R, C)`` to mean 0 and variance 1, then gain and bias ``(C,)``.
+    """Normalisation of rows ``(R, C)`` to mean 0 and variance 1, then gain and bias ``(C,)`` (Ba et al., 2016).
 
     Returns:
         the result; the means, float64 ``(R,)``; and the inverse deviations, float32 ``(R,)``.
@@ -236,7 +240,7 @@ def _gelu(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def activation(x: Tensor, kind: str) -> Tensor:
-    """``silu``, ``gelu`` or ``gelu_tanh`` of every entry of ``(R, C)``."""
+    """``silu``, ``gelu`` or ``gelu_tanh`` (Hendrycks and Gimpel, 2016) of every entry of float32 ``(R, C)``."""
     return _activated(x, kind)[0]
 
 
@@ -246,7 +250,7 @@ def activation_backward(dy: Tensor, x: Tensor, kind: str) -> Tensor:
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor, heads: int) -> Tensor:
-    """Rotary position embedding of the first ``heads`` heads of ``(B, T, H, D)``; the rest is copied.
+    """Rotary position embedding (Su et al., 2021) of the first ``heads`` heads of ``(B, T, H, D)``; the rest is copied.
 
     ``cosine`` and ``sine`` are ``(T, D / 2)``; pass ``-sine`` for the inverse. The two halves of a head are the
     two coordinates (the layout of Hugging Face's Llama).
@@ -389,8 +393,8 @@ def square_bits(x: Tensor) -> int:
 
 
 def square_sum(x: Tensor, e: int) -> int:
-    """The exact sum of ``rint(x * x * 2**(30 - e))``, each square rounded to float32; 0 for POISON."""
-    if e == POISON:
+    """The exact sum of ``rint(x * x * 2**(30 - e))``, each square rounded to float32; 0 for NON_FINITE."""
+    if e == NON_FINITE:
         return 0
     scale = to_grid(torch.tensor(e, device=x.device), SUM_BITS)
     return int(((x * x).to(torch.float64) * scale).round().to(torch.int64).sum())
@@ -399,7 +403,7 @@ def square_sum(x: Tensor, e: int) -> int:
 def adamw(parameter: Tensor, gradient: Tensor, first: Tensor, second: Tensor, constants: np.ndarray) -> None:
     """One AdamW step in place, float32 (Loshchilov and Hutter, 2019, with decoupled decay).
 
-    ``constants`` are the float32 numbers of :class:`regrow.exact.optimizer.Constants`, in its order.
+    ``constants`` are the ten float32 numbers of :meth:`regrow.exact.optimizer.AdamW.constants`, in its order.
     """
     clip, beta1, rest1, beta2, rest2, correction1, correction2, epsilon, rate, keep = (
         torch.full((), float(c), dtype=torch.float32, device=parameter.device) for c in constants

@@ -1,4 +1,4 @@
-"""The carriers over the packed products: int8 digits, multiplied by AMX or AVX512-VNNI without torch.
+"""Integer GEMM backends over the microkernels: int8 digits, multiplied by AMX or AVX512-VNNI without torch.
 
 A library's product packs its operands at every call and gives back int32 matrices, which then have to be read again
 to be rounded. Here each operand is packed once for all parts of a product, and the parts are rounded while they are
@@ -18,16 +18,17 @@ from numba import get_num_threads
 from numba.core.registry import cpu_target
 from torch import Tensor
 
-from regrow.exact.carriers import Carrier
+from regrow.exact.gemm import GemmBackend
 from regrow.exact.grid import LEFT, Block, Digits
-from regrow.exact.packed import attention, kernels
-from regrow.exact.packed.instructions import AMX, STEP, VNNI
+from regrow.exact.microkernels import attention, kernels
+from regrow.exact.microkernels.instructions import AMX, STEP, VNNI
 
 _FEATURES = {
     "amx": ("avx512f", "avx512bw", "avx512vbmi", "amx-tile", "amx-int8"),
     "vnni": ("avx512f", "avx512bw", "avx512vnni"),
 }
-# Linux gives a process the registers of AMX when it asks: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA).
+# Linux gives a process the registers of AMX when it asks: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA). It is
+# asked when a process first looks for a way to multiply, and changes nothing for whoever does not use them.
 _ARCH_PRCTL, _REQUEST, _TILE_DATA = 158, 0x1023, 18
 # Bytes of the left operand that a thread keeps packed at a time, about half of its second-level cache; and rows: more
 # rows of a wide product are on more pages than the first-level cache of addresses holds.
@@ -50,8 +51,8 @@ def refusal(name: str) -> str:
     return ""
 
 
-class PackedProducts:
-    """Products of whole operands; see :class:`regrow.exact.carriers.WholeProducts`."""
+class MicrokernelProducts:
+    """Products of operands with all their digits; see :class:`regrow.exact.gemm.FusedProducts`."""
 
     def __init__(self, unit: Any, shift: int) -> None:
         self._unit, self._shift = unit, shift
@@ -62,6 +63,7 @@ class PackedProducts:
 
     def matmul(self, left: Digits, right: Digits) -> Tensor:
         """The product as float32 ``(G, P, Q)``."""
+        # Two digits each give the parts HH and HL + LH; LL is left out, by definition.
         return self._multiply(
             left.planes, right.planes, kernels.ROUNDED, left.exponents.contiguous(), right.exponents.contiguous()
         )
@@ -84,7 +86,7 @@ class PackedProducts:
         key_panels, value_panels = (self._pack(x.planes, 2) for x in (keys, values))
         attention.attend(
             *self._rows(block, queries), *key_panels, *value_panels, *_exponents(queries, keys, values),
-            np.float32(scale), *_attention_room(queries.depth, block.keys), weights.numpy(), totals.numpy(),
+            np.float32(scale), *_attention_buffers(queries.depth, block.keys), weights.numpy(), totals.numpy(),
             out.numpy(),
         )  # fmt: skip
 
@@ -97,7 +99,7 @@ class PackedProducts:
         digits = Digits(torch.empty_like(weights), torch.empty(weights.shape[:2], dtype=torch.int32), LEFT)
         attention.attend_backward(
             *self._rows(block, gradients), *value_panels, *key_panels, *_exponents(gradients, values, keys),
-            np.float32(scale), *_attention_room(gradients.depth, block.keys), weights.numpy(), totals.numpy(),
+            np.float32(scale), *_attention_buffers(gradients.depth, block.keys), weights.numpy(), totals.numpy(),
             delta.numpy(), digits.data.numpy(), digits.exponents.numpy(), out.numpy(),
         )  # fmt: skip
         return digits
@@ -128,10 +130,10 @@ class PackedProducts:
         floats = torch.empty(shape if kind == kernels.ROUNDED else (0,) * 3, dtype=torch.float32)
         doubles = torch.empty((0,) * 3, dtype=torch.float64) if total is None else total
         none = torch.empty((0, 0), dtype=torch.int32)
-        scratch = _room(threads, chunk // kernels.SIDE * parts * size)
-        blocks = _room(threads, parts, kernels.SIDE, kernels.SIDE, dtype=torch.int32)
+        scratch = _buffer(threads, chunk // kernels.SIDE * parts * size)
+        blocks = _buffer(threads, parts, kernels.SIDE, kernels.SIDE, dtype=torch.int32)
         kernels.multiply(
-            self._unit, *_places(left), groups, (parts, len(right)), outer, wide, depth, chunk, self._shift,
+            self._unit, *_addresses(left), groups, (parts, len(right)), outer, wide, depth, chunk, self._shift,
             packed, offsets, scratch, blocks, kind,
             (none if rows is None else rows).numpy(), (none if columns is None else columns).numpy(),
             integers.numpy(), floats.numpy(), doubles.numpy(),
@@ -142,18 +144,18 @@ class PackedProducts:
         """The panels of a right operand, and the offsets of the parts if the unit asks for such."""
         groups, outer, depth = right[0].shape
         panels = -(-outer // kernels.SIDE)
-        packed = _room(groups * panels * len(right) * -(-depth // 64) * STEP)
+        packed = _buffer(groups * panels * len(right) * -(-depth // 64) * STEP)
         columns = (groups * panels, len(right), kernels.SIDE) if self._shift else (0, 0, 0)
         offsets = torch.empty(columns, dtype=torch.int32)
-        kernels.pack_right(*_places(right), groups, len(right), outer, depth, packed, offsets.numpy())
+        kernels.pack_right(*_addresses(right), groups, len(right), outer, depth, packed, offsets.numpy())
         if self._shift and parts > 1:
-            # The first part is of the highest digits alone, the others are of both.
+            # The first part is of the highest digits alone, the others are of both; all left planes are shifted.
             both = offsets.sum(1, keepdim=True, dtype=torch.int32)
             offsets = torch.cat([offsets[:, :1], *[both] * (parts - 1)], 1)
         return packed, offsets.numpy()
 
 
-def _places(planes: list[Tensor]) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+def _addresses(planes: list[Tensor]) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
     """Addresses and strides, as kernels take them."""
     first, second, third = (plane.data_ptr() for plane in (planes * 3)[:3])
     groups, outer, depth = planes[0].stride()
@@ -161,12 +163,14 @@ def _places(planes: list[Tensor]) -> tuple[tuple[int, int, int], tuple[int, int,
 
 
 def _chunk(groups: int, outer: int, bytes_of_row: int, threads: int) -> int:
-    """Rows to a chunk: what the cache holds, but something for every thread; whole blocks."""
+    """Rows to a chunk, a multiple of a block's: as many as the cache holds packed, because a chunk goes over the whole
+    right operand, which so is read from memory as often as there are chunks; but something for every thread.
+    """
     rows = min(_CHUNK_ROWS, _CHUNK_BYTES // bytes_of_row, -(-outer * groups // threads))
     return max(1, -(-rows // kernels.SIDE)) * kernels.SIDE
 
 
-def _room(*shape: int, dtype: torch.dtype = torch.int8) -> Any:
+def _buffer(*shape: int, dtype: torch.dtype = torch.int8) -> Any:
     """Memory for kernels. It is torch's, which begins at a cache line: a tile whose rows lie across two lines each
     takes three and a half times as long to load, and NumPy's memory need not.
     """
@@ -177,17 +181,20 @@ def _exponents(*operands: Digits) -> tuple[Any, ...]:
     return tuple(operand.exponents.contiguous().numpy() for operand in operands)
 
 
-def _attention_room(width: int, keys: int) -> tuple[Any, Any, Any]:
+def _attention_buffers(width: int, keys: int) -> tuple[Any, Any, Any]:
     """Each thread's panel, parts of scores, and parts of output."""
     threads, side = get_num_threads(), kernels.SIDE
-    panel = _room(threads, 2 * max(-(-width // 64), -(-keys // 64)) * STEP)
-    sums = _room(threads, 2, side, -(-keys // side) * side, dtype=torch.int32)
-    return panel, sums, _room(threads, 2, side, side, dtype=torch.int32)
+    panel = _buffer(threads, 2 * max(-(-width // 64), -(-keys // 64)) * STEP)
+    sums = _buffer(threads, 2, side, -(-keys // side) * side, dtype=torch.int32)
+    return panel, sums, _buffer(threads, 2, side, side, dtype=torch.int32)
 
 
-def _carrier(name: str, unit: Any, shift: int) -> Carrier:
-    products = PackedProducts(unit, shift)
-    return Carrier(name, torch.int8, 1 << 17, products.integers, products)
+def _gemm(name: str, unit: Any, shift: int) -> GemmBackend:
+    # The widest part of a product, HL + LH, has two products of at most 2**12 for each of the depth: 2**17 * 2 * 2**12
+    # is 2**30, within int32. VNNI's shifted digits reach 2**13 on the way and may wrap around, which integers modulo
+    # 2**32 survive: its instruction does not saturate, and what is added for the shift is taken off by the offsets.
+    products = MicrokernelProducts(unit, shift)
+    return GemmBackend(name, torch.int8, 1 << 17, products.integers, products)
 
 
-CARRIERS = (_carrier("amx", AMX, 0), _carrier("vnni", VNNI, 64))
+GEMM_BACKENDS = (_gemm("amx", AMX, 0), _gemm("vnni", VNNI, 64))

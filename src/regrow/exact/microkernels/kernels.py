@@ -1,10 +1,12 @@
 """The packed products: operands are brought into tiles once, multiplied block by block, and finished in the cache.
 
-A block is 32 x 32 sums. Operands come as addresses and strides of their planes of digits, so that views of any kind
-are one kind of argument, and a kernel is compiled once. Plane 0 holds the highest digits. The right operand has one
-plane or two, the left one as many, or three; part ``j`` of the product sums the products of planes whose numbers add
-up to ``j``. The panels of a left operand hold its planes in order, those of a right one in the opposite order, so
-that each part is one run over both: digits of the left from plane ``j - 1`` on times those of the right.
+A block is 32 x 32 sums: four tiles of AMX, so that each tile that is loaded is multiplied twice, and 4 KiB, so that the
+two or three parts of a block are still in the first-level cache when they are rounded. Operands come as addresses and
+strides of their planes of digits, so that views of any kind are one kind of argument, and a kernel is compiled once.
+Plane 0 holds the highest digits. The right operand has one plane or two, the left one as many, or three; part ``j`` of
+the product sums the products of planes whose numbers add up to ``j``. The panels of a left operand hold its planes in
+order, those of a right one in the opposite order, so that each part is one run over both: digits of the left from plane
+``j - 1`` on times those of the right.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from numba import prange
 from numba.np.ufunc import parallel
 
 from regrow.exact.kernel import kernel
-from regrow.exact.packed.instructions import (
+from regrow.exact.microkernels.instructions import (
     STEP,
     TILE,
     add_block,
@@ -30,11 +32,11 @@ from regrow.exact.packed.instructions import (
     interleave_tiles,
     load_byte,
     round_block,
-    round_plain_block,
+    round_block_float32,
     store_byte,
     transpose_tile,
 )
-from regrow.exact.rows import exponent_range, is_plain, power, power32
+from regrow.exact.rows import exponent_range, float32_epilogue_is_exact, power, power32
 
 F = np.float32
 SIDE = 32  # of a block
@@ -50,6 +52,8 @@ _thread: Any = parallel.get_thread_id
 @_helper
 def _pack_tile(source: int, outer_stride: int, depth_stride: int, target: int, right: bool) -> None:
     """A tile of 16 columns or rows times 64 of depth; one of the strides is 1."""
+    # The two units want of a right operand four digits of the depth side by side, for each column; of a left one rows
+    # as they are. Dense along the depth, that is a transpose of words of four bytes; dense across it, an interleaving.
     if depth_stride == 1:
         if right:
             transpose_tile(source, outer_stride, target)
@@ -65,7 +69,8 @@ def _pack_tile(source: int, outer_stride: int, depth_stride: int, target: int, r
 def _pack_edge(
     source: int, outer_stride: int, depth_stride: int, outer: int, depth: int, target: int, right: bool
 ) -> None:  # fmt: skip
-    """A tile that is not whole: zeros beyond what there is."""
+    """A tile that is not full: zeros beyond what there is, which add nothing to a sum."""
+    # Byte by byte and slow, but only where an operand ends; and nothing is read beyond its end, where no memory may be.
     clear_tile(target)
     for o in range(outer):
         for k in range(depth):
@@ -95,6 +100,7 @@ def pack_pair(
     source: int, outer_stride: int, depth_stride: int, outer: int, depth: int, target: int, apart: int, right: bool
 ) -> None:  # fmt: skip
     """The shares of two blocks, whose panels lie ``apart``, or of one if ``outer`` is 32 or less."""
+    # Two at a time, because across the depth the bytes of two blocks are a line of the cache, which is read once so.
     if outer < 2 * SIDE or outer_stride != 1 or depth_stride == 1:
         pack_panel(source, outer_stride, depth_stride, min(SIDE, outer), depth, target, right)
         if outer > SIDE:
@@ -116,6 +122,7 @@ def pack_pair(
 @_helper
 def _column_offsets(packed: Any, start: int, count: int, out: Any) -> None:
     """What makes up for left digits that are taken plus 64: -64 times the sum of each column."""
+    # From the packed tiles, which are in the cache: word by word, four digits of the depth for each of 16 columns.
     out[:] = 0
     for tile in range(count // TILE):
         columns = out[16 * (tile % 2) : 16 * (tile % 2) + 16]
@@ -145,11 +152,12 @@ def pack_right(
     panels = (outer + SIDE - 1) // SIDE
     size = (depth + 63) // 64 * STEP
     pairs = (panels + 1) // 2
+    # Each pair of panels is written by one thread, once for all rows of the left operand that will be multiplied by it.
     for i in prange(groups * pairs):
         g, panel = i // pairs, i % pairs * 2
         wide = min(2 * SIDE, outer - SIDE * panel)
         for p in range(count):
-            start = ((g * panels + panel) * count + count - 1 - p) * size
+            start = ((g * panels + panel) * count + count - 1 - p) * size  # lowest digits first; see the module
             source = planes[p] + g * strides[0] + SIDE * panel * strides[1]
             target = packed.ctypes.data + start
             pack_pair(source, strides[1], strides[2], wide, depth, target, count * size, True)
@@ -159,7 +167,7 @@ def pack_right(
 
 
 @_helper
-def shifted(panels: Any, count: int, shift: int) -> None:
+def add_shift(panels: Any, count: int, shift: int) -> None:
     """Add to the first ``count`` digits what a unit wants added."""
     if shift:
         for byte in range(count):
@@ -168,7 +176,7 @@ def shifted(panels: Any, count: int, shift: int) -> None:
 
 @_helper
 def _copy(source: Any, target: Any) -> None:
-    """The corner of one matrix that the other has."""
+    """Copy the rows and columns that both matrices have."""
     for y in range(min(source.shape[0], target.shape[0])):
         for x in range(min(source.shape[1], target.shape[1])):
             target[y, x] = source[y, x]
@@ -176,35 +184,36 @@ def _copy(source: Any, target: Any) -> None:
 
 @_helper
 def _round(
-    sums: Any, plain: bool, rows: Any, rows32: Any, columns: Any, columns32: Any, target: Any, corner: Any
+    sums: Any, short: bool, rows: Any, rows32: Any, columns: Any, columns32: Any, target: Any, edge: Any
 ) -> None:  # fmt: skip
-    """Write a block of the product as float32, by way of a whole one if there is but a corner of it."""
+    """Write a block of the product as float32, by way of a full one where it lies at an edge."""
     high, cross, out, stride = sums[0].ctypes.data, sums[1].ctypes.data, target.ctypes.data, target.strides[0]
-    whole = target.shape[0] == SIDE and target.shape[1] == SIDE
-    if not whole:
-        out, stride = corner.ctypes.data, corner.strides[0]
-    if plain:
-        round_plain_block(high, cross, rows32.ctypes.data, columns32.ctypes.data, out, stride)
+    full = target.shape[0] == SIDE and target.shape[1] == SIDE
+    # The instructions write blocks without asking for bounds, so those at an edge are written aside and copied.
+    if not full:
+        out, stride = edge.ctypes.data, edge.strides[0]
+    if short:
+        round_block_float32(high, cross, rows32.ctypes.data, columns32.ctypes.data, out, stride)
     else:
         round_block(high, cross, rows.ctypes.data, columns.ctypes.data, out, stride)
-    if not whole:
-        _copy(corner, target)
+    if not full:
+        _copy(edge, target)
 
 
 @_helper
-def _add(sums: Any, target: Any, corner: Any) -> None:
+def _add(sums: Any, target: Any, edge: Any) -> None:
     """Add a block of the product to float64, likewise."""
     high, cross, out, stride = sums[0].ctypes.data, sums[1].ctypes.data, target.ctypes.data, target.strides[0]
-    whole = target.shape[0] == SIDE and target.shape[1] == SIDE
-    if not whole:
-        _copy(target, corner)
-        out, stride = corner.ctypes.data, corner.strides[0]
+    full = target.shape[0] == SIDE and target.shape[1] == SIDE
+    if not full:
+        _copy(target, edge)
+        out, stride = edge.ctypes.data, edge.strides[0]
     if sums.shape[0] == 2:
         add_block(high, cross, out, stride)
     else:
         add_deep_block(high, cross, sums[2].ctypes.data, out, stride)
-    if not whole:
-        _copy(corner, target)
+    if not full:
+        _copy(edge, target)
 
 
 @_parallel
@@ -216,7 +225,7 @@ def multiply(
     """Multiply a left operand by packed panels.
 
     Args:
-        unit: what multiplies, from :mod:`regrow.exact.packed.instructions`.
+        unit: what multiplies, from :mod:`regrow.exact.microkernels.instructions`.
         planes: of the left operand, as in :func:`pack_right`; so are strides, groups and depth.
         strides: see ``planes``.
         groups: see ``planes``.
@@ -240,30 +249,35 @@ def multiply(
     panels, chunks = (columns + SIDE - 1) // SIDE, (outer + chunk - 1) // chunk
     size = (depth + 63) // 64 * STEP
     parts = counts[0]
+    # The loops are those of Goto and van de Geijn (2008), and the left operand is what stays in the second-level cache:
+    # a thread packs a chunk of its rows once, and takes one panel of the right operand after the other through all
+    # blocks of the chunk; a block goes through the whole depth in the unit's registers.
     for i in prange(groups * chunks):
         g, first = i // chunks, i % chunks * chunk
         last = min(outer, first + chunk)
         heights = (last - first + SIDE - 1) // SIDE
         thread = _thread()
-        mine, sums = scratch[thread].ctypes.data, blocks[thread]
+        panels_of_left, sums = scratch[thread].ctypes.data, blocks[thread]
         for h in range(0, heights, 2):
             row = first + SIDE * h
             for p in range(counts[0]):
                 source = planes[p] + g * strides[0] + row * strides[1]
-                target = mine + (h * counts[0] + p) * size
+                target = panels_of_left + (h * counts[0] + p) * size
                 high = min(2 * SIDE, last - row)
                 pack_pair(source, strides[1], strides[2], high, depth, target, counts[0] * size, False)
-        shifted(scratch[thread], heights * counts[0] * size, shift)
-        plain = kind == ROUNDED and is_plain(
+        add_shift(scratch[thread], heights * counts[0] * size, shift)
+        # Asked once for a chunk and not for each block, in which it would be taken again for every panel.
+        short = kind == ROUNDED and float32_epilogue_is_exact(
             depth, exponent_range(left[g], first, last), exponent_range(right[g], 0, columns)
         )
         rows, rows32 = np.zeros(chunk, np.float64), np.zeros(chunk, np.float32)
         scales, scales32 = np.zeros(SIDE, np.float64), np.zeros(SIDE, np.float32)
-        corner, corner64 = np.zeros((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE), np.float64)
+        edge, edge64 = np.zeros((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE), np.float64)
         if kind == ROUNDED:
             for y in range(last - first):
                 rows[y] = power(left[g, first + y]) * 2.0**-26
-                rows32[y] = power32(left[g, first + y]) if plain else F(0.0)
+                rows32[y] = power32(left[g, first + y]) if short else F(0.0)
+        # Here, since which thread has a chunk is not known before; it costs nothing beside a chunk.
         begin(unit, unit.ctypes.data)
         for n in range(panels):
             there = packed.ctypes.data + (g * panels + n) * counts[1] * size
@@ -272,11 +286,13 @@ def multiply(
             if kind == ROUNDED:
                 for c in range(wide):
                     scales[c] = power(right[g, x + c])
-                    scales32[c] = power32(right[g, x + c] - 19) if plain else F(0.0)
+                    scales32[c] = power32(right[g, x + c] - 19) if short else F(0.0)
             for h in range(heights):
-                here, y = mine + h * counts[0] * size, first + SIDE * h
+                here, y = panels_of_left + h * counts[0] * size, first + SIDE * h
                 high = min(SIDE, last - y)
                 for j in range(parts):
+                    # The planes of a part are next to each other on both sides, in opposite order, so that a part is a
+                    # single run: HH from where the right operand's high digits begin, HL + LH over twice the depth.
                     out, stride = sums[j].ctypes.data, 4 * SIDE
                     if kind == INTEGERS and high == SIDE and wide == SIDE:
                         out, stride = integers[j, g, y:, x:].ctypes.data, 4 * columns
@@ -288,9 +304,9 @@ def multiply(
                 if kind == ROUNDED:
                     span = slice(SIDE * h, SIDE * h + SIDE)
                     target = floats[g, y : y + high, x : x + wide]
-                    _round(sums, plain, rows[span], rows32[span], scales, scales32, target, corner)
+                    _round(sums, short, rows[span], rows32[span], scales, scales32, target, edge)
                 elif kind == ADDED:
-                    _add(sums, doubles[g, y : y + high, x : x + wide], corner64)
+                    _add(sums, doubles[g, y : y + high, x : x + wide], edge64)
                 elif high < SIDE or wide < SIDE:
                     for j in range(parts):
                         _copy(sums[j], integers[j, g, y : y + high, x : x + wide])

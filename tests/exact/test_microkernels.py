@@ -6,22 +6,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regrow.exact import backend, comparison, grid, operations, reference, selftest
-from regrow.exact.backend import Backend, load_kernels
-from regrow.exact.carriers import FLOAT64, Carrier, cpu_carriers
+from regrow.exact import comparison, definition, grid, operations, selftest
+from regrow.exact.backend import Backend
+from regrow.exact.gemm import FLOAT64, GemmBackend
+from regrow.exact.registry import cpu_gemm_backends, load_kernels
+from regrow.exact.selection import use
 
-packed = [carrier for carrier in cpu_carriers() if carrier.whole]
-if not packed:
+fused = [gemm for gemm in cpu_gemm_backends() if gemm.fused]
+if not fused:
     pytest.skip("this processor has neither AMX nor AVX512-VNNI", allow_module_level=True)
 
 numba = load_kernels("numba")
-oracle = Backend(reference, FLOAT64)
+oracle = Backend(definition, FLOAT64)
 PAIRS = list(comparison._OPERANDS)
-each = pytest.mark.parametrize("carrier", packed, ids=lambda c: c.name)
+each = pytest.mark.parametrize("gemm", fused, ids=lambda c: c.name)
 
 
-@pytest.mark.parametrize(("name", "test"), [pytest.param(n, t, id=n) for n, t in comparison.product_faults(packed)])
-def test_whole_products_have_the_bits_of_the_definition(name, test):
+@pytest.mark.parametrize(("name", "test"), [pytest.param(n, t, id=n) for n, t in comparison.product_faults(fused)])
+def test_fused_products_have_the_bits_of_the_definition(name, test):
     assert test() == ""
 
 
@@ -32,8 +34,8 @@ def test_whole_products_have_the_bits_of_the_definition(name, test):
     which=st.sampled_from(PAIRS),
     kind=st.sampled_from(["normal", "wide", "edges", "tiny"]),
 )
-def test_any_shape_has_the_bits_of_the_definition(carrier, shape, which, kind):
-    found, expected = (comparison._matmul(which, shape, kind, b) for b in (Backend(numba, carrier), oracle))
+def test_any_shape_has_the_bits_of_the_definition(gemm, shape, which, kind):
+    found, expected = (comparison._matmul(which, shape, kind, b) for b in (Backend(numba, gemm), oracle))
     assert comparison.difference(found, expected) == ""
 
 
@@ -46,44 +48,44 @@ def test_any_shape_has_the_bits_of_the_definition(carrier, shape, which, kind):
     width=st.sampled_from([2, 16, 64, 80]),
     seed=st.integers(0, 1000),
 )
-def test_attention_has_the_bits_of_plain_products(carrier, heads, batch, positions, width, seed):
+def test_attention_has_the_bits_of_plain_products(gemm, heads, batch, positions, width, seed):
     def run(name):
         q, k, v = (
             comparison.sample((batch, positions, h, width), seed + i).requires_grad_()
             for i, h in enumerate((heads[0], heads[1], heads[1]))
         )
-        with backend.use("numba", name):
+        with use("numba", name):
             y = operations.attention(q, k, v)
             y.backward(comparison.sample(tuple(y.shape), seed + 3))
         return [y.detach(), q.grad, k.grad, v.grad]
 
-    assert comparison.difference(run(carrier.name), run("int8")) == ""
+    assert comparison.difference(run(gemm.name), run("int8")) == ""
 
 
 @each
-def test_rows_and_groups_of_an_operand_are_multiplied_as_such(carrier):
+def test_rows_and_groups_of_an_operand_are_multiplied_as_such(gemm):
     a, b = comparison.sample((3, 100, 70), 1), comparison.sample((3, 40, 70), 2)
     left, right = (numba.split(x, layout, torch.int8) for x, layout in ((a, grid.LEFT), (b, grid.RIGHT_TRANSPOSED)))
-    whole = Backend(numba, carrier).matmul(left, right)
-    some = Backend(numba, carrier).matmul(left.tile(slice(1, 3), slice(7, 50)), right.tile(slice(1, 3), slice(0, 33)))
+    whole = Backend(numba, gemm).matmul(left, right)
+    some = Backend(numba, gemm).matmul(left.tile(slice(1, 3), slice(7, 50)), right.tile(slice(1, 3), slice(0, 33)))
     assert torch.equal(some, whole[1:3, 7:50, :33])
 
 
 @each
-def test_the_number_of_threads_does_not_matter(carrier):
-    operands = comparison._operands("dweight", (2, 70, 300, 90), "normal", Backend(numba, carrier))
+def test_the_number_of_threads_does_not_matter(gemm):
+    operands = comparison._operands("dweight", (2, 70, 300, 90), "normal", Backend(numba, gemm))
     before = jit.get_num_threads()
     found = []
     for threads in sorted({1, before}):
         jit.set_num_threads(threads)
-        found.append(Backend(numba, carrier).matmul(*operands))
+        found.append(Backend(numba, gemm).matmul(*operands))
     jit.set_num_threads(before)
     assert all(torch.equal(found[0], other) for other in found)
 
 
 @each
-def test_past_the_budget_of_depth_products_are_cut_into_exact_ones(carrier):
-    small = Carrier(carrier.name, carrier.dtype, 100, carrier.product, carrier.whole)
+def test_past_the_budget_of_depth_products_are_cut_into_exact_ones(gemm):
+    small = GemmBackend(gemm.name, gemm.dtype, 100, gemm.product, gemm.fused)
     for which in PAIRS:
         shape = (1, 9, 350, 11)
         found = comparison._matmul(which, shape, "normal", Backend(numba, small))
@@ -91,10 +93,10 @@ def test_past_the_budget_of_depth_products_are_cut_into_exact_ones(carrier):
 
 
 @each
-def test_a_wrong_integer_of_a_packed_carrier_is_noticed(carrier):
+def test_a_wrong_integer_of_a_microkernel_is_noticed(gemm):
     def product(left, right):
-        out = carrier.product(left, right)
+        out = gemm.product(left, right)
         out[0, -1, -1] += 1
         return out
 
-    assert "1 of" in selftest.carrier_fault(Carrier("off", torch.int8, 1 << 17, product, carrier.whole))
+    assert "1 of" in selftest.gemm_fault(GemmBackend("off", torch.int8, 1 << 17, product, gemm.fused))

@@ -31,12 +31,17 @@ _FLOATS_16, _DOUBLES_16 = ir.VectorType(ir.FloatType(), 16), ir.VectorType(ir.Do
 
 ROW = 64  # bytes of a row of a tile
 TILE = 16 * ROW
-# What a step along the depth takes from an operand's panel: two tiles, 32 rows or columns.
+# What a step along the depth takes from an operand's panel: two tiles, 32 rows or columns. They lie one after the
+# other, so that a run over the depth is a run over the memory, which the processor fetches ahead.
 STEP = 2 * TILE
-_BLOCK_ROWS = 8  # rows whose sums VNNI keeps in registers
+# Rows whose sums VNNI keeps in registers: 8 rows of 2 x 16 sums take 16 of the 32, and 16 sums that do not wait for
+# each other are more than the instruction's latency of 5 cycles on two ports asks for. A row of the right operand that
+# is loaded serves 8 instructions.
+_BLOCK_ROWS = 8
 
-# The first argument of `begin` and `block`: the layout of AMX's tile registers, eight of 16 rows of 64 bytes; and
-# something of another type.
+# The first argument of `begin` and `block`: the layout of AMX's tile registers, eight of 16 rows of 64 bytes, the
+# largest there are (palette 1; from byte 16 the bytes of a row, 16 bits each, from byte 48 the rows); and something of
+# another type.
 AMX = np.zeros(64, np.uint8)
 AMX[0] = 1
 AMX[16:32:2] = ROW
@@ -58,7 +63,7 @@ def _pointer(builder: Any, address: Any, to: Any = _BYTE) -> Any:
     return builder.inttoptr(address, to.as_pointer())
 
 
-def _beyond(builder: Any, address: Any, offset: int) -> Any:
+def _offset(builder: Any, address: Any, offset: int) -> Any:
     return builder.add(address, _constant(offset))
 
 
@@ -67,6 +72,7 @@ def _row(builder: Any, address: Any, stride: Any, number: int) -> Any:
 
 
 def _load(builder: Any, of: Any, address: Any) -> Any:
+    # Alignment 1: operands are views of any tensor. Where the address happens to be aligned it costs nothing.
     return builder.load(_pointer(builder, address, of), align=1)
 
 
@@ -82,7 +88,7 @@ def _is_amx(unit: Any) -> bool:
     return bool(unit.dtype == types.uint8)
 
 
-def _nothing(write: Callable[..., None], *arguments: Any) -> tuple[Any, Any]:
+def _void_intrinsic(write: Callable[..., None], *arguments: Any) -> tuple[Any, Any]:
     """What an intrinsic is: its signature, and what writes its instructions. It gives nothing.
 
     The instructions become a function that is not inlined, because there are many of them and compilers take long.
@@ -117,7 +123,7 @@ def load_byte(_typing: Any, address: Any) -> Any:
 @_intrinsic
 def store_byte(_typing: Any, value: Any, address: Any) -> Any:
     """Write an int8 to an address."""
-    return _nothing(_store, types.int8, _A)
+    return _void_intrinsic(_store, types.int8, _A)
 
 
 @_intrinsic
@@ -126,9 +132,9 @@ def clear_tile(_typing: Any, target: Any) -> Any:
 
     def write(builder: Any, target: Any) -> None:
         for row in range(16):
-            _store(builder, ir.Constant(_BYTES_64, [0] * ROW), _beyond(builder, target, row * ROW))
+            _store(builder, ir.Constant(_BYTES_64, [0] * ROW), _offset(builder, target, row * ROW))
 
-    return _nothing(write, _A)
+    return _void_intrinsic(write, _A)
 
 
 @_intrinsic
@@ -138,9 +144,9 @@ def copy_tile(_typing: Any, source: Any, stride: Any, target: Any) -> Any:
     def write(builder: Any, source: Any, stride: Any, target: Any) -> None:
         for row in range(16):
             value = _load(builder, _BYTES_64, _row(builder, source, stride, row))
-            _store(builder, value, _beyond(builder, target, row * ROW))
+            _store(builder, value, _offset(builder, target, row * ROW))
 
-    return _nothing(write, _A, _A, _A)
+    return _void_intrinsic(write, _A, _A, _A)
 
 
 @_intrinsic
@@ -149,7 +155,8 @@ def transpose_tile(_typing: Any, source: Any, stride: Any, target: Any) -> Any:
 
     def write(builder: Any, source: Any, stride: Any, target: Any) -> None:
         rows = [_load(builder, _INTS_16, _row(builder, source, stride, row)) for row in range(16)]
-        # Each round exchanges one bit of the number of the row with the same bit of the number of the column.
+        # Each round exchanges one bit of the number of the row with the same bit of the number of the column: 64
+        # shuffles of registers for 256 words, where gathering them would be 256 loads.
         for bit in (1, 2, 4, 8):
             upper = [c if not c & bit else 16 + (c ^ bit) for c in range(16)]
             lower = [c | bit if not c & bit else 16 + c for c in range(16)]
@@ -157,9 +164,9 @@ def transpose_tile(_typing: Any, source: Any, stride: Any, target: Any) -> Any:
                 pair = rows[row], rows[row | bit]
                 rows[row], rows[row | bit] = _shuffle(builder, *pair, upper), _shuffle(builder, *pair, lower)
         for row in range(16):
-            _store(builder, rows[row], _beyond(builder, target, row * ROW))
+            _store(builder, rows[row], _offset(builder, target, row * ROW))
 
-    return _nothing(write, _A, _A, _A)
+    return _void_intrinsic(write, _A, _A, _A)
 
 
 @_intrinsic
@@ -167,6 +174,7 @@ def interleave_tile(_typing: Any, source: Any, stride: Any, target: Any) -> Any:
     """A tile of 64 rows of 16 bytes, four rows to a row: their bytes side by side, column by column."""
 
     def write(builder: Any, source: Any, stride: Any, target: Any) -> None:
+        # Byte 4 c + i of the result is byte c of row i of four. One shuffle of 64 bytes, after two that only join.
         places = [16 * (byte % 4) + byte // 4 for byte in range(ROW)]
         for row in range(16):
             first, second, third, fourth = (
@@ -174,9 +182,9 @@ def interleave_tile(_typing: Any, source: Any, stride: Any, target: Any) -> Any:
             )
             upper = _shuffle(builder, first, second, list(range(32)))
             lower = _shuffle(builder, third, fourth, list(range(32)))
-            _store(builder, _shuffle(builder, upper, lower, places), _beyond(builder, target, row * ROW))
+            _store(builder, _shuffle(builder, upper, lower, places), _offset(builder, target, row * ROW))
 
-    return _nothing(write, _A, _A, _A)
+    return _void_intrinsic(write, _A, _A, _A)
 
 
 @_intrinsic
@@ -187,7 +195,9 @@ def interleave_tiles(_typing: Any, source: Any, stride: Any, target: Any, apart:
     """
 
     def write(builder: Any, source: Any, stride: Any, target: Any, apart: Any) -> None:
-        targets = [_beyond(builder, base, TILE * i) for base in (target, builder.add(target, apart)) for i in range(2)]
+        targets = [_offset(builder, base, TILE * i) for base in (target, builder.add(target, apart)) for i in range(2)]
+        # A loop and not 16 times the code, which would be slow to compile. Rows 0 and 1 are interleaved, rows 2 and 3,
+        # and then the pairs: shuffles of two registers, since no shuffle takes four.
         with cgutils.for_range(builder, _constant(16)) as loop:
             four = builder.mul(loop.index, _constant(4))
             base = builder.add(source, builder.mul(stride, four))
@@ -202,7 +212,7 @@ def interleave_tiles(_typing: Any, source: Any, stride: Any, target: Any, apart:
                     address = builder.add(targets[2 * half + quarter], place)
                     _store(builder, _shuffle(builder, upper, lower, words), address)
 
-    return _nothing(write, _A, _A, _A, _A)
+    return _void_intrinsic(write, _A, _A, _A, _A)
 
 
 @_intrinsic
@@ -213,7 +223,7 @@ def begin(_typing: Any, unit: Any, settings: Any) -> Any:
         if _is_amx(unit):
             _call(builder, "llvm.x86.ldtilecfg", _pointer(builder, settings))
 
-    return _nothing(write, unit, _A)
+    return _void_intrinsic(write, unit, _A)
 
 
 @_intrinsic
@@ -224,7 +234,7 @@ def end(_typing: Any, unit: Any) -> Any:
         if _is_amx(unit):
             _call(builder, "llvm.x86.tilerelease")
 
-    return _nothing(write, unit)
+    return _void_intrinsic(write, unit)
 
 
 @_intrinsic
@@ -236,7 +246,7 @@ def block(
     VNNI adds the 32 int32 at ``offsets`` to each row. It takes left digits as they are plus 64.
     """
 
-    return _nothing(_amx_block if _is_amx(unit) else _vnni_block, unit, *[_A] * 6)
+    return _void_intrinsic(_amx_block if _is_amx(unit) else _vnni_block, unit, *[_A] * 6)
 
 
 def _amx_block(
@@ -247,12 +257,15 @@ def _amx_block(
     def tile(number: int) -> Any:
         return _constant(number, _BYTE)
 
+    # 2 x 2 sums from 2 + 2 tiles is the best ratio of products to loads that eight registers allow. The int32 sums
+    # cannot overflow at the depths that are asked for (`products`), and are stored once.
     for register in range(4):
         _call(builder, "llvm.x86.tilezero", tile(register))
     with cgutils.for_range(builder, steps) as loop:
         offset = builder.mul(loop.index, _constant(STEP))
+        # Loaded in the order in which the products below need them, so that the first can start after two loads.
         for register, base, place in ((4, left, 0), (6, right, 0), (7, right, TILE), (5, left, TILE)):
-            address = _pointer(builder, _beyond(builder, builder.add(base, offset), place))
+            address = _pointer(builder, _offset(builder, builder.add(base, offset), place))
             _call(builder, "llvm.x86.tileloadd64", tile(register), address, _constant(ROW))
         for register in range(4):
             _call(
@@ -260,7 +273,7 @@ def _amx_block(
             )  # fmt: skip
     for register in range(4):
         corner = builder.add(out, builder.mul(stride, _constant(16 * (register // 2))))
-        address = _pointer(builder, _beyond(builder, corner, ROW * (register % 2)))
+        address = _pointer(builder, _offset(builder, corner, ROW * (register % 2)))
         _call(builder, "llvm.x86.tilestored64", tile(register), address, stride)
 
 
@@ -268,7 +281,9 @@ def _vnni_block(
     builder: Any, left: Any, right: Any, steps: Any, offsets: Any, out: Any, stride: Any
 ) -> None:  # fmt: skip
     """Some rows at a time, whose sums stay in registers: two of 16 columns for each row."""
-    start = [_load(builder, _INTS_16, _beyond(builder, offsets, ROW * half)) for half in range(2)]
+    # The sums start at the offsets instead of 0, so that taking off what the shift of the left digits adds is free.
+    # They are memory here, and registers once LLVM has promoted it.
+    start = [_load(builder, _INTS_16, _offset(builder, offsets, ROW * half)) for half in range(2)]
     for first in range(0, 32, _BLOCK_ROWS):
         sums = [[_alloca(builder, _INTS_16) for _ in range(2)] for _ in range(_BLOCK_ROWS)]
         for row in sums:
@@ -277,28 +292,30 @@ def _vnni_block(
         place = first // 16 * TILE + first % 16 * ROW
         with cgutils.for_range(builder, steps) as loop:
             offset = builder.mul(loop.index, _constant(STEP))
-            a, b = _beyond(builder, builder.add(left, offset), place), builder.add(right, offset)
+            a, b = _offset(builder, builder.add(left, offset), place), builder.add(right, offset)
             for word in range(16):
-                columns = [_load(builder, _INTS_16, _beyond(builder, b, half * TILE + word * ROW)) for half in range(2)]
+                columns = [_load(builder, _INTS_16, _offset(builder, b, half * TILE + word * ROW)) for half in range(2)]
                 for number, row in enumerate(sums):
-                    digits = _load(builder, _INT, _beyond(builder, a, number * ROW + word * 4))
-                    everywhere = _everywhere(builder, digits)
+                    digits = _load(builder, _INT, _offset(builder, a, number * ROW + word * 4))
+                    digits_16 = _broadcast(builder, digits)
                     for half in range(2):
-                        builder.store(_dot(builder, builder.load(row[half]), everywhere, columns[half]), row[half])
+                        builder.store(_dot(builder, builder.load(row[half]), digits_16, columns[half]), row[half])
         for number, row in enumerate(sums):
             address = _row(builder, out, stride, first + number)
             for half in range(2):
-                _store(builder, builder.load(row[half]), _beyond(builder, address, ROW * half))
+                _store(builder, builder.load(row[half]), _offset(builder, address, ROW * half))
 
 
-def _everywhere(builder: Any, value: Any) -> Any:
+def _broadcast(builder: Any, value: Any) -> Any:
     """Sixteen times the same."""
     one = builder.insert_element(ir.Constant(ir.VectorType(value.type, 16), ir.Undefined), value, _constant(0, _INT))
     return _shuffle(builder, one, one, [0] * 16)
 
 
 def _dot(builder: Any, total: Any, unsigned: Any, signed: Any) -> Any:
-    """Four products of bytes, added to each int32."""
+    """Four products of bytes, added to each int32: VPDPBUSD, unsigned times signed, hence the shift of the left digits.
+    Not VPDPBUSDS, which saturates: sums may pass 2**31 on the way to one that does not, and then must wrap around.
+    """
     of = _dot_operands()
     operands = [builder.bitcast(x, of) for x in (unsigned, signed)]
     return _call(builder, "llvm.x86.avx512.vpdpbusd.512", total, *operands, gives=_INTS_16)
@@ -313,27 +330,29 @@ def _dot_operands() -> Any:
 def round_block(
     _typing: Any, high: Any, cross: Any, rows: Any, columns: Any, out: Any, stride: Any
 ) -> Any:  # fmt: skip
-    """See :func:`regrow.exact.reference.combine`, for a block of 32 x 32.
+    """See :func:`regrow.exact.definition.combine`, for a block of 32 x 32.
 
     The parts are int32 side by side; ``rows`` and ``columns`` are 32 float64 each, whose products are the scale of
     ``2**14 high + 2**7 cross``; the result is float32, its rows ``stride`` apart.
     """
 
     def write(builder: Any, high: Any, cross: Any, rows: Any, columns: Any, out: Any, stride: Any) -> None:
-        scales = [_load(builder, _DOUBLES_16, _beyond(builder, columns, 128 * half)) for half in range(2)]
+        # Sixteen at a time: two registers of float64, from one of int32, to one of float32. Scales of columns stay in
+        # registers. All is exact up to `fptrunc`, the one rounding, as `combine` in `compiled` says.
+        scales = [_load(builder, _DOUBLES_16, _offset(builder, columns, 128 * half)) for half in range(2)]
         with cgutils.for_range(builder, _constant(32)) as loop:
-            row = _everywhere(builder, _load(builder, ir.DoubleType(), builder.add(rows, _times(builder, loop, 8))))
+            row = _broadcast(builder, _load(builder, ir.DoubleType(), builder.add(rows, _times(builder, loop, 8))))
             target = builder.add(out, builder.mul(loop.index, stride))
             for half in range(2):
                 total = _weighted(builder, loop, half, ((high, 16384.0), (cross, 128.0)))
                 value = builder.fmul(total, builder.fmul(row, scales[half]))
-                _store(builder, builder.fptrunc(value, _FLOATS_16), _beyond(builder, target, ROW * half))
+                _store(builder, builder.fptrunc(value, _FLOATS_16), _offset(builder, target, ROW * half))
 
-    return _nothing(write, *[_A] * 6)
+    return _void_intrinsic(write, *[_A] * 6)
 
 
 @_intrinsic
-def round_plain_block(
+def round_block_float32(
     _typing: Any, high: Any, cross: Any, rows: Any, columns: Any, out: Any, stride: Any
 ) -> Any:  # fmt: skip
     """As :func:`round_block`, where ``2**7 high + cross`` is an int32, and the scales, float32, leave it normal.
@@ -343,18 +362,20 @@ def round_plain_block(
     """
 
     def write(builder: Any, high: Any, cross: Any, rows: Any, columns: Any, out: Any, stride: Any) -> None:
-        scales = [_load(builder, _FLOATS_16, _beyond(builder, columns, 64 * half)) for half in range(2)]
+        # Half the registers and instructions of the other. Products of a depth up to 4032 take it, unless some of their
+        # numbers are extreme (`float32_epilogue_is_exact`).
+        scales = [_load(builder, _FLOATS_16, _offset(builder, columns, 64 * half)) for half in range(2)]
         seven = ir.Constant(_INTS_16, [7] * 16)
         with cgutils.for_range(builder, _constant(32)) as loop:
-            row = _everywhere(builder, _load(builder, ir.FloatType(), builder.add(rows, _times(builder, loop, 4))))
+            row = _broadcast(builder, _load(builder, ir.FloatType(), builder.add(rows, _times(builder, loop, 4))))
             target = builder.add(out, builder.mul(loop.index, stride))
             for half in range(2):
                 upper, lower = (_part(builder, loop, half, part) for part in (high, cross))
                 total = builder.sitofp(builder.add(builder.shl(upper, seven), lower), _FLOATS_16)
                 value = builder.fmul(total, builder.fmul(row, scales[half]))
-                _store(builder, value, _beyond(builder, target, ROW * half))
+                _store(builder, value, _offset(builder, target, ROW * half))
 
-    return _nothing(write, *[_A] * 6)
+    return _void_intrinsic(write, *[_A] * 6)
 
 
 @_intrinsic
@@ -364,7 +385,7 @@ def add_block(_typing: Any, high: Any, cross: Any, out: Any, stride: Any) -> Any
     def write(builder: Any, high: Any, cross: Any, out: Any, stride: Any) -> None:
         _add_weighted(builder, ((high, 16384.0), (cross, 128.0)), out, stride)
 
-    return _nothing(write, *[_A] * 4)
+    return _void_intrinsic(write, *[_A] * 4)
 
 
 @_intrinsic
@@ -374,14 +395,14 @@ def add_deep_block(_typing: Any, top: Any, middle: Any, bottom: Any, out: Any, s
     def write(builder: Any, top: Any, middle: Any, bottom: Any, out: Any, stride: Any) -> None:
         _add_weighted(builder, ((top, 2097152.0), (middle, 16384.0), (bottom, 128.0)), out, stride)
 
-    return _nothing(write, *[_A] * 5)
+    return _void_intrinsic(write, *[_A] * 5)
 
 
 def _add_weighted(builder: Any, parts: tuple[tuple[Any, float], ...], out: Any, stride: Any) -> None:
     with cgutils.for_range(builder, _constant(32)) as loop:
         target = builder.add(out, builder.mul(loop.index, stride))
         for half in range(2):
-            place = _beyond(builder, target, 128 * half)
+            place = _offset(builder, target, 128 * half)
             total = builder.fadd(_load(builder, _DOUBLES_16, place), _weighted(builder, loop, half, parts))
             _store(builder, total, place)
 
@@ -392,7 +413,7 @@ def _times(builder: Any, loop: Any, size: int) -> Any:
 
 def _part(builder: Any, loop: Any, half: int, part: Any) -> Any:
     """Half a row of a block of int32."""
-    return _load(builder, _INTS_16, _beyond(builder, builder.add(part, _times(builder, loop, 128)), ROW * half))
+    return _load(builder, _INTS_16, _offset(builder, builder.add(part, _times(builder, loop, 128)), ROW * half))
 
 
 def _weighted(builder: Any, loop: Any, half: int, parts: tuple[tuple[Any, float], ...]) -> Any:

@@ -1,1 +1,0 @@
-"""Products of whole operands on the processor's own units for small integers."""

@@ -1,0 +1,77 @@
+"""Kernels and integer GEMM backends by name, and which of them this machine has.
+
+What needs a library that may be missing, or takes long to import, is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.util import find_spec
+
+from regrow.errors import RecipeError
+from regrow.exact.backend import Kernels
+from regrow.exact.gemm import CPU_GEMM_BACKENDS, CUDA_GEMM_BACKENDS, GemmBackend
+
+MICROKERNELS = ("amx", "vnni")
+
+
+def load_kernels(name: str) -> Kernels:
+    """The kernels by name: ``reference``, ``numba`` or ``triton``.
+
+    Raises:
+        RecipeError: if there are none of this name.
+    """
+    if name == "reference":
+        from regrow.exact import definition
+
+        return definition
+    if name == "numba":
+        from regrow.exact import compiled
+
+        return compiled
+    if name == "triton":
+        from regrow.exact.gpu import launch
+
+        return launch
+    raise RecipeError(
+        f"there is no backend `{name}`", where="REGROW_BACKEND", hint="use `reference`, `numba` or `triton`"
+    )
+
+
+@cache
+def cpu_gemm_backends() -> tuple[GemmBackend, ...]:
+    """Those that this processor and what is installed offer, the most promising first."""
+    return *(gemm for gemm, refusal in _microkernels() if not refusal), *CPU_GEMM_BACKENDS
+
+
+def find_gemm_backend(name: str, asked_by: str = "") -> GemmBackend:
+    """The integer GEMM backend by name.
+
+    Args:
+        name: one of the table in :mod:`regrow.exact.gemm`.
+        asked_by: the environment variable that holds the name, if one does.
+
+    Raises:
+        RecipeError: if there is none of this name, or not on this machine.
+    """
+    libraries = {gemm.name: gemm for gemm in CUDA_GEMM_BACKENDS}
+    if name in libraries:
+        return libraries[name]
+    if name not in MICROKERNELS:
+        known = ", ".join(f"`{known}`" for known in (*libraries, *MICROKERNELS))
+        raise RecipeError(f"there is no GEMM backend `{name}`", where=asked_by, hint=f"use one of {known}")
+    ours = {gemm.name: (gemm, refusal) for gemm, refusal in _microkernels()}
+    gemm, refusal = ours.get(name, (None, "Numba is not installed"))
+    if gemm is None or refusal:
+        hint = f"unset {asked_by}, or see `regrow selftest`" if asked_by else "see `regrow selftest`"
+        raise RecipeError(f"there is no GEMM backend `{name}` here", where=asked_by, why=refusal, hint=hint)
+    return gemm
+
+
+def _microkernels() -> list[tuple[GemmBackend, str]]:
+    """The GEMM backends of our own, and why each is not to be had; nothing without Numba."""
+    if not find_spec("numba"):
+        return []
+    from regrow.exact.microkernels import products
+
+    return [(gemm, products.refusal(gemm.name)) for gemm in products.GEMM_BACKENDS]

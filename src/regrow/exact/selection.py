@@ -1,0 +1,175 @@
+"""Which kernels and which integer GEMM backend compute, on this machine, now. It changes the speed and never the bits.
+
+Tensors on a CUDA device are computed with Triton's kernels, others with Numba's, and each with the fastest GEMM backend
+that passes its self-test, chosen once per process. Training goes to a CUDA device if there is one. ``REGROW_BACKEND``
+(``reference``, ``numba`` or ``triton``) and ``REGROW_GEMM`` (a name in :mod:`regrow.exact.gemm`; ``REGROW_CARRIER`` is
+its older name and still valid) overrule this, and :func:`use` does so for a block of code.
+
+Example:
+    >>> with use("reference", "float64"):
+    ...     y = linear(x, weight)
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from regrow.errors import RecipeError
+from regrow.exact.backend import Backend, Kernels, interpreted
+from regrow.exact.gemm import CUDA_GEMM_BACKENDS
+from regrow.exact.grid import LEFT, RIGHT_TRANSPOSED, Digits
+from regrow.exact.registry import cpu_gemm_backends, find_gemm_backend, load_kernels
+from regrow.exact.selftest import cuda_fault, gemm_fault
+
+_current: ContextVar[Backend | None] = ContextVar("regrow_backend", default=None)
+
+
+def current(x: Tensor | None = None) -> Backend:
+    """The backend in force here, for tensors on the device of ``x``; without ``x``, the one that trains."""
+    return _current.get() or default(x.device.type if x is not None else _home())
+
+
+def placed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the device that trains."""
+    device = current().device
+    return {name: x.to(device) for name, x in tensors.items()}
+
+
+@contextmanager
+def use(kernels: str = "", gemm: str = "") -> Iterator[Backend]:
+    """Compute with the named kernels and integer GEMM backend in this block; empty names mean the default's.
+
+    Args:
+        kernels: ``reference``, ``numba`` or ``triton``.
+        gemm: a name of the table in :mod:`regrow.exact.gemm`.
+
+    Raises:
+        RecipeError: if there are none of these names, not on this machine, or not together.
+    """
+    chosen = load_kernels(kernels) if kernels else current().kernels
+    if gemm:
+        backend = Backend(chosen, find_gemm_backend(gemm))
+        if chosen.name == "numba" and backend.gemm not in cpu_gemm_backends():
+            raise RecipeError(f"GEMM backend `{gemm}` needs a GPU", why="backend `numba` computes on CPUs")
+    elif kernels:
+        backend = Backend(chosen, default("cuda" if kernels == "triton" and not interpreted() else "cpu").gemm)
+    else:
+        backend = current()
+    token = _current.set(backend)
+    try:
+        yield backend
+    finally:
+        _current.reset(token)
+
+
+@cache
+def default(kind: str = "cpu") -> Backend:
+    """The backend of this process for tensors on a kind of device, chosen once: what the environment asks for, else
+    the fastest that is exact.
+
+    Raises:
+        RecipeError: if what is asked for, or every way to compute on a CUDA device, is not exact here.
+    """
+    kernels = _cuda_kernels() if kind == "cuda" else _cpu_kernels()
+    device = torch.device(kind if kind == "cuda" else "cpu")
+    variable, asked = _asked_gemm_backend()
+    if asked:
+        gemm = find_gemm_backend(asked, variable)
+        if fault := gemm_fault(gemm, device):
+            raise RecipeError(
+                f"GEMM backend `{asked}` is not exact on this machine",
+                where=variable,
+                why=fault,
+                hint=f"unset {variable}, or see `regrow selftest`",
+            )
+        return Backend(kernels, gemm)
+    gemms = CUDA_GEMM_BACKENDS if kind == "cuda" else cpu_gemm_backends()
+    sound = (gemm for gemm in gemms if not gemm_fault(gemm, device))
+    first = next(sound, None)
+    if first is None:
+        why = "no GEMM backend gives the right integers"
+        raise RecipeError("this machine cannot compute exactly", why=why, hint="see `regrow selftest`")
+    if first.name == "amx":  # no other comes near it, and to test them all takes seconds
+        return Backend(kernels, first)
+    seconds = _cuda_seconds if kind == "cuda" else _seconds
+    return min((Backend(kernels, gemm) for gemm in (first, *sound)), key=seconds)
+
+
+def _asked_gemm_backend() -> tuple[str, str]:
+    """The variable of the environment that names an integer GEMM backend, and the name; empty if none does."""
+    for variable in ("REGROW_GEMM", "REGROW_CARRIER"):  # the second is the older name of the first
+        if asked := os.environ.get(variable):
+            return variable, asked
+    return "", ""
+
+
+def _cpu_kernels() -> Kernels:
+    asked = os.environ.get("REGROW_BACKEND", "numba")
+    return load_kernels("numba" if asked == "triton" and not interpreted() else asked)
+
+
+def _cuda_kernels() -> Kernels:
+    if os.environ.get("REGROW_BACKEND") == "reference":
+        return load_kernels("reference")
+    if fault := cuda_fault():
+        raise RecipeError(
+            "this machine cannot compute exactly on a CUDA device",
+            where="REGROW_BACKEND" if os.environ.get("REGROW_BACKEND") == "triton" else "",
+            why=fault,
+            hint="set REGROW_BACKEND=numba to compute on the CPU",
+        )
+    return load_kernels("triton")
+
+
+@cache
+def _home() -> str:
+    """The kind of device that trains: CUDA where it is asked for, or where it is there and exact."""
+    asked = os.environ.get("REGROW_BACKEND", "")
+    if interpreted() or asked not in ("", "triton") or not (asked or torch.cuda.is_available()):
+        return "cpu"
+    if not asked and (fault := cuda_fault()):
+        warnings.warn(f"computing on the CPU, though there is a CUDA device: {fault}", stacklevel=2)
+        return "cpu"
+    if torch.cuda.is_available():  # each worker of a host a device, by the number that torchrun gives it
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    return "cuda"
+
+
+def _seconds(backend: Backend) -> float:
+    """How long a backend takes for a layer of moderate size."""
+    digits = torch.ones((1, 1024, 2, 512), dtype=backend.gemm.dtype)
+    rows = torch.zeros((1, 1024), dtype=torch.int32)
+    left, right = Digits(digits, rows, LEFT), Digits(digits[:, :512], rows[:, :512], RIGHT_TRANSPOSED)
+    return _best(lambda: backend.matmul(left, right))
+
+
+def _cuda_seconds(backend: Backend) -> float:
+    """How long a CUDA device takes for the products of a layer: forward, its gradients, and attention."""
+    a = torch.ones((1, 4096, 2048), device="cuda").to(backend.gemm.dtype)
+    heads = torch.ones((64, 512, 128), device="cuda").to(backend.gemm.dtype)
+
+    def products() -> None:
+        for left, right in ((a, a.mT), (a, a[:, :2048]), (a.mT, a), (heads, heads.mT)):
+            backend.gemm.product(left, right)
+        torch.cuda.synchronize()
+
+    return _best(products)
+
+
+def _best(run: Callable[[], object]) -> float:
+    """The best of three timings in seconds, after one that is not counted."""
+    times = []
+    for _ in range(4):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
