@@ -127,7 +127,7 @@ def test_a_flipped_byte_in_the_store_is_found_and_mended(tmp_path):
 def test_transformers_loads_the_release_and_writes_the_same(tmp_path):
     import torch
 
-    from regrow.run.generate import Generator
+    from regrow.serve.generate import Generator
 
     transformers = pytest.importorskip("transformers")
     assert_same(build(tmp_path))

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from regrow.cli import steps
 from regrow.corpus.tokens import TokenShards
 from regrow.errors import InputError
 from regrow.store import Store
+from regrow.trace import steps
 
 from .conftest import Shell
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from toy_model import RECIPE, contents
 
+from regrow.build import assemble as module
+from regrow.build.assemble import assemble, licence_text, model_name
 from regrow.errors import DifferentError, RecipeError, StageError
-from regrow.release import assemble as module
-from regrow.release.assemble import assemble, licence_text, model_name
 from regrow.report import load
 
 _COVERED = """.gitattributes LICENSE

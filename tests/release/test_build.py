@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import toy_model
 
+from regrow.build import building as module
+from regrow.build.assemble import model_name
+from regrow.build.building import BuildResult, EventLog, Options, build
+from regrow.build.locking import Mode
 from regrow.errors import DifferentError, Interrupted, RecipeError, StageError
-from regrow.release import build as module
-from regrow.release.assemble import model_name
-from regrow.release.build import BuildResult, EventLog, Options, build
-from regrow.release.locking import Mode
 from regrow.verify.files import check_files
 
 

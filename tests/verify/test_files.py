@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from toy_model import contents
 
+from regrow.build.assemble import assemble
 from regrow.errors import RecipeError
-from regrow.release.assemble import assemble
 from regrow.verify.files import check_files
 
 

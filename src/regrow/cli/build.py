@@ -20,7 +20,7 @@ from regrow.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from regrow.release.build import BuildResult
+    from regrow.build.building import BuildResult
 
 _SAMPLES = 2
 _SAMPLE_LINES = 4
@@ -86,10 +86,10 @@ def command(
     board = team.join(member, able=_is_recipe(recipe)) if member else None
     if board is not None and board.rank > 0:
         return team.follow(board)
+    from regrow.build.building import Options, build
+    from regrow.build.locking import Mode
     from regrow.cli.interrupts import stop_on_interrupt
     from regrow.cli.progress import progress
-    from regrow.release.build import Options, build
-    from regrow.release.locking import Mode
 
     mode = Mode.LOCKED if locked else Mode.FROZEN if frozen else Mode.RENEW
     options = Options(output=output, store=store, mode=mode, offline=offline, update_lock=update_lock, jobs=jobs)

@@ -20,7 +20,7 @@ from regrow.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from regrow.run.generate import Generator
+    from regrow.serve.generate import Generator
 
 _LARGEST_SEED = 2**64 - 1
 _HOTTEST = 100
@@ -58,7 +58,7 @@ def command(
     With PROMPT, or a text on stdin, it continues that and is done; on a terminal it asks for one text after another.
     The same release, prompt, options and seed give the same text on every machine.
     """
-    from regrow.run.generate import Generator
+    from regrow.serve.generate import Generator
 
     if prompt is None and not sys.stdin.isatty():
         prompt = sys.stdin.read().rstrip("\n")

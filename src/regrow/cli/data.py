@@ -12,7 +12,7 @@ from regrow.cli.console import Console
 from regrow.cli.options import example, json_option, pass_console, release_argument, release_folder, store_option
 
 if TYPE_CHECKING:
-    from regrow.cli.steps import Piece
+    from regrow.trace.steps import Piece
 
 _SHORT = 12
 
@@ -31,7 +31,7 @@ def command(console: Console, release: Path, step: int, text: bool, store: Path 
     it, so it is computed, not looked up. A token span counts from the first token of its document; the last token of
     a document marks its end.
     """
-    from regrow.cli.steps import pieces
+    from regrow.trace.steps import pieces
 
     found = pieces(release_folder(release), step, text=text, store=store)
     if console.json:

@@ -23,10 +23,10 @@ def command(console: Console, recipe: Path, check: bool, offline: bool) -> None:
     as they are now. Pins of other sources stay if the recipe still fetches them in the same way. The path of the lock
     is the only line on stdout.
     """
+    from regrow.build.locking import Mode, locked_recipe
     from regrow.cli.progress import Reasons, progress
     from regrow.errors import RecipeError
     from regrow.release.layout import is_release
-    from regrow.release.locking import Mode, locked_recipe
     from regrow.store import write_atomic
 
     with progress(console) as listener:

@@ -80,11 +80,11 @@ def _headings(workers: int, hosts: int) -> dict[str, str]:
 
 def _planned(recipe: Path, offline: bool, store: Path | None, listener: Listener) -> tuple[Plan, list[str]]:
     """The plan, and why the lock is out of date, if it is."""
+    from regrow.build.locking import Mode, locked_recipe
     from regrow.cli.progress import Reasons
     from regrow.engine import forecast
     from regrow.recipe.plan import plan
     from regrow.recipe.schema import load
-    from regrow.release.locking import Mode, locked_recipe
     from regrow.store import Store, default_root
 
     reasons = Reasons(listener)

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from regrow.build import rebuilds
+from regrow.build.assemble import Contents, assemble, licence_text, paper_text
+from regrow.build.environment import environment
+from regrow.build.locking import Locked, as_locked
 from regrow.engine import Evaluation, Listener, Stop, evaluate, rerun
 from regrow.errors import Interrupted, StageError
-from regrow.release import rebuilds
-from regrow.release.assemble import Contents, assemble, licence_text, paper_text
-from regrow.release.environment import environment
 from regrow.release.layout import BUILDINFO, SUMS
-from regrow.release.locking import Locked, as_locked
 from regrow.store import Store, remove_tree
 from regrow.store.digest import files, sha256_file
 from regrow.verify.files import FileCheck, check_files

@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from regrow.build.card import model_card
+from regrow.build.manifest import write_manifest, xz
+from regrow.build.parts import Parts, parts
+from regrow.build.place import explained
+from regrow.build.provenance import statement, to_json
 from regrow.engine import Evaluation
 from regrow.errors import DifferentError, RecipeError
 from regrow.recipe.graph import Graph
-from regrow.release.card import model_card
-from regrow.release.layout import BUILDINFO, LOCK, PAPER, RECIPE, REPORT, SUMS, UNCOVERED, Parts, explained, parts
-from regrow.release.manifest import write_manifest, xz
-from regrow.release.provenance import statement, to_json
+from regrow.release.layout import BUILDINFO, LOCK, PAPER, RECIPE, REPORT, SUMS, UNCOVERED
 from regrow.stages.pretrain import SNAPSHOTS
 from regrow.store import new_directory, sha256_bytes, sha256_file, sums
 

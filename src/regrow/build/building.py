@@ -14,17 +14,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
+from regrow.build import rebuilds
+from regrow.build.assemble import Contents, assemble, json_text, licence_text, paper_text, refuse_to_replace
+from regrow.build.environment import environment
+from regrow.build.locking import Locked, Mode, locked_recipe
+from regrow.build.parts import ancestors
+from regrow.build.place import explained
 from regrow.engine import Evaluation, Listener, StageResult, Stop, evaluate
 from regrow.engine.context import DETAILS
 from regrow.errors import DifferentError, RecipeError, StageError
 from regrow.recipe.graph import Graph
 from regrow.recipe.lock import load as load_lock
 from regrow.recipe.schema import load as load_recipe
-from regrow.release import rebuilds
-from regrow.release.assemble import Contents, assemble, json_text, licence_text, paper_text, refuse_to_replace
-from regrow.release.environment import environment
-from regrow.release.layout import BUILDINFO, LOCK, ancestors, explained, is_release
-from regrow.release.locking import Locked, Mode, locked_recipe
+from regrow.release.layout import BUILDINFO, LOCK, is_release
 from regrow.store import Store, default_root, write_atomic
 
 
