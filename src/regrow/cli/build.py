@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,7 +144,7 @@ def _document(result: BuildResult, recipe: Path) -> dict[str, object]:
             for stage in result.stages
         ],
         "evaluation": result.evaluation,
-        "samples": list(result.samples),
+        "samples": [asdict(sample) for sample in result.samples],
     }
 
 
@@ -158,7 +159,7 @@ def _tell(console: Console, result: BuildResult, recipe: Path) -> None:
     )
     for sample in result.samples[:_SAMPLES]:
         console.say()
-        for line in _excerpt(sample.get("prompt", ""), sample.get("text", "")):
+        for line in _excerpt(sample.prompt, sample.text):
             console.say(f"    {line}")
     if result.samples:
         console.say()
@@ -171,7 +172,9 @@ def _tell(console: Console, result: BuildResult, recipe: Path) -> None:
 
 def _standing(result: BuildResult, recipe: Path) -> tuple[str, str, str]:
     """How the digest stands to the one in the lock, as verb, text and colour."""
-    lock = _shown(recipe / "regrow.lock")
+    from regrow.release.layout import LOCK
+
+    lock = _shown(recipe / LOCK)
     if result.matches_lock:
         return "Release", f"equals {lock}", "green"
     if result.lock_written:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regrow.cli.console import Console
-from regrow.cli.options import example, json_option, pass_console, release_argument, release_folder, store_option
+from regrow.cli.options import example, json_option, pass_console, readable, release_argument, store_option
 
 if TYPE_CHECKING:
     from regrow.trace.steps import Piece
@@ -33,7 +33,7 @@ def command(console: Console, release: Path, step: int, text: bool, store: Path 
     """
     from regrow.trace.steps import pieces
 
-    found = pieces(release_folder(release), step, text=text, store=store)
+    found = pieces(readable(release), step, text=text, store=store)
     if console.json:
         console.document("data/1", {"release": str(release), "step": step, "pieces": [one.to_json() for one in found]})
     else:

@@ -26,7 +26,7 @@ def command(console: Console, recipe: Path, check: bool, offline: bool) -> None:
     from regrow.build.locking import Mode, locked_recipe
     from regrow.cli.progress import Reasons, progress
     from regrow.errors import RecipeError
-    from regrow.release.layout import is_release
+    from regrow.release import is_release
     from regrow.store import write_atomic
 
     with progress(console) as listener:

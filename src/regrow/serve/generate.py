@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from torch import Tensor
 
-from regrow.errors import InputError
+from regrow.corpus.tokenizer import Tokenizer
+from regrow.errors import InputError, RecipeError
 from regrow.model.decoder import Decoder
 from regrow.model.files import load
 from regrow.model.sampling import Sampling, generate
+from regrow.release import Release
+from regrow.release.layout import CONFIG, TOKENIZER, WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -26,50 +29,64 @@ class Generator:
 
     decoder: Decoder
     parameters: dict[str, Tensor]
-    tokenizer: Any
-    end_of_text: int
+    tokenizer: Tokenizer
 
     @staticmethod
-    def load(release: Path) -> Generator:
-        """Read a release folder.
+    def load(folder: Path) -> Generator:
+        """Read the model in the folder of a release.
 
         Raises:
             InputError: if it holds no model or tokenizer, or one that cannot be read.
         """
-        from tokenizers import Tokenizer
-
-        config, parameters = load(release)
-        path = release / "tokenizer.json"
-        if not path.is_file():
+        release = Release.at(folder)
+        for name in (CONFIG, WEIGHTS, TOKENIZER):
+            release.require(name)
+        config, parameters = load(folder)
+        if not release.files.has(TOKENIZER):
             raise InputError(
-                f"`{release}` has no tokenizer", where=str(path), hint="give the folder that `regrow build` wrote"
+                f"`{folder}` has no tokenizer",
+                where=str(folder / TOKENIZER),
+                hint="give the folder that `regrow build` wrote",
             )
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library has no class of its own for it
-            raise InputError(
-                "the tokenizer cannot be read",
-                where=str(path),
-                why=str(error),
-                hint="`regrow verify` names the files that are damaged",
-            ) from error
-        tokenizer.encode_special_tokens = True
-        end_of_text = tokenizer.token_to_id("<|endoftext|>")
-        if end_of_text is None:
-            raise InputError("the tokenizer has no `<|endoftext|>`", where=str(path), hint="rebuild the release")
-        return Generator(Decoder(config), parameters, tokenizer, end_of_text)
+        return Generator(Decoder(config), parameters, Tokenizer.open(folder))
 
     def generate(
         self, prompt: str, max_tokens: int = 200, temperature: float = 0.8, top: int = 40, seed: int = 1
     ) -> Iterator[str]:
-        """Pieces of text that continue ``prompt``, as soon as each is whole characters."""
-        ids = [self.end_of_text, *self.tokenizer.encode(prompt, add_special_tokens=False).ids]
-        sampling = Sampling(temperature, top, seed)
+        """Pieces of text that continue ``prompt``, as soon as each is whole characters; the last as it is.
+
+        Raises:
+            RecipeError: if the prompt is no text.
+        """
+        _require_text(prompt)
+        return self._pieces(self._tokens(self.tokenizer.prompt(prompt), max_tokens, Sampling(temperature, top, seed)))
+
+    def _pieces(self, tokens: Iterator[int]) -> Iterator[str]:
         found: list[int] = []
-        shown = ""
-        for token in generate(self.decoder, self.parameters, ids, max_tokens, sampling, stop=self.end_of_text):
+        text = shown = ""
+        for token in tokens:
             found.append(token)
             text = self.tokenizer.decode(found)
             if not text.endswith("\N{REPLACEMENT CHARACTER}"):
                 yield text[len(shown) :]
                 shown = text
+        if text != shown:
+            yield text[len(shown) :]
+
+    def _tokens(self, ids: list[int], most: int, sampling: Sampling) -> Iterator[int]:
+        tokens = generate(self.decoder, self.parameters, ids, most, sampling, stop=self.tokenizer.end_of_text)
+        while True:
+            # Next to no temperature makes all but the likeliest infinitely unlikely.
+            with np.errstate(over="ignore"):
+                token = next(tokens, None)
+            if token is None:
+                return
+            yield token
+
+
+def _require_text(prompt: str) -> None:
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:  # a byte that is no text comes as half of a surrogate pair
+        place = f"byte 0x{ord(error.object[error.start]) & 0xFF:02x} after {error.start} characters"
+        raise RecipeError("the prompt is not UTF-8", why=f"it has {place}", hint="write it in UTF-8") from error
