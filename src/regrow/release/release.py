@@ -237,9 +237,12 @@ class Release:
 
     def _statement(self, path: str) -> Statement:
         try:
-            return parse(read_json(self.files, path))
+            said = parse(read_json(self.files, path))
         except ValueError as error:
             raise DamagedError(self.path, path, str(error)) from error
+        if statement_path(said.stage) != path:
+            raise DamagedError(self.path, path, f"it is about the stage `{said.stage}`")
+        return said
 
     @cached_property
     def evaluation(self) -> Mapping[str, Any]:
