@@ -40,7 +40,7 @@ from regrow.release.layout import (
     WEIGHTS,
     statement_path,
 )
-from regrow.release.sums import parse
+from regrow.release.sums import changed, parse
 from regrow.stages.pretrain import SNAPSHOTS
 from regrow.store import new_directory, sha256_bytes, sha256_file, sums
 
@@ -118,12 +118,11 @@ def assemble(contents: Contents, destination: Path, expected: str | None = None)
 
 def _unexpected(text: str, expected: str, old: Path) -> DifferentError:
     """The stages gave what they should, but the release is another one."""
-    before, now = Release.at(old), parse(text.encode())
+    before, now = Release.at(old).sums, parse(text.encode())
     known = before.digest == expected
-    changed = sorted({path for path, _ in before.listed.items() ^ now.listed.items()}) if known else []
     return DifferentError(
         f"the release digest is {now.digest}, the lock has {expected}",
-        where=", ".join(changed),
+        where=", ".join(changed(before.listed, now.listed)) if known else "",
         why="every stage gave what the lock has, so it is a file beside them: the licence, the recipe's text, or "
         "something regrow itself writes into releases",
         hint="`regrow build --update-lock` takes the new digest",

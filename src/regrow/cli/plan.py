@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from regrow.cli.console import Console
 from regrow.cli.options import example, json_option, offline_option, pass_console, recipe_argument, store_option
-
-if TYPE_CHECKING:
-    from regrow.engine import Listener
-    from regrow.recipe.graph import Graph
-    from regrow.recipe.plan import Plan
 
 
 @click.command(epilog=example("  regrow plan examples/bard\n  regrow plan examples/bard --workers 16 --hosts 2"))
@@ -38,10 +32,12 @@ def command(
     workers = workers or hosts
     if workers is not None and workers % (hosts or 1):
         raise click.UsageError(f"{workers} workers cannot be shared out evenly among {hosts} hosts")
+    from regrow.build.preparing import prepare
     from regrow.cli.progress import progress
 
     with progress(console) as listener:
-        found, reasons = _planned(recipe, offline, store, listener)
+        prepared = prepare(recipe, offline=offline, store=store, listener=listener)
+    found, reasons = prepared.plan, list(prepared.reasons)
     lines = _launching(recipe, found.model, workers, hosts or 1) if workers else {}
     if console.json:
         document = {**found.to_json(), "lock_stale": reasons, **({"launch": lines} if lines else {})}
@@ -76,30 +72,3 @@ def _headings(workers: int, hosts: int) -> dict[str, str]:
         "torchrun": f"{workers} workers on {hosts} machines, HOST being one of them: run this on each",
         "slurm": f"{workers} workers on {hosts} machines under Slurm: a script for sbatch",
     }
-
-
-def _planned(recipe: Path, offline: bool, store: Path | None, listener: Listener) -> tuple[Plan, list[str]]:
-    """The plan, and why the lock is out of date, if it is."""
-    from regrow.build.locking import Mode, locked_recipe
-    from regrow.cli.progress import Reasons
-    from regrow.engine import forecast
-    from regrow.recipe.plan import plan
-    from regrow.recipe.schema import load
-    from regrow.store import Store, default_root
-
-    reasons = Reasons(listener)
-    graph = locked_recipe(recipe, Mode.RENEW, offline=offline, listener=reasons).graph
-    with Store(store or default_root()) as opened:
-        forecasts = forecast(graph, opened, str(recipe.resolve()))
-    missing = {one.stage for one in forecasts if not one.cached}
-    return plan(load(recipe).model.name, graph, forecasts, fetch_bytes=_to_fetch(graph, missing)), reasons.found
-
-
-def _to_fetch(graph: Graph, missing: set[str]) -> int:
-    """Bytes that have to come from elsewhere."""
-    total = 0
-    for stage in graph.stages:
-        fetch: Any = stage.parameters
-        if stage.kind.name == "fetch" and stage.name in missing and not fetch.fetch.startswith("file:"):
-            total += sum(pin.size for pin in fetch.pins)
-    return total

@@ -35,6 +35,11 @@ def parse(raw: bytes) -> Sums:
     return Sums(sha256_bytes(raw), listed, again.encode() == raw and not any(map(leaves, listed)))
 
 
+def changed(one: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of files that are only in one of two lists of checksums, or have other bytes there."""
+    return tuple(sorted({name for name, _ in one.items() ^ other.items()}))
+
+
 def leaves(path: str) -> bool:
     """True for a path that could lead out of the release."""
     return path.startswith("/") or ".." in path.split("/")

@@ -54,11 +54,6 @@ def check_files(release: Release) -> FileCheck:
     )
 
 
-def changed(one: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, ...]:
-    """The names of files that are only in one of two lists of checksums, or have other bytes there."""
-    return tuple(sorted({name for name, _ in one.items() ^ other.items()}))
-
-
 def _is(path: Path, sha256: str) -> bool:
     """Whether a path leads to a file with this hash. A pipe or a device is not read: it might never end."""
     return path.is_file() and sha256_file(path) == sha256

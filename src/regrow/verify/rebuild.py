@@ -19,9 +19,10 @@ from regrow.errors import Interrupted, StageError
 from regrow.release import Release
 from regrow.release.files import DamagedError
 from regrow.release.layout import SUMS, statement_path
+from regrow.release.sums import changed
 from regrow.store import Store, remove_tree
 from regrow.store.digest import files, sha256_file
-from regrow.verify.files import FileCheck, changed, check_files
+from regrow.verify.files import FileCheck, check_files
 from regrow.verify.report import StageCheck, Verdict, VerifyReport
 
 _TEMPORARY = "free some space there, or set TMPDIR to a folder on a disk with room that you may write to"
