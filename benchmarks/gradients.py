@@ -22,10 +22,10 @@ from torch import Tensor
 import digits
 import plain
 import quality
+from regrow.build.building import Options, build
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder
 from regrow.model.files import load
-from regrow.release.build import Options, build
 
 Gradients = dict[str, Tensor]
 

@@ -31,11 +31,11 @@ from torch import Tensor
 import digits
 import plain
 import train_step
+from regrow.build.building import BuildResult, Options, build
 from regrow.corpus.tokens import TokenShards
 from regrow.engine import StageResult
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise
-from regrow.release.build import BuildResult, Options, build
 from regrow.stages.pretrain import PretrainParameters, decoder_config, training_settings
 from regrow.train import loop
 from regrow.train.settings import Settings

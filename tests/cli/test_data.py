@@ -7,10 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from regrow.cli import steps
 from regrow.corpus.tokens import TokenShards
 from regrow.errors import InputError
+from regrow.release import Release
 from regrow.store import Store
+from regrow.trace import steps
 
 from .conftest import Shell
 
@@ -83,7 +84,7 @@ def test_a_step_that_never_was(built: Shell) -> None:
 def test_a_table_of_tokens_that_cannot_be_is_a_clear_error(copy: Shell, columns: dict[str, pa.Array], why: str) -> None:
     pyarrow.parquet.write_table(pa.table(columns), copy.folder / "build" / "small" / "data" / "tokens.parquet")
     with pytest.raises(InputError, match="does not say which tokens are whose") as caught:
-        steps.pieces(copy.folder / "build" / "small", 1)
+        steps.pieces(Release.open(copy.folder / "build" / "small"), 1)
     assert why in caught.value.why
 
 
@@ -98,7 +99,7 @@ def test_a_text_that_is_none_is_a_clear_error(copy: Shell, name: str) -> None:
     assert raw.count(one) == 1
     path.write_bytes(raw.replace(one, b"\xf1" + one[1:]))
     with pytest.raises(InputError, match="does not say which tokens are whose") as caught:
-        steps.pieces(release, 1)
+        steps.pieces(Release.open(release), 1)
     assert caught.value.where == str(path)
     assert "UTF8" in caught.value.why
     assert "regrow verify" in caught.value.hint
@@ -109,9 +110,9 @@ def test_text_needs_a_whole_tokenizer(copy: Shell, text: str | None) -> None:
     path = copy.folder / "build" / "small" / "tokenizer.json"
     path.unlink() if text is None else path.write_text(text)
     with pytest.raises(InputError, match="the tokenizer cannot be read") as caught:
-        steps.pieces(copy.folder / "build" / "small", 1, text=True, store=copy.store)
+        steps.pieces(Release.open(copy.folder / "build" / "small"), 1, text=True, store=copy.store)
     assert (caught.value.exit_code, caught.value.where) == (6, str(path))
-    assert steps.pieces(copy.folder / "build" / "small", 1, store=copy.store)
+    assert steps.pieces(Release.open(copy.folder / "build" / "small"), 1, store=copy.store)
 
 
 def test_text_needs_the_store_and_the_rest_does_not(built: Shell, shell: Shell) -> None:

@@ -12,7 +12,7 @@ from regrow.exact.layers import rotary_tables
 from regrow.model import files, sampling
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise
-from regrow.run.generate import Generator
+from regrow.serve.generate import Generator
 from regrow.store.digest import sha256_bytes
 
 CONFIG = DecoderConfig(vocabulary=320, layers=3, width=64, heads=4, kv_heads=2, hidden=96, context=128)

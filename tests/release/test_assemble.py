@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from toy_model import RECIPE, contents
 
+from regrow.build import assemble as module
+from regrow.build.assemble import assemble, licence_text
 from regrow.errors import DifferentError, RecipeError, StageError
-from regrow.release import assemble as module
-from regrow.release.assemble import assemble, licence_text, model_name
 from regrow.report import load
 
 _COVERED = """.gitattributes LICENSE
@@ -139,21 +139,6 @@ def test_a_damaged_release_says_by_its_lock_whose_it_is_and_else_may_be_replaced
     (release / "regrow.lock").write_text("[model\n")
     assemble(contents(tmp_path / "store"), release)
     assert (release / "regrow.toml").read_bytes() == RECIPE
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        (RECIPE, "toy"),
-        (b"", None),
-        (b"model = 1", None),
-        (b"[model]\nname = 1", None),
-        (b"\xff", None),
-        (b"a = " + b"[" * 9999, None),
-    ],
-)
-def test_the_name_of_a_model(text: bytes, name: str | None) -> None:
-    assert model_name(text) == name
 
 
 @pytest.mark.parametrize("kind", ["file", "link"])

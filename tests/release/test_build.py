@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import toy_model
 
+from regrow.build import building as module
+from regrow.build.building import BuildResult, EventLog, Options, build
+from regrow.build.locking import Mode
 from regrow.errors import DifferentError, Interrupted, RecipeError, StageError
-from regrow.release import build as module
-from regrow.release.assemble import model_name
-from regrow.release.build import BuildResult, EventLog, Options, build
-from regrow.release.locking import Mode
+from regrow.release import Release
 from regrow.verify.files import check_files
 
 
@@ -25,7 +25,7 @@ class Bench:
         (self.recipe / "regrow.toml").write_bytes(toy_model.RECIPE)
         self.events: list[dict] = []
         monkeypatch.setattr(module, "locked_recipe", lambda folder, mode, **_: toy_model.locked(folder, self.seed))
-        monkeypatch.setattr(module, "_model", lambda folder, _: model_name((folder / "regrow.toml").read_bytes()))
+        monkeypatch.setattr(module, "_model", lambda folder, _: Release.at(folder).name)
 
     def build(self, **options: object) -> BuildResult:
         settings = Options(**{"output": self.output, "store": self.root / "store", **options})  # type: ignore[arg-type]
@@ -56,7 +56,7 @@ def test_result_tells_what_people_want_to_see(bench: Bench) -> None:
     result = bench.build()
     assert result.release == bench.output
     assert result.report.is_file()
-    assert result.samples[0]["prompt"] == "To be"
+    assert result.samples[0].prompt == "To be"
     assert result.evaluation["validation"]["bits_per_byte"] == 2.5
     assert [stage.name for stage in result.stages] == [stage.name for stage in toy_model.graph().stages]
 
@@ -128,7 +128,7 @@ def test_the_release_of_another_model_is_never_replaced(bench: Bench) -> None:
     assert caught.value.why == "it holds `toy`, and this recipe makes `toy-2`"
     assert "--output" in caught.value.hint
     assert "if you renamed the model, remove the old release" in caught.value.hint
-    assert check_files(bench.output).digest == first
+    assert check_files(Release.open(bench.output)).digest == first
     assert bench.build(output=bench.root / "elsewhere", update_lock=True).release == bench.root / "elsewhere"
 
 
@@ -157,7 +157,7 @@ def test_the_output_is_where_two_dots_lead(bench: Bench, monkeypatch: pytest.Mon
     (bench.root / "here").mkdir()
     monkeypatch.chdir(bench.root / "here")
     assert bench.build(output=Path("../out/toy")).release == bench.output
-    assert check_files(bench.output).whole
+    assert check_files(Release.open(bench.output)).whole
 
 
 @pytest.mark.parametrize("place", ["build/toy", "data/more", "new"])
@@ -173,7 +173,7 @@ def test_nothing_is_built_inside_a_release(bench: Bench, monkeypatch: pytest.Mon
         assert "--output" in caught.value.hint
         assert f"{bench.output} is a release" in caught.value.why
     assert bench.events == []
-    assert check_files(bench.output).whole
+    assert check_files(Release.open(bench.output)).whole
 
 
 def test_a_recipe_that_is_not_there_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_release_that_is_built_from_stays_whole(bench: Bench) -> None:
     bench.recipe, bench.output = release, bench.root / "again"
     again = bench.build()
     assert (again.digest, again.lock_written) == (first.digest, False)
-    assert check_files(release).whole
+    assert check_files(Release.open(release)).whole
     notes = [event["text"] for event in bench.events if event["event"] == "note"]
     assert notes == [f"{release / 'regrow.lock'} is part of a release and stays as it is"]
 
@@ -213,7 +213,7 @@ def test_a_release_cannot_take_the_place_of_its_recipe(bench: Bench, monkeypatch
         with pytest.raises(RecipeError, match="place of the recipe") as caught:
             bench.build(output=output)
         assert caught.value.exit_code == 2
-    assert check_files(bench.output).whole
+    assert check_files(Release.open(bench.output)).whole
 
 
 def test_a_build_overtaken_by_another_of_the_same_recipe(bench: Bench) -> None:
@@ -226,7 +226,7 @@ def test_a_build_overtaken_by_another_of_the_same_recipe(bench: Bench) -> None:
     options = Options(bench.output, bench.root / "store")
     first = build(bench.recipe, options, listener=overtaken, stop=threading.Event())  # type: ignore[arg-type]
     assert [first.digest] == [other.digest for other in others]
-    assert check_files(bench.output).whole
+    assert check_files(Release.open(bench.output)).whole
     assert [path.name for path in (bench.root / "out").iterdir()] == ["toy"]
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from regrow.build import locking
+from regrow.build.locking import Mode, as_locked, locked_recipe
 from regrow.errors import InputError, Interrupted, RecipeError
 from regrow.recipe.kind import Surroundings
-from regrow.release import locking
-from regrow.release.locking import Mode, as_locked, locked_recipe
 from regrow.sources.downloads import Downloads
 
 RECIPE = """recipe = 1

@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from regrow.build.assemble import Contents
+from regrow.build.locking import Locked
 from regrow.engine import Evaluation, evaluate
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Call, Kind, Parameters, Slot, Surroundings
-from regrow.release.assemble import Contents
-from regrow.release.locking import Locked
 from regrow.stages import KINDS as REAL
 from regrow.store import Store
 

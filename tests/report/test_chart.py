@@ -6,8 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from regrow.release.release import Loss
 from regrow.report.chart import every, graph_drawing, loss_chart, running_mean, ticks
-from regrow.report.data import Loss, StageRow
+from regrow.report.data import StageRow
 
 numbers = st.floats(-1e6, 1e6)
 

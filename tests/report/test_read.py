@@ -9,8 +9,9 @@ import pyarrow.parquet
 import pytest
 
 from regrow.errors import RecipeError
+from regrow.release import Release
+from regrow.release.release import Loss
 from regrow.report import ReportData, load, render
-from regrow.report.data import Loss
 from regrow.report.read import contents
 
 DEEP = "[" * 600 + "]" * 600
@@ -75,11 +76,11 @@ def test_a_table_of_other_types_is_a_clear_error(tmp_path: Path, column: list[An
     names = {name: ["x"] for name in ("source", "split", "file")}
     pyarrow.parquet.write_table(pa.table({**names, "bytes": column}), tmp_path / "data" / "documents.parquet")
     with pytest.raises(RecipeError, match="the release cannot be read"):
-        contents(tmp_path)
+        contents(Release.at(tmp_path))
 
 
 @pytest.mark.parametrize(("shape", "parameters"), [([3, 4], 12), ([10**200, 10**200], None), ([-1], None)])
 def test_parameters_are_counted_if_they_can_be(tmp_path: Path, shape: list[int], parameters: int | None) -> None:
     header = json.dumps({"__metadata__": {}, "a": {"shape": shape}}).encode()
     (tmp_path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
-    assert contents(tmp_path).facts.get("parameters") == parameters
+    assert contents(Release.at(tmp_path)).facts.get("parameters") == parameters

@@ -6,8 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from regrow.release.release import Loss, Sample
 from regrow.report import ReportData, render
-from regrow.report.data import Example, Exclusion, File, Loss, Measure, Sample, Source, StageRow
+from regrow.report.data import Example, Exclusion, File, Measure, Source, StageRow
 from regrow.report.render import licence_link, link, seconds, share, size
 
 HOSTILE = [

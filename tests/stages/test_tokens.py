@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from regrow.corpus.documents import read_documents
+from regrow.corpus.tokenizer import END_OF_TEXT
 from regrow.errors import Interrupted, StageError
-from regrow.stages.tokenizer import END_OF_TEXT
 
 from .conftest import Bench
 

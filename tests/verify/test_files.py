@@ -8,13 +8,18 @@ from pathlib import Path
 import pytest
 from toy_model import contents
 
-from regrow.errors import RecipeError
-from regrow.release.assemble import assemble
-from regrow.verify.files import check_files
+from regrow.build.assemble import assemble
+from regrow.errors import InputError
+from regrow.release import Release
+from regrow.verify.files import FileCheck, check_files
+
+
+def checked(folder: Path) -> FileCheck:
+    return check_files(Release.open(folder))
 
 
 def assert_only_the_list_is_damaged(release: Path) -> None:
-    check = check_files(release)
+    check = checked(release)
     assert (check.damaged, check.missing, check.extra, check.listed) == (("SHA256SUMS",), (), (), {})
     assert check.digest == hashlib.sha256((release / "SHA256SUMS").read_bytes()).hexdigest()
     assert not check.whole
@@ -27,7 +32,7 @@ def release(tmp_path: Path) -> Path:
 
 
 def test_a_release_is_whole(release: Path) -> None:
-    check = check_files(release)
+    check = checked(release)
     assert check.whole
     assert "model.safetensors" in check.listed
 
@@ -36,7 +41,7 @@ def test_flipped_byte(release: Path) -> None:
     data = bytearray((release / "model.safetensors").read_bytes())
     data[-1] ^= 1
     (release / "model.safetensors").write_bytes(data)
-    assert check_files(release).damaged == ("model.safetensors",)
+    assert checked(release).damaged == ("model.safetensors",)
 
 
 def test_swapped_names(release: Path) -> None:
@@ -44,12 +49,12 @@ def test_swapped_names(release: Path) -> None:
     one.rename(release / "x")
     other.rename(one)
     (release / "x").rename(other)
-    assert check_files(release).damaged == ("config.json", "tokenizer.json")
+    assert checked(release).damaged == ("config.json", "tokenizer.json")
 
 
 def test_renamed_file(release: Path) -> None:
     (release / "config.json").rename(release / "config2.json")
-    check = check_files(release)
+    check = checked(release)
     assert (check.missing, check.extra) == (("config.json",), ("config2.json",))
 
 
@@ -59,34 +64,34 @@ def test_renamed_file(release: Path) -> None:
 def test_added_file_wherever_it_hides(release: Path, name: str) -> None:
     (release / name).parent.mkdir(parents=True, exist_ok=True)
     (release / name).write_text("x")
-    assert check_files(release).extra == (name,)
+    assert checked(release).extra == (name,)
 
 
 def test_what_lies_beside_may_differ(release: Path) -> None:
     (release / "report.html").write_text("x")
     (release / "buildinfo" / "build.json").unlink()
-    assert check_files(release).whole
+    assert checked(release).whole
 
 
 def test_links_to_files_are_read_and_links_to_folders_are_not_followed(release: Path, tmp_path: Path) -> None:
     (release / "config.json").rename(tmp_path / "blob")
     (release / "config.json").symlink_to(tmp_path / "blob")
-    assert check_files(release).whole
+    assert checked(release).whole
     (release / "loop").symlink_to(release)
-    assert check_files(release).extra == ("loop",)
+    assert checked(release).extra == ("loop",)
 
 
 @pytest.mark.parametrize("target", ["/dev/zero", "nowhere", "data", "config.json"])
 def test_a_link_to_what_is_no_file_is_damage(release: Path, target: str) -> None:
     (release / "config.json").unlink()
     (release / "config.json").symlink_to(target)
-    assert check_files(release).damaged == ("config.json",)
+    assert checked(release).damaged == ("config.json",)
 
 
 def test_a_pipe_is_damage_and_nobody_waits_for_it(release: Path) -> None:
     (release / "config.json").unlink()
     os.mkfifo(release / "config.json")
-    assert check_files(release).damaged == ("config.json",)
+    assert checked(release).damaged == ("config.json",)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +146,6 @@ def test_a_list_with_other_bytes_is_damaged_itself(release: Path, change: Callab
 
 def test_not_a_release(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
-    with pytest.raises(RecipeError, match="not a release") as caught:
-        check_files(tmp_path / "x")
-    assert caught.value.exit_code == 2
+    with pytest.raises(InputError, match="there is no release here") as caught:
+        checked(tmp_path / "x")
+    assert caught.value.exit_code == 6

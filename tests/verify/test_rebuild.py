@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import toy_model
 
+from regrow.build import building as build_module
+from regrow.build.building import Options, build
 from regrow.errors import Interrupted, StageError
 from regrow.recipe.kind import Call
-from regrow.release import build as build_module
-from regrow.release.build import Options, build
 from regrow.store import sums
 from regrow.verify import rebuild as module
 from regrow.verify.rebuild import rebuild

@@ -184,7 +184,7 @@ def _put(console: Console, text: str, output: Path | None) -> None:
     if output is None:
         console.result(text, end="")
         return
-    from regrow.release.layout import explained
+    from regrow.build.place import explained
     from regrow.store import write_atomic
 
     with explained(output):

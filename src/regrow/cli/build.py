@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from regrow.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from regrow.release.build import BuildResult
+    from regrow.build.building import BuildResult
 
 _SAMPLES = 2
 _SAMPLE_LINES = 4
@@ -86,10 +87,10 @@ def command(
     board = team.join(member, able=_is_recipe(recipe)) if member else None
     if board is not None and board.rank > 0:
         return team.follow(board)
+    from regrow.build.building import Options, build
+    from regrow.build.locking import Mode
     from regrow.cli.interrupts import stop_on_interrupt
     from regrow.cli.progress import progress
-    from regrow.release.build import Options, build
-    from regrow.release.locking import Mode
 
     mode = Mode.LOCKED if locked else Mode.FROZEN if frozen else Mode.RENEW
     options = Options(output=output, store=store, mode=mode, offline=offline, update_lock=update_lock, jobs=jobs)
@@ -143,7 +144,7 @@ def _document(result: BuildResult, recipe: Path) -> dict[str, object]:
             for stage in result.stages
         ],
         "evaluation": result.evaluation,
-        "samples": list(result.samples),
+        "samples": [asdict(sample) for sample in result.samples],
     }
 
 
@@ -158,7 +159,7 @@ def _tell(console: Console, result: BuildResult, recipe: Path) -> None:
     )
     for sample in result.samples[:_SAMPLES]:
         console.say()
-        for line in _excerpt(sample.get("prompt", ""), sample.get("text", "")):
+        for line in _excerpt(sample.prompt, sample.text):
             console.say(f"    {line}")
     if result.samples:
         console.say()
@@ -171,7 +172,9 @@ def _tell(console: Console, result: BuildResult, recipe: Path) -> None:
 
 def _standing(result: BuildResult, recipe: Path) -> tuple[str, str, str]:
     """How the digest stands to the one in the lock, as verb, text and colour."""
-    lock = _shown(recipe / "regrow.lock")
+    from regrow.release.layout import LOCK
+
+    lock = _shown(recipe / LOCK)
     if result.matches_lock:
         return "Release", f"equals {lock}", "green"
     if result.lock_written:

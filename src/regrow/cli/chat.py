@@ -14,13 +14,13 @@ from regrow.cli.options import (
     example,
     json_option,
     pass_console,
+    readable,
     release_argument,
-    release_folder,
     threads_option,
 )
 
 if TYPE_CHECKING:
-    from regrow.run.generate import Generator
+    from regrow.serve.generate import Generator
 
 _LARGEST_SEED = 2**64 - 1
 _HOTTEST = 100
@@ -58,13 +58,13 @@ def command(
     With PROMPT, or a text on stdin, it continues that and is done; on a terminal it asks for one text after another.
     The same release, prompt, options and seed give the same text on every machine.
     """
-    from regrow.run.generate import Generator
+    from regrow.serve.generate import Generator
 
     if prompt is None and not sys.stdin.isatty():
         prompt = sys.stdin.read().rstrip("\n")
     if prompt is None and console.json:
         raise click.UsageError("--json needs a prompt")
-    generator = Generator.load(release_folder(release))
+    generator = Generator.load(readable(release).path)
     writer = _Writer(console, generator, max_tokens, temperature)
     if prompt is not None:
         text = writer.write(prompt, seed)
@@ -90,16 +90,6 @@ def _ask(console: Console) -> str:
         return ""
 
 
-def _require_text(prompt: str) -> None:
-    try:
-        prompt.encode()
-    except UnicodeEncodeError as error:  # a byte that is no text comes as half of a surrogate pair
-        from regrow.errors import RecipeError
-
-        place = f"byte 0x{ord(error.object[error.start]) & 0xFF:02x} after {error.start} characters"
-        raise RecipeError("the prompt is not UTF-8", why=f"it has {place}", hint="write it in UTF-8") from error
-
-
 class _Writer:
     """Writes on stdout as the text comes, or collects it for JSON."""
 
@@ -109,22 +99,18 @@ class _Writer:
 
     def write(self, prompt: str, seed: int) -> str:
         """Continue a prompt, as long as somebody reads."""
-        import numpy as np
-
-        _require_text(prompt)
         pieces: list[str] = []
-        if not self._console.json:
-            self._console.written(prompt)
         generated = self._generator.generate(
             prompt, max_tokens=self._max_tokens, temperature=self._temperature, seed=seed
         )
-        with np.errstate(over="ignore"):  # next to no temperature makes all but the likeliest infinitely unlikely
-            for piece in generated:
-                pieces.append(piece)
-                if not self._console.json:
-                    self._console.written(piece)
-                if self._console.unread:
-                    break
+        if not self._console.json:
+            self._console.written(prompt)
+        for piece in generated:
+            pieces.append(piece)
+            if not self._console.json:
+                self._console.written(piece)
+            if self._console.unread:
+                break
         if not self._console.json:
             self._console.written("\n")
         return "".join(pieces)

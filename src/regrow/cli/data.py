@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from regrow.cli.console import Console
-from regrow.cli.options import example, json_option, pass_console, release_argument, release_folder, store_option
+from regrow.cli.options import example, json_option, pass_console, readable, release_argument, store_option
 
 if TYPE_CHECKING:
-    from regrow.cli.steps import Piece
+    from regrow.trace.steps import Piece
 
 _SHORT = 12
 
@@ -31,9 +31,9 @@ def command(console: Console, release: Path, step: int, text: bool, store: Path 
     it, so it is computed, not looked up. A token span counts from the first token of its document; the last token of
     a document marks its end.
     """
-    from regrow.cli.steps import pieces
+    from regrow.trace.steps import pieces
 
-    found = pieces(release_folder(release), step, text=text, store=store)
+    found = pieces(readable(release), step, text=text, store=store)
     if console.json:
         console.document("data/1", {"release": str(release), "step": step, "pieces": [one.to_json() for one in found]})
     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regrow.cli.console import Console
-from regrow.cli.options import example, json_option, pass_console, release_argument, release_folder
+from regrow.cli.options import example, json_option, pass_console, readable, release_argument
 
 if TYPE_CHECKING:
     from regrow.report import ReportData
@@ -28,9 +28,9 @@ def command(console: Console, release: Path) -> None:
     The model, its sources and licences, what was dropped, the stages and the files. This is what the release says of
     itself; `regrow verify` finds out whether it is true.
     """
-    from regrow.report import load
+    from regrow.report import contents
 
-    data = load(release_folder(release))
+    data = contents(readable(release))
     if console.json:
         told = asdict(data)
         console.document("inspect/1", {name: told[name] for name in _TOLD})

@@ -23,30 +23,17 @@ def command(console: Console, recipe: Path, check: bool, offline: bool) -> None:
     as they are now. Pins of other sources stay if the recipe still fetches them in the same way. The path of the lock
     is the only line on stdout.
     """
-    from regrow.cli.progress import Reasons, progress
-    from regrow.errors import RecipeError
-    from regrow.release.layout import is_release
-    from regrow.release.locking import Mode, locked_recipe
-    from regrow.store import write_atomic
+    from regrow.build.preparing import relock
+    from regrow.cli.progress import progress
 
     with progress(console) as listener:
-        reasons = Reasons(listener)
-        locked = locked_recipe(recipe, Mode.LOCKED if check else Mode.RENEW, offline=offline, listener=reasons)
-    path = recipe / "regrow.lock"
-    if reasons.found:
-        if is_release(recipe):
-            raise RecipeError(
-                "the lock is part of a release",
-                where=str(path),
-                why="; ".join(reasons.found),
-                hint="copy regrow.toml, and the files it speaks of, to a folder of their own and lock it there",
-            )
-        write_atomic(path, locked.text(locked.promised, locked.promised_release))
-        for reason in reasons.found:
-            console.verb("Locked", reason)
-    else:
-        console.verb("Unchanged", str(path), "cyan")
+        done = relock(recipe, check=check, offline=offline, listener=listener)
+    for reason in done.reasons:
+        console.verb("Locked", reason)
+    if not done.reasons:
+        console.verb("Unchanged", str(done.path), "cyan")
     if console.json:
-        console.document("lock/1", {"lock": str(path), "written": bool(reasons.found), "reasons": reasons.found})
+        document = {"lock": str(done.path), "written": bool(done.reasons), "reasons": list(done.reasons)}
+        console.document("lock/1", document)
     else:
-        console.result(str(path))
+        console.result(str(done.path))

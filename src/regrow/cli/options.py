@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from regrow.cli.console import Console
+
+if TYPE_CHECKING:
+    from regrow.release import Release
 
 MOST_THREADS = 1024
 """More than any machine has use for; with a thousand times as many, libraries crash or take the machine down."""
@@ -98,40 +101,14 @@ def example(text: str) -> str:
     return f"\b\nExample:\n{text}"
 
 
-def require_release(path: Path) -> None:
-    """Raise if there is no release.
+def readable(path: Path) -> Release:
+    """The release in a folder, all of which can be read without waiting.
 
     Raises:
-        InputError: if a list of checksums is missing.
+        InputError: if there is none, or something in it is neither a file nor a folder.
     """
-    from regrow.errors import InputError
+    from regrow.release import Release
 
-    if not (path / "SHA256SUMS").is_file():
-        raise InputError(
-            "there is no release here" if path.is_dir() else "there is no such folder",
-            where=str(path),
-            hint="`regrow build` makes releases, in `build/` by default",
-        )
-
-
-def release_folder(path: Path) -> Path:
-    """The path of a release that can be read, or a clear error.
-
-    Raises:
-        InputError: if there is no release, or something in it that is no file: reading a pipe might never end.
-    """
-    import os
-
-    from regrow.errors import InputError
-
-    require_release(path)
-    for folder, _, names in os.walk(path):
-        for one in (Path(folder, name) for name in names):
-            if one.exists() and not one.is_file():
-                raise InputError(
-                    "this is neither a file nor a folder",
-                    where=str(one),
-                    why="it is a pipe or a device, which no release holds",
-                    hint="get the release again from where it came",
-                )
-    return path
+    release = Release.open(path)
+    release.require_plain()
+    return release

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from regrow.cli.console import Console
 from regrow.cli.options import example, json_option, offline_option, pass_console, recipe_argument, store_option
-
-if TYPE_CHECKING:
-    from regrow.engine import Listener
-    from regrow.engine.plan import Plan
 
 
 @click.command(epilog=example("  regrow plan examples/bard\n  regrow plan examples/bard --workers 16 --hosts 2"))
@@ -37,10 +32,12 @@ def command(
     workers = workers or hosts
     if workers is not None and workers % (hosts or 1):
         raise click.UsageError(f"{workers} workers cannot be shared out evenly among {hosts} hosts")
+    from regrow.build.preparing import prepare
     from regrow.cli.progress import progress
 
     with progress(console) as listener:
-        found, reasons = _planned(recipe, offline, store, listener)
+        prepared = prepare(recipe, offline=offline, store=store, listener=listener)
+    found, reasons = prepared.plan, list(prepared.reasons)
     lines = _launching(recipe, found.model, workers, hosts or 1) if workers else {}
     if console.json:
         document = {**found.to_json(), "lock_stale": reasons, **({"launch": lines} if lines else {})}
@@ -75,18 +72,3 @@ def _headings(workers: int, hosts: int) -> dict[str, str]:
         "torchrun": f"{workers} workers on {hosts} machines, HOST being one of them: run this on each",
         "slurm": f"{workers} workers on {hosts} machines under Slurm: a script for sbatch",
     }
-
-
-def _planned(recipe: Path, offline: bool, store: Path | None, listener: Listener) -> tuple[Plan, list[str]]:
-    """The plan, and why the lock is out of date, if it is."""
-    from regrow.cli.progress import Reasons
-    from regrow.engine import forecast
-    from regrow.engine.plan import plan
-    from regrow.release.locking import Mode, locked_recipe
-    from regrow.store import Store, default_root
-
-    reasons = Reasons(listener)
-    locked = locked_recipe(recipe, Mode.RENEW, offline=offline, listener=reasons)
-    with Store(store or default_root()) as opened:
-        forecasts = forecast(locked.graph, opened, str(recipe.resolve()))
-    return plan(locked.model, locked.graph, forecasts), reasons.found

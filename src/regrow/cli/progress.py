@@ -18,7 +18,6 @@ from regrow.report.render import seconds, size
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from regrow.engine import Listener
 
 Event = Mapping[str, Any]
 _HEARTBEAT = 10.0
@@ -147,21 +146,6 @@ def _rich_bars() -> Progress:
     )
     terminal = Terminal(stderr=True, no_color=not coloured(sys.stderr), highlight=False)
     return Progress(*columns, console=terminal, transient=True, redirect_stdout=False, refresh_per_second=8)
-
-
-class Reasons:
-    """Keeps the reasons why a lock is out of date, and passes all other events on."""
-
-    def __init__(self, listener: Listener) -> None:
-        self.found: list[str] = []
-        self._listener = listener
-
-    def __call__(self, event: Event) -> None:
-        """Take one event."""
-        if event["event"] == "lock":
-            self.found.extend(event["reasons"])
-        else:
-            self._listener(event)
 
 
 def verb_for(event: Event) -> str:

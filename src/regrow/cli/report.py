@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from regrow.cli.console import Console
-from regrow.cli.options import Place, example, json_option, pass_console, release_argument, release_folder
+from regrow.cli.options import Place, example, json_option, pass_console, readable, release_argument
 
 
 @click.command(epilog=example("  regrow report build/bard --open"))
@@ -22,12 +22,13 @@ def command(console: Console, release: Path, output: Path | None, show: bool) ->
     It is one HTML file that needs nothing else. It shows the loss, where every byte came from and under which
     licence, what was dropped and why, what the model writes, and every hash. Its path is the only line on stdout.
     """
-    from regrow.release.layout import explained
-    from regrow.report import load, render
+    from regrow.build.place import explained
+    from regrow.release.layout import REPORT
+    from regrow.report import contents, render
     from regrow.store import write_atomic
 
-    path = output or release / "report.html"
-    page = render(load(release_folder(release)))
+    path = output or release / REPORT
+    page = render(contents(readable(release)))
     with explained(path):
         write_atomic(path, page)
     if show:

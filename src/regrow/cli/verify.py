@@ -14,7 +14,6 @@ from regrow.cli.options import (
     offline_option,
     pass_console,
     release_argument,
-    require_release,
     threads_option,
 )
 
@@ -51,7 +50,6 @@ def command(console: Console, release: Path, sources: Path | None, store: Path |
     from regrow.cli.progress import progress
     from regrow.verify.rebuild import rebuild
 
-    require_release(release)
     with stop_on_interrupt(console) as stop, progress(console) as listener:
         report = rebuild(
             release, listener=listener, stop=stop, store=store, sources=sources, offline=offline, jobs=jobs

@@ -1,1 +1,5 @@
-"""Releases: what is shared, how it is assembled, and building one from a recipe."""
+"""Releases: what is in the directory that is shared, and reading one, whoever it comes from."""
+
+from regrow.release.release import Release, is_release
+
+__all__ = ["Release", "is_release"]

@@ -1,46 +1,46 @@
-"""Where things lie in a release."""
+"""Where things lie in a release: every name stands here and nowhere else."""
 
 from __future__ import annotations
-
-import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
-from regrow.errors import RecipeError, RegrowError, StageError
 
 SUMS = "SHA256SUMS"
 RECIPE = "regrow.toml"
 LOCK = "regrow.lock"
+CARD = "README.md"
+LICENCE = "LICENSE"
 PAPER = "paper.md"
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+TOKENIZER = "tokenizer.json"
+
+EVALUATION = "evaluation.json"
+SAMPLES = "samples.json"
+CHAIN = "training/chain.jsonl"
+LOSSES = "training/losses.jsonl"
+
+MANIFEST = "data/documents.parquet"
+EXCLUDED = "data/excluded.parquet"
+TOKENS = "data/tokens.parquet"
+
+PROVENANCE = "provenance"
+STATEMENT = ".intoto.json"
+
 REPORT = "report.html"
 BUILDINFO = "buildinfo"
+DATES = f"{BUILDINFO}/build.json"
+ENVIRONMENT = f"{BUILDINFO}/environment.json"
+TIMINGS = f"{BUILDINFO}/timings.json"
+COMPARISON = f"{BUILDINFO}/comparison.json"
 
 UNCOVERED = (SUMS, REPORT, BUILDINFO)
 """What the release digest does not cover: itself, a rendering of what it covers, and what differs between machines."""
 
 
-def is_release(folder: Path) -> bool:
-    """True if the lock in a folder is part of a release, so that nobody may write to it."""
-    sums = folder / SUMS
-    return sums.is_file() and f"  {LOCK}\n" in sums.read_text("utf-8", "replace")
+def statement_path(stage: str) -> str:
+    """Where the statement about a stage lies."""
+    return f"{PROVENANCE}/{stage}{STATEMENT}"
 
 
-@contextmanager
-def explained(destination: Path) -> Iterator[None]:
-    """Say in plain words what is wrong with the place for a release."""
-    try:
-        yield
-    except RegrowError:
-        raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StageError(
-                "the disk is full", where=str(destination), hint="free some space, then run the same command again"
-            ) from error
-        raise RecipeError(
-            "the output cannot be written",
-            where=str(error.filename or destination),
-            why=error.strerror or str(error),
-            hint="choose a directory you may write to with --output",
-        ) from error
+def is_covered(path: str) -> bool:
+    """Whether the release digest covers a file, by its path in the release."""
+    return path.partition("/")[0] not in UNCOVERED

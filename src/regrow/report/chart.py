@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from regrow.report.data import Loss, StageRow
+from regrow.release.release import Loss
+from regrow.report.data import StageRow
 
 _POINTS = 400
 _STRIPS = 80

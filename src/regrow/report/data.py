@@ -6,21 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Sample:
-    """What the model wrote after a prompt."""
-
-    prompt: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Loss:
-    """The training loss of one optimizer step, in nats per token."""
-
-    step: int
-    loss: float
+from regrow.release.release import Loss, Sample
 
 
 @dataclass(frozen=True)

@@ -112,16 +112,15 @@ def unigram_bits(shards: TokenShards) -> float:
 def _samples(
     decoder: Decoder, parameters: dict[str, Any], stop: int, call: Call[EvaluateParameters]
 ) -> list[dict[str, Any]]:
-    from tokenizers import Tokenizer
-
+    from regrow.corpus.tokenizer import Tokenizer
     from regrow.model.sampling import Sampling, generate
 
     settings = call.parameters
-    tokenizer = Tokenizer.from_file(str(call.input("tokenizer") / "tokenizer.json"))
+    tokenizer = Tokenizer.open(call.input("tokenizer"))
     sampling = Sampling(temperature=settings.temperature, seed=settings.seed)
     samples = []
     for prompt in settings.prompts:
-        ids = [stop, *tokenizer.encode(prompt, add_special_tokens=False).ids]
+        ids = tokenizer.prompt(prompt)
         found = list(generate(decoder, parameters, ids, settings.sample_tokens, sampling, stop))
         samples.append({"prompt": prompt, "text": tokenizer.decode(found), "tokens": len(found)})
         call.context.emit("progress", done=len(samples), total=len(settings.prompts), unit="samples")

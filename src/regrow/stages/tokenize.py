@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from regrow.corpus.documents import Document, read_documents, write_table
+from regrow.corpus.tokenizer import Tokenizer
 from regrow.errors import StageError
 from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot
 from regrow.sections import Parameters
@@ -31,17 +32,12 @@ class Place:
 
 def run(call: Call[TokenizeParameters]) -> None:
     """Encode both parts of the split, each document followed by the end-of-text token."""
-    from tokenizers import Tokenizer
-
-    from regrow.stages.tokenizer import END_OF_TEXT
-
-    tokenizer: Any = Tokenizer.from_file(str(call.input("tokenizer") / "tokenizer.json"))
-    tokenizer.encode_special_tokens = True  # a text that speaks of a special token means its letters
+    tokenizer = Tokenizer.open(call.input("tokenizer"))
     parts = {part: read_documents(call.input("split") / f"{part}.parquet") for part in ("train", "validation")}
     facts: dict[str, Any] = {
-        "dtype": "uint16" if tokenizer.get_vocab_size() <= 2**16 else "uint32",
-        "vocabulary": tokenizer.get_vocab_size(),
-        "end_of_text": tokenizer.token_to_id(END_OF_TEXT),
+        "dtype": "uint16" if tokenizer.vocabulary <= 2**16 else "uint32",
+        "vocabulary": tokenizer.vocabulary,
+        "end_of_text": tokenizer.end_of_text,
         "validation_bytes": sum(len(document.text.encode()) for document in parts["validation"]),
     }
     for part, documents in parts.items():
@@ -50,7 +46,7 @@ def run(call: Call[TokenizeParameters]) -> None:
 
 
 def _write(
-    call: Call[TokenizeParameters], part: str, tokenizer: Any, documents: list[Document], facts: dict[str, Any]
+    call: Call[TokenizeParameters], part: str, tokenizer: Tokenizer, documents: list[Document], facts: dict[str, Any]
 ) -> int:
     """Write one part; returns its number of tokens."""
     import numpy as np
@@ -70,13 +66,12 @@ def _write(
 
 
 def _encoded(
-    documents: list[Document], tokenizer: Any, call: Call[TokenizeParameters]
+    documents: list[Document], tokenizer: Tokenizer, call: Call[TokenizeParameters]
 ) -> Iterator[tuple[Document, list[int]]]:
     for begin in range(0, len(documents), _BATCH):
         batch = documents[begin : begin + _BATCH]
-        found = tokenizer.encode_batch_fast([document.text for document in batch], add_special_tokens=False)
-        ids = [encoding.ids for encoding in found]
-        said = tokenizer.decode_batch(ids, skip_special_tokens=False)
+        ids = tokenizer.documents([document.text for document in batch])
+        said = tokenizer.letters(ids)
         for document, row, text in zip(batch, ids, said, strict=True):
             if text != document.text:
                 raise StageError(

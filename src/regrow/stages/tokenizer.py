@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
 from pydantic import Field
 
+from regrow.corpus import tokenizer
 from regrow.corpus.documents import read_documents
 from regrow.errors import StageError
 from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
 from regrow.sections import Parameters
 from regrow.stages.costs import all_of, text_memory
-
-END_OF_TEXT = "<|endoftext|>"
-_CONFIG = {
-    "added_tokens_decoder": {
-        "0": {
-            "content": END_OF_TEXT,
-            "lstrip": False,
-            "normalized": False,
-            "rstrip": False,
-            "single_word": False,
-            "special": True,
-        }
-    },
-    "bos_token": END_OF_TEXT,
-    "clean_up_tokenization_spaces": False,
-    "eos_token": END_OF_TEXT,
-    "tokenizer_class": "PreTrainedTokenizerFast",
-}
 
 
 class TokenizerParameters(Parameters):
@@ -49,39 +29,15 @@ class TokenizerParameters(Parameters):
 def run(call: Call[TokenizerParameters]) -> None:
     """Train on the documents in canonical order."""
     documents = read_documents(call.input("split") / "train.parquet")
-    tokenizer = _trained((document.text for document in documents), call.parameters.vocabulary)
-    found = tokenizer.get_vocab_size()
+    learnt = tokenizer.learn((document.text for document in documents), call.parameters.vocabulary)
+    found = learnt.get_vocab_size()
     if found != call.parameters.vocabulary:
         raise StageError(
             f"a vocabulary of {call.parameters.vocabulary} tokens is more than the text allows",
             why=f"in {len(documents)} documents every pair of tokens that occurs twice is merged at {found}",
             hint=f"set `tokenizer.vocabulary` to {found} or less, or add text",
         )
-    tokenizer.save(str(call.output / "tokenizer.json"))
-    _write(call.output / "tokenizer_config.json", _CONFIG)
-    _write(call.output / "special_tokens_map.json", {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT})
-
-
-def _trained(texts: Iterator[str], vocabulary: int) -> Any:
-    """A tokenizer that knows every byte, so that it can say any text. Ties between pairs go to the smaller ids."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        min_frequency=2,
-        show_progress=False,
-        special_tokens=[END_OF_TEXT],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return tokenizer
-
-
-def _write(path: Path, value: Any) -> None:
-    path.write_bytes(json.dumps(value, indent=2, sort_keys=True).encode() + b"\n")
+    tokenizer.write(learnt, call.output)
 
 
 def cost(parameters: TokenizerParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from regrow.build import rebuilds
+from regrow.build.assemble import Contents, assemble, licence_text, paper_text
+from regrow.build.environment import environment
+from regrow.build.locking import Locked, as_locked
 from regrow.engine import Evaluation, Listener, Stop, evaluate, rerun
 from regrow.errors import Interrupted, StageError
-from regrow.release import rebuilds
-from regrow.release.assemble import Contents, assemble, licence_text, paper_text
-from regrow.release.environment import environment
-from regrow.release.layout import BUILDINFO, SUMS
-from regrow.release.locking import Locked, as_locked
+from regrow.release import Release
+from regrow.release.files import DamagedError
+from regrow.release.layout import SUMS, statement_path
+from regrow.release.sums import changed
 from regrow.store import Store, remove_tree
 from regrow.store.digest import files, sha256_file
 from regrow.verify.files import FileCheck, check_files
@@ -27,7 +29,7 @@ _TEMPORARY = "free some space there, or set TMPDIR to a folder on a disk with ro
 
 
 def rebuild(
-    release: Path,
+    folder: Path,
     *,
     listener: Listener,
     stop: Stop,
@@ -38,12 +40,12 @@ def rebuild(
 ) -> VerifyReport:
     """Verify a release by building it again.
 
-    The files are compared with SHA256SUMS first; if they are not whole, or the lock does not belong to the recipe,
-    the answer is known without a rebuild. Building stops at the first stage that gives something else; that stage
-    is run once more, to tell a difference from a machine that does not agree with itself.
+    The files are compared with the list of checksums first; if they are not whole, or the lock does not belong to the
+    recipe, the answer is known without a rebuild. Building stops at the first stage that gives something else; that
+    stage is run once more, to tell a difference from a machine that does not agree with itself.
 
     Args:
-        release: the directory.
+        folder: of the release.
         listener: gets the events of the rebuild.
         stop: when it is set, :class:`regrow.errors.Interrupted` is raised.
         store: the root of a store to build in; what is in it already is believed. By default an empty one that goes.
@@ -52,14 +54,14 @@ def rebuild(
         jobs: how many stages may run at the same time.
 
     Raises:
-        RecipeError: if it is not a release (exit code 2).
-        InputError: if a source cannot be had (exit code 6).
+        InputError: if there is no release, or a source cannot be had (exit code 6).
     """
     started = time.monotonic()
+    release = Release.open(folder)
     check = check_files(release)
-    report = VerifyReport(str(release), check.digest, Verdict.DAMAGED, files=_damage(check), reasons=_doubt(check))
+    report = VerifyReport(str(folder), check.digest, Verdict.DAMAGED, files=_damage(check), reasons=_doubt(check))
     if check.whole:
-        locked, reasons = as_locked(release, sources=sources, offline=offline)
+        locked, reasons = as_locked(folder, sources=sources, offline=offline)
         if reasons:
             report = replace(report, verdict=Verdict.INCONSISTENT, reasons=reasons)
         else:
@@ -90,7 +92,7 @@ def _room(root: Path | None) -> Iterator[Store]:
 class _Rebuild:
     """One rebuild. It listens to its own events, so that it can stop at the first difference."""
 
-    release: Path
+    release: Release
     check: FileCheck
     locked: Locked
     store: Store
@@ -116,7 +118,7 @@ class _Rebuild:
     def report(self) -> VerifyReport:
         """Build, compare, and say what was found."""
         made = self._evaluate()
-        report = VerifyReport(str(self.release), self.check.digest, Verdict.SAME, stages=self._stages())
+        report = VerifyReport(str(self.release.path), self.check.digest, Verdict.SAME, stages=self._stages())
         first = next((stage.name for stage in report.stages if stage.same is False), None)
         if first is not None:
             return self._stage_differs(replace(report, first=first))
@@ -168,26 +170,24 @@ class _Rebuild:
         )
         here = _sums(made.results[name].path)
         if digest != made.results[name].digest:
-            return replace(report, verdict=Verdict.NOT_DETERMINISTIC, files=_changed(here, _sums(again)))
+            return replace(report, verdict=Verdict.NOT_DETERMINISTIC, files=changed(here, _sums(again)))
         released, doubt = self._released(name)
         return replace(
             report,
             verdict=Verdict.DIFFERENT,
-            files=_changed(here, released) if released else (),
+            files=changed(here, released) if released else (),
             reasons=doubt,
             machines=self._machines(),
         )
 
     def _released(self, name: str) -> tuple[dict[str, str], tuple[str, ...]]:
         """The files of a stage as its statement in the release has them, unless statement and lock disagree."""
-        path = self.release / "provenance" / f"{name}.intoto.json"
-        try:
-            artifact, *subjects = json.loads(path.read_text("utf-8"))["subject"]
-            if artifact["digest"]["sha256"] == self.locked.promised.get(name):
-                return {one["name"].removeprefix(f"{name}/"): one["digest"]["sha256"] for one in subjects}, ()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            pass
-        return {}, (f"the lock and the statement in provenance/{path.name} do not agree on what `{name}` gave",)
+        with suppress(DamagedError):
+            said = self.release.statement(name)
+            if said is not None and said.digest == self.locked.promised.get(name):
+                return dict(said.files), ()
+        path = statement_path(name)
+        return {}, (f"the lock and the statement in {path} do not agree on what `{name}` gave",)
 
     def _release_differs(self, report: VerifyReport, made: Evaluation) -> VerifyReport:
         """Every stage is as promised: are the files of the release what the stages gave?"""
@@ -211,18 +211,15 @@ class _Rebuild:
             report,
             verdict=Verdict.DIFFERENT,
             rebuilt=digest,
-            files=_changed(self.check.listed, check_files(new).listed),
+            files=changed(self.check.listed, Release.at(new).listed),
             machines=self._machines(),
         )
 
     def _machines(self) -> tuple[str, ...]:
         """What the release tells about the author's machine, where this one is otherwise."""
-        path = self.release / BUILDINFO / "environment.json"
         try:  # what lies beside the release is not covered by its digest, so it may be anything
-            there = json.loads(path.read_text("utf-8")) if path.is_file() else None
-        except (OSError, ValueError, RecursionError):
-            return ()
-        if not isinstance(there, dict):
+            there = self.release.environment
+        except DamagedError:
             return ()
         here = environment(name for stage in self.locked.graph.stages for name in stage.kind.libraries)
         pairs = [*_pairs(there, here), *_pairs(there.get("libraries"), here["libraries"])]
@@ -253,8 +250,3 @@ def _damage(check: FileCheck) -> tuple[str, ...]:
 
 def _sums(directory: Path) -> dict[str, str]:
     return {path: sha256_file(directory / path) for path in files(directory)}
-
-
-def _changed(one: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, ...]:
-    """The names of files that are only in one of the two, or have other bytes there."""
-    return tuple(sorted({name for name, _ in one.items() ^ other.items()}))

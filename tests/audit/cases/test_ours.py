@@ -6,7 +6,7 @@ import pytest
 
 from regrow.audit.auditing import Options, audit
 from regrow.audit.result import Audit, Outcome
-from regrow.release import rebuilds
+from regrow.build import rebuilds
 from tests.audit.collectors.making import release, sound, sum_up, write
 
 TODAY = "2026-11-21"

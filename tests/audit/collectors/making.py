@@ -131,7 +131,7 @@ vocabulary = 512
 
 [[stage]]
 name = "pretrain"
-kind = "{kind}"
+kind = "pretrain"
 version = 1
 
 [stage.parameters.architecture]
@@ -157,7 +157,18 @@ pretrain = "{zero}"
 """
 
 
-def release(root: Path, fetch: str = "pypi:tales==1.0", kind: str = "pretrain") -> Path:
+def statement(stage: str, *inputs: str, artifact: str = "weights", parameters: Any = None, **internal: Any) -> str:
+    """What a release says of a stage; ``internal`` may hold its origin, and what it did about documents."""
+    definition = {
+        "externalParameters": parameters or {},
+        "internalParameters": {"kind": stage, "version": 1, **internal},
+        "resolvedDependencies": [{"name": one, "annotations": {"slot": "from", "stage": one}} for one in inputs],
+    }
+    subject = {"name": stage, "digest": {"sha256": "2" * 64}, "annotations": {"artifact": artifact}}
+    return json.dumps({"subject": [subject], "predicate": {"buildDefinition": definition}})
+
+
+def release(root: Path, fetch: str = "pypi:tales==1.0", origin: str | None = "random") -> Path:
     """Something laid out like a release, with a few bytes of everything."""
     import pyarrow
     import pyarrow.parquet
@@ -168,7 +179,7 @@ def release(root: Path, fetch: str = "pypi:tales==1.0", kind: str = "pretrain") 
             "README.md": "---\nlicense: apache-2.0\n---\n# small\n\nThis model continues text and is for tests only.\n",
             "LICENSE": "SPDX-License-Identifier: Apache-2.0\n",
             "regrow.toml": "recipe = 1\n",
-            "regrow.lock": LOCK.format(zero="0" * 64, fetch=fetch, kind=kind),
+            "regrow.lock": LOCK.format(zero="0" * 64, fetch=fetch),
             "config.json": '{"model_type": "llama", "max_position_embeddings": 128}',
             "model.safetensors": sound(16),
             "evaluation.json": '{"validation": {}}',
@@ -176,6 +187,7 @@ def release(root: Path, fetch: str = "pypi:tales==1.0", kind: str = "pretrain") 
             "training/chain.jsonl": "{}\n",
             "report.html": "<html>",
             "data/excluded.parquet": b"",
+            "provenance/pretrain.intoto.json": statement("pretrain", **({"origin": origin} if origin else {})),
         },
     )
     rows = [

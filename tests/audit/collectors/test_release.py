@@ -56,10 +56,6 @@ def test_data_that_only_its_maker_has_is_promised(tmp_path: Path) -> None:
     assert [fact.state for fact in of(found, ComponentFact) if fact.component is Component.DATASETS] == [State.PROMISED]
 
 
-def test_an_unknown_kind_of_stage_could_take_weights_from_anywhere(tmp_path: Path) -> None:
-    assert not of(read(release(tmp_path / "small", kind="graft")), OriginFact)
-
-
 def test_damage_is_found(tmp_path: Path) -> None:
     root = release(tmp_path / "small")
     (root / "evaluation.json").write_text('{"validation": {"better": 1}}')

@@ -147,9 +147,10 @@ def _kind(folder: Folder) -> str | None:
 
 
 def _statements(folder: Folder) -> Iterator[Statement]:
+    own = release.is_one(folder)
     for reader in _COLLECTORS:
-        yield from reader(folder)
-    if release.is_one(folder):
+        yield from (one for one in reader(folder) if not (own and release.is_boilerplate(one)))
+    if own:
         told = list(release.collect(folder))
         yield from told
         digest = release.digest(folder)

@@ -21,6 +21,7 @@ from regrow.audit.collectors.header import HEADER_LIMIT
 from regrow.audit.collectors.structured import mapping, read_json, strings
 from regrow.audit.facts import AccessFact, Basis, Evidence, Finding, Severity
 from regrow.errors import InputError, RecipeError
+from regrow.release.layout import SUMS
 
 if TYPE_CHECKING:
     from requests import Response
@@ -35,7 +36,7 @@ _LARGEST = 1 << 42  # bytes of one file
 _LONGEST_ANSWER = 64 << 20
 _SECONDS = 30.0
 _PATH = re.compile(r"[\w .+=,()@-][\w .+=,()@/-]{0,300}")
-_WANTED = re.compile(r"(?!tokenizer\.json$).*\.(md|json|ya?ml|txt|toml|lock|py|sh)|[^.]*|SHA256SUMS", re.IGNORECASE)
+_WANTED = re.compile(rf"(?!tokenizer\.json$).*\.(md|json|ya?ml|txt|toml|lock|py|sh)|[^.]*|{SUMS}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

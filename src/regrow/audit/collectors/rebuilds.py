@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from regrow.audit.facts import Basis, Evidence, Rebuild, RebuildFact
-from regrow.release import rebuilds
+from regrow.build import rebuilds
 from regrow.store import sha256_file
 
 NAME = "rebuild"

@@ -9,16 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
-from regrow.audit.collectors import legal, release_data
+from regrow.audit.collectors import card, legal, origins, release_data
 from regrow.audit.collectors.folder import Folder, Statement, Text, UnreadableError, printable
 from regrow.audit.collectors.hazards import CHECKPOINT
-from regrow.audit.collectors.structured import mapping, read_json, strings
+from regrow.audit.collectors.structured import mapping, strings
 from regrow.audit.facts import (
     Aspect,
     Availability,
@@ -40,23 +40,34 @@ from regrow.audit.facts import (
 )
 from regrow.audit.findings import FindingId
 from regrow.model.architecture import Architecture
-from regrow.release.layout import BUILDINFO, LOCK, PAPER, RECIPE, REPORT, SUMS, UNCOVERED
+from regrow.release import Release
+from regrow.release.files import DamagedError
+from regrow.release.layout import (
+    CHAIN,
+    EVALUATION,
+    EXCLUDED,
+    LOCK,
+    MANIFEST,
+    PAPER,
+    RECIPE,
+    REPORT,
+    SAMPLES,
+    SUMS,
+    is_covered,
+    statement_path,
+)
+from regrow.release.statements import Statement as Made
 from regrow.train.section import Train, steps, training_flops
 
 NAME = "release"
 OWN_LICENCE = "Apache-2.0"  # of regrow, which is the code that runs a recipe
 _SMALL = 16 << 20  # larger files are not hashed: that is `regrow verify`
-_MANIFEST = "data/documents.parquet"
-_EXCLUDED = "data/excluded.parquet"
-_CHAIN = "training/chain.jsonl"
-_LINE = re.compile(r"(?P<sha256>[0-9a-f]{64})  (?P<path>[^\\\n]+)")
 _WITHOUT_LABELS = frozenset(
     ("fetch", "documents", "clean", "deduplicate", "split", "tokenizer", "tokenize", "pretrain", "evaluate")
 )
 """Kinds of stages that label no text."""
-_KNOWN_TRAINING = frozenset(("pretrain",))
-"""Kinds of stages that give weights from random initial values."""
-
+_FILTERS = ("clean", "deduplicate", "decontaminate", "filter")
+"""Kinds of stages that leave documents out, as locks name them."""
 
 BROKEN = ("release-incomplete", "release-changed", "release-unreadable")
 """Findings after which the release is not the one that its digest names."""
@@ -113,13 +124,40 @@ def is_one(folder: Folder) -> bool:
     return folder.has(SUMS) and folder.has(LOCK)
 
 
+@dataclass(frozen=True)
+class _Files:
+    """The files of an audited folder as those of a release: with the audit's own rules about links."""
+
+    folder: Folder
+
+    @property
+    def root(self) -> Path:
+        return self.folder.root
+
+    def paths(self) -> Iterator[str]:
+        return (entry.path for entry in self.folder.entries)
+
+    def has(self, path: str) -> bool:
+        return self.folder.has(path)
+
+    def size(self, path: str) -> int:
+        return self.folder.size(path)
+
+    def open(self, path: str) -> BinaryIO:
+        try:
+            return self.folder.open(path, NAME)
+        except UnreadableError as error:
+            raise OSError(str(error)) from error
+
+
+def opened(folder: Folder) -> Release:
+    """The release that an audited folder is."""
+    return Release(_Files(folder))
+
+
 def name(folder: Folder) -> str:
-    """What the lock calls the model; else the folder's name."""
-    try:
-        model = mapping(tomllib.loads(folder.text(LOCK, NAME).text).get("model"))
-    except (UnreadableError, tomllib.TOMLDecodeError):
-        model = {}
-    return printable(str(model.get("name") or folder.name), 100)
+    """What the model is called; else the folder's name."""
+    return printable(opened(folder).name or folder.name, 100)
 
 
 def digest(folder: Folder) -> str:
@@ -129,20 +167,39 @@ def digest(folder: Folder) -> str:
 
 def collect(folder: Folder) -> Iterator[Statement]:
     """What the release proves, and where it is not whole."""
-    checked = list(folder.texts([SUMS], NAME, lambda text: _check(text, folder)))
+    release = opened(folder)
+    checked = list(folder.texts([SUMS], NAME, lambda text: _check(text, folder, release)))
     yield from checked
     broken = any(isinstance(one, Finding) and one.id in BROKEN for one in checked)
-    yield from folder.texts([LOCK], NAME, lambda text: _locked(text, folder, broken))
+    made, damage = _statements(release, folder)
+    yield from damage
+    yield from origins.collect(folder, made)
+    yield from folder.texts([LOCK], NAME, lambda text: _locked(text, folder, release, made, broken))
 
 
-def _check(text: Text, folder: Folder) -> Iterator[Statement]:
+def is_boilerplate(statement: Statement) -> bool:
+    """Whether our own card says it, of something for which the statements about the stages are the evidence."""
+    if not isinstance(statement, OriginFact | TrainingFact | DataAspectFact):
+        return False
+    return statement.basis is Basis.DECLARED and statement.evidence.collector == card.NAME
+
+
+def _statements(release: Release, folder: Folder) -> tuple[tuple[Made, ...], list[Finding]]:
+    """The statements about the stages, and what is wrong with them: if one is damaged, none is believed."""
+    try:
+        return release.statements, []
+    except DamagedError as error:
+        said = f"{printable(error.path)} cannot be read: {printable(error.cause)}"
+        return (), [Finding("release-unreadable", Severity.WARNING, said, (folder.evidence(error.path, NAME),))]
+
+
+def _check(text: Text, folder: Folder, release: Release) -> Iterator[Statement]:
     """Compare the small files with the list of checksums."""
-    lines = [_LINE.fullmatch(line) for line in text.text.splitlines()]
-    if not all(lines):
-        said = f"{SUMS} is not a list of checksums; get the release again from where it came"
+    if not release.sums.canonical:
+        said = f"{SUMS} is not a list of checksums as regrow writes it; get the release again from where it came"
         yield Finding("release-unreadable", Severity.WARNING, said, (text.at(),))
-    listed = {line["path"]: line["sha256"] for line in lines if line}
-    there = {entry.path for entry in folder.entries if entry.path.partition("/")[0] not in UNCOVERED}
+    listed = release.listed
+    there = {entry.path for entry in folder.entries if is_covered(entry.path)}
     if missing := sorted(set(listed) - there):
         yield _damage("release-incomplete", "is listed and not there", missing, text)
     if added := sorted(there - set(listed)):
@@ -172,22 +229,20 @@ def _damage(id: FindingId, what: str, paths: list[str], text: Text) -> Finding:
     return Finding(id, severity, f"{printable(paths[0])}{more} {what}", (text.at(),))
 
 
-def _locked(text: Text, folder: Folder, broken: bool) -> Iterator[Statement]:
+def _locked(text: Text, folder: Folder, release: Release, made: tuple[Made, ...], broken: bool) -> Iterator[Statement]:
     try:
-        value = tomllib.loads(text.text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        said = f"{LOCK} cannot be read: {printable(str(error))}"
+        lock = Locked(text, release.lock_data)
+    except DamagedError as error:
+        said = f"{LOCK} cannot be read: {printable(error.cause)}"
         yield Finding("release-unreadable", Severity.WARNING, said, (text.at(),))
         return
-    lock = Locked(text, value)
-    used, found = release_data.manifest(folder, _MANIFEST)
+    used, found = release_data.manifest(folder, release)
     yield from found
     yield from _licence(lock)
     yield from _sources(lock, used)
-    yield from _origin(lock)
     yield from _training(lock)
-    yield from _aspects(lock, used, folder)
-    yield from _components(lock, folder)
+    yield from _aspects(lock, used, folder, made)
+    yield from _components(lock, folder, release)
     yield _rebuild(lock, folder, broken)
 
 
@@ -223,18 +278,6 @@ def _sources(lock: Locked, used: Mapping[str, release_data.Used]) -> Iterator[St
                 )
 
 
-def _origin(lock: Locked) -> Iterator[Statement]:
-    """The weights come from random values if every stage that gives weights begins with them."""
-    from regrow.stages import KINDS
-
-    kinds = [str(stage.get("kind")) for stage in lock.stages]
-    making = [kind for kind in kinds if kind in KINDS and KINDS[kind].output == "weights"]
-    if making and set(kinds) <= set(KINDS) and set(making) <= _KNOWN_TRAINING:
-        name = next(str(stage.get("name")) for stage in lock.stages if stage.get("kind") in making)
-        said = f"stage {printable(name)} trains from random initial values; no stage of the lock takes other weights"
-        yield OriginFact(Basis.FOUND, lock.at("stage", name), said)
-
-
 def _training(lock: Locked) -> Iterator[Statement]:
     vocabulary = next((one["vocabulary"] for one in lock.of_kind("tokenizer") if type(one.get("vocabulary")) is int), 0)
     for stage in lock.stages:
@@ -254,7 +297,9 @@ def _training(lock: Locked) -> Iterator[Statement]:
         yield TrainingFact(Basis.FOUND, lock.at("stage", str(stage.get("name"))), tokens, flops)
 
 
-def _aspects(lock: Locked, used: Mapping[str, release_data.Used], folder: Folder) -> Iterator[Statement]:
+def _aspects(
+    lock: Locked, used: Mapping[str, release_data.Used], folder: Folder, made: tuple[Made, ...]
+) -> Iterator[Statement]:
     """What the lock and the manifest tell of the data: every stage that touches it, with all of its parameters."""
 
     def stage(kind: str) -> Evidence:
@@ -275,7 +320,7 @@ def _aspects(lock: Locked, used: Mapping[str, release_data.Used], folder: Folder
         yield told(Aspect.SELECTION, stage("documents"), f"{text}, without {excluded}" if excluded else text)
         break
     if used:
-        manifest = folder.evidence(_MANIFEST, NAME)
+        manifest = folder.evidence(MANIFEST, NAME)
         documents = sum(one.documents for one in used.values())
         size = sum(one.training + one.evaluation for one in used.values())
         text = f"{documents:,} documents with {size:,} bytes, each named by source, file, place, licence and hash"
@@ -286,21 +331,34 @@ def _aspects(lock: Locked, used: Mapping[str, release_data.Used], folder: Folder
         )
         yield told(Aspect.CHARACTERISTICS, manifest, shares)
     yield from _steps(lock, stage, told)
-    if folder.has(_EXCLUDED):
-        at = folder.evidence(_EXCLUDED, NAME)
+    yield from _documents(lock, folder, made)
+    if folder.has(EXCLUDED):
+        at = folder.evidence(EXCLUDED, NAME)
         yield told(Aspect.FILTERING, at, "every document that was read and not used is named with the reason")
 
 
 def _steps(lock: Locked, stage: Any, told: Any) -> Iterator[Statement]:
     kinds = {str(one.get("kind")) for one in lock.stages}
-    for kind in ("clean", "deduplicate", "decontaminate", "filter"):
+    for kind in _FILTERS:
         for parameters in lock.of_kind(kind) if kind in kinds else ():
             yield told(Aspect.FILTERING, stage(kind), f"{kind}: {_settings(parameters)}")
     for kind in ("documents", "tokenizer", "tokenize", "split"):
         for parameters in lock.of_kind(kind)[:1] if kind in kinds else ():
             yield told(Aspect.PROCESSING, stage(kind), f"{kind}: {_settings(parameters)}")
-    if kinds <= _WITHOUT_LABELS:
-        yield told(Aspect.LABELLING, lock.text.at(), "none: the text is used as it is, and no stage labels it")
+
+
+def _documents(lock: Locked, folder: Folder, made: tuple[Made, ...]) -> Iterator[Statement]:
+    """What stages say they did about documents, and that none labels any where that is known."""
+    for one in made:
+        aspect = {"filter": Aspect.FILTERING, "label": Aspect.LABELLING}.get(one.documents or "")
+        if aspect is not None and not (aspect is Aspect.FILTERING and one.kind in _FILTERS):
+            at = folder.evidence(statement_path(one.stage), NAME)
+            said = printable(f"{one.kind}: {_settings(one.parameters)}", 400)
+            yield DataAspectFact(Basis.FOUND, at, aspect, said)
+    labelled = any(one.documents == "label" for one in made)
+    if not labelled and {str(stage.get("kind")) for stage in lock.stages} <= _WITHOUT_LABELS:
+        said = "none: the text is used as it is, and no stage labels it"
+        yield DataAspectFact(Basis.FOUND, lock.text.at(), Aspect.LABELLING, said)
 
 
 def _settings(parameters: Mapping[str, Any]) -> str:
@@ -308,8 +366,8 @@ def _settings(parameters: Mapping[str, Any]) -> str:
     return said or "without settings"
 
 
-def _components(lock: Locked, folder: Folder) -> Iterator[Statement]:
-    version = _regrow(folder)
+def _components(lock: Locked, folder: Folder, release: Release) -> Iterator[Statement]:
+    version = _regrow(release)
     runs = f"{RECIPE} and {LOCK}, run by regrow{' ' + version if version else ''}"
 
     def there(component: Component, at: Evidence, where: str, licence: str | None = None) -> ComponentFact:
@@ -330,16 +388,16 @@ def _components(lock: Locked, folder: Folder) -> Iterator[Statement]:
     if "evaluate" in kinds and "split" in kinds:
         yield _datasets(lock, Component.EVALUATION_DATA)
     if not any(CHECKPOINT.search(entry.path) for entry in folder.find("weights")):
-        at_chain = folder.evidence(_CHAIN, NAME) if folder.has(_CHAIN) else at
+        at_chain = folder.evidence(CHAIN, NAME) if folder.has(CHAIN) else at
         where = "only their hashes are here; `regrow build` makes them again"
         yield ComponentFact(Basis.FOUND, at_chain, Component.INTERMEDIATE_PARAMETERS, State.ABSENT, where)
     files = (
-        (Component.EVALUATION_RESULTS, "evaluation.json"),
-        (Component.SAMPLE_OUTPUTS, "samples.json"),
-        (Component.DATA_CARD, _MANIFEST),
+        (Component.EVALUATION_RESULTS, EVALUATION),
+        (Component.SAMPLE_OUTPUTS, SAMPLES),
+        (Component.DATA_CARD, MANIFEST),
         (Component.TECHNICAL_REPORT, REPORT),
         (Component.RESEARCH_PAPER, PAPER),
-        (Component.METADATA, _CHAIN),
+        (Component.METADATA, CHAIN),
     )
     for component, path in files:
         if folder.has(path) and folder.size(path) > 2:
@@ -360,14 +418,11 @@ def _is_public(source: Mapping[str, Any]) -> bool:
     return pinned and not str(source.get("fetch", "file:")).startswith("file:")
 
 
-def _regrow(folder: Folder) -> str:
+def _regrow(release: Release) -> str:
     """The version that built it, which lies outside of what the digest covers."""
-    path = f"{BUILDINFO}/environment.json"
-    if not folder.has(path):
-        return ""
     try:
-        found = strings(read_json(folder.text(path, NAME).text).value.get("regrow"))
-    except UnreadableError:
+        found = strings(release.environment.get("regrow"))
+    except DamagedError:
         return ""
     return printable(found[0], 20) if found else ""
 
@@ -378,7 +433,7 @@ def _rebuild(lock: Locked, folder: Folder, broken: bool) -> RebuildFact:
     sources = [file for source in lock.sources for file in _tables(source.get("file"))]
     pinned = all(re.fullmatch(r"[0-9a-f]{64}", str(file.get("sha256"))) for file in sources)
     whole = bool(sources) and pinned and bool(mapping(lock.value.get("outputs")))
-    level = Rebuild.PINNED if whole and folder.has(_CHAIN) and not broken else Rebuild.DECLARED
+    level = Rebuild.PINNED if whole and folder.has(CHAIN) and not broken else Rebuild.DECLARED
     return RebuildFact(Basis.FOUND, lock.text.at("key outputs"), level, "", promised)
 
 

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 from regrow.audit.collectors.folder import Folder, UnreadableError, printable
 from regrow.audit.facts import Finding, Severity
+from regrow.release import Release
+from regrow.release.files import DamagedError
+from regrow.release.layout import MANIFEST
 
 if TYPE_CHECKING:
     import pyarrow
 
 NAME = "release"
 _LARGEST = 1 << 30
-_MOST_BYTES = 4 << 30  # of the columns that are read, unpacked
-_COLUMNS = ["source", "split", "licence", "bytes"]
 
 
 @dataclass(frozen=True)
@@ -36,38 +37,27 @@ class Used:
     licences: str
 
 
-def manifest(folder: Folder, path: str) -> tuple[Mapping[str, Used], list[Finding]]:
+def manifest(folder: Folder, release: Release) -> tuple[Mapping[str, Used], list[Finding]]:
     """Source -> what was used of it, and what is wrong with the manifest."""
-    if not folder.has(path):
-        said = f"{path} is not there, so nothing says which documents were used"
+    if not folder.has(MANIFEST):
+        said = f"{MANIFEST} is not there, so nothing says which documents were used"
         return {}, [Finding("release-incomplete", Severity.CONFLICT, said, (folder.inventory(NAME),))]
     try:
-        return _read(folder, path), []
+        return _read(folder, release), []
     except UnreadableError as error:
         return {}, [error.finding]
 
 
-def _read(folder: Folder, path: str) -> Mapping[str, Used]:
-    import pyarrow
-    import pyarrow.parquet
-
-    if folder.size(path) > _LARGEST:
-        raise folder.unreadable(path, NAME, "it is too large")
-    with folder.open(path, NAME) as file:
-        folder.hashes[path] = hashlib.file_digest(file, "sha256").hexdigest()
-        file.seek(0)
-        try:
-            table = _table(pyarrow.parquet.ParquetFile(file))
-            return _sums(table)
-        except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
-            raise folder.unreadable(path, NAME, f"it is no manifest: {printable(str(error))}") from None
-
-
-def _table(file: pyarrow.parquet.ParquetFile) -> pyarrow.Table:
-    groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
-    if sum(group.total_byte_size for group in groups) > _MOST_BYTES:
-        raise ValueError("it unpacks to too many bytes")
-    return file.read(columns=_COLUMNS)
+def _read(folder: Folder, release: Release) -> Mapping[str, Used]:
+    if folder.size(MANIFEST) > _LARGEST:
+        raise folder.unreadable(MANIFEST, NAME, "it is too large")
+    with folder.open(MANIFEST, NAME) as file:
+        folder.hashes[MANIFEST] = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        table = release.manifest(texts=["source", "split", "licence"], numbers=["bytes"])
+    except DamagedError as error:
+        raise folder.unreadable(MANIFEST, NAME, f"it is no manifest: {printable(error.cause)}") from None
+    return _sums(table) if table is not None else {}
 
 
 def _sums(table: pyarrow.Table) -> Mapping[str, Used]:

@@ -14,18 +14,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
+from regrow.build import rebuilds
+from regrow.build.assemble import Contents, assemble, json_text, licence_text, paper_text
+from regrow.build.environment import environment
+from regrow.build.locking import Locked, Mode, locked_recipe
+from regrow.build.place import explained, refuse_another_model, refuse_to_replace
+from regrow.build.selection import released_weights
 from regrow.engine import Evaluation, Listener, StageResult, Stop, evaluate
 from regrow.engine.context import DETAILS
 from regrow.errors import DifferentError, RecipeError, StageError
 from regrow.recipe.graph import Graph
 from regrow.recipe.lock import load as load_lock
 from regrow.recipe.schema import load as load_recipe
-from regrow.release import rebuilds
-from regrow.release.assemble import Contents, assemble, json_text, licence_text, paper_text, refuse_to_replace
-from regrow.release.environment import environment
-from regrow.release.layout import BUILDINFO, LOCK, explained, is_release
-from regrow.release.locking import Locked, Mode, locked_recipe
-from regrow.release.selection import released_weights
+from regrow.release import Release, is_release
+from regrow.release.files import DamagedError
+from regrow.release.layout import LOCK, REPORT
+from regrow.release.release import Sample
 from regrow.stages import KINDS
 from regrow.store import Store, default_root, write_atomic
 
@@ -74,7 +78,7 @@ class BuildResult:
     matches_lock: bool | None
     release: Path
     stages: tuple[StageResult, ...]
-    samples: tuple[Mapping[str, Any], ...]
+    samples: tuple[Sample, ...]
     evaluation: Mapping[str, Any]
     seconds: float
     lock_written: bool
@@ -82,7 +86,7 @@ class BuildResult:
     @property
     def report(self) -> Path:
         """The report to open."""
-        return self.release / "report.html"
+        return self.release / REPORT
 
 
 def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> BuildResult:
@@ -98,7 +102,8 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
     name = _model(recipe, options.mode)
     _refuse_the_recipe(output, recipe)
     _refuse_to_spoil(output)
-    refuse_to_replace(output, name)
+    refuse_to_replace(output)
+    refuse_another_model(output, name)
     with EventLog(output, listener) as log, Store(options.store or default_root()) as store:
         locked = locked_recipe(
             recipe, options.mode, sources=options.sources, offline=options.offline, listener=log, stop=stop
@@ -123,13 +128,14 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
         log.remove()
         if digest == locked.promised_release and not any(result.cached for result in made.results.values()):
             rebuilds.note(digest, "regrow build")
+        built = Release.at(output)
         return BuildResult(
             digest=digest,
             matches_lock=None if locked.promised_release is None else locked.promised_release == digest,
             release=output,
             stages=tuple(made.results.values()),
-            samples=tuple(_read(output / "samples.json", [])),
-            evaluation=_read(output / "evaluation.json", {}),
+            samples=built.samples,
+            evaluation=built.evaluation,
             seconds=time.monotonic() - started,
             lock_written=_write_lock(recipe / LOCK, locked.text(outputs, digest), options.mode, listener),
         )
@@ -170,7 +176,7 @@ def _refuse_to_spoil(output: Path) -> None:
 
 
 def _is_release(folder: Path) -> bool:
-    with suppress(OSError):  # one that nobody may read is none that a build could spoil
+    with suppress(OSError, DamagedError):  # one that nobody may read is none that a build could spoil
         return is_release(folder)
     return False
 
@@ -205,17 +211,24 @@ def contents(locked: Locked, made: Evaluation, log: EventLog, old: Path | None =
         buildinfo={
             "build.json": json_text(log.dates()),
             "environment.json": json_text(environment(_libraries(locked.graph))),
-            "timings.json": json_text(timings(made, _read(old / BUILDINFO / "timings.json", {}) if old else {})),
+            "timings.json": json_text(timings(made, _timed(old) if old else {})),
             "events.jsonl": log.text(),
         },
     )
 
 
-def timings(made: Evaluation, before: Mapping[str, Any]) -> dict[str, Any]:
+def _timed(old: Path) -> Mapping[str, Mapping[str, Any]]:
+    """Keys and times of the stages of a release that is there already, if it tells them."""
+    with suppress(DamagedError):
+        return Release.at(old).timings
+    return {}
+
+
+def timings(made: Evaluation, before: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Keys and times of the stages; a stage that was not run now keeps the time it took when it was."""
     stages = {}
     for name, result in made.results.items():
-        known = before.get("stages", {}).get(name, {})
+        known = before.get(name, {})
         seconds = known.get("seconds") if known.get("key") == result.key else None
         stages[name] = {
             "key": result.key,
@@ -286,15 +299,6 @@ def _now() -> str:
 
 def _libraries(graph: Graph) -> set[str]:
     return {name for stage in graph.stages for name in stage.kind.libraries}
-
-
-def _read(path: Path, default: Any) -> Any:
-    """The value of a JSON file, or ``default`` if there is no such file or nothing of the sort in it."""
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return default
-    return value if isinstance(value, type(default)) else default
 
 
 def _write_lock(path: Path, text: str, mode: Mode, listener: Listener) -> bool:

@@ -8,21 +8,39 @@ from __future__ import annotations
 
 import json
 import shutil
-import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from regrow.build.card import model_card
+from regrow.build.manifest import write_manifest, xz
+from regrow.build.place import explained, refuse_another_model, refuse_to_replace
+from regrow.build.provenance import statement, to_json
+from regrow.build.selection import last_of, released_files
 from regrow.engine import Evaluation
-from regrow.errors import DifferentError, RecipeError
+from regrow.errors import DifferentError
 from regrow.recipe.graph import Graph
-from regrow.release.card import model_card
-from regrow.release.layout import BUILDINFO, LOCK, PAPER, RECIPE, REPORT, SUMS, UNCOVERED, explained
-from regrow.release.manifest import write_manifest, xz
-from regrow.release.provenance import statement, to_json
-from regrow.release.selection import last_of, released_files
+from regrow.release import Release
+from regrow.release.files import DamagedError
+from regrow.release.layout import (
+    BUILDINFO,
+    CARD,
+    COMPARISON,
+    LICENCE,
+    LOCK,
+    MANIFEST,
+    PAPER,
+    PROVENANCE,
+    RECIPE,
+    REPORT,
+    SUMS,
+    UNCOVERED,
+    WEIGHTS,
+    statement_path,
+)
+from regrow.release.sums import changed, parse
 from regrow.store import new_directory, sha256_bytes, sha256_file, sums
 
 _LICENCES = ("LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "LICENCE.md", "LICENCE.txt")
@@ -85,9 +103,10 @@ def assemble(contents: Contents, destination: Path, expected: str | None = None)
             code 2).
         StageError: if the disk is full (exit code 1).
     """
-    refuse_to_replace(destination, model_name(contents.recipe))
+    refuse_to_replace(destination)
     with explained(destination), new_directory(destination) as release:
         _covered(contents, release)
+        refuse_another_model(destination, Release.at(release).name)
         text = sums(release, UNCOVERED)
         if expected is not None and sha256_bytes(text.encode()) != expected:
             raise _unexpected(text, expected, destination)
@@ -98,12 +117,11 @@ def assemble(contents: Contents, destination: Path, expected: str | None = None)
 
 def _unexpected(text: str, expected: str, old: Path) -> DifferentError:
     """The stages gave what they should, but the release is another one."""
-    before = (old / SUMS).read_text("utf-8", "replace") if (old / SUMS).is_file() else ""
-    changed = sorted({line.partition("  ")[2] for line in set(text.splitlines()) ^ set(before.splitlines())})
-    known = sha256_bytes(before.encode()) == expected
+    before, now = Release.at(old).sums, parse(text.encode())
+    known = before.digest == expected
     return DifferentError(
-        f"the release digest is {sha256_bytes(text.encode())}, the lock has {expected}",
-        where=", ".join(changed) if known else "",
+        f"the release digest is {now.digest}, the lock has {expected}",
+        where=", ".join(changed(before.listed, now.listed)) if known else "",
         why="every stage gave what the lock has, so it is a file beside them: the licence, the recipe's text, or "
         "something regrow itself writes into releases",
         hint="`regrow build --update-lock` takes the new digest",
@@ -112,25 +130,25 @@ def _unexpected(text: str, expected: str, old: Path) -> DifferentError:
 
 def _covered(contents: Contents, release: Path) -> None:
     """Write everything the digest covers."""
-    from regrow.report.read import contents as read
+    from regrow.report import contents as said
 
     (release / RECIPE).write_bytes(contents.recipe)
     (release / LOCK).write_text(contents.lock, "utf-8", newline="\n")
-    (release / "LICENSE").write_bytes(contents.licence)
+    (release / LICENCE).write_bytes(contents.licence)
     (release / ".gitattributes").write_text(_GIT, "utf-8", newline="\n")
-    for folder in ("provenance", "data"):
+    for folder in (PROVENANCE, "data"):
         (release / folder).mkdir()
     for stage in contents.graph.stages:
         text = to_json(statement(stage, contents.evaluation))
-        (release / "provenance" / f"{stage.name}.intoto.json").write_text(text, "utf-8", newline="\n")
+        (release / statement_path(stage.name)).write_text(text, "utf-8", newline="\n")
     for source, target in released_files(contents.graph, _outputs(contents)):
         (release / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, release / target)
     if contents.paper is not None:
         (release / PAPER).write_bytes(contents.paper)
     if (split := last_of(contents.graph, "split")) is not None:
-        write_manifest(contents.evaluation.results[split.name].path, release / "data" / "documents.parquet")
-    (release / "README.md").write_text(model_card(read(release)), "utf-8", newline="\n")
+        write_manifest(contents.evaluation.results[split.name].path, release / MANIFEST)
+    (release / CARD).write_text(model_card(said(Release.at(release))), "utf-8", newline="\n")
 
 
 def _outputs(contents: Contents) -> dict[str, Path]:
@@ -139,7 +157,8 @@ def _outputs(contents: Contents) -> dict[str, Path]:
 
 def _beside(contents: Contents, release: Path, old: Path) -> None:
     """Write what the digest does not cover: facts about this build, and the report."""
-    from regrow.report import load, render
+    from regrow.report import contents as said
+    from regrow.report import render
 
     (release / BUILDINFO).mkdir()
     nothing_new = _is_old_build(contents, release, old)
@@ -149,11 +168,11 @@ def _beside(contents: Contents, release: Path, old: Path) -> None:
             shutil.copyfile(kept, release / BUILDINFO / name)
         else:
             (release / BUILDINFO / name).write_text(text, "utf-8", newline="\n")
-    comparison = _kept_comparison(old, release)
+    comparison = dict(_kept_comparison(old, release))
     if "xz" not in comparison and (split := last_of(contents.graph, "split")) is not None:
         comparison["xz"] = xz(contents.evaluation.results[split.name].path)
-    (release / BUILDINFO / "comparison.json").write_text(json_text(comparison), "utf-8", newline="\n")
-    (release / REPORT).write_text(render(load(release)), "utf-8", newline="\n")
+    (release / COMPARISON).write_text(json_text(comparison), "utf-8", newline="\n")
+    (release / REPORT).write_text(render(said(Release.at(release))), "utf-8", newline="\n")
 
 
 def _is_old_build(contents: Contents, release: Path, old: Path) -> bool:
@@ -161,83 +180,16 @@ def _is_old_build(contents: Contents, release: Path, old: Path) -> bool:
     return all(result.cached for result in contents.evaluation.results.values()) and _same(old / SUMS, release / SUMS)
 
 
-def _kept_comparison(old: Path, release: Path) -> dict[str, Any]:
+def _kept_comparison(old: Path, release: Path) -> Mapping[str, Any]:
     """A comparison with other ways to train takes long to make and stays true as long as the weights are the same."""
-    comparison = old / BUILDINFO / "comparison.json"
-    if not (comparison.is_file() and _same(old / "model.safetensors", release / "model.safetensors")):
-        return {}
-    with suppress(ValueError):
-        value = json.loads(comparison.read_text("utf-8"))
-        return value if isinstance(value, dict) else {}
+    if _same(old / WEIGHTS, release / WEIGHTS):
+        with suppress(DamagedError):
+            return Release.at(old).comparison
     return {}
 
 
 def _same(one: Path, other: Path) -> bool:
     return one.is_file() and one.stat().st_size == other.stat().st_size and sha256_file(one) == sha256_file(other)
-
-
-def refuse_to_replace(destination: Path, model: str | None) -> None:
-    """Raise if there is something at ``destination`` that is not ours to remove.
-
-    Args:
-        destination: where the release shall be.
-        model: what it is called; None if nobody knows.
-
-    Raises:
-        RecipeError: if it is not a directory, not a release, a release with files that somebody added, or the release
-            of another model.
-    """
-    if not destination.exists() and not destination.is_symlink():
-        return
-    if destination.is_symlink() or not destination.is_dir():
-        raise RecipeError("the output is not a directory", where=str(destination), hint="choose another with --output")
-    with explained(destination):
-        strangers = _strangers(destination)
-        other = None if strangers else _released(destination)
-    if strangers:
-        raise RecipeError(
-            "the output directory is not a release that regrow may replace",
-            where=str(destination),
-            why=f"it holds {', '.join(f'`{name}`' for name in strangers[:3])}",
-            hint="move what is in it elsewhere, or choose another directory with --output",
-        )
-    if model is not None and other is not None and other != model:
-        raise RecipeError(
-            "the output directory is the release of another model",
-            where=str(destination),
-            why=f"it holds `{other}`, and this recipe makes `{model}`",
-            hint="choose another directory with --output; if you renamed the model, remove the old release first",
-        )
-
-
-def model_name(text: bytes) -> str | None:
-    """What a recipe or a lock calls its model; None if it does not say, as one that is damaged may not."""
-    with suppress(ValueError, RecursionError):
-        model = tomllib.loads(text.decode("utf-8")).get("model")
-        name = model.get("name") if isinstance(model, dict) else None
-        return name if isinstance(name, str) else None
-    return None
-
-
-def _released(directory: Path) -> str | None:
-    """What the model of a release is called; None if there is no release, or nothing left of it that says so."""
-    paths = [path for path in (directory / RECIPE, directory / LOCK) if path.is_file()]
-    return next((name for path in paths if (name := model_name(path.read_bytes())) is not None), None)
-
-
-def _strangers(directory: Path) -> list[str]:
-    """The files and empty folders in ``directory`` that no release we made has there."""
-    found = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if not _is_way(path))
-    listed = directory / SUMS
-    if found and not (listed.is_file() and (directory / LOCK).is_file()):
-        return found
-    ours = {line.partition("  ")[2] for line in listed.read_text("utf-8", "replace").splitlines()} if found else set()
-    return [path for path in found if path not in ours and path.partition("/")[0] not in UNCOVERED]
-
-
-def _is_way(path: Path) -> bool:
-    """True for a folder that only leads to what is in it. An empty one was made by somebody, who may be in it now."""
-    return path.is_dir() and not path.is_symlink() and any(path.iterdir())
 
 
 def json_text(value: Any) -> str:

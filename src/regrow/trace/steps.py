@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regrow.errors import InputError, RecipeError
+from regrow.release import Release
+from regrow.release.files import DamagedError
+from regrow.release.layout import MANIFEST, TOKENIZER, TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pyarrow
+
     from regrow.recipe.lock import Lock
     from regrow.stages.pretrain import PretrainParameters
 
-_ROW = "data/tokens.parquet"
-_MANIFEST = "data/documents.parquet"
 _DAMAGED = "`regrow verify` names the files that are damaged or missing"
 
 
@@ -39,11 +42,11 @@ class Piece:
         return {**told, "tokens": [self.start, self.end]}
 
 
-def pieces(release: Path, step: int, *, text: bool = False, store: Path | None = None) -> list[Piece]:
+def pieces(release: Release, step: int, *, text: bool = False, store: Path | None = None) -> list[Piece]:
     """What training saw at ``step`` (from 1), sequence by sequence.
 
     Args:
-        release: the folder.
+        release: a release.
         step: the optimizer step.
         text: read the texts too, from the token shards.
         store: the root of the store that may have them; by default the user's.
@@ -55,19 +58,20 @@ def pieces(release: Path, step: int, *, text: bool = False, store: Path | None =
     import numpy as np
 
     from regrow.corpus.order import spans, step_windows, windows
-    from regrow.recipe.lock import load
     from regrow.stages.pretrain import training_settings
 
-    lock = load(release)
+    lock = release.lock
     name, run = _training(lock)
     settings, context = training_settings(run), run.architecture.context
     if step > settings.steps:
-        raise RecipeError(f"there is no step {step}", where=str(release), why=f"training took {settings.steps} steps")
-    row = _table(release / _ROW, texts=["id"], numbers=["end"])
+        raise RecipeError(
+            f"there is no step {step}", where=str(release.path), why=f"training took {settings.steps} steps"
+        )
+    row = _said(release, TOKENS, lambda: release.token_rows(texts=["id"], numbers=["end"]))
     ids, ends = row["id"].to_pylist(), np.array(row["end"], np.int64)
     count = windows(int(ends[-1]) if len(ends) else 0, context)
     if count < 1:
-        raise _unsaid(release / _ROW, f"it has fewer tokens than the {context} of one sequence")
+        raise _unsaid(release, TOKENS, f"it has fewer tokens than the {context} of one sequence")
     known = _known(release, ids)
     say = _reader(release, lock, name, store) if text else None
     per_step = settings.micro_batch * settings.micro_batches_per_step
@@ -93,15 +97,16 @@ def _training(lock: Lock) -> tuple[str, PretrainParameters]:
     raise RecipeError("no stage of this release is a training run", hint="`regrow inspect` lists its stages")
 
 
-def _known(release: Path, ids: list[str]) -> Callable[[str], tuple[str, str, str]]:
+def _known(release: Release, ids: list[str]) -> Callable[[str], tuple[str, str, str]]:
     """What the manifest says of a document: source, licence and locator."""
     from regrow.corpus.documents import locator
 
-    table = _table(release / _MANIFEST, texts=["id", "source", "licence", "file"], numbers=["start", "end"])
+    texts, numbers = ["id", "source", "licence", "file"], ["start", "end"]
+    table = _said(release, MANIFEST, lambda: release.manifest(texts, numbers))
     rows = {row.pop("id"): row for row in table.to_pylist()}
     if strangers := [one for one in ids if one not in rows]:
         said = f"document {strangers[0]} is not in the manifest"
-        raise InputError(said, where=str(release / _MANIFEST), hint=_DAMAGED)
+        raise InputError(said, where=str(release.path / MANIFEST), hint=_DAMAGED)
 
     def find(document: str) -> tuple[str, str, str]:
         row = rows[document]
@@ -110,8 +115,9 @@ def _known(release: Path, ids: list[str]) -> Callable[[str], tuple[str, str, str
     return find
 
 
-def _reader(release: Path, lock: Lock, training: str, store: Path | None) -> Callable[[int, int], str]:
+def _reader(release: Release, lock: Lock, training: str, store: Path | None) -> Callable[[int, int], str]:
     """A function from a range of the row of tokens to its text."""
+    from regrow.corpus.tokenizer import Tokenizer
     from regrow.corpus.tokens import TokenShards
     from regrow.store import Store, default_root
 
@@ -125,39 +131,26 @@ def _reader(release: Path, lock: Lock, training: str, store: Path | None) -> Cal
                 hint="`regrow build` makes them again; without --text they are not needed",
             )
         tokens = TokenShards.open(opened.path(digest)).read("train")
-    tokenizer = _tokenizer(release / "tokenizer.json")
-    return lambda start, end: str(tokenizer.decode(tokens[start:end].tolist(), skip_special_tokens=True))
+    release.require(TOKENIZER)
+    tokenizer = Tokenizer.open(release.path)
+    return lambda start, end: tokenizer.decode(tokens[start:end].tolist())
 
 
-def _tokenizer(path: Path) -> Any:
-    from tokenizers import Tokenizer
-
+def _said(release: Release, path: str, read: Callable[[], pyarrow.Table | None]) -> pyarrow.Table:
+    """A table that has to be there and whole."""
     try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library has no class of its own for it
-        raise InputError("the tokenizer cannot be read", where=str(path), why=str(error), hint=_DAMAGED) from error
-
-
-def _table(path: Path, *, texts: list[str], numbers: list[str]) -> Any:
-    """Some columns of a Parquet file of the release, none of which has an empty cell."""
-    import pyarrow as pa
-    import pyarrow.parquet
-
-    fields = {**dict.fromkeys(texts, pa.string()), **dict.fromkeys(numbers, pa.int64())}
-    try:
-        table = pyarrow.parquet.read_table(path, columns=list(fields)).select(list(fields)).cast(pa.schema(fields))
-        table.validate(full=True)  # texts are read as they come, and may be no UTF-8
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise _unsaid(path, str(error).partition("\n")[0]) from error
-    if any(column.null_count for column in table.columns):
-        raise _unsaid(path, "there are empty cells")
+        table = read()
+    except DamagedError as error:
+        raise _unsaid(release, error.path, error.cause) from error
+    if table is None:
+        raise _unsaid(release, path, "there is no such file")
     return table
 
 
-def _unsaid(path: Path, why: str) -> InputError:
+def _unsaid(release: Release, path: str, why: str) -> InputError:
     return InputError(
         "the release does not say which tokens are whose",
-        where=str(path),
+        where=str(release.path / path),
         why=why,
         hint=_DAMAGED,
     )

@@ -24,7 +24,8 @@ from regrow.recipe.lock import load as load_lock
 from regrow.recipe.pin import Pin
 from regrow.recipe.schema import Source
 from regrow.recipe.schema import load as load_recipe
-from regrow.release.layout import LOCK, RECIPE, is_release
+from regrow.release import is_release
+from regrow.release.layout import LOCK, RECIPE
 from regrow.sources import is_local
 from regrow.stages import KINDS
 from regrow.store import sha256_bytes

@@ -1,0 +1,122 @@
+"""The tokenizer artifact: byte-level BPE, with one token that stands before, between and behind texts.
+
+A document is its letters: one that speaks of a special token says so. A prompt is written by somebody who may mean
+the token, and is read as other engines read it. ::
+
+    tokenizer = Tokenizer.open(folder)
+    tokenizer.decode(tokenizer.prompt("To be")[1:])  # "To be"
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regrow.errors import InputError
+
+END_OF_TEXT = "<|endoftext|>"
+FILE = "tokenizer.json"
+_DAMAGED = "`regrow verify` names the files that are damaged or missing"
+_CONFIG = {
+    "added_tokens_decoder": {
+        "0": {
+            "content": END_OF_TEXT,
+            "lstrip": False,
+            "normalized": False,
+            "rstrip": False,
+            "single_word": False,
+            "special": True,
+        }
+    },
+    "bos_token": END_OF_TEXT,
+    "clean_up_tokenization_spaces": False,
+    "eos_token": END_OF_TEXT,
+    "tokenizer_class": "PreTrainedTokenizerFast",
+}
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """Text to tokens and back.
+
+    Attributes:
+        end_of_text: the token that begins a prompt and ends a document.
+        vocabulary: the number of tokens.
+    """
+
+    end_of_text: int
+    vocabulary: int
+    _library: Any
+
+    @staticmethod
+    def open(folder: Path) -> Tokenizer:
+        """Read the tokenizer in a folder.
+
+        Raises:
+            InputError: if there is none, or it cannot be read or has no token for the end of a text.
+        """
+        import tokenizers
+
+        path = folder / FILE
+        try:
+            library: Any = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library has no class of its own for it
+            raise InputError("the tokenizer cannot be read", where=str(path), why=str(error), hint=_DAMAGED) from error
+        end_of_text = library.token_to_id(END_OF_TEXT)
+        if end_of_text is None:
+            raise InputError(f"the tokenizer has no `{END_OF_TEXT}`", where=str(path), hint="rebuild the release")
+        return Tokenizer(end_of_text, library.get_vocab_size(), library)
+
+    def prompt(self, text: str) -> list[int]:
+        """The tokens of a text to continue, behind the one that begins every text."""
+        self._library.encode_special_tokens = False
+        return [self.end_of_text, *self._library.encode(text, add_special_tokens=False).ids]
+
+    def documents(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of the letters of texts, without the ones that end them."""
+        self._library.encode_special_tokens = True
+        return [found.ids for found in self._library.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, without special ones."""
+        return str(self._library.decode(list(tokens)))
+
+    def letters(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        """The texts of rows of tokens, special ones included."""
+        found: list[str] = self._library.decode_batch(rows, skip_special_tokens=False)
+        return found
+
+
+def learn(texts: Iterable[str], vocabulary: int) -> Any:
+    """The library's tokenizer, which knows every byte, so that it can say any text.
+
+    Ties between pairs go to the smaller ids. It has fewer tokens than asked for if the texts allow no more.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        min_frequency=2,
+        show_progress=False,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def write(tokenizer: Any, folder: Path) -> None:
+    """Write the artifact, with the files in which others look for its settings."""
+    tokenizer.save(str(folder / FILE))
+    _write(folder / "tokenizer_config.json", _CONFIG)
+    _write(folder / "special_tokens_map.json", {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT})
+
+
+def _write(path: Path, value: Any) -> None:
+    path.write_bytes(json.dumps(value, indent=2, sort_keys=True).encode() + b"\n")

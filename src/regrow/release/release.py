@@ -1,0 +1,384 @@
+"""A release that is there, whoever made it. Each part is read when it is asked for; damage in one spares the others.
+
+What is not there is None or empty, never guessed::
+
+    release = Release.open(Path("build/bard"))
+    release.digest, release.name, [one.kind for one in release.statements]
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from regrow.errors import InputError, RecipeError
+from regrow.recipe import lock as locks
+from regrow.recipe.schema import toml
+from regrow.release import tables
+from regrow.release.files import (
+    DamagedError,
+    Directory,
+    Files,
+    is_flat,
+    read_bytes,
+    read_json,
+    read_json_lines,
+    read_text,
+)
+from regrow.release.layout import (
+    CHAIN,
+    COMPARISON,
+    CONFIG,
+    DATES,
+    ENVIRONMENT,
+    EVALUATION,
+    EXCLUDED,
+    LICENCE,
+    LOCK,
+    LOSSES,
+    MANIFEST,
+    RECIPE,
+    SAMPLES,
+    SUMS,
+    TIMINGS,
+    TOKENS,
+    WEIGHTS,
+    statement_path,
+)
+from regrow.release.statements import Statement, is_statement, ordered, parse
+from regrow.release.sums import Sums
+from regrow.release.sums import parse as parse_sums
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_AGAIN = "get the release again from where it came"
+_HEADER_LIMIT = 100_000_000  # of a safetensors file, as its specification says
+_LARGEST = 1e12  # of whatever is measured in a release
+_FACTS = {
+    "layers": "num_hidden_layers",
+    "width": "hidden_size",
+    "heads": "num_attention_heads",
+    "context": "max_position_embeddings",
+    "vocabulary": "vocab_size",
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the model wrote after a prompt, and in how many tokens."""
+
+    prompt: str
+    text: str
+    tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The training loss of one optimizer step, in nats per token."""
+
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release. Every attribute may raise :class:`regrow.release.files.DamagedError`, naming file and cause.
+
+    Attributes:
+        files: its files.
+    """
+
+    files: Files
+
+    @staticmethod
+    def at(folder: Path) -> Release:
+        """Whatever lies in a folder."""
+        return Release(Directory(folder))
+
+    @staticmethod
+    def open(folder: Path) -> Release:
+        """The release in a folder.
+
+        Raises:
+            InputError: if there is none.
+        """
+        release = Release.at(folder)
+        if not release.files.has(SUMS):
+            raise InputError(
+                "there is no release here" if folder.is_dir() else "there is no such folder",
+                where=str(folder),
+                hint="`regrow build` makes releases, in `build/` by default",
+            )
+        return release
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.files.root
+
+    def require_plain(self) -> None:
+        """Raise if there is anything but files and folders: reading a pipe might never end.
+
+        Raises:
+            InputError: naming the first such thing.
+        """
+        for place in (self.path / path for path in self.files.paths()):
+            if place.exists() and not (place.is_file() or place.is_dir()):
+                raise InputError(
+                    "this is neither a file nor a folder",
+                    where=str(place),
+                    why="it is a pipe or a device, which no release holds",
+                    hint=_AGAIN,
+                )
+
+    def require(self, path: str) -> None:
+        """Raise if something else is in the place of a file, before a library opens it by itself.
+
+        Raises:
+            InputError: if it is no file, or one outside the release. What is missing is for the library to miss.
+        """
+        place = self.path / path
+        if place.exists() and not self.files.has(path):
+            why = "it is neither a file nor in the release"
+            raise InputError("this is no file of the release", where=str(place), why=why, hint=_AGAIN)
+
+    @cached_property
+    def sums(self) -> Sums:
+        """The list of checksums."""
+        return parse_sums(read_bytes(self.files, SUMS))
+
+    @property
+    def digest(self) -> str:
+        """The release digest; empty before there is a list of checksums."""
+        return self.sums.digest if self.files.has(SUMS) else ""
+
+    @property
+    def listed(self) -> Mapping[str, str]:
+        """Path -> sha256 of the files that are listed, canonically or not."""
+        return self.sums.listed
+
+    @cached_property
+    def recipe_text(self) -> str:
+        """The recipe, as it was written."""
+        return read_text(self.files, RECIPE)
+
+    @cached_property
+    def recipe(self) -> Mapping[str, Any]:
+        """The recipe as plain data."""
+        return self._toml(RECIPE, self.recipe_text)
+
+    @cached_property
+    def model(self) -> Mapping[str, Any]:
+        """What the recipe says of the model as a whole."""
+        return self._mapping(RECIPE, self.recipe.get("model", {}))
+
+    @cached_property
+    def sources(self) -> tuple[Mapping[str, Any], ...]:
+        """What the recipe says of its sources."""
+        return tuple(self._mapping(RECIPE, one) for one in self._list(RECIPE, self.recipe.get("source", [])))
+
+    @cached_property
+    def lock_text(self) -> str:
+        """The lock, as it was written."""
+        return read_text(self.files, LOCK)
+
+    @cached_property
+    def lock_data(self) -> Mapping[str, Any]:
+        """The lock as plain data, which another version of regrow may have written."""
+        return self._toml(LOCK, self.lock_text)
+
+    @cached_property
+    def lock(self) -> locks.Lock:
+        """The lock.
+
+        Raises:
+            RecipeError: if it is missing, damaged, or of another version.
+        """
+        if not self.files.has(LOCK):
+            return locks.load(self.path / LOCK)  # which says what is wrong with the place
+        return locks.parse(self.lock_text, str(self.path / LOCK))
+
+    @cached_property
+    def name(self) -> str | None:
+        """What the model is called, by the recipe or else the lock; None if nothing that can be read says so."""
+        return next(self._names(), None)
+
+    def _names(self) -> Iterator[str]:
+        for part in ("recipe", "lock_data"):
+            try:
+                model = getattr(self, part).get("model")
+            except DamagedError:
+                continue
+            name = model.get("name") if isinstance(model, dict) else None
+            if isinstance(name, str):
+                yield name
+
+    @cached_property
+    def licence_text(self) -> str:
+        """The licence of the weights."""
+        return read_text(self.files, LICENCE)
+
+    @cached_property
+    def statements(self) -> tuple[Statement, ...]:
+        """The statements about the stages, in the order of the graph."""
+        paths = sorted(path for path in self.files.paths() if is_statement(path) and self.files.has(path))
+        return ordered(self._statement(path) for path in paths)
+
+    def statement(self, stage: str) -> Statement | None:
+        """The statement about one stage, if there is one."""
+        path = statement_path(stage)
+        return self._statement(path) if self.files.has(path) else None
+
+    def _statement(self, path: str) -> Statement:
+        try:
+            said = parse(read_json(self.files, path))
+        except ValueError as error:
+            raise DamagedError(self.path, path, str(error)) from error
+        if statement_path(said.stage) != path:
+            raise DamagedError(self.path, path, f"it is about the stage `{said.stage}`")
+        return said
+
+    @cached_property
+    def evaluation(self) -> Mapping[str, Any]:
+        """What was measured."""
+        return self._json(EVALUATION)
+
+    def measured(self, of: str, what: str) -> float | None:
+        """A number from :attr:`evaluation`, such as the ``loss`` of ``validation``."""
+        part = self.evaluation.get(of)
+        return number(part.get(what)) if isinstance(part, dict) else None
+
+    @cached_property
+    def samples(self) -> tuple[Sample, ...]:
+        """What the model wrote, prompt by prompt."""
+        value = read_json(self.files, SAMPLES)
+        rows = value.get("samples", []) if isinstance(value, dict) else value or []
+        return tuple(_sample(self._mapping(SAMPLES, row)) for row in self._list(SAMPLES, rows))
+
+    @cached_property
+    def losses(self) -> tuple[Loss, ...]:
+        """The losses that are numbers: one for each step, in the order of the steps."""
+        try:
+            rows = [(int(row["step"]), number(float(row["loss"]))) for row in read_json_lines(self.files, LOSSES)]
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+            raise DamagedError(self.path, LOSSES, f"{type(error).__name__}: {error}") from error
+        found = {step: loss for step, loss in rows if loss is not None and abs(step) <= _LARGEST}
+        return tuple(Loss(step, found[step]) for step in sorted(found))
+
+    @cached_property
+    def chain(self) -> tuple[Mapping[str, Any], ...]:
+        """The hashes of the complete training state along the run."""
+        return tuple(self._mapping(CHAIN, row) for row in read_json_lines(self.files, CHAIN))
+
+    @cached_property
+    def facts(self) -> Mapping[str, int]:
+        """Layers, width, heads, context, vocabulary and parameters of the model, as far as they are told."""
+        config = self._json(CONFIG)
+        told = {name: config.get(key) for name, key in _FACTS.items()} | {"parameters": self._parameters()}
+        return {name: value for name, value in told.items() if type(value) is int}
+
+    def _parameters(self) -> int | None:
+        """How many numbers the weights hold, from their header alone."""
+        if not self.files.has(WEIGHTS):
+            return None
+        try:
+            with self.files.open(WEIGHTS) as file:
+                length = int.from_bytes(file.read(8), "little")
+                header = json.loads(file.read(length)) if length <= _HEADER_LIMIT else {}
+            shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
+            total = sum(math.prod(float(size) for size in shape) for shape in shapes)  # exact up to 2**53
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+            raise DamagedError(self.path, WEIGHTS, f"its header: {type(error).__name__}: {error}") from error
+        return int(total) if 0 <= total < 2**53 else None
+
+    @cached_property
+    def environment(self) -> Mapping[str, Any]:
+        """The machine that built it, as it told."""
+        return self._json(ENVIRONMENT)
+
+    @cached_property
+    def timings(self) -> Mapping[str, Mapping[str, Any]]:
+        """Stage -> its key and how long it took."""
+        stages = self._json(TIMINGS).get("stages", {})
+        return {
+            name: self._mapping(TIMINGS, one) for name, one in self._mapping(TIMINGS, stages).items() if one is not None
+        }
+
+    @cached_property
+    def comparison(self) -> Mapping[str, Any]:
+        """What other ways to train, and a compressor, make of the same text."""
+        return self._json(COMPARISON)
+
+    @cached_property
+    def dates(self) -> Mapping[str, Any]:
+        """When it was built."""
+        return self._json(DATES)
+
+    def manifest(self, texts: Sequence[str], numbers: Sequence[str]) -> pyarrow.Table | None:
+        """Columns of the list of documents; None if there is no list."""
+        return self._table(MANIFEST, texts, numbers)
+
+    def exclusions(self, texts: Sequence[str], numbers: Sequence[str], optional: Sequence[str]) -> pyarrow.Table | None:
+        """Columns of the list of what was read and not used; None if there is no list."""
+        return self._table(EXCLUDED, texts, numbers, optional)
+
+    def token_rows(self, texts: Sequence[str], numbers: Sequence[str]) -> pyarrow.Table | None:
+        """Columns of the list that says which training tokens are whose; None if there is no list."""
+        return self._table(TOKENS, texts, numbers)
+
+    def _table(
+        self, path: str, texts: Sequence[str], numbers: Sequence[str], optional: Sequence[str] = ()
+    ) -> pyarrow.Table | None:
+        if not self.files.has(path):
+            return None
+        try:
+            with self.files.open(path) as file:
+                return tables.read(file, texts, numbers, optional)
+        except (OSError, ValueError) as error:
+            raise DamagedError(self.path, path, str(error)) from error
+
+    def _toml(self, path: str, text: str) -> Mapping[str, Any]:
+        try:
+            value = toml(text, path, "")
+        except RecipeError as error:
+            raise DamagedError(self.path, error.where or path, error.what) from error
+        if not is_flat(value):
+            raise DamagedError(self.path, path, "lists and tables are nested too deeply")
+        return value
+
+    def _json(self, path: str) -> Mapping[str, Any]:
+        """The mapping in a JSON file; empty if there is none."""
+        value = read_json(self.files, path)
+        return value if isinstance(value, dict) else {}
+
+    def _mapping(self, path: str, value: Any) -> Mapping[str, Any]:
+        if not isinstance(value, dict):
+            raise DamagedError(self.path, path, "it has something else where a table should be")
+        return value
+
+    def _list(self, path: str, value: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise DamagedError(self.path, path, "it has something else where a list should be")
+        return value
+
+
+def _sample(row: Mapping[str, Any]) -> Sample:
+    tokens = row.get("tokens")
+    return Sample(str(row.get("prompt", "")), str(row.get("text", "")), tokens if type(tokens) is int else None)
+
+
+def number(value: Any) -> float | None:
+    """A number that is one: not infinite, and no larger than anything that is measured here."""
+    is_one = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_one and abs(value) <= _LARGEST else None
+
+
+def is_release(folder: Path) -> bool:
+    """True if the lock in a folder is part of a release, so that nobody may write to it."""
+    return LOCK in Release.at(folder).listed

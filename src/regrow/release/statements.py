@@ -1,0 +1,90 @@
+"""What the statements about its stages say of a release: in-toto, with SLSA's provenance as predicate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from regrow.release.layout import PROVENANCE, STATEMENT
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What went into a stage, and what came out.
+
+    Attributes:
+        stage: its name.
+        kind: of stage.
+        version: of the kind.
+        digest: of the artifact it gave.
+        artifact: the type of that artifact, such as ``weights``; empty if it is not told.
+        parameters: all of them.
+        inputs: slot and name of the stage that fills it.
+        files: path and sha256 of the files it gave.
+        origin: where weights come from: ``random``, or how they were made of others; None where it is not told.
+        documents: what was done about documents: ``filter`` or ``label``; None where nothing was.
+    """
+
+    stage: str
+    kind: str
+    version: int
+    digest: str
+    artifact: str
+    parameters: Mapping[str, Any]
+    inputs: tuple[tuple[str, str], ...]
+    files: tuple[tuple[str, str], ...]
+    origin: str | None
+    documents: str | None
+
+
+def is_statement(path: str) -> bool:
+    """Whether a file of a release is a statement about a stage, by its path."""
+    return path.startswith(f"{PROVENANCE}/") and path.endswith(STATEMENT)
+
+
+def parse(value: Any) -> Statement:
+    """A statement as it was written, or by a stranger.
+
+    Raises:
+        ValueError: if it is not one of ours.
+    """
+    try:
+        return _parse(value)
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise ValueError(f"it is no statement about a stage: {type(error).__name__}: {error}") from error
+
+
+def _parse(value: Any) -> Statement:
+    definition = value["predicate"]["buildDefinition"]
+    internal = definition["internalParameters"]
+    artifact, *files = value["subject"]
+    name = str(artifact["name"])
+    notes = [entry.get("annotations", {}) for entry in definition.get("resolvedDependencies", [])]
+    return Statement(
+        stage=name,
+        kind=str(internal["kind"]),
+        version=int(internal["version"]),
+        digest=str(artifact["digest"]["sha256"]),
+        artifact=str(artifact.get("annotations", {}).get("artifact", "")),
+        parameters=dict(definition.get("externalParameters", {})),
+        inputs=tuple((str(note["slot"]), str(note["stage"])) for note in notes if "stage" in note),
+        files=tuple((str(file["name"]).removeprefix(f"{name}/"), str(file["digest"]["sha256"])) for file in files),
+        origin=_word(internal.get("origin")),
+        documents=_word(internal.get("documents")),
+    )
+
+
+def ordered(statements: Iterable[Statement]) -> tuple[Statement, ...]:
+    """In the order of the graph: each after those whose outputs it takes. In a circle, there is none."""
+    known = {one.stage: one for one in statements}
+    try:
+        order = TopologicalSorter({name: [stage for _, stage in one.inputs] for name, one in known.items()})
+        return tuple(known[name] for name in order.static_order() if name in known)
+    except CycleError:
+        return tuple(known.values())
+
+
+def _word(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,45 @@
+"""The list of checksums, the sha256 of which is the digest of a release."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from regrow.store import sha256_bytes
+
+_LINE = re.compile(r"(?P<sha256>[0-9a-f]{64})  (?P<path>[^\\\n]+)")
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What a list of checksums says.
+
+    Attributes:
+        digest: of the list, and so of the release.
+        listed: path -> sha256, of all lines that say so.
+        canonical: whether the list is just as regrow writes it, to the byte, as its digest is made of: sorted, each
+            path once, a line feed behind each, and nowhere a way out of the release.
+    """
+
+    digest: str
+    listed: Mapping[str, str]
+    canonical: bool
+
+
+def parse(raw: bytes) -> Sums:
+    """Read a list, whatever it is."""
+    lines = [_LINE.fullmatch(line) for line in raw.decode("utf-8", "replace").splitlines()]
+    listed = {line["path"]: line["sha256"] for line in lines if line}
+    again = "".join(f"{listed[path]}  {path}\n" for path in sorted(listed, key=str.encode))
+    return Sums(sha256_bytes(raw), listed, again.encode() == raw and not any(map(leaves, listed)))
+
+
+def changed(one: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of files that are only in one of two lists of checksums, or have other bytes there."""
+    return tuple(sorted({name for name, _ in one.items() ^ other.items()}))
+
+
+def leaves(path: str) -> bool:
+    """True for a path that could lead out of the release."""
+    return path.startswith("/") or ".." in path.split("/")

@@ -1,0 +1,1 @@
+"""Tracing back: which documents, and which tokens of them, training saw."""
