@@ -24,7 +24,7 @@ import plain
 import quality
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder
-from regrow.model.files import load
+from regrow.model.weights import load
 from regrow.release.build import Options, build
 
 Gradients = dict[str, Tensor]

@@ -11,7 +11,7 @@ import torch
 
 from regrow.corpus.tokens import TokenShards
 from regrow.errors import RecipeError, StageError
-from regrow.model.files import load
+from regrow.model.weights import load
 from regrow.recipe.schema import Architecture, Train
 from regrow.stages import pretrain
 from regrow.train.settings import Settings

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from regrow.errors import InputError
 from regrow.model.decoder import Decoder
-from regrow.model.files import load
 from regrow.model.sampling import Sampling, generate
+from regrow.model.weights import load
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def run(call: Call) -> None:
     from regrow.corpus.tokens import TokenShards
     from regrow.exact.backend import placed
     from regrow.model.decoder import Decoder
-    from regrow.model.files import load
+    from regrow.model.weights import load
 
     shards = TokenShards.open(call.input("tokens"))
     if not shards.validation_bytes:
