@@ -25,7 +25,7 @@ import quality
 from regrow.build.building import Options, build
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder
-from regrow.model.files import load
+from regrow.model.weights import load
 
 Gradients = dict[str, Tensor]
 

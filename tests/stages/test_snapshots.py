@@ -12,7 +12,7 @@ import torch
 from regrow.corpus.tokens import TokenShards
 from regrow.errors import RecipeError, StageError
 from regrow.model.architecture import Architecture
-from regrow.model.files import load
+from regrow.model.weights import load
 from regrow.stages import pretrain
 from regrow.train.section import Train
 from regrow.train.settings import Settings

@@ -1,122 +1,174 @@
-"""The shape of a decoder, and what follows from it."""
+"""What a decoder is made of, and what follows from it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Annotated, Any, Literal, get_type_hints
 
-HUGGING_FACE = {
-    "vocabulary": ("vocab_size",),
-    "layers": ("num_hidden_layers",),
-    "width": ("hidden_size",),
-    "heads": ("num_attention_heads",),
-    "kv_heads": ("num_key_value_heads",),
-    "hidden": ("intermediate_size",),
-    "context": ("max_position_embeddings",),
-    "tied_embeddings": ("tie_word_embeddings",),
-    "rope_theta": ("rope_parameters", "rope_theta"),
-    "norm_epsilon": ("rms_norm_eps",),
-}
-"""Our names of what shapes a decoder, and where Hugging Face's ``config.json`` has each."""
+from regrow.model.options import OptionError, Within, checked
+
+Activation = Literal["silu", "gelu", "gelu_tanh"]
+Norm = Literal["rms", "layer"]
+Place = Literal["before", "after", "both"]
+HeadNorm = Literal["none", "head", "whole"]
+Positions = Literal["rotary", "learned"]
+Scaling = Literal["none", "linear", "llama3"]
+Shapes = dict[str, tuple[int, ...]]
+Heads = Annotated[int, Within(1, 2**16)]
+Factor = Annotated[float, Within(1, 1e6)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
-    """A decoder of the Llama kind (Touvron et al., 2023).
+    """A decoder, as options that are each a number, a text or a truth value; by default of the Llama kind.
 
     Attributes:
         vocabulary: number of tokens.
         layers: number of blocks.
         width: of the residual stream.
-        heads: query heads; each is ``width / heads`` wide.
+        heads: query heads.
         kv_heads: key and value heads, a divisor of ``heads``.
-        hidden: width of the gated feed-forward layer.
+        hidden: width of the feed-forward layer.
         context: longest sequence, in tokens.
         tied_embeddings: whether the output matrix is the embedding.
         rope_theta: base of the rotary position embedding.
         norm_epsilon: added to the mean square in normalisation.
+        head_width: of one head; 0 stands for ``width / heads``.
+        norm: root-mean-square normalisation with a gain, or LayerNorm with gain and bias.
+        norm_place: whether a block's input is normalised, what it adds to the residual stream (OLMo 2), or both.
+        head_norm: whether queries and keys are normalised, each head by itself (Qwen 3) or all together (OLMo 2).
+        positions: rotary, or a learned vector for each position that is added to the embedding (GPT-2).
+        rope_share: the share of a head's width that is turned (GPT-NeoX).
+        rope_scaling: how a model that was trained on shorter sequences turns its heads.
+        rope_factor: so many times longer.
+        rope_original_context: the shorter length; of ``llama3`` only, as the next two.
+        rope_low_factor: of the wavelengths that are scaled, at least the shorter length divided by it.
+        rope_high_factor: of those that are not, at most the shorter length divided by it.
+        parallel: whether both blocks of a layer read the same input (GPT-NeoX), or one what the other wrote.
+        qkv_bias: whether queries, keys and values have a bias.
+        out_bias: whether the matrix behind attention has one.
+        mlp_bias: whether those of the feed-forward layer have one.
+        gated: whether the feed-forward layer multiplies a gate in.
+        activation: of the feed-forward layer.
+        family: the kind of files it is written as (:mod:`regrow.model.families`); nothing is computed from it.
+
+    Raises:
+        OptionError: if there is no such decoder; names the option.
     """
 
-    vocabulary: int
-    layers: int
-    width: int
-    heads: int
-    kv_heads: int
-    hidden: int
-    context: int
+    vocabulary: Annotated[int, Within(1)]
+    layers: Annotated[int, Within(1, 4096)]
+    width: Annotated[int, Within(2, 2**20)]
+    heads: Heads
+    kv_heads: Heads
+    hidden: Annotated[int, Within(1, 2**22)]
+    context: Annotated[int, Within(2, 2**17)]
     tied_embeddings: bool = True
-    rope_theta: float = 10000.0
-    norm_epsilon: float = 1e-5
+    rope_theta: Annotated[float, Within(1, 1e12)] = 10000.0
+    norm_epsilon: Annotated[float, Within(0, 1, open=True)] = 1e-5
+    head_width: Annotated[int, Within(0, 2**20)] = 0
+    norm: Norm = "rms"
+    norm_place: Place = "before"
+    head_norm: HeadNorm = "none"
+    positions: Positions = "rotary"
+    rope_share: Annotated[float, Within(0, 1, open=True)] = 1.0
+    rope_scaling: Scaling = "none"
+    rope_factor: Factor = 1.0
+    rope_original_context: Annotated[int, Within(1, 2**20)] = 8192
+    rope_low_factor: Factor = 1.0
+    rope_high_factor: Factor = 4.0
+    parallel: bool = False
+    qkv_bias: bool = False
+    out_bias: bool = False
+    mlp_bias: bool = False
+    gated: bool = True
+    activation: Activation = "silu"
+    family: str = "llama"
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            checked(option.name, hints()[option.name], getattr(self, option.name))
+        if not self.head_width:
+            if fault := uneven(self.heads, self.width):
+                raise OptionError(fault, where="heads")
+            object.__setattr__(self, "head_width", self.width // self.heads)
+        if self.heads % self.kv_heads:
+            raise OptionError(f"{self.kv_heads} key and value heads do not divide {self.heads} heads", where="kv_heads")
+        if self.positions == "rotary" and (self.rope_width < 2 or self.rope_width % 2):
+            raise OptionError(
+                f"{self.rope_width} numbers of each head would be turned, which is not even",
+                where="head_width" if self.rope_share == 1.0 else "rope_share",
+                why="rotary positions turn pairs of numbers",
+            )
+        if self.rope_scaling == "llama3" and self.rope_high_factor <= self.rope_low_factor:
+            raise OptionError("must be more than the low factor", where="rope_high_factor")
 
     @property
-    def head_width(self) -> int:
-        """The width of one head."""
-        return self.width // self.heads
+    def rope_width(self) -> int:
+        """How many numbers of a head are turned."""
+        return int(self.head_width * self.rope_share)
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    @property
+    def qkv(self) -> tuple[int, int, int]:
+        """The widths of queries, keys and values side by side."""
+        keys = self.kv_heads * self.head_width
+        return self.heads * self.head_width, keys, keys
+
+    def shapes(self) -> Shapes:
         """Parameter names and shapes, in the order in which they are used.
 
         Matrices that read the same input are kept as one (queries, keys and values; gate and up).
         """
-        qkv = (self.heads + 2 * self.kv_heads) * self.head_width
-        shapes: dict[str, tuple[int, ...]] = {"embed": (self.vocabulary, self.width)}
+        shapes: Shapes = {"embed": (self.vocabulary, self.width)}
+        if self.positions == "learned":
+            shapes["positions"] = (self.context, self.width)
+        layer = {
+            **self._block("attention", self._attention()),
+            **self._block("mlp", self._mlp()),
+        }
         for i in range(self.layers):
-            shapes |= {
-                f"layers.{i:03}.attention.norm": (self.width,),
-                f"layers.{i:03}.attention.qkv": (qkv, self.width),
-                f"layers.{i:03}.attention.out": (self.width, self.width),
-                f"layers.{i:03}.mlp.norm": (self.width,),
-                f"layers.{i:03}.mlp.gate_up": (2 * self.hidden, self.width),
-                f"layers.{i:03}.mlp.down": (self.width, self.hidden),
-            }
-        shapes["norm"] = (self.width,)
+            shapes |= {f"layers.{i:03}.{name}": shape for name, shape in layer.items()}
+        shapes |= self._gains("norm", self.width)
         if not self.tied_embeddings:
             shapes["head"] = (self.vocabulary, self.width)
         return shapes
 
-    def hugging_face(self, end_of_text: int) -> dict[str, Any]:
-        """The ``config.json`` of a Hugging Face ``LlamaForCausalLM``."""
-        return {
-            "architectures": ["LlamaForCausalLM"],
-            "attention_bias": False,
-            "attention_dropout": 0.0,
-            "bos_token_id": end_of_text,
-            "eos_token_id": end_of_text,
-            "dtype": "float32",
-            "head_dim": self.head_width,
-            "hidden_act": "silu",
-            "hidden_size": self.width,
-            "initializer_range": 0.02,
-            "intermediate_size": self.hidden,
-            "max_position_embeddings": self.context,
-            "mlp_bias": False,
-            "model_type": "llama",
-            "num_attention_heads": self.heads,
-            "num_hidden_layers": self.layers,
-            "num_key_value_heads": self.kv_heads,
-            "pretraining_tp": 1,
-            "rms_norm_eps": self.norm_epsilon,
-            "rope_parameters": {"rope_theta": self.rope_theta, "rope_type": "default"},
-            "rope_theta": self.rope_theta,
-            "tie_word_embeddings": self.tied_embeddings,
-            "torch_dtype": "float32",
-            "use_cache": True,
-            "vocab_size": self.vocabulary,
-        }
+    def _block(self, name: str, inside: Shapes) -> Shapes:
+        before = self._gains("norm", self.width) if self.norm_place != "after" else {}
+        after = self._gains("out_norm", self.width) if self.norm_place != "before" else {}
+        return {f"{name}.{part}": shape for part, shape in (before | inside | after).items()}
+
+    def _attention(self) -> Shapes:
+        queries, keys, _ = self.qkv
+        norms: Shapes = {}
+        if self.head_norm != "none":
+            alone = self.head_norm == "head"
+            norms |= self._gains("q_norm", self.head_width if alone else queries)
+            norms |= self._gains("k_norm", self.head_width if alone else keys)
+        joined = _matrix("qkv", sum(self.qkv), self.width, self.qkv_bias)
+        return joined | norms | _matrix("out", self.width, queries, self.out_bias)
+
+    def _mlp(self) -> Shapes:
+        name, rows = ("gate_up", 2 * self.hidden) if self.gated else ("up", self.hidden)
+        return _matrix(name, rows, self.width, self.mlp_bias) | _matrix("down", self.width, self.hidden, self.mlp_bias)
+
+    def _gains(self, name: str, width: int) -> Shapes:
+        names = (name, f"{name}.bias") if self.norm == "layer" else (name,)
+        return dict.fromkeys(names, (width,))
 
 
-def shape_in(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a ``config.json`` says of the shape, by our names, as it stands there.
-
-    Raises:
-        LookupError: if something is missing.
-        TypeError: if there is no table where one should be.
-    """
-    return {name: _at(config, path) for name, path in HUGGING_FACE.items()}
+def _matrix(name: str, rows: int, columns: int, bias: bool) -> Shapes:
+    shapes: Shapes = {name: (rows, columns)}
+    return {**shapes, f"{name}.bias": (rows,)} if bias else shapes
 
 
-def _at(value: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        value = value[key]
-    return value
+@cache
+def hints() -> dict[str, Any]:
+    """The types of the options, with their bounds."""
+    return get_type_hints(DecoderConfig, include_extras=True)
+
+
+def uneven(heads: int, width: int) -> str:
+    """What is wrong if heads do not share the width evenly, in words; nothing if they do."""
+    return f"{heads} heads do not divide the width {width}" if width % heads else ""

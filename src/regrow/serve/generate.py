@@ -12,8 +12,8 @@ from torch import Tensor
 from regrow.corpus.tokenizer import Tokenizer
 from regrow.errors import InputError, RecipeError
 from regrow.model.decoder import Decoder
-from regrow.model.files import load
 from regrow.model.sampling import Sampling, generate
+from regrow.model.weights import load
 from regrow.release import Release
 from regrow.release.layout import CONFIG, TOKENIZER, WEIGHTS
 

@@ -48,7 +48,7 @@ def run(call: Call[EvaluateParameters]) -> None:
     from regrow.corpus.tokens import TokenShards
     from regrow.exact.selection import placed
     from regrow.model.decoder import Decoder
-    from regrow.model.files import load
+    from regrow.model.weights import load
 
     shards = TokenShards.open(call.input("tokens"))
     if not shards.validation_bytes:

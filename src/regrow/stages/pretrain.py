@@ -55,7 +55,7 @@ class PretrainParameters(Parameters):
 def run(call: Call[PretrainParameters]) -> None:
     """Train from random initial parameters on the tokens, in the order that the seed and the epoch fix."""
     from regrow.corpus.tokens import TokenShards
-    from regrow.model.files import save
+    from regrow.model.weights import save
     from regrow.train import team
     from regrow.train.loop import Watch
     from regrow.train.state import State

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,13 +18,17 @@ from regrow.exact.selection import placed
 from regrow.exact.vectors import SEED, Vector, document, literal, normal, vector
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise
-from regrow.model.files import safetensors_bytes, to_hugging_face
+from regrow.model.files import safetensors_bytes
 from regrow.model.sampling import Sampling, choose, generate
+from regrow.model.weights import to_hugging_face
 from regrow.train.loop import Watch, train
 from regrow.train.settings import Settings
 
-TIED = DecoderConfig(vocabulary=50, layers=2, width=24, heads=4, kv_heads=2, hidden=40, context=12)
-SHAPES = {"tied": TIED, "untied": dataclasses.replace(TIED, layers=1, kv_heads=4, tied_embeddings=False)}
+TIED: dict[str, Any] = {
+    "vocabulary": 50, "layers": 2, "width": 24, "heads": 4, "kv_heads": 2, "hidden": 40, "context": 12,
+    "tied_embeddings": True, "rope_theta": 10000.0, "norm_epsilon": 1e-5,
+}  # fmt: skip
+SHAPES = {"tied": TIED, "untied": TIED | {"layers": 1, "kv_heads": 4, "tied_embeddings": False}}
 RUN = Settings(
     steps=5, micro_batch=2, micro_batches_per_step=3, learning_rate=3e-3, warmup=2, decay="cosine",
     final_learning_rate=3e-4, weight_decay=0.1, beta1=0.9, beta2=0.95, epsilon=1e-8, clip=1.0, seed=SEED,
@@ -34,8 +39,8 @@ RUN = Settings(
 def vectors() -> Iterator[Vector]:
     """All known answers of this room."""
     yield from _rates()
-    for name, config in SHAPES.items():
-        yield from _decoder(name, config)
+    for name, shape in SHAPES.items():
+        yield from _decoder(name, shape)
     yield from _runs()
     yield from _choices()
 
@@ -51,8 +56,8 @@ def _rates() -> Iterator[Vector]:
         yield vector("rate", run.decay, {"run": dataclasses.asdict(run)}, {"rates": rates})
 
 
-def _decoder(name: str, config: DecoderConfig) -> Iterator[Vector]:
-    shape = dataclasses.asdict(config)
+def _decoder(name: str, shape: Mapping[str, Any]) -> Iterator[Vector]:
+    config = DecoderConfig(**shape)
     parameters = initialise(config, SEED)
     yield vector("initial", name, {"shape": shape, "seed": SEED}, dict(sorted(parameters.items())))
     cosine, sine = rotary_tables(config.context, config.head_width, config.rope_theta)
@@ -78,18 +83,18 @@ def _decoder(name: str, config: DecoderConfig) -> Iterator[Vector]:
 
 def _tokens(step: int) -> Tensor:
     """The sequences of a step: tokens that depend on it alone."""
-    count, length = RUN.micro_batch * RUN.micro_batches_per_step, TIED.context + 1
+    count, length = RUN.micro_batch * RUN.micro_batches_per_step, int(TIED["context"]) + 1
     index = torch.arange(count * length) + 61 * step
-    return ((7 * index * index + index) % TIED.vocabulary).view(count, length)
+    return ((7 * index * index + index) % int(TIED["vocabulary"])).view(count, length)
 
 
 def _runs() -> Iterator[Vector]:
-    for name, config in SHAPES.items():
+    for name, shape in SHAPES.items():
         watch = Watch(progress=lambda **_: None, stopping=lambda: False, stop=lambda: None)
         with tempfile.TemporaryDirectory() as scratch:
-            state = train(config, RUN, _tokens, Path(scratch), watch)
+            state = train(DecoderConfig(**shape), RUN, _tokens, Path(scratch), watch)
         given = {
-            "shape": dataclasses.asdict(config),
+            "shape": shape,
             "run": dataclasses.asdict(RUN),
             "batches": [_tokens(step).tolist() for step in range(1, RUN.steps + 1)],
         }

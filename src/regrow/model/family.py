@@ -1,0 +1,110 @@
+"""A family of models: what its files are called inside, declared once and used both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regrow.model.config import DecoderConfig
+from regrow.model.keys import Member, Values
+from regrow.model.options import OptionError
+from regrow.model.pieces import Form
+from regrow.words import listed
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a module of :mod:`regrow.model.families` declares.
+
+    Attributes:
+        name: the ``model_type`` of its ``config.json``.
+        architecture: the class of transformers.
+        members: the keys of ``config.json`` that matter.
+        parameters: our parameters, biases not named, ``*`` for the number of a layer; and what they are in the files.
+        options: those that every model of the family has.
+        remarks: keys of ``config.json`` that are written for others and not read.
+    """
+
+    name: str
+    architecture: str
+    members: Sequence[Member]
+    parameters: Mapping[str, Form]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    remarks: Mapping[str, Any] = field(default_factory=dict)
+
+    def read(self, values: Values) -> DecoderConfig:
+        """The decoder that a ``config.json`` tells.
+
+        Raises:
+            OptionError: naming the first key that is wrong.
+        """
+        said: dict[str, Any] = {}
+        for member in self.members:
+            said |= member.read(values, said)
+        try:
+            # As many keys as queries, where a family or an older file has no word for it.
+            return DecoderConfig(**{"kv_heads": said["heads"], **said}, **self.options, family=self.name)
+        except OptionError as error:
+            places = (member.place(error.where) for member in self.members)
+            where = next(filter(None, places), error.where)
+            raise OptionError(error.what, where=where, why=error.why) from error
+
+    def write(self, config: DecoderConfig, end_of_text: int) -> dict[str, Any]:
+        """The ``config.json`` of a decoder.
+
+        Raises:
+            OptionError: if the family has no such decoder.
+        """
+        values = {
+            "architectures": [self.architecture],
+            "bos_token_id": end_of_text,
+            "dtype": "float32",
+            "eos_token_id": end_of_text,
+            "model_type": self.name,
+            "torch_dtype": "float32",
+            "vocab_size": config.vocabulary,
+            **self.remarks,
+        }
+        for member in self.members:
+            values |= member.write(config)
+        read = self.read(values)
+        if lost := [one.name for one in fields(config) if getattr(read, one.name) != getattr(config, one.name)]:
+            raise OptionError(
+                f"a decoder with this {listed(lost)} is not of the kind `{self.name}`",
+                where="family",
+                hint="choose another family",
+            )
+        return values
+
+    def apart(self, config: DecoderConfig, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Parameters under the names, and in the pieces, of the family."""
+        tensors: dict[str, Tensor] = {}
+        for ours, form, theirs in self._places(config):
+            tensors |= zip(theirs, form.apart(config, parameters[ours]), strict=True)
+        return tensors
+
+    def together(self, config: DecoderConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The inverse of :meth:`apart`."""
+        return {
+            ours: form.together(config, [tensors[name] for name in theirs])
+            for ours, form, theirs in self._places(config)
+        }
+
+    def shapes(self, config: DecoderConfig) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of the tensors that the files of a decoder have."""
+        empty = {name: torch.empty(shape, device="meta") for name, shape in config.shapes().items()}
+        return {name: tuple(tensor.shape) for name, tensor in self.apart(config, empty).items()}
+
+    def _places(self, config: DecoderConfig) -> Iterator[tuple[str, Form, tuple[str, ...]]]:
+        """Each parameter, its form, and the names of the tensors it is in the files."""
+        for ours in config.shapes():
+            module = ours.removesuffix(".bias")
+            kind = "bias" if ours.endswith(".bias") else "weight"
+            layer = module.split(".")[1] if module.startswith("layers.") else ""
+            form = self.parameters[module.replace(f".{layer}.", ".*.", 1) if layer else module]
+            number = str(int(layer)) if layer else ""
+            yield ours, form, tuple(f"{name.replace('*', number)}.{kind}" for name in form.modules)

@@ -1,0 +1,154 @@
+"""A decoder with its parameters as a folder that others load: one way in, one way out, for every family.
+
+Example:
+    >>> save(Path("out"), config, parameters, end_of_text=0)
+    >>> config, parameters = load(Path("out"))
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from regrow.errors import InputError
+from regrow.model.config import DecoderConfig
+from regrow.model.families import families
+from regrow.model.family import Family
+from regrow.model.files import safetensors_bytes
+from regrow.model.options import OptionError
+from regrow.words import listed, shown
+
+CONFIG = "config.json"
+GENERATION = "generation_config.json"
+WEIGHTS = "model.safetensors"
+
+_INDEX = f"{WEIGHTS}.index.json"
+_LARGEST_CONFIG = 1 << 20
+_TYPES = ("F32", "F16", "BF16")  # float32 has all numbers of the other two
+_NAMED = 3
+_DAMAGED = "`regrow verify` names the files that are damaged"
+
+
+def save(directory: Path, config: DecoderConfig, parameters: Mapping[str, Tensor], end_of_text: int) -> None:
+    """Write the files of the decoder's family.
+
+    Raises:
+        OptionError: if the family has no such decoder.
+    """
+    values = _family(config.family).write(config, end_of_text)
+    generation = {"bos_token_id": end_of_text, "do_sample": True, "eos_token_id": end_of_text, "temperature": 0.8}
+    (directory / WEIGHTS).write_bytes(safetensors_bytes(to_hugging_face(config, parameters)))
+    for name, members in ((CONFIG, values), (GENERATION, generation)):
+        (directory / name).write_text(json.dumps(members, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load(directory: Path) -> tuple[DecoderConfig, dict[str, Tensor]]:
+    """Read what :func:`save` wrote, or transformers; numbers of fewer bits become float32, which has them all.
+
+    Raises:
+        InputError: if the directory holds no model of a family that is known, or a damaged one.
+    """
+    for name in (CONFIG, WEIGHTS):
+        if not (directory / name).exists():
+            raise _no_model(directory, name)
+    config = _config(directory)
+    try:
+        with safe_open(directory / WEIGHTS, "pt") as file:
+            wanted = _family(config.family).shapes(config)
+            _require(directory, wanted, {name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118
+            tensors = {name: file.get_tensor(name).to(torch.float32, copy=True) for name in wanted}
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(directory, f"`{WEIGHTS}`: {error}") from error
+    return config, from_hugging_face(config, tensors)
+
+
+def to_hugging_face(config: DecoderConfig, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters under the names, and in the pieces, that transformers has for the decoder's family."""
+    return _family(config.family).apart(config, parameters)
+
+
+def from_hugging_face(config: DecoderConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of :func:`to_hugging_face`."""
+    return _family(config.family).together(config, tensors)
+
+
+def _family(name: str) -> Family:
+    if name not in families():
+        raise OptionError(f"there is no family `{name}`", where="family", hint=f"there are {listed(families())}")
+    return families()[name]
+
+
+def _config(directory: Path) -> DecoderConfig:
+    """What ``config.json`` says, within the bounds that a decoder has: beyond them nobody knows what would follow."""
+    path = directory / CONFIG
+    values = _members(directory, path)
+    if "model_type" not in values:
+        raise _unreadable(directory, f"`{CONFIG}` has no `model_type`")
+    if (name := values["model_type"]) not in list(families()):
+        raise InputError(
+            f"a model of the kind {shown(name)} cannot be read", where=f"{path}: model_type",
+            why="its tensors have names and an order that are not known here", hint=f"known are {listed(families())}",
+        )  # fmt: skip
+    try:
+        return families()[name].read(values)
+    except OptionError as error:
+        raise InputError(
+            error.what, where=f"{path}: {error.where}", why=error.why, hint=error.hint or _DAMAGED
+        ) from error
+
+
+def _members(directory: Path, path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(_LARGEST_CONFIG + 1)
+        if len(text) > _LARGEST_CONFIG:
+            raise ValueError("it is longer than any configuration")
+        values = json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unreadable(directory, f"`{CONFIG}`: {error}") from error
+    if not isinstance(values, dict):
+        raise _unreadable(directory, f"`{CONFIG}` holds no table of keys and values")
+    return values
+
+
+def _require(directory: Path, wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, Any]) -> None:
+    """The tensors are those of the decoder, told before anything large is read."""
+    if missing := [name for name in wanted if name not in found]:
+        raise _unreadable(directory, f"`{WEIGHTS}` lacks {_some(missing)}")
+    if extra := [name for name in sorted(found) if name not in wanted]:
+        raise _unreadable(directory, f"`{WEIGHTS}` has tensors that such a model does not have: {_some(extra)}")
+    for name, shape in wanted.items():
+        there = tuple(found[name].get_shape())
+        if there != shape:
+            raise _unreadable(
+                directory,
+                f"the shapes of its tensors are not those that {CONFIG} tells: `{name}` is {there}, not {shape}",
+            )
+        if (kind := found[name].get_dtype()) not in _TYPES:
+            raise _unreadable(directory, f"`{name}` holds numbers of the type {kind}, and not one of {listed(_TYPES)}")
+
+
+def _some(names: Iterable[str]) -> str:
+    first = list(names)
+    rest = len(first) - _NAMED
+    return listed(first[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _no_model(directory: Path, name: str) -> InputError:
+    pieces = name == WEIGHTS and (directory / _INDEX).exists()
+    why = f"it has no `{name}`" + (f", but weights in several files, as `{_INDEX}` says" if pieces else "")
+    hint = "join them into one file first" if pieces else "give the folder that `regrow build` wrote"
+    return InputError(f"`{directory}` is not a model", why=why, hint=hint)
+
+
+def _unreadable(directory: Path, why: str) -> InputError:
+    return InputError(
+        "this model cannot be read", where=str(directory), why=why,
+        hint=f"what can be read are models of the kinds {listed(families())}; {_DAMAGED}",
+    )  # fmt: skip
