@@ -16,7 +16,7 @@ import torch
 from regrow.errors import RecipeError, StageError
 from regrow.exact.workers import Alone, owned
 from regrow.train import loop
-from regrow.train.member import interface, member
+from regrow.train.group.environment import interface, member
 from tests.train.test_loop import GOLDEN
 from tests.train.toy import CONFIG, SETTINGS, batch, watch
 
@@ -28,7 +28,8 @@ import json, os, sys, pathlib, time
 folder = pathlib.Path(sys.argv[1])
 (folder / f"pid-{os.environ['RANK']}-{os.environ['TORCHELASTIC_RESTART_COUNT']}").write_text(str(os.getpid()))
 import regrow
-from regrow.train import loop, state, team
+from regrow.train import loop, state
+from regrow.train.group import run as team
 from tests.train.test_workers import UNEVEN
 from tests.train.toy import CONFIG, SETTINGS, batch, watch
 

@@ -76,7 +76,7 @@ def command(
         raise click.UsageError("choose one of --locked, --frozen and --update-lock")
     if max_restarts is not None and workers is None:
         raise click.UsageError("--max-restarts is about --workers\nhint: add --workers N, or leave it out")
-    from regrow.train import team
+    from regrow.train.group import run as team
 
     member = team.member()
     if workers is not None and team.started_by_torchrun():
@@ -113,9 +113,9 @@ def _is_recipe(folder: Path) -> bool:
 
 def _launch(console: Console, workers: int, restarts: int | None) -> int:
     """Run this same command in several processes."""
-    from regrow.engine.launch import RESTARTS, launch
-    from regrow.train.member import processors
-    from regrow.train.team import EXIT_CODE
+    from regrow.train.group.environment import processors
+    from regrow.train.group.launch import RESTARTS, launch
+    from regrow.train.group.run import EXIT_CODE
 
     if workers > processors():
         console.verb("Note", f"{workers} workers share {processors()} processors; that is slower than fewer", "yellow")

@@ -34,7 +34,7 @@ def run(call: Call) -> None:
     """Train from random initial parameters on the tokens, in the order that the seed and the epoch fix."""
     from regrow.corpus.tokens import TokenShards
     from regrow.model.files import save
-    from regrow.train import team
+    from regrow.train.group import run as team
     from regrow.train.loop import Watch
     from regrow.train.state import State
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regrow.errors import Interrupted, RegrowError, StageError
-from regrow.train.member import Member, interface, leave_with_parent, member, processors
+from regrow.train.group.environment import Member, interface, leave_with_parent, member, processors
 
 __all__ = ["EXIT_CODE", "Member", "follow", "join", "leading", "member", "started_by_torchrun", "train"]
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from regrow.exact.workers import Group
     from regrow.model.config import DecoderConfig
-    from regrow.train.board import Board
+    from regrow.train.group.rendezvous import Board
     from regrow.train.loop import Watch
     from regrow.train.settings import Settings
     from regrow.train.state import State
@@ -64,7 +64,7 @@ def join(member: Member, able: bool) -> Board:
         StageError: if somebody cannot be reached.
         SystemExit: if all were started again although the build had come to its end.
     """
-    from regrow.train.board import Board, Closed
+    from regrow.train.group.rendezvous import Board, Closed
 
     leave_with_parent()
     board = Board(member)
@@ -92,7 +92,7 @@ def leading(board: Board | None) -> Iterator[None]:
 
 def follow(board: Board) -> int:
     """Take part in the training runs of the process that builds until it leaves; the exit code to leave with."""
-    from regrow.train.board import Closed
+    from regrow.train.group.rendezvous import Closed
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches everybody; the process that builds decides
     try:

@@ -16,7 +16,7 @@ import torch
 import regrow
 from regrow.errors import RecipeError, StageError
 from regrow.exact.version import ARITHMETIC
-from regrow.train.member import Member
+from regrow.train.group.environment import Member
 
 _GLANCE = 0.05  # seconds between two looks at the board
 _ARRIVAL = 600.0  # until everybody must have come
