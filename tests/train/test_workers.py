@@ -16,7 +16,7 @@ import torch
 from regrow.errors import RecipeError, StageError
 from regrow.exact.workers import Alone, owned
 from regrow.train import loop
-from regrow.train.group.environment import interface, member
+from regrow.train.group.environment import network_interface, worker_environment
 from tests.train.test_loop import GOLDEN
 from tests.train.toy import CONFIG, SETTINGS, batch, watch
 
@@ -29,15 +29,16 @@ folder = pathlib.Path(sys.argv[1])
 (folder / f"pid-{os.environ['RANK']}-{os.environ['TORCHELASTIC_RESTART_COUNT']}").write_text(str(os.getpid()))
 import regrow
 from regrow.train import loop, state
-from regrow.train.group import run as team
+from regrow.train.group.environment import worker_environment
+from regrow.train.group.run import follow, join, leading
 from tests.train.test_workers import UNEVEN
 from tests.train.toy import CONFIG, SETTINGS, batch, watch
 
 def take_part():
-    board = team.join(team.member(), able=True)
-    if board.rank > 0:
-        sys.exit(team.follow(board))
-    return board
+    rendezvous = join(worker_environment(), eligible=True)
+    if rendezvous.rank > 0:
+        sys.exit(follow(rendezvous, threads=1))
+    return leading(rendezvous, threads=1)
 """
 
 EVERYTHING = """
@@ -54,10 +55,10 @@ def noted(*arguments):
     return begun
 
 state.begin = noted
-with traffic, team.leading(take_part()):
+with traffic, take_part() as workers:
     def run(name, settings=SETTINGS, batch=batch, watch=watch()):
         try:
-            return team.train(CONFIG, settings, batch, folder / name, watch)
+            return workers.train(CONFIG, settings, batch, folder / name, watch)
         except BaseException as error:
             return error
 
@@ -91,14 +92,14 @@ def progress(**fields):
     (folder / "step").write_text(str(fields["done"]))
     time.sleep(0.2)
 
-with team.leading(take_part()):
+with take_part() as workers:
     watch = loop.Watch(progress, lambda: False, lambda: None)
-    print(team.train(CONFIG, SETTINGS, batch, folder, watch).chain[-1]["chain"])
+    print(workers.train(CONFIG, SETTINGS, batch, folder, watch).chain[-1]["chain"])
 """
 
 ON_A_DEVICE = """
-with team.leading(take_part()):
-    state = team.train(CONFIG, SETTINGS, batch, folder / "run", watch())
+with take_part() as workers:
+    state = workers.train(CONFIG, SETTINGS, batch, folder / "run", watch())
     assert all(p.is_cuda for p in state.parameters.values())
     print(state.chain[-1]["chain"])
 """
@@ -268,13 +269,14 @@ def test_a_worker_of_another_version_is_refused(tmp_path):
 COMPLETE = {"RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "a", "MASTER_PORT": "29400", "LOCAL_WORLD_SIZE": "2"}
 
 
-def test_a_member_is_what_torchrun_says():
-    assert member({}) is None
-    assert member({"MASTER_ADDR": "somewhere", "MASTER_PORT": "1"}) is None  # set by hand, before torchrun runs
-    found = member(COMPLETE)
+def test_a_worker_is_what_torchrun_says():
+    assert worker_environment({}) is None
+    by_hand = {"MASTER_ADDR": "somewhere", "MASTER_PORT": "1"}  # before torchrun runs
+    assert worker_environment(by_hand) is None
+    found = worker_environment(COMPLETE)
     assert found is not None
-    assert (found.rank, found.count, found.neighbours) == (1, 4, 2)
-    assert member({**COMPLETE, "RANK": "0", "WORLD_SIZE": "1"}) is None
+    assert (found.rank, found.count, found.local_count) == (1, 4, 2)
+    assert worker_environment({**COMPLETE, "RANK": "0", "WORLD_SIZE": "1"}) is None
 
 
 @pytest.mark.parametrize(
@@ -289,15 +291,15 @@ def test_a_member_is_what_torchrun_says():
 )
 def test_half_an_environment_is_refused(change, why):
     with pytest.raises(RecipeError) as caught:
-        member({**COMPLETE, **change})
+        worker_environment({**COMPLETE, **change})
     assert caught.value.why == why
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="interfaces are found on Linux only")
 def test_workers_of_one_host_meet_on_its_loopback_interface():
-    found = member({**COMPLETE, "MASTER_ADDR": "127.0.0.1"})
+    found = worker_environment({**COMPLETE, "MASTER_ADDR": "127.0.0.1"})
     assert found is not None
-    assert interface(found) == "lo"
+    assert network_interface(found) == "lo"
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 7])

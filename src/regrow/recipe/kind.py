@@ -25,6 +25,13 @@ class Parameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class Workers(Protocol):
+    """Processes that share training runs; ``regrow.train.loop.WorkerGroup`` says what they are told."""
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train with all of them."""
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What a build lends to its stages. None of it may influence the output's bytes.
@@ -37,7 +44,7 @@ class Surroundings:
 
     base: Path = Path()
     offline: bool = False
-    workers: Any = None
+    workers: Workers | None = None
 
 
 class Context(Protocol):

@@ -34,8 +34,7 @@ def run(call: Call) -> None:
     """Train from random initial parameters on the tokens, in the order that the seed and the epoch fix."""
     from regrow.corpus.tokens import TokenShards
     from regrow.model.files import save
-    from regrow.train.group import run as team
-    from regrow.train.loop import Watch
+    from regrow.train import loop
     from regrow.train.state import State
 
     shards = TokenShards.open(call.input("tokens"))
@@ -55,8 +54,10 @@ def run(call: Call) -> None:
             save(folder, config, state.parameters, shards.end_of_text)
             (folder / SUMS).write_text(sums(folder, (SUMS,)), encoding="utf-8")
 
-    watch = Watch(progress, call.context.stopping, call.context.stop, keep)
-    state: State = team.train(config, settings, batch, call.scratch, watch)
+    watch = loop.Watch(progress, call.context.stopping, call.context.stop, keep)
+    workers: loop.WorkerGroup | None = call.context.surroundings.workers
+    train = workers.train if workers else loop.train
+    state = train(config, settings, batch, call.scratch, watch)
     save(call.output, config, state.parameters, shards.end_of_text)
     for step in settings.snapshot_steps:
         _release(_snapshot(call.scratch, step), call.output / SNAPSHOTS / f"step-{step:09}")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -24,7 +24,6 @@ from regrow.exact.workers import ALONE, Workers
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise
 from regrow.train import state as states
-from regrow.train.memory import keep_freed_memory
 from regrow.train.settings import Settings
 from regrow.train.state import State
 
@@ -47,6 +46,15 @@ class Watch:
     stopping: Callable[[], bool]
     stop: Callable[[], Any]
     keep: Callable[[State], None] = lambda state: None
+
+
+class WorkerGroup(Protocol):
+    """Who shares training runs: a handle that whoever started the workers lends to what trains."""
+
+    def train(
+        self, config: DecoderConfig, settings: Settings, batch: Callable[[int], Tensor], scratch: Path, watch: Watch
+    ) -> State:
+        """As :func:`train`, with all workers; the state is complete."""
 
 
 def train(
@@ -74,7 +82,6 @@ def train(
     Raises:
         StageError: if a loss or gradient is NaN or infinite; names the tensor and the step.
     """
-    keep_freed_memory()
     state = states.begin(scratch, config.shapes(), lambda: initialise(config, settings.seed), workers)
     for tensors in (state.parameters, state.first, state.second):
         tensors.update(placed(tensors))

@@ -1,4 +1,4 @@
-"""Where the process that builds puts its words for the others: a key-value store that torchrun keeps."""
+"""Where the workers of a build find each other: a key-value store that torchrun keeps."""
 
 from __future__ import annotations
 
@@ -16,87 +16,87 @@ import torch
 import regrow
 from regrow.errors import RecipeError, StageError
 from regrow.exact.version import ARITHMETIC
-from regrow.train.group.environment import Member
+from regrow.train.group.environment import WorkerEnvironment
 
-_GLANCE = 0.05  # seconds between two looks at the board
-_ARRIVAL = 600.0  # until everybody must have come
+_POLL_SECONDS = 0.05
+_JOIN_SECONDS = 600.0  # until every worker must have registered
 _CONNECTION = timedelta(seconds=60)
 
 c10d: Any = torch.distributed  # not all of it is typed
 
 
 class Closed(Exception):
-    """The build is over: torchrun has left, or the process that builds."""
+    """The build is over: torchrun has left, or the leader."""
 
     def __init__(self, code: int) -> None:
         self.code = code
 
 
-class Board:
-    """Where the process that builds puts its words for the others.
+class Rendezvous:
+    """This worker's connection to the store, through which the leader speaks to the others.
 
-    The board outlives the processes when torchrun starts them again, so each time rank 0 opens a new *session*, and
-    another process takes part in it only if its answer was counted. (How often torchrun has started processes says
-    nothing: every host counts for itself.)
+    The store outlives the processes when torchrun starts them again, so each time rank 0 opens a new *session*, and
+    another worker takes part in it only if its registration was counted. (How often torchrun has started processes
+    says nothing: every host counts for itself.)
 
     Attributes:
-        member: this process.
-        rank: as torchrun's, turned so that the process that builds has rank 0. Torchrun ranks hosts by their names,
-            and the recipe may be on one of them only.
+        environment: of this process.
+        rank: as torchrun's, turned so that the leader has rank 0. Torchrun ranks hosts by their names, and the recipe
+            may be on one of them only.
     """
 
-    def __init__(self, member: Member) -> None:
-        self.member = member
-        self.rank = member.rank
+    def __init__(self, environment: WorkerEnvironment) -> None:
+        self.environment = environment
+        self.rank = environment.rank
         self._session = ""
-        self._store = _open(member)
+        self._store = _connect(environment)
 
-    def meet(self, able: bool) -> None:
-        """Wait until everybody is here and settle who builds: the first one who is able to.
+    def elect(self, eligible: bool) -> None:
+        """Wait until every worker has registered and settle who leads: the first one who is eligible.
 
         Raises:
             Closed: if all were started again although the build had come to its end.
             RecipeError: if they do not run the same programs.
-            StageError: if somebody does not come.
+            StageError: if a worker does not register.
         """
-        builder = self._call(able) if self.member.rank == 0 else self._answer(able)
-        self.rank = (self.member.rank - builder) % self.member.count
+        leader = self._open_session(eligible) if self.environment.rank == 0 else self._register(eligible)
+        self.rank = (self.environment.rank - leader) % self.environment.count
 
-    def _call(self, able: bool) -> int:
-        if (code := self._closed()) is not None:
+    def _open_session(self, eligible: bool) -> int:
+        if (code := self._exit_code()) is not None:
             raise Closed(code)
         self._session = secrets.token_hex(8)
         self._store.set("session", self._session)
-        deadline = time.monotonic() + _ARRIVAL
-        answers = [self._arrival(rank, deadline) for rank in range(1, self.member.count)]
-        _require_same(answers)
-        builder = 0 if able else next((answer["rank"] for answer in answers if answer["able"]), 0)
-        self.put("heard", {"names": [answer["name"] for answer in answers], "builder": builder})
-        return builder
+        deadline = time.monotonic() + _JOIN_SECONDS
+        workers = [self._registration(rank, deadline) for rank in range(1, self.environment.count)]
+        _require_same(workers)
+        leader = 0 if eligible else next((worker["rank"] for worker in workers if worker["eligible"]), 0)
+        self.publish("members", {"names": [worker["name"] for worker in workers], "leader": leader})
+        return leader
 
-    def _answer(self, able: bool) -> int:
+    def _register(self, eligible: bool) -> int:
         name = secrets.token_hex(8)
         while True:
-            if (session := self._look("session")) and session.decode() != self._session:
+            if (session := self._read("session")) and session.decode() != self._session:
                 self._session = session.decode()
                 with _or_closed():
-                    self.put(f"answer {self.member.rank}", {"name": name, "able": able, **_versions()})
-            if (found := self._look(f"{self._session} heard")) and name in (heard := json.loads(found))["names"]:
-                return int(heard["builder"])
-            time.sleep(_GLANCE)
+                    self.publish(f"worker {self.environment.rank}", {"name": name, "eligible": eligible, **_versions()})
+            if (found := self._read(f"{self._session} members")) and name in (members := json.loads(found))["names"]:
+                return int(members["leader"])
+            time.sleep(_POLL_SECONDS)
 
-    def put(self, key: str, value: Any) -> None:
-        """Put up something in this session."""
+    def publish(self, key: str, value: Any) -> None:
+        """Set a key of this session, for every worker to read."""
         self._store.set(f"{self._session} {key}", json.dumps(value))
 
     def wait(self, key: str) -> Any:
-        """Wait for something in this session.
+        """Wait for the value of a key of this session.
 
         Raises:
             Closed: if the build ends instead.
         """
-        while (found := self._look(f"{self._session} {key}")) is None:
-            time.sleep(_GLANCE)
+        while (found := self._read(f"{self._session} {key}")) is None:
+            time.sleep(_POLL_SECONDS)
         return json.loads(found)
 
     def close(self, code: int) -> None:
@@ -104,47 +104,48 @@ class Board:
         with suppress(RuntimeError):  # torchrun has left before
             self._store.set("closed", str(code))
 
-    def corner(self, name: str) -> Any:
+    def store(self, name: str) -> Any:
         """A store for a single purpose of this session."""
         return c10d.PrefixStore(f"{self._session} {name}", self._store)
 
-    def _look(self, key: str) -> bytes | None:
-        """What is there for a follower, if anything."""
+    def _read(self, key: str) -> bytes | None:
+        """The value of a key, if it has one; for those who do not lead."""
         with _or_closed():
-            code = self._closed()
+            code = self._exit_code()
             if code is None:
                 return bytes(self._store.get(key)) if self._store.check([key]) else None
         raise Closed(code)
 
-    def _closed(self) -> int | None:
+    def _exit_code(self) -> int | None:
         return int(self._store.get("closed")) if self._store.check(["closed"]) else None
 
-    def _arrival(self, rank: int, deadline: float) -> dict[str, Any]:
-        key = f"{self._session} answer {rank}"
+    def _registration(self, rank: int, deadline: float) -> dict[str, Any]:
+        key = f"{self._session} worker {rank}"
         while not self._store.check([key]):
             if time.monotonic() > deadline:
                 raise StageError(
-                    f"worker {rank} of {self.member.count} has not come",
-                    why=f"nothing was heard of it for {_ARRIVAL:.0f} seconds",
+                    f"worker {rank} of {self.environment.count} has not come",
+                    why=f"nothing was heard of it for {_JOIN_SECONDS:.0f} seconds",
                     hint="see whether `regrow build` runs there, in the same version",
                 )
-            time.sleep(_GLANCE)
-        answer: dict[str, Any] = json.loads(self._store.get(key))
-        return {"rank": rank, **answer}
+            time.sleep(_POLL_SECONDS)
+        worker: dict[str, Any] = json.loads(self._store.get(key))
+        return {"rank": rank, **worker}
 
 
-def _open(member: Member) -> Any:
-    """A connection to the board.
+def _connect(environment: WorkerEnvironment) -> Any:
+    """A connection to the store.
 
     Raises:
         StageError: if there is none.
     """
+    address, port = environment.address, environment.port
     try:
-        socket.create_connection((member.address, member.port), _CONNECTION.total_seconds()).close()
-        store = c10d.TCPStore(member.address, member.port, is_master=False, timeout=_CONNECTION)
+        socket.create_connection((address, port), _CONNECTION.total_seconds()).close()
+        store = c10d.TCPStore(address, port, is_master=False, timeout=_CONNECTION)
     except (OSError, RuntimeError) as error:
         raise StageError(
-            f"worker {member.rank} cannot reach torchrun at {member.address}, port {member.port}",
+            f"worker {environment.rank} cannot reach torchrun at {address}, port {port}",
             why=str(error).partition("\n")[0],
             hint="start the workers with torchrun, and give it an address that every host can reach; "
             "`docs/workers.md` shows how",
@@ -154,7 +155,7 @@ def _open(member: Member) -> Any:
 
 @contextmanager
 def _or_closed() -> Iterator[None]:
-    """Without torchrun there is no board."""
+    """Without torchrun there is no store."""
     try:
         yield
     except RuntimeError:
@@ -170,14 +171,14 @@ def _versions() -> dict[str, Any]:
     }
 
 
-def _require_same(answers: list[dict[str, Any]]) -> None:
+def _require_same(workers: list[dict[str, Any]]) -> None:
     here = _versions()
-    for answer in answers:
-        if answer["versions"] != here["versions"]:
+    for worker in workers:
+        if worker["versions"] != here["versions"]:
             raise RecipeError(
                 "the workers do not run the same programs",
-                where=f"worker {answer['rank']} on {answer['host']}",
-                why=f"it has {_listed(answer['versions'])}, and worker 0 on {here['host']} {_listed(here['versions'])}",
+                where=f"worker {worker['rank']} on {worker['host']}",
+                why=f"it has {_listed(worker['versions'])}, and worker 0 on {here['host']} {_listed(here['versions'])}",
                 hint="install the same versions on every host",
             )
 

@@ -1,132 +1,114 @@
-"""A build by several processes: one of them builds, the others help it to train.
+"""A build by several processes: one of them leads, the others follow it into every training run.
 
 ``torchrun`` starts the same command several times. One process *leads*: it alone needs the recipe, the store and the
-files, and it alone speaks. The others *follow*: until it leaves they look at a board for training runs to take part
-in. What they need for one is sent to them, so they may be on other machines.
+files, and it alone speaks. The others *follow*: until it leaves they wait at the rendezvous for training runs to take
+part in. What they need for one is sent to them, so they may be on other machines.
 
 Example:
-    >>> board = join(member(), able=True)
-    >>> if board and board.rank > 0:
-    ...     return follow(board)
-    >>> with leading(board):
-    ...     state = train(config, settings, batch, scratch, watch)  # with the others, if there are any
+    >>> rendezvous = join(worker_environment(), eligible=True)
+    >>> if rendezvous.rank > 0:
+    ...     return follow(rendezvous)
+    >>> with leading(rendezvous) as group:
+    ...     state = group.train(config, settings, batch, scratch, watch)
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regrow.errors import Interrupted, RegrowError, StageError
-from regrow.train.group.environment import Member, interface, leave_with_parent, member, processors
-
-__all__ = ["EXIT_CODE", "Member", "follow", "join", "leading", "member", "started_by_torchrun", "train"]
+from regrow.train.group.environment import EXIT_CODE, WorkerEnvironment, network_interface
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from regrow.exact.workers import Group
     from regrow.model.config import DecoderConfig
-    from regrow.train.group.rendezvous import Board
+    from regrow.train.group.rendezvous import Rendezvous
     from regrow.train.loop import Watch
     from regrow.train.settings import Settings
     from regrow.train.state import State
 
-EXIT_CODE = "REGROW_EXIT_CODE"
-"""Set where ``regrow build --workers`` started the workers: the file that takes the first one's exit code."""
-
-_LAST_MOMENT = 10.0  # in which torchrun ends a process because another one of the group died
+_AGENT_SECONDS = 10.0  # in which torchrun ends a process because another one of the group died
 
 
-def started_by_torchrun() -> bool:
-    """Whether this is a worker that somebody else than ``regrow build --workers`` started."""
-    return "RANK" in os.environ and EXIT_CODE not in os.environ
-
-
-def join(member: Member, able: bool) -> Board:
-    """Meet the others at the board.
+def join(environment: WorkerEnvironment, eligible: bool) -> Rendezvous:
+    """Meet the other workers and settle who leads.
 
     Args:
-        member: this process.
-        able: whether the recipe is at hand here.
+        environment: of this process.
+        eligible: whether this process could lead: the recipe is at hand here.
 
     Raises:
         RecipeError: if the others do not run the same programs.
-        StageError: if somebody cannot be reached.
+        StageError: if a worker cannot be reached.
         SystemExit: if all were started again although the build had come to its end.
     """
-    from regrow.train.group.rendezvous import Board, Closed
+    from regrow.train.group.rendezvous import Closed, Rendezvous
 
-    leave_with_parent()
-    board = Board(member)
-    with _closing(board, on_success=False):
+    rendezvous = Rendezvous(environment)
+    with _closing(rendezvous, on_success=False):
         try:
-            board.meet(able)
+            rendezvous.elect(eligible)
         except Closed as closed:
             raise SystemExit(closed.code) from None
-    return board
+    return rendezvous
 
 
 @contextmanager
-def leading(board: Board | None) -> Iterator[None]:
-    """Within the block, training runs of this process are shared with the others, who leave when it ends."""
-    if board is None:
-        yield
-        return
-    token = _leader.set(_Leader(board))
-    try:
-        with _closing(board):
-            yield
-    finally:
-        _leader.reset(token)
+def leading(rendezvous: Rendezvous, threads: int | None = None) -> Iterator[Leader]:
+    """A handle on the workers, all of whom take part in what it trains; they leave when the block ends.
+
+    Args:
+        rendezvous: of the process with rank 0.
+        threads: with which this worker computes in a training run; by default as many as ever.
+    """
+    with _closing(rendezvous):
+        yield Leader(rendezvous, threads)
 
 
-def follow(board: Board) -> int:
-    """Take part in the training runs of the process that builds until it leaves; the exit code to leave with."""
+def follow(rendezvous: Rendezvous, threads: int | None = None) -> int:
+    """Take part in the leader's training runs until it leaves.
+
+    Args:
+        rendezvous: of a process with another rank.
+        threads: as for :func:`leading`.
+
+    Returns:
+        The exit code to leave with.
+    """
     from regrow.train.group.rendezvous import Closed
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches everybody; the process that builds decides
     try:
         for number in count():
-            board.wait(f"run {number}")
-            _help(board, number)
+            rendezvous.wait(f"run {number}")
+            _take_part(rendezvous, number, threads)
     except Closed as closed:
         return closed.code
     raise AssertionError("unreachable")
 
 
-def train(
-    config: DecoderConfig, settings: Settings, batch: Callable[[int], Tensor], scratch: Path, watch: Watch
-) -> State:
-    """As :func:`regrow.train.loop.train`, with all workers there are."""
-    if leader := _leader.get():
-        return leader.train(config, settings, batch, scratch, watch)
-    from regrow.train import loop
+class Leader:
+    """The first worker's handle on the others: a :class:`regrow.train.loop.WorkerGroup`."""
 
-    return loop.train(config, settings, batch, scratch, watch)
-
-
-class _Leader:
-    """The first process's hold on the others."""
-
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, rendezvous: Rendezvous, threads: int | None = None) -> None:
+        self._rendezvous = rendezvous
+        self._threads = threads
         self._numbers = count()
         self._turn = threading.Lock()  # stages may run side by side, but not train
 
     def train(
         self, config: DecoderConfig, settings: Settings, batch: Callable[[int], Tensor], scratch: Path, watch: Watch
     ) -> State:
-        """Start a training run with the others."""
+        """As :func:`regrow.train.loop.train`, with all workers."""
         from regrow.exact.workers import WorkerLost
         from regrow.train import loop
 
@@ -135,22 +117,19 @@ class _Leader:
                 watch.stop()
         try:
             number = next(self._numbers)
-            self._board.put(f"run {number}", True)
-            with _connected(self._board, number) as group:
-                group.tell({"config": asdict(config), "settings": asdict(settings)})
-                return loop.train(config, settings, batch, scratch, watch, group)
+            self._rendezvous.publish(f"run {number}", True)
+            with _connected(self._rendezvous, number, self._threads) as workers:
+                workers.tell({"config": asdict(config), "settings": asdict(settings)})
+                return loop.train(config, settings, batch, scratch, watch, workers)
         except WorkerLost:
-            time.sleep(_LAST_MOMENT)  # most likely torchrun is about to start everybody again; no word about it then
+            time.sleep(_AGENT_SECONDS)  # most likely torchrun is about to start all again; no word about it then
             raise
         finally:
             self._turn.release()
 
 
-_leader: ContextVar[_Leader | None] = ContextVar("regrow_leader", default=None)
-
-
-def _help(board: Board, number: int) -> None:
-    """Take part in one run. However it ends, the process that builds says what comes next."""
+def _take_part(rendezvous: Rendezvous, number: int, threads: int | None) -> None:
+    """Follow the leader in one run. However it ends, the leader says what comes next."""
     from regrow.model.config import DecoderConfig
     from regrow.train import loop
     from regrow.train.settings import Settings
@@ -162,39 +141,62 @@ def _help(board: Board, number: int) -> None:
         raise Interrupted("stopped")
 
     try:
-        with _connected(board, number) as group:
-            told = group.tell(None)
+        with _connected(rendezvous, number, threads) as workers:
+            told = workers.tell(None)
             config, settings = DecoderConfig(**told["config"]), Settings(**told["settings"])
-            loop.train(config, settings, unused, Path(), loop.Watch(unused, unused, stop), group)
+            loop.train(config, settings, unused, Path(), loop.Watch(unused, unused, stop), workers)
     except (StageError, Interrupted):
-        pass  # diverged or stopped, as everybody has; or the one that builds is lost, or has failed
+        pass  # diverged or stopped, as all have; or the leader is lost, or has failed
 
 
 @contextmanager
-def _connected(board: Board, number: int) -> Iterator[Group]:
-    """The workers of a run, each with its share of the processors."""
+def _connected(rendezvous: Rendezvous, number: int, threads: int | None) -> Iterator[Group]:
+    """The workers of a run."""
+    from regrow.exact.workers import connected
+
+    environment = rendezvous.environment
+    with (
+        _gloo_on_interface(environment),
+        _computing_with(threads),
+        connected(rendezvous.store(f"group {number}"), rendezvous.rank, environment.count) as workers,
+    ):
+        yield workers
+
+
+@contextmanager
+def _gloo_on_interface(environment: WorkerEnvironment) -> Iterator[None]:
+    """Tell gloo its interface within the block, unless somebody has."""
+    name = "" if "GLOO_SOCKET_IFNAME" in os.environ else network_interface(environment)
+    if name:
+        os.environ["GLOO_SOCKET_IFNAME"] = name
+    try:
+        yield
+    finally:
+        if name:
+            del os.environ["GLOO_SOCKET_IFNAME"]
+
+
+@contextmanager
+def _computing_with(threads: int | None) -> Iterator[None]:
+    """Compute with so many threads within the block."""
+    if threads is None:
+        yield
+        return
     import numba
     import torch
 
-    from regrow.exact.workers import connected
-
-    member = board.member
-    if "GLOO_SOCKET_IFNAME" not in os.environ and (name := interface(member)):
-        os.environ["GLOO_SOCKET_IFNAME"] = name
     before = torch.get_num_threads(), numba.get_num_threads()
-    threads = int(os.environ.get("NUMBA_NUM_THREADS", 0)) or max(1, processors() // member.neighbours)
     torch.set_num_threads(threads)
     numba.set_num_threads(min(threads, int(vars(numba.config)["NUMBA_NUM_THREADS"])))
     try:
-        with connected(board.corner(f"group {number}"), board.rank, member.count) as group:
-            yield group
+        yield
     finally:
         torch.set_num_threads(before[0])
         numba.set_num_threads(before[1])
 
 
 @contextmanager
-def _closing(board: Board, on_success: bool = True) -> Iterator[None]:
+def _closing(rendezvous: Rendezvous, on_success: bool = True) -> Iterator[None]:
     """When the block ends the others leave, unless all may be started again."""
     code: int | None = 0 if on_success else None
     try:
@@ -204,7 +206,7 @@ def _closing(board: Board, on_success: bool = True) -> Iterator[None]:
         raise
     finally:
         if code is not None:
-            board.close(0 if EXIT_CODE in os.environ else code)
+            rendezvous.close(0 if EXIT_CODE in os.environ else code)
 
 
 def _exit_code(error: BaseException) -> int | None:
