@@ -10,7 +10,7 @@ from regrow.errors import RecipeError
 from regrow.exact import backend, carriers, comparison, selftest
 from regrow.exact.carriers import CUDA_CARRIERS
 from regrow.train.loop import train
-from tests.train.toy import CONFIG, SETTINGS, batch, watch
+from tests.train.toy import SETTINGS, TASK, batch, watch
 
 
 @pytest.fixture(autouse=True)
@@ -97,8 +97,8 @@ def test_a_kernel_has_the_bits_of_the_definition_on_the_device(name):
 @pytest.mark.parametrize("carrier", ["int8", "bf16", "float32", "float64"])
 def test_training_on_the_device_ends_at_the_hash_of_the_cpu(carrier, tmp_path):
     with backend.use("numba", "int8"):
-        expected = train(CONFIG, SETTINGS, batch, tmp_path / "cpu", watch()).digest()
+        expected = train(TASK, SETTINGS, batch, tmp_path / "cpu", watch()).digest()
     with backend.use("triton", carrier):
-        state = train(CONFIG, SETTINGS, batch, tmp_path / "cuda", watch())
+        state = train(TASK, SETTINGS, batch, tmp_path / "cuda", watch())
     assert all(p.is_cuda for p in state.parameters.values())
     assert state.digest() == expected

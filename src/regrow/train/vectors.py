@@ -21,6 +21,7 @@ from regrow.model.files import safetensors_bytes, to_hugging_face
 from regrow.model.sampling import Sampling, choose, generate
 from regrow.train.loop import Watch, train
 from regrow.train.settings import Settings
+from regrow.train.task import Batch, Pretraining
 
 TIED = DecoderConfig(vocabulary=50, layers=2, width=24, heads=4, kv_heads=2, hidden=40, context=12)
 SHAPES = {"tied": TIED, "untied": dataclasses.replace(TIED, layers=1, kv_heads=4, tied_embeddings=False)}
@@ -87,7 +88,7 @@ def _runs() -> Iterator[Vector]:
     for name, config in SHAPES.items():
         watch = Watch(progress=lambda **_: None, stopping=lambda: False, stop=lambda: None)
         with tempfile.TemporaryDirectory() as scratch:
-            state = train(config, RUN, _tokens, Path(scratch), watch)
+            state = train(Pretraining(config, RUN.seed), RUN, lambda step: Batch(_tokens(step)), Path(scratch), watch)
         given = {
             "shape": dataclasses.asdict(config),
             "run": dataclasses.asdict(RUN),

@@ -9,7 +9,7 @@ Example:
     >>> if rendezvous.rank > 0:
     ...     return follow(rendezvous)
     >>> with leading(rendezvous) as group:
-    ...     state = group.train(config, settings, batch, scratch, watch)
+    ...     state = group.train(task, settings, batch, scratch, watch)
 """
 
 from __future__ import annotations
@@ -28,14 +28,12 @@ from regrow.errors import Interrupted, RegrowError, StageError
 from regrow.train.group.environment import EXIT_CODE, WorkerEnvironment, network_interface
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from regrow.exact.workers import Group
-    from regrow.model.config import DecoderConfig
     from regrow.train.group.rendezvous import Rendezvous
     from regrow.train.loop import Watch
     from regrow.train.settings import Settings
     from regrow.train.state import State
+    from regrow.train.task import Batch, Task, Tasks
 
 _AGENT_SECONDS = 10.0  # in which torchrun ends a process because another one of the group died
 
@@ -75,22 +73,26 @@ def leading(rendezvous: Rendezvous, threads: int | None = None) -> Iterator[Lead
         yield Leader(rendezvous, threads)
 
 
-def follow(rendezvous: Rendezvous, threads: int | None = None) -> int:
+def follow(rendezvous: Rendezvous, threads: int | None = None, tasks: Tasks | None = None) -> int:
     """Take part in the leader's training runs until it leaves.
 
     Args:
         rendezvous: of a process with another rank.
         threads: as for :func:`leading`.
+        tasks: those that the leader may name; by default the ones of :mod:`regrow.train.task`.
 
     Returns:
         The exit code to leave with.
     """
     from regrow.train.group.rendezvous import Closed
+    from regrow.train.settings import Settings
+    from regrow.train.task import TASKS
 
     try:
         for number in count():
-            rendezvous.wait(f"run {number}")
-            _take_part(rendezvous, number, threads)
+            told = rendezvous.wait(f"run {number}")
+            task = (tasks or TASKS)[told["task"]](told["description"])
+            _take_part(rendezvous, number, threads, task, Settings(**told["settings"]))
     except Closed as closed:
         return closed.code
     raise AssertionError("unreachable")
@@ -106,7 +108,7 @@ class Leader:
         self._turn = threading.Lock()  # stages may run side by side, but not train
 
     def train(
-        self, config: DecoderConfig, settings: Settings, batch: Callable[[int], Tensor], scratch: Path, watch: Watch
+        self, task: Task, settings: Settings, batch: Callable[[int], Batch], scratch: Path, watch: Watch
     ) -> State:
         """As :func:`regrow.train.loop.train`, with all workers."""
         from regrow.exact.workers import WorkerLost
@@ -117,10 +119,10 @@ class Leader:
                 watch.stop()
         try:
             number = next(self._numbers)
-            self._rendezvous.publish(f"run {number}", True)
+            described = {"task": task.name, "description": task.description(), "settings": asdict(settings)}
+            self._rendezvous.publish(f"run {number}", described)
             with _connected(self._rendezvous, number, self._threads) as workers:
-                workers.tell({"config": asdict(config), "settings": asdict(settings)})
-                return loop.train(config, settings, batch, scratch, watch, workers)
+                return loop.train(task, settings, batch, scratch, watch, workers)
         except WorkerLost:
             time.sleep(_AGENT_SECONDS)  # most likely torchrun is about to start all again; no word about it then
             raise
@@ -128,11 +130,9 @@ class Leader:
             self._turn.release()
 
 
-def _take_part(rendezvous: Rendezvous, number: int, threads: int | None) -> None:
+def _take_part(rendezvous: Rendezvous, number: int, threads: int | None, task: Task, settings: Settings) -> None:
     """Follow the leader in one run. However it ends, the leader says what comes next."""
-    from regrow.model.config import DecoderConfig
     from regrow.train import loop
-    from regrow.train.settings import Settings
 
     def unused(*_: Any) -> Any:
         raise AssertionError("only the first worker is asked")
@@ -142,9 +142,7 @@ def _take_part(rendezvous: Rendezvous, number: int, threads: int | None) -> None
 
     try:
         with _connected(rendezvous, number, threads) as workers:
-            told = workers.tell(None)
-            config, settings = DecoderConfig(**told["config"]), Settings(**told["settings"])
-            loop.train(config, settings, unused, Path(), loop.Watch(unused, unused, stop), workers)
+            loop.train(task, settings, unused, Path(), loop.Watch(unused, unused, stop), workers)
     except (StageError, Interrupted):
         pass  # diverged or stopped, as all have; or the leader is lost, or has failed
 
