@@ -225,7 +225,7 @@ def _restore_moments(state: State, checkpoint: Checkpoint | None, workers: Worke
             workers.scatter(rows(next(found)) if found else None, mine)
 
 
-def _zeros_of(shapes: Mapping[str, Shape]) -> dict[str, Tensor]:
+def _zeros_of(shapes: Mapping[str, Shape]) -> Mapping[str, Tensor]:
     return {name: torch.zeros(shape) for name, shape in shapes.items()}
 
 
