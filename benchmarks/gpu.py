@@ -26,10 +26,10 @@ from torch import Tensor
 import plain
 from regrow.exact.selection import current
 from regrow.model.config import DecoderConfig
-from regrow.model.decoder import Decoder
 from regrow.train import loop
 from regrow.train.settings import Settings
 from regrow.train.state import State
+from regrow.train.task import Batch, Pretraining
 
 SIZES = {
     "3M": {"vocabulary": 4096, "layers": 6, "width": 192, "heads": 3, "kv_heads": 1, "hidden": 512},
@@ -63,8 +63,8 @@ def ours(size: str, context: int) -> Callable[[], object]:
     config, settings, tokens = case(size, context)
     device = current().device
     state = State.initial({name: p.to(device) for name, p in start(config, 1).items()})
-    decoder, tokens = Decoder(config), tokens.to(device)
-    return lambda: loop.step(decoder, settings, state, tokens)
+    task, batch = Pretraining(config, seed=1), Batch(tokens.to(device))
+    return lambda: loop.step(task, settings, state, batch)
 
 
 def theirs(size: str, context: int, kind: str, compiled: bool) -> Callable[[], object]:

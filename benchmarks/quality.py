@@ -35,11 +35,11 @@ from regrow.build.building import BuildResult, Options, build
 from regrow.corpus.tokens import TokenShards
 from regrow.engine import StageResult
 from regrow.model.config import DecoderConfig
-from regrow.model.decoder import Decoder, initialise
 from regrow.stages.pretrain import PretrainParameters, decoder_config, training_settings
 from regrow.train import loop
 from regrow.train.settings import Settings
 from regrow.train.state import State
+from regrow.train.task import Batch, Pretraining
 
 REORDERED = "reordered"  # float32 again, each batch in two halves: sums in another order
 KINDS = ("regrow", "float32", REORDERED, "bf16", *digits.BITS)
@@ -170,11 +170,12 @@ class Ours:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.state, self.decoder = State.initial(initialise(task.config, task.settings.seed)), Decoder(task.config)
+        self.pretraining = Pretraining(task.config, task.settings.seed)
+        self.state = State.initial(self.pretraining.initial())
 
     def advance(self, number: int) -> float:
         """One step."""
-        loop.step(self.decoder, self.task.settings, self.state, self.task.batch(number))
+        loop.step(self.pretraining, self.task.settings, self.state, Batch(self.task.batch(number)))
         return self.state.losses[-1]["loss"]
 
     def weights(self) -> dict[str, Tensor]:

@@ -27,11 +27,11 @@ import torch
 import plain
 from regrow.exact.selection import current
 from regrow.model.config import DecoderConfig
-from regrow.model.decoder import Decoder, initialise
 from regrow.train import loop
 from regrow.train.memory import keep_freed_memory
 from regrow.train.settings import Settings
 from regrow.train.state import State
+from regrow.train.task import Batch, Pretraining
 
 SIZES = {
     "3M": {"vocabulary": 4096, "layers": 6, "width": 192, "heads": 3, "kv_heads": 1, "hidden": 512},
@@ -53,8 +53,9 @@ def case(size: str, context: int) -> tuple[DecoderConfig, Settings, torch.Tensor
 def ours(size: str, context: int) -> Callable[[], object]:
     """A function that does one of our steps."""
     config, settings, tokens = case(size, context)
-    state, decoder = State.initial(initialise(config, 1)), Decoder(config)
-    return lambda: loop.step(decoder, settings, state, tokens)
+    task = Pretraining(config, seed=1)
+    state = State.initial(task.initial())
+    return lambda: loop.step(task, settings, state, Batch(tokens))
 
 
 def theirs(size: str, context: int, bf16: bool) -> Callable[[], object]:

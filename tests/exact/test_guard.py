@@ -6,7 +6,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from regrow.exact.selection import use
 from regrow.train.loop import train
-from tests.train.toy import CONFIG, SETTINGS, batch, watch
+from tests.train.toy import FREEZING, SETTINGS, TASK, batch, masked, watch
 
 MOVES = {  # make, read, copy, reshape or select; no arithmetic
     "__lshift__", "__rshift__", "alias", "_local_scalar_dense", "_to_copy", "_unsafe_view", "any", "arange",
@@ -14,7 +14,7 @@ MOVES = {  # make, read, copy, reshape or select; no arithmetic
     "gather", "index_select", "lift_fresh", "masked_fill", "nan_to_num", "ones", "ones_like", "scalar_tensor",
     "select", "slice", "split", "split_with_sizes", "squeeze", "stack", "transpose", "unbind", "unsqueeze", "view",
     "where", "zeros", "zeros_like",
-    "isfinite", "all",
+    "isfinite", "all", "masked_select", "masked_scatter", "masked_scatter_backward",
 }  # fmt: skip
 ORDER_FREE = {"abs", "amax", "clamp", "eq", "gt", "lt", "max", "ne", "neg", "round", "remainder"}
 ROUNDED_ONCE = {"add", "sub", "rsub", "mul", "div"}
@@ -73,7 +73,12 @@ class Guard(TorchDispatchMode):
 )
 def test_training_reaches_no_forbidden_operation(backend, tmp_path):
     with use(*backend), Guard():
-        train(CONFIG, SETTINGS, batch, tmp_path, watch())
+        train(TASK, SETTINGS, batch, tmp_path, watch())
+
+
+def test_nor_do_masks_and_frozen_parameters(tmp_path):
+    with use("numba", "int8"), Guard():
+        train(FREEZING, SETTINGS, masked, tmp_path, watch())
 
 
 @pytest.mark.parametrize(

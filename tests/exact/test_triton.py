@@ -159,9 +159,12 @@ def _train():
     import torch
 
     from regrow.train.loop import train
+    from regrow.train.task import Batch, Pretraining
     from tests.train.toy import CONFIG, SETTINGS, watch
 
     config = dataclasses.replace(CONFIG, layers=1, vocabulary=70, context=8)
     settings = dataclasses.replace(SETTINGS, steps=2, micro_batch=1)
     with tempfile.TemporaryDirectory() as scratch:
-        return train(config, settings, lambda step: torch.arange(18).view(2, 9) * step, Path(scratch), watch()).digest()
+        task = Pretraining(config, settings.seed)
+        tokens = torch.arange(18).view(2, 9)
+        return train(task, settings, lambda step: Batch(tokens * step), Path(scratch), watch()).digest()

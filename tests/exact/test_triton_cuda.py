@@ -10,7 +10,7 @@ from regrow.errors import RecipeError
 from regrow.exact import comparison, selection, selftest
 from regrow.exact.gemm import CUDA_GEMM_BACKENDS, padded_int8
 from regrow.train.loop import train
-from tests.train.toy import CONFIG, SETTINGS, batch, watch
+from tests.train.toy import SETTINGS, TASK, batch, watch
 
 
 @pytest.fixture(autouse=True)
@@ -97,8 +97,8 @@ def test_a_kernel_has_the_bits_of_the_definition_on_the_device(name):
 @pytest.mark.parametrize("gemm", ["int8", "bf16", "float32", "float64"])
 def test_training_on_the_device_ends_at_the_hash_of_the_cpu(gemm, tmp_path):
     with selection.use("numba", "int8"):
-        expected = train(CONFIG, SETTINGS, batch, tmp_path / "cpu", watch()).digest()
+        expected = train(TASK, SETTINGS, batch, tmp_path / "cpu", watch()).digest()
     with selection.use("triton", gemm):
-        state = train(CONFIG, SETTINGS, batch, tmp_path / "cuda", watch())
+        state = train(TASK, SETTINGS, batch, tmp_path / "cuda", watch())
     assert all(p.is_cuda for p in state.parameters.values())
     assert state.digest() == expected

@@ -92,6 +92,7 @@ def regrow(tokens, shape, run, scratch):
     from regrow.model.config import DecoderConfig
     from regrow.train import loop, state
     from regrow.train.settings import Settings
+    from regrow.train.task import Batch, Pretraining
 
     shards, done = TokenShards.open(tokens), []
     settings = Settings(**dataclasses.asdict(run) | {"checkpoint_every": 1})
@@ -99,8 +100,8 @@ def regrow(tokens, shape, run, scratch):
     watch = loop.Watch(lambda **facts: done.append(facts), lambda: len(done) == STEPS, stop)
     with pytest.raises(Stopped):
         loop.train(
-            DecoderConfig(**dataclasses.asdict(shape)), settings,
-            lambda step: shards.batch(run.seed, step, sequences, shape.context), scratch, watch,
+            Pretraining(DecoderConfig(**dataclasses.asdict(shape)), run.seed), settings,
+            lambda step: Batch(shards.batch(run.seed, step, sequences, shape.context)), scratch, watch,
         )  # fmt: skip
     saved = state.restore(scratch)
     return saved.losses, saved.chain

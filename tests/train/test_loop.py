@@ -13,14 +13,16 @@ import torch
 from regrow.errors import StageError
 from regrow.exact.registry import cpu_gemm_backends
 from regrow.exact.selection import use
-from regrow.train import loop, state
-from tests.train.toy import CONFIG, SETTINGS, batch, watch
+from regrow.train import loop, state, task
+from regrow.train.task import Pretraining
+from tests.train.toy import CONFIG, FREEZING, SETTINGS, TASK, batch, masked, watch
 
 GOLDEN = "96846f1a7b2465dfd305942bb12c0443a6081bf9296f6fcd7e0e905b7fafcdf6"
 
 
 def final(scratch, **changes):
-    return loop.train(CONFIG, dataclasses.replace(SETTINGS, **changes), batch, scratch, watch())
+    settings = dataclasses.replace(SETTINGS, **changes)
+    return loop.train(Pretraining(CONFIG, settings.seed), settings, batch, scratch, watch())
 
 
 def test_the_chain_of_the_toy_run_is_known(tmp_path):
@@ -47,7 +49,7 @@ def test_the_seed_and_every_hyperparameter_count(tmp_path):
 @pytest.mark.parametrize("stop_at", [1, 3, 5])
 def test_a_run_that_is_stopped_goes_on_to_the_same_end(stop_at, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        loop.train(CONFIG, SETTINGS, batch, tmp_path, watch(stop_at))
+        loop.train(TASK, SETTINGS, batch, tmp_path, watch(stop_at))
     resumed = state.restore(tmp_path)
     assert resumed is not None
     assert resumed.step == stop_at
@@ -65,7 +67,7 @@ def damage(path):
 def stopped_at(folder, *steps):
     for step in steps:
         with pytest.raises(KeyboardInterrupt):
-            loop.train(CONFIG, SETTINGS, batch, folder, watch(step))
+            loop.train(TASK, SETTINGS, batch, folder, watch(step))
 
 
 @pytest.mark.parametrize("file", ["values.f32", "state.json"])
@@ -99,23 +101,28 @@ def test_damaged_checkpoints_do_not_crowd_out_whole_ones(tmp_path):
     assert state.restore(tmp_path).step == 1
 
 
-def test_a_killed_run_goes_on_to_the_same_end(tmp_path):
+@pytest.mark.parametrize(("name", "task", "batch"), [("TASK", TASK, batch), ("FREEZING", FREEZING, masked)])
+def test_a_killed_run_goes_on_to_the_same_end(name, task, batch, tmp_path):
     program = (
-        "import sys, pathlib\n"
+        "import sys, pathlib, time\n"
         "from regrow.train import loop\n"
-        "from tests.train.toy import CONFIG, SETTINGS, batch, watch\n"
+        "from tests.train import toy\n"
         "loop._SECONDS_BETWEEN_SAVES = 0.0\n"
-        "w = watch()\n"
-        "loop.train(CONFIG, SETTINGS, batch, pathlib.Path(sys.argv[1]), loop.Watch(\n"
-        "    lambda **f: print(f['done'], flush=True) or __import__('time').sleep(0.2), w.stopping, w.stop))\n"
+        "w = toy.watch()\n"
+        "loop.train(getattr(toy, sys.argv[2]), toy.SETTINGS, getattr(toy, sys.argv[3]), pathlib.Path(sys.argv[1]),\n"
+        "    loop.Watch(lambda **f: print(f['done'], flush=True) or time.sleep(0.2), w.stopping, w.stop))\n"
     )
-    run = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    scratch = tmp_path / "killed"
+    command = [sys.executable, "-c", program, str(scratch), name, batch.__name__]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     while run.stdout.readline().strip() != "3":
         assert run.poll() is None
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
-    assert 2 <= state.restore(tmp_path).step <= 4
-    assert final(tmp_path).chain[-1]["chain"] == GOLDEN
+    assert 2 <= state.restore(scratch, task.given()).step <= 4
+    killed, whole = (loop.train(task, SETTINGS, batch, folder, watch()) for folder in (scratch, tmp_path / "whole"))
+    assert killed.chain == whole.chain
+    assert (whole.chain[-1]["chain"] == GOLDEN) == (task is TASK)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -133,14 +140,14 @@ def test_thread_counts_do_not_matter(threads, tmp_path):
 
 
 def test_divergence_names_tensor_and_step(tmp_path, monkeypatch):
-    initial = loop.initialise
+    initial = task.initialise
 
     def broken(config, seed):
         parameters = initial(config, seed)
         parameters["layers.001.mlp.down"][3, 4] = float("nan")
         return parameters
 
-    monkeypatch.setattr(loop, "initialise", broken)
+    monkeypatch.setattr(task, "initialise", broken)
     with pytest.raises(StageError) as caught:
         final(tmp_path)
     assert "`" in caught.value.what
@@ -152,7 +159,7 @@ def test_no_state_that_is_not_finite_gets_a_digest(tmp_path):
     config = dataclasses.replace(CONFIG, tied_embeddings=False)  # tokens that are never read have no gradient
     run = dataclasses.replace(SETTINGS, steps=1, epsilon=0.0)
     with pytest.raises(StageError) as caught:
-        loop.train(config, run, batch, tmp_path, watch())
+        loop.train(Pretraining(config, run.seed), run, batch, tmp_path, watch())
     assert caught.value.what == "training diverged: `embed` is not finite after step 1"
     assert "train.epsilon" in caught.value.hint
 
@@ -168,7 +175,7 @@ def test_the_learning_rate_rises_and_falls_as_it_says():
 def test_loss_falls_on_text_that_repeats(tmp_path):
     fixed = batch(1)
     run = dataclasses.replace(SETTINGS, steps=40, learning_rate=1e-2)
-    losses = loop.train(CONFIG, run, lambda step: fixed, tmp_path, watch()).losses
+    losses = loop.train(TASK, run, lambda step: fixed, tmp_path, watch()).losses
     assert losses[-1]["loss"] < losses[0]["loss"] - 1.5
 
 

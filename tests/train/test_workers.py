@@ -16,9 +16,9 @@ import torch
 from regrow.errors import RecipeError, StageError
 from regrow.exact.workers import Alone, owned
 from regrow.train import loop
-from regrow.train.member import interface, member
+from regrow.train.group.environment import network_interface, worker_environment
 from tests.train.test_loop import GOLDEN
-from tests.train.toy import CONFIG, SETTINGS, batch, watch
+from tests.train.toy import CONFIG, FREEZING, SETTINGS, TASK, batch, masked, watch
 
 ROOT = Path(__file__).parents[2]
 UNEVEN = dataclasses.replace(SETTINGS, micro_batch=2, micro_batches_per_step=3)
@@ -28,15 +28,17 @@ import json, os, sys, pathlib, time
 folder = pathlib.Path(sys.argv[1])
 (folder / f"pid-{os.environ['RANK']}-{os.environ['TORCHELASTIC_RESTART_COUNT']}").write_text(str(os.getpid()))
 import regrow
-from regrow.train import loop, state, team
+from regrow.train import loop, state, task
+from regrow.train.group.environment import worker_environment
+from regrow.train.group.run import follow, join, leading
 from tests.train.test_workers import UNEVEN
-from tests.train.toy import CONFIG, SETTINGS, batch, watch
+from tests.train.toy import FREEZING, SETTINGS, TASK, TASKS_HERE, batch, masked, watch
 
 def take_part():
-    board = team.join(team.member(), able=True)
-    if board.rank > 0:
-        sys.exit(team.follow(board))
-    return board
+    rendezvous = join(worker_environment(), eligible=True)
+    if rendezvous.rank > 0:
+        sys.exit(follow(rendezvous, threads=1, tasks=TASKS_HERE))
+    return leading(rendezvous, threads=1)
 """
 
 EVERYTHING = """
@@ -52,11 +54,16 @@ def noted(*arguments):
     (folder / f"held-{rank}.json").write_text(json.dumps(held))
     return begun
 
+def nothing(step):
+    mask = torch.ones(6, 16, dtype=torch.bool)
+    mask[3:] = step < 2
+    return task.Batch(batch(step).tokens, mask)
+
 state.begin = noted
-with traffic, team.leading(take_part()):
-    def run(name, settings=SETTINGS, batch=batch, watch=watch()):
+with traffic, take_part() as workers:
+    def run(name, settings=SETTINGS, batch=batch, watch=watch(), task=TASK):
         try:
-            return team.train(CONFIG, settings, batch, folder / name, watch)
+            return workers.train(task, settings, batch, folder / name, watch)
         except BaseException as error:
             return error
 
@@ -71,14 +78,18 @@ with traffic, team.leading(take_part()):
     found["broken"] = str(run("broken", batch=lambda step: batch(step) if step < 3 else broken(step)))
     run("stopped", watch=watch(3))
     found["after alone"] = run("alone").chain[-1]["chain"]
-    initial = loop.initialise
+    found["freezing"] = run("freezing", UNEVEN, masked, task=FREEZING).chain
+    found["freezing after alone"] = run("freezing alone", UNEVEN, masked, task=FREEZING).chain
+    run("freezing stopped", UNEVEN, masked, watch(3), FREEZING)
+    found["nothing"] = run("nothing", batch=nothing).what
+    initial = task.initialise
 
     def poisoned(config, seed):
         parameters = initial(config, seed)
         parameters["layers.001.mlp.down"][-1, 4] = float("nan")
         return parameters
 
-    loop.initialise = poisoned
+    task.initialise = poisoned
     found["diverged"] = run("diverged").what
     (folder / "found.json").write_text(json.dumps(found))
 """
@@ -90,14 +101,14 @@ def progress(**fields):
     (folder / "step").write_text(str(fields["done"]))
     time.sleep(0.2)
 
-with team.leading(take_part()):
+with take_part() as workers:
     watch = loop.Watch(progress, lambda: False, lambda: None)
-    print(team.train(CONFIG, SETTINGS, batch, folder, watch).chain[-1]["chain"])
+    print(workers.train(TASK, SETTINGS, batch, folder, watch).chain[-1]["chain"])
 """
 
 ON_A_DEVICE = """
-with team.leading(take_part()):
-    state = team.train(CONFIG, SETTINGS, batch, folder / "run", watch())
+with take_part() as workers:
+    state = workers.train(TASK, SETTINGS, batch, folder / "run", watch())
     assert all(p.is_cuda for p in state.parameters.values())
     print(state.chain[-1]["chain"])
 """
@@ -146,9 +157,9 @@ def kill(folder, rank, at_step):
     os.kill(int((folder / f"pid-{rank}-0").read_text()), signal.SIGKILL)
 
 
-def stopped_alone(folder):
+def stopped_alone(folder, task=TASK, settings=SETTINGS, batch=batch):
     with pytest.raises(KeyboardInterrupt):
-        loop.train(CONFIG, SETTINGS, batch, folder, watch(3))
+        loop.train(task, settings, batch, folder, watch(3))
 
 
 @pytest.fixture(scope="module", params=[3, pytest.param(2, marks=pytest.mark.slow)])
@@ -156,6 +167,7 @@ def group(request, tmp_path_factory):
     """What a group of workers found: the number of workers and the folder. Three do not divide two micro-batches."""
     folder = tmp_path_factory.mktemp("group")
     stopped_alone(folder / "alone")
+    stopped_alone(folder / "freezing alone", FREEZING, UNEVEN, masked)
     finish(start(EVERYTHING, folder, request.param, "--standalone"))
     return request.param, folder, json.loads((folder / "found.json").read_text())
 
@@ -167,7 +179,7 @@ def test_the_number_of_workers_does_not_matter(group):
 
 def test_micro_batches_need_not_divide_evenly(group, tmp_path):
     _, _, found = group
-    assert found["uneven"] == loop.train(CONFIG, UNEVEN, batch, tmp_path, watch()).chain[-1]["chain"]
+    assert found["uneven"] == loop.train(TASK, UNEVEN, batch, tmp_path, watch()).chain[-1]["chain"]
 
 
 def test_another_number_of_workers_goes_on_from_a_checkpoint(group):
@@ -175,7 +187,19 @@ def test_another_number_of_workers_goes_on_from_a_checkpoint(group):
     assert found["after alone"] == GOLDEN
     begun = (folder / "stopped").iterdir()
     assert [path.name for path in begun] == ["checkpoint-000000003"]
-    assert loop.train(CONFIG, SETTINGS, batch, folder / "stopped", watch()).chain[-1]["chain"] == GOLDEN
+    assert loop.train(TASK, SETTINGS, batch, folder / "stopped", watch()).chain[-1]["chain"] == GOLDEN
+
+
+def test_frozen_parameters_and_masks_give_the_same_bits_too(group, tmp_path):
+    _, folder, found = group
+    alone = loop.train(FREEZING, UNEVEN, masked, tmp_path, watch()).chain
+    assert found["freezing"] == found["freezing after alone"] == alone
+    assert loop.train(FREEZING, UNEVEN, masked, folder / "freezing stopped", watch()).chain == alone
+
+
+def test_all_workers_stop_where_there_is_nothing_to_learn(group):
+    _, _, found = group
+    assert found["nothing"] == "there is nothing to learn from in micro-batch 2 of step 2"
 
 
 def test_a_failure_of_the_first_worker_alone_lets_the_others_go(group):
@@ -267,13 +291,14 @@ def test_a_worker_of_another_version_is_refused(tmp_path):
 COMPLETE = {"RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "a", "MASTER_PORT": "29400", "LOCAL_WORLD_SIZE": "2"}
 
 
-def test_a_member_is_what_torchrun_says():
-    assert member({}) is None
-    assert member({"MASTER_ADDR": "somewhere", "MASTER_PORT": "1"}) is None  # set by hand, before torchrun runs
-    found = member(COMPLETE)
+def test_a_worker_is_what_torchrun_says():
+    assert worker_environment({}) is None
+    by_hand = {"MASTER_ADDR": "somewhere", "MASTER_PORT": "1"}  # before torchrun runs
+    assert worker_environment(by_hand) is None
+    found = worker_environment(COMPLETE)
     assert found is not None
-    assert (found.rank, found.count, found.neighbours) == (1, 4, 2)
-    assert member({**COMPLETE, "RANK": "0", "WORLD_SIZE": "1"}) is None
+    assert (found.rank, found.count, found.local_count) == (1, 4, 2)
+    assert worker_environment({**COMPLETE, "RANK": "0", "WORLD_SIZE": "1"}) is None
 
 
 @pytest.mark.parametrize(
@@ -288,15 +313,15 @@ def test_a_member_is_what_torchrun_says():
 )
 def test_half_an_environment_is_refused(change, why):
     with pytest.raises(RecipeError) as caught:
-        member({**COMPLETE, **change})
+        worker_environment({**COMPLETE, **change})
     assert caught.value.why == why
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="interfaces are found on Linux only")
 def test_workers_of_one_host_meet_on_its_loopback_interface():
-    found = member({**COMPLETE, "MASTER_ADDR": "127.0.0.1"})
+    found = worker_environment({**COMPLETE, "MASTER_ADDR": "127.0.0.1"})
     assert found is not None
-    assert interface(found) == "lo"
+    assert network_interface(found) == "lo"
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 7])

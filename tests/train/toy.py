@@ -1,10 +1,14 @@
-"""A run small enough to repeat many times."""
+"""A run small enough to repeat many times, and one in which half of the parameters are frozen."""
+
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
 from regrow.model.config import DecoderConfig
 from regrow.train.loop import Watch
 from regrow.train.settings import Settings
+from regrow.train.task import TASKS, Batch, Pretraining
 
 CONFIG = DecoderConfig(
     vocabulary=300, layers=2, width=32, heads=4, kv_heads=2, hidden=64, context=16, tied_embeddings=False
@@ -16,10 +20,58 @@ SETTINGS = Settings(
 )  # fmt: skip
 
 
+TASK = Pretraining(CONFIG, SETTINGS.seed)
+
+
 def batch(step):
     """Tokens that depend on the step alone."""
     index = torch.arange(6 * 17) + step * 1000
-    return ((index * index * 7 + index) % 300).view(6, 17)
+    return Batch(((index * index * 7 + index) % 300).view(6, 17))
+
+
+def masked(step):
+    """The same, of which not all count: another number of them in each micro-batch."""
+    return Batch(batch(step).tokens, (torch.arange(6 * 16) * step % 7 < 3).view(6, 16) & (torch.arange(16) > 4))
+
+
+@dataclass(frozen=True)
+class Freezing:
+    """Another task in which what begins with one of some names stays as it was given."""
+
+    name: ClassVar[str] = "freezing"
+
+    whole: Pretraining
+    stays: tuple[str, ...]
+
+    @property
+    def context(self):
+        return self.whole.context
+
+    def trained(self):
+        return {name: x for name, x in self.whole.trained().items() if not name.startswith(self.stays)}
+
+    def frozen(self):
+        return {name: x for name, x in self.whole.trained().items() if name.startswith(self.stays)}
+
+    def initial(self):
+        return {name: x for name, x in self.whole.initial().items() if name in self.trained()}
+
+    def given(self):
+        return {name: x for name, x in self.whole.initial().items() if name in self.frozen()}
+
+    def loss(self, parameters, batch):
+        return self.whole.loss(parameters, batch)
+
+    def description(self):
+        return {"whole": self.whole.description(), "stays": list(self.stays)}
+
+    @staticmethod
+    def described(description):
+        return Freezing(Pretraining.described(description["whole"]), tuple(description["stays"]))
+
+
+FREEZING = Freezing(TASK, ("embed", "layers.000", "layers.001.mlp.norm"))
+TASKS_HERE = {**TASKS, Freezing.name: Freezing.described}
 
 
 def watch(stop_at=None):

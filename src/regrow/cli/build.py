@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ from regrow.cli.options import (
 
 if TYPE_CHECKING:
     from regrow.build.building import BuildResult
+    from regrow.train.group.environment import WorkerEnvironment
+    from regrow.train.group.rendezvous import Rendezvous
+    from regrow.train.loop import WorkerGroup
 
 _SAMPLES = 2
 _SAMPLE_LINES = 4
@@ -77,16 +81,19 @@ def command(
         raise click.UsageError("choose one of --locked, --frozen and --update-lock")
     if max_restarts is not None and workers is None:
         raise click.UsageError("--max-restarts is about --workers\nhint: add --workers N, or leave it out")
-    from regrow.train import team
+    from regrow.train.group.environment import started_by_torchrun, worker_environment
 
-    member = team.member()
-    if workers is not None and team.started_by_torchrun():
+    environment = worker_environment()
+    if workers is not None and started_by_torchrun():
         raise click.UsageError("torchrun has started the workers\nhint: leave --workers out")
-    if workers is not None and workers > 1 and member is None:
+    if workers is not None and workers > 1 and environment is None:
         return _launch(console, workers, max_restarts)
-    board = team.join(member, able=_is_recipe(recipe)) if member else None
-    if board is not None and board.rank > 0:
-        return team.follow(board)
+    from regrow.train.memory import keep_freed_memory
+
+    keep_freed_memory()
+    rendezvous = _join(environment, recipe) if environment else None
+    if rendezvous is not None and rendezvous.rank > 0:
+        return _follow(rendezvous)
     from regrow.build.building import Options, build
     from regrow.build.locking import Mode
     from regrow.cli.interrupts import stop_on_interrupt
@@ -94,10 +101,10 @@ def command(
 
     mode = Mode.LOCKED if locked else Mode.FROZEN if frozen else Mode.RENEW
     options = Options(output=output, store=store, mode=mode, offline=offline, update_lock=update_lock, jobs=jobs)
-    with team.leading(board), stop_on_interrupt(console) as stop, progress(console) as listener:
-        if member is not None and member.attempt:
+    with _leading(rendezvous) as group, stop_on_interrupt(console) as stop, progress(console) as listener:
+        if environment is not None and environment.restarts:
             listener({"event": "note", "text": "a worker was lost; all have been started again"})
-        result = build(recipe, options, listener=listener, stop=stop)
+        result = build(recipe, replace(options, workers=group), listener=listener, stop=stop)
     if console.json:
         console.document("build/1", _document(result, recipe))
     else:
@@ -106,22 +113,46 @@ def command(
     return 0
 
 
-def _is_recipe(folder: Path) -> bool:
-    from regrow.release.layout import LOCK, RECIPE
-
-    return any((folder / name).is_file() for name in (RECIPE, LOCK))
-
-
 def _launch(console: Console, workers: int, restarts: int | None) -> int:
     """Run this same command in several processes."""
-    from regrow.engine.launch import RESTARTS, launch
-    from regrow.train.member import processors
-    from regrow.train.team import EXIT_CODE
+    from regrow.train.group.environment import processors
+    from regrow.train.group.launch import RESTARTS, launch
 
     if workers > processors():
         console.verb("Note", f"{workers} workers share {processors()} processors; that is slower than fewer", "yellow")
     restarts = RESTARTS if restarts is None else restarts
-    return launch(["regrow.cli.worker", *sys.argv[1:]], workers, restarts=restarts, exit_code=EXIT_CODE)
+    return launch(["regrow.cli.worker", *sys.argv[1:]], workers, restarts=restarts)
+
+
+def _join(environment: WorkerEnvironment, recipe: Path) -> Rendezvous:
+    """Find the other workers. Whoever has the recipe may lead them."""
+    from regrow.release.layout import LOCK, RECIPE
+    from regrow.train.group.environment import end_with_parent
+    from regrow.train.group.run import join
+
+    end_with_parent()
+    return join(environment, eligible=any((recipe / name).is_file() for name in (RECIPE, LOCK)))
+
+
+def _follow(rendezvous: Rendezvous) -> int:
+    """Help to train; Ctrl-C reaches every worker, and the one that leads decides."""
+    import signal
+
+    from regrow.train.group.environment import processor_share
+    from regrow.train.group.run import follow
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return follow(rendezvous, threads=processor_share(rendezvous.environment))
+
+
+def _leading(rendezvous: Rendezvous | None) -> AbstractContextManager[WorkerGroup | None]:
+    """The workers to lend to the build, if there are any besides this process."""
+    if rendezvous is None:
+        return nullcontext()
+    from regrow.train.group.environment import processor_share
+    from regrow.train.group.run import leading
+
+    return leading(rendezvous, threads=processor_share(rendezvous.environment))
 
 
 def _document(result: BuildResult, recipe: Path) -> dict[str, object]:

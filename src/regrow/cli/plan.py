@@ -55,7 +55,7 @@ def _launching(recipe: Path, model: str, workers: int, hosts: int) -> dict[str, 
     """Command lines that start the workers, by the program that does it."""
     import shlex
 
-    from regrow.engine.launch import slurm, torchrun
+    from regrow.train.group.launch import slurm, torchrun
 
     command, each = ["regrow", "build", str(recipe)], workers // hosts
     if hosts == 1:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from regrow.cli import main
-from regrow.train.team import EXIT_CODE
+from regrow.train.group.environment import EXIT_CODE
 
 if __name__ == "__main__":
     try:

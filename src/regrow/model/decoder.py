@@ -76,10 +76,18 @@ class Decoder:
         self.config = config
         self._tables: tuple[Tensor, ...] = rotary.tables(config) if config.positions == "rotary" else ()
 
-    def __call__(self, parameters: Parameters, tokens: Tensor) -> Tensor:
-        """The mean loss in nats of predicting ``tokens[:, 1:]`` from ``tokens[:, :-1]``; int64 ``(B, T + 1)``."""
+    def __call__(self, parameters: Parameters, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The mean loss in nats of predicting ``tokens[:, 1:]`` from ``tokens[:, :-1]``; int64 ``(B, T + 1)``.
+
+        A mask, bool ``(B, T)``, says which predictions count, one at least: the mean is over the rows of these alone.
+        """
         final = self._final(parameters, tokens[:, :-1], TRAINING)
-        return ops.linear_cross_entropy(final, self._head(parameters), tokens[:, 1:].reshape(-1).to(final.device))
+        targets = tokens[:, 1:].reshape(-1).to(final.device)
+        if mask is not None:
+            counts = mask.reshape(-1).to(final.device)
+            targets = targets.masked_select(counts)
+            final = final.masked_select(counts[:, None]).view(-1, self.config.width)
+        return ops.linear_cross_entropy(final, self._head(parameters), targets)
 
     def logits(self, parameters: Parameters, tokens: Tensor) -> Tensor:
         """float32 ``(B, T, vocabulary)`` for int64 ``(B, T)``, T up to the context; without gradients."""

@@ -43,6 +43,13 @@ PROGRAM = 400_000_000
 """Bytes of memory of the libraries themselves."""
 
 
+class Workers(Protocol):
+    """Processes that share training runs; ``regrow.train.loop.WorkerGroup`` says what they are told."""
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train with all of them."""
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What a build lends to its stages. None of it may influence the output's bytes.
@@ -55,7 +62,7 @@ class Surroundings:
 
     base: Path = Path()
     offline: bool = False
-    workers: Any = None
+    workers: Workers | None = None
 
 
 class Context(Protocol):

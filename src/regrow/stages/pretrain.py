@@ -56,9 +56,9 @@ def run(call: Call[PretrainParameters]) -> None:
     """Train from random initial parameters on the tokens, in the order that the seed and the epoch fix."""
     from regrow.corpus.tokens import TokenShards
     from regrow.model.weights import save
-    from regrow.train import team
-    from regrow.train.loop import Watch
+    from regrow.train import loop
     from regrow.train.state import State
+    from regrow.train.task import Batch, Pretraining
 
     shards = TokenShards.open(call.input("tokens"))
     parameters = call.parameters
@@ -69,16 +69,19 @@ def run(call: Call[PretrainParameters]) -> None:
     def progress(**fields: Any) -> None:
         call.context.emit("progress", **fields)
 
-    def batch(step: int) -> Any:
-        return shards.batch(settings.seed, step, settings.micro_batch * settings.micro_batches_per_step, config.context)
+    def batch(step: int) -> Batch:
+        sequences = settings.micro_batch * settings.micro_batches_per_step
+        return Batch(shards.batch(settings.seed, step, sequences, config.context))
 
     def keep(state: State) -> None:
         with new_directory(_snapshot(call.scratch, state.step)) as folder:
             save(folder, config, state.parameters, shards.end_of_text)
             (folder / SUMS).write_text(sums(folder, (SUMS,)), encoding="utf-8")
 
-    watch = Watch(progress, call.context.stopping, call.context.stop, keep)
-    state: State = team.train(config, settings, batch, call.scratch, watch)
+    watch = loop.Watch(progress, call.context.stopping, call.context.stop, keep)
+    workers: loop.WorkerGroup | None = call.context.surroundings.workers
+    train = workers.train if workers else loop.train
+    state = train(Pretraining(config, settings.seed), settings, batch, call.scratch, watch)
     save(call.output, config, state.parameters, shards.end_of_text)
     for step in settings.snapshot_steps:
         _release(_snapshot(call.scratch, step), call.output / SNAPSHOTS / f"step-{step:09}")

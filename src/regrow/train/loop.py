@@ -1,7 +1,7 @@
 """The training loop: from initial parameters and a data order to the final state, the same bits everywhere.
 
-The loop knows nothing of recipes or files but its scratch directory. Batches are asked for by step, so nothing
-about the data has to be saved to go on after a kill.
+The loop knows a task and settings, and nothing of models, recipes or files but its scratch directory. Batches are
+asked for by step, so nothing about the data has to be saved to go on after a kill.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -21,12 +21,10 @@ from regrow.exact import operations as ops
 from regrow.exact import optimizer
 from regrow.exact.selection import placed
 from regrow.exact.workers import ALONE, Workers
-from regrow.model.config import DecoderConfig
-from regrow.model.decoder import Decoder, initialise
 from regrow.train import state as states
-from regrow.train.memory import keep_freed_memory
 from regrow.train.settings import Settings
 from regrow.train.state import State
+from regrow.train.task import Batch, Task
 
 _SECONDS_BETWEEN_SAVES = 20.0
 
@@ -49,10 +47,19 @@ class Watch:
     keep: Callable[[State], None] = lambda state: None
 
 
+class WorkerGroup(Protocol):
+    """Who shares training runs: a handle that whoever started the workers lends to what trains."""
+
+    def train(
+        self, task: Task, settings: Settings, batch: Callable[[int], Batch], scratch: Path, watch: Watch
+    ) -> State:
+        """As :func:`train`, with all workers; the state is complete."""
+
+
 def train(
-    config: DecoderConfig,
+    task: Task,
     settings: Settings,
-    batch: Callable[[int], Tensor],
+    batch: Callable[[int], Batch],
     scratch: Path,
     watch: Watch,
     workers: Workers = ALONE,
@@ -60,9 +67,9 @@ def train(
     """Train from the start, or from where a run in ``scratch`` was stopped or killed.
 
     Args:
-        config: the shape of the decoder.
+        task: what is trained.
         settings: the run.
-        batch: step (from 1) to int64 tokens ``(micro_batches_per_step * micro_batch, context + 1)``.
+        batch: step (from 1) to ``micro_batches_per_step * micro_batch`` sequences of the task's context.
         scratch: holds checkpoints.
         watch: progress and stop requests.
         workers: who share the steps; every one of them calls this function. Only the first one's ``batch``,
@@ -74,14 +81,12 @@ def train(
     Raises:
         StageError: if a loss or gradient is NaN or infinite; names the tensor and the step.
     """
-    keep_freed_memory()
-    state = states.begin(scratch, config.shapes(), lambda: initialise(config, settings.seed), workers)
+    state = states.begin(scratch, task, workers)
     for tensors in (state.parameters, state.first, state.second):
         tensors.update(placed(tensors))
-    decoder = Decoder(config)
-    clock = _Clock(settings, config, state.step)
+    clock = _Clock(settings, task.context, state.step)
     while state.step < settings.steps:
-        step(decoder, settings, state, _tokens(config, settings, batch, state.step + 1, workers), workers)
+        step(task, settings, state, _batch(task, settings, batch, state.step + 1, workers), workers)
         if workers.rank == 0:
             watch.progress(**clock.report(state))
         stopping, saving = _wishes(watch, clock, workers)
@@ -98,17 +103,14 @@ def train(
     return state
 
 
-def _tokens(
-    config: DecoderConfig, settings: Settings, batch: Callable[[int], Tensor], step: int, workers: Workers
-) -> Tensor:
-    """The tokens of a step, which the first worker has."""
-    shape = settings.micro_batches_per_step * settings.micro_batch, config.context + 1
-    tokens = batch(step) if workers.rank == 0 else torch.zeros(shape, dtype=torch.int64)
+def _batch(task: Task, settings: Settings, batch: Callable[[int], Batch], step: int, workers: Workers) -> Batch:
+    """The batch of a step, which the first worker has."""
     if workers.count == 1:
-        return tokens
-    sent = tokens.to(torch.int32)
-    workers.give(sent)
-    return sent.to(torch.int64)
+        return batch(step)
+    shape = settings.micro_batches_per_step * settings.micro_batch, task.context + 1
+    packed = batch(step).packed() if workers.rank == 0 else torch.zeros(shape, dtype=torch.int32)
+    workers.give(packed)
+    return Batch.unpacked(packed)
 
 
 def _wishes(watch: Watch, clock: _Clock, workers: Workers) -> tuple[bool, bool]:
@@ -119,27 +121,32 @@ def _wishes(watch: Watch, clock: _Clock, workers: Workers) -> tuple[bool, bool]:
     return bool(wishes[0]), bool(wishes[1])
 
 
-def step(decoder: Decoder, settings: Settings, state: State, tokens: Tensor, workers: Workers = ALONE) -> None:
+def step(task: Task, settings: Settings, state: State, batch: Batch, workers: Workers = ALONE) -> None:
     """One optimizer step, in place.
 
+    The loss of a step is the mean of its micro-batches' losses, each of which is a mean over the tokens that count
+    there: every micro-batch has the same weight, however many these are.
+
     Args:
-        decoder: computes the loss.
+        task: computes the loss.
         settings: the run.
-        state: what is changed: this worker's rows of the moments, and all parameters.
-        tokens: int64, of all micro-batches.
+        state: what is changed: this worker's rows of the moments, and all trained parameters.
+        batch: all micro-batches.
         workers: who share the step.
 
     Raises:
-        StageError: if a loss or gradient is not finite.
+        StageError: if a loss or gradient is not finite, or nothing counts in a micro-batch.
     """
     number = state.step + 1
-    losses, gradients = _gradients(decoder, settings, state.parameters, tokens, workers)
+    micro_batches = batch.split(settings.micro_batch)
+    _require_targets(number, micro_batches)
+    losses, gradients = _gradients(task, state, micro_batches, workers)
     loss = float(ops.mean(losses))
     norm = optimizer.gradient_norm(gradients, workers)
     _require_finite(number, loss, norm, gradients, workers)
     rate, clip = settings.rate(number), optimizer.clip_factor(norm, settings.clip)
     adamw = optimizer.AdamW(settings.beta1, settings.beta2, settings.epsilon, settings.weight_decay)
-    matrices = {name: optimizer.rows(p) for name, p in state.parameters.items()}
+    matrices = {name: optimizer.rows(p) for name, p in state.trained().items()}
     for name, gradient in gradients.items():
         mine = workers.rows(matrices[name].shape[0])
         constants = adamw.constants(number, rate, clip, decays=state.parameters[name].dim() > 1)
@@ -150,15 +157,15 @@ def step(decoder: Decoder, settings: Settings, state: State, tokens: Tensor, wor
 
 
 def _gradients(
-    decoder: Decoder, settings: Settings, parameters: dict[str, Tensor], tokens: Tensor, workers: Workers
+    task: Task, state: State, micro_batches: list[Batch], workers: Workers
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The losses of all micro-batches, and this worker's rows of the mean of their gradients, by name."""
-    leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
-    micro_batches = tokens.split(settings.micro_batch)
-    losses = torch.zeros(len(micro_batches), device=parameters["embed"].device)
+    leaves = {name: p.detach().requires_grad_() for name, p in state.trained().items()}
+    parameters = {**state.parameters, **leaves}
+    losses = torch.zeros(len(micro_batches), device=next(iter(leaves.values())).device)
     parts: dict[str, list[Tensor]] = {name: [] for name in leaves}
     for i in range(workers.rank, len(micro_batches), workers.count):
-        loss = decoder(leaves, micro_batches[i])
+        loss = task.loss(parameters, micro_batches[i])
         losses[i] = loss.detach()
         for name, gradient in zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True):
             parts[name].append(optimizer.rows(gradient.contiguous()))
@@ -166,8 +173,19 @@ def _gradients(
     workers.total(losses.view(torch.int32))
     for name, found in parts.items():
         if not found:  # more workers than micro-batches
-            found.append(torch.zeros_like(optimizer.rows(parameters[name])))
+            found.append(torch.zeros_like(optimizer.rows(leaves[name].detach())))
     return losses, optimizer.mean_gradients(parts, len(micro_batches), workers)
+
+
+def _require_targets(step: int, micro_batches: list[Batch]) -> None:
+    """A mean over nothing is no number. Every worker has all masks, so all say the same."""
+    for i, micro_batch in enumerate(micro_batches):
+        if micro_batch.mask is not None and not bool(micro_batch.mask.any()):
+            raise StageError(
+                f"there is nothing to learn from in micro-batch {i + 1} of step {step}",
+                why="the mask leaves out every token of its sequences",
+                hint="leave out sequences in which nothing counts, or raise `train.micro_batch`",
+            )
 
 
 def _require_finite(step: int, loss: float, norm: float, gradients: dict[str, Tensor], workers: Workers) -> None:
@@ -201,9 +219,9 @@ def _require_finite_parameters(state: State) -> None:
 class _Clock:
     """Speed and time left, for people; and when the next save is due."""
 
-    def __init__(self, settings: Settings, config: DecoderConfig, step: int) -> None:
+    def __init__(self, settings: Settings, context: int, step: int) -> None:
         self._total = settings.steps
-        self._tokens = settings.micro_batch * settings.micro_batches_per_step * config.context
+        self._tokens = settings.micro_batch * settings.micro_batches_per_step * context
         self._start_step, self._start, self._saved = step, time.monotonic(), time.monotonic()
 
     def report(self, state: State) -> dict[str, Any]:

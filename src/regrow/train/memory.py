@@ -1,7 +1,8 @@
 """Memory that is freed stays with the process, because a training step asks for the same amounts again.
 
 glibc gives blocks of more than 32 MiB back to the system at once, and every page of the next one begins with a fault:
-a tenth of a step's time at 125 million parameters. The peak of memory is higher by three or four percent.
+a tenth of a step's time at 125 million parameters. The peak of memory is higher by three or four percent. Commands ask
+for this; the loop does not, since a program that calls it may have other things to do.
 """
 
 from __future__ import annotations

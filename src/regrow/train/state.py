@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from regrow.exact.workers import ALONE, Workers
 from regrow.model.files import canonical_bytes
 from regrow.store.atomic import new_directory, remove_tree
 from regrow.store.digest import sha256_bytes
+from regrow.train.task import Shape, Task
 
 _KEPT = 2
 _VALUES, _RECORD = "values.f32", "state.json"
@@ -30,8 +32,8 @@ class State:
 
     Attributes:
         step: steps done.
-        parameters: float32, by name.
-        first: AdamW's first moments, as matrices; of each only the rows that this worker owns.
+        parameters: float32, by name: those that are trained and those that are frozen.
+        first: AdamW's first moments of the trained ones, as matrices; of each only the rows that this worker owns.
         second: AdamW's second moments, likewise.
         losses: a record for each step done.
         chain: the links of the checkpoint chain so far; the first worker's.
@@ -45,11 +47,21 @@ class State:
     chain: list[dict[str, object]] = field(default_factory=list)
 
     @staticmethod
-    def initial(parameters: Mapping[str, Tensor], workers: Workers = ALONE) -> State:
+    def initial(
+        trained: Mapping[str, Tensor], frozen: Mapping[str, Tensor] = MappingProxyType({}), workers: Workers = ALONE
+    ) -> State:
         """The state before the first step."""
-        ordered = dict(sorted(parameters.items()))  # workers rely on it to make the same calls in the same order
+        ordered = dict(sorted(trained.items()))  # workers rely on it to make the same calls in the same order
         first, second = ({name: _zeros(p, workers) for name, p in ordered.items()} for _ in range(2))
-        return State(0, ordered, first, second)
+        return State(0, dict(sorted({**ordered, **frozen}.items())), first, second)
+
+    def trained(self) -> dict[str, Tensor]:
+        """The parameters that training changes."""
+        return {name: p for name, p in self.parameters.items() if name in self.first}
+
+    def frozen(self) -> dict[str, Tensor]:
+        """The parameters that stay as they are: those without moments."""
+        return {name: p for name, p in self.parameters.items() if name not in self.first}
 
     def tensors(self, workers: Workers = ALONE) -> Iterator[tuple[str, str, Tensor]]:
         """Part, name and values of everything, whole, one after the other; on the first worker, and only there.
@@ -63,7 +75,10 @@ class State:
                 yield part, name, whole.view_as(self.parameters[name]) if workers.rank == 0 else whole
 
     def digest(self, workers: Workers = ALONE) -> str:
-        """sha256 over the step and every tensor: name, shape and canonical bytes, in the order of the names."""
+        """sha256 over the step and every tensor: name, shape and canonical bytes, in the order of the names.
+
+        Frozen parameters count: what was learned means something together with them alone.
+        """
         found = hashlib.sha256(f"step {self.step}\n".encode())
         for part, name, values in self.tensors(workers):
             if workers.rank == 0:
@@ -78,26 +93,22 @@ class State:
         self.chain.append({"step": self.step, "state": state, "chain": sha256_bytes(f"{previous}{state}".encode())})
 
 
-def begin(
-    scratch: Path,
-    shapes: Mapping[str, tuple[int, ...]],
-    initial: Callable[[], Mapping[str, Tensor]],
-    workers: Workers = ALONE,
-) -> State:
+def begin(scratch: Path, task: Task, workers: Workers = ALONE) -> State:
     """The state to go on from: the first worker's newest checkpoint, or the beginning.
 
     Args:
         scratch: holds checkpoints.
-        shapes: of the parameters.
-        initial: makes them; only the first worker asks.
+        task: knows the parameters.
         workers: every one of them calls this function.
     """
-    checkpoint = restore(scratch) if workers.rank == 0 else None
+    checkpoint = None
     if workers.rank > 0:
-        parameters: Mapping[str, Tensor] = {name: torch.zeros(shape) for name, shape in shapes.items()}
+        trained, frozen = _zeros_of(task.trained()), _zeros_of(task.frozen())
     else:
-        parameters = checkpoint.parameters(shapes) if checkpoint else initial()
-    state = State.initial(parameters, workers)
+        frozen = task.given()
+        checkpoint = restore(scratch, frozen)
+        trained = checkpoint.parameters(task.trained()) if checkpoint else task.initial()
+    state = State.initial(trained, frozen, workers)
     for values in state.parameters.values():
         workers.give(values)
     state.step = workers.tell(checkpoint.step if checkpoint else 0)
@@ -109,18 +120,23 @@ def begin(
 
 
 def save(state: State, scratch: Path, workers: Workers = ALONE) -> None:
-    """Write a checkpoint, whole or not at all, and drop all but the newest ones. The first worker writes."""
+    """Write a checkpoint, whole or not at all, and drop all but the newest ones. The first worker writes.
+
+    Frozen parameters are not in it, since they can be large and are given again; but it is sealed with them, so that a
+    run with others does not go on from it.
+    """
     if workers.rank > 0:
         for _ in state.tensors(workers):
             pass
         return
     with new_directory(scratch / _name(state.step)) as directory:
-        digest = hashlib.sha256()
+        digest = _seal(state.frozen())
         with (directory / _VALUES).open("wb") as file:
-            for _, _, values in state.tensors(workers):
-                data = canonical_bytes(values)
-                digest.update(data)
-                file.write(data)
+            for _, name, values in state.tensors(workers):
+                if name in state.first:
+                    data = canonical_bytes(values)
+                    digest.update(data)
+                    file.write(data)
         record = {"step": state.step, "losses": state.losses, "chain": state.chain}
         lines = _sealed(json.dumps(record), digest)
         (directory / _RECORD).write_text(lines, encoding="utf-8")
@@ -135,15 +151,28 @@ def _name(step: int) -> str:
     return f"checkpoint-{step:09}"
 
 
+def _seal(frozen: Mapping[str, Tensor]) -> Any:
+    """A sha256 to go on with: of the frozen parameters, in the order of their names."""
+    found = hashlib.sha256()
+    for name, values in sorted(frozen.items()):
+        found.update(f"frozen {name} {tuple(values.shape)}\n".encode())
+        found.update(canonical_bytes(values))
+    return found
+
+
 def _sealed(record: str, values: Any) -> str:
-    """A record and, on a second line, the sha256 of the values' bytes with the record's behind them."""
+    """A record and, on a second line, the sha256 of the values' bytes with the record's behind them.
+
+    ``values`` is what :func:`_seal` began.
+    """
     values.update(record.encode())
     return f"{record}\n{values.hexdigest()}\n"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A state on disk: a record, and beside it the bytes of every tensor in the order of :meth:`State.tensors`.
+    """A state on disk: a record, and beside it the bytes of what training changes in the order of
+    :meth:`State.tensors`.
 
     Attributes:
         values: the file with the bytes.
@@ -157,11 +186,11 @@ class Checkpoint:
     losses: list[dict[str, float]]
     chain: list[dict[str, object]]
 
-    def parameters(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-        """The parameters, given their shapes."""
+    def parameters(self, shapes: Mapping[str, Shape]) -> dict[str, Tensor]:
+        """The trained parameters, given their shapes."""
         return {name: values for part, name, values in self.read(shapes) if part == "parameter"}
 
-    def read(self, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, str, Tensor]]:
+    def read(self, shapes: Mapping[str, Shape]) -> Iterator[tuple[str, str, Tensor]]:
         """Part, name and values of everything, one after the other."""
         with self.values.open("rb") as file:
             for part in ("parameter", "first", "second"):
@@ -170,13 +199,14 @@ class Checkpoint:
                     yield part, name, torch.from_numpy(values.astype(np.float32, copy=False).reshape(shape))
 
 
-def restore(scratch: Path) -> Checkpoint | None:
-    """The newest checkpoint that is whole; a damaged one is passed over."""
+def restore(scratch: Path, frozen: Mapping[str, Tensor] = MappingProxyType({})) -> Checkpoint | None:
+    """The newest checkpoint that is whole and was made with these frozen parameters; others are passed over."""
+    seal = _seal(frozen)
     for directory in _checkpoints(scratch):
         try:
             text = (directory / _RECORD).read_text(encoding="utf-8")
             with (directory / _VALUES).open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256")
+                digest = hashlib.file_digest(file, seal.copy)
         except (OSError, ValueError):
             continue
         line = text.partition("\n")[0]
@@ -188,11 +218,15 @@ def restore(scratch: Path) -> Checkpoint | None:
 
 def _restore_moments(state: State, checkpoint: Checkpoint | None, workers: Workers) -> None:
     """Give every worker its rows of the moments that the first one reads."""
-    shapes = {name: tuple(p.shape) for name, p in state.parameters.items()}
+    shapes = {name: tuple(p.shape) for name, p in state.trained().items()}
     found = (values for part, _, values in checkpoint.read(shapes) if part != "parameter") if checkpoint else None
     for moments in (state.first, state.second):
         for mine in moments.values():
             workers.scatter(rows(next(found)) if found else None, mine)
+
+
+def _zeros_of(shapes: Mapping[str, Shape]) -> Mapping[str, Tensor]:
+    return {name: torch.zeros(shape) for name, shape in shapes.items()}
 
 
 def _zeros(parameter: Tensor, workers: Workers) -> Tensor:

@@ -23,6 +23,7 @@ from regrow.model.sampling import Sampling, choose, generate
 from regrow.model.weights import to_hugging_face
 from regrow.train.loop import Watch, train
 from regrow.train.settings import Settings
+from regrow.train.task import Batch, Pretraining
 
 TIED: dict[str, Any] = {
     "vocabulary": 50, "layers": 2, "width": 24, "heads": 4, "kv_heads": 2, "hidden": 40, "context": 12,
@@ -92,7 +93,8 @@ def _runs() -> Iterator[Vector]:
     for name, shape in SHAPES.items():
         watch = Watch(progress=lambda **_: None, stopping=lambda: False, stop=lambda: None)
         with tempfile.TemporaryDirectory() as scratch:
-            state = train(DecoderConfig(**shape), RUN, _tokens, Path(scratch), watch)
+            task = Pretraining(DecoderConfig(**shape), RUN.seed)
+            state = train(task, RUN, lambda step: Batch(_tokens(step)), Path(scratch), watch)
         given = {
             "shape": shape,
             "run": dataclasses.asdict(RUN),

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from regrow.errors import Interrupted, StageError
+from regrow.train.group.environment import EXIT_CODE
 
 PORT = 29400
 """Where the first host keeps the rendezvous, as torchrun does by default."""
@@ -27,15 +28,16 @@ RESTARTS = 3
 _A_LONG_TIME = 7 * 24 * 3600
 
 
-def launch(module: Sequence[str], workers: int, *, restarts: int, exit_code: str) -> int:
+def launch(module: Sequence[str], workers: int, *, restarts: int) -> int:
     """Run ``python -m MODULE ...`` in several processes of this machine and return the first one's exit code.
+
+    The first process writes its exit code to the file that ``EXIT_CODE`` names, and exits with 0: to the agent anything
+    else is a reason to start all of them again.
 
     Args:
         module: the module and its arguments.
         workers: how many processes.
         restarts: how often they are started again when one of them dies.
-        exit_code: the name of an environment variable. The first process writes its exit code to the file that it
-            names, and exits with 0: to the agent anything else is a reason to start all of them again.
 
     Raises:
         StageError: if a process died and they could not be started again.
@@ -49,7 +51,7 @@ def launch(module: Sequence[str], workers: int, *, restarts: int, exit_code: str
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what matters is said below
     with TemporaryDirectory(prefix="regrow-") as folder:
         code = Path(folder, "exit-code")
-        os.environ[exit_code] = str(code)
+        os.environ[EXIT_CODE] = str(code)
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,

@@ -12,63 +12,71 @@ from dataclasses import dataclass
 
 from regrow.errors import Interrupted, RecipeError
 
+EXIT_CODE = "REGROW_EXIT_CODE"
+"""Set where ``regrow build --workers`` started the workers: the file that takes the first one's exit code."""
+
 _ANYWHERE = "192.0.2.1"  # an address that nobody has (RFC 5737); the way there is the way out
 _SIOCGIFADDR = 0x8915  # Linux: the address of an interface
 
 
 @dataclass(frozen=True)
-class Member:
-    """This process as one of a group.
+class WorkerEnvironment:
+    """This process as one worker of a group.
 
     Attributes:
         rank: from 0.
-        count: of the processes on all hosts.
-        neighbours: how many of them are on this host.
+        count: of the workers on all hosts.
+        local_count: how many of them are on this host.
         hosts: how many hosts there are.
-        address: host of the board.
-        port: of the board.
-        attempt: how often torchrun has started the processes of this host again.
+        address: host of torchrun's key-value store.
+        port: of the store.
+        restarts: how often torchrun has started the workers of this host again.
     """
 
     rank: int
     count: int
-    neighbours: int
+    local_count: int
     hosts: int
     address: str
     port: int
-    attempt: int
+    restarts: int
 
 
-def member(environment: Mapping[str, str] = os.environ) -> Member | None:
+def worker_environment(variables: Mapping[str, str] = os.environ) -> WorkerEnvironment | None:
     """What torchrun says about this process; None if it was not started so, or is the only one.
 
     Raises:
         RecipeError: if only half of it is there, or it makes no sense.
     """
-    if "RANK" not in environment and "WORLD_SIZE" not in environment:
+    if "RANK" not in variables and "WORLD_SIZE" not in variables:
         return None
     names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    if missing := [f"`{name}`" for name in names if not environment.get(name)]:
+    if missing := [f"`{name}`" for name in names if not variables.get(name)]:
         raise _wrong_environment(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set")
 
     def number(name: str, default: str = "") -> int:
-        value = environment.get(name, default)
+        value = variables.get(name, default)
         if not value.isascii() or not value.isdigit():
             raise _wrong_environment(f"`{name}` is `{value}`")
         return int(value)
 
-    found = Member(
+    found = WorkerEnvironment(
         rank=number("RANK"),
         count=number("WORLD_SIZE"),
-        neighbours=max(1, number("LOCAL_WORLD_SIZE", "1")),
+        local_count=max(1, number("LOCAL_WORLD_SIZE", "1")),
         hosts=number("GROUP_WORLD_SIZE", "1"),
-        address=environment["MASTER_ADDR"],
+        address=variables["MASTER_ADDR"],
         port=number("MASTER_PORT"),
-        attempt=number("TORCHELASTIC_RESTART_COUNT", "0"),
+        restarts=number("TORCHELASTIC_RESTART_COUNT", "0"),
     )
     if found.rank >= found.count:
         raise _wrong_environment(f"`RANK` is {found.rank} and `WORLD_SIZE` is {found.count}")
     return found if found.count > 1 else None
+
+
+def started_by_torchrun() -> bool:
+    """Whether this is a worker that somebody else than ``regrow build --workers`` started."""
+    return "RANK" in os.environ and EXIT_CODE not in os.environ
 
 
 def processors() -> int:
@@ -76,14 +84,19 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def interface(member: Member) -> str:
+def processor_share(environment: WorkerEnvironment) -> int:
+    """How many threads a worker of this host should compute with: what was asked for, or an even share."""
+    return int(os.environ.get("NUMBA_NUM_THREADS", 0)) or max(1, processors() // environment.local_count)
+
+
+def network_interface(environment: WorkerEnvironment) -> str:
     """The network interface on which the other workers find this one; empty if that cannot be told.
 
     Left to itself gloo takes the address that the host's own name stands for, and on many hosts that is a loopback
     address, at which nobody else finds it.
     """
-    name = _interface_towards(member.address)
-    return (name != "lo" and name) or (member.hosts > 1 and _interface_towards(_ANYWHERE)) or name
+    name = _interface_towards(environment.address)
+    return (name != "lo" and name) or (environment.hosts > 1 and _interface_towards(_ANYWHERE)) or name
 
 
 def _interface_towards(host: str) -> str:
@@ -105,7 +118,7 @@ def _interface_towards(host: str) -> str:
     return ""
 
 
-def leave_with_parent() -> None:
+def end_with_parent() -> None:
     """End this process soon after the one that started it, which may be killed without a chance to see to that."""
     parent = os.getppid()
 
