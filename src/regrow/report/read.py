@@ -14,7 +14,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from regrow.errors import RecipeError
+from regrow.errors import InputError, RecipeError
+from regrow.formats import safetensors
 from regrow.report.data import Example, Exclusion, File, Loss, Measure, ReportData, Sample, Source, StageRow
 from regrow.store.digest import sha256_file
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     import pyarrow
 
 _EXAMPLES = 5
-_HEADER_LIMIT = 100_000_000  # of a safetensors file, as its specification says
 _DEEPEST = 50  # lists and tables in each other, where a release of ours has five
 _LARGEST = 1e12  # of steps and losses; no drawing has room for more
 
@@ -138,11 +138,13 @@ def _parameters(weights: Path) -> int | None:
     """How many numbers a safetensors file holds, from its header alone."""
     if not weights.is_file():
         return None
-    with weights.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length)) if length <= _HEADER_LIMIT else {}
-    shapes = (entry["shape"] for name, entry in header.items() if name != "__metadata__")
-    total = sum(math.prod(float(size) for size in shape) for shape in shapes)  # exact up to 2**53, and never long
+    try:
+        with weights.open("rb") as file:
+            entries = safetensors.read_entries(file, weights.stat().st_size).values()
+    except InputError as error:
+        raise ValueError(f"{weights.name}: {error.why}") from error
+    counts = (math.prod(float(size) for size in entry["shape"]) for entry in entries)
+    total = sum(counts)  # exact up to 2**53, and never long
     return int(total) if 0 <= total < 2**53 else None
 
 

@@ -17,10 +17,10 @@ from urllib.parse import quote
 
 from regrow.audit.collectors import names
 from regrow.audit.collectors.folder import Folder, Statement, printable
-from regrow.audit.collectors.header import HEADER_LIMIT
 from regrow.audit.collectors.structured import mapping, read_json, strings
 from regrow.audit.facts import AccessFact, Basis, Evidence, Finding, Severity
 from regrow.errors import InputError, RecipeError
+from regrow.formats.header import HEADER_LIMIT
 
 if TYPE_CHECKING:
     from requests import Response
