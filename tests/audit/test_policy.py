@@ -11,7 +11,8 @@ from regrow.audit import findings, policy
 from regrow.audit.facts import AccessFact, DatasetFact, Fact, Finding, LicenceFact, Relation, Severity
 from regrow.audit.findings import FindingId
 from regrow.audit.licences import Kind, every
-from regrow.audit.result import Audit, Claim, Conflict, Cost, DataShare, Lineage, Outcome, PolicyCheck
+from regrow.audit.lineage import Lineage
+from regrow.audit.result import Audit, Claim, Conflict, Cost, DataShare, Outcome, PolicyCheck
 from regrow.errors import RecipeError
 
 from .rules.build import VERSION, alone, complete, derived, drop, judged, licence, weights_only

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from regrow.audit.findings import FindingId
 
@@ -149,6 +150,9 @@ class Fact:
 
     basis: Basis
     evidence: Evidence
+
+
+F = TypeVar("F", bound=Fact)
 
 
 @dataclass(frozen=True)
@@ -388,3 +392,7 @@ class Collected:
     findings: tuple[Finding, ...] = ()
     files: tuple[FileEntry, ...] = ()
     complete: bool = True
+
+    def of(self, kind: type[F]) -> list[F]:
+        """The facts of one kind, in the order of reading."""
+        return [fact for fact in self.facts if isinstance(fact, kind)]

@@ -30,13 +30,13 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from regrow.audit.facts import LicenceFact, Rebuild, Scope, Severity
+from regrow.audit.facts import LicenceFact, Rebuild, Severity
 from regrow.audit.findings import FindingId
 from regrow.audit.licences import Licence, every, find
-from regrow.audit.licences.holding import hold
-from regrow.audit.licences.lineage import Travel
+from regrow.audit.licences.inheritance import Inheritance
+from regrow.audit.lineage import chain, facts
+from regrow.audit.names import short
 from regrow.audit.result import Answer, Audit, Definition, Outcome, PolicyCheck
-from regrow.audit.rules.ancestry import chain, facts, short
 from regrow.audit.rules.results import one_line, rank, unique
 from regrow.recipe import licences, lines, schema
 from regrow.recipe.problems import Origin, fault, fields, nested
@@ -303,11 +303,11 @@ def _licences(audit: Audit, policy: Policy) -> Iterator[PolicyCheck]:
     named, unknown = _named(audit)
     entries = {name: (find(name), where) for name, where in named.items()}
     unknown += [f"{name} of {where}" for name, (entry, where) in entries.items() if entry is None]
-    own = [_Held(entry, where, _clauses(entry)) for entry, where in entries.values() if entry is not None]
+    own = [_Applies(entry, where, _clauses(entry)) for entry, where in entries.values() if entry is not None]
     arrived, more = _arrived(audit)
     there, unknown = [*own, *arrived], [*unknown, *more]
 
-    def line(text: str, wrong: Iterable[_Held]) -> PolicyCheck:
+    def line(text: str, wrong: Iterable[_Applies]) -> PolicyCheck:
         if found := unique(f"{one.licence.id} of {one.where}" for one in wrong):
             return PolicyCheck(text, Outcome.NOT_MET, ", ".join(found))
         if unknown or not there:
@@ -329,7 +329,7 @@ def _licences(audit: Audit, policy: Policy) -> Iterator[PolicyCheck]:
 
 
 @dataclass(frozen=True)
-class _Held:
+class _Applies:
     """A licence, a model that has it, and which of its clauses count: of a teacher's, those that arrive."""
 
     licence: Licence
@@ -337,16 +337,20 @@ class _Held:
     clauses: frozenset[str]
 
 
-def _arrived(audit: Audit) -> tuple[list[_Held], list[str]]:
+def _arrived(audit: Audit) -> tuple[list[_Applies], list[str]]:
     """The licences that reach the model from its teachers; and the models of those of which none is known."""
-    line, own = audit.lineage, {ancestor.node.id for ancestor in chain(audit.lineage)}
-    travel = Travel(line, {node.id: hold(node.collected, Scope.WEIGHTS) for node in line.nodes})
+    own = {ancestor.node.id for ancestor in chain(audit.lineage)}
+    inheritance = Inheritance(audit.lineage)
     held = [
-        _Held(one.licence, short(one.node.id), frozenset((one.clause.name,)) | _mutable(one.licence))
-        for one in travel.arrivals
+        _Applies(one.licence, short(one.node.id), frozenset((one.clause.name,)) | _mutable(one.licence))
+        for one in inheritance.clauses
         if one.node.id not in own
     ]
-    unread = [node.id for node in travel.ancestors if node.id not in own and not travel.holdings[node.id].licences]
+    unread = [
+        node.id
+        for node in inheritance.ancestors
+        if node.id not in own and not inheritance.conclusions[node.id].licences
+    ]
     return held, [f"the licence of {short(name)}" for name in unread]
 
 

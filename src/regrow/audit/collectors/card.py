@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from regrow.audit.collectors import legal, names, prose
+from regrow.audit import names
+from regrow.audit.collectors import legal, prose
 from regrow.audit.collectors.folder import Folder, Statement, Text, printable
 from regrow.audit.collectors.structured import Data, mapping, read_yaml, strings
 from regrow.audit.facts import (

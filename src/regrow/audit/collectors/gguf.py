@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from regrow.audit.collectors import legal, names, weights
+from regrow.audit import names
+from regrow.audit.collectors import legal, weights
 from regrow.audit.collectors.folder import Folder, Statement, printable
 from regrow.audit.facts import (
     ArchitectureFact,

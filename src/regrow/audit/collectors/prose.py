@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from regrow.audit.collectors import names
+from regrow.audit import names
 from regrow.audit.collectors.folder import Statement, Text, printable
 from regrow.audit.collectors.markdown import Block, blocks
 from regrow.audit.facts import (

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from regrow.audit.licences.holding import says_none
+from regrow.audit.licences.catalogue import Clause, Kind, Licence, Right, every, find, get
+from regrow.audit.licences.conclusion import says_none
 from regrow.audit.licences.judging import judge
 from regrow.audit.licences.matching import Match, identify
-from regrow.audit.licences.table import Clause, Kind, Licence, Right, every, find, get
 from regrow.audit.licences.terms import Effective, Terms
 
 __all__ = [

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from regrow.audit.facts import Basis, Collected, DatasetFact, Evidence, Finding, Relation, Role, Severity
+from regrow.audit.licences.catalogue import Clause, Licence, get
+from regrow.audit.licences.conclusion import freest
 from regrow.audit.licences.expressions import alternatives
-from regrow.audit.licences.holding import freest
-from regrow.audit.licences.table import Clause, Licence, get
 from regrow.audit.result import DataShare, Duty
 
 UNKNOWN = "unknown"

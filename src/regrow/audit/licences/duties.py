@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from regrow.audit.licences.lineage import Travel
+from regrow.audit.licences.inheritance import Inheritance
 from regrow.audit.result import Duty
 
 
-def of(travel: Travel) -> Iterator[Duty]:
+def of(inheritance: Inheritance) -> Iterator[Duty]:
     """The duties of the model's own licences, then those that arrive from ancestors, the nearest first."""
-    own = travel.holdings[travel.first.id]
+    own = inheritance.conclusions[inheritance.first.id]
     for licence in own.licences:
         for clause in licence.clauses:
-            yield Duty(clause.text, licence.id, travel.first.id, clause.when, own.evidence)
-    for arrival in travel.arrivals:
-        clause = arrival.clause
-        text = clause.text if arrival.certain else f"may apply: {clause.text}"
-        evidence = travel.holdings[arrival.node.id].evidence
-        yield Duty(text, arrival.licence.id, arrival.node.id, clause.when, evidence)
+            yield Duty(clause.text, licence.id, inheritance.first.id, clause.when, own.evidence)
+    for inherited in inheritance.clauses:
+        clause = inherited.clause
+        text = clause.text if inherited.certain else f"may apply: {clause.text}"
+        evidence = inheritance.conclusions[inherited.node.id].evidence
+        yield Duty(text, inherited.licence.id, inherited.node.id, clause.when, evidence)

@@ -20,8 +20,8 @@ from functools import cache
 from itertools import pairwise
 
 from regrow.audit.licences.align import align, usable
+from regrow.audit.licences.catalogue import Kind, get
 from regrow.audit.licences.index import Text, shipped
-from regrow.audit.licences.table import Kind, get
 from regrow.audit.licences.words import LARGEST, LENGTH, shingles, words
 
 _RESTRICTED = 0.85  # of the shingles that only restricted licences have, in any order

@@ -23,10 +23,11 @@ from regrow.audit.facts import (
     Scope,
     UsageFact,
 )
+from regrow.audit.lineage import Node
 from regrow.audit.outputs import view
 from regrow.audit.outputs.document import json, to_text
 from regrow.audit.outputs.safe import plain, whole
-from regrow.audit.result import Audit, Definition, Node
+from regrow.audit.result import Audit, Definition
 from regrow.report import ReportData, load
 from regrow.report.data import StageRow
 

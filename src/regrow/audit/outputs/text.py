@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from regrow.audit.facts import Evidence, Finding, Severity
+from regrow.audit.lineage import Edge
 from regrow.audit.outputs import view
 from regrow.audit.outputs.safe import plain, row, whole, wrap
-from regrow.audit.result import Answer, Audit, DataShare, Definition, Edge, Verdict
+from regrow.audit.result import Answer, Audit, DataShare, Definition, Verdict
 from regrow.report.render import share, size
 
 COLUMNS = 100

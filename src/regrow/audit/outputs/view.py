@@ -19,7 +19,8 @@ from regrow.audit.facts import (
     Scope,
     Severity,
 )
-from regrow.audit.result import Audit, Cost, Definition, Edge, Outcome
+from regrow.audit.lineage import Edge
+from regrow.audit.result import Audit, Cost, Definition, Outcome
 from regrow.report.render import seconds
 
 F = TypeVar("F", bound=Fact)

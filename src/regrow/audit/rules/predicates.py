@@ -31,12 +31,12 @@ from regrow.audit.facts import (
     UsageFact,
 )
 from regrow.audit.licences import Effective, find, says_none
-from regrow.audit.result import Node, Outcome
-from regrow.audit.rules.ancestry import facts, parents, seen
+from regrow.audit.lineage import Node, facts, seen
+from regrow.audit.result import Outcome
 from regrow.audit.rules.case import Case
 from regrow.audit.rules.compute import whole
 from regrow.audit.rules.results import Result, all_of, evidence, met, not_met, not_shown, one_line, rank, unique
-from regrow.audit.rules.table import usual_licences
+from regrow.audit.rules.rulesets import usual_licences
 
 TRAINING = (Role.TRAINING, Role.FINETUNING, Role.CALIBRATION, Role.UNKNOWN)
 """Data that went into the parameters; what is not said to be for evaluation may have."""
@@ -239,7 +239,7 @@ def access(case: Case, node: Node, *, told: bool = False) -> Result:
 def origin(case: Case, node: Node) -> Result:
     """It is told what the parameters were made from: a parent, or random initial values."""
     started = facts(node, OriginFact)
-    if edges := parents(case.lineage, node):
+    if edges := case.lineage.parents(node.id):
         places = unique(place for edge in edges for place in edge.evidence)
         return Result(Outcome.MET, ("what it was made from is told",), places or evidence(facts(node, ParentFact)))
     if started:

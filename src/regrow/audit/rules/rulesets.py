@@ -85,7 +85,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Table:
+class RuleSet:
     """A definition: its id, its title with the version of the source, and its rules."""
 
     id: str
@@ -94,12 +94,12 @@ class Table:
 
 
 @cache
-def table(definition: str) -> Table:
+def ruleset(definition: str) -> RuleSet:
     """The rules of a definition."""
     raw = tomllib.loads(_text(f"{definition}.toml"))
     common = {"source": raw["source"], "version": raw["version"]}
     rules = [{**common, **rule, "id": f"{definition}/{rule['id']}", "needs": _needs(rule)} for rule in raw["rule"]]
-    return Table(definition, raw["title"], tuple(Rule(**rule) for rule in rules))
+    return RuleSet(definition, raw["title"], tuple(Rule(**rule) for rule in rules))
 
 
 @cache
@@ -111,7 +111,7 @@ def usual_licences() -> Mapping[str, frozenset[str]]:
 
 def ids() -> tuple[str, ...]:
     """The ids of all rules."""
-    return tuple(rule.id for name in FILES for rule in table(name).rules)
+    return tuple(rule.id for name in FILES for rule in ruleset(name).rules)
 
 
 def explain(rule_id: str) -> Rule:
@@ -121,7 +121,7 @@ def explain(rule_id: str) -> Rule:
         RecipeError: if there is none.
     """
     for name in FILES:
-        for rule in table(name).rules:
+        for rule in ruleset(name).rules:
             if rule.id == rule_id:
                 return rule
     raise RecipeError(f"there is no rule `{rule_id}`", hint=suggestion(rule_id, ids(), "the rules are"))

@@ -1,4 +1,4 @@
-"""The closure over parents and the table of known models. python -m pytest tests/audit/test_lineage.py"""
+"""The closure over parents and the table of known models. python -m pytest tests/audit/test_tracing.py"""
 
 import json
 import re
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow.audit import known, lineage
+from regrow.audit import known, tracing
 from regrow.audit.facts import (
     Basis,
     Collected,
@@ -44,7 +44,7 @@ def nothing(_: str) -> None:
 
 def test_parents_are_followed_breadth_first() -> None:
     models = {"hf:x/b": model("hf:x/b", "hf:x/d"), "hf:x/c": model("hf:x/c", "hf:x/d")}
-    found, findings = lineage.trace(model("a", "hf:x/b", "hf:x/c"), reach=models.get)
+    found, findings = tracing.trace(model("a", "hf:x/b", "hf:x/c"), reach=models.get)
     assert [(node.id, node.depth, node.collected.kind) for node in found.nodes] == [
         ("a", 0, "huggingface"),
         ("hf:x/b", 1, "huggingface"),
@@ -62,21 +62,21 @@ def test_parents_are_followed_breadth_first() -> None:
 
 def test_a_circle_is_cut_and_said() -> None:
     models = {"hf:x/b": model("hf:x/b", "hf:x/c"), "hf:x/c": model("hf:x/c", "hf:x/b")}
-    found, findings = lineage.trace(model("a", "hf:x/b"), reach=models.get)
+    found, findings = tracing.trace(model("a", "hf:x/b"), reach=models.get)
     assert [(edge.child, edge.parent) for edge in found.edges] == [("a", "hf:x/b"), ("hf:x/b", "hf:x/c")]
     assert [(finding.id, finding.severity) for finding in findings] == [("lineage-cycle", Severity.CONFLICT)]
 
 
 def test_a_model_is_not_its_own_parent() -> None:
-    assert not lineage.trace(model("hf:x/a@1", "hf:X/A"), reach=nothing)[0].edges
+    assert not tracing.trace(model("hf:x/a@1", "hf:X/A"), reach=nothing)[0].edges
 
 
 def test_a_lineage_without_end_is_cut() -> None:
     def wide(id: str) -> Collected:
         return model(id, *(f"{id}{number}" for number in range(20)))
 
-    found, findings = lineage.trace(wide("hf:x/a"), reach=wide)
-    assert len(found.nodes) == lineage.MOST_NODES
+    found, findings = tracing.trace(wide("hf:x/a"), reach=wide)
+    assert len(found.nodes) == tracing.MOST_NODES
     assert [finding.id for finding in findings] == ["lineage-too-large"]
 
 
@@ -85,7 +85,7 @@ def test_any_graph_has_a_lineage_without_circles(edges: list[tuple[int, int]]) -
     def reach(id: str) -> Collected:
         return model(id, *(f"hf:x/{parent}" for child, parent in edges if id == f"hf:x/{child}"))
 
-    found, _ = lineage.trace(reach("hf:x/0"), reach=reach)
+    found, _ = tracing.trace(reach("hf:x/0"), reach=reach)
     left = {(edge.child, edge.parent) for edge in found.edges}
     while leaves := {parent for _, parent in left} - {child for child, _ in left}:
         left = {(child, parent) for child, parent in left if parent not in leaves}
@@ -98,7 +98,7 @@ def test_what_is_found_outweighs_what_is_said() -> None:
     said = model("a", "hf:x/b")
     adapter = ParentFact(Basis.FOUND, evidence("adapter_config.json", "config"), "hf:x/b", Relation.ADAPTER)
     collected = Collected("a", "huggingface", "a", "1", (*said.facts, adapter))
-    [edge] = lineage.trace(collected, reach=nothing)[0].edges
+    [edge] = tracing.trace(collected, reach=nothing)[0].edges
     assert (edge.relation, edge.basis, len(edge.evidence)) == (Relation.ADAPTER, "found", 2)
 
 
@@ -113,13 +113,13 @@ def test_what_is_found_outweighs_what_is_said() -> None:
 )
 def test_the_relation_is_told_by_the_files(tmp_path: Path, files: dict[str, str], relation: Relation) -> None:
     write(tmp_path, {"README.md": CARD.format(more="base_model: x/b\n"), "model.safetensors": sound(8), **files})
-    [edge] = lineage.trace(read(tmp_path), reach=nothing)[0].edges
+    [edge] = tracing.trace(read(tmp_path), reach=nothing)[0].edges
     assert edge.relation is relation
 
 
 def differences(root: Path, card: str, files: dict[str, str]) -> list[tuple[str, Severity]]:
     write(root, {"README.md": CARD.format(more=card), **files})
-    _, findings = lineage.trace(read(root), reach=nothing)
+    _, findings = tracing.trace(read(root), reach=nothing)
     return [(finding.id, finding.severity) for finding in findings]
 
 
@@ -138,7 +138,7 @@ def test_a_card_that_names_another_base(tmp_path: Path) -> None:
 
 def test_a_model_with_a_base_is_not_trained_from_random_values(tmp_path: Path) -> None:
     card = CARD.format(more="base_model: x/b\n") + "\nThe model was trained from scratch.\n"
-    _, findings = lineage.trace(read(write(tmp_path, {"README.md": card})), reach=nothing)
+    _, findings = tracing.trace(read(write(tmp_path, {"README.md": card})), reach=nothing)
     assert [(finding.id, finding.severity) for finding in findings] == [("origin-differs", Severity.CONFLICT)]
 
 
@@ -150,7 +150,7 @@ def test_a_card_that_agrees(tmp_path: Path) -> None:
 def test_a_configuration_may_name_its_own_model(tmp_path: Path) -> None:
     config = json.dumps({"_name_or_path": "somebody/kitten-1b", "model_type": "llama"})
     root = write(tmp_path / "Kitten-1B", {"config.json": config, "README.md": CARD.format(more="")})
-    found, findings = lineage.trace(read(root), reach=nothing)
+    found, findings = tracing.trace(read(root), reach=nothing)
     assert not found.edges
     assert not findings
 
@@ -159,14 +159,14 @@ def test_a_grandparents_name_is_no_contradiction(tmp_path: Path) -> None:
     config = json.dumps({"_name_or_path": "x/grand", "model_type": "llama"})
     root = write(tmp_path, {"README.md": CARD.format(more="base_model: x/parent\n"), "config.json": config})
     reach = {"hf:x/parent": model("hf:x/parent", "hf:x/middle"), "hf:x/middle": model("hf:x/middle", "hf:x/grand")}
-    _, findings = lineage.trace(read(root), reach=reach.get)
+    _, findings = tracing.trace(read(root), reach=reach.get)
     assert not findings
 
 
 def test_parents_are_read_where_the_user_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "none"))
     base = write(tmp_path / "base", {"README.md": CARD.format(more="")})
-    reach = lineage.reacher({"x/b": base}, TODAY, False)
+    reach = tracing.reacher({"x/b": base}, TODAY, False)
     reached = reach("hf:X/B@main")
     assert reached is not None and reached.name == "base"
     assert reach("hf:x/c") is None
@@ -174,7 +174,7 @@ def test_parents_are_read_where_the_user_says(tmp_path: Path, monkeypatch: pytes
 
 
 def test_known_models_are_facts_of_their_own() -> None:
-    found, _ = lineage.trace(model("a", "hf:meta-llama/Llama-3.1-8B-Instruct"), reach=nothing)
+    found, _ = tracing.trace(model("a", "hf:meta-llama/Llama-3.1-8B-Instruct"), reach=nothing)
     assert [node.id for node in found.nodes] == [
         "a",
         "hf:meta-llama/Llama-3.1-8B-Instruct",
@@ -220,7 +220,7 @@ def test_every_row_of_the_table_can_be_told() -> None:
 
 def test_findings_name_their_place(tmp_path: Path) -> None:
     write(tmp_path, {"README.md": CARD.format(more=""), "adapter_config.json": ADAPTER})
-    _, findings = lineage.trace(read(tmp_path), reach=nothing)
+    _, findings = tracing.trace(read(tmp_path), reach=nothing)
     [finding] = findings
     assert isinstance(finding, Finding)
     assert "base_model: x/b" in finding.text
@@ -236,11 +236,11 @@ def test_quantised_weights_of_which_data_is_named_were_tuned(tmp_path: Path, mor
     config = {"model_type": "llama", "quantization_config": {"quant_method": "bitsandbytes"}}
     card = CARD.format(more=f"base_model: x/base\n{more}")
     root = write(tmp_path, {"README.md": card, "config.json": json.dumps(config), "model.safetensors": sound(8)})
-    assert [edge.relation for edge in lineage.trace(read(root), reach=nothing)[0].edges] == [relation]
+    assert [edge.relation for edge in tracing.trace(read(root), reach=nothing)[0].edges] == [relation]
 
 
 @pytest.mark.parametrize("relation", [Relation.DISTILLED, Relation.SYNTHETIC_DATA])
 def test_a_student_may_be_trained_from_scratch(relation: Relation) -> None:
     start = model("a", "hf:x/teacher", relation=relation)
     start = replace(start, facts=(*start.facts, OriginFact(Basis.DECLARED, evidence(), "trained from scratch")))
-    assert not lineage.trace(start, reach=nothing)[1]
+    assert not tracing.trace(start, reach=nothing)[1]

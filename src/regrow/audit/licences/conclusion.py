@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from regrow.audit.facts import Basis, Collected, Evidence, Finding, LicenceFact, Scope, Severity
+from regrow.audit.licences.catalogue import Kind, Licence, get, linked
+from regrow.audit.licences.catalogue import find as find_licence
 from regrow.audit.licences.expressions import Alternatives, alternatives
 from regrow.audit.licences.matching import title_words
-from regrow.audit.licences.table import Kind, Licence, get, linked
-from regrow.audit.licences.table import find as find_licence
 from regrow.audit.licences.words import words
 
 _NONE = frozenset(
@@ -30,7 +30,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
-class Holding:
+class Conclusion:
     """The licences of a model for one scope.
 
     Attributes:
@@ -53,12 +53,12 @@ class Holding:
         return tuple(get(id) for id in self.ids)
 
 
-def told(collected: Collected) -> frozenset[Scope]:
+def scopes_told(collected: Collected) -> frozenset[Scope]:
     """The scopes for which a licence is given."""
     return frozenset(fact.scope for fact in collected.facts if isinstance(fact, LicenceFact))
 
 
-def hold(collected: Collected, scope: Scope) -> Holding:
+def conclude(collected: Collected, scope: Scope) -> Conclusion:
     """The licences of a model for a scope: a text beats a tag, and a tag beats the table of known models."""
     facts = [fact for fact in collected.facts if isinstance(fact, LicenceFact)]
     texts, said, known = (_for(facts, scope, basis) for basis in (Basis.FOUND, Basis.DECLARED, Basis.KNOWN))
@@ -69,10 +69,10 @@ def hold(collected: Collected, scope: Scope) -> Holding:
             return _resolved(collected, scope, group, texts, tags, known)
     if texts or tags:
         findings = tuple(_unresolved(collected, texts, tags, []))
-        return Holding(Status.UNRESOLVED, (), _how((*texts, *tags)[0]), _evidence((*texts, *tags)), findings)
+        return Conclusion(Status.UNRESOLVED, (), _how((*texts, *tags)[0]), _evidence((*texts, *tags)), findings)
     if collected.kind == "unreached" or not collected.complete:
-        return Holding(Status.UNREAD)
-    return Holding(Status.ABSENT, evidence=_evidence(said))
+        return Conclusion(Status.UNREAD)
+    return Conclusion(Status.ABSENT, evidence=_evidence(said))
 
 
 def _resolved(
@@ -82,7 +82,7 @@ def _resolved(
     texts: Sequence[LicenceFact],
     tags: Sequence[LicenceFact],
     known: Sequence[LicenceFact],
-) -> Holding:
+) -> Conclusion:
     """The licences that a group of facts names, unless another statement leaves them open."""
     resolved = [(fact, ways) for fact in group if (ways := resolve(fact))]
     ids = _together(ways for _, ways in resolved)
@@ -95,11 +95,11 @@ def _resolved(
     if disputes:
         read = _evidence(fact for fact, _ in resolved)
         places = tuple(dict.fromkeys((*read, *(place for finding in disputes for place in finding.evidence))))
-        return Holding(Status.DISPUTED, (), " and ".join(dict.fromkeys(at.file for at in places)), places, findings)
+        return Conclusion(Status.DISPUTED, (), " and ".join(dict.fromkeys(at.file for at in places)), places, findings)
     odd = [] if group is texts else [*texts, *(fact for fact in group if not resolve(fact))]
     if odd:
-        return Holding(Status.UNRESOLVED, (), _how(odd[0]), _evidence((*texts, *tags)), findings)
-    return Holding(Status.KNOWN, ids, _how(resolved[0][0]), _evidence(fact for fact, _ in resolved), findings)
+        return Conclusion(Status.UNRESOLVED, (), _how(odd[0]), _evidence((*texts, *tags)), findings)
+    return Conclusion(Status.KNOWN, ids, _how(resolved[0][0]), _evidence(fact for fact, _ in resolved), findings)
 
 
 def resolve(fact: LicenceFact) -> Alternatives | None:

@@ -1,4 +1,4 @@
-"""The table of licences. python -m pytest tests/audit/licences/test_table.py"""
+"""The catalogue of licences. python -m pytest tests/audit/licences/test_catalogue.py"""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from regrow.audit.facts import Relation
 from regrow.audit.licences import Kind, Right, every, find, get
-from regrow.audit.licences.table import linked, load
+from regrow.audit.licences.catalogue import linked, load
 from regrow.errors import RegrowError
 
 HUB = """
