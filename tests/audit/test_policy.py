@@ -1,5 +1,6 @@
 """What the user asks of a model. python -m pytest tests/audit/test_policy.py"""
 
+import inspect
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from regrow.audit.licences import Kind, every
 from regrow.audit.lineage import Lineage
 from regrow.audit.result import Audit, Claim, Conflict, Cost, DataShare, Outcome, PolicyCheck
 from regrow.errors import RecipeError
+from regrow.formats import header
 
 from .rules.build import VERSION, alone, complete, derived, drop, judged, licence, weights_only
 
@@ -214,8 +216,10 @@ def test_all_licences_and_findings_can_be_named(tmp_path: Path) -> None:
 
 def test_each_finding_is_made_somewhere() -> None:
     """That all are known is what mypy says; this is about those that are gone."""
-    folder = Path(findings.__file__).parent
-    text = "".join(path.read_text() for path in folder.rglob("*.py") if path.name != "findings.py")
+    folders = (Path(findings.__file__).parent, Path(header.__file__).parent)
+    defined = {Path(findings.__file__), Path(header.__file__)}
+    text = "".join(path.read_text() for folder in folders for path in folder.rglob("*.py") if path not in defined)
+    text += inspect.getsource(header.check_name) + inspect.getsource(header.check_layout)
     assert [name for name in get_args(FindingId) if f'"{name}"' not in text] == []
 
 

@@ -10,6 +10,7 @@ from regrow.audit import names
 from regrow.audit.collectors import legal, prose
 from regrow.audit.collectors.folder import Folder, Statement, Text, printable
 from regrow.audit.collectors.structured import Data, mapping, read_yaml, strings
+from regrow.audit.data import toml
 from regrow.audit.facts import (
     AccessFact,
     Availability,
@@ -38,23 +39,6 @@ _RELATIONS = {
     "merge": Relation.MERGE,
     "quantized": Relation.QUANTISED,
     "quantised": Relation.QUANTISED,
-}
-_TASKS = {
-    "text-generation": ("text",),
-    "text2text-generation": ("text",),
-    "conversational": ("text",),
-    "fill-mask": ("text",),
-    "feature-extraction": ("text",),
-    "sentence-similarity": ("text",),
-    "image-text-to-text": ("image", "text"),
-    "visual-question-answering": ("image", "text"),
-    "any-to-any": ("audio", "image", "text", "video"),
-    "audio-text-to-text": ("audio", "text"),
-    "automatic-speech-recognition": ("audio", "text"),
-    "text-to-speech": ("audio", "text"),
-    "text-to-image": ("image", "text"),
-    "text-to-video": ("text", "video"),
-    "video-text-to-text": ("text", "video"),
 }
 _ARXIV_TAG = re.compile(r"arxiv:(\d{4}\.\d{4,5})", re.IGNORECASE)
 _GATE = "extra_gated_"
@@ -153,7 +137,7 @@ def _parents(fields: Mapping[str, Any], at: Any) -> Iterator[ParentFact]:
 def _use(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
     task = next(iter(strings(fields.get("pipeline_tag"))), "")
     if task:
-        modalities = ", ".join(_TASKS.get(task, ()))
+        modalities = ", ".join(toml("collectors", "tasks").get(task, ()))
         yield UsageFact(Basis.DECLARED, at("pipeline_tag"), "modalities", printable(modalities or task))
     if library := next(iter(strings(fields.get("library_name"))), ""):
         yield UsageFact(Basis.DECLARED, at("library_name"), "integration", f"loads with {printable(library)}")

@@ -13,7 +13,7 @@ NAME = "licence"
 _VENDORED = frozenset(("third_party", "third-party", "vendor", "node_modules", "site-packages", "external", "deps"))
 _DEEPEST = 3
 _POLICY = re.compile(r"notice|copyright|.*use[-_]policy", re.IGNORECASE)
-_TAG = re.compile(r"SPDX-License-Identifier:[ \t]*(?P<id>[\w.+() -]{1,200})")
+TAG = re.compile(r"SPDX-License-Identifier:[ \t]*(?P<id>[\w.+() -]{1,200})")
 _SHORT = 400  # characters; a text this short names its licence instead of giving it
 _WORDS = (
     (Scope.DATA, re.compile(r"(^|[-_./])(data|datasets?|corpus)([-_./]|$)", re.IGNORECASE)),
@@ -68,7 +68,7 @@ def _read(text: Text, has_weights: bool) -> Iterator[Statement]:
     from regrow.audit.licences import identify
 
     place, whole = scope(text.path, has_weights), text.at()
-    tag = _TAG.search(text.text)
+    tag = TAG.search(text.text)
     if tag and len(text.text) <= _SHORT:
         yield declared(tag["id"].strip(), place, whole)
         return

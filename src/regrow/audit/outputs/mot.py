@@ -6,6 +6,7 @@ Scalars are written as JSON strings, which YAML reads as what they are.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 from regrow.audit.facts import Component, ComponentFact, LicenceFact, Scope, State
@@ -13,25 +14,6 @@ from regrow.audit.outputs import view
 from regrow.audit.outputs.safe import whole
 from regrow.audit.result import Audit
 
-_NAMES = {
-    Component.ARCHITECTURE: "Model architecture",
-    Component.PARAMETERS: "Model parameters (Final)",
-    Component.EVALUATION_RESULTS: "Evaluation results",
-    Component.MODEL_CARD: "Model card",
-    Component.DATA_CARD: "Data card",
-    Component.TECHNICAL_REPORT: "Technical report",
-    Component.SAMPLE_OUTPUTS: "Sample model outputs",
-    Component.TRAINING_CODE: "Training code",
-    Component.INFERENCE_CODE: "Inference code",
-    Component.EVALUATION_CODE: "Evaluation code",
-    Component.EVALUATION_DATA: "Evaluation data",
-    Component.LIBRARIES: "Supporting libraries and tools",
-    Component.DATASETS: "Datasets",
-    Component.PREPROCESSING_CODE: "Data preprocessing code",
-    Component.INTERMEDIATE_PARAMETERS: "Model parameters (Intermediate)",
-    Component.RESEARCH_PAPER: "Research paper",
-    Component.METADATA: "Model metadata",
-}
 _LICENCES = {
     "distribution": Scope.EVERYTHING,
     "code": Scope.CODE,
@@ -91,16 +73,22 @@ def _components(audit: Audit) -> Iterator[str]:
             seen.setdefault(fact.component, fact)
     weights = view.licence_facts(first, Scope.WEIGHTS)
     yield "  components:" if seen else "  components: []"
-    for component, name in _NAMES.items():
+    for component in Component:
         if component not in seen:
             continue
         fact = seen[component]
-        yield from (f"    - name: {_yaml(name)}", f"      description: {_yaml(_description(fact))}")
+        yield from (f"    - name: {_yaml(_title(component))}", f"      description: {_yaml(_description(fact))}")
         if fact.licence:
             yield f"      license: {_yaml(view.spdx_expression(fact.licence) or fact.licence)}"
         elif component in (Component.PARAMETERS, Component.INTERMEDIATE_PARAMETERS) and weights:
             yield from (f"      license: {_yaml(_name(weights[0]))}", f"      license_path: {_yaml(_path(weights[0]))}")
         yield f"      component_path: {_yaml(fact.where)}"
+
+
+def _title(component: Component) -> str:
+    """What the tool calls a component: ``Model parameters (Final)``."""
+    words = component.replace("-", " ").capitalize()
+    return re.sub("(?<=parameters )[a-z]+", lambda match: f"({match[0].capitalize()})", words)
 
 
 def _description(fact: ComponentFact) -> str:

@@ -13,13 +13,12 @@ So a reader can see what is judged and how without reading the code, and every v
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
+from regrow.audit.data import toml
 from regrow.errors import RecipeError
 from regrow.recipe.words import suggestion
 
@@ -96,7 +95,7 @@ class RuleSet:
 @cache
 def ruleset(definition: str) -> RuleSet:
     """The rules of a definition."""
-    raw = tomllib.loads(_text(f"{definition}.toml"))
+    raw = toml("rules", definition)
     common = {"source": raw["source"], "version": raw["version"]}
     rules = [{**common, **rule, "id": f"{definition}/{rule['id']}", "needs": _needs(rule)} for rule in raw["rule"]]
     return RuleSet(definition, raw["title"], tuple(Rule(**rule) for rule in rules))
@@ -105,7 +104,7 @@ def ruleset(definition: str) -> RuleSet:
 @cache
 def usual_licences() -> Mapping[str, frozenset[str]]:
     """For code, data and documents: the licences that the Model Openness Framework calls appropriate, in lower case."""
-    raw = tomllib.loads(_text("mof-licences.toml"))
+    raw = toml("rules", "mof-licences")
     return {kind: frozenset(map(str.lower, raw[kind])) for kind in ("code", "data", "document")}
 
 
@@ -125,10 +124,6 @@ def explain(rule_id: str) -> Rule:
             if rule.id == rule_id:
                 return rule
     raise RecipeError(f"there is no rule `{rule_id}`", hint=suggestion(rule_id, ids(), "the rules are"))
-
-
-def _text(name: str) -> str:
-    return (resources.files(__package__) / "data" / name).read_text("utf-8")
 
 
 def _needs(raw: Mapping[str, Any]) -> Needs:
