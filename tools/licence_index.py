@@ -59,11 +59,8 @@ def write(texts: Sequence[Text]) -> bytes:
     """The bytes of the index."""
     head = [[text.id, [[part.words, int(part.optional), f"{part.names:x}"] for part in text.parts]] for text in texts]
     hashes = array("I", (hash for text in texts for hash in text.hashes))
-    return (
-        json.dumps({"format": index.FORMAT, "texts": head}, separators=(",", ":")).encode()
-        + b"\n"
-        + index.little_endian(hashes).tobytes()
-    )
+    described = json.dumps({"format": index.FORMAT, "texts": head}, separators=(",", ":")).encode()
+    return described + b"\n" + index.little_endian(hashes).tobytes()
 
 
 def fingerprint(id: str, parts: Iterable[tuple[Sequence[str], bool, Sequence[bool]]]) -> Text:

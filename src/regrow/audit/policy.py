@@ -23,16 +23,17 @@ A line that cannot be told is *not shown*, which is not enough for whoever asked
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from regrow.audit.facts import LicenceFact, Rebuild, Severity
 from regrow.audit.findings import FindingId
-from regrow.audit.licences import Licence, every, find
+from regrow.audit.licences import Kind, Licence, every, find
+from regrow.audit.licences.catalogue import clause_names
 from regrow.audit.licences.inheritance import Inheritance
 from regrow.audit.lineage import chain, facts
 from regrow.audit.names import short
@@ -40,48 +41,11 @@ from regrow.audit.result import Answer, Audit, Definition, Outcome, PolicyCheck
 from regrow.audit.rules.results import one_line, rank, unique
 from regrow.recipe import licences, lines, schema
 from regrow.recipe.problems import Origin, fault, fields, nested
-from regrow.recipe.words import closest, shown, suggestion
+from regrow.recipe.words import closest, listed, shown, suggestion
 
 PartName = Literal["data", "training-code", "weights", "inference"]
 FreedomName = Literal["use", "study", "modify", "share", "rebuild", "fork"]
-Clause = Literal[
-    "attribution",
-    "badge-text",
-    "copy-of-terms",
-    "field-list",
-    "file-copyleft",
-    "guardrail-removal",
-    "hosting",
-    "mau",
-    "mutable-terms",
-    "name-prefix",
-    "network-source",
-    "no-derivatives",
-    "no-redistribution",
-    "non-commercial",
-    "notice",
-    "pass-use-limits",
-    "regions",
-    "research-only",
-    "revenue",
-    "same-licence",
-    "source",
-    "state-changes",
-    "train-others-on-output",
-]
-Kind = Literal[
-    "permissive",
-    "weak-copyleft",
-    "copyleft",
-    "data-permissive",
-    "data-copyleft",
-    "rail",
-    "community",
-    "research",
-    "non-commercial",
-    "no-derivatives",
-    "source-available",
-]
+_MUTABLE = "mutable-terms"
 _CLASSES = ("III", "II", "I")
 _WORDS = {"yes": Outcome.MET, "no": Outcome.NOT_MET, "not shown": Outcome.NOT_SHOWN}
 
@@ -99,6 +63,25 @@ def _licence(value: str) -> str:
     return value
 
 
+def clauses() -> tuple[str, ...]:
+    """The sorts of clauses that a policy can forbid; that terms can change is said by the licence, not by a clause."""
+    return tuple(sorted((*clause_names(), _MUTABLE)))
+
+
+def _among(names: Callable[[], Iterable[str]]) -> BeforeValidator:
+    """One of some names that are kept as data."""
+
+    def check(value: object) -> object:
+        if value in (known := tuple(names())):
+            return value
+        near = closest(str(value), known)
+        raise fault(
+            f"must be one of {listed(known)}, not {shown(value)}", hint=f"did you mean `{near}`?" if near else ""
+        )
+
+    return BeforeValidator(check)
+
+
 def _finding(value: str) -> str:
     known = get_args(FindingId)
     if value not in known:
@@ -108,6 +91,8 @@ def _finding(value: str) -> str:
 
 LicenceName = Annotated[str, AfterValidator(_licence)]
 FindingName = Annotated[str, AfterValidator(_finding)]
+KindName = Annotated[str, _among(lambda: Kind)]
+ClauseName = Annotated[str, _among(clauses)]
 
 
 class Licences(schema.Section):
@@ -119,7 +104,7 @@ class Licences(schema.Section):
     forbid: tuple[LicenceName, ...] = Field(
         default=(), description="No licence may be one of these.", examples=[["gemma"]]
     )
-    forbid_kinds: tuple[Kind, ...] = Field(
+    forbid_kinds: tuple[KindName, ...] = Field(
         default=(), description="No licence may be of one of these kinds.", examples=[["non-commercial", "research"]]
     )
 
@@ -127,7 +112,7 @@ class Licences(schema.Section):
 class Forbid(schema.Section):
     """What must not be there."""
 
-    clauses: tuple[Clause, ...] = Field(
+    clauses: tuple[ClauseName, ...] = Field(
         default=(),
         description="No licence of the weights may contain such a clause.",
         examples=[["non-commercial", "mau", "mutable-terms"]],
@@ -381,7 +366,7 @@ def _clauses(entry: Licence) -> frozenset[str]:
 
 
 def _mutable(entry: Licence) -> frozenset[str]:
-    return frozenset(("mutable-terms",)) if entry.mutable_terms else frozenset()
+    return frozenset((_MUTABLE,)) if entry.mutable_terms else frozenset()
 
 
 def _findings(audit: Audit, forbid: Forbid) -> Iterator[PolicyCheck]:

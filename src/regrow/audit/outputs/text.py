@@ -84,11 +84,8 @@ def _verdict(verdict: Verdict) -> Iterator[str]:
 def _duties(audit: Audit) -> Iterator[str]:
     if audit.duties:
         yield "What the licences ask"
-    moments = [*view.WHEN, *sorted({duty.when for duty in audit.duties} - set(view.WHEN))]
-    for when in moments:
-        duties = [duty for duty in audit.duties if duty.when == when]
-        if duties:
-            yield from _indented(f"{view.WHEN.get(when, when)}:")
+    for heading, duties in view.duties(audit):
+        yield from _indented(f"{heading}:")
         yield from _list([f"{plain(one.text)} ({plain(one.licence)}, of {plain(one.origin)})" for one in duties], 4)
 
 

@@ -20,14 +20,14 @@ from regrow.audit.facts import (
     Severity,
 )
 from regrow.audit.lineage import Edge
-from regrow.audit.result import Audit, Cost, Definition, Outcome
+from regrow.audit.result import Audit, Cost, Definition, Duty, Outcome
 from regrow.report.render import seconds
 
 F = TypeVar("F", bound=Fact)
 
 _BEST = (Basis.FOUND, Basis.KNOWN, Basis.DECLARED)
 
-WHEN = {
+_WHEN = {
     "use": "When you use it",
     "share": "When you share it",
     "modify": "When you change it",
@@ -35,6 +35,13 @@ WHEN = {
     "scale": "When you use it at scale",
 }
 """Headings for the moments at which a duty holds."""
+
+
+def duties(audit: Audit) -> list[tuple[str, list[Duty]]]:
+    """The duties by the moment at which they hold, with a heading for each."""
+    moments = [*_WHEN, *sorted({duty.when for duty in audit.duties} - set(_WHEN))]
+    grouped = [(_WHEN.get(when, when), [duty for duty in audit.duties if duty.when == when]) for when in moments]
+    return [(heading, found) for heading, found in grouped if found]
 
 
 def subject(audit: Audit) -> Collected:
