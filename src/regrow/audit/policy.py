@@ -26,7 +26,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
@@ -37,11 +37,13 @@ from regrow.audit.licences.catalogue import clause_names
 from regrow.audit.licences.inheritance import Inheritance
 from regrow.audit.lineage import chain, facts
 from regrow.audit.names import short
-from regrow.audit.result import Answer, Audit, Definition, Outcome, PolicyCheck
+from regrow.audit.result import Answer, Audit, Claim, Definition, Outcome, PolicyCheck, Verdict
 from regrow.audit.rules.results import one_line, rank, unique
 from regrow.recipe import licences, lines, schema
 from regrow.recipe.problems import Origin, fault, fields, nested
 from regrow.recipe.words import closest, listed, shown, suggestion
+
+Judged = TypeVar("Judged", Claim, Verdict)
 
 PartName = Literal["data", "training-code", "weights", "inference"]
 FreedomName = Literal["use", "study", "modify", "share", "rebuild", "fork"]
@@ -225,12 +227,15 @@ def _definitions(audit: Audit, policy: Policy) -> Iterator[PolicyCheck]:
         yield _level(f"ladder is at least {policy.ladder}", of.get("ladder"), policy.ladder, tuple(Rebuild))
 
 
+def _failing(judged: Iterable[Judged]) -> list[Judged]:
+    """What is not met, the worst first."""
+    return sorted((one for one in judged if one.outcome is not Outcome.MET), key=lambda one: rank(one.outcome))
+
+
 def _whole(text: str, definition: Definition | None) -> PolicyCheck:
     if definition is None:
         return PolicyCheck(text, Outcome.NOT_SHOWN, "not judged")
-    failing = sorted(
-        (one for one in definition.verdicts if one.outcome is not Outcome.MET), key=lambda one: rank(one.outcome)
-    )
+    failing = _failing(definition.verdicts)
     more = f", and {len(failing) - 1} more" if len(failing) > 1 else ""
     reason = f"{failing[0].title}: {failing[0].reason}{more}" if failing else "every rule is met"
     return PolicyCheck(text, definition.outcome, reason)
@@ -273,9 +278,7 @@ def _data(audit: Audit, policy: Policy) -> Iterator[PolicyCheck]:
 
 def _claims(audit: Audit, policy: Policy) -> Iterator[PolicyCheck]:
     if policy.claims:
-        failing = sorted(
-            (one for one in audit.claims if one.outcome is not Outcome.MET), key=lambda one: rank(one.outcome)
-        )
+        failing = _failing(audit.claims)
         outcome = failing[0].outcome if failing else Outcome.MET
         reason = f"{one_line(failing[0].text)}: {failing[0].reason}" if failing else "nothing claimed is lacking"
         yield PolicyCheck("claims are delivered", outcome, reason)

@@ -181,7 +181,7 @@ def _relation(child: Collected, facts: list[ParentFact]) -> Relation:
 
 def _is_tuned(child: Collected) -> bool:
     """Whether a card names what quantised weights were tuned on. GGUF files are not tuned: their cards are copies."""
-    on_card = (fact.evidence.collector == "card" for fact in child.facts if isinstance(fact, DatasetFact))
+    on_card = (fact.evidence.collector == "card" for fact in child.of(DatasetFact))
     return child.kind != "gguf" and any(on_card)
 
 
@@ -195,7 +195,7 @@ def _as_the_hub(child: Collected, facts: list[ParentFact]) -> Relation:
 def _differences(start: Collected, lineage: Lineage) -> Iterator[Finding]:
     """Where the card and the files of the audited model do not agree on what it was made from."""
     parents = _parents(start)
-    scratch = [fact.evidence for fact in start.facts if isinstance(fact, OriginFact)]
+    scratch = [fact.evidence for fact in start.of(OriginFact)]
     made = {name: said for name, said in parents.items() if _relation(start, said) not in BY_OUTPUTS}
     if scratch and made:
         said = f"it is said to be trained from random values, and also to be made from {', '.join(sorted(made))}"

@@ -33,13 +33,8 @@ NAME = "card"
 PATHS = ("README.md", "MODEL_CARD.md", "model_card.md")
 FRONT_MATTER_LIMIT = 256 << 10
 _SHORTEST = 40  # characters of a text that tells anything
-_RELATIONS = {
-    "finetune": Relation.FINETUNE,
-    "adapter": Relation.ADAPTER,
-    "merge": Relation.MERGE,
-    "quantized": Relation.QUANTISED,
-    "quantised": Relation.QUANTISED,
-}
+_NAMED = (Relation.FINETUNE, Relation.ADAPTER, Relation.MERGE, Relation.QUANTISED)
+_RELATIONS = {"quantized": Relation.QUANTISED, **{relation.value: relation for relation in _NAMED}}
 _ARXIV_TAG = re.compile(r"arxiv:(\d{4}\.\d{4,5})", re.IGNORECASE)
 _GATE = "extra_gated_"
 

@@ -159,11 +159,6 @@ class Licence:
         return self.requires + self.forbids + self.thresholds
 
     @property
-    def reach(self) -> Mapping[str, frozenset[str]]:
-        """Along which kinds of edge each clause travels, by its name."""
-        return {clause.name: clause.reach for clause in self.clauses}
-
-    @property
     def open(self) -> bool:
         """Whether it lets everyone use, change and share the work for any purpose."""
         return self.osi or self.open_definition

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from regrow.audit.facts import Basis, Collected, Evidence, Finding, LicenceFact, Scope, Severity
-from regrow.audit.licences.catalogue import Kind, Licence, get, linked
-from regrow.audit.licences.catalogue import find as find_licence
+from regrow.audit.licences.catalogue import Kind, Licence, find, get, linked
 from regrow.audit.licences.expressions import Alternatives, alternatives
 from regrow.audit.licences.matching import title_words
 from regrow.audit.licences.words import words
@@ -55,12 +54,12 @@ class Conclusion:
 
 def scopes_told(collected: Collected) -> frozenset[Scope]:
     """The scopes for which a licence is given."""
-    return frozenset(fact.scope for fact in collected.facts if isinstance(fact, LicenceFact))
+    return frozenset(fact.scope for fact in collected.of(LicenceFact))
 
 
 def conclude(collected: Collected, scope: Scope) -> Conclusion:
     """The licences of a model for a scope: a text beats a tag, and a tag beats the table of known models."""
-    facts = [fact for fact in collected.facts if isinstance(fact, LicenceFact)]
+    facts = collected.of(LicenceFact)
     texts, said, known = (_for(facts, scope, basis) for basis in (Basis.FOUND, Basis.DECLARED, Basis.KNOWN))
     said += _elsewhere(facts, said) if scope is Scope.WEIGHTS else []
     tags = [fact for fact in said if not says_none(fact)]
@@ -104,8 +103,8 @@ def _resolved(
 
 def resolve(fact: LicenceFact) -> Alternatives | None:
     """The ways in which a fact can be met; None if it names no licence of the table."""
-    if fact.id is not None and find_licence(fact.id):
-        return ((get_id(fact.id),),)
+    if fact.id is not None and (known := find(fact.id)):
+        return ((known.id,),)
     if fact.basis is Basis.FOUND:
         return None  # a text that was not recognised; the name of its file says nothing
     for text in (fact.raw, fact.name):
@@ -113,14 +112,6 @@ def resolve(fact: LicenceFact) -> Alternatives | None:
             return ways
     licence = linked(fact.link) if fact.link else None
     return ((licence.id,),) if licence else None
-
-
-def get_id(tag: str) -> str:
-    """The id of a licence that is in the table under this name."""
-    licence = find_licence(tag)
-    if licence is None:
-        raise KeyError(tag)
-    return licence.id
 
 
 def covers(declared: str, found: str) -> bool:

@@ -42,7 +42,7 @@ def judge(collected: Collected) -> Data:
 
 def _trained_on(collected: Collected) -> Iterable[DatasetFact]:
     """Each source once: what was found of it before what is said of it."""
-    facts = [fact for fact in collected.facts if isinstance(fact, DatasetFact) and fact.role is not Role.EVALUATION]
+    facts = [fact for fact in collected.of(DatasetFact) if fact.role is not Role.EVALUATION]
     best: dict[str, DatasetFact] = {}
     for fact in sorted(facts, key=lambda fact: (_RELIABLE.index(fact.basis), not fact.licence)):
         best.setdefault(fact.name, fact)

@@ -67,17 +67,14 @@ def _own(conclusion: Conclusion, called: str) -> Iterator[_Loss]:
 
 
 def _unsettled(conclusion: Conclusion, called: str, origin: str = "") -> Iterator[_Loss]:
-    if conclusion.status is Status.ABSENT:
-        yield _Loss(_ALL, True, f"{called} has no licence, so nothing is permitted", origin, (), conclusion.evidence)
-    elif conclusion.status is Status.UNRESOLVED:
-        yield _Loss(
-            _ALL, False, f"the terms of {called} ({conclusion.how}) are not known here", origin, (), conclusion.evidence
-        )
-    elif conclusion.status is Status.DISPUTED:
-        reason = f"what is said of the terms of {called} ({conclusion.how}) contradicts itself"
-        yield _Loss(_ALL, False, reason, origin, (), conclusion.evidence)
-    elif conclusion.status is Status.UNREAD:
-        yield _Loss(_ALL, False, f"no licence of {called} could be read", origin)
+    reasons = {
+        Status.ABSENT: f"{called} has no licence, so nothing is permitted",
+        Status.UNRESOLVED: f"the terms of {called} ({conclusion.how}) are not known here",
+        Status.DISPUTED: f"what is said of the terms of {called} ({conclusion.how}) contradicts itself",
+        Status.UNREAD: f"no licence of {called} could be read",
+    }
+    if reason := reasons.get(conclusion.status):
+        yield _Loss(_ALL, conclusion.status is Status.ABSENT, reason, origin, (), conclusion.evidence)
 
 
 def _takes(licence: Licence) -> tuple[frozenset[str], str]:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from regrow.audit.facts import Finding, Scope, Severity
-from regrow.audit.licences import conflicts, datasets, duties
+from regrow.audit.licences import conflicts, datasets
 from regrow.audit.licences.conclusion import Conclusion, Status, conclude, scopes_told
 from regrow.audit.licences.effective import effective
 from regrow.audit.licences.inheritance import Inheritance
 from regrow.audit.licences.terms import Terms
 from regrow.audit.lineage import Lineage, Node
+from regrow.audit.result import Duty
 
 
 def judge(lineage: Lineage) -> Terms:
@@ -27,12 +28,25 @@ def judge(lineage: Lineage) -> Terms:
         scopes = frozenset(Scope)
     data = datasets.judge(first.collected)
     return Terms(
-        duties=tuple(dict.fromkeys((*duties.of(inheritance), *data.duties))),
+        duties=tuple(dict.fromkeys((*_duties(inheritance), *data.duties))),
         conflicts=tuple(dict.fromkeys(conflicts.of(inheritance))),
         data=data.shares,
         findings=tuple(dict.fromkeys((*_findings(inheritance), *conflicts.notes(inheritance), *data.findings))),
         effective={scope: effective(inheritance, scope) for scope in Scope if scope in scopes},
     )
+
+
+def _duties(inheritance: Inheritance) -> Iterator[Duty]:
+    """The duties of the model's own licences, then those that arrive from ancestors, the nearest first."""
+    own = inheritance.conclusions[inheritance.first.id]
+    for licence in own.licences:
+        for clause in licence.clauses:
+            yield Duty(clause.text, licence.id, inheritance.first.id, clause.when, own.evidence)
+    for inherited in inheritance.clauses:
+        clause = inherited.clause
+        text = clause.text if inherited.certain else f"may apply: {clause.text}"
+        evidence = inheritance.conclusions[inherited.node.id].evidence
+        yield Duty(text, inherited.licence.id, inherited.node.id, clause.when, evidence)
 
 
 def _findings(inheritance: Inheritance) -> Iterator[Finding]:

@@ -88,7 +88,7 @@ def _amount(audit: Audit, sets: Sequence[_Set]) -> str:
     known = [one.bytes for one in sets if one.bytes is not None]
     if known and len(known) == len(sets) and sum(known) < _BILLION:
         return f"less than 1 billion tokens ({sum(known):,} bytes of text)"
-    training = view.best(view.subject(audit).facts, TrainingFact)
+    training = view.best(view.subject(audit), TrainingFact)
     if training is None or training.tokens is None:
         return ""
     label = (

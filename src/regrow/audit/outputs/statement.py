@@ -20,7 +20,7 @@ from typing import Any
 
 from regrow.audit.outputs import view
 from regrow.audit.outputs.document import json as whole_document
-from regrow.audit.outputs.document import to_text
+from regrow.audit.outputs.document import plain
 from regrow.audit.result import Answer, Audit, Definition
 from regrow.errors import InputError, PolicyError, RecipeError
 from regrow.formats import dsse, keys
@@ -42,7 +42,7 @@ def statement(audit: Audit, path: Path | None = None) -> dict[str, Any]:
         RecipeError: if there is no digest of what was audited, so that nothing can be said of it for good.
     """
     digest = view.digest_of(audit.version)
-    subject = [{"name": _text(audit.name), "digest": digest}] if digest else list(_files(audit, path))
+    subject = [{"name": plain(audit.name), "digest": digest}] if digest else list(_files(audit, path))
     if not subject:
         raise RecipeError(
             "a verdict about this version cannot be signed",
@@ -58,20 +58,20 @@ def statement(audit: Audit, path: Path | None = None) -> dict[str, Any]:
         "kind": audit.kind,
         "date": audit.date,
         "auditor": {"id": "urn:regrow:audit"},
-        "osaid": audit.osaid.value,
+        "osaid": audit.osaid,
         "mofClass": audit.mof_class,
         "parts": [_answer(one) for one in audit.parts],
         "freedoms": [_answer(one) for one in audit.freedoms],
         "definitions": [_definition(one) for one in audit.definitions],
         "conflicts": [one.text for one in audit.conflicts],
         "ancestors": ancestors,
-        "document": {"name": "audit.json", "digest": {"sha256": sha256(to_text(document).encode()).hexdigest()}},
+        "document": {"name": "audit.json", "digest": {"sha256": sha256(toplain(document).encode()).hexdigest()}},
     }
     return {
         "_type": STATEMENT,
         "subject": subject,
         "predicateType": PREDICATE,
-        "predicate": _texts(predicate),
+        "predicate": plain(predicate),
     }
 
 
@@ -87,7 +87,7 @@ def _files(audit: Audit, path: Path | None) -> Iterator[dict[str, Any]]:
         if not Path(realpath(place)).is_relative_to(realpath(path)) or (named and not place.is_file()):
             raise InputError(f"`{place}` is no file of the model", hint="put the file there that it stands for")
         if named:
-            yield {"name": _text(entry.path), "digest": {"sha256": _digest(place)}}
+            yield {"name": plain(entry.path), "digest": {"sha256": _digest(place)}}
 
 
 def _digest(place: Path) -> str:
@@ -104,12 +104,12 @@ def _answer(answer: Answer) -> dict[str, str]:
 def _definition(definition: Definition) -> dict[str, Any]:
     return {
         "id": definition.id,
-        "outcome": definition.outcome.value,
+        "outcome": definition.outcome,
         "level": definition.level,
         "verdicts": [
             {
                 "rule": one.rule,
-                "outcome": one.outcome.value,
+                "outcome": one.outcome,
                 "reason": one.reason,
                 "reading": one.reading,
                 "limitedBy": one.limited_by,
@@ -117,19 +117,6 @@ def _definition(definition: Definition) -> dict[str, Any]:
             for one in definition.verdicts
         ],
     }
-
-
-def _texts(value: Any) -> Any:
-    """``value`` with every text such that it can be written as UTF-8."""
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, dict):
-        return {key: _texts(one) for key, one in value.items()}
-    return [_texts(one) for one in value] if isinstance(value, list) else value
-
-
-def _text(value: str) -> str:
-    return value.encode("utf-8", "replace").decode()
 
 
 def payload(statement: dict[str, Any]) -> bytes:

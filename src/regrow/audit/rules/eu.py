@@ -12,9 +12,6 @@ from regrow.audit.rules.compute import Operations, own, whole
 GENERAL_PURPOSE = 1e23
 """Operations above which a model that generates language, images or video indicatively is of general purpose."""
 
-SYSTEMIC_RISK = 1e25
-"""Operations above which systemic risk is presumed."""
-
 
 def notes(lineage: Lineage) -> tuple[str, ...]:
     """Lines for the report."""

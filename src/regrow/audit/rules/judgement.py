@@ -63,12 +63,14 @@ def judge(
         return terms if node is lineage.nodes[0] else terms_of(Lineage((node,), ()))
 
     case = Case(lineage, of)
-    definitions = (_osaid(case, claims), _mof(case), _eu(case), _ladder(case))
+    osaid = _definition("osaid-1.0", case, _osaid_notes(case, claims))
+    eu = _definition("eu-ai-act-53-2", case, eu_notes(lineage))
+    definitions = (osaid, _mof(case), eu, _ladder(case))
     return Judgement(
         parts=_answers(ruleset("part"), case),
         freedoms=_answers(ruleset("freedom"), case),
         definitions=definitions,
-        osaid=definitions[0].outcome,
+        osaid=osaid.outcome,
         mof_class=definitions[1].level or None,
     )
 
@@ -92,16 +94,18 @@ def _missing(verdicts: Iterable[Verdict]) -> tuple[str, ...]:
     return unique(line for verdict in verdicts for line in verdict.missing)
 
 
-def _osaid(case: Case, claims: Sequence[Claim]) -> Definition:
-    rules = ruleset("osaid-1.0")
+def _definition(name: str, case: Case, notes: Iterable[str]) -> Definition:
+    """A definition that is met if all of its rules are."""
+    rules = ruleset(name)
     verdicts = _verdicts(rules, case)
     outcome = worst(verdict.outcome for verdict in verdicts)
-    notes = (
-        "This is our verdict; nobody certifies systems under this definition.",
-        *_teachers(case),
-        *(f"Claimed, not delivered: {one_line(one.text)}" for one in claims if one.outcome is not Outcome.MET),
-    )
-    return Definition(rules.id, rules.title, outcome, "", verdicts, _missing(verdicts), notes)
+    return Definition(rules.id, rules.title, outcome, "", verdicts, _missing(verdicts), tuple(notes))
+
+
+def _osaid_notes(case: Case, claims: Sequence[Claim]) -> Iterable[str]:
+    yield "This is our verdict; nobody certifies systems under this definition."
+    yield from _teachers(case)
+    yield from (f"Claimed, not delivered: {one_line(one.text)}" for one in claims if one.outcome is not Outcome.MET)
 
 
 def _teachers(case: Case) -> Iterable[str]:
@@ -129,13 +133,6 @@ def _mof(case: Case) -> Definition:
     outcome = Outcome.MET if reached else worst(one.outcome for one in of[_CLASSES[0]])
     notes = tuple(f"{one.title}: {one.reason}" for one in verdicts if ", but not among" in one.reason)
     return Definition(rules.id, rules.title, outcome, reached, verdicts, _missing(of.get(following, ())), notes)
-
-
-def _eu(case: Case) -> Definition:
-    rules = ruleset("eu-ai-act-53-2")
-    verdicts = _verdicts(rules, case)
-    outcome = worst(verdict.outcome for verdict in verdicts)
-    return Definition(rules.id, rules.title, outcome, "", verdicts, _missing(verdicts), eu_notes(case.lineage))
 
 
 def _ladder(case: Case) -> Definition:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from regrow.audit.data import toml
 from regrow.audit.facts import (
     AccessFact,
     ArchitectureFact,
@@ -42,32 +43,7 @@ TRAINING = (Role.TRAINING, Role.FINETUNING, Role.CALIBRATION, Role.UNKNOWN)
 """Data that went into the parameters; what is not said to be for evaluation may have."""
 
 _CARRIERS = (Component.DATA_CARD, Component.TECHNICAL_REPORT, Component.RESEARCH_PAPER)
-_RIGHTS = {
-    "use": "using it for any purpose",
-    "open": "using, modifying and sharing for any purpose",
-    "osi": "the licence being approved by the Open Source Initiative",
-    "commercial": "commercial use",
-    "modify": "modifying",
-    "share": "sharing",
-}
-_STEPS = {
-    Rebuild.DECLARED: "say what the weights were made from and how",
-    Rebuild.PINNED: "pin every input and setting in a lock: regrow lock",
-    Rebuild.SIGNED: "sign the release",
-    Rebuild.SPOT_CHECKED: "replay part of the training and compare: regrow verify",
-    Rebuild.REBUILT_HERE: "build it again on this machine and compare: regrow verify",
-    Rebuild.REBUILT_BY_OTHERS: "have somebody else build it and attest the digest",
-}
 _RUNGS = tuple(Rebuild)
-_COMPONENTS = {
-    Component.PARAMETERS: "final weights",
-    Component.INTERMEDIATE_PARAMETERS: "intermediate checkpoints",
-    Component.ARCHITECTURE: "architecture",
-    Component.METADATA: "training configuration",
-    Component.PREPROCESSING_CODE: "data preparation code",
-    Component.SAMPLE_OUTPUTS: "sample outputs",
-    Component.LIBRARIES: "tokenizer and other tools",
-}
 
 
 def component(case: Case, node: Node, *, any_of: Sequence[str]) -> Result:
@@ -103,7 +79,8 @@ def data_named(case: Case, node: Node) -> Result:
         return not_shown(f"not told how one can get {_names(unknown)}", sources, missing=missing)
     if not _complete(node, sources):
         return not_shown("data is named, but nothing says that this is all of it", sources, missing=missing)
-    return met(_count(len(sources), "source of training data is named", "sources of training data are named"), sources)
+    many = f"{len(sources)} sources of training data are named" if len(sources) > 1 else ""
+    return met(many or "1 source of training data is named", sources)
 
 
 def data_located(case: Case, node: Node, *, of: Sequence[str]) -> Result:
@@ -260,7 +237,7 @@ def rebuilt(case: Case, node: Node, *, at_least: str, exactly: bool = False) -> 
         others = sorted({fact.by for fact in reaching if fact.by and fact.level is Rebuild.REBUILT_BY_OTHERS})
         by = f" ({', '.join(one_line(name, 40) for name in others)})" if others else ""
         return met(f"{top.level.replace('-', ' ')}{by}", reaching)
-    return not_shown(f"not {at_least.replace('-', ' ')}", found, missing=_STEPS[Rebuild(at_least)])
+    return not_shown(f"not {at_least.replace('-', ' ')}", found, missing=_words("steps")[at_least])
 
 
 def compute(case: Case, node: Node, *, below: float) -> Result:
@@ -295,9 +272,15 @@ def included(
     return all_of([_licensed(case, node, fact, kind, scope) for fact in there])
 
 
+def _words(table: str) -> Mapping[str, str]:
+    """A table of ``data/words.toml``."""
+    words: Mapping[str, str] = toml("rules", "words")[table]
+    return words
+
+
 def name_of(name: Component) -> str:
     """A component in words."""
-    return _COMPONENTS.get(name, name.value.replace("-", " "))
+    return _words("components").get(name, name.replace("-", " "))
 
 
 def _component(node: Node, name: Component) -> Result:
@@ -368,7 +351,7 @@ def _pinned(fact: DatasetFact) -> bool:
 def _own_terms(fact: ComponentFact, right: str) -> Result:
     """What the licence of a component itself grants."""
     words, tag = name_of(fact.component), one_line(fact.licence or "", 60)
-    missing = f"put the {words} under terms that allow {_RIGHTS[right]}"
+    missing = f"put the {words} under terms that allow {_words('rights')[right]}"
     licence = find(fact.licence or "")
     if licence is None:
         return not_shown(f"{words}: its licence ({tag}) is not known", [fact], missing=missing)
@@ -377,7 +360,7 @@ def _own_terms(fact: ComponentFact, right: str) -> Result:
 
 
 def _granted(effective: Effective | None, scope: str, right: str) -> Result:
-    missing = f"put the {scope} under terms that allow {_RIGHTS[right]}"
+    missing = f"put the {scope} under terms that allow {_words('rights')[right]}"
     if right == "osi":
         missing = f"put the {scope} under a licence that is approved by the Open Source Initiative"
     if effective is None:
@@ -463,10 +446,6 @@ def _names(names: Iterable[str]) -> str:
     """Up to three names in words."""
     lines = [one_line(name, 60) for name in unique(names)]
     return ", ".join(lines[:3]) + (f" and {len(lines) - 3} more" if len(lines) > 3 else "")
-
-
-def _count(number: int, one: str, several: str) -> str:
-    return f"{number} {one if number == 1 else several}"
 
 
 PREDICATES: Mapping[str, Callable[..., Result]] = {
