@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from regrow.audit.collectors.folder import Folder, Statement, Text, printable
 from regrow.audit.facts import Basis, Evidence, Finding, LicenceFact, Scope, Severity
+from regrow.audit.licences import find, identify
 
 NAME = "licence"
 _VENDORED = frozenset(("third_party", "third-party", "vendor", "node_modules", "site-packages", "external", "deps"))
@@ -44,8 +45,6 @@ def declared(raw: str, scope: Scope, at: Evidence, name: str = "", link: str = "
         name: what it is called, if the tag is a general one.
         link: where its text is said to be.
     """
-    from regrow.audit.licences import find
-
     known = find(raw) or (find(name) if name else None)
     id = known.id if known is not None else None
     return LicenceFact(Basis.DECLARED, at, scope, id, printable(raw), printable(name), printable(link))
@@ -65,8 +64,6 @@ def _is_ours(path: str) -> bool:
 
 
 def _read(text: Text, has_weights: bool) -> Iterator[Statement]:
-    from regrow.audit.licences import identify
-
     place, whole = scope(text.path, has_weights), text.at()
     tag = TAG.search(text.text)
     if tag and len(text.text) <= _SHORT:

@@ -1,4 +1,4 @@
-"""Licences: a table of what they ask, finding which one a text is, and what follows along the lineage."""
+"""Licences: a catalogue of what they ask, which one a text is, and what is inherited along the lineage."""
 
 from __future__ import annotations
 

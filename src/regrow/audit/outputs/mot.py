@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 
-from regrow.audit.facts import Component, ComponentFact, LicenceFact, Scope, State
+from regrow.audit.facts import Component, ComponentFact, Scope, State
 from regrow.audit.outputs import view
 from regrow.audit.outputs.safe import whole
 from regrow.audit.outputs.templates import environment, source
@@ -26,9 +26,16 @@ def mot(audit: Audit) -> str:
     """The file. A component that was promised and not seen is not in it."""
     first = view.subject(audit)
     found = view.architecture(first)
-    filters = {"yaml": _yaml, "title": _title, "licence": _licence, "expression": _expression, "place": view.place}
-    template = environment(autoescape=False, path=_path, **filters).from_string(source("mot.yml.j2"))
-    return template.render(
+    filled = environment(
+        autoescape=False,
+        yaml=lambda value: json.dumps(whole(value), ensure_ascii=False),
+        title=_title,
+        licence=lambda fact: _expression(view.licence_name(fact)),
+        expression=_expression,
+        path=lambda fact: fact.link or fact.evidence.file,
+        place=view.place,
+    )
+    return filled.from_string(source("mot.yml.j2")).render(
         audit=audit,
         first=first,
         modalities=found.modalities if found else (),
@@ -52,17 +59,5 @@ def _title(component: Component) -> str:
     return re.sub("(?<=parameters )[a-z]+", lambda match: f"({match[0].capitalize()})", words)
 
 
-def _licence(fact: LicenceFact) -> str:
-    return _expression(view.licence_name(fact))
-
-
 def _expression(name: str) -> str:
     return view.spdx_expression(name) or name
-
-
-def _path(fact: LicenceFact) -> str:
-    return fact.link or fact.evidence.file
-
-
-def _yaml(value: str) -> str:
-    return json.dumps(whole(value), ensure_ascii=False)

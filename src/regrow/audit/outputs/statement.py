@@ -20,7 +20,7 @@ from typing import Any
 
 from regrow.audit.outputs import view
 from regrow.audit.outputs.document import json as whole_document
-from regrow.audit.outputs.document import plain
+from regrow.audit.outputs.document import jsonable, to_text
 from regrow.audit.result import Answer, Audit, Definition
 from regrow.errors import InputError, PolicyError, RecipeError
 from regrow.formats import dsse, keys
@@ -42,7 +42,7 @@ def statement(audit: Audit, path: Path | None = None) -> dict[str, Any]:
         RecipeError: if there is no digest of what was audited, so that nothing can be said of it for good.
     """
     digest = view.digest_of(audit.version)
-    subject = [{"name": plain(audit.name), "digest": digest}] if digest else list(_files(audit, path))
+    subject = [{"name": jsonable(audit.name), "digest": digest}] if digest else list(_files(audit, path))
     if not subject:
         raise RecipeError(
             "a verdict about this version cannot be signed",
@@ -65,13 +65,13 @@ def statement(audit: Audit, path: Path | None = None) -> dict[str, Any]:
         "definitions": [_definition(one) for one in audit.definitions],
         "conflicts": [one.text for one in audit.conflicts],
         "ancestors": ancestors,
-        "document": {"name": "audit.json", "digest": {"sha256": sha256(toplain(document).encode()).hexdigest()}},
+        "document": {"name": "audit.json", "digest": {"sha256": sha256(to_text(document).encode()).hexdigest()}},
     }
     return {
         "_type": STATEMENT,
         "subject": subject,
         "predicateType": PREDICATE,
-        "predicate": plain(predicate),
+        "predicate": jsonable(predicate),
     }
 
 
@@ -87,7 +87,7 @@ def _files(audit: Audit, path: Path | None) -> Iterator[dict[str, Any]]:
         if not Path(realpath(place)).is_relative_to(realpath(path)) or (named and not place.is_file()):
             raise InputError(f"`{place}` is no file of the model", hint="put the file there that it stands for")
         if named:
-            yield {"name": plain(entry.path), "digest": {"sha256": _digest(place)}}
+            yield {"name": jsonable(entry.path), "digest": {"sha256": _digest(place)}}
 
 
 def _digest(place: Path) -> str:

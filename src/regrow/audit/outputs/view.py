@@ -19,6 +19,7 @@ from regrow.audit.facts import (
     Scope,
     Severity,
 )
+from regrow.audit.licences import find
 from regrow.audit.lineage import Edge
 from regrow.audit.result import Audit, Cost, Definition, Duty, Outcome
 from regrow.report.render import seconds
@@ -195,8 +196,6 @@ def digest_of(version: str) -> dict[str, str]:
 def spdx_expression(text: str) -> str | None:
     """A licence as an SPDX expression, or None if it is none, or names a licence that SPDX does not know."""
     from license_expression import ExpressionError
-
-    from regrow.audit.licences import find
 
     if not text or len(text) > 200 or not text.isascii():
         return None
