@@ -8,6 +8,7 @@ where they agree.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
@@ -153,6 +154,11 @@ class Fact:
 
 
 F = TypeVar("F", bound=Fact)
+
+
+def places(facts: Iterable[Fact]) -> tuple[Evidence, ...]:
+    """Where facts were read, each place once."""
+    return tuple(dict.fromkeys(fact.evidence for fact in facts))
 
 
 @dataclass(frozen=True)

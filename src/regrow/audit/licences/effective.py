@@ -35,17 +35,11 @@ def effective(inheritance: Inheritance, scope: Scope) -> Effective:
     losses = [*_own(conclusion, inheritance.first.name)]
     if scope in (Scope.WEIGHTS, Scope.EVERYTHING):
         losses += [*_inherited(inheritance)]
-    outcomes = {asked: _outcome(asked, losses) for asked in _ASKED}
     worst = next((loss for loss in losses if loss.certain), losses[0] if losses else None)
     far = [loss for loss in losses if loss.origin and loss.takes]
     return Effective(
         ids=tuple(dict.fromkeys((*conclusion.ids, *(id for loss in far if conclusion.ids for id in loss.ids)))),
-        open=outcomes["open"],
-        osi=outcomes["osi"],
-        use=outcomes[Right.USE],
-        commercial=outcomes[Right.COMMERCIAL],
-        modify=outcomes[Right.MODIFY],
-        share=outcomes[Right.SHARE],
+        **{str(asked): _outcome(asked, losses) for asked in _ASKED},
         reason=worst.reason if worst else f"{', '.join(conclusion.ids)}, by {conclusion.how}",
         evidence=tuple(dict.fromkeys((*conclusion.evidence, *(at for loss in far for at in loss.evidence)))),
         limited_by=next((loss.origin for loss in sorted(far, key=lambda loss: not loss.certain)), ""),

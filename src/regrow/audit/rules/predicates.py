@@ -30,13 +30,14 @@ from regrow.audit.facts import (
     Scope,
     State,
     UsageFact,
+    places,
 )
 from regrow.audit.licences import Effective, find, says_none
 from regrow.audit.lineage import Node, facts, seen
 from regrow.audit.result import Outcome
 from regrow.audit.rules.case import Case
 from regrow.audit.rules.compute import whole
-from regrow.audit.rules.results import Result, all_of, evidence, met, not_met, not_shown, one_line, rank, unique
+from regrow.audit.rules.results import Result, all_of, met, not_met, not_shown, one_line, rank, unique
 from regrow.audit.rules.rulesets import usual_licences
 
 TRAINING = (Role.TRAINING, Role.FINETUNING, Role.CALIBRATION, Role.UNKNOWN)
@@ -217,8 +218,8 @@ def origin(case: Case, node: Node) -> Result:
     """It is told what the parameters were made from: a parent, or random initial values."""
     started = facts(node, OriginFact)
     if edges := case.lineage.parents(node.id):
-        places = unique(place for edge in edges for place in edge.evidence)
-        return Result(Outcome.MET, ("what it was made from is told",), places or evidence(facts(node, ParentFact)))
+        told = unique(place for edge in edges for place in edge.evidence)
+        return Result(Outcome.MET, ("what it was made from is told",), told or places(facts(node, ParentFact)))
     if started:
         return met("trained from random initial values", started)
     missing = "say from which model the parameters were made, or that they were trained from random initial values"
@@ -309,8 +310,8 @@ def _first_best(results: list[Result]) -> Result:
     top = max(results, key=lambda one: rank(one.outcome))
     if top.outcome is Outcome.MET or len(results) == 1:
         return top
-    places = unique(place for one in results for place in one.evidence)
-    return Result(top.outcome, top.reasons, places, (", or ".join(unique(one.missing[0] for one in results)),))
+    read = unique(place for one in results for place in one.evidence)
+    return Result(top.outcome, top.reasons, read, (", or ".join(unique(one.missing[0] for one in results)),))
 
 
 def _sources(node: Node) -> tuple[DatasetFact, ...]:
@@ -334,7 +335,7 @@ def _without_sources(node: Node, missing: str) -> Result:
     card = _states(node, Component.DATA_CARD)
     if delivered.outcome is Outcome.NOT_MET and not any(one.state is not State.ABSENT for one in card):
         reasons = ("no training data is named", *delivered.reasons)
-        return Result(Outcome.NOT_MET, reasons, unique(delivered.evidence + evidence(card)), (missing,))
+        return Result(Outcome.NOT_MET, reasons, unique(delivered.evidence + places(card)), (missing,))
     return not_shown("no training data is named", missing=missing)
 
 
@@ -402,17 +403,16 @@ def _licensed(case: Case, node: Node, fact: ComponentFact, kinds: Sequence[str],
     words = name_of(fact.component)
     usual = frozenset[str]().union(*(usual_licences()[kind] for kind in kinds))
     names, outcome, reason = _terms_of(case, node, fact, scope, usual)
-    places = [fact]
     missing = f"put the {words} under an open licence"
     if outcome is Outcome.NOT_MET:
         word = "invalid" if names else "unlicensed"
-        return not_met(f"{word}: {words}: {reason}", places, missing=missing)
+        return not_met(f"{word}: {words}: {reason}", [fact], missing=missing)
     if outcome is Outcome.NOT_SHOWN:
-        return not_shown(f"unlicensed: {words}: {reason}", places, missing=missing)
+        return not_shown(f"unlicensed: {words}: {reason}", [fact], missing=missing)
     unusual = [name for name in names if not _called(name) & usual]
     note = f"{_names(unusual)} is open, but not among the licences meant for {' or '.join(kinds)}"
     return Result(
-        Outcome.MET, (f"included: {words} ({', '.join(names)})", *([note] if unusual else [])), evidence(places)
+        Outcome.MET, (f"included: {words} ({', '.join(names)})", *([note] if unusual else [])), places([fact])
     )
 
 
