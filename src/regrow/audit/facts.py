@@ -167,7 +167,7 @@ class LicenceFact(Fact):
 
     Attributes:
         scope: what it is for.
-        id: the id of the licence in our table; None if it is not identified (``other``, or an unknown text).
+        id: the id of the licence in our catalogue; None if it is not identified (``other``, or an unknown text).
         raw: as written: the tag, or the name of the text's file.
         name: a declared ``license_name``, or empty.
         link: a declared ``license_link``, or empty.

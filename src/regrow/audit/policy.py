@@ -53,7 +53,7 @@ _WORDS = {"yes": Outcome.MET, "no": Outcome.NOT_MET, "not shown": Outcome.NOT_SH
 
 
 def _licence(value: str) -> str:
-    """A licence of the table, or another that SPDX lists or somebody calls ``LicenseRef-...``: one, not several."""
+    """A licence of the catalogue, or another that SPDX lists or somebody calls ``LicenseRef-...``: one, not several."""
     if find(value) is not None:
         return value
     if re.search(r"[()]| (?:AND|OR|WITH) ", value, re.IGNORECASE):
@@ -292,8 +292,8 @@ def _licences(audit: Audit, policy: Policy) -> Iterator[PolicyCheck]:
     entries = {name: (find(name), where) for name, where in named.items()}
     unknown += [f"{name} of {where}" for name, (entry, where) in entries.items() if entry is None]
     own = [_Applies(entry, where, _clauses(entry)) for entry, where in entries.values() if entry is not None]
-    arrived, more = _arrived(audit)
-    there, unknown = [*own, *arrived], [*unknown, *more]
+    inherited, more = _inherited(audit)
+    there, unknown = [*own, *inherited], [*unknown, *more]
 
     def line(text: str, wrong: Iterable[_Applies]) -> PolicyCheck:
         if found := unique(f"{one.licence.id} of {one.where}" for one in wrong):
@@ -325,11 +325,11 @@ class _Applies:
     clauses: frozenset[str]
 
 
-def _arrived(audit: Audit) -> tuple[list[_Applies], list[str]]:
+def _inherited(audit: Audit) -> tuple[list[_Applies], list[str]]:
     """The licences that reach the model from its teachers; and the models of those of which none is known."""
     own = {ancestor.node.id for ancestor in chain(audit.lineage)}
     inheritance = Inheritance(audit.lineage)
-    held = [
+    found = [
         _Applies(one.licence, short(one.node.id), frozenset((one.clause.name,)) | _mutable(one.licence))
         for one in inheritance.clauses
         if one.node.id not in own
@@ -339,22 +339,22 @@ def _arrived(audit: Audit) -> tuple[list[_Applies], list[str]]:
         for node in inheritance.ancestors
         if node.id not in own and not inheritance.conclusions[node.id].licences
     ]
-    return held, [f"the licence of {short(name)}" for name in unread]
+    return found, [f"the licence of {short(name)}" for name in unread]
 
 
 def _named(audit: Audit) -> tuple[dict[str, str], list[str]]:
     """The licences of the weights along the chain, each with a model that has it; and models of which none is known."""
-    held: dict[str, str] = {}
+    found: dict[str, str] = {}
     unknown = []
     for node in (ancestor.node for ancestor in chain(audit.lineage)):
         own = [fact for fact in facts(node, LicenceFact) if fact.scope in ("weights", "everything")]
         for fact in own:
             if fact.id:
-                held.setdefault(fact.id, short(node.id))
+                found.setdefault(fact.id, short(node.id))
         if not own or any(fact.id is None for fact in own):
             raw = ", ".join(unique(one_line(fact.raw, 40) for fact in own if fact.id is None)) or "the licence"
             unknown.append(f"{raw} of {short(node.id)}")
-    return held, unknown
+    return found, unknown
 
 
 def _canonical(name: str) -> str:

@@ -165,7 +165,7 @@ class Licence:
 
 
 def every() -> tuple[Licence, ...]:
-    """All licences of the table, in the order of the files."""
+    """All licences, in the order of the files."""
     return tuple(_catalogue().values())
 
 
@@ -218,33 +218,35 @@ def _catalogue() -> dict[str, Licence]:
 
 
 def load(folder: Traversable) -> dict[str, Licence]:
-    """Read a table of licences.
+    """Read a catalogue of licences.
 
     Raises:
         RegrowError: naming the file and the key that is wrong.
     """
     clauses = _read(folder / _CLAUSES)
-    table: dict[str, Licence] = {}
+    catalogue: dict[str, Licence] = {}
     paths = sorted((path for path in folder.iterdir() if path.name.endswith(".toml")), key=lambda path: path.name)
     for path in paths:
         for number, entry in enumerate(_read(path).get("licence", ()), 1):
             where = f"{path.name}: licence {entry.get('id', number)}"
             licence = _licence(entry, clauses, where)
-            if licence.id in table:
+            if licence.id in catalogue:
                 raise RegrowError(f"`{licence.id}` is there twice", where=where)
-            table[licence.id] = licence
-    for licence in table.values():
+            catalogue[licence.id] = licence
+    for licence in catalogue.values():
         for other in (*licence.members, *licence.compatible):
-            if other not in table:
-                raise RegrowError(f"`{licence.id}` speaks of `{other}`, which is not in the table", where=str(folder))
-    return table
+            if other not in catalogue:
+                raise RegrowError(
+                    f"`{licence.id}` speaks of `{other}`, which is not in the catalogue", where=str(folder)
+                )
+    return catalogue
 
 
 def _read(path: Traversable) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RegrowError("a table of licences cannot be read", where=path.name, why=str(error)) from error
+        raise RegrowError("a file of licences cannot be read", where=path.name, why=str(error)) from error
 
 
 def _licence(entry: Mapping[str, Any], clauses: Mapping[str, Any], where: str) -> Licence:

@@ -22,7 +22,7 @@ class Status(StrEnum):
     """How well a licence is known."""
 
     KNOWN = "known"
-    UNRESOLVED = "unresolved"  # there is one, and it is not in the table
+    UNRESOLVED = "unresolved"  # there is one, and it is not in the catalogue
     ABSENT = "absent"  # there is none, so nothing is permitted
     DISPUTED = "disputed"  # what is said of it contradicts itself
     UNREAD = "unread"  # none was seen, and not all of the model could be read
@@ -48,7 +48,7 @@ class Conclusion:
 
     @property
     def licences(self) -> tuple[Licence, ...]:
-        """The entries of the table."""
+        """Their entries in the catalogue."""
         return tuple(get(id) for id in self.ids)
 
 
@@ -108,7 +108,7 @@ def _resolved(read: _Read, group: Sequence[LicenceFact]) -> Conclusion:
 
 
 def resolve(fact: LicenceFact) -> Alternatives | None:
-    """The ways in which a fact can be met; None if it names no licence of the table."""
+    """The ways in which a fact can be met; None if it names no licence of the catalogue."""
     if fact.id is not None and (known := find(fact.id)):
         return ((known.id,),)
     if fact.basis is Basis.FOUND:

@@ -57,7 +57,7 @@ def _trained_on(collected: Collected) -> Iterable[DatasetFact]:
 
 
 def _licences(fact: DatasetFact) -> tuple[str, tuple[str, ...]]:
-    """What to call the data's licence, and its ids if it is in the table."""
+    """What to call the data's licence, and its ids if it is in the catalogue."""
     ways = alternatives(fact.licence) if fact.licence else None
     if ways:
         ids = freest(ways)

@@ -41,7 +41,7 @@ class Match:
     """The licence that a text is.
 
     Attributes:
-        id: in the table; where a text holds several licences, the strictest.
+        id: in the catalogue; where a text holds several licences, the strictest.
         score: how much of the known text is there, 0 to 1.
         also: the other licences in the text.
     """
