@@ -39,9 +39,16 @@ def _patterns(table: str) -> Mapping[str, re.Pattern[str]]:
     return {name: whole_words(words) for name, words in toml("collectors", "prose")[table].items()}
 
 
+@cache
+def _any_of(*lists: str) -> re.Pattern[str]:
+    """The words of some lists of ``data/prose.toml``."""
+    words = toml("collectors", "prose")["words"]
+    return whole_words(word for name in lists for word in words[name])
+
+
 def _says(text: str, *lists: str) -> bool:
     """Whether any of the words of some lists is in a text."""
-    return any(_patterns("words")[name].search(text) for name in lists)
+    return _any_of(*lists).search(text) is not None
 
 
 # Everything that repeats is bounded: a card is a stranger's, and must not make a search take longer than it is long.
