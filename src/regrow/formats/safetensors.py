@@ -83,15 +83,15 @@ def safetensors_bytes(tensors: Mapping[str, Tensor]) -> bytes:
     written here: names sorted, ``__metadata__`` first, no spaces, padded with spaces to 8 bytes; ``-0.0`` is
     written as ``+0.0``.
     """
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     parts, offset = [], 0
     for name in sorted(tensors):
         part = canonical_bytes(tensors[name])
         shape = list(tensors[name].shape)
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + len(part)]}
+        entries[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + len(part)]}
         parts.append(part)
         offset += len(part)
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     return len(text).to_bytes(8, "little") + text + b"".join(parts)
 

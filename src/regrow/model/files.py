@@ -14,12 +14,11 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from regrow.errors import InputError
-from regrow.formats.safetensors import canonical_bytes, safetensors_bytes
+from regrow.formats.safetensors import canonical_bytes as canonical_bytes
+from regrow.formats.safetensors import safetensors_bytes as safetensors_bytes
 from regrow.model.config import HUGGING_FACE, DecoderConfig, shape_in
 from regrow.recipe.problems import Origin, explain
 from regrow.recipe.schema import Architecture
-
-__all__ = ["canonical_bytes", "from_hugging_face", "load", "safetensors_bytes", "save", "to_hugging_face"]
 
 _DAMAGED = "`regrow verify` names the files that are damaged"
 
