@@ -15,7 +15,7 @@ MOST_BYTES = 4 << 30
 """Of the columns that are read, unpacked."""
 
 REPEATING = ("source", "licence", "availability", "file", "split", "stage", "reason")
-"""Columns in which few values stand often, which are written once each. Another name here changes the bytes of tables."""
+"""Columns in which few values stand often, written once each. Another name here changes bytes of tables."""
 
 
 def write(path: Path, table: pyarrow.Table, *, rows_in_group: int) -> None:
