@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regrow.errors import InputError, RecipeError
-from regrow.formats import parquet, safetensors
+from regrow.formats import safetensors
 from regrow.report.data import Example, Exclusion, File, Loss, Measure, ReportData, Sample, Source, StageRow
 from regrow.store.digest import sha256_file
 
@@ -171,10 +171,13 @@ def _table(path: Path, columns: list[str]) -> pyarrow.Table | None:
     """Some columns of a Parquet file, or None if there is no such file."""
     if not path.is_file():
         return None
+    import pyarrow
+    import pyarrow.parquet
+
     try:
-        return parquet.read_columns(path, columns)
-    except InputError as error:
-        raise ValueError(f"{path.name}: {error.why or error.what}") from error
+        return pyarrow.parquet.read_table(path, columns=columns)
+    except pyarrow.ArrowException as error:
+        raise ValueError(f"{path.name}: {error}") from error
 
 
 def _sources(manifest: Path, declared: Iterable[Mapping[str, Any]]) -> Iterable[Source]:
