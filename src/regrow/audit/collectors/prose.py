@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 
 from regrow.audit import names
 from regrow.audit.collectors.folder import Statement, Text, printable
@@ -32,23 +31,16 @@ from regrow.audit.facts import (
 _MOST_PER_KIND = 40
 _QUOTE = 300
 
-
-@cache
-def _patterns(table: str) -> Mapping[str, re.Pattern[str]]:
-    """A table of ``data/prose.toml``: what its words stand for -> how they are recognised."""
-    return {name: whole_words(words) for name, words in toml("collectors", "prose")[table].items()}
-
-
-@cache
-def _any_of(*lists: str) -> re.Pattern[str]:
-    """The words of some lists of ``data/prose.toml``."""
-    words = toml("collectors", "prose")["words"]
-    return whole_words(word for name in lists for word in words[name])
+_PATTERNS: Mapping[str, Mapping[str, re.Pattern[str]]] = {
+    table: {name: whole_words(words) for name, words in lists.items()}
+    for table, lists in toml("collectors", "prose").items()
+}
+"""What the lists of ``data/prose.toml`` stand for -> how their words are recognised."""
 
 
-def _says(text: str, *lists: str) -> bool:
-    """Whether any of the words of some lists is in a text."""
-    return _any_of(*lists).search(text) is not None
+def _says(text: str, name: str) -> bool:
+    """Whether any of the words of a list is in a text."""
+    return _PATTERNS["words"][name].search(text) is not None
 
 
 # Everything that repeats is bounded: a card is a stranger's, and must not make a search take longer than it is long.
@@ -137,7 +129,7 @@ def _key(statement: Statement) -> object:
 
 
 def _aspects(block: Block, text: Text) -> Iterator[Statement]:
-    about = any(_says(title, "data-heading") for title in block.headings)
+    about = block.kind != "code" and any(_says(title, "data-heading") for title in block.headings)
     if about and not any(_says(title, "not-training-data") for title in block.headings):
         yield from _of_data(block, text)
 
@@ -149,7 +141,7 @@ def _of_data(block: Block, text: Text) -> Iterator[Statement]:
     if block.kind == "table":
         yield DataAspectFact(Basis.DECLARED, at, Aspect.CHARACTERISTICS, _short(block.text))
         return
-    for aspect, words in _patterns("aspects").items():
+    for aspect, words in _PATTERNS["aspects"].items():
         told = (one for one in block.sentences() if words.search(one) and not _says(one, "withheld"))
         said = next((one for one in told if len(one) > 20), None)
         if said:
@@ -160,14 +152,14 @@ def _uses(block: Block, text: Text) -> Iterator[Statement]:
     if len(block.text) < 20:
         return
     at = text.line(block.line, block.last)
-    for topic, words in _patterns("headings").items():
+    for topic, words in _PATTERNS["headings"].items():
         if block.headings and words.search(block.headings[-1]):
             topic = "integration" if block.kind == "code" else topic
             yield UsageFact(Basis.DECLARED, at, topic, _short(block.text))
             return
     if block.kind == "text":
         for said in block.sentences():
-            for topic, words in _patterns("uses").items():
+            for topic, words in _PATTERNS["uses"].items():
                 if words.search(said):
                     yield UsageFact(Basis.DECLARED, at, topic, _short(said))
 
@@ -181,8 +173,14 @@ def _training(block: Block, text: Text) -> Iterator[Statement]:
         if fact != (None, None, ""):
             tokens, hours, hardware = fact
             yield TrainingFact(Basis.DECLARED, at, tokens, None, hours, hardware)
-        if _SCRATCH.search(said) and _says(said, "whole-model") and not _says(said, "negated", "part-of-a-model"):
+        if _is_from_scratch(said):
             yield OriginFact(Basis.DECLARED, at, _short(said))
+
+
+def _is_from_scratch(said: str) -> bool:
+    """Whether a sentence says that the model, and not only a part of it, was trained from scratch."""
+    other = _says(said, "negated") or _says(said, "part-of-a-model")
+    return bool(_SCRATCH.search(said)) and _says(said, "whole-model") and not other
 
 
 def _teachers(block: Block, text: Text) -> Iterator[Statement]:
@@ -228,10 +226,10 @@ def _claims(block: Block, text: Text) -> Iterator[Statement]:
         return
     at = text.line(block.line, block.last)
     for said in block.sentences():
-        if len(said) > 1000 or _says(said, "negated", "about-others"):
+        if len(said) > 1000 or _says(said, "negated") or _says(said, "about-others"):
             continue
         topics = (
-            [topic for topic, words in _patterns("topics").items() if words.search(said)]
+            [topic for topic, words in _PATTERNS["topics"].items() if words.search(said)]
             if _says(said, "opens")
             else []
         )
