@@ -1,9 +1,9 @@
 """How well licences are known by their texts, and in what time; against spdx-matcher where it is installed.
 
-    python benchmarks/licences.py CORPUS            # a table
-    python benchmarks/licences.py CORPUS --json     # one object per row
+    python -m benchmarks.licences CORPUS            # a table
+    python -m benchmarks.licences CORPUS --json     # one object per row
 
-CORPUS is the folder that the index was built from (see ``regrow.audit.licences.build``). A row gives, over the texts of
+CORPUS is the folder that the index was built from (see ``tools/licence_index.py``). A row gives, over the texts of
 the table and one way to change them, how many were identified right, as nothing, and as another licence; how often a
 text with restrictions was called open, which must never be; and the median time of a text. The peer knows the licences
 of the SPDX list alone and is slow, so it gets the short ones among them.
@@ -20,7 +20,8 @@ import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from regrow.audit.licences import build, every, get, identify, index
+from regrow.audit.licences import every, get, identify, index
+from tools import licence_index
 
 Text = tuple[str, str]  # the id of the licence, and its text
 Identify = Callable[[str], str | None]
@@ -57,15 +58,17 @@ DEFORMATIONS: dict[str, Callable[[str], str]] = {
 
 def corpus(folder: Path) -> list[Text]:
     """The texts of the table."""
-    plan = tomllib.loads((build.DATA / "texts.toml").read_text(encoding="utf-8"))
-    return [(id, build.text_of(folder, name)) for id, names in plan["files"].items() for name in names]
+    plan = tomllib.loads(licence_index.PLAN.read_text(encoding="utf-8"))
+    return [(id, licence_index.text_of(folder, name)) for id, names in plan["files"].items() for name in names]
 
 
 def strangers(folder: Path) -> list[str]:
     """The texts of licences that are not in the table."""
-    plan = tomllib.loads((build.DATA / "texts.toml").read_text(encoding="utf-8"))
+    plan = tomllib.loads(licence_index.PLAN.read_text(encoding="utf-8"))
     ours = {name for names in plan["files"].values() for name in names}
-    return [build.text_of(folder, path.stem) for path in sorted(folder.glob("*.LICENSE")) if path.stem not in ours]
+    return [
+        licence_index.text_of(folder, path.stem) for path in sorted(folder.glob("*.LICENSE")) if path.stem not in ours
+    ]
 
 
 def inserted(text: str, sentence: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """What the user asks of a model. python -m pytest tests/audit/test_policy.py"""
 
+import inspect
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,10 @@ from regrow.audit import findings, policy
 from regrow.audit.facts import AccessFact, DatasetFact, Fact, Finding, LicenceFact, Relation, Severity
 from regrow.audit.findings import FindingId
 from regrow.audit.licences import Kind, every
-from regrow.audit.result import Audit, Claim, Conflict, Cost, DataShare, Lineage, Outcome, PolicyCheck
+from regrow.audit.lineage import Lineage
+from regrow.audit.result import Audit, Claim, Conflict, Cost, DataShare, Outcome, PolicyCheck
 from regrow.errors import RecipeError
+from regrow.formats import header
 
 from .rules.build import VERSION, alone, complete, derived, drop, judged, licence, weights_only
 
@@ -213,8 +216,10 @@ def test_all_licences_and_findings_can_be_named(tmp_path: Path) -> None:
 
 def test_each_finding_is_made_somewhere() -> None:
     """That all are known is what mypy says; this is about those that are gone."""
-    folder = Path(findings.__file__).parent
-    text = "".join(path.read_text() for path in folder.rglob("*.py") if path.name != "findings.py")
+    folders = (Path(findings.__file__).parent, Path(header.__file__).parent)
+    defined = {Path(findings.__file__), Path(header.__file__)}
+    text = "".join(path.read_text() for folder in folders for path in folder.rglob("*.py") if path not in defined)
+    text += inspect.getsource(header.check_name) + inspect.getsource(header.check_layout)
     assert [name for name in get_args(FindingId) if f'"{name}"' not in text] == []
 
 
@@ -235,7 +240,10 @@ def test_data_and_access_are_not_asked_of_a_policy_on_licences(tmp_path: Path) -
     assert line.outcome is MET
 
 
-def test_every_clause_and_kind_of_licence_can_be_named() -> None:
+def test_every_clause_and_kind_of_licence_can_be_named(tmp_path: Path) -> None:
     names = {clause.name for licence in every() for clause in licence.clauses}
-    assert set(get_args(policy.Clause)) == names | {"mutable-terms"}
-    assert set(get_args(policy.Kind)) == set(Kind)
+    assert set(policy.clauses()) == names | {"mutable-terms"}
+    for kind in Kind:
+        path = tmp_path / "policy.toml"
+        path.write_text(f'policy = 1\nlicences.forbid_kinds = ["{kind}"]')
+        assert policy.read(path).licences.forbid_kinds == (kind,)

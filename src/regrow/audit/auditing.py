@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from regrow.audit import claims, collectors, cost, licences, lineage, policy, rules
+from regrow.audit import claims, collectors, cost, licences, policy, rules, tracing
 from regrow.audit.links import resolver
 from regrow.audit.result import Audit
 
@@ -47,8 +47,8 @@ def audit(target: str, options: Options) -> Audit:
     claimed = claims.read(options.claims, options.today) if options.claims else ()
     demanded = policy.read(options.policy) if options.policy else None
     collected = collectors.collect(target, today=options.today, network=options.network)
-    reach = lineage.reacher(options.parents, options.today, options.network)
-    line, lineage_findings = lineage.trace(collected, reach=reach)
+    reach = tracing.reacher(options.parents, options.today, options.network)
+    line, lineage_findings = tracing.trace(collected, reach=reach)
     terms = licences.judge(line)
     links = resolver() if options.network else _unasked
     checked = claims.check(line.nodes[0].collected, claimed, links)

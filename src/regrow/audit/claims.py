@@ -22,6 +22,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from regrow.audit.data import toml
 from regrow.audit.facts import (
     Basis,
     ClaimFact,
@@ -45,22 +46,6 @@ from regrow.store import sha256_bytes
 Links = Callable[[str], "bool | None"]
 """Whether an address answers; None if it was not asked."""
 
-_PARTS = {
-    "data": (Component.DATASETS,),
-    "training-code": (Component.TRAINING_CODE,),
-    "weights": (Component.PARAMETERS,),
-    "inference": (Component.INFERENCE_CODE,),
-    "recipe": (Component.TRAINING_CODE, Component.METADATA),
-    "licence": (),
-    "everything": (
-        Component.PARAMETERS,
-        Component.ARCHITECTURE,
-        Component.INFERENCE_CODE,
-        Component.TRAINING_CODE,
-        Component.PREPROCESSING_CODE,
-        Component.DATASETS,
-    ),
-}
 _SCOPES = {"data": Scope.DATA, "training-code": Scope.CODE, "inference": Scope.CODE, "recipe": Scope.CODE}
 _OPEN = re.compile(r"\b(open|free|libre|permissive)", re.IGNORECASE)
 
@@ -117,12 +102,12 @@ def check(
         extra: claims from elsewhere.
         links: whether an address answers, or None if it was not asked.
     """
-    own = [fact for fact in collected.facts if isinstance(fact, ClaimFact)]
+    own = collected.of(ClaimFact)
     return tuple(_check(fact, collected, links) for fact in unique((*own, *extra)))
 
 
 def _check(fact: ClaimFact, collected: Collected, links: Links) -> Claim:
-    names = _PARTS.get(fact.topic, ())
+    names = [Component(name) for name in toml("rules", "words")["claims"].get(fact.topic, ())]
     states = {name: _best(collected, name) for name in names}
     found = [name_of(name) for name, state in states.items() if state and state.state is State.PRESENT]
     results = [_delivered(name, state) for name, state in states.items()]
@@ -140,7 +125,7 @@ def _check(fact: ClaimFact, collected: Collected, links: Links) -> Claim:
 
 def _best(collected: Collected, name: Component) -> ComponentFact | None:
     """What is most of a component: there before promised before absent."""
-    states = [fact for fact in collected.facts if isinstance(fact, ComponentFact) and fact.component is name]
+    states = [fact for fact in collected.of(ComponentFact) if fact.component is name]
     order = tuple(State)
     return min(states, key=lambda fact: order.index(fact.state), default=None)
 
@@ -159,7 +144,7 @@ def _delivered(name: Component, state: ComponentFact | None) -> Result:
 def _licensed(topic: str, collected: Collected) -> Result:
     """Whether what a claim calls open is under an open licence; a text that was found beats a tag."""
     scopes = (_SCOPES.get(topic, Scope.WEIGHTS), Scope.EVERYTHING)
-    licences = [fact for fact in collected.facts if isinstance(fact, LicenceFact) and fact.scope in scopes]
+    licences = [fact for fact in collected.of(LicenceFact) if fact.scope in scopes]
     found = [fact for fact in licences if fact.basis is Basis.FOUND] or licences
     if not found:
         return not_shown("a licence (not seen)", missing="")

@@ -7,8 +7,8 @@ for one named accelerator at an assumed share of its peak, so that they can be c
 from __future__ import annotations
 
 from regrow.audit.facts import TrainingFact
-from regrow.audit.result import Cost, Lineage
-from regrow.audit.rules.ancestry import facts, parents
+from regrow.audit.lineage import Lineage, facts
+from regrow.audit.result import Cost
 from regrow.audit.rules.compute import own, whole
 from regrow.audit.rules.results import one_line
 
@@ -34,7 +34,7 @@ def estimate(lineage: Lineage) -> Cost:
 
 def _cost(lineage: Lineage, flops: float | None, source: str) -> Cost:
     stated = [fact for fact in facts(lineage.nodes[0], TrainingFact) if fact.accelerator_hours is not None]
-    if stated and (flops is None or not parents(lineage, lineage.nodes[0])):
+    if stated and (flops is None or not lineage.parents(lineage.nodes[0].id)):
         hardware = one_line(stated[0].hardware, 80) or "hardware not named"
         how = source if flops is not None else f"hours stated; operations: {source}"
         return Cost(flops, stated[0].accelerator_hours, f"{hardware}, as stated", how)

@@ -8,8 +8,10 @@ where they agree.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from regrow.audit.findings import FindingId
 
@@ -151,13 +153,21 @@ class Fact:
     evidence: Evidence
 
 
+F = TypeVar("F", bound=Fact)
+
+
+def places(facts: Iterable[Fact]) -> tuple[Evidence, ...]:
+    """Where facts were read, each place once."""
+    return tuple(dict.fromkeys(fact.evidence for fact in facts))
+
+
 @dataclass(frozen=True)
 class LicenceFact(Fact):
     """A licence, as a tag or as a text.
 
     Attributes:
         scope: what it is for.
-        id: the id of the licence in our table; None if it is not identified (``other``, or an unknown text).
+        id: the id of the licence in our catalogue; None if it is not identified (``other``, or an unknown text).
         raw: as written: the tag, or the name of the text's file.
         name: a declared ``license_name``, or empty.
         link: a declared ``license_link``, or empty.
@@ -388,3 +398,7 @@ class Collected:
     findings: tuple[Finding, ...] = ()
     files: tuple[FileEntry, ...] = ()
     complete: bool = True
+
+    def of(self, kind: type[F]) -> list[F]:
+        """The facts of one kind, in the order of reading."""
+        return [fact for fact in self.facts if isinstance(fact, kind)]

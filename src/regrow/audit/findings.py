@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from regrow.formats.header import Fault
+
 FindingId = Literal[
     "attestation-other",
     "attestation-unsigned",
@@ -19,23 +21,7 @@ FindingId = Literal[
     "data-share-alike",
     "duplicate-key",
     "file-unreadable",
-    "header-alignment",
-    "header-broken",
-    "header-duplicate-key",
-    "header-empty",
-    "header-hole",
-    "header-metadata",
-    "header-name",
-    "header-overlap",
-    "header-padding",
-    "header-past-end",
-    "header-shape",
-    "header-too-large",
-    "header-trailing",
-    "header-truncated",
-    "header-unknown-field",
-    "header-unknown-type",
-    "header-version",
+    Fault,
     "index-differs",
     "index-outside",
     "index-unreadable",

@@ -1,248 +1,142 @@
-"""What a model was made from, and what that was made from: the closure over declared, found and known parents.
+"""Lineage: the models that the audited one was made from, how, and the one walk over them.
 
-The order is breadth first, so the audited model is the first node and depth never falls. A parent of which nothing can
-be read is a node too: not knowing it is part of the answer.
+Relations fall into two kinds, by what a model takes from a parent: its parameters, or its outputs as training data.
+Of what is related in an unknown way it may be either.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
-from regrow.audit import known
-from regrow.audit.collectors import collect, names
-from regrow.audit.facts import (
-    Basis,
-    Collected,
-    DatasetFact,
-    Evidence,
-    Finding,
-    OriginFact,
-    ParentFact,
-    Relation,
-    Severity,
-)
-from regrow.audit.result import Edge, Lineage, Node
-from regrow.audit.rules.ancestry import TEACHING
-from regrow.errors import RegrowError
+from regrow.audit.facts import Basis, Collected, Evidence, F, OriginFact, Relation
 
-MOST_NODES = 200
-DEEPEST = 32
-_RANK = {Basis.FOUND: 0, Basis.DECLARED: 1, Basis.KNOWN: 2}
+MECHANICAL = (Relation.QUANTISED, Relation.CONVERTED, Relation.MERGE)
+"""Making a model so involves no training, so it needs no training data beside the parents'."""
 
-Reach = Callable[[str], Collected | None]
-"""What can be read of a parent; None for nothing."""
+BY_PARAMETERS = (Relation.FINETUNE, Relation.ADAPTER, *MECHANICAL)
+"""The parameters come from the parent's."""
 
+BY_OUTPUTS = (Relation.DISTILLED, Relation.SYNTHETIC_DATA)
+"""The parent's outputs were training data."""
 
-@dataclass
-class _Tracing:
-    """What is known so far; ``ids`` maps names that mean a model to its node's id."""
+DERIVING = (*BY_PARAMETERS, Relation.UNKNOWN)
+"""The parameters come from the parent's, or could."""
 
-    reach: Reach
-    date: str
-    nodes: list[Node] = field(default_factory=list)
-    edges: list[Edge] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    ids: dict[str, str] = field(default_factory=dict)
+WORDS = {
+    Relation.FINETUNE: "fine-tuned from",
+    Relation.ADAPTER: "an adapter of",
+    Relation.MERGE: "merged from",
+    Relation.QUANTISED: "quantised from",
+    Relation.CONVERTED: "converted from",
+    Relation.DISTILLED: "distilled from",
+    Relation.SYNTHETIC_DATA: "trained on the outputs of",
+    Relation.UNKNOWN: "made in an unknown way from",
+}
+"""How a model was made from a parent, for a sentence."""
 
 
-def trace(start: Collected, *, reach: Reach) -> tuple[Lineage, tuple[Finding, ...]]:
-    """Follow parents until there are none.
+@dataclass(frozen=True)
+class Node:
+    """A model of the lineage and what was read of it; the audited model is the first.
 
-    Args:
-        start: the audited model.
-        reach: reads a parent.
-
-    Returns:
-        The lineage, and what its edges contradict each other about.
+    Attributes:
+        id: as in :class:`~regrow.audit.facts.ParentFact`.
+        depth: edges from the audited model.
+        collected: the facts; ``kind`` is ``unreached`` if nothing could be read (facts from the table of known
+            models may still be there).
     """
-    date = next((fact.evidence.date for fact in start.facts), "")
-    tracing = _Tracing(reach, date)
-    first = _add(tracing, start.id, 0, start)
-    pending = deque([first])
-    while pending:
-        node = pending.popleft()
-        for parent, facts in _parents(node.collected).items():
-            found = _follow(tracing, node, parent, facts)
-            if found is not None:
-                pending.append(found)
-    lineage = Lineage(tuple(tracing.nodes), tuple(tracing.edges))
-    findings = [*tracing.findings, *_differences(start, lineage)]
-    return lineage, tuple(findings)
+
+    id: str
+    depth: int
+    collected: Collected
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        return self.collected.name or self.id
 
 
-def reacher(parents: Mapping[str, Path], today: str, network: bool) -> Reach:
-    """A function that reads parents where the user says they lie, in the hub's local cache, or from the network.
+@dataclass(frozen=True)
+class Edge:
+    """``child`` was made from ``parent``; ``basis`` says whether that is declared, found or known."""
 
-    A path that a model writes into its own files is never followed.
+    child: str
+    parent: str
+    relation: Relation
+    basis: str
+    evidence: tuple[Evidence, ...] = ()
 
-    Args:
-        parents: id -> where it lies.
-        today: the date for evidence.
-        network: whether to look further than this machine.
+
+@dataclass(frozen=True)
+class Lineage:
+    """The closure over parents, breadth first, cycles cut (and reported as findings of the first node)."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+    def parents(self, child: str, relations: Collection[Relation] = DERIVING) -> tuple[Edge, ...]:
+        """The edges of these relations from a model to its parents."""
+        return tuple(edge for edge in self._edges.get(child, ()) if edge.relation in relations)
+
+    def ancestors(self, start: str, relations: Collection[str] = tuple(Relation)) -> tuple[str, ...]:
+        """Walk from a model over edges of these relations alone: the ids met, the nearest first, each once."""
+        met = {start: None}
+        queue = [start]
+        for child in queue:  # grows while it is read; a cycle ends where everything in it was met
+            for edge in self._edges.get(child, ()):
+                if edge.relation in relations and edge.parent not in met:
+                    met[edge.parent] = None
+                    queue.append(edge.parent)
+        return tuple(queue[1:])
+
+    @cached_property
+    def _edges(self) -> Mapping[str, list[Edge]]:
+        """The edges, by the model that they start from."""
+        found: dict[str, list[Edge]] = {}
+        for edge in self.edges:
+            found.setdefault(edge.child, []).append(edge)
+        return found
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """A model whose parameters went into the audited one, or that one itself.
+
+    Attributes:
+        node: the model.
+        sure: False if every way to it has an edge that does not say how the child was made.
     """
-    places = {comparable(name): path for name, path in parents.items()}
 
-    def reach(parent: str) -> Collected | None:
-        target = str(places[comparable(parent)]) if comparable(parent) in places else parent
-        if target == parent and not parent.startswith("hf:"):
-            return None
-        try:
-            return collect(target, today=today, network=network)
-        except RegrowError:
-            return None
-
-    return reach
+    node: Node
+    sure: bool
 
 
-def comparable(name: str) -> str:
-    """An id without scheme, revision and case: equal ones mean one model."""
-    return name.removeprefix("hf:").removeprefix("path:").partition("@")[0].casefold()
+def chain(lineage: Lineage) -> tuple[Ancestor, ...]:
+    """The audited model and all whose parameters went into it, nearest first, each once."""
+    first = lineage.nodes[0]
+    nodes = {node.id: node for node in lineage.nodes}
+    sure = frozenset(lineage.ancestors(first.id, BY_PARAMETERS))
+    line = [nodes.get(id) or _unreached(id) for id in lineage.ancestors(first.id, DERIVING)]
+    return (Ancestor(first, True), *(Ancestor(node, node.id in sure) for node in line))
 
 
-def _add(tracing: _Tracing, id: str, depth: int, collected: Collected) -> Node:
-    told = known.facts(id, tracing.date)
-    missing = tuple(fact for fact in told if fact not in collected.facts)
-    node = Node(id, depth, replace(collected, facts=(*collected.facts, *missing)))
-    tracing.nodes.append(node)
-    tracing.ids[comparable(id)] = id
-    return node
+def _unreached(id: str) -> Node:
+    return Node(id, 0, Collected(id, "unreached", id, ""))
 
 
-def _follow(tracing: _Tracing, child: Node, parent: str, facts: list[ParentFact]) -> Node | None:
-    """Draw the edge to a parent; gives its node if it is a new one."""
-    id = tracing.ids.get(comparable(parent))
-    evidence = tuple(dict.fromkeys(fact.evidence for fact in facts))
-    new = None
-    if id is not None and comparable(child.id) in _ancestors(tracing.edges, id):
-        said = f"{id} is said to be made from {child.id}, and {child.id} from {id}; one of them is wrong"
-        tracing.findings.append(Finding("lineage-cycle", Severity.CONFLICT, said, evidence))
-        return None
-    if id is None:
-        if len(tracing.nodes) >= MOST_NODES or child.depth >= DEEPEST:
-            said = f"the lineage is larger than {MOST_NODES} models or {DEEPEST} steps; the rest was not followed"
-            finding = Finding("lineage-too-large", Severity.WARNING, said)
-            if finding not in tracing.findings:
-                tracing.findings.append(finding)
-            return None
-        id = _with_revision(parent, facts)
-        reached = tracing.reach(id) or _unreached(id, facts)
-        new = _add(tracing, id, child.depth + 1, reached)
-    best = min(facts, key=lambda fact: _RANK[fact.basis])
-    tracing.edges.append(Edge(child.id, id, _relation(child.collected, facts), best.basis.value, evidence))
-    return new
+def mechanical(lineage: Lineage, node: Node) -> bool:
+    """Whether a model was made without training: only converted, quantised or merged."""
+    edges = lineage.parents(node.id)
+    return bool(edges) and all(edge.relation in MECHANICAL for edge in edges) and not facts(node, OriginFact)
 
 
-def _with_revision(parent: str, facts: Iterable[ParentFact]) -> str:
-    revision = next((fact.revision for fact in facts if fact.revision and fact.basis is Basis.FOUND), "")
-    return f"{parent}@{revision}" if revision and parent.startswith("hf:") and "@" not in parent else parent
+def facts(node: Node, kind: type[F]) -> tuple[F, ...]:
+    """The facts of a kind about a model."""
+    return tuple(node.collected.of(kind))
 
 
-def _unreached(id: str, facts: list[ParentFact]) -> Collected:
-    version = next((fact.sha256 or fact.revision for fact in facts if fact.sha256 or fact.revision), "")
-    return Collected(id, "unreached", id.removeprefix("hf:"), version)
-
-
-def _parents(collected: Collected) -> dict[str, list[ParentFact]]:
-    """The parents of a model, each with all facts that name it, without the model itself."""
-    found: dict[str, list[ParentFact]] = {}
-    for fact in collected.facts:
-        if isinstance(fact, ParentFact) and fact.parent and not _is_self(fact, collected):
-            name = next((one for one in found if names.same(one, fact.parent)), fact.parent)
-            found.setdefault(name, []).append(fact)
-    return found
-
-
-def _is_self(fact: ParentFact, collected: Collected) -> bool:
-    """A configuration may name the model that it is of, and a copy of a model is called like the original."""
-    if comparable(fact.parent) == comparable(collected.id):
-        return True
-    weak = fact.relation is Relation.UNKNOWN and fact.evidence.file == "config.json"
-    return weak and names.plain(fact.parent) in (names.plain(collected.id), names.plain(collected.name))
-
-
-def _relation(child: Collected, facts: list[ParentFact]) -> Relation:
-    """What was said, or else what the files show."""
-    ranked = sorted(facts, key=lambda fact: _RANK[fact.basis])
-    said = next((fact.relation for fact in ranked if fact.relation is not Relation.UNKNOWN), None)
-    if said is not None:
-        return said
-    files = {entry.path for entry in child.files}
-    if "adapter_config.json" in files:
-        return Relation.ADAPTER
-    if files & {"mergekit_config.yml", "mergekit_config.yaml"}:
-        return Relation.MERGE
-    if any(finding.id == "quantised" for finding in child.findings) and not _is_tuned(child):
-        return Relation.QUANTISED
-    if child.kind == "gguf":
-        return Relation.CONVERTED
-    return _as_the_hub(child, facts)
-
-
-def _is_tuned(child: Collected) -> bool:
-    """Whether a card names what quantised weights were tuned on. GGUF files are not tuned: their cards are copies."""
-    on_card = (fact.evidence.collector == "card" for fact in child.facts if isinstance(fact, DatasetFact))
-    return child.kind != "gguf" and any(on_card)
-
-
-def _as_the_hub(child: Collected, facts: list[ParentFact]) -> Relation:
-    """What the hub takes a declared base for where neither words nor files say more: weights of its own are tuned."""
-    on_card = any(fact.evidence.collector == "card" for fact in facts)
-    whole = any(entry.kind == "weights" for entry in child.files)
-    return Relation.FINETUNE if on_card and whole else Relation.UNKNOWN
-
-
-def _ancestors(edges: Iterable[Edge], id: str) -> set[str]:
-    """All that a model is made from, over however many steps, and itself."""
-    parents: dict[str, list[str]] = {}
-    for edge in edges:
-        parents.setdefault(comparable(edge.child), []).append(comparable(edge.parent))
-    seen, pending = {comparable(id)}, [comparable(id)]
-    while pending:
-        more = [parent for parent in parents.get(pending.pop(), ()) if parent not in seen]
-        seen.update(more)
-        pending += more
-    return seen
-
-
-def _differences(start: Collected, lineage: Lineage) -> Iterator[Finding]:
-    """Where the card and the files of the audited model do not agree on what it was made from."""
-    parents = _parents(start)
-    scratch = [fact.evidence for fact in start.facts if isinstance(fact, OriginFact)]
-    made = {name: said for name, said in parents.items() if _relation(start, said) not in TEACHING}
-    if scratch and made:
-        said = f"it is said to be trained from random values, and also to be made from {', '.join(sorted(made))}"
-        others = tuple(fact.evidence for facts in made.values() for fact in facts)
-        yield Finding("origin-differs", Severity.CONFLICT, said, (*scratch, *others))
-    facts = [(name, fact) for name, said in parents.items() for fact in said if fact.basis is not Basis.KNOWN]
-    on_card = {name for name, fact in facts if fact.evidence.collector == "card"}
-    above = {key for name in on_card for key in _ancestors(lineage.edges, name)}
-    told: set[str] = set()
-    for name, fact in facts:
-        if fact.evidence.collector == "card" or name in on_card or name in told:
-            continue
-        told.add(name)
-        place = f"{fact.evidence.file} ({fact.evidence.locator})"
-        if not on_card:
-            yield _undeclared(start, name, place, fact.evidence)
-        elif not _explained(name, above, on_card, fact):
-            on_it = tuple(one.evidence for other, one in facts if other in on_card)
-            said = f"the card says the model is made from {', '.join(sorted(on_card))}, {place} says from {name}"
-            yield Finding("base-differs", Severity.CONFLICT, said, (fact.evidence, *on_it))
-
-
-def _undeclared(start: Collected, name: str, place: str, evidence: Evidence) -> Finding:
-    """Files without a card cannot contradict it, but nobody says where they come from either."""
-    has_card = any(entry.kind == "card" for entry in start.files)
-    severity = Severity.CONFLICT if has_card else Severity.NOTE
-    said = f"{place} says the model is made from {name}, its card says nothing; add `base_model: {name}` to it"
-    return Finding("base-undeclared", severity, said.replace("base_model: hf:", "base_model: "), (evidence,))
-
-
-def _explained(name: str, above: set[str], on_card: set[str], fact: ParentFact) -> bool:
-    """A grandparent's name, or a folder on the maker's machine that is called like the parent, contradicts nothing."""
-    if comparable(name) in above:
-        return True
-    return names.is_path(fact.parent) and any(names.plain(name) == names.plain(other) for other in on_card)
+def seen(found: tuple[F, ...]) -> Iterator[F]:
+    """Those that do not rest on the maker's word: found in the bytes, or in the table of known models."""
+    return (fact for fact in found if fact.basis is not Basis.DECLARED)

@@ -23,72 +23,38 @@ A line that cannot be told is *not shown*, which is not enough for whoever asked
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from regrow.audit.facts import LicenceFact, Rebuild, Scope, Severity
+from regrow.audit.facts import LicenceFact, Rebuild, Severity
 from regrow.audit.findings import FindingId
-from regrow.audit.licences import Licence, every, find
-from regrow.audit.licences.holding import hold
-from regrow.audit.licences.lineage import Travel
-from regrow.audit.result import Answer, Audit, Definition, Outcome, PolicyCheck
-from regrow.audit.rules.ancestry import chain, facts, short
+from regrow.audit.licences import Kind, Licence, every, find
+from regrow.audit.licences.catalogue import clause_names
+from regrow.audit.licences.inheritance import Inheritance
+from regrow.audit.lineage import chain, facts
+from regrow.audit.names import short
+from regrow.audit.result import Answer, Audit, Claim, Definition, Outcome, PolicyCheck, Verdict
 from regrow.audit.rules.results import one_line, rank, unique
 from regrow.recipe import licences, lines, schema
 from regrow.recipe.problems import Origin, fields, nested
 from regrow.sections import Section, fault
-from regrow.words import closest, shown, suggestion
+from regrow.words import closest, listed, shown, suggestion
+
+Judged = TypeVar("Judged", Claim, Verdict)
 
 PartName = Literal["data", "training-code", "weights", "inference"]
 FreedomName = Literal["use", "study", "modify", "share", "rebuild", "fork"]
-Clause = Literal[
-    "attribution",
-    "badge-text",
-    "copy-of-terms",
-    "field-list",
-    "file-copyleft",
-    "guardrail-removal",
-    "hosting",
-    "mau",
-    "mutable-terms",
-    "name-prefix",
-    "network-source",
-    "no-derivatives",
-    "no-redistribution",
-    "non-commercial",
-    "notice",
-    "pass-use-limits",
-    "regions",
-    "research-only",
-    "revenue",
-    "same-licence",
-    "source",
-    "state-changes",
-    "train-others-on-output",
-]
-Kind = Literal[
-    "permissive",
-    "weak-copyleft",
-    "copyleft",
-    "data-permissive",
-    "data-copyleft",
-    "rail",
-    "community",
-    "research",
-    "non-commercial",
-    "no-derivatives",
-    "source-available",
-]
+_MUTABLE = "mutable-terms"
 _CLASSES = ("III", "II", "I")
 _WORDS = {"yes": Outcome.MET, "no": Outcome.NOT_MET, "not shown": Outcome.NOT_SHOWN}
 
 
 def _licence(value: str) -> str:
-    """A licence of the table, or another that SPDX lists or somebody calls ``LicenseRef-...``: one, not several."""
+    """A licence of the catalogue, or another that SPDX lists or somebody calls ``LicenseRef-...``: one, not several."""
     if find(value) is not None:
         return value
     if re.search(r"[()]| (?:AND|OR|WITH) ", value, re.IGNORECASE):
@@ -100,6 +66,25 @@ def _licence(value: str) -> str:
     return value
 
 
+def clauses() -> tuple[str, ...]:
+    """The sorts of clauses that a policy can forbid; that terms can change is said by the licence, not by a clause."""
+    return tuple(sorted((*clause_names(), _MUTABLE)))
+
+
+def _among(names: Callable[[], Iterable[str]]) -> BeforeValidator:
+    """One of some names that are kept as data."""
+
+    def check(value: object) -> object:
+        if value in (known := tuple(names())):
+            return value
+        near = closest(str(value), known)
+        raise fault(
+            f"must be one of {listed(known)}, not {shown(value)}", hint=f"did you mean `{near}`?" if near else ""
+        )
+
+    return BeforeValidator(check)
+
+
 def _finding(value: str) -> str:
     known = get_args(FindingId)
     if value not in known:
@@ -109,6 +94,8 @@ def _finding(value: str) -> str:
 
 LicenceName = Annotated[str, AfterValidator(_licence)]
 FindingName = Annotated[str, AfterValidator(_finding)]
+KindName = Annotated[str, _among(lambda: Kind)]
+ClauseName = Annotated[str, _among(clauses)]
 
 
 class Licences(Section):
@@ -120,7 +107,7 @@ class Licences(Section):
     forbid: tuple[LicenceName, ...] = Field(
         default=(), description="No licence may be one of these.", examples=[["gemma"]]
     )
-    forbid_kinds: tuple[Kind, ...] = Field(
+    forbid_kinds: tuple[KindName, ...] = Field(
         default=(), description="No licence may be of one of these kinds.", examples=[["non-commercial", "research"]]
     )
 
@@ -128,7 +115,7 @@ class Licences(Section):
 class Forbid(Section):
     """What must not be there."""
 
-    clauses: tuple[Clause, ...] = Field(
+    clauses: tuple[ClauseName, ...] = Field(
         default=(),
         description="No licence of the weights may contain such a clause.",
         examples=[["non-commercial", "mau", "mutable-terms"]],
@@ -241,12 +228,15 @@ def _definitions(audit: Audit, policy: Policy) -> Iterator[PolicyCheck]:
         yield _level(f"ladder is at least {policy.ladder}", of.get("ladder"), policy.ladder, tuple(Rebuild))
 
 
+def _failing(judged: Iterable[Judged]) -> list[Judged]:
+    """What is not met, the worst first."""
+    return sorted((one for one in judged if one.outcome is not Outcome.MET), key=lambda one: rank(one.outcome))
+
+
 def _whole(text: str, definition: Definition | None) -> PolicyCheck:
     if definition is None:
         return PolicyCheck(text, Outcome.NOT_SHOWN, "not judged")
-    failing = sorted(
-        (one for one in definition.verdicts if one.outcome is not Outcome.MET), key=lambda one: rank(one.outcome)
-    )
+    failing = _failing(definition.verdicts)
     more = f", and {len(failing) - 1} more" if len(failing) > 1 else ""
     reason = f"{failing[0].title}: {failing[0].reason}{more}" if failing else "every rule is met"
     return PolicyCheck(text, definition.outcome, reason)
@@ -289,9 +279,7 @@ def _data(audit: Audit, policy: Policy) -> Iterator[PolicyCheck]:
 
 def _claims(audit: Audit, policy: Policy) -> Iterator[PolicyCheck]:
     if policy.claims:
-        failing = sorted(
-            (one for one in audit.claims if one.outcome is not Outcome.MET), key=lambda one: rank(one.outcome)
-        )
+        failing = _failing(audit.claims)
         outcome = failing[0].outcome if failing else Outcome.MET
         reason = f"{one_line(failing[0].text)}: {failing[0].reason}" if failing else "nothing claimed is lacking"
         yield PolicyCheck("claims are delivered", outcome, reason)
@@ -304,11 +292,11 @@ def _licences(audit: Audit, policy: Policy) -> Iterator[PolicyCheck]:
     named, unknown = _named(audit)
     entries = {name: (find(name), where) for name, where in named.items()}
     unknown += [f"{name} of {where}" for name, (entry, where) in entries.items() if entry is None]
-    own = [_Held(entry, where, _clauses(entry)) for entry, where in entries.values() if entry is not None]
-    arrived, more = _arrived(audit)
-    there, unknown = [*own, *arrived], [*unknown, *more]
+    own = [_Applies(entry, where, _clauses(entry)) for entry, where in entries.values() if entry is not None]
+    inherited, more = _inherited(audit)
+    there, unknown = [*own, *inherited], [*unknown, *more]
 
-    def line(text: str, wrong: Iterable[_Held]) -> PolicyCheck:
+    def line(text: str, wrong: Iterable[_Applies]) -> PolicyCheck:
         if found := unique(f"{one.licence.id} of {one.where}" for one in wrong):
             return PolicyCheck(text, Outcome.NOT_MET, ", ".join(found))
         if unknown or not there:
@@ -330,7 +318,7 @@ def _licences(audit: Audit, policy: Policy) -> Iterator[PolicyCheck]:
 
 
 @dataclass(frozen=True)
-class _Held:
+class _Applies:
     """A licence, a model that has it, and which of its clauses count: of a teacher's, those that arrive."""
 
     licence: Licence
@@ -338,32 +326,36 @@ class _Held:
     clauses: frozenset[str]
 
 
-def _arrived(audit: Audit) -> tuple[list[_Held], list[str]]:
+def _inherited(audit: Audit) -> tuple[list[_Applies], list[str]]:
     """The licences that reach the model from its teachers; and the models of those of which none is known."""
-    line, own = audit.lineage, {ancestor.node.id for ancestor in chain(audit.lineage)}
-    travel = Travel(line, {node.id: hold(node.collected, Scope.WEIGHTS) for node in line.nodes})
-    held = [
-        _Held(one.licence, short(one.node.id), frozenset((one.clause.name,)) | _mutable(one.licence))
-        for one in travel.arrivals
+    own = {ancestor.node.id for ancestor in chain(audit.lineage)}
+    inheritance = Inheritance(audit.lineage)
+    found = [
+        _Applies(one.licence, short(one.node.id), frozenset((one.clause.name,)) | _mutable(one.licence))
+        for one in inheritance.clauses
         if one.node.id not in own
     ]
-    unread = [node.id for node in travel.ancestors if node.id not in own and not travel.holdings[node.id].licences]
-    return held, [f"the licence of {short(name)}" for name in unread]
+    unread = [
+        node.id
+        for node in inheritance.ancestors
+        if node.id not in own and not inheritance.conclusions[node.id].licences
+    ]
+    return found, [f"the licence of {short(name)}" for name in unread]
 
 
 def _named(audit: Audit) -> tuple[dict[str, str], list[str]]:
     """The licences of the weights along the chain, each with a model that has it; and models of which none is known."""
-    held: dict[str, str] = {}
+    found: dict[str, str] = {}
     unknown = []
     for node in (ancestor.node for ancestor in chain(audit.lineage)):
         own = [fact for fact in facts(node, LicenceFact) if fact.scope in ("weights", "everything")]
         for fact in own:
             if fact.id:
-                held.setdefault(fact.id, short(node.id))
+                found.setdefault(fact.id, short(node.id))
         if not own or any(fact.id is None for fact in own):
             raw = ", ".join(unique(one_line(fact.raw, 40) for fact in own if fact.id is None)) or "the licence"
             unknown.append(f"{raw} of {short(node.id)}")
-    return held, unknown
+    return found, unknown
 
 
 def _canonical(name: str) -> str:
@@ -378,7 +370,7 @@ def _clauses(entry: Licence) -> frozenset[str]:
 
 
 def _mutable(entry: Licence) -> frozenset[str]:
-    return frozenset(("mutable-terms",)) if entry.mutable_terms else frozenset()
+    return frozenset((_MUTABLE,)) if entry.mutable_terms else frozenset()
 
 
 def _findings(audit: Audit, forbid: Forbid) -> Iterator[PolicyCheck]:

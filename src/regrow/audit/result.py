@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from regrow.audit.facts import Collected, Evidence, Finding, Relation
+from regrow.audit.facts import Evidence, Finding
+from regrow.audit.lineage import Lineage
 
 
 class Outcome(StrEnum):
@@ -139,41 +140,6 @@ class Claim:
     outcome: Outcome
     reason: str
     evidence: tuple[Evidence, ...] = ()
-
-
-@dataclass(frozen=True)
-class Node:
-    """A model of the lineage and what was read of it; the audited model is the first.
-
-    Attributes:
-        id: as in :class:`~regrow.audit.facts.ParentFact`.
-        depth: edges from the audited model.
-        collected: the facts; ``kind`` is ``unreached`` if nothing could be read (facts from the table of known
-            models may still be there).
-    """
-
-    id: str
-    depth: int
-    collected: Collected
-
-
-@dataclass(frozen=True)
-class Edge:
-    """``child`` was made from ``parent``; ``basis`` says whether that is declared, found or known."""
-
-    child: str
-    parent: str
-    relation: Relation
-    basis: str
-    evidence: tuple[Evidence, ...] = ()
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """The closure over parents, breadth first, cycles cut (and reported as findings of the first node)."""
-
-    nodes: tuple[Node, ...]
-    edges: tuple[Edge, ...]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regrow.formats import parquet
+
 if TYPE_CHECKING:
     import pyarrow
 
@@ -22,21 +24,10 @@ def write_manifest(split: Path, path: Path) -> None:
         path: the file to write.
     """
     import pyarrow
-    import pyarrow.parquet
 
     table = pyarrow.concat_tables(rows for name in SPLITS for rows in _rows(split / f"{name}.parquet", name))
     order = [(column, "ascending") for column in ("source", "file", "start", "id")]
-    pyarrow.parquet.write_table(
-        table.sort_by(order).combine_chunks(),
-        path,
-        row_group_size=1 << 16,
-        compression="none",  # compressors of other builds give other bytes
-        use_dictionary=["source", "licence", "availability", "file", "split"],
-        write_statistics=False,
-        store_schema=False,
-        version="2.6",
-        data_page_version="1.0",
-    )
+    parquet.write(path, table.sort_by(order).combine_chunks(), rows_in_group=1 << 16)
 
 
 def _rows(path: Path, split: str) -> Iterator[pyarrow.Table]:

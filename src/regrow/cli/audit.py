@@ -126,7 +126,7 @@ def _given(**options: object) -> str:
 
 def _require_ancestors(found: Audit, parents: dict[str, Path]) -> None:
     """Raise if a path was given for what is no ancestor: the verdict would be without what the user thinks is in it."""
-    from regrow.audit.lineage import comparable
+    from regrow.audit.names import comparable
 
     ancestors = [node.id for node in found.lineage.nodes[1:]]
     named = {comparable(one) for one in ancestors}

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regrow.formats import parquet
 from regrow.store.digest import sha256_bytes
 
 if TYPE_CHECKING:
@@ -136,28 +137,10 @@ def read_exclusions(*paths: Path) -> list[Exclusion]:
 
 
 def write_table(path: Path, schema: pyarrow.Schema, rows: Sequence[Any]) -> None:
-    """Write dataclass rows as Parquet whose bytes follow from the rows and the version of pyarrow alone.
-
-    Uncompressed, since compressors of other builds give other bytes; and with no statistics, which nothing reads.
-    """
+    """Write dataclass rows as Parquet."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)
-    repeating = [
-        name for name in ("source", "licence", "availability", "file", "stage", "reason") if name in schema.names
-    ]
-    pq.write_table(
-        table,
-        path,
-        version="2.6",
-        data_page_version="1.0",
-        compression="none",
-        use_dictionary=repeating,
-        write_statistics=False,
-        store_schema=False,
-        row_group_size=4096,
-    )
+    parquet.write(path, pa.Table.from_pylist([asdict(row) for row in rows], schema=schema), rows_in_group=4096)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

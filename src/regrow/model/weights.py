@@ -17,10 +17,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from regrow.errors import InputError
+from regrow.formats.safetensors import safetensors_bytes
 from regrow.model.config import DecoderConfig
 from regrow.model.families import families
 from regrow.model.family import Family
-from regrow.model.files import safetensors_bytes
 from regrow.model.options import OptionError
 from regrow.words import listed, shown
 

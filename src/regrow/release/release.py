@@ -8,7 +8,6 @@ What is not there is None or empty, never guessed::
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regrow.errors import InputError, RecipeError
+from regrow.formats.safetensors import read_entries
 from regrow.recipe import lock as locks
 from regrow.recipe.schema import toml
 from regrow.release import tables
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     import pyarrow
 
 _AGAIN = "get the release again from where it came"
-_HEADER_LIMIT = 100_000_000  # of a safetensors file, as its specification says
 _LARGEST = 1e12  # of whatever is measured in a release
 _FACTS = {
     "layers": "num_hidden_layers",
@@ -289,11 +288,12 @@ class Release:
             return None
         try:
             with self.files.open(WEIGHTS) as file:
-                length = int.from_bytes(file.read(8), "little")
-                header = json.loads(file.read(length)) if length <= _HEADER_LIMIT else {}
-            shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
+                entries = read_entries(file, self.files.size(WEIGHTS))
+            shapes = [entry["shape"] for entry in entries.values()]
             total = sum(math.prod(float(size) for size in shape) for shape in shapes)  # exact up to 2**53
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        except InputError as error:
+            raise DamagedError(self.path, WEIGHTS, error.why or error.what) from error
+        except (OSError, ValueError, LookupError, TypeError, ArithmeticError) as error:
             raise DamagedError(self.path, WEIGHTS, f"its header: {type(error).__name__}: {error}") from error
         return int(total) if 0 <= total < 2**53 else None
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from regrow.exact.optimizer import rows
 from regrow.exact.workers import ALONE, Workers
-from regrow.model.files import canonical_bytes
+from regrow.formats.safetensors import canonical_bytes
 from regrow.store.atomic import new_directory, remove_tree
 from regrow.store.digest import sha256_bytes
 from regrow.train.task import Shape, Task

@@ -16,9 +16,9 @@ from torch import Tensor
 from regrow.exact.layers import rotary_tables
 from regrow.exact.selection import placed
 from regrow.exact.vectors import SEED, Vector, document, literal, normal, vector
+from regrow.formats.safetensors import safetensors_bytes
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise
-from regrow.model.files import safetensors_bytes
 from regrow.model.sampling import Sampling, choose, generate
 from regrow.model.weights import to_hugging_face
 from regrow.train.loop import Watch, train

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from regrow.audit.licences import build, get, identify
+from regrow.audit.licences import get, identify
+from tools import licence_index
 
 from .test_identify import DEFORMATIONS
 
@@ -45,11 +46,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ours(corpus: Path) -> Iterator[tuple[str, str, str]]:
     """The texts of the table that this corpus has: id, name, text."""
-    plan = tomllib.loads((build.DATA / "texts.toml").read_text(encoding="utf-8"))
+    plan = tomllib.loads(licence_index.PLAN.read_text(encoding="utf-8"))
     for id, names in plan["files"].items():
         for name in names:
             if (corpus / f"{name}.LICENSE").is_file():
-                yield id, name, build.text_of(corpus, name)
+                yield id, name, licence_index.text_of(corpus, name)
 
 
 @pytest.mark.parametrize("deformation", DEFORMATIONS)
@@ -68,7 +69,7 @@ def test_no_restricted_licence_is_called_open(corpus: Path) -> None:
         head = path.read_text(encoding="utf-8").split("\n---", 1)[0]
         if path.stem not in known and not OPEN.search(head):
             asked += 1
-            match = identify(build.text_of(corpus, path.stem))
+            match = identify(licence_index.text_of(corpus, path.stem))
             if match is not None and get(match.id).open:
                 called.append((path.stem, match))
     assert asked > 500

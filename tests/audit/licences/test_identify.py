@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from regrow.audit.licences import Match, get, identify, index, matching
 from regrow.audit.licences.words import words
+from tools.licence_index import fingerprint
 
 from .texts import COMMUNITY, apache, installed
 
@@ -186,7 +187,7 @@ def test_time_is_bounded_whatever_is_repeated() -> None:
 def heron(monkeypatch: pytest.MonkeyPatch) -> None:
     """Our own licence in the place of a restricted one of the table."""
     parts = words(COMMUNITY)
-    text = index.text("llama3.1", [(parts, False, [False] * len(parts))])
+    text = fingerprint("llama3.1", [(parts, False, [False] * len(parts))])
     texts = (*index.shipped(), text)
     monkeypatch.setattr(matching, "shipped", lambda: texts)
     for cached in (matching._own, matching._standard_hashes):

@@ -22,7 +22,8 @@ from regrow.audit.facts import (
     Severity,
 )
 from regrow.audit.licences import Terms, every, find, judge
-from regrow.audit.result import DataShare, Edge, Lineage, Node, Outcome
+from regrow.audit.lineage import Edge, Lineage, Node
+from regrow.audit.result import DataShare, Outcome
 
 ME = "hf:me/tern"
 RIGHTS = ("open", "osi", "use", "commercial", "modify", "share")

@@ -40,6 +40,7 @@ from regrow.audit.facts import (
     TrainingFact,
     UsageFact,
 )
+from regrow.audit.lineage import Edge, Lineage, Node
 from regrow.audit.result import (
     Answer,
     Audit,
@@ -49,9 +50,6 @@ from regrow.audit.result import (
     DataShare,
     Definition,
     Duty,
-    Edge,
-    Lineage,
-    Node,
     Outcome,
     PolicyCheck,
     Verdict,

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from sample_audits import FOREIGN, LLAMA, OURS, hostile_audits
 
 from regrow.audit.facts import Collected, Relation
+from regrow.audit.lineage import Edge, Lineage, Node
 from regrow.audit.outputs import html
-from regrow.audit.result import Audit, Edge, Lineage, Node
+from regrow.audit.result import Audit
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 

@@ -11,8 +11,9 @@ from sample_audits import DECLARED, FOREIGN, LOCK, OURS, TINY, hostile_audits, n
 from small_release import small_release
 
 from regrow.audit.facts import Availability, DatasetFact, Role, TrainingFact
+from regrow.audit.lineage import Lineage, Node
 from regrow.audit.outputs import croissant, eu_summary, to_text
-from regrow.audit.result import Audit, Lineage, Node
+from regrow.audit.result import Audit
 
 
 def section(summary: str, heading: str) -> str:

@@ -29,7 +29,8 @@ from regrow.audit.facts import (
     UsageFact,
 )
 from regrow.audit.licences import Effective, Right, Terms, find
-from regrow.audit.result import Edge, Lineage, Node, Outcome
+from regrow.audit.lineage import Edge, Lineage, Node
+from regrow.audit.result import Outcome
 from regrow.audit.rules import Judgement, judge
 
 MODEL = "path:model"

@@ -21,7 +21,8 @@ from regrow.audit.facts import (
     Scope,
     State,
 )
-from regrow.audit.result import Claim, Definition, Lineage, Outcome, Verdict
+from regrow.audit.lineage import Lineage
+from regrow.audit.result import Claim, Definition, Outcome, Verdict
 from regrow.audit.rules import Judgement, judge
 
 from . import build

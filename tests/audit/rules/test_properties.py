@@ -17,7 +17,8 @@ from regrow.audit.facts import (
     State,
     TrainingFact,
 )
-from regrow.audit.result import Lineage, Outcome
+from regrow.audit.lineage import Lineage
+from regrow.audit.result import Outcome
 from regrow.audit.rules.results import rank
 
 from . import build

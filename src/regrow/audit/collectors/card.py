@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from regrow.audit.collectors import legal, names, prose
+from regrow.audit import names
+from regrow.audit.collectors import legal, prose
 from regrow.audit.collectors.folder import Folder, Statement, Text, printable
 from regrow.audit.collectors.structured import Data, mapping, read_yaml, strings
+from regrow.audit.data import toml
 from regrow.audit.facts import (
     AccessFact,
     Availability,
@@ -31,30 +33,8 @@ NAME = "card"
 PATHS = ("README.md", "MODEL_CARD.md", "model_card.md")
 FRONT_MATTER_LIMIT = 256 << 10
 _SHORTEST = 40  # characters of a text that tells anything
-_RELATIONS = {
-    "finetune": Relation.FINETUNE,
-    "adapter": Relation.ADAPTER,
-    "merge": Relation.MERGE,
-    "quantized": Relation.QUANTISED,
-    "quantised": Relation.QUANTISED,
-}
-_TASKS = {
-    "text-generation": ("text",),
-    "text2text-generation": ("text",),
-    "conversational": ("text",),
-    "fill-mask": ("text",),
-    "feature-extraction": ("text",),
-    "sentence-similarity": ("text",),
-    "image-text-to-text": ("image", "text"),
-    "visual-question-answering": ("image", "text"),
-    "any-to-any": ("audio", "image", "text", "video"),
-    "audio-text-to-text": ("audio", "text"),
-    "automatic-speech-recognition": ("audio", "text"),
-    "text-to-speech": ("audio", "text"),
-    "text-to-image": ("image", "text"),
-    "text-to-video": ("text", "video"),
-    "video-text-to-text": ("text", "video"),
-}
+_NAMED = (Relation.FINETUNE, Relation.ADAPTER, Relation.MERGE, Relation.QUANTISED)
+_RELATIONS = {"quantized": Relation.QUANTISED, **{relation.value: relation for relation in _NAMED}}
 _ARXIV_TAG = re.compile(r"arxiv:(\d{4}\.\d{4,5})", re.IGNORECASE)
 _GATE = "extra_gated_"
 
@@ -152,7 +132,7 @@ def _parents(fields: Mapping[str, Any], at: Any) -> Iterator[ParentFact]:
 def _use(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
     task = next(iter(strings(fields.get("pipeline_tag"))), "")
     if task:
-        modalities = ", ".join(_TASKS.get(task, ()))
+        modalities = ", ".join(toml("collectors", "tasks").get(task, ()))
         yield UsageFact(Basis.DECLARED, at("pipeline_tag"), "modalities", printable(modalities or task))
     if library := next(iter(strings(fields.get("library_name"))), ""):
         yield UsageFact(Basis.DECLARED, at("library_name"), "integration", f"loads with {printable(library)}")

@@ -5,60 +5,36 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import PurePosixPath
 from typing import Any
 
 from regrow.audit.collectors import legal
 from regrow.audit.collectors.folder import Folder, Statement, Text, UnreadableError, printable
 from regrow.audit.collectors.structured import mapping, strings
+from regrow.audit.data import any_of, toml
 from regrow.audit.facts import Basis, Component, ComponentFact, Finding, Scope, Severity, State
 
 NAME = "code"
 _LIMIT = 1 << 20
 _MOST_FILES = 2000
 _MOST_NAMED = 3  # files for each component
-_TAG = re.compile(r"SPDX-License-Identifier:[ \t]*(?P<id>[\w.+() -]{1,200})")
 _HEAD = 2048  # characters at the top of a file, where its licence stands
 _LIBRARIES = re.compile(r"requirements[\w.-]*\.txt|pyproject\.toml|environment\.ya?ml|setup\.(py|cfg)|uv\.lock|Pipfile")
 _IGNORED = frozenset(("tests", "test", "third_party", "vendor", "node_modules", "site-packages", "docs"))
 
 
-def _named(beginnings: str) -> re.Pattern[str]:
-    """A path in which a word begins so."""
-    return re.compile(rf"(?:^|[/_.-])(?:{beginnings})", re.IGNORECASE)
-
-
-# A component is recognised if its file's path and its text both fit: either alone is too weak.
-_SIGNS = (
-    (
-        Component.TRAINING_CODE,
-        _named(r"(?:pre|post|re)?_?train|fine_?tun|tun|sft|dpo|ppo|grpo|rlhf|distil|learn|main|run|launch|loop"),
-        re.compile(
-            r"\.backward\(|value_and_grad\(|\bTrainer\(|\bSFTTrainer\(|\bDPOTrainer\(|deepspeed\.initialize\(|"
-            r"\bTrainer\.fit\(|optimizer\.step\(|\btorchrun\b[^\n]{0,200}train|accelerate launch[^\n]{0,200}train"
-        ),
-    ),
-    (
-        Component.EVALUATION_CODE,
-        _named("eval|benchmark|perplexity|metric"),
-        re.compile(r"accuracy|perplexity|lm_eval|bits_per_byte|\bloss\b|exact_match|score", re.IGNORECASE),
-    ),
-    (
-        Component.INFERENCE_CODE,
-        _named("infer|generat|chat|serve|sampl|predict|demo|run_model|app"),
-        re.compile(r"\.generate\(|inference_mode\(|no_grad\(|argmax\(|multinomial\(|\bpipeline\(|LLM\("),
-    ),
-    (
-        Component.PREPROCESSING_CODE,
-        _named("pre_?process|prepare|tokeniz|dedup|filter|clean|corpus|data"),
-        re.compile(r"tokeniz|dedup|minhash|filter|normali[sz]|jsonl|parquet|load_dataset\(", re.IGNORECASE),
-    ),
-    (
-        Component.ARCHITECTURE,
-        _named("model"),
-        re.compile(r"class \w+\([^)]{0,100}(nn\.Module|PreTrainedModel|eqx\.Module)"),
-    ),
-)
+@cache
+def _signs() -> tuple[tuple[Component, re.Pattern[str], re.Pattern[str]], ...]:
+    """For each component, what its files are called and what they say."""
+    return tuple(
+        (
+            Component(name),
+            re.compile(f"(?:^|[/_.-]){any_of(sign['path'])}", re.IGNORECASE),
+            re.compile(any_of(sign["text"]), re.IGNORECASE if sign.get("any_case") else 0),
+        )
+        for name, sign in toml("collectors", "code").items()
+    )
 
 
 def collect(folder: Folder) -> Iterator[Statement]:
@@ -83,9 +59,9 @@ def collect(folder: Folder) -> Iterator[Statement]:
 
 
 def _read(text: Text, found: dict[Component, int], licences: set[str]) -> Iterator[Statement]:
-    tag = _TAG.search(text.text[:_HEAD])
+    tag = legal.TAG.search(text.text[:_HEAD])
     licence = tag["id"].strip() if tag else None
-    for component, path, words in _SIGNS:
+    for component, path, words in _signs():
         if path.search(text.path) and (match := words.search(text.text)):
             found[component] = found.get(component, 0) + 1
             if found[component] <= _MOST_NAMED:

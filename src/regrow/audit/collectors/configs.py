@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from regrow.audit.collectors import names
+from regrow.audit import names
 from regrow.audit.collectors.folder import Folder, Statement, Text, printable
 from regrow.audit.collectors.structured import Data, mapping, read_json, read_yaml, strings
 from regrow.audit.facts import (

@@ -18,7 +18,7 @@ from pathlib import Path
 from regrow.audit.collectors import kinds
 from regrow.audit.facts import Evidence, Fact, FileEntry, Finding, Severity
 from regrow.audit.findings import FindingId
-from regrow.printable import escaped
+from regrow.formats.header import printable as printable
 
 Statement = Fact | Finding
 """What a collector gives."""
@@ -258,9 +258,3 @@ class Folder:
 
     def _found(self, id: FindingId, text: str, path: str) -> None:
         self.findings.append(Finding(id, Severity.WARNING, text, (self.evidence(path or ".", "inventory"),)))
-
-
-def printable(text: str, most: int = 200) -> str:
-    """A name or a value from a stranger's file, in one line that cannot play tricks on a terminal."""
-    shown = escaped(text[: most + 1])
-    return shown if len(shown) <= most else shown[:most] + "..."

@@ -1,22 +1,15 @@
-"""GGUF: its metadata and list of tensors, read as a stream with every length checked before it is believed.
-
-Token lists are stepped over, not built. Native loaders have had memory errors from lengths, counts and dimensions in
-this header, so a file that this reader finds fault with should not be handed to one.
-"""
+"""GGUF files: what each says of itself in its metadata, and how its tensors are stored."""
 
 from __future__ import annotations
 
-import hashlib
-import math
 import re
-import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from functools import partial
+from typing import Any
 
-from regrow.audit.collectors import legal, names
-from regrow.audit.collectors.folder import Folder, Statement, UnreadableError, printable
-from regrow.audit.collectors.header import LARGEST, Problems, Stored, check_layout, check_name
+from regrow.audit import names
+from regrow.audit.collectors import legal, weights
+from regrow.audit.collectors.folder import Folder, Statement, printable
 from regrow.audit.facts import (
     ArchitectureFact,
     Availability,
@@ -33,256 +26,18 @@ from regrow.audit.facts import (
     Severity,
     State,
 )
-from regrow.audit.findings import FindingId
+from regrow.formats.gguf import PLAIN, Header, read_header
 
 NAME = "gguf"
-METADATA_LIMIT = 64 << 20
-_KEPT_STRING = 1 << 16
-_MOST_KEYS = 100_000
-_MOST_TENSORS = 1_000_000
-_DEEPEST_ARRAY = 4
-_CHUNK = 1 << 20
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
-_STRING, _ARRAY, _BOOL = 8, 9, 7
-# Number of the type -> name, numbers in a block, bytes of a block.
-_TYPES = {
-    0: ("F32", 1, 4),
-    1: ("F16", 1, 2),
-    2: ("Q4_0", 32, 18),
-    3: ("Q4_1", 32, 20),
-    6: ("Q5_0", 32, 22),
-    7: ("Q5_1", 32, 24),
-    8: ("Q8_0", 32, 34),
-    9: ("Q8_1", 32, 40),
-    10: ("Q2_K", 256, 84),
-    11: ("Q3_K", 256, 110),
-    12: ("Q4_K", 256, 144),
-    13: ("Q5_K", 256, 176),
-    14: ("Q6_K", 256, 210),
-    15: ("Q8_K", 256, 292),
-    16: ("IQ2_XXS", 256, 66),
-    17: ("IQ2_XS", 256, 74),
-    18: ("IQ3_XXS", 256, 98),
-    19: ("IQ1_S", 256, 50),
-    20: ("IQ4_NL", 32, 18),
-    21: ("IQ3_S", 256, 110),
-    22: ("IQ2_S", 256, 82),
-    23: ("IQ4_XS", 256, 136),
-    24: ("I8", 1, 1),
-    25: ("I16", 1, 2),
-    26: ("I32", 1, 4),
-    27: ("I64", 1, 8),
-    28: ("F64", 1, 8),
-    29: ("IQ1_M", 256, 56),
-    30: ("BF16", 1, 2),
-    34: ("TQ1_0", 256, 54),
-    35: ("TQ2_0", 256, 66),
-    39: ("MXFP4", 32, 17),
-}
-_PLAIN = frozenset(("F32", "F16", "BF16", "F64", "I8", "I16", "I32", "I64"))
 _BASE = re.compile(r"general\.(base_model|dataset)\.(\d{1,4})\.(\w+)")
 
 
-class _FaultError(Exception):
-    """The bytes make no sense from here on."""
-
-    def __init__(self, rule: FindingId, text: str) -> None:
-        super().__init__(text)
-        self.rule = rule
-
-
-@dataclass
-class _Cursor:
-    """The beginning of a file, read in pieces as it is needed."""
-
-    file: BinaryIO
-    size: int
-    data: bytearray = field(default_factory=bytearray)
-    position: int = 0
-
-    def take(self, count: int) -> int:
-        """Step over ``count`` bytes, which are then in ``data``; gives where they begin."""
-        begin, end = self.position, self.position + count
-        if end > min(self.size, METADATA_LIMIT):
-            rule: FindingId = "header-past-end" if end > self.size else "header-too-large"
-            raise _FaultError(rule, f"at byte {begin:,} something of {count:,} bytes is said to follow")
-        while len(self.data) < end:
-            more = self.file.read(max(_CHUNK, end - len(self.data)))
-            if not more:
-                raise _FaultError("header-past-end", f"the file ends at byte {len(self.data):,}")
-            self.data += more
-        self.position = end
-        return begin
-
-    def number(self, format: str) -> Any:
-        begin = self.take(struct.calcsize(f"<{format}"))
-        return struct.unpack_from(f"<{format}", self.data, begin)[0]
-
-    def text(self) -> str:
-        length = self.number("Q")
-        begin = self.take(length)
-        return self.data[begin : begin + min(length, _KEPT_STRING)].decode("utf-8", "replace")
-
-
-@dataclass(frozen=True)
-class Header:
-    """The metadata and tensors of a file, as far as they could be read.
-
-    Attributes:
-        version: of the format.
-        values: key -> value of scalars and strings (long ones cut); of arrays, their length.
-        tensors: as listed.
-        problems: what is wrong.
-        sha256: of the bytes from the beginning of the file to the end of the list of tensors.
-        end: where that is.
-    """
-
-    version: int
-    values: Mapping[str, Any]
-    tensors: tuple[Stored, ...]
-    problems: Problems
-    sha256: str
-    end: int
-
-
-def read_header(file: BinaryIO, size: int) -> Header:
-    """Read the beginning of a GGUF file. Whatever the bytes are, this gives a header and what is wrong with it.
-
-    Args:
-        file: at its beginning.
-        size: of the whole file.
-    """
-    cursor, problems = _Cursor(file, size), Problems()
-    values: dict[str, Any] = {}
-    tensors: list[Stored] = []
-    version = 0
-    try:
-        version, count_tensors, count_values = _preamble(cursor)
-        for _ in range(count_values):
-            _pair(cursor, values, problems)
-        tensors.extend(_tensor(cursor, problems) for _ in range(count_tensors))
-    except _FaultError as fault:
-        problems.add(fault.rule, str(fault))
-    else:
-        _check(tensors, values, cursor, problems)
-    sha256 = hashlib.sha256(cursor.data[: cursor.position]).hexdigest()
-    return Header(version, values, tuple(tensors), problems, sha256, cursor.position)
-
-
-def _preamble(cursor: _Cursor) -> tuple[int, int, int]:
-    begin = cursor.take(4)
-    if cursor.data[begin : begin + 4] != b"GGUF":
-        raise _FaultError("header-broken", "it does not begin with `GGUF`")
-    version = cursor.number("I")
-    if version not in (2, 3):
-        what = "big-endian" if version in (2 << 24, 3 << 24) else f"of version {version:,}"
-        raise _FaultError("header-version", f"it is {what}; versions 2 and 3, little-endian, are known")
-    tensors, values = cursor.number("Q"), cursor.number("Q")
-    if tensors > _MOST_TENSORS or values > _MOST_KEYS:
-        raise _FaultError("header-too-large", f"it claims {tensors:,} tensors and {values:,} keys")
-    return version, tensors, values
-
-
-def _pair(cursor: _Cursor, values: dict[str, Any], problems: Problems) -> None:
-    key = cursor.text()
-    if not key or len(key) > 1024 or not key.isprintable():
-        problems.add("header-name", f"a key is called `{printable(key)}`")
-    value = _value(cursor, cursor.number("I"), 0, problems)
-    if key in values:
-        problems.add("header-duplicate-key", f"`{printable(key)}` occurs twice")
-    else:
-        values[key] = value
-
-
-def _value(cursor: _Cursor, type: int, depth: int, problems: Problems) -> Any:
-    if type == _STRING:
-        return cursor.text()
-    if type == _ARRAY:
-        return _array(cursor, depth, problems)
-    if type not in _SCALARS:
-        raise _FaultError("header-broken", f"a value is of the unknown type {type:,}")
-    number = cursor.number(_SCALARS[type])
-    if type == _BOOL and number > 1:
-        problems.add("header-broken", f"a boolean has the value {number}")
-    return bool(number) if type == _BOOL else number
-
-
-def _array(cursor: _Cursor, depth: int, problems: Problems) -> int:
-    """Step over an array; gives its length."""
-    type, count = cursor.number("I"), cursor.number("Q")
-    if type in _SCALARS:
-        cursor.take(count * struct.calcsize(f"<{_SCALARS[type]}"))
-    elif type == _STRING:
-        for _ in range(count):
-            cursor.take(cursor.number("Q"))
-    elif type == _ARRAY and depth < _DEEPEST_ARRAY:
-        for _ in range(count):
-            _array(cursor, depth + 1, problems)
-    else:
-        raise _FaultError("header-broken", f"an array is of type {type:,}, or too deep")
-    return int(count)
-
-
-def _tensor(cursor: _Cursor, problems: Problems) -> Stored:
-    name = cursor.text()
-    check_name(name, problems)
-    shown = printable(name)
-    dimensions = cursor.number("I")
-    if dimensions > 8:
-        raise _FaultError("header-shape", f"`{shown}` has {dimensions:,} dimensions")
-    shape = [cursor.number("Q") for _ in range(dimensions)]
-    type, begin = cursor.number("I"), cursor.number("Q")
-    count = math.prod(shape)
-    if count > LARGEST or begin > LARGEST or any(size < 1 for size in shape):
-        problems.add("header-shape", f"`{shown}` has a shape or a place that makes no sense")
-        return Stored(name, "", 0, 0, None)
-    if type not in _TYPES:
-        problems.add("header-unknown-type", f"`{shown}` is of the unknown type {type}")
-        return Stored(name, f"type-{type}", count, begin, None)
-    dtype, block, size = _TYPES[type]
-    if (shape[0] if shape else 1) % block:
-        problems.add("header-shape", f"a row of `{shown}` is not made of whole blocks of {block}")
-    return Stored(name, dtype, count, begin, begin + count // block * size)
-
-
-def _check(tensors: list[Stored], values: Mapping[str, Any], cursor: _Cursor, problems: Problems) -> None:
-    seen: set[str] = set()
-    for tensor in tensors:
-        if tensor.name in seen:
-            problems.add("header-duplicate-key", f"the tensor `{printable(tensor.name)}` occurs twice")
-        seen.add(tensor.name)
-    alignment = values.get("general.alignment", 32)
-    if type(alignment) is not int or not 8 <= alignment <= 1 << 16 or alignment % 8:
-        problems.add("header-shape", f"the alignment is {printable(str(alignment))}")
-        return
-    if bad := [tensor.name for tensor in tensors if tensor.begin % alignment]:
-        problems.add("header-alignment", f"`{printable(bad[0])}` does not begin at a multiple of {alignment}")
-    if tensors:
-        data = -(-cursor.position // alignment) * alignment
-        check_layout(tensors, cursor.size - data, alignment, problems)
-    else:
-        problems.add("header-empty", "there are no tensors in it")
-
-
 def collect(folder: Folder) -> Iterator[Statement]:
-    """What each GGUF file says of itself, and what is wrong with it."""
-    for entry in folder.entries:
-        if not entry.path.endswith(".gguf") or not folder.has(entry.path):
-            continue
-        try:
-            with folder.open(entry.path, NAME) as file:
-                header = read_header(file, entry.size)
-        except UnreadableError as error:
-            yield error.finding
-            continue
-        folder.hashes[entry.path] = header.sha256
-        evidence = folder.evidence(entry.path, NAME, f"bytes 0-{header.end}")
-        yield from header.problems.findings(entry.path, evidence)
-        if header.tensors:
-            yield from _facts(entry.path, header, evidence, folder)
+    """Read what each GGUF file says of itself, and what is wrong with it."""
+    yield from weights.read(folder, NAME, read_header, partial(_facts, folder))
 
 
-def _facts(path: str, header: Header, evidence: Evidence, folder: Folder) -> Iterator[Statement]:
+def _facts(folder: Folder, path: str, header: Header, evidence: Evidence) -> Iterator[Statement]:
     def at(key: str) -> Evidence:
         return folder.evidence(path, NAME, f"key {key}", header.sha256)
 
@@ -304,12 +59,12 @@ def _facts(path: str, header: Header, evidence: Evidence, folder: Folder) -> Ite
     yield from _parents(header.values, _is_quantised(dtypes), at)
     yield from _datasets(header.values, at)
     if _is_quantised(dtypes):
-        main = ", ".join(dtype for dtype in dtypes if dtype not in _PLAIN)
+        main = ", ".join(dtype for dtype in dtypes if dtype not in PLAIN)
         yield Finding("quantised", Severity.NOTE, f"{printable(path)} stores tensors as {main}", (evidence,))
 
 
 def _is_quantised(dtypes: tuple[str, ...]) -> bool:
-    return any(dtype not in _PLAIN for dtype in dtypes)
+    return any(dtype not in PLAIN for dtype in dtypes)
 
 
 def _string(values: Mapping[str, Any], key: str) -> str:

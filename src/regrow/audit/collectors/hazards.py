@@ -74,13 +74,13 @@ def _parameters(folder: Folder, pickled: list[str], pointers: list[str]) -> Iter
     """Parameters in formats that no other collector opens. They are lacking only if nothing here could hold them."""
     weights = [entry.path for entry in folder.find("weights")]
     safe = [path for path in weights if path.endswith((".safetensors", ".gguf"))]
-    held = [path for path in (*weights, *pickled) if not any(word in path for word in _NOT_PARAMETERS)]
-    there = [path for path in weights if path in held and path not in pointers and folder.size(path)]
+    parameters = [path for path in (*weights, *pickled) if not any(word in path for word in _NOT_PARAMETERS)]
+    there = [path for path in weights if path in parameters and path not in pointers and folder.size(path)]
     main = [path for path in there if "/" not in path or path.endswith(".onnx")]
     if main and not safe:
         at = folder.evidence(main[0], NAME)
         yield ComponentFact(Basis.FOUND, at, Component.PARAMETERS, State.PRESENT, main[0])
-    if not weights and not held and folder.complete:
+    if not weights and not parameters and folder.complete:
         at = folder.inventory(NAME)
         yield ComponentFact(Basis.FOUND, at, Component.PARAMETERS, State.ABSENT, "")
     if between := [path for path in weights if CHECKPOINT.search(path)]:

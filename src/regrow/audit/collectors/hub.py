@@ -15,12 +15,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from regrow.audit.collectors import names
+from regrow.audit import names
 from regrow.audit.collectors.folder import Folder, Statement, printable
-from regrow.audit.collectors.header import HEADER_LIMIT
 from regrow.audit.collectors.structured import mapping, read_json, strings
 from regrow.audit.facts import AccessFact, Basis, Evidence, Finding, Severity
 from regrow.errors import InputError, RecipeError
+from regrow.formats.header import HEADER_LIMIT
 from regrow.release.layout import SUMS
 
 if TYPE_CHECKING:

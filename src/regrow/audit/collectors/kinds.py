@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from functools import cache
 from pathlib import PurePosixPath
+
+from regrow.audit.data import toml
 
 PICKLED = frozenset((".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill", ".h5", ".hdf5", ".keras"))
 """Loading one of these may run code that is in it."""
@@ -13,40 +17,21 @@ _LICENCE = re.compile(
     re.IGNORECASE,
 )
 _WORDS = frozenset(("", ".md", ".txt", ".rst", ".html", ".pdf"))
-_BY_NAME = {
-    "config.json": "config",
-    "adapter_config.json": "config",
-    "generation_config.json": "config",
-    "quantize_config.json": "config",
-    "model_index.json": "config",
-    "mergekit_config.yml": "config",
-    "mergekit_config.yaml": "config",
-    "mergekit_moe_config.yml": "config",
-    "mergekit_moe_config.yaml": "config",
-    "regrow.toml": "recipe",
-    "regrow.lock": "lock",
-    "tokenizer.json": "tokenizer",
-    "tokenizer_config.json": "tokenizer",
-    "special_tokens_map.json": "tokenizer",
-    "vocab.json": "tokenizer",
-    "vocab.txt": "tokenizer",
-    "merges.txt": "tokenizer",
-}
-_BY_SUFFIX = {
-    **dict.fromkeys((".safetensors", ".gguf", ".onnx", ".msgpack"), "weights"),
-    **dict.fromkeys((".py", ".sh", ".ipynb", ".rs", ".c", ".cc", ".cpp", ".cu", ".go", ".jl", ".js", ".ts"), "code"),
-    **dict.fromkeys((".parquet", ".arrow", ".jsonl", ".csv", ".tsv", ".zst", ".npy", ".npz"), "data"),
-    **dict.fromkeys((".md", ".rst", ".pdf", ".html", ".txt"), "document"),
-}
 _MODEL_NAMES = re.compile(r"(pytorch_|adapter_|tf_|flax_)?model|consolidated|checkpoint|weights|rng|optimizer", re.I)
+
+
+@cache
+def _kinds(table: str) -> Mapping[str, str]:
+    """Names or endings of files -> kinds."""
+    return {name: kind for kind, names in toml("collectors", "kinds")[table].items() for name in names}
 
 
 def kind(path: str) -> str:
     """``weights``, ``config``, ``tokenizer``, ``card``, ``licence``, ``code``, ``data``, ..., ``other``."""
     place = PurePosixPath(path)
     name, suffix = place.name.lower(), place.suffix.lower()
-    if name in _BY_NAME:
-        return _BY_NAME[name]
+    if known := _kinds("names").get(name):
+        return known
     if name == "readme.md":
         return "card"
     if _LICENCE.match(name) and (suffix in _WORDS or suffix[1:].isupper() or not suffix[1:].isalpha()):
@@ -55,4 +40,4 @@ def kind(path: str) -> str:
         return "provenance"
     if suffix in PICKLED:
         return "weights" if _MODEL_NAMES.match(name) else "pickled"
-    return _BY_SUFFIX.get(suffix, "other")
+    return _kinds("endings").get(suffix, "other")

@@ -8,12 +8,13 @@ from pathlib import PurePosixPath
 
 from regrow.audit.collectors.folder import Folder, Statement, Text, printable
 from regrow.audit.facts import Basis, Evidence, Finding, LicenceFact, Scope, Severity
+from regrow.audit.licences import find, identify
 
 NAME = "licence"
 _VENDORED = frozenset(("third_party", "third-party", "vendor", "node_modules", "site-packages", "external", "deps"))
 _DEEPEST = 3
 _POLICY = re.compile(r"notice|copyright|.*use[-_]policy", re.IGNORECASE)
-_TAG = re.compile(r"SPDX-License-Identifier:[ \t]*(?P<id>[\w.+() -]{1,200})")
+TAG = re.compile(r"SPDX-License-Identifier:[ \t]*(?P<id>[\w.+() -]{1,200})")
 _SHORT = 400  # characters; a text this short names its licence instead of giving it
 _WORDS = (
     (Scope.DATA, re.compile(r"(^|[-_./])(data|datasets?|corpus)([-_./]|$)", re.IGNORECASE)),
@@ -44,8 +45,6 @@ def declared(raw: str, scope: Scope, at: Evidence, name: str = "", link: str = "
         name: what it is called, if the tag is a general one.
         link: where its text is said to be.
     """
-    from regrow.audit.licences import find
-
     known = find(raw) or (find(name) if name else None)
     id = known.id if known is not None else None
     return LicenceFact(Basis.DECLARED, at, scope, id, printable(raw), printable(name), printable(link))
@@ -65,10 +64,8 @@ def _is_ours(path: str) -> bool:
 
 
 def _read(text: Text, has_weights: bool) -> Iterator[Statement]:
-    from regrow.audit.licences import identify
-
     place, whole = scope(text.path, has_weights), text.at()
-    tag = _TAG.search(text.text)
+    tag = TAG.search(text.text)
     if tag and len(text.text) <= _SHORT:
         yield declared(tag["id"].strip(), place, whole)
         return

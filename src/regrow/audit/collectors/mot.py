@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from regrow.audit.collectors import legal, names
+from regrow.audit import names
+from regrow.audit.collectors import legal
 from regrow.audit.collectors.folder import Statement, Text, printable
 from regrow.audit.collectors.structured import Data, mapping, read_yaml, strings
 from regrow.audit.facts import (
@@ -24,28 +25,7 @@ from regrow.audit.facts import (
 )
 
 NAME = "mot"
-_TITLES = {
-    re.sub(r"[^a-z]", "", title): component
-    for title, component in (
-        ("model architecture", Component.ARCHITECTURE),
-        ("model parameters final", Component.PARAMETERS),
-        ("model parameters intermediate", Component.INTERMEDIATE_PARAMETERS),
-        ("evaluation results", Component.EVALUATION_RESULTS),
-        ("model card", Component.MODEL_CARD),
-        ("data card", Component.DATA_CARD),
-        ("technical report", Component.TECHNICAL_REPORT),
-        ("sample model outputs", Component.SAMPLE_OUTPUTS),
-        ("training code", Component.TRAINING_CODE),
-        ("inference code", Component.INFERENCE_CODE),
-        ("evaluation code", Component.EVALUATION_CODE),
-        ("evaluation data", Component.EVALUATION_DATA),
-        ("supporting libraries and tools", Component.LIBRARIES),
-        ("datasets", Component.DATASETS),
-        ("data preprocessing code", Component.PREPROCESSING_CODE),
-        ("research paper", Component.RESEARCH_PAPER),
-        ("model metadata", Component.METADATA),
-    )
-}
+_TITLES = {re.sub(r"[^a-z]", "", component): component for component in Component}
 _SCOPES = {
     "distribution": (Scope.EVERYTHING,),
     "code": (Scope.CODE,),

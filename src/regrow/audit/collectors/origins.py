@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from regrow.audit.collectors import names
+from regrow.audit import names
 from regrow.audit.collectors.folder import Folder, Statement, printable
 from regrow.audit.facts import Basis, Evidence, OriginFact, ParentFact, Relation
-from regrow.audit.rules.ancestry import MECHANICAL
+from regrow.audit.lineage import MECHANICAL
 from regrow.release.layout import statement_path
 from regrow.release.statements import Statement as Made
 

@@ -7,11 +7,12 @@ can then look up at the line given, and leaves out what it is not sure of.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from regrow.audit.collectors import names
+from regrow.audit import names
 from regrow.audit.collectors.folder import Statement, Text, printable
 from regrow.audit.collectors.markdown import Block, blocks
+from regrow.audit.data import toml, whole_words
 from regrow.audit.facts import (
     Aspect,
     Basis,
@@ -30,70 +31,24 @@ from regrow.audit.facts import (
 _MOST_PER_KIND = 40
 _QUOTE = 300
 
-
-def _words(pattern: str) -> re.Pattern[str]:
-    return re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE)
-
-
-_DATA_HEADING = _words(
-    r"(?:pre-?|mid-?|post-?)?(?:training|tuning|finetuning|fine-tuning)?[- ]?(?:data|datasets?|corpus|corpora)"
-    r"(?: (?:sources?|mixture|mix|composition|details|information|overview))?|pre-?processing"
-)
-_NOT_TRAINING_DATA = _words(r"evaluation|testing|test data|benchmarks?|results|metrics|privacy|how to|usage|download")
-_ASPECTS = {
-    Aspect.PROVENANCE: _words(
-        r"sources?d?|collected from|crawl(?:ed)?|common crawl|obtained from|derived from|taken from|comes? from|"
-        r"scraped|wikipedia|available (?:at|from|on)|from `?[\w-]+/[\w.-]+`?"
-    ),
-    Aspect.SCOPE: _words(
-        r"[\d.,]{1,20} ?(?:[TBMKG]|trillion|billion|million|thousand)? ?(?:tokens|documents|words|examples|samples|"
-        r"characters|bytes|[GTM]i?B|pages|rows|images|hours)|languages|domains|covers?|cut-?off"
-    ),
-    Aspect.CHARACTERISTICS: _words(
-        r"consists? of|composed of|composition|comprises?|contains?|mixture|proportions?|percent|distribution|"
-        r"statistics|\d+(?:\.\d+)? ?%"
-    ),
-    Aspect.SELECTION: _words(r"select(?:ed|ion)|chosen|curat\w+|sampl(?:ed|ing)|weight(?:ed|ing|s)|up-?sampled"),
-    Aspect.LABELLING: _words(r"annotat\w+|label(?:l?ed|l?ing|s)?|human raters?|preferences?|instruction pairs"),
-    Aspect.PROCESSING: _words(
-        r"pre-?process\w*|tokeni[sz]\w+|normali[sz]\w+|clean(?:ed|ing)|extract(?:ed|ion)|convert(?:ed|ing)|"
-        r"packed|chunk\w*|de-?duplicat\w+"
-    ),
-    Aspect.FILTERING: _words(
-        r"filter\w*|remov(?:ed|al|ing)|exclud\w+|de-?duplicat\w+|de-?contaminat\w+|block-?lists?|discard\w*|toxic\w*"
-    ),
+_PATTERNS: Mapping[str, Mapping[str, re.Pattern[str]]] = {
+    table: {name: whole_words(words) for name, words in lists.items()}
+    for table, lists in toml("collectors", "prose").items()
 }
-_USES = (
-    ("limitations", _words(r"limitations?|biases|bias|risks?|ethical|out-of-scope(?: use)?|safety|harms?")),
-    ("integration", _words(r"how to (?:use|get started|run)|quick ?start|usage|get started|inference|install\w*")),
-    ("use", _words(r"intended uses?|direct use|downstream use|uses?|use cases?|applications?")),
-    ("capabilities", _words(r"capabilit(?:y|ies)|model (?:description|summary|overview|details)|introduction")),
-    ("modalities", _words(r"modalit(?:y|ies)|inputs?(?: and |/)outputs?|input format")),
-)
-_SENTENCES = (
-    (
-        "limitations",
-        _words(
-            r"(?:does|do|is|are|can|should|must) ?not (?:be used|intended|designed|suitable|follow|understand|support)|"
-            r"hallucinat\w+|may (?:produce|generate|contain|reflect|be inaccurate)|knows nothing|limited to"
-        ),
-    ),
-    (
-        "capabilities",
-        _words(
-            r"capable of|can (?:be used|generate|answer|write|follow)|continues? text|follows? instructions|"
-            r"(?:designed|intended|optimi[sz]ed) (?:for|to)"
-        ),
-    ),
-)
+"""What the lists of ``data/prose.toml`` stand for -> how their words are recognised."""
+
+
+def _says(text: str, name: str) -> bool:
+    """Whether any of the words of a list is in a text."""
+    return _PATTERNS["words"][name].search(text) is not None
+
+
 # Everything that repeats is bounded: a card is a stranger's, and must not make a search take longer than it is long.
 _NUMBER = (
     r"(?<![\d.])(?P<number>\d[\d,]{0,20}(?:\.\d{1,9})?)\s{0,3}"
     r"(?P<unit>trillion|billion|million|thousand|[TBMKtbmk](?![a-zA-Z]))?\+?"
 )
 _TOKENS = re.compile(rf"{_NUMBER}[- ](?:\w{{1,30}} ){{0,2}}tokens\b", re.IGNORECASE)
-_TRAINED = _words(r"(?:pre-?|re-?|post-?|mid-?)?train(?:ed|ing)|training data|corpus|dataset|saw|seen")
-_NOT_A_TOTAL = _words(r"context|batch(?:es)?|vocabulary|window|length|sequences? of|at once|up to|every|per")
 _HOURS = re.compile(
     rf"{_NUMBER}\s{{0,3}}(?:[\w-]{{1,30}} ){{0,3}}(?:[GT]PU|accelerator|device|[AH]\d+)[- ]?hours\b", re.IGNORECASE
 )
@@ -104,15 +59,7 @@ _HARDWARE = re.compile(
     r"(?:[ -](?:80|40|96|192) ?GB)?(?: [GT]PUs?)?\b"
 )
 _SCALE = {"t": 10**12, "b": 10**9, "m": 10**6, "k": 10**3}
-_WITHHELD = _words(
-    r"(?:not|never|cannot|can't|won't|without)(?: \w{1,20}){0,2} "
-    r"(?:disclos|reveal|divulg|specif|document|describ|stat)\w*|"
-    r"undisclosed|unspecified|trade secrets?|"
-    r"(?:is|are|be|remains?|kept|stays?|held)(?: \w{1,20})? (?:confidential|secret|private)"
-)
 _SCRATCH = re.compile(r"\b(?:trained|training|pre-?trained|built|learned)\b[^.]{0,80}\bfrom scratch\b", re.IGNORECASE)
-_WHOLE = _words(r"models?|LLMs?|weights|parameters|networks?|transformers?|students?|it (?:is|was|has been)")
-_PART = _words(r"tokeni[sz]ers?|vocabular(?:y|ies)|embeddings?|classifiers?|(?:reward|draft|judge) models?|heads?")
 _NAMES = r"\b[^.;]{0,40}?(?<![\w./-])(?P<id>[A-Za-z0-9][\w-]{0,95}+/[A-Za-z0-9][\w.-]{0,95}\w)"
 _TEXT = r"(?:data|datasets?|examples?|instructions?|conversations?|answers?|completions?|texts?|outputs?)"
 _SPELT = re.compile(r"[A-Z0-9]")
@@ -126,58 +73,13 @@ _TEACHERS = tuple(
         (Relation.SYNTHETIC_DATA, r"trained on (?:the )?outputs? (?:of|from)"),
     )
 )
-_NEGATED = _words(
-    r"not|no|never|cannot|can't|won't|isn't|aren't|don't|doesn't|unlike|instead of|rather than|without|neither|nor|"
-    r"compared (?:to|with)|if you|you can|you must|please"
-)
-_OPENS = _words(
-    r"open[- ]?sourc(?:e|ed|es|ing)|open[- ]?weights?|open[- ]?data|fully open|truly open|"
-    r"openly (?:available|released|licensed)|(?:we|and|are|is|been|have|also|hereby) (?:\w+ )?releas(?:e|ed|es|ing)|"
-    r"publicly released|made (?:publicly |freely |openly )?available|we (?:provide|share|publish)|"
-    r"reproducib\w+|(?:can|to) reproduce|freely available|"
-    r"(?:data|datasets?|corpus|code|scripts?|weights|checkpoints|recipes?|logs)[^.]{0,60}"
-    r"(?:is|are|can be) (?:publicly )?(?:available|found|public|open)"
-)
-_ABOUT_OTHERS = _words(
-    r"outperform\w*|better than|comparable|competitive|existing|many of|other|versus|similar(?:ly)?[- ]sized|"
-    r"release dates?|feedback|stories"
-)
-_EVALUATION = _words(r"evaluat\w+|evals?|benchmark\w*|lm[- ]?eval\w*")
-_TOPICS = (
-    (
-        "everything",
-        _words(
-            r"everything|all artifacts|entire (?:pipeline|process)|fully open|truly open|100% open|"
-            r"all (?:of )?(?:our |its |the )?(?:design|engineering|development|research|work|components|parts|stages)"
-        ),
-    ),
-    ("data", _words(r"(?:training |pre-?training |tuning |our |the |all )?(?:data(?:sets?)?|corpus|corpora)")),
-    (
-        "training-code",
-        _words(
-            r"(?:training|pre-?training|tuning|source) (?:scripts?|framework|logs?|code)|codebase|"
-            r"(?:our|the|all|full|and|data,|weights,) code"
-        ),
-    ),
-    ("recipe", _words(r"recipes?|hyper-?parameters?|training (?:details|configuration|procedure)|end-to-end")),
-    ("inference", _words(r"inference (?:code|scripts?)")),
-    ("weights", _words(r"weights|checkpoints?|parameters")),
-    ("licence", _words(r"licen[cs]ed? under|apache|permissive(?:ly)?|osi[- ]approved")),
-)
-_MODEL = _words(r"models?")
-_STRONG = _words(r"open[- ]?sourc(?:e|ed|ing)|open[- ]?weights?|we (?:are |also )?releas(?:e|ed|ing)")
 _COMPONENT = {
     "data": Component.DATASETS,
     "training-code": Component.TRAINING_CODE,
     "inference": Component.INFERENCE_CODE,
 }
 _JUDGING = {"data": Component.EVALUATION_DATA, "training-code": Component.EVALUATION_CODE}
-_TRAINED_ON = _words(r"(?:pre-?|post-?|mid-?)?train(?:ed|ing)|weights|recipes?")
 _ARXIV = re.compile(r"arxiv\.org/(?:abs|pdf|html)/(\d{4}\.\d{4,5})", re.IGNORECASE)
-_PAPER = _words(r"papers?|reports?|cit(?:e|ation|ing)|article|preprint|bibtex|arxiv|publication")
-_REPORT = _words(r"(?:technical|tech) report")
-_SAMPLES = _words(r"(?:sample|example|generated)s? (?:outputs?|generations?|completions?|texts?|responses?)|samples")
-_RESULTS = _words(r"evaluations?|benchmarks?|results|performance|scores|metrics")
 _SCORE = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 
 
@@ -227,8 +129,8 @@ def _key(statement: Statement) -> object:
 
 
 def _aspects(block: Block, text: Text) -> Iterator[Statement]:
-    about = any(_DATA_HEADING.search(title) for title in block.headings)
-    if about and not any(_NOT_TRAINING_DATA.search(title) for title in block.headings):
+    about = block.kind != "code" and any(_says(title, "data-heading") for title in block.headings)
+    if about and not any(_says(title, "not-training-data") for title in block.headings):
         yield from _of_data(block, text)
 
 
@@ -239,25 +141,25 @@ def _of_data(block: Block, text: Text) -> Iterator[Statement]:
     if block.kind == "table":
         yield DataAspectFact(Basis.DECLARED, at, Aspect.CHARACTERISTICS, _short(block.text))
         return
-    for aspect, words in _ASPECTS.items():
-        told = (one for one in block.sentences() if words.search(one) and not _WITHHELD.search(one))
+    for aspect, words in _PATTERNS["aspects"].items():
+        told = (one for one in block.sentences() if words.search(one) and not _says(one, "withheld"))
         said = next((one for one in told if len(one) > 20), None)
         if said:
-            yield DataAspectFact(Basis.DECLARED, at, aspect, _short(said))
+            yield DataAspectFact(Basis.DECLARED, at, Aspect(aspect), _short(said))
 
 
 def _uses(block: Block, text: Text) -> Iterator[Statement]:
     if len(block.text) < 20:
         return
     at = text.line(block.line, block.last)
-    for topic, words in _USES:
+    for topic, words in _PATTERNS["headings"].items():
         if block.headings and words.search(block.headings[-1]):
             topic = "integration" if block.kind == "code" else topic
             yield UsageFact(Basis.DECLARED, at, topic, _short(block.text))
             return
     if block.kind == "text":
         for said in block.sentences():
-            for topic, words in _SENTENCES:
+            for topic, words in _PATTERNS["uses"].items():
                 if words.search(said):
                     yield UsageFact(Basis.DECLARED, at, topic, _short(said))
 
@@ -271,15 +173,21 @@ def _training(block: Block, text: Text) -> Iterator[Statement]:
         if fact != (None, None, ""):
             tokens, hours, hardware = fact
             yield TrainingFact(Basis.DECLARED, at, tokens, None, hours, hardware)
-        if _SCRATCH.search(said) and _WHOLE.search(said) and not (_NEGATED.search(said) or _PART.search(said)):
+        if _is_from_scratch(said):
             yield OriginFact(Basis.DECLARED, at, _short(said))
+
+
+def _is_from_scratch(said: str) -> bool:
+    """Whether a sentence says that the model, and not only a part of it, was trained from scratch."""
+    other = _says(said, "negated") or _says(said, "part-of-a-model")
+    return bool(_SCRATCH.search(said)) and _says(said, "whole-model") and not other
 
 
 def _teachers(block: Block, text: Text) -> Iterator[Statement]:
     """Models whose outputs this one learned from, where a sentence gives their id."""
     for said in block.sentences() if block.kind == "text" else ():
         for relation, words in _TEACHERS:
-            name = names.model(match["id"]) if (match := words.search(said)) and not _NEGATED.search(said) else ""
+            name = names.model(match["id"]) if (match := words.search(said)) and not _says(said, "negated") else ""
             # Two words with a stroke between them are seldom a model, unless they are spelt or linked like one; but
             # nothing else is distilled from.
             spelt = _SPELT.search(name, 3) or name in map(names.model, block.links)
@@ -289,8 +197,8 @@ def _teachers(block: Block, text: Text) -> Iterator[Statement]:
 
 
 def _training_of(said: str, headings: str) -> tuple[int | None, float | None, str]:
-    trained = bool(_TRAINED.search(said) or _TRAINED.search(headings))
-    tokens = [_scaled(match) for match in _TOKENS.finditer(said) if _is_total(match)] if _TRAINED.search(said) else []
+    trained = _says(said, "trained") or _says(headings, "trained")
+    tokens = [_scaled(match) for match in _TOKENS.finditer(said) if _is_total(match)] if _says(said, "trained") else []
     hours = _HOURS.search(said) or _TEMPLATE_HOURS.search(said)
     hardware = _HARDWARE.search(said) if trained or hours or "hardware" in f"{said} {headings}".lower() else None
     return (
@@ -303,7 +211,7 @@ def _training_of(said: str, headings: str) -> tuple[int | None, float | None, st
 def _is_total(match: re.Match[str]) -> bool:
     """Whether the words around a number of tokens leave it a total: not a context, a batch or a speed."""
     before, after = match.string[max(0, match.start() - 30) : match.start()], match.string[match.end() :][:14]
-    return not _NOT_A_TOTAL.search(before) and not _NOT_A_TOTAL.search(after)
+    return not _says(before, "not-a-total") and not _says(after, "not-a-total")
 
 
 def _scaled(match: re.Match[str]) -> float:
@@ -318,13 +226,17 @@ def _claims(block: Block, text: Text) -> Iterator[Statement]:
         return
     at = text.line(block.line, block.last)
     for said in block.sentences():
-        if len(said) > 1000 or any(words.search(said) for words in (_NEGATED, _ABOUT_OTHERS)):
+        if len(said) > 1000 or _says(said, "negated") or _says(said, "about-others"):
             continue
-        topics = [topic for topic, words in _TOPICS if words.search(said)] if _OPENS.search(said) else []
-        if not topics and _MODEL.search(said) and _STRONG.search(said):
+        topics = (
+            [topic for topic, words in _PATTERNS["topics"].items() if words.search(said)]
+            if _says(said, "opens")
+            else []
+        )
+        if not topics and _says(said, "model") and _says(said, "released"):
             topics = ["weights"]
         # What is open about an evaluation is no claim about how the model was made.
-        judging = bool(_EVALUATION.search(said)) and not _TRAINED_ON.search(said)
+        judging = _says(said, "evaluation") and not _says(said, "trained-on")
         for topic in topics:
             if not judging:
                 yield ClaimFact(Basis.DECLARED, at, topic, _short(said), block.links)
@@ -340,9 +252,9 @@ def _promised(topic: str, judging: bool, block: Block, text: Text) -> Iterator[S
 
 def _papers(block: Block, text: Text) -> Iterator[Statement]:
     about = f"{' '.join(block.headings[-1:])} {block.text}"
-    if not _PAPER.search(about):
+    if not _says(about, "paper"):
         return
-    component = Component.TECHNICAL_REPORT if _REPORT.search(about) else Component.RESEARCH_PAPER
+    component = Component.TECHNICAL_REPORT if _says(about, "report") else Component.RESEARCH_PAPER
     for link in block.links:
         if match := _ARXIV.search(link):
             at = text.line(block.line, block.last)
@@ -351,10 +263,10 @@ def _papers(block: Block, text: Text) -> Iterator[Statement]:
 
 def _results(block: Block, text: Text) -> Iterator[Statement]:
     at = text.line(block.line, block.last)
-    if block.kind == "table" and any(_RESULTS.search(title) for title in block.headings):
+    if block.kind == "table" and any(_says(title, "results") for title in block.headings):
         if any(_SCORE.fullmatch(cell.strip(" \t\n*%")) for cell in block.text.split("|")[1:-1]):
             yield ComponentFact(Basis.FOUND, at, Component.EVALUATION_RESULTS, State.PRESENT, text.path)
-    elif block.headings and _SAMPLES.search(block.headings[-1]) and len(block.text) > 20:
+    elif block.headings and _says(block.headings[-1], "samples") and len(block.text) > 20:
         yield ComponentFact(Basis.FOUND, at, Component.SAMPLE_OUTPUTS, State.PRESENT, text.path)
 
 

@@ -1,11 +1,11 @@
-"""Licences: a table of what they ask, finding which one a text is, and what follows along the lineage."""
+"""Licences: a catalogue of what they ask, which one a text is, and what is inherited along the lineage."""
 
 from __future__ import annotations
 
-from regrow.audit.licences.holding import says_none
+from regrow.audit.licences.catalogue import Clause, Kind, Licence, Right, every, find, get
+from regrow.audit.licences.conclusion import says_none
 from regrow.audit.licences.judging import judge
 from regrow.audit.licences.matching import Match, identify
-from regrow.audit.licences.table import Clause, Kind, Licence, Right, every, find, get
 from regrow.audit.licences.terms import Effective, Terms
 
 __all__ = [

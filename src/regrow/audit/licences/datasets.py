@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from regrow.audit.facts import Basis, Collected, DatasetFact, Evidence, Finding, Relation, Role, Severity
+from regrow.audit.facts import Basis, Collected, DatasetFact, Finding, Relation, Role, Severity, places
+from regrow.audit.findings import FindingId
+from regrow.audit.licences.catalogue import Clause, Licence, get
+from regrow.audit.licences.conclusion import freest
 from regrow.audit.licences.expressions import alternatives
-from regrow.audit.licences.holding import freest
-from regrow.audit.licences.table import Clause, Licence, get
 from regrow.audit.result import DataShare, Duty
 
 UNKNOWN = "unknown"
 _NAMED = 3  # sources named in a line
 _ASKS_TO_NAME = frozenset(("attribution", "notice"))
-_LIMITS_USE = frozenset(("non-commercial", "research-only"))
+_USE: tuple[FindingId, Severity, str] = ("data-non-commercial", Severity.WARNING, "are not for commercial use")
+_QUESTIONS: dict[str, tuple[FindingId, Severity, str]] = {
+    "same-licence": ("data-share-alike", Severity.NOTE, "are share-alike"),
+    "non-commercial": _USE,
+    "research-only": _USE,
+    "no-derivatives": ("data-no-derivatives", Severity.NOTE, "may not be shared changed"),
+}
 _RELIABLE = (Basis.FOUND, Basis.DECLARED, Basis.KNOWN)
 
 
@@ -42,7 +49,7 @@ def judge(collected: Collected) -> Data:
 
 def _trained_on(collected: Collected) -> Iterable[DatasetFact]:
     """Each source once: what was found of it before what is said of it."""
-    facts = [fact for fact in collected.facts if isinstance(fact, DatasetFact) and fact.role is not Role.EVALUATION]
+    facts = [fact for fact in collected.of(DatasetFact) if fact.role is not Role.EVALUATION]
     best: dict[str, DatasetFact] = {}
     for fact in sorted(facts, key=lambda fact: (_RELIABLE.index(fact.basis), not fact.licence)):
         best.setdefault(fact.name, fact)
@@ -50,7 +57,7 @@ def _trained_on(collected: Collected) -> Iterable[DatasetFact]:
 
 
 def _licences(fact: DatasetFact) -> tuple[str, tuple[str, ...]]:
-    """What to call the data's licence, and its ids if it is in the table."""
+    """What to call the data's licence, and its ids if it is in the catalogue."""
     ways = alternatives(fact.licence) if fact.licence else None
     if ways:
         ids = freest(ways)
@@ -71,7 +78,7 @@ def _shares(groups: dict[str, list[DatasetFact]]) -> tuple[DataShare, ...]:
 
 
 def _duties(ids: Sequence[str], facts: Sequence[DatasetFact]) -> Iterator[Duty]:
-    names, evidence = _names(facts), _evidence(facts)
+    names, evidence = _names(facts), places(facts[:_NAMED])
     for licence, clause in _clauses(ids):
         if clause.name in _ASKS_TO_NAME:
             yield Duty(f"of the data {names}: {clause.text}", licence.id, names, "share", evidence)
@@ -82,23 +89,17 @@ def _duties(ids: Sequence[str], facts: Sequence[DatasetFact]) -> Iterator[Duty]:
 
 
 def _findings(said: str, ids: Sequence[str], facts: Sequence[DatasetFact]) -> Iterator[Finding]:
-    names, evidence = _names(facts), _evidence(facts)
+    names, evidence = _names(facts), places(facts[:_NAMED])
     if not ids:
         what = "have no licence that is told" if said == UNKNOWN else f"are under `{said}`, which is not known here"
         yield Finding(
             "data-licence-unknown", Severity.NOTE, f"the data {names} {what}; find out what they ask", evidence
         )
     for licence, clause in _clauses(ids):
-        question = "whether that reaches the weights is an open question"
-        if clause.name == "same-licence" and clause.reach:
-            text = f"the data {names} are share-alike ({licence.id}); {question}"
-            yield Finding("data-share-alike", Severity.NOTE, text, evidence)
-        elif clause.name in _LIMITS_USE:
-            text = f"the data {names} are not for commercial use ({licence.id}); {question}"
-            yield Finding("data-non-commercial", Severity.WARNING, text, evidence)
-        elif clause.name == "no-derivatives":
-            text = f"the data {names} may not be shared changed ({licence.id}); {question}"
-            yield Finding("data-no-derivatives", Severity.NOTE, text, evidence)
+        if clause.name in _QUESTIONS and (clause.reach or clause.name != "same-licence"):
+            id, severity, what = _QUESTIONS[clause.name]
+            text = f"the data {names} {what} ({licence.id}); whether that reaches the weights is an open question"
+            yield Finding(id, severity, text, evidence)
 
 
 def _clauses(ids: Sequence[str]) -> Iterator[tuple[Licence, Clause]]:
@@ -109,7 +110,3 @@ def _names(facts: Sequence[DatasetFact]) -> str:
     names = [fact.name for fact in facts]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
-
-
-def _evidence(facts: Sequence[DatasetFact]) -> tuple[Evidence, ...]:
-    return tuple(dict.fromkeys(fact.evidence for fact in facts[:_NAMED]))

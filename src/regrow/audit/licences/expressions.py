@@ -1,11 +1,11 @@
-"""SPDX expressions over the licences of the table."""
+"""SPDX expressions over the licences of the catalogue."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import Any
 
-from regrow.audit.licences.table import find
+from regrow.audit.licences.catalogue import find
 
 _LONGEST = 500  # characters, and so few terms that every combination can be written out
 _MOST = 12  # licences in an expression
@@ -16,7 +16,7 @@ Alternatives = tuple[tuple[str, ...], ...]
 def alternatives(expression: str) -> Alternatives | None:
     """The ways in which an expression can be met, each a set of licence ids that hold together.
 
-    A way with a licence that the table has not is left out where another way is left; None where none is, or where
+    A way with a licence that the catalogue has not is left out where another way is left; None where none is, or where
     it is not an expression.
 
         >>> alternatives("MIT OR (Apache-2.0 AND CC-BY-4.0)")

@@ -9,18 +9,17 @@ from __future__ import annotations
 import json
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from itertools import accumulate
 
-from regrow.audit.licences.words import LENGTH, shingles
+from regrow.audit.licences.words import LENGTH
 from regrow.errors import RegrowError
 
 FILE = "texts.bin"
-_FORMAT = 1
+FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -91,22 +90,16 @@ class Text:
         return bytes(part.names >> i & 1 for part in self.parts for i in range(part.words))
 
 
-def write(texts: Iterable[Text]) -> bytes:
-    """The bytes of the index."""
-    texts = list(texts)
-    head = [[text.id, [[part.words, int(part.optional), f"{part.names:x}"] for part in text.parts]] for text in texts]
-    hashes = array("I", (hash for text in texts for hash in text.hashes))
-    return json.dumps({"format": _FORMAT, "texts": head}, separators=(",", ":")).encode() + b"\n" + _little(hashes)
-
-
 def read(content: bytes, where: str = FILE) -> tuple[Text, ...]:
     """The texts of an index; RegrowError if it is damaged."""
     head, _, body = content.partition(b"\n")
     try:
         described = json.loads(head)
-        if described["format"] != _FORMAT:
+        if described["format"] != FORMAT:
             raise ValueError(f"format {described['format']}")
-        hashes = _native(body)
+        hashes = array("I")
+        hashes.frombytes(body)
+        hashes = little_endian(hashes)
         texts, start = [], 0
         for id, parts in described["texts"]:
             ours = tuple(Part(words, bool(optional), int(names, 16)) for words, optional, names in parts)
@@ -123,30 +116,15 @@ def read(content: bytes, where: str = FILE) -> tuple[Text, ...]:
 @cache
 def shipped() -> tuple[Text, ...]:
     """The texts of the index that is shipped."""
-    file: Traversable = files("regrow.audit.licences") / "data" / FILE
-    return read(file.read_bytes())
+    return read(place().read_bytes())
 
 
-def text(id: str, parts: Iterable[tuple[Sequence[str], bool, Sequence[bool]]]) -> Text:
-    """The fingerprint of a text, given for each part its words, whether it is optional, and which words are names."""
-    described, hashes = [], array("I")
-    for words, optional, names in parts:
-        described.append(Part(len(words), optional, sum(1 << i for i, name in enumerate(names) if name)))
-        hashes.extend(shingles(list(words)))
-    return Text(id, tuple(described), hashes)
+def place() -> Traversable:
+    """Where it is."""
+    return files("regrow.audit.licences") / "data" / FILE
 
 
-def _little(hashes: array[int]) -> bytes:
-    return _swapped(hashes).tobytes()
-
-
-def _native(body: bytes) -> array[int]:
-    hashes = array("I")
-    hashes.frombytes(body)
-    return _swapped(hashes)
-
-
-def _swapped(hashes: array[int]) -> array[int]:
+def little_endian(hashes: array[int]) -> array[int]:
     """To little-endian or back: the same bytes on a little-endian machine."""
     if sys.byteorder == "little":
         return hashes

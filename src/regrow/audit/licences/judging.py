@@ -10,55 +10,67 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from regrow.audit.facts import Finding, Scope, Severity
-from regrow.audit.licences import conflicts, datasets, duties
+from regrow.audit.licences import conflicts, datasets
+from regrow.audit.licences.conclusion import Conclusion, Status, conclude, scopes_told
 from regrow.audit.licences.effective import effective
-from regrow.audit.licences.holding import Holding, Status, hold, told
-from regrow.audit.licences.lineage import Travel, name
+from regrow.audit.licences.inheritance import Inheritance
 from regrow.audit.licences.terms import Terms
-from regrow.audit.result import Lineage, Node
+from regrow.audit.lineage import Lineage, Node
+from regrow.audit.result import Duty
 
 
 def judge(lineage: Lineage) -> Terms:
     """The terms of the first model of a lineage."""
     first = lineage.nodes[0]
-    travel = Travel(lineage, {node.id: hold(node.collected, Scope.WEIGHTS) for node in lineage.nodes})
-    scopes = told(first.collected) | {Scope.WEIGHTS}
+    inheritance = Inheritance(lineage)
+    scopes = scopes_told(first.collected) | {Scope.WEIGHTS}
     if Scope.EVERYTHING in scopes:
         scopes = frozenset(Scope)
     data = datasets.judge(first.collected)
     return Terms(
-        duties=tuple(dict.fromkeys((*duties.of(travel), *data.duties))),
-        conflicts=tuple(dict.fromkeys(conflicts.of(travel))),
+        duties=tuple(dict.fromkeys((*_duties(inheritance), *data.duties))),
+        conflicts=tuple(dict.fromkeys(conflicts.of(inheritance))),
         data=data.shares,
-        findings=tuple(dict.fromkeys((*_findings(travel), *conflicts.notes(travel), *data.findings))),
-        effective={scope: effective(travel, scope) for scope in Scope if scope in scopes},
+        findings=tuple(dict.fromkeys((*_findings(inheritance), *conflicts.notes(inheritance), *data.findings))),
+        effective={scope: effective(inheritance, scope) for scope in Scope if scope in scopes},
     )
 
 
-def _findings(travel: Travel) -> Iterator[Finding]:
-    for node in travel.lineage.nodes:
-        holding = travel.holdings[node.id]
-        yield from holding.findings
-        yield from _missing(travel, node, holding)
-        for licence in holding.licences:
+def _duties(inheritance: Inheritance) -> Iterator[Duty]:
+    """The duties of the model's own licences, then those that arrive from ancestors, the nearest first."""
+    own = inheritance.conclusions[inheritance.first.id]
+    for licence in own.licences:
+        for clause in licence.clauses:
+            yield Duty(clause.text, licence.id, inheritance.first.id, clause.when, own.evidence)
+    for inherited in inheritance.clauses:
+        clause = inherited.clause
+        text = clause.text if inherited.certain else f"may apply: {clause.text}"
+        evidence = inheritance.conclusions[inherited.node.id].evidence
+        yield Duty(text, inherited.licence.id, inherited.node.id, clause.when, evidence)
+
+
+def _findings(inheritance: Inheritance) -> Iterator[Finding]:
+    for node in inheritance.lineage.nodes:
+        conclusion = inheritance.conclusions[node.id]
+        yield from conclusion.findings
+        yield from _missing(inheritance, node, conclusion)
+        for licence in conclusion.licences:
             if licence.mutable_terms:
-                text = (
-                    f"part of the terms of {licence.id} ({name(node)}) can be changed by its owner; keep a dated copy"
-                )
-                yield Finding("terms-can-change", Severity.NOTE, text, holding.evidence)
-    for scope in told(travel.first.collected) - {Scope.WEIGHTS}:
-        yield from hold(travel.first.collected, scope).findings
+                text = f"part of the terms of {licence.id} ({node.name}) can be changed by its owner; keep a dated copy"
+                yield Finding("terms-can-change", Severity.NOTE, text, conclusion.evidence)
+    for scope in scopes_told(inheritance.first.collected) - {Scope.WEIGHTS}:
+        yield from conclude(inheritance.first.collected, scope).findings
 
 
-def _missing(travel: Travel, node: Node, holding: Holding) -> Iterator[Finding]:
-    if holding.status is Status.ABSENT:
+def _missing(inheritance: Inheritance, node: Node, conclusion: Conclusion) -> Iterator[Finding]:
+    if conclusion.status is Status.ABSENT:
         yield Finding(
             "no-licence",
             Severity.WARNING,
-            f"{name(node)} has no licence, so nothing is permitted by default",
-            holding.evidence,
+            f"{node.name} has no licence, so nothing is permitted by default",
+            conclusion.evidence,
         )
-    elif holding.status is Status.UNREAD:
+    elif conclusion.status is Status.UNREAD:
         yield Finding(
             "licence-unread", Severity.NOTE, f"the licence of {node.id} could not be read; find out what it asks"
         )

@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
 
+from regrow.audit.data import any_of, toml
 from regrow.audit.licences.align import align, usable
+from regrow.audit.licences.catalogue import Kind, get
 from regrow.audit.licences.index import Text, shipped
-from regrow.audit.licences.table import Kind, get
 from regrow.audit.licences.words import LARGEST, LENGTH, shingles, words
 
 _RESTRICTED = 0.85  # of the shingles that only restricted licences have, in any order
@@ -30,7 +31,6 @@ _CUT = 0.12  # of the required words, that may be missing at the end
 _HEADING = 12  # words before an open licence that may be the name of a work; after one, every word counts
 _HOLDER = 14  # words of a copyright line
 _NAME = 20  # words in the place of a name
-_FILL = frozenset(("the", "an", "of", "to", "in", "by", "and", "or", "is", "are", "be", "this"))
 
 _ORDER = list(Kind)  # from the freest
 _STRICTEST = {kind: i for i, kind in enumerate(_ORDER)}
@@ -41,7 +41,7 @@ class Match:
     """The licence that a text is.
 
     Attributes:
-        id: in the table; where a text holds several licences, the strictest.
+        id: in the catalogue; where a text holds several licences, the strictest.
         score: how much of the known text is there, 0 to 1.
         also: the other licences in the text.
     """
@@ -51,42 +51,24 @@ class Match:
     also: tuple[str, ...] = ()
 
 
-# Words that can be part of a restriction, in the languages that licences are mostly written in. Around an open licence
-# none of them may stand unexplained.
-_STRONG = (
-    r"not|no|non\w*|never|cannot|only|solely|except\w*|exclu[ds]\w*|unless|until|prohib\w*|forbid\w*|restrict\w*"
-    r"|limit\w*|commerc\w*|kommerz\w*|comerci\w*|us(?:e|es|ed|age|ing)|purpose\w*|must|shall|may|should|will|requir\w*"
-    r"|permi\w*|allow\w*|provided|condition\w*|terminat\w*|revo[ck]\w*|train(?:s|ed|ing)?|subject|agree\w*|consent\w*"
-    r"|obtain\w*|fees?|royalt\w*|pay\w*|purchas\w*|sell\w*|sale|resale|million|revenue\w*|exceed\w*|evil|military"
-    r"|cit(?:e|es|ed|ing|ation)|acknowledg\w*|donat\w*|notif\w*|register\w*|contribut(?:e|es|ing)|need\w*|ask\w*"
-    r"|weapon\w*|harm\w*|unlawful\w*|illegal\w*|distribut\w*|modif\w*|cop(?:y|ies|ying)|publish\w*|sublicen\w*|deriv\w*"
-    r"|nur|nicht|kein\w*|verbot\w*|untersag\w*|erlaub\w*|zweck\w*|forschung\w*|interdi\w*|vietat\w*|seul\w*|solo"
-    r"|solamente|sólo|únicamente|uniquement|uso|utilis\w*|utiliz\w*|verwend\w*|nutzung\w*|sauf|excepto|salvo|ausser"
-    r"|außer|recherche|investigaci\w*|ricerca|somente|apenas|proibid\w*|educa\w*|academ\w*|nonprofit|noncommercial"
-)
-_WEAK = (
-    r"license[sd]?|under|terms?|polic\w*|compl\w*|additional\w*|clause|addendum|rider|supplement\w*|without|if|where"
-    r"|research\w*|personal\w*|individual\w*|evaluat\w*|internal\w*|private|student\w*|countr\w*|territor\w*|region\w*"
-    r"|govern\w*|union|users?|compet\w*|hosts?|hosted|hosting|services?|saas|enterprise|portions?|third|parts?|folder"
-    r"|director(?:y|ies)|remainder|separate\w*|different\w*|other|others|follow\w*|rights?|grant\w*|nc|nd|gpl\w*|agpl\w*"
-    r"|lgpl\w*|llama|gemma|rail|openrail|dual\w*|both|either|above|below|before|after|who|whom|whose|enabl\w*"
-)
-# Words of sentences, which no name has.
-_VERBS = (
-    r"are|was|were|be|been|has|have|had|can|do|does|did|which|that|these|those|it|they|them|you|we|our|when|while"
-    r"|see|refer\w*|appl(?:y|ies|ied)|govern(?:s|ed|ing)|belong\w*|falls?|cover\w*|ends?|extend\w*|remain\w*|keep\w*"
-    r"|includ\w*|contain\w*|bundl\w*|ship\w*|weights|outputs?|terms|under|licens\w*|relicens\w*"
-)
-_IN_NAMES = re.compile(f"(?!will$)(?:{_STRONG}|{_VERBS})")  # Will is a name
-_ANYWHERE = re.compile(f"{_STRONG}|{_WEAK}|{_VERBS}")
-_PLAIN = re.compile(  # what titles, headings and copyright lines are made of
-    r"(?:the|this|mit|isc|bsd|apache|license|version|copyright|clause|new|revised|simplified|modified|original|zlib|boost"
-    r"|software|all|rights|reserved|contributors?|authors?|by|of|and|or|inc|llc|ltd|gmbh|corp|corporation|foundation"
-    r"|project|file|readme|spdx|identifier|notice|agreement|follow(?:s|ing)|is|as)"
-)
-_ANNOUNCE = frozenset(("licensed", "released", "distributed", "available", "provided", "under", "terms"))
-_COMMON = frozenset(("license", "public", "general", "version", "the", "terms", "of", "or", "and", "source"))
 _LETTERS = re.compile(r"[^\W\d_]+")
+
+
+@cache
+def _pattern(*names: str) -> re.Pattern[str]:
+    """The words of some lists of ``data/words.toml``, as one regular expression."""
+    return re.compile(any_of(word for name in names for word in toml("licences", "words")[name]))
+
+
+@cache
+def _words(name: str) -> frozenset[str]:
+    """The words of a list of ``data/words.toml``."""
+    return frozenset(toml("licences", "words")[name])
+
+
+def _in_no_name(word: str) -> bool:
+    """Whether a word can be part of a restriction or of a sentence; Will is a name."""
+    return word != "will" and _pattern("strong", "verbs").fullmatch(word) is not None
 
 
 def identify(text: str) -> Match | None:
@@ -236,14 +218,12 @@ def _hard(known: Text, start: int, end: int) -> bool:
 def _fits(found: _Input, known: Text, left: _Block, right: _Block) -> bool:
     """Whether what stands between two parts of a copy is a name in the place of a name."""
     inserted = [word for word in found.words[left.end : right.start] if not word[0].isdigit()]
-    if not inserted or all(word in _FILL for word in inserted):
+    if not inserted or all(word in _words("fill") for word in inserted):
         return True
     if left.after in known.seams or right.place in known.seams or not _all_required(known, left.after - 1, right.place):
         return _says_nothing(inserted)
     beside = any(known.names[i] for i in (left.after - 1, left.after, right.place - 1, right.place))
-    return (
-        beside and len(inserted) <= _NAME and not any(_IN_NAMES.fullmatch(word) or _foreign(word) for word in inserted)
-    )
+    return beside and len(inserted) <= _NAME and not any(_in_no_name(word) or _foreign(word) for word in inserted)
 
 
 def _all_required(known: Text, *places: int) -> bool:
@@ -286,9 +266,15 @@ def _says_nothing(gap: Sequence[str], titles: frozenset[str] = frozenset(), allo
             holder = _HOLDER
             continue
         holder -= 1
-        if _PLAIN.fullmatch(word) or word[0].isdigit() or word in titles or _announces(gap[i : i + 7], titles):
+        if (
+            _pattern("plain").fullmatch(word)
+            or word[0].isdigit()
+            or word in titles
+            or _announces(gap[i : i + 7], titles)
+        ):
             continue
-        if (_IN_NAMES if holder > 0 else _ANYWHERE).fullmatch(word) or _foreign(word):
+        restricts = _in_no_name(word) if holder > 0 else _pattern("strong", "weak", "verbs").fullmatch(word)
+        if restricts or _foreign(word):
             return False
         other += holder <= 0
     return other <= allowed
@@ -300,8 +286,8 @@ def _announces(words: Sequence[str], titles: frozenset[str]) -> bool:
         return words[1:2] == ["copyright"]
     if words[0] == "see":
         return bool({"authors", "contributors"} & set(words[1:3]))
-    own = titles - _COMMON
-    return words[0] in _ANNOUNCE and any(word in own for word in words[1:] if word not in _COMMON)
+    own = titles - _words("common")
+    return words[0] in _words("announce") and any(word in own for word in words[1:] if word not in _words("common"))
 
 
 def _foreign(word: str) -> bool:

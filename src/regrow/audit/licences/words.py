@@ -10,36 +10,34 @@ import html
 import re
 import unicodedata
 from array import array
+from functools import cache
 from hashlib import blake2b
+
+from regrow.audit.data import any_of, toml
 
 LENGTH = 4  # words in a shingle
 LARGEST = 10_000_000  # characters of a text that is looked at
-_TAG = re.compile(
-    r"</?(?:a|article|b|blockquote|body|br|center|code|dd|div|dl|dt|em|font|h[1-6]|head|hr|html|i|img|li|link|main|meta"
-    r"|ol|p|pre|section|small|span|strong|style|sub|sup|table|tbody|td|th|title|tr|tt|u|ul)(?:\s[^<>]{0,400})?/?>",
-    re.IGNORECASE,
-)
 _ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>()\[\]\"']+", re.IGNORECASE)
 _NUMBERING = re.compile(r"\((?:\d{1,2}|[ivx]{1,4})\)|(?<![\w.])(?:\d{1,2}|[ivx]{1,4})[.)](?=\s)", re.IGNORECASE)
 _JOINED = re.compile(r"\b(non|sub|world)\W{1,12}(?=infring|licens|wide)", re.IGNORECASE)
 _WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]{2,}")
-_SAME = {
-    "licence": "license",
-    "licences": "licenses",
-    "licenced": "licensed",
-    "sublicence": "sublicense",
-    "organisation": "organization",
-    "acknowledgement": "acknowledgment",
-}
 
 
 def words(text: str) -> list[str]:
     """The words of a text: in lower case, without single letters and list numbers."""
     if "<" in text or "&" in text:
-        text = _TAG.sub(" ", html.unescape(text))
+        text = _markup().sub(" ", html.unescape(text))
     text = _JOINED.sub(r"\1", _NUMBERING.sub(" ", _ADDRESS.sub(" ", text)))
     text = unicodedata.normalize("NFKC", text).casefold()
-    return [_SAME.get(word, word) for word in _WORD.findall(text)]
+    same = toml("licences", "words")["same"]
+    return [same.get(word, word) for word in _WORD.findall(text)]
+
+
+@cache
+def _markup() -> re.Pattern[str]:
+    """The tags of HTML that texts of licences are set with."""
+    tags = any_of(toml("licences", "words")["tags"])
+    return re.compile(rf"</?{tags}(?:\s[^<>]{{0,400}})?/?>", re.IGNORECASE)
 
 
 def shingles(words: list[str]) -> array[int]:

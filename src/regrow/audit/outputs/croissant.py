@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from regrow.audit.data import toml
 from regrow.audit.facts import Aspect, DataAspectFact, DatasetFact, Role
 from regrow.audit.outputs import view
 from regrow.audit.outputs.safe import plain, whole
@@ -18,42 +19,7 @@ from regrow.report import ReportData, load
 from regrow.report.data import File
 from regrow.report.render import link
 
-CONFORMS = ("http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0")
 _MANIFEST = "data/documents.parquet"
-_TERMS = (
-    *("arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileObject"),
-    *("fileProperty", "fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath", "key", "md5"),
-    *("parentField", "path", "recordSet", "references", "regex", "repeated", "replace", "samplingRate", "separator"),
-    *("source", "subField", "transform"),
-)
-_CONTEXT: Mapping[str, Any] = {
-    "@language": "en",
-    "@vocab": "https://schema.org/",
-    "cr": "http://mlcommons.org/croissant/",
-    "rai": "http://mlcommons.org/croissant/RAI/",
-    "dct": "http://purl.org/dc/terms/",
-    "sc": "https://schema.org/",
-    **{name: f"cr:{name}" for name in _TERMS},
-    "conformsTo": "dct:conformsTo",
-    "data": {"@id": "cr:data", "@type": "@json"},
-    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-    "description": {"@container": "@language"},
-    "examples": {"@id": "cr:examples", "@type": "@json"},
-    "name": {"@container": "@language"},
-}
-_COLUMNS = {
-    "id": ("sc:Text", "of the document, made of its source, its place and its text"),
-    "source": ("sc:Text", "name of the source"),
-    "licence": ("sc:Text", "licence of the document, an SPDX expression"),
-    "availability": ("sc:Text", "open, public, obtainable or unshareable"),
-    "file": ("sc:Text", "file of the source"),
-    "start": ("cr:Int64", "first byte in the file"),
-    "end": ("cr:Int64", "byte after the last"),
-    "sha256": ("sc:Text", "of the text"),
-    "characters": ("cr:Int64", "length of the text"),
-    "bytes": ("cr:Int64", "length of the text in UTF-8"),
-    "split": ("sc:Text", "train or validation"),
-}
 
 
 def croissant(audit: Audit, release: Path | None = None) -> dict[str, Any]:
@@ -65,10 +31,11 @@ def croissant(audit: Audit, release: Path | None = None) -> dict[str, Any]:
     """
     data = load(release) if release else None
     sets = [fact for fact in view.datasets(view.subject(audit)) if fact.role is not Role.EVALUATION]
+    fixed = _fixed()
     document: dict[str, Any] = {
-        "@context": dict(_CONTEXT),
+        "@context": {**fixed["context"], **{term: f"cr:{term}" for term in fixed["terms"]}},
         "@type": "sc:Dataset",
-        "conformsTo": list(CONFORMS),
+        "conformsTo": list(fixed["conforms"]),
         "name": _title(audit),
         "description": _description(audit, sets, data),
         "version": plain(audit.version) or "unknown",
@@ -83,6 +50,11 @@ def croissant(audit: Audit, release: Path | None = None) -> dict[str, Any]:
         document["recordSet"] = [_records()]
     document.update(_responsible(audit, data))
     return {name: value for name, value in document.items() if value != []}
+
+
+def _fixed() -> Mapping[str, Any]:
+    """What every document says."""
+    return toml("outputs", "croissant")
 
 
 def _title(audit: Audit) -> str:
@@ -156,7 +128,7 @@ def _records() -> dict[str, Any]:
         "name": "documents",
         "description": "Every training and validation document, without its text.",
         "key": {"@id": "documents/id"},
-        "field": [_field(name, *words) for name, words in _COLUMNS.items()],
+        "field": [_field(name, *words) for name, words in _fixed()["columns"].items()],
     }
 
 
@@ -173,22 +145,14 @@ def _field(name: str, kind: str, description: str) -> dict[str, Any]:
 
 def _responsible(audit: Audit, data: ReportData | None) -> dict[str, Any]:
     """The fields of the RAI extension that the facts answer; the rest stays out, for nobody has told."""
+    fields = _fixed()["responsible"]
     told: dict[str, list[str]] = {}
-    for fact in view.of(view.subject(audit).facts, DataAspectFact):
-        told.setdefault(_RAI.get(fact.aspect, ""), []).append(plain(fact.text))
+    for fact in view.subject(audit).of(DataAspectFact):
+        told.setdefault(fields.get(fact.aspect, ""), []).append(plain(fact.text))
     for exclusion in data.exclusions if data else ():
-        told.setdefault(_RAI[Aspect.FILTERING], []).append(
+        told.setdefault(fields[Aspect.FILTERING], []).append(
             f"{plain(exclusion.stage)} left out {exclusion.documents:,} documents: {plain(exclusion.reason)}"
         )
     one = {"rai:dataCollection"}
     told.pop("", None)
     return {key: " ".join(words) if key in one else list(dict.fromkeys(words)) for key, words in told.items()}
-
-
-_RAI = {
-    Aspect.PROVENANCE: "rai:dataCollection",
-    Aspect.SELECTION: "rai:dataCollection",
-    Aspect.PROCESSING: "rai:dataPreprocessingProtocol",
-    Aspect.FILTERING: "rai:dataPreprocessingProtocol",
-    Aspect.LABELLING: "rai:dataAnnotationProtocol",
-}

@@ -23,10 +23,11 @@ from regrow.audit.facts import (
     Scope,
     UsageFact,
 )
+from regrow.audit.lineage import Node
 from regrow.audit.outputs import view
 from regrow.audit.outputs.document import json, to_text
 from regrow.audit.outputs.safe import plain, whole
-from regrow.audit.result import Audit, Definition, Node
+from regrow.audit.result import Audit, Definition
 from regrow.report import ReportData, load
 from regrow.report.data import StageRow
 
@@ -143,24 +144,14 @@ def _card(collected: Collected, sets: Sequence[DatasetFact]) -> dict[str, Any]:
         outputs=modes,
     )
     told: dict[str, list[str]] = {}
-    for fact in view.of(collected.facts, UsageFact):
+    for fact in collected.of(UsageFact):
         if fact.topic in _DESCRIBED:
             told.setdefault(_DESCRIBED[fact.topic], []).append(plain(fact.text, 2000))
     return _if(
         modelParameters=parameters,
         considerations=told,
-        properties=list(_facts(collected)),
+        properties=[_property(f"model:{name}", value) for name, value in view.numbers(collected)],
     )
-
-
-def _facts(collected: Collected) -> Iterator[dict[str, str]]:
-    found = view.architecture(collected)
-    if found and found.parameters is not None:
-        yield _property("model:parameters", str(found.parameters))
-    if found and found.context is not None:
-        yield _property("model:context", str(found.context))
-    for dtype in found.dtypes if found else ():
-        yield _property("model:dtype", dtype)
 
 
 def _property(name: str, value: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ SCHEMA = "regrow/audit/1"
 def json(audit: Audit) -> dict[str, Any]:
     """The audit as a dict of lists, dicts, strings and numbers."""
     document: dict[str, Any] = {"schema": SCHEMA}
-    document.update(_value(audit))
+    document.update(jsonable(audit))
     return document
 
 
@@ -32,7 +32,8 @@ def to_text(document: Mapping[str, Any]) -> str:
     return json_format.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
-def _value(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """Anything of an audit as JSON can hold it."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, str):
@@ -40,10 +41,12 @@ def _value(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, tuple | list):
-        return [_value(one) for one in value]
+        return [jsonable(one) for one in value]
+    if isinstance(value, dict):
+        return {key: jsonable(one) for key, one in value.items()}
     if is_dataclass(value):
         kind = {"fact": kebab(type(value).__name__)} if isinstance(value, Fact) else {}
-        return {**kind, **{field.name: _value(getattr(value, field.name)) for field in fields(value)}}
+        return {**kind, **{field.name: jsonable(getattr(value, field.name)) for field in fields(value)}}
     return value
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from regrow.audit.lineage import Edge, Node
 from regrow.audit.outputs import view
 from regrow.audit.outputs.safe import shorten
-from regrow.audit.result import Audit, Edge, Node
+from regrow.audit.result import Audit
 
 WIDE, HIGH = 232, 76
 _GAP, _DROP = 20, 62

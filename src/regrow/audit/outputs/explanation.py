@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from regrow.audit import rules
 from regrow.audit.facts import Evidence
+from regrow.audit.outputs import view
 from regrow.audit.outputs.safe import plain, whole, wrap
 from regrow.audit.outputs.text import COLUMNS
 from regrow.audit.result import Audit, Verdict
@@ -59,8 +60,8 @@ def _verdict(verdict: Verdict) -> Iterator[str]:
 
 
 def _place(evidence: Evidence) -> str:
-    where = f"{evidence.file}, {evidence.locator}" if evidence.locator else evidence.file
-    return f"{where} (read by {evidence.collector} on {evidence.date}; sha256 {evidence.sha256 or 'not taken'})"
+    read = f"read by {evidence.collector} on {evidence.date}; sha256 {evidence.sha256 or 'not taken'}"
+    return f"{view.place(evidence)} ({read})"
 
 
 def _item(name: str, value: str) -> Iterator[str]:

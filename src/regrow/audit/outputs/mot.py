@@ -6,32 +6,14 @@ Scalars are written as JSON strings, which YAML reads as what they are.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
 
-from regrow.audit.facts import Component, ComponentFact, LicenceFact, Scope, State
+from regrow.audit.facts import Component, ComponentFact, Scope, State
 from regrow.audit.outputs import view
 from regrow.audit.outputs.safe import whole
+from regrow.audit.outputs.templates import environment, source
 from regrow.audit.result import Audit
 
-_NAMES = {
-    Component.ARCHITECTURE: "Model architecture",
-    Component.PARAMETERS: "Model parameters (Final)",
-    Component.EVALUATION_RESULTS: "Evaluation results",
-    Component.MODEL_CARD: "Model card",
-    Component.DATA_CARD: "Data card",
-    Component.TECHNICAL_REPORT: "Technical report",
-    Component.SAMPLE_OUTPUTS: "Sample model outputs",
-    Component.TRAINING_CODE: "Training code",
-    Component.INFERENCE_CODE: "Inference code",
-    Component.EVALUATION_CODE: "Evaluation code",
-    Component.EVALUATION_DATA: "Evaluation data",
-    Component.LIBRARIES: "Supporting libraries and tools",
-    Component.DATASETS: "Datasets",
-    Component.PREPROCESSING_CODE: "Data preprocessing code",
-    Component.INTERMEDIATE_PARAMETERS: "Model parameters (Intermediate)",
-    Component.RESEARCH_PAPER: "Research paper",
-    Component.METADATA: "Model metadata",
-}
 _LICENCES = {
     "distribution": Scope.EVERYTHING,
     "code": Scope.CODE,
@@ -42,70 +24,40 @@ _LICENCES = {
 
 def mot(audit: Audit) -> str:
     """The file. A component that was promised and not seen is not in it."""
-    return "\n".join(_lines(audit)) + "\n"
-
-
-def _lines(audit: Audit) -> Iterator[str]:
     first = view.subject(audit)
-    yield "# Filled from an audit by regrow: components that were seen, with the place of each."
-    yield "# Only a person can tell: release.date, release.producer, release.contact, release.treatment."
-    yield from ("framework:", '  name: "Model Openness Framework"', '  version: "1.0"', '  date: "2024-12-15"')
-    yield from ("release:", f"  name: {_yaml(audit.name)}", f"  version: {_yaml(audit.version)}")
     found = view.architecture(first)
-    if found and found.modalities:
-        yield f"  type: {_yaml('language' if found.modalities == ('text',) else 'multimodal')}"
-    if first.kind == "release":
-        yield '  architecture: "transformer decoder"'
-    parents = [edge.parent for edge in view.edges_from(audit, audit.lineage.nodes[0].id)]
-    if parents:
-        yield f"  origin: {_yaml(', '.join(parents))}"
-    if view.package_url(first.id):
-        yield f"  huggingface: {_yaml(first.id.removeprefix('hf:').partition('@')[0])}"
-    yield from _licences(audit)
-    yield from _components(audit)
+    filled = environment(
+        autoescape=False,
+        yaml=lambda value: json.dumps(whole(value), ensure_ascii=False),
+        title=_title,
+        licence=lambda fact: _expression(view.licence_name(fact)),
+        expression=_expression,
+        path=lambda fact: fact.link or fact.evidence.file,
+        place=view.place,
+    )
+    return filled.from_string(source("mot.yml.j2")).render(
+        audit=audit,
+        first=first,
+        modalities=found.modalities if found else (),
+        parents=[edge.parent for edge in view.edges_from(audit, audit.lineage.nodes[0].id)],
+        hub=first.id.removeprefix("hf:").partition("@")[0] if view.package_url(first.id) else "",
+        licences=[(kind, facts[0]) for kind, scope in _LICENCES.items() if (facts := view.licence_facts(first, scope))],
+        weights=view.licence_facts(first, Scope.WEIGHTS),
+        components=_components(first.of(ComponentFact)),
+    )
 
 
-def _licences(audit: Audit) -> Iterator[str]:
-    first = view.subject(audit)
-    told = {kind: facts[0] for kind, scope in _LICENCES.items() if (facts := view.licence_facts(first, scope))}
-    if told:
-        yield "  license:"
-    for kind, fact in told.items():
-        yield from (f"    {kind}:", f"      name: {_yaml(_name(fact))}", f"      path: {_yaml(_path(fact))}")
+def _components(facts: list[ComponentFact]) -> list[ComponentFact]:
+    """The first fact of each component that was seen, in the order of the framework."""
+    seen = {fact.component: fact for fact in reversed(facts) if fact.state is State.PRESENT}
+    return [seen[component] for component in Component if component in seen]
 
 
-def _name(fact: LicenceFact) -> str:
-    name = view.licence_name(fact)
+def _title(component: Component) -> str:
+    """What the tool calls a component: ``Model parameters (Final)``."""
+    words = component.replace("-", " ").capitalize()
+    return re.sub("(?<=parameters )[a-z]+", lambda match: f"({match[0].capitalize()})", words)
+
+
+def _expression(name: str) -> str:
     return view.spdx_expression(name) or name
-
-
-def _path(fact: LicenceFact) -> str:
-    return fact.link or fact.evidence.file
-
-
-def _components(audit: Audit) -> Iterator[str]:
-    first = view.subject(audit)
-    seen: dict[Component, ComponentFact] = {}
-    for fact in view.of(first.facts, ComponentFact):
-        if fact.state is State.PRESENT:
-            seen.setdefault(fact.component, fact)
-    weights = view.licence_facts(first, Scope.WEIGHTS)
-    yield "  components:" if seen else "  components: []"
-    for component, name in _NAMES.items():
-        if component not in seen:
-            continue
-        fact = seen[component]
-        yield from (f"    - name: {_yaml(name)}", f"      description: {_yaml(_description(fact))}")
-        if fact.licence:
-            yield f"      license: {_yaml(view.spdx_expression(fact.licence) or fact.licence)}"
-        elif component in (Component.PARAMETERS, Component.INTERMEDIATE_PARAMETERS) and weights:
-            yield from (f"      license: {_yaml(_name(weights[0]))}", f"      license_path: {_yaml(_path(weights[0]))}")
-        yield f"      component_path: {_yaml(fact.where)}"
-
-
-def _description(fact: ComponentFact) -> str:
-    return f"{fact.basis} in {view.place(fact.evidence)}, read on {fact.evidence.date}"
-
-
-def _yaml(value: str) -> str:
-    return json.dumps(whole(value), ensure_ascii=False)

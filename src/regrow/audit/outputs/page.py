@@ -12,6 +12,7 @@ from regrow.audit.outputs import view
 from regrow.audit.outputs.document import kebab
 from regrow.audit.outputs.drawing import HIGH, WIDE, lineage_drawing
 from regrow.audit.outputs.safe import plain, whole
+from regrow.audit.outputs.templates import environment, source
 from regrow.audit.result import Audit
 from regrow.report.render import licence_link, link, share, size
 
@@ -20,11 +21,8 @@ _MOST_FILES = 200
 
 def html(audit: Audit) -> str:
     """The audit as HTML. Every text in it is taken as text, whatever it looks like."""
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import SandboxedEnvironment
-
-    environment = SandboxedEnvironment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(
+    page = environment(
+        autoescape=True,
         plain=plain,
         whole=whole,
         size=size,
@@ -39,22 +37,15 @@ def html(audit: Audit) -> str:
         outcome_word=view.outcome_word,
         licence_link=lambda name: licence_link(view.spdx_expression(name) or "-"),
     )
-    here = files("regrow.audit.outputs")
-    moments = [*view.WHEN, *sorted({duty.when for duty in audit.duties} - set(view.WHEN))]
-    return environment.from_string(here.joinpath("audit.html.j2").read_text("utf-8")).render(
+    return page.from_string(source("audit.html.j2")).render(
         audit=audit,
-        style=files("regrow.report").joinpath("style.css").read_text("utf-8")
-        + here.joinpath("audit.css").read_text("utf-8"),
+        style=files("regrow.report").joinpath("style.css").read_text("utf-8") + source("audit.css"),
         drawing=lineage_drawing(audit),
         box=(WIDE, HIGH),
         cost=view.cost_words(audit.cost),
         alarms=view.alarms(audit),
         limiting=sorted(view.limiting(audit)),
-        duties=[
-            (view.WHEN.get(when, when), [duty for duty in audit.duties if duty.when == when])
-            for when in moments
-            if any(duty.when == when for duty in audit.duties)
-        ],
+        duties=view.duties(audit),
         findings=sorted(audit.findings, key=lambda one: list(Severity).index(one.severity)),
         licences={node.id: view.licence_names(node.collected) for node in audit.lineage.nodes},
         most_files=_MOST_FILES,

@@ -6,7 +6,7 @@ classes it uses, ask besides for who supplies a package and when it was released
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,7 @@ class _Writer:
 
     def _model(self, number: int, collected: Collected, identity: str) -> Iterator[dict[str, Any]]:
         found = view.architecture(collected)
-        training = view.best(collected.facts, TrainingFact)
+        training = view.best(collected, TrainingFact)
         name = f"model-{number}"
         yield self._element(
             "ai_AIPackage",
@@ -131,7 +131,7 @@ class _Writer:
             software_primaryPurpose="model",
             verifiedUsing=_hashes(collected.version),
             ai_typeOfModel=[plain(found.family)] if found and found.family else [],
-            ai_hyperparameter=[_entry(*pair) for pair in _numbers(collected)],
+            ai_hyperparameter=[_entry(name, plain(value)) for name, value in view.numbers(collected)],
             ai_informationAboutTraining=_training(training) if training else "",
             ai_informationAboutApplication=_usage(collected, "use", "capabilities", "integration"),
             ai_limitation=_usage(collected, "limitations"),
@@ -220,14 +220,6 @@ def _entry(key: str, value: str) -> dict[str, str]:
     return {"type": "DictionaryEntry", "key": plain(key) or "unnamed", "value": value}
 
 
-def _numbers(collected: Collected) -> Iterator[tuple[str, str]]:
-    found = view.architecture(collected)
-    told: Mapping[str, Any] = {"parameters": found.parameters, "context": found.context} if found else {}
-    yield from ((name, str(value)) for name, value in told.items() if value is not None)
-    for dtype in found.dtypes if found else ():
-        yield "dtype", plain(dtype)
-
-
 def _training(fact: TrainingFact) -> str:
     told = {"tokens": fact.tokens, "operations": fact.flops, "accelerator hours": fact.accelerator_hours}
     words = [f"{name}: {value:g}" for name, value in told.items() if value is not None]
@@ -235,7 +227,7 @@ def _training(fact: TrainingFact) -> str:
 
 
 def _usage(collected: Collected, *topics: str) -> str:
-    return " ".join(plain(fact.text) for fact in view.of(collected.facts, UsageFact) if fact.topic in topics)
+    return " ".join(plain(fact.text) for fact in collected.of(UsageFact) if fact.topic in topics)
 
 
 def _slug(text: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from regrow.audit.facts import Evidence, Finding, Severity
+from regrow.audit.lineage import Edge
 from regrow.audit.outputs import view
 from regrow.audit.outputs.safe import plain, row, whole, wrap
-from regrow.audit.result import Answer, Audit, DataShare, Definition, Edge, Verdict
+from regrow.audit.result import Answer, Audit, DataShare, Definition, Verdict
 from regrow.report.render import share, size
 
 COLUMNS = 100
@@ -83,11 +84,8 @@ def _verdict(verdict: Verdict) -> Iterator[str]:
 def _duties(audit: Audit) -> Iterator[str]:
     if audit.duties:
         yield "What the licences ask"
-    moments = [*view.WHEN, *sorted({duty.when for duty in audit.duties} - set(view.WHEN))]
-    for when in moments:
-        duties = [duty for duty in audit.duties if duty.when == when]
-        if duties:
-            yield from _indented(f"{view.WHEN.get(when, when)}:")
+    for heading, duties in view.duties(audit):
+        yield from _indented(f"{heading}:")
         yield from _list([f"{plain(one.text)} ({plain(one.licence)}, of {plain(one.origin)})" for one in duties], 4)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 from regrow.audit.facts import (
     ArchitectureFact,
@@ -14,19 +14,19 @@ from regrow.audit.facts import (
     Collected,
     DatasetFact,
     Evidence,
-    Fact,
+    F,
     LicenceFact,
     Scope,
     Severity,
 )
-from regrow.audit.result import Audit, Cost, Definition, Edge, Outcome
+from regrow.audit.licences import find
+from regrow.audit.lineage import Edge
+from regrow.audit.result import Audit, Cost, Definition, Duty, Outcome
 from regrow.report.render import seconds
-
-F = TypeVar("F", bound=Fact)
 
 _BEST = (Basis.FOUND, Basis.KNOWN, Basis.DECLARED)
 
-WHEN = {
+_WHEN = {
     "use": "When you use it",
     "share": "When you share it",
     "modify": "When you change it",
@@ -36,29 +36,39 @@ WHEN = {
 """Headings for the moments at which a duty holds."""
 
 
+def duties(audit: Audit) -> list[tuple[str, list[Duty]]]:
+    """The duties by the moment at which they hold, with a heading for each."""
+    moments = [*_WHEN, *sorted({duty.when for duty in audit.duties} - set(_WHEN))]
+    grouped = [(_WHEN.get(when, when), [duty for duty in audit.duties if duty.when == when]) for when in moments]
+    return [(heading, found) for heading, found in grouped if found]
+
+
 def subject(audit: Audit) -> Collected:
     """What was read of the audited model itself."""
     return audit.lineage.nodes[0].collected
 
 
-def of(facts: Iterable[Fact], kind: type[F]) -> Iterator[F]:
-    """The facts of one kind, in the order of reading."""
-    return (fact for fact in facts if isinstance(fact, kind))
-
-
-def best(facts: Iterable[Fact], kind: type[F]) -> F | None:
+def best(collected: Collected, kind: type[F]) -> F | None:
     """The fact of one kind to rely on: found before known before declared, the first of each."""
-    return min(of(facts, kind), key=lambda fact: _BEST.index(fact.basis), default=None)
+    return min(collected.of(kind), key=lambda fact: _BEST.index(fact.basis), default=None)
 
 
 def architecture(collected: Collected) -> ArchitectureFact | None:
     """What the model is, as far as it was read."""
-    return best(collected.facts, ArchitectureFact)
+    return best(collected, ArchitectureFact)
+
+
+def numbers(collected: Collected) -> Iterator[tuple[str, str]]:
+    """The numbers that describe a model, by their names, and the types of its tensors."""
+    if found := architecture(collected):
+        told = {"parameters": found.parameters, "context": found.context}
+        yield from ((name, str(value)) for name, value in told.items() if value is not None)
+        yield from (("dtype", dtype) for dtype in found.dtypes)
 
 
 def licence_facts(collected: Collected, *scopes: Scope) -> list[LicenceFact]:
     """Licences for any of the scopes, the found ones first."""
-    facts = [fact for fact in of(collected.facts, LicenceFact) if fact.scope in scopes]
+    facts = [fact for fact in collected.of(LicenceFact) if fact.scope in scopes]
     return sorted(facts, key=lambda fact: _BEST.index(fact.basis))
 
 
@@ -77,7 +87,7 @@ def licence_names(collected: Collected) -> tuple[str, ...]:
 def datasets(collected: Collected) -> tuple[DatasetFact, ...]:
     """The data, one fact per name and role: of several, the one to rely on."""
     groups: dict[tuple[str, str], list[DatasetFact]] = {}
-    for fact in of(collected.facts, DatasetFact):
+    for fact in collected.of(DatasetFact):
         groups.setdefault((fact.name, fact.role), []).append(fact)
     return tuple(min(facts, key=lambda fact: _BEST.index(fact.basis)) for facts in groups.values())
 
@@ -186,8 +196,6 @@ def digest_of(version: str) -> dict[str, str]:
 def spdx_expression(text: str) -> str | None:
     """A licence as an SPDX expression, or None if it is none, or names a licence that SPDX does not know."""
     from license_expression import ExpressionError
-
-    from regrow.audit.licences import find
 
     if not text or len(text) > 200 or not text.isascii():
         return None

@@ -8,6 +8,6 @@
 from __future__ import annotations
 
 from regrow.audit.rules.judgement import Judgement, judge
-from regrow.audit.rules.table import Group, Leaf, Rule, explain, ids
+from regrow.audit.rules.rulesets import Group, Leaf, Rule, explain, ids
 
 __all__ = ["Group", "Judgement", "Leaf", "Rule", "explain", "ids", "judge"]

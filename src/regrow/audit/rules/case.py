@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from regrow.audit.facts import Scope
 from regrow.audit.licences import Effective, Terms
-from regrow.audit.result import Lineage, Node
+from regrow.audit.lineage import Lineage, Node
 
 
 @dataclass(frozen=True)

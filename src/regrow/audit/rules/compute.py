@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from regrow.audit.facts import ArchitectureFact, Basis, Fact, OriginFact, Relation, TrainingFact
-from regrow.audit.result import Lineage, Node
-from regrow.audit.rules.ancestry import chain, facts, mechanical, parents, seen, short
+from regrow.audit.lineage import Lineage, Node, chain, facts, mechanical, seen
+from regrow.audit.names import short
 
 PER_PARAMETER_AND_TOKEN = 6
 """Two operations of the forward and four of the backward pass; for a mixture of experts this is too many."""
@@ -38,7 +38,7 @@ def own(lineage: Lineage, node: Node) -> Operations:
         return Operations(stated[0].flops, "the plan" if ours else "stated", (stated[0],))
     if mechanical(lineage, node):
         return Operations(0.0, "nothing was trained")
-    if any(edge.relation is Relation.ADAPTER for edge in parents(lineage, node)):
+    if any(edge.relation is Relation.ADAPTER for edge in lineage.parents(node.id)):
         return Operations(None, "the operations of training an adapter are not stated", tuple(told))
     shapes = facts(node, ArchitectureFact)
     sizes = [fact for fact in (*seen(shapes), *shapes) if fact.parameters]
@@ -67,4 +67,4 @@ def whole(lineage: Lineage) -> Operations:
 
 
 def _started(lineage: Lineage, node: Node) -> bool:
-    return bool(parents(lineage, node) or facts(node, OriginFact))
+    return bool(lineage.parents(node.id) or facts(node, OriginFact))

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from regrow.audit.facts import ArchitectureFact, Relation
-from regrow.audit.result import Edge, Lineage, Node
-from regrow.audit.rules.ancestry import DERIVING, facts, parents, short
+from regrow.audit.facts import ArchitectureFact
+from regrow.audit.lineage import BY_PARAMETERS, Edge, Lineage, Node, facts
+from regrow.audit.names import short
 from regrow.audit.rules.compute import Operations, own, whole
 
 GENERAL_PURPOSE = 1e23
 """Operations above which a model that generates language, images or video indicatively is of general purpose."""
-
-SYSTEMIC_RISK = 1e25
-"""Operations above which systemic risk is presumed."""
 
 
 def notes(lineage: Lineage) -> tuple[str, ...]:
@@ -47,7 +44,7 @@ def _modification(lineage: Lineage) -> Iterator[str]:
     """The one-third rule: from where on whoever modifies a model becomes its provider."""
     model = lineage.nodes[0]
     nodes = {node.id: node for node in lineage.nodes}
-    for edge in parents(lineage, model, tuple(one for one in DERIVING if one is not Relation.UNKNOWN)):
+    for edge in lineage.parents(model.id, BY_PARAMETERS):
         if edge.parent in nodes:
             yield _third(own(lineage, model), _original(lineage, nodes[edge.parent]), edge)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from regrow.audit.result import Node, Outcome, Verdict
-from regrow.audit.rules.ancestry import Ancestor, chain, mechanical, short
+from regrow.audit.lineage import Ancestor, Node, chain, mechanical
+from regrow.audit.names import short
+from regrow.audit.result import Outcome, Verdict
 from regrow.audit.rules.case import Case
 from regrow.audit.rules.predicates import PREDICATES
 from regrow.audit.rules.results import Result, all_of, any_of, capped, rank, unique
-from regrow.audit.rules.table import Leaf, Needs, Rule
+from regrow.audit.rules.rulesets import Leaf, Needs, Rule
 
 
 def verdict(rule: Rule, case: Case) -> Verdict | None:

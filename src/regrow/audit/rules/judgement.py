@@ -10,13 +10,14 @@ from itertools import groupby
 from regrow.audit import licences
 from regrow.audit.facts import Rebuild, RebuildFact
 from regrow.audit.licences import Terms
-from regrow.audit.result import Answer, Claim, Definition, Lineage, Node, Outcome, Verdict
+from regrow.audit.lineage import BY_OUTPUTS, Lineage, Node, chain, facts
+from regrow.audit.names import short
+from regrow.audit.result import Answer, Claim, Definition, Outcome, Verdict
 from regrow.audit.rules import evaluation
-from regrow.audit.rules.ancestry import TEACHING, chain, facts, short
 from regrow.audit.rules.case import Case
 from regrow.audit.rules.eu import notes as eu_notes
 from regrow.audit.rules.results import all_of, one_line, unique, worst
-from regrow.audit.rules.table import Rule, Table, table
+from regrow.audit.rules.rulesets import Rule, RuleSet, ruleset
 
 _WORDS = {Outcome.MET: "yes", Outcome.NOT_MET: "no", Outcome.NOT_SHOWN: "not shown"}
 _CLASSES = ("III", "II", "I")
@@ -62,17 +63,19 @@ def judge(
         return terms if node is lineage.nodes[0] else terms_of(Lineage((node,), ()))
 
     case = Case(lineage, of)
-    definitions = (_osaid(case, claims), _mof(case), _eu(case), _ladder(case))
+    osaid = _definition("osaid-1.0", case, _osaid_notes(case, claims))
+    eu = _definition("eu-ai-act-53-2", case, eu_notes(lineage))
+    definitions = (osaid, _mof(case), eu, _ladder(case))
     return Judgement(
-        parts=_answers(table("part"), case),
-        freedoms=_answers(table("freedom"), case),
+        parts=_answers(ruleset("part"), case),
+        freedoms=_answers(ruleset("freedom"), case),
         definitions=definitions,
-        osaid=definitions[0].outcome,
+        osaid=osaid.outcome,
         mof_class=definitions[1].level or None,
     )
 
 
-def _answers(rules: Table, case: Case) -> tuple[Answer, ...]:
+def _answers(rules: RuleSet, case: Case) -> tuple[Answer, ...]:
     """One answer for the rules that share the first word of their ids."""
     named = groupby(rules.rules, key=lambda rule: rule.id.split("/")[1])
     return tuple(_answer(name, list(group), case) for name, group in named)
@@ -83,7 +86,7 @@ def _answer(name: str, rules: Sequence[Rule], case: Case) -> Answer:
     return Answer(name, _WORDS[result.outcome], result.reason, result.evidence, result.limited_by)
 
 
-def _verdicts(rules: Table, case: Case) -> tuple[Verdict, ...]:
+def _verdicts(rules: RuleSet, case: Case) -> tuple[Verdict, ...]:
     return tuple(verdict for rule in rules.rules if (verdict := evaluation.verdict(rule, case)))
 
 
@@ -91,23 +94,25 @@ def _missing(verdicts: Iterable[Verdict]) -> tuple[str, ...]:
     return unique(line for verdict in verdicts for line in verdict.missing)
 
 
-def _osaid(case: Case, claims: Sequence[Claim]) -> Definition:
-    rules = table("osaid-1.0")
+def _definition(name: str, case: Case, notes: Iterable[str]) -> Definition:
+    """A definition that is met if all of its rules are."""
+    rules = ruleset(name)
     verdicts = _verdicts(rules, case)
     outcome = worst(verdict.outcome for verdict in verdicts)
-    notes = (
-        "This is our verdict; nobody certifies systems under this definition.",
-        *_teachers(case),
-        *(f"Claimed, not delivered: {one_line(one.text)}" for one in claims if one.outcome is not Outcome.MET),
-    )
-    return Definition(rules.id, rules.title, outcome, "", verdicts, _missing(verdicts), notes)
+    return Definition(rules.id, rules.title, outcome, "", verdicts, _missing(verdicts), tuple(notes))
+
+
+def _osaid_notes(case: Case, claims: Sequence[Claim]) -> Iterable[str]:
+    yield "This is our verdict; nobody certifies systems under this definition."
+    yield from _teachers(case)
+    yield from (f"Claimed, not delivered: {one_line(one.text)}" for one in claims if one.outcome is not Outcome.MET)
 
 
 def _teachers(case: Case) -> Iterable[str]:
     """Models whose outputs were training data: a fact to report, on which the definition is silent."""
     line = {ancestor.node.id for ancestor in chain(case.lineage)}
     for edge in case.lineage.edges:
-        if edge.child in line and edge.relation in TEACHING:
+        if edge.child in line and edge.relation in BY_OUTPUTS:
             yield (
                 f"Outputs of {short(edge.parent)} were training data of {short(edge.child)}; the definition does not "
                 "say whether such a teacher has to be open, so nothing here depends on it."
@@ -115,7 +120,7 @@ def _teachers(case: Case) -> Iterable[str]:
 
 
 def _mof(case: Case) -> Definition:
-    rules = table("mof")
+    rules = ruleset("mof")
     verdicts = _verdicts(rules, case)
     needed = {rule.id: rule.level for rule in rules.rules if rule.required}
     of = {level: [one for one in verdicts if needed.get(one.rule) == level] for level in _CLASSES}
@@ -130,15 +135,8 @@ def _mof(case: Case) -> Definition:
     return Definition(rules.id, rules.title, outcome, reached, verdicts, _missing(of.get(following, ())), notes)
 
 
-def _eu(case: Case) -> Definition:
-    rules = table("eu-ai-act-53-2")
-    verdicts = _verdicts(rules, case)
-    outcome = worst(verdict.outcome for verdict in verdicts)
-    return Definition(rules.id, rules.title, outcome, "", verdicts, _missing(verdicts), eu_notes(case.lineage))
-
-
 def _ladder(case: Case) -> Definition:
-    rules = table("ladder")
+    rules = ruleset("ladder")
     verdicts = _verdicts(rules, case)
     levels = {rule.id: rule.level for rule in rules.rules}
     met = [levels[one.rule] for one in verdicts if one.outcome is Outcome.MET]

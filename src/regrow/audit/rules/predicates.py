@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from regrow.audit.data import toml
 from regrow.audit.facts import (
     AccessFact,
     ArchitectureFact,
@@ -29,45 +30,21 @@ from regrow.audit.facts import (
     Scope,
     State,
     UsageFact,
+    places,
 )
 from regrow.audit.licences import Effective, find, says_none
-from regrow.audit.result import Node, Outcome
-from regrow.audit.rules.ancestry import facts, parents, seen
+from regrow.audit.lineage import Node, facts, seen
+from regrow.audit.result import Outcome
 from regrow.audit.rules.case import Case
 from regrow.audit.rules.compute import whole
-from regrow.audit.rules.results import Result, all_of, evidence, met, not_met, not_shown, one_line, rank, unique
-from regrow.audit.rules.table import usual_licences
+from regrow.audit.rules.results import Result, all_of, met, not_met, not_shown, one_line, rank, unique
+from regrow.audit.rules.rulesets import usual_licences
 
 TRAINING = (Role.TRAINING, Role.FINETUNING, Role.CALIBRATION, Role.UNKNOWN)
 """Data that went into the parameters; what is not said to be for evaluation may have."""
 
 _CARRIERS = (Component.DATA_CARD, Component.TECHNICAL_REPORT, Component.RESEARCH_PAPER)
-_RIGHTS = {
-    "use": "using it for any purpose",
-    "open": "using, modifying and sharing for any purpose",
-    "osi": "the licence being approved by the Open Source Initiative",
-    "commercial": "commercial use",
-    "modify": "modifying",
-    "share": "sharing",
-}
-_STEPS = {
-    Rebuild.DECLARED: "say what the weights were made from and how",
-    Rebuild.PINNED: "pin every input and setting in a lock: regrow lock",
-    Rebuild.SIGNED: "sign the release",
-    Rebuild.SPOT_CHECKED: "replay part of the training and compare: regrow verify",
-    Rebuild.REBUILT_HERE: "build it again on this machine and compare: regrow verify",
-    Rebuild.REBUILT_BY_OTHERS: "have somebody else build it and attest the digest",
-}
 _RUNGS = tuple(Rebuild)
-_COMPONENTS = {
-    Component.PARAMETERS: "final weights",
-    Component.INTERMEDIATE_PARAMETERS: "intermediate checkpoints",
-    Component.ARCHITECTURE: "architecture",
-    Component.METADATA: "training configuration",
-    Component.PREPROCESSING_CODE: "data preparation code",
-    Component.SAMPLE_OUTPUTS: "sample outputs",
-    Component.LIBRARIES: "tokenizer and other tools",
-}
 
 
 def component(case: Case, node: Node, *, any_of: Sequence[str]) -> Result:
@@ -103,7 +80,8 @@ def data_named(case: Case, node: Node) -> Result:
         return not_shown(f"not told how one can get {_names(unknown)}", sources, missing=missing)
     if not _complete(node, sources):
         return not_shown("data is named, but nothing says that this is all of it", sources, missing=missing)
-    return met(_count(len(sources), "source of training data is named", "sources of training data are named"), sources)
+    many = f"{len(sources)} sources of training data are named" if len(sources) > 1 else ""
+    return met(many or "1 source of training data is named", sources)
 
 
 def data_located(case: Case, node: Node, *, of: Sequence[str]) -> Result:
@@ -239,9 +217,9 @@ def access(case: Case, node: Node, *, told: bool = False) -> Result:
 def origin(case: Case, node: Node) -> Result:
     """It is told what the parameters were made from: a parent, or random initial values."""
     started = facts(node, OriginFact)
-    if edges := parents(case.lineage, node):
-        places = unique(place for edge in edges for place in edge.evidence)
-        return Result(Outcome.MET, ("what it was made from is told",), places or evidence(facts(node, ParentFact)))
+    if edges := case.lineage.parents(node.id):
+        told = unique(place for edge in edges for place in edge.evidence)
+        return Result(Outcome.MET, ("what it was made from is told",), told or places(facts(node, ParentFact)))
     if started:
         return met("trained from random initial values", started)
     missing = "say from which model the parameters were made, or that they were trained from random initial values"
@@ -260,7 +238,7 @@ def rebuilt(case: Case, node: Node, *, at_least: str, exactly: bool = False) -> 
         others = sorted({fact.by for fact in reaching if fact.by and fact.level is Rebuild.REBUILT_BY_OTHERS})
         by = f" ({', '.join(one_line(name, 40) for name in others)})" if others else ""
         return met(f"{top.level.replace('-', ' ')}{by}", reaching)
-    return not_shown(f"not {at_least.replace('-', ' ')}", found, missing=_STEPS[Rebuild(at_least)])
+    return not_shown(f"not {at_least.replace('-', ' ')}", found, missing=_words("steps")[at_least])
 
 
 def compute(case: Case, node: Node, *, below: float) -> Result:
@@ -295,9 +273,15 @@ def included(
     return all_of([_licensed(case, node, fact, kind, scope) for fact in there])
 
 
+def _words(table: str) -> Mapping[str, str]:
+    """A table of ``data/words.toml``."""
+    words: Mapping[str, str] = toml("rules", "words")[table]
+    return words
+
+
 def name_of(name: Component) -> str:
     """A component in words."""
-    return _COMPONENTS.get(name, name.value.replace("-", " "))
+    return _words("components").get(name, name.replace("-", " "))
 
 
 def _component(node: Node, name: Component) -> Result:
@@ -326,8 +310,8 @@ def _first_best(results: list[Result]) -> Result:
     top = max(results, key=lambda one: rank(one.outcome))
     if top.outcome is Outcome.MET or len(results) == 1:
         return top
-    places = unique(place for one in results for place in one.evidence)
-    return Result(top.outcome, top.reasons, places, (", or ".join(unique(one.missing[0] for one in results)),))
+    read = unique(place for one in results for place in one.evidence)
+    return Result(top.outcome, top.reasons, read, (", or ".join(unique(one.missing[0] for one in results)),))
 
 
 def _sources(node: Node) -> tuple[DatasetFact, ...]:
@@ -351,7 +335,7 @@ def _without_sources(node: Node, missing: str) -> Result:
     card = _states(node, Component.DATA_CARD)
     if delivered.outcome is Outcome.NOT_MET and not any(one.state is not State.ABSENT for one in card):
         reasons = ("no training data is named", *delivered.reasons)
-        return Result(Outcome.NOT_MET, reasons, unique(delivered.evidence + evidence(card)), (missing,))
+        return Result(Outcome.NOT_MET, reasons, unique(delivered.evidence + places(card)), (missing,))
     return not_shown("no training data is named", missing=missing)
 
 
@@ -368,7 +352,7 @@ def _pinned(fact: DatasetFact) -> bool:
 def _own_terms(fact: ComponentFact, right: str) -> Result:
     """What the licence of a component itself grants."""
     words, tag = name_of(fact.component), one_line(fact.licence or "", 60)
-    missing = f"put the {words} under terms that allow {_RIGHTS[right]}"
+    missing = f"put the {words} under terms that allow {_words('rights')[right]}"
     licence = find(fact.licence or "")
     if licence is None:
         return not_shown(f"{words}: its licence ({tag}) is not known", [fact], missing=missing)
@@ -377,7 +361,7 @@ def _own_terms(fact: ComponentFact, right: str) -> Result:
 
 
 def _granted(effective: Effective | None, scope: str, right: str) -> Result:
-    missing = f"put the {scope} under terms that allow {_RIGHTS[right]}"
+    missing = f"put the {scope} under terms that allow {_words('rights')[right]}"
     if right == "osi":
         missing = f"put the {scope} under a licence that is approved by the Open Source Initiative"
     if effective is None:
@@ -419,17 +403,16 @@ def _licensed(case: Case, node: Node, fact: ComponentFact, kinds: Sequence[str],
     words = name_of(fact.component)
     usual = frozenset[str]().union(*(usual_licences()[kind] for kind in kinds))
     names, outcome, reason = _terms_of(case, node, fact, scope, usual)
-    places = [fact]
     missing = f"put the {words} under an open licence"
     if outcome is Outcome.NOT_MET:
         word = "invalid" if names else "unlicensed"
-        return not_met(f"{word}: {words}: {reason}", places, missing=missing)
+        return not_met(f"{word}: {words}: {reason}", [fact], missing=missing)
     if outcome is Outcome.NOT_SHOWN:
-        return not_shown(f"unlicensed: {words}: {reason}", places, missing=missing)
+        return not_shown(f"unlicensed: {words}: {reason}", [fact], missing=missing)
     unusual = [name for name in names if not _called(name) & usual]
     note = f"{_names(unusual)} is open, but not among the licences meant for {' or '.join(kinds)}"
     return Result(
-        Outcome.MET, (f"included: {words} ({', '.join(names)})", *([note] if unusual else [])), evidence(places)
+        Outcome.MET, (f"included: {words} ({', '.join(names)})", *([note] if unusual else [])), places([fact])
     )
 
 
@@ -463,10 +446,6 @@ def _names(names: Iterable[str]) -> str:
     """Up to three names in words."""
     lines = [one_line(name, 60) for name in unique(names)]
     return ", ".join(lines[:3]) + (f" and {len(lines) - 3} more" if len(lines) > 3 else "")
-
-
-def _count(number: int, one: str, several: str) -> str:
-    return f"{number} {one if number == 1 else several}"
 
 
 PREDICATES: Mapping[str, Callable[..., Result]] = {

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from regrow.audit.facts import Evidence, Fact
+from regrow.audit.facts import Evidence, Fact, places
 from regrow.audit.result import Outcome
 
 T = TypeVar("T")
@@ -45,17 +45,17 @@ class Result:
 
 def met(reason: str, facts: Iterable[Fact] = ()) -> Result:
     """It is fulfilled, as these facts show."""
-    return Result(Outcome.MET, (reason,), evidence(facts))
+    return Result(Outcome.MET, (reason,), places(facts))
 
 
 def not_met(reason: str, facts: Iterable[Fact] = (), *, missing: str) -> Result:
     """It is not fulfilled; ``missing`` says what to add."""
-    return Result(Outcome.NOT_MET, (reason,), evidence(facts), (missing,))
+    return Result(Outcome.NOT_MET, (reason,), places(facts), (missing,))
 
 
 def not_shown(reason: str, facts: Iterable[Fact] = (), *, missing: str) -> Result:
     """Nobody can tell from what was read; ``missing`` says what to add."""
-    return Result(Outcome.NOT_SHOWN, (reason,), evidence(facts), (missing,))
+    return Result(Outcome.NOT_SHOWN, (reason,), places(facts), (missing,))
 
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome:
@@ -109,11 +109,6 @@ def one_line(text: str, limit: int = 160) -> str:
     """What somebody else wrote, as one short line without control characters."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= limit else line[: limit - 3] + "..."
-
-
-def evidence(facts: Iterable[Fact]) -> tuple[Evidence, ...]:
-    """Where facts were read, each place once."""
-    return unique(fact.evidence for fact in facts)
 
 
 def unique(items: Iterable[T]) -> tuple[T, ...]:

@@ -13,13 +13,12 @@ So a reader can see what is judged and how without reading the code, and every v
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
+from regrow.audit.data import toml
 from regrow.errors import RecipeError
 from regrow.words import suggestion
 
@@ -85,7 +84,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Table:
+class RuleSet:
     """A definition: its id, its title with the version of the source, and its rules."""
 
     id: str
@@ -94,24 +93,24 @@ class Table:
 
 
 @cache
-def table(definition: str) -> Table:
+def ruleset(definition: str) -> RuleSet:
     """The rules of a definition."""
-    raw = tomllib.loads(_text(f"{definition}.toml"))
+    raw = toml("rules", definition)
     common = {"source": raw["source"], "version": raw["version"]}
     rules = [{**common, **rule, "id": f"{definition}/{rule['id']}", "needs": _needs(rule)} for rule in raw["rule"]]
-    return Table(definition, raw["title"], tuple(Rule(**rule) for rule in rules))
+    return RuleSet(definition, raw["title"], tuple(Rule(**rule) for rule in rules))
 
 
 @cache
 def usual_licences() -> Mapping[str, frozenset[str]]:
     """For code, data and documents: the licences that the Model Openness Framework calls appropriate, in lower case."""
-    raw = tomllib.loads(_text("mof-licences.toml"))
+    raw = toml("rules", "mof-licences")
     return {kind: frozenset(map(str.lower, raw[kind])) for kind in ("code", "data", "document")}
 
 
 def ids() -> tuple[str, ...]:
     """The ids of all rules."""
-    return tuple(rule.id for name in FILES for rule in table(name).rules)
+    return tuple(rule.id for name in FILES for rule in ruleset(name).rules)
 
 
 def explain(rule_id: str) -> Rule:
@@ -121,14 +120,10 @@ def explain(rule_id: str) -> Rule:
         RecipeError: if there is none.
     """
     for name in FILES:
-        for rule in table(name).rules:
+        for rule in ruleset(name).rules:
             if rule.id == rule_id:
                 return rule
     raise RecipeError(f"there is no rule `{rule_id}`", hint=suggestion(rule_id, ids(), "the rules are"))
-
-
-def _text(name: str) -> str:
-    return (resources.files(__package__) / "data" / name).read_text("utf-8")
 
 
 def _needs(raw: Mapping[str, Any]) -> Needs:

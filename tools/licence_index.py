@@ -1,8 +1,8 @@
-"""Makes the index of licence texts from a folder of texts, which are not shipped.
+"""Make the index of licence texts that the audit ships from a folder of texts, which are not shipped.
 
-    python -m regrow.audit.licences.build CORPUS
+    python -m tools.licence_index CORPUS
 
-CORPUS holds a file ``NAME.LICENSE`` or ``NAME.RULE`` for each name in ``data/texts.toml``: an optional YAML head
+CORPUS holds a file ``NAME.LICENSE`` or ``NAME.RULE`` for each name in ``licence_texts.toml``: an optional YAML head
 between two lines ``---``, then the text, as in ScanCode's licence data (``licensedcode/data/licenses`` in the package
 ``scancode-toolkit-mini``, ``licensedcode/data/rules`` in ``licensedcode-data``). The texts of model licences that
 ScanCode has not were taken from the repositories of their makers; ``docs/log.md`` says which.
@@ -11,17 +11,21 @@ ScanCode has not were taken from the repositories of their makers; ``docs/log.md
 from __future__ import annotations
 
 import fnmatch
+import json
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from regrow.audit.licences import index
-from regrow.audit.licences.words import LENGTH, words
+from regrow.audit.licences.index import Part, Text
+from regrow.audit.licences.words import LENGTH, shingles, words
 from regrow.errors import InputError, RecipeError
 
-DATA = Path(__file__).parent / "data"
+PLAN = Path(__file__).parent / "licence_texts.toml"
+INDEX = Path(str(index.place()))
 # In the place of these words others write the names of those who made the work.
 HOLDERS = frozenset(
     {"author", "authors", "company", "contributor", "contributors", "copyright", "development", "foundation", "group"}
@@ -36,8 +40,8 @@ _TITLE_LINES = 6
 
 def build(corpus: Path) -> bytes:
     """The index of the texts in a folder."""
-    plan = tomllib.loads((DATA / "texts.toml").read_text(encoding="utf-8"))
-    texts: list[index.Text] = []
+    plan = tomllib.loads(PLAN.read_text(encoding="utf-8"))
+    texts: list[Text] = []
     for id, names in plan["files"].items():
         for name in names:
             content = _without_holders(text_of(corpus, name))
@@ -48,11 +52,28 @@ def build(corpus: Path) -> bytes:
             for pair in plan["extracts"].get(name, ()):
                 extract = [(part, False) for part, inside in _parts(content, [tuple(pair)], name) if inside]
                 texts.append(_text(id, extract[-1:]))
-    return index.write(texts)
+    return write(texts)
 
 
-def _text(id: str, parts: Iterable[tuple[list[str], bool]]) -> index.Text:
-    return index.text(id, [(part, optional, _names(part)) for part, optional in parts])
+def write(texts: Sequence[Text]) -> bytes:
+    """The bytes of the index."""
+    head = [[text.id, [[part.words, int(part.optional), f"{part.names:x}"] for part in text.parts]] for text in texts]
+    hashes = array("I", (hash for text in texts for hash in text.hashes))
+    described = json.dumps({"format": index.FORMAT, "texts": head}, separators=(",", ":")).encode()
+    return described + b"\n" + index.little_endian(hashes).tobytes()
+
+
+def fingerprint(id: str, parts: Iterable[tuple[Sequence[str], bool, Sequence[bool]]]) -> Text:
+    """The fingerprint of a text, given for each part its words, whether it is optional, and which words are names."""
+    described, hashes = [], array("I")
+    for part, optional, names in parts:
+        described.append(Part(len(part), optional, sum(1 << i for i, name in enumerate(names) if name)))
+        hashes.extend(shingles(list(part)))
+    return Text(id, tuple(described), hashes)
+
+
+def _text(id: str, parts: Iterable[tuple[list[str], bool]]) -> Text:
+    return fingerprint(id, [(part, optional, _names(part)) for part, optional in parts])
 
 
 def _names(part: list[str]) -> list[bool]:
@@ -117,10 +138,10 @@ def _find(flat: list[str], phrase: list[str], start: int, name: str) -> int:
     for i in range(start, len(flat) - len(phrase) + 1):
         if flat[i : i + len(phrase)] == phrase:
             return i
-    raise RecipeError(f"`{' '.join(phrase)}` is not in the text of `{name}`", where="texts.toml")
+    raise RecipeError(f"`{' '.join(phrase)}` is not in the text of `{name}`", where=PLAN.name)
 
 
 if __name__ == "__main__":
     content = build(Path(sys.argv[1]))
-    (DATA / index.FILE).write_bytes(content)
+    INDEX.write_bytes(content)
     print(f"{len(index.read(content))} texts, {len(content):,} bytes, shingles of {LENGTH} words")

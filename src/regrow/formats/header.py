@@ -1,20 +1,38 @@
-"""What the two readers of weight files' headers have in common."""
+"""What the headers of weight files have in common: tensors with their places, and what can be wrong with them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
-from regrow.audit.collectors.folder import printable
-from regrow.audit.facts import Evidence, Finding, Severity
-from regrow.audit.findings import FindingId
+from regrow.printable import escaped
 
 HEADER_LIMIT = 32 << 20
 """The largest header that is read: tens of times that of the largest models, and small enough for any machine."""
 
 LARGEST = 2**63 - 1
 
-_NOTES = frozenset(("header-alignment", "header-unknown-field", "header-unknown-type", "header-empty"))
+Fault = Literal[
+    "header-alignment",
+    "header-broken",
+    "header-duplicate-key",
+    "header-empty",
+    "header-hole",
+    "header-metadata",
+    "header-name",
+    "header-overlap",
+    "header-padding",
+    "header-past-end",
+    "header-shape",
+    "header-too-large",
+    "header-trailing",
+    "header-truncated",
+    "header-unknown-field",
+    "header-unknown-type",
+    "header-version",
+]
+"""The rules that a header can break."""
 
 
 @dataclass(frozen=True)
@@ -38,34 +56,49 @@ class Stored:
 
 @dataclass
 class Problems:
-    """What is wrong with a header: each rule once, with the first example and how many there were."""
+    """What is wrong with a header: each rule once, with the first examples and how many there were."""
 
-    found: dict[FindingId, list[str]] = field(default_factory=dict)
-    counts: dict[FindingId, int] = field(default_factory=dict)
+    found: dict[Fault, list[str]] = field(default_factory=dict)
+    counts: dict[Fault, int] = field(default_factory=dict)
 
-    def add(self, rule: FindingId, example: str) -> None:
+    def add(self, rule: Fault, example: str) -> None:
         """Note that a rule is broken."""
         self.counts[rule] = self.counts.get(rule, 0) + 1
         if self.counts[rule] <= 2:
             self.found.setdefault(rule, []).append(example)
 
-    def findings(self, path: str, evidence: Evidence) -> Iterator[Finding]:
-        """One finding for each rule."""
-        for rule, examples in self.found.items():
-            more = self.counts[rule] - len(examples)
-            tail = f"; and {more:,} more" if more else ""
-            severity = Severity.NOTE if rule in _NOTES else Severity.WARNING
-            yield Finding(rule, severity, f"{printable(path)}: {'; '.join(examples)}{tail}", (evidence,))
+
+@dataclass(frozen=True)
+class Header:
+    """A header, as far as it could be read.
+
+    Attributes:
+        tensors: those whose entries make sense.
+        problems: what is wrong.
+        sha256: of the bytes from the beginning of the file to the end of the header.
+        end: where the header ends.
+    """
+
+    tensors: tuple[Stored, ...]
+    problems: Problems
+    sha256: str
+    end: int
+
+
+def printable(text: str, most: int = 200) -> str:
+    """Show a name or a value from a stranger's file in one line that cannot play tricks on a terminal."""
+    shown = escaped(text[: most + 1])
+    return shown if len(shown) <= most else shown[:most] + "..."
 
 
 def check_name(name: str, problems: Problems) -> None:
-    """Tensor names become file names and attributes elsewhere."""
+    """Note a name that would not be safe as a file name or an attribute, which is what tensor names become."""
     if not name or name.startswith("/") or ".." in name.replace("\\", "/").split("/") or not name.isprintable():
         problems.add("header-name", f"a tensor is called `{printable(name)}`")
 
 
 def check_layout(tensors: Iterable[Stored], size: int, alignment: int, problems: Problems) -> None:
-    """Together, the tensors must fill the data from the beginning to the end of the file, without overlap.
+    """Note where tensors do not fill the data from the beginning to the end of the file, without overlap.
 
     Args:
         tensors: all of them.

@@ -1,4 +1,4 @@
-"""The table of licences: what each permits, requires and forbids, and along which edges of the lineage that travels.
+"""The catalogue of licences: what each permits, requires and forbids, and along which relations that travels.
 
 The entries are in ``data/*.toml``. They are facts about licences in our own short words; no licence's text is here.
 
@@ -9,26 +9,28 @@ The entries are in ``data/*.toml``. They are facts about licences in our own sho
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Any
+from typing import Any, ClassVar
 
-from regrow.audit.facts import Relation
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from regrow.audit.lineage import BY_OUTPUTS, BY_PARAMETERS
 from regrow.errors import RegrowError
 
 _FOLDER = files("regrow.audit.licences") / "data"
 _CLAUSES = "clauses.toml"
 OUTPUTS = "outputs"
-_BY_PARAMETERS = (Relation.FINETUNE, Relation.ADAPTER, Relation.MERGE, Relation.QUANTISED, Relation.CONVERTED)
 _REACH: dict[str, tuple[str, ...]] = {
-    "derivatives": _BY_PARAMETERS,
-    **{relation: (relation,) for relation in (*_BY_PARAMETERS, Relation.DISTILLED, Relation.SYNTHETIC_DATA)},
+    "derivatives": BY_PARAMETERS,
+    **{relation: (relation,) for relation in (*BY_PARAMETERS, *BY_OUTPUTS)},
     OUTPUTS: (OUTPUTS,),
 }
 
@@ -66,6 +68,10 @@ class Does(StrEnum):
     THRESHOLD = "threshold"
 
 
+_LISTS = {"requires": Does.REQUIRES, "forbids": Does.FORBIDS, "thresholds": Does.THRESHOLD}
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+
 @dataclass(frozen=True)
 class Clause:
     """One duty, prohibition or limit of a licence.
@@ -83,6 +89,8 @@ class Clause:
         as_of: the day on which the users are counted, or empty.
         checked: whether it was found in the licence's text; otherwise it is from a secondary source.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     name: str
     does: Does
@@ -122,6 +130,8 @@ class Licence:
         checked: whether they were found in the licence's text; otherwise they are from secondary sources.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
     id: str
     title: str
     kind: Kind
@@ -149,24 +159,25 @@ class Licence:
         return self.requires + self.forbids + self.thresholds
 
     @property
-    def reach(self) -> Mapping[str, frozenset[str]]:
-        """Along which kinds of edge each clause travels, by its name."""
-        return {clause.name: clause.reach for clause in self.clauses}
-
-    @property
     def open(self) -> bool:
         """Whether it lets everyone use, change and share the work for any purpose."""
         return self.osi or self.open_definition
 
 
 def every() -> tuple[Licence, ...]:
-    """All licences of the table, in the order of the files."""
-    return tuple(_table().values())
+    """All licences, in the order of the files."""
+    return tuple(_catalogue().values())
 
 
 def get(id: str) -> Licence:
     """The licence with this id; KeyError if there is none."""
-    return _table()[id]
+    return _catalogue()[id]
+
+
+@cache
+def clause_names() -> tuple[str, ...]:
+    """The sorts of clauses that licences have."""
+    return tuple(_read(_FOLDER / _CLAUSES))
 
 
 def find(tag: str) -> Licence | None:
@@ -202,140 +213,66 @@ def _names() -> dict[str, str]:
 
 
 @cache
-def _table() -> dict[str, Licence]:
+def _catalogue() -> dict[str, Licence]:
     return load(_FOLDER)
 
 
 def load(folder: Traversable) -> dict[str, Licence]:
-    """Read a table of licences.
+    """Read a catalogue of licences.
 
     Raises:
         RegrowError: naming the file and the key that is wrong.
     """
     clauses = _read(folder / _CLAUSES)
-    table: dict[str, Licence] = {}
+    catalogue: dict[str, Licence] = {}
     paths = sorted((path for path in folder.iterdir() if path.name.endswith(".toml")), key=lambda path: path.name)
     for path in paths:
         for number, entry in enumerate(_read(path).get("licence", ()), 1):
             where = f"{path.name}: licence {entry.get('id', number)}"
-            licence = _licence(_Entry(entry, where), clauses)
-            if licence.id in table:
+            licence = _licence(entry, clauses, where)
+            if licence.id in catalogue:
                 raise RegrowError(f"`{licence.id}` is there twice", where=where)
-            table[licence.id] = licence
-    for licence in table.values():
+            catalogue[licence.id] = licence
+    for licence in catalogue.values():
         for other in (*licence.members, *licence.compatible):
-            if other not in table:
-                raise RegrowError(f"`{licence.id}` speaks of `{other}`, which is not in the table", where=str(folder))
-    return table
+            if other not in catalogue:
+                raise RegrowError(
+                    f"`{licence.id}` speaks of `{other}`, which is not in the catalogue", where=str(folder)
+                )
+    return catalogue
 
 
 def _read(path: Traversable) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RegrowError("a table of licences cannot be read", where=path.name, why=str(error)) from error
+        raise RegrowError("a file of licences cannot be read", where=path.name, why=str(error)) from error
 
 
-class _Entry:
-    """A TOML table of which every key must be asked for, with its type."""
-
-    def __init__(self, values: Mapping[str, Any], where: str) -> None:
-        self._values = dict(values)
-        self.where = where
-
-    def _take(self, key: str, kind: type, default: Any) -> Any:
-        value = self._values.pop(key, default)
-        if value is None:
-            raise RegrowError(f"`{key}` is missing", where=self.where)
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise RegrowError(f"`{key}` must be of type {kind.__name__}", where=f"{self.where}: {key}")
-        return value
-
-    def text(self, key: str, default: str | None = None) -> str:
-        return str(self._take(key, str, default))
-
-    def truth(self, key: str, default: bool | None = None) -> bool:
-        return bool(self._take(key, bool, default))
-
-    def maybe_truth(self, key: str) -> bool | None:
-        return self.truth(key) if key in self._values else None
-
-    def maybe_number(self, key: str) -> int | None:
-        return int(self._take(key, int, None)) if key in self._values else None
-
-    def items(self, key: str) -> list[Any]:
-        return list(self._take(key, list, []))
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        return tuple(self.choice(key, item, None) for item in self.items(key))
-
-    def choices(self, key: str, allowed: type[StrEnum]) -> Iterator[Any]:
-        return (allowed(self.choice(key, item, allowed)) for item in self.items(key))
-
-    def choice(self, key: str, value: Any, allowed: type[StrEnum] | Mapping[str, Any] | None) -> str:
-        known = allowed is None or value in list(allowed)
-        if not isinstance(value, str) or not known:
-            raise RegrowError(f"`{key}` cannot hold {value!r}", where=f"{self.where}: {key}")
-        return value
-
-    def done(self) -> None:
-        if self._values:
-            raise RegrowError(f"unknown key `{next(iter(self._values))}`", where=self.where)
+def _licence(entry: Mapping[str, Any], clauses: Mapping[str, Any], where: str) -> Licence:
+    told = {key: [_clause(item, does, clauses, where) for item in entry.get(key, ())] for key, does in _LISTS.items()}
+    try:
+        return _reader().validate_json(json.dumps({**entry, **told}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise RegrowError(f"`{key}`: {first['msg']}", where=where) from error
 
 
-def _licence(entry: _Entry, clauses: Mapping[str, Any]) -> Licence:
-    licence = Licence(
-        id=entry.text("id"),
-        title=entry.text("title"),
-        kind=Kind(entry.choice("kind", entry.text("kind"), Kind)),
-        osi=entry.truth("osi"),
-        open_definition=entry.truth("open_definition"),
-        permits=frozenset(entry.choices("permits", Right)),
-        source=entry.text("source"),
-        checked=entry.truth("checked"),
-        fsf=entry.maybe_truth("fsf"),
-        requires=_clauses(entry, "requires", Does.REQUIRES, clauses),
-        forbids=_clauses(entry, "forbids", Does.FORBIDS, clauses),
-        thresholds=_clauses(entry, "thresholds", Does.THRESHOLD, clauses),
-        spdx=entry.text("spdx", ""),
-        hf=entry.texts("hf"),
-        aliases=entry.texts("aliases"),
-        links=entry.texts("links"),
-        members=entry.texts("members"),
-        compatible=entry.texts("compatible"),
-        mutable_terms=entry.truth("mutable_terms", False),
-        termination=entry.text("termination", ""),
-    )
-    entry.done()
-    return licence
+@cache
+def _reader() -> TypeAdapter[Licence]:
+    return TypeAdapter(Licence)
 
 
-def _clauses(entry: _Entry, key: str, does: Does, known: Mapping[str, Any]) -> tuple[Clause, ...]:
-    return tuple(_clause(item, does, known, f"{entry.where}: {key}") for item in entry.items(key))
-
-
-def _clause(item: Any, does: Does, known: Mapping[str, Any], where: str) -> Clause:
-    """A clause by its name alone, or with some of its values changed."""
+def _clause(item: Any, does: Does, known: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Write out a clause that is given by its name alone, or with some of its values changed."""
     own = {"clause": item} if isinstance(item, str) else item
     name = own.get("clause") if isinstance(own, dict) else None
     if not isinstance(name, str) or name not in known:
         raise RegrowError(f"there is no clause {name!r} in {_CLAUSES}", where=where)
-    values = _Entry({**known[name], **{key: value for key, value in own.items() if key != "clause"}}, f"{where} {name}")
-    if values.text("does") != does:
-        raise RegrowError(f"`{name}` does not belong under `{where.rsplit(': ')[-1]}`", where=where)
-    reach = [values.choice("reach", kind, _REACH) for kind in values.items("reach")]
-    clause = Clause(
-        name=name,
-        does=does,
-        text=values.text("text"),
-        when=values.text("when"),
-        reach=frozenset(str(edge) for kind in reach for edge in _REACH[kind]),
-        limits=frozenset(values.choices("limits", Right)),
-        open=values.truth("open", False),
-        value=values.text("value", ""),
-        limit=values.maybe_number("limit"),
-        as_of=values.text("as_of", ""),
-        checked=values.truth("checked", True),
-    )
-    values.done()
-    return clause
+    values = {"name": name, **known[name], **{key: value for key, value in own.items() if key != "clause"}}
+    if values["does"] != does:
+        raise RegrowError(f"`{name}` does not belong under `{does}`", where=where)
+    if strange := [kind for kind in values.get("reach", ()) if kind not in _REACH]:
+        raise RegrowError(f"the reach of `{name}` cannot be {strange[0]!r}", where=where)
+    return {**values, "reach": [edge for kind in values.get("reach", ()) for edge in _REACH[kind]]}

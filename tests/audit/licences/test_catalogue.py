@@ -1,4 +1,4 @@
-"""The table of licences. python -m pytest tests/audit/licences/test_table.py"""
+"""The catalogue of licences. python -m pytest tests/audit/licences/test_catalogue.py"""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from regrow.audit.facts import Relation
 from regrow.audit.licences import Kind, Right, every, find, get
-from regrow.audit.licences.table import linked, load
+from regrow.audit.licences.catalogue import linked, load
 from regrow.errors import RegrowError
 
 HUB = """
@@ -70,7 +70,7 @@ def test_entries_do_not_contradict_themselves() -> None:
 
 def test_clauses_reach_what_the_licences_say_they_reach() -> None:
     def reach(id: str, name: str) -> frozenset[str]:
-        return get(id).reach[name]
+        return next(clause.reach for clause in get(id).clauses if clause.name == name)
 
     assert Relation.DISTILLED in reach("gemma", "pass-use-limits")
     assert Relation.DISTILLED in reach("deepseek", "field-list")

@@ -41,9 +41,19 @@ def is_path(text: str) -> bool:
     return text.startswith(("/", "./", "../", "~", "\\")) or text.count("/") > 1 or bool(re.match(r"[A-Za-z]:\\", text))
 
 
+def short(id: str) -> str:
+    """An id for people: without scheme and revision."""
+    return id.removeprefix("hf:").removeprefix("path:").partition("@")[0]
+
+
+def comparable(id: str) -> str:
+    """An id without scheme, revision and case: equal ones mean one model."""
+    return short(id).casefold()
+
+
 def plain(text: str) -> str:
     """A name without organisation, case, revision and punctuation, to see whether two are alike."""
-    last = text.removeprefix("hf:").removeprefix("path:").partition("@")[0].rstrip("/").rpartition("/")[2]
+    last = short(text).rstrip("/").rpartition("/")[2]
     return re.sub(r"[^a-z0-9]+", "", last.lower())
 
 

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from regrow.audit.facts import Basis, Collected, Evidence, Finding, LicenceFact, Scope, Severity
+from regrow.audit.facts import Basis, Collected, Evidence, Finding, LicenceFact, Scope, Severity, places
+from regrow.audit.licences.catalogue import Kind, Licence, find, get, linked
 from regrow.audit.licences.expressions import Alternatives, alternatives
 from regrow.audit.licences.matching import title_words
-from regrow.audit.licences.table import Kind, Licence, get, linked
-from regrow.audit.licences.table import find as find_licence
 from regrow.audit.licences.words import words
 
 _NONE = frozenset(
@@ -23,14 +22,14 @@ class Status(StrEnum):
     """How well a licence is known."""
 
     KNOWN = "known"
-    UNRESOLVED = "unresolved"  # there is one, and it is not in the table
+    UNRESOLVED = "unresolved"  # there is one, and it is not in the catalogue
     ABSENT = "absent"  # there is none, so nothing is permitted
     DISPUTED = "disputed"  # what is said of it contradicts itself
     UNREAD = "unread"  # none was seen, and not all of the model could be read
 
 
 @dataclass(frozen=True)
-class Holding:
+class Conclusion:
     """The licences of a model for one scope.
 
     Attributes:
@@ -49,63 +48,69 @@ class Holding:
 
     @property
     def licences(self) -> tuple[Licence, ...]:
-        """The entries of the table."""
+        """Their entries in the catalogue."""
         return tuple(get(id) for id in self.ids)
 
 
-def told(collected: Collected) -> frozenset[Scope]:
+def scopes_told(collected: Collected) -> frozenset[Scope]:
     """The scopes for which a licence is given."""
-    return frozenset(fact.scope for fact in collected.facts if isinstance(fact, LicenceFact))
+    return frozenset(fact.scope for fact in collected.of(LicenceFact))
 
 
-def hold(collected: Collected, scope: Scope) -> Holding:
+@dataclass(frozen=True)
+class _Read:
+    """What was read of a model's licences for one scope: texts, tags, and what the table of known models has."""
+
+    model: Collected
+    scope: Scope
+    texts: list[LicenceFact]
+    tags: list[LicenceFact]
+    known: list[LicenceFact]
+
+    @property
+    def own(self) -> list[LicenceFact]:
+        """What the model itself says."""
+        return [*self.texts, *self.tags]
+
+
+def conclude(collected: Collected, scope: Scope) -> Conclusion:
     """The licences of a model for a scope: a text beats a tag, and a tag beats the table of known models."""
-    facts = [fact for fact in collected.facts if isinstance(fact, LicenceFact)]
+    facts = collected.of(LicenceFact)
     texts, said, known = (_for(facts, scope, basis) for basis in (Basis.FOUND, Basis.DECLARED, Basis.KNOWN))
     said += _elsewhere(facts, said) if scope is Scope.WEIGHTS else []
-    tags = [fact for fact in said if not says_none(fact)]
-    for group in (texts, tags, known):
+    read = _Read(collected, scope, texts, [fact for fact in said if not says_none(fact)], known)
+    for group in (read.texts, read.tags, read.known):
         if any(resolve(fact) for fact in group):
-            return _resolved(collected, scope, group, texts, tags, known)
-    if texts or tags:
-        findings = tuple(_unresolved(collected, texts, tags, []))
-        return Holding(Status.UNRESOLVED, (), _how((*texts, *tags)[0]), _evidence((*texts, *tags)), findings)
+            return _resolved(read, group)
+    if read.own:
+        return Conclusion(Status.UNRESOLVED, (), _how(read.own[0]), places(read.own), tuple(_unresolved(read, [])))
     if collected.kind == "unreached" or not collected.complete:
-        return Holding(Status.UNREAD)
-    return Holding(Status.ABSENT, evidence=_evidence(said))
+        return Conclusion(Status.UNREAD)
+    return Conclusion(Status.ABSENT, evidence=places(said))
 
 
-def _resolved(
-    collected: Collected,
-    scope: Scope,
-    group: Sequence[LicenceFact],
-    texts: Sequence[LicenceFact],
-    tags: Sequence[LicenceFact],
-    known: Sequence[LicenceFact],
-) -> Holding:
+def _resolved(read: _Read, group: Sequence[LicenceFact]) -> Conclusion:
     """The licences that a group of facts names, unless another statement leaves them open."""
-    resolved = [(fact, ways) for fact in group if (ways := resolve(fact))]
-    ids = _together(ways for _, ways in resolved)
-    ids = _as_offered(ids, tags) if group is texts else ids
-    disputes = [*_disputes(collected, scope, ids, tags), *(_between_files(collected, tags) if group is tags else ())]
-    findings = (
-        *(disputes or _differences(collected, ids, texts, tags, known)),
-        *_unresolved(collected, texts, tags, resolved),
-    )
+    ways = {fact: way for fact in group if (way := resolve(fact))}
+    resolved = list(ways)
+    ids = _together(ways.values())
+    ids = _as_offered(ids, read.tags) if group is read.texts else ids
+    disputes = [*_disputes(read, ids), *(_between_files(read) if group is read.tags else ())]
+    findings = (*(disputes or _differences(read, ids)), *_unresolved(read, resolved))
     if disputes:
-        read = _evidence(fact for fact, _ in resolved)
-        places = tuple(dict.fromkeys((*read, *(place for finding in disputes for place in finding.evidence))))
-        return Holding(Status.DISPUTED, (), " and ".join(dict.fromkeys(at.file for at in places)), places, findings)
-    odd = [] if group is texts else [*texts, *(fact for fact in group if not resolve(fact))]
+        evidence = (*places(resolved), *(place for finding in disputes for place in finding.evidence))
+        files = " and ".join(dict.fromkeys(at.file for at in evidence))
+        return Conclusion(Status.DISPUTED, (), files, tuple(dict.fromkeys(evidence)), findings)
+    odd = [] if group is read.texts else [*read.texts, *(fact for fact in group if fact not in ways)]
     if odd:
-        return Holding(Status.UNRESOLVED, (), _how(odd[0]), _evidence((*texts, *tags)), findings)
-    return Holding(Status.KNOWN, ids, _how(resolved[0][0]), _evidence(fact for fact, _ in resolved), findings)
+        return Conclusion(Status.UNRESOLVED, (), _how(odd[0]), places(read.own), findings)
+    return Conclusion(Status.KNOWN, ids, _how(resolved[0]), places(resolved), findings)
 
 
 def resolve(fact: LicenceFact) -> Alternatives | None:
-    """The ways in which a fact can be met; None if it names no licence of the table."""
-    if fact.id is not None and find_licence(fact.id):
-        return ((get_id(fact.id),),)
+    """The ways in which a fact can be met; None if it names no licence of the catalogue."""
+    if fact.id is not None and (known := find(fact.id)):
+        return ((known.id,),)
     if fact.basis is Basis.FOUND:
         return None  # a text that was not recognised; the name of its file says nothing
     for text in (fact.raw, fact.name):
@@ -113,14 +118,6 @@ def resolve(fact: LicenceFact) -> Alternatives | None:
             return ways
     licence = linked(fact.link) if fact.link else None
     return ((licence.id,),) if licence else None
-
-
-def get_id(tag: str) -> str:
-    """The id of a licence that is in the table under this name."""
-    licence = find_licence(tag)
-    if licence is None:
-        raise KeyError(tag)
-    return licence.id
 
 
 def covers(declared: str, found: str) -> bool:
@@ -178,24 +175,22 @@ def _as_offered(found: tuple[str, ...], tags: Sequence[LicenceFact]) -> tuple[st
     return found
 
 
-def _disputes(
-    collected: Collected, scope: Scope, ids: tuple[str, ...], tags: Sequence[LicenceFact]
-) -> Iterator[Finding]:
+def _disputes(read: _Read, ids: tuple[str, ...]) -> Iterator[Finding]:
     """What speaks against open licences and cannot be weighed: a name of other terms, a policy for the use."""
     if not all(get(id).open for id in ids):
         return
-    for fact in tags:
+    for fact in read.tags:
         if fact.name and not any(_is_name(fact.name, id) for id in ids):
             what = f"its terms are called `{fact.name}` in {fact.evidence.file}"
-            yield _differs(collected, ids, what, fact.evidence)
-    if scope in (Scope.WEIGHTS, Scope.EVERYTHING):
-        for finding in collected.findings:
+            yield _differs(read, ids, what, fact.evidence)
+    if read.scope in (Scope.WEIGHTS, Scope.EVERYTHING):
+        for finding in read.model.findings:
             if finding.id == "use-policy":
-                yield _differs(collected, ids, finding.text, *finding.evidence)
+                yield _differs(read, ids, finding.text, *finding.evidence)
 
 
-def _differs(collected: Collected, ids: tuple[str, ...], what: str, *evidence: Evidence) -> Finding:
-    text = f"{collected.name} is said to be under {', '.join(ids)}, but {what}; ask which one holds"
+def _differs(read: _Read, ids: tuple[str, ...], what: str, *evidence: Evidence) -> Finding:
+    text = f"{read.model.name} is said to be under {', '.join(ids)}, but {what}; ask which one holds"
     return Finding("licence-differs", Severity.CONFLICT, text, evidence)
 
 
@@ -207,14 +202,14 @@ def _is_name(name: str, id: str) -> bool:
     return not set(words(name.replace("-", " "))) - title_words(id) - {"the", "license", "version"}
 
 
-def _between_files(collected: Collected, tags: Sequence[LicenceFact]) -> Iterator[Finding]:
+def _between_files(read: _Read) -> Iterator[Finding]:
     """Tags of the weights and of everything, in different files, that do not name the same licence."""
-    own = [fact for fact in tags if fact.scope is not Scope.EVERYTHING]
+    own = [fact for fact in read.tags if fact.scope is not Scope.EVERYTHING]
     for one in own:
-        for other in tags:
+        for other in read.tags:
             if other.scope is Scope.EVERYTHING and not _agree(resolve(one), resolve(other)):
                 text = (
-                    f"{collected.name} is tagged {_called(one)} in {one.evidence.file}, but {_called(other)} in "
+                    f"{read.model.name} is tagged {_called(one)} in {one.evidence.file}, but {_called(other)} in "
                     f"{other.evidence.file}; ask which one holds"
                 )
                 yield Finding("licence-differs", Severity.CONFLICT, text, (one.evidence, other.evidence))
@@ -233,25 +228,19 @@ def _called(fact: LicenceFact) -> str:
     return " ".join(part for part in (fact.raw, fact.name, fact.link) if part)
 
 
-def _differences(
-    collected: Collected,
-    ids: tuple[str, ...],
-    texts: Sequence[LicenceFact],
-    tags: Sequence[LicenceFact],
-    known: Sequence[LicenceFact],
-) -> Iterable[Finding]:
+def _differences(read: _Read, ids: tuple[str, ...]) -> Iterable[Finding]:
     """Each statement that names another licence than the one that is taken to hold."""
-    for fact in (*tags, *known):
+    for fact in (*read.tags, *read.known):
         ways = resolve(fact)
         named = {id for way in ways or () for id in way}
-        texts_ids = {fact.id for fact in texts if fact.id}
+        texts_ids = {fact.id for fact in read.texts if fact.id}
         accounted = all(any(covers(name, id) for name in named) or _beside(id, named) for id in texts_ids or ids)
         if named and not (accounted and any(covers(name, id) for name in named for id in ids)):
-            others = [other for other in (*texts, *tags, *known) if other is not fact and resolve(other) != ways]
+            others = [other for other in (*read.own, *read.known) if other is not fact and resolve(other) != ways]
             verb = "is known to be under" if fact.basis is Basis.KNOWN else "is tagged"
             where = _how(others[0]) if others else "its text"
-            what = f"{collected.name} {verb} {fact.raw}, but {where} says {', '.join(ids)}; ask which one holds"
-            yield Finding("licence-differs", Severity.CONFLICT, what, _evidence((fact, *others)))
+            what = f"{read.model.name} {verb} {fact.raw}, but {where} says {', '.join(ids)}; ask which one holds"
+            yield Finding("licence-differs", Severity.CONFLICT, what, places((fact, *others)))
 
 
 def _beside(id: str, named: set[str]) -> bool:
@@ -259,25 +248,18 @@ def _beside(id: str, named: set[str]) -> bool:
     return id == "gpl-3.0" and bool(named & {"lgpl-3.0", "lgpl"})
 
 
-def _unresolved(
-    collected: Collected,
-    texts: Sequence[LicenceFact],
-    tags: Sequence[LicenceFact],
-    resolved: Sequence[tuple[LicenceFact, Alternatives]],
-) -> Iterable[Finding]:
+def _unresolved(read: _Read, resolved: Sequence[LicenceFact]) -> Iterable[Finding]:
     """Texts that are no known licence, and tags that name none."""
-    done = [fact for fact, _ in resolved]
-    for fact in texts:
-        if fact not in done:
-            text = (
-                f"the text in {fact.raw} of {collected.name} is not a licence known here, or one with changes; read it"
-            )
+    name = read.model.name
+    for fact in read.texts:
+        if fact not in resolved:
+            text = f"the text in {fact.raw} of {name} is not a licence known here, or one with changes; read it"
             yield Finding("licence-text-unidentified", Severity.WARNING, text, (fact.evidence,))
-    if any(fact.basis is Basis.FOUND for fact in done):
+    if any(fact.basis is Basis.FOUND for fact in resolved):
         return
-    for fact in tags:
+    for fact in read.tags:
         if resolve(fact) is None:
-            text = f"{collected.name} is under `{_called(fact)}`, which is not a licence known here; read its terms"
+            text = f"{name} is under `{_called(fact)}`, which is not a licence known here; read its terms"
             yield Finding("licence-unresolved", Severity.WARNING, text, (fact.evidence,))
 
 
@@ -287,7 +269,3 @@ def _how(fact: LicenceFact) -> str:
         Basis.DECLARED: f"the tag in {fact.evidence.file}",
         Basis.KNOWN: "the table of known models",
     }[fact.basis]
-
-
-def _evidence(facts: Iterable[LicenceFact]) -> tuple[Evidence, ...]:
-    return tuple(dict.fromkeys(fact.evidence for fact in facts))

@@ -1,4 +1,4 @@
-"""The rules as data. python -m pytest tests/audit/rules/test_table.py"""
+"""The rules as data. python -m pytest tests/audit/rules/test_rulesets.py"""
 
 import inspect
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 from regrow.audit.facts import Component
 from regrow.audit.rules import Leaf, Rule, explain, ids
 from regrow.audit.rules.predicates import PREDICATES
-from regrow.audit.rules.table import FILES, Needs, table, usual_licences
+from regrow.audit.rules.rulesets import FILES, Needs, ruleset, usual_licences
 from regrow.errors import RecipeError
 
 RULES = [explain(name) for name in ids()]
@@ -56,7 +56,7 @@ def test_an_unknown_rule_is_an_error_with_a_guess() -> None:
 
 
 def test_the_framework_has_its_components_classes_and_licences() -> None:
-    rules = table("mof").rules
+    rules = ruleset("mof").rules
     assert {rule.id.removeprefix("mof/") for rule in rules} == set(Component)
     required = {level: sum(rule.level == level and rule.required for rule in rules) for level in ("III", "II", "I")}
     assert required == {"III": 6, "II": 4, "I": 4}

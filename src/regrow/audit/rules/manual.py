@@ -1,15 +1,15 @@
-"""The page of all rules, from their data: ``python -m regrow.audit.rules.reference > docs/audit-rules.md``."""
+"""The page of all rules, from their data: ``python -m regrow.audit.rules.manual > docs/audit-rules.md``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from regrow.audit.rules.table import FILES, Rule, Table, table
+from regrow.audit.rules.rulesets import FILES, Rule, RuleSet, ruleset
 
 _HEAD = """\
 # The rules of an audit
 
-<!-- Made by `python -m regrow.audit.rules.reference`. Do not edit. -->
+<!-- Made by `python -m regrow.audit.rules.manual`. Do not edit. -->
 
 Every verdict of `regrow audit` comes from one of these rules. `regrow audit MODEL --explain RULE` shows how a rule was
 judged for a model, and what that rests on. How to read the verdicts is in [audit.md](audit.md).
@@ -29,11 +29,11 @@ is not checked. What cannot be shown does not fulfil a policy.
 
 def reference() -> str:
     """The page, as Markdown."""
-    lines = [_HEAD, *(line for name in FILES for line in _definition(table(name))), *_policy()]
+    lines = [_HEAD, *(line for name in FILES for line in _definition(ruleset(name))), *_policy()]
     return "\n".join(lines) + "\n"
 
 
-def _definition(definition: Table) -> Iterator[str]:
+def _definition(definition: RuleSet) -> Iterator[str]:
     yield f"## {definition.title}\n"
     for rule in definition.rules:
         yield from _rule(rule)

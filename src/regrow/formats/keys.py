@@ -1,0 +1,97 @@
+"""Keys in PEM and what they sign: Ed25519, and ECDSA on the curve P-256."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from regrow.errors import RecipeError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+    PrivateKey = Ed25519PrivateKey | EllipticCurvePrivateKey
+    PublicKey = Ed25519PublicKey | EllipticCurvePublicKey
+
+
+def private_key(path: Path) -> PrivateKey:
+    """Read a private key without a passphrase.
+
+    Raises:
+        RecipeError: if it is not there, or of another kind.
+    """
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    key: PrivateKey = _key(path, lambda data: load_pem_private_key(data, None))
+    return key
+
+
+def public_key(path: Path) -> PublicKey:
+    """Read a public key.
+
+    Raises:
+        RecipeError: if it is not there, or of another kind.
+    """
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    key: PublicKey = _key(path, load_pem_public_key)
+    return key
+
+
+def key_id(key: PublicKey) -> str:
+    """Name a key: the sha256 of its SubjectPublicKeyInfo in DER."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+
+def sign(key: PrivateKey, data: bytes) -> bytes:
+    """Sign some bytes."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    return key.sign(data) if isinstance(key, ed25519.Ed25519PrivateKey) else key.sign(data, ec.ECDSA(SHA256()))
+
+
+def signed_by(key: PublicKey, signature: bytes, data: bytes) -> bool:
+    """Check a signature of some bytes."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    try:
+        if isinstance(key, ed25519.Ed25519PublicKey):
+            key.verify(signature, data)
+        else:
+            key.verify(signature, data, ec.ECDSA(SHA256()))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _key(path: Path, read: Callable[[bytes], Any]) -> Any:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+    try:
+        key = read(path.read_bytes())
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _unusable(path, str(error)) from error
+    elliptic = isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey)
+    if isinstance(key, ed25519.Ed25519PrivateKey | ed25519.Ed25519PublicKey) or (
+        elliptic and isinstance(key.curve, ec.SECP256R1)
+    ):
+        return key
+    raise _unusable(path, f"it is of the kind {type(key).__name__}")
+
+
+def _unusable(path: Path, why: str) -> RecipeError:
+    return RecipeError(
+        "the key cannot be used",
+        where=str(path),
+        why=why,
+        hint="a key without a passphrase: `openssl genpkey -algorithm ed25519 -out key.pem`",
+    )

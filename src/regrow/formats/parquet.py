@@ -1,0 +1,69 @@
+"""Parquet: the one way in which we write a table, and a reader of chosen columns that bounds what they unpack to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from regrow.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+MOST_BYTES = 4 << 30
+"""Of the columns that are read, unpacked."""
+
+REPEATING = ("source", "licence", "availability", "file", "split", "stage", "reason")
+"""Columns in which few values stand often, written once each. Another name here changes bytes of tables."""
+
+
+def write(path: Path, table: pyarrow.Table, *, rows_in_group: int) -> None:
+    """Write a table as Parquet whose bytes follow from the rows and the version of pyarrow alone.
+
+    Uncompressed, since compressors of other builds give other bytes; and with no statistics, which nothing reads.
+    """
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(
+        table,
+        path,
+        version="2.6",
+        data_page_version="1.0",
+        compression="none",
+        use_dictionary=[name for name in REPEATING if name in table.column_names],
+        write_statistics=False,
+        store_schema=False,
+        row_group_size=rows_in_group,
+    )
+
+
+def read_columns(file: BinaryIO | Path, columns: Sequence[str], most_bytes: int = MOST_BYTES) -> pyarrow.Table:
+    """Read some columns of a table.
+
+    Args:
+        file: a path, or a file at its beginning.
+        columns: their names; each has to be there.
+        most_bytes: what they may unpack to.
+
+    Raises:
+        InputError: if it is no such table, or one too large.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(file) as found:
+            if _unpacked(found, frozenset(columns)) > most_bytes:
+                raise InputError("the table unpacks to too many bytes", why=f"up to {most_bytes:,} are read")
+            if lacking := [name for name in columns if name not in found.schema_arrow.names]:
+                raise InputError(f"the table has no column `{lacking[0]}`")
+            return found.read(columns=list(columns))
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise InputError("the table cannot be read", why=str(error).partition("\n")[0]) from error
+
+
+def _unpacked(file: pyarrow.parquet.ParquetFile, wanted: frozenset[str]) -> int:
+    groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
+    chunks = (group.column(number) for group in groups for number in range(group.num_columns))
+    return sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] in wanted)

@@ -1,0 +1,65 @@
+"""Parquet as we write and read it. python -m pytest tests/formats/test_parquet.py"""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from regrow.errors import InputError
+from regrow.formats import parquet
+from regrow.store import sha256_file
+
+TABLE = pa.table({"source": ["a", "a", "b"], "bytes": pa.array([1, 2, 3], pa.int64()), "text": ["x", "y", "z"]})
+
+
+def test_a_table_has_exactly_these_bytes(tmp_path: Path) -> None:
+    parquet.write(tmp_path / "one.parquet", TABLE, rows_in_group=2)
+    assert sha256_file(tmp_path / "one.parquet") == "2e1febaccb786ef30d545b7b4192c797cb87d7a8e678b2ff2b666ae0919935ef"
+
+
+def test_nothing_is_packed_and_nothing_counted(tmp_path: Path) -> None:
+    parquet.write(tmp_path / "one.parquet", TABLE, rows_in_group=2)
+    with pq.ParquetFile(tmp_path / "one.parquet") as file:
+        metadata = file.metadata
+    columns = [metadata.row_group(0).column(number) for number in range(metadata.num_columns)]
+    assert metadata.num_row_groups == 2
+    assert {column.compression for column in columns} == {"UNCOMPRESSED"}
+    assert not any(column.is_stats_set for column in columns)
+    assert [column.has_dictionary_page for column in columns] == [True, False, False]
+
+
+def test_chosen_columns_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "one.parquet"
+    parquet.write(path, TABLE, rows_in_group=2)
+    assert parquet.read_columns(path, ["bytes"]).to_pydict() == {"bytes": [1, 2, 3]}
+    with path.open("rb") as file:
+        assert parquet.read_columns(file, ["bytes", "source"]).column_names == ["bytes", "source"]
+
+
+def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
+    parquet.write(tmp_path / "one.parquet", TABLE, rows_in_group=2)
+    with pytest.raises(InputError, match="no column `licence`"):
+        parquet.read_columns(tmp_path / "one.parquet", ["bytes", "licence"])
+
+
+def test_what_would_unpack_to_too_much_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "large.parquet"
+    pq.write_table(pa.table({"text": ["x" * 1000] * 10_000}), path, compression="zstd", use_dictionary=False)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(InputError, match="too many bytes"):
+        parquet.read_columns(path, ["text"], most_bytes=1 << 20)
+
+
+@pytest.mark.parametrize("part", [0, 4, 40, -20])
+def test_a_file_that_breaks_off_is_an_error(tmp_path: Path, part: int) -> None:
+    path = tmp_path / "one.parquet"
+    parquet.write(path, TABLE, rows_in_group=2)
+    path.write_bytes(path.read_bytes()[:part])
+    with pytest.raises(InputError, match="cannot be read"):
+        parquet.read_columns(path, ["bytes"])
+
+
+def test_no_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        parquet.read_columns(tmp_path / "none.parquet", ["bytes"])
