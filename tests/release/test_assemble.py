@@ -67,7 +67,8 @@ def test_bytes_depend_on_nothing_around(tmp_path: Path, monkeypatch: pytest.Monk
     before = os.umask(0o077)
     try:
         other = assemble(
-            contents(tmp_path / "elsewhere", buildinfo={"build.json": '{"started": "now"}'}), Path("a/b/other name")
+            contents(tmp_path / "elsewhere", buildinfo={"buildinfo/build.json": '{"started": "now"}'}),
+            Path("a/b/other name"),
         )
     finally:
         os.umask(before)

@@ -159,7 +159,7 @@ def contents(root: Path, seed: int = 1, **changes: object) -> Contents:
         "lock": "arithmetic = 1\n",
         "licence": b"Apache\n",
         "paper": None,
-        "buildinfo": {"build.json": '{"started": "then"}'},
+        "buildinfo": {"buildinfo/build.json": '{"started": "then"}'},
         **changes,
     }
     KEPT_OPEN.append(store)

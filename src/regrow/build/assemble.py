@@ -65,7 +65,7 @@ class Contents:
         lock: the text of ``regrow.lock``, with the outputs of the stages but without the release digest.
         licence: the text of the licence of the weights.
         paper: what the makers write about the model at length, if they do.
-        buildinfo: file name -> text of what lies in ``buildinfo/``.
+        buildinfo: path -> text of what lies in ``buildinfo/``.
     """
 
     graph: Graph
@@ -163,11 +163,11 @@ def _beside(contents: Contents, release: Path, old: Path) -> None:
     (release / BUILDINFO).mkdir()
     nothing_new = _is_old_build(contents, release, old)
     for name, text in contents.buildinfo.items():
-        kept = old / BUILDINFO / name
+        kept = old / name
         if nothing_new and kept.is_file():
-            shutil.copyfile(kept, release / BUILDINFO / name)
+            shutil.copyfile(kept, release / name)
         else:
-            (release / BUILDINFO / name).write_text(text, "utf-8", newline="\n")
+            (release / name).write_text(text, "utf-8", newline="\n")
     comparison = dict(_kept_comparison(old, release))
     if "xz" not in comparison and (split := last_of(contents.graph, "split")) is not None:
         comparison["xz"] = xz(contents.evaluation.results[split.name].path)

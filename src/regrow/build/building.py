@@ -28,7 +28,7 @@ from regrow.recipe.lock import load as load_lock
 from regrow.recipe.schema import load as load_recipe
 from regrow.release import Release, is_release
 from regrow.release.files import DamagedError
-from regrow.release.layout import LOCK, REPORT
+from regrow.release.layout import DATES, ENVIRONMENT, EVENTS, LOCK, REPORT, TIMINGS
 from regrow.release.release import Sample
 from regrow.stages import KINDS
 from regrow.store import Store, default_root, write_atomic
@@ -209,10 +209,10 @@ def contents(locked: Locked, made: Evaluation, log: EventLog, old: Path | None =
         licence=licence_text(locked.folder, locked.licence),
         paper=paper_text(locked.folder),
         buildinfo={
-            "build.json": json_text(log.dates()),
-            "environment.json": json_text(environment(_libraries(locked.graph))),
-            "timings.json": json_text(timings(made, _timed(old) if old else {})),
-            "events.jsonl": log.text(),
+            DATES: json_text(log.dates()),
+            ENVIRONMENT: json_text(environment(_libraries(locked.graph))),
+            TIMINGS: json_text(timings(made, _timed(old) if old else {})),
+            EVENTS: log.text(),
         },
     )
 

@@ -31,6 +31,7 @@ DATES = f"{BUILDINFO}/build.json"
 ENVIRONMENT = f"{BUILDINFO}/environment.json"
 TIMINGS = f"{BUILDINFO}/timings.json"
 COMPARISON = f"{BUILDINFO}/comparison.json"
+EVENTS = f"{BUILDINFO}/events.jsonl"
 
 UNCOVERED = (SUMS, REPORT, BUILDINFO)
 """What the release digest does not cover: itself, a rendering of what it covers, and what differs between machines."""

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regrow.errors import RecipeError
 from regrow.release import Release
+from regrow.release.layout import SUMS
 from regrow.release.release import number
 from regrow.release.statements import Statement
 from regrow.release.sums import leaves
@@ -22,10 +24,14 @@ def load(path: Path) -> ReportData:
     """What the report of a release in a folder says.
 
     Raises:
-        InputError: if there is none.
-        RecipeError: if it is damaged beyond reading.
+        RecipeError: if it is not one, or is damaged.
     """
-    return contents(Release.open(path))
+    release = Release.at(path)
+    if not release.files.has(SUMS):
+        raise RecipeError(
+            "not a release", where=str(path), why=f"it has no {SUMS}", hint="`regrow build` makes releases"
+        )
+    return contents(release)
 
 
 def contents(release: Release) -> ReportData:

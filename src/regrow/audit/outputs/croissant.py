@@ -15,11 +15,10 @@ from regrow.audit.facts import Aspect, DataAspectFact, DatasetFact, Role
 from regrow.audit.outputs import view
 from regrow.audit.outputs.safe import plain, whole
 from regrow.audit.result import Audit
+from regrow.release.layout import MANIFEST
 from regrow.report import ReportData, load
 from regrow.report.data import File
 from regrow.report.render import link
-
-_MANIFEST = "data/documents.parquet"
 
 
 def croissant(audit: Audit, release: Path | None = None) -> dict[str, Any]:
@@ -46,7 +45,7 @@ def croissant(audit: Audit, release: Path | None = None) -> dict[str, Any]:
     files = [file for file in data.files if file.path.startswith("data/")] if data else []
     if files:
         document["distribution"] = [_file(file) for file in files]
-    if any(file.path == _MANIFEST for file in files):
+    if any(file.path == MANIFEST for file in files):
         document["recordSet"] = [_records()]
     document.update(_responsible(audit, data))
     return {name: value for name, value in document.items() if value != []}
@@ -139,7 +138,7 @@ def _field(name: str, kind: str, description: str) -> dict[str, Any]:
         "name": name,
         "description": description,
         "dataType": kind,
-        "source": {"fileObject": {"@id": _MANIFEST}, "extract": {"column": name}},
+        "source": {"fileObject": {"@id": MANIFEST}, "extract": {"column": name}},
     }
 
 
