@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from regrow.corpus.tokens import TokenShards
 from regrow.errors import RecipeError, StageError
 from regrow.model.architecture import Architecture
 from regrow.model.weights import load
+from regrow.recipe.kind import Surroundings
 from regrow.stages import pretrain
+from regrow.train import loop
 from regrow.train.section import Train
 from regrow.train.settings import Settings
 
@@ -41,13 +44,18 @@ class Shards:
         return torch.from_numpy(values)
 
 
-def call(folder: Path, tokens: int) -> Any:
+def call(folder: Path, tokens: int, workers: Any = None) -> Any:
     """A call of the stage, of four tokens times two sequences a step."""
     architecture = Architecture(layers=1, width=16, heads=2, context=4)
     train = Train(tokens=tokens, micro_batch=2, micro_batches_per_step=1, decay="constant", warmup=0.0, snapshots=1)
     for name in ("output", "scratch"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    context = SimpleNamespace(emit=lambda *_, **__: None, stopping=lambda: False, stop=lambda: None)
+    context = SimpleNamespace(
+        emit=lambda *_, **__: None,
+        stopping=lambda: False,
+        stop=lambda: None,
+        surroundings=Surroundings(workers=workers),
+    )
     parameters = pretrain.PretrainParameters(architecture=architecture, train=train)
     return SimpleNamespace(
         name="pretrain",
@@ -71,6 +79,13 @@ def test_they_are_the_parameters_of_that_step(tmp_path: Path) -> None:
     _, final = load(tmp_path / "half" / "output")
     assert kept.keys() == final.keys()
     assert all(torch.equal(kept[name], final[name]) for name in kept)
+
+
+def test_the_workers_that_are_lent_train(tmp_path: Path) -> None:
+    lent = Mock(train=Mock(side_effect=loop.train))
+    pretrain.run(call(tmp_path, tokens=8 * 2, workers=lent))
+    lent.train.assert_called_once()
+    assert load(tmp_path / "output")
 
 
 def test_damaged_ones_are_not_released(tmp_path: Path) -> None:
