@@ -48,7 +48,7 @@ def configs(draw):
     return DecoderConfig(**PLAIN | shape | options | {"head_width": draw(st.sampled_from([4, 8]))})
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(configs())
 @example(DecoderConfig(**PLAIN | EVERYTHING))
 @example(DecoderConfig(**GPT2))
@@ -131,7 +131,7 @@ def by_torch(config, p, tokens):
     return norm("norm", x) @ p["embed" if config.tied_embeddings else "head"].mT
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(configs())
 @example(DecoderConfig(**PLAIN | EVERYTHING))
 @example(DecoderConfig(**GPT2))
@@ -142,7 +142,7 @@ def test_every_combination_computes_what_the_options_mean(config):
     wanted = by_torch(config, leaves, TOKENS[:, :-1])
     with torch.no_grad():
         logits = Decoder(config).logits(leaves, TOKENS[:, :-1])
-    assert float((logits - wanted).abs().max()) < 1e-4
+    assert float((logits - wanted.detach()).abs().max()) < 1e-4
     loss = torch.nn.functional.cross_entropy(wanted.reshape(-1, 30), TOKENS[:, 1:].reshape(-1))
     gradients = torch.autograd.grad(loss, list(leaves.values()))
     found = torch.autograd.grad(Decoder(config)(leaves, TOKENS), list(leaves.values()))

@@ -21,6 +21,7 @@ LLAMA = {
 }  # fmt: skip
 GPT2 = {"vocab_size": 160, "n_embd": 48, "n_layer": 2, "n_head": 4, "n_positions": 96}
 NEOX = {name: value for name, value in LLAMA.items() if name != "num_key_value_heads"} | {"hidden_size": 64}
+OLMO2 = LLAMA | {"pad_token_id": None, "eos_token_id": None}  # a padding token would have no gradient
 LONG = {"rope_type": "linear", "rope_theta": 5e3, "factor": 4.0}
 LONGER = {
     "rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
@@ -39,8 +40,8 @@ MODELS = {
     "gpt_neox": ("GPTNeoX", NEOX),
     "gpt_neox in turn": ("GPTNeoX", NEOX | {"use_parallel_residual": False, "tie_word_embeddings": True}),
     "gpt_neox half": ("GPTNeoX", NEOX | {"rope_parameters": TURNED, "attention_bias": False}),
-    "olmo2": ("Olmo2", LLAMA),
-    "olmo2 biased": ("Olmo2", LLAMA | {"attention_bias": True, "tie_word_embeddings": True, "rms_norm_eps": 1e-6}),
+    "olmo2": ("Olmo2", OLMO2),
+    "olmo2 biased": ("Olmo2", OLMO2 | {"attention_bias": True, "tie_word_embeddings": True, "rms_norm_eps": 1e-6}),
     "qwen3": ("Qwen3", LLAMA | {"head_dim": 16}),
     "qwen3 biased": ("Qwen3", LLAMA | {"head_dim": 8, "attention_bias": True, "tie_word_embeddings": True}),
 }

@@ -1,6 +1,7 @@
 """The families of models there are: a module each, found by being here.
 
-A module holds one :class:`regrow.model.family.Family` by the name ``FAMILY``.
+A module holds one :class:`regrow.model.family.Family` by the name ``FAMILY``. To add a family, write such a module, and
+give the tests (``tests/model/test_families.py``) a model of it to compare with; there is no other list.
 """
 
 from __future__ import annotations
