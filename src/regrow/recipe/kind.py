@@ -33,11 +33,12 @@ Origin = Literal[
     "converted",
     "distilled",
     "grown",
+    "edited",
 ]
 """How a stage comes by the weights it gives: from random numbers, from outside, or from weights that it takes."""
 
 OnDocuments = Literal["filter", "label"]
-"""What a stage does to documents: leave some of them out, or say something of them."""
+"""What a stage does to documents: leave some of them out, or judge them and write its judgement beside them."""
 
 PROGRAM = 400_000_000
 """Bytes of memory of the libraries themselves."""
@@ -229,7 +230,7 @@ class Kind(Generic[P]):
         cost: (parameters, slot -> what is expected in it) -> what it takes; by default that of going through the bytes.
         released: which of its files are part of a release.
         origin: how it comes by the weights it gives; None if it gives none.
-        on_documents: what it does to documents.
+        on_documents: what it does to documents; None if it neither leaves any out nor judges them.
     """
 
     name: str

@@ -68,6 +68,12 @@ class StageRow:
     inputs: tuple[tuple[str, str], ...]
     """Slot and name of the stage that fills it."""
     files: tuple[tuple[str, str], ...]
+    artifact: str = ""
+    """The type of what it gave."""
+    origin: str | None = None
+    """How it came by the weights it gave."""
+    documents: str | None = None
+    """What it did to documents."""
     key: str = ""
     seconds: float | None = None
     cached: bool | None = None

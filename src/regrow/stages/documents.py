@@ -223,5 +223,4 @@ KIND = Kind(
     summary="cut the files of a source into documents",
     table=Table("source", many=True),
     cost=through_text("files", 10e6),
-    on_documents="label",
 )

@@ -157,6 +157,15 @@ pretrain = "{zero}"
 """
 
 
+ARTIFACTS = {
+    "documents-tales": "documents",
+    "split": "split",
+    "tokenizer": "tokenizer",
+    "evaluate": "evaluation",
+}
+"""What the other stages of the lock give."""
+
+
 def statement(stage: str, *inputs: str, artifact: str = "weights", parameters: Any = None, **internal: Any) -> str:
     """What a release says of a stage; ``internal`` may hold its origin, and what it did about documents."""
     definition = {
@@ -188,6 +197,10 @@ def release(root: Path, fetch: str = "pypi:tales==1.0", origin: str | None = "ra
             "report.html": "<html>",
             "data/excluded.parquet": b"",
             "provenance/pretrain.intoto.json": statement("pretrain", **({"origin": origin} if origin else {})),
+            **{
+                f"provenance/{stage}.intoto.json": statement(stage, artifact=artifact, kind=stage.partition("-")[0])
+                for stage, artifact in ARTIFACTS.items()
+            },
         },
     )
     rows = [

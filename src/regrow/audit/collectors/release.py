@@ -54,20 +54,16 @@ from regrow.release.layout import (
     SAMPLES,
     SUMS,
     is_covered,
-    statement_path,
 )
 from regrow.release.statements import Statement as Made
+from regrow.sources import is_local
 from regrow.train.section import Train, steps, training_flops
 
 NAME = "release"
 OWN_LICENCE = "Apache-2.0"  # of regrow, which is the code that runs a recipe
 _SMALL = 16 << 20  # larger files are not hashed: that is `regrow verify`
-_WITHOUT_LABELS = frozenset(
-    ("fetch", "documents", "clean", "deduplicate", "split", "tokenizer", "tokenize", "pretrain", "evaluate")
-)
-"""Kinds of stages that label no text."""
-_FILTERS = ("clean", "deduplicate", "decontaminate", "filter")
-"""Kinds of stages that leave documents out, as locks name them."""
+_PREPARING = ("documents", "split", "tokenizer", "tokens")
+"""Types of artifacts that text becomes on its way to a training run."""
 
 BROKEN = ("release-incomplete", "release-changed", "release-unreadable")
 """Findings after which the release is not the one that its digest names."""
@@ -98,9 +94,10 @@ class Locked:
         """The sources."""
         return _tables(self.value.get("source"))
 
-    def of_kind(self, kind: str) -> list[Mapping[str, Any]]:
-        """The parameters of all stages of a kind."""
-        return [mapping(stage.get("parameters")) for stage in self.stages if stage.get("kind") == kind]
+    def saying(self, *names: str) -> list[Mapping[str, Any]]:
+        """The parameters of all stages that have certain ones."""
+        found = (mapping(stage.get("parameters")) for stage in self.stages)
+        return [one for one in found if set(names) <= set(one)]
 
     def at(self, table: str, name: str) -> Evidence:
         """The line on which a table with a name begins."""
@@ -116,7 +113,7 @@ class Locked:
     @cached_property
     def documents(self) -> Mapping[str, Mapping[str, Any]]:
         """The parameters of the stage that takes the documents out of a source, by the source's name."""
-        return {str(one.get("source")): one for one in reversed(self.of_kind("documents"))}
+        return {str(one.get("source")): one for one in reversed(self.saying("source", "availability"))}
 
 
 def is_one(folder: Folder) -> bool:
@@ -242,7 +239,7 @@ def _locked(text: Text, folder: Folder, release: Release, made: tuple[Made, ...]
     yield from _sources(lock, used)
     yield from _training(lock)
     yield from _aspects(lock, used, folder, made)
-    yield from _components(lock, folder, release)
+    yield from _components(lock, folder, release, made)
     yield _rebuild(lock, folder, broken)
 
 
@@ -279,7 +276,7 @@ def _sources(lock: Locked, used: Mapping[str, release_data.Used]) -> Iterator[St
 
 
 def _training(lock: Locked) -> Iterator[Statement]:
-    vocabulary = next((one["vocabulary"] for one in lock.of_kind("tokenizer") if type(one.get("vocabulary")) is int), 0)
+    vocabulary = next((one["vocabulary"] for one in lock.saying("vocabulary") if type(one["vocabulary"]) is int), 0)
     for stage in lock.stages:
         parameters = mapping(stage.get("parameters"))
         if not {"architecture", "train"} <= set(parameters):
@@ -302,10 +299,6 @@ def _aspects(
 ) -> Iterator[Statement]:
     """What the lock and the manifest tell of the data: every stage that touches it, with all of its parameters."""
 
-    def stage(kind: str) -> Evidence:
-        name = next((str(one.get("name")) for one in lock.stages if one.get("kind") == kind), "")
-        return lock.at("stage", name)
-
     def told(aspect: Aspect, at: Evidence, text: str) -> DataAspectFact:
         return DataAspectFact(Basis.FOUND, at, aspect, printable(text, 400))
 
@@ -314,11 +307,14 @@ def _aspects(
     files = sum(len(_tables(source.get("file"))) for source in lock.sources)
     origins = ", ".join(f"{source.get('name')} from {source.get('fetch')}" for source in lock.sources)
     yield told(Aspect.PROVENANCE, lock.text.at(), f"{files} files pinned by sha256 and size: {origins}")
-    for parameters in lock.of_kind("documents"):
-        text = f"{parameters.get('source')}: files that fit {_listed(parameters.get('select'))}"
-        excluded = _listed(parameters.get("exclude"))
-        yield told(Aspect.SELECTION, stage("documents"), f"{text}, without {excluded}" if excluded else text)
-        break
+    for stage in lock.stages:
+        parameters = mapping(stage.get("parameters"))
+        if {"source", "select"} <= set(parameters):
+            text = f"{parameters['source']}: files that fit {_listed(parameters['select'])}"
+            excluded = _listed(parameters.get("exclude"))
+            at = lock.at("stage", str(stage.get("name")))
+            yield told(Aspect.SELECTION, at, f"{text}, without {excluded}" if excluded else text)
+            break
     if used:
         manifest = folder.evidence(MANIFEST, NAME)
         documents = sum(one.documents for one in used.values())
@@ -330,35 +326,32 @@ def _aspects(
             for name, one in sorted(used.items())
         )
         yield told(Aspect.CHARACTERISTICS, manifest, shares)
-    yield from _steps(lock, stage, told)
-    yield from _documents(lock, folder, made)
+    yield from _steps(lock, made, told)
     if folder.has(EXCLUDED):
         at = folder.evidence(EXCLUDED, NAME)
         yield told(Aspect.FILTERING, at, "every document that was read and not used is named with the reason")
 
 
-def _steps(lock: Locked, stage: Any, told: Any) -> Iterator[Statement]:
-    kinds = {str(one.get("kind")) for one in lock.stages}
-    for kind in _FILTERS:
-        for parameters in lock.of_kind(kind) if kind in kinds else ():
-            yield told(Aspect.FILTERING, stage(kind), f"{kind}: {_settings(parameters)}")
-    for kind in ("documents", "tokenizer", "tokenize", "split"):
-        for parameters in lock.of_kind(kind)[:1] if kind in kinds else ():
-            yield told(Aspect.PROCESSING, stage(kind), f"{kind}: {_settings(parameters)}")
-
-
-def _documents(lock: Locked, folder: Folder, made: tuple[Made, ...]) -> Iterator[Statement]:
-    """What stages say they did about documents, and that none labels any where that is known."""
+def _steps(lock: Locked, made: tuple[Made, ...], told: Any) -> Iterator[Statement]:
+    """What stages did with the documents, as the statements about them say; and that none labels any, if all speak."""
+    prepared: set[str] = set()
     for one in made:
-        aspect = {"filter": Aspect.FILTERING, "label": Aspect.LABELLING}.get(one.documents or "")
-        if aspect is not None and not (aspect is Aspect.FILTERING and one.kind in _FILTERS):
-            at = folder.evidence(statement_path(one.stage), NAME)
-            said = printable(f"{one.kind}: {_settings(one.parameters)}", 400)
-            yield DataAspectFact(Basis.FOUND, at, aspect, said)
-    labelled = any(one.documents == "label" for one in made)
-    if not labelled and {str(stage.get("kind")) for stage in lock.stages} <= _WITHOUT_LABELS:
-        said = "none: the text is used as it is, and no stage labels it"
-        yield DataAspectFact(Basis.FOUND, lock.text.at(), Aspect.LABELLING, said)
+        at, said = lock.at("stage", one.stage), f"{one.kind}: {_settings(_plain(one.parameters))}"
+        if one.documents == "filter":
+            yield told(Aspect.FILTERING, at, said)
+        elif one.documents == "label":
+            yield told(Aspect.LABELLING, at, said)
+        elif one.artifact in _PREPARING and one.kind not in prepared:
+            prepared.add(one.kind)
+            yield told(Aspect.PROCESSING, at, said)
+    all_speak = {str(one.get("name")) for one in lock.stages} <= {one.stage for one in made}
+    if made and all_speak and not any(one.documents == "label" for one in made):
+        yield told(Aspect.LABELLING, lock.text.at(), "none: the text is used as it is, and no stage labels it")
+
+
+def _plain(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Parameters as a lock has them: the files of a source are told elsewhere."""
+    return {name: value for name, value in parameters.items() if name != "pins"}
 
 
 def _settings(parameters: Mapping[str, Any]) -> str:
@@ -366,14 +359,14 @@ def _settings(parameters: Mapping[str, Any]) -> str:
     return said or "without settings"
 
 
-def _components(lock: Locked, folder: Folder, release: Release) -> Iterator[Statement]:
+def _components(lock: Locked, folder: Folder, release: Release, made: tuple[Made, ...]) -> Iterator[Statement]:
     version = _regrow(release)
     runs = f"{RECIPE} and {LOCK}, run by regrow{' ' + version if version else ''}"
 
     def there(component: Component, at: Evidence, where: str, licence: str | None = None) -> ComponentFact:
         return ComponentFact(Basis.FOUND, at, component, State.PRESENT, where, licence)
 
-    kinds = {str(stage.get("kind")) for stage in lock.stages}
+    given = {one.artifact for one in made}
     at = lock.text.at()
     if folder.has(RECIPE):
         yield there(Component.TRAINING_CODE, at, runs, OWN_LICENCE)
@@ -382,10 +375,10 @@ def _components(lock: Locked, folder: Folder, release: Release) -> Iterator[Stat
             Component.INFERENCE_CODE, at, f"`regrow chat`{', regrow ' + version if version else ''}", OWN_LICENCE
         )
         yield there(Component.LIBRARIES, at, f"regrow {version}".strip(), OWN_LICENCE)
-        if "evaluate" in kinds:
+        if "evaluation" in given:
             yield there(Component.EVALUATION_CODE, at, runs, OWN_LICENCE)
     yield _datasets(lock, Component.DATASETS)
-    if "evaluate" in kinds and "split" in kinds:
+    if {"evaluation", "split"} <= given:
         yield _datasets(lock, Component.EVALUATION_DATA)
     if not any(CHECKPOINT.search(entry.path) for entry in folder.find("weights")):
         at_chain = folder.evidence(CHAIN, NAME) if folder.has(CHAIN) else at
@@ -415,7 +408,7 @@ def _datasets(lock: Locked, component: Component) -> ComponentFact:
 def _is_public(source: Mapping[str, Any]) -> bool:
     files = _tables(source.get("file"))
     pinned = bool(files) and all(re.fullmatch(r"[0-9a-f]{64}", str(file.get("sha256"))) for file in files)
-    return pinned and not str(source.get("fetch", "file:")).startswith("file:")
+    return pinned and not is_local(str(source.get("fetch", "file:")))
 
 
 def _regrow(release: Release) -> str:

@@ -89,9 +89,9 @@ def _bases(sets: list[DatasetFact], data: ReportData | None) -> Iterator[dict[st
         for fact in sets:
             yield _base(fact.name, fact.where, fact.licence, [f"sha256:{plain(fact.sha256)}"] if fact.sha256 else [])
         return
-    pins = {stage.name: stage.parameters.get("pins", ()) for stage in data.stages if stage.kind == "fetch"}
+    pins = {stage.parameters.get("fetch"): stage.parameters.get("pins", ()) for stage in data.stages}
     for source in data.sources:
-        fetched = pins.get(f"fetch-{source.name}", ())
+        fetched = pins.get(source.fetch, ())
         sums = [f"sha256:{plain(str(pin['sha256']))} {plain(str(pin['file']))}" for pin in fetched]
         yield _base(source.name, source.fetch, source.licence, sums)
 

@@ -34,8 +34,8 @@ from regrow.report.data import StageRow
 SPEC = "1.6"
 _MODEL = "model"
 _DESCRIBED = {"use": "useCases", "capabilities": "useCases", "limitations": "technicalLimitations"}
-_TASKS = {"fetch": "copy", "documents": "clean", "clean": "clean", "deduplicate": "clean", "evaluate": "test"}
-"""Which of the format's kinds of task a kind of stage is; any other builds something."""
+_TASKS = {"files": "copy", "documents": "clean", "evaluation": "test"}
+"""Which of the format's kinds of task a stage is, by the type of what it gives; any other builds something."""
 
 
 def cyclonedx(audit: Audit, release: Path | None = None) -> dict[str, Any]:
@@ -228,7 +228,7 @@ def _inputs(stage: StageRow, refs: dict[str, str]) -> list[tuple[str, str]]:
 
 
 def _artifact(stage: StageRow, refs: dict[str, str]) -> dict[str, Any]:
-    kind = "machine-learning-model" if stage.kind in ("pretrain", "finetune") else "data"
+    kind = "machine-learning-model" if stage.artifact == "weights" else "data"
     return {
         "type": kind,
         "bom-ref": f"artifact-{refs[stage.name]}",
@@ -251,7 +251,7 @@ def _task(stage: StageRow, refs: dict[str, str]) -> dict[str, Any]:
         "bom-ref": refs[stage.name],
         "uid": stage.digest or refs[stage.name],
         "name": whole(stage.name) or "unnamed",
-        "taskTypes": [_TASKS.get(stage.kind, "build")],
+        "taskTypes": [_TASKS.get(stage.artifact, "build")],
         "outputs": [{"type": "artifact", "resource": {"ref": f"artifact-{refs[stage.name]}"}}],
         "properties": [_property("kind", f"{stage.kind} {stage.version}")],
     } | _if(inputs=inputs)

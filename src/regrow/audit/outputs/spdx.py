@@ -199,7 +199,7 @@ class _Writer:
                 "software_File",
                 f"artifact-{number}",
                 name=whole(stage.name) or "unnamed",
-                software_primaryPurpose="model" if stage.kind in ("pretrain", "finetune") else "data",
+                software_primaryPurpose="model" if stage.artifact == "weights" else "data",
                 software_fileKind="directory",
                 verifiedUsing=_hashes(stage.digest),
             )
