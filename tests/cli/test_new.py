@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from regrow.cli.root import cli
 from regrow.recipe.schema import load
+from regrow.stages import KINDS
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +19,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_valid_recipe_named_after_its_folder(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["new", "deep/my-model"])
     assert (result.exit_code, result.stdout) == (0, "deep/my-model\n")
-    assert load(tmp_path / "deep" / "my-model").model.name == "my-model"
+    assert load(tmp_path / "deep" / "my-model", KINDS).model.name == "my-model"
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ samples.json special_tokens_map.json tokenizer.json tokenizer_config.json traini
 training/losses.jsonl"""
 BESIDE = ("SHA256SUMS", "report.html", "buildinfo/build.json", "buildinfo/comparison.json")
 COVERED = _COVERED.split()
-GOLDEN = "989718bae06c55bc330ca200517f2a1ed70745b9b50979cd732cd1067a760f93"
+GOLDEN = "313f4f7c416f7ab1ed6fad8474020525293554c6cfe086449441f5bb3cf1b50f"
 
 
 @pytest.fixture

@@ -49,7 +49,12 @@ def test_says_what_went_in(tmp_path: Path) -> None:
     definition = made(tmp_path, "pretrain")["predicate"]["buildDefinition"]
     assert definition["buildType"] == "urn:regrow:stage:pretrain:2"
     assert definition["externalParameters"] == {"seed": 1, "learning_rate": 0.002}
-    assert definition["internalParameters"] == {"kind": "pretrain", "version": 2, "arithmetic": 1}
+    assert definition["internalParameters"] == {
+        "kind": "pretrain",
+        "version": 2,
+        "origin": "random",
+        "arithmetic": 1,
+    }
     (tokens,) = definition["resolvedDependencies"]
     assert tokens["annotations"] == {"slot": "tokens", "stage": "tokenize"}
 

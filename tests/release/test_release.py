@@ -13,7 +13,8 @@ from toy_model import RECIPE, contents
 
 from regrow.build.assemble import assemble
 from regrow.errors import InputError
-from regrow.release import Release, files, is_release, tables
+from regrow.formats import parquet
+from regrow.release import Release, files, is_release
 from regrow.release.files import DamagedError
 from regrow.release.release import Loss, Sample
 
@@ -64,7 +65,7 @@ def test_statements_come_in_the_order_of_the_graph(folder: Path) -> None:
     assert (training.version, training.artifact, training.inputs) == (2, "weights", (("tokens", "tokenize"),))
     assert training.parameters == {"seed": 1, "learning_rate": 0.002}
     assert "model.safetensors" in dict(training.files)
-    assert (training.origin, training.documents) == (None, None)
+    assert (training.origin, training.documents) == ("random", None)
 
 
 def test_what_a_statement_says_of_origin_and_documents(folder: Path) -> None:
@@ -131,10 +132,10 @@ def test_no_file_is_read_without_a_bound(folder: Path, monkeypatch: pytest.Monke
 
 
 def test_a_table_that_unpacks_to_too_much_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "MOST_BYTES", 100)
+    monkeypatch.setattr(parquet, "MOST_BYTES", 100)
     with pytest.raises(DamagedError) as caught:
         Release.open(folder).manifest(["id"], [])
-    assert caught.value.cause == "it unpacks to too many bytes"
+    assert caught.value.cause == "the table unpacks to too many bytes: up to 100 are read"
     assert Release.open(folder).manifest([], ["bytes"]) is not None
 
 

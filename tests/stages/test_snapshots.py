@@ -9,9 +9,10 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from regrow.corpus.tokens import TokenShards
-from regrow.errors import RecipeError, StageError
+from regrow.errors import StageError
 from regrow.model.architecture import Architecture
 from regrow.model.weights import load
 from regrow.recipe.kind import Surroundings
@@ -101,5 +102,5 @@ def test_damaged_ones_are_not_released(tmp_path: Path) -> None:
 
 
 def test_less_than_a_step_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="less than one step"):
+    with pytest.raises(ValidationError, match="less than one step"):
         pretrain.run(call(tmp_path, 7))

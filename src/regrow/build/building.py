@@ -24,6 +24,7 @@ from regrow.engine import Evaluation, Listener, StageResult, Stop, evaluate
 from regrow.engine.context import DETAILS
 from regrow.errors import DifferentError, RecipeError, StageError
 from regrow.recipe.graph import Graph
+from regrow.recipe.kind import Workers
 from regrow.recipe.lock import load as load_lock
 from regrow.recipe.schema import load as load_recipe
 from regrow.release import Release, is_release
@@ -56,7 +57,7 @@ class Options:
     update_lock: bool = False
     jobs: int = 1
     sources: Path | None = None
-    workers: Any = None
+    workers: Workers | None = None
 
 
 @dataclass(frozen=True)

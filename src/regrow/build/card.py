@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from regrow.report import ReportData
+from regrow.sources import is_local
 
 # SPDX identifiers whose name on the hub is not simply the identifier in lower case.
 _RENAMED = {
@@ -25,6 +26,16 @@ _IN_LOWER_CASE = """
     cdla-sharing-1.0 ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2 isc lppl-1.3c mit mpl-2.0 ms-pl ncsa ofl-1.1
     osl-3.0 postgresql unlicense wtfpl zlib
 """
+
+
+_FAMILIES = {"llama": "Llama", "gpt2": "GPT-2", "gpt_neox": "GPT-NeoX", "olmo2": "OLMo 2", "qwen3": "Qwen 3"}
+_MADE = {
+    "random": "trained from scratch",
+    "imported": "taken over from another model",
+    "continued": "trained further",
+    "adapter": "given an adapter",
+}
+"""Origins of weights in words; any other is a word already, such as `quantised`."""
 
 
 def hub_licence(expression: str) -> str | None:
@@ -60,12 +71,20 @@ def _head(data: ReportData) -> Iterator[str]:
     facts = data.facts
     parameters = f"{facts['parameters']:,} parameters" if "parameters" in facts else "a model"
     yield (
-        f"A decoder of the Llama kind with {parameters}: {facts.get('layers')} layers of width {facts.get('width')}, "
-        f"{facts.get('heads')} heads, a context of {facts.get('context')} tokens and a vocabulary of "
-        f"{facts.get('vocabulary')}. It was trained from scratch by regrow, from the recipe in `regrow.toml`, "
-        "and continues text."
+        f"A decoder of the {_text(_FAMILIES.get(data.family, data.family or 'usual'))} kind with {parameters}: "
+        f"{facts.get('layers')} layers of width {facts.get('width')}, {facts.get('heads')} heads, a context of "
+        f"{facts.get('context')} tokens and a vocabulary of {facts.get('vocabulary')}. {_made(data)}"
     )
     yield ""
+
+
+def _made(data: ReportData) -> str:
+    """How the weights came about, as far as every stage that gave some says it."""
+    if [origin for _, origin in data.line] == ["random"]:
+        return "It was trained from scratch by regrow, from the recipe in `regrow.toml`, and continues text."
+    steps = ", then ".join(f"{_MADE.get(origin, origin)} (stage `{stage}`)" for stage, origin in data.line)
+    how = f": {_text(steps)}" if steps else ""
+    return f"It was made by regrow, from the recipe in `regrow.toml`{how}. It continues text."
 
 
 def _purpose() -> Iterator[str]:
@@ -109,7 +128,7 @@ def _check(data: ReportData) -> Iterator[str]:
         "",
         "`regrow verify .` builds everything again from recipe, lock and sources, and compares bit for bit.",
     )
-    beside = [source.name for source in data.sources if source.fetch.startswith("file:")]
+    beside = [source.name for source in data.sources if is_local(source.fetch)]
     if beside:
         names = ", ".join(beside)
         yield f"It needs the files of {names}, which are not in the release: `--source DIR` says where they are."

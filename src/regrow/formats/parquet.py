@@ -38,13 +38,13 @@ def write(path: Path, table: pyarrow.Table, *, rows_in_group: int) -> None:
     )
 
 
-def read_columns(file: BinaryIO | Path, columns: Sequence[str], most_bytes: int = MOST_BYTES) -> pyarrow.Table:
+def read_columns(file: BinaryIO | Path, columns: Sequence[str], most_bytes: int | None = None) -> pyarrow.Table:
     """Read some columns of a table.
 
     Args:
         file: a path, or a file at its beginning.
         columns: their names; each has to be there.
-        most_bytes: what they may unpack to.
+        most_bytes: what they may unpack to; by default :data:`MOST_BYTES`.
 
     Raises:
         InputError: if it is no such table, or one too large.
@@ -54,8 +54,9 @@ def read_columns(file: BinaryIO | Path, columns: Sequence[str], most_bytes: int 
 
     try:
         with pyarrow.parquet.ParquetFile(file) as found:
-            if _unpacked(found, frozenset(columns)) > most_bytes:
-                raise InputError("the table unpacks to too many bytes", why=f"up to {most_bytes:,} are read")
+            most = MOST_BYTES if most_bytes is None else most_bytes
+            if _unpacked(found, frozenset(columns)) > most:
+                raise InputError("the table unpacks to too many bytes", why=f"up to {most:,} are read")
             if lacking := [name for name in columns if name not in found.schema_arrow.names]:
                 raise InputError(f"the table has no column `{lacking[0]}`")
             return found.read(columns=list(columns))

@@ -282,6 +282,12 @@ class Release:
         told = {name: config.get(key) for name, key in _FACTS.items()} | {"parameters": self._parameters()}
         return {name: value for name, value in told.items() if type(value) is int}
 
+    @cached_property
+    def family(self) -> str:
+        """What ``config.json`` calls the kind of decoder; empty if it does not say."""
+        found = self._json(CONFIG).get("model_type")
+        return found if isinstance(found, str) else ""
+
     def _parameters(self) -> int | None:
         """How many numbers the weights hold, from their header alone."""
         if not self.files.has(WEIGHTS):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -84,6 +84,23 @@ def ordered(statements: Iterable[Statement]) -> tuple[Statement, ...]:
         return tuple(known[name] for name in order.static_order() if name in known)
     except CycleError:
         return tuple(known.values())
+
+
+def line_of_weights(made: Sequence[Statement]) -> tuple[Statement, ...]:
+    """The stages whose weights went into the last ones, and last the stage that gave these.
+
+    Args:
+        made: statements, in the order of the graph.
+    """
+    makers = [one for one in made if one.artifact == "weights" or one.origin is not None]
+    if not makers:
+        return ()
+    needed, found = {makers[-1].stage}, []
+    for one in reversed(makers):
+        if one.stage in needed:
+            found.append(one)
+            needed.update(name for _, name in one.inputs)
+    return tuple(reversed(found))
 
 
 def _word(value: Any) -> str | None:

@@ -33,7 +33,7 @@ def read(
         table = read_columns(file, list(fields)).select(list(fields)).cast(pa.schema(fields))
         table.validate(full=True)  # texts are read as they come, and may be no UTF-8
     except InputError as error:
-        raise ValueError(error.why or error.what) from error
+        raise ValueError(": ".join(filter(None, (error.what, error.why)))) from error
     except (TypeError, pa.ArrowException) as error:
         raise ValueError(str(error).partition("\n")[0]) from error
     if any(table[name].null_count for name in (*texts, *numbers)):

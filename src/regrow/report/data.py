@@ -97,6 +97,10 @@ class ReportData:
     licence: str = ""
     description: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    family: str = ""
+    """What ``config.json`` calls the kind of decoder."""
+    line: tuple[tuple[str, str], ...] = ()
+    """Stage and origin of the weights that went into the released ones, these last; empty if one does not say it."""
     samples: tuple[Sample, ...] = ()
     losses: tuple[Loss, ...] = ()
     validation_loss: float | None = None

@@ -10,7 +10,7 @@ from regrow.errors import RecipeError
 from regrow.release import Release
 from regrow.release.layout import SUMS
 from regrow.release.release import number
-from regrow.release.statements import Statement
+from regrow.release.statements import Statement, line_of_weights
 from regrow.release.sums import leaves
 from regrow.report.data import Example, Exclusion, File, Measure, ReportData, Source, StageRow
 
@@ -46,6 +46,8 @@ def contents(release: Release) -> ReportData:
         licence=str(release.model.get("licence", "")),
         description=str(release.model.get("description") or ""),
         facts=release.facts,
+        family=release.family,
+        line=_line(release),
         samples=release.samples,
         losses=release.losses,
         validation_loss=release.measured("validation", "loss"),
@@ -117,6 +119,12 @@ def _examples(table: pyarrow.Table, stage: str, reason: str) -> tuple[Example, .
     rows = table.filter((pc.field("stage") == stage) & (pc.field("reason") == reason))
     first = rows.sort_by([("source", "ascending"), ("locator", "ascending")]).slice(0, _EXAMPLES)
     return tuple(Example(row["source"], row["locator"], row["detail"] or "") for row in first.to_pylist())
+
+
+def _line(release: Release) -> tuple[tuple[str, str], ...]:
+    line = line_of_weights(release.statements)
+    told = tuple((one.stage, one.origin) for one in line if one.origin is not None)
+    return told if len(told) == len(line) else ()
 
 
 def _stage(statement: Statement, timing: Mapping[str, Any]) -> StageRow:

@@ -15,6 +15,7 @@ from regrow.audit.facts import Basis, Evidence, OriginFact, ParentFact, Relation
 from regrow.audit.lineage import MECHANICAL
 from regrow.release.layout import statement_path
 from regrow.release.statements import Statement as Made
+from regrow.release.statements import line_of_weights
 
 NAME = "release"
 RANDOM = "random"
@@ -37,7 +38,7 @@ def collect(folder: Folder, made: tuple[Made, ...]) -> Iterator[Statement]:
         folder: the release, for evidence.
         made: its statements, in the order of the graph.
     """
-    line = _line(made)
+    line = line_of_weights(made)
     if not line or any(one.origin is None for one in line):
         return
     starts = [one for one in line if not _before(one, line)]
@@ -46,19 +47,6 @@ def collect(folder: Folder, made: tuple[Made, ...]) -> Iterator[Statement]:
         yield ParentFact(Basis.FOUND, _at(folder, one), _name(one), _relation(line), sha256=one.digest)
     if not others:
         yield OriginFact(Basis.FOUND, _at(folder, line[-1]), _said(line))
-
-
-def _line(made: tuple[Made, ...]) -> tuple[Made, ...]:
-    """The stages whose weights went into the final ones, and last the stage that gave these."""
-    makers = [one for one in made if one.artifact == "weights" or one.origin is not None]
-    if not makers:
-        return ()
-    needed, found = {makers[-1].stage}, []
-    for one in reversed(makers):
-        if one.stage in needed:
-            found.append(one)
-            needed.update(name for _, name in one.inputs)
-    return tuple(reversed(found))
 
 
 def _before(one: Made, line: tuple[Made, ...]) -> list[Made]:
