@@ -9,7 +9,8 @@ from safetensors import safe_open
 
 from regrow.errors import InputError
 from regrow.exact.layers import rotary_tables
-from regrow.model import files, sampling, weights
+from regrow.formats.safetensors import safetensors_bytes
+from regrow.model import sampling, weights
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise
 from regrow.serve.generate import Generator
@@ -25,7 +26,7 @@ def scaled(config, seed=1):
 
 
 def test_initial_parameters_are_known():
-    data = files.safetensors_bytes(initialise(CONFIG, 1))
+    data = safetensors_bytes(initialise(CONFIG, 1))
     assert sha256_bytes(data) == "8c5f851616af76f4fc98ba77e1eb20ba893ed399c1af80bb45ca2947095472e4"
 
 
@@ -45,12 +46,12 @@ def test_files_round_trip_to_the_bit(config, tmp_path):
     assert found_config == config
     assert found.keys() == parameters.keys()
     assert all(torch.equal(found[name], parameters[name]) for name in parameters)
-    again = files.safetensors_bytes(weights.to_hugging_face(config, found))
+    again = safetensors_bytes(weights.to_hugging_face(config, found))
     assert again == (tmp_path / "model.safetensors").read_bytes()
 
 
 def test_safetensors_has_exactly_these_bytes_and_the_library_reads_them(tmp_path):
-    data = files.safetensors_bytes({"b": torch.tensor([[1.0, -0.0]]), "a": torch.tensor([2.5])})
+    data = safetensors_bytes({"b": torch.tensor([[1.0, -0.0]]), "a": torch.tensor([2.5])})
     header = (
         b'{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},'
         b'"b":{"dtype":"F32","shape":[1,2],"data_offsets":[4,12]}}'

@@ -12,7 +12,7 @@ from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
 from regrow.model.families import families
 from regrow.model.options import OptionError
-from regrow.sections import listed
+from regrow.words import listed
 
 LLAMA = DecoderConfig(vocabulary=40, layers=2, width=16, heads=4, kv_heads=2, hidden=24, context=16)
 GPT2 = DecoderConfig(

@@ -9,7 +9,7 @@ import pytest
 from regrow.corpus import tokenizer
 from regrow.corpus.tokenizer import END_OF_TEXT, Tokenizer
 from regrow.errors import InputError, RecipeError
-from regrow.model import files
+from regrow.model import weights
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise
 from regrow.recipe.kind import Call
@@ -27,7 +27,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.write(tokenizer.learn([TEXT * 3], 270), folder)
     config = DecoderConfig(vocabulary=270, layers=1, width=64, heads=2, kv_heads=2, hidden=64, context=32)
     scaled = {name: value * (3.0 if value.dim() > 1 else 1.0) for name, value in initialise(config, 1).items()}
-    files.save(folder, config, scaled, end_of_text=0)
+    weights.save(folder, config, scaled, end_of_text=0)
     return folder
 
 
@@ -36,7 +36,7 @@ def test_a_chat_writes_what_the_samples_of_a_build_say(release: Path, tmp_path: 
     settings = evaluate.EvaluateParameters(prompts=(prompt,), sample_tokens=12, temperature=0.7, seed=5)
     context = SimpleNamespace(emit=lambda *_, **__: None)
     call = Call("evaluate", settings, {"tokenizer": (release,)}, tmp_path, tmp_path, context)  # type: ignore[arg-type]
-    config, parameters = files.load(release)
+    config, parameters = weights.load(release)
     [sample] = evaluate._samples(Decoder(config), parameters, 0, call)
     written = Generator.load(release).generate(prompt, max_tokens=12, temperature=0.7, seed=5)
     assert "".join(written) == sample["text"]

@@ -68,6 +68,18 @@ def load(directory: Path) -> tuple[DecoderConfig, dict[str, Tensor]]:
     return config, from_hugging_face(config, tensors)
 
 
+def end_of_text(directory: Path) -> int:
+    """The token that ends a text, for a stage that gives weights of the same kind as those it takes.
+
+    Raises:
+        InputError: if the folder does not say it.
+    """
+    said = _members(directory, directory / GENERATION).get("eos_token_id")
+    if type(said) is not int:
+        raise _unreadable(directory, f"`{GENERATION}` does not say which token ends a text")
+    return said
+
+
 def to_hugging_face(config: DecoderConfig, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Parameters under the names, and in the pieces, that transformers has for the decoder's family."""
     return _family(config.family).apart(config, parameters)
@@ -111,9 +123,9 @@ def _members(directory: Path, path: Path) -> dict[str, Any]:
             raise ValueError("it is longer than any configuration")
         values = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
-        raise _unreadable(directory, f"`{CONFIG}`: {error}") from error
+        raise _unreadable(directory, f"`{path.name}`: {error}") from error
     if not isinstance(values, dict):
-        raise _unreadable(directory, f"`{CONFIG}` holds no table of keys and values")
+        raise _unreadable(directory, f"`{path.name}` holds no table of keys and values")
     return values
 
 
