@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from regrow.corpus.documents import Documents
+from regrow.corpus.split import Split
 from regrow.errors import Interrupted
 from regrow.recipe.kind import Call, Surroundings
 from regrow.stages import KINDS
@@ -62,8 +64,14 @@ class Bench:
         return self.run("documents", {**SOURCE, **parameters}, files=folder)
 
     def split(self, files: dict[str, bytes | str], validation: float = 0.2) -> Path:
-        """The split of some files, as they are."""
-        clean = self.run("clean", {}, documents=self.documents(files))
+        """The split of some files, as they are; a share of 0, which no recipe can ask for, holds nothing out."""
+        clean = self.run("clean", {"minimum_characters": 0}, documents=self.documents(files))
+        if not validation:
+            output = self.root / f"{self.count:02}-whole"
+            output.mkdir()
+            given = Documents.open(clean)
+            Split.write(output, {"train": given.kept, "validation": []}, given.excluded)
+            return output
         return self.run("split", {"validation": validation}, documents=clean)
 
 

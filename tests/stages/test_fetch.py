@@ -27,7 +27,7 @@ def test_without_pins(bench: Bench) -> None:
 
 
 def test_an_unknown_scheme_is_a_fault_of_the_recipe() -> None:
-    with pytest.raises(ValidationError, match="did you mean `https:`"):
+    with pytest.raises(ValidationError, match="unknown scheme `http:`"):
         KINDS["fetch"].parameters(fetch="http:example", pins=[])
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regrow.corpus.split import PARTS, Split
 from regrow.formats import parquet
 
 if TYPE_CHECKING:
     import pyarrow
 
-SPLITS = ("train", "validation")
 _KEPT = ("id", "source", "licence", "availability", "file", "start", "end", "sha256")
 
 
@@ -20,12 +20,12 @@ def write_manifest(split: Path, path: Path) -> None:
     """Write the manifest of a ``split`` artifact, in the order of its documents, as Parquet with fixed settings.
 
     Args:
-        split: holds ``train.parquet`` and ``validation.parquet``.
+        split: the folder of the artifact.
         path: the file to write.
     """
     import pyarrow
 
-    table = pyarrow.concat_tables(rows for name in SPLITS for rows in _rows(split / f"{name}.parquet", name))
+    table = pyarrow.concat_tables(rows for part in PARTS for rows in _rows(Split(split).path(part), part))
     order = [(column, "ascending") for column in ("source", "file", "start", "id")]
     parquet.write(path, table.sort_by(order).combine_chunks(), rows_in_group=1 << 16)
 
@@ -55,8 +55,8 @@ def xz(split: Path) -> dict[str, Any]:
 
     Versions of xz differ a little, so this is no part of what a release digest covers.
     """
-    text = b"".join(_texts(split / "validation.parquet", 1 << 22))
-    before = b"".join(_texts(split / "train.parquet", 1 << 20))
+    text = b"".join(_texts(Split(split).path("validation"), 1 << 22))
+    before = b"".join(_texts(Split(split).path("train"), 1 << 20))
     if not text:
         return {}
     return {"bits_per_byte": 8 * (_packed(before + text) - _packed(before)) / len(text), "primed_with": len(before)}

@@ -105,6 +105,27 @@ class Exclusion:
         return (self.source, self.locator, self.stage, self.id)
 
 
+@dataclass(frozen=True)
+class Documents:
+    """The artifact ``documents``: texts, and the record of every text that was left out on the way to them."""
+
+    kept: Sequence[Document]
+    excluded: Sequence[Exclusion]
+
+    @staticmethod
+    def open(*folders: Path) -> Documents:
+        """Read one artifact, or several as if they were one, in canonical order."""
+        return Documents(
+            read_documents(*(folder / DOCUMENTS for folder in folders)),
+            read_exclusions(*(folder / EXCLUDED for folder in folders)),
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write both files, in canonical order."""
+        write_documents(folder / DOCUMENTS, self.kept)
+        write_exclusions(folder / EXCLUDED, self.excluded)
+
+
 def write_documents(path: Path, documents: Iterable[Document]) -> None:
     """Write documents in canonical order."""
     import pyarrow as pa

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from regrow.corpus import evaluation
+
 SUMS = "SHA256SUMS"
 RECIPE = "regrow.toml"
 LOCK = "regrow.lock"
@@ -13,8 +15,8 @@ WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
 
-EVALUATION = "evaluation.json"
-SAMPLES = "samples.json"
+EVALUATION = evaluation.MEASURED
+SAMPLES = evaluation.SAMPLES
 CHAIN = "training/chain.jsonl"
 LOSSES = "training/losses.jsonl"
 

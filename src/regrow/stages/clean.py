@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from regrow.corpus.documents import (
-    DOCUMENTS,
-    EXCLUDED,
-    Document,
-    read_documents,
-    read_exclusions,
-    write_documents,
-    write_exclusions,
-)
+from regrow.corpus.documents import Document, Documents
 from regrow.corpus.normalise import normalise
 from regrow.errors import StageError
 from regrow.recipe.kind import Call, Kind, Slot, Table
@@ -36,10 +28,10 @@ class CleanParameters(Parameters):
 def run(call: Call[CleanParameters]) -> None:
     """Normalise the documents of all sources and leave out those that are too short."""
     least = max(1, call.parameters.minimum_characters)
-    folders = call.inputs["documents"]
+    given = Documents.open(*call.inputs["documents"])
     kept: list[Document] = []
-    excluded = read_exclusions(*(folder / EXCLUDED for folder in folders))
-    for document in read_documents(*(folder / DOCUMENTS for folder in folders)):
+    excluded = list(given.excluded)
+    for document in given.kept:
         document = document.with_text(normalise(document.text))
         size = len(document.text)
         if size >= least:
@@ -56,8 +48,7 @@ def run(call: Call[CleanParameters]) -> None:
             else "the sources have no texts",
             hint="lower `corpus.min_characters`, or look at what the sources select",
         )
-    write_documents(call.output / DOCUMENTS, kept)
-    write_exclusions(call.output / EXCLUDED, excluded)
+    Documents(kept, excluded).write(call.output)
 
 
 KIND = Kind(

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 from pydantic import Field, field_validator
 
-from regrow.corpus.documents import (
-    DOCUMENTS,
-    EXCLUDED,
-    Document,
-    Exclusion,
-    read_documents,
-    read_exclusions,
-    write_documents,
-    write_exclusions,
-)
+from regrow.corpus.documents import Document, Documents, Exclusion
 from regrow.recipe.kind import Call, Kind, Slot, Table
 from regrow.sections import Parameters, fault
 from regrow.stages.costs import through_text
@@ -48,16 +38,15 @@ class DeduplicateParameters(Parameters):
 
 def run(call: Call[DeduplicateParameters]) -> None:
     """Drop all but the first of each group, where "first" does not depend on any order of work."""
-    folder = call.input("documents")
-    found = read_documents(folder / DOCUMENTS)
-    kept, exact = _without_copies(found)
+    given = Documents.open(call.input("documents"))
+    kept, exact = _without_copies(given.kept)
     near = list(_near(kept, call)) if call.parameters.near_duplicates else []
     dropped = {exclusion.id for exclusion in near}
-    write_documents(call.output / DOCUMENTS, (document for document in kept if document.id not in dropped))
-    write_exclusions(call.output / EXCLUDED, [*read_exclusions(Path(folder, EXCLUDED)), *exact, *near])
+    distinct = [document for document in kept if document.id not in dropped]
+    Documents(distinct, [*given.excluded, *exact, *near]).write(call.output)
 
 
-def _without_copies(documents: list[Document]) -> tuple[list[Document], list[Exclusion]]:
+def _without_copies(documents: Sequence[Document]) -> tuple[list[Document], list[Exclusion]]:
     """One document of each text, sorted by rank, and the exclusions of the others."""
     first: dict[str, Document] = {}
     excluded = []
@@ -69,7 +58,7 @@ def _without_copies(documents: list[Document]) -> tuple[list[Document], list[Exc
 
 
 def _near(documents: list[Document], call: Call[DeduplicateParameters]) -> Iterator[Exclusion]:
-    from regrow.corpus.near import groups, runs, similarity
+    from regrow.corpus.near_duplicates import groups, runs, similarity
 
     def progress(done: int) -> None:
         call.context.emit("progress", done=done, total=len(documents), unit="documents")

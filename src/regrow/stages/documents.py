@@ -9,14 +9,11 @@ from typing import Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from regrow.corpus.documents import (
-    DOCUMENTS,
-    EXCLUDED,
     Document,
+    Documents,
     Exclusion,
     identify,
     locator,
-    write_documents,
-    write_exclusions,
 )
 from regrow.corpus.formats import Piece, Reading, format_of, known_encoding, read
 from regrow.errors import InputError
@@ -139,8 +136,7 @@ def run(call: Call[DocumentsParameters]) -> None:
         raise _nothing(wanted, seen)
     if not documents and excluded:
         raise _unreadable(wanted, excluded)
-    write_documents(call.output / DOCUMENTS, documents)
-    write_exclusions(call.output / EXCLUDED, excluded)
+    Documents(documents, excluded).write(call.output)
 
 
 def _files(folder: Path, wanted: DocumentsParameters, seen: list[str]) -> Iterator[tuple[str, bytes | Refused]]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from regrow.corpus import evaluation
 from regrow.errors import StageError
 from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
 from regrow.recipe.values import Texts
@@ -71,8 +70,7 @@ def run(call: Call[EvaluateParameters]) -> None:
         },
         "unigram": {"bits_per_byte": unigram / shards.validation_bytes},
     }
-    _write(call.output / "evaluation.json", result)
-    _write(call.output / "samples.json", _samples(decoder, parameters, shards.end_of_text, call))
+    evaluation.write(call.output, result, _samples(decoder, parameters, shards.end_of_text, call))
 
 
 def _validation(
@@ -127,10 +125,6 @@ def _samples(
     return samples
 
 
-def _write(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
 def cost(parameters: EvaluateParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
     """Estimate: one pass over the validation texts."""
     weights, tokens = all_of(inputs, "weights"), all_of(inputs, "tokens")
@@ -155,5 +149,5 @@ KIND = Kind(
     table=Table("evaluate", about="What to ask of the finished model."),
     usual=True,
     cost=cost,
-    released=(Released("evaluation.json"), Released("samples.json")),
+    released=(Released(evaluation.MEASURED), Released(evaluation.SAMPLES)),
 )

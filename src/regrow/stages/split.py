@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 from pydantic import Field
 
-from regrow.corpus.documents import DOCUMENTS, EXCLUDED, Document, read_documents, write_documents
+from regrow.corpus.documents import EXCLUDED, Document, Documents
+from regrow.corpus.split import PARTS, Split
 from regrow.errors import StageError
 from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
 from regrow.sections import Parameters
@@ -31,7 +31,8 @@ class SplitParameters(Parameters):
 
 def run(call: Call[SplitParameters]) -> None:
     """Let a hash of its id decide for each document, so that it does not depend on the others."""
-    documents = read_documents(call.input("documents") / DOCUMENTS)
+    given = Documents.open(call.input("documents"))
+    documents = given.kept
     if not documents:
         raise StageError("the corpus is empty", hint="look at what the sources select and what was left out before")
     if len(documents) == 1:
@@ -42,13 +43,11 @@ def run(call: Call[SplitParameters]) -> None:
             hint="add texts, or set `max_characters` of the source, which cuts long texts into several documents",
         )
     held_out = _held_out(documents, call.parameters.validation)
-    for name, inside in (("train", False), ("validation", True)):
-        chosen = [document for document in documents if (document.id in held_out) is inside]
-        write_documents(call.output / f"{name}.parquet", chosen)
-    shutil.copyfile(call.input("documents") / EXCLUDED, call.output / EXCLUDED)
+    parts = {part: [one for one in documents if (one.id in held_out) is (part == "validation")] for part in PARTS}
+    Split.write(call.output, parts, given.excluded)
 
 
-def _held_out(documents: list[Document], share: float) -> set[str]:
+def _held_out(documents: Sequence[Document], share: float) -> set[str]:
     """The ids that are set aside: at least one, and not all."""
     chances = sorted((sha256_bytes(f"split\0{document.id}".encode()), document.id) for document in documents)
     count = sum(Fraction(int(chance, 16), 2**256) < Fraction(share) for chance, _ in chances)

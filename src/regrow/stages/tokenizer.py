@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from regrow.corpus import tokenizer
-from regrow.corpus.documents import read_documents
+from regrow.corpus.split import Split
 from regrow.errors import StageError
 from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
 from regrow.sections import Parameters
@@ -28,7 +28,7 @@ class TokenizerParameters(Parameters):
 
 def run(call: Call[TokenizerParameters]) -> None:
     """Train on the documents in canonical order."""
-    documents = read_documents(call.input("split") / "train.parquet")
+    documents = Split(call.input("split")).documents("train")
     learnt = tokenizer.learn((document.text for document in documents), call.parameters.vocabulary)
     found = learnt.get_vocab_size()
     if found != call.parameters.vocabulary:

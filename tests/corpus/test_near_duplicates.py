@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow.corpus.near import _run_hashes, _signatures, groups, runs, similarity, words
+from regrow.corpus.near_duplicates import _run_hashes, _signatures, groups, runs, similarity, words
 
 
 def prose(seed: int, length: int = 200) -> list[str]:
