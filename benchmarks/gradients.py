@@ -22,7 +22,7 @@ from torch import Tensor
 import digits
 import plain
 import quality
-from regrow.build.building import Options, build
+from regrow.building.build import Options, build
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder
 from regrow.model.weights import load

@@ -31,7 +31,7 @@ from torch import Tensor
 import digits
 import plain
 import train_step
-from regrow.build.building import BuildResult, Options, build
+from regrow.building.build import BuildResult, Options, build
 from regrow.corpus.tokens import TokenShards
 from regrow.engine import StageResult
 from regrow.model.config import DecoderConfig

@@ -19,9 +19,9 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from regrow.audit.licences import index
-from regrow.audit.licences.index import Part, Text
-from regrow.audit.licences.words import LENGTH, shingles, words
+from regrow.auditing.licences import index
+from regrow.auditing.licences.index import Part, Text
+from regrow.auditing.licences.words import LENGTH, shingles, words
 from regrow.errors import InputError, RecipeError
 
 PLAN = Path(__file__).parent / "licence_texts.toml"

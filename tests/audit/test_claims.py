@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow.audit import claims
-from regrow.audit.facts import Basis, ClaimFact, Collected, Component, Fact, FileEntry, State
-from regrow.audit.result import Claim, Outcome
+from regrow.auditing import claims
+from regrow.auditing.facts import Basis, ClaimFact, Collected, Component, Fact, FileEntry, State
+from regrow.auditing.result import Claim, Outcome
 from regrow.errors import RegrowError
 
 from .rules.build import alone, at, complete, component, licence, model, without

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from regrow.audit.cost import ASSUMED, estimate
-from regrow.audit.facts import Basis, Fact, Relation, TrainingFact
+from regrow.auditing.cost import ASSUMED, estimate
+from regrow.auditing.facts import Basis, Fact, Relation, TrainingFact
 
 from .rules.build import MODEL, alone, architecture, at, derived, flops, origin
 

@@ -3,8 +3,8 @@
 import time
 from itertools import pairwise
 
-from regrow.audit.facts import Basis, Collected, Relation
-from regrow.audit.lineage import BY_OUTPUTS, BY_PARAMETERS, DERIVING, WORDS, Edge, Lineage, Node, chain
+from regrow.auditing.facts import Basis, Collected, Relation
+from regrow.auditing.lineage import BY_OUTPUTS, BY_PARAMETERS, DERIVING, WORDS, Edge, Lineage, Node, chain
 
 FINETUNE, DISTILLED, UNKNOWN = Relation.FINETUNE, Relation.DISTILLED, Relation.UNKNOWN
 

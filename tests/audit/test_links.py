@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from regrow.audit.links import resolver
+from regrow.auditing.links import resolver
 
 ASKED: list[str] = []
 

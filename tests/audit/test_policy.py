@@ -8,12 +8,12 @@ from typing import get_args
 
 import pytest
 
-from regrow.audit import findings, policy
-from regrow.audit.facts import AccessFact, DatasetFact, Fact, Finding, LicenceFact, Relation, Severity
-from regrow.audit.findings import FindingId
-from regrow.audit.licences import Kind, every
-from regrow.audit.lineage import Lineage
-from regrow.audit.result import Audit, Claim, Conflict, Cost, DataShare, Outcome, PolicyCheck
+from regrow.auditing import findings, policy
+from regrow.auditing.facts import AccessFact, DatasetFact, Fact, Finding, LicenceFact, Relation, Severity
+from regrow.auditing.findings import FindingId
+from regrow.auditing.licences import Kind, every
+from regrow.auditing.lineage import Lineage
+from regrow.auditing.result import Audit, Claim, Conflict, Cost, DataShare, Outcome, PolicyCheck
 from regrow.errors import RecipeError
 from regrow.formats import header
 

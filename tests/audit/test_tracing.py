@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow.audit import known, tracing
-from regrow.audit.facts import (
+from regrow.auditing import known, tracing
+from regrow.auditing.facts import (
     Basis,
     Collected,
     Evidence,

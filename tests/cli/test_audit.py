@@ -137,7 +137,7 @@ def test_a_signed_statement_is_signed_by_the_key(shell: Shell) -> None:
     public = shell.folder / "key.pub"
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     public.write_bytes(made.public_key().public_bytes(serialization.Encoding.PEM, form))
-    from regrow.audit.outputs import verify
+    from regrow.auditing.outputs import verify
 
     plain = shell.run("audit", "ours", "--format", "statement", **DAY).stdout
     signed = shell.run("audit", "ours", "--format", "statement", "--key", "key.pem", **DAY).stdout

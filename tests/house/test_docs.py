@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from regrow.audit.rules import manual as rules
+from regrow.auditing.rules import manual as rules
 from regrow.cli.pages import PAGES as MADE
 from regrow.recipe.lock import load
 

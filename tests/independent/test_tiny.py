@@ -23,7 +23,7 @@ STEPS = 3
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     """The folder with the tokens and the tokenizer of the example, as the lock promises them."""
-    from regrow.build.locking import Mode, locked_recipe
+    from regrow.building.locking import Mode, locked_recipe
     from regrow.engine import evaluate
     from regrow.store import Store, copy_tree
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from toy_model import RECIPE, contents
 
-from regrow.build import assemble as module
-from regrow.build.assemble import assemble, licence_text
+from regrow.building import assemble as module
+from regrow.building.assemble import assemble, licence_text
 from regrow.errors import DifferentError, RecipeError, StageError
 from regrow.report import load
 

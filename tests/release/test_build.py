@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import toy_model
 
-from regrow.build import building as module
-from regrow.build.building import BuildResult, EventLog, Options, build
-from regrow.build.locking import Mode
+from regrow.building import building as module
+from regrow.building.build import BuildResult, EventLog, Options, build
+from regrow.building.locking import Mode
 from regrow.errors import DifferentError, Interrupted, RecipeError, StageError
 from regrow.release import Release
-from regrow.verify.files import check_files
+from regrow.verifying.files import check_files
 
 
 class Bench:

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from toy_model import contents
 
-from regrow.build.assemble import assemble
-from regrow.build.card import hub_licence, model_card
+from regrow.building.assemble import assemble
+from regrow.building.card import hub_licence, model_card
 from regrow.report import ReportData, load
 from regrow.report.data import Source
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from regrow.build import locking
-from regrow.build.locking import Mode, as_locked, locked_recipe
+from regrow.building import locking
+from regrow.building.locking import Mode, as_locked, locked_recipe
 from regrow.errors import InputError, Interrupted, RecipeError
 from regrow.recipe.kind import Surroundings
 from regrow.sources.downloads import Downloads

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from toy_model import evaluated, graph
 
-from regrow.build.provenance import package_url, statement, to_json
+from regrow.building.provenance import package_url, statement, to_json
 from regrow.store import Store, sha256_file
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 from toy_model import RECIPE, contents
 
-from regrow.build.assemble import assemble
+from regrow.building.assemble import assemble
 from regrow.errors import InputError
 from regrow.formats import parquet
 from regrow.release import Release, files, is_release

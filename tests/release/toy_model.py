@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from regrow.build.assemble import Contents
-from regrow.build.locking import Locked
+from regrow.building.assemble import Contents
+from regrow.building.locking import Locked
 from regrow.engine import Evaluation, evaluate
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Call, Kind, Parameters, Slot, Surroundings

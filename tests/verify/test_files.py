@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from toy_model import contents
 
-from regrow.build.assemble import assemble
+from regrow.building.assemble import assemble
 from regrow.errors import InputError
 from regrow.release import Release
-from regrow.verify.files import FileCheck, check_files
+from regrow.verifying.files import FileCheck, check_files
 
 
 def checked(folder: Path) -> FileCheck:

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import toy_model
 
-from regrow.build import building as build_module
-from regrow.build.building import Options, build
+from regrow.building import building as build_module
+from regrow.building.build import Options, build
 from regrow.errors import Interrupted, StageError
 from regrow.recipe.kind import Call
 from regrow.store import sums
-from regrow.verify import rebuild as module
-from regrow.verify.rebuild import rebuild
-from regrow.verify.report import Verdict, VerifyReport
+from regrow.verifying import rebuild as module
+from regrow.verifying.rebuild import rebuild
+from regrow.verifying.report import Verdict, VerifyReport
 
 UNCOVERED = ("SHA256SUMS", "report.html", "buildinfo")
 

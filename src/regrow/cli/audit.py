@@ -13,7 +13,7 @@ from regrow.cli.console import Console
 from regrow.cli.options import Place, example, json_option, pass_console
 
 if TYPE_CHECKING:
-    from regrow.audit.result import Audit
+    from regrow.auditing.result import Audit
 
 FORMATS = ("text", "json", "html", "cyclonedx", "spdx", "croissant", "eu-summary", "mot", "statement")
 
@@ -94,7 +94,7 @@ def command(
     if explain is not None and (console.json or form not in (None, "text")):
         raise click.UsageError("--explain shows text\nhint: leave the format out; that of json has every verdict")
     if explain is not None and target is None:
-        from regrow.audit.outputs import explanation
+        from regrow.auditing.outputs import explanation
 
         if idle := _given(claims=claims, policy=policy, parent=parents, output=output, key=key):
             raise click.UsageError(f"{idle} is about a model\nhint: name one, or leave it out")
@@ -104,13 +104,13 @@ def command(
         raise click.UsageError("Missing argument 'PATH-OR-ID'.\nhint: `regrow audit build/bard`")
     if key is not None and form != "statement":
         raise click.UsageError("--key signs a statement\nhint: add --format statement")
-    from regrow.audit.auditing import Options, audit
+    from regrow.auditing.audit import Options, audit
 
     online = target.startswith("hf:") if network is None else network
     found = audit(target, Options(_today(), online, parents, claims, policy))
     _require_ancestors(found, parents)
     if explain is not None:
-        from regrow.audit.outputs import explanation
+        from regrow.auditing.outputs import explanation
 
         text = explanation(explain, found)
     else:
@@ -126,7 +126,7 @@ def _given(**options: object) -> str:
 
 def _require_ancestors(found: Audit, parents: dict[str, Path]) -> None:
     """Raise if a path was given for what is no ancestor: the verdict would be without what the user thinks is in it."""
-    from regrow.audit.names import comparable
+    from regrow.auditing.names import comparable
 
     ancestors = [node.id for node in found.lineage.nodes[1:]]
     named = {comparable(one) for one in ancestors}
@@ -153,7 +153,7 @@ def _today() -> str:
 
 
 def _drawer(form: str, path: Path, key: Path | None) -> Callable[[Audit], str]:
-    from regrow.audit import outputs
+    from regrow.auditing import outputs
 
     def release(audit: Audit) -> Path | None:
         return path if audit.kind == "release" and path.is_dir() else None
@@ -184,7 +184,7 @@ def _put(console: Console, text: str, output: Path | None) -> None:
     if output is None:
         console.result(text, end="")
         return
-    from regrow.build.place import explained
+    from regrow.building.place import explained
     from regrow.store import write_atomic
 
     with explained(output):
@@ -197,7 +197,7 @@ def _put(console: Console, text: str, output: Path | None) -> None:
 
 def _policy_code(console: Console, found: Audit) -> int:
     """0, or 5 with a word to people about the first line of the policy that does not hold."""
-    from regrow.audit.result import Outcome
+    from regrow.auditing.result import Outcome
 
     broken = [check for check in found.policy if check.outcome is not Outcome.MET]
     if not broken:

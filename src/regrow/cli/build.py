@@ -22,7 +22,7 @@ from regrow.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from regrow.build.building import BuildResult
+    from regrow.building.build import BuildResult
     from regrow.train.group.environment import WorkerEnvironment
     from regrow.train.group.rendezvous import Rendezvous
     from regrow.train.loop import WorkerGroup
@@ -94,8 +94,8 @@ def command(
     rendezvous = _join(environment, recipe) if environment else None
     if rendezvous is not None and rendezvous.rank > 0:
         return _follow(rendezvous)
-    from regrow.build.building import Options, build
-    from regrow.build.locking import Mode
+    from regrow.building.build import Options, build
+    from regrow.building.locking import Mode
     from regrow.cli.interrupts import stop_on_interrupt
     from regrow.cli.progress import progress
 

@@ -23,7 +23,7 @@ def command(console: Console, recipe: Path, check: bool, offline: bool) -> None:
     as they are now. Pins of other sources stay if the recipe still fetches them in the same way. The path of the lock
     is the only line on stdout.
     """
-    from regrow.build.preparing import relock
+    from regrow.building.preparing import relock
     from regrow.cli.progress import progress
 
     with progress(console) as listener:

@@ -32,7 +32,7 @@ def command(
     workers = workers or hosts
     if workers is not None and workers % (hosts or 1):
         raise click.UsageError(f"{workers} workers cannot be shared out evenly among {hosts} hosts")
-    from regrow.build.preparing import prepare
+    from regrow.building.preparing import prepare
     from regrow.cli.progress import progress
 
     with progress(console) as listener:

@@ -22,7 +22,7 @@ def command(console: Console, release: Path, output: Path | None, show: bool) ->
     It is one HTML file that needs nothing else. It shows the loss, where every byte came from and under which
     licence, what was dropped and why, what the model writes, and every hash. Its path is the only line on stdout.
     """
-    from regrow.build.place import explained
+    from regrow.building.place import explained
     from regrow.release.layout import REPORT
     from regrow.report import contents, render
     from regrow.store import write_atomic

@@ -49,7 +49,7 @@ def command(console: Console, release: Path, sources: Path | None, store: Path |
     from regrow.cli.interrupts import stop_on_interrupt
     from regrow.cli.progress import progress
     from regrow.train.memory import keep_freed_memory
-    from regrow.verify.rebuild import rebuild
+    from regrow.verifying.rebuild import rebuild
 
     keep_freed_memory()
     with stop_on_interrupt(console) as stop, progress(console) as listener:

@@ -1,7 +1,7 @@
 """Small folders in the shape of real models, audited from beginning to end.
 
 Names of base models are real, so that the table of known models takes part; the tuned models are made up. What is
-true of the bases is cited in ``src/regrow/audit/known/models.toml``.
+true of the bases is cited in ``src/regrow/auditing/known/models.toml``.
 """
 
 import json
@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from regrow.audit.auditing import Options, audit
-from regrow.audit.result import Audit, Outcome
+from regrow.auditing.audit import Options, audit
+from regrow.auditing.result import Audit, Outcome
 from tests.audit.collectors.making import gguf, pair, sound, tensor, write
 from tests.audit.licences.texts import apache
 

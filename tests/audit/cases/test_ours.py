@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from regrow.audit.auditing import Options, audit
-from regrow.audit.result import Audit, Outcome
-from regrow.build import rebuilds
+from regrow.auditing.audit import Options, audit
+from regrow.auditing.result import Audit, Outcome
+from regrow.building import rebuilds
 from tests.audit.collectors.making import release, sound, sum_up, write
 
 TODAY = "2026-11-21"

@@ -6,8 +6,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from regrow.audit.collectors import collect
-from regrow.audit.facts import Collected, Fact
+from regrow.auditing.collectors import collect
+from regrow.auditing.facts import Collected, Fact
 
 TODAY = "2026-11-21"
 

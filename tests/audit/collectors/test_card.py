@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow.audit.collectors import card
-from regrow.audit.collectors.folder import Text
-from regrow.audit.facts import (
+from regrow.auditing.collectors import card
+from regrow.auditing.collectors.folder import Text
+from regrow.auditing.facts import (
     AccessFact,
     Aspect,
     ClaimFact,

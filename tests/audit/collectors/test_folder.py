@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regrow.audit.facts import Component, ComponentFact, State
+from regrow.auditing.facts import Component, ComponentFact, State
 from regrow.errors import InputError, RecipeError
 
 from .making import findings, of, read, sound, write

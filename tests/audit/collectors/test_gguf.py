@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regrow.audit.facts import ArchitectureFact, DatasetFact, LicenceFact, ParentFact, Relation
+from regrow.auditing.facts import ArchitectureFact, DatasetFact, LicenceFact, ParentFact, Relation
 from regrow.formats.gguf import read_header
 
 from .making import findings, gguf, of, pair, read, small_gguf, tensor, text, write

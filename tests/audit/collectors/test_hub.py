@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import pytest
 
-from regrow.audit.collectors import collect
-from regrow.audit.facts import AccessFact, ArchitectureFact, Component, ComponentFact, LicenceFact, State
+from regrow.auditing.collectors import collect
+from regrow.auditing.facts import AccessFact, ArchitectureFact, Component, ComponentFact, LicenceFact, State
 from regrow.errors import InputError, RecipeError
 
 from .making import TODAY, findings, of, sound, write

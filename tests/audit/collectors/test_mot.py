@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from regrow.audit.facts import Basis, Component, ComponentFact, LicenceFact, ParentFact, Scope, State
+from regrow.auditing.facts import Basis, Component, ComponentFact, LicenceFact, ParentFact, Scope, State
 from regrow.errors import RecipeError
 
 from .making import of, read, write

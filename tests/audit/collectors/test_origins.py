@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from regrow.audit.facts import Aspect, Basis, DataAspectFact, OriginFact, ParentFact, Relation, TrainingFact
+from regrow.auditing.facts import Aspect, Basis, DataAspectFact, OriginFact, ParentFact, Relation, TrainingFact
 
 from .making import findings, of, read, release, statement, sum_up, write
 

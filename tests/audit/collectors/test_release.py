@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from regrow.audit.facts import (
+from regrow.auditing.facts import (
     Aspect,
     Availability,
     Basis,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regrow.audit.facts import ArchitectureFact, Component, ComponentFact, State
+from regrow.auditing.facts import ArchitectureFact, Component, ComponentFact, State
 from regrow.formats.safetensors import read_header
 
 from .making import findings, of, read, safetensors, sound, tensors, write

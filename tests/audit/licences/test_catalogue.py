@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from regrow.audit.facts import Relation
-from regrow.audit.licences import Kind, Right, every, find, get
-from regrow.audit.licences.catalogue import linked, load
+from regrow.auditing.facts import Relation
+from regrow.auditing.licences import Kind, Right, every, find, get
+from regrow.auditing.licences.catalogue import linked, load
 from regrow.errors import RegrowError
 
 HUB = """

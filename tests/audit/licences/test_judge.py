@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow.audit.facts import (
+from regrow.auditing.facts import (
     Availability,
     Basis,
     Collected,
@@ -21,9 +21,9 @@ from regrow.audit.facts import (
     Scope,
     Severity,
 )
-from regrow.audit.licences import Terms, every, find, judge
-from regrow.audit.lineage import Edge, Lineage, Node
-from regrow.audit.result import DataShare, Outcome
+from regrow.auditing.licences import Terms, every, find, judge
+from regrow.auditing.lineage import Edge, Lineage, Node
+from regrow.auditing.result import DataShare, Outcome
 
 ME = "hf:me/tern"
 RIGHTS = ("open", "osi", "use", "commercial", "modify", "share")

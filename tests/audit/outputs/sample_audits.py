@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from regrow.audit.facts import (
+from regrow.auditing.facts import (
     AccessFact,
     ArchitectureFact,
     Aspect,
@@ -40,8 +40,8 @@ from regrow.audit.facts import (
     TrainingFact,
     UsageFact,
 )
-from regrow.audit.lineage import Edge, Lineage, Node
-from regrow.audit.result import (
+from regrow.auditing.lineage import Edge, Lineage, Node
+from regrow.auditing.result import (
     Answer,
     Audit,
     Claim,

@@ -6,8 +6,8 @@ from dataclasses import replace
 from hypothesis import given, settings
 from sample_audits import FOREIGN, OURS, hostile_audits
 
-from regrow.audit import outputs
-from regrow.audit.result import Audit, Cost
+from regrow.auditing import outputs
+from regrow.auditing.result import Audit, Cost
 
 
 def test_its_fields_do_not_change() -> None:

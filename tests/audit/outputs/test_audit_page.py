@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from sample_audits import FOREIGN, LLAMA, OURS, hostile_audits
 
-from regrow.audit.facts import Collected, Relation
-from regrow.audit.lineage import Edge, Lineage, Node
-from regrow.audit.outputs import html
-from regrow.audit.result import Audit
+from regrow.auditing.facts import Collected, Relation
+from regrow.auditing.lineage import Edge, Lineage, Node
+from regrow.auditing.outputs import html
+from regrow.auditing.result import Audit
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 

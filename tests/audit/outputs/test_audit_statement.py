@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from sample_audits import DIGEST, FOREIGN, OURS, hostile_audits
 
-from regrow.audit import outputs
-from regrow.audit.outputs.statement import payload
-from regrow.audit.result import Audit
+from regrow.auditing import outputs
+from regrow.auditing.outputs.statement import payload
+from regrow.auditing.result import Audit
 from regrow.errors import PolicyError, RecipeError
 
 serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")

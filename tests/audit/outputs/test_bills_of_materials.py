@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from sample_audits import FOREIGN, LLAMA, OURS, hostile_audits, nasty
 from small_release import small_release
 
-from regrow.audit.collectors import legal
-from regrow.audit.facts import Evidence, Scope
-from regrow.audit.outputs import cyclonedx, spdx, to_text
-from regrow.audit.result import Audit
+from regrow.auditing.collectors import legal
+from regrow.auditing.facts import Evidence, Scope
+from regrow.auditing.outputs import cyclonedx, spdx, to_text
+from regrow.auditing.result import Audit
 
 
 @pytest.fixture(scope="module")

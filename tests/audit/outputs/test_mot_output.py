@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from sample_audits import FOREIGN, LLAMA, OURS, hostile_audits
 
-from regrow.audit.outputs import mot
-from regrow.audit.outputs.safe import whole
-from regrow.audit.result import Audit
+from regrow.auditing.outputs import mot
+from regrow.auditing.outputs.safe import whole
+from regrow.auditing.result import Audit
 
 yaml = pytest.importorskip("yaml")
 

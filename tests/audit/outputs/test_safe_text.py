@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from sample_audits import nasty
 
-from regrow.audit.outputs.safe import markdown, plain, row, shorten, whole, wrap
+from regrow.auditing.outputs.safe import markdown, plain, row, shorten, whole, wrap
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from rich.cells import cell_len
 from sample_audits import CHATTY, FOREIGN, LLAMA, OURS, hostile_audits
 
-from regrow.audit.facts import Collected, Relation
-from regrow.audit.lineage import Edge, Lineage, Node
-from regrow.audit.outputs import text
-from regrow.audit.result import Audit
+from regrow.auditing.facts import Collected, Relation
+from regrow.auditing.lineage import Edge, Lineage, Node
+from regrow.auditing.outputs import text
+from regrow.auditing.result import Audit
 
 
 def test_begins_with_the_answer() -> None:

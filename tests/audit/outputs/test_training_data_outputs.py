@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from sample_audits import DECLARED, FOREIGN, LOCK, OURS, TINY, hostile_audits, nasty
 from small_release import small_release
 
-from regrow.audit.facts import Availability, DatasetFact, Role, TrainingFact
-from regrow.audit.lineage import Lineage, Node
-from regrow.audit.outputs import croissant, eu_summary, to_text
-from regrow.audit.result import Audit
+from regrow.auditing.facts import Availability, DatasetFact, Role, TrainingFact
+from regrow.auditing.lineage import Lineage, Node
+from regrow.auditing.outputs import croissant, eu_summary, to_text
+from regrow.auditing.result import Audit
 
 
 def section(summary: str, heading: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from regrow.audit.facts import (
+from regrow.auditing.facts import (
     AccessFact,
     ArchitectureFact,
     Aspect,
@@ -28,10 +28,10 @@ from regrow.audit.facts import (
     TrainingFact,
     UsageFact,
 )
-from regrow.audit.licences import Effective, Right, Terms, find
-from regrow.audit.lineage import Edge, Lineage, Node
-from regrow.audit.result import Outcome
-from regrow.audit.rules import Judgement, judge
+from regrow.auditing.licences import Effective, Right, Terms, find
+from regrow.auditing.lineage import Edge, Lineage, Node
+from regrow.auditing.result import Outcome
+from regrow.auditing.rules import Judgement, judge
 
 MODEL = "path:model"
 VERSION = "d" * 64

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from regrow.audit.facts import (
+from regrow.auditing.facts import (
     AccessFact,
     Availability,
     Basis,
@@ -21,9 +21,9 @@ from regrow.audit.facts import (
     Scope,
     State,
 )
-from regrow.audit.lineage import Lineage
-from regrow.audit.result import Claim, Definition, Outcome, Verdict
-from regrow.audit.rules import Judgement, judge
+from regrow.auditing.lineage import Lineage
+from regrow.auditing.result import Claim, Definition, Outcome, Verdict
+from regrow.auditing.rules import Judgement, judge
 
 from . import build
 from .build import alone, complete, component, data, derived, documented, drop, judged, licence, without

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regrow.audit.facts import (
+from regrow.auditing.facts import (
     Availability,
     Basis,
     Component,
@@ -17,9 +17,9 @@ from regrow.audit.facts import (
     State,
     TrainingFact,
 )
-from regrow.audit.lineage import Lineage
-from regrow.audit.result import Outcome
-from regrow.audit.rules.results import rank
+from regrow.auditing.lineage import Lineage
+from regrow.auditing.result import Outcome
+from regrow.auditing.rules.results import rank
 
 from . import build
 

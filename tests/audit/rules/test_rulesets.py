@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from regrow.audit.facts import Component
-from regrow.audit.rules import Leaf, Rule, explain, ids
-from regrow.audit.rules.predicates import PREDICATES
-from regrow.audit.rules.rulesets import FILES, Needs, ruleset, usual_licences
+from regrow.auditing.facts import Component
+from regrow.auditing.rules import Leaf, Rule, explain, ids
+from regrow.auditing.rules.predicates import PREDICATES
+from regrow.auditing.rules.rulesets import FILES, Needs, ruleset, usual_licences
 from regrow.errors import RecipeError
 
 RULES = [explain(name) for name in ids()]

@@ -1,0 +1,155 @@
+"""Model cards: the front matter that model hubs read. What the text below it says is read in :mod:`prose`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from regrow.auditing import names
+from regrow.auditing.collectors import legal, prose
+from regrow.auditing.collectors.folder import Folder, Statement, Text, printable
+from regrow.auditing.collectors.structured import Data, mapping, read_yaml, strings
+from regrow.auditing.data import toml
+from regrow.auditing.facts import (
+    AccessFact,
+    Availability,
+    Basis,
+    Component,
+    ComponentFact,
+    DatasetFact,
+    Evidence,
+    LicenceFact,
+    ParentFact,
+    Relation,
+    Role,
+    Scope,
+    State,
+    TrainingFact,
+    UsageFact,
+)
+
+NAME = "card"
+PATHS = ("README.md", "MODEL_CARD.md", "model_card.md")
+FRONT_MATTER_LIMIT = 256 << 10
+_SHORTEST = 40  # characters of a text that tells anything
+_NAMED = (Relation.FINETUNE, Relation.ADAPTER, Relation.MERGE, Relation.QUANTISED)
+_RELATIONS = {"quantized": Relation.QUANTISED, **{relation.value: relation for relation in _NAMED}}
+_ARXIV_TAG = re.compile(r"arxiv:(\d{4}\.\d{4,5})", re.IGNORECASE)
+_GATE = "extra_gated_"
+
+
+def split(text: str) -> tuple[str, str, int]:
+    """Front matter, body, and the line the body begins on."""
+    lines = text.split("\n")
+    if lines[0].rstrip() != "---":
+        return "", text, 1
+    for number, line in enumerate(lines[1:], 1):
+        if line.rstrip() == "---":
+            return "\n".join(lines[1:number]), "\n".join(lines[number + 1 :]), number + 2
+    return "", text, 1
+
+
+def collect(folder: Folder) -> Iterator[Statement]:
+    """What the card says, or that there is none."""
+    paths = [path for path in PATHS if folder.has(path)]
+    yield from folder.texts(paths, NAME, read)
+    if not paths and folder.complete:
+        yield ComponentFact(Basis.FOUND, folder.inventory(NAME), Component.MODEL_CARD, State.ABSENT, "README.md")
+
+
+def read(text: Text) -> Iterator[Statement]:
+    """One card."""
+    front, body, line = split(text.text)
+    if len(front) > FRONT_MATTER_LIMIT:
+        data = Data(fault=f"its front matter has more than {FRONT_MATTER_LIMIT:,} characters")
+    else:
+        data = read_yaml(front, first_line=2)
+    yield from data.findings(text, "card-unreadable")
+    if len(body.strip()) >= _SHORTEST:
+        yield ComponentFact(Basis.FOUND, text.at(), Component.MODEL_CARD, State.PRESENT, text.path)
+    yield from _front(data, text)
+    yield from prose.read(text, body, line)
+
+
+def licence(fields: Mapping[str, Any], at: Evidence, scope: Scope) -> Iterator[LicenceFact]:
+    """The licences that front matter declares, whoever's it is."""
+    name = next(iter(strings(fields.get("license_name"))), "")
+    link = next(iter(strings(fields.get("license_link"))), "")
+    tags = strings(fields.get("license")) or (["other"] if name or link else [])
+    for tag in tags:
+        yield legal.declared(tag, scope, at, name, link)
+
+
+def _front(data: Data, text: Text) -> Iterator[Statement]:
+    fields = data.value
+
+    def at(key: str) -> Evidence:
+        return text.line(data.lines[key]) if key in data.lines else text.at()
+
+    key = next((key for key in ("license", "license_name", "license_link") if key in fields), "license")
+    yield from licence(fields, at(key), Scope.EVERYTHING)
+    yield from _access(fields, at)
+    parents = list(_parents(fields, at))
+    yield from parents
+    role = Role.FINETUNING if parents else Role.TRAINING
+    for dataset in strings(fields.get("datasets")):
+        where = f"hf:datasets/{dataset}" if names.is_id(dataset) else ""
+        yield DatasetFact(Basis.DECLARED, at("datasets"), printable(dataset), role, Availability.UNKNOWN, where=where)
+        yield ComponentFact(Basis.DECLARED, at("datasets"), Component.DATASETS, State.PROMISED, printable(dataset))
+    yield from _use(fields, at)
+    yield from _results(fields, at)
+    yield from _emissions(fields, at)
+
+
+def _access(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
+    gate = next((key for key in fields if key.startswith(_GATE)), None)
+    if gate is not None or str(fields.get("gated", "")).lower() not in ("", "false", "null", "~"):
+        asked = ", ".join(printable(key, 60) for key in mapping(fields.get("extra_gated_fields")))
+        said = next(iter(strings(fields.get("extra_gated_prompt"))), "")
+        yield AccessFact(
+            Basis.DECLARED, at(gate or "gated"), "gated", printable(f"asks for {asked}" if asked else said)
+        )
+
+
+def _parents(fields: Mapping[str, Any], at: Any) -> Iterator[ParentFact]:
+    relation = _RELATIONS.get(str(fields.get("base_model_relation", "")).strip().lower(), Relation.UNKNOWN)
+    tagged: dict[str, Relation] = {}
+    for tag in strings(fields.get("tags")):
+        if tag.startswith("base_model:"):
+            head, _, rest = tag.removeprefix("base_model:").partition(":")
+            name = rest if head in _RELATIONS else tag.removeprefix("base_model:")
+            tagged[name] = _RELATIONS.get(head, tagged.get(name, relation))
+    declared = strings(fields.get("base_model"))
+    for name in declared:
+        said = relation if relation is not Relation.UNKNOWN else tagged.get(name, relation)
+        yield ParentFact(Basis.DECLARED, at("base_model"), names.model(name) or printable(name), said)
+    for name, said in tagged.items():
+        if name not in declared:
+            yield ParentFact(Basis.DECLARED, at("tags"), names.model(name) or printable(name), said)
+
+
+def _use(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
+    task = next(iter(strings(fields.get("pipeline_tag"))), "")
+    if task:
+        modalities = ", ".join(toml("collectors", "tasks").get(task, ()))
+        yield UsageFact(Basis.DECLARED, at("pipeline_tag"), "modalities", printable(modalities or task))
+    if library := next(iter(strings(fields.get("library_name"))), ""):
+        yield UsageFact(Basis.DECLARED, at("library_name"), "integration", f"loads with {printable(library)}")
+
+
+def _results(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
+    if isinstance(fields.get("model-index"), list) and fields["model-index"]:
+        yield ComponentFact(
+            Basis.FOUND, at("model-index"), Component.EVALUATION_RESULTS, State.PRESENT, "README.md model-index"
+        )
+    for tag in strings(fields.get("tags")):
+        if match := _ARXIV_TAG.fullmatch(tag):
+            yield ComponentFact(
+                Basis.DECLARED, at("tags"), Component.RESEARCH_PAPER, State.PROMISED, f"arXiv:{match[1]}"
+            )
+
+
+def _emissions(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
+    if hardware := next(iter(strings(mapping(fields.get("co2_eq_emissions")).get("hardware_used"))), ""):
+        yield TrainingFact(Basis.DECLARED, at("co2_eq_emissions"), hardware=printable(hardware))

@@ -1,0 +1,53 @@
+"""Data that comes with the model, and cards that describe data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from regrow.auditing.collectors import prose
+from regrow.auditing.collectors.card import licence, split
+from regrow.auditing.collectors.folder import Folder, Statement, Text
+from regrow.auditing.collectors.structured import read_yaml
+from regrow.auditing.facts import Basis, Component, ComponentFact, Scope, State
+
+NAME = "data-card"
+_CARD = re.compile(r"(data[-_ ]?card|data[-_ ]?sheet|dataset[-_ ]?card|data[-_ ]?statement)[\w-]*\.(md|txt)", re.I)
+_FOLDERS = frozenset(("data", "dataset", "datasets", "corpus"))
+_TOKENIZED = frozenset((".npy", ".npz"))
+_SAMPLE = re.compile(r"(^|[-_./])(examples?|samples?|demos?|toy|dummy|preview)(?=[-_./]|\d|$)", re.IGNORECASE)
+_EVALUATION = re.compile(r"(^|/)(eval\w*|benchmarks?|test_?sets?)(/|$)", re.IGNORECASE)
+
+
+def collect(folder: Folder) -> Iterator[Statement]:
+    """Cards of data, and the data itself if it is there."""
+    cards = [entry.path for entry in folder.entries if _is_card(entry.path) and folder.has(entry.path)]
+    yield from folder.texts(cards, NAME, _read)
+    data = [entry for entry in folder.find("data") if _is_data(entry.path)]
+    for wanted, component in ((False, Component.DATASETS), (True, Component.EVALUATION_DATA)):
+        some = [entry for entry in data if bool(_EVALUATION.search(entry.path)) is wanted]
+        if some and any(PurePosixPath(entry.path).suffix not in _TOKENIZED for entry in some):
+            at = folder.inventory(NAME)
+            yield ComponentFact(Basis.FOUND, at, component, State.PRESENT, some[0].path)
+
+
+def _is_data(path: str) -> bool:
+    """Whether a file is among the data, and not one that only shows what the data is like."""
+    return PurePosixPath(path).parts[0].lower() in _FOLDERS and not _SAMPLE.search(path)
+
+
+def _is_card(path: str) -> bool:
+    place = PurePosixPath(path)
+    in_folder = len(place.parts) > 1 and place.parts[0].lower() in _FOLDERS
+    return bool(_CARD.fullmatch(place.name)) or (in_folder and place.name.lower() == "readme.md")
+
+
+def _read(text: Text) -> Iterator[Statement]:
+    front, body, line = split(text.text)
+    data = read_yaml(front, first_line=2)
+    yield from data.findings(text, "card-unreadable")
+    yield ComponentFact(Basis.FOUND, text.at(), Component.DATA_CARD, State.PRESENT, text.path)
+    at = text.line(data.lines["license"]) if "license" in data.lines else text.at()
+    yield from licence(data.value, at, Scope.DATA)
+    yield from prose.aspects(text, body, line)

@@ -1,0 +1,265 @@
+"""Models of a hub: ``hf:org/name@revision``, from the local cache, and the small files it lacks from the network.
+
+The cache is only read. From the network come the listing, the texts, and of safetensors the headers: never the weights.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from regrow.auditing import names
+from regrow.auditing.collectors.folder import Folder, Statement, printable
+from regrow.auditing.collectors.structured import mapping, read_json, strings
+from regrow.auditing.facts import AccessFact, Basis, Evidence, Finding, Severity
+from regrow.errors import InputError, RecipeError
+from regrow.formats.header import HEADER_LIMIT
+from regrow.release.layout import SUMS
+
+if TYPE_CHECKING:
+    from requests import Response
+
+NAME = "hub"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_REVISION = re.compile(r"[\w][\w./-]{0,200}", re.ASCII)
+_SMALL = 4 << 20
+_MOST_FILES = 300  # that are fetched
+_MOST_LISTED = 20_000
+_LARGEST = 1 << 42  # bytes of one file
+_LONGEST_ANSWER = 64 << 20
+_SECONDS = 30.0
+_PATH = re.compile(r"[\w .+=,()@-][\w .+=,()@/-]{0,300}")
+_WANTED = re.compile(rf"(?!tokenizer\.json$).*\.(md|json|ya?ml|txt|toml|lock|py|sh)|[^.]*|{SUMS}", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What could be had of a model.
+
+    Attributes:
+        folder: its files.
+        id: with the commit, if that is known.
+        commit: or empty.
+        statements: what the hub itself says.
+    """
+
+    folder: Folder
+    id: str
+    commit: str
+    statements: tuple[Statement, ...] = ()
+
+
+def parse(target: str) -> tuple[str, str]:
+    """The repository and the revision of ``hf:org/name@revision``.
+
+    Raises:
+        RecipeError: if it is not one.
+    """
+    repository, _, revision = target.removeprefix("hf:").partition("@")
+    if not names.is_id(repository) or (revision and (not _REVISION.fullmatch(revision) or ".." in revision)):
+        raise RecipeError(
+            f"`{printable(target)}` is not a model", hint="write hf:ORGANISATION/NAME or hf:ORGANISATION/NAME@REVISION"
+        )
+    return repository, revision
+
+
+def snapshot(path: Path) -> tuple[str, str] | None:
+    """Repository and commit of a folder that is a snapshot in a hub's cache; None if it is not."""
+    place = path.resolve()
+    top = place.parent.parent
+    if place.parent.name == "snapshots" and top.name.startswith("models--") and (top / "blobs").is_dir():
+        return top.name.removeprefix("models--").replace("--", "/"), place.name
+    return None
+
+
+def cached(path: Path, date: str) -> Fetched:
+    """The snapshot of a cache at a path; it may lack files that nobody asked for."""
+    found = snapshot(path)
+    repository, commit = found if found is not None else ("", "")
+    blobs = path.resolve().parent.parent / "blobs"
+    folder = Folder(path.resolve(), name=repository, date=date, complete=False, blobs=blobs)
+    note = Finding("cache-partial", Severity.NOTE, "read from the local cache, which may not hold all files")
+    return Fetched(folder, f"hf:{repository}@{commit}", commit, (note,))
+
+
+@contextmanager
+def open_model(target: str, date: str, network: bool) -> Iterator[Fetched]:
+    """A model of the hub, for as long as it is read: as it is in the cache, completed where the network may be used.
+
+    Raises:
+        InputError: if it is not in the cache, and not on the network or that may not be used.
+    """
+    repository, revision = parse(target)
+    place = _in_cache(repository, revision)
+    if place is None and not network:
+        raise InputError(
+            f"hf:{repository} is not in the local cache", hint="let the audit use the network, or download the model"
+        )
+    with TemporaryDirectory(prefix="regrow-audit-") as scratch:
+        if place is None:
+            yield _download(repository, revision, Path(scratch), date)
+        else:
+            yield _completed(place, repository, Path(scratch), date) if network else cached(place, date)
+
+
+def _cache() -> Path:
+    if chosen := os.environ.get("HF_HUB_CACHE"):
+        return Path(chosen).expanduser()
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
+    return Path(home).expanduser() / "hub"
+
+
+def _in_cache(repository: str, revision: str) -> Path | None:
+    top = _cache() / f"models--{repository.replace('/', '--')}"
+    commit = revision
+    if not _COMMIT.fullmatch(revision):
+        reference = top / "refs" / (revision or "main")
+        try:
+            commit = reference.read_text("utf-8")[:100].strip()
+        except (OSError, ValueError):
+            return None
+    place = top / "snapshots" / commit
+    return place if _COMMIT.fullmatch(commit) and place.is_dir() else None
+
+
+def _completed(place: Path, repository: str, scratch: Path, date: str) -> Fetched:
+    """A snapshot of the cache with the files that it lacks, or as it is if the hub does not give them."""
+    kept = cached(place, date)
+    try:
+        found = _download(repository, place.name, scratch, date, place)
+    except InputError:
+        return kept
+    return found if found.folder.entries else replace(kept, statements=(*kept.statements, *found.statements))
+
+
+def _download(repository: str, revision: str, scratch: Path, date: str, kept: Path | None = None) -> Fetched:
+    endpoint = _endpoint()
+    asked = f"/revision/{quote(revision, safe='')}" if revision else ""
+    with _get(f"{endpoint}/api/models/{repository}{asked}?blobs=true", repository) as response:
+        if response.status_code in (401, 403, 404):
+            if response.headers.get("X-Error-Code") == "GatedRepo":
+                return _closed(repository, revision, scratch, date)
+            raise InputError(
+                f"there is no hf:{repository}{'@' + revision if revision else ''} that everyone can see",
+                hint="look at the spelling; what only its owner can see cannot be audited",
+            )
+        if response.status_code != 200:
+            raise _unreachable(repository, f"the hub answers {response.status_code}")
+        info = read_json(response.content[:_LONGEST_ANSWER].decode("utf-8", "replace"))
+    if info.fault:
+        raise _unreachable(repository, info.fault)
+    return _fetch(endpoint, info.value, repository, scratch, date, kept)
+
+
+def _endpoint() -> str:
+    """Where the hub is: as its own library knows it, unless the user says otherwise."""
+    if chosen := os.environ.get("HF_ENDPOINT"):
+        return chosen.rstrip("/")
+    try:
+        from huggingface_hub.constants import ENDPOINT
+    except ImportError:
+        raise InputError("models of the hub cannot be fetched", hint="pip install huggingface_hub") from None
+    return str(ENDPOINT).rstrip("/")
+
+
+def _get(url: str, repository: str, **headers: str) -> Response:
+    """An answer, as a stranger without an account gets it: openness is what everyone can see."""
+    import requests
+
+    try:
+        return requests.get(url, headers=headers, timeout=_SECONDS)
+    except requests.RequestException as error:
+        raise _unreachable(repository, str(error)) from error
+
+
+def _unreachable(repository: str, why: str) -> InputError:
+    return InputError(
+        f"hf:{repository} cannot be reached",
+        why=printable(why),
+        hint="try again later, or audit a folder with its files",
+    )
+
+
+def _address(repository: str, commit: str, path: str = "") -> str:
+    return f"hf:{repository}@{commit}{'/' + path if path else ''}"
+
+
+def _closed(repository: str, revision: str, scratch: Path, date: str) -> Fetched:
+    folder = Folder(scratch, name=repository, date=date, complete=False)
+    at = Evidence(_address(repository, revision), "", "", NAME, date)
+    fact = AccessFact(Basis.FOUND, at, "gated", "the hub asks for an account and consent before it shows anything")
+    return Fetched(folder, f"hf:{repository}{'@' + revision if revision else ''}", revision, (fact,))
+
+
+def _fetch(
+    endpoint: str, info: Mapping[str, Any], repository: str, scratch: Path, date: str, kept: Path | None
+) -> Fetched:
+    commit = next((sha for sha in strings(info.get("sha")) if _COMMIT.fullmatch(sha)), "")
+    at = Evidence(_address(repository, commit), "", "", NAME, date)
+    gate = info.get("gated")
+    said = f"the hub asks for consent before it gives the files ({printable(str(gate), 20)})"
+    access = ("gated", said) if gate else ("open", "the hub gives the files to everyone")
+    statements: list[Statement] = [AccessFact(Basis.FOUND, at, *access)]
+    site = f"{endpoint}/{repository}/resolve/{commit or 'main'}"
+    if missed := list(_obtain(site, info, repository, scratch, kept)):
+        said = f"{printable(missed[0])} and {len(missed) - 1} more could not be fetched"
+        statements.append(Finding("file-unreadable", Severity.WARNING, said, (at,)))
+    blobs = kept.parent.parent / "blobs" if kept is not None else None
+    folder = Folder(scratch, name=repository, date=date, complete=not missed, blobs=blobs)
+    return Fetched(folder, f"hf:{repository}@{commit}" if commit else f"hf:{repository}", commit, tuple(statements))
+
+
+def _obtain(site: str, info: Mapping[str, Any], repository: str, scratch: Path, kept: Path | None) -> Iterator[str]:
+    """Get small files and headers that are not kept in a cache; gives the paths of those that could not be had."""
+    for count, (path, size) in enumerate(_listed(info)):
+        place = scratch / path
+        if not _PATH.fullmatch(path) or ".." in path.split("/") or count >= _MOST_LISTED:
+            yield path
+            continue
+        url = f"{site}/{quote(path)}"
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if kept is not None and (kept / path).is_symlink() and (kept / path).is_file():
+                place.symlink_to((kept / path).resolve())
+                continue
+            if path.endswith(".safetensors"):
+                place.write_bytes(_header(url, repository))
+            elif count < _MOST_FILES and size <= _SMALL and _WANTED.fullmatch(place.name):
+                place.write_bytes(_bytes(url, repository, 0, max(size, 1)))
+            # A file that is only listed is as long as it is there, and empty: sparse, it takes no room.
+            with place.open("ab") as file:
+                file.truncate(max(size, file.tell()))
+        except (InputError, OSError):
+            yield path
+
+
+def _listed(info: Mapping[str, Any]) -> list[tuple[str, int]]:
+    siblings = info.get("siblings")
+    found = [mapping(one) for one in siblings] if isinstance(siblings, list) else []
+    sizes = ((str(one.get("rfilename", "")), one.get("size")) for one in found)
+    return sorted((path, size if type(size) is int and 0 <= size <= _LARGEST else 0) for path, size in sizes)
+
+
+def _header(url: str, repository: str) -> bytes:
+    head = _bytes(url, repository, 0, 8)
+    length = min(int.from_bytes(head, "little"), HEADER_LIMIT)
+    return head + _bytes(url, repository, 8, length)
+
+
+def _bytes(url: str, repository: str, begin: int, length: int) -> bytes:
+    """A range of a file's bytes."""
+    if not length:
+        return b""
+    span = f"bytes={begin}-{begin + length - 1}"
+    with _get(url, repository, **{"Range": span, "Accept-Encoding": "identity"}) as response:
+        if response.status_code not in (200, 206):
+            raise _unreachable(repository, f"the hub answers {response.status_code}")
+        content = bytes(response.content)
+    return content[begin : begin + length] if response.status_code == 200 else content[:length]

@@ -1,0 +1,85 @@
+"""Where the weights of a release of our own come from, as the statements about its stages say, and nothing else.
+
+A stage that gives weights says how: ``random`` initial values, or how it made them of others. The line of the final
+weights is their stage and all those before it whose weights went into it. Only if every stage of that line tells its
+origin is anything shown; a card or a recipe is no evidence of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from regrow.auditing import names
+from regrow.auditing.collectors.folder import Folder, Statement, printable
+from regrow.auditing.facts import Basis, Evidence, OriginFact, ParentFact, Relation
+from regrow.auditing.lineage import MECHANICAL
+from regrow.release.layout import statement_path
+from regrow.release.statements import Statement as Made
+from regrow.release.statements import line_of_weights
+
+NAME = "release"
+RANDOM = "random"
+_RELATIONS = {
+    "continued": Relation.FINETUNE,
+    "fine-tuned": Relation.FINETUNE,
+    "adapter": Relation.ADAPTER,
+    "merged": Relation.MERGE,
+    "quantised": Relation.QUANTISED,
+    "converted": Relation.CONVERTED,
+    "distilled": Relation.DISTILLED,
+}
+"""How a stage makes weights of others; whatever else it says, the parameters could be theirs."""
+
+
+def collect(folder: Folder, made: tuple[Made, ...]) -> Iterator[Statement]:
+    """That the final weights come from random values, or the models outside the release that they come from.
+
+    Args:
+        folder: the release, for evidence.
+        made: its statements, in the order of the graph.
+    """
+    line = line_of_weights(made)
+    if not line or any(one.origin is None for one in line):
+        return
+    starts = [one for one in line if not _before(one, line)]
+    others = [one for one in starts if one.origin != RANDOM]
+    for one in others:
+        yield ParentFact(Basis.FOUND, _at(folder, one), _name(one), _relation(line), sha256=one.digest)
+    if not others:
+        yield OriginFact(Basis.FOUND, _at(folder, line[-1]), _said(line))
+
+
+def _before(one: Made, line: tuple[Made, ...]) -> list[Made]:
+    given = {name for _, name in one.inputs}
+    return [other for other in line if other.stage in given]
+
+
+def _said(line: tuple[Made, ...]) -> str:
+    """How the final weights came about, stage by stage."""
+    first = [f"stage {printable(one.stage)} trains from random initial values" for one in line if one.origin == RANDOM]
+    later = [
+        f"stage {printable(one.stage)} gives weights that are {printable(str(one.origin))}, from "
+        f"{' and '.join(printable(before.stage) for before in _before(one, line))}"
+        for one in line
+        if one.origin != RANDOM
+    ]
+    return "; ".join((*first, *later, "no stage takes other weights"))
+
+
+def _relation(line: tuple[Made, ...]) -> Relation:
+    """How the final weights were made of others: by training, if any stage of the line trains."""
+    found = [_RELATIONS.get(str(one.origin), Relation.UNKNOWN) for one in reversed(line) if _before(one, line)]
+    found = found or [_RELATIONS.get(str(line[-1].origin), Relation.UNKNOWN)]
+    trained = [one for one in found if one not in (*MECHANICAL, Relation.UNKNOWN)]
+    return next(iter(trained), Relation.UNKNOWN if Relation.UNKNOWN in found else found[0])
+
+
+def _name(one: Made) -> str:
+    """What the weights are that a stage takes from outside."""
+    fetch = one.parameters.get("fetch")
+    said = fetch if isinstance(fetch, str) and fetch else f"what stage {one.stage} took"
+    return names.model(said) or printable(said)
+
+
+def _at(folder: Folder, one: Made) -> Evidence:
+    return folder.evidence(statement_path(one.stage), NAME)

@@ -1,0 +1,438 @@
+"""A release of our own: what its recipe, lock, data manifest, provenance and checkpoint chain prove.
+
+The lock is taken for what was built: it names every input by hash and every default, and a rebuild from it gives the
+same bytes or fails. Whether it does is for `regrow verify` to say; an audit reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from regrow.auditing.collectors import card, legal, origins, release_data
+from regrow.auditing.collectors.folder import Folder, Statement, Text, UnreadableError, printable
+from regrow.auditing.collectors.hazards import CHECKPOINT
+from regrow.auditing.collectors.structured import mapping, strings
+from regrow.auditing.facts import (
+    Aspect,
+    Availability,
+    Basis,
+    Component,
+    ComponentFact,
+    DataAspectFact,
+    DatasetFact,
+    Evidence,
+    Finding,
+    OriginFact,
+    Rebuild,
+    RebuildFact,
+    Role,
+    Scope,
+    Severity,
+    State,
+    TrainingFact,
+)
+from regrow.auditing.findings import FindingId
+from regrow.model.architecture import Architecture
+from regrow.release import Release
+from regrow.release.files import DamagedError
+from regrow.release.layout import (
+    CHAIN,
+    EVALUATION,
+    EXCLUDED,
+    LOCK,
+    MANIFEST,
+    PAPER,
+    RECIPE,
+    REPORT,
+    SAMPLES,
+    SUMS,
+    is_covered,
+)
+from regrow.release.statements import Statement as Made
+from regrow.sources import is_local
+from regrow.train.section import Train, steps, training_flops
+
+NAME = "release"
+OWN_LICENCE = "Apache-2.0"  # of regrow, which is the code that runs a recipe
+_SMALL = 16 << 20  # larger files are not hashed: that is `regrow verify`
+_PREPARING = ("documents", "split", "tokenizer", "tokens")
+"""Types of artifacts that text becomes on its way to a training run."""
+
+BROKEN = ("release-incomplete", "release-changed", "release-unreadable")
+"""Findings after which the release is not the one that its digest names."""
+
+DAMAGE = (*BROKEN, "release-added")
+"""Findings after which a statement about the release's digest says nothing about what is there."""
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A lock, as far as it makes sense.
+
+    Attributes:
+        text: the file.
+        value: what it says.
+    """
+
+    text: Text
+    value: Mapping[str, Any]
+
+    @cached_property
+    def stages(self) -> Sequence[Mapping[str, Any]]:
+        """The stages, each after its inputs."""
+        return _tables(self.value.get("stage"))
+
+    @cached_property
+    def sources(self) -> Sequence[Mapping[str, Any]]:
+        """The sources."""
+        return _tables(self.value.get("source"))
+
+    def saying(self, *names: str) -> list[Mapping[str, Any]]:
+        """The parameters of all stages that have certain ones."""
+        found = (mapping(stage.get("parameters")) for stage in self.stages)
+        return [one for one in found if set(names) <= set(one)]
+
+    def at(self, table: str, name: str) -> Evidence:
+        """The line on which a table with a name begins."""
+        line = self._lines.get((f"[[{table}]]", f'name = "{name}"'))
+        return self.text.line(line) if line else self.text.at()
+
+    @cached_property
+    def _lines(self) -> Mapping[tuple[str, str], int]:
+        """The line of each table, by it and the one after it: where a lock gives the name."""
+        rows = self.text.text.split("\n")
+        return {(row, rows[number]): number for number, row in enumerate(rows[:-1], 1) if row.startswith("[[")}
+
+    @cached_property
+    def documents(self) -> Mapping[str, Mapping[str, Any]]:
+        """The parameters of the stage that takes the documents out of a source, by the source's name."""
+        return {str(one.get("source")): one for one in reversed(self.saying("source", "availability"))}
+
+
+def is_one(folder: Folder) -> bool:
+    """Whether the folder is laid out like a release."""
+    return folder.has(SUMS) and folder.has(LOCK)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The files of an audited folder as those of a release: with the audit's own rules about links."""
+
+    folder: Folder
+
+    @property
+    def root(self) -> Path:
+        return self.folder.root
+
+    def paths(self) -> Iterator[str]:
+        return (entry.path for entry in self.folder.entries)
+
+    def has(self, path: str) -> bool:
+        return self.folder.has(path)
+
+    def size(self, path: str) -> int:
+        return self.folder.size(path)
+
+    def open(self, path: str) -> BinaryIO:
+        try:
+            return self.folder.open(path, NAME)
+        except UnreadableError as error:
+            raise OSError(str(error)) from error
+
+
+def opened(folder: Folder) -> Release:
+    """The release that an audited folder is."""
+    return Release(_Files(folder))
+
+
+def name(folder: Folder) -> str:
+    """What the model is called; else the folder's name."""
+    return printable(opened(folder).name or folder.name, 100)
+
+
+def digest(folder: Folder) -> str:
+    """The release digest, as the list of checksums gives it."""
+    return folder.text(SUMS, NAME).sha256
+
+
+def collect(folder: Folder) -> Iterator[Statement]:
+    """What the release proves, and where it is not whole."""
+    release = opened(folder)
+    checked = list(folder.texts([SUMS], NAME, lambda text: _check(text, folder, release)))
+    yield from checked
+    broken = any(isinstance(one, Finding) and one.id in BROKEN for one in checked)
+    made, damage = _statements(release, folder)
+    yield from damage
+    yield from origins.collect(folder, made)
+    yield from folder.texts([LOCK], NAME, lambda text: _locked(text, folder, release, made, broken))
+
+
+def is_boilerplate(statement: Statement) -> bool:
+    """Whether our own card says it, of something for which the statements about the stages are the evidence."""
+    if not isinstance(statement, OriginFact | TrainingFact | DataAspectFact):
+        return False
+    return statement.basis is Basis.DECLARED and statement.evidence.collector == card.NAME
+
+
+def _statements(release: Release, folder: Folder) -> tuple[tuple[Made, ...], list[Finding]]:
+    """The statements about the stages, and what is wrong with them: if one is damaged, none is believed."""
+    try:
+        return release.statements, []
+    except DamagedError as error:
+        said = f"{printable(error.path)} cannot be read: {printable(error.cause)}"
+        return (), [Finding("release-unreadable", Severity.WARNING, said, (folder.evidence(error.path, NAME),))]
+
+
+def _check(text: Text, folder: Folder, release: Release) -> Iterator[Statement]:
+    """Compare the small files with the list of checksums."""
+    if not release.sums.canonical:
+        said = f"{SUMS} is not a list of checksums as regrow writes it; get the release again from where it came"
+        yield Finding("release-unreadable", Severity.WARNING, said, (text.at(),))
+    listed = release.listed
+    there = {entry.path for entry in folder.entries if is_covered(entry.path)}
+    if missing := sorted(set(listed) - there):
+        yield _damage("release-incomplete", "is listed and not there", missing, text)
+    if added := sorted(there - set(listed)):
+        yield _damage("release-added", "is not in the list of checksums, so nothing vouches for it", added, text)
+    small = [path for path in sorted(there & set(listed)) if folder.has(path) and folder.size(path) <= _SMALL]
+    shown = [path for path in (REPORT,) if folder.has(path) and folder.size(path) <= _SMALL]
+    folder.hashes |= {path: _sha256(folder, path) for path in (*small, *shown)}
+    changed = [path for path in small if folder.hashes[path] != listed[path]]
+    if changed:
+        yield _damage("release-changed", "is not what the list of checksums says", changed, text)
+    if large := sorted(path for path in there & set(listed) if path not in small):
+        said = f"{large[0]} is large and was not compared with {SUMS}; `sha256sum -c {SUMS}` does"
+        yield Finding("not-hashed", Severity.NOTE, said, (text.at(),))
+
+
+def _sha256(folder: Folder, path: str) -> str:
+    try:
+        with folder.open(path, NAME) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except UnreadableError:
+        return ""
+
+
+def _damage(id: FindingId, what: str, paths: list[str], text: Text) -> Finding:
+    more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
+    severity = Severity.WARNING if id == "release-added" else Severity.CONFLICT
+    return Finding(id, severity, f"{printable(paths[0])}{more} {what}", (text.at(),))
+
+
+def _locked(text: Text, folder: Folder, release: Release, made: tuple[Made, ...], broken: bool) -> Iterator[Statement]:
+    try:
+        lock = Locked(text, release.lock_data)
+    except DamagedError as error:
+        said = f"{LOCK} cannot be read: {printable(error.cause)}"
+        yield Finding("release-unreadable", Severity.WARNING, said, (text.at(),))
+        return
+    used, found = release_data.manifest(folder, release)
+    yield from found
+    yield from _licence(lock)
+    yield from _sources(lock, used)
+    yield from _training(lock)
+    yield from _aspects(lock, used, folder, made)
+    yield from _components(lock, folder, release, made)
+    yield _rebuild(lock, folder, broken)
+
+
+def _licence(lock: Locked) -> Iterator[Statement]:
+    for expression in strings(mapping(lock.value.get("model")).get("licence")):
+        yield legal.declared(expression, Scope.WEIGHTS, lock.text.at("key model.licence"))
+
+
+def _sources(lock: Locked, used: Mapping[str, release_data.Used]) -> Iterator[Statement]:
+    """A fact for each source, and for its part that was held out to judge the model."""
+    for source in lock.sources:
+        name = str(source.get("name", ""))
+        availability = str(lock.documents.get(name, {}).get("availability", ""))
+        known = Availability(availability) if availability in list(Availability) else Availability.UNKNOWN
+        files = _tables(source.get("file"))
+        there = used.get(name)
+        sizes = [size for file in files if type(size := file.get("size")) is int]
+        for role, size in (
+            (Role.TRAINING, there.training if there else sum(sizes)),
+            (Role.EVALUATION, there.evaluation if there else 0),
+        ):
+            if size or role is Role.TRAINING:
+                yield DatasetFact(
+                    Basis.FOUND,
+                    lock.at("source", name),
+                    printable(name),
+                    role,
+                    known,
+                    printable(str(source.get("licence", ""))),
+                    size,
+                    str(files[0].get("sha256", "")) if len(files) == 1 else "",
+                    printable(str(source.get("fetch", ""))),
+                )
+
+
+def _training(lock: Locked) -> Iterator[Statement]:
+    vocabulary = next((one["vocabulary"] for one in lock.saying("vocabulary") if type(one["vocabulary"]) is int), 0)
+    for stage in lock.stages:
+        parameters = mapping(stage.get("parameters"))
+        if not {"architecture", "train"} <= set(parameters):
+            continue
+        try:
+            architecture = Architecture.model_validate(parameters["architecture"])
+            train = Train.model_validate(parameters["train"])
+            flops = float(training_flops(architecture, train, vocabulary))
+            batch = train.micro_batch * train.micro_batches_per_step * architecture.context
+            tokens = steps(architecture, train) * batch
+        except (ValueError, OverflowError):  # pydantic's errors are ValueErrors
+            said = f"stage {printable(str(stage.get('name')))} of {LOCK} has settings that make no sense"
+            yield Finding("release-unreadable", Severity.WARNING, said, (lock.text.at(),))
+            continue
+        yield TrainingFact(Basis.FOUND, lock.at("stage", str(stage.get("name"))), tokens, flops)
+
+
+def _aspects(
+    lock: Locked, used: Mapping[str, release_data.Used], folder: Folder, made: tuple[Made, ...]
+) -> Iterator[Statement]:
+    """What the lock and the manifest tell of the data: every stage that touches it, with all of its parameters."""
+
+    def told(aspect: Aspect, at: Evidence, text: str) -> DataAspectFact:
+        return DataAspectFact(Basis.FOUND, at, aspect, printable(text, 400))
+
+    if not lock.sources:
+        return
+    files = sum(len(_tables(source.get("file"))) for source in lock.sources)
+    origins = ", ".join(f"{source.get('name')} from {source.get('fetch')}" for source in lock.sources)
+    yield told(Aspect.PROVENANCE, lock.text.at(), f"{files} files pinned by sha256 and size: {origins}")
+    for stage in lock.stages:
+        parameters = mapping(stage.get("parameters"))
+        if {"source", "select"} <= set(parameters):
+            text = f"{parameters['source']}: files that fit {_listed(parameters['select'])}"
+            excluded = _listed(parameters.get("exclude"))
+            at = lock.at("stage", str(stage.get("name")))
+            yield told(Aspect.SELECTION, at, f"{text}, without {excluded}" if excluded else text)
+            break
+    if used:
+        manifest = folder.evidence(MANIFEST, NAME)
+        documents = sum(one.documents for one in used.values())
+        size = sum(one.training + one.evaluation for one in used.values())
+        text = f"{documents:,} documents with {size:,} bytes, each named by source, file, place, licence and hash"
+        yield told(Aspect.SCOPE, manifest, text)
+        shares = ", ".join(
+            f"{name}: {one.documents:,} documents, {one.training + one.evaluation:,} bytes, {one.licences}"
+            for name, one in sorted(used.items())
+        )
+        yield told(Aspect.CHARACTERISTICS, manifest, shares)
+    yield from _steps(lock, made, told)
+    if folder.has(EXCLUDED):
+        at = folder.evidence(EXCLUDED, NAME)
+        yield told(Aspect.FILTERING, at, "every document that was read and not used is named with the reason")
+
+
+def _steps(lock: Locked, made: tuple[Made, ...], told: Any) -> Iterator[Statement]:
+    """What stages did with the documents, as the statements about them say; and that none labels any, if all speak."""
+    prepared: set[str] = set()
+    for one in made:
+        at, said = lock.at("stage", one.stage), f"{one.kind}: {_settings(_plain(one.parameters))}"
+        if one.documents == "filter":
+            yield told(Aspect.FILTERING, at, said)
+        elif one.documents == "label":
+            yield told(Aspect.LABELLING, at, said)
+        elif one.artifact in _PREPARING and one.kind not in prepared:
+            prepared.add(one.kind)
+            yield told(Aspect.PROCESSING, at, said)
+    all_speak = {str(one.get("name")) for one in lock.stages} <= {one.stage for one in made}
+    if made and all_speak and not any(one.documents == "label" for one in made):
+        yield told(Aspect.LABELLING, lock.text.at(), "none: the text is used as it is, and no stage labels it")
+
+
+def _plain(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Parameters as a lock has them: the files of a source are told elsewhere."""
+    return {name: value for name, value in parameters.items() if name != "pins"}
+
+
+def _settings(parameters: Mapping[str, Any]) -> str:
+    said = ", ".join(f"{name} = {json.dumps(value, default=str)}" for name, value in parameters.items())
+    return said or "without settings"
+
+
+def _components(lock: Locked, folder: Folder, release: Release, made: tuple[Made, ...]) -> Iterator[Statement]:
+    version = _regrow(release)
+    runs = f"{RECIPE} and {LOCK}, run by regrow{' ' + version if version else ''}"
+
+    def there(component: Component, at: Evidence, where: str, licence: str | None = None) -> ComponentFact:
+        return ComponentFact(Basis.FOUND, at, component, State.PRESENT, where, licence)
+
+    given = {one.artifact for one in made}
+    at = lock.text.at()
+    if folder.has(RECIPE):
+        yield there(Component.TRAINING_CODE, at, runs, OWN_LICENCE)
+        yield there(Component.PREPROCESSING_CODE, at, runs, OWN_LICENCE)
+        yield there(
+            Component.INFERENCE_CODE, at, f"`regrow chat`{', regrow ' + version if version else ''}", OWN_LICENCE
+        )
+        yield there(Component.LIBRARIES, at, f"regrow {version}".strip(), OWN_LICENCE)
+        if "evaluation" in given:
+            yield there(Component.EVALUATION_CODE, at, runs, OWN_LICENCE)
+    yield _datasets(lock, Component.DATASETS)
+    if {"evaluation", "split"} <= given:
+        yield _datasets(lock, Component.EVALUATION_DATA)
+    if not any(CHECKPOINT.search(entry.path) for entry in folder.find("weights")):
+        at_chain = folder.evidence(CHAIN, NAME) if folder.has(CHAIN) else at
+        where = "only their hashes are here; `regrow build` makes them again"
+        yield ComponentFact(Basis.FOUND, at_chain, Component.INTERMEDIATE_PARAMETERS, State.ABSENT, where)
+    files = (
+        (Component.EVALUATION_RESULTS, EVALUATION),
+        (Component.SAMPLE_OUTPUTS, SAMPLES),
+        (Component.DATA_CARD, MANIFEST),
+        (Component.TECHNICAL_REPORT, REPORT),
+        (Component.RESEARCH_PAPER, PAPER),
+        (Component.METADATA, CHAIN),
+    )
+    for component, path in files:
+        if folder.has(path) and folder.size(path) > 2:
+            yield there(component, folder.evidence(path, NAME), path)
+
+
+def _datasets(lock: Locked, component: Component) -> ComponentFact:
+    """Data is there if each source has a public address and the build pinned by hash what it answered with."""
+    private = [str(one.get("name")) for one in lock.sources if not _is_public(one)]
+    where = ", ".join(str(source.get("fetch", "")) for source in lock.sources)
+    state = State.PROMISED if private or not lock.sources else State.PRESENT
+    return ComponentFact(Basis.FOUND, lock.text.at(), component, state, printable(where))
+
+
+def _is_public(source: Mapping[str, Any]) -> bool:
+    files = _tables(source.get("file"))
+    pinned = bool(files) and all(re.fullmatch(r"[0-9a-f]{64}", str(file.get("sha256"))) for file in files)
+    return pinned and not is_local(str(source.get("fetch", "file:")))
+
+
+def _regrow(release: Release) -> str:
+    """The version that built it, which lies outside of what the digest covers."""
+    try:
+        found = strings(release.environment.get("regrow"))
+    except DamagedError:
+        return ""
+    return printable(found[0], 20) if found else ""
+
+
+def _rebuild(lock: Locked, folder: Folder, broken: bool) -> RebuildFact:
+    """What a lock promises; of a broken release no more than that somebody says so."""
+    promised = digest(folder)
+    sources = [file for source in lock.sources for file in _tables(source.get("file"))]
+    pinned = all(re.fullmatch(r"[0-9a-f]{64}", str(file.get("sha256"))) for file in sources)
+    whole = bool(sources) and pinned and bool(mapping(lock.value.get("outputs")))
+    level = Rebuild.PINNED if whole and folder.has(CHAIN) and not broken else Rebuild.DECLARED
+    return RebuildFact(Basis.FOUND, lock.text.at("key outputs"), level, "", promised)
+
+
+def _tables(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(f"`{item}`" for item in strings(value))

@@ -1,0 +1,25 @@
+"""Licences: a catalogue of what they ask, which one a text is, and what is inherited along the lineage."""
+
+from __future__ import annotations
+
+from regrow.auditing.licences.catalogue import Clause, Kind, Licence, Right, every, find, get
+from regrow.auditing.licences.conclusion import says_none
+from regrow.auditing.licences.judging import judge
+from regrow.auditing.licences.matching import Match, identify
+from regrow.auditing.licences.terms import Effective, Terms
+
+__all__ = [
+    "Clause",
+    "Effective",
+    "Kind",
+    "Licence",
+    "Match",
+    "Right",
+    "Terms",
+    "every",
+    "find",
+    "get",
+    "identify",
+    "judge",
+    "says_none",
+]

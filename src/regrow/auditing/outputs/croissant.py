@@ -1,0 +1,157 @@
+"""The training data of a model as Croissant 1.1: files with their sha256, what a record is, and where it came from.
+
+The release of a model carries the list of its training documents, not their text. So the record set is that list: one
+record per document, with its source, licence, availability, place and hash. Sources are what the data set is based on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from regrow.auditing.data import toml
+from regrow.auditing.facts import Aspect, DataAspectFact, DatasetFact, Role
+from regrow.auditing.outputs import view
+from regrow.auditing.outputs.safe import plain, whole
+from regrow.auditing.result import Audit
+from regrow.release.layout import MANIFEST
+from regrow.report import ReportData, load
+from regrow.report.data import File
+from regrow.report.render import link
+
+
+def croissant(audit: Audit, release: Path | None = None) -> dict[str, Any]:
+    """The description of the training data.
+
+    Args:
+        audit: what is known of it.
+        release: the audited release, if it is one of ours; without one there are no files to describe, only sources.
+    """
+    data = load(release) if release else None
+    sets = [fact for fact in view.datasets(view.subject(audit)) if fact.role is not Role.EVALUATION]
+    fixed = _fixed()
+    document: dict[str, Any] = {
+        "@context": {**fixed["context"], **{term: f"cr:{term}" for term in fixed["terms"]}},
+        "@type": "sc:Dataset",
+        "conformsTo": list(fixed["conforms"]),
+        "name": _title(audit),
+        "description": _description(audit, sets, data),
+        "version": plain(audit.version) or "unknown",
+        "isLiveDataset": False,
+        "license": _licences(sets, data),
+        "isBasedOn": list(_bases(sets, data)),
+    }
+    files = [file for file in data.files if file.path.startswith("data/")] if data else []
+    if files:
+        document["distribution"] = [_file(file) for file in files]
+    if any(file.path == MANIFEST for file in files):
+        document["recordSet"] = [_records()]
+    document.update(_responsible(audit, data))
+    return {name: value for name, value in document.items() if value != []}
+
+
+def _fixed() -> Mapping[str, Any]:
+    """What every document says."""
+    return toml("outputs", "croissant")
+
+
+def _title(audit: Audit) -> str:
+    return f"Training data of {plain(audit.name, 150) or 'a model'}"
+
+
+def _description(audit: Audit, sets: list[DatasetFact], data: ReportData | None) -> str:
+    if data:
+        documents = sum(source.documents + source.validation_documents for source in data.sources)
+        return (
+            f"{documents:,} documents that {plain(audit.name)} was made from, each by source, place, licence and hash."
+        )
+    names = ", ".join(plain(fact.name) for fact in sets)
+    return f"What is known of the training data of {plain(audit.name)}: {names or 'nothing is named'}."
+
+
+def _licences(sets: list[DatasetFact], data: ReportData | None) -> list[str]:
+    """Each licence once: by its address where SPDX lists it, else as it is written."""
+    names = [source.licence for source in data.sources] if data else [fact.licence for fact in sets]
+    return list(dict.fromkeys(_licence(name) for name in names if name.strip()))
+
+
+def _licence(name: str) -> str:
+    expression = view.spdx_expression(name)
+    if expression and " " not in expression:
+        return f"https://spdx.org/licenses/{expression}.html"
+    return expression or plain(name)
+
+
+def _bases(sets: list[DatasetFact], data: ReportData | None) -> Iterator[dict[str, Any]]:
+    """The sources, with the sha256 of each file that was fetched where they are pinned."""
+    if not data:
+        for fact in sets:
+            yield _base(fact.name, fact.where, fact.licence, [f"sha256:{plain(fact.sha256)}"] if fact.sha256 else [])
+        return
+    pins = {stage.parameters.get("fetch"): stage.parameters.get("pins", ()) for stage in data.stages}
+    for source in data.sources:
+        fetched = pins.get(source.fetch, ())
+        sums = [f"sha256:{plain(str(pin['sha256']))} {plain(str(pin['file']))}" for pin in fetched]
+        yield _base(source.name, source.fetch, source.licence, sums)
+
+
+def _base(name: str, where: str, licence: str, identifiers: list[str]) -> dict[str, Any]:
+    told = {
+        "@type": "sc:CreativeWork",
+        "name": plain(name) or "unnamed",
+        "url": link(where),
+        "description": f"fetched from {plain(where)}" if where and not link(where) else "",
+        "license": _licence(licence) if licence.strip() else "",
+        "identifier": identifiers,
+    }
+    return {key: value for key, value in told.items() if value}
+
+
+def _file(file: File) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileObject",
+        "@id": whole(file.path),
+        "name": whole(file.path),
+        "contentUrl": whole(file.path),
+        "contentSize": f"{file.size} B",
+        "encodingFormat": "application/x-parquet" if file.path.endswith(".parquet") else "application/octet-stream",
+        "sha256": file.sha256,
+    }
+
+
+def _records() -> dict[str, Any]:
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "documents",
+        "name": "documents",
+        "description": "Every training and validation document, without its text.",
+        "key": {"@id": "documents/id"},
+        "field": [_field(name, *words) for name, words in _fixed()["columns"].items()],
+    }
+
+
+def _field(name: str, kind: str, description: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:Field",
+        "@id": f"documents/{name}",
+        "name": name,
+        "description": description,
+        "dataType": kind,
+        "source": {"fileObject": {"@id": MANIFEST}, "extract": {"column": name}},
+    }
+
+
+def _responsible(audit: Audit, data: ReportData | None) -> dict[str, Any]:
+    """The fields of the RAI extension that the facts answer; the rest stays out, for nobody has told."""
+    fields = _fixed()["responsible"]
+    told: dict[str, list[str]] = {}
+    for fact in view.subject(audit).of(DataAspectFact):
+        told.setdefault(fields.get(fact.aspect, ""), []).append(plain(fact.text))
+    for exclusion in data.exclusions if data else ():
+        told.setdefault(fields[Aspect.FILTERING], []).append(
+            f"{plain(exclusion.stage)} left out {exclusion.documents:,} documents: {plain(exclusion.reason)}"
+        )
+    one = {"rai:dataCollection"}
+    told.pop("", None)
+    return {key: " ".join(words) if key in one else list(dict.fromkeys(words)) for key, words in told.items()}

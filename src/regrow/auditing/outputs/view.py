@@ -1,0 +1,225 @@
+"""What several outputs ask of an audit."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from regrow.auditing.facts import (
+    ArchitectureFact,
+    Basis,
+    Collected,
+    DatasetFact,
+    Evidence,
+    F,
+    LicenceFact,
+    Scope,
+    Severity,
+)
+from regrow.auditing.licences import find
+from regrow.auditing.lineage import Edge
+from regrow.auditing.result import Audit, Cost, Definition, Duty, Outcome
+from regrow.report.render import seconds
+
+_BEST = (Basis.FOUND, Basis.KNOWN, Basis.DECLARED)
+
+_WHEN = {
+    "use": "When you use it",
+    "share": "When you share it",
+    "modify": "When you change it",
+    "output": "When you use what it writes",
+    "scale": "When you use it at scale",
+}
+"""Headings for the moments at which a duty holds."""
+
+
+def duties(audit: Audit) -> list[tuple[str, list[Duty]]]:
+    """The duties by the moment at which they hold, with a heading for each."""
+    moments = [*_WHEN, *sorted({duty.when for duty in audit.duties} - set(_WHEN))]
+    grouped = [(_WHEN.get(when, when), [duty for duty in audit.duties if duty.when == when]) for when in moments]
+    return [(heading, found) for heading, found in grouped if found]
+
+
+def subject(audit: Audit) -> Collected:
+    """What was read of the audited model itself."""
+    return audit.lineage.nodes[0].collected
+
+
+def best(collected: Collected, kind: type[F]) -> F | None:
+    """The fact of one kind to rely on: found before known before declared, the first of each."""
+    return min(collected.of(kind), key=lambda fact: _BEST.index(fact.basis), default=None)
+
+
+def architecture(collected: Collected) -> ArchitectureFact | None:
+    """What the model is, as far as it was read."""
+    return best(collected, ArchitectureFact)
+
+
+def numbers(collected: Collected) -> Iterator[tuple[str, str]]:
+    """The numbers that describe a model, by their names, and the types of its tensors."""
+    if found := architecture(collected):
+        told = {"parameters": found.parameters, "context": found.context}
+        yield from ((name, str(value)) for name, value in told.items() if value is not None)
+        yield from (("dtype", dtype) for dtype in found.dtypes)
+
+
+def licence_facts(collected: Collected, *scopes: Scope) -> list[LicenceFact]:
+    """Licences for any of the scopes, the found ones first."""
+    facts = [fact for fact in collected.of(LicenceFact) if fact.scope in scopes]
+    return sorted(facts, key=lambda fact: _BEST.index(fact.basis))
+
+
+def licence_name(fact: LicenceFact) -> str:
+    """What to call a licence: its id, or what was written where that says more, as which versions will do."""
+    written = spdx_expression(fact.raw) if fact.id and fact.basis is not Basis.FOUND else None
+    return written if written and written != spdx_expression(fact.id or "") else fact.id or fact.name or fact.raw
+
+
+def licence_names(collected: Collected) -> tuple[str, ...]:
+    """What the licences of the weights are called, each once."""
+    facts = licence_facts(collected, Scope.WEIGHTS) or licence_facts(collected, Scope.EVERYTHING)
+    return tuple(dict.fromkeys(map(licence_name, facts)))
+
+
+def datasets(collected: Collected) -> tuple[DatasetFact, ...]:
+    """The data, one fact per name and role: of several, the one to rely on."""
+    groups: dict[tuple[str, str], list[DatasetFact]] = {}
+    for fact in collected.of(DatasetFact):
+        groups.setdefault((fact.name, fact.role), []).append(fact)
+    return tuple(min(facts, key=lambda fact: _BEST.index(fact.basis)) for facts in groups.values())
+
+
+def edges_from(audit: Audit, child: str) -> list[Edge]:
+    """What a model was made from, each parent and relation once, the best known first."""
+    edges = sorted((edge for edge in audit.lineage.edges if edge.child == child), key=_edge_order)
+    return list({(edge.parent, edge.relation): edge for edge in reversed(edges)}.values())[::-1]
+
+
+def _edge_order(edge: Edge) -> int:
+    return [basis.value for basis in _BEST].index(edge.basis) if edge.basis in set(Basis) else len(_BEST)
+
+
+def limiting(audit: Audit) -> frozenset[str]:
+    """The ancestors that limit an answer or a verdict."""
+    verdicts = (verdict for definition in audit.definitions for verdict in definition.verdicts)
+    answers = (*audit.parts, *audit.freedoms)
+    named = (*(one.limited_by for one in answers), *(one.limited_by for one in verdicts))
+    return frozenset(name for name in named if name)
+
+
+def standing(definition: Definition) -> str:
+    """How a model stands under a definition, in a word or two."""
+    if definition.id == "mof":
+        none = "not shown" if definition.outcome is Outcome.NOT_SHOWN else "no class"
+        return f"class {definition.level}" if definition.level else none
+    return definition.level.replace("-", " ") or definition.outcome
+
+
+def tone(definition: Definition) -> str:
+    """How a standing is coloured. A rung of the ladder is good news from where somebody has rebuilt the model."""
+    if definition.id == "ladder":
+        return "met" if definition.level.startswith("rebuilt") else ""
+    return outcome_class(definition.outcome)
+
+
+def next_heading(definition: Definition) -> str:
+    """What the list of next steps leads to."""
+    if definition.id in ("mof", "ladder"):
+        goal = "class" if definition.id == "mof" else "rung"
+        return f"To reach the next {goal}:"
+    return "To meet it:"
+
+
+def outcome_class(value: str) -> str:
+    """``met``, ``not-met`` or ``not-shown``, of an outcome or of an answer."""
+    return {"yes": "met", "no": "not-met"}.get(value, value.replace(" ", "-"))
+
+
+def cost_words(cost: Cost) -> str:
+    """What a rebuild would take, in one line."""
+    parts = []
+    if cost.accelerator_hours is not None:
+        parts.append(f"{_duration(cost.accelerator_hours)} on one {cost.accelerator or 'accelerator'}")
+    if cost.flops is not None:
+        parts.append(f"{_power(cost.flops)} operations")
+    return f"{', '.join(parts)} ({cost.source})" if parts else f"not shown: {cost.source}"
+
+
+def _duration(hours: float) -> str:
+    if hours * 3600 < 1:
+        return "less than a second"
+    return seconds(hours * 3600) if hours < 48 else f"{hours:,.0f} hours"
+
+
+def _power(value: float) -> str:
+    return f"{value:.2g}".replace("e+", "e")
+
+
+def alarms(audit: Audit) -> str:
+    """What a reader of the answer alone must not miss, in one line; empty if there is nothing."""
+    severities = Counter(finding.severity for finding in audit.findings)
+    demands = Counter(check.outcome for check in audit.policy)
+    counts = {
+        "conflict between licences": len(audit.conflicts),
+        "contradiction between facts": severities[Severity.CONFLICT],
+        "warning": severities[Severity.WARNING],
+    }
+    told = [f"{count} {_plural(name, count)}" for name, count in counts.items() if count]
+    policy = [
+        f"{demands[outcome]} of {len(audit.policy)} demands of your policy {outcome}"
+        for outcome in (Outcome.NOT_MET, Outcome.NOT_SHOWN)
+        if demands[outcome]
+    ]
+    return ", ".join([*told, *policy])
+
+
+def _plural(name: str, count: int) -> str:
+    first, _, rest = name.partition(" ")
+    return " ".join(filter(None, [first + "s" * (count != 1), rest]))
+
+
+def place(evidence: Evidence) -> str:
+    """Where something was read, in one line."""
+    return f"{evidence.file}, {evidence.locator}" if evidence.locator else evidence.file
+
+
+def digest_of(version: str) -> dict[str, str]:
+    """A version as a set of digests, named as in-toto names them; empty if it is not one."""
+    if re.fullmatch("[0-9a-f]{64}", version):
+        return {"sha256": version}
+    return {"gitCommit": version} if re.fullmatch("[0-9a-f]{40}", version) else {}
+
+
+def spdx_expression(text: str) -> str | None:
+    """A licence as an SPDX expression, or None if it is none, or names a licence that SPDX does not know."""
+    from license_expression import ExpressionError
+
+    if not text or len(text) > 200 or not text.isascii():
+        return None
+    try:
+        parsed = str(_spdx().parse(text, validate=True) or "LicenseRef")
+    except (ExpressionError, RecursionError):
+        parsed = "LicenseRef"
+    known = find(text)
+    return (known.spdx if known else "") or None if "LicenseRef" in parsed else parsed
+
+
+@cache
+def _spdx() -> Any:
+    from license_expression import get_spdx_licensing
+
+    return get_spdx_licensing()
+
+
+def outcome_word(outcome: Outcome) -> str:
+    """Of a claim: what became of it."""
+    return {Outcome.MET: "delivered", Outcome.NOT_MET: "not delivered"}.get(outcome, str(outcome))
+
+
+def package_url(identity: str) -> str:
+    """What the world calls a model with an id like ``hf:org/name@revision``; empty for any other id."""
+    match = re.fullmatch(r"hf:(\w[\w.-]*)/(\w[\w.-]*)(?:@(\w[\w.-]*))?", identity, re.ASCII)
+    return f"pkg:huggingface/{match[1]}/{match[2]}" + (f"@{match[3].lower()}" if match[3] else "") if match else ""

@@ -1,0 +1,73 @@
+"""A rule against a case: evaluate what it needs, for one model or along the whole chain of its parameters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from regrow.auditing.lineage import Ancestor, Node, chain, mechanical
+from regrow.auditing.names import short
+from regrow.auditing.result import Outcome, Verdict
+from regrow.auditing.rules.case import Case
+from regrow.auditing.rules.predicates import PREDICATES
+from regrow.auditing.rules.results import Result, all_of, any_of, capped, rank, unique
+from regrow.auditing.rules.rulesets import Leaf, Needs, Rule
+
+
+def verdict(rule: Rule, case: Case) -> Verdict | None:
+    """The verdict of a rule, or None if the rule does not apply to any model of the case."""
+    result = judge(rule, case)
+    if result is None:
+        return None
+    return Verdict(
+        rule.id,
+        rule.title,
+        result.outcome,
+        result.reason,
+        reading=rule.reading or bool(result.limited_by),
+        evidence=result.evidence,
+        limited_by=result.limited_by,
+        missing=result.missing,
+    )
+
+
+def judge(rule: Rule, case: Case) -> Result | None:
+    """The result of a rule: of the audited model, or of the weakest in the chain of its parameters."""
+    whole = chain(case.lineage) if rule.along else chain(case.lineage)[:1]
+    line = tuple(one for one in whole if _applies(rule, case, one.node))
+    if not line and rule.mechanical == "only":
+        return None
+    line = line or whole[:1]  # a circle of conversions: nothing in it was ever trained, so far as is told
+    results = [_result(rule, case, one) for one in line]
+    # The nearest of the worst decides: what the model itself lacks comes before what its ancestors lack.
+    weakest = min(range(len(line)), key=lambda i: rank(results[i].outcome))
+    node, result = line[weakest].node, results[weakest]
+    if result.outcome is Outcome.MET:
+        return replace(result, evidence=unique(place for one in results for place in one.evidence))
+    return result if node is case.lineage.nodes[0] else _limited(result, node)
+
+
+def _limited(result: Result, ancestor: Node) -> Result:
+    """What an ancestor lacks, said of the audited model."""
+    name = short(ancestor.id)
+    reasons = (f"limited by {name}: {result.reason}",)
+    missing = tuple(f"of {name}: {line}" for line in result.missing)
+    return replace(result, reasons=reasons, missing=missing, limited_by=ancestor.id)
+
+
+def evaluate(needs: Needs, case: Case, node: Node) -> Result:
+    """A tree of needs for one model."""
+    if isinstance(needs, Leaf):
+        return PREDICATES[needs.predicate](case, node, **needs.parameters)
+    results = [evaluate(need, case, node) for need in needs.needs]
+    return all_of(results) if needs.how == "all" else any_of(results)
+
+
+def _result(rule: Rule, case: Case, ancestor: Ancestor) -> Result:
+    result = evaluate(rule.needs, case, ancestor.node)
+    return result if ancestor.sure else capped(result, "how the child was made from it is not told")
+
+
+def _applies(rule: Rule, case: Case, node: Node) -> bool:
+    if not rule.mechanical:
+        return True
+    return mechanical(case.lineage, node) == (rule.mechanical == "only")

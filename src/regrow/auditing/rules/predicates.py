@@ -1,0 +1,474 @@
+"""What rules can ask about one model. Each is a pure function of the case, the model and its own parameters.
+
+All keep to the same three values. *Met* needs a fact that shows it. *Not met* needs a fact that shows the contrary:
+it was looked for and is not there, or the terms forbid it. Everything else, a promise included, is *not shown*.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from regrow.auditing.data import toml
+from regrow.auditing.facts import (
+    AccessFact,
+    ArchitectureFact,
+    Aspect,
+    Availability,
+    Basis,
+    Component,
+    ComponentFact,
+    DataAspectFact,
+    DatasetFact,
+    Fact,
+    LicenceFact,
+    OriginFact,
+    ParentFact,
+    Rebuild,
+    RebuildFact,
+    Role,
+    Scope,
+    State,
+    UsageFact,
+    places,
+)
+from regrow.auditing.licences import Effective, find, says_none
+from regrow.auditing.lineage import Node, facts, seen
+from regrow.auditing.result import Outcome
+from regrow.auditing.rules.case import Case
+from regrow.auditing.rules.compute import whole
+from regrow.auditing.rules.results import Result, all_of, met, not_met, not_shown, one_line, rank, unique
+from regrow.auditing.rules.rulesets import usual_licences
+
+TRAINING = (Role.TRAINING, Role.FINETUNING, Role.CALIBRATION, Role.UNKNOWN)
+"""Data that went into the parameters; what is not said to be for evaluation may have."""
+
+_CARRIERS = (Component.DATA_CARD, Component.TECHNICAL_REPORT, Component.RESEARCH_PAPER)
+_RUNGS = tuple(Rebuild)
+
+
+def component(case: Case, node: Node, *, any_of: Sequence[str]) -> Result:
+    """One of these components of the Model Openness Framework is there."""
+    results = [_component(node, Component(name)) for name in any_of]
+    return _first_best(results)
+
+
+def told(case: Case, node: Node, *, aspects: Sequence[str]) -> Result:
+    """A description of the training data tells of these aspects."""
+    spoken = facts(node, DataAspectFact)
+    found = {fact.aspect: fact for fact in (*spoken, *seen(spoken))}  # what was seen stands above what is said
+    there = [found[Aspect(name)] for name in aspects if Aspect(name) in found]
+    lacking = [name for name in aspects if Aspect(name) not in found]
+    if not lacking:
+        by = "" if all(fact.basis is not Basis.DECLARED for fact in there) else " by its maker, which nobody checked"
+        return met(f"the training data is described{by}", there)
+    missing = f"describe the training data: {', '.join(lacking)}"
+    carriers = [_states(node, name) for name in _CARRIERS]
+    if all(states and {fact.state for fact in states} == {State.ABSENT} for states in carriers):
+        reason = f"nothing describes the training data's {', '.join(lacking)}"
+        return not_met(reason, [states[0] for states in carriers], missing=missing)
+    return not_shown(f"not seen: the training data's {', '.join(lacking)}", there, missing=missing)
+
+
+def data_named(case: Case, node: Node) -> Result:
+    """All training data is named, each with one of the four kinds of availability."""
+    sources = _sources(node)
+    missing = "list all training data, each with its availability and where to get it"
+    if not sources:
+        return _without_sources(node, missing)
+    if unknown := [fact.name for fact in sources if fact.availability is Availability.UNKNOWN]:
+        return not_shown(f"not told how one can get {_names(unknown)}", sources, missing=missing)
+    if not _complete(node, sources):
+        return not_shown("data is named, but nothing says that this is all of it", sources, missing=missing)
+    many = f"{len(sources)} sources of training data are named" if len(sources) > 1 else ""
+    return met(many or "1 source of training data is named", sources)
+
+
+def data_located(case: Case, node: Node, *, of: Sequence[str]) -> Result:
+    """Of the training data, that of these kinds is listed with where to get it."""
+    named = data_named(case, node)
+    if named.outcome is not Outcome.MET:
+        return named
+    kinds = " or ".join(of)
+    sources = [fact for fact in _sources(node) if fact.availability in of]
+    if lost := [fact.name for fact in sources if not _located(fact)]:
+        return not_shown(f"not told where to get {_names(lost)}", sources, missing=f"say where to get {_names(lost)}")
+    return met(f"all {kinds} data is listed with where to get it" if sources else f"no {kinds} data", _sources(node))
+
+
+def data_seen(case: Case, node: Node, *, of: Sequence[str]) -> Result:
+    """Of the training data, that of these kinds was seen: delivered, or pinned by its hash at an address."""
+    named = data_named(case, node)
+    if named.outcome is not Outcome.MET:
+        return named
+    unseen = [fact for fact in _sources(node) if fact.availability in of and not _pinned(fact)]
+    if not unseen:
+        return met(f"all {' and '.join(of)} data is shared or pinned", _sources(node))
+    delivered = _component(node, Component.DATASETS)
+    if delivered.outcome is Outcome.MET:
+        return delivered
+    names = _names([fact.name for fact in unseen])
+    missing = f"share {names}, or pin it by its hash at an address"
+    if delivered.outcome is Outcome.NOT_MET:
+        return not_met(f"{names}: looked for, not there", unseen, missing=missing)
+    return not_shown(f"{names}: named, not seen", unseen, missing=missing)
+
+
+def data_within(case: Case, node: Node, *, kinds: Sequence[str]) -> Result:
+    """All training data is of these kinds."""
+    named = data_named(case, node)
+    outside = [fact for fact in _sources(node) if fact.availability not in (*kinds, Availability.UNKNOWN)]
+    if outside:
+        names = _names([fact.name for fact in outside])
+        kind = outside[0].availability
+        return not_met(f"{names} is {kind}", outside, missing=f"replace {names} by data of kind {' or '.join(kinds)}")
+    return named
+
+
+def described(case: Case, node: Node, *, topics: Sequence[str]) -> Result:
+    """Usage information covers these topics."""
+    found: dict[str, Fact] = {fact.topic: fact for fact in facts(node, UsageFact)}
+    if modal := [fact for fact in facts(node, ArchitectureFact) if fact.modalities]:
+        found.setdefault("modalities", modal[0])
+    lacking = [topic for topic in topics if topic not in found]
+    there = [found[topic] for topic in topics if topic in found]
+    if lacking:
+        names = ", ".join(lacking)
+        return not_shown(f"not told: {names}", there, missing=f"say in the model card: {names}")
+    return met("capabilities, limits and integration are told", there)
+
+
+def configured(case: Case, node: Node) -> Result:
+    """The configuration of the parameters was read: family and shape of the model."""
+    found = [fact for fact in facts(node, ArchitectureFact) if fact.basis is not Basis.DECLARED]
+    if found:
+        return met(f"the configuration was read ({one_line(found[0].family, 40) or 'family not named'})", found)
+    declared = facts(node, ArchitectureFact)
+    return not_shown("no configuration was seen", declared, missing="ship the model's configuration with the weights")
+
+
+def terms(case: Case, node: Node, *, scope: str, right: str) -> Result:
+    """The terms of a scope grant a right: ``open``, ``osi``, ``use``, ``commercial``, ``modify``, ``share``."""
+    return _granted(case.effective(node, Scope(scope)), scope, right)
+
+
+def code_terms(case: Case, node: Node, *, of: Sequence[str], right: str) -> Result:
+    """The licence of each of these components that is there grants ``open`` or ``osi``: its own, else that of code."""
+    there = [fact for name in of for fact in _states(node, Component(name)) if fact.state is State.PRESENT]
+    results = [_own_terms(fact, right) for fact in there if fact.licence]
+    if len(results) < len(there) or not there:
+        results.append(_granted(case.effective(node, Scope.CODE), "code", right))
+    return all_of(results)
+
+
+def asserted(case: Case, node: Node, *, scope: str) -> Result:
+    """A licence for this scope, or for everything, is shipped with the parameters."""
+    told = (fact for fact in facts(node, LicenceFact) if fact.raw and not says_none(fact))
+    found = [fact for fact in told if fact.scope in (scope, Scope.EVERYTHING)]
+    if found:
+        return met(f"the terms of the {scope} are told ({one_line(found[0].raw, 60)})", found)
+    missing = f"say under which terms the {scope} are"
+    if node.collected.complete and node.collected.kind in ("huggingface", "release"):
+        return not_met(f"nothing says under which terms the {scope} are", missing=missing)
+    return not_shown(f"not seen under which terms the {scope} are", missing=missing)
+
+
+def licence_kinds(case: Case, node: Node, *, scope: str, met_by: Sequence[str], arguable: Sequence[str] = ()) -> Result:
+    """Each licence of the scope is of a kind in ``met_by``; one of a kind in ``arguable`` leaves it open."""
+    effective = case.effective(node, Scope(scope))
+    missing = f"put the {scope} under a licence without such limits, e.g. Apache-2.0"
+    if effective is None or effective.open is Outcome.NOT_SHOWN:
+        return not_shown(effective.reason if effective else f"no licence of the {scope} was seen", missing=missing)
+    if not effective.ids:
+        return Result(Outcome.NOT_MET, (effective.reason,), effective.evidence, (missing,))
+    worst = all_of([_kind(name, met_by, arguable, missing) for name in effective.ids])
+    return Result(worst.outcome, worst.reasons, effective.evidence, worst.missing)
+
+
+def terms_fixed(case: Case, node: Node, *, scope: str) -> Result:
+    """No licence of the scope lets its owner change the terms later."""
+    effective = case.effective(node, Scope(scope))
+    missing = f"put the {scope} under a licence whose terms are fixed"
+    if effective is None or not effective.ids or effective.open is Outcome.NOT_SHOWN:
+        return not_shown(f"no licence of the {scope} was identified", missing=missing)
+    changing = [name for name in effective.ids if (licence := find(name)) and licence.mutable_terms]
+    if changing:
+        reason = f"the owner may change the terms of {_names(changing)}"
+        return Result(Outcome.NOT_MET, (reason,), effective.evidence, (missing,))
+    return Result(Outcome.MET, ("the terms cannot be changed later",), effective.evidence)
+
+
+def access(case: Case, node: Node, *, told: bool = False) -> Result:
+    """The model can be had without account, consent or payment; unless that must be ``told``, having it is enough."""
+    found = facts(node, AccessFact)
+    missing = "offer the weights without gate or payment"
+    if closed := [fact for fact in found if fact.access in ("paid", "private")]:
+        return not_met(f"access is {closed[0].access}", closed, missing=missing)
+    if gated := [fact for fact in found if fact.access != "open"]:
+        return not_shown("access is gated: one has to ask", gated, missing=missing)
+    weights = [fact for fact in _states(node, Component.PARAMETERS) if fact.state is State.PRESENT]
+    if found:
+        return met("access is open", found)
+    if weights and not told:
+        return met("no gate is known", weights)
+    return not_shown("not told how the weights can be had", missing="say where anyone can get the weights")
+
+
+def origin(case: Case, node: Node) -> Result:
+    """It is told what the parameters were made from: a parent, or random initial values."""
+    started = facts(node, OriginFact)
+    if edges := case.lineage.parents(node.id):
+        told = unique(place for edge in edges for place in edge.evidence)
+        return Result(Outcome.MET, ("what it was made from is told",), told or places(facts(node, ParentFact)))
+    if started:
+        return met("trained from random initial values", started)
+    missing = "say from which model the parameters were made, or that they were trained from random initial values"
+    return not_shown("not told what the parameters were made from", missing=missing)
+
+
+def rebuilt(case: Case, node: Node, *, at_least: str, exactly: bool = False) -> Result:
+    """The release was checked up to this rung, or ``exactly`` so. What reached another digest does not count."""
+    need = _RUNGS.index(Rebuild(at_least))
+    found = [fact for fact in facts(node, RebuildFact) if fact.digest in ("", node.collected.version)]
+    reaching = [fact for fact in found if _RUNGS.index(fact.level) >= need]
+    if exactly:
+        reaching = [fact for fact in reaching if fact.level == at_least]
+    if reaching:
+        top = max(reaching, key=lambda fact: _RUNGS.index(fact.level))
+        others = sorted({fact.by for fact in reaching if fact.by and fact.level is Rebuild.REBUILT_BY_OTHERS})
+        by = f" ({', '.join(one_line(name, 40) for name in others)})" if others else ""
+        return met(f"{top.level.replace('-', ' ')}{by}", reaching)
+    return not_shown(f"not {at_least.replace('-', ' ')}", found, missing=_words("steps")[at_least])
+
+
+def compute(case: Case, node: Node, *, below: float) -> Result:
+    """All training of the parameters, the ancestors' included, took fewer operations than ``below``."""
+    told = whole(case.lineage)
+    missing = "say how many operations the training took, or parameters and tokens"
+    if told.flops is not None and told.flops > below:
+        return not_met(f"training took {told.flops:.1e} operations, more than {below:.0e}", told.facts, missing=missing)
+    if told.flops is None or told.lacking:
+        return not_shown(f"not told how many operations training took ({told.lacking})", told.facts, missing=missing)
+    return met(f"training took {told.flops:.1e} operations, at most {below:.0e}", told.facts)
+
+
+def included(
+    case: Case, node: Node, *, name: str, kind: Sequence[str], scope: str, carriers: Sequence[str] = ()
+) -> Result:
+    """A component of the Model Openness Framework is there under an open licence.
+
+    Args:
+        case: everything.
+        node: the model.
+        name: of the component.
+        kind: the types of content whose usual licences suit it.
+        scope: whose licence it inherits if it has none of its own.
+        carriers: documents that may contain it.
+    """
+    states = _states(node, Component(name))
+    words = name_of(Component(name))
+    there = [fact for fact in states if fact.state is State.PRESENT]
+    if not there:
+        return _missing_component(node, words, states, carriers)
+    return all_of([_licensed(case, node, fact, kind, scope) for fact in there])
+
+
+def _words(table: str) -> Mapping[str, str]:
+    """A table of ``data/words.toml``."""
+    words: Mapping[str, str] = toml("rules", "words")[table]
+    return words
+
+
+def name_of(name: Component) -> str:
+    """A component in words."""
+    return _words("components").get(name, name.replace("-", " "))
+
+
+def _component(node: Node, name: Component) -> Result:
+    states = _states(node, name)
+    words = name_of(name)
+    add = f"add the {words}"
+    if there := [fact for fact in states if fact.state is State.PRESENT]:
+        return met(f"{words}: there{_place(there[0])}", there)
+    if promised := [fact for fact in states if fact.state is State.PROMISED]:
+        return not_shown(f"{words}: promised, not seen", promised, missing=add)
+    if states:
+        return not_met(f"{words}: looked for, not there{_place(states[0])}", states, missing=add)
+    return not_shown(f"{words}: not seen", missing=add)
+
+
+def _place(fact: ComponentFact) -> str:
+    return f" ({one_line(fact.where, 80)})" if fact.where else ""
+
+
+def _states(node: Node, name: Component) -> list[ComponentFact]:
+    return [fact for fact in facts(node, ComponentFact) if fact.component is name]
+
+
+def _first_best(results: list[Result]) -> Result:
+    """The first of the best; if none is met, what is missing is any one of them."""
+    top = max(results, key=lambda one: rank(one.outcome))
+    if top.outcome is Outcome.MET or len(results) == 1:
+        return top
+    read = unique(place for one in results for place in one.evidence)
+    return Result(top.outcome, top.reasons, read, (", or ".join(unique(one.missing[0] for one in results)),))
+
+
+def _sources(node: Node) -> tuple[DatasetFact, ...]:
+    """The training data, each source once: what a card only names is the same as what is known by that name."""
+    found: dict[str, DatasetFact] = {}
+    used = [fact for fact in facts(node, DatasetFact) if fact.role in TRAINING]
+    for fact in sorted(used, key=lambda fact: (fact.availability is Availability.UNKNOWN, not any(seen((fact,))))):
+        found.setdefault(re.sub(r"[^a-z0-9]", "", fact.name.rpartition("/")[2].lower()) or fact.name, fact)
+    return tuple(found.values())
+
+
+def _complete(node: Node, sources: Sequence[DatasetFact]) -> bool:
+    """Whether a list of data is said to be all: by a lock, by what is known of the model, or by a description."""
+    locked = node.collected.kind == "release" and any(fact.basis is Basis.FOUND for fact in sources)
+    known = any(fact.basis is Basis.KNOWN for fact in sources)
+    return locked or known or any(fact.aspect is Aspect.PROVENANCE for fact in facts(node, DataAspectFact))
+
+
+def _without_sources(node: Node, missing: str) -> Result:
+    delivered = _component(node, Component.DATASETS)
+    card = _states(node, Component.DATA_CARD)
+    if delivered.outcome is Outcome.NOT_MET and not any(one.state is not State.ABSENT for one in card):
+        reasons = ("no training data is named", *delivered.reasons)
+        return Result(Outcome.NOT_MET, reasons, unique(delivered.evidence + places(card)), (missing,))
+    return not_shown("no training data is named", missing=missing)
+
+
+def _located(fact: DatasetFact) -> bool:
+    """It is told where to get it; a path on its maker's machine is no such place."""
+    return bool(fact.where) and not fact.where.startswith("file:")
+
+
+def _pinned(fact: DatasetFact) -> bool:
+    """Somebody saw it there: its hash is known, or the table of known models has the address."""
+    return _located(fact) and (bool(fact.sha256) or fact.basis is Basis.KNOWN)
+
+
+def _own_terms(fact: ComponentFact, right: str) -> Result:
+    """What the licence of a component itself grants."""
+    words, tag = name_of(fact.component), one_line(fact.licence or "", 60)
+    missing = f"put the {words} under terms that allow {_words('rights')[right]}"
+    licence = find(fact.licence or "")
+    if licence is None:
+        return not_shown(f"{words}: its licence ({tag}) is not known", [fact], missing=missing)
+    granted = licence.osi if right == "osi" else licence.open
+    return met(f"code: {licence.id}", [fact]) if granted else not_met(f"{words}: {tag}", [fact], missing=missing)
+
+
+def _granted(effective: Effective | None, scope: str, right: str) -> Result:
+    missing = f"put the {scope} under terms that allow {_words('rights')[right]}"
+    if right == "osi":
+        missing = f"put the {scope} under a licence that is approved by the Open Source Initiative"
+    if effective is None:
+        return not_shown(f"no licence of the {scope} was seen", missing=missing)
+    outcome: Outcome = getattr(effective, right)
+    lines, limiting = ((), "") if outcome is Outcome.MET else ((missing,), effective.limited_by)
+    return Result(outcome, (f"{scope}: {effective.reason}",), effective.evidence, lines, limiting)
+
+
+def _kind(name: str, met_by: Sequence[str], arguable: Sequence[str], missing: str) -> Result:
+    licence = find(name)
+    if licence is None:
+        return not_shown(f"{name} is not a licence we know", missing=missing)
+    if limits := [clause.name for clause in licence.thresholds]:
+        return not_met(f"{name} has limits of scale ({', '.join(limits)})", missing=missing)
+    if licence.kind in met_by:
+        return met(f"{name} is {licence.kind}")
+    if licence.kind in arguable:
+        return not_shown(f"{name} is {licence.kind}: arguable", missing=missing)
+    return not_met(f"{name} is {licence.kind}", missing=missing)
+
+
+def _missing_component(node: Node, words: str, states: list[ComponentFact], carriers: Sequence[str]) -> Result:
+    add = f"add the {words} under an open licence"
+    if any(fact.state is State.PROMISED for fact in states):
+        return not_shown(f"missing: {words}: promised, not seen", states, missing=add)
+    within = [fact for carrier in carriers for fact in _states(node, Component(carrier))]
+    may = [fact for fact in within if fact.state is not State.ABSENT]
+    if may:
+        reason = f"missing: {words}: may be in the {name_of(may[0].component)}, which was not read"
+        return not_shown(reason, may, missing=add)
+    if states:
+        return not_met(f"missing: {words}: looked for, not there{_place(states[0])}", states, missing=add)
+    return not_shown(f"missing: {words}: not seen", missing=add)
+
+
+def _licensed(case: Case, node: Node, fact: ComponentFact, kinds: Sequence[str], scope: str) -> Result:
+    """What the licence of a component that is there makes of it: its own, else of its scope, else of everything."""
+    words = name_of(fact.component)
+    usual = frozenset[str]().union(*(usual_licences()[kind] for kind in kinds))
+    names, outcome, reason = _terms_of(case, node, fact, scope, usual)
+    missing = f"put the {words} under an open licence"
+    if outcome is Outcome.NOT_MET:
+        word = "invalid" if names else "unlicensed"
+        return not_met(f"{word}: {words}: {reason}", [fact], missing=missing)
+    if outcome is Outcome.NOT_SHOWN:
+        return not_shown(f"unlicensed: {words}: {reason}", [fact], missing=missing)
+    unusual = [name for name in names if not _called(name) & usual]
+    note = f"{_names(unusual)} is open, but not among the licences meant for {' or '.join(kinds)}"
+    return Result(
+        Outcome.MET, (f"included: {words} ({', '.join(names)})", *([note] if unusual else [])), places([fact])
+    )
+
+
+def _terms_of(
+    case: Case, node: Node, fact: ComponentFact, scope: str, usual: frozenset[str]
+) -> tuple[tuple[str, ...], Outcome, str]:
+    """The licences of a component, whether they will do, and why."""
+    tags = [fact.licence] if fact.licence else []
+    if not tags and fact.component is Component.EVALUATION_DATA:
+        tags = [one.licence for one in facts(node, DatasetFact) if one.role is Role.EVALUATION and one.licence]
+    if not tags:
+        effective = case.effective(node, Scope(scope))
+        if effective is None:
+            return (), Outcome.NOT_SHOWN, "no licence was seen"
+        meant = bool(effective.ids) and not effective.limited_by and all(_called(one) & usual for one in effective.ids)
+        return effective.ids, Outcome.MET if meant else effective.open, effective.reason
+    known = [licence for tag in tags if (licence := find(tag))]
+    if len(known) < len(tags):
+        return (), Outcome.NOT_SHOWN, f"its licence ({_names(tags)}) is not known"
+    closed = [one for one in known if not (one.open or one.fsf or _called(one.id) & usual)]
+    said = ", ".join(f"{licence.id} is {licence.kind}" for licence in closed or known)
+    return unique(one.id for one in known), Outcome.NOT_MET if closed else Outcome.MET, said
+
+
+def _called(name: str) -> set[str]:
+    licence = find(name)
+    return {name.lower(), licence.spdx.lower()} if licence and licence.spdx else {name.lower()}
+
+
+def _names(names: Iterable[str]) -> str:
+    """Up to three names in words."""
+    lines = [one_line(name, 60) for name in unique(names)]
+    return ", ".join(lines[:3]) + (f" and {len(lines) - 3} more" if len(lines) > 3 else "")
+
+
+PREDICATES: Mapping[str, Callable[..., Result]] = {
+    function.__name__: function
+    for function in (
+        access,
+        asserted,
+        code_terms,
+        component,
+        compute,
+        configured,
+        data_located,
+        data_named,
+        data_seen,
+        data_within,
+        described,
+        included,
+        licence_kinds,
+        origin,
+        rebuilt,
+        terms,
+        terms_fixed,
+        told,
+    )
+}
+"""By the names that the rules use."""

@@ -1,0 +1,197 @@
+"""Putting a release together: the directory that is shared.
+
+It is assembled aside and takes its place in one move, so a release is there whole or not at all. What the release
+digest covers depends on the recipe, the lock and the outputs of the stages, and on nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regrow.building.card import model_card
+from regrow.building.manifest import write_manifest, xz
+from regrow.building.place import explained, refuse_another_model, refuse_to_replace
+from regrow.building.provenance import statement, to_json
+from regrow.building.selection import last_of, released_files
+from regrow.engine import Evaluation
+from regrow.errors import DifferentError
+from regrow.recipe.graph import Graph
+from regrow.release import Release
+from regrow.release.files import DamagedError
+from regrow.release.layout import (
+    BUILDINFO,
+    CARD,
+    COMPARISON,
+    LICENCE,
+    LOCK,
+    MANIFEST,
+    PAPER,
+    PROVENANCE,
+    RECIPE,
+    REPORT,
+    SUMS,
+    UNCOVERED,
+    WEIGHTS,
+    statement_path,
+)
+from regrow.release.sums import changed, parse
+from regrow.store import new_directory, sha256_bytes, sha256_file, sums
+
+_LICENCES = ("LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "LICENCE.md", "LICENCE.txt")
+
+
+# Git must not touch line ends, which the digest covers; and what is large belongs into large-file storage. Model hubs
+# put a file of this name into every repository that lacks one, and a release must not change on its way there and back.
+_GIT = """* -text
+*.parquet filter=lfs diff=lfs merge=lfs -text
+*.safetensors filter=lfs diff=lfs merge=lfs -text
+"""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a release is made of.
+
+    Attributes:
+        graph: the stages.
+        evaluation: their outputs.
+        recipe: the text of ``regrow.toml``, byte for byte.
+        lock: the text of ``regrow.lock``, with the outputs of the stages but without the release digest.
+        licence: the text of the licence of the weights.
+        paper: what the makers write about the model at length, if they do.
+        buildinfo: path -> text of what lies in ``buildinfo/``.
+    """
+
+    graph: Graph
+    evaluation: Evaluation
+    recipe: bytes
+    lock: str
+    licence: bytes
+    paper: bytes | None
+    buildinfo: Mapping[str, str]
+
+
+def licence_text(recipe_folder: Path, expression: str) -> bytes:
+    """The licence file beside a recipe, or else one line that names the licence."""
+    for name in _LICENCES:
+        if (path := recipe_folder / name).is_file():
+            return path.read_bytes()
+    return f"SPDX-License-Identifier: {expression}\n".encode()
+
+
+def paper_text(recipe_folder: Path) -> bytes | None:
+    """The paper beside a recipe, if there is one."""
+    path = recipe_folder / PAPER
+    return path.read_bytes() if path.is_file() else None
+
+
+def assemble(contents: Contents, destination: Path, expected: str | None = None) -> str:
+    """Make the release at ``destination`` and return its digest.
+
+    A release that is there already is replaced once the new one is complete, and only if it has the ``expected``
+    digest where one is given.
+
+    Raises:
+        DifferentError: if the digest is another one (exit code 3).
+        RecipeError: if ``destination`` cannot be written to, or holds anything but a release of this model (exit
+            code 2).
+        StageError: if the disk is full (exit code 1).
+    """
+    refuse_to_replace(destination)
+    with explained(destination), new_directory(destination) as release:
+        _covered(contents, release)
+        refuse_another_model(destination, Release.at(release).name)
+        text = sums(release, UNCOVERED)
+        if expected is not None and sha256_bytes(text.encode()) != expected:
+            raise _unexpected(text, expected, destination)
+        (release / SUMS).write_text(text, "utf-8", newline="\n")
+        _beside(contents, release, destination)
+    return sha256_bytes(text.encode())
+
+
+def _unexpected(text: str, expected: str, old: Path) -> DifferentError:
+    """The stages gave what they should, but the release is another one."""
+    before, now = Release.at(old).sums, parse(text.encode())
+    known = before.digest == expected
+    return DifferentError(
+        f"the release digest is {now.digest}, the lock has {expected}",
+        where=", ".join(changed(before.listed, now.listed)) if known else "",
+        why="every stage gave what the lock has, so it is a file beside them: the licence, the recipe's text, or "
+        "something regrow itself writes into releases",
+        hint="`regrow build --update-lock` takes the new digest",
+    )
+
+
+def _covered(contents: Contents, release: Path) -> None:
+    """Write everything the digest covers."""
+    from regrow.report import contents as said
+
+    (release / RECIPE).write_bytes(contents.recipe)
+    (release / LOCK).write_text(contents.lock, "utf-8", newline="\n")
+    (release / LICENCE).write_bytes(contents.licence)
+    (release / ".gitattributes").write_text(_GIT, "utf-8", newline="\n")
+    for folder in (PROVENANCE, "data"):
+        (release / folder).mkdir()
+    for stage in contents.graph.stages:
+        text = to_json(statement(stage, contents.evaluation))
+        (release / statement_path(stage.name)).write_text(text, "utf-8", newline="\n")
+    for source, target in released_files(contents.graph, _outputs(contents)):
+        (release / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, release / target)
+    if contents.paper is not None:
+        (release / PAPER).write_bytes(contents.paper)
+    if (split := last_of(contents.graph, "split")) is not None:
+        write_manifest(contents.evaluation.results[split.name].path, release / MANIFEST)
+    (release / CARD).write_text(model_card(said(Release.at(release))), "utf-8", newline="\n")
+
+
+def _outputs(contents: Contents) -> dict[str, Path]:
+    return {name: result.path for name, result in contents.evaluation.results.items()}
+
+
+def _beside(contents: Contents, release: Path, old: Path) -> None:
+    """Write what the digest does not cover: facts about this build, and the report."""
+    from regrow.report import contents as said
+    from regrow.report import render
+
+    (release / BUILDINFO).mkdir()
+    nothing_new = _is_old_build(contents, release, old)
+    for name, text in contents.buildinfo.items():
+        kept = old / name
+        if nothing_new and kept.is_file():
+            shutil.copyfile(kept, release / name)
+        else:
+            (release / name).write_text(text, "utf-8", newline="\n")
+    comparison = dict(_kept_comparison(old, release))
+    if "xz" not in comparison and (split := last_of(contents.graph, "split")) is not None:
+        comparison["xz"] = xz(contents.evaluation.results[split.name].path)
+    (release / COMPARISON).write_text(json_text(comparison), "utf-8", newline="\n")
+    (release / REPORT).write_text(render(said(Release.at(release))), "utf-8", newline="\n")
+
+
+def _is_old_build(contents: Contents, release: Path, old: Path) -> bool:
+    """True if nothing was built but what is there already, so that the record of its build stays the true one."""
+    return all(result.cached for result in contents.evaluation.results.values()) and _same(old / SUMS, release / SUMS)
+
+
+def _kept_comparison(old: Path, release: Path) -> Mapping[str, Any]:
+    """A comparison with other ways to train takes long to make and stays true as long as the weights are the same."""
+    if _same(old / WEIGHTS, release / WEIGHTS):
+        with suppress(DamagedError):
+            return Release.at(old).comparison
+    return {}
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.is_file() and one.stat().st_size == other.stat().st_size and sha256_file(one) == sha256_file(other)
+
+
+def json_text(value: Any) -> str:
+    """JSON for people and tools alike."""
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"

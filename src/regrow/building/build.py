@@ -1,0 +1,317 @@
+"""From a recipe to a release: lock, evaluate, compare with the lock, assemble."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from regrow.building import rebuilds
+from regrow.building.assemble import Contents, assemble, json_text, licence_text, paper_text
+from regrow.building.environment import environment
+from regrow.building.locking import Locked, Mode, locked_recipe
+from regrow.building.place import explained, refuse_another_model, refuse_to_replace
+from regrow.building.selection import released_weights
+from regrow.engine import Evaluation, Listener, StageResult, Stop, evaluate
+from regrow.engine.context import DETAILS
+from regrow.errors import DifferentError, RecipeError, StageError
+from regrow.recipe.graph import Graph
+from regrow.recipe.kind import Workers
+from regrow.recipe.lock import load as load_lock
+from regrow.recipe.schema import load as load_recipe
+from regrow.release import Release, is_release
+from regrow.release.files import DamagedError
+from regrow.release.layout import DATES, ENVIRONMENT, EVENTS, LOCK, REPORT, TIMINGS
+from regrow.release.release import Sample
+from regrow.stages import KINDS
+from regrow.store import Store, default_root, write_atomic
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to build.
+
+    Attributes:
+        output: the release directory; by default ``build/`` and the name of the recipe's folder.
+        store: the root of the store; by default the user's.
+        mode: what to do about a lock that is not up to date.
+        offline: never use the network.
+        update_lock: take the new digests into the lock if they differ from those it has.
+        jobs: how many stages may run at the same time.
+        sources: the folder in which ``file:`` sources are found; by default the recipe's.
+        workers: who share the training; by default nobody does.
+    """
+
+    output: Path | None = None
+    store: Path | None = None
+    mode: Mode = Mode.RENEW
+    offline: bool = False
+    update_lock: bool = False
+    jobs: int = 1
+    sources: Path | None = None
+    workers: Workers | None = None
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """A finished build.
+
+    Attributes:
+        digest: of the release.
+        matches_lock: True if the lock promised just this; None if it promised nothing yet.
+        release: the directory.
+        stages: what each gave, in the order of the graph.
+        samples: what the model wrote: prompt and text.
+        evaluation: as in ``evaluation.json``.
+        seconds: the build took.
+        lock_written: True if ``regrow.lock`` is new or was changed.
+    """
+
+    digest: str
+    matches_lock: bool | None
+    release: Path
+    stages: tuple[StageResult, ...]
+    samples: tuple[Sample, ...]
+    evaluation: Mapping[str, Any]
+    seconds: float
+    lock_written: bool
+
+    @property
+    def report(self) -> Path:
+        """The report to open."""
+        return self.release / REPORT
+
+
+def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> BuildResult:
+    """Build the recipe in a folder into a release.
+
+    Raises:
+        DifferentError: if the lock is up to date but the result is not what it promises. Neither the lock nor a
+            release that is there already is changed then.
+        RegrowError: for whatever else is wrong; its ``exit_code`` says what.
+    """
+    started = time.monotonic()
+    output = _named(options.output or Path("build") / recipe.resolve().name)
+    name = _model(recipe, options.mode)
+    _refuse_the_recipe(output, recipe)
+    _refuse_to_spoil(output)
+    refuse_to_replace(output)
+    refuse_another_model(output, name)
+    with EventLog(output, listener) as log, Store(options.store or default_root()) as store:
+        locked = locked_recipe(
+            recipe, options.mode, sources=options.sources, offline=options.offline, listener=log, stop=stop
+        )
+        released_weights(locked.graph)  # a recipe that makes none is told so before anything is built
+        scope = str(recipe.resolve())
+        made = evaluate(
+            locked.graph,
+            store,
+            scope=scope,
+            listener=log,
+            stop=stop,
+            jobs=options.jobs,
+            surroundings=replace(locked.surroundings, workers=options.workers),
+        )
+        outputs = {name: result.digest for name, result in made.results.items()}
+        promised = {} if options.update_lock else locked.promised
+        compare(locked.graph, promised, outputs)
+        digest = assemble(
+            contents(locked, made, log, output), output, None if options.update_lock else locked.promised_release
+        )
+        log.remove()
+        if digest == locked.promised_release and not any(result.cached for result in made.results.values()):
+            rebuilds.note(digest, "regrow build")
+        built = Release.at(output)
+        return BuildResult(
+            digest=digest,
+            matches_lock=None if locked.promised_release is None else locked.promised_release == digest,
+            release=output,
+            stages=tuple(made.results.values()),
+            samples=built.samples,
+            evaluation=built.evaluation,
+            seconds=time.monotonic() - started,
+            lock_written=_write_lock(recipe / LOCK, locked.text(outputs, digest), options.mode, listener),
+        )
+
+
+def _named(path: Path) -> Path:
+    """An absolute path of which the last part is a name and not ``..``: the log lies beside it and is called after it.
+
+    Where ``..`` leads is what the system says, which follows links first.
+    """
+    return path.resolve() if ".." in path.parts else path.absolute()
+
+
+def _model(recipe: Path, mode: Mode) -> str:
+    """What the model is called. A recipe or a lock that cannot be read is found out here, before a log is begun."""
+    return (load_lock(recipe) if mode is Mode.FROZEN else load_recipe(recipe, KINDS)).model.name
+
+
+def _refuse_the_recipe(output: Path, recipe: Path) -> None:
+    if output.resolve() == recipe.resolve():
+        raise RecipeError(
+            "the release would take the place of the recipe it is built from",
+            where=str(output),
+            hint="choose another directory with --output",
+        )
+
+
+def _refuse_to_spoil(output: Path) -> None:
+    """Raise if ``output`` lies in a release, to which nothing may be added: not the new one, and no log beside it."""
+    for folder in output.resolve().parents:
+        if _is_release(folder):
+            raise RecipeError(
+                "a release cannot be built inside another one",
+                where=str(output),
+                why=f"{folder} is a release, and would not be whole any more with other files in it",
+                hint="choose a directory elsewhere with --output",
+            )
+
+
+def _is_release(folder: Path) -> bool:
+    with suppress(OSError, DamagedError):  # one that nobody may read is none that a build could spoil
+        return is_release(folder)
+    return False
+
+
+def compare(graph: Graph, promised: Mapping[str, str], outputs: Mapping[str, str]) -> None:
+    """Compare the outputs of the stages with what a lock promises.
+
+    Raises:
+        DifferentError: naming the first stage, in the order of the graph, that gave something else.
+    """
+    for stage in graph.stages:
+        if (before := promised.get(stage.name)) is not None and outputs[stage.name] != before:
+            inputs = ", ".join(other.name for other in graph.ancestors(stage)) or "none"
+            raise DifferentError(
+                f"stage `{stage.name}` gave {outputs[stage.name]}, the lock has {before}",
+                why=f"all it was made from is as locked (stages before it: {inputs}), but its output is not",
+                hint="`regrow selftest` looks for a fault of this machine; `regrow build --update-lock` takes the new "
+                "digests",
+            )
+
+
+def contents(locked: Locked, made: Evaluation, log: EventLog, old: Path | None = None) -> Contents:
+    """What to assemble. Everything but ``buildinfo`` follows from the locked recipe and the outputs of its stages."""
+    outputs = {name: result.digest for name, result in made.results.items()}
+    return Contents(
+        graph=locked.graph,
+        evaluation=made,
+        recipe=locked.recipe,
+        lock=locked.text(outputs, None),
+        licence=licence_text(locked.folder, locked.licence),
+        paper=paper_text(locked.folder),
+        buildinfo={
+            DATES: json_text(log.dates()),
+            ENVIRONMENT: json_text(environment(_libraries(locked.graph))),
+            TIMINGS: json_text(timings(made, _timed(old) if old else {})),
+            EVENTS: log.text(),
+        },
+    )
+
+
+def _timed(old: Path) -> Mapping[str, Mapping[str, Any]]:
+    """Keys and times of the stages of a release that is there already, if it tells them."""
+    with suppress(DamagedError):
+        return Release.at(old).timings
+    return {}
+
+
+def timings(made: Evaluation, before: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Keys and times of the stages; a stage that was not run now keeps the time it took when it was."""
+    stages = {}
+    for name, result in made.results.items():
+        known = before.get(name, {})
+        seconds = known.get("seconds") if known.get("key") == result.key else None
+        stages[name] = {
+            "key": result.key,
+            "cached": result.cached,
+            "seconds": seconds if result.cached else round(result.seconds, 3),
+        }
+    return {"schema": "regrow/timings/1", "stages": stages}
+
+
+class EventLog:
+    """Writes every event to a file beside the release as it happens, and passes it on.
+
+    The file tells what happened if the build fails; of a build that does not, it becomes part of ``buildinfo/``.
+    """
+
+    def __init__(self, release: Path, listener: Listener) -> None:
+        self.path = release.with_name(f"{release.name}.events.jsonl")
+        self._listener = listener
+        self._started = (time.monotonic(), datetime.now(UTC))
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> EventLog:
+        aside = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
+        with explained(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = aside.open("x+", encoding="utf-8", newline="\n")
+            aside.replace(self.path)  # another build of the same release goes on writing to the file it opened
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, StageError) and error.hint == DETAILS:
+            error.hint = f"{self.path} has the details"
+        if self._file is not None:
+            if not os.fstat(self._file.fileno()).st_size:
+                self.remove()  # nothing happened, so there is nothing to tell
+            self._file.close()
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Note an event and pass it on."""
+        if self._file is not None:
+            seconds = round(time.monotonic() - self._started[0], 3)
+            with explained(self.path):
+                self._file.write(json.dumps({"seconds": seconds, **event}, ensure_ascii=False, default=str) + "\n")
+                self._file.flush()
+        self._listener(event)
+
+    def text(self) -> str:
+        """Everything so far."""
+        assert self._file is not None, "the log is open during a build"
+        self._file.seek(0)
+        return self._file.read()
+
+    def dates(self) -> dict[str, str]:
+        """When the build began, and now."""
+        return {"started": self._started[1].isoformat(timespec="seconds"), "finished": _now()}
+
+    def remove(self) -> None:
+        """Remove the file, unless it is another build's by now: what it says lies in the release."""
+        assert self._file is not None, "the log is open during a build"
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(self._file.fileno()), self.path.stat()):
+                self.path.unlink()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _libraries(graph: Graph) -> set[str]:
+    return {name for stage in graph.stages for name in stage.kind.libraries}
+
+
+def _write_lock(path: Path, text: str, mode: Mode, listener: Listener) -> bool:
+    """Write the lock if it says something new and may be written; a build does not fail for it any more."""
+    if mode is not Mode.RENEW or (path.is_file() and path.read_text("utf-8") == text):
+        return False
+    if is_release(path.parent):
+        listener({"event": "note", "text": f"{path} is part of a release and stays as it is"})
+        return False
+    try:
+        write_atomic(path, text)
+    except OSError as error:
+        listener({"event": "note", "text": f"{path.name} could not be written: {error.strerror}"})
+        return False
+    return True

@@ -1,0 +1,153 @@
+"""What other programs import: ``regrow.build``, ``regrow.verify``, ``regrow.audit`` and ``regrow.Generator``.
+
+The rooms behind have more arguments, and may change with any version. Errors are :class:`regrow.errors.RegrowError`,
+whose ``exit_code`` is that of the command of the same name. Nothing is printed, and nothing of the process is changed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from regrow.auditing.result import Audit
+from regrow.building.build import BuildResult
+from regrow.serve.generate import Generator
+from regrow.verifying.report import VerifyReport
+
+__all__ = ["Audit", "BuildResult", "Generator", "VerifyReport", "audit", "build", "verify"]
+
+Event = Mapping[str, Any]
+"""What happens, as in ``events.jsonl``: ``{"event": "stage-done", "stage": "clean", ...}``."""
+
+
+def _unheard(event: Event) -> None:
+    """Take an event for those who do not care."""
+
+
+def build(
+    recipe: str | PathLike[str],
+    output: str | PathLike[str] | None = None,
+    *,
+    store: str | PathLike[str] | None = None,
+    locked: bool = False,
+    offline: bool = False,
+    jobs: int = 1,
+    listener: Callable[[Event], None] = _unheard,
+    stop: threading.Event | None = None,
+) -> BuildResult:
+    """Build a recipe into a release, as ``regrow build`` does.
+
+    Args:
+        recipe: the folder with ``regrow.toml``.
+        output: the folder of the release; by default ``build/`` and the name of the recipe's folder.
+        store: where stages are kept; by default the user's.
+        locked: fail if ``regrow.lock`` is missing or out of date, instead of renewing it.
+        offline: never use the network.
+        jobs: how many stages may run at the same time. The result is the same for any number.
+        listener: gets every event, one at a time, in the thread of whoever caused it.
+        stop: once it is set, the running stage saves its work and :class:`regrow.errors.Interrupted` is raised; the
+            same call then continues.
+
+    Returns:
+        The release, its digest, what each stage gave, what was measured and what the model wrote.
+
+    Raises:
+        DifferentError: if the lock is up to date but the result is not what it promises.
+        RegrowError: for whatever else is wrong.
+    """
+    from regrow.building import build as room
+    from regrow.building.locking import Mode
+
+    options = room.Options(
+        output=_path(output),
+        store=_path(store),
+        mode=Mode.LOCKED if locked else Mode.RENEW,
+        offline=offline,
+        jobs=jobs,
+    )
+    return room.build(Path(recipe), options, listener=listener, stop=stop or threading.Event())
+
+
+def verify(
+    release: str | PathLike[str],
+    *,
+    sources: str | PathLike[str] | None = None,
+    store: str | PathLike[str] | None = None,
+    offline: bool = False,
+    jobs: int = 1,
+    listener: Callable[[Event], None] = _unheard,
+    stop: threading.Event | None = None,
+) -> VerifyReport:
+    """Build a release again and compare every stage, as ``regrow verify`` does.
+
+    Args:
+        release: its folder.
+        sources: the folder in which the ``file:`` sources of its recipe are.
+        store: a store whose content is believed; by default an empty one, which goes afterwards.
+        offline: never use the network.
+        jobs: how many stages may run at the same time.
+        listener: gets every event of the rebuild.
+        stop: see :func:`build`.
+
+    Returns:
+        The verdict, and what differs. That something differs is no error.
+
+    Raises:
+        RegrowError: if there is no release, or something that it is made from cannot be had.
+    """
+    from regrow.verifying.rebuild import rebuild
+
+    return rebuild(
+        Path(release),
+        listener=listener,
+        stop=stop or threading.Event(),
+        store=_path(store),
+        sources=_path(sources),
+        offline=offline,
+        jobs=jobs,
+    )
+
+
+def audit(
+    target: str | PathLike[str],
+    *,
+    today: str | None = None,
+    network: bool = False,
+    parents: Mapping[str, str | PathLike[str]] | None = None,
+    claims: str | PathLike[str] | None = None,
+    policy: str | PathLike[str] | None = None,
+) -> Audit:
+    """Find out what is really open about a model, as ``regrow audit`` does.
+
+    Args:
+        target: a folder, a file, or ``hf:organisation/name@revision``, which needs the network.
+        today: the day to write down, ``2026-11-21``; by default the present one.
+        network: whether links and ancestors may be looked up.
+        parents: folders or files in which ancestors lie, by the ids under which they are named.
+        claims: a file with what the maker says elsewhere.
+        policy: a file with what you demand; it is checked and not enforced.
+
+    Returns:
+        Facts, verdicts and findings, each with its evidence. ``regrow.auditing.outputs`` writes them in all formats.
+
+    Raises:
+        RegrowError: if there is nothing to read, or it is no model.
+    """
+    from regrow.auditing import audit as room
+
+    options = room.Options(
+        today=today or datetime.now(UTC).date().isoformat(),
+        network=network,
+        parents={name: Path(path) for name, path in (parents or {}).items()},
+        claims=_path(claims),
+        policy=_path(policy),
+    )
+    return room.audit(str(target), options)
+
+
+def _path(value: str | PathLike[str] | None) -> Path | None:
+    return None if value is None else Path(value)

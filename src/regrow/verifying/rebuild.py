@@ -1,0 +1,252 @@
+"""Building a release again from its own recipe and lock, in a store of its own, and comparing every stage."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from regrow.building import rebuilds
+from regrow.building.assemble import Contents, assemble, licence_text, paper_text
+from regrow.building.environment import environment
+from regrow.building.locking import Locked, as_locked
+from regrow.engine import Evaluation, Listener, Stop, evaluate, rerun
+from regrow.errors import Interrupted, StageError
+from regrow.release import Release
+from regrow.release.files import DamagedError
+from regrow.release.layout import SUMS, statement_path
+from regrow.release.sums import changed
+from regrow.store import Store, remove_tree
+from regrow.store.digest import files, sha256_file
+from regrow.verifying.files import FileCheck, check_files
+from regrow.verifying.report import StageCheck, Verdict, VerifyReport
+
+_TEMPORARY = "free some space there, or set TMPDIR to a folder on a disk with room that you may write to"
+
+
+def rebuild(
+    folder: Path,
+    *,
+    listener: Listener,
+    stop: Stop,
+    store: Path | None = None,
+    sources: Path | None = None,
+    offline: bool = False,
+    jobs: int = 1,
+) -> VerifyReport:
+    """Verify a release by building it again.
+
+    The files are compared with the list of checksums first; if they are not whole, or the lock does not belong to the
+    recipe, the answer is known without a rebuild. Building stops at the first stage that gives something else; that
+    stage is run once more, to tell a difference from a machine that does not agree with itself.
+
+    Args:
+        folder: of the release.
+        listener: gets the events of the rebuild.
+        stop: when it is set, :class:`regrow.errors.Interrupted` is raised.
+        store: the root of a store to build in; what is in it already is believed. By default an empty one that goes.
+        sources: the folder in which ``file:`` sources are found.
+        offline: never use the network.
+        jobs: how many stages may run at the same time.
+
+    Raises:
+        InputError: if there is no release, or a source cannot be had (exit code 6).
+    """
+    started = time.monotonic()
+    release = Release.open(folder)
+    check = check_files(release)
+    report = VerifyReport(str(folder), check.digest, Verdict.DAMAGED, files=_damage(check), reasons=_doubt(check))
+    if check.whole:
+        locked, reasons = as_locked(folder, sources=sources, offline=offline)
+        if reasons:
+            report = replace(report, verdict=Verdict.INCONSISTENT, reasons=reasons)
+        else:
+            with _room(store) as room:
+                report = _Rebuild(release, check, locked, room, listener, stop, jobs).report()
+            if report.verdict is Verdict.SAME and store is None:
+                rebuilds.note(check.digest, "regrow verify")
+    return replace(report, seconds=time.monotonic() - started)
+
+
+@contextmanager
+def _room(root: Path | None) -> Iterator[Store]:
+    """The store to build in: the given one, or an empty one that goes afterwards."""
+    folder = root or Path(tempfile.mkdtemp(prefix="regrow-verify-"))
+    try:
+        with Store(folder) as store:
+            yield store
+    except StageError as error:
+        if root is None and str(folder) in error.what and "REGROW_STORE" in error.hint:
+            error.hint = _TEMPORARY  # the user's store is elsewhere, and has nothing to do with it
+        raise
+    finally:
+        if root is None:
+            remove_tree(folder)
+
+
+@dataclass
+class _Rebuild:
+    """One rebuild. It listens to its own events, so that it can stop at the first difference."""
+
+    release: Release
+    check: FileCheck
+    locked: Locked
+    store: Store
+    listener: Listener
+    stop: Stop
+    jobs: int
+    found: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Note what the stages give, and pass the event on."""
+        if event.get("event") in ("stage-done", "stage-cached"):
+            self.found[event["stage"]] = event["digest"]
+        self.listener(event)
+
+    def is_set(self) -> bool:
+        """True once the user asked to stop, or there is nothing more to find out."""
+        return self.stop.is_set() or self.different()
+
+    def different(self) -> bool:
+        """True once a stage gave something else than the lock promises."""
+        return any(digest != self.locked.promised.get(name) for name, digest in list(self.found.items()))
+
+    def report(self) -> VerifyReport:
+        """Build, compare, and say what was found."""
+        made = self._evaluate()
+        report = VerifyReport(str(self.release.path), self.check.digest, Verdict.SAME, stages=self._stages())
+        first = next((stage.name for stage in report.stages if stage.same is False), None)
+        if first is not None:
+            return self._stage_differs(replace(report, first=first))
+        assert made is not None  # it stops early for a difference only
+        return self._release_differs(report, made)
+
+    def _evaluate(self) -> Evaluation | None:
+        """Build up to the end, or up to the first difference and then give None."""
+        try:
+            return evaluate(
+                self.locked.graph,
+                self.store,
+                scope="verify",
+                listener=self,
+                stop=self,
+                jobs=self.jobs,
+                surroundings=self.locked.surroundings,
+            )
+        except Interrupted:
+            if self.stop.is_set():
+                raise
+            return None
+
+    def _stages(self) -> tuple[StageCheck, ...]:
+        names = [stage.name for stage in self.locked.graph.stages]
+        return tuple(StageCheck(name, self.locked.promised.get(name, ""), self.found.get(name)) for name in names)
+
+    def _stage_differs(self, report: VerifyReport) -> VerifyReport:
+        """Run the first stage that differs once more: does this machine agree with itself?"""
+        name = report.first or ""
+        made = evaluate(
+            self.locked.graph,
+            self.store,
+            scope="verify",
+            listener=self.listener,
+            stop=self.stop,
+            only=[name],
+            surroundings=self.locked.surroundings,
+        )
+        again = self.store.fresh()
+        digest = rerun(
+            self.locked.graph[name],
+            made,
+            self.store,
+            listener=self.listener,
+            stop=self.stop,
+            output=again,
+            surroundings=self.locked.surroundings,
+        )
+        here = _sums(made.results[name].path)
+        if digest != made.results[name].digest:
+            return replace(report, verdict=Verdict.NOT_DETERMINISTIC, files=changed(here, _sums(again)))
+        released, doubt = self._released(name)
+        return replace(
+            report,
+            verdict=Verdict.DIFFERENT,
+            files=changed(here, released) if released else (),
+            reasons=doubt,
+            machines=self._machines(),
+        )
+
+    def _released(self, name: str) -> tuple[dict[str, str], tuple[str, ...]]:
+        """The files of a stage as its statement in the release has them, unless statement and lock disagree."""
+        with suppress(DamagedError):
+            said = self.release.statement(name)
+            if said is not None and said.digest == self.locked.promised.get(name):
+                return dict(said.files), ()
+        path = statement_path(name)
+        return {}, (f"the lock and the statement in {path} do not agree on what `{name}` gave",)
+
+    def _release_differs(self, report: VerifyReport, made: Evaluation) -> VerifyReport:
+        """Every stage is as promised: are the files of the release what the stages gave?"""
+        new = self.store.fresh() / "release"
+        outputs = {name: result.digest for name, result in made.results.items()}
+        digest = assemble(
+            Contents(
+                graph=self.locked.graph,
+                evaluation=made,
+                recipe=self.locked.recipe,
+                lock=self.locked.text(outputs, None),
+                licence=licence_text(self.locked.folder, self.locked.licence),
+                paper=paper_text(self.locked.folder),
+                buildinfo={},
+            ),
+            new,
+        )
+        if digest == self.check.digest:
+            return replace(report, rebuilt=digest)
+        return replace(
+            report,
+            verdict=Verdict.DIFFERENT,
+            rebuilt=digest,
+            files=changed(self.check.listed, Release.at(new).listed),
+            machines=self._machines(),
+        )
+
+    def _machines(self) -> tuple[str, ...]:
+        """What the release tells about the author's machine, where this one is otherwise."""
+        try:  # what lies beside the release is not covered by its digest, so it may be anything
+            there = self.release.environment
+        except DamagedError:
+            return ()
+        here = environment(name for stage in self.locked.graph.stages for name in stage.kind.libraries)
+        pairs = [*_pairs(there, here), *_pairs(there.get("libraries"), here["libraries"])]
+        return tuple(f"{name} {here}, the release was made with {there}" for name, there, here in pairs)
+
+
+def _pairs(there: Any, here: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """What both tell, and not alike."""
+    for name, value in here.items():
+        if isinstance(there, dict) and isinstance(value, str) and there.get(name, value) != value:
+            yield name, there[name], value
+
+
+def _doubt(check: FileCheck) -> tuple[str, ...]:
+    """Why nothing is said about other files, where that is so."""
+    if SUMS not in check.damaged:
+        return ()
+    return (f"{SUMS} is not a list as regrow writes it; get the release again from where it came",)
+
+
+def _damage(check: FileCheck) -> tuple[str, ...]:
+    return (
+        *(f"damaged: {name}" for name in check.damaged),
+        *(f"missing: {name}" for name in check.missing),
+        *(f"not listed: {name}" for name in check.extra),
+    )
+
+
+def _sums(directory: Path) -> dict[str, str]:
+    return {path: sha256_file(directory / path) for path in files(directory)}

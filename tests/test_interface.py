@@ -1,0 +1,59 @@
+"""The four names that other programs import. The example of docs/python.md is run as it stands there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import regrow
+from regrow.errors import InputError, Interrupted, RecipeError
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_example_of_the_page_runs(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "python.md").read_text("utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    code = code.replace('"examples/tiny"', repr(str(ROOT / "examples" / "tiny")))
+    code = code.replace("regrow.build(", f"regrow.build(output={str(tmp_path / 'tiny')!r}, locked=True, recipe=")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() and not done.stderr
+
+
+def test_names_and_nothing_else_are_there() -> None:
+    code = "import regrow, sys; print(dir(regrow), sorted(set(sys.modules) & {'torch', 'numpy', 'pydantic', 'click'}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "['Generator', '__version__', 'audit', 'build', 'verify'] []\n"
+    with pytest.raises(AttributeError, match="has no `bild`"):
+        _ = regrow.bild  # type: ignore[attr-defined]
+
+
+def test_rooms_do_not_stand_in_for_functions() -> None:
+    code = "import regrow.auditing.audit, regrow.building.build, regrow.verifying.rebuild, regrow\n"
+    code += "assert all(map(callable, (regrow.build, regrow.verify, regrow.audit)))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_errors_are_those_of_the_commands(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="there is no such file"):
+        regrow.build(tmp_path / "nowhere", tmp_path / "out")
+    with pytest.raises(InputError, match="there is no such folder"):
+        regrow.verify(tmp_path / "nowhere")
+    with pytest.raises(InputError):
+        regrow.audit(tmp_path / "nowhere")
+
+
+def test_a_build_can_be_stopped_and_says_what_happens(tmp_path: Path) -> None:
+    stop, heard = threading.Event(), []
+    stop.set()
+    with pytest.raises(Interrupted):
+        regrow.build(
+            ROOT / "examples" / "tiny", tmp_path / "tiny", store=tmp_path / "store", listener=heard.append, stop=stop
+        )
+    assert [event["event"] for event in heard] == ["interrupted"]
