@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from regrow.version import __version__
+
 if TYPE_CHECKING:
     from regrow.interface import Generator, audit, build, verify
 
 __all__ = ["Generator", "__version__", "audit", "build", "verify"]
-__version__ = "0.1.0"
 
 _INTERFACE = ("Generator", "audit", "build", "verify")
 

@@ -1,6 +1,8 @@
 """Documents that are made from the code, and those that speak of it. python -m pytest tests/house/test_docs.py"""
 
 import re
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -19,6 +21,18 @@ BUILD_COMMAND = "python -m pip install . && regrow build examples/bard"
 def test_pages_that_are_made_are_up_to_date(name: str) -> None:
     page = f"docs/{name}.md"
     assert (ROOT / page).read_text("utf-8") == MADE[name](), f"run: python -m regrow.cli.pages {name} > {page}"
+
+
+def test_the_architecture_is_drawn_from_the_contracts() -> None:
+    command = "python -m tools.architecture"
+    made = subprocess.run([sys.executable, *command.split()[1:]], cwd=ROOT, capture_output=True, check=True).stdout
+    assert (ROOT / "docs" / "architecture.md").read_bytes() == made, f"run: {command} > docs/architecture.md"
+
+
+def test_what_the_architecture_points_at_is_there() -> None:
+    table = (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("## Rooms")[0]
+    for path in re.findall(r"`([a-z]+/[a-z_/]*(?:\.py)?)`", table):
+        assert (ROOT / "src" / "regrow" / path).exists(), path
 
 
 def test_the_rules_of_audits_are_up_to_date() -> None:

@@ -27,7 +27,6 @@ START = """
 import json, os, sys, pathlib, time
 folder = pathlib.Path(sys.argv[1])
 (folder / f"pid-{os.environ['RANK']}-{os.environ['TORCHELASTIC_RESTART_COUNT']}").write_text(str(os.getpid()))
-import regrow
 from regrow.train import loop, state, task
 from regrow.train.group.environment import worker_environment
 from regrow.train.group.run import follow, join, leading
@@ -115,7 +114,9 @@ with take_part() as workers:
 
 OTHER_VERSION = """
 if os.environ["RANK"] == "1":
-    regrow.__version__ = "99.0"
+    from regrow.train.group import rendezvous
+
+    rendezvous.__version__ = "99.0"
 from regrow.errors import RecipeError
 try:
     take_part()

@@ -10,8 +10,8 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-import regrow
 from regrow.store import default_root, write_atomic
+from regrow.version import __version__
 
 SCHEMA = "regrow/rebuilt/1"
 
@@ -29,7 +29,7 @@ def note(digest: str, how: str) -> None:
         how: the command that did it.
     """
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat()
-    record = {"schema": SCHEMA, "release": digest, "how": how, "when": now, "regrow": regrow.__version__}
+    record = {"schema": SCHEMA, "release": digest, "how": how, "when": now, "regrow": __version__}
     with suppress(OSError):  # a place that cannot be written to must not spoil a result
         write_atomic(place(digest), json.dumps(record, indent=1) + "\n")
 

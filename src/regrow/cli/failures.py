@@ -157,7 +157,7 @@ def _apology(console: Console, error: Exception) -> Iterator[_Line]:
 def _details(error: Exception) -> str:
     import platform
 
-    import regrow
+    from regrow.version import __version__
 
-    about = f"regrow {regrow.__version__}, Python {platform.python_version()}, {platform.platform()}"
+    about = f"regrow {__version__}, Python {platform.python_version()}, {platform.platform()}"
     return f"{about}\ncommand: {' '.join(sys.argv)}\n\n{''.join(traceback.format_exception(error))}"

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-import regrow
 from regrow.cli.console import Console
 from regrow.cli.failures import guarded
+from regrow.version import __version__
 
 COMMANDS = (
     "new",
@@ -80,7 +80,7 @@ def _asks_for_json(arguments: Sequence[str]) -> bool:
 
 
 @click.group("regrow", cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(regrow.__version__, message="regrow %(version)s")
+@click.version_option(__version__, message="regrow %(version)s")
 def cli() -> None:
     """Build open-source language models: a recipe goes in, a release comes out, the same bits for everyone.
 

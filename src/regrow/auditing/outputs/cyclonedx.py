@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from regrow import __version__
 from regrow.auditing.facts import (
     Basis,
     Collected,
@@ -30,6 +29,7 @@ from regrow.auditing.outputs.safe import plain, whole
 from regrow.auditing.result import Audit, Definition
 from regrow.report import ReportData, load
 from regrow.report.data import StageRow
+from regrow.version import __version__
 
 SPEC = "1.6"
 _MODEL = "model"

@@ -11,7 +11,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from regrow import __version__
 from regrow.auditing.facts import (
     Availability,
     Collected,
@@ -27,6 +26,7 @@ from regrow.auditing.outputs.document import json, to_text
 from regrow.auditing.outputs.safe import plain, whole
 from regrow.auditing.result import Audit
 from regrow.report import ReportData, load
+from regrow.version import __version__
 
 CONTEXT = "https://spdx.org/rdf/3.0.1/spdx-context.jsonld"
 VERSION = "3.0.1"

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-import regrow
 from regrow.errors import RecipeError, StageError
 from regrow.exact.version import ARITHMETIC
 from regrow.train.group.environment import WorkerEnvironment
+from regrow.version import __version__
 
 _POLL_SECONDS = 0.05
 _JOIN_SECONDS = 600.0  # until every worker must have registered
@@ -167,7 +167,7 @@ def _versions() -> dict[str, Any]:
     torch_version = str(torch.__version__).partition("+")[0]
     return {
         "host": socket.gethostname(),
-        "versions": {"regrow": regrow.__version__, "arithmetic": ARITHMETIC, "torch": torch_version},
+        "versions": {"regrow": __version__, "arithmetic": ARITHMETIC, "torch": torch_version},
     }
 
 
