@@ -269,15 +269,15 @@ def test_a_lock_from_a_file(tmp_path: Path) -> None:
     assert load(tmp_path) == built()
 
 
-class Forgetful(Parameters):
+class NotForLocks(Parameters):
     minimum_characters: int = 0
     limit: int | None = 3
 
 
 def test_a_parameter_that_a_lock_cannot_hold_is_noticed() -> None:
-    kinds = {**fakes.KINDS, "clean": replace(fakes.KINDS["clean"], parameters=Forgetful)}
+    kinds = {**fakes.KINDS, "clean": replace(fakes.KINDS["clean"], parameters=NotForLocks)}
     graph = fakes.graph(kinds=kinds)
-    nothing = replace(graph["clean"], parameters=Forgetful(limit=None))
+    nothing = replace(graph["clean"], parameters=NotForLocks(limit=None))
     spoilt = replace(graph, stages=tuple(nothing if one.name == "clean" else one for one in graph.stages))
     with pytest.raises(ValueError, match="cannot hold"):
         Lock.of(fakes.recipe(), spoilt, fakes.PINS, 1)

@@ -167,16 +167,16 @@ def test_an_unreadable_action_cache_is_replaced(tmp_path):
     with Store(tmp_path) as store:
         digest = put(store)
         store.record(A_KEY, digest, "stage", "toy", INGREDIENTS)
-        assert not store.forgetful
+        assert not store.action_cache_replaced
     (tmp_path / "actions.sqlite").write_bytes(b"not a database" * 1000)
     with Store(tmp_path) as store:
-        assert store.forgetful
+        assert store.action_cache_replaced
         assert store.lookup(A_KEY) is None
         store.record(A_KEY, digest, "stage", "toy", INGREDIENTS)
         assert store.check(digest)
         assert [path.name for path in store.root.glob("quarantine/*/*")] == ["actions.sqlite"]
     with Store(tmp_path) as store:
-        assert not store.forgetful
+        assert not store.action_cache_replaced
 
 
 def test_a_store_of_another_format_is_left_alone(tmp_path):

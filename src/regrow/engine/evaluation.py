@@ -67,7 +67,7 @@ def evaluate(
     stages = _wanted(graph, only)
     switch = Switch(stop)
     builder = _Builder(store, scope, one_at_a_time(listener), switch, surroundings)
-    if store.forgetful:
+    if store.action_cache_replaced:
         listener({"event": "note", "text": "the store's action cache was damaged; what it knew is built again"})
     results: dict[str, StageResult] = {}
     if jobs <= 1:

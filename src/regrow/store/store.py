@@ -119,7 +119,7 @@ class Store:
             _require_ours(self.root, make)
             _lay_out(self.root)
             self._actions = Actions(self.root / "actions.sqlite")
-            self.forgetful = self._actions.replaced
+            self.action_cache_replaced = self._actions.replaced
             """True if the action cache was beyond reading, so that what was built before is not known any more."""
             self._start_session()
 
