@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 import regrow
-from regrow.recipe.template import template
-from regrow.stages import KINDS
+from regrow.building.template import template
 
 HEX = re.compile(r"\b[0-9a-f]{64}\b")
 
@@ -53,7 +52,7 @@ class Shell:
 
 def write_recipe(folder: Path, tokens: int = 5_120) -> None:
     """The recipe that `regrow new` writes, trained for less."""
-    for path, text in template(folder.name, KINDS).items():
+    for path, text in template(folder.name).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         smaller = re.sub("^tokens = .*$", f"tokens = {tokens}", text, flags=re.MULTILINE)
         (folder / path).write_text(smaller, "utf-8")

@@ -25,7 +25,7 @@ samples.json special_tokens_map.json tokenizer.json tokenizer_config.json traini
 training/losses.jsonl"""
 BESIDE = ("SHA256SUMS", "report.html", "buildinfo/build.json", "buildinfo/comparison.json")
 COVERED = _COVERED.split()
-GOLDEN = "313f4f7c416f7ab1ed6fad8474020525293554c6cfe086449441f5bb3cf1b50f"
+GOLDEN = "8cc47cc0458403095856313e2f28fdcdcdf9f2c6111b9d2fd7d79ca786a6f9dd"
 
 
 @pytest.fixture

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import toy_model
 
-from regrow.building import building as module
+from regrow.building import build as module
+from regrow.building import rebuilds
 from regrow.building.build import BuildResult, EventLog, Options, build
 from regrow.building.locking import Mode
 from regrow.errors import DifferentError, Interrupted, RecipeError, StageError
 from regrow.release import Release
+from regrow.store import Store
 from regrow.verifying.files import check_files
 
 
@@ -322,3 +324,13 @@ def test_a_lock_that_cannot_be_written_does_not_undo_the_build(bench: Bench, mon
     result = bench.build()
     assert result.lock_written is False
     assert any(event["event"] == "note" and "regrow.lock" in event["text"] for event in bench.events)
+
+
+def test_a_verification_before_the_first_build_leaves_room_for_a_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGROW_STORE", str(tmp_path / "store"))
+    rebuilds.note("0" * 64, "regrow verify")
+    with Store(tmp_path / "store") as store:
+        assert store.root == tmp_path / "store"
+    assert rebuilds.is_noted(rebuilds.place("0" * 64), "0" * 64)

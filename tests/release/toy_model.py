@@ -15,6 +15,7 @@ from regrow.building.locking import Locked
 from regrow.engine import Evaluation, evaluate
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Call, Kind, Parameters, Slot, Surroundings
+from regrow.recipe.pin import Pin, Pinned
 from regrow.stages import KINDS as REAL
 from regrow.store import Store
 
@@ -41,9 +42,8 @@ availability = "public"
 """
 
 
-class Fetch(Parameters):
-    fetch: str
-    pins: tuple[dict[str, str | int], ...] = ()
+class Fetch(Pinned):
+    pass
 
 
 class Train(Parameters):
@@ -131,7 +131,7 @@ KINDS = {
 
 
 def graph(seed: int = 1) -> Graph:
-    play = Fetch(fetch="pypi:toy_Play==0.6", pins=({"file": "play.txt", "sha256": "ab" * 32, "size": 3},))
+    play = Fetch(fetch="pypi:toy_Play==0.6", pins=(Pin("play.txt", "ab" * 32, 3),))
     return Graph(
         (
             Stage("fetch-play", KINDS["fetch"], play, {}),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import toy_model
 
-from regrow.building import building as build_module
+from regrow.building import build as build_module
 from regrow.building.build import Options, build
 from regrow.errors import Interrupted, StageError
 from regrow.recipe.kind import Call

@@ -13,6 +13,8 @@ from typing import Any
 from regrow.engine import Evaluation
 from regrow.exact.version import ARITHMETIC
 from regrow.recipe.graph import Stage
+from regrow.recipe.pin import Pinned
+from regrow.sections import Parameters
 from regrow.sources import package_url
 from regrow.store.digest import files, sha256_file
 
@@ -51,7 +53,7 @@ def statement(stage: Stage, evaluation: Evaluation) -> dict[str, Any]:
                 "buildType": build_type(stage.kind.name, stage.kind.version),
                 "externalParameters": parameters,
                 "internalParameters": internal,
-                "resolvedDependencies": [*_inputs(stage, evaluation), *_pins(parameters)],
+                "resolvedDependencies": [*_inputs(stage, evaluation), *_pins(stage.parameters)],
             },
             "runDetails": {"builder": {"id": BUILDER, "version": {"arithmetic": str(ARITHMETIC)}}},
         },
@@ -69,11 +71,12 @@ def _inputs(stage: Stage, evaluation: Evaluation) -> Iterator[dict[str, Any]]:
             yield _resource(name, evaluation.results[name].digest, {"slot": slot, "stage": name})
 
 
-def _pins(parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _pins(parameters: Parameters) -> Iterator[dict[str, Any]]:
     """The files a stage brings in from outside."""
-    uri = package_url(str(parameters.get("fetch", "")))
-    for pin in parameters.get("pins", ()):
-        yield {**_resource(pin["file"], pin["sha256"]), **({"uri": uri} if uri else {})}
+    if isinstance(parameters, Pinned):
+        uri = package_url(parameters.fetch)
+        for pin in parameters.pins:
+            yield {**_resource(pin.file, pin.sha256), **({"uri": uri} if uri else {})}
 
 
 def _resource(name: str, sha256: str, annotations: Mapping[str, str] | None = None) -> dict[str, Any]:

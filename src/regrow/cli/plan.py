@@ -34,11 +34,13 @@ def command(
         raise click.UsageError(f"{workers} workers cannot be shared out evenly among {hosts} hosts")
     from regrow.building.preparing import prepare
     from regrow.cli.progress import progress
+    from regrow.train.group.launch import command_lines
 
     with progress(console) as listener:
         prepared = prepare(recipe, offline=offline, store=store, listener=listener)
     found, reasons = prepared.plan, list(prepared.reasons)
-    lines = _launching(recipe, found.model, workers, hosts or 1) if workers else {}
+    command = ["regrow", "build", str(recipe)]
+    lines = command_lines(command, workers, hosts or 1, name=found.model) if workers else {}
     if console.json:
         document = {**found.to_json(), "lock_stale": reasons, **({"launch": lines} if lines else {})}
         console.document(document.pop("schema").removeprefix("regrow/"), document)
@@ -49,21 +51,6 @@ def command(
         console.result(f"\n# {_headings(workers or 1, hosts or 1)[program]}\n{text}")
     for reason in reasons:
         console.verb("Note", f"regrow.lock would be renewed: {reason}", "yellow")
-
-
-def _launching(recipe: Path, model: str, workers: int, hosts: int) -> dict[str, str]:
-    """Command lines that start the workers, by the program that does it."""
-    import shlex
-
-    from regrow.train.group.launch import slurm, torchrun
-
-    command, each = ["regrow", "build", str(recipe)], workers // hosts
-    if hosts == 1:
-        return {"regrow": shlex.join([*command, "--workers", str(workers)])}
-    return {
-        "torchrun": torchrun(command, each, hosts, head="HOST", job=shlex.quote(model)),
-        "slurm": slurm(command, each, hosts, name=model),
-    }
 
 
 def _headings(workers: int, hosts: int) -> dict[str, str]:

@@ -13,7 +13,7 @@ test notices a machine on which even they do not.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -82,6 +82,13 @@ def self_test(full: bool = False) -> list[Result]:
         triton = torch.cuda.is_available() or interpreted()
         results += [_timed(name, test) for name, test in kernel_faults(("numba", "triton") if triton else ("numba",))]
     return results
+
+
+def usable(results: Sequence[Result]) -> bool:
+    """Whether one GEMM backend at least is exact, and everything else is."""
+    gemms = [result.ok for result in results if result.name.startswith("gemm ")]
+    others = [result.ok for result in results if not result.name.startswith("gemm ")]
+    return (any(gemms) or not gemms) and all(others)
 
 
 @cache

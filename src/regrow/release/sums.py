@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from regrow.recipe.differences import differences
 from regrow.store import sha256_bytes
 
 _LINE = re.compile(r"(?P<sha256>[0-9a-f]{64})  (?P<path>[^\\\n]+)")
@@ -37,7 +38,7 @@ def parse(raw: bytes) -> Sums:
 
 def changed(one: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, ...]:
     """The names of files that are only in one of two lists of checksums, or have other bytes there."""
-    return tuple(sorted({name for name, _ in one.items() ^ other.items()}))
+    return tuple(sorted(difference.path[0] for difference in differences(one, other)))
 
 
 def leaves(path: str) -> bool:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 
 SNAPSHOTS = "checkpoints"
-SUMS = "SHA256SUMS"
+SUMS = "snapshot.sha256"
+"""Beside a snapshot in the scratch folder: what its files were when they were written."""
 
 
 class PretrainParameters(Parameters):

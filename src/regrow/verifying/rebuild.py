@@ -16,6 +16,7 @@ from regrow.building.environment import environment
 from regrow.building.locking import Locked, as_locked
 from regrow.engine import Evaluation, Listener, Stop, evaluate, rerun
 from regrow.errors import Interrupted, StageError
+from regrow.recipe.differences import differences
 from regrow.release import Release
 from regrow.release.files import DamagedError
 from regrow.release.layout import SUMS, statement_path
@@ -222,15 +223,8 @@ class _Rebuild:
         except DamagedError:
             return ()
         here = environment(name for stage in self.locked.graph.stages for name in stage.kind.libraries)
-        pairs = [*_pairs(there, here), *_pairs(there.get("libraries"), here["libraries"])]
-        return tuple(f"{name} {here}, the release was made with {there}" for name, there, here in pairs)
-
-
-def _pairs(there: Any, here: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """What both tell, and not alike."""
-    for name, value in here.items():
-        if isinstance(there, dict) and isinstance(value, str) and there.get(name, value) != value:
-            yield name, there[name], value
+        told = [one for one in differences(there, here) if isinstance(one.old, str) and isinstance(one.new, str)]
+        return tuple(f"{one.path[-1]} {one.new}, the release was made with {one.old}" for one in told)
 
 
 def _doubt(check: FileCheck) -> tuple[str, ...]:

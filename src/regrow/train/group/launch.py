@@ -74,6 +74,24 @@ def launch(module: Sequence[str], workers: int, *, restarts: int) -> int:
         return int(code.read_text("utf-8"))
 
 
+def command_lines(command: Sequence[str], workers: int, hosts: int, *, name: str) -> dict[str, str]:
+    """The lines that start workers, by the program that does it.
+
+    Args:
+        command: the command without its workers, such as ``regrow build RECIPE``.
+        workers: on all hosts together, shared out evenly.
+        hosts: how many.
+        name: what a job is called.
+    """
+    if hosts == 1:
+        return {"regrow": shlex.join([*command, "--workers", str(workers)])}
+    each = workers // hosts
+    return {
+        "torchrun": torchrun(command, each, hosts, head="HOST", job=shlex.quote(name)),
+        "slurm": slurm(command, each, hosts, name=name),
+    }
+
+
 def torchrun(command: Sequence[str], workers: int, hosts: int, *, head: str, job: str) -> str:
     """The line that starts workers, to be run on each host.
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from regrow.building.template import template
 from regrow.errors import RecipeError
 from regrow.recipe.schema import load
-from regrow.recipe.template import template
 from regrow.stages import KINDS
 
 
 def test_is_a_valid_recipe(tmp_path: Path) -> None:
-    for path, text in template("my-model.2", KINDS).items():
+    for path, text in template("my-model.2").items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text)
     recipe = load(tmp_path, KINDS)
@@ -24,7 +24,7 @@ def test_is_a_valid_recipe(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", "a b", "../x", 'a"b', "a'b\"", "a\nb", "a\\b", "-a", "a--b", "x" * 97])
 def test_names_that_cannot_be(name: str) -> None:
     with pytest.raises(RecipeError, match=r"cannot be the name|at most 96|not TOML"):
-        template(name, KINDS)
+        template(name)
 
 
 @pytest.mark.parametrize("name", ["tiny", "bard"])
@@ -34,7 +34,7 @@ def test_the_examples_are_valid(name: str) -> None:
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys; import regrow.recipe.lock, regrow.recipe.manual, regrow.recipe.template, regrow.stages;"
+        "import sys; import regrow.recipe.lock, regrow.recipe.manual, regrow.building.template, regrow.stages;"
         "print(sorted(sys.modules.keys() & {'torch', 'numpy', 'numba', 'pyarrow', 'tokenizers', 'license_expression'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)

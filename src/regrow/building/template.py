@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from regrow.recipe.kind import Kinds
+from pathlib import Path
+
+from regrow.errors import RecipeError
 from regrow.recipe.schema import FILE, parse
+from regrow.stages import KINDS
+from regrow.store import new_directory
 
 _RECIPE = """\
 # A recipe for a language model. Build it with `regrow build`; docs/recipe.md explains every key.
@@ -90,19 +94,37 @@ large one.
 """
 
 
-def template(name: str, kinds: Kinds) -> dict[str, str]:
+def template(name: str) -> dict[str, str]:
     """The files of a new recipe: path -> text.
 
     Args:
         name: of the model.
-        kinds: what stages there can be.
 
     Raises:
         RecipeError: if that cannot be its name.
     """
     recipe = _RECIPE.replace('"{name}"', _toml_text(name))
-    parse(recipe, kinds, f"{name}/{FILE}")
+    parse(recipe, KINDS, f"{name}/{FILE}")
     return {FILE: recipe, "texts/about-models.txt": _TEXT}
+
+
+def start(folder: Path) -> list[str]:
+    """Write the folder of a new recipe, named after it, and return the paths of its files.
+
+    Raises:
+        RecipeError: if there is something already, or the name cannot be a model's.
+    """
+    if folder.exists() or folder.is_symlink():
+        raise RecipeError(
+            f"`{folder}` is there already", why="nothing is overwritten", hint="choose another name, or move it away"
+        )
+    files = template(folder.resolve().name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with new_directory(folder) as made:
+        for path, text in files.items():
+            (made / path).parent.mkdir(parents=True, exist_ok=True)
+            (made / path).write_text(text, "utf-8", newline="\n")
+    return sorted(files)
 
 
 def _toml_text(value: str) -> str:
