@@ -17,6 +17,7 @@ from gguf import GGML_QUANT_SIZES, GGUFReader, GGUFValueType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from regrow.formats import gguf_writer
 from regrow.formats.gguf import METADATA_LIMIT, TYPES, Header, Kind, read_header
 from regrow.formats.gguf_writer import Array, Data, Tensor, Value, gguf_bytes, gguf_pieces, write_gguf
 
@@ -122,14 +123,14 @@ def test_data_is_asked_for_when_its_turn_comes() -> None:
 def test_no_more_than_a_tensor_holds_is_taken() -> None:
     taken = []
 
-    def endless() -> Iterator[bytes]:
-        while True:
+    def long() -> Iterator[bytes]:
+        for _ in range(99):
             taken.append(1)
             yield b"1234"
 
     file = io.BytesIO()
     with pytest.raises(ValueError, match=r"`w` has at least 12 bytes; F32 of 1 x 2 asks for 8"):
-        write_gguf(file, METADATA, [Tensor("w", "F32", (1, 2), endless)])
+        write_gguf(file, METADATA, [Tensor("w", "F32", (1, 2), long)])
     assert len(taken) == 3
     assert file.getvalue().endswith(b"12341234")
 
@@ -242,6 +243,16 @@ def test_a_file_that_nobody_reads_is_refused(
     with pytest.raises(ValueError, match=error):
         write_gguf(file, metadata, tensors, alignment)
     assert not file.getvalue()
+
+
+@pytest.mark.parametrize(("limit", "error"), [("MOST_KEYS", "of 3 keys"), ("MOST_TENSORS", "there are 3 tensors")])
+def test_no_more_is_written_than_is_read(limit: str, error: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tensors = [replace(TINY, name=name) for name in "abc"]
+    monkeypatch.setattr(gguf_writer, limit, 3)
+    assert gguf_bytes(METADATA, tensors)
+    monkeypatch.setattr(gguf_writer, limit, 2)
+    with pytest.raises(ValueError, match=error):
+        gguf_bytes(METADATA, tensors)
 
 
 # By two readers

@@ -45,7 +45,7 @@ MOST_DIMENSIONS = 4
 _ARCHITECTURE = "general.architecture"
 _ALIGNMENT = "general.alignment"
 _QUANTIZATION = "general.quantization_version"
-_KEY = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*", re.ASCII)
+_KEY = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 _PYTHON: Mapping[Kind, type] = {Kind.BOOL: bool, Kind.STRING: str, Kind.FLOAT32: float, Kind.FLOAT64: float}
 _NUMBERS = {name: (number, block, size) for number, (name, block, size) in TYPES.items()}
 
