@@ -1,7 +1,8 @@
 """GGUF: its metadata and list of tensors, read as a stream with every length checked before it is believed.
 
-Token lists are stepped over, not built. Native loaders have had memory errors from lengths, counts and dimensions in
-this header, so a file that this reader finds fault with should not be handed to one.
+The format is that of docs/gguf.md in github.com/ggml-org/ggml; ``gguf_writer`` writes it. Token lists are stepped over,
+not built. Native loaders have had memory errors from lengths, counts and dimensions in this header, so a file that this
+reader finds fault with should not be handed to one.
 """
 
 from __future__ import annotations
@@ -11,21 +12,60 @@ import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any, BinaryIO
 
 from regrow.formats import header
 from regrow.formats.header import LARGEST, Fault, Problems, Stored, check_layout, check_name, printable
 
 METADATA_LIMIT = 64 << 20
+"""The largest header that is read, and that is written."""
+
+MOST_KEYS = 100_000
+MOST_TENSORS = 1_000_000
+LONGEST_KEY = 1024
+ALIGNMENT = 32
+"""Of the tensors, if the metadata does not say."""
+
 _KEPT_STRING = 1 << 16
-_MOST_KEYS = 100_000
-_MOST_TENSORS = 1_000_000
 _DEEPEST_ARRAY = 4
 _CHUNK = 1 << 20
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
-_STRING, _ARRAY, _BOOL = 8, 9, 7
-# Number of the type -> name, numbers in a block, bytes of a block.
-_TYPES = {
+
+
+class Kind(IntEnum):
+    """The types of metadata values, as the specification calls and numbers them."""
+
+    UINT8 = 0
+    INT8 = 1
+    UINT16 = 2
+    INT16 = 3
+    UINT32 = 4
+    INT32 = 5
+    FLOAT32 = 6
+    BOOL = 7
+    STRING = 8
+    ARRAY = 9
+    UINT64 = 10
+    INT64 = 11
+    FLOAT64 = 12
+
+
+SCALARS: Mapping[int, str] = {
+    Kind.UINT8: "B",
+    Kind.INT8: "b",
+    Kind.UINT16: "H",
+    Kind.INT16: "h",
+    Kind.UINT32: "I",
+    Kind.INT32: "i",
+    Kind.FLOAT32: "f",
+    Kind.BOOL: "B",
+    Kind.UINT64: "Q",
+    Kind.INT64: "q",
+    Kind.FLOAT64: "d",
+}
+"""Kind of value -> its format in ``struct``."""
+
+TYPES: Mapping[int, tuple[str, int, int]] = {
     0: ("F32", 1, 4),
     1: ("F16", 1, 2),
     2: ("Q4_0", 32, 18),
@@ -59,6 +99,8 @@ _TYPES = {
     35: ("TQ2_0", 256, 66),
     39: ("MXFP4", 32, 17),
 }
+"""Number of a type of tensors -> its name, numbers in a block, bytes of a block."""
+
 PLAIN = frozenset(("F32", "F16", "BF16", "F64", "I8", "I16", "I32", "I64"))
 """The types that store each number by itself; all others are quantised."""
 
@@ -150,14 +192,14 @@ def _preamble(cursor: _Cursor) -> tuple[int, int, int]:
         what = "big-endian" if version in (2 << 24, 3 << 24) else f"of version {version:,}"
         raise _FaultError("header-version", f"it is {what}; versions 2 and 3, little-endian, are known")
     tensors, values = cursor.number("Q"), cursor.number("Q")
-    if tensors > _MOST_TENSORS or values > _MOST_KEYS:
+    if tensors > MOST_TENSORS or values > MOST_KEYS:
         raise _FaultError("header-too-large", f"it claims {tensors:,} tensors and {values:,} keys")
     return version, tensors, values
 
 
 def _pair(cursor: _Cursor, values: dict[str, Any], problems: Problems) -> None:
     key = cursor.text()
-    if not key or len(key) > 1024 or not key.isprintable():
+    if not key or len(key) > LONGEST_KEY or not key.isprintable():
         problems.add("header-name", f"a key is called `{printable(key)}`")
     value = _value(cursor, cursor.number("I"), 0, problems)
     if key in values:
@@ -167,27 +209,27 @@ def _pair(cursor: _Cursor, values: dict[str, Any], problems: Problems) -> None:
 
 
 def _value(cursor: _Cursor, type: int, depth: int, problems: Problems) -> Any:
-    if type == _STRING:
+    if type == Kind.STRING:
         return cursor.text()
-    if type == _ARRAY:
+    if type == Kind.ARRAY:
         return _array(cursor, depth, problems)
-    if type not in _SCALARS:
+    if type not in SCALARS:
         raise _FaultError("header-broken", f"a value is of the unknown type {type:,}")
-    number = cursor.number(_SCALARS[type])
-    if type == _BOOL and number > 1:
+    number = cursor.number(SCALARS[type])
+    if type == Kind.BOOL and number > 1:
         problems.add("header-broken", f"a boolean has the value {number}")
-    return bool(number) if type == _BOOL else number
+    return bool(number) if type == Kind.BOOL else number
 
 
 def _array(cursor: _Cursor, depth: int, problems: Problems) -> int:
     """Step over an array; gives its length."""
     type, count = cursor.number("I"), cursor.number("Q")
-    if type in _SCALARS:
-        cursor.take(count * struct.calcsize(f"<{_SCALARS[type]}"))
-    elif type == _STRING:
+    if type in SCALARS:
+        cursor.take(count * struct.calcsize(f"<{SCALARS[type]}"))
+    elif type == Kind.STRING:
         for _ in range(count):
             cursor.take(cursor.number("Q"))
-    elif type == _ARRAY and depth < _DEEPEST_ARRAY:
+    elif type == Kind.ARRAY and depth < _DEEPEST_ARRAY:
         for _ in range(count):
             _array(cursor, depth + 1, problems)
     else:
@@ -208,10 +250,10 @@ def _tensor(cursor: _Cursor, problems: Problems) -> Stored:
     if count > LARGEST or begin > LARGEST or any(size < 1 for size in shape):
         problems.add("header-shape", f"`{shown}` has a shape or a place that makes no sense")
         return Stored(name, "", 0, 0, None)
-    if type not in _TYPES:
+    if type not in TYPES:
         problems.add("header-unknown-type", f"`{shown}` is of the unknown type {type}")
         return Stored(name, f"type-{type}", count, begin, None)
-    dtype, block, size = _TYPES[type]
+    dtype, block, size = TYPES[type]
     if (shape[0] if shape else 1) % block:
         problems.add("header-shape", f"a row of `{shown}` is not made of whole blocks of {block}")
     return Stored(name, dtype, count, begin, begin + count // block * size)
@@ -223,7 +265,7 @@ def _check(tensors: list[Stored], values: Mapping[str, Any], cursor: _Cursor, pr
         if tensor.name in seen:
             problems.add("header-duplicate-key", f"the tensor `{printable(tensor.name)}` occurs twice")
         seen.add(tensor.name)
-    alignment = values.get("general.alignment", 32)
+    alignment = values.get("general.alignment", ALIGNMENT)
     if type(alignment) is not int or not 8 <= alignment <= 1 << 16 or alignment % 8:
         problems.add("header-shape", f"the alignment is {printable(str(alignment))}")
         return
