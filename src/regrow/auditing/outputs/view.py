@@ -200,11 +200,13 @@ def spdx_expression(text: str) -> str | None:
     if not text or len(text) > 200 or not text.isascii():
         return None
     try:
-        parsed = str(_spdx().parse(text, validate=True) or "LicenseRef")
-    except (ExpressionError, RecursionError):
-        parsed = "LicenseRef"
+        parsed = _spdx().parse(text, validate=True)
+    except (ExpressionError, RecursionError, IndexError):  # the last of brackets around nothing
+        parsed = None
+    if parsed is not None and "LicenseRef" not in str(parsed):  # what is parsed cannot be asked for its truth
+        return str(parsed)
     known = find(text)
-    return (known.spdx if known else "") or None if "LicenseRef" in parsed else parsed
+    return (known.spdx or None) if known else None
 
 
 @cache
