@@ -40,9 +40,7 @@ def collect(folder: Folder) -> Iterator[Statement]:
         "mergekit_moe_config.yaml": _merge,
         "tokenizer_config.json": _tokenizer,
     }
-    for path, reader in readers.items():
-        if folder.has(path):
-            yield from folder.texts([path], NAME, reader)
+    yield from folder.texts(filter(folder.has, readers), NAME, lambda text: readers[text.path](text))
 
 
 def _json(text: Text) -> tuple[Data, list[Finding]]:
