@@ -191,14 +191,8 @@ class Folder:
 
     def unreadable(self, path: str, collector: str, why: str) -> UnreadableError:
         """The error for a file that is left alone."""
-        return UnreadableError(
-            Finding(
-                "file-unreadable",
-                Severity.WARNING,
-                f"{printable(path)} was not read: {why}",
-                (self.evidence(path, collector),),
-            )
-        )
+        said = f"{printable(path)} was not read: {why}"
+        return UnreadableError(Finding("file-unreadable", Severity.WARNING, said, (self.evidence(path, collector),)))
 
     def version(self) -> str:
         """A name for what was looked at. Of weights only headers are, so it is no digest of the model's bytes."""

@@ -125,7 +125,7 @@ def _pedigree(audit: Audit) -> dict[str, Any]:
 
 def _ancestor(node: Node, number: int) -> dict[str, Any]:
     component = {"type": "machine-learning-model", "bom-ref": f"ancestor-{number}"}
-    component |= _named(node.collected, node.collected.name or node.id)
+    component |= _named(node.collected, node.name)
     return component | _if(
         licenses=_licences(node.collected, *Basis),
         hashes=_hashes(node.collected.version),

@@ -184,8 +184,7 @@ class _Writer:
 
     def _builds(self, data: ReportData) -> Iterator[dict[str, Any]]:
         numbers = {stage.name: i for i, stage in enumerate(data.stages)}
-        for stage in data.stages:
-            number = numbers[stage.name]
+        for number, stage in enumerate(data.stages):
             yield self._element(
                 "build_Build",
                 f"build-{number}",

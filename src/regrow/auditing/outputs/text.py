@@ -102,7 +102,7 @@ def _lineage(audit: Audit) -> Iterator[str]:
     nodes = {node.id: node for node in audit.lineage.nodes}
     start = audit.lineage.nodes[0]
     seen = {start.id}
-    yield from _node(start.collected.name or start.id, view.licence_names(start.collected), "  ", "  ")
+    yield from _node(start.name, view.licence_names(start.collected), "  ", "  ")
     stack = [(edge, "  ", last) for edge, last in _marked(audit, start.id)]
     while stack:
         edge, before, last = stack.pop()

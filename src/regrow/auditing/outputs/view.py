@@ -88,10 +88,8 @@ def datasets(collected: Collected) -> tuple[DatasetFact, ...]:
 
 def edges_from(audit: Audit, child: str) -> list[Edge]:
     """What a model was made from, each parent and relation once, the best known first."""
-    edges = sorted(
-        (edge for edge in audit.lineage.edges if edge.child == child),
-        key=lambda edge: _RANK.get(edge.basis, len(_RANK)),
-    )
+    ours = [edge for edge in audit.lineage.edges if edge.child == child]
+    edges = sorted(ours, key=lambda edge: _RANK.get(edge.basis, len(_RANK)))
     return list({(edge.parent, edge.relation): edge for edge in reversed(edges)}.values())[::-1]
 
 
