@@ -241,11 +241,8 @@ def _answers(word: str, wanted: Iterable[str], answers: tuple[Answer, ...]) -> I
     of = {one.name: one for one in answers}
     for name in wanted:
         answer = of.get(name)
-        text = f"{word} {name} is there"
-        if answer is None:
-            yield PolicyCheck(text, Outcome.NOT_SHOWN, "not judged")
-        else:
-            yield PolicyCheck(text, _WORDS[answer.answer], answer.reason)
+        judged = (_WORDS[answer.answer], answer.reason) if answer else (Outcome.NOT_SHOWN, "not judged")
+        yield PolicyCheck(f"{word} {name} is there", *judged)
 
 
 def _data(audit: Audit, policy: Policy) -> Iterator[PolicyCheck]:

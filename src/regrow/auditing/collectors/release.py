@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from regrow import words
 from regrow.auditing.collectors import card, legal, origins, release_data
 from regrow.auditing.collectors.folder import Folder, Statement, Text, UnreadableError, printable
 from regrow.auditing.collectors.hazards import CHECKPOINT
@@ -313,10 +314,10 @@ def _aspects(
     for stage in lock.stages:
         parameters = mapping(stage.get("parameters"))
         if {"source", "select"} <= set(parameters):
-            text = f"{parameters['source']}: files that fit {_listed(parameters['select'])}"
-            excluded = _listed(parameters.get("exclude"))
+            text = f"{parameters['source']}: files that fit {words.listed(strings(parameters['select']))}"
+            excluded = strings(parameters.get("exclude"))
             at = lock.at("stage", stage.get("name"))
-            yield told(Aspect.SELECTION, at, f"{text}, without {excluded}" if excluded else text)
+            yield told(Aspect.SELECTION, at, f"{text}, without {words.listed(excluded)}" if excluded else text)
             break
     if used:
         manifest = folder.evidence(MANIFEST, NAME)
@@ -430,7 +431,3 @@ def _rebuild(lock: Locked, folder: Folder, broken: bool) -> RebuildFact:
 
 def _tables(value: Any) -> list[Mapping[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _listed(value: Any) -> str:
-    return ", ".join(f"`{item}`" for item in strings(value))
