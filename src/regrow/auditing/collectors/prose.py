@@ -92,9 +92,9 @@ def read(text: Text, body: str, line: int) -> Iterator[Statement]:
         body: its text below the front matter.
         line: the line on which the body begins.
     """
-    found = list(blocks(body, line))
+    found = [(block, text.line(block.line, block.last)) for block in blocks(body, line)]
     for reader in (_aspects, _uses, _training, _teachers, _claims, _papers, _results):
-        yield from _limited(reader, found, text)
+        yield from _limited(reader, found)
 
 
 def aspects(text: Text, body: str, line: int) -> Iterator[Statement]:
@@ -104,12 +104,12 @@ def aspects(text: Text, body: str, line: int) -> Iterator[Statement]:
 
 
 def _limited(
-    reader: Callable[[Block, Evidence], Iterator[Statement]], found: list[Block], text: Text
+    reader: Callable[[Block, Evidence], Iterator[Statement]], found: list[tuple[Block, Evidence]]
 ) -> Iterator[Statement]:
     """A reader's statements, each once, up to a number that still can be looked through."""
     seen: set[object] = set()
-    for block in found:
-        for statement in reader(block, text.line(block.line, block.last)):
+    for block, at in found:
+        for statement in reader(block, at):
             key = _key(statement)
             if key not in seen and len(seen) < _MOST_PER_KIND:
                 seen.add(key)
