@@ -47,6 +47,7 @@ from regrow.words import closest, listed, shown, suggestion
 Judged = TypeVar("Judged", Claim, Verdict)
 
 PartName = Literal["data", "training-code", "weights", "inference"]
+Met = Literal["met"] | None
 FreedomName = Literal["use", "study", "modify", "share", "rebuild", "fork"]
 _MUTABLE = "mutable-terms"
 _CLASSES = ("III", "II", "I")
@@ -98,33 +99,31 @@ KindName = Annotated[str, _among(lambda: Kind)]
 ClauseName = Annotated[str, _among(clauses)]
 
 
+def _asked(description: str, example: Any, **bounds: Any) -> Any:
+    """A key that may be left out, and then asks nothing."""
+    default = () if isinstance(example, list) else None
+    return Field(default=default, description=description, examples=[example], **bounds)
+
+
 class Licences(Section):
     """Which licences the weights may have: the model's own, and those of all models whose licence reaches it."""
 
-    allow: tuple[LicenceName, ...] = Field(
-        default=(), description="Every licence has to be one of these.", examples=[["apache-2.0", "mit"]]
-    )
-    forbid: tuple[LicenceName, ...] = Field(
-        default=(), description="No licence may be one of these.", examples=[["gemma"]]
-    )
-    forbid_kinds: tuple[KindName, ...] = Field(
-        default=(), description="No licence may be of one of these kinds.", examples=[["non-commercial", "research"]]
+    allow: tuple[LicenceName, ...] = _asked("Every licence has to be one of these.", ["apache-2.0", "mit"])
+    forbid: tuple[LicenceName, ...] = _asked("No licence may be one of these.", ["gemma"])
+    forbid_kinds: tuple[KindName, ...] = _asked(
+        "No licence may be of one of these kinds.", ["non-commercial", "research"]
     )
 
 
 class Forbid(Section):
     """What must not be there."""
 
-    clauses: tuple[ClauseName, ...] = Field(
-        default=(),
-        description="No licence of the weights may contain such a clause.",
-        examples=[["non-commercial", "mau", "mutable-terms"]],
+    clauses: tuple[ClauseName, ...] = _asked(
+        "No licence of the weights may contain such a clause.", ["non-commercial", "mau", "mutable-terms"]
     )
-    findings: tuple[FindingName, ...] = Field(
-        default=(), description="No finding may have one of these ids.", examples=[["licence-differs"]]
-    )
-    severity: Literal["note", "warning", "conflict"] | None = Field(
-        default=None, description="No finding may be as severe as this, or more.", examples=["conflict"]
+    findings: tuple[FindingName, ...] = _asked("No finding may have one of these ids.", ["licence-differs"])
+    severity: Literal["note", "warning", "conflict"] | None = _asked(
+        "No finding may be as severe as this, or more.", "conflict"
     )
     conflicts: bool = Field(default=False, description="If true, no two licences may conflict.")
 
@@ -133,34 +132,20 @@ class Policy(Section):
     """What is asked of a model."""
 
     policy: Literal[1] = Field(description="The version of the format.", examples=[1])
-    osaid: Literal["met"] | None = Field(
-        default=None, description="The Open Source AI Definition has to be met.", examples=["met"]
+    osaid: Met = _asked("The Open Source AI Definition has to be met.", "met")
+    eu_exempt: Met = _asked("The exemption of Article 53(2) of the EU AI Act has to be met.", "met")
+    mof_class: Literal["III", "II", "I"] | None = _asked(
+        "The class of the Model Openness Framework that has to be reached.", "II"
     )
-    eu_exempt: Literal["met"] | None = Field(
-        default=None, description="The exemption of Article 53(2) of the EU AI Act has to be met.", examples=["met"]
+    ladder: Literal["declared", "pinned", "signed", "spot-checked", "rebuilt-here", "rebuilt-by-others"] | None = (
+        _asked("The rung of the ladder of rebuilding that has to be reached.", "pinned")
     )
-    mof_class: Literal["III", "II", "I"] | None = Field(
-        default=None, description="The class of the Model Openness Framework that has to be reached.", examples=["II"]
+    parts: tuple[PartName, ...] = _asked("The parts that have to be there.", ["data", "weights"])
+    freedoms: tuple[FreedomName, ...] = _asked("The freedoms that have to be given.", ["use", "share"])
+    known_data: float | None = _asked(
+        "The share of the training data, by bytes, whose licence has to be known.", 0.9, ge=0, le=1
     )
-    ladder: Literal["declared", "pinned", "signed", "spot-checked", "rebuilt-here", "rebuilt-by-others"] | None = Field(
-        default=None, description="The rung of the ladder of rebuilding that has to be reached.", examples=["pinned"]
-    )
-    parts: tuple[PartName, ...] = Field(
-        default=(), description="The parts that have to be there.", examples=[["data", "weights"]]
-    )
-    freedoms: tuple[FreedomName, ...] = Field(
-        default=(), description="The freedoms that have to be given.", examples=[["use", "share"]]
-    )
-    known_data: float | None = Field(
-        default=None,
-        description="The share of the training data, by bytes, whose licence has to be known.",
-        examples=[0.9],
-        ge=0,
-        le=1,
-    )
-    claims: Literal["met"] | None = Field(
-        default=None, description="What the maker claims has to be delivered.", examples=["met"]
-    )
+    claims: Met = _asked("What the maker claims has to be delivered.", "met")
     licences: Licences = Field(default_factory=Licences, description="The licences of the weights.")
     forbid: Forbid = Field(default_factory=Forbid, description="What must not be there.")
 
@@ -256,11 +241,8 @@ def _answers(word: str, wanted: Iterable[str], answers: tuple[Answer, ...]) -> I
     of = {one.name: one for one in answers}
     for name in wanted:
         answer = of.get(name)
-        text = f"{word} {name} is there"
-        if answer is None:
-            yield PolicyCheck(text, Outcome.NOT_SHOWN, "not judged")
-        else:
-            yield PolicyCheck(text, _WORDS[answer.answer], answer.reason)
+        judged = (_WORDS[answer.answer], answer.reason) if answer else (Outcome.NOT_SHOWN, "not judged")
+        yield PolicyCheck(f"{word} {name} is there", *judged)
 
 
 def _data(audit: Audit, policy: Policy) -> Iterator[PolicyCheck]:
@@ -374,13 +356,12 @@ def _mutable(entry: Licence) -> frozenset[str]:
 
 
 def _findings(audit: Audit, forbid: Forbid) -> Iterator[PolicyCheck]:
-    order = (Severity.NOTE, Severity.WARNING, Severity.CONFLICT)
     for name in forbid.findings:
         yield _none(f"no finding is {name}", [one.text for one in audit.findings if one.id == name])
     if forbid.severity:
-        least = order.index(Severity(forbid.severity))
-        severe = [f"{one.id}: {one.text}" for one in audit.findings if order.index(one.severity) >= least]
-        yield _none(f"no finding is a {forbid.severity} or worse", severe)
+        order = list(Severity)  # the worst first
+        severe = [one for one in audit.findings if order.index(one.severity) <= order.index(Severity(forbid.severity))]
+        yield _none(f"no finding is a {forbid.severity} or worse", [f"{one.id}: {one.text}" for one in severe])
     if forbid.conflicts:
         yield _none("no licences conflict", [one.text for one in audit.conflicts])
 

@@ -23,6 +23,7 @@ from regrow.auditing.facts import (
     ParentFact,
     Relation,
     Severity,
+    places,
 )
 from regrow.auditing.lineage import BY_OUTPUTS, Edge, Lineage, Node
 from regrow.auditing.names import comparable
@@ -112,7 +113,7 @@ def _add(tracing: _Tracing, id: str, depth: int, collected: Collected) -> Node:
 def _follow(tracing: _Tracing, child: Node, parent: str, facts: list[ParentFact]) -> Node | None:
     """Draw the edge to a parent; gives its node if it is a new one."""
     id = tracing.ids.get(comparable(parent))
-    evidence = tuple(dict.fromkeys(fact.evidence for fact in facts))
+    evidence = places(facts)
     new = None
     if id is not None and child.id in (id, *tracing.lineage.ancestors(id)):
         said = f"{id} is said to be made from {child.id}, and {child.id} from {id}; one of them is wrong"

@@ -141,12 +141,29 @@ def test_spdx_tells_how_a_release_was_built(tmp_path: Path, check_spdx: Any) -> 
     ],
 )
 def test_a_licence_keeps_the_versions_it_was_declared_with(tag: str, expression: str) -> None:
+    audit = _declared(tag)
+    assert {"license": {"id": expression, "acknowledgement": "declared"}} in _licences(cyclonedx(audit))
+    assert expression in set(_values(spdx(audit), "simplelicensing_licenseExpression"))
+
+
+@pytest.mark.parametrize("tag", ["Apache-2.0 OR MIT", "MIT AND CC-BY-4.0"])
+def test_an_expression_is_told_as_one(tag: str) -> None:
+    audit = _declared(tag)
+    assert {"license": {"name": tag, "acknowledgement": "declared"}} in _licences(cyclonedx(audit))
+    assert tag in set(_values(spdx(audit), "simplelicensing_licenseExpression"))
+
+
+@pytest.mark.parametrize("tag", ["()", "MIT OR ()", "OR", "(MIT"])
+def test_what_is_no_expression_is_told_by_its_name(tag: str) -> None:
+    assert {"license": {"name": tag, "acknowledgement": "declared"}} in _licences(cyclonedx(_declared(tag)))
+
+
+def _declared(tag: str) -> Audit:
+    """The audit of a model of which all that was read is a licence."""
     first, *others = FOREIGN.lineage.nodes
     told = legal.declared(tag, Scope.EVERYTHING, Evidence("README.md", "line 2", "", "card", "2026-11-21"))
     node = replace(first, collected=replace(first.collected, facts=(told,)))
-    audit = replace(FOREIGN, lineage=replace(FOREIGN.lineage, nodes=(node, *others)))
-    assert {"license": {"id": expression, "acknowledgement": "declared"}} in _licences(cyclonedx(audit))
-    assert expression in set(_values(spdx(audit), "simplelicensing_licenseExpression"))
+    return replace(FOREIGN, lineage=replace(FOREIGN.lineage, nodes=(node, *others)))
 
 
 def _licences(bom: dict[str, Any]) -> list[Any]:

@@ -25,14 +25,12 @@ def collect(folder: Folder, digest: str) -> Iterator[Statement]:
         folder: the release.
         digest: its digest.
     """
-    paths = [
-        entry.path
-        for entry in folder.entries
-        if (entry.path.startswith("attestations/") or ".dsse." in entry.path or entry.path.endswith(".sig"))
-        and entry.path.endswith(_SUFFIXES)
-        and folder.has(entry.path)
-    ]
+    paths = [path for path in folder.paths if path.endswith(_SUFFIXES) and _is_one(path)]
     yield from folder.texts(paths[:_MOST], NAME, lambda text: _read(text, digest))
+
+
+def _is_one(path: str) -> bool:
+    return path.startswith("attestations/") or ".dsse." in path or path.endswith(".sig")
 
 
 def _read(text: Text, digest: str) -> Iterator[Statement]:

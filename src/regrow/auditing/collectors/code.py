@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from regrow.auditing.collectors import legal
-from regrow.auditing.collectors.folder import Folder, Statement, Text, UnreadableError, printable
+from regrow.auditing.collectors.folder import Folder, Statement, Text, printable
 from regrow.auditing.collectors.structured import mapping, strings
 from regrow.auditing.data import any_of, toml
 from regrow.auditing.facts import Basis, Component, ComponentFact, Finding, Scope, Severity, State
@@ -46,16 +46,9 @@ def collect(folder: Folder) -> Iterator[Statement]:
     if len(sources) > _MOST_FILES:
         said = f"of {len(sources):,} source files the first {_MOST_FILES:,} were read"
         yield Finding("too-many-files", Severity.NOTE, said, (folder.inventory(NAME),))
-    for path in sources[:_MOST_FILES]:
-        try:
-            text = folder.text(path, NAME, _LIMIT)
-        except UnreadableError as error:
-            yield error.finding
-            continue
-        yield from _read(text, found, licences)
-    for entry in folder.entries:
-        if _LIBRARIES.fullmatch(PurePosixPath(entry.path).name) and folder.has(entry.path):
-            yield from folder.texts([entry.path], NAME, _libraries)
+    yield from folder.texts(sources[:_MOST_FILES], NAME, lambda text: _read(text, found, licences), _LIMIT)
+    listed = [path for path in folder.paths if _LIBRARIES.fullmatch(PurePosixPath(path).name)]
+    yield from folder.texts(listed, NAME, _libraries)
 
 
 def _read(text: Text, found: dict[Component, int], licences: set[str]) -> Iterator[Statement]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from regrow.auditing import names
 from regrow.auditing.collectors.folder import Folder, Statement, Text, printable
-from regrow.auditing.collectors.structured import Data, mapping, read_json, read_yaml, strings
+from regrow.auditing.collectors.structured import mapping, read_json, read_yaml, strings
 from regrow.auditing.facts import (
     ArchitectureFact,
     Basis,
@@ -40,19 +40,12 @@ def collect(folder: Folder) -> Iterator[Statement]:
         "mergekit_moe_config.yaml": _merge,
         "tokenizer_config.json": _tokenizer,
     }
-    for path, reader in readers.items():
-        if folder.has(path):
-            yield from folder.texts([path], NAME, reader)
-
-
-def _json(text: Text) -> tuple[Data, list[Finding]]:
-    data = read_json(text.text)
-    return data, list(data.findings(text, "config-unreadable"))
+    yield from folder.texts(filter(folder.has, readers), NAME, lambda text: readers[text.path](text))
 
 
 def _config(text: Text) -> Iterator[Statement]:
-    data, findings = _json(text)
-    yield from findings
+    data = read_json(text.text)
+    yield from data.findings(text, "config-unreadable")
     config = data.value
     family = next(iter(strings(config.get("model_type"))), "")
     if family or strings(config.get("architectures")):
@@ -90,8 +83,8 @@ def _custom(value: Any, text: Text) -> Finding:
 
 
 def _adapter(text: Text) -> Iterator[Statement]:
-    data, findings = _json(text)
-    yield from findings
+    data = read_json(text.text)
+    yield from data.findings(text, "config-unreadable")
     at = text.at("key base_model_name_or_path")
     for name in strings(data.value.get("base_model_name_or_path"))[:1]:
         revision = next(iter(strings(data.value.get("revision"))), "")
@@ -137,8 +130,8 @@ def _written(model: Mapping[str, Any]) -> str:
 
 
 def _tokenizer(text: Text) -> Iterator[Statement]:
-    data, findings = _json(text)
-    yield from findings
+    data = read_json(text.text)
+    yield from data.findings(text, "config-unreadable")
     name = next(iter(strings(data.value.get("name_or_path"))), "")
     if name and not names.is_path(name) and names.is_id(name):
         said = f"the tokenizer says it comes from {printable(name, 100)}"

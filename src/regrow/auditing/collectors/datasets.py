@@ -22,14 +22,12 @@ _EVALUATION = re.compile(r"(^|/)(eval\w*|benchmarks?|test_?sets?)(/|$)", re.IGNO
 
 def collect(folder: Folder) -> Iterator[Statement]:
     """Cards of data, and the data itself if it is there."""
-    cards = [entry.path for entry in folder.entries if _is_card(entry.path) and folder.has(entry.path)]
-    yield from folder.texts(cards, NAME, _read)
-    data = [entry for entry in folder.find("data") if _is_data(entry.path)]
+    yield from folder.texts(filter(_is_card, folder.paths), NAME, _read)
+    data = [entry.path for entry in folder.find("data") if _is_data(entry.path)]
     for wanted, component in ((False, Component.DATASETS), (True, Component.EVALUATION_DATA)):
-        some = [entry for entry in data if bool(_EVALUATION.search(entry.path)) is wanted]
-        if some and any(PurePosixPath(entry.path).suffix not in _TOKENIZED for entry in some):
-            at = folder.inventory(NAME)
-            yield ComponentFact(Basis.FOUND, at, component, State.PRESENT, some[0].path)
+        some = [path for path in data if bool(_EVALUATION.search(path)) is wanted]
+        if any(PurePosixPath(path).suffix not in _TOKENIZED for path in some):
+            yield ComponentFact(Basis.FOUND, folder.inventory(NAME), component, State.PRESENT, some[0])
 
 
 def _is_data(path: str) -> bool:

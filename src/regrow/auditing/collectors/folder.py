@@ -80,15 +80,7 @@ class Folder:
     """
 
     def __init__(self, root: Path, *, name: str, date: str, complete: bool = True, blobs: Path | None = None) -> None:
-        """Look at the files.
-
-        Args:
-            root: the folder, or one file.
-            name: of the model, for people.
-            date: today.
-            complete: whether these are all the files there are.
-            blobs: a folder that links may lead into: a model hub's cache keeps its files there.
-        """
+        """Look at the files, or at one. Links may also lead into ``blobs``, where a hub's cache keeps its files."""
         self.root = root
         self.name = name
         self.date = date
@@ -104,6 +96,11 @@ class Folder:
     def has(self, path: str) -> bool:
         """Whether there is a file that may be opened."""
         return path in self._places
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all files that may be opened."""
+        return [entry.path for entry in self.entries if entry.path in self._places]
 
     def find(self, *wanted: str) -> list[FileEntry]:
         """The readable files of some kinds."""
@@ -126,9 +123,22 @@ class Folder:
             raise self.unreadable(path, collector, f"it cannot be read: {reason}") from None
 
     def head(self, path: str, collector: str, size: int) -> bytes:
-        """The first bytes of a file."""
+        """The first bytes of a file; none of one that cannot be read."""
+        try:
+            with self.open(path, collector) as file:
+                return file.read(size)
+        except UnreadableError:
+            return b""
+
+    def hash(self, path: str, collector: str) -> str:
+        """The sha256 of a whole file, which is kept for the evidence.
+
+        Raises:
+            UnreadableError: if it cannot be read.
+        """
         with self.open(path, collector) as file:
-            return file.read(size)
+            self.hashes[path] = hashlib.file_digest(file, "sha256").hexdigest()
+        return self.hashes[path]
 
     def text(self, path: str, collector: str, limit: int = TEXT_LIMIT) -> Text:
         """A text file.
@@ -144,12 +154,16 @@ class Folder:
         return Text(path, data.decode("utf-8-sig", "replace"), sha256, collector, self.date)
 
     def texts(
-        self, paths: Iterable[str], collector: str, read: Callable[[Text], Iterator[Statement]]
+        self,
+        paths: Iterable[str],
+        collector: str,
+        read: Callable[[Text], Iterator[Statement]],
+        limit: int = TEXT_LIMIT,
     ) -> Iterator[Statement]:
         """What a reader makes of some files, and a finding for each that cannot be read."""
         for path in paths:
             try:
-                text = self.text(path, collector)
+                text = self.text(path, collector, limit)
             except UnreadableError as error:
                 yield error.finding
             else:
@@ -177,14 +191,8 @@ class Folder:
 
     def unreadable(self, path: str, collector: str, why: str) -> UnreadableError:
         """The error for a file that is left alone."""
-        return UnreadableError(
-            Finding(
-                "file-unreadable",
-                Severity.WARNING,
-                f"{printable(path)} was not read: {why}",
-                (self.evidence(path, collector),),
-            )
-        )
+        said = f"{printable(path)} was not read: {why}"
+        return UnreadableError(Finding("file-unreadable", Severity.WARNING, said, (self.evidence(path, collector),)))
 
     def version(self) -> str:
         """A name for what was looked at. Of weights only headers are, so it is no digest of the model's bytes."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from regrow.auditing.collectors.folder import Folder, Statement, UnreadableError, printable
+from regrow.auditing.collectors.folder import Folder, Statement, printable
 from regrow.auditing.collectors.kinds import PICKLED, kind
 from regrow.auditing.facts import Basis, Component, ComponentFact, Finding, Severity, State
 
@@ -23,7 +23,7 @@ def collect(folder: Folder) -> Iterator[Statement]:
     pickled: list[str] = []
     pointers: list[str] = []
     for entry in folder.find("weights", "pickled", "data", "other"):
-        if entry.size <= _POINTER_LIMIT and _is_pointer(folder, entry.path):
+        if entry.size <= _POINTER_LIMIT and _POINTER.fullmatch(folder.head(entry.path, NAME, _POINTER_LIMIT)):
             pointers.append(entry.path)
         elif PurePosixPath(entry.path).suffix.lower() in PICKLED or _holds_objects(folder, entry.path):
             pickled.append(entry.path)
@@ -32,21 +32,9 @@ def collect(folder: Folder) -> Iterator[Statement]:
     yield from _parameters(folder, pickled, pointers)
 
 
-def _is_pointer(folder: Folder, path: str) -> bool:
-    try:
-        return bool(_POINTER.fullmatch(folder.head(path, NAME, _POINTER_LIMIT)))
-    except UnreadableError:
-        return False
-
-
 def _holds_objects(folder: Folder, path: str) -> bool:
     """Whether a NumPy file's header says its elements are Python objects, which are stored as a pickle."""
-    if not path.endswith(".npy"):
-        return False
-    try:
-        head = folder.head(path, NAME, 512)
-    except UnreadableError:
-        return False
+    head = folder.head(path, NAME, 512) if path.endswith(".npy") else b""
     return head.startswith(b"\x93NUMPY") and bool(re.search(rb"'descr':\s*(?:'\|?O|\[.*'\|?O)", head))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from regrow.auditing import names
 from regrow.auditing.collectors.folder import Folder, Statement, printable
+from regrow.auditing.data import toml
 from regrow.auditing.facts import Basis, Evidence, OriginFact, ParentFact, Relation
 from regrow.auditing.lineage import MECHANICAL
 from regrow.release.layout import statement_path
@@ -19,16 +20,6 @@ from regrow.release.statements import line_of_weights
 
 NAME = "release"
 RANDOM = "random"
-_RELATIONS = {
-    "continued": Relation.FINETUNE,
-    "fine-tuned": Relation.FINETUNE,
-    "adapter": Relation.ADAPTER,
-    "merged": Relation.MERGE,
-    "quantised": Relation.QUANTISED,
-    "converted": Relation.CONVERTED,
-    "distilled": Relation.DISTILLED,
-}
-"""How a stage makes weights of others; whatever else it says, the parameters could be theirs."""
 
 
 def collect(folder: Folder, made: tuple[Made, ...]) -> Iterator[Statement]:
@@ -68,8 +59,8 @@ def _said(line: tuple[Made, ...]) -> str:
 
 def _relation(line: tuple[Made, ...]) -> Relation:
     """How the final weights were made of others: by training, if any stage of the line trains."""
-    found = [_RELATIONS.get(str(one.origin), Relation.UNKNOWN) for one in reversed(line) if _before(one, line)]
-    found = found or [_RELATIONS.get(str(line[-1].origin), Relation.UNKNOWN)]
+    later = [one for one in reversed(line) if _before(one, line)] or [line[-1]]
+    found = [Relation(toml("collectors", "origins").get(str(one.origin), Relation.UNKNOWN)) for one in later]
     trained = [one for one in found if one not in (*MECHANICAL, Relation.UNKNOWN)]
     return next(iter(trained), Relation.UNKNOWN if Relation.UNKNOWN in found else found[0])
 

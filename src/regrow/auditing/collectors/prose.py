@@ -20,6 +20,7 @@ from regrow.auditing.facts import (
     Component,
     ComponentFact,
     DataAspectFact,
+    Evidence,
     OriginFact,
     ParentFact,
     Relation,
@@ -91,24 +92,24 @@ def read(text: Text, body: str, line: int) -> Iterator[Statement]:
         body: its text below the front matter.
         line: the line on which the body begins.
     """
-    found = list(blocks(body, line))
+    found = [(block, text.line(block.line, block.last)) for block in blocks(body, line)]
     for reader in (_aspects, _uses, _training, _teachers, _claims, _papers, _results):
-        yield from _limited(reader, found, text)
+        yield from _limited(reader, found)
 
 
 def aspects(text: Text, body: str, line: int) -> Iterator[Statement]:
     """What a text that is all about data tells of it."""
     for block in blocks(body, line):
-        yield from _of_data(block, text)
+        yield from _of_data(block, text.line(block.line, block.last))
 
 
 def _limited(
-    reader: Callable[[Block, Text], Iterator[Statement]], found: list[Block], text: Text
+    reader: Callable[[Block, Evidence], Iterator[Statement]], found: list[tuple[Block, Evidence]]
 ) -> Iterator[Statement]:
     """A reader's statements, each once, up to a number that still can be looked through."""
     seen: set[object] = set()
-    for block in found:
-        for statement in reader(block, text):
+    for block, at in found:
+        for statement in reader(block, at):
             key = _key(statement)
             if key not in seen and len(seen) < _MOST_PER_KIND:
                 seen.add(key)
@@ -128,16 +129,15 @@ def _key(statement: Statement) -> object:
             return statement
 
 
-def _aspects(block: Block, text: Text) -> Iterator[Statement]:
+def _aspects(block: Block, at: Evidence) -> Iterator[Statement]:
     about = block.kind != "code" and any(_says(title, "data-heading") for title in block.headings)
     if about and not any(_says(title, "not-training-data") for title in block.headings):
-        yield from _of_data(block, text)
+        yield from _of_data(block, at)
 
 
-def _of_data(block: Block, text: Text) -> Iterator[Statement]:
+def _of_data(block: Block, at: Evidence) -> Iterator[Statement]:
     if block.kind == "code":
         return
-    at = text.line(block.line, block.last)
     if block.kind == "table":
         yield DataAspectFact(Basis.DECLARED, at, Aspect.CHARACTERISTICS, _short(block.text))
         return
@@ -148,10 +148,9 @@ def _of_data(block: Block, text: Text) -> Iterator[Statement]:
             yield DataAspectFact(Basis.DECLARED, at, Aspect(aspect), _short(said))
 
 
-def _uses(block: Block, text: Text) -> Iterator[Statement]:
+def _uses(block: Block, at: Evidence) -> Iterator[Statement]:
     if len(block.text) < 20:
         return
-    at = text.line(block.line, block.last)
     for topic, words in _PATTERNS["headings"].items():
         if block.headings and words.search(block.headings[-1]):
             topic = "integration" if block.kind == "code" else topic
@@ -164,10 +163,9 @@ def _uses(block: Block, text: Text) -> Iterator[Statement]:
                     yield UsageFact(Basis.DECLARED, at, topic, _short(said))
 
 
-def _training(block: Block, text: Text) -> Iterator[Statement]:
+def _training(block: Block, at: Evidence) -> Iterator[Statement]:
     if block.kind == "code":
         return
-    at = text.line(block.line, block.last)
     for said in block.sentences() if block.kind == "text" else block.text.split("\n"):
         fact = _training_of(said, " ".join(block.headings))
         if fact != (None, None, ""):
@@ -183,7 +181,7 @@ def _is_from_scratch(said: str) -> bool:
     return bool(_SCRATCH.search(said)) and _says(said, "whole-model") and not other
 
 
-def _teachers(block: Block, text: Text) -> Iterator[Statement]:
+def _teachers(block: Block, at: Evidence) -> Iterator[Statement]:
     """Models whose outputs this one learned from, where a sentence gives their id."""
     for said in block.sentences() if block.kind == "text" else ():
         for relation, words in _TEACHERS:
@@ -192,7 +190,7 @@ def _teachers(block: Block, text: Text) -> Iterator[Statement]:
             # nothing else is distilled from.
             spelt = _SPELT.search(name, 3) or name in map(names.model, block.links)
             if name and (spelt or words is _TEACHERS[0][1]):
-                yield ParentFact(Basis.DECLARED, text.line(block.line, block.last), name, relation)
+                yield ParentFact(Basis.DECLARED, at, name, relation)
                 break
 
 
@@ -221,10 +219,9 @@ def _scaled(match: re.Match[str]) -> float:
     return int(whole) * scale + (int(part[:9]) * scale / 10 ** len(part[:9]) if part else 0)
 
 
-def _claims(block: Block, text: Text) -> Iterator[Statement]:
+def _claims(block: Block, at: Evidence) -> Iterator[Statement]:
     if block.kind != "text":
         return
-    at = text.line(block.line, block.last)
     for said in block.sentences():
         if len(said) > 1000 or _says(said, "negated") or _says(said, "about-others"):
             continue
@@ -240,34 +237,27 @@ def _claims(block: Block, text: Text) -> Iterator[Statement]:
         for topic in topics:
             if not judging:
                 yield ClaimFact(Basis.DECLARED, at, topic, _short(said), block.links)
-            yield from _promised(topic, judging, block, text)
+            component = (_JUDGING if judging else _COMPONENT).get(topic)
+            if component is not None and block.links:
+                yield ComponentFact(Basis.DECLARED, at, component, State.PROMISED, printable(block.links[0]))
 
 
-def _promised(topic: str, judging: bool, block: Block, text: Text) -> Iterator[Statement]:
-    component = (_JUDGING if judging else _COMPONENT).get(topic)
-    if component is not None and block.links:
-        at = text.line(block.line, block.last)
-        yield ComponentFact(Basis.DECLARED, at, component, State.PROMISED, printable(block.links[0]))
-
-
-def _papers(block: Block, text: Text) -> Iterator[Statement]:
+def _papers(block: Block, at: Evidence) -> Iterator[Statement]:
     about = f"{' '.join(block.headings[-1:])} {block.text}"
     if not _says(about, "paper"):
         return
     component = Component.TECHNICAL_REPORT if _says(about, "report") else Component.RESEARCH_PAPER
     for link in block.links:
         if match := _ARXIV.search(link):
-            at = text.line(block.line, block.last)
             yield ComponentFact(Basis.DECLARED, at, component, State.PROMISED, f"arXiv:{match[1]}")
 
 
-def _results(block: Block, text: Text) -> Iterator[Statement]:
-    at = text.line(block.line, block.last)
+def _results(block: Block, at: Evidence) -> Iterator[Statement]:
     if block.kind == "table" and any(_says(title, "results") for title in block.headings):
         if any(_SCORE.fullmatch(cell.strip(" \t\n*%")) for cell in block.text.split("|")[1:-1]):
-            yield ComponentFact(Basis.FOUND, at, Component.EVALUATION_RESULTS, State.PRESENT, text.path)
+            yield ComponentFact(Basis.FOUND, at, Component.EVALUATION_RESULTS, State.PRESENT, at.file)
     elif block.headings and _says(block.headings[-1], "samples") and len(block.text) > 20:
-        yield ComponentFact(Basis.FOUND, at, Component.SAMPLE_OUTPUTS, State.PRESENT, text.path)
+        yield ComponentFact(Basis.FOUND, at, Component.SAMPLE_OUTPUTS, State.PRESENT, at.file)
 
 
 def _short(text: str) -> str:

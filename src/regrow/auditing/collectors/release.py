@@ -6,15 +6,14 @@ same bytes or fails. Whether it does is for `regrow verify` to say; an audit rea
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from regrow import words
 from regrow.auditing.collectors import card, legal, origins, release_data
 from regrow.auditing.collectors.folder import Folder, Statement, Text, UnreadableError, printable
 from regrow.auditing.collectors.hazards import CHECKPOINT
@@ -40,6 +39,7 @@ from regrow.auditing.facts import (
 )
 from regrow.auditing.findings import FindingId
 from regrow.model.architecture import Architecture
+from regrow.recipe.pin import is_sha256
 from regrow.release import Release
 from regrow.release.files import DamagedError
 from regrow.release.layout import (
@@ -94,12 +94,17 @@ class Locked:
         """The sources."""
         return _tables(self.value.get("source"))
 
+    @property
+    def files(self) -> Sequence[Mapping[str, Any]]:
+        """The files of all sources."""
+        return [file for source in self.sources for file in _tables(source.get("file"))]
+
     def saying(self, *names: str) -> list[Mapping[str, Any]]:
         """The parameters of all stages that have certain ones."""
         found = (mapping(stage.get("parameters")) for stage in self.stages)
         return [one for one in found if set(names) <= set(one)]
 
-    def at(self, table: str, name: str) -> Evidence:
+    def at(self, table: str, name: Any) -> Evidence:
         """The line on which a table with a name begins."""
         line = self._lines.get((f"[[{table}]]", f'name = "{name}"'))
         return self.text.line(line) if line else self.text.at()
@@ -186,36 +191,37 @@ def _statements(release: Release, folder: Folder) -> tuple[tuple[Made, ...], lis
     try:
         return release.statements, []
     except DamagedError as error:
-        said = f"{printable(error.path)} cannot be read: {printable(error.cause)}"
-        return (), [Finding("release-unreadable", Severity.WARNING, said, (folder.evidence(error.path, NAME),))]
+        return (), [_unreadable(error.path, f"cannot be read: {printable(error.cause)}", folder)]
+
+
+def _unreadable(path: str, why: str, folder: Folder) -> Finding:
+    said = f"{printable(path)} {why}"
+    return Finding("release-unreadable", Severity.WARNING, said, (folder.evidence(path, NAME),))
 
 
 def _check(text: Text, folder: Folder, release: Release) -> Iterator[Statement]:
     """Compare the small files with the list of checksums."""
     if not release.sums.canonical:
-        said = f"{SUMS} is not a list of checksums as regrow writes it; get the release again from where it came"
-        yield Finding("release-unreadable", Severity.WARNING, said, (text.at(),))
+        why = "is not a list of checksums as regrow writes it; get the release again from where it came"
+        yield _unreadable(SUMS, why, folder)
     listed = release.listed
     there = {entry.path for entry in folder.entries if is_covered(entry.path)}
     if missing := sorted(set(listed) - there):
         yield _damage("release-incomplete", "is listed and not there", missing, text)
     if added := sorted(there - set(listed)):
         yield _damage("release-added", "is not in the list of checksums, so nothing vouches for it", added, text)
-    small = [path for path in sorted(there & set(listed)) if folder.has(path) and folder.size(path) <= _SMALL]
-    shown = [path for path in (REPORT,) if folder.has(path) and folder.size(path) <= _SMALL]
-    folder.hashes |= {path: _sha256(folder, path) for path in (*small, *shown)}
-    changed = [path for path in small if folder.hashes[path] != listed[path]]
-    if changed:
+    small = {path for path in (*there & set(listed), REPORT) if folder.has(path) and folder.size(path) <= _SMALL}
+    folder.hashes |= {path: _sha256(folder, path) for path in small}
+    if changed := [path for path in sorted(small & there) if folder.hashes[path] != listed[path]]:
         yield _damage("release-changed", "is not what the list of checksums says", changed, text)
-    if large := sorted(path for path in there & set(listed) if path not in small):
+    if large := sorted((there & set(listed)) - small):
         said = f"{large[0]} is large and was not compared with {SUMS}; `sha256sum -c {SUMS}` does"
         yield Finding("not-hashed", Severity.NOTE, said, (text.at(),))
 
 
 def _sha256(folder: Folder, path: str) -> str:
     try:
-        with folder.open(path, NAME) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return folder.hash(path, NAME)
     except UnreadableError:
         return ""
 
@@ -230,8 +236,7 @@ def _locked(text: Text, folder: Folder, release: Release, made: tuple[Made, ...]
     try:
         lock = Locked(text, release.lock_data)
     except DamagedError as error:
-        said = f"{LOCK} cannot be read: {printable(error.cause)}"
-        yield Finding("release-unreadable", Severity.WARNING, said, (text.at(),))
+        yield _unreadable(LOCK, f"cannot be read: {printable(error.cause)}", folder)
         return
     used, found = release_data.manifest(folder, release)
     yield from found
@@ -291,7 +296,7 @@ def _training(lock: Locked) -> Iterator[Statement]:
             said = f"stage {printable(str(stage.get('name')))} of {LOCK} has settings that make no sense"
             yield Finding("release-unreadable", Severity.WARNING, said, (lock.text.at(),))
             continue
-        yield TrainingFact(Basis.FOUND, lock.at("stage", str(stage.get("name"))), tokens, flops)
+        yield TrainingFact(Basis.FOUND, lock.at("stage", stage.get("name")), tokens, flops)
 
 
 def _aspects(
@@ -304,25 +309,24 @@ def _aspects(
 
     if not lock.sources:
         return
-    files = sum(len(_tables(source.get("file"))) for source in lock.sources)
     origins = ", ".join(f"{source.get('name')} from {source.get('fetch')}" for source in lock.sources)
-    yield told(Aspect.PROVENANCE, lock.text.at(), f"{files} files pinned by sha256 and size: {origins}")
+    yield told(Aspect.PROVENANCE, lock.text.at(), f"{len(lock.files)} files pinned by sha256 and size: {origins}")
     for stage in lock.stages:
         parameters = mapping(stage.get("parameters"))
         if {"source", "select"} <= set(parameters):
-            text = f"{parameters['source']}: files that fit {_listed(parameters['select'])}"
-            excluded = _listed(parameters.get("exclude"))
-            at = lock.at("stage", str(stage.get("name")))
-            yield told(Aspect.SELECTION, at, f"{text}, without {excluded}" if excluded else text)
+            text = f"{parameters['source']}: files that fit {words.listed(strings(parameters['select']))}"
+            excluded = strings(parameters.get("exclude"))
+            at = lock.at("stage", stage.get("name"))
+            yield told(Aspect.SELECTION, at, f"{text}, without {words.listed(excluded)}" if excluded else text)
             break
     if used:
         manifest = folder.evidence(MANIFEST, NAME)
         documents = sum(one.documents for one in used.values())
-        size = sum(one.training + one.evaluation for one in used.values())
+        size = sum(one.bytes for one in used.values())
         text = f"{documents:,} documents with {size:,} bytes, each named by source, file, place, licence and hash"
         yield told(Aspect.SCOPE, manifest, text)
         shares = ", ".join(
-            f"{name}: {one.documents:,} documents, {one.training + one.evaluation:,} bytes, {one.licences}"
+            f"{name}: {one.documents:,} documents, {one.bytes:,} bytes, {one.licences}"
             for name, one in sorted(used.items())
         )
         yield told(Aspect.CHARACTERISTICS, manifest, shares)
@@ -336,7 +340,7 @@ def _steps(lock: Locked, made: tuple[Made, ...], told: Any) -> Iterator[Statemen
     """What stages did with the documents, as the statements about them say; and that none labels any, if all speak."""
     prepared: set[str] = set()
     for one in made:
-        at, said = lock.at("stage", one.stage), f"{one.kind}: {_settings(_plain(one.parameters))}"
+        at, said = lock.at("stage", one.stage), f"{one.kind}: {_settings(one.parameters)}"
         if one.documents == "filter":
             yield told(Aspect.FILTERING, at, said)
         elif one.documents == "label":
@@ -349,19 +353,16 @@ def _steps(lock: Locked, made: tuple[Made, ...], told: Any) -> Iterator[Statemen
         yield told(Aspect.LABELLING, lock.text.at(), "none: the text is used as it is, and no stage labels it")
 
 
-def _plain(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Parameters as a lock has them: the files of a source are told elsewhere."""
-    return {name: value for name, value in parameters.items() if name != "pins"}
-
-
 def _settings(parameters: Mapping[str, Any]) -> str:
-    said = ", ".join(f"{name} = {json.dumps(value, default=str)}" for name, value in parameters.items())
-    return said or "without settings"
+    """Parameters as a lock has them: the files of a source are told elsewhere."""
+    own = ((name, value) for name, value in parameters.items() if name != "pins")
+    return ", ".join(f"{name} = {json.dumps(value, default=str)}" for name, value in own) or "without settings"
 
 
 def _components(lock: Locked, folder: Folder, release: Release, made: tuple[Made, ...]) -> Iterator[Statement]:
-    version = _regrow(release)
-    runs = f"{RECIPE} and {LOCK}, run by regrow{' ' + version if version else ''}"
+    regrow = f"regrow {_regrow(release)}".strip()
+    runs = f"{RECIPE} and {LOCK}, run by {regrow}"
+    chat = f"`regrow chat`, {regrow}" if regrow != "regrow" else "`regrow chat`"
 
     def there(component: Component, at: Evidence, where: str, licence: str | None = None) -> ComponentFact:
         return ComponentFact(Basis.FOUND, at, component, State.PRESENT, where, licence)
@@ -371,10 +372,8 @@ def _components(lock: Locked, folder: Folder, release: Release, made: tuple[Made
     if folder.has(RECIPE):
         yield there(Component.TRAINING_CODE, at, runs, OWN_LICENCE)
         yield there(Component.PREPROCESSING_CODE, at, runs, OWN_LICENCE)
-        yield there(
-            Component.INFERENCE_CODE, at, f"`regrow chat`{', regrow ' + version if version else ''}", OWN_LICENCE
-        )
-        yield there(Component.LIBRARIES, at, f"regrow {version}".strip(), OWN_LICENCE)
+        yield there(Component.INFERENCE_CODE, at, chat, OWN_LICENCE)
+        yield there(Component.LIBRARIES, at, regrow, OWN_LICENCE)
         if "evaluation" in given:
             yield there(Component.EVALUATION_CODE, at, runs, OWN_LICENCE)
     yield _datasets(lock, Component.DATASETS)
@@ -406,9 +405,11 @@ def _datasets(lock: Locked, component: Component) -> ComponentFact:
 
 
 def _is_public(source: Mapping[str, Any]) -> bool:
-    files = _tables(source.get("file"))
-    pinned = bool(files) and all(re.fullmatch(r"[0-9a-f]{64}", str(file.get("sha256"))) for file in files)
-    return pinned and not is_local(str(source.get("fetch", "file:")))
+    return _are_pinned(_tables(source.get("file"))) and not is_local(str(source.get("fetch", "file:")))
+
+
+def _are_pinned(files: Sequence[Mapping[str, Any]]) -> bool:
+    return bool(files) and all(is_sha256(str(file.get("sha256"))) for file in files)
 
 
 def _regrow(release: Release) -> str:
@@ -423,16 +424,10 @@ def _regrow(release: Release) -> str:
 def _rebuild(lock: Locked, folder: Folder, broken: bool) -> RebuildFact:
     """What a lock promises; of a broken release no more than that somebody says so."""
     promised = digest(folder)
-    sources = [file for source in lock.sources for file in _tables(source.get("file"))]
-    pinned = all(re.fullmatch(r"[0-9a-f]{64}", str(file.get("sha256"))) for file in sources)
-    whole = bool(sources) and pinned and bool(mapping(lock.value.get("outputs")))
+    whole = _are_pinned(lock.files) and bool(mapping(lock.value.get("outputs")))
     level = Rebuild.PINNED if whole and folder.has(CHAIN) and not broken else Rebuild.DECLARED
     return RebuildFact(Basis.FOUND, lock.text.at("key outputs"), level, "", promised)
 
 
 def _tables(value: Any) -> list[Mapping[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _listed(value: Any) -> str:
-    return ", ".join(f"`{item}`" for item in strings(value))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 from regrow.auditing.collectors.folder import Folder, UnreadableError, printable
 from regrow.auditing.facts import Finding, Severity
@@ -36,6 +37,11 @@ class Used:
     evaluation: int
     licences: str
 
+    @property
+    def bytes(self) -> int:
+        """All of its text."""
+        return self.training + self.evaluation
+
 
 def manifest(folder: Folder, release: Release) -> tuple[Mapping[str, Used], list[Finding]]:
     """Source -> what was used of it, and what is wrong with the manifest."""
@@ -43,34 +49,25 @@ def manifest(folder: Folder, release: Release) -> tuple[Mapping[str, Used], list
         said = f"{MANIFEST} is not there, so nothing says which documents were used"
         return {}, [Finding("release-incomplete", Severity.CONFLICT, said, (folder.inventory(NAME),))]
     try:
-        return _read(folder, release), []
-    except UnreadableError as error:
-        return {}, [error.finding]
-
-
-def _read(folder: Folder, release: Release) -> Mapping[str, Used]:
-    if folder.size(MANIFEST) > _LARGEST:
-        raise folder.unreadable(MANIFEST, NAME, "it is too large")
-    with folder.open(MANIFEST, NAME) as file:
-        folder.hashes[MANIFEST] = hashlib.file_digest(file, "sha256").hexdigest()
-    try:
+        if folder.size(MANIFEST) > _LARGEST:
+            raise folder.unreadable(MANIFEST, NAME, "it is too large")
+        folder.hash(MANIFEST, NAME)
         table = release.manifest(texts=["source", "split", "licence"], numbers=["bytes"])
     except DamagedError as error:
-        raise folder.unreadable(MANIFEST, NAME, f"it is no manifest: {printable(error.cause)}") from None
-    return _sums(table) if table is not None else {}
+        return {}, [folder.unreadable(MANIFEST, NAME, f"it is no manifest: {printable(error.cause)}").finding]
+    except UnreadableError as error:
+        return {}, [error.finding]
+    return _sums(table) if table is not None else {}, []
 
 
 def _sums(table: pyarrow.Table) -> Mapping[str, Used]:
     grouped = table.group_by(["source", "split", "licence"]).aggregate([("bytes", "sum"), ("bytes", "count")])
-    found: dict[str, Used] = {}
-    for row in sorted(grouped.to_pylist(), key=lambda row: (row["source"], row["licence"], row["split"])):
-        name, size, held_out = str(row["source"]), int(row["bytes_sum"]), row["split"] != "train"
-        before = found.get(name, Used(0, 0, 0, ""))
-        licences = {*filter(None, before.licences.split(", ")), str(row["licence"])}
-        found[name] = Used(
-            before.documents + int(row["bytes_count"]),
-            before.training + (0 if held_out else size),
-            before.evaluation + (size if held_out else 0),
-            printable(", ".join(sorted(licences))),
-        )
-    return found
+    rows = sorted(grouped.to_pylist(), key=itemgetter("source"))
+    return {name: _used(list(group)) for name, group in groupby(rows, key=itemgetter("source"))}
+
+
+def _used(rows: Sequence[Mapping[str, Any]]) -> Used:
+    size = sum(row["bytes_sum"] for row in rows)
+    held_out = sum(row["bytes_sum"] for row in rows if row["split"] != "train")
+    licences = sorted({row["licence"] for row in rows})
+    return Used(sum(row["bytes_count"] for row in rows), size - held_out, held_out, printable(", ".join(licences)))

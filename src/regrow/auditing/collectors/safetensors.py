@@ -66,9 +66,8 @@ def _index(text: Text, tensors: Mapping[str, Mapping[str, Stored]]) -> Iterator[
     for file, names in sorted(shards.items()):
         path = f"{place}/{file}" if place else file
         if "/" in file or "\\" in file or file == "..":
-            yield Finding(
-                "index-outside", Severity.WARNING, f"{text.path} speaks of the file `{printable(file)}`", (evidence,)
-            )
+            outside = f"{text.path} speaks of the file `{printable(file)}`"
+            yield Finding("index-outside", Severity.WARNING, outside, (evidence,))
         elif path not in tensors:
             missing = f"{text.path} speaks of {printable(file)}, which is not there or cannot be read"
             yield Finding("shard-missing", Severity.WARNING, missing, (evidence,))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from regrow.auditing.licences.catalogue import Clause, Kind, Licence, Right, every, find, get
+from regrow.auditing.licences.catalogue import Kind, Licence, Right, every, find, get
 from regrow.auditing.licences.conclusion import says_none
 from regrow.auditing.licences.judging import judge
 from regrow.auditing.licences.matching import Match, identify
 from regrow.auditing.licences.terms import Effective, Terms
 
 __all__ = [
-    "Clause",
     "Effective",
     "Kind",
     "Licence",

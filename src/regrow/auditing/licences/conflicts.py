@@ -14,6 +14,7 @@ from regrow.auditing.result import Conflict
 _PREFIX = "name-prefix"
 _SAME = "same-licence"
 _AGAINST_OUTPUTS = "train-others-on-output"
+_AGAINST_SHARING = ("no-derivatives", "no-redistribution")
 # A child's licence that says one of these says as much as the ancestor's clause.
 _AS_GOOD = {
     "non-commercial": frozenset(("non-commercial", "research-only")),
@@ -85,19 +86,14 @@ def _told(inheritance: Inheritance, node: Node, licence: Licence, clauses: list[
     """What an ancestor's licence forbids or asks whatever the model's own licence is."""
     sides = (inheritance.first.id, f"{node.id} ({licence.id})")
     for inherited in clauses:
-        if _bars_sharing(inherited) or (
-            inherited.clause.name == _AGAINST_OUTPUTS and _from_outputs(inheritance, node, licence)
-        ):
+        name = inherited.clause.name
+        if name in _AGAINST_SHARING or (name == _AGAINST_OUTPUTS and _from_outputs(inheritance, node, licence)):
             text = f"{inheritance.made(node)} {node.name} ({licence.id}): {inherited.clause.text}"
             yield Conflict(text, sides, inheritance.evidence(node))
-        elif inherited.clause.name == _PREFIX and not _named(inheritance, inherited.clause.value):
+        elif name == _PREFIX and not _named(inheritance, inherited.clause.value):
             called, prefix = inheritance.first.collected.name.rpartition("/")[2], inherited.clause.value
             text = f"{licence.id} of {node.name} asks for a name that begins with “{prefix}”, not “{called}”"
             yield Conflict(text, sides, inheritance.evidence(node))
-
-
-def _bars_sharing(inherited: Inherited) -> bool:
-    return inherited.clause.name in ("no-derivatives", "no-redistribution")
 
 
 def _from_outputs(inheritance: Inheritance, node: Node, licence: Licence) -> bool:

@@ -74,11 +74,14 @@ def _unsettled(conclusion: Conclusion, called: str, origin: str = "") -> Iterato
 def _takes(licence: Licence) -> tuple[frozenset[str], str]:
     """What a licence takes from the model that is under it, and the clause that takes most."""
     limiting = sorted((clause for clause in licence.clauses if not clause.open), key=lambda clause: -len(clause.limits))
-    takes = {str(right) for clause in licence.clauses for right in clause.limits}
-    takes |= {str(right) for right in Right if right not in licence.permits}
-    takes |= {"open"} if limiting or not licence.open else set()
-    takes |= {"osi"} if not licence.osi else set()
-    return frozenset(takes), limiting[0].text if limiting else "not approved by OSI"
+    takes = _denies(licence) | {str(right) for clause in licence.clauses for right in clause.limits}
+    return takes | ({"open"} if limiting else set()), limiting[0].text if limiting else "not approved by OSI"
+
+
+def _denies(licence: Licence) -> frozenset[str]:
+    """What a licence does not give, its clauses aside."""
+    given = {"open": licence.open, "osi": licence.osi}
+    return frozenset(str(asked) for asked in _ASKED if not given.get(asked, asked in licence.permits))
 
 
 def _inherited(inheritance: Inheritance) -> Iterator[_Loss]:
@@ -91,18 +94,15 @@ def _inherited(inheritance: Inheritance) -> Iterator[_Loss]:
             for loss in _unsettled(conclusion, called, node.id):
                 yield _Loss(loss.takes, loss.certain and by_parameters, loss.reason, node.id, (), loss.evidence)
             for licence in conclusion.licences:
-                takes = {str(right) for right in Right if right not in licence.permits}
-                takes |= set() if licence.open else {"open"}
-                takes |= set() if licence.osi else {"osi"}
-                if takes:
+                if takes := _denies(licence):
                     reason = f"{inheritance.made(node)} {called}, which is under {licence.id}"
-                    yield _Loss(frozenset(takes), by_parameters, reason, node.id, (licence.id,), conclusion.evidence)
+                    yield _Loss(takes, by_parameters, reason, node.id, (licence.id,), conclusion.evidence)
     for one in inheritance.clauses:
-        takes = {str(right) for right in one.clause.limits} | (set() if one.clause.open else {"open", "osi"})
-        takes |= {str(Right.SHARE)} if one.clause.name == "no-derivatives" else set()
-        if takes:
+        lost = {str(right) for right in one.clause.limits} | (set() if one.clause.open else {"open", "osi"})
+        lost |= {str(Right.SHARE)} if one.clause.name == "no-derivatives" else set()
+        if lost:
             may = "" if one.certain else "may apply: "
             made = f"{inheritance.made(one.node)} {one.node.name} ({one.licence.id})"
             read = inheritance.conclusions[one.node.id].evidence
             ids = (one.licence.id,)
-            yield _Loss(frozenset(takes), one.certain, f"{may}{made}: {one.clause.text}", one.node.id, ids, read)
+            yield _Loss(frozenset(lost), one.certain, f"{may}{made}: {one.clause.text}", one.node.id, ids, read)

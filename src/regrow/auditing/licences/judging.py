@@ -53,7 +53,7 @@ def _findings(inheritance: Inheritance) -> Iterator[Finding]:
     for node in inheritance.lineage.nodes:
         conclusion = inheritance.conclusions[node.id]
         yield from conclusion.findings
-        yield from _missing(inheritance, node, conclusion)
+        yield from _missing(node, conclusion)
         for licence in conclusion.licences:
             if licence.mutable_terms:
                 text = f"part of the terms of {licence.id} ({node.name}) can be changed by its owner; keep a dated copy"
@@ -62,15 +62,10 @@ def _findings(inheritance: Inheritance) -> Iterator[Finding]:
         yield from conclude(inheritance.first.collected, scope).findings
 
 
-def _missing(inheritance: Inheritance, node: Node, conclusion: Conclusion) -> Iterator[Finding]:
+def _missing(node: Node, conclusion: Conclusion) -> Iterator[Finding]:
     if conclusion.status is Status.ABSENT:
-        yield Finding(
-            "no-licence",
-            Severity.WARNING,
-            f"{node.name} has no licence, so nothing is permitted by default",
-            conclusion.evidence,
-        )
+        text = f"{node.name} has no licence, so nothing is permitted by default"
+        yield Finding("no-licence", Severity.WARNING, text, conclusion.evidence)
     elif conclusion.status is Status.UNREAD:
-        yield Finding(
-            "licence-unread", Severity.NOTE, f"the licence of {node.id} could not be read; find out what it asks"
-        )
+        text = f"the licence of {node.id} could not be read; find out what it asks"
+        yield Finding("licence-unread", Severity.NOTE, text)

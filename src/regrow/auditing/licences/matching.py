@@ -33,7 +33,6 @@ _HOLDER = 14  # words of a copyright line
 _NAME = 20  # words in the place of a name
 
 _ORDER = list(Kind)  # from the freest
-_STRICTEST = {kind: i for i, kind in enumerate(_ORDER)}
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def _match(found: Sequence[tuple[str, float]]) -> Match:
     best: dict[str, float] = {}
     for id, score in found:
         best[id] = max(score, best.get(id, 0.0))
-    ids = sorted(best, key=lambda id: (-_STRICTEST[get(id).kind], -best[id], id))
+    ids = sorted(best, key=lambda id: (-_ORDER.index(get(id).kind), -best[id], id))
     return Match(ids[0], round(best[ids[0]], 4), tuple(ids[1:]))
 
 
@@ -220,14 +219,11 @@ def _fits(found: _Input, known: Text, left: _Block, right: _Block) -> bool:
     inserted = [word for word in found.words[left.end : right.start] if not word[0].isdigit()]
     if not inserted or all(word in _words("fill") for word in inserted):
         return True
-    if left.after in known.seams or right.place in known.seams or not _all_required(known, left.after - 1, right.place):
+    seam = left.after in known.seams or right.place in known.seams
+    if seam or not (known.required[left.after - 1] and known.required[right.place]):
         return _says_nothing(inserted)
     beside = any(known.names[i] for i in (left.after - 1, left.after, right.place - 1, right.place))
     return beside and len(inserted) <= _NAME and not any(_in_no_name(word) or _foreign(word) for word in inserted)
-
-
-def _all_required(known: Text, *places: int) -> bool:
-    return all(known.required[place] for place in places)
 
 
 def _chosen(copies: Sequence[_Copy]) -> list[_Copy]:

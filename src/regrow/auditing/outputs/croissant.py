@@ -35,7 +35,7 @@ def croissant(audit: Audit, release: Path | None = None) -> dict[str, Any]:
         "@context": {**fixed["context"], **{term: f"cr:{term}" for term in fixed["terms"]}},
         "@type": "sc:Dataset",
         "conformsTo": list(fixed["conforms"]),
-        "name": _title(audit),
+        "name": f"Training data of {plain(audit.name, 150) or 'a model'}",
         "description": _description(audit, sets, data),
         "version": plain(audit.version) or "unknown",
         "isLiveDataset": False,
@@ -54,10 +54,6 @@ def croissant(audit: Audit, release: Path | None = None) -> dict[str, Any]:
 def _fixed() -> Mapping[str, Any]:
     """What every document says."""
     return toml("outputs", "croissant")
-
-
-def _title(audit: Audit) -> str:
-    return f"Training data of {plain(audit.name, 150) or 'a model'}"
 
 
 def _description(audit: Audit, sets: list[DatasetFact], data: ReportData | None) -> str:

@@ -7,7 +7,6 @@ schema. The serial number is made from the audit itself: the same audit gives th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -24,7 +23,7 @@ from regrow.auditing.facts import (
 )
 from regrow.auditing.lineage import Node
 from regrow.auditing.outputs import view
-from regrow.auditing.outputs.document import json, to_text
+from regrow.auditing.outputs.document import digest
 from regrow.auditing.outputs.safe import plain, whole
 from regrow.auditing.result import Audit, Definition
 from regrow.report import ReportData, load
@@ -52,7 +51,7 @@ def cyclonedx(audit: Audit, release: Path | None = None) -> dict[str, Any]:
         "$schema": f"http://cyclonedx.org/schema/bom-{SPEC}.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": SPEC,
-        "serialNumber": f"urn:uuid:{uuid5(NAMESPACE_URL, sha256(to_text(json(audit)).encode()).hexdigest())}",
+        "serialNumber": f"urn:uuid:{uuid5(NAMESPACE_URL, digest(audit))}",
         "version": 1,
         "metadata": {
             "timestamp": f"{audit.date}T00:00:00Z",
@@ -91,8 +90,8 @@ def _if(**fields: Any) -> dict[str, Any]:
 
 
 def _hashes(version: str) -> list[dict[str, str]]:
-    digest = view.digest_of(version)
-    return [{"alg": "SHA-256", "content": digest["sha256"]}] if "sha256" in digest else []
+    found = view.digest_of(version).get("sha256")
+    return [{"alg": "SHA-256", "content": found}] if found else []
 
 
 def _licences(collected: Collected, *bases: Basis) -> list[dict[str, Any]]:
@@ -126,7 +125,7 @@ def _pedigree(audit: Audit) -> dict[str, Any]:
 
 def _ancestor(node: Node, number: int) -> dict[str, Any]:
     component = {"type": "machine-learning-model", "bom-ref": f"ancestor-{number}"}
-    component |= _named(node.collected, node.collected.name or node.id)
+    component |= _named(node.collected, node.name)
     return component | _if(
         licenses=_licences(node.collected, *Basis),
         hashes=_hashes(node.collected.version),

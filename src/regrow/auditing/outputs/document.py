@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from hashlib import sha256
 from typing import Any
 
 from regrow.auditing.facts import Fact
@@ -30,6 +31,11 @@ def json(audit: Audit) -> dict[str, Any]:
 def to_text(document: Mapping[str, Any]) -> str:
     """A document as text: one way to write it, in ASCII, so that no terminal can take it for anything else."""
     return json_format.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def digest(audit: Audit) -> str:
+    """The sha256 of the whole audit as text."""
+    return sha256(to_text(json(audit)).encode()).hexdigest()
 
 
 def jsonable(value: Any) -> Any:

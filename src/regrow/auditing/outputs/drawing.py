@@ -81,16 +81,12 @@ def _box(node: Node, number: int, place: tuple[float, float], limits: bool) -> B
     return Box(
         *place,
         number=number,
-        name=shorten(_short(node.collected.name or node.id), _NAME),
+        name=shorten(node.name.rpartition("/")[2] or node.name, _NAME),
         licence=shorten(licences or "no licence seen", _SMALL),
         remark=remark,
         style=" ".join(styles),
         title=shorten(node.id, 200),
     )
-
-
-def _short(name: str) -> str:
-    return name.rpartition("/")[2] or name
 
 
 def _links(audit: Audit, boxes: dict[str, Box]) -> tuple[Link, ...]:

@@ -15,14 +15,14 @@ from regrow.auditing.facts import (
     Availability,
     Collected,
     DatasetFact,
-    Relation,
     Role,
     Scope,
     TrainingFact,
     UsageFact,
 )
+from regrow.auditing.lineage import BY_OUTPUTS
 from regrow.auditing.outputs import view
-from regrow.auditing.outputs.document import json, to_text
+from regrow.auditing.outputs.document import digest
 from regrow.auditing.outputs.safe import plain, whole
 from regrow.auditing.result import Audit
 from regrow.report import ReportData, load
@@ -31,7 +31,6 @@ from regrow.version import __version__
 CONTEXT = "https://spdx.org/rdf/3.0.1/spdx-context.jsonld"
 VERSION = "3.0.1"
 _CREATION = "_:creation"
-_DATA_RELATIONS = (Relation.DISTILLED, Relation.SYNTHETIC_DATA)
 
 
 def spdx(audit: Audit, release: Path | None = None) -> dict[str, Any]:
@@ -42,7 +41,7 @@ def spdx(audit: Audit, release: Path | None = None) -> dict[str, Any]:
         release: the audited release, if it is one of ours: then every stage of the build is told.
     """
     data = load(release) if release else None
-    base = f"urn:regrow:spdx:{sha256(to_text(json(audit)).encode()).hexdigest()}"
+    base = f"urn:regrow:spdx:{digest(audit)}"
     elements = list(_Writer(audit, base).elements(data))
     names = [element["spdxId"] for element in elements]
     document = {
@@ -94,7 +93,7 @@ class _Writer:
         for node in nodes:
             for edge in view.edges_from(self._audit, node.id):
                 if edge.parent in numbers:
-                    kind = "trainedOn" if edge.relation in _DATA_RELATIONS else "descendantOf"
+                    kind = "trainedOn" if edge.relation in BY_OUTPUTS else "descendantOf"
                     words = f"{edge.relation}, {plain(edge.basis)}"
                     yield self._relation(
                         kind, f"model-{numbers[node.id]}", f"model-{numbers[edge.parent]}", comment=words
@@ -185,8 +184,7 @@ class _Writer:
 
     def _builds(self, data: ReportData) -> Iterator[dict[str, Any]]:
         numbers = {stage.name: i for i, stage in enumerate(data.stages)}
-        for stage in data.stages:
-            number = numbers[stage.name]
+        for number, stage in enumerate(data.stages):
             yield self._element(
                 "build_Build",
                 f"build-{number}",
@@ -212,8 +210,8 @@ class _Writer:
 
 
 def _hashes(text: str) -> list[dict[str, str]]:
-    digest = view.digest_of(text)
-    return [{"type": "Hash", "algorithm": "sha256", "hashValue": digest["sha256"]}] if "sha256" in digest else []
+    found = view.digest_of(text).get("sha256")
+    return [{"type": "Hash", "algorithm": "sha256", "hashValue": found}] if found else []
 
 
 def _entry(key: str, value: str) -> dict[str, str]:

@@ -11,17 +11,16 @@ audit.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
-from hashlib import sha256
 from os.path import realpath
 from pathlib import Path
 from typing import Any
 
-from regrow.auditing.outputs import view
-from regrow.auditing.outputs.document import json as whole_document
-from regrow.auditing.outputs.document import jsonable, to_text
-from regrow.auditing.result import Answer, Audit, Definition
+from regrow.auditing.outputs import document, view
+from regrow.auditing.outputs.document import jsonable
+from regrow.auditing.result import Answer, Audit, Definition, Verdict
 from regrow.errors import InputError, PolicyError, RecipeError
 from regrow.formats import dsse, keys
 from regrow.formats.dsse import Envelope, Signature
@@ -29,6 +28,7 @@ from regrow.store import sha256_file
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "urn:regrow:audit:1"
+_ANSWER = ("name", "answer", "reason", "limited_by")
 
 
 def statement(audit: Audit, path: Path | None = None) -> dict[str, Any]:
@@ -50,22 +50,16 @@ def statement(audit: Audit, path: Path | None = None) -> dict[str, Any]:
             why=f"its version, `{audit.version[:80]}`, is neither a sha256 nor a commit, and no file of it is here",
             hint="audit a release, a folder, or a model by its commit",
         )
-    document = whole_document(audit)
     ancestors = [{"name": node.id, "version": node.collected.version} for node in audit.lineage.nodes[1:]]
     predicate = {
-        "id": audit.id,
-        "name": audit.name,
-        "kind": audit.kind,
-        "date": audit.date,
+        **_told(audit, "id", "name", "kind", "date", "osaid", "mof_class"),
         "auditor": {"id": "urn:regrow:audit"},
-        "osaid": audit.osaid,
-        "mofClass": audit.mof_class,
-        "parts": [_answer(one) for one in audit.parts],
-        "freedoms": [_answer(one) for one in audit.freedoms],
+        "parts": [_told(one, *_ANSWER) for one in audit.parts],
+        "freedoms": [_told(one, *_ANSWER) for one in audit.freedoms],
         "definitions": [_definition(one) for one in audit.definitions],
         "conflicts": [one.text for one in audit.conflicts],
         "ancestors": ancestors,
-        "document": {"name": "audit.json", "digest": {"sha256": sha256(to_text(document).encode()).hexdigest()}},
+        "document": {"name": "audit.json", "digest": {"sha256": document.digest(audit)}},
     }
     return {
         "_type": STATEMENT,
@@ -97,26 +91,14 @@ def _digest(place: Path) -> str:
         raise InputError(f"`{place}` cannot be read", why=error.strerror or str(error)) from error
 
 
-def _answer(answer: Answer) -> dict[str, str]:
-    return {"name": answer.name, "answer": answer.answer, "reason": answer.reason, "limitedBy": answer.limited_by}
-
-
 def _definition(definition: Definition) -> dict[str, Any]:
-    return {
-        "id": definition.id,
-        "outcome": definition.outcome,
-        "level": definition.level,
-        "verdicts": [
-            {
-                "rule": one.rule,
-                "outcome": one.outcome,
-                "reason": one.reason,
-                "reading": one.reading,
-                "limitedBy": one.limited_by,
-            }
-            for one in definition.verdicts
-        ],
-    }
+    verdicts = [_told(one, "rule", "outcome", "reason", "reading", "limited_by") for one in definition.verdicts]
+    return {**_told(definition, "id", "outcome", "level"), "verdicts": verdicts}
+
+
+def _told(of: Answer | Audit | Definition | Verdict, *fields: str) -> dict[str, Any]:
+    """Some fields, named as in-toto does it: ``limited_by`` is ``limitedBy``."""
+    return {re.sub("_(.)", lambda match: match[1].upper(), field): getattr(of, field) for field in fields}
 
 
 def payload(statement: dict[str, Any]) -> bytes:

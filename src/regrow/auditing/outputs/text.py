@@ -17,27 +17,32 @@ _FOOT = (
     "* our reading: the source does not say it in these words. Nobody certifies models under these definitions; the "
     "verdicts are regrow's own, about this version only, and no legal advice."
 )
-_SEVERITIES = (Severity.CONFLICT, Severity.WARNING, Severity.NOTE)
 
 
 def text(audit: Audit) -> str:
     """The audit as text that ends with a line feed."""
     parts = (
         _head(audit),
-        _answers("Is it all there?", audit.parts),
-        _answers("What may you do with it?", audit.freedoms),
-        ["What would a rebuild cost?", *_indented(view.cost_words(audit.cost))],
+        _section("Is it all there?", _answers(audit.parts)),
+        _section("What may you do with it?", _answers(audit.freedoms)),
+        _section("What would a rebuild cost?", _indented(view.cost_words(audit.cost))),
         *map(_definition, audit.definitions),
-        _duties(audit),
-        _data(audit.data),
-        _lineage(audit),
-        _conflicts(audit),
-        _findings(audit.findings),
-        _claims(audit),
-        _policy(audit),
+        _section("What the licences ask", _duties(audit)),
+        _section("Licences of the training data", _data(audit.data)),
+        _section("Lineage", _lineage(audit)),
+        _section("Conflicts between licences", _conflicts(audit)),
+        _section("Findings", _findings(audit.findings)),
+        _section("What the maker claims, and what was found", _claims(audit)),
+        _section("Your policy", _policy(audit)),
         wrap(_FOOT, COLUMNS),
     )
     return "\n\n".join("\n".join(lines) for lines in map(list, parts) if lines) + "\n"
+
+
+def _section(heading: str, lines: Iterable[str]) -> list[str]:
+    """Lines under a heading; without lines, no heading either."""
+    told = list(lines)
+    return [heading, *told] if told else []
 
 
 def _head(audit: Audit) -> Iterator[str]:
@@ -51,9 +56,7 @@ def _head(audit: Audit) -> Iterator[str]:
         yield from ("", *_indented(f"Beware: {alarms}."))
 
 
-def _answers(heading: str, answers: Sequence[Answer]) -> Iterator[str]:
-    if answers:
-        yield heading
+def _answers(answers: Sequence[Answer]) -> Iterator[str]:
     for answer in answers:
         reason = _limited(answer.reason, answer.limited_by)
         yield from row((answer.answer, answer.name.replace("-", " "), reason), (_OUTCOME, 14, COLUMNS - _OUTCOME - 20))
@@ -82,16 +85,12 @@ def _verdict(verdict: Verdict) -> Iterator[str]:
 
 
 def _duties(audit: Audit) -> Iterator[str]:
-    if audit.duties:
-        yield "What the licences ask"
     for heading, duties in view.duties(audit):
         yield from _indented(f"{heading}:")
         yield from _list([f"{plain(one.text)} ({plain(one.licence)}, of {plain(one.origin)})" for one in duties], 4)
 
 
 def _data(shares: Sequence[DataShare]) -> Iterator[str]:
-    if shares:
-        yield "Licences of the training data"
     for one in shares:
         amount = "size not shown" if one.bytes is None else size(one.bytes)
         part = "" if one.share is None else share(one.share, 1)
@@ -100,11 +99,10 @@ def _data(shares: Sequence[DataShare]) -> Iterator[str]:
 
 
 def _lineage(audit: Audit) -> Iterator[str]:
-    yield "Lineage"
     nodes = {node.id: node for node in audit.lineage.nodes}
     start = audit.lineage.nodes[0]
     seen = {start.id}
-    yield from _node(start.collected.name or start.id, view.licence_names(start.collected), "  ", "  ")
+    yield from _node(start.name, view.licence_names(start.collected), "  ", "  ")
     stack = [(edge, "  ", last) for edge, last in _marked(audit, start.id)]
     while stack:
         edge, before, last = stack.pop()
@@ -135,17 +133,13 @@ def _node(words: str, licences: Sequence[str], first: str, rest: str) -> Iterato
 
 
 def _conflicts(audit: Audit) -> Iterator[str]:
-    if audit.conflicts:
-        yield "Conflicts between licences"
     for one in audit.conflicts:
         between = " against ".join(map(plain, one.between))
         yield from _list([f"{plain(one.text)} ({between}){_places(one.evidence)}"], 2)
 
 
 def _findings(findings: Sequence[Finding]) -> Iterator[str]:
-    if findings:
-        yield "Findings"
-    for severity in _SEVERITIES:
+    for severity in Severity:
         for one in (one for one in findings if one.severity is severity):
             words = f"{plain(one.text)}{_places(one.evidence)}"
             yield from row((severity, one.id, words), (_OUTCOME, 22, COLUMNS - _OUTCOME - 28))
@@ -159,16 +153,12 @@ def _places(evidence: Sequence[Evidence]) -> str:
 
 
 def _claims(audit: Audit) -> Iterator[str]:
-    if audit.claims:
-        yield "What the maker claims, and what was found"
     for one in audit.claims:
         words = f"“{plain(one.text)}” {plain(one.reason)}"
         yield from row((view.outcome_word(one.outcome), one.topic, words), (13, 13, COLUMNS - 32))
 
 
 def _policy(audit: Audit) -> Iterator[str]:
-    if audit.policy:
-        yield "Your policy"
     for one in audit.policy:
         yield from row((one.outcome, one.text, one.reason), (_OUTCOME, 34, COLUMNS - _OUTCOME - 40))
 

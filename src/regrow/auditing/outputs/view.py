@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+from regrow.auditing.data import toml
 from regrow.auditing.facts import (
     ArchitectureFact,
     Basis,
@@ -21,25 +22,18 @@ from regrow.auditing.facts import (
 )
 from regrow.auditing.licences import find
 from regrow.auditing.lineage import Edge
-from regrow.auditing.result import Audit, Cost, Definition, Duty, Outcome
+from regrow.auditing.result import Answer, Audit, Cost, Definition, Duty, Outcome, Verdict
 from regrow.report.render import seconds
 
-_BEST = (Basis.FOUND, Basis.KNOWN, Basis.DECLARED)
-
-_WHEN = {
-    "use": "When you use it",
-    "share": "When you share it",
-    "modify": "When you change it",
-    "output": "When you use what it writes",
-    "scale": "When you use it at scale",
-}
-"""Headings for the moments at which a duty holds."""
+_RANK = {basis.value: rank for rank, basis in enumerate((Basis.FOUND, Basis.KNOWN, Basis.DECLARED))}
+"""How far a fact or an edge can be relied on; 0 is best."""
 
 
 def duties(audit: Audit) -> list[tuple[str, list[Duty]]]:
     """The duties by the moment at which they hold, with a heading for each."""
-    moments = [*_WHEN, *sorted({duty.when for duty in audit.duties} - set(_WHEN))]
-    grouped = [(_WHEN.get(when, when), [duty for duty in audit.duties if duty.when == when]) for when in moments]
+    headings = toml("outputs", "words")["moments"]
+    moments = [*headings, *sorted({duty.when for duty in audit.duties} - set(headings))]
+    grouped = [(headings.get(when, when), [duty for duty in audit.duties if duty.when == when]) for when in moments]
     return [(heading, found) for heading, found in grouped if found]
 
 
@@ -50,7 +44,7 @@ def subject(audit: Audit) -> Collected:
 
 def best(collected: Collected, kind: type[F]) -> F | None:
     """The fact of one kind to rely on: found before known before declared, the first of each."""
-    return min(collected.of(kind), key=lambda fact: _BEST.index(fact.basis), default=None)
+    return min(collected.of(kind), key=lambda fact: _RANK[fact.basis], default=None)
 
 
 def architecture(collected: Collected) -> ArchitectureFact | None:
@@ -69,7 +63,7 @@ def numbers(collected: Collected) -> Iterator[tuple[str, str]]:
 def licence_facts(collected: Collected, *scopes: Scope) -> list[LicenceFact]:
     """Licences for any of the scopes, the found ones first."""
     facts = [fact for fact in collected.of(LicenceFact) if fact.scope in scopes]
-    return sorted(facts, key=lambda fact: _BEST.index(fact.basis))
+    return sorted(facts, key=lambda fact: _RANK[fact.basis])
 
 
 def licence_name(fact: LicenceFact) -> str:
@@ -89,25 +83,21 @@ def datasets(collected: Collected) -> tuple[DatasetFact, ...]:
     groups: dict[tuple[str, str], list[DatasetFact]] = {}
     for fact in collected.of(DatasetFact):
         groups.setdefault((fact.name, fact.role), []).append(fact)
-    return tuple(min(facts, key=lambda fact: _BEST.index(fact.basis)) for facts in groups.values())
+    return tuple(min(facts, key=lambda fact: _RANK[fact.basis]) for facts in groups.values())
 
 
 def edges_from(audit: Audit, child: str) -> list[Edge]:
     """What a model was made from, each parent and relation once, the best known first."""
-    edges = sorted((edge for edge in audit.lineage.edges if edge.child == child), key=_edge_order)
+    ours = [edge for edge in audit.lineage.edges if edge.child == child]
+    edges = sorted(ours, key=lambda edge: _RANK.get(edge.basis, len(_RANK)))
     return list({(edge.parent, edge.relation): edge for edge in reversed(edges)}.values())[::-1]
-
-
-def _edge_order(edge: Edge) -> int:
-    return [basis.value for basis in _BEST].index(edge.basis) if edge.basis in set(Basis) else len(_BEST)
 
 
 def limiting(audit: Audit) -> frozenset[str]:
     """The ancestors that limit an answer or a verdict."""
-    verdicts = (verdict for definition in audit.definitions for verdict in definition.verdicts)
-    answers = (*audit.parts, *audit.freedoms)
-    named = (*(one.limited_by for one in answers), *(one.limited_by for one in verdicts))
-    return frozenset(name for name in named if name)
+    judged: list[Answer | Verdict] = [*audit.parts, *audit.freedoms]
+    judged += (verdict for definition in audit.definitions for verdict in definition.verdicts)
+    return frozenset(one.limited_by for one in judged if one.limited_by)
 
 
 def standing(definition: Definition) -> str:
@@ -200,11 +190,13 @@ def spdx_expression(text: str) -> str | None:
     if not text or len(text) > 200 or not text.isascii():
         return None
     try:
-        parsed = str(_spdx().parse(text, validate=True) or "LicenseRef")
-    except (ExpressionError, RecursionError):
-        parsed = "LicenseRef"
+        parsed = _spdx().parse(text, validate=True)
+    except (ExpressionError, RecursionError, IndexError):  # the last of brackets around nothing
+        parsed = None
+    if parsed is not None and "LicenseRef" not in str(parsed):  # what is parsed cannot be asked for its truth
+        return str(parsed)
     known = find(text)
-    return (known.spdx if known else "") or None if "LicenseRef" in parsed else parsed
+    return (known.spdx or None) if known else None
 
 
 @cache

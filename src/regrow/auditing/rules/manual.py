@@ -41,16 +41,13 @@ def _definition(definition: RuleSet) -> Iterator[str]:
 
 
 def _rule(rule: Rule) -> Iterator[str]:
-    marks = [
-        mark
-        for mark, holds in (
-            (f"level {rule.level}", rule.level),
-            ("optional", not rule.required),
-            ("our reading", rule.reading),
-            ("ancestors too", rule.along),
-        )
-        if holds
-    ]
+    told = {
+        f"level {rule.level}": rule.level,
+        "optional": not rule.required,
+        "our reading": rule.reading,
+        "ancestors too": rule.along,
+    }
+    marks = [mark for mark, holds in told.items() if holds]
     place = f" ({rule.place})" if rule.place else ""
     noted = f" [{', '.join(marks)}]" if marks else ""
     yield f"- **`{rule.id}`** {rule.title}{noted}."

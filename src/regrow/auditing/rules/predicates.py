@@ -290,8 +290,14 @@ def _component(node: Node, name: Component) -> Result:
     add = f"add the {words}"
     if there := [fact for fact in states if fact.state is State.PRESENT]:
         return met(f"{words}: there{_place(there[0])}", there)
-    if promised := [fact for fact in states if fact.state is State.PROMISED]:
-        return not_shown(f"{words}: promised, not seen", promised, missing=add)
+    promised = [fact for fact in states if fact.state is State.PROMISED]
+    return _unseen(words, promised or states, add)
+
+
+def _unseen(words: str, states: Sequence[ComponentFact], add: str) -> Result:
+    """A component that was only promised, or looked for in vain, or of which nothing is told."""
+    if any(fact.state is State.PROMISED for fact in states):
+        return not_shown(f"{words}: promised, not seen", states, missing=add)
     if states:
         return not_met(f"{words}: looked for, not there{_place(states[0])}", states, missing=add)
     return not_shown(f"{words}: not seen", missing=add)
@@ -386,16 +392,12 @@ def _kind(name: str, met_by: Sequence[str], arguable: Sequence[str], missing: st
 
 def _missing_component(node: Node, words: str, states: list[ComponentFact], carriers: Sequence[str]) -> Result:
     add = f"add the {words} under an open licence"
-    if any(fact.state is State.PROMISED for fact in states):
-        return not_shown(f"missing: {words}: promised, not seen", states, missing=add)
     within = [fact for carrier in carriers for fact in _states(node, Component(carrier))]
     may = [fact for fact in within if fact.state is not State.ABSENT]
-    if may:
+    if may and not any(fact.state is State.PROMISED for fact in states):
         reason = f"missing: {words}: may be in the {name_of(may[0].component)}, which was not read"
         return not_shown(reason, may, missing=add)
-    if states:
-        return not_met(f"missing: {words}: looked for, not there{_place(states[0])}", states, missing=add)
-    return not_shown(f"missing: {words}: not seen", missing=add)
+    return _unseen(f"missing: {words}", states, add)
 
 
 def _licensed(case: Case, node: Node, fact: ComponentFact, kinds: Sequence[str], scope: str) -> Result:
