@@ -171,8 +171,8 @@ def test_a_stranger_with_the_package_gets_the_same_and_one_without_is_told(shop:
     assert done.returncode == 0, done.stdout + done.stderr
     alone = shop.run("verify", "build/scaled", "--source", "scaled", "--offline", plugin=False)
     assert alone.returncode == 2
-    assert "stage `scale` is of version 1 of the kind `scale`" in alone.stderr
-    assert "this regrow has no such kind" in alone.stderr
+    assert "stage `scale` is of the kind `scale`, which is not known here" in alone.stderr
+    assert "install the package that brings it" in alone.stderr
 
 
 def test_the_audit_takes_it_from_provenance(shop: Shop) -> None:

@@ -12,14 +12,17 @@ all. Heavy imports (torch, numba, pyarrow, tokenizers) belong inside the functio
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
 
 from regrow.sections import Parameters
 
 P = TypeVar("P", bound=Parameters)
+
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 Origin = Literal[
     "random",
@@ -156,6 +159,16 @@ class Released:
     name: str = ""
     always: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse a place outside of the release.
+
+        Raises:
+            ValueError: naming it.
+        """
+        for path in (self.files, self.folder, self.name):
+            if path.startswith("/") or ".." in path.split("/") or "\\" in path:
+                raise ValueError(f"`{path}` leads out of a release")
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -249,6 +262,28 @@ class Kind(Generic[P]):
     released: tuple[Released, ...] = ()
     origin: Origin | None = None
     on_documents: OnDocuments | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse declarations that contradict themselves.
+
+        Raises:
+            ValueError: in words for whoever writes a kind.
+        """
+        if not _NAME.fullmatch(self.name) or len(self.name) > 64:
+            raise ValueError(f"`{self.name}` is no name of a kind: small letters, digits and single hyphens between")
+        for word, value, known in (
+            ("origin", self.origin, get_args(Origin)),
+            ("on_documents", self.on_documents, get_args(OnDocuments)),
+        ):
+            if value is not None and value not in known:
+                raise ValueError(f"`{word}` of the kind `{self.name}` is `{value}`, and not one of {', '.join(known)}")
+        if self.origin == "random" and any(slot.type == "weights" for slot in self.inputs.values()):
+            raise ValueError(f"the kind `{self.name}` takes weights, so those that it gives are not random")
+        needed = [name for name, info in self.parameters.model_fields.items() if info.is_required()]
+        if self.usual and needed:
+            raise ValueError(f"the kind `{self.name}` is usual, so `{needed[0]}` needs a default")
+        if self.table is not None and self.table.name in ("recipe", "model", "stage"):
+            raise ValueError(f"`{self.table.name}` is not for the kind `{self.name}`: every recipe has it")
 
 
 Kinds = Mapping[str, Kind[Any]]

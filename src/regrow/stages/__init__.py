@@ -7,6 +7,7 @@ point: ``[project.entry-points."regrow.kinds"]``, ``scale = "my_package.scale:KI
 from __future__ import annotations
 
 from collections.abc import Iterator
+from graphlib import CycleError
 from importlib import import_module
 from importlib.metadata import entry_points
 from pkgutil import iter_modules
@@ -16,6 +17,7 @@ from typing import Any
 from regrow.errors import RecipeError
 from regrow.recipe.expand import in_order
 from regrow.recipe.kind import Kind, Kinds
+from regrow.recipe.schema import shared_keys
 
 __all__ = ["KINDS"]
 
@@ -31,13 +33,16 @@ def _own() -> Iterator[Kind[Any]]:
 def _others() -> Iterator[Kind[Any]]:
     """The kinds that other distributions bring."""
     for point in sorted(entry_points(group=_GROUP), key=lambda point: point.value):
+        where = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+        hint = f"mend or uninstall {point.dist.name}" if point.dist else "mend or uninstall the package"
         try:
             kind = point.load()
         except Exception as error:  # whatever a stranger's module may do
             why = f"{type(error).__name__}: {error}"
-            raise RecipeError(f"the kind `{point.name}` cannot be loaded", where=point.value, why=why) from error
-        if not isinstance(kind, Kind):
-            raise RecipeError(f"`{point.value}` is not a kind of stage", hint="let it be a regrow.recipe.kind.Kind")
+            raise RecipeError(f"the kind `{point.name}` cannot be loaded", where=where, why=why, hint=hint) from error
+        if not isinstance(kind, Kind) or kind.name != point.name:
+            what = f"`{point.value}` is not the kind of stage `{point.name}`"
+            raise RecipeError(what, where=where, why="its entry point says it is", hint=hint)
         yield kind
 
 
@@ -47,7 +52,19 @@ def _known() -> Kinds:
         if found.setdefault(kind.name, kind) is not kind:
             why = f"{found[kind.name].run.__module__} and {kind.run.__module__} both bring it"
             raise RecipeError(f"there are two kinds called `{kind.name}`", why=why, hint="uninstall one of them")
-    return MappingProxyType({kind.name: kind for kind in in_order(found)})
+    for name, keys in shared_keys(found).items():
+        raise RecipeError(
+            f"two kinds both bring the key `{keys[0]}` of the table `[{name}]`",
+            why="one value would be taken for two things",
+            hint="let one of them have another key, or a table of its own",
+        )
+    try:
+        return MappingProxyType({kind.name: kind for kind in in_order(found)})
+    except CycleError as error:
+        raise RecipeError(
+            f"the kinds come after each other in a circle: {' -> '.join(error.args[1])}",
+            hint="mend `after` of one of them",
+        ) from error
 
 
 KINDS: Kinds = _known()

@@ -183,7 +183,7 @@ KIND = Kind(
     cost=cost,
     released=(
         *WEIGHTS,
-        Released(f"{SNAPSHOTS}/*/*"),
+        Released(f"{SNAPSHOTS}/*/*", always=True),
         *(Released(name, "training", always=True) for name in ("chain.jsonl", "losses.jsonl")),
     ),
     origin="random",
