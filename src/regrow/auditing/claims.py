@@ -38,10 +38,11 @@ from regrow.auditing.licences import find
 from regrow.auditing.result import Claim, Outcome
 from regrow.auditing.rules.predicates import name_of
 from regrow.auditing.rules.results import Result, all_of, met, not_met, not_shown, one_line, unique
-from regrow.recipe import lines, schema
-from regrow.recipe.problems import Origin
+from regrow.recipe import schema
+from regrow.recipe.lines import line_of
+from regrow.recipe.text import opened
 from regrow.sections import Section
-from regrow.store import sha256_bytes
+from regrow.store import sha256_file
 
 Links = Callable[[str], "bool | None"]
 """Whether an address answers; None if it was not asked."""
@@ -73,15 +74,14 @@ def read(path: Path, today: str) -> tuple[ClaimFact, ...]:
     Raises:
         RecipeError: if it is not there or not a valid claims file; it names file, line and key.
     """
-    text = schema.read(path, "a claims file has `claims = 1` and tables `[[claim]]`")
-    data = schema.toml(text, str(path), "a claims file has `claims = 1` and tables `[[claim]]`")
-    known = lines.lines(text.replace("\r\n", "\n"))
-    entries = schema.check(File, data, Origin(str(path), data, known)).claim
-    sha256 = sha256_bytes(text.encode())
+    hint = "a claims file has `claims = 1` and tables `[[claim]]`"
+    origin = opened(path, hint, hint)
+    entries = schema.check(File, origin.data, origin).claim
+    sha256 = sha256_file(path)
     return tuple(
         ClaimFact(
             Basis.DECLARED,
-            Evidence(str(path), f"line {lines.line_of(('claim', index), known)}", sha256, "claims", today),
+            Evidence(str(path), f"line {line_of(('claim', index), origin.lines)}", sha256, "claims", today),
             entry.topic,
             entry.text,
             entry.links,

@@ -39,8 +39,9 @@ from regrow.auditing.lineage import chain, facts
 from regrow.auditing.names import short
 from regrow.auditing.result import Answer, Audit, Claim, Definition, Outcome, PolicyCheck, Verdict
 from regrow.auditing.rules.results import one_line, rank, unique
-from regrow.recipe import licences, lines, schema
-from regrow.recipe.problems import Origin, fields, nested
+from regrow.recipe import licences, schema
+from regrow.recipe.problems import fields, nested
+from regrow.recipe.text import opened
 from regrow.sections import Section, fault
 from regrow.words import closest, listed, shown, suggestion
 
@@ -178,9 +179,9 @@ def read(path: Path) -> Policy:
     Raises:
         RecipeError: if it is not there or not a valid policy; it names file, line and key, with a guess.
     """
-    text = schema.read(path, "a policy begins with `policy = 1`")
-    data = schema.toml(text, str(path), "texts stand in quotes, and every key is followed by `=` and a value")
-    return schema.check(Policy, data, Origin(str(path), data, lines.lines(text.replace("\r\n", "\n"))))
+    hint = "texts stand in quotes, and every key is followed by `=` and a value"
+    origin = opened(path, "a policy begins with `policy = 1`", hint)
+    return schema.check(Policy, origin.data, origin)
 
 
 def check(audit: Audit, policy: Policy) -> tuple[PolicyCheck, ...]:

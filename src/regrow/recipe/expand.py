@@ -195,17 +195,35 @@ def _spelled_out(entry: StageEntry, place: Place, drafts: Mapping[str, Draft], r
         hint = suggestion(entry.name, drafts, "say which kind it is, or use one of")
         raise origin.error((*place, "kind"), "missing", why=why, hint=hint)
     kind = recipe.kinds.get(entry.kind or (usual.kind if usual else ""))
-    names = {info.alias or name: name for name, info in kind.parameters.model_fields.items()} if kind else {}
-    said = {names.get(key, key): value for key, value in entry.parameters.items()}
+    said = {_own_name(key, kind): (value, (*place, "parameters", key)) for key, value in entry.parameters.items()}
+    if len(said) < len(entry.parameters):
+        twice = next(key for key in entry.parameters if _own_name(key, kind) != key)
+        what = f"`{twice}` and `{_own_name(twice, kind)}` are the same key"
+        raise origin.error((*place, "parameters", twice), what, hint=f"keep `{twice}`")
+    values = {key: value for key, (value, _) in said.items()}
+    places = {key: where for key, (_, where) in said.items()}
     if usual is None or (entry.kind and entry.kind != usual.kind):
-        return Draft(entry.name, entry.kind, said, entry.inputs, place)
+        if kind is not None and issubclass(kind.parameters, Pinned) and "pins" not in said:
+            raise origin.error(
+                (*place, "parameters", "pins"),
+                "missing",
+                why="the lock pins what tables such as `[[source]]` fetch, and not what a stage does by itself",
+                hint="add a `[[source]]` for it",
+            )
+        return Draft(entry.name, entry.kind, values, entry.inputs, place, places)
     if kind is not None:
-        for key in said:
-            _require_changeable(key, kind, (*place, "parameters", key), origin)
-    parameters = {**usual.parameters, **{key: _changed(usual, key, value) for key, value in said.items()}}
-    places = {key: where for key, where in usual.places.items() if key not in said}
+        for key, (_, where) in said.items():
+            _require_changeable(key, kind, where, origin)
+    parameters = {**usual.parameters, **{key: _changed(usual, key, value) for key, value in values.items()}}
     missing = {slot: names for slot, names in usual.missing.items() if slot not in entry.inputs}
-    return Draft(usual.name, usual.kind, parameters, {**usual.inputs, **entry.inputs}, place, places, missing)
+    inputs = {**usual.inputs, **entry.inputs}
+    return Draft(usual.name, usual.kind, parameters, inputs, place, {**usual.places, **places}, missing)
+
+
+def _own_name(key: str, kind: Kind[Any] | None) -> str:
+    """The name of a parameter that a recipe may call by its alias."""
+    fields = kind.parameters.model_fields if kind is not None else {}
+    return next((name for name, info in fields.items() if info.alias == key), key)
 
 
 def _require_changeable(key: str, kind: Kind[Any], place: Place, origin: Origin) -> None:

@@ -15,10 +15,10 @@ from regrow.recipe.differences import differences
 from regrow.recipe.expand import Draft, assemble, expand
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Kinds
-from regrow.recipe.lines import lines
 from regrow.recipe.pin import Pin, Pinned
 from regrow.recipe.problems import CombinedRecipeError, Origin
-from regrow.recipe.schema import Model, Recipe, Source, check, distinct, read, toml
+from regrow.recipe.schema import Model, Recipe, Source, check, distinct
+from regrow.recipe.text import parsed, read
 from regrow.recipe.values import Name, Texts
 from regrow.sections import Section, fault
 from regrow.words import shown
@@ -159,12 +159,18 @@ class Lock(Section):
         """
         for stage in self.stages:
             kind = kinds.get(stage.kind)
-            if kind is None or kind.version != stage.version:
-                here = f"version {kind.version}" if kind else "no such kind"
+            if kind is None:
+                raise RecipeError(
+                    f"stage `{stage.name}` is of the kind `{stage.kind}`, which is not known here",
+                    where=self._origin.file,
+                    why="neither this regrow nor a package that is installed brings it",
+                    hint="install the package that brings it; kinds of others come as entry points `regrow.kinds`",
+                )
+            if kind.version != stage.version:
                 raise RecipeError(
                     f"stage `{stage.name}` is of version {stage.version} of the kind `{stage.kind}`",
                     where=self._origin.file,
-                    why=f"this regrow has {here}",
+                    why=f"this regrow has version {kind.version}",
                     hint="use the regrow that made the lock, or run `regrow lock` to lock for this one",
                 )
         pins = {source.name: {"pins": _pinned(source.files)} for source in self.sources}
@@ -202,14 +208,13 @@ def parse(text: str, file: str = FILE) -> Lock:
         line = text.count("\n", 0, conflict.start()) + 1
         hint = "take either side whole, then run `regrow lock`"
         raise RecipeError("the lock has a merge conflict", where=f"{file}:{line}", hint=hint)
-    data = toml(text, file, _REMEDY)
-    if (version := data.get("lock")) != 1:
+    origin = parsed(text, file, _REMEDY)
+    if (version := origin.data.get("lock")) != 1:
         what = f"the lock has the format {shown(version)}" if version is not None else "this is not a lock"
         hint = "upgrade regrow, or delete the file and run `regrow lock`"
         raise RecipeError(what, where=file, why="this regrow knows the format 1", hint=hint)
     try:
-        origin = Origin(file, data, lines(text.replace("\r\n", "\n")))
-        lock = check(Lock, data, origin)
+        lock = check(Lock, origin.data, origin)
     except RecipeError as error:
         raise _damaged(error) from None
     lock._origin = origin

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, time
@@ -22,9 +22,9 @@ from pydantic.fields import FieldInfo
 
 from regrow.errors import RecipeError
 from regrow.recipe.kind import Kind, Kinds, Table
-from regrow.recipe.lines import lines
 from regrow.recipe.pin import Pinned
 from regrow.recipe.problems import Origin, explain, fields, note, together
+from regrow.recipe.text import parsed, read
 from regrow.recipe.values import Licence, Name, Texts
 from regrow.sections import Place, Section, fault
 from regrow.words import shown, suggestion
@@ -221,6 +221,15 @@ def tables(kinds: Kinds) -> dict[str, tuple[Table, type[BaseModel]]]:
     return {name: (members[0].table or Table(), _keys(name, members)) for name, members in found.items()}
 
 
+def shared_keys(kinds: Kinds) -> dict[str, list[str]]:
+    """Table -> keys that more than one of the kinds that share it bring; there should be none."""
+    found: dict[str, Counter[str]] = {}
+    for kind in kinds.values():
+        if kind.table is not None:
+            found.setdefault(kind.table.name, Counter()).update(fields(kind.parameters).keys())
+    return {name: twice for name, keys in found.items() if (twice := [key for key, count in keys.items() if count > 1])}
+
+
 def keys_in_order(kinds: Kinds) -> list[str]:
     """The keys at the top of a recipe, in the order of the work."""
     found: dict[str, None] = {}
@@ -338,23 +347,6 @@ def load(path: Path, kinds: Kinds) -> Recipe:
     return parse(read(file, "`regrow new NAME` makes a folder with a recipe to start from"), kinds, str(file))
 
 
-def read(file: Path, missing: str) -> str:
-    """The text of a file.
-
-    Raises:
-        RecipeError: if it cannot be had; ``missing`` is the hint if there is no such file.
-    """
-    try:
-        return file.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise RecipeError("there is no such file", where=str(file), hint=missing) from None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise RecipeError("is not UTF-8", where=f"{file}:{line}", hint="save it as UTF-8") from None
-    except OSError as error:
-        raise RecipeError("cannot be read", where=str(file), why=(error.strerror or str(error)).lower()) from None
-
-
 def parse(text: str, kinds: Kinds, file: str = FILE) -> Recipe:
     """The recipe that a text holds.
 
@@ -366,11 +358,10 @@ def parse(text: str, kinds: Kinds, file: str = FILE) -> Recipe:
     Raises:
         RecipeError: if it is not valid.
     """
-    data = toml(text, file, "texts stand in quotes, and every key is followed by `=` and a value")
-    origin = Origin(file, data, lines(text.replace("\r\n", "\n")))
-    if errors := list(_hidden(data, kinds, origin)):
+    origin = parsed(text, file, "texts stand in quotes, and every key is followed by `=` and a value")
+    if errors := list(_hidden(origin.data, kinds, origin)):
         raise together(file, errors)
-    return check(recipe_type(kinds, data), data, origin).at(origin, text, kinds)
+    return check(recipe_type(kinds, origin.data), origin.data, origin).at(origin, text, kinds)
 
 
 def _hidden(data: Mapping[str, Any], kinds: Kinds, origin: Origin) -> Iterator[RecipeError]:
@@ -383,29 +374,6 @@ def _hidden(data: Mapping[str, Any], kinds: Kinds, origin: Origin) -> Iterator[R
             for key in hidden & entry.keys() if isinstance(entry, dict) else ():
                 hint = suggestion(key, fields(model), "known here:")
                 yield origin.error((*place, key), "unknown key", hint=hint)
-
-
-def toml(text: str, file: str, hint: str) -> dict[str, Any]:
-    """The data in a TOML text.
-
-    Raises:
-        RecipeError: if it is not TOML, with line and column where the parser tells.
-    """
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        what, _, place = str(error).partition(" (at ")
-        if re.search("overwrite|twice|more than once|mutate|redefine", what):
-            hint = "a key, and a table in single brackets, may stand only once"
-        if found := re.match(r"line (\d+), column (\d+)", place):
-            line = text.splitlines()[int(found[1]) - 1].strip()
-            where, why = f"{file}:{found[1]}:{found[2]}", f"the line is `{line}`"
-        else:
-            where, why = f"{file}:{text.count(chr(10)) + 1}", "the file ends there"
-        raise RecipeError(f"not TOML: {what[:1].lower()}{what[1:]}", where=where, why=why, hint=hint) from None
-    except (RecursionError, ValueError) as error:
-        what = "brackets are nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
-        raise RecipeError(f"not TOML: {what}", where=file, hint=hint) from None
 
 
 def check(model: type[M], data: Any, origin: Origin, prefix: Place = ()) -> M:

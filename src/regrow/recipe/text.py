@@ -1,0 +1,77 @@
+"""Reading TOML: the text of a file, its data, where each key stands, and where it is wrong."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from regrow.errors import RecipeError
+from regrow.recipe.lines import lines
+from regrow.recipe.problems import Origin
+
+_LONGEST = 120  # characters of a line that an error repeats
+
+
+def read(file: Path, missing: str) -> str:
+    """The text of a file.
+
+    Raises:
+        RecipeError: if it cannot be had; ``missing`` is the hint if there is no such file.
+    """
+    try:
+        return file.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise RecipeError("there is no such file", where=str(file), hint=missing) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise RecipeError("is not UTF-8", where=f"{file}:{line}", hint="save it as UTF-8") from None
+    except OSError as error:
+        raise RecipeError("cannot be read", where=str(file), why=(error.strerror or str(error)).lower()) from None
+
+
+def opened(file: Path, missing: str, hint: str) -> Origin:
+    """The data in a TOML file, with the line of every key.
+
+    Raises:
+        RecipeError: as :func:`read` and :func:`toml`.
+    """
+    return parsed(read(file, missing), str(file), hint)
+
+
+def parsed(text: str, file: str, hint: str) -> Origin:
+    """The data in a TOML text, with the line of every key.
+
+    Raises:
+        RecipeError: as :func:`toml`.
+    """
+    data = toml(text, file, hint)
+    return Origin(file, data, lines(text.replace("\r\n", "\n")))
+
+
+def toml(text: str, file: str, hint: str) -> dict[str, Any]:
+    """The data in a TOML text.
+
+    Raises:
+        RecipeError: if it is not TOML, with line and column where the parser tells.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        what, _, place = str(error).partition(" (at ")
+        if re.search("overwrite|twice|more than once|mutate|redefine", what):
+            hint = "a key, and a table in single brackets, may stand only once"
+        if found := re.match(r"line (\d+), column (\d+)", place):
+            line = _cut(text.splitlines()[int(found[1]) - 1].strip())
+            where, why = f"{file}:{found[1]}:{found[2]}", f"the line is `{line}`"
+        else:
+            where, why = f"{file}:{text.count(chr(10)) + 1}", "the file ends there"
+        raise RecipeError(f"not TOML: {what[:1].lower()}{what[1:]}", where=where, why=why, hint=hint) from None
+    except (RecursionError, ValueError) as error:
+        what = "brackets are nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
+        raise RecipeError(f"not TOML: {what}", where=file, hint=hint) from None
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
