@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from regrow.building.card import model_card
+from regrow.building.documents import require_every_document
 from regrow.building.manifest import write_manifest, xz
 from regrow.building.place import explained, refuse_another_model, refuse_to_replace
 from regrow.building.provenance import statement, to_json
@@ -136,17 +137,19 @@ def _covered(contents: Contents, release: Path) -> None:
     (release / LOCK).write_text(contents.lock, "utf-8", newline="\n")
     (release / LICENCE).write_bytes(contents.licence)
     (release / ".gitattributes").write_text(_GIT, "utf-8", newline="\n")
-    for folder in (PROVENANCE, "data"):
-        (release / folder).mkdir()
+    (release / PROVENANCE).mkdir()
     for stage in contents.graph.stages:
         text = to_json(statement(stage, contents.evaluation))
         (release / statement_path(stage.name)).write_text(text, "utf-8", newline="\n")
-    for source, target in released_files(contents.graph, _outputs(contents)):
+    outputs = _outputs(contents)
+    require_every_document(contents.graph, outputs)
+    for source, target in released_files(contents.graph, outputs):
         (release / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, release / target)
     if contents.paper is not None:
         (release / PAPER).write_bytes(contents.paper)
     if (split := last_of(contents.graph, "split")) is not None:
+        (release / MANIFEST).parent.mkdir(exist_ok=True)
         write_manifest(contents.evaluation.results[split.name].path, release / MANIFEST)
     (release / CARD).write_text(model_card(said(Release.at(release))), "utf-8", newline="\n")
 

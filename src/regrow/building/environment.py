@@ -16,7 +16,10 @@ from typing import Any
 from regrow.version import __version__
 
 _FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm", "sve")
-_VARIABLES = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+_VARIABLES = (
+    "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
+    "REGROW_BACKEND", "REGROW_GEMM", "REGROW_CARRIER",
+)  # fmt: skip
 
 
 def environment(libraries: Iterable[str]) -> dict[str, Any]:

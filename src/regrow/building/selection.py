@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from regrow.errors import RecipeError, StageError
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Released
+from regrow.release.layout import BUILDINFO, CARD, LICENCE, LOCK, MANIFEST, PAPER, PROVENANCE, RECIPE, REPORT, SUMS
+
+_OURS = (".gitattributes", CARD, LICENCE, LOCK, MANIFEST, PAPER, RECIPE, REPORT, SUMS)
+_OUR_FOLDERS = (BUILDINFO, PROVENANCE)
 
 
 def released_weights(graph: Graph) -> Stage:
@@ -41,27 +45,46 @@ def last_of(graph: Graph, output: str) -> Stage | None:
 def released_files(graph: Graph, outputs: Mapping[str, Path]) -> Iterator[tuple[Path, str]]:
     """Files of artifacts that a release holds as they are, each with its path there.
 
-    Of two records that would have the same path, the later stage's has it, and the earlier one's lies in a folder that
-    is called after its stage.
+    Where records of two stages would have the same path, the later stage's have it, and all records that the earlier
+    one has in that folder lie in a folder of its own there, which is called after it.
 
     Args:
         graph: the stages.
         outputs: stage -> the directory of its artifact.
 
     Raises:
-        StageError: if a stage has not given a file that its kind declares.
+        StageError: if a stage has not given a file that its kind declares, or its kind would put one in the place of
+            what regrow itself writes.
     """
     taken: set[str] = set()
     for stage in reversed(members(graph)):
         stands_for_its_type = last_of(graph, stage.kind.output) is stage
-        for item in stage.kind.released:
-            if item.always or stands_for_its_type:
-                for path, target in _files(item, outputs[stage.name], stage.name):
-                    if target in taken:
-                        place = PurePosixPath(target)
-                        target = str(place.parent / stage.name / place.name)
-                    taken.add(target)
-                    yield path, target
+        for folder, items in _by_folder(stage, stands_for_its_type).items():
+            files = [found for item in items for found in _files(item, outputs[stage.name], stage.name)]
+            if taken & {target for _, target in files}:
+                files = [(path, f"{folder}/{stage.name}/{target.removeprefix(f'{folder}/')}") for path, target in files]
+            for path, target in files:
+                _require_free(target, taken, stage)
+                taken.add(target)
+                yield path, target
+
+
+def _by_folder(stage: Stage, stands_for_its_type: bool) -> dict[str, list[Released]]:
+    found: dict[str, list[Released]] = {}
+    for item in stage.kind.released:
+        if item.always or stands_for_its_type:
+            found.setdefault(item.folder, []).append(item)
+    return found
+
+
+def _require_free(target: str, taken: set[str], stage: Stage) -> None:
+    if target in taken or target in _OURS or target.partition("/")[0] in _OUR_FOLDERS:
+        raise StageError(
+            f"the kind `{stage.kind.name}` would release `{target}`, which is there already",
+            where=f"stage `{stage.name}`",
+            why="regrow writes it, or another stage does",
+            hint="let its `released` name another file",
+        )
 
 
 def _files(item: Released, artifact: Path, stage: str) -> Iterator[tuple[Path, str]]:

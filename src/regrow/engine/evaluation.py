@@ -13,6 +13,7 @@ from typing import Any
 
 from regrow.engine.context import Listener, StageContext, Stop, Switch, faults_explained, one_at_a_time
 from regrow.engine.key import ingredients, key_of
+from regrow.errors import StageError
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Call, Surroundings
 from regrow.store import Store, copy_tree, remove_tree, tree_digest
@@ -165,6 +166,7 @@ class _Builder:
         try:
             context.emit("stage-start", key=name)
             stage.kind.run(_call(stage, results, output, self.store.scratch(name), context))
+            _require_declared(stage, output)
             digest = self.store.put(output)
         finally:
             remove_tree(output)
@@ -172,6 +174,17 @@ class _Builder:
         self.store.record_root(self.scope, {stage.name: (name, digest)})
         self.store.clear_scratch(name)
         return digest
+
+
+def _require_declared(stage: Stage, output: Path) -> None:
+    """A file that a kind says is released has to be there before the output is kept."""
+    for item in stage.kind.released:
+        if "*" not in item.files and not (output / item.files).is_file():
+            raise StageError(
+                f"the kind `{stage.kind.name}` has given no `{item.files}`",
+                why="it declares that releases hold it",
+                hint="let it write the file, or take it out of `released`",
+            )
 
 
 class _Patience:
