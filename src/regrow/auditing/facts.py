@@ -218,9 +218,20 @@ class ParentFact(Fact):
 
 @dataclass(frozen=True)
 class OriginFact(Fact):
-    """The parameters were trained from random initial values: there is no parent (or it is said to be so)."""
+    """The parameters were trained from random initial values: there is no parent (or it is said to be so).
+
+    Attributes:
+        text: how it is said.
+        changed: what was done to them afterwards, step by step, such as ``quantised``.
+    """
 
     text: str
+    changed: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """What the parameters began as, and what became of them."""
+        return ", then ".join(("trained from random initial values", *self.changed))
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ def render(data: ReportData) -> str:
     return template.render(
         data=data,
         style=here.joinpath("style.css").read_text("utf-8"),
-        chart=loss_chart(data.losses, data.validation_loss),
+        # The loss on validation text is that of the released weights, which others may have changed since.
+        chart=loss_chart(data.losses, data.validation_loss if len(data.line) <= 1 else None),
         graph=graph_drawing(data.stages),
         coloured=[(source, f"--c{i % _COLOURS}") for i, source in enumerate(_by_bytes(data.sources))],
         total_bytes=sum(source.bytes for source in data.sources),

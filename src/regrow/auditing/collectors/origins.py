@@ -37,7 +37,8 @@ def collect(folder: Folder, made: tuple[Made, ...]) -> Iterator[Statement]:
     for one in others:
         yield ParentFact(Basis.FOUND, _at(folder, one), _name(one), _relation(line), sha256=one.digest)
     if not others:
-        yield OriginFact(Basis.FOUND, _at(folder, line[-1]), _said(line))
+        changed = tuple(printable(str(one.origin), 40) for one in line if one.origin != RANDOM)
+        yield OriginFact(Basis.FOUND, _at(folder, line[-1]), _said(line), changed)
 
 
 def _before(one: Made, line: tuple[Made, ...]) -> list[Made]:

@@ -163,8 +163,8 @@ def name(folder: Folder) -> str:
 
 
 def digest(folder: Folder) -> str:
-    """The release digest, as the list of checksums gives it."""
-    return folder.text(SUMS, NAME).sha256
+    """The release digest, which is that of the list of checksums; empty if the list cannot be read."""
+    return _sha256(folder, SUMS)
 
 
 def collect(folder: Folder) -> Iterator[Statement]:
@@ -398,14 +398,11 @@ def _components(lock: Locked, folder: Folder, release: Release, made: tuple[Made
 
 def _datasets(lock: Locked, component: Component) -> ComponentFact:
     """Data is there if each source has a public address and the build pinned by hash what it answered with."""
-    private = [str(one.get("name")) for one in lock.sources if not _is_public(one)]
-    where = ", ".join(str(source.get("fetch", "")) for source in lock.sources)
-    state = State.PROMISED if private or not lock.sources else State.PRESENT
-    return ComponentFact(Basis.FOUND, lock.text.at(), component, state, printable(where))
-
-
-def _is_public(source: Mapping[str, Any]) -> bool:
-    return _are_pinned(_tables(source.get("file"))) and not is_local(str(source.get("fetch", "file:")))
+    where = [str(source.get("fetch", "")) for source in lock.sources]
+    pinned = all(_are_pinned(_tables(source.get("file"))) for source in lock.sources)
+    public = pinned and not any(is_local(one or "file:") for one in where)
+    state = State.PRESENT if where and public else State.PROMISED
+    return ComponentFact(Basis.FOUND, lock.text.at(), component, state, printable(", ".join(where)))
 
 
 def _are_pinned(files: Sequence[Mapping[str, Any]]) -> bool:
@@ -423,10 +420,9 @@ def _regrow(release: Release) -> str:
 
 def _rebuild(lock: Locked, folder: Folder, broken: bool) -> RebuildFact:
     """What a lock promises; of a broken release no more than that somebody says so."""
-    promised = digest(folder)
     whole = _are_pinned(lock.files) and bool(mapping(lock.value.get("outputs")))
     level = Rebuild.PINNED if whole and folder.has(CHAIN) and not broken else Rebuild.DECLARED
-    return RebuildFact(Basis.FOUND, lock.text.at("key outputs"), level, "", promised)
+    return RebuildFact(Basis.FOUND, lock.text.at("key outputs"), level, "", digest(folder))
 
 
 def _tables(value: Any) -> list[Mapping[str, Any]]:

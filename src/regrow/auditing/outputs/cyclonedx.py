@@ -252,7 +252,10 @@ def _task(stage: StageRow, refs: dict[str, str]) -> dict[str, Any]:
         "name": whole(stage.name) or "unnamed",
         "taskTypes": [_TASKS.get(stage.artifact, "build")],
         "outputs": [{"type": "artifact", "resource": {"ref": f"artifact-{refs[stage.name]}"}}],
-        "properties": [_property("kind", f"{stage.kind} {stage.version}")],
+        "properties": [
+            _property("kind", f"{stage.kind} {stage.version}"),
+            *([_property("origin", stage.origin)] if stage.origin else []),
+        ],
     } | _if(inputs=inputs)
 
 

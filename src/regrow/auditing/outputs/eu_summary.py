@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from regrow.auditing.facts import Aspect, Availability, DataAspectFact, Role, TrainingFact
+from regrow.auditing.facts import Aspect, Availability, Basis, DataAspectFact, OriginFact, Role, TrainingFact
 from regrow.auditing.lineage import BY_OUTPUTS
 from regrow.auditing.outputs import view
 from regrow.auditing.outputs.safe import markdown, whole
@@ -57,7 +57,7 @@ def eu_summary(audit: Audit, release: Path | None = None) -> str:
     return template.render(
         audit=audit,
         data=data,
-        ours=first.kind == "release",
+        started=next((fact.words for fact in first.of(OriginFact) if fact.basis is Basis.FOUND), ""),
         version=whole(audit.version).replace("`", "'"),
         models=[edge for edge in edges if edge.relation not in BY_OUTPUTS],
         teachers=[edge for edge in edges if edge.relation in BY_OUTPUTS],

@@ -192,6 +192,7 @@ class _Writer:
                 build_buildType=f"urn:regrow:stage:{_slug(stage.kind)}:{stage.version}",
                 build_buildId=whole(stage.digest),
                 build_parameter=[_entry(str(key), plain(str(value), 2000)) for key, value in stage.parameters.items()],
+                **({"comment": f"weights: {plain(stage.origin)}"} if stage.origin else {}),
             )
             yield self._element(
                 "software_File",

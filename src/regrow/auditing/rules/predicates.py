@@ -221,7 +221,7 @@ def origin(case: Case, node: Node) -> Result:
         told = unique(place for edge in edges for place in edge.evidence)
         return Result(Outcome.MET, ("what it was made from is told",), told or places(facts(node, ParentFact)))
     if started:
-        return met("trained from random initial values", started)
+        return met(started[0].words, started)
     missing = "say from which model the parameters were made, or that they were trained from random initial values"
     return not_shown("not told what the parameters were made from", missing=missing)
 
