@@ -35,15 +35,17 @@ stages, the engine evaluates the graph, a build assembles the outputs into a rel
 |---|---|
 | a key of the recipe, its default, bounds and description | the parameters of its kind, `stages/NAME.py` |
 | the keys of `[architecture]` and `[train]` | `model/architecture.py`, `train/section.py` |
-| a new kind of stage | one file: [Adding a stage](adding-a-stage.md) |
+| a new kind of stage | one file: [Adding a stage](adding-a-stage.md); how kinds of others are found: `stages/` |
 | how kinds become a graph | `recipe/expand.py` |
 | what an error in a recipe says | `recipe/problems.py` |
 | what decides whether a stage runs | `engine/key.py`; why it does: `engine/explain.py` |
 | what a build would cost | the `cost` of the kinds; added up in `engine/plan.py` |
 | where a source comes from | `sources/SCHEME.py` |
-| which files a release holds | the `released` of the kinds; put together in `building/assemble.py` |
+| which files a release holds | the `released` of the kinds; `building/selection.py`, `building/assemble.py` |
 | what provenance says | `origin` and `on_documents` of the kinds; written in `building/provenance.py` |
 | what the model card says | `building/card.py` |
+| what a model is compared with | `building/manifest.py` |
+| where the store and downloads lie | `store/store.py`, `sources/downloads.py` |
 | reading a release | `release/release.py`, `Release.open` |
 | a family of models | one file: `model/families/NAME.py` |
 | the loss, and what is trained | `train/task.py`; one step: `train/loop.py` |

@@ -21,15 +21,17 @@ __all__ = ["Generator", "__version__", "audit", "build", "verify"]
 _INTERFACE = ("Generator", "audit", "build", "verify")
 
 
-def __getattr__(name: str) -> Any:
-    """Load the interface when it is asked for: commands that need none of it start without."""
-    if name not in _INTERFACE:
-        raise AttributeError(f"module `regrow` has no `{name}`")
-    from regrow import interface
+if not TYPE_CHECKING:  # or checkers would take any name for one that is there
 
-    value = getattr(interface, name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        """Load the interface when it is asked for: commands that need none of it start without."""
+        if name not in _INTERFACE:
+            raise AttributeError(f"module `regrow` has no `{name}`")
+        from regrow import interface
+
+        value = getattr(interface, name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,11 +75,21 @@ def test_what_lies_beside_may_differ(release: Path) -> None:
 
 
 def test_links_to_files_are_read_and_links_to_folders_are_not_followed(release: Path, tmp_path: Path) -> None:
+    cached = tmp_path / "models--toy" / "snapshots" / "main"
+    shutil.copytree(release, cached)
+    (tmp_path / "models--toy" / "blobs").mkdir()
+    (cached / "config.json").rename(tmp_path / "models--toy" / "blobs" / "0123")
+    (cached / "config.json").symlink_to("../../blobs/0123")
+    assert checked(cached).whole
+    (cached / "loop").symlink_to(cached)
+    assert checked(cached).extra == ("loop",)
+
+
+def test_a_link_that_leads_out_of_the_release_is_damage(release: Path, tmp_path: Path) -> None:
+    """The bytes are as listed here; whoever gets the folder gets a link to nothing."""
     (release / "config.json").rename(tmp_path / "blob")
     (release / "config.json").symlink_to(tmp_path / "blob")
-    assert checked(release).whole
-    (release / "loop").symlink_to(release)
-    assert checked(release).extra == ("loop",)
+    assert checked(release).damaged == ("config.json",)
 
 
 @pytest.mark.parametrize("target", ["/dev/zero", "nowhere", "data", "config.json"])

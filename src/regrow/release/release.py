@@ -9,6 +9,7 @@ What is not there is None or empty, never guessed::
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from regrow.errors import InputError, RecipeError
 from regrow.formats.safetensors import read_entries
-from regrow.recipe import lock as locks
-from regrow.recipe.schema import toml
+from regrow.recipe.text import toml
 from regrow.release import tables
 from regrow.release.files import (
     DamagedError,
@@ -56,6 +56,8 @@ from regrow.release.sums import parse as parse_sums
 
 if TYPE_CHECKING:
     import pyarrow
+
+    from regrow.recipe.lock import Lock
 
 _AGAIN = "get the release again from where it came"
 _LARGEST = 1e12  # of whatever is measured in a release
@@ -193,15 +195,20 @@ class Release:
         return self._toml(LOCK, self.lock_text)
 
     @cached_property
-    def lock(self) -> locks.Lock:
+    def lock(self) -> Lock:
         """The lock.
 
         Raises:
             RecipeError: if it is missing, damaged, or of another version.
         """
-        if not self.files.has(LOCK):
-            return locks.load(self.path / LOCK)  # which says what is wrong with the place
-        return locks.parse(self.lock_text, str(self.path / LOCK))
+        from regrow.recipe import lock as locks  # not for those who only look at a release
+
+        place = self.path / LOCK
+        if self.files.has(LOCK):
+            return locks.parse(self.lock_text, str(place))
+        if os.path.lexists(place):
+            raise DamagedError(self.path, LOCK, "it is no file of the release, or leads out of it")
+        return locks.load(place)  # which says that there is none
 
     @cached_property
     def name(self) -> str | None:
@@ -386,5 +393,9 @@ def number(value: Any) -> float | None:
 
 
 def is_release(folder: Path) -> bool:
-    """True if the lock in a folder is part of a release, so that nobody may write to it."""
-    return LOCK in Release.at(folder).listed
+    """True if the lock in a folder is part of a release, so that nobody may write to it.
+
+    A list of checksums that cannot be read, such as a link that leads elsewhere, may be a release's.
+    """
+    release = Release.at(folder)
+    return LOCK in release.listed if release.files.has(SUMS) else os.path.lexists(folder / SUMS)

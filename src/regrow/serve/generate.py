@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +33,13 @@ class Generator:
     tokenizer: Tokenizer
 
     @staticmethod
-    def load(folder: Path) -> Generator:
+    def load(folder: str | PathLike[str]) -> Generator:
         """Read the model in the folder of a release.
 
         Raises:
             InputError: if it holds no model or tokenizer, or one that cannot be read.
         """
+        folder = Path(folder)
         release = Release.at(folder)
         for name in (CONFIG, WEIGHTS, TOKENIZER):
             release.require(name)

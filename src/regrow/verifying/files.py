@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from regrow.release import Release
 from regrow.release.layout import SUMS, is_covered
@@ -39,7 +38,7 @@ class FileCheck:
 def check_files(release: Release) -> FileCheck:
     """Compare a release with its own list of checksums.
 
-    A link counts as the file it leads to, wherever that is: what counts is that the bytes are the ones listed.
+    A link counts as the file it leads to, if that is in the release or in a model hub's cache.
     """
     if not release.sums.canonical:
         return FileCheck(release.digest, damaged=(SUMS,), missing=(), extra=(), listed={})
@@ -47,13 +46,13 @@ def check_files(release: Release) -> FileCheck:
     there = {path for path in release.files.paths() if is_covered(path)}
     return FileCheck(
         digest=release.digest,
-        damaged=tuple(sorted(name for name in there & set(listed) if not _is(release.path / name, listed[name]))),
+        damaged=tuple(sorted(name for name in there & set(listed) if not _is(release, name, listed[name]))),
         missing=tuple(sorted(set(listed) - there)),
         extra=tuple(sorted(there - set(listed))),
         listed=listed,
     )
 
 
-def _is(path: Path, sha256: str) -> bool:
-    """Whether a path leads to a file with this hash. A pipe or a device is not read: it might never end."""
-    return path.is_file() and sha256_file(path) == sha256
+def _is(release: Release, path: str, sha256: str) -> bool:
+    """Whether there is a file with this hash. A pipe or a device is not read: it might never end."""
+    return release.files.has(path) and sha256_file(release.path / path) == sha256
