@@ -1,6 +1,9 @@
 """Text from a release. python -m pytest tests/serve/test_generate.py"""
 
 import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,6 +34,15 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def hasty() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
 @pytest.mark.parametrize("prompt", [PROMPT, "Say it", "", "wörds"])
 def test_a_chat_writes_what_the_samples_of_a_build_say(release: Path, tmp_path: Path, prompt: str) -> None:
     settings = evaluate.EvaluateParameters(prompts=(prompt,), sample_tokens=12, temperature=0.7, seed=5)
@@ -52,6 +64,17 @@ def test_a_prompt_may_mean_the_special_token_and_a_document_means_its_letters(re
     assert opened.letters([document, prompt]) == [PROMPT, PROMPT]
     assert (opened.decode(document), opened.decode(prompt)) == (PROMPT, "Say  now")
     assert [first, *prompt] == opened.prompt(PROMPT)  # whatever was asked in between
+
+
+@pytest.mark.usefixtures("hasty")
+def test_threads_that_ask_for_prompts_and_documents_do_not_disturb_each_other(release: Path) -> None:
+    opened = Tokenizer.open(release)
+    prompt, documents = opened.prompt(PROMPT), opened.documents([PROMPT])
+    with ThreadPoolExecutor(2) as pool:
+        prompts = pool.submit(lambda: [opened.prompt(PROMPT) for _ in range(2000)])
+        texts = pool.submit(lambda: [opened.documents([PROMPT]) for _ in range(2000)])
+    assert prompts.result() == [prompt] * 2000
+    assert texts.result() == [documents] * 2000
 
 
 def test_a_prompt_that_is_no_text_is_refused_before_anything_is_written(release: Path) -> None:

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +74,11 @@ class Tokenizer:
 
     def prompt(self, text: str) -> list[int]:
         """The tokens of a text to continue, behind the one that begins every text."""
-        self._library.encode_special_tokens = False
         return [self.end_of_text, *self._library.encode(text, add_special_tokens=False).ids]
 
     def documents(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of the letters of texts, without the ones that end them."""
-        self._library.encode_special_tokens = True
-        return [found.ids for found in self._library.encode_batch_fast(list(texts), add_special_tokens=False)]
+        return [found.ids for found in self._letter_by_letter.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens, without special ones."""
@@ -88,6 +88,13 @@ class Tokenizer:
         """The texts of rows of tokens, special ones included."""
         found: list[str] = self._library.decode_batch(rows, skip_special_tokens=False)
         return found
+
+    @cached_property
+    def _letter_by_letter(self) -> Any:
+        """The library's tokenizer for text in which no token is meant; another one, as threads may ask both at once."""
+        other = deepcopy(self._library)
+        other.encode_special_tokens = True
+        return other
 
 
 def learn(texts: Iterable[str], vocabulary: int) -> Any:
