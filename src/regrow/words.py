@@ -10,10 +10,10 @@ from typing import Any
 _LONGEST = 60
 
 
-def closest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that ``word`` was probably meant to be."""
+def closest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The known word that ``word`` was probably meant to be: alike by at least ``likeness``, of 1."""
     names = {name.lower(): name for name in known}
-    match = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
+    match = difflib.get_close_matches(word.lower(), names, n=1, cutoff=likeness)
     return names[match[0]] if match else None
 
 

@@ -134,8 +134,7 @@ CASES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
         [('"CC0-1.0"', '"Do what you like"')],
         "",
         "bard/regrow.toml:11: source.plays.licence: `Do what you like` is not a known licence\n"
-        "hint: use an SPDX identifier such as `CC0-1.0`, or `LicenseRef-` and a name of your own for other "
-        "terms",
+        "hint: if the SPDX list does not have it, write `LicenseRef-Do-what-you-like`",
     ),
     "not TOML": (
         [('name = "bard-3m"', "name = bard-3m")],

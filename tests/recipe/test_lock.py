@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from regrow.errors import RecipeError
 from regrow.recipe.expand import expand
+from regrow.recipe.inherit import Spoken
 from regrow.recipe.kind import Parameters
 from regrow.recipe.lock import Lock, kept_pins, load, parse, reasons_stale
 from regrow.recipe.pin import Pin
@@ -79,7 +80,9 @@ def test_round_trip(
     value: dict[str, Any] = fakes.recipe().model_dump(mode="json", by_alias=True)
     value["model"]["description"] = description
     value["evaluate"] = {"prompts": prompts, "temperature": temperature, "seed": seed}
-    recipe = recipe_type(fakes.KINDS).model_validate_json(json.dumps(value)).at(Origin(), "", fakes.KINDS)
+    recipe = (
+        recipe_type(fakes.KINDS).model_validate_json(json.dumps(value)).at(Spoken("", Origin(), Path()), fakes.KINDS)
+    )
     pins = {"plays": tuple(Pin(name, "12" * 32, size, tuple(found)) for name, size, found in files), "bible": ()}
     lock = locked(recipe, pins)
     again = parse(lock.text())

@@ -18,12 +18,12 @@ from regrow.errors import InputError, RecipeError, RegrowError
 from regrow.exact.version import ARITHMETIC
 from regrow.recipe.expand import expand
 from regrow.recipe.graph import Graph
+from regrow.recipe.inherit import Spoken, spoken
 from regrow.recipe.kind import Surroundings
 from regrow.recipe.lock import Lock, kept_pins, reasons_stale
 from regrow.recipe.lock import load as load_lock
 from regrow.recipe.pin import Pin
-from regrow.recipe.schema import Source
-from regrow.recipe.schema import load as load_recipe
+from regrow.recipe.schema import Source, understood
 from regrow.release import is_release
 from regrow.release.layout import LOCK, RECIPE
 from regrow.sources import is_local
@@ -45,7 +45,7 @@ class Locked:
 
     Attributes:
         folder: the folder of the recipe.
-        recipe: the text of ``regrow.toml``, byte for byte.
+        recipe: the text of ``regrow.toml``, with all that it extends.
         model: what the release is called.
         licence: of the weights, as an SPDX expression.
         graph: the stages, every input pinned and every default made explicit.
@@ -82,11 +82,12 @@ def locked_recipe(
         InputError: if a source beside the recipe, or one that is not pinned yet, cannot be had.
         Interrupted: if ``stop`` is set before all sources are pinned.
     """
-    place = _Place(folder, (sources or folder).absolute(), offline)
+    said = spoken(folder / RECIPE)
+    place = _Place(folder, (sources or said.root).absolute(), offline)
     if mode is Mode.FROZEN:
         frozen = load_lock(folder)
         _require_arithmetic(frozen, folder / LOCK)
-        locked = _locked(frozen, place)
+        locked = _locked(frozen, said, place)
         if sha256_bytes(locked.recipe) != frozen.recipe:
             raise RecipeError(
                 "the recipe is not the one that was locked",
@@ -95,7 +96,7 @@ def locked_recipe(
                 hint="build without --frozen, which renews the lock",
             )
         return locked
-    recipe = load_recipe(folder, KINDS)
+    recipe = understood(said, KINDS)
     # Files of the author's may have changed since. Those of a release are not in it, and its lock is a promise.
     lock = load_lock(folder) if (folder / LOCK).exists() else None
     look = _Look(place, listener, stop or Event())
@@ -103,7 +104,7 @@ def locked_recipe(
     found = {source.name: look(source) for source in own}
     reasons = ("there is no lock yet",) if lock is None else reasons_stale(lock, recipe, ARITHMETIC, found)
     if lock is not None and not reasons:
-        return _locked(lock, place)
+        return _locked(lock, said, place)
     if mode is Mode.LOCKED:
         raise RecipeError(
             "the lock is not up to date",
@@ -114,7 +115,7 @@ def locked_recipe(
     listener({"event": "lock", "reasons": list(reasons)})
     known = {**(kept_pins(lock, recipe) if lock is not None else {}), **found}
     pins = {source.name: known.get(source.name) or look(source) for source in recipe.sources}
-    return _locked(Lock.of(recipe, expand(recipe, pins), pins, ARITHMETIC), place)
+    return _locked(Lock.of(recipe, expand(recipe, pins), pins, ARITHMETIC), said, place)
 
 
 def as_locked(release: Path, *, sources: Path | None, offline: bool) -> tuple[Locked, tuple[str, ...]]:
@@ -124,10 +125,10 @@ def as_locked(release: Path, *, sources: Path | None, offline: bool) -> tuple[Lo
         RecipeError: if the lock is for another version of regrow.
         InputError: if the release was made from files that are not in it, and nobody said where they are.
     """
-    lock = load_lock(release)
-    locked = _locked(lock, _Place(release, (sources or release).absolute(), offline))
+    lock, said = load_lock(release), spoken(release / RECIPE)
+    locked = _locked(lock, said, _Place(release, (sources or release).absolute(), offline))
     _require_arithmetic(lock, release / LOCK)
-    reasons = reasons_stale(lock, load_recipe(release, KINDS), ARITHMETIC)
+    reasons = reasons_stale(lock, understood(said, KINDS), ARITHMETIC)
     missing = [stage.name for stage in lock.stages if stage.name not in lock.outputs]
     if not reasons and sources is None:
         _require_files(lock, release)
@@ -153,10 +154,10 @@ class _Place:
     offline: bool
 
 
-def _locked(lock: Lock, place: _Place) -> Locked:
+def _locked(lock: Lock, said: Spoken, place: _Place) -> Locked:
     return Locked(
         folder=place.folder,
-        recipe=_bytes(place.folder / RECIPE),
+        recipe=said.text.encode(),
         model=lock.model.name,
         licence=lock.model.licence,
         graph=lock.graph(KINDS),
@@ -203,10 +204,3 @@ def _require_files(lock: Lock, release: Path) -> None:
                 why=f"it was made from `{source.fetch}`, beside the recipe",
                 hint="`regrow verify --source DIR` says in which folder they are",
             )
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise RecipeError("cannot be read", where=str(path), why=(error.strerror or str(error)).lower()) from error

@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from license_expression import Licensing
 
 _OWN = re.compile(r"LicenseRef-[A-Za-z0-9.-]+")
+_NO_TERMS = frozenset(
+    (
+        *("none", "noassertion", "na", "unknown", "other", "custom", "proprietary", "closed", "commercial"),
+        *("copyrighted", "allrightsreserved", "nolicense", "nolicence", "unlicensed"),
+    )
+)
+_LIKENESS = 0.75  # of short names that differ in what they mean, such as `openrail` and `OpenSSL`, less is chance
+_NOT_LISTED = "if the SPDX list does not have it, write"
 _WAYS_OUT = "use an SPDX identifier such as `CC0-1.0`, or `LicenseRef-` and a name of your own for other terms"
 
 
@@ -45,10 +53,15 @@ def _remedy(name: str) -> str:
         return "write `LicenseRef-PublicDomain`"
     if name.lower().startswith("licenseref-"):
         return "write `LicenseRef-` and a name of letters, digits, `.` and `-`"
+    if _plain(name) in _NO_TERMS:
+        return "for terms of somebody's own write `LicenseRef-` and a name for them, such as `LicenseRef-Proprietary`"
     names = {_plain(alias): key for key, symbol in _licensing().known_symbols.items() for alias in symbol.aliases}
     names |= {_plain(key): key for key in _licensing().known_symbols}
-    match = closest(_plain(name), names)
-    return f"did you mean `{names[match]}`?" if match else _WAYS_OUT
+    asked = re.sub("licen[cs]e|version|^the", "", _plain(name)) or _plain(name)
+    if match := closest(asked, names, _LIKENESS):
+        return f"did you mean `{names[match]}`?"
+    own = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")
+    return f"{_NOT_LISTED} `LicenseRef-{own}`" if own else _WAYS_OUT
 
 
 def _plain(name: str) -> str:

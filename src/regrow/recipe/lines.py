@@ -43,7 +43,13 @@ def lines(text: str) -> dict[Place, int]:
 
 def line_of(path: Place, known: Mapping[Place, int]) -> int | None:
     """The line of ``path``, or of the innermost table or key around it; None for what would stand at the top."""
-    return next((known[path[:n]] for n in range(len(path), 0, -1) if path[:n] in known), None)
+    place = innermost(path, known)
+    return None if place is None else known[place]
+
+
+def innermost(path: Place, known: Mapping[Place, int]) -> Place | None:
+    """``path``, or the innermost table or key around it that is known."""
+    return next((path[:n] for n in range(len(path), 0, -1) if path[:n] in known), None)
 
 
 def _split(dotted: str) -> list[str]:

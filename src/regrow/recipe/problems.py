@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from regrow.errors import RecipeError
-from regrow.recipe.lines import line_of
+from regrow.recipe.lines import innermost
 from regrow.sections import Place
 from regrow.words import closest, listed, shown, suggestion
 
@@ -62,16 +62,18 @@ class Origin:
         file: its path, as the user gave it.
         data: what the file says, not validated.
         lines: the line of every key.
+        files: the file of every key that stands in another one than the rest.
     """
 
     file: str = field(default="regrow.toml", compare=False)
     data: Mapping[str, Any] = field(default_factory=dict, compare=False)
     lines: Mapping[Place, int] = field(default_factory=dict, compare=False)
+    files: Mapping[Place, str] = field(default_factory=dict, compare=False)
 
     def error(self, path: Place, what: str, *, why: str = "", hint: str = "") -> RecipeError:
         """An error about the value at ``path``."""
-        line = line_of(path, self.lines)
-        place = self.file if line is None else f"{self.file}:{line}"
+        known = innermost(path, self.lines)
+        place = self.file if known is None else f"{self.files.get(known, self.file)}:{self.lines[known]}"
         key = self._key(path)
         return RecipeError(what, where=f"{place}: {key}" if key else place, why=why, hint=hint)
 

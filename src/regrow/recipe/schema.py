@@ -21,10 +21,11 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_mode
 from pydantic.fields import FieldInfo
 
 from regrow.errors import RecipeError
+from regrow.recipe.inherit import SYNTAX, Spoken, spoken
 from regrow.recipe.kind import Kind, Kinds, Table
 from regrow.recipe.pin import Pinned
 from regrow.recipe.problems import Origin, explain, fields, note, together
-from regrow.recipe.text import parsed, read
+from regrow.recipe.text import parsed
 from regrow.recipe.values import Licence, Name, Texts
 from regrow.sections import Place, Section, fault
 from regrow.words import shown, suggestion
@@ -143,19 +144,25 @@ class Recipe(Section):
     """A recipe: everything an author decides."""
 
     recipe: int = Field(description="The version of this format.", examples=[1])
+    extends: str = Field(
+        default="",
+        description="Another recipe, or its folder: this one says only what is different. Tables are joined key by "
+        "key, entries of `[[...]]` by their names, and the model needs a name of its own. Paths after `file:` begin at "
+        "the folder of the recipe that extends none.",
+        examples=["../bard"],
+    )
     model: Model = Field(description="What the release is called, and its terms.")
     stages: tuple[StageEntry, ...] = Field(
         default=(), alias="stage", description="More stages, and changes to the usual ones."
     )
 
-    _origin: Origin = PrivateAttr(default_factory=Origin)
-    _digest: str = PrivateAttr(default="")
+    _said: Spoken = PrivateAttr(default_factory=lambda: Spoken("", Origin(), Path()))
     _kinds: Kinds = PrivateAttr(default_factory=dict)
 
     @property
     def origin(self) -> Origin:
         """Where it was read from."""
-        return self._origin
+        return self._said.origin
 
     @property
     def kinds(self) -> Kinds:
@@ -164,8 +171,8 @@ class Recipe(Section):
 
     @property
     def digest(self) -> str:
-        """The sha256 of the file, comments and layout included: a release holds it byte for byte."""
-        return self._digest
+        """The sha256 of the text, comments and layout included: a release holds it byte for byte."""
+        return hashlib.sha256(self._said.text.encode()).hexdigest()
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -187,14 +194,13 @@ class Recipe(Section):
             for i, entry in enumerate(getattr(self, table.name)):
                 yield Said(kind, entry_name(entry), _plain(entry, kind), _places(kind, (table.name, i)), True, entry)
         elif (value := getattr(self, table.name)) is not None:
-            aloud = table.name in self._origin.data
+            aloud = table.name in self.origin.data
             yield Said(kind, "", _plain(value, kind), _places(kind, (table.name,)), aloud, value)
 
-    def at(self, origin: Origin, text: str, kinds: Kinds) -> Self:
+    def at(self, said: Spoken, kinds: Kinds) -> Self:
         """The same recipe, with a note of where and from which text it was read, and what it may ask for."""
         copy = self.model_copy()
-        copy._origin, copy._kinds = origin, kinds
-        copy._digest = hashlib.sha256(text.encode()).hexdigest()
+        copy._said, copy._kinds = said, kinds
         return copy
 
     @field_validator("recipe")
@@ -236,7 +242,7 @@ def keys_in_order(kinds: Kinds) -> list[str]:
     for table, parameters in ((kind.table, kind.parameters) for kind in kinds.values()):
         if table is not None:
             found |= dict.fromkeys([table.name] if table.name else parameters.model_fields)
-    return ["recipe", "model", *found, "stage"]
+    return ["recipe", "extends", "model", *found, "stage"]
 
 
 def recipe_type(kinds: Kinds, asked: Mapping[str, Any] | None = None) -> type[Recipe]:
@@ -343,8 +349,7 @@ def load(path: Path, kinds: Kinds) -> Recipe:
     Raises:
         RecipeError: if it is not there or not a valid recipe; several faults are reported together.
     """
-    file = path / FILE if path.is_dir() else path
-    return parse(read(file, "`regrow new NAME` makes a folder with a recipe to start from"), kinds, str(file))
+    return understood(spoken(path / FILE if path.is_dir() else path), kinds)
 
 
 def parse(text: str, kinds: Kinds, file: str = FILE) -> Recipe:
@@ -358,10 +363,19 @@ def parse(text: str, kinds: Kinds, file: str = FILE) -> Recipe:
     Raises:
         RecipeError: if it is not valid.
     """
-    origin = parsed(text, file, "texts stand in quotes, and every key is followed by `=` and a value")
+    return understood(Spoken(text, parsed(text, file, SYNTAX), Path()), kinds)
+
+
+def understood(said: Spoken, kinds: Kinds) -> Recipe:
+    """The recipe in what was read.
+
+    Raises:
+        RecipeError: if it is not valid; several faults are reported together.
+    """
+    origin = said.origin
     if errors := list(_hidden(origin.data, kinds, origin)):
-        raise together(file, errors)
-    return check(recipe_type(kinds, origin.data), origin.data, origin).at(origin, text, kinds)
+        raise together(origin.file, errors)
+    return check(recipe_type(kinds, origin.data), origin.data, origin).at(said, kinds)
 
 
 def _hidden(data: Mapping[str, Any], kinds: Kinds, origin: Origin) -> Iterator[RecipeError]:

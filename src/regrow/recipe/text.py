@@ -21,7 +21,7 @@ def read(file: Path, missing: str) -> str:
         RecipeError: if it cannot be had; ``missing`` is the hint if there is no such file.
     """
     try:
-        return file.read_bytes().decode("utf-8")
+        return file.read_bytes().decode("utf-8").removeprefix("\ufeff")  # the mark with which some editors begin a file
     except FileNotFoundError:
         raise RecipeError("there is no such file", where=str(file), hint=missing) from None
     except UnicodeDecodeError as error:
