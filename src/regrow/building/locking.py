@@ -21,20 +21,21 @@ from regrow.recipe.graph import Graph
 from regrow.recipe.kind import Surroundings
 from regrow.recipe.lock import Lock, kept_pins, reasons_stale
 from regrow.recipe.lock import load as load_lock
-from regrow.recipe.pin import Pin
+from regrow.recipe.pin import Pin, Pinned
 from regrow.recipe.schema import Source
 from regrow.recipe.schema import load as load_recipe
 from regrow.release import is_release
 from regrow.release.layout import LOCK, RECIPE
-from regrow.sources import is_local
+from regrow.sources import cautions, is_local
 from regrow.stages import KINDS
 from regrow.store import sha256_bytes
 
 
 class Mode(Enum):
-    """What to do about the lock."""
+    """What to do about the lock. ``DRAFT`` renews it as far as nothing has to be fetched for it: enough for a plan."""
 
     RENEW = "renew"
+    DRAFT = "draft"
     LOCKED = "locked"
     FROZEN = "frozen"
 
@@ -82,7 +83,15 @@ def locked_recipe(
         InputError: if a source beside the recipe, or one that is not pinned yet, cannot be had.
         Interrupted: if ``stop`` is set before all sources are pinned.
     """
-    place = _Place(folder, (sources or folder).absolute(), offline)
+    locked = _locked_recipe(_Place(folder, (sources or folder).absolute(), offline), mode, listener, stop or Event())
+    fetched = (stage.parameters.fetch for stage in locked.graph.stages if isinstance(stage.parameters, Pinned))
+    for caution in dict.fromkeys(caution for fetch in fetched for caution in cautions(fetch)):
+        listener({"event": "note", "text": caution})
+    return locked
+
+
+def _locked_recipe(place: _Place, mode: Mode, listener: Listener, stop: Stop) -> Locked:
+    folder = place.folder
     if mode is Mode.FROZEN:
         frozen = load_lock(folder)
         _require_arithmetic(frozen, folder / LOCK)
@@ -98,7 +107,7 @@ def locked_recipe(
     recipe = load_recipe(folder, KINDS)
     # Files of the author's may have changed since. Those of a release are not in it, and its lock is a promise.
     lock = load_lock(folder) if (folder / LOCK).exists() else None
-    look = _Look(place, listener, stop or Event())
+    look = _Look(place, listener, stop)
     own = () if is_release(folder) else (source for source in recipe.sources if is_local(source.fetch))
     found = {source.name: look(source) for source in own}
     reasons = ("there is no lock yet",) if lock is None else reasons_stale(lock, recipe, ARITHMETIC, found)
@@ -113,7 +122,8 @@ def locked_recipe(
         )
     listener({"event": "lock", "reasons": list(reasons)})
     known = {**(kept_pins(lock, recipe) if lock is not None else {}), **found}
-    pins = {source.name: known.get(source.name) or look(source) for source in recipe.sources}
+    missing = [source for source in recipe.sources if not known.get(source.name)] if mode is not Mode.DRAFT else []
+    pins = {**known, **{source.name: look(source) for source in missing}}
     return _locked(Lock.of(recipe, expand(recipe, pins), pins, ARITHMETIC), place)
 
 
