@@ -10,8 +10,8 @@ from time import time
 import pytest
 
 from regrow.errors import InputError, Interrupted, RecipeError
-from regrow.recipe.pin import Pin
 from regrow.sources.downloads import Downloads, default_folder
+from regrow.sources.faults import Promise
 from regrow.sources.scheme import idle, silent
 
 from .conftest import Log, Server
@@ -19,11 +19,11 @@ from .conftest import Log, Server
 DATA = bytes(range(256)) * 4000  # more than one chunk
 
 
-def pin_of(data: bytes, name: str = "file.bin") -> Pin:
-    return Pin(name, hashlib.sha256(data).hexdigest(), len(data))
+def pin_of(data: bytes, name: str = "file.bin") -> Promise:
+    return Promise(name, hashlib.sha256(data).hexdigest(), len(data))
 
 
-def get(downloads: Downloads, url: str, pin: Pin | None = None, log: Log | None = None, offline: bool = False) -> Path:
+def get(downloads: Downloads, url: str, pin: Promise | None = None, log: Log | None = None, offline: bool = False) -> Path:
     return downloads.get(url, pin, emit=log.emit if log else silent, offline=offline, poll=idle)
 
 

@@ -22,19 +22,20 @@ from regrow.recipe.inherit import Spoken, spoken
 from regrow.recipe.kind import Surroundings
 from regrow.recipe.lock import Lock, kept_pins, reasons_stale
 from regrow.recipe.lock import load as load_lock
-from regrow.recipe.pin import Pin
+from regrow.recipe.pin import Pin, Pinned
 from regrow.recipe.schema import Source, understood
 from regrow.release import is_release
 from regrow.release.layout import LOCK, RECIPE
-from regrow.sources import is_local
+from regrow.sources import cautions, is_local
 from regrow.stages import KINDS
 from regrow.store import sha256_bytes
 
 
 class Mode(Enum):
-    """What to do about the lock."""
+    """What to do about the lock. ``DRAFT`` renews it as far as nothing has to be fetched for it: enough for a plan."""
 
     RENEW = "renew"
+    DRAFT = "draft"
     LOCKED = "locked"
     FROZEN = "frozen"
 
@@ -84,6 +85,15 @@ def locked_recipe(
     """
     said = spoken(folder / RECIPE)
     place = _Place(folder, (sources or said.root).absolute(), offline)
+    locked = _locked_recipe(said, place, mode, listener, stop or Event())
+    fetched = (stage.parameters.fetch for stage in locked.graph.stages if isinstance(stage.parameters, Pinned))
+    for caution in dict.fromkeys(caution for fetch in fetched for caution in cautions(fetch)):
+        listener({"event": "note", "text": caution})
+    return locked
+
+
+def _locked_recipe(said: Spoken, place: _Place, mode: Mode, listener: Listener, stop: Stop) -> Locked:
+    folder = place.folder
     if mode is Mode.FROZEN:
         frozen = load_lock(folder)
         _require_arithmetic(frozen, folder / LOCK)
@@ -99,7 +109,7 @@ def locked_recipe(
     recipe = understood(said, KINDS)
     # Files of the author's may have changed since. Those of a release are not in it, and its lock is a promise.
     lock = load_lock(folder) if (folder / LOCK).exists() else None
-    look = _Look(place, listener, stop or Event())
+    look = _Look(place, listener, stop)
     own = () if is_release(folder) else (source for source in recipe.sources if is_local(source.fetch))
     found = {source.name: look(source) for source in own}
     reasons = ("there is no lock yet",) if lock is None else reasons_stale(lock, recipe, ARITHMETIC, found)
@@ -114,7 +124,8 @@ def locked_recipe(
         )
     listener({"event": "lock", "reasons": list(reasons)})
     known = {**(kept_pins(lock, recipe) if lock is not None else {}), **found}
-    pins = {source.name: known.get(source.name) or look(source) for source in recipe.sources}
+    missing = [source for source in recipe.sources if not known.get(source.name)] if mode is not Mode.DRAFT else []
+    pins = {**known, **{source.name: look(source) for source in missing}}
     return _locked(Lock.of(recipe, expand(recipe, pins), pins, ARITHMETIC), said, place)
 
 

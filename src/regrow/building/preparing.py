@@ -13,7 +13,7 @@ from regrow.engine.plan import Plan, plan
 from regrow.errors import RecipeError
 from regrow.release import is_release
 from regrow.release.layout import LOCK
-from regrow.store import Store, default_root, write_atomic
+from regrow.store import default_root, existing, write_atomic
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,17 @@ class Relocked:
 
 
 def prepare(recipe: Path, *, offline: bool, store: Path | None, listener: Listener) -> Prepared:
-    """Find out what a build of a recipe would do. Nothing is built and no lock is written.
+    """Find out what a build of a recipe would do. Nothing is built, fetched or written, and no store is made.
 
     Args:
         recipe: the folder.
         offline: never use the network.
         store: the root of the store; by default the user's.
-        listener: gets the events of looking up sources.
+        listener: gets the events of looking up the files beside the recipe.
     """
     reasons = _Reasons(listener)
-    locked = locked_recipe(recipe, Mode.RENEW, offline=offline, listener=reasons)
-    with Store(store or default_root()) as opened:
+    locked = locked_recipe(recipe, Mode.DRAFT, offline=offline, listener=reasons)
+    with existing(store or default_root()) as opened:
         forecasts = forecast(locked.graph, opened, str(recipe.resolve()))
     return Prepared(plan(locked.model, locked.graph, forecasts), tuple(reasons.found))
 

@@ -24,8 +24,8 @@ def command(
     """Show what a build would do.
 
     For each stage: whether its output is in the store and, if it is not, why. Then what the rest costs: bytes to
-    fetch, and estimates of arithmetic, time, memory and disk. Nothing is built and no lock is written; files beside
-    the recipe, and sources that no lock pins yet, are looked up.
+    fetch, and estimates of arithmetic, time, memory and disk. Nothing is built, fetched or written: files beside the
+    recipe are looked up, and of sources elsewhere that no lock pins yet it says that their size is not known.
 
     With --workers it also shows what starts so many: for several machines, command lines for torchrun and Slurm.
     """

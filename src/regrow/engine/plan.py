@@ -13,6 +13,7 @@ from typing import Any
 from regrow.engine.forecasts import Forecast
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import PROGRAM, Cost, Expected, Training
+from regrow.recipe.pin import is_unpinned
 
 FLOPS_PER_SECOND = 100e9
 """Of training on two cores with AVX512-VNNI: the 3M example ran at 1.3e11. Other machines differ several times over."""
@@ -61,17 +62,19 @@ class Plan:
         stages: in the order of the graph.
         fetch_bytes: to download.
         cost: of all stages that run; they run one after the other.
+        unpinned: the stages that bring in files which nobody has seen yet; what these take is not in the numbers.
     """
 
     model: str
     stages: tuple[PlannedStage, ...]
     fetch_bytes: int
     cost: Estimate
+    unpinned: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         stages = [{**asdict(stage), "reasons": list(stage.reasons)} for stage in self.stages]
-        return {"schema": "regrow/plan/1", **asdict(self), "stages": stages}
+        return {"schema": "regrow/plan/1", **asdict(self), "stages": stages, "unpinned": list(self.unpinned)}
 
     def lines(self) -> Iterator[str]:
         """As text for people."""
@@ -82,14 +85,21 @@ class Plan:
             first, *others = [f"cached {(stage.digest or '')[:12]}"] if stage.cached else stage.reasons or ("runs",)
             yield f"  {stage.name:{width}}  {'' if stage.cached else 'run: '}{first}"
             yield from (f"  {'':{width}}       {reason}" for reason in others)
-        yield "nothing to do" if not running else f"to fetch: {size(self.fetch_bytes)}"
+        yield self._to_fetch() if running else "nothing to do"
         for stage in running:
             if stage.training:
                 yield f"{stage.name}: {_training(stage.training)}, {stage.cost.flops:.2g} FLOPs"
         if running:
             cost = self.cost
             memory, disk = size(cost.memory_bytes), size(cost.disk_bytes)
-            yield f"about {duration(cost.seconds)}, {memory} of memory, {disk} of disk"
+            about = "more than" if self.unpinned else "about"
+            yield f"{about} {duration(cost.seconds)}, {memory} of memory, {disk} of disk"
+
+    def _to_fetch(self) -> str:
+        if not self.unpinned:
+            return f"to fetch: {size(self.fetch_bytes)}"
+        names, more = " and ".join(self.unpinned), f"{size(self.fetch_bytes)} and " if self.fetch_bytes else ""
+        return f"to fetch: {more}what {names} will find; `regrow lock` fetches and pins it, and then its size is known"
 
 
 def plan(
@@ -113,7 +123,8 @@ def plan(
         memory_bytes=max((stage.cost.memory_bytes for stage in running), default=0),
         disk_bytes=sum(stage.cost.disk_bytes for stage in running),
     )
-    return Plan(model, stages, sum(costs[stage.name].download_bytes for stage in running), total)
+    unpinned = tuple(stage.name for stage in graph.stages if is_unpinned(stage.parameters))
+    return Plan(model, stages, sum(costs[stage.name].download_bytes for stage in running), total, unpinned)
 
 
 def estimated(graph: Graph) -> Mapping[str, Cost]:

@@ -47,3 +47,8 @@ class Pinned(Parameters):
         description="The files it must give, with their hashes.",
         json_schema_extra={"hidden": True, "settled": True},
     )
+
+
+def is_unpinned(parameters: Parameters) -> bool:
+    """True if a stage with these parameters brings in files that nobody has seen yet."""
+    return isinstance(parameters, Pinned) and not parameters.pins

@@ -14,12 +14,25 @@ from typing import cast
 
 from regrow.errors import InputError, RecipeError
 from regrow.recipe.pin import Pin
-from regrow.sources.faults import unexpected
+from regrow.sources import addresses
+from regrow.sources.faults import Promise, unexpected
 from regrow.sources.scheme import Emit, Poll, Scheme, Site, idle, silent
 from regrow.store.digest import sha256_file
 from regrow.words import closest, listed, shown
 
-__all__ = ["SCHEMES", "Pin", "Site", "check", "examples", "is_local", "package_url", "resolve", "retrieve"]
+__all__ = [
+    "SCHEMES",
+    "Pin",
+    "Site",
+    "cautions",
+    "check",
+    "examples",
+    "is_local",
+    "name_of",
+    "package_url",
+    "resolve",
+    "retrieve",
+]
 
 SCHEMES = ("file", "https", "pypi")
 """Each is a module of this package that keeps the contract of :class:`regrow.sources.scheme.Scheme`."""
@@ -56,6 +69,20 @@ def package_url(fetch: str) -> str:
     """What the world calls the place a source is fetched from, or nothing for a file of one's own."""
     name, _, locator = fetch.partition(":")
     return _module(name).package_url(locator) if name in SCHEMES else ""
+
+
+def name_of(fetch: str) -> str:
+    """``fetch`` as messages may hold it: an address without what stands behind its path, which may be a credential."""
+    return addresses.shown(fetch) if fetch.startswith("https:") else fetch
+
+
+def cautions(fetch: str) -> tuple[str, ...]:
+    """What an author should know of a source before others see it: what looks like a credential in its address."""
+    return tuple(
+        f"`{name}` in the address {name_of(fetch)} looks like a credential: everybody can read it in the recipe, the "
+        "lock, the report and the provenance of a release, and those who build again need it"
+        for name in addresses.secrets(package_url(fetch))
+    )
 
 
 def _scheme_hint(scheme: str, value: str, colon: bool) -> str:
@@ -109,11 +136,14 @@ def retrieve(
     """
     scheme, locator = _scheme(fetch)
     site = Site(base, emit=emit, offline=offline, poll=poll)
+    root = into.resolve()
     for pin in pins:
         target = into / pin.file
-        if not target.resolve().is_relative_to(into.resolve()):
+        if not target.resolve().is_relative_to(root):
             raise InputError(
-                f"`{pin.file}` is not a file's name", where=fetch, hint="the lock is damaged: remove it and lock again"
+                f"`{pin.file}` is not a file's name",
+                where=name_of(fetch),
+                hint="the lock is damaged: remove it and lock again",
             )
         path = scheme.obtain(locator, pin, site)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -139,4 +169,4 @@ def _module(name: str) -> Scheme:
 def _require(pin: Pin, path: Path, fetch: str) -> None:
     size, found = path.stat().st_size, sha256_file(path)
     if found != pin.sha256:
-        raise unexpected(pin, fetch, f"{size} bytes with sha256 {found}", path)
+        raise unexpected(Promise.of(pin), name_of(fetch), f"{size} bytes with sha256 {found}", path)

@@ -1,33 +1,125 @@
-"""What to say when other bytes came than were promised."""
+"""What to say when other bytes came than were promised, or than were asked for."""
 
 from __future__ import annotations
 
+import posixpath
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from regrow.errors import InputError
 from regrow.recipe.pin import Pin
 
+_HEAD = 4096
+_PAGE = re.compile(
+    rb"(?:\s|<!--(?:(?!-->).)*-->|<\?xml[^>]*\?>)*<(?:!doctype\s+html|html|head|body)[\s>]", re.DOTALL | re.IGNORECASE
+)
+_LFS = b"version https://git-lfs.github.com/spec/v1"
+_PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
+_BEGINNINGS = {
+    **dict.fromkeys((".gz", ".tgz", ".bz2", ".tbz", ".tbz2", ".xz", ".txz", ".zst"), _PACKED),
+    **dict.fromkeys((".zip", ".whl", ".egg"), (b"PK",)),
+    ".parquet": (b"PAR1",),
+}
+"""How files begin whose names end so. Archives are read by what they hold, so any way of packing will do for them."""
+_TEXT = frozenset((".txt", ".text", ".md", ".markdown", ".rst", ".tex", ".csv", ".tsv", ".json", ".jsonl", ".ndjson"))
+_PAGES = frozenset((".html", ".htm", ".xhtml", ".shtml", ".php", ".asp", ".aspx", ".jsp", ".cgi"))
 
-def unexpected(pin: Pin, where: str, came: str, path: Path | None = None) -> InputError:
-    """The error for bytes that are not those of the lock.
+_IN_THE_WAY = "a log-in page or a notice of the network may be in the way"
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a file must be, before it has come.
+
+    Attributes:
+        file: its name.
+        sha256: of its bytes.
+        size: in bytes; None if that is not known.
+        index: True if a package index lists it so; False if the lock has it.
+    """
+
+    file: str
+    sha256: str
+    size: int | None
+    index: bool = False
+
+    @classmethod
+    def of(cls, pin: Pin) -> Promise:
+        """What the lock promises."""
+        return cls(pin.file, pin.sha256, pin.size)
+
+
+def unexpected(promise: Promise, where: str, came: str, path: Path | None = None) -> InputError:
+    """The error for bytes that are not those that were promised.
 
     Args:
-        pin: what was promised.
+        promise: what was promised.
         where: where the bytes came from.
         came: what came, in words.
         path: a file to look into, for a guess at what happened.
     """
-    page = path is not None and _is_page(path)
-    return InputError(
-        f"`{pin.file}` is not what was locked" + (": a web page came instead" if page else ""),
+    guess = _guess(path) if path is not None else ""
+    instead = f": {guess} came instead" if guess else ""
+    if promise.index:
+        what = f"`{promise.file}` is not what the package index lists{instead}"
+        why = f"the index lists sha256 {promise.sha256}, and {came} came"
+        hint = "tell whoever keeps the index, or use another one: see REGROW_PYPI_INDEX"
+    else:
+        what = f"`{promise.file}` is not what was locked{instead}"
+        why = f"the lock has {promise.size} bytes with sha256 {promise.sha256}; {came} came"
+        hint = "if the change is meant, remove `regrow.lock` and lock again; otherwise find out who changed it"
+    return InputError(what, where=where, why=why, hint=_IN_THE_WAY if guess == "a web page" else hint)
+
+
+def require_asked_for(path: Path, name: str, where: str, emit: Callable[..., Any]) -> None:
+    """Look whether a file may be what its name says, which is all there is to go by before a hash is known.
+
+    Args:
+        path: the file.
+        name: what it is called at the place it came from.
+        where: that place.
+        emit: gets a note if the name leaves it open.
+
+    Raises:
+        InputError: if it is something else, such as a log-in page in the place of a text.
+    """
+    suffix, guess = posixpath.splitext(name)[1].lower(), _guess(path)
+    if guess == "a web page" and suffix not in _TEXT and suffix not in _BEGINNINGS:
+        if suffix not in _PAGES:
+            emit("note", text=f"{where}: a web page came; if you meant another file, {_IN_THE_WAY}")
+        return
+    fitting = _BEGINNINGS.get(suffix, (b"",))
+    if not guess and _head(path).startswith(fitting):
+        return
+    came = guess or "something else"
+    raise InputError(
+        f"`{name}` is not what its name says: {came} came",
         where=where,
-        why=f"the lock has {pin.size} bytes with sha256 {pin.sha256}; {came} came",
-        hint="a log-in page or a notice of the network may be in the way"
-        if page
-        else "if the change is meant, remove `regrow.lock` and lock again; otherwise find out who changed it",
+        why="" if guess else f"a {suffix} file begins otherwise",
+        hint=_HINTS.get(came, "open the address in a browser to see what it is")
+        + "; what you have looked at yourself can be used with `file:`",
     )
 
 
-def _is_page(path: Path) -> bool:
+_HINTS = {
+    "a web page": _IN_THE_WAY + ", or the address is that of a page about the file",
+    "a pointer of Git LFS": "take the address from which the file itself is downloaded",
+}
+
+
+def _guess(path: Path) -> str:
+    """What a file is that comes in the place of others; empty for any other file."""
+    head = _head(path)
+    if not head:
+        return "an empty file"
+    if head.startswith(_LFS):
+        return "a pointer of Git LFS"
+    return "a web page" if _PAGE.match(head.removeprefix(b"\xef\xbb\xbf")) else ""
+
+
+def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html"))
+        return file.read(_HEAD)

@@ -7,6 +7,7 @@ which. The index is the one pip would use: ``REGROW_PYPI_INDEX``, ``PIP_INDEX_UR
 from __future__ import annotations
 
 import configparser
+import json
 import os
 import re
 import sys
@@ -16,15 +17,20 @@ from typing import TYPE_CHECKING
 
 from regrow.errors import InputError, RecipeError
 from regrow.recipe.pin import Pin, is_sha256
+from regrow.sources.addresses import shown as shown_address
 from regrow.sources.archives import Member, members
+from regrow.sources.faults import Promise, require_asked_for
 from regrow.sources.scheme import Site
 from regrow.store.digest import sha256_file
 from regrow.words import shown
 
 if TYPE_CHECKING:
-    from pypi_simple import DistributionPackage
+    from pypi_simple import DistributionPackage, ProjectPage
+
+    from regrow.sources.web import Page
 
 _LOCATOR = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)==([\w.!+]+)(?:#([\w.+!-]+))?", re.ASCII)
+_LARGEST_PAGE = 1 << 27  # bytes that an index may say of a project
 _METADATA = re.compile(r"[^/]+/PKG-INFO|[^/]+\.dist-info/METADATA")
 
 
@@ -44,14 +50,17 @@ def check(locator: str) -> None:
 def package_url(locator: str) -> str:
     """The package URL (purl specification, type ``pypi``): names are normalised as the index does."""
     name, _, version = locator.partition("#")[0].partition("==")
-    return f"pkg:pypi/{re.sub('[-_.]+', '-', name.strip()).lower()}@{version.strip()}"
+    return f"pkg:pypi/{_normalised(name.strip())}@{version.strip()}"
 
 
 def resolve(locator: str, site: Site) -> tuple[Pin, ...]:
     """The chosen file; it is downloaded, since only its metadata says what licence its packer claims."""
     package = _chosen(locator, site)
     name, sha256 = package.filename, _listed(package)
-    path = _download(package, Pin(name, sha256, package.size or -1) if sha256 else None, site)
+    size = package.size if package.size is not None and package.size >= 0 else None
+    path = site.download(package.url, Promise(name, sha256, size, index=True) if sha256 else None)
+    if not sha256:
+        require_asked_for(path, name, shown_address(package.url), site.emit)
     return (Pin(name, sha256_file(path), path.stat().st_size, _licences(path, name)),)
 
 
@@ -66,7 +75,14 @@ def obtain(locator: str, pin: Pin, site: Site) -> Path:
             where=f"pypi:{locator}",
             hint="name a version that is there, or remove `regrow.lock` and lock again",
         )
-    return _download(package, pin, site)
+    if (listed := _listed(package)) and listed != pin.sha256:
+        raise InputError(
+            f"`{pin.file}` is not what was locked",
+            where="the package index",
+            why=f"the lock has sha256 {pin.sha256}, the index lists {listed}",
+            hint="files of an index never change: find out who changed it",
+        )
+    return site.download(package.url, Promise.of(pin))
 
 
 def index() -> str:
@@ -91,7 +107,10 @@ def _configured_index() -> str:
     try:
         parser.read([] if chosen == os.devnull else [*places, chosen] if chosen else places, encoding="utf-8")
     except (configparser.Error, UnicodeDecodeError) as error:
-        raise InputError("pip's configuration cannot be read", why=str(error)) from error
+        where = str(getattr(error, "source", ""))  # nothing of what stands there, which may be a password
+        why = f"{type(error).__name__}: it has not the form of such files"
+        hint = "mend it, or set REGROW_PYPI_INDEX to the address of the index"
+        raise InputError("pip's configuration cannot be read", where=where, why=why, hint=hint) from None
     values = [parser.get(section, "index-url", fallback="") for section in ("download", "global")]
     return next((value.strip() for value in values if value.strip()), "")
 
@@ -112,7 +131,7 @@ def _packages(locator: str, site: Site) -> list[DistributionPackage]:
         except InvalidVersion:
             return False
 
-    page = site.downloads.index_page(index(), name, emit=site.emit, offline=site.offline, poll=site.poll)
+    page = _page(name, site)
     found = sorted((package for package in page.packages if fits(package)), key=lambda package: package.filename)
     if not found:
         raise InputError(
@@ -121,6 +140,34 @@ def _packages(locator: str, site: Site) -> list[DistributionPackage]:
             why=f"it has {', '.join(sorted({one.version for one in page.packages if one.version})) or 'none at all'}",
         )
     return found
+
+
+def _page(name: str, site: Site) -> ProjectPage:
+    """What the index says about a project."""
+    from pypi_simple import ACCEPT_ANY
+
+    address = index()
+    url = f"{address.rstrip('/')}/{_normalised(name)}/"
+    page = site.page(url, accept=ACCEPT_ANY, most=_LARGEST_PAGE)
+    if page is None:
+        raise InputError(f"the package index knows no `{name}`", where=shown_address(address))
+    try:
+        return _parsed(page, name)
+    except Exception as error:  # a stranger's words, read by a library that says nothing of what it raises
+        raise InputError(
+            f"what the package index says of `{name}` cannot be read",
+            where=shown_address(url),
+            why=f"{type(error).__name__}, in a page of the type {page.type[:60] or 'that it does not tell'}",
+            hint="see whether it is the address of an index: REGROW_PYPI_INDEX, PIP_INDEX_URL, pip's configuration",
+        ) from error
+
+
+def _parsed(page: Page, name: str) -> ProjectPage:
+    from pypi_simple import ProjectPage
+
+    if page.type.partition(";")[0].strip().lower().endswith("json"):
+        return ProjectPage.from_json_data(json.loads(page.body), page.url)
+    return ProjectPage.from_html(name, page.body, page.url)
 
 
 def _chosen(locator: str, site: Site) -> DistributionPackage:
@@ -149,18 +196,6 @@ def _chosen(locator: str, site: Site) -> DistributionPackage:
     return package
 
 
-def _download(package: DistributionPackage, pin: Pin | None, site: Site) -> Path:
-    listed = _listed(package)
-    if pin is not None and listed and listed != pin.sha256:
-        raise InputError(
-            f"`{pin.file}` is not what was locked",
-            where="the package index",
-            why=f"the lock has sha256 {pin.sha256}, the index lists {listed}",
-            hint="files of an index never change: find out who changed it",
-        )
-    return site.download(package.url, pin)
-
-
 def _listed(package: DistributionPackage) -> str:
     """The sha256 that the index lists for a file; empty if it lists none."""
     sha256 = package.digests.get("sha256", "")
@@ -172,6 +207,10 @@ def _listed(package: DistributionPackage) -> str:
             hint="use another index: see REGROW_PYPI_INDEX",
         )
     return sha256
+
+
+def _normalised(name: str) -> str:
+    return re.sub("[-_.]+", "-", name).lower()
 
 
 def _parts(locator: str) -> tuple[str, str, str]:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from regrow.recipe.pin import Pin
-from regrow.sources.downloads import Downloads
+from regrow.sources.addresses import shown
+from regrow.sources.downloads import Downloads, offline_error
+from regrow.sources.faults import Promise
+
+if TYPE_CHECKING:
+    from regrow.sources.web import Page
 
 Emit = Callable[..., None]
 """Takes an event's name and its fields: ``emit("progress", done=3, total=10, unit="bytes")``."""
@@ -45,9 +50,15 @@ class Site:
     poll: Poll = idle
     downloads: Downloads = field(default_factory=Downloads)
 
-    def download(self, url: str, pin: Pin | None = None) -> Path:
+    def download(self, url: str, promise: Promise | None = None) -> Path:
         """A file from the web: see :meth:`regrow.sources.downloads.Downloads.get`."""
-        return self.downloads.get(url, pin, emit=self.emit, offline=self.offline, poll=self.poll)
+        return self.downloads.get(url, promise, emit=self.emit, offline=self.offline, poll=self.poll)
+
+    def page(self, url: str, *, accept: str, most: int) -> Page | None:
+        """Something small from the web as it is now: see :func:`regrow.sources.web.page`."""
+        if self.offline:
+            raise offline_error(shown(url))
+        return self.downloads.page(url, accept=accept, most=most, emit=self.emit, poll=self.poll)
 
 
 class Scheme(Protocol):

@@ -41,7 +41,8 @@ def run(call: Call[FetchParameters]) -> None:
     """Get the files, or fail saying what came instead."""
     wanted = call.parameters
     if not wanted.pins:
-        raise InputError(f"`{wanted.fetch}` is not pinned", hint="`regrow lock` finds out what it has and pins it")
+        hint = "`regrow lock` finds out what it has and pins it"
+        raise InputError(f"`{sources.name_of(wanted.fetch)}` is not pinned", hint=hint)
     sources.retrieve(
         wanted.fetch,
         wanted.pins,

@@ -18,6 +18,8 @@ from regrow.store.locks import acquire, release
 _RENAME_EXCHANGE = 2
 _YOUNG = 60.0
 """Seconds in which the maker of a directory has surely come to lock it."""
+_MANY = 64
+"""Files below a directory from which on the disk is asked once for all of them."""
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -86,11 +88,20 @@ def sync(path: Path) -> None:
 
 
 def sync_tree(directory: Path) -> None:
-    """Wait until a directory and everything below it is on the disk."""
-    for folder, _, names in os.walk(directory):
+    """Wait until a directory and everything below it is on the disk.
+
+    Each :func:`sync` waits for the disk by itself, 40 s for 10,000 files that are written in one. For many files Linux
+    is asked once to write whatever the file system has to write, others' files too, and to say when all of it is there:
+    the same promise. Of a disk that fails to write meanwhile it tells since version 5.8; before, as after any damage,
+    what is not there shows when the artifact is read, since its digest is another, and is built again.
+    """
+    folders = [(Path(folder), names) for folder, _, names in os.walk(directory)]
+    if sum(len(names) for _, names in folders) >= _MANY and _sync_disk(directory):
+        return
+    for folder, names in folders:
         for name in names:
-            sync(Path(folder, name))
-        sync(Path(folder))
+            sync(folder / name)
+        sync(folder)
 
 
 def freeze_tree(directory: Path) -> None:
@@ -151,6 +162,21 @@ def _exchange(one: Path, other: Path) -> bool:
     call = getattr(ctypes.CDLL(None), "renameat2", None)
     names = os.fsencode(one.absolute()), os.fsencode(other.absolute())
     return call is not None and call(-1, names[0], -1, names[1], _RENAME_EXCHANGE) == 0
+
+
+def _sync_disk(directory: Path) -> bool:
+    """Wait until the whole file system that holds a directory is on the disk; False if that was not done."""
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    if (call := getattr(ctypes.CDLL(None), "syncfs", None)) is None:
+        return False
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        return bool(call(descriptor) == 0)  # after a failure the files are asked one by one, which says what is wrong
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

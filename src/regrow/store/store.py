@@ -355,6 +355,22 @@ class Store:
         return sorted(path for path in found if _DIGEST.fullmatch(path.name) and path == self.path(path.name))
 
 
+@contextmanager
+def existing(root: Path) -> Iterator[Store | None]:
+    """The store in a directory, or None if nobody made one there; none is made.
+
+    Raises:
+        RecipeError: if there is something else in the directory.
+    """
+    try:
+        store = Store(root, make=False)
+    except InputError:
+        yield None
+        return
+    with store:
+        yield store
+
+
 def _is_gone(scope: str) -> bool:
     """True if a scope is a folder that is not there any more, and not if nobody can tell."""
     if not Path(scope).is_absolute():

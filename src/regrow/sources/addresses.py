@@ -1,0 +1,87 @@
+"""Addresses on the web: which are safe to fetch, and what of them others may see."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qsl, urlsplit
+
+from regrow.errors import InputError
+
+_HOST = re.compile(r"(localhost|\[[0-9a-f:.]+\]|[^:]*\.[^:]*)(:[0-9]*)?", re.IGNORECASE)
+_SECRET_WORDS = frozenset((
+    "auth", "authorization", "bearer", "credential", "credentials", "jwt", "key", "pass", "passphrase", "passwd",
+    "password", "pw", "pwd", "sas", "secret", "session", "sid", "sig", "signature", "token",
+))  # fmt: skip
+_SECRET_PARTS = ("apikey", "authkey", "credential", "passw", "secret", "sessionid", "signature", "token")
+_SECRET_VALUE = re.compile(r"gh[opsur]_|github_pat_|glpat-|hf_|xox[abp]-|sk-|AKIA|ASIA|eyJ")
+"""How the tokens of well-known sites begin, and those that are JSON."""
+
+
+def has_password(url: str) -> bool:
+    """Whether an address holds a user name or a password.
+
+    A ``/``, ``?`` or ``#`` in a password ends the host, so that the rules make a host of the user and a path of the
+    rest. An ``@`` behind a host that is none gives that away.
+    """
+    host, rest = _split(url)
+    return "@" in host or ("@" in rest and not _HOST.fullmatch(host))
+
+
+def secrets(url: str) -> tuple[str, ...]:
+    """The names of what looks like a credential behind the path of an address."""
+    behind = re.split("[?#]", url, maxsplit=1)[1:]
+    pairs = parse_qsl(re.sub("[?#]", "&", "".join(behind)))
+    return tuple(name for name, value in pairs if _names_secret(name) or _SECRET_VALUE.match(value))
+
+
+def shown(url: str) -> str:
+    """An address as messages may hold it: without user, password, query and fragment."""
+    scheme, slashes, rest = url.partition("//")
+    if "@" in _split(url)[0]:
+        host, slash, path = rest.partition("/")
+        rest = host.rpartition("@")[2] + slash + path
+    elif has_password(url):
+        rest = rest.rpartition("@")[2]
+    return re.split("[?#]", scheme + slashes + rest, maxsplit=1)[0]
+
+
+def require_safe(url: str, *, plain: bool) -> None:
+    """Make sure that nobody can read or change what is fetched.
+
+    Args:
+        url: the address.
+        plain: True to allow plain http with this machine.
+
+    Raises:
+        InputError: if somebody could, or the address makes no sense.
+    """
+    try:
+        parts = urlsplit(url)
+        local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        scheme, sound = parts.scheme, bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        scheme, local, sound = "", False, False
+    if scheme == "https" or (plain and local and scheme == "http"):
+        if not sound:
+            raise InputError(f"`{shown(url)}` is no address", hint="look at the address: it names no host, or no port")
+        return
+    raise InputError(
+        f"`{shown(url)}` is not safe to fetch",
+        why="only https keeps others from reading and changing what is sent",
+        hint="use an https address",
+    )
+
+
+def _split(url: str) -> tuple[str, str]:
+    """What stands where the host should, and what comes after it, however few slashes somebody wrote."""
+    match = re.match(r"(?:[a-z][a-z0-9+.-]*:)?/*([^/?#]*)(.*)", url.replace("\\", "/"), re.DOTALL | re.IGNORECASE)
+    assert match is not None, "it fits everything"
+    return match[1], match[2]
+
+
+def _names_secret(name: str) -> bool:
+    """Whether a parameter called so is likely to be one: ``access_token``, ``X-Amz-Signature``, ``AWSAccessKeyId``."""
+    words = re.sub(r"([a-z0-9])([A-Z])", r"\1-\2", name).lower()
+    return bool(_SECRET_WORDS.intersection(re.split(r"[^a-z0-9]+", words))) or any(
+        part in re.sub(r"[^a-z0-9]+", "", words) for part in _SECRET_PARTS
+    )
