@@ -9,7 +9,7 @@ from typing import Any
 from regrow.engine.explain import why
 from regrow.engine.key import ingredients, key_of
 from regrow.recipe.graph import Graph, Stage
-from regrow.store import Store
+from regrow.store import StoreReader
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Forecast:
     digest: str | None
 
 
-def forecast(graph: Graph, store: Store, scope: str) -> list[Forecast]:
+def forecast(graph: Graph, store: StoreReader, scope: str) -> list[Forecast]:
     """Say for every stage whether it would run and why, in the order of the graph.
 
     Artifacts are not read, so damage shows only in the build. Where a stage runs, its successors' inputs are not known
@@ -41,7 +41,7 @@ def forecast(graph: Graph, store: Store, scope: str) -> list[Forecast]:
     return list(found.values())
 
 
-def _one(stage: Stage, store: Store, scope: str, found: Mapping[str, Forecast]) -> Forecast:
+def _one(stage: Stage, store: StoreReader, scope: str, found: Mapping[str, Forecast]) -> Forecast:
     unknown = {name for names in stage.inputs.values() for name in names if found[name].digest is None}
     known = {
         slot: [digest for name in names if (digest := found[name].digest) is not None]

@@ -119,11 +119,11 @@ def _reader(release: Release, lock: Lock, training: str, store: Path | None) -> 
     """A function from a range of the row of tokens to its text."""
     from regrow.corpus.tokenizer import Tokenizer
     from regrow.corpus.tokens import TokenShards
-    from regrow.store import Store, default_root
+    from regrow.store import StoreReader, default_root
 
     (stage,) = (stage for stage in lock.stages if stage.name == training)
     digest = lock.outputs.get(stage.inputs["tokens"][0], "")
-    with Store(store or default_root()) as opened:
+    with StoreReader(store or default_root()) as opened:
         if not digest or not opened.check(digest):
             raise InputError(
                 "the store does not have the tokens of this release",
