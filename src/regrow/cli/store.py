@@ -60,7 +60,11 @@ def list_(console: Console, store: Path | None) -> None:
 
 
 def _day(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    """A date, unless a disk or a clock has one that no calendar knows."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return "unknown"
 
 
 @command.command("size", epilog=example("  regrow store size"))

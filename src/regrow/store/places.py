@@ -40,6 +40,14 @@ def folder_in(variable: str) -> Path | None:
         raise RecipeError(f"there is no home directory for `{chosen}`", where=variable, hint=hint) from error
 
 
+def home() -> Path:
+    """The user's home directory; whoever has none is at home in the root, as in most containers."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and those above it. What lies among everybody's temporary files is for its owner only."""
     if (private := _private()) is not None and path.is_relative_to(private):
@@ -59,13 +67,13 @@ def writable(path: Path) -> bool:
 
 
 def _usual() -> Path:
-    """Where the system's conventions have it; whoever has no home is at home in the root, as in most containers."""
+    """Where the system's conventions have it."""
     from platformdirs import user_cache_path
 
     with suppress(RuntimeError):
         if (found := user_cache_path("regrow", appauthor=False)).is_absolute():  # and no `~` that means nothing
             return found
-    return Path("/.cache/regrow")
+    return home() / ".cache" / "regrow"
 
 
 def _usable(folder: Path) -> bool:
