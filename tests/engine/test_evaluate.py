@@ -290,7 +290,7 @@ def test_after_a_kill_the_same_command_continues_from_scratch_to_the_same_digest
     assert count(tmp_path, kill_at=3).stdout.split() == [digest, "True"]
     with Store(tmp_path / "store") as store:
         assert (store.path(digest) / "whole").exists()
-        assert [item.what for item in store.gc()] == ["leftover"]
+        assert store.gc() == []  # the next build has swept what the killed one was writing
         assert list((store.root / "work").iterdir()) == []
         assert store.check(digest)
 

@@ -145,24 +145,29 @@ def test_new_directory_removes_what_kills_left(tmp_path):
     """
     run = subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "out")])
     assert run.returncode == -9
-    (left,) = names(tmp_path)
+    assert sorted(path.suffix == ".lock" for path in tmp_path.iterdir()) == [False, True]
     others = [".out.0123456789abcdef.txt", ".outer.0123456789abcdef", "out.0123456789abcdef"]
     for other in others:
         (tmp_path / other).mkdir()
-
-    def make():
-        with new_directory(tmp_path / "out") as fresh:
-            os.utime(fresh, (0, 0))
-            with new_directory(tmp_path / "out"):  # another process would not touch `fresh` either
-                pass
-            assert fresh.is_dir()
-
-    make()
-    assert left in names(tmp_path)  # it is young: its maker may be about to lock it
-    for folder in tmp_path.iterdir():
-        os.utime(folder, (0, 0))
-    make()
+    with new_directory(tmp_path / "out") as fresh:
+        with new_directory(tmp_path / "out"):  # another process would not touch `fresh` either
+            pass
+        assert fresh.is_dir()
     assert names(tmp_path) == sorted(["out", *others])
+
+
+def test_a_file_that_a_kill_left_half_written_is_swept(tmp_path):
+    code = """
+        import os, signal, sys
+        from pathlib import Path
+        from regrow.store import write_atomic
+        os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+        write_atomic(Path(sys.argv[1]), "half")
+    """
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "out")])
+    assert (run.returncode, len(names(tmp_path))) == (-9, 2)
+    write_atomic(tmp_path / "out", "whole")
+    assert names(tmp_path) == ["out"]
 
 
 @pytest.mark.parametrize(

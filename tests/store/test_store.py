@@ -167,16 +167,16 @@ def test_an_unreadable_action_cache_is_replaced(tmp_path):
     with Store(tmp_path) as store:
         digest = put(store)
         store.record(A_KEY, digest, "stage", "toy", INGREDIENTS)
-        assert not store.action_cache_replaced
+        assert store.notes == ()
     (tmp_path / "actions.sqlite").write_bytes(b"not a database" * 1000)
     with Store(tmp_path) as store:
-        assert store.action_cache_replaced
+        assert "was damaged" in store.notes[0]
         assert store.lookup(A_KEY) is None
         store.record(A_KEY, digest, "stage", "toy", INGREDIENTS)
         assert store.check(digest)
         assert [path.name for path in store.root.glob("quarantine/*/*")] == ["actions.sqlite"]
     with Store(tmp_path) as store:
-        assert not store.action_cache_replaced
+        assert store.notes == ()
 
 
 def test_a_store_of_another_format_is_left_alone(tmp_path):
@@ -523,7 +523,7 @@ def test_somebody_else_may_make_the_store_while_we_look(tmp_path, monkeypatch):
         return "tmp"
 
     with monkeypatch.context() as patch:
-        patch.setattr("regrow.store.store._stranger", lambda root: (patch.undo(), found(root))[1])
+        patch.setattr("regrow.store.reader._stranger", lambda root: (patch.undo(), found(root))[1])
         Store(tmp_path).close()
     Store(tmp_path, make=False).close()
 

@@ -32,7 +32,7 @@ from regrow.release.files import DamagedError
 from regrow.release.layout import DATES, ENVIRONMENT, EVENTS, LOCK, REPORT, TIMINGS
 from regrow.release.release import Sample
 from regrow.stages import KINDS
-from regrow.store import Store, default_root, write_atomic
+from regrow.store import default_root, opened, write_atomic
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
     _refuse_to_spoil(output)
     refuse_to_replace(output)
     refuse_another_model(output, name)
-    with EventLog(output, listener) as log, Store(options.store or default_root()) as store:
+    with EventLog(output, listener) as log, opened(options.store or default_root()) as store:
         locked = locked_recipe(
             recipe, options.mode, sources=options.sources, offline=options.offline, listener=log, stop=stop
         )

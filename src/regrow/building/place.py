@@ -10,6 +10,10 @@ from pathlib import Path
 from regrow.errors import RecipeError, RegrowError, StageError
 from regrow.release import Release
 from regrow.release.layout import LOCK, SUMS, is_covered
+from regrow.store.faults import place
+
+_OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE)
+"""Troubles that another place for the release would not end."""
 
 
 @contextmanager
@@ -24,9 +28,11 @@ def explained(destination: Path) -> Iterator[None]:
             raise StageError(
                 "the disk is full", where=str(destination), hint="free some space, then run the same command again"
             ) from error
+        if error.errno in _OF_THE_MACHINE:
+            raise
         raise RecipeError(
             "the output cannot be written",
-            where=str(error.filename or destination),
+            where=place(error) or str(destination),
             why=error.strerror or str(error),
             hint="choose a directory you may write to with --output",
         ) from error

@@ -13,7 +13,7 @@ from regrow.engine.plan import Plan, plan
 from regrow.errors import RecipeError
 from regrow.release import is_release
 from regrow.release.layout import LOCK
-from regrow.store import default_root, existing, write_atomic
+from regrow.store import StoreReader, default_root, write_atomic
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def prepare(recipe: Path, *, offline: bool, store: Path | None, listener: Listen
     """
     reasons = _Reasons(listener)
     locked = locked_recipe(recipe, Mode.DRAFT, offline=offline, listener=reasons)
-    with existing(store or default_root()) as opened:
+    with StoreReader(store or default_root()) as opened:
         forecasts = forecast(locked.graph, opened, str(recipe.resolve()))
     return Prepared(plan(locked.model, locked.graph, forecasts), tuple(reasons.found))
 

@@ -7,14 +7,29 @@ command needs, it imports inside its function.
 from __future__ import annotations
 
 import os
+import sys
 
 
 def main() -> None:
     """Run the command line; the entry point ``regrow``."""
-    from regrow.cli.root import cli
+    try:
+        read_names_alike()
+        from regrow.cli.root import cli
 
-    spin_briefly()
-    cli(prog_name="regrow")
+        spin_briefly()
+        cli(prog_name="regrow")
+    except KeyboardInterrupt:  # before or after a command is there to answer it
+        sys.exit(130)
+
+
+def read_names_alike() -> None:
+    """Begin again in Python's UTF-8 mode if it takes names of files for another encoding, as the locale has it.
+
+    On a disk a name is bytes, and a release has the same names wherever it is built.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and "utf8" not in sys._xoptions:
+        os.environ["PYTHONUTF8"] = "1"  # for the processes that this one starts
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def spin_briefly() -> None:

@@ -18,19 +18,17 @@ import click
 from regrow.cli.console import Console, silence
 from regrow.errors import Interrupted, RecipeError, RegrowError
 
-_ENVIRONMENT = {
-    errno.EACCES: "",
-    errno.EPERM: "",
-    errno.EROFS: "",
-    errno.ENOSPC: "",
-    errno.EDQUOT: "",
-    errno.EMFILE: "",
-    errno.EIO: "",
+_HINTS = {
     errno.EFBIG: "`ulimit -f` shows how large a file may be",
+    errno.EMFILE: "`ulimit -n` shows how many files may be open",
+    errno.ENFILE: "other programs have too many files open",
+    errno.EAGAIN: "`ulimit -u` shows how many processes and threads there may be",
+    errno.ENOMEM: "free some memory",
 }
-"""Troubles of the machine, not of this program, where a traceback would help nobody, and what to do about them."""
+"""What to do about troubles of the machine that do not say so themselves."""
 _PLACES = (errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 """Paths that cannot be what they are given for."""
+_DETAILS = "with REGROW_DEBUG=1 the same command shows where it happened"
 _SHOWN = 200
 
 
@@ -101,16 +99,40 @@ def _plain(error: Exception) -> RegrowError | None:
     if isinstance(error, click.ClickException):
         message, _, hint = error.format_message().partition("\nhint: ")
         return RecipeError(message[:1].lower() + message[1:].rstrip("."), hint=hint or _help(error))
-    if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
-        hint = _ENVIRONMENT[error.errno]
-        return RegrowError((error.strerror or str(error)).lower(), where=str(error.filename or ""), hint=hint)
-    if isinstance(error, OSError) and error.errno in _PLACES:
-        hint = "choose another path"
-        return RecipeError((error.strerror or str(error)).lower(), where=str(error.filename or ""), hint=hint)
+    if isinstance(error, OSError) and error.errno is not None:
+        return _of_the_system(error)
+    if isinstance(error, MemoryError):
+        return RegrowError("out of memory", why=str(error), hint=_HINTS[errno.ENOMEM])
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return RegrowError(str(error), hint=_HINTS[errno.EAGAIN])
+    if isinstance(error, ImportError) and not (error.name or "").startswith("regrow"):
+        hint = "install regrow again, with all it needs"
+        return RegrowError("a library cannot be loaded", where=error.path or "", why=str(error), hint=hint)
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         hint = "rename the file or folder, or write the text anew"
         return RecipeError("a name or a text is not UTF-8", where=error.object[:_SHOWN], hint=hint)
     return None
+
+
+def _of_the_system(error: OSError) -> RegrowError:
+    """A trouble of the machine, not of this program, where a traceback would help nobody."""
+    from regrow.store.faults import place
+
+    what, where = (error.strerror or str(error)).lower(), place(error)
+    if error.errno in _PLACES:
+        return RecipeError(what, where=where, hint="choose another path")
+    if error.errno == errno.ENOENT and not where and _is_nowhere():
+        return RecipeError("the current directory is not there any more", hint="change to one that is")
+    return RegrowError(what, where=where, hint=_HINTS.get(error.errno or 0, "" if where else _DETAILS))
+
+
+def _is_nowhere() -> bool:
+    """Whether the current directory was removed."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _help(error: click.ClickException) -> str:

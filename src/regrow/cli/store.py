@@ -13,7 +13,7 @@ from regrow.cli.console import Console
 from regrow.cli.options import Finite, example, json_option, pass_console, store_option
 
 if TYPE_CHECKING:
-    from regrow.store import Store
+    from regrow.store import Store, StoreReader
 
 
 @click.group(epilog=example("  regrow store list\n  regrow store gc --dry-run"))
@@ -24,8 +24,15 @@ def command() -> None:
     """
 
 
-def _opened(store: Path | None) -> Store:
-    """The store that is there: whoever looks for one wants none made."""
+def _seen(store: Path | None) -> StoreReader:
+    """The store that is there, to look at: whoever looks for one wants none made, and may not be its owner."""
+    from regrow.store import StoreReader, default_root
+
+    return StoreReader(store or default_root(), must_exist=True)
+
+
+def _tended(store: Path | None) -> Store:
+    """The store that is there, to change."""
     from regrow.store import Store, default_root
 
     return Store(store or default_root(), make=False)
@@ -40,7 +47,7 @@ def list_(console: Console, store: Path | None) -> None:
     from regrow.cli.table import table
     from regrow.report.render import size
 
-    with _opened(store) as opened:
+    with _seen(store) as opened:
         entries = opened.entries()
     if console.json:
         console.document("store-list/1", {"root": str(opened.root), "artifacts": [asdict(entry) for entry in entries]})
@@ -53,7 +60,11 @@ def list_(console: Console, store: Path | None) -> None:
 
 
 def _day(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    """A date, unless a disk or a clock has one that no calendar knows."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return "unknown"
 
 
 @command.command("size", epilog=example("  regrow store size"))
@@ -64,7 +75,7 @@ def size_(console: Console, store: Path | None) -> None:
     """Print where the store is and how much it holds."""
     from regrow.report.render import size
 
-    with _opened(store) as opened:
+    with _seen(store) as opened:
         total, count = opened.size(), len(opened.entries())
     if console.json:
         console.document("store-size/1", {"root": str(opened.root), "bytes": total, "artifacts": count})
@@ -83,7 +94,7 @@ def verify(console: Console, store: Path | None) -> int:
     """
     checked = 0
     damaged = []
-    with _opened(store) as opened:
+    with _tended(store) as opened:
         for entry, whole in opened.verify():
             checked += 1
             if not whole:
@@ -106,7 +117,7 @@ def gc(console: Console, keep_days: float, dry_run: bool, store: Path | None) ->
     """Remove what no recipe's last build used, and what interrupted work left behind."""
     from regrow.report.render import size
 
-    with _opened(store) as opened:
+    with _tended(store) as opened:
         garbage = opened.gc(keep_days=keep_days, dry_run=dry_run)
     total = sum(one.size for one in garbage)
     if console.json:

@@ -16,7 +16,8 @@ from regrow.engine.key import ingredients, key_of
 from regrow.errors import StageError
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Call, Surroundings
-from regrow.store import Store, copy_tree, remove_tree, tree_digest
+from regrow.store import Store, StoreReader, copy_tree, remove_tree, tree_digest
+from regrow.store.faults import STORE
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Evaluation:
 
 def evaluate(
     graph: Graph,
-    store: Store,
+    store: Store | StoreReader,
     *,
     scope: str,
     listener: Listener,
@@ -54,7 +55,8 @@ def evaluate(
 
     Args:
         graph: the stages.
-        store: where outputs are and go. Keep it open as long as the results are in use.
+        store: where outputs are and go. Keep it open as long as the results are in use. One that can only be read
+            has to have them all.
         scope: what the recipe is known by in the store, e.g. the path of its directory.
         listener: gets the events.
         stop: when it is set, the running stage saves its work and :class:`regrow.errors.Interrupted` is raised.
@@ -68,15 +70,19 @@ def evaluate(
     stages = _wanted(graph, only)
     switch = Switch(stop)
     builder = _Builder(store, scope, one_at_a_time(listener), switch, surroundings)
-    if store.action_cache_replaced:
-        listener({"event": "note", "text": "the store's action cache was damaged; what it knew is built again"})
+    if isinstance(store, Store):
+        store.sweep()
+        for text in store.notes:
+            listener({"event": "note", "text": text})
     results: dict[str, StageResult] = {}
     if jobs <= 1:
         for stage in stages:
             results[stage.name] = builder.build(stage, results)
     else:
         _build_side_by_side(stages, jobs, builder.build, switch, results)
-    store.record_root(scope, {name: (one.key, one.digest) for name, one in results.items()}, complete=only is None)
+    if isinstance(store, Store):
+        used = {name: (one.key, one.digest) for name, one in results.items()}
+        store.record_root(scope, used, complete=only is None)
     return Evaluation({stage.name: results[stage.name] for stage in stages})
 
 
@@ -120,7 +126,7 @@ def rerun(
 
 @dataclass(frozen=True)
 class _Builder:
-    store: Store
+    store: Store | StoreReader
     scope: str
     listener: Listener
     stop: Stop
@@ -137,10 +143,11 @@ class _Builder:
             name = key_of(made_of)
             cached = (digest := self._cached(name, context)) is not None
             if digest is None:
-                with self.store.lock(name, _Patience(context)):
+                store = _writable(self.store)
+                with store.lock(name, _Patience(context)):
                     cached = (digest := self._cached(name, context)) is not None  # somebody else may have built it
                     if digest is None:
-                        digest = self._run(stage, name, made_of, results, context)
+                        digest = self._run(stage, store, name, made_of, results, context)
             seconds = time.monotonic() - started
             context.emit("stage-cached" if cached else "stage-done", key=name, digest=digest, seconds=seconds)
             return StageResult(stage.name, name, made_of, digest, self.store.path(digest), cached, seconds)
@@ -156,24 +163,36 @@ class _Builder:
     def _run(
         self,
         stage: Stage,
+        store: Store,
         name: str,
         made_of: dict[str, Any],
         results: Mapping[str, StageResult],
         context: StageContext,
     ) -> str:
         """Run a stage and put what it gives into the store. The caller holds the lock of its key."""
-        output = self.store.fresh()
+        output = store.fresh()
         try:
             context.emit("stage-start", key=name)
-            stage.kind.run(_call(stage, results, output, self.store.scratch(name), context))
+            stage.kind.run(_call(stage, results, output, store.scratch(name), context))
             _require_declared(stage, output)
-            digest = self.store.put(output)
+            digest = store.put(output)
         finally:
             remove_tree(output)
-        self.store.record(name, digest, stage.name, stage.kind.name, made_of)
-        self.store.record_root(self.scope, {stage.name: (name, digest)})
-        self.store.clear_scratch(name)
+        store.record(name, digest, stage.name, stage.kind.name, made_of)
+        store.record_root(self.scope, {stage.name: (name, digest)})
+        store.clear_scratch(name)
         return digest
+
+
+def _writable(store: Store | StoreReader) -> Store:
+    """A store that takes what has to be built."""
+    if not isinstance(store, Store):
+        raise StageError(
+            f"the store can only be read: {store.root}",
+            why="it does not have what this stage gives, and cannot take it",
+            hint=f"make the place writable, or set {STORE} to one that is",
+        )
+    return store
 
 
 def _require_declared(stage: Stage, output: Path) -> None:

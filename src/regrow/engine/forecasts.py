@@ -10,7 +10,7 @@ from regrow.engine.explain import why
 from regrow.engine.key import ingredients, key_of
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.pin import is_unpinned
-from regrow.store import Store
+from regrow.store import StoreReader
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Forecast:
     digest: str | None
 
 
-def forecast(graph: Graph, store: Store | None, scope: str) -> list[Forecast]:
+def forecast(graph: Graph, store: StoreReader, scope: str) -> list[Forecast]:
     """Say for every stage whether it would run and why, in the order of the graph.
 
     Args:
         graph: the stages; a source need not be pinned.
-        store: where outputs are; None if there is no store yet.
+        store: where outputs are.
         scope: what the recipe is known by in the store.
 
     Artifacts are not read, so damage shows only in the build. Where a stage runs, its successors' inputs are not known
@@ -47,7 +47,7 @@ def forecast(graph: Graph, store: Store | None, scope: str) -> list[Forecast]:
     return list(found.values())
 
 
-def _one(stage: Stage, store: Store | None, scope: str, found: Mapping[str, Forecast]) -> Forecast:
+def _one(stage: Stage, store: StoreReader, scope: str, found: Mapping[str, Forecast]) -> Forecast:
     if is_unpinned(stage.parameters):
         return Forecast(stage.name, False, ("which files it has is not known before it is locked",), None)
     unknown = {name for names in stage.inputs.values() for name in names if found[name].digest is None}
@@ -56,13 +56,11 @@ def _one(stage: Stage, store: Store | None, scope: str, found: Mapping[str, Fore
         for slot, names in stage.inputs.items()
         if unknown.isdisjoint(names)
     }
-    now, last = ingredients(stage, known), store.last_ingredients(scope, stage.name) if store else None
+    now, last = ingredients(stage, known), store.last_ingredients(scope, stage.name)
     if unknown:
         # That a first build runs needs no second reason.
         others = [] if last is None else map(_because, sorted(unknown))
         return Forecast(stage.name, False, (*_known_reasons(last, now), *others), None)
-    if store is None:
-        return Forecast(stage.name, False, tuple(why(None, now)), None)
     digest = store.lookup(key_of(now))
     if digest is not None and store.path(digest).is_dir():
         return Forecast(stage.name, True, (), digest)

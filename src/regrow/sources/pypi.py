@@ -11,6 +11,7 @@ import json
 import os
 import re
 import sys
+from contextlib import suppress
 from email.parser import HeaderParser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from regrow.sources.archives import Member, members
 from regrow.sources.faults import Promise, require_asked_for
 from regrow.sources.scheme import Site
 from regrow.store.digest import sha256_file
+from regrow.store.places import home
 from regrow.words import shown
 
 if TYPE_CHECKING:
@@ -101,8 +103,10 @@ def _configured_index() -> str:
 
     name = "pip.ini" if sys.platform == "win32" else "pip.conf"
     chosen = os.environ.get("PIP_CONFIG_FILE", "")
-    places = [Path("/etc", name), Path(site_config_dir("pip", appauthor=False), name), Path.home() / ".pip" / name]
-    places += [Path(user_config_dir("pip", appauthor=False, roaming=True), name), Path(sys.prefix, name)]
+    places = [Path("/etc", name), Path(site_config_dir("pip", appauthor=False), name), home() / ".pip" / name]
+    with suppress(RuntimeError):  # a user without a home has no such folder
+        places.append(Path(user_config_dir("pip", appauthor=False, roaming=True), name))
+    places.append(Path(sys.prefix, name))
     parser = configparser.RawConfigParser()
     try:
         parser.read([] if chosen == os.devnull else [*places, chosen] if chosen else places, encoding="utf-8")

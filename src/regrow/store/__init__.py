@@ -2,20 +2,23 @@
 
 from regrow.store.atomic import copy_tree, new_directory, remove_tree, write_atomic
 from regrow.store.digest import canonical_json, sha256_bytes, sha256_file, sums, tree_digest
-from regrow.store.store import Condition, Entry, Garbage, Store, caches, default_root, existing, folder_in
+from regrow.store.places import caches, default_root, folder_in
+from regrow.store.reader import Condition, Entry, StoreReader
+from regrow.store.store import Garbage, Store, opened
 
 __all__ = [
     "Condition",
     "Entry",
     "Garbage",
     "Store",
+    "StoreReader",
     "caches",
     "canonical_json",
     "copy_tree",
     "default_root",
-    "existing",
     "folder_in",
     "new_directory",
+    "opened",
     "remove_tree",
     "sha256_bytes",
     "sha256_file",

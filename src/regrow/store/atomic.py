@@ -1,14 +1,18 @@
-"""Files and directories that are there whole or not at all: written aside, synced, then renamed into place."""
+"""Files and directories that are there whole or not at all: written aside, synced, then renamed into place.
+
+What is written aside is locked as long as its maker lives, on this host or on another, so that the next one may remove
+what a killed one left. On a disk without locks nobody does.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
 import shutil
 import stat
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,28 +20,24 @@ from pathlib import Path
 from regrow.store.locks import acquire, release
 
 _RENAME_EXCHANGE = 2
-_YOUNG = 60.0
-"""Seconds in which the maker of a directory has surely come to lock it."""
 _MANY = 64
-"""Files below a directory from which on the disk is asked once for all of them."""
+"""Files from which on one call for the whole disk is faster than one for each."""
+_UNKNOWN = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM)
+"""What disks answer that do not have a call: CIFS, VirtualBox, FUSE and vfat lack some that others have."""
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Write a file so that, come what may, ``path`` holds either what it held before or all of ``data``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = _aside(path)
     try:
-        with aside.open("xb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
+        with _aside(path) as aside:
+            with aside.open("xb") as file:
+                file.write(data.encode() if isinstance(data, str) else data)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error  # nobody else knows the name beside it
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
     sync(path.parent)
 
 
@@ -45,22 +45,30 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 def new_directory(path: Path) -> Iterator[Path]:
     """An empty directory to fill, which takes the place of ``path`` when the block ends well and goes when it does not.
 
-    A directory that was at ``path`` is removed with all it holds, so be sure that it is yours. So is what processes
-    that were killed in such a block left behind.
+    A directory that was at ``path`` is removed with all it holds, so be sure that it is yours.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = _aside(path)
-    try:
+    with _aside(path) as aside:
         aside.mkdir()
-        with _held(aside):
-            yield aside
-            sync_tree(aside)
-            _swap(aside, path)
-    except BaseException:
-        remove_tree(aside)
-        raise
+        yield aside
+        sync_tree(aside)
+        _swap(aside, path)
     sync(path.parent)
-    _sweep(path)
+
+
+def move_tree(source: Path, target: Path) -> None:
+    """Move a directory to where nothing is: in one step, also to another disk, where a copy takes that step.
+
+    What looks like one disk need not be: folders of it may be mounted or linked from elsewhere.
+    """
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with new_directory(target) as copy:
+            copy_tree(source, copy)
+        remove_tree(source)
 
 
 def copy_tree(source: Path, destination: Path) -> None:
@@ -77,43 +85,59 @@ def copy_tree(source: Path, destination: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file's bytes, or a directory's names, are on the disk."""
-    if os.name == "nt" and path.is_dir():
-        return  # Windows cannot open directories
-    descriptor = os.open(path, os.O_RDONLY)
+    """Wait until a file's bytes, or a directory's names, are on the disk. Some disks can only do that for files."""
+    folder = path.is_dir()
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if not folder or error.errno not in (*_UNKNOWN, errno.EBADF, errno.EACCES):
+            raise
 
 
 def sync_tree(directory: Path) -> None:
     """Wait until a directory and everything below it is on the disk.
 
-    Each :func:`sync` waits for the disk by itself, 40 s for 10,000 files that are written in one. For many files Linux
-    is asked once to write whatever the file system has to write, others' files too, and to say when all of it is there:
-    the same promise. Of a disk that fails to write meanwhile it tells since version 5.8; before, as after any damage,
-    what is not there shows when the artifact is read, since its digest is another, and is built again.
+    Each call for a file waits for the disk's journal, which for thousands takes minutes. Linux has one for all that is
+    on a disk; it waits for what others wrote there too, but only once.
     """
-    folders = [(Path(folder), names) for folder, _, names in os.walk(directory)]
-    if sum(len(names) for _, names in folders) >= _MANY and _sync_disk(directory):
-        return
-    for folder, names in folders:
-        for name in names:
-            sync(folder / name)
-        sync(folder)
+    paths = [Path(folder, name) for folder, _, names in os.walk(directory) for name in (*names, "")]
+    if len(paths) < _MANY or not _sync_disk(directory):
+        for path in paths:
+            sync(path)
+
+
+def _sync_disk(path: Path) -> bool:
+    """Wait until everything on the disk of ``path`` is there; False if that was not done."""
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return call is not None and call(descriptor) == 0
+    finally:
+        os.close(descriptor)
 
 
 def freeze_tree(directory: Path) -> None:
-    """Take the permission to write from everything below ``directory``, but not from itself: it could not be moved."""
-    for folder, folders, names in os.walk(directory):
-        for name in folders + names:
+    """Take the permission to write from a directory and everything below it."""
+    for folder, _, names in os.walk(directory):
+        for name in ("", *names):
             chmod(Path(folder, name), remove=0o222)
 
 
 def chmod(path: Path, *, add: int = 0, remove: int = 0) -> None:
-    """Add and remove single permissions."""
-    path.chmod(stat.S_IMODE(path.stat().st_mode) & ~remove | add)
+    """Add and remove single permissions, on disks that have some: what needs them will say so."""
+    try:
+        path.chmod(stat.S_IMODE(path.stat().st_mode) & ~remove | add)
+    except OSError as error:
+        if error.errno not in _UNKNOWN:
+            raise
 
 
 def remove_tree(directory: Path) -> None:
@@ -125,9 +149,59 @@ def remove_tree(directory: Path) -> None:
         shutil.rmtree(directory)
 
 
-def _aside(path: Path) -> Path:
-    """A name beside ``path``, thus on the same disk, that nobody else has."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """A name beside ``path``, thus on the same disk, that nobody else has; what still has it afterwards is removed.
+
+    So is, if the block ends well, what others left there who were killed.
+    """
+    aside, descriptor = _claimed(path)
+    try:
+        yield aside
+        if descriptor is not None:
+            _sweep(path)
+    finally:
+        with suppress(OSError):  # somebody may still read there what was replaced; the next one removes it
+            _remove(aside)
+            _lock_of(aside).unlink(missing_ok=True)
+        if descriptor is not None:
+            release(descriptor)
+
+
+def _claimed(path: Path) -> tuple[Path, int | None]:
+    """A name beside ``path`` and the lock of it, if this disk and system have locks."""
+    while True:
+        aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        try:
+            descriptor = acquire(_lock_of(aside))
+        except (OSError, ImportError):
+            return aside, None
+        if descriptor is not None:  # else it was swept before it was locked
+            return aside, descriptor
+
+
+def _lock_of(aside: Path) -> Path:
+    """A file beside it, since NFS locks no directories. It is there first: nobody finds a maker's work unlocked."""
+    return aside.with_name(f"{aside.name}.lock")
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed processes left beside ``path``."""
+    name = re.compile(rf"(\.{re.escape(path.name)}\.[0-9a-f]{{16}})(\.lock)?")
+    with suppress(OSError):
+        left = {found[1] for other in path.parent.iterdir() if (found := name.fullmatch(other.name))}
+        for aside in map(path.with_name, sorted(left)):
+            if (descriptor := acquire(_lock_of(aside))) is not None:
+                try:
+                    _remove(aside)
+                    _lock_of(aside).unlink(missing_ok=True)
+                finally:
+                    release(descriptor)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a directory with all it holds, if it is there."""
+    remove_tree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
 
 def _swap(new: Path, path: Path) -> None:
@@ -137,20 +211,18 @@ def _swap(new: Path, path: Path) -> None:
     steps aside.
     """
     if _exchange(new, path):
-        remove_tree(new)
         return
-    old = _aside(path)
-    try:
-        path.rename(old)
-    except FileNotFoundError:
-        new.rename(path)
-        return
-    try:
-        new.rename(path)
-    except BaseException:
-        old.rename(path)
-        raise
-    remove_tree(old)
+    with _aside(path) as old:
+        try:
+            path.rename(old)
+        except FileNotFoundError:
+            new.rename(path)
+            return
+        try:
+            new.rename(path)
+        except BaseException:
+            old.rename(path)
+            raise
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -162,50 +234,3 @@ def _exchange(one: Path, other: Path) -> bool:
     call = getattr(ctypes.CDLL(None), "renameat2", None)
     names = os.fsencode(one.absolute()), os.fsencode(other.absolute())
     return call is not None and call(-1, names[0], -1, names[1], _RENAME_EXCHANGE) == 0
-
-
-def _sync_disk(directory: Path) -> bool:
-    """Wait until the whole file system that holds a directory is on the disk; False if that was not done."""
-    if sys.platform != "linux":
-        return False
-    import ctypes
-
-    if (call := getattr(ctypes.CDLL(None), "syncfs", None)) is None:
-        return False
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        return bool(call(descriptor) == 0)  # after a failure the files are asked one by one, which says what is wrong
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _held(directory: Path) -> Iterator[None]:
-    """Show others that somebody works on the directory, as long as the process lives."""
-    descriptor = None
-    with suppress(OSError, ImportError):  # not every disk and system has locks
-        descriptor = acquire(directory, os.O_RDONLY)
-    try:
-        yield
-    finally:
-        if descriptor is not None:
-            release(descriptor)
-
-
-def _sweep(path: Path) -> None:
-    """Remove what killed processes left beside ``path``."""
-    name = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{16}}")
-    for left in path.parent.iterdir():
-        if name.fullmatch(left.name):
-            with suppress(OSError, ImportError):
-                _remove_unheld(left)
-
-
-def _remove_unheld(directory: Path) -> None:
-    if time.time() - directory.stat().st_mtime < _YOUNG:
-        return
-    if (descriptor := acquire(directory, os.O_RDONLY)) is not None:
-        try:
-            remove_tree(directory)
-        finally:
-            release(descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ STORE = "REGROW_STORE"
 _ROOM = "free some space{how} or set {setting} to a larger disk"
 _HOW = {STORE: " (`regrow store gc` removes what no recipe needs)"}
 _ELSEWHERE = "make the place writable, or set {setting} to one that is"
+_LOCAL = "set {setting} to a local disk"
+_AGAIN = "check the disk, then run the same command again"
 _WORDS = {
     errno.ENOSPC: ("disk full", _ROOM),
     errno.EDQUOT: ("disk quota used up", _ROOM),
@@ -21,9 +24,16 @@ _WORDS = {
     errno.EROFS: ("the disk is read-only", _ELSEWHERE),
     errno.EACCES: ("no permission", _ELSEWHERE),
     errno.EPERM: ("not permitted", _ELSEWHERE),
-    errno.EIO: ("the disk reports a fault", "check the disk, then run the same command again"),
+    errno.EIO: ("the disk reports a fault", _AGAIN),
+    errno.ESTALE: ("the disk has lost a file that was open", "see whether the disk is still there, or " + _LOCAL),
+    errno.ENOLCK: ("no locks on this disk", _LOCAL),
+    errno.ENAMETOOLONG: ("a name is too long for the disk", "choose shorter names, or set {setting} to another disk"),
+    errno.ELOOP: ("links lead in a circle", "remove one of them, or set {setting} to another place"),
     errno.EMFILE: ("too many open files", "raise the limit with `ulimit -n`"),
+    errno.ENFILE: ("too many open files on this machine", "end other programs, or raise `fs.file-max`"),
 }
+_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""What only writing meets. Of the two files of a copy, the system names the one that was read first."""
 
 
 def disk_error(error: OSError, near: Path | str = "", where: str = "", setting: str = STORE) -> StageError | None:
@@ -39,8 +49,14 @@ def disk_error(error: OSError, near: Path | str = "", where: str = "", setting: 
         return None
     what, hint = _WORDS[error.errno]
     hint = hint.format(setting=setting, how=_HOW.get(setting, ""))
-    path = error.filename if error.filename is not None else near
+    path = place(error) or near
     return StageError(f"{what}: {path}" if path else what, where=where, why=error.strerror or "", hint=hint)
+
+
+def place(error: OSError) -> str:
+    """The path that an error is about, as far as the system says."""
+    path = (error.filename2 if error.errno in _WRITING else None) or error.filename
+    return "" if path is None or isinstance(path, int) else os.fsdecode(path)
 
 
 @contextmanager

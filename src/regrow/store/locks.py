@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 _PAUSE = 0.05
 """Seconds between two tries: short enough not to be felt, long enough not to be seen in ``top``."""
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EBADF)
+"""What Lustre, NFS, FUSE and others answer."""
 
 
 @contextmanager
@@ -31,12 +35,17 @@ def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[No
 
 
 def acquire(path: Path, flags: int = os.O_RDWR | os.O_CREAT) -> int | None:
-    """Take the lock and return its descriptor, or None at once if somebody else holds it."""
+    """Take the lock and return its descriptor, or None at once if somebody else holds it.
+
+    Raises:
+        OSError: with ``ENOLCK`` and the path where the disk has no locks, however it says so.
+    """
     import fcntl  # here, so that Windows can at least import what needs no lock
 
     descriptor = os.open(path, flags, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with _refusals(path):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # A lock file may have been removed between the opening and the locking: that lock would protect nothing.
         if os.path.samestat(os.fstat(descriptor), path.stat()):
             return descriptor
@@ -47,6 +56,29 @@ def acquire(path: Path, flags: int = os.O_RDWR | os.O_CREAT) -> int | None:
         raise
     os.close(descriptor)
     return None
+
+
+def require_byte_locks(folder: Path) -> None:
+    """Raise unless bytes of files in a folder can be locked, as databases do: some disks lock whole files only.
+
+    Raises:
+        OSError: as :func:`acquire`.
+    """
+    import fcntl
+
+    with TemporaryFile(dir=folder) as file, _refusals(folder):
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """Give the ways in which disks say that they have no locks one number, and the path."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            raise OSError(errno.ENOLCK, error.strerror, str(path)) from error
+        raise
 
 
 def release(descriptor: int) -> None:

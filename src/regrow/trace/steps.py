@@ -119,13 +119,13 @@ def _reader(release: Release, lock: Lock, training: str, store: Path | None) -> 
     """A function from a range of the row of tokens to its text."""
     from regrow.corpus.tokenizer import Tokenizer
     from regrow.corpus.tokens import TokenShards
-    from regrow.store import default_root, existing
+    from regrow.store import StoreReader, default_root
 
     (stage,) = (stage for stage in lock.stages if stage.name == training)
     digest = lock.outputs.get(stage.inputs["tokens"][0], "")
     root = store or default_root()
-    with existing(root) as opened:
-        if opened is None or not digest or not opened.check(digest):
+    with StoreReader(root) as opened:
+        if not digest or not opened.check(digest):
             raise InputError(
                 "the store does not have the tokens of this release",
                 where=str(root),

@@ -22,6 +22,7 @@ from regrow.auditing.facts import AccessFact, Basis, Evidence, Finding, Severity
 from regrow.errors import InputError, RecipeError
 from regrow.formats.header import HEADER_LIMIT
 from regrow.release.layout import SUMS
+from regrow.store.places import folder_in, home
 
 if TYPE_CHECKING:
     from requests import Response
@@ -110,10 +111,10 @@ def open_model(target: str, date: str, network: bool) -> Iterator[Fetched]:
 
 
 def _cache() -> Path:
-    if chosen := os.environ.get("HF_HUB_CACHE"):
-        return Path(chosen).expanduser()
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
-    return Path(home).expanduser() / "hub"
+    if chosen := folder_in("HF_HUB_CACHE"):
+        return chosen
+    caches = folder_in("XDG_CACHE_HOME") or home() / ".cache"
+    return (folder_in("HF_HOME") or caches / "huggingface") / "hub"
 
 
 def _in_cache(repository: str, revision: str) -> Path | None:
