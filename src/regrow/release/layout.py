@@ -40,6 +40,8 @@ EVENTS = f"{BUILDINFO}/events.jsonl"
 
 UNCOVERED = (SUMS, REPORT, BUILDINFO)
 """What the release digest does not cover: itself, a rendering of what it covers, and what differs between machines."""
+GIVEN = (RECIPE, LOCK, LICENCE, PAPER)
+"""What its makers say, from which the rest follows or which stands for itself."""
 
 
 def statement_path(stage: str) -> str:
