@@ -25,7 +25,7 @@ samples.json special_tokens_map.json tokenizer.json tokenizer_config.json traini
 training/losses.jsonl"""
 BESIDE = ("SHA256SUMS", "report.html", "buildinfo/build.json", "buildinfo/comparison.json")
 COVERED = _COVERED.split()
-GOLDEN = "8cc47cc0458403095856313e2f28fdcdcdf9f2c6111b9d2fd7d79ca786a6f9dd"
+GOLDEN = "fb5ce78434fad5eadbfde77a71c592d8948b8cf920fa43d60c61aa71f6484bf1"
 
 
 @pytest.fixture

@@ -84,8 +84,9 @@ def split(call: Call) -> None:
 
 
 def tokenizer(call: Call) -> None:
+    said = {"tokenizer.json": {"added_tokens": [{"id": 3, "content": "<|endoftext|>"}], "post_processor": None}}
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
-        (call.output / name).write_text("{}")
+        (call.output / name).write_text(json.dumps(said.get(name, {})))
 
 
 def tokenize(call: Call) -> None:

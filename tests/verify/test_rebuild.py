@@ -20,6 +20,7 @@ from regrow.verifying import rebuild as module
 from regrow.verifying.rebuild import rebuild
 from regrow.verifying.report import Verdict, VerifyReport
 
+GENERATED = "tokenizer_config.json"
 UNCOVERED = ("SHA256SUMS", "report.html", "buildinfo")
 
 
@@ -262,5 +263,52 @@ def test_json(release: Path) -> None:
     assert found["stages"][0]["name"] == "fetch-play"
     assert set(found) == {
         *("schema", "release", "digest", "verdict", "rebuilt", "stages", "first_difference"),
-        *("files", "reasons", "machines", "seconds"),
+        *("files", "reasons", "given", "unchecked", "machines", "seconds"),
     }
+
+
+def test_a_report_that_shows_something_else(release: Path) -> None:
+    """The digest does not cover it, and whoever opens it believes it."""
+    page = release / "report.html"
+    page.write_text(page.read_text("utf-8") + "<h1>Certified by nobody</h1>\n", "utf-8")
+    repair(release)
+    report = verify(release)
+    assert (report.verdict, report.exit_code, report.files) == (Verdict.DIFFERENT, 3, ("report.html",))
+    assert "`regrow report` writes that one" in report.reasons[0]
+    assert any("differs: report.html" in line for line in report.lines())
+
+
+def test_what_the_report_shows_of_the_machine_is_damaged(release: Path) -> None:
+    (release / "buildinfo" / "timings.json").write_text("[" * 100_000)
+    report = verify(release)
+    assert (report.verdict, report.files) == (Verdict.DIFFERENT, ("buildinfo/timings.json",))
+
+
+def test_a_release_without_a_report_is_the_same(release: Path) -> None:
+    (release / "report.html").unlink()
+    assert verify(release).verdict is Verdict.SAME
+
+
+def test_every_file_is_compared_or_named(release: Path, tmp_path: Path) -> None:
+    """Nothing is passed over in silence: what a rebuild cannot make again is told."""
+    report = verify(release)
+    assert report.given == ("LICENSE", "regrow.lock", "regrow.toml")
+    assert report.unchecked == tuple(sorted(f"buildinfo/{path.name}" for path in (release / "buildinfo").iterdir()))
+    for name in ("README.md", ".gitattributes", "data/documents.parquet", "provenance/split.intoto.json", GENERATED):
+        path = release / name
+        before = path.read_bytes()
+        path.write_bytes(before + b" ")
+        repair(release)
+        assert verify(release, store=tmp_path / "store").exit_code == 3, name
+        path.write_bytes(before)
+
+
+def test_reasons_are_told_with_the_stage_that_differs(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def otherwise(call: Call) -> None:
+        toy_model.tokenizer(call)
+        (call.output / "tokenizer.json").write_text("{}")
+
+    change_kind(monkeypatch, "tokenizer", otherwise)
+    (release / "provenance" / "tokenizer.intoto.json").unlink()
+    repair(release)
+    assert any("do not agree on what `tokenizer` gave" in line for line in verify(release).lines())

@@ -16,6 +16,7 @@ from typing import Any
 
 from regrow.building.card import model_card
 from regrow.building.documents import require_every_document
+from regrow.building.engines import equip
 from regrow.building.manifest import write_manifest, xz
 from regrow.building.place import explained, refuse_another_model, refuse_to_replace
 from regrow.building.provenance import statement, to_json
@@ -146,6 +147,7 @@ def _covered(contents: Contents, release: Path) -> None:
     for source, target in released_files(contents.graph, outputs):
         (release / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, release / target)
+    equip(release)
     if contents.paper is not None:
         (release / PAPER).write_bytes(contents.paper)
     if (split := last_of(contents.graph, "split")) is not None:

@@ -29,6 +29,14 @@ _IN_LOWER_CASE = """
 
 
 _FAMILIES = {"llama": "Llama", "gpt2": "GPT-2", "gpt_neox": "GPT-NeoX", "olmo2": "OLMo 2", "qwen3": "Qwen 3"}
+_SHAPE = {
+    "parameters": "{:,} parameters",
+    "layers": "{} layers",
+    "width": "a width of {}",
+    "heads": "{} heads",
+    "context": "a context of {} tokens",
+    "vocabulary": "a vocabulary of {}",
+}
 _MADE = {
     "random": "trained from scratch",
     "imported": "taken over from another model",
@@ -68,13 +76,9 @@ def _head(data: ReportData) -> Iterator[str]:
     yield from (f"# {_text(data.name)}", "")
     if data.description:
         yield from (_text(data.description), "")
-    facts = data.facts
-    parameters = f"{facts['parameters']:,} parameters" if "parameters" in facts else "a model"
-    yield (
-        f"A decoder of the {_text(_FAMILIES.get(data.family, data.family or 'usual'))} kind with {parameters}: "
-        f"{facts.get('layers')} layers of width {facts.get('width')}, {facts.get('heads')} heads, a context of "
-        f"{facts.get('context')} tokens and a vocabulary of {facts.get('vocabulary')}. {_made(data)}"
-    )
+    family = _text(_FAMILIES.get(data.family, data.family or "usual"))
+    shape = ", ".join(words.format(data.facts[name]) for name, words in _SHAPE.items() if name in data.facts)
+    yield f"A decoder of the {family} kind{f' with {shape}' if shape else ''}. {_made(data)}"
     yield ""
 
 
@@ -111,7 +115,11 @@ def _use() -> Iterator[str]:
         "",
         'tokenizer = AutoTokenizer.from_pretrained(".")  # the directory of this file',
         'model = AutoModelForCausalLM.from_pretrained(".")',
+        'prompt = tokenizer("Once", return_tensors="pt")',
+        "text = tokenizer.decode(model.generate(**prompt, max_new_tokens=100)[0], skip_special_tokens=True)",
         "```",
+        "",
+        "The tokenizer puts the token in front that begins every text, as training did and as `regrow chat` does.",
         "",
     )
 

@@ -21,6 +21,8 @@ from regrow.errors import InputError
 
 END_OF_TEXT = "<|endoftext|>"
 FILE = "tokenizer.json"
+CONFIG = "tokenizer_config.json"
+SPECIAL = "special_tokens_map.json"
 _DAMAGED = "`regrow verify` names the files that are damaged or missing"
 _CONFIG = {
     "added_tokens_decoder": {
@@ -121,8 +123,8 @@ def learn(texts: Iterable[str], vocabulary: int) -> Any:
 def write(tokenizer: Any, folder: Path) -> None:
     """Write the artifact, with the files in which others look for its settings."""
     tokenizer.save(str(folder / FILE))
-    _write(folder / "tokenizer_config.json", _CONFIG)
-    _write(folder / "special_tokens_map.json", {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT})
+    _write(folder / CONFIG, _CONFIG)
+    _write(folder / SPECIAL, {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT})
 
 
 def _write(path: Path, value: Any) -> None:

@@ -57,7 +57,7 @@ class DecoderConfig:
         OptionError: if there is no such decoder; names the option.
     """
 
-    vocabulary: Annotated[int, Within(1)]
+    vocabulary: Annotated[int, Within(1, 2**24)]
     layers: Annotated[int, Within(1, 4096)]
     width: Annotated[int, Within(2, 2**20)]
     heads: Heads

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from regrow.model.config import DecoderConfig
 from regrow.model.keys import Member, Values
 from regrow.model.options import OptionError
 from regrow.model.pieces import Form
 from regrow.words import listed
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,11 @@ class Family:
             # As many keys as queries, where a family or an older file has no word for it.
             return DecoderConfig(**{"kv_heads": said["heads"], **said}, **self.options, family=self.name)
         except OptionError as error:
-            places = (member.place(error.where) for member in self.members)
-            where = next(filter(None, places), error.where)
-            raise OptionError(error.what, where=where, why=error.why) from error
+            raise OptionError(error.what, where=self.place(error.where) or error.where, why=error.why) from error
+
+    def place(self, option: str) -> str | None:
+        """The key of ``config.json`` that says an option, if there is one."""
+        return next(filter(None, (member.place(option) for member in self.members)), None)
 
     def write(self, config: DecoderConfig, end_of_text: int) -> dict[str, Any]:
         """The ``config.json`` of a decoder.
@@ -96,6 +98,8 @@ class Family:
 
     def shapes(self, config: DecoderConfig) -> dict[str, tuple[int, ...]]:
         """The names and shapes of the tensors that the files of a decoder have."""
+        import torch  # not for those who only ask what a family calls things
+
         empty = {name: torch.empty(shape, device="meta") for name, shape in config.shapes().items()}
         return {name: tuple(tensor.shape) for name, tensor in self.apart(config, empty).items()}
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol
 
 from regrow.model.config import DecoderConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Form(Protocol):
@@ -73,11 +73,11 @@ class Heads:
 
     def apart(self, config: DecoderConfig, parameter: Tensor) -> Sequence[Tensor]:
         """See :class:`Form`."""
-        return torch.split(parameter, list(config.qkv))
+        return parameter.split(list(config.qkv))
 
     def together(self, config: DecoderConfig, tensors: Sequence[Tensor]) -> Tensor:
         """See :class:`Form`."""
-        return torch.cat(tuple(tensors))
+        return _joined(tensors)
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,11 @@ class Gated:
 
     def apart(self, config: DecoderConfig, parameter: Tensor) -> Sequence[Tensor]:
         """See :class:`Form`."""
-        return torch.split(parameter, config.hidden)
+        return parameter.split(config.hidden)
 
     def together(self, config: DecoderConfig, tensors: Sequence[Tensor]) -> Tensor:
         """See :class:`Form`."""
-        return torch.cat(tuple(tensors))
+        return _joined(tensors)
 
 
 class HeadByHead(Whole):
@@ -111,6 +111,12 @@ class HeadByHead(Whole):
     def together(self, config: DecoderConfig, tensors: Sequence[Tensor]) -> Tensor:
         """See :class:`Form`."""
         return _swapped(tensors[0], config.heads, 3)
+
+
+def _joined(tensors: Sequence[Tensor]) -> Tensor:
+    import torch  # not for those who only ask what a family calls things
+
+    return torch.cat(tuple(tensors))
 
 
 def _swapped(x: Tensor, outer: int, inner: int) -> Tensor:

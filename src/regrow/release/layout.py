@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regrow.corpus import evaluation
+from regrow.corpus import evaluation, tokenizer
 
 SUMS = "SHA256SUMS"
 RECIPE = "regrow.toml"
@@ -13,7 +13,10 @@ PAPER = "paper.md"
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
-TOKENIZER = "tokenizer.json"
+GENERATION = "generation_config.json"
+TOKENIZER = tokenizer.FILE
+TOKENIZER_CONFIG = tokenizer.CONFIG
+SPECIAL_TOKENS = tokenizer.SPECIAL
 
 EVALUATION = evaluation.MEASURED
 SAMPLES = evaluation.SAMPLES
@@ -37,6 +40,8 @@ EVENTS = f"{BUILDINFO}/events.jsonl"
 
 UNCOVERED = (SUMS, REPORT, BUILDINFO)
 """What the release digest does not cover: itself, a rendering of what it covers, and what differs between machines."""
+GIVEN = (RECIPE, LOCK, LICENCE, PAPER)
+"""What its makers say, from which the rest follows or which stands for itself."""
 
 
 def statement_path(stage: str) -> str:

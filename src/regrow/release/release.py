@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from regrow.errors import InputError, RecipeError
 from regrow.formats.safetensors import read_entries
+from regrow.model.families import families
 from regrow.recipe.text import toml
 from regrow.release import tables
 from regrow.release.files import (
@@ -61,13 +62,8 @@ if TYPE_CHECKING:
 
 _AGAIN = "get the release again from where it came"
 _LARGEST = 1e12  # of whatever is measured in a release
-_FACTS = {
-    "layers": "num_hidden_layers",
-    "width": "hidden_size",
-    "heads": "num_attention_heads",
-    "context": "max_position_embeddings",
-    "vocabulary": "vocab_size",
-}
+_FACTS = ("layers", "width", "heads", "context", "vocabulary")
+"""Options of a decoder that people ask for first."""
 
 
 @dataclass(frozen=True)
@@ -286,7 +282,8 @@ class Release:
     def facts(self) -> Mapping[str, int]:
         """Layers, width, heads, context, vocabulary and parameters of the model, as far as they are told."""
         config = self._json(CONFIG)
-        told = {name: config.get(key) for name, key in _FACTS.items()} | {"parameters": self._parameters()}
+        family = families().get(self.family) or families()["llama"]
+        told = {name: config.get(family.place(name)) for name in _FACTS} | {"parameters": self._parameters()}
         return {name: value for name, value in told.items() if type(value) is int}
 
     @cached_property

@@ -57,5 +57,5 @@ KIND = Kind(
     summary="learn a byte-level BPE tokenizer",
     table=Table("tokenizer", about="The byte-level BPE tokenizer, trained on the training documents."),
     cost=cost,
-    released=tuple(map(Released, ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"))),
+    released=tuple(map(Released, (tokenizer.FILE, tokenizer.CONFIG, tokenizer.SPECIAL))),
 )

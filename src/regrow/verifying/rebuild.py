@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,9 +18,10 @@ from regrow.engine import Evaluation, Listener, Stop, evaluate, rerun
 from regrow.errors import Interrupted, StageError
 from regrow.recipe.differences import differences
 from regrow.release import Release
-from regrow.release.files import DamagedError
-from regrow.release.layout import SUMS, statement_path
+from regrow.release.files import DamagedError, read_bytes
+from regrow.release.layout import BUILDINFO, GIVEN, REPORT, SUMS, statement_path
 from regrow.release.sums import changed
+from regrow.report import contents, render
 from regrow.store import Store, remove_tree
 from regrow.store.digest import files, sha256_file
 from regrow.verifying.files import FileCheck, check_files
@@ -43,7 +44,8 @@ def rebuild(
 
     The files are compared with the list of checksums first; if they are not whole, or the lock does not belong to the
     recipe, the answer is known without a rebuild. Building stops at the first stage that gives something else; that
-    stage is run once more, to tell a difference from a machine that does not agree with itself.
+    stage is run once more, to tell a difference from a machine that does not agree with itself. If every stage gives
+    the same, so do card, statements and tables that follow from them, and the report; the rest is named.
 
     Args:
         folder: of the release.
@@ -206,15 +208,27 @@ class _Rebuild:
             ),
             new,
         )
+        report = replace(report, rebuilt=digest, given=_there(self.release, GIVEN))
         if digest == self.check.digest:
-            return replace(report, rebuilt=digest)
+            return self._page_differs(report)
         return replace(
             report,
             verdict=Verdict.DIFFERENT,
-            rebuilt=digest,
             files=changed(self.check.listed, Release.at(new).listed),
             machines=self._machines(),
         )
+
+    def _page_differs(self, report: VerifyReport) -> VerifyReport:
+        """Everything covered is as promised: does the page beside it show that, and what is nobody's to check?"""
+        report = replace(report, unchecked=_there(self.release, (BUILDINFO,)))
+        try:
+            page = render(contents(self.release)).encode()
+            if not self.release.files.has(REPORT) or read_bytes(self.release.files, REPORT) == page:
+                return report
+            damaged, why = REPORT, "it is not the page that shows this release; `regrow report` writes that one"
+        except DamagedError as error:
+            damaged, why = error.path, error.cause
+        return replace(report, verdict=Verdict.DIFFERENT, files=(damaged,), reasons=(f"{damaged}: {why}",))
 
     def _machines(self) -> tuple[str, ...]:
         """What the release tells about the author's machine, where this one is otherwise."""
@@ -225,6 +239,11 @@ class _Rebuild:
         here = environment(name for stage in self.locked.graph.stages for name in stage.kind.libraries)
         told = [one for one in differences(there, here) if isinstance(one.old, str) and isinstance(one.new, str)]
         return tuple(f"{one.path[-1]} {one.new}, the release was made with {one.old}" for one in told)
+
+
+def _there(release: Release, places: Sequence[str]) -> tuple[str, ...]:
+    """The files of a release that are, or lie in, some places."""
+    return tuple(sorted(path for path in release.files.paths() if path.partition("/")[0] in places))
 
 
 def _doubt(check: FileCheck) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from regrow.errors import DifferentError, NotDeterministicError
 
 SCHEMA = "regrow/verify/1"
+_NAMED = 8
 
 
 class Verdict(Enum):
@@ -58,7 +59,10 @@ class VerifyReport:
         stages: in the order of the graph.
         first: the first stage that differs.
         files: what differs: of the release if its own files do, else of the first stage's output.
-        reasons: why recipe and lock do not belong together, or why nothing can be said about single files.
+        reasons: why recipe and lock do not belong together, what is wrong with single files, or why nothing can be said
+            about them.
+        given: files that are the makers' own words, which the rebuild began with or took over.
+        unchecked: files that nothing was compared with, as they tell of the machine that built the release.
         machines: what is different about this machine, as far as the release tells about the author's.
         seconds: how long it took.
     """
@@ -71,6 +75,8 @@ class VerifyReport:
     first: str | None = None
     files: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
     machines: tuple[str, ...] = ()
     seconds: float = 0.0
 
@@ -94,6 +100,8 @@ class VerifyReport:
             "first_difference": self.first,
             "files": list(self.files),
             "reasons": list(self.reasons),
+            "given": list(self.given),
+            "unchecked": list(self.unchecked),
             "machines": list(self.machines),
             "seconds": round(self.seconds, 3),
         }
@@ -105,7 +113,15 @@ class VerifyReport:
 
 def _same(report: VerifyReport) -> Iterator[str]:
     yield f"Same: built again here, all {len(report.stages)} stages and the release are bit for bit what was released."
+    yield from _taken("taken as given", report.given)
+    yield from _taken("not checked", report.unchecked)
     yield report.digest
+
+
+def _taken(how: str, files: Sequence[str]) -> Iterator[str]:
+    more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+    if files:
+        yield f"  {how}: {', '.join(files[:_NAMED])}{more}"
 
 
 def _damaged(report: VerifyReport) -> Iterator[str]:
@@ -130,6 +146,7 @@ def _different(report: VerifyReport) -> Iterator[str]:
         yield f"  here     {stage.found}"
         yield f"  the same so far: {', '.join(equal) or 'nothing'}"
     yield from (f"  differs: {name}" for name in report.files)
+    yield from (f"  {line}" for line in report.reasons)
 
 
 def _not_deterministic(report: VerifyReport) -> Iterator[str]:

@@ -1,0 +1,84 @@
+"""What others read beside the weights. python -m pytest tests/release/test_engines.py"""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from regrow.building.engines import equip
+from regrow.corpus import tokenizer as tokenizers
+from regrow.model.config import DecoderConfig
+from regrow.model.decoder import initialise
+from regrow.model.weights import save
+from regrow.release import Release
+from regrow.serve.generate import Generator
+
+TEXT = "To be, or not to be: that is the question. " * 20
+SHAPE = {"vocabulary": 280, "layers": 2, "width": 32, "heads": 2, "kv_heads": 2, "hidden": 48, "context": 24}
+FAMILIES = {
+    "llama": {},
+    "gpt2": {
+        "positions": "learned", "norm": "layer", "gated": False,
+        "qkv_bias": True, "out_bias": True, "mlp_bias": True, "activation": "gelu_tanh",
+    },
+    "gpt_neox": {
+        "norm": "layer", "gated": False, "mlp_bias": True, "qkv_bias": True, "out_bias": True, "activation": "gelu",
+    },
+    "olmo2": {"head_norm": "whole", "norm_place": "after"},
+    "qwen3": {"head_norm": "head"},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp(request.param)
+    config = DecoderConfig(**SHAPE, **FAMILIES[request.param], family=request.param)  # type: ignore[arg-type]
+    step = folder / "checkpoints" / "step-000000001"
+    step.mkdir(parents=True)
+    tokenizers.write(tokenizers.learn([TEXT], SHAPE["vocabulary"]), folder)
+    parameters = {name: 4 * x for name, x in initialise(config, 3).items()}
+    for place in (folder, step):
+        save(place, config, parameters, end_of_text=0)
+    equip(folder)
+    return folder
+
+
+def test_transformers_writes_what_we_write(release: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    ours = "".join(Generator.load(release).generate("To be", max_tokens=12, temperature=0))
+    for folder in (release, release / "checkpoints" / "step-000000001"):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+        prompts = tokenizer(["To be", "To be, or not"], padding=True, return_tensors="pt")
+        with torch.no_grad():
+            theirs = model.generate(**prompts, max_new_tokens=12, do_sample=False)
+        assert tokenizer.decode(theirs[0], skip_special_tokens=True) == "To be" + ours
+
+
+def test_long_texts_are_cut_to_the_context(release: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(release)
+    assert len(tokenizer(TEXT, truncation=True).input_ids) == tokenizer.model_max_length == SHAPE["context"]
+
+
+def test_training_is_told_nothing_of_the_first_token(release: Path) -> None:
+    """The letters of a document are what they were, and a prompt has the token once."""
+    tokenizer = tokenizers.Tokenizer.open(release)
+    assert tokenizer.prompt("To be").count(0) == 1
+    assert 0 not in tokenizer.documents(["To be"])[0]
+
+
+def test_the_size_of_each_family_is_told(release: Path) -> None:
+    facts = Release.at(release).facts
+    assert {name: facts[name] for name in ("layers", "width", "heads", "context", "vocabulary")} == {
+        name: SHAPE[name] for name in ("layers", "width", "heads", "context", "vocabulary")
+    }
+
+
+def test_a_tokenizer_of_a_kind_that_is_not_known_stays_as_it_is(release: Path, tmp_path: Path) -> None:
+    shutil.copytree(release, tmp_path / "r")
+    (tmp_path / "r" / "tokenizer.json").write_text("{}")
+    equip(tmp_path / "r")
+    assert json.loads((tmp_path / "r" / "tokenizer.json").read_text()) == {}
