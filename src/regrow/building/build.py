@@ -242,7 +242,8 @@ def timings(made: Evaluation, before: Mapping[str, Mapping[str, Any]]) -> dict[s
 class EventLog:
     """Writes every event to a file beside the release as it happens, and passes it on.
 
-    The file tells what happened if the build fails; of a build that does not, it becomes part of ``buildinfo/``.
+    The file tells what happened if the build fails; of a build that does not, it becomes part of ``buildinfo/``. A
+    line's ``seconds`` are those since the build began, so that the lines are in the order of time.
     """
 
     def __init__(self, release: Path, listener: Listener) -> None:
@@ -270,9 +271,9 @@ class EventLog:
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Note an event and pass it on."""
         if self._file is not None:
-            seconds = round(time.monotonic() - self._started[0], 3)
-            with explained(self.path):
-                self._file.write(json.dumps({"seconds": seconds, **event}, ensure_ascii=False, default=str) + "\n")
+            now = {"seconds": round(time.monotonic() - self._started[0], 3)}
+            with explained(self.path):  # whatever a stage calls `seconds` is not the time of the event
+                self._file.write(json.dumps({**now, **event, **now}, ensure_ascii=False, default=str) + "\n")
                 self._file.flush()
         self._listener(event)
 

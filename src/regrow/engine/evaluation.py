@@ -142,7 +142,7 @@ class _Builder:
                     if digest is None:
                         digest = self._run(stage, name, made_of, results, context)
             seconds = time.monotonic() - started
-            context.emit("stage-cached" if cached else "stage-done", key=name, digest=digest, seconds=seconds)
+            context.emit("stage-cached" if cached else "stage-done", key=name, digest=digest, duration=seconds)
             return StageResult(stage.name, name, made_of, digest, self.store.path(digest), cached, seconds)
 
     def _cached(self, name: str, context: StageContext) -> str | None:
