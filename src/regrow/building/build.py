@@ -31,6 +31,7 @@ from regrow.release import Release, is_release
 from regrow.release.files import DamagedError
 from regrow.release.layout import DATES, ENVIRONMENT, EVENTS, LOCK, REPORT, TIMINGS
 from regrow.release.release import Sample
+from regrow.report import Doubt, Measure, doubts, measures
 from regrow.stages import KINDS
 from regrow.store import Store, default_root, write_atomic
 
@@ -71,6 +72,8 @@ class BuildResult:
         stages: what each gave, in the order of the graph.
         samples: what the model wrote: prompt and text.
         evaluation: as in ``evaluation.json``.
+        measures: bits per byte of validation text, of the model and of what to compare it with.
+        doubts: what speaks against the model.
         seconds: the build took.
         lock_written: True if ``regrow.lock`` is new or was changed.
     """
@@ -81,6 +84,8 @@ class BuildResult:
     stages: tuple[StageResult, ...]
     samples: tuple[Sample, ...]
     evaluation: Mapping[str, Any]
+    measures: tuple[Measure, ...]
+    doubts: tuple[Doubt, ...]
     seconds: float
     lock_written: bool
 
@@ -137,6 +142,8 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
             stages=tuple(made.results.values()),
             samples=built.samples,
             evaluation=built.evaluation,
+            measures=measures(built),
+            doubts=doubts(built),
             seconds=time.monotonic() - started,
             lock_written=_write_lock(recipe / LOCK, locked.text(outputs, digest), options.mode, listener),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
@@ -175,6 +176,12 @@ def _document(result: BuildResult, recipe: Path) -> dict[str, object]:
             for stage in result.stages
         ],
         "evaluation": result.evaluation,
+        "baselines": {
+            one.key: {"bits_per_byte": one.bits_per_byte, "what": f"{one.name}: {one.note}"}
+            for one in result.measures
+            if not one.own
+        },
+        "warnings": [asdict(doubt) for doubt in result.doubts],
         "samples": [asdict(sample) for sample in result.samples],
     }
 
@@ -194,11 +201,17 @@ def _tell(console: Console, result: BuildResult, recipe: Path) -> None:
             console.say(f"    {line}")
     if result.samples:
         console.say()
-    bits = result.evaluation.get("validation", {}).get("bits_per_byte")
-    if bits is not None:
-        console.verb("Measured", f"{bits:.4f} bits per byte on text it has never seen")
+    for measure in sorted(result.measures, key=lambda one: not one.own):
+        if measure.own:
+            console.verb("Measured", f"{measure.bits_per_byte:.4f} bits per byte {measure.note}; fewer is better")
+        else:
+            console.verb("", f"{measure.bits_per_byte:.4f} for {measure.name}: {measure.note}")
+    for doubt in result.doubts:
+        console.verb("Warning", doubt.what, "yellow")
+        console.verb("", doubt.hint)
     console.verb("Report", _shown(result.report), "cyan")
     console.verb(*_standing(result, recipe))
+    console.verb("Next", f"regrow chat {shlex.quote(_shown(result.release))}", "cyan")
 
 
 def _standing(result: BuildResult, recipe: Path) -> tuple[str, str, str]:
