@@ -54,6 +54,12 @@ _SAMPLE_LINES = 4
     help="How often to start the workers again when one is lost; by default 3.",
 )
 @click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Stages to run at the same time.")
+@click.option(
+    "--log-to",
+    multiple=True,
+    metavar="WHERE",
+    help="Also show training in tensorboard:DIR, trackio:PROJECT or wandb:PROJECT; may be given several times.",
+)
 @threads_option
 @json_option
 @pass_console
@@ -69,6 +75,7 @@ def command(
     workers: int | None,
     max_restarts: int | None,
     jobs: int,
+    log_to: tuple[str, ...],
 ) -> int:
     """Build a recipe into a release.
 
@@ -97,12 +104,18 @@ def command(
         return _follow(rendezvous)
     from regrow.building.build import Options, build
     from regrow.building.locking import Mode
+    from regrow.building.trackers import tracked
     from regrow.cli.interrupts import stop_on_interrupt
     from regrow.cli.progress import progress
 
     mode = Mode.LOCKED if locked else Mode.FROZEN if frozen else Mode.RENEW
     options = Options(output=output, store=store, mode=mode, offline=offline, update_lock=update_lock, jobs=jobs)
-    with _leading(rendezvous) as group, stop_on_interrupt(console) as stop, progress(console) as listener:
+    with (
+        _leading(rendezvous) as group,
+        stop_on_interrupt(console) as stop,
+        progress(console) as lines,
+        tracked(log_to, lines) as listener,
+    ):
         if environment is not None and environment.restarts:
             listener({"event": "note", "text": "a worker was lost; all have been started again"})
         result = build(recipe, replace(options, workers=group), listener=listener, stop=stop)

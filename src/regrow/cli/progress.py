@@ -64,6 +64,8 @@ class Lines:
                 self.move(stage, event)
                 if "sample" in event or "validation_loss" in event:
                     self._console.verb("Validated", f"{stage} {validated(event)}", "cyan")
+            case "metrics":
+                self._console.verb("Metrics", event["path"], "cyan")
             case "resumed":
                 self._console.verb("Resuming", f"{stage} {_amount(event)}", "cyan")
             case "compiling":

@@ -75,7 +75,9 @@ def run(call: Call[PretrainParameters]) -> None:
         call.context.emit("progress", **fields)
 
     def resumed(state: State) -> None:
-        call.context.emit("resumed", done=state.step, total=settings.steps, unit="steps", records=state.losses)
+        facts = {"done": state.step, "total": settings.steps, "unit": "steps"}
+        tokens = state.step * settings.sequences_per_step * config.context
+        call.context.emit("resumed", **facts, tokens=tokens, records=state.losses)
 
     def batch(step: int) -> Batch:
         return Batch(shards.batch(settings.seed, step, settings.sequences_per_step, config.context))
