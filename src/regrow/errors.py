@@ -9,6 +9,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 
+class Note(UserWarning):
+    """Something a person should know of that is no error: a command shows it as a line, Python as a warning."""
+
+
 class RegrowError(Exception):
     """An error a person can act on.
 

@@ -1,72 +1,166 @@
-"""Compiled kernels are kept, and never outlive a file that they are made of."""
+"""Compiled kernels are kept, never outlive what they are made of, and are never taken from others."""
 
-import shutil
-import subprocess
-import sys
+import os
+import pickle
+import stat
 import time
+from hashlib import sha256
 from os import utime
 
+import numpy as np
 import pytest
+from numba import prange
 
-from regrow.exact import kernel
-
-PROGRAM = "import made.product; print(made.product.product(3))"
-PRODUCT = """
-from made.kernel import kernel
-from made.factor import factor
-
-@kernel()
-def product(x):
-    return factor() * x
-"""
-FACTOR = """
-from made.kernel import kernel
-
-@kernel(inline="always")
-def factor():
-    return {}
-"""
+from regrow.errors import Note
+from regrow.exact import compiling, kept
+from regrow.exact.kernel import kernel, shared_kernel, thread_id
+from regrow.exact.threads import THREADS
 
 
 @pytest.fixture
-def package(tmp_path):
-    """A package of a kernel and of what is compiled into it, in another file."""
-    folder = tmp_path / "made"
-    folder.mkdir()
-    shutil.copy(kernel.__file__, folder / "kernel.py")
-    (folder / "__init__.py").touch()
-    (folder / "product.py").write_text(PRODUCT)
-    (folder / "factor.py").write_text(FACTOR.format(2))
-    return folder
+def folder(tmp_path, monkeypatch):
+    """Where kernels of a test are kept."""
+    monkeypatch.setattr(kept, "folders", lambda: (tmp_path / "kernels",))
+    return tmp_path / "kernels"
 
 
-def run(package, **environment):
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], cwd=package.parent, capture_output=True, text=True, env=environment, check=True
-    )
-    return int(done.stdout)
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch):
+    """No place for kernels: a file is in the way."""
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(kept, "folders", lambda: (tmp_path / "file" / "kernels",))
 
 
-def kept(folder):
-    return sorted(path.name for path in folder.glob("kernels-*"))
+def square():
+    """A new kernel, as a new process has it, and what it says of being compiled."""
+
+    @kernel()
+    def squared(x):
+        return x * x
+
+    heard = []
+    with compiling.heard(heard.append):
+        assert squared(3.0) == 9.0
+    return heard
 
 
-def test_a_kernel_is_compiled_again_when_another_file_changes(package):
-    assert run(package) == 6
-    first = kept(package / "__pycache__")
-    assert len(first) == 1
-    assert run(package) == 6
-    assert kept(package / "__pycache__") == first
-    (package / "factor.py").write_text(FACTOR.format(5))
-    assert run(package) == 15
-    assert len(kept(package / "__pycache__")) == 2
+def test_a_kernel_is_compiled_once_and_heard_of_then_only(folder):
+    begun, done = square()
+    assert (begun.kernel, begun.seconds) == (done.kernel, None)
+    assert done.seconds > 0
+    assert square() == []
 
 
-def test_kernels_go_where_they_are_asked_to(package, tmp_path):
-    assert run(package, NUMBA_CACHE_DIR=str(tmp_path / "asked")) == 6
-    assert kept(package / "__pycache__") == []
-    (made,) = (tmp_path / "asked").iterdir()
-    assert list(made.rglob("product.product-*.nbi"))
+def test_what_goes_into_a_kernel_is_not_heard_of(folder):
+    inner = kernel()(lambda x: x + 1.0)
+    outer = kernel()(lambda x: inner(x) * 2.0)
+    heard = []
+    with compiling.heard(heard.append):
+        assert outer(1.0) == 4.0
+    assert len(heard) == 2
+    assert len(list(folder.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda file: file.write_bytes(file.read_bytes()[:-9]),
+        lambda file: file.write_bytes(file.read_bytes()[:40] + b"?" + file.read_bytes()[41:]),
+        lambda file: file.write_bytes(b""),
+        lambda file: file.write_bytes(sha256(b"no kernel").digest() + b"no kernel"),
+        lambda file: (file.unlink(), file.mkdir()),
+    ],
+    ids=["truncated", "changed", "empty", "of another kind", "a folder"],
+)
+@pytest.mark.filterwarnings("ignore::regrow.errors.Note")
+def test_a_damaged_kernel_is_compiled_again(folder, harm):
+    square()
+    (file,) = folder.iterdir()
+    harm(file)
+    assert len(square()) == 2
+
+
+class Planted:
+    """What must never be unpickled."""
+
+    def __reduce__(self):
+        return pytest.fail, ("unpickled",)
+
+
+def test_what_others_could_have_written_is_never_read(folder):
+    square()
+    (file,) = folder.iterdir()
+    code = pickle.dumps(Planted())
+    file.write_bytes(sha256(code).digest() + code)
+    file.chmod(0o666)
+    assert len(square()) == 2
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+
+
+def test_nothing_is_kept_where_others_could_write(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "folders", lambda: (tmp_path / "open" / "kernels", tmp_path / "own" / "kernels"))
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    assert kept.keep("name", b"content")
+    assert list((tmp_path / "open").iterdir()) == []
+    assert kept.read("name") == b"content"
+    assert stat.S_IMODE((tmp_path / "own").stat().st_mode) == 0o700
+
+
+def test_without_a_place_kernels_are_compiled_each_time_which_is_said(nowhere):
+    for _ in range(2):
+        with pytest.warns(Note, match="compiled each time"):
+            assert len(square()) == 2
+
+
+def test_a_full_disk_keeps_nothing_and_leaves_nothing(folder, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(kept.os, "fchmod", full)
+    with pytest.warns(Note, match="compiled each time"):
+        assert len(square()) == 2
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "first"),
+    [
+        ({"NUMBA_CACHE_DIR": "/asked"}, ["/asked", "PACKAGE/__pycache__"]),
+        ({"XDG_CACHE_HOME": "/caches"}, ["PACKAGE/__pycache__", "/caches/regrow", "TEMPORARY"]),
+        ({"HOME": "/home/me"}, ["PACKAGE/__pycache__", "/home/me/.cache/regrow", "TEMPORARY"]),
+        ({"XDG_CACHE_HOME": "relative"}, ["PACKAGE/__pycache__", "TEMPORARY"]),
+    ],
+)
+def test_where_kernels_are_looked_for(variables, first, tmp_path, monkeypatch):
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(kept.tempfile, "gettempdir", lambda: "/temporary")
+    names = {"PACKAGE": str(tmp_path), "TEMPORARY": f"/temporary/regrow-{os.getuid()}"}
+    found = [str(path) for path in kept._parents(tmp_path)]
+    for short, long in names.items():
+        first = [path.replace(short, long) for path in first]
+    assert found[: len(first)] == first
+
+
+def test_a_user_whom_nobody_knows_has_a_folder_among_the_temporary_files(tmp_path, monkeypatch):
+    def unknown(_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setattr(kept.Path, "expanduser", unknown)
+    assert [path.name for path in kept._parents(tmp_path)] == ["__pycache__", f"regrow-{os.getuid()}"]
+
+
+def test_kernels_are_of_one_state_of_all_files(tmp_path):
+    (tmp_path / "one.py").write_text("1")
+    before = kept.folders.__wrapped__(tmp_path)
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper" / "two.py").write_text("2")
+    assert not set(before) & set(kept.folders.__wrapped__(tmp_path))
 
 
 def test_kernels_of_long_ago_are_dropped(tmp_path):
@@ -75,21 +169,16 @@ def test_kernels_of_long_ago_are_dropped(tmp_path):
         folder.mkdir()
     for folder in (old, foreign):
         utime(folder, (time.time() - 30 * 24 * 3600,) * 2)
-    assert kernel._folder.__wrapped__(str(tmp_path)).startswith(f"{tmp_path}/kernels-")
-    assert kept(tmp_path) == [new.name, foreign.name]
+    assert kept._write(tmp_path / f"kernels-{'2' * 16}", "name", b"")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [new.name, f"kernels-{'2' * 16}", foreign.name]
 
 
-def test_kernels_of_a_package_that_others_installed_are_kept_among_the_users_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(kernel, "_beside", lambda package: None)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert kernel._folder.__wrapped__("").startswith(f"{tmp_path}/regrow/kernels-")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_threads_of_a_kernel_have_numbers_of_their_own(folder, threads):
+    def numbered(out):
+        for i in prange(out.shape[0]):
+            out[i] = thread_id()
 
-
-def test_a_user_without_a_home_leaves_the_place_to_numba(monkeypatch):
-    def nobody():
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.setattr(kernel, "_beside", lambda package: None)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(kernel.Path, "home", nobody)
-    assert kernel._folder.__wrapped__("") == ""
+    out = np.full(1000, -1)
+    shared_kernel(numbered)(out, threads=min(threads, THREADS.count()))
+    assert set(out) == set(range(min(threads, THREADS.count())))

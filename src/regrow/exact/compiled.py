@@ -19,7 +19,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numba import prange
@@ -27,7 +26,7 @@ from torch import Tensor
 
 from regrow.exact import polynomials
 from regrow.exact.grid import Digits, Layout
-from regrow.exact.kernel import kernel
+from regrow.exact.kernel import kernel, shared_kernel
 from regrow.exact.rows import (
     column_scales,
     digits_by_column,
@@ -44,6 +43,7 @@ from regrow.exact.rows import (
     to_grid,
     weights_row,
 )
+from regrow.exact.threads import THREADS
 
 name = "numba"
 
@@ -65,7 +65,7 @@ _NON_FINITE = np.int32(129)
 # 2**22 addends (`checks.MOST_ADDENDS`) of at most 2**30 make 2**52.
 _EXACT_SUM = {"reassoc"}
 
-_parallel: Any = kernel(parallel=True, nogil=True)
+_parallel: Any = shared_kernel
 _inline: Any = kernel(inline="always")
 
 
@@ -142,7 +142,7 @@ def _block(rows: int) -> int:
     """Rows to a block: four blocks for each thread, so that none waits long for the last; but enough rows to a block
     that its totals, a row of them, are little beside it.
     """
-    return max(16, -(-rows // (4 * numba.get_num_threads())))
+    return max(16, -(-rows // (4 * THREADS.count())))
 
 
 def split(x: Tensor, layout: Layout, dtype: torch.dtype) -> Digits:

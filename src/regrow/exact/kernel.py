@@ -1,72 +1,131 @@
 """How the CPU kernels are compiled: by Numba, once for each machine and state of these files.
 
-Numba keeps what it compiled and compiles again when the file of a kernel changes; but not when another file does whose
-functions it compiled into the kernel. So what it keeps lies in a folder named after all files that kernels are made of.
+Numba's own way to keep what it compiled heeds neither a change of another file whose functions went into a kernel, nor
+options, nor damage, and fails where there is no place for it; so here it is :mod:`regrow.exact.kept` that keeps it.
+They are compiled even where a user has turned that off for theirs, because as plain Python they cannot compute.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import time
+import pickle
+import platform
+import warnings
 from collections.abc import Callable
-from contextlib import suppress
-from functools import cache
-from pathlib import Path
+from contextlib import ExitStack, suppress
 from typing import Any
 
-from numba import config, njit
+import llvmlite
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import extending, types
+from numba.core import cgutils, sigutils
+from numba.core.caching import NullCache
+from numba.core.compiler import CompileResult
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import CPUDispatcher
+from numba.core.serialize import dumps
+from numba.core.targetconfig import ConfigStack
 
-_SECONDS_KEPT = 7 * 24 * 3600.0
+from regrow.errors import Note
+from regrow.exact import compiling, kept
+from regrow.exact.threads import THREADS
+
+_SETTINGS_OF_NO_ACCOUNT = ("NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_CACHE")
+"""Those of Numba's that compiled code does not depend on; names may go on."""
 
 
 def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function when it is first called, or take what was compiled before; divisions are as in NumPy."""
-
-    def compiled(function: Callable[..., Any]) -> Any:
-        settings: Any = config
-        asked = settings.CACHE_DIR
-        settings.CACHE_DIR = _folder(asked)  # read while a function is decorated; other people's kernels stay theirs
-        try:
-            return njit(cache=True, error_model="numpy", **options)(function)
-        finally:
-            settings.CACHE_DIR = asked
-
-    return compiled
+    return lambda function: _Function(function, options)
 
 
-@cache
-def _folder(asked: str) -> str:
-    """Where the kernels of this state of the files are kept: where Numba was asked to, else beside the files, else
-    among the user's caches; empty if there is no such place, and Numba has to find one.
-    """
-    package = Path(__file__).parent
-    files = b"".join(file.read_bytes() for file in sorted(package.rglob("*.py")))
-    parent = Path(asked) if asked else _beside(package) or _among_caches()
-    if parent is None:
-        return ""
-    found = parent / f"kernels-{hashlib.sha256(files).hexdigest()[:16]}"
-    _forget_others(found)
-    return str(found)
+def shared_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel with ``prange`` loops, which threads share if there is enough to do."""
+    return _SharedKernel(function)
 
 
-def _beside(package: Path) -> Path | None:
-    """Where Python keeps what it compiled of a package, if more may be put there."""
-    folder = package / "__pycache__"
-    return folder if os.access(folder if folder.is_dir() else package, os.W_OK) else None
+class _SharedKernel:
+    """A kernel for threads, and another of the same bits for a process that cannot have any, compiled only there."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._shared = _Function(function, {"nogil": True, "parallel": True})
+        self._alone = _Function(function, {"nogil": True})
+
+    def __call__(self, *arguments: Any, threads: int = 0) -> None:
+        """Compute.
+
+        Args:
+            arguments: of the kernel.
+            threads: how many, from :meth:`regrow.exact.threads.Threads.worth`; by default what suits as much memory
+                as the arguments have, because that is what most kernels wait for.
+        """
+        memory = 0 if threads else sum(x.nbytes for x in arguments if isinstance(x, np.ndarray))
+        with THREADS.taken(threads or THREADS.worth(memory)) as shared:
+            (self._shared if shared else self._alone)(*arguments)
 
 
-def _among_caches() -> Path | None:
-    """The user's, who has no home in some containers."""
-    with suppress(RuntimeError):
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "regrow"
-    return None
+@extending.intrinsic
+def thread_id(_typing: Any) -> Any:
+    """Which of the threads runs, for a kernel to ask: from 0, and below the number that were given."""
+
+    def generate(context: Any, builder: Any, signature: Any, _values: Any) -> Any:
+        if not ConfigStack().top().auto_parallel.enabled:
+            return context.get_constant(signature.return_type, 0)
+        asked = ir.FunctionType(cgutils.intp_t, [])
+        return builder.call(cgutils.get_or_insert_function(builder.module, asked, "get_thread_id"), [])
+
+    return types.intp(), generate
 
 
-def _forget_others(found: Path) -> None:
-    """Drop kernels of other states that were made long ago."""
-    for other in found.parent.glob(f"kernels-{'[0-9a-f]' * 16}"):
-        with suppress(OSError):
-            if other != found and time.time() - other.stat().st_mtime > _SECONDS_KEPT:
-                shutil.rmtree(other)
+class _Function(CPUDispatcher):
+    """A function that Numba compiles for each kind of arguments, if it is not among the kept ones."""
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
+        options = {"nopython": True, "error_model": "numpy", "boundscheck": False, **options}
+        super().__init__(function, targetoptions=options)
+        self._cache = _Kept(self, options)
+
+    def compile(self, sig: Any) -> Any:
+        """See Numba's; and say so if it takes its time."""
+        with global_compiler_lock, ExitStack() as self._cache.missed:
+            return super().compile(sig)
+
+
+class _Kept(NullCache):
+    """What Numba asks for compiled code and gives it to."""
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
+        self._title = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
+        code = function.__code__
+        self._function = code.co_firstlineno, code.co_code, sorted((name, repr(x)) for name, x in options.items())
+        self.missed = ExitStack()
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The compiled code for a signature, or None."""
+        data = kept.read(self._name(sig, target_context))
+        if data is not None:
+            # Of this user and as it was written: what is wrong with it can only be that Numba cannot use it here.
+            target_context.refresh()
+            with suppress(Exception):
+                return CompileResult._rebuild(target_context, *pickle.loads(data))
+        self.missed.enter_context(compiling.announced(self._title))
+        return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep the compiled code for a signature."""
+        if not kept.keep(self._name(sig, data.target_context), dumps(data._reduce())):
+            text = "kernels are compiled each time, since no folder can keep them; NUMBA_CACHE_DIR can name one"
+            warnings.warn(text, Note, 2)
+
+    def _name(self, sig: Any, target_context: Any) -> str:
+        arguments, _ = sigutils.normalize_signature(sig)
+        settings = sorted(
+            item for item in os.environ.items()
+            if item[0].startswith("NUMBA_") and not item[0].startswith(_SETTINGS_OF_NO_ACCOUNT)
+        )  # fmt: skip
+        versions = numba.__version__, llvmlite.__version__, np.__version__, platform.python_version()
+        made_by = repr(arguments), target_context.codegen().magic_tuple(), self._function, settings, versions
+        return f"{self._title}-{hashlib.sha256(repr(made_by).encode()).hexdigest()[:32]}"

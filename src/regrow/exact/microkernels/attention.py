@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 from numba import prange
-from numba.np.ufunc import parallel
 
 from regrow.exact.grid import NON_FINITE
-from regrow.exact.kernel import kernel
+from regrow.exact.kernel import kernel, shared_kernel, thread_id
 from regrow.exact.microkernels.instructions import STEP, begin, block, end
 from regrow.exact.microkernels.kernels import SIDE, add_shift, pack_panel
 from regrow.exact.rows import (
@@ -38,9 +37,8 @@ from regrow.exact.rows import (
 
 F = np.float32
 
-_parallel: Any = kernel(parallel=True, nogil=True)
+_parallel: Any = shared_kernel
 _helper: Any = kernel()
-_thread: Any = parallel.get_thread_id
 
 
 @_helper
@@ -124,7 +122,7 @@ def attend(
     for i in prange(groups * panels):
         g, y = i // panels, i % panels * SIDE
         count = min(SIDE, rows - y)
-        thread = _thread()
+        thread = thread_id()
         mine, parts, product = scratch[thread], sums[thread], products[thread]
         short = float32_epilogue_is_exact(
             width, exponent_range(left[g], start + y, start + y + count), exponent_range(right[g], 0, seen)
@@ -185,7 +183,7 @@ def attend_backward(
     for i in prange(groups * panels):
         g, y = i // panels, i % panels * SIDE
         count = min(SIDE, rows - y)
-        thread = _thread()
+        thread = thread_id()
         mine, parts, product = scratch[thread], sums[thread], products[thread]
         short = float32_epilogue_is_exact(
             width, exponent_range(left[g], start + y, start + y + count), exponent_range(right[g], 0, seen)

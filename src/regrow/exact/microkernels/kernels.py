@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 from numba import prange
-from numba.np.ufunc import parallel
 
-from regrow.exact.kernel import kernel
+from regrow.exact.kernel import kernel, shared_kernel, thread_id
 from regrow.exact.microkernels.instructions import (
     STEP,
     TILE,
@@ -44,9 +43,8 @@ SIDE = 32  # of a block
 # What becomes of a block: integers as they are; rounded to float32; or added to float64 integers.
 INTEGERS, ROUNDED, ADDED = 0, 1, 2
 
-_parallel: Any = kernel(parallel=True, nogil=True)
+_parallel: Any = shared_kernel
 _helper: Any = kernel()
-_thread: Any = parallel.get_thread_id
 
 
 @_helper
@@ -256,7 +254,7 @@ def multiply(
         g, first = i // chunks, i % chunks * chunk
         last = min(outer, first + chunk)
         heights = (last - first + SIDE - 1) // SIDE
-        thread = _thread()
+        thread = thread_id()
         panels_of_left, sums = scratch[thread].ctypes.data, blocks[thread]
         for h in range(0, heights, 2):
             row = first + SIDE * h

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import get_num_threads
 from numba.core.registry import cpu_target
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from regrow.exact.gemm import GemmBackend
 from regrow.exact.grid import LEFT, Block, Digits
 from regrow.exact.microkernels import attention, kernels
 from regrow.exact.microkernels.instructions import AMX, STEP, VNNI
+from regrow.exact.threads import THREADS
 
 _FEATURES = {
     "amx": ("avx512f", "avx512bw", "avx512vbmi", "amx-tile", "amx-int8"),
@@ -33,6 +33,8 @@ _ARCH_PRCTL, _REQUEST, _TILE_DATA = 158, 0x1023, 18
 # Bytes of the left operand that a thread keeps packed at a time, about half of its second-level cache; and rows: more
 # rows of a wide product are on more pages than the first-level cache of addresses holds.
 _CHUNK_BYTES, _CHUNK_ROWS = 1 << 20, 64
+# So many digits multiplied take as long as a byte to go through, or longer.
+_DIGITS_TO_BYTE = 64
 # Sums that are added up anyway are cut at this depth, so that a block's panels fit that cache too.
 _DEPTH = 4096
 
@@ -84,10 +86,11 @@ class MicrokernelProducts:
     ) -> None:  # fmt: skip
         """See :meth:`regrow.exact.backend.Backend.attend`."""
         key_panels, value_panels = (self._pack(x.planes, 2) for x in (keys, values))
+        threads = _attention_threads(weights, queries.depth)
         attention.attend(
             *self._rows(block, queries), *key_panels, *value_panels, *_exponents(queries, keys, values),
-            np.float32(scale), *_attention_buffers(queries.depth, block.keys), weights.numpy(), totals.numpy(),
-            out.numpy(),
+            np.float32(scale), *_attention_buffers(threads, queries.depth, block.keys), weights.numpy(), totals.numpy(),
+            out.numpy(), threads=threads,
         )  # fmt: skip
 
     def attend_backward(
@@ -97,10 +100,11 @@ class MicrokernelProducts:
         """See :meth:`regrow.exact.backend.Backend.attend_backward`."""
         value_panels, key_panels = (self._pack(x.planes, 2) for x in (values, keys))
         digits = Digits(torch.empty_like(weights), torch.empty(weights.shape[:2], dtype=torch.int32), LEFT)
+        threads = _attention_threads(weights, gradients.depth)
         attention.attend_backward(
             *self._rows(block, gradients), *value_panels, *key_panels, *_exponents(gradients, values, keys),
-            np.float32(scale), *_attention_buffers(gradients.depth, block.keys), weights.numpy(), totals.numpy(),
-            delta.numpy(), digits.data.numpy(), digits.exponents.numpy(), out.numpy(),
+            np.float32(scale), *_attention_buffers(threads, gradients.depth, block.keys), weights.numpy(),
+            totals.numpy(), delta.numpy(), digits.data.numpy(), digits.exponents.numpy(), out.numpy(), threads=threads,
         )  # fmt: skip
         return digits
 
@@ -123,7 +127,7 @@ class MicrokernelProducts:
         groups, outer, depth = left[0].shape
         wide, parts, size = right[0].shape[1], len(left), -(-depth // 64) * STEP
         packed, offsets = self._pack(right, parts)
-        threads = get_num_threads()
+        threads = THREADS.worth(groups * outer * wide * depth * parts // _DIGITS_TO_BYTE)
         chunk = _chunk(groups, outer, parts * depth, threads)
         shape = groups, outer, wide
         integers = torch.empty((parts, *shape) if kind == kernels.INTEGERS else (0,) * 4, dtype=torch.int32)
@@ -136,7 +140,7 @@ class MicrokernelProducts:
             self._unit, *_addresses(left), groups, (parts, len(right)), outer, wide, depth, chunk, self._shift,
             packed, offsets, scratch, blocks, kind,
             (none if rows is None else rows).numpy(), (none if columns is None else columns).numpy(),
-            integers.numpy(), floats.numpy(), doubles.numpy(),
+            integers.numpy(), floats.numpy(), doubles.numpy(), threads=threads,
         )  # fmt: skip
         return {kernels.INTEGERS: integers, kernels.ROUNDED: floats, kernels.ADDED: doubles}[kind]
 
@@ -147,7 +151,10 @@ class MicrokernelProducts:
         packed = _buffer(groups * panels * len(right) * -(-depth // 64) * STEP)
         columns = (groups * panels, len(right), kernels.SIDE) if self._shift else (0, 0, 0)
         offsets = torch.empty(columns, dtype=torch.int32)
-        kernels.pack_right(*_addresses(right), groups, len(right), outer, depth, packed, offsets.numpy())
+        threads = THREADS.worth(packed.nbytes)
+        kernels.pack_right(
+            *_addresses(right), groups, len(right), outer, depth, packed, offsets.numpy(), threads=threads
+        )
         if self._shift and parts > 1:
             # The first part is of the highest digits alone, the others are of both; all left planes are shifted.
             both = offsets.sum(1, keepdim=True, dtype=torch.int32)
@@ -181,9 +188,14 @@ def _exponents(*operands: Digits) -> tuple[Any, ...]:
     return tuple(operand.exponents.contiguous().numpy() for operand in operands)
 
 
-def _attention_buffers(width: int, keys: int) -> tuple[Any, Any, Any]:
+def _attention_threads(weights: Tensor, width: int) -> int:
+    """How many threads attention is worth, whose digits of weights these are: float32 scores, and two products."""
+    return THREADS.worth(2 * weights.numel() + weights.numel() * width // _DIGITS_TO_BYTE)
+
+
+def _attention_buffers(threads: int, width: int, keys: int) -> tuple[Any, Any, Any]:
     """Each thread's panel, parts of scores, and parts of output."""
-    threads, side = get_num_threads(), kernels.SIDE
+    side = kernels.SIDE
     panel = _buffer(threads, 2 * max(-(-width // 64), -(-keys // 64)) * STEP)
     sums = _buffer(threads, 2, side, -(-keys // side) * side, dtype=torch.int32)
     return panel, sums, _buffer(threads, 2, side, side, dtype=torch.int32)

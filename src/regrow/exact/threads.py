@@ -1,0 +1,127 @@
+"""How many threads compute: none besides the caller's unless there is enough to do, and they can be had.
+
+One kernel at a time has the threads; what is computed meanwhile is computed by its caller alone. So is everything in a
+process that was forked from one with threads, which has none of them and cannot start others: GNU OpenMP ends such a
+process or has it wait forever. The number changes the speed and never the bits.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numba
+import torch
+from numba.core.compiler_lock import global_compiler_lock
+from numba.np.ufunc import parallel
+
+from regrow.errors import Note
+
+SHARED_BYTES = 1 << 20
+"""Memory to go through that is worth waking threads for, and waiting for the last: some tenths of a millisecond. Less
+is done sooner by one, the more so on processors that have other work, where the last may be late by milliseconds."""
+
+_numba: Any = parallel  # what Numba's public functions of these names do costs microseconds, for locks
+
+
+class Threads:
+    """Those of this process."""
+
+    def __init__(self) -> None:
+        self._free = threading.Lock()
+        self._tried = False
+        self._alone = False
+        self._reentrant = False
+        # A fork while another thread compiles would leave the lock taken in the child, by nobody.
+        os.register_at_fork(
+            before=global_compiler_lock.acquire,
+            after_in_parent=global_compiler_lock.release,
+            after_in_child=self._forked,
+        )
+
+    def count(self) -> int:
+        """How many there are for the calling thread."""
+        return int(_numba._get_num_threads()) if self.start() else 1
+
+    def worth(self, memory: int) -> int:
+        """How many should go through so many bytes: all or one, as OpenMP has to end some and start them again to
+        compute with fewer."""
+        return self.count() if memory >= SHARED_BYTES else 1
+
+    @contextmanager
+    def taken(self, count: int) -> Iterator[bool]:
+        """Have kernels of this block computed by so many threads, or by the caller if somebody else has them.
+
+        Returns:
+            Whether kernels for threads can be used.
+        """
+        if not self.start():
+            yield False
+        elif count > 1 and self._free.acquire(blocking=False):
+            try:
+                yield True
+            finally:
+                self._free.release()
+        elif self._reentrant:
+            before = _numba._get_num_threads()
+            _numba._set_num_threads(1)
+            try:
+                yield True
+            finally:
+                _numba._set_num_threads(before)
+        else:
+            yield False
+
+    def start(self) -> bool:
+        """Whether there are threads; started when this is first asked, if as many can be had."""
+        if not self._tried:
+            self._tried = True
+            count = max(int(vars(numba.config)["NUMBA_NUM_THREADS"]), torch.get_num_threads())
+            try:
+                _try_threads(count - 1)
+                numba.get_num_threads()
+                self._reentrant = numba.threading_layer() == "omp"  # the others run one kernel at a time, of any size
+            except (RuntimeError, ValueError, ImportError, OSError) as error:
+                self._compute_alone()
+                why = next(iter(str(error).splitlines()), "")
+                asked = os.environ.get("NUMBA_THREADING_LAYER")
+                why += f" (NUMBA_THREADING_LAYER is `{asked}`)" if asked else ""
+                warnings.warn(f"computing with one thread, since {count} cannot be had: {why}", Note, stacklevel=4)
+        return not self._alone
+
+    def _forked(self) -> None:
+        global_compiler_lock.release()
+        self._free = threading.Lock()
+        if self._tried or _numba._is_initialized:
+            self._tried = True
+            self._compute_alone()
+
+    def _compute_alone(self) -> None:
+        self._alone = True
+        torch.set_num_threads(1)
+
+
+def _try_threads(count: int) -> None:
+    """Have so many threads at a time, for a moment: OpenMP ends the process that cannot start those it is asked for.
+
+    Raises:
+        RuntimeError: if the system refuses one.
+    """
+    leave = threading.Event()
+    found: list[threading.Thread] = []
+    try:
+        for _ in range(count):
+            thread = threading.Thread(target=leave.wait, daemon=True)
+            thread.start()
+            found.append(thread)
+    finally:
+        leave.set()
+        for thread in found:
+            thread.join()
+
+
+THREADS = Threads()
