@@ -105,11 +105,8 @@ class EventLog:
 
     def dates(self) -> dict[str, str]:
         """When the build began, and now."""
-        now = datetime.now(UTC)
-        return {
-            name: when.isoformat(timespec="seconds")
-            for name, when in (("started", self._started[1]), ("finished", now))
-        }
+        times = {"started": self._started[1], "finished": datetime.now(UTC)}
+        return {name: when.isoformat(timespec="seconds") for name, when in times.items()}
 
     def remove(self) -> None:
         """Remove the file, unless it is another build's by now: what it says lies in the release."""

@@ -14,6 +14,7 @@ from typing import Any
 from regrow.engine.context import Listener, StageContext, Stop, Switch, faults_explained, one_at_a_time
 from regrow.engine.key import ingredients, key_of
 from regrow.errors import StageError
+from regrow.exact import compiling
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Call, Surroundings
 from regrow.store import Store, copy_tree, remove_tree, tree_digest
@@ -108,7 +109,7 @@ def rerun(
     try:
         with faults_explained(context, store.root):
             context.emit("stage-start", again=True)
-            stage.kind.run(_call(stage, evaluation.results, target, scratch, context))
+            _run(stage, _call(stage, evaluation.results, target, scratch, context), context)
             digest = tree_digest(target)
             if output is not None:
                 copy_tree(target, output)
@@ -165,7 +166,7 @@ class _Builder:
         output = self.store.fresh()
         try:
             context.emit("stage-start", key=name)
-            stage.kind.run(_call(stage, results, output, self.store.scratch(name), context))
+            _run(stage, _call(stage, results, output, self.store.scratch(name), context), context)
             _require_declared(stage, output)
             digest = self.store.put(output)
         finally:
@@ -174,6 +175,16 @@ class _Builder:
         self.store.record_root(self.scope, {stage.name: (name, digest)})
         self.store.clear_scratch(name)
         return digest
+
+
+def _run(stage: Stage, call: Call[Any], context: StageContext) -> None:
+    """Let a stage do its work, and tell when kernels are compiled for it, which happens once on a machine."""
+
+    def heard(one: compiling.Compilation) -> None:
+        context.emit("compiling" if one.seconds is None else "compiled", kernel=one.kernel, duration=one.seconds)
+
+    with compiling.heard(heard):
+        stage.kind.run(call)
 
 
 def _require_declared(stage: Stage, output: Path) -> None:
