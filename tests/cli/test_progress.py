@@ -39,7 +39,7 @@ def test_a_log_gets_a_heartbeat_now_and_then(
     for second in range(26):
         now[0] = float(second)
         lines(STEP)
-    lines({"event": "stage-done", "stage": "pretrain", "seconds": 25.0, "digest": "0" * 64, "key": "0" * 64})
+    lines({"event": "stage-done", "stage": "pretrain", "duration": 25.0, "digest": "0" * 64, "key": "0" * 64})
     beat = "    Training pretrain step 120/1,000, loss 4.210, 5,300 tokens/s, 2 min 3 s left\n"
     assert capsys.readouterr().err == 2 * beat + f"       Built {'pretrain':<28} 25 s\n"
 
@@ -47,7 +47,7 @@ def test_a_log_gets_a_heartbeat_now_and_then(
 def test_fetching_tells_how_much_came(capsys: pytest.CaptureFixture[str]) -> None:
     lines = Lines(Console())
     lines({"event": "progress", "stage": "fetch-a", "done": 5_000_000, "total": 5_000_000, "unit": "bytes"})
-    lines({"event": "stage-done", "stage": "fetch-a", "seconds": 2.0})
+    lines({"event": "stage-done", "stage": "fetch-a", "duration": 2.0})
     assert capsys.readouterr().err == f"       Built {'fetch-a':<28} 2.0 s  5 MB\n"
 
 

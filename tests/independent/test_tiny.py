@@ -77,6 +77,18 @@ class Example:
     def run(self):
         return training.Run.of_recipe(self.parameters("pretrain")["train"], self.shape.context)
 
+    @property
+    def tokenizer(self):
+        return Tokenizer.from_file(str(self.folder / "tokenizer" / "tokenizer.json"))
+
+    def measure(self, state):
+        """What training notes on the way."""
+        run, shape, end = self.run, self.shape, self.facts["end_of_text"]
+        most = run.micro_batch * run.micro_batches_per_step
+        loss = evaluation.on_the_way(shape, state.parameters, self.row("validation"), most)
+        found = evaluation.generate(shape, state.parameters, [end], 32, 0.8, 40, run.seed, end)
+        return {"validation_loss": loss, "sample": self.tokenizer.decode(found)}
+
 
 @pytest.fixture
 def example(inputs):
@@ -126,7 +138,7 @@ def stop():
 @pytest.mark.slow
 def test_the_whole_run_gives_what_the_lock_promises(example):
     shape, facts = example.shape, example.facts
-    state = training.train(shape, example.run, example.row("train"))
+    state = training.train(shape, example.run, example.row("train"), measure=example.measure)
     assert training.artifact_digest(shape, state, facts["end_of_text"]) == example.lock["outputs"]["pretrain"]
     measured = evaluation.evaluation(
         shape, state.parameters, example.row("train"), example.row("validation"), facts["validation_bytes"]
@@ -140,10 +152,7 @@ def test_the_whole_run_gives_what_the_lock_promises(example):
 
 def samples(example, state):
     """What the model writes; the tokenizer is a library of others."""
-    tokenizer, asked = (
-        Tokenizer.from_file(str(example.folder / "tokenizer" / "tokenizer.json")),
-        example.parameters("evaluate"),
-    )
+    tokenizer, asked = example.tokenizer, example.parameters("evaluate")
     end = example.facts["end_of_text"]
     for prompt in asked["prompts"]:
         ids = [end, *tokenizer.encode(prompt, add_special_tokens=False).ids]

@@ -32,6 +32,7 @@ class Run:
     seed: int
     checkpoint_every: int
     snapshots: int = 0
+    validate_every: int = 0
 
     @staticmethod
     def of_recipe(train, context):
@@ -184,8 +185,8 @@ def step(shape, run, state, tokens):
     )  # fmt: skip
 
 
-def train(shape, run, row, steps=None):
-    """The state after some steps, by default all."""
+def train(shape, run, row, steps=None, measure=lambda state: {}):
+    """The state after some steps, by default all, with what is measured where the run says so."""
     state = State(initial(shape, run.seed))
     while state.step < (steps or run.steps):
         step(shape, run, state, batch(row, run, state.step + 1, shape.context))
@@ -193,6 +194,8 @@ def train(shape, run, row, steps=None):
             state.link()
         if state.step in (run.steps * k // (run.snapshots + 1) for k in range(1, run.snapshots + 1)):
             state.kept[state.step] = {name: p.copy() for name, p in state.parameters.items()}
+        if run.validate_every and state.step % run.validate_every == 0 and state.step < run.steps:
+            state.losses[-1] |= measure(state)
     return state
 
 

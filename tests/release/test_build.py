@@ -10,7 +10,8 @@ import toy_model
 
 from regrow.building import build as module
 from regrow.building import rebuilds
-from regrow.building.build import BuildResult, EventLog, Options, build
+from regrow.building.build import BuildResult, Options, build
+from regrow.building.live import EventLog
 from regrow.building.locking import Mode
 from regrow.errors import DifferentError, Interrupted, RecipeError, StageError
 from regrow.release import Release

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from regrow.release.release import Loss
-from regrow.report.chart import every, graph_drawing, loss_chart, running_mean, ticks
+from regrow.report.chart import curve, every, graph_drawing, loss_chart, running_mean, ticks
 from regrow.report.data import StageRow
 
 numbers = st.floats(-1e6, 1e6)
@@ -57,6 +57,24 @@ def test_chart_spans_its_room_and_the_validation_loss_lies_in_it() -> None:
     assert [tick.label for tick in chart.y_ticks] == ["2", "3", "4", "5", "6", "7", "8"]
     assert sum(strip.width for strip in chart.strips) == pytest.approx(100)
     assert "step 2: " in chart.strips[1].title
+
+
+def test_validation_on_the_way_is_marked_and_leads_to_the_end() -> None:
+    losses = [Loss(1, 8.0), Loss(2, 4.0, validation=9.5), Loss(3, 3.5)]
+    chart = loss_chart(losses, 2.2)
+    assert chart is not None
+    assert [(point.x, point.title) for point in chart.points] == [(50.0, "step 2: 9.500 on validation text")]
+    assert 0 <= chart.points[0].y <= 100
+    assert chart.between.startswith(f"M50.00 {chart.points[0].y:.2f}L100.00 ")
+    assert chart.y_ticks[-1].label == "10"
+
+
+def test_a_curve_begins_at_nothing_and_needs_two_points() -> None:
+    found = curve("Learning rate", [(1, 0.25), (2, 1.0), (3, None), (4, 0.5)])
+    assert found is not None
+    assert found.path == "M0.00 75.00L33.33 0.00L100.00 50.00"
+    assert (found.least, found.most) == ("0.25", "1")
+    assert curve("Gradient norm", [(1, 0.25), (2, None), (3, math.nan)]) is None
 
 
 @pytest.mark.parametrize("losses", [[], [Loss(1, 2.0)], [Loss(1, math.nan), Loss(2, 1.0)]])

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from regrow.release.release import Loss, Sample
-from regrow.report import ReportData, render
+from regrow.report import Doubt, ReportData, render
 from regrow.report.data import Example, Exclusion, File, Measure, Source, StageRow
 from regrow.report.render import licence_link, link, seconds, share, size
 
@@ -28,9 +28,10 @@ def full(text: str) -> ReportData:
         description=text,
         facts={"parameters": 3_000_000},
         samples=(Sample(text, text),),
-        losses=(Loss(1, 8.0), Loss(2, 4.0)),
+        losses=(Loss(1, 8.0, 1e-3, 2.0, 7.5, text), Loss(2, 4.0, 2e-3, 1.0)),
         validation_loss=4.5,
         measures=(Measure(text, 2.5, text, True),),
+        doubts=(Doubt("diverged", text, text),),
         sources=(Source(text, text, text, text, text, 1, 10, 1, 2, ((text, 1, 10),)),),
         exclusions=(Exclusion(text, text, 3, 30, (Example(text, text, text),)),),
         stages=(StageRow(text, text, 1, text, {text: text}, ((text, text),), ((text, text),), text, 1.0, False),),
@@ -143,3 +144,20 @@ def test_share_does_not_round_something_to_nothing() -> None:
 def test_licence_link() -> None:
     assert licence_link("CC-BY-4.0") == "https://spdx.org/licenses/CC-BY-4.0.html"
     assert licence_link("LicenseRef-Mine") == licence_link("MIT OR ISC") == licence_link('"><b>') == ""
+
+
+def test_what_scrolls_can_be_reached_by_keyboard_and_has_a_name_of_its_own() -> None:
+    two = replace(full("a"), stages=tuple(replace(full("a").stages[0], name=name) for name in ("a", "b")))
+    tags = Reader(render(two)).tags
+    scrolling = [found for tag, found in tags if tag == "pre" or found.get("class") in ("scroll", "graph")]
+    assert len(scrolling) > 8
+    assert all(found.get("tabindex") == "0" and found.get("role") == "group" for found in scrolling)
+    names = [found["aria-label"] for found in scrolling]
+    assert len(names) == len(set(names))
+
+
+def test_hashes_are_whole() -> None:
+    digest = "0123456789abcdef" * 4
+    page = render(replace(full("a"), stages=(replace(full("a").stages[0], digest=digest),)))
+    texts = [text for text in Reader(page).text if "0123456789abcdef" in text]
+    assert texts == [digest, digest]

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import os
-import secrets
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
 from regrow.building import rebuilds
 from regrow.building.assemble import Contents, assemble, json_text, licence_text, paper_text
 from regrow.building.environment import environment
+from regrow.building.live import EventLog, Metrics
 from regrow.building.locking import Locked, Mode, locked_recipe
-from regrow.building.place import explained, refuse_another_model, refuse_to_replace
+from regrow.building.place import refuse_another_model, refuse_to_replace
 from regrow.building.selection import released_weights
 from regrow.engine import Evaluation, Listener, StageResult, Stop, evaluate
-from regrow.engine.context import DETAILS
-from regrow.errors import DifferentError, RecipeError, StageError
+from regrow.errors import DifferentError, RecipeError
 from regrow.recipe.graph import Graph
 from regrow.recipe.kind import Workers
 from regrow.recipe.lock import load as load_lock
 from regrow.recipe.schema import load as load_recipe
 from regrow.release import Release, is_release
 from regrow.release.files import DamagedError
-from regrow.release.layout import DATES, ENVIRONMENT, EVENTS, LOCK, REPORT, TIMINGS
+from regrow.release.layout import DATES, ENVIRONMENT, EVENTS, LOCK, METRICS, REPORT, TIMINGS
 from regrow.release.release import Sample
+from regrow.report import Doubt, Measure, doubts, measures
 from regrow.stages import KINDS
 from regrow.store import default_root, opened, write_atomic
 
@@ -71,6 +67,8 @@ class BuildResult:
         stages: what each gave, in the order of the graph.
         samples: what the model wrote: prompt and text.
         evaluation: as in ``evaluation.json``.
+        measures: bits per byte of validation text, of the model and of what to compare it with.
+        doubts: what speaks against the model.
         seconds: the build took.
         lock_written: True if ``regrow.lock`` is new or was changed.
     """
@@ -81,6 +79,8 @@ class BuildResult:
     stages: tuple[StageResult, ...]
     samples: tuple[Sample, ...]
     evaluation: Mapping[str, Any]
+    measures: tuple[Measure, ...]
+    doubts: tuple[Doubt, ...]
     seconds: float
     lock_written: bool
 
@@ -105,7 +105,11 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
     _refuse_to_spoil(output)
     refuse_to_replace(output)
     refuse_another_model(output, name)
-    with EventLog(output, listener) as log, opened(options.store or default_root()) as store:
+    with (
+        EventLog(output, listener) as log,
+        Metrics(output, log, listener) as metrics,
+        opened(options.store or default_root()) as store,
+    ):
         locked = locked_recipe(
             recipe, options.mode, sources=options.sources, offline=options.offline, listener=log, stop=stop
         )
@@ -115,7 +119,7 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
             locked.graph,
             store,
             scope=scope,
-            listener=log,
+            listener=metrics,
             stop=stop,
             jobs=options.jobs,
             surroundings=replace(locked.surroundings, workers=options.workers),
@@ -124,9 +128,12 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
         promised = {} if options.update_lock else locked.promised
         compare(locked.graph, promised, outputs)
         digest = assemble(
-            contents(locked, made, log, output), output, None if options.update_lock else locked.promised_release
+            contents(locked, made, log, metrics, output),
+            output,
+            None if options.update_lock else locked.promised_release,
         )
         log.remove()
+        metrics.remove()
         if digest == locked.promised_release and not any(result.cached for result in made.results.values()):
             rebuilds.note(digest, "regrow build")
         built = Release.at(output)
@@ -137,6 +144,8 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
             stages=tuple(made.results.values()),
             samples=built.samples,
             evaluation=built.evaluation,
+            measures=measures(built),
+            doubts=doubts(built),
             seconds=time.monotonic() - started,
             lock_written=_write_lock(recipe / LOCK, locked.text(outputs, digest), options.mode, listener),
         )
@@ -199,9 +208,12 @@ def compare(graph: Graph, promised: Mapping[str, str], outputs: Mapping[str, str
             )
 
 
-def contents(locked: Locked, made: Evaluation, log: EventLog, old: Path | None = None) -> Contents:
+def contents(
+    locked: Locked, made: Evaluation, log: EventLog, metrics: Metrics | None = None, old: Path | None = None
+) -> Contents:
     """What to assemble. Everything but ``buildinfo`` follows from the locked recipe and the outputs of its stages."""
     outputs = {name: result.digest for name, result in made.results.items()}
+    measured = metrics.text() if metrics else None
     return Contents(
         graph=locked.graph,
         evaluation=made,
@@ -214,6 +226,7 @@ def contents(locked: Locked, made: Evaluation, log: EventLog, old: Path | None =
             ENVIRONMENT: json_text(environment(_libraries(locked.graph))),
             TIMINGS: json_text(timings(made, _timed(old) if old else {})),
             EVENTS: log.text(),
+            **({METRICS: measured} if measured is not None else {}),
         },
     )
 
@@ -237,65 +250,6 @@ def timings(made: Evaluation, before: Mapping[str, Mapping[str, Any]]) -> dict[s
             "seconds": seconds if result.cached else round(result.seconds, 3),
         }
     return {"schema": "regrow/timings/1", "stages": stages}
-
-
-class EventLog:
-    """Writes every event to a file beside the release as it happens, and passes it on.
-
-    The file tells what happened if the build fails; of a build that does not, it becomes part of ``buildinfo/``.
-    """
-
-    def __init__(self, release: Path, listener: Listener) -> None:
-        self.path = release.with_name(f"{release.name}.events.jsonl")
-        self._listener = listener
-        self._started = (time.monotonic(), datetime.now(UTC))
-        self._file: TextIO | None = None
-
-    def __enter__(self) -> EventLog:
-        aside = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
-        with explained(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = aside.open("x+", encoding="utf-8", newline="\n")
-            aside.replace(self.path)  # another build of the same release goes on writing to the file it opened
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if isinstance(error, StageError) and error.hint == DETAILS:
-            error.hint = f"{self.path} has the details"
-        if self._file is not None:
-            if not os.fstat(self._file.fileno()).st_size:
-                self.remove()  # nothing happened, so there is nothing to tell
-            self._file.close()
-
-    def __call__(self, event: Mapping[str, Any]) -> None:
-        """Note an event and pass it on."""
-        if self._file is not None:
-            seconds = round(time.monotonic() - self._started[0], 3)
-            with explained(self.path):
-                self._file.write(json.dumps({"seconds": seconds, **event}, ensure_ascii=False, default=str) + "\n")
-                self._file.flush()
-        self._listener(event)
-
-    def text(self) -> str:
-        """Everything so far."""
-        assert self._file is not None, "the log is open during a build"
-        self._file.seek(0)
-        return self._file.read()
-
-    def dates(self) -> dict[str, str]:
-        """When the build began, and now."""
-        return {"started": self._started[1].isoformat(timespec="seconds"), "finished": _now()}
-
-    def remove(self) -> None:
-        """Remove the file, unless it is another build's by now: what it says lies in the release."""
-        assert self._file is not None, "the log is open during a build"
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(self._file.fileno()), self.path.stat()):
-                self.path.unlink()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _libraries(graph: Graph) -> set[str]:

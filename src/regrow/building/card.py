@@ -166,6 +166,8 @@ def _results(data: ReportData) -> Iterator[str]:
         yield from ("## Evaluation", "", "| bits per byte of validation text | |", "|---|---:|")
         yield from (f"| {_text(measure.name)} | {measure.bits_per_byte:.3f} |" for measure in data.measures)
         yield ""
+    for doubt in data.doubts:
+        yield from (f"> **Warning:** {_text(doubt.what)}.", "")
 
 
 def _licence(data: ReportData) -> Iterator[str]:

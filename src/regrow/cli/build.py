@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
@@ -53,6 +54,12 @@ _SAMPLE_LINES = 4
     help="How often to start the workers again when one is lost; by default 3.",
 )
 @click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Stages to run at the same time.")
+@click.option(
+    "--log-to",
+    multiple=True,
+    metavar="WHERE",
+    help="Also show training in tensorboard:DIR, trackio:PROJECT or wandb:PROJECT; may be given several times.",
+)
 @threads_option
 @json_option
 @pass_console
@@ -68,6 +75,7 @@ def command(
     workers: int | None,
     max_restarts: int | None,
     jobs: int,
+    log_to: tuple[str, ...],
 ) -> int:
     """Build a recipe into a release.
 
@@ -96,12 +104,18 @@ def command(
         return _follow(rendezvous)
     from regrow.building.build import Options, build
     from regrow.building.locking import Mode
+    from regrow.building.trackers import tracked
     from regrow.cli.interrupts import stop_on_interrupt
     from regrow.cli.progress import progress
 
     mode = Mode.LOCKED if locked else Mode.FROZEN if frozen else Mode.RENEW
     options = Options(output=output, store=store, mode=mode, offline=offline, update_lock=update_lock, jobs=jobs)
-    with _leading(rendezvous) as group, stop_on_interrupt(console) as stop, progress(console) as listener:
+    with (
+        _leading(rendezvous) as group,
+        stop_on_interrupt(console) as stop,
+        progress(console) as lines,
+        tracked(log_to, lines) as listener,
+    ):
         if environment is not None and environment.restarts:
             listener({"event": "note", "text": "a worker was lost; all have been started again"})
         result = build(recipe, replace(options, workers=group), listener=listener, stop=stop)
@@ -175,6 +189,12 @@ def _document(result: BuildResult, recipe: Path) -> dict[str, object]:
             for stage in result.stages
         ],
         "evaluation": result.evaluation,
+        "baselines": {
+            one.key: {"bits_per_byte": one.bits_per_byte, "what": f"{one.name}: {one.note}"}
+            for one in result.measures
+            if not one.own
+        },
+        "warnings": [asdict(doubt) for doubt in result.doubts],
         "samples": [asdict(sample) for sample in result.samples],
     }
 
@@ -194,11 +214,17 @@ def _tell(console: Console, result: BuildResult, recipe: Path) -> None:
             console.say(f"    {line}")
     if result.samples:
         console.say()
-    bits = result.evaluation.get("validation", {}).get("bits_per_byte")
-    if bits is not None:
-        console.verb("Measured", f"{bits:.4f} bits per byte on text it has never seen")
+    for measure in sorted(result.measures, key=lambda one: not one.own):
+        if measure.own:
+            console.verb("Measured", f"{measure.bits_per_byte:.4f} bits per byte {measure.note}; fewer is better")
+        else:
+            console.verb("", f"{measure.bits_per_byte:.4f} for {measure.name}: {measure.note}")
+    for doubt in result.doubts:
+        console.verb("Warning", doubt.what, "yellow")
+        console.verb("", doubt.hint)
     console.verb("Report", _shown(result.report), "cyan")
     console.verb(*_standing(result, recipe))
+    console.verb("Next", f"regrow chat {shlex.quote(_shown(result.release))}", "cyan")
 
 
 def _standing(result: BuildResult, recipe: Path) -> tuple[str, str, str]:

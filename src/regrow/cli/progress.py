@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from regrow.cli.console import Console, animated, coloured
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Event = Mapping[str, Any]
 _HEARTBEAT = 10.0
 _REASONS = 4
+_WORDS = 60
 _WORK = {"bytes": "Fetching", "steps": "Training", "samples": "Writing", "sequences": "Measuring"}
 _DAMAGE = {
     "damaged": "was damaged in the store; it is built again",
@@ -46,6 +48,7 @@ class Lines:
         self._console = console
         self._spoke: dict[str, float] = {}
         self._fetched: dict[str, int] = {}
+        self._compiled = False
 
     def __call__(self, event: Event) -> None:
         """Draw one event."""
@@ -59,11 +62,19 @@ class Lines:
                 self.begin(stage, "Running again" if event.get("again") else "Building")
             case "progress":
                 self.move(stage, event)
+                if "sample" in event or "validation_loss" in event:
+                    self._console.verb("Validated", f"{stage} {validated(event)}", "cyan")
+            case "metrics":
+                self._console.verb("Metrics", event["path"], "cyan")
+            case "resumed":
+                self._console.verb("Resuming", f"{stage} {_amount(event)}", "cyan")
+            case "compiling":
+                self.compile(stage)
             case "stage-cached":
                 self.end(stage, "Cached", "cyan", "")
             case "stage-done":
                 fetched = f"  {size(self._fetched[stage])}" if stage in self._fetched else ""
-                self.end(stage, "Built", "green", seconds(event["seconds"]) + fetched)
+                self.end(stage, "Built", "green", seconds(event["duration"]) + fetched)
             case "damaged" | "missing" as kind:
                 self._console.verb("Warning", f"{stage} {_DAMAGE[kind]}", "yellow")
             case "note" | "waiting":
@@ -81,6 +92,12 @@ class Lines:
         if now - self._spoke.setdefault(stage, now) >= _HEARTBEAT:
             self._spoke[stage] = now
             self._console.verb(verb_for(event), f"{stage} {details(event)}", "cyan")
+
+    def compile(self, stage: str) -> None:
+        """A stage waits for a kernel; that is said once, since the first one is seldom the last."""
+        if not self._compiled:
+            self._compiled = True
+            self._console.verb("Compiling", f"kernels for {stage}, once per installation", "cyan")
 
     def end(self, stage: str, verb: str, colour: str, took: str) -> None:
         """A stage is finished."""
@@ -163,6 +180,15 @@ def details(event: Event) -> str:
     if (left := event.get("seconds_left")) is not None:
         parts.append(f"{seconds(left)} left")
     return ", ".join(parts)
+
+
+def validated(event: Event) -> str:
+    """What was measured on the way, e.g. ``step 50/800, loss 4.210, on validation text 4.305: "and the king"``."""
+    parts = [_amount(event), f"loss {event['loss']:.3f}"]
+    if (loss := event.get("validation_loss")) is not None:
+        parts.append(f"on validation text {loss:.3f}")
+    words = shorten(str(event.get("sample", "")), _WORDS, placeholder=" ...")
+    return ", ".join(parts) + (f': "{words}"' if words else "")
 
 
 def _amount(event: Event) -> str:

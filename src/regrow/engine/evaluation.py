@@ -14,6 +14,7 @@ from typing import Any
 from regrow.engine.context import Listener, StageContext, Stop, Switch, faults_explained, one_at_a_time
 from regrow.engine.key import ingredients, key_of
 from regrow.errors import StageError
+from regrow.exact import compiling
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Call, Surroundings
 from regrow.store import Store, StoreReader, copy_tree, remove_tree, tree_digest
@@ -114,7 +115,7 @@ def rerun(
     try:
         with faults_explained(context, store.root):
             context.emit("stage-start", again=True)
-            stage.kind.run(_call(stage, evaluation.results, target, scratch, context))
+            _run(stage, _call(stage, evaluation.results, target, scratch, context), context)
             digest = tree_digest(target)
             if output is not None:
                 copy_tree(target, output)
@@ -149,7 +150,7 @@ class _Builder:
                     if digest is None:
                         digest = self._run(stage, store, name, made_of, results, context)
             seconds = time.monotonic() - started
-            context.emit("stage-cached" if cached else "stage-done", key=name, digest=digest, seconds=seconds)
+            context.emit("stage-cached" if cached else "stage-done", key=name, digest=digest, duration=seconds)
             return StageResult(stage.name, name, made_of, digest, self.store.path(digest), cached, seconds)
 
     def _cached(self, name: str, context: StageContext) -> str | None:
@@ -173,7 +174,7 @@ class _Builder:
         output = store.fresh()
         try:
             context.emit("stage-start", key=name)
-            stage.kind.run(_call(stage, results, output, store.scratch(name), context))
+            _run(stage, _call(stage, results, output, store.scratch(name), context), context)
             _require_declared(stage, output)
             digest = store.put(output)
         finally:
@@ -193,6 +194,16 @@ def _writable(store: Store | StoreReader) -> Store:
             hint=f"make the place writable, or set {STORE} to one that is",
         )
     return store
+
+
+def _run(stage: Stage, call: Call[Any], context: StageContext) -> None:
+    """Let a stage do its work, and tell when kernels are compiled for it, which happens once on a machine."""
+
+    def heard(one: compiling.Compilation) -> None:
+        context.emit("compiling" if one.seconds is None else "compiled", kernel=one.kernel, duration=one.seconds)
+
+    with compiling.heard(heard):
+        stage.kind.run(call)
 
 
 def _require_declared(stage: Stage, output: Path) -> None:

@@ -37,6 +37,7 @@ ENVIRONMENT = f"{BUILDINFO}/environment.json"
 TIMINGS = f"{BUILDINFO}/timings.json"
 COMPARISON = f"{BUILDINFO}/comparison.json"
 EVENTS = f"{BUILDINFO}/events.jsonl"
+METRICS = f"{BUILDINFO}/metrics.csv"
 
 UNCOVERED = (SUMS, REPORT, BUILDINFO)
 """What the release digest does not cover: itself, a rendering of what it covers, and what differs between machines."""

@@ -77,10 +77,23 @@ class Sample:
 
 @dataclass(frozen=True)
 class Loss:
-    """The training loss of one optimizer step, in nats per token."""
+    """What is known of one optimizer step.
+
+    Attributes:
+        step: its number, from 1.
+        loss: in nats per token of training text.
+        learning_rate: as it was in this step.
+        gradient_norm: before it was clipped.
+        validation: the loss on validation text after the step, where it was measured.
+        sample: what the model wrote then.
+    """
 
     step: int
     loss: float
+    learning_rate: float | None = None
+    gradient_norm: float | None = None
+    validation: float | None = None
+    sample: str | None = None
 
 
 @dataclass(frozen=True)
@@ -267,11 +280,11 @@ class Release:
     def losses(self) -> tuple[Loss, ...]:
         """The losses that are numbers: one for each step, in the order of the steps."""
         try:
-            rows = [(int(row["step"]), number(float(row["loss"]))) for row in read_json_lines(self.files, LOSSES)]
+            rows = [_loss(row) for row in read_json_lines(self.files, LOSSES)]
         except (LookupError, TypeError, ValueError, ArithmeticError) as error:
             raise DamagedError(self.path, LOSSES, f"{type(error).__name__}: {error}") from error
-        found = {step: loss for step, loss in rows if loss is not None and abs(step) <= _LARGEST}
-        return tuple(Loss(step, found[step]) for step in sorted(found))
+        found = {row.step: row for row in rows if row is not None}
+        return tuple(found[step] for step in sorted(found))
 
     @cached_property
     def chain(self) -> tuple[Mapping[str, Any], ...]:
@@ -376,6 +389,17 @@ class Release:
         if not isinstance(value, list):
             raise DamagedError(self.path, path, "it has something else where a list should be")
         return value
+
+
+def _loss(row: Mapping[str, Any]) -> Loss | None:
+    """The record of a step, if its loss is a number. What else it tells may be missing."""
+    step, loss = int(row["step"]), number(float(row["loss"]))
+    if loss is None or abs(step) > _LARGEST:
+        return None
+    told = {name: number(row.get(name)) for name in ("learning_rate", "gradient_norm")}
+    sample = row.get("sample")
+    validation = number(row.get("validation_loss"))
+    return Loss(step, loss, **told, validation=validation, sample=sample if isinstance(sample, str) else None)
 
 
 def _sample(row: Mapping[str, Any]) -> Sample:

@@ -36,14 +36,39 @@ class Strip:
 
 
 @dataclass(frozen=True)
+class Point:
+    """A marked place in a drawing, with its title."""
+
+    x: float
+    y: float
+    title: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A quantity over steps."""
+
+    name: str
+    path: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    least: str
+    most: str
+
+
+@dataclass(frozen=True)
 class LossChart:
-    """Training loss over steps: every step faintly, a running mean on top, the validation loss at the end."""
+    """Training loss over steps: every step faintly, a running mean on top, validation loss where it was measured."""
 
     raw: str
     smooth: str
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     strips: tuple[Strip, ...]
+    points: tuple[Point, ...]
+    """Where validation text was looked at."""
+    between: str
+    """The line through them."""
     validation: Tick | None
     first: Loss
     last: Loss
@@ -77,29 +102,72 @@ def loss_chart(losses: Sequence[Loss], validation: float | None) -> LossChart | 
     if len(losses) < 2:
         return None
     means = running_mean([row.loss for row in losses], max(1, len(losses) // 40))
-    steps = (losses[0].step, losses[-1].step)
-    y_ticks = ticks(min(row.loss for row in losses), max(row.loss for row in losses), 6)
-    if validation is not None:
-        y_ticks = ticks(min(validation, y_ticks[0]), max(validation, y_ticks[-1]), 6)
-    x_ticks = [tick for tick in ticks(*steps, 5) if steps[0] <= tick <= steps[1]]
-
-    def x(step: float) -> float:
-        return 100 * (step - steps[0]) / (steps[1] - steps[0])
-
-    def y(loss: float) -> float:
-        return 100 * (y_ticks[-1] - loss) / (y_ticks[-1] - y_ticks[0])
-
+    looks = [(row.step, row.validation) for row in losses if row.validation is not None]
+    also = [loss for _, loss in looks] + ([] if validation is None else [validation])
+    axes = _Axes.around([row.step for row in losses], [row.loss for row in losses], 6, also)
     shown = every(len(losses), _POINTS)
+    points = [
+        Point(axes.x(step), axes.y(loss), f"step {step:,}: {loss:.3f} on validation text") for step, loss in looks
+    ]
+    end = [] if validation is None else [(100.0, axes.y(validation))]
     return LossChart(
-        raw=path([(x(losses[i].step), y(losses[i].loss)) for i in shown]),
-        smooth=path([(x(losses[i].step), y(means[i])) for i in shown]),
-        x_ticks=tuple(Tick(x(tick), f"{tick:,.0f}") for tick in x_ticks),
-        y_ticks=tuple(Tick(y(tick), f"{tick:g}") for tick in y_ticks),
-        strips=_strips([(x(losses[i].step), losses[i].step, means[i]) for i in every(len(losses), _STRIPS)]),
-        validation=None if validation is None else Tick(y(validation), f"{validation:.3f}"),
+        raw=path([(axes.x(losses[i].step), axes.y(losses[i].loss)) for i in shown]),
+        smooth=path([(axes.x(losses[i].step), axes.y(means[i])) for i in shown]),
+        x_ticks=axes.x_ticks,
+        y_ticks=axes.y_ticks,
+        strips=_strips([(axes.x(losses[i].step), losses[i].step, means[i]) for i in every(len(losses), _STRIPS)]),
+        points=tuple(points),
+        between=path([*((point.x, point.y) for point in points), *end]) if points else "",
+        validation=None if validation is None else Tick(axes.y(validation), f"{validation:.3f}"),
         first=Loss(losses[0].step, means[0]),
         last=Loss(losses[-1].step, means[-1]),
     )
+
+
+def curve(name: str, points: Sequence[tuple[int, float | None]]) -> Curve | None:
+    """Lay out a quantity over steps, or None if there is nothing to draw a line through."""
+    known = [(step, value) for step, value in points if value is not None and math.isfinite(value)]
+    if len(known) < 2:
+        return None
+    values = [value for _, value in known]
+    axes = _Axes.around([step for step, _ in known], values, 3, [0.0])
+    line = path([(axes.x(known[i][0]), axes.y(known[i][1])) for i in every(len(known), _POINTS)])
+    return Curve(name, line, axes.x_ticks, axes.y_ticks, f"{min(values):.3g}", f"{max(values):.3g}")
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """From steps and values to percent."""
+
+    steps: tuple[int, int]
+    marks: tuple[float, ...]
+
+    @staticmethod
+    def around(steps: Sequence[int], values: Sequence[float], about: int, also: Sequence[float]) -> _Axes:
+        """Axes on which all values have a place, with about so many marks before those were added that are ``also``."""
+        marks = ticks(min(values), max(values), about)
+        if also:
+            marks = ticks(min(*also, marks[0]), max(*also, marks[-1]), about)
+        return _Axes((steps[0], steps[-1]), tuple(marks))
+
+    def x(self, step: float) -> float:
+        """The place of a step."""
+        return 100 * (step - self.steps[0]) / (self.steps[1] - self.steps[0])
+
+    def y(self, value: float) -> float:
+        """The place of a value, from the top."""
+        return 100 * (self.marks[-1] - value) / (self.marks[-1] - self.marks[0])
+
+    @property
+    def x_ticks(self) -> tuple[Tick, ...]:
+        """Marks of the axis of steps."""
+        marks = (mark for mark in ticks(*self.steps, 5) if self.steps[0] <= mark <= self.steps[1])
+        return tuple(Tick(self.x(mark), f"{mark:,.0f}") for mark in marks)
+
+    @property
+    def y_ticks(self) -> tuple[Tick, ...]:
+        """Marks of the axis of values."""
+        return tuple(Tick(self.y(mark), f"{mark:g}") for mark in self.marks)
 
 
 def running_mean(values: Sequence[float], reach: int) -> list[float]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from regrow.release.release import Loss, Sample
+from regrow.report.doubts import Doubt
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class Measure:
     bits_per_byte: float
     note: str = ""
     own: bool = False
+    key: str = ""
+    """What the files of a release call it."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class ReportData:
     losses: tuple[Loss, ...] = ()
     validation_loss: float | None = None
     measures: tuple[Measure, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
     sources: tuple[Source, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
     stages: tuple[StageRow, ...] = ()

@@ -13,6 +13,8 @@ from regrow.release.release import number
 from regrow.release.statements import Statement, line_of_weights
 from regrow.release.sums import leaves
 from regrow.report.data import Example, Exclusion, File, Measure, ReportData, Source, StageRow
+from regrow.report.doubts import doubts
+from regrow.report.render import size
 
 if TYPE_CHECKING:
     import pyarrow
@@ -51,7 +53,8 @@ def contents(release: Release) -> ReportData:
         samples=release.samples,
         losses=release.losses,
         validation_loss=release.measured("validation", "loss"),
-        measures=tuple(sorted(_measures(release), key=lambda one: one.bits_per_byte)),
+        measures=measures(release),
+        doubts=doubts(release),
         sources=tuple(_sources(release)),
         exclusions=tuple(_exclusions(release)),
         stages=tuple(_stage(statement, release.timings.get(statement.stage, {})) for statement in release.statements),
@@ -61,18 +64,29 @@ def contents(release: Release) -> ReportData:
     )
 
 
+def measures(release: Release) -> tuple[Measure, ...]:
+    """What was measured of the model, and what to compare it with, the best first."""
+    return tuple(sorted(_measures(release), key=lambda one: one.bits_per_byte))
+
+
 def _measures(release: Release) -> Iterable[Measure]:
     told = (
         (release.evaluation, "validation", "this model", "on text it has never seen", True),
         (release.comparison, "float32", "the same in plain float32", "torch, same data order", False),
-        (release.comparison, "xz", "xz", "a compressor, primed with training text", False),
-        (release.evaluation, "unigram", "unigram", "how often each token occurs", False),
+        (release.comparison, "xz", "xz", _packed(release.comparison.get("xz")), False),
+        (release.evaluation, "unigram", "unigram", "how often each token occurs in training text", False),
     )
     for table, key, name, note, own in told:
         found = table.get(key)
         bits = number(found.get("bits_per_byte")) if isinstance(found, dict) else None
         if bits is not None:
-            yield Measure(name, bits, note, own)
+            yield Measure(name, bits, note, own, key)
+
+
+def _packed(found: Any) -> str:
+    """How the compressor was used."""
+    primed = number(found.get("primed_with")) if isinstance(found, dict) else None
+    return f"a compressor, primed with {size(int(primed))} of training text" if primed else "a compressor"
 
 
 def _sources(release: Release) -> Iterable[Source]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from regrow.report.chart import graph_drawing, loss_chart
+from regrow.release.release import Loss
+from regrow.report.chart import Curve, curve, every, graph_drawing, loss_chart
 from regrow.report.data import ReportData, Source
 
+_SAMPLES = 8  # of those on the way
 _COLOURS = 8  # in style.css, as --c0 to --c7
 
 
@@ -30,6 +32,8 @@ def render(data: ReportData) -> str:
         style=here.joinpath("style.css").read_text("utf-8"),
         # The loss on validation text is that of the released weights, which others may have changed since.
         chart=loss_chart(data.losses, data.validation_loss if len(data.line) <= 1 else None),
+        curves=[one for one in _curves(data.losses) if one is not None],
+        on_the_way=_on_the_way(data.losses),
         graph=graph_drawing(data.stages),
         coloured=[(source, f"--c{i % _COLOURS}") for i, source in enumerate(_by_bytes(data.sources))],
         total_bytes=sum(source.bytes for source in data.sources),
@@ -38,6 +42,17 @@ def render(data: ReportData) -> str:
         worst=max((measure.bits_per_byte for measure in data.measures), default=1.0) or 1.0,
         total_seconds=sum(stage.seconds or 0.0 for stage in data.stages),
     )
+
+
+def _curves(losses: Sequence[Loss]) -> Iterator[Curve | None]:
+    yield curve("Learning rate", [(row.step, row.learning_rate) for row in losses])
+    yield curve("Gradient norm", [(row.step, row.gradient_norm) for row in losses])
+
+
+def _on_the_way(losses: Sequence[Loss]) -> list[Loss]:
+    """The steps after which the model wrote something, evenly spread if there are many."""
+    found = [row for row in losses if row.sample]
+    return [found[i] for i in every(len(found), _SAMPLES)]
 
 
 def _by_bytes(sources: tuple[Source, ...]) -> list[Source]:

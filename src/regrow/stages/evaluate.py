@@ -14,6 +14,7 @@ from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
 from regrow.recipe.values import Texts
 from regrow.sections import LARGEST, Parameters
 from regrow.stages.costs import BYTES_PER_TOKEN, all_of
+from regrow.stages.validation import nats
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from regrow.corpus.tokens import TokenShards
     from regrow.model.decoder import Decoder
 
-_BATCH = 16
 LN2 = float.fromhex("0x1.62e42fefa39efp-1")  # not math.log(2.0), which is the platform's
 
 
@@ -58,14 +58,14 @@ def run(call: Call[EvaluateParameters]) -> None:
         )
     config, parameters = load(call.input("weights"))
     decoder = Decoder(config)
-    nats, tokens = _validation(decoder, placed(parameters), shards, call)
-    bits = nats / LN2
+    summed, tokens = _validation(decoder, placed(parameters), shards, call)
+    bits = summed / LN2
     unigram = unigram_bits(shards)
     result = {
         "validation": {
             "bytes": shards.validation_bytes,
             "tokens": tokens,
-            "loss": nats / tokens,
+            "loss": summed / tokens,
             "bits_per_byte": bits / shards.validation_bytes,
         },
         "unigram": {"bits_per_byte": unigram / shards.validation_bytes},
@@ -82,17 +82,16 @@ def _validation(
     tokens = torch.from_numpy(shards.read("validation").astype("int64"))
     context = decoder.config.context
     whole = (len(tokens) - 1) // context
-    nats = 0.0
-    with torch.no_grad():
-        for start in range(0, whole, _BATCH):
-            rows = range(start, min(whole, start + _BATCH))
-            batch = torch.stack([tokens[row * context : (row + 1) * context + 1] for row in rows])
-            nats += float(decoder(parameters, batch)) * (len(rows) * context)
-            call.context.emit("progress", done=rows.stop, total=whole, unit="sequences")
-        rest = tokens[whole * context :]
-        if len(rest) > 1:
-            nats += float(decoder(parameters, rest[None])) * (len(rest) - 1)
-    return nats, len(tokens) - 1
+
+    def told(done: int) -> None:
+        call.context.emit("progress", done=done, total=whole, unit="sequences")
+
+    summed = nats(decoder, parameters, tokens, range(whole), told)
+    rest = tokens[whole * context :]
+    if len(rest) > 1:
+        with torch.no_grad():
+            summed += float(decoder(parameters, rest[None])) * (len(rest) - 1)
+    return summed, len(tokens) - 1
 
 
 def unigram_bits(shards: TokenShards) -> float:

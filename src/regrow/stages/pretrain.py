@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,19 @@ from regrow.model.architecture import Architecture, forward_flops, parameter_cou
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Released, Slot, Table, Training
 from regrow.sections import Parameters, fault
 from regrow.stages.costs import all_of
+from regrow.stages.validation import nats, spread
 from regrow.stages.weights import WEIGHTS
 from regrow.store import new_directory, sums
 from regrow.train.section import Train, steps, training_flops, training_memory
 
 if TYPE_CHECKING:
+    from regrow.corpus.tokens import TokenShards
     from regrow.model.config import DecoderConfig
     from regrow.train.settings import Settings
+    from regrow.train.state import State
 
+
+_WORDS = 32  # tokens that the model writes on the way
 
 SNAPSHOTS = "checkpoints"
 SUMS = "snapshot.sha256"
@@ -58,7 +63,6 @@ def run(call: Call[PretrainParameters]) -> None:
     from regrow.corpus.tokens import TokenShards
     from regrow.model.weights import save
     from regrow.train import loop
-    from regrow.train.state import State
     from regrow.train.task import Batch, Pretraining
 
     shards = TokenShards.open(call.input("tokens"))
@@ -70,16 +74,22 @@ def run(call: Call[PretrainParameters]) -> None:
     def progress(**fields: Any) -> None:
         call.context.emit("progress", **fields)
 
+    def resumed(state: State) -> None:
+        facts = {"done": state.step, "total": settings.steps, "unit": "steps"}
+        tokens = state.step * settings.sequences_per_step * config.context
+        call.context.emit("resumed", **facts, tokens=tokens, records=state.losses)
+
     def batch(step: int) -> Batch:
-        sequences = settings.micro_batch * settings.micro_batches_per_step
-        return Batch(shards.batch(settings.seed, step, sequences, config.context))
+        return Batch(shards.batch(settings.seed, step, settings.sequences_per_step, config.context))
 
     def keep(state: State) -> None:
         with new_directory(_snapshot(call.scratch, state.step)) as folder:
             save(folder, config, state.parameters, shards.end_of_text)
             (folder / SUMS).write_text(sums(folder, (SUMS,)), encoding="utf-8")
 
-    watch = loop.Watch(progress, call.context.stopping, call.context.stop, keep)
+    watch = loop.Watch(
+        progress, call.context.stopping, call.context.stop, keep, _measure(call, config, shards, settings), resumed
+    )
     workers: loop.WorkerGroup | None = call.context.surroundings.workers
     train = workers.train if workers else loop.train
     state = train(Pretraining(config, settings.seed), settings, batch, call.scratch, watch)
@@ -89,6 +99,33 @@ def run(call: Call[PretrainParameters]) -> None:
     for name, records in (("losses", state.losses), ("chain", state.chain)):
         lines = "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
         (call.output / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+
+
+def _measure(
+    call: Call[PretrainParameters], config: DecoderConfig, shards: TokenShards, settings: Settings
+) -> Callable[[State], dict[str, Any]]:
+    """What to note of a state on the way: the loss on validation text if there is any, and a few words."""
+    from regrow.corpus.tokenizer import Tokenizer
+    from regrow.model.decoder import Decoder
+    from regrow.model.sampling import Sampling, generate
+
+    decoder, sampling = Decoder(config), Sampling(seed=settings.seed)
+    tokenizer = Tokenizer.open(call.input("tokenizer")) if call.inputs.get("tokenizer") else None
+    rows = spread(shards.windows("validation", config.context), settings.sequences_per_step)
+
+    def measure(state: State) -> dict[str, Any]:
+        import torch
+
+        found: dict[str, Any] = {}
+        if rows:
+            tokens = torch.from_numpy(shards.read("validation").astype("int64"))
+            found["validation_loss"] = nats(decoder, state.parameters, tokens, rows) / (len(rows) * config.context)
+        if tokenizer is not None:
+            words = generate(decoder, state.parameters, tokenizer.prompt(""), _WORDS, sampling, shards.end_of_text)
+            found["sample"] = tokenizer.decode(list(words))
+        return found
+
+    return measure
 
 
 def _snapshot(scratch: Path, step: int) -> Path:
@@ -137,11 +174,12 @@ def training_settings(parameters: PretrainParameters) -> Settings:
         seed=train.seed,
         checkpoint_every=train.checkpoint_every,
         snapshots=train.snapshots,
+        validate_every=train.validate_every,
     )
 
 
 def _require_enough(stage: str, windows: int, settings: Settings) -> None:
-    needed = settings.micro_batch * settings.micro_batches_per_step
+    needed = settings.sequences_per_step
     if windows < needed:
         raise StageError(
             f"the corpus makes {windows} sequences, one step needs {needed}",
@@ -172,12 +210,13 @@ def cost(parameters: PretrainParameters, inputs: Mapping[str, tuple[Expected, ..
 
 KIND = Kind(
     name="pretrain",
-    version=1,
+    version=2,
     parameters=PretrainParameters,
-    inputs={"tokens": Slot("tokens")},
+    inputs={"tokens": Slot("tokens"), "tokenizer": Slot("tokenizer", optional=True)},
     output="weights",
     run=run,
     exact=True,
+    libraries=("tokenizers",),
     summary="train a decoder from random initial parameters",
     table=Table(),
     cost=cost,

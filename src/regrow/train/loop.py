@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ from regrow.exact import optimizer
 from regrow.exact.selection import placed
 from regrow.exact.workers import ALONE, Workers
 from regrow.train import state as states
+from regrow.train.pace import Pace
 from regrow.train.settings import Settings
 from regrow.train.state import State
 from regrow.train.task import Batch, Task
@@ -31,20 +32,26 @@ _SECONDS_BETWEEN_SAVES = 20.0
 
 @dataclass(frozen=True)
 class Watch:
-    """What the loop tells and asks of whoever runs it; none of it influences the result.
+    """What the loop tells and asks of whoever runs it; none of it influences what is learned.
 
     Attributes:
-        progress: called after each step with facts for people: step, loss, tokens a second, seconds left.
+        progress: called after each step with facts for people: how many are done, the record of the step, the tokens
+            seen, tokens a second, seconds left.
         stopping: whether to stop after this step.
         stop: does not return.
         keep: takes the intermediate parameters that the settings ask for. After a kill it may be given those of a
             step again, with the same bits.
+        measure: gives what to note in the record of a step after which the settings ask for validation: JSON, a pure
+            function of the state.
+        resumed: called with the state from which a run goes on that was stopped or killed.
     """
 
     progress: Callable[..., None]
     stopping: Callable[[], bool]
     stop: Callable[[], Any]
     keep: Callable[[State], None] = lambda state: None
+    measure: Callable[[State], Mapping[str, Any]] = lambda state: {}
+    resumed: Callable[[State], None] = lambda state: None
 
 
 class WorkerGroup(Protocol):
@@ -84,12 +91,18 @@ def train(
     state = states.begin(scratch, task, workers)
     for tensors in (state.parameters, state.first, state.second):
         tensors.update(placed(tensors))
-    clock = _Clock(settings, task.context, state.step)
+    if workers.rank == 0 and state.step:
+        watch.resumed(state)
+    pace, saves = Pace(settings, task.context), _Saves()
     while state.step < settings.steps:
-        step(task, settings, state, _batch(task, settings, batch, state.step + 1, workers), workers)
+        with pace.step():
+            step(task, settings, state, _batch(task, settings, batch, state.step + 1, workers), workers)
         if workers.rank == 0:
-            watch.progress(**clock.report(state))
-        stopping, saving = _wishes(watch, clock, workers)
+            if state.step in settings.validation_steps:
+                with pace.validation():
+                    state.losses[-1].update(watch.measure(state))
+            watch.progress(**_progress(task, settings, state), **pace.report(state.step))
+        stopping, saving = _wishes(watch, saves, workers)
         stopping = stopping and state.step < settings.steps
         if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
             _require_finite_parameters(state)
@@ -113,9 +126,16 @@ def _batch(task: Task, settings: Settings, batch: Callable[[int], Batch], step: 
     return Batch.unpacked(packed)
 
 
-def _wishes(watch: Watch, clock: _Clock, workers: Workers) -> tuple[bool, bool]:
+def _progress(task: Task, settings: Settings, state: State) -> dict[str, Any]:
+    """How far a run is, with the record of its last step."""
+    record = {name: value for name, value in state.losses[-1].items() if name != "step"}
+    tokens = state.step * settings.sequences_per_step * task.context
+    return {"done": state.step, "total": settings.steps, "unit": "steps", "tokens": tokens, **record}
+
+
+def _wishes(watch: Watch, saves: _Saves, workers: Workers) -> tuple[bool, bool]:
     """Whether the first worker wants to stop and to save."""
-    asked = (watch.stopping(), clock.save_due()) if workers.rank == 0 else (False, False)
+    asked = (watch.stopping(), saves.due()) if workers.rank == 0 else (False, False)
     wishes = torch.tensor(asked, dtype=torch.int32)
     workers.give(wishes)
     return bool(wishes[0]), bool(wishes[1])
@@ -216,27 +236,15 @@ def _require_finite_parameters(state: State) -> None:
             )
 
 
-class _Clock:
-    """Speed and time left, for people; and when the next save is due."""
+class _Saves:
+    """When the next save is due."""
 
-    def __init__(self, settings: Settings, context: int, step: int) -> None:
-        self._total = settings.steps
-        self._tokens = settings.micro_batch * settings.micro_batches_per_step * context
-        self._start_step, self._start, self._saved = step, time.monotonic(), time.monotonic()
+    def __init__(self) -> None:
+        self._last = time.monotonic()
 
-    def report(self, state: State) -> dict[str, Any]:
-        seconds = (time.monotonic() - self._start) / (state.step - self._start_step)
-        return {
-            "done": state.step,
-            "total": self._total,
-            "unit": "steps",
-            "loss": state.losses[-1]["loss"],
-            "tokens_per_second": self._tokens / seconds,
-            "seconds_left": seconds * (self._total - state.step),
-        }
-
-    def save_due(self) -> bool:
-        due = time.monotonic() - self._saved > _SECONDS_BETWEEN_SAVES
+    def due(self) -> bool:
+        """Whether the last one is long ago; then the next is due as long after this."""
+        due = time.monotonic() - self._last > _SECONDS_BETWEEN_SAVES
         if due:
-            self._saved = time.monotonic()
+            self._last = time.monotonic()
         return due

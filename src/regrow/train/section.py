@@ -70,6 +70,15 @@ class Train(Section):
         le=1000,
     )
 
+    validate_every: int = Field(
+        default=50,
+        description="Steps between measurements of the loss on validation text, each with a few words that the model "
+        "writes; 0 for none. A measurement takes as many sequences as a step.",
+        examples=[200],
+        ge=0,
+        le=LARGEST,
+    )
+
     @property
     def sequences_per_step(self) -> int:
         """Sequences in all micro-batches of a step."""

@@ -30,6 +30,7 @@ class Settings:
         seed: of the initial parameters and the data order.
         checkpoint_every: steps between links of the checkpoint chain.
         snapshots: how many intermediate parameters are kept, at equal distances.
+        validate_every: steps between looks at the validation text; 0 for none.
     """
 
     steps: int
@@ -47,12 +48,24 @@ class Settings:
     seed: int
     checkpoint_every: int
     snapshots: int = 0
+    validate_every: int = 0
+
+    @property
+    def sequences_per_step(self) -> int:
+        """Sequences in all micro-batches of a step."""
+        return self.micro_batch * self.micro_batches_per_step
 
     @property
     def snapshot_steps(self) -> tuple[int, ...]:
         """The steps after which intermediate parameters are kept."""
         steps = (self.steps * number // (self.snapshots + 1) for number in range(1, self.snapshots + 1))
         return tuple(sorted({step for step in steps if 0 < step < self.steps}))
+
+    @property
+    def validation_steps(self) -> range:
+        """The steps after which validation text is looked at; the last one is not, since evaluation follows it."""
+        every = self.validate_every or self.steps
+        return range(every, self.steps, every)
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 1."""

@@ -43,7 +43,7 @@ class State:
     parameters: dict[str, Tensor]
     first: dict[str, Tensor]
     second: dict[str, Tensor]
-    losses: list[dict[str, float]] = field(default_factory=list)
+    losses: list[dict[str, Any]] = field(default_factory=list)
     chain: list[dict[str, object]] = field(default_factory=list)
 
     @staticmethod
@@ -183,7 +183,7 @@ class Checkpoint:
 
     values: Path
     step: int
-    losses: list[dict[str, float]]
+    losses: list[dict[str, Any]]
     chain: list[dict[str, object]]
 
     def parameters(self, shapes: Mapping[str, Shape]) -> dict[str, Tensor]:

@@ -1,0 +1,47 @@
+"""The loss on validation text: the one way to measure it, during training and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from regrow.model.decoder import Decoder
+
+_BATCH = 16
+
+
+def nats(
+    decoder: Decoder,
+    parameters: Mapping[str, Tensor],
+    tokens: Tensor,
+    rows: Sequence[int],
+    told: Callable[[int], None] = lambda done: None,
+) -> float:
+    """The summed loss over sequences of a row of tokens.
+
+    Args:
+        decoder: the model.
+        parameters: of the model.
+        tokens: int64 ``(N,)``.
+        rows: which sequences of ``decoder.config.context`` tokens, counted from 0.
+        told: gets the number of sequences that are done.
+    """
+    import torch
+
+    context, found = decoder.config.context, 0.0
+    with torch.no_grad():
+        for start in range(0, len(rows), _BATCH):
+            here = rows[start : start + _BATCH]
+            batch = torch.stack([tokens[row * context : (row + 1) * context + 1] for row in here])
+            found += float(decoder(parameters, batch)) * (len(here) * context)
+            told(start + len(here))
+    return found
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most ``most`` of ``count`` sequences, evenly spread, the first always among them."""
+    taken = min(count, most)
+    return [i * count // taken for i in range(taken)]
