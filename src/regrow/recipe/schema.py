@@ -96,6 +96,7 @@ class Source:
         stage: the stage that brings it in.
         fetch: where from.
         select: patterns of the wanted files.
+        exclude: patterns of files to leave out again.
         licence: as declared; empty where the table has no such key.
         attribution: whom to name.
     """
@@ -104,6 +105,7 @@ class Source:
     stage: str
     fetch: str
     select: tuple[str, ...]
+    exclude: tuple[str, ...]
     licence: str
     attribution: str
 
@@ -312,6 +314,7 @@ def _source(said: Said) -> Source:
         stage=said.stage,
         fetch=said.parameters["fetch"],
         select=getattr(values, "select", ("**/*",)),
+        exclude=getattr(values, "exclude", ()),
         licence=getattr(values, "licence", ""),
         attribution=getattr(values, "attribution", ""),
     )

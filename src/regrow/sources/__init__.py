@@ -14,12 +14,25 @@ from typing import cast
 
 from regrow.errors import InputError, RecipeError
 from regrow.recipe.pin import Pin
-from regrow.sources.faults import unexpected
+from regrow.sources.faults import LINE_ENDS, differs_in_line_ends, unexpected
 from regrow.sources.scheme import Emit, Poll, Scheme, Site, idle, silent
+from regrow.sources.select import Choice
 from regrow.store.digest import sha256_file
 from regrow.words import closest, listed, shown
 
-__all__ = ["SCHEMES", "Pin", "Site", "check", "examples", "is_local", "package_url", "resolve", "retrieve"]
+__all__ = [
+    "LINE_ENDS",
+    "SCHEMES",
+    "Pin",
+    "Site",
+    "check",
+    "examples",
+    "is_local",
+    "only_line_ends",
+    "package_url",
+    "resolve",
+    "retrieve",
+]
 
 SCHEMES = ("file", "https", "pypi")
 """Each is a module of this package that keeps the contract of :class:`regrow.sources.scheme.Scheme`."""
@@ -71,6 +84,7 @@ def resolve(
     fetch: str,
     base: Path,
     select: Sequence[str] = ("**",),
+    exclude: Sequence[str] = (),
     *,
     emit: Emit = silent,
     offline: bool = False,
@@ -82,7 +96,8 @@ def resolve(
         fetch: ``scheme:locator``.
         base: the folder of the recipe.
         select: patterns of the wanted files, where the source is a folder.
-        emit: is told of progress.
+        exclude: patterns of files to leave out again.
+        emit: is told of progress, and by ``selected`` how many files of a folder are used and left out, and why.
         offline: True to leave the network alone and use only what was downloaded before.
         poll: called now and then; may raise to give up. What has arrived until then is kept.
 
@@ -90,7 +105,8 @@ def resolve(
         InputError: if it cannot be had.
     """
     scheme, locator = _scheme(fetch)
-    return scheme.resolve(locator, Site(base, tuple(select), emit, offline, poll))
+    choice = Choice(tuple(select), tuple(exclude))
+    return scheme.resolve(locator, Site(base, choice, emit, offline, poll))
 
 
 def retrieve(
@@ -119,6 +135,12 @@ def retrieve(
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
         _require(pin, target, fetch)  # the copy, so that nobody can change it after the check
+
+
+def only_line_ends(fetch: str, base: Path, pin: Pin) -> bool:
+    """Whether a file of the author's own differs from what was pinned, but in nothing except the ends of its lines."""
+    scheme, locator = _scheme(fetch)
+    return scheme.LOCAL and differs_in_line_ends(scheme.obtain(locator, pin, Site(base)), pin)
 
 
 def _scheme(fetch: str) -> tuple[Scheme, str]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from regrow.recipe.pin import Pin
 from regrow.sources.downloads import Downloads
+from regrow.sources.select import Choice
 
 Emit = Callable[..., None]
 """Takes an event's name and its fields: ``emit("progress", done=3, total=10, unit="bytes")``."""
@@ -31,7 +32,7 @@ class Site:
 
     Attributes:
         base: the folder of the recipe, where relative paths begin.
-        select: patterns of the files that are wanted, for schemes that can see several.
+        choice: which files are wanted, for schemes that can see several.
         emit: is told what is going on.
         offline: True to leave the network alone.
         poll: called now and then, to be able to give up.
@@ -39,7 +40,7 @@ class Site:
     """
 
     base: Path = field(default_factory=Path)
-    select: tuple[str, ...] = ("**",)
+    choice: Choice = field(default_factory=Choice)
     emit: Emit = silent
     offline: bool = False
     poll: Poll = idle
