@@ -23,7 +23,9 @@ def pin_of(data: bytes, name: str = "file.bin") -> Promise:
     return Promise(name, hashlib.sha256(data).hexdigest(), len(data))
 
 
-def get(downloads: Downloads, url: str, pin: Promise | None = None, log: Log | None = None, offline: bool = False) -> Path:
+def get(
+    downloads: Downloads, url: str, pin: Promise | None = None, log: Log | None = None, offline: bool = False
+) -> Path:
     return downloads.get(url, pin, emit=log.emit if log else silent, offline=offline, poll=idle)
 
 

@@ -66,9 +66,8 @@ def test_a_folder_gives_its_selected_files_in_order(base: Path) -> None:
 def test_links_are_left_out_and_said_to_be(base: Path) -> None:
     said: list[dict[str, object]] = []
     resolve("file:texts", base, ["**/*.txt"], emit=lambda event, **fields: said.append({"event": event, **fields}))
-    assert said == [
-        {"event": "note", "text": f"links are left out (1 in {base}/texts): others do not have what they point to"}
-    ]
+    (survey,) = said
+    assert (survey["event"], survey["selected"], survey["left_out"]) == ("selected", 2, {"links": 1})
 
 
 def test_a_folder_of_links_says_so(base: Path) -> None:
@@ -94,9 +93,14 @@ def test_a_folder_that_cannot_be_read_is_not_left_out(base: Path, monkeypatch: p
 
 def test_a_recipe_is_not_among_its_texts(base: Path) -> None:
     (base / "regrow.lock").touch()
-    with pytest.raises(InputError, match=r"`regrow\.lock` of the recipe would be text to train on"):
-        resolve("file:.", base)
-    assert len(resolve("file:.", base, ["texts/**"])) == 3
+    (base / "regrow.toml").touch()
+    assert [pin.file for pin in resolve("file:.", base)] == ["texts/b.txt", "texts/c.md", "texts/deep/a.txt"]
+    with pytest.raises(InputError, match=r"no file fits `regrow\.\*`"):
+        resolve("file:.", base, ["regrow.*"])
+    with pytest.raises(RecipeError, match=r"`regrow\.lock` is the recipe's own"):
+        resolve("file:regrow.lock", base)
+    (base / "texts" / "regrow.lock").touch()  # of something else
+    assert "regrow.lock" in [pin.file for pin in resolve("file:texts", base)]
     with pytest.raises(RecipeError, match="does not lie beside the recipe"):
         resolve("file:../recipe", base)
 

@@ -23,6 +23,7 @@ from regrow.building.provenance import statement, to_json
 from regrow.building.selection import last_of, released_files
 from regrow.engine import Evaluation
 from regrow.errors import DifferentError
+from regrow.recipe.beside import beside
 from regrow.recipe.graph import Graph
 from regrow.release import Release
 from regrow.release.files import DamagedError
@@ -80,17 +81,27 @@ class Contents:
 
 
 def licence_text(recipe_folder: Path, expression: str) -> bytes:
-    """The licence file beside a recipe, or else one line that names the licence."""
-    for name in _LICENCES:
-        if (path := recipe_folder / name).is_file():
-            return path.read_bytes()
-    return f"SPDX-License-Identifier: {expression}\n".encode()
+    """The licence file beside a recipe, or else one line that names the licence.
+
+    Raises:
+        RecipeError: if it is a link to a file elsewhere, or no file.
+    """
+    found = (text for name in _LICENCES if (text := _beside_recipe(recipe_folder, name)) is not None)
+    return next(found, f"SPDX-License-Identifier: {expression}\n".encode())
 
 
 def paper_text(recipe_folder: Path) -> bytes | None:
-    """The paper beside a recipe, if there is one."""
-    path = recipe_folder / PAPER
-    return path.read_bytes() if path.is_file() else None
+    """The paper beside a recipe, if there is one.
+
+    Raises:
+        RecipeError: if it is a link to a file elsewhere, or no file.
+    """
+    return _beside_recipe(recipe_folder, PAPER)
+
+
+def _beside_recipe(folder: Path, name: str) -> bytes | None:
+    path = beside(folder, name)
+    return path.read_bytes() if path is not None and path.is_file() else None
 
 
 def assemble(contents: Contents, destination: Path, expected: str | None = None) -> str:

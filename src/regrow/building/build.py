@@ -105,6 +105,7 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
     _refuse_to_spoil(output)
     refuse_to_replace(output)
     refuse_another_model(output, name)
+    licence_text(recipe, ""), paper_text(recipe)  # what must not be released is refused before the work, not after it
     with (
         EventLog(output, listener) as log,
         Metrics(output, log, listener) as metrics,

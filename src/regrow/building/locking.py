@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -20,13 +21,13 @@ from regrow.recipe.expand import expand
 from regrow.recipe.graph import Graph
 from regrow.recipe.inherit import Spoken, spoken
 from regrow.recipe.kind import Surroundings
-from regrow.recipe.lock import Lock, kept_pins, reasons_stale
+from regrow.recipe.lock import ONLY_LINE_ENDS, Lock, kept_pins, reasons_stale
 from regrow.recipe.lock import load as load_lock
 from regrow.recipe.pin import Pin, Pinned
 from regrow.recipe.schema import Source, understood
 from regrow.release import is_release
 from regrow.release.layout import LOCK, RECIPE
-from regrow.sources import cautions, is_local
+from regrow.sources import LINE_ENDS, cautions, is_local, only_line_ends
 from regrow.stages import KINDS
 from regrow.store import sha256_bytes
 
@@ -112,7 +113,7 @@ def _locked_recipe(said: Spoken, place: _Place, mode: Mode, listener: Listener, 
     look = _Look(place, listener, stop)
     own = () if is_release(folder) else (source for source in recipe.sources if is_local(source.fetch))
     found = {source.name: look(source) for source in own}
-    reasons = ("there is no lock yet",) if lock is None else reasons_stale(lock, recipe, ARITHMETIC, found)
+    reasons = ("there is no lock yet",) if lock is None else reasons_stale(lock, recipe, ARITHMETIC, found, look.again)
     if lock is not None and not reasons:
         return _locked(lock, said, place)
     if mode is Mode.LOCKED:
@@ -120,7 +121,9 @@ def _locked_recipe(said: Spoken, place: _Place, mode: Mode, listener: Listener, 
             "the lock is not up to date",
             where=str(folder / LOCK),
             why="; ".join(reasons),
-            hint=f"run `regrow lock {folder}`, or build without --locked",
+            hint=LINE_ENDS
+            if any(reason.endswith(ONLY_LINE_ENDS) for reason in reasons)
+            else f"run `regrow lock {folder}`, or build without --locked",
         )
     listener({"event": "lock", "reasons": list(reasons)})
     known = {**(kept_pins(lock, recipe) if lock is not None else {}), **found}
@@ -196,13 +199,18 @@ class _Look:
                 source.fetch,
                 self.place.base,
                 source.select,
-                emit=context.emit,
+                source.exclude,
+                emit=partial(context.emit, source=source.name),
                 offline=self.place.offline,
                 poll=context.stop_if_asked,
             )
         except RegrowError as error:
             error.where = error.where or f"source `{source.name}`"
             raise
+
+    def again(self, source: Source, pin: Pin) -> bool:
+        """Whether a file of a source differs from what was pinned in nothing but the ends of its lines."""
+        return only_line_ends(source.fetch, self.place.base, pin)
 
 
 def _require_files(lock: Lock, release: Path) -> None:

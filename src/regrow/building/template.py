@@ -22,7 +22,7 @@ licence = "Apache-2.0"  # of the weights, as an SPDX expression
 [[source]]
 name = "texts"
 fetch = "file:texts"  # the folder beside this file: put your own texts there
-select = "**/*.txt"
+select = "**/*"  # which of its files; text, Markdown, HTML, JSON Lines and Parquet are read
 licence = "CC0-1.0"  # of the texts; say what is true for yours
 availability = "open"  # open, public, obtainable or unshareable
 max_characters = 250  # longer texts are split; 0 keeps them whole
@@ -94,6 +94,10 @@ large one.
 """
 
 
+# A lock pins bytes, so Git must not change the ends of lines when it checks texts out on another system.
+_GIT = "* -text\n"
+
+
 def template(name: str) -> dict[str, str]:
     """The files of a new recipe: path -> text.
 
@@ -105,7 +109,7 @@ def template(name: str) -> dict[str, str]:
     """
     recipe = _RECIPE.replace('"{name}"', _toml_text(name))
     parse(recipe, KINDS, f"{name}/{FILE}")
-    return {FILE: recipe, "texts/about-models.txt": _TEXT}
+    return {FILE: recipe, ".gitattributes": _GIT, "texts/about-models.txt": _TEXT}
 
 
 def start(folder: Path) -> list[str]:

@@ -24,6 +24,7 @@ Event = Mapping[str, Any]
 _HEARTBEAT = 10.0
 _REASONS = 4
 _WORDS = 60
+_SUFFIXES = 4
 _WORK = {"bytes": "Fetching", "steps": "Training", "samples": "Writing", "sequences": "Measuring"}
 _DAMAGE = {
     "damaged": "was damaged in the store; it is built again",
@@ -58,6 +59,8 @@ class Lines:
         match event["event"]:
             case "lock":
                 self._console.verb("Locking", "; ".join(event["reasons"][:_REASONS]), "cyan")
+            case "selected":
+                self._console.verb("Source", selection(event), "cyan")
             case "stage-start":
                 self.begin(stage, "Running again" if event.get("again") else "Building")
             case "progress":
@@ -163,6 +166,25 @@ def _rich_bars() -> Progress:
     )
     terminal = Terminal(stderr=True, no_color=not coloured(sys.stderr), highlight=False)
     return Progress(*columns, console=terminal, transient=True, redirect_stdout=False, refresh_per_second=8)
+
+
+def selection(event: Event) -> str:
+    """Which files of a source are used, e.g. ``texts: 1 of 4 files selected; left out: 3 .md (not in `select`)``.
+
+    What no pattern fits is counted by its suffix, which tells most.
+    """
+    used, all_there = event["selected"], event["of"]
+    files = f"{all_there:,} file{'s' if all_there != 1 else ''}"
+    if used != all_there:
+        files = f"{used:,} of {files} selected"
+    passed = event["not_selected"]
+    parts = [f"{number:,} {suffix}" for suffix, number in list(passed.items())[:_SUFFIXES]]
+    if rest := sum(list(passed.values())[_SUFFIXES:]):
+        parts.append(f"{rest:,} others")
+    if parts:
+        parts[-1] += " (not in `select`)"
+    parts += [f"{number:,} {reason}" for reason, number in event["left_out"].items()]
+    return f"{event['source']}: {files}" + (f"; left out: {', '.join(parts)}" if parts else "")
 
 
 def verb_for(event: Event) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -24,6 +24,7 @@ from regrow.sections import Section, fault
 from regrow.words import shown
 
 FILE = "regrow.lock"
+ONLY_LINE_ENDS = "only line ends differ"
 _HEADER = "# Written by regrow. Do not edit: change regrow.toml, then run `regrow lock`.\n\n"
 _REMEDY = "take a whole version of the file, or delete it and run `regrow lock`; do not mend it by hand"
 _CONFLICT = re.compile(r"^(?:<{7}|={7}|>{7})(?: .*)?$", re.MULTILINE)
@@ -230,7 +231,11 @@ def kept_pins(lock: Lock, recipe: Recipe) -> dict[str, tuple[Pin, ...]]:
 
 
 def reasons_stale(
-    lock: Lock, recipe: Recipe, arithmetic: int, found: Mapping[str, Sequence[Pin]] | None = None
+    lock: Lock,
+    recipe: Recipe,
+    arithmetic: int,
+    found: Mapping[str, Sequence[Pin]] | None = None,
+    only_line_ends: Callable[[Source, Pin], bool] = lambda *_: False,
 ) -> tuple[str, ...]:
     """Why a lock is not the recipe's, field by field; empty if it is.
 
@@ -239,19 +244,21 @@ def reasons_stale(
         recipe: the recipe as it is now, with the kinds as they are now.
         arithmetic: the version of the arithmetic now.
         found: source -> its files as they are now, where somebody looked.
+        only_line_ends: told a source and a file that is pinned, says of one that changed whether that is all.
 
     Raises:
         RecipeError: if the recipe's stages do not fit together.
     """
     pins = {**lock.pins, **(found or {})}
     fresh = Lock.of(recipe, expand(recipe, pins), pins, arithmetic)
-    reasons = tuple(_differences(lock, fresh))
+    sources = {source.name: source for source in recipe.sources}
+    reasons = tuple(_differences(lock, fresh, lambda name, pin: only_line_ends(sources[name], pin)))
     if not reasons and lock.recipe != fresh.recipe:
         return ("the text of the recipe changed, in nothing that a stage depends on",)
     return reasons
 
 
-def _differences(old: Lock, new: Lock) -> Iterator[str]:
+def _differences(old: Lock, new: Lock, only_line_ends: Callable[[str, Pin], bool]) -> Iterator[str]:
     yield from _changes("", {"arithmetic": old.arithmetic}, {"arithmetic": new.arithmetic})
     yield from _changes("", {"model": old.model.model_dump()}, {"model": new.model.model_dump()})
     before, now = ({source.name: source for source in lock.sources} for lock in (old, new))
@@ -262,17 +269,21 @@ def _differences(old: Lock, new: Lock) -> Iterator[str]:
         else:
             said = ({"attribution": source.attribution} for source in (before[name], now[name]))
             yield from _changes(f"source {name}: ", *said)
-            yield from _file_changes(f"source {name}: ", before[name], now[name])
+            yield from _file_changes(before[name], now[name], only_line_ends)
     yield from _stage_changes(old, new, others)
 
 
-def _file_changes(prefix: str, old: LockedSource, new: LockedSource) -> Iterator[str]:
+def _file_changes(old: LockedSource, new: LockedSource, only_line_ends: Callable[[str, Pin], bool]) -> Iterator[str]:
+    prefix = f"source {new.name}: "
     before, now = ({file.file: file for file in source.files} for source in (old, new))
     for name in _names(before, now):
         if name not in before or name not in now:
             yield f"{prefix}file `{name}` {'added' if name in now else 'removed'}"
         elif before[name].sha256 != now[name].sha256:
-            yield f"{prefix}file `{name}` changed: sha256 {before[name].sha256[:12]} -> {now[name].sha256[:12]}"
+            if only_line_ends(new.name, Pin(**dict(before[name]))):
+                yield f"{prefix}file `{name}` changed: {ONLY_LINE_ENDS}"
+            else:
+                yield f"{prefix}file `{name}` changed: sha256 {before[name].sha256[:12]} -> {now[name].sha256[:12]}"
         elif before[name] != now[name]:
             yield f"{prefix}what is known of file `{name}` changed"
 

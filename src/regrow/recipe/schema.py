@@ -97,6 +97,7 @@ class Source:
         stage: the stage that brings it in.
         fetch: where from.
         select: patterns of the wanted files.
+        exclude: patterns of files to leave out again.
         licence: as declared; empty where the table has no such key.
         attribution: whom to name.
     """
@@ -105,6 +106,7 @@ class Source:
     stage: str
     fetch: str
     select: tuple[str, ...]
+    exclude: tuple[str, ...]
     licence: str
     attribution: str
 
@@ -318,6 +320,7 @@ def _source(said: Said) -> Source:
         stage=said.stage,
         fetch=said.parameters["fetch"],
         select=getattr(values, "select", ("**/*",)),
+        exclude=getattr(values, "exclude", ()),
         licence=getattr(values, "licence", ""),
         attribution=getattr(values, "attribution", ""),
     )

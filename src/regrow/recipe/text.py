@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from regrow.errors import RecipeError
+from regrow.recipe.beside import beside
 from regrow.recipe.lines import lines
 from regrow.recipe.problems import Origin
 
@@ -15,11 +16,16 @@ _LONGEST = 120  # characters of a line that an error repeats
 
 
 def read(file: Path, missing: str) -> str:
-    """The text of a file.
+    """The text of a recipe or a lock, which must lie where it seems to: see :func:`regrow.recipe.beside.beside`.
 
     Raises:
         RecipeError: if it cannot be had; ``missing`` is the hint if there is no such file.
     """
+    beside(file.parent, file.name)
+    return _text(file, missing)
+
+
+def _text(file: Path, missing: str) -> str:
     try:
         return file.read_bytes().decode("utf-8").removeprefix("\ufeff")  # the mark with which some editors begin a file
     except FileNotFoundError:
@@ -35,9 +41,9 @@ def opened(file: Path, missing: str, hint: str) -> Origin:
     """The data in a TOML file, with the line of every key.
 
     Raises:
-        RecipeError: as :func:`read` and :func:`toml`.
+        RecipeError: if it cannot be had, with the hint ``missing`` if there is none, and as :func:`toml`.
     """
-    return parsed(read(file, missing), str(file), hint)
+    return parsed(_text(file, missing), str(file), hint)
 
 
 def parsed(text: str, file: str, hint: str) -> Origin:

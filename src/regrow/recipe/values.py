@@ -11,6 +11,8 @@ from regrow.recipe import licences
 from regrow.sections import fault
 from regrow.words import shown
 
+_MANY = 20
+_SYNTAX = "`*`, `?` and `[...]` stand for parts of a name, and `**` between slashes for folders"
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -45,7 +47,42 @@ def _pattern(value: str) -> str:
             why="patterns are relative to the source, with `/` between folders, and cannot leave it",
             hint='write a pattern such as "**/*.txt"',
         )
+    if wrong := _misread(value):
+        what, hint = wrong
+        raise fault(f"{shown(value)} {what}", why=_SYNTAX, hint=hint)
     return value
+
+
+def _misread(pattern: str) -> tuple[str, str] | None:
+    """What a pattern means elsewhere and not here, if anything, and what to write instead."""
+    if re.search(r"\{[^}]*,[^}]*\}", pattern):
+        return "has braces, and `{...}` is no pattern", f"write a list: {shown(_spelled_out(pattern))}"
+    if len(pieces := [piece.strip() for piece in pattern.split(",")]) > 1 and all(map(_looks_like_one, pieces)):
+        return "is several patterns in one", f"write a list: {shown(pieces)}"
+    if pattern.startswith("!"):
+        return "begins with `!`, which negates nothing here", f"write exclude = {shown(pattern[1:])}"
+    if pattern.endswith("/"):
+        return "is a folder, not the files in it", f"write {shown(pattern + '**')}"
+    if merged := next((part for part in pattern.split("/") if "**" in part and part.strip("*")), ""):
+        return f"has `{merged}`, where `**` is no more than `*`", f"write {shown(pattern.replace('**', '**/*', 1))}"
+    return None
+
+
+def _looks_like_one(piece: str) -> bool:
+    """Whether what stands between commas is a pattern or a name with a suffix, and no part of a title."""
+    return re.fullmatch(r"\S*\*\S*|[\w/-]*\.\w+", piece) is not None
+
+
+def _spelled_out(pattern: str) -> list[str]:
+    """The patterns that one with braces stands for elsewhere; some of them, if they are many."""
+    done, found = [], [pattern]
+    while found and len(done) + len(found) < _MANY:
+        one = found.pop(0)
+        if (braces := re.search(r"\{([^{}]*)\}", one)) is None:
+            done.append(one)
+        else:
+            found += [one[: braces.start()] + part.strip() + one[braces.end() :] for part in braces[1].split(",")]
+    return list(dict.fromkeys(done + found))
 
 
 _TEXTS = WithJsonSchema({"type": "text or list of texts"})

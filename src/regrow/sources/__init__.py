@@ -15,12 +15,14 @@ from typing import cast
 from regrow.errors import InputError, RecipeError
 from regrow.recipe.pin import Pin
 from regrow.sources import addresses
-from regrow.sources.faults import Promise, unexpected
+from regrow.sources.faults import LINE_ENDS, Promise, differs_in_line_ends, unexpected
 from regrow.sources.scheme import Emit, Poll, Scheme, Site, idle, silent
+from regrow.sources.select import Choice
 from regrow.store.digest import sha256_file
 from regrow.words import closest, listed, shown
 
 __all__ = [
+    "LINE_ENDS",
     "SCHEMES",
     "Pin",
     "Site",
@@ -29,6 +31,7 @@ __all__ = [
     "examples",
     "is_local",
     "name_of",
+    "only_line_ends",
     "package_url",
     "resolve",
     "retrieve",
@@ -98,6 +101,7 @@ def resolve(
     fetch: str,
     base: Path,
     select: Sequence[str] = ("**",),
+    exclude: Sequence[str] = (),
     *,
     emit: Emit = silent,
     offline: bool = False,
@@ -109,7 +113,8 @@ def resolve(
         fetch: ``scheme:locator``.
         base: the folder of the recipe.
         select: patterns of the wanted files, where the source is a folder.
-        emit: is told of progress.
+        exclude: patterns of files to leave out again.
+        emit: is told of progress, and by ``selected`` how many files of a folder are used and left out, and why.
         offline: True to leave the network alone and use only what was downloaded before.
         poll: called now and then; may raise to give up. What has arrived until then is kept.
 
@@ -117,7 +122,8 @@ def resolve(
         InputError: if it cannot be had.
     """
     scheme, locator = _scheme(fetch)
-    return scheme.resolve(locator, Site(base, tuple(select), emit, offline, poll))
+    choice = Choice(tuple(select), tuple(exclude))
+    return scheme.resolve(locator, Site(base, choice, emit, offline, poll))
 
 
 def retrieve(
@@ -149,6 +155,12 @@ def retrieve(
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
         _require(pin, target, fetch)  # the copy, so that nobody can change it after the check
+
+
+def only_line_ends(fetch: str, base: Path, pin: Pin) -> bool:
+    """Whether a file of the author's own differs from what was pinned, but in nothing except the ends of its lines."""
+    scheme, locator = _scheme(fetch)
+    return scheme.LOCAL and differs_in_line_ends(scheme.obtain(locator, pin, Site(base)), pin.sha256)
 
 
 def _scheme(fetch: str) -> tuple[Scheme, str]:

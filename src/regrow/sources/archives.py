@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
+import io
 import lzma
+import os
 import re
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from regrow.errors import InputError
+from regrow.sources.packing import HEAD, is_compressed, unpacked
 
-_TAR = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz)$", re.IGNORECASE)
+_TAR = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz|tar\.zst|tzst)$", re.IGNORECASE)
 _ZIP = re.compile(r"\.(zip|whl|egg)$", re.IGNORECASE)
-_PACKED = re.compile(r"\.(gz|bz2|xz)$", re.IGNORECASE)
+_PACKED = re.compile(r"\.(gz|bz2|xz|zst)$", re.IGNORECASE)
+_ZIPPED = (b"PK\x03\x04", b"PK\x05\x06")
+_TARRED = slice(257, 262)  # bytes that are `ustar`
 _CHUNK = 1 << 20
 _UNREADABLE = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError,
@@ -27,19 +30,27 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
+def _largest_file() -> int:
+    """A gibibyte, or an eighth of the memory: a file is read whole, and takes several times as much as text."""
+    try:
+        return max(1 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
+    except (AttributeError, OSError, ValueError):  # not on every system
+        return 1 << 30
+
+
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may hold. Beyond it, it is taken for an attack.
+    """What an archive may hold, with the archives in it. Beyond it, it is taken for an attack.
 
     Attributes:
-        member: bytes of a file.
+        member: bytes of a file that is read.
         total: bytes of all files.
         members: number of entries.
         names: characters of all names.
         header: bytes that describe an entry of a tar file, and as many that describe all of them.
     """
 
-    member: int = 1 << 30
+    member: int = field(default_factory=_largest_file)
     total: int = 1 << 35
     members: int = 1_000_000
     names: int = 1 << 27
@@ -62,30 +73,81 @@ class Refused:
     reason: str
 
 
-def is_archive(name: str) -> bool:
-    """Whether a file of this name is one to look inside."""
-    return any(kind.search(name) for kind in (_TAR, _ZIP, _PACKED))
+class Budget:
+    """Counts what an archive, and those in it, claim to hold.
+
+    Args:
+        name: of the outermost one.
+        limits: of all together.
+    """
+
+    def __init__(self, name: str, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._name = name
+        self._bytes = self._entries = self._characters = 0
+
+    def spend(self, size: int, name: str, read: bool = True) -> None:
+        """Take one more entry into account.
+
+        Args:
+            size: its bytes.
+            name: what it is called.
+            read: False if it is passed over.
+
+        Raises:
+            InputError: if that is too much.
+        """
+        self._bytes += size
+        self._characters += len(name)
+        self._entries += 1
+        limits = self.limits
+        if size < 0 or (read and size > limits.member):
+            raise self.exceeded(f"`{name}` has {size} bytes unpacked, and a file in an archive at most {limits.member}")
+        if self._bytes > limits.total or self._entries > limits.members or self._characters > limits.names:
+            raise self.exceeded(
+                f"entry {self._entries} makes it {self._bytes} bytes unpacked, and {self._characters} "
+                "characters of names",
+            )
+
+    def exceeded(self, why: str) -> InputError:
+        """The error for an archive that is too large."""
+        return InputError(
+            f"`{self._name}` holds more than an archive may",
+            why=why,
+            hint="unpack it yourself and use `file:` if you trust it",
+        )
+
+
+def is_archive(name: str, head: bytes = b"") -> bool:
+    """Whether a file is one to look inside, by its name or by its first bytes."""
+    plain_name = "." not in name.rpartition("/")[2]
+    named = any(kind.search(name) for kind in (_TAR, _ZIP, _PACKED))
+    return named or is_compressed(head) or (plain_name and head.startswith(_ZIPPED))
 
 
 def members(
     path: Path, name: str, wanted: Callable[[str], bool], limits: Limits | None = None
 ) -> Iterator[Member | Refused]:
-    """The wanted files of an archive, in its order.
+    """The wanted files of an archive, in its order; see :func:`entries`."""
+    with path.open("rb") as file:
+        yield from entries(file, name, wanted, Budget(name, limits))
+
+
+def entries(file: IO[bytes], name: str, wanted: Callable[[str], bool], budget: Budget) -> Iterator[Member | Refused]:
+    """The wanted files of an archive, in its order. Their paths begin neither with ``./`` nor twice with a slash.
 
     Args:
-        path: the archive.
-        name: what it is called, which decides how it is read.
+        file: the archive.
+        name: what it is called.
         wanted: told a path, says whether to read it.
-        limits: what it may hold.
+        budget: what it may hold.
 
     Raises:
         InputError: if it is damaged or exceeds the limits.
     """
-    limits = limits or Limits()
     seen: set[str] = set()
     with _faults_named(name):
-        entries = _zip if _ZIP.search(name) else _tar if _TAR.search(name) else _packed
-        for entry in entries(path, name, wanted, limits):
+        for entry in _entries(file, name, wanted, budget):
             if entry.path in seen:
                 yield Refused(entry.path, "a second entry of that name")
             else:
@@ -93,24 +155,38 @@ def members(
                 yield entry
 
 
-def _tar(path: Path, name: str, wanted: Callable[[str], bool], limits: Limits) -> Iterator[Member | Refused]:
-    budget = _Budget(name, limits)
-    with _unpacked(path) as unpacked:
-        stream = _Metered(unpacked, limits.header)
-        for archive, entry in _tar_entries(stream, limits):
-            budget.spend(entry.size, entry.name)
-            if entry.isdir() or not wanted(entry.name):
-                continue
-            trouble = _trouble(entry.name) or ("" if entry.isreg() else _KINDS.get(entry.type, "not a plain file"))
-            if trouble:
-                yield Refused(entry.name, trouble)
-                continue
-            stream.left = entry.size
-            file = archive.extractfile(entry)
-            data = _read(file, limits.member) if file else b""
-            if len(data) != entry.size:
-                raise EOFError(f"{entry.name} is cut short")
-            yield Member(entry.name, data)
+def _entries(file: IO[bytes], name: str, wanted: Callable[[str], bool], budget: Budget) -> Iterator[Member | Refused]:
+    """What the bytes say counts, then what the name says."""
+    file.seek(0)
+    head = file.read(HEAD)
+    if head.startswith(_ZIPPED) or (_ZIP.search(name) and not is_compressed(head)):
+        yield from _zip(file, wanted, budget)
+        return
+    with unpacked(file) as stream:
+        is_tar = bool(_TAR.search(name)) or stream.read(HEAD)[_TARRED] == b"ustar"
+        stream.seek(0)
+        yield from _tar(stream, wanted, budget) if is_tar else _packed(stream, name, wanted, budget)
+
+
+def _tar(unpacked: IO[bytes], wanted: Callable[[str], bool], budget: Budget) -> Iterator[Member | Refused]:
+    limits = budget.limits
+    stream = _Metered(unpacked, limits.header)
+    for archive, entry in _tar_entries(stream, limits):
+        inside = _plain(entry.name)
+        read = not entry.isdir() and wanted(inside)
+        budget.spend(entry.size, inside, read)
+        if not read:
+            continue
+        trouble = _trouble(inside) or ("" if entry.isreg() else _KINDS.get(entry.type, "not a plain file"))
+        if trouble:
+            yield Refused(inside, trouble)
+            continue
+        stream.left = entry.size
+        file = archive.extractfile(entry)
+        data = _read(file, inside, budget) if file else b""
+        if len(data) != entry.size:
+            raise EOFError(f"{inside} is cut short")
+        yield Member(inside, data)
 
 
 def _tar_entries(stream: _Metered, limits: Limits) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
@@ -127,48 +203,34 @@ def _tar_entries(stream: _Metered, limits: Limits) -> Iterator[tuple[tarfile.Tar
         raise tarfile.ReadError("after some entries comes what is neither another nor the end")
 
 
-def _zip(path: Path, name: str, wanted: Callable[[str], bool], limits: Limits) -> Iterator[Member | Refused]:
-    with zipfile.ZipFile(path) as archive:
-        budget = _Budget(name, limits)
+def _zip(file: IO[bytes], wanted: Callable[[str], bool], budget: Budget) -> Iterator[Member | Refused]:
+    with zipfile.ZipFile(file) as archive:
         for entry in archive.infolist():
-            inside = entry.orig_filename  # `filename` is another in newer versions of Python if there are two
-            budget.spend(entry.file_size, inside)
-            if inside.endswith("/") or not wanted(inside):
+            # `filename` is another in newer versions of Python if there are two
+            name = entry.orig_filename
+            inside = _plain(name)
+            read = not name.endswith("/") and wanted(inside)
+            budget.spend(entry.file_size, inside, read)
+            if not read:
                 continue
             kind = entry.external_attr >> 28
             trouble = _trouble(inside) or ("" if kind in (0, 0o10) else _MODES.get(kind, "not a plain file"))
             if trouble or entry.flag_bits & 1:
                 yield Refused(inside, trouble or "encrypted")
                 continue
-            with archive.open(entry) as file:
-                yield Member(inside, _read(file, limits.member))
+            with archive.open(entry) as content:
+                yield Member(inside, _read(content, inside, budget))
 
 
-def _packed(path: Path, name: str, wanted: Callable[[str], bool], limits: Limits) -> Iterator[Member | Refused]:
+def _packed(stream: IO[bytes], name: str, wanted: Callable[[str], bool], budget: Budget) -> Iterator[Member | Refused]:
     """A single compressed file, which is called what the archive is without its last suffix."""
-    inside = _PACKED.sub("", name).rpartition("/")[2]
+    inside = _PACKED.sub("", name.rpartition("/")[2])
     if wanted(inside):
-        with _unpacked(path) as stream:
-            yield Member(inside, _read(stream, limits.member))
+        data = _read(stream, inside, budget)
+        budget.spend(len(data), inside)
+        yield Member(inside, data)
 
 
-@contextmanager
-def _unpacked(path: Path) -> Iterator[IO[bytes]]:
-    """The bytes of a file, decompressed if they look compressed, whatever its name says."""
-    with path.open("rb") as file:
-        head = file.read(6)
-        file.seek(0)
-        opener: Callable[[Any], Any] | None = next(
-            (how for magic, how in _MAGIC.items() if head.startswith(magic)), None
-        )
-        if opener is None:
-            yield file
-        else:
-            with opener(file) as stream:
-                yield stream
-
-
-_MAGIC: dict[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 _KINDS = {
     tarfile.SYMTYPE: "a symbolic link",
     tarfile.LNKTYPE: "a hard link",
@@ -177,33 +239,6 @@ _KINDS = {
     tarfile.FIFOTYPE: "a pipe",
 }
 _MODES = {0o12: "a symbolic link", 0o2: "a device", 0o6: "a device", 0o1: "a pipe"}
-
-
-class _Budget:
-    """Counts what an archive claims to hold."""
-
-    def __init__(self, name: str, limits: Limits) -> None:
-        self._name, self._limits = name, limits
-        self._bytes = self._entries = self._characters = 0
-
-    def spend(self, size: int, name: str) -> None:
-        """Take one more entry into account."""
-        self._bytes += size
-        self._characters += len(name)
-        self._entries += 1
-        if (
-            size < 0
-            or size > self._limits.member
-            or self._bytes > self._limits.total
-            or self._entries > self._limits.members
-            or self._characters > self._limits.names
-        ):
-            raise InputError(
-                f"`{self._name}` holds more than an archive may",
-                why=f"entry {self._entries} makes it {self._bytes} bytes unpacked, and {self._characters} "
-                "characters of names",
-                hint="unpack it yourself and use `file:` if you trust it",
-            )
 
 
 class _Metered:
@@ -225,16 +260,22 @@ class _Metered:
         return self.last
 
 
-def _read(file: IO[bytes], most: int) -> bytes:
+def _read(file: IO[bytes], name: str, budget: Budget) -> bytes:
     """All of a file, a bit at a time, so that a lie about its size costs nothing."""
-    parts: list[bytes] = []
-    size = 0
+    found = io.BytesIO()  # gives its bytes away without a copy
+    most = budget.limits.member
     while part := file.read(_CHUNK):
-        parts.append(part)
-        size += len(part)
-        if size > most:
-            raise OverflowError(f"a file in it has more than {most} bytes")
-    return b"".join(parts)
+        found.write(part)
+        if found.tell() > most:
+            raise budget.exceeded(f"`{name}` has more than {most} bytes unpacked")
+    return found.getvalue()
+
+
+def _plain(path: str) -> str:
+    """A path without what leads nowhere: ``./pkg//a.txt`` is ``pkg/a.txt``, which patterns can fit."""
+    if path.startswith("/"):
+        return path
+    return "/".join(part for part in path.split("/") if part not in ("", ".")) or path
 
 
 def _trouble(path: str) -> str:
@@ -256,5 +297,5 @@ def _faults_named(name: str) -> Iterator[None]:
         raise InputError(
             f"`{name}` cannot be read",
             why=f"{type(error).__name__}: {error}",
-            hint="it is damaged, or not the kind of archive its name says",
+            hint=f'it is damaged, or not the kind of archive its name says; `exclude = "{name}"` leaves it out',
         ) from error

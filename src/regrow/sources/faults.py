@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from regrow.errors import InputError
 from regrow.recipe.pin import Pin
+from regrow.sources.packing import is_pointer
+
+LINE_ENDS = (
+    "Git may have changed the ends of lines (core.autocrlf): write `* -text` into `.gitattributes` beside the recipe, "
+    "then check the files out again"
+)
+"""The hint for a text that came with other line ends."""
+
+_CHUNK = 1 << 20
 
 _HEAD = 4096
 _PAGE = re.compile(
     rb"(?:\s|<!--(?:(?!-->).)*-->|<\?xml[^>]*\?>)*<(?:!doctype\s+html|html|head|body)[\s>]", re.DOTALL | re.IGNORECASE
 )
-_LFS = b"version https://git-lfs.github.com/spec/v1"
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 _BEGINNINGS = {
     **dict.fromkeys((".gz", ".tgz", ".bz2", ".tbz", ".tbz2", ".xz", ".txz", ".zst"), _PACKED),
@@ -71,7 +80,36 @@ def unexpected(promise: Promise, where: str, came: str, path: Path | None = None
         what = f"`{promise.file}` is not what was locked{instead}"
         why = f"the lock has {promise.size} bytes with sha256 {promise.sha256}; {came} came"
         hint = "if the change is meant, remove `regrow.lock` and lock again; otherwise find out who changed it"
-    return InputError(what, where=where, why=why, hint=_IN_THE_WAY if guess == "a web page" else hint)
+        if path is not None and differs_in_line_ends(path, promise.sha256):
+            what, hint = f"{what}: only line ends differ", LINE_ENDS
+    return InputError(what, where=where, why=why, hint=_HINTS.get(guess, hint))
+
+
+def differs_in_line_ends(path: Path, sha256: str) -> bool:
+    """Whether a file would be what was promised if all of its lines ended as Unix or as Windows ends them."""
+    return sha256 in (_sha256(path, _as_unix), _sha256(path, lambda data: _as_unix(data).replace(b"\n", b"\r\n")))
+
+
+def _sha256(path: Path, change: Callable[[bytes], bytes]) -> str:
+    found = hashlib.sha256()
+    for data in _pieces(path):
+        found.update(change(data))
+    return found.hexdigest()
+
+
+def _as_unix(data: bytes) -> bytes:
+    return data.replace(b"\r\n", b"\n")
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, in pieces that never part the two of a line's end."""
+    kept = b""
+    with path.open("rb") as file:
+        while data := file.read(_CHUNK):
+            data = kept + data
+            kept = b"\r" if data.endswith(b"\r") else b""
+            yield data.removesuffix(kept)
+    yield kept
 
 
 def require_asked_for(path: Path, name: str, where: str, emit: Callable[..., Any]) -> None:
@@ -115,7 +153,7 @@ def _guess(path: Path) -> str:
     head = _head(path)
     if not head:
         return "an empty file"
-    if head.startswith(_LFS):
+    if is_pointer(head):
         return "a pointer of Git LFS"
     return "a web page" if _PAGE.match(head.removeprefix(b"\xef\xbb\xbf")) else ""
 

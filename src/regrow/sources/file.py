@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 from regrow.errors import InputError, RecipeError
+from regrow.recipe import lock, schema
+from regrow.recipe.beside import beside
 from regrow.recipe.pin import Pin
 from regrow.sources.archives import is_archive
+from regrow.sources.packing import is_pointer, unknown_packing
 from regrow.sources.scheme import Site
-from regrow.sources.select import matches
+from regrow.sources.select import EXCLUDED, OTHERS, aside
 from regrow.store.digest import sha256_file
 from regrow.words import shown
 
-_OWN = ("regrow.toml", "regrow.lock")
+_OWN = (schema.FILE, lock.FILE)
+_RELEASE = ("SHA256SUMS", lock.FILE)  # as regrow.release.layout, a room above, calls them
+_CACHE = b"Signature: 8a477f597d28d172789f06886806bc55"  # by the Cache Directory Tagging Specification
+_BUILD = "build"  # where releases go by default
 _DECLARATION = re.compile(rb"SPDX-License-Identifier:[ \t]*([\w.+() -]{1,100}\w\+?\)?)")
+_HEAD = 8192
 
 
 EXAMPLE = "`file:texts`, a file or a folder beside the recipe"
@@ -45,22 +54,26 @@ def package_url(locator: str) -> str:
 
 
 def resolve(locator: str, site: Site) -> tuple[Pin, ...]:
-    """The file, or the selected files of the folder, as they are now."""
-    path = _existing(site.base / locator)
+    """The file, or the selected files of the folder, as they are now.
+
+    Emits ``selected``: so many files are used, ``of`` so many; ``not_selected`` has the numbers of those that fit no
+    pattern, by suffix, and ``left_out`` of what is left out for another reason, by reason.
+    """
+    path = _existing(site, locator)
     if not path.is_dir():
-        return (_pin(path, path.name),)
-    names, links = _files(path)
-    found = {name for name in names if is_archive(name) or matches(name, site.select)}
-    if links:
-        site.emit("note", text=f"links are left out ({len(links)} in {path}): others do not have what they point to")
+        if _is_recipes(path, site):
+            raise RecipeError(f"`{locator}` is the recipe's own", hint="name a file or a folder with texts")
+        return _pins(path.parent, [path.name], site)
+    found, names, not_selected, left_out = [], [], Counter[str](), Counter[str]()
+    for name, why in _files(path, site):
+        if not why:
+            names.append(name)
+        if why := why or _reason(name, site):
+            (not_selected if why == OTHERS else left_out)[_suffix(name) if why == OTHERS else why] += 1
+        else:
+            found.append(name)
     if not found:
-        some = ", ".join(map(_printable, names[:5])) or ("nothing but links" if links else "nothing")
-        raise InputError(
-            f"no file fits {' or '.join(f'`{pattern}`' for pattern in site.select)}",
-            where=str(path),
-            why=f"the folder holds {some}",
-            hint="`**/*.txt` fits every .txt file in all folders below",
-        )
+        raise _nothing(path, names, left_out, site)
     if strange := sorted(_printable(name) for name in found if _printable(name) != name):
         raise InputError(
             f"the name of `{strange[0]}` is not UTF-8",
@@ -68,20 +81,21 @@ def resolve(locator: str, site: Site) -> tuple[Pin, ...]:
             why="other machines would call it something else",
             hint="rename it, or change `select` so that it is left out",
         )
-    if own := [name for name in _OWN if (site.base / name).resolve() in {(path / other).resolve() for other in found}]:
-        raise InputError(
-            f"`{own[0]}` of the recipe would be text to train on",
-            where=str(path),
-            why="it changes what it pins",
-            hint="put the texts into a folder of their own, as in `file:texts`, or name them in `select`",
-        )
-    return tuple(_pin(path / name, name) for name in sorted(found, key=str.encode))
+    pins = _pins(path, sorted(found, key=str.encode), site)
+    site.emit(
+        "selected",
+        selected=len(found),
+        of=len(found) + not_selected.total() + left_out[EXCLUDED],
+        not_selected=_ordered(not_selected),
+        left_out=_ordered(left_out),
+    )
+    return pins
 
 
 def obtain(locator: str, pin: Pin, site: Site) -> Path:
     """The file where it lies."""
-    path = _existing(site.base / locator)
-    return _existing(path / pin.file) if path.is_dir() else path
+    path = _existing(site, locator)
+    return _existing(site, f"{locator}/{pin.file}") if path.is_dir() else path
 
 
 def _printable(name: str) -> str:
@@ -89,27 +103,72 @@ def _printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _existing(path: Path) -> Path:
-    if not path.exists():
-        raise InputError(f"there is no `{path}`", hint="paths after `file:` begin at the folder of the recipe")
-    if not path.is_dir() and not path.is_file():
-        raise InputError(f"`{path}` is neither a file nor a folder")
+def _existing(site: Site, name: str) -> Path:
+    path = beside(site.base, name)
+    if path is None:
+        raise InputError(
+            f"there is no `{site.base / name}`", hint="paths after `file:` begin at the folder of the recipe"
+        )
     return path
 
 
-def _files(folder: Path) -> tuple[list[str], list[str]]:
-    """The relative paths of the files in a folder, and of the links, which are not followed: the folder is what others
-    will have.
+def _reason(name: str, site: Site) -> str:
+    """Why a file is left out by its name. An archive is taken if something in it may be wanted."""
+    return "" if is_archive(name) and site.choice.enters(name) else site.choice.reason(name)
+
+
+def _files(folder: Path, site: Site) -> Iterator[tuple[str, str]]:
+    """The relative paths of the files in a folder, and of what else there is with the reason why it is left out.
+
+    Links are not followed: the folder is what others will have. What builds make is never what they are made from.
     """
-    files, links = [], []
     for place, folders, names in os.walk(folder, onerror=_unreadable):
-        folders.sort()
-        for path in (Path(place, name) for name in sorted(names + folders)):
-            if path.is_symlink():
-                links.append(path.relative_to(folder).as_posix())
-            elif path.is_file():
-                files.append(path.relative_to(folder).as_posix())
-    return files, links
+        kept = []
+        for path in (Path(place, name) for name in sorted(folders)):
+            if why := _closed(path, site):
+                yield f"{path.relative_to(folder).as_posix()}/", why
+            else:
+                kept.append(path.name)
+        folders[:] = kept
+        for path in (Path(place, name) for name in sorted(names)):
+            yield path.relative_to(folder).as_posix(), _unusable(path, site)
+
+
+def _closed(folder: Path, site: Site) -> str:
+    """Why a folder is not looked into, if it is not."""
+    if folder.is_symlink():
+        return "links"
+    if not site.choice.walks(folder.name):
+        return aside(folder.name)
+    made = all((folder / name).is_file() for name in _RELEASE) or _is_cache(folder)
+    return "made by regrow" if made or _same(folder, site.base / _BUILD) else ""
+
+
+def _unusable(path: Path, site: Site) -> str:
+    """Why a file is left out, whatever is selected."""
+    if path.is_symlink():
+        return "links"
+    if not path.is_file():
+        return "pipes or devices"
+    return "of the recipe" if _is_recipes(path, site) else ""
+
+
+def _is_recipes(path: Path, site: Site) -> bool:
+    """Whether a file is the recipe or its lock. They would change what they pin."""
+    return path.name in _OWN and _same(path.parent, site.base)
+
+
+def _is_cache(folder: Path) -> bool:
+    """Whether a folder says that it holds nothing but what can be made again, as stores do."""
+    tag = folder / "CACHEDIR.TAG"
+    if tag.is_symlink() or not tag.is_file():
+        return False
+    with tag.open("rb") as file:
+        return file.read(len(_CACHE)) == _CACHE
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
 
 
 def _unreadable(error: OSError) -> None:
@@ -117,10 +176,55 @@ def _unreadable(error: OSError) -> None:
     raise InputError(f"`{error.filename}` cannot be read", why=error.strerror or str(error)) from error
 
 
-def _pin(path: Path, name: str) -> Pin:
+def _suffix(name: str) -> str:
+    return _printable(PurePosixPath(name).suffix) or "without a suffix"
+
+
+def _ordered(counts: Counter[str]) -> dict[str, int]:
+    """The most frequent first."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _nothing(folder: Path, names: list[str], left_out: Counter[str], site: Site) -> InputError:
+    """No file is selected; something that is nearly a file of the source may be the cause."""
+    some = ", ".join(map(_printable, names[:5])) or " and ".join(["nothing", *left_out]).replace(" and", " but", 1)
+    packed = next((f"{name} is packed with {how}" for name in names if (how := unknown_packing(name, b""))), "")
+    within = next((one for one in site.choice.select if (folder / one).is_dir()), "")
+    hint = "`**/*.txt` fits every .txt file in all folders below"
+    if within:
+        hint = f"`{within.rstrip('/')}/**` fits every file in that folder"
+    elif packed:
+        hint = f"{packed}, which is not unpacked here: unpack it yourself"
+    what = " or ".join(f"`{pattern}`" for pattern in site.choice.select)
+    return InputError(f"no file fits {what}", where=str(folder), why=f"the folder holds {some}", hint=hint)
+
+
+def _pins(folder: Path, names: list[str], site: Site) -> tuple[Pin, ...]:
+    """The files as they are now, none of which may be a pointer to one elsewhere."""
+    pins, pointers = [], []
+    for name in names:
+        site.poll()
+        pin, head = _pin(folder / name, name)
+        pins.append(pin)
+        if is_pointer(head):
+            pointers.append(name)
+    if pointers:
+        more = f", and so are {len(pointers) - 1} more" if len(pointers) > 1 else ""
+        raise InputError(
+            f"`{pointers[0]}` is a pointer of Git LFS{more}",
+            where=str(folder),
+            why="the text itself is in large-file storage, and was not fetched with the repository",
+            hint="`git lfs pull` fetches it; or leave it out with `exclude`",
+        )
+    return tuple(pins)
+
+
+def _pin(path: Path, name: str) -> tuple[Pin, bytes]:
+    """The pin of a file, and how the file begins."""
     try:
         with path.open("rb") as file:
-            said = _DECLARATION.findall(file.read(8192))
-        return Pin(name, sha256_file(path), path.stat().st_size, tuple(sorted({word.decode() for word in said})))
+            head = file.read(_HEAD)
+        said = tuple(sorted({word.decode() for word in _DECLARATION.findall(head)}))
+        return Pin(name, sha256_file(path), path.stat().st_size, said), head
     except OSError as error:
         raise InputError(f"`{path}` cannot be read", why=error.strerror or str(error)) from error

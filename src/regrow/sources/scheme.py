@@ -11,6 +11,7 @@ from regrow.recipe.pin import Pin
 from regrow.sources.addresses import shown
 from regrow.sources.downloads import Downloads, offline_error
 from regrow.sources.faults import Promise
+from regrow.sources.select import Choice
 
 if TYPE_CHECKING:
     from regrow.sources.web import Page
@@ -36,7 +37,7 @@ class Site:
 
     Attributes:
         base: the folder of the recipe, where relative paths begin.
-        select: patterns of the files that are wanted, for schemes that can see several.
+        choice: which files are wanted, for schemes that can see several.
         emit: is told what is going on.
         offline: True to leave the network alone.
         poll: called now and then, to be able to give up.
@@ -44,7 +45,7 @@ class Site:
     """
 
     base: Path = field(default_factory=Path)
-    select: tuple[str, ...] = ("**",)
+    choice: Choice = field(default_factory=Choice)
     emit: Emit = silent
     offline: bool = False
     poll: Poll = idle

@@ -20,8 +20,9 @@ from regrow.errors import InputError
 from regrow.recipe.kind import Call, Kind, Slot, Table
 from regrow.recipe.values import Licence, Name, Patterns, Texts
 from regrow.sections import LARGEST, Parameters, fault
-from regrow.sources.archives import Member, Refused, is_archive, members
-from regrow.sources.select import matches
+from regrow.sources.archives import Refused
+from regrow.sources.contents import contents
+from regrow.sources.select import Choice
 from regrow.stages.costs import through_text
 from regrow.store.digest import sha256_bytes
 from regrow.words import shown
@@ -52,11 +53,15 @@ class DocumentsParameters(Parameters):
     )
     select: Patterns = Field(
         default=("**/*",),
-        description="Patterns of the files to use, inside archives too. `*` stops at `/`, `**` does not.",
+        description="Patterns of the files to use, inside archives too. `*` stops at `/`, `**` does not, and neither "
+        "takes hidden files, backups or what systems leave behind unless it is spelled out, as in `.github/**`. "
+        "`texts.zip` is all in an archive, `texts.zip!/a.txt` one file in it.",
         examples=["**/*_gut.txt"],
         min_length=1,
     )
-    exclude: Patterns = Field(default=(), description="Patterns of files to leave out again.", examples=["**/README*"])
+    exclude: Patterns = Field(
+        default=(), description="Patterns of files to leave out again, and of archives.", examples=["**/README*"]
+    )
     format: Literal["auto", "text", "markdown", "html", "jsonl", "parquet"] = Field(
         default="auto",
         description="How the files are read; `auto` goes by the ends of their names.",
@@ -125,7 +130,7 @@ def run(call: Call[DocumentsParameters]) -> None:
     excluded: list[Exclusion] = []
     seen: list[str] = []
     chosen = 0
-    for file, data in _files(call.input("files"), wanted, seen):
+    for file, data in _files(call.input("files"), Choice(wanted.select, wanted.exclude), seen):
         chosen += 1
         for found in _documents(file, data, wanted):
             documents.append(found) if isinstance(found, Document) else excluded.append(found)
@@ -139,21 +144,11 @@ def run(call: Call[DocumentsParameters]) -> None:
     Documents(documents, excluded).write(call.output)
 
 
-def _files(folder: Path, wanted: DocumentsParameters, seen: list[str]) -> Iterator[tuple[str, bytes | Refused]]:
+def _files(folder: Path, choice: Choice, seen: list[str]) -> Iterator[tuple[str, bytes | Refused]]:
     """The selected files and their bytes, also those inside archives. ``seen`` gets the names of all there are."""
-
-    def choose(path: str) -> bool:
-        seen.append(_printable(path))
-        return matches(path, wanted.select) and not matches(path, wanted.exclude)
-
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
-        if not is_archive(name):
-            if choose(name):
-                yield name, path.read_bytes()
-            continue
-        for entry in members(path, name, choose):
-            yield f"{name}!/{entry.path}", entry.data if isinstance(entry, Member) else entry
+        yield from contents(path, name, choice, lambda name: seen.append(_printable(name)))
 
 
 def _documents(file: str, data: bytes | Refused, wanted: DocumentsParameters) -> Iterator[Document | Exclusion]:
@@ -210,7 +205,7 @@ def _unreadable(wanted: DocumentsParameters, excluded: list[Exclusion]) -> Input
 
 KIND = Kind(
     name="documents",
-    version=2,
+    version=3,
     parameters=DocumentsParameters,
     inputs={"files": Slot("files")},
     output="documents",

@@ -1,0 +1,86 @@
+"""The wanted texts in a file of a source: itself, or those in it if it is an archive, and in the archives in that."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from regrow.errors import InputError
+from regrow.sources.archives import Budget, Limits, Refused, entries, is_archive
+from regrow.sources.packing import HEAD, is_pointer, unknown_packing
+from regrow.sources.select import INSIDE, Choice
+
+_DEEPEST = 3  # archives in one another
+
+POINTER = "a pointer of Git LFS; `git lfs pull` gets the file it stands for"
+
+
+def contents(
+    path: Path, name: str, choice: Choice, seen: Callable[[str], None], limits: Limits | None = None
+) -> Iterator[tuple[str, bytes | Refused]]:
+    """Names and bytes of the wanted files; in an archive, ``ARCHIVE!/PATH``. What is wanted and no text is refused.
+
+    Args:
+        path: the file.
+        name: what it is called in the source.
+        choice: which are wanted.
+        seen: is told the name of every file there is, wanted or not.
+        limits: what an archive may hold.
+
+    Raises:
+        InputError: if an archive is damaged or exceeds the limits. One that nobody chose by its own name, and in which
+            nothing wanted was seen until then, is refused instead: other files need not suffer for it.
+    """
+    with path.open("rb") as file:
+        yield from _Contents(choice, seen, Budget(name, limits)).of(file, name)
+
+
+class _Contents:
+    def __init__(self, choice: Choice, seen: Callable[[str], None], budget: Budget) -> None:
+        self._choice, self._seen, self._budget = choice, seen, budget
+
+    def of(self, file: IO[bytes], name: str, depth: int = 0) -> Iterator[tuple[str, bytes | Refused]]:
+        """The wanted files in one, which is in so many archives."""
+        head = file.read(HEAD)
+        file.seek(0)
+        if not is_archive(name, head):
+            if depth == 0:
+                self._seen(name)
+            if self._choice.wants(name):
+                yield name, _text(name, file.read())
+        elif depth == _DEEPEST:
+            yield name, Refused(name, f"an archive in {depth} others")
+        elif self._choice.enters(name):
+            yield from self._inside(file, name, depth)
+        else:
+            self._seen(name)
+
+    def _inside(self, file: IO[bytes], name: str, depth: int) -> Iterator[tuple[str, bytes | Refused]]:
+        met = False
+        try:
+            for entry in entries(file, name, lambda path: self._asks(f"{name}{INSIDE}{path}"), self._budget):
+                met = True
+                inside = f"{name}{INSIDE}{entry.path}"
+                if isinstance(entry, Refused):
+                    yield inside, entry
+                else:
+                    yield from self.of(io.BytesIO(entry.data), inside, depth + 1)
+        except InputError as error:
+            if met or self._choice.wants(name):
+                raise
+            yield name, Refused(name, error.what)
+
+    def _asks(self, name: str) -> bool:
+        """Whether a file in an archive has to be read: because it is wanted, or what is in it may be."""
+        self._seen(name)
+        return self._choice.wants(name) or (is_archive(name) and self._choice.enters(name))
+
+
+def _text(name: str, data: bytes) -> bytes | Refused:
+    if is_pointer(data):
+        return Refused(name, POINTER)
+    if packing := unknown_packing(name, data[:HEAD]):
+        return Refused(name, f"packed with {packing}, which is not unpacked here: unpack it yourself")
+    return data

@@ -1,0 +1,126 @@
+"""How bytes are packed, told from the bytes themselves: names are often wrong."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+HEAD = 512
+"""As many bytes from the beginning tell what a file is."""
+
+_CHUNK = 1 << 20
+_LONGEST_POINTER = 1024  # bytes, by the specification of Git LFS
+_POINTER = re.compile(rb"version https://(?:git-lfs|hawser)\.github\.com/spec/v1\r?\n")
+
+
+class _Zstd:
+    """Zstandard, which pyarrow unpacks, as a stream in which tarfile can look: on, and back by what was read last."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._begin()
+
+    def _begin(self) -> None:
+        import pyarrow as pa
+
+        self._file.seek(0)
+        self._stream = pa.CompressedInputStream(pa.PythonFile(_Kept(self._file), mode="r"), "zstd")
+        self._at, self._last, self._again = 0, b"", b""
+
+    def __enter__(self) -> _Zstd:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def tell(self) -> int:
+        """How many bytes lie behind."""
+        return self._at
+
+    def read(self, size: int) -> bytes:
+        """The next bytes; fewer only at the end."""
+        data, self._again = self._again[:size], self._again[size:]
+        if len(data) < size:
+            data += self._stream.read(size - len(data))
+        self._at += len(data)
+        self._last = data
+        return data
+
+    def seek(self, place: int) -> int:
+        """Go to a place."""
+        back = self._at - place
+        if 0 < back <= len(self._last):
+            self._again = self._last[-back:] + self._again
+            self._at, self._last = place, self._last[:-back]
+        elif back > 0:
+            self._begin()
+        while self._at < place and self.read(min(_CHUNK, place - self._at)):
+            pass
+        return self._at
+
+
+class _Kept:
+    """A file that stays open: pyarrow closes what it has read."""
+
+    closed = False
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.read = file.read
+
+    def close(self) -> None:
+        """Leave it to whoever opened it."""
+
+
+_OPENERS: tuple[tuple[re.Pattern[bytes], Callable[[Any], Any]], ...] = (
+    (re.compile(rb"\x1f\x8b\x08"), gzip.open),
+    (re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), bz2.open),  # a block, or the end of a file without any
+    (re.compile(rb"\xfd7zXZ\x00"), lzma.open),
+    (re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), _Zstd),  # a frame, or one that is to be skipped
+)
+_OTHERS = (
+    ("7-Zip", re.compile(rb"7z\xbc\xaf\x27\x1c"), re.compile(r"\.7z")),
+    ("RAR", re.compile(rb"Rar!\x1a\x07"), re.compile(r"\.rar")),
+    ("LZ4", re.compile(rb"\x04\x22\x4d\x18|\x02\x21\x4c\x18"), re.compile(r"\.lz4")),
+    ("compress", re.compile(rb"\x1f[\x9d\xa0]"), re.compile(r"\.Z")),
+    ("lzip", re.compile(rb"LZIP[\x00\x01]"), re.compile(r"\.lz")),
+    ("LZMA", re.compile(rb"\x5d\x00\x00[\x00-\xff]{2}\xff{8}"), re.compile(r"\.lzma")),
+    ("lzop", re.compile(rb"\x89LZO\x00"), re.compile(r"\.lzo")),
+    ("Snappy", re.compile(rb"\xff\x06\x00\x00sNaPpY"), re.compile(r"\.(?:sz|snappy)")),
+    ("Brotli", re.compile(rb"(?!)"), re.compile(r"\.br")),  # nothing marks it
+)
+
+
+def is_compressed(head: bytes) -> bool:
+    """Whether bytes that begin so can be unpacked here."""
+    return any(magic.match(head) for magic, _ in _OPENERS)
+
+
+def is_pointer(data: bytes) -> bool:
+    """Whether a file is a pointer of Git LFS, which stands for one that is elsewhere."""
+    return len(data) < _LONGEST_POINTER and _POINTER.match(data) is not None
+
+
+def unknown_packing(name: str, head: bytes) -> str:
+    """With what a file is packed that cannot be unpacked here; nothing if it is not."""
+    end = re.search(r"\.\w+$", name)
+    told = (what for what, magic, suffix in _OTHERS if magic.match(head) or (end and suffix.fullmatch(end[0])))
+    return next(told, "")
+
+
+@contextmanager
+def unpacked(file: IO[bytes]) -> Iterator[IO[bytes]]:
+    """The bytes of a file from its beginning, unpacked if they are packed."""
+    file.seek(0)
+    head = file.read(HEAD)
+    file.seek(0)
+    opener = next((how for magic, how in _OPENERS if magic.match(head)), None)
+    if opener is None:
+        yield file
+    else:
+        with opener(file) as stream:
+            yield stream
