@@ -57,19 +57,17 @@ def require_safe(url: str, *, plain: bool) -> None:
     """
     try:
         parts = urlsplit(url)
-        local = parts.hostname in ("localhost", "127.0.0.1", "::1")
-        scheme, sound = parts.scheme, bool(parts.hostname) and parts.port != 0
+        scheme, host, sound = parts.scheme, parts.hostname, parts.port != 0
     except ValueError:
-        scheme, local, sound = "", False, False
-    if scheme == "https" or (plain and local and scheme == "http"):
-        if not sound:
-            raise InputError(f"`{shown(url)}` is no address", hint="look at the address: it names no host, or no port")
-        return
-    raise InputError(
-        f"`{shown(url)}` is not safe to fetch",
-        why="only https keeps others from reading and changing what is sent",
-        hint="use an https address",
-    )
+        scheme, host, sound = "https", None, False
+    if scheme != "https" and not (plain and scheme == "http" and host in ("localhost", "127.0.0.1", "::1")):
+        raise InputError(
+            f"`{shown(url)}` is not safe to fetch",
+            why="only https keeps others from reading and changing what is sent",
+            hint="use an https address",
+        )
+    if not host or not sound:
+        raise InputError(f"`{shown(url)}` is no address", hint="an address names a host, and perhaps a port of it")
 
 
 def _split(url: str) -> tuple[str, str]:
