@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from regrow import words
 from regrow.sources.addresses import has_password, secrets, shown
 
 WITH_PASSWORD = [
@@ -72,3 +73,10 @@ def test_no_address_is_a_fault(text: str) -> None:
     for url in (text, f"https://{text}"):
         has_password(url), secrets(url)
         assert len(shown(url)) <= len(url)
+
+
+@pytest.mark.parametrize("url", [url for url in WITH_PASSWORD if "//" in url])
+def test_no_error_about_a_value_shows_a_password(url: str) -> None:
+    for value in (url, [url], f"file:{url}"):
+        assert "KEN@" not in words.shown(value)
+        assert "//...@" in words.shown(value)
