@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -31,10 +32,10 @@ def listed(names: Iterable[str]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as a reader of the recipe knows it, in one short piece."""
+    """A value as a reader of the recipe knows it, in one short piece, without what may be a password in an address."""
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list) and any(isinstance(item, dict) for item in value):
         return "a list of tables"
-    text = json.dumps(value, ensure_ascii=False)
+    text = re.sub(r"//\S*@", "//...@", json.dumps(value, ensure_ascii=False))
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -121,3 +121,4 @@ def test_text_needs_the_store_and_the_rest_does_not(built: Shell, shell: Shell) 
     done = shell.run("data", release, "--step", "1", "--text")
     assert (done.returncode, done.stdout) == (6, "")
     assert "the store does not have the tokens" in done.stderr
+    assert not shell.store.exists()

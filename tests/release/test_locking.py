@@ -9,8 +9,11 @@ import pytest
 
 from regrow.building import locking
 from regrow.building.locking import Mode, as_locked, locked_recipe
+from regrow.building.preparing import prepare
 from regrow.errors import InputError, Interrupted, RecipeError
 from regrow.recipe.kind import Surroundings
+from regrow.recipe.pin import Pin
+from regrow.sources import https
 from regrow.sources.downloads import Downloads
 
 RECIPE = """recipe = 1
@@ -244,3 +247,53 @@ def test_files_that_are_not_in_a_release_have_to_be_named(folder: Path, tmp_path
     assert caught.value.exit_code == 6
     assert "--source DIR" in caught.value.hint
     assert as_locked(folder, sources=tmp_path, offline=False)[1] == ()
+
+
+def elsewhere(folder: Path) -> None:
+    """Let the recipe have a second source, which nobody could fetch."""
+    more = '[[source]]\nname = "web"\nfetch = "https://nowhere.invalid/a.txt?access_token=hidden&page=1"\n'
+    change(folder, "[tokenizer]", f'{more}licence = "CC0-1.0"\navailability = "open"\n[tokenizer]')
+
+
+def test_a_plan_needs_no_network_and_makes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere(folder)
+    monkeypatch.setattr(Downloads, "get", lambda *_, **__: pytest.fail("something was fetched"))
+    store = folder.parent / "store"
+    planned = prepare(folder, offline=False, store=store, listener=lambda _: None).plan
+    assert planned.unpinned == ("fetch-web",)
+    assert planned.to_json()["unpinned"] == ["fetch-web"]
+    reasons = {stage.name: stage.reasons for stage in planned.stages}
+    assert reasons["fetch-web"] == ("which files it has is not known before it is locked",)
+    assert reasons["fetch-play"] == ("first build",)
+    assert "to fetch: what fetch-web will find; `regrow lock`" in "\n".join(planned.lines())
+    assert next(stage for stage in planned.stages if stage.name == "fetch-play").cost.disk_bytes == 19
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["toy"]
+    assert not (folder / "regrow.lock").exists()
+
+
+def test_a_plan_does_not_take_the_store_for_what_it_is_not(folder: Path) -> None:
+    (folder.parent / "store").mkdir()
+    (folder.parent / "store" / "thesis.txt").write_text("years")
+    with pytest.raises(RecipeError, match="something else where the store should be"):
+        prepare(folder, offline=False, store=folder.parent / "store", listener=lambda _: None)
+
+
+def test_a_build_is_not_planned_without_pins(folder: Path) -> None:
+    elsewhere(folder)
+    with pytest.raises(InputError, match="stay offline"):
+        lock(folder, offline=True)
+
+
+@pytest.mark.parametrize("mode", [Mode.RENEW, Mode.DRAFT, Mode.LOCKED, Mode.FROZEN])
+def test_credentials_are_pointed_out_whatever_is_done(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, mode: Mode
+) -> None:
+    elsewhere(folder)
+    pin = Pin("a.txt", "ab" * 32, 5)
+    monkeypatch.setattr(https, "resolve", lambda locator, site: (pin,))
+    (folder / "regrow.lock").write_text(lock(folder).text({}, None))
+    events: list[dict[str, object]] = []
+    locked_recipe(folder, mode, listener=events.append)  # type: ignore[arg-type]
+    (said,) = [str(event["text"]) for event in events if event["event"] == "note"]
+    assert "`access_token` in the address https://nowhere.invalid/a.txt looks like a credential" in said
+    assert "hidden" not in str(events)

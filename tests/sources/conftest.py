@@ -91,6 +91,13 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.close_connection = True
 
+    def send_raw(self, head: str, *body: bytes) -> None:
+        """Send just this and close, whether it is HTTP or not."""
+        self.close_connection = True
+        for part in (head.encode("latin-1"), *body):
+            self.wfile.write(part)
+            self.wfile.flush()
+
     def log_message(self, *_: object) -> None:
         pass
 

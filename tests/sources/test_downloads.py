@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import threading
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from time import time
 
+import certifi
 import pytest
 
 from regrow.errors import InputError, Interrupted, RecipeError
@@ -178,6 +181,42 @@ def test_a_damaged_cache_is_noticed(server: Server, downloads: Downloads) -> Non
     assert len(server.requests) == 2
 
 
+def test_a_file_of_unknown_size_has_a_limit(server: Server, downloads: Downloads) -> None:
+    small = replace(downloads, largest=200_000)
+
+    def endless(handler, turn):  # type: ignore[no-untyped-def]
+        handler.send_raw("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", *[b"x" * 65536] * 1000)
+
+    server.answers["/endless"] = endless
+    server.answers["/announced"] = lambda handler, turn: handler.send_raw(
+        "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999\r\n\r\n"
+    )
+    for path in ("/endless", "/announced"):
+        with pytest.raises(InputError, match="is too large") as caught:
+            get(small, server.url + path)
+        assert "`file:`" in caught.value.hint
+        assert list((small.folder / "parts").glob("*[!k]")) == []  # it does not stay on the disk
+    assert len(server.requests) == 2
+    assert len(get(small, server.file("/a.bin", b"x" * 300_000), pin_of(b"x" * 300_000)).read_bytes()) == 300_000
+
+
+def test_a_validator_that_is_damaged_is_not_sent(server: Server, downloads: Downloads) -> None:
+    url = server.file("/file.bin", DATA)
+    part = downloads.folder / "parts" / hashlib.sha256(url.encode()).hexdigest()
+    part.parent.mkdir(parents=True)
+    part.write_bytes(DATA[:1000])
+    part.with_suffix(".validator").write_bytes(b'"1\r\n\xff')
+    assert get(downloads, url).read_bytes() == DATA
+    assert server.requests[0].range is None
+
+
+def test_a_file_in_the_place_of_the_folder(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("thesis")
+    with pytest.raises(RecipeError, match="there is a file where downloads should be kept") as caught:
+        get(Downloads(tmp_path / "taken"), server.file("/file.bin", DATA))
+    assert caught.value.where == "REGROW_DOWNLOADS"
+
+
 def test_offline_says_so(server: Server, downloads: Downloads) -> None:
     with pytest.raises(InputError, match="stay offline") as caught:
         get(downloads, server.file("/file.bin", DATA), pin_of(DATA), offline=True)
@@ -212,9 +251,14 @@ def test_a_stop_keeps_what_has_arrived(server: Server, downloads: Downloads) -> 
     assert server.requests[-1].range == f"bytes={kept}-"
 
 
-def test_an_untrusted_certificate_is_refused(untrusted: Server, downloads: Downloads) -> None:
-    with pytest.raises(InputError, match="certificate is not trusted"):
-        get(downloads, untrusted.file("/file.bin", DATA))
+def test_an_untrusted_certificate_is_refused_at_once(
+    untrusted: Server, downloads: Downloads, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
+    with pytest.raises(InputError, match=r"certificate is not trusted here \(self-signed") as caught:
+        get(downloads, untrusted.file("/file.bin", DATA), log=log)
+    assert "REQUESTS_CA_BUNDLE" in caught.value.hint
+    assert log.slept == []
 
 
 def test_plain_http_is_for_this_machine_only(plain_server: Server, downloads: Downloads) -> None:
@@ -239,9 +283,26 @@ def test_a_redirect_within_tls_is_followed(server: Server, downloads: Downloads)
     assert get(downloads, server.url + "/moved").read_bytes() == DATA
 
 
-def test_a_compressed_transfer_does_not_change_the_bytes(server: Server, downloads: Downloads) -> None:
+def test_a_file_that_is_packed_itself_stays_as_it_is(server: Server, downloads: Downloads) -> None:
     server.answers["/a.gz"] = lambda handler, turn: handler.send_plain(200, b"\x1f\x8bnot", Content_Encoding="gzip")
     assert get(downloads, server.url + "/a.gz").read_bytes() == b"\x1f\x8bnot"
+
+
+@pytest.mark.parametrize("header", ["Content_Encoding", "Transfer_Encoding"])
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, X-Gzip", "deflate", "no such thing"])
+def test_a_packed_transfer_is_refused(server: Server, downloads: Downloads, header: str, coding: str) -> None:
+    packed = {header: coding}
+    server.answers["/a.txt?a.gz"] = lambda handler, turn: handler.send_plain(200, gzip.compress(b"a"), **packed)
+    for promise in (None, pin_of(b"a")):
+        with pytest.raises(InputError, match=r"/a\.txt` came packed") as caught:
+            get(downloads, server.url + "/a.txt?a.gz", promise)
+        assert coding.rpartition(" ")[2].lower() in caught.value.why
+    assert len(server.requests) == 2
+
+
+def test_a_transfer_that_says_it_is_not_packed_is_taken(server: Server, downloads: Downloads) -> None:
+    server.answers["/a.txt"] = lambda handler, turn: handler.send_plain(200, b"a", Content_Encoding="Identity")
+    assert get(downloads, server.url + "/a.txt").read_bytes() == b"a"
 
 
 def test_passwords_are_not_shown(downloads: Downloads, log: Log) -> None:

