@@ -60,6 +60,11 @@ class Choice:
         chain = archive.split(INSIDE)
         return not self._excludes(chain) and any(_reaches(chain, pattern) for pattern in self.select)
 
+    def names(self, archive: str) -> bool:
+        """Whether a pattern speaks of an archive itself, so that it is missed if it cannot be read."""
+        chain = archive.split(INSIDE)
+        return any(_reaches(chain, pattern) if INSIDE in pattern else _named(chain, pattern) for pattern in self.select)
+
     def walks(self, folder: str) -> bool:
         """Whether a folder of this name is to be looked into; one that is set aside only if a pattern spells it."""
         parts = [part for pattern in self.select for part in re.split("!?/", pattern)]
