@@ -167,9 +167,8 @@ def _unreadable(error: OSError) -> None:
 
 def _nothing(folder: Path, names: list[str], survey: Survey, site: Site) -> InputError:
     """No file is selected; something that is nearly a file of the source may be the cause."""
-    some = ", ".join(map(_printable, names[:5])) or " and ".join(["nothing", *survey.reasons]).replace(
-        " and", " but", 1
-    )
+    nothing = f"nothing but {', '.join(survey.reasons)}" if survey.reasons else "nothing"
+    some = ", ".join(map(_printable, names[:5])) or nothing
     packed = next((f"{name} is packed with {how}" for name in names if (how := unknown_packing(name, b""))), "")
     within = next((one for one in site.choice.select if (folder / one).is_dir()), "")
     hint = "`**/*.txt` fits every .txt file in all folders below"

@@ -43,6 +43,4 @@ class Survey:
 
 def _ordered(counts: Counter[str]) -> dict[str, int]:
     """The most frequent first."""
-    return dict(
-        sorted(((what, number) for what, number in counts.items() if number), key=lambda one: (-one[1], one[0]))
-    )
+    return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
