@@ -321,3 +321,9 @@ def test_the_hint_knows_what_was_nearly_selected(base: Path, select: str, hint: 
     with pytest.raises(InputError, match="no file fits") as caught:
         resolve("file:texts", base, [select])
     assert caught.value.hint == hint
+
+
+def test_a_pattern_that_only_names_a_folder_is_told(base: Path) -> None:
+    said: list[str] = []
+    resolve("file:texts", base, ["**"], ["deep"], emit=lambda event, **fields: said.append(fields.get("text", "")))
+    assert "the pattern `deep` fits no file in the folder of that name; `deep/**` fits all" in said
