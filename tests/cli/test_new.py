@@ -50,4 +50,8 @@ def test_no_folder_in_a_file(tmp_path: Path, name: str) -> None:
 
 def test_json() -> None:
     document = json.loads(CliRunner().invoke(cli, ["new", "x", "--json"]).stdout)
-    assert document == {"schema": "regrow/new/1", "folder": "x", "files": ["regrow.toml", "texts/about-models.txt"]}
+    assert document == {
+        "schema": "regrow/new/1",
+        "folder": "x",
+        "files": [".gitattributes", "regrow.toml", "texts/about-models.txt"],
+    }

@@ -4,7 +4,7 @@ import pytest
 
 from regrow.cli import progress as module
 from regrow.cli.console import Console
-from regrow.cli.progress import Lines, details
+from regrow.cli.progress import Lines, details, selection
 
 STEP = {
     "event": "progress",
@@ -54,6 +54,34 @@ def test_fetching_tells_how_much_came(capsys: pytest.CaptureFixture[str]) -> Non
 def test_damage_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     Lines(Console())({"event": "damaged", "stage": "split", "key": "", "digest": ""})
     assert capsys.readouterr().err == "     Warning split was damaged in the store; it is built again\n"
+
+
+@pytest.mark.parametrize(
+    ("used", "of", "not_selected", "left_out", "line"),
+    [
+        (8, 8, {}, {}, "texts: 8 files"),
+        (1, 1, {}, {"links": 2}, "texts: 1 file; left out: 2 links"),
+        (
+            1,
+            8,
+            {".md": 6, ".jsonl": 1},
+            {"hidden": 5},
+            "texts: 1 of 8 files selected; left out: 6 .md, 1 .jsonl (not in `select`), 5 hidden",
+        ),
+        (
+            1,
+            17,
+            {".a": 5, ".b": 4, ".c": 3, ".d": 2, ".e": 1, ".f": 1},
+            {},
+            "texts: 1 of 17 files selected; left out: 5 .a, 4 .b, 3 .c, 2 .d, 2 others (not in `select`)",
+        ),
+    ],
+)
+def test_the_files_of_a_source_are_counted(
+    used: int, of: int, not_selected: dict[str, int], left_out: dict[str, int], line: str
+) -> None:
+    event = {"source": "texts", "selected": used, "of": of, "not_selected": not_selected, "left_out": left_out}
+    assert selection(event) == line
 
 
 def test_unknown_events_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -209,6 +209,13 @@ CASES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
         "because patterns are relative to the source, with `/` between folders, and cannot leave it\n"
         'hint: write a pattern such as "**/*.txt"',
     ),
+    "a pattern with braces": (
+        [('"*.txt"', '"**/*.{txt,md}"')],
+        "",
+        'bard/regrow.toml:10: source.plays.select[0]: "**/*.{txt,md}" has braces, and `{...}` is no pattern\n'
+        "because `*`, `?` and `[...]` stand for parts of a name, and `**` between slashes for folders\n"
+        'hint: write a list: ["**/*.txt", "**/*.md"]',
+    ),
     "an unknown encoding": (
         [('"*.txt"', '"*.txt"\nencoding = "utf8000"')],
         "",

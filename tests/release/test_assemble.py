@@ -12,7 +12,7 @@ import pytest
 from toy_model import RECIPE, contents
 
 from regrow.building import assemble as module
-from regrow.building.assemble import assemble, licence_text
+from regrow.building.assemble import assemble, licence_text, paper_text
 from regrow.errors import DifferentError, RecipeError, StageError
 from regrow.report import load
 
@@ -248,3 +248,28 @@ def test_samples_keep_their_text(release: Path) -> None:
     shutil.copy(release / "samples.json", release / "copy")
     assert json.loads((release / "copy").read_text())[0]["text"] == " or </script> not"
     assert "</script>" not in (release / "report.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "LICENCE.md", "paper.md"])
+@pytest.mark.parametrize("target", ["/etc/hostname", "../secret", "/dev/stdin", "nothing"])
+def test_a_release_publishes_no_file_from_elsewhere(tmp_path: Path, name: str, target: str) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (folder := tmp_path / "recipe").mkdir()
+    (folder / name).symlink_to(target)
+    with pytest.raises(RecipeError, match="link leads") as caught:
+        licence_text(folder, "MIT"), paper_text(folder)
+    assert caught.value.where == str(folder / name)
+
+
+def test_links_within_the_folder_of_the_recipe_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "LICENSES").mkdir()
+    (tmp_path / "LICENSES" / "MIT.txt").write_text("Permission is granted")
+    (tmp_path / "LICENSE").symlink_to("LICENSES/MIT.txt")
+    assert licence_text(tmp_path, "MIT") == b"Permission is granted"
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "paper.md"])
+def test_a_pipe_beside_a_recipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(RecipeError, match="neither a file nor a folder"):
+        licence_text(tmp_path, "MIT"), paper_text(tmp_path)

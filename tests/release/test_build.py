@@ -335,3 +335,11 @@ def test_a_verification_before_the_first_build_leaves_room_for_a_store(
     with Store(tmp_path / "store") as store:
         assert store.root == tmp_path / "store"
     assert rebuilds.is_noted(rebuilds.place("0" * 64), "0" * 64)
+
+
+def test_what_must_not_be_released_is_refused_before_the_work(bench: Bench) -> None:
+    (bench.recipe / "paper.md").symlink_to("/etc/hostname")
+    with pytest.raises(RecipeError, match="leads out of the folder of the recipe"):
+        bench.build()
+    assert bench.events == []
+    assert not bench.output.parent.exists()

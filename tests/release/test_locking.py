@@ -186,6 +186,34 @@ def test_files_beside_the_recipe_are_looked_at_again(folder: Path, alter: Callab
     assert frozen.text(frozen.promised, frozen.promised_release) == text
 
 
+def test_line_ends_that_git_changed_are_called_so(folder: Path) -> None:
+    (folder / "texts" / "b.txt").write_text("one\ntwo\n")
+    (folder / "texts" / "c.txt").write_text("three\n")
+    written(folder)
+    (folder / "texts" / "b.txt").write_bytes(b"one\r\ntwo\r\n")
+    (folder / "texts" / "c.txt").write_bytes(b"four\r\n")
+    with pytest.raises(RecipeError, match="not up to date") as caught:
+        lock(folder, Mode.LOCKED)
+    of_b, of_c = caught.value.why.split("; ")
+    assert of_b == "source play: file `b.txt` changed: only line ends differ"
+    assert of_c.startswith("source play: file `c.txt` changed: sha256 ")
+    assert "`* -text` into `.gitattributes`" in caught.value.hint
+    edit(folder)
+    (folder / "texts" / "b.txt").write_text("one\ntwo\n")
+    with pytest.raises(RecipeError, match="not up to date") as caught:
+        lock(folder, Mode.LOCKED)
+    assert caught.value.hint.startswith("run `regrow lock")
+
+
+def test_files_beside_others_do_not_make_a_lock_stale(folder: Path) -> None:
+    text = written(folder)
+    for name in (".git/FETCH_HEAD", ".DS_Store", "a.txt~"):
+        (folder / "texts" / name).parent.mkdir(exist_ok=True)
+        (folder / "texts" / name).write_text("new")
+    locked = lock(folder, Mode.LOCKED)
+    assert locked.text(locked.promised, locked.promised_release) == text
+
+
 def test_files_that_are_gone_are_missed(folder: Path) -> None:
     written(folder)
     (folder / "texts").rename(folder / "elsewhere")

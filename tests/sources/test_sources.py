@@ -11,7 +11,7 @@ import pytest
 
 from regrow.errors import InputError, RecipeError
 from regrow.recipe.pin import Pin
-from regrow.sources import cautions, check, resolve, retrieve
+from regrow.sources import cautions, check, only_line_ends, resolve, retrieve
 
 from .conftest import Server
 
@@ -280,3 +280,144 @@ def test_credentials_in_an_address_are_pointed_out() -> None:
     assert "`access_token`" in said
     assert "hidden" not in said
     assert cautions("https://example.org/a.txt?page=1") == cautions("pypi:token==1.0#token") == cautions("file:a") == ()
+
+
+def survey(
+    base: Path, fetch: str = "file:.", select: tuple[str, ...] = ("**/*",), exclude: tuple[str, ...] = ()
+) -> dict:
+    said: list[dict] = []
+    resolve(fetch, base, select, exclude, emit=lambda event, **fields: said.append({"event": event, **fields}))
+    (event,) = (one for one in said if one["event"] == "selected")
+    return event
+
+
+def test_what_is_used_and_left_out_is_counted(base: Path) -> None:
+    texts = base / "texts"
+    for name in (
+        ".git/HEAD",
+        ".git/logs/HEAD",
+        ".DS_Store",
+        "a.txt~",
+        "d.txt",
+        "e.md",
+        "LICENSE",
+        "__MACOSX/x",
+        "q.zip",
+    ):
+        (texts / name).parent.mkdir(parents=True, exist_ok=True)
+        (texts / name).write_text("x")
+    os.mkfifo(texts / "pipe.txt")
+    assert survey(base, "file:texts", ("**/*.txt",), ("d.*", "q.zip")) == {
+        "event": "selected",
+        "selected": 2,
+        "of": 7,
+        "not_selected": {".md": 2, "without a suffix": 1},
+        "left_out": {
+            "excluded": 2,
+            "hidden": 2,
+            "backups": 1,
+            "left by programs": 1,
+            "links": 1,
+            "pipes or devices": 1,
+        },
+    }
+    assert survey(base, "file:texts", (".git/**",), ("q.zip",))["selected"] == 2
+
+
+def test_what_builds_make_is_no_source(base: Path) -> None:
+    for name in (
+        "regrow.toml", "regrow.lock", "build/log.txt", "out/SHA256SUMS", "out/regrow.lock", "out/README.md",
+        "out.events.jsonl", ".out.0123456789abcdef/README.md", "deep/store/artifacts/x.txt", "texts/build/mine.txt",
+    ):  # fmt: skip
+        (base / name).parent.mkdir(parents=True, exist_ok=True)
+        (base / name).write_text("x")
+    (base / "deep/store/CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n# ours")
+    found = [pin.file for pin in resolve("file:.", base, ["**/*"])]
+    assert found == ["texts/b.txt", "texts/build/mine.txt", "texts/c.md", "texts/deep/a.txt"]
+    assert survey(base)["left_out"] == {
+        "made by regrow": 3,
+        "of the recipe": 2,
+        "hidden": 1,
+        "left by programs": 1,
+        "links": 1,
+    }
+
+
+def test_excluded_files_are_not_pinned(base: Path) -> None:
+    assert [pin.file for pin in resolve("file:texts", base, ["**/*"], ["*.md", "deep/**"])] == ["b.txt"]
+
+
+def test_pointers_of_git_lfs_are_not_pinned(base: Path) -> None:
+    for name in ("x.txt", "y.txt"):
+        (base / "texts" / name).write_text(
+            f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha('X')}\nsize 1\n"
+        )
+    with pytest.raises(InputError, match=r"`x\.txt` is a pointer of Git LFS, and so are 1 more") as caught:
+        resolve("file:texts", base, ["**/*"])
+    assert "`git lfs pull`" in caught.value.hint
+    assert len(resolve("file:texts", base, ["**/*"], ["[xy].txt"])) == 3
+
+
+def test_a_pointer_or_other_line_ends_in_the_place_of_a_text_are_named(base: Path, tmp_path: Path) -> None:
+    path = base / "texts" / "c.md"
+    path.write_text("one\ntwo\n")
+    pins = resolve("file:texts/c.md", base)
+    path.write_bytes(b"one\r\ntwo\r\n")
+    with pytest.raises(InputError, match="only line ends differ") as caught:
+        retrieve("file:texts/c.md", pins, base, tmp_path)
+    assert "core.autocrlf" in caught.value.hint
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 8\n")
+    with pytest.raises(InputError, match="a pointer of Git LFS came instead") as caught:
+        retrieve("file:texts/c.md", pins, base, tmp_path)
+    assert "`git lfs pull`" in caught.value.hint
+
+
+@pytest.mark.parametrize("length", [0, 1, (1 << 20) - 1, 1 << 20])
+def test_line_ends_are_seen_wherever_they_are(base: Path, length: int) -> None:
+    path, unix = base / "texts" / "c.md", b"x" * length + b"\n\r\nend\r"
+    path.write_bytes(unix.replace(b"\r\n", b"\n"))
+    (pin,) = resolve("file:texts/c.md", base)
+    path.write_bytes(unix.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    assert only_line_ends("file:texts/c.md", base, pin)
+    path.write_bytes(b"y" + path.read_bytes())
+    assert not only_line_ends("file:texts/c.md", base, pin)
+
+
+@pytest.mark.parametrize("target", ["/etc", "../elsewhere", "/dev/stdin"])
+def test_a_source_that_is_a_link_elsewhere_is_refused(base: Path, tmp_path: Path, target: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.txt").write_text("secret")
+    (base / "x").symlink_to(target)
+    for fetch in ("file:x", "file:x/a.txt"):
+        with pytest.raises((RecipeError, InputError), match=r"leads out of the folder|there is no|leads nowhere"):
+            resolve(fetch, base)
+    with pytest.raises(RecipeError, match="leads"):
+        retrieve("file:x", [Pin("a.txt", sha("secret"), 6)], base, tmp_path)
+
+
+def test_a_pinned_file_that_became_a_link_is_refused(base: Path, tmp_path: Path) -> None:
+    pins = resolve("file:texts", base, ["c.md"])
+    (base / "texts" / "c.md").unlink()
+    (base / "texts" / "c.md").symlink_to("/etc/hostname")
+    with pytest.raises(RecipeError, match="leads out of the folder"):
+        retrieve("file:texts", pins, base, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("select", "hint"),
+    [
+        ("deep", "`deep/**` fits every file in that folder"),
+        ("*.jsonl", "a.jsonl.lz4 is packed with LZ4, which is not unpacked here: unpack it yourself"),
+    ],
+)
+def test_the_hint_knows_what_was_nearly_selected(base: Path, select: str, hint: str) -> None:
+    (base / "texts" / "a.jsonl.lz4").write_text("x")
+    with pytest.raises(InputError, match="no file fits") as caught:
+        resolve("file:texts", base, [select])
+    assert caught.value.hint == hint
+
+
+def test_a_pattern_that_only_names_a_folder_is_told(base: Path) -> None:
+    said: list[str] = []
+    resolve("file:texts", base, ["**"], ["deep"], emit=lambda event, **fields: said.append(fields.get("text", "")))
+    assert "the pattern `deep` fits no file in the folder of that name; `deep/**` fits all" in said

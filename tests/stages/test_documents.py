@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import tarfile
 
+import pyarrow
 import pytest
 from pydantic import ValidationError
 
@@ -10,7 +11,7 @@ from regrow.corpus.documents import DOCUMENTS, EXCLUDED, identify, read_document
 from regrow.errors import InputError, Interrupted
 from regrow.stages.documents import DocumentsParameters
 
-from .conftest import SOURCE, TINY, Bench
+from .conftest import SOURCE, TINY, Bench, Quiet
 
 
 def archive(*entries: tuple[str, bytes, bytes]) -> bytes:
@@ -52,6 +53,35 @@ def test_archives_are_looked_into(bench: Bench) -> None:
         "p.tar.gz!/p-1/c.txt:0-0": ("not read", "a symbolic link"),
         "p.tar.gz!/../d.txt:0-0": ("not read", "a path that leaves the archive"),
     }
+
+
+def test_what_is_in_archives_is_counted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[dict[str, object]] = []
+    monkeypatch.setattr(Quiet, "emit", lambda _, event, **fields: said.append({"event": event, **fields}))
+    names = ("p/a.txt", "p/b.md", "p/.git/config", "p/c.txt~")
+    bench.documents({"p.tar.gz": archive(*((name, b"x", b"0") for name in names)), "d.txt": "d"}, select=["**/*.txt"])
+    (survey,) = (event for event in said if event["event"] == "selected")
+    assert survey == {
+        "event": "selected",
+        "source": "archives of s",
+        "selected": 1,
+        "of": 2,
+        "not_selected": {".md": 1},
+        "left_out": {"backups": 1, "hidden": 1},
+    }
+
+
+def test_an_archive_that_nobody_asked_for_is_recorded_if_it_is_broken(bench: Bench) -> None:
+    out = bench.documents({"a.txt": "fine", "junk.zip": "no zip"}, select=["**/*.txt"])
+    assert [row.text for row in read_documents(out / DOCUMENTS)] == ["fine"]
+    (row,) = read_exclusions(out / EXCLUDED)
+    assert (row.locator, row.reason, row.detail) == ("junk.zip:0-0", "not read", "`junk.zip` cannot be read")
+
+
+def test_a_packed_file_is_read_as_the_name_inside_says(bench: Bench) -> None:
+    packed = pyarrow.Codec("zstd").compress(b'{"text": "line"}\n', asbytes=True)
+    out = bench.documents({"a.jsonl.zst": packed})
+    assert [(row.file, row.text) for row in read_documents(out / DOCUMENTS)] == [("a.jsonl.zst!/a.jsonl", "line")]
 
 
 def test_exclude_wins(bench: Bench) -> None:

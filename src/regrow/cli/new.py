@@ -26,5 +26,5 @@ def command(console: Console, name: Path) -> None:
     if console.json:
         console.document("new/1", {"folder": str(name), "files": files})
         return
-    console.verb("Created", f"{name}: put your texts in it, then `regrow build {name}`")
+    console.verb("Created", f"{name}: put your texts into {name / 'texts'}, then `regrow build {name}`")
     console.result(str(name))

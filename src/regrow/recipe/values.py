@@ -75,7 +75,8 @@ def _looks_like_one(piece: str) -> bool:
 
 def _spelled_out(pattern: str) -> list[str]:
     """The patterns that one with braces stands for elsewhere; some of them, if they are many."""
-    done, found = [], [pattern]
+    done: list[str] = []
+    found = [pattern]
     while found and len(done) + len(found) < _MANY:
         one = found.pop(0)
         if (braces := re.search(r"\{([^{}]*)\}", one)) is None:

@@ -24,6 +24,7 @@ _PACKED = re.compile(r"\.(gz|bz2|xz|zst)$", re.IGNORECASE)
 _ZIPPED = (b"PK\x03\x04", b"PK\x05\x06")
 _TARRED = slice(257, 262)  # bytes that are `ustar`
 _CHUNK = 1 << 20
+_WINDOW = "requires too much memory"  # as Zstandard puts it
 _UNREADABLE = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError,
     RuntimeError, ValueError, OverflowError,
@@ -294,6 +295,12 @@ def _faults_named(name: str) -> Iterator[None]:
     try:
         yield
     except _UNREADABLE as error:
+        if _WINDOW in str(error):
+            raise InputError(
+                f"`{name}` cannot be read",
+                why="it was packed with a window of more than 128 MiB (zstd --long)",
+                hint="unpack it yourself",
+            ) from error
         raise InputError(
             f"`{name}` cannot be read",
             why=f"{type(error).__name__}: {error}",

@@ -68,7 +68,7 @@ class _Contents:
                 else:
                     yield from self.of(io.BytesIO(entry.data), inside, depth + 1)
         except InputError as error:
-            if met or self._choice.wants(name):
+            if met or self._choice.names(name):
                 raise
             yield name, Refused(name, error.what)
 

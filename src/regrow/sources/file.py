@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from regrow.errors import InputError, RecipeError
 from regrow.recipe import lock, schema
@@ -15,7 +14,8 @@ from regrow.recipe.pin import Pin
 from regrow.sources.archives import is_archive
 from regrow.sources.packing import is_pointer, unknown_packing
 from regrow.sources.scheme import Site
-from regrow.sources.select import EXCLUDED, OTHERS, aside
+from regrow.sources.select import aside
+from regrow.sources.survey import Survey
 from regrow.store.digest import sha256_file
 from regrow.words import shown
 
@@ -54,42 +54,13 @@ def package_url(locator: str) -> str:
 
 
 def resolve(locator: str, site: Site) -> tuple[Pin, ...]:
-    """The file, or the selected files of the folder, as they are now.
-
-    Emits ``selected``: so many files are used, ``of`` so many; ``not_selected`` has the numbers of those that fit no
-    pattern, by suffix, and ``left_out`` of what is left out for another reason, by reason.
-    """
+    """The file, or the selected files of the folder, as they are now. Emits ``selected``: see :class:`Survey`."""
     path = _existing(site, locator)
-    if not path.is_dir():
-        if _is_recipes(path, site):
-            raise RecipeError(f"`{locator}` is the recipe's own", hint="name a file or a folder with texts")
-        return _pins(path.parent, [path.name], site)
-    found, names, not_selected, left_out = [], [], Counter[str](), Counter[str]()
-    for name, why in _files(path, site):
-        if not why:
-            names.append(name)
-        if why := why or _reason(name, site):
-            (not_selected if why == OTHERS else left_out)[_suffix(name) if why == OTHERS else why] += 1
-        else:
-            found.append(name)
-    if not found:
-        raise _nothing(path, names, left_out, site)
-    if strange := sorted(_printable(name) for name in found if _printable(name) != name):
-        raise InputError(
-            f"the name of `{strange[0]}` is not UTF-8",
-            where=str(path),
-            why="other machines would call it something else",
-            hint="rename it, or change `select` so that it is left out",
-        )
-    pins = _pins(path, sorted(found, key=str.encode), site)
-    site.emit(
-        "selected",
-        selected=len(found),
-        of=len(found) + not_selected.total() + left_out[EXCLUDED],
-        not_selected=_ordered(not_selected),
-        left_out=_ordered(left_out),
-    )
-    return pins
+    if path.is_dir():
+        return _pins(path, _selected(path, site), site)
+    if _is_recipes(path, site):
+        raise RecipeError(f"`{locator}` is the recipe's own", hint="name a file or a folder with texts")
+    return _pins(path.parent, [path.name], site)
 
 
 def obtain(locator: str, pin: Pin, site: Site) -> Path:
@@ -110,6 +81,30 @@ def _existing(site: Site, name: str) -> Path:
             f"there is no `{site.base / name}`", hint="paths after `file:` begin at the folder of the recipe"
         )
     return path
+
+
+def _selected(folder: Path, site: Site) -> list[str]:
+    """The selected files of a folder, in their canonical order."""
+    found, names, survey = [], [], Survey()
+    for name, why in _files(folder, site):
+        if not why:
+            names.append(name)
+        if not (why := why or _reason(name, site)):
+            found.append(name)
+        survey.add(_printable(name), why)
+    if not found:
+        raise _nothing(folder, names, survey, site)
+    if strange := sorted(_printable(name) for name in found if _printable(name) != name):
+        raise InputError(
+            f"the name of `{strange[0]}` is not UTF-8",
+            where=str(folder),
+            why="other machines would call it something else",
+            hint="rename it, or change `select` so that it is left out",
+        )
+    site.emit("selected", **survey.event())
+    for name in _folders(folder, (*site.choice.select, *site.choice.exclude)):
+        site.emit("note", text=f"the pattern `{name}` fits no file in the folder of that name; `{name}/**` fits all")
+    return sorted(found, key=str.encode)
 
 
 def _reason(name: str, site: Site) -> str:
@@ -176,23 +171,19 @@ def _unreadable(error: OSError) -> None:
     raise InputError(f"`{error.filename}` cannot be read", why=error.strerror or str(error)) from error
 
 
-def _suffix(name: str) -> str:
-    return _printable(PurePosixPath(name).suffix) or "without a suffix"
+def _folders(folder: Path, patterns: Sequence[str]) -> list[str]:
+    """The patterns that are the path of a folder, and so fit nothing in it."""
+    return [pattern for pattern in patterns if (folder / pattern).is_dir()]
 
 
-def _ordered(counts: Counter[str]) -> dict[str, int]:
-    """The most frequent first."""
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _nothing(folder: Path, names: list[str], left_out: Counter[str], site: Site) -> InputError:
+def _nothing(folder: Path, names: list[str], survey: Survey, site: Site) -> InputError:
     """No file is selected; something that is nearly a file of the source may be the cause."""
-    some = ", ".join(map(_printable, names[:5])) or " and ".join(["nothing", *left_out]).replace(" and", " but", 1)
+    nothing = f"nothing but {', '.join(survey.reasons)}" if survey.reasons else "nothing"
+    some = ", ".join(map(_printable, names[:5])) or nothing
     packed = next((f"{name} is packed with {how}" for name in names if (how := unknown_packing(name, b""))), "")
-    within = next((one for one in site.choice.select if (folder / one).is_dir()), "")
     hint = "`**/*.txt` fits every .txt file in all folders below"
-    if within:
-        hint = f"`{within.rstrip('/')}/**` fits every file in that folder"
+    if within := _folders(folder, site.choice.select):
+        hint = f"`{within[0]}/**` fits every file in that folder"
     elif packed:
         hint = f"{packed}, which is not unpacked here: unpack it yourself"
     what = " or ".join(f"`{pattern}`" for pattern in site.choice.select)

@@ -13,7 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+
+from regrow.sources.archives import is_archive
 
 INSIDE = "!/"
 """Stands between an archive and the path of a file in it."""
@@ -21,13 +23,14 @@ INSIDE = "!/"
 EXCLUDED = "excluded"
 OTHERS = "not in `select`"
 
-_ASIDE = {
-    "hidden": re.compile(r"\..+", re.DOTALL),
-    "backups": re.compile(r".*~|~\$.+|#.+#|.+\.(?:bak|orig|rej|sw[op])", re.DOTALL | re.IGNORECASE),
-    "left by programs": re.compile(
-        r"__macosx|__pycache__|thumbs\.db|desktop\.ini|.+\.events\.jsonl", re.DOTALL | re.IGNORECASE
-    ),  # the last one is the log of a build
-}
+_ASIDE = re.compile(
+    r"""(?P<hidden>\..+)
+    | (?P<backups>.*~ | ~\$.+ | \#.+\# | .+\.(?:bak|orig|rej|sw[op]))
+    | (?P<programs>__macosx | __pycache__ | thumbs\.db | desktop\.ini | .+\.events\.jsonl)  # the log of a build
+    """,
+    re.DOTALL | re.IGNORECASE | re.VERBOSE,
+)
+_WORDS = {"hidden": "hidden", "backups": "backups", "programs": "left by programs"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,11 @@ class Choice:
         chain = archive.split(INSIDE)
         return not self._excludes(chain) and any(_reaches(chain, pattern) for pattern in self.select)
 
+    def names(self, archive: str) -> bool:
+        """Whether a pattern speaks of an archive itself, so that it is missed if it cannot be read."""
+        chain = archive.split(INSIDE)
+        return any(_reaches(chain, pattern) if INSIDE in pattern else _named(chain, pattern) for pattern in self.select)
+
     def walks(self, folder: str) -> bool:
         """Whether a folder of this name is to be looked into; one that is set aside only if a pattern spells it."""
         parts = [part for pattern in self.select for part in re.split("!?/", pattern)]
@@ -76,7 +84,8 @@ def matches(path: str, patterns: Iterable[str]) -> bool:
 
 def aside(name: str) -> str:
     """What the name of a file or folder says it is, if that is nothing that wildcards take; in a word or two."""
-    return next((what for what, names in _ASIDE.items() if names.fullmatch(name) and name != ".."), "")
+    found = _ASIDE.fullmatch(name)
+    return _WORDS[found.lastgroup or ""] if found and name != ".." else ""
 
 
 def _named(chain: Sequence[str], pattern: str, wild: bool = False) -> bool:
@@ -92,8 +101,8 @@ def _named(chain: Sequence[str], pattern: str, wild: bool = False) -> bool:
         fit = all(_fits(path, segment, wild) for path, segment in zip(chain, wanted, strict=False))
         return fit and len(wanted) <= len(chain) and (wild or _plain(chain[len(wanted) :]))
     return any(
-        any(_fits(name, wanted[0], wild) for name in _names(chain, i))
-        and (wild or _plain([*chain[:i], *chain[i + 1 :]]))
+        any(_fits(name, wanted[0], wild) for name in _names(chain, i, wanted[0]))
+        and (wild or len(chain) == 1 or _plain([*chain[:i], *chain[i + 1 :]]))
         for i in range(len(chain))
     )
 
@@ -107,55 +116,81 @@ def _reaches(chain: Sequence[str], pattern: str) -> bool:
     return fit and _plain(chain[len(wanted) :])
 
 
-def _segments(pattern: str) -> list[str]:
+@cache
+def _segments(pattern: str) -> tuple[str, ...]:
     """The parts of a pattern for an archive and what is in it; all that is in it goes without saying."""
     segments = pattern.split(INSIDE)
     while len(segments) > 1 and segments[-1] in ("", "**", "**/*"):
         segments.pop()
-    return segments
+    return tuple(segments)
 
 
-def _names(chain: Sequence[str], i: int) -> Iterator[str]:
-    """What a file or an archive is called: its path, as if unpacked in place, as if archives were folders."""
+def _names(chain: Sequence[str], i: int, pattern: str) -> Iterator[str]:
+    """What a pattern may call a file or an archive: by its path, as if it lay beside the archive that it is in, or, if
+    the pattern has a folder that is called as archives are, as if that were one.
+    """
     yield chain[i]
-    if i:
-        yield f"{chain[i - 1].rpartition('/')[0]}/{chain[i]}"
+    if i and (folder := chain[i - 1].rpartition("/")[0]):
+        yield f"{folder}/{chain[i]}"
+    if i and _has_archive(pattern):
         yield "/".join(chain[: i + 1])
 
 
+@cache
+def _has_archive(pattern: str) -> bool:
+    return any(map(is_archive, pattern.split("/")[:-1]))
+
+
 def _plain(paths: Sequence[str]) -> bool:
-    return not any(aside(part) for path in paths for part in path.split("/"))
+    return not any(special for path in paths for _, special in _folders(path))
 
 
 def _fits(path: str, pattern: str, wild: bool = False) -> bool:
-    """Whether a pattern fits a path: which of its parts may be next, folder by folder."""
+    """Whether a pattern fits a path. Folder by folder, ``places`` are the parts of the pattern that may come next."""
     parts = _parts(pattern)
-    places = _skipping({0}, parts)
-    for name in path.split("/"):
-        special = not wild and bool(aside(name))
-        staying = {i for i in places if i < len(parts) and parts[i] == "**" and not special}
-        moving = {i + 1 for i in places if i < len(parts) and parts[i] != "**" and _takes(parts[i], name, special)}
-        places = _skipping(staying | moving, parts)
+    places = _skipping([0], parts)
+    for name, special in _folders(path):
+        following = []
+        for i in places:
+            if i == len(parts):
+                continue
+            part, spelled = parts[i]
+            if special and not wild and not spelled:
+                continue
+            if part is None:
+                following.append(i)
+            elif part.fullmatch(name):
+                following.append(i + 1)
+        places = _skipping(following, parts)
     return len(parts) in places
 
 
-def _skipping(places: set[int], parts: Sequence[str]) -> set[int]:
-    """The places, and those behind a ``**``, which may stand for nothing."""
-    for i, part in enumerate(parts):
-        if i in places and part == "**":
-            places.add(i + 1)
-    return places
+def _skipping(places: list[int], parts: Sequence[tuple[re.Pattern[str] | None, bool]]) -> list[int]:
+    """The places, and those behind a ``**``, which may stand for nothing; each once."""
+    found: dict[int, None] = {}
+    for i in places:
+        found[i] = None
+        while i < len(parts) and parts[i][0] is None:
+            i += 1
+            found[i] = None
+    return list(found)
 
 
-def _takes(part: str, name: str, special: bool) -> bool:
-    return not (special and not aside(part)) and _part(part).fullmatch(name) is not None
+@lru_cache(maxsize=1024)
+def _folders(path: str) -> tuple[tuple[str, bool], ...]:
+    """The parts of a path, and of each whether wildcards pass over it."""
+    return tuple((name, bool(aside(name))) for name in path.split("/"))
 
 
 @cache
-def _parts(pattern: str) -> tuple[str, ...]:
-    """The parts of a pattern between slashes. ``**`` at the end stands for a file at least."""
-    parts = tuple(part for part in pattern.split("/") if part not in ("", "."))
-    return (*parts, "*") if parts[-1:] == ("**",) else parts
+def _parts(pattern: str) -> tuple[tuple[re.Pattern[str] | None, bool], ...]:
+    """The parts of a pattern between slashes, none for ``**``, and of each whether it spells out what wildcards pass
+    over. ``**`` at the end stands for a file at least.
+    """
+    parts = [part for part in pattern.split("/") if part not in ("", ".")]
+    if parts[-1:] == ["**"]:
+        parts.append("*")
+    return tuple((None if part == "**" else _part(part), bool(aside(part))) for part in parts)
 
 
 @cache

@@ -20,9 +20,10 @@ from regrow.errors import InputError
 from regrow.recipe.kind import Call, Kind, Slot, Table
 from regrow.recipe.values import Licence, Name, Patterns, Texts
 from regrow.sections import LARGEST, Parameters, fault
-from regrow.sources.archives import Refused
+from regrow.sources.archives import Refused, is_archive
 from regrow.sources.contents import contents
-from regrow.sources.select import Choice
+from regrow.sources.select import INSIDE, Choice
+from regrow.sources.survey import Survey
 from regrow.stages.costs import through_text
 from regrow.store.digest import sha256_bytes
 from regrow.words import shown
@@ -129,14 +130,17 @@ def run(call: Call[DocumentsParameters]) -> None:
     documents: list[Document] = []
     excluded: list[Exclusion] = []
     seen: list[str] = []
+    archived = Survey()
     chosen = 0
-    for file, data in _files(call.input("files"), Choice(wanted.select, wanted.exclude), seen):
+    for file, data in _files(call.input("files"), Choice(wanted.select, wanted.exclude), seen, archived):
         chosen += 1
         for found in _documents(file, data, wanted):
             documents.append(found) if isinstance(found, Document) else excluded.append(found)
         call.context.emit("progress", done=len(documents), total=None, unit="documents")
         if call.context.stopping():
             call.context.stop()
+    if archived:
+        call.context.emit("selected", source=f"archives of {wanted.source}", **archived.event())
     if not chosen:
         raise _nothing(wanted, seen)
     if not documents and excluded:
@@ -144,11 +148,21 @@ def run(call: Call[DocumentsParameters]) -> None:
     Documents(documents, excluded).write(call.output)
 
 
-def _files(folder: Path, choice: Choice, seen: list[str]) -> Iterator[tuple[str, bytes | Refused]]:
-    """The selected files and their bytes, also those inside archives. ``seen`` gets the names of all there are."""
+def _files(folder: Path, choice: Choice, seen: list[str], archived: Survey) -> Iterator[tuple[str, bytes | Refused]]:
+    """The selected files and their bytes, also those inside archives.
+
+    ``seen`` gets the names of all there are, and ``archived`` counts those in archives.
+    """
+
+    def see(name: str) -> None:
+        seen.append(_printable(name))
+        reason = choice.reason(name)
+        if INSIDE in name and (reason or not is_archive(name)):
+            archived.add(seen[-1], reason)
+
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
-        yield from contents(path, name, choice, lambda name: seen.append(_printable(name)))
+        yield from contents(path, name, choice, see)
 
 
 def _documents(file: str, data: bytes | Refused, wanted: DocumentsParameters) -> Iterator[Document | Exclusion]:
