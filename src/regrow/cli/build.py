@@ -163,6 +163,7 @@ def _document(result: BuildResult, recipe: Path) -> dict[str, object]:
         "digest": result.digest,
         "matches_lock": result.matches_lock,
         "lock_written": result.lock_written,
+        "left_out": [asdict(tally) for tally in result.left_out],
         "seconds": round(result.seconds, 3),
         "stages": [
             {
@@ -197,6 +198,8 @@ def _tell(console: Console, result: BuildResult, recipe: Path) -> None:
     bits = result.evaluation.get("validation", {}).get("bits_per_byte")
     if bits is not None:
         console.verb("Measured", f"{bits:.4f} bits per byte on text it has never seen")
+    for tally in result.left_out:
+        console.verb("Left out", tally.words(), "yellow")
     console.verb("Report", _shown(result.report), "cyan")
     console.verb(*_standing(result, recipe))
 
