@@ -103,7 +103,7 @@ def guess(data: bytes) -> str:
             return name
     part = data[:_EVIDENCE]
     if b"\0" in part:
-        return next((name for name, which in _WIDE if _is_wide(part, which)), "")
+        return next((name for name, size, zeros, low in _LANES if _is_wide(part, size, zeros, low)), "")
     return next((name for name, fits in _GUESSES if _fits(part, name, fits)), "")
 
 
@@ -141,15 +141,19 @@ def _is_reversible(decoded: Decoded) -> bool:
         return False
 
 
-# A zero in every other byte, or in three of four, is what a text in plain letters has in the wide encodings.
-_WIDE = (("utf-32-le", (4, 3)), ("utf-32-be", (4, 0)), ("utf-16-le", (2, 1)), ("utf-16-be", (2, 0)))
+_LANES: tuple[tuple[str, int, tuple[int, ...], int], ...] = (
+    ("utf-32-le", 4, (2, 3), 0),
+    ("utf-32-be", 4, (0, 1), 3),
+    ("utf-16-le", 2, (1,), 0),
+    ("utf-16-be", 2, (0,), 1),
+)
+"""Wide encodings: bytes of a unit, those of them that are zero in a text of plain letters, and the one that is not."""
 
 
-def _is_wide(data: bytes, which: tuple[int, int]) -> bool:
-    size, zero = which
+def _is_wide(data: bytes, size: int, zeros: tuple[int, ...], low: int) -> bool:
     lanes = [data[lane::size] for lane in range(size)]
-    low = lanes[size - 1 - zero]
-    return bool(low) and lanes[zero].count(0) > len(lanes[zero]) / 2 and low.count(0) < len(low) / 10
+    zero = all(lanes[lane].count(0) > len(lanes[lane]) / 2 for lane in zeros)
+    return zero and lanes[low].count(0) < len(lanes[low]) / 10
 
 
 def _fits(data: bytes, encoding: str, fits: Callable[[str], bool]) -> bool:
@@ -177,12 +181,19 @@ def _in_words(letters: str) -> Callable[[str], bool]:
     return lambda text: sum(map(len, pair.findall(text))) >= 0.8 * len(re.findall(f"[{letters}]", text))
 
 
+def _mostly_plain(text: str) -> bool:
+    return sum(character <= "\x7f" for character in text) >= len(text) / 2
+
+
 _KANA, _KANJI, _MARKS = "\u3041-\u30ff", "\u4e00-\u9fff", "\u3000-\u3003\u3008-\u3011\uff01-\uff5e\u2010-\u2026"
 _HANGUL, _SMALL_CYRILLIC = "\uac00-\ud7a3", "\u0430-\u044f\u0451"
 _JAPANESE = _all(_are(_KANA, 0.15), _are(_KANA + _KANJI + _MARKS, 0.95))
 _KOREAN = _are(_HANGUL + _MARKS, 0.9)
 _RUSSIAN = _all(_are(_SMALL_CYRILLIC + "\u2013-\u2026", 0.75), _in_words("\u0400-\u045f"))
-_WESTERN = _are("\u00a0-\u00ff\u0152\u0153\u2013-\u2026\u20ac", 0.95)
+_WESTERN = _all(
+    lambda text: sum(one <= "\x7f" for one in text) >= len(text) / 2,
+    _are("\u00a0-\u00ff\u0152\u0153\u2013-\u2026\u20ac", 0.95),
+)
 _GUESSES: tuple[tuple[str, Callable[[str], bool]], ...] = (
     ("utf-8", lambda text: True),
     ("shift_jis", _JAPANESE),

@@ -72,7 +72,7 @@ def _rows(data: bytes, file: Any, reading: Reading, budget: _Budget) -> Iterator
     at = 0
     columns = [reading.field, *reading.group_by]
     try:
-        if not budget.spend(claimed * _LEAST + _claimed(file, frozenset(columns))):
+        if not budget.spend(claimed * _LEAST + _claimed(file)):
             yield budget.refusal(len(data))
             return
         batches = file.iter_batches(_ROWS, columns=list(dict.fromkeys(columns)))
@@ -118,13 +118,10 @@ class _Budget:
         return Refusal(0, size, "unpacks to too much", f"{size:,} bytes hold more than {self._most:,}")
 
 
-def _claimed(file: Any, wanted: frozenset[str]) -> int:
-    """What the columns unpack to, by what the file says."""
+def _claimed(file: Any) -> int:
+    """What the file unpacks to, by what it says. To ask damaged columns one by one would end the process."""
     groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
-    chunks = (group.column(number) for group in groups for number in range(group.num_columns))
-    return sum(
-        max(0, chunk.total_uncompressed_size) for chunk in chunks if chunk.path_in_schema.split(".")[0] in wanted
-    )
+    return sum(max(0, group.total_byte_size) for group in groups)
 
 
 def _text_bytes(batch: pyarrow.RecordBatch, field: str) -> int:
