@@ -81,8 +81,10 @@ def decoded(data: bytes, encoding: str) -> Decoded | Refusal:
 
 def plain_encoding(data: bytes, encoding: str) -> tuple[str, int] | Refusal:
     """The encoding of what follows the byte order mark of a file, and where that begins."""
-    if encoding not in _MARKED or not data:
-        return encoding.removesuffix("-sig"), 0
+    if encoding not in _MARKED:
+        return encoding, 0
+    if not data:
+        return _MARKED[encoding][0][1], 0
     for mark, name in _MARKED[encoding]:
         if data.startswith(mark):
             return name, len(mark)

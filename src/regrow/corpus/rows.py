@@ -42,7 +42,8 @@ def row_of(start: int, end: int, values: Mapping[str, Any], reading: Reading) ->
         text.encode()
     except UnicodeEncodeError:
         return refused(start, end, "half a character", f"field `{reading.field}` holds a lone surrogate")
-    return Row(start, end, text, json.dumps([values.get(name) for name in reading.group_by], default=repr))
+    group = [values.get(name) for name in reading.group_by]
+    return Row(start, end, text, json.dumps(group, default=repr) if group else "")
 
 
 def no_field(kind: str, field: str, known: Iterable[str]) -> str:
