@@ -31,6 +31,11 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names) or "none"
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things: ``1 row``, ``2,000 rows``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def shown(value: Any) -> str:
     """A value as a reader of the recipe knows it, in one short piece, without what may be a password in an address."""
     if isinstance(value, dict):

@@ -1,6 +1,8 @@
+import time
+
 import pytest
 
-from regrow.corpus.markup import html_text
+from regrow.corpus.markup import TooDeepError, html_text
 
 
 @pytest.mark.parametrize(
@@ -27,4 +29,29 @@ def test_pages(page: str, text: str) -> None:
 
 
 def test_deep_pages() -> None:
-    assert html_text("<div>" * 20_000 + "bottom") == "bottom"
+    assert html_text("<div>" * 5_000 + "bottom") == "bottom"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<div>" * 100_000 + "bottom",
+        "<div></x>" * 20_000,
+        "<div><!--</div>-->" * 20_000,
+        '<div x="</div>">' * 20_000,
+        "<p>" + "".join(f"<font size={n}>" for n in range(10_000)) + "<p>" * 10_000,
+        f"<b {' '.join(f'a{n}' for n in range(100_000))}>bottom",
+        f"<b {''.join(f'a{n}=1/' for n in range(100_000))}>bottom",
+    ],
+)
+def test_a_page_that_is_made_to_keep_a_parser_busy_is_refused_at_once(page: str) -> None:
+    start = time.process_time()
+    with pytest.raises(TooDeepError):
+        html_text(page)
+    assert time.process_time() - start < 5
+
+
+def test_what_is_long_and_flat_is_read() -> None:
+    rows = "".join(f"<p>{n}<li>item<table><tr><td>x<td>y</table>" for n in range(3_000))
+    assert html_text(f"<!-- <div> <!-- -->{rows}").count("item") == 3_000
+    assert html_text("<!--" * 50_000) == ""

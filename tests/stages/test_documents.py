@@ -1,13 +1,22 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 
 import pyarrow
 import pytest
 from pydantic import ValidationError
 
-from regrow.corpus.documents import DOCUMENTS, EXCLUDED, identify, read_documents, read_exclusions
+from regrow.corpus.documents import (
+    DOCUMENTS,
+    EXCLUDED,
+    LeftOut,
+    Tally,
+    identify,
+    read_documents,
+    read_exclusions,
+)
 from regrow.errors import InputError, Interrupted
 from regrow.stages.documents import DocumentsParameters
 
@@ -46,7 +55,7 @@ def test_archives_are_looked_into(bench: Bench) -> None:
     data = archive(
         ("p-1/a.txt", b"one", b"0"), ("p-1/b.md", b"two", b"0"), ("p-1/c.txt", b"", b"2"), ("../d.txt", b"x", b"0")
     )
-    out = bench.documents({"p.tar.gz": data, "note.txt": "not deep enough"}, select=["*/*.txt"])
+    out = bench.documents({"p.tar.gz": data, "note.txt": "not deep enough"}, select=["*/*.txt"], max_unreadable=1)
     assert [(row.file, row.text) for row in read_documents(out / DOCUMENTS)] == [("p.tar.gz!/p-1/a.txt", "one")]
     refused = {row.locator: (row.reason, row.detail) for row in read_exclusions(out / EXCLUDED)}
     assert refused == {
@@ -110,16 +119,80 @@ def test_nothing_selected(bench: Bench) -> None:
 
 
 def test_a_source_that_is_not_text_is_a_mistake(bench: Bench) -> None:
-    with pytest.raises(InputError, match="no text of source `s` can be read") as caught:
-        bench.documents({"a.txt": b"\xff", "b.txt": b"\xfe"})
-    assert caught.value.why == "of 2 places the first is `a.txt:0-1`: not utf-8 (byte 0 is 0xff)"
-
-
-def test_a_source_without_any_text_is_a_mistake(bench: Bench) -> None:
     with pytest.raises(InputError) as caught:
-        bench.documents({"a.jsonl": '{"text": "one"}\n{"text": "two"}\n'}, field="txt")
-    assert caught.value.what == "no text of source `s` can be read"
-    assert caught.value.why == "of 2 places the first is `a.jsonl:0-15`: no text (field `txt` is missing)"
+        bench.documents({"a.txt": b"\xff", "b.txt": b"\xfe"}, max_unreadable=1.0)
+    assert caught.value.what == "2 of 2 files of source `s` have no text that can be read"
+    assert caught.value.why == "not utf-8 (2), first a.txt: byte 0 is 0xff"
+    assert caught.value.hint == "see whether `format`, `field` and `encoding` fit the files"
+
+
+def test_a_field_that_no_row_has_is_one_line_that_names_those_there_are(bench: Bench) -> None:
+    rows = "".join(f'{{"text": "row {n}", "id": {n}}}\n' for n in range(300))
+    with pytest.raises(InputError) as caught:
+        bench.documents({"a.jsonl": rows, "b.txt": "text", "c.txt": "text"}, field="body")
+    assert caught.value.what == "300 of 300 rows of source `s` have no text that can be read"
+    assert caught.value.why == ("no text (300), first a.jsonl:0-26: there is no field `body`, but `text`, `id`")
+    assert "`field`" in caught.value.hint
+    assert "with `max_unreadable = 1.0` they may be missing" in caught.value.hint
+
+
+def mixed(good: int, bad: int) -> dict[str, bytes | str]:
+    return {"a.jsonl": '{"k": 1, "text": "a"}\n' * good + '{"text": "b"},\n' * bad, "b.txt": "text"}
+
+
+def test_how_much_may_be_missing_is_for_the_recipe_to_say(bench: Bench) -> None:
+    with pytest.raises(InputError, match="190 of 200 rows of source `s`") as caught:
+        bench.documents(mixed(10, 190), group_by=["k"])
+    assert "`max_unreadable = 0.95`" in caught.value.hint
+    for share in (0.95, 1.0):
+        bench.documents(mixed(10, 190), group_by=["k"], max_unreadable=share)
+    with pytest.raises(InputError, match="1 of 2 files of source `s`"):
+        bench.documents({"a.txt": "a", "b.txt": b"\xff"}, max_unreadable=0.4)
+    bench.documents({"a.txt": "a", "b.txt": b"\xff"})
+
+
+def test_what_was_left_out_is_counted_and_kept(bench: Bench) -> None:
+    files = {**mixed(10, 3), "c.png": b"\x89PNG\r\n\x1a\n", "d.yaml": "a: 1"}
+    out = bench.documents(files, group_by=["k"], max_characters=3)
+    tally = Tally.open(out)
+    assert tally == Tally(
+        "s", 11, 4, 13,
+        (LeftOut("not text", 1, "c.png", "it is a PNG image"),
+         LeftOut("structured text", 1, "d.yaml", 'format = "text" would take it as it is, keys and all')),
+        (LeftOut("not JSON", 3, "a.jsonl:220-234", '"," follows the object'),),
+    )  # fmt: skip
+    assert tally.words() == (
+        "2 of 4 files of s: not text (1), first c.png: it is a PNG image; structured text (1), first d.yaml: "
+        'format = "text" would take it as it is, keys and all; and 3 of 13 rows of s: not JSON (3), '
+        'first a.jsonl:220-234: "," follows the object'
+    )
+
+
+def test_a_source_that_is_read_whole_has_nothing_to_tell(bench: Bench) -> None:
+    out = bench.documents(mixed(2, 0))
+    assert Tally.open(out) is None
+    assert sorted(path.name for path in out.iterdir()) == [DOCUMENTS, EXCLUDED]
+
+
+def test_a_pointer_of_git_says_how_to_get_what_it_points_to(bench: Bench) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 1\n"
+    with pytest.raises(InputError) as caught:
+        bench.documents({"a.jsonl": pointer})
+    assert caught.value.why.startswith("a Git LFS pointer (1), first a.jsonl")
+    assert "git lfs pull" in caught.value.hint
+
+
+def test_the_parts_of_a_row_have_places_and_ids_of_their_own(bench: Bench) -> None:
+    same = "again and again\n\n"
+    long, short = json.dumps({"text": same * 3}), json.dumps({"text": "short"})
+    out = bench.documents({"a.json": f"[{long},{short}]"}, max_characters=18)
+    found = read_documents(out / DOCUMENTS)
+    end = 1 + len(long)
+    assert [(one.locator, one.text) for one in found] == [
+        (f"a.json:{end + 1}-{end + 1 + len(short)}", "short"),
+        *((f"a.json!/1-{end}:{n * 17}-{n * 17 + 17}", same) for n in range(3)),
+    ]
+    assert len({one.id for one in found}) == 4
 
 
 def test_a_stop_is_heard(bench: Bench) -> None:
@@ -132,4 +205,7 @@ def test_parameters_are_checked_and_canonical() -> None:
         DocumentsParameters(**SOURCE, encoding="utf-7")
     one, other = (DocumentsParameters(**SOURCE, encoding=name) for name in ("UTF8", "utf-8"))
     assert one == other
+    with pytest.raises(ValidationError, match="means nothing for the format `html`"):
+        DocumentsParameters(**SOURCE, format="html", field="body")
+    assert DocumentsParameters(**SOURCE, format="csv", field="body").field == "body"
     assert "attribution" not in DocumentsParameters(**SOURCE, attribution="A. Uthor").model_dump()

@@ -11,11 +11,13 @@ from typing import Any
 
 from regrow.building import rebuilds
 from regrow.building.assemble import Contents, assemble, json_text, licence_text, paper_text
+from regrow.building.documents import left_out
 from regrow.building.environment import environment
 from regrow.building.live import EventLog, Metrics
 from regrow.building.locking import Locked, Mode, locked_recipe
 from regrow.building.place import refuse_another_model, refuse_to_replace
 from regrow.building.selection import released_weights
+from regrow.corpus.documents import Tally
 from regrow.engine import Evaluation, Listener, StageResult, Stop, evaluate
 from regrow.errors import DifferentError, RecipeError
 from regrow.recipe.graph import Graph
@@ -71,6 +73,7 @@ class BuildResult:
         doubts: what speaks against the model.
         seconds: the build took.
         lock_written: True if ``regrow.lock`` is new or was changed.
+        left_out: what was left out of sources because it could not be read; none for a source that was read whole.
     """
 
     digest: str
@@ -83,6 +86,7 @@ class BuildResult:
     doubts: tuple[Doubt, ...]
     seconds: float
     lock_written: bool
+    left_out: tuple[Tally, ...] = ()
 
     @property
     def report(self) -> Path:
@@ -149,6 +153,7 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
             doubts=doubts(built),
             seconds=time.monotonic() - started,
             lock_written=_write_lock(recipe / LOCK, locked.text(outputs, digest), options.mode, listener),
+            left_out=left_out(locked.graph, {name: result.path for name, result in made.results.items()}),
         )
 
 

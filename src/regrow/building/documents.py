@@ -1,4 +1,4 @@
-"""No document vanishes: what a stage does not pass on, it has to record as left out."""
+"""No document vanishes: what a stage does not pass on, it has to record as left out, and a build tells it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from regrow.building.selection import members
-from regrow.corpus.documents import DOCUMENTS, EXCLUDED
+from regrow.corpus.documents import DOCUMENTS, EXCLUDED, Tally
 from regrow.corpus.split import PARTS, Split
 from regrow.errors import StageError
 from regrow.recipe.graph import Graph, Stage
@@ -37,6 +37,17 @@ def require_every_document(graph: Graph, outputs: Mapping[str, Path]) -> None:
                     hint=f"let the kind `{stage.kind.name}` write an exclusion for each that it drops "
                     "(`Document.excluded`), and raise its version",
                 )
+
+
+def left_out(graph: Graph, outputs: Mapping[str, Path]) -> tuple[Tally, ...]:
+    """What the stages that read files could not read, whether they ran now or long ago.
+
+    Args:
+        graph: the stages.
+        outputs: stage -> the directory of its artifact.
+    """
+    found = (Tally.open(outputs[stage.name]) for stage in graph.stages if stage.kind.output in _TABLES)
+    return tuple(tally for tally in found if tally is not None)
 
 
 def _count(stage: Stage, outputs: Mapping[str, Path]) -> int:

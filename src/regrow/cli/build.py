@@ -177,6 +177,7 @@ def _document(result: BuildResult, recipe: Path) -> dict[str, object]:
         "digest": result.digest,
         "matches_lock": result.matches_lock,
         "lock_written": result.lock_written,
+        "left_out": [asdict(tally) for tally in result.left_out],
         "seconds": round(result.seconds, 3),
         "stages": [
             {
@@ -222,6 +223,8 @@ def _tell(console: Console, result: BuildResult, recipe: Path) -> None:
     for doubt in result.doubts:
         console.verb("Warning", doubt.what, "yellow")
         console.verb("", doubt.hint)
+    for tally in result.left_out:
+        console.verb("Left out", tally.words(), "yellow")
     console.verb("Report", _shown(result.report), "cyan")
     console.verb(*_standing(result, recipe))
     console.verb("Next", f"regrow chat {shlex.quote(_shown(result.release))}", "cyan")

@@ -80,6 +80,8 @@ class Lines:
                 self.end(stage, "Built", "green", seconds(event["duration"]) + fetched)
             case "damaged" | "missing" as kind:
                 self._console.verb("Warning", f"{stage} {_DAMAGE[kind]}", "yellow")
+            case "tally":
+                self._console.verb("Read", str(event["text"]), "yellow" if event["left_out"] else "green")
             case "note" | "waiting":
                 self._console.verb("Note", str(event["text"]), "yellow")
             case "interrupted" | "error":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
 DOCUMENTS = "documents.parquet"
 EXCLUDED = "excluded.parquet"
+TALLY = "tally.json"
+
+
+def inside(file: str, name: str) -> str:
+    """What is called by a name inside a file: ``texts.zip!/play.txt``."""
+    return f"{file}!/{name}"
 
 
 def locator(file: str, start: int, end: int) -> str:
@@ -36,7 +43,8 @@ class Document:
         source: name of the source in the recipe.
         licence: of the source, as the recipe declares it.
         availability: of the source, as the recipe declares it.
-        file: path of the file in the source; in an archive, ``archive!/path``.
+        file: path of the file in the source; in an archive, ``archive!/path``. A row or page that was too long is
+            taken for a file of its own, which holds its text as UTF-8: ``file!/START-END``, by its place in the file.
         start: first byte of the text in the file (in a Parquet file: its row).
         end: one past the last byte (in a Parquet file: row).
         sha256: of the text as UTF-8.
@@ -103,6 +111,81 @@ class Exclusion:
     def position(self) -> tuple[str, str, str, str]:
         """Sorts exclusions into their canonical order."""
         return (self.source, self.locator, self.stage, self.id)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Files or rows of a source that are without a text, all for one reason.
+
+    Attributes:
+        reason: as in their exclusions.
+        count: of them.
+        first: the locator of the first.
+        detail: of the first.
+    """
+
+    reason: str
+    count: int
+    first: str
+    detail: str
+
+    def __str__(self) -> str:
+        """In words, e.g. ``not JSON (190), first a.jsonl:120-148``."""
+        return f"{self.reason} ({self.count:,}), first {self.first}" + (f": {self.detail}" if self.detail else "")
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of the files of a source, and of the rows in them.
+
+    Attributes:
+        source: its name.
+        documents: that were made.
+        files: that were read.
+        rows: that were read.
+        files_left_out: those that are without a text, by reason, the most frequent first.
+        rows_left_out: as for files.
+    """
+
+    source: str
+    documents: int
+    files: int
+    rows: int
+    files_left_out: tuple[LeftOut, ...] = ()
+    rows_left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def losses(self) -> list[tuple[int, int, str, tuple[LeftOut, ...]]]:
+        """How many of how many files or rows were left out, what they are, and why; nothing where none was."""
+        told = (("file", self.files, self.files_left_out), ("row", self.rows, self.rows_left_out))
+        return [
+            (sum(one.count for one in why), whole, unit if whole == 1 else f"{unit}s", why)
+            for unit, whole, why in told
+            if why
+        ]
+
+    def words(self) -> str:
+        """What was left out and why, in a line: ``190 of 200 rows of texts: not JSON (190), first a.jsonl:0-28``."""
+        told = (
+            f"{lost:,} of {whole:,} {unit} of {self.source}: {'; '.join(map(str, why))}"
+            for lost, whole, unit, why in self.losses
+        )
+        return "; and ".join(told)
+
+    def write(self, folder: Path) -> None:
+        """Keep it in an artifact, if there is anything that the documents do not tell."""
+        if self.losses:
+            text = json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
+            (folder / TALLY).write_text(text, "utf-8", newline="\n")
+
+    @staticmethod
+    def open(folder: Path) -> Tally | None:
+        """The one in an artifact; None if nothing was left out."""
+        if not (folder / TALLY).is_file():
+            return None
+        told = json.loads((folder / TALLY).read_text("utf-8"))
+        files, rows = (tuple(LeftOut(**one) for one in told[name]) for name in ("files_left_out", "rows_left_out"))
+        return Tally(**{**told, "files_left_out": files, "rows_left_out": rows})
 
 
 @dataclass(frozen=True)

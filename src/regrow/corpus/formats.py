@@ -2,197 +2,190 @@
 
 from __future__ import annotations
 
-import codecs
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any
+from functools import partial
 
-from regrow.errors import StageError
+from regrow.corpus.encodings import BYTE_ORDER_MARK, Decoded, decoded, guess, not_encoded, plain_encoding
+from regrow.corpus.json_rows import LOOKS_LIKE_ROWS, json_lines, json_rows
+from regrow.corpus.parquet_rows import parquet_rows
+from regrow.corpus.reading import Piece, Reading, Refusal
+from regrow.corpus.rows import Row
+from regrow.corpus.signatures import is_lfs_pointer as is_lfs_pointer
+from regrow.corpus.signatures import is_parquet, kind_of, pointer
+from regrow.corpus.table_rows import table_rows
+
+TABULAR = ("json", "jsonl", "csv", "tsv", "parquet")
+"""Formats that have rows."""
 
 _SUFFIXES = {
+    "txt": "text",
+    "text": "text",
     "md": "markdown",
     "markdown": "markdown",
     "htm": "html",
     "html": "html",
     "xhtml": "html",
-    "jsonl": "jsonl",
-    "ndjson": "jsonl",
+    "json": "json",
+    "jsonl": "json",
+    "ndjson": "json",
+    "csv": "csv",
+    "tsv": "tsv",
+    "tab": "tsv",
     "parquet": "parquet",
 }
+_STRUCTURED = frozenset(
+    (
+        "yaml", "yml", "xml", "rss", "atom", "rdf", "owl", "kml", "gpx", "svg", "plist", "toml", "ini", "geojson",
+        "topojson", "jsonld", "ipynb", "har"
+    )
+)  # fmt: skip
+_WIDE = ("utf-16", "utf-32")
+_HEAD = 1 << 16  # bytes that show what a file is whose name does not say it
+_PAGE = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
+_XML = re.compile(r"\s*<\?xml\s")
 _BLANK_LINES = re.compile(r"\n[ \t\r]*\n(?:[ \t\r]*\n)*")
 _FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(?:.*\n)*?---[ \t]*(?:\r?\n|\Z)")
-_ENCODINGS = re.compile(r"utf-8|ascii|utf-(16|32)-[lb]e|iso8859-\d+|cp(125\d|437|850|852|866)|koi8-[ru]|mac-roman")
-_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-_DEEPEST = 100  # brackets within brackets; how many Python's parser takes differs from version to version
-_DIGITS = 640  # of a whole number; Python takes as many under all of its settings, and more under some
 
 
-@dataclass(frozen=True)
-class Reading:
-    """How to read files: see the parameters of the same names of the ``documents`` stage."""
+def format_of(path: str, data: bytes = b"", encoding: str = "utf-8") -> str:
+    """The format a file's name speaks of; if it speaks of none, the one that its first bytes show.
 
-    encoding: str = "utf-8"
-    field: str = "text"
-    group_by: tuple[str, ...] = ()
-    max_characters: int = 0
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A text and its place: bytes ``[start, end)`` of the file, or rows of a Parquet file."""
-
-    start: int
-    end: int
-    text: str
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A place whose text cannot be used, and why."""
-
-    start: int
-    end: int
-    reason: str
-    detail: str
-
-
-def known_encoding(name: str) -> str:
-    """The usual name of an encoding in which every piece of a text has its own bytes.
-
-    Raises:
-        LookupError: if there is no such encoding.
-        ValueError: for others, where the place of a text would be a matter of opinion.
+    Args:
+        path: of the file.
+        data: its bytes.
+        encoding: in which they are read.
     """
-    try:
-        usual = codecs.lookup(name).name
-    except ValueError as error:  # a name with a null character
-        raise LookupError(name) from error
-    if not _ENCODINGS.fullmatch(usual):
-        raise ValueError(f"`{name}` is not an encoding in which every piece of a text has its own bytes")
-    return usual
-
-
-def format_of(path: str) -> str:
-    """The format a file's name speaks of; plain text if it speaks of none."""
     stem, _, end = path.rpartition("/")[2].rpartition(".")
-    return _SUFFIXES.get(end.lower(), "text") if stem else "text"
+    suffix = end.lower() if stem else ""
+    if suffix in _STRUCTURED:
+        return "structured"
+    return _SUFFIXES.get(suffix) or _shown(data, encoding)
 
 
 def read(data: bytes, format: str, reading: Reading) -> Iterator[Piece | Refusal]:
     """The texts of a file, in the order in which they stand there. What cannot be read is a :class:`Refusal`."""
+    if (stands_for_another := pointer(data)) is not None:
+        return iter((stands_for_another,))
+    if format != "parquet" and (kind := kind_of(data)):
+        return iter((Refusal(0, len(data), "not text", f"it is {kind}"),))
+    if format != "parquet" and (place := data.find(b"\0", 0, _HEAD)) >= 0 and _is_wide_instead(data, reading.encoding):
+        return iter((not_encoded(data, 0, len(data), reading.encoding, place),))
     return _READERS[format](data, reading)
+
+
+def _is_wide_instead(data: bytes, encoding: str) -> bool:
+    """Whether what would pass for letters with null characters between them is in an encoding that has such bytes."""
+    return not encoding.startswith(_WIDE) and guess(data).startswith(_WIDE)
+
+
+def _shown(data: bytes, encoding: str) -> str:
+    """The format that the first bytes of a file show; plain text if they show none."""
+    if is_parquet(data):
+        return "parquet"
+    plain = plain_encoding(data[:_HEAD], encoding)
+    name, start = ("utf-8", 0) if isinstance(plain, Refusal) else plain
+    head = data[start:_HEAD].decode(name, "replace").removeprefix(BYTE_ORDER_MARK)
+    if _PAGE.match(head):
+        return "html"
+    if _XML.match(head):
+        return "structured"
+    return "json" if LOOKS_LIKE_ROWS.match(head) else "text"
 
 
 def _text(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
     """Plain text: all of it, in pieces that end where a paragraph ends."""
-    text = _decoded(data, reading)
+    text = decoded(data, reading.encoding)
     yield from (text,) if isinstance(text, Refusal) else _pieces(text, 0, reading)
 
 
 def _markdown(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
     """Markdown is text, written to be read as it is; only the metadata some tools put in front is left out."""
-    text = _decoded(data, reading)
+    text = decoded(data, reading.encoding)
     if isinstance(text, Refusal):
         yield text
         return
-    front = match.end() if (match := _FRONT_MATTER.match(text)) else 0
-    yield from _pieces(text[front:], len(text[:front].encode(reading.encoding)), reading)
+    yield from _pieces(text, match.end() if (match := _FRONT_MATTER.match(text.text)) else 0, reading)
 
 
 def _html(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
     """A page is one piece: its text has no byte range of its own in the file."""
-    from regrow.corpus.markup import html_text
+    from regrow.corpus.markup import TooDeepError, html_text
 
-    text = _decoded(data, reading)
-    yield text if isinstance(text, Refusal) else Piece(0, len(data), html_text(text))
-
-
-def _jsonl(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
-    """A field of each line."""
-    seen: set[str] = set()
-    lines = (_line(data, start, end, reading, seen) for start, end in _lines(data, reading.encoding))
-    yield from _grouped(lines, reading)
-    if reading.field in seen and (missing := [name for name in reading.group_by if name not in seen]):
-        raise StageError(
-            f"no line has a field `{missing[0]}`",
-            why=f"the fields are {', '.join(sorted(seen)[:20])}",
-            hint="name fields that lines have as `group_by`",
-        )
-
-
-def _parquet(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
-    """A column of each row."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    text = decoded(data, reading.encoding)
+    if isinstance(text, Refusal):
+        yield text
+        return
     try:
-        file = pq.ParquetFile(pa.BufferReader(data))
-        columns = [reading.field, *reading.group_by]
-        if missing := [name for name in columns if name not in file.schema_arrow.names]:
-            raise StageError(
-                f"there is no column `{missing[0]}`",
-                why=f"the columns are {', '.join(file.schema_arrow.names)}",
-                hint="name the column that holds the text as `field`",
-            )
-        rows = (row for batch in file.iter_batches(columns=columns) for row in batch.to_pylist())
-        yield from _grouped((_row(at, at + 1, row, reading) for at, row in enumerate(rows)), reading)
-    except MemoryError:  # says something of the machine, not of the file
-        raise
-    except (pa.ArrowException, OSError, UnicodeDecodeError):  # what pyarrow says of damaged bytes
-        yield Refusal(0, len(data), "not a Parquet file", "")
+        page = html_text(text.text.removeprefix(BYTE_ORDER_MARK))
+    except TooDeepError as error:
+        yield Refusal(0, len(data), "nested too deeply", str(error))
+        return
+    yield from _cut(Piece(0, len(data), page), reading)
 
 
-def _grouped(rows: Iterator[tuple[Piece, str] | Refusal], reading: Reading) -> Iterator[Piece | Refusal]:
-    """Make one piece of consecutive rows that agree in the fields of ``group_by``, up to ``max_characters``."""
-    held: list[Piece] = []
-    group, size = "", 0
-    for row in rows:
+def _structured(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
+    """What is written for programs: its keys and brackets are no text unless somebody says so."""
+    yield Refusal(0, len(data), "structured text", 'format = "text" would take it as it is, keys and all')
+
+
+def _rows(
+    rows: Callable[[bytes, Reading], Iterator[Row | Refusal]], data: bytes, reading: Reading
+) -> Iterator[Piece | Refusal]:
+    """One piece of each run of rows that agree in the fields of ``group_by``, up to ``max_characters``."""
+    held: list[Row] = []
+    size = 0
+    for row in rows(data, reading):
         if isinstance(row, Refusal):
-            yield from _joined(held)
+            yield from _joined(held, reading)
             held, size = [], 0
             yield row
             continue
-        piece, key = row
-        size += len(piece.text) + 1
-        if not reading.group_by or key != group or 0 < reading.max_characters < size:
-            yield from _joined(held)
-            held, size = [], len(piece.text) + 1
-        held.append(piece)
-        group = key
-    yield from _joined(held)
+        size += len(row.text) + 1
+        same = bool(reading.group_by and held) and row.key == held[-1].key
+        if not same or 0 < reading.max_characters < size:
+            yield from _joined(held, reading)
+            held, size = [], len(row.text) + 1
+        held.append(row)
+    yield from _joined(held, reading)
 
 
 _READERS: Mapping[str, Callable[[bytes, Reading], Iterator[Piece | Refusal]]] = {
     "text": _text,
     "markdown": _markdown,
     "html": _html,
-    "jsonl": _jsonl,
-    "parquet": _parquet,
+    "structured": _structured,
+    "json": partial(_rows, json_rows),
+    "jsonl": partial(_rows, json_lines),
+    "csv": partial(_rows, partial(table_rows, delimiter=",", name="CSV")),
+    "tsv": partial(_rows, partial(table_rows, delimiter="\t", name="TSV")),
+    "parquet": partial(_rows, parquet_rows),
 }
 
 
-def _decoded(data: bytes, reading: Reading) -> str | Refusal:
-    try:
-        return data.decode(reading.encoding)
-    except UnicodeDecodeError as error:
-        return _not_encoded(0, len(data), reading, error)
+def _pieces(text: Decoded, begin: int, reading: Reading) -> Iterator[Piece]:
+    """Cut a text into pieces that together are all of it, from a character on."""
+    ends = [begin + end for end in _cuts(text.text[begin:], reading.max_characters)]
+    places = text.places((begin, *ends))
+    start = next(places)
+    for end, place in zip(ends, places, strict=True):
+        yield Piece(start, place, text.text[begin:end])
+        begin, start = end, place
 
 
-def _not_encoded(start: int, end: int, reading: Reading, error: UnicodeDecodeError) -> Refusal:
-    found = error.object[error.start : error.start + 1].hex()
-    return Refusal(start, end, f"not {reading.encoding}", f"byte {start + error.start} is 0x{found}")
-
-
-def _pieces(text: str, offset: int, reading: Reading) -> Iterator[Piece]:
-    """Cut a text into pieces that together are all of it. ``offset`` is where its bytes begin in the file."""
-    begin = 0
-    for end in _cuts(text, reading.max_characters):
-        size = len(text[begin:end].encode(reading.encoding))
-        yield Piece(offset, offset + size, text[begin:end])
-        begin, offset = end, offset + size
+def _cut(whole: Piece, reading: Reading) -> Iterator[Piece]:
+    """A text that has no bytes of its own in the file, in parts that are bytes of it if it is too long."""
+    ends = list(_cuts(whole.text, reading.max_characters))
+    if len(ends) == 1:
+        yield whole
+        return
+    part_of, rows = f"{whole.start}-{whole.end}", whole.rows
+    begin = start = 0
+    for end in ends:
+        part = whole.text[begin:end]
+        size = len(part.encode())
+        yield Piece(start, start + size, part, rows, part_of)
+        begin, start, rows = end, start + size, 0
 
 
 def _cuts(text: str, most: int) -> Iterator[int]:
@@ -221,66 +214,8 @@ def _ends(text: str, most: int) -> Iterator[int]:
         begin = end
 
 
-def _lines(data: bytes, encoding: str) -> Iterator[tuple[int, int]]:
-    """The byte ranges of the lines that are not blank, without their ends."""
-    newline = "\n".encode(encoding)
-    start = 0
-    while start < len(data):
-        end = data.find(newline, start)
-        while end >= 0 and (end - start) % len(newline):  # the halves of two characters
-            end = data.find(newline, end + 1)
-        end = len(data) if end < 0 else end
-        if data[start:end].decode(encoding, "replace").strip(" \t\r\v\f"):
-            yield start, end
-        start = end + len(newline)
-
-
-def _line(data: bytes, start: int, end: int, reading: Reading, seen: set[str]) -> tuple[Piece, str] | Refusal:
-    """The text of a line of JSON, and the values it is grouped by. ``seen`` gets its fields, if it is grouped."""
-    try:
-        text = data[start:end].decode(reading.encoding).removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        return _not_encoded(start, end, reading, error)
-    if _depth(text) > _DEEPEST:
-        return Refusal(start, end, "not JSON", f"nested more than {_DEEPEST} deep")
-    try:
-        row = json.loads(text, parse_int=_integer)
-    except ValueError:  # no detail: every version of Python says it in other words
-        return Refusal(start, end, "not JSON", "")
-    if not isinstance(row, dict):
-        return Refusal(start, end, "not a JSON object", "")
-    if reading.group_by:
-        seen.update(row)
-    return _row(start, end, row, reading)
-
-
-def _depth(text: str) -> int:
-    """How deep the brackets of a JSON text are nested."""
-    if text.count("[") + text.count("{") <= _DEEPEST:
-        return 0  # as good as any number that is small enough
-    brackets = re.findall(r"[\[\]{}]", _STRING.sub("", text))
-    return max(accumulate(1 if bracket in "[{" else -1 for bracket in brackets), default=0)
-
-
-def _integer(digits: str) -> int:
-    if len(digits) > _DIGITS:
-        raise ValueError("too many digits")
-    return int(digits)
-
-
-def _row(start: int, end: int, row: Mapping[str, Any], reading: Reading) -> tuple[Piece, str] | Refusal:
-    text = row.get(reading.field)
-    if not isinstance(text, str):
-        trouble = "missing" if text is None else "not a string"
-        return Refusal(start, end, "no text", f"field `{reading.field}` is {trouble}")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return Refusal(start, end, "half a character", f"field `{reading.field}` holds a lone surrogate")
-    return Piece(start, end, text), json.dumps([row.get(name) for name in reading.group_by], default=repr)
-
-
-def _joined(pieces: list[Piece]) -> Iterator[Piece]:
-    """Lines as one piece; nothing of nothing."""
-    if pieces:
-        yield Piece(pieces[0].start, pieces[-1].end, "\n".join(piece.text for piece in pieces))
+def _joined(rows: list[Row], reading: Reading) -> Iterator[Piece]:
+    """Rows as one piece; nothing of nothing. A single row may be too long by itself."""
+    if rows:
+        whole = Piece(rows[0].start, rows[-1].end, "\n".join(row.text for row in rows), len(rows))
+        yield from _cut(whole, reading) if len(rows) == 1 else (whole,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 
 _SKIPPED = frozenset(
@@ -23,13 +24,37 @@ _LINES = frozenset(
     )
 )  # fmt: skip
 _CELLS = frozenset(("td", "th"))
+_UNNESTED = frozenset(
+    (
+        "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr",
+        "p", "li", "dt", "dd", "tr", "td", "th", "thead", "tbody", "tfoot", "colgroup", "option", "optgroup", "rp", "rt"
+    )
+)  # fmt: skip
+"""Elements that hold nothing, or end by themselves where the next one begins."""
+_TAG = re.compile(
+    r"<!--(?:>|->|.*?(?:--!?>|\Z))|<(?P<end>/?)(?P<name>[a-z][^\s/>]*+)"
+    r"(?P<attributes>(?:[\s/]++|=?+[^\s/>=]++(?:\s*+=\s*+(?:\"[^\"]*+\"?|'[^']*+'?|[^\s>\"'][^\s>]*+)?+)?+)*+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_ATTRIBUTE = re.compile(r"[^\s/>=]++")
+_LONG = 1000  # characters of attributes that are not worth counting
+_MOST_WORK = 50_000_000  # steps; the parser takes some ten seconds for a billion
 _SPACE = re.compile("[ \t\n\f\r]+")  # what HTML calls space; a no-break space is a character like others
 
 
+class TooDeepError(ValueError):
+    """A page is made to keep a parser busy."""
+
+
 def html_text(page: str) -> str:
-    """The text of a page as a reader sees it: paragraphs apart, blanks joined, preformatted text as it is."""
+    """The text of a page as a reader sees it: paragraphs apart, blanks joined, preformatted text as it is.
+
+    Raises:
+        TooDeepError: if reading it would take a time that has nothing to do with its size.
+    """
     from selectolax.lexbor import LexborHTMLParser
 
+    _require_little_work(page)
     body = LexborHTMLParser(page).body
     writer = _Writer()
     pending: list[tuple[Any, bool]] = [] if body is None else [(body, False)]
@@ -46,6 +71,30 @@ def html_text(page: str) -> str:
             pending.append((node, True))
             pending.extend((child, False) for child in reversed(list(node.iter(include_text=True))))
     return "".join(writer.parts)
+
+
+def _require_little_work(page: str) -> None:
+    """Count what the parser does: for a tag it goes through all that is open, for an attribute through all before.
+
+    Raises:
+        TooDeepError: if that is too much, as in a hundred thousand elements one inside the other.
+    """
+    opened: Counter[str] = Counter()
+    depth = work = 0
+    for tag in _TAG.finditer(page):
+        if not (name := (tag["name"] or "").lower()):
+            continue
+        if tag["end"]:
+            if opened[name]:
+                opened[name] -= 1
+                depth -= 1
+        elif name not in _UNNESTED:
+            opened[name] += 1
+            depth += 1
+        attributes = len(tag["attributes"])
+        work += depth + (len(_ATTRIBUTE.findall(tag["attributes"])) ** 2 // 8 if attributes > _LONG else 0)
+        if work > _MOST_WORK:
+            raise TooDeepError("elements inside each other, or attributes of one, by the thousand")
 
 
 class _Writer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -12,10 +13,14 @@ from regrow.corpus.documents import (
     Document,
     Documents,
     Exclusion,
+    LeftOut,
+    Tally,
     identify,
+    inside,
     locator,
 )
-from regrow.corpus.formats import Piece, Reading, format_of, known_encoding, read
+from regrow.corpus.encodings import EXAMPLES, known_encoding
+from regrow.corpus.reading import Piece, Reading, Refusal
 from regrow.errors import InputError
 from regrow.recipe.kind import Call, Kind, Slot, Table
 from regrow.recipe.values import Licence, Name, Patterns, Texts
@@ -26,10 +31,18 @@ from regrow.sources.select import INSIDE, Choice
 from regrow.sources.survey import Survey
 from regrow.stages.costs import through_text
 from regrow.store.digest import sha256_bytes
-from regrow.words import shown
+from regrow.words import counted, shown
 
-_TABULAR = ("auto", "jsonl", "parquet")
-_ENCODINGS = 'write "utf-8", "latin-1", "cp1252", "utf-16-le" or another one'
+_TABULAR = ("json", "jsonl", "csv", "tsv", "parquet")
+_ENCODINGS = f"some that are read: {EXAMPLES}"
+_HINTS = {
+    "a Git LFS pointer": "run `git lfs pull` where the files lie, so that they are there and not only named",
+    "a git-annex pointer": "run `git annex get` where the files lie, so that they are there and not only named",
+    "structured text": 'leave such files out with `select`, or take them as they are with `format = "text"`',
+    "not text": "leave such files out with `select` or `exclude`, or turn them into text first",
+    "no text": "name the field that holds the text as `field`",
+}
+_HINT = "see whether `format`, `field` and `encoding` fit the files"
 
 
 class DocumentsParameters(Parameters):
@@ -63,14 +76,17 @@ class DocumentsParameters(Parameters):
     exclude: Patterns = Field(
         default=(), description="Patterns of files to leave out again, and of archives.", examples=["**/README*"]
     )
-    format: Literal["auto", "text", "markdown", "html", "jsonl", "parquet"] = Field(
+    format: Literal["auto", "text", "markdown", "html", "json", "jsonl", "csv", "tsv", "parquet"] = Field(
         default="auto",
-        description="How the files are read; `auto` goes by the ends of their names.",
+        description="How the files are read; `auto` goes by the ends of their names, and by what is in them where "
+        "those say nothing. `json` is an array of objects, an object to a line, or objects one after another; `jsonl` "
+        "is lines and nothing else. A table in `csv` or `tsv` names its columns in the first row. Other text that is "
+        "written for programs (XML, YAML and the like) is left out unless it is read as `text`.",
         examples=["jsonl"],
     )
     field: str = Field(
         default="text",
-        description="The field of JSON Lines, or the column of Parquet, that holds the text.",
+        description="The field of JSON objects, or the column of a table, that holds the text.",
         examples=["body"],
         min_length=1,
     )
@@ -82,15 +98,26 @@ class DocumentsParameters(Parameters):
     max_characters: int = Field(
         default=0,
         description="Longer documents are split, at the end of a paragraph or a line if there is one, and groups of "
-        "rows between rows; 0 never splits. HTML pages and single rows are never split.",
+        "rows between rows; 0 never splits. A row or HTML page that is split counts as a file of its own, "
+        "`FILE!/START-END`, and its documents have their places in its text as UTF-8.",
         examples=[20000],
         ge=0,
         le=LARGEST,
     )
     encoding: str = Field(
         default="utf-8",
-        description="Of the files. A file that is not in it is excluded, with the reason recorded.",
+        description=f"Of the files: {EXAMPLES}, and others in which every character has bytes of its own (not "
+        "ISO-2022, UTF-7 or HZ). Those called utf-16 and utf-32 begin with a byte order mark. A file that is not in it "
+        "is excluded, with the reason recorded.",
         examples=["latin-1"],
+    )
+    max_unreadable: float = Field(
+        default=0.5,
+        description="The largest share of the files, and of the rows, that may be without a text that can be read; "
+        "with more, the build stops. What is left out is told and recorded in any case.",
+        examples=[1.0],
+        ge=0,
+        le=1,
     )
     attribution: str = Field(
         default="",
@@ -105,10 +132,10 @@ class DocumentsParameters(Parameters):
     def _is_tabular(cls, value: Any, info: ValidationInfo) -> Any:
         form = info.data.get("format", "auto")
         default = cls.model_fields[info.field_name or ""].default
-        if value != default and form not in _TABULAR:
+        if value != default and form not in ("auto", *_TABULAR):
             raise fault(
                 f"means nothing for the format `{form}`",
-                hint='leave it out, or set format to "jsonl" or "parquet"',
+                hint=f"leave it out, or set format to one that has rows: {', '.join(_TABULAR)}",
             )
         return value
 
@@ -120,32 +147,64 @@ class DocumentsParameters(Parameters):
         except LookupError:
             raise fault(f"unknown encoding {shown(value)}", hint=_ENCODINGS) from None
         except ValueError:
-            why = "only those are read in which every piece of a text has its own bytes"
+            why = "only those are read in which every character has bytes of its own, whatever stands before it"
             raise fault(f"{shown(value)} is not an encoding regrow reads", why=why, hint=_ENCODINGS) from None
 
 
 def run(call: Call[DocumentsParameters]) -> None:
-    """Read the selected files; what cannot be read is recorded, and does not stop the others."""
+    """Read the selected files; what cannot be read is recorded, and does not stop the others, unless it is too much."""
     wanted = call.parameters
     documents: list[Document] = []
     excluded: list[Exclusion] = []
     seen: list[str] = []
     archived = Survey()
-    chosen = 0
+    count = _Count()
     for file, data in _files(call.input("files"), Choice(wanted.select, wanted.exclude), seen, archived):
-        chosen += 1
-        for found in _documents(file, data, wanted):
-            documents.append(found) if isinstance(found, Document) else excluded.append(found)
+        count.files += 1
+        for found in _found(file, data, wanted):
+            count.take(file, found)
+            if isinstance(found, Piece):
+                documents.append(_document(file, found, wanted))
+            else:
+                excluded.append(_excluded(file, found, wanted))
         call.context.emit("progress", done=len(documents), total=None, unit="documents")
         if call.context.stopping():
             call.context.stop()
     if archived:
         call.context.emit("selected", source=f"archives of {wanted.source}", **archived.event())
-    if not chosen:
+    if not count.files:
         raise _nothing(wanted, seen)
-    if not documents and excluded:
-        raise _unreadable(wanted, excluded)
+    tally = count.tally(wanted.source, len(documents))
+    _require_enough(tally, wanted.max_unreadable)
     Documents(documents, excluded).write(call.output)
+    tally.write(call.output)
+    call.context.emit("tally", text=_words(tally), left_out=bool(tally.losses))
+
+
+class _Count:
+    """Counts what becomes of files and rows, as they are read."""
+
+    def __init__(self) -> None:
+        self.files = self.rows = 0
+        self._lost: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+        self._first: dict[tuple[bool, str], tuple[str, str]] = {}
+
+    def take(self, file: str, found: Piece | Refusal) -> None:
+        """Take a text, or a place without one, into account."""
+        self.rows += found.rows
+        if isinstance(found, Refusal):
+            is_row = bool(found.rows)
+            self._lost[is_row][found.reason] += 1
+            place = locator(_printable(file), found.start, found.end) if is_row else _printable(file)
+            self._first.setdefault((is_row, found.reason), (place, found.detail))
+
+    def tally(self, source: str, documents: int) -> Tally:
+        """All of it."""
+        return Tally(source, documents, self.files, self.rows, self._left_out(False), self._left_out(True))
+
+    def _left_out(self, rows: bool) -> tuple[LeftOut, ...]:
+        counted = sorted(self._lost[rows].items(), key=lambda one: (-one[1], one[0]))
+        return tuple(LeftOut(reason, count, *self._first[rows, reason]) for reason, count in counted)
 
 
 def _files(folder: Path, choice: Choice, seen: list[str], archived: Survey) -> Iterator[tuple[str, bytes | Refused]]:
@@ -165,28 +224,30 @@ def _files(folder: Path, choice: Choice, seen: list[str], archived: Survey) -> I
         yield from contents(path, name, choice, see)
 
 
-def _documents(file: str, data: bytes | Refused, wanted: DocumentsParameters) -> Iterator[Document | Exclusion]:
+def _found(file: str, data: bytes | Refused, wanted: DocumentsParameters) -> Iterator[Piece | Refusal]:
+    """The texts of a file, and the places in it that are without one."""
+    from regrow.corpus.formats import format_of, read
+
     if isinstance(data, Refused):
-        yield _excluded(wanted.source, locator(_printable(file), 0, 0), "not read", data.reason)
+        yield Refusal(0, 0, "not read", data.reason)
         return
-    format = format_of(file) if wanted.format == "auto" else wanted.format
-    reading = Reading(wanted.encoding, wanted.field, wanted.group_by, wanted.max_characters)
-    for found in read(data, format, reading):
-        place = locator(file, found.start, found.end)
-        if isinstance(found, Piece):
-            yield Document(
-                id=identify(wanted.source, place, found.text),
-                source=wanted.source,
-                licence=wanted.licence,
-                availability=wanted.availability,
-                file=file,
-                start=found.start,
-                end=found.end,
-                sha256=sha256_bytes(found.text.encode()),
-                text=found.text,
-            )
-        else:
-            yield _excluded(wanted.source, place, found.reason, found.detail)
+    format = format_of(file, data, wanted.encoding) if wanted.format == "auto" else wanted.format
+    yield from read(data, format, Reading(wanted.encoding, wanted.field, wanted.group_by, wanted.max_characters))
+
+
+def _document(file: str, piece: Piece, wanted: DocumentsParameters) -> Document:
+    file = inside(file, piece.part_of) if piece.part_of else file
+    return Document(
+        id=identify(wanted.source, locator(file, piece.start, piece.end), piece.text),
+        source=wanted.source,
+        licence=wanted.licence,
+        availability=wanted.availability,
+        file=file,
+        start=piece.start,
+        end=piece.end,
+        sha256=sha256_bytes(piece.text.encode()),
+        text=piece.text,
+    )
 
 
 def _printable(path: str) -> str:
@@ -194,8 +255,9 @@ def _printable(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
 
 
-def _excluded(source: str, place: str, reason: str, detail: str) -> Exclusion:
-    return Exclusion(identify(source, place, ""), source, place, "documents", reason, detail, 0)
+def _excluded(file: str, refusal: Refusal, wanted: DocumentsParameters) -> Exclusion:
+    source, place = wanted.source, locator(_printable(file), refusal.start, refusal.end)
+    return Exclusion(identify(source, place, ""), source, place, "documents", refusal.reason, refusal.detail, 0)
 
 
 def _nothing(wanted: DocumentsParameters, seen: list[str]) -> InputError:
@@ -207,14 +269,28 @@ def _nothing(wanted: DocumentsParameters, seen: list[str]) -> InputError:
     )
 
 
-def _unreadable(wanted: DocumentsParameters, excluded: list[Exclusion]) -> InputError:
-    first = excluded[0]
-    reason = f"{first.reason} ({first.detail})" if first.detail else first.reason
-    return InputError(
-        f"no text of source `{wanted.source}` can be read",
-        why=f"of {len(excluded)} places the first is `{first.locator}`: {reason}",
-        hint="see whether `format`, `field` and `encoding` fit the files",
-    )
+def _require_enough(tally: Tally, most: float) -> None:
+    """Raise if too many files or rows are without a text, or all: the recipe hardly means it."""
+    for lost, whole, unit, why in tally.losses:
+        if lost > most * whole or not tally.documents:
+            limit = f"; with `max_unreadable = {_share(lost, whole)}` they may be missing" if tally.documents else ""
+            raise InputError(
+                f"{lost:,} of {whole:,} {unit} of source `{tally.source}` have no text that can be read",
+                why="; ".join(map(str, why)),
+                hint=_HINTS.get(why[0].reason, _HINT) + limit,
+            )
+
+
+def _share(part: int, whole: int) -> float:
+    """A share as a recipe may have it, rounded up."""
+    return min(1.0, -(-100 * part // whole) / 100)
+
+
+def _words(tally: Tally) -> str:
+    """What was taken of a source, and what was not."""
+    rows = f" with {counted(tally.rows, 'row')}" if tally.rows else ""
+    read = f"{tally.source}: {counted(tally.documents, 'document')} from {counted(tally.files, 'file')}{rows}"
+    return f"{read}; left out {tally.words()}" if tally.losses else read
 
 
 KIND = Kind(

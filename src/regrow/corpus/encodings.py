@@ -1,0 +1,213 @@
+"""Character encodings: those that are read, which bytes are which character, and what a file may be in instead."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from regrow.corpus.reading import Refusal
+
+EXAMPLES = "utf-8, utf-16, utf-32, iso8859-1, cp1252, koi8-r, shift_jis, euc_jp, gb18030, big5, euc_kr"
+"""Some of the encodings that are read, for messages and the reference."""
+
+BYTE_ORDER_MARK = "\ufeff"
+_KNOWN = re.compile(
+    r"utf-8(-sig)?|ascii|utf-(16|32)(-[lb]e)?|iso8859-\d+|cp(125\d|437|850|852|866|874)|koi8-[ru]|mac-roman|tis-620"
+    r"|shift_jis|cp932|euc_jp|gb2312|gbk|gb18030|big5|cp950|euc_kr|cp949|johab"
+)
+_MARKED: Mapping[str, tuple[tuple[bytes, str], ...]] = {
+    "utf-8-sig": ((codecs.BOM_UTF8, "utf-8"), (b"", "utf-8")),
+    "utf-16": ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")),
+    "utf-32": ((codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be")),
+}
+"""Encodings whose files begin with a byte order mark: what it may be, and what it says about the rest."""
+_EVIDENCE = 1 << 16  # bytes that are looked at to find out what a file may be in
+
+
+def known_encoding(name: str) -> str:
+    """The usual name of an encoding that is read: one in which every character has bytes of its own.
+
+    Others are not, such as ISO-2022-JP, in which a character means something else after an escape, or Big5-HKSCS, in
+    which some bytes are two characters: where a text begins in them would be a matter of opinion.
+
+    Raises:
+        LookupError: if there is no such encoding.
+        ValueError: if it is not one that is read.
+    """
+    try:
+        usual = codecs.lookup(name).name
+    except ValueError as error:  # a name with a null character
+        raise LookupError(name) from error
+    if not _KNOWN.fullmatch(usual):
+        raise ValueError(f"`{name}` is not an encoding in which every character has bytes of its own")
+    return usual
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A text and the bytes it was decoded from.
+
+    Attributes:
+        text: the text.
+        data: the file.
+        encoding: of the bytes, one without a byte order mark.
+        start: the first of the bytes.
+    """
+
+    text: str
+    data: bytes
+    encoding: str
+    start: int
+
+    def places(self, characters: Iterable[int]) -> Iterator[int]:
+        """The byte of the file at which each of some characters begins; they are told in ascending order."""
+        sized = _sized if _is_reversible(self) else _walked
+        return sized(self, characters)
+
+
+def decoded(data: bytes, encoding: str) -> Decoded | Refusal:
+    """The text of a file, without the byte order mark that its encoding asks for."""
+    plain = plain_encoding(data, encoding)
+    if isinstance(plain, Refusal):
+        return plain
+    name, start = plain
+    try:
+        return Decoded(data[start:].decode(name), data, name, start)
+    except UnicodeDecodeError as error:
+        return not_encoded(data, 0, len(data), encoding, start + error.start)
+
+
+def plain_encoding(data: bytes, encoding: str) -> tuple[str, int] | Refusal:
+    """The encoding of what follows the byte order mark of a file, and where that begins."""
+    if encoding not in _MARKED:
+        return encoding, 0
+    if not data:
+        return _MARKED[encoding][0][1], 0
+    for mark, name in _MARKED[encoding]:
+        if data.startswith(mark):
+            return name, len(mark)
+    hint = f"it has no byte order mark, without which it would be `{encoding}-le` or `{encoding}-be`"
+    return Refusal(0, len(data), f"not {encoding}", _with_guess(hint, data, encoding))
+
+
+def not_encoded(data: bytes, start: int, end: int, encoding: str, place: int, rows: int = 0) -> Refusal:
+    """A refusal of bytes that are not in an encoding: which one it is, and in what they may be instead."""
+    detail = f"byte {place} is 0x{data[place : place + 1].hex()}"
+    return Refusal(start, end, f"not {encoding}", _with_guess(detail, data[start:end], encoding), rows)
+
+
+def guess(data: bytes) -> str:
+    """An encoding in which bytes make sense as text; empty if none is likely. A hint for people, no more."""
+    for name in ("utf-32", "utf-16"):  # in this order: the mark of one begins with that of the other
+        if data.startswith(tuple(mark for mark, _ in _MARKED[name])):
+            return name
+    part = data[:_EVIDENCE]
+    if b"\0" in part:
+        return next((name for name, size, zeros, low in _LANES if _is_wide(part, size, zeros, low)), "")
+    return next((name for name, fits in _GUESSES if _fits(part, name, fits)), "")
+
+
+def _with_guess(detail: str, data: bytes, encoding: str) -> str:
+    found = guess(data)
+    return f"{detail}; `{found}` fits" if found and found != encoding else detail
+
+
+def _sized(decoded: Decoded, characters: Iterable[int]) -> Iterator[int]:
+    """By what the characters between take when they are encoded again."""
+    before, place = 0, decoded.start
+    for character in characters:
+        place += len(decoded.text[before:character].encode(decoded.encoding))
+        before = character
+        yield place
+
+
+def _walked(decoded: Decoded, characters: Iterable[int]) -> Iterator[int]:
+    """Byte by byte: where an encoding has two ways to write a character, its length does not follow from it."""
+    decoder = codecs.getincrementaldecoder(decoded.encoding)()
+    count, place = 0, decoded.start
+    for character in characters:
+        while count < character:
+            count += len(decoder.decode(decoded.data[place : place + 1]))
+            place += 1
+        yield place
+
+
+def _is_reversible(decoded: Decoded) -> bool:
+    if decoded.encoding.startswith("utf-"):
+        return True
+    try:
+        return decoded.text.encode(decoded.encoding) == decoded.data[decoded.start :]
+    except UnicodeEncodeError:
+        return False
+
+
+_LANES: tuple[tuple[str, int, tuple[int, ...], int], ...] = (
+    ("utf-32-le", 4, (2, 3), 0),
+    ("utf-32-be", 4, (0, 1), 3),
+    ("utf-16-le", 2, (1,), 0),
+    ("utf-16-be", 2, (0,), 1),
+)
+"""Wide encodings: bytes of a unit, those of them that are zero in a text of plain letters, and the one that is not."""
+
+
+def _is_wide(data: bytes, size: int, zeros: tuple[int, ...], low: int) -> bool:
+    lanes = [data[lane::size] for lane in range(size)]
+    zero = all(lanes[lane].count(0) > len(lanes[lane]) / 2 for lane in zeros)
+    return zero and lanes[low].count(0) < len(lanes[low]) / 10
+
+
+def _fits(data: bytes, encoding: str, fits: Callable[[str], bool]) -> bool:
+    """Whether bytes, the last of which may be half a character, are text that looks like what an encoding is for."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(data)
+    except UnicodeDecodeError:
+        return False
+    return not text.isascii() and fits(text)
+
+
+def _are(letters: str, least: float) -> Callable[[str], bool]:
+    """Whether enough of the characters that are not ASCII's are of a class."""
+    one = re.compile(f"[{letters}]")
+    return lambda text: len(one.findall(text)) >= least * sum(1 for character in text if character > "\x7f")
+
+
+def _all(*conditions: Callable[[str], bool]) -> Callable[[str], bool]:
+    return lambda text: all(condition(text) for condition in conditions)
+
+
+def _in_words(letters: str) -> Callable[[str], bool]:
+    """Whether most of the characters of a class stand beside others: a script has words, and not a letter in some."""
+    pair = re.compile(f"[{letters}]{{2,}}")
+    return lambda text: sum(map(len, pair.findall(text))) >= 0.8 * len(re.findall(f"[{letters}]", text))
+
+
+def _mostly_plain(text: str) -> bool:
+    return sum(character <= "\x7f" for character in text) >= len(text) / 2
+
+
+_KANA, _KANJI, _MARKS = "\u3041-\u30ff", "\u4e00-\u9fff", "\u3000-\u3003\u3008-\u3011\uff01-\uff5e\u2010-\u2026"
+_HANGUL, _SMALL_CYRILLIC = "\uac00-\ud7a3", "\u0430-\u044f\u0451"
+_JAPANESE = _all(_are(_KANA, 0.15), _are(_KANA + _KANJI + _MARKS, 0.95))
+_KOREAN = _are(_HANGUL + _MARKS, 0.9)
+_RUSSIAN = _all(_are(_SMALL_CYRILLIC + "\u2013-\u2026", 0.75), _in_words("\u0400-\u045f"))
+_WESTERN = _all(
+    lambda text: sum(one <= "\x7f" for one in text) >= len(text) / 2,
+    _are("\u00a0-\u00ff\u0152\u0153\u2013-\u2026\u20ac", 0.95),
+)
+_GUESSES: tuple[tuple[str, Callable[[str], bool]], ...] = (
+    ("utf-8", lambda text: True),
+    ("shift_jis", _JAPANESE),
+    ("cp932", _JAPANESE),
+    ("euc_jp", _JAPANESE),
+    ("euc_kr", _KOREAN),
+    ("cp949", _KOREAN),
+    ("gb18030", _all(_are(_KANJI + _MARKS + "\u2018-\u201d", 0.95), _in_words(_KANJI))),
+    ("big5", _all(_are(_KANJI + _MARKS + "\ufe30-\ufe4f", 0.95), _in_words(_KANJI))),
+    ("cp1251", _RUSSIAN),
+    ("koi8-r", _RUSSIAN),
+    ("cp866", _RUSSIAN),
+    ("cp1252", _WESTERN),
+)
+"""Encodings in the order in which they are tried, and what a text in them looks like."""
