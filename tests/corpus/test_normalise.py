@@ -1,3 +1,4 @@
+import re
 import unicodedata
 
 import pytest
@@ -47,6 +48,22 @@ def test_composed_as_everywhere(text: str) -> None:
     assert unicodedata.is_normalized("NFC", normalise(text))
 
 
+TABLES = unicodedata.ucd_3_2_0
+MARKS = [chr(code) for code in range(0x300, 0x20000) if TABLES.combining(TABLES.normalize("NFD", chr(code))[0])]
+BASES = [*"ab\n \u00e9\u1ec5\u0958\u0f40\u0b47\u1100\uac00"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(BASES), st.lists(st.sampled_from(MARKS), max_size=50)), max_size=5))
+def test_marks_without_end_are_composed_as_a_few_are(letters: list[tuple[str, list[str]]]) -> None:
+    text = "".join(base + "".join(marks) for base, marks in letters)
+    assert normalise(text) == tidied(TABLES.normalize("NFC", text))
+
+
+def tidied(text: str) -> str:
+    """The text without needless blanks."""
+    return re.sub("\n{4,}", "\n\n\n", "\n".join(line.rstrip(" ") for line in text.split("\n")).strip("\n"))
+
+
 def test_it_takes_linear_time() -> None:
-    for unit in (" ", "\n", " \n", "\r", "\t", "e\u0301"):
-        normalise(unit * 300_000 + "x")
+    for unit in (" ", "\n", " \n", "\r", "\t", "e\u0301", "\u0301\u0323", "\u0344\u0323", "\u0f73", "\u05b0\u0591"):
+        normalise(unit * 100_000 + "x")

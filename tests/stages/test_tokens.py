@@ -19,6 +19,8 @@ from tokenizers import Tokenizer
 from regrow.corpus.documents import read_documents
 from regrow.corpus.tokenizer import END_OF_TEXT
 from regrow.errors import Interrupted, StageError
+from regrow.stages import tokenize
+from regrow.store.digest import tree_digest
 
 from .conftest import Bench
 
@@ -88,6 +90,25 @@ def test_a_vocabulary_that_is_too_large_says_what_is_possible(bench: Bench) -> N
     assert Tokenizer.from_file(str(out / "tokenizer.json")).get_vocab_size() == most
     with pytest.raises(StageError, match=f"vocabulary of {most + 1} tokens"):
         bench.run("tokenizer", {"vocabulary": most + 1}, split=split)
+
+
+@pytest.mark.parametrize("unit", ["acbdbaddcbcabdaccdba", "-", "1", "\u4e00\u4e8c\u4e09"])
+def test_a_word_without_end(bench: Bench, unit: str) -> None:
+    """The library needs the square of a word's length: hours for these, if nobody cuts them."""
+    text = "x" + unit * (200_000 // len(unit)) + "y"
+    split = bench.split({"a.txt": text, "b.txt": "some more words, some more words"}, 0.0)
+    tokenizer = bench.run("tokenizer", {"vocabulary": 262}, split=split)
+    assert json.loads((tokenizer / "tokenizer.json").read_text())["pre_tokenizer"]["type"] == "ByteLevel"
+    tokens = bench.run("tokenize", {}, split=split, tokenizer=tokenizer)
+    assert len(np.fromfile(tokens / "train.bin", "<u2")) < len(text.encode())
+
+
+def test_how_many_documents_are_taken_at_once_changes_nothing(
+    bench: Bench, tiny: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenize, "_BATCH", 1000)
+    out = bench.run("tokenize", {}, split=tiny["split"], tokenizer=tiny["tokenizer"])
+    assert tree_digest(out) == tree_digest(tiny["tokenize"])
 
 
 def test_transformers_loads_it_and_agrees(tiny: dict[str, Path]) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-import unicodedata
+from functools import cache
+
+from regrow.corpus.characters import combining_class, composed, decomposed, such_that
 
 _BREAKS = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ufeff]")
 _BLANKS = " \t\xa0"
+_MANY_MARKS = 30
 
 
 def normalise(text: str) -> str:
@@ -19,6 +22,16 @@ def normalise(text: str) -> str:
     """
     text = _CONTROLS.sub("", _BREAKS.sub("\n", text))
     if not text.isascii():
-        text = unicodedata.ucd_3_2_0.normalize("NFC", text)
+        text = composed(_long_runs_of_marks().sub(_in_order, text))
     text = "\n".join(line.rstrip(_BLANKS) for line in text.split("\n"))
     return re.sub("\n{4,}", "\n\n\n", text.strip("\n"))
+
+
+@cache
+def _long_runs_of_marks() -> re.Pattern[str]:
+    return re.compile(f"[{such_that(lambda character: combining_class(character) > 0)}]{{{_MANY_MARKS},}}")
+
+
+def _in_order(run: re.Match[str]) -> str:
+    """Combining marks in canonical order, which composing would bring them to as well, in quadratic time."""
+    return "".join(sorted("".join(map(decomposed, run[0])), key=combining_class))

@@ -18,7 +18,8 @@ class DeduplicateParameters(Parameters):
     near_duplicates: float = Field(
         default=0.8,
         description="Of documents whose sets of runs of five words are at least this alike (Jaccard index), one is "
-        "kept; 0 leaves only exact duplicates out. Less than 0.5 cannot be found with certainty.",
+        "kept; 0 leaves only exact duplicates out. Less than 0.5 cannot be found with certainty. In scripts without "
+        "blanks between words, such as Chinese, Japanese and Thai, each character counts as a word.",
         examples=[0.8],
         ge=0,
         le=1,
@@ -75,7 +76,7 @@ def _near(documents: list[Document], call: Call[DeduplicateParameters]) -> Itera
 
 KIND = Kind(
     name="deduplicate",
-    version=1,
+    version=2,
     parameters=DeduplicateParameters,
     inputs={"documents": Slot("documents")},
     output="documents",

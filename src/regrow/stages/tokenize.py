@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from regrow.corpus.documents import Document
@@ -14,7 +14,8 @@ from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot
 from regrow.sections import Parameters
 from regrow.stages.costs import all_of, text_memory
 
-_BATCH = 64
+# Characters that the library works on at once: it needs a hundred bytes and more for each.
+_BATCH = 2**19
 
 
 class TokenizeParameters(Parameters):
@@ -37,8 +38,8 @@ def run(call: Call[TokenizeParameters]) -> None:
 def _encoded(
     documents: list[Document], tokenizer: Tokenizer, call: Call[TokenizeParameters]
 ) -> Iterator[tuple[str, list[int]]]:
-    for begin in range(0, len(documents), _BATCH):
-        batch = documents[begin : begin + _BATCH]
+    done = 0
+    for batch in _batches(documents):
         ids = tokenizer.documents([document.text for document in batch])
         said = tokenizer.letters(ids)
         for document, row, text in zip(batch, ids, said, strict=True):
@@ -49,9 +50,24 @@ def _encoded(
                     why="decoding them gives another text",
                 )
             yield document.id, row
-        call.context.emit("progress", done=begin + len(batch), total=len(documents), unit="documents")
+        done += len(batch)
+        call.context.emit("progress", done=done, total=len(documents), unit="documents")
         if call.context.stopping():
             call.context.stop()
+
+
+def _batches(documents: Sequence[Document]) -> Iterator[list[Document]]:
+    """The documents in their order, as many at a time as have about ``_BATCH`` characters together."""
+    batch: list[Document] = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        size += len(document.text)
+        if size >= _BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def cost(parameters: TokenizeParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:

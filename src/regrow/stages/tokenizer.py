@@ -48,7 +48,7 @@ def cost(parameters: TokenizerParameters, inputs: Mapping[str, tuple[Expected, .
 
 KIND = Kind(
     name="tokenizer",
-    version=1,
+    version=2,
     parameters=TokenizerParameters,
     inputs={"split": Slot("split")},
     output="tokenizer",
