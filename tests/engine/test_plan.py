@@ -96,7 +96,7 @@ def test_memory_grows_with_what_needs_it() -> None:
 
 
 def test_text() -> None:
-    made = plan("bard-3m", graph(), forecasts(9), flops_per_second=1e10)
+    made = plan("bard-3m", graph(), forecasts(9))
     assert list(made.lines()) == [
         "bard-3m: 11 stages, 9 cached",
         "  fetch-plays      cached 0d0d0d0d0d0d",

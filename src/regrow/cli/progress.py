@@ -77,6 +77,8 @@ class Lines:
                 self.end(stage, "Built", "green", seconds(event["duration"]) + fetched)
             case "damaged" | "missing" as kind:
                 self._console.verb("Warning", f"{stage} {_DAMAGE[kind]}", "yellow")
+            case "warning":
+                self._console.verb("Warning", str(event["text"]), "yellow")
             case "note" | "waiting":
                 self._console.verb("Note", str(event["text"]), "yellow")
             case "interrupted" | "error":

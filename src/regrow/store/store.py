@@ -44,7 +44,7 @@ _DAY = 86400.0
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _DAMAGE = re.compile(r"([0-9a-f]{64}|actions)-[0-9a-f]{8}")
 _LOCK = re.compile(r"actions|(key|artifact)-[0-9a-f]{64}")
-_NEIGHBOUR = re.compile(r"downloads|rebuilt|kernels-[0-9a-f]{16}")
+_NEIGHBOUR = re.compile(r"downloads|rebuilt|speed\.json|kernels-[0-9a-f]{16}")
 """What else of ours lies in the user's cache directory, and may be there first."""
 _TAG_ASIDE = re.compile(r"\.CACHEDIR\.TAG\.[0-9a-f]{16}")
 
