@@ -25,7 +25,7 @@ class Machine:
 
 def machine(store: Path) -> Machine:
     """What there is here, for a store in a folder that need not exist yet."""
-    limits = [limit for limit in (_physical(), *_groups(Path("/"))) if limit is not None]
+    limits = [limit for limit in (_physical(), *control_groups(Path("/"))) if limit is not None]
     return Machine(min(limits, default=None), _free(store))
 
 
@@ -35,7 +35,7 @@ def _physical() -> int | None:
     return None
 
 
-def _groups(root: Path) -> Iterator[int]:
+def control_groups(root: Path) -> Iterator[int]:
     """The limits of the control groups that the process is in, and of those around them; version 2 first, then 1."""
     with suppress(OSError):
         for line in (root / "proc/self/cgroup").read_text("utf-8").splitlines():
