@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from regrow.auditing.cost import ASSUMED, estimate
+from regrow.auditing.cost import estimate
 from regrow.auditing.facts import Basis, Fact, Relation, TrainingFact
 
 from .rules.build import MODEL, alone, architecture, at, derived, flops, origin
@@ -27,8 +27,7 @@ def test_an_estimate_says_that_it_is_one() -> None:
     cost = estimate(alone([origin(), architecture(1_000_000_000), training(20_000_000_000)], "huggingface"))
     assert cost.flops == 6 * 1e9 * 20e9
     assert cost.source == "estimated as 6 x parameters x tokens"
-    assert cost.accelerator == ASSUMED
-    assert cost.accelerator_hours == pytest.approx(1.2e20 / (0.4 * 989e12) / 3600)
+    assert (cost.accelerator_hours, cost.accelerator) == (None, "")  # nobody measured any
 
 
 def test_stated_hours_are_taken_as_stated() -> None:

@@ -1,7 +1,7 @@
 """What it would take to make a model again from the beginning.
 
-The operations are those of the plan or as stated, else 6 x parameters x tokens. Hours are as stated, else computed
-for one named accelerator at an assumed share of its peak, so that they can be compared; they are no forecast.
+The operations are those of the plan or as stated, else 6 x parameters x tokens. Hours are as stated: how long another
+machine would take was not measured, and `regrow plan` tells it for the machine that it runs on.
 """
 
 from __future__ import annotations
@@ -11,14 +11,6 @@ from regrow.auditing.lineage import Lineage, facts
 from regrow.auditing.result import Cost
 from regrow.auditing.rules.compute import own, whole
 from regrow.auditing.rules.results import one_line
-
-PEAK = 989e12
-"""Operations a second of an H100 SXM in bf16 without sparsity, by its data sheet."""
-
-UTILISATION = 0.4
-"""Of the peak; long runs of dense models usually report between 0.3 and 0.5."""
-
-ASSUMED = "H100 SXM, assuming bf16 at 40 % of 989 TFLOP/s"
 
 
 def estimate(lineage: Lineage) -> Cost:
@@ -38,6 +30,4 @@ def _cost(lineage: Lineage, flops: float | None, source: str) -> Cost:
         hardware = one_line(stated[0].hardware, 80) or "hardware not named"
         how = source if flops is not None else f"hours stated; operations: {source}"
         return Cost(flops, stated[0].accelerator_hours, f"{hardware}, as stated", how)
-    if flops is None:
-        return Cost(None, None, "", source)
-    return Cost(flops, flops / (PEAK * UTILISATION) / 3600, ASSUMED, source)
+    return Cost(flops, None, "", source)

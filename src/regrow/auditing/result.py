@@ -82,8 +82,8 @@ class Cost:
 
     Attributes:
         flops: operations of training.
-        accelerator_hours: hours on one ``accelerator``.
-        accelerator: the hardware meant, with the throughput assumed if we computed the hours.
+        accelerator_hours: hours on one ``accelerator``, as stated.
+        accelerator: the hardware meant.
         source: ``the plan``, ``stated``, ``estimated as 6 x parameters x tokens``, or why nothing can be told.
     """
 

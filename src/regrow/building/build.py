@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from regrow.building import rebuilds
+from regrow.building import rebuilds, speed
 from regrow.building.assemble import Contents, assemble, json_text, licence_text, paper_text
 from regrow.building.documents import left_out
 from regrow.building.environment import environment
 from regrow.building.live import EventLog, Metrics
 from regrow.building.locking import Locked, Mode, locked_recipe
 from regrow.building.place import refuse_another_model, refuse_to_replace
+from regrow.building.planning import planned
 from regrow.building.selection import released_weights
 from regrow.corpus.documents import Tally
 from regrow.engine import Evaluation, Listener, StageResult, Stop, evaluate
@@ -120,6 +121,8 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
         )
         released_weights(locked.graph)  # a recipe that makes none is told so before anything is built
         scope = str(recipe.resolve())
+        for text in planned(locked, store, scope).warnings():
+            log({"event": "warning", "text": text})
         made = evaluate(
             locked.graph,
             store,
@@ -139,6 +142,8 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
         )
         log.remove()
         metrics.remove()
+        if options.workers is None:
+            speed.note(locked.graph, metrics.tokens_per_second)
         if digest == locked.promised_release and not any(result.cached for result in made.results.values()):
             rebuilds.note(digest, "regrow build")
         built = Release.at(output)

@@ -146,11 +146,15 @@ class Metrics:
     """Writes a line for every training step to a CSV file beside the release as it happens, and passes events on.
 
     Of a build that ends well, the file becomes part of ``buildinfo/``. If nothing is trained there is none.
+
+    Attributes:
+        tokens_per_second: how fast each stage trained that did, at its last step so far.
     """
 
     def __init__(self, release: Path, listener: Listener, people: Listener) -> None:
         self._file = LiveFile(release.with_name(f"{release.name}.metrics.csv"))
         self._listener = listener
+        self.tokens_per_second: dict[str, float] = {}
         self._people = people  # where the file lies is for them, and not for a log that others may read
 
     def __enter__(self) -> Metrics:
@@ -168,6 +172,8 @@ class Metrics:
                 self._file.write(",".join(COLUMNS) + "\n")
                 self._people({"event": "metrics", "path": str(self._file.path)})
             self._file.write(_lines(found))
+            if (speed := found[-1].get("tokens_per_second")) is not None:
+                self.tokens_per_second[str(event["stage"])] = speed
 
     def text(self) -> str | None:
         """Everything so far, if anything was trained."""

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from regrow.building.locking import Mode, locked_recipe
-from regrow.engine import Listener, forecast
-from regrow.engine.plan import Plan, plan
+from regrow.building.planning import planned
+from regrow.engine import Listener
+from regrow.engine.plan import Plan
 from regrow.errors import RecipeError
 from regrow.release import is_release
 from regrow.release.layout import LOCK
@@ -54,8 +55,8 @@ def prepare(recipe: Path, *, offline: bool, store: Path | None, listener: Listen
     reasons = _Reasons(listener)
     locked = locked_recipe(recipe, Mode.DRAFT, offline=offline, listener=reasons)
     with StoreReader(store or default_root()) as opened:
-        forecasts = forecast(locked.graph, opened, str(recipe.resolve()))
-    return Prepared(plan(locked.model, locked.graph, forecasts), tuple(reasons.found))
+        made = planned(locked, opened, str(recipe.resolve()))
+    return Prepared(made, tuple(reasons.found))
 
 
 def relock(recipe: Path, *, check: bool, offline: bool, listener: Listener) -> Relocked:

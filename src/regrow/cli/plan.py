@@ -47,6 +47,8 @@ def command(
         return
     for line in found.lines():
         console.result(line)
+    for warning in found.warnings():
+        console.verb("Warning", warning, "yellow")
     for program, text in lines.items():
         console.result(f"\n# {_headings(workers or 1, hosts or 1)[program]}\n{text}")
     for reason in reasons:

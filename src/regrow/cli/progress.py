@@ -82,6 +82,8 @@ class Lines:
                 self._console.verb("Warning", f"{stage} {_DAMAGE[kind]}", "yellow")
             case "tally":
                 self._console.verb("Read", str(event["text"]), "yellow" if event["left_out"] else "green")
+            case "warning":
+                self._console.verb("Warning", str(event["text"]), "yellow")
             case "note" | "waiting":
                 self._console.verb("Note", str(event["text"]), "yellow")
             case "interrupted" | "error":

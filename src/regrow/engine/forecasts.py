@@ -22,12 +22,14 @@ class Forecast:
         cached: True if its output is in the store.
         reasons: why it would run; empty if it is cached.
         digest: of its output, if that is known.
+        done: the share of the work that a stopped run has done.
     """
 
     stage: str
     cached: bool
     reasons: tuple[str, ...]
     digest: str | None
+    done: float = 0.0
 
 
 def forecast(graph: Graph, store: StoreReader, scope: str) -> list[Forecast]:
@@ -65,9 +67,11 @@ def _one(stage: Stage, store: StoreReader, scope: str, found: Mapping[str, Forec
     if digest is not None and store.path(digest).is_dir():
         return Forecast(stage.name, True, (), digest)
     reasons = why(last, now) or ["its artifact is no longer in the store"]
-    if store.has_scratch(key_of(now)):
+    done = 0.0
+    if store.has_scratch(key := key_of(now)):
         reasons.append("continues where it was stopped")
-    return Forecast(stage.name, False, tuple(reasons), None)
+        done = stage.kind.done(stage.parameters, store.scratch(key)) if stage.kind.done else 0.0
+    return Forecast(stage.name, False, tuple(reasons), None, done)
 
 
 def _known_reasons(last: dict[str, Any] | None, now: dict[str, Any]) -> list[str]:

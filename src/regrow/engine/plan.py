@@ -1,22 +1,23 @@
 """What a build would do and cost, before it is done.
 
 What a stage costs is said by its kind. The number of parameters and the arithmetic of training are exact; time, memory
-and disk are rough estimates, meant to tell minutes from hours and megabytes from gigabytes.
+and disk are estimates, time as on the machine on which the kinds were measured, or as this one was seen to train.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from regrow.engine.forecasts import Forecast
+from regrow.engine.machine import Machine
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import PROGRAM, Cost, Expected, Training
 from regrow.recipe.pin import is_unpinned
 
-FLOPS_PER_SECOND = 100e9
-"""Of training on two cores with AVX512-VNNI: the 3M example ran at 1.3e11. Other machines differ several times over."""
+_FLOPS_PER_SECOND = 100e9
+"""Of a stage that only tells its operations."""
 
 _BYTES_PER_SECOND = 100e6
 """Of a stage that says nothing of its cost: of reading what it takes and writing about as much."""
@@ -41,7 +42,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """A stage of the plan; ``cost`` is what it takes now, nothing if it is cached."""
+    """A stage of the plan; ``cost`` is what it takes now: nothing if it is cached, less if a part of it is done."""
 
     name: str
     kind: str
@@ -51,6 +52,7 @@ class PlannedStage:
     digest: str | None
     cost: Estimate
     training: Training | None = None
+    done: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,9 @@ class Plan:
         fetch_bytes: to download.
         cost: of all stages that run; they run one after the other.
         unpinned: the stages that bring in files which nobody has seen yet; what these take is not in the numbers.
+        machine: what there is for it.
+        slowness: how many times as long this machine was seen to train as the one the costs were measured on; None if
+            nobody has seen it.
     """
 
     model: str
@@ -70,11 +75,29 @@ class Plan:
     fetch_bytes: int
     cost: Estimate
     unpinned: tuple[str, ...] = ()
+    machine: Machine = field(default_factory=Machine)
+    slowness: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         stages = [{**asdict(stage), "reasons": list(stage.reasons)} for stage in self.stages]
-        return {"schema": "regrow/plan/1", **asdict(self), "stages": stages, "unpinned": list(self.unpinned)}
+        lists = {"stages": stages, "unpinned": list(self.unpinned), "warnings": list(self.warnings())}
+        return {"schema": "regrow/plan/1", **asdict(self), **lists}
+
+    def warnings(self) -> Iterator[str]:
+        """What there is too little of on this machine."""
+        memory, disk = self.machine.memory_bytes, self.machine.disk_bytes
+        if memory is not None and self.cost.memory_bytes > memory:
+            stage = max(self.stages, key=lambda stage: stage.cost.memory_bytes)
+            yield (
+                f"`{stage.name}` needs about {size(stage.cost.memory_bytes)} of memory, and there are {size(memory)}"
+                + ("; lower `train.micro_batch` or the size of the model" if stage.training else "")
+            )
+        if disk is not None and self.cost.disk_bytes > disk:
+            yield (
+                f"the build needs about {size(self.cost.disk_bytes)} of disk, and {size(disk)} are free where the "
+                "store is; `regrow store gc` makes room, and --store says where else it may be"
+            )
 
     def lines(self) -> Iterator[str]:
         """As text for people."""
@@ -88,12 +111,15 @@ class Plan:
         yield self._to_fetch() if running else "nothing to do"
         for stage in running:
             if stage.training:
-                yield f"{stage.name}: {_training(stage.training)}, {stage.cost.flops:.2g} FLOPs"
+                yield f"{stage.name}: {_training(stage)}, {stage.cost.flops:.2g} FLOPs"
         if running:
             cost = self.cost
             memory, disk = size(cost.memory_bytes), size(cost.disk_bytes)
             about = "more than" if self.unpinned else "about"
             yield f"{about} {duration(cost.seconds)}, {memory} of memory, {disk} of disk"
+            if any(stage.training for stage in running):
+                yield f"the time is that of {_whose(self.slowness)}"
+                yield "where kernels were never compiled, that takes a minute more, once"
 
     def _to_fetch(self) -> str:
         if not self.unpinned:
@@ -103,7 +129,12 @@ class Plan:
 
 
 def plan(
-    model: str, graph: Graph, forecasts: Iterable[Forecast], *, flops_per_second: float = FLOPS_PER_SECOND
+    model: str,
+    graph: Graph,
+    forecasts: Iterable[Forecast],
+    *,
+    slowness: float | None = None,
+    machine: Machine | None = None,
 ) -> Plan:
     """Plan a build.
 
@@ -111,11 +142,12 @@ def plan(
         model: the name of the model.
         graph: the stages.
         forecasts: one for each stage.
-        flops_per_second: how fast this machine trains.
+        slowness: how many times as long this machine takes as the one the costs were measured on, if that was seen.
+        machine: what there is for it.
     """
     expected = {forecast.stage: forecast for forecast in forecasts}
     costs = estimated(graph)
-    stages = tuple(_planned(stage, expected[stage.name], costs[stage.name], flops_per_second) for stage in graph.stages)
+    stages = tuple(_planned(stage, expected[stage.name], costs[stage.name], slowness or 1.0) for stage in graph.stages)
     running = [stage for stage in stages if not stage.cached]
     total = Estimate(
         flops=sum(stage.cost.flops for stage in running),
@@ -124,7 +156,8 @@ def plan(
         disk_bytes=sum(stage.cost.disk_bytes for stage in running),
     )
     unpinned = tuple(stage.name for stage in graph.stages if is_unpinned(stage.parameters))
-    return Plan(model, stages, sum(costs[stage.name].download_bytes for stage in running), total, unpinned)
+    fetched = sum(costs[stage.name].download_bytes for stage in running)
+    return Plan(model, stages, fetched, total, unpinned, machine or Machine(), slowness)
 
 
 def estimated(graph: Graph) -> Mapping[str, Cost]:
@@ -168,12 +201,29 @@ def duration(seconds: float) -> str:
     return f"{round(seconds / 3600)} h" if seconds < 48 * 3600 else f"{round(seconds / 86400)} days"
 
 
-def _training(training: Training) -> str:
-    return f"{training.parameters:,} parameters, {training.tokens:,} tokens in {training.steps:,} steps"
+def _training(stage: PlannedStage) -> str:
+    training = stage.training
+    assert training is not None
+    told = f"{training.parameters:,} parameters, {training.tokens:,} tokens in {training.steps:,} steps"
+    left = training.steps - round(stage.done * training.steps)
+    return f"{told}, of which {left:,} are left" if stage.done else told
 
 
-def _planned(stage: Stage, forecast: Forecast, cost: Cost, rate: float) -> PlannedStage:
-    takes = Estimate(cost.flops, cost.seconds + cost.flops / rate, cost.memory_bytes, int(cost.gives.size))
+def _whose(slowness: float | None) -> str:
+    if slowness is None:
+        return "two cores of an Intel Xeon with AMX; how fast this machine trains will be known from its first build"
+    return f"this machine as its last builds have shown it, {slowness:.2g} times that of two cores of an Intel Xeon"
+
+
+def _planned(stage: Stage, forecast: Forecast, cost: Cost, slowness: float) -> PlannedStage:
+    seconds = cost.seconds or cost.flops / _FLOPS_PER_SECOND
+    left = 1.0 - forecast.done
+    takes = Estimate(
+        cost.flops * left,
+        seconds * left * (slowness if stage.kind.exact else 1.0),
+        cost.memory_bytes,
+        int(cost.gives.size),
+    )
     return PlannedStage(
         stage.name,
         stage.kind.name,
@@ -183,4 +233,5 @@ def _planned(stage: Stage, forecast: Forecast, cost: Cost, rate: float) -> Plann
         forecast.digest,
         Estimate() if forecast.cached else takes,
         cost.training,
+        forecast.done,
     )

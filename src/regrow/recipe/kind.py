@@ -195,11 +195,12 @@ class Expected:
 
 @dataclass(frozen=True)
 class Training:
-    """The size of a training run."""
+    """The size of a training run, and the seconds that it takes where the costs of stages were measured."""
 
     parameters: int
     tokens: int
     steps: int
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,7 @@ class Cost:
     Attributes:
         gives: what is expected of its output.
         flops: operations in matrix products, a multiplication and an addition each counted as one.
-        seconds: time, besides that for the matrix products.
+        seconds: time on two cores of a server; if a kind only tells operations, it is reckoned from them.
         memory_bytes: at its highest.
         download_bytes: to get from elsewhere.
         training: the size of the run, if it trains.
@@ -241,6 +242,7 @@ class Kind(Generic[P]):
         usual: True if it is part of a recipe that does not mention it, wherever its inputs are there.
         after: kinds that come before it where both take and give the same type.
         cost: (parameters, slot -> what is expected in it) -> what it takes; by default that of going through the bytes.
+        done: (parameters, scratch) -> the share of the work that a stopped run has done; by default nothing.
         released: which of its files are part of a release.
         origin: how it comes by the weights it gives; None if it gives none.
         on_documents: what it does to documents; None if it neither leaves any out nor judges them.
@@ -259,6 +261,7 @@ class Kind(Generic[P]):
     usual: bool = False
     after: tuple[str, ...] = ()
     cost: Callable[[P, Mapping[str, tuple[Expected, ...]]], Cost] | None = None
+    done: Callable[[P, Path], float] | None = None
     released: tuple[Released, ...] = ()
     origin: Origin | None = None
     on_documents: OnDocuments | None = None

@@ -45,10 +45,8 @@ def doubts(release: Release) -> tuple[Doubt, ...]:
     if isinstance(measured, dict) and bits is None and "bits_per_byte" in measured:
         return (Doubt("not-a-number", "what was measured of the model is no finite number", _lower(losses)),)
     unigram = release.measured("unigram", "bits_per_byte")
-    found = [
-        _diverged(losses, bits, unigram) or _worse_than_counting(bits, unigram),
-        _by_heart(losses, release.measured("validation", "loss")),
-    ]
+    by_heart = _by_heart(losses, release.measured("validation", "loss"))
+    found = [_diverged(losses, bits, unigram) or _worse_than_counting(bits, unigram, by_heart), by_heart]
     return tuple(doubt for doubt in found if doubt is not None)
 
 
@@ -70,14 +68,16 @@ def _diverged(losses: Sequence[Loss], bits: float | None, unigram: float | None)
     return Doubt("diverged", what + beside, _lower(losses))
 
 
-def _worse_than_counting(bits: float | None, unigram: float | None) -> Doubt | None:
+def _worse_than_counting(bits: float | None, unigram: float | None, by_heart: Doubt | None) -> Doubt | None:
     if bits is None or unigram is None or bits < unigram:
         return None
     return Doubt(
         "worse-than-counting",
         f"the model is no better than counting how often each token occurs: {bits:.3f} bits per byte stand against "
         f"{unigram:.3f} of the unigram model",
-        "train longer with `train.tokens`, or on more text; if the loss does not fall, change `train.learning_rate`",
+        by_heart.hint
+        if by_heart
+        else "raise `train.tokens`, or add text; if the loss does not fall, change `train.learning_rate`",
     )
 
 

@@ -62,6 +62,6 @@ KIND = Kind(
     summary="normalise the texts and drop the shortest",
     table=Table("corpus", about="How documents become the training corpus."),
     usual=True,
-    cost=through_text("documents", 10e6),
+    cost=through_text("documents", 20e6),
     on_documents="filter",
 )

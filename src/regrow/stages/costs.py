@@ -9,6 +9,12 @@ from typing import Any
 from regrow.recipe.kind import PROGRAM, Cost, Expected
 
 BYTES_PER_TOKEN = 3.5
+START = 3.0
+"""Seconds until a program has loaded what trains, its kernels being compiled already."""
+
+WRITING = 0.012
+"""Seconds in which a small model writes a token."""
+
 _COPIES = 3  # of the text, in memory
 
 

@@ -86,6 +86,6 @@ KIND = Kind(
     table=Table("corpus"),
     usual=True,
     after=("clean",),
-    cost=through_text("documents", 2e6),
+    cost=through_text("documents", 4e6),
     on_documents="filter",
 )

@@ -303,5 +303,5 @@ KIND = Kind(
     libraries=("pyarrow", "selectolax"),
     summary="cut the files of a source into documents",
     table=Table("source", many=True),
-    cost=through_text("files", 10e6),
+    cost=through_text("files", 20e6),
 )

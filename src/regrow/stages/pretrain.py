@@ -14,11 +14,12 @@ from regrow.errors import StageError
 from regrow.model.architecture import Architecture, forward_flops, parameter_count
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Released, Slot, Table, Training
 from regrow.sections import Parameters, fault
-from regrow.stages.costs import all_of
+from regrow.stages.costs import START, WRITING, all_of
 from regrow.stages.validation import nats, spread
 from regrow.stages.weights import WEIGHTS
 from regrow.store import new_directory, sums
-from regrow.train.section import Train, steps, training_flops, training_memory
+from regrow.train.checkpoints import newest
+from regrow.train.section import Train, steps, training_flops, training_memory, training_seconds
 
 if TYPE_CHECKING:
     from regrow.corpus.tokens import TokenShards
@@ -194,6 +195,8 @@ def cost(parameters: PretrainParameters, inputs: Mapping[str, tuple[Expected, ..
     """Count the parameters and the arithmetic, which are exact, and estimate the memory."""
     architecture, train, vocabulary = parameters.architecture, parameters.train, all_of(inputs, "tokens").vocabulary
     learned, count = parameter_count(architecture, vocabulary), steps(architecture, train)
+    seconds = training_seconds(architecture, train, vocabulary)
+    looks = (count - 1) // train.validate_every if train.validate_every else 0
     return Cost(
         Expected(
             size=4 * learned,
@@ -203,9 +206,15 @@ def cost(parameters: PretrainParameters, inputs: Mapping[str, tuple[Expected, ..
             sequence_flops=forward_flops(architecture, vocabulary),
         ),
         flops=training_flops(architecture, train, vocabulary),
+        seconds=START + seconds + looks * (WRITING * _WORDS + seconds / count / 3),
         memory_bytes=PROGRAM + training_memory(architecture, train, vocabulary),
-        training=Training(learned, count * train.sequences_per_step * architecture.context, count),
+        training=Training(learned, count * train.sequences_per_step * architecture.context, count, seconds),
     )
+
+
+def done(parameters: PretrainParameters, scratch: Path) -> float:
+    """The share of the steps up to the newest checkpoint."""
+    return min(1.0, newest(scratch) / steps(parameters.architecture, parameters.train))
 
 
 KIND = Kind(
@@ -220,6 +229,7 @@ KIND = Kind(
     summary="train a decoder from random initial parameters",
     table=Table(),
     cost=cost,
+    done=done,
     released=(
         *WEIGHTS,
         Released(f"{SNAPSHOTS}/*/*", always=True),

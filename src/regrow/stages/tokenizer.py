@@ -43,7 +43,7 @@ def run(call: Call[TokenizerParameters]) -> None:
 def cost(parameters: TokenizerParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
     """Estimate: all text is read, and a table of tokens comes out."""
     text = all_of(inputs, "split").text
-    return Cost(Expected(vocabulary=parameters.vocabulary), seconds=text / 3e6, memory_bytes=text_memory(text))
+    return Cost(Expected(vocabulary=parameters.vocabulary), seconds=text / 6e6, memory_bytes=text_memory(text))
 
 
 KIND = Kind(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from statistics import median
+from statistics import fmean
 from typing import Any
 
 from regrow.train.settings import Settings
@@ -18,8 +18,8 @@ _FEWEST = 5
 class Pace:
     """Speed and time left, for people.
 
-    Both follow from the median of the recent steps, so that a step that had to wait for something says nothing about
-    those to come. They are not known before a few steps were seen in this process.
+    Both follow from the mean of the recent steps without the slowest ones, which had to wait for a kernel to be
+    compiled. They are not known before a few steps were seen in this process.
     """
 
     def __init__(self, settings: Settings, context: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -45,10 +45,10 @@ class Pace:
         """What is known after a step: ``tokens_per_second`` and ``seconds_left``, or None for what is not known yet."""
         if len(self._steps) < _FEWEST:
             return {"tokens_per_second": None, "seconds_left": None}
-        seconds = max(median(self._steps), 1e-9)
+        seconds = max(_usual(self._steps), 1e-9)
         left = seconds * (self._settings.steps - step)
-        if self._validations:
-            left += median(self._validations) * sum(one > step for one in self._settings.validation_steps)
+        if len(self._validations) > 1:
+            left += _usual(self._validations) * sum(one > step for one in self._settings.validation_steps)
         return {"tokens_per_second": self._tokens / seconds, "seconds_left": left}
 
     @contextmanager
@@ -56,3 +56,9 @@ class Pace:
         start = self._clock()
         yield
         where.append(self._clock() - start)
+
+
+def _usual(times: Collection[float]) -> float:
+    """The mean without the slowest tenth, of which there are at least two unless nothing would be left."""
+    slowest = max(min(2, len(times) - 1), len(times) // 10)
+    return fmean(sorted(times)[: len(times) - slowest])

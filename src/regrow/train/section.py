@@ -9,6 +9,10 @@ from pydantic import Field
 from regrow.model.architecture import Architecture, forward_flops, parameter_count
 from regrow.sections import LARGEST, Section
 
+_FLOPS_PER_SECOND = 5.3e11
+_SECONDS_PER_NUMBER = 2e-9
+_SECONDS_PER_LAYER = 6e-3
+
 
 class Train(Section):
     """The training run: AdamW on micro-batches whose gradients are averaged over each step."""
@@ -102,7 +106,24 @@ def training_memory(architecture: Architecture, train: Train, vocabulary: int) -
     For each parameter its value, gradient, two moments and digits; for each token of a micro-batch what the way back
     needs from every layer and the attention weights; and the logits with their gradient.
     """
-    tokens = train.micro_batch * architecture.context
-    layer = 10 * architecture.width + 6 * architecture.hidden + 3 * architecture.heads * architecture.context
-    activations = tokens * (architecture.layers * layer + 3 * vocabulary)
+    activations = train.micro_batch * architecture.context * _activations(architecture, vocabulary)
     return 24 * parameter_count(architecture, vocabulary) + 4 * activations
+
+
+def training_seconds(architecture: Architecture, train: Train, vocabulary: int) -> float:
+    """Estimate how long a run takes on two cores of an Intel Xeon with AMX, where this was measured.
+
+    Three things take time: the products; the numbers between them, of which each is read and written a few times; and
+    calling a kernel at all, without which a small model would take a tenth of the time it does.
+    """
+    sequences = steps(architecture, train) * train.sequences_per_step
+    numbers = sequences * architecture.context * _activations(architecture, vocabulary)
+    calls = sequences / train.micro_batch * (architecture.layers + 0.25)
+    products = training_flops(architecture, train, vocabulary) / _FLOPS_PER_SECOND
+    return products + numbers * _SECONDS_PER_NUMBER + calls * _SECONDS_PER_LAYER
+
+
+def _activations(architecture: Architecture, vocabulary: int) -> int:
+    """Numbers for each token between the products, forwards and backwards."""
+    layer = 10 * architecture.width + 6 * architecture.hidden + 3 * architecture.heads * architecture.context
+    return architecture.layers * layer + 3 * vocabulary

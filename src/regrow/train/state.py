@@ -20,6 +20,7 @@ from regrow.exact.workers import ALONE, Workers
 from regrow.formats.safetensors import canonical_bytes
 from regrow.store.atomic import new_directory, remove_tree
 from regrow.store.digest import sha256_bytes
+from regrow.train.checkpoints import checkpoints, folder_of
 from regrow.train.task import Shape, Task
 
 _KEPT = 2
@@ -129,7 +130,7 @@ def save(state: State, scratch: Path, workers: Workers = ALONE) -> None:
         for _ in state.tensors(workers):
             pass
         return
-    with new_directory(scratch / _name(state.step)) as directory:
+    with new_directory(scratch / folder_of(state.step)) as directory:
         digest = _seal(state.frozen())
         with (directory / _VALUES).open("wb") as file:
             for _, name, values in state.tensors(workers):
@@ -141,14 +142,10 @@ def save(state: State, scratch: Path, workers: Workers = ALONE) -> None:
         lines = _sealed(json.dumps(record), digest)
         (directory / _RECORD).write_text(lines, encoding="utf-8")
     # Those of later steps are damaged, or the run would have gone on from there.
-    kept = [directory for directory in _checkpoints(scratch) if directory.name <= _name(state.step)][:_KEPT]
-    for directory in _checkpoints(scratch):
+    kept = [directory for directory in checkpoints(scratch) if directory.name <= folder_of(state.step)][:_KEPT]
+    for directory in checkpoints(scratch):
         if directory not in kept:
             remove_tree(directory)
-
-
-def _name(step: int) -> str:
-    return f"checkpoint-{step:09}"
 
 
 def _seal(frozen: Mapping[str, Tensor]) -> Any:
@@ -202,7 +199,7 @@ class Checkpoint:
 def restore(scratch: Path, frozen: Mapping[str, Tensor] = MappingProxyType({})) -> Checkpoint | None:
     """The newest checkpoint that is whole and was made with these frozen parameters; others are passed over."""
     seal = _seal(frozen)
-    for directory in _checkpoints(scratch):
+    for directory in checkpoints(scratch):
         try:
             text = (directory / _RECORD).read_text(encoding="utf-8")
             with (directory / _VALUES).open("rb") as file:
@@ -233,8 +230,3 @@ def _zeros(parameter: Tensor, workers: Workers) -> Tensor:
     """A moment of a parameter before the first step: the rows that this worker owns."""
     matrix = rows(parameter)
     return torch.zeros_like(matrix[workers.rows(matrix.shape[0])])
-
-
-def _checkpoints(scratch: Path) -> list[Path]:
-    """Newest first."""
-    return sorted(scratch.glob("checkpoint-*"), reverse=True)
