@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from regrow.cli.console import Console
+from regrow.cli.interrupts import stop_on_interrupt
 from regrow.cli.options import (
     Finite,
     example,
@@ -26,7 +29,10 @@ _LARGEST_SEED = 2**64 - 1
 _HOTTEST = 100
 """The highest temperature, as in a recipe."""
 _MOST_TOKENS = 1_000_000
-_NOTE = "This is a base model: it continues your text, it does not answer. An empty line or Ctrl-D ends."
+_NOTE = (
+    "This is a base model: it continues your text, it does not answer. Ctrl-C ends what it writes; an empty line or "
+    "Ctrl-D ends all."
+)
 
 
 @click.command(epilog=example('  regrow chat build/bard "To be, or not to be"\n  regrow chat build/bard'))
@@ -66,28 +72,62 @@ def command(
         raise click.UsageError("--json needs a prompt")
     generator = Generator.load(readable(release).path)
     writer = _Writer(console, generator, max_tokens, temperature)
-    if prompt is not None:
-        text = writer.write(prompt, seed)
-        if console.json:
-            console.document("chat/1", {"prompt": prompt, "text": text, "seed": seed, "temperature": temperature})
-    else:
+    if prompt is None:
         _converse(console, writer, seed)
+        return
+    text, whole = writer.write(prompt, seed)
+    if not whole:
+        raise KeyboardInterrupt
+    if console.json:
+        console.document("chat/1", {"prompt": prompt, "text": text, "seed": seed, "temperature": temperature})
 
 
 def _converse(console: Console, writer: _Writer, seed: int) -> None:
+    """Ask for one text after another; Ctrl-C ends what is being written, and the conversation where nothing is."""
     console.say(_NOTE)
-    while not console.unread and (prompt := _ask(console)):
+    ask = _editor(console) if sys.stdout.isatty() else _asker(console)
+    while not console.unread and (prompt := ask()):
         writer.write(prompt, seed)
         seed = (seed + 1) % (_LARGEST_SEED + 1)
 
 
-def _ask(console: Console) -> str:
-    console.say(head=console.paint("> ", "cyan", bold=True), end="")
+def _asker(console: Console) -> Callable[[], str]:
+    """Reads lines as they come, with the prompt beside the results."""
+
+    def ask() -> str:
+        console.say(head=_prompt(console), end="")
+        try:
+            return input()
+        except (EOFError, KeyboardInterrupt):
+            console.say()
+            return ""
+
+    return ask
+
+
+def _editor(console: Console) -> Callable[[], str]:
+    """Reads lines that can be edited, the ones before among them: `input` does so once the library is there."""
     try:
-        return input()
-    except EOFError:
-        console.say()
-        return ""
+        import readline
+    except ImportError:  # Python was built without it
+        return _asker(console)
+    prompt = re.sub("(\x1b[^m]*m)", "\x01\\1\x02", _prompt(console))  # what takes no room in the line
+
+    def ask() -> str:
+        try:
+            return input(prompt)
+        except EOFError:
+            console.say()
+            return ""
+        except KeyboardInterrupt:
+            console.say()
+            return ask() if readline.get_line_buffer() else ""
+
+    return ask
+
+
+def _prompt(console: Console) -> str:
+    return console.paint("> ", "cyan", bold=True)
 
 
 class _Writer:
@@ -97,20 +137,22 @@ class _Writer:
         self._console, self._generator = console, generator
         self._max_tokens, self._temperature = max_tokens, temperature
 
-    def write(self, prompt: str, seed: int) -> str:
-        """Continue a prompt, as long as somebody reads."""
+    def write(self, prompt: str, seed: int) -> tuple[str, bool]:
+        """Continue a prompt, as long as somebody reads and nobody presses Ctrl-C; gives the text and if that is all."""
         pieces: list[str] = []
         generated = self._generator.generate(
             prompt, max_tokens=self._max_tokens, temperature=self._temperature, seed=seed
         )
+        self._show(prompt)
+        with stop_on_interrupt(self._console, "") as stop:
+            for piece in generated:
+                pieces.append(piece)
+                self._show(piece)
+                if self._console.unread or stop.is_set():
+                    break
+        self._show("\n")
+        return "".join(pieces), not stop.is_set()
+
+    def _show(self, text: str) -> None:
         if not self._console.json:
-            self._console.written(prompt)
-        for piece in generated:
-            pieces.append(piece)
-            if not self._console.json:
-                self._console.written(piece)
-            if self._console.unread:
-                break
-        if not self._console.json:
-            self._console.written("\n")
-        return "".join(pieces)
+            self._console.written(text)

@@ -12,6 +12,7 @@ import click
 
 from regrow.cli.console import Console
 from regrow.cli.failures import guarded
+from regrow.cli.interrupts import leave_when_stuck
 from regrow.version import __version__
 
 COMMANDS = (
@@ -71,7 +72,9 @@ class Root(click.Group):
                 console.json |= _asks_for_json(arguments)
                 raise
 
-        sys.exit(guarded(console, run))
+        with leave_when_stuck():
+            code = guarded(console, run)
+        sys.exit(code)
 
 
 def _asks_for_json(arguments: Sequence[str]) -> bool:

@@ -18,12 +18,21 @@ from pathlib import Path
 from typing import Any
 
 from regrow.errors import InputError
+from regrow.words import shown
 
 END_OF_TEXT = "<|endoftext|>"
 FILE = "tokenizer.json"
 CONFIG = "tokenizer_config.json"
 SPECIAL = "special_tokens_map.json"
 _LONGEST_WORD = 1024
+_LARGEST = 32 << 20
+_SORT = {
+    "normalizer": (None, "Lowercase", "NFC", "NFD", "NFKC", "NFKD"),
+    "pre_tokenizer": ("ByteLevel",),
+    "model": ("BPE",),
+    "decoder": ("ByteLevel",),
+}
+"""What the parts of a tokenizer may be: none of these takes a pattern or a text to put in."""
 _DAMAGED = "`regrow verify` names the files that are damaged or missing"
 _CONFIG = {
     "added_tokens_decoder": {
@@ -67,13 +76,16 @@ class Tokenizer:
 
         path = folder / FILE
         try:
-            library: Any = tokenizers.Tokenizer.from_file(str(path))
+            library: Any = tokenizers.Tokenizer.from_str(json.dumps(_known(_read(path))))
         except Exception as error:  # the library has no class of its own for it
             raise InputError("the tokenizer cannot be read", where=str(path), why=str(error), hint=_DAMAGED) from error
-        end_of_text = library.token_to_id(END_OF_TEXT)
+        end_of_text, ids = library.token_to_id(END_OF_TEXT), library.get_vocab().values()
         if end_of_text is None:
             raise InputError(f"the tokenizer has no `{END_OF_TEXT}`", where=str(path), hint="rebuild the release")
-        return Tokenizer(end_of_text, library.get_vocab_size(), library)
+        if max(ids) >= len(ids):
+            why = f"it calls one of its {len(ids):,} tokens {max(ids):,}, and they are counted from 0"
+            raise InputError("the tokenizer cannot be read", where=str(path), why=why, hint=_DAMAGED)
+        return Tokenizer(end_of_text, len(ids), library)
 
     def prompt(self, text: str) -> list[int]:
         """The tokens of a text to continue, behind the one that begins every text."""
@@ -98,6 +110,40 @@ class Tokenizer:
         other = deepcopy(self._library)
         other.encode_special_tokens = True
         return other
+
+
+def _read(path: Path) -> Any:
+    """The JSON of a tokenizer, which may be a stranger's.
+
+    Raises:
+        ValueError: if it is none, or too large.
+    """
+    with path.open("rb") as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise ValueError(f"it has more than {_LARGEST:,} bytes")
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError("its lists and tables are nested too deeply") from None
+
+
+def _known(said: Any) -> dict[str, Any]:
+    """A tokenizer of the one sort there is here, without what others have to be told.
+
+    The library would run whatever stands in the file: patterns that never end, replacements that fill the memory.
+
+    Raises:
+        ValueError: if it is of another sort.
+    """
+    if not isinstance(said, dict):
+        raise ValueError("it is no table of keys and values")
+    for part, known in _SORT.items():
+        inside = said.get(part)
+        kind = inside.get("type") if isinstance(inside, dict) else inside
+        if kind not in known:
+            raise ValueError(f"its `{part}` is {shown(kind)}, and what is known here is byte-level BPE")
+    return {**said, "post_processor": None, "truncation": None, "padding": None}
 
 
 def learn(texts: Iterable[str], vocabulary: int) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,9 @@ from regrow.errors import RecipeError
 from regrow.recipe.beside import beside
 from regrow.recipe.lines import lines
 from regrow.recipe.problems import Origin
+
+MOST_BYTES = 64 << 20
+"""Of a file; a lock has 200 for each file that it pins."""
 
 _LONGEST = 120  # characters of a line that an error repeats
 
@@ -27,14 +32,21 @@ def read(file: Path, missing: str) -> str:
 
 def _text(file: Path, missing: str) -> str:
     try:
-        return file.read_bytes().decode("utf-8").removeprefix("\ufeff")  # the mark with which some editors begin a file
+        with os.fdopen(os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as opened:
+            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                raise RecipeError("is no file", where=str(file), why="it is a folder, a pipe or a device")
+            data = opened.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise RecipeError("there is no such file", where=str(file), hint=missing) from None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise RecipeError("is not UTF-8", where=f"{file}:{line}", hint="save it as UTF-8") from None
     except OSError as error:
         raise RecipeError("cannot be read", where=str(file), why=(error.strerror or str(error)).lower()) from None
+    if len(data) > MOST_BYTES:
+        raise RecipeError("is too large", where=str(file), why=f"up to {MOST_BYTES:,} bytes are read")
+    try:
+        return data.decode("utf-8").removeprefix("\ufeff")  # the mark with which some editors begin a file
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise RecipeError("is not UTF-8", where=f"{file}:{line}", hint="save it as UTF-8") from None
 
 
 def opened(file: Path, missing: str, hint: str) -> Origin:

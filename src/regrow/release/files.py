@@ -149,8 +149,7 @@ def read_json(files: Files, path: str) -> Any:
     Raises:
         DamagedError: if it cannot be read.
     """
-    text = read_text(files, path)
-    return _value(files, path, text) if text else None
+    return _value(files, path, read_text(files, path)) if files.has(path) else None
 
 
 def read_json_lines(files: Files, path: str) -> Iterator[Any]:
@@ -163,6 +162,8 @@ def read_json_lines(files: Files, path: str) -> Iterator[Any]:
 
 
 def _value(files: Files, path: str, text: str) -> Any:
+    if not text:
+        raise DamagedError(files.root, path, "it is empty")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -8,6 +8,7 @@ What is not there is None or empty, never guessed::
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -148,15 +149,39 @@ class Release:
                 )
 
     def require(self, path: str) -> None:
-        """Raise if something else is in the place of a file, before a library opens it by itself.
+        """Raise if another file is in the place of one, before a library opens it by itself.
+
+        What is missing is for the library to miss. Where there is no list of checksums, nobody says what is right.
 
         Raises:
-            InputError: if it is no file, or one outside the release. What is missing is for the library to miss.
+            InputError: if it is no file, one outside the release, or not the one that is listed.
         """
         place = self.path / path
-        if place.exists() and not self.files.has(path):
+        if not os.path.lexists(place):
+            return
+        if not self.files.has(path):
             why = "it is neither a file nor in the release"
             raise InputError("this is no file of the release", where=str(place), why=why, hint=_AGAIN)
+        if not self.files.has(SUMS):
+            return
+        if not self.sums.canonical:
+            raise DamagedError(self.path, SUMS, "it is not a list as regrow writes it")
+        promised, found = self.listed.get(path), self._sha256(path)
+        if found != promised:
+            listed = f"lists it with the sha256 {promised}" if promised else "does not list it"
+            raise InputError(
+                "this is not the file that was released",
+                where=str(place),
+                why=f"its sha256 is {found}, and {SUMS} {listed}",
+                hint=_AGAIN,
+            )
+
+    def _sha256(self, path: str) -> str:
+        try:
+            with self.files.open(path) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise DamagedError(self.path, path, (error.strerror or str(error)).lower()) from error
 
     @cached_property
     def sums(self) -> Sums:
@@ -282,8 +307,8 @@ class Release:
         try:
             rows = [_loss(row) for row in read_json_lines(self.files, LOSSES)]
         except (LookupError, TypeError, ValueError, ArithmeticError) as error:
-            raise DamagedError(self.path, LOSSES, f"{type(error).__name__}: {error}") from error
-        found = {row.step: row for row in rows if row is not None}
+            raise DamagedError(self.path, LOSSES, "a line is no step with its loss") from error
+        found = {row.step: row for row in rows if row is not None and abs(row.step) <= _LARGEST}
         return tuple(found[step] for step in sorted(found))
 
     @cached_property
@@ -316,8 +341,10 @@ class Release:
             total = sum(math.prod(float(size) for size in shape) for shape in shapes)  # exact up to 2**53
         except InputError as error:
             raise DamagedError(self.path, WEIGHTS, error.why or error.what) from error
-        except (OSError, ValueError, LookupError, TypeError, ArithmeticError) as error:
-            raise DamagedError(self.path, WEIGHTS, f"its header: {type(error).__name__}: {error}") from error
+        except OSError as error:
+            raise DamagedError(self.path, WEIGHTS, (error.strerror or str(error)).lower()) from error
+        except (ValueError, LookupError, TypeError, ArithmeticError) as error:
+            raise DamagedError(self.path, WEIGHTS, "its header gives a tensor no shape") from error
         return int(total) if 0 <= total < 2**53 else None
 
     @cached_property

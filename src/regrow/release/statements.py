@@ -53,7 +53,7 @@ def parse(value: Any) -> Statement:
     try:
         return _parse(value)
     except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        raise ValueError(f"it is no statement about a stage: {type(error).__name__}: {error}") from error
+        raise ValueError("it is no statement about a stage, as regrow writes them") from error
 
 
 def _parse(value: Any) -> Statement:

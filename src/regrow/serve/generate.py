@@ -37,7 +37,8 @@ class Generator:
         """Read the model in the folder of a release.
 
         Raises:
-            InputError: if it holds no model or tokenizer, or one that cannot be read.
+            InputError: if it holds no model or tokenizer, one that cannot be read, or another than its list of
+                checksums names.
         """
         folder = Path(folder)
         release = Release.at(folder)
@@ -50,7 +51,15 @@ class Generator:
                 where=str(folder / TOKENIZER),
                 hint="give the folder that `regrow build` wrote",
             )
-        return Generator(Decoder(config), parameters, Tokenizer.open(folder))
+        tokenizer = Tokenizer.open(folder)
+        if tokenizer.vocabulary > config.vocabulary:
+            raise InputError(
+                f"the tokenizer has {tokenizer.vocabulary:,} tokens, and the model knows {config.vocabulary:,}",
+                where=str(folder / TOKENIZER),
+                why="the two were not made for each other",
+                hint="`regrow verify` names the files that are damaged",
+            )
+        return Generator(Decoder(config), parameters, tokenizer)
 
     def generate(
         self, prompt: str, max_tokens: int = 200, temperature: float = 0.8, top: int = 40, seed: int = 1
@@ -64,16 +73,16 @@ class Generator:
         return self._pieces(self._tokens(self.tokenizer.prompt(prompt), max_tokens, Sampling(temperature, top, seed)))
 
     def _pieces(self, tokens: Iterator[int]) -> Iterator[str]:
-        found: list[int] = []
-        text = shown = ""
+        pending: list[int] = []  # since the last whole character: tokens are bytes, which know nothing of characters
+        text = ""
         for token in tokens:
-            found.append(token)
-            text = self.tokenizer.decode(found)
+            pending.append(token)
+            text = self.tokenizer.decode(pending)
             if not text.endswith("\N{REPLACEMENT CHARACTER}"):
-                yield text[len(shown) :]
-                shown = text
-        if text != shown:
-            yield text[len(shown) :]
+                yield text
+                pending, text = [], ""
+        if text:
+            yield text
 
     def _tokens(self, ids: list[int], most: int, sampling: Sampling) -> Iterator[int]:
         tokens = generate(self.decoder, self.parameters, ids, most, sampling, stop=self.tokenizer.end_of_text)
