@@ -156,9 +156,9 @@ def test_last_ingredients_belong_to_a_scope(store):
 def test_scratch_stays_until_cleared(store):
     (store.scratch(A_KEY) / "state").write_text("3")
     assert (store.scratch(A_KEY) / "state").read_text() == "3"
-    assert store.has_scratch(A_KEY)
+    assert store.unfinished(A_KEY) is not None
     store.clear_scratch(A_KEY)
-    assert not store.has_scratch(A_KEY)
+    assert store.unfinished(A_KEY) is None
     store.scratch(A_KEY)
     assert not store.has_scratch(A_KEY)  # nothing to continue from
 

@@ -68,9 +68,9 @@ def _one(stage: Stage, store: StoreReader, scope: str, found: Mapping[str, Forec
         return Forecast(stage.name, True, (), digest)
     reasons = why(last, now) or ["its artifact is no longer in the store"]
     done = 0.0
-    if store.has_scratch(key := key_of(now)):
+    if (left := store.unfinished(key_of(now))) is not None:
         reasons.append("continues where it was stopped")
-        done = stage.kind.done(stage.parameters, store.scratch(key)) if stage.kind.done else 0.0
+        done = stage.kind.done(stage.parameters, left) if stage.kind.done else 0.0
     return Forecast(stage.name, False, tuple(reasons), None, done)
 
 

@@ -91,10 +91,10 @@ class StoreReader:
         with plain_words(self.root):
             return "whole" if self._whole(digest) else "damaged" if self.path(digest).exists() else "missing"
 
-    def has_scratch(self, key: str) -> bool:
-        """True if earlier work on ``key`` left something to continue from."""
+    def unfinished(self, key: str) -> Path | None:
+        """Where earlier work on ``key`` left something to continue from, if it did."""
         path = self.root / "work" / require_digest(key)
-        return path.is_dir() and any(path.iterdir())
+        return path if path.is_dir() and any(path.iterdir()) else None
 
     def entries(self) -> list[Entry]:
         """Every artifact, the one used last first."""
