@@ -1,6 +1,7 @@
 """python -m pytest tests/cli/test_new.py"""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,95 @@ def test_json() -> None:
         "folder": "x",
         "files": [".gitattributes", "regrow.toml", "texts/about-models.txt"],
     }
+
+
+def new(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(cli, ["new", *arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def filled(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def rows(field: str, count: int) -> bytes:
+    lines = ({"n": i, field: f"Text {i} tells of a lamp and a boat."} for i in range(count))
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def source(recipe: Path) -> dict[str, object]:
+    (one,) = tomllib.loads((recipe / "regrow.toml").read_text("utf-8"))["source"]
+    return one
+
+
+def test_from_a_folder_of_texts(tmp_path: Path) -> None:
+    paragraph = b"It was a dark night, and the boat came late.\n\n"
+    files = {"a.txt": paragraph * 900, "deep/b.md": paragraph * 50, "rows.jsonl": rows("text", 9)}
+    filled(tmp_path / "mine", {**files, ".git/HEAD": b"x"})
+    code, out, err = new("model", "--from", "mine")
+    assert (code, out) == (0, "model\n"), err
+    made = tmp_path / "model" / "texts"
+    assert {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()} == set(files)
+    said = source(tmp_path / "model")
+    assert "field" not in said and "encoding" not in said
+    assert said["max_characters"] == 550  # makes of 44,000 characters eighty texts, of which a share is held out
+    assert said["licence"] == "LicenseRef-Undeclared"
+    assert "3 files; left out: 1 hidden" in err
+    assert "11 documents from 3 files with 9 rows" in err
+    assert err.rstrip().endswith("Next regrow plan model")
+    assert load(tmp_path / "model", KINDS).model.name == "model"
+
+
+@pytest.mark.parametrize("field", ["body", "content", "raw_content"])
+def test_the_field_with_the_text_is_found(tmp_path: Path, field: str) -> None:
+    filled(tmp_path / "mine", {"a.jsonl": rows(field, 60), "b.jsonl": rows("text", 3)})
+    assert new("model", "--from", "mine")[0] == 0
+    assert source(tmp_path / "model")["field"] == field
+    assert source(tmp_path / "model")["max_characters"] == 0
+
+
+def test_the_encoding_of_most_texts_is_found(tmp_path: Path) -> None:
+    text = "これは本です。ある日、船が来ました。\n" * 100
+    japanese = text.encode("shift_jis")
+    filled(tmp_path / "mine", {"a.txt": japanese, "b.txt": japanese, "c.txt": b"English\n"})
+    assert new("model", "--from", "mine")[0] == 0
+    assert source(tmp_path / "model")["encoding"] == "shift_jis"
+    filled(tmp_path / "mine", {"d.txt": text.encode()})
+    filled(tmp_path / "mine", {"e.txt": text.encode()})
+    code, _, err = new("other", "--from", "mine")
+    assert code == 0
+    assert "encoding" not in source(tmp_path / "other")
+    assert "left out 2 of 5 files" in err
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"a.jsonl": b'{"x": 1}\n'}, "there is no field `text`, but `x`"),
+        ({"a.txt": b"\x89PNG\r\n\x1a\n"}, "there is no text in the folder"),
+        ({".hidden": b"x"}, "no file fits"),
+        ({}, "is no folder"),
+    ],
+)
+def test_from_a_folder_without_texts(tmp_path: Path, files: dict[str, bytes], told: str) -> None:
+    filled(tmp_path / "mine", files)
+    code, out, err = new("model", "--from", "mine")
+    assert (code, out) != (0, "model\n")
+    assert told in err
+    assert not (tmp_path / "model").exists()
+    assert not list(tmp_path.glob(".model*"))
+
+
+def test_larger_texts_get_a_larger_model(tmp_path: Path) -> None:
+    shapes = []
+    for size in (10, 1000):
+        text = "".join(f"Line {i} of a longer text than before.\n\n" for i in range(size * 12)).encode()
+        filled(tmp_path / f"t{size}", {"a.txt": text})
+        assert new(f"m{size}", "--from", f"t{size}")[0] == 0
+        recipe = tomllib.loads((tmp_path / f"m{size}" / "regrow.toml").read_text())
+        shapes.append((recipe["tokenizer"]["vocabulary"], recipe["architecture"]["width"], recipe["train"]["tokens"]))
+    small, large = shapes
+    assert all(one < other for one, other in zip(small, large, strict=True))

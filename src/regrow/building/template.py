@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import tomli_w
+
+from regrow.building.proposal import SOURCE, Figures, Size, adopt, proposed
+from regrow.engine import Listener
 from regrow.errors import RecipeError
 from regrow.recipe.schema import FILE, parse
 from regrow.stages import KINDS
@@ -14,44 +20,44 @@ _RECIPE = """\
 recipe = 1
 
 [model]
-name = "{name}"
+name = {name}
 licence = "Apache-2.0"  # of the weights, as an SPDX expression
 
 # Where the text comes from. There may be several [[source]] tables, and `fetch` may also be the address of a file
 # (https:...) or a release of a Python package (pypi:name==1.2.3).
 [[source]]
 name = "texts"
-fetch = "file:texts"  # the folder beside this file: put your own texts there
-select = "**/*"  # which of its files; text, Markdown, HTML, JSON Lines and Parquet are read
-licence = "CC0-1.0"  # of the texts; say what is true for yours
-availability = "open"  # open, public, obtainable or unshareable
-max_characters = 250  # longer texts are split; 0 keeps them whole
+{about}fetch = "file:texts"  # the folder beside this file: put your own texts there
+select = "**/*"  # which of its files; text, Markdown, HTML, JSON, CSV and Parquet are read
+{reading}licence = {licence}  # of the texts; say what is true for yours
+availability = {availability}  # open, public, obtainable or unshareable
+max_characters = {max_characters}  # longer texts are split; 0 keeps them whole
 
 # What is left out, and how much is kept apart to measure the model.
 [corpus]
-min_characters = 40
+min_characters = {min_characters}
 near_duplicates = 0.8
-validation = 0.2
+validation = {validation}
 
 [tokenizer]
-vocabulary = 320  # some thousands for megabytes of text
+vocabulary = {vocabulary}  # some thousands for megabytes of text
 
-# The shape of the model. This one is a toy; see what others cost with `regrow plan`.
+# The shape of the model; `regrow plan` says what this one costs, and what another would.
 [architecture]
-layers = 2
-width = 64
-heads = 4
-context = 32
+layers = {size.layers}
+width = {size.width}
+heads = {size.heads}
+context = {size.context}
 
 [train]
-tokens = 20_000
+tokens = {size.tokens:_}
 micro_batch = 8
 micro_batches_per_step = 1
-learning_rate = 3e-3
+learning_rate = {size.learning_rate}
 seed = 1
 
 [evaluate]
-prompts = ["A model is"]
+prompts = {prompts}
 sample_tokens = 60
 """
 
@@ -94,43 +100,103 @@ large one.
 """
 
 
+_TOY = Figures(
+    about="",
+    licence="CC0-1.0",
+    availability="open",
+    field="",
+    encoding="",
+    max_characters=250,
+    min_characters=40,
+    validation=0.2,
+    vocabulary=320,
+    size=Size(layers=2, width=64, heads=4, context=32, tokens=20_000),
+    prompts=("A model is",),
+)
+
 # A lock pins bytes, so Git must not change the ends of lines when it checks texts out on another system.
 _GIT = "* -text\n"
 
 
-def template(name: str) -> dict[str, str]:
-    """The files of a new recipe: path -> text.
+def template(name: str, figures: Figures = _TOY) -> dict[str, str]:
+    """The recipe of a new model and what belongs beside it: path -> text.
 
     Args:
         name: of the model.
+        figures: what the recipe says; by default those for the sample text.
 
     Raises:
         RecipeError: if that cannot be its name.
     """
-    recipe = _RECIPE.replace('"{name}"', _toml_text(name))
+    said = {"field": figures.field, "encoding": figures.encoding}
+    recipe = _RECIPE.format(
+        name=_toml(name),
+        about=f"# {figures.about}\n" if figures.about else "",
+        reading="".join(f"{key} = {_toml(value)}\n" for key, value in said.items() if value),
+        licence=_toml(figures.licence),
+        availability=_toml(figures.availability),
+        max_characters=figures.max_characters,
+        min_characters=figures.min_characters,
+        validation=figures.validation,
+        vocabulary=figures.vocabulary,
+        size=figures.size,
+        prompts=f"[{', '.join(map(_toml, figures.prompts))}]",
+    )
     parse(recipe, KINDS, f"{name}/{FILE}")
-    return {FILE: recipe, ".gitattributes": _GIT, "texts/about-models.txt": _TEXT}
+    return {FILE: recipe, ".gitattributes": _GIT}
 
 
 def start(folder: Path) -> list[str]:
-    """Write the folder of a new recipe, named after it, and return the paths of its files.
+    """Write the folder of a new recipe, named after it, with a text to begin with, and return the paths of its files.
 
     Raises:
         RecipeError: if there is something already, or the name cannot be a model's.
     """
+    with _new(folder) as made:
+        return _written(made, {**template(folder.resolve().name), "texts/about-models.txt": _TEXT})
+
+
+def start_from(folder: Path, texts: Path, listener: Listener) -> tuple[list[str], Figures]:
+    """Write the folder of a new recipe for texts that are there already, of which it gets a copy.
+
+    Args:
+        folder: of the recipe, named after it.
+        texts: a folder.
+        listener: gets the events ``selected`` and ``tally``, which say what is used and what is left out.
+
+    Returns:
+        the paths of the files but for the texts, and what the recipe says.
+
+    Raises:
+        RecipeError: if there is something already, or the name cannot be a model's.
+        InputError: if there is no text in the folder that can be read.
+    """
+    template(folder.resolve().name)  # a name that cannot be is found out before the texts are read
+    with _new(folder) as made:
+        adopt(texts, made / SOURCE, listener)
+        figures = proposed(made / SOURCE, listener)
+        return _written(made, template(folder.resolve().name, figures)), figures
+
+
+@contextmanager
+def _new(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes its place once all is there."""
     if folder.exists() or folder.is_symlink():
         raise RecipeError(
             f"`{folder}` is there already", why="nothing is overwritten", hint="choose another name, or move it away"
         )
-    files = template(folder.resolve().name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with new_directory(folder) as made:
-        for path, text in files.items():
-            (made / path).parent.mkdir(parents=True, exist_ok=True)
-            (made / path).write_text(text, "utf-8", newline="\n")
+        yield made
+
+
+def _written(folder: Path, files: Mapping[str, str]) -> list[str]:
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, "utf-8", newline="\n")
     return sorted(files)
 
 
-def _toml_text(value: str) -> str:
-    """A string of TOML. Names that need more than this are refused afterwards."""
-    return "'" + value + "'" if '"' in value else '"' + value.replace("\\", "\\\\") + '"'
+def _toml(value: str) -> str:
+    """A string of TOML."""
+    return tomli_w.dumps({"x": value}).removeprefix("x = ").rstrip("\n")

@@ -22,7 +22,7 @@ from regrow.corpus.documents import (
 from regrow.corpus.encodings import EXAMPLES, known_encoding
 from regrow.corpus.reading import Piece, Reading, Refusal
 from regrow.errors import InputError
-from regrow.recipe.kind import Call, Kind, Slot, Table
+from regrow.recipe.kind import Call, Context, Kind, Slot, Table
 from regrow.recipe.values import Licence, Name, Patterns, Texts
 from regrow.sections import LARGEST, Parameters, fault
 from regrow.sources.archives import Refused, is_archive
@@ -153,13 +153,25 @@ class DocumentsParameters(Parameters):
 
 def run(call: Call[DocumentsParameters]) -> None:
     """Read the selected files; what cannot be read is recorded, and does not stop the others, unless it is too much."""
-    wanted = call.parameters
+    found, tally = gathered(call.input("files"), call.parameters, call.context)
+    _require_enough(tally, call.parameters.max_unreadable)
+    found.write(call.output)
+    tally.write(call.output)
+    call.context.emit("tally", text=tally_words(tally), left_out=bool(tally.losses))
+
+
+def gathered(folder: Path, wanted: DocumentsParameters, context: Context) -> tuple[Documents, Tally]:
+    """The texts of the files of a source, and what became of everything in them.
+
+    Raises:
+        InputError: if no file is selected.
+    """
     documents: list[Document] = []
     excluded: list[Exclusion] = []
     seen: list[str] = []
     archived = Survey()
     count = _Count()
-    for file, data in _files(call.input("files"), Choice(wanted.select, wanted.exclude), seen, archived):
+    for file, data in _files(folder, Choice(wanted.select, wanted.exclude), seen, archived):
         count.files += 1
         for found in _found(file, data, wanted):
             count.take(file, found)
@@ -167,18 +179,14 @@ def run(call: Call[DocumentsParameters]) -> None:
                 documents.append(_document(file, found, wanted))
             else:
                 excluded.append(_excluded(file, found, wanted))
-        call.context.emit("progress", done=len(documents), total=None, unit="documents")
-        if call.context.stopping():
-            call.context.stop()
+        context.emit("progress", done=len(documents), total=None, unit="documents")
+        if context.stopping():
+            context.stop()
     if archived:
-        call.context.emit("selected", source=f"archives of {wanted.source}", **archived.event())
+        context.emit("selected", source=f"archives of {wanted.source}", **archived.event())
     if not count.files:
         raise _nothing(wanted, seen)
-    tally = count.tally(wanted.source, len(documents))
-    _require_enough(tally, wanted.max_unreadable)
-    Documents(documents, excluded).write(call.output)
-    tally.write(call.output)
-    call.context.emit("tally", text=_words(tally), left_out=bool(tally.losses))
+    return Documents(documents, excluded), count.tally(wanted.source, len(documents))
 
 
 class _Count:
@@ -286,7 +294,7 @@ def _share(part: int, whole: int) -> float:
     return min(1.0, -(-100 * part // whole) / 100)
 
 
-def _words(tally: Tally) -> str:
+def tally_words(tally: Tally) -> str:
     """What was taken of a source, and what was not."""
     rows = f" with {counted(tally.rows, 'row')}" if tally.rows else ""
     read = f"{tally.source}: {counted(tally.documents, 'document')} from {counted(tally.files, 'file')}{rows}"
