@@ -113,6 +113,7 @@ def test_other_packings_are_called_by_their_names(tmp_path: Path, head: bytes) -
 
 def test_what_nothing_marks_goes_by_its_name(tmp_path: Path) -> None:
     assert "Brotli" in found(tmp_path, "a.txt.br", b"\x0b\x02\x80A\x03")["a.txt.br"]
+    assert found(tmp_path, "barzaz.br", "ur barzhoneg") == {"barzaz.br": "ur barzhoneg"}
 
 
 def test_pointers_of_git_lfs_are_no_text(tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def _nothing(folder: Path, names: list[str], survey: Survey, site: Site) -> Inpu
     """No file is selected; something that is nearly a file of the source may be the cause."""
     nothing = f"nothing but {', '.join(survey.reasons)}" if survey.reasons else "nothing"
     some = ", ".join(map(_printable, names[:5])) or nothing
-    packed = next((f"{name} is packed with {how}" for name in names if (how := unknown_packing(name, b""))), "")
+    packed = next((f"{name} is packed with {how}" for name in names if (how := unknown_packing(name, None))), "")
     hint = "`**/*.txt` fits every .txt file in all folders below"
     if within := _folders(folder, site.choice.select):
         hint = f"`{within[0]}/**` fits every file in that folder"
