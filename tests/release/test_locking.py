@@ -272,3 +272,12 @@ def test_files_that_are_not_in_a_release_have_to_be_named(folder: Path, tmp_path
     assert caught.value.exit_code == 6
     assert "--source DIR" in caught.value.hint
     assert as_locked(folder, sources=tmp_path, offline=False)[1] == ()
+
+
+def test_files_beside_the_recipe_itself_are_missed_in_a_release_too(folder: Path, tmp_path: Path) -> None:
+    change(folder, "file:texts", "file:.")
+    written(folder)
+    (folder / "texts").rename(tmp_path / "texts")
+    with pytest.raises(InputError, match="the files of source `play` are not part of the release"):
+        as_locked(folder, sources=None, offline=False)
+    assert as_locked(folder, sources=tmp_path, offline=False)[1] == ()
