@@ -16,10 +16,8 @@ import pytest
 
 from regrow.errors import InputError
 from regrow.sources.archives import Limits, Refused, is_archive, members
-from regrow.sources.contents import POINTER, contents
+from regrow.sources.contents import contents
 from regrow.sources.select import Choice
-
-LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "4d" * 32 + "\nsize 12345\n"
 
 
 def zstd(data: bytes) -> bytes:
@@ -114,15 +112,6 @@ def test_other_packings_are_called_by_their_names(tmp_path: Path, head: bytes) -
 def test_what_nothing_marks_goes_by_its_name(tmp_path: Path) -> None:
     assert "Brotli" in found(tmp_path, "a.txt.br", b"\x0b\x02\x80A\x03")["a.txt.br"]
     assert found(tmp_path, "barzaz.br", "ur barzhoneg") == {"barzaz.br": "ur barzhoneg"}
-
-
-def test_pointers_of_git_lfs_are_no_text(tmp_path: Path) -> None:
-    assert found(tmp_path, "a.jsonl", LFS) == {"a.jsonl": f"[{POINTER}]"}
-    assert found(tmp_path, "a.zip", zipped(**{"a.txt": LFS, "b.txt": "B"})) == {
-        "a.zip!/a.txt": f"[{POINTER}]",
-        "a.zip!/b.txt": "B",
-    }
-    assert found(tmp_path, "spec.txt", LFS + "a longer text about it " * 50)["spec.txt"].startswith("version")
 
 
 def test_names_in_an_archive_have_no_dots_before_them(tmp_path: Path) -> None:

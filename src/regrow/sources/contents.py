@@ -9,18 +9,16 @@ from typing import IO
 
 from regrow.errors import InputError
 from regrow.sources.archives import Budget, Limits, Refused, TooLargeError, entries, is_archive
-from regrow.sources.packing import HEAD, is_pointer, unknown_packing
+from regrow.sources.packing import HEAD, unknown_packing
 from regrow.sources.select import INSIDE, Choice
 
 _DEEPEST = 3  # archives in one another
-
-POINTER = "a pointer of Git LFS; `git lfs pull` gets the file it stands for"
 
 
 def contents(
     path: Path, name: str, choice: Choice, seen: Callable[[str], None], limits: Limits | None = None
 ) -> Iterator[tuple[str, bytes | Refused]]:
-    """Names and bytes of the wanted files; in an archive, ``ARCHIVE!/PATH``. What is wanted and no text is refused.
+    """Names and bytes of the wanted files; in an archive, ``ARCHIVE!/PATH``. What nothing here unpacks is refused.
 
     Args:
         path: the file.
@@ -91,8 +89,6 @@ class _Contents:
 
 
 def _text(name: str, data: bytes) -> bytes | Refused:
-    if is_pointer(data):
-        return Refused(name, POINTER)
     if packing := unknown_packing(name, data[:HEAD]):
         return Refused(name, f"packed with {packing}, which is not unpacked here: unpack it yourself")
     return data

@@ -186,6 +186,8 @@ def _nothing(folder: Path, names: list[str], survey: Survey, site: Site) -> Inpu
         hint = f"`{within[0]}/**` fits every file in that folder"
     elif packed:
         hint = f"{packed}, which is not unpacked here: unpack it yourself"
+    elif passed := next((name for name in names if any(map(aside, name.split("/")))), ""):
+        hint = f"wildcards pass over `{_printable(passed)}`; a pattern takes it if it spells it out"
     what = " or ".join(f"`{pattern}`" for pattern in site.choice.select)
     return InputError(f"no file fits {what}", where=str(folder), why=f"the folder holds {some}", hint=hint)
 
