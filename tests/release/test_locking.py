@@ -325,3 +325,12 @@ def test_credentials_are_pointed_out_whatever_is_done(
     (said,) = [str(event["text"]) for event in events if event["event"] == "note"]
     assert "`access_token` in the address https://nowhere.invalid/a.txt looks like a credential" in said
     assert "hidden" not in str(events)
+
+
+def test_files_beside_the_recipe_itself_are_missed_in_a_release_too(folder: Path, tmp_path: Path) -> None:
+    change(folder, "file:texts", "file:.")
+    written(folder)
+    (folder / "texts").rename(tmp_path / "texts")
+    with pytest.raises(InputError, match="the files of source `play` are not part of the release"):
+        as_locked(folder, sources=None, offline=False)
+    assert as_locked(folder, sources=tmp_path, offline=False)[1] == ()

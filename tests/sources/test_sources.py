@@ -407,11 +407,12 @@ def test_a_pinned_file_that_became_a_link_is_refused(base: Path, tmp_path: Path)
     ("select", "hint"),
     [
         ("deep", "`deep/**` fits every file in that folder"),
+        ("*.jso?", "wildcards pass over `c.json~`; a pattern takes it if it spells it out"),
         ("*.jsonl", "a.jsonl.lz4 is packed with LZ4, which is not unpacked here: unpack it yourself"),
     ],
 )
 def test_the_hint_knows_what_was_nearly_selected(base: Path, select: str, hint: str) -> None:
-    (base / "texts" / "a.jsonl.lz4").write_text("x")
+    (base / "texts" / ("c.json~" if "?" in select else "a.jsonl.lz4")).write_text("x")
     with pytest.raises(InputError, match="no file fits") as caught:
         resolve("file:texts", base, [select])
     assert caught.value.hint == hint

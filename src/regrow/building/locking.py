@@ -215,8 +215,9 @@ class _Look:
 
 def _require_files(lock: Lock, release: Path) -> None:
     for source in lock.sources:
-        locator = source.fetch.partition(":")[2]
-        if is_local(source.fetch) and not (release / locator).exists():
+        place = release / source.fetch.partition(":")[2]
+        files = [place] if place.is_file() else [place / file.file for file in source.files]
+        if is_local(source.fetch) and not all(file.exists() for file in files):
             raise InputError(
                 f"the files of source `{source.name}` are not part of the release",
                 where=str(release / RECIPE),

@@ -44,7 +44,8 @@ class Limits:
     """What an archive may hold, with the archives in it. Beyond it, it is taken for an attack.
 
     Attributes:
-        member: bytes of a file that is read.
+        member: bytes of a file that is read; it depends on the machine, so a file beyond it has to be an error.
+        nested: bytes of an archive in it that no pattern names.
         total: bytes of all files.
         members: number of entries.
         names: characters of all names.
@@ -52,6 +53,7 @@ class Limits:
     """
 
     member: int = field(default_factory=_largest_file)
+    nested: int = 1 << 30
     total: int = 1 << 35
     members: int = 1_000_000
     names: int = 1 << 27
@@ -72,6 +74,13 @@ class Refused:
 
     path: str
     reason: str
+
+
+Wanted = Callable[[str, int], bool]
+
+
+class TooLargeError(InputError):
+    """A file in an archive is larger than this machine reads at once."""
 
 
 class Budget:
@@ -102,17 +111,21 @@ class Budget:
         self._characters += len(name)
         self._entries += 1
         limits = self.limits
-        if size < 0 or (read and size > limits.member):
-            raise self.exceeded(f"`{name}` has {size} bytes unpacked, and a file in an archive at most {limits.member}")
-        if self._bytes > limits.total or self._entries > limits.members or self._characters > limits.names:
+        if size < 0 or self._bytes > limits.total or self._entries > limits.members or self._characters > limits.names:
             raise self.exceeded(
                 f"entry {self._entries} makes it {self._bytes} bytes unpacked, and {self._characters} "
                 "characters of names",
             )
+        if read and size > limits.member:
+            raise self.too_large(name)
 
-    def exceeded(self, why: str) -> InputError:
+    def too_large(self, name: str) -> InputError:
+        """The error for a file that is too large."""
+        return self.exceeded(f"`{name}` has more than {self.limits.member} bytes unpacked", TooLargeError)
+
+    def exceeded(self, why: str, kind: type[InputError] = InputError) -> InputError:
         """The error for an archive that is too large."""
-        return InputError(
+        return kind(
             f"`{self._name}` holds more than an archive may",
             why=why,
             hint="unpack it yourself and use `file:` if you trust it",
@@ -131,20 +144,21 @@ def members(
 ) -> Iterator[Member | Refused]:
     """The wanted files of an archive, in its order; see :func:`entries`."""
     with path.open("rb") as file:
-        yield from entries(file, name, wanted, Budget(name, limits))
+        yield from entries(file, name, lambda path, _: wanted(path), Budget(name, limits))
 
 
-def entries(file: IO[bytes], name: str, wanted: Callable[[str], bool], budget: Budget) -> Iterator[Member | Refused]:
+def entries(file: IO[bytes], name: str, wanted: Wanted, budget: Budget) -> Iterator[Member | Refused]:
     """The wanted files of an archive, in its order. Their paths begin neither with ``./`` nor twice with a slash.
 
     Args:
         file: the archive.
         name: what it is called.
-        wanted: told a path, says whether to read it.
+        wanted: told a path and how many bytes it has, as far as that is known, says whether to read it.
         budget: what it may hold.
 
     Raises:
-        InputError: if it is damaged or exceeds the limits.
+        TooLargeError: if a wanted file is larger than this machine reads.
+        InputError: if it is damaged or exceeds the other limits, which are the same everywhere.
     """
     seen: set[str] = set()
     with _faults_named(name):
@@ -156,7 +170,7 @@ def entries(file: IO[bytes], name: str, wanted: Callable[[str], bool], budget: B
                 yield entry
 
 
-def _entries(file: IO[bytes], name: str, wanted: Callable[[str], bool], budget: Budget) -> Iterator[Member | Refused]:
+def _entries(file: IO[bytes], name: str, wanted: Wanted, budget: Budget) -> Iterator[Member | Refused]:
     """What the bytes say counts, then what the name says."""
     file.seek(0)
     head = file.read(HEAD)
@@ -169,12 +183,12 @@ def _entries(file: IO[bytes], name: str, wanted: Callable[[str], bool], budget: 
         yield from _tar(stream, wanted, budget) if is_tar else _packed(stream, name, wanted, budget)
 
 
-def _tar(unpacked: IO[bytes], wanted: Callable[[str], bool], budget: Budget) -> Iterator[Member | Refused]:
+def _tar(unpacked: IO[bytes], wanted: Wanted, budget: Budget) -> Iterator[Member | Refused]:
     limits = budget.limits
     stream = _Metered(unpacked, limits.header)
     for archive, entry in _tar_entries(stream, limits):
         inside = _plain(entry.name)
-        read = not entry.isdir() and wanted(inside)
+        read = not entry.isdir() and wanted(inside, entry.size)
         budget.spend(entry.size, inside, read)
         if not read:
             continue
@@ -204,13 +218,13 @@ def _tar_entries(stream: _Metered, limits: Limits) -> Iterator[tuple[tarfile.Tar
         raise tarfile.ReadError("after some entries comes what is neither another nor the end")
 
 
-def _zip(file: IO[bytes], wanted: Callable[[str], bool], budget: Budget) -> Iterator[Member | Refused]:
+def _zip(file: IO[bytes], wanted: Wanted, budget: Budget) -> Iterator[Member | Refused]:
     with zipfile.ZipFile(file) as archive:
         for entry in archive.infolist():
             # `filename` is another in newer versions of Python if there are two
             name = entry.orig_filename
             inside = _plain(name)
-            read = not name.endswith("/") and wanted(inside)
+            read = not name.endswith("/") and wanted(inside, entry.file_size)
             budget.spend(entry.file_size, inside, read)
             if not read:
                 continue
@@ -223,10 +237,10 @@ def _zip(file: IO[bytes], wanted: Callable[[str], bool], budget: Budget) -> Iter
                 yield Member(inside, _read(content, inside, budget))
 
 
-def _packed(stream: IO[bytes], name: str, wanted: Callable[[str], bool], budget: Budget) -> Iterator[Member | Refused]:
+def _packed(stream: IO[bytes], name: str, wanted: Wanted, budget: Budget) -> Iterator[Member | Refused]:
     """A single compressed file, which is called what the archive is without its last suffix."""
     inside = _PACKED.sub("", name.rpartition("/")[2])
-    if wanted(inside):
+    if wanted(inside, 0):
         data = _read(stream, inside, budget)
         budget.spend(len(data), inside)
         yield Member(inside, data)
@@ -264,11 +278,10 @@ class _Metered:
 def _read(file: IO[bytes], name: str, budget: Budget) -> bytes:
     """All of a file, a bit at a time, so that a lie about its size costs nothing."""
     found = io.BytesIO()  # gives its bytes away without a copy
-    most = budget.limits.member
     while part := file.read(_CHUNK):
         found.write(part)
-        if found.tell() > most:
-            raise budget.exceeded(f"`{name}` has more than {most} bytes unpacked")
+        if found.tell() > budget.limits.member:
+            raise budget.too_large(name)
     return found.getvalue()
 
 

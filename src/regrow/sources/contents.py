@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import IO
 
 from regrow.errors import InputError
-from regrow.sources.archives import Budget, Limits, Refused, entries, is_archive
-from regrow.sources.packing import HEAD, is_pointer, unknown_packing
+from regrow.sources.archives import Budget, Limits, Refused, TooLargeError, entries, is_archive
+from regrow.sources.packing import HEAD, unknown_packing
 from regrow.sources.select import INSIDE, Choice
 
 _DEEPEST = 3  # archives in one another
-
-POINTER = "a pointer of Git LFS; `git lfs pull` gets the file it stands for"
 
 
 def contents(
     path: Path, name: str, choice: Choice, seen: Callable[[str], None], limits: Limits | None = None
 ) -> Iterator[tuple[str, bytes | Refused]]:
-    """Names and bytes of the wanted files; in an archive, ``ARCHIVE!/PATH``. What is wanted and no text is refused.
+    """Names and bytes of the wanted files; in an archive, ``ARCHIVE!/PATH``. What nothing here unpacks is refused.
 
     Args:
         path: the file.
@@ -59,28 +57,38 @@ class _Contents:
 
     def _inside(self, file: IO[bytes], name: str, depth: int) -> Iterator[tuple[str, bytes | Refused]]:
         met = False
+        large: list[str] = []
+
+        def asks(path: str, size: int) -> bool:
+            """Whether a file in the archive has to be read: because it is wanted, or what is in it may be."""
+            inside = f"{name}{INSIDE}{path}"
+            self._seen(inside)
+            if self._choice.wants(inside):
+                return True
+            may_hold = is_archive(path) and self._choice.enters(inside)
+            if may_hold and size > self._budget.limits.nested and not self._choice.names(inside):
+                large.append(inside)
+                return False
+            return may_hold
+
         try:
-            for entry in entries(file, name, lambda path: self._asks(f"{name}{INSIDE}{path}"), self._budget):
+            for entry in entries(file, name, asks, self._budget):
                 met = True
                 inside = f"{name}{INSIDE}{entry.path}"
                 if isinstance(entry, Refused):
                     yield inside, entry
                 else:
                     yield from self.of(io.BytesIO(entry.data), inside, depth + 1)
+        except TooLargeError:
+            raise
         except InputError as error:
             if met or self._choice.names(name):
                 raise
             yield name, Refused(name, error.what)
-
-    def _asks(self, name: str) -> bool:
-        """Whether a file in an archive has to be read: because it is wanted, or what is in it may be."""
-        self._seen(name)
-        return self._choice.wants(name) or (is_archive(name) and self._choice.enters(name))
+        yield from ((inside, Refused(inside, "an archive too large to look into")) for inside in large)
 
 
 def _text(name: str, data: bytes) -> bytes | Refused:
-    if is_pointer(data):
-        return Refused(name, POINTER)
     if packing := unknown_packing(name, data[:HEAD]):
         return Refused(name, f"packed with {packing}, which is not unpacked here: unpack it yourself")
     return data

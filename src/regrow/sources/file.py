@@ -180,12 +180,14 @@ def _nothing(folder: Path, names: list[str], survey: Survey, site: Site) -> Inpu
     """No file is selected; something that is nearly a file of the source may be the cause."""
     nothing = f"nothing but {', '.join(survey.reasons)}" if survey.reasons else "nothing"
     some = ", ".join(map(_printable, names[:5])) or nothing
-    packed = next((f"{name} is packed with {how}" for name in names if (how := unknown_packing(name, b""))), "")
+    packed = next((f"{name} is packed with {how}" for name in names if (how := unknown_packing(name, None))), "")
     hint = "`**/*.txt` fits every .txt file in all folders below"
     if within := _folders(folder, site.choice.select):
         hint = f"`{within[0]}/**` fits every file in that folder"
     elif packed:
         hint = f"{packed}, which is not unpacked here: unpack it yourself"
+    elif passed := next((name for name in names if any(map(aside, name.split("/")))), ""):
+        hint = f"wildcards pass over `{_printable(passed)}`; a pattern takes it if it spells it out"
     what = " or ".join(f"`{pattern}`" for pattern in site.choice.select)
     return InputError(f"no file fits {what}", where=str(folder), why=f"the folder holds {some}", hint=hint)
 

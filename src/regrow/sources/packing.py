@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import lzma
 import re
@@ -105,11 +106,25 @@ def is_pointer(data: bytes) -> bool:
     return len(data) < _LONGEST_POINTER and _POINTER.match(data) is not None
 
 
-def unknown_packing(name: str, head: bytes) -> str:
-    """With what a file is packed that cannot be unpacked here; nothing if it is not."""
-    end = re.search(r"\.\w+$", name)
-    told = (what for what, magic, suffix in _OTHERS if magic.match(head) or (end and suffix.fullmatch(end[0])))
+def unknown_packing(name: str, head: bytes | None) -> str:
+    """With what a file is packed that cannot be unpacked here; nothing if it is not.
+
+    Args:
+        name: what it is called.
+        head: how it begins; its name counts only if that is no text, since ``poem.br`` may be in Breton. None to go by
+            the name alone.
+    """
+    end = "" if head is not None and _is_text(head) else name[name.rfind(".") :]
+    told = (what for what, magic, suffix in _OTHERS if suffix.fullmatch(end) or (head and magic.match(head)))
     return next(told, "")
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be cut
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in head
 
 
 @contextmanager
