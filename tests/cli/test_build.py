@@ -177,3 +177,20 @@ def test_plan_tells_what_runs_and_why(copy: Shell) -> None:
     document = copy.json("plan", "small")
     assert document["schema"] == "regrow/plan/1"
     assert [stage["name"] for stage in document["stages"] if not stage["cached"]] == ["pretrain", "evaluate"]
+
+
+def test_what_is_left_out_of_a_source_is_told_while_it_is_read_and_at_the_end(copy: Shell) -> None:
+    small = copy.folder / "small"
+    rows = "".join(f'{{"text": "Row {n} tells of a lamp and a letter that came {n} days late."}}\n' for n in range(9))
+    (small / "texts/rows.jsonl").write_text(rows + '{"text": "with a comma"},\n', "utf-8")
+    recipe = small / "regrow.toml"
+    recipe.write_text(re.sub("(?m)^select = .*$", 'select = "**/*"', recipe.read_text("utf-8")), "utf-8")
+    told = re.escape("1 of 10 rows of texts: not JSON (1), first rows.jsonl:")
+    first, again = copy.run("build", "small"), copy.run("build", "small")
+    assert first.returncode == again.returncode == 0, first.stderr
+    assert re.search(rf"^ +Read texts: .*; left out {told}", first.stderr, re.MULTILINE)
+    assert "Read texts" not in again.stderr
+    for done in (first, again):
+        assert re.search(rf"^ +Left out {told}", done.stderr, re.MULTILINE)
+    (tally,) = copy.json("build", "small")["left_out"]
+    assert (tally["rows"], tally["rows_left_out"][0]["reason"], tally["files_left_out"]) == (10, "not JSON", [])

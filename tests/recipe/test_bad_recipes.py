@@ -5,6 +5,7 @@ from pathlib import Path
 import fakes
 import pytest
 
+from regrow.corpus.encodings import EXAMPLES
 from regrow.errors import RecipeError
 from regrow.recipe.problems import CombinedRecipeError
 from regrow.recipe.schema import load, parse
@@ -219,14 +220,13 @@ CASES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
     "an unknown encoding": (
         [('"*.txt"', '"*.txt"\nencoding = "utf8000"')],
         "",
-        'bard/regrow.toml:11: source.plays.encoding: unknown encoding "utf8000"\n'
-        'hint: write "utf-8", "latin-1", "cp1252", "utf-16-le" or another one',
+        f'bard/regrow.toml:11: source.plays.encoding: unknown encoding "utf8000"\nhint: some that are read: {EXAMPLES}',
     ),
     "a field of a plain text": (
         [('"*.txt"', '"*.txt"\nformat = "text"\nfield = "body"')],
         "",
         "bard/regrow.toml:12: source.plays.field: means nothing for the format `text`\n"
-        'hint: leave it out, or set format to "jsonl" or "parquet"',
+        "hint: leave it out, or set format to one that has rows: json, jsonl, csv, tsv, parquet",
     ),
     "heads that do not divide the width": (
         [("heads = 4", "heads = 5")],

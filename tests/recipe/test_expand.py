@@ -54,6 +54,7 @@ def test_parameters_are_complete() -> None:
         "group_by": ("book", "chapter"),
         "max_characters": 0,
         "encoding": "utf-8",
+        "max_unreadable": 0.5,
         "licence": "LicenseRef-PublicDomain",
         "availability": "open",
     }

@@ -121,7 +121,7 @@ def test_nothing_selected(bench: Bench) -> None:
 def test_a_source_that_is_not_text_is_a_mistake(bench: Bench) -> None:
     with pytest.raises(InputError) as caught:
         bench.documents({"a.txt": b"\xff", "b.txt": b"\xfe"}, max_unreadable=1.0)
-    assert caught.value.what == "2 of 2 files of source `s` have no text that can be read"
+    assert caught.value.what == "no text can be read from 2 of 2 files of source `s`"
     assert caught.value.why == "not utf-8 (2), first a.txt: byte 0 is 0xff"
     assert caught.value.hint == "see whether `format`, `field` and `encoding` fit the files"
 
@@ -130,7 +130,7 @@ def test_a_field_that_no_row_has_is_one_line_that_names_those_there_are(bench: B
     rows = "".join(f'{{"text": "row {n}", "id": {n}}}\n' for n in range(300))
     with pytest.raises(InputError) as caught:
         bench.documents({"a.jsonl": rows, "b.txt": "text", "c.txt": "text"}, field="body")
-    assert caught.value.what == "300 of 300 rows of source `s` have no text that can be read"
+    assert caught.value.what == "no text can be read from 300 of 300 rows of source `s`"
     assert caught.value.why == ("no text (300), first a.jsonl:0-26: there is no field `body`, but `text`, `id`")
     assert "`field`" in caught.value.hint
     assert "with `max_unreadable = 1.0` they may be missing" in caught.value.hint

@@ -157,12 +157,8 @@ class Tally:
     @property
     def losses(self) -> list[tuple[int, int, str, tuple[LeftOut, ...]]]:
         """How many of how many files or rows were left out, what they are, and why; nothing where none was."""
-        told = (("file", self.files, self.files_left_out), ("row", self.rows, self.rows_left_out))
-        return [
-            (sum(one.count for one in why), whole, unit if whole == 1 else f"{unit}s", why)
-            for unit, whole, why in told
-            if why
-        ]
+        told = (("files", self.files, self.files_left_out), ("rows", self.rows, self.rows_left_out))
+        return [(sum(one.count for one in why), whole, unit, why) for unit, whole, why in told if why]
 
     def words(self) -> str:
         """What was left out and why, in a line: ``190 of 200 rows of texts: not JSON (190), first a.jsonl:0-28``."""

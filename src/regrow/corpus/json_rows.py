@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, islice
 
 from regrow.corpus.encodings import BYTE_ORDER_MARK, decoded, not_encoded, plain_encoding
 from regrow.corpus.reading import Reading, Refusal
@@ -40,7 +40,7 @@ def json_rows(data: bytes, reading: Reading) -> Iterator[Row | Refusal]:
     if isinstance(plain, Refusal):
         yield plain
         return
-    if (opening := _opening(data[plain[1] :].decode(plain[0], "replace"))) == "":
+    if (opening := _opening(data, *plain)) == "":
         yield from json_lines(data, reading)
         return
     text = decoded(data, reading.encoding)
@@ -57,16 +57,16 @@ def json_rows(data: bytes, reading: Reading) -> Iterator[Row | Refusal]:
     _require_groups(reading, seen)
 
 
-def _opening(text: str) -> str:
+def _opening(data: bytes, encoding: str, start: int) -> str:
     """With what the rows of a file begin that are not lines: the bracket of an array, or of objects; else empty."""
-    body = text.lstrip(BYTE_ORDER_MARK + " \t\r\n")
-    lines = [line for line in body.split("\n", _LINES)[:_LINES] if line.strip()]
-    if not lines or body[0] not in "[{":
+    places = islice(_lines(data, encoding, start), _LINES)
+    lines = (data[begin:end].decode(encoding, "replace") for begin, end in places)
+    first = next(lines, "").lstrip(BYTE_ORDER_MARK + " \t\r")
+    if first[:1] not in ("[", "{"):
         return ""
-    alone = _is_whole(lines[0])
-    if body[0] == "[":
-        return "" if alone and len(lines) > 1 else "["
-    return "" if alone or any(line.startswith("{") and _is_whole(line) for line in lines) else "{"
+    if first[0] == "[":
+        return "[" if next(lines, None) is None or not _is_whole(first) else ""
+    return "" if _is_whole(first) or any(line[0] == "{" and _is_whole(line) for line in lines) else "{"
 
 
 def _is_whole(line: str) -> bool:

@@ -40,6 +40,7 @@ _HINTS = {
     "a git-annex pointer": "run `git annex get` where the files lie, so that they are there and not only named",
     "structured text": 'leave such files out with `select`, or take them as they are with `format = "text"`',
     "not text": "leave such files out with `select` or `exclude`, or turn them into text first",
+    "not JSON": "see what the files hold: a JSON object to a line, or an array of objects",
     "no text": "name the field that holds the text as `field`",
 }
 _HINT = "see whether `format`, `field` and `encoding` fit the files"
@@ -283,7 +284,7 @@ def _require_enough(tally: Tally, most: float) -> None:
         if lost > most * whole or not tally.documents:
             limit = f"; with `max_unreadable = {_share(lost, whole)}` they may be missing" if tally.documents else ""
             raise InputError(
-                f"{lost:,} of {whole:,} {unit} of source `{tally.source}` have no text that can be read",
+                f"no text can be read from {lost:,} of {whole:,} {unit} of source `{tally.source}`",
                 why="; ".join(map(str, why)),
                 hint=_HINTS.get(why[0].reason, _HINT) + limit,
             )
