@@ -102,8 +102,10 @@ def attention(q, k, v):
     scores = product(q, turned(k)) * root(width)
     unseen = hidden(*scores.shape[2:])
     largest = np.where(unseen, f32(-np.inf), scores).max(3, keepdims=True)
-    n = np.where(unseen, 0.0, np.rint(exp32(np.where(unseen, f32(0), scores - largest)) * f32(8192))).astype(f64)
-    t = f32(n.astype(np.int64).sum(3, keepdims=True))
+    known = np.isfinite(largest)
+    w = exp32(np.where(unseen | ~known, f32(0), scores - largest))
+    n = np.where(unseen | ~known, 0.0, np.rint(w * f32(8192))).astype(f64)
+    t = np.where(known, f32(n.sum(3, keepdims=True)), f32(np.nan))
     e = exponent(v, 2)
     y = f32((digit_product(n, on_grid(v, e, 13)) * (two(e) * 2.0**-13)) / t.astype(f64))
     return ungrouped(y, positions), (q, k, v, n, t, y)
@@ -117,6 +119,7 @@ def attention_backward(dy, kept):
     g = product(dy, turned(v))
     delta = f32(grid_sum(dy * y, 3))[..., None]
     ds = np.where(n == 0, f32(0), ((f32(n) * (ONE / t)) * (g - delta)) * root(q.shape[3]))
+    ds = np.where(np.isnan(t), f32(np.nan), ds)
     e = exponent(ds, 3)
     rows = on_grid(ds, e, 13)
     f = exponent(k, 2)
@@ -152,16 +155,19 @@ def row_losses(logits, targets):
     losses = f32(log64(total) - (logits[rows, targets] - largest[:, 0]).astype(f64))
     q = np.rint((weights * (ONE / f32(total))[:, None]) * f32(2.0**20)).astype(f64)
     q[rows, targets] -= 2.0**20
-    return losses, q
+    known = np.isfinite(largest[:, 0]) & ~np.isnan(logits).any(1)
+    return np.where(known, losses, f32(np.nan)), np.where(known[:, None], q, 0.0)
 
 
-def linear_cross_entropy(x, w, targets):
+def linear_cross_entropy(x, w, targets, dy=ONE):
     """The mean loss of the output layer, and the gradients of ``x`` and ``w``."""
     losses, q = row_losses(linear(x, w), targets)
     e, f = exponent(w, 0), exponent(x, 0)
     dx = f32(three_digit_product(q, on_grid(w, e, 13)) * ((two(e) * 2.0**-33) / f64(len(targets))))
     dw = f32(three_digit_product(turned(q), on_grid(x, f, 13)) * ((two(f) * 2.0**-33) / f64(len(targets))))
-    return mean(losses), dx, dw
+    dx = np.where(np.isfinite(losses)[:, None], dx, f32(np.nan))
+    dw = np.where(np.isfinite(losses).all(), dw, f32(np.nan))
+    return mean(losses), dx * dy, dw * dy
 
 
 def three_digit_product(q, m):

@@ -29,6 +29,12 @@ Array = NDArray[Any]
 SEED = 1
 # Of larger arrays only the digest is told.
 _MOST_ENTRIES = 64
+# Bits of arguments of `exp32` at which a step that is not rounded, or the last bit of a constant, shows: it does at
+# one in a million others.
+_TELLING = (
+    *(0x41479927, 0xC06E405C, 0x3FE82D23, 0xBE9DF84A, 0xBE41BCBF, 0x3EB415E8, 0x3EC64C59),
+    *(0x41DB08D6, 0xC29EBB10, 0x41C79B56, 0x42479929, 0x428A9C97, 0xC20AA825),
+)
 
 
 def document(vectors: Iterable[Vector]) -> str:
@@ -70,11 +76,30 @@ def literal(array: Array) -> Input:
 
 def normal(purpose: str, *shape: int, factor: float = 1.0) -> Input:
     """float32 normals times a factor; a large array is said by how it is made."""
-    values = random.normals(SEED, purpose, int(np.prod(shape))) * factor
+    return _drawn("normals", random.normals, purpose, shape, factor)
+
+
+def uniform(purpose: str, *shape: int, factor: float = 1.0) -> Input:
+    """float32 uniforms, all of one sign, times a factor; a large array is said by how it is made."""
+    return _drawn("uniforms", random.uniforms, purpose, shape, factor)
+
+
+def _drawn(
+    maker: str, function: Callable[[int, str, int], Array], purpose: str, shape: tuple[int, ...], factor: float
+) -> Input:
+    values = function(SEED, purpose, int(np.prod(shape))) * factor
     array = values.astype(np.float32).reshape(shape)
     if array.size <= _MOST_ENTRIES:
         return literal(array)
-    return Input(array, {"type": "float32", "shape": list(shape), "normals": [SEED, purpose], "factor": factor})
+    return Input(array, {"type": "float32", "shape": list(shape), maker: [SEED, purpose], "factor": factor})
+
+
+def with_entries(x: Input, entries: Mapping[int, float]) -> Input:
+    """The same array but for some entries, which are named by their places, row by row."""
+    array = x.array.copy()
+    for place, value in entries.items():
+        array.flat[place] = np.float32(value)
+    return literal(array)
 
 
 def answer(x: Any) -> Any:
@@ -136,8 +161,11 @@ def _random() -> Iterator[Vector]:
 
 def _functions() -> Iterator[Vector]:
     edges = [0.0, 1.0, -1.0, 0.5, 17.25, -86.9, -87.0, -87.00001, 87.9, 88.0, 1e30, -1e30, 1e-45, np.nan]
+    halves = (np.arange(-125, 127) + 0.5) / polynomials.EXP_INVERSE_LN2
     for name, x in {
         "edges": literal(np.array(edges, np.float32)),
+        "halves": literal(halves.astype(np.float32)),
+        "telling": literal(np.array(_TELLING, np.uint32).view(np.float32)),
         "many": normal("exp32", 20_001, factor=30.0),
     }.items():
         yield vector("exp32", name, {"x": x}, {"y": definition.exp(x.tensor)})
@@ -248,8 +276,35 @@ def _attention() -> Iterator[Vector]:
         given = {
             n: normal(f"attention {n}", batch, positions, count, width, factor=factor) for n, count in heads_of.items()
         }
-        y, (dq, dk, dv) = _run(ops.attention, (given["q"], given["k"], given["v"]), given["dy"])
-        yield vector("attention", name, given, {"y": y, "dq": dq, "dk": dk, "dv": dv})
+        yield _attended(name, given)
+    yield _attended(
+        "flat, values of one sign",
+        {
+            "q": normal("attention q", 1, 100, 1, 2, factor=0.3),
+            "k": normal("attention k", 1, 100, 1, 2, factor=0.3),
+            "v": uniform("attention v", 1, 100, 1, 2, factor=1.6),
+            "dy": normal("attention dy", 1, 100, 1, 2),
+        },
+    )
+    few = {n: normal(f"attention {n}", 1, 4, 1, 2) for n in ("q", "k", "v", "dy")}
+    largest = float(np.finfo(np.float32).max)
+    for name, entries in {
+        "a query is NaN": {"q": {2: np.nan}},
+        "a key is infinite": {"k": {2: np.inf}},
+        "the last key is infinite": {"k": {6: -np.inf, 7: -np.inf}},
+        "a value is infinite": {"v": {5: np.inf}},
+        "a gradient is NaN": {"dy": {3: np.nan}},
+        "weights of 0, infinite gradients": {"q": {6: 1e4}, "k": {4: 1e2}, "v": {0: largest}, "dy": {6: -largest}},
+        "subnormal": {"q": {0: 1e-45, 1: -3e-39}, "k": {2: 1e-45}, "v": {6: 1e-45, 7: 1e-39}, "dy": {0: 1e-45}},
+        "tiny gradients": {"dy": {place: 2.0 ** (-120 - place) for place in range(8)}},
+        "large queries": {"q": {0: 87.0, 3: 88.0, 5: 1e30, 6: largest}},
+    }.items():
+        yield _attended(name, {n: with_entries(x, entries.get(n, {})) for n, x in few.items()})
+
+
+def _attended(name: str, given: Mapping[str, Input]) -> Vector:
+    y, (dq, dk, dv) = _run(ops.attention, (given["q"], given["k"], given["v"]), given["dy"])
+    return vector("attention", name, given, {"y": y, "dq": dq, "dk": dk, "dv": dv})
 
 
 def _output_layer() -> Iterator[Vector]:
@@ -263,6 +318,19 @@ def _output_layer() -> Iterator[Vector]:
         x, targets = normal("output x", rows, depth, factor=factor), literal(7 * np.arange(1, rows + 1) % columns)
         loss, (dx, dw) = _run(lambda x, w, t=targets: ops.linear_cross_entropy(x, w, t.tensor), (x, w))
         given = {"x": x, "w": w, "targets": targets.array.tolist()}
+        yield vector("linear_cross_entropy", name, given, {"loss": loss, "dx": dx, "dw": dw})
+
+    x, w, targets = normal("output x", 5, 3), normal("output w", 6, 3), literal(np.array([4, 0, 5, 5, 2]))
+    for name, dy, entries in (
+        ("a gradient of -3", -3.0, {}),
+        ("a row is infinite", -3.0, {3: np.inf, 4: -np.inf}),
+        ("a row is NaN", 1.0, {14: np.nan}),
+        ("a row is large", 1.0, {6: 3e38, 8: -3e38}),
+        ("no row is finite", 1.0, {3 * row: np.inf for row in range(5)}),
+    ):
+        inputs, gradient = (with_entries(x, entries), w), literal(np.array(dy, np.float32))
+        loss, (dx, dw) = _run(lambda x, w: ops.linear_cross_entropy(x, w, targets.tensor), inputs, gradient)
+        given = {"x": inputs[0], "w": w, "targets": targets.array.tolist(), "dy": gradient}
         yield vector("linear_cross_entropy", name, given, {"loss": loss, "dx": dx, "dw": dw})
 
 
@@ -318,11 +386,13 @@ def _library_losses() -> Iterator[Vector]:
     with_infinities[:, 2], with_infinities[1] = -np.inf, np.nan
     broken = rows.copy()
     broken[0, 1], broken[1, 1], broken[2] = np.nan, np.inf, -np.inf
+    wide = literal(np.array([[-1e-6, 7.7, -9.66], [12.0, 2.74, -24.6], [-7e-5, 3e-8, 1e-9]], np.float32))
     for name, logits, targets in (
         ("small", literal(rows), [5, 0, 3, 3]),
         ("ignored", literal(with_infinities), [5, -100, 3, 3]),
         ("impossible target", literal(with_infinities), [5, -100, 2, -100]),
         ("not finite", literal(broken), [5, 0, 3, 3]),
+        ("wide", wide, [-100, 2, 0]),
         ("large", normal("logits", 70, 1_000, factor=3.0), [-100 if i % 5 == 0 else 7 * i for i in range(70)]),
     ):
         chosen = literal(np.array(targets))
