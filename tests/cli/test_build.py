@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .conftest import HEX, Shell
+from .conftest import HEX, Shell, write_recipe
 
 
 def test_stdout_is_the_digest_and_nothing_else(first_build: subprocess.CompletedProcess[str]) -> None:
@@ -28,7 +28,40 @@ def test_a_line_for_each_stage(first_build: subprocess.CompletedProcess[str]) ->
 def test_first_build_says_that_the_lock_is_new(first_build: subprocess.CompletedProcess[str]) -> None:
     lines = first_build.stderr.splitlines()
     assert "     Locking there is no lock yet" in lines
-    assert lines[-1] == "     Release is new and now stands in small/regrow.lock"
+    assert lines[-2] == "     Release is new and now stands in small/regrow.lock"
+    assert lines[-1] == "        Next regrow chat build/small"
+
+
+def test_the_model_is_measured_beside_what_is_to_be_beaten(
+    built: Shell, first_build: subprocess.CompletedProcess[str]
+) -> None:
+    own, *others = re.findall("[0-9]+\\.[0-9]{4} .*", first_build.stderr)
+    assert own.endswith(" bits per byte on text it has never seen; fewer is better")
+    assert sorted(re.sub("^[0-9.]+ for (\\w+): .*", r"\\1", line) for line in others) == ["unigram", "xz"]
+    document = built.json("build", "small")
+    assert set(document["baselines"]) == {"unigram", "xz"}
+    assert document["warnings"] == []
+
+
+def test_metrics_are_kept_with_the_release(built: Shell, first_build: subprocess.CompletedProcess[str]) -> None:
+    assert "     Metrics " + str(built.folder / "build" / "small.metrics.csv") in first_build.stderr.splitlines()
+    rows = (built.folder / "build" / "small" / "buildinfo" / "metrics.csv").read_text("utf-8").splitlines()
+    assert len(rows) == 1 + 20
+    assert not (built.folder / "build" / "small.metrics.csv").exists()
+
+
+def test_a_model_that_diverged_is_not_presented_like_a_good_one(shell: Shell) -> None:
+    write_recipe(shell.folder / "wild", tokens=1_280)
+    recipe = shell.folder / "wild" / "regrow.toml"
+    recipe.write_text(re.sub("learning_rate = .*", "learning_rate = 10.0", recipe.read_text("utf-8")), "utf-8")
+    done = shell.run("build", "wild")
+    assert done.returncode == 0
+    assert "Warning training diverged: " in done.stderr
+    assert "lower `train.learning_rate` first, which was 10 at its highest" in done.stderr
+    release = shell.folder / "build" / "wild"
+    for name in ("report.html", "README.md"):
+        assert "training diverged" in (release / name).read_text("utf-8")
+    assert [one["kind"] for one in shell.json("build", "wild")["warnings"]] == ["diverged"]
 
 
 def test_second_build_is_cached_and_equals_the_lock(built: Shell) -> None:
@@ -44,7 +77,8 @@ def test_second_build_is_cached_and_equals_the_lock(built: Shell) -> None:
     lines = done.stdout.splitlines()
     assert "      Cached pretrain" in lines
     assert not re.search("^ *Built", done.stdout, re.MULTILINE)
-    assert lines[-2] == "     Release equals small/regrow.lock"
+    assert lines[-3] == "     Release equals small/regrow.lock"
+    assert lines[-2] == "        Next regrow chat build/small"
     assert re.fullmatch("[0-9a-f]{64}", lines[-1])
     assert re.search("^ +Report build/small/report.html$", done.stdout, re.MULTILINE)
     assert "    A model is" in done.stdout

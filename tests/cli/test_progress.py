@@ -87,3 +87,18 @@ def test_the_files_of_a_source_are_counted(
 def test_unknown_events_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
     Lines(Console())({"event": "something new", "stage": "split"})
     assert capsys.readouterr().err == ""
+
+
+def test_validation_and_compiling_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines(Console())
+    for kernel in ("one", "two"):
+        lines({"event": "compiling", "stage": "pretrain", "kernel": kernel, "duration": None})
+    words = "and the king\n said to them that were gathered there, come and see what is done"
+    lines({**STEP, "validation_loss": 4.5, "sample": words})
+    lines({**STEP, "seconds_left": None, "tokens_per_second": None})
+    compiling, validated = capsys.readouterr().err.splitlines()
+    assert compiling == "   Compiling kernels for pretrain, once per installation"
+    assert validated == (
+        "   Validated pretrain step 120/1,000, loss 4.210, on validation text 4.500: "
+        '"and the king said to them that were gathered there, come ..."'
+    )

@@ -61,6 +61,7 @@ def call(folder: Path, tokens: int, workers: Any = None) -> Any:
     return SimpleNamespace(
         name="pretrain",
         input=lambda _: folder,
+        inputs={"tokens": (folder,)},
         parameters=parameters,
         output=folder / "output",
         scratch=folder / "scratch",

@@ -58,6 +58,27 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_end(stop_at, tmp_path):
     assert [record["step"] for record in done.losses] == [1, 2, 3, 4, 5, 6]
 
 
+def test_what_is_measured_on_the_way_is_noted_and_changes_nothing(tmp_path):
+    seen, resumed = [], []
+    settings = dataclasses.replace(SETTINGS, validate_every=2)
+
+    def run(stop_at=None):
+        def measure(state):
+            seen.append(state.step)
+            return {"validation_loss": state.step / 8, "sample": "a"}
+
+        looking = dataclasses.replace(watch(stop_at), measure=measure, resumed=lambda state: resumed.append(state.step))
+        return loop.train(TASK, settings, batch, tmp_path, looking)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(stop_at=3)
+    done = run()
+    assert done.chain[-1]["chain"] == GOLDEN
+    assert (seen, resumed) == ([2, 4], [3])  # the last step is for evaluation
+    noted = {record["step"]: record["validation_loss"] for record in done.losses if "validation_loss" in record}
+    assert noted == {2: 0.25, 4: 0.5}
+
+
 def damage(path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
