@@ -178,3 +178,32 @@ def test_a_lock_is_part_of_a_release_if_that_lists_it(folder: Path, tmp_path: Pa
     assert not is_release(tmp_path)
     (folder / "SHA256SUMS").write_text("0" * 64 + "  regrow.lock.py\n")
     assert not is_release(folder)
+
+
+def test_what_is_no_release_is_told_with_one_that_is(tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "SHA256SUMS").write_text(f"{'0' * 64}  regrow.lock\n")
+    (tmp_path / "small" / "regrow.lock").write_text("")
+    for given, what, hint in (
+        (tmp_path, "there is no release here", f"give the folder of one: `{tmp_path / 'small'}`"),
+        (tmp_path / "small" / "regrow.lock", "this is not the folder of a release", f"in, `{tmp_path / 'small'}`"),
+        (tmp_path / "nowhere", "there is no such folder", "`regrow build` makes releases"),
+    ):
+        with pytest.raises(InputError, match=what) as caught:
+            Release.open(given)
+        assert hint in caught.value.hint
+
+
+def test_a_list_of_checksums_that_leads_elsewhere_is_not_missing(tmp_path: Path) -> None:
+    (tmp_path / "SHA256SUMS").symlink_to("/etc/hostname")
+    with pytest.raises(DamagedError, match="cannot be read") as caught:
+        Release.open(tmp_path)
+    assert caught.value.path == "SHA256SUMS"
+
+
+def test_an_empty_file_is_damage_and_a_missing_one_is_not(tmp_path: Path) -> None:
+    assert Release.at(tmp_path).evaluation == {}
+    (tmp_path / "evaluation.json").write_text("")
+    with pytest.raises(DamagedError) as caught:
+        _ = Release.at(tmp_path).evaluation
+    assert caught.value.cause == "it is empty"

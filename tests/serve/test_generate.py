@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from regrow.model.decoder import Decoder, initialise
 from regrow.recipe.kind import Call
 from regrow.serve.generate import Generator
 from regrow.stages import evaluate
+from regrow.store import sums
 
 TEXT = "Say it now, say it again, and say what the old man said. "
 PROMPT = f"Say {END_OF_TEXT} now"
@@ -100,3 +102,100 @@ def test_a_tokenizer_without_an_end_of_text_is_a_clear_error(tmp_path: Path) -> 
     (tmp_path / "tokenizer.json").write_text(json.dumps({**said, "pre_tokenizer": bytes_, "decoder": bytes_}))
     with pytest.raises(InputError, match="has no `<"):
         Tokenizer.open(tmp_path)
+
+
+def tokens_of(opened: Tokenizer, data: bytes) -> list[int]:
+    """A token for each byte; the library spells bytes as letters."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    spelt = {byte: chr(byte) for byte in plain}
+    spelt |= {byte: chr(256 + number) for number, byte in enumerate(one for one in range(256) if one not in plain)}
+    return [opened._library.token_to_id(spelt[byte]) for byte in data]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"say \xe2\x82",
+        b"\xff",
+        b"\xe2\x82\xac\xe2",
+        b"a\x80\x80b\xf0\x9f\x98",
+        "n\u00f6w \u20ac".encode(),
+        b"a\xef\xbf\xbd",
+    ],
+)
+def test_pieces_are_the_whole_text_up_to_the_last_byte(release: Path, data: bytes) -> None:
+    """What ends within a character is shown as other engines show it."""
+    generator = Generator.load(release)
+    tokens = tokens_of(generator.tokenizer, data)
+    pieces = list(generator._pieces(iter(tokens)))
+    assert "".join(pieces) == generator.tokenizer.decode(tokens) == data.decode("utf-8", "replace")
+    assert all(len(piece) <= 3 for piece in pieces)
+
+
+def changed(release: Path, target: Path, **parts: object) -> Path:
+    """The release with another tokenizer."""
+    for path in release.iterdir():
+        os.link(path, target / path.name)
+    said = json.loads((release / "tokenizer.json").read_bytes())
+    (target / "tokenizer.json").unlink()
+    (target / "tokenizer.json").write_text(json.dumps({**said, **parts}))
+    return target
+
+
+@pytest.mark.parametrize(
+    ("parts", "why"),
+    [
+        (
+            {"normalizer": {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 9}},
+            '`normalizer` is "Replace"',
+        ),
+        ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}}, "`normalizer`"),
+        ({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a|aa)+$"}}}, '`pre_tokenizer` is "Split"'),
+        ({"model": {"type": "Unigram", "vocab": []}}, '`model` is "Unigram"'),
+        ({"decoder": None}, "`decoder` is null"),
+        ({"model": {"type": "BPE", "vocab": {"a": 2**31}, "merges": []}}, "they are counted from 0"),
+        ({"more": " " * (32 << 20)}, "more than 33,554,432 bytes"),
+    ],
+)
+def test_a_tokenizer_that_could_run_for_ever_is_not_begun(
+    release: Path, tmp_path: Path, parts: dict[str, object], why: str
+) -> None:
+    with pytest.raises(InputError, match="the tokenizer cannot be read") as caught:
+        Generator.load(changed(release, tmp_path, **parts))
+    assert why in caught.value.why
+
+
+def test_a_tokenizer_that_is_nested_too_deeply_is_told(release: Path, tmp_path: Path) -> None:
+    changed(release, tmp_path)
+    (tmp_path / "tokenizer.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="cannot be read") as caught:
+        Tokenizer.open(tmp_path)
+    assert caught.value.why == "its lists and tables are nested too deeply"
+
+
+def test_what_others_are_told_to_do_is_not_done_twice(release: Path, tmp_path: Path) -> None:
+    """A prompt has the first token once and is not cut, whatever the file asks of other engines."""
+    cut = {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}
+    opened = Generator.load(changed(release, tmp_path, truncation=cut)).tokenizer
+    assert opened.prompt("Say it now") == Tokenizer.open(release).prompt("Say it now")
+
+
+def test_a_tokenizer_of_another_model_is_refused(release: Path, tmp_path: Path) -> None:
+    tokenizer.write(tokenizer.learn([TEXT * 3], 275), tmp_path)
+    for path in release.iterdir():
+        if not (tmp_path / path.name).exists():
+            os.link(path, tmp_path / path.name)
+    with pytest.raises(InputError, match="the tokenizer has 275 tokens, and the model knows 270"):
+        Generator.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "config.json", "model.safetensors"])
+def test_a_release_answers_from_what_was_released_only(release: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(release, tmp_path / "r")
+    (tmp_path / "r" / "SHA256SUMS").write_text(sums(release))
+    Generator.load(tmp_path / "r")
+    with (tmp_path / "r" / name).open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(InputError, match="not the file that was released") as caught:
+        Generator.load(tmp_path / "r")
+    assert caught.value.where == str(tmp_path / "r" / name)

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from regrow.recipe.lock import Lock
 
 _AGAIN = "get the release again from where it came"
+_NAMED = 3
 _LARGEST = 1e12  # of whatever is measured in a release
 _FACTS = ("layers", "width", "heads", "context", "vocabulary")
 """Options of a decoder that people ask for first."""
@@ -120,13 +121,20 @@ class Release:
             InputError: if there is none.
         """
         release = Release.at(folder)
-        if not release.files.has(SUMS):
+        if release.files.has(SUMS):
+            return release
+        if os.path.lexists(folder / SUMS):
+            raise DamagedError(folder, SUMS, "it is no file of the release, or leads out of it")
+        hint = "`regrow build` makes releases, in `build/` by default"
+        if not folder.is_dir():
+            lies = folder.exists() and is_release(folder.parent)
+            what = "this is not the folder of a release" if folder.exists() else "there is no such folder"
             raise InputError(
-                "there is no release here" if folder.is_dir() else "there is no such folder",
-                where=str(folder),
-                hint="`regrow build` makes releases, in `build/` by default",
+                what, where=str(folder), hint=f"give the folder it is in, `{folder.parent}`" if lies else hint
             )
-        return release
+        inside = [f"`{path.parent}`" for path in sorted(folder.glob(f"*/{SUMS}"))[:_NAMED]]
+        hint = f"give the folder of one: {', '.join(inside)}" if inside else hint
+        raise InputError("there is no release here", where=str(folder), hint=hint)
 
     @property
     def path(self) -> Path:

@@ -89,6 +89,20 @@ def test_a_lock_of_thousands_of_sources_takes_no_long_time(tmp_path: Path) -> No
     assert found[-1].evidence.locator.startswith("line ")
 
 
+def test_a_lock_and_a_list_larger_than_a_text_for_people_are_read(tmp_path: Path) -> None:
+    """What a release of many files has to say is not *not seen*."""
+    root = release(tmp_path / "small")
+    pins = "".join(f'[[source.file]]\nfile = "{one}"\nsha256 = "{one:064x}"\nsize = 1\n' for one in range(60_000))
+    text = (root / "regrow.lock").read_text()
+    place = text.index("[[source.file]]")
+    (root / "regrow.lock").write_text(text[:place] + pins + text[place:])
+    sum_up(root)
+    assert (root / "regrow.lock").stat().st_size > 4 << 20
+    found = read(root)
+    assert not found.findings
+    assert [fact.role for fact in of(found, DatasetFact)] == [Role.TRAINING, Role.EVALUATION]
+
+
 def test_a_signed_statement_counts_for_the_release_it_names(tmp_path: Path) -> None:
     root = release(tmp_path / "small")
     digest = sha256_file(root / "SHA256SUMS")

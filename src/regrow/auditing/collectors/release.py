@@ -41,7 +41,7 @@ from regrow.auditing.findings import FindingId
 from regrow.model.architecture import Architecture
 from regrow.recipe.pin import is_sha256
 from regrow.release import Release
-from regrow.release.files import DamagedError
+from regrow.release.files import MOST_BYTES, DamagedError
 from regrow.release.layout import (
     CHAIN,
     EVALUATION,
@@ -170,13 +170,13 @@ def digest(folder: Folder) -> str:
 def collect(folder: Folder) -> Iterator[Statement]:
     """What the release proves, and where it is not whole."""
     release = opened(folder)
-    checked = list(folder.texts([SUMS], NAME, lambda text: _check(text, folder, release)))
+    checked = list(folder.texts([SUMS], NAME, lambda text: _check(text, folder, release), MOST_BYTES))
     yield from checked
     broken = any(isinstance(one, Finding) and one.id in BROKEN for one in checked)
     made, damage = _statements(release, folder)
     yield from damage
     yield from origins.collect(folder, made)
-    yield from folder.texts([LOCK], NAME, lambda text: _locked(text, folder, release, made, broken))
+    yield from folder.texts([LOCK], NAME, lambda text: _locked(text, folder, release, made, broken), MOST_BYTES)
 
 
 def is_boilerplate(statement: Statement) -> bool:
