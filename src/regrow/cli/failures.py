@@ -19,13 +19,17 @@ from regrow.cli.console import Console, silence
 from regrow.errors import Interrupted, RecipeError, RegrowError
 
 _HINTS = {
+    errno.ENOSPC: "",
+    errno.EDQUOT: "",
+    errno.EACCES: "",
+    errno.EIO: "",
     errno.EFBIG: "`ulimit -f` shows how large a file may be",
     errno.EMFILE: "`ulimit -n` shows how many files may be open",
     errno.ENFILE: "other programs have too many files open",
     errno.EAGAIN: "`ulimit -u` shows how many processes and threads there may be",
     errno.ENOMEM: "free some memory",
 }
-"""What to do about troubles of the machine that do not say so themselves."""
+"""What to do about troubles of the machine, where they do not say so themselves."""
 _PLACES = (errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 """Paths that cannot be what they are given for."""
 _DETAILS = "with REGROW_DEBUG=1 the same command shows where it happened"

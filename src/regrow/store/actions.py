@@ -108,9 +108,11 @@ class Records:
             raise self._plain(error) from error
 
     def _connected(self) -> sqlite3.Connection:
-        if writable(self.path) and writable(self.path.parent):
+        """A copy, which needs no room, locks or permission, unless there is a log to take in first, left by a kill."""
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if log.exists() and log.stat().st_size and writable(log) and writable(self.path):
             return sqlite3.connect(self.path, timeout=60, isolation_level=None)
-        return _copied(self.path.read_bytes())
+        return _copied(_unmoved(self.path))
 
     def _version(self, database: sqlite3.Connection) -> int:
         """The format, 0 where nothing was recorded yet. One that we do not know is an error."""
@@ -233,11 +235,17 @@ class Actions(Records):
             raise self._plain(error) from error
 
 
-def _copied(data: bytes) -> sqlite3.Connection:
-    """A database in memory from the bytes of a file: to open one in write-ahead mode, SQLite would write beside it.
+def _unmoved(path: Path) -> bytes:
+    """The bytes of a file that nobody was writing to meanwhile."""
+    while True:
+        before = path.stat()
+        data = path.read_bytes()
+        if (after := path.stat()).st_mtime_ns == before.st_mtime_ns and after.st_size == len(data):
+            return data
 
-    It lacks what a process recorded that was killed just then, as whoever opens it for writing will find.
-    """
+
+def _copied(data: bytes) -> sqlite3.Connection:
+    """A database in memory from the bytes of a file: to open one in write-ahead mode, SQLite would write beside it."""
     database = sqlite3.connect(":memory:", isolation_level=None)
     if len(data) > _MODES.stop:
         database.deserialize(data[: _MODES.start] + _NO_WAL + data[_MODES.stop :])

@@ -66,7 +66,11 @@ def require_byte_locks(folder: Path) -> None:
     """
     import fcntl
 
-    with TemporaryFile(dir=folder) as file, _refusals(folder):
+    try:
+        file = TemporaryFile(dir=folder)  # noqa: SIM115 (what it says of a name of its own choice would help nobody)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
+    with file, _refusals(folder):
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
