@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from regrow.cli.console import Console
+from regrow.cli.console import Console, notes_shown
 from regrow.cli.failures import guarded
 from regrow.version import __version__
 
@@ -71,7 +71,9 @@ class Root(click.Group):
                 console.json |= _asks_for_json(arguments)
                 raise
 
-        sys.exit(guarded(console, run))
+        with notes_shown(console):
+            code = guarded(console, run)
+        sys.exit(code)
 
 
 def _asks_for_json(arguments: Sequence[str]) -> bool:
