@@ -122,10 +122,13 @@ def test_ctrl_c_and_kill(shell: Shell) -> None:
 def test_bad_workers(shell: Shell) -> None:
     for number in ("0", "-1", "two"):
         assert shell.run("build", ".", "--workers", number).returncode == 2
-    half = shell.run("build", ".", RANK="0")
+    half = shell.run("build", ".", RANK="0", TORCHELASTIC_RUN_ID="job")
     assert half.returncode == 2
     assert "`WORLD_SIZE`" in half.stderr
     ours = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port())}
+    platform = shell.run("build", ".", **ours)
+    assert "        Note `WORLD_SIZE` is set, but not by torchrun, and is ignored" in platform.stderr
+    ours["TORCHELASTIC_RUN_ID"] = "job"
     twice = shell.run("build", ".", "--workers", "2", **ours)
     assert twice.returncode == 2
     assert "leave --workers out" in twice.stderr

@@ -7,8 +7,9 @@ import sys
 import pytest
 import torch
 
-from regrow.errors import RecipeError
-from regrow.exact import registry, selection, selftest
+from regrow.errors import Note, RecipeError
+from regrow.exact import definition, registry, selection, selftest
+from regrow.exact.backend import Backend
 from regrow.exact.gemm import FLOAT32, FLOAT64, INT8, GemmBackend
 from regrow.exact.registry import cpu_gemm_backends
 
@@ -64,17 +65,43 @@ def test_a_gemm_backend_that_fails_is_not_chosen_and_cannot_be_asked_for(monkeyp
     monkeypatch.setattr(selection, "gemm_fault", lambda gemm, device: "" if gemm is FLOAT64 else "wrong")
     for variable in VARIABLES:
         monkeypatch.delenv(variable, raising=False)
-    assert selection.default.__wrapped__().gemm is FLOAT64
+    with pytest.warns(Note, match=f"`{registry.cpu_gemm_backends()[0].name}` is not exact here, and another"):
+        assert selection.default.__wrapped__().gemm is FLOAT64
     monkeypatch.setenv("REGROW_GEMM", "int8")
     with pytest.raises(RecipeError, match="not exact on this machine"):
         selection.default.__wrapped__()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "chosen"),
+    [
+        # Rounds of int8, float32 and float64, the first of which is not counted.
+        (([9, 1, 9], [1, 2, 3], [8, 2, 3], [8, 2, 3], [8, 2, 3]), INT8),  # timed once without a disturbance
+        (([1, 1, 1], [2, 1.7, 3], [2, 1.7, 3], [2, 1.7, 3], [2, 1.7, 3]), INT8),  # hardly slower
+        (([1, 1, 1], [2, 1, 3], [2, 9, 3], [9, 9, 3], [2, 1, 3]), FLOAT32),
+    ],
+)
+def test_the_choice_withstands_a_machine_that_does_other_things_meanwhile(seconds, chosen, monkeypatch):
+    times = iter([one for turn in seconds for one in turn])
+    monkeypatch.setattr(selection, "_seconds", lambda run: next(times))
+    backends = [Backend(definition, gemm) for gemm in (INT8, FLOAT32, FLOAT64)]
+    assert selection._fastest(backends, lambda backend: lambda: None).gemm is chosen
+
+
+def test_a_backend_made_for_the_processor_is_not_timed(monkeypatch):
+    made = GemmBackend("made", torch.int8, 1 << 17, INT8.product, fused=object())
+    monkeypatch.setattr(selection, "cpu_gemm_backends", lambda: (made, INT8, FLOAT32, FLOAT64))
+    monkeypatch.setattr(selection, "_seconds", lambda run: pytest.fail("timed"))
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    assert selection.default.__wrapped__().gemm is made
 
 
 def test_a_machine_on_which_nothing_is_exact_is_a_clear_error(monkeypatch):
     monkeypatch.setattr(selection, "gemm_fault", lambda gemm, device: "wrong")
     for variable in VARIABLES:
         monkeypatch.delenv(variable, raising=False)
-    with pytest.raises(RecipeError, match="cannot compute exactly"):
+    with pytest.raises(RecipeError, match="cannot compute exactly"), pytest.warns(Note):
         selection.default.__wrapped__()
 
 

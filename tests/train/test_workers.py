@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from regrow.errors import RecipeError, StageError
+from regrow.errors import Note, RecipeError, StageError
 from regrow.exact.workers import Alone, owned
 from regrow.train import loop
+from regrow.train.group import environment
 from regrow.train.group.environment import network_interface, worker_environment
 from tests.train.test_loop import GOLDEN
 from tests.train.toy import CONFIG, FREEZING, SETTINGS, TASK, batch, masked, watch
@@ -289,7 +290,14 @@ def test_a_worker_of_another_version_is_refused(tmp_path):
     assert out.count("hint:") == 1
 
 
-COMPLETE = {"RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "a", "MASTER_PORT": "29400", "LOCAL_WORLD_SIZE": "2"}
+COMPLETE = {
+    "RANK": "1",
+    "WORLD_SIZE": "4",
+    "MASTER_ADDR": "a",
+    "MASTER_PORT": "29400",
+    "LOCAL_WORLD_SIZE": "2",
+    "TORCHELASTIC_RUN_ID": "job",
+}
 
 
 def test_a_worker_is_what_torchrun_says():
@@ -309,6 +317,8 @@ def test_a_worker_is_what_torchrun_says():
         ({"MASTER_ADDR": "", "MASTER_PORT": ""}, "`MASTER_ADDR` and `MASTER_PORT` are not set"),
         ({"RANK": "-1"}, "`RANK` is `-1`"),
         ({"MASTER_PORT": "http"}, "`MASTER_PORT` is `http`"),
+        ({"MASTER_PORT": "70000"}, "`MASTER_PORT` is 70000"),
+        ({"RANK": "9" * 5000}, f"`RANK` is `{'9' * 5000}`"),
         ({"RANK": "4"}, "`RANK` is 4 and `WORLD_SIZE` is 4"),
     ],
 )
@@ -316,6 +326,35 @@ def test_half_an_environment_is_refused(change, why):
     with pytest.raises(RecipeError) as caught:
         worker_environment({**COMPLETE, **change})
     assert caught.value.why == why
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        {"RANK": "0"},  # of a single process, as notebooks have it
+        {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"},
+        {"RANK": "foo"},
+        {"MASTER_ADDR": "pod-0", "MASTER_PORT": "23456"},
+    ],
+)
+def test_what_a_platform_left_does_not_make_a_worker(left, recwarn):
+    assert worker_environment(left) is None
+    assert not recwarn
+
+
+def test_a_group_that_torchrun_did_not_start_is_ignored_and_that_is_said():
+    platform = {name: value for name, value in COMPLETE.items() if name != "TORCHELASTIC_RUN_ID"}
+    with pytest.warns(Note, match="`WORLD_SIZE` is set, but not by torchrun"):
+        assert worker_environment(platform) is None
+
+
+@pytest.mark.parametrize(("asked", "threads"), [("3", 3), ("many", 1), ("0", 1), ("", 1)])
+def test_threads_of_a_worker_are_those_asked_for_or_an_even_share(asked, threads, monkeypatch):
+    monkeypatch.setenv("NUMBA_NUM_THREADS", asked)
+    monkeypatch.setattr(environment, "processors", lambda: 2)
+    found = worker_environment(COMPLETE)
+    assert found is not None
+    assert environment.processor_share(found) == threads
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="interfaces are found on Linux only")

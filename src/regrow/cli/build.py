@@ -89,10 +89,10 @@ def command(
         raise click.UsageError("choose one of --locked, --frozen and --update-lock")
     if max_restarts is not None and workers is None:
         raise click.UsageError("--max-restarts is about --workers\nhint: add --workers N, or leave it out")
-    from regrow.train.group.environment import started_by_torchrun, worker_environment
+    from regrow.train.group.environment import started_by_others, worker_environment
 
     environment = worker_environment()
-    if workers is not None and started_by_torchrun():
+    if workers is not None and started_by_others():
         raise click.UsageError("torchrun has started the workers\nhint: leave --workers out")
     if workers is not None and workers > 1 and environment is None:
         return _launch(console, workers, max_restarts)

@@ -9,12 +9,15 @@ import json
 import math
 import os
 import sys
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 import click
 
+from regrow.errors import Note
 from regrow.printable import escaped
 
 _LAYOUT = "\n\t"
@@ -126,3 +129,21 @@ def coloured(stream: TextIO) -> bool:
 def animated(stream: TextIO) -> bool:
     """Whether a line that changes is wanted and can be seen."""
     return stream.isatty() and not os.environ.get("REGROW_NO_PROGRESS") and os.environ.get("TERM") != "dumb"
+
+
+@contextmanager
+def notes_shown(console: Console) -> Iterator[None]:
+    """Show what is worth knowing but no error as a line of its own; other warnings are as Python has them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", Note)
+        others, told = warnings.showwarning, set[str]()
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **rest: Any) -> None:
+            if not issubclass(category, Note):
+                others(message, category, *place, **rest)
+            elif str(message) not in told:
+                told.add(str(message))
+                console.verb("Note", str(message), "yellow")
+
+        warnings.showwarning = show
+        yield

@@ -6,15 +6,17 @@ import os
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from regrow.errors import Interrupted, RecipeError
+from regrow.errors import Interrupted, Note, RecipeError
 
 EXIT_CODE = "REGROW_EXIT_CODE"
 """Set where ``regrow build --workers`` started the workers: the file that takes the first one's exit code."""
 
+_MARK = "TORCHELASTIC_RUN_ID"  # torchrun sets it, whatever its options, and nothing else does
 _ANYWHERE = "192.0.2.1"  # an address that nobody has (RFC 5737); the way there is the way out
 _SIOCGIFADDR = 0x8915  # Linux: the address of an interface
 
@@ -45,10 +47,18 @@ class WorkerEnvironment:
 def worker_environment(variables: Mapping[str, str] = os.environ) -> WorkerEnvironment | None:
     """What torchrun says about this process; None if it was not started so, or is the only one.
 
+    Platforms set some of the same variables in every process, and there nobody keeps the store at which workers meet:
+    what they say is ignored, with a :class:`regrow.errors.Note` if it speaks of several.
+
     Raises:
         RecipeError: if only half of it is there, or it makes no sense.
     """
-    if "RANK" not in variables and "WORLD_SIZE" not in variables:
+    if not started_by_torchrun(variables):
+        if variables.get("WORLD_SIZE", "1") != "1":
+            text = (
+                "`WORLD_SIZE` is set, but not by torchrun, and is ignored: `docs/workers.md` says how to share a build"
+            )
+            warnings.warn(text, Note, stacklevel=2)
         return None
     names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     if missing := [f"`{name}`" for name in names if not variables.get(name)]:
@@ -56,9 +66,9 @@ def worker_environment(variables: Mapping[str, str] = os.environ) -> WorkerEnvir
 
     def number(name: str, default: str = "") -> int:
         value = variables.get(name, default)
-        if not value.isascii() or not value.isdigit():
+        if (found := _whole(value)) is None:
             raise _wrong_environment(f"`{name}` is `{value}`")
-        return int(value)
+        return found
 
     found = WorkerEnvironment(
         rank=number("RANK"),
@@ -71,12 +81,19 @@ def worker_environment(variables: Mapping[str, str] = os.environ) -> WorkerEnvir
     )
     if found.rank >= found.count:
         raise _wrong_environment(f"`RANK` is {found.rank} and `WORLD_SIZE` is {found.count}")
+    if not 0 < found.port < 1 << 16:
+        raise _wrong_environment(f"`MASTER_PORT` is {found.port}")
     return found if found.count > 1 else None
 
 
-def started_by_torchrun() -> bool:
+def started_by_torchrun(variables: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process is a worker of torchrun, or of ``regrow build --workers``, which uses the same."""
+    return _MARK in variables
+
+
+def started_by_others() -> bool:
     """Whether this is a worker that somebody else than ``regrow build --workers`` started."""
-    return "RANK" in os.environ and EXIT_CODE not in os.environ
+    return started_by_torchrun() and EXIT_CODE not in os.environ
 
 
 def processors() -> int:
@@ -86,7 +103,7 @@ def processors() -> int:
 
 def processor_share(environment: WorkerEnvironment) -> int:
     """How many threads a worker of this host should compute with: what was asked for, or an even share."""
-    return int(os.environ.get("NUMBA_NUM_THREADS", 0)) or max(1, processors() // environment.local_count)
+    return _whole(os.environ.get("NUMBA_NUM_THREADS", "")) or max(1, processors() // environment.local_count)
 
 
 def network_interface(environment: WorkerEnvironment) -> str:
@@ -128,6 +145,11 @@ def end_with_parent() -> None:
         os._exit(Interrupted.exit_code)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _whole(value: str) -> int | None:
+    """A whole number of a reasonable size, or None."""
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None
 
 
 def _wrong_environment(why: str) -> RecipeError:
