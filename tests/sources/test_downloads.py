@@ -9,8 +9,8 @@ from email.utils import formatdate
 from pathlib import Path
 from time import time
 
-import certifi
 import pytest
+from requests.certs import where
 
 from regrow.errors import InputError, Interrupted, RecipeError
 from regrow.sources.downloads import Downloads, default_folder
@@ -254,7 +254,7 @@ def test_a_stop_keeps_what_has_arrived(server: Server, downloads: Downloads) -> 
 def test_an_untrusted_certificate_is_refused_at_once(
     untrusted: Server, downloads: Downloads, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", where())
     with pytest.raises(InputError, match=r"certificate is not trusted here \(self-signed") as caught:
         get(downloads, untrusted.file("/file.bin", DATA), log=log)
     assert "REQUESTS_CA_BUNDLE" in caught.value.hint
@@ -272,8 +272,9 @@ def test_plain_http_is_for_this_machine_only(plain_server: Server, downloads: Do
 def test_a_redirect_cannot_leave_tls(server: Server, plain_server: Server, downloads: Downloads, target: str) -> None:
     place = plain_server.file("/file.bin", DATA) if target == "plain" else target
     server.answers["/moved"] = lambda handler, turn: handler.send_plain(302, Location=place)
-    with pytest.raises(InputError, match="not safe to fetch"):
+    with pytest.raises(InputError, match="not safe to fetch") as caught:
         get(downloads, server.url + "/moved")
+    assert caught.value.hint == f"`{server.url}/moved` sent us on to it: look for another address"
     assert plain_server.requests == []
 
 
@@ -300,8 +301,9 @@ def test_a_packed_transfer_is_refused(server: Server, downloads: Downloads, head
     assert len(server.requests) == 2
 
 
-def test_a_transfer_that_says_it_is_not_packed_is_taken(server: Server, downloads: Downloads) -> None:
-    server.answers["/a.txt"] = lambda handler, turn: handler.send_plain(200, b"a", Content_Encoding="Identity")
+@pytest.mark.parametrize("coding", ["Identity", "", "aws-chunked", "UTF-8"])
+def test_a_transfer_that_is_not_packed_is_taken(server: Server, downloads: Downloads, coding: str) -> None:
+    server.answers["/a.txt"] = lambda handler, turn: handler.send_plain(200, b"a", Content_Encoding=coding)
     assert get(downloads, server.url + "/a.txt").read_bytes() == b"a"
 
 

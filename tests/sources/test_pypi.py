@@ -125,7 +125,8 @@ def test_an_index_that_lies_is_called_so(index: Server, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"`poems-1\.0\.tar\.gz` is not what the package index lists") as caught:
         resolve("pypi:poems==1.0", tmp_path)
     listed, came = hashlib.sha256(sdist()).hexdigest(), hashlib.sha256(b"something else").hexdigest()
-    assert caught.value.why == f"the index lists sha256 {listed}, and 14 bytes with sha256 {came} came"
+    size = len(sdist())
+    assert caught.value.why == f"the index lists sha256 {listed} and {size} bytes, and 14 bytes with sha256 {came} came"
     assert "lock" not in str(caught.value)
 
 

@@ -75,7 +75,8 @@ def unexpected(promise: Promise, where: str, came: str, path: Path | None = None
     instead = f": {guess} came instead" if guess else ""
     if promise.index:
         what = f"`{promise.file}` is not what the package index lists{instead}"
-        why = f"the index lists sha256 {promise.sha256}, and {came} came"
+        size = f" and {promise.size} bytes" if promise.size is not None else ""
+        why = f"the index lists sha256 {promise.sha256}{size}, and {came} came"
         hint = "tell whoever keeps the index, or use another one: see REGROW_PYPI_INDEX"
     else:
         what = f"`{promise.file}` is not what was locked{instead}"

@@ -178,7 +178,7 @@ def _parsed(page: Page, name: str) -> ProjectPage:
         if type.endswith("json"):
             return ProjectPage.from_json_data(json.loads(page.body), page.url)
         if type.endswith("html") or not type:
-            return ProjectPage.from_html(name, page.body, page.url)
+            return ProjectPage.from_html(name, page.body.decode("utf-8", "replace"), page.url)
     raise ValueError("no page of an index has this type")
 
 

@@ -49,6 +49,8 @@ _CODINGS = {
     "zstd": (".zst",),
 }
 """Coding of a transfer -> names of files that are packed so themselves: many servers tell the one for the other."""
+_NO_CODINGS = frozenset(("", "identity", "chunked", "aws-chunked", "none", "binary", "utf-8"))
+"""What stands there and packs nothing: some of it should not stand there, but does."""
 
 
 class PassingError(Exception):
@@ -177,7 +179,11 @@ class Session(requests.Session):
     def _followed(self, url: str, headers: Mapping[str, str]) -> requests.Response:
         plain, here = urlsplit(url).scheme == "http", url
         for _ in range(_REDIRECTS):
-            require_safe(here, plain=plain)
+            try:
+                require_safe(here, plain=plain)
+            except InputError as error:
+                error.hint = error.hint if here == url else f"`{shown(url)}` sent us on to it: look for another address"
+                raise
             response = self.get(here, headers=dict(headers), stream=True, timeout=_TIMEOUT, verify=self.trusted)
             if (target := self.get_redirect_target(response)) is None:
                 return response
@@ -244,7 +250,7 @@ def require_uncoded(url: str, response: requests.Response) -> None:
         InputError: if the server packed it, which nobody asked for: the bytes depend on its zlib and its mood.
     """
     said = ",".join(response.headers.get(name, "") for name in ("Content-Encoding", "Transfer-Encoding")).lower()
-    codings = {coding.strip() for coding in said.split(",")} - {"", "identity", "chunked"}
+    codings = {coding.strip() for coding in said.split(",")} - _NO_CODINGS
     path = re.split("[?#]", url, maxsplit=1)[0].lower()
     if foreign := sorted(coding for coding in codings if not path.endswith(_CODINGS.get(coding, ()))):
         raise InputError(
@@ -280,7 +286,7 @@ def status(response: requests.Response) -> str:
 def refused(url: str, response: requests.Response) -> InputError:
     """The error for an answer that brings no file."""
     hint = {
-        401: f"put name and password for `{urlsplit(url).hostname}` into ~/.netrc",
+        401: f"put name and password for `{urlsplit(str(response.url)).hostname}` into ~/.netrc",
         403: "if it takes a name and a password, put them into ~/.netrc",
         407: "put name and password of the proxy into HTTPS_PROXY",
     }.get(response.status_code, "")
