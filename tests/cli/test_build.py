@@ -189,7 +189,7 @@ def test_verify_agrees_and_notices(copy: Shell) -> None:
 
 def test_lock_is_written_once(copy: Shell) -> None:
     lock = copy.folder / "small" / "regrow.lock"
-    assert copy.run("lock", "small").stderr == "   Unchanged small/regrow.lock\n"
+    assert copy.run("lock", "small").stderr == "      Source texts: 1 file\n   Unchanged small/regrow.lock\n"
     lock.unlink()
     done = copy.run("lock", "small")
     assert (done.returncode, done.stdout) == (0, "small/regrow.lock\n")

@@ -130,7 +130,9 @@ def test_archives_that_cannot_hold_what_is_wanted_are_not_entered() -> None:
     assert not Choice(("**/*.txt",)).enters(".old/b.zip")
     assert not Choice(("**/*.txt",)).enters("b.zip~/c.zip")
     assert Choice((".old/b.zip!/*.txt",)).enters(".old/b.zip")
-    assert not Choice(("**",), ("b.zip!/**",)).enters("b.zip")
+    for all_of_it in ("b.zip", "**/b.zip", "**/*.zip", "b.zip!/**", "b.zip/**", "**/b.zip/**"):
+        assert not Choice(("**",), (all_of_it,)).enters("b.zip")
+    assert Choice(("**",), ("b.zip/*",)).enters("b.zip")
     assert Choice(("**",), ("b.zip!/*.md",)).enters("b.zip")
 
 

@@ -132,8 +132,10 @@ def _names(chain: Sequence[str], i: int, pattern: str) -> Iterator[str]:
     yield chain[i]
     if i and (folder := chain[i - 1].rpartition("/")[0]):
         yield f"{folder}/{chain[i]}"
-    if i and _has_archive(pattern):
+    if _has_archive(pattern):
         yield "/".join(chain[: i + 1])
+        if pattern.endswith("/**") and is_archive(chain[i]):
+            yield f"{chain[i]}/"  # all that is in it
 
 
 @cache
