@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 MOST_BYTES = 4 << 30
-"""Of a table, unpacked."""
+"""Of the columns that are read, unpacked."""
 
 REPEATING = ("source", "licence", "availability", "file", "split", "stage", "reason")
 """Columns in which few values stand often, written once each. Another name here changes bytes of tables."""
@@ -44,7 +44,7 @@ def read_columns(file: BinaryIO | Path, columns: Sequence[str], most_bytes: int 
     Args:
         file: a path, or a file at its beginning.
         columns: their names; each has to be there.
-        most_bytes: what the table may unpack to; by default :data:`MOST_BYTES`.
+        most_bytes: what they may unpack to; by default :data:`MOST_BYTES`.
 
     Raises:
         InputError: if it is no such table, or one too large.
@@ -55,7 +55,7 @@ def read_columns(file: BinaryIO | Path, columns: Sequence[str], most_bytes: int 
     try:
         with pyarrow.parquet.ParquetFile(file) as found:
             most = MOST_BYTES if most_bytes is None else most_bytes
-            if unpacked(found) > most:
+            if unpacked(found) > most and _unpacked(found, frozenset(columns)) > most:
                 raise InputError("the table unpacks to too many bytes", why=f"up to {most:,} are read")
             if lacking := [name for name in columns if name not in found.schema_arrow.names]:
                 raise InputError(f"the table has no column `{lacking[0]}`")
@@ -65,6 +65,12 @@ def read_columns(file: BinaryIO | Path, columns: Sequence[str], most_bytes: int 
 
 
 def unpacked(file: pyarrow.parquet.ParquetFile) -> int:
-    """What a file unpacks to, by what it says, in bytes. To ask damaged columns one by one would end the process."""
+    """What a file unpacks to, by what it says, in bytes. It is asked first: damaged columns end the process if they are."""
     groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
     return sum(max(0, group.total_byte_size) for group in groups)
+
+
+def _unpacked(file: pyarrow.parquet.ParquetFile, wanted: frozenset[str]) -> int:
+    groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
+    chunks = (group.column(number) for group in groups for number in range(group.num_columns))
+    return sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] in wanted)
