@@ -65,7 +65,7 @@ def read_columns(file: BinaryIO | Path, columns: Sequence[str], most_bytes: int 
 
 
 def unpacked(file: pyarrow.parquet.ParquetFile) -> int:
-    """What a file unpacks to, by what it says, in bytes. It is asked first: damaged columns end the process if they are."""
+    """What a file unpacks to, by what it says. It is asked first: to ask damaged columns would end the process."""
     groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
     return sum(max(0, group.total_byte_size) for group in groups)
 
