@@ -1,5 +1,7 @@
 """Parquet as we write and read it. python -m pytest tests/formats/test_parquet.py"""
 
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import pyarrow as pa
@@ -49,6 +51,17 @@ def test_what_would_unpack_to_too_much_is_left_alone(tmp_path: Path) -> None:
     assert path.stat().st_size < 100_000
     with pytest.raises(InputError, match="too many bytes"):
         parquet.read_columns(path, ["text"], most_bytes=1 << 20)
+
+
+def test_no_damage_is_more_than_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "one.parquet"
+    parquet.write(path, TABLE, rows_in_group=2)
+    data = path.read_bytes()
+    for place in range(len(data)):
+        for bit in (2, 7):
+            damaged = data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :]
+            with suppress(InputError):
+                parquet.read_columns(BytesIO(damaged), ["bytes"])
 
 
 @pytest.mark.parametrize("part", [0, 4, 40, -20])

@@ -19,8 +19,6 @@ TABULAR = ("json", "jsonl", "csv", "tsv", "parquet")
 """Formats that have rows."""
 
 _SUFFIXES = {
-    "txt": "text",
-    "text": "text",
     "md": "markdown",
     "markdown": "markdown",
     "htm": "html",
@@ -49,7 +47,7 @@ _FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(?:.*\n)*?---[ \t]*(?:\r?\n|\Z
 
 
 def format_of(path: str, data: bytes = b"", encoding: str = "utf-8") -> str:
-    """The format a file's name speaks of; if it speaks of none, the one that its first bytes show.
+    """The format a file's name speaks of; if it speaks of none, or of text, the one that its first bytes show.
 
     Args:
         path: of the file.

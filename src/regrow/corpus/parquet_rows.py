@@ -13,6 +13,7 @@ from regrow.corpus.reading import Reading, Refusal
 from regrow.corpus.rows import Row, names, no_field, refused, require_groups, row_of
 from regrow.corpus.signatures import is_parquet, kind_of
 from regrow.errors import StageError
+from regrow.formats.parquet import unpacked
 
 if TYPE_CHECKING:
     import pyarrow
@@ -72,7 +73,7 @@ def _rows(data: bytes, file: Any, reading: Reading, budget: _Budget) -> Iterator
     at = 0
     columns = [reading.field, *reading.group_by]
     try:
-        if not budget.spend(claimed * _LEAST + _claimed(file)):
+        if not budget.spend(claimed * _LEAST + unpacked(file)):
             yield budget.refusal(len(data))
             return
         batches = file.iter_batches(_ROWS, columns=list(dict.fromkeys(columns)))
@@ -116,12 +117,6 @@ class _Budget:
     def refusal(self, size: int) -> Refusal:
         """The refusal of a file of some bytes."""
         return Refusal(0, size, "unpacks to too much", f"{size:,} bytes hold more than {self._most:,}")
-
-
-def _claimed(file: Any) -> int:
-    """What the file unpacks to, by what it says. To ask damaged columns one by one would end the process."""
-    groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
-    return sum(max(0, group.total_byte_size) for group in groups)
 
 
 def _text_bytes(batch: pyarrow.RecordBatch, field: str) -> int:

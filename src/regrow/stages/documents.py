@@ -80,9 +80,9 @@ class DocumentsParameters(Parameters):
     format: Literal["auto", "text", "markdown", "html", "json", "jsonl", "csv", "tsv", "parquet"] = Field(
         default="auto",
         description="How the files are read; `auto` goes by the ends of their names, and by what is in them where "
-        "those say nothing. `json` is an array of objects, an object to a line, or objects one after another; `jsonl` "
-        "is lines and nothing else. A table in `csv` or `tsv` names its columns in the first row. Other text that is "
-        "written for programs (XML, YAML and the like) is left out unless it is read as `text`.",
+        "those say nothing or `.txt`. `json` is an array of objects, an object to a line, or objects one after "
+        "another; `jsonl` is lines and nothing else. A table in `csv` or `tsv` names its columns in the first row. "
+        "Other text that is written for programs (XML, YAML and the like) is left out unless it is read as `text`.",
         examples=["jsonl"],
     )
     field: str = Field(
