@@ -36,6 +36,9 @@ _TELLING = (
     *(0x41DB08D6, 0xC29EBB10, 0x41C79B56, 0x42479929, 0x428A9C97, 0xC20AA825),
 )
 
+# Arguments of `log64` at which the last term of its series shows.
+_LAST_TERM = tuple(map(float.fromhex, ("0x1.6ae1ba3161187p-1", "0x1.6ba27304e2f16p-1", "0x1.6bef5a4f709a6p-1")))
+
 
 def document(vectors: Iterable[Vector]) -> str:
     """Vectors as a JSON document, one to a line."""
@@ -182,6 +185,8 @@ def _functions() -> Iterator[Vector]:
             found = function(x.array)
             results = {"y": found} if isinstance(found, np.ndarray) else {"sine": found[0], "cosine": found[1]}
             yield vector(does, name, {"x": x}, results)
+    x = literal(np.array(_LAST_TERM))
+    yield vector("log64", "last term", {"x": x}, {"y": polynomials.log64(x.array)})
     for base, n in ((0.9, 0), (0.9, 1), (0.95, 2), (0.95, 78), (0.999, 100_000)):
         yield vector("power", "", {"base": base, "n": n}, {"y": np.array(polynomials.power(base, n))})
 
@@ -212,6 +217,7 @@ def _grids() -> Iterator[Vector]:
         "small": literal(small),
         "normal": normal("S", 3, 4_001),
         "large": normal("S", 3, 4_001, factor=2.0**100),
+        "subnormal": normal("S", 3, 4, factor=2.0**-126),
     }
     for name, given in inputs.items():
         for axis in (0, 1):
@@ -224,6 +230,7 @@ def _products() -> Iterator[Vector]:
         "extremes": (_extremes(), normal("linear w", 2, 6)),
         "deep": (normal("linear x", 7, 5_000), normal("linear w", 9, 5_000)),
         "high": (normal("linear x", 700, 33), normal("linear w", 130, 33)),
+        "tiny": (normal("linear x", 3, 5, factor=2.0**-65), normal("linear w", 4, 5, factor=2.0**-62)),
     }
     for name, (x, w) in inputs.items():
         dy = normal("linear dy", len(x.array), len(w.array))
@@ -244,8 +251,9 @@ def _run(
 
 
 def _layers() -> Iterator[Vector]:
-    for name, rows, columns in (("small", 3, 6), ("large", 300, 50)):
-        x, gain, dy = normal("norm x", rows, columns), normal("norm gain", columns), normal("norm dy", rows, columns)
+    for name, rows, columns, factor in (("small", 3, 6, 1.0), ("large", 300, 50, 1.0), ("all epsilon", 20, 3, 1e-4)):
+        x = normal("norm x", rows, columns, factor=factor)
+        gain, dy = normal("norm gain", columns), normal("norm dy", rows, columns)
         y, (dx, dgain) = _run(lambda x, gain: ops.rms_norm(x, gain, 1e-5), (x, gain), dy)
         given = {"x": x, "gain": gain, "epsilon": 1e-5, "dy": dy}
         yield vector("rms_norm", name, given, {"y": y, "dx": dx, "dgain": dgain})
@@ -260,9 +268,10 @@ def _layers() -> Iterator[Vector]:
     y, (dx,) = _run(lambda x: ops.rotate(x, cosine.tensor, sine.tensor, 2), (x,), dy)
     yield vector("rotate", "small", {"x": x, "cosine": cosine, "sine": sine, "dy": dy}, {"y": y, "dx": dx})
 
-    ids, dy = literal(np.array([3, 0, 3, 5, 3])), normal("embedding dy", 5, 4)
-    _, (dw,) = _run(lambda w: ops.embedding(ids.tensor, w), (normal("embedding w", 6, 4),), dy)
-    yield vector("embedding_backward", "small", {"dy": dy, "ids": ids.array.tolist(), "rows": 6}, {"dw": dw})
+    ids, few = literal(np.array([3, 0, 3, 5, 3])), normal("embedding dy", 5, 4)
+    for name, dy in (("small", few), ("a column of large entries", with_entries(few, {2: 3e5, 10: -7e4}))):
+        _, (dw,) = _run(lambda w: ops.embedding(ids.tensor, w), (normal("embedding w", 6, 4),), dy)
+        yield vector("embedding_backward", name, {"dy": dy, "ids": ids.array.tolist(), "rows": 6}, {"dw": dw})
 
 
 def _attention() -> Iterator[Vector]:
@@ -377,7 +386,11 @@ def _library_activations() -> Iterator[Vector]:
 
 def _library_losses() -> Iterator[Vector]:
     dy = literal(np.array(0.7, np.float32))
-    for name, x in (("small", normal("mean x", 5)), ("large", normal("mean x", 10_001, factor=1e6))):
+    for name, x in (
+        ("small", normal("mean x", 5)),
+        ("nine", normal("mean x", 9)),
+        ("large", normal("mean x", 10_001, factor=1e6)),
+    ):
         y, (dx,) = _run(ops.mean, (x,), dy)
         yield vector("mean", name, {"x": x, "dy": dy}, {"y": y, "dx": dx})
 
@@ -411,14 +424,19 @@ def _optimizer() -> Iterator[Vector]:
     given: dict[str, Any] = {"parts": [part.says for part in parts]}
     yield vector("mean_gradient", "three", given, {"y": kernels.from_grid(total, e, len(parts))})
 
-    gradients = {
-        name: normal(f"norm {name}", 3, n, factor=8192.0 if name == "a" else 1.0) for n, name in enumerate("caBdb", 1)
-    }
-    norm = gradient_norm({name: g.tensor for name, g in gradients.items()})
-    found: dict[str, Any] = {"norm": np.array(norm), "clip": np.array(clip_factor(norm, 1.0))}
-    yield vector(
-        "norm", "order of the names", {"gradients": {n: g.says for n, g in gradients.items()}, "limit": 1.0}, found
-    )
+    by_name = {"c": 1.0, "a": 8192.0, "B": 1.0, "d": 1.0, "b": 1.0}
+    # Another order of these gives another sum, such as that in which `D` comes behind `c`.
+    capital = {"b": 2.0**23, "a": 2.0**11, "D": 4.0, "c": 2.0**14}
+    for name, factors, limit in (
+        ("order of the names", by_name, 1.0),
+        ("capitals come first", capital, 1.0),
+        ("short enough", by_name, 1e6),
+        ("no limit", by_name, 0.0),
+    ):
+        gradients = {n: normal(f"norm {n}", 3, k, factor=factor) for k, (n, factor) in enumerate(factors.items(), 1)}
+        norm = gradient_norm({n: g.tensor for n, g in gradients.items()})
+        found: dict[str, Any] = {"norm": np.array(norm), "clip": np.array(clip_factor(norm, limit))}
+        yield vector("norm", name, {"gradients": {n: g.says for n, g in gradients.items()}, "limit": limit}, found)
 
     settings = {"beta1": 0.9, "beta2": 0.95, "epsilon": 1e-8, "weight_decay": 0.1}
     for step, rate, clip, decays in ((1, 1e-3, 1.0, True), (78, 3e-3, 0.7, True), (10, 2e-3, 1.0, False)):

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from regrow.exact.layers import rotary_tables
+from regrow.exact.polynomials import exp64
 from regrow.exact.selection import placed
-from regrow.exact.vectors import SEED, Vector, document, literal, normal, vector
+from regrow.exact.vectors import SEED, Input, Vector, document, literal, normal, vector
 from regrow.formats.safetensors import safetensors_bytes
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise
@@ -42,6 +43,7 @@ def vectors() -> Iterator[Vector]:
     yield from _rates()
     for name, shape in SHAPES.items():
         yield from _decoder(name, shape)
+    yield _weights_file("seven spaces behind the header", TIED | {"layers": 1})
     yield from _runs()
     yield from _choices()
 
@@ -78,8 +80,13 @@ def _decoder(name: str, shape: Mapping[str, Any]) -> Iterator[Vector]:
         written = list(generate(decoder, placed(parameters), [7, 3], 16, sampling))
     given = {"shape": shape, "prompt": [7, 3], "count": 16, **dataclasses.asdict(sampling)}
     yield vector("generate", name, given, {"tokens": written})
-    file = hashlib.sha256(safetensors_bytes(to_hugging_face(config, parameters))).hexdigest()
-    yield vector("weights_file", name, {"shape": shape, "seed": SEED}, {"sha256": file})
+    yield _weights_file(name, shape)
+
+
+def _weights_file(name: str, shape: Mapping[str, Any]) -> Vector:
+    config = DecoderConfig(**shape)
+    file = hashlib.sha256(safetensors_bytes(to_hugging_face(config, initialise(config, SEED)))).hexdigest()
+    return vector("weights_file", name, {"shape": shape, "seed": SEED}, {"sha256": file})
 
 
 def _tokens(step: int) -> Tensor:
@@ -105,11 +112,23 @@ def _runs() -> Iterator[Vector]:
 
 def _choices() -> Iterator[Vector]:
     some, equal = normal("choose", 50, factor=3.0), literal(np.array([1.0, 2.0, 2.0, 1.0], np.float32))
+    draws = [0.0, 0.1, 0.5, 0.9, 1 - 2.0**-53]
     for logits, temperature, top in ((some, 0.0, 0), (some, 0.8, 40), (some, 1.3, 0), (equal, 1.0, 2), (equal, 0.0, 0)):
-        draws = [0.0, 0.1, 0.5, 0.9, 1 - 2.0**-53]
-        found = [choose(logits.array, draw, Sampling(temperature, top)) for draw in draws]
-        given = {"logits": logits, "draws": draws, "temperature": temperature, "top": top}
-        yield vector("choose", f"temperature {temperature}", given, {"tokens": found})
+        yield _chosen(f"temperature {temperature}", logits, draws, Sampling(temperature, top))
+    for temperature in (0.7, 1.3):
+        yield _chosen("borders", some, _borders(some.array, temperature), Sampling(temperature, 0))
+
+
+def _chosen(name: str, logits: Input, draws: list[float], sampling: Sampling) -> Vector:
+    given = {"logits": logits, "draws": draws, "temperature": sampling.temperature, "top": sampling.top}
+    return vector("choose", name, given, {"tokens": [choose(logits.array, draw, sampling) for draw in draws]})
+
+
+def _borders(logits: np.ndarray, temperature: float) -> list[float]:
+    """Draws between two of the likeliest tokens, as near as float64 can say."""
+    ordered = np.sort(logits)[::-1]
+    weights = np.cumsum(exp64(np.maximum((ordered - ordered[0]).astype(np.float64) / temperature, -700.0)))
+    return [float(draw) for draw in weights[:6] / weights[-1]]
 
 
 if __name__ == "__main__":
