@@ -37,7 +37,7 @@ def test_the_model_is_measured_beside_what_is_to_be_beaten(
 ) -> None:
     own, *others = re.findall("[0-9]+\\.[0-9]{4} .*", first_build.stderr)
     assert own.endswith(" bits per byte on text it has never seen; fewer is better")
-    assert sorted(re.sub("^[0-9.]+ for (\\w+): .*", r"\\1", line) for line in others) == ["unigram", "xz"]
+    assert sorted(re.sub("^[0-9.]+ for (\\w+): .*", r"\1", line) for line in others) == ["unigram", "xz"]
     document = built.json("build", "small")
     assert set(document["baselines"]) == {"unigram", "xz"}
     assert document["warnings"] == []

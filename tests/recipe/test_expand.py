@@ -24,7 +24,7 @@ def test_the_usual_stages() -> None:
         ("split", {"documents": ("deduplicate",)}),
         ("tokenizer", {"split": ("split",)}),
         ("tokenize", {"split": ("split",), "tokenizer": ("tokenizer",)}),
-        ("pretrain", {"tokens": ("tokenize",)}),
+        ("pretrain", {"tokens": ("tokenize",), "tokenizer": ("tokenizer",)}),
         (
             "evaluate",
             {
@@ -90,6 +90,7 @@ def test_parameters_are_complete() -> None:
         "seed": 1,
         "checkpoint_every": 100,
         "snapshots": 0,
+        "validate_every": 50,
     }
     assert found["evaluate"] == {"prompts": (), "sample_tokens": 80, "temperature": 0.8, "seed": 1}
 
