@@ -29,6 +29,7 @@ class Terminal:
         os.write(self.ours, keys)
 
     def interrupt(self) -> None:
+        time.sleep(0.5)  # a person waits until it listens again
         self.process.send_signal(signal.SIGINT)
 
     def read(self, until: bytes) -> bytes:
