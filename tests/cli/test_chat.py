@@ -29,6 +29,7 @@ class Terminal:
         os.write(self.ours, keys)
 
     def interrupt(self) -> None:
+        time.sleep(0.5)  # a person waits until it listens again
         self.process.send_signal(signal.SIGINT)
 
     def read(self, until: bytes) -> bytes:
@@ -118,5 +119,5 @@ def test_two_ctrl_c_leave_whatever_a_command_is_in(tmp_path: Path) -> None:
     time.sleep(0.3)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) == 130
+    assert process.wait(timeout=LIMIT) == 130
     process.stdout.close()

@@ -143,14 +143,14 @@ class _Writer:
         generated = self._generator.generate(
             prompt, max_tokens=self._max_tokens, temperature=self._temperature, seed=seed
         )
-        self._show(prompt)
         with stop_on_interrupt(self._console, "") as stop:
+            self._show(prompt)
             for piece in generated:
                 pieces.append(piece)
                 self._show(piece)
                 if self._console.unread or stop.is_set():
                     break
-        self._show("\n")
+            self._show("\n")
         return "".join(pieces), not stop.is_set()
 
     def _show(self, text: str) -> None:

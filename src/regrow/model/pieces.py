@@ -73,7 +73,8 @@ class Heads:
 
     def apart(self, config: DecoderConfig, parameter: Tensor) -> Sequence[Tensor]:
         """See :class:`Form`."""
-        return parameter.split(list(config.qkv))
+        pieces: Sequence[Tensor] = parameter.split(list(config.qkv))
+        return pieces
 
     def together(self, config: DecoderConfig, tensors: Sequence[Tensor]) -> Tensor:
         """See :class:`Form`."""
@@ -94,7 +95,8 @@ class Gated:
 
     def apart(self, config: DecoderConfig, parameter: Tensor) -> Sequence[Tensor]:
         """See :class:`Form`."""
-        return parameter.split(config.hidden)
+        pieces: Sequence[Tensor] = parameter.split(config.hidden)
+        return pieces
 
     def together(self, config: DecoderConfig, tensors: Sequence[Tensor]) -> Tensor:
         """See :class:`Form`."""

@@ -186,8 +186,11 @@ class Release:
 
     def _sha256(self, path: str) -> str:
         try:
+            digest = hashlib.sha256()
             with self.files.open(path) as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+                while data := file.read(1 << 20):
+                    digest.update(data)
+            return digest.hexdigest()
         except OSError as error:
             raise DamagedError(self.path, path, (error.strerror or str(error)).lower()) from error
 
@@ -329,7 +332,7 @@ class Release:
         """Layers, width, heads, context, vocabulary and parameters of the model, as far as they are told."""
         config = self._json(CONFIG)
         family = families().get(self.family) or families()["llama"]
-        told = {name: config.get(family.place(name)) for name in _FACTS} | {"parameters": self._parameters()}
+        told = {name: config.get(family.place(name) or "") for name in _FACTS} | {"parameters": self._parameters()}
         return {name: value for name, value in told.items() if type(value) is int}
 
     @cached_property
