@@ -16,6 +16,7 @@ from regrow.errors import InputError, RecipeError
 from regrow.recipe.pin import Pin
 from regrow.sources.faults import unexpected
 from regrow.sources.scheme import Emit, Poll, Scheme, Site, idle, silent
+from regrow.store.atomic import require_new
 from regrow.store.digest import sha256_file
 from regrow.words import closest, listed, shown
 
@@ -117,6 +118,7 @@ def retrieve(
             )
         path = scheme.obtain(locator, pin, site)
         target.parent.mkdir(parents=True, exist_ok=True)
+        require_new(target)
         shutil.copyfile(path, target)
         _require(pin, target, fetch)  # the copy, so that nobody can change it after the check
 
