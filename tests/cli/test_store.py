@@ -39,6 +39,17 @@ def test_verify_finds_damage(tmp_path: Path, digest: str) -> None:
     assert digest in result.stderr
 
 
+def test_verify_leaves_damage_in_a_store_that_can_only_be_read(
+    tmp_path: Path, digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "artifacts" / digest[:2] / digest / "file"
+    file.chmod(0o644)
+    file.write_text("other")
+    monkeypatch.setattr("regrow.store.store.writable", lambda _: False)
+    for _ in range(2):
+        assert (run(tmp_path, "verify").exit_code, file.exists()) == (1, True)
+
+
 def test_gc_keeps_what_is_young_and_removes_the_rest(tmp_path: Path, digest: str) -> None:
     path = tmp_path / "artifacts" / digest[:2] / digest
     assert run(tmp_path, "gc").stdout == "removed 0 things, 0 B\n"

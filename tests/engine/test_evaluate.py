@@ -20,7 +20,7 @@ from regrow.engine import Evaluation, evaluate, ingredients, key_of, rerun
 from regrow.errors import InputError, Interrupted, RegrowError, StageError
 from regrow.recipe.graph import Graph
 from regrow.recipe.kind import Kind, Parameters
-from regrow.store import Store, remove_tree, tree_digest
+from regrow.store import Store, StoreReader, opened, remove_tree, tree_digest
 
 
 class Run:
@@ -253,6 +253,18 @@ def test_what_the_last_build_used_is_kept(run):
         assert run.told("stage-start") == []
         run(diamond(text="old"))
         assert run.told("stage-start") == ["left", "both", "end"]
+
+
+def test_a_store_that_can_only_be_read_gives_what_it_has_and_takes_nothing(run, tmp_path, monkeypatch):
+    made = run(diamond(run.log))
+    monkeypatch.setattr("regrow.store.store.writable", lambda _: False)
+    with opened(run.store.root) as reader:
+        assert isinstance(reader, StoreReader)
+        again = evaluate(diamond(run.log), reader, **run.options)
+        assert [one.cached for one in again.results.values()] == [True] * len(made.results)
+        with pytest.raises(StageError, match="the store can only be read") as error:
+            evaluate(Graph((stage("count", COUNT, steps=1, kill_at=9, log=str(run.log)),)), reader, **run.options)
+    assert error.value.where == "stage `count`" and "REGROW_STORE" in error.value.hint
 
 
 # Kills and stops

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from regrow.errors import StageError
-from regrow.store import Store, StoreReader, new_directory, write_atomic
+from regrow.store import Store, StoreReader, copy_tree, new_directory, write_atomic
 from regrow.store import actions as action_cache
 from regrow.store.atomic import sync_tree
 from regrow.store.faults import disk_error
@@ -203,6 +203,22 @@ def test_many_files_are_synced_at_once(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("regrow.store.atomic._sync_disk", lambda _: False)
     sync_tree(tmp_path)
     assert len(calls) == 501
+
+
+def test_a_disk_that_takes_two_names_for_one_loses_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("A", "a"):
+        (tmp_path / "source" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "source" / name).write_text(name)
+    if len(list((tmp_path / "source").iterdir())) < 2:
+        pytest.skip("this is such a disk")
+    real = os.path.lexists
+
+    def alike(path: Path) -> bool:
+        return any(real(path.with_name(name)) for name in (path.name.lower(), path.name.upper()))
+
+    monkeypatch.setattr(os.path, "lexists", alike)
+    with pytest.raises(StageError, match="the disk already has a file called"):
+        copy_tree(tmp_path / "source", tmp_path / "copy")
 
 
 # Stores that can only be read

@@ -90,12 +90,14 @@ def size_(console: Console, store: Path | None) -> None:
 def verify(console: Console, store: Path | None) -> int:
     """Read every artifact again; exits with 1 if one is damaged.
 
-    What is damaged is moved to the store's `quarantine` and built again when it is needed.
+    What is damaged is moved to the store's `quarantine`, if that can be written to, and built again when it is needed.
     """
+    from regrow.store import opened
+
     checked = 0
     damaged = []
-    with _tended(store) as opened:
-        for entry, whole in opened.verify():
+    with _seen(store) as seen, opened(seen.root) as tended:
+        for entry, whole in tended.verify():
             checked += 1
             if not whole:
                 damaged.append(entry)

@@ -18,6 +18,7 @@ from regrow.sources import addresses
 from regrow.sources.faults import LINE_ENDS, Promise, differs_in_line_ends, unexpected
 from regrow.sources.scheme import Emit, Poll, Scheme, Site, idle, silent
 from regrow.sources.select import Choice
+from regrow.store.atomic import require_new
 from regrow.store.digest import sha256_file
 from regrow.words import closest, listed, shown
 
@@ -153,6 +154,7 @@ def retrieve(
             )
         path = scheme.obtain(locator, pin, site)
         target.parent.mkdir(parents=True, exist_ok=True)
+        require_new(target)
         shutil.copyfile(path, target)
         _require(pin, target, fetch)  # the copy, so that nobody can change it after the check
 

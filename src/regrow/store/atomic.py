@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from regrow.errors import StageError
 from regrow.store.locks import acquire, release
 
 _RENAME_EXCHANGE = 2
@@ -81,7 +82,19 @@ def copy_tree(source: Path, destination: Path) -> None:
         if entry.is_dir():
             copy_tree(entry, destination / entry.name)
         else:
+            require_new(destination / entry.name)
             shutil.copyfile(entry, destination / entry.name)
+
+
+def require_new(path: Path) -> None:
+    """Raise if a file that is about to be made is there already, as on disks that take two names for one."""
+    if os.path.lexists(path):
+        raise StageError(
+            f"the disk already has a file called `{path.name}`",
+            where=str(path.parent),
+            why="some disks take names for the same that differ only in case or in how accents are written",
+            hint="rename one of the files, or set REGROW_STORE to a disk that tells them apart",
+        )
 
 
 def sync(path: Path) -> None:
