@@ -5,6 +5,7 @@ What needs a library that may be missing, or takes long to import, is imported w
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from importlib.util import find_spec
 
@@ -13,19 +14,21 @@ from regrow.exact.backend import Kernels
 from regrow.exact.gemm import CPU_GEMM_BACKENDS, CUDA_GEMM_BACKENDS, GemmBackend
 
 MICROKERNELS = ("amx", "vnni")
+_MOST_THREADS = 1024  # more than any machine has use for
 
 
 def load_kernels(name: str) -> Kernels:
     """The kernels by name: ``reference``, ``numba`` or ``triton``.
 
     Raises:
-        RecipeError: if there are none of this name.
+        RecipeError: if there are none of this name, or what the environment asks of theirs makes no sense.
     """
     if name == "reference":
         from regrow.exact import definition
 
         return definition
     if name == "numba":
+        _require_thread_counts()
         from regrow.exact import compiled
 
         return compiled
@@ -66,6 +69,17 @@ def find_gemm_backend(name: str, asked_by: str = "") -> GemmBackend:
         hint = f"unset {asked_by}, or see `regrow selftest`" if asked_by else "see `regrow selftest`"
         raise RecipeError(f"there is no GEMM backend `{name}` here", where=asked_by, why=refusal, hint=hint)
     return gemm
+
+
+def _require_thread_counts() -> None:
+    """Refuse what Numba would fail for with an error about itself, or the whole machine by running out of threads."""
+    for variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(variable, "")
+        counts = value.split(",") if variable.startswith("OMP") else [value]  # a number for each level of nesting
+        if value and not all(one.strip().isdecimal() and 0 < int(one) <= _MOST_THREADS for one in counts):
+            raise RecipeError(
+                f"`{value}` is no number of threads", where=variable, hint=f"unset it, or use 1 to {_MOST_THREADS}"
+            )
 
 
 def _microkernels() -> list[tuple[GemmBackend, str]]:

@@ -90,7 +90,7 @@ class Threads:
                 why = next(iter(str(error).splitlines()), "")
                 asked = os.environ.get("NUMBA_THREADING_LAYER")
                 why += f" (NUMBA_THREADING_LAYER is `{asked}`)" if asked else ""
-                warnings.warn(f"computing with one thread, since {count} cannot be had: {why}", Note, stacklevel=4)
+                warnings.warn(f"computing with one thread, since {count} cannot be had: {why}", Note, stacklevel=2)
         return not self._alone
 
     def _forked(self) -> None:
