@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regrow.corpus.encodings import guess, known_encoding
-from regrow.corpus.formats import format_of, is_lfs_pointer, read
+from regrow.corpus.formats import format_of, read
 from regrow.corpus.reading import Piece, Reading, Refusal
 from regrow.errors import StageError
+from regrow.formats.pointer import pointer
 
 LETTERS = {
     "aé字😀": "utf-8 utf-8-sig utf-16 utf-16-be utf-32 utf-32-le gb18030",
@@ -174,9 +175,9 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64
 
 
 def test_a_pointer_of_git_is_not_what_it_points_to() -> None:
-    assert is_lfs_pointer(POINTER)
-    assert not is_lfs_pointer(POINTER + b"and more of it\n" * 90)
-    assert not is_lfs_pointer(b"version https://git-lfs.github.com/spec/v1\nis the first line of a pointer")
+    assert pointer(POINTER)
+    assert not pointer(POINTER + b"and more of it\n" * 90)
+    assert not pointer(b"version https://git-lfs.github.com/spec/v1\nis the first line of a pointer")
     for format in ("text", "json", "jsonl", "csv", "parquet", "structured"):
         assert refusals(POINTER, format) == [("a Git LFS pointer", "`git lfs pull` brings the file that it stands for")]
     assert refusals(b"/annex/objects/SHA256E-s5--0.txt\n", "text")[0][0] == "a git-annex pointer"

@@ -11,8 +11,7 @@ from regrow.corpus.json_rows import LOOKS_LIKE_ROWS, json_lines, json_rows
 from regrow.corpus.parquet_rows import parquet_rows
 from regrow.corpus.reading import Piece, Reading, Refusal
 from regrow.corpus.rows import Row
-from regrow.corpus.signatures import is_lfs_pointer as is_lfs_pointer
-from regrow.corpus.signatures import is_parquet, kind_of, pointer
+from regrow.corpus.signatures import is_parquet, kind_of, stand_in
 from regrow.corpus.table_rows import table_rows
 
 TABULAR = ("json", "jsonl", "csv", "tsv", "parquet")
@@ -63,7 +62,7 @@ def format_of(path: str, data: bytes = b"", encoding: str = "utf-8") -> str:
 
 def read(data: bytes, format: str, reading: Reading) -> Iterator[Piece | Refusal]:
     """The texts of a file, in the order in which they stand there. What cannot be read is a :class:`Refusal`."""
-    if (stands_for_another := pointer(data)) is not None:
+    if (stands_for_another := stand_in(data)) is not None:
         return iter((stands_for_another,))
     if format != "parquet" and (kind := kind_of(data)):
         return iter((Refusal(0, len(data), "not text", f"it is {kind}"),))

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 
 from regrow.corpus.reading import Refusal
-
-_POINTER = re.compile(rb"version https://(git-lfs|hawser)\.github\.com/spec/v1\n(?:[a-z0-9.-]+ [^\n]*\n?)*\Z")
-_LONGEST_POINTER = 1024  # bytes, by the specification of Git LFS
+from regrow.formats.pointer import pointer, remedy
 
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (rb"\x1f\x8b\x08", "gzip data"),
@@ -39,18 +37,11 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 )
 
 
-def is_lfs_pointer(data: bytes) -> bool:
-    """True for what Git leaves in the place of a file that it keeps in large-file storage."""
-    return len(data) <= _LONGEST_POINTER and _POINTER.match(data) is not None and b"\noid sha256:" in data
-
-
-def pointer(data: bytes) -> Refusal | None:
+def stand_in(data: bytes) -> Refusal | None:
     """A refusal of what stands for a file that was not brought along."""
-    if is_lfs_pointer(data):
-        return Refusal(0, len(data), "a Git LFS pointer", "`git lfs pull` brings the file that it stands for")
-    if data.startswith(b"/annex/objects/") and len(data) <= _LONGEST_POINTER:
-        return Refusal(0, len(data), "a git-annex pointer", "`git annex get` brings the file that it stands for")
-    return None
+    if not (kind := pointer(data)):
+        return None
+    return Refusal(0, len(data), f"a {kind} pointer", f"`{remedy(kind)}` brings the file that it stands for")
 
 
 def is_parquet(data: bytes) -> bool:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from regrow.errors import InputError
+from regrow.formats.pointer import pointer
 from regrow.recipe.pin import Pin
-from regrow.sources.packing import is_pointer
 
 LINE_ENDS = (
     "Git may have changed the ends of lines (core.autocrlf): write `* -text` into `.gitattributes` beside the recipe, "
@@ -145,7 +145,9 @@ def require_asked_for(path: Path, name: str, where: str, emit: Callable[..., Any
 
 _HINTS = {
     "a web page": _IN_THE_WAY + ", or the address is that of a page about the file",
-    "a pointer of Git LFS": "take the address from which the file itself is downloaded",
+    **dict.fromkeys(
+        ("a pointer of Git LFS", "a pointer of git-annex"), "take the address from which the file itself is downloaded"
+    ),
 }
 
 
@@ -154,8 +156,8 @@ def _guess(path: Path) -> str:
     head = _head(path)
     if not head:
         return "an empty file"
-    if is_pointer(head):
-        return "a pointer of Git LFS"
+    if kind := pointer(head):
+        return f"a pointer of {kind}"
     return "a web page" if _PAGE.match(head.removeprefix(b"\xef\xbb\xbf")) else ""
 
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from regrow.errors import InputError, RecipeError
+from regrow.formats.pointer import pointer, remedy
 from regrow.recipe import lock, schema
 from regrow.recipe.beside import beside
 from regrow.recipe.pin import Pin
 from regrow.sources.archives import is_archive
-from regrow.sources.packing import is_pointer, unknown_packing
+from regrow.sources.packing import unknown_packing
 from regrow.sources.scheme import Site
 from regrow.sources.select import aside
 from regrow.sources.survey import Survey
@@ -194,20 +195,21 @@ def _nothing(folder: Path, names: list[str], survey: Survey, site: Site) -> Inpu
 
 def _pins(folder: Path, names: list[str], site: Site) -> tuple[Pin, ...]:
     """The files as they are now, none of which may be a pointer to one elsewhere."""
-    pins, pointers = [], []
+    pins, pointers = [], {}
     for name in names:
         site.poll()
         pin, head = _pin(folder / name, name)
         pins.append(pin)
-        if is_pointer(head):
-            pointers.append(name)
+        if kind := pointer(head):
+            pointers[name] = kind
     if pointers:
-        more = f", and so are {len(pointers) - 1} more" if len(pointers) > 1 else ""
+        (name, kind), *others = pointers.items()
+        more = f", and so are {len(others)} more" if others else ""
         raise InputError(
-            f"`{pointers[0]}` is a pointer of Git LFS{more}",
+            f"`{name}` is a pointer of {kind}{more}",
             where=str(folder),
-            why="the text itself is in large-file storage, and was not fetched with the repository",
-            hint="`git lfs pull` fetches it; or leave it out with `exclude`",
+            why="the text itself is kept elsewhere, and was not fetched with the repository",
+            hint=f"`{remedy(kind)}` fetches it; or leave it out with `exclude`",
         )
     return tuple(pins)
 

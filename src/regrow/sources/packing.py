@@ -15,8 +15,6 @@ HEAD = 512
 """As many bytes from the beginning tell what a file is."""
 
 _CHUNK = 1 << 20
-_LONGEST_POINTER = 1024  # bytes, by the specification of Git LFS
-_POINTER = re.compile(rb"version https://(?:git-lfs|hawser)\.github\.com/spec/v1\r?\n")
 
 
 class _Zstd:
@@ -99,11 +97,6 @@ _OTHERS = (
 def is_compressed(head: bytes) -> bool:
     """Whether bytes that begin so can be unpacked here."""
     return any(magic.match(head) for magic, _ in _OPENERS)
-
-
-def is_pointer(data: bytes) -> bool:
-    """Whether a file is a pointer of Git LFS, which stands for one that is elsewhere."""
-    return len(data) < _LONGEST_POINTER and _POINTER.match(data) is not None
 
 
 def unknown_packing(name: str, head: bytes | None) -> str:
