@@ -12,6 +12,7 @@ from torch import Tensor
 
 from regrow.corpus.tokenizer import Tokenizer
 from regrow.errors import InputError, RecipeError
+from regrow.exact.selection import current
 from regrow.model.decoder import Decoder
 from regrow.model.sampling import Sampling, generate
 from regrow.model.weights import load
@@ -38,6 +39,7 @@ class Generator:
 
         Raises:
             InputError: if it holds no model or tokenizer, or one that cannot be read.
+            RecipeError: if the way to compute that the environment asks for is not to be had.
         """
         folder = Path(folder)
         release = Release.at(folder)
@@ -50,6 +52,7 @@ class Generator:
                 where=str(folder / TOKENIZER),
                 hint="give the folder that `regrow build` wrote",
             )
+        current()  # a way to compute that is asked for in vain is an error now, and not amid a text
         return Generator(Decoder(config), parameters, Tokenizer.open(folder))
 
     def generate(
