@@ -21,17 +21,24 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import extending, types
-from numba.core import cgutils, sigutils
+from numba.core import cgutils, serialize, sigutils
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
-from numba.core.serialize import dumps
 from numba.core.targetconfig import ConfigStack
 
 from regrow.errors import Note
 from regrow.exact import compiling, kept
 from regrow.exact.threads import THREADS
+
+# None of these is typed.
+_intrinsic: Any = extending.intrinsic
+_inserted: Any = cgutils.get_or_insert_function
+_flags: Any = ConfigStack
+_rebuilt: Any = CompileResult._rebuild
+_normal: Any = sigutils.normalize_signature
+_dumps: Any = serialize.dumps
 
 _SETTINGS_OF_NO_ACCOUNT = ("NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_CACHE")
 """Those of Numba's that compiled code does not depend on; names may go on."""
@@ -67,17 +74,18 @@ class _SharedKernel:
             (self._shared if shared else self._alone)(*arguments)
 
 
-@extending.intrinsic
-def thread_id(_typing: Any) -> Any:
-    """Which of the threads runs, for a kernel to ask: from 0, and below the number that were given."""
-
+def _thread_id(_typing: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, _values: Any) -> Any:
-        if not ConfigStack().top().auto_parallel.enabled:
+        if not _flags().top().auto_parallel.enabled:
             return context.get_constant(signature.return_type, 0)
         asked = ir.FunctionType(cgutils.intp_t, [])
-        return builder.call(cgutils.get_or_insert_function(builder.module, asked, "get_thread_id"), [])
+        return builder.call(_inserted(builder.module, asked, "get_thread_id"), [])
 
     return types.intp(), generate
+
+
+thread_id: Any = _intrinsic(_thread_id)
+"""Which of the threads runs, for a kernel to ask: from 0, and below the number that were given."""
 
 
 class _Function(CPUDispatcher):
@@ -110,18 +118,18 @@ class _Kept(NullCache):
             # Of this user and as it was written: what is wrong with it can only be that Numba cannot use it here.
             target_context.refresh()
             with suppress(Exception):
-                return CompileResult._rebuild(target_context, *pickle.loads(data))
+                return _rebuilt(target_context, *pickle.loads(data))
         self.missed.enter_context(compiling.announced(self._title))
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep the compiled code for a signature."""
-        if not kept.keep(self._name(sig, data.target_context), dumps(data._reduce())):
+        if not kept.keep(self._name(sig, data.target_context), _dumps(data._reduce())):
             text = "kernels are compiled each time, since no folder can keep them; NUMBA_CACHE_DIR can name one"
             warnings.warn(text, Note, 2)
 
     def _name(self, sig: Any, target_context: Any) -> str:
-        arguments, _ = sigutils.normalize_signature(sig)
+        arguments, _ = _normal(sig)
         settings = sorted(
             item for item in os.environ.items()
             if item[0].startswith("NUMBA_") and not item[0].startswith(_SETTINGS_OF_NO_ACCOUNT)

@@ -25,6 +25,7 @@ SHARED_BYTES = 1 << 20
 """Memory to go through that is worth waking threads for, and waiting for the last: some tenths of a millisecond. Less
 is done sooner by one, the more so on processors that have other work, where the last may be late by milliseconds."""
 
+_compiling: Any = global_compiler_lock
 _numba: Any = parallel  # what Numba's public functions of these names do costs microseconds, for locks
 
 
@@ -38,8 +39,8 @@ class Threads:
         self._reentrant = False
         # A fork while another thread compiles would leave the lock taken in the child, by nobody.
         os.register_at_fork(
-            before=global_compiler_lock.acquire,
-            after_in_parent=global_compiler_lock.release,
+            before=_compiling.acquire,
+            after_in_parent=_compiling.release,
             after_in_child=self._forked,
         )
 
@@ -84,7 +85,7 @@ class Threads:
             try:
                 _try_threads(count - 1)
                 numba.get_num_threads()
-                self._reentrant = numba.threading_layer() == "omp"  # the others run one kernel at a time, of any size
+                self._reentrant = _numba.threading_layer() == "omp"  # the others run one kernel at a time, of any size
             except (RuntimeError, ValueError, ImportError, OSError) as error:
                 self._compute_alone()
                 why = next(iter(str(error).splitlines()), "")
@@ -94,7 +95,7 @@ class Threads:
         return not self._alone
 
     def _forked(self) -> None:
-        global_compiler_lock.release()
+        _compiling.release()
         self._free = threading.Lock()
         if self._tried or _numba._is_initialized:
             self._tried = True

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from regrow.corpus.tokenizer import Tokenizer
 from regrow.errors import InputError, RecipeError
+from regrow.exact.selection import current
 from regrow.model.decoder import Decoder
 from regrow.model.sampling import Sampling, generate
 from regrow.model.weights import load
@@ -39,6 +40,7 @@ class Generator:
         Raises:
             InputError: if it holds no model or tokenizer, one that cannot be read, or another than its list of
                 checksums names.
+            RecipeError: if the way to compute that the environment asks for is not to be had.
         """
         folder = Path(folder)
         release = Release.at(folder)
@@ -51,6 +53,7 @@ class Generator:
                 where=str(folder / TOKENIZER),
                 hint="give the folder that `regrow build` wrote",
             )
+        current()  # a way to compute that is asked for in vain is an error now, and not amid a text
         tokenizer = Tokenizer.open(folder)
         if tokenizer.vocabulary > config.vocabulary:
             raise InputError(
