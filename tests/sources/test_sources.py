@@ -364,11 +364,11 @@ def test_a_pointer_or_other_line_ends_in_the_place_of_a_text_are_named(base: Pat
     pins = resolve("file:texts/c.md", base)
     path.write_bytes(b"one\r\ntwo\r\n")
     with pytest.raises(InputError, match="only line ends differ") as caught:
-        retrieve("file:texts/c.md", pins, base, tmp_path)
+        retrieve("file:texts/c.md", pins, base, tmp_path / "one")
     assert "core.autocrlf" in caught.value.hint
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 8\n")
     with pytest.raises(InputError, match="a pointer of Git LFS came instead") as caught:
-        retrieve("file:texts/c.md", pins, base, tmp_path)
+        retrieve("file:texts/c.md", pins, base, tmp_path / "other")
     assert "`git lfs pull`" in caught.value.hint
 
 
