@@ -10,6 +10,9 @@ LONGEST = 1024
 _LFS = re.compile(rb"version https://(git-lfs|hawser)\.github\.com/spec/v1\r?\n(?:[a-z0-9.-]+ [^\n]*\n?)*\Z")
 _COMMANDS = {"Git LFS": "git lfs pull", "git-annex": "git annex get"}
 
+POINTERS = tuple(_COMMANDS)
+"""What files may be pointers of."""
+
 
 def pointer(data: bytes) -> str:
     """Of what a file is a pointer, ``Git LFS`` or ``git-annex``; empty if it is none.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from regrow.errors import InputError
-from regrow.formats.pointer import pointer
+from regrow.formats.pointer import POINTERS, pointer, remedy
 from regrow.recipe.pin import Pin
 
 LINE_ENDS = (
@@ -145,9 +145,10 @@ def require_asked_for(path: Path, name: str, where: str, emit: Callable[..., Any
 
 _HINTS = {
     "a web page": _IN_THE_WAY + ", or the address is that of a page about the file",
-    **dict.fromkeys(
-        ("a pointer of Git LFS", "a pointer of git-annex"), "take the address from which the file itself is downloaded"
-    ),
+    **{
+        f"a pointer of {kind}": f"`{remedy(kind)}` fetches the file itself; on the web take the address it comes from"
+        for kind in POINTERS
+    },
 }
 
 
