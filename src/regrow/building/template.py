@@ -118,12 +118,17 @@ _TOY = Figures(
 _GIT = "* -text\n"
 
 
-def template(name: str, figures: Figures = _TOY) -> dict[str, str]:
-    """The recipe of a new model and what belongs beside it: path -> text.
+def template(name: str) -> dict[str, str]:
+    """The files of a new recipe, with a text to begin with: path -> text.
 
-    Args:
-        name: of the model.
-        figures: what the recipe says; by default those for the sample text.
+    Raises:
+        RecipeError: if that cannot be the name of a model.
+    """
+    return {**_files(name, _TOY), "texts/about-models.txt": _TEXT}
+
+
+def _files(name: str, figures: Figures) -> dict[str, str]:
+    """A recipe and what belongs beside it, but for the texts.
 
     Raises:
         RecipeError: if that cannot be its name.
@@ -153,7 +158,7 @@ def start(folder: Path) -> list[str]:
         RecipeError: if there is something already, or the name cannot be a model's.
     """
     with _new(folder) as made:
-        return _written(made, {**template(folder.resolve().name), "texts/about-models.txt": _TEXT})
+        return _written(made, template(folder.resolve().name))
 
 
 def start_from(folder: Path, texts: Path, listener: Listener) -> tuple[list[str], Figures]:
@@ -175,7 +180,7 @@ def start_from(folder: Path, texts: Path, listener: Listener) -> tuple[list[str]
     with _new(folder) as made:
         adopt(texts, made / SOURCE, listener)
         figures = proposed(made / SOURCE, listener)
-        return _written(made, template(folder.resolve().name, figures)), figures
+        return _written(made, _files(folder.resolve().name, figures)), figures
 
 
 @contextmanager
