@@ -43,7 +43,7 @@ class Model:
 
 
 def chat(console: Console) -> str:
-    return _Writer(console, Model(), 9, 1.0).write("x", 1)  # type: ignore[arg-type]
+    return _Writer(console, Model(), 9, 1.0).write("x", 1)[0]  # type: ignore[arg-type]
 
 
 def test_what_a_model_writes_is_exact_unless_a_terminal_would_read_it(
