@@ -26,7 +26,7 @@ from regrow.recipe.kind import Workers
 from regrow.recipe.lock import load as load_lock
 from regrow.recipe.schema import load as load_recipe
 from regrow.release import Release, is_release
-from regrow.release.files import DamagedError
+from regrow.release.files import DamagedError, read_text
 from regrow.release.layout import DATES, ENVIRONMENT, EVENTS, LOCK, METRICS, REPORT, TIMINGS
 from regrow.release.release import Sample
 from regrow.report import Doubt, Measure, doubts, measures
@@ -224,7 +224,8 @@ def contents(
 ) -> Contents:
     """What to assemble. Everything but ``buildinfo`` follows from the locked recipe and the outputs of its stages."""
     outputs = {name: result.digest for name, result in made.results.items()}
-    measured = metrics.text() if metrics else None
+    before = Release.at(old) if old else None
+    measured = (metrics.text() if metrics else "") or _measured(before, made)
     return Contents(
         graph=locked.graph,
         evaluation=made,
@@ -235,18 +236,27 @@ def contents(
         buildinfo={
             DATES: json_text(log.dates()),
             ENVIRONMENT: json_text(environment(_libraries(locked.graph))),
-            TIMINGS: json_text(timings(made, _timed(old) if old else {})),
+            TIMINGS: json_text(timings(made, _timed(before))),
             EVENTS: log.text(),
-            **({METRICS: measured} if measured is not None else {}),
+            **({METRICS: measured} if measured else {}),
         },
     )
 
 
-def _timed(old: Path) -> Mapping[str, Mapping[str, Any]]:
+def _timed(old: Release | None) -> Mapping[str, Mapping[str, Any]]:
     """Keys and times of the stages of a release that is there already, if it tells them."""
     with suppress(DamagedError):
-        return Release.at(old).timings
+        return old.timings if old else {}
     return {}
+
+
+def _measured(old: Release | None, made: Evaluation) -> str:
+    """The metrics of a release that is there already, if they are of the same training."""
+    with suppress(DamagedError):
+        keys = {name: told.get("key") for name, told in _timed(old).items()}
+        if old and all(keys.get(name) == result.key and result.cached for name, result in made.results.items()):
+            return read_text(old.files, METRICS)
+    return ""
 
 
 def timings(made: Evaluation, before: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
