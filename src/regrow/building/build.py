@@ -26,7 +26,7 @@ from regrow.recipe.kind import Workers
 from regrow.recipe.lock import load as load_lock
 from regrow.recipe.schema import load as load_recipe
 from regrow.release import Release, is_release
-from regrow.release.files import DamagedError, read_text
+from regrow.release.files import DamagedError
 from regrow.release.layout import DATES, ENVIRONMENT, EVENTS, LOCK, METRICS, REPORT, TIMINGS
 from regrow.release.release import Sample
 from regrow.report import Doubt, Measure, doubts, measures
@@ -224,8 +224,7 @@ def contents(
 ) -> Contents:
     """What to assemble. Everything but ``buildinfo`` follows from the locked recipe and the outputs of its stages."""
     outputs = {name: result.digest for name, result in made.results.items()}
-    before = Release.at(old) if old else None
-    measured = (metrics.text() if metrics else "") or _measured(before, made)
+    measured = metrics.text() if metrics else None
     return Contents(
         graph=locked.graph,
         evaluation=made,
@@ -236,27 +235,18 @@ def contents(
         buildinfo={
             DATES: json_text(log.dates()),
             ENVIRONMENT: json_text(environment(_libraries(locked.graph))),
-            TIMINGS: json_text(timings(made, _timed(before))),
+            TIMINGS: json_text(timings(made, _timed(old) if old else {})),
             EVENTS: log.text(),
-            **({METRICS: measured} if measured else {}),
+            **({METRICS: measured} if measured is not None else {}),
         },
     )
 
 
-def _timed(old: Release | None) -> Mapping[str, Mapping[str, Any]]:
+def _timed(old: Path) -> Mapping[str, Mapping[str, Any]]:
     """Keys and times of the stages of a release that is there already, if it tells them."""
     with suppress(DamagedError):
-        return old.timings if old else {}
+        return Release.at(old).timings
     return {}
-
-
-def _measured(old: Release | None, made: Evaluation) -> str:
-    """The metrics of a release that is there already, if they are of the same training."""
-    with suppress(DamagedError):
-        keys = {name: told.get("key") for name, told in _timed(old).items()}
-        if old and all(keys.get(name) == result.key and result.cached for name, result in made.results.items()):
-            return read_text(old.files, METRICS)
-    return ""
 
 
 def timings(made: Evaluation, before: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

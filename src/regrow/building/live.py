@@ -175,9 +175,9 @@ class Metrics:
             if (speed := found[-1].get("tokens_per_second")) is not None:
                 self.tokens_per_second[str(event["stage"])] = speed
 
-    def text(self) -> str:
-        """Everything so far; empty if nothing was trained."""
-        return self._file.text() if self._file.begun else ""
+    def text(self) -> str | None:
+        """Everything so far, if anything was trained."""
+        return self._file.text() if self._file.begun else None
 
     def remove(self) -> None:
         """Remove the file, unless it is another build's by now: what it says lies in the release."""
