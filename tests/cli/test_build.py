@@ -62,6 +62,7 @@ def test_a_model_that_diverged_is_not_presented_like_a_good_one(shell: Shell) ->
     for name in ("report.html", "README.md"):
         assert "training diverged" in (release / name).read_text("utf-8")
     assert [one["kind"] for one in shell.json("build", "wild")["warnings"]] == ["diverged"]
+    assert "\nwarning: training diverged" in shell.run("inspect", "build/wild").stdout
 
 
 def test_metrics_of_what_is_in_the_store_are_kept_with_every_release(
