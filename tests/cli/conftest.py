@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import regrow
-from regrow.building.template import template
+from regrow.building.template import start
 
 HEX = re.compile(r"\b[0-9a-f]{64}\b")
 
@@ -50,12 +50,12 @@ class Shell:
         return json.loads(self.run(*args, "--json").stdout)
 
 
-def write_recipe(folder: Path, tokens: int = 5_120) -> None:
+def write_recipe(folder: Path, tokens: int = 7_680) -> None:
     """The recipe that `regrow new` writes, trained for less."""
-    for path, text in template(folder.name).items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        smaller = re.sub("^tokens = .*$", f"tokens = {tokens}", text, flags=re.MULTILINE)
-        (folder / path).write_text(smaller, "utf-8")
+    start(folder)
+    recipe = folder / "regrow.toml"
+    smaller = re.sub("^tokens = .*$", f"tokens = {tokens}", recipe.read_text("utf-8"), flags=re.MULTILINE)
+    recipe.write_text(smaller, "utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ def test_the_model_is_measured_beside_what_is_to_be_beaten(
 def test_metrics_are_kept_with_the_release(built: Shell, first_build: subprocess.CompletedProcess[str]) -> None:
     assert "     Metrics " + str(built.folder / "build" / "small.metrics.csv") in first_build.stderr.splitlines()
     rows = (built.folder / "build" / "small" / "buildinfo" / "metrics.csv").read_text("utf-8").splitlines()
-    assert len(rows) == 1 + 20
+    assert len(rows) == 1 + 30
     assert not (built.folder / "build" / "small.metrics.csv").exists()
 
 
@@ -62,6 +62,20 @@ def test_a_model_that_diverged_is_not_presented_like_a_good_one(shell: Shell) ->
     for name in ("report.html", "README.md"):
         assert "training diverged" in (release / name).read_text("utf-8")
     assert [one["kind"] for one in shell.json("build", "wild")["warnings"]] == ["diverged"]
+    assert "\nwarning: training diverged" in shell.run("inspect", "build/wild").stdout
+
+
+def test_metrics_of_what_is_in_the_store_are_kept_with_every_release(
+    built: Shell, first_build: subprocess.CompletedProcess[str]
+) -> None:
+    again = built.run("build", "small", "--output", "elsewhere/again")
+    assert again.returncode == 0, again.stderr
+    assert "Metrics" not in again.stderr
+    first, second = (
+        (built.folder / place / "buildinfo" / "metrics.csv").read_text("utf-8").splitlines()
+        for place in ("build/small", "elsewhere/again")
+    )
+    assert [line.split(",")[:5] for line in first] == [line.split(",")[:5] for line in second]
 
 
 def test_second_build_is_cached_and_equals_the_lock(built: Shell) -> None:

@@ -106,6 +106,27 @@ def test_the_field_with_the_text_is_found(tmp_path: Path, field: str) -> None:
     assert source(tmp_path / "model")["max_characters"] == 0
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.csv"])
+def test_a_field_that_nobody_thought_of_is_found_by_what_is_in_it(tmp_path: Path, name: str) -> None:
+    table = [{"id": f"{i}", "asked": "Why?", "told, in short": f"Text {i} tells of a lamp."} for i in range(60)]
+    lines = [list(table[0]), *(list(row.values()) for row in table)]
+    csv = "".join(",".join(f'"{value}"' for value in line) + "\n" for line in lines)
+    filled(tmp_path / "mine", {name: (json.dumps(table) if name == "a.json" else csv).encode()})
+    code, _, err = new("model", "--from", "mine")
+    assert code == 0, err
+    assert source(tmp_path / "model")["field"] == "told, in short"
+    assert "the field `told, in short` is read" in err
+
+
+def test_from_a_single_file(tmp_path: Path) -> None:
+    filled(tmp_path / "mine", {"a b[1].txt": b"It was a dark night.\n\n" * 90, "other.txt": b"no"})
+    code, _, err = new("model", "--from", "mine/a b[1].txt")
+    assert code == 0, err
+    assert "Source texts: 1 file\n" in err
+    assert [path.name for path in (tmp_path / "model" / "texts").iterdir()] == ["a b[1].txt"]
+    assert "# 1 document, 1,980 characters\n" in (tmp_path / "model" / "regrow.toml").read_text("utf-8")
+
+
 def test_the_encoding_of_most_texts_is_found(tmp_path: Path) -> None:
     text = "これは本です。ある日、船が来ました。\n" * 100
     japanese = text.encode("shift_jis")
@@ -124,9 +145,10 @@ def test_the_encoding_of_most_texts_is_found(tmp_path: Path) -> None:
     ("files", "told"),
     [
         ({"a.jsonl": b'{"x": 1}\n'}, "there is no field `text`, but `x`"),
-        ({"a.txt": b"\x89PNG\r\n\x1a\n"}, "there is no text in the folder"),
+        ({"a.txt": b"\x89PNG\r\n\x1a\n"}, "there is no text that can be read"),
         ({".hidden": b"x"}, "no file fits"),
-        ({}, "is no folder"),
+        ({"a.jsonl": b'{"said": [{"by": "me"}]}\n'}, "put the text of each row into a field or column called `text`"),
+        ({}, "there is no `mine`"),
     ],
 )
 def test_from_a_folder_without_texts(tmp_path: Path, files: dict[str, bytes], told: str) -> None:

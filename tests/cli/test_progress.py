@@ -1,10 +1,13 @@
 """python -m pytest tests/cli/test_progress.py"""
 
+import re
+import sys
+
 import pytest
 
 from regrow.cli import progress as module
 from regrow.cli.console import Console
-from regrow.cli.progress import Lines, details, selection
+from regrow.cli.progress import Bars, Lines, details, selection
 
 STEP = {
     "event": "progress",
@@ -102,3 +105,25 @@ def test_validation_and_compiling_are_told(capsys: pytest.CaptureFixture[str]) -
         "   Validated pretrain step 120/1,000, loss 4.210, on validation text 4.500: "
         '"and the king said to them that were gathered there, come ..."'
     )
+
+
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        (80, "    Training pretrain step 120/1,000, loss 4.210, 5,300 tokens/s, 2 min 3 s left"),
+        (79, "    Training pretrain step 120/1,000, loss 4.210, 2 min 3 s left"),
+        (60, "    Training pretrain step 120/1,000, 2 min 3 s left"),
+    ],
+)
+def test_the_time_left_is_seen_on_any_terminal(
+    columns: int, line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    bars = Bars(Console())
+    bars({"event": "stage-start", "stage": "pretrain"})
+    bars(STEP)
+    bars.close()
+    drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    assert line in [one.rstrip() for one in re.split("[\r\n]+", drawn)]

@@ -234,6 +234,11 @@ CASES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
         "bard/regrow.toml:28: architecture.heads: 5 heads do not divide the width 64\n"
         "hint: for this width choose `1`, `2`, `4`, `8`",
     ),
+    "a width that no number of heads suits": (
+        [("width = 64", "width = 63")],
+        "",
+        "bard/regrow.toml:28: architecture.heads: 4 heads do not divide the width 63\nhint: choose an even width",
+    ),
     "heads of odd width": (
         [("heads = 4", "heads = 64")],
         "",

@@ -63,6 +63,16 @@ def test_metrics_are_there_as_training_runs_and_name_their_place(tmp_path: Path)
     assert len(read(tmp_path / "toy.metrics.csv")) == 2  # of a build that did not come to its end
 
 
+def test_metrics_of_a_run_that_is_in_the_store_are_all_there(tmp_path: Path) -> None:
+    told: Events = []
+    with EventLog(tmp_path / "toy", lambda _: None) as log, Metrics(tmp_path / "toy", log, told.append) as metrics:
+        metrics({**RESUMED, "event": "trained", "total": 2})
+        assert '"event": "trained"' in log.text()
+        assert "learning_rate" not in log.text()  # it would be as long as the metrics, at each build
+    assert [row["step"] for row in read(tmp_path / "toy.metrics.csv")] == ["1", "2"]
+    assert told == []
+
+
 def test_metrics_of_a_resumed_run_begin_at_its_first_step(tmp_path: Path) -> None:
     with Metrics(tmp_path / "toy", lambda _: None, lambda _: None) as metrics:
         metrics(RESUMED)
@@ -84,28 +94,44 @@ def test_runs_elsewhere_get_what_was_measured(module: str, monkeypatch: pytest.M
     said: list[Any] = []
     library = SimpleNamespace(
         __spec__=SimpleNamespace(),
-        init=lambda project: said.append(("init", project)) or "run",
+        init=lambda project, name: said.append(("init", project, name)) or "run",
         log=lambda values, step: said.append((step, values)),
         finish=lambda: said.append("finish"),
     )
     monkeypatch.setitem(sys.modules, module, library)
     passed: Events = []
-    with tracked([f"{module}:mine"], passed.append) as listener:
+    with tracked([f"{module}:mine"], "toy", passed.append) as listener:
         listener({"event": "stage-start", "stage": "pretrain"})
         assert said == []
         listener(step(1, sample="a"))
     values = {"tokens": 64, "loss": 4.0, "learning_rate": 0.1, "gradient_norm": 2.0, "sample": "a"}
-    assert said == [("init", "mine"), (1, values), "finish"]
+    assert said == [("init", "mine", "toy-pretrain"), (1, values), "finish"]
     assert len(passed) == 2
 
 
+def test_each_stage_that_trains_is_a_run_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[Any] = []
+    library = SimpleNamespace(
+        __spec__=SimpleNamespace(),
+        init=lambda project, name: said.append(name) or "run",
+        log=lambda values, step: said.append(step),
+        finish=lambda: said.append("finish"),
+    )
+    monkeypatch.setitem(sys.modules, "wandb", library)
+    with tracked(["wandb"], "toy", lambda _: None) as listener:
+        for stage in ("first", "second"):
+            listener(step(1, stage=stage))
+            listener(step(2, stage=stage))
+    assert said == ["toy-first", 1, 2, "finish", "toy-second", 1, 2, "finish"]
+
+
 def test_a_tracker_that_fails_does_not_stop_a_build(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(project: str) -> None:
+    def fail(project: str, name: str) -> None:
         raise ConnectionError("no network")
 
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(__spec__=SimpleNamespace(), init=fail))
     passed: Events = []
-    with tracked(["wandb"], passed.append) as listener:
+    with tracked(["wandb"], "toy", passed.append) as listener:
         listener(step(1))
         listener(step(2))
     notes = [event["text"] for event in passed if event["event"] == "note"]
@@ -123,10 +149,12 @@ def test_what_cannot_be_tracked_to_is_said_before_anything_runs(monkeypatch: pyt
 
 def test_tensorboard_gets_event_files(tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    with tracked([f"tensorboard:{tmp_path / 'runs'}"], lambda _: None) as listener:
-        listener(RESUMED)
-        listener(step(3))
-    found = accumulator.EventAccumulator(str(tmp_path / "runs"))
-    found.Reload()
-    assert [(one.step, one.value) for one in found.Scalars("loss")] == [(1, 4.0), (2, 3.0), (3, 2.0)]
-    assert [one.step for one in found.Scalars("validation_loss")] == [2]
+    for release in ("toy", "other"):  # which does not take the place of the first
+        with tracked([f"tensorboard:{tmp_path / 'runs'}"], release, lambda _: None) as listener:
+            listener(RESUMED)
+            listener(step(3))
+    for release in ("toy", "other"):
+        found = accumulator.EventAccumulator(str(tmp_path / "runs" / f"{release}-pretrain"))
+        found.Reload()
+        assert [(one.step, one.value) for one in found.Scalars("loss")] == [(1, 4.0), (2, 3.0), (3, 2.0)]
+        assert [one.step for one in found.Scalars("validation_loss")] == [2]

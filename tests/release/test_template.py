@@ -4,21 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from regrow.building.template import template
+from regrow.building.template import start, template
 from regrow.errors import RecipeError
 from regrow.recipe.schema import load
 from regrow.stages import KINDS
 
 
 def test_is_a_valid_recipe(tmp_path: Path) -> None:
-    for path, text in template("my-model.2").items():
-        (tmp_path / path).parent.mkdir(exist_ok=True)
-        (tmp_path / path).write_text(text)
-    recipe = load(tmp_path, KINDS)
+    folder = tmp_path / "my-model.2"
+    assert sorted(start(folder)) == [".gitattributes", "regrow.toml", "texts/about-models.txt"]
+    recipe = load(folder, KINDS)
     assert recipe.model.name == "my-model.2"
     (source,) = recipe.sources
     assert source.fetch == "file:texts"
-    assert (tmp_path / "texts" / "about-models.txt").stat().st_size > 2000
+    assert (folder / "texts" / "about-models.txt").stat().st_size > 2000
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", 'a"b', "a'b\"", "a\nb", "a\\b", "-a", "a--b", "x" * 97])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from regrow.release.release import Loss
 from regrow.report.chart import curve, every, graph_drawing, loss_chart, running_mean, ticks
 from regrow.report.data import StageRow
+from regrow.report.doubts import last_loss
 
 numbers = st.floats(-1e6, 1e6)
 
@@ -98,3 +99,10 @@ def test_a_node_is_not_named_twice() -> None:
     drawing = graph_drawing([row("fetch-bible", kind="fetch"), row("split", kind="split"), row("other", kind="split")])
     assert drawing is not None
     assert [(n.label, n.kind) for n in drawing.nodes] == [("bible", "fetch"), ("split", ""), ("other", "split")]
+
+
+def test_the_first_and_the_last_loss_are_those_that_a_warning_names() -> None:
+    losses = [Loss(1, 6.0), *(Loss(step, 600.0 - step) for step in range(2, 201))]
+    chart = loss_chart(losses, None)
+    assert chart is not None
+    assert (chart.first.loss, chart.last.loss) == (6.0, last_loss(losses))

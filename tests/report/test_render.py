@@ -161,3 +161,12 @@ def test_hashes_are_whole() -> None:
     page = render(replace(full("a"), stages=(replace(full("a").stages[0], digest=digest),)))
     texts = [text for text in Reader(page).text if "0123456789abcdef" in text]
     assert texts == [digest, digest]
+
+
+def test_a_file_that_was_never_read_is_not_called_a_document() -> None:
+    data = full("x")
+    example = (Example("x", "a.bin", ""),)
+    read, unread = Exclusion("clean", "short", 2, 30, example), Exclusion("documents", "not text", 2, 0, example)
+    page = " ".join(Reader(render(replace(data, exclusions=(read, unread)))).text)
+    assert "2 documents" in page
+    assert "2 unread" in page

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,13 +14,14 @@ from regrow.building import rebuilds, speed
 from regrow.building.assemble import Contents, assemble, json_text, licence_text, paper_text
 from regrow.building.documents import left_out
 from regrow.building.environment import environment
-from regrow.building.live import EventLog, Metrics
+from regrow.building.live import TRAINED, EventLog, Metrics
 from regrow.building.locking import Locked, Mode, locked_recipe
 from regrow.building.place import refuse_another_model, refuse_to_replace
 from regrow.building.planning import planned
 from regrow.building.selection import released_weights
 from regrow.corpus.documents import Tally
 from regrow.engine import Evaluation, Listener, StageResult, Stop, evaluate
+from regrow.engine.plan import estimated
 from regrow.errors import DifferentError, RecipeError
 from regrow.recipe.graph import Graph
 from regrow.recipe.kind import Workers
@@ -27,7 +29,7 @@ from regrow.recipe.lock import load as load_lock
 from regrow.recipe.schema import load as load_recipe
 from regrow.release import Release, is_release
 from regrow.release.files import DamagedError
-from regrow.release.layout import DATES, ENVIRONMENT, EVENTS, LOCK, METRICS, REPORT, TIMINGS
+from regrow.release.layout import DATES, ENVIRONMENT, EVENTS, LOCK, LOSSES, METRICS, REPORT, TIMINGS
 from regrow.release.release import Sample
 from regrow.report import Doubt, Measure, doubts, measures
 from regrow.stages import KINDS
@@ -132,6 +134,8 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
             jobs=options.jobs,
             surroundings=replace(locked.surroundings, workers=options.workers),
         )
+        for event in _trained_before(locked.graph, made):
+            metrics(event)
         outputs = {name: result.digest for name, result in made.results.items()}
         promised = {} if options.update_lock else locked.promised
         compare(locked.graph, promised, outputs)
@@ -200,6 +204,17 @@ def _is_release(folder: Path) -> bool:
     with suppress(OSError, DamagedError):  # one that nobody may read is none that a build could spoil
         return is_release(folder)
     return False
+
+
+def _trained_before(graph: Graph, made: Evaluation) -> Iterator[dict[str, Any]]:
+    """Events that tell how training went whose outcome was in the store, for those who want to see it now."""
+    costs = estimated(graph)
+    for name, result in made.results.items():
+        losses, training = result.path / Path(LOSSES).name, costs[name].training
+        if result.cached and training is not None and losses.is_file():
+            records = [json.loads(line) for line in losses.read_text("utf-8").splitlines()]
+            facts = {"done": training.steps, "total": training.steps, "unit": "steps", "tokens": training.tokens}
+            yield {"event": TRAINED, "stage": name, **facts, "records": records}
 
 
 def compare(graph: Graph, promised: Mapping[str, str], outputs: Mapping[str, str]) -> None:

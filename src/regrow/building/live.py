@@ -95,8 +95,9 @@ class EventLog:
         """Note an event and pass it on."""
         if self._file.begun:
             now = {"seconds": round(time.monotonic() - self._started[0], 3)}
-            # Whatever a stage calls `seconds` is not the time of the event.
-            self._file.write(json.dumps({**now, **event, **now}, ensure_ascii=False, default=str) + "\n")
+            # Whatever a stage calls `seconds` is not the time of the event. Earlier steps stand in the metrics.
+            told = {name: value for name, value in event.items() if name != "records"}
+            self._file.write(json.dumps({**now, **told, **now}, ensure_ascii=False, default=str) + "\n")
         self._listener(event)
 
     def text(self) -> str:
@@ -113,6 +114,9 @@ class EventLog:
         self._file.remove()
 
 
+TRAINED = "trained"
+"""The event that tells of a whole training run of an earlier build."""
+
 COLUMNS = (
     "step",
     "tokens",
@@ -128,10 +132,10 @@ COLUMNS = (
 
 
 def rows(event: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The training steps that an event tells of: one that was just done, or those before a run was resumed."""
+    """The training steps that an event tells of: one that was just done, or those of an earlier run."""
     if event.get("unit") != "steps":
         return
-    if event["event"] == "resumed":
+    if "records" in event:
         for record in event["records"]:
             yield _row({**record, "tokens": event["tokens"] * record["step"] // event["done"], "stage": event["stage"]})
     elif event["event"] == "progress" and "loss" in event:
@@ -145,7 +149,7 @@ def _row(told: Mapping[str, Any]) -> dict[str, Any]:
 class Metrics:
     """Writes a line for every training step to a CSV file beside the release as it happens, and passes events on.
 
-    Of a build that ends well, the file becomes part of ``buildinfo/``. If nothing is trained there is none.
+    Of a build that ends well, the file becomes part of ``buildinfo/``.
 
     Attributes:
         tokens_per_second: how fast each stage trained that did, at its last step so far.
@@ -170,7 +174,8 @@ class Metrics:
             if not self._file.begun:
                 self._file.begin()
                 self._file.write(",".join(COLUMNS) + "\n")
-                self._people({"event": "metrics", "path": str(self._file.path)})
+                if event["event"] != TRAINED:  # then it goes into the release at once
+                    self._people({"event": "metrics", "path": str(self._file.path)})
             self._file.write(_lines(found))
             if (speed := found[-1].get("tokens_per_second")) is not None:
                 self.tokens_per_second[str(event["stage"])] = speed

@@ -16,15 +16,20 @@ from threading import Event
 
 from regrow.corpus.documents import Documents, Tally
 from regrow.corpus.encodings import guess, known_encoding
+from regrow.corpus.rows import fields_told
 from regrow.engine import Listener, StageContext
 from regrow.errors import InputError
 from regrow.sources import resolve
 from regrow.stages.documents import DocumentsParameters, gathered, tally_words
+from regrow.words import counted
 
 SOURCE = "texts"
 _FIELDS = ("content", "body", "raw_content", "document", "article", "story", "passage", "message", "completion")
-"""Of rows, where the text often stands when no field is called ``text``, in the order in which they are tried."""
+"""Of rows, where the text often stands when no field is called ``text``, in the order in which they are tried. If it
+stands in none of them, it is looked for in those that the rows have."""
 
+_MOST_FIELDS = 12
+_ROWS = "put the text of each row into a field or column called `text`; commas stand between columns"
 _BYTES_PER_TOKEN = 3
 _EPOCHS = 4  # read more often, a text teaches little: Muennighoff et al. 2023, arXiv:2305.16264
 _FEW = 40  # documents of which a share can be held out that measures anything
@@ -81,20 +86,21 @@ _SIZES = (
 """Bytes of text up to which a size is proposed."""
 
 
-def adopt(folder: Path, into: Path, listener: Listener) -> int:
-    """Copy the files of a folder that a source would select, and return how many there are.
+def adopt(texts: Path, into: Path, listener: Listener) -> int:
+    """Copy the files of a folder that a source would select, or a single file, and return how many there are.
 
     Args:
-        folder: what somebody has.
+        texts: what somebody has.
         into: where they go, under the same names.
         listener: gets the event ``selected``, which says what is left out and why.
 
     Raises:
         InputError: if there are none, or one cannot be read.
     """
-    if not folder.is_dir():
-        raise InputError(f"`{folder}` is no folder", hint="name the folder that holds the texts")
-    pins = resolve("file:.", folder, ("**/*",), emit=partial(_context(listener).emit, source=SOURCE))
+    if not texts.exists():
+        raise InputError(f"there is no `{texts}`", hint="name the folder that holds the texts, or a file")
+    folder, name = (texts, ".") if texts.is_dir() else (texts.parent, texts.name)
+    pins = resolve(f"file:{name}", folder, ("**/*",), emit=partial(_context(listener).emit, source=SOURCE))
     for pin in pins:
         (into / pin.file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / pin.file, into / pin.file)
@@ -119,7 +125,7 @@ def proposed(texts: Path, listener: Listener) -> Figures:
     enough = count >= _FEW and sizes[-1] <= characters // 4
     tokens = min(size.tokens, max(20_000, _EPOCHS * amount // _BYTES_PER_TOKEN))
     return Figures(
-        about=f"{count:,} documents, {characters:,} characters",
+        about=f"{counted(count, 'document')}, {characters:,} characters",
         licence=UNDECLARED,
         availability="unshareable",
         field=found.field,
@@ -154,11 +160,20 @@ def _readable(texts: Path, listener: Listener) -> _Reading:
     best = _read(texts, context, "", "")
     if encoding := _encoding(texts, best.documents):
         best = _read(texts, context, "", encoding)
-    if any(one.reason == "no text" for one in best.tally.rows_left_out):
-        ways = (_read(texts, context, field, best.encoding) for field in _FIELDS)
-        best = max(best, *ways, key=lambda way: way.size)
+    untold = any(one.reason == "no text" for one in best.tally.files_left_out + best.tally.rows_left_out)
+    if untold:
+        usual = best
+        for fields in (_FIELDS, _fields(best.documents)):
+            ways = (_read(texts, context, field, usual.encoding) for field in fields)
+            best = max(best, *ways, key=lambda way: way.size)
+            if best is not usual:
+                break
     if not best.documents.kept:
-        raise InputError("there is no text in the folder", why=best.tally.words() or "its files are empty")
+        raise InputError(
+            "there is no text that can be read",
+            why=best.tally.words() or "its files are empty",
+            hint=_ROWS if untold else "",
+        )
     _context(listener).emit("tally", text=tally_words(best.tally), left_out=bool(best.tally.losses))
     return best
 
@@ -172,6 +187,12 @@ def _read(texts: Path, context: StageContext, field: str, encoding: str) -> _Rea
         **{name: value for name, value in said.items() if value},  # type: ignore[arg-type]
     )
     return _Reading(*gathered(texts, parameters, context), field, encoding)
+
+
+def _fields(found: Documents) -> list[str]:
+    """The fields that rows have in which no text was found, those of most rows first."""
+    told = (name for one in found.excluded if one.reason == "no text" for name in fields_told(one.detail))
+    return [name for name, _ in Counter(told).most_common(_MOST_FIELDS)]
 
 
 def _encoding(texts: Path, found: Documents) -> str:

@@ -166,7 +166,7 @@ def start_from(folder: Path, texts: Path, listener: Listener) -> tuple[list[str]
 
     Args:
         folder: of the recipe, named after it.
-        texts: a folder.
+        texts: a folder, or a file.
         listener: gets the events ``selected`` and ``tally``, which say what is used and what is left out.
 
     Returns:
@@ -174,7 +174,7 @@ def start_from(folder: Path, texts: Path, listener: Listener) -> tuple[list[str]
 
     Raises:
         RecipeError: if there is something already, or the name cannot be a model's.
-        InputError: if there is no text in the folder that can be read.
+        InputError: if there is no text that can be read.
     """
     template(folder.resolve().name)  # a name that cannot be is found out before the texts are read
     with _new(folder) as made:

@@ -1,6 +1,8 @@
 """Showing training as it runs in programs of others: each is an adapter of a few lines, and none is used unasked.
 
-What an adapter is told is a line of ``metrics.csv``. A program that fails is left alone for the rest of the build.
+What an adapter is told is a line of ``metrics.csv``. Each stage that trains is a run of its own, called after the
+release and the stage, so that models stand beside one another and not in each other's place. A program that fails is
+left alone for the rest of the build.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol
 
 from regrow.building.live import rows
@@ -29,10 +32,10 @@ class Tracker(Protocol):
 
 
 class TensorBoard:
-    """Event files in a folder, for TensorBoard."""
+    """Event files in a folder, for TensorBoard: one folder in it for each run."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder or "runs"
+    def __init__(self, folder: str, run: str) -> None:
+        self._folder = Path(folder or "runs") / run
         self._writer: Any = None
 
     def log(self, step: int, values: Mapping[str, float], words: str) -> None:
@@ -40,7 +43,7 @@ class TensorBoard:
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(self._folder, purge_step=step, flush_secs=5)
+            self._writer = SummaryWriter(str(self._folder), purge_step=step, flush_secs=5)
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
         if words:
@@ -55,16 +58,17 @@ class TensorBoard:
 class Run:
     """A run of Weights & Biases, or of trackio, which speaks the same language."""
 
-    def __init__(self, module: str, project: str) -> None:
+    def __init__(self, module: str, project: str, run: str) -> None:
         self._module = module
         self._project = project or "regrow"
+        self._name = run
         self._run: Any = None
 
     def log(self, step: int, values: Mapping[str, float], words: str) -> None:
         """Send a step."""
         library = import_module(self._module)
         if self._run is None:
-            self._run = library.init(project=self._project)
+            self._run = library.init(project=self._project, name=self._name)
         library.log({**values, **({"sample": words} if words else {})}, step=step)
 
     def close(self) -> None:
@@ -73,15 +77,18 @@ class Run:
             import_module(self._module).finish()
 
 
-_TRACKERS: dict[str, Callable[[str], Tracker]] = {
+_TRACKERS: dict[str, Callable[[str, str], Tracker]] = {
     "tensorboard": TensorBoard,
-    "trackio": lambda project: Run("trackio", project),
-    "wandb": lambda project: Run("wandb", project),
+    "trackio": partial(Run, "trackio"),
+    "wandb": partial(Run, "wandb"),
 }
 
 
-def tracker(asked: str) -> Tracker:
-    """The adapter that somebody asks for: ``tensorboard:DIR``, ``trackio:PROJECT`` or ``wandb:PROJECT``.
+def tracker(asked: str) -> Callable[[str], Tracker]:
+    """What makes the adapter that somebody asks for: ``tensorboard:DIR``, ``trackio:PROJECT`` or ``wandb:PROJECT``.
+
+    Returns:
+        a function that takes the name of a run.
 
     Raises:
         RecipeError: if there is none, or what it needs is not installed.
@@ -93,13 +100,19 @@ def tracker(asked: str) -> Tracker:
         )
     if find_spec(name) is None:
         raise RecipeError(f"`{name}` is not installed", hint=f"python -m pip install 'regrow[{name}]'")
-    return _TRACKERS[name](rest)
+    return partial(_TRACKERS[name], rest)
 
 
 @contextmanager
-def tracked(asked: Sequence[str], listener: Listener) -> Iterator[Listener]:
-    """A listener that shows training steps wherever somebody asked for it, and passes events on."""
-    told = _Told([(one, tracker(one)) for one in asked], listener)
+def tracked(asked: Sequence[str], release: str, listener: Listener) -> Iterator[Listener]:
+    """A listener that shows training steps wherever somebody asked for it, and passes events on.
+
+    Args:
+        asked: where, each as :func:`tracker` has it.
+        release: what is built, after which the runs are called.
+        listener: gets the events.
+    """
+    told = _Told({one: tracker(one) for one in asked}, release, listener)
     try:
         yield told
     finally:
@@ -108,21 +121,28 @@ def tracked(asked: Sequence[str], listener: Listener) -> Iterator[Listener]:
 
 @dataclass
 class _Told:
-    trackers: list[tuple[str, Tracker]]
+    makers: Mapping[str, Callable[[str], Tracker]]
+    release: str
     listener: Listener
+    stage: str = ""
+    trackers: dict[str, Tracker] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Show the training steps that an event tells of, and pass it on."""
         self.listener(event)
         for row in rows(event):
+            if row["stage"] != self.stage:
+                self.close()
+                self.stage = row["stage"]
+                self.trackers = {asked: make(f"{self.release}-{self.stage}") for asked, make in self.makers.items()}
             values = {name: value for name, value in row.items() if name not in ("step", "sample", "stage")}
-            for asked, one in self.trackers:
+            for asked, one in self.trackers.items():
                 self._try(asked, partial(one.log, row["step"], values, row.get("sample", "")))
 
     def close(self) -> None:
-        """Show no more."""
-        for asked, one in self.trackers:
+        """Show no more of the stage."""
+        for asked, one in self.trackers.items():
             self._try(asked, one.close)
 
     def _try(self, asked: str, act: Callable[[], None]) -> None:

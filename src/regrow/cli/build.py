@@ -114,7 +114,7 @@ def command(
         _leading(rendezvous) as group,
         stop_on_interrupt(console) as stop,
         progress(console) as lines,
-        tracked(log_to, lines) as listener,
+        tracked(log_to, (output or recipe).resolve().name, lines) as listener,
     ):
         if environment is not None and environment.restarts:
             listener({"event": "note", "text": "a worker was lost; all have been started again"})

@@ -33,7 +33,7 @@ def command(console: Console, release: Path) -> None:
     data = contents(readable(release))
     if console.json:
         told = asdict(data)
-        console.document("inspect/1", {name: told[name] for name in _TOLD})
+        console.document("inspect/1", {**{name: told[name] for name in _TOLD}, "warnings": told["doubts"]})
     else:
         console.result("\n".join(_lines(data)))
 
@@ -45,6 +45,7 @@ def _lines(data: ReportData) -> Iterator[str]:
     yield f"{data.name}, {data.licence}" + (f": {data.description}" if data.description else "")
     yield ", ".join(f"{count(value)} {name}" for name, value in data.facts.items())
     yield from (f"{measure.bits_per_byte:.4f} bits per byte, {measure.name}" for measure in data.measures)
+    yield from (f"warning: {doubt.what}" for doubt in data.doubts)
     yield ""
     yield from table(
         ("source", "licence", "availability", "documents", "bytes", "fetch"),
@@ -55,12 +56,13 @@ def _lines(data: ReportData) -> Iterator[str]:
         right="documents bytes",
     )
     yield ""
-    yield from table(
-        ("dropped by", "reason", "documents", "characters"),
-        [(one.stage, one.reason, count(one.documents), count(one.characters)) for one in data.exclusions],
-        right="documents characters",
-    )
-    yield ""
+    if data.exclusions:
+        yield from table(
+            ("dropped by", "reason", "documents", "characters"),
+            [(one.stage, one.reason, count(one.documents), count(one.characters)) for one in data.exclusions],
+            right="documents characters",
+        )
+        yield ""
     yield from table(("stage", "kind", "digest"), [(one.name, one.kind, one.digest) for one in data.stages])
     yield ""
     yield from table(("file", "size"), [(one.path, size(one.size)) for one in data.files], right="size")

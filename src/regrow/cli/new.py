@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     "--from",
     "texts",
     type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Copy the texts of a folder, look how they are written, and propose a model for them.",
+    metavar="PATH",
+    help="Copy the texts of a folder, or one file, look how they are written, and propose a model for them.",
 )
 @json_option
 @pass_console
 def command(console: Console, name: Path, texts: Path | None) -> None:
     """Write a folder with a recipe to start from.
 
-    The folder NAME gets a recipe and a text, ready to build in seconds; with --from the texts are those of FOLDER, and
+    The folder NAME gets a recipe and a text, ready to build in seconds; with --from the texts are those of PATH, and
     the recipe says how they are read, and has a vocabulary, a model and a training of a size that fits them. Nothing
     that exists is overwritten. The folder is the only line on stdout.
     """
@@ -49,11 +49,13 @@ def command(console: Console, name: Path, texts: Path | None) -> None:
         console.document("new/1", {"folder": str(name), "files": files, **told})
         return
     if figures is None:
-        console.verb("Created", f"{name}: put your texts into {name / 'texts'}, then `regrow build {name}`")
+        console.verb("Created", f"{name}: put your texts into {name / 'texts'}")
     else:
         console.verb("Created", f"{name}: {figures.about}, and {_model(figures)}")
+        if figures.field:
+            console.verb("Note", f"of rows, the field `{figures.field}` is read; another is named as `field`", "yellow")
         console.verb("Note", f"say in {name / 'regrow.toml'} under which licence the texts are", "yellow")
-        console.verb("Next", f"regrow plan {shlex.quote(str(name))}", "cyan")
+    console.verb("Next", f"regrow plan {shlex.quote(str(name))}", "cyan")
     console.result(str(name))
 
 

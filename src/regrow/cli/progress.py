@@ -5,6 +5,7 @@ On a terminal that is a bar; elsewhere a line every ten seconds, so that a log s
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 Event = Mapping[str, Any]
 _HEARTBEAT = 10.0
+_BAR = 24
+_WIDE = 110  # columns of a terminal that has room for a bar
 _REASONS = 4
 _WORDS = 60
 _SUFFIXES = 4
@@ -136,7 +139,9 @@ class Bars(Lines):
         task, total = self._task(stage, ""), event.get("total")
         assert self._bars is not None
         verb = f"{verb_for(event):>12}"
-        self._bars.update(task, total=total, completed=event["done"], verb=verb, details=details(event))
+        width = self._bars.console.width
+        room = width - len(f"{verb} {escaped(stage)} ") - (_BAR + 1 if width >= _WIDE else 0)
+        self._bars.update(task, total=total, completed=event["done"], verb=verb, details=details(event, room))
 
     def forget(self, stage: str) -> None:
         """Take the bar of a stage away."""
@@ -162,13 +167,13 @@ def _rich_bars() -> Progress:
     from rich.console import Console as Terminal
     from rich.progress import BarColumn, Progress, TextColumn
 
+    terminal = Terminal(stderr=True, no_color=not coloured(sys.stderr), highlight=False)
     columns = (
         TextColumn("[bold cyan]{task.fields[verb]}"),
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
+        *([BarColumn(bar_width=_BAR)] if terminal.width >= _WIDE else []),
         TextColumn("{task.fields[details]}", markup=False),
     )
-    terminal = Terminal(stderr=True, no_color=not coloured(sys.stderr), highlight=False)
     return Progress(*columns, console=terminal, transient=True, redirect_stdout=False, refresh_per_second=8)
 
 
@@ -196,16 +201,22 @@ def verb_for(event: Event) -> str:
     return _WORK.get(str(event.get("unit")), "Building")
 
 
-def details(event: Event) -> str:
-    """How far a stage is, and what else it tells, e.g. ``step 3/10, loss 4.210, 5,300 tokens/s, 2 min 3 s left``."""
-    parts = [_amount(event)]
+def details(event: Event, room: float = math.inf) -> str:
+    """How far a stage is, and what else it tells, e.g. ``step 3/10, loss 4.210, 5,300 tokens/s, 2 min 3 s left``.
+
+    Where there is no room for all of it, the speed goes first, and then the loss.
+    """
+    parts = {"amount": _amount(event)}
     if (loss := event.get("loss")) is not None:
-        parts.append(f"loss {loss:.3f}")
+        parts["loss"] = f"loss {loss:.3f}"
     if (speed := event.get("tokens_per_second")) is not None:
-        parts.append(f"{speed:,.0f} tokens/s")
+        parts["speed"] = f"{speed:,.0f} tokens/s"
     if (left := event.get("seconds_left")) is not None:
-        parts.append(f"{seconds(left)} left")
-    return ", ".join(parts)
+        parts["left"] = f"{seconds(left)} left"
+    for spare in ("speed", "loss"):
+        if len(", ".join(parts.values())) > room:
+            parts.pop(spare, None)
+    return ", ".join(parts.values())
 
 
 def validated(event: Event) -> str:

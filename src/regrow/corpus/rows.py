@@ -51,6 +51,12 @@ def no_field(kind: str, field: str, known: Iterable[str]) -> str:
     return f"there is no {kind} `{field}`, but {names(known)}"
 
 
+def fields_told(message: str) -> list[str]:
+    """The fields that there are, by what :func:`no_field` says; as many as it names."""
+    _, told, known = message.partition("`, but `")
+    return known.rstrip(". `").split("`, `") if told else []
+
+
 def names(known: Iterable[str]) -> str:
     """Names of fields, as many as a line has room for."""
     found = list(known)

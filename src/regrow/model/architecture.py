@@ -50,13 +50,14 @@ class Architecture(Section):
         if width is None:
             return value
         fitting = listed(str(n) for n in _head_counts(width, near=value))
+        hint = f"for this width choose {fitting}" if width % 2 == 0 else "choose an even width"
         if width % value:
-            raise fault(f"{value} heads do not divide the width {width}", hint=f"for this width choose {fitting}")
+            raise fault(f"{value} heads do not divide the width {width}", hint=hint)
         if width // value % 2:
             raise fault(
                 f"{value} heads of a width of {width} are {width // value} wide, which is odd",
                 why="rotary positions turn pairs of numbers",
-                hint=f"for this width choose {fitting}" if width % 2 == 0 else "choose an even width",
+                hint=hint,
             )
         return value
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from regrow.release.release import Loss
 from regrow.report.data import StageRow
+from regrow.report.doubts import last_loss
 
 _POINTS = 400
 _STRIPS = 80
@@ -72,6 +73,7 @@ class LossChart:
     validation: Tick | None
     first: Loss
     last: Loss
+    """With the loss of the last steps together: one alone says little."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,8 @@ def loss_chart(losses: Sequence[Loss], validation: float | None) -> LossChart | 
         points=tuple(points),
         between=path([*((point.x, point.y) for point in points), *end]) if points else "",
         validation=None if validation is None else Tick(axes.y(validation), f"{validation:.3f}"),
-        first=Loss(losses[0].step, means[0]),
-        last=Loss(losses[-1].step, means[-1]),
+        first=losses[0],
+        last=Loss(losses[-1].step, last_loss(losses)),
     )
 
 

@@ -61,6 +61,9 @@ def resolve(locator: str, site: Site) -> tuple[Pin, ...]:
         return _pins(path, _selected(path, site), site)
     if _is_recipes(path, site):
         raise RecipeError(f"`{locator}` is the recipe's own", hint="name a file or a folder with texts")
+    survey = Survey()
+    survey.add(_printable(path.name), "")
+    site.emit("selected", **survey.event())
     return _pins(path.parent, [path.name], site)
 
 
@@ -79,7 +82,8 @@ def _existing(site: Site, name: str) -> Path:
     path = beside(site.base, name)
     if path is None:
         raise InputError(
-            f"there is no `{site.base / name}`", hint="paths after `file:` begin at the folder of the recipe"
+            f"there is no `{site.base / name}`",
+            hint="paths after `file:` begin at the folder of the recipe; of a variant, at that of what it extends",
         )
     return path
 
