@@ -116,6 +116,27 @@ def test_front_matter_is_not_text() -> None:
     assert all_of(b"---\nno end", "markdown") == [Piece(0, 10, "---\nno end")]
 
 
+@pytest.mark.parametrize(
+    "top", ["---\n---\n", "---\r\n# a comment\r\ntags:\r\n  - a\r\n---\r\n", '--- \n"k e y": 1\n\nz: 2\n---\n']
+)
+def test_front_matter_has_keys(top: str) -> None:
+    assert [piece.text for piece in all_of((top + "text").encode(), "markdown") if isinstance(piece, Piece)] == ["text"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\n\nOne.\n\n---\n\nTwo.\n",
+        "---\nOne. It was dark\n---\nTwo.\n",
+        "---\n- a\n- b\n---\n",
+        "---\nhttps://example.org/\n---\n",
+        "---\n" + "k: v\n" * 100_000,
+    ],
+)
+def test_a_chapter_between_rules_is_text(text: str) -> None:
+    assert all_of(text.encode(), "markdown") == [Piece(0, len(text), text)]
+
+
 def lines(*rows: object) -> bytes:
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
