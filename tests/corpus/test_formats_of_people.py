@@ -290,7 +290,12 @@ def test_a_table_in_text() -> None:
 def test_a_table_names_its_columns() -> None:
     assert refusals(b"id,body\n1,a\n", "csv") == [("no text", "there is no column `text`, but `id`, `body`")]
     assert refusals(b"text,text\n1,a\n", "csv") == [("no text", "the first row has `text` twice")]
-    assert refusals(b"id;text\n1;a\n", "csv") == [("no text", "there is no column `text`, but `id;text`")]
+    assert refusals(b"k,k,text\n1,2,a\n", "csv", group_by=("k",)) == [("no text", "the first row has `k` twice")]
+    assert refusals(b"id;text\n1;a\n", "csv") == [("not CSV", "the first row has semicolons between its columns")]
+    assert refusals(b"id\ttext\n1\ta\n", "csv") == [("not CSV", "the first row has tabs between its columns")]
+    assert refusals(b'id,"text\n1,a\n', "csv")[0][1].startswith("in the first row, a quotation mark is not closed")
+    assert [piece.text for piece in pieces(b"text,,\na,,\nb,1,2\n", "csv")] == ["a", "b"]
+    assert [piece.text for piece in pieces(b"text" + b"," * 100_000 + b"\na" + b"," * 100_000, "csv")] == ["a"]
     assert pieces(b"text\tid\na,b\t1\n", "tsv") == [Piece(8, 13, "a,b", 1)]
     assert pieces(b"", "csv") == pieces(b"text\n", "csv") == []
     grouped = pieces(b"k,text\n1,a\n1,b\n2,c\n", "csv", group_by=("k",))

@@ -304,7 +304,7 @@ def tally_words(tally: Tally) -> str:
 
 KIND = Kind(
     name="documents",
-    version=3,
+    version=4,
     parameters=DocumentsParameters,
     inputs={"files": Slot("files")},
     output="documents",
