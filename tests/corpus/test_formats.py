@@ -168,7 +168,10 @@ def test_a_field_that_no_line_has_cannot_group() -> None:
     data = lines({"book": "Genesis", "text": "a"}, {"book": "Exodus", "text": "b"})
     with pytest.raises(StageError, match="no line has a field `bok`") as caught:
         all_of(data, "jsonl", group_by=("bok",))
-    assert caught.value.why == "the fields are book, text"
+    assert caught.value.why == "those that there are: `book`, `text`"
+    with pytest.raises(StageError) as caught:
+        all_of(b'{"\\ud800": 1, "text": "a"}', "jsonl", group_by=("bok",))
+    assert caught.value.why == "those that there are: `text`, `\\ud800`"
 
 
 def test_equal_means_equal_and_of_one_type() -> None:
@@ -200,7 +203,7 @@ def nested(depth: int) -> bytes:
         (b'{"text": "\\x"}', ""),
         (b'{"text": "a"} b', '"b" follows the object'),
         (b'{"text": "a"},', '"," follows the object'),
-        (b'{"text": "a", "x": ' + b"9" * 641 + b"}", ""),
+        (b'{"text": "a", "x": ' + b"9" * 641 + b"}", "a whole number in it has more than 640 digits"),
         (nested(101), "nested more than 100 deep"),
         (b"[" * 100_000, "nested more than 100 deep"),
     ],
