@@ -116,6 +116,27 @@ def test_front_matter_is_not_text() -> None:
     assert all_of(b"---\nno end", "markdown") == [Piece(0, 10, "---\nno end")]
 
 
+@pytest.mark.parametrize(
+    "top", ["---\n---\n", "---\r\n# a comment\r\ntags:\r\n  - a\r\n---\r\n", '--- \n"k e y": 1\n\nz: 2\n---\n']
+)
+def test_front_matter_has_keys(top: str) -> None:
+    assert [piece.text for piece in all_of((top + "text").encode(), "markdown") if isinstance(piece, Piece)] == ["text"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\n\nOne.\n\n---\n\nTwo.\n",
+        "---\nOne. It was dark\n---\nTwo.\n",
+        "---\n- a\n- b\n---\n",
+        "---\nhttps://example.org/\n---\n",
+        "---\n" + "k: v\n" * 100_000,
+    ],
+)
+def test_a_chapter_between_rules_is_text(text: str) -> None:
+    assert all_of(text.encode(), "markdown") == [Piece(0, len(text), text)]
+
+
 def lines(*rows: object) -> bytes:
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
@@ -147,7 +168,10 @@ def test_a_field_that_no_line_has_cannot_group() -> None:
     data = lines({"book": "Genesis", "text": "a"}, {"book": "Exodus", "text": "b"})
     with pytest.raises(StageError, match="no line has a field `bok`") as caught:
         all_of(data, "jsonl", group_by=("bok",))
-    assert caught.value.why == "the fields are book, text"
+    assert caught.value.why == "those that there are: `book`, `text`"
+    with pytest.raises(StageError) as caught:
+        all_of(b'{"\\ud800": 1, "text": "a"}', "jsonl", group_by=("bok",))
+    assert caught.value.why == "those that there are: `text`, `\\ud800`"
 
 
 def test_equal_means_equal_and_of_one_type() -> None:
@@ -179,7 +203,7 @@ def nested(depth: int) -> bytes:
         (b'{"text": "\\x"}', ""),
         (b'{"text": "a"} b', '"b" follows the object'),
         (b'{"text": "a"},', '"," follows the object'),
-        (b'{"text": "a", "x": ' + b"9" * 641 + b"}", ""),
+        (b'{"text": "a", "x": ' + b"9" * 641 + b"}", "a whole number in it has more than 640 digits"),
         (nested(101), "nested more than 100 deep"),
         (b"[" * 100_000, "nested more than 100 deep"),
     ],

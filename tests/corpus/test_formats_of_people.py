@@ -221,6 +221,7 @@ def test_json_is_read_in_whichever_way_it_is_written() -> None:
         json.dumps(rows), json.dumps(rows, indent=1), "[" + ",\n".join(map(json.dumps, rows)) + "]",
         "[\n" + ",\n".join(map(json.dumps, rows)) + ",\n]\n", "\n".join(map(json.dumps, rows)),
         "\n\n".join(json.dumps(row, indent=2) for row in rows), "\r\n".join(map(json.dumps, rows)) + "\r\n",
+        "".join(map(json.dumps, rows)), " ".join(map(json.dumps, rows)) + "\n", "\r".join(map(json.dumps, rows)) + "\r",
     ]  # fmt: skip
     for way in ways:
         found = pieces(way.encode(), "json")
@@ -242,6 +243,12 @@ def test_a_bad_row_of_json_harms_no_other() -> None:
     assert refusals(b'[{"text": "a"}] x', "json") == [("not JSON", '"x" stands where the next row should begin')]
     lines = b'{not json\n{"text": "a"}\n["x"]\n'
     assert [one.start for one in read(lines, "json", Reading()) if isinstance(one, Piece)] == [10]
+
+
+def test_a_line_of_two_objects_does_not_make_the_others_depend_on_it() -> None:
+    data = b'{"text": "a"}{"text": "b"}\n{"text": "c\n{"text": "d"}\n'
+    assert [one.text for one in read(data, "json", Reading()) if isinstance(one, Piece)] == ["d"]
+    assert refusals(data, "json")[0] == ("not JSON", '"{" follows the object')
 
 
 def test_lines_with_commas_are_lines_of_which_each_is_wrong() -> None:
@@ -290,7 +297,12 @@ def test_a_table_in_text() -> None:
 def test_a_table_names_its_columns() -> None:
     assert refusals(b"id,body\n1,a\n", "csv") == [("no text", "there is no column `text`, but `id`, `body`")]
     assert refusals(b"text,text\n1,a\n", "csv") == [("no text", "the first row has `text` twice")]
-    assert refusals(b"id;text\n1;a\n", "csv") == [("no text", "there is no column `text`, but `id;text`")]
+    assert refusals(b"k,k,text\n1,2,a\n", "csv", group_by=("k",)) == [("no text", "the first row has `k` twice")]
+    assert refusals(b"id;text\n1;a\n", "csv") == [("not CSV", "the first row has semicolons between its columns")]
+    assert refusals(b"id\ttext\n1\ta\n", "csv") == [("not CSV", "the first row has tabs between its columns")]
+    assert refusals(b'id,"text\n1,a\n', "csv")[0][1].startswith("in the first row, a quotation mark is not closed")
+    assert [piece.text for piece in pieces(b"text,,\na,,\nb,1,2\n", "csv")] == ["a", "b"]
+    assert [piece.text for piece in pieces(b"text" + b"," * 100_000 + b"\na" + b"," * 100_000, "csv")] == ["a"]
     assert pieces(b"text\tid\na,b\t1\n", "tsv") == [Piece(8, 13, "a,b", 1)]
     assert pieces(b"", "csv") == pieces(b"text\n", "csv") == []
     grouped = pieces(b"k,text\n1,a\n1,b\n2,c\n", "csv", group_by=("k",))

@@ -81,9 +81,19 @@ def test_packed_files_are_told_by_their_bytes(tmp_path: Path, suffix: str) -> No
 @pytest.mark.parametrize("suffix", PACKINGS)
 def test_packed_files_that_are_cut_short_or_go_on_are_damaged(tmp_path: Path, suffix: str) -> None:
     whole = PACKINGS[suffix](bytes(range(256)) * 50)
-    for data in (whole[: len(whole) // 2], whole[:-1]):
+    for data in (whole[: len(whole) // 2], whole[:-1], whole + b"more", whole + whole[:-1]):
         with pytest.raises(InputError, match="cannot be read"):
             found(tmp_path, f"a.txt.{suffix}", data)
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz"])
+def test_zeros_between_streams_do_not_hide_those_that_follow(tmp_path: Path, suffix: str) -> None:
+    pack = PACKINGS[suffix]
+    data = pack(b"A" * 3000) + bytes(8) + pack(b"B") + pack(b"") + pack(b"C") + bytes(512)
+    assert found(tmp_path, f"a.txt.{suffix}", data) == {f"a.txt.{suffix}!/a.txt": "A" * 3000 + "BC"}
+    several = b"".join(pack(part) + bytes(4) for part in (tarred(("x.txt", b"X" * 9000))[:700], b"", bytes(9)))
+    with pytest.raises(InputError, match="cannot be read"):
+        found(tmp_path, "a.tar", several)
 
 
 def test_zstandard_of_several_frames_some_to_be_skipped(tmp_path: Path) -> None:

@@ -88,6 +88,8 @@ ASIDE = {
     "x/__pycache__/a.txt": "left by programs",
     "Thumbs.db": "left by programs",
     "out.events.jsonl": "left by programs",
+    "out.metrics.csv": "left by programs",
+    "runs/events.out.tfevents.1795981392.host.30559.0": "left by programs",
 }
 
 

@@ -408,6 +408,7 @@ def test_a_pinned_file_that_became_a_link_is_refused(base: Path, tmp_path: Path)
     [
         ("deep", "`deep/**` fits every file in that folder"),
         ("*.jso?", "wildcards pass over `c.json~`; a pattern takes it if it spells it out"),
+        ("texts/*.csv", "patterns begin in the folder: write `*.csv`"),
         ("*.jsonl", "a.jsonl.lz4 is packed with LZ4, which is not unpacked here: unpack it yourself"),
     ],
 )
@@ -416,6 +417,31 @@ def test_the_hint_knows_what_was_nearly_selected(base: Path, select: str, hint: 
     with pytest.raises(InputError, match="no file fits") as caught:
         resolve("file:texts", base, [select])
     assert caught.value.hint == hint
+
+
+def notes(base: Path, select: list[str], exclude: list[str]) -> list[str]:
+    said: list[str] = []
+    resolve("file:texts", base, select, exclude, emit=lambda _, **fields: said.append(fields.get("text", "")))
+    return [text for text in said if text]
+
+
+@pytest.mark.parametrize("pattern", ["texts/b.txt", "texts/*.txt", "d.txt", "deep/b.txt"])
+def test_a_pattern_for_a_file_that_is_not_there_is_told(base: Path, pattern: str) -> None:
+    told = [f"the pattern `{pattern}` fits no file; patterns begin in the folder `texts`"]
+    assert notes(base, ["**"], [pattern]) == told
+    assert notes(base, ["**/*.txt", pattern], []) == told
+
+
+@pytest.mark.parametrize("pattern", ["b.txt", "deep/*", "**/README*", "*.csv", ".git/config", "no/.DS_Store"])
+def test_a_pattern_that_means_no_file_in_particular_may_fit_none(base: Path, pattern: str) -> None:
+    assert notes(base, ["**"], [pattern]) == []
+    (base / "texts" / "a.zip").write_bytes(b"")
+    assert notes(base, ["**"], ["in/a/zip.txt"]) == []
+
+
+def test_exclude_is_the_cause_if_it_leaves_out_everything(base: Path) -> None:
+    with pytest.raises(InputError, match="and `exclude` leaves out 3 of 3 files"):
+        resolve("file:texts", base, ["**"], ["**"])
 
 
 def test_a_pattern_that_only_names_a_folder_is_told(base: Path) -> None:

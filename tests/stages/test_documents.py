@@ -17,7 +17,7 @@ from regrow.corpus.documents import (
     read_documents,
     read_exclusions,
 )
-from regrow.errors import InputError, Interrupted
+from regrow.errors import InputError, Interrupted, StageError
 from regrow.stages.documents import DocumentsParameters
 
 from .conftest import SOURCE, TINY, Bench, Quiet
@@ -209,3 +209,10 @@ def test_parameters_are_checked_and_canonical() -> None:
         DocumentsParameters(**SOURCE, format="html", field="body")
     assert DocumentsParameters(**SOURCE, format="csv", field="body").field == "body"
     assert "attribution" not in DocumentsParameters(**SOURCE, attribution="A. Uthor").model_dump()
+
+
+def test_what_cannot_be_grouped_says_in_which_file(bench: Bench) -> None:
+    files: dict[str, bytes | str] = {"a.jsonl": '{"text": "a", "k": 1}\n', "b/c.csv": "text\nx\n"}
+    with pytest.raises(StageError, match="no column `k`") as caught:
+        bench.documents(files, group_by=["k"])
+    assert caught.value.where == "b/c.csv"

@@ -42,7 +42,10 @@ _HEAD = 1 << 16  # bytes that show what a file is whose name does not say it
 _PAGE = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
 _XML = re.compile(r"\s*<\?xml\s")
 _BLANK_LINES = re.compile(r"\n[ \t\r]*\n(?:[ \t\r]*\n)*")
-_FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(?:.*\n)*?---[ \t]*(?:\r?\n|\Z)")
+# A blank line or a sentence below the hyphens, and no key, follows a rule across the page.
+_FRONT_MATTER = re.compile(
+    r"\ufeff?---[ \t]*\r?\n(?:\#.*\n)*(?:[\w\"'][^:\n]*:(?:[ \t].*|\r)?\n(?:.*\n)*?)?---[ \t]*(?:\r?\n|\Z)"
+)
 
 
 def format_of(path: str, data: bytes = b"", encoding: str = "utf-8") -> str:

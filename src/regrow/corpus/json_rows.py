@@ -22,6 +22,10 @@ _DIGITS = 640  # of a whole number; Python takes as many under all of its settin
 _LINES = 100  # that are looked at to see whether each is an object
 
 
+class _TooLongError(ValueError):
+    """A number that not every Python takes."""
+
+
 def json_lines(data: bytes, reading: Reading) -> Iterator[Row | Refusal]:
     """An object to a line."""
     plain = plain_encoding(data, reading.encoding)
@@ -64,20 +68,22 @@ def _opening(data: bytes, encoding: str, start: int) -> str:
     first = next(lines, "").lstrip(BYTE_ORDER_MARK + " \t\r")
     if first[:1] not in ("[", "{"):
         return ""
+    end = _whole(first)
     if first[0] == "[":
-        return "[" if next(lines, None) is None or not _is_whole(first) else ""
-    return "" if _is_whole(first) or any(line[0] == "{" and _is_whole(line) for line in lines) else "{"
+        return "[" if next(lines, None) is None or not end else ""
+    if end and first[end:].lstrip(" \t\r")[:1] != "{":
+        return ""
+    return "" if any(line[0] == "{" and _whole(line) for line in lines) else "{"
 
 
-def _is_whole(line: str) -> bool:
-    """Whether a line begins with a whole value. Something may follow it, which is a fault of the line."""
+def _whole(line: str) -> int:
+    """Where the whole value ends that a line begins with; 0 if it does not. What follows is a fault of the line."""
     if len(line) > LONGEST or _depth(line) > _DEEPEST:
-        return True  # as good as one: it is refused for that
+        return len(line)  # as good as one: it is refused for that
     try:
-        json.JSONDecoder(parse_int=_integer).raw_decode(line)
+        return json.JSONDecoder(parse_int=_integer).raw_decode(line)[1]
     except ValueError:
-        return False
-    return True
+        return 0
 
 
 def _items(text: str) -> Iterator[tuple[int, int, bool]]:
@@ -161,6 +167,8 @@ def _value(text: str, start: int, end: int, reading: Reading, seen: set[str]) ->
         return refused(start, end, "not JSON", f"nested more than {_DEEPEST} deep")
     try:
         row = json.loads(text, parse_int=_integer)
+    except _TooLongError:
+        return refused(start, end, "not JSON", f"a whole number in it has more than {_DIGITS} digits")
     except ValueError:  # every version of Python says it in other words
         return refused(start, end, "not JSON", _follows(text))
     if not isinstance(row, dict):
@@ -189,5 +197,5 @@ def _depth(text: str) -> int:
 
 def _integer(digits: str) -> int:
     if len(digits) > _DIGITS:
-        raise ValueError("too many digits")
+        raise _TooLongError
     return int(digits)

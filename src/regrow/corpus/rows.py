@@ -70,11 +70,11 @@ def require_groups(reading: Reading, known: Iterable[str], kind: str) -> None:
     Raises:
         StageError: naming it, and those that there are.
     """
-    found = sorted(known)
+    found = set(known)
     if missing := [name for name in reading.group_by if name not in found]:
         raise StageError(
             f"{kind} `{missing[0]}`",
-            why=f"the fields are {', '.join(found[:20])}",
+            why=f"those that there are: {names(sorted(found))}",
             hint="name fields that there are as `group_by`",
         )
 

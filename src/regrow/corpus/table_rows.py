@@ -10,6 +10,8 @@ from regrow.corpus.encodings import BYTE_ORDER_MARK, decoded
 from regrow.corpus.reading import Reading, Refusal
 from regrow.corpus.rows import LONGEST, Row, names, no_field, refused, require_groups, row_of
 
+_BROKEN = "a quotation mark is not closed, or closed before the field ends"
+_OTHERS = {";": "semicolons", "\t": "tabs", ",": "commas", "|": "bars"}
 _Record = tuple[int, int, list[str] | None]
 
 
@@ -20,17 +22,18 @@ def table_rows(data: bytes, reading: Reading, delimiter: str, name: str) -> Iter
         yield text
         return
     records = list(_records(text.text, delimiter))
-    columns = (records[0][2] or []) if records else []
-    if records and (trouble := _header_trouble(columns, reading.field)):
-        yield Refusal(0, len(data), "no text", trouble)
+    if not records:
         return
-    if records:
-        require_groups(reading, columns, "there is no column")
+    columns = records[0][2] or []
+    if trouble := _header_trouble(columns, reading, name):
+        yield Refusal(0, len(data), *trouble)
+        return
+    require_groups(reading, columns, "there is no column")
     places = text.places(place for start, end, _ in records[1:] for place in (start, end))
     for _, _, values in records[1:]:
         start, end = next(places), next(places)
         if values is None:
-            yield refused(start, end, f"not {name}", "a quotation mark is not closed, or closed before the field ends")
+            yield refused(start, end, f"not {name}", _BROKEN)
         elif len(values) != len(columns):
             yield refused(start, end, f"not {name}", f"{len(values)} fields, the first row has {len(columns)}")
         elif end - start > LONGEST:
@@ -39,11 +42,16 @@ def table_rows(data: bytes, reading: Reading, delimiter: str, name: str) -> Iter
             yield row_of(start, end, dict(zip(columns, values, strict=True)), reading)
 
 
-def _header_trouble(columns: list[str], field: str) -> str:
-    if field not in columns:
-        return no_field("column", field, columns)
-    twice = [name for name in columns if columns.count(name) > 1]
-    return f"the first row has {names(twice[:1])} twice" if twice else ""
+def _header_trouble(columns: list[str], reading: Reading, name: str) -> tuple[str, str] | None:
+    """What is wrong with the first row: the reason, and the detail. Only columns that are asked for have to be one."""
+    if not columns:
+        return f"not {name}", f"in the first row, {_BROKEN}"
+    if reading.field not in columns:
+        if other := next((words for sign, words in _OTHERS.items() if reading.field in columns[0].split(sign)), ""):
+            return f"not {name}", f"the first row has {other} between its columns"
+        return "no text", no_field("column", reading.field, columns)
+    twice = [column for column in (reading.field, *reading.group_by) if columns.count(column) > 1]
+    return ("no text", f"the first row has {names(twice[:1])} twice") if twice else None
 
 
 def _records(text: str, delimiter: str) -> Iterator[_Record]:

@@ -15,7 +15,7 @@ from regrow.recipe.pin import Pin
 from regrow.sources.archives import is_archive
 from regrow.sources.packing import unknown_packing
 from regrow.sources.scheme import Site
-from regrow.sources.select import aside
+from regrow.sources.select import EXCLUDED, aside, matches
 from regrow.sources.survey import Survey
 from regrow.store.digest import sha256_file
 from regrow.words import shown
@@ -25,6 +25,7 @@ _RELEASE = ("SHA256SUMS", lock.FILE)  # as regrow.release.layout, a room above, 
 _CACHE = b"Signature: 8a477f597d28d172789f06886806bc55"  # by the Cache Directory Tagging Specification
 _BUILD = "build"  # where releases go by default
 _DECLARATION = re.compile(rb"SPDX-License-Identifier:[ \t]*([\w.+() -]{1,100}\w\+?\)?)")
+_WILD = re.compile(r"[*?\[]")
 _HEAD = 8192
 
 
@@ -109,6 +110,8 @@ def _selected(folder: Path, site: Site) -> list[str]:
     site.emit("selected", **survey.event())
     for name in _folders(folder, (*site.choice.select, *site.choice.exclude)):
         site.emit("note", text=f"the pattern `{name}` fits no file in the folder of that name; `{name}/**` fits all")
+    for pattern in _missing(folder, names, (*site.choice.select, *site.choice.exclude)):
+        site.emit("note", text=f"the pattern `{pattern}` fits no file; patterns begin in the folder `{folder.name}`")
     return sorted(found, key=str.encode)
 
 
@@ -181,14 +184,35 @@ def _folders(folder: Path, patterns: Sequence[str]) -> list[str]:
     return [pattern for pattern in patterns if (folder / pattern).is_dir()]
 
 
+def _missing(folder: Path, names: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """The patterns that are the path of a file that is not there, or one that begins beside the folder."""
+    if any(map(is_archive, names)):  # in which it may be
+        return []
+    spelled = [pattern for pattern in patterns if not _WILD.search(pattern) or _begins_beside(folder, pattern)]
+    looked_for = [pattern for pattern in spelled if not any(map(aside, pattern.split("/")))]
+    return [
+        pattern
+        for pattern in looked_for
+        if not ((folder / pattern).is_dir() or any(matches(name, [pattern]) for name in names))
+    ]
+
+
+def _begins_beside(folder: Path, pattern: str) -> bool:
+    return pattern.startswith(f"{folder.name}/") and not (folder / folder.name).exists()
+
+
 def _nothing(folder: Path, names: list[str], survey: Survey, site: Site) -> InputError:
     """No file is selected; something that is nearly a file of the source may be the cause."""
     nothing = f"nothing but {', '.join(survey.reasons)}" if survey.reasons else "nothing"
     some = ", ".join(map(_printable, names[:5])) or nothing
+    if excluded := survey.reasons[EXCLUDED]:
+        some += f", and `exclude` leaves out {excluded} of {len(names)} files"
     packed = next((f"{name} is packed with {how}" for name in names if (how := unknown_packing(name, None))), "")
     hint = "`**/*.txt` fits every .txt file in all folders below"
     if within := _folders(folder, site.choice.select):
         hint = f"`{within[0]}/**` fits every file in that folder"
+    elif beside_it := [pattern for pattern in site.choice.select if _begins_beside(folder, pattern)]:
+        hint = f"patterns begin in the folder: write `{beside_it[0].removeprefix(f'{folder.name}/')}`"
     elif packed:
         hint = f"{packed}, which is not unpacked here: unpack it yourself"
     elif passed := next((name for name in names if any(map(aside, name.split("/")))), ""):

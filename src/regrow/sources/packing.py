@@ -5,10 +5,12 @@ from __future__ import annotations
 import bz2
 import codecs
 import gzip
+import io
 import lzma
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import IO, Any
 
 HEAD = 512
@@ -17,21 +19,19 @@ HEAD = 512
 _CHUNK = 1 << 20
 
 
-class _Zstd:
-    """Zstandard, which pyarrow unpacks, as a stream in which tarfile can look: on, and back by what was read last."""
+class _Unpacked:
+    """A packed file as a stream in which tarfile can look: on, and back by what was read last."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+    def __init__(self, file: IO[bytes], begin: Callable[[IO[bytes]], Any]) -> None:
+        self._file, self._open = file, begin
         self._begin()
 
     def _begin(self) -> None:
-        import pyarrow as pa
-
         self._file.seek(0)
-        self._stream = pa.CompressedInputStream(pa.PythonFile(_Kept(self._file), mode="r"), "zstd")
+        self._stream = self._open(self._file)
         self._at, self._last, self._again = 0, b"", b""
 
-    def __enter__(self) -> _Zstd:
+    def __enter__(self) -> _Unpacked:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -75,11 +75,67 @@ class _Kept:
         """Leave it to whoever opened it."""
 
 
+class _Streams(io.RawIOBase):
+    """Streams of xz or bzip2, one after another, perhaps with zeros between them.
+
+    Python's own readers take whatever is no stream for the end, and pass over those that follow it.
+    """
+
+    def __init__(self, file: IO[bytes], begin: Callable[[], Any]) -> None:
+        self._file, self._begin = file, begin
+        self._unpacker = begin()
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """The next bytes, none at the end."""
+        data = b""
+        while not data and (packed := self._packed()) is not None:
+            data = self._unpacker.decompress(packed, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _packed(self) -> bytes | None:
+        """What is to be unpacked next; None behind the last stream."""
+        if not self._unpacker.eof:
+            if not self._unpacker.needs_input:
+                return b""
+            if not (packed := self._file.read(_CHUNK)):
+                raise EOFError("it ends before its end is marked")
+            return packed
+        packed = self._unpacker.unused_data.lstrip(b"\0")
+        while not packed and (more := self._file.read(_CHUNK)):
+            packed = more.lstrip(b"\0")
+        if not packed:
+            return None
+        self._unpacker = self._begin()
+        return packed
+
+
+def _zstd(file: IO[bytes]) -> Any:
+    """Zstandard, which pyarrow unpacks."""
+    import pyarrow as pa
+
+    return pa.CompressedInputStream(pa.PythonFile(_Kept(file), mode="r"), "zstd")
+
+
+def _xz(file: IO[bytes]) -> Any:
+    return io.BufferedReader(_Streams(file, partial(lzma.LZMADecompressor, lzma.FORMAT_XZ)))
+
+
+def _bzip2(file: IO[bytes]) -> Any:
+    return io.BufferedReader(_Streams(file, bz2.BZ2Decompressor))
+
+
 _OPENERS: tuple[tuple[re.Pattern[bytes], Callable[[Any], Any]], ...] = (
     (re.compile(rb"\x1f\x8b\x08"), gzip.open),
-    (re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), bz2.open),  # a block, or the end of a file without any
-    (re.compile(rb"\xfd7zXZ\x00"), lzma.open),
-    (re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), _Zstd),  # a frame, or one that is to be skipped
+    # a block, or the end of a file without any
+    (re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), partial(_Unpacked, begin=_bzip2)),
+    (re.compile(rb"\xfd7zXZ\x00"), partial(_Unpacked, begin=_xz)),
+    # a frame, or one that is to be skipped
+    (re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), partial(_Unpacked, begin=_zstd)),
 )
 _OTHERS = (
     ("7-Zip", re.compile(rb"7z\xbc\xaf\x27\x1c"), re.compile(r"\.7z")),

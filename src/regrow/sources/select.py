@@ -26,7 +26,8 @@ OTHERS = "not in `select`"
 _ASIDE = re.compile(
     r"""(?P<hidden>\..+)
     | (?P<backups>.*~ | ~\$.+ | \#.+\# | .+\.(?:bak|orig|rej|sw[op]))
-    | (?P<programs>__macosx | __pycache__ | thumbs\.db | desktop\.ini | .+\.events\.jsonl)  # the log of a build
+    | (?P<programs>__macosx | __pycache__ | thumbs\.db | desktop\.ini
+        | .+\.events\.jsonl | .+\.metrics\.csv | events\.out\.tfevents\..+)  # what a build writes beside its release
     """,
     re.DOTALL | re.IGNORECASE | re.VERBOSE,
 )

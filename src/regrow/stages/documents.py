@@ -21,7 +21,7 @@ from regrow.corpus.documents import (
 )
 from regrow.corpus.encodings import EXAMPLES, known_encoding
 from regrow.corpus.reading import Piece, Reading, Refusal
-from regrow.errors import InputError
+from regrow.errors import InputError, StageError
 from regrow.recipe.kind import Call, Context, Kind, Slot, Table
 from regrow.recipe.values import Licence, Name, Patterns, Texts
 from regrow.sections import LARGEST, Parameters, fault
@@ -241,7 +241,11 @@ def _found(file: str, data: bytes | Refused, wanted: DocumentsParameters) -> Ite
         yield Refusal(0, 0, "not read", data.reason)
         return
     format = format_of(file, data, wanted.encoding) if wanted.format == "auto" else wanted.format
-    yield from read(data, format, Reading(wanted.encoding, wanted.field, wanted.group_by, wanted.max_characters))
+    try:
+        yield from read(data, format, Reading(wanted.encoding, wanted.field, wanted.group_by, wanted.max_characters))
+    except StageError as error:
+        error.where = error.where or _printable(file)
+        raise
 
 
 def _document(file: str, piece: Piece, wanted: DocumentsParameters) -> Document:
@@ -304,7 +308,7 @@ def tally_words(tally: Tally) -> str:
 
 KIND = Kind(
     name="documents",
-    version=3,
+    version=4,
     parameters=DocumentsParameters,
     inputs={"files": Slot("files")},
     output="documents",
