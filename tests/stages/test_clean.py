@@ -111,9 +111,20 @@ def test_a_single_document_cannot_be_split(bench: Bench) -> None:
         bench.run("split", {"validation": 0.02}, documents=bench.documents({"a.txt": "hello"}))
     assert str(caught.value) == (
         "a.txt:0-5: the corpus is a single document\n"
-        "because some of the documents have to be held out to measure the model\n"
+        "because some are held out to measure the model\n"
         "hint: add texts, or set `max_characters` of the source, which cuts long texts into several documents"
     )
+
+
+def test_what_was_left_out_before_is_told(bench: Bench) -> None:
+    text = "The quick brown fox jumps over the lazy dog and runs away. " * 9
+    documents = bench.documents(
+        {"a.txt": text, "b.txt": text + "Again.", "c.txt": text + "Once more.", "d.txt": "\x01"}
+    )
+    few = bench.run("deduplicate", {"near_duplicates": 0.5}, documents=documents)
+    with pytest.raises(StageError) as caught:
+        bench.run("split", {"validation": 0.02}, documents=bench.run("clean", {"min_characters": 40}, documents=few))
+    assert "left out before: near-duplicate (2), empty (1)" in caught.value.why
 
 
 def test_nothing_to_split(bench: Bench) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 from pydantic import Field
 
-from regrow.corpus.documents import EXCLUDED, Document, Documents
+from regrow.corpus.documents import EXCLUDED, Document, Documents, Exclusion
 from regrow.corpus.split import PARTS, Split
 from regrow.errors import StageError
 from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
@@ -34,17 +35,28 @@ def run(call: Call[SplitParameters]) -> None:
     given = Documents.open(call.input("documents"))
     documents = given.kept
     if not documents:
-        raise StageError("the corpus is empty", hint="look at what the sources select and what was left out before")
+        raise StageError(
+            "the corpus is empty",
+            why=_left_out(given.excluded),
+            hint="look at what the sources select and what was left out before",
+        )
     if len(documents) == 1:
         raise StageError(
             "the corpus is a single document",
             where=documents[0].locator,
-            why="some of the documents have to be held out to measure the model",
+            why="; ".join(filter(None, ("some are held out to measure the model", _left_out(given.excluded)))),
             hint="add texts, or set `max_characters` of the source, which cuts long texts into several documents",
         )
     held_out = _held_out(documents, call.parameters.validation)
     parts = {part: [one for one in documents if (one.id in held_out) is (part == "validation")] for part in PARTS}
     Split.write(call.output, parts, given.excluded)
+
+
+def _left_out(excluded: Sequence[Exclusion]) -> str:
+    """How many documents are not there any more, and why; empty if none was left out."""
+    reasons = Counter(one.reason for one in excluded)
+    told = ", ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common())
+    return f"left out before: {told}" if told else ""
 
 
 def _held_out(documents: Sequence[Document], share: float) -> set[str]:
