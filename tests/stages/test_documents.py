@@ -18,7 +18,7 @@ from regrow.corpus.documents import (
     read_exclusions,
 )
 from regrow.errors import InputError, Interrupted
-from regrow.stages.documents import DocumentsParameters
+from regrow.stages.documents import DocumentsParameters, tally_words
 
 from .conftest import SOURCE, TINY, Bench, Quiet
 
@@ -209,3 +209,8 @@ def test_parameters_are_checked_and_canonical() -> None:
         DocumentsParameters(**SOURCE, format="html", field="body")
     assert DocumentsParameters(**SOURCE, format="csv", field="body").field == "body"
     assert "attribution" not in DocumentsParameters(**SOURCE, attribution="A. Uthor").model_dump()
+
+
+def test_a_file_without_a_text_is_none_that_documents_are_from() -> None:
+    tally = Tally("s", 2, files=3, rows=0, files_left_out=(LeftOut("not text", 1, "a.bin", ""),))
+    assert tally_words(tally) == "s: 2 documents from 2 files; left out 1 of 3 files of s: not text (1), first a.bin"
