@@ -120,7 +120,8 @@ def test_a_field_that_nobody_thought_of_is_found_by_what_is_in_it(tmp_path: Path
 
 def test_from_a_single_file(tmp_path: Path) -> None:
     filled(tmp_path / "mine", {"a b[1].txt": b"It was a dark night.\n\n" * 90, "other.txt": b"no"})
-    code, _, err = new("model", "--from", "mine/a b[1].txt")
+    (tmp_path / "link").symlink_to(tmp_path / "mine" / "a b[1].txt")
+    code, _, err = new("model", "--from", "link")
     assert code == 0, err
     assert "Source texts: 1 file\n" in err
     assert [path.name for path in (tmp_path / "model" / "texts").iterdir()] == ["a b[1].txt"]

@@ -144,7 +144,7 @@ def test_what_cannot_be_tracked_to_is_said_before_anything_runs(monkeypatch: pyt
     monkeypatch.setattr("regrow.building.trackers.find_spec", lambda name: None)
     with pytest.raises(RecipeError, match="`wandb` is not installed") as caught:
         tracker("wandb")
-    assert caught.value.hint == "python -m pip install 'regrow[wandb]'"
+    assert caught.value.hint == "python -m pip install wandb"
 
 
 def test_tensorboard_gets_event_files(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from regrow.corpus.documents import (
     read_exclusions,
 )
 from regrow.errors import InputError, Interrupted, StageError
-from regrow.stages.documents import DocumentsParameters
+from regrow.stages.documents import DocumentsParameters, tally_words
 
 from .conftest import SOURCE, TINY, Bench, Quiet
 
@@ -216,3 +216,8 @@ def test_what_cannot_be_grouped_says_in_which_file(bench: Bench) -> None:
     with pytest.raises(StageError, match="no column `k`") as caught:
         bench.documents(files, group_by=["k"])
     assert caught.value.where == "b/c.csv"
+
+
+def test_a_file_without_a_text_is_none_that_documents_are_from() -> None:
+    tally = Tally("s", 2, files=3, rows=0, files_left_out=(LeftOut("not text", 1, "a.bin", ""),))
+    assert tally_words(tally) == "s: 2 documents from 2 files; left out 1 of 3 files of s: not text (1), first a.bin"

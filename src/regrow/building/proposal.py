@@ -99,6 +99,8 @@ def adopt(texts: Path, into: Path, listener: Listener) -> int:
     """
     if not texts.exists():
         raise InputError(f"there is no `{texts}`", hint="name the folder that holds the texts, or a file")
+    if not texts.is_dir():
+        texts = texts.resolve()  # a copy is made of what somebody names, wherever it lies
     folder, name = (texts, ".") if texts.is_dir() else (texts.parent, texts.name)
     pins = resolve(f"file:{name}", folder, ("**/*",), emit=partial(_context(listener).emit, source=SOURCE))
     for pin in pins:

@@ -99,7 +99,7 @@ def tracker(asked: str) -> Callable[[str], Tracker]:
             f"there is no tracker `{name}`", hint=f"use one of {', '.join(_TRACKERS)}, such as `tensorboard:runs`"
         )
     if find_spec(name) is None:
-        raise RecipeError(f"`{name}` is not installed", hint=f"python -m pip install 'regrow[{name}]'")
+        raise RecipeError(f"`{name}` is not installed", hint=f"python -m pip install {name}")
     return partial(_TRACKERS[name], rest)
 
 

@@ -302,7 +302,8 @@ def _share(part: int, whole: int) -> float:
 def tally_words(tally: Tally) -> str:
     """What was taken of a source, and what was not."""
     rows = f" with {counted(tally.rows, 'row')}" if tally.rows else ""
-    read = f"{tally.source}: {counted(tally.documents, 'document')} from {counted(tally.files, 'file')}{rows}"
+    used = tally.files - sum(one.count for one in tally.files_left_out)
+    read = f"{tally.source}: {counted(tally.documents, 'document')} from {counted(used, 'file')}{rows}"
     return f"{read}; left out {tally.words()}" if tally.losses else read
 
 

@@ -221,7 +221,8 @@ def _require_finite(step: int, loss: float, norm: float, gradients: dict[str, Te
     raise StageError(
         f"training diverged: {tensor} is not finite at step {step}",
         why=f"the loss is {loss} and the gradient norm {norm}",
-        hint="lower `train.learning_rate`, lengthen `train.warmup` or lower `train.clip`; nothing built so far is lost",
+        hint="lower `train.learning_rate` or `train.clip`, of which 0 is no limit, or lengthen `train.warmup`; "
+        "nothing built so far is lost",
     )
 
 
