@@ -29,29 +29,40 @@ class Terminal:
         os.write(self.ours, keys)
 
     def interrupt(self) -> None:
-        time.sleep(0.5)  # a person waits until it listens again
+        """Press Ctrl-C, and again if nothing comes of it: one that comes before readline listens is lost on it."""
+        time.sleep(0.5)
         self.process.send_signal(signal.SIGINT)
+        if self.process.poll() is None and not select.select([self.ours], [], [], 20)[0]:
+            self.process.send_signal(signal.SIGINT)
 
     def read(self, until: bytes) -> bytes:
         """What is said up to some bytes, which have to come."""
         end = time.monotonic() + LIMIT
         while until not in self.said:
             assert time.monotonic() < end, self.said
-            if select.select([self.ours], [], [], 1)[0]:
-                self.said += os.read(self.ours, 4096)
+            self._hear()
         said, _, self.said = self.said.partition(until)
         return said
 
     def leave(self) -> int:
         """The exit code, once all was read."""
-        try:
-            while os.read(self.ours, 4096):
-                pass
-        except OSError:  # the other end is closed
-            pass
-        code = self.process.wait(LIMIT)
+        end = time.monotonic() + LIMIT
+        while self._hear() or self.process.poll() is None:
+            assert time.monotonic() < end, self.said
         os.close(self.ours)
-        return code
+        return self.process.returncode
+
+    def _hear(self) -> bool:
+        """Read what is said within a second; False if that is nothing."""
+        if not select.select([self.ours], [], [], 1)[0]:
+            return False
+        try:
+            said = os.read(self.ours, 4096)
+        except OSError:  # the other end is closed
+            self.process.wait(LIMIT)
+            return False
+        self.said += said
+        return bool(said)
 
 
 def test_lines_can_be_edited_and_come_back(built: Shell) -> None:
