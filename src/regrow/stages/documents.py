@@ -309,7 +309,7 @@ def tally_words(tally: Tally) -> str:
 
 KIND = Kind(
     name="documents",
-    version=4,
+    version=3,
     parameters=DocumentsParameters,
     inputs={"files": Slot("files")},
     output="documents",
