@@ -145,6 +145,13 @@ def test_what_is_in_another_encoding_says_in_which(encoding: str) -> None:
     }
 
 
+@pytest.mark.parametrize("end", ["le", "be"])
+@pytest.mark.parametrize("text", [RUSSIAN, "كان يا ما كان في قديم الزمان", "एक समय की बात है", "ในน้ำมีปลา ในนามีข้าว"])
+def test_wide_letters_of_any_script_are_no_text_in_narrow_ones(text: str, end: str) -> None:
+    (told,) = refusals(text.encode(f"utf-16-{end}"), "text")
+    assert told[1].endswith(f"`utf-16-{end}` fits")
+
+
 def test_a_guess_is_made_from_evidence_alone() -> None:
     assert [guess(data) for data in (b"", b"ascii", bytes(range(256)), b"\xf9")] == ["", "", "", ""]
     assert refusals("Größe".encode(), "text", encoding="ascii") == [("not ascii", "byte 2 is 0xc3; `utf-8` fits")]

@@ -452,9 +452,11 @@ def test_carriage_returns_do_not_move_the_lines() -> None:
         ("[" * 5000 + "]" * 5000, "regrow.toml: not TOML: brackets are nested too deeply\nhint: texts stand in quotes"),
         ("9" * 5000, "regrow.toml: not TOML: a number is too long\nhint: texts stand in quotes"),
         ("0x" + "f" * 5000, "regrow.toml:1: a: must be a number of at most 64 bits\nhint: write a smaller one"),
+        ("1\n[" + "b. 'c' ." * 50_000 + "d]", "regrow.toml:2: not TOML: a key has too many parts\nhint: texts stand"),
+        ("{ " + "b." * 100_000 + "b = 1 }", "regrow.toml:1: not TOML: a key has too many parts\nhint: texts stand"),
         ("[" * 150 + "]" * 150, "regrow.toml:1: a: must not be nested more than 100 deep\nhint: write fewer brackets"),
     ],
-    ids=["far too deep", "too long", "too large", "too deep"],
+    ids=["far too deep", "too long", "too large", "too many parts", "and in a table", "too deep"],
 )
 def test_what_would_overcharge_the_parsers(value: str, says: str) -> None:
     with pytest.raises(RecipeError) as caught:

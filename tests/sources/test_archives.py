@@ -259,6 +259,17 @@ def test_a_tar_file_may_end_as_it_likes(tmp_path: Path, end: int) -> None:
     assert everything(tmp_path / "a.tar") == [Member("a.txt", b"x" * 700)]
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress])
+@pytest.mark.parametrize("between", [512, 1024, 10240])
+def test_an_archive_behind_the_end_of_another_is_not_just_left_out(tmp_path: Path, pack, between: int) -> None:  # type: ignore[no-untyped-def]
+    entry = blocks(tarfile.REGTYPE, b"x" * 700)
+    (tmp_path / "a.tar").write_bytes(pack(entry + bytes(between) + entry + bytes(1024)))
+    with pytest.raises(InputError, match="another archive follows its end"):
+        everything(tmp_path / "a.tar")
+    (tmp_path / "a.tar").write_bytes(pack(entry + bytes(between) + b"left in memory" * 99))
+    assert everything(tmp_path / "a.tar") == [Member("a.txt", b"x" * 700)]
+
+
 def test_each_file_has_its_own_share_of_headers(tmp_path: Path) -> None:
     entry = blocks(tarfile.XHDTYPE, pax(comment="n" * 400)) + blocks(tarfile.REGTYPE, b"x" * 5000)
     (tmp_path / "a.tar").write_bytes(entry * 9 + bytes(1024))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -154,8 +155,14 @@ _LANES: tuple[tuple[str, int, tuple[int, ...], int], ...] = (
 
 def _is_wide(data: bytes, size: int, zeros: tuple[int, ...], low: int) -> bool:
     lanes = [data[lane::size] for lane in range(size)]
-    zero = all(lanes[lane].count(0) > len(lanes[lane]) / 2 for lane in zeros)
+    zero = all(lanes[lane].count(0) > len(lanes[lane]) / 2 or _is_one_script(lanes[lane]) for lane in zeros)
     return zero and lanes[low].count(0) < len(lanes[low]) / 10
+
+
+def _is_one_script(lane: bytes) -> bool:
+    """Whether the upper halves of characters are those of ASCII and of one script, as in Russian, Arabic and Thai."""
+    (first, often), (second, less) = [*Counter(lane).most_common(2), (0, 0), (0, 0)][:2]
+    return 0 in (first, second) and max(first, second) < 0x20 and often + less >= 0.9 * len(lane)
 
 
 def _fits(data: bytes, encoding: str, fits: Callable[[str], bool]) -> bool:

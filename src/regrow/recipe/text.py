@@ -17,6 +17,9 @@ from regrow.recipe.problems import Origin
 MOST_BYTES = 64 << 20
 """Of a file; a lock has 200 for each file that it pins."""
 
+_PART = r"""(?:(?<![\w-])[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+"""
+_DOTTED = re.compile(rf"(?:{_PART}\.[ \t]*+){{3,}}+")
+_PARTS = 100  # of a key; Python's parser takes the square of them
 _LONGEST = 120  # characters of a line that an error repeats
 
 
@@ -74,6 +77,9 @@ def toml(text: str, file: str, hint: str) -> dict[str, Any]:
     Raises:
         RecipeError: if it is not TOML, with line and column where the parser tells.
     """
+    if found := next((key for key in _DOTTED.finditer(text) if len(re.findall(_PART, key[0])) > _PARTS), None):
+        line = text.count("\n", 0, found.start()) + 1
+        raise RecipeError("not TOML: a key has too many parts", where=f"{file}:{line}", hint=hint)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

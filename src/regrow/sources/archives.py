@@ -24,6 +24,7 @@ _PACKED = re.compile(r"\.(gz|bz2|xz|zst)$", re.IGNORECASE)
 _ZIPPED = (b"PK\x03\x04", b"PK\x05\x06")
 _TARRED = slice(257, 262)  # bytes that are `ustar`
 _CHUNK = 1 << 20
+_AFTER = 1 << 15  # blocks behind the end of a tar file that are looked at; programs write a few hundred at most
 _WINDOW = "requires too much memory"  # as Zstandard puts it
 _UNREADABLE = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError,
@@ -216,6 +217,21 @@ def _tar_entries(stream: _Metered, limits: Limits) -> Iterator[tuple[tarfile.Tar
             stream.left = limits.header
     if stream.last.strip(b"\0"):  # tarfile takes whatever is not a header for the end
         raise tarfile.ReadError("after some entries comes what is neither another nor the end")
+    _require_the_last(stream.rest)
+
+
+def _require_the_last(rest: IO[bytes]) -> None:
+    """Raise if another archive follows the end of one, which tarfile and tar alike would leave out without a word."""
+    for _ in range(_AFTER):
+        block = rest.read(tarfile.BLOCKSIZE)
+        if block.strip(b"\0"):
+            try:
+                tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+            except tarfile.HeaderError:
+                return  # old programs leave there what they had in memory
+            raise tarfile.ReadError("another archive follows its end; `tar --ignore-zeros` unpacks both")
+        if not block:
+            return
 
 
 def _zip(file: IO[bytes], wanted: Wanted, budget: Budget) -> Iterator[Member | Refused]:
@@ -259,11 +275,11 @@ _MODES = {0o12: "a symbolic link", 0o2: "a device", 0o6: "a device", 0o1: "a pip
 class _Metered:
     """The stream of a tar file, of which ``left`` bytes may be read: tarfile takes headers of any size into memory.
 
-    ``last`` is what was read last.
+    ``last`` is what was read last, and ``rest`` the stream itself.
     """
 
     def __init__(self, stream: IO[bytes], left: int) -> None:
-        self._stream, self.left, self.last = stream, left, b""
+        self.rest, self.left, self.last = stream, left, b""
         self.seek, self.tell = stream.seek, stream.tell
 
     def read(self, size: int) -> bytes:
@@ -271,7 +287,7 @@ class _Metered:
         if not 0 <= size <= self.left:
             raise OverflowError("what it says of a file is too long")
         self.left -= size
-        self.last = self._stream.read(size)
+        self.last = self.rest.read(size)
         return self.last
 
 
