@@ -242,7 +242,7 @@ def test_a_reader_knows_what_is_there_and_changes_nothing(kept: tuple[Path, str]
         assert reader.check(digest)
         assert reader.last_ingredients("here", "stage") == INGREDIENTS
         assert [(entry.digest, entry.scopes) for entry in reader.entries()] == [(digest, ("here",))]
-        assert not reader.has_scratch(A_KEY)
+        assert reader.unfinished(A_KEY) is None
     assert before == {path: path.stat().st_mtime_ns for path in (root, *root.rglob("*"))}
 
 
@@ -276,7 +276,7 @@ def test_where_there_is_no_store_a_reader_knows_nothing_and_makes_none(tmp_path:
         assert reader.lookup(A_KEY) is reader.last_ingredients("here", "stage") is None
         assert reader.entries() == []
         assert reader.condition("c" * 64) == "missing"
-        assert not reader.has_scratch(A_KEY)
+        assert reader.unfinished(A_KEY) is None
     assert list(tmp_path.iterdir()) == []
 
 

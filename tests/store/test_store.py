@@ -160,7 +160,7 @@ def test_scratch_stays_until_cleared(store):
     store.clear_scratch(A_KEY)
     assert store.unfinished(A_KEY) is None
     store.scratch(A_KEY)
-    assert not store.has_scratch(A_KEY)  # nothing to continue from
+    assert store.unfinished(A_KEY) is None  # nothing to continue from
 
 
 def test_an_unreadable_action_cache_is_replaced(tmp_path):
