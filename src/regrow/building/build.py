@@ -212,7 +212,9 @@ def _trained_before(graph: Graph, made: Evaluation) -> Iterator[dict[str, Any]]:
     for name, result in made.results.items():
         losses, training = result.path / Path(LOSSES).name, costs[name].training
         if result.cached and training is not None and losses.is_file():
-            records = [json.loads(line) for line in losses.read_text("utf-8").splitlines()]
+            told = (json.loads(line) for line in losses.read_text("utf-8").splitlines())
+            # A stage of somebody's own may note something else in a file of this name.
+            records = [one for one in told if isinstance(one, dict) and type(one.get("step")) is int]
             facts = {"done": training.steps, "total": training.steps, "unit": "steps", "tokens": training.tokens}
             yield {"event": TRAINED, "stage": name, **facts, "records": records}
 

@@ -133,7 +133,10 @@ class Release:
                 what, where=str(folder), hint=f"give the folder it is in, `{folder.parent}`" if lies else hint
             )
         inside = [f"`{path.parent}`" for path in sorted(folder.glob(f"*/{SUMS}"))[:_NAMED]]
-        hint = f"give the folder of one: {', '.join(inside)}" if inside else hint
+        if inside:
+            hint = f"give the folder of one: {', '.join(inside)}"
+        elif (folder / RECIPE).is_file():
+            hint = f"this is a recipe: `regrow build {folder}` makes a release of it, by default `build/NAME`"
         raise InputError("there is no release here", where=str(folder), hint=hint)
 
     @property
