@@ -7,6 +7,7 @@ import pytest
 from regrow.engine import Forecast
 from regrow.engine.machine import Machine, control_groups, machine
 from regrow.engine.plan import duration, plan, size
+from regrow.errors import StageError
 from regrow.model.architecture import Architecture, forward_flops, parameter_count
 from regrow.recipe.expand import expand
 from regrow.recipe.graph import Graph
@@ -260,3 +261,12 @@ def test_this_machine_has_memory_and_disk(tmp_path: Path) -> None:
     assert here.memory_bytes is not None
     assert here.disk_bytes is not None
     assert min(here.memory_bytes, here.disk_bytes) > 0
+
+
+def test_a_build_that_cannot_be_is_refused() -> None:
+    plan("x", graph(), forecasts(9), machine=Machine(200_000_000, 1000)).require_possible()
+    plan("x", graph(), forecasts(11), machine=Machine(1, 1)).require_possible()  # all of it is there already
+    plan("x", graph(), forecasts(9)).require_possible()
+    with pytest.raises(StageError, match="far too little memory") as caught:
+        plan("x", graph(), forecasts(9), machine=Machine(50_000_000, 10**9)).require_possible()
+    assert caught.value.why == "it needs about 414 MB, and there are 50 MB"

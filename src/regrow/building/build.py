@@ -123,8 +123,11 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
         )
         released_weights(locked.graph)  # a recipe that makes none is told so before anything is built
         scope = str(recipe.resolve())
-        for text in planned(locked, store, scope).warnings():
+        plan = planned(locked, store, scope)
+        for text in plan.warnings():
             log({"event": "warning", "text": text})
+        if options.workers is None:
+            plan.require_possible()
         made = evaluate(
             locked.graph,
             store,

@@ -12,12 +12,16 @@ from typing import Any
 
 from regrow.engine.forecasts import Forecast
 from regrow.engine.machine import Machine
+from regrow.errors import StageError
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import PROGRAM, Cost, Expected, Training
 from regrow.recipe.pin import is_unpinned
 
 _FLOPS_PER_SECOND = 100e9
 """Of a stage that only tells its operations."""
+
+_HOPELESS = 4
+"""Times the memory that there is: no estimate is as wrong, and hardly a swap as large."""
 
 _BYTES_PER_SECOND = 100e6
 """Of a stage that says nothing of its cost: of reading what it takes and writing about as much."""
@@ -97,6 +101,22 @@ class Plan:
             yield (
                 f"the build needs about {size(self.cost.disk_bytes)} of disk, and {size(disk)} are free where the "
                 "store is; `regrow store gc` makes room, and --store says where else it may be"
+            )
+
+    def require_possible(self) -> None:
+        """Raise if this machine has so little memory that even a wrong estimate would not help.
+
+        Raises:
+            StageError: naming the stage that needs most.
+        """
+        memory = self.machine.memory_bytes
+        if memory is not None and self.cost.memory_bytes > _HOPELESS * memory:
+            stage = max(self.stages, key=lambda stage: stage.cost.memory_bytes)
+            raise StageError(
+                "there is far too little memory",
+                where=f"stage `{stage.name}`",
+                why=f"it needs about {size(stage.cost.memory_bytes)}, and there are {size(memory)}",
+                hint="make the model smaller, or build on a larger machine; `regrow plan` says what it takes",
             )
 
     def lines(self) -> Iterator[str]:
