@@ -216,3 +216,10 @@ def test_what_cannot_be_grouped_says_in_which_file(bench: Bench) -> None:
     with pytest.raises(StageError, match="no column `k`") as caught:
         bench.documents(files, group_by=["k"])
     assert caught.value.where == "b/c.csv"
+
+
+def test_a_table_with_other_delimiters_is_not_taken_for_one_without_the_column(bench: Bench) -> None:
+    with pytest.raises(InputError, match="no text can be read") as caught:
+        bench.documents({"a.csv": "id;text\n1;x\n"})
+    assert caught.value.why == "not CSV (1), first a.csv: the first row has semicolons between its columns"
+    assert "commas in CSV" in caught.value.hint
