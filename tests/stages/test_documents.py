@@ -221,3 +221,10 @@ def test_what_cannot_be_grouped_says_in_which_file(bench: Bench) -> None:
 def test_a_file_without_a_text_is_none_that_documents_are_from() -> None:
     tally = Tally("s", 2, files=3, rows=0, files_left_out=(LeftOut("not text", 1, "a.bin", ""),))
     assert tally_words(tally) == "s: 2 documents from 2 files; left out 1 of 3 files of s: not text (1), first a.bin"
+
+
+def test_a_table_with_other_delimiters_is_not_taken_for_one_without_the_column(bench: Bench) -> None:
+    with pytest.raises(InputError, match="no text can be read") as caught:
+        bench.documents({"a.csv": "id;text\n1;x\n"})
+    assert caught.value.why == "not CSV (1), first a.csv: the first row has semicolons between its columns"
+    assert "commas in CSV" in caught.value.hint

@@ -77,9 +77,9 @@ def toml(text: str, file: str, hint: str) -> dict[str, Any]:
     Raises:
         RecipeError: if it is not TOML, with line and column where the parser tells.
     """
-    if found := next((key for key in _DOTTED.finditer(text) if len(re.findall(_PART, key[0])) > _PARTS), None):
-        line = text.count("\n", 0, found.start()) + 1
-        raise RecipeError("not TOML: a key has too many parts", where=f"{file}:{line}", hint=hint)
+    if long := next((key for key in _DOTTED.finditer(text) if len(re.findall(_PART, key[0])) > _PARTS), None):
+        where = f"{file}:{text.count(chr(10), 0, long.start()) + 1}"
+        raise RecipeError("not TOML: a key has too many parts", where=where, hint=hint)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -41,6 +41,7 @@ _HINTS = {
     "structured text": 'leave such files out with `select`, or take them as they are with `format = "text"`',
     "not text": "leave such files out with `select` or `exclude`, or turn them into text first",
     "not JSON": "see what the files hold: a JSON object to a line, or an array of objects",
+    "not CSV": 'see what stands between the columns: commas in CSV, and tabs in `format = "tsv"`',
     "no text": "name the field that holds the text as `field`",
 }
 _HINT = "see whether `format`, `field` and `encoding` fit the files"
