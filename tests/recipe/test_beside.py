@@ -68,3 +68,17 @@ def test_a_recipe_that_is_a_link_shows_nothing_of_what_it_leads_to(folder: Path)
     with pytest.raises(RecipeError, match="leads out") as caught:
         load(folder, KINDS)
     assert "secret" not in str(caught.value)
+
+
+def test_a_file_of_another_name_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on disks that take capitals for small letters, where the same folder would make another release."""
+    (tmp_path / "LICENSE").write_text("mine")
+    assert beside(tmp_path, "LICENSE") is not None
+    monkeypatch.setattr(os, "listdir", lambda path: ["License"])
+    assert beside(tmp_path, "LICENSE") is None
+
+
+def test_the_folder_of_the_recipe_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert beside(Path(), ".") is not None
+    assert beside(tmp_path, ".") is not None

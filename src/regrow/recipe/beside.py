@@ -7,6 +7,7 @@ would publish what it leads to, and nothing that is not a file is opened, for th
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from regrow.errors import RecipeError
@@ -24,7 +25,7 @@ def beside(folder: Path, name: str) -> Path | None:
             a file nor a folder.
     """
     path = folder / name
-    if not os.path.lexists(path):
+    if not os.path.lexists(path) or _is_called_otherwise(path):
         return None
     try:
         real, home = path.resolve(strict=True), folder.resolve()
@@ -40,3 +41,12 @@ def beside(folder: Path, name: str) -> Path | None:
     if not (real.is_file() or real.is_dir()):
         raise RecipeError("is neither a file nor a folder", where=str(path), hint="put a file in its place")
     return path
+
+
+def _is_called_otherwise(path: Path) -> bool:
+    """True on a disk that takes capitals for small letters, where a file of another name would be found."""
+    if not path.name.isascii() or path.name in ("", ".."):  # how accents are written is not the author's to say
+        return False
+    with suppress(OSError):
+        return path.name not in os.listdir(path.parent)
+    return False
