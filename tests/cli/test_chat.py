@@ -76,6 +76,18 @@ def test_lines_can_be_edited_and_come_back(built: Shell) -> None:
     assert chat.leave() == 0
 
 
+def test_what_is_no_text_ends_no_conversation(built: Shell) -> None:
+    chat = Terminal(built, "chat", "build/small", "--max-tokens", "2")
+    chat.read(b"> ")
+    chat.type(b"A \xff model\r")
+    assert b"the prompt is not UTF-8" in chat.read(b"> ")
+    chat.type(b"A model\r")
+    chat.read(b"\nA model")
+    chat.read(b"> ")
+    chat.type(b"\x04")
+    assert chat.leave() == 0
+
+
 def test_ctrl_c_ends_the_text_and_at_an_empty_prompt_the_conversation(built: Shell) -> None:
     chat = Terminal(built, "chat", "build/small", "--max-tokens", "1000000")
     chat.read(b"> ")

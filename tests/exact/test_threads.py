@@ -1,14 +1,17 @@
 """Threads follow the work, and processes without them compute the same bits."""
 
+import errno
 import hashlib
 import multiprocessing
 import os
 import subprocess
 import sys
 import threading
+import warnings
 
 import pytest
 import torch
+from numba.np.ufunc import parallel
 
 from regrow import exact
 from regrow.errors import Note, RecipeError
@@ -92,6 +95,19 @@ def test_threads_that_the_system_refuses_are_done_without(monkeypatch: pytest.Mo
         assert (few.count(), torch.get_num_threads()) == (1, 1)
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_machine_without_semaphores_is_no_reason_to_warn(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise OSError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(multiprocessing.context.BaseContext, "RLock", refuse)
+    monkeypatch.setattr(parallel, "_backend_init_process_lock", None)
+    monkeypatch.setattr(threads.os, "register_at_fork", lambda **_: None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Threads().start()
+    assert parallel._backend_init_process_lock is not None
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import errno
 import os
 import resource
 import stat
@@ -52,6 +53,16 @@ def test_a_failed_write_names_the_file_and_not_the_one_beside_it(tmp_path):
         write_atomic(tmp_path / "folder", "text")
     assert (error.value.filename, error.value.filename2) == (str(tmp_path / "folder"), None)
     assert names(tmp_path) == ["folder"]
+
+
+def test_what_cannot_be_flushed_is_named(tmp_path, monkeypatch):
+    def fail(_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output error") as error:
+        atomic.sync(tmp_path)
+    assert error.value.filename == str(tmp_path)
 
 
 def test_a_write_cut_short_by_a_limit_leaves_nothing_half_written(tmp_path):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regrow.cli.console import Console
+from regrow.cli.failures import lines
 from regrow.cli.interrupts import stop_on_interrupt
 from regrow.cli.options import (
     Finite,
@@ -21,6 +22,7 @@ from regrow.cli.options import (
     release_argument,
     threads_option,
 )
+from regrow.errors import RecipeError
 
 if TYPE_CHECKING:
     from regrow.serve.generate import Generator
@@ -87,7 +89,12 @@ def _converse(console: Console, writer: _Writer, seed: int) -> None:
     console.say(_NOTE)
     ask = _editor(console) if sys.stdout.isatty() else _asker(console)
     while not console.unread and (prompt := ask()):
-        writer.write(prompt, seed)
+        try:
+            writer.write(prompt, seed)
+        except RecipeError as error:  # what was typed is no text, which is no reason to leave
+            for head, line in lines(console, error):
+                console.say(line, head=head)
+            continue
         seed = (seed + 1) % (_LARGEST_SEED + 1)
 
 

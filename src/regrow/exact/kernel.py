@@ -12,8 +12,8 @@ import os
 import pickle
 import platform
 import warnings
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import llvmlite
@@ -88,6 +88,18 @@ thread_id: Any = _intrinsic(_thread_id)
 """Which of the threads runs, for a kernel to ask: from 0, and below the number that were given."""
 
 
+@contextmanager
+def _jit_enabled() -> Iterator[None]:
+    """Have Numba compile what it brings along too: it takes that for the user's, who may have turned it off."""
+    settings = vars(numba.config)
+    asked = settings["DISABLE_JIT"]
+    settings["DISABLE_JIT"] = 0
+    try:
+        yield
+    finally:
+        settings["DISABLE_JIT"] = asked
+
+
 class _Function(CPUDispatcher):
     """A function that Numba compiles for each kind of arguments, if it is not among the kept ones."""
 
@@ -98,7 +110,7 @@ class _Function(CPUDispatcher):
 
     def compile(self, sig: Any) -> Any:
         """See Numba's; and say so if it takes its time."""
-        with global_compiler_lock, ExitStack() as self._cache.missed:
+        with global_compiler_lock, _jit_enabled(), ExitStack() as self._cache.missed:
             return super().compile(sig)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numba
 import torch
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.errors import NumbaSystemWarning
 from numba.np.ufunc import parallel
 
 from regrow.errors import Note
@@ -84,7 +85,10 @@ class Threads:
             count = max(int(vars(numba.config)["NUMBA_NUM_THREADS"]), torch.get_num_threads())
             try:
                 _try_threads(count - 1)
-                numba.get_num_threads()
+                with warnings.catch_warnings():
+                    # Without /dev/shm Numba has no lock against processes forked meanwhile; here those have no threads.
+                    warnings.simplefilter("ignore", NumbaSystemWarning)
+                    numba.get_num_threads()
                 self._reentrant = _numba.threading_layer() == "omp"  # the others run one kernel at a time, of any size
             except (RuntimeError, ValueError, ImportError, OSError) as error:
                 self._compute_alone()

@@ -108,7 +108,7 @@ def sync(path: Path) -> None:
             os.close(descriptor)
     except OSError as error:
         if not folder or error.errno not in (*_UNKNOWN, errno.EBADF, errno.EACCES):
-            raise
+            raise OSError(error.errno, error.strerror, str(path)) from error  # which of many it was, else nobody knows
 
 
 def sync_tree(directory: Path) -> None:
