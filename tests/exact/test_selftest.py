@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
@@ -70,6 +71,30 @@ def test_a_gemm_backend_that_fails_is_not_chosen_and_cannot_be_asked_for(monkeyp
     monkeypatch.setenv("REGROW_GEMM", "int8")
     with pytest.raises(RecipeError, match="not exact on this machine"):
         selection.default.__wrapped__()
+
+
+@pytest.mark.parametrize(
+    ("int8_products", "fitting", "asked", "why"),
+    [
+        (True, "", "int8", "NUMBA_CPU_NAME"),
+        (True, "vnni", "float32", "`vnni` was made for it"),
+        (False, "", "int8", ""),
+        (True, "vnni", "vnni", ""),
+    ],
+)
+def test_a_slow_gemm_backend_is_told(int8_products, fitting, asked, why, monkeypatch):
+    fused = GemmBackend("vnni", torch.int8, 1 << 12, INT8.product, fused=object())
+    monkeypatch.setattr(registry, "_has_int8_products", lambda: int8_products)
+    monkeypatch.setattr(registry, "_microkernels", lambda: [(fused, "" if fitting else "NUMBA_CPU_NAME")])
+    gemm = fused if asked == "vnni" else {"int8": INT8, "float32": FLOAT32}[asked]
+    assert registry.slower_than_need_be(gemm) == why
+    monkeypatch.setattr(selection, "gemm_fault", lambda gemm, device: "")
+    monkeypatch.setattr(selection, "find_gemm_backend", lambda name, variable: gemm)
+    monkeypatch.setenv("REGROW_GEMM", asked)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert selection.default.__wrapped__().gemm is gemm
+    assert [f"GEMM backend `{asked}` computes, slower" in str(one.message) for one in told] == [True] * bool(why)
 
 
 @pytest.mark.parametrize(

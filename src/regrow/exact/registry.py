@@ -9,6 +9,8 @@ import os
 from functools import cache
 from importlib.util import find_spec
 
+import torch
+
 from regrow.errors import RecipeError
 from regrow.exact.backend import Kernels
 from regrow.exact.gemm import CPU_GEMM_BACKENDS, CUDA_GEMM_BACKENDS, GemmBackend
@@ -69,6 +71,24 @@ def find_gemm_backend(name: str, asked_by: str = "") -> GemmBackend:
         hint = f"unset {asked_by}, or see `regrow selftest`" if asked_by else "see `regrow selftest`"
         raise RecipeError(f"there is no GEMM backend `{name}` here", where=asked_by, why=refusal, hint=hint)
     return gemm
+
+
+def slower_than_need_be(gemm: GemmBackend) -> str:
+    """Why an integer GEMM backend computes that is not one of those that are made for this processor; empty if it is.
+
+    Only of processors with int8 products is known that others are slower, mostly several times.
+    """
+    if gemm.fused or not _has_int8_products():
+        return ""
+    refusals = [refusal for _, refusal in _microkernels() if refusal]
+    fitting = [one.name for one, refusal in _microkernels() if not refusal]
+    return f"`{fitting[0]}` was made for it" if fitting else "; ".join(dict.fromkeys(refusals)) or "Numba is missing"
+
+
+def _has_int8_products() -> bool:
+    """Whether torch sees AVX512-VNNI, whatever Numba compiles for."""
+    known = getattr(torch.cpu, "_is_vnni_supported", None)  # no other library of ours tells it on every system
+    return bool(known and known())
 
 
 def _require_thread_counts() -> None:

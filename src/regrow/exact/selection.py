@@ -25,9 +25,9 @@ from torch import Tensor
 
 from regrow.errors import Note, RecipeError
 from regrow.exact.backend import Backend, Kernels, interpreted
-from regrow.exact.gemm import CUDA_GEMM_BACKENDS
+from regrow.exact.gemm import CUDA_GEMM_BACKENDS, GemmBackend
 from regrow.exact.grid import LEFT, RIGHT_TRANSPOSED, Digits
-from regrow.exact.registry import cpu_gemm_backends, find_gemm_backend, load_kernels
+from regrow.exact.registry import cpu_gemm_backends, find_gemm_backend, load_kernels, slower_than_need_be
 from regrow.exact.selftest import cuda_fault, gemm_fault
 
 _ROUNDS = 4
@@ -84,6 +84,15 @@ def default(kind: str = "cpu") -> Backend:
     """
     kernels = _cuda_kernels() if kind == "cuda" else _cpu_kernels()
     device = torch.device(kind if kind == "cuda" else "cpu")
+    chosen = Backend(kernels, _gemm(kernels, kind, device))
+    if kind == "cpu" and (why := slower_than_need_be(chosen.gemm)):
+        name = chosen.gemm.name
+        warnings.warn(f"GEMM backend `{name}` computes, slower than this processor can: {why}", Note, 2)
+    return chosen
+
+
+def _gemm(kernels: Kernels, kind: str, device: torch.device) -> GemmBackend:
+    """The integer GEMM backend that the environment asks for, else the fastest that is exact."""
     variable, asked = _asked_gemm_backend()
     if asked:
         gemm = find_gemm_backend(asked, variable)
@@ -94,7 +103,7 @@ def default(kind: str = "cpu") -> Backend:
                 why=fault,
                 hint=f"unset {variable}, or see `regrow selftest`",
             )
-        return Backend(kernels, gemm)
+        return gemm
     expected, *_ = gemms = CUDA_GEMM_BACKENDS if kind == "cuda" else cpu_gemm_backends()
     sound: list[Backend] = []
     for gemm in gemms:
@@ -107,7 +116,7 @@ def default(kind: str = "cpu") -> Backend:
     if not sound:
         why = "no GEMM backend gives the right integers"
         raise RecipeError("this machine cannot compute exactly", why=why, hint="see `regrow selftest`")
-    return _fastest(sound, _cuda_product if kind == "cuda" else _product)
+    return _fastest(sound, _cuda_product if kind == "cuda" else _product).gemm
 
 
 def _asked_gemm_backend() -> tuple[str, str]:

@@ -48,5 +48,5 @@ def _is_called_otherwise(path: Path) -> bool:
     if not path.name.isascii() or path.name in ("", ".."):  # how accents are written is not the author's to say
         return False
     with suppress(OSError):
-        return path.name not in os.listdir(path.parent)
+        return path.name not in (other.name for other in path.parent.iterdir())
     return False
