@@ -1,6 +1,7 @@
 """What holds for all tests."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -19,3 +20,9 @@ def a_store_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     os.environ.pop("REGROW_STORE")
     if before is not None:
         os.environ["REGROW_STORE"] = before
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C, and let the processes that tests start hear it: a shell makes what it runs behind it deaf to it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

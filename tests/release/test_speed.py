@@ -44,12 +44,9 @@ def test_a_build_that_trains_nothing_says_nothing(place):
     assert not place.exists()
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "[]", "{}", *(f'{{"schema": "regrow/speed/1", "trained": {one}}}' for one in ("[[1]]", "3", "[[-1, 2]]"))],
-)
-def test_a_record_that_cannot_be_read_is_none(text, place, monkeypatch):
-    place.write_text(text)
+@pytest.mark.parametrize("trained", ["", "3", "[[1]]", "[[-1, 2]]", "[[null, 2]]"])
+def test_a_record_that_cannot_be_read_is_none(trained, place, monkeypatch):
+    place.write_text(f'{{"schema": "regrow/speed/1", "trained": {trained}}}')
     assert speed.slowness() is None
     note(1.5, monkeypatch)
     assert speed.slowness() == pytest.approx(1.25)
