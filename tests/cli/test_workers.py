@@ -18,7 +18,7 @@ from regrow.recipe.lock import load
 from .conftest import HEX, Shell, write_recipe
 
 TIMES = re.compile(r" +[0-9.]+ (?:s|min|h)\b.*$", re.MULTILINE)
-PROGRESS = re.compile(r"^ +(?:Fetching|Training|Writing|Measuring) .*\n", re.MULTILINE)  # a line every ten seconds
+PROGRESS = re.compile(r"^ +(?:Compiling|Metrics|Fetching|Training|Writing|Measuring) .*\n", re.MULTILINE)
 
 
 def children(pid: int) -> list[int]:

@@ -100,7 +100,7 @@ def test_numbers_of_another_type_are_refused(kind, folder):
 
 
 def test_shapes_are_looked_at_before_anything_is_made(folder):
-    change(folder, max_position_embeddings=2**17, n_positions=2**17, vocab_size=10**15)
+    change(folder, max_position_embeddings=2**17, n_positions=2**17, vocab_size=2**24)
     assert "the shapes of its tensors are not those that config.json tells" in said(folder).why
 
 

@@ -56,7 +56,12 @@ def _rates() -> Iterator[Vector]:
     )
     for run in runs:
         rates = np.array([run.rate(step) for step in range(1, run.steps + 1)])
-        yield vector("rate", run.decay, {"run": dataclasses.asdict(run)}, {"rates": rates})
+        yield vector("rate", run.decay, {"run": _told(run)}, {"rates": rates})
+
+
+def _told(run: Settings) -> dict[str, Any]:
+    """What a training run is given, without what changes nothing of it."""
+    return {name: value for name, value in dataclasses.asdict(run).items() if name != "validate_every"}
 
 
 def _decoder(name: str, shape: Mapping[str, Any]) -> Iterator[Vector]:
@@ -104,7 +109,7 @@ def _runs() -> Iterator[Vector]:
             state = train(task, RUN, lambda step: Batch(_tokens(step)), Path(scratch), watch)
         given = {
             "shape": shape,
-            "run": dataclasses.asdict(RUN),
+            "run": _told(RUN),
             "batches": [_tokens(step).tolist() for step in range(1, RUN.steps + 1)],
         }
         yield vector("train", name, given, {"losses": state.losses, "chain": state.chain})
