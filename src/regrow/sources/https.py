@@ -1,4 +1,4 @@
-"""``https://HOST/PATH``: one file from the web. Plain http is for servers on this machine only."""
+"""``https://HOST/PATH``: one file from the web."""
 
 from __future__ import annotations
 
