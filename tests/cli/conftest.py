@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 import regrow
 from regrow.building.template import start
@@ -59,11 +61,14 @@ def write_recipe(folder: Path, tokens: int = 7_680) -> None:
 
 
 @pytest.fixture(scope="session")
-def _built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shell, subprocess.CompletedProcess[str]]:
-    root = tmp_path_factory.mktemp("cli")
-    shell = Shell(root / "work", root / "store")
-    write_recipe(shell.folder / "small")
-    return shell, shell.run("build", "small")
+def _built(common: Path) -> tuple[Shell, subprocess.CompletedProcess[str]]:
+    root = common / "cli"
+    shell, told = Shell(root / "work", root / "store"), root / "result.pickle"
+    with FileLock(f"{root}.lock"):
+        if not told.exists():
+            write_recipe(shell.folder / "small")
+            told.write_bytes(pickle.dumps(shell.run("build", "small")))
+    return shell, pickle.loads(told.read_bytes())
 
 
 @pytest.fixture
