@@ -210,6 +210,24 @@ def test_a_model_is_known_by_its_id(id: str, family: str | None) -> None:
     assert (entry.family if entry else None) == family
 
 
+@pytest.mark.parametrize(
+    ("id", "parent"),
+    [
+        ("hf:01-ai/Yi-9B", "hf:01-ai/Yi-6B"),
+        ("hf:01-ai/Yi-1.5-9B", "hf:01-ai/Yi-9B"),
+        ("hf:Qwen/Qwen2.5-Coder-7B", "hf:Qwen/Qwen2.5-7B"),
+        ("hf:deepseek-ai/DeepSeek-R1", "hf:deepseek-ai/DeepSeek-V3-Base"),
+        ("hf:google/gemma-3-270m-it", "hf:google/gemma-3-270m"),
+        ("hf:mistralai/Mistral-7B-v0.3", ""),
+        ("hf:meta-llama/Llama-3.2-1B", ""),
+    ],
+)
+def test_what_was_trained_on_from_another_model_is_no_base(id: str, parent: str) -> None:
+    told = known.facts(id, TODAY)
+    assert not [fact for fact in told if isinstance(fact, OriginFact)]
+    assert [fact.parent for fact in told if isinstance(fact, ParentFact)] == ([parent] if parent else [])
+
+
 def test_every_row_of_the_table_can_be_told() -> None:
     for entry in known.entries():
         assert entry.source
