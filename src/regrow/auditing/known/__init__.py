@@ -55,8 +55,7 @@ class Entry:
     @property
     def source(self) -> str:
         """Where the facts are from, and when they were looked at."""
-        how = "from memory" if self.fields.get("memory") else str(self.fields["source"])
-        return f"{self.family}: {how}, {self.fields['date']}"
+        return f"{self.family}: {', '.join(self.fields['sources'])}, {self.fields['date']}"
 
 
 def find(id: str) -> Entry | None:
