@@ -110,12 +110,9 @@ def _parent(origin: str, own: str) -> str:
     """The model that an origin names; nothing where it is a sentence, a licence, or a word that can mean anything."""
     if parent := names.model(origin):
         return parent
-    family = _first_word(origin) == _first_word(own)
-    return origin if names.is_id(origin) and not find(origin) and (family or _NAMED.match(origin)) else ""
-
-
-def _first_word(name: str) -> str:
-    return re.split(r"[^a-z]", name.casefold(), maxsplit=1)[0]
+    first, _, rest = origin.casefold().partition("-")
+    sibling = rest and own.casefold().startswith(f"{first}-")  # Kitten-Base, of Kitten-Chat
+    return origin if names.is_id(origin) and not find(origin) and (sibling or _NAMED.match(origin)) else ""
 
 
 def _component(
