@@ -20,6 +20,7 @@ from regrow.auditing.facts import (
     Component,
     ComponentFact,
     Finding,
+    OriginFact,
     ParentFact,
     Relation,
     Scope,
@@ -55,7 +56,8 @@ _DATA = frozenset(
 )
 _NOT_INCLUDED = re.compile(r"(component )*not included?\b", re.IGNORECASE)
 _UNSAID = ("license not specified", UNLICENSED)
-_NO_PARENT = ("scratch", "none", "na")
+_NOTHING = re.compile(r"none|n/?a|-+", re.IGNORECASE)
+_SCRATCH = re.compile(r"((pre-?)?trained )?(from )?scratch", re.IGNORECASE)
 _NAMED = re.compile(r"[A-Za-z](?!\d*$)\S*?(\d|(?<=[a-z])[A-Z])")  # with a size, a version or a capital in the middle
 
 
@@ -97,9 +99,11 @@ def _licences(kinds: Mapping[str, Mapping[str, Any]], text: Text) -> Iterator[St
 
 def _origin(release: Mapping[str, Any], text: Text) -> Iterator[Statement]:
     origin, own, at = _first(release, "origin"), _first(release, "name"), text.at("key release.origin")
-    if not origin or names.plain(origin) in (names.plain(own), *_NO_PARENT):
+    if not origin or _NOTHING.fullmatch(origin) or names.plain(origin) == names.plain(own):
         return
-    if parent := _parent(origin, own):
+    if _SCRATCH.fullmatch(origin):
+        yield OriginFact(Basis.DECLARED, at, printable(origin))
+    elif parent := _parent(origin, own):
         yield ParentFact(Basis.DECLARED, at, parent, Relation.UNKNOWN)
     else:
         said = f"the origin `{printable(origin, 100)}` does not look like the name of a model and was not followed"
