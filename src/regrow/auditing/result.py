@@ -156,8 +156,9 @@ class PolicyCheck:
 class Audit:
     """Everything an audit says of one version of one model.
 
-    ``mof_class`` is ``I``, ``II``, ``III`` or None, and ``mof_class_basis`` says of what: ``delivered`` of what is there,
-    ``listed`` of what a file of the Model Openness Tool says; ``osaid`` is the outcome of the Open Source AI Definition.
+    ``mof_class`` is ``I``, ``II``, ``III`` or None, and ``mof_class_basis`` says of what: ``delivered`` of what is
+    there, ``listed`` of what a file of the Model Openness Tool says. ``osaid`` is the outcome of the Open Source AI
+    Definition.
     """
 
     id: str

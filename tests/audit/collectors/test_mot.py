@@ -118,8 +118,10 @@ def test_an_origin_that_looks_like_a_model_is_its_parent(tmp_path: Path, words: 
 
 @pytest.mark.parametrize(
     "words",
-    ["Whisker-3, some differences", "Whisker 7B model", "Apache-2.0", "MIT", "Other License", "Pre-Test", "Whisker"]
-    + ["undisclosed", "in-house", "v2", "7B", "2.0"],
+    [
+        *("Whisker-3, some differences", "Whisker 7B model", "Apache-2.0", "MIT", "Other License", "Pre-Test"),
+        *("Whisker", "undisclosed", "in-house", "v2", "7B", "2.0"),
+    ],
 )
 def test_prose_licences_and_single_words_are_no_parents(tmp_path: Path, words: str) -> None:
     assert origin(tmp_path, words) == ([], True)

@@ -247,6 +247,6 @@ def test_a_group_says_what_its_licences_share(tmp_path: Path) -> None:
         "b": ("B", False, "s"),
     }
     (tmp_path / "mine.toml").write_text(GROUP.replace('title = "B"', 'titel = "B"'))
-    with pytest.raises(RegrowError, match="titel|title") as caught:
+    with pytest.raises(RegrowError, match=r"titel|title") as caught:
         load(tmp_path)
     assert "licence b" in str(caught.value)

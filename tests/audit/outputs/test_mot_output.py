@@ -16,7 +16,7 @@ yaml = pytest.importorskip("yaml")
 
 # What the tool asks of a file, by the schema in its repository (schema/mof_schema.json).
 TEXT = {"type": "string"}
-LICENCE = {"type": "object", "properties": dict.fromkeys(("name", "path"), {"type": ["string", "null"]})}
+LICENCE = {"type": "object", "properties": {key: {"type": ["string", "null"]} for key in ("name", "path")}}
 TYPES = ["", "language", "vision", "image", "audio", "video", "3d", "code", "multimodal", "other"]
 ARCHITECTURES = ["", "transformer", "transformer decoder", "transformer encoder-decoder", "decoder", "encoder"]
 ARCHITECTURES += ["diffusion", "RNN", "CNN", "LSTM", "NeRF", "hybrid", "undisclosed", "other"]

@@ -152,8 +152,9 @@ def _as_listed(node: Node, terms_of: Callable[[Node], Terms]) -> tuple[Definitio
 
 
 def _believed(fact: Fact) -> Fact:
-    promised = isinstance(fact, ComponentFact) and fact.state is State.PROMISED
-    return replace(fact, state=State.PRESENT) if promised else fact
+    if isinstance(fact, ComponentFact) and fact.state is State.PROMISED:
+        return replace(fact, state=State.PRESENT)
+    return fact
 
 
 def _ladder(case: Case) -> Definition:
