@@ -77,6 +77,7 @@ release:
     [
         ("data: {name: CC-BY-NC-4.0}, distribution: {name: MIT}", "CC-BY-NC-4.0"),
         ("data: {name: }, distribution: {name: CC-BY-NC-4.0}", "CC-BY-NC-4.0"),
+        ("data: {name: null, path: ~}, distribution: {name: CC-BY-NC-4.0}", "CC-BY-NC-4.0"),
         ("code: {name: MIT}", "unlicensed"),
     ],
 )

@@ -56,6 +56,7 @@ _DATA = frozenset(
 )
 _NOT_INCLUDED = re.compile(r"(component )*not included?\b", re.IGNORECASE)
 _UNSAID = ("license not specified", UNLICENSED)
+_NULL = ("~", "null", "Null", "NULL")  # as YAML writes it, where every scalar is read as a string
 _NOTHING = re.compile(r"none|n/?a|-+", re.IGNORECASE)
 _SCRATCH = re.compile(r"((pre-?)?trained )?(from )?scratch", re.IGNORECASE)
 _NAMED = re.compile(r"[A-Za-z](?!\d*$)\S*?(\d|(?<=[a-z])[A-Z])")  # with a size, a version or a capital in the middle
@@ -86,15 +87,15 @@ def read(text: Text) -> Iterator[Statement]:
 
 def _first(entry: Mapping[str, Any], *keys: str) -> str:
     """What stands under the first of the keys that has something."""
-    return next((value for key in keys for value in strings(entry.get(key))), "")
+    return next((value for key in keys for value in strings(entry.get(key)) if value not in _NULL), "")
 
 
 def _licences(kinds: Mapping[str, Mapping[str, Any]], text: Text) -> Iterator[Statement]:
     for kind, entry in kinds.items():
-        for licence in strings(entry.get("name")):
+        if licence := _first(entry, "name"):
             at = text.at(f"key release.license.{kind}")
             for scope in _SCOPES[kind]:
-                yield legal.declared(licence, scope, at, link=str(entry.get("path", "")))
+                yield legal.declared(licence, scope, at, link=_first(entry, "path"))
 
 
 def _origin(release: Mapping[str, Any], text: Text) -> Iterator[Statement]:
