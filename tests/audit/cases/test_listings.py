@@ -130,8 +130,8 @@ def test_what_is_listed_is_not_delivered(tmp_path: Path) -> None:
 
 def test_every_format_says_as_listed(tmp_path: Path) -> None:
     found = judged(listing(tmp_path, THIRD))
-    assert "class III           Model Openness Framework" in outputs.text(found)
-    assert "as listed: class III" in outputs.text(found)
+    assert "class III" in outputs.text(found)
+    assert "as listed" in outputs.text(found)
     assert "as listed" in outputs.html(found)
     assert outputs.json(found)["mof_class_basis"] == "listed"
     assert {"name": "regrow:audit:mof-class-basis", "value": "listed"} in properties(outputs.cyclonedx(found))

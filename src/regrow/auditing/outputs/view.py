@@ -102,7 +102,7 @@ def limiting(audit: Audit) -> frozenset[str]:
 
 def standing(definition: Definition) -> str:
     """How a model stands under a definition, in a word or two."""
-    if _has_classes(definition):
+    if has_classes(definition):
         none = "not shown" if definition.outcome is Outcome.NOT_SHOWN else "no class"
         return f"class {definition.level}" if definition.level else none
     return definition.level.replace("-", " ") or definition.outcome
@@ -117,12 +117,12 @@ def tone(definition: Definition) -> str:
 
 def next_heading(definition: Definition) -> str:
     """What the list of next steps leads to."""
-    if _has_classes(definition):
+    if has_classes(definition):
         return "To reach the next class:"
     return "To reach the next rung:" if definition.id == "ladder" else "To meet it:"
 
 
-def _has_classes(definition: Definition) -> bool:
+def has_classes(definition: Definition) -> bool:
     """Whether it is the Model Openness Framework, as delivered or as listed."""
     return definition.id in ("mof", "mof-listed")
 
