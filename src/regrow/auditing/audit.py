@@ -72,6 +72,7 @@ def audit(target: str, options: Options) -> Audit:
         policy=(),
         osaid=judgement.osaid,
         mof_class=judgement.mof_class,
+        mof_class_basis=judgement.mof_class_basis,
     )
     return replace(found, policy=policy.check(found, demanded)) if demanded else found
 

@@ -38,6 +38,7 @@ FindingId = Literal[
     "not-hashed",
     "odd-name",
     "origin-differs",
+    "origin-unclear",
     "pointer-file",
     "quantised",
     "release-added",

@@ -140,7 +140,12 @@ def _elsewhere(facts: Sequence[LicenceFact], said: Sequence[LicenceFact]) -> lis
 
 def says_none(fact: LicenceFact) -> bool:
     """Whether a declaration tells no terms: ``unknown``, ``none`` and the like."""
-    return fact.id is None and not fact.name and not fact.link and fact.raw.strip().casefold() in _NONE
+    return fact.id is None and not fact.name and not fact.link and names_none(fact.raw)
+
+
+def names_none(tag: str) -> bool:
+    """Whether a tag says that there is no licence, or that it is not known."""
+    return tag.strip().casefold() in _NONE
 
 
 def _together(ways: Iterable[Alternatives]) -> tuple[str, ...]:

@@ -173,6 +173,7 @@ def _occurrence(evidence: Evidence) -> dict[str, str]:
 def _verdicts(audit: Audit) -> Iterator[dict[str, str]]:
     yield _property("audit:osaid", audit.osaid)
     yield _property("audit:mof-class", audit.mof_class or "none")
+    yield _property("audit:mof-class-basis", audit.mof_class_basis)
     for one in (*audit.parts, *audit.freedoms):
         yield _property(f"audit:answer:{plain(one.name)}", f"{one.answer}: {one.reason}")
     for definition in audit.definitions:

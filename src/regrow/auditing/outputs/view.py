@@ -102,7 +102,7 @@ def limiting(audit: Audit) -> frozenset[str]:
 
 def standing(definition: Definition) -> str:
     """How a model stands under a definition, in a word or two."""
-    if definition.id == "mof":
+    if has_classes(definition):
         none = "not shown" if definition.outcome is Outcome.NOT_SHOWN else "no class"
         return f"class {definition.level}" if definition.level else none
     return definition.level.replace("-", " ") or definition.outcome
@@ -117,10 +117,14 @@ def tone(definition: Definition) -> str:
 
 def next_heading(definition: Definition) -> str:
     """What the list of next steps leads to."""
-    if definition.id in ("mof", "ladder"):
-        goal = "class" if definition.id == "mof" else "rung"
-        return f"To reach the next {goal}:"
-    return "To meet it:"
+    if has_classes(definition):
+        return "To reach the next class:"
+    return "To reach the next rung:" if definition.id == "ladder" else "To meet it:"
+
+
+def has_classes(definition: Definition) -> bool:
+    """Whether it is the Model Openness Framework, as delivered or as listed."""
+    return definition.id in ("mof", "mof-listed")
 
 
 def outcome_class(value: str) -> str:

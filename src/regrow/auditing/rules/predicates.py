@@ -32,7 +32,7 @@ from regrow.auditing.facts import (
     UsageFact,
     places,
 )
-from regrow.auditing.licences import Effective, find, says_none
+from regrow.auditing.licences import Effective, find, names_none, says_none
 from regrow.auditing.lineage import Node, facts, seen
 from regrow.auditing.result import Outcome
 from regrow.auditing.rules.case import Case
@@ -431,6 +431,8 @@ def _terms_of(
             return (), Outcome.NOT_SHOWN, "no licence was seen"
         meant = bool(effective.ids) and not effective.limited_by and all(_called(one) & usual for one in effective.ids)
         return effective.ids, Outcome.MET if meant else effective.open, effective.reason
+    if any(map(names_none, tags)):
+        return (), Outcome.NOT_MET, "it has no licence"
     known = [licence for tag in tags if (licence := find(tag))]
     if len(known) < len(tags):
         return (), Outcome.NOT_SHOWN, f"its licence ({_names(tags)}) is not known"
