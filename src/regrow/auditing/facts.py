@@ -330,6 +330,13 @@ class AccessFact(Fact):
 
 
 @dataclass(frozen=True)
+class NameFact(Fact):
+    """What the model is called by its maker, wherever its files lie; ``name`` is as written."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class UsageFact(Fact):
     """Usage information: ``topic`` is ``capabilities``, ``limitations``, ``modalities``, ``integration`` or ``use``."""
 

@@ -66,12 +66,12 @@ def blocks(text: str, first_line: int = 1) -> Iterator[Block]:
         number = begin + first_line
         if kind == "heading":
             level, title = _heading(lines[0])
-            headings = [*(entry for entry in headings if entry[0] < level), (level, _clean(title))]
+            headings = [*(entry for entry in headings if entry[0] < level), (level, plain(title))]
             continue
         raw = "\n".join(line for line in lines if not _PLACEHOLDER.fullmatch(line))[:_LONGEST_BLOCK]
         links = tuple(dict.fromkeys(_links(raw)))
         item = _ITEM.match(raw)
-        words = raw if kind != "text" else _clean(raw[item.end() :] if item else raw)
+        words = raw if kind != "text" else plain(raw[item.end() :] if item else raw)
         if words and not _PLACEHOLDER.fullmatch(words):
             yield Block(kind, words, number, number + len(lines) - 1, tuple(title for _, title in headings), links)
 
@@ -139,7 +139,7 @@ def _links(text: str) -> Iterator[str]:
         yield match[0].rstrip(".,;:!?")
 
 
-def _clean(text: str) -> str:
+def plain(text: str) -> str:
     """Text without links' addresses, tags and marks, in one line."""
     text = _LINK.sub(lambda match: match[1], text)
     return " ".join(_MARKS.sub("", _TAG.sub(" ", text)).split())

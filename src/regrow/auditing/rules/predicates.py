@@ -149,14 +149,17 @@ def configured(case: Case, node: Node) -> Result:
 
 def terms(case: Case, node: Node, *, scope: str, right: str) -> Result:
     """The terms of a scope grant a right: ``open``, ``osi``, ``use``, ``commercial``, ``modify``, ``share``."""
-    return _granted(case.effective(node, Scope(scope)), scope, right)
+    effective = case.effective(node, Scope(scope))
+    return _nothing_there(node, effective, scope) or _granted(effective, scope, right)
 
 
 def code_terms(case: Case, node: Node, *, of: Sequence[str], right: str) -> Result:
     """The licence of each of these components that is there grants ``open`` or ``osi``: its own, else that of code."""
     there = [fact for name in of for fact in _states(node, Component(name)) if fact.state is State.PRESENT]
     results = [_own_terms(fact, right) for fact in there if fact.licence]
-    if len(results) < len(there) or not there:
+    if not there:
+        return not_shown("no code was seen, so there is none to judge the licence of", missing=_under("code", right))
+    if len(results) < len(there):
         results.append(_granted(case.effective(node, Scope.CODE), "code", right))
     return all_of(results)
 
@@ -168,7 +171,8 @@ def asserted(case: Case, node: Node, *, scope: str) -> Result:
     if found:
         return met(f"the terms of the {scope} are told ({one_line(found[0].raw, 60)})", found)
     missing = f"say under which terms the {scope} are"
-    if node.collected.complete and node.collected.kind in ("huggingface", "release"):
+    here = any(fact.state is not State.ABSENT for fact in _states(node, Component.PARAMETERS))
+    if here and node.collected.complete and node.collected.kind in ("huggingface", "release"):
         return not_met(f"nothing says under which terms the {scope} are", missing=missing)
     return not_shown(f"not seen under which terms the {scope} are", missing=missing)
 
@@ -177,6 +181,8 @@ def licence_kinds(case: Case, node: Node, *, scope: str, met_by: Sequence[str], 
     """Each licence of the scope is of a kind in ``met_by``; one of a kind in ``arguable`` leaves it open."""
     effective = case.effective(node, Scope(scope))
     missing = f"put the {scope} under a licence without such limits, e.g. Apache-2.0"
+    if nothing := _nothing_there(node, effective, scope):
+        return nothing
     if effective is None or effective.open is Outcome.NOT_SHOWN:
         return not_shown(effective.reason if effective else f"no licence of the {scope} was seen", missing=missing)
     if not effective.ids:
@@ -366,10 +372,32 @@ def _own_terms(fact: ComponentFact, right: str) -> Result:
     return met(f"code: {licence.id}", [fact]) if granted else not_met(f"{words}: {tag}", [fact], missing=missing)
 
 
-def _granted(effective: Effective | None, scope: str, right: str) -> Result:
-    missing = f"put the {scope} under terms that allow {_words('rights')[right]}"
+def _under(scope: str, right: str) -> str:
+    """What to do so that the terms of a scope grant a right."""
     if right == "osi":
-        missing = f"put the {scope} under a licence that is approved by the Open Source Initiative"
+        return f"put the {scope} under a licence that is approved by the Open Source Initiative"
+    return f"put the {scope} under terms that allow {_words('rights')[right]}"
+
+
+def _nothing_there(node: Node, effective: Effective | None, scope: str) -> Result | None:
+    """Not shown, if what the terms would be of is not here: data information, or weights that nobody gives terms for.
+
+    A licence in a repository of code is the code's. A model card speaks of the model even where its weights lie
+    elsewhere, and a model is no freer than its ancestors; so what is said of absent weights counts, and no more.
+    """
+    if scope == Scope.DOCUMENTS and not (facts(node, DataAspectFact) or facts(node, DatasetFact)):
+        card = [fact for fact in _states(node, Component.DATA_CARD) if fact.state is State.PRESENT]
+        if not card:
+            return not_shown("no data information was seen", missing="describe the training data under open terms")
+    if scope == Scope.WEIGHTS and all(fact.state is State.ABSENT for fact in _states(node, Component.PARAMETERS)):
+        said = effective is not None and (effective.ids or effective.limited_by)
+        if node.collected.kind == "code" or (node.collected.kind != "unreached" and not said):
+            return not_shown("no weights were seen, nor terms for them", missing="share the weights under open terms")
+    return None
+
+
+def _granted(effective: Effective | None, scope: str, right: str) -> Result:
+    missing = _under(scope, right)
     if effective is None:
         return not_shown(f"no licence of the {scope} was seen", missing=missing)
     outcome: Outcome = getattr(effective, right)
