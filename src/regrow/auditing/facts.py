@@ -246,6 +246,7 @@ class DatasetFact(Fact):
         bytes: size of the text that was used, or None.
         sha256: of the data, or empty.
         where: where to get it, or empty.
+        reason: why it cannot be shared, where that is told.
     """
 
     name: str
@@ -255,13 +256,28 @@ class DatasetFact(Fact):
     bytes: int | None = None
     sha256: str = ""
     where: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class DataAspectFact(Fact):
-    """A description of training data tells of an aspect; ``text`` is the beginning of what it says."""
+    """A description of training data tells of an aspect.
+
+    Attributes:
+        aspect: which.
+        text: the beginning of what it says.
+        about: the source that it is about; empty for all of the data.
+    """
 
     aspect: Aspect
+    text: str
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class AllDataFact(Fact):
+    """It is said that the training data that is named is all there is; ``text`` is how."""
+
     text: str
 
 

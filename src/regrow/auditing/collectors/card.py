@@ -39,10 +39,13 @@ _NAMED = (Relation.FINETUNE, Relation.ADAPTER, Relation.MERGE, Relation.QUANTISE
 _RELATIONS = {"quantized": Relation.QUANTISED, **{relation.value: relation for relation in _NAMED}}
 _ARXIV_TAG = re.compile(r"arxiv:(\d{4}\.\d{4,5})", re.IGNORECASE)
 _GATE = "extra_gated_"
-_TITLE = re.compile(r"#[ \t]+(?P<marked>\S.{0,300})|<h1\b[^<>]{0,300}>(?P<tagged>[^<>]{1,300})</h1>|#{2,6}\s|\s{0,3}(```|~~~)")
+_TITLE = re.compile(
+    r"#[ \t]+(?P<marked>\S.{0,300})|<h1\b[^<>]{0,300}>(?P<tagged>[^<>]{1,300})</h1>|#{2,6}\s|\s{0,3}(?:```|~~~)"
+)
 _AROUND = re.compile(r"^model card (?:for|of|[:-])\s*|[\s:-]*\bmodel card$", re.IGNORECASE)
 _NO_NAMES = re.compile(
-    r"(model id|model card|read ?me|introduction|overview|about|usage|news|(this |the )?model( \w+)?)?\W*", re.IGNORECASE
+    r"(?:model (?:id|card|details|summary)|(?:the )?model|read ?me|introduction|overview|about|usage|news)?\W*",
+    re.IGNORECASE,
 )
 
 

@@ -69,11 +69,11 @@ def blocks(text: str, first_line: int = 1) -> Iterator[Block]:
             headings = [*(entry for entry in headings if entry[0] < level), (level, plain(title))]
             continue
         raw = "\n".join(line for line in lines if not _PLACEHOLDER.fullmatch(line))[:_LONGEST_BLOCK]
-        links = tuple(dict.fromkeys(_links(raw)))
+        addresses = tuple(dict.fromkeys(links(raw)))
         item = _ITEM.match(raw)
         words = raw if kind != "text" else plain(raw[item.end() :] if item else raw)
         if words and not _PLACEHOLDER.fullmatch(words):
-            yield Block(kind, words, number, number + len(lines) - 1, tuple(title for _, title in headings), links)
+            yield Block(kind, words, number, number + len(lines) - 1, tuple(title for _, title in headings), addresses)
 
 
 def _groups(lines: list[str]) -> Iterator[tuple[str, int, list[str]]]:
@@ -132,7 +132,8 @@ def _without_comments(text: str) -> list[str]:
     return "".join([*kept, text[position:]]).split("\n")
 
 
-def _links(text: str) -> Iterator[str]:
+def links(text: str) -> Iterator[str]:
+    """The addresses in a text, those of Markdown's links first."""
     for match in _LINK.finditer(text):
         yield match[2]
     for match in _BARE.finditer(_LINK.sub(" ", text)):

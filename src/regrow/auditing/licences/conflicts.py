@@ -102,9 +102,7 @@ def _from_outputs(inheritance: Inheritance, node: Node, licence: Licence) -> boo
     return node.id in everywhere - by_parameters and not family
 
 
-def _misnamed(
-    inheritance: Inheritance, node: Node, inherited: Inherited, sides: tuple[str, str]
-) -> Iterator[Conflict]:
+def _misnamed(inheritance: Inheritance, node: Node, inherited: Inherited, sides: tuple[str, str]) -> Iterator[Conflict]:
     """The model has names, and none of them begins as the licence asks."""
     prefix, names = inherited.clause.value, list(_names(inheritance.first.collected))
     if names and not any(_plain(name).startswith(_plain(prefix)) for name in names):

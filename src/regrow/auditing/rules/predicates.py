@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from regrow.auditing.data import toml
 from regrow.auditing.facts import (
     AccessFact,
+    AllDataFact,
     ArchitectureFact,
     Aspect,
     Availability,
@@ -114,15 +116,30 @@ def data_seen(case: Case, node: Node, *, of: Sequence[str]) -> Result:
     return not_shown(f"{names}: named, not seen", unseen, missing=missing)
 
 
-def data_within(case: Case, node: Node, *, kinds: Sequence[str]) -> Result:
-    """All training data is of these kinds."""
+def data_within(case: Case, node: Node, *, kinds: Sequence[str], listed: bool = True) -> Result:
+    """All training data is of these kinds; unless it need not be ``listed``, it has to be told what all is."""
     named = data_named(case, node)
     outside = [fact for fact in _sources(node) if fact.availability not in (*kinds, Availability.UNKNOWN)]
     if outside:
-        names = _names([fact.name for fact in outside])
-        kind = outside[0].availability
-        return not_met(f"{names} is {kind}", outside, missing=f"replace {names} by data of kind {' or '.join(kinds)}")
-    return named
+        each = {kind: _names(fact.name for fact in outside if fact.availability is kind) for kind in Availability}
+        reasons = tuple(f"{names} {_words('kinds')[kind]}" for kind, names in each.items() if names)
+        missing = f"replace {_names(fact.name for fact in outside)} by data of kind {' or '.join(kinds)}"
+        return Result(Outcome.NOT_MET, reasons, places(outside), (missing,))
+    return named if listed else met("no training data is said to be kept back")
+
+
+def data_explained(case: Case, node: Node, *, aspects: Sequence[str]) -> Result:
+    """What cannot be shared is allowed if it is told why, and these aspects of it: not only of the data as a whole."""
+    named = data_named(case, node)
+    if named.outcome is not Outcome.MET:
+        return named
+    sources = _sources(node)
+    kept = [fact for fact in sources if fact.availability is Availability.UNSHAREABLE]
+    return (
+        all_of([_explained(node, fact, aspects, len(sources) == 1) for fact in kept])
+        if kept
+        else met("no unshareable data", sources)
+    )
 
 
 def described(case: Case, node: Node, *, topics: Sequence[str]) -> Result:
@@ -331,7 +348,10 @@ def _sources(node: Node) -> tuple[DatasetFact, ...]:
     found: dict[str, DatasetFact] = {}
     used = [fact for fact in facts(node, DatasetFact) if fact.role in TRAINING]
     for fact in sorted(used, key=lambda fact: (fact.availability is Availability.UNKNOWN, not any(seen((fact,))))):
-        found.setdefault(re.sub(r"[^a-z0-9]", "", fact.name.rpartition("/")[2].lower()) or fact.name, fact)
+        name = re.sub(r"[^a-z0-9]", "", fact.name.rpartition("/")[2].lower()) or fact.name
+        first = found.setdefault(name, fact)
+        if first.basis is fact.basis and fact.availability not in (first.availability, Availability.UNKNOWN):
+            found[name] = replace(first, availability=Availability.UNKNOWN)  # said to be of two kinds
     return tuple(found.values())
 
 
@@ -339,7 +359,29 @@ def _complete(node: Node, sources: Sequence[DatasetFact]) -> bool:
     """Whether a list of data is said to be all: by a lock, by what is known of the model, or by a description."""
     locked = node.collected.kind == "release" and any(fact.basis is Basis.FOUND for fact in sources)
     known = any(fact.basis is Basis.KNOWN for fact in sources)
-    return locked or known or any(fact.aspect is Aspect.PROVENANCE for fact in facts(node, DataAspectFact))
+    return locked or known or bool(facts(node, AllDataFact))
+
+
+def _explained(node: Node, source: DatasetFact, aspects: Sequence[str], alone: bool) -> Result:
+    """Whether it is told of a source why it cannot be shared, and what it is."""
+    name, licence = one_line(source.name, 60), find(source.licence)
+    missing = f"say of {name} why it cannot be shared, and describe it by itself: {', '.join(aspects)}"
+    if licence and licence.open:
+        reason = f"{name} is called unshareable, but {licence.id} lets everyone share it"
+        return not_shown(reason, [source], missing=f"share {name}, or say what forbids it")
+    # A lock tells of every source, and what is told of the only one is told of it.
+    spoken = [
+        fact for fact in facts(node, DataAspectFact) if alone or fact.about == source.name or fact.basis is Basis.FOUND
+    ]
+    lacking = [aspect for aspect in aspects if aspect not in {fact.aspect for fact in spoken}]
+    why = one_line(source.reason or source.licence, 100)
+    if lacking or not why:
+        untold = ", ".join([*([] if why else ["why"]), *lacking])
+        allowed = "which the definition allows only of data that is described in every aspect"
+        return not_shown(f"{name} cannot be shared, {allowed}; not told of it: {untold}", [source], missing=missing)
+    by = "" if all(fact.basis is Basis.FOUND for fact in spoken) else " by its maker, which nobody checked"
+    reason = f"{name} cannot be shared ({why}), which the definition allows: it is described in every aspect{by}"
+    return met(reason, [source, *spoken])
 
 
 def _without_sources(node: Node, missing: str) -> Result:
@@ -487,6 +529,7 @@ PREDICATES: Mapping[str, Callable[..., Result]] = {
         component,
         compute,
         configured,
+        data_explained,
         data_located,
         data_named,
         data_seen,

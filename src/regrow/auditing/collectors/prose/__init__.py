@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from regrow.auditing.collectors.folder import Statement, Text
 from regrow.auditing.collectors.markdown import Block, blocks
-from regrow.auditing.collectors.prose import claims, described, numbers, parents, usage
+from regrow.auditing.collectors.prose import claims, described, numbers, parents, sources, usage
 from regrow.auditing.facts import ComponentFact, DataAspectFact, Evidence, UsageFact
 
 _MOST_PER_KIND = 40
@@ -36,12 +36,15 @@ def read(text: Text, body: str, line: int) -> Iterator[Statement]:
     found = [(block, text.line(block.line, block.last)) for block in blocks(body, line)]
     for reader in _READERS:
         yield from _limited(reader, found)
+    yield from sources.collect([(block, at) for block, at in found if described.is_about_data(block)])
 
 
 def aspects(text: Text, body: str, line: int) -> Iterator[Statement]:
     """What a text that is all about data tells of it."""
-    for block in blocks(body, line):
-        yield from described.of_data(block, text.line(block.line, block.last))
+    found = [(block, text.line(block.line, block.last)) for block in blocks(body, line)]
+    for block, at in found:
+        yield from described.of_data(block, at)
+    yield from sources.collect(found)
 
 
 def _limited(

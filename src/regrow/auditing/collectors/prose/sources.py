@@ -1,0 +1,178 @@
+"""Tables that list the training data source by source, each with how others can have it.
+
+This is how a model card tells the four kinds of data of the Open Source AI Definition apart without any tool: a table
+under a heading about training data with a column for the name and one for the availability. Whoever writes one says
+so, and nobody checked it: all facts here are *declared*.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+
+from regrow.auditing.collectors.folder import Statement, printable
+from regrow.auditing.collectors.markdown import Block, links, plain
+from regrow.auditing.collectors.prose import described
+from regrow.auditing.collectors.prose.words import PATTERNS
+from regrow.auditing.data import any_of, toml, whole_words
+from regrow.auditing.facts import (
+    AllDataFact,
+    Availability,
+    Basis,
+    Component,
+    ComponentFact,
+    DataAspectFact,
+    DatasetFact,
+    Evidence,
+    Role,
+    State,
+)
+
+Found = Sequence[tuple[Block, Evidence]]
+"""The blocks of a text, each with its place."""
+
+_MOST = 500  # rows and sentences that are read
+_SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:doi:|hf:|git:|pypi:)\S{1,300}", re.IGNORECASE)
+_CELL = re.compile(r"(?<!\\)\|")
+_RULE = re.compile(r"\s*:?-+:?\s*")
+
+
+def collect(found: Found) -> Iterator[Statement]:
+    """What a text about data lists, whether that is all, and what it tells of each source that cannot be shared."""
+    listed = [one for block, at in found for one in _table(block, at)][:_MOST]
+    for fact, notes in listed:
+        if fact.availability is Availability.UNSHAREABLE:
+            texts = [*notes, *_about(fact.name, found)]
+            yield from aspects(fact.name, texts)
+            fact = replace(fact, reason=fact.reason or _why(texts))
+        yield fact
+        if fact.where:
+            yield ComponentFact(Basis.DECLARED, fact.evidence, Component.DATASETS, State.PROMISED, fact.where)
+    if len(listed) < _MOST and not any(_is_cut(block) for block, _ in found):
+        for block, at in found:
+            yield from (AllDataFact(Basis.DECLARED, at, printable(said)) for said in _sayings(block) if is_all(said))
+
+
+def row(cells: Mapping[str, str], at: Evidence) -> DatasetFact:
+    """What a row of a table says.
+
+    Args:
+        cells: by the headings of its columns.
+        at: where it stands.
+    """
+    said = {column: cell for heading, cell in cells.items() if (column := _meaning("columns", heading))}
+    use = _meaning("uses", said.get("use", ""))
+    pinned = _SHA256.fullmatch(plain(said.get("sha256", "")))
+    return DatasetFact(
+        Basis.DECLARED,
+        at,
+        printable(plain(said.get("name", "")), 200) or "a source without a name",
+        Role(use or Role.TRAINING),
+        kind(said.get("availability", "")),
+        printable(plain(said.get("licence", "")), 200),
+        sha256=pinned[1].lower() if pinned else "",
+        where=printable(_address(said.get("where", "")) or _address(said.get("name", ""))),
+        reason=printable(plain(said.get("reason", ""))),
+    )
+
+
+def is_list(headings: Sequence[str]) -> bool:
+    """Whether columns with these headings list data with its availability."""
+    return {"name", "availability"} <= {_meaning("columns", heading) for heading in headings}
+
+
+def kind(text: str) -> Availability:
+    """The kind of availability that a text is the name of."""
+    return Availability(_meaning("kinds", text) or Availability.UNKNOWN)
+
+
+def aspects(name: str, texts: Found) -> Iterator[DataAspectFact]:
+    """What texts about one source tell of it, each aspect once."""
+    seen = set()
+    for block, at in texts:
+        for fact in described.of_data(block, at):
+            if isinstance(fact, DataAspectFact) and fact.aspect not in seen:
+                seen.add(fact.aspect)
+                yield replace(fact, about=name)
+
+
+def is_all(said: str) -> bool:
+    """Whether a sentence says that all training data is listed."""
+    words = _words("complete")
+    return bool(words["said"].search(said)) and not words["restricted"].search(said)
+
+
+@cache
+def _words(table: str) -> Mapping[str, re.Pattern[str]]:
+    """A table of ``data/sources.toml``."""
+    return {name: whole_words(words) for name, words in toml("collectors", "sources")[table].items()}
+
+
+@cache
+def _cells(table: str) -> Mapping[str, re.Pattern[str]]:
+    """The same, for words that have to be all of a cell."""
+    tables = toml("collectors", "sources")[table].items()
+    return {name: re.compile(any_of(words), re.IGNORECASE) for name, words in tables}
+
+
+def _meaning(table: str, text: str) -> str:
+    """Which of a table's words a cell is; empty for none of them."""
+    cell = plain(text).strip(" .:?!")
+    return next((name for name, words in _cells(table).items() if words.fullmatch(cell)), "")
+
+
+def _table(block: Block, at: Evidence) -> Iterator[tuple[DatasetFact, list[tuple[Block, Evidence]]]]:
+    """The sources of a table that lists data, each with what the row itself says of it."""
+    rows = [_split(line) for line in block.text.split("\n")] if block.kind == "table" else []
+    if len(rows) < 2 or not all(map(_RULE.fullmatch, rows[1])) or not is_list(rows[0]):
+        return
+    for number, row_cells in enumerate(rows[2:], block.line + 2):
+        place, cells = replace(at, locator=f"line {number}"), dict(zip(rows[0], row_cells, strict=False))
+        if any(row_cells):
+            notes = (plain(cell) for heading, cell in cells.items() if _meaning("columns", heading) == "description")
+            yield row(cells, place), [(replace(block, kind="text", text=". ".join(notes)), place)]
+
+
+def _split(line: str) -> list[str]:
+    """The cells of a row."""
+    cells = _CELL.split(line.strip().removeprefix("|"))
+    return [cell.strip().replace("\\|", "|") for cell in (cells if cells[-1].strip() else cells[:-1])]
+
+
+def _is_cut(block: Block) -> bool:
+    """Whether a table has rows that were not read."""
+    return block.kind == "table" and block.text.count("\n") < block.last - block.line
+
+
+def _sayings(block: Block) -> Iterator[str]:
+    return block.sentences() if block.kind == "text" else iter(())
+
+
+def _about(name: str, found: Found) -> Iterator[tuple[Block, Evidence]]:
+    """What a text says of one source: under a heading with its name, or in sentences with it."""
+    words = PATTERNS["words"]["data-heading"]
+    called = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
+    if words.fullmatch(name):  # every heading about data would be its own
+        return
+    for block, at in found:
+        if any(called.search(title) and not words.fullmatch(title) for title in block.headings):
+            yield block, at
+        elif said := [one for one in _sayings(block) if called.search(one)]:
+            yield replace(block, text=" ".join(said)), at
+
+
+def _why(texts: Found) -> str:
+    """The sentence that says why a source cannot be shared, or nothing."""
+    words = _words("why")["unshareable"]
+    said = (one for block, _ in texts for one in _sayings(block) if words.search(one))
+    return printable(next(said, ""))
+
+
+def _address(cell: str) -> str:
+    """Where a cell leads; words lead nowhere."""
+    found = links(cell)
+    named = _ADDRESS.fullmatch(plain(cell))
+    return next(found, "") or (named[0] if named else "")
