@@ -38,6 +38,7 @@ FindingId = Literal[
     "not-hashed",
     "odd-name",
     "origin-differs",
+    "part-of-file",
     "pointer-file",
     "quantised",
     "release-added",

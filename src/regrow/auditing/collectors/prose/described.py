@@ -31,6 +31,6 @@ def of_data(block: Block, at: Evidence) -> Iterator[Statement]:
         return
     for aspect, words in PATTERNS["aspects"].items():
         told = (one for one in block.sentences() if words.search(one) and not says(one, "withheld"))
-        said = next((one for one in told if len(one) > 20), None)
+        said = next((one for one in told if len(one) >= 20), None)
         if said:
             yield DataAspectFact(Basis.DECLARED, at, Aspect(aspect), short(said))
