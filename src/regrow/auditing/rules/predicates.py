@@ -57,8 +57,7 @@ def component(case: Case, node: Node, *, any_of: Sequence[str]) -> Result:
 
 def told(case: Case, node: Node, *, aspects: Sequence[str]) -> Result:
     """A description of the training data tells of these aspects."""
-    spoken = facts(node, DataAspectFact)
-    found = {fact.aspect: fact for fact in (*spoken, *seen(spoken))}  # what was seen stands above what is said
+    found = _described(node)
     there = [found[Aspect(name)] for name in aspects if Aspect(name) in found]
     lacking = [name for name in aspects if Aspect(name) not in found]
     if not lacking:
@@ -362,6 +361,15 @@ def _complete(node: Node, sources: Sequence[DatasetFact]) -> bool:
     return locked or known or bool(facts(node, AllDataFact))
 
 
+def _described(node: Node) -> Mapping[Aspect, DataAspectFact]:
+    """What is told of all training data: of all at once, or of each source by itself."""
+    spoken = facts(node, DataAspectFact)
+    names = {fact.name for fact in _sources(node)}
+    of = {aspect: {fact.about for fact in spoken if fact.aspect is aspect} for aspect in Aspect}
+    whole = [fact for fact in spoken if not fact.about or (names and names <= of[fact.aspect])]
+    return {fact.aspect: fact for fact in (*whole, *seen(tuple(whole)))}  # what was seen stands above what is said
+
+
 def _explained(node: Node, source: DatasetFact, aspects: Sequence[str], alone: bool) -> Result:
     """Whether it is told of a source why it cannot be shared, and what it is."""
     name, licence = one_line(source.name, 60), find(source.licence)
@@ -427,14 +435,13 @@ def _nothing_there(node: Node, effective: Effective | None, scope: str) -> Resul
     A licence in a repository of code is the code's. A model card speaks of the model even where its weights lie
     elsewhere, and a model is no freer than its ancestors; so what is said of absent weights counts, and no more.
     """
-    if scope == Scope.DOCUMENTS and not (facts(node, DataAspectFact) or facts(node, DatasetFact)):
-        card = [fact for fact in _states(node, Component.DATA_CARD) if fact.state is State.PRESENT]
-        if not card:
-            return not_shown("no data information was seen", missing="describe the training data under open terms")
-    if scope == Scope.WEIGHTS and all(fact.state is State.ABSENT for fact in _states(node, Component.PARAMETERS)):
-        said = effective is not None and (effective.ids or effective.limited_by)
-        if node.collected.kind == "code" or (node.collected.kind != "unreached" and not said):
-            return not_shown("no weights were seen, nor terms for them", missing="share the weights under open terms")
+    states = _states(node, Component.DATA_CARD if scope == Scope.DOCUMENTS else Component.PARAMETERS)
+    absent = all(fact.state is State.ABSENT for fact in states)
+    if scope == Scope.DOCUMENTS and absent and not facts(node, DataAspectFact) and not facts(node, DatasetFact):
+        return not_shown("no data information was seen", missing="describe the training data under open terms")
+    said = effective is not None and (effective.ids or effective.limited_by)
+    if scope == Scope.WEIGHTS and absent and (node.collected.kind == "code" or (states and not said)):
+        return not_shown("no weights were seen, nor terms for them", missing="share the weights under open terms")
     return None
 
 

@@ -15,7 +15,6 @@ from regrow.auditing.facts import ComponentFact, DataAspectFact, Evidence, Usage
 
 _MOST_PER_KIND = 40
 _READERS = (
-    described.of_card,
     usage.uses,
     numbers.training,
     parents.teachers,
@@ -36,14 +35,19 @@ def read(text: Text, body: str, line: int) -> Iterator[Statement]:
     found = [(block, text.line(block.line, block.last)) for block in blocks(body, line)]
     for reader in _READERS:
         yield from _limited(reader, found)
-    yield from sources.collect([(block, at) for block, at in found if described.is_about_data(block)])
+    yield from _of_data([(block, at) for block, at in found if described.is_about_data(block)])
 
 
 def aspects(text: Text, body: str, line: int) -> Iterator[Statement]:
     """What a text that is all about data tells of it."""
-    found = [(block, text.line(block.line, block.last)) for block in blocks(body, line)]
-    for block, at in found:
-        yield from described.of_data(block, at)
+    yield from _of_data([(block, text.line(block.line, block.last)) for block in blocks(body, line)])
+
+
+def _of_data(found: list[tuple[Block, Evidence]]) -> Iterator[Statement]:
+    """What blocks that are all about data tell of all of it, and of each source that they list."""
+    named = sources.names(found)
+    general = [one for one in found if not sources.is_own(one[0], named)]
+    yield from _limited(described.of_data, general)
     yield from sources.collect(found)
 
 

@@ -10,16 +10,10 @@ from regrow.auditing.collectors.prose.words import PATTERNS, says, short
 from regrow.auditing.facts import Aspect, Basis, DataAspectFact, Evidence
 
 
-def of_card(block: Block, at: Evidence) -> Iterator[Statement]:
-    """What is said of training data under a heading about it."""
-    if block.kind != "code" and is_about_data(block):
-        yield from of_data(block, at)
-
-
 def is_about_data(block: Block) -> bool:
     """Whether a block stands under a heading about training data."""
     about = any(says(title, "data-heading") for title in block.headings)
-    return about and not any(says(title, "not-training-data") for title in block.headings)
+    return block.kind != "code" and about and not any(says(title, "not-training-data") for title in block.headings)
 
 
 def of_data(block: Block, at: Evidence) -> Iterator[Statement]:

@@ -44,16 +44,25 @@ def collect(found: Found) -> Iterator[Statement]:
     """What a text about data lists, whether that is all, and what it tells of each source that cannot be shared."""
     listed = [one for block, at in found for one in _table(block, at)][:_MOST]
     for fact, notes in listed:
-        if fact.availability is Availability.UNSHAREABLE:
-            texts = [*notes, *_about(fact.name, found)]
-            yield from aspects(fact.name, texts)
-            fact = replace(fact, reason=fact.reason or _why(texts))
-        yield fact
+        texts = [*notes, *_about(fact.name, found)]
+        yield from aspects(fact.name, texts)
+        yield replace(fact, reason=fact.reason or _why(texts))
         if fact.where:
             yield ComponentFact(Basis.DECLARED, fact.evidence, Component.DATASETS, State.PROMISED, fact.where)
     if len(listed) < _MOST and not any(_is_cut(block) for block, _ in found):
         for block, at in found:
             yield from (AllDataFact(Basis.DECLARED, at, printable(said)) for said in _sayings(block) if is_all(said))
+
+
+def names(found: Found) -> frozenset[str]:
+    """What the sources are called that a text lists."""
+    return frozenset(fact.name for block, at in found for fact, _ in _table(block, at))
+
+
+def is_own(block: Block, names: frozenset[str]) -> bool:
+    """Whether a block is the list of sources, or about one of them: under a heading with its name."""
+    listing = block.kind == "table" and is_list(_split(block.text.partition("\n")[0]))
+    return listing or any(_called(name, title) for name in names for title in block.headings)
 
 
 def row(cells: Mapping[str, str], at: Evidence) -> DatasetFact:
@@ -153,15 +162,17 @@ def _sayings(block: Block) -> Iterator[str]:
 
 def _about(name: str, found: Found) -> Iterator[tuple[Block, Evidence]]:
     """What a text says of one source: under a heading with its name, or in sentences with it."""
-    words = PATTERNS["words"]["data-heading"]
-    called = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
-    if words.fullmatch(name):  # every heading about data would be its own
-        return
     for block, at in found:
-        if any(called.search(title) and not words.fullmatch(title) for title in block.headings):
+        if any(_called(name, title) for title in block.headings):
             yield block, at
-        elif said := [one for one in _sayings(block) if called.search(one)]:
+        elif said := [one for one in _sayings(block) if _called(name, one)]:
             yield replace(block, text=" ".join(said)), at
+
+
+def _called(name: str, text: str) -> bool:
+    """Whether a text has the name of a source. One that is called ``data`` is not in every text about data."""
+    generic = PATTERNS["words"]["data-heading"].fullmatch(name)
+    return not generic and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def _why(texts: Found) -> str:
