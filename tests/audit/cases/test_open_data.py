@@ -151,6 +151,15 @@ def test_one_licensed_source_that_cannot_be_shared(tmp_path: Path) -> None:
     assert set(data_rules(own).values()) == {MET}
 
 
+def test_open_data_that_lies_here_need_not_be_pinned(tmp_path: Path) -> None:
+    text = card("open unshareable", more=f"### Letters\n\n{TOLD}").replace("a1" * 32, "")
+    rules = [
+        data_rules(judged(tmp_path / name, text, **{f"data/{name}/part-0.jsonl": "{}"}))["open-data"]
+        for name in ("tales", "other")
+    ]
+    assert rules == [MET, NOT_SHOWN]
+
+
 def croissant(**fields: Any) -> str:
     kind = {"@type": "sc:Dataset", "conformsTo": "http://mlcommons.org/croissant/1.0"}
     return json.dumps({**kind, "name": "tales", "description": TOLD, **fields})

@@ -46,6 +46,9 @@ def test_the_licence_of_code_that_is_not_there_is_not_shown(tmp_path: Path, lice
 def test_the_licence_of_code_that_is_there_is_judged(tmp_path: Path) -> None:
     found = judged(tmp_path, {**WEIGHTS, "README.md": card("cc-by-4.0"), "train.py": TRAIN})
     assert outcome(found, "osaid-1.0/code/licence") is NOT_MET
+    assert [one.reason for whole in found.definitions for one in whole.verdicts if "not approved" in one.reason] == [
+        "code: cc-by-4.0, by the tag in README.md: not approved by OSI"
+    ], "what a right does not need is no reason for it"
     tagged = judged(tmp_path, {"train.py": f"# SPDX-License-Identifier: MIT\n{TRAIN}"})
     assert outcome(tagged, "osaid-1.0/code/licence") is MET
 

@@ -36,6 +36,7 @@ from regrow.auditing.facts import (
 )
 from regrow.auditing.licences import Effective, find, says_none
 from regrow.auditing.lineage import Node, facts, seen
+from regrow.auditing.names import plain
 from regrow.auditing.result import Outcome
 from regrow.auditing.rules.case import Case
 from regrow.auditing.rules.compute import whole
@@ -107,7 +108,9 @@ def data_seen(case: Case, node: Node, *, of: Sequence[str]) -> Result:
         return met(f"all {' and '.join(of)} data is shared or pinned", _sources(node))
     delivered = _component(node, Component.DATASETS)
     if delivered.outcome is Outcome.MET:
-        return delivered
+        unseen = [fact for fact in unseen if len(_sources(node)) > 1 and not _lies_here(node, fact)]
+        if not unseen:
+            return delivered
     names = _names([fact.name for fact in unseen])
     missing = f"share {names}, or pin it by its hash at an address"
     if delivered.outcome is Outcome.NOT_MET:
@@ -411,6 +414,13 @@ def _pinned(fact: DatasetFact) -> bool:
     return _located(fact) and (bool(fact.sha256) or fact.basis is Basis.KNOWN)
 
 
+def _lies_here(node: Node, fact: DatasetFact) -> bool:
+    """Whether a file of data among the model's is called like a source."""
+    name = plain(fact.name)
+    paths = (file.path for file in node.collected.files if file.kind == "data")
+    return bool(name) and any(name in plain(part) for path in paths for part in path.split("/"))
+
+
 def _own_terms(fact: ComponentFact, right: str) -> Result:
     """What the licence of a component itself grants."""
     words, tag = name_of(fact.component), one_line(fact.licence or "", 60)
@@ -451,7 +461,10 @@ def _granted(effective: Effective | None, scope: str, right: str) -> Result:
         return not_shown(f"no licence of the {scope} was seen", missing=missing)
     outcome: Outcome = getattr(effective, right)
     lines, limiting = ((), "") if outcome is Outcome.MET else ((missing,), effective.limited_by)
-    return Result(outcome, (f"{scope}: {effective.reason}",), effective.evidence, lines, limiting)
+    # An open licence that is not on the list of approved ones takes nothing else, so its reason does not say it.
+    unlisted = right == "osi" and outcome is Outcome.NOT_MET and effective.open is Outcome.MET
+    reason = f"{scope}: {effective.reason}{': not approved by OSI' if unlisted else ''}"
+    return Result(outcome, (reason,), effective.evidence, lines, limiting)
 
 
 def _kind(name: str, met_by: Sequence[str], arguable: Sequence[str], missing: str) -> Result:

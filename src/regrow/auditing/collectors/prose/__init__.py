@@ -6,7 +6,7 @@ can then look up at the line given, and leaves out what it is not sure of.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from regrow.auditing.collectors.folder import Statement, Text
 from regrow.auditing.collectors.markdown import Block, blocks
@@ -45,14 +45,12 @@ def aspects(text: Text, body: str, line: int) -> Iterator[Statement]:
 
 def _of_data(found: list[tuple[Block, Evidence]]) -> Iterator[Statement]:
     """What blocks that are all about data tell of all of it, and of each source that they list."""
-    named = sources.names(found)
-    general = [one for one in found if not sources.is_own(one[0], named)]
-    yield from _limited(described.of_data, general)
+    yield from _limited(described.of_data, sources.general(found))
     yield from sources.collect(found)
 
 
 def _limited(
-    reader: Callable[[Block, Evidence], Iterator[Statement]], found: list[tuple[Block, Evidence]]
+    reader: Callable[[Block, Evidence], Iterator[Statement]], found: Sequence[tuple[Block, Evidence]]
 ) -> Iterator[Statement]:
     """A reader's statements, each once, up to a number that still can be looked through."""
     seen: set[object] = set()

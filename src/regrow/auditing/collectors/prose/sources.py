@@ -8,7 +8,7 @@ so, and nobody checked it: all facts here are *declared*.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -33,7 +33,9 @@ from regrow.auditing.facts import (
 Found = Sequence[tuple[Block, Evidence]]
 """The blocks of a text, each with its place."""
 
-_MOST = 500  # rows and sentences that are read
+_MOST = 500  # rows that are read
+_MOST_TOGETHER = 8  # sources that one sentence can be about
+_WORD = re.compile(r"\w+")
 _SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
 _ADDRESS = re.compile(r"(?:doi:|hf:|git:|pypi:)\S{1,300}", re.IGNORECASE)
 _CELL = re.compile(r"(?<!\\)\|")
@@ -43,8 +45,9 @@ _RULE = re.compile(r"\s*:?-+:?\s*")
 def collect(found: Found) -> Iterator[Statement]:
     """What a text about data lists, whether that is all, and what it tells of each source that cannot be shared."""
     listed = [one for block, at in found for one in _table(block, at)][:_MOST]
+    about = _about([fact.name for fact, _ in listed], found)
     for fact, notes in listed:
-        texts = [*notes, *_about(fact.name, found)]
+        texts = [*notes, *about.get(fact.name, ())]
         yield from aspects(fact.name, texts)
         yield replace(fact, reason=fact.reason or _why(texts))
         if fact.where:
@@ -54,15 +57,10 @@ def collect(found: Found) -> Iterator[Statement]:
             yield from (AllDataFact(Basis.DECLARED, at, printable(said)) for said in _sayings(block) if is_all(said))
 
 
-def names(found: Found) -> frozenset[str]:
-    """What the sources are called that a text lists."""
-    return frozenset(fact.name for block, at in found for fact, _ in _table(block, at))
-
-
-def is_own(block: Block, names: frozenset[str]) -> bool:
-    """Whether a block is the list of sources, or about one of them: under a heading with its name."""
-    listing = block.kind == "table" and is_list(_split(block.text.partition("\n")[0]))
-    return listing or any(_called(name, title) for name in names for title in block.headings)
+def general(found: Found) -> Found:
+    """What is about all of the data: neither a list of sources nor under a heading with the name of one."""
+    named = _finder([fact.name for block, at in found for fact, _ in _table(block, at)])
+    return [(block, at) for block, at in found if not _lists(block) and not any(map(named, block.headings))]
 
 
 def row(cells: Mapping[str, str], at: Evidence) -> DatasetFact:
@@ -135,8 +133,8 @@ def _meaning(table: str, text: str) -> str:
 
 def _table(block: Block, at: Evidence) -> Iterator[tuple[DatasetFact, list[tuple[Block, Evidence]]]]:
     """The sources of a table that lists data, each with what the row itself says of it."""
-    rows = [_split(line) for line in block.text.split("\n")] if block.kind == "table" else []
-    if len(rows) < 2 or not all(map(_RULE.fullmatch, rows[1])) or not is_list(rows[0]):
+    rows = [_split(line) for line in block.text.split("\n")] if _lists(block) else []
+    if len(rows) < 2 or not all(map(_RULE.fullmatch, rows[1])):
         return
     for number, row_cells in enumerate(rows[2:], block.line + 2):
         place, cells = replace(at, locator=f"line {number}"), dict(zip(rows[0], row_cells, strict=False))
@@ -160,19 +158,45 @@ def _sayings(block: Block) -> Iterator[str]:
     return block.sentences() if block.kind == "text" else iter(())
 
 
-def _about(name: str, found: Found) -> Iterator[tuple[Block, Evidence]]:
-    """What a text says of one source: under a heading with its name, or in sentences with it."""
+def _lists(block: Block) -> bool:
+    """Whether a block is a table that lists sources."""
+    return block.kind == "table" and is_list(_split(block.text.partition("\n")[0]))
+
+
+def _about(names: Sequence[str], found: Found) -> Mapping[str, Found]:
+    """What a text says of each source: under headings with its name, and in sentences with it."""
+    named = _finder(names)
+    told: dict[str, list[tuple[Block, Evidence]]] = {}
     for block, at in found:
-        if any(_called(name, title) for title in block.headings):
-            yield block, at
-        elif said := [one for one in _sayings(block) if _called(name, one)]:
-            yield replace(block, text=" ".join(said)), at
+        own = {name for title in block.headings for name in named(title)}
+        said: dict[str, list[str]] = {}
+        for sentence in _sayings(block):
+            for name in named(sentence) - own:
+                said.setdefault(name, []).append(sentence)
+        for name in own:
+            told.setdefault(name, []).append((block, at))
+        for name, sentences in said.items():
+            told.setdefault(name, []).append((replace(block, text=" ".join(sentences)), at))
+    return told
 
 
-def _called(name: str, text: str) -> bool:
-    """Whether a text has the name of a source. One that is called ``data`` is not in every text about data."""
-    generic = PATTERNS["words"]["data-heading"].fullmatch(name)
-    return not generic and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE) is not None
+def _finder(names: Sequence[str]) -> Callable[[str], frozenset[str]]:
+    """A function that finds the sources that a text names: the longest names first, and only a few."""
+    generic = PATTERNS["words"]["data-heading"]  # a source that is called `data` is not in every text about data
+    spelt = {tuple(_WORD.findall(name.lower())): name for name in names if not generic.fullmatch(name)}
+    lengths = sorted({len(words) for words in spelt} - {0}, reverse=True)
+
+    @cache
+    def find(text: str) -> frozenset[str]:
+        words, place, found = tuple(_WORD.findall(text.lower())), 0, dict[str, None]()
+        while place < len(words) and len(found) < _MOST_TOGETHER:
+            length = next((one for one in lengths if words[place : place + one] in spelt), 0)
+            if length:
+                found[spelt[words[place : place + length]]] = None
+            place += max(length, 1)
+        return frozenset(found)
+
+    return find
 
 
 def _why(texts: Found) -> str:
