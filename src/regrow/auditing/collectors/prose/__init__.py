@@ -18,7 +18,7 @@ _READERS = (
     described.of_card,
     usage.uses,
     numbers.training,
-    parents.teachers,
+    parents.parents,
     claims.claims,
     claims.papers,
     claims.results,
