@@ -12,20 +12,7 @@ from regrow.auditing.data import toml
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
 _HUB = re.compile(r"(^|\.)(huggingface|hf)\.[a-z]{2,12}$")
 _NOT_MODELS = frozenset(
-    [
-        "datasets",
-        "spaces",
-        "docs",
-        "blog",
-        "papers",
-        "collections",
-        "models",
-        "learn",
-        "course",
-        "tasks",
-        "transformers",
-        "nlp",
-    ]
+    ("datasets", "spaces", "docs", "blog", "papers", "collections", "models", "learn", "course", "transformers", "nlp")
 )
 
 

@@ -66,7 +66,7 @@ def _of_line(line: str) -> Iterator[tuple[str, Relation]]:
     match = _keys().match(line)
     if match is None:
         return
-    relation = Relation(str(match.lastgroup).replace("_", "-"))
+    relation = Relation(str(match.lastgroup))
     value = line[match.end() :].lstrip(" `\"'(*:")
     if mark := _MARK.match(value):
         yield from ((name, relation) for name in _run(value, mark))
@@ -137,8 +137,8 @@ def _link(words: str, address: str) -> str:
     label = words.strip(" `*_")
     if names.is_path(label) and address.endswith(label.lstrip("./")):
         return f"[path:{label}]"  # what a library writes that takes a folder for the id of a model
-    found = "" if _INSIDE.search(address) else names.model(address)
-    if found:
+    elsewhere = _INSIDE.search(address) or _words()["labels"].search(words)
+    if found := "" if elsewhere else names.model(address):
         return f"[{found}]" if not _CHECKPOINT.search(found) else f"[path:{label}]"
     if label and label in address and "/" in label:
         return f" {label.replace('/', ' / ')} "  # the id of something at another place
