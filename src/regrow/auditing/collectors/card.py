@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from regrow.auditing import names
@@ -19,6 +20,7 @@ from regrow.auditing.facts import (
     ComponentFact,
     DatasetFact,
     Evidence,
+    Finding,
     LicenceFact,
     ParentFact,
     Relation,
@@ -54,6 +56,9 @@ def collect(folder: Folder) -> Iterator[Statement]:
     """What the card says, or that there is none."""
     paths = [path for path in PATHS if folder.has(path)]
     yield from folder.texts(paths, NAME, read)
+    places = {path.rpartition("/")[0] for path in (entry.path for entry in folder.find("weights"))} - {""}
+    beside = [path for place in sorted(places) for name in PATHS if folder.has(path := f"{place}/{name}")]
+    yield from folder.texts(beside, NAME, _read_beside)
     if not paths and folder.complete:
         yield ComponentFact(Basis.FOUND, folder.inventory(NAME), Component.MODEL_CARD, State.ABSENT, "README.md")
 
@@ -70,6 +75,15 @@ def read(text: Text) -> Iterator[Statement]:
         yield ComponentFact(Basis.FOUND, text.at(), Component.MODEL_CARD, State.PRESENT, text.path)
     yield from _front(data, text)
     yield from prose.read(text, body, line)
+
+
+def _read_beside(text: Text) -> Iterator[Statement]:
+    """A card that lies beside weights further down: under which licence these are, and what they were made from."""
+    for said in read(text):
+        if isinstance(said, LicenceFact) and said.scope is Scope.EVERYTHING:
+            yield replace(said, scope=Scope.WEIGHTS)
+        elif isinstance(said, LicenceFact | ParentFact | Finding):
+            yield said
 
 
 def licence(fields: Mapping[str, Any], at: Evidence, scope: Scope) -> Iterator[LicenceFact]:

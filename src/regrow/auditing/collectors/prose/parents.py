@@ -18,7 +18,7 @@ from regrow.auditing.collectors.markdown import Block, clean, sentences
 from regrow.auditing.data import any_of, toml, whole_words
 from regrow.auditing.facts import Basis, Evidence, ParentFact, Relation
 
-_MARK = re.compile(r"\[(?P<kind>hf|weak|path):(?P<name>[^\[\]]{1,300})\]")
+_MARK = re.compile(r"\[(?P<kind>hf|id|weak|path):(?P<name>[^\[\]]{1,300})\]")
 _ID = re.compile(
     r"(?<![\w./:@\\-])[A-Za-z0-9][\w-]{0,95}+/[A-Za-z0-9](?:[\w.-]{0,94}\w)?(?![\w/]|\.\w)|https?://[^\s<>\"'`|\])}]{1,300}+",
     re.ASCII,
@@ -26,6 +26,9 @@ _ID = re.compile(
 _SPELT = re.compile(r"[A-Z0-9]")
 _CHECKPOINT = re.compile(r"checkpoint-\d+$")
 _INSIDE = re.compile(r"/(?:blob|resolve|raw|discussions)/")
+_FILE = re.compile(
+    r"\.(?:py|md|json|jsonl|sh|ipynb|txt|bin|pt|pth|gguf|safetensors|ya?ml|zip|png|jpg|csv|html?|pdf|cpp|js)$"
+)
 _NOTHING = frozenset(("none", "null", "na", "n/a", "unknown", "model", "base", ""))
 _OLD = re.compile(
     rf"(?<![\w./:@-])(?:{'|'.join(sorted(map(re.escape, names.moved()), reverse=True))})(?![\w/-]|\.\w)",
@@ -147,11 +150,11 @@ def _link(words: str, address: str) -> str:
 
 def _id(match: re.Match[str]) -> str:
     said = match[0].rstrip(".,;:!?")
-    found = "" if _INSIDE.search(said) else names.model(said)
+    found = "" if _INSIDE.search(said) or _FILE.search(said) else names.model(said)
     if not found:
         return match[0] if "://" not in said else " "
-    kind = "" if "://" in said or _SPELT.search(found, 3) else "weak:"
-    return f"[{kind + found.removeprefix('hf:') if kind else found}]{match[0][len(said) :]}"
+    kind = "hf" if "://" in said else "id" if _SPELT.search(found, 3) else "weak"
+    return f"[{kind}:{found.removeprefix('hf:')}]{match[0][len(said) :]}"
 
 
 @cache
@@ -175,8 +178,9 @@ def _sentences() -> tuple[tuple[Relation, re.Pattern[str]], ...]:
     table = toml("collectors", "parents")
     slots = {
         "{the}": table["the"],
-        "{X}": r"\[(?:hf|weak|path):(?P<name>[^\[\]]{1,300})\]",
-        "{SPELT}": r"\[hf:(?P<name>[^\[\]]{1,300})\]",
+        "{X}": r"\[(?:hf|id|weak|path):(?P<name>[^\[\]]{1,300})\]",
+        "{SPELT}": r"\[(?:hf|id):(?P<name>[^\[\]]{1,300})\]",
+        "{LINKED}": r"\[hf:(?P<name>[^\[\]]{1,300})\]",
     }
 
     def filled(words: str) -> str:
