@@ -17,6 +17,7 @@ from regrow.auditing.collectors.folder import Statement, printable
 from regrow.auditing.collectors.markdown import Block, clean, sentences
 from regrow.auditing.data import any_of, toml, whole_words
 from regrow.auditing.facts import Basis, Evidence, ParentFact, Relation
+from regrow.auditing.lineage import BY_OUTPUTS
 
 _MARK = re.compile(r"\[(?P<kind>hf|id|weak|path):(?P<name>[^\[\]]{1,300})\]")
 _ID = re.compile(
@@ -36,6 +37,7 @@ _OLD = re.compile(
 _BETWEEN = r"(?:\s?(?:,|and|&|\+|with|/)\s?){1,2}(?:the )?"
 _RUN = re.compile(rf"{_BETWEEN}(?={_MARK.pattern.replace('?P<kind>', '').replace('?P<name>', '')})")
 _LONE = re.compile(r"[`\"'(]?(?P<name>(?=[\w.-]{0,100}\d)(?=[\w.-]{0,100}[a-zA-Z])[\w.-]{3,100})[`\"')]?", re.ASCII)
+_FEW = 2
 _LONGEST = 1500  # characters of a sentence
 _TRAINED = re.compile(r"\bfine-?tun", re.IGNORECASE)
 
@@ -93,22 +95,24 @@ def _of_sentence(said: str, headings: tuple[str, ...]) -> Iterator[tuple[str, Re
         match = words.search(said)
         if match is None or _is_otherwise(said[: said.rindex("[", 0, match.start("name"))], relation, told, headings):
             continue
-        for name in _run(said, match):
+        run = list(_run(said, match))
+        # One model is made from many only if it merges them, or learns from all; else the sentence speaks of several.
+        if len(run) <= _FEW or relation in (Relation.MERGE, *BY_OUTPUTS):
             exact = Relation.FINETUNE if relation is Relation.UNKNOWN and _TRAINED.search(said) else relation
-            told.setdefault(name, exact)
+            told |= {name: exact for name in run if name not in told}
     yield from told.items()
 
 
 def _is_otherwise(before: str, relation: Relation, told: Mapping[str, Relation], headings: tuple[str, ...]) -> bool:
     """Whether what comes before a model makes the sentence one about something else, or not one of what is so."""
     own = {names.plain(title) for title in headings}
-    others = [
-        mark for mark in _MARK.finditer(before) if not {*_name(mark)} & {*told} and names.plain(mark["name"]) not in own
-    ]
+    for mark in _MARK.finditer(before):
+        if not {*_name(mark)} & told.keys() and names.plain(mark["name"]) not in own:
+            return True
     plain = _MARK.sub(" ", before)
-    trained = relation not in (Relation.SYNTHETIC_DATA, Relation.DISTILLED)
-    about = trained and _words()["about"].search(plain)
-    return bool(others or about or _words()["otherwise"].search(plain))
+    clause = re.split(r"[,;:]", plain)[-1]
+    about = relation not in BY_OUTPUTS and _words()["about"].search(clause)
+    return bool(about or _words()["otherwise"].search(plain))
 
 
 def _run(said: str, match: re.Match[str]) -> Iterator[str]:
