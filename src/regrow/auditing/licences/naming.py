@@ -23,7 +23,7 @@ _VERSION = re.compile(r"\d+(?:\.\d+)*")
 _LONGEST = 16  # words of a name
 _REACH = 200  # characters in which a name ends
 _OTHERWISE = re.compile(
-    r"[\s,)\]*`]{0,4}(?:with|plus|but(?! you can| we| please)|except|like|style|inspired|based|compatible|modified|addendum)\b"
+    r"[\s,)\]*`]{0,4}(?:with|plus|but(?! you can| we| please)|except|like|style|inspired|based|compatible|modified)\b"
     r"|[\s,)]{0,2}and (?:additional|further|an?)\b|[\s)]{0,2}\+|-\w",
     re.IGNORECASE,
 )

@@ -60,7 +60,11 @@ def _told(block: Block) -> Iterator[tuple[str, Relation]]:
     line = _marked(block.source)
     found = [*_of_line(line), *_of_list(line, block.headings)]
     yield from found
-    if found or line.startswith(">") or _words()["headings"].search(block.headings[-1] if block.headings else ""):
+    if (
+        found
+        or line.startswith(">")
+        or _words()["headings"].match(block.headings[-1].lstrip("#*_ ") if block.headings else "")
+    ):
         return
     for said in sentences(line):
         yield from _of_sentence(said, block.headings)
@@ -136,7 +140,7 @@ def _name(mark: re.Match[str]) -> Iterator[str]:
 
 def _marked(source: str) -> str:
     """A text in which each model is a mark, without other links' addresses."""
-    text = clean(source, _link)
+    text = clean(source.replace("`", " "), _link)
     return _OLD.sub(lambda match: f"[{names.model(match[0])}]", _ID.sub(_id, text))
 
 
