@@ -172,6 +172,7 @@ class LicenceFact(Fact):
         name: a declared ``license_name``, or empty.
         link: a declared ``license_link``, or empty.
         score: for a text, how much of the known text was recognised, 0 to 1; 1 for a tag.
+        quote: the sentence, where it is named in one.
     """
 
     scope: Scope
@@ -180,6 +181,7 @@ class LicenceFact(Fact):
     name: str = ""
     link: str = ""
     score: float = 1.0
+    quote: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from regrow.auditing import names
 from regrow.auditing.collectors import legal, prose
 from regrow.auditing.collectors.folder import Folder, Statement, Text, printable
-from regrow.auditing.collectors.markdown import plain
+from regrow.auditing.collectors.markdown import clean
 from regrow.auditing.collectors.structured import Data, mapping, read_yaml, strings
 from regrow.auditing.data import toml
 from regrow.auditing.facts import (
@@ -20,6 +21,7 @@ from regrow.auditing.facts import (
     ComponentFact,
     DatasetFact,
     Evidence,
+    Finding,
     LicenceFact,
     NameFact,
     ParentFact,
@@ -64,6 +66,9 @@ def collect(folder: Folder) -> Iterator[Statement]:
     """What the card says, or that there is none."""
     paths = [path for path in PATHS if folder.has(path)]
     yield from folder.texts(paths, NAME, read)
+    places = {path.rpartition("/")[0] for path in (entry.path for entry in folder.find("weights"))} - {""}
+    beside = [path for place in sorted(places) for name in PATHS if folder.has(path := f"{place}/{name}")]
+    yield from folder.texts(beside, NAME, _read_beside)
     if not paths and folder.complete:
         yield ComponentFact(Basis.FOUND, folder.inventory(NAME), Component.MODEL_CARD, State.ABSENT, "README.md")
 
@@ -81,6 +86,15 @@ def read(text: Text) -> Iterator[Statement]:
     yield from _front(data, text)
     yield from _title(text, body, line)
     yield from prose.read(text, body, line)
+
+
+def _read_beside(text: Text) -> Iterator[Statement]:
+    """A card that lies beside weights further down: under which licence these are, and what they were made from."""
+    for said in read(text):
+        if isinstance(said, LicenceFact) and said.scope is Scope.EVERYTHING:
+            yield replace(said, scope=Scope.WEIGHTS)
+        elif isinstance(said, LicenceFact | ParentFact | Finding):
+            yield said
 
 
 def licence(fields: Mapping[str, Any], at: Evidence, scope: Scope) -> Iterator[LicenceFact]:
@@ -119,7 +133,7 @@ def _title(text: Text, body: str, line: int) -> Iterator[NameFact]:
     """What the card is headed with, if that is a name."""
     for number, row in enumerate(body.split("\n"), line):
         if match := _TITLE.match(row):
-            name = _AROUND.sub("", plain(match["marked"] or match["tagged"] or ""))
+            name = _AROUND.sub("", clean(match["marked"] or match["tagged"] or ""))
             if not _NO_NAMES.fullmatch(name):
                 yield NameFact(Basis.DECLARED, text.line(number), printable(name, 100))
             return

@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 from regrow.auditing.collectors.folder import Statement, Text
 from regrow.auditing.collectors.markdown import Block, blocks
-from regrow.auditing.collectors.prose import claims, described, numbers, parents, sources, usage
-from regrow.auditing.facts import ComponentFact, DataAspectFact, Evidence, UsageFact
+from regrow.auditing.collectors.prose import claims, described, licences, numbers, parents, sources, usage
+from regrow.auditing.facts import ComponentFact, DataAspectFact, Evidence, LicenceFact, UsageFact
 
 _MOST_PER_KIND = 40
 _READERS = (
     usage.uses,
     numbers.training,
-    parents.teachers,
+    parents.parents,
+    licences.licences,
     claims.claims,
     claims.papers,
     claims.results,
@@ -71,5 +72,7 @@ def _key(statement: Statement) -> object:
             return topic
         case ComponentFact(component=component, where=where):
             return component, where
+        case LicenceFact(scope=scope, raw=raw, name=name):
+            return scope, raw, name
         case _:
             return statement

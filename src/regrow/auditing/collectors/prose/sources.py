@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cache
 
 from regrow.auditing.collectors.folder import Statement, printable
-from regrow.auditing.collectors.markdown import Block, links, plain
+from regrow.auditing.collectors.markdown import Block, clean, links_in
 from regrow.auditing.collectors.prose import described
 from regrow.auditing.collectors.prose.words import PATTERNS
 from regrow.auditing.data import any_of, toml, whole_words
@@ -72,17 +72,17 @@ def row(cells: Mapping[str, str], at: Evidence) -> DatasetFact:
     """
     said = {column: cell for heading, cell in cells.items() if (column := _meaning("columns", heading))}
     use = _meaning("uses", said.get("use", ""))
-    pinned = _SHA256.fullmatch(plain(said.get("sha256", "")))
+    pinned = _SHA256.fullmatch(clean(said.get("sha256", "")))
     return DatasetFact(
         Basis.DECLARED,
         at,
-        printable(plain(said.get("name", "")), 200) or "a source without a name",
+        printable(clean(said.get("name", "")), 200) or "a source without a name",
         Role(use or Role.TRAINING),
         kind(said.get("availability", "")),
-        printable(plain(said.get("licence", "")), 200),
+        printable(clean(said.get("licence", "")), 200),
         sha256=pinned[1].lower() if pinned else "",
         where=printable(_address(said.get("where", "")) or _address(said.get("name", ""))),
-        reason=printable(plain(said.get("reason", ""))),
+        reason=printable(clean(said.get("reason", ""))),
     )
 
 
@@ -127,7 +127,7 @@ def _cells(table: str) -> Mapping[str, re.Pattern[str]]:
 
 def _meaning(table: str, text: str) -> str:
     """Which of a table's words a cell is; empty for none of them."""
-    cell = plain(text).strip(" .:?!")
+    cell = clean(text).strip(" .:?!")
     return next((name for name, words in _cells(table).items() if words.fullmatch(cell)), "")
 
 
@@ -139,7 +139,7 @@ def _table(block: Block, at: Evidence) -> Iterator[tuple[DatasetFact, list[tuple
     for number, row_cells in enumerate(rows[2:], block.line + 2):
         place, cells = replace(at, locator=f"line {number}"), dict(zip(rows[0], row_cells, strict=False))
         if any(row_cells):
-            notes = (plain(cell) for heading, cell in cells.items() if _meaning("columns", heading) == "description")
+            notes = (clean(cell) for heading, cell in cells.items() if _meaning("columns", heading) == "description")
             yield row(cells, place), [(replace(block, kind="text", text=". ".join(notes)), place)]
 
 
@@ -208,6 +208,6 @@ def _why(texts: Found) -> str:
 
 def _address(cell: str) -> str:
     """Where a cell leads; words lead nowhere."""
-    found = links(cell)
-    named = _ADDRESS.fullmatch(plain(cell))
+    found = links_in(cell)
+    named = _ADDRESS.fullmatch(clean(cell))
     return next(found, "") or (named[0] if named else "")
