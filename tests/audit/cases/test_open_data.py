@@ -151,6 +151,13 @@ def test_one_licensed_source_that_cannot_be_shared(tmp_path: Path) -> None:
     assert set(data_rules(own).values()) == {MET}
 
 
+def test_front_matter_says_where_the_data_of_a_table_is(tmp_path: Path) -> None:
+    text = card("public").replace("https://example.org/gazette", "")
+    assert data_rules(judged(tmp_path / "a", text))["public-data"] is NOT_SHOWN
+    tagged = text.replace("license:", "datasets: [harbour/gazette]\nlicense:")
+    assert data_rules(judged(tmp_path / "b", tagged))["public-data"] is MET
+
+
 def test_open_data_that_lies_here_need_not_be_pinned(tmp_path: Path) -> None:
     text = card("open unshareable", more=f"### Letters\n\n{TOLD}").replace("a1" * 32, "")
     rules = [

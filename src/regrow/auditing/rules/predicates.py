@@ -352,8 +352,10 @@ def _sources(node: Node) -> tuple[DatasetFact, ...]:
     for fact in sorted(used, key=lambda fact: (fact.availability is Availability.UNKNOWN, not any(seen((fact,))))):
         name = re.sub(r"[^a-z0-9]", "", fact.name.rpartition("/")[2].lower()) or fact.name
         first = found.setdefault(name, fact)
-        if first.basis is fact.basis and fact.availability not in (first.availability, Availability.UNKNOWN):
-            found[name] = replace(first, availability=Availability.UNKNOWN)  # said to be of two kinds
+        if first.basis is fact.basis:
+            twofold = fact.availability not in (first.availability, Availability.UNKNOWN)
+            kind = Availability.UNKNOWN if twofold else first.availability
+            found[name] = replace(first, availability=kind, where=first.where or fact.where)
     return tuple(found.values())
 
 
