@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from regrow.auditing.data import toml
-from regrow.auditing.licences.catalogue import every
+from regrow.auditing.licences.catalogue import every, find, linked
 
 _WORD = re.compile(
     r"non[- ]?commercial|share[- ]?alike|no[- ]?deriv(?:ative|ation)?s?|open[- ]?rail(?:\+\+)?|[a-z]+|\d+(?:\.\d+)*",
@@ -27,6 +27,7 @@ _OTHERWISE = re.compile(
     r"|[\s,)]{0,2}and (?:additional|further|an?)\b|[\s)]{0,2}\+|-\w",
     re.IGNORECASE,
 )
+_COMMONS = re.compile(r"creativecommons\.org/licenses/(?P<kind>by[a-z-]{0,6})/(?P<version>\d\.\d)")
 _OR = re.compile(r"[\s,)\]*`\"']{0,4}(?:licen[cs]es?\s)?(?P<how>or|and|/|&)\s{0,2}(?:the\s|an?\s)?", re.IGNORECASE)
 
 
@@ -44,7 +45,9 @@ class Named:
 
 
 def named(text: str) -> Named | None:
-    """The licence, or the licences joined by "and" or "or", that the words at the beginning of a text name."""
+    """The licence, or those joined by "and" or "or", that the words or the address at the beginning of a text name."""
+    if text.startswith("http"):
+        return _at(text.split()[0])
     first = _one(text)
     if first is None or _OTHERWISE.match(text, first.end):
         return None
@@ -55,6 +58,13 @@ def named(text: str) -> Named | None:
     how = "AND" if joint["how"].lower() in ("and", "&") else "OR"
     ids = [f"({part})" if " " in part else part for part in (first.expression, other.expression)]
     return Named(f" {how} ".join(ids) if ids[0] != ids[1] else first.expression, joint.end() + other.end)
+
+
+def _at(address: str) -> Named | None:
+    """The licence whose text is at an address."""
+    found = _COMMONS.search(address.lower())
+    known = find(f"cc-{found['kind']}-{found['version']}") if found else linked(address)
+    return Named(known.id, len(address)) if known is not None else None
 
 
 def _one(text: str) -> Named | None:

@@ -17,7 +17,6 @@ from regrow.auditing.collectors.markdown import Block, clean
 from regrow.auditing.collectors.prose.words import short
 from regrow.auditing.data import any_of, toml, whole_words
 from regrow.auditing.facts import Basis, Evidence, LicenceFact, Scope
-from regrow.auditing.licences.catalogue import linked
 from regrow.auditing.licences.naming import named
 
 _LONGEST = 1200  # characters of a sentence
@@ -78,13 +77,7 @@ def _of_line(line: str, title: str) -> Iterator[tuple[Scope, str, str]]:
 def _is_name(value: str) -> bool:
     """Whether a text begins with the name of terms."""
     text = _after_lead(value)
-    return named(text) is not None or bool(_unknown(text) or _linked(text))
-
-
-def _linked(text: str) -> str:
-    """The licence whose address a text begins with."""
-    known = linked(text.split()[0]) if text.startswith("http") else None
-    return known.id if known is not None else ""
+    return named(text) is not None or bool(_unknown(text))
 
 
 def _after_lead(value: str) -> str:
@@ -96,7 +89,7 @@ def _of_sentence(said: str, headings: tuple[str, ...]) -> Iterator[tuple[Scope, 
     if len(said) > _LONGEST or said.endswith("?"):
         return
     for words in _sentences():
-        if match := words.search(said):
+        if (match := words.search(said)) and _is_name(said[match.end() :]):
             scope = _subject(match["subject"], headings)
             if scope is not None:
                 yield scope, said[match.end() :], said
@@ -142,8 +135,6 @@ def _fact(scope: Scope, value: str, said: str, block: Block, at: Evidence) -> It
     if known := named(text):
         id = None if " " in known.expression else known.expression
         yield LicenceFact(Basis.DECLARED, at, scope, id, known.expression, quote=short(said))
-    elif id := _linked(value):
-        yield LicenceFact(Basis.DECLARED, at, scope, id, printable(value.split()[0], 200), quote=short(said))
     elif value in toml("collectors", "licences")["terms"]:
         yield LicenceFact(Basis.DECLARED, at, scope, value, value, quote=short(said))
     elif name := _unknown(text):

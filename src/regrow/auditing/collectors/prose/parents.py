@@ -21,10 +21,10 @@ from regrow.auditing.lineage import BY_OUTPUTS
 
 _MARK = re.compile(r"\[(?P<kind>hf|id|weak|path):(?P<name>[^\[\]]{1,300})\]")
 _ID = re.compile(
-    r"(?<![\w./:@\\-])[A-Za-z0-9][\w-]{0,95}+/[A-Za-z0-9](?:[\w.-]{0,94}\w)?(?![\w/]|\.\w)|https?://[^\s<>\"'`|\])}]{1,300}+",
+    r"\[(?:hf|path):[^\[\]]{1,300}+\]|(?<![\w./:@\\-])[A-Za-z0-9][\w-]{0,95}+/[A-Za-z0-9](?:[\w.-]{0,94}\w)?(?![\w/]|\.\w)|https?://[^\s<>\"'`|\])}]{1,300}+",
     re.ASCII,
 )
-_SPELT = re.compile(r"[A-Z0-9]")
+_SPELT = re.compile(r"[A-Z0-9_.-]")
 _CHECKPOINT = re.compile(r"checkpoint-\d+$")
 _INSIDE = re.compile(r"/(?:blob|resolve|raw|discussions)/")
 _FILE = re.compile(
@@ -146,7 +146,7 @@ def _marked(source: str) -> str:
 
 def _link(words: str, address: str) -> str:
     label = words.strip(" `*_")
-    if names.is_path(label) and address.endswith(label.lstrip("./")):
+    if names.is_path(label) and label.lstrip("./").partition(" ")[0] in address:
         return f"[path:{label}]"  # what a library writes that takes a folder for the id of a model
     elsewhere = _INSIDE.search(address) or _words()["labels"].search(words)
     if found := "" if elsewhere else names.model(address):
@@ -157,6 +157,8 @@ def _link(words: str, address: str) -> str:
 
 
 def _id(match: re.Match[str]) -> str:
+    if match[0].startswith("["):
+        return match[0]  # is one already
     said = match[0].rstrip(".,;:!?")
     found = "" if _INSIDE.search(said) or _FILE.search(said) else names.model(said)
     if not found:
@@ -186,8 +188,8 @@ def _sentences() -> tuple[tuple[Relation, re.Pattern[str]], ...]:
     table = toml("collectors", "parents")
     slots = {
         "{the}": table["the"],
-        "{X}": r"\[(?:hf|id|weak|path):(?P<name>[^\[\]]{1,300})\]",
-        "{SPELT}": r"\[(?:hf|id):(?P<name>[^\[\]]{1,300})\]",
+        "{ANY}": r"\[(?:hf|id|weak|path):(?P<name>[^\[\]]{1,300})\]",
+        "{X}": r"\[(?:hf|id|path):(?P<name>[^\[\]]{1,300})\]",
         "{LINKED}": r"\[hf:(?P<name>[^\[\]]{1,300})\]",
     }
 
