@@ -167,6 +167,50 @@ def test_open_data_that_lies_here_need_not_be_pinned(tmp_path: Path) -> None:
     assert rules == [MET, NOT_SHOWN]
 
 
+LISTED = """It was trained on these sources and nothing else:
+
+- [Tales](https://example.org/tales.txt) (CC0-1.0)
+- **Gazette**: public, https://example.org/gazette
+- Lexicon (obtainable, sold by its publisher): https://example.org/lexicon
+- Letters (licensed from the archive; cannot be shared)
+"""
+
+
+def test_a_list_tells_the_kinds_too(tmp_path: Path) -> None:
+    found = judged(tmp_path / "harbour", f"{HEAD}{LISTED}\n{TOLD}\n### Letters\n\n{TOLD}")
+    told = data_rules(found)
+    assert told.pop("open-data") is NOT_SHOWN, "it is not pinned"
+    assert set(told.values()) == {MET}
+    assert "licensed from the archive" in verdict(found, "osaid-1.0/data-information/unshareable-data").reason
+    assert {"data", "rebuild", "fork"} <= {name for name, word in answers(found).items() if word == "no"}
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "- Letters (licensed from the archive)",
+        "- Letters, which we cannot name",
+        "- Letters (public, cannot be shared)",
+        "- Letters (CC0-1.0)",
+        "Letters (public): https://example.org",
+    ],
+)
+@pytest.mark.parametrize("other", ["", "- Tales (public): https://example.org/tales\n", "- Tales (public)\n\n"])
+def test_an_item_that_does_not_tell_leaves_all_open(tmp_path: Path, item: str, other: str) -> None:
+    if not item.startswith("-") and other:
+        return
+    found = judged(tmp_path / "harbour", f"{HEAD}This is all training data.\n\n{other}{item}\n\n{TOLD}")
+    assert data_rules(found)["kinds"] is NOT_SHOWN
+
+
+def test_what_stands_under_an_item_or_in_another_list_is_no_source(tmp_path: Path) -> None:
+    items = "- Tales (public): https://example.org/tales\n  - 3 MB of text\n- Gazette (public): https://example.org/g\n"
+    text = (
+        f"{HEAD}This is all training data.\n\n{items}\nWe did this:\n\n- normalised it (twice)\n- sorted it\n\n{TOLD}"
+    )
+    assert data_rules(judged(tmp_path / "harbour", text))["public-data"] is MET
+
+
 def croissant(**fields: Any) -> str:
     kind = {"@type": "sc:Dataset", "conformsTo": "http://mlcommons.org/croissant/1.0"}
     return json.dumps({**kind, "name": "tales", "description": TOLD, **fields})

@@ -41,11 +41,12 @@ def read(text: Text) -> Iterator[Statement]:
     if data.fault or not _is_dataset(data.value) or "croissant" not in str(_get(data.value, "conformsTo")).lower():
         return
     at = text.at()
-    parts = [part for part in _list(_get(data.value, "hasPart")) if _is_dataset(part)][:_MOST]
-    for place, part in [(text.at(f"key hasPart.{number}"), part) for number, part in enumerate(parts)] or [
-        (at, data.value)
-    ]:
+    parts = [part for part in _list(_get(data.value, "hasPart")) if _is_dataset(part)]
+    listed = [(part, text.at(f"key hasPart.{number}")) for number, part in enumerate(parts[:_MOST])]
+    for part, place in listed or [(data.value, at)]:
         yield from _source(part, place)
+    if len(parts) > _MOST:
+        return
     for block, _ in _texts(_get(data.value, "description"), at):
         yield from (AllDataFact(Basis.DECLARED, at, said) for said in block.sentences() if sources.is_all(said))
 

@@ -1,8 +1,8 @@
-"""Tables that list the training data source by source, each with how others can have it.
+"""Tables and lists that give the training data source by source, each with how others can have it.
 
 This is how a model card tells the four kinds of data of the Open Source AI Definition apart without any tool: a table
-under a heading about training data with a column for the name and one for the availability. Whoever writes one says
-so, and nobody checked it: all facts here are *declared*.
+under a heading about training data with a column for the name and one for the availability, or a list whose items tell
+it after the name. Whoever writes one says so, and nobody checked it: all facts here are *declared*.
 """
 
 from __future__ import annotations
@@ -29,12 +29,18 @@ from regrow.auditing.facts import (
     Role,
     State,
 )
+from regrow.auditing.licences.catalogue import find
 
 Found = Sequence[tuple[Block, Evidence]]
 """The blocks of a text, each with its place."""
 
 _MOST = 500  # rows that are read
 _MOST_TOGETHER = 8  # sources that one sentence can be about
+_GAP = 2  # lines from an item to the next of its list
+_MARK = re.compile(r"(\s*)(?:[-*+]|\d{1,3}[.)])\s")
+_ITEM = re.compile(r"(?P<name>[^():;,]{1,200}?)\s*(?:[(:,;]|\s[-\u2013\u2014]\s)(?P<said>.*)")
+_BETWEEN = re.compile(r"[;,()]|:\s|\.(?:\s|$)|\s[-\u2013\u2014]\s|\band\b")
+_LICENSED = ("licen", "under licen", "agreement", "by agreement")
 _WORD = re.compile(r"\w+")
 _SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
 _ADDRESS = re.compile(r"(?:doi:|hf:|git:|pypi:)\S{1,300}", re.IGNORECASE)
@@ -44,7 +50,7 @@ _RULE = re.compile(r"\s*:?-+:?\s*")
 
 def collect(found: Found) -> Iterator[Statement]:
     """What a text about data lists, whether that is all, and what it tells of each source that cannot be shared."""
-    listed = [one for block, at in found for one in _table(block, at)][:_MOST]
+    listed = _listed(found)[:_MOST]
     about = _about([fact.name for fact, _ in listed], found)
     for fact, notes in listed:
         texts = [*notes, *about.get(fact.name, ())]
@@ -59,7 +65,7 @@ def collect(found: Found) -> Iterator[Statement]:
 
 def general(found: Found) -> Found:
     """What is about all of the data: neither a list of sources nor under a heading with the name of one."""
-    named = _finder([fact.name for block, at in found for fact, _ in _table(block, at)])
+    named = _finder([fact.name for fact, _ in _listed(found)])
     return [(block, at) for block, at in found if not _lists(block) and not any(map(named, block.headings))]
 
 
@@ -131,7 +137,7 @@ def _meaning(table: str, text: str) -> str:
     return next((name for name, words in _cells(table).items() if words.fullmatch(cell)), "")
 
 
-def _table(block: Block, at: Evidence) -> Iterator[tuple[DatasetFact, list[tuple[Block, Evidence]]]]:
+def _table(block: Block, at: Evidence) -> Iterator[tuple[DatasetFact, Found]]:
     """The sources of a table that lists data, each with what the row itself says of it."""
     rows = [_split(line) for line in block.text.split("\n")] if _lists(block) else []
     if len(rows) < 2 or not all(map(_RULE.fullmatch, rows[1])):
@@ -141,6 +147,58 @@ def _table(block: Block, at: Evidence) -> Iterator[tuple[DatasetFact, list[tuple
         if any(row_cells):
             notes = (clean(cell) for heading, cell in cells.items() if _meaning("columns", heading) == "description")
             yield row(cells, place), [(replace(block, kind="text", text=". ".join(notes)), place)]
+
+
+def _listed(found: Found) -> list[tuple[DatasetFact, Found]]:
+    """Every source that is listed, with what its row or item itself says of it."""
+    tables = [one for block, at in found for one in _table(block, at)]
+    return tables + [one for items in _lists_of_items(found) for one in _told(items)]
+
+
+def _lists_of_items(found: Found) -> Iterator[Found]:
+    """The items that follow each other, without what is set in under one of them."""
+    items: list[tuple[Block, Evidence]] = []
+    for block, at in found:
+        mark = _MARK.match(block.source) if block.kind == "text" else None
+        if items and (mark is None or block.line > items[-1][0].last + _GAP):
+            yield items
+            items = []
+        if mark and (not items or len(mark[1]) <= len(items[0][0].source) - len(items[0][0].source.lstrip())):
+            items.append((block, at))
+        elif items and mark:
+            items[-1] = (replace(items[-1][0], last=block.last), items[-1][1])
+    if items:
+        yield items
+
+
+def _told(items: Found) -> Iterator[tuple[DatasetFact, Found]]:
+    """The sources of a list, if any of its items says how others can have it; of the other items it is unknown."""
+    told = [_item(block, at) for block, at in items]
+    if any(fact is not None for fact in told):
+        for fact, (block, at) in zip(told, items, strict=True):
+            name = printable(block.text, 60)
+            unknown = DatasetFact(Basis.DECLARED, at, name, Role.TRAINING, Availability.UNKNOWN)
+            yield fact or unknown, [(block, at)]
+
+
+def _item(block: Block, at: Evidence) -> DatasetFact | None:
+    """The source that an item names, if it says how others can have it: ``Tales (CC0-1.0): https://...``."""
+    match = _ITEM.fullmatch(block.text)
+    if match is None:
+        return None
+    parts = [part.strip() for part in _BETWEEN.split(match["said"]) if part.strip()]
+    kinds = {told for part in parts if (told := kind(part)) is not Availability.UNKNOWN}
+    licence = next((part for part in parts if find(part)), "")
+    where = next(iter(block.links), "")
+    if not kinds and (known := find(licence)) and known.open and where:
+        kinds = {Availability.OPEN}
+    if len(kinds) != 1:
+        return None
+    licence = licence or next((part for part in parts if part.lower().startswith(_LICENSED)), "")
+    pinned = next(filter(None, map(_SHA256.fullmatch, parts)), None)
+    sha256 = pinned[1].lower() if pinned else ""
+    name, terms = printable(match["name"], 200), printable(licence, 200)
+    return DatasetFact(Basis.DECLARED, at, name, Role.TRAINING, *kinds, terms, sha256=sha256, where=printable(where))
 
 
 def _split(line: str) -> list[str]:
