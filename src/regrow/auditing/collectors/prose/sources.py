@@ -194,11 +194,14 @@ def _item(block: Block, at: Evidence) -> DatasetFact | None:
         kinds = {Availability.OPEN}
     if len(kinds) != 1:
         return None
+    (availability,) = kinds
     licence = licence or next((part for part in parts if part.lower().startswith(_LICENSED)), "")
     pinned = next(filter(None, map(_SHA256.fullmatch, parts)), None)
     sha256 = pinned[1].lower() if pinned else ""
     name, terms = printable(match["name"], 200), printable(licence, 200)
-    return DatasetFact(Basis.DECLARED, at, name, Role.TRAINING, *kinds, terms, sha256=sha256, where=printable(where))
+    return DatasetFact(
+        Basis.DECLARED, at, name, Role.TRAINING, availability, terms, sha256=sha256, where=printable(where)
+    )
 
 
 def _split(line: str) -> list[str]:
