@@ -192,6 +192,8 @@ def test_a_list_tells_the_kinds_too(tmp_path: Path) -> None:
         "- Letters, which we cannot name",
         "- Letters (public, cannot be shared)",
         "- Letters (CC0-1.0)",
+        "- Licence: [CC0-1.0](https://example.org/cc0)",
+        "- Availability: public",
         "Letters (public): https://example.org",
     ],
 )

@@ -184,7 +184,7 @@ def _told(items: Found) -> Iterator[tuple[DatasetFact, Found]]:
 def _item(block: Block, at: Evidence) -> DatasetFact | None:
     """The source that an item names, if it says how others can have it: ``Tales (CC0-1.0): https://...``."""
     match = _ITEM.fullmatch(block.text)
-    if match is None:
+    if match is None or _meaning("columns", match["name"]):  # `Licence: MIT` is about one, and is none
         return None
     parts = [part.strip() for part in _BETWEEN.split(match["said"]) if part.strip()]
     kinds = {told for part in parts if (told := kind(part)) is not Availability.UNKNOWN}
