@@ -137,11 +137,15 @@ def data_explained(case: Case, node: Node, *, aspects: Sequence[str]) -> Result:
         return named
     sources = _sources(node)
     kept = [fact for fact in sources if fact.availability is Availability.UNSHAREABLE]
-    return (
-        all_of([_explained(node, fact, aspects, len(sources) == 1) for fact in kept])
-        if kept
-        else met("no unshareable data", sources)
-    )
+    if not kept:
+        return met("no unshareable data", sources)
+    told: dict[str, list[DataAspectFact]] = {fact.name: [] for fact in kept}
+    for fact in facts(node, DataAspectFact):
+        # A lock tells of every source, and what is told of the only one is told of it.
+        of_each = fact.basis is Basis.FOUND or len(sources) == 1
+        for name in told if of_each else {fact.about} & told.keys():
+            told[name].append(fact)
+    return all_of([_explained(fact, aspects, told[fact.name]) for fact in kept])
 
 
 def described(case: Case, node: Node, *, topics: Sequence[str]) -> Result:
@@ -375,17 +379,13 @@ def _described(node: Node) -> Mapping[Aspect, DataAspectFact]:
     return {fact.aspect: fact for fact in (*whole, *seen(tuple(whole)))}  # what was seen stands above what is said
 
 
-def _explained(node: Node, source: DatasetFact, aspects: Sequence[str], alone: bool) -> Result:
+def _explained(source: DatasetFact, aspects: Sequence[str], spoken: Sequence[DataAspectFact]) -> Result:
     """Whether it is told of a source why it cannot be shared, and what it is."""
     name, licence = one_line(source.name, 60), find(source.licence)
     missing = f"say of {name} why it cannot be shared, and describe it by itself: {', '.join(aspects)}"
     if licence and licence.open:
         reason = f"{name} is called unshareable, but {licence.id} lets everyone share it"
         return not_shown(reason, [source], missing=f"share {name}, or say what forbids it")
-    # A lock tells of every source, and what is told of the only one is told of it.
-    spoken = [
-        fact for fact in facts(node, DataAspectFact) if alone or fact.about == source.name or fact.basis is Basis.FOUND
-    ]
     lacking = [aspect for aspect in aspects if aspect not in {fact.aspect for fact in spoken}]
     why = one_line(source.reason or source.licence, 100)
     if lacking or not why:

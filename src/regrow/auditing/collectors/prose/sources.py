@@ -19,6 +19,7 @@ from regrow.auditing.collectors.prose.words import PATTERNS
 from regrow.auditing.data import any_of, toml, whole_words
 from regrow.auditing.facts import (
     AllDataFact,
+    Aspect,
     Availability,
     Basis,
     Component,
@@ -104,8 +105,10 @@ def kind(text: str) -> Availability:
 
 def aspects(name: str, texts: Found) -> Iterator[DataAspectFact]:
     """What texts about one source tell of it, each aspect once."""
-    seen = set()
+    seen: set[Aspect] = set()
     for block, at in texts:
+        if len(seen) == len(Aspect):
+            return
         for fact in described.of_data(block, at):
             if isinstance(fact, DataAspectFact) and fact.aspect not in seen:
                 seen.add(fact.aspect)
