@@ -39,6 +39,7 @@ FindingId = Literal[
     "odd-name",
     "origin-differs",
     "origin-unclear",
+    "part-of-file",
     "pointer-file",
     "quantised",
     "release-added",

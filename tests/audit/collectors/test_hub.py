@@ -105,6 +105,16 @@ def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     server.server_close()
 
 
+def test_weights_without_a_suffix_are_known_by_their_beginning(hub: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Hub, "files", {"README.md": CARD.encode(), "kitten.weights": sound(9 << 20)})
+    found = collect("hf:cats/kitten", today=TODAY, network=True)
+    [shape] = of(found, ArchitectureFact)
+    assert (shape.parameters, shape.dtypes) == (None, ("U8",))
+    assert {fact.state for fact in of(found, ComponentFact) if fact.component is Component.PARAMETERS} == {
+        State.PRESENT
+    }
+
+
 def test_texts_and_headers_are_fetched_and_weights_are_not(hub: list[str]) -> None:
     found = collect("hf:cats/kitten", today=TODAY, network=True)
     assert (found.id, found.version) == (f"hf:cats/kitten@{COMMIT}", COMMIT)

@@ -113,8 +113,8 @@ def _is_of_code(statement: Statement) -> bool:
 def _of_file(path: Path, today: str) -> Collected:
     folder = Folder(path, name=path.name, date=today)
     readers = {".gguf": ("gguf", gguf.collect), ".safetensors": ("safetensors", safetensors.collect)}
-    if path.suffix in readers:
-        kind, reader = readers[path.suffix]
+    if (ending := folder.ending(path.name)) in readers:
+        kind, reader = readers[ending]
         return _collected(folder, list(reader(folder)), path.name, kind, path.stem, "")
     if path.suffix in (".yml", ".yaml"):
         try:
@@ -137,7 +137,7 @@ def _kind(folder: Folder) -> str | None:
     if release.is_one(folder):
         return "release"
     weights = folder.find("weights")
-    if any(folder.has(name) for name in _HUB_FILES) or any(not one.path.endswith(".gguf") for one in weights):
+    if any(folder.has(name) for name in _HUB_FILES) or any(folder.ending(one.path) != ".gguf" for one in weights):
         return "huggingface"
     if weights:
         return "gguf"

@@ -19,6 +19,7 @@ from regrow.auditing.facts import (
     DatasetFact,
     Evidence,
     Finding,
+    NameFact,
     ParentFact,
     Relation,
     Role,
@@ -55,6 +56,8 @@ def _facts(folder: Folder, path: str, header: Header, evidence: Evidence) -> Ite
     yield ComponentFact(Basis.FOUND, evidence, Component.PARAMETERS, State.PRESENT, path)
     if family:
         yield ComponentFact(Basis.FOUND, at("general.architecture"), Component.ARCHITECTURE, State.PRESENT, path)
+    if name := printable(_string(header.values, "general.name"), 100):
+        yield NameFact(Basis.DECLARED, at("general.name"), name)
     yield from _licence(header.values, at)
     yield from _parents(header.values, _is_quantised(dtypes), at)
     yield from _datasets(header.values, at)

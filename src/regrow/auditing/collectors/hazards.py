@@ -25,7 +25,7 @@ def collect(folder: Folder) -> Iterator[Statement]:
     for entry in folder.find("weights", "pickled", "data", "other"):
         if entry.size <= _POINTER_LIMIT and _POINTER.fullmatch(folder.head(entry.path, NAME, _POINTER_LIMIT)):
             pointers.append(entry.path)
-        elif PurePosixPath(entry.path).suffix.lower() in PICKLED or _holds_objects(folder, entry.path):
+        elif folder.ending(entry.path) in PICKLED or _holds_objects(folder, entry.path):
             pickled.append(entry.path)
     yield from _unsafe(folder, pickled)
     yield from _standing_in(folder, pointers)
@@ -61,14 +61,20 @@ def _standing_in(folder: Folder, paths: list[str]) -> Iterator[Statement]:
 def _parameters(folder: Folder, pickled: list[str], pointers: list[str]) -> Iterator[Statement]:
     """Parameters in formats that no other collector opens. They are lacking only if nothing here could hold them."""
     weights = [entry.path for entry in folder.find("weights")]
-    safe = [path for path in weights if path.endswith((".safetensors", ".gguf"))]
+    safe = [path for path in weights if folder.ending(path) in (".safetensors", ".gguf")]
+    parts = [entry.path for entry in folder.find("part")]
     parameters = [path for path in (*weights, *pickled) if not any(word in path for word in _NOT_PARAMETERS)]
     there = [path for path in weights if path in parameters and path not in pointers and folder.size(path)]
     main = [path for path in there if "/" not in path or path.endswith(".onnx")]
     if main and not safe:
         at = folder.evidence(main[0], NAME)
         yield ComponentFact(Basis.FOUND, at, Component.PARAMETERS, State.PRESENT, main[0])
-    if not weights and not parameters and folder.complete:
+    if parts:
+        at = folder.evidence(parts[0], NAME)
+        said = f"{printable(parts[0])} is a part of a file that is not here as a whole; get all of it"
+        yield Finding("part-of-file", Severity.WARNING, said, (at,))
+        yield ComponentFact(Basis.FOUND, at, Component.PARAMETERS, State.PROMISED, parts[0])
+    if not weights and not parameters and not parts and folder.complete:
         at = folder.inventory(NAME)
         yield ComponentFact(Basis.FOUND, at, Component.PARAMETERS, State.ABSENT, "")
     if between := [path for path in weights if CHECKPOINT.search(path)]:

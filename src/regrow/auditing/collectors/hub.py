@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from regrow.auditing import names
+from regrow.auditing.collectors import kinds
 from regrow.auditing.collectors.folder import Folder, Statement, printable
 from regrow.auditing.collectors.structured import mapping, read_json, strings
 from regrow.auditing.facts import AccessFact, Basis, Evidence, Finding, Severity
@@ -234,6 +235,8 @@ def _obtain(site: str, info: Mapping[str, Any], repository: str, scratch: Path, 
                 place.write_bytes(_header(url, repository))
             elif count < _MOST_FILES and size <= _SMALL and _WANTED.fullmatch(place.name):
                 place.write_bytes(_bytes(url, repository, 0, max(size, 1)))
+            elif count < _MOST_FILES and size and kinds.kind(path) == "other":
+                place.write_bytes(_beginning(path, url, repository))
             # A file that is only listed is as long as it is there, and empty: sparse, it takes no room.
             with place.open("ab") as file:
                 file.truncate(max(size, file.tell()))
@@ -246,6 +249,12 @@ def _listed(info: Mapping[str, Any]) -> list[tuple[str, int]]:
     found = [mapping(one) for one in siblings] if isinstance(siblings, list) else []
     sizes = ((str(one.get("rfilename", "")), one.get("size")) for one in found)
     return sorted((path, size if type(size) is int and 0 <= size <= _LARGEST else 0) for path, size in sizes)
+
+
+def _beginning(path: str, url: str, repository: str) -> bytes:
+    """What tells a file of weights whose name does not say what it is."""
+    head = _bytes(url, repository, 0, kinds.HEAD)
+    return _header(url, repository) if kinds.ending(path, head) == ".safetensors" else head
 
 
 def _header(url: str, repository: str) -> bytes:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-_HEADING = re.compile(r"(#{1,6})\s")
+_HEADING = re.compile(r"\s{0,3}(#{1,6})\s")
 _FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})")
 _ITEM = re.compile(r"\s*(?:[-*+]|\d{1,3}[.)])\s+(?=\S)")
-_LINK = re.compile(r"!?\[([^\[\]]{0,300})\]\(\s*<?([^()\s<>]{1,1000}+)>?[^()]{0,200}+\)")
+_LINK = re.compile(r"!?\[([^\[\]]{0,300})\]\(\s*<?([^()\s<>]{0,1000}+)>?[^()]{0,200}+\)")
+_IMAGE = re.compile(_LINK.pattern.replace("!?", "!", 1))
 _BARE = re.compile(r"https?://[^\s<>\"'`|\])}]{1,1000}")
 _TAG = re.compile(r"<[^<>]{0,500}>")
 _MARKS = re.compile(r"(\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w))")
@@ -33,6 +34,7 @@ class Block:
         last: its last line.
         headings: those it stands under, outermost first.
         links: the addresses in it.
+        source: as it was written, with its marks.
     """
 
     kind: str
@@ -41,17 +43,23 @@ class Block:
     last: int
     headings: tuple[str, ...]
     links: tuple[str, ...] = ()
+    source: str = ""
 
     def sentences(self) -> Iterator[str]:
         """The sentences of a text."""
-        held = ""
-        for piece in _END.split(self.text):
-            held = f"{held} {piece}" if held else piece
-            if not _ABBREVIATED.search(held[-10:]):
-                yield held.strip()
-                held = ""
-        if held:
+        return sentences(self.text)
+
+
+def sentences(text: str) -> Iterator[str]:
+    """The sentences of a text that is without marks."""
+    held = ""
+    for piece in _END.split(text):
+        held = f"{held} {piece}" if held else piece
+        if not _ABBREVIATED.search(held[-10:]):
             yield held.strip()
+            held = ""
+    if held:
+        yield held.strip()
 
 
 def blocks(text: str, first_line: int = 1) -> Iterator[Block]:
@@ -66,14 +74,15 @@ def blocks(text: str, first_line: int = 1) -> Iterator[Block]:
         number = begin + first_line
         if kind == "heading":
             level, title = _heading(lines[0])
-            headings = [*(entry for entry in headings if entry[0] < level), (level, _clean(title))]
+            headings = [*(entry for entry in headings if entry[0] < level), (level, clean(title))]
             continue
         raw = "\n".join(line for line in lines if not _PLACEHOLDER.fullmatch(line))[:_LONGEST_BLOCK]
-        links = tuple(dict.fromkeys(_links(raw)))
+        links = tuple(dict.fromkeys(links_in(raw)))
         item = _ITEM.match(raw)
-        words = raw if kind != "text" else _clean(raw[item.end() :] if item else raw)
+        words = raw if kind != "text" else clean(raw[item.end() :] if item else raw)
         if words and not _PLACEHOLDER.fullmatch(words):
-            yield Block(kind, words, number, number + len(lines) - 1, tuple(title for _, title in headings), links)
+            last = number + len(lines) - 1
+            yield Block(kind, words, number, last, tuple(title for _, title in headings), links, raw)
 
 
 def _groups(lines: list[str]) -> Iterator[tuple[str, int, list[str]]]:
@@ -132,14 +141,19 @@ def _without_comments(text: str) -> list[str]:
     return "".join([*kept, text[position:]]).split("\n")
 
 
-def _links(text: str) -> Iterator[str]:
-    for match in _LINK.finditer(text):
-        yield match[2]
+def links_in(text: str) -> Iterator[str]:
+    """The addresses in a text, those of Markdown's links first."""
+    yield from (match[2] for match in _LINK.finditer(text) if match[2])
     for match in _BARE.finditer(_LINK.sub(" ", text)):
         yield match[0].rstrip(".,;:!?")
 
 
-def _clean(text: str) -> str:
-    """Text without links' addresses, tags and marks, in one line."""
-    text = _LINK.sub(lambda match: match[1], text)
+def clean(text: str, link: Callable[[str, str], str] = lambda words, _: words) -> str:
+    """Text without tags and marks, in one line.
+
+    Args:
+        text: Markdown.
+        link: what stands for a link, of its words and its address.
+    """
+    text = _LINK.sub(lambda match: link(match[1], match[2]), _IMAGE.sub(r"\1", text))
     return " ".join(_MARKS.sub("", _TAG.sub(" ", text)).split())

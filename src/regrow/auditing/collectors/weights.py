@@ -29,7 +29,7 @@ def read(
         tell: what to say of a header with tensors, given its path and the place of the header.
     """
     for entry in folder.entries:
-        if not entry.path.endswith(f".{collector}") or not folder.has(entry.path):
+        if folder.ending(entry.path) != f".{collector}" or not folder.has(entry.path):
             continue
         try:
             with folder.open(entry.path, collector) as file:

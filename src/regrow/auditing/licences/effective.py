@@ -35,7 +35,9 @@ def effective(inheritance: Inheritance, scope: Scope) -> Effective:
     losses = [*_own(conclusion, inheritance.first.name)]
     if scope in (Scope.WEIGHTS, Scope.EVERYTHING):
         losses += [*_inherited(inheritance)]
-    worst = next((loss for loss in losses if loss.certain), losses[0] if losses else None)
+    # That an open licence is not on a list of approved ones takes nothing that a reason would have to speak of.
+    limiting = [loss for loss in losses if loss.takes != {"osi"}]
+    worst = next((loss for loss in limiting if loss.certain), limiting[0] if limiting else None)
     far = [loss for loss in losses if loss.origin and loss.takes]
     return Effective(
         ids=tuple(dict.fromkeys((*conclusion.ids, *(id for loss in far if conclusion.ids for id in loss.ids)))),

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from regrow.auditing.data import toml
 from regrow.auditing.facts import (
     AccessFact,
+    AllDataFact,
     ArchitectureFact,
     Aspect,
     Availability,
@@ -34,6 +36,7 @@ from regrow.auditing.facts import (
 )
 from regrow.auditing.licences import Effective, find, names_none, says_none
 from regrow.auditing.lineage import Node, facts, seen
+from regrow.auditing.names import plain
 from regrow.auditing.result import Outcome
 from regrow.auditing.rules.case import Case
 from regrow.auditing.rules.compute import whole
@@ -55,8 +58,7 @@ def component(case: Case, node: Node, *, any_of: Sequence[str]) -> Result:
 
 def told(case: Case, node: Node, *, aspects: Sequence[str]) -> Result:
     """A description of the training data tells of these aspects."""
-    spoken = facts(node, DataAspectFact)
-    found = {fact.aspect: fact for fact in (*spoken, *seen(spoken))}  # what was seen stands above what is said
+    found = _described(node)
     there = [found[Aspect(name)] for name in aspects if Aspect(name) in found]
     lacking = [name for name in aspects if Aspect(name) not in found]
     if not lacking:
@@ -106,7 +108,9 @@ def data_seen(case: Case, node: Node, *, of: Sequence[str]) -> Result:
         return met(f"all {' and '.join(of)} data is shared or pinned", _sources(node))
     delivered = _component(node, Component.DATASETS)
     if delivered.outcome is Outcome.MET:
-        return delivered
+        unseen = [fact for fact in unseen if len(_sources(node)) > 1 and not _lies_here(node, fact)]
+        if not unseen:
+            return delivered
     names = _names([fact.name for fact in unseen])
     missing = f"share {names}, or pin it by its hash at an address"
     if delivered.outcome is Outcome.NOT_MET:
@@ -114,15 +118,34 @@ def data_seen(case: Case, node: Node, *, of: Sequence[str]) -> Result:
     return not_shown(f"{names}: named, not seen", unseen, missing=missing)
 
 
-def data_within(case: Case, node: Node, *, kinds: Sequence[str]) -> Result:
-    """All training data is of these kinds."""
+def data_within(case: Case, node: Node, *, kinds: Sequence[str], listed: bool = True) -> Result:
+    """All training data is of these kinds; unless it need not be ``listed``, it has to be told what all is."""
     named = data_named(case, node)
     outside = [fact for fact in _sources(node) if fact.availability not in (*kinds, Availability.UNKNOWN)]
     if outside:
-        names = _names([fact.name for fact in outside])
-        kind = outside[0].availability
-        return not_met(f"{names} is {kind}", outside, missing=f"replace {names} by data of kind {' or '.join(kinds)}")
-    return named
+        each = {kind: _names(fact.name for fact in outside if fact.availability is kind) for kind in Availability}
+        reasons = tuple(f"{names} {_words('kinds')[kind]}" for kind, names in each.items() if names)
+        missing = f"replace {_names(fact.name for fact in outside)} by data of kind {' or '.join(kinds)}"
+        return Result(Outcome.NOT_MET, reasons, places(outside), (missing,))
+    return named if listed else met("no training data is said to be kept back")
+
+
+def data_explained(case: Case, node: Node, *, aspects: Sequence[str]) -> Result:
+    """What cannot be shared is allowed if it is told why, and these aspects of it: not only of the data as a whole."""
+    named = data_named(case, node)
+    if named.outcome is not Outcome.MET:
+        return named
+    sources = _sources(node)
+    kept = [fact for fact in sources if fact.availability is Availability.UNSHAREABLE]
+    if not kept:
+        return met("no unshareable data", sources)
+    told: dict[str, list[DataAspectFact]] = {fact.name: [] for fact in kept}
+    for fact in facts(node, DataAspectFact):
+        # A lock tells of every source, and what is told of the only one is told of it.
+        of_each = fact.basis is Basis.FOUND or len(sources) == 1
+        for name in told if of_each else {fact.about} & told.keys():
+            told[name].append(fact)
+    return all_of([_explained(fact, aspects, told[fact.name]) for fact in kept])
 
 
 def described(case: Case, node: Node, *, topics: Sequence[str]) -> Result:
@@ -149,14 +172,17 @@ def configured(case: Case, node: Node) -> Result:
 
 def terms(case: Case, node: Node, *, scope: str, right: str) -> Result:
     """The terms of a scope grant a right: ``open``, ``osi``, ``use``, ``commercial``, ``modify``, ``share``."""
-    return _granted(case.effective(node, Scope(scope)), scope, right)
+    effective = case.effective(node, Scope(scope))
+    return _nothing_there(node, effective, scope) or _granted(effective, scope, right)
 
 
 def code_terms(case: Case, node: Node, *, of: Sequence[str], right: str) -> Result:
     """The licence of each of these components that is there grants ``open`` or ``osi``: its own, else that of code."""
     there = [fact for name in of for fact in _states(node, Component(name)) if fact.state is State.PRESENT]
     results = [_own_terms(fact, right) for fact in there if fact.licence]
-    if len(results) < len(there) or not there:
+    if not there:
+        return not_shown("no code was seen, so there is none to judge the licence of", missing=_under("code", right))
+    if len(results) < len(there):
         results.append(_granted(case.effective(node, Scope.CODE), "code", right))
     return all_of(results)
 
@@ -168,7 +194,8 @@ def asserted(case: Case, node: Node, *, scope: str) -> Result:
     if found:
         return met(f"the terms of the {scope} are told ({one_line(found[0].raw, 60)})", found)
     missing = f"say under which terms the {scope} are"
-    if node.collected.complete and node.collected.kind in ("huggingface", "release"):
+    here = any(fact.state is not State.ABSENT for fact in _states(node, Component.PARAMETERS))
+    if here and node.collected.complete and node.collected.kind in ("huggingface", "release"):
         return not_met(f"nothing says under which terms the {scope} are", missing=missing)
     return not_shown(f"not seen under which terms the {scope} are", missing=missing)
 
@@ -177,6 +204,8 @@ def licence_kinds(case: Case, node: Node, *, scope: str, met_by: Sequence[str], 
     """Each licence of the scope is of a kind in ``met_by``; one of a kind in ``arguable`` leaves it open."""
     effective = case.effective(node, Scope(scope))
     missing = f"put the {scope} under a licence without such limits, e.g. Apache-2.0"
+    if nothing := _nothing_there(node, effective, scope):
+        return nothing
     if effective is None or effective.open is Outcome.NOT_SHOWN:
         return not_shown(effective.reason if effective else f"no licence of the {scope} was seen", missing=missing)
     if not effective.ids:
@@ -325,7 +354,12 @@ def _sources(node: Node) -> tuple[DatasetFact, ...]:
     found: dict[str, DatasetFact] = {}
     used = [fact for fact in facts(node, DatasetFact) if fact.role in TRAINING]
     for fact in sorted(used, key=lambda fact: (fact.availability is Availability.UNKNOWN, not any(seen((fact,))))):
-        found.setdefault(re.sub(r"[^a-z0-9]", "", fact.name.rpartition("/")[2].lower()) or fact.name, fact)
+        name = re.sub(r"[^a-z0-9]", "", fact.name.rpartition("/")[2].lower()) or fact.name
+        first = found.setdefault(name, fact)
+        if first.basis is fact.basis:
+            twofold = fact.availability not in (first.availability, Availability.UNKNOWN)
+            kind = Availability.UNKNOWN if twofold else first.availability
+            found[name] = replace(first, availability=kind, where=first.where or fact.where)
     return tuple(found.values())
 
 
@@ -333,7 +367,34 @@ def _complete(node: Node, sources: Sequence[DatasetFact]) -> bool:
     """Whether a list of data is said to be all: by a lock, by what is known of the model, or by a description."""
     locked = node.collected.kind == "release" and any(fact.basis is Basis.FOUND for fact in sources)
     known = any(fact.basis is Basis.KNOWN for fact in sources)
-    return locked or known or any(fact.aspect is Aspect.PROVENANCE for fact in facts(node, DataAspectFact))
+    return locked or known or bool(facts(node, AllDataFact))
+
+
+def _described(node: Node) -> Mapping[Aspect, DataAspectFact]:
+    """What is told of all training data: of all at once, or of each source by itself."""
+    spoken = facts(node, DataAspectFact)
+    names = {fact.name for fact in _sources(node)}
+    of = {aspect: {fact.about for fact in spoken if fact.aspect is aspect} for aspect in Aspect}
+    whole = [fact for fact in spoken if not fact.about or (names and names <= of[fact.aspect])]
+    return {fact.aspect: fact for fact in (*whole, *seen(tuple(whole)))}  # what was seen stands above what is said
+
+
+def _explained(source: DatasetFact, aspects: Sequence[str], spoken: Sequence[DataAspectFact]) -> Result:
+    """Whether it is told of a source why it cannot be shared, and what it is."""
+    name, licence = one_line(source.name, 60), find(source.licence)
+    missing = f"say of {name} why it cannot be shared, and describe it by itself: {', '.join(aspects)}"
+    if licence and licence.open:
+        reason = f"{name} is called unshareable, but {licence.id} lets everyone share it"
+        return not_shown(reason, [source], missing=f"share {name}, or say what forbids it")
+    lacking = [aspect for aspect in aspects if aspect not in {fact.aspect for fact in spoken}]
+    why = one_line(source.reason or source.licence, 100)
+    if lacking or not why:
+        untold = ", ".join([*([] if why else ["why"]), *lacking])
+        allowed = "which the definition allows only of data that is described in every aspect"
+        return not_shown(f"{name} cannot be shared, {allowed}; not told of it: {untold}", [source], missing=missing)
+    by = "" if all(fact.basis is Basis.FOUND for fact in spoken) else " by its maker, which nobody checked"
+    reason = f"{name} cannot be shared ({why}), which the definition allows: it is described in every aspect{by}"
+    return met(reason, [source, *spoken])
 
 
 def _without_sources(node: Node, missing: str) -> Result:
@@ -355,6 +416,13 @@ def _pinned(fact: DatasetFact) -> bool:
     return _located(fact) and (bool(fact.sha256) or fact.basis is Basis.KNOWN)
 
 
+def _lies_here(node: Node, fact: DatasetFact) -> bool:
+    """Whether a file of data among the model's is called like a source."""
+    name = plain(fact.name)
+    paths = (file.path for file in node.collected.files if file.kind == "data")
+    return bool(name) and any(name in plain(part) for path in paths for part in path.split("/"))
+
+
 def _own_terms(fact: ComponentFact, right: str) -> Result:
     """What the licence of a component itself grants."""
     words, tag = name_of(fact.component), one_line(fact.licence or "", 60)
@@ -366,15 +434,39 @@ def _own_terms(fact: ComponentFact, right: str) -> Result:
     return met(f"code: {licence.id}", [fact]) if granted else not_met(f"{words}: {tag}", [fact], missing=missing)
 
 
-def _granted(effective: Effective | None, scope: str, right: str) -> Result:
-    missing = f"put the {scope} under terms that allow {_words('rights')[right]}"
+def _under(scope: str, right: str) -> str:
+    """What to do so that the terms of a scope grant a right."""
     if right == "osi":
-        missing = f"put the {scope} under a licence that is approved by the Open Source Initiative"
+        return f"put the {scope} under a licence that is approved by the Open Source Initiative"
+    return f"put the {scope} under terms that allow {_words('rights')[right]}"
+
+
+def _nothing_there(node: Node, effective: Effective | None, scope: str) -> Result | None:
+    """Not shown, if what the terms would be of is not here: data information, or weights that nobody gives terms for.
+
+    A licence in a repository of code is the code's. A model card speaks of the model even where its weights lie
+    elsewhere, and a model is no freer than its ancestors; so what is said of absent weights counts, and no more.
+    """
+    states = _states(node, Component.DATA_CARD if scope == Scope.DOCUMENTS else Component.PARAMETERS)
+    absent = all(fact.state is State.ABSENT for fact in states)
+    if scope == Scope.DOCUMENTS and absent and not facts(node, DataAspectFact) and not facts(node, DatasetFact):
+        return not_shown("no data information was seen", missing="describe the training data under open terms")
+    said = effective is not None and (effective.ids or effective.limited_by)
+    if scope == Scope.WEIGHTS and absent and (node.collected.kind == "code" or (states and not said)):
+        return not_shown("no weights were seen, nor terms for them", missing="share the weights under open terms")
+    return None
+
+
+def _granted(effective: Effective | None, scope: str, right: str) -> Result:
+    missing = _under(scope, right)
     if effective is None:
         return not_shown(f"no licence of the {scope} was seen", missing=missing)
     outcome: Outcome = getattr(effective, right)
     lines, limiting = ((), "") if outcome is Outcome.MET else ((missing,), effective.limited_by)
-    return Result(outcome, (f"{scope}: {effective.reason}",), effective.evidence, lines, limiting)
+    # An open licence that is not on the list of approved ones takes nothing else, so its reason does not say it.
+    unlisted = right == "osi" and outcome is Outcome.NOT_MET and effective.open is Outcome.MET
+    reason = f"{scope}: {effective.reason}{': not approved by OSI' if unlisted else ''}"
+    return Result(outcome, (reason,), effective.evidence, lines, limiting)
 
 
 def _kind(name: str, met_by: Sequence[str], arguable: Sequence[str], missing: str) -> Result:
@@ -461,6 +553,7 @@ PREDICATES: Mapping[str, Callable[..., Result]] = {
         component,
         compute,
         configured,
+        data_explained,
         data_located,
         data_named,
         data_seen,
