@@ -81,6 +81,8 @@ def test_how_a_model_was_made_of_the_one_that_is_named(said: str, edge: str) -> 
         f"A quantized version of it is available: {LION}.",
         f"The fine-tuned model is at {LION}.",
         "It is fine-tuned from Lion, an older model.",
+        f"It is built on the {LION} architecture.",
+        "It is built on ViT-B/16.",
         "Base model: an old lion",
         "Base model: none",
         "- **Finetuned from model [optional]:** [More Information Needed]",

@@ -86,6 +86,8 @@ def _one(text: str) -> Named | None:
             break  # the little word, and not the name of a licence
         said = (*said, plain)
         if len(said) > _LONGEST or said not in _beginnings():
+            if _VERSION.fullmatch(plain) and len(plain) < len("2000"):
+                return None  # a version that is not known
             break
         if ids := _ids(said):
             best = Named(ids, word.end())
@@ -131,7 +133,7 @@ def _names() -> Mapping[tuple[str, ...], tuple[str, ...]]:
             said = tuple(word for match in _WORD.finditer(name) if (word := _plain(match[0])) not in _fillers())
             if said:
                 exact.setdefault(said, licence.id)
-            if len(said) > 1 and _VERSION.fullmatch(said[-1]):
+            if len(said) > 1 and _VERSION.fullmatch(said[-1]) and licence.spdx and name != licence.title:
                 loose.setdefault(said[:-1], []).append(licence.id)
     unsaid = {said: tuple(dict.fromkeys(ids)) for said, ids in loose.items() if said not in exact}
     return {**unsaid, **{said: (id,) for said, id in exact.items()}}

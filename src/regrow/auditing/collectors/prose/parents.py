@@ -25,11 +25,17 @@ _ID = re.compile(
     re.ASCII,
 )
 _SPELT = re.compile(r"[A-Z0-9_.-]")
+_AFTER = re.compile(  # what makes of a model's name that of a thing that belongs to it
+    r"\]\W{0,3}(?:architectures?|topology|tokeni[sz]er|config(?:uration)?|format|famil(?:y|ies)|datasets?|code(?:base)?"
+    r"|scripts?|librar(?:y|ies)|papers?|benchmarks?|template|repo(?:sitory)?|space|demo|collection)\b",
+    re.IGNORECASE,
+)
 _CHECKPOINT = re.compile(r"checkpoint-\d+$")
 _INSIDE = re.compile(r"/(?:blob|resolve|raw|discussions)/")
 _FILE = re.compile(
     r"\.(?:py|md|json|jsonl|sh|ipynb|txt|bin|pt|pth|gguf|safetensors|ya?ml|zip|png|jpg|csv|html?|pdf|cpp|js)$"
 )
+_PATCH = re.compile(r"/\d{1,4}$")  # ViT-B/16 is a shape, and 1/2 a half
 _NOTHING = frozenset(("none", "null", "na", "n/a", "unknown", "model", "base", ""))
 _OLD = re.compile(
     rf"(?<![\w./:@-])(?:{'|'.join(sorted(map(re.escape, names.moved()), reverse=True))})(?![\w/-]|\.\w)",
@@ -97,7 +103,9 @@ def _of_sentence(said: str, headings: tuple[str, ...]) -> Iterator[tuple[str, Re
     told: dict[str, Relation] = {}
     for relation, words in _sentences():
         match = words.search(said)
-        if match is None or _is_otherwise(said[: said.rindex("[", 0, match.start("name"))], relation, told, headings):
+        if match is None or _AFTER.match(said, match.end("name")):
+            continue
+        if _is_otherwise(said[: said.rindex("[", 0, match.start("name"))], relation, told, headings):
             continue
         run = list(_run(said, match))
         # One model is made from many only if it merges them, or learns from all; else the sentence speaks of several.
@@ -160,7 +168,7 @@ def _id(match: re.Match[str]) -> str:
     if match[0].startswith("["):
         return match[0]  # is one already
     said = match[0].rstrip(".,;:!?")
-    found = "" if _INSIDE.search(said) or _FILE.search(said) else names.model(said)
+    found = "" if _INSIDE.search(said) or _FILE.search(said) or _PATCH.search(said) else names.model(said)
     if not found:
         return match[0] if "://" not in said else " "
     kind = "hf" if "://" in said else "id" if _SPELT.search(found, 3) else "weak"
