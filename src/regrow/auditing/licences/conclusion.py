@@ -102,7 +102,8 @@ def _resolved(read: _Read, group: Sequence[LicenceFact]) -> Conclusion:
         evidence = (*places(resolved), *(place for finding in disputes for place in finding.evidence))
         files = " and ".join(dict.fromkeys(at.file for at in evidence))
         return Conclusion(Status.DISPUTED, (), files, tuple(dict.fromkeys(evidence)), findings)
-    odd = [] if group is read.texts else [*read.texts, *(fact for fact in group if fact not in ways)]
+    unsettled = (fact for fact in group if fact not in ways and not fact.quote)  # a sentence's are among the disputes
+    odd = [] if group is read.texts else [*read.texts, *unsettled]
     if odd:
         return Conclusion(Status.UNRESOLVED, (), _how(odd[0]), places(read.own), findings)
     return Conclusion(Status.KNOWN, ids, _how(resolved[0]), places(resolved), findings)

@@ -27,6 +27,7 @@ _OTHERWISE = re.compile(
     r"|[\s,)]{0,2}and (?:additional|further|an?)\b|[\s)]{0,2}\+|-\w",
     re.IGNORECASE,
 )
+_COMMON = re.compile(r"(?:cc|commons)[ -]*$", re.IGNORECASE)
 _COMMONS = re.compile(r"creativecommons\.org/licenses/(?P<kind>by[a-z-]{0,6})/(?P<version>\d\.\d)")
 _OR = re.compile(r"[\s,)\]*`\"']{0,4}(?:licen[cs]es?\s)?(?P<how>or|and|/|&)\s{0,2}(?:the\s|an?\s)?", re.IGNORECASE)
 
@@ -78,11 +79,7 @@ def _one(text: str) -> Named | None:
             # The word of the name that everybody leaves out ends it too.
             best = Named(best.expression, word.end()) if best and said and plain in ("license", "licence") else best
             continue
-        if (
-            word[0].lower() == "by"
-            and not said
-            and not text[: word.start()].lower().rstrip(" -").endswith(("cc", "commons"))
-        ):
+        if word[0].lower() == "by" and not said and not _COMMON.search(text, 0, word.start()):
             break  # the little word, and not the name of a licence
         said = (*said, plain)
         if len(said) > _LONGEST or said not in _beginnings():

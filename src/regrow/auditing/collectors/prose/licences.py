@@ -148,7 +148,7 @@ def _unknown(text: str) -> str:
     """A name that is one of terms, and of none that are known here."""
     match = _UNKNOWN.match(text)
     name = match[0] if match and _LICENCE.search(match[0]) and not _words()["nothing"].match(match[0]) else ""
-    return name if len(name.split()) > 1 else ""
+    return name.rstrip(".,") if len(name.split()) > 1 else ""
 
 
 @cache
