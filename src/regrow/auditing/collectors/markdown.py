@@ -35,6 +35,7 @@ class Block:
         headings: those it stands under, outermost first.
         links: the addresses in it.
         source: as it was written, with its marks.
+        lead: of an item of a list, the text before the list, if that ends in a colon.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Block:
     headings: tuple[str, ...]
     links: tuple[str, ...] = ()
     source: str = ""
+    lead: str = ""
 
     def sentences(self) -> Iterator[str]:
         """The sentences of a text."""
@@ -70,19 +72,23 @@ def blocks(text: str, first_line: int = 1) -> Iterator[Block]:
         first_line: its line in the file.
     """
     headings: list[tuple[int, str]] = []
+    lead = ""
     for kind, begin, lines in _groups(_without_comments(text)):
         number = begin + first_line
         if kind == "heading":
             level, title = _heading(lines[0])
             headings = [*(entry for entry in headings if entry[0] < level), (level, clean(title))]
+            lead = ""
             continue
         raw = "\n".join(line for line in lines if not _PLACEHOLDER.fullmatch(line))[:_LONGEST_BLOCK]
         links = tuple(dict.fromkeys(_links(raw)))
         item = _ITEM.match(raw)
         words = raw if kind != "text" else clean(raw[item.end() :] if item else raw)
+        if not item:
+            lead = words if kind == "text" and words.endswith(":") else ""
         if words and not _PLACEHOLDER.fullmatch(words):
             last = number + len(lines) - 1
-            yield Block(kind, words, number, last, tuple(title for _, title in headings), links, raw)
+            yield Block(kind, words, number, last, tuple(title for _, title in headings), links, raw, lead)
 
 
 def _groups(lines: list[str]) -> Iterator[tuple[str, int, list[str]]]:

@@ -64,7 +64,7 @@ def _told(block: Block) -> Iterator[tuple[str, Relation]]:
                 yield from _of_line(": ".join(cell.strip() for cell in cells))
         return
     line = _marked(block.source)
-    found = [*_of_line(line), *_of_list(line, block.headings)]
+    found = [*_of_line(line), *_of_list(line, block)]
     yield from found
     if (
         found
@@ -89,11 +89,14 @@ def _of_line(line: str) -> Iterator[tuple[str, Relation]]:
         yield lone["name"], relation
 
 
-def _of_list(line: str, headings: tuple[str, ...]) -> Iterator[tuple[str, Relation]]:
-    """What an item of a list is, whose heading says that the model was made of what is in it."""
+def _of_list(line: str, block: Block) -> Iterator[tuple[str, Relation]]:
+    """What an item of a list is, whose heading or lead says that the model was made of what is in it."""
     mark = _MARK.match(line.lstrip("*-+ "))
-    title = headings[-1] if headings and mark else ""
-    if mark and (under := _lists().fullmatch(title.strip(" :"))):
+    if mark is None or mark["kind"] == "weak":
+        return
+    title = block.headings[-1].strip(" :") if block.headings else ""
+    said = _groups("leads").search(block.lead) if not _words()["otherwise"].search(block.lead) else None
+    if under := _groups("lists").fullmatch(title) or said:
         yield from ((name, Relation(str(under.lastgroup))) for name in _name(mark))
 
 
@@ -177,17 +180,14 @@ def _id(match: re.Match[str]) -> str:
 
 @cache
 def _keys() -> re.Pattern[str]:
-    groups = (
-        f"(?P<{name.replace('-', '_')}>{any_of(words)})"
-        for name, words in toml("collectors", "parents")["keys"].items()
-    )
     end = r"\s{0,2}(?:[\[(](?:optional|s)[\])])?\s{0,2}(?:[:\uff1a=]|->|\u2192)"
-    return re.compile(rf"\W{{0,8}}{any_of(groups)}{end}", re.IGNORECASE)
+    return re.compile(rf"\W{{0,8}}{_groups('keys').pattern}{end}", re.IGNORECASE)
 
 
 @cache
-def _lists() -> re.Pattern[str]:
-    groups = (f"(?P<{name}>{any_of(words)})" for name, words in toml("collectors", "parents")["lists"].items())
+def _groups(table: str) -> re.Pattern[str]:
+    """The phrases of a table, in a group for each relation."""
+    groups = (f"(?P<{name}>{any_of(words)})" for name, words in toml("collectors", "parents")[table].items())
     return re.compile(any_of(groups), re.IGNORECASE)
 
 
