@@ -89,6 +89,8 @@ def test_how_a_model_was_made_of_the_one_that_is_named(said: str, edge: str) -> 
         "It is built on ViT-B/16.",
         "Base model: an old lion",
         "Base model: none",
+        "Base model: encoder/decoder of our own",
+        f"Source: {LION}",
         "- **Finetuned from model [optional]:** [More Information Needed]",
         "This model is a fine-tuned version of [None](https://huggingface.co/None).",
         "The weights are based on [cats/lion](https://github.com/cats/lion).",

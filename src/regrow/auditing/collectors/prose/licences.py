@@ -20,6 +20,7 @@ from regrow.auditing.facts import Basis, Evidence, LicenceFact, Scope
 from regrow.auditing.licences.naming import named
 
 _LONGEST = 1200  # characters of a sentence
+_SHORT = 3  # words of a name
 _CAPITAL = r"(?:[A-Z][\w.+'-]{0,30}|v?\d[\d.]{0,5}|LICENSE)"
 _UNKNOWN = re.compile(rf"(?=[A-Z]){_CAPITAL}(?:,? (?:{_CAPITAL}|of|for|licen[cs]e)){{0,8}}")
 _LICENCE = re.compile(r"licen[cs]e|agreement|terms of use", re.IGNORECASE)
@@ -116,18 +117,13 @@ def _subject(text: str, headings: tuple[str, ...], stated: bool = False) -> Scop
 
 def _is_own_name(subject: str, headings: tuple[str, ...]) -> bool:
     """Whether a subject is what the model is called. Under a heading about licences, every name of few words is."""
-    words = [
-        word for word in re.findall(r"[\w./-]+", subject) if word.lower() not in toml("collectors", "licences")["small"]
-    ]
+    small = toml("collectors", "licences")["small"]
+    words = [word for word in re.findall(r"[\w./-]+", subject) if word.lower() not in small]
     own = names.plain("".join(words).rpartition("/")[2])
-    if own and any(own in names.plain(title) or names.plain(title) in own for title in headings[:1]):
+    title = names.plain(headings[0]) if headings else ""
+    if own and title and (own in title or title in own):
         return True
-    return (
-        bool(words)
-        and len(words) <= 3
-        and bool(headings)
-        and _titles().fullmatch(headings[-1].strip(" :*#")) is not None
-    )
+    return 0 < len(words) <= _SHORT and bool(_titles().fullmatch(headings[-1].strip(" :*#") if headings else ""))
 
 
 def _fact(scope: Scope, value: str, said: str, block: Block, at: Evidence) -> Iterator[LicenceFact]:

@@ -21,7 +21,9 @@ from regrow.auditing.lineage import BY_OUTPUTS
 
 _MARK = re.compile(r"\[(?P<kind>hf|id|weak|path):(?P<name>[^\[\]]{1,300})\]")
 _ID = re.compile(
-    r"\[(?:hf|path):[^\[\]]{1,300}+\]|(?<![\w./:@\\-])[A-Za-z0-9][\w-]{0,95}+/[A-Za-z0-9](?:[\w.-]{0,94}\w)?(?![\w/]|\.\w)|https?://[^\s<>\"'`|\])}]{1,300}+",
+    r"\[(?:hf|path):[^\[\]]{1,300}+\]"  # a mark is left as it is
+    r"|(?<![\w./:@\\-])[A-Za-z0-9][\w-]{0,95}+/[A-Za-z0-9](?:[\w.-]{0,94}\w)?(?![\w/]|\.\w)"
+    r"|https?://[^\s<>\"'`|\])}]{1,300}+",
     re.ASCII,
 )
 _SPELT = re.compile(r"[A-Z0-9_.-]")
@@ -40,8 +42,7 @@ _NOTHING = frozenset(("none", "null", "na", "n/a", "unknown", "model", "base", "
 _OLD = re.compile(
     rf"(?<![\w./:@-])(?:{'|'.join(sorted(map(re.escape, names.moved()), reverse=True))})(?![\w/-]|\.\w)",
 )
-_BETWEEN = r"(?:\s?(?:,|and|&|\+|with|/)\s?){1,2}(?:the )?"
-_RUN = re.compile(rf"{_BETWEEN}(?={_MARK.pattern.replace('?P<kind>', '').replace('?P<name>', '')})")
+_BETWEEN = re.compile(r"(?:\s?(?:,|and|&|\+|with|/)\s?){1,2}(?:the )?")
 _LONE = re.compile(r"[`\"'(]?(?P<name>(?=[\w.-]{0,100}\d)(?=[\w.-]{0,100}[a-zA-Z])[\w.-]{3,100})[`\"')]?", re.ASCII)
 _FEW = 2
 _LONGEST = 1500  # characters of a sentence
@@ -66,11 +67,8 @@ def _told(block: Block) -> Iterator[tuple[str, Relation]]:
     line = _marked(block.source)
     found = [*_of_line(line), *_of_list(line, block)]
     yield from found
-    if (
-        found
-        or line.startswith(">")
-        or _words()["headings"].match(block.headings[-1].lstrip("#*_ ") if block.headings else "")
-    ):
+    title = block.headings[-1].lstrip("#*_ ") if block.headings else ""
+    if found or line.startswith(">") or _words()["headings"].match(title):
         return
     for said in sentences(line):
         yield from _of_sentence(said, block.headings)
@@ -83,7 +81,8 @@ def _of_line(line: str) -> Iterator[tuple[str, Relation]]:
         return
     relation = Relation(str(match.lastgroup))
     value = line[match.end() :].lstrip(" `\"'(*:")
-    if mark := _MARK.match(value):
+    mark = _MARK.match(value)
+    if mark and (mark["kind"] != "weak" or mark.end() == len(value.rstrip(" ."))):
         yield from ((name, relation) for name in _run(value, mark))
     elif (lone := _LONE.fullmatch(value.strip(" .`"))) and lone["name"].lower() not in _NOTHING:
         yield lone["name"], relation
@@ -134,11 +133,8 @@ def _run(said: str, match: re.Match[str]) -> Iterator[str]:
     """The model that was matched, and those that are listed after it."""
     mark = next(one for one in _MARK.finditer(said, match.start()) if one.end("name") >= match.end("name"))
     yield from _name(mark)
-    while next_one := _RUN.match(said, mark.end()):
-        found = _MARK.match(said, next_one.end())
-        if found is None:
-            return
-        mark = found
+    while (joint := _BETWEEN.match(said, mark.end())) and (after := _MARK.match(said, joint.end())):
+        mark = after
         yield from _name(mark)
 
 
@@ -169,7 +165,7 @@ def _link(words: str, address: str) -> str:
 
 def _id(match: re.Match[str]) -> str:
     if match[0].startswith("["):
-        return match[0]  # is one already
+        return match[0]
     said = match[0].rstrip(".,;:!?")
     found = "" if _INSIDE.search(said) or _FILE.search(said) or _PATCH.search(said) else names.model(said)
     if not found:
