@@ -79,6 +79,7 @@ def test_how_a_model_was_made_of_the_one_that_is_named(said: str, edge: str) -> 
         f"## Abstract\n\nThis model is a fine-tuned version of {LION}.",
         f"## Related models\n\nTiger was fine-tuned from {LION}.",
         f"- [cats/Tiger](https://huggingface.co/cats/Tiger): fine-tuned from {LION}",
+        f"- [cats/Tiger](https://huggingface.co/cats/Tiger)\n  - Base model: {LION}",
         f"The tokenizer is based on {LION}.",
         f"This card is based on the [card of a friend](https://huggingface.co/cats/Lion-7b), {LION} that is.",
         "It is adapted from the [model card of Lion](https://huggingface.co/cats/Lion-7b).",

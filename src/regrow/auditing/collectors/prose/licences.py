@@ -14,6 +14,7 @@ from functools import cache
 from regrow.auditing import names
 from regrow.auditing.collectors.folder import Statement, printable
 from regrow.auditing.collectors.markdown import Block, clean
+from regrow.auditing.collectors.prose.parents import is_of_another
 from regrow.auditing.collectors.prose.words import short
 from regrow.auditing.data import any_of, toml, whole_words
 from regrow.auditing.facts import Basis, Evidence, LicenceFact, Scope
@@ -36,7 +37,7 @@ def licences(block: Block, at: Evidence) -> Iterator[Statement]:
 
 def _told(block: Block) -> Iterator[tuple[Scope, str, str]]:
     """What a licence is for, the text that begins with its name, and how it is said."""
-    if block.kind == "code" or block.text.startswith(">") or _DEFINITION.match(block.text):
+    if block.kind == "code" or block.text.startswith(">") or _DEFINITION.match(block.text) or is_of_another(block):
         return
     if block.kind == "table":
         rows = ([cell.strip(" *`_") for cell in row.split("|") if cell.strip()] for row in block.text.split("\n"))

@@ -55,8 +55,13 @@ def parents(block: Block, at: Evidence) -> Iterator[Statement]:
         yield ParentFact(Basis.DECLARED, at, name, relation)
 
 
+def is_of_another(block: Block) -> bool:
+    """Whether it is an item under one that names a model, and so speaks of that model."""
+    return block.source[:1].isspace() and _MARK.search(_marked(block.lead)) is not None
+
+
 def _told(block: Block) -> Iterator[tuple[str, Relation]]:
-    if block.kind == "code":
+    if block.kind == "code" or is_of_another(block):
         return
     if block.kind == "table":
         for row in block.source.split("\n"):
