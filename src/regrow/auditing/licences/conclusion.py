@@ -213,10 +213,13 @@ def _is_name(name: str, id: str) -> bool:
 
 def _between_places(read: _Read) -> Iterator[Finding]:
     """Declarations in two places that do not name the same licence. The tags of one file belong together."""
-    told = [fact for fact in read.tags if resolve(fact) or not fact.quote]
-    for one, other in combinations(told, 2):
-        together = one.evidence.file == other.evidence.file and not (one.quote or other.quote)
-        if not together and one.evidence != other.evidence and not _agree(resolve(one), resolve(other)):
+    for one, other in combinations(read.tags, 2):
+        ways = resolve(one), resolve(other)
+        if one.quote or other.quote:
+            apart = one.evidence != other.evidence and all(ways)
+        else:
+            apart = one.evidence.file != other.evidence.file
+        if apart and not _agree(*ways):
             text = f"{read.model.name} {_said(one)}, but {_said(other)}; ask which one holds"
             yield Finding("licence-differs", Severity.CONFLICT, text, (one.evidence, other.evidence))
 
