@@ -63,6 +63,8 @@ def test_what_contradicts_itself_may_not_be_used(
         ("apache-2.0", "It is released under the Apache 2.0 license.", "yes"),
         ("mit", "The code is released under the Apache 2.0 license.", "yes"),
         ("cc-by-nc-4.0", "It is for non-commercial use only. It is released under CC BY-NC.", "no"),
+        ("cc-by-nc-4.0", "It is released under the Acme License with limits of its own.", "no"),
+        ("other", "It is released under the MIT license.", "not shown"),
         (None, "It is released under the MIT license.", "yes"),
         (None, "It is for non-commercial use only.", "no"),
     ],

@@ -34,9 +34,13 @@ def edges(text: str) -> list[str]:
         ("This model was converted to MLX format from [`cats/Lion-7b`]().", CONVERTED),
         (f"This model was merged with the SLERP merge method using {LION} as a base.", MERGE),
         ("These are LoRA adaption weights for cats/Lion-7b. They were trained on photographs.", ADAPTER),
+        ("These are controlnet weights trained on cats/Lion-7b with a new kind of sketch.", ADAPTER),
         ("This is a dreambooth model derived from cats/Lion-7b.", FINETUNE),
         # What people write.
         (f"Base model: {LION}", UNKNOWN),
+        (f"Modelo base: {LION}", UNKNOWN),
+        ("Original model: https://huggingface.co/cats/Lion-7b", UNKNOWN),
+        (f"It uses {LION} as the embedding model.", UNKNOWN),
         (f"| Parameters | 7B |\n|---|---|\n| **Base model** | {LION} |", UNKNOWN),
         ("A LoRA adapter for cats/Lion-7b that writes limericks.", ADAPTER),
         (f"An adapter of {LION}.", ADAPTER),
@@ -75,14 +79,19 @@ def test_how_a_model_was_made_of_the_one_that_is_named(said: str, edge: str) -> 
         f"## Abstract\n\nThis model is a fine-tuned version of {LION}.",
         f"## Related models\n\nTiger was fine-tuned from {LION}.",
         f"- [cats/Tiger](https://huggingface.co/cats/Tiger): fine-tuned from {LION}",
+        f"- [cats/Tiger](https://huggingface.co/cats/Tiger)\n  - Base model: {LION}",
         f"The tokenizer is based on {LION}.",
         f"This card is based on the [card of a friend](https://huggingface.co/cats/Lion-7b), {LION} that is.",
         "It is adapted from the [model card of Lion](https://huggingface.co/cats/Lion-7b).",
         f"A quantized version of it is available: {LION}.",
         f"The fine-tuned model is at {LION}.",
         "It is fine-tuned from Lion, an older model.",
+        f"It is built on the {LION} architecture.",
+        "It is built on ViT-B/16.",
         "Base model: an old lion",
         "Base model: none",
+        "Base model: encoder/decoder of our own",
+        f"Source: {LION}",
         "- **Finetuned from model [optional]:** [More Information Needed]",
         "This model is a fine-tuned version of [None](https://huggingface.co/None).",
         "The weights are based on [cats/lion](https://github.com/cats/lion).",
@@ -101,6 +110,9 @@ def test_what_is_no_parent(said: str) -> None:
 def test_every_model_of_a_merge_is_a_parent() -> None:
     listed = "## Models Merged\n\nThese went in:\n* [a/One1](https://huggingface.co/a/One1)\n* b/Two2\n* a note\n"
     assert edges(f"# A merge\n\n{listed}") == ["merge hf:a/One1", "merge hf:b/Two2"]
+    lead = "Kitten is a merge of the following models:\n* [a/One1](https://huggingface.co/a/One1)\n* b/Two2\n"
+    assert edges(f"# Kitten\n\n{lead}") == ["merge hf:a/One1", "merge hf:b/Two2"]
+    assert edges(f"# Kitten\n\nSee also:\n* b/Two2\n\n{lead.replace('is', 'can be')}") == []
     assert edges("# A merge\n\nA blend of a/One1, b/Two2 and c/Three3.\n") == [
         "merge hf:a/One1",
         "merge hf:b/Two2",

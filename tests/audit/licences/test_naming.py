@@ -48,6 +48,13 @@ def test_a_name_is_known_however_it_is_written(text: str, expression: str) -> No
         "2.0",
         "",
         "Acme License",
+        "BSL 1.1",
+        "Apache License 1.1",
+        "Llama 9.9 Community License",
+        "Falcon License",
+        "general purpose",
+        "Microsoft Research License",
+        "Research License",
     ],
 )
 def test_what_is_no_name_of_a_licence(text: str) -> None:

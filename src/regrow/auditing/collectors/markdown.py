@@ -35,6 +35,8 @@ class Block:
         headings: those it stands under, outermost first.
         links: the addresses in it.
         source: as it was written, with its marks.
+        lead: of an item of a list, the item it is under, or else the text before the list if that ends in a colon;
+            with its marks.
     """
 
     kind: str
@@ -44,6 +46,7 @@ class Block:
     headings: tuple[str, ...]
     links: tuple[str, ...] = ()
     source: str = ""
+    lead: str = ""
 
     def sentences(self) -> Iterator[str]:
         """The sentences of a text."""
@@ -70,19 +73,26 @@ def blocks(text: str, first_line: int = 1) -> Iterator[Block]:
         first_line: its line in the file.
     """
     headings: list[tuple[int, str]] = []
+    above: list[tuple[int, str]] = []  # what an item that is further in is under
     for kind, begin, lines in _groups(_without_comments(text)):
         number = begin + first_line
         if kind == "heading":
             level, title = _heading(lines[0])
             headings = [*(entry for entry in headings if entry[0] < level), (level, clean(title))]
+            above = []
             continue
         raw = "\n".join(line for line in lines if not _PLACEHOLDER.fullmatch(line))[:_LONGEST_BLOCK]
         links = tuple(dict.fromkeys(links_in(raw)))
         item = _ITEM.match(raw)
         words = raw if kind != "text" else clean(raw[item.end() :] if item else raw)
+        depth = len(raw) - len(raw.lstrip()) if item else -1
+        above = [entry for entry in above if entry[0] < depth]
+        lead = above[-1][1] if above else ""
+        if item or words.endswith(":"):
+            above.append((depth, raw[:_LONGEST_HEADING] if item else raw[-_LONGEST_HEADING:]))
         if words and not _PLACEHOLDER.fullmatch(words):
             last = number + len(lines) - 1
-            yield Block(kind, words, number, last, tuple(title for _, title in headings), links, raw)
+            yield Block(kind, words, number, last, tuple(title for _, title in headings), links, raw, lead)
 
 
 def _groups(lines: list[str]) -> Iterator[tuple[str, int, list[str]]]:

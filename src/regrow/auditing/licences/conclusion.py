@@ -102,7 +102,8 @@ def _resolved(read: _Read, group: Sequence[LicenceFact]) -> Conclusion:
         evidence = (*places(resolved), *(place for finding in disputes for place in finding.evidence))
         files = " and ".join(dict.fromkeys(at.file for at in evidence))
         return Conclusion(Status.DISPUTED, (), files, tuple(dict.fromkeys(evidence)), findings)
-    odd = [] if group is read.texts else [*read.texts, *(fact for fact in group if fact not in ways)]
+    unsettled = (fact for fact in group if fact not in ways and not fact.quote)  # a sentence's are among the disputes
+    odd = [] if group is read.texts else [*read.texts, *unsettled]
     if odd:
         return Conclusion(Status.UNRESOLVED, (), _how(odd[0]), places(read.own), findings)
     return Conclusion(Status.KNOWN, ids, _how(resolved[0]), places(resolved), findings)
@@ -218,10 +219,12 @@ def _is_name(name: str, id: str) -> bool:
 def _between_places(read: _Read) -> Iterator[Finding]:
     """Declarations in two places that do not name the same licence. The tags of one file belong together."""
     for one, other in combinations(read.tags, 2):
-        apart = one.evidence.file != other.evidence.file or (
-            one.evidence != other.evidence and (one.quote or other.quote)
-        )
-        if apart and not _agree(resolve(one), resolve(other)):
+        ways = resolve(one), resolve(other)
+        if one.quote or other.quote:
+            apart = one.evidence != other.evidence and all(ways)
+        else:
+            apart = one.evidence.file != other.evidence.file
+        if apart and not _agree(*ways):
             text = f"{read.model.name} {_said(one)}, but {_said(other)}; ask which one holds"
             yield Finding("licence-differs", Severity.CONFLICT, text, (one.evidence, other.evidence))
 

@@ -27,6 +27,7 @@ _OTHERWISE = re.compile(
     r"|[\s,)]{0,2}and (?:additional|further|an?)\b|[\s)]{0,2}\+|-\w",
     re.IGNORECASE,
 )
+_COMMON = re.compile(r"(?:cc|commons)[ -]*$", re.IGNORECASE)
 _COMMONS = re.compile(r"creativecommons\.org/licenses/(?P<kind>by[a-z-]{0,6})/(?P<version>\d\.\d)")
 _OR = re.compile(r"[\s,)\]*`\"']{0,4}(?:licen[cs]es?\s)?(?P<how>or|and|/|&)\s{0,2}(?:the\s|an?\s)?", re.IGNORECASE)
 
@@ -78,14 +79,12 @@ def _one(text: str) -> Named | None:
             # The word of the name that everybody leaves out ends it too.
             best = Named(best.expression, word.end()) if best and said and plain in ("license", "licence") else best
             continue
-        if (
-            word[0].lower() == "by"
-            and not said
-            and not text[: word.start()].lower().rstrip(" -").endswith(("cc", "commons"))
-        ):
+        if word[0].lower() == "by" and not said and not _COMMON.search(text, 0, word.start()):
             break  # the little word, and not the name of a licence
         said = (*said, plain)
         if len(said) > _LONGEST or said not in _beginnings():
+            if _VERSION.fullmatch(plain) and len(plain) < len("2000"):
+                return None  # a version that is not known
             break
         if ids := _ids(said):
             best = Named(ids, word.end())
@@ -131,7 +130,7 @@ def _names() -> Mapping[tuple[str, ...], tuple[str, ...]]:
             said = tuple(word for match in _WORD.finditer(name) if (word := _plain(match[0])) not in _fillers())
             if said:
                 exact.setdefault(said, licence.id)
-            if len(said) > 1 and _VERSION.fullmatch(said[-1]):
+            if len(said) > 1 and _VERSION.fullmatch(said[-1]) and licence.spdx and name != licence.title:
                 loose.setdefault(said[:-1], []).append(licence.id)
     unsaid = {said: tuple(dict.fromkeys(ids)) for said, ids in loose.items() if said not in exact}
     return {**unsaid, **{said: (id,) for said, id in exact.items()}}

@@ -14,12 +14,14 @@ from functools import cache
 from regrow.auditing import names
 from regrow.auditing.collectors.folder import Statement, printable
 from regrow.auditing.collectors.markdown import Block, clean
+from regrow.auditing.collectors.prose.parents import is_of_another
 from regrow.auditing.collectors.prose.words import short
 from regrow.auditing.data import any_of, toml, whole_words
 from regrow.auditing.facts import Basis, Evidence, LicenceFact, Scope
 from regrow.auditing.licences.naming import named
 
 _LONGEST = 1200  # characters of a sentence
+_SHORT = 3  # words of a name
 _CAPITAL = r"(?:[A-Z][\w.+'-]{0,30}|v?\d[\d.]{0,5}|LICENSE)"
 _UNKNOWN = re.compile(rf"(?=[A-Z]){_CAPITAL}(?:,? (?:{_CAPITAL}|of|for|licen[cs]e)){{0,8}}")
 _LICENCE = re.compile(r"licen[cs]e|agreement|terms of use", re.IGNORECASE)
@@ -35,7 +37,7 @@ def licences(block: Block, at: Evidence) -> Iterator[Statement]:
 
 def _told(block: Block) -> Iterator[tuple[Scope, str, str]]:
     """What a licence is for, the text that begins with its name, and how it is said."""
-    if block.kind == "code" or block.text.startswith(">") or _DEFINITION.match(block.text):
+    if block.kind == "code" or block.text.startswith(">") or _DEFINITION.match(block.text) or is_of_another(block):
         return
     if block.kind == "table":
         rows = ([cell.strip(" *`_") for cell in row.split("|") if cell.strip()] for row in block.text.split("\n"))
@@ -116,18 +118,13 @@ def _subject(text: str, headings: tuple[str, ...], stated: bool = False) -> Scop
 
 def _is_own_name(subject: str, headings: tuple[str, ...]) -> bool:
     """Whether a subject is what the model is called. Under a heading about licences, every name of few words is."""
-    words = [
-        word for word in re.findall(r"[\w./-]+", subject) if word.lower() not in toml("collectors", "licences")["small"]
-    ]
+    small = toml("collectors", "licences")["small"]
+    words = [word for word in re.findall(r"[\w./-]+", subject) if word.lower() not in small]
     own = names.plain("".join(words).rpartition("/")[2])
-    if own and any(own in names.plain(title) or names.plain(title) in own for title in headings[:1]):
+    title = names.plain(headings[0]) if headings else ""
+    if own and title and (own in title or title in own):
         return True
-    return (
-        bool(words)
-        and len(words) <= 3
-        and bool(headings)
-        and _titles().fullmatch(headings[-1].strip(" :*#")) is not None
-    )
+    return 0 < len(words) <= _SHORT and bool(_titles().fullmatch(headings[-1].strip(" :*#") if headings else ""))
 
 
 def _fact(scope: Scope, value: str, said: str, block: Block, at: Evidence) -> Iterator[LicenceFact]:
@@ -148,7 +145,7 @@ def _unknown(text: str) -> str:
     """A name that is one of terms, and of none that are known here."""
     match = _UNKNOWN.match(text)
     name = match[0] if match and _LICENCE.search(match[0]) and not _words()["nothing"].match(match[0]) else ""
-    return name if len(name.split()) > 1 else ""
+    return name.rstrip(".,") if len(name.split()) > 1 else ""
 
 
 @cache

@@ -21,21 +21,28 @@ from regrow.auditing.lineage import BY_OUTPUTS
 
 _MARK = re.compile(r"\[(?P<kind>hf|id|weak|path):(?P<name>[^\[\]]{1,300})\]")
 _ID = re.compile(
-    r"\[(?:hf|path):[^\[\]]{1,300}+\]|(?<![\w./:@\\-])[A-Za-z0-9][\w-]{0,95}+/[A-Za-z0-9](?:[\w.-]{0,94}\w)?(?![\w/]|\.\w)|https?://[^\s<>\"'`|\])}]{1,300}+",
+    r"\[(?:hf|path):[^\[\]]{1,300}+\]"  # a mark is left as it is
+    r"|(?<![\w./:@\\-])[A-Za-z0-9][\w-]{0,95}+/[A-Za-z0-9](?:[\w.-]{0,94}\w)?(?![\w/]|\.\w)"
+    r"|https?://[^\s<>\"'`|\])}]{1,300}+",
     re.ASCII,
 )
 _SPELT = re.compile(r"[A-Z0-9_.-]")
+_AFTER = re.compile(  # what makes of a model's name that of a thing that belongs to it
+    r"\]\W{0,3}(?:architectures?|topology|tokeni[sz]er|config(?:uration)?|format|famil(?:y|ies)|datasets?|code(?:base)?"
+    r"|scripts?|librar(?:y|ies)|papers?|benchmarks?|template|repo(?:sitory)?|space|demo|collection)\b",
+    re.IGNORECASE,
+)
 _CHECKPOINT = re.compile(r"checkpoint-\d+$")
 _INSIDE = re.compile(r"/(?:blob|resolve|raw|discussions)/")
 _FILE = re.compile(
     r"\.(?:py|md|json|jsonl|sh|ipynb|txt|bin|pt|pth|gguf|safetensors|ya?ml|zip|png|jpg|csv|html?|pdf|cpp|js)$"
 )
+_PATCH = re.compile(r"/\d{1,4}$")  # ViT-B/16 is a shape, and 1/2 a half
 _NOTHING = frozenset(("none", "null", "na", "n/a", "unknown", "model", "base", ""))
 _OLD = re.compile(
     rf"(?<![\w./:@-])(?:{'|'.join(sorted(map(re.escape, names.moved()), reverse=True))})(?![\w/-]|\.\w)",
 )
-_BETWEEN = r"(?:\s?(?:,|and|&|\+|with|/)\s?){1,2}(?:the )?"
-_RUN = re.compile(rf"{_BETWEEN}(?={_MARK.pattern.replace('?P<kind>', '').replace('?P<name>', '')})")
+_BETWEEN = re.compile(r"(?:\s?(?:,|and|&|\+|with|/)\s?){1,2}(?:the )?")
 _LONE = re.compile(r"[`\"'(]?(?P<name>(?=[\w.-]{0,100}\d)(?=[\w.-]{0,100}[a-zA-Z])[\w.-]{3,100})[`\"')]?", re.ASCII)
 _FEW = 2
 _LONGEST = 1500  # characters of a sentence
@@ -48,8 +55,13 @@ def parents(block: Block, at: Evidence) -> Iterator[Statement]:
         yield ParentFact(Basis.DECLARED, at, name, relation)
 
 
+def is_of_another(block: Block) -> bool:
+    """Whether it is an item under one that names a model, and so speaks of that model."""
+    return block.source[:1].isspace() and _MARK.search(_marked(block.lead)) is not None
+
+
 def _told(block: Block) -> Iterator[tuple[str, Relation]]:
-    if block.kind == "code":
+    if block.kind == "code" or is_of_another(block):
         return
     if block.kind == "table":
         for row in block.source.split("\n"):
@@ -58,13 +70,10 @@ def _told(block: Block) -> Iterator[tuple[str, Relation]]:
                 yield from _of_line(": ".join(cell.strip() for cell in cells))
         return
     line = _marked(block.source)
-    found = [*_of_line(line), *_of_list(line, block.headings)]
+    found = [*_of_line(line), *_of_list(line, block)]
     yield from found
-    if (
-        found
-        or line.startswith(">")
-        or _words()["headings"].match(block.headings[-1].lstrip("#*_ ") if block.headings else "")
-    ):
+    title = block.headings[-1].lstrip("#*_ ") if block.headings else ""
+    if found or line.startswith(">") or _words()["headings"].match(title):
         return
     for said in sentences(line):
         yield from _of_sentence(said, block.headings)
@@ -77,17 +86,21 @@ def _of_line(line: str) -> Iterator[tuple[str, Relation]]:
         return
     relation = Relation(str(match.lastgroup))
     value = line[match.end() :].lstrip(" `\"'(*:")
-    if mark := _MARK.match(value):
+    mark = _MARK.match(value)
+    if mark and (mark["kind"] != "weak" or mark.end() == len(value.rstrip(" ."))):
         yield from ((name, relation) for name in _run(value, mark))
     elif (lone := _LONE.fullmatch(value.strip(" .`"))) and lone["name"].lower() not in _NOTHING:
         yield lone["name"], relation
 
 
-def _of_list(line: str, headings: tuple[str, ...]) -> Iterator[tuple[str, Relation]]:
-    """What an item of a list is, whose heading says that the model was made of what is in it."""
+def _of_list(line: str, block: Block) -> Iterator[tuple[str, Relation]]:
+    """What an item of a list is, whose heading or lead says that the model was made of what is in it."""
     mark = _MARK.match(line.lstrip("*-+ "))
-    title = headings[-1] if headings and mark else ""
-    if mark and (under := _lists().fullmatch(title.strip(" :"))):
+    if mark is None or mark["kind"] == "weak":
+        return
+    title = block.headings[-1].strip(" :") if block.headings else ""
+    said = _groups("leads").search(block.lead) if not _words()["otherwise"].search(block.lead) else None
+    if under := _groups("lists").fullmatch(title) or said:
         yield from ((name, Relation(str(under.lastgroup))) for name in _name(mark))
 
 
@@ -97,7 +110,9 @@ def _of_sentence(said: str, headings: tuple[str, ...]) -> Iterator[tuple[str, Re
     told: dict[str, Relation] = {}
     for relation, words in _sentences():
         match = words.search(said)
-        if match is None or _is_otherwise(said[: said.rindex("[", 0, match.start("name"))], relation, told, headings):
+        if match is None or _AFTER.match(said, match.end("name")):
+            continue
+        if _is_otherwise(said[: said.rindex("[", 0, match.start("name"))], relation, told, headings):
             continue
         run = list(_run(said, match))
         # One model is made from many only if it merges them, or learns from all; else the sentence speaks of several.
@@ -123,11 +138,8 @@ def _run(said: str, match: re.Match[str]) -> Iterator[str]:
     """The model that was matched, and those that are listed after it."""
     mark = next(one for one in _MARK.finditer(said, match.start()) if one.end("name") >= match.end("name"))
     yield from _name(mark)
-    while next_one := _RUN.match(said, mark.end()):
-        found = _MARK.match(said, next_one.end())
-        if found is None:
-            return
-        mark = found
+    while (joint := _BETWEEN.match(said, mark.end())) and (after := _MARK.match(said, joint.end())):
+        mark = after
         yield from _name(mark)
 
 
@@ -158,9 +170,9 @@ def _link(words: str, address: str) -> str:
 
 def _id(match: re.Match[str]) -> str:
     if match[0].startswith("["):
-        return match[0]  # is one already
+        return match[0]
     said = match[0].rstrip(".,;:!?")
-    found = "" if _INSIDE.search(said) or _FILE.search(said) else names.model(said)
+    found = "" if _INSIDE.search(said) or _FILE.search(said) or _PATCH.search(said) else names.model(said)
     if not found:
         return match[0] if "://" not in said else " "
     kind = "hf" if "://" in said else "id" if _SPELT.search(found, 3) else "weak"
@@ -169,17 +181,14 @@ def _id(match: re.Match[str]) -> str:
 
 @cache
 def _keys() -> re.Pattern[str]:
-    groups = (
-        f"(?P<{name.replace('-', '_')}>{any_of(words)})"
-        for name, words in toml("collectors", "parents")["keys"].items()
-    )
     end = r"\s{0,2}(?:[\[(](?:optional|s)[\])])?\s{0,2}(?:[:\uff1a=]|->|\u2192)"
-    return re.compile(rf"\W{{0,8}}{any_of(groups)}{end}", re.IGNORECASE)
+    return re.compile(rf"\W{{0,8}}{_groups('keys').pattern}{end}", re.IGNORECASE)
 
 
 @cache
-def _lists() -> re.Pattern[str]:
-    groups = (f"(?P<{name}>{any_of(words)})" for name, words in toml("collectors", "parents")["lists"].items())
+def _groups(table: str) -> re.Pattern[str]:
+    """The phrases of a table, in a group for each relation."""
+    groups = (f"(?P<{name}>{any_of(words)})" for name, words in toml("collectors", "parents")[table].items())
     return re.compile(any_of(groups), re.IGNORECASE)
 
 
