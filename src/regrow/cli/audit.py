@@ -60,6 +60,7 @@ def _form(context: click.Context, _: click.Parameter, value: str | None) -> str 
     help="Look up links and ancestors, or leave the network alone. By default only for an hf: id.",
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), is_eager=True, callback=_form, help="By default text.")
+@click.option("--full", is_flag=True, help="All of it as text: every rule, duty, finding and claim.")
 @json_option
 @click.option("--output", "-o", type=Place(file=True), metavar="FILE", help="By default stdout.")
 @click.option(
@@ -68,7 +69,11 @@ def _form(context: click.Context, _: click.Parameter, value: str | None) -> str 
     metavar="FILE",
     help="Sign the statement with this private key (PEM; Ed25519 or P-256).",
 )
-@click.option("--explain", metavar="RULE", help="Show one rule: its source, and how it was judged here.")
+@click.option(
+    "--explain",
+    metavar="NAME",
+    help="Show a part (data), a freedom (use), a definition (osaid-1.0) or a rule: what it asks and how it was judged.",
+)
 @pass_console
 def command(
     console: Console,
@@ -78,6 +83,7 @@ def command(
     parents: dict[str, Path],
     network: bool | None,
     form: str | None,
+    full: bool,
     output: Path | None,
     key: Path | None,
     explain: str | None,
@@ -91,6 +97,8 @@ def command(
     """
     if console.json and form not in (None, "json"):
         raise click.UsageError(f"--json and --format {form} are two formats\nhint: leave one of them")
+    if full and (console.json or explain is not None or form not in (None, "text")):
+        raise click.UsageError("--full is for text\nhint: leave it out; every other format has all of it")
     if explain is not None and (console.json or form not in (None, "text")):
         raise click.UsageError("--explain shows text\nhint: leave the format out; that of json has every verdict")
     if explain is not None and target is None:
@@ -114,7 +122,7 @@ def command(
 
         text = explanation(explain, found)
     else:
-        text = _drawer("json" if console.json else form or "text", Path(target), key)(found)
+        text = _drawer("json" if console.json else "full" if full else form or "text", Path(target), key)(found)
     _put(console, text, output)
     return _policy_code(console, found)
 
@@ -173,6 +181,7 @@ def _drawer(form: str, path: Path, key: Path | None) -> Callable[[Audit], str]:
         return lambda audit: outputs.to_text(documents[form](audit))
     texts: dict[str, Callable[[Audit], str]] = {
         "text": outputs.text,
+        "full": outputs.full,
         "html": outputs.html,
         "eu-summary": lambda audit: outputs.eu_summary(audit, release(audit)),
         "mot": outputs.mot,
