@@ -34,7 +34,7 @@ def audit(target: str, options: Options) -> Audit:
     """Read a model and judge it.
 
     Args:
-        target: a folder, a file, or ``hf:organisation/name@revision``.
+        target: a folder, a file, ``hf:organisation/name@revision``, or the address of a model on the hub.
         options: what the user asks.
 
     Returns:

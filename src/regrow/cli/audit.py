@@ -90,8 +90,9 @@ def command(
 ) -> int:
     """Say what is really open about a model, with evidence for every word.
 
-    PATH-OR-ID is one of our releases, a Hugging Face folder or hf:organisation/name@revision, a GGUF or safetensors
-    file, a folder of source code, or a Model Openness Tool YAML file. Nothing of it is run or unpickled.
+    PATH-OR-ID is one of our releases, a Hugging Face folder, hf:organisation/name@revision or the address of its
+    page, a GGUF or safetensors file, a folder of source code, or a Model Openness Tool YAML file. Nothing of it is
+    run or unpickled.
 
     Each answer is yes, no or not shown: what nobody could see is never taken for a no, and never for a yes.
     """
@@ -113,7 +114,9 @@ def command(
     if key is not None and form != "statement":
         raise click.UsageError("--key signs a statement\nhint: add --format statement")
     from regrow.auditing.audit import Options, audit
+    from regrow.auditing.collectors.targets import target as named
 
+    target = named(target)
     online = target.startswith("hf:") if network is None else network
     found = audit(target, Options(_today(), online, parents, claims, policy))
     _require_ancestors(found, parents)
