@@ -169,7 +169,9 @@ WRONG = {
     "no such claims": (["audit", "tuned", "--claims", "nope"], 2, "there is no such file"),
     "no such policy": (["audit", "tuned", "--policy", "nope"], 2, "there is no such file"),
     "a damaged release": (["audit", "ours", "--format", "croissant"], 2, "damaged"),
-    "data of no release": (["audit", "tuned", "--format", "croissant"], 2, "not a release"),
+    "data of no release": (["audit", "tuned", "--format", "croissant"], 2, "no training data here"),
+    "data of a file": (["audit", "tuned/model.safetensors", "--format", "croissant"], 2, "no training data here"),
+    "data into a file": (["audit", "tuned", "--format", "croissant", "-o", "x"], 2, "no training data here"),
     "a place for nothing": (["audit", "tuned", "--output", "tuned/README.md/x"], 2, "cannot be written"),
     "a folder for a file": (["audit", "tuned", "--output", "tuned"], 2, "'tuned' is a directory"),
     "no model as json": (["audit", "nope", "--json"], 6, "there is no `nope`"),
@@ -201,6 +203,7 @@ def test_what_is_wrong_and_what_to_do(shell: Shell, case: str) -> None:
     asked = not {"--json", "json", "--format=json"}.isdisjoint(arguments)
     assert json.loads(done.stdout)["exit_code"] == code if asked else done.stdout == ""
     assert said in done.stderr and "hint:" in done.stderr
+    assert not (shell.folder / "x").exists()
     assert "Traceback" not in done.stderr and "failed, sorry" not in done.stderr
 
 

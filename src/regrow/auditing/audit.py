@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from regrow.auditing import claims, collectors, cost, licences, policy, rules, tracing
+from regrow.auditing.homes import without_homes
 from regrow.auditing.links import resolver
 from regrow.auditing.result import Audit
 
@@ -73,7 +74,7 @@ def audit(target: str, options: Options) -> Audit:
         osaid=judgement.osaid,
         mof_class=judgement.mof_class,
     )
-    return replace(found, policy=policy.check(found, demanded)) if demanded else found
+    return without_homes(replace(found, policy=policy.check(found, demanded)) if demanded else found)
 
 
 def _unasked(_: str) -> bool | None:

@@ -331,7 +331,10 @@ class AccessFact(Fact):
 
 @dataclass(frozen=True)
 class UsageFact(Fact):
-    """Usage information: ``topic`` is ``capabilities``, ``limitations``, ``modalities``, ``integration`` or ``use``."""
+    """Usage information, by ``topic``.
+
+    It is ``capabilities``, ``limitations``, ``modalities``, ``integration``, ``use`` or ``languages``.
+    """
 
     topic: str
     text: str

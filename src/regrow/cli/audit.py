@@ -125,7 +125,7 @@ def command(
 
         text = explanation(explain, found)
     else:
-        text = _drawer("json" if console.json else "full" if full else form or "text", Path(target), key)(found)
+        text = writer("json" if console.json else "full" if full else form or "text", Path(target), key)(found)
     _put(console, text, output)
     return _policy_code(console, found)
 
@@ -137,12 +137,13 @@ def _given(**options: object) -> str:
 
 def _require_ancestors(found: Audit, parents: dict[str, Path]) -> None:
     """Raise if a path was given for what is no ancestor: the verdict would be without what the user thinks is in it."""
+    from regrow.auditing.homes import without_homes
     from regrow.auditing.names import comparable
 
     ancestors = [node.id for node in found.lineage.nodes[1:]]
     named = {comparable(one) for one in ancestors}
     for name in parents:
-        if comparable(name) not in named:
+        if comparable(without_homes(name)) not in named:
             there = f"its ancestors are {', '.join(ancestors)}" if ancestors else "leave --parent out"
             raise click.UsageError(f"{found.name} names no ancestor `{name}`\nhint: {there}")
 
@@ -163,7 +164,14 @@ def _today() -> str:
         raise RecipeError(f"`{epoch}` is no time", where="SOURCE_DATE_EPOCH", hint=hint) from error
 
 
-def _drawer(form: str, path: Path, key: Path | None) -> Callable[[Audit], str]:
+def writer(form: str, path: Path, key: Path | None) -> Callable[[Audit], str]:
+    """What writes an audit in a format.
+
+    Args:
+        form: one of ``FORMATS``, or ``full`` for all of the text.
+        path: what was audited.
+        key: to sign a statement with.
+    """
     from regrow.auditing import outputs
 
     def release(audit: Audit) -> Path | None:
@@ -177,7 +185,7 @@ def _drawer(form: str, path: Path, key: Path | None) -> Callable[[Audit], str]:
         "json": outputs.json,
         "cyclonedx": lambda audit: outputs.cyclonedx(audit, release(audit)),
         "spdx": lambda audit: outputs.spdx(audit, release(audit)),
-        "croissant": lambda audit: outputs.croissant(audit, path if path.is_dir() else None),
+        "croissant": lambda audit: outputs.croissant(audit, release(audit)),
         "statement": statement,
     }
     if form in documents:

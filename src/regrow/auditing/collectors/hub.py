@@ -192,9 +192,10 @@ def _get(url: str, repository: str, **headers: str) -> Response:
         return requests.get(url, headers=headers, timeout=_SECONDS)
     except (OSError, ValueError) as error:  # all that it raises is one of these
         found = cause(error)
-        raise _unreachable(repository, found.words, found.hint) from error
+        raise _unreachable(repository, found.words, found.hint or _OFFLINE) from error
 
 
+_OFFLINE = "look at the network, and at HF_ENDPOINT if it is set; or download the model and audit its folder"
 _GONE = (
     "look at the spelling; what only its owner can see cannot be audited, and one word alone is the name of an "
     "organisation or of a very old model"

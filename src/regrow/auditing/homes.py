@@ -1,0 +1,46 @@
+"""No audit tells where somebody's home is, neither the auditor's nor that of whoever made the model.
+
+Configurations hold the path that a model was loaded from, and a claims file is named by its path. An audit is passed
+on, so in all that it says a path below a home begins there: ``/home/ann/models/base`` is ``./models/base``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from typing import Any, TypeVar
+
+from regrow.store.places import home
+
+T = TypeVar("T")
+
+_USUAL = (r"/(?:home|Users)/[^/\s\"'`<>:;,()\[\]]+", "/root", r"[A-Za-z]:[\\/]+Users[\\/]+[^\\/\s\"'`<>:;,()\[\]]+")
+
+
+def without_homes(value: T) -> T:
+    """A value with all dataclasses, lists and strings in it, and no home in any of them."""
+    pattern = _pattern()
+    changed: T = _changed(value, pattern)
+    return changed
+
+
+def _pattern() -> re.Pattern[str]:
+    own = {str(place).rstrip("/\\") for place in (home(), home().resolve())} - {""}
+    homes = [*map(re.escape, sorted(own, key=len, reverse=True)), *_USUAL]
+    return re.compile(rf"(?<![\w.~-])(?:{'|'.join(homes)})(?![\w.-])")
+
+
+def _changed(value: Any, pattern: re.Pattern[str]) -> Any:
+    if isinstance(value, str) and not isinstance(value, Enum):
+        return pattern.sub(".", value)
+    if isinstance(value, tuple | list):
+        return type(value)(_changed(one, pattern) for one in value)
+    if isinstance(value, Mapping):
+        return {_changed(key, pattern): _changed(one, pattern) for key, one in value.items()}
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    old = {field.name: getattr(value, field.name) for field in fields(value)}
+    new = {name: _changed(one, pattern) for name, one in old.items()}
+    return value if new == old else replace(value, **new)
