@@ -72,6 +72,30 @@ def licence_name(fact: LicenceFact) -> str:
     return written if written and written != spdx_expression(fact.id or "") else fact.id or fact.name or fact.raw
 
 
+def concluded(fact: LicenceFact) -> bool:
+    """Whether a licence was concluded from what was seen: its text was read, and is one that is known."""
+    return fact.basis is Basis.FOUND and fact.id is not None
+
+
+def billed_licence(fact: LicenceFact) -> str:
+    """What a bill of materials calls a licence; a text that nobody has identified is called by its place."""
+    unknown = fact.basis is Basis.FOUND and fact.id is None
+    return f"text in {fact.raw}, not identified" if unknown else licence_name(fact)
+
+
+def remarks(audit: Audit) -> Iterator[str]:
+    """Each conflict and each finding, with where it was read, for formats that have no field for either."""
+    for conflict in audit.conflicts:
+        between = " against ".join(conflict.between)
+        yield f"conflict between licences: {conflict.text} ({between}){_at(conflict.evidence)}"
+    for finding in audit.findings:
+        yield f"{finding.severity}: {finding.id}: {finding.text}{_at(finding.evidence)}"
+
+
+def _at(evidence: tuple[Evidence, ...]) -> str:
+    return f" [{'; '.join(dict.fromkeys(map(place, evidence)))}]" if evidence else ""
+
+
 def licence_names(collected: Collected) -> tuple[str, ...]:
     """What the licences of the weights are called, each once."""
     facts = licence_facts(collected, Scope.WEIGHTS) or licence_facts(collected, Scope.EVERYTHING)
