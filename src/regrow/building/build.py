@@ -242,7 +242,7 @@ def compare(graph: Graph, promised: Mapping[str, str], outputs: Mapping[str, str
 def _lacking_licence(locked: Locked) -> Iterator[str]:
     """That the release will only name its licence, if that is so: most licences ask that their text goes along."""
     if licence_text(locked.folder, locked.licence) == named_licence(locked.licence):
-        yield f"regrow has no text of {locked.licence}, so the release only names it; put one beside the recipe: {LICENCE}"
+        yield f"regrow has no text of {locked.licence} for the release; put it beside the recipe as {LICENCE}"
 
 
 def contents(

@@ -32,7 +32,8 @@ class Said:
         """One of the reasons: the first that was not said before, or else where all stand; what is about the row's own
         name comes first.
         """
-        return next(self._parts(row, sorted(_split(reason, by), key=lambda part: not part.startswith(row)), by))
+        own = (f"{row}:", f"{row} ")
+        return next(self._parts(row, sorted(_split(reason, by), key=lambda part: not part.startswith(own)), by))
 
     def new(self, lines: tuple[str, ...]) -> list[str]:
         """The lines that were not said before."""

@@ -14,7 +14,7 @@ from regrow.auditing.outputs import view
 from regrow.auditing.outputs.because import sentence
 from regrow.auditing.outputs.safe import plain, row, shorten, whole, wrap
 from regrow.auditing.outputs.said import Said
-from regrow.auditing.result import Answer, Audit, DataShare, Definition, Duty, Verdict
+from regrow.auditing.result import Answer, Audit, DataShare, Definition, Verdict
 from regrow.report.render import share, size
 
 COLUMNS = 100
@@ -95,12 +95,7 @@ def _short_answers(audit: Audit, said: Said) -> Iterator[str]:
 
 def _short_remarks(audit: Audit) -> Iterator[str]:
     """A line for each thing that must not be missed, where there is any."""
-    told = {
-        "duties": _counted_duties(audit.duties),
-        "conflicts": "; ".join(dict.fromkeys(" against ".join(map(plain, one.between)) for one in audit.conflicts)),
-        "beware": _alarms(audit),
-        "more": _MORE,
-    }
+    told = {**view.reminders(audit), "beware": _alarms(audit), "more": _MORE}
     for name, words in told.items():
         if words:
             yield f"  {name:{_OUTCOME}}  {shorten(words, SCREEN - _OUTCOME - 4)}"
@@ -110,15 +105,6 @@ def _alarms(audit: Audit) -> str:
     """How many things a reader must not miss, and what the findings among them are called."""
     serious = [one.id for one in audit.findings if one.severity is not Severity.NOTE]
     return ": ".join(filter(None, (view.alarms(audit), ", ".join(map(plain, dict.fromkeys(serious))))))
-
-
-def _counted_duties(duties: Sequence[Duty]) -> str:
-    """How many there are, and whose licences ask them."""
-    asking: dict[str, dict[str, None]] = {}
-    for one in duties:
-        asking.setdefault(plain(one.licence), {})[plain(short(one.origin))] = None
-    licences = "; ".join(f"{name} (of {', '.join(origins)})" for name, origins in asking.items())
-    return f"{len({one.text for one in duties})} from {licences}" if duties else ""
 
 
 def _answers(answers: Sequence[Answer], said: Said) -> Iterator[str]:
@@ -131,7 +117,7 @@ def _answers(answers: Sequence[Answer], said: Said) -> Iterator[str]:
 def _limited(reason: str, of: Answer | Verdict) -> str:
     """The reason, with the ancestor that it is about where it does not name it, or says only where to look."""
     told = not of.limited_by or short(of.limited_by) in reason or reason.startswith("see ")
-    return plain(reason) if told else f"{plain(reason)} (limited by {plain(of.limited_by)})"
+    return plain(reason) if told else f"{plain(reason)} (limited by {plain(short(of.limited_by))})"
 
 
 def _definition(definition: Definition, said: Said) -> Iterator[str]:

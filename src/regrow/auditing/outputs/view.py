@@ -22,6 +22,8 @@ from regrow.auditing.facts import (
 )
 from regrow.auditing.licences import find
 from regrow.auditing.lineage import Edge
+from regrow.auditing.names import short
+from regrow.auditing.outputs.safe import plain
 from regrow.auditing.result import Answer, Audit, Cost, Definition, Duty, Outcome, Verdict
 from regrow.report.render import seconds
 
@@ -35,6 +37,17 @@ def duties(audit: Audit) -> list[tuple[str, list[Duty]]]:
     moments = [*headings, *sorted({duty.when for duty in audit.duties} - set(headings))]
     grouped = [(headings.get(when, when), [duty for duty in audit.duties if duty.when == when]) for when in moments]
     return [(heading, found) for heading, found in grouped if found]
+
+
+def reminders(audit: Audit) -> dict[str, str]:
+    """How many duties there are and whose licences ask them, and what conflicts with what: a line each, or empty."""
+    asking: dict[str, dict[str, None]] = {}
+    for one in audit.duties:
+        asking.setdefault(plain(one.licence), {})[plain(short(one.origin))] = None
+    licences = "; ".join(f"{name} (of {', '.join(origins)})" for name, origins in asking.items())
+    duties = f"{len({one.text for one in audit.duties})} from {licences}" if asking else ""
+    conflicts = dict.fromkeys(" against ".join(map(plain, one.between)) for one in audit.conflicts)
+    return {"duties": duties, "conflicts": "; ".join(conflicts)}
 
 
 def subject(audit: Audit) -> Collected:
