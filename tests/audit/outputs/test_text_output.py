@@ -53,7 +53,7 @@ def test_what_a_row_has_in_common_with_one_above_is_not_said_again() -> None:
     shown = " ".join(full(replace(OURS, parts=(), freedoms=(), definitions=(judged, judged))).split())
     assert "not met One no code; no data not met Two no map; see “One” " in shown
     assert "Three missing: see “One”; and 2 more" in shown
-    assert "Four no data (limited by b/c)" in shown, "what an ancestor lacks is another thing"
+    assert "Four see “One” (limited by b/c)" in shown, "the ancestor is named, for it lacks that too"
     assert shown.count("add it") == 1 and "1 of those above" in shown
 
 

@@ -14,9 +14,9 @@ _MORE = re.compile(r"and \d+ more")
 
 @dataclass
 class Said:
-    """What a text says so far: each reason and the ancestor that it is about, with the row in which it stands."""
+    """What a text says so far: each reason with the name of the row in which it stands."""
 
-    rows: dict[tuple[str, str], str] = field(default_factory=dict)
+    rows: dict[str, str] = field(default_factory=dict)
 
     def once(self, row: str, reason: str, by: str = "") -> str:
         """A reason without what was said before, which is referred to, and without the name of the ancestor.
@@ -26,27 +26,27 @@ class Said:
             reason: some reasons, joined as the rules join them.
             by: id of the ancestor that it is about, or empty.
         """
-        return _BETWEEN.join(self._parts(row, _split(reason, by), by))
+        return _BETWEEN.join(self._parts(row, _split(reason, by)))
 
     def first(self, row: str, reason: str, by: str = "") -> str:
         """One of the reasons: the first that was not said before, or else where all stand; what is about the row's own
         name comes first.
         """
         own = (f"{row}:", f"{row} ")
-        return next(self._parts(row, sorted(_split(reason, by), key=lambda part: not part.startswith(own)), by))
+        return next(self._parts(row, sorted(_split(reason, by), key=lambda part: not part.startswith(own))))
 
     def new(self, lines: tuple[str, ...]) -> list[str]:
         """The lines that were not said before."""
-        found = [line for line in dict.fromkeys(lines) if ("", line) not in self.rows]
-        self.rows |= {("", line): "above" for line in found}
+        found = [line for line in dict.fromkeys(lines) if line not in self.rows]
+        self.rows |= dict.fromkeys(found, "above")
         return found
 
-    def _parts(self, row: str, parts: list[str], by: str) -> Iterator[str]:
+    def _parts(self, row: str, parts: list[str]) -> Iterator[str]:
         before: dict[str, None] = {}
         more = ""
         for part in parts:
-            start, known = self._known(part, by)
-            self.rows.setdefault((by, part), row)
+            start, known = self._known(part)
+            self.rows.setdefault(part, row)
             if _MORE.fullmatch(part):
                 more = part
             elif known and not start:
@@ -58,11 +58,12 @@ class Said:
         if more:
             yield more
 
-    def _known(self, part: str, by: str) -> tuple[str, str]:
+    def _known(self, part: str) -> tuple[str, str]:
         """What stands before the end of a part that was said before, and the row that says it; empty if none was."""
         starts = [0, *(match.end() for match in re.finditer(": ", part))]
-        return next(((part[:at], row) for at in starts if (row := self.rows.get((by, part[at:])))), ("", ""))
+        return next(((part[:at], row) for at in starts if (row := self.rows.get(part[at:]))), ("", ""))
 
 
 def _split(reason: str, by: str) -> list[str]:
-    return reason.removeprefix(f"limited by {short(by)}: ").split(_BETWEEN)
+    """The reasons that the rules have joined, without the name of the ancestor."""
+    return [part.removeprefix(f"limited by {short(by)}: ") for part in reason.split(_BETWEEN)]

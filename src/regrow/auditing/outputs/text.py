@@ -115,8 +115,8 @@ def _answers(answers: Sequence[Answer], said: Said) -> Iterator[str]:
 
 
 def _limited(reason: str, of: Answer | Verdict) -> str:
-    """The reason, with the ancestor that it is about where it does not name it, or says only where to look."""
-    told = not of.limited_by or short(of.limited_by) in reason or reason.startswith("see ")
+    """The reason, with the ancestor that it is about where it does not name it."""
+    told = not of.limited_by or short(of.limited_by) in reason
     return plain(reason) if told else f"{plain(reason)} (limited by {plain(short(of.limited_by))})"
 
 
