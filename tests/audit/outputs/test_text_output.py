@@ -1,22 +1,26 @@
 """python -m pytest tests/audit/outputs/test_text_output.py"""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from rich.cells import cell_len
-from sample_audits import CHATTY, FOREIGN, LLAMA, NOT_MET, OURS, hostile_audits, verdict
+from sample_audits import CHATTY, FOREIGN, LLAMA, MET, NOT_MET, OURS, hostile_audits, verdict
 
+from regrow.auditing.audit import Options, audit
 from regrow.auditing.facts import Collected, Relation
 from regrow.auditing.lineage import Edge, Lineage, Node
 from regrow.auditing.outputs import full, text
-from regrow.auditing.result import Audit, Definition
+from regrow.auditing.result import Answer, Audit, Definition
+from tests.audit.collectors.making import release, sound, write
 
 
 def test_the_first_screen_is_a_screen() -> None:
-    for audit in (OURS, FOREIGN):
-        lines = text(audit).splitlines()
+    for example in (OURS, FOREIGN):
+        lines = text(example).splitlines()
         assert len(lines) <= 24
         assert max(map(cell_len, lines)) <= 80
 
@@ -55,6 +59,24 @@ def test_what_a_row_has_in_common_with_one_above_is_not_said_again() -> None:
     assert "Three missing: see “One”; and 2 more" in shown
     assert "Four see “One” (limited by b/c)" in shown, "the ancestor is named, for it lacks that too"
     assert shown.count("add it") == 1 and "1 of those above" in shown
+
+
+@pytest.mark.parametrize(
+    "reason", ["weights: free; in part as known (Heron)", f"weights: {'free ' * 30}, as known (Heron)"]
+)
+def test_what_is_only_known_is_said_to_be_in_every_row(reason: str) -> None:
+    both = (Answer("use", "yes", reason), Answer("share", "yes", reason))
+    shown = replace(OURS, parts=(), freedoms=both, definitions=())
+    for form in (text, full):
+        rows = " ".join(form(shown).split()).partition("yes use ")[2].split("yes share ")
+        assert len(rows) == 2 and all("as known" in row for row in rows)
+
+
+def test_a_class_as_listed_is_said_to_be_so() -> None:
+    missing = verdict("mof/data-card", "Data card", NOT_MET, "as listed: missing")
+    listed = Definition("mof-listed", "Framework, as listed", MET, "III", (missing,))
+    words = " ".join(text(replace(OURS, definitions=(listed,))).split())
+    assert "class III of the Model Openness Framework, as listed: for a higher one it does not give data card" in words
 
 
 @pytest.mark.parametrize("audit", [OURS, FOREIGN])
@@ -170,3 +192,25 @@ def test_the_answer_warns_of_what_must_not_be_missed() -> None:
         "2 of 2 demands of your policy not met." in words
     )
     assert "Beware" not in full(OURS)
+
+
+TUNE = "---\nlicense: apache-2.0\nbase_model: meta-llama/Llama-3.1-8B\n---\n# Tune\nAll of its code is open source.\n"
+BARE = "---\nlicense: cc-by-4.0\n---\n# Bare\n"
+
+
+@pytest.mark.parametrize("kind", ["tune", "bare", "release"])
+def test_what_is_really_audited_fits_a_screen_and_says_no_reason_twice(tmp_path: Path, kind: str) -> None:
+    if kind == "release":
+        release(tmp_path)
+    else:
+        card = TUNE if kind == "tune" else BARE
+        write(tmp_path, {"README.md": card, "config.json": "{}", "model.safetensors": sound(16)})
+    found = audit(str(tmp_path), Options("2026-11-21"))
+    assert len(text(found).splitlines()) <= 26
+    verdicts = [one for definition in found.definitions for one in definition.verdicts]
+    told = {part for one in (*found.parts, *found.freedoms, *verdicts) for part in one.reason.split("; ")}
+    told = {part for part in told if not re.fullmatch(r"and \d+ more", part)}
+    told |= {line for one in found.definitions for line in one.next}
+    for form in (text, full):
+        cells = [" ".join(cell.split()) for cell in re.split(r"\n|  +|; ", form(found))]
+        assert [cell for cell in cells if cell in told and cells.count(cell) > 1] == []

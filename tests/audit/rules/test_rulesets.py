@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import pytest
 
 from regrow.auditing.facts import Component
-from regrow.auditing.rules import Leaf, Rule, ids, named
+from regrow.auditing.rules import Leaf, Rule, explain, ids, named
 from regrow.auditing.rules.predicates import PREDICATES
 from regrow.auditing.rules.rulesets import FILES, Needs, ruleset, usual_licences
 from regrow.errors import RecipeError
 
-RULES = [rule for definition in FILES for rule in ruleset(definition).rules]
+RULES = [explain(name) for name in ids()]
 
 
 def leaves(needs: Needs) -> Iterator[Leaf]:
@@ -88,6 +88,8 @@ def test_a_wrong_name_is_an_error_with_those_that_are_near(wrong: str, near: str
     with pytest.raises(RecipeError, match="there is no rule") as caught:
         named(wrong)
     assert near in caught.value.hint
+    with pytest.raises(RecipeError, match="there is no rule"):
+        explain(wrong)
 
 
 def test_the_framework_has_its_components_classes_and_licences() -> None:

@@ -10,6 +10,8 @@ from regrow.auditing.names import short
 
 _BETWEEN = "; "
 _MORE = re.compile(r"and \d+ more")
+KNOWN = "as known"
+"""How a reason begins or goes on that rests on the table of known models, which a reader has to see in every row."""
 
 
 @dataclass
@@ -51,6 +53,7 @@ class Said:
                 more = part
             elif known and not start:
                 before[known] = None
+                more = KNOWN if KNOWN in part else more
             else:
                 yield f"{start}see {known}" if known else part
         if before:

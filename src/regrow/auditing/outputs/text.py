@@ -13,7 +13,7 @@ from regrow.auditing.names import short
 from regrow.auditing.outputs import view
 from regrow.auditing.outputs.because import sentence
 from regrow.auditing.outputs.safe import plain, row, shorten, whole, wrap
-from regrow.auditing.outputs.said import Said
+from regrow.auditing.outputs.said import KNOWN, Said
 from regrow.auditing.result import Answer, Audit, DataShare, Definition, Verdict
 from regrow.report.render import share, size
 
@@ -87,10 +87,13 @@ def _sentences(audit: Audit, columns: int) -> Iterator[str]:
 
 
 def _short_answers(audit: Audit, said: Said) -> Iterator[str]:
+    """A row for each answer, with one reason, cut where it is longer than the row."""
     for one in (*audit.parts, *audit.freedoms):
-        name = one.name.replace("-", " ")
-        reason = shorten(_limited(said.first(name, one.reason, one.limited_by), one), SCREEN - _OUTCOME - _NAME - 6)
-        yield from row((one.answer, name, reason), (_OUTCOME, _NAME, SCREEN - _OUTCOME - _NAME - 6))
+        name, room = one.name.replace("-", " "), SCREEN - _OUTCOME - _NAME - 6
+        reason = _limited(said.first(name, one.reason, one.limited_by), one)
+        mark = f" ({KNOWN})" if KNOWN in one.reason else ""
+        reason = shorten(reason, room) if KNOWN in shorten(reason, room) else shorten(reason, room - len(mark)) + mark
+        yield from row((one.answer, name, reason), (_OUTCOME, _NAME, room))
 
 
 def _short_remarks(audit: Audit) -> Iterator[str]:

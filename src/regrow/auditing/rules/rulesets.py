@@ -113,7 +113,19 @@ def usual_licences() -> Mapping[str, frozenset[str]]:
 
 def ids() -> tuple[str, ...]:
     """The ids of all rules."""
-    return tuple(rule.id for name in FILES for rule in ruleset(name).rules)
+    return tuple(rule.id for rule in _rules())
+
+
+def explain(rule_id: str) -> Rule:
+    """A rule by its id.
+
+    Raises:
+        RecipeError: if there is none; it lists the names that are near.
+    """
+    found = next((rule for rule in _rules() if rule.id == rule_id), None)
+    if found is None:
+        raise _unknown(rule_id)
+    return found
 
 
 def named(name: str) -> tuple[Rule, ...]:
@@ -122,15 +134,22 @@ def named(name: str) -> tuple[Rule, ...]:
     Raises:
         RecipeError: if there is none; it lists the names that are near.
     """
-    rules = [rule for definition in FILES for rule in ruleset(definition).rules]
     asked = name.strip().strip("/").replace(" ", "-")
     for start in (asked, *(f"{kind}/{asked}" for kind in ANSWERS)):
-        if found := tuple(rule for rule in rules if f"{rule.id}/".startswith(f"{start}/")):
+        if found := tuple(rule for rule in _rules() if f"{rule.id}/".startswith(f"{start}/")):
             return found
-    known = dict.fromkeys(one for rule in rules for one in _names(rule.id))
-    near = " or ".join(f"`{one}`" for one in nearest(asked, known))
+    raise _unknown(name)
+
+
+def _rules() -> Iterator[Rule]:
+    return (rule for definition in FILES for rule in ruleset(definition).rules)
+
+
+def _unknown(name: str) -> RecipeError:
+    known = dict.fromkeys(one for rule in _rules() for one in _names(rule.id))
+    near = " or ".join(f"`{one}`" for one in nearest(name, known))
     hint = f"did you mean {near}?" if near else f"there are {listed(one for one in known if '/' not in one)}"
-    raise RecipeError(f"there is no rule `{name}`", hint=hint)
+    return RecipeError(f"there is no rule `{name}`", hint=hint)
 
 
 def _names(rule_id: str) -> Iterator[str]:
