@@ -91,7 +91,7 @@ def concluded(fact: LicenceFact) -> bool:
 
 
 def billed_licence(fact: LicenceFact) -> str:
-    """What a bill of materials calls a licence; a text that nobody has identified is called by its place."""
+    """What to call a licence where many stand together: a text that nobody has identified by its place."""
     unknown = fact.basis is Basis.FOUND and fact.id is None
     return f"text in {fact.raw}, not identified" if unknown else licence_name(fact)
 
@@ -112,7 +112,7 @@ def _at(evidence: tuple[Evidence, ...]) -> str:
 def licence_names(collected: Collected) -> tuple[str, ...]:
     """What the licences of the weights are called, each once."""
     facts = licence_facts(collected, Scope.WEIGHTS) or licence_facts(collected, Scope.EVERYTHING)
-    return tuple(dict.fromkeys(map(licence_name, facts)))
+    return tuple(dict.fromkeys(map(billed_licence, facts)))
 
 
 def datasets(collected: Collected) -> tuple[DatasetFact, ...]:
