@@ -73,14 +73,19 @@ def test_no_format_of_an_audit_tells_a_home(home: Path, form: str, maker: str) -
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_no_format_of_a_release_tells_a_home(home: Path, form: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("store", ["usual", "elsewhere"])
+def test_no_format_of_a_release_tells_a_home(
+    home: Path, form: str, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if store == "elsewhere":
+        monkeypatch.setenv("REGROW_STORE", str(tmp_path / "store"))
     folder = release(home / "build" / "small")
     digest = audit(str(folder), Options(TODAY)).version
     rebuilds.note(digest, "regrow verify")
     found = audit(str(folder), Options(TODAY))
     assert "rebuilt" in next(one.level for one in found.definitions if one.id == "ladder")
     try:
-        assert str(home) not in writer(form, folder, None)(found)
+        assert str(tmp_path) not in writer(form, folder, None)(found)
     except RecipeError:
         assert form in ("croissant", "cyclonedx", "spdx", "eu-summary"), "the release of the tests is a sketch"
 

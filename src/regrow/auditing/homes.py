@@ -12,11 +12,14 @@ from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from typing import Any, TypeVar
 
-from regrow.store.places import home
+from regrow.store.places import folder_in, home
 
 T = TypeVar("T")
 
 _USUAL = (r"/(?:home|Users)/[^/\s\"'`<>:;,()\[\]]+", "/root", r"[A-Za-z]:[\\/]+Users[\\/]+[^\\/\s\"'`<>:;,()\[\]]+")
+
+_CHOSEN = ("REGROW_STORE", "XDG_CACHE_HOME")
+"""Variables that name places which a home has otherwise."""
 
 
 def without_homes(value: T) -> T:
@@ -27,7 +30,8 @@ def without_homes(value: T) -> T:
 
 
 def _pattern() -> re.Pattern[str]:
-    own = {str(place).rstrip("/\\") for place in (home(), home().resolve())} - {""}
+    places = (home(), home().resolve(), *filter(None, map(folder_in, _CHOSEN)))
+    own = {str(place).rstrip("/\\") for place in places} - {""}
     homes = [*map(re.escape, sorted(own, key=len, reverse=True)), *_USUAL]
     return re.compile(rf"(?<![\w.~-])(?:{'|'.join(homes)})(?![\w.-])")
 

@@ -62,7 +62,7 @@ def test_what_a_row_has_in_common_with_one_above_is_not_said_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "reason", ["weights: free; in part as known (Heron)", f"weights: {'free ' * 30}, as known (Heron)"]
+    "reason", ["weights: free; in part as known (Heron: a; b)", f"weights: {'free ' * 30}, as known (Heron)"]
 )
 def test_what_is_only_known_is_said_to_be_in_every_row(reason: str) -> None:
     both = (Answer("use", "yes", reason), Answer("share", "yes", reason))

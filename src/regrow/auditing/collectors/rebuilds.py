@@ -12,7 +12,7 @@ NAME = "rebuild"
 
 
 def collect(digest: str, date: str) -> Iterator[RebuildFact]:
-    """A fact if there is a record of a rebuild here, named by its place below the store.
+    """A fact if there is a record of a rebuild here.
 
     Args:
         digest: of the release.
@@ -20,5 +20,5 @@ def collect(digest: str, date: str) -> Iterator[RebuildFact]:
     """
     path = rebuilds.place(digest)
     if rebuilds.is_noted(path, digest):
-        at = Evidence(f"{path.parent.name}/{path.name}", "", sha256_file(path), NAME, date)
+        at = Evidence(str(path), "", sha256_file(path), NAME, date)
         yield RebuildFact(Basis.FOUND, at, Rebuild.REBUILT_HERE, "this machine", digest)

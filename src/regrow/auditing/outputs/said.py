@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from regrow.auditing.names import short
 
 _BETWEEN = "; "
-_MORE = re.compile(r"and \d+ more")
+_OUTSIDE_BRACKETS = re.compile(r"; (?![^()]*\))")
+_LAST = re.compile(r"and \d+ more$|(in part )?as known\b")
+"""Parts of a reason that say nothing alone."""
 KNOWN = "as known"
 """How a reason begins or goes on that rests on the table of known models, which a reader has to see in every row."""
 
@@ -45,21 +47,21 @@ class Said:
 
     def _parts(self, row: str, parts: list[str]) -> Iterator[str]:
         before: dict[str, None] = {}
-        more = ""
+        last: dict[str, None] = {}
         for part in parts:
             start, known = self._known(part)
             self.rows.setdefault(part, row)
-            if _MORE.fullmatch(part):
-                more = part
+            if known and KNOWN in part:
+                last[KNOWN] = None
+            if _LAST.match(part):
+                last.update({} if known and KNOWN in part else {part: None})
             elif known and not start:
                 before[known] = None
-                more = KNOWN if KNOWN in part else more
             else:
                 yield f"{start}see {known}" if known else part
         if before:
             yield f"see {', '.join(before)}"
-        if more:
-            yield more
+        yield from last
 
     def _known(self, part: str) -> tuple[str, str]:
         """What stands before the end of a part that was said before, and the row that says it; empty if none was."""
@@ -69,4 +71,4 @@ class Said:
 
 def _split(reason: str, by: str) -> list[str]:
     """The reasons that the rules have joined, without the name of the ancestor."""
-    return [part.removeprefix(f"limited by {short(by)}: ") for part in reason.split(_BETWEEN)]
+    return [part.removeprefix(f"limited by {short(by)}: ") for part in _OUTSIDE_BRACKETS.split(reason)]
