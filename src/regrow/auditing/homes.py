@@ -6,13 +6,15 @@ on, so in all that it says a path below a home begins there: ``/home/ann/models/
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeVar
 
-from regrow.store.places import folder_in, home
+from regrow.store.places import home
 
 T = TypeVar("T")
 
@@ -30,8 +32,9 @@ def without_homes(value: T) -> T:
 
 
 def _pattern() -> re.Pattern[str]:
-    places = (home(), home().resolve(), *filter(None, map(folder_in, _CHOSEN)))
-    own = {str(place).rstrip("/\\") for place in places} - {""}
+    chosen = (os.environ.get(name, "") for name in _CHOSEN)
+    places = (str(home()), str(home().resolve()), *(place for place in chosen if Path(place).is_absolute()))
+    own = {place.rstrip("/\\") for place in places} - {""}
     homes = [*map(re.escape, sorted(own, key=len, reverse=True)), *_USUAL]
     return re.compile(rf"(?<![\w.~-])(?:{'|'.join(homes)})(?![\w.-])")
 
