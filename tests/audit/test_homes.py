@@ -90,6 +90,15 @@ def test_no_format_of_a_release_tells_a_home(
         assert form in ("croissant", "cyclonedx", "spdx", "eu-summary"), "the release of the tests is a sketch"
 
 
+@pytest.mark.parametrize("named", ["/home/bob/models/base", "./models/base"])
+def test_an_ancestor_is_found_by_its_path_and_by_what_is_shown_of_it(home: Path, named: str) -> None:
+    folder = adapter(home, "/home/bob")
+    write(home, {"base/README.md": "---\nlicense: cc-by-nc-4.0\n---\n", "base/model.safetensors": sound(8)})
+    found = audit(str(folder), Options(TODAY, parents={named: home / "base"}))
+    assert [node.id for node in found.lineage.nodes[1:]] == ["./models/base"]
+    assert "cc-by-nc-4.0" in {duty.licence for duty in found.duties}
+
+
 @pytest.mark.parametrize(
     ("said", "shown"),
     [
