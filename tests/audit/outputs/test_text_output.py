@@ -72,6 +72,12 @@ def test_what_is_only_known_is_said_to_be_in_every_row(reason: str) -> None:
         assert len(rows) == 2 and all("as known" in row for row in rows)
 
 
+def test_a_note_does_not_repeat_a_claim() -> None:
+    noted = replace(FOREIGN.definitions[0], notes=("Claimed, not delivered: Fully open source!", "Another."))
+    shown = full(replace(FOREIGN, definitions=(noted,)))
+    assert shown.count("Fully open source!") == 1 and "note: Another." in shown
+
+
 def test_a_class_as_listed_is_said_to_be_so() -> None:
     missing = verdict("mof/data-card", "Data card", NOT_MET, "as listed: missing")
     listed = Definition("mof-listed", "Framework, as listed", MET, "III", (missing,))

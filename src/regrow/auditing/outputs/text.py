@@ -14,13 +14,14 @@ from regrow.auditing.outputs import view
 from regrow.auditing.outputs.because import sentence
 from regrow.auditing.outputs.safe import plain, row, shorten, whole, wrap
 from regrow.auditing.outputs.said import KNOWN, Said
-from regrow.auditing.result import Answer, Audit, DataShare, Definition, Verdict
+from regrow.auditing.result import Answer, Audit, Claim, DataShare, Definition, Verdict
 from regrow.report.render import share, size
 
 COLUMNS = 100
 SCREEN = 80  # columns of the first screen
 _OUTCOME = 9  # as wide as `not shown`
 _NAME = 13  # as wide as `training code`
+_QUOTED = 60  # characters by which a claim is known again in a note, which may cut it
 _FOOT = (
     "* our reading: the source does not say it in these words. Nobody certifies models under these definitions; the "
     "verdicts are regrow's own, about this version only, and no legal advice."
@@ -45,7 +46,7 @@ def full(audit: Audit) -> str:
         _section("Is it all there?", _answers(audit.parts, said)),
         _section("What may you do with it?", _answers(audit.freedoms, said)),
         _section("What would a rebuild cost?", _indented(view.cost_words(audit.cost))),
-        *(_definition(one, said) for one in audit.definitions),
+        *(_definition(one, audit.claims, said) for one in audit.definitions),
         _section("What the licences ask", _duties(audit)),
         _section("Licences of the training data", _data(audit.data)),
         _section("Lineage", _lineage(audit)),
@@ -123,7 +124,7 @@ def _limited(reason: str, of: Answer | Verdict) -> str:
     return plain(reason) if told else f"{plain(reason)} (limited by {plain(short(of.limited_by))})"
 
 
-def _definition(definition: Definition, said: Said) -> Iterator[str]:
+def _definition(definition: Definition, claims: Sequence[Claim], said: Said) -> Iterator[str]:
     yield from wrap(f"{definition.title}: {view.standing(definition)}", COLUMNS)
     for verdict in definition.verdicts:
         yield from _verdict(verdict, said)
@@ -132,9 +133,15 @@ def _definition(definition: Definition, said: Said) -> Iterator[str]:
         fresh = said.new(definition.next)
         before = len(definition.next) - len(fresh)
         yield from _list([*fresh, *([f"{before} of those above"] if before else [])], 4)
-    verdicts = {f"{one.title}: {one.reason}" for one in definition.verdicts}
-    for note in said.new(tuple(one for one in definition.notes if one not in verdicts)):
+    for note in said.new(tuple(_own_notes(definition, claims))):
         yield from _indented(f"note: {note}")
+
+
+def _own_notes(definition: Definition, claims: Sequence[Claim]) -> Iterator[str]:
+    """The notes that repeat neither a verdict nor a claim, which have rows of their own."""
+    verdicts = {f"{one.title}: {one.reason}" for one in definition.verdicts}
+    quoted = [one.text[:_QUOTED] for one in claims if one.text]
+    return (one for one in definition.notes if one not in verdicts and not any(text in one for text in quoted))
 
 
 def _verdict(verdict: Verdict, said: Said) -> Iterator[str]:
