@@ -81,7 +81,7 @@ def read(path: Path, today: str) -> tuple[ClaimFact, ...]:
     return tuple(
         ClaimFact(
             Basis.DECLARED,
-            Evidence(str(path), f"line {line_of(('claim', index), origin.lines)}", sha256, "claims", today),
+            Evidence(path.name, f"line {line_of(('claim', index), origin.lines)}", sha256, "claims", today),
             entry.topic,
             entry.text,
             entry.links,

@@ -356,7 +356,10 @@ class NameFact(Fact):
 
 @dataclass(frozen=True)
 class UsageFact(Fact):
-    """Usage information: ``topic`` is ``capabilities``, ``limitations``, ``modalities``, ``integration`` or ``use``."""
+    """Usage information, by ``topic``.
+
+    It is ``capabilities``, ``limitations``, ``modalities``, ``integration``, ``use`` or ``languages``.
+    """
 
     topic: str
     text: str

@@ -25,6 +25,7 @@ from regrow.auditing.facts import (
     Severity,
     places,
 )
+from regrow.auditing.homes import without_homes
 from regrow.auditing.lineage import BY_OUTPUTS, Edge, Lineage, Node
 from regrow.auditing.names import comparable
 from regrow.errors import RegrowError
@@ -87,10 +88,10 @@ def reacher(parents: Mapping[str, Path], today: str, network: bool) -> Reach:
         today: the date for evidence.
         network: whether to look further than this machine.
     """
-    places = {comparable(name): path for name, path in parents.items()}
+    places = {comparable(without_homes(name)): path for name, path in parents.items()}
 
     def reach(parent: str) -> Collected | None:
-        target = str(places[comparable(parent)]) if comparable(parent) in places else parent
+        target = str(places.get(comparable(without_homes(parent)), parent))
         if target == parent and not parent.startswith("hf:"):
             return None
         try:

@@ -27,6 +27,7 @@ from regrow.auditing.collectors import (
     rebuilds,
     release,
     safetensors,
+    targets,
 )
 from regrow.auditing.collectors.folder import Folder, Statement, UnreadableError
 from regrow.auditing.collectors.structured import read_yaml
@@ -52,7 +53,7 @@ def collect(target: str, *, today: str, network: bool) -> Collected:
     """Read everything that can be read of a model.
 
     Args:
-        target: a path, or ``hf:org/name@revision``.
+        target: a path, ``hf:org/name@revision``, or the address of a model on the hub.
         today: the date for evidence, ``2026-11-21``.
         network: whether what the local cache has not of a model of the hub may be fetched.
 
@@ -60,6 +61,7 @@ def collect(target: str, *, today: str, network: bool) -> Collected:
         InputError: if there is nothing, or it cannot be reached.
         RecipeError: if it is not a model.
     """
+    target = targets.target(target)
     if target.startswith("hf:"):
         with hub.open_model(target, today, network) as fetched:
             return _of_hub(fetched)

@@ -173,6 +173,8 @@ def _use(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
         yield UsageFact(Basis.DECLARED, at("pipeline_tag"), "modalities", printable(modalities or task))
     if library := next(iter(strings(fields.get("library_name"))), ""):
         yield UsageFact(Basis.DECLARED, at("library_name"), "integration", f"loads with {printable(library)}")
+    if languages := ", ".join(strings(fields.get("language"))):
+        yield UsageFact(Basis.DECLARED, at("language"), "languages", printable(languages))
 
 
 def _results(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
