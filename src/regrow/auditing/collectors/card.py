@@ -123,10 +123,10 @@ def _parents(fields: Mapping[str, Any], at: Any) -> Iterator[ParentFact]:
     declared = strings(fields.get("base_model"))
     for name in declared:
         said = relation if relation is not Relation.UNKNOWN else tagged.get(name, relation)
-        yield ParentFact(Basis.DECLARED, at("base_model"), names.model(name) or printable(name), said)
+        yield ParentFact(Basis.DECLARED, at("base_model"), names.on_hub(name) or printable(name), said)
     for name, said in tagged.items():
         if name not in declared:
-            yield ParentFact(Basis.DECLARED, at("tags"), names.model(name) or printable(name), said)
+            yield ParentFact(Basis.DECLARED, at("tags"), names.on_hub(name) or printable(name), said)
 
 
 def _use(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:

@@ -20,6 +20,7 @@ from regrow.auditing.facts import (
     ComponentFact,
     DataAspectFact,
     DatasetFact,
+    Evidence,
     Fact,
     LicenceFact,
     OriginFact,
@@ -33,7 +34,7 @@ from regrow.auditing.facts import (
     places,
 )
 from regrow.auditing.licences import Effective, find, says_none
-from regrow.auditing.lineage import Node, facts, seen
+from regrow.auditing.lineage import Node, facts, seen, without_known
 from regrow.auditing.result import Outcome
 from regrow.auditing.rules.case import Case
 from regrow.auditing.rules.compute import whole
@@ -216,7 +217,7 @@ def access(case: Case, node: Node, *, told: bool = False) -> Result:
 
 def origin(case: Case, node: Node) -> Result:
     """It is told what the parameters were made from: a parent, or random initial values."""
-    started = facts(node, OriginFact)
+    started = facts(without_known(node), OriginFact) or facts(node, OriginFact)
     if edges := case.lineage.parents(node.id):
         told = unique(place for edge in edges for place in edge.evidence)
         return Result(Outcome.MET, ("what it was made from is told",), told or places(facts(node, ParentFact)))
@@ -330,10 +331,9 @@ def _sources(node: Node) -> tuple[DatasetFact, ...]:
 
 
 def _complete(node: Node, sources: Sequence[DatasetFact]) -> bool:
-    """Whether a list of data is said to be all: by a lock, by what is known of the model, or by a description."""
+    """Whether a list of data is said to be all: by a lock, or by a description."""
     locked = node.collected.kind == "release" and any(fact.basis is Basis.FOUND for fact in sources)
-    known = any(fact.basis is Basis.KNOWN for fact in sources)
-    return locked or known or any(fact.aspect is Aspect.PROVENANCE for fact in facts(node, DataAspectFact))
+    return locked or any(fact.aspect is Aspect.PROVENANCE for fact in facts(node, DataAspectFact))
 
 
 def _without_sources(node: Node, missing: str) -> Result:
@@ -351,8 +351,8 @@ def _located(fact: DatasetFact) -> bool:
 
 
 def _pinned(fact: DatasetFact) -> bool:
-    """Somebody saw it there: its hash is known, or the table of known models has the address."""
-    return _located(fact) and (bool(fact.sha256) or fact.basis is Basis.KNOWN)
+    """Somebody saw it there: its hash is told."""
+    return _located(fact) and bool(fact.sha256)
 
 
 def _own_terms(fact: ComponentFact, right: str) -> Result:
@@ -404,7 +404,7 @@ def _licensed(case: Case, node: Node, fact: ComponentFact, kinds: Sequence[str],
     """What the licence of a component that is there makes of it: its own, else of its scope, else of everything."""
     words = name_of(fact.component)
     usual = frozenset[str]().union(*(usual_licences()[kind] for kind in kinds))
-    names, outcome, reason = _terms_of(case, node, fact, scope, usual)
+    names, outcome, reason, read = _terms_of(case, node, fact, scope, usual)
     missing = f"put the {words} under an open licence"
     if outcome is Outcome.NOT_MET:
         word = "invalid" if names else "unlicensed"
@@ -413,30 +413,31 @@ def _licensed(case: Case, node: Node, fact: ComponentFact, kinds: Sequence[str],
         return not_shown(f"unlicensed: {words}: {reason}", [fact], missing=missing)
     unusual = [name for name in names if not _called(name) & usual]
     note = f"{_names(unusual)} is open, but not among the licences meant for {' or '.join(kinds)}"
-    return Result(
-        Outcome.MET, (f"included: {words} ({', '.join(names)})", *([note] if unusual else [])), places([fact])
-    )
+    reasons = (f"included: {words} ({', '.join(names)})", *([note] if unusual else []))
+    return Result(Outcome.MET, reasons, unique((fact.evidence, *read)))
 
 
 def _terms_of(
     case: Case, node: Node, fact: ComponentFact, scope: str, usual: frozenset[str]
-) -> tuple[tuple[str, ...], Outcome, str]:
-    """The licences of a component, whether they will do, and why."""
-    tags = [fact.licence] if fact.licence else []
+) -> tuple[tuple[str, ...], Outcome, str, tuple[Evidence, ...]]:
+    """The licences of a component, whether they will do, why, and where they were read if not beside it."""
+    tags, read = [fact.licence] if fact.licence else [], ()
     if not tags and fact.component is Component.EVALUATION_DATA:
-        tags = [one.licence for one in facts(node, DatasetFact) if one.role is Role.EVALUATION and one.licence]
+        judging = [one for one in facts(node, DatasetFact) if one.role is Role.EVALUATION and one.licence]
+        tags, read = [one.licence for one in judging], places(judging)
     if not tags:
         effective = case.effective(node, Scope(scope))
         if effective is None:
-            return (), Outcome.NOT_SHOWN, "no licence was seen"
+            return (), Outcome.NOT_SHOWN, "no licence was seen", ()
         meant = bool(effective.ids) and not effective.limited_by and all(_called(one) & usual for one in effective.ids)
-        return effective.ids, Outcome.MET if meant else effective.open, effective.reason
+        outcome = Outcome.MET if meant else effective.open
+        return effective.ids, outcome, effective.reason, effective.evidence
     known = [licence for tag in tags if (licence := find(tag))]
     if len(known) < len(tags):
-        return (), Outcome.NOT_SHOWN, f"its licence ({_names(tags)}) is not known"
+        return (), Outcome.NOT_SHOWN, f"its licence ({_names(tags)}) is not known", read
     closed = [one for one in known if not (one.open or one.fsf or _called(one.id) & usual)]
     said = ", ".join(f"{licence.id} is {licence.kind}" for licence in closed or known)
-    return unique(one.id for one in known), Outcome.NOT_MET if closed else Outcome.MET, said
+    return unique(one.id for one in known), Outcome.NOT_MET if closed else Outcome.MET, said, read
 
 
 def _called(name: str) -> set[str]:
@@ -474,3 +475,6 @@ PREDICATES: Mapping[str, Callable[..., Result]] = {
     )
 }
 """By the names that the rules use."""
+
+TAKES_KNOWN = frozenset((origin.__name__,))
+"""Those that ask only what is told of a model, so that the table of known models may tell it."""
