@@ -52,8 +52,9 @@ def _config(text: Text) -> Iterator[Statement]:
         inner = {**mapping(config.get("text_config")), **config}
         context = next((inner[key] for key in _CONTEXT if type(inner.get(key)) is int and inner[key] > 0), None)
         modalities = {"text", *(name for key, name in _MODALITIES.items() if key in config)}
+        key = "model_type" if family else "architectures"
         yield ArchitectureFact(
-            Basis.FOUND, text.at("key model_type"), printable(family, 60), None, (), tuple(sorted(modalities)), context
+            Basis.FOUND, text.at(f"key {key}"), printable(family, 60), None, (), tuple(sorted(modalities)), context
         )
         yield ComponentFact(Basis.FOUND, text.at(), Component.ARCHITECTURE, State.PRESENT, text.path)
     for key in ("_name_or_path", "_model_name_or_path"):

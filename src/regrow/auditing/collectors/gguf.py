@@ -29,6 +29,9 @@ from regrow.auditing.facts import (
 from regrow.formats.gguf import PLAIN, Header, read_header
 
 NAME = "gguf"
+_NAMING = ("name", "repo_url", "url")
+"""Keys of a base or of data, any of which is enough to say which it is."""
+
 _BASE = re.compile(r"general\.(base_model|dataset)\.(\d{1,4})\.(\w+)")
 
 
@@ -75,7 +78,8 @@ def _string(values: Mapping[str, Any], key: str) -> str:
 def _licence(values: Mapping[str, Any], at: Any) -> Iterator[Statement]:
     raw, name, link = (_string(values, f"general.license{suffix}") for suffix in ("", ".name", ".link"))
     if raw or name:
-        yield legal.declared(raw or name, Scope.WEIGHTS, at("general.license"), name, link)
+        key = "general.license" if raw else "general.license.name"
+        yield legal.declared(raw or name, Scope.WEIGHTS, at(key), name, link)
 
 
 def _parents(values: Mapping[str, Any], quantised: bool, at: Any) -> Iterator[Statement]:
@@ -94,7 +98,8 @@ def _parents(values: Mapping[str, Any], quantised: bool, at: Any) -> Iterator[St
             tuned = bool(_string(values, "general.finetune")) and names.plain(called) != own
             relation = Relation.FINETUNE if tuned else made
             version = printable(fields.get("version", ""), 60)
-            yield ParentFact(Basis.DECLARED, at(f"general.base_model.{number}.name"), parent, relation, version)
+            key = next(key for key in _NAMING if fields.get(key))
+            yield ParentFact(Basis.DECLARED, at(f"general.base_model.{number}.{key}"), parent, relation, version)
 
 
 def _datasets(values: Mapping[str, Any], at: Any) -> Iterator[Statement]:
@@ -103,7 +108,7 @@ def _datasets(values: Mapping[str, Any], at: Any) -> Iterator[Statement]:
         if name := fields.get("name") or where:
             yield DatasetFact(
                 Basis.DECLARED,
-                at(f"general.dataset.{number}.name"),
+                at(f"general.dataset.{number}.{next(key for key in _NAMING if fields.get(key))}"),
                 printable(name),
                 Role.TRAINING,
                 Availability.UNKNOWN,

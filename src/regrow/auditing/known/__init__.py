@@ -132,7 +132,7 @@ def _facts(name: str, entry: Entry, at: Evidence) -> Iterator[Fact]:
         yield AccessFact(Basis.KNOWN, at, "gated", "the hub asks for consent before it gives the files")
     yield ComponentFact(Basis.KNOWN, at, Component.PARAMETERS, State.PROMISED, "on the hub")
     if fields.get("data_withheld"):
-        yield ComponentFact(Basis.KNOWN, at, Component.DATASETS, State.ABSENT, "its maker does not give it")
+        yield ComponentFact(Basis.KNOWN, at, Component.DATASETS, State.ABSENT, "")
     if entry.is_base(name):  # how that was made tells nothing of what others were tuned on
         yield from _made(fields, at)
     elif parent := entry.parent(name):

@@ -300,7 +300,8 @@ def _unseen(words: str, states: Sequence[ComponentFact], add: str) -> Result:
     if any(fact.state is State.PROMISED for fact in states):
         return not_shown(f"{words}: promised, not seen", states, missing=add)
     if states:
-        return not_met(f"{words}: looked for, not there{_place(states[0])}", states, missing=add)
+        how = "looked for, not there" if any(fact.basis is Basis.FOUND for fact in states) else "not given"
+        return not_met(f"{words}: {how}{_place(states[0])}", states, missing=add)
     return not_shown(f"{words}: not seen", missing=add)
 
 

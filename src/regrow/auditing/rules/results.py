@@ -41,7 +41,8 @@ class Result:
     def reason(self) -> str:
         """The reasons in one line; what is met by the table of known models says so, however many reasons there are."""
         known = as_known(self.evidence) if self.outcome is Outcome.MET else ""
-        return joined(self.reasons) + (f", {known}" if known else "")
+        part = "" if all(place.collector == Basis.KNOWN for place in self.evidence) else "; in part"
+        return joined(self.reasons) + (f"{part or ','} {known}" if known else "")
 
 
 def met(reason: str, facts: Iterable[Fact] = ()) -> Result:
