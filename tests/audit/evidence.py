@@ -5,10 +5,13 @@ how collectors and rules come to what they say.
 """
 
 import hashlib
+import io
 import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,7 @@ TOLD = frozenset(("origin", "terms", "terms_fixed", "licence_kinds", "code_terms
 
 BYTES = r"bytes (\d+)-(\d+)"
 LARGEST = 1 << 26
+MOST = 2000  # of more facts of one model, as tests of long files make them, some are looked up
 
 
 class Witness:
@@ -45,16 +49,22 @@ class Witness:
 
     def collected(self, folder: Folder, facts: Iterable[Fact]) -> None:
         """Facts that collectors give about a folder or file."""
-        texts: dict[str, str] = {}
-        for fact in facts:
+        given = tuple(facts)
+        files: dict[tuple[str, str], File] = {}
+        self.read.update(fact.evidence for fact in given)
+        for fact in given[:: 1 + len(given) // MOST]:
             assert fact.basis is not Basis.KNOWN, f"collectors read, and know nothing: {fact}"
             place = fact.evidence
-            if place not in self.read:
-                look_up(folder, place)
+            if place.file.startswith("hf:"):  # what the hub answered
+                continue
+            if match := re.fullmatch(r"inventory of (\d+) files", place.locator):
+                assert place.file == "." and int(match[1]) == len(folder.entries), place
+                continue
+            span = place.locator if re.fullmatch(BYTES, place.locator) else ""
+            file = files.get((place.file, span)) or files.setdefault((place.file, span), opened(folder, place))
+            file.look_up(place)
             for name in said(fact):
-                text = texts.get(place.file) or texts.setdefault(place.file, plain(text_of(folder, place)))
-                assert all(plain(part) in text for part in name.split("/")), f"{place.file} does not say {fact}"
-            self.read.add(place)
+                assert all(plain(part) in file.text for part in name.split("/")), f"{place.file} does not say {fact}"
 
     def judged(self, lineage: Lineage, judgement: Judgement, claims: Iterable[Claim] = ()) -> None:
         """What the rules make of it."""
@@ -89,80 +99,79 @@ def predicates(needs: Needs) -> Iterator[str]:
         yield needs.predicate
 
 
-def look_up(folder: Folder, place: Evidence) -> None:
-    """That a place is there, and that it is the one whose hash was kept."""
-    if place.file.startswith("hf:"):  # what the hub answered
-        return
-    if match := re.fullmatch(r"inventory of (\d+) files", place.locator):
-        assert place.file == "." and int(match[1]) == len(folder.entries), place
-        return
-    data = content(folder, place)
-    if re.fullmatch(BYTES, place.locator):
-        pass
-    elif match := re.fullmatch(r"line (\d+)|lines (\d+)-(\d+)", place.locator):
-        rows = data.decode("utf-8", "replace").split("\n")
-        first = int(match[1] or match[2])
-        last = int(match[1] or match[3])
-        assert 1 <= first <= last <= len(rows), f"{place} is outside of a file of {len(rows)} lines"
-        assert "".join(rows[first - 1 : last]).strip(), f"nothing is at {place}"
-    elif match := re.fullmatch(r"key (.+)", place.locator):
-        has_key(place.file, data, match[1])
-    else:
-        assert not place.locator, f"what is {place}?"
-    assert digest(place, data) == place.sha256, f"{place} is of another file"
+@dataclass(frozen=True)
+class File:
+    """What was read of a file: all of it, or of weights the bytes that a place names."""
+
+    path: str
+    data: bytes
+
+    @cached_property
+    def rows(self) -> list[str]:
+        return self.data.decode("utf-8", "replace").split("\n")
+
+    @cached_property
+    def text(self) -> str:
+        return plain(self.data.decode("utf-8", "replace"))
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+    @cached_property
+    def values(self) -> Any:
+        match Path(self.path).suffix:
+            case ".json":
+                return json.loads(self.data)
+            case ".toml" | ".lock":
+                return tomllib.loads(self.data.decode())
+            case ".yml" | ".yaml":
+                return yaml.load(self.data.decode(), Loader=yaml.BaseLoader)
+            case ".gguf":
+                return gguf.read_header(io.BytesIO(self.data), len(self.data)).values
+        raise AssertionError(f"{self.path} has no keys")
+
+    def look_up(self, place: Evidence) -> None:
+        """That a place is there, and in the file whose hash was kept."""
+        if match := re.fullmatch(r"lines? (\d+)(?:-(\d+))?", place.locator):
+            first, last = int(match[1]), int(match[2] or match[1])
+            assert 1 <= first <= last <= len(self.rows), f"{place} is outside of a file of {len(self.rows)} lines"
+            assert any(row.strip() for row in self.rows[first - 1 : last]), f"nothing is at {place}"
+        elif place.locator.startswith("key "):
+            self.has_key(place.locator.removeprefix("key "))
+        else:
+            assert not place.locator or re.fullmatch(BYTES, place.locator), f"what is {place}?"
+        assert place.sha256 in (self.sha256, self.header_sha256), f"{place} is of another file"
+
+    @cached_property
+    def header_sha256(self) -> str:
+        """Of a file with a header that names its keys, that of the header."""
+        if not self.path.endswith(".gguf"):
+            return self.sha256
+        return gguf.read_header(io.BytesIO(self.data), len(self.data)).sha256
+
+    def has_key(self, key: str) -> None:
+        value = self.values
+        if key in value:
+            return
+        for part in key.split("."):
+            there = part in value if isinstance(value, dict) else part.isdigit() and int(part) < len(value)
+            assert there, f"{self.path} has no {part} of {key}"
+            value = value[part] if isinstance(value, dict) else value[int(part)]
 
 
-def content(folder: Folder, place: Evidence) -> bytes:
-    """The bytes that a place is of: of a file of weights not more than it names."""
+def opened(folder: Folder, place: Evidence) -> File:
+    """What a place is in."""
     if Path(place.file).is_absolute():  # what this machine remembers of the release
-        return Path(place.file).read_bytes()
+        return File(place.file, Path(place.file).read_bytes())
+    size = folder.size(place.file)
     match = re.fullmatch(BYTES, place.locator)
-    begin, end = (int(match[1]), int(match[2])) if match else (0, folder.size(place.file))
-    assert begin < end <= folder.size(place.file) or not match, f"{place} is outside of a file"
+    begin, end = (int(match[1]), int(match[2])) if match else (0, size)
+    assert begin < end <= size or not match, f"{place} is outside of a file of {size} bytes"
     assert end - begin <= LARGEST, f"nobody looks through all of {place}"
     with folder.open(place.file, "test") as file:
         file.seek(begin)
-        return file.read(end - begin)
-
-
-def digest(place: Evidence, data: bytes) -> str:
-    """Of a key in a header, of the header."""
-    if place.file.endswith(".gguf") and place.locator.startswith("key "):
-        data = data[: header(data).end]
-    return hashlib.sha256(data).hexdigest()
-
-
-def header(data: bytes) -> Any:
-    import io
-
-    return gguf.read_header(io.BytesIO(data), len(data))
-
-
-def has_key(file: str, data: bytes, key: str) -> None:
-    value = structure(file, data)
-    if isinstance(value, dict) and key in value:
-        return
-    for part in key.split("."):
-        there = part in value if isinstance(value, dict) else part.isdigit() and int(part) < len(value)
-        assert there, f"{file} has no {part} of {key}"
-        value = value[part] if isinstance(value, dict) else value[int(part)]
-
-
-def structure(file: str, data: bytes) -> Any:
-    match Path(file).suffix:
-        case ".json":
-            return json.loads(data)
-        case ".toml" | ".lock":
-            return tomllib.loads(data.decode())
-        case ".yml" | ".yaml":
-            return yaml.load(data.decode(), Loader=yaml.BaseLoader)
-        case ".gguf":
-            return header(data).values
-    raise AssertionError(f"{file} has no keys")
-
-
-def text_of(folder: Folder, place: Evidence) -> str:
-    return content(folder, place).decode("utf-8", "replace")
+        return File(place.file, file.read(end - begin))
 
 
 def said(fact: Fact) -> list[str]:

@@ -114,6 +114,7 @@ def _add(tracing: _Tracing, id: str, depth: int, collected: Collected) -> Node:
 def _follow(tracing: _Tracing, child: Node, parent: str, facts: list[ParentFact]) -> Node | None:
     """Draw the edge to a parent; gives its node if it is a new one."""
     id = tracing.ids.get(comparable(parent))
+    facts = [fact for fact in facts if fact.basis is not Basis.KNOWN] or facts
     evidence = places(facts)
     new = None
     if id is not None and child.id in (id, *tracing.lineage.ancestors(id)):
@@ -131,7 +132,6 @@ def _follow(tracing: _Tracing, child: Node, parent: str, facts: list[ParentFact]
         reached = tracing.reach(id) or _unreached(id, facts)
         new = _add(tracing, id, child.depth + 1, reached)
         tracing.ids[comparable(id)] = id
-    facts = [fact for fact in facts if fact.basis is not Basis.KNOWN] or facts
     best = min(facts, key=lambda fact: _RANK[fact.basis])
     tracing.edges.append(Edge(child.id, id, _relation(child.collected, facts), best.basis.value, evidence))
     return new
