@@ -27,6 +27,7 @@ from regrow.auditing.facts import (
     ParentFact,
     Rebuild,
     RebuildFact,
+    Relation,
     Role,
     Scope,
     State,
@@ -35,6 +36,7 @@ from regrow.auditing.facts import (
 )
 from regrow.auditing.licences import Effective, find, says_none
 from regrow.auditing.lineage import Node, facts, seen, without_known
+from regrow.auditing.names import short
 from regrow.auditing.result import Outcome
 from regrow.auditing.rules.case import Case
 from regrow.auditing.rules.compute import whole
@@ -141,9 +143,9 @@ def described(case: Case, node: Node, *, topics: Sequence[str]) -> Result:
 
 def configured(case: Case, node: Node) -> Result:
     """The configuration of the parameters was read: family and shape of the model."""
-    found = [fact for fact in facts(node, ArchitectureFact) if fact.basis is not Basis.DECLARED]
+    found = [fact for fact in facts(node, ArchitectureFact) if fact.basis is Basis.FOUND and fact.family]
     if found:
-        return met(f"the configuration was read ({one_line(found[0].family, 40) or 'family not named'})", found)
+        return met(f"the configuration was read ({one_line(found[0].family, 40)})", found)
     declared = facts(node, ArchitectureFact)
     return not_shown("no configuration was seen", declared, missing="ship the model's configuration with the weights")
 
@@ -218,12 +220,16 @@ def access(case: Case, node: Node, *, told: bool = False) -> Result:
 def origin(case: Case, node: Node) -> Result:
     """It is told what the parameters were made from: a parent, or random initial values."""
     started = facts(without_known(node), OriginFact) or facts(node, OriginFact)
-    if edges := case.lineage.parents(node.id):
-        told = unique(place for edge in edges for place in edge.evidence)
-        return Result(Outcome.MET, ("what it was made from is told",), told or places(facts(node, ParentFact)))
+    edges = case.lineage.parents(node.id)
+    if told := [edge for edge in edges if edge.relation is not Relation.UNKNOWN]:
+        read = unique(place for edge in told for place in edge.evidence)
+        return Result(Outcome.MET, ("what it was made from is told",), read or places(facts(node, ParentFact)))
     if started:
         return met(started[0].words, started)
     missing = "say from which model the parameters were made, or that they were trained from random initial values"
+    if edges:  # a name in a configuration is of whatever that was once loaded from
+        made = f"not told whether and how it was made from {_names([short(edge.parent) for edge in edges])}"
+        return not_shown(made, facts(node, ParentFact), missing=missing)
     return not_shown("not told what the parameters were made from", missing=missing)
 
 
