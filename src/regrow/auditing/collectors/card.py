@@ -9,6 +9,7 @@ from typing import Any
 from regrow.auditing import names
 from regrow.auditing.collectors import legal, prose
 from regrow.auditing.collectors.folder import Folder, Statement, Text, printable
+from regrow.auditing.collectors.markdown import blocks
 from regrow.auditing.collectors.structured import Data, mapping, read_yaml, strings
 from regrow.auditing.data import toml
 from regrow.auditing.facts import (
@@ -66,7 +67,7 @@ def read(text: Text) -> Iterator[Statement]:
     else:
         data = read_yaml(front, first_line=2)
     yield from data.findings(text, "card-unreadable")
-    if len(body.strip()) >= _SHORTEST:
+    if sum(len(block.text) for block in blocks(body)) >= _SHORTEST:
         yield ComponentFact(Basis.FOUND, text.at(), Component.MODEL_CARD, State.PRESENT, text.path)
     yield from _front(data, text)
     yield from prose.read(text, body, line)
