@@ -74,7 +74,7 @@ for _entry in ENTRIES:  # a row that nobody can look up never comes as far as to
 def test_every_row_of_the_tables_can_be_told(entry: known.Entry) -> None:
     told: tuple[Fact, ...] = known.told(entry, "hf:x/y", TODAY)
     licences = [fact for fact in told if isinstance(fact, LicenceFact)]
-    assert [bool(fact.id) for fact in licences] == ([True] if "licence" in entry.fields else [])
+    assert [fact.raw for fact in licences] == ([entry.fields["licence"]] if "licence" in entry.fields else [])
     assert {fact.basis for fact in told} == {Basis.KNOWN}
     assert not [fact for fact in told if isinstance(fact, ComponentFact) and fact.state is State.PRESENT]
     assert all(row.get("availability", "unknown") in set(Availability) for row in entry.fields.get("data", ()))
@@ -120,7 +120,7 @@ def test_all_tables_are_read_and_evidence_names_the_one() -> None:
     [
         ("hf:EleutherAI/pythia-160m-deduped", "Pythia"),
         ("hf:allenai/OLMo-2-1124-7B@abc", "OLMo 2"),
-        ("hf:Qwen/Qwen2.5-7B", "Qwen 2 and 2.5"),
+        ("hf:Qwen/Qwen2.5-7B", "Qwen 2"),
         ("hf:google/gemma-3-4b-it", "Gemma 3"),
         ("hf:gpt2", "GPT-2"),
         ("hf:somebody/Llama-3.1-8B", None),
@@ -133,7 +133,7 @@ def test_all_tables_are_read_and_evidence_names_the_one() -> None:
 )
 def test_a_model_is_known_by_its_id_on_the_hub_alone(id: str, family: str | None) -> None:
     entry = known.find(id)
-    assert (entry.family if entry else None) == family
+    assert (entry is not None and entry.family.startswith(family)) if family else entry is None
 
 
 CONFIG = '{"model_type": "t5", "_name_or_path": "t5-base"}'
@@ -190,7 +190,8 @@ def test_a_base_without_an_organisation_is_an_id_where_the_hub_wants_one(tmp_pat
     card = LETTERS.replace("---\n#", "base_model: gpt2\n---\n#")
     for name in ("letters", "gpt2"):  # called like its base, it is made from it all the same
         found = audited(write(tmp_path / name, {"README.md": card, "model.safetensors": sound(16)}))
-        assert [edge.parent for edge in found.lineage.edges] == ["hf:gpt2"]
+        [edge] = found.lineage.edges
+        assert (row := known.find(edge.parent)) and row.family == "GPT-2"
         assert answer(found, "data") == "no"
         assert "as known (GPT-2: " in next(one.reason for one in found.parts if one.name == "data")
 

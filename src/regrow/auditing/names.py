@@ -5,9 +5,6 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-HUB = "hf:"
-"""What the ids of models of the hub begin with."""
-
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
 _HUB = re.compile(r"(^|\.)(huggingface|hf)\.[a-z]{2,12}$")
 _NOT_MODELS = frozenset(("datasets", "spaces", "docs", "blog", "papers", "collections"))
@@ -18,18 +15,8 @@ def model(text: str) -> str:
     text = text.strip()
     if "://" in text:
         text = _of_address(text)
-    text = text.removeprefix(HUB).partition("@")[0]
-    return f"{HUB}{text}" if "/" in text and _ID.fullmatch(text) and ".." not in text else ""
-
-
-def on_hub(text: str) -> str:
-    """As :func:`model`, for what stands where the hub wants an id, as in ``base_model``: old ones have one word."""
-    return model(text) or (f"{HUB}{text}" if is_id(text) else "")
-
-
-def is_of_hub(id: str) -> bool:
-    """Whether it is an id of the hub. What a folder or a file is called is none, whatever it looks like."""
-    return id.startswith(HUB)
+    text = text.removeprefix("hf:").partition("@")[0]
+    return f"hf:{text}" if "/" in text and _ID.fullmatch(text) and ".." not in text else ""
 
 
 def _of_address(text: str) -> str:
@@ -56,7 +43,7 @@ def is_path(text: str) -> bool:
 
 def short(id: str) -> str:
     """An id for people: without scheme and revision."""
-    return id.removeprefix(HUB).removeprefix("path:").partition("@")[0]
+    return id.removeprefix("hf:").removeprefix("path:").partition("@")[0]
 
 
 def comparable(id: str) -> str:
@@ -72,7 +59,7 @@ def plain(text: str) -> str:
 
 def same(one: str, other: str) -> bool:
     """Whether two ids mean the same model, as far as names can tell."""
-    one, other = (name.removeprefix(HUB).partition("@")[0].casefold() for name in (one, other))
+    one, other = (name.removeprefix("hf:").partition("@")[0].casefold() for name in (one, other))
     return one == other or (("/" not in one or "/" not in other) and plain(one) == plain(other))
 
 
@@ -80,3 +67,13 @@ def revision(text: str) -> str:
     """The part of a name after ``@``, or nothing."""
     found = text.partition("@")[2].partition("+")[0].strip()
     return found if re.fullmatch(r"[\w./-]{1,100}", found) else ""
+
+
+def on_hub(text: str) -> str:
+    """As :func:`model`, for what stands where the hub wants an id, as in ``base_model``: old ones have one word."""
+    return model(text) or (f"hf:{text}" if is_id(text) else "")
+
+
+def is_of_hub(id: str) -> bool:
+    """Whether it is an id of the hub. What a folder or a file is called is none, whatever it looks like."""
+    return id.startswith("hf:")

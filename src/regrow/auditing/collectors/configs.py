@@ -72,8 +72,13 @@ def _architecture(text: Text, key: str, family: str, fields: Mapping[str, Any], 
 
 def _named(value: Any, at: Evidence) -> Iterator[Statement]:
     """The model a configuration was loaded from: another model, this one under its own name, or a folder."""
-    if isinstance(value, str) and not names.is_path(value) and (parent := names.model(value)):
+    if isinstance(value, str) and (parent := _id(value)):
         yield ParentFact(Basis.DECLARED, at, parent, Relation.UNKNOWN)
+
+
+def _id(text: str) -> str:
+    """The id of a model on the hub; a single word may as well be a folder of whoever used the tool."""
+    return names.model(text) if "/" in text and not names.is_path(text) else ""
 
 
 def _quantised(config: Mapping[str, Any], at: Evidence) -> Iterator[Statement]:
@@ -95,8 +100,7 @@ def _adapter(text: Text) -> Iterator[Statement]:
     at = text.at("key base_model_name_or_path")
     for name in strings(data.value.get("base_model_name_or_path"))[:1]:
         revision = next(iter(strings(data.value.get("revision"))), "")
-        parent = names.model(name) if not names.is_path(name) else ""
-        yield ParentFact(Basis.FOUND, at, parent or printable(name), Relation.ADAPTER, printable(revision, 60))
+        yield ParentFact(Basis.FOUND, at, _id(name) or printable(name), Relation.ADAPTER, printable(revision, 60))
     if kind := next(iter(strings(data.value.get("peft_type"))), ""):
         yield from _architecture(text, "peft_type", kind.lower(), data.value)
 
@@ -106,7 +110,7 @@ def _merge(text: Text) -> Iterator[Statement]:
     yield from data.findings(text, "config-unreadable")
     seen: set[str] = set()
     for key, name in _merged(data.value):
-        parent = names.model(name) or printable(name)
+        parent = _id(name) or printable(name)
         if parent not in seen and len(seen) < _MOST_PARENTS:
             seen.add(parent)
             line = data.lines.get(key)

@@ -16,16 +16,13 @@ _MARKS = re.compile(r"(\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w))")
 _END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'(\[])")
 _ABBREVIATED = re.compile(r"\b(e\.g|i\.e|etc|vs|cf|al|Fig|Tab|Sec|No|approx)\.$")
 _PLACEHOLDER = re.compile(
-    r"(?:[^.:]{1,60}:)?[\W_]*(more information needed|tbd|to be added|to be completed|coming soon|n/?a)[\W_]*",
+    r"(?:[^.:]{1,60}:)?[\W_]*(?:more information needed|tbd|to be added|to be completed|coming soon|n/?a)[\W_]*"
+    # Nothing but sentences that stand in every card that was begun from a template, whatever the model.
+    r"|(?:[^.!?]{0,300}?\b(?:model card of a|card has been (?:automatically )?generated|more information needed"
+    r"|both direct and downstream|code below to get started|carbon emissions can be estimated)\b"
+    r"[^.!?]{0,300}+[.!?\W_]*+)++",
     re.IGNORECASE,
 )
-_OF_TEMPLATE = re.compile(
-    r"\b(model card of a|card has been (automatically )?generated|more information needed|both direct and downstream"
-    r"|code below to get started|carbon emissions can be estimated)\b",
-    re.IGNORECASE,
-)
-"""Words of sentences that stand in every card that was begun from a template, whatever the model."""
-
 _LONGEST_BLOCK = 20_000
 _LONGEST_HEADING = 300
 
@@ -80,16 +77,8 @@ def blocks(text: str, first_line: int = 1) -> Iterator[Block]:
         links = tuple(dict.fromkeys(_links(raw)))
         item = _ITEM.match(raw)
         words = raw if kind != "text" else _clean(raw[item.end() :] if item else raw)
-        block = Block(kind, words, number, number + len(lines) - 1, tuple(title for _, title in headings), links)
-        if not _says_nothing(block):
-            yield block
-
-
-def _says_nothing(block: Block) -> bool:
-    """Whether nobody who knows the model wrote this."""
-    if not block.text or _PLACEHOLDER.fullmatch(block.text):
-        return True
-    return block.kind == "text" and all(map(_OF_TEMPLATE.search, block.sentences()))
+        if words and not _PLACEHOLDER.fullmatch(words):
+            yield Block(kind, words, number, number + len(lines) - 1, tuple(title for _, title in headings), links)
 
 
 def _groups(lines: list[str]) -> Iterator[tuple[str, int, list[str]]]:

@@ -71,7 +71,7 @@ class Entry:
         """The id of the base that the model with this id was tuned from, or empty."""
         for ending, base in self.fields.get("tuned", ()):
             if name.lower().endswith(ending):
-                return f"{names.HUB}{name[: len(name) - len(ending)]}{base}"
+                return f"hf:{name[: len(name) - len(ending)]}{base}"
         return ""
 
 
@@ -121,7 +121,7 @@ def told(entry: Entry, id: str, date: str) -> tuple[Fact, ...]:
 
 
 def _name(id: str) -> str:
-    return id.removeprefix(names.HUB).partition("@")[0]
+    return id.removeprefix("hf:").partition("@")[0]
 
 
 def _facts(name: str, entry: Entry, at: Evidence) -> Iterator[Fact]:
