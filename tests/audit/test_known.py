@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from regrow.auditing import known
+from regrow.auditing import cost, known
 from regrow.auditing.audit import Options, audit
 from regrow.auditing.facts import (
     Availability,
@@ -355,6 +355,23 @@ def test_the_terms_of_a_base_that_was_not_read_are_known_and_said_to_be(tmp_path
     assert use.answer == "yes" and "in part as known (T5: " in use.reason
     bare = audited(write(tmp_path / "n", {"README.md": LETTERS, "model.safetensors": sound(16)}))
     assert "as known" not in next(one.reason for one in bare.freedoms if one.name == "use")
+
+
+def test_what_else_comes_from_a_row_says_that_it_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files: dict[str, str | bytes] = {"README.md": LETTERS, "config.json": CONFIG, "model.safetensors": sound(16)}
+    monkeypatch.setenv("HF_HUB_CACHE", str(cached(tmp_path, "google-t5/t5-base", files)))
+    found = audit("hf:google-t5/t5-base", Options(TODAY))
+    assert found.lineage.nodes[0].collected.of(DatasetFact)
+    assert not found.data, "no bytes of it were seen"
+    of_data = [duty.text for duty in found.duties if "of the data" in duty.text]
+    assert all("(as known)" in text for text in of_data)
+
+
+def test_what_training_took_may_be_known() -> None:
+    line = build.alone([*known.told(OPEN, BASE, TODAY), build.architecture()], "huggingface")
+    assert cost.estimate(line).source.endswith("as known (Cats: https://example.org/cat, 2026-11-20)")
+    declared = build.alone([*known.told(OPEN, BASE, TODAY), build.architecture(), build.flops(1e15)], "huggingface")
+    assert cost.estimate(declared).source == "stated"
 
 
 def test_a_claim_is_not_delivered_by_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 All keep to the same three values. *Met* needs a fact that shows it. *Not met* needs a fact that shows the contrary:
 it was looked for and is not there, or the terms forbid it. Everything else, a promise included, is *not shown*.
+What is only known, :mod:`regrow.auditing.rules.evaluation` keeps from all that ask for more.
 """
 
 from __future__ import annotations
@@ -428,7 +429,8 @@ def _terms_of(
     case: Case, node: Node, fact: ComponentFact, scope: str, usual: frozenset[str]
 ) -> tuple[tuple[str, ...], Outcome, str, tuple[Evidence, ...]]:
     """The licences of a component, whether they will do, why, and where they were read if not beside it."""
-    tags, read = [fact.licence] if fact.licence else [], ()
+    tags = [fact.licence] if fact.licence else []
+    read: tuple[Evidence, ...] = ()
     if not tags and fact.component is Component.EVALUATION_DATA:
         judging = [one for one in facts(node, DatasetFact) if one.role is Role.EVALUATION and one.licence]
         tags, read = [one.licence for one in judging], places(judging)
