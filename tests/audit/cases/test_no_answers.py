@@ -9,7 +9,7 @@ import pytest
 from regrow.auditing.audit import Options, audit
 from regrow.auditing.facts import ArchitectureFact, Component, ComponentFact, UsageFact
 from regrow.auditing.result import Audit, Outcome, Verdict
-from tests.audit.collectors.making import TODAY, of, read, sound, write
+from tests.audit.collectors.making import TODAY, gguf, of, pair, read, safetensors, sound, tensor, tensors, write
 
 SHAPED = json.dumps({"model_type": "llama", "hidden_size": 64, "vocab_size": 512})
 
@@ -112,3 +112,76 @@ def test_a_card_that_nobody_filled_in_is_none(tmp_path: Path) -> None:
     longer = filled.replace("who wrote them", "who wrote them, and by when they came")
     collected = read(write(tmp_path, {"README.md": longer}))
     assert Component.MODEL_CARD in {fact.component for fact in of(collected, ComponentFact)}
+
+
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 12345\n"
+
+
+def index(*shards: str) -> str:
+    return json.dumps({"weight_map": {f"t{number}": shard for number, shard in enumerate(shards)}})
+
+
+FIRST, SECOND = (f"model-0000{number}-of-00002.safetensors" for number in (1, 2))
+ONE, TWO = "pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"
+TENSOR = [tensor("w", [8], 0)]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {FIRST: sound(16), "model.safetensors.index.json": index(FIRST, SECOND)},
+        {FIRST: sound(16)},
+        {FIRST: sound(16), SECOND: POINTER, "model.safetensors.index.json": index(FIRST, SECOND)},
+        {FIRST: sound(16), SECOND: POINTER},
+        {"model.safetensors": safetensors(tensors(16), bytes(3))},
+        {ONE: b"not opened", TWO: POINTER},
+        {ONE: b"not opened"},
+        {ONE: b"not opened", TWO: b""},
+        {"m.gguf": gguf([pair("general.architecture", "llama")], TENSOR, 3)},
+        {"m-00001-of-00002.gguf": gguf([pair("general.architecture", "llama")], TENSOR, 32)},
+    ],
+    ids=lambda files: ", ".join(files),
+)
+def test_a_part_of_the_weights_is_not_the_weights(tmp_path: Path, files: dict[str, Any]) -> None:
+    found = audit(str(write(tmp_path, {"README.md": "---\nlicense: mit\n---\n", **files})), Options(TODAY))
+    assert verdict(found, "osaid-1.0/parameters/weights").outcome is Outcome.NOT_SHOWN
+    assert next(one.answer for one in found.parts if one.name == "weights") == "not shown"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {FIRST: sound(16), SECOND: sound(16)},
+        {ONE: b"not opened", TWO: b"nor this"},
+        {"model.safetensors": sound(16), "old/model.safetensors": safetensors(tensors(16), bytes(3))},
+        {"m.gguf": gguf([pair("general.architecture", "llama")], TENSOR, 32)},
+    ],
+    ids=lambda files: ", ".join(files),
+)
+def test_all_parts_are(tmp_path: Path, files: dict[str, Any]) -> None:
+    found = audit(str(write(tmp_path, files)), Options(TODAY))
+    assert verdict(found, "osaid-1.0/parameters/weights").outcome is Outcome.MET
+
+
+@pytest.mark.parametrize(("content", "there"), [("", False), (POINTER, False), ('{"text": "once"}\n', True)])
+def test_what_stands_for_data_is_no_data(tmp_path: Path, content: str, there: bool) -> None:
+    collected = read(write(tmp_path, {"model.safetensors": sound(16), "data/train.jsonl": content}))
+    assert (Component.DATASETS in {fact.component for fact in of(collected, ComponentFact)}) is there
+
+
+RUN = "  - task: {type: text-generation}\n    metrics:\n    - {type: loss, value: VALUE}\n"
+
+
+@pytest.mark.parametrize(
+    ("results", "there"),
+    [
+        ("- name: m\n  results: []\n", False),
+        ("- name: m\n", False),
+        ("- m\n", False),
+        (f"- name: m\n  results:\n{RUN.replace('VALUE', '')}", False),
+        (f"- name: m\n  results:\n{RUN.replace('VALUE', '1.25')}", True),
+    ],
+)
+def test_a_place_for_results_holds_none(tmp_path: Path, results: str, there: bool) -> None:
+    collected = read(write(tmp_path, {"README.md": f"---\nmodel-index:\n{results}---\n# M\n"}))
+    assert (Component.EVALUATION_RESULTS in {fact.component for fact in of(collected, ComponentFact)}) is there

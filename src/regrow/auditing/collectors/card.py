@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from typing import Any
 
 from regrow.auditing import names
@@ -67,7 +68,8 @@ def read(text: Text) -> Iterator[Statement]:
     else:
         data = read_yaml(front, first_line=2)
     yield from data.findings(text, "card-unreadable")
-    if sum(len(block.text) for block in blocks(body)) >= _SHORTEST:
+    lengths = accumulate(len(block.text) for block in blocks(body))
+    if any(length >= _SHORTEST for length in lengths):
         yield ComponentFact(Basis.FOUND, text.at(), Component.MODEL_CARD, State.PRESENT, text.path)
     yield from _front(data, text)
     yield from prose.read(text, body, line)
@@ -140,7 +142,9 @@ def _use(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
 
 
 def _results(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
-    if isinstance(fields.get("model-index"), list) and fields["model-index"]:
+    models = _tables(fields.get("model-index"))
+    metrics = (one for model in models for run in _tables(model.get("results")) for one in _tables(run.get("metrics")))
+    if any(one.get("value") for one in metrics):
         yield ComponentFact(
             Basis.FOUND, at("model-index"), Component.EVALUATION_RESULTS, State.PRESENT, "README.md model-index"
         )
@@ -149,6 +153,10 @@ def _results(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
             yield ComponentFact(
                 Basis.DECLARED, at("tags"), Component.RESEARCH_PAPER, State.PROMISED, f"arXiv:{match[1]}"
             )
+
+
+def _tables(value: Any) -> list[Mapping[str, Any]]:
+    return [mapping(one) for one in value] if isinstance(value, list) else []
 
 
 def _emissions(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from regrow.auditing.collectors import prose
+from regrow.auditing.collectors import hazards, prose
 from regrow.auditing.collectors.card import licence, split
 from regrow.auditing.collectors.folder import Folder, Statement, Text
 from regrow.auditing.collectors.structured import read_yaml
@@ -23,7 +23,8 @@ _EVALUATION = re.compile(r"(^|/)(eval\w*|benchmarks?|test_?sets?)(/|$)", re.IGNO
 def collect(folder: Folder) -> Iterator[Statement]:
     """Cards of data, and the data itself if it is there."""
     yield from folder.texts(filter(_is_card, folder.paths), NAME, _read)
-    data = [entry.path for entry in folder.find("data") if _is_data(entry.path)]
+    there = (entry for entry in folder.find("data") if entry.size and not hazards.is_pointer(folder, entry))
+    data = [entry.path for entry in there if _is_data(entry.path)]
     for wanted, component in ((False, Component.DATASETS), (True, Component.EVALUATION_DATA)):
         some = [path for path in data if bool(_EVALUATION.search(path)) is wanted]
         if any(PurePosixPath(path).suffix not in _TOKENIZED for path in some):

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from regrow.auditing import names
-from regrow.auditing.collectors import legal, weights
+from regrow.auditing.collectors import hazards, legal, weights
 from regrow.auditing.collectors.folder import Folder, Statement, printable
 from regrow.auditing.facts import (
     ArchitectureFact,
@@ -55,7 +55,9 @@ def _facts(folder: Folder, path: str, header: Header, evidence: Evidence) -> Ite
         dtypes,
         context=context if type(context) is int and context > 0 else None,
     )
-    yield ComponentFact(Basis.FOUND, evidence, Component.PARAMETERS, State.PRESENT, path)
+    lacking = "header-past-end" in header.problems.found or not weights.whole(path, _there(folder))
+    state = State.PROMISED if lacking else State.PRESENT
+    yield ComponentFact(Basis.FOUND, evidence, Component.PARAMETERS, state, path)
     if family:
         yield ComponentFact(Basis.FOUND, at("general.architecture"), Component.ARCHITECTURE, State.PRESENT, path)
     yield from _licence(header.values, at)
@@ -64,6 +66,10 @@ def _facts(folder: Folder, path: str, header: Header, evidence: Evidence) -> Ite
     if _is_quantised(dtypes):
         main = ", ".join(dtype for dtype in dtypes if dtype not in PLAIN)
         yield Finding("quantised", Severity.NOTE, f"{printable(path)} stores tensors as {main}", (evidence,))
+
+
+def _there(folder: Folder) -> Iterator[str]:
+    return (one.path for one in folder.find("weights") if one.size and not hazards.is_pointer(folder, one))
 
 
 def _is_quantised(dtypes: tuple[str, ...]) -> bool:
