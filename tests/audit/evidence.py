@@ -37,6 +37,7 @@ TOLD = frozenset(("origin", "terms", "terms_fixed", "licence_kinds", "code_terms
 """The predicates that ask, at least in part, for what can be known of a model without having it."""
 
 BYTES = r"bytes (\d+)-(\d+)"
+GGUF = b"GGUF"
 LARGEST = 1 << 26
 MOST = 2000  # of more facts of one model, as tests of long files make them, some are looked up
 
@@ -120,6 +121,8 @@ class File:
 
     @cached_property
     def values(self) -> Any:
+        if self.data.startswith(GGUF):
+            return gguf.read_header(io.BytesIO(self.data), len(self.data)).values
         match Path(self.path).suffix:
             case ".json":
                 return json.loads(self.data)
@@ -127,8 +130,6 @@ class File:
                 return tomllib.loads(self.data.decode())
             case ".yml" | ".yaml":
                 return yaml.load(self.data.decode(), Loader=yaml.BaseLoader)
-            case ".gguf":
-                return gguf.read_header(io.BytesIO(self.data), len(self.data)).values
         raise AssertionError(f"{self.path} has no keys")
 
     def look_up(self, place: Evidence) -> None:
@@ -146,7 +147,7 @@ class File:
     @cached_property
     def header_sha256(self) -> str:
         """Of a file with a header that names its keys, that of the header."""
-        if not self.path.endswith(".gguf"):
+        if not self.data.startswith(GGUF):
             return self.sha256
         return gguf.read_header(io.BytesIO(self.data), len(self.data)).sha256
 
@@ -180,7 +181,7 @@ def said(fact: Fact) -> list[str]:
         case LicenceFact(basis=Basis.DECLARED, raw=raw, name=name):
             return [one for one in (raw, name) if one != "other"]
         case ParentFact(parent=parent):
-            return [parent.removeprefix("hf:").removeprefix("what stage ").removesuffix(" took")]
+            return [parent.removeprefix("what stage ").removesuffix(" took").rpartition("/")[2]]
         case DatasetFact(name=name):
             return [name]
         case ClaimFact(text=text):
