@@ -2,8 +2,8 @@
 
 A collector gives facts and findings and judges nothing. A fact is *declared* if somebody says it (a card, a header),
 *found* if it was seen in the delivered bytes themselves (a licence text, tensors, source files, a lock), and *known*
-if it comes from the table of well-known models that is shipped here. Declared and found are separate facts even
-where they agree.
+if it comes from the tables of well-known models that are shipped here, which nobody has seen in what is audited.
+Declared and found are separate facts even where they agree.
 """
 
 from __future__ import annotations

@@ -80,3 +80,13 @@ def revision(text: str) -> str:
     """The part of a name after ``@``, or nothing."""
     found = text.partition("@")[2].partition("+")[0].strip()
     return found if re.fullmatch(r"[\w./-]{1,100}", found) else ""
+
+
+def on_hub(text: str) -> str:
+    """As :func:`model`, for what stands where the hub wants an id, as in ``base_model``: old ones have one word."""
+    return model(text) or (f"hf:{text}" if is_id(text) else "")
+
+
+def is_of_hub(id: str) -> bool:
+    """Whether it is an id of the hub. What a folder or a file is called is none, whatever it looks like."""
+    return id.startswith("hf:")

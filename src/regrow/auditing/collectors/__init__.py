@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from regrow.auditing import names
 from regrow.auditing.collectors import (
     attestations,
     card,
@@ -101,8 +102,13 @@ def _of_folder(path: Path, today: str) -> Collected:
         )
     statements = [one for one in _statements(folder) if kind != "code" or _is_of_code(one)]
     if kind == "release":
-        return _collected(folder, statements, folder.name, kind, release.name(folder), release.digest(folder))
-    return _collected(folder, statements, folder.name, kind, folder.name, "")
+        return _collected(folder, statements, _local(folder), kind, release.name(folder), release.digest(folder))
+    return _collected(folder, statements, _local(folder), kind, folder.name, "")
+
+
+def _local(folder: Folder) -> str:
+    """What a folder or file is called, as an id: never one of the hub."""
+    return f"path:{folder.name}" if names.is_of_hub(folder.name) else folder.name
 
 
 def _is_of_code(statement: Statement) -> bool:
@@ -117,7 +123,7 @@ def _of_file(path: Path, today: str) -> Collected:
     readers = {".gguf": ("gguf", gguf.collect), ".safetensors": ("safetensors", safetensors.collect)}
     if (ending := folder.ending(path.name)) in readers:
         kind, reader = readers[ending]
-        return _collected(folder, list(reader(folder)), path.name, kind, path.stem, "")
+        return _collected(folder, list(reader(folder)), _local(folder), kind, path.stem, "")
     if path.suffix in (".yml", ".yaml"):
         try:
             text = folder.text(path.name, mot.NAME)
@@ -126,7 +132,7 @@ def _of_file(path: Path, today: str) -> Collected:
         data = read_yaml(text.text)
         if mot.is_one(data):
             name = mot.name(data) or path.stem
-            return _collected(folder, list(mot.read(text)), path.name, "mot", name, "")
+            return _collected(folder, list(mot.read(text)), _local(folder), "mot", name, "")
     raise RecipeError(
         f"`{path.name}` is not a model",
         where=str(path),

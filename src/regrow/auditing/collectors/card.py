@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 from regrow.auditing import names
 from regrow.auditing.collectors import legal, prose
 from regrow.auditing.collectors.folder import Folder, Statement, Text, printable
-from regrow.auditing.collectors.markdown import clean
+from regrow.auditing.collectors.markdown import blocks, clean
 from regrow.auditing.collectors.structured import Data, mapping, read_yaml, strings
 from regrow.auditing.data import toml
 from regrow.auditing.facts import (
@@ -81,7 +82,8 @@ def read(text: Text) -> Iterator[Statement]:
     else:
         data = read_yaml(front, first_line=2)
     yield from data.findings(text, "card-unreadable")
-    if len(body.strip()) >= _SHORTEST:
+    lengths = accumulate(len(block.text) for block in blocks(body))
+    if any(length >= _SHORTEST for length in lengths):
         yield ComponentFact(Basis.FOUND, text.at(), Component.MODEL_CARD, State.PRESENT, text.path)
     yield from _front(data, text)
     yield from _title(text, body, line)
@@ -160,10 +162,10 @@ def _parents(fields: Mapping[str, Any], at: Any) -> Iterator[ParentFact]:
     declared = strings(fields.get("base_model"))
     for name in declared:
         said = relation if relation is not Relation.UNKNOWN else tagged.get(name, relation)
-        yield ParentFact(Basis.DECLARED, at("base_model"), names.model(name) or printable(name), said)
+        yield ParentFact(Basis.DECLARED, at("base_model"), names.on_hub(name) or printable(name), said)
     for name, said in tagged.items():
         if name not in declared:
-            yield ParentFact(Basis.DECLARED, at("tags"), names.model(name) or printable(name), said)
+            yield ParentFact(Basis.DECLARED, at("tags"), names.on_hub(name) or printable(name), said)
 
 
 def _use(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
@@ -178,7 +180,9 @@ def _use(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
 
 
 def _results(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
-    if isinstance(fields.get("model-index"), list) and fields["model-index"]:
+    models = _tables(fields.get("model-index"))
+    metrics = (one for model in models for run in _tables(model.get("results")) for one in _tables(run.get("metrics")))
+    if any(one.get("value") for one in metrics):
         yield ComponentFact(
             Basis.FOUND, at("model-index"), Component.EVALUATION_RESULTS, State.PRESENT, "README.md model-index"
         )
@@ -187,6 +191,10 @@ def _results(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
             yield ComponentFact(
                 Basis.DECLARED, at("tags"), Component.RESEARCH_PAPER, State.PROMISED, f"arXiv:{match[1]}"
             )
+
+
+def _tables(value: Any) -> list[Mapping[str, Any]]:
+    return [mapping(one) for one in value] if isinstance(value, list) else []
 
 
 def _emissions(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:

@@ -82,7 +82,8 @@ def snapshot(path: Path) -> tuple[str, str] | None:
     """Repository and commit of a folder that is a snapshot in a hub's cache; None if it is not."""
     place = path.resolve()
     top = place.parent.parent
-    if place.parent.name == "snapshots" and top.name.startswith("models--") and (top / "blobs").is_dir():
+    named = top.name.startswith("models--") and place.parent.name == "snapshots" and _COMMIT.fullmatch(place.name)
+    if named and (top / "blobs").is_dir():
         return top.name.removeprefix("models--").replace("--", "/"), place.name
     return None
 

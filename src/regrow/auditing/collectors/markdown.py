@@ -17,7 +17,12 @@ _MARKS = re.compile(r"(\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w))")
 _END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'(\[])")
 _ABBREVIATED = re.compile(r"\b(e\.g|i\.e|etc|vs|cf|al|Fig|Tab|Sec|No|approx)\.$")
 _PLACEHOLDER = re.compile(
-    r"[\W_]*(more information needed|tbd|to be added|to be completed|coming soon|n/?a)[\W_]*", re.IGNORECASE
+    r"(?:[^.:]{1,60}:)?[\W_]*(?:more information needed|tbd|to be added|to be completed|coming soon|n/?a)[\W_]*"
+    # Nothing but sentences that stand in every card that was begun from a template, whatever the model.
+    r"|(?:[^.!?]{0,300}?\b(?:model card of a|card has been (?:automatically )?generated|more information needed"
+    r"|both direct and downstream|code below to get started|carbon emissions can be estimated)\b"
+    r"[^.!?]{0,300}+[.!?\W_]*+)++",
+    re.IGNORECASE,
 )
 _LONGEST_BLOCK = 20_000
 _LONGEST_HEADING = 300

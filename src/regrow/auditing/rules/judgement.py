@@ -65,7 +65,8 @@ def judge(
     def of(node: Node) -> Terms:
         return terms if node is lineage.nodes[0] else terms_of(Lineage((node,), ()))
 
-    case = Case(lineage, of)
+    whole = {node.id: node for node in lineage.nodes}
+    case = Case(lineage, lambda node: of(whole.get(node.id, node)))
     osaid = _definition("osaid-1.0", case, _osaid_notes(case, claims))
     eu = _definition("eu-ai-act-53-2", case, eu_notes(lineage))
     mof, listed = _mof(case), _as_listed(lineage.nodes[0], of)

@@ -2,6 +2,7 @@
 
 All keep to the same three values. *Met* needs a fact that shows it. *Not met* needs a fact that shows the contrary:
 it was looked for and is not there, or the terms forbid it. Everything else, a promise included, is *not shown*.
+What is only known, :mod:`regrow.auditing.rules.evaluation` keeps from all that ask for more.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from regrow.auditing.facts import (
     ComponentFact,
     DataAspectFact,
     DatasetFact,
+    Evidence,
     Fact,
     LicenceFact,
     OriginFact,
     ParentFact,
     Rebuild,
     RebuildFact,
+    Relation,
     Role,
     Scope,
     State,
@@ -35,8 +38,8 @@ from regrow.auditing.facts import (
     places,
 )
 from regrow.auditing.licences import Effective, find, names_none, says_none
-from regrow.auditing.lineage import Node, facts, seen
-from regrow.auditing.names import plain
+from regrow.auditing.lineage import Node, facts, seen, without_known
+from regrow.auditing.names import plain, short
 from regrow.auditing.result import Outcome
 from regrow.auditing.rules.case import Case
 from regrow.auditing.rules.compute import whole
@@ -163,9 +166,9 @@ def described(case: Case, node: Node, *, topics: Sequence[str]) -> Result:
 
 def configured(case: Case, node: Node) -> Result:
     """The configuration of the parameters was read: family and shape of the model."""
-    found = [fact for fact in facts(node, ArchitectureFact) if fact.basis is not Basis.DECLARED]
+    found = [fact for fact in facts(node, ArchitectureFact) if fact.basis is Basis.FOUND and fact.family]
     if found:
-        return met(f"the configuration was read ({one_line(found[0].family, 40) or 'family not named'})", found)
+        return met(f"the configuration was read ({one_line(found[0].family, 40)})", found)
     declared = facts(node, ArchitectureFact)
     return not_shown("no configuration was seen", declared, missing="ship the model's configuration with the weights")
 
@@ -245,13 +248,17 @@ def access(case: Case, node: Node, *, told: bool = False) -> Result:
 
 def origin(case: Case, node: Node) -> Result:
     """It is told what the parameters were made from: a parent, or random initial values."""
-    started = facts(node, OriginFact)
-    if edges := case.lineage.parents(node.id):
-        told = unique(place for edge in edges for place in edge.evidence)
-        return Result(Outcome.MET, ("what it was made from is told",), told or places(facts(node, ParentFact)))
+    started = facts(without_known(node), OriginFact) or facts(node, OriginFact)
+    edges = case.lineage.parents(node.id)
+    if told := [edge for edge in edges if edge.relation is not Relation.UNKNOWN]:
+        read = unique(place for edge in told for place in edge.evidence)
+        return Result(Outcome.MET, ("what it was made from is told",), read or places(facts(node, ParentFact)))
     if started:
         return met(started[0].words, started)
     missing = "say from which model the parameters were made, or that they were trained from random initial values"
+    if edges:  # a name in a configuration is of whatever that was once loaded from
+        made = f"not told whether and how it was made from {_names([short(edge.parent) for edge in edges])}"
+        return not_shown(made, facts(node, ParentFact), missing=missing)
     return not_shown("not told what the parameters were made from", missing=missing)
 
 
@@ -328,7 +335,8 @@ def _unseen(words: str, states: Sequence[ComponentFact], add: str) -> Result:
     if any(fact.state is State.PROMISED for fact in states):
         return not_shown(f"{words}: promised, not seen", states, missing=add)
     if states:
-        return not_met(f"{words}: looked for, not there{_place(states[0])}", states, missing=add)
+        how = "looked for, not there" if any(fact.basis is Basis.FOUND for fact in states) else "not given"
+        return not_met(f"{words}: {how}{_place(states[0])}", states, missing=add)
     return not_shown(f"{words}: not seen", missing=add)
 
 
@@ -364,10 +372,9 @@ def _sources(node: Node) -> tuple[DatasetFact, ...]:
 
 
 def _complete(node: Node, sources: Sequence[DatasetFact]) -> bool:
-    """Whether a list of data is said to be all: by a lock, by what is known of the model, or by a description."""
+    """Whether a list of data is said to be all: by a lock, or by a description."""
     locked = node.collected.kind == "release" and any(fact.basis is Basis.FOUND for fact in sources)
-    known = any(fact.basis is Basis.KNOWN for fact in sources)
-    return locked or known or bool(facts(node, AllDataFact))
+    return locked or bool(facts(node, AllDataFact))
 
 
 def _described(node: Node) -> Mapping[Aspect, DataAspectFact]:
@@ -412,8 +419,8 @@ def _located(fact: DatasetFact) -> bool:
 
 
 def _pinned(fact: DatasetFact) -> bool:
-    """Somebody saw it there: its hash is known, or the table of known models has the address."""
-    return _located(fact) and (bool(fact.sha256) or fact.basis is Basis.KNOWN)
+    """Somebody saw it there: its hash is told."""
+    return _located(fact) and bool(fact.sha256)
 
 
 def _lies_here(node: Node, fact: DatasetFact) -> bool:
@@ -496,7 +503,7 @@ def _licensed(case: Case, node: Node, fact: ComponentFact, kinds: Sequence[str],
     """What the licence of a component that is there makes of it: its own, else of its scope, else of everything."""
     words = name_of(fact.component)
     usual = frozenset[str]().union(*(usual_licences()[kind] for kind in kinds))
-    names, outcome, reason = _terms_of(case, node, fact, scope, usual)
+    names, outcome, reason, read = _terms_of(case, node, fact, scope, usual)
     missing = f"put the {words} under an open licence"
     if outcome is Outcome.NOT_MET:
         word = "invalid" if names else "unlicensed"
@@ -505,32 +512,34 @@ def _licensed(case: Case, node: Node, fact: ComponentFact, kinds: Sequence[str],
         return not_shown(f"unlicensed: {words}: {reason}", [fact], missing=missing)
     unusual = [name for name in names if not _called(name) & usual]
     note = f"{_names(unusual)} is open, but not among the licences meant for {' or '.join(kinds)}"
-    return Result(
-        Outcome.MET, (f"included: {words} ({', '.join(names)})", *([note] if unusual else [])), places([fact])
-    )
+    reasons = (f"included: {words} ({', '.join(names)})", *([note] if unusual else []))
+    return Result(Outcome.MET, reasons, unique((fact.evidence, *read)))
 
 
 def _terms_of(
     case: Case, node: Node, fact: ComponentFact, scope: str, usual: frozenset[str]
-) -> tuple[tuple[str, ...], Outcome, str]:
-    """The licences of a component, whether they will do, and why."""
+) -> tuple[tuple[str, ...], Outcome, str, tuple[Evidence, ...]]:
+    """The licences of a component, whether they will do, why, and where they were read if not beside it."""
     tags = [fact.licence] if fact.licence else []
+    read: tuple[Evidence, ...] = ()
     if not tags and fact.component is Component.EVALUATION_DATA:
-        tags = [one.licence for one in facts(node, DatasetFact) if one.role is Role.EVALUATION and one.licence]
+        judging = [one for one in facts(node, DatasetFact) if one.role is Role.EVALUATION and one.licence]
+        tags, read = [one.licence for one in judging], places(judging)
     if not tags:
         effective = case.effective(node, Scope(scope))
         if effective is None:
-            return (), Outcome.NOT_SHOWN, "no licence was seen"
+            return (), Outcome.NOT_SHOWN, "no licence was seen", ()
         meant = bool(effective.ids) and not effective.limited_by and all(_called(one) & usual for one in effective.ids)
-        return effective.ids, Outcome.MET if meant else effective.open, effective.reason
+        outcome = Outcome.MET if meant else effective.open
+        return effective.ids, outcome, effective.reason, effective.evidence
     if any(map(names_none, tags)):
-        return (), Outcome.NOT_MET, "it has no licence"
+        return (), Outcome.NOT_MET, "it has no licence", read
     known = [licence for tag in tags if (licence := find(tag))]
     if len(known) < len(tags):
-        return (), Outcome.NOT_SHOWN, f"its licence ({_names(tags)}) is not known"
+        return (), Outcome.NOT_SHOWN, f"its licence ({_names(tags)}) is not known", read
     closed = [one for one in known if not (one.open or one.fsf or _called(one.id) & usual)]
     said = ", ".join(f"{licence.id} is {licence.kind}" for licence in closed or known)
-    return unique(one.id for one in known), Outcome.NOT_MET if closed else Outcome.MET, said
+    return unique(one.id for one in known), Outcome.NOT_MET if closed else Outcome.MET, said, read
 
 
 def _called(name: str) -> set[str]:
@@ -569,3 +578,6 @@ PREDICATES: Mapping[str, Callable[..., Result]] = {
     )
 }
 """By the names that the rules use."""
+
+TAKES_KNOWN = frozenset((origin.__name__,))
+"""Those that ask only what is told of a model, so that the table of known models may tell it."""
