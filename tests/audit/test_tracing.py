@@ -1,6 +1,7 @@
 """The closure over parents and the table of known models. python -m pytest tests/audit/test_tracing.py"""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from regrow.auditing.facts import (
     Basis,
     Collected,
     Evidence,
+    Fact,
     FileEntry,
     Finding,
     LicenceFact,
