@@ -113,7 +113,8 @@ class File:
 
     @cached_property
     def text(self) -> str:
-        return plain(self.data.decode("utf-8", "replace"))
+        text = self.data.decode("utf-8", "replace")
+        return plain(text) + plain(re.sub(r"\]\([^)]*\)", "", text))  # a sentence is told without addresses of links
 
     @cached_property
     def sha256(self) -> str:
@@ -179,11 +180,12 @@ def said(fact: Fact) -> list[str]:
     """The names that a fact has from a file."""
     match fact:
         case LicenceFact(basis=Basis.DECLARED, raw=raw, name=name):
-            return [one for one in (raw, name) if one != "other"]
+            quote = getattr(fact, "quote", "")  # what a sentence says is called as the catalogue calls it
+            return [one for one in ((quote,) if quote else (raw, name)) if one != "other"]
         case ParentFact(parent=parent):
-            return [parent.removeprefix("what stage ").removesuffix(" took").rpartition("/")[2]]
+            return [parent.removeprefix("hf:").removeprefix("what stage ").removesuffix(" took").rpartition("/")[2]]
         case DatasetFact(name=name):
-            return [name]
+            return [name] if name != "a source without a name" else []
         case ClaimFact(text=text):
             return [text]
     return []
