@@ -181,7 +181,7 @@ def test_full_titles_are_known_as_people_write_them(tag: str, id: str) -> None:
     assert found.id == id
 
 
-@pytest.mark.parametrize("tag", ["the license", "license", "research only", "((MIT", "v", "-", "2.0", "Intel only"])
+@pytest.mark.parametrize("tag", ["the license", "license", "research", "((MIT", "v", "-", "2.0", "Intel only"])
 def test_what_is_left_of_a_name_is_not_taken_for_one(tag: str) -> None:
     assert find(tag) is None
 

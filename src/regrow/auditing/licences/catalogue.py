@@ -218,7 +218,7 @@ _SPELLINGS = tuple(
         (r"share-alike", "sharealike"),
         (r"no-?deriv(ative)?s", "noderivatives"),
         (r"-(international|unported|generic|universal)(?![^-])", ""),  # of Creative Commons
-        (r"-only$", ""),  # of the GNU licences, and no later version
+        (r"(?<=\d)-only$", ""),  # of the GNU licences, and no later version
     )
 )
 """What is written in several ways in the names of licences, each as one of them."""

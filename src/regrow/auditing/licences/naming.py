@@ -24,7 +24,7 @@ _LONGEST = 16  # words of a name
 _REACH = 200  # characters in which a name ends
 _OTHERWISE = re.compile(
     r"[\s,)\]*`]{0,4}(?:with|plus|but(?! you can| we| please)|except|like|style|inspired|based|compatible|modified)\b"
-    r"|[\s,)]{0,2}and (?:additional|further|an?)\b|[\s)]{0,2}\+|-\w",
+    r"|[\s,)]{0,2}and (?:additional|further|an?)\b|[\s)]{0,2}\+|[-.]\w|\s{0,2}w/",
     re.IGNORECASE,
 )
 _COMMON = re.compile(r"(?:cc|commons)[ -]*$", re.IGNORECASE)
@@ -132,7 +132,7 @@ def _names() -> Mapping[tuple[str, ...], tuple[str, ...]]:
                 exact.setdefault(said, licence.id)
             if len(said) > 1 and _VERSION.fullmatch(said[-1]) and licence.spdx and name != licence.title:
                 loose.setdefault(said[:-1], []).append(licence.id)
-    unsaid = {said: tuple(dict.fromkeys(ids)) for said, ids in loose.items() if said not in exact}
+    unsaid = {said: tuple(sorted(set(ids))) for said, ids in loose.items() if said not in exact}
     return {**unsaid, **{said: (id,) for said, id in exact.items()}}
 
 
