@@ -39,9 +39,14 @@ def _of_address(text: str) -> str:
     except ValueError:
         return ""
     parts = [part for part in address.path.split("/") if part]
-    if not _HUB.search(host) or not parts or parts[0] in _NOT_MODELS:
+    if not is_hub(host) or not parts or parts[0] in _NOT_MODELS:
         return ""
     return "/".join(parts[:2])
+
+
+def is_hub(host: str) -> bool:
+    """Whether a host is the hub of models."""
+    return _HUB.search(host) is not None
 
 
 def is_id(text: str) -> bool:

@@ -11,9 +11,10 @@ _FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})")
 _ITEM = re.compile(r"\s*(?:[-*+]|\d{1,3}[.)])\s+(?=\S)")
 _LINK = re.compile(r"!?\[([^\[\]]{0,300})\]\(\s*<?([^()\s<>]{0,1000}+)>?[^()]{0,200}+\)")
 _IMAGE = re.compile(_LINK.pattern.replace("!?", "!", 1))
+_RAISED = re.compile(r"(?<=10)<sup>(\d{1,2})</sup>")
 _BARE = re.compile(r"https?://[^\s<>\"'`|\])}]{1,1000}")
 _TAG = re.compile(r"<[^<>]{0,500}>")
-_MARKS = re.compile(r"(\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w))")
+_MARKS = re.compile(r"((?<!\d)\*\*|\*\*(?!\d)|__|`|(?<!\w)(?<!\d\*)[*_](?=\w)|(?<=\w)[*_](?!\w)(?!\*\d))")
 _END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'(\[])")
 _ABBREVIATED = re.compile(r"\b(e\.g|i\.e|etc|vs|cf|al|Fig|Tab|Sec|No|approx)\.$")
 _PLACEHOLDER = re.compile(
@@ -171,4 +172,4 @@ def clean(text: str, link: Callable[[str, str], str] = lambda words, _: words) -
         link: what stands for a link, of its words and its address.
     """
     text = _LINK.sub(lambda match: link(match[1], match[2]), _IMAGE.sub(r"\1", text))
-    return " ".join(_MARKS.sub("", _TAG.sub(" ", text)).split())
+    return " ".join(_MARKS.sub("", _TAG.sub(" ", _RAISED.sub(r"^\1", text))).split())

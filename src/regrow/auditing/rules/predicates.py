@@ -79,9 +79,15 @@ def data_named(case: Case, node: Node) -> Result:
     """All training data is named, each with one of the four kinds of availability."""
     sources = _sources(node)
     missing = "list all training data, each with its availability and where to get it"
+    unknown = [fact.name for fact in sources if fact.availability is Availability.UNKNOWN]
+    # Of data that is listed as unshareable it is said as well that it is not given, and that is allowed.
+    listed = any(fact.availability is Availability.UNSHAREABLE for fact in sources)
+    withheld = [fact for fact in _states(node, Component.DATASETS) if _is_withheld(fact) and not listed]
+    if withheld and (unknown or not sources or not _complete(node, sources)):
+        return not_met(f"its maker does not give the data{_place(withheld[0])}", withheld, missing=missing)
     if not sources:
         return _without_sources(node, missing)
-    if unknown := [fact.name for fact in sources if fact.availability is Availability.UNKNOWN]:
+    if unknown:
         return not_shown(f"not told how one can get {_names(unknown)}", sources, missing=missing)
     if not _complete(node, sources):
         return not_shown("data is named, but nothing says that this is all of it", sources, missing=missing)
@@ -411,6 +417,11 @@ def _without_sources(node: Node, missing: str) -> Result:
         reasons = ("no training data is named", *delivered.reasons)
         return Result(Outcome.NOT_MET, reasons, unique(delivered.evidence + places(card)), (missing,))
     return not_shown("no training data is named", missing=missing)
+
+
+def _is_withheld(fact: ComponentFact) -> bool:
+    """Whether it is said, and not only seen, that a component is not there."""
+    return fact.state is State.ABSENT and fact.basis is not Basis.FOUND and bool(fact.where)
 
 
 def _located(fact: DatasetFact) -> bool:

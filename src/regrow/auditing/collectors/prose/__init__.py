@@ -10,13 +10,25 @@ from collections.abc import Callable, Iterator, Sequence
 
 from regrow.auditing.collectors.folder import Statement, Text
 from regrow.auditing.collectors.markdown import Block, blocks
-from regrow.auditing.collectors.prose import claims, described, licences, numbers, parents, sources, usage
+from regrow.auditing.collectors.prose import (
+    claims,
+    described,
+    licences,
+    listed,
+    numbers,
+    parents,
+    sources,
+    usage,
+    withheld,
+)
 from regrow.auditing.facts import ComponentFact, DataAspectFact, Evidence, LicenceFact, UsageFact
 
 _MOST_PER_KIND = 40
 _READERS = (
     usage.uses,
+    listed.sources,
     numbers.training,
+    withheld.withheld,
     parents.parents,
     licences.licences,
     claims.claims,
