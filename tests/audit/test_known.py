@@ -154,10 +154,7 @@ def test_a_folder_is_no_model_that_it_is_called_after(tmp_path: Path, name: str)
     found = audited(write(tmp_path / name, files))
     assert not known_facts(found)
     assert outcome(found, "osaid-1.0/origin") is Outcome.NOT_SHOWN
-    assert outcomes(found, "osaid-1.0/data-information/") == {Outcome.NOT_SHOWN, Outcome.MET}
-    assert [one.rule for one in verdicts(found) if "data-information" in one.rule and one.outcome is Outcome.MET] == [
-        "osaid-1.0/data-information/terms"  # of the card itself
-    ]
+    assert outcomes(found, "osaid-1.0/data-information/") == {Outcome.NOT_SHOWN}
     assert answer(found, "data") == "not shown"
 
 

@@ -109,7 +109,7 @@ def test_a_name_is_what_is_stated(tmp_path: Path, folder: str, body: str, front:
 
 @pytest.mark.parametrize(("name", "conflicts"), [("Llama Harbour", 0), ("Harbour", 1)])
 def test_the_name_in_a_gguf_file_is_stated_too(tmp_path: Path, name: str, conflicts: int) -> None:
-    base = {"general.base_model.0.name": "Llama-3.1-8B", "general.base_model.0.organization": "meta-llama"}
+    base = {"general.base_model.0.repo_url": "https://huggingface.co/meta-llama/Llama-3.1-8B"}
     file = small_gguf(**{"general.name": name, "general.license": "llama3.1", **base})
     found = judged(tmp_path / "folder", {"harbour.gguf": file})
     assert len([one for one in found.conflicts if "asks for a name" in one.text]) == conflicts

@@ -364,10 +364,11 @@ def _first_best(results: list[Result]) -> Result:
 
 
 def _sources(node: Node) -> tuple[DatasetFact, ...]:
-    """The training data, each source once: what a card only names is the same as what is known by that name."""
+    """The training data, each source once. What is known speaks only where nothing that was read names any."""
     found: dict[str, DatasetFact] = {}
     used = [fact for fact in facts(node, DatasetFact) if fact.role in TRAINING]
-    for fact in sorted(used, key=lambda fact: (fact.availability is Availability.UNKNOWN, not any(seen((fact,))))):
+    read = [fact for fact in used if fact.basis is not Basis.KNOWN]
+    for fact in sorted(read or used, key=lambda fact: (fact.availability is Availability.UNKNOWN, not any(seen((fact,))))):
         name = re.sub(r"[^a-z0-9]", "", fact.name.rpartition("/")[2].lower()) or fact.name
         first = found.setdefault(name, fact)
         if first.basis is fact.basis:
