@@ -44,17 +44,14 @@ KEYS = {
 }
 OF_DATA = {"name", "availability", "licence", "where"}
 SOURCE = re.compile(r"https://\S+|[\w.-]+/[\w.-]+:\S+")
-TO_RENEW = {"memory": bool, "source": str}  # of models.toml, until its rows have been looked up
 
 
 def faults(row: dict[str, Any]) -> Iterable[str]:
     """What is wrong with a row of a table."""
-    old = TO_RENEW.keys() & row.keys()
-    kinds = {**KEYS, **(TO_RENEW if old else {})}
-    yield from (f"{key} = {value}" for key, value in row.items() if not isinstance(value, kinds.get(key, ())))
+    yield from (f"{key} = {value}" for key, value in row.items() if not isinstance(value, KEYS.get(key, ())))
     yield from (f"there is no {key}" for key in ("name", "ids", "date") if not row.get(key))
     sources = row.get("sources", [])
-    if not sources and not old:
+    if not sources:
         yield "nobody says where this was read"
     yield from (f"{one} is no place to look it up" for one in sources if not SOURCE.fullmatch(one))
     if not re.fullmatch(r"\d{4}-\d\d-\d\d", row.get("date", "")):

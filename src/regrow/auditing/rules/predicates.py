@@ -368,7 +368,9 @@ def _sources(node: Node) -> tuple[DatasetFact, ...]:
     found: dict[str, DatasetFact] = {}
     used = [fact for fact in facts(node, DatasetFact) if fact.role in TRAINING]
     read = [fact for fact in used if fact.basis is not Basis.KNOWN]
-    for fact in sorted(read or used, key=lambda fact: (fact.availability is Availability.UNKNOWN, not any(seen((fact,))))):
+    for fact in sorted(
+        read or used, key=lambda fact: (fact.availability is Availability.UNKNOWN, not any(seen((fact,))))
+    ):
         name = re.sub(r"[^a-z0-9]", "", fact.name.rpartition("/")[2].lower()) or fact.name
         first = found.setdefault(name, fact)
         if first.basis is fact.basis:
