@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from regrow.auditing.data import toml
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
-_HUB = re.compile(r"(^|\.)(huggingface|hf)\.[a-z]{2,12}$")
-_NOT_MODELS = frozenset(
-    ("datasets", "spaces", "docs", "blog", "papers", "collections", "models", "learn", "course", "transformers", "nlp")
-)
+_HUB = re.compile(r"(www\.)?(huggingface|hf)\.(co|com)")
 
 
 def model(text: str) -> str:
@@ -32,21 +29,31 @@ def moved() -> Mapping[str, str]:
     return {name: f"{owner}/{name}" for owner, names in toml("collectors", "moved").items() for name in names}
 
 
+@cache
+def pages() -> Mapping[str, Mapping[str, str]]:
+    """The first parts of addresses on the hub that are no organisation's, with ``what`` is there and what ``todo``."""
+    return {path: page for page in toml("collectors", "pages")["page"] for path in page["paths"]}
+
+
 def _of_address(text: str) -> str:
     try:
         address = urlsplit(text)
         host = address.hostname or ""
     except ValueError:
         return ""
-    parts = [part for part in address.path.split("/") if part]
-    if not is_hub(host) or not parts or parts[0] in _NOT_MODELS:
-        return ""
-    return "/".join(parts[:2])
+    parts = path_parts(address.path) if is_hub(host) else []
+    return "" if not parts or parts[0] in pages() else "/".join(parts[:2])
+
+
+def path_parts(path: str) -> list[str]:
+    """The parts of the path of an address on the hub, the organisation first where it is about a model."""
+    parts = [unquote(part) for part in path.split("/") if part]
+    return parts[2:] if parts[:2] == ["api", "models"] else parts
 
 
 def is_hub(host: str) -> bool:
-    """Whether a host is the hub of models."""
-    return _HUB.search(host) is not None
+    """Whether a host is the hub of models; its forum, its applications and its stores of files are others."""
+    return _HUB.fullmatch(host.lower()) is not None
 
 
 def is_id(text: str) -> bool:
@@ -77,7 +84,7 @@ def plain(text: str) -> str:
 
 def same(one: str, other: str) -> bool:
     """Whether two ids mean the same model, as far as names can tell."""
-    one, other = (name.removeprefix("hf:").partition("@")[0].casefold() for name in (one, other))
+    one, other = comparable(one), comparable(other)
     return one == other or (("/" not in one or "/" not in other) and plain(one) == plain(other))
 
 

@@ -44,6 +44,7 @@ def test_the_address_of_a_model_is_taken_for_it(address: str, model: str, monkey
         ("https://hf.co/spaces/cats/chat/", "is an application, not a model"),
         ("https://huggingface.co/", "is a page of the hub itself"),
         ("https://huggingface.co/models?search=x", "is a page of the hub itself"),
+        ("https://huggingface.co/learn/nlp-course", "is a page of the hub itself"),
         ("https://huggingface.co/cats/kit ten", "is not the address of a model"),
         ("https://github.com/cats/kitten", "is no model of the hub"),
         ("https://huggingface.co.example.org/cats/kitten", "is no model of the hub"),

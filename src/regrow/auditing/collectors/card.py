@@ -12,7 +12,7 @@ from regrow.auditing import names
 from regrow.auditing.collectors import legal, prose
 from regrow.auditing.collectors.folder import Folder, Statement, Text, printable
 from regrow.auditing.collectors.markdown import blocks, clean
-from regrow.auditing.collectors.structured import Data, mapping, read_yaml, strings
+from regrow.auditing.collectors.structured import Data, mapping, read_yaml, strings, tables
 from regrow.auditing.data import toml
 from regrow.auditing.facts import (
     AccessFact,
@@ -180,8 +180,8 @@ def _use(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
 
 
 def _results(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
-    models = _tables(fields.get("model-index"))
-    metrics = (one for model in models for run in _tables(model.get("results")) for one in _tables(run.get("metrics")))
+    models = tables(fields.get("model-index"))
+    metrics = (one for model in models for run in tables(model.get("results")) for one in tables(run.get("metrics")))
     if any(one.get("value") for one in metrics):
         yield ComponentFact(
             Basis.FOUND, at("model-index"), Component.EVALUATION_RESULTS, State.PRESENT, "README.md model-index"
@@ -191,10 +191,6 @@ def _results(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
             yield ComponentFact(
                 Basis.DECLARED, at("tags"), Component.RESEARCH_PAPER, State.PROMISED, f"arXiv:{match[1]}"
             )
-
-
-def _tables(value: Any) -> list[Mapping[str, Any]]:
-    return [mapping(one) for one in value] if isinstance(value, list) else []
 
 
 def _emissions(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:

@@ -17,7 +17,7 @@ from regrow import words
 from regrow.auditing.collectors import card, legal, origins, release_data
 from regrow.auditing.collectors.folder import Folder, Statement, Text, UnreadableError, printable
 from regrow.auditing.collectors.hazards import CHECKPOINT
-from regrow.auditing.collectors.structured import mapping, strings
+from regrow.auditing.collectors.structured import mapping, strings, tables
 from regrow.auditing.facts import (
     Aspect,
     Availability,
@@ -87,17 +87,17 @@ class Locked:
     @cached_property
     def stages(self) -> Sequence[Mapping[str, Any]]:
         """The stages, each after its inputs."""
-        return _tables(self.value.get("stage"))
+        return tables(self.value.get("stage"))
 
     @cached_property
     def sources(self) -> Sequence[Mapping[str, Any]]:
         """The sources."""
-        return _tables(self.value.get("source"))
+        return tables(self.value.get("source"))
 
     @property
     def files(self) -> Sequence[Mapping[str, Any]]:
         """The files of all sources."""
-        return [file for source in self.sources for file in _tables(source.get("file"))]
+        return [file for source in self.sources for file in tables(source.get("file"))]
 
     def saying(self, *names: str) -> list[Mapping[str, Any]]:
         """The parameters of all stages that have certain ones."""
@@ -259,7 +259,7 @@ def _sources(lock: Locked, used: Mapping[str, release_data.Used]) -> Iterator[St
         name = str(source.get("name", ""))
         availability = str(lock.documents.get(name, {}).get("availability", ""))
         known = Availability(availability) if availability in list(Availability) else Availability.UNKNOWN
-        files = _tables(source.get("file"))
+        files = tables(source.get("file"))
         there = used.get(name)
         sizes = [size for file in files if type(size := file.get("size")) is int]
         for role, size in (
@@ -399,7 +399,7 @@ def _components(lock: Locked, folder: Folder, release: Release, made: tuple[Made
 def _datasets(lock: Locked, component: Component) -> ComponentFact:
     """Data is there if each source has a public address and the build pinned by hash what it answered with."""
     where = [str(source.get("fetch", "")) for source in lock.sources]
-    pinned = all(_are_pinned(_tables(source.get("file"))) for source in lock.sources)
+    pinned = all(_are_pinned(tables(source.get("file"))) for source in lock.sources)
     public = pinned and not any(is_local(one or "file:") for one in where)
     state = State.PRESENT if where and public else State.PROMISED
     return ComponentFact(Basis.FOUND, lock.text.at(), component, state, printable(", ".join(where)))
@@ -424,7 +424,3 @@ def _rebuild(lock: Locked, folder: Folder, broken: bool) -> RebuildFact:
     level = Rebuild.PINNED if whole and folder.has(CHAIN) and not broken else Rebuild.DECLARED
     at = lock.text.at("key outputs" if "outputs" in lock.value else "")
     return RebuildFact(Basis.FOUND, at, level, "", digest(folder))
-
-
-def _tables(value: Any) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -138,3 +138,8 @@ def strings(value: Any) -> list[str]:
 def mapping(value: Any) -> Mapping[str, Any]:
     """A mapping, or an empty one."""
     return value if isinstance(value, dict) else {}
+
+
+def tables(value: Any) -> list[Mapping[str, Any]]:
+    """The mappings of a list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

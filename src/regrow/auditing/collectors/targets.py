@@ -6,26 +6,14 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from regrow.auditing import names
 from regrow.errors import RecipeError
 from regrow.sources.addresses import shown
 
-_HOSTS = frozenset(("huggingface.co", "hf.co"))
 _AT_REVISION = frozenset(("tree", "blob", "raw", "resolve", "commit", "commits", "blame"))
 _CAN = "an audit takes hf:ORGANISATION/NAME, the address of a model on the hub, or a path on this machine"
-_OTHERS = {
-    "datasets": ("a data set", "audit a model that was made from it"),
-    "spaces": ("an application", "audit the model that it runs"),
-    "collections": ("a collection", "audit one of its models"),
-    "papers": ("a paper", "audit the model that it is about"),
-    **dict.fromkeys(
-        ("models", "docs", "blog", "posts", "tasks", "pricing", "join", "login", "settings", "organizations", "search"),
-        ("a page of the hub itself", "open the page of a model and take its address"),
-    ),
-}
-"""First parts of paths that are no organisation: what such a page is about, and what to do."""
 
 
 def target(text: str) -> str:
@@ -40,13 +28,12 @@ def target(text: str) -> str:
     path = _path_on_hub(address)
     if path is None:
         raise RecipeError(f"`{shown(text)}` is no model of the hub", why=_CAN, hint=_elsewhere(address))
-    return _model(text, [unquote(part) for part in path.split("/") if part])
+    return _model(text, names.path_parts(path))
 
 
 def _address(text: str) -> SplitResult | None:
     """The parts of an address; one of the hub may lack its scheme, as browsers show it."""
-    bare = text.partition("/")[0].lower().removeprefix("www.")
-    if bare in _HOSTS and not Path(text).exists():
+    if names.is_hub(text.partition("/")[0]) and not Path(text).exists():
         text = f"https://{text}"
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
         return None
@@ -60,7 +47,7 @@ def _path_on_hub(address: SplitResult) -> str | None:
     """The path of an address on the hub, or on the mirror that HF_ENDPOINT names; None if it is anywhere else."""
     if address.scheme not in ("http", "https"):
         return None
-    if (address.hostname or "").removeprefix("www.") in _HOSTS:
+    if names.is_hub(address.hostname or ""):
         return address.path
     with suppress(ValueError):
         own = urlsplit(os.environ.get("HF_ENDPOINT", "").strip().rstrip("/"))
@@ -78,11 +65,8 @@ def _elsewhere(address: SplitResult) -> str:
 
 def _model(text: str, parts: list[str]) -> str:
     """The model that a page is about, by the parts of its path."""
-    parts = parts[2:] if parts[:2] == ["api", "models"] else parts
-    first = parts[0] if parts else "models"
-    if first in _OTHERS:
-        kind, todo = _OTHERS[first]
-        raise RecipeError(f"`{shown(text)}` is {kind}, not a model", why=_CAN, hint=todo)
+    if page := names.pages().get(parts[0] if parts else "models"):
+        raise RecipeError(f"`{shown(text)}` is {page['what']}, not a model", why=_CAN, hint=page["todo"])
     at = next((i for i, part in enumerate(parts[:3]) if i and part in (*_AT_REVISION, "revision")), None)
     name = "/".join(parts[: at or 2])
     if not names.is_id(name):

@@ -79,7 +79,7 @@ def find(id: str) -> Entry | None:
     """The entry for a model, or None. What a folder or a file is called is no id of the hub, whatever it looks like."""
     if not names.is_of_hub(id):
         return None
-    name = _name(id).lower()
+    name = names.short(id).lower()
     return next((entry for entry in entries() if entry.pattern.fullmatch(name)), None)
 
 
@@ -117,11 +117,7 @@ def read(name: str, data: bytes) -> Iterator[Entry]:
 def told(entry: Entry, id: str, date: str) -> tuple[Fact, ...]:
     """The facts of an entry, of a model with this id."""
     at = Evidence(entry.file, entry.source, entry.sha256, Basis.KNOWN.value, date)
-    return tuple(_facts(_name(id), entry, at))
-
-
-def _name(id: str) -> str:
-    return id.removeprefix("hf:").partition("@")[0]
+    return tuple(_facts(names.short(id), entry, at))
 
 
 def _facts(name: str, entry: Entry, at: Evidence) -> Iterator[Fact]:

@@ -9,6 +9,7 @@ from regrow.auditing.facts import Collected, Finding, NameFact, Severity, places
 from regrow.auditing.licences.catalogue import Licence
 from regrow.auditing.licences.inheritance import Inheritance, Inherited
 from regrow.auditing.lineage import BY_OUTPUTS, BY_PARAMETERS, Node
+from regrow.auditing.names import comparable, is_of_hub
 from regrow.auditing.result import Conflict
 
 _PREFIX = "name-prefix"
@@ -154,4 +155,4 @@ def _same_publisher(inheritance: Inheritance, node: Node) -> bool:
 
 
 def _publisher(id: str) -> str:
-    return id.removeprefix("hf:").partition("/")[0].casefold() if id.startswith("hf:") and "/" in id else ""
+    return comparable(id).partition("/")[0] if is_of_hub(id) and "/" in id else ""

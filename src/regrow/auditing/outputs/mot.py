@@ -9,6 +9,7 @@ import json
 import re
 
 from regrow.auditing.facts import Component, ComponentFact, Scope, State
+from regrow.auditing.names import short
 from regrow.auditing.outputs import view
 from regrow.auditing.outputs.safe import whole
 from regrow.auditing.outputs.templates import environment, source
@@ -42,7 +43,7 @@ def mot(audit: Audit) -> str:
         first=first,
         modalities=found.modalities if found else (),
         parents=[edge.parent for edge in view.edges_from(audit, audit.lineage.nodes[0].id)],
-        hub=first.id.removeprefix("hf:").partition("@")[0] if view.package_url(first.id) else "",
+        hub=short(first.id) if view.package_url(first.id) else "",
         licences=[(kind, facts[0]) for kind, scope in _LICENCES.items() if (facts := view.licence_facts(first, scope))],
         weights=view.licence_facts(first, Scope.WEIGHTS),
         components=_components(first.of(ComponentFact)),
