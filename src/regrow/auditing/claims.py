@@ -36,7 +36,7 @@ from regrow.auditing.facts import (
 )
 from regrow.auditing.licences import find
 from regrow.auditing.result import Claim, Outcome
-from regrow.auditing.rules.predicates import name_of
+from regrow.auditing.rules.predicates.words import name_of
 from regrow.auditing.rules.results import Result, all_of, met, not_met, not_shown, one_line, unique
 from regrow.recipe import schema
 from regrow.recipe.lines import line_of

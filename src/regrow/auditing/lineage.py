@@ -143,6 +143,8 @@ def seen(found: tuple[F, ...]) -> Iterator[F]:
 
 
 def without_known(node: Node) -> Node:
-    """A model with what was read of it alone."""
+    """A model with what was read of it alone; the same one where nothing is known of it."""
     read = tuple(fact for fact in node.collected.facts if fact.basis is not Basis.KNOWN)
+    if len(read) == len(node.collected.facts):
+        return node
     return replace(node, collected=replace(node.collected, facts=read))

@@ -68,9 +68,10 @@ def _asked(leaf: Leaf, case: Case, node: Node) -> Result:
     It may tell the origin of parameters, and terms, and the reason then says that they are known; but it has delivered
     nothing, and nobody has seen there what it says.
     """
-    predicate = PREDICATES[leaf.predicate]
+    predicate, seen = PREDICATES[leaf.predicate], without_known(node)
     told = predicate(case, node, **leaf.parameters)
-    read = told if leaf.predicate in TAKES_KNOWN else predicate(case, without_known(node), **leaf.parameters)
+    takes_all = seen is node or leaf.predicate in TAKES_KNOWN
+    read = told if takes_all else predicate(case, seen, **leaf.parameters)
     known = as_known(told.evidence)
     if rank(told.outcome) > rank(read.outcome):
         return replace(read, reasons=(*read.reasons, f"only {known}, not seen"))
