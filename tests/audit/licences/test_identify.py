@@ -176,10 +176,10 @@ def test_no_text_breaks_it(text: str) -> None:
 def test_time_is_bounded_whatever_is_repeated() -> None:
     start = time.process_time()
     clause = " ".join(words(apache())[100:160])
-    identify((clause + " ") * 4_000)
-    identify(apache() * 20 + "x")
-    identify("of the work " * 80_000)
-    assert time.process_time() - start < 30
+    identify((clause + " ") * 1_500)
+    identify(apache() * 10 + "x")
+    identify("of the work " * 40_000)
+    assert time.process_time() - start < 10
     assert identify("a" * 10_000_001) is None
 
 

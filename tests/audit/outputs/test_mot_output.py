@@ -115,7 +115,7 @@ def test_weights_carry_their_own_licence_and_the_model_its_origin() -> None:
 
 
 @given(hostile_audits())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_words_from_outside_stay_words(audit: Audit) -> None:
     release = read(audit)
     assert release["name"] == (whole(audit.name) or "unnamed")
