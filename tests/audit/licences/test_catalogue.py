@@ -45,6 +45,8 @@ def test_what_names_no_licence_is_not_guessed(tag: str) -> None:
         (" CC BY-SA 4.0 ", "cc-by-sa-4.0"),
         ("llama-3.1-community-license", "llama3.1"),
         ("nvidia_open_model_license", "nvidia-open-model"),
+        ("CC Attribution NonCommercial 4.0", "cc-by-nc-4.0"),
+        ("GPLv3", "gpl-3.0"),
     ],
 )
 def test_names_are_found_in_any_case_and_spelling(tag: str, id: str) -> None:
@@ -181,7 +183,9 @@ def test_full_titles_are_known_as_people_write_them(tag: str, id: str) -> None:
     assert found.id == id
 
 
-@pytest.mark.parametrize("tag", ["the license", "license", "research", "((MIT", "v", "-", "2.0", "Intel only"])
+@pytest.mark.parametrize(
+    "tag", ["the license", "license", "research", "((MIT", "MIT?", "license: MIT", "v", "-", "2.0", "Intel only"]
+)
 def test_what_is_left_of_a_name_is_not_taken_for_one(tag: str) -> None:
     assert find(tag) is None
 

@@ -11,7 +11,6 @@ Licences that share all but their names stand in one ``group``.
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from regrow.auditing.licences.spelling import key, words
 from regrow.auditing.lineage import BY_OUTPUTS, BY_PARAMETERS
 from regrow.errors import RegrowError
 
@@ -189,12 +189,11 @@ def find(tag: str) -> Licence | None:
     A tag is an id of the Hugging Face hub or of SPDX, or a title or another name of a licence, in any case and with or
     without ``the``, ``version`` and ``license``. Nothing is guessed: ``other``, ``unknown`` and ``cc`` name no licence.
     """
-    plain = _plain(tag)
-    id = _names().get(plain) or _names().get(plain.removesuffix("-license"))
-    licence = None if id is None else get(id)
-    if licence and licence.exact and plain != _plain(licence.title) and tag.strip() != licence.spdx:
+    if (id := _names().get(key(tag))) is None:
         return None
-    return licence
+    licence = get(id)
+    as_listed = not licence.exact or tag.strip() == licence.spdx
+    return licence if as_listed or {*words(licence.title)} <= {*words(tag)} else None
 
 
 def linked(address: str) -> Licence | None:
@@ -204,41 +203,14 @@ def linked(address: str) -> Licence | None:
     return get(found.pop()) if len(found) == 1 else None
 
 
-_SPELLINGS = tuple(
-    (re.compile(pattern), one)
-    for pattern, one in (
-        (r"licence", "license"),
-        (r"&", "and"),
-        (r"\(([^()]*)\)", r" \1 "),
-        (r"[\s_,'\"“”-]+", "-"),
-        (r"^-?(the-)?|-$", ""),
-        (r"(?<![^-])v(ersion)?[.-]?(?=\d)", ""),
-        (r"(?<=\d)\.0(?![^-])", ""),
-        (r"non-commercial", "noncommercial"),
-        (r"share-alike", "sharealike"),
-        (r"no-?deriv(ative)?s", "noderivatives"),
-        (r"-(international|unported|generic|universal)(?![^-])", ""),  # of Creative Commons
-        (r"(?<=\d)-only$", ""),  # of the GNU licences, and no later version
-    )
-)
-"""What is written in several ways in the names of licences, each as one of them."""
-
-
-def _plain(tag: str) -> str:
-    plain = tag.strip().casefold()
-    for pattern, one in _SPELLINGS:
-        plain = pattern.sub(one, plain)
-    return plain
-
-
 @cache
-def _names() -> dict[str, str]:
+def _names() -> dict[tuple[str, ...], str]:
     """Every name of every licence; loading fails if a name stands for two."""
-    names: dict[str, str] = {}
+    names: dict[tuple[str, ...], str] = {}
     for licence in every():
         for name in (licence.id, licence.title, licence.spdx, *licence.hf, *licence.aliases):
-            if name and names.setdefault(_plain(name), licence.id) != licence.id:
-                raise RegrowError(f"`{name}` names both `{names[_plain(name)]}` and `{licence.id}`")
+            if name and names.setdefault(key(name), licence.id) != licence.id:
+                raise RegrowError(f"`{name}` names both `{names[key(name)]}` and `{licence.id}`")
     return names
 
 

@@ -13,11 +13,8 @@ from functools import cache
 
 from regrow.auditing.data import toml
 from regrow.auditing.licences.catalogue import every, find, linked
+from regrow.auditing.licences.spelling import WORD, plain
 
-_WORD = re.compile(
-    r"non[- ]?commercial|share[- ]?alike|no[- ]?deriv(?:ative|ation)?s?|open[- ]?rail(?:\+\+)?|[a-z]+|\d+(?:\.\d+)*",
-    re.IGNORECASE,
-)
 _BREAK = re.compile(r"[^\s,\-_*`\"'“”(\[\]]")
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
 _LONGEST = 16  # words of a name
@@ -72,18 +69,18 @@ def _one(text: str) -> Named | None:
     best: Named | None = None
     said: tuple[str, ...] = ()
     for word in _words(text[:_REACH]):
-        plain = _plain(word[0])
-        if plain in _changed():
+        name = plain(word[0])
+        if name in _changed():
             return None
-        if plain in _fillers():
+        if name in _fillers():
             # The word of the name that everybody leaves out ends it too.
-            best = Named(best.expression, word.end()) if best and said and plain in ("license", "licence") else best
+            best = Named(best.expression, word.end()) if best and said and name == "license" else best
             continue
         if word[0].lower() == "by" and not said and not _COMMON.search(text, 0, word.start()):
             break  # the little word, and not the name of a licence
-        said = (*said, plain)
+        said = (*said, name)
         if len(said) > _LONGEST or said not in _beginnings():
-            if _VERSION.fullmatch(plain) and len(plain) < len("2000"):
+            if _VERSION.fullmatch(name) and len(name) < len("2000"):
                 return None  # a version that is not known
             break
         if ids := _ids(said):
@@ -94,19 +91,11 @@ def _one(text: str) -> Named | None:
 def _words(text: str) -> Iterator[re.Match[str]]:
     """The words of a text as long as nothing but spaces and light punctuation is between them."""
     end = 0
-    for word in _WORD.finditer(text):
+    for word in WORD.finditer(text):
         if _BREAK.search(text[end : word.start()]):
             return
         end = word.end()
         yield word
-
-
-def _plain(word: str) -> str:
-    """A word in the way in which all are compared; 2.0 is 2."""
-    plain = re.sub(r"[- ]", "", word.lower())
-    plain = re.sub(r"(?:\.0)+$", "", plain) if plain[0].isdigit() else plain
-    same: str = toml("licences", "naming")["same"].get(plain, plain)
-    return same
 
 
 @cache
@@ -127,7 +116,7 @@ def _names() -> Mapping[tuple[str, ...], tuple[str, ...]]:
     loose: dict[tuple[str, ...], list[str]] = {}
     for licence in every():
         for name in (licence.id, licence.spdx, licence.title, *licence.hf, *licence.aliases):
-            said = tuple(word for match in _WORD.finditer(name) if (word := _plain(match[0])) not in _fillers())
+            said = tuple(word for match in WORD.finditer(name) if (word := plain(match[0])) not in _fillers())
             if said:
                 exact.setdefault(said, licence.id)
             if len(said) > 1 and _VERSION.fullmatch(said[-1]) and licence.spdx and name != licence.title:
