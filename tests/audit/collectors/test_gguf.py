@@ -80,12 +80,12 @@ def test_what_a_file_says_of_where_it_comes_from(tmp_path: Path) -> None:
             "general.name": "Kitten 1B Chat",
             "general.finetune": "Chat",
             "general.license": "apache-2.0",
-            "general.source.repo_url": "https://huggingface.example/cats/kitten-1b-chat",
+            "general.source.repo_url": "https://huggingface.co/cats/kitten-1b-chat",
             "general.base_model.count": 1,
             "general.base_model.0.name": "Kitten 1B",
-            "general.base_model.0.repo_url": "https://huggingface.example/cats/kitten-1b",
+            "general.base_model.0.repo_url": "https://huggingface.co/cats/kitten-1b",
             "general.dataset.0.name": "Meows",
-            "general.dataset.0.repo_url": "https://huggingface.example/datasets/cats/meows",
+            "general.dataset.0.repo_url": "https://huggingface.co/datasets/cats/meows",
             "llama.context_length": 2048,
         }
     )

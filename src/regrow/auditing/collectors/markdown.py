@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 _HEADING = re.compile(r"\s{0,3}(#{1,6})\s")
 _FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})")
-_ITEM = re.compile(r"\s*(?:[-*+]|\d{1,3}[.)])\s+(?=\S)")
+ITEM = re.compile(r"(\s*)(?:[-*+]|\d{1,3}[.)])\s+(?=\S)")
+"""How an item of a list begins, after what it is set in by."""
+
 _LINK = re.compile(r"!?\[([^\[\]]{0,300})\]\(\s*<?([^()\s<>]{0,1000}+)>?[^()]{0,200}+\)")
 _IMAGE = re.compile(_LINK.pattern.replace("!?", "!", 1))
 _RAISED = re.compile(r"(?<=10)<sup>(\d{1,2})</sup>")
@@ -89,7 +91,7 @@ def blocks(text: str, first_line: int = 1) -> Iterator[Block]:
             continue
         raw = "\n".join(line for line in lines if not _PLACEHOLDER.fullmatch(line))[:_LONGEST_BLOCK]
         links = tuple(dict.fromkeys(links_in(raw)))
-        item = _ITEM.match(raw)
+        item = ITEM.match(raw)
         words = raw if kind != "text" else clean(raw[item.end() :] if item else raw)
         depth = len(raw) - len(raw.lstrip()) if item else -1
         above = [entry for entry in above if entry[0] < depth]
@@ -113,7 +115,7 @@ def _groups(lines: list[str]) -> Iterator[tuple[str, int, list[str]]]:
                 held, kind, fence = [], "", ""
             continue
         new = _kind(line)
-        if held and (new != kind or _ITEM.match(line)):
+        if held and (new != kind or ITEM.match(line)):
             yield kind, begin, held
             held = []
         if new == "code" and (match := _FENCE.match(line)):

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cache
 
 from regrow.auditing.collectors.folder import Statement, printable
-from regrow.auditing.collectors.markdown import Block, clean, links_in
+from regrow.auditing.collectors.markdown import ITEM, Block, clean, links_in
 from regrow.auditing.collectors.prose import described
 from regrow.auditing.collectors.prose.words import PATTERNS
 from regrow.auditing.data import any_of, toml, whole_words
@@ -38,7 +38,6 @@ Found = Sequence[tuple[Block, Evidence]]
 _MOST = 500  # rows that are read
 _MOST_TOGETHER = 8  # sources that one sentence can be about
 _GAP = 2  # lines from an item to the next of its list
-_MARK = re.compile(r"(\s*)(?:[-*+]|\d{1,3}[.)])\s")
 _ITEM = re.compile(r"(?P<name>[^():;,]{1,200}?)\s*(?:[(:,;]|\s[-\u2013\u2014]\s)(?P<said>.*)")
 _BETWEEN = re.compile(r"[;,()]|:\s|\.(?:\s|$)|\s[-\u2013\u2014]\s|\band\b")
 _LICENSED = ("licen", "under licen", "agreement", "by agreement")
@@ -162,7 +161,7 @@ def _lists_of_items(found: Found) -> Iterator[Found]:
     """The items that follow each other, without what is set in under one of them."""
     items: list[tuple[Block, Evidence]] = []
     for block, at in found:
-        mark = _MARK.match(block.source) if block.kind == "text" else None
+        mark = ITEM.match(block.source) if block.kind == "text" else None
         if items and (mark is None or block.line > items[-1][0].last + _GAP):
             yield items
             items = []
