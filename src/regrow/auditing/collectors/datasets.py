@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from regrow.auditing.collectors import croissant, hazards, prose
+from regrow.auditing.collectors import croissant, prose
 from regrow.auditing.collectors.card import licence, split
 from regrow.auditing.collectors.folder import Folder, Statement, Text, printable
 from regrow.auditing.collectors.prose import sources
@@ -29,7 +29,7 @@ def collect(folder: Folder) -> Iterator[Statement]:
     yield from folder.texts(filter(_is_card, folder.paths), NAME, _read)
     yield from folder.texts(filter(_LIST.fullmatch, folder.paths), NAME, _listed)
     yield from folder.texts(filter(croissant.PATH.fullmatch, folder.paths), croissant.NAME, croissant.read)
-    there = (entry for entry in folder.find("data") if entry.size and not hazards.is_pointer(folder, entry))
+    there = (entry for entry in folder.find("data") if entry.size and not folder.is_pointer(entry))
     data = [entry.path for entry in there if _is_data(entry.path)]
     for wanted, component in ((False, Component.DATASETS), (True, Component.EVALUATION_DATA)):
         some = [path for path in data if bool(_EVALUATION.search(path)) is wanted]

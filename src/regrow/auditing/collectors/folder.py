@@ -29,6 +29,8 @@ MOST_FOLDERS_DEEP = 64
 _BEGINNING = 4096
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _BLOB = re.compile(r"[0-9a-f]{40,64}")
+_POINTER = re.compile(rb"version [^\n]{1,200}\n(?:ext-[^\n]{1,200}\n)*oid sha256:[0-9a-f]{64}\nsize \d{1,20}\n")
+_POINTER_LIMIT = 1024
 
 
 class UnreadableError(Exception):
@@ -110,6 +112,11 @@ class Folder:
     def ending(self, path: str) -> str:
         """What the name of a file ends with, such as ``.gguf``; or would, going by what is in it."""
         return self._endings.get(path) or PurePosixPath(path).suffix.lower()
+
+    def is_pointer(self, entry: FileEntry) -> bool:
+        """Whether a file only points to one that was not fetched."""
+        small = entry.size <= _POINTER_LIMIT
+        return small and bool(_POINTER.fullmatch(self.head(entry.path, "inventory", _POINTER_LIMIT)))
 
     def size(self, path: str) -> int:
         """The size of a file."""

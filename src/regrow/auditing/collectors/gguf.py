@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from regrow.auditing import names
-from regrow.auditing.collectors import hazards, legal, weights
+from regrow.auditing.collectors import legal, weights
 from regrow.auditing.collectors.folder import Folder, Statement, printable
 from regrow.auditing.facts import (
     ArchitectureFact,
@@ -72,7 +72,7 @@ def _facts(folder: Folder, path: str, header: Header, evidence: Evidence) -> Ite
 
 
 def _there(folder: Folder) -> Iterator[str]:
-    return (one.path for one in folder.find("weights") if one.size and not hazards.is_pointer(folder, one))
+    return (one.path for one in folder.find("weights") if one.size and not folder.is_pointer(one))
 
 
 def _is_quantised(dtypes: tuple[str, ...]) -> bool:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 from regrow.auditing.collectors.folder import Folder, Statement, printable
-from regrow.auditing.collectors.kinds import PICKLED, kind
+from regrow.auditing.collectors.kinds import PICKLED
 from regrow.auditing.collectors.weights import whole
 from regrow.auditing.facts import Basis, Component, ComponentFact, FileEntry, Finding, Severity, State
 
 NAME = "inventory"
-_POINTER = re.compile(rb"version [^\n]{1,200}\n(?:ext-[^\n]{1,200}\n)*oid sha256:[0-9a-f]{64}\nsize \d{1,20}\n")
-_POINTER_LIMIT = 1024
 CHECKPOINT = re.compile(r"(^|/)(checkpoint|step|iter|ckpt|revision)[-_]?\d+[\w-]*/[^/]+$", re.IGNORECASE)
 _MOST_NAMED = 20
 _NOT_PARAMETERS = ("optimizer", "training_args")
@@ -22,21 +19,15 @@ _NOT_PARAMETERS = ("optimizer", "training_args")
 def collect(folder: Folder) -> Iterator[Statement]:
     """What must not be opened, what is not really there, and what is there but was not opened."""
     pickled: list[str] = []
-    pointers: list[str] = []
+    pointers: list[FileEntry] = []
     for entry in folder.find("weights", "pickled", "data", "other"):
-        if is_pointer(folder, entry):
-            pointers.append(entry.path)
+        if folder.is_pointer(entry):
+            pointers.append(entry)
         elif folder.ending(entry.path) in PICKLED or _holds_objects(folder, entry.path):
             pickled.append(entry.path)
     yield from _unsafe(folder, pickled)
     yield from _standing_in(folder, pointers)
-    yield from _parameters(folder, pickled, pointers)
-
-
-def is_pointer(folder: Folder, entry: FileEntry) -> bool:
-    """Whether a file only points to one that was not fetched."""
-    small = entry.size <= _POINTER_LIMIT
-    return small and bool(_POINTER.fullmatch(folder.head(entry.path, NAME, _POINTER_LIMIT)))
+    yield from _parameters(folder, pickled, {entry.path for entry in pointers})
 
 
 def _holds_objects(folder: Folder, path: str) -> bool:
@@ -54,18 +45,19 @@ def _unsafe(folder: Folder, paths: list[str]) -> Iterator[Finding]:
         yield Finding("unsafe-file", Severity.WARNING, said, (folder.inventory(NAME),))
 
 
-def _standing_in(folder: Folder, paths: list[str]) -> Iterator[Statement]:
-    if not paths:
+def _standing_in(folder: Folder, pointers: list[FileEntry]) -> Iterator[Statement]:
+    if not pointers:
         return
-    at = folder.evidence(paths[0], NAME)
-    said = f"{printable(paths[0])} only points to a file that was not fetched"
-    more = f", like {len(paths) - 1} more" if len(paths) > 1 else ""
+    first = pointers[0].path
+    at = folder.evidence(first, NAME)
+    said = f"{printable(first)} only points to a file that was not fetched"
+    more = f", like {len(pointers) - 1} more" if len(pointers) > 1 else ""
     yield Finding("pointer-file", Severity.WARNING, f"{said}{more}: `git lfs pull` fetches it", (at,))
-    if any(kind(path) == "weights" or PurePosixPath(path).suffix in PICKLED for path in paths):
-        yield ComponentFact(Basis.FOUND, at, Component.PARAMETERS, State.PROMISED, paths[0])
+    if any(entry.kind in ("weights", "pickled") for entry in pointers):
+        yield ComponentFact(Basis.FOUND, at, Component.PARAMETERS, State.PROMISED, first)
 
 
-def _parameters(folder: Folder, pickled: list[str], pointers: list[str]) -> Iterator[Statement]:
+def _parameters(folder: Folder, pickled: list[str], pointers: set[str]) -> Iterator[Statement]:
     """Parameters in formats that no other collector opens. They are lacking only if nothing here could hold them."""
     weights = [entry.path for entry in folder.find("weights")]
     safe = [path for path in weights if folder.ending(path) in (".safetensors", ".gguf")]
