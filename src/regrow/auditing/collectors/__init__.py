@@ -23,6 +23,7 @@ from regrow.auditing.collectors import (
     gguf,
     hazards,
     hub,
+    hub_cache,
     legal,
     mot,
     rebuilds,
@@ -82,15 +83,15 @@ def _nothing(target: str) -> InputError:
     return InputError(f"there is no `{target}`", hint=hint)
 
 
-def _of_hub(fetched: hub.Fetched) -> Collected:
+def _of_hub(fetched: hub_cache.Fetched) -> Collected:
     own, name = release.is_one(fetched.folder), fetched.folder.name
     statements = [*fetched.statements, *_statements(fetched.folder)]
     return _collected(fetched.folder, statements, fetched.id, "release" if own else "huggingface", name, fetched.commit)
 
 
 def _of_folder(path: Path, today: str) -> Collected:
-    if hub.snapshot(path) is not None:
-        return _of_hub(hub.cached(path, today))
+    if hub_cache.snapshot(path) is not None:
+        return _of_hub(hub_cache.cached(path, today))
     folder = Folder(path, name=path.resolve().name, date=today)
     kind = _kind(folder)
     if kind is None:

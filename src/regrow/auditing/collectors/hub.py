@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -18,18 +18,17 @@ from urllib.parse import quote, urlsplit
 from regrow.auditing import names
 from regrow.auditing.collectors import kinds
 from regrow.auditing.collectors.folder import Folder, Statement, printable
+from regrow.auditing.collectors.hub_cache import COMMIT, Fetched, cached, place_of
 from regrow.auditing.collectors.structured import mapping, read_json, strings
 from regrow.auditing.facts import AccessFact, Basis, Evidence, Finding, Severity
 from regrow.errors import InputError, RecipeError
 from regrow.formats.header import HEADER_LIMIT
 from regrow.release.layout import SUMS
-from regrow.store.places import folder_in, home
 
 if TYPE_CHECKING:
     from requests import Response
 
 NAME = "hub"
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _REVISION = re.compile(r"[\w][\w./-]{0,200}", re.ASCII)
 _SMALL = 4 << 20
 _MOST_FILES = 300  # that are fetched
@@ -39,23 +38,6 @@ _LONGEST_ANSWER = 64 << 20
 _SECONDS = 30.0
 _PATH = re.compile(r"[\w .+=,()@-][\w .+=,()@/-]{0,300}")
 _WANTED = re.compile(rf"(?!tokenizer\.json$).*\.(md|json|ya?ml|txt|toml|lock|py|sh)|[^.]*|{SUMS}", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """What could be had of a model.
-
-    Attributes:
-        folder: its files.
-        id: with the commit, if that is known.
-        commit: or empty.
-        statements: what the hub itself says.
-    """
-
-    folder: Folder
-    id: str
-    commit: str
-    statements: tuple[Statement, ...] = ()
 
 
 def parse(target: str) -> tuple[str, str]:
@@ -78,26 +60,6 @@ def parse(target: str) -> tuple[str, str]:
     return repository, revision
 
 
-def snapshot(path: Path) -> tuple[str, str] | None:
-    """Repository and commit of a folder that is a snapshot in a hub's cache; None if it is not."""
-    place = path.resolve()
-    top = place.parent.parent
-    named = top.name.startswith("models--") and place.parent.name == "snapshots" and _COMMIT.fullmatch(place.name)
-    if named and (top / "blobs").is_dir():
-        return top.name.removeprefix("models--").replace("--", "/"), place.name
-    return None
-
-
-def cached(path: Path, date: str) -> Fetched:
-    """The snapshot of a cache at a path; it may lack files that nobody asked for."""
-    found = snapshot(path)
-    repository, commit = found if found is not None else ("", "")
-    blobs = path.resolve().parent.parent / "blobs"
-    folder = Folder(path.resolve(), name=repository, date=date, complete=False, blobs=blobs)
-    note = Finding("cache-partial", Severity.NOTE, "read from the local cache, which may not hold all files")
-    return Fetched(folder, f"hf:{repository}@{commit}", commit, (note,))
-
-
 @contextmanager
 def open_model(target: str, date: str, network: bool) -> Iterator[Fetched]:
     """A model of the hub, for as long as it is read: as it is in the cache, completed where the network may be used.
@@ -106,7 +68,7 @@ def open_model(target: str, date: str, network: bool) -> Iterator[Fetched]:
         InputError: if it is not in the cache, and not on the network or that may not be used.
     """
     repository, revision = parse(target)
-    place = _in_cache(repository, revision)
+    place = place_of(repository, revision)
     if place is None and not network:
         raise InputError(
             f"hf:{repository}{'@' + revision if revision else ''} is not in the local cache",
@@ -118,26 +80,6 @@ def open_model(target: str, date: str, network: bool) -> Iterator[Fetched]:
             yield _download(repository, revision, Path(scratch), date)
         else:
             yield _completed(place, repository, Path(scratch), date) if network else cached(place, date)
-
-
-def _cache() -> Path:
-    if chosen := folder_in("HF_HUB_CACHE"):
-        return chosen
-    caches = folder_in("XDG_CACHE_HOME") or home() / ".cache"
-    return (folder_in("HF_HOME") or caches / "huggingface") / "hub"
-
-
-def _in_cache(repository: str, revision: str) -> Path | None:
-    top = _cache() / f"models--{repository.replace('/', '--')}"
-    commit = revision
-    if not _COMMIT.fullmatch(revision):
-        reference = top / "refs" / (revision or "main")
-        try:
-            commit = reference.read_text("utf-8")[:100].strip()
-        except (OSError, ValueError):
-            return None
-    place = top / "snapshots" / commit
-    return place if _COMMIT.fullmatch(commit) and place.is_dir() else None
 
 
 def _completed(place: Path, repository: str, scratch: Path, date: str) -> Fetched:
@@ -249,7 +191,7 @@ def _closed(repository: str, revision: str, scratch: Path, date: str) -> Fetched
 def _fetch(
     endpoint: str, info: Mapping[str, Any], repository: str, scratch: Path, date: str, kept: Path | None
 ) -> Fetched:
-    commit = next((sha for sha in strings(info.get("sha")) if _COMMIT.fullmatch(sha)), "")
+    commit = next((sha for sha in strings(info.get("sha")) if COMMIT.fullmatch(sha)), "")
     at = Evidence(_address(repository, commit), "", "", NAME, date)
     gate = info.get("gated")
     said = f"the hub asks for consent before it gives the files ({printable(str(gate), 20)})"
