@@ -10,7 +10,7 @@ from typing import Any
 
 from regrow.auditing import names
 from regrow.auditing.collectors import legal, prose
-from regrow.auditing.collectors.folder import Folder, Statement, Text, printable
+from regrow.auditing.collectors.folder import At, Folder, Statement, Text, printable
 from regrow.auditing.collectors.markdown import blocks, clean
 from regrow.auditing.collectors.structured import Data, mapping, read_yaml, strings, tables
 from regrow.auditing.data import toml
@@ -141,7 +141,7 @@ def _title(text: Text, body: str, line: int) -> Iterator[NameFact]:
             return
 
 
-def _access(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
+def _access(fields: Mapping[str, Any], at: At) -> Iterator[Statement]:
     gate = next((key for key in fields if key.startswith(_GATE)), None)
     if gate is not None or str(fields.get("gated", "")).lower() not in ("", "false", "null", "~"):
         asked = ", ".join(printable(key, 60) for key in mapping(fields.get("extra_gated_fields")))
@@ -151,7 +151,7 @@ def _access(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
         )
 
 
-def _parents(fields: Mapping[str, Any], at: Any) -> Iterator[ParentFact]:
+def _parents(fields: Mapping[str, Any], at: At) -> Iterator[ParentFact]:
     relation = _RELATIONS.get(str(fields.get("base_model_relation", "")).strip().lower(), Relation.UNKNOWN)
     tagged: dict[str, Relation] = {}
     for tag in strings(fields.get("tags")):
@@ -168,7 +168,7 @@ def _parents(fields: Mapping[str, Any], at: Any) -> Iterator[ParentFact]:
             yield ParentFact(Basis.DECLARED, at("tags"), names.on_hub(name) or printable(name), said)
 
 
-def _use(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
+def _use(fields: Mapping[str, Any], at: At) -> Iterator[Statement]:
     task = next(iter(strings(fields.get("pipeline_tag"))), "")
     if task:
         modalities = ", ".join(toml("collectors", "tasks").get(task, ()))
@@ -179,7 +179,7 @@ def _use(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
         yield UsageFact(Basis.DECLARED, at("language"), "languages", printable(languages))
 
 
-def _results(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
+def _results(fields: Mapping[str, Any], at: At) -> Iterator[Statement]:
     models = tables(fields.get("model-index"))
     metrics = (one for model in models for run in tables(model.get("results")) for one in tables(run.get("metrics")))
     if any(one.get("value") for one in metrics):
@@ -193,6 +193,6 @@ def _results(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
             )
 
 
-def _emissions(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
+def _emissions(fields: Mapping[str, Any], at: At) -> Iterator[Statement]:
     if hardware := next(iter(strings(mapping(fields.get("co2_eq_emissions")).get("hardware_used"))), ""):
         yield TrainingFact(Basis.DECLARED, at("co2_eq_emissions"), hardware=printable(hardware))

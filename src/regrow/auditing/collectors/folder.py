@@ -23,6 +23,9 @@ from regrow.formats.header import printable as printable
 Statement = Fact | Finding
 """What a collector gives."""
 
+At = Callable[[str], Evidence]
+"""Gives the place of a key in a file that has keys."""
+
 TEXT_LIMIT = 4 << 20  # larger cards, configurations and licences are not meant for people
 MOST_FILES = 200_000
 MOST_FOLDERS_DEEP = 64

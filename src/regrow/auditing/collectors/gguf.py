@@ -9,7 +9,7 @@ from typing import Any
 
 from regrow.auditing import names
 from regrow.auditing.collectors import legal, weights
-from regrow.auditing.collectors.folder import Folder, Statement, printable
+from regrow.auditing.collectors.folder import At, Folder, Statement, printable
 from regrow.auditing.facts import (
     ArchitectureFact,
     Availability,
@@ -84,14 +84,14 @@ def _string(values: Mapping[str, Any], key: str) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-def _licence(values: Mapping[str, Any], at: Any) -> Iterator[Statement]:
+def _licence(values: Mapping[str, Any], at: At) -> Iterator[Statement]:
     raw, name, link = (_string(values, f"general.license{suffix}") for suffix in ("", ".name", ".link"))
     if raw or name:
         key = "general.license" if raw else "general.license.name"
         yield legal.declared(raw or name, Scope.WEIGHTS, at(key), name, link)
 
 
-def _parents(values: Mapping[str, Any], quantised: bool, at: Any) -> Iterator[Statement]:
+def _parents(values: Mapping[str, Any], quantised: bool, at: At) -> Iterator[Statement]:
     made = Relation.QUANTISED if quantised else Relation.CONVERTED
     own = names.plain(_string(values, "general.name"))
     for key in ("general.source.repo_url", "general.source.huggingface.repository", "general.source.url"):
@@ -111,7 +111,7 @@ def _parents(values: Mapping[str, Any], quantised: bool, at: Any) -> Iterator[St
             yield ParentFact(Basis.DECLARED, at(f"general.base_model.{number}.{key}"), parent, relation, version)
 
 
-def _datasets(values: Mapping[str, Any], at: Any) -> Iterator[Statement]:
+def _datasets(values: Mapping[str, Any], at: At) -> Iterator[Statement]:
     for number, fields in _numbered(values, "dataset"):
         where = fields.get("repo_url") or fields.get("url") or ""
         if name := fields.get("name") or where:

@@ -187,8 +187,7 @@ def _without_sources(node: Node, missing: str) -> Result:
     there = delivered(node, Component.DATASETS)
     card = said_of(node, Component.DATA_CARD)
     if there.outcome is Outcome.NOT_MET and not any(one.state is not State.ABSENT for one in card):
-        reasons = ("no training data is named", *there.reasons)
-        return Result(Outcome.NOT_MET, reasons, unique(there.evidence + places(card)), (missing,))
+        return Result(Outcome.NOT_MET, there.reasons, unique(there.evidence + places(card)), (missing,))
     return not_shown("no training data is named", missing=missing)
 
 
