@@ -14,7 +14,6 @@ from regrow.auditing.rules.rulesets import ruleset
 
 _THINGS = 2
 _SUBJECTS = 2
-_WITH_CLASSES = ("mof", "mof-listed")
 
 
 def standing(definition: Definition) -> str:
@@ -48,7 +47,7 @@ def sentence(definition: Definition) -> str:
 def _decisive(definition: Definition) -> list[Verdict]:
     """The verdicts that are not met and keep the model from the definition, or from its next class."""
     failing = [one for one in definition.verdicts if one.outcome is not Outcome.MET]
-    if definition.id not in _WITH_CLASSES:
+    if not view.has_classes(definition):
         return failing
     levels = {rule.id: rule.level for rule in ruleset("mof").rules if rule.required}  # from the lowest
     needed = [one for one in failing if one.rule in levels]
@@ -60,7 +59,7 @@ def _clause(definition: Definition, outcome: Outcome, by: str, verdicts: Iterabl
     shown = [*things[:_THINGS], *([f"{len(things) - _THINGS} more"] if len(things) > _THINGS else [])]
     listed = " or ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
     subject = plain(short(by)) if by else "for a higher one it" if definition.outcome is Outcome.MET else "it"
-    how = " under open terms" if definition.id in _WITH_CLASSES else ""
+    how = " under open terms" if view.has_classes(definition) else ""
     return f"{subject} {toml('outputs', 'words')['verbs'].get(outcome, outcome)} {listed}{how}"
 
 

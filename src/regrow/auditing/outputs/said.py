@@ -6,14 +6,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from regrow.auditing.names import short
+from regrow.auditing.rules.results import BETWEEN, limited
+from regrow.auditing.rules.results import KNOWN as KNOWN
 
-_BETWEEN = "; "
 _OUTSIDE_BRACKETS = re.compile(r"; (?![^()]*\))")
-_LAST = re.compile(r"and \d+ more$|(in part )?as known\b")
+_LAST = re.compile(rf"and \d+ more$|(in part )?{KNOWN}\b")
 """Parts of a reason that say nothing alone."""
-KNOWN = "as known"
-"""How a reason begins or goes on that rests on the table of known models, which a reader has to see in every row."""
 
 
 @dataclass
@@ -30,7 +28,7 @@ class Said:
             reason: some reasons, joined as the rules join them.
             by: id of the ancestor that it is about, or empty.
         """
-        return _BETWEEN.join(self._parts(row, _split(reason, by)))
+        return BETWEEN.join(self._parts(row, _split(reason, by)))
 
     def first(self, row: str, reason: str, by: str = "") -> str:
         """One of the reasons: the first that was not said before, or else where all stand; what is about the row's own
@@ -71,4 +69,4 @@ class Said:
 
 def _split(reason: str, by: str) -> list[str]:
     """The reasons that the rules have joined, without the name of the ancestor."""
-    return [part.removeprefix(f"limited by {short(by)}: ") for part in _OUTSIDE_BRACKETS.split(reason)]
+    return [part.removeprefix(limited(by)) for part in _OUTSIDE_BRACKETS.split(reason)]

@@ -9,7 +9,7 @@ from regrow.auditing.names import short
 from regrow.auditing.result import Outcome, Verdict
 from regrow.auditing.rules.case import Case
 from regrow.auditing.rules.predicates import PREDICATES, TAKES_KNOWN
-from regrow.auditing.rules.results import Result, all_of, any_of, as_known, capped, rank, unique
+from regrow.auditing.rules.results import Result, all_of, any_of, as_known, capped, limited, rank, unique
 from regrow.auditing.rules.rulesets import Leaf, Needs, Rule
 
 
@@ -49,7 +49,7 @@ def judge(rule: Rule, case: Case) -> Result | None:
 def _limited(result: Result, ancestor: Node) -> Result:
     """What an ancestor lacks, said of the audited model."""
     name = short(ancestor.id)
-    reasons = (f"limited by {name}: {result.reason}",)
+    reasons = (f"{limited(ancestor.id)}{result.reason}",)
     missing = tuple(f"of {name}: {line}" for line in result.missing)
     return replace(result, reasons=reasons, missing=missing, limited_by=ancestor.id)
 

@@ -11,12 +11,17 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from regrow.auditing.facts import Basis, Evidence, Fact, places
+from regrow.auditing.names import short
 from regrow.auditing.result import Outcome
 
 T = TypeVar("T")
 
 _RANK = {Outcome.NOT_MET: 0, Outcome.NOT_SHOWN: 1, Outcome.MET: 2}
 _REASONS = 3
+BETWEEN = "; "
+"""What stands between the reasons that are joined."""
+KNOWN = "as known"
+"""How a reason begins or goes on that rests on the table of known models, which a reader has to see in every row."""
 
 
 @dataclass(frozen=True)
@@ -103,14 +108,19 @@ def capped(result: Result, reason: str) -> Result:
 def as_known(evidence: Iterable[Evidence]) -> str:
     """The rows of the table of known models among some evidence, for a reason that rests on them; or nothing."""
     rows = joined(place.locator for place in evidence if place.collector == Basis.KNOWN)
-    return f"as known ({rows})" if rows else ""
+    return f"{KNOWN} ({rows})" if rows else ""
 
 
 def joined(reasons: Iterable[str]) -> str:
     """Several reasons in one line."""
     lines = unique(reasons)
     more = len(lines) - _REASONS
-    return "; ".join(lines[:_REASONS]) + (f"; and {more} more" if more > 0 else "")
+    return BETWEEN.join([*lines[:_REASONS], *([f"and {more} more"] if more > 0 else [])])
+
+
+def limited(by: str) -> str:
+    """How a reason begins that is about an ancestor."""
+    return f"limited by {short(by)}: "
 
 
 def one_line(text: str, limit: int = 160) -> str:
