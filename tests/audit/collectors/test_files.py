@@ -122,6 +122,8 @@ def test_code_is_recognised_by_what_it_does(tmp_path: Path) -> None:
             "notes.py": "print('training code')",
             "modeling_cat.py": '"""Call loss.backward() on what this gives."""',
             "tests/train.py": "loss.backward()",
+            "external/other/requirements.txt": "numpy\n",
+            "external/other/train.py": "loss.backward()\noptimizer.step()\n",
             "pyproject.toml": '[project]\nname = "x"\nlicense = "MIT"\n',
         },
     )

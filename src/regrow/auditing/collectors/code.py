@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import PurePosixPath
 from typing import Any
 
-from regrow.auditing.collectors import legal
+from regrow.auditing.collectors import kinds, legal
 from regrow.auditing.collectors.folder import Folder, Statement, Text, printable
 from regrow.auditing.collectors.structured import mapping, strings
 from regrow.auditing.data import any_of, toml
@@ -21,7 +21,7 @@ _MOST_FILES = 2000
 _MOST_NAMED = 3  # files for each component
 _HEAD = 2048  # characters at the top of a file, where its licence stands
 _LIBRARIES = re.compile(r"requirements[\w.-]*\.txt|pyproject\.toml|environment\.ya?ml|setup\.(py|cfg)|uv\.lock|Pipfile")
-_IGNORED = frozenset(("tests", "test", "third_party", "vendor", "node_modules", "site-packages", "docs"))
+_IGNORED = frozenset(("tests", "test", "docs"))
 
 
 @cache
@@ -41,14 +41,18 @@ def collect(folder: Folder) -> Iterator[Statement]:
     """The code that comes with the model."""
     found: dict[Component, int] = {}
     licences: set[str] = set()
-    sources = [entry.path for entry in folder.find("code") if not _IGNORED.intersection(entry.path.split("/")[:-1])]
+    sources = [entry.path for entry in folder.find("code") if _is_ours(entry.path)]
     sources.sort(key=lambda path: (not path.endswith(".py"), path))
     if len(sources) > _MOST_FILES:
         said = f"of {len(sources):,} source files the first {_MOST_FILES:,} were read"
         yield Finding("too-many-files", Severity.NOTE, said, (folder.inventory(NAME),))
     yield from folder.texts(sources[:_MOST_FILES], NAME, lambda text: _read(text, found, licences), _LIMIT)
-    listed = [path for path in folder.paths if _LIBRARIES.fullmatch(PurePosixPath(path).name)]
+    listed = [path for path in folder.paths if _LIBRARIES.fullmatch(PurePosixPath(path).name) and _is_ours(path)]
     yield from folder.texts(listed, NAME, _libraries)
+
+
+def _is_ours(path: str) -> bool:
+    return not (kinds.is_copied(path) or _IGNORED.intersection(PurePosixPath(path).parts[:-1]))
 
 
 def _read(text: Text, found: dict[Component, int], licences: set[str]) -> Iterator[Statement]:

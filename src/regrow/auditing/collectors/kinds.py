@@ -37,7 +37,7 @@ _MODEL_NAMES = re.compile(r"(pytorch_|adapter_|tf_|flax_)?model|consolidated|che
 
 @cache
 def _kinds(table: str) -> Mapping[str, str]:
-    """Names or endings of files -> kinds."""
+    """Names or endings of files, or names of folders -> kinds."""
     return {name: kind for kind, names in toml("collectors", "kinds")[table].items() for name in names}
 
 
@@ -61,6 +61,11 @@ def kind(path: str) -> str:
     if (part := _PART.fullmatch(name)) and kind(part[1]) in ("weights", "pickled"):
         return "part"
     return _kinds("endings").get(suffix, "other")
+
+
+def is_copied(path: str) -> bool:
+    """Whether a file lies in a folder of what others wrote."""
+    return any(_kinds("folders").get(part.lower()) for part in PurePosixPath(path).parts[:-1])
 
 
 def ending(path: str, head: bytes) -> str:

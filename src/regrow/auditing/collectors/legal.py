@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
+from regrow.auditing.collectors import kinds
 from regrow.auditing.collectors.folder import Folder, Statement, Text, printable
 from regrow.auditing.facts import Basis, Evidence, Finding, LicenceFact, Scope, Severity
 from regrow.auditing.licences import find, identify
 
 NAME = "licence"
-_VENDORED = frozenset(("third_party", "third-party", "vendor", "node_modules", "site-packages", "external", "deps"))
 _DEEPEST = 3
 _POLICY = re.compile(r"notice|copyright|.*use[-_]policy", re.IGNORECASE)
 TAG = re.compile(r"SPDX-License-Identifier:[ \t]*(?P<id>[\w.+() -]{1,200})")
@@ -59,8 +58,7 @@ def scope(path: str, has_weights: bool) -> Scope:
 
 
 def _is_ours(path: str) -> bool:
-    parts = PurePosixPath(path).parts
-    return len(parts) <= _DEEPEST and not _VENDORED.intersection(part.lower() for part in parts)
+    return path.count("/") < _DEEPEST and not kinds.is_copied(path)
 
 
 def _read(text: Text, has_weights: bool) -> Iterator[Statement]:
