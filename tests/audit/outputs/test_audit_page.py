@@ -119,7 +119,7 @@ def test_a_merge_of_very_many_is_drawn_in_part_and_listed_in_full() -> None:
 
 
 @given(hostile_audits())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_words_from_outside_stay_words(audit: Audit) -> None:
     source = html(audit)
     page = Page(source)
