@@ -57,7 +57,8 @@ def _decisive(definition: Definition) -> list[Verdict]:
 
 def _clause(definition: Definition, outcome: Outcome, by: str, verdicts: Iterable[Verdict]) -> str:
     things = unique(_thing(definition, one) for one in verdicts)
-    shown = [*things[:_THINGS], *([f"{len(things) - _THINGS} more"] if len(things) > _THINGS else [])]
+    rest = things[_THINGS:]
+    shown = [*things[:_THINGS], *(rest if len(rest) < 2 else [f"{len(rest)} more"])]
     listed = " or ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
     subject = plain(short(by)) if by else "for a higher one it" if definition.outcome is Outcome.MET else "it"
     how = " under open terms" if definition.id in _WITH_CLASSES else ""

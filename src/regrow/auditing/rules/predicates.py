@@ -417,8 +417,7 @@ def _without_sources(node: Node, missing: str) -> Result:
     delivered = _component(node, Component.DATASETS)
     card = _states(node, Component.DATA_CARD)
     if delivered.outcome is Outcome.NOT_MET and not any(one.state is not State.ABSENT for one in card):
-        reasons = ("no training data is named", *delivered.reasons)
-        return Result(Outcome.NOT_MET, reasons, unique(delivered.evidence + places(card)), (missing,))
+        return Result(Outcome.NOT_MET, delivered.reasons, unique(delivered.evidence + places(card)), (missing,))
     return not_shown("no training data is named", missing=missing)
 
 
