@@ -248,6 +248,16 @@ def test_a_single_thing_more_is_named() -> None:
     assert "it does not give model-card, data-card or technical report under open terms" in words
 
 
+def test_the_model_itself_comes_before_its_ancestors() -> None:
+    lacking = (
+        verdict("osaid-1.0/code/training", "Code", NOT_MET, "none", limited_by="hf:b/c"),
+        verdict("osaid-1.0/parameters/terms", "Terms", NOT_MET, "none"),
+    )
+    judged = Definition("osaid-1.0", "Definition", NOT_MET, "", lacking)
+    words = " ".join(text(replace(OURS, definitions=(judged,))).split())
+    assert "it does not give open terms for its weights, and b/c does not give its code" in words
+
+
 def test_full_cuts_no_reason() -> None:
     long = f"{'because ' * 80}of the end"
     shown = full(replace(OURS, parts=(Answer("data", "no", long),)))

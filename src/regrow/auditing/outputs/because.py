@@ -35,7 +35,7 @@ def because(definition: Definition) -> str:
         return "every rule is met"
     outcome = worst(one.outcome for one in lacking)
     told = [one for one in lacking if one.outcome is outcome]
-    subjects = list(dict.fromkeys(one.limited_by for one in told))
+    subjects = sorted(dict.fromkeys(one.limited_by for one in told), key=bool)  # "it" behind a name would be that name
     clauses = [_clause(definition, outcome, by, [one for one in told if one.limited_by == by]) for by in subjects]
     return ", and ".join(clauses[:_SUBJECTS])
 
