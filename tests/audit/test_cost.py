@@ -50,6 +50,12 @@ def test_what_cannot_be_told_is_not_guessed(facts: list[Fact], why: str) -> None
     assert (cost.flops, cost.accelerator_hours, cost.source) == (None, None, why)
 
 
+def test_it_is_told_of_whom_something_is_not_told() -> None:
+    line = derived([architecture()], (BASE, Relation.FINETUNE, [origin()]))
+    base = BASE.removeprefix("hf:")
+    assert estimate(line).source == f"not told: training tokens; not told: parameters and training tokens ({base})"
+
+
 def test_a_chain_is_added_up_from_the_beginning() -> None:
     line = derived([flops(1e18)], (BASE, Relation.FINETUNE, [origin(), flops(1e20)]))
     assert estimate(line).flops == 1.01e20

@@ -135,7 +135,7 @@ def _delivered(name: Component, state: ComponentFact | None) -> Result:
     if state is None:
         return not_shown(f"{words} (not seen)", missing="")
     if state.state is State.PRESENT:
-        return met(f"{words} is there", [state])
+        return met(f"{words}: there", [state])
     if state.state is State.PROMISED:
         return not_shown(f"{words} (only promised)", [state], missing="")
     return not_met(f"{words} (not there)", [state], missing="")

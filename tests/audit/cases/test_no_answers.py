@@ -185,3 +185,17 @@ RUN = "  - task: {type: text-generation}\n    metrics:\n    - {type: loss, value
 def test_a_place_for_results_holds_none(tmp_path: Path, results: str, there: bool) -> None:
     collected = read(write(tmp_path, {"README.md": f"---\nmodel-index:\n{results}---\n# M\n"}))
     assert (Component.EVALUATION_RESULTS in {fact.component for fact in of(collected, ComponentFact)}) is there
+
+
+@pytest.mark.parametrize(
+    ("lead", "item", "there"),
+    [
+        ("It achieves the following results on the evaluation set:", "Loss: 0.4123", True),
+        ("It achieves the following results on the evaluation set:", "Loss: nan", False),
+        ("It achieves the following results on the evaluation set:", "More information needed", False),
+        ("The following hyperparameters were used during training:", "seed: 42", False),
+    ],
+)
+def test_results_in_a_list_are_numbers_that_were_measured(tmp_path: Path, lead: str, item: str, there: bool) -> None:
+    collected = read(write(tmp_path, {"README.md": f"# M\n\nThis is M. {lead}\n- {item}\n"}))
+    assert (Component.EVALUATION_RESULTS in {fact.component for fact in of(collected, ComponentFact)}) is there

@@ -128,3 +128,9 @@ def test_a_model_of_70_billion_parameters_is_read_in_seconds(tmp_path: Path) -> 
     assert [fact.state for fact in of(found, ComponentFact) if fact.component is Component.PARAMETERS] == [
         State.PRESENT
     ]
+
+
+def test_the_weights_are_read_in_the_file_that_is_named(tmp_path: Path) -> None:
+    found = read(write(tmp_path, {"model.safetensors": sound(4), "checkpoints/a/model.safetensors": sound(4, 4)}))
+    [there] = [one for one in of(found, ComponentFact) if one.component is Component.PARAMETERS]
+    assert (there.where, there.evidence.file) == ("model.safetensors", "model.safetensors")

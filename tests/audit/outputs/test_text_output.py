@@ -29,7 +29,7 @@ def test_the_first_screen_says_how_it_stands_and_because_of_what() -> None:
     lines = text(FOREIGN).splitlines()
     assert lines[0] == "chatty-8b (huggingface), audited on 2026-11-21"
     words = " ".join(text(FOREIGN).split())
-    assert "not open source AI: example/Llama-3.1-8B does not give open terms for its weights" in words
+    assert "example/Llama-3.1-8B does not give open terms for its weights" in words
     assert "not exempt under Article 53(2) of the EU AI Act: it does not give a licence that is free" in words
     assert "open source AI: every rule is met" in text(OURS)
     assert "class II of the Model Openness Framework: for a higher one it does not" in text(OURS)
@@ -220,3 +220,45 @@ def test_what_is_really_audited_fits_a_screen_and_says_no_reason_twice(tmp_path:
     for form in (text, full):
         cells = [" ".join(cell.split()) for cell in re.split(r"\n|  +|; ", form(found))]
         assert [cell for cell in cells if cell in told and cells.count(cell) > 1] == []
+
+
+def test_a_no_gives_the_reason_that_makes_it_one() -> None:
+    given = (
+        Answer("data", "no", "data: not given; data code: not seen", limited_by="hf:b/c"),
+        Answer("study", "no", "limited by b/c: data: not given; code: not seen", limited_by="hf:b/c"),
+        Answer("share", "not shown", "no data is named; share: unclear"),
+    )
+    lines = [line.strip() for line in text(replace(OURS, parts=given, freedoms=(), definitions=())).splitlines()]
+    assert "no         data           data: not given (of b/c)" in lines
+    assert "no         study          see data" in lines, "what is not seen makes no no"
+    assert "not shown  share          share: unclear" in lines
+
+
+def test_the_first_screen_leaves_the_rows_of_the_table_to_the_evidence() -> None:
+    known = Answer("use", "yes", "weights: free, as known (Heron: https://heron.example and 2 more, 2026-11-20)")
+    shown = replace(OURS, parts=(), freedoms=(known,), definitions=())
+    assert "weights: free, as known\n" in text(shown) and "https://heron.example and 2 more" in full(shown)
+
+
+def test_a_single_thing_more_is_named() -> None:
+    lacking = [verdict(f"mof/{name}", name, NOT_MET, "missing") for name in ("model-card", "data-card")]
+    lacking.append(verdict("mof/technical-report", "technical report", NOT_MET, "missing"))
+    judged = Definition("mof", "Framework", NOT_MET, "", tuple(lacking))
+    words = " ".join(text(replace(OURS, definitions=(judged,))).split())
+    assert "it does not give model-card, data-card or technical report under open terms" in words
+
+
+def test_the_model_itself_comes_before_its_ancestors() -> None:
+    lacking = (
+        verdict("osaid-1.0/code/training", "Code", NOT_MET, "none", limited_by="hf:b/c"),
+        verdict("osaid-1.0/parameters/terms", "Terms", NOT_MET, "none"),
+    )
+    judged = Definition("osaid-1.0", "Definition", NOT_MET, "", lacking)
+    words = " ".join(text(replace(OURS, definitions=(judged,))).split())
+    assert "it does not give open terms for its weights, and b/c does not give its code" in words
+
+
+def test_full_cuts_no_reason() -> None:
+    long = f"{'because ' * 80}of the end"
+    shown = full(replace(OURS, parts=(Answer("data", "no", long),)))
+    assert "because of the end" in " ".join(shown.split())

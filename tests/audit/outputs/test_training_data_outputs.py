@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from sample_audits import DECLARED, FOREIGN, LOCK, OURS, TINY, hostile_audits, nasty
 from small_release import small_release
 
-from regrow.auditing.facts import Availability, DatasetFact, Role, TrainingFact, UsageFact
+from regrow.auditing.facts import Aspect, Availability, DataAspectFact, DatasetFact, Role, TrainingFact, UsageFact
 from regrow.auditing.lineage import Lineage, Node
 from regrow.auditing.outputs import croissant, eu_summary, to_text
 from regrow.auditing.result import Audit
@@ -54,6 +54,14 @@ def test_languages_are_those_that_the_card_declares() -> None:
     told = (UsageFact(DECLARED, LOCK, "languages", "en, de"), UsageFact(DECLARED, LOCK, "use", "continues text"))
     audit = replace(OURS, lineage=Lineage((Node("m", 0, replace(TINY, facts=told)),), ()))
     assert "- Languages: en, de, as the model card declares" in section(eu_summary(audit), "1.3")
+
+
+def test_processing_is_told_once_and_of_which_source() -> None:
+    told = (("selection", "", "Some."), ("selection", "A", "Some."), ("selection", "B", "Others."))
+    facts = tuple(DataAspectFact(DECLARED, LOCK, Aspect(aspect), text, about=about) for aspect, about, text in told)
+    audit = replace(OURS, lineage=Lineage((Node("m", 0, replace(TINY, facts=facts)),), ()))
+    lines = section(eu_summary(audit), "3.3").split("\n")
+    assert [line for line in lines if line] == [r"- selection: Some.", r"- selection of B: Others."]
 
 
 def test_only_a_person_can_know_the_rest(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ _RAISED = re.compile(r"(?<=10)<sup>(\d{1,2})</sup>")
 _BARE = re.compile(r"https?://[^\s<>\"'`|\])}]{1,1000}")
 _TAG = re.compile(r"<[^<>]{0,500}>")
 _MARKS = re.compile(r"((?<!\d)\*\*|\*\*(?!\d)|__|`|(?<!\w)(?<!\d\*)[*_](?=\w)|(?<=\w)[*_](?!\w)(?!\*\d))")
-_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'(\[])")
+_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'(\[])|(?<=[\u3002\uff01\uff1f])(?![\u300d\u300f\u201d\u2019\uff09)])\s*")
 _ABBREVIATED = re.compile(r"\b(e\.g|i\.e|etc|vs|cf|al|Fig|Tab|Sec|No|approx)\.$")
 _PLACEHOLDER = re.compile(
     r"(?:[^.:]{1,60}:)?[\W_]*(?:more information needed|tbd|to be added|to be completed|coming soon|n/?a)[\W_]*"

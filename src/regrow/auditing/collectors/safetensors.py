@@ -28,11 +28,11 @@ _LACKING = ("header-past-end", "shard-missing")
 def collect(folder: Folder) -> Iterator[Statement]:
     """Read the tensors that are stored, and what is wrong with the files."""
     tensors: dict[str, dict[str, Stored]] = {}
-    places: list[Evidence] = []
+    places: dict[str, Evidence] = {}
 
     def stored(path: str, header: Header, evidence: Evidence) -> Iterator[Statement]:
         tensors[path] = {tensor.name: tensor for tensor in header.tensors}
-        places.append(evidence)
+        places[path] = evidence
         if licence := header.metadata.get("license") or header.metadata.get("modelspec.license"):
             yield legal.declared(licence, Scope.WEIGHTS, evidence)
 
@@ -43,14 +43,15 @@ def collect(folder: Folder) -> Iterator[Statement]:
     if places:
         lacking = {one.evidence[0].file for one in told if isinstance(one, Finding) and one.id in _LACKING}
         lacking |= {path for path in tensors if not weights.whole(path, tensors)}
-        yield from _summary(tensors, places[0], lacking)
+        yield from _summary(tensors, places, lacking)
 
 
 def _summary(
-    tensors: Mapping[str, Mapping[str, Stored]], evidence: Evidence, lacking: Collection[str]
+    tensors: Mapping[str, Mapping[str, Stored]], places: Mapping[str, Evidence], lacking: Collection[str]
 ) -> Iterator[Statement]:
     """What the tensors are, and whether all of them are there: not if a file in ``lacking`` is beside the main ones."""
     main = {path: stored for path, stored in tensors.items() if "/" not in path} or tensors
+    evidence = places[min(main)]
     adapters = all("adapter" in path for path in main)
     whole = [tensor for stored in main.values() for tensor in stored.values()]
     dtypes = tuple(sorted({tensor.dtype for tensor in whole}))

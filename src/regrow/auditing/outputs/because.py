@@ -34,7 +34,7 @@ def because(definition: Definition) -> str:
         return "every rule is met"
     outcome = worst(one.outcome for one in lacking)
     told = [one for one in lacking if one.outcome is outcome]
-    subjects = list(dict.fromkeys(one.limited_by for one in told))
+    subjects = sorted(dict.fromkeys(one.limited_by for one in told), key=bool)  # "it" behind a name would be that name
     clauses = [_clause(definition, outcome, by, [one for one in told if one.limited_by == by]) for by in subjects]
     return ", and ".join(clauses[:_SUBJECTS])
 
@@ -56,7 +56,8 @@ def _decisive(definition: Definition) -> list[Verdict]:
 
 def _clause(definition: Definition, outcome: Outcome, by: str, verdicts: Iterable[Verdict]) -> str:
     things = unique(_thing(definition, one) for one in verdicts)
-    shown = [*things[:_THINGS], *([f"{len(things) - _THINGS} more"] if len(things) > _THINGS else [])]
+    rest = things[_THINGS:]
+    shown = [*things[:_THINGS], *(rest if len(rest) < 2 else [f"{len(rest)} more"])]
     listed = " or ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
     subject = plain(short(by)) if by else "for a higher one it" if definition.outcome is Outcome.MET else "it"
     how = " under open terms" if view.has_classes(definition) else ""

@@ -68,8 +68,20 @@ def eu_summary(audit: Audit, release: Path | None = None) -> str:
         sets=sets,
         kinds=[(name, [one for one in sets if one.availability in among]) for name, among in _KINDS.items()],
         hosts=sorted(set(_hosts(sets))),
-        processing=[fact for fact in first.of(DataAspectFact) if fact.aspect in _PROCESSING],
+        processing=list(_processing(first.of(DataAspectFact))),
     )
+
+
+def _processing(told: Iterable[DataAspectFact]) -> Iterator[str]:
+    """What is told of all data, and of each source what was not told of all."""
+    told = [fact for fact in told if fact.aspect in _PROCESSING]
+    of_all = {(fact.aspect, fact.text) for fact in told if not fact.about}
+    lines = (
+        f"{fact.aspect}{f' of {fact.about}' if fact.about else ''}: {fact.text}"
+        for fact in told
+        if not fact.about or (fact.aspect, fact.text) not in of_all
+    )
+    return iter(dict.fromkeys(lines))
 
 
 def _sets(audit: Audit, data: ReportData | None) -> Iterator[_Set]:

@@ -60,10 +60,13 @@ def _rule(rule: Rule) -> Iterator[str]:
 def _judged(found: tuple[Rule, ...], audit: Audit) -> Iterator[str]:
     yield ""
     yield from wrap(f"{plain(audit.name)}, version {whole(audit.version)}, on {audit.date}", COLUMNS)
-    kind, name, *_ = found[0].id.split("/")
+    kind = found[0].id.split("/")[0]
     if kind in ANSWERS:
-        answers = audit.parts if kind == "part" else audit.freedoms
-        yield from (line for one in answers if one.name == name for line in _answer(one))
+        names = {rule.id.split("/")[1] for rule in found}
+        answers = [one for one in (audit.parts if kind == "part" else audit.freedoms) if one.name in names]
+        for one in answers:
+            yield from (f"  {plain(one.name)}",) if len(answers) > 1 else ()
+            yield from _answer(one)
         return
     wanted = {rule.id for rule in found}
     definition = next((one for one in audit.definitions if one.id == kind), None)
@@ -111,7 +114,7 @@ def _place(evidence: Evidence) -> str:
 
 
 def _item(name: str, value: str) -> Iterator[str]:
-    first, *rest = wrap(plain(value), COLUMNS - 14) or [""]
+    first, *rest = wrap(value, COLUMNS - 14)
     if len(name) > 11:  # an id stands in a line of its own
         yield f"  {plain(name)}"
         name = ""

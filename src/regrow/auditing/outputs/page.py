@@ -13,6 +13,7 @@ from regrow.auditing.outputs.because import because, standing
 from regrow.auditing.outputs.document import kebab
 from regrow.auditing.outputs.drawing import HIGH, WIDE, lineage_drawing
 from regrow.auditing.outputs.safe import plain, whole
+from regrow.auditing.outputs.said import without_rows
 from regrow.auditing.outputs.templates import environment, source
 from regrow.auditing.result import Audit
 from regrow.report.render import licence_link, link, share, size
@@ -35,6 +36,7 @@ def html(audit: Audit) -> str:
         heading=view.next_heading,
         stands=standing,
         because=because,
+        unsourced=without_rows,
         fact_kind=lambda fact: kebab(type(fact).__name__).replace("-", " "),
         fact_words=fact_words,
         outcome_word=view.outcome_word,

@@ -13,6 +13,13 @@ _OUTSIDE_BRACKETS = re.compile(r"; (?![^()]*\))")
 _LAST = re.compile(rf"and \d+ more$|(in part )?{KNOWN}\b")
 """Parts of a reason that say nothing alone."""
 
+_ROWS = re.compile(rf"{KNOWN} \([^()]*\)")
+
+
+def without_rows(reason: str) -> str:
+    """A reason that says what is known, without the rows of the table: for where they are found in another place."""
+    return _ROWS.sub(KNOWN, reason)
+
 
 @dataclass
 class Said:
@@ -31,11 +38,15 @@ class Said:
         return BETWEEN.join(self._parts(row, _split(reason, by)))
 
     def first(self, row: str, reason: str, by: str = "") -> str:
-        """One of the reasons: the first that was not said before, or else where all stand; what is about the row's own
-        name comes first.
+        """One of the reasons that are all as good: the first that was not said before, or else where all stand; what is
+        about the row's own name comes first.
         """
         own = (f"{row}:", f"{row} ")
         return next(self._parts(row, sorted(_split(reason, by), key=lambda part: not part.startswith(own))))
+
+    def decisive(self, row: str, reason: str, by: str = "") -> str:
+        """The first of the reasons, or where it stands: rules put the worst first, and only that makes it a no."""
+        return next(self._parts(row, _split(reason, by)[:1]))
 
     def new(self, lines: tuple[str, ...]) -> list[str]:
         """The lines that were not said before."""

@@ -13,7 +13,7 @@ from regrow.auditing.names import short
 from regrow.auditing.outputs import view
 from regrow.auditing.outputs.because import sentence
 from regrow.auditing.outputs.safe import plain, row, shorten, whole, wrap
-from regrow.auditing.outputs.said import KNOWN, Said
+from regrow.auditing.outputs.said import KNOWN, Said, without_rows
 from regrow.auditing.result import Answer, Audit, Claim, DataShare, Definition, Verdict
 from regrow.report.render import share, size
 
@@ -91,7 +91,8 @@ def _short_answers(audit: Audit, said: Said) -> Iterator[str]:
     """A row for each answer, with one reason, cut where it is longer than the row."""
     for one in (*audit.parts, *audit.freedoms):
         name, room = one.name.replace("-", " "), SCREEN - _OUTCOME - _NAME - 6
-        reason = _limited(said.first(name, one.reason, one.limited_by), one)
+        pick = said.decisive if one.answer == "no" else said.first
+        reason = _of(without_rows(plain(pick(name, one.reason, one.limited_by))), one.limited_by)
         mark = f" ({KNOWN})" if KNOWN in one.reason else ""
         reason = shorten(reason, room) if KNOWN in shorten(reason, room) else shorten(reason, room - len(mark)) + mark
         yield from row((one.answer, name, reason), (_OUTCOME, _NAME, room))
@@ -118,10 +119,16 @@ def _answers(answers: Sequence[Answer], said: Said) -> Iterator[str]:
         yield from row((one.answer, name, reason), (_OUTCOME, _NAME + 1, COLUMNS - _OUTCOME - _NAME - 7))
 
 
+def _of(reason: str, by: str) -> str:
+    """The reason with the ancestor that it is about, unless the row that it refers to names it."""
+    told = not by or short(by) in reason or reason.startswith("see ")
+    return reason if told else f"{reason} (of {plain(short(by))})"
+
+
 def _limited(reason: str, of: Answer | Verdict) -> str:
     """The reason, with the ancestor that it is about where it does not name it."""
     told = not of.limited_by or short(of.limited_by) in reason
-    return plain(reason) if told else f"{plain(reason)} (limited by {plain(short(of.limited_by))})"
+    return whole(reason) if told else f"{whole(reason)} (limited by {plain(short(of.limited_by))})"
 
 
 def _definition(definition: Definition, claims: Sequence[Claim], said: Said) -> Iterator[str]:

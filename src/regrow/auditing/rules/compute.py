@@ -79,7 +79,11 @@ def whole(lineage: Lineage) -> Operations:
     lacking = [short(node.id) for node, one in zip(line, each, strict=True) if one.flops is None]
     lacking += [f"what {short(node.id)} was made from" for node in line if not _started(lineage, node)]
     told = [one for one in each if one.flops is not None]
-    sources = dict.fromkeys(one.source for one in each if one.facts or one.flops is None)
+    sources = dict.fromkeys(
+        one.source if node is line[0] or one.flops is not None else f"{one.source} ({short(node.id)})"
+        for node, one in zip(line, each, strict=True)
+        if one.facts or one.flops is None
+    )
     found = tuple(fact for one in each for fact in one.facts)
     flops = sum(one.flops or 0.0 for one in told) if told else None
     return Operations(flops, "; ".join(sources), found, ", ".join(lacking))

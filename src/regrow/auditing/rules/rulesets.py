@@ -134,7 +134,7 @@ def named(name: str) -> tuple[Rule, ...]:
     Raises:
         RecipeError: if there is none; it lists the names that are near.
     """
-    asked = name.strip().strip("/").replace(" ", "-")
+    asked = name.strip().strip("/").replace(" ", "-").lower()
     for start in (asked, *(f"{kind}/{asked}" for kind in ANSWERS)):
         if found := tuple(rule for rule in _rules() if f"{rule.id}/".startswith(f"{start}/")):
             return found

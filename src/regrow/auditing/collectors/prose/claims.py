@@ -54,9 +54,12 @@ def papers(block: Block, at: Evidence) -> Iterator[Statement]:
 
 
 def results(block: Block, at: Evidence) -> Iterator[Statement]:
-    """Tables of results, and samples of output."""
+    """Tables and lists of results, and samples of output."""
     if block.kind == "table" and any(says(title, "results") for title in block.headings):
         if any(_SCORE.fullmatch(cell.strip(" \t\n*%")) for cell in block.text.split("|")[1:-1]):
+            yield ComponentFact(Basis.FOUND, at, Component.EVALUATION_RESULTS, State.PRESENT, at.file)
+    elif says(block.lead, "measured"):
+        if _SCORE.fullmatch(block.text.rpartition(":")[2].strip(" \t\n*%")):
             yield ComponentFact(Basis.FOUND, at, Component.EVALUATION_RESULTS, State.PRESENT, at.file)
     elif block.headings and says(block.headings[-1], "samples") and len(block.text) > 20:
         yield ComponentFact(Basis.FOUND, at, Component.SAMPLE_OUTPUTS, State.PRESENT, at.file)

@@ -1,7 +1,8 @@
 """The licence that a card names in its text, beside the tag in its front matter.
 
 A line or a row ``License: X``, what stands under a heading about licences, a sentence that says under which terms the
-model is released, and one that forbids all but research or all commerce. What is said of code is for the code; what is
+model is released, and one that forbids all but research or all commerce, the last in the languages that cards are
+most written in. What is said of code is for the code; what is
 said of data, of a base or of a library says nothing of the model.
 """
 
@@ -26,6 +27,8 @@ _CAPITAL = r"(?:[A-Z][\w.+'-]{0,30}|v?\d[\d.]{0,5}|LICENSE)"
 _UNKNOWN = re.compile(rf"(?=[A-Z]){_CAPITAL}(?:,? (?:{_CAPITAL}|of|for|licen[cs]e)){{0,8}}")
 _LICENCE = re.compile(r"licen[cs]e|agreement|terms of use", re.IGNORECASE)
 _UNDER = re.compile(r"\bunder ")
+_WORD = re.compile(r"\w")
+_NOT_ONLY = r"(?<![a-z])(?<!not )(?<!no )(?<!no es )(?<!não )(?<!não é )(?<!pas )(?<!nicht )(?<!不)(?<!非)"
 _DEFINITION = re.compile(r"\[[^\[\]]{1,100}\]:")
 
 
@@ -98,10 +101,16 @@ def _of_sentence(said: str, headings: tuple[str, ...]) -> Iterator[tuple[Scope, 
             return
     if not _words()["terms"].search(said):
         for id, words in _terms():
-            if words.search(said) and _subject(said, headings, stated=True) is not None:
-                under = (said[match.end() :] for match in _UNDER.finditer(said))
+            match = words.search(said)
+            if match and (_is_all(match) or _subject(said, headings, stated=True) is not None):
+                under = (said[name.end() :] for name in _UNDER.finditer(said))
                 yield Scope.EVERYTHING, next(filter(_is_name, under), id), said
                 return
+
+
+def _is_all(stated: re.Match[str]) -> bool:
+    """Whether a sentence says terms and nothing else ("Not for commercial use."): it is about what the card is of."""
+    return not _WORD.search(stated.string[: stated.start()]) and not _WORD.search(stated.string[stated.end() :])
 
 
 def _subject(text: str, headings: tuple[str, ...], stated: bool = False) -> Scope | None:
@@ -190,7 +199,7 @@ def _subjects() -> Mapping[str, re.Pattern[str]]:
 @cache
 def _terms() -> tuple[tuple[str, re.Pattern[str]], ...]:
     table = toml("collectors", "licences")["terms"]
-    return tuple((id, re.compile(rf"(?:\b|^){any_of(words)}", re.IGNORECASE)) for id, words in table.items())
+    return tuple((id, re.compile(rf"{_NOT_ONLY}{any_of(words)}", re.IGNORECASE)) for id, words in table.items())
 
 
 @cache
