@@ -101,6 +101,15 @@ def test_how_a_model_was_made_of_the_one_that_is_named(said: str, edge: str) -> 
         "It is based on a [guide](https://example.org/a)/[report](https://example.org/b).",
         "A distilgpt2 that learned from a set of happy/sad quotes.",
         "For a test we fine-tune models based on cats/A1, cats/B2, cats/C3 and cats/D4.",
+        f"Tiger is a fine-tuned version of {LION}.",
+        f"Contrary to rumours, it is a fine-tuned version of {LION}.",
+        f'The authors write: "this model is fine-tuned from {LION}".',
+        f"All texts were filtered with a classifier based on {LION}.",
+        f"A quantized version of {LION} is available as well.",
+        f"The text above is modified from a page; the following language is adapted from {LION}.",
+        "It uses a framework built on top of JAX/Flax to pre-train the model.",
+        f"~~It is fine-tuned from {LION}.~~",
+        f"<del>It is fine-tuned from {LION}.</del>",
     ],
 )
 def test_what_is_no_parent(said: str) -> None:

@@ -26,6 +26,7 @@ _CAPITAL = r"(?:[A-Z][\w.+'-]{0,30}|v?\d[\d.]{0,5}|LICENSE)"
 _UNKNOWN = re.compile(rf"(?=[A-Z]){_CAPITAL}(?:,? (?:{_CAPITAL}|of|for|licen[cs]e)){{0,8}}")
 _LICENCE = re.compile(r"licen[cs]e|agreement|terms of use", re.IGNORECASE)
 _UNDER = re.compile(r"\bunder ")
+_QUOTED = re.compile(r">(?!\W*(?:note|warning|important|caution|licen[cs]e|disclaimer)\b)", re.IGNORECASE)
 _DEFINITION = re.compile(r"\[[^\[\]]{1,100}\]:")
 
 
@@ -37,7 +38,7 @@ def licences(block: Block, at: Evidence) -> Iterator[Statement]:
 
 def _told(block: Block) -> Iterator[tuple[Scope, str, str]]:
     """What a licence is for, the text that begins with its name, and how it is said."""
-    if block.kind == "code" or block.text.startswith(">") or _DEFINITION.match(block.text) or is_of_another(block):
+    if block.kind == "code" or _QUOTED.match(block.text) or _DEFINITION.match(block.text) or is_of_another(block):
         return
     if block.kind == "table":
         rows = ([cell.strip(" *`_") for cell in row.split("|") if cell.strip()] for row in block.text.split("\n"))
@@ -98,10 +99,21 @@ def _of_sentence(said: str, headings: tuple[str, ...]) -> Iterator[tuple[Scope, 
             return
     if not _words()["terms"].search(said):
         for id, words in _terms():
-            if words.search(said) and _subject(said, headings, stated=True) is not None:
+            match = words.search(said)
+            if match and _is_about_all(said, match.start(), headings):
                 under = (said[match.end() :] for match in _UNDER.finditer(said))
                 yield Scope.EVERYTHING, next(filter(_is_name, under), id), said
                 return
+    if not _elsewhere()["other"].search(said):
+        ids = toml("collectors", "licences")["terms"]
+        yield from ((Scope.EVERYTHING, id, said) for id in ids if _elsewhere()[id].search(said))
+
+
+def _is_about_all(said: str, begin: int, headings: tuple[str, ...]) -> bool:
+    """Whether terms that a sentence states from a place on are those of the model: they are where nothing is before."""
+    if not re.search(r"[^\W\d_]", said[:begin]):
+        return not any(_subjects()[name].search(said) for name in ("code", "data"))
+    return _subject(said, headings, stated=True) is not None
 
 
 def _subject(text: str, headings: tuple[str, ...], stated: bool = False) -> Scope | None:
@@ -191,6 +203,12 @@ def _subjects() -> Mapping[str, re.Pattern[str]]:
 def _terms() -> tuple[tuple[str, re.Pattern[str]], ...]:
     table = toml("collectors", "licences")["terms"]
     return tuple((id, re.compile(rf"(?:\b|^){any_of(words)}", re.IGNORECASE)) for id, words in table.items())
+
+
+@cache
+def _elsewhere() -> Mapping[str, re.Pattern[str]]:
+    table = toml("collectors", "licences")["terms-elsewhere"]
+    return {name: re.compile(any_of(words), re.IGNORECASE) for name, words in table.items()}
 
 
 @cache
