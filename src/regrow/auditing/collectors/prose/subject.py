@@ -58,5 +58,5 @@ def is_on_another(said: str, headings: tuple[str, ...]) -> bool:
 
 def _is_called(title: str, name: str) -> bool:
     """Whether a name and a title have a word in common that is no number."""
-    words = ({word for word in re.findall(r"[^\W\d_]{2,}", text.casefold())} for text in (title, name))
+    words = (set(re.findall(r"[^\W\d_]{2,}", text.casefold())) for text in (title, name))
     return not set.isdisjoint(*words) or names.plain(name) in names.plain(title)
