@@ -190,7 +190,7 @@ def _as_offered(found: tuple[str, ...], tags: Sequence[LicenceFact]) -> tuple[st
 
 
 def _disputes(read: _Read, ids: tuple[str, ...]) -> Iterator[Finding]:
-    """What speaks against open licences and cannot be weighed: other terms by name or as known, a policy for the use."""
+    """What speaks against open licences and cannot be weighed: other terms, by name or as known, or a policy."""
     if not all(get(id).open for id in ids):
         return
     for fact in read.tags:
