@@ -109,7 +109,7 @@ def test_how_a_model_was_made_of_the_one_that_is_named(said: str, edge: str) -> 
         "For a test we fine-tune models based on cats/A1, cats/B2, cats/C3 and cats/D4.",
         f"Tiger is a fine-tuned version of {LION}.",
         f"本模型不是基于{LION}微调的。",
-        f"与基于{LION}微调的模型相比，本模型更好。",
+        f"与基于{LION}微调的模型相比本模型更好。",
         f"このモデルは{LION}をファインチューニングしたものではありません。",
         f"이 모델은 {LION}을 파인튜닝한 것이 아닙니다.",
         f"Este modelo no es una versión ajustada de {LION}.",
