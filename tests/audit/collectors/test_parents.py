@@ -108,6 +108,8 @@ def test_how_a_model_was_made_of_the_one_that_is_named(said: str, edge: str) -> 
         "A distilgpt2 that learned from a set of happy/sad quotes.",
         "For a test we fine-tune models based on cats/A1, cats/B2, cats/C3 and cats/D4.",
         f"Tiger is a fine-tuned version of {LION}.",
+        f"Related: a fine-tuned version of {LION}.",
+        f"We fine-tuned {LION} as a baseline.",
         f"本模型不是基于{LION}微调的。",
         f"与基于{LION}微调的模型相比本模型更好。",
         f"このモデルは{LION}をファインチューニングしたものではありません。",

@@ -31,7 +31,8 @@ _SPELT = re.compile(r"[A-Z0-9_.-]")
 _AFTER = re.compile(  # what makes of a model's name that of a thing that belongs to it
     r"\]\W{0,3}(?:architectures?|topology|tokeni[sz]er|config(?:uration)?|format|famil(?:y|ies)|datasets?|code(?:base)?"
     r"|scripts?|librar(?:y|ies)|papers?|benchmarks?|template|repo(?:sitory)?|space|demo|collection)\b"
-    r"|\](?:\smodels?)?\s(?:is|are|can\sbe)\s(?:also\s)?(?:available|at|here|found|hosted|provided|downloaded|published)\b",
+    r"|\](?:\smodels?)?\s(?:is|are|can\sbe)\s(?:also\s)?(?:available|at|here|found|hosted|provided|downloaded|published)\b"
+    r"|\]\s(?:models?\s)?as\s(?:a|the|our)\s(?:[\w-]{1,15}\s)?(?:baseline|judge|comparison)",
     re.IGNORECASE,
 )
 _CHECKPOINT = re.compile(r"checkpoint-\d+$")
