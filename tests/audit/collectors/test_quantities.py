@@ -302,6 +302,8 @@ def test_from_scratch(said: str, so: bool) -> None:
         "Most models are trained on 1T tokens.",
         "The tokenizer was trained on 10B tokens.",
         "The teacher was trained on 15T tokens.",
+        "The original Lion model was trained on 3B tokens.",
+        "| Name | Size | Description |\n|---|---|---|\n| Letters | 91,250,080 | Training text, 91M tokens in all |",
     ],
 )
 def test_tokens_of_others_and_of_plans_are_none(said: str) -> None:

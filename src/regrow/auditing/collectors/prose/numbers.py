@@ -34,6 +34,7 @@ _TRAINED = re.compile(any_of(_TABLE["trained"]["words"]), re.IGNORECASE)
 _RESTATED = re.compile(r"[\d.,]{1,20}\s?[A-Za-z]{0,9}\s?\($")
 _OTHERWISE = re.compile(any_of(_TABLE["not-a-total"]["otherwise"]), re.IGNORECASE)
 _PART = re.compile(any_of(_TABLE["not-a-total"]["part-of-training"]), re.IGNORECASE)
+_MOST_CELLS = 2
 _FEWEST_TOKENS, _MOST_TOKENS = 10**6, 10**15
 """Of fewer, contexts and batches are spoken; more have not been written."""
 _FEWEST_FLOPS = 10**15
@@ -52,7 +53,9 @@ def training(block: Block, at: Evidence) -> Iterator[Statement]:
     """What training took, and that it began from random values."""
     if block.kind == "code":
         return
-    for said in block.sentences() if block.kind == "text" else block.text.split("\n"):
+    # A row of many cells is about one of several things, and not about what was read in all.
+    rows = (row for row in block.text.split("\n") if row.strip(" |").count("|") < _MOST_CELLS)
+    for said in block.sentences() if block.kind == "text" else rows:
         fact = _training_of(said, block.headings, at)
         if fact != TrainingFact(Basis.DECLARED, at):
             yield fact
