@@ -259,6 +259,12 @@ def test_whatever_stands_before_a_unit_does_no_harm(text: str) -> None:
         ("Kitten is a small model that was trained from scratch.", True),
         ("A small language model, pre-trained from scratch on hymns.", True),
         ("We trained the model from scratch.", True),
+        ("Kitten was trained from scratch.", True),
+        ("**Kitten** is a decoder trained from scratch on hymns.", True),
+        ("The model's adapter layers were trained from scratch.", False),
+        ("The vision tower of the model was trained from scratch.", False),
+        ("The model was partly trained from scratch.", False),
+        ("Lion was trained from scratch.", False),
         # What a library writes that does not know the base.
         ("This model was trained from scratch on an unknown dataset.", False),
         ("This model was trained from scratch on an unkown dataset.", False),

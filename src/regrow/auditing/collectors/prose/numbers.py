@@ -9,7 +9,7 @@ from fractions import Fraction
 from regrow.auditing.collectors.folder import Statement, printable
 from regrow.auditing.collectors.markdown import Block
 from regrow.auditing.collectors.prose.quantities import Quantity, Unit
-from regrow.auditing.collectors.prose.subject import is_on_another, is_own, is_this_model
+from regrow.auditing.collectors.prose.subject import is_named, is_on_another, is_own, is_this_model
 from regrow.auditing.collectors.prose.words import says, short
 from regrow.auditing.data import any_of, toml
 from regrow.auditing.facts import Basis, Evidence, OriginFact, TrainingFact
@@ -73,7 +73,8 @@ def _is_from_scratch(said: str, headings: tuple[str, ...]) -> bool:
     if match and not is_own(said[: match.start()], headings):
         return False
     other = says(said, "negated") or says(said, "part-of-a-model")
-    return not other and (says(said, "whole-model") or _SCRATCH["model"].search(said) is not None)
+    whole = says(said, "whole-model") or _SCRATCH["model"].search(said) or is_named(said, headings)
+    return not other and bool(whole)
 
 
 def _training_of(said: str, headings: tuple[str, ...], at: Evidence) -> TrainingFact:

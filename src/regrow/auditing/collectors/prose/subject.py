@@ -40,10 +40,13 @@ def is_own(before: str, headings: tuple[str, ...]) -> bool:
     """
     if _QUOTES.search(before):
         return False
-    if _OWN.match(before):
-        return True
-    match = _NAME.match(before)
-    return match is not None and (not headings or match["name"].casefold() in headings[0].casefold())
+    return bool(_OWN.match(before)) or is_named(before, headings) or (not headings and bool(_NAME.match(before)))
+
+
+def is_named(said: str, headings: tuple[str, ...]) -> bool:
+    """Whether a sentence begins with a name that is in the title of the card."""
+    match = _NAME.match(said)
+    return match is not None and bool(headings) and match["name"].casefold() in headings[0].casefold()
 
 
 def is_on_another(said: str, headings: tuple[str, ...]) -> bool:
