@@ -7,6 +7,7 @@ What is only known, :mod:`regrow.auditing.rules.evaluation` keeps from all that 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -48,6 +49,9 @@ from regrow.auditing.rules.rulesets import usual_licences
 
 TRAINING = (Role.TRAINING, Role.FINETUNING, Role.CALIBRATION, Role.UNKNOWN)
 """Data that went into the parameters; what is not said to be for evaluation may have."""
+
+_OF_NOTHING = hashlib.sha256().hexdigest()
+"""The hash of a file without content."""
 
 _CARRIERS = (Component.DATA_CARD, Component.TECHNICAL_REPORT, Component.RESEARCH_PAPER)
 _RUNGS = tuple(Rebuild)
@@ -433,8 +437,8 @@ def _located(fact: DatasetFact) -> bool:
 
 
 def _pinned(fact: DatasetFact) -> bool:
-    """Somebody saw it there: its hash is told."""
-    return _located(fact) and bool(fact.sha256)
+    """Somebody saw it there: its hash is told. One digit again and again holds a place, and nothing has no content."""
+    return _located(fact) and len(set(fact.sha256)) > 1 and fact.sha256 != _OF_NOTHING
 
 
 def _lies_here(node: Node, fact: DatasetFact) -> bool:
