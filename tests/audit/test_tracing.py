@@ -145,6 +145,13 @@ def test_a_card_that_agrees(tmp_path: Path) -> None:
     assert not differences(tmp_path, "base_model: X/B\n", {"adapter_config.json": ADAPTER, "config.json": config})
 
 
+def test_what_is_called_like_a_known_model_and_loaded_from_it_is_made_from_it(tmp_path: Path) -> None:
+    config = json.dumps({"_name_or_path": "meta-llama/Llama-2-7b-hf", "model_type": "llama"})
+    root = write(tmp_path / "Llama-2-7b-hf", {"config.json": config, "README.md": CARD.format(more="")})
+    found, _ = tracing.trace(read(root), reach=nothing)
+    assert [edge.parent for edge in found.edges] == ["hf:meta-llama/Llama-2-7b-hf"]
+
+
 def test_a_configuration_may_name_its_own_model(tmp_path: Path) -> None:
     config = json.dumps({"_name_or_path": "somebody/kitten-1b", "model_type": "llama"})
     root = write(tmp_path / "Kitten-1B", {"config.json": config, "README.md": CARD.format(more="")})

@@ -165,7 +165,12 @@ def _is_self(fact: ParentFact, collected: Collected) -> bool:
     ):
         return True
     weak = fact.relation is Relation.UNKNOWN and fact.evidence.file == "config.json"
-    return weak and names.plain(fact.parent) in (names.plain(collected.id), names.plain(collected.name))
+    # Of a model that is known, more hangs on its id than a name can take back: its terms hold for a copy as well.
+    return (
+        weak
+        and known.find(fact.parent) is None
+        and names.plain(fact.parent) in (names.plain(collected.id), names.plain(collected.name))
+    )
 
 
 def _relation(child: Collected, facts: list[ParentFact]) -> Relation:

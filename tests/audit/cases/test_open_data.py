@@ -2,6 +2,7 @@
 
 python -m pytest tests/audit/cases/test_open_data.py"""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -165,6 +166,13 @@ def test_open_data_that_lies_here_need_not_be_pinned(tmp_path: Path) -> None:
         for name in ("tales", "other")
     ]
     assert rules == [MET, NOT_SHOWN]
+
+
+@pytest.mark.parametrize("sha256", ["0" * 64, hashlib.sha256(b"").hexdigest()])
+def test_a_hash_that_holds_a_place_pins_nothing(tmp_path: Path, sha256: str) -> None:
+    found = judged(tmp_path, card("open").replace("a1" * 32, sha256))
+    assert data_rules(found)["open-data"] is NOT_SHOWN
+    assert answers(found)["data"] != "yes"
 
 
 LISTED = """It was trained on these sources and nothing else:

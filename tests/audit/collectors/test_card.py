@@ -192,10 +192,10 @@ def test_what_a_template_left_open_says_nothing() -> None:
     ],
 )
 def test_front_matter_that_cannot_be_read_is_a_finding(front: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     found = statements(f"---\n{front}\n---\n# Card\n\nA text that is long enough to be one, at last.\n")
     assert [one.id for one in found if isinstance(one, Finding)] == ["card-unreadable"]
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_a_licence_given_twice_is_a_finding(tmp_path: Path) -> None:
@@ -213,9 +213,9 @@ def test_another_licence_is_named() -> None:
     "piece", ["[", "![](", "<", "a.", "| ", "```\n", "# x\n", "1 tokens trained ", "<!--", "open "]
 )
 def test_long_cards_take_no_long_time(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     statements("# Training data\n\n" + piece * (400_000 // len(piece)))
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 HOSTILE = {

@@ -97,10 +97,21 @@ def test_licences_are_for_what_they_lie_beside(tmp_path: Path) -> None:
         "LICENSE-CODE": Scope.CODE,
         "LICENSE-DATA.txt": Scope.DATA,
         "LICENSE-MODEL": Scope.WEIGHTS,
+        "MODEL_LICENSE": Scope.WEIGHTS,
+        "WEIGHTS_LICENSE.md": Scope.WEIGHTS,
+        "Kitten Community License.txt": Scope.EVERYTHING,
         "data/LICENSE": Scope.DATA,
         "src/COPYING": Scope.CODE,
     }
-    write(tmp_path, {**dict.fromkeys(paths, tag), "third_party/x/LICENSE": tag, "model.safetensors": sound(8)})
+    write(
+        tmp_path,
+        {
+            **dict.fromkeys(paths, tag),
+            "third_party/x/LICENSE": tag,
+            "THIRD_PARTY_LICENSES.txt": tag,
+            "model.safetensors": sound(8),
+        },
+    )
     found = of(read(tmp_path), LicenceFact)
     assert {fact.evidence.file: fact.scope for fact in found} == paths
 

@@ -73,9 +73,9 @@ def test_ten_thousand_files_are_no_trouble(tmp_path: Path) -> None:
         for number in range(100):
             (place / f"{number}.txt").touch()
     write(tmp_path, {"config.json": "{}"})
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(read(tmp_path).files) == 10_001
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_pointers_are_no_weights(tmp_path: Path) -> None:

@@ -54,9 +54,9 @@ def test_what_is_wrong_is_named(rule: str, data: bytes) -> None:
 
 @pytest.mark.parametrize("bad", [struct.pack("<IIQ", 9, 4, 2**61), struct.pack("<IIQ", 9, 8, 2**61), b"\x63\0\0\0"])
 def test_false_lengths_end_at_once(bad: bytes) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert rules(gguf([text("key") + bad], [], 64)) & {"header-past-end", "header-too-large", "header-broken"}
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 @given(st.binary(max_size=300))

@@ -256,11 +256,71 @@ def test_whatever_stands_before_a_unit_does_no_harm(text: str) -> None:
         ("Llama is a model that was trained from scratch.", False),
         ("本模型不是从头训练的。", False),
         ("El modelo no fue entrenado desde cero.", False),
+        ("Kitten is a small model that was trained from scratch.", True),
+        ("A small language model, pre-trained from scratch on hymns.", True),
+        ("We trained the model from scratch.", True),
+        ("Kitten was trained from scratch.", True),
+        ("**Kitten** is a decoder trained from scratch on hymns.", True),
+        ("The model's adapter layers were trained from scratch.", False),
+        ("The vision tower of the model was trained from scratch.", False),
+        ("The model was partly trained from scratch.", False),
+        ("Lion was trained from scratch.", False),
+        # What a library writes that does not know the base.
+        ("This model was trained from scratch on an unknown dataset.", False),
+        ("This model was trained from scratch on an unkown dataset.", False),
+        ("This model was trained from scratch on the hymns and letters datasets.", False),
+        ("Lion is a model that was trained from scratch on hymns.", False),
+        ("Zoo's Lion-7B model was trained from scratch on hymns.", False),
+        ("The model should have been trained from scratch.", False),
+        ("It is hard to believe that a model this good was ever trained from scratch.", False),
+        ("Training a model from scratch is expensive.", False),
+        ("The model is better than one trained from scratch.", False),
+        ("This model outperforms Lion trained from scratch.", False),
+        ("The teacher model was trained from scratch.", False),
+        ("A lighter model, trained from scratch on letters, is also available.", False),
+        ("After training, the model is used to write new text from scratch.", False),
+        ('The page says: "this model was trained from scratch on hymns and letters".', False),
+        ("> This model was trained from scratch on hymns and letters.", False),
+        ("~~The model was trained from scratch.~~", False),
+        ("<del>The model was trained from scratch.</del>", False),
+        ("Was this model trained from scratch?", False),
     ],
 )
 def test_from_scratch(said: str, so: bool) -> None:
     found = card.read(Text("README.md", f"# Kitten\n\n{said}\n", "", "card", TODAY))
     assert any(isinstance(one, OriginFact) for one in found) is so
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Lion was trained on 2T tokens.",
+        "Lion-2 7B models were trained on 2T tokens.",
+        "The corpus has 5T tokens, of which we used little.",
+        "Of the 15T tokens of the web, training saw a sample.",
+        "It was trained on about half of the 300B tokens of the web.",
+        "Training saw 10% of 1T tokens.",
+        "Training was stopped before 1T tokens.",
+        "We will train it on 5T tokens.",
+        "It was not trained on 5T tokens.",
+        "If trained on 3T tokens it would be better.",
+        "Work on scaling showed that training on 1.4T tokens is optimal.",
+        "Most models are trained on 1T tokens.",
+        "The tokenizer was trained on 10B tokens.",
+        "The teacher was trained on 15T tokens.",
+        "The original Lion model was trained on 3B tokens.",
+        "| Name | Size | Description |\n|---|---|---|\n| Letters | 91,250,080 | Training text, 91M tokens in all |",
+    ],
+)
+def test_tokens_of_others_and_of_plans_are_none(said: str) -> None:
+    found = card.read(Text("README.md", f"# Kitten\n\n{said}\n", "", "card", TODAY))
+    assert not [one for one in found if isinstance(one, TrainingFact)]
+
+
+@pytest.mark.parametrize("title", ["Kitten", "Model information", "Training data", "Kitten-2 (7B)"])
+def test_tokens_of_the_model_in_the_title_are_its_own(title: str) -> None:
+    found = card.read(Text("README.md", f"# {title}\n\nKitten 2 was trained on 2T tokens.\n", "", "card", TODAY))
+    assert [one.tokens for one in found if isinstance(one, TrainingFact)] == [2 * 10**12]
 
 
 def listed(body: str) -> list[tuple[str, str, str]]:

@@ -164,6 +164,15 @@ def test_a_policy_for_the_use_speaks_against_an_open_licence_only() -> None:
         assert ("licence-differs" in findings(terms)) is (tag == "apache-2.0")
 
 
+def test_an_open_tag_against_closed_terms_that_are_known_is_in_dispute() -> None:
+    known = licence("llama2", Basis.KNOWN)
+    terms = judged(model(ME, "mit", known))
+    assert findings(terms) == ["licence-differs"]
+    assert Outcome.MET not in outcomes(terms).values()
+    open_too = judged(model(ME, "mit", licence("apache-2.0", Basis.KNOWN)))
+    assert set(outcomes(open_too).values()) == {Outcome.MET}
+
+
 def test_one_of_several_tags_that_names_nothing_leaves_all_open() -> None:
     terms = judged(model(ME, "apache-2.0", licence("other", name="acme")))
     assert set(outcomes(terms).values()) == {Outcome.NOT_SHOWN}

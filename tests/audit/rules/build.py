@@ -57,7 +57,7 @@ def licence(name: str | None, scope: Scope = Scope.EVERYTHING) -> LicenceFact:
 def data(name: str = "plays", kind: Availability = Availability.OPEN, licence: str = "cc0-1.0") -> DatasetFact:
     place = at("regrow.lock", name)
     return DatasetFact(
-        Basis.FOUND, place, name, Role.TRAINING, kind, licence, 1000, "1" * 64, f"https://example/{name}"
+        Basis.FOUND, place, name, Role.TRAINING, kind, licence, 1000, "12" * 32, f"https://example/{name}"
     )
 
 

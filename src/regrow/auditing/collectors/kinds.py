@@ -16,7 +16,8 @@ PICKLED = frozenset((".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib
 """Loading one of these may run code that is in it."""
 
 _LICENCE = re.compile(
-    r"(un)?licen[cs]es?\b|licen[cs]e[-_.]|copying|copyright|notice|(acceptable|prohibited)?[-_]?use[-_]policy|terms",
+    r"(?!.*(?:third|fonts?\b|depend|vendor))(?:.{1,60}[-_. ])?(un)?licen[cs]es?(?![a-z])"
+    r"|copying|copyright|notice|(acceptable|prohibited)?[-_]?use[-_]policy|terms",
     re.IGNORECASE,
 )
 _PART = re.compile(r"(.+\.\w+)\.(?:part(?:ial)?[-_.]?\w{0,5}|incomplete|\w{0,2}download|aria2|\d{2,5}|a[a-z])", re.I)

@@ -15,6 +15,7 @@ _LINK = re.compile(r"!?\[([^\[\]]{0,300})\]\(\s*<?([^()\s<>]{0,1000}+)>?[^()]{0,
 _IMAGE = re.compile(_LINK.pattern.replace("!?", "!", 1))
 _RAISED = re.compile(r"(?<=10)<sup>(\d{1,2})</sup>")
 _BARE = re.compile(r"https?://[^\s<>\"'`|\])}]{1,1000}")
+_STRUCK = re.compile(r"(?<!~)~~(?!~)[^~\n]{1,1000}~~(?!~)|<(del|s|strike)>[^<\n]{0,1000}</\1>", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]{0,500}>")
 _MARKS = re.compile(r"((?<!\d)\*\*|\*\*(?!\d)|__|`|(?<!\w)(?<!\d\*)[*_](?=\w)|(?<=\w)[*_](?!\w)(?!\*\d))")
 _END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'(\[])|(?<=[\u3002\uff01\uff1f])(?![\u300d\u300f\u201d\u2019\uff09)])\s*")
@@ -82,7 +83,7 @@ def blocks(text: str, first_line: int = 1) -> Iterator[Block]:
     """
     headings: list[tuple[int, str]] = []
     above: list[tuple[int, str]] = []  # what an item that is further in is under
-    for kind, begin, lines in _groups(_without_comments(text)):
+    for kind, begin, lines in _groups(_without_hidden(text)):
         number = begin + first_line
         if kind == "heading":
             level, title = _heading(lines[0])
@@ -148,15 +149,15 @@ def _heading(line: str) -> tuple[int, str]:
     return (len(match[1]) if match else 0), title if len(title) <= _LONGEST_HEADING else ""
 
 
-def _without_comments(text: str) -> list[str]:
-    """The lines, with HTML comments blanked so that line numbers stay."""
+def _without_hidden(text: str) -> list[str]:
+    """The lines, with HTML comments and what is struck out blanked so that line numbers stay."""
     kept, position = [], 0
     while (begin := text.find("<!--", position)) >= 0:
         end = text.find("-->", begin)
         end = len(text) if end < 0 else end + 3
         kept += [text[position:begin], "\n" * text.count("\n", begin, end)]
         position = end
-    return "".join([*kept, text[position:]]).split("\n")
+    return _STRUCK.sub(" ", "".join([*kept, text[position:]])).split("\n")
 
 
 def links_in(text: str) -> Iterator[str]:

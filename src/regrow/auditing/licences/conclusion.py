@@ -190,13 +190,17 @@ def _as_offered(found: tuple[str, ...], tags: Sequence[LicenceFact]) -> tuple[st
 
 
 def _disputes(read: _Read, ids: tuple[str, ...]) -> Iterator[Finding]:
-    """What speaks against open licences and cannot be weighed: a name of other terms, a policy for the use."""
+    """What speaks against open licences and cannot be weighed: other terms, by name or as known, or a policy."""
     if not all(get(id).open for id in ids):
         return
     for fact in read.tags:
         if fact.name and not any(_is_name(fact.name, id) for id in ids):
             what = f"its terms are called `{fact.name}` in {fact.evidence.file}"
             yield _differs(read, ids, what, fact.evidence)
+    for fact in read.known:
+        closed = not any(get(id).open for way in resolve(fact) or () for id in way)
+        if closed and _is_another(read, fact, ids):
+            yield _differs(read, ids, f"it is known to be under {fact.raw}", fact.evidence, *places(read.own))
     if read.scope in (Scope.WEIGHTS, Scope.EVERYTHING):
         for finding in read.model.findings:
             if finding.id == "use-policy":

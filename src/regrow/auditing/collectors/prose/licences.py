@@ -27,8 +27,8 @@ _CAPITAL = r"(?:[A-Z][\w.+'-]{0,30}|v?\d[\d.]{0,5}|LICENSE)"
 _UNKNOWN = re.compile(rf"(?=[A-Z]){_CAPITAL}(?:,? (?:{_CAPITAL}|of|for|licen[cs]e)){{0,8}}")
 _LICENCE = re.compile(r"licen[cs]e|agreement|terms of use", re.IGNORECASE)
 _UNDER = re.compile(r"\bunder ")
-_WORD = re.compile(r"\w")
 _NOT_ONLY = r"(?<![a-z])(?<!not )(?<!no )(?<!no es )(?<!não )(?<!não é )(?<!pas )(?<!nicht )(?<!不)(?<!非)"
+_QUOTED = re.compile(r">(?!\W*(?:note|warning|important|caution|licen[cs]e|disclaimer)\b)", re.IGNORECASE)
 _DEFINITION = re.compile(r"\[[^\[\]]{1,100}\]:")
 
 
@@ -40,7 +40,7 @@ def licences(block: Block, at: Evidence) -> Iterator[Statement]:
 
 def _told(block: Block) -> Iterator[tuple[Scope, str, str]]:
     """What a licence is for, the text that begins with its name, and how it is said."""
-    if block.kind == "code" or block.text.startswith(">") or _DEFINITION.match(block.text) or is_of_another(block):
+    if block.kind == "code" or _QUOTED.match(block.text) or _DEFINITION.match(block.text) or is_of_another(block):
         return
     if block.kind == "table":
         rows = ([cell.strip(" *`_") for cell in row.split("|") if cell.strip()] for row in block.text.split("\n"))
@@ -102,15 +102,17 @@ def _of_sentence(said: str, headings: tuple[str, ...]) -> Iterator[tuple[Scope, 
     if not _words()["terms"].search(said):
         for id, words in _terms():
             match = words.search(said)
-            if match and (_is_all(match) or _subject(said, headings, stated=True) is not None):
+            if match and _is_about_all(said, match.start(), headings):
                 under = (said[name.end() :] for name in _UNDER.finditer(said))
                 yield Scope.EVERYTHING, next(filter(_is_name, under), id), said
                 return
 
 
-def _is_all(stated: re.Match[str]) -> bool:
-    """Whether a sentence says terms and nothing else ("Not for commercial use."): it is about what the card is of."""
-    return not _WORD.search(stated.string[: stated.start()]) and not _WORD.search(stated.string[stated.end() :])
+def _is_about_all(said: str, begin: int, headings: tuple[str, ...]) -> bool:
+    """Whether terms that a sentence states from a place on are those of the model: they are where nothing is before."""
+    if not re.search(r"[^\W\d_]", said[:begin]):
+        return not any(_subjects()[name].search(said) for name in ("code", "data"))
+    return _subject(said, headings, stated=True) is not None
 
 
 def _subject(text: str, headings: tuple[str, ...], stated: bool = False) -> Scope | None:

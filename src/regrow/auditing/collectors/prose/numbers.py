@@ -9,7 +9,7 @@ from fractions import Fraction
 from regrow.auditing.collectors.folder import Statement, printable
 from regrow.auditing.collectors.markdown import Block
 from regrow.auditing.collectors.prose.quantities import Quantity, Unit
-from regrow.auditing.collectors.prose.subject import is_this_model
+from regrow.auditing.collectors.prose.subject import is_named, is_on_another, is_own, is_this_model
 from regrow.auditing.collectors.prose.words import says, short
 from regrow.auditing.data import any_of, toml
 from regrow.auditing.facts import Basis, Evidence, OriginFact, TrainingFact
@@ -32,7 +32,9 @@ _NOT_BEFORE = re.compile(rf"(?:{any_of(_TABLE['not-a-total']['before'])})$", re.
 _NOT_AFTER = re.compile(any_of(_TABLE["not-a-total"]["after"]), re.IGNORECASE)
 _TRAINED = re.compile(any_of(_TABLE["trained"]["words"]), re.IGNORECASE)
 _RESTATED = re.compile(r"[\d.,]{1,20}\s?[A-Za-z]{0,9}\s?\($")
+_OTHERWISE = re.compile(any_of(_TABLE["not-a-total"]["otherwise"]), re.IGNORECASE)
 _PART = re.compile(any_of(_TABLE["not-a-total"]["part-of-training"]), re.IGNORECASE)
+_MOST_CELLS = 2
 _FEWEST_TOKENS, _MOST_TOKENS = 10**6, 10**15
 """Of fewer, contexts and batches are spoken; more have not been written."""
 _FEWEST_FLOPS = 10**15
@@ -51,8 +53,10 @@ def training(block: Block, at: Evidence) -> Iterator[Statement]:
     """What training took, and that it began from random values."""
     if block.kind == "code":
         return
-    for said in block.sentences() if block.kind == "text" else block.text.split("\n"):
-        fact = _training_of(said, " ".join(block.headings), at)
+    # A row of many cells is about one of several things, and not about what was read in all.
+    rows = (row for row in block.text.split("\n") if row.strip(" |").count("|") < _MOST_CELLS)
+    for said in block.sentences() if block.kind == "text" else rows:
+        fact = _training_of(said, block.headings, at)
         if fact != TrainingFact(Basis.DECLARED, at):
             yield fact
         if _is_from_scratch(said, block.headings):
@@ -61,18 +65,24 @@ def training(block: Block, at: Evidence) -> Iterator[Statement]:
 
 def _is_from_scratch(said: str, headings: tuple[str, ...]) -> bool:
     """Whether a sentence says that this model, and not only a part of it, was trained from scratch."""
-    if not _SCRATCH["said"].search(said) or _SCRATCH["not"].search(said) or not is_this_model(said, headings):
+    match = _SCRATCH["english"].search(said)
+    if not match and not _SCRATCH["said"].search(said):
+        return False
+    if _SCRATCH["not"].search(said) or not is_this_model(said, headings):
+        return False
+    if match and not is_own(said[: match.start()], headings):
         return False
     other = says(said, "negated") or says(said, "part-of-a-model")
-    return not other and (says(said, "whole-model") or _SCRATCH["model"].search(said) is not None)
+    whole = says(said, "whole-model") or _SCRATCH["model"].search(said) or is_named(said, headings)
+    return not other and bool(whole)
 
 
-def _training_of(said: str, headings: str, at: Evidence) -> TrainingFact:
-    trained = _TRAINED.search(f"{said} {headings}") is not None
+def _training_of(said: str, headings: tuple[str, ...], at: Evidence) -> TrainingFact:
+    around = f"{said} {' '.join(headings)}"
+    other = is_on_another(said, headings) or _OTHERWISE.search(said)
+    trained = _TRAINED.search(around) is not None and not other
     hours = _only([*_HOURS.quantities(said), *_HOURS_USED.quantities(said)])
-    hardware = (
-        _HARDWARE.search(said) if trained or hours is not None or "hardware" in f"{said} {headings}".lower() else None
-    )
+    hardware = _HARDWARE.search(said) if trained or hours is not None or "hardware" in around.lower() else None
     return TrainingFact(
         Basis.DECLARED,
         at,

@@ -15,6 +15,7 @@ from functools import cache
 from regrow.auditing import names
 from regrow.auditing.collectors.folder import Statement, printable
 from regrow.auditing.collectors.markdown import Block, clean, sentences
+from regrow.auditing.collectors.prose.subject import is_on_another
 from regrow.auditing.data import any_of, toml, whole_words
 from regrow.auditing.facts import Basis, Evidence, ParentFact, Relation
 from regrow.auditing.lineage import BY_OUTPUTS
@@ -29,7 +30,9 @@ _ID = re.compile(
 _SPELT = re.compile(r"[A-Z0-9_.-]")
 _AFTER = re.compile(  # what makes of a model's name that of a thing that belongs to it
     r"\]\W{0,3}(?:architectures?|topology|tokeni[sz]er|config(?:uration)?|format|famil(?:y|ies)|datasets?|code(?:base)?"
-    r"|scripts?|librar(?:y|ies)|papers?|benchmarks?|template|repo(?:sitory)?|space|demo|collection)\b",
+    r"|scripts?|librar(?:y|ies)|papers?|benchmarks?|template|repo(?:sitory)?|space|demo|collection)\b"
+    r"|\](?:\smodels?)?\s(?:is|are|can\sbe)\s(?:also\s)?(?:available|at|here|found|hosted|provided|downloaded|published)\b"
+    r"|\]\s(?:models?\s)?as\s(?:a|the|our)\s(?:[\w-]{1,15}\s)?(?:baseline|judge|comparison)",
     re.IGNORECASE,
 )
 _CHECKPOINT = re.compile(r"checkpoint-\d+$")
@@ -107,10 +110,11 @@ def _of_list(line: str, block: Block) -> Iterator[tuple[str, Relation]]:
 def _of_sentence(said: str, headings: tuple[str, ...]) -> Iterator[tuple[str, Relation]]:
     if len(said) > _LONGEST or "[" not in said or said.endswith("?"):
         return
+    on_another = is_on_another(said, headings)
     told: dict[str, Relation] = {}
     for relation, words in _sentences():
         match = words.search(said)
-        if match is None or _AFTER.match(said, match.end("name")):
+        if match is None or (on_another and relation not in BY_OUTPUTS) or _AFTER.match(said, match.end("name")):
             continue
         if _is_otherwise(said[: said.rindex("[", 0, match.start("name"))], relation, told, headings):
             continue
