@@ -194,6 +194,22 @@ def test_a_list_tells_the_kinds_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("behind", "pinned"),
+    [
+        (f" sha256:{'c3' * 32}", MET),
+        (f", sha256 `{'C3' * 32}`", MET),
+        (f"/{'c3' * 32}", NOT_SHOWN),
+        (f" {'c3' * 32} {'d4' * 32}", NOT_SHOWN),
+        (f" {'c3' * 33}", NOT_SHOWN),
+    ],
+)
+def test_an_item_may_be_pinned_behind_its_address(tmp_path: Path, behind: str, pinned: Outcome) -> None:
+    item = f"- Tales (open, CC0-1.0): https://example.org/tales.txt{behind}\n"
+    found = judged(tmp_path / "harbour", f"{HEAD}It was trained on these sources and nothing else:\n\n{item}\n{TOLD}")
+    assert data_rules(found)["open-data"] is pinned
+
+
+@pytest.mark.parametrize(
     "item",
     [
         "- Letters (licensed from the archive)",

@@ -51,6 +51,14 @@ def told(text: str) -> list[LicenceFact]:
         ("Commercial use is not allowed without written permission.", "non-commercial-only"),
         ("Commercial use requires a separate licence from the lab.", "non-commercial-only"),
         ("For research purposes only.", "research-only"),
+        ("## License\n\nApache 2.0, but commercial use is prohibited.", "non-commercial-only"),
+        ("Users must obtain a commercial license before they deploy the model.", "non-commercial-only"),
+        ("本模型遵循 CC BY-NC 4.0 协议。", "cc-by-nc-4.0"),
+        ("模型权重完全开放\uff0c商业用途需获得许可。", "non-commercial-only"),
+        ("このモデルのライセンスは CC BY-NC 4.0 です。", "cc-by-nc-4.0"),
+        ("Ce modèle est diffusé sous licence CC BY-NC 4.0.", "cc-by-nc-4.0"),
+        ("Dieses Modell steht unter der Lizenz CC BY-NC 4.0.", "cc-by-nc-4.0"),
+        ("Este modelo está bajo la licencia CC BY-NC 4.0.", "cc-by-nc-4.0"),
         ("## 许可证\n\n仅供研究使用\uff0c不得用于商业用途。", "non-commercial-only"),
         ("训练数据来自图书。本模型仅限非商业用途。", "non-commercial-only"),
         ("本模型仅供学术研究使用。", "research-only"),
@@ -90,10 +98,24 @@ def test_a_licence_is_read_where_the_text_names_it(said: str, id: str) -> None:
 @pytest.mark.parametrize(
     "said",
     [
+        "The model is released under the Apache 2.0 license, and commercial use is prohibited.",
+        "本模型遵循 Apache 2.0 协议\uff0c商用需申请授权。",
+    ],
+)
+def test_a_sentence_may_forbid_what_its_licence_allows(said: str) -> None:
+    assert [one.id for one in told(f"# Kitten\n\n{said}\n")] == ["apache-2.0", "non-commercial-only"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
         "It was trained on text that is released under CC BY 4.0.",
         "This model is not only for research purposes.",
         "No commercial use cases were tested with this model.",
         "The dataset may not be used for commercial purposes.",
+        "基座模型采用 MIT 许可证。",
+        "このデータのライセンスは CC BY 4.0 です。",
+        "Les données sont sous licence CC BY 4.0.",
         "本模型可用于商业用途\uff0c不仅限于研究。",
         "数据集仅供非商业用途。",
         "このモデルは研究目的のみならず商用にも利用できます。",

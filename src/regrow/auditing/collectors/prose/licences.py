@@ -19,6 +19,7 @@ from regrow.auditing.collectors.prose.parents import is_of_another
 from regrow.auditing.collectors.prose.words import short
 from regrow.auditing.data import any_of, toml, whole_words
 from regrow.auditing.facts import Basis, Evidence, LicenceFact, Scope
+from regrow.auditing.licences import find
 from regrow.auditing.licences.naming import named
 
 _LONGEST = 1200  # characters of a sentence
@@ -85,6 +86,13 @@ def _is_name(value: str) -> bool:
     return named(text) is not None or bool(_unknown(text))
 
 
+def _is_open(value: str) -> bool:
+    """Whether a text begins with the name of an open licence."""
+    known = named(_after_lead(value))
+    licence = find(known.expression) if known else None
+    return licence is not None and licence.open
+
+
 def _after_lead(value: str) -> str:
     lead = _lead().match(value)
     return value[lead.end() if lead else 0 :]
@@ -98,13 +106,18 @@ def _of_sentence(said: str, headings: tuple[str, ...]) -> Iterator[tuple[Scope, 
             scope = _subject(match["subject"], headings)
             if scope is not None:
                 yield scope, said[match.end() :], said
-            return
+            if not _is_open(said[match.end() :]):
+                return
+            break  # what an open licence allows, the same sentence may forbid
+    title = _titles().fullmatch(headings[-1].strip(" :*#")) if headings else None
+    under = title is not None and title.lastgroup not in ("data", "code")
     if not _words()["terms"].search(said):
         for id, words in _terms():
             match = words.search(said)
-            if match and _is_about_all(said, match.start(), headings):
-                under = (said[name.end() :] for name in _UNDER.finditer(said))
-                yield Scope.EVERYTHING, next(filter(_is_name, under), id), said
+            if match and (under or _is_about_all(said, match.start(), headings)):
+                named_after = (said[name.end() :] for name in _UNDER.finditer(said))
+                closed = (name for name in named_after if _is_name(name) and not _is_open(name))
+                yield Scope.EVERYTHING, next(closed, id), said
                 return
 
 

@@ -42,6 +42,7 @@ _ITEM = re.compile(r"(?P<name>[^():;,]{1,200}?)\s*(?:[(:,;]|\s[-\u2013\u2014]\s)
 _BETWEEN = re.compile(r"[;,()]|:\s|\.(?:\s|$)|\s[-\u2013\u2014]\s|\band\b")
 _LICENSED = ("licen", "under licen", "agreement", "by agreement")
 _WORD = re.compile(r"\w+")
+_PINNED = re.compile(r"(?:^|[\s(,;:`])([0-9a-f]{64})(?![\w/.-]*\w)", re.IGNORECASE)  # no part of an address
 _SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
 _ADDRESS = re.compile(r"(?:doi:|hf:|git:|pypi:)\S{1,300}", re.IGNORECASE)
 _CELL = re.compile(r"(?<!\\)\|")
@@ -198,8 +199,8 @@ def _item(block: Block, at: Evidence) -> DatasetFact | None:
         return None
     (availability,) = kinds
     licence = licence or next((part for part in parts if part.lower().startswith(_LICENSED)), "")
-    pinned = next(filter(None, map(_SHA256.fullmatch, parts)), None)
-    sha256 = pinned[1].lower() if pinned else ""
+    pinned = {digest.lower() for digest in _PINNED.findall(block.text)}
+    sha256 = next(iter(pinned)) if len(pinned) == 1 else ""
     name, terms = printable(match["name"], 200), printable(licence, 200)
     return DatasetFact(
         Basis.DECLARED, at, name, Role.TRAINING, availability, terms, sha256=sha256, where=printable(where)
