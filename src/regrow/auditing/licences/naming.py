@@ -119,7 +119,8 @@ def _names() -> Mapping[tuple[str, ...], tuple[str, ...]]:
             said = tuple(word for match in WORD.finditer(name) if (word := plain(match[0])) not in _fillers())
             if said:
                 exact.setdefault(said, licence.id)
-            if len(said) > 1 and _VERSION.fullmatch(said[-1]) and licence.spdx and name != licence.title:
+            versioned = len(said) > 1 and _VERSION.fullmatch(said[-1]) and licence.spdx and name != licence.title
+            if versioned and licence.checked:  # nobody means the old versions, which nobody here has read
                 loose.setdefault(said[:-1], []).append(licence.id)
     unsaid = {said: tuple(sorted(set(ids))) for said, ids in loose.items() if said not in exact}
     return {**unsaid, **{said: (id,) for said, id in exact.items()}}
