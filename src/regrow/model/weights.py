@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +36,38 @@ _NAMED = 3
 _DAMAGED = "`regrow verify` names the files that are damaged"
 
 
-def save(directory: Path, config: DecoderConfig, parameters: Mapping[str, Tensor], end_of_text: int) -> None:
+@dataclass(frozen=True)
+class Ends:
+    """The tokens that begin and end a text, which are often one."""
+
+    begin: int
+    end: int
+
+
+def save(directory: Path, config: DecoderConfig, parameters: Mapping[str, Tensor], ends: int | Ends) -> None:
     """Write the files of the decoder's family.
 
     Raises:
         OptionError: if the family has no such decoder.
     """
-    values = _family(config.family).write(config, end_of_text)
-    generation = {"bos_token_id": end_of_text, "do_sample": True, "eos_token_id": end_of_text, "temperature": 0.8}
+    tokens = ends if isinstance(ends, Ends) else Ends(ends, ends)
+    said = {"bos_token_id": tokens.begin, "eos_token_id": tokens.end}
+    values = {**_family(config.family).write(config, tokens.end), **said}
+    generation = {**said, "do_sample": True, "temperature": 0.8}
     (directory / WEIGHTS).write_bytes(safetensors_bytes(to_hugging_face(config, parameters)))
     for name, members in ((CONFIG, values), (GENERATION, generation)):
         (directory / name).write_text(json.dumps(members, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load_config(directory: Path) -> DecoderConfig:
+    """The decoder that a directory tells of.
+
+    Raises:
+        InputError: if it tells of none of a family that is known.
+    """
+    if not (directory / CONFIG).exists():
+        raise _no_model(directory, CONFIG)
+    return _config(directory)
 
 
 def load(directory: Path) -> tuple[DecoderConfig, dict[str, Tensor]]:
@@ -74,10 +96,23 @@ def end_of_text(directory: Path) -> int:
     Raises:
         InputError: if the folder does not say it.
     """
-    said = _members(directory, directory / GENERATION).get("eos_token_id")
-    if type(said) is not int:
-        raise _unreadable(directory, f"`{GENERATION}` does not say which token ends a text")
-    return said
+    return ends(directory).end
+
+
+def ends(directory: Path) -> Ends:
+    """The tokens that begin and end a text. Of several that end one, the first.
+
+    Raises:
+        InputError: if the folder does not say them.
+    """
+    name = GENERATION if (directory / GENERATION).exists() else CONFIG
+    said = _members(directory, directory / name)
+    end = said.get("eos_token_id")
+    end = end[0] if isinstance(end, list) and end else end
+    if type(end) is not int:
+        raise _unreadable(directory, f"`{name}` does not say which token ends a text")
+    begin = said.get("bos_token_id")
+    return Ends(begin if type(begin) is int else end, end)
 
 
 def to_hugging_face(config: DecoderConfig, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -58,11 +58,11 @@ def pieces(release: Release, step: int, *, text: bool = False, store: Path | Non
     import numpy as np
 
     from regrow.corpus.order import spans, step_windows, windows
-    from regrow.stages.pretrain import training_settings
+    from regrow.train.section import settings_of, steps
 
     lock = release.lock
     name, run = _training(lock)
-    settings, context = training_settings(run), run.architecture.context
+    settings, context = settings_of(run.train, steps(run.architecture, run.train)), run.architecture.context
     if step > settings.steps:
         raise RecipeError(
             f"there is no step {step}", where=str(release.path), why=f"training took {settings.steps} steps"
