@@ -36,8 +36,9 @@ from regrow.corpus.tokens import TokenShards
 from regrow.engine import StageResult
 from regrow.model.config import DecoderConfig
 from regrow.stages.pretrain import PretrainParameters, decoder_config
+from regrow.stages.training import settings_of
 from regrow.train import loop
-from regrow.train.section import settings_of, steps
+from regrow.train.section import steps
 from regrow.train.settings import Settings
 from regrow.train.state import State
 from regrow.train.task import Batch, Pretraining

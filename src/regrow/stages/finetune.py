@@ -12,10 +12,10 @@ from regrow.errors import StageError
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Slot, Table, Training
 from regrow.sections import Parameters
 from regrow.stages.costs import START, all_of
-from regrow.stages.training import RECORDS
+from regrow.stages.training import RECORDS, settings_of
 from regrow.stages.weights import WEIGHTS
 from regrow.train.checkpoints import newest
-from regrow.train.section import Train, settings_of
+from regrow.train.section import Train
 
 _FLOPS_PER_SECOND = 1.5e11
 

@@ -12,10 +12,10 @@ from regrow.model.architecture import Architecture, forward_flops, parameter_cou
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Slot, Table, Training
 from regrow.sections import Parameters, fault
 from regrow.stages.costs import START, WRITING, all_of
-from regrow.stages.training import RECORDS, WORDS
+from regrow.stages.training import RECORDS, WORDS, settings_of
 from regrow.stages.weights import WEIGHTS
 from regrow.train.checkpoints import newest
-from regrow.train.section import Train, settings_of, steps, training_flops, training_memory, training_seconds
+from regrow.train.section import Train, steps, training_flops, training_memory, training_seconds
 
 if TYPE_CHECKING:
     from regrow.model.config import DecoderConfig

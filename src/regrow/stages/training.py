@@ -13,6 +13,7 @@ from regrow.errors import StageError
 from regrow.recipe.kind import Call, Released
 from regrow.stages.validation import nats, spread
 from regrow.store import new_directory, sums
+from regrow.train.section import Train
 
 if TYPE_CHECKING:
     from regrow.corpus.tokens import TokenShards
@@ -51,6 +52,30 @@ class Run:
     settings: Settings
     shards: TokenShards
     ends: Ends
+
+
+def settings_of(train: Train, count: int) -> Settings:
+    """The run of a recipe in so many steps: its fractions as steps."""
+    from regrow.train.settings import Settings
+
+    return Settings(
+        steps=count,
+        micro_batch=train.micro_batch,
+        micro_batches_per_step=train.micro_batches_per_step,
+        learning_rate=train.learning_rate,
+        warmup=max(1, int(count * train.warmup)),
+        decay=train.decay,
+        final_learning_rate=train.learning_rate * train.final_learning_rate,
+        weight_decay=train.weight_decay,
+        beta1=train.beta1,
+        beta2=train.beta2,
+        epsilon=train.epsilon,
+        clip=train.clip,
+        seed=train.seed,
+        checkpoint_every=train.checkpoint_every,
+        snapshots=train.snapshots,
+        validate_every=train.validate_every,
+    )
 
 
 def train(call: Call[Any], task: Task, run: Run) -> None:

@@ -58,7 +58,8 @@ def pieces(release: Release, step: int, *, text: bool = False, store: Path | Non
     import numpy as np
 
     from regrow.corpus.order import spans, step_windows, windows
-    from regrow.train.section import settings_of, steps
+    from regrow.stages.training import settings_of
+    from regrow.train.section import steps
 
     lock = release.lock
     name, run = _training(lock)

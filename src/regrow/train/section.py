@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from regrow.model.architecture import Architecture, forward_flops, parameter_count
 from regrow.sections import LARGEST, Section
-
-if TYPE_CHECKING:
-    from regrow.train.settings import Settings
 
 _FLOPS_PER_SECOND = 5.3e11
 _SECONDS_PER_NUMBER = 2e-9
@@ -90,30 +87,6 @@ class Train(Section):
     def sequences_per_step(self) -> int:
         """Sequences in all micro-batches of a step."""
         return self.micro_batch * self.micro_batches_per_step
-
-
-def settings_of(train: Train, count: int) -> Settings:
-    """The run of a recipe in so many steps: its fractions as steps."""
-    from regrow.train.settings import Settings
-
-    return Settings(
-        steps=count,
-        micro_batch=train.micro_batch,
-        micro_batches_per_step=train.micro_batches_per_step,
-        learning_rate=train.learning_rate,
-        warmup=max(1, int(count * train.warmup)),
-        decay=train.decay,
-        final_learning_rate=train.learning_rate * train.final_learning_rate,
-        weight_decay=train.weight_decay,
-        beta1=train.beta1,
-        beta2=train.beta2,
-        epsilon=train.epsilon,
-        clip=train.clip,
-        seed=train.seed,
-        checkpoint_every=train.checkpoint_every,
-        snapshots=train.snapshots,
-        validate_every=train.validate_every,
-    )
 
 
 def steps(architecture: Architecture, train: Train) -> int:
