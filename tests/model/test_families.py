@@ -42,6 +42,10 @@ MODELS = {
     "gpt_neox half": ("GPTNeoX", NEOX | {"rope_parameters": TURNED, "attention_bias": False}),
     "olmo2": ("Olmo2", OLMO2),
     "olmo2 biased": ("Olmo2", OLMO2 | {"attention_bias": True, "tie_word_embeddings": True, "rms_norm_eps": 1e-6}),
+    "mistral": ("Mistral", LLAMA | {"sliding_window": None}),
+    "mistral wide heads": ("Mistral", LLAMA | {"sliding_window": None, "head_dim": 16, "rms_norm_eps": 1e-5}),
+    "qwen2": ("Qwen2", LLAMA),
+    "qwen2 tied": ("Qwen2", LLAMA | {"tie_word_embeddings": True, "rope_parameters": LONG}),
     "qwen3": ("Qwen3", LLAMA | {"head_dim": 16}),
     "qwen3 biased": ("Qwen3", LLAMA | {"head_dim": 8, "attention_bias": True, "tie_word_embeddings": True}),
 }
@@ -81,7 +85,7 @@ def test_logits_are_those_of_transformers(model):
     assert float((found - wanted).abs().max()) < 1e-3
 
 
-@pytest.mark.parametrize("name", ["llama 3.1", "gpt2", "gpt_neox", "olmo2", "qwen3"])
+@pytest.mark.parametrize("name", ["llama 3.1", "gpt2", "gpt_neox", "mistral", "olmo2", "qwen2", "qwen3"])
 def test_greedy_text_is_that_of_transformers(name, tmp_path):
     theirs = made(name)
     theirs.save_pretrained(tmp_path)
@@ -112,7 +116,7 @@ def test_files_go_both_ways_without_a_bit_lost(model, tmp_path):
     theirs, folder = model
     config, parameters = weights.load(folder)
     (tmp_path / "ours").mkdir()
-    weights.save(tmp_path / "ours", config, parameters, end_of_text=3)
+    weights.save(tmp_path / "ours", config, parameters, weights.Ends.both(3))
     before, after = (load_file(one / weights.WEIGHTS) for one in (folder, tmp_path / "ours"))
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)

@@ -41,7 +41,7 @@ def test_initial_parameters_depend_on_the_seed_and_have_their_deviations():
 @pytest.mark.parametrize("config", [CONFIG, UNTIED], ids=["tied", "untied"])
 def test_files_round_trip_to_the_bit(config, tmp_path):
     parameters = scaled(config)
-    weights.save(tmp_path, config, parameters, end_of_text=0)
+    weights.save(tmp_path, config, parameters, weights.Ends.both(0))
     found_config, found = weights.load(tmp_path)
     assert found_config == config
     assert found.keys() == parameters.keys()
@@ -153,7 +153,7 @@ def test_a_damaged_tokenizer_is_a_clear_error(text, tmp_path):
 def test_transformers_loads_it_and_agrees(config, tmp_path):
     transformers = pytest.importorskip("transformers")
     parameters = scaled(config)
-    weights.save(tmp_path, config, parameters, end_of_text=0)
+    weights.save(tmp_path, config, parameters, weights.Ends.both(0))
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, trust_remote_code=False)
     tokens = (torch.arange(2 * 100).view(2, 100) * 37) % 320
     with torch.no_grad():
@@ -167,7 +167,7 @@ def test_transformers_loads_it_and_agrees(config, tmp_path):
 
 
 def test_the_configuration_says_what_hugging_face_expects(tmp_path):
-    weights.save(tmp_path, CONFIG, initialise(CONFIG, 1), end_of_text=5)
+    weights.save(tmp_path, CONFIG, initialise(CONFIG, 1), weights.Ends.both(5))
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["architectures"] == ["LlamaForCausalLM"]
     assert config["eos_token_id"] == 5

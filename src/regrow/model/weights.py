@@ -1,7 +1,7 @@
 """A decoder with its parameters as a folder that others load: one way in, one way out, for every family.
 
 Example:
-    >>> save(Path("out"), config, parameters, end_of_text=0)
+    >>> save(Path("out"), config, parameters, Ends.both(0))
     >>> config, parameters = load(Path("out"))
 """
 
@@ -38,21 +38,25 @@ _DAMAGED = "`regrow verify` names the files that are damaged"
 
 @dataclass(frozen=True)
 class Ends:
-    """The tokens that begin and end a text, which are often one."""
+    """The tokens that begin and end a text, which may be one and the same."""
 
     begin: int
     end: int
 
+    @staticmethod
+    def both(token: int) -> Ends:
+        """One token for both."""
+        return Ends(token, token)
 
-def save(directory: Path, config: DecoderConfig, parameters: Mapping[str, Tensor], ends: int | Ends) -> None:
+
+def save(directory: Path, config: DecoderConfig, parameters: Mapping[str, Tensor], ends: Ends) -> None:
     """Write the files of the decoder's family.
 
     Raises:
         OptionError: if the family has no such decoder.
     """
-    tokens = ends if isinstance(ends, Ends) else Ends(ends, ends)
-    said = {"bos_token_id": tokens.begin, "eos_token_id": tokens.end}
-    values = {**_family(config.family).write(config, tokens.end), **said}
+    said = {"bos_token_id": ends.begin, "eos_token_id": ends.end}
+    values = {**_family(config.family).write(config), **said}
     generation = {**said, "do_sample": True, "temperature": 0.8}
     (directory / WEIGHTS).write_bytes(safetensors_bytes(to_hugging_face(config, parameters)))
     for name, members in ((CONFIG, values), (GENERATION, generation)):
@@ -90,17 +94,9 @@ def load(directory: Path) -> tuple[DecoderConfig, dict[str, Tensor]]:
     return config, from_hugging_face(config, tensors)
 
 
-def end_of_text(directory: Path) -> int:
-    """The token that ends a text, for a stage that gives weights of the same kind as those it takes.
-
-    Raises:
-        InputError: if the folder does not say it.
-    """
-    return ends(directory).end
-
-
 def ends(directory: Path) -> Ends:
-    """The tokens that begin and end a text. Of several that end one, the first.
+    """The tokens that begin and end a text, for a stage that gives weights of the kind it takes. Of several that end
+    one, the first.
 
     Raises:
         InputError: if the folder does not say them.

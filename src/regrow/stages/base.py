@@ -16,6 +16,7 @@ from regrow.sources.contents import contents
 from regrow.sources.select import INSIDE, Choice
 from regrow.stages import fetch
 from regrow.stages.fetch import FetchParameters
+from regrow.store.atomic import remove_tree
 
 _FILES = (
     "**/*.gguf", "**/*.safetensors", "**/*.safetensors.index.json", "**/config.json", "**/generation_config.json",
@@ -48,7 +49,8 @@ class BaseParameters(FetchParameters):
 def run(call: Call[BaseParameters]) -> None:
     """Get the pinned files, and unpack those that are a model's."""
     packed = call.scratch / "packed"
-    packed.mkdir(parents=True, exist_ok=True)
+    remove_tree(packed)  # of a run that was stopped
+    packed.mkdir(parents=True)
     fetch.run(Call(call.name, call.parameters, call.inputs, packed, call.scratch, call.context))
     choice = Choice(call.parameters.select, call.parameters.exclude)
     for pin in call.parameters.pins:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from regrow.errors import StageError
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Slot, Table, Training
+from regrow.recipe.values import Texts
 from regrow.sections import Parameters
 from regrow.stages.costs import START, all_of
 from regrow.stages.training import RECORDS, settings_of
@@ -30,7 +31,7 @@ class FinetuneParameters(Train, Parameters):
         ge=2,
         le=2**17,
     )
-    parameters: tuple[str, ...] = Field(
+    parameters: Texts = Field(
         default=("*",),
         description="What is trained, by the beginnings of our names: `layers.20-29` for some layers, `*.attention` "
         "for a part of each, `*` for everything. A head that is the embedding is trained with it.",

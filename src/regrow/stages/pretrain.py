@@ -56,7 +56,7 @@ def run(call: Call[PretrainParameters]) -> None:
     parameters = call.parameters
     config = decoder_config(parameters.architecture, shards.vocabulary)
     settings = settings_of(parameters.train, steps(parameters.architecture, parameters.train))
-    ends = Ends(shards.end_of_text, shards.end_of_text)
+    ends = Ends.both(shards.end_of_text)
     train(call, Pretraining(config, settings.seed), Run(config, settings, shards, ends))
 
 
