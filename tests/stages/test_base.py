@@ -23,11 +23,13 @@ from .conftest import Bench
 CONFIG = DecoderConfig(vocabulary=512, layers=3, width=16, heads=2, kv_heads=1, hidden=24, context=64)
 ENDS = Ends(1, 0)
 TRAIN: dict[str, Any] = {
-    "tokens": 256,
+    "tokens": 1024,
     "context": 16,
     "micro_batch": 4,
     "micro_batches_per_step": 1,
     "decay": "constant",
+    "learning_rate": 1e-2,
+    "checkpoint_every": 8,
 }
 
 
