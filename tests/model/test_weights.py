@@ -23,7 +23,7 @@ GPT2 = DecoderConfig(
 
 @pytest.fixture(params=[LLAMA, GPT2], ids=lambda config: config.family)
 def folder(request, tmp_path):
-    weights.save(tmp_path, request.param, initialise(request.param, 1), 0)
+    weights.save(tmp_path, request.param, initialise(request.param, 1), weights.Ends.both(0))
     return tmp_path
 
 
@@ -141,7 +141,7 @@ def test_a_huge_configuration_is_not_read(folder):
     ],
 )
 def test_a_llama_that_is_not_known_here_names_the_key(keys, where, words, tmp_path):
-    weights.save(tmp_path, LLAMA, initialise(LLAMA, 1), 0)
+    weights.save(tmp_path, LLAMA, initialise(LLAMA, 1), weights.Ends.both(0))
     path = change(tmp_path, **keys)
     error = said(tmp_path)
     assert (error.where, words in error.what) == (f"{path}: {where}", True)
@@ -159,7 +159,7 @@ def test_a_llama_that_is_not_known_here_names_the_key(keys, where, words, tmp_pa
     ],
 )
 def test_a_gpt2_that_is_not_known_here_names_the_key(key, value, words, tmp_path):
-    weights.save(tmp_path, GPT2, initialise(GPT2, 1), 0)
+    weights.save(tmp_path, GPT2, initialise(GPT2, 1), weights.Ends.both(0))
     path = change(tmp_path, **{key: value})
     error = said(tmp_path)
     assert (error.where, words in error.what) == (f"{path}: {key}", True)
@@ -168,4 +168,4 @@ def test_a_gpt2_that_is_not_known_here_names_the_key(key, value, words, tmp_path
 def test_there_is_no_writing_for_a_family_that_is_not_there(tmp_path):
     other = DecoderConfig(vocabulary=4, layers=1, width=4, heads=2, kv_heads=2, hidden=4, context=4, family="other")
     with pytest.raises(OptionError, match="there is no family `other`"):
-        weights.save(tmp_path, other, {}, 0)
+        weights.save(tmp_path, other, {}, weights.Ends.both(0))
