@@ -124,7 +124,8 @@ def audit(
     """Find out what is really open about a model, as ``regrow audit`` does.
 
     Args:
-        target: a folder, a file, or ``hf:organisation/name@revision``, which needs the network.
+        target: a folder, a file, or ``hf:organisation/name@revision`` or the address of its page, which need the
+            network.
         today: the day to write down, ``2026-11-21``; by default the present one.
         network: whether links and ancestors may be looked up.
         parents: folders or files in which ancestors lie, by the ids under which they are named.

@@ -18,6 +18,16 @@ def closest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | Non
     return names[match[0]] if match else None
 
 
+def nearest(word: str, known: Iterable[str], most: int = 5) -> list[str]:
+    """Known names that ``word`` may stand for, by the whole name or the last part of a path, the most alike first."""
+    named: dict[str, list[str]] = {}
+    for name in known:
+        for spelling in dict.fromkeys((name.lower(), name.lower().rpartition("/")[2])):
+            named.setdefault(spelling, []).append(name)
+    close = difflib.get_close_matches(word.lower(), named, n=most, cutoff=0.6)
+    return list(dict.fromkeys(name for spelling in close for name in named[spelling]))[:most]
+
+
 def suggestion(word: str, known: Iterable[str], otherwise: str) -> str:
     """``did you mean ...?``, or else a list of what is known, introduced by ``otherwise``."""
     known = list(known)

@@ -185,18 +185,20 @@ def test_known_models_are_facts_of_their_own() -> None:
     assert [fact.id for fact in base.facts if isinstance(fact, LicenceFact)] == ["llama3.1"]
     assert any(isinstance(fact, OriginFact) for fact in base.facts)
     assert not any(isinstance(fact, OriginFact) for fact in tuned.facts)
-    assert all("from memory" in fact.evidence.locator and fact.evidence.date == TODAY for fact in base.facts)
+    assert all(fact.evidence.locator.startswith("Llama 3.1: ") and fact.evidence.date == TODAY for fact in base.facts)
 
 
 @pytest.mark.parametrize(
     ("id", "family"),
     [
-        ("hf:EleutherAI/pythia-160m-deduped", "Pythia"),
-        ("hf:allenai/OLMo-2-1124-7B@abc", "OLMo 2"),
+        ("hf:EleutherAI/pythia-160m-deduped", "Pythia, deduped"),
+        ("hf:allenai/OLMo-2-1124-7B@abc", "OLMo 2, 7B"),
         ("hf:Qwen/Qwen2.5-3B-Instruct", "Qwen 2.5, 3B"),
-        ("hf:Qwen/Qwen2.5-7B", "Qwen 2 and 2.5"),
+        ("hf:Qwen/Qwen2.5-7B", "Qwen 2.5"),
+        ("hf:Qwen/Qwen3-VL-235B-A22B-Instruct", None),
+        ("hf:CohereForAI/aya-101", None),
         ("hf:google/gemma-3-4b-it", "Gemma 3"),
-        ("hf:google/gemma-2-9b", "Gemma 1 and 2"),
+        ("hf:google/gemma-2-9b", "Gemma 2"),
         ("hf:gpt2", "GPT-2"),
         ("hf:somebody/Llama-3.1-8B", None),
         ("Llama-3.1-8B", None),
@@ -208,14 +210,32 @@ def test_a_model_is_known_by_its_id(id: str, family: str | None) -> None:
     assert (entry.family if entry else None) == family
 
 
+@pytest.mark.parametrize(
+    ("id", "parent"),
+    [
+        ("hf:01-ai/Yi-9B", "hf:01-ai/Yi-6B"),
+        ("hf:01-ai/Yi-1.5-9B", "hf:01-ai/Yi-9B"),
+        ("hf:Qwen/Qwen2.5-Coder-7B", "hf:Qwen/Qwen2.5-7B"),
+        ("hf:deepseek-ai/DeepSeek-R1", "hf:deepseek-ai/DeepSeek-V3-Base"),
+        ("hf:google/gemma-3-270m-it", "hf:google/gemma-3-270m"),
+        ("hf:mistralai/Mistral-7B-v0.3", ""),
+        ("hf:meta-llama/Llama-3.2-1B", ""),
+    ],
+)
+def test_what_was_trained_on_from_another_model_is_no_base(id: str, parent: str) -> None:
+    told = known.facts(id, TODAY)
+    assert not [fact for fact in told if isinstance(fact, OriginFact)]
+    assert [fact.parent for fact in told if isinstance(fact, ParentFact)] == ([parent] if parent else [])
+
+
 def test_every_row_of_the_table_can_be_told() -> None:
     for entry in known.entries():
         assert entry.source
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", entry.fields["date"])
-        assert bool(entry.fields.get("memory")) != bool(entry.fields.get("source"))
+        assert all(source.startswith("https://") for source in entry.fields["sources"])
         told: tuple[Fact, ...] = known.told(entry, "hf:x/y", TODAY)
         licences = [fact for fact in told if isinstance(fact, LicenceFact)]
-        assert [bool(fact.id) for fact in licences] == ([True] if "licence" in entry.fields else []), entry.family
+        assert [fact.raw for fact in licences] == ([entry.fields["licence"]] if "licence" in entry.fields else [])
 
 
 def test_findings_name_their_place(tmp_path: Path) -> None:

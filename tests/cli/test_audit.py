@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,18 +28,33 @@ def shell(tmp_path: Path) -> Shell:
 def test_the_answer_comes_first(shell: Shell) -> None:
     done = shell.run("audit", "tuned", **DAY)
     assert (done.returncode, done.stderr) == (0, "")
-    head = done.stdout.split("Is it all there?")[0]
-    assert "not met             Open Source AI Definition 1.0" in head
-    assert "audited on 2025-11-21" in head
+    head = done.stdout.splitlines()[:3]
+    assert head[0].endswith("audited on 2025-11-21")
+    assert "  not open source AI: meta-llama/Llama-3.1-8B does not give" in head[2]
+    assert len(done.stdout.splitlines()) <= 26
+    more = shell.run("audit", "tuned", "--full", **DAY).stdout
+    assert more.startswith(head[0]) and "Is it all there?" in more and len(more) > 2 * len(done.stdout)
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_every_format_gives_the_same_bytes_again(built: Shell, form: str) -> None:
-    first, second = (built.run("audit", "build/small", "--format", form, **DAY) for _ in range(2))
-    assert (first.returncode, first.stderr) == (0, "")
-    assert first.stdout and first.stdout == second.stdout
-    if form not in ("text", "html", "eu-summary", "mot"):
-        json.loads(first.stdout)
+def test_every_format_gives_the_same_bytes_again(built: Shell, tmp_path: Path) -> None:
+    audits = """
+import contextlib, sys
+from regrow.cli.root import cli
+for form in sys.argv[2:]:
+    with contextlib.suppress(SystemExit):
+        cli(["audit", "build/small", "--format", form, "-o", f"{sys.argv[1]}/{form}"])
+"""
+    alone = {**DAY, "REGROW_STORE": str(tmp_path / "store")}  # in which nobody notes that it was built again
+    for seed in ("1", "2"):
+        (tmp_path / seed).mkdir()
+        command = [sys.executable, "-c", audits, str(tmp_path / seed), *FORMATS]
+        environment = built.environment(**alone, PYTHONHASHSEED=seed)
+        subprocess.run(command, cwd=built.folder, env=environment, check=True, capture_output=True)
+    for form in FORMATS:
+        first, second = ((tmp_path / seed / form).read_bytes() for seed in ("1", "2"))
+        assert first and first == second, form
+        if form not in ("text", "html", "eu-summary", "mot"):
+            json.loads(first)
 
 
 @pytest.mark.parametrize("form", sorted({*FORMATS} - {"croissant"}))
@@ -119,6 +135,16 @@ def test_a_rule_is_explained_alone_and_for_a_model(shell: Shell) -> None:
     assert "evidence" in judged and "regrow.lock" in judged and "evidence" not in alone
 
 
+@pytest.mark.parametrize("name", ["data", "use", "osaid-1.0", "mof/model-card"])
+def test_parts_freedoms_and_definitions_are_explained_too(shell: Shell, name: str) -> None:
+    alone = shell.run("audit", "--explain", name).stdout
+    judged = shell.run("audit", "tuned", "--explain", name).stdout
+    assert name in alone and judged.startswith(alone)
+    assert any(
+        word in judged.removeprefix(alone) for word in ("  yes ", "  no ", "  not shown ", "  not met ", "  met ")
+    )
+
+
 def test_a_parent_on_this_machine_is_read(shell: Shell) -> None:
     card = "---\nlicense: cc-by-nc-4.0\n---\n# Base\n"
     write(shell.folder / "base", {"README.md": card, "config.json": "{}", "model.safetensors": sound(16)})
@@ -156,12 +182,15 @@ WRONG = {
     "no such claims": (["audit", "tuned", "--claims", "nope"], 2, "there is no such file"),
     "no such policy": (["audit", "tuned", "--policy", "nope"], 2, "there is no such file"),
     "a damaged release": (["audit", "ours", "--format", "croissant"], 2, "damaged"),
-    "data of no release": (["audit", "tuned", "--format", "croissant"], 2, "not a release"),
+    "data of no release": (["audit", "tuned", "--format", "croissant"], 2, "no training data here"),
+    "data of a file": (["audit", "tuned/model.safetensors", "--format", "croissant"], 2, "no training data here"),
+    "data into a file": (["audit", "tuned", "--format", "croissant", "-o", "x"], 2, "no training data here"),
     "a place for nothing": (["audit", "tuned", "--output", "tuned/README.md/x"], 2, "cannot be written"),
     "a folder for a file": (["audit", "tuned", "--output", "tuned"], 2, "'tuned' is a directory"),
     "no model as json": (["audit", "nope", "--json"], 6, "there is no `nope`"),
     "no model in json": (["audit", "nope", "--format", "json"], 6, "there is no `nope`"),
     "no such option": (["audit", "tuned", "--format=json", "--nosuch"], 2, "no such option"),
+    "everything as json": (["audit", "tuned", "--full", "--json"], 2, "--full is for text"),
     "an explanation as json": (["audit", "--explain", "osaid-1.0/code/training", "--json"], 2, "shows text"),
     "an explanation as a page": (
         ["audit", "ours", "--explain", "osaid-1.0/code/training", "--format", "html"],
@@ -187,6 +216,7 @@ def test_what_is_wrong_and_what_to_do(shell: Shell, case: str) -> None:
     asked = not {"--json", "json", "--format=json"}.isdisjoint(arguments)
     assert json.loads(done.stdout)["exit_code"] == code if asked else done.stdout == ""
     assert said in done.stderr and "hint:" in done.stderr
+    assert not (shell.folder / "x").exists()
     assert "Traceback" not in done.stderr and "failed, sorry" not in done.stderr
 
 
@@ -201,7 +231,7 @@ def test_pickles_are_not_opened(shell: Shell) -> None:
     pickle = b"cos\nsystem\n(S'touch owned'\ntR."
     write(shell.folder / "trap", {"config.json": "{}", "pytorch_model.bin": pickle})
     done = shell.run("audit", "trap")
-    assert done.returncode == 0 and "unsafe-file" in done.stdout
+    assert done.returncode == 0 and "warnings: unsafe-file" in done.stdout
     assert not (shell.folder / "owned").exists()
 
 

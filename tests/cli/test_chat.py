@@ -138,6 +138,7 @@ def test_two_ctrl_c_leave_whatever_a_command_is_in(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", stuck], env=environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
+    time.sleep(0.5)  # until it is in there
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
     assert process.poll() is None

@@ -76,3 +76,9 @@ def test_outputs_are_json_with_a_schema(built: Shell) -> None:
     for command in (["store", "list"], ["store", "size"], ["store", "verify"], ["store", "gc", "--dry-run"]):
         document = json.loads(built.run(*command, "--json").stdout)
         assert document["schema"] == f"regrow/store-{command[1]}/1"
+
+
+def test_a_release_tells_no_place_of_the_machine_that_built_it(built: Shell) -> None:
+    home = str(built.folder.parent).encode()  # the recipe, the store and the release lie below it
+    files = [path for path in (built.folder / "build" / "small").rglob("*") if path.is_file()]
+    assert files and [path.name for path in files if home in path.read_bytes()] == []

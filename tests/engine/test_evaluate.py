@@ -221,8 +221,14 @@ def test_two_builds_at_once_run_a_stage_once(tmp_path):
 
 def test_waiting_for_another_build_is_told_and_can_be_stopped(run):
     one = stage("left", WRITE)
+
+    def stop_once_told():
+        while not run.told("waiting"):
+            time.sleep(0.01)
+        run.stop.set()
+
     with run.store.lock(key_of(ingredients(one, {}))):
-        threading.Timer(0.2, run.stop.set).start()
+        threading.Thread(target=stop_once_told, daemon=True).start()
         with pytest.raises(Interrupted):
             run(Graph((one,)))
     assert run.told("waiting") == ["left"]

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from toy_model import RECIPE, contents
 
+from regrow.auditing.licences import identify
 from regrow.building import assemble as module
-from regrow.building.assemble import assemble, licence_text, paper_text
+from regrow.building.assemble import assemble, licence_text, named_licence, paper_text
 from regrow.errors import DifferentError, RecipeError, StageError
 from regrow.report import load
 
@@ -208,9 +209,23 @@ def test_a_comparison_is_kept_as_long_as_the_weights_are(release: Path, tmp_path
 
 
 def test_licence_text(tmp_path: Path) -> None:
-    assert licence_text(tmp_path, "MIT OR Apache-2.0") == b"SPDX-License-Identifier: MIT OR Apache-2.0\n"
+    assert licence_text(tmp_path, "LicenseRef-Mine") == b"SPDX-License-Identifier: LicenseRef-Mine\n"
     (tmp_path / "LICENSE.md").write_bytes(b"Do what you like.")
     assert licence_text(tmp_path, "MIT") == b"Do what you like."
+
+
+@pytest.mark.parametrize("name", ["Apache-2.0", "MIT", "CC-BY-4.0", "CC0-1.0", "BSD-3-Clause", "apache-2.0"])
+def test_a_release_holds_the_full_text_of_its_licence(tmp_path: Path, name: str) -> None:
+    match = identify(licence_text(tmp_path, name).decode())
+    assert match is not None and match.id == name.lower() and match.score > 0.99
+
+
+def test_all_texts_of_an_expression_or_none(tmp_path: Path) -> None:
+    both = licence_text(tmp_path, "(MIT OR Apache-2.0)").decode()
+    assert both.startswith("SPDX-License-Identifier: (MIT OR Apache-2.0)\n")
+    assert "Permission is hereby granted" in both and "TERMS AND CONDITIONS" in both
+    for expression in ("MIT AND LicenseRef-Mine", "Apache-2.0 WITH LLVM-exception", ""):
+        assert licence_text(tmp_path, expression) == named_licence(expression)
 
 
 def test_manifest_names_every_document_without_its_text(release: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from regrow.auditing import claims, collectors, cost, licences, policy, rules, tracing
+from regrow.auditing.homes import without_homes
 from regrow.auditing.links import resolver
 from regrow.auditing.result import Audit
 
@@ -34,7 +35,7 @@ def audit(target: str, options: Options) -> Audit:
     """Read a model and judge it.
 
     Args:
-        target: a folder, a file, or ``hf:organisation/name@revision``.
+        target: a folder, a file, ``hf:organisation/name@revision``, or the address of a model on the hub.
         options: what the user asks.
 
     Returns:
@@ -72,8 +73,9 @@ def audit(target: str, options: Options) -> Audit:
         policy=(),
         osaid=judgement.osaid,
         mof_class=judgement.mof_class,
+        mof_class_basis=judgement.mof_class_basis,
     )
-    return replace(found, policy=policy.check(found, demanded)) if demanded else found
+    return without_homes(replace(found, policy=policy.check(found, demanded)) if demanded else found)
 
 
 def _unasked(_: str) -> bool | None:

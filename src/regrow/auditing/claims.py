@@ -81,7 +81,7 @@ def read(path: Path, today: str) -> tuple[ClaimFact, ...]:
     return tuple(
         ClaimFact(
             Basis.DECLARED,
-            Evidence(str(path), f"line {line_of(('claim', index), origin.lines)}", sha256, "claims", today),
+            Evidence(path.name, f"line {line_of(('claim', index), origin.lines)}", sha256, "claims", today),
             entry.topic,
             entry.text,
             entry.links,
@@ -144,7 +144,7 @@ def _delivered(name: Component, state: ComponentFact | None) -> Result:
 def _licensed(topic: str, collected: Collected) -> Result:
     """Whether what a claim calls open is under an open licence; a text that was found beats a tag."""
     scopes = (_SCOPES.get(topic, Scope.WEIGHTS), Scope.EVERYTHING)
-    licences = [fact for fact in collected.of(LicenceFact) if fact.scope in scopes]
+    licences = [fact for fact in collected.of(LicenceFact) if fact.scope in scopes and fact.basis is not Basis.KNOWN]
     found = [fact for fact in licences if fact.basis is Basis.FOUND] or licences
     if not found:
         return not_shown("a licence (not seen)", missing="")

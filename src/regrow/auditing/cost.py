@@ -6,22 +6,28 @@ machine would take was not measured, and `regrow plan` tells it for the machine 
 
 from __future__ import annotations
 
-from regrow.auditing.facts import TrainingFact
+from regrow.auditing.facts import TrainingFact, places
 from regrow.auditing.lineage import Lineage, facts
 from regrow.auditing.result import Cost
-from regrow.auditing.rules.compute import own, whole
-from regrow.auditing.rules.results import one_line
+from regrow.auditing.rules.compute import Operations, own, whole
+from regrow.auditing.rules.results import as_known, one_line
 
 
 def estimate(lineage: Lineage) -> Cost:
     """What making the first model of a lineage took, its ancestors included."""
     everything = whole(lineage)
     if everything.flops is not None and not everything.lacking:
-        return _cost(lineage, everything.flops, everything.source)
+        return _cost(lineage, everything.flops, _said(everything))
     alone = own(lineage, lineage.nodes[0])
     if alone.flops is None or not alone.facts:
         return _cost(lineage, None, everything.source)
-    return _cost(lineage, alone.flops, f"{alone.source}; for the last stage only, not told for {everything.lacking}")
+    return _cost(lineage, alone.flops, f"{_said(alone)}; for the last stage only, not told for {everything.lacking}")
+
+
+def _said(told: Operations) -> str:
+    """How we know the operations; those that rest on the tables of known models say so."""
+    known = as_known(places(told.facts))
+    return f"{told.source}, {known}" if known else told.source
 
 
 def _cost(lineage: Lineage, flops: float | None, source: str) -> Cost:

@@ -2,8 +2,8 @@
 
 A collector gives facts and findings and judges nothing. A fact is *declared* if somebody says it (a card, a header),
 *found* if it was seen in the delivered bytes themselves (a licence text, tensors, source files, a lock), and *known*
-if it comes from the table of well-known models that is shipped here. Declared and found are separate facts even
-where they agree.
+if it comes from the tables of well-known models that are shipped here, which nobody has seen in what is audited.
+Declared and found are separate facts even where they agree.
 """
 
 from __future__ import annotations
@@ -172,6 +172,7 @@ class LicenceFact(Fact):
         name: a declared ``license_name``, or empty.
         link: a declared ``license_link``, or empty.
         score: for a text, how much of the known text was recognised, 0 to 1; 1 for a tag.
+        quote: the sentence, where it is named in one.
     """
 
     scope: Scope
@@ -180,6 +181,7 @@ class LicenceFact(Fact):
     name: str = ""
     link: str = ""
     score: float = 1.0
+    quote: str = ""
 
 
 @dataclass(frozen=True)
@@ -246,6 +248,7 @@ class DatasetFact(Fact):
         bytes: size of the text that was used, or None.
         sha256: of the data, or empty.
         where: where to get it, or empty.
+        reason: why it cannot be shared, where that is told.
     """
 
     name: str
@@ -255,13 +258,28 @@ class DatasetFact(Fact):
     bytes: int | None = None
     sha256: str = ""
     where: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class DataAspectFact(Fact):
-    """A description of training data tells of an aspect; ``text`` is the beginning of what it says."""
+    """A description of training data tells of an aspect.
+
+    Attributes:
+        aspect: which.
+        text: the beginning of what it says.
+        about: the source that it is about; empty for all of the data.
+    """
 
     aspect: Aspect
+    text: str
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class AllDataFact(Fact):
+    """It is said that the training data that is named is all there is; ``text`` is how."""
+
     text: str
 
 
@@ -330,8 +348,18 @@ class AccessFact(Fact):
 
 
 @dataclass(frozen=True)
+class NameFact(Fact):
+    """What the model is called by its maker, wherever its files lie; ``name`` is as written."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class UsageFact(Fact):
-    """Usage information: ``topic`` is ``capabilities``, ``limitations``, ``modalities``, ``integration`` or ``use``."""
+    """Usage information, by ``topic``.
+
+    It is ``capabilities``, ``limitations``, ``modalities``, ``integration``, ``use`` or ``languages``.
+    """
 
     topic: str
     text: str

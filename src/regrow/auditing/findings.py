@@ -38,6 +38,8 @@ FindingId = Literal[
     "not-hashed",
     "odd-name",
     "origin-differs",
+    "origin-unclear",
+    "part-of-file",
     "pointer-file",
     "quantised",
     "release-added",

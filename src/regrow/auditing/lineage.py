@@ -7,7 +7,7 @@ Of what is related in an unknown way it may be either.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from regrow.auditing.facts import Basis, Collected, Evidence, F, OriginFact, Relation
@@ -138,5 +138,11 @@ def facts(node: Node, kind: type[F]) -> tuple[F, ...]:
 
 
 def seen(found: tuple[F, ...]) -> Iterator[F]:
-    """Those that do not rest on the maker's word: found in the bytes, or in the table of known models."""
-    return (fact for fact in found if fact.basis is not Basis.DECLARED)
+    """Those that rest neither on the maker's word nor on the table of known models: found in the bytes."""
+    return (fact for fact in found if fact.basis is Basis.FOUND)
+
+
+def without_known(node: Node) -> Node:
+    """A model with what was read of it alone."""
+    read = tuple(fact for fact in node.collected.facts if fact.basis is not Basis.KNOWN)
+    return replace(node, collected=replace(node.collected, facts=read))

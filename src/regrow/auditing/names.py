@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from functools import cache
 from urllib.parse import urlsplit
+
+from regrow.auditing.data import toml
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
 _HUB = re.compile(r"(^|\.)(huggingface|hf)\.[a-z]{2,12}$")
-_NOT_MODELS = frozenset(("datasets", "spaces", "docs", "blog", "papers", "collections"))
+_NOT_MODELS = frozenset(
+    ("datasets", "spaces", "docs", "blog", "papers", "collections", "models", "learn", "course", "transformers", "nlp")
+)
 
 
 def model(text: str) -> str:
@@ -16,7 +22,14 @@ def model(text: str) -> str:
     if "://" in text:
         text = _of_address(text)
     text = text.removeprefix("hf:").partition("@")[0]
+    text = moved().get(text, text)
     return f"hf:{text}" if "/" in text and _ID.fullmatch(text) and ".." not in text else ""
+
+
+@cache
+def moved() -> Mapping[str, str]:
+    """The old ids without an organisation that the hub leads to others."""
+    return {name: f"{owner}/{name}" for owner, names in toml("collectors", "moved").items() for name in names}
 
 
 def _of_address(text: str) -> str:
@@ -26,9 +39,14 @@ def _of_address(text: str) -> str:
     except ValueError:
         return ""
     parts = [part for part in address.path.split("/") if part]
-    if not _HUB.search(host) or len(parts) < 2 or parts[0] in _NOT_MODELS:
+    if not is_hub(host) or not parts or parts[0] in _NOT_MODELS:
         return ""
     return "/".join(parts[:2])
+
+
+def is_hub(host: str) -> bool:
+    """Whether a host is the hub of models."""
+    return _HUB.search(host) is not None
 
 
 def is_id(text: str) -> bool:
@@ -67,3 +85,13 @@ def revision(text: str) -> str:
     """The part of a name after ``@``, or nothing."""
     found = text.partition("@")[2].partition("+")[0].strip()
     return found if re.fullmatch(r"[\w./-]{1,100}", found) else ""
+
+
+def on_hub(text: str) -> str:
+    """As :func:`model`, for what stands where the hub wants an id, as in ``base_model``: old ones have one word."""
+    return model(text) or (f"hf:{text}" if is_id(text) else "")
+
+
+def is_of_hub(id: str) -> bool:
+    """Whether it is an id of the hub. What a folder or a file is called is none, whatever it looks like."""
+    return id.startswith("hf:")

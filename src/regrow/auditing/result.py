@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from regrow.auditing.facts import Evidence, Finding
 from regrow.auditing.lineage import Lineage
@@ -47,7 +48,7 @@ class Definition:
     """A definition of openness, judged as a whole.
 
     Attributes:
-        id: ``osaid-1.0``, ``mof``, ``eu-ai-act-53-2`` or ``ladder``.
+        id: ``osaid-1.0``, ``mof``, ``mof-listed``, ``eu-ai-act-53-2`` or ``ladder``.
         title: for people, with the version of the source.
         outcome: of the whole.
         level: the class or rung reached (``I``, ``rebuilt-here``), or empty.
@@ -155,7 +156,9 @@ class PolicyCheck:
 class Audit:
     """Everything an audit says of one version of one model.
 
-    ``mof_class`` is ``I``, ``II``, ``III`` or None; ``osaid`` is the outcome of the Open Source AI Definition.
+    ``mof_class`` is ``I``, ``II``, ``III`` or None, and ``mof_class_basis`` says of what: ``delivered`` of what is
+    there, ``listed`` of what a file of the Model Openness Tool says. ``osaid`` is the outcome of the Open Source AI
+    Definition.
     """
 
     id: str
@@ -176,3 +179,4 @@ class Audit:
     policy: tuple[PolicyCheck, ...]
     osaid: Outcome
     mof_class: str | None
+    mof_class_basis: Literal["delivered", "listed"] = "delivered"

@@ -25,6 +25,7 @@ from regrow.auditing.facts import (
     Severity,
     places,
 )
+from regrow.auditing.homes import without_homes
 from regrow.auditing.lineage import BY_OUTPUTS, Edge, Lineage, Node
 from regrow.auditing.names import comparable
 from regrow.errors import RegrowError
@@ -67,6 +68,8 @@ def trace(start: Collected, *, reach: Reach) -> tuple[Lineage, tuple[Finding, ..
     date = next((fact.evidence.date for fact in start.facts), "")
     tracing = _Tracing(reach, date)
     first = _add(tracing, start.id, 0, start)
+    if names.is_of_hub(start.id):
+        tracing.ids[comparable(start.id)] = start.id
     pending = deque([first])
     while pending:
         node = pending.popleft()
@@ -87,11 +90,11 @@ def reacher(parents: Mapping[str, Path], today: str, network: bool) -> Reach:
         today: the date for evidence.
         network: whether to look further than this machine.
     """
-    places = {comparable(name): path for name, path in parents.items()}
+    places = {comparable(without_homes(name)): path for name, path in parents.items()}
 
     def reach(parent: str) -> Collected | None:
-        target = str(places[comparable(parent)]) if comparable(parent) in places else parent
-        if target == parent and not parent.startswith("hf:"):
+        target = str(places.get(comparable(without_homes(parent)), parent))
+        if target == parent and not names.is_of_hub(parent):
             return None
         try:
             return collect(target, today=today, network=network)
@@ -106,13 +109,13 @@ def _add(tracing: _Tracing, id: str, depth: int, collected: Collected) -> Node:
     missing = tuple(fact for fact in told if fact not in collected.facts)
     node = Node(id, depth, replace(collected, facts=(*collected.facts, *missing)))
     tracing.nodes.append(node)
-    tracing.ids[comparable(id)] = id
     return node
 
 
 def _follow(tracing: _Tracing, child: Node, parent: str, facts: list[ParentFact]) -> Node | None:
     """Draw the edge to a parent; gives its node if it is a new one."""
     id = tracing.ids.get(comparable(parent))
+    facts = [fact for fact in facts if fact.basis is not Basis.KNOWN] or facts
     evidence = places(facts)
     new = None
     if id is not None and child.id in (id, *tracing.lineage.ancestors(id)):
@@ -129,6 +132,7 @@ def _follow(tracing: _Tracing, child: Node, parent: str, facts: list[ParentFact]
         id = _with_revision(parent, facts)
         reached = tracing.reach(id) or _unreached(id, facts)
         new = _add(tracing, id, child.depth + 1, reached)
+        tracing.ids[comparable(id)] = id
     best = min(facts, key=lambda fact: _RANK[fact.basis])
     tracing.edges.append(Edge(child.id, id, _relation(child.collected, facts), best.basis.value, evidence))
     return new
@@ -136,7 +140,7 @@ def _follow(tracing: _Tracing, child: Node, parent: str, facts: list[ParentFact]
 
 def _with_revision(parent: str, facts: Iterable[ParentFact]) -> str:
     revision = next((fact.revision for fact in facts if fact.revision and fact.basis is Basis.FOUND), "")
-    return f"{parent}@{revision}" if revision and parent.startswith("hf:") and "@" not in parent else parent
+    return f"{parent}@{revision}" if revision and names.is_of_hub(parent) and "@" not in parent else parent
 
 
 def _unreached(id: str, facts: list[ParentFact]) -> Collected:
@@ -156,7 +160,9 @@ def _parents(collected: Collected) -> dict[str, list[ParentFact]]:
 
 def _is_self(fact: ParentFact, collected: Collected) -> bool:
     """A configuration may name the model that it is of, and a copy of a model is called like the original."""
-    if comparable(fact.parent) == comparable(collected.id):
+    if fact.parent == collected.id or (
+        names.is_of_hub(collected.id) and comparable(fact.parent) == comparable(collected.id)
+    ):
         return True
     weak = fact.relation is Relation.UNKNOWN and fact.evidence.file == "config.json"
     return weak and names.plain(fact.parent) in (names.plain(collected.id), names.plain(collected.name))

@@ -7,10 +7,13 @@ digest covers depends on the recipe, the lock and the outputs of the stages, and
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -81,13 +84,37 @@ class Contents:
 
 
 def licence_text(recipe_folder: Path, expression: str) -> bytes:
-    """The licence file beside a recipe, or else one line that names the licence.
+    """The licence file beside a recipe, or else the full text of each licence that the expression names.
+
+    Where a text is not known here, it is the one line of :func:`named_licence`.
 
     Raises:
         RecipeError: if it is a link to a file elsewhere, or no file.
     """
     found = (text for name in _LICENCES if (text := _beside_recipe(recipe_folder, name)) is not None)
-    return next(found, f"SPDX-License-Identifier: {expression}\n".encode())
+    return next(found, _full_text(expression))
+
+
+def named_licence(expression: str) -> bytes:
+    """A line that names a licence, as SPDX does it."""
+    return f"SPDX-License-Identifier: {expression}\n".encode()
+
+
+def _full_text(expression: str) -> bytes:
+    """The texts, headed by the expression if they are several."""
+    names = [name for name in re.split(r"[\s()]+", expression) if name and name not in ("AND", "OR")]
+    texts = [_texts().get(name.lower()) for name in dict.fromkeys(names)]
+    known = [text for text in texts if text is not None]
+    if not known or len(known) < len(texts):
+        return named_licence(expression)
+    return known[0] if len(known) == 1 else b"\n\n".join([named_licence(expression), *known])
+
+
+@cache
+def _texts() -> Mapping[str, bytes]:
+    """The texts of licences that are shipped, by SPDX id in lower case; where one wants a name, it has the makers'."""
+    places = (files("regrow.building") / "licences").iterdir()
+    return {place.name.removesuffix(".txt").lower(): place.read_bytes() for place in places}
 
 
 def paper_text(recipe_folder: Path) -> bytes | None:

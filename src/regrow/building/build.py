@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from regrow.building import rebuilds, speed
-from regrow.building.assemble import Contents, assemble, json_text, licence_text, paper_text
+from regrow.building.assemble import Contents, assemble, json_text, licence_text, named_licence, paper_text
 from regrow.building.documents import left_out
 from regrow.building.environment import environment
 from regrow.building.live import TRAINED, EventLog, Metrics
@@ -29,7 +29,7 @@ from regrow.recipe.lock import load as load_lock
 from regrow.recipe.schema import load as load_recipe
 from regrow.release import Release, is_release
 from regrow.release.files import DamagedError
-from regrow.release.layout import DATES, ENVIRONMENT, EVENTS, LOCK, LOSSES, METRICS, REPORT, TIMINGS
+from regrow.release.layout import DATES, ENVIRONMENT, EVENTS, LICENCE, LOCK, LOSSES, METRICS, REPORT, TIMINGS
 from regrow.release.release import Sample
 from regrow.report import Doubt, Measure, doubts, measures
 from regrow.stages import KINDS
@@ -124,7 +124,7 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
         released_weights(locked.graph)  # a recipe that makes none is told so before anything is built
         scope = str(recipe.resolve())
         plan = planned(locked, store, scope)
-        for text in plan.warnings():
+        for text in (*plan.warnings(), *_lacking_licence(locked)):
             log({"event": "warning", "text": text})
         if options.workers is None:
             plan.require_possible()
@@ -237,6 +237,12 @@ def compare(graph: Graph, promised: Mapping[str, str], outputs: Mapping[str, str
                 hint="`regrow selftest` looks for a fault of this machine; `regrow build --update-lock` takes the new "
                 "digests",
             )
+
+
+def _lacking_licence(locked: Locked) -> Iterator[str]:
+    """That the release will only name its licence, if that is so: most licences ask that their text goes along."""
+    if licence_text(locked.folder, locked.licence) == named_licence(locked.licence):
+        yield f"regrow has no text of {locked.licence} for the release; put it beside the recipe as {LICENCE}"
 
 
 def contents(

@@ -60,6 +60,7 @@ def _form(context: click.Context, _: click.Parameter, value: str | None) -> str 
     help="Look up links and ancestors, or leave the network alone. By default only for an hf: id.",
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), is_eager=True, callback=_form, help="By default text.")
+@click.option("--full", is_flag=True, help="All of it as text: every rule, duty, finding and claim.")
 @json_option
 @click.option("--output", "-o", type=Place(file=True), metavar="FILE", help="By default stdout.")
 @click.option(
@@ -68,7 +69,11 @@ def _form(context: click.Context, _: click.Parameter, value: str | None) -> str 
     metavar="FILE",
     help="Sign the statement with this private key (PEM; Ed25519 or P-256).",
 )
-@click.option("--explain", metavar="RULE", help="Show one rule: its source, and how it was judged here.")
+@click.option(
+    "--explain",
+    metavar="NAME",
+    help="Show a part (data), a freedom (use), a definition (osaid-1.0) or a rule: what it asks and how it was judged.",
+)
 @pass_console
 def command(
     console: Console,
@@ -78,19 +83,23 @@ def command(
     parents: dict[str, Path],
     network: bool | None,
     form: str | None,
+    full: bool,
     output: Path | None,
     key: Path | None,
     explain: str | None,
 ) -> int:
     """Say what is really open about a model, with evidence for every word.
 
-    PATH-OR-ID is one of our releases, a Hugging Face folder or hf:organisation/name@revision, a GGUF or safetensors
-    file, a folder of source code, or a Model Openness Tool YAML file. Nothing of it is run or unpickled.
+    PATH-OR-ID is one of our releases, a Hugging Face folder, hf:organisation/name@revision or the address of its
+    page, a GGUF or safetensors file, a folder of source code, or a Model Openness Tool YAML file. Nothing of it is
+    run or unpickled.
 
     Each answer is yes, no or not shown: what nobody could see is never taken for a no, and never for a yes.
     """
     if console.json and form not in (None, "json"):
         raise click.UsageError(f"--json and --format {form} are two formats\nhint: leave one of them")
+    if full and (console.json or explain is not None or form not in (None, "text")):
+        raise click.UsageError("--full is for text\nhint: leave it out; every other format has all of it")
     if explain is not None and (console.json or form not in (None, "text")):
         raise click.UsageError("--explain shows text\nhint: leave the format out; that of json has every verdict")
     if explain is not None and target is None:
@@ -105,7 +114,9 @@ def command(
     if key is not None and form != "statement":
         raise click.UsageError("--key signs a statement\nhint: add --format statement")
     from regrow.auditing.audit import Options, audit
+    from regrow.auditing.collectors.targets import target as named
 
+    target = named(target)
     online = target.startswith("hf:") if network is None else network
     found = audit(target, Options(_today(), online, parents, claims, policy))
     _require_ancestors(found, parents)
@@ -114,7 +125,7 @@ def command(
 
         text = explanation(explain, found)
     else:
-        text = _drawer("json" if console.json else form or "text", Path(target), key)(found)
+        text = writer("json" if console.json else "full" if full else form or "text", Path(target), key)(found)
     _put(console, text, output)
     return _policy_code(console, found)
 
@@ -126,12 +137,13 @@ def _given(**options: object) -> str:
 
 def _require_ancestors(found: Audit, parents: dict[str, Path]) -> None:
     """Raise if a path was given for what is no ancestor: the verdict would be without what the user thinks is in it."""
+    from regrow.auditing.homes import without_homes
     from regrow.auditing.names import comparable
 
     ancestors = [node.id for node in found.lineage.nodes[1:]]
     named = {comparable(one) for one in ancestors}
     for name in parents:
-        if comparable(name) not in named:
+        if comparable(without_homes(name)) not in named:
             there = f"its ancestors are {', '.join(ancestors)}" if ancestors else "leave --parent out"
             raise click.UsageError(f"{found.name} names no ancestor `{name}`\nhint: {there}")
 
@@ -152,7 +164,14 @@ def _today() -> str:
         raise RecipeError(f"`{epoch}` is no time", where="SOURCE_DATE_EPOCH", hint=hint) from error
 
 
-def _drawer(form: str, path: Path, key: Path | None) -> Callable[[Audit], str]:
+def writer(form: str, path: Path, key: Path | None) -> Callable[[Audit], str]:
+    """What writes an audit in a format.
+
+    Args:
+        form: one of ``FORMATS``, or ``full`` for all of the text.
+        path: what was audited.
+        key: to sign a statement with.
+    """
     from regrow.auditing import outputs
 
     def release(audit: Audit) -> Path | None:
@@ -166,13 +185,14 @@ def _drawer(form: str, path: Path, key: Path | None) -> Callable[[Audit], str]:
         "json": outputs.json,
         "cyclonedx": lambda audit: outputs.cyclonedx(audit, release(audit)),
         "spdx": lambda audit: outputs.spdx(audit, release(audit)),
-        "croissant": lambda audit: outputs.croissant(audit, path if path.is_dir() else None),
+        "croissant": lambda audit: outputs.croissant(audit, release(audit)),
         "statement": statement,
     }
     if form in documents:
         return lambda audit: outputs.to_text(documents[form](audit))
     texts: dict[str, Callable[[Audit], str]] = {
         "text": outputs.text,
+        "full": outputs.full,
         "html": outputs.html,
         "eu-summary": lambda audit: outputs.eu_summary(audit, release(audit)),
         "mot": outputs.mot,

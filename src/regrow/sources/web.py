@@ -336,22 +336,43 @@ def _pause(attempt: int, later: str) -> float:
         return min(2.0**attempt, _LONGEST_WAIT)
 
 
-def _plain(error: Exception, url: str) -> Exception:
-    """An error of the libraries in words of ours, without the addresses and objects they like to print."""
+@dataclass(frozen=True)
+class Cause:
+    """Why a server could not be asked, without the addresses and objects that libraries like to print.
+
+    Attributes:
+        words: what the trouble is.
+        passes: whether it may help to ask again.
+        hint: what to do; empty if there is nothing special.
+    """
+
+    words: str
+    passes: bool
+    hint: str = ""
+
+
+def cause(error: Exception) -> Cause:
+    """An error of the libraries that speak HTTP, in words of ours."""
     chain = list(_chain(error))
     for kinds, words, passes in _TROUBLES:
         if (found := next((one for one in chain if isinstance(one, kinds)), None)) is None:
             continue
         if isinstance(found, ssl.SSLCertVerificationError):
-            return unreachable(url, f"{words} ({found.verify_message.rstrip('.')})", _UNTRUSTED)
+            return Cause(f"{words} ({found.verify_message.rstrip('.')})", False, _UNTRUSTED)
         if isinstance(found, socket.gaierror):
             passes = found.errno == socket.EAI_AGAIN
         elif any(isinstance(one, OSError) and one.errno in _NO_WAY for one in chain):
             words = "the network is unreachable"
         elif any("Tunnel connection failed: 4" in str(one) for one in chain):
             passes = False
-        return PassingError(words) if passes else unreachable(url, words)
-    return unreachable(url, type(error).__name__)
+        return Cause(words, passes)
+    return Cause(type(error).__name__, False)
+
+
+def _plain(error: Exception, url: str) -> Exception:
+    """An error of the libraries as one of ours."""
+    found = cause(error)
+    return PassingError(found.words) if found.passes else unreachable(url, found.words, found.hint)
 
 
 _PROXY = "the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names"

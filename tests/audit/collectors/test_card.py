@@ -304,3 +304,10 @@ def test_an_offer_of_evaluation_data_is_no_claim_about_training() -> None:
     assert not [one for one in found if isinstance(one, ClaimFact)]
     promised = [(one.component, one.where) for one in found if isinstance(one, ComponentFact)]
     assert (Component.EVALUATION_DATA, "https://example.org/evals") in promised
+
+
+@pytest.mark.parametrize(("written", "told"), [("en", "en"), ("[en, no]", "en, no"), ("{a: b}", None), ("", None)])
+def test_languages_of_the_front_matter(tmp_path: Path, written: str, told: str | None) -> None:
+    write(tmp_path, {"README.md": f"---\nlanguage: {written}\n---\n# M\n", "config.json": "{}"})
+    found = [fact.text for fact in of(read(tmp_path), UsageFact) if fact.topic == "languages"]
+    assert found == ([told] if told else [])

@@ -1,17 +1,20 @@
 """The walk over a stranger's folder. python -m pytest tests/audit/collectors/test_folder.py"""
 
+import io
 import os
+import pickle
 import socket
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from regrow.auditing.facts import Component, ComponentFact, State
+from regrow.auditing.facts import Component, ComponentFact, LicenceFact, State
 from regrow.errors import InputError, RecipeError
 
-from .making import findings, of, read, sound, write
+from .making import findings, of, read, small_gguf, sound, write
 
 POINTER = f"version https://example.org/spec/v1\noid sha256:{'0' * 64}\nsize 123456\n"
 
@@ -105,6 +108,52 @@ def test_weights_that_are_not_opened_are_not_lacking(tmp_path: Path, name: str, 
     found = of(read(write(tmp_path, {name: b"x" * 100, "config.json": "{}"})), ComponentFact)
     expected = [state] if state else []
     assert [fact.state for fact in found if fact.component is Component.PARAMETERS] == expected
+
+
+def archive(*names: str) -> bytes:
+    with zipfile.ZipFile(file := io.BytesIO(), "w") as made:
+        for name in names:
+            made.writestr(name, "x")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("weights", sound(16), "weights"),
+        ("model.safetensors-00001-of-00002", sound(16), "weights"),
+        ("harbour-8b", small_gguf(), "weights"),
+        ("pytorch_model", archive("archive/data.pkl", "archive/data/0"), "weights"),
+        ("pytorch_model-00001-of-00002", archive("anything"), "weights"),
+        ("harbour", archive("harbour/data.pkl"), "pickled"),
+        ("model", pickle.dumps({"a": [1.0]}, protocol=2), "weights"),
+        ("model", b"\x89HDF\r\n\x1a\n" + bytes(8), "weights"),
+        ("pictures", archive("a.png"), "other"),
+        ("notes", b"Nothing to see.", "other"),
+        ("empty", b"", "other"),
+    ],
+)
+def test_what_has_no_suffix_is_known_by_its_content(tmp_path: Path, name: str, content: bytes, kind: str) -> None:
+    found = read(write(tmp_path, {name: content, "config.json": '{"model_type": "llama"}'}))
+    assert [entry.kind for entry in found.files if entry.path == name] == [kind]
+    states = [fact.state for fact in of(found, ComponentFact) if fact.component is Component.PARAMETERS]
+    assert states == {"weights": [State.PRESENT], "pickled": [], "other": [State.ABSENT]}[kind]
+    unsafe = content[:2] in (b"PK", b"\x80\x02", b"\x89H") and kind != "other"
+    assert ("unsafe-file" in findings(found)) is unsafe
+
+
+def test_the_header_of_a_file_without_a_suffix_is_read(tmp_path: Path) -> None:
+    found = read(write(tmp_path, {"model": small_gguf(**{"general.license": "cc-by-nc-4.0"})}))
+    assert found.kind == "gguf"
+    assert [fact.raw for fact in of(found, LicenceFact)] == ["cc-by-nc-4.0"]
+
+
+@pytest.mark.parametrize("name", ["model.bin.part", "model.gguf.part-02", "model.safetensors.incomplete"])
+def test_a_part_of_a_file_is_neither_weights_nor_their_absence(tmp_path: Path, name: str) -> None:
+    found = read(write(tmp_path, {name: b"x" * 100, "config.json": "{}"}))
+    states = [fact.state for fact in of(found, ComponentFact) if fact.component is Component.PARAMETERS]
+    assert states == [State.PROMISED]
+    assert "part-of-file" in findings(found)
 
 
 def test_the_version_is_of_the_content(tmp_path: Path) -> None:

@@ -1,13 +1,18 @@
 """Models of the hub: from a cache, and from a server here. python -m pytest tests/audit/collectors/test_hub.py"""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
+from errno import ENETUNREACH
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socket import gaierror
 from typing import ClassVar
 
 import pytest
+import requests
+from urllib3.exceptions import MaxRetryError, NameResolutionError
 
 from regrow.auditing.collectors import collect
 from regrow.auditing.facts import AccessFact, ArchitectureFact, Component, ComponentFact, LicenceFact, State
@@ -53,10 +58,22 @@ def test_without_the_network_there_is_only_the_cache(cache: Path, target: str) -
         collect(target, today=TODAY, network=False)
 
 
-@pytest.mark.parametrize("target", ["hf:../../etc", "hf:a/b/c", "hf:a/b@../../x", "hf:a b/c", "hf:/etc/passwd"])
+@pytest.mark.parametrize("target", ["hf:../../etc", "hf:a/b/c", "hf:a b/c", "hf:/etc/passwd"])
 def test_odd_names_are_refused(cache: Path, target: str) -> None:
     with pytest.raises(RecipeError, match="is not a model"):
         collect(target, today=TODAY, network=True)
+
+
+@pytest.mark.parametrize("target", ["hf:a/b@../../x", "hf:a/b@", "hf:a/b@v 1", "hf:a/b@v1@v2"])
+def test_odd_revisions_are_refused(cache: Path, target: str) -> None:
+    with pytest.raises(RecipeError, match="is not a revision"):
+        collect(target, today=TODAY, network=True)
+
+
+def test_an_address_is_the_model_in_the_cache(cache: Path) -> None:
+    fill(cache)
+    found = collect("https://huggingface.co/cats/kitten/tree/main", today=TODAY, network=False)
+    assert found.id == f"hf:cats/kitten@{COMMIT}"
 
 
 class _Hub(BaseHTTPRequestHandler):
@@ -70,7 +87,10 @@ class _Hub(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.asked.append(self.path)
         path = self.path.partition("?")[0]
-        if path.startswith("/api/models/cats/locked"):
+        if match := re.match("/api/models/says/([0-9]+)-?(.*?)(/.*)?$", path):
+            codes = {"X-Error-Code": match[2]} if match[2] else {}
+            self._answer(int(match[1]), b"<html>", {"Retry-After": "90", **codes})
+        elif path.startswith("/api/models/cats/locked"):
             self._answer(403, b"", {"X-Error-Code": "GatedRepo"})
         elif path.startswith("/api/models/cats/kitten"):
             siblings = [{"rfilename": name, "size": len(data)} for name, data in self.files.items()]
@@ -103,6 +123,16 @@ def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     yield _Hub.asked
     server.shutdown()
     server.server_close()
+
+
+def test_weights_without_a_suffix_are_known_by_their_beginning(hub: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Hub, "files", {"README.md": CARD.encode(), "kitten.weights": sound(9 << 20)})
+    found = collect("hf:cats/kitten", today=TODAY, network=True)
+    [shape] = of(found, ArchitectureFact)
+    assert (shape.parameters, shape.dtypes) == (None, ("U8",))
+    assert {fact.state for fact in of(found, ComponentFact) if fact.component is Component.PARAMETERS} == {
+        State.PRESENT
+    }
 
 
 def test_texts_and_headers_are_fetched_and_weights_are_not(hub: list[str]) -> None:
@@ -157,3 +187,66 @@ def test_a_hub_that_does_not_answer_is_an_error(cache: Path, monkeypatch: pytest
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(InputError, match="cannot be reached"):
         collect("hf:cats/kitten", today=TODAY, network=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "todo"),
+    [
+        ("401-RepoNotFound", "there is no hf:says/401-RepoNotFound that everyone can see", "look at the spelling"),
+        ("401", "that everyone can see", "what only its owner can see cannot be audited"),
+        ("404", "there is no hf:says/404 that everyone can see", "look at the spelling"),
+        ("404@v9", "`v9` is no branch, tag or commit", "leave it out: hf:says/404"),
+        ("404-RevisionNotFound@v9", "`v9` is no branch, tag or commit", "leave it out"),
+        ("404-RepoNotFound@v9", "that everyone can see", "look at the spelling"),
+        ("403", "forbids it (status 403)", "see whether a browser without an account"),
+        ("403-DisabledRepo", "its owner or the hub has closed it", "see whether a browser"),
+        ("429", "too many questions from this network (status 429)", "wait 90 seconds"),
+        ("500", "the hub itself is in trouble (status 500)", "try again later"),
+        ("503", "the hub itself is in trouble (status 503)", "try again later"),
+        ("418", "answers with status 418", "try again later"),
+        ("200", "is not what a hub answers", "a log-in page"),
+    ],
+)
+def test_each_refusal_has_its_cause_and_what_to_do(hub: list[str], asked: str, said: str, todo: str) -> None:
+    with pytest.raises(InputError) as caught:
+        collect(f"hf:says/{asked}", today=TODAY, network=True)
+    assert said in str(caught.value) and todo in caught.value.hint
+    assert "because" in str(caught.value) or "there is no" in str(caught.value)
+
+
+def unresolved() -> Exception:
+    """What comes of a name that no server of names knows."""
+    reason = NameResolutionError("h", None, gaierror())  # type: ignore[arg-type]
+    reason.__cause__ = gaierror()
+    return requests.ConnectionError(MaxRetryError(None, "/x", reason))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (unresolved(), "host's name"),
+        (requests.ConnectionError(OSError(ENETUNREACH, "HTTPSConnectionPool")), "network is unreachable"),
+        (requests.ConnectTimeout("HTTPSConnectionPool(host='h', port=443)"), "does not answer in time"),
+        (requests.exceptions.ProxyError("HTTPSConnectionPool"), "the proxy"),
+        (requests.exceptions.SSLError("HTTPSConnectionPool"), "no secure connection"),
+        (requests.exceptions.InvalidURL("HTTPSConnectionPool"), "makes no sense"),
+    ],
+)
+def test_no_trouble_of_the_network_is_told_in_a_librarys_words(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def get(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(requests, "get", get)
+    with pytest.raises(InputError, match="cannot be reached") as caught:
+        collect("hf:cats/kitten", today=TODAY, network=True)
+    assert said in caught.value.why and caught.value.hint
+    assert not re.search("HTTPSConnectionPool|urllib3|requests|Errno|0x", str(caught.value))
+
+
+def test_an_endpoint_that_is_no_address_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "hub.example")
+    with pytest.raises(RecipeError, match="is no address") as caught:
+        collect("hf:cats/kitten", today=TODAY, network=True)
+    assert caught.value.where == "HF_ENDPOINT"

@@ -7,6 +7,7 @@ import pytest
 from regrow.auditing.facts import Relation
 from regrow.auditing.licences import Kind, Right, every, find, get
 from regrow.auditing.licences.catalogue import linked, load
+from regrow.auditing.outputs.view import spdx_expression
 from regrow.errors import RegrowError
 
 HUB = """
@@ -148,3 +149,104 @@ def test_a_fault_in_the_table_is_named_with_its_file(tmp_path: Path, old: str, n
         load(tmp_path)
     assert named in str(caught.value)
     assert "mine.toml" in str(caught.value) or str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("tag", "id"),
+    [
+        ("Eclipse Public License, Version 2.0", "epl-2.0"),
+        ("Eclipse Public License - v 2.0", "epl-2.0"),
+        ("Universal Permissive License v1.0", "upl-1.0"),
+        ("The Apache License v2", "apache-2.0"),
+        ("Apache-2.0 License", "apache-2.0"),
+        ("MIT Licence", "mit"),
+        ("GNU General Public License v3.0 only", "gpl-3.0"),
+        ("GNU Lesser General Public License v2.1 or later", "lgpl-2.1-or-later"),
+        ("GNU GPL v3", "gpl-3.0"),
+        ('BSD 3-Clause "New" or "Revised" License', "bsd-3-clause"),
+        ("Creative Commons Attribution Share Alike 4.0 International", "cc-by-sa-4.0"),
+        ("Creative Commons Attribution Non Commercial No Derivatives 3.0 Unported", "cc-by-nc-nd-3.0"),
+        ("Creative Commons Zero v1.0 Universal", "cc0-1.0"),
+        ("Open Data Commons Public Domain Dedication & License 1.0", "pddl"),
+        ("ODC-PDDL-1.0", "pddl"),
+        ("CC-BY-3.0-IGO", "cc-by-3.0-igo"),
+        ("OGL-Canada-2.0", "ogl-canada-2.0"),
+        ("OpenMDW License Agreement, version 1.1", "openmdw-1.1"),
+        ("OpenMDW", "openmdw"),
+    ],
+)
+def test_full_titles_are_known_as_people_write_them(tag: str, id: str) -> None:
+    found = find(tag)
+    assert found is not None
+    assert found.id == id
+
+
+@pytest.mark.parametrize("tag", ["the license", "license", "research", "((MIT", "v", "-", "2.0", "Intel only"])
+def test_what_is_left_of_a_name_is_not_taken_for_one(tag: str) -> None:
+    assert find(tag) is None
+
+
+OSI = """
+AAL AFL-1.1 APL-1.0 APSL-2.0 Artistic-1.0-Perl BlueOak-1.0.0 BSD-1-Clause BSD-2-Clause-Patent CAL-1.0 CATOSL-1.1
+CDDL-1.0 CDDL-1.1 CECILL-2.1 CERN-OHL-S-2.0 CPAL-1.0 CPL-1.0 ECL-1.0 EFL-2.0 EUDatagrid Fair Frameworx-1.0 HPND ICU
+Intel IPA IPL-1.0 Jam LGPL-2.0 LGPL-2.0+ LiLiQ-P-1.1 LPL-1.02 MirOS Motosoto MPL-1.1 MPL-2.0-no-copyleft-exception
+MS-RL MulanPSL-2.0 NASA-1.3 Nokia NPOSL-3.0 NTP OCLC-2.0 OFL-1.1-RFN OLDAP-2.8 OLFL-1.3 OSC-1.0 OSET-PL-2.1 OSL-2.1
+PHP-3.01 Python-2.0 QPL-1.0 RPL-1.5 RPSL-1.0 SimPL-2.0 SISSL Sleepycat Unicode-3.0 UPL-1.0 VSL-1.0 W3C Watcom-1.0
+wxWindows Xnet ZPL-2.1 0BSD MIT-0 OSL-3.0 EUPL-1.2 GPL-2.0+ LPPL-1.3c
+"""
+
+
+@pytest.mark.parametrize("tag", OSI.split())
+def test_what_osi_approves_is_open_and_says_what_is_not_known_of_it(tag: str) -> None:
+    licence = find(tag)
+    assert licence is not None
+    assert licence.osi
+    assert licence.permits == frozenset(Right)
+    unread = "unread" in {clause.name for clause in licence.clauses}
+    assert unread != licence.checked
+
+
+def test_identifiers_are_those_of_spdx() -> None:
+    named = [licence.spdx for licence in every() if licence.spdx]
+    assert len(named) == len(set(named)) > 230
+    assert [name for name in named if spdx_expression(name) != name] == []
+    assert sum(licence.osi for licence in every() if licence.spdx) > 130
+
+
+@pytest.mark.parametrize(
+    ("tag", "known"), [("Intel", True), ("intel", False), ("Intel License", False), ("fair", False)]
+)
+def test_an_identifier_that_is_also_a_name_counts_only_as_spdx_writes_it(tag: str, known: bool) -> None:
+    assert (find(tag) is not None) == known
+
+
+@pytest.mark.parametrize("tag", ["Fair License", "Intel Open Source License"])
+def test_its_title_counts_however_it_is_written(tag: str) -> None:
+    assert find(tag.lower()) is find(tag) is not None
+
+
+GROUP = """
+[[group]]
+kind = "permissive"
+osi = true
+open_definition = true
+permits = ["use"]
+requires = ["notice"]
+source = "s"
+checked = false
+licences = [{ spdx = "A-1.0", title = "A" }, { id = "b", title = "B", osi = false }]
+"""
+
+
+def test_a_group_says_what_its_licences_share(tmp_path: Path) -> None:
+    (tmp_path / "clauses.toml").write_text(CLAUSES)
+    (tmp_path / "mine.toml").write_text(GROUP)
+    loaded = load(tmp_path)
+    assert {id: (one.title, one.osi, one.source) for id, one in loaded.items()} == {
+        "a-1.0": ("A", True, "s"),
+        "b": ("B", False, "s"),
+    }
+    (tmp_path / "mine.toml").write_text(GROUP.replace('title = "B"', 'titel = "B"'))
+    with pytest.raises(RegrowError, match=r"titel|title") as caught:
+        load(tmp_path)
+    assert "licence b" in str(caught.value)

@@ -373,7 +373,8 @@ HOSTILE = (
 nasty = st.one_of(st.sampled_from(HOSTILE), st.text(st.characters(), max_size=60))
 """Texts by somebody who means harm, halves of surrogate pairs and all."""
 
-_OURS = {"date", "kind", "sha256", "version", "answer", "when", "basis", "collector", "level", "mof_class"}
+_OURS = {"date", "kind", "sha256", "version", "answer", "when", "basis", "collector", "level"}
+_OURS |= {"mof_class", "mof_class_basis"}
 
 
 def hostile(audit: Audit, word: Callable[[str], str]) -> Audit:

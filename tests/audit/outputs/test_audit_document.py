@@ -15,7 +15,7 @@ def test_its_fields_do_not_change() -> None:
     assert document["schema"] == "regrow/audit/1"
     assert " ".join(document) == (
         "schema id kind name version date parts freedoms cost definitions duties conflicts data lineage claims "
-        "findings policy osaid mof_class"
+        "findings policy osaid mof_class mof_class_basis"
     )
     verdict = document["definitions"][0]["verdicts"][0]
     assert " ".join(verdict) == "rule title outcome reason reading evidence limited_by missing"

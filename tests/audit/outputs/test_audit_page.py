@@ -93,6 +93,15 @@ def test_shows_verdicts_answers_and_evidence() -> None:
         assert expected in words
 
 
+def test_begins_with_the_answer_as_the_text_does() -> None:
+    words = " ".join(" ".join(Page(html(FOREIGN)).words).split())
+    head = words.partition("Is it all there?")[0]
+    assert "not open source AI example/Llama-3.1-8B does not give open terms for its weights" in head
+    assert "declared its maker says how it was made, and pins nothing" in head
+    assert "Conflicts: apache-2.0 of chatty-8b against llama3.1 of" in head
+    assert "Duties: 5 from llama3.1 (of example/Llama-3.1-8B)" in head
+
+
 def test_draws_the_lineage() -> None:
     page = Page(html(FOREIGN))
     assert [attrs["href"] for tag, attrs in page.tags if tag == "a" and "limits" in (attrs.get("class") or "")] == [

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from sample_audits import FOREIGN, LLAMA, OURS, hostile_audits, nasty
+from sample_audits import FOREIGN, FOUND, KNOWN, LLAMA, NOT_SHOWN, OURS, hostile_audits, nasty, read
 from small_release import small_release
 
 from regrow.auditing.collectors import legal
-from regrow.auditing.facts import Evidence, Scope
+from regrow.auditing.facts import Evidence, LicenceFact, Scope
 from regrow.auditing.outputs import cyclonedx, spdx, to_text
 from regrow.auditing.result import Audit
 
@@ -84,6 +84,51 @@ def test_cyclonedx_tells_model_licences_data_and_ancestors() -> None:
     verdicts = {one["name"]: one["value"] for one in bom["metadata"]["properties"]}
     assert verdicts["regrow:audit:osaid"] == "not met"
     assert verdicts["regrow:audit:mof-class"] == "none"
+
+
+def test_cyclonedx_attests_each_rule_with_its_claim_and_evidence() -> None:
+    bom = cyclonedx(FOREIGN)
+    standards = {one["name"]: one for one in bom["definitions"]["standards"]}
+    asked = {one["bom-ref"]: one["identifier"] for one in standards["Open Source AI Definition 1.0"]["requirements"]}
+    attestation = bom["declarations"]["attestations"][0]
+    assert attestation["summary"].startswith("not open source AI: example/Llama-3.1-8B does not give")
+    judged = {asked[one["requirement"]]: one for one in attestation["map"]}
+    terms = judged["osaid-1.0/parameters/terms"]
+    assert terms["conformance"]["score"] == 0 and "llama3.1 is not OSI-approved" in terms["conformance"]["rationale"]
+    claims = {one["bom-ref"]: one for one in bom["declarations"]["claims"]}
+    (counter,) = terms["counterClaims"]
+    evidence = {one["bom-ref"]: one["description"] for one in bom["declarations"]["evidence"]}
+    assert next(evidence[one] for one in claims[counter]["evidence"]).startswith("regrow.toml: release on")
+    unknown = judged["osaid-1.0/data-information/description"]
+    assert set(unknown) == {"requirement", "conformance"} and "score" not in unknown["conformance"]
+    assert len(claims) == sum(one.outcome is not NOT_SHOWN for each in FOREIGN.definitions for one in each.verdicts)
+
+
+def test_both_tell_every_verdict_conflict_and_finding() -> None:
+    noted = [one["text"] for one in cyclonedx(FOREIGN)["annotations"]]
+    annotated = [one["statement"] for one in spdx(FOREIGN)["@graph"] if one["type"] == "Annotation"]
+    for told in (noted, annotated):
+        assert any(one.startswith("conflict between licences: the card says apache-2.0") for one in told)
+        assert "warning: unsafe-file: optimizer.pt is a pickle and was not opened" in told
+    assert len(noted) == len(FOREIGN.conflicts) + len(FOREIGN.findings)
+    assert "eu-ai-act-53-2/licence: not met: a threshold of monthly users" in annotated
+    assert "study: no: what it was trained on is not told (limited by hf:example/Llama-3.1-8B)" in annotated
+
+
+def test_a_text_that_nobody_identified_is_declared_and_never_concluded(check_cyclonedx: Any, check_spdx: Any) -> None:
+    first, *others = FOREIGN.lineage.nodes
+    unknown = LicenceFact(FOUND, read("LICENSE"), Scope.EVERYTHING, None, "LICENSE", score=0.0)
+    known = LicenceFact(KNOWN, read("known/models.toml"), Scope.WEIGHTS, "mit", "mit")
+    node = replace(first, collected=replace(first.collected, facts=(unknown, known)))
+    audit = replace(FOREIGN, lineage=replace(FOREIGN.lineage, nodes=(node, *others)))
+    bom, document = cyclonedx(audit), spdx(audit)
+    check_cyclonedx(bom)
+    check_spdx(document)
+    told = {"name": "text in LICENSE, not identified", "acknowledgement": "declared"}
+    assert {"license": told} in bom["metadata"]["component"]["licenses"]
+    assert not [one for one in _licences(bom) if one["license"]["acknowledgement"] == "concluded"]
+    kinds = [one["relationshipType"] for one in document["@graph"] if one["type"] == "Relationship"]
+    assert "hasDeclaredLicense" in kinds and "hasConcludedLicense" not in kinds
 
 
 def test_cyclonedx_tells_how_a_release_was_built(tmp_path: Path, check_cyclonedx: Any) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from regrow.auditing.facts import (
     AccessFact,
+    AllDataFact,
     ArchitectureFact,
     Aspect,
     Availability,
@@ -100,6 +101,7 @@ def complete() -> list[Fact]:
         *aspects(),
         *usage(),
         data(),
+        AllDataFact(Basis.DECLARED, at("README.md", "all"), "This is all training data."),
         licence("apache-2.0"),
         architecture(),
         origin(),

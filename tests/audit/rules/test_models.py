@@ -7,6 +7,7 @@ import pytest
 
 from regrow.auditing.facts import (
     AccessFact,
+    AllDataFact,
     Availability,
     Basis,
     Component,
@@ -84,7 +85,8 @@ def test_without_its_data() -> None:
     assert {name for name, word in found.items() if word == "no"} == {"data", "study", "rebuild", "fork"}
     assert judgement.osaid is NOT_MET
     assert failing(judgement, "osaid-1.0") == {
-        f"data-information/{name}" for name in ("kinds", "public-data", "obtainable-data", "open-data")
+        f"data-information/{name}"
+        for name in ("kinds", "public-data", "obtainable-data", "open-data", "unshareable-data")
     }
     assert judgement.mof_class == "II", "the data card may stand in the model card, the data itself may not"
     assert definition(judgement, "mof").next == ("add the datasets under an open licence",)
@@ -146,15 +148,56 @@ def test_public_data_that_was_not_seen_is_listed_but_not_had() -> None:
 
 
 def test_all_four_kinds_of_data_are_allowed_but_nobody_can_rebuild_from_secrets() -> None:
-    facts = [*drop(complete(), DatasetFact), *(data(f"set-{kind}", kind) for kind in list(Availability)[:4])]
-    judgement = of(facts)
+    shared = (data(f"set-{kind}", kind) for kind in list(Availability)[:3])
+    kept = data("letters", Availability.UNSHAREABLE, "LicenseRef-Archive")
+    judgement = of([*drop(complete(), DatasetFact), *shared, kept])
     assert judgement.osaid is MET
+    assert "cannot be shared (LicenseRef-Archive), which the definition allows" in (
+        verdict(judgement, "osaid-1.0/data-information/unshareable-data").reason
+    )
     assert {answers(judgement)[name] for name in ("data", "rebuild", "fork")} == {"no"}
+    assert answers(judgement)["study"] == "yes"
+    assert verdict(judgement, "mof/datasets").outcome is NOT_MET, "the framework wants all of the data"
+    reason = verdict(judgement, "mof/datasets").reason
+    assert reason.startswith("set-obtainable has to be got from its owner; letters cannot be shared or had by others")
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"licence": ""}, "not told of it: why"),
+        ({"licence": "", "reason": "it holds patients' names"}, ""),
+        ({"licence": "cc0-1.0"}, "cc0-1.0 lets everyone share it"),
+    ],
+)
+def test_what_is_called_unshareable_needs_a_reason(change: dict[str, str], reason: str) -> None:
+    kept = replace(data("letters", Availability.UNSHAREABLE, "LicenseRef-Archive"), **change)  # type: ignore[arg-type]
+    judgement = of([*complete(), kept])
+    assert judgement.osaid is (NOT_SHOWN if reason else MET)
+    assert reason in verdict(judgement, "osaid-1.0/data-information/unshareable-data").reason
+
+
+def test_a_description_of_the_other_data_does_not_describe_what_cannot_be_shared() -> None:
+    told = [replace(fact, basis=Basis.DECLARED) for fact in build.aspects()]
+    kept = data("letters", Availability.UNSHAREABLE, "LicenseRef-Archive")
+    general = [*drop(complete(), DataAspectFact), *told, kept]
+    assert verdict(of(general), "osaid-1.0/data-information/description").outcome is MET
+    assert verdict(of(general), "osaid-1.0/data-information/unshareable-data").outcome is NOT_SHOWN
+    assert answers(of(general))["study"] == "not shown"
+    own = [replace(fact, about="letters") for fact in told if isinstance(fact, DataAspectFact)]
+    judgement = of([*general, *own])
+    assert verdict(judgement, "osaid-1.0/data-information/unshareable-data").outcome is MET
     assert answers(judgement)["study"] == "yes"
 
 
+def test_a_source_that_is_said_to_be_of_two_kinds_is_of_neither() -> None:
+    other = replace(data(kind=Availability.UNSHAREABLE), evidence=build.at("README.md"))
+    assert verdict(of([*complete(), other]), "osaid-1.0/data-information/kinds").outcome is NOT_SHOWN
+
+
 def test_data_that_a_card_merely_names_is_not_all_data() -> None:
-    facts = [*drop(documented(), DatasetFact, DataAspectFact), build.named("a", Availability.PUBLIC, "https://a")]
+    facts = drop(documented(), DatasetFact, AllDataFact)
+    facts = [*facts, build.named("a", Availability.PUBLIC, "https://a")]
     kinds = verdict(of(facts, "huggingface"), "osaid-1.0/data-information/kinds")
     assert kinds.outcome is NOT_SHOWN
     assert kinds.reason == "data is named, but nothing says that this is all of it"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from regrow.auditing.facts import Component
-from regrow.auditing.rules import Leaf, Rule, explain, ids
+from regrow.auditing.rules import Leaf, Rule, explain, ids, named
 from regrow.auditing.rules.predicates import PREDICATES
 from regrow.auditing.rules.rulesets import FILES, Needs, ruleset, usual_licences
 from regrow.errors import RecipeError
@@ -50,9 +50,46 @@ def test_every_predicate_is_used() -> None:
     assert {leaf.predicate for rule in RULES for leaf in leaves(rule.needs)} == set(PREDICATES)
 
 
-def test_an_unknown_rule_is_an_error_with_a_guess() -> None:
-    with pytest.raises(RecipeError, match=r"did you mean `osaid-1\.0/origin`"):
-        explain("osaid-1.0/orign")
+@pytest.mark.parametrize(
+    ("name", "ids"),
+    [
+        ("osaid-1.0/code/training", ["osaid-1.0/code/training"]),
+        ("data", ["part/data"]),
+        ("training code", ["part/training-code"]),
+        ("part/data", ["part/data"]),
+        ("use", ["freedom/use/right", "freedom/use/means"]),
+        ("freedom/use/right", ["freedom/use/right"]),
+        ("mof/data-card", ["mof/data-card"]),
+    ],
+)
+def test_a_name_means_a_rule_or_those_of_an_answer(name: str, ids: list[str]) -> None:
+    assert [rule.id for rule in named(name)] == ids
+
+
+def test_the_name_of_a_definition_or_of_a_group_means_all_rules_in_it() -> None:
+    assert named("osaid-1.0") == ruleset("osaid-1.0").rules
+    assert {rule.id.rpartition("/")[0] for rule in named("osaid-1.0/code/")} == {"osaid-1.0/code"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [
+        ("osaid-1.0/orign", "`osaid-1.0/origin`"),
+        ("dta", "`data`"),
+        ("shar", "`share`"),
+        ("osaid", "`osaid-1.0`"),
+        ("trainin", "`osaid-1.0/code/training`"),
+        ("rebild", "`rebuild`"),
+        ("", "`data`"),
+        ("zzz", "`osaid-1.0`"),
+    ],
+)
+def test_a_wrong_name_is_an_error_with_those_that_are_near(wrong: str, near: str) -> None:
+    with pytest.raises(RecipeError, match="there is no rule") as caught:
+        named(wrong)
+    assert near in caught.value.hint
+    with pytest.raises(RecipeError, match="there is no rule"):
+        explain(wrong)
 
 
 def test_the_framework_has_its_components_classes_and_licences() -> None:

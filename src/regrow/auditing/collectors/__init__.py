@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from regrow.auditing import names
 from regrow.auditing.collectors import (
     attestations,
     card,
@@ -27,6 +28,7 @@ from regrow.auditing.collectors import (
     rebuilds,
     release,
     safetensors,
+    targets,
 )
 from regrow.auditing.collectors.folder import Folder, Statement, UnreadableError
 from regrow.auditing.collectors.structured import read_yaml
@@ -52,7 +54,7 @@ def collect(target: str, *, today: str, network: bool) -> Collected:
     """Read everything that can be read of a model.
 
     Args:
-        target: a path, or ``hf:org/name@revision``.
+        target: a path, ``hf:org/name@revision``, or the address of a model on the hub.
         today: the date for evidence, ``2026-11-21``.
         network: whether what the local cache has not of a model of the hub may be fetched.
 
@@ -60,6 +62,7 @@ def collect(target: str, *, today: str, network: bool) -> Collected:
         InputError: if there is nothing, or it cannot be reached.
         RecipeError: if it is not a model.
     """
+    target = targets.target(target)
     if target.startswith("hf:"):
         with hub.open_model(target, today, network) as fetched:
             return _of_hub(fetched)
@@ -99,8 +102,13 @@ def _of_folder(path: Path, today: str) -> Collected:
         )
     statements = [one for one in _statements(folder) if kind != "code" or _is_of_code(one)]
     if kind == "release":
-        return _collected(folder, statements, folder.name, kind, release.name(folder), release.digest(folder))
-    return _collected(folder, statements, folder.name, kind, folder.name, "")
+        return _collected(folder, statements, _local(folder), kind, release.name(folder), release.digest(folder))
+    return _collected(folder, statements, _local(folder), kind, folder.name, "")
+
+
+def _local(folder: Folder) -> str:
+    """What a folder or file is called, as an id: never one of the hub."""
+    return f"path:{folder.name}" if names.is_of_hub(folder.name) else folder.name
 
 
 def _is_of_code(statement: Statement) -> bool:
@@ -113,9 +121,9 @@ def _is_of_code(statement: Statement) -> bool:
 def _of_file(path: Path, today: str) -> Collected:
     folder = Folder(path, name=path.name, date=today)
     readers = {".gguf": ("gguf", gguf.collect), ".safetensors": ("safetensors", safetensors.collect)}
-    if path.suffix in readers:
-        kind, reader = readers[path.suffix]
-        return _collected(folder, list(reader(folder)), path.name, kind, path.stem, "")
+    if (ending := folder.ending(path.name)) in readers:
+        kind, reader = readers[ending]
+        return _collected(folder, list(reader(folder)), _local(folder), kind, path.stem, "")
     if path.suffix in (".yml", ".yaml"):
         try:
             text = folder.text(path.name, mot.NAME)
@@ -124,7 +132,7 @@ def _of_file(path: Path, today: str) -> Collected:
         data = read_yaml(text.text)
         if mot.is_one(data):
             name = mot.name(data) or path.stem
-            return _collected(folder, list(mot.read(text)), path.name, "mot", name, "")
+            return _collected(folder, list(mot.read(text)), _local(folder), "mot", name, "")
     raise RecipeError(
         f"`{path.name}` is not a model",
         where=str(path),
@@ -137,7 +145,7 @@ def _kind(folder: Folder) -> str | None:
     if release.is_one(folder):
         return "release"
     weights = folder.find("weights")
-    if any(folder.has(name) for name in _HUB_FILES) or any(not one.path.endswith(".gguf") for one in weights):
+    if any(folder.has(name) for name in _HUB_FILES) or any(folder.ending(one.path) != ".gguf" for one in weights):
         return "huggingface"
     if weights:
         return "gguf"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 from regrow.auditing import names
 from regrow.auditing.collectors import legal, prose
 from regrow.auditing.collectors.folder import Folder, Statement, Text, printable
+from regrow.auditing.collectors.markdown import blocks, clean
 from regrow.auditing.collectors.structured import Data, mapping, read_yaml, strings
 from regrow.auditing.data import toml
 from regrow.auditing.facts import (
@@ -19,7 +22,9 @@ from regrow.auditing.facts import (
     ComponentFact,
     DatasetFact,
     Evidence,
+    Finding,
     LicenceFact,
+    NameFact,
     ParentFact,
     Relation,
     Role,
@@ -37,6 +42,14 @@ _NAMED = (Relation.FINETUNE, Relation.ADAPTER, Relation.MERGE, Relation.QUANTISE
 _RELATIONS = {"quantized": Relation.QUANTISED, **{relation.value: relation for relation in _NAMED}}
 _ARXIV_TAG = re.compile(r"arxiv:(\d{4}\.\d{4,5})", re.IGNORECASE)
 _GATE = "extra_gated_"
+_TITLE = re.compile(
+    r"#[ \t]+(?P<marked>\S.{0,300})|<h1\b[^<>]{0,300}>(?P<tagged>[^<>]{1,300})</h1>|#{2,6}\s|\s{0,3}(?:```|~~~)"
+)
+_AROUND = re.compile(r"^model card (?:for|of|[:-])\s*|[\s:-]*\bmodel card$", re.IGNORECASE)
+_NO_NAMES = re.compile(
+    r"(?:model (?:id|card|details|summary)|(?:the )?model|read ?me|introduction|overview|about|usage|news)?\W*",
+    re.IGNORECASE,
+)
 
 
 def split(text: str) -> tuple[str, str, int]:
@@ -54,6 +67,9 @@ def collect(folder: Folder) -> Iterator[Statement]:
     """What the card says, or that there is none."""
     paths = [path for path in PATHS if folder.has(path)]
     yield from folder.texts(paths, NAME, read)
+    places = {path.rpartition("/")[0] for path in (entry.path for entry in folder.find("weights"))} - {""}
+    beside = [path for place in sorted(places) for name in PATHS if folder.has(path := f"{place}/{name}")]
+    yield from folder.texts(beside, NAME, _read_beside)
     if not paths and folder.complete:
         yield ComponentFact(Basis.FOUND, folder.inventory(NAME), Component.MODEL_CARD, State.ABSENT, "README.md")
 
@@ -66,10 +82,21 @@ def read(text: Text) -> Iterator[Statement]:
     else:
         data = read_yaml(front, first_line=2)
     yield from data.findings(text, "card-unreadable")
-    if len(body.strip()) >= _SHORTEST:
+    lengths = accumulate(len(block.text) for block in blocks(body))
+    if any(length >= _SHORTEST for length in lengths):
         yield ComponentFact(Basis.FOUND, text.at(), Component.MODEL_CARD, State.PRESENT, text.path)
     yield from _front(data, text)
+    yield from _title(text, body, line)
     yield from prose.read(text, body, line)
+
+
+def _read_beside(text: Text) -> Iterator[Statement]:
+    """A card that lies beside weights further down: under which licence these are, and what they were made from."""
+    for said in read(text):
+        if isinstance(said, LicenceFact) and said.scope is Scope.EVERYTHING:
+            yield replace(said, scope=Scope.WEIGHTS)
+        elif isinstance(said, LicenceFact | ParentFact | Finding):
+            yield said
 
 
 def licence(fields: Mapping[str, Any], at: Evidence, scope: Scope) -> Iterator[LicenceFact]:
@@ -89,6 +116,8 @@ def _front(data: Data, text: Text) -> Iterator[Statement]:
 
     key = next((key for key in ("license", "license_name", "license_link") if key in fields), "license")
     yield from licence(fields, at(key), Scope.EVERYTHING)
+    for name in strings(fields.get("model_name"))[:1]:
+        yield NameFact(Basis.DECLARED, at("model_name"), printable(name, 100))
     yield from _access(fields, at)
     parents = list(_parents(fields, at))
     yield from parents
@@ -100,6 +129,16 @@ def _front(data: Data, text: Text) -> Iterator[Statement]:
     yield from _use(fields, at)
     yield from _results(fields, at)
     yield from _emissions(fields, at)
+
+
+def _title(text: Text, body: str, line: int) -> Iterator[NameFact]:
+    """What the card is headed with, if that is a name."""
+    for number, row in enumerate(body.split("\n"), line):
+        if match := _TITLE.match(row):
+            name = _AROUND.sub("", clean(match["marked"] or match["tagged"] or ""))
+            if not _NO_NAMES.fullmatch(name):
+                yield NameFact(Basis.DECLARED, text.line(number), printable(name, 100))
+            return
 
 
 def _access(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
@@ -123,10 +162,10 @@ def _parents(fields: Mapping[str, Any], at: Any) -> Iterator[ParentFact]:
     declared = strings(fields.get("base_model"))
     for name in declared:
         said = relation if relation is not Relation.UNKNOWN else tagged.get(name, relation)
-        yield ParentFact(Basis.DECLARED, at("base_model"), names.model(name) or printable(name), said)
+        yield ParentFact(Basis.DECLARED, at("base_model"), names.on_hub(name) or printable(name), said)
     for name, said in tagged.items():
         if name not in declared:
-            yield ParentFact(Basis.DECLARED, at("tags"), names.model(name) or printable(name), said)
+            yield ParentFact(Basis.DECLARED, at("tags"), names.on_hub(name) or printable(name), said)
 
 
 def _use(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
@@ -136,10 +175,14 @@ def _use(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
         yield UsageFact(Basis.DECLARED, at("pipeline_tag"), "modalities", printable(modalities or task))
     if library := next(iter(strings(fields.get("library_name"))), ""):
         yield UsageFact(Basis.DECLARED, at("library_name"), "integration", f"loads with {printable(library)}")
+    if languages := ", ".join(strings(fields.get("language"))):
+        yield UsageFact(Basis.DECLARED, at("language"), "languages", printable(languages))
 
 
 def _results(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
-    if isinstance(fields.get("model-index"), list) and fields["model-index"]:
+    models = _tables(fields.get("model-index"))
+    metrics = (one for model in models for run in _tables(model.get("results")) for one in _tables(run.get("metrics")))
+    if any(one.get("value") for one in metrics):
         yield ComponentFact(
             Basis.FOUND, at("model-index"), Component.EVALUATION_RESULTS, State.PRESENT, "README.md model-index"
         )
@@ -148,6 +191,10 @@ def _results(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:
             yield ComponentFact(
                 Basis.DECLARED, at("tags"), Component.RESEARCH_PAPER, State.PROMISED, f"arXiv:{match[1]}"
             )
+
+
+def _tables(value: Any) -> list[Mapping[str, Any]]:
+    return [mapping(one) for one in value] if isinstance(value, list) else []
 
 
 def _emissions(fields: Mapping[str, Any], at: Any) -> Iterator[Statement]:

@@ -23,7 +23,7 @@ from regrow.auditing.facts import (
 
 NAME = "config"
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx", "max_sequence_length", "seq_length")
-_MODALITIES = {"vision_config": "image", "audio_config": "audio", "video_config": "video"}
+_MODALITIES = {"vocab_size": "text", "vision_config": "image", "audio_config": "audio", "video_config": "video"}
 _MERGED = ("model", "base_model", "source_model", "lora")
 _MOST_PARENTS = 100
 _DEEPEST = 16
@@ -51,11 +51,9 @@ def _config(text: Text) -> Iterator[Statement]:
     if family or strings(config.get("architectures")):
         inner = {**mapping(config.get("text_config")), **config}
         context = next((inner[key] for key in _CONTEXT if type(inner.get(key)) is int and inner[key] > 0), None)
-        modalities = {"text", *(name for key, name in _MODALITIES.items() if key in config)}
-        yield ArchitectureFact(
-            Basis.FOUND, text.at("key model_type"), printable(family, 60), None, (), tuple(sorted(modalities)), context
-        )
-        yield ComponentFact(Basis.FOUND, text.at(), Component.ARCHITECTURE, State.PRESENT, text.path)
+        modalities = tuple(sorted({name for key, name in _MODALITIES.items() if key in inner}))
+        key = "model_type" if family else "architectures"
+        yield from _architecture(text, key, family, inner, modalities=modalities, context=context)
     for key in ("_name_or_path", "_model_name_or_path"):
         yield from _named(config.get(key), text.at(f"key {key}"))
     yield from _quantised(mapping(config.get("quantization_config")), text.at("key quantization_config"))
@@ -63,10 +61,24 @@ def _config(text: Text) -> Iterator[Statement]:
         yield _custom(config["auto_map"], text)
 
 
+def _architecture(text: Text, key: str, family: str, fields: Mapping[str, Any], **more: Any) -> Iterator[Statement]:
+    """The architecture that a configuration names; it is there if there is a number beside the name."""
+    shaped = any(type(value) in (int, float) for value in fields.values())
+    basis = Basis.FOUND if shaped else Basis.DECLARED
+    yield ArchitectureFact(basis, text.at(f"key {key}"), printable(family, 60), **more)
+    if shaped:
+        yield ComponentFact(Basis.FOUND, text.at(), Component.ARCHITECTURE, State.PRESENT, text.path)
+
+
 def _named(value: Any, at: Evidence) -> Iterator[Statement]:
     """The model a configuration was loaded from: another model, this one under its own name, or a folder."""
-    if isinstance(value, str) and not names.is_path(value) and (parent := names.model(value)):
+    if isinstance(value, str) and (parent := _id(value)):
         yield ParentFact(Basis.DECLARED, at, parent, Relation.UNKNOWN)
+
+
+def _id(text: str) -> str:
+    """The id of a model on the hub; a single word may as well be a folder of whoever used the tool."""
+    return names.model(text) if "/" in text and not names.is_path(text) else ""
 
 
 def _quantised(config: Mapping[str, Any], at: Evidence) -> Iterator[Statement]:
@@ -88,11 +100,9 @@ def _adapter(text: Text) -> Iterator[Statement]:
     at = text.at("key base_model_name_or_path")
     for name in strings(data.value.get("base_model_name_or_path"))[:1]:
         revision = next(iter(strings(data.value.get("revision"))), "")
-        parent = names.model(name) if not names.is_path(name) else ""
-        yield ParentFact(Basis.FOUND, at, parent or printable(name), Relation.ADAPTER, printable(revision, 60))
+        yield ParentFact(Basis.FOUND, at, _id(name) or printable(name), Relation.ADAPTER, printable(revision, 60))
     if kind := next(iter(strings(data.value.get("peft_type"))), ""):
-        yield ArchitectureFact(Basis.FOUND, text.at("key peft_type"), printable(kind.lower(), 60))
-        yield ComponentFact(Basis.FOUND, text.at(), Component.ARCHITECTURE, State.PRESENT, text.path)
+        yield from _architecture(text, "peft_type", kind.lower(), data.value)
 
 
 def _merge(text: Text) -> Iterator[Statement]:
@@ -100,7 +110,7 @@ def _merge(text: Text) -> Iterator[Statement]:
     yield from data.findings(text, "config-unreadable")
     seen: set[str] = set()
     for key, name in _merged(data.value):
-        parent = names.model(name) or printable(name)
+        parent = _id(name) or printable(name)
         if parent not in seen and len(seen) < _MOST_PARENTS:
             seen.add(parent)
             line = data.lines.get(key)

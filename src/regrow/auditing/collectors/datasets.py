@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from regrow.auditing.collectors import prose
+from regrow.auditing.collectors import croissant, hazards, prose
 from regrow.auditing.collectors.card import licence, split
-from regrow.auditing.collectors.folder import Folder, Statement, Text
+from regrow.auditing.collectors.folder import Folder, Statement, Text, printable
+from regrow.auditing.collectors.prose import sources
 from regrow.auditing.collectors.structured import read_yaml
-from regrow.auditing.facts import Basis, Component, ComponentFact, Scope, State
+from regrow.auditing.facts import Basis, Component, ComponentFact, Finding, Scope, Severity, State
 
 NAME = "data-card"
 _CARD = re.compile(r"(data[-_ ]?card|data[-_ ]?sheet|dataset[-_ ]?card|data[-_ ]?statement)[\w-]*\.(md|txt)", re.I)
 _FOLDERS = frozenset(("data", "dataset", "datasets", "corpus"))
 _TOKENIZED = frozenset((".npy", ".npz"))
+_LIST = re.compile(r"(?:(?:data|datasets?|corpus)/)?(?:training[-_])?(?:data[-_])?sources\.[ct]sv", re.IGNORECASE)
 _SAMPLE = re.compile(r"(^|[-_./])(examples?|samples?|demos?|toy|dummy|preview)(?=[-_./]|\d|$)", re.IGNORECASE)
 _EVALUATION = re.compile(r"(^|/)(eval\w*|benchmarks?|test_?sets?)(/|$)", re.IGNORECASE)
 
@@ -23,7 +27,10 @@ _EVALUATION = re.compile(r"(^|/)(eval\w*|benchmarks?|test_?sets?)(/|$)", re.IGNO
 def collect(folder: Folder) -> Iterator[Statement]:
     """Cards of data, and the data itself if it is there."""
     yield from folder.texts(filter(_is_card, folder.paths), NAME, _read)
-    data = [entry.path for entry in folder.find("data") if _is_data(entry.path)]
+    yield from folder.texts(filter(_LIST.fullmatch, folder.paths), NAME, _listed)
+    yield from folder.texts(filter(croissant.PATH.fullmatch, folder.paths), croissant.NAME, croissant.read)
+    there = (entry for entry in folder.find("data") if entry.size and not hazards.is_pointer(folder, entry))
+    data = [entry.path for entry in there if _is_data(entry.path)]
     for wanted, component in ((False, Component.DATASETS), (True, Component.EVALUATION_DATA)):
         some = [path for path in data if bool(_EVALUATION.search(path)) is wanted]
         if any(PurePosixPath(path).suffix not in _TOKENIZED for path in some):
@@ -31,14 +38,28 @@ def collect(folder: Folder) -> Iterator[Statement]:
 
 
 def _is_data(path: str) -> bool:
-    """Whether a file is among the data, and not one that only shows what the data is like."""
-    return PurePosixPath(path).parts[0].lower() in _FOLDERS and not _SAMPLE.search(path)
+    """Whether a file is among the data, and not one that only shows what the data is like or where it is."""
+    shown = _SAMPLE.search(path) or _LIST.fullmatch(path)
+    return PurePosixPath(path).parts[0].lower() in _FOLDERS and not shown
 
 
 def _is_card(path: str) -> bool:
     place = PurePosixPath(path)
     in_folder = len(place.parts) > 1 and place.parts[0].lower() in _FOLDERS
     return bool(_CARD.fullmatch(place.name)) or (in_folder and place.name.lower() == "readme.md")
+
+
+def _listed(text: Text) -> Iterator[Statement]:
+    """A table of sources with the columns that a card's may have."""
+    rows = csv.reader(io.StringIO(text.text), delimiter="\t" if text.path.endswith(".tsv") else ",")
+    try:
+        headings, *lines = [(row, rows.line_num) for row in rows if any(row)] or [([], 0)]
+    except csv.Error as error:
+        said = f"{printable(text.path)} cannot be read: {printable(str(error))}"
+        yield Finding("card-unreadable", Severity.WARNING, said, (text.at(),))
+        return
+    if sources.is_list(headings[0]):
+        yield from (sources.row(dict(zip(headings[0], row, strict=False)), text.line(line)) for row, line in lines)
 
 
 def _read(text: Text) -> Iterator[Statement]:

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from regrow.auditing.collectors import kinds
 from regrow.auditing.facts import Evidence, Fact, FileEntry, Finding, Severity
@@ -89,6 +89,7 @@ class Folder:
         self.hashes: dict[str, str] = {}
         self._blobs = blobs.resolve() if blobs is not None else None
         self._places: dict[str, Path] = {}
+        self._endings: dict[str, str] = {}
         found = self._file() if root.is_file() else self._walk()
         self.entries = tuple(sorted(found, key=lambda entry: entry.path))
         self._by_path = {entry.path: entry for entry in self.entries}
@@ -105,6 +106,10 @@ class Folder:
     def find(self, *wanted: str) -> list[FileEntry]:
         """The readable files of some kinds."""
         return [entry for entry in self.entries if entry.kind in wanted and entry.path in self._places]
+
+    def ending(self, path: str) -> str:
+        """What the name of a file ends with, such as ``.gguf``; or would, going by what is in it."""
+        return self._endings.get(path) or PurePosixPath(path).suffix.lower()
 
     def size(self, path: str) -> int:
         """The size of a file."""
@@ -204,8 +209,7 @@ class Folder:
         return hashlib.sha256("".join(rows).encode("utf-8", "backslashreplace")).hexdigest()
 
     def _file(self) -> Iterator[FileEntry]:
-        self._places[self.root.name] = self.root
-        yield FileEntry(self.root.name, self.root.stat().st_size, kinds.kind(self.root.name))
+        yield self._readable(self.root.name, self.root, self.root.stat().st_size)
 
     def _walk(self) -> Iterator[FileEntry]:
         pending = [""]
@@ -245,8 +249,16 @@ class Folder:
         if not stat.S_ISREG(state.st_mode):
             self._found("not-a-file", f"{printable(path)} is neither a file nor a folder; it was left alone", path)
             return FileEntry(path, 0, "other")
-        self._places[path] = self.root / path
-        return FileEntry(path, state.st_size, kinds.kind(path))
+        return self._readable(path, self.root / path, state.st_size)
+
+    def _readable(self, path: str, place: Path, size: int) -> FileEntry:
+        """A file that may be opened. If its name does not tell what it is, its beginning may."""
+        self._places[path] = place
+        kind = kinds.kind(path)
+        if kind == "other" and (ending := kinds.ending(path, self.head(path, "inventory", kinds.HEAD))):
+            self._endings[path] = ending
+            kind = kinds.kind(f"{path}{ending}")
+        return FileEntry(path, size, kind)
 
     def _link(self, path: str) -> FileEntry:
         place = self.root / path
@@ -256,8 +268,7 @@ class Folder:
             target = place
         if self._blobs is not None and target.parent == self._blobs and _BLOB.fullmatch(target.name):
             if target.is_file():
-                self._places[path] = target
-                return FileEntry(path, target.stat().st_size, kinds.kind(path))
+                return self._readable(path, target, target.stat().st_size)
             self._found("file-unreadable", f"{printable(path)} is not in the cache", path)
         elif not target.is_relative_to(self.root.resolve()):
             text = f"{printable(path)} is a link to a place outside the folder; it was not followed"

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from regrow.auditing import names
-from regrow.auditing.collectors import legal, weights
+from regrow.auditing.collectors import hazards, legal, weights
 from regrow.auditing.collectors.folder import Folder, Statement, printable
 from regrow.auditing.facts import (
     ArchitectureFact,
@@ -19,6 +19,7 @@ from regrow.auditing.facts import (
     DatasetFact,
     Evidence,
     Finding,
+    NameFact,
     ParentFact,
     Relation,
     Role,
@@ -29,6 +30,9 @@ from regrow.auditing.facts import (
 from regrow.formats.gguf import PLAIN, Header, read_header
 
 NAME = "gguf"
+_NAMING = ("name", "repo_url", "url")
+"""Keys of a base or of data, any of which is enough to say which it is."""
+
 _BASE = re.compile(r"general\.(base_model|dataset)\.(\d{1,4})\.(\w+)")
 
 
@@ -52,15 +56,23 @@ def _facts(folder: Folder, path: str, header: Header, evidence: Evidence) -> Ite
         dtypes,
         context=context if type(context) is int and context > 0 else None,
     )
-    yield ComponentFact(Basis.FOUND, evidence, Component.PARAMETERS, State.PRESENT, path)
+    lacking = "header-past-end" in header.problems.found or not weights.whole(path, _there(folder))
+    state = State.PROMISED if lacking else State.PRESENT
+    yield ComponentFact(Basis.FOUND, evidence, Component.PARAMETERS, state, path)
     if family:
         yield ComponentFact(Basis.FOUND, at("general.architecture"), Component.ARCHITECTURE, State.PRESENT, path)
+    if name := printable(_string(header.values, "general.name"), 100):
+        yield NameFact(Basis.DECLARED, at("general.name"), name)
     yield from _licence(header.values, at)
     yield from _parents(header.values, _is_quantised(dtypes), at)
     yield from _datasets(header.values, at)
     if _is_quantised(dtypes):
         main = ", ".join(dtype for dtype in dtypes if dtype not in PLAIN)
         yield Finding("quantised", Severity.NOTE, f"{printable(path)} stores tensors as {main}", (evidence,))
+
+
+def _there(folder: Folder) -> Iterator[str]:
+    return (one.path for one in folder.find("weights") if one.size and not hazards.is_pointer(folder, one))
 
 
 def _is_quantised(dtypes: tuple[str, ...]) -> bool:
@@ -75,7 +87,8 @@ def _string(values: Mapping[str, Any], key: str) -> str:
 def _licence(values: Mapping[str, Any], at: Any) -> Iterator[Statement]:
     raw, name, link = (_string(values, f"general.license{suffix}") for suffix in ("", ".name", ".link"))
     if raw or name:
-        yield legal.declared(raw or name, Scope.WEIGHTS, at("general.license"), name, link)
+        key = "general.license" if raw else "general.license.name"
+        yield legal.declared(raw or name, Scope.WEIGHTS, at(key), name, link)
 
 
 def _parents(values: Mapping[str, Any], quantised: bool, at: Any) -> Iterator[Statement]:
@@ -94,7 +107,8 @@ def _parents(values: Mapping[str, Any], quantised: bool, at: Any) -> Iterator[St
             tuned = bool(_string(values, "general.finetune")) and names.plain(called) != own
             relation = Relation.FINETUNE if tuned else made
             version = printable(fields.get("version", ""), 60)
-            yield ParentFact(Basis.DECLARED, at(f"general.base_model.{number}.name"), parent, relation, version)
+            key = next(key for key in _NAMING if fields.get(key))
+            yield ParentFact(Basis.DECLARED, at(f"general.base_model.{number}.{key}"), parent, relation, version)
 
 
 def _datasets(values: Mapping[str, Any], at: Any) -> Iterator[Statement]:
@@ -103,7 +117,7 @@ def _datasets(values: Mapping[str, Any], at: Any) -> Iterator[Statement]:
         if name := fields.get("name") or where:
             yield DatasetFact(
                 Basis.DECLARED,
-                at(f"general.dataset.{number}.name"),
+                at(f"general.dataset.{number}.{next(key for key in _NAMING if fields.get(key))}"),
                 printable(name),
                 Role.TRAINING,
                 Availability.UNKNOWN,

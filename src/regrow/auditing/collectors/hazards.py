@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 
 from regrow.auditing.collectors.folder import Folder, Statement, printable
 from regrow.auditing.collectors.kinds import PICKLED, kind
-from regrow.auditing.facts import Basis, Component, ComponentFact, Finding, Severity, State
+from regrow.auditing.collectors.weights import whole
+from regrow.auditing.facts import Basis, Component, ComponentFact, FileEntry, Finding, Severity, State
 
 NAME = "inventory"
 _POINTER = re.compile(rb"version [^\n]{1,200}\n(?:ext-[^\n]{1,200}\n)*oid sha256:[0-9a-f]{64}\nsize \d{1,20}\n")
@@ -23,13 +24,19 @@ def collect(folder: Folder) -> Iterator[Statement]:
     pickled: list[str] = []
     pointers: list[str] = []
     for entry in folder.find("weights", "pickled", "data", "other"):
-        if entry.size <= _POINTER_LIMIT and _POINTER.fullmatch(folder.head(entry.path, NAME, _POINTER_LIMIT)):
+        if is_pointer(folder, entry):
             pointers.append(entry.path)
-        elif PurePosixPath(entry.path).suffix.lower() in PICKLED or _holds_objects(folder, entry.path):
+        elif folder.ending(entry.path) in PICKLED or _holds_objects(folder, entry.path):
             pickled.append(entry.path)
     yield from _unsafe(folder, pickled)
     yield from _standing_in(folder, pointers)
     yield from _parameters(folder, pickled, pointers)
+
+
+def is_pointer(folder: Folder, entry: FileEntry) -> bool:
+    """Whether a file only points to one that was not fetched."""
+    small = entry.size <= _POINTER_LIMIT
+    return small and bool(_POINTER.fullmatch(folder.head(entry.path, NAME, _POINTER_LIMIT)))
 
 
 def _holds_objects(folder: Folder, path: str) -> bool:
@@ -61,14 +68,21 @@ def _standing_in(folder: Folder, paths: list[str]) -> Iterator[Statement]:
 def _parameters(folder: Folder, pickled: list[str], pointers: list[str]) -> Iterator[Statement]:
     """Parameters in formats that no other collector opens. They are lacking only if nothing here could hold them."""
     weights = [entry.path for entry in folder.find("weights")]
-    safe = [path for path in weights if path.endswith((".safetensors", ".gguf"))]
+    safe = [path for path in weights if folder.ending(path) in (".safetensors", ".gguf")]
+    parts = [entry.path for entry in folder.find("part")]
     parameters = [path for path in (*weights, *pickled) if not any(word in path for word in _NOT_PARAMETERS)]
     there = [path for path in weights if path in parameters and path not in pointers and folder.size(path)]
     main = [path for path in there if "/" not in path or path.endswith(".onnx")]
     if main and not safe:
         at = folder.evidence(main[0], NAME)
-        yield ComponentFact(Basis.FOUND, at, Component.PARAMETERS, State.PRESENT, main[0])
-    if not weights and not parameters and folder.complete:
+        state = State.PRESENT if all(whole(path, there) for path in main) else State.PROMISED
+        yield ComponentFact(Basis.FOUND, at, Component.PARAMETERS, state, main[0])
+    if parts:
+        at = folder.evidence(parts[0], NAME)
+        said = f"{printable(parts[0])} is a part of a file that is not here as a whole; get all of it"
+        yield Finding("part-of-file", Severity.WARNING, said, (at,))
+        yield ComponentFact(Basis.FOUND, at, Component.PARAMETERS, State.PROMISED, parts[0])
+    if not weights and not parameters and not parts and folder.complete:
         at = folder.inventory(NAME)
         yield ComponentFact(Basis.FOUND, at, Component.PARAMETERS, State.ABSENT, "")
     if between := [path for path in weights if CHECKPOINT.search(path)]:

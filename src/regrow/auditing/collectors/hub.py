@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from regrow.auditing import names
+from regrow.auditing.collectors import kinds
 from regrow.auditing.collectors.folder import Folder, Statement, printable
 from regrow.auditing.collectors.structured import mapping, read_json, strings
 from regrow.auditing.facts import AccessFact, Basis, Evidence, Finding, Severity
@@ -63,10 +64,16 @@ def parse(target: str) -> tuple[str, str]:
     Raises:
         RecipeError: if it is not one.
     """
-    repository, _, revision = target.removeprefix("hf:").partition("@")
-    if not names.is_id(repository) or (revision and (not _REVISION.fullmatch(revision) or ".." in revision)):
+    repository, at, revision = target.removeprefix("hf:").partition("@")
+    if not names.is_id(repository):
         raise RecipeError(
             f"`{printable(target)}` is not a model", hint="write hf:ORGANISATION/NAME or hf:ORGANISATION/NAME@REVISION"
+        )
+    if at and (not _REVISION.fullmatch(revision) or ".." in revision):
+        raise RecipeError(
+            f"`{printable(revision)}` is not a revision",
+            where=f"hf:{repository}",
+            hint="write a branch, a tag or a commit after the @, or leave both out",
         )
     return repository, revision
 
@@ -75,7 +82,8 @@ def snapshot(path: Path) -> tuple[str, str] | None:
     """Repository and commit of a folder that is a snapshot in a hub's cache; None if it is not."""
     place = path.resolve()
     top = place.parent.parent
-    if place.parent.name == "snapshots" and top.name.startswith("models--") and (top / "blobs").is_dir():
+    named = top.name.startswith("models--") and place.parent.name == "snapshots" and _COMMIT.fullmatch(place.name)
+    if named and (top / "blobs").is_dir():
         return top.name.removeprefix("models--").replace("--", "/"), place.name
     return None
 
@@ -101,7 +109,9 @@ def open_model(target: str, date: str, network: bool) -> Iterator[Fetched]:
     place = _in_cache(repository, revision)
     if place is None and not network:
         raise InputError(
-            f"hf:{repository} is not in the local cache", hint="let the audit use the network, or download the model"
+            f"hf:{repository}{'@' + revision if revision else ''} is not in the local cache",
+            why="the audit may not use the network",
+            hint="leave --offline out, or download the model",
         )
     with TemporaryDirectory(prefix="regrow-audit-") as scratch:
         if place is None:
@@ -144,24 +154,28 @@ def _download(repository: str, revision: str, scratch: Path, date: str, kept: Pa
     endpoint = _endpoint()
     asked = f"/revision/{quote(revision, safe='')}" if revision else ""
     with _get(f"{endpoint}/api/models/{repository}{asked}?blobs=true", repository) as response:
-        if response.status_code in (401, 403, 404):
-            if response.headers.get("X-Error-Code") == "GatedRepo":
-                return _closed(repository, revision, scratch, date)
-            raise InputError(
-                f"there is no hf:{repository}{'@' + revision if revision else ''} that everyone can see",
-                hint="look at the spelling; what only its owner can see cannot be audited",
-            )
+        if response.headers.get("X-Error-Code") == "GatedRepo":
+            return _closed(repository, revision, scratch, date)
         if response.status_code != 200:
-            raise _unreachable(repository, f"the hub answers {response.status_code}")
+            raise _refused(response, repository, revision)
         info = read_json(response.content[:_LONGEST_ANSWER].decode("utf-8", "replace"))
-    if info.fault:
-        raise _unreachable(repository, info.fault)
+    if info.fault or "siblings" not in info.value:
+        why = f"what came from {urlsplit(endpoint).netloc} is not what a hub answers"
+        raise _unreachable(repository, why, "a log-in page or a notice of the network may be in the way")
     return _fetch(endpoint, info.value, repository, scratch, date, kept)
 
 
 def _endpoint() -> str:
-    """Where the hub is: as its own library knows it, unless the user says otherwise."""
-    if chosen := os.environ.get("HF_ENDPOINT"):
+    """Where the hub is: as its own library knows it, unless the user says otherwise.
+
+    Raises:
+        InputError: if nobody says.
+        RecipeError: if the user names no address.
+    """
+    if chosen := os.environ.get("HF_ENDPOINT", "").strip():
+        if not re.match(r"https?://[^/\s]", chosen):
+            hint = "write it in full, such as https://hub.example.org, or unset it"
+            raise RecipeError(f"`{printable(chosen)}` is no address", where="HF_ENDPOINT", hint=hint)
         return chosen.rstrip("/")
     try:
         from huggingface_hub.constants import ENDPOINT
@@ -174,18 +188,51 @@ def _get(url: str, repository: str, **headers: str) -> Response:
     """An answer, as a stranger without an account gets it: openness is what everyone can see."""
     import requests
 
+    from regrow.sources.web import cause
+
     try:
         return requests.get(url, headers=headers, timeout=_SECONDS)
-    except requests.RequestException as error:
-        raise _unreachable(repository, str(error)) from error
+    except (OSError, ValueError) as error:  # all that it raises is one of these
+        found = cause(error)
+        raise _unreachable(repository, found.words, found.hint or _OFFLINE) from error
 
 
-def _unreachable(repository: str, why: str) -> InputError:
-    return InputError(
-        f"hf:{repository} cannot be reached",
-        why=printable(why),
-        hint="try again later, or audit a folder with its files",
-    )
+_OFFLINE = "look at the network, and at HF_ENDPOINT if it is set; or download the model and audit its folder"
+_GONE = (
+    "look at the spelling; what only its owner can see cannot be audited, and one word alone is the name of an "
+    "organisation or of a very old model"
+)
+_LATER = "try again later, or download the model and audit its folder"
+
+
+def _refused(response: Response, repository: str, revision: str) -> InputError:
+    """The error for an answer of the hub that brings no model: its cause, as far as the hub tells, and what to do."""
+    status, code = response.status_code, response.headers.get("X-Error-Code", "")
+    if revision and status == 404 and code in ("", "RevisionNotFound", "EntryNotFound"):
+        what = f"there is no hf:{repository}@{revision} that everyone can see"
+        hint = f"look at the spelling of the revision, or leave it out: hf:{repository}"
+        return InputError(what, why=f"`{revision}` is no branch, tag or commit, or there is no such model", hint=hint)
+    if status in (401, 404) or code == "RepoNotFound":
+        return InputError(
+            f"there is no hf:{repository}{'@' + revision if revision else ''} that everyone can see", hint=_GONE
+        )
+    if status == 403:
+        why = "its owner or the hub has closed it" if code else "the hub, or something on the way to it, forbids it"
+        return _unreachable(
+            repository, f"{why} (status 403)", "see whether a browser without an account shows its page"
+        )
+    if status == 429:
+        after = response.headers.get("Retry-After", "")
+        wait = f"wait {after} seconds" if after.isascii() and after.isdigit() else "wait some minutes"
+        why = "the hub has had too many questions from this network (status 429)"
+        return _unreachable(repository, why, f"{wait} and try again, or download the model and audit its folder")
+    if status >= 500:
+        return _unreachable(repository, f"the hub itself is in trouble (status {status})")
+    return _unreachable(repository, f"the hub, or something on the way to it, answers with status {status}")
+
+
+def _unreachable(repository: str, why: str, hint: str = "") -> InputError:
+    return InputError(f"hf:{repository} cannot be reached", why=printable(why), hint=hint or _LATER)
 
 
 def _address(repository: str, commit: str, path: str = "") -> str:
@@ -234,6 +281,8 @@ def _obtain(site: str, info: Mapping[str, Any], repository: str, scratch: Path, 
                 place.write_bytes(_header(url, repository))
             elif count < _MOST_FILES and size <= _SMALL and _WANTED.fullmatch(place.name):
                 place.write_bytes(_bytes(url, repository, 0, max(size, 1)))
+            elif count < _MOST_FILES and size and kinds.kind(path) == "other":
+                place.write_bytes(_beginning(path, url, repository))
             # A file that is only listed is as long as it is there, and empty: sparse, it takes no room.
             with place.open("ab") as file:
                 file.truncate(max(size, file.tell()))
@@ -246,6 +295,12 @@ def _listed(info: Mapping[str, Any]) -> list[tuple[str, int]]:
     found = [mapping(one) for one in siblings] if isinstance(siblings, list) else []
     sizes = ((str(one.get("rfilename", "")), one.get("size")) for one in found)
     return sorted((path, size if type(size) is int and 0 <= size <= _LARGEST else 0) for path, size in sizes)
+
+
+def _beginning(path: str, url: str, repository: str) -> bytes:
+    """What tells a file of weights whose name does not say what it is."""
+    head = _bytes(url, repository, 0, kinds.HEAD)
+    return _header(url, repository) if kinds.ending(path, head) == ".safetensors" else head
 
 
 def _header(url: str, repository: str) -> bytes:

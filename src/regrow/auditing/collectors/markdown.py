@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-_HEADING = re.compile(r"(#{1,6})\s")
+_HEADING = re.compile(r"\s{0,3}(#{1,6})\s")
 _FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})")
 _ITEM = re.compile(r"\s*(?:[-*+]|\d{1,3}[.)])\s+(?=\S)")
-_LINK = re.compile(r"!?\[([^\[\]]{0,300})\]\(\s*<?([^()\s<>]{1,1000}+)>?[^()]{0,200}+\)")
+_LINK = re.compile(r"!?\[([^\[\]]{0,300})\]\(\s*<?([^()\s<>]{0,1000}+)>?[^()]{0,200}+\)")
+_IMAGE = re.compile(_LINK.pattern.replace("!?", "!", 1))
+_RAISED = re.compile(r"(?<=10)<sup>(\d{1,2})</sup>")
 _BARE = re.compile(r"https?://[^\s<>\"'`|\])}]{1,1000}")
 _TAG = re.compile(r"<[^<>]{0,500}>")
-_MARKS = re.compile(r"(\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w))")
+_MARKS = re.compile(r"((?<!\d)\*\*|\*\*(?!\d)|__|`|(?<!\w)(?<!\d\*)[*_](?=\w)|(?<=\w)[*_](?!\w)(?!\*\d))")
 _END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'(\[])")
 _ABBREVIATED = re.compile(r"\b(e\.g|i\.e|etc|vs|cf|al|Fig|Tab|Sec|No|approx)\.$")
 _PLACEHOLDER = re.compile(
-    r"[\W_]*(more information needed|tbd|to be added|to be completed|coming soon|n/?a)[\W_]*", re.IGNORECASE
+    r"(?:[^.:]{1,60}:)?[\W_]*(?:more information needed|tbd|to be added|to be completed|coming soon|n/?a)[\W_]*"
+    # Nothing but sentences that stand in every card that was begun from a template, whatever the model.
+    r"|(?:[^.!?]{0,300}?\b(?:model card of a|card has been (?:automatically )?generated|more information needed"
+    r"|both direct and downstream|code below to get started|carbon emissions can be estimated)\b"
+    r"[^.!?]{0,300}+[.!?\W_]*+)++",
+    re.IGNORECASE,
 )
 _LONGEST_BLOCK = 20_000
 _LONGEST_HEADING = 300
@@ -33,6 +40,9 @@ class Block:
         last: its last line.
         headings: those it stands under, outermost first.
         links: the addresses in it.
+        source: as it was written, with its marks.
+        lead: of an item of a list, the item it is under, or else the text before the list if that ends in a colon;
+            with its marks.
     """
 
     kind: str
@@ -41,17 +51,24 @@ class Block:
     last: int
     headings: tuple[str, ...]
     links: tuple[str, ...] = ()
+    source: str = ""
+    lead: str = ""
 
     def sentences(self) -> Iterator[str]:
         """The sentences of a text."""
-        held = ""
-        for piece in _END.split(self.text):
-            held = f"{held} {piece}" if held else piece
-            if not _ABBREVIATED.search(held[-10:]):
-                yield held.strip()
-                held = ""
-        if held:
+        return sentences(self.text)
+
+
+def sentences(text: str) -> Iterator[str]:
+    """The sentences of a text that is without marks."""
+    held = ""
+    for piece in _END.split(text):
+        held = f"{held} {piece}" if held else piece
+        if not _ABBREVIATED.search(held[-10:]):
             yield held.strip()
+            held = ""
+    if held:
+        yield held.strip()
 
 
 def blocks(text: str, first_line: int = 1) -> Iterator[Block]:
@@ -62,18 +79,26 @@ def blocks(text: str, first_line: int = 1) -> Iterator[Block]:
         first_line: its line in the file.
     """
     headings: list[tuple[int, str]] = []
+    above: list[tuple[int, str]] = []  # what an item that is further in is under
     for kind, begin, lines in _groups(_without_comments(text)):
         number = begin + first_line
         if kind == "heading":
             level, title = _heading(lines[0])
-            headings = [*(entry for entry in headings if entry[0] < level), (level, _clean(title))]
+            headings = [*(entry for entry in headings if entry[0] < level), (level, clean(title))]
+            above = []
             continue
         raw = "\n".join(line for line in lines if not _PLACEHOLDER.fullmatch(line))[:_LONGEST_BLOCK]
-        links = tuple(dict.fromkeys(_links(raw)))
+        links = tuple(dict.fromkeys(links_in(raw)))
         item = _ITEM.match(raw)
-        words = raw if kind != "text" else _clean(raw[item.end() :] if item else raw)
+        words = raw if kind != "text" else clean(raw[item.end() :] if item else raw)
+        depth = len(raw) - len(raw.lstrip()) if item else -1
+        above = [entry for entry in above if entry[0] < depth]
+        lead = above[-1][1] if above else ""
+        if item or words.endswith(":"):
+            above.append((depth, raw[:_LONGEST_HEADING] if item else raw[-_LONGEST_HEADING:]))
         if words and not _PLACEHOLDER.fullmatch(words):
-            yield Block(kind, words, number, number + len(lines) - 1, tuple(title for _, title in headings), links)
+            last = number + len(lines) - 1
+            yield Block(kind, words, number, last, tuple(title for _, title in headings), links, raw, lead)
 
 
 def _groups(lines: list[str]) -> Iterator[tuple[str, int, list[str]]]:
@@ -132,14 +157,19 @@ def _without_comments(text: str) -> list[str]:
     return "".join([*kept, text[position:]]).split("\n")
 
 
-def _links(text: str) -> Iterator[str]:
-    for match in _LINK.finditer(text):
-        yield match[2]
+def links_in(text: str) -> Iterator[str]:
+    """The addresses in a text, those of Markdown's links first."""
+    yield from (match[2] for match in _LINK.finditer(text) if match[2])
     for match in _BARE.finditer(_LINK.sub(" ", text)):
         yield match[0].rstrip(".,;:!?")
 
 
-def _clean(text: str) -> str:
-    """Text without links' addresses, tags and marks, in one line."""
-    text = _LINK.sub(lambda match: match[1], text)
-    return " ".join(_MARKS.sub("", _TAG.sub(" ", text)).split())
+def clean(text: str, link: Callable[[str, str], str] = lambda words, _: words) -> str:
+    """Text without tags and marks, in one line.
+
+    Args:
+        text: Markdown.
+        link: what stands for a link, of its words and its address.
+    """
+    text = _LINK.sub(lambda match: link(match[1], match[2]), _IMAGE.sub(r"\1", text))
+    return " ".join(_MARKS.sub("", _TAG.sub(" ", _RAISED.sub(r"^\1", text))).split())

@@ -422,7 +422,8 @@ def _rebuild(lock: Locked, folder: Folder, broken: bool) -> RebuildFact:
     """What a lock promises; of a broken release no more than that somebody says so."""
     whole = _are_pinned(lock.files) and bool(mapping(lock.value.get("outputs")))
     level = Rebuild.PINNED if whole and folder.has(CHAIN) and not broken else Rebuild.DECLARED
-    return RebuildFact(Basis.FOUND, lock.text.at("key outputs"), level, "", digest(folder))
+    at = lock.text.at("key outputs" if "outputs" in lock.value else "")
+    return RebuildFact(Basis.FOUND, at, level, "", digest(folder))
 
 
 def _tables(value: Any) -> list[Mapping[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from regrow.auditing.collectors import legal, weights
 from regrow.auditing.collectors.folder import Folder, Statement, Text, printable
@@ -22,6 +22,7 @@ from regrow.formats.header import Stored
 from regrow.formats.safetensors import Header, read_header
 
 NAME = "safetensors"
+_LACKING = ("header-past-end", "shard-missing")
 
 
 def collect(folder: Folder) -> Iterator[Statement]:
@@ -35,14 +36,20 @@ def collect(folder: Folder) -> Iterator[Statement]:
         if licence := header.metadata.get("license") or header.metadata.get("modelspec.license"):
             yield legal.declared(licence, Scope.WEIGHTS, evidence)
 
-    yield from weights.read(folder, NAME, read_header, stored)
+    told = list(weights.read(folder, NAME, read_header, stored))
     indexes = [entry.path for entry in folder.entries if entry.path.endswith(".safetensors.index.json")]
-    yield from folder.texts(indexes, NAME, lambda text: _index(text, tensors))
+    told += folder.texts(indexes, NAME, lambda text: _index(text, tensors))
+    yield from told
     if places:
-        yield from _summary(tensors, places[0])
+        lacking = {one.evidence[0].file for one in told if isinstance(one, Finding) and one.id in _LACKING}
+        lacking |= {path for path in tensors if not weights.whole(path, tensors)}
+        yield from _summary(tensors, places[0], lacking)
 
 
-def _summary(tensors: Mapping[str, Mapping[str, Stored]], evidence: Evidence) -> Iterator[Statement]:
+def _summary(
+    tensors: Mapping[str, Mapping[str, Stored]], evidence: Evidence, lacking: Collection[str]
+) -> Iterator[Statement]:
+    """What the tensors are, and whether all of them are there: not if a file in ``lacking`` is beside the main ones."""
     main = {path: stored for path, stored in tensors.items() if "/" not in path} or tensors
     adapters = all("adapter" in path for path in main)
     whole = [tensor for stored in main.values() for tensor in stored.values()]
@@ -51,7 +58,9 @@ def _summary(tensors: Mapping[str, Mapping[str, Stored]], evidence: Evidence) ->
     packed = any(dtype in ("I32", "U8", "I8", "U32") for dtype in dtypes) or adapters
     count = None if packed else sum(tensor.count for tensor in whole)
     yield ArchitectureFact(Basis.FOUND, evidence, "", count, dtypes)
-    yield ComponentFact(Basis.FOUND, evidence, Component.PARAMETERS, State.PRESENT, min(main))
+    top = any("/" not in path for path in main)
+    state = State.PROMISED if any(not top or "/" not in path for path in lacking) else State.PRESENT
+    yield ComponentFact(Basis.FOUND, evidence, Component.PARAMETERS, state, min(main))
 
 
 def _index(text: Text, tensors: Mapping[str, Mapping[str, Stored]]) -> Iterator[Statement]:

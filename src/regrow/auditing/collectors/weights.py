@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, TypeVar
 
 from regrow.auditing.collectors.folder import Folder, Statement, UnreadableError, printable
@@ -11,6 +12,7 @@ from regrow.formats.header import Header, Problems
 
 H = TypeVar("H", bound=Header)
 
+_PART = re.compile(r"(?P<series>.*)-(?P<number>\d{1,6})-of-(?P<of>\d{1,6})\.\w+")
 _NOTES = frozenset(("header-alignment", "header-unknown-field", "header-unknown-type", "header-empty"))
 
 
@@ -29,7 +31,7 @@ def read(
         tell: what to say of a header with tensors, given its path and the place of the header.
     """
     for entry in folder.entries:
-        if not entry.path.endswith(f".{collector}") or not folder.has(entry.path):
+        if folder.ending(entry.path) != f".{collector}" or not folder.has(entry.path):
             continue
         try:
             with folder.open(entry.path, collector) as file:
@@ -42,6 +44,15 @@ def read(
         yield from _findings(header.problems, entry.path, evidence)
         if header.tensors:
             yield from tell(entry.path, header, evidence)
+
+
+def whole(path: str, there: Iterable[str]) -> bool:
+    """Whether a file is no part of a numbered series, such as ``2-of-3``, or all of the series is among others."""
+    if not (match := _PART.fullmatch(path)):
+        return True
+    parts = filter(None, map(_PART.fullmatch, there))
+    numbers = {part["number"] for part in parts if (part["series"], part["of"]) == (match["series"], match["of"])}
+    return len(numbers) >= int(match["of"])
 
 
 def _findings(problems: Problems, path: str, evidence: Evidence) -> Iterator[Finding]:

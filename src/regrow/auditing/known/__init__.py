@@ -1,7 +1,8 @@
-"""What is generally known of well-known models, as a table with a source and a date for each entry.
+"""What is generally known of well-known models, as tables with sources and a date for each entry.
 
 A model is recognised by its id on the hub alone. Known facts fill gaps for ancestors that cannot be reached; what is
-declared or found in a model's own files is always shown beside them.
+declared or found in a model's own files is always shown beside them. Nobody has seen here what they say: they can speak
+against a model, and tell its origin and terms, but show nothing that had to be delivered.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from regrow.auditing import names
 from regrow.auditing.collectors import legal
 from regrow.auditing.facts import (
     AccessFact,
@@ -34,8 +36,7 @@ from regrow.auditing.facts import (
     TrainingFact,
 )
 
-_FILE = "models.toml"
-_NAME = "known"
+_MADE = (Component.TRAINING_CODE, Component.INTERMEDIATE_PARAMETERS, Component.RESEARCH_PAPER)
 
 
 @dataclass(frozen=True)
@@ -46,24 +47,39 @@ class Entry:
         family: its name.
         pattern: of the ids, without ``hf:``, in lower case.
         fields: what is known, as the table has it.
+        file: the table, as evidence names it.
+        sha256: of the table.
     """
 
     family: str
     pattern: re.Pattern[str]
     fields: Mapping[str, Any]
+    file: str
+    sha256: str
 
     @property
     def source(self) -> str:
         """Where the facts are from, and when they were looked at."""
-        how = "from memory" if self.fields.get("memory") else str(self.fields["source"])
-        return f"{self.family}: {how}, {self.fields['date']}"
+        first, *more = self.fields["sources"]
+        return f"{self.family}: {first}{f' and {len(more)} more' if more else ''}, {self.fields['date']}"
+
+    def is_base(self, name: str) -> bool:
+        """Whether the parameters of the model with this id were trained from random values."""
+        return bool(re.fullmatch("|".join(self.fields.get("base", ())) or "(?!)", name.lower()))
+
+    def parent(self, name: str) -> str:
+        """The id of the base that the model with this id was tuned from, or empty."""
+        for ending, base in self.fields.get("tuned", ()):
+            if name.lower().endswith(ending):
+                return f"hf:{name[: len(name) - len(ending)]}{base}"
+        return ""
 
 
 def find(id: str) -> Entry | None:
-    """The entry for a model, or None."""
-    name = id.removeprefix("hf:").partition("@")[0].lower()
-    if id.startswith(("path:", "/")):
+    """The entry for a model, or None. What a folder or a file is called is no id of the hub, whatever it looks like."""
+    if not names.is_of_hub(id):
         return None
+    name = _name(id).lower()
     return next((entry for entry in entries() if entry.pattern.fullmatch(name)), None)
 
 
@@ -78,68 +94,61 @@ def facts(id: str, date: str) -> tuple[Fact, ...]:
     return told(entry, id, date) if entry is not None else ()
 
 
+@cache
 def entries() -> tuple[Entry, ...]:
-    """All that is known, in the order in which it is looked through."""
-    return _table()[0]
+    """All that is known, in the order in which it is looked through: the tables by name, their rows as they stand."""
+    tables = (one for one in resources.files(__package__).iterdir() if one.name.endswith(".toml"))
+    ordered = sorted(tables, key=lambda table: table.name)
+    return tuple(entry for table in ordered for entry in read(table.name, table.read_bytes()))
+
+
+def read(name: str, data: bytes) -> Iterator[Entry]:
+    """The rows of a table.
+
+    Args:
+        name: of its file.
+        data: its bytes.
+    """
+    sha256 = hashlib.sha256(data).hexdigest()
+    for row in tomllib.loads(data.decode("utf-8"))["family"]:
+        yield Entry(row["name"], re.compile("|".join(row["ids"])), row, f"known/{name}", sha256)
 
 
 def told(entry: Entry, id: str, date: str) -> tuple[Fact, ...]:
     """The facts of an entry, of a model with this id."""
-    at = Evidence(f"known/{_FILE}", entry.source, _table()[1], _NAME, date)
-    return tuple(_facts(id, entry, at))
+    at = Evidence(entry.file, entry.source, entry.sha256, Basis.KNOWN.value, date)
+    return tuple(_facts(_name(id), entry, at))
 
 
-@cache
-def _table() -> tuple[tuple[Entry, ...], str]:
-    """The entries in their order, and the sha256 of the file."""
-    data = resources.files(__package__).joinpath(_FILE).read_bytes()
-    families = tomllib.loads(data.decode("utf-8"))["family"]
-    entries = tuple(Entry(row["name"], re.compile("|".join(row["ids"])), row) for row in families)
-    return entries, hashlib.sha256(data).hexdigest()
+def _name(id: str) -> str:
+    return id.removeprefix("hf:").partition("@")[0]
 
 
-def _facts(id: str, entry: Entry, at: Evidence) -> Iterator[Fact]:
+def _facts(name: str, entry: Entry, at: Evidence) -> Iterator[Fact]:
     fields = entry.fields
     if tag := fields.get("licence"):
         yield replace(legal.declared(tag, Scope.WEIGHTS, at), basis=Basis.KNOWN)
     if fields.get("gated"):
         yield AccessFact(Basis.KNOWN, at, "gated", "the hub asks for consent before it gives the files")
-    yield from _beginning(id, entry, at)
-    yield ComponentFact(Basis.KNOWN, at, Component.PARAMETERS, State.PRESENT, "on the hub")
-    yield from _data(fields, at)
-    for component in (Component.TRAINING_CODE, Component.INTERMEDIATE_PARAMETERS, Component.RESEARCH_PAPER):
+    yield ComponentFact(Basis.KNOWN, at, Component.PARAMETERS, State.PROMISED, "on the hub")
+    if fields.get("data_withheld"):
+        yield ComponentFact(Basis.KNOWN, at, Component.DATASETS, State.ABSENT, "")
+    if entry.is_base(name):  # how that was made tells nothing of what others were tuned on
+        yield from _made(fields, at)
+    elif parent := entry.parent(name):
+        yield ParentFact(Basis.KNOWN, at, parent, Relation.FINETUNE)
+
+
+def _made(fields: Mapping[str, Any], at: Evidence) -> Iterator[Fact]:
+    """How a base was made."""
+    yield OriginFact(Basis.KNOWN, at, "a base model: its maker trained it from random initial values")
+    for row in fields.get("data", ()):
+        availability = Availability(row.get("availability", "unknown"))
+        licence, where = row.get("licence", ""), row.get("where", "")
+        yield DatasetFact(Basis.KNOWN, at, row["name"], Role.TRAINING, availability, licence, where=where)
+        yield ComponentFact(Basis.KNOWN, at, Component.DATASETS, State.PROMISED, row["name"])
+    for component in _MADE:
         if where := fields.get(component.value):
             yield ComponentFact(Basis.KNOWN, at, component, State.PROMISED, where)
     if tokens := fields.get("tokens"):
         yield TrainingFact(Basis.KNOWN, at, tokens)
-
-
-def _beginning(id: str, entry: Entry, at: Evidence) -> Iterator[Fact]:
-    """Random values, or the base that was tuned."""
-    name = id.removeprefix("hf:").partition("@")[0]
-    if re.fullmatch("|".join(entry.fields.get("base", ())) or "(?!)", name.lower()):
-        yield OriginFact(Basis.KNOWN, at, "a base model: its maker trained it from random initial values")
-        return
-    for ending, base in entry.fields.get("tuned", ()):
-        if name.lower().endswith(ending):
-            parent = f"hf:{name[: len(name) - len(ending)]}{base}"
-            yield ParentFact(Basis.KNOWN, at, parent, Relation.FINETUNE)
-            return
-
-
-def _data(fields: Mapping[str, Any], at: Evidence) -> Iterator[Fact]:
-    for row in fields.get("data", ()):
-        availability = Availability(row.get("availability", "unknown"))
-        yield DatasetFact(
-            Basis.KNOWN,
-            at,
-            row["name"],
-            Role.TRAINING,
-            availability,
-            row.get("licence", ""),
-            where=row.get("where", ""),
-        )
-    if fields.get("data_withheld"):
-        yield ComponentFact(Basis.KNOWN, at, Component.DATASETS, State.ABSENT, "the maker does not give the data")
-    elif fields.get("data"):
-        yield ComponentFact(Basis.KNOWN, at, Component.DATASETS, State.PROMISED, fields["data"][0]["name"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regrow.auditing.licences.catalogue import Kind, Licence, Right, every, find, get
-from regrow.auditing.licences.conclusion import says_none
+from regrow.auditing.licences.conclusion import names_none, says_none
 from regrow.auditing.licences.judging import judge
 from regrow.auditing.licences.matching import Match, identify
 from regrow.auditing.licences.terms import Effective, Terms
@@ -20,5 +20,6 @@ __all__ = [
     "get",
     "identify",
     "judge",
+    "names_none",
     "says_none",
 ]

@@ -1,6 +1,7 @@
 """The catalogue of licences: what each permits, requires and forbids, and along which relations that travels.
 
 The entries are in ``data/*.toml``. They are facts about licences in our own short words; no licence's text is here.
+Licences that share all but their names stand in one ``group``.
 
     >>> licence = find("Llama3.1")
     >>> [clause.name for clause in licence.requires]
@@ -12,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -121,6 +122,7 @@ class Licence:
         spdx: identifier on the SPDX list, or empty.
         hf: tags on the Hugging Face hub.
         aliases: other names it goes by.
+        exact: its identifiers are also names of other things, so they name it only as SPDX writes them.
         links: parts of addresses that lead to its text.
         members: ids of the licences of a family.
         compatible: ids of other licences under which it lets one share what is made from the work.
@@ -147,6 +149,7 @@ class Licence:
     spdx: str = ""
     hf: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    exact: bool = False
     links: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
     compatible: tuple[str, ...] = ()
@@ -183,11 +186,15 @@ def clause_names() -> tuple[str, ...]:
 def find(tag: str) -> Licence | None:
     """The licence that a tag names; None where it names none, or more than one.
 
-    A tag is an id of the Hugging Face hub or of SPDX, or another name of a licence, in any case. Nothing is guessed:
-    ``other``, ``unknown`` and ``cc`` name no licence.
+    A tag is an id of the Hugging Face hub or of SPDX, or a title or another name of a licence, in any case and with or
+    without ``the``, ``version`` and ``license``. Nothing is guessed: ``other``, ``unknown`` and ``cc`` name no licence.
     """
-    id = _names().get(_plain(tag))
-    return None if id is None else get(id)
+    plain = _plain(tag)
+    id = _names().get(plain) or _names().get(plain.removesuffix("-license"))
+    licence = None if id is None else get(id)
+    if licence and licence.exact and plain != _plain(licence.title) and tag.strip() != licence.spdx:
+        return None
+    return licence
 
 
 def linked(address: str) -> Licence | None:
@@ -197,8 +204,31 @@ def linked(address: str) -> Licence | None:
     return get(found.pop()) if len(found) == 1 else None
 
 
+_SPELLINGS = tuple(
+    (re.compile(pattern), one)
+    for pattern, one in (
+        (r"licence", "license"),
+        (r"&", "and"),
+        (r"\(([^()]*)\)", r" \1 "),
+        (r"[\s_,'\"“”-]+", "-"),
+        (r"^-?(the-)?|-$", ""),
+        (r"(?<![^-])v(ersion)?[.-]?(?=\d)", ""),
+        (r"(?<=\d)\.0(?![^-])", ""),
+        (r"non-commercial", "noncommercial"),
+        (r"share-alike", "sharealike"),
+        (r"no-?deriv(ative)?s", "noderivatives"),
+        (r"-(international|unported|generic|universal)(?![^-])", ""),  # of Creative Commons
+        (r"(?<=\d)-only$", ""),  # of the GNU licences, and no later version
+    )
+)
+"""What is written in several ways in the names of licences, each as one of them."""
+
+
 def _plain(tag: str) -> str:
-    return re.sub(r"[\s_-]+", "-", tag.strip().casefold())
+    plain = tag.strip().casefold()
+    for pattern, one in _SPELLINGS:
+        plain = pattern.sub(one, plain)
+    return plain
 
 
 @cache
@@ -206,7 +236,7 @@ def _names() -> dict[str, str]:
     """Every name of every licence; loading fails if a name stands for two."""
     names: dict[str, str] = {}
     for licence in every():
-        for name in (licence.id, licence.spdx, *licence.hf, *licence.aliases):
+        for name in (licence.id, licence.title, licence.spdx, *licence.hf, *licence.aliases):
             if name and names.setdefault(_plain(name), licence.id) != licence.id:
                 raise RegrowError(f"`{name}` names both `{names[_plain(name)]}` and `{licence.id}`")
     return names
@@ -227,7 +257,7 @@ def load(folder: Traversable) -> dict[str, Licence]:
     catalogue: dict[str, Licence] = {}
     paths = sorted((path for path in folder.iterdir() if path.name.endswith(".toml")), key=lambda path: path.name)
     for path in paths:
-        for number, entry in enumerate(_read(path).get("licence", ()), 1):
+        for number, entry in enumerate(_entries(_read(path)), 1):
             where = f"{path.name}: licence {entry.get('id', number)}"
             licence = _licence(entry, clauses, where)
             if licence.id in catalogue:
@@ -240,6 +270,14 @@ def load(folder: Traversable) -> dict[str, Licence]:
                     f"`{licence.id}` speaks of `{other}`, which is not in the catalogue", where=str(folder)
                 )
     return catalogue
+
+
+def _entries(file: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The licences of a file: the single ones, and those of groups with what each group says of all."""
+    yield from file.get("licence", ())
+    for group in file.get("group", ()):
+        common = {key: value for key, value in group.items() if key != "licences"}
+        yield from ({**common, "id": one.get("spdx", "").lower(), **one} for one in group["licences"])
 
 
 def _read(path: Traversable) -> dict[str, Any]:

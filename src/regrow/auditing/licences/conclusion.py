@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import combinations
 
 from regrow.auditing.facts import Basis, Collected, Evidence, Finding, LicenceFact, Scope, Severity, places
 from regrow.auditing.licences.catalogue import Kind, Licence, find, get, linked
@@ -77,7 +78,7 @@ def conclude(collected: Collected, scope: Scope) -> Conclusion:
     """The licences of a model for a scope: a text beats a tag, and a tag beats the table of known models."""
     facts = collected.of(LicenceFact)
     texts, said, known = (_for(facts, scope, basis) for basis in (Basis.FOUND, Basis.DECLARED, Basis.KNOWN))
-    said += _elsewhere(facts, said) if scope is Scope.WEIGHTS else []
+    said += _besides(facts, said) if scope is Scope.WEIGHTS else []
     read = _Read(collected, scope, texts, [fact for fact in said if not says_none(fact)], known)
     for group in (read.texts, read.tags, read.known):
         if any(resolve(fact) for fact in group):
@@ -95,13 +96,14 @@ def _resolved(read: _Read, group: Sequence[LicenceFact]) -> Conclusion:
     resolved = list(ways)
     ids = _together(ways.values())
     ids = _as_offered(ids, read.tags) if group is read.texts else ids
-    disputes = [*_disputes(read, ids), *(_between_files(read) if group is read.tags else ())]
+    disputes = [*_disputes(read, ids), *(_between_places(read) if group is read.tags else _against_texts(read, ids))]
     findings = (*(disputes or _differences(read, ids)), *_unresolved(read, resolved))
     if disputes:
         evidence = (*places(resolved), *(place for finding in disputes for place in finding.evidence))
         files = " and ".join(dict.fromkeys(at.file for at in evidence))
         return Conclusion(Status.DISPUTED, (), files, tuple(dict.fromkeys(evidence)), findings)
-    odd = [] if group is read.texts else [*read.texts, *(fact for fact in group if fact not in ways)]
+    unsettled = (fact for fact in group if fact not in ways and not fact.quote)  # a sentence's are among the disputes
+    odd = [] if group is read.texts else [*read.texts, *unsettled]
     if odd:
         return Conclusion(Status.UNRESOLVED, (), _how(odd[0]), places(read.own), findings)
     return Conclusion(Status.KNOWN, ids, _how(resolved[0]), places(resolved), findings)
@@ -131,21 +133,33 @@ def _for(facts: Sequence[LicenceFact], scope: Scope, basis: Basis) -> list[Licen
     return ours or [fact for fact in facts if fact.basis is basis and fact.scope is Scope.EVERYTHING]
 
 
-def _elsewhere(facts: Sequence[LicenceFact], said: Sequence[LicenceFact]) -> list[LicenceFact]:
-    """What other files declare for everything: what a header says of the weights does not silence the card."""
-    files = {fact.evidence.file for fact in said}
+def _besides(facts: Sequence[LicenceFact], said: Sequence[LicenceFact]) -> list[LicenceFact]:
+    """What is declared for everything beside what is said of the weights: by another file, or by a sentence and a tag.
+
+    What a header or a sentence says of the weights does not silence the card; what a form says of them in one of its
+    fields does.
+    """
+    own = {fact.evidence.file for fact in said if not fact.quote}
     whole = (fact for fact in facts if fact.basis is Basis.DECLARED and fact.scope is Scope.EVERYTHING)
-    return [fact for fact in whole if fact.evidence.file not in files]
+    return [fact for fact in whole if fact not in said and (fact.quote or fact.evidence.file not in own)]
 
 
 def says_none(fact: LicenceFact) -> bool:
     """Whether a declaration tells no terms: ``unknown``, ``none`` and the like."""
-    return fact.id is None and not fact.name and not fact.link and fact.raw.strip().casefold() in _NONE
+    return fact.id is None and not fact.name and not fact.link and names_none(fact.raw)
+
+
+def names_none(tag: str) -> bool:
+    """Whether a tag says that there is no licence, or that it is not known."""
+    return tag.strip().casefold() in _NONE
 
 
 def _together(ways: Iterable[Alternatives]) -> tuple[str, ...]:
     """The licences that hold together where each group of alternatives must be met; the freest way of each."""
-    ids = dict.fromkeys(id for choice in ways for id in freest(choice))
+    ids: dict[str, None] = {}
+    for choice in sorted(ways, key=len):  # a choice that what has to hold anyway meets asks for nothing more
+        if not any(set(way) <= ids.keys() for way in choice):
+            ids |= dict.fromkeys(freest(choice))
     special = [id for id in ids if not any(other in get(id).members for other in ids)]
     return tuple(special)
 
@@ -202,17 +216,39 @@ def _is_name(name: str, id: str) -> bool:
     return not set(words(name.replace("-", " "))) - title_words(id) - {"the", "license", "version"}
 
 
-def _between_files(read: _Read) -> Iterator[Finding]:
-    """Tags of the weights and of everything, in different files, that do not name the same licence."""
-    own = [fact for fact in read.tags if fact.scope is not Scope.EVERYTHING]
-    for one in own:
-        for other in read.tags:
-            if other.scope is Scope.EVERYTHING and not _agree(resolve(one), resolve(other)):
-                text = (
-                    f"{read.model.name} is tagged {_called(one)} in {one.evidence.file}, but {_called(other)} in "
-                    f"{other.evidence.file}; ask which one holds"
-                )
-                yield Finding("licence-differs", Severity.CONFLICT, text, (one.evidence, other.evidence))
+def _between_places(read: _Read) -> Iterator[Finding]:
+    """Declarations in two places that do not name the same licence. The tags of one file belong together."""
+    for one, other in combinations(read.tags, 2):
+        ways = resolve(one), resolve(other)
+        if one.quote or other.quote:
+            apart = one.evidence != other.evidence and all(ways)
+        else:
+            apart = one.evidence.file != other.evidence.file
+        if apart and not _agree(*ways):
+            text = f"{read.model.name} {_said(one)}, but {_said(other)}; ask which one holds"
+            yield Finding("licence-differs", Severity.CONFLICT, text, (one.evidence, other.evidence))
+
+
+def _against_texts(read: _Read, ids: tuple[str, ...]) -> Iterator[Finding]:
+    """Declarations that an open text does not settle: of the weights themselves, by a sentence, or of less freedom."""
+    if not all(get(id).open for id in ids):
+        return
+    general = all(fact.scope is Scope.EVERYTHING for fact in read.texts)
+    for fact in read.tags:
+        ways = resolve(fact)
+        nearer = fact.quote or (general and fact.scope is not Scope.EVERYTHING)
+        closed = not any(get(id).open for way in ways or () for id in way)
+        if ways and (nearer or closed) and _is_another(read, fact, ids):
+            text = f"{read.model.name} {_said(fact)}, but the text in {read.texts[0].raw} says {', '.join(ids)}"
+            yield Finding(
+                "licence-differs", Severity.CONFLICT, f"{text}; ask which one holds", places((fact, *read.texts))
+            )
+
+
+def _said(fact: LicenceFact) -> str:
+    """What a declaration says, and where."""
+    place = f"{fact.evidence.file} ({fact.evidence.locator})" if fact.quote else fact.evidence.file
+    return f"is {'said to be under' if fact.quote else 'tagged'} {_called(fact)} in {place}"
 
 
 def _agree(one: Alternatives | None, other: Alternatives | None) -> bool:
@@ -231,16 +267,22 @@ def _called(fact: LicenceFact) -> str:
 def _differences(read: _Read, ids: tuple[str, ...]) -> Iterable[Finding]:
     """Each statement that names another licence than the one that is taken to hold."""
     for fact in (*read.tags, *read.known):
-        ways = resolve(fact)
-        named = {id for way in ways or () for id in way}
-        texts_ids = {fact.id for fact in read.texts if fact.id}
-        accounted = all(any(covers(name, id) for name in named) or _beside(id, named) for id in texts_ids or ids)
-        if named and not (accounted and any(covers(name, id) for name in named for id in ids)):
-            others = [other for other in (*read.own, *read.known) if other is not fact and resolve(other) != ways]
+        if _is_another(read, fact, ids):
+            others = [
+                other for other in (*read.own, *read.known) if other is not fact and resolve(other) != resolve(fact)
+            ]
             verb = "is known to be under" if fact.basis is Basis.KNOWN else "is tagged"
             where = _how(others[0]) if others else "its text"
             what = f"{read.model.name} {verb} {fact.raw}, but {where} says {', '.join(ids)}; ask which one holds"
             yield Finding("licence-differs", Severity.CONFLICT, what, places((fact, *others)))
+
+
+def _is_another(read: _Read, fact: LicenceFact, ids: tuple[str, ...]) -> bool:
+    """Whether a statement names a licence that is not the one that is taken to hold."""
+    named = {id for way in resolve(fact) or () for id in way}
+    texts = {text.id for text in read.texts if text.id}
+    accounted = all(any(covers(name, id) for name in named) or _beside(id, named) for id in texts or ids)
+    return bool(named) and not (accounted and any(covers(name, id) for name in named for id in ids))
 
 
 def _beside(id: str, named: set[str]) -> bool:
@@ -266,6 +308,6 @@ def _unresolved(read: _Read, resolved: Sequence[LicenceFact]) -> Iterable[Findin
 def _how(fact: LicenceFact) -> str:
     return {
         Basis.FOUND: f"the text in {fact.raw}",
-        Basis.DECLARED: f"the tag in {fact.evidence.file}",
+        Basis.DECLARED: f"{f'{fact.evidence.locator} of' if fact.quote else 'the tag in'} {fact.evidence.file}",
         Basis.KNOWN: "the table of known models",
     }[fact.basis]

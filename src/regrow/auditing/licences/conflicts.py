@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations, groupby
 
-from regrow.auditing.facts import Finding, Severity
+from regrow.auditing.facts import Collected, Finding, NameFact, Severity, places
 from regrow.auditing.licences.catalogue import Licence
 from regrow.auditing.licences.inheritance import Inheritance, Inherited
 from regrow.auditing.lineage import BY_OUTPUTS, BY_PARAMETERS, Node
@@ -90,10 +90,8 @@ def _told(inheritance: Inheritance, node: Node, licence: Licence, clauses: list[
         if name in _AGAINST_SHARING or (name == _AGAINST_OUTPUTS and _from_outputs(inheritance, node, licence)):
             text = f"{inheritance.made(node)} {node.name} ({licence.id}): {inherited.clause.text}"
             yield Conflict(text, sides, inheritance.evidence(node))
-        elif name == _PREFIX and not _named(inheritance, inherited.clause.value):
-            called, prefix = inheritance.first.collected.name.rpartition("/")[2], inherited.clause.value
-            text = f"{licence.id} of {node.name} asks for a name that begins with “{prefix}”, not “{called}”"
-            yield Conflict(text, sides, inheritance.evidence(node))
+        elif name == _PREFIX:
+            yield from _misnamed(inheritance, node, inherited, sides)
 
 
 def _from_outputs(inheritance: Inheritance, node: Node, licence: Licence) -> bool:
@@ -104,9 +102,20 @@ def _from_outputs(inheritance: Inheritance, node: Node, licence: Licence) -> boo
     return node.id in everywhere - by_parameters and not family
 
 
-def _named(inheritance: Inheritance, prefix: str) -> bool:
-    called = inheritance.first.collected.name.rpartition("/")[2]
-    return not called or _plain(called).startswith(_plain(prefix))
+def _misnamed(inheritance: Inheritance, node: Node, inherited: Inherited, sides: tuple[str, str]) -> Iterator[Conflict]:
+    """The model has names, and none of them begins as the licence asks."""
+    prefix, names = inherited.clause.value, list(_names(inheritance.first.collected))
+    if names and not any(_plain(name).startswith(_plain(prefix)) for name in names):
+        asked = f"{inherited.licence.id} of {node.name} asks for a name that begins with “{prefix}”"
+        stated = places(inheritance.first.collected.of(NameFact))
+        yield Conflict(f"{asked}, not “{names[0]}”", sides, (*inheritance.evidence(node), *stated))
+
+
+def _names(model: Collected) -> Iterator[str]:
+    """What a model is called: where it is published, and in its own files. A folder may be called anything."""
+    if model.kind in ("release", "mot") or model.id.startswith("hf:"):
+        yield model.name.rpartition("/")[2]
+    yield from (fact.name for fact in model.of(NameFact))
 
 
 def _plain(text: str) -> str:

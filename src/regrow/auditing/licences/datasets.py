@@ -39,7 +39,8 @@ def judge(collected: Collected) -> Data:
     groups: dict[tuple[str, tuple[str, ...]], list[DatasetFact]] = {}
     for fact in _trained_on(collected):
         groups.setdefault(_licences(fact), []).append(fact)
-    shares = _shares({said: facts for (said, _), facts in groups.items()})
+    read = {said: [one for one in facts if one.basis is not Basis.KNOWN] for (said, _), facts in groups.items()}
+    shares = _shares({said: facts for said, facts in read.items() if facts})
     return Data(
         shares,
         tuple(duty for (_, ids), facts in groups.items() for duty in _duties(ids, facts)),
@@ -107,6 +108,6 @@ def _clauses(ids: Sequence[str]) -> Iterator[tuple[Licence, Clause]]:
 
 
 def _names(facts: Sequence[DatasetFact]) -> str:
-    names = [fact.name for fact in facts]
+    names = [f"{fact.name} (as known)" if fact.basis is Basis.KNOWN else fact.name for fact in facts]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more

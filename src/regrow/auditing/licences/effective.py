@@ -32,17 +32,30 @@ class _Loss:
 def effective(inheritance: Inheritance, scope: Scope) -> Effective:
     """What holds for a scope; ancestors count where the parameters are in it."""
     conclusion = conclude(inheritance.first.collected, scope)
-    losses = [*_own(conclusion, inheritance.first.name)]
-    if scope in (Scope.WEIGHTS, Scope.EVERYTHING):
-        losses += [*_inherited(inheritance)]
-    worst = next((loss for loss in losses if loss.certain), losses[0] if losses else None)
+    inherits = scope in (Scope.WEIGHTS, Scope.EVERYTHING)
+    losses = [*_own(conclusion, inheritance.first.name), *(_inherited(inheritance) if inherits else ())]
+    read = _read(inheritance) if inherits else ()
+    # That an open licence is not on a list of approved ones takes nothing that a reason would have to speak of.
+    limiting = [loss for loss in losses if loss.takes != {"osi"}]
+    worst = next((loss for loss in limiting if loss.certain), limiting[0] if limiting else None)
     far = [loss for loss in losses if loss.origin and loss.takes]
     return Effective(
         ids=tuple(dict.fromkeys((*conclusion.ids, *(id for loss in far if conclusion.ids for id in loss.ids)))),
         **{str(asked): _outcome(asked, losses) for asked in _ASKED},
         reason=worst.reason if worst else f"{', '.join(conclusion.ids)}, by {conclusion.how}",
-        evidence=tuple(dict.fromkeys((*conclusion.evidence, *(at for loss in far for at in loss.evidence)))),
+        evidence=tuple(dict.fromkeys((*conclusion.evidence, *(at for loss in far for at in loss.evidence), *read))),
         limited_by=next((loss.origin for loss in sorted(far, key=lambda loss: not loss.certain)), ""),
+    )
+
+
+def _read(inheritance: Inheritance) -> tuple[Evidence, ...]:
+    """Where the licences of all were read whose parameters are in the model, or may be."""
+    certain, possible = inheritance.reached(BY_PARAMETERS)
+    return tuple(
+        at
+        for node in inheritance.ancestors
+        if node.id in certain | possible
+        for at in inheritance.conclusions[node.id].evidence
     )
 
 

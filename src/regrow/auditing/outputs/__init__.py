@@ -13,13 +13,14 @@ from regrow.auditing.outputs.mot import mot
 from regrow.auditing.outputs.page import html
 from regrow.auditing.outputs.spdx import spdx
 from regrow.auditing.outputs.statement import sign, statement, verify
-from regrow.auditing.outputs.text import text
+from regrow.auditing.outputs.text import full, text
 
 __all__ = [
     "croissant",
     "cyclonedx",
     "eu_summary",
     "explanation",
+    "full",
     "html",
     "json",
     "mot",

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from regrow.auditing.data import toml
-from regrow.auditing.facts import Aspect, DataAspectFact, DatasetFact, Role
+from regrow.auditing.facts import Aspect, DataAspectFact
 from regrow.auditing.outputs import view
 from regrow.auditing.outputs.safe import plain, whole
 from regrow.auditing.result import Audit
+from regrow.errors import RecipeError
 from regrow.release.layout import MANIFEST
 from regrow.report import ReportData, load
 from regrow.report.data import File
@@ -26,28 +27,36 @@ def croissant(audit: Audit, release: Path | None = None) -> dict[str, Any]:
 
     Args:
         audit: what is known of it.
-        release: the audited release, if it is one of ours; without one there are no files to describe, only sources.
+        release: the audited release, which has to be one of ours.
+
+    Raises:
+        RecipeError: if it is none, or its list of documents is not there: of data that nobody has seen the format has
+            nothing to say.
+        DamagedError: if the release cannot be read.
     """
-    data = load(release) if release else None
-    sets = [fact for fact in view.datasets(view.subject(audit)) if fact.role is not Role.EVALUATION]
+    data = load(release) if release and audit.kind == "release" else None
+    files = [file for file in data.files if file.path.startswith("data/")] if data else []
+    if data is None or not any(file.path == MANIFEST for file in files):
+        raise RecipeError(
+            "there is no training data here that Croissant could describe",
+            why=f"that takes the folder of one of our releases, with {MANIFEST}; {plain(audit.name)} is none",
+            hint="every other format takes any model; --format eu-summary tells what is known of its data",
+        )
     fixed = _fixed()
     document: dict[str, Any] = {
         "@context": {**fixed["context"], **{term: f"cr:{term}" for term in fixed["terms"]}},
         "@type": "sc:Dataset",
         "conformsTo": list(fixed["conforms"]),
         "name": f"Training data of {plain(audit.name, 150) or 'a model'}",
-        "description": _description(audit, sets, data),
+        "description": _description(audit, data),
         "version": plain(audit.version) or "unknown",
         "isLiveDataset": False,
-        "license": _licences(sets, data),
-        "isBasedOn": list(_bases(sets, data)),
+        "license": list(dict.fromkeys(_licence(one.licence) for one in data.sources if one.licence.strip())),
+        "isBasedOn": list(_bases(data)),
+        "distribution": [_file(file) for file in files],
+        "recordSet": [_records()],
+        **_responsible(audit, data),
     }
-    files = [file for file in data.files if file.path.startswith("data/")] if data else []
-    if files:
-        document["distribution"] = [_file(file) for file in files]
-    if any(file.path == MANIFEST for file in files):
-        document["recordSet"] = [_records()]
-    document.update(_responsible(audit, data))
     return {name: value for name, value in document.items() if value != []}
 
 
@@ -56,52 +65,33 @@ def _fixed() -> Mapping[str, Any]:
     return toml("outputs", "croissant")
 
 
-def _description(audit: Audit, sets: list[DatasetFact], data: ReportData | None) -> str:
-    if data:
-        documents = sum(source.documents + source.validation_documents for source in data.sources)
-        return (
-            f"{documents:,} documents that {plain(audit.name)} was made from, each by source, place, licence and hash."
-        )
-    names = ", ".join(plain(fact.name) for fact in sets)
-    return f"What is known of the training data of {plain(audit.name)}: {names or 'nothing is named'}."
-
-
-def _licences(sets: list[DatasetFact], data: ReportData | None) -> list[str]:
-    """Each licence once: by its address where SPDX lists it, else as it is written."""
-    names = [source.licence for source in data.sources] if data else [fact.licence for fact in sets]
-    return list(dict.fromkeys(_licence(name) for name in names if name.strip()))
+def _description(audit: Audit, data: ReportData) -> str:
+    documents = sum(source.documents + source.validation_documents for source in data.sources)
+    return f"{documents:,} documents that {plain(audit.name)} was made from, each by source, place, licence and hash."
 
 
 def _licence(name: str) -> str:
+    """A licence by its address where SPDX lists it, else as it is written."""
     expression = view.spdx_expression(name)
     if expression and " " not in expression:
         return f"https://spdx.org/licenses/{expression}.html"
     return expression or plain(name)
 
 
-def _bases(sets: list[DatasetFact], data: ReportData | None) -> Iterator[dict[str, Any]]:
-    """The sources, with the sha256 of each file that was fetched where they are pinned."""
-    if not data:
-        for fact in sets:
-            yield _base(fact.name, fact.where, fact.licence, [f"sha256:{plain(fact.sha256)}"] if fact.sha256 else [])
-        return
+def _bases(data: ReportData) -> Iterator[dict[str, Any]]:
+    """The sources, with the sha256 of each file that was fetched."""
     pins = {stage.parameters.get("fetch"): stage.parameters.get("pins", ()) for stage in data.stages}
     for source in data.sources:
         fetched = pins.get(source.fetch, ())
-        sums = [f"sha256:{plain(str(pin['sha256']))} {plain(str(pin['file']))}" for pin in fetched]
-        yield _base(source.name, source.fetch, source.licence, sums)
-
-
-def _base(name: str, where: str, licence: str, identifiers: list[str]) -> dict[str, Any]:
-    told = {
-        "@type": "sc:CreativeWork",
-        "name": plain(name) or "unnamed",
-        "url": link(where),
-        "description": f"fetched from {plain(where)}" if where and not link(where) else "",
-        "license": _licence(licence) if licence.strip() else "",
-        "identifier": identifiers,
-    }
-    return {key: value for key, value in told.items() if value}
+        told = {
+            "@type": "sc:CreativeWork",
+            "name": plain(source.name) or "unnamed",
+            "url": link(source.fetch),
+            "description": f"fetched from {plain(source.fetch)}" if source.fetch and not link(source.fetch) else "",
+            "license": _licence(source.licence) if source.licence.strip() else "",
+            "identifier": [f"sha256:{plain(str(pin['sha256']))} {plain(str(pin['file']))}" for pin in fetched],
+        }
+        yield {key: value for key, value in told.items() if value}
 
 
 def _file(file: File) -> dict[str, Any]:
@@ -138,13 +128,13 @@ def _field(name: str, kind: str, description: str) -> dict[str, Any]:
     }
 
 
-def _responsible(audit: Audit, data: ReportData | None) -> dict[str, Any]:
+def _responsible(audit: Audit, data: ReportData) -> dict[str, Any]:
     """The fields of the RAI extension that the facts answer; the rest stays out, for nobody has told."""
     fields = _fixed()["responsible"]
     told: dict[str, list[str]] = {}
     for fact in view.subject(audit).of(DataAspectFact):
         told.setdefault(fields.get(fact.aspect, ""), []).append(plain(fact.text))
-    for exclusion in data.exclusions if data else ():
+    for exclusion in data.exclusions:
         told.setdefault(fields[Aspect.FILTERING], []).append(
             f"{plain(exclusion.stage)} left out {exclusion.documents:,} documents: {plain(exclusion.reason)}"
         )

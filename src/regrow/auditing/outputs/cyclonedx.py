@@ -1,4 +1,8 @@
-"""The audit as a bill of materials: CycloneDX 1.6 with a model card, data, ancestors, and how it was built.
+"""The audit as a bill of materials: CycloneDX 1.6 with a model card, data, ancestors, verdicts, and how it was built.
+
+The definitions are *standards* and their rules the requirements; the verdicts are attestations to these, with a claim
+where a rule is met, a counterclaim where it is not, and neither where nothing is shown. Conflicts and findings are
+annotations.
 
 No Python library writes these parts of the format, so the JSON is written here, and the tests hold it against the
 schema. The serial number is made from the audit itself: the same audit gives the same file.
@@ -6,7 +10,7 @@ schema. The serial number is made from the audit itself: the same audit gives th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -16,22 +20,26 @@ from regrow.auditing.facts import (
     Collected,
     DatasetFact,
     Evidence,
-    LicenceFact,
     Role,
     Scope,
     UsageFact,
 )
 from regrow.auditing.lineage import Node
 from regrow.auditing.outputs import view
+from regrow.auditing.outputs.because import sentence
 from regrow.auditing.outputs.document import digest
 from regrow.auditing.outputs.safe import plain, whole
-from regrow.auditing.result import Audit, Definition
+from regrow.auditing.result import Audit, Definition, Outcome, Verdict
 from regrow.report import ReportData, load
 from regrow.report.data import StageRow
 from regrow.version import __version__
 
 SPEC = "1.6"
 _MODEL = "model"
+_ASSESSOR = "assessor"
+_TOOL = {"type": "application", "name": "regrow", "version": __version__}
+_SCORES = {Outcome.MET: 1, Outcome.NOT_MET: 0}
+"""Of what is not shown, nobody can say how far it conforms."""
 _DESCRIBED = {"use": "useCases", "capabilities": "useCases", "limitations": "technicalLimitations"}
 _TASKS = {"files": "copy", "documents": "clean", "evaluation": "test"}
 """Which of the format's kinds of task a stage is, by the type of what it gives; any other builds something."""
@@ -55,11 +63,13 @@ def cyclonedx(audit: Audit, release: Path | None = None) -> dict[str, Any]:
         "version": 1,
         "metadata": {
             "timestamp": f"{audit.date}T00:00:00Z",
-            "tools": {"components": [{"type": "application", "name": "regrow", "version": __version__}]},
+            "tools": {"components": [dict(_TOOL)]},
             "component": _model(audit, sets),
             "properties": list(_verdicts(audit)),
         },
         "components": [_dataset(i, fact) for i, fact in enumerate(sets)],
+        **_declared(audit),
+        "annotations": [_annotation(i, text, audit) for i, text in enumerate(view.remarks(audit))],
         "dependencies": [{"ref": _MODEL, "dependsOn": [f"data-{i}" for i, fact in enumerate(sets) if _made_of(fact)]}],
     }
     if data and data.stages:
@@ -74,7 +84,7 @@ def _made_of(fact: DatasetFact) -> bool:
 def _model(audit: Audit, sets: Sequence[DatasetFact]) -> dict[str, Any]:
     first = view.subject(audit)
     component: dict[str, Any] = {"type": "machine-learning-model", "bom-ref": _MODEL, **_named(first, audit.name)}
-    component |= _if(licenses=_licences(first, Basis.DECLARED), hashes=_hashes(audit.version))
+    component |= _if(licenses=_licences(first, concluded=False), hashes=_hashes(audit.version))
     component |= _if(pedigree=_pedigree(audit), purl=view.package_url(first.id))
     component["modelCard"] = _card(first, sets)
     return component | _if(evidence=_evidence(first))
@@ -94,18 +104,14 @@ def _hashes(version: str) -> list[dict[str, str]]:
     return [{"alg": "SHA-256", "content": found}] if found else []
 
 
-def _licences(collected: Collected, *bases: Basis) -> list[dict[str, Any]]:
-    """The licences of the weights, each once."""
-    facts = view.licence_facts(collected, Scope.WEIGHTS, Scope.EVERYTHING)
-    chosen = [fact for fact in facts if fact.basis in bases]
-    licences = {view.licence_name(fact): _licence(fact) for fact in chosen if view.licence_name(fact)}
+def _licences(collected: Collected, *, concluded: bool | None = None) -> list[dict[str, Any]]:
+    """The licences of the weights, each once: those that were concluded, those that were not, or both."""
+    licences: dict[str, dict[str, str]] = {}
+    for fact in view.licence_facts(collected, Scope.WEIGHTS, Scope.EVERYTHING):
+        name, seen = view.billed_licence(fact), view.concluded(fact)
+        if name and concluded in (None, seen):
+            licences.setdefault(name, _licence_of(name) | {"acknowledgement": "concluded" if seen else "declared"})
     return [{"license": licence} for licence in licences.values()]
-
-
-def _licence(fact: LicenceFact) -> dict[str, str]:
-    return _licence_of(view.licence_name(fact)) | {
-        "acknowledgement": "declared" if fact.basis is Basis.DECLARED else "concluded"
-    }
 
 
 def _licence_of(name: str) -> dict[str, str]:
@@ -127,7 +133,7 @@ def _ancestor(node: Node, number: int) -> dict[str, Any]:
     component = {"type": "machine-learning-model", "bom-ref": f"ancestor-{number}"}
     component |= _named(node.collected, node.name)
     return component | _if(
-        licenses=_licences(node.collected, *Basis),
+        licenses=_licences(node.collected),
         hashes=_hashes(node.collected.version),
         purl=view.package_url(node.id),
     )
@@ -160,31 +166,97 @@ def _property(name: str, value: str) -> dict[str, str]:
 def _evidence(collected: Collected) -> dict[str, Any]:
     places = [fact.evidence for fact in collected.facts if fact.basis is Basis.FOUND]
     return _if(
-        licenses=_licences(collected, Basis.FOUND, Basis.KNOWN),
+        licenses=_licences(collected, concluded=True),
         occurrences=[_occurrence(one) for one in dict.fromkeys(places)],
     )
 
 
 def _occurrence(evidence: Evidence) -> dict[str, str]:
-    context = f"{evidence.collector} on {evidence.date}" + (f"; sha256 {evidence.sha256}" if evidence.sha256 else "")
-    return {"location": plain(view.place(evidence), 2000), "additionalContext": plain(context)}
+    return {"location": plain(view.place(evidence), 2000), "additionalContext": _context(evidence)}
+
+
+def _context(evidence: Evidence) -> str:
+    sha256 = f"; sha256 {evidence.sha256}" if evidence.sha256 else ""
+    return plain(f"{evidence.collector} on {evidence.date}{sha256}")
 
 
 def _verdicts(audit: Audit) -> Iterator[dict[str, str]]:
     yield _property("audit:osaid", audit.osaid)
     yield _property("audit:mof-class", audit.mof_class or "none")
+    yield _property("audit:mof-class-basis", audit.mof_class_basis)
     for one in (*audit.parts, *audit.freedoms):
         yield _property(f"audit:answer:{plain(one.name)}", f"{one.answer}: {one.reason}")
     for definition in audit.definitions:
         yield _property(f"audit:definition:{plain(definition.id)}", _standing(definition))
-        for verdict in definition.verdicts:
-            yield _property(f"audit:rule:{plain(verdict.rule)}", f"{verdict.outcome}: {verdict.reason}")
-    for conflict in audit.conflicts:
-        yield _property("audit:conflict", conflict.text)
 
 
 def _standing(definition: Definition) -> str:
     return f"{definition.outcome}, {definition.level}" if definition.level else definition.outcome
+
+
+def _declared(audit: Audit) -> dict[str, Any]:
+    """The definitions as standards, and what was found about their rules."""
+    judged = [(definition, f"standard-{i}") for i, definition in enumerate(audit.definitions)]
+    places = dict.fromkeys(
+        one for definition, _ in judged for verdict in definition.verdicts for one in verdict.evidence
+    )
+    refs = {evidence: f"evidence-{i}" for i, evidence in enumerate(places)}
+    numbered = [(one, f"{ref}-{i}") for definition, ref in judged for i, one in enumerate(definition.verdicts)]
+    return {
+        "definitions": {"standards": [_standard(definition, ref) for definition, ref in judged]},
+        "declarations": {
+            "assessors": [{"bom-ref": _ASSESSOR, "thirdParty": True, "organization": {"name": "regrow"}}],
+            "attestations": [_attestation(definition, ref) for definition, ref in judged],
+            "claims": [_claim(one, ref, refs) for one, ref in numbered if one.outcome in _SCORES],
+            "evidence": [
+                {"bom-ref": ref, "description": f"{plain(view.place(one), 2000)}: {_context(one)}"}
+                for one, ref in refs.items()
+            ],
+        },
+    }
+
+
+def _standard(definition: Definition, ref: str) -> dict[str, Any]:
+    requirements = [
+        {"bom-ref": f"requirement-{ref}-{i}", "identifier": plain(one.rule), "title": plain(one.title)}
+        for i, one in enumerate(definition.verdicts)
+    ]
+    return {"bom-ref": ref, "name": plain(definition.title)} | _if(requirements=requirements)
+
+
+def _attestation(definition: Definition, ref: str) -> dict[str, Any]:
+    judged = [_conformance(one, f"{ref}-{i}") for i, one in enumerate(definition.verdicts)]
+    return {"summary": sentence(definition), "assessor": _ASSESSOR} | _if(map=judged)
+
+
+def _conformance(verdict: Verdict, ref: str) -> dict[str, Any]:
+    by = f" (limited by {verdict.limited_by})" if verdict.limited_by else ""
+    told: dict[str, Any] = {"rationale": plain(f"{verdict.outcome}: {verdict.reason}{by}", 2000)}
+    if verdict.outcome in _SCORES:
+        told["score"] = _SCORES[verdict.outcome]
+    sides = {Outcome.MET: "claims", Outcome.NOT_MET: "counterClaims"}
+    claims = {sides[verdict.outcome]: [f"claim-{ref}"]} if verdict.outcome in sides else {}
+    return {"requirement": f"requirement-{ref}", **claims, "conformance": told}
+
+
+def _claim(verdict: Verdict, ref: str, refs: Mapping[Evidence, str]) -> dict[str, Any]:
+    rests_on = list(dict.fromkeys(refs[one] for one in verdict.evidence))
+    return {
+        "bom-ref": f"claim-{ref}",
+        "target": _MODEL,
+        "predicate": plain(f"{verdict.title}: {verdict.outcome}"),
+        "reasoning": plain(verdict.reason, 2000),
+    } | _if(evidence=rests_on)
+
+
+def _annotation(number: int, text: str, audit: Audit) -> dict[str, Any]:
+    return {
+        "bom-ref": f"annotation-{number}",
+        "subjects": [_MODEL],
+        "annotator": {"component": dict(_TOOL)},
+        "timestamp": f"{audit.date}T00:00:00Z",
+        "text": plain(text, 4000),
+    }
 
 
 def _dataset(number: int, fact: DatasetFact) -> dict[str, Any]:

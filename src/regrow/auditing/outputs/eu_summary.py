@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from regrow.auditing.facts import Aspect, Availability, Basis, DataAspectFact, OriginFact, Role, TrainingFact
+from regrow.auditing.facts import Aspect, Availability, Basis, DataAspectFact, OriginFact, Role, TrainingFact, UsageFact
 from regrow.auditing.lineage import BY_OUTPUTS
 from regrow.auditing.outputs import view
 from regrow.auditing.outputs.safe import markdown, whole
@@ -62,6 +62,7 @@ def eu_summary(audit: Audit, release: Path | None = None) -> str:
         models=[edge for edge in edges if edge.relation not in BY_OUTPUTS],
         teachers=[edge for edge in edges if edge.relation in BY_OUTPUTS],
         modality=_modality(audit),
+        languages="; ".join(dict.fromkeys(fact.text for fact in first.of(UsageFact) if fact.topic == "languages")),
         amount=_amount(audit, sets),
         documents=sum(one.documents for one in data.sources) if data else 0,
         sets=sets,

@@ -14,6 +14,7 @@ from regrow.auditing.outputs.safe import whole
 from regrow.auditing.outputs.templates import environment, source
 from regrow.auditing.result import Audit
 
+_TYPES = {("text",): "language", ("image",): "image", ("audio",): "audio", ("video",): "video"}
 _LICENCES = {
     "distribution": Scope.EVERYTHING,
     "code": Scope.CODE,
@@ -30,6 +31,7 @@ def mot(audit: Audit) -> str:
         autoescape=False,
         yaml=lambda value: json.dumps(whole(value), ensure_ascii=False),
         title=_title,
+        type=lambda modalities: _TYPES.get(modalities, "multimodal"),
         licence=lambda fact: _expression(view.licence_name(fact)),
         expression=_expression,
         path=lambda fact: fact.link or fact.evidence.file,

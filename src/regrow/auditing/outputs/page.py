@@ -9,6 +9,7 @@ from importlib.resources import files
 
 from regrow.auditing.facts import Fact, Severity
 from regrow.auditing.outputs import view
+from regrow.auditing.outputs.because import because, standing
 from regrow.auditing.outputs.document import kebab
 from regrow.auditing.outputs.drawing import HIGH, WIDE, lineage_drawing
 from regrow.auditing.outputs.safe import plain, whole
@@ -32,6 +33,8 @@ def html(audit: Audit) -> str:
         standing=view.standing,
         tone=view.tone,
         heading=view.next_heading,
+        stands=standing,
+        because=because,
         fact_kind=lambda fact: kebab(type(fact).__name__).replace("-", " "),
         fact_words=fact_words,
         outcome_word=view.outcome_word,
@@ -44,6 +47,7 @@ def html(audit: Audit) -> str:
         box=(WIDE, HIGH),
         cost=view.cost_words(audit.cost),
         alarms=view.alarms(audit),
+        reminders=view.reminders(audit),
         limiting=sorted(view.limiting(audit)),
         duties=view.duties(audit),
         findings=sorted(audit.findings, key=lambda one: list(Severity).index(one.severity)),

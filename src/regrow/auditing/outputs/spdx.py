@@ -1,5 +1,7 @@
 """The audit as SPDX 3.0.1: an AI package, the data it was trained on, its ancestors, and how it was built.
 
+Verdicts, conflicts and findings are annotations of the package.
+
 The document claims to conform to the core, software and licensing profiles only. The AI and dataset profiles, whose
 classes it uses, ask besides for who supplies a package and when it was released, and an audit does not know that.
 """
@@ -24,7 +26,7 @@ from regrow.auditing.lineage import BY_OUTPUTS
 from regrow.auditing.outputs import view
 from regrow.auditing.outputs.document import digest
 from regrow.auditing.outputs.safe import plain, whole
-from regrow.auditing.result import Audit
+from regrow.auditing.result import Answer, Audit, Verdict
 from regrow.report import ReportData, load
 from regrow.version import __version__
 
@@ -81,6 +83,7 @@ class _Writer:
         self._base = base
         self._licences: dict[str, str] = {}
         self._relations = 0
+        self._annotations = 0
 
     def elements(self, data: ReportData | None) -> Iterator[dict[str, Any]]:
         """All elements but the document and the bill of materials themselves."""
@@ -135,10 +138,11 @@ class _Writer:
             ai_informationAboutApplication=_usage(collected, "use", "capabilities", "integration"),
             ai_limitation=_usage(collected, "limitations"),
         )
-        for relation, facts in (("hasDeclaredLicense", "declared"), ("hasConcludedLicense", "found")):
-            for fact in view.licence_facts(collected, Scope.WEIGHTS, Scope.EVERYTHING):
-                if fact.basis == facts and view.licence_name(fact):
-                    yield from self._licence(relation, name, view.licence_name(fact))
+        facts = view.licence_facts(collected, Scope.WEIGHTS, Scope.EVERYTHING)
+        for relation, seen in (("hasDeclaredLicense", False), ("hasConcludedLicense", True)):
+            told = (view.billed_licence(fact) for fact in facts if view.concluded(fact) is seen)
+            for licence in dict.fromkeys(filter(None, told)):
+                yield from self._licence(relation, name, licence)
         for i, one in enumerate(view.datasets(collected)):
             yield from self._dataset(f"data-{number}-{i}", name, one)
 
@@ -173,14 +177,26 @@ class _Writer:
             yield from self._licence("hasDeclaredLicense", name, fact.licence)
 
     def _verdicts(self) -> Iterator[dict[str, Any]]:
-        for number, definition in enumerate(self._audit.definitions):
-            yield self._element(
-                "Annotation",
-                f"verdict-{number}",
-                annotationType="review",
-                subject=f"{self._base}:model-0",
-                statement=f"{plain(definition.title)}: {plain(view.standing(definition))}",
-            )
+        """Answers, standings, the verdict of each rule, conflicts and findings."""
+        audit = self._audit
+        for one in (*audit.parts, *audit.freedoms):
+            yield self._annotation(f"{one.name}: {one.answer}: {_limited(one)}")
+        for definition in audit.definitions:
+            yield self._annotation(f"{definition.title}: {view.standing(definition)}")
+            for verdict in definition.verdicts:
+                yield self._annotation(f"{verdict.rule}: {verdict.outcome}: {_limited(verdict)}")
+        for text in view.remarks(audit):
+            yield self._annotation(text)
+
+    def _annotation(self, statement: str) -> dict[str, Any]:
+        self._annotations += 1
+        return self._element(
+            "Annotation",
+            f"annotation-{self._annotations}",
+            annotationType="review",
+            subject=f"{self._base}:model-0",
+            statement=plain(statement, 4000),
+        )
 
     def _builds(self, data: ReportData) -> Iterator[dict[str, Any]]:
         numbers = {stage.name: i for i, stage in enumerate(data.stages)}
@@ -208,6 +224,11 @@ class _Writer:
                     yield self._relation(
                         "hasInput", f"build-{number}", f"artifact-{numbers[name]}", comment=plain(slot)
                     )
+
+
+def _limited(judged: Answer | Verdict) -> str:
+    by = f" (limited by {judged.limited_by})" if judged.limited_by else ""
+    return f"{judged.reason}{by}"
 
 
 def _hashes(text: str) -> list[dict[str, str]]:

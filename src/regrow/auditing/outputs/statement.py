@@ -52,7 +52,7 @@ def statement(audit: Audit, path: Path | None = None) -> dict[str, Any]:
         )
     ancestors = [{"name": node.id, "version": node.collected.version} for node in audit.lineage.nodes[1:]]
     predicate = {
-        **_told(audit, "id", "name", "kind", "date", "osaid", "mof_class"),
+        **_told(audit, "id", "name", "kind", "date", "osaid", "mof_class", "mof_class_basis"),
         "auditor": {"id": "urn:regrow:audit"},
         "parts": [_told(one, *_ANSWER) for one in audit.parts],
         "freedoms": [_told(one, *_ANSWER) for one in audit.freedoms],

@@ -22,6 +22,8 @@ from regrow.auditing.facts import (
 )
 from regrow.auditing.licences import find
 from regrow.auditing.lineage import Edge
+from regrow.auditing.names import short
+from regrow.auditing.outputs.safe import plain
 from regrow.auditing.result import Answer, Audit, Cost, Definition, Duty, Outcome, Verdict
 from regrow.report.render import seconds
 
@@ -35,6 +37,17 @@ def duties(audit: Audit) -> list[tuple[str, list[Duty]]]:
     moments = [*headings, *sorted({duty.when for duty in audit.duties} - set(headings))]
     grouped = [(headings.get(when, when), [duty for duty in audit.duties if duty.when == when]) for when in moments]
     return [(heading, found) for heading, found in grouped if found]
+
+
+def reminders(audit: Audit) -> dict[str, str]:
+    """How many duties there are and whose licences ask them, and what conflicts with what: a line each, or empty."""
+    asking: dict[str, dict[str, None]] = {}
+    for one in audit.duties:
+        asking.setdefault(plain(one.licence), {})[plain(short(one.origin))] = None
+    licences = "; ".join(f"{name} (of {', '.join(origins)})" for name, origins in asking.items())
+    duties = f"{len({one.text for one in audit.duties})} from {licences}" if asking else ""
+    conflicts = dict.fromkeys(" against ".join(map(plain, one.between)) for one in audit.conflicts)
+    return {"duties": duties, "conflicts": "; ".join(conflicts)}
 
 
 def subject(audit: Audit) -> Collected:
@@ -72,10 +85,34 @@ def licence_name(fact: LicenceFact) -> str:
     return written if written and written != spdx_expression(fact.id or "") else fact.id or fact.name or fact.raw
 
 
+def concluded(fact: LicenceFact) -> bool:
+    """Whether a licence was concluded from what was seen: its text was read, and is one that is known."""
+    return fact.basis is Basis.FOUND and fact.id is not None
+
+
+def billed_licence(fact: LicenceFact) -> str:
+    """What to call a licence where many stand together: a text that nobody has identified by its place."""
+    unknown = fact.basis is Basis.FOUND and fact.id is None
+    return f"text in {fact.raw}, not identified" if unknown else licence_name(fact)
+
+
+def remarks(audit: Audit) -> Iterator[str]:
+    """Each conflict and each finding, with where it was read, for formats that have no field for either."""
+    for conflict in audit.conflicts:
+        between = " against ".join(conflict.between)
+        yield f"conflict between licences: {conflict.text} ({between}){_at(conflict.evidence)}"
+    for finding in audit.findings:
+        yield f"{finding.severity}: {finding.id}: {finding.text}{_at(finding.evidence)}"
+
+
+def _at(evidence: tuple[Evidence, ...]) -> str:
+    return f" [{'; '.join(dict.fromkeys(map(place, evidence)))}]" if evidence else ""
+
+
 def licence_names(collected: Collected) -> tuple[str, ...]:
     """What the licences of the weights are called, each once."""
     facts = licence_facts(collected, Scope.WEIGHTS) or licence_facts(collected, Scope.EVERYTHING)
-    return tuple(dict.fromkeys(map(licence_name, facts)))
+    return tuple(dict.fromkeys(map(billed_licence, facts)))
 
 
 def datasets(collected: Collected) -> tuple[DatasetFact, ...]:
@@ -102,7 +139,7 @@ def limiting(audit: Audit) -> frozenset[str]:
 
 def standing(definition: Definition) -> str:
     """How a model stands under a definition, in a word or two."""
-    if definition.id == "mof":
+    if has_classes(definition):
         none = "not shown" if definition.outcome is Outcome.NOT_SHOWN else "no class"
         return f"class {definition.level}" if definition.level else none
     return definition.level.replace("-", " ") or definition.outcome
@@ -117,10 +154,14 @@ def tone(definition: Definition) -> str:
 
 def next_heading(definition: Definition) -> str:
     """What the list of next steps leads to."""
-    if definition.id in ("mof", "ladder"):
-        goal = "class" if definition.id == "mof" else "rung"
-        return f"To reach the next {goal}:"
-    return "To meet it:"
+    if has_classes(definition):
+        return "To reach the next class:"
+    return "To reach the next rung:" if definition.id == "ladder" else "To meet it:"
+
+
+def has_classes(definition: Definition) -> bool:
+    """Whether it is the Model Openness Framework, as delivered or as listed."""
+    return definition.id in ("mof", "mof-listed")
 
 
 def outcome_class(value: str) -> str:

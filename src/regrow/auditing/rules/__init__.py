@@ -8,6 +8,6 @@
 from __future__ import annotations
 
 from regrow.auditing.rules.judgement import Judgement, judge
-from regrow.auditing.rules.rulesets import Group, Leaf, Rule, explain, ids
+from regrow.auditing.rules.rulesets import Group, Leaf, Rule, explain, ids, named
 
-__all__ = ["Group", "Judgement", "Leaf", "Rule", "explain", "ids", "judge"]
+__all__ = ["Group", "Judgement", "Leaf", "Rule", "explain", "ids", "judge", "named"]

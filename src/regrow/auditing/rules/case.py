@@ -16,7 +16,7 @@ class Case:
 
     Attributes:
         lineage: the models and how they were made from each other.
-        terms: gives the terms of one model.
+        terms: gives the terms of one model, whichever of its facts a rule looks at.
     """
 
     lineage: Lineage

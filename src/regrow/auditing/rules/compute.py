@@ -11,6 +11,12 @@ from regrow.auditing.names import short
 PER_PARAMETER_AND_TOKEN = 6
 """Two operations of the forward and four of the backward pass; for a mixture of experts this is too many."""
 
+FEWEST_TOKENS = 20
+"""Fewer are a mistake: of the card, or of whoever read it."""
+
+FEWEST_PER_PARAMETER = 0.01
+"""Fewer tokens for each parameter, from random values on, make no model that says anything."""
+
 
 @dataclass(frozen=True)
 class Operations:
@@ -32,22 +38,35 @@ class Operations:
 def own(lineage: Lineage, node: Node) -> Operations:
     """What making a model from its parents took."""
     told = facts(node, TrainingFact)
+    shapes = facts(node, ArchitectureFact)
+    sizes = [fact for fact in (*seen(shapes), *shapes) if fact.parameters]
+    begun = not lineage.parents(node.id)
     stated = [fact for fact in (*seen(told), *told) if fact.flops is not None]
     if stated:
+        if sizes and stated[0].basis is Basis.DECLARED:
+            implied = (stated[0].flops or 0) / (PER_PARAMETER_AND_TOKEN * (sizes[0].parameters or 1))
+            if doubt := _doubt(sizes[0].parameters or 0, implied, begun):
+                return Operations(None, doubt, (sizes[0], stated[0]))
         ours = node.collected.kind == "release" and stated[0].basis is Basis.FOUND
         return Operations(stated[0].flops, "the plan" if ours else "stated", (stated[0],))
     if mechanical(lineage, node):
         return Operations(0.0, "nothing was trained")
     if any(edge.relation is Relation.ADAPTER for edge in lineage.parents(node.id)):
         return Operations(None, "the operations of training an adapter are not stated", tuple(told))
-    shapes = facts(node, ArchitectureFact)
-    sizes = [fact for fact in (*seen(shapes), *shapes) if fact.parameters]
     tokens = [fact for fact in (*seen(told), *told) if fact.tokens]
+    if tokens and (doubt := _doubt(sizes[0].parameters or 0 if sizes else 0, tokens[0].tokens or 0, begun)):
+        return Operations(None, doubt, (*sizes[:1], tokens[0]))
     if sizes and tokens:
         flops = float(PER_PARAMETER_AND_TOKEN * (sizes[0].parameters or 0) * (tokens[0].tokens or 0))
         return Operations(flops, "estimated as 6 x parameters x tokens", (sizes[0], tokens[0]))
     lacking = [word for word, there in (("parameters", sizes), ("training tokens", tokens)) if not there]
     return Operations(None, f"not told: {' and '.join(lacking)}")
+
+
+def _doubt(parameters: int, tokens: float, begun: bool) -> str:
+    """Why a number of tokens cannot be what training took; empty if it can. Tuning may take few for each parameter."""
+    few = tokens < FEWEST_TOKENS or (begun and tokens < FEWEST_PER_PARAMETER * parameters)
+    return f"{tokens:,.0f} training tokens for {parameters:,} parameters cannot be right" if few else ""
 
 
 def whole(lineage: Lineage) -> Operations:

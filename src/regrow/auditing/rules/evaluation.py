@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from regrow.auditing.lineage import Ancestor, Node, chain, mechanical
+from regrow.auditing.lineage import Ancestor, Node, chain, mechanical, without_known
 from regrow.auditing.names import short
 from regrow.auditing.result import Outcome, Verdict
 from regrow.auditing.rules.case import Case
-from regrow.auditing.rules.predicates import PREDICATES
-from regrow.auditing.rules.results import Result, all_of, any_of, capped, rank, unique
+from regrow.auditing.rules.predicates import PREDICATES, TAKES_KNOWN
+from regrow.auditing.rules.results import Result, all_of, any_of, as_known, capped, rank, unique
 from regrow.auditing.rules.rulesets import Leaf, Needs, Rule
 
 
@@ -57,9 +57,26 @@ def _limited(result: Result, ancestor: Node) -> Result:
 def evaluate(needs: Needs, case: Case, node: Node) -> Result:
     """A tree of needs for one model."""
     if isinstance(needs, Leaf):
-        return PREDICATES[needs.predicate](case, node, **needs.parameters)
+        return _asked(needs, case, node)
     results = [evaluate(need, case, node) for need in needs.needs]
     return all_of(results) if needs.how == "all" else any_of(results)
+
+
+def _asked(leaf: Leaf, case: Case, node: Node) -> Result:
+    """What a predicate says: the table of known models can speak against a model, and shows nothing of it.
+
+    It may tell the origin of parameters, and terms, and the reason then says that they are known; but it has delivered
+    nothing, and nobody has seen there what it says.
+    """
+    predicate = PREDICATES[leaf.predicate]
+    told = predicate(case, node, **leaf.parameters)
+    read = told if leaf.predicate in TAKES_KNOWN else predicate(case, without_known(node), **leaf.parameters)
+    known = as_known(told.evidence)
+    if rank(told.outcome) > rank(read.outcome):
+        return replace(read, reasons=(*read.reasons, f"only {known}, not seen"))
+    if Outcome.MET is told.outcome is read.outcome:
+        return read
+    return replace(told, reasons=(*told.reasons[:-1], f"{told.reasons[-1]}, {known}")) if known else told
 
 
 def _result(rule: Rule, case: Case, ancestor: Ancestor) -> Result:

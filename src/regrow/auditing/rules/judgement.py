@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby
+from typing import Literal
 
 from regrow.auditing import licences
-from regrow.auditing.facts import Rebuild, RebuildFact
+from regrow.auditing.facts import ComponentFact, Fact, Rebuild, RebuildFact, State
 from regrow.auditing.licences import Terms
 from regrow.auditing.lineage import BY_OUTPUTS, Lineage, Node, chain, facts
 from regrow.auditing.names import short
@@ -34,6 +35,7 @@ class Judgement:
         definitions: each with its verdicts.
         osaid: the outcome of the Open Source AI Definition.
         mof_class: ``I``, ``II``, ``III`` or None.
+        mof_class_basis: whether that is the class as delivered, or as a listing has it.
     """
 
     parts: tuple[Answer, ...]
@@ -41,6 +43,7 @@ class Judgement:
     definitions: tuple[Definition, ...]
     osaid: Outcome
     mof_class: str | None
+    mof_class_basis: Literal["delivered", "listed"]
 
 
 def judge(
@@ -62,16 +65,19 @@ def judge(
     def of(node: Node) -> Terms:
         return terms if node is lineage.nodes[0] else terms_of(Lineage((node,), ()))
 
-    case = Case(lineage, of)
+    whole = {node.id: node for node in lineage.nodes}
+    case = Case(lineage, lambda node: of(whole.get(node.id, node)))
     osaid = _definition("osaid-1.0", case, _osaid_notes(case, claims))
     eu = _definition("eu-ai-act-53-2", case, eu_notes(lineage))
-    definitions = (osaid, _mof(case), eu, _ladder(case))
+    mof, listed = _mof(case), _as_listed(lineage.nodes[0], of)
+    definitions = (osaid, mof, *listed, eu, _ladder(case))
     return Judgement(
         parts=_answers(ruleset("part"), case),
         freedoms=_answers(ruleset("freedom"), case),
         definitions=definitions,
         osaid=osaid.outcome,
-        mof_class=definitions[1].level or None,
+        mof_class=(listed or (mof,))[0].level or None,
+        mof_class_basis="listed" if listed else "delivered",
     )
 
 
@@ -133,6 +139,23 @@ def _mof(case: Case) -> Definition:
     outcome = Outcome.MET if reached else worst(one.outcome for one in of[_CLASSES[0]])
     notes = tuple(f"{one.title}: {one.reason}" for one in verdicts if ", but not among" in one.reason)
     return Definition(rules.id, rules.title, outcome, reached, verdicts, _missing(of.get(following, ())), notes)
+
+
+def _as_listed(node: Node, terms_of: Callable[[Node], Terms]) -> tuple[Definition, ...]:
+    """The class that a listing gives the model, were all that it lists there; it knows of no ancestors."""
+    if node.collected.kind != "mot":
+        return ()
+    believed = replace(node, collected=replace(node.collected, facts=tuple(map(_believed, node.collected.facts))))
+    found = _mof(Case(Lineage((believed,), ()), terms_of))
+    verdicts = tuple(replace(one, reason=f"as listed: {one.reason}") for one in found.verdicts)
+    notes = ("This is what the listing says; none of it was seen.", *found.notes)
+    return (replace(found, id=f"{found.id}-listed", title=f"{found.title}, as listed", verdicts=verdicts, notes=notes),)
+
+
+def _believed(fact: Fact) -> Fact:
+    if isinstance(fact, ComponentFact) and fact.state is State.PROMISED:
+        return replace(fact, state=State.PRESENT)
+    return fact
 
 
 def _ladder(case: Case) -> Definition:

@@ -2,16 +2,19 @@
 
 All keep to the same three values. *Met* needs a fact that shows it. *Not met* needs a fact that shows the contrary:
 it was looked for and is not there, or the terms forbid it. Everything else, a promise included, is *not shown*.
+What is only known, :mod:`regrow.auditing.rules.evaluation` keeps from all that ask for more.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from regrow.auditing.data import toml
 from regrow.auditing.facts import (
     AccessFact,
+    AllDataFact,
     ArchitectureFact,
     Aspect,
     Availability,
@@ -20,20 +23,23 @@ from regrow.auditing.facts import (
     ComponentFact,
     DataAspectFact,
     DatasetFact,
+    Evidence,
     Fact,
     LicenceFact,
     OriginFact,
     ParentFact,
     Rebuild,
     RebuildFact,
+    Relation,
     Role,
     Scope,
     State,
     UsageFact,
     places,
 )
-from regrow.auditing.licences import Effective, find, says_none
-from regrow.auditing.lineage import Node, facts, seen
+from regrow.auditing.licences import Effective, find, names_none, says_none
+from regrow.auditing.lineage import Node, facts, seen, without_known
+from regrow.auditing.names import plain, short
 from regrow.auditing.result import Outcome
 from regrow.auditing.rules.case import Case
 from regrow.auditing.rules.compute import whole
@@ -55,8 +61,7 @@ def component(case: Case, node: Node, *, any_of: Sequence[str]) -> Result:
 
 def told(case: Case, node: Node, *, aspects: Sequence[str]) -> Result:
     """A description of the training data tells of these aspects."""
-    spoken = facts(node, DataAspectFact)
-    found = {fact.aspect: fact for fact in (*spoken, *seen(spoken))}  # what was seen stands above what is said
+    found = _described(node)
     there = [found[Aspect(name)] for name in aspects if Aspect(name) in found]
     lacking = [name for name in aspects if Aspect(name) not in found]
     if not lacking:
@@ -74,9 +79,15 @@ def data_named(case: Case, node: Node) -> Result:
     """All training data is named, each with one of the four kinds of availability."""
     sources = _sources(node)
     missing = "list all training data, each with its availability and where to get it"
+    unknown = [fact.name for fact in sources if fact.availability is Availability.UNKNOWN]
+    # Of data that is listed as unshareable it is said as well that it is not given, and that is allowed.
+    listed = any(fact.availability is Availability.UNSHAREABLE for fact in sources)
+    withheld = [fact for fact in _states(node, Component.DATASETS) if _is_withheld(fact) and not listed]
+    if withheld and (unknown or not sources or not _complete(node, sources)):
+        return not_met(f"its maker does not give the data{_place(withheld[0])}", withheld, missing=missing)
     if not sources:
         return _without_sources(node, missing)
-    if unknown := [fact.name for fact in sources if fact.availability is Availability.UNKNOWN]:
+    if unknown:
         return not_shown(f"not told how one can get {_names(unknown)}", sources, missing=missing)
     if not _complete(node, sources):
         return not_shown("data is named, but nothing says that this is all of it", sources, missing=missing)
@@ -106,7 +117,9 @@ def data_seen(case: Case, node: Node, *, of: Sequence[str]) -> Result:
         return met(f"all {' and '.join(of)} data is shared or pinned", _sources(node))
     delivered = _component(node, Component.DATASETS)
     if delivered.outcome is Outcome.MET:
-        return delivered
+        unseen = [fact for fact in unseen if len(_sources(node)) > 1 and not _lies_here(node, fact)]
+        if not unseen:
+            return delivered
     names = _names([fact.name for fact in unseen])
     missing = f"share {names}, or pin it by its hash at an address"
     if delivered.outcome is Outcome.NOT_MET:
@@ -114,15 +127,34 @@ def data_seen(case: Case, node: Node, *, of: Sequence[str]) -> Result:
     return not_shown(f"{names}: named, not seen", unseen, missing=missing)
 
 
-def data_within(case: Case, node: Node, *, kinds: Sequence[str]) -> Result:
-    """All training data is of these kinds."""
+def data_within(case: Case, node: Node, *, kinds: Sequence[str], listed: bool = True) -> Result:
+    """All training data is of these kinds; unless it need not be ``listed``, it has to be told what all is."""
     named = data_named(case, node)
     outside = [fact for fact in _sources(node) if fact.availability not in (*kinds, Availability.UNKNOWN)]
     if outside:
-        names = _names([fact.name for fact in outside])
-        kind = outside[0].availability
-        return not_met(f"{names} is {kind}", outside, missing=f"replace {names} by data of kind {' or '.join(kinds)}")
-    return named
+        each = {kind: _names(fact.name for fact in outside if fact.availability is kind) for kind in Availability}
+        reasons = tuple(f"{names} {_words('kinds')[kind]}" for kind, names in each.items() if names)
+        missing = f"replace {_names(fact.name for fact in outside)} by data of kind {' or '.join(kinds)}"
+        return Result(Outcome.NOT_MET, reasons, places(outside), (missing,))
+    return named if listed else met("no training data is said to be kept back")
+
+
+def data_explained(case: Case, node: Node, *, aspects: Sequence[str]) -> Result:
+    """What cannot be shared is allowed if it is told why, and these aspects of it: not only of the data as a whole."""
+    named = data_named(case, node)
+    if named.outcome is not Outcome.MET:
+        return named
+    sources = _sources(node)
+    kept = [fact for fact in sources if fact.availability is Availability.UNSHAREABLE]
+    if not kept:
+        return met("no unshareable data", sources)
+    told: dict[str, list[DataAspectFact]] = {fact.name: [] for fact in kept}
+    for fact in facts(node, DataAspectFact):
+        # A lock tells of every source, and what is told of the only one is told of it.
+        of_each = fact.basis is Basis.FOUND or len(sources) == 1
+        for name in told if of_each else {fact.about} & told.keys():
+            told[name].append(fact)
+    return all_of([_explained(fact, aspects, told[fact.name]) for fact in kept])
 
 
 def described(case: Case, node: Node, *, topics: Sequence[str]) -> Result:
@@ -140,23 +172,26 @@ def described(case: Case, node: Node, *, topics: Sequence[str]) -> Result:
 
 def configured(case: Case, node: Node) -> Result:
     """The configuration of the parameters was read: family and shape of the model."""
-    found = [fact for fact in facts(node, ArchitectureFact) if fact.basis is not Basis.DECLARED]
+    found = [fact for fact in facts(node, ArchitectureFact) if fact.basis is Basis.FOUND and fact.family]
     if found:
-        return met(f"the configuration was read ({one_line(found[0].family, 40) or 'family not named'})", found)
+        return met(f"the configuration was read ({one_line(found[0].family, 40)})", found)
     declared = facts(node, ArchitectureFact)
     return not_shown("no configuration was seen", declared, missing="ship the model's configuration with the weights")
 
 
 def terms(case: Case, node: Node, *, scope: str, right: str) -> Result:
     """The terms of a scope grant a right: ``open``, ``osi``, ``use``, ``commercial``, ``modify``, ``share``."""
-    return _granted(case.effective(node, Scope(scope)), scope, right)
+    effective = case.effective(node, Scope(scope))
+    return _nothing_there(node, effective, scope) or _granted(effective, scope, right)
 
 
 def code_terms(case: Case, node: Node, *, of: Sequence[str], right: str) -> Result:
     """The licence of each of these components that is there grants ``open`` or ``osi``: its own, else that of code."""
     there = [fact for name in of for fact in _states(node, Component(name)) if fact.state is State.PRESENT]
     results = [_own_terms(fact, right) for fact in there if fact.licence]
-    if len(results) < len(there) or not there:
+    if not there:
+        return not_shown("no code was seen, so there is none to judge the licence of", missing=_under("code", right))
+    if len(results) < len(there):
         results.append(_granted(case.effective(node, Scope.CODE), "code", right))
     return all_of(results)
 
@@ -168,7 +203,8 @@ def asserted(case: Case, node: Node, *, scope: str) -> Result:
     if found:
         return met(f"the terms of the {scope} are told ({one_line(found[0].raw, 60)})", found)
     missing = f"say under which terms the {scope} are"
-    if node.collected.complete and node.collected.kind in ("huggingface", "release"):
+    here = any(fact.state is not State.ABSENT for fact in _states(node, Component.PARAMETERS))
+    if here and node.collected.complete and node.collected.kind in ("huggingface", "release"):
         return not_met(f"nothing says under which terms the {scope} are", missing=missing)
     return not_shown(f"not seen under which terms the {scope} are", missing=missing)
 
@@ -177,6 +213,8 @@ def licence_kinds(case: Case, node: Node, *, scope: str, met_by: Sequence[str], 
     """Each licence of the scope is of a kind in ``met_by``; one of a kind in ``arguable`` leaves it open."""
     effective = case.effective(node, Scope(scope))
     missing = f"put the {scope} under a licence without such limits, e.g. Apache-2.0"
+    if nothing := _nothing_there(node, effective, scope):
+        return nothing
     if effective is None or effective.open is Outcome.NOT_SHOWN:
         return not_shown(effective.reason if effective else f"no licence of the {scope} was seen", missing=missing)
     if not effective.ids:
@@ -216,13 +254,17 @@ def access(case: Case, node: Node, *, told: bool = False) -> Result:
 
 def origin(case: Case, node: Node) -> Result:
     """It is told what the parameters were made from: a parent, or random initial values."""
-    started = facts(node, OriginFact)
-    if edges := case.lineage.parents(node.id):
-        told = unique(place for edge in edges for place in edge.evidence)
-        return Result(Outcome.MET, ("what it was made from is told",), told or places(facts(node, ParentFact)))
+    started = facts(without_known(node), OriginFact) or facts(node, OriginFact)
+    edges = case.lineage.parents(node.id)
+    if told := [edge for edge in edges if edge.relation is not Relation.UNKNOWN]:
+        read = unique(place for edge in told for place in edge.evidence)
+        return Result(Outcome.MET, ("what it was made from is told",), read or places(facts(node, ParentFact)))
     if started:
         return met(started[0].words, started)
     missing = "say from which model the parameters were made, or that they were trained from random initial values"
+    if edges:  # a name in a configuration is of whatever that was once loaded from
+        made = f"not told whether and how it was made from {_names([short(edge.parent) for edge in edges])}"
+        return not_shown(made, facts(node, ParentFact), missing=missing)
     return not_shown("not told what the parameters were made from", missing=missing)
 
 
@@ -299,7 +341,8 @@ def _unseen(words: str, states: Sequence[ComponentFact], add: str) -> Result:
     if any(fact.state is State.PROMISED for fact in states):
         return not_shown(f"{words}: promised, not seen", states, missing=add)
     if states:
-        return not_met(f"{words}: looked for, not there{_place(states[0])}", states, missing=add)
+        how = "looked for, not there" if any(fact.basis is Basis.FOUND for fact in states) else "not given"
+        return not_met(f"{words}: {how}{_place(states[0])}", states, missing=add)
     return not_shown(f"{words}: not seen", missing=add)
 
 
@@ -321,19 +364,53 @@ def _first_best(results: list[Result]) -> Result:
 
 
 def _sources(node: Node) -> tuple[DatasetFact, ...]:
-    """The training data, each source once: what a card only names is the same as what is known by that name."""
+    """The training data, each source once. What is known speaks only where nothing that was read names any."""
     found: dict[str, DatasetFact] = {}
     used = [fact for fact in facts(node, DatasetFact) if fact.role in TRAINING]
-    for fact in sorted(used, key=lambda fact: (fact.availability is Availability.UNKNOWN, not any(seen((fact,))))):
-        found.setdefault(re.sub(r"[^a-z0-9]", "", fact.name.rpartition("/")[2].lower()) or fact.name, fact)
+    read = [fact for fact in used if fact.basis is not Basis.KNOWN]
+    for fact in sorted(
+        read or used, key=lambda fact: (fact.availability is Availability.UNKNOWN, not any(seen((fact,))))
+    ):
+        name = re.sub(r"[^a-z0-9]", "", fact.name.rpartition("/")[2].lower()) or fact.name
+        first = found.setdefault(name, fact)
+        if first.basis is fact.basis:
+            twofold = fact.availability not in (first.availability, Availability.UNKNOWN)
+            kind = Availability.UNKNOWN if twofold else first.availability
+            found[name] = replace(first, availability=kind, where=first.where or fact.where)
     return tuple(found.values())
 
 
 def _complete(node: Node, sources: Sequence[DatasetFact]) -> bool:
-    """Whether a list of data is said to be all: by a lock, by what is known of the model, or by a description."""
+    """Whether a list of data is said to be all: by a lock, or by a description."""
     locked = node.collected.kind == "release" and any(fact.basis is Basis.FOUND for fact in sources)
-    known = any(fact.basis is Basis.KNOWN for fact in sources)
-    return locked or known or any(fact.aspect is Aspect.PROVENANCE for fact in facts(node, DataAspectFact))
+    return locked or bool(facts(node, AllDataFact))
+
+
+def _described(node: Node) -> Mapping[Aspect, DataAspectFact]:
+    """What is told of all training data: of all at once, or of each source by itself."""
+    spoken = facts(node, DataAspectFact)
+    names = {fact.name for fact in _sources(node)}
+    of = {aspect: {fact.about for fact in spoken if fact.aspect is aspect} for aspect in Aspect}
+    whole = [fact for fact in spoken if not fact.about or (names and names <= of[fact.aspect])]
+    return {fact.aspect: fact for fact in (*whole, *seen(tuple(whole)))}  # what was seen stands above what is said
+
+
+def _explained(source: DatasetFact, aspects: Sequence[str], spoken: Sequence[DataAspectFact]) -> Result:
+    """Whether it is told of a source why it cannot be shared, and what it is."""
+    name, licence = one_line(source.name, 60), find(source.licence)
+    missing = f"say of {name} why it cannot be shared, and describe it by itself: {', '.join(aspects)}"
+    if licence and licence.open:
+        reason = f"{name} is called unshareable, but {licence.id} lets everyone share it"
+        return not_shown(reason, [source], missing=f"share {name}, or say what forbids it")
+    lacking = [aspect for aspect in aspects if aspect not in {fact.aspect for fact in spoken}]
+    why = one_line(source.reason or source.licence, 100)
+    if lacking or not why:
+        untold = ", ".join([*([] if why else ["why"]), *lacking])
+        allowed = "which the definition allows only of data that is described in every aspect"
+        return not_shown(f"{name} cannot be shared, {allowed}; not told of it: {untold}", [source], missing=missing)
+    by = "" if all(fact.basis is Basis.FOUND for fact in spoken) else " by its maker, which nobody checked"
+    reason = f"{name} cannot be shared ({why}), which the definition allows: it is described in every aspect{by}"
+    return met(reason, [source, *spoken])
 
 
 def _without_sources(node: Node, missing: str) -> Result:
@@ -345,14 +422,26 @@ def _without_sources(node: Node, missing: str) -> Result:
     return not_shown("no training data is named", missing=missing)
 
 
+def _is_withheld(fact: ComponentFact) -> bool:
+    """Whether it is said, and not only seen, that a component is not there."""
+    return fact.state is State.ABSENT and fact.basis is not Basis.FOUND and bool(fact.where)
+
+
 def _located(fact: DatasetFact) -> bool:
     """It is told where to get it; a path on its maker's machine is no such place."""
     return bool(fact.where) and not fact.where.startswith("file:")
 
 
 def _pinned(fact: DatasetFact) -> bool:
-    """Somebody saw it there: its hash is known, or the table of known models has the address."""
-    return _located(fact) and (bool(fact.sha256) or fact.basis is Basis.KNOWN)
+    """Somebody saw it there: its hash is told."""
+    return _located(fact) and bool(fact.sha256)
+
+
+def _lies_here(node: Node, fact: DatasetFact) -> bool:
+    """Whether a file of data among the model's is called like a source."""
+    name = plain(fact.name)
+    paths = (file.path for file in node.collected.files if file.kind == "data")
+    return bool(name) and any(name in plain(part) for path in paths for part in path.split("/"))
 
 
 def _own_terms(fact: ComponentFact, right: str) -> Result:
@@ -366,15 +455,39 @@ def _own_terms(fact: ComponentFact, right: str) -> Result:
     return met(f"code: {licence.id}", [fact]) if granted else not_met(f"{words}: {tag}", [fact], missing=missing)
 
 
-def _granted(effective: Effective | None, scope: str, right: str) -> Result:
-    missing = f"put the {scope} under terms that allow {_words('rights')[right]}"
+def _under(scope: str, right: str) -> str:
+    """What to do so that the terms of a scope grant a right."""
     if right == "osi":
-        missing = f"put the {scope} under a licence that is approved by the Open Source Initiative"
+        return f"put the {scope} under a licence that is approved by the Open Source Initiative"
+    return f"put the {scope} under terms that allow {_words('rights')[right]}"
+
+
+def _nothing_there(node: Node, effective: Effective | None, scope: str) -> Result | None:
+    """Not shown, if what the terms would be of is not here: data information, or weights that nobody gives terms for.
+
+    A licence in a repository of code is the code's. A model card speaks of the model even where its weights lie
+    elsewhere, and a model is no freer than its ancestors; so what is said of absent weights counts, and no more.
+    """
+    states = _states(node, Component.DATA_CARD if scope == Scope.DOCUMENTS else Component.PARAMETERS)
+    absent = all(fact.state is State.ABSENT for fact in states)
+    if scope == Scope.DOCUMENTS and absent and not facts(node, DataAspectFact) and not facts(node, DatasetFact):
+        return not_shown("no data information was seen", missing="describe the training data under open terms")
+    said = effective is not None and (effective.ids or effective.limited_by)
+    if scope == Scope.WEIGHTS and absent and (node.collected.kind == "code" or (states and not said)):
+        return not_shown("no weights were seen, nor terms for them", missing="share the weights under open terms")
+    return None
+
+
+def _granted(effective: Effective | None, scope: str, right: str) -> Result:
+    missing = _under(scope, right)
     if effective is None:
         return not_shown(f"no licence of the {scope} was seen", missing=missing)
     outcome: Outcome = getattr(effective, right)
     lines, limiting = ((), "") if outcome is Outcome.MET else ((missing,), effective.limited_by)
-    return Result(outcome, (f"{scope}: {effective.reason}",), effective.evidence, lines, limiting)
+    # An open licence that is not on the list of approved ones takes nothing else, so its reason does not say it.
+    unlisted = right == "osi" and outcome is Outcome.NOT_MET and effective.open is Outcome.MET
+    reason = f"{scope}: {effective.reason}{': not approved by OSI' if unlisted else ''}"
+    return Result(outcome, (reason,), effective.evidence, lines, limiting)
 
 
 def _kind(name: str, met_by: Sequence[str], arguable: Sequence[str], missing: str) -> Result:
@@ -404,7 +517,7 @@ def _licensed(case: Case, node: Node, fact: ComponentFact, kinds: Sequence[str],
     """What the licence of a component that is there makes of it: its own, else of its scope, else of everything."""
     words = name_of(fact.component)
     usual = frozenset[str]().union(*(usual_licences()[kind] for kind in kinds))
-    names, outcome, reason = _terms_of(case, node, fact, scope, usual)
+    names, outcome, reason, read = _terms_of(case, node, fact, scope, usual)
     missing = f"put the {words} under an open licence"
     if outcome is Outcome.NOT_MET:
         word = "invalid" if names else "unlicensed"
@@ -413,30 +526,34 @@ def _licensed(case: Case, node: Node, fact: ComponentFact, kinds: Sequence[str],
         return not_shown(f"unlicensed: {words}: {reason}", [fact], missing=missing)
     unusual = [name for name in names if not _called(name) & usual]
     note = f"{_names(unusual)} is open, but not among the licences meant for {' or '.join(kinds)}"
-    return Result(
-        Outcome.MET, (f"included: {words} ({', '.join(names)})", *([note] if unusual else [])), places([fact])
-    )
+    reasons = (f"included: {words} ({', '.join(names)})", *([note] if unusual else []))
+    return Result(Outcome.MET, reasons, unique((fact.evidence, *read)))
 
 
 def _terms_of(
     case: Case, node: Node, fact: ComponentFact, scope: str, usual: frozenset[str]
-) -> tuple[tuple[str, ...], Outcome, str]:
-    """The licences of a component, whether they will do, and why."""
+) -> tuple[tuple[str, ...], Outcome, str, tuple[Evidence, ...]]:
+    """The licences of a component, whether they will do, why, and where they were read if not beside it."""
     tags = [fact.licence] if fact.licence else []
+    read: tuple[Evidence, ...] = ()
     if not tags and fact.component is Component.EVALUATION_DATA:
-        tags = [one.licence for one in facts(node, DatasetFact) if one.role is Role.EVALUATION and one.licence]
+        judging = [one for one in facts(node, DatasetFact) if one.role is Role.EVALUATION and one.licence]
+        tags, read = [one.licence for one in judging], places(judging)
     if not tags:
         effective = case.effective(node, Scope(scope))
         if effective is None:
-            return (), Outcome.NOT_SHOWN, "no licence was seen"
+            return (), Outcome.NOT_SHOWN, "no licence was seen", ()
         meant = bool(effective.ids) and not effective.limited_by and all(_called(one) & usual for one in effective.ids)
-        return effective.ids, Outcome.MET if meant else effective.open, effective.reason
+        outcome = Outcome.MET if meant else effective.open
+        return effective.ids, outcome, effective.reason, effective.evidence
+    if any(map(names_none, tags)):
+        return (), Outcome.NOT_MET, "it has no licence", read
     known = [licence for tag in tags if (licence := find(tag))]
     if len(known) < len(tags):
-        return (), Outcome.NOT_SHOWN, f"its licence ({_names(tags)}) is not known"
+        return (), Outcome.NOT_SHOWN, f"its licence ({_names(tags)}) is not known", read
     closed = [one for one in known if not (one.open or one.fsf or _called(one.id) & usual)]
     said = ", ".join(f"{licence.id} is {licence.kind}" for licence in closed or known)
-    return unique(one.id for one in known), Outcome.NOT_MET if closed else Outcome.MET, said
+    return unique(one.id for one in known), Outcome.NOT_MET if closed else Outcome.MET, said, read
 
 
 def _called(name: str) -> set[str]:
@@ -459,6 +576,7 @@ PREDICATES: Mapping[str, Callable[..., Result]] = {
         component,
         compute,
         configured,
+        data_explained,
         data_located,
         data_named,
         data_seen,
@@ -474,3 +592,6 @@ PREDICATES: Mapping[str, Callable[..., Result]] = {
     )
 }
 """By the names that the rules use."""
+
+TAKES_KNOWN = frozenset((origin.__name__,))
+"""Those that ask only what is told of a model, so that the table of known models may tell it."""

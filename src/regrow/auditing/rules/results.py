@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from regrow.auditing.facts import Evidence, Fact, places
+from regrow.auditing.facts import Basis, Evidence, Fact, places
 from regrow.auditing.result import Outcome
 
 T = TypeVar("T")
@@ -39,8 +39,10 @@ class Result:
 
     @property
     def reason(self) -> str:
-        """The reasons in one line."""
-        return joined(self.reasons)
+        """The reasons in one line; what is met by the table of known models says so, however many reasons there are."""
+        known = as_known(self.evidence) if self.outcome is Outcome.MET else ""
+        part = "" if all(place.collector == Basis.KNOWN for place in self.evidence) else "; in part"
+        return joined(self.reasons) + (f"{part or ','} {known}" if known else "")
 
 
 def met(reason: str, facts: Iterable[Fact] = ()) -> Result:
@@ -96,6 +98,12 @@ def capped(result: Result, reason: str) -> Result:
     if result.outcome is not Outcome.NOT_MET:
         return result
     return replace(result, outcome=Outcome.NOT_SHOWN, reasons=(*result.reasons, reason))
+
+
+def as_known(evidence: Iterable[Evidence]) -> str:
+    """The rows of the table of known models among some evidence, for a reason that rests on them; or nothing."""
+    rows = joined(place.locator for place in evidence if place.collector == Basis.KNOWN)
+    return f"as known ({rows})" if rows else ""
 
 
 def joined(reasons: Iterable[str]) -> str:

@@ -13,17 +13,20 @@ So a reader can see what is judged and how without reading the code, and every v
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from regrow.auditing.data import toml
 from regrow.errors import RecipeError
-from regrow.words import suggestion
+from regrow.words import listed, nearest
 
 FILES = ("osaid-1.0", "mof", "eu-ai-act-53-2", "ladder", "part", "freedom")
 """The definitions that are judged, in the order of the report, then parts and freedoms."""
+
+ANSWERS = ("part", "freedom")
+"""Of those, what is answered for itself and belongs to no definition."""
 
 
 @dataclass(frozen=True)
@@ -110,20 +113,52 @@ def usual_licences() -> Mapping[str, frozenset[str]]:
 
 def ids() -> tuple[str, ...]:
     """The ids of all rules."""
-    return tuple(rule.id for name in FILES for rule in ruleset(name).rules)
+    return tuple(rule.id for rule in _rules())
 
 
 def explain(rule_id: str) -> Rule:
     """A rule by its id.
 
     Raises:
-        RecipeError: if there is none.
+        RecipeError: if there is none; it lists the names that are near.
     """
-    for name in FILES:
-        for rule in ruleset(name).rules:
-            if rule.id == rule_id:
-                return rule
-    raise RecipeError(f"there is no rule `{rule_id}`", hint=suggestion(rule_id, ids(), "the rules are"))
+    found = next((rule for rule in _rules() if rule.id == rule_id), None)
+    if found is None:
+        raise _unknown(rule_id)
+    return found
+
+
+def named(name: str) -> tuple[Rule, ...]:
+    """The rules that a name means: one by its id, those of a part or a freedom, of a definition, or of a group in one.
+
+    Raises:
+        RecipeError: if there is none; it lists the names that are near.
+    """
+    asked = name.strip().strip("/").replace(" ", "-")
+    for start in (asked, *(f"{kind}/{asked}" for kind in ANSWERS)):
+        if found := tuple(rule for rule in _rules() if f"{rule.id}/".startswith(f"{start}/")):
+            return found
+    raise _unknown(name)
+
+
+def _rules() -> Iterator[Rule]:
+    return (rule for definition in FILES for rule in ruleset(definition).rules)
+
+
+def _unknown(name: str) -> RecipeError:
+    known = dict.fromkeys(one for rule in _rules() for one in _names(rule.id))
+    near = " or ".join(f"`{one}`" for one in nearest(name, known))
+    hint = f"did you mean {near}?" if near else f"there are {listed(one for one in known if '/' not in one)}"
+    return RecipeError(f"there is no rule `{name}`", hint=hint)
+
+
+def _names(rule_id: str) -> Iterator[str]:
+    """What one may call a rule, and what it belongs to."""
+    steps = rule_id.split("/")
+    if steps[0] in ANSWERS:
+        yield steps[1]
+    else:
+        yield from ("/".join(steps[: i + 1]) for i in range(len(steps)))
 
 
 def _needs(raw: Mapping[str, Any]) -> Needs:
