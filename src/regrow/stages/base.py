@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from regrow.errors import InputError, StageError
-from regrow.recipe.kind import Call, Cost, Expected, Kind, Table
+from regrow.recipe.kind import MODEL_FILES, Call, Cost, Expected, Kind, Table
 from regrow.recipe.values import Licence, Patterns
 from regrow.sources.archives import Refused
 from regrow.sources.contents import contents
@@ -89,7 +89,7 @@ KIND = Kind(
     version=1,
     parameters=BaseParameters,
     inputs={},
-    output="model-files",
+    output=MODEL_FILES,
     run=run,
     summary="get the files of the model to begin with",
     table=Table("base", about="The model to begin with, and on which terms.", why="a model is made from another"),

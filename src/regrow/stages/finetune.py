@@ -13,7 +13,7 @@ from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Slot, Table,
 from regrow.recipe.values import Texts
 from regrow.sections import Parameters
 from regrow.stages.costs import START, all_of
-from regrow.stages.training import RECORDS, settings_of
+from regrow.stages.training import RECORDS, Schedule, settings_of
 from regrow.stages.weights import WEIGHTS
 from regrow.train.checkpoints import newest
 from regrow.train.section import Train
@@ -52,6 +52,11 @@ class FinetuneParameters(Train, Parameters):
     weight_decay: float = Field(
         default=0.0, description="Decoupled, of matrices only, not of gains.", examples=[0.01], ge=0, le=10
     )
+
+    @property
+    def schedule(self) -> Schedule:
+        """What its steps take."""
+        return Schedule(self.seed, _steps(self), self.sequences_per_step, self.context)
 
 
 def run(call: Call[FinetuneParameters]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from regrow.corpus import tokenizer, tokenizers
-from regrow.recipe.kind import Call, Kind, Released, Slot
+from regrow.recipe.kind import MODEL_FILES, Call, Kind, Released, Slot
 from regrow.sections import Parameters
 
 _BESIDE = (tokenizer.CONFIG, tokenizer.SPECIAL, tokenizers.TEMPLATE)
@@ -33,7 +33,7 @@ KIND = Kind(
     name="import-tokenizer",
     version=1,
     parameters=ImportTokenizerParameters,
-    inputs={"files": Slot("model-files")},
+    inputs={"files": Slot(MODEL_FILES)},
     output="tokenizer",
     run=run,
     libraries=("tokenizers",),

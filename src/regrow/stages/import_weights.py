@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from regrow.errors import InputError
-from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Slot
+from regrow.recipe.kind import MODEL_FILES, PROGRAM, Call, Cost, Expected, Kind, Slot
 from regrow.sections import Parameters
 from regrow.stages.costs import all_of
 from regrow.stages.weights import WEIGHTS
@@ -51,7 +51,7 @@ KIND = Kind(
     name="import-weights",
     version=1,
     parameters=ImportWeightsParameters,
-    inputs={"files": Slot("model-files"), "tokenizer": Slot("tokenizer")},
+    inputs={"files": Slot(MODEL_FILES), "tokenizer": Slot("tokenizer")},
     output="weights",
     run=run,
     libraries=("gguf", "safetensors"),

@@ -12,7 +12,7 @@ from regrow.model.architecture import Architecture, forward_flops, parameter_cou
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Slot, Table, Training
 from regrow.sections import Parameters, fault
 from regrow.stages.costs import START, WRITING, all_of
-from regrow.stages.training import RECORDS, WORDS, settings_of
+from regrow.stages.training import RECORDS, WORDS, Schedule, settings_of
 from regrow.stages.weights import WEIGHTS
 from regrow.train.checkpoints import newest
 from regrow.train.section import Train, steps, training_flops, training_memory, training_seconds
@@ -26,6 +26,12 @@ class PretrainParameters(Parameters):
 
     architecture: Architecture = Field(description="The shape of the decoder.")
     train: Train = Field(description="The training run.")
+
+    @property
+    def schedule(self) -> Schedule:
+        """What its steps take."""
+        train, context = self.train, self.architecture.context
+        return Schedule(train.seed, steps(self.architecture, train), train.sequences_per_step, context)
 
     @field_validator("train")
     @classmethod

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from regrow.errors import StageError
 from regrow.recipe.kind import Call, Released
@@ -35,6 +35,32 @@ RECORDS = (
 
 SUMS = "snapshot.sha256"
 """Beside a snapshot in the scratch folder: what its files were when they were written."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What of the tokens each step of a run takes.
+
+    Attributes:
+        seed: of the order.
+        steps: how many.
+        sequences: in a step.
+        context: tokens of a sequence.
+    """
+
+    seed: int
+    steps: int
+    sequences: int
+    context: int
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """Parameters of a stage that trains on tokens."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """What its steps take."""
 
 
 @dataclass(frozen=True)
