@@ -152,10 +152,7 @@ def changed(release: Path, target: Path, **parts: object) -> Path:
         ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}}, "`normalizer`"),
         (
             {"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a|aa)+$"}}},
-            (
-                {"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a|aa)+$"}}},
-                "`pre_tokenizer` cuts texts at a pattern that is not known",
-            ),
+            "`pre_tokenizer` cuts texts at a pattern that is not known",
         ),
         ({"model": {"type": "Unigram", "vocab": []}}, '`model` is "Unigram"'),
         ({"decoder": None}, "`decoder` is null"),
