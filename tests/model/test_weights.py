@@ -117,10 +117,31 @@ def test_a_folder_in_place_of_the_weights_is_no_traceback(folder):
     assert said(folder).what == "this model cannot be read"
 
 
-def test_weights_in_several_files_are_told_of(folder):
-    (folder / weights.WEIGHTS).rename(folder / "model-00001-of-00002.safetensors")
-    (folder / "model.safetensors.index.json").write_text("{}")
-    assert "weights in several files" in said(folder).why
+INDEX = "model.safetensors.index.json"
+
+
+def test_weights_in_several_files_are_one(folder):
+    transformers = pytest.importorskip("transformers")
+    config, whole = weights.load(folder)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    (folder / weights.WEIGHTS).unlink()
+    model.save_pretrained(folder, max_shard_size="5KB")
+    assert (folder / INDEX).exists() and len(list(folder.glob("model-*.safetensors"))) > 2
+    again, parts = weights.load(folder)
+    assert again == config
+    assert all(torch.equal(parts[name], whole[name]) for name in whole)
+    sorted(folder.glob("model-*.safetensors"))[1].unlink()
+    assert "lists, `model-00002-of" in said(folder).why
+
+
+@pytest.mark.parametrize(
+    "index",
+    ["{}", '{"weight_map": {}}', '{"weight_map": {"a": "../model.safetensors"}}', '{"weight_map": {"a": 3}}', "["],
+)
+def test_an_index_that_lists_nothing_is_damaged(folder, index):
+    (folder / weights.WEIGHTS).rename(folder.parent / "model.safetensors")
+    (folder / INDEX).write_text(index)
+    assert f"`{INDEX}`" in said(folder).why
 
 
 def test_a_huge_configuration_is_not_read(folder):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,17 +81,18 @@ def load(directory: Path) -> tuple[DecoderConfig, dict[str, Tensor]]:
     Raises:
         InputError: if the directory holds no model of a family that is known, or a damaged one.
     """
-    for name in (CONFIG, WEIGHTS):
-        if not (directory / name).exists():
-            raise _no_model(directory, name)
-    config = _config(directory)
-    try:
-        with safe_open(directory / WEIGHTS, "pt") as file:
-            wanted = _family(config.family).shapes(config)
-            _require(directory, wanted, {name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118
-            tensors = {name: file.get_tensor(name).to(torch.float32, copy=True) for name in wanted}
-    except (SafetensorError, OSError) as error:
-        raise _unreadable(directory, f"`{WEIGHTS}`: {error}") from error
+    config = load_config(directory)
+    wanted = _family(config.family).shapes(config)
+    with ExitStack() as stack:
+        stored: dict[str, Any] = {}
+        for name in _files(directory):
+            try:
+                file = stack.enter_context(safe_open(directory / name, "pt"))
+                stored |= dict.fromkeys(file.keys(), file)
+            except (SafetensorError, OSError) as error:
+                raise _unreadable(directory, f"`{name}`: {error}") from error
+        _require(directory, wanted, {name: file.get_slice(name) for name, file in stored.items()})
+        tensors = {name: stored[name].get_tensor(name).to(torch.float32, copy=True) for name in wanted}
     return config, from_hugging_face(config, tensors)
 
 
@@ -119,6 +121,25 @@ def to_hugging_face(config: DecoderConfig, parameters: Mapping[str, Tensor]) -> 
 def from_hugging_face(config: DecoderConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The inverse of :func:`to_hugging_face`."""
     return _family(config.family).together(config, tensors)
+
+
+def _files(directory: Path) -> list[str]:
+    """The names of the files of weights: one, or those that an index lists."""
+    if (directory / WEIGHTS).exists():
+        return [WEIGHTS]
+    if not (directory / _INDEX).exists():
+        raise _no_model(directory, WEIGHTS)
+    table = _members(directory, directory / _INDEX).get("weight_map")
+    names = set(table.values()) if isinstance(table, dict) and all(map(_is_text, table.values())) else set[str]()
+    if not names or any(Path(name).name != name for name in names):
+        raise _unreadable(directory, f"`{_INDEX}` lists no files beside it")
+    if missing := sorted(name for name in names if not (directory / name).is_file()):
+        raise _unreadable(directory, f"of the files that `{_INDEX}` lists, {_some(missing)} is not there")
+    return sorted(names)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _family(name: str) -> Family:
@@ -184,10 +205,8 @@ def _some(names: Iterable[str]) -> str:
 
 
 def _no_model(directory: Path, name: str) -> InputError:
-    pieces = name == WEIGHTS and (directory / _INDEX).exists()
-    why = f"it has no `{name}`" + (f", but weights in several files, as `{_INDEX}` says" if pieces else "")
-    hint = "join them into one file first" if pieces else "give the folder that `regrow build` wrote"
-    return InputError(f"`{directory}` is not a model", why=why, hint=hint)
+    hint = "give the folder that `regrow build` wrote"
+    return InputError(f"`{directory}` is not a model", why=f"it has no `{name}`", hint=hint)
 
 
 def _unreadable(directory: Path, why: str) -> InputError:
