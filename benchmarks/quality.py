@@ -35,8 +35,10 @@ from regrow.building.build import BuildResult, Options, build
 from regrow.corpus.tokens import TokenShards
 from regrow.engine import StageResult
 from regrow.model.config import DecoderConfig
-from regrow.stages.pretrain import PretrainParameters, decoder_config, training_settings
+from regrow.stages.pretrain import PretrainParameters, decoder_config
+from regrow.stages.training import settings_of
 from regrow.train import loop
+from regrow.train.section import steps
 from regrow.train.settings import Settings
 from regrow.train.state import State
 from regrow.train.task import Batch, Pretraining
@@ -112,7 +114,8 @@ def task_of(result: BuildResult, size: str = RECIPE, length: int = 0, seed: int 
     stages: dict[str, StageResult] = {stage.name: stage for stage in result.stages}
     parameters = PretrainParameters.model_validate(stages["pretrain"].ingredients["parameters"])
     shards = TokenShards.open(stages["tokenize"].path)
-    config, settings = decoder_config(parameters.architecture, shards.vocabulary), training_settings(parameters)
+    config = decoder_config(parameters.architecture, shards.vocabulary)
+    settings = settings_of(parameters.train, steps(parameters.architecture, parameters.train))
     if size != RECIPE:
         config = DecoderConfig(context=config.context, **train_step.SIZES[size] | {"vocabulary": shards.vocabulary})
     if length:

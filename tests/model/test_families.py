@@ -42,6 +42,10 @@ MODELS = {
     "gpt_neox half": ("GPTNeoX", NEOX | {"rope_parameters": TURNED, "attention_bias": False}),
     "olmo2": ("Olmo2", OLMO2),
     "olmo2 biased": ("Olmo2", OLMO2 | {"attention_bias": True, "tie_word_embeddings": True, "rms_norm_eps": 1e-6}),
+    "mistral": ("Mistral", LLAMA | {"sliding_window": None}),
+    "mistral wide heads": ("Mistral", LLAMA | {"sliding_window": None, "head_dim": 16, "rms_norm_eps": 1e-5}),
+    "qwen2": ("Qwen2", LLAMA),
+    "qwen2 tied": ("Qwen2", LLAMA | {"tie_word_embeddings": True, "num_hidden_layers": 3, "rope_parameters": LONG}),
     "qwen3": ("Qwen3", LLAMA | {"head_dim": 16}),
     "qwen3 biased": ("Qwen3", LLAMA | {"head_dim": 8, "attention_bias": True, "tie_word_embeddings": True}),
 }
@@ -77,11 +81,11 @@ def test_logits_are_those_of_transformers(model):
     with torch.no_grad():
         wanted = theirs(TOKENS).logits
         found = Decoder(config).logits(parameters, TOKENS)
-    assert float(wanted.std()) > 0.3
+    assert float(wanted.std()) > 0.25
     assert float((found - wanted).abs().max()) < 1e-3
 
 
-@pytest.mark.parametrize("name", ["llama 3.1", "gpt2", "gpt_neox", "olmo2", "qwen3"])
+@pytest.mark.parametrize("name", ["llama 3.1", "gpt2", "gpt_neox", "mistral", "olmo2", "qwen2", "qwen3"])
 def test_greedy_text_is_that_of_transformers(name, tmp_path):
     theirs = made(name)
     theirs.save_pretrained(tmp_path)
@@ -112,7 +116,7 @@ def test_files_go_both_ways_without_a_bit_lost(model, tmp_path):
     theirs, folder = model
     config, parameters = weights.load(folder)
     (tmp_path / "ours").mkdir()
-    weights.save(tmp_path / "ours", config, parameters, end_of_text=3)
+    weights.save(tmp_path / "ours", config, parameters, weights.Ends.both(3))
     before, after = (load_file(one / weights.WEIGHTS) for one in (folder, tmp_path / "ours"))
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -156,16 +160,16 @@ def test_older_spellings_are_understood(family, older, options):
 
 
 def test_every_module_of_the_folder_is_a_family_by_its_name():
-    assert list(families()) == ["gpt2", "gpt_neox", "llama", "olmo2", "qwen3"]
+    assert list(families()) == ["gpt2", "gpt_neox", "llama", "mistral", "olmo2", "qwen2", "qwen3"]
 
 
-@pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "olmo2", "qwen3"])
+@pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "olmo2", "qwen2", "qwen3"])
 def test_a_decoder_that_a_family_does_not_have_is_not_written(family, tmp_path):
     llama = DecoderConfig(
         vocabulary=9, layers=1, width=8, heads=2, kv_heads=1, hidden=8, context=4, family=family, activation="gelu"
     )
     with pytest.raises(OptionError, match=f"is not of the kind `{family}`"):
-        weights.save(tmp_path, llama, {}, 0)
+        weights.save(tmp_path, llama, {}, weights.Ends.both(0))
     assert not list(tmp_path.iterdir())
 
 
@@ -175,7 +179,7 @@ def test_the_files_of_a_gpt2_are_those_that_transformers_would_write(tmp_path):
     tensor = load_file(tmp_path / weights.WEIGHTS)["transformer.h.1.attn.c_attn.weight"]
     assert np.array_equal(tensor.numpy().T, parameters["layers.001.attention.qkv"].numpy())
     theirs = json.loads((tmp_path / weights.CONFIG).read_text())
-    weights.save(tmp_path, config, parameters, 0)
+    weights.save(tmp_path, config, parameters, weights.Ends.both(0))
     ours = json.loads((tmp_path / weights.CONFIG).read_text())
     same = ("model_type", "architectures", "n_embd", "n_head", "n_layer", "n_positions", "activation_function")
     assert {name: theirs[name] for name in same} == {name: ours[name] for name in same}

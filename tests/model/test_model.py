@@ -41,7 +41,7 @@ def test_initial_parameters_depend_on_the_seed_and_have_their_deviations():
 @pytest.mark.parametrize("config", [CONFIG, UNTIED], ids=["tied", "untied"])
 def test_files_round_trip_to_the_bit(config, tmp_path):
     parameters = scaled(config)
-    weights.save(tmp_path, config, parameters, end_of_text=0)
+    weights.save(tmp_path, config, parameters, weights.Ends.both(0))
     found_config, found = weights.load(tmp_path)
     assert found_config == config
     assert found.keys() == parameters.keys()
@@ -67,14 +67,14 @@ def test_safetensors_has_exactly_these_bytes_and_the_library_reads_them(tmp_path
 
 @pytest.mark.parametrize("broken", ["config.json", "model.safetensors"])
 def test_a_folder_without_a_model_is_a_clear_error(broken, tmp_path):
-    weights.save(tmp_path, CONFIG, initialise(CONFIG, 1), 0)
+    weights.save(tmp_path, CONFIG, initialise(CONFIG, 1), weights.Ends.both(0))
     (tmp_path / broken).unlink()
     with pytest.raises(InputError, match="is not a model"):
         weights.load(tmp_path)
 
 
 def test_a_damaged_model_is_a_clear_error(tmp_path):
-    weights.save(tmp_path, CONFIG, initialise(CONFIG, 1), 0)
+    weights.save(tmp_path, CONFIG, initialise(CONFIG, 1), weights.Ends.both(0))
     (tmp_path / "model.safetensors").write_bytes(b"\x00" * 30)
     with pytest.raises(InputError, match="cannot be read"):
         weights.load(tmp_path)
@@ -84,7 +84,7 @@ def test_a_damaged_model_is_a_clear_error(tmp_path):
     "text", ["[]", "{", "[" * 99_999, '{"vocab_size": 3}', "\x00", None], ids=lambda text: repr(text)[:9]
 )
 def test_a_damaged_configuration_is_a_clear_error(text, tmp_path):
-    weights.save(tmp_path, CONFIG, initialise(CONFIG, 1), 0)
+    weights.save(tmp_path, CONFIG, initialise(CONFIG, 1), weights.Ends.both(0))
     (tmp_path / "config.json").unlink()
     (tmp_path / "config.json").mkdir() if text is None else (tmp_path / "config.json").write_text(text)
     with pytest.raises(InputError, match="cannot be read") as caught:
@@ -93,7 +93,7 @@ def test_a_damaged_configuration_is_a_clear_error(text, tmp_path):
 
 
 def test_a_configuration_of_another_model_is_a_clear_error(tmp_path):
-    weights.save(tmp_path, CONFIG, initialise(CONFIG, 1), 0)
+    weights.save(tmp_path, CONFIG, initialise(CONFIG, 1), weights.Ends.both(0))
     text = (tmp_path / "config.json").read_text()
     (tmp_path / "config.json").write_text(text.replace('"num_attention_heads": 4', '"num_attention_heads": 8'))
     with pytest.raises(InputError, match="cannot be read") as caught:
@@ -130,7 +130,7 @@ def test_a_configuration_of_another_model_is_a_clear_error(tmp_path):
     ],
 )
 def test_a_configuration_beyond_the_bounds_of_a_recipe_names_file_and_key(key, value, words, tmp_path):
-    weights.save(tmp_path, CONFIG, initialise(CONFIG, 1), 0)
+    weights.save(tmp_path, CONFIG, initialise(CONFIG, 1), weights.Ends.both(0))
     path = tmp_path / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
     with pytest.raises(InputError) as caught:
@@ -142,7 +142,7 @@ def test_a_configuration_beyond_the_bounds_of_a_recipe_names_file_and_key(key, v
 
 @pytest.mark.parametrize("text", ["{}", "[", '{"model": {"type": "BPE"}}'])
 def test_a_damaged_tokenizer_is_a_clear_error(text, tmp_path):
-    weights.save(tmp_path, CONFIG, initialise(CONFIG, 1), 0)
+    weights.save(tmp_path, CONFIG, initialise(CONFIG, 1), weights.Ends.both(0))
     (tmp_path / "tokenizer.json").write_text(text)
     with pytest.raises(InputError, match="the tokenizer cannot be read") as caught:
         Generator.load(tmp_path)
@@ -153,7 +153,7 @@ def test_a_damaged_tokenizer_is_a_clear_error(text, tmp_path):
 def test_transformers_loads_it_and_agrees(config, tmp_path):
     transformers = pytest.importorskip("transformers")
     parameters = scaled(config)
-    weights.save(tmp_path, config, parameters, end_of_text=0)
+    weights.save(tmp_path, config, parameters, weights.Ends.both(0))
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, trust_remote_code=False)
     tokens = (torch.arange(2 * 100).view(2, 100) * 37) % 320
     with torch.no_grad():
@@ -167,7 +167,7 @@ def test_transformers_loads_it_and_agrees(config, tmp_path):
 
 
 def test_the_configuration_says_what_hugging_face_expects(tmp_path):
-    weights.save(tmp_path, CONFIG, initialise(CONFIG, 1), end_of_text=5)
+    weights.save(tmp_path, CONFIG, initialise(CONFIG, 1), weights.Ends.both(5))
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["architectures"] == ["LlamaForCausalLM"]
     assert config["eos_token_id"] == 5

@@ -23,7 +23,7 @@ GPT2 = DecoderConfig(
 
 @pytest.fixture(params=[LLAMA, GPT2], ids=lambda config: config.family)
 def folder(request, tmp_path):
-    weights.save(tmp_path, request.param, initialise(request.param, 1), 0)
+    weights.save(tmp_path, request.param, initialise(request.param, 1), weights.Ends.both(0))
     return tmp_path
 
 
@@ -117,10 +117,31 @@ def test_a_folder_in_place_of_the_weights_is_no_traceback(folder):
     assert said(folder).what == "this model cannot be read"
 
 
-def test_weights_in_several_files_are_told_of(folder):
-    (folder / weights.WEIGHTS).rename(folder / "model-00001-of-00002.safetensors")
-    (folder / "model.safetensors.index.json").write_text("{}")
-    assert "weights in several files" in said(folder).why
+INDEX = "model.safetensors.index.json"
+
+
+def test_weights_in_several_files_are_one(folder):
+    transformers = pytest.importorskip("transformers")
+    config, whole = weights.load(folder)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    (folder / weights.WEIGHTS).unlink()
+    model.save_pretrained(folder, max_shard_size="5KB")
+    assert (folder / INDEX).exists() and len(list(folder.glob("model-*.safetensors"))) > 2
+    again, parts = weights.load(folder)
+    assert again == config
+    assert all(torch.equal(parts[name], whole[name]) for name in whole)
+    sorted(folder.glob("model-*.safetensors"))[1].unlink()
+    assert "lists, `model-00002-of" in said(folder).why
+
+
+@pytest.mark.parametrize(
+    "index",
+    ["{}", '{"weight_map": {}}', '{"weight_map": {"a": "../model.safetensors"}}', '{"weight_map": {"a": 3}}', "["],
+)
+def test_an_index_that_lists_nothing_is_damaged(folder, index):
+    (folder / weights.WEIGHTS).rename(folder.parent / "model.safetensors")
+    (folder / INDEX).write_text(index)
+    assert f"`{INDEX}`" in said(folder).why
 
 
 def test_a_huge_configuration_is_not_read(folder):
@@ -141,7 +162,7 @@ def test_a_huge_configuration_is_not_read(folder):
     ],
 )
 def test_a_llama_that_is_not_known_here_names_the_key(keys, where, words, tmp_path):
-    weights.save(tmp_path, LLAMA, initialise(LLAMA, 1), 0)
+    weights.save(tmp_path, LLAMA, initialise(LLAMA, 1), weights.Ends.both(0))
     path = change(tmp_path, **keys)
     error = said(tmp_path)
     assert (error.where, words in error.what) == (f"{path}: {where}", True)
@@ -159,7 +180,7 @@ def test_a_llama_that_is_not_known_here_names_the_key(keys, where, words, tmp_pa
     ],
 )
 def test_a_gpt2_that_is_not_known_here_names_the_key(key, value, words, tmp_path):
-    weights.save(tmp_path, GPT2, initialise(GPT2, 1), 0)
+    weights.save(tmp_path, GPT2, initialise(GPT2, 1), weights.Ends.both(0))
     path = change(tmp_path, **{key: value})
     error = said(tmp_path)
     assert (error.where, words in error.what) == (f"{path}: {key}", True)
@@ -168,4 +189,4 @@ def test_a_gpt2_that_is_not_known_here_names_the_key(key, value, words, tmp_path
 def test_there_is_no_writing_for_a_family_that_is_not_there(tmp_path):
     other = DecoderConfig(vocabulary=4, layers=1, width=4, heads=2, kv_heads=2, hidden=4, context=4, family="other")
     with pytest.raises(OptionError, match="there is no family `other`"):
-        weights.save(tmp_path, other, {}, 0)
+        weights.save(tmp_path, other, {}, weights.Ends.both(0))

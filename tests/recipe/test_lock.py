@@ -77,12 +77,11 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 def test_round_trip(
     prompts: list[str], description: str, temperature: float, seed: int, files: list[tuple[str, int, list[str]]]
 ) -> None:
-    value: dict[str, Any] = fakes.recipe().model_dump(mode="json", by_alias=True)
+    value: dict[str, Any] = fakes.recipe().model_dump(mode="json", by_alias=True, exclude_none=True)
     value["model"]["description"] = description
     value["evaluate"] = {"prompts": prompts, "temperature": temperature, "seed": seed}
-    recipe = (
-        recipe_type(fakes.KINDS).model_validate_json(json.dumps(value)).at(Spoken("", Origin(), Path()), fakes.KINDS)
-    )
+    said = recipe_type(fakes.KINDS, value).model_validate_json(json.dumps(value))
+    recipe = said.at(Spoken("", Origin(), Path()), fakes.KINDS)
     pins = {"plays": tuple(Pin(name, "12" * 32, size, tuple(found)) for name, size, found in files), "bible": ()}
     lock = locked(recipe, pins)
     again = parse(lock.text())

@@ -11,7 +11,7 @@ from regrow.building.engines import equip
 from regrow.corpus import tokenizer as tokenizers
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
-from regrow.model.weights import save
+from regrow.model.weights import Ends, save
 from regrow.release import Release
 from regrow.serve.generate import Generator
 
@@ -40,7 +40,7 @@ def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     tokenizers.write(tokenizers.learn([TEXT], SHAPE["vocabulary"]), folder)
     parameters = {name: 4 * x for name, x in initialise(config, 3).items()}
     for place in (folder, step):
-        save(place, config, parameters, end_of_text=0)
+        save(place, config, parameters, Ends.both(0))
     equip(folder)
     return folder
 

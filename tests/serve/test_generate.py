@@ -33,7 +33,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.write(tokenizer.learn([TEXT * 3], 270), folder)
     config = DecoderConfig(vocabulary=270, layers=1, width=64, heads=2, kv_heads=2, hidden=64, context=32)
     scaled = {name: value * (3.0 if value.dim() > 1 else 1.0) for name, value in initialise(config, 1).items()}
-    weights.save(folder, config, scaled, end_of_text=0)
+    weights.save(folder, config, scaled, weights.Ends.both(0))
     return folder
 
 
@@ -150,7 +150,10 @@ def changed(release: Path, target: Path, **parts: object) -> Path:
             '`normalizer` is "Replace"',
         ),
         ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}}, "`normalizer`"),
-        ({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a|aa)+$"}}}, '`pre_tokenizer` is "Split"'),
+        (
+            {"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a|aa)+$"}}},
+            "`pre_tokenizer` cuts texts at a pattern that is not known",
+        ),
         ({"model": {"type": "Unigram", "vocab": []}}, '`model` is "Unigram"'),
         ({"decoder": None}, "`decoder` is null"),
         ({"model": {"type": "BPE", "vocab": {"a": 2**31}, "merges": []}}, "they are counted from 0"),

@@ -16,7 +16,7 @@ from regrow.errors import StageError
 from regrow.model.architecture import Architecture
 from regrow.model.weights import load
 from regrow.recipe.kind import Surroundings
-from regrow.stages import pretrain
+from regrow.stages import pretrain, training
 from regrow.train import loop
 from regrow.train.section import Train
 from regrow.train.settings import Settings
@@ -98,7 +98,7 @@ def test_damaged_ones_are_not_released(tmp_path: Path) -> None:
     data[-1] ^= 1
     weights.write_bytes(data)
     with pytest.raises(StageError, match="damaged"):
-        pretrain._release(stage.scratch / "snapshot-000000003", tmp_path / "elsewhere")
+        training._release(stage.scratch / "snapshot-000000003", tmp_path / "elsewhere")
     assert not (tmp_path / "elsewhere").exists()
 
 

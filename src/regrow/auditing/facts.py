@@ -210,12 +210,14 @@ class ParentFact(Fact):
         relation: how.
         revision: a commit or version, or empty.
         sha256: of the parent's weights or release, or empty.
+        licence: of its weights, as whoever names it declares, or empty.
     """
 
     parent: str
     relation: Relation
     revision: str = ""
     sha256: str = ""
+    licence: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from regrow.auditing import known, names
-from regrow.auditing.collectors import collect
+from regrow.auditing.collectors import collect, legal
 from regrow.auditing.facts import (
     Basis,
     Collected,
@@ -22,6 +22,7 @@ from regrow.auditing.facts import (
     OriginFact,
     ParentFact,
     Relation,
+    Scope,
     Severity,
     places,
 )
@@ -145,7 +146,8 @@ def _with_revision(parent: str, facts: Iterable[ParentFact]) -> str:
 
 def _unreached(id: str, facts: list[ParentFact]) -> Collected:
     version = next((fact.sha256 or fact.revision for fact in facts if fact.sha256 or fact.revision), "")
-    return Collected(id, "unreached", id.removeprefix("hf:"), version)
+    licences = tuple(legal.declared(fact.licence, Scope.WEIGHTS, fact.evidence) for fact in facts if fact.licence)
+    return Collected(id, "unreached", id.removeprefix("hf:"), version, licences)
 
 
 def _parents(collected: Collected) -> dict[str, list[ParentFact]]:
@@ -225,7 +227,8 @@ def _differences(start: Collected, lineage: Lineage) -> Iterator[Finding]:
         told.add(name)
         place = f"{fact.evidence.file} ({fact.evidence.locator})"
         if not on_card:
-            yield _undeclared(start, name, place, fact.evidence)
+            if start.kind != "release":  # whose statements are its makers' own word
+                yield _undeclared(start, name, place, fact.evidence)
         elif not _explained(name, above, on_card, fact):
             on_it = tuple(one.evidence for other, one in facts if other in on_card)
             said = f"the card says the model is made from {', '.join(sorted(on_card))}, {place} says from {name}"

@@ -28,7 +28,10 @@ _IN_LOWER_CASE = """
 """
 
 
-_FAMILIES = {"llama": "Llama", "gpt2": "GPT-2", "gpt_neox": "GPT-NeoX", "olmo2": "OLMo 2", "qwen3": "Qwen 3"}
+_FAMILIES = {
+    "llama": "Llama", "gpt2": "GPT-2", "gpt_neox": "GPT-NeoX", "mistral": "Mistral", "olmo2": "OLMo 2",
+    "qwen2": "Qwen 2", "qwen3": "Qwen 3",
+}  # fmt: skip
 _SHAPE = {
     "parameters": "{:,} parameters",
     "layers": "{} layers",
@@ -57,7 +60,7 @@ def hub_licence(expression: str) -> str | None:
 
 def model_card(data: ReportData) -> str:
     """The card of a release. It cannot name the release digest, which covers it."""
-    about = (_front_matter(data), _head(data), _purpose(), _use())
+    about = (_front_matter(data), _head(data), _purpose(data), _use(data))
     details = (_check(data), _data(data), _results(data), _licence(data))
     return "\n".join(line for part in (*about, *details) for line in part)
 
@@ -88,25 +91,33 @@ def _made(data: ReportData) -> str:
         return "It was trained from scratch by regrow, from the recipe in `regrow.toml`, and continues text."
     steps = ", then ".join(f"{_MADE.get(origin, origin)} (stage `{stage}`)" for stage, origin in data.line)
     how = f": {_text(steps)}" if steps else ""
-    return f"It was made by regrow, from the recipe in `regrow.toml`{how}. It continues text."
+    begun = "".join(
+        f" It begins with the model in `{_text(base.fetch)}`, under `{_text(base.licence)}`; how that one was made is "
+        "not known here, so what is built again is what was done to it."
+        for base in data.bases
+    )
+    return f"It was made by regrow, from the recipe in `regrow.toml`{how}.{begun} It continues text."
 
 
-def _purpose() -> Iterator[str]:
-    yield from (
-        "## Intended use",
-        "",
+def _purpose(data: ReportData) -> Iterator[str]:
+    own = (
         "It can be used to continue a text in the manner of its training text, to study how training text becomes a "
         "model, and to test tools. Input and output are text.",
-        "",
-        "## Limitations",
-        "",
         "It does not follow instructions and knows nothing beyond its training text, whose errors, omissions and views "
-        "it repeats. What it writes may be inaccurate or offensive. It should not be used for decisions about people.",
-        "",
+        "it repeats.",
     )
+    derived = (
+        "It can be used as the model that it begins with, and to study what was done to it. Input and output are text.",
+        "It has the errors, omissions and views of the model that it begins with, and of the text that it was trained "
+        "on since.",
+    )
+    use, limits = derived if data.bases else own
+    yield from ("## Intended use", "", use, "", "## Limitations", "")
+    yield f"{limits} What it writes may be inaccurate or offensive. It should not be used for decisions about people."
+    yield ""
 
 
-def _use() -> Iterator[str]:
+def _use(data: ReportData) -> Iterator[str]:
     yield from (
         "## Use",
         "",
@@ -119,9 +130,10 @@ def _use() -> Iterator[str]:
         "text = tokenizer.decode(model.generate(**prompt, max_new_tokens=100)[0], skip_special_tokens=True)",
         "```",
         "",
-        "The tokenizer puts the token in front that begins every text, as training did and as `regrow chat` does.",
-        "",
     )
+    if not data.bases:
+        yield "The tokenizer puts the token in front that begins every text, as training did and as `regrow chat` does."
+        yield ""
 
 
 def _check(data: ReportData) -> Iterator[str]:

@@ -27,8 +27,8 @@ def equip(folder: Path) -> None:
     files = release.files
     said = _read(files, TOKENIZER)
     begin = next((one["id"] for one in said.get("added_tokens", ()) if one["content"] == END_OF_TEXT), None)
-    if begin is None:
-        return  # it is of a kind that is not known here
+    if begin is None or "add_bos_token" in _read(files, TOKENIZER_CONFIG):
+        return  # it is another's, who said how a text begins
     context = release.facts.get("context", _NO_END)
     same = {
         TOKENIZER: {**said, "post_processor": _template(begin)},

@@ -1,4 +1,4 @@
-"""The tokenizer artifact: byte-level BPE, with one token that stands before, between and behind texts.
+"""The tokenizer artifact: byte-level BPE, with a token that stands between and behind texts, and often before them.
 
 A document is its letters: one that speaks of a special token says so. A prompt is written by somebody who may mean
 the token, and is read as other engines read it. ::
@@ -10,7 +10,7 @@ the token, and is read as other engines read it. ::
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,13 +26,23 @@ CONFIG = "tokenizer_config.json"
 SPECIAL = "special_tokens_map.json"
 _LONGEST_WORD = 1024
 _LARGEST = 32 << 20
+LLAMA3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+"
+)
+"""How Llama 3, OLMo 2 and others cut a text into words."""
+QWEN2 = LLAMA3.replace("{1,3}", "")
+"""How Qwen 2 and 3 do."""
+
 _SORT = {
     "normalizer": (None, "Lowercase", "NFC", "NFD", "NFKC", "NFKD"),
-    "pre_tokenizer": ("ByteLevel",),
+    "pre_tokenizer": ("ByteLevel", "Digits", "Split"),
     "model": ("BPE",),
     "decoder": ("ByteLevel",),
 }
-"""What the parts of a tokenizer may be: none of these takes a pattern or a text to put in."""
+"""What the parts of a tokenizer may be: none takes a text to put in, and of patterns only known ones are read."""
+_SEVERAL = {"normalizer": "normalizers", "pre_tokenizer": "pretokenizers", "decoder": "decoders"}
+"""The parts that may be a sequence, and what its members are called."""
 _DAMAGED = "`regrow verify` names the files that are damaged or missing"
 _CONFIG = {
     "added_tokens_decoder": {
@@ -57,11 +67,13 @@ class Tokenizer:
     """Text to tokens and back.
 
     Attributes:
-        end_of_text: the token that begins a prompt and ends a document.
+        end_of_text: the token that ends a document.
+        start: the tokens that begin a prompt.
         vocabulary: the number of tokens.
     """
 
     end_of_text: int
+    start: tuple[int, ...]
     vocabulary: int
     _library: Any
 
@@ -79,17 +91,20 @@ class Tokenizer:
             library: Any = tokenizers.Tokenizer.from_str(json.dumps(_known(_read(path))))
         except Exception as error:  # the library has no class of its own for it
             raise InputError("the tokenizer cannot be read", where=str(path), why=str(error), hint=_DAMAGED) from error
-        end_of_text, ids = library.token_to_id(END_OF_TEXT), library.get_vocab().values()
+        said = _settings(folder / CONFIG)
+        end_of_text, ids = _ending(library, said), library.get_vocab().values()
         if end_of_text is None:
             raise InputError(f"the tokenizer has no `{END_OF_TEXT}`", where=str(path), hint="rebuild the release")
         if max(ids) >= len(ids):
             why = f"it calls one of its {len(ids):,} tokens {max(ids):,}, and they are counted from 0"
             raise InputError("the tokenizer cannot be read", where=str(path), why=why, hint=_DAMAGED)
-        return Tokenizer(end_of_text, len(ids), library)
+        begins = said.get("add_bos_token", True)
+        first = library.token_to_id(_content(said.get("bos_token", END_OF_TEXT))) if begins else None
+        return Tokenizer(end_of_text, () if first is None else (first,), len(ids), library)
 
     def prompt(self, text: str) -> list[int]:
-        """The tokens of a text to continue, behind the one that begins every text."""
-        return [self.end_of_text, *self._library.encode(text, add_special_tokens=False).ids]
+        """The tokens of a text to continue, behind those that begin every text."""
+        return [*self.start, *self._library.encode(text, add_special_tokens=False).ids]
 
     def documents(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of the letters of texts, without the ones that end them."""
@@ -139,11 +154,46 @@ def _known(said: Any) -> dict[str, Any]:
     if not isinstance(said, dict):
         raise ValueError("it is no table of keys and values")
     for part, known in _SORT.items():
-        inside = said.get(part)
-        kind = inside.get("type") if isinstance(inside, dict) else inside
-        if kind not in known:
-            raise ValueError(f"its `{part}` is {shown(kind)}, and what is known here is byte-level BPE")
+        for inside in _members(part, said.get(part)):
+            kind = inside.get("type") if isinstance(inside, dict) else inside
+            if kind not in known:
+                raise ValueError(f"its `{part}` is {shown(kind)}, and what is known here is byte-level BPE")
+            if kind == "Split" and inside.get("pattern") not in [{"Regex": LLAMA3}, {"Regex": QWEN2}]:
+                raise ValueError(f"its `{part}` cuts texts at a pattern that is not known here")
     return {**said, "post_processor": None, "truncation": None, "padding": None}
+
+
+def _members(part: str, inside: Any) -> list[Any]:
+    """The members of a sequence; or the one that there is."""
+    if isinstance(inside, dict) and inside.get("type") == "Sequence" and part in _SEVERAL:
+        members = inside.get(_SEVERAL[part])
+        return members if isinstance(members, list) else [members]
+    return [inside]
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """What stands beside a tokenizer, if anything does.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    try:
+        said = _read(path) if path.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise InputError("the tokenizer cannot be read", where=str(path), why=str(error), hint=_DAMAGED) from error
+    return said if isinstance(said, dict) else {}
+
+
+def _ending(library: Any, said: Mapping[str, Any]) -> int | None:
+    """The token between documents: by its usual name, or else what the tokenizer takes for the end."""
+    ours: int | None = library.token_to_id(END_OF_TEXT)
+    return ours if ours is not None else library.token_to_id(_content(said.get("eos_token", END_OF_TEXT)))
+
+
+def _content(token: Any) -> str:
+    """The text of a token, which may be a table that says more of it."""
+    found = token.get("content") if isinstance(token, dict) else token
+    return found if isinstance(found, str) else END_OF_TEXT
 
 
 def learn(texts: Iterable[str], vocabulary: int) -> Any:

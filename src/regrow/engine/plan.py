@@ -224,7 +224,8 @@ def duration(seconds: float) -> str:
 def _training(stage: PlannedStage) -> str:
     training = stage.training
     assert training is not None
-    told = f"{training.parameters:,} parameters, {training.tokens:,} tokens in {training.steps:,} steps"
+    known = f"{training.parameters:,} parameters, " if training.parameters else ""
+    told = f"{known}{training.tokens:,} tokens in {training.steps:,} steps"
     left = training.steps - round(stage.done * training.steps)
     return f"{told}, of which {left:,} are left" if stage.done else told
 

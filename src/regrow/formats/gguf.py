@@ -1,8 +1,8 @@
 """GGUF: its metadata and list of tensors, read as a stream with every length checked before it is believed.
 
-The format is that of docs/gguf.md in github.com/ggml-org/ggml; ``gguf_writer`` writes it. Token lists are stepped over,
-not built. Native loaders have had memory errors from lengths, counts and dimensions in this header, so a file that this
-reader finds fault with should not be handed to one.
+The format is that of docs/gguf.md in github.com/ggml-org/ggml; ``gguf_writer`` writes it. Lists, such as those of
+tokens, are stepped over, and built only where they are asked for. Native loaders have had memory errors from lengths,
+counts and dimensions in this header, so a file that this reader finds fault with should not be handed to one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, BinaryIO
@@ -152,19 +152,23 @@ class Header(header.Header):
 
     Attributes:
         version: of the format.
-        values: key -> value of scalars and strings (long ones cut); of arrays, their length.
+        values: key -> value of scalars and strings (long ones cut); of arrays, their length, or a tuple if it was asked
+            for.
+        data: where the data of the tensors begins in the file.
     """
 
     version: int
     values: Mapping[str, Any]
+    data: int = 0
 
 
-def read_header(file: BinaryIO, size: int) -> Header:
+def read_header(file: BinaryIO, size: int, arrays: Collection[str] = ()) -> Header:
     """Read the beginning of a GGUF file. Whatever the bytes are, this gives a header and what is wrong with it.
 
     Args:
         file: at its beginning.
         size: of the whole file.
+        arrays: the keys of those to build, of strings or numbers; a string that is no UTF-8 is a fault.
     """
     cursor, problems = _Cursor(file, size), Problems()
     values: dict[str, Any] = {}
@@ -173,14 +177,16 @@ def read_header(file: BinaryIO, size: int) -> Header:
     try:
         version, count_tensors, count_values = _preamble(cursor)
         for _ in range(count_values):
-            _pair(cursor, values, problems)
+            _pair(cursor, values, arrays, problems)
         tensors.extend(_tensor(cursor, problems) for _ in range(count_tensors))
     except _FaultError as fault:
         problems.add(fault.rule, str(fault))
     else:
         _check(tensors, values, cursor, problems)
+    alignment = values.get("general.alignment", ALIGNMENT)
+    data = -(-cursor.position // alignment) * alignment if _is_alignment(alignment) else 0
     sha256 = hashlib.sha256(cursor.data[: cursor.position]).hexdigest()
-    return Header(tuple(tensors), problems, sha256, cursor.position, version, values)
+    return Header(tuple(tensors), problems, sha256, cursor.position, version, values, data)
 
 
 def _preamble(cursor: _Cursor) -> tuple[int, int, int]:
@@ -197,11 +203,12 @@ def _preamble(cursor: _Cursor) -> tuple[int, int, int]:
     return version, tensors, values
 
 
-def _pair(cursor: _Cursor, values: dict[str, Any], problems: Problems) -> None:
+def _pair(cursor: _Cursor, values: dict[str, Any], arrays: Collection[str], problems: Problems) -> None:
     key = cursor.text()
     if not key or len(key) > LONGEST_KEY or not key.isprintable():
         problems.add("header-name", f"a key is called `{printable(key)}`")
-    value = _value(cursor, cursor.number("I"), 0, problems)
+    type = cursor.number("I")
+    value = _list(cursor) if type == Kind.ARRAY and key in arrays else _value(cursor, type, 0, problems)
     if key in values:
         problems.add("header-duplicate-key", f"`{printable(key)}` occurs twice")
     else:
@@ -219,6 +226,25 @@ def _value(cursor: _Cursor, type: int, depth: int, problems: Problems) -> Any:
     if type == Kind.BOOL and number > 1:
         problems.add("header-broken", f"a boolean has the value {number}")
     return bool(number) if type == Kind.BOOL else number
+
+
+def _list(cursor: _Cursor) -> tuple[Any, ...]:
+    """An array of strings or numbers, built."""
+    type, count = cursor.number("I"), cursor.number("Q")
+    if type in SCALARS:
+        begin = cursor.take(count * struct.calcsize(f"<{SCALARS[type]}"))
+        return struct.unpack_from(f"<{count}{SCALARS[type]}", cursor.data, begin)
+    if type != Kind.STRING:
+        raise _FaultError("header-broken", f"an array of strings or numbers is of type {type:,}")
+    return tuple(_whole_text(cursor) for _ in range(min(count, cursor.size)))
+
+
+def _whole_text(cursor: _Cursor) -> str:
+    begin = cursor.take(cursor.number("Q"))
+    try:
+        return cursor.data[begin : cursor.position].decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _FaultError("header-broken", f"a string at byte {begin:,} is not UTF-8") from error
 
 
 def _array(cursor: _Cursor, depth: int, problems: Problems) -> int:
@@ -256,7 +282,11 @@ def _tensor(cursor: _Cursor, problems: Problems) -> Stored:
     dtype, block, size = TYPES[type]
     if (shape[0] if shape else 1) % block:
         problems.add("header-shape", f"a row of `{shown}` is not made of whole blocks of {block}")
-    return Stored(name, dtype, count, begin, begin + count // block * size)
+    return Stored(name, dtype, count, begin, begin + count // block * size, tuple(reversed(shape)))
+
+
+def _is_alignment(value: Any) -> bool:
+    return type(value) is int and 8 <= value <= 1 << 16 and value % 8 == 0
 
 
 def _check(tensors: list[Stored], values: Mapping[str, Any], cursor: _Cursor, problems: Problems) -> None:
@@ -266,7 +296,7 @@ def _check(tensors: list[Stored], values: Mapping[str, Any], cursor: _Cursor, pr
             problems.add("header-duplicate-key", f"the tensor `{printable(tensor.name)}` occurs twice")
         seen.add(tensor.name)
     alignment = values.get("general.alignment", ALIGNMENT)
-    if type(alignment) is not int or not 8 <= alignment <= 1 << 16 or alignment % 8:
+    if not _is_alignment(alignment):
         problems.add("header-shape", f"the alignment is {printable(str(alignment))}")
         return
     if bad := [tensor.name for tensor in tensors if tensor.begin % alignment]:

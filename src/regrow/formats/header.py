@@ -45,6 +45,7 @@ class Stored:
         count: of its numbers.
         begin: of its bytes, from the beginning of the data.
         end: of its bytes; None if the type's size is not known.
+        shape: as torch has it, rows first.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Stored:
     count: int
     begin: int
     end: int | None
+    shape: tuple[int, ...] = ()
 
 
 @dataclass

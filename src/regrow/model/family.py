@@ -55,7 +55,7 @@ class Family:
         """The key of ``config.json`` that says an option, if there is one."""
         return next(filter(None, (member.place(option) for member in self.members)), None)
 
-    def write(self, config: DecoderConfig, end_of_text: int) -> dict[str, Any]:
+    def write(self, config: DecoderConfig) -> dict[str, Any]:
         """The ``config.json`` of a decoder.
 
         Raises:
@@ -63,9 +63,7 @@ class Family:
         """
         values = {
             "architectures": [self.architecture],
-            "bos_token_id": end_of_text,
             "dtype": "float32",
-            "eos_token_id": end_of_text,
             "model_type": self.name,
             "torch_dtype": "float32",
             "vocab_size": config.vocabulary,

@@ -1,7 +1,7 @@
 """A decoder with its parameters as a folder that others load: one way in, one way out, for every family.
 
 Example:
-    >>> save(Path("out"), config, parameters, end_of_text=0)
+    >>> save(Path("out"), config, parameters, Ends.both(0))
     >>> config, parameters = load(Path("out"))
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +37,42 @@ _NAMED = 3
 _DAMAGED = "`regrow verify` names the files that are damaged"
 
 
-def save(directory: Path, config: DecoderConfig, parameters: Mapping[str, Tensor], end_of_text: int) -> None:
+@dataclass(frozen=True)
+class Ends:
+    """The tokens that begin and end a text, which may be one and the same."""
+
+    begin: int
+    end: int
+
+    @staticmethod
+    def both(token: int) -> Ends:
+        """One token for both."""
+        return Ends(token, token)
+
+
+def save(directory: Path, config: DecoderConfig, parameters: Mapping[str, Tensor], ends: Ends) -> None:
     """Write the files of the decoder's family.
 
     Raises:
         OptionError: if the family has no such decoder.
     """
-    values = _family(config.family).write(config, end_of_text)
-    generation = {"bos_token_id": end_of_text, "do_sample": True, "eos_token_id": end_of_text, "temperature": 0.8}
+    said = {"bos_token_id": ends.begin, "eos_token_id": ends.end}
+    values = {**_family(config.family).write(config), **said}
+    generation = {**said, "do_sample": True, "temperature": 0.8}
     (directory / WEIGHTS).write_bytes(safetensors_bytes(to_hugging_face(config, parameters)))
     for name, members in ((CONFIG, values), (GENERATION, generation)):
         (directory / name).write_text(json.dumps(members, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load_config(directory: Path) -> DecoderConfig:
+    """The decoder that a directory tells of.
+
+    Raises:
+        InputError: if it tells of none of a family that is known.
+    """
+    if not (directory / CONFIG).exists():
+        raise _no_model(directory, CONFIG)
+    return _config(directory)
 
 
 def load(directory: Path) -> tuple[DecoderConfig, dict[str, Tensor]]:
@@ -54,30 +81,36 @@ def load(directory: Path) -> tuple[DecoderConfig, dict[str, Tensor]]:
     Raises:
         InputError: if the directory holds no model of a family that is known, or a damaged one.
     """
-    for name in (CONFIG, WEIGHTS):
-        if not (directory / name).exists():
-            raise _no_model(directory, name)
-    config = _config(directory)
-    try:
-        with safe_open(directory / WEIGHTS, "pt") as file:
-            wanted = _family(config.family).shapes(config)
-            _require(directory, wanted, {name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118
-            tensors = {name: file.get_tensor(name).to(torch.float32, copy=True) for name in wanted}
-    except (SafetensorError, OSError) as error:
-        raise _unreadable(directory, f"`{WEIGHTS}`: {error}") from error
+    config = load_config(directory)
+    wanted = _family(config.family).shapes(config)
+    with ExitStack() as stack:
+        stored: dict[str, Any] = {}
+        for name in _files(directory):
+            try:
+                file = stack.enter_context(safe_open(directory / name, "pt"))
+                stored |= dict.fromkeys(file.keys(), file)
+            except (SafetensorError, OSError) as error:
+                raise _unreadable(directory, f"`{name}`: {error}") from error
+        _require(directory, wanted, {name: file.get_slice(name) for name, file in stored.items()})
+        tensors = {name: stored[name].get_tensor(name).to(torch.float32, copy=True) for name in wanted}
     return config, from_hugging_face(config, tensors)
 
 
-def end_of_text(directory: Path) -> int:
-    """The token that ends a text, for a stage that gives weights of the same kind as those it takes.
+def ends(directory: Path) -> Ends:
+    """The tokens that begin and end a text, for a stage that gives weights of the kind it takes. Of several that end
+    one, the first.
 
     Raises:
-        InputError: if the folder does not say it.
+        InputError: if the folder does not say them.
     """
-    said = _members(directory, directory / GENERATION).get("eos_token_id")
-    if type(said) is not int:
-        raise _unreadable(directory, f"`{GENERATION}` does not say which token ends a text")
-    return said
+    name = GENERATION if (directory / GENERATION).exists() else CONFIG
+    said = _members(directory, directory / name)
+    end = said.get("eos_token_id")
+    end = end[0] if isinstance(end, list) and end else end
+    if type(end) is not int:
+        raise _unreadable(directory, f"`{name}` does not say which token ends a text")
+    begin = said.get("bos_token_id")
+    return Ends(begin if type(begin) is int else end, end)
 
 
 def to_hugging_face(config: DecoderConfig, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -88,6 +121,25 @@ def to_hugging_face(config: DecoderConfig, parameters: Mapping[str, Tensor]) -> 
 def from_hugging_face(config: DecoderConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The inverse of :func:`to_hugging_face`."""
     return _family(config.family).together(config, tensors)
+
+
+def _files(directory: Path) -> list[str]:
+    """The names of the files of weights: one, or those that an index lists."""
+    if (directory / WEIGHTS).exists():
+        return [WEIGHTS]
+    if not (directory / _INDEX).exists():
+        raise _no_model(directory, WEIGHTS)
+    table = _members(directory, directory / _INDEX).get("weight_map")
+    names = set(table.values()) if isinstance(table, dict) and all(map(_is_text, table.values())) else set[str]()
+    if not names or any(Path(name).name != name for name in names):
+        raise _unreadable(directory, f"`{_INDEX}` lists no files beside it")
+    if missing := sorted(name for name in names if not (directory / name).is_file()):
+        raise _unreadable(directory, f"of the files that `{_INDEX}` lists, {_some(missing)} is not there")
+    return sorted(names)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _family(name: str) -> Family:
@@ -153,10 +205,8 @@ def _some(names: Iterable[str]) -> str:
 
 
 def _no_model(directory: Path, name: str) -> InputError:
-    pieces = name == WEIGHTS and (directory / _INDEX).exists()
-    why = f"it has no `{name}`" + (f", but weights in several files, as `{_INDEX}` says" if pieces else "")
-    hint = "join them into one file first" if pieces else "give the folder that `regrow build` wrote"
-    return InputError(f"`{directory}` is not a model", why=why, hint=hint)
+    hint = "give the folder that `regrow build` wrote"
+    return InputError(f"`{directory}` is not a model", why=f"it has no `{name}`", hint=hint)
 
 
 def _unreadable(directory: Path, why: str) -> InputError:

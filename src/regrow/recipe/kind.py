@@ -43,6 +43,9 @@ Origin = Literal[
 OnDocuments = Literal["filter", "label"]
 """What a stage does to documents: leave some of them out, or judge them and write its judgement beside them."""
 
+MODEL_FILES = "model-files"
+"""The type of artifact that is another model's files, as they were published."""
+
 PROGRAM = 400_000_000
 """Bytes of memory of the libraries themselves."""
 

@@ -11,6 +11,19 @@ from regrow.report.doubts import Doubt
 
 
 @dataclass(frozen=True)
+class Base:
+    """Another model, from which the released one was made.
+
+    Attributes:
+        fetch: where it was got.
+        licence: of its weights, as the recipe declares it.
+    """
+
+    fetch: str
+    licence: str
+
+
+@dataclass(frozen=True)
 class Measure:
     """Bits per byte of the validation text, by this model or by something to compare it with."""
 
@@ -104,6 +117,8 @@ class ReportData:
     """What ``config.json`` calls the kind of decoder."""
     line: tuple[tuple[str, str], ...] = ()
     """Stage and origin of the weights that went into the released ones, these last; empty if one does not say it."""
+    bases: tuple[Base, ...] = ()
+    """The models that it was made from."""
     samples: tuple[Sample, ...] = ()
     losses: tuple[Loss, ...] = ()
     validation_loss: float | None = None

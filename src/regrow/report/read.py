@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regrow.errors import RecipeError
+from regrow.recipe.kind import MODEL_FILES
 from regrow.release import Release
 from regrow.release.layout import SUMS
 from regrow.release.release import number
 from regrow.release.statements import Statement, line_of_weights
 from regrow.release.sums import leaves
-from regrow.report.data import Example, Exclusion, File, Measure, ReportData, Source, StageRow
+from regrow.report.data import Base, Example, Exclusion, File, Measure, ReportData, Source, StageRow
 from regrow.report.doubts import doubts
 from regrow.report.render import size
 
@@ -50,6 +51,7 @@ def contents(release: Release) -> ReportData:
         facts=release.facts,
         family=release.family,
         line=_line(release),
+        bases=tuple(_bases(release)),
         samples=release.samples,
         losses=release.losses,
         validation_loss=release.measured("validation", "loss"),
@@ -139,6 +141,12 @@ def _line(release: Release) -> tuple[tuple[str, str], ...]:
     line = line_of_weights(release.statements)
     told = tuple((one.stage, one.origin) for one in line if one.origin is not None)
     return told if len(told) == len(line) else ()
+
+
+def _bases(release: Release) -> Iterator[Base]:
+    for one in release.statements:
+        if one.artifact == MODEL_FILES:
+            yield Base(str(one.parameters.get("fetch", "")), str(one.parameters.get("licence", "")))
 
 
 def _stage(statement: Statement, timing: Mapping[str, Any]) -> StageRow:

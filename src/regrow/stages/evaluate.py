@@ -87,7 +87,7 @@ def _validation(
     def told(done: int) -> None:
         call.context.emit("progress", done=done, total=whole, unit="sequences")
 
-    summed = nats(decoder, parameters, tokens, range(whole), told)
+    summed = nats(decoder, parameters, tokens, range(whole), context, told)
     rest = tokens[whole * context :]
     if len(rest) > 1:
         with torch.no_grad():

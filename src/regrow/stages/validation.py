@@ -18,6 +18,7 @@ def nats(
     parameters: Mapping[str, Tensor],
     tokens: Tensor,
     rows: Sequence[int],
+    context: int,
     told: Callable[[int], None] = lambda done: None,
 ) -> float:
     """The summed loss over sequences of a row of tokens.
@@ -26,12 +27,13 @@ def nats(
         decoder: the model.
         parameters: of the model.
         tokens: int64 ``(N,)``.
-        rows: which sequences of ``decoder.config.context`` tokens, counted from 0.
+        rows: which sequences, counted from 0.
+        context: tokens of a sequence.
         told: gets the number of sequences that are done.
     """
     import torch
 
-    context, found = decoder.config.context, 0.0
+    found = 0.0
     with torch.no_grad():
         for start in range(0, len(rows), _BATCH):
             here = rows[start : start + _BATCH]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow
 
     from regrow.recipe.lock import Lock
-    from regrow.stages.pretrain import PretrainParameters
+    from regrow.stages.training import Schedule
 
 _DAMAGED = "`regrow verify` names the files that are damaged or missing"
 
@@ -58,15 +58,12 @@ def pieces(release: Release, step: int, *, text: bool = False, store: Path | Non
     import numpy as np
 
     from regrow.corpus.order import spans, step_windows, windows
-    from regrow.stages.pretrain import training_settings
 
     lock = release.lock
     name, run = _training(lock)
-    settings, context = training_settings(run), run.architecture.context
-    if step > settings.steps:
-        raise RecipeError(
-            f"there is no step {step}", where=str(release.path), why=f"training took {settings.steps} steps"
-        )
+    context = run.context
+    if step > run.steps:
+        raise RecipeError(f"there is no step {step}", where=str(release.path), why=f"training took {run.steps} steps")
     row = _said(release, TOKENS, lambda: release.token_rows(texts=["id"], numbers=["end"]))
     ids, ends = row["id"].to_pylist(), np.array(row["end"], np.int64)
     count = windows(int(ends[-1]) if len(ends) else 0, context)
@@ -74,9 +71,8 @@ def pieces(release: Release, step: int, *, text: bool = False, store: Path | Non
         raise _unsaid(release, TOKENS, f"it has fewer tokens than the {context} of one sequence")
     known = _known(release, ids)
     say = _reader(release, lock, name, store) if text else None
-    per_step = settings.micro_batch * settings.micro_batches_per_step
     found = []
-    for sequence, window in enumerate(step_windows(settings.seed, step, per_step, count).tolist()):
+    for sequence, window in enumerate(step_windows(run.seed, step, run.sequences, count).tolist()):
         place = window * context
         for span in spans(window, context, ids, ends):
             length = span.end - span.start
@@ -86,14 +82,14 @@ def pieces(release: Release, step: int, *, text: bool = False, store: Path | Non
     return found
 
 
-def _training(lock: Lock) -> tuple[str, PretrainParameters]:
-    """The last stage that trains, and its parameters."""
+def _training(lock: Lock) -> tuple[str, Schedule]:
+    """The last stage that trains, and what its steps take."""
     from regrow.stages import KINDS
-    from regrow.stages.pretrain import PretrainParameters
+    from regrow.stages.training import Scheduled
 
     for stage in reversed(lock.graph(KINDS).stages):
-        if isinstance(stage.parameters, PretrainParameters):
-            return stage.name, stage.parameters
+        if isinstance(stage.parameters, Scheduled):
+            return stage.name, stage.parameters.schedule
     raise RecipeError("no stage of this release is a training run", hint="`regrow inspect` lists its stages")
 
 

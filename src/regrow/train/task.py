@@ -11,8 +11,9 @@ Example:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise
+from regrow.model.weights import load
 
 Shape = tuple[int, ...]
 
@@ -148,5 +150,64 @@ class Pretraining:
         return Decoder(self.config)
 
 
-TASKS: Tasks = MappingProxyType({Pretraining.name: Pretraining.described})
+@dataclass(frozen=True)
+class Finetuning:
+    """A decoder from given parameters, of which some are trained.
+
+    Attributes:
+        config: the shape of the decoder.
+        context: how many tokens of each sequence are to be predicted; at most the decoder's.
+        names: of the parameters that are trained.
+        source: the folder with all parameters; None for workers, who are sent them.
+    """
+
+    name: ClassVar[str] = "finetuning"
+
+    config: DecoderConfig
+    context: int
+    names: tuple[str, ...]
+    source: Path | None = field(default=None, compare=False)
+
+    def trained(self) -> Mapping[str, Shape]:
+        """Those that are named."""
+        return {name: shape for name, shape in self.config.shapes().items() if name in self.names}
+
+    def frozen(self) -> Mapping[str, Shape]:
+        """All others."""
+        return {name: shape for name, shape in self.config.shapes().items() if name not in self.names}
+
+    def initial(self) -> Mapping[str, Tensor]:
+        """As they are in the source."""
+        return {name: self._given[name].clone() for name in self.trained()}
+
+    def given(self) -> Mapping[str, Tensor]:
+        """As they are in the source."""
+        return {name: self._given[name] for name in self.frozen()}
+
+    def loss(self, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """The decoder's, in nats."""
+        return self._decoder(parameters, batch.tokens, batch.mask)
+
+    def description(self) -> Mapping[str, Any]:
+        """The shape, the context and the names."""
+        return {"config": asdict(self.config), "context": self.context, "names": list(self.names)}
+
+    @staticmethod
+    def described(description: Mapping[str, Any]) -> Finetuning:
+        """The task of a description."""
+        config = DecoderConfig(**description["config"])
+        return Finetuning(config, description["context"], tuple(description["names"]))
+
+    @cached_property
+    def _given(self) -> Mapping[str, Tensor]:
+        if self.source is None:
+            raise AssertionError("the first worker has the parameters")
+        return load(self.source)[1]
+
+    @cached_property
+    def _decoder(self) -> Decoder:
+        return Decoder(self.config)
+
+
+TASKS: Tasks = MappingProxyType({Pretraining.name: Pretraining.described, Finetuning.name: Finetuning.described})
 """The tasks of this package."""

@@ -14,6 +14,7 @@ from regrow.auditing.collectors.folder import Folder, Statement, printable
 from regrow.auditing.data import toml
 from regrow.auditing.facts import Basis, Evidence, OriginFact, ParentFact, Relation
 from regrow.auditing.lineage import MECHANICAL
+from regrow.recipe.kind import MODEL_FILES
 from regrow.release.layout import statement_path
 from regrow.release.statements import Statement as Made
 from regrow.release.statements import line_of_weights
@@ -35,7 +36,12 @@ def collect(folder: Folder, made: tuple[Made, ...]) -> Iterator[Statement]:
     starts = [one for one in line if not _before(one, line)]
     others = [one for one in starts if one.origin != RANDOM]
     for one in others:
-        yield ParentFact(Basis.FOUND, _at(folder, one), _name(one), _relation(line), sha256=one.digest)
+        given = _given(one, made)
+        licence = str(given.parameters.get("licence", ""))
+        relation = _relation(line)
+        yield ParentFact(
+            Basis.FOUND, _at(folder, given), _name(given), relation, sha256=one.digest, licence=printable(licence)
+        )
     if not others:
         changed = tuple(printable(str(one.origin), 40) for one in line if one.origin != RANDOM)
         yield OriginFact(Basis.FOUND, _at(folder, line[-1]), _said(line), changed)
@@ -64,6 +70,14 @@ def _relation(line: tuple[Made, ...]) -> Relation:
     found = [Relation(toml("collectors", "origins").get(str(one.origin), Relation.UNKNOWN)) for one in later]
     trained = [one for one in found if one not in (*MECHANICAL, Relation.UNKNOWN)]
     return next(iter(trained), Relation.UNKNOWN if Relation.UNKNOWN in found else found[0])
+
+
+def _given(one: Made, made: tuple[Made, ...]) -> Made:
+    """The stage that took from outside what a stage made its weights of: itself, or the one before that did."""
+    if one.parameters.get("fetch"):
+        return one
+    before = {name for _, name in one.inputs}
+    return next((other for other in made if other.stage in before and other.artifact == MODEL_FILES), one)
 
 
 def _name(one: Made) -> str:

@@ -7,7 +7,7 @@ same bytes or fails. Whether it does is for `regrow verify` to say; an audit rea
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +39,7 @@ from regrow.auditing.facts import (
 )
 from regrow.auditing.findings import FindingId
 from regrow.model.architecture import Architecture
+from regrow.recipe.kind import MODEL_FILES
 from regrow.recipe.pin import is_sha256
 from regrow.release import Release
 from regrow.release.files import MOST_BYTES, DamagedError
@@ -241,7 +242,7 @@ def _locked(text: Text, folder: Folder, release: Release, made: tuple[Made, ...]
     used, found = release_data.manifest(folder, release)
     yield from found
     yield from _licence(lock)
-    yield from _sources(lock, used)
+    yield from _sources(lock, used, {one.stage for one in made if one.artifact == MODEL_FILES})
     yield from _training(lock)
     yield from _aspects(lock, used, folder, made)
     yield from _components(lock, folder, release, made)
@@ -253,10 +254,12 @@ def _licence(lock: Locked) -> Iterator[Statement]:
         yield legal.declared(expression, Scope.WEIGHTS, lock.text.at("key model.licence"))
 
 
-def _sources(lock: Locked, used: Mapping[str, release_data.Used]) -> Iterator[Statement]:
-    """A fact for each source, and for its part that was held out to judge the model."""
+def _sources(lock: Locked, used: Mapping[str, release_data.Used], models: Collection[str]) -> Iterator[Statement]:
+    """A fact for each source but those that are models, and for its part that was held out to judge the model."""
     for source in lock.sources:
         name = str(source.get("name", ""))
+        if name in models:
+            continue
         availability = str(lock.documents.get(name, {}).get("availability", ""))
         known = Availability(availability) if availability in list(Availability) else Availability.UNKNOWN
         files = tables(source.get("file"))

@@ -1,0 +1,149 @@
+"""Tokenizers of others, as artifacts of ours: taken over as they are, or written out of a GGUF file.
+
+A GGUF file has the tokens, the merges and a name for the way in which text is cut before merging. The names are those
+of llama.cpp; the patterns behind them are part of the tokenizers that they are the names of.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from regrow.corpus.tokenizer import CONFIG, FILE, LLAMA3, QWEN2, SPECIAL, Tokenizer
+from regrow.errors import InputError
+from regrow.words import listed, shown
+
+TEMPLATE = "chat_template.jinja"
+"""How a conversation is written as one text."""
+
+_BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+_SPECIAL, _MEANT = 3, 4
+"""Types of tokens in a GGUF file: those that say what a text is about, and those that somebody added."""
+
+
+def _cut(pattern: str) -> dict[str, Any]:
+    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+    return {"type": "Sequence", "pretokenizers": [split, {**_BYTES, "use_regex": False}]}
+
+
+_CUTS: Mapping[str, Mapping[str, Any]] = {
+    "gpt-2": _BYTES,
+    "smollm": {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True}, _BYTES]},
+    "llama-bpe": _cut(LLAMA3),
+    "dbrx": _cut(LLAMA3),
+    "qwen2": _cut(QWEN2),
+}
+_NORMALIZERS = {"qwen2": {"type": "NFC"}}
+
+
+def take_over(source: Path, folder: Path) -> None:
+    """Copy a tokenizer that lies beside weights.
+
+    Args:
+        source: the folder with ``tokenizer.json``.
+        folder: the artifact.
+
+    Raises:
+        InputError: if it is of a kind that is not known here.
+    """
+    for name in (FILE, CONFIG, SPECIAL, TEMPLATE):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+    Tokenizer.open(folder)
+
+
+def from_gguf(said: Mapping[str, Any], where: str, folder: Path) -> None:
+    """Write the tokenizer of a GGUF file.
+
+    Args:
+        said: the file's metadata, with ``tokens``, ``token_type`` and ``merges`` built.
+        where: the file, for messages.
+        folder: the artifact.
+
+    Raises:
+        InputError: if it is of a kind that is not known here.
+    """
+    keys = {key.removeprefix("tokenizer.ggml."): value for key, value in said.items()}
+    if keys.get("model") != "gpt2" or keys.get("pre", "gpt-2") not in _CUTS:
+        raise InputError(
+            f"the tokenizer {shown(keys.get('model'))} with the cuts {shown(keys.get('pre'))} cannot be read",
+            where=f"{where}: tokenizer.ggml.pre",
+            why="what is known here is byte-level BPE",
+            hint=f"known are gpt2 with the cuts {listed(_CUTS)}",
+        )
+    tokens, kinds = keys.get("tokens"), keys.get("token_type", ())
+    if not isinstance(tokens, tuple) or not isinstance(kinds, tuple) or not isinstance(keys.get("merges"), tuple):
+        raise InputError("the tokenizer cannot be read", where=where, why="it lacks tokens, their types or merges")
+    added = [_added(i, tokens[i], kind) for i, kind in enumerate(kinds[: len(tokens)]) if kind in (_SPECIAL, _MEANT)]
+    said_by = {name: keys.get(f"{name}_token_id") for name in ("bos", "eos", "unknown", "padding")}
+    names = {name: tokens[i] for name, i in said_by.items() if isinstance(i, int) and 0 <= i < len(tokens)}
+    begins = bool(keys.get("add_bos_token", False)) and "bos" in names
+    cut = keys.get("pre", "gpt-2")
+    _write(
+        folder / FILE,
+        {
+            "version": "1.0",
+            "truncation": None,
+            "padding": None,
+            "added_tokens": added,
+            "normalizer": _NORMALIZERS.get(cut),
+            "pre_tokenizer": _CUTS[cut],
+            "post_processor": _template(names["bos"], tokens.index(names["bos"])) if begins else None,
+            "decoder": {**_BYTES, "add_prefix_space": True},
+            "model": _model(tokens, keys["merges"]),
+        },
+    )
+    words = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"}
+    special = {words[name]: token for name, token in names.items()}
+    _write(
+        folder / CONFIG,
+        {
+            "add_bos_token": begins,
+            "added_tokens_decoder": {str(one["id"]): {k: v for k, v in one.items() if k != "id"} for one in added},
+            "clean_up_tokenization_spaces": False,
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            **special,
+        },
+    )
+    _write(folder / SPECIAL, special)
+    if isinstance(template := said.get("tokenizer.chat_template"), str):
+        (folder / TEMPLATE).write_text(template, "utf-8", newline="")
+    Tokenizer.open(folder)
+
+
+def _model(tokens: tuple[str, ...], merges: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "ignore_merges": False,
+        "vocab": {token: i for i, token in enumerate(tokens)},
+        "merges": [merge.split(" ") for merge in merges],
+    }
+
+
+def _added(id: int, content: str, kind: int) -> dict[str, Any]:
+    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    return {"id": id, "content": content, **plain, "special": kind == _SPECIAL}
+
+
+def _template(token: str, id: int) -> dict[str, Any]:
+    first = {"SpecialToken": {"id": token, "type_id": 0}}
+    one, other = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
+    return {
+        "type": "TemplateProcessing",
+        "single": [first, one],
+        "pair": [first, one, other],
+        "special_tokens": {token: {"id": token, "ids": [id], "tokens": [token]}},
+    }
+
+
+def _write(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8", newline="\n")

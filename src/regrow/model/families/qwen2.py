@@ -1,0 +1,30 @@
+"""Qwen 2 and 2.5 (Yang et al., 2024), without windows of attention."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from regrow.model.families.llama import FAMILY as LLAMA
+from regrow.model.keys import ACTIVATIONS, Fixed, Key, Rotary
+
+FAMILY = replace(
+    LLAMA,
+    name="qwen2",
+    architecture="Qwen2ForCausalLM",
+    options={"qkv_bias": True},
+    members=(
+        Key("vocab_size", "vocabulary"),
+        Key("num_hidden_layers", "layers"),
+        Key("hidden_size", "width"),
+        Key("num_attention_heads", "heads"),
+        Key("num_key_value_heads", "kv_heads", absent=32),
+        Key("intermediate_size", "hidden"),
+        Key("max_position_embeddings", "context"),
+        Key("tie_word_embeddings", "tied_embeddings", absent=False),
+        Key("rms_norm_eps", "norm_epsilon"),
+        Key("hidden_act", "activation", words=ACTIVATIONS, absent="silu"),
+        Fixed("use_sliding_window", False),
+        Rotary(),
+    ),
+    remarks={"attention_dropout": 0.0, "initializer_range": 0.02, "use_cache": True},
+)

@@ -1,0 +1,63 @@
+"""Weights of others, in float32 and as the files of their family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from regrow.errors import InputError
+from regrow.recipe.kind import MODEL_FILES, PROGRAM, Call, Cost, Expected, Kind, Slot
+from regrow.sections import Parameters
+from regrow.stages.costs import all_of
+from regrow.stages.weights import WEIGHTS
+
+
+class ImportWeightsParameters(Parameters):
+    """There is nothing to choose."""
+
+
+def run(call: Call[ImportWeightsParameters]) -> None:
+    """Read a GGUF file or a folder of Hugging Face's, and write what every other stage takes."""
+    from regrow.corpus.tokenizer import Tokenizer
+    from regrow.model import gguf, weights
+    from regrow.model.foreign import find
+
+    found = find(call.input("files"))
+    if found.gguf is None:
+        config, parameters = weights.load(found.folder)
+        ends = weights.ends(found.folder)
+    else:
+        model = gguf.load(found.gguf)
+        config, parameters, ends = model.config, model.parameters, gguf.ends(model.metadata)
+    _require_fit(Tokenizer.open(call.input("tokenizer")).vocabulary, config.vocabulary)
+    weights.save(call.output, config, parameters, ends)
+
+
+def _require_fit(tokens: int, rows: int) -> None:
+    if tokens > rows:
+        raise InputError(
+            f"the tokenizer of the base has {tokens:,} tokens, and its model knows {rows:,}",
+            why="the two were not made for each other",
+            hint="choose the files of one model with `base.select`",
+        )
+
+
+def cost(parameters: ImportWeightsParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
+    """Estimate: quantised numbers become float32, which has up to eight times their bytes."""
+    size = all_of(inputs, "files").size
+    return Cost(Expected(size=5 * size), seconds=2 + size / 5e7, memory_bytes=int(PROGRAM + 12 * size))
+
+
+KIND = Kind(
+    name="import-weights",
+    version=1,
+    parameters=ImportWeightsParameters,
+    inputs={"files": Slot(MODEL_FILES), "tokenizer": Slot("tokenizer")},
+    output="weights",
+    run=run,
+    libraries=("gguf", "safetensors"),
+    summary="take over the weights of another model",
+    usual=True,
+    cost=cost,
+    released=WEIGHTS,
+    origin="imported",
+)

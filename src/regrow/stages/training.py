@@ -1,0 +1,197 @@
+"""What all stages that train have in common: the run itself, what is noted on the way, and its records."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from regrow.errors import StageError
+from regrow.recipe.kind import Call, Released
+from regrow.stages.validation import nats, spread
+from regrow.store import new_directory, sums
+from regrow.train.section import Train
+
+if TYPE_CHECKING:
+    from regrow.corpus.tokens import TokenShards
+    from regrow.model.config import DecoderConfig
+    from regrow.model.weights import Ends
+    from regrow.train.settings import Settings
+    from regrow.train.state import State
+    from regrow.train.task import Task
+
+WORDS = 32
+"""Tokens that the model writes on the way."""
+
+SNAPSHOTS = "checkpoints"
+RECORDS = (
+    Released(f"{SNAPSHOTS}/*/*", always=True),
+    *(Released(name, "training", always=True) for name in ("chain.jsonl", "losses.jsonl")),
+)
+"""What a release holds of a run besides the weights."""
+
+SUMS = "snapshot.sha256"
+"""Beside a snapshot in the scratch folder: what its files were when they were written."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What of the tokens each step of a run takes.
+
+    Attributes:
+        seed: of the order.
+        steps: how many.
+        sequences: in a step.
+        context: tokens of a sequence.
+    """
+
+    seed: int
+    steps: int
+    sequences: int
+    context: int
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """Parameters of a stage that trains on tokens."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """What its steps take."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run.
+
+    Attributes:
+        config: the decoder.
+        settings: the run.
+        shards: the tokens.
+        ends: the tokens that begin and end a text.
+    """
+
+    config: DecoderConfig
+    settings: Settings
+    shards: TokenShards
+    ends: Ends
+
+
+def settings_of(train: Train, count: int) -> Settings:
+    """The run of a recipe in so many steps: its fractions as steps."""
+    from regrow.train.settings import Settings
+
+    return Settings(
+        steps=count,
+        micro_batch=train.micro_batch,
+        micro_batches_per_step=train.micro_batches_per_step,
+        learning_rate=train.learning_rate,
+        warmup=max(1, int(count * train.warmup)),
+        decay=train.decay,
+        final_learning_rate=train.learning_rate * train.final_learning_rate,
+        weight_decay=train.weight_decay,
+        beta1=train.beta1,
+        beta2=train.beta2,
+        epsilon=train.epsilon,
+        clip=train.clip,
+        seed=train.seed,
+        checkpoint_every=train.checkpoint_every,
+        snapshots=train.snapshots,
+        validate_every=train.validate_every,
+    )
+
+
+def train(call: Call[Any], task: Task, run: Run) -> None:
+    """Train a decoder on the tokens, in the order that the seed and the epoch fix, and write weights and records."""
+    from regrow.model.weights import save
+    from regrow.train import loop
+    from regrow.train.task import Batch
+
+    config, settings, shards = run.config, run.settings, run.shards
+    _require_enough(call.name, shards.windows("train", task.context), settings, task.context)
+
+    def progress(**fields: Any) -> None:
+        call.context.emit("progress", **fields)
+
+    def resumed(state: State) -> None:
+        facts = {"done": state.step, "total": settings.steps, "unit": "steps"}
+        tokens = state.step * settings.sequences_per_step * task.context
+        call.context.emit("resumed", **facts, tokens=tokens, records=state.losses)
+
+    def batch(step: int) -> Batch:
+        return Batch(shards.batch(settings.seed, step, settings.sequences_per_step, task.context))
+
+    def keep(state: State) -> None:
+        with new_directory(_snapshot(call.scratch, state.step)) as folder:
+            save(folder, config, state.parameters, run.ends)
+            (folder / SUMS).write_text(sums(folder, (SUMS,)), encoding="utf-8")
+
+    watch = loop.Watch(
+        progress, call.context.stopping, call.context.stop, keep, _measure(call, task.context, run), resumed
+    )
+    workers: loop.WorkerGroup | None = call.context.surroundings.workers
+    state = (workers.train if workers else loop.train)(task, settings, batch, call.scratch, watch)
+    save(call.output, config, state.parameters, run.ends)
+    for step in settings.snapshot_steps:
+        _release(_snapshot(call.scratch, step), call.output / SNAPSHOTS / f"step-{step:09}")
+    for name, records in (("losses", state.losses), ("chain", state.chain)):
+        lines = "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
+        (call.output / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+
+
+def _measure(call: Call[Any], context: int, run: Run) -> Callable[[State], dict[str, Any]]:
+    """What to note of a state on the way: the loss on validation text if there is any, and a few words."""
+    from regrow.corpus.tokenizer import Tokenizer
+    from regrow.model.decoder import Decoder
+    from regrow.model.sampling import Sampling, generate
+
+    decoder, sampling, shards = Decoder(run.config), Sampling(seed=run.settings.seed), run.shards
+    tokenizer = Tokenizer.open(call.input("tokenizer")) if call.inputs.get("tokenizer") else None
+    rows = spread(shards.windows("validation", context), run.settings.sequences_per_step)
+
+    def measure(state: State) -> dict[str, Any]:
+        import torch
+
+        found: dict[str, Any] = {}
+        if rows:
+            tokens = torch.from_numpy(shards.read("validation").astype("int64"))
+            found["validation_loss"] = nats(decoder, state.parameters, tokens, rows, context) / (len(rows) * context)
+        if tokenizer is not None:
+            first = tokenizer.prompt("") or [shards.end_of_text]
+            words = generate(decoder, state.parameters, first, WORDS, sampling, shards.end_of_text)
+            found["sample"] = tokenizer.decode(list(words))
+        return found
+
+    return measure
+
+
+def _snapshot(scratch: Path, step: int) -> Path:
+    return scratch / f"snapshot-{step:09}"
+
+
+def _release(kept: Path, place: Path) -> None:
+    """Take over what was kept on the way, which may have been long ago and in another process."""
+    listed = kept / SUMS
+    if not listed.is_file() or listed.read_text(encoding="utf-8") != sums(kept, (SUMS,)):
+        raise StageError(
+            "the intermediate parameters of a step are damaged",
+            where=str(kept),
+            why="its files are not those that were written",
+            hint="delete the folder that it is in, and train again",
+        )
+    shutil.copytree(kept, place, ignore=shutil.ignore_patterns(SUMS))
+
+
+def _require_enough(stage: str, windows: int, settings: Settings, context: int) -> None:
+    needed = settings.sequences_per_step
+    if windows < needed:
+        raise StageError(
+            f"the corpus makes {windows} sequences, one step needs {needed}",
+            where=stage,
+            why="`train.micro_batch` times `train.micro_batches_per_step` sequences of `architecture.context` "
+            "tokens are taken at each step",
+            hint="add text, or lower `train.micro_batch`, `train.micro_batches_per_step` or `architecture.context`",
+        )

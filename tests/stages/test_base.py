@@ -1,0 +1,123 @@
+"""A recipe that begins with another model: from its files to weights that were trained further."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from regrow.corpus.tokenizer import Tokenizer
+from regrow.errors import InputError, RegrowError, StageError
+from regrow.model.config import DecoderConfig
+from regrow.model.decoder import initialise
+from regrow.model.weights import Ends, load, save
+from regrow.sources import resolve
+from regrow.stages import KINDS
+
+from .conftest import Bench
+
+CONFIG = DecoderConfig(vocabulary=512, layers=3, width=16, heads=2, kv_heads=1, hidden=24, context=64)
+ENDS = Ends(1, 0)
+TRAIN: dict[str, Any] = {
+    "tokens": 1024,
+    "context": 16,
+    "micro_batch": 4,
+    "micro_batches_per_step": 1,
+    "decay": "constant",
+    "learning_rate": 1e-2,
+    "checkpoint_every": 8,
+}
+
+
+@pytest.fixture
+def model(tiny: dict[str, Path], tmp_path: Path) -> Path:
+    """A folder as others publish models."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    save(folder, CONFIG, initialise(CONFIG, 7), ENDS)
+    shutil.copytree(tiny["tokenizer"], folder, dirs_exist_ok=True)
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    (folder / "README.md").write_text("# A model")
+    return folder
+
+
+def taken(bench: Bench, folder: Path, **more: Any) -> Path:
+    """The files that a recipe takes of a model."""
+    bench.base = folder.parent
+    name = f"file:{folder.name}"
+    parameters = {"fetch": name, "licence": "MIT", "pins": resolve(name, folder.parent), **more}
+    return bench.run("base", parameters)
+
+
+def imported(bench: Bench, folder: Path) -> tuple[Path, Path]:
+    files = taken(bench, folder)
+    tokenizer = bench.run("import-tokenizer", {}, files=files)
+    return bench.run("import-weights", {}, files=files, tokenizer=tokenizer), tokenizer
+
+
+def test_a_folder_comes_over_as_it_is(bench: Bench, model: Path) -> None:
+    weights, tokenizer = imported(bench, model)
+    config, parameters = load(weights)
+    assert config == CONFIG
+    assert all(torch.equal(value, initialise(CONFIG, 7)[name]) for name, value in parameters.items())
+    said = json.loads((weights / "generation_config.json").read_text())
+    assert (said["bos_token_id"], said["eos_token_id"]) == (1, 0)
+    for path in tokenizer.iterdir():
+        assert path.read_bytes() == (model / path.name).read_bytes()
+    assert {path.name for path in tokenizer.iterdir()} >= {"tokenizer.json", "chat_template.jinja"}
+
+
+def test_what_is_trained_changes_and_nothing_else(bench: Bench, model: Path, tiny: dict[str, Path]) -> None:
+    weights, tokenizer = imported(bench, model)
+    fed = {"weights": weights, "tokens": tiny["tokenize"], "tokenizer": tokenizer}
+    tuned = bench.run("finetune", {**TRAIN, "parameters": ["layers.1-2.mlp", "norm"]}, **fed)
+    before, after = load(weights)[1], load(tuned)[1]
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {
+        name for name in before if name.startswith(("layers.001.mlp", "layers.002.mlp")) or name == "norm"
+    }
+    losses = [json.loads(line)["loss"] for line in (tuned / "losses.jsonl").read_text().splitlines()]
+    assert len(losses) == 16 and losses[-1] < losses[0]
+    everything = bench.run("finetune", TRAIN, **fed)
+    assert all(not torch.equal(before[name], value) for name, value in load(everything)[1].items())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"parameters": ["layers.7"]}, "no parameter fits `layers.7`"),
+        ({"context": 65}, "longer than the model's 64"),
+        ({"micro_batch": 2**16}, "one step needs"),
+    ],
+)
+def test_what_cannot_be_trained(
+    bench: Bench, model: Path, tiny: dict[str, Path], change: dict[str, Any], said: str
+) -> None:
+    weights, tokenizer = imported(bench, model)
+    with pytest.raises(RegrowError, match=said):
+        bench.run("finetune", {**TRAIN, **change}, weights=weights, tokens=tiny["tokenize"], tokenizer=tokenizer)
+
+
+def test_bases_that_are_none_or_several(bench: Bench, model: Path) -> None:
+    with pytest.raises(StageError, match="there is no model"):
+        taken(bench, model, select=["**/*.gguf"])
+    shutil.copytree(model, model / "other")
+    with pytest.raises(InputError, match="there are 2 models"):
+        imported(bench, model)
+    chosen = taken(bench, model, select=["other/*"])
+    assert Tokenizer.open(bench.run("import-tokenizer", {}, files=chosen)).vocabulary == 512
+
+
+def test_a_tokenizer_of_another_model_is_refused(bench: Bench, model: Path, tmp_path: Path) -> None:
+    smaller = DecoderConfig(vocabulary=300, layers=1, width=8, heads=2, kv_heads=1, hidden=8, context=16)
+    save(model, smaller, initialise(smaller, 1), ENDS)
+    with pytest.raises(InputError, match="has 512 tokens, and its model knows 300"):
+        imported(bench, model)
+
+
+def test_kinds_that_begin_with_another_model_say_so() -> None:
+    assert (KINDS["import-weights"].origin, KINDS["finetune"].origin) == ("imported", "fine-tuned")
