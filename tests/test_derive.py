@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -69,6 +70,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (texts / f"{number}.txt").write_text(text)
     learnt = tokenizer.learn(said, 300)
     tokenizer.write(learnt, base)
+    theirs = {"tokenizer_class": "GPT2Tokenizer", "bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
+    (base / "tokenizer_config.json").write_text(json.dumps(theirs))
     save(base, CONFIG, initialise(CONFIG, 3), Ends(0, 0))
     (root / "tuned" / "regrow.toml").write_text(RECIPE)
     regrow.build(root / "tuned", root / "release", store=root / "store")
@@ -81,7 +84,7 @@ def test_the_release_is_the_base_but_for_what_was_chosen(built: Path) -> None:
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {name for name in before if ".layers.1." in name or name == "model.norm.weight"}
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        assert (built / "release" / name).exists()
+        assert (built / "release" / name).read_bytes() == (built / "tuned" / "base" / name).read_bytes()
 
 
 def test_it_says_what_it_begins_with(built: Path) -> None:

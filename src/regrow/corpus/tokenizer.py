@@ -49,7 +49,7 @@ _SEVERAL = {
 }
 """The parts that may be a sequence, and what its members are called."""
 _DAMAGED = "`regrow verify` names the files that are damaged or missing"
-_CONFIG = {
+LEARNT: Mapping[str, Any] = {
     "added_tokens_decoder": {
         "0": {
             "content": END_OF_TEXT,
@@ -65,6 +65,7 @@ _CONFIG = {
     "eos_token": END_OF_TEXT,
     "tokenizer_class": "PreTrainedTokenizerFast",
 }
+"""The settings of a tokenizer that was learnt here, by which it is known from those of others."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ def _start(library: Any, template: Any, said: Mapping[str, Any]) -> tuple[int, .
     """The tokens that begin a prompt: those of its template, which is what transformers goes by, whatever
     ``add_bos_token`` says. A tokenizer as it is learnt here has none yet, and begins with the token that ends texts.
     """
-    first = [END_OF_TEXT] if template is None and said == _CONFIG else list(_first_of(template))
+    first = [END_OF_TEXT] if template is None and said == LEARNT else list(_first_of(template))
     return tuple(token for token in map(library.token_to_id, first) if token is not None)
 
 
@@ -253,7 +254,7 @@ def learn(texts: Iterable[str], vocabulary: int) -> Any:
 def write(tokenizer: Any, folder: Path) -> None:
     """Write the artifact, with the files in which others look for its settings."""
     tokenizer.save(str(folder / FILE))
-    _write(folder / CONFIG, _CONFIG)
+    _write(folder / CONFIG, LEARNT)
     _write(folder / SPECIAL, {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT})
 
 

@@ -111,7 +111,7 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
     from regrow.train.task import Batch
 
     config, settings, shards = run.config, run.settings, run.shards
-    _require_enough(call.name, shards.windows("train", task.context), settings, task.context)
+    _require_enough(call, shards.windows("train", task.context), settings)
 
     def progress(**fields: Any) -> None:
         call.context.emit("progress", **fields)
@@ -185,13 +185,16 @@ def _release(kept: Path, place: Path) -> None:
     shutil.copytree(kept, place, ignore=shutil.ignore_patterns(SUMS))
 
 
-def _require_enough(stage: str, windows: int, settings: Settings, context: int) -> None:
+def _require_enough(call: Call[Any], windows: int, settings: Settings) -> None:
+    """Enough for one step, told in the words of the table that the recipe has for this run."""
     needed = settings.sequences_per_step
     if windows < needed:
+        table = "finetune" if hasattr(call.parameters, "context") else "train"
+        sequence = "finetune.context" if table == "finetune" else "architecture.context"
+        parts = f"`{table}.micro_batch`", f"`{table}.micro_batches_per_step`"
         raise StageError(
             f"the corpus makes {windows} sequences, one step needs {needed}",
-            where=stage,
-            why="`train.micro_batch` times `train.micro_batches_per_step` sequences of `architecture.context` "
-            "tokens are taken at each step",
-            hint="add text, or lower `train.micro_batch`, `train.micro_batches_per_step` or `architecture.context`",
+            where=call.name,
+            why=f"{' times '.join(parts)} sequences of `{sequence}` tokens are taken at each step",
+            hint=f"add text, or lower {', '.join(parts)} or `{sequence}`",
         )
