@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from regrow.errors import StageError
 from regrow.recipe.kind import Call, Released
+from regrow.sections import fault
 from regrow.stages.validation import nats, spread
 from regrow.store import new_directory, sums
 from regrow.train.section import Train
@@ -78,6 +79,19 @@ class Run:
     settings: Settings
     shards: TokenShards
     ends: Ends
+
+
+def require_a_step(train: Train, context: int) -> None:
+    """Refuse, as a validator does, a run of fewer tokens than one step takes of sequences of ``context``."""
+    step = train.sequences_per_step * context
+    if train.tokens < step:
+        raise fault(
+            f"{train.tokens} tokens are less than one step",
+            why=f"a step takes {train.micro_batch} * {train.micro_batches_per_step} sequences of {context} "
+            f"tokens, {step} in all",
+            hint=f"write at least `tokens = {step}`, or lower micro_batch, micro_batches_per_step or the context",
+            at=("tokens",),
+        )
 
 
 def settings_of(train: Train, count: int) -> Settings:
