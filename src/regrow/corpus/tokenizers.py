@@ -76,7 +76,8 @@ def from_gguf(said: Mapping[str, Any], where: str, folder: Path) -> None:
             why="what is known here is byte-level BPE",
             hint=f"known are gpt2 with the cuts {listed(_CUTS)}",
         )
-    tokens, kinds, merges = (keys.get(name) for name in ("tokens", "token_type", "merges"))
+    parts: list[Any] = [keys.get(name) for name in ("tokens", "token_type", "merges")]
+    tokens, kinds, merges = parts
     named = {name: keys[f"{name}_token_id"] for name in _NAMED if f"{name}_token_id" in keys}
     if fault := next(_faults(tokens, kinds, merges, named), None):
         raise InputError("the tokenizer cannot be read", where=f"{where}: tokenizer.ggml.{fault[0]}", why=fault[1])
