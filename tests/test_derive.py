@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -69,6 +70,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (texts / f"{number}.txt").write_text(text)
     learnt = tokenizer.learn(said, 300)
     tokenizer.write(learnt, base)
+    theirs = {"tokenizer_class": "GPT2Tokenizer", "bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
+    (base / "tokenizer_config.json").write_text(json.dumps(theirs))
     save(base, CONFIG, initialise(CONFIG, 3), Ends(0, 0))
     (root / "tuned" / "regrow.toml").write_text(RECIPE)
     regrow.build(root / "tuned", root / "release", store=root / "store")
@@ -81,13 +84,14 @@ def test_the_release_is_the_base_but_for_what_was_chosen(built: Path) -> None:
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {name for name in before if ".layers.1." in name or name == "model.norm.weight"}
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        assert (built / "release" / name).exists()
+        assert (built / "release" / name).read_bytes() == (built / "tuned" / "base" / name).read_bytes()
 
 
 def test_it_says_what_it_begins_with(built: Path) -> None:
     card = (built / "release" / "README.md").read_text("utf-8")
     assert "It begins with the model in `file:base`, under `Apache-2.0`" in card
     assert "trained from scratch" not in card
+    assert "It needs the files of the base, texts, which are not in the release" in card
     audit = regrow.audit(built / "release")
     [edge] = audit.lineage.edges
     assert (edge.parent, edge.relation) == ("file:base", "finetune")
@@ -114,3 +118,30 @@ def test_another_base_is_another_release(built: Path, tmp_path: Path) -> None:
     save(tmp_path / "tuned" / "base", CONFIG, initialise(CONFIG, 4), Ends(0, 0))
     with pytest.raises(RegrowError, match="base"):
         regrow.build(tmp_path / "tuned", tmp_path / "release", locked=True, store=built / "store")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("[tokenizer]\nvocabulary = 300\n", "`import-tokenizer` and `tokenizer` both make: tokenizer"),
+        (
+            "[architecture]\nlayers = 1\nwidth = 16\nheads = 2\ncontext = 16\n[train]\ntokens = 1024\n",
+            "`import-weights` and `pretrain` both make: weights",
+        ),
+    ],
+)
+def test_a_base_and_a_beginning_of_ones_own_are_one_too_many(tmp_path: Path, more: str, said: str) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "base" / "config.json").write_text("{}")
+    (tmp_path / "texts" / "a.txt").write_text("one")
+    (tmp_path / "regrow.toml").write_text(RECIPE + more)
+    with pytest.raises(RegrowError, match=said):
+        regrow.build(tmp_path, tmp_path / "release", store=tmp_path / "store")
+
+
+def test_fewer_tokens_than_a_step_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "regrow.toml").write_text(RECIPE.replace("tokens = 512", "tokens = 63"))
+    with pytest.raises(RegrowError, match="63 tokens are less than one step") as error:
+        regrow.build(tmp_path, tmp_path / "release", store=tmp_path / "store")
+    assert "finetune.tokens" in str(error.value)

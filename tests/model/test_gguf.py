@@ -133,3 +133,32 @@ def test_what_is_not_known_is_named(tmp_path):
     path.write_bytes(b"PK\x03\x04" + bytes(100))
     with pytest.raises(InputError, match="does not begin with"):
         gguf.load(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("rope.dimension_count", "x", 'must be a number, not "x"'),
+        ("attention.key_length", "x", 'must be a number, not "x"'),
+        ("rope.freq_base", [10_000.0, 500_000.0], "layers that are not all alike are not known here"),
+        ("context_length", [96, 96], "layers that are not all alike are not known here"),
+        ("attention.head_count_kv", [2, 2], "layers that are not all alike are not known here"),
+        ("block_count", None, "missing"),
+        ("rope.freq_base", -1.0, "must be at least 1"),
+    ],
+)
+def test_a_key_of_another_type_is_told_by_its_name_in_the_file(key, value, why, tmp_path, monkeypatch):
+    plain = library.GGUFWriter.add_key_value
+
+    def changed(writer, name, said, kind, **more):
+        if name != f"llama.{key}":
+            plain(writer, name, said, kind, **more)
+        elif value is not None:
+            plain(writer, name, value, library.GGUFValueType.get_type(value))
+
+    monkeypatch.setattr(library.GGUFWriter, "add_key_value", changed)
+    model = made("llama")
+    write(tmp_path / "model.gguf", "llama", model, **({key: 12} if key == "attention.key_length" else {}))
+    with pytest.raises(InputError, match=why) as error:
+        gguf.load(tmp_path / "model.gguf")
+    assert error.value.where.endswith(f"model.gguf: llama.{key}")

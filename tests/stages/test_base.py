@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from regrow.corpus.tokenizer import Tokenizer
 from regrow.errors import InputError, RegrowError, StageError
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
-from regrow.model.weights import Ends, load, save
+from regrow.model.weights import Ends, ends, load, save
 from regrow.sources import resolve
 from regrow.stages import KINDS
 
@@ -91,7 +93,7 @@ def test_what_is_trained_changes_and_nothing_else(bench: Bench, model: Path, tin
     [
         ({"parameters": ["layers.7"]}, "no parameter fits `layers.7`"),
         ({"context": 65}, "longer than the model's 64"),
-        ({"micro_batch": 2**16}, "one step needs"),
+        ({"micro_batch": 2**16, "tokens": 2**20}, r"(?s)one step needs.*`finetune.micro_batch`.*`finetune.context`"),
     ],
 )
 def test_what_cannot_be_trained(
@@ -116,6 +118,57 @@ def test_a_tokenizer_of_another_model_is_refused(bench: Bench, model: Path, tmp_
     smaller = DecoderConfig(vocabulary=300, layers=1, width=8, heads=2, kv_heads=1, hidden=8, context=16)
     save(model, smaller, initialise(smaller, 1), ENDS)
     with pytest.raises(InputError, match="has 512 tokens, and its model knows 300"):
+        imported(bench, model)
+
+
+def changed(model: Path, **tensors: Any) -> None:
+    stored = load_file(model / "model.safetensors")
+    save_file({name: x for name, x in {**stored, **tensors}.items() if x is not None}, model / "model.safetensors")
+
+
+def test_numbers_that_are_none_are_refused(bench: Bench, model: Path) -> None:
+    changed(model, **{"model.norm.weight": torch.tensor([float("nan"), float("inf"), *[1.0] * 14])})
+    with pytest.raises(InputError, match="parameters that are no numbers: 2 in `norm`"):
+        imported(bench, model)
+
+
+def test_a_token_that_no_text_can_end_with_is_refused(bench: Bench, model: Path) -> None:
+    (model / "generation_config.json").write_text('{"eos_token_id": 512}')
+    with pytest.raises(InputError, match="the token that ends a text of the base is 512"):
+        imported(bench, model)
+
+
+def test_an_end_that_only_the_configuration_or_the_tokenizer_says(bench: Bench, model: Path) -> None:
+    said = json.loads((model / "config.json").read_text())
+    for config, wanted in (({"eos_token_id": 3, "bos_token_id": 1}, Ends(1, 3)), ({}, ENDS.both(0))):
+        (model / "generation_config.json").write_text('{"eos_token_id": null}')
+        kept = {key: value for key, value in said.items() if not key.endswith("_token_id")}
+        (model / "config.json").write_text(json.dumps(kept | config))
+        assert ends(imported(bench, model)[0]) == wanted
+
+
+def test_older_files_of_a_model_are_the_model(bench: Bench, model: Path) -> None:
+    """Without the name of the whole in front, with frequencies, and with a head that is the embedding."""
+    tied = replace(CONFIG, tied_embeddings=True)
+    save(model, tied, initialise(tied, 7), ENDS)
+    wanted = load(model)[1]
+    stored = load_file(model / "model.safetensors")
+    bare = {name.removeprefix("model."): x for name, x in stored.items()}
+    head = {"lm_head.weight": bare["embed_tokens.weight"].clone()}
+    rest = {"layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)}
+    save_file({**bare, **head, **rest}, model / "model.safetensors")
+    assert all(torch.equal(wanted[name], x) for name, x in load(imported(bench, model)[0])[1].items())
+    save_file({**bare, "lm_head.weight": head["lm_head.weight"] + 1}, model / "model.safetensors")
+    with pytest.raises(InputError, match=r"`lm_head[.]weight` has other numbers than `embed_tokens[.]weight`"):
+        imported(bench, model)
+
+
+def test_a_tensor_in_two_files_is_refused(bench: Bench, model: Path) -> None:
+    shutil.copyfile(model / "model.safetensors", model / "a.safetensors")
+    (model / "model.safetensors").rename(model / "b.safetensors")
+    index = {"weight_map": {"x": "a.safetensors", "y": "b.safetensors"}}
+    (model / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(InputError, match="two files hold"):
         imported(bench, model)
 
 

@@ -148,7 +148,8 @@ def _check(data: ReportData) -> Iterator[str]:
         "",
         "`regrow verify .` builds everything again from recipe, lock and sources, and compares bit for bit.",
     )
-    beside = [source.name for source in data.sources if is_local(source.fetch)]
+    beside = ["the base"] if any(is_local(base.fetch) for base in data.bases) else []
+    beside += [source.name for source in data.sources if is_local(source.fetch)]
     if beside:
         names = ", ".join(beside)
         yield f"It needs the files of {names}, which are not in the release: `--source DIR` says where they are."

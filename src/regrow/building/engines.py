@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from regrow.corpus.tokenizer import END_OF_TEXT
+from regrow.corpus.tokenizer import END_OF_TEXT, LEARNT
 from regrow.release import Release
 from regrow.release.files import Files, read_json
 from regrow.release.layout import GENERATION, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS
@@ -27,8 +27,8 @@ def equip(folder: Path) -> None:
     files = release.files
     said = _read(files, TOKENIZER)
     begin = next((one["id"] for one in said.get("added_tokens", ()) if one["content"] == END_OF_TEXT), None)
-    if begin is None or "add_bos_token" in _read(files, TOKENIZER_CONFIG):
-        return  # it is another's, who said how a text begins
+    if begin is None or _read(files, TOKENIZER_CONFIG) != LEARNT:
+        return  # it is another's, and comes along as it is
     context = release.facts.get("context", _NO_END)
     same = {
         TOKENIZER: {**said, "post_processor": _template(begin)},

@@ -10,7 +10,7 @@ the token, and is read as other engines read it. ::
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,10 +41,15 @@ _SORT = {
     "decoder": ("ByteLevel",),
 }
 """What the parts of a tokenizer may be: none takes a text to put in, and of patterns only known ones are read."""
-_SEVERAL = {"normalizer": "normalizers", "pre_tokenizer": "pretokenizers", "decoder": "decoders"}
+_SEVERAL = {
+    "normalizer": "normalizers",
+    "pre_tokenizer": "pretokenizers",
+    "decoder": "decoders",
+    "post_processor": "processors",
+}
 """The parts that may be a sequence, and what its members are called."""
 _DAMAGED = "`regrow verify` names the files that are damaged or missing"
-_CONFIG = {
+LEARNT: Mapping[str, Any] = {
     "added_tokens_decoder": {
         "0": {
             "content": END_OF_TEXT,
@@ -60,6 +65,7 @@ _CONFIG = {
     "eos_token": END_OF_TEXT,
     "tokenizer_class": "PreTrainedTokenizerFast",
 }
+"""The settings of a tokenizer that was learnt here, by which it is known from those of others."""
 
 
 @dataclass(frozen=True)
@@ -88,19 +94,23 @@ class Tokenizer:
 
         path = folder / FILE
         try:
-            library: Any = tokenizers.Tokenizer.from_str(json.dumps(_known(_read(path))))
+            raw = _read(path)
+            library: Any = tokenizers.Tokenizer.from_str(json.dumps(_known(raw)))
         except Exception as error:  # the library has no class of its own for it
             raise InputError("the tokenizer cannot be read", where=str(path), why=str(error), hint=_DAMAGED) from error
         said = _settings(folder / CONFIG)
-        end_of_text, ids = _ending(library, said), library.get_vocab().values()
+        end_of_text, ids = _ending(library, {**_settings(folder / SPECIAL), **said}), library.get_vocab().values()
         if end_of_text is None:
             raise InputError(f"the tokenizer has no `{END_OF_TEXT}`", where=str(path), hint="rebuild the release")
         if max(ids) >= len(ids):
             why = f"it calls one of its {len(ids):,} tokens {max(ids):,}, and they are counted from 0"
             raise InputError("the tokenizer cannot be read", where=str(path), why=why, hint=_DAMAGED)
-        begins = said.get("add_bos_token", True)
-        first = library.token_to_id(_content(said.get("bos_token", END_OF_TEXT))) if begins else None
-        return Tokenizer(end_of_text, () if first is None else (first,), len(ids), library)
+        return Tokenizer(end_of_text, _start(library, raw.get("post_processor"), said), len(ids), library)
+
+    def id(self, token: str) -> int | None:
+        """The number of a token, if there is such."""
+        found: int | None = self._library.token_to_id(token)
+        return found
 
     def prompt(self, text: str) -> list[int]:
         """The tokens of a text to continue, behind those that begin every text."""
@@ -190,6 +200,26 @@ def _ending(library: Any, said: Mapping[str, Any]) -> int | None:
     return ours if ours is not None else library.token_to_id(_content(said.get("eos_token", END_OF_TEXT)))
 
 
+def _start(library: Any, template: Any, said: Mapping[str, Any]) -> tuple[int, ...]:
+    """The tokens that begin a prompt: those of its template, which is what transformers goes by, whatever
+    ``add_bos_token`` says. A tokenizer as it is learnt here has none yet, and begins with the token that ends texts.
+    """
+    first = [END_OF_TEXT] if template is None and said == LEARNT else list(_first_of(template))
+    return tuple(token for token in map(library.token_to_id, first) if token is not None)
+
+
+def _first_of(template: Any) -> Iterator[str]:
+    """The special tokens that a post-processor puts before a text."""
+    for part in _members("post_processor", template):
+        pieces = part.get("single") if isinstance(part, dict) and part.get("type") == "TemplateProcessing" else None
+        for piece in pieces if isinstance(pieces, list) else []:
+            special = piece.get("SpecialToken") if isinstance(piece, dict) else None
+            if not isinstance(special, dict):
+                break
+            if isinstance(name := special.get("id"), str):
+                yield name
+
+
 def _content(token: Any) -> str:
     """The text of a token, which may be a table that says more of it."""
     found = token.get("content") if isinstance(token, dict) else token
@@ -224,7 +254,7 @@ def learn(texts: Iterable[str], vocabulary: int) -> Any:
 def write(tokenizer: Any, folder: Path) -> None:
     """Write the artifact, with the files in which others look for its settings."""
     tokenizer.save(str(folder / FILE))
-    _write(folder / CONFIG, _CONFIG)
+    _write(folder / CONFIG, LEARNT)
     _write(folder / SPECIAL, {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT})
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ TEMPLATE = "chat_template.jinja"
 """How a conversation is written as one text."""
 
 _BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+_HINT = "what can be read is byte-level BPE in a `tokenizer.json`, with a token that ends a text"
+_NAMED = ("bos", "eos", "unknown", "padding")
 _SPECIAL, _MEANT = 3, 4
 """Types of tokens in a GGUF file: those that say what a text is about, and those that somebody added."""
 
@@ -52,7 +54,7 @@ def take_over(source: Path, folder: Path) -> None:
     for name in (FILE, CONFIG, SPECIAL, TEMPLATE):
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
-    Tokenizer.open(folder)
+    _require_known(folder, FILE)
 
 
 def from_gguf(said: Mapping[str, Any], where: str, folder: Path) -> None:
@@ -74,12 +76,13 @@ def from_gguf(said: Mapping[str, Any], where: str, folder: Path) -> None:
             why="what is known here is byte-level BPE",
             hint=f"known are gpt2 with the cuts {listed(_CUTS)}",
         )
-    tokens, kinds = keys.get("tokens"), keys.get("token_type", ())
-    if not isinstance(tokens, tuple) or not isinstance(kinds, tuple) or not isinstance(keys.get("merges"), tuple):
-        raise InputError("the tokenizer cannot be read", where=where, why="it lacks tokens, their types or merges")
-    added = [_added(i, tokens[i], kind) for i, kind in enumerate(kinds[: len(tokens)]) if kind in (_SPECIAL, _MEANT)]
-    said_by = {name: keys.get(f"{name}_token_id") for name in ("bos", "eos", "unknown", "padding")}
-    names = {name: tokens[i] for name, i in said_by.items() if isinstance(i, int) and 0 <= i < len(tokens)}
+    parts: list[Any] = [keys.get(name) for name in ("tokens", "token_type", "merges")]
+    tokens, kinds, merges = parts
+    named = {name: keys[f"{name}_token_id"] for name in _NAMED if f"{name}_token_id" in keys}
+    if fault := next(_faults(tokens, kinds, merges, named), None):
+        raise InputError("the tokenizer cannot be read", where=f"{where}: tokenizer.ggml.{fault[0]}", why=fault[1])
+    added = [_added(i, tokens[i], kind) for i, kind in enumerate(kinds) if kind in (_SPECIAL, _MEANT)]
+    names = {name: tokens[i] for name, i in named.items()}
     begins = bool(keys.get("add_bos_token", False)) and "bos" in names
     cut = keys.get("pre", "gpt-2")
     _write(
@@ -91,9 +94,9 @@ def from_gguf(said: Mapping[str, Any], where: str, folder: Path) -> None:
             "added_tokens": added,
             "normalizer": _NORMALIZERS.get(cut),
             "pre_tokenizer": _CUTS[cut],
-            "post_processor": _template(names["bos"], tokens.index(names["bos"])) if begins else None,
+            "post_processor": _template(names["bos"], named["bos"]) if begins else None,
             "decoder": {**_BYTES, "add_prefix_space": True},
-            "model": _model(tokens, keys["merges"]),
+            "model": _model(tokens, merges),
         },
     )
     words = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"}
@@ -111,7 +114,44 @@ def from_gguf(said: Mapping[str, Any], where: str, folder: Path) -> None:
     _write(folder / SPECIAL, special)
     if isinstance(template := said.get("tokenizer.chat_template"), str):
         (folder / TEMPLATE).write_text(template, "utf-8", newline="")
-    Tokenizer.open(folder)
+    _require_known(folder, where)
+
+
+def _require_known(folder: Path, where: str) -> None:
+    """What came from others is told as theirs, by its name there: nothing of ours is damaged."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    try:
+        opened = Tokenizer.open(folder)
+    except InputError as error:
+        raise InputError(error.what, where=where, why=error.why, hint=_HINT) from error
+    if lost := sum(opened.id(letter) is None for letter in ByteLevel.alphabet()):
+        why = f"it has no token for {lost} of the 256 bytes, and texts would lose letters"
+        raise InputError("the tokenizer cannot be read", where=where, why=why, hint=_HINT)
+
+
+def _faults(tokens: Any, kinds: Any, merges: Any, named: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The parts of a tokenizer in a GGUF file that do not fit together, each with the reason."""
+    for part, values, of in (("tokens", tokens, str), ("token_type", kinds, int), ("merges", merges, str)):
+        if not isinstance(values, tuple) or not all(isinstance(value, of) for value in values):
+            yield part, "it is missing, or no list of what it should be"
+            return
+    if len(kinds) != len(tokens):
+        yield "token_type", f"there are {len(kinds):,} types for {len(tokens):,} tokens"
+    for part, values in (("tokens", tokens), ("merges", merges)):
+        places = {value: i for i, value in enumerate(values)}
+        if twice := [value for i, value in enumerate(values) if places[value] != i]:
+            yield part, f"{shown(twice[0])} is there twice"
+    known = frozenset(tokens)
+    for merge in merges:
+        pair = merge.split(" ")
+        if len(pair) != 2 or not all(pair):
+            yield "merges", f"{shown(merge)} is not two tokens with a space between them"
+        elif lost := [token for token in (*pair, "".join(pair)) if token not in known]:
+            yield "merges", f"{shown(merge)} is of or makes {shown(lost[0])}, which is no token"
+    for name, i in named.items():
+        if type(i) is not int or not 0 <= i < len(tokens):
+            yield f"{name}_token_id", f"{shown(i)} is none of the {len(tokens):,} tokens, which are counted from 0"
 
 
 def _model(tokens: tuple[str, ...], merges: tuple[str, ...]) -> dict[str, Any]:

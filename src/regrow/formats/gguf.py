@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, BinaryIO
@@ -162,13 +162,14 @@ class Header(header.Header):
     data: int = 0
 
 
-def read_header(file: BinaryIO, size: int, arrays: Collection[str] = ()) -> Header:
+def read_header(file: BinaryIO, size: int, whole: Collection[str] = ()) -> Header:
     """Read the beginning of a GGUF file. Whatever the bytes are, this gives a header and what is wrong with it.
 
     Args:
         file: at its beginning.
         size: of the whole file.
-        arrays: the keys of those to build, of strings or numbers; a string that is no UTF-8 is a fault.
+        whole: the keys of strings to give uncut and of arrays, of strings or numbers, to build; a string in them that
+            is no UTF-8 is a fault.
     """
     cursor, problems = _Cursor(file, size), Problems()
     values: dict[str, Any] = {}
@@ -177,7 +178,7 @@ def read_header(file: BinaryIO, size: int, arrays: Collection[str] = ()) -> Head
     try:
         version, count_tensors, count_values = _preamble(cursor)
         for _ in range(count_values):
-            _pair(cursor, values, arrays, problems)
+            _pair(cursor, values, whole, problems)
         tensors.extend(_tensor(cursor, problems) for _ in range(count_tensors))
     except _FaultError as fault:
         problems.add(fault.rule, str(fault))
@@ -203,12 +204,13 @@ def _preamble(cursor: _Cursor) -> tuple[int, int, int]:
     return version, tensors, values
 
 
-def _pair(cursor: _Cursor, values: dict[str, Any], arrays: Collection[str], problems: Problems) -> None:
+def _pair(cursor: _Cursor, values: dict[str, Any], whole: Collection[str], problems: Problems) -> None:
     key = cursor.text()
     if not key or len(key) > LONGEST_KEY or not key.isprintable():
         problems.add("header-name", f"a key is called `{printable(key)}`")
     type = cursor.number("I")
-    value = _list(cursor) if type == Kind.ARRAY and key in arrays else _value(cursor, type, 0, problems)
+    read = _WHOLE.get(type) if key in whole else None
+    value = read(cursor) if read else _value(cursor, type, 0, problems)
     if key in values:
         problems.add("header-duplicate-key", f"`{printable(key)}` occurs twice")
     else:
@@ -245,6 +247,9 @@ def _whole_text(cursor: _Cursor) -> str:
         return cursor.data[begin : cursor.position].decode("utf-8")
     except UnicodeDecodeError as error:
         raise _FaultError("header-broken", f"a string at byte {begin:,} is not UTF-8") from error
+
+
+_WHOLE: Mapping[int, Callable[[_Cursor], Any]] = {Kind.ARRAY: _list, Kind.STRING: _whole_text}
 
 
 def _array(cursor: _Cursor, depth: int, problems: Problems) -> int:

@@ -57,8 +57,19 @@ _KEYS: Mapping[str, str] = {
     "attention.layer_norm_epsilon": "norm_epsilon",
     "use_parallel_residual": "parallel",
 }
-_NO_TENSORS_OF_OURS = ("rope_freqs.weight",)
-_TOKENIZER = ("tokens", "token_type", "merges", "scores")
+_ROTARY: Mapping[str, str] = {
+    "rope.freq_base": "rope_theta",
+    "rope.dimension_count": "partial_rotary_factor",
+    "rope.scaling.type": "rope_type",
+    "rope.scaling.factor": "factor",
+}
+_NUMBERS = frozenset((*_KEYS, *_ROTARY)) - {"rope.scaling.type"}
+_WHOLE = frozenset((
+    *(f"tokenizer.ggml.{name}" for name in ("tokens", "token_type", "merges", "scores")),
+    "tokenizer.chat_template",
+    *(f"{architecture}.{key}" for architecture in ARCHITECTURES for key in (*_KEYS, *_ROTARY)),
+))  # fmt: skip
+"""What is asked for whole: of a tokenizer, its lists; of a decoder, numbers, and a list of them is not its length."""
 _NAMED = 3
 
 
@@ -99,8 +110,8 @@ def metadata(path: Path) -> Mapping[str, Any]:
 def ends(said: Mapping[str, Any]) -> Ends:
     """The tokens that begin and end a text; where a file does not say one, it is the other, or the first."""
     begin, end = (said.get(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos"))
-    known = [token for token in (end, begin) if isinstance(token, int)] or [0]
-    return Ends(begin if isinstance(begin, int) else known[0], known[0])
+    known = [token for token in (end, begin) if type(token) is int] or [0]
+    return Ends(begin if type(begin) is int else known[0], known[0])
 
 
 def load(path: Path) -> Model:
@@ -120,10 +131,9 @@ def load(path: Path) -> Model:
 
 
 def _header(path: Path) -> Header:
-    lists = {f"tokenizer.ggml.{name}" for name in _TOKENIZER}
     try:
         with path.open("rb") as file:
-            header = read_header(file, path.stat().st_size, lists)
+            header = read_header(file, path.stat().st_size, _WHOLE)
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
     for examples in header.problems.found.values():
@@ -158,7 +168,8 @@ def _config(path: Path, header: Header, family: Family) -> DecoderConfig:
     try:
         config = family.read(values)
     except OptionError as error:
-        raise InputError(error.what, where=f"{path}: {error.where}", why=error.why, hint=error.hint) from error
+        where = f"{path}: {_said_by(header, family, error.where)}"
+        raise InputError(error.what, where=where, why=error.why, hint=error.hint) from error
     lost = [name for name, value in options.items() if getattr(config, name) != value and name != "head_width"]
     if lost:
         raise _unreadable(path, f"no model of the kind `{family.name}` has such {listed(lost)}")
@@ -167,11 +178,30 @@ def _config(path: Path, header: Header, family: Family) -> DecoderConfig:
 
 def _keys(path: Path, header: Header) -> Iterator[tuple[str, Any]]:
     """The keys of the architecture, without its name in front."""
-    prefix = f"{header.values['general.architecture']}."
+    prefix = _prefix(header)
     for key, value in header.values.items():
-        if key.startswith(prefix):
-            # A float32 of the file, as the decimal number that was meant: 1e-05 and not 9.999999747378752e-06.
-            yield key.removeprefix(prefix), _decimal(value) if isinstance(value, float) else value
+        if not key.startswith(prefix):
+            continue
+        name = key.removeprefix(prefix)
+        if name in _NUMBERS and type(value) not in (int, float, bool):
+            raise InputError(
+                f"must be a number, not {shown(value)}", where=f"{path}: {key}",
+                why="layers that are not all alike are not known here" if isinstance(value, tuple) else "",
+            )  # fmt: skip
+        # A float32 of the file, as the decimal number that was meant: 1e-05 and not 9.999999747378752e-06.
+        yield name, _decimal(value) if isinstance(value, float) else value
+
+
+def _prefix(header: Header) -> str:
+    return f"{header.values['general.architecture']}."
+
+
+def _said_by(header: Header, family: Family, place: str) -> str:
+    """The key of the file for one of ``config.json``; what is told by no key is told by the shapes of tensors."""
+    keys = [key for key, option in _KEYS.items() if family.place(option) == place]
+    keys = [key for key in keys if f"{_prefix(header)}{key}" in header.values] or keys
+    keys += [key for key, member in _ROTARY.items() if place.endswith(f".{member}")]
+    return f"{_prefix(header)}{keys[0]}" if keys else place
 
 
 def _decimal(value: float) -> float:

@@ -34,6 +34,8 @@ _INDEX = f"{WEIGHTS}.index.json"
 _LARGEST_CONFIG = 1 << 20
 _TYPES = ("F32", "F16", "BF16")  # float32 has all numbers of the other two
 _NAMED = 3
+_COMPUTED = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq")
+"""What older files hold besides parameters: masks and frequencies, which everybody computes from the configuration."""
 _DAMAGED = "`regrow verify` names the files that are damaged"
 
 
@@ -88,29 +90,38 @@ def load(directory: Path) -> tuple[DecoderConfig, dict[str, Tensor]]:
         for name in _files(directory):
             try:
                 file = stack.enter_context(safe_open(directory / name, "pt"))
-                stored |= dict.fromkeys(file.keys(), file)
             except (SafetensorError, OSError) as error:
                 raise _unreadable(directory, f"`{name}`: {error}") from error
-        _require(directory, wanted, {name: file.get_slice(name) for name, file in stored.items()})
-        tensors = {name: stored[name].get_tensor(name).to(torch.float32, copy=True) for name in wanted}
+            keys = file.keys()
+            if twice := [key for key in keys if key in stored]:
+                raise _unreadable(directory, f"two files hold {_some(twice)}")
+            stored |= dict.fromkeys(keys, file)
+        called = _called(wanted, stored, _head(directory, config, stored))
+        _require(directory, wanted, {ours: stored[name].get_slice(name) for ours, name in called.items()})
+        tensors = {ours: stored[called[ours]].get_tensor(called[ours]).to(torch.float32, copy=True) for ours in wanted}
     return config, from_hugging_face(config, tensors)
 
 
-def ends(directory: Path) -> Ends:
+def ends(directory: Path, otherwise: int | None = None) -> Ends:
     """The tokens that begin and end a text, for a stage that gives weights of the kind it takes. Of several that end
-    one, the first.
+    one, the first; where the files do not say one, ``otherwise``.
 
     Raises:
         InputError: if the folder does not say them.
     """
-    name = GENERATION if (directory / GENERATION).exists() else CONFIG
-    said = _members(directory, directory / name)
-    end = said.get("eos_token_id")
-    end = end[0] if isinstance(end, list) and end else end
-    if type(end) is not int:
-        raise _unreadable(directory, f"`{name}` does not say which token ends a text")
-    begin = said.get("bos_token_id")
-    return Ends(begin if type(begin) is int else end, end)
+    names = [name for name in (GENERATION, CONFIG) if (directory / name).exists()]
+    said = [_members(directory, directory / name) for name in names]
+    end = _first_token(said, "eos_token_id", otherwise)
+    if end is None:
+        raise _unreadable(directory, f"{listed(names)} do not say which token ends a text")
+    begin = _first_token(said, "bos_token_id", end)
+    return Ends(end if begin is None else begin, end)
+
+
+def _first_token(said: Iterable[Mapping[str, Any]], key: str, otherwise: int | None) -> int | None:
+    values = [members.get(key) for members in said]
+    found = [value[0] if isinstance(value, list) and value else value for value in values]
+    return next((value for value in found if type(value) is int), otherwise)
 
 
 def to_hugging_face(config: DecoderConfig, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -136,6 +147,33 @@ def _files(directory: Path) -> list[str]:
     if missing := sorted(name for name in names if not (directory / name).is_file()):
         raise _unreadable(directory, f"of the files that `{_INDEX}` lists, {_some(missing)} is not there")
     return sorted(names)
+
+
+def _called(wanted: Iterable[str], stored: Iterable[str], head: str) -> dict[str, str]:
+    """The names of parameters -> those in the files: files of a body alone leave out what it is called in the whole.
+
+    What everybody computes is not among them, nor a head that is the embedding once more.
+    """
+    kept = [name for name in stored if name in wanted or not (name.endswith(_COMPUTED) or name == head)]
+    body = next((name.split(".")[0] + "." for name in wanted if "." in name), "")
+    bare = not any(name.startswith(body) for name in kept)
+    return {f"{body}{name}" if bare and f"{body}{name}" in wanted else name: name for name in kept}
+
+
+def _head(directory: Path, config: DecoderConfig, stored: Mapping[str, Any]) -> str:
+    """The name of a head that is stored although it is the embedding."""
+    if not config.tied_embeddings:
+        return ""
+    parts = _family(config.family).parameters
+    head, embed = (f"{parts[part].modules[0]}.weight" for part in ("head", "embed"))
+    embed = embed if embed in stored else embed.partition(".")[2]
+    if head not in stored or embed not in stored:
+        return ""
+    one, other = (stored[name].get_tensor(name) for name in (head, embed))
+    if not torch.equal(one, other):
+        why = f"`{CONFIG}` says that head and embedding are one, and `{head}` has other numbers than `{embed}`"
+        raise _unreadable(directory, why)
+    return head
 
 
 def _is_text(value: object) -> bool:

@@ -100,6 +100,8 @@ def _usual(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Iterator[Draft]
             missing = {slot: wiring.missing(kind.inputs[slot]) for slot in wiring.unfed(kind, draft.inputs)}
             if missing and not said.aloud:
                 continue  # a usual stage has nothing to do here
+            if other := wiring.rival(said):
+                raise _two_beginnings(other, said, recipe.origin)
             if issubclass(kind.parameters, Pinned):
                 draft = replace(draft, parameters={**draft.parameters, "pins": _pinned(known[said.stage])})
             wiring.add(said, draft.inputs)
@@ -152,6 +154,12 @@ class _Wiring:
         """The slots that need something and have nothing."""
         return [name for name, slot in kind.inputs.items() if name not in inputs and not slot.optional]
 
+    def rival(self, said: Said) -> Said | None:
+        """The one stage that makes already, from something else, what this one would make anew."""
+        if said.entry or _takes(said.kind, said.kind.output):
+            return None
+        return next((one for one in self._given(said.kind.output) if not one.entry), None)
+
     def add(self, said: Said, inputs: Mapping[str, tuple[str, ...]]) -> None:
         """Take note of one more stage."""
         self._stages.append(said)
@@ -169,7 +177,7 @@ class _Wiring:
         """The tables that a stage of a kind, and those before it, would need."""
         found: dict[str, None] = {}
         if kind.table is not None and not kind.usual and not any(one.kind is kind for one in self._stages):
-            found |= dict.fromkeys([kind.table.name] if kind.table.name else kind.parameters.model_fields)
+            found |= dict.fromkeys(kind.tables)
         for slot in kind.inputs.values():
             if not slot.optional and not self._given(slot.type):
                 found |= dict.fromkeys(self.missing(slot, seen))
@@ -185,6 +193,17 @@ class _Wiring:
         if slot.many:
             return tuple(one.stage for one in given if one.stage not in self._worked_on)
         return (given[-1].stage,) if given else ()
+
+
+def _two_beginnings(one: Said, other: Said, origin: Origin) -> RecipeError:
+    """Of two tables each of which makes the whole of something: what one makes would go unused, and nobody be told."""
+    tables = other.kind.tables if other.aloud else one.kind.tables
+    return origin.error(
+        (tables[0],),
+        f"the stages `{one.stage}` and `{other.stage}` both make: {other.kind.output}",
+        why="a model has one, and what the other makes would be left out",
+        hint=f"leave out {listed([f'[{table}]' for table in tables])}",
+    )
 
 
 def _spelled_out(entry: StageEntry, place: Place, drafts: Mapping[str, Draft], recipe: Recipe) -> Draft:

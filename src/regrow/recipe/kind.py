@@ -269,6 +269,13 @@ class Kind(Generic[P]):
     origin: Origin | None = None
     on_documents: OnDocuments | None = None
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables in which a recipe speaks of it: one, or one for each of its parameters."""
+        if self.table is None:
+            return ()
+        return (self.table.name,) if self.table.name else tuple(self.parameters.model_fields)
+
     def __post_init__(self) -> None:
         """Refuse declarations that contradict themselves.
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from regrow.errors import StageError
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Slot, Table, Training
 from regrow.recipe.values import Texts
 from regrow.sections import Parameters
 from regrow.stages.costs import START, all_of
-from regrow.stages.training import RECORDS, Schedule, settings_of
+from regrow.stages.training import RECORDS, Schedule, require_a_step, settings_of
 from regrow.stages.weights import WEIGHTS
 from regrow.train.checkpoints import newest
 from regrow.train.section import Train
@@ -53,6 +53,11 @@ class FinetuneParameters(Train, Parameters):
         default=0.0, description="Decoupled, of matrices only, not of gains.", examples=[0.01], ge=0, le=10
     )
 
+    @model_validator(mode="after")
+    def _makes_a_step(self) -> FinetuneParameters:
+        require_a_step(self, self.context)
+        return self
+
     @property
     def schedule(self) -> Schedule:
         """What its steps take."""
@@ -89,7 +94,7 @@ def run(call: Call[FinetuneParameters]) -> None:
 
 
 def _steps(parameters: FinetuneParameters) -> int:
-    return max(1, parameters.tokens // (parameters.sequences_per_step * parameters.context))
+    return parameters.tokens // (parameters.sequences_per_step * parameters.context)
 
 
 def cost(parameters: FinetuneParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:

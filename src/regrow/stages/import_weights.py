@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from regrow.errors import InputError
 from regrow.recipe.kind import MODEL_FILES, PROGRAM, Call, Cost, Expected, Kind, Slot
 from regrow.sections import Parameters
 from regrow.stages.costs import all_of
 from regrow.stages.weights import WEIGHTS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from regrow.model.weights import Ends
 
 
 class ImportWeightsParameters(Parameters):
@@ -21,14 +27,16 @@ def run(call: Call[ImportWeightsParameters]) -> None:
     from regrow.model import gguf, weights
     from regrow.model.foreign import find
 
-    found = find(call.input("files"))
+    found, tokenizer = find(call.input("files")), Tokenizer.open(call.input("tokenizer"))
     if found.gguf is None:
         config, parameters = weights.load(found.folder)
-        ends = weights.ends(found.folder)
+        ends = weights.ends(found.folder, tokenizer.end_of_text)
     else:
         model = gguf.load(found.gguf)
         config, parameters, ends = model.config, model.parameters, gguf.ends(model.metadata)
-    _require_fit(Tokenizer.open(call.input("tokenizer")).vocabulary, config.vocabulary)
+    _require_fit(tokenizer.vocabulary, config.vocabulary)
+    _require_tokens(ends, config.vocabulary)
+    _require_numbers(parameters)
     weights.save(call.output, config, parameters, ends)
 
 
@@ -38,6 +46,28 @@ def _require_fit(tokens: int, rows: int) -> None:
             f"the tokenizer of the base has {tokens:,} tokens, and its model knows {rows:,}",
             why="the two were not made for each other",
             hint="choose the files of one model with `base.select`",
+        )
+
+
+def _require_tokens(ends: Ends, rows: int) -> None:
+    for name, token in (("begins", ends.begin), ("ends", ends.end)):
+        if not 0 <= token < rows:
+            raise InputError(
+                f"the token that {name} a text of the base is {token:,}",
+                why=f"its model knows {rows:,}, which are counted from 0",
+                hint="correct its `generation_config.json` or `config.json`, or take another base",
+            )
+
+
+def _require_numbers(parameters: Mapping[str, Tensor]) -> None:
+    """Training and text of a model with one number that is none are none, and say nothing of the cause."""
+    bad = {name: count for name, x in parameters.items() if (count := x.numel() - int(x.isfinite().sum()))}
+    if bad:
+        name, count = next(iter(bad.items()))
+        raise InputError(
+            f"the base has parameters that are no numbers: {count:,} in `{name}`",
+            why="they are infinite or not a number in its files, which may be damaged",
+            hint="get the files again, or take another base",
         )
 
 

@@ -10,9 +10,9 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from regrow.model.architecture import Architecture, forward_flops, parameter_count
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Slot, Table, Training
-from regrow.sections import Parameters, fault
+from regrow.sections import Parameters
 from regrow.stages.costs import START, WRITING, all_of
-from regrow.stages.training import RECORDS, WORDS, Schedule, settings_of
+from regrow.stages.training import RECORDS, WORDS, Schedule, require_a_step, settings_of
 from regrow.stages.weights import WEIGHTS
 from regrow.train.checkpoints import newest
 from regrow.train.section import Train, steps, training_flops, training_memory, training_seconds
@@ -37,17 +37,8 @@ class PretrainParameters(Parameters):
     @classmethod
     def _makes_a_step(cls, value: Train, info: ValidationInfo) -> Train:
         shape = info.data.get("architecture")
-        if shape is None:
-            return value
-        step = value.sequences_per_step * shape.context
-        if value.tokens < step:
-            raise fault(
-                f"{value.tokens} tokens are less than one step",
-                why=f"a step takes {value.micro_batch} * {value.micro_batches_per_step} sequences of {shape.context} "
-                f"tokens, {step} in all",
-                hint=f"write at least `tokens = {step}`, or lower micro_batch, micro_batches_per_step or the context",
-                at=("tokens",),
-            )
+        if shape is not None:
+            require_a_step(value, shape.context)
         return value
 
 

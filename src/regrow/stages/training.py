@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from regrow.errors import StageError
 from regrow.recipe.kind import Call, Released
+from regrow.sections import fault
 from regrow.stages.validation import nats, spread
 from regrow.store import new_directory, sums
 from regrow.train.section import Train
@@ -80,6 +81,19 @@ class Run:
     ends: Ends
 
 
+def require_a_step(train: Train, context: int) -> None:
+    """Refuse, as a validator does, a run of fewer tokens than one step takes of sequences of ``context``."""
+    step = train.sequences_per_step * context
+    if train.tokens < step:
+        raise fault(
+            f"{train.tokens} tokens are less than one step",
+            why=f"a step takes {train.micro_batch} * {train.micro_batches_per_step} sequences of {context} "
+            f"tokens, {step} in all",
+            hint=f"write at least `tokens = {step}`, or lower micro_batch, micro_batches_per_step or the context",
+            at=("tokens",),
+        )
+
+
 def settings_of(train: Train, count: int) -> Settings:
     """The run of a recipe in so many steps: its fractions as steps."""
     from regrow.train.settings import Settings
@@ -111,7 +125,7 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
     from regrow.train.task import Batch
 
     config, settings, shards = run.config, run.settings, run.shards
-    _require_enough(call.name, shards.windows("train", task.context), settings, task.context)
+    _require_enough(call, shards.windows("train", task.context), settings)
 
     def progress(**fields: Any) -> None:
         call.context.emit("progress", **fields)
@@ -185,13 +199,16 @@ def _release(kept: Path, place: Path) -> None:
     shutil.copytree(kept, place, ignore=shutil.ignore_patterns(SUMS))
 
 
-def _require_enough(stage: str, windows: int, settings: Settings, context: int) -> None:
+def _require_enough(call: Call[Any], windows: int, settings: Settings) -> None:
+    """Enough for one step, told in the words of the table that the recipe has for this run."""
     needed = settings.sequences_per_step
     if windows < needed:
+        table = "finetune" if hasattr(call.parameters, "context") else "train"
+        sequence = "finetune.context" if table == "finetune" else "architecture.context"
+        parts = f"`{table}.micro_batch`", f"`{table}.micro_batches_per_step`"
         raise StageError(
             f"the corpus makes {windows} sequences, one step needs {needed}",
-            where=stage,
-            why="`train.micro_batch` times `train.micro_batches_per_step` sequences of `architecture.context` "
-            "tokens are taken at each step",
-            hint="add text, or lower `train.micro_batch`, `train.micro_batches_per_step` or `architecture.context`",
+            where=call.name,
+            why=f"{' times '.join(parts)} sequences of `{sequence}` tokens are taken at each step",
+            hint=f"add text, or lower {', '.join(parts)} or `{sequence}`",
         )
