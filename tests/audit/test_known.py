@@ -369,7 +369,7 @@ def test_what_training_took_may_be_known() -> None:
 
 
 def test_a_claim_is_not_delivered_by_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    card = "# A model\n\nOur model is licensed under Apache, and its weights are open source, as everything is.\n"
+    card = "# A model\n\nThe weights of our model are open source, as everything is.\n"
     files: dict[str, str | bytes] = {"README.md": card, "model.safetensors": sound(16)}
     monkeypatch.setenv("HF_HUB_CACHE", str(cached(tmp_path, "LLM360/Amber", files)))
     found = audit("hf:LLM360/Amber", Options(TODAY))

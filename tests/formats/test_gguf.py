@@ -48,7 +48,7 @@ def test_a_sound_header_is_read() -> None:
     found = read_header(io.BytesIO(SOUND), len(SOUND))
     assert not found.problems.found
     assert (found.version, found.values) == (3, {"general.architecture": "llama", "tokens": 2})
-    assert found.tensors == (Stored("w", "Q4_0", 64, 0, 36),)
+    assert found.tensors == (Stored("w", "Q4_0", 64, 0, 36, (2, 32)),)
 
 
 @pytest.mark.parametrize("length", range(0, len(SOUND), 5))

@@ -26,7 +26,7 @@ samples.json special_tokens_map.json tokenizer.json tokenizer_config.json traini
 training/losses.jsonl"""
 BESIDE = ("SHA256SUMS", "report.html", "buildinfo/build.json", "buildinfo/comparison.json")
 COVERED = _COVERED.split()
-GOLDEN = "fb5ce78434fad5eadbfde77a71c592d8948b8cf920fa43d60c61aa71f6484bf1"
+GOLDEN = "8646a5068e5f425615cf341a3a3f82ce2fcf0deb6995b97e6fc77ec6728c6348"
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from regrow.building.assemble import Contents
 from regrow.building.locking import Locked
+from regrow.corpus.tokenizer import LEARNT
 from regrow.engine import Evaluation, evaluate
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Call, Kind, Parameters, Slot, Surroundings
@@ -84,7 +85,10 @@ def split(call: Call) -> None:
 
 
 def tokenizer(call: Call) -> None:
-    said = {"tokenizer.json": {"added_tokens": [{"id": 3, "content": "<|endoftext|>"}], "post_processor": None}}
+    said = {
+        "tokenizer.json": {"added_tokens": [{"id": 3, "content": "<|endoftext|>"}], "post_processor": None},
+        "tokenizer_config.json": dict(LEARNT),
+    }
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         (call.output / name).write_text(json.dumps(said.get(name, {})))
 

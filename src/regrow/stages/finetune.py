@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from regrow.errors import StageError
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Slot, Table, Training
 from regrow.recipe.values import Texts
-from regrow.sections import Parameters
+from regrow.sections import LARGEST, Parameters
 from regrow.stages.costs import START, all_of
 from regrow.stages.training import RECORDS, Schedule, require_a_step, settings_of
 from regrow.stages.weights import WEIGHTS
@@ -24,6 +24,13 @@ _FLOPS_PER_SECOND = 1.5e11
 class FinetuneParameters(Train, Parameters):
     """Training a model further on text."""
 
+    tokens: int = Field(
+        description="Tokens to train on; the corpus is gone through again as often as it takes. Rounded down to "
+        "whole steps of `micro_batch * micro_batches_per_step * context` tokens.",
+        examples=[200_000],
+        ge=1,
+        le=LARGEST,
+    )
     context: int = Field(
         default=256,
         description="Tokens of a sequence; at most those of the model.",
