@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from regrow.cli import spin_briefly
 
+# The machine may be busy: how long an example takes to make or to try says nothing.
+settings.register_profile("regrow", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("regrow")
 spin_briefly()  # as every command does: many tests train, on cores that they share
 
 

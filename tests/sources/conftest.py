@@ -18,12 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from hypothesis import settings
 
 from regrow.sources.downloads import Downloads
-
-settings.register_profile("regrow", deadline=None)  # the machine may be busy
-settings.load_profile("regrow")
 
 
 @dataclass

@@ -5,16 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from regrow.corpus.documents import Documents
 from regrow.corpus.split import Split
 from regrow.errors import Interrupted
 from regrow.recipe.kind import Call, Surroundings
 from regrow.stages import KINDS
-
-settings.register_profile("regrow", deadline=None)  # the machine may be busy
-settings.load_profile("regrow")
 
 TINY = Path(__file__).parents[2] / "examples" / "tiny" / "texts"
 
