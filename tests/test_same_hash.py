@@ -64,7 +64,8 @@ def assert_same(run):
     assert "equals" in run.stderr
 
 
-SLOW = {"saturating int8 products"}  # of which tests/exact/test_library.py takes a few steps
+# Other arithmetic units take minutes for all of it; tests/exact/test_library.py takes a few steps with each.
+SLOW = {name for name, settings in CIRCUMSTANCES.items() if "REGROW_CARRIER" in settings}
 
 
 @pytest.mark.parametrize(
