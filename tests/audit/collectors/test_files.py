@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from regrow.auditing.collectors import collect
 from regrow.auditing.facts import (
     Basis,
     Component,
@@ -15,8 +16,9 @@ from regrow.auditing.facts import (
     Scope,
     State,
 )
+from regrow.errors import InputError
 
-from .making import findings, of, read, sound, write
+from .making import TODAY, findings, of, read, sound, write
 
 MERGE = """\
 slices:
@@ -166,3 +168,17 @@ def test_data_cards(tmp_path: Path) -> None:
     assert [(fact.raw, fact.scope) for fact in of(found, LicenceFact)] == [("cc-by-4.0", Scope.DATA)]
     present = {fact.component for fact in of(found, ComponentFact) if fact.state is State.PRESENT}
     assert present == {Component.DATA_CARD, Component.DATASETS}
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [("build/bart", "did you mean `build/bard`?"), ("build/x", "spelling"), ("some/x", "is written hf:some/x")],
+)
+def test_what_is_not_there_is_told_of_what_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, hint: str
+) -> None:
+    (tmp_path / "build" / "bard").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as caught:
+        collect(asked, today=TODAY, network=False)
+    assert hint in caught.value.hint

@@ -35,6 +35,7 @@ from regrow.auditing.collectors.folder import Folder, Statement, UnreadableError
 from regrow.auditing.collectors.structured import read_yaml
 from regrow.auditing.facts import Collected, Component, ComponentFact, Fact, Finding, State
 from regrow.errors import InputError, RecipeError
+from regrow.words import closest
 
 __all__ = ["collect"]
 
@@ -79,7 +80,14 @@ def collect(target: str, *, today: str, network: bool) -> Collected:
 
 
 def _nothing(target: str) -> InputError:
-    hint = f"a model of the hub is written hf:{target}" if target.count("/") == 1 else "look at the spelling"
+    folder = Path(target).parent
+    beside = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    if near := closest(Path(target).name, beside):
+        hint = f"did you mean `{folder / near}`?"
+    elif target.count("/") == 1 and not beside:
+        hint = f"a model of the hub is written hf:{target}"
+    else:
+        hint = "look at the spelling"
     return InputError(f"there is no `{target}`", hint=hint)
 
 
