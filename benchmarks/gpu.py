@@ -29,7 +29,8 @@ from regrow.model.config import DecoderConfig
 from regrow.train import loop
 from regrow.train.settings import Settings
 from regrow.train.state import State
-from regrow.train.task import Batch, Pretraining
+from regrow.train.task import Batch
+from regrow.train.tasks.pretraining import Pretraining
 
 SIZES = {
     "3M": {"vocabulary": 4096, "layers": 6, "width": 192, "heads": 3, "kv_heads": 1, "hidden": 512},

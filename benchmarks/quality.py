@@ -41,7 +41,8 @@ from regrow.train import loop
 from regrow.train.section import steps
 from regrow.train.settings import Settings
 from regrow.train.state import State
-from regrow.train.task import Batch, Pretraining
+from regrow.train.task import Batch
+from regrow.train.tasks.pretraining import Pretraining
 
 REORDERED = "reordered"  # float32 again, each batch in two halves: sums in another order
 KINDS = ("regrow", "float32", REORDERED, "bf16", *digits.BITS)

@@ -48,7 +48,7 @@ stages, the engine evaluates the graph, a build assembles the outputs into a rel
 | where the store and downloads lie | `store/store.py`, `sources/downloads.py` |
 | reading a release | `release/release.py`, `Release.open` |
 | a family of models | one file: `model/families/NAME.py` |
-| the loss, and what is trained | `train/task.py`; one step: `train/loop.py` |
+| the loss, and what is trained | `train/tasks/`; one step: `train/loop.py` |
 | the bits of an operation | [Arithmetic](arithmetic.md); `exact/definition.py` |
 | a fast kernel | `exact/compiled.py`, `exact/microkernels/`, `exact/gpu/` |
 | several processes | `train/group/` |

@@ -159,7 +159,8 @@ def _train():
     import torch
 
     from regrow.train.loop import train
-    from regrow.train.task import Batch, Pretraining
+    from regrow.train.task import Batch
+    from regrow.train.tasks.pretraining import Pretraining
     from tests.train.toy import CONFIG, SETTINGS, watch
 
     config = dataclasses.replace(CONFIG, layers=1, vocabulary=70, context=8)

@@ -112,7 +112,8 @@ def regrow(tokens, shape, run, scratch):
     from regrow.model.config import DecoderConfig
     from regrow.train import loop, state
     from regrow.train.settings import Settings
-    from regrow.train.task import Batch, Pretraining
+    from regrow.train.task import Batch
+    from regrow.train.tasks.pretraining import Pretraining
 
     shards, done = TokenShards.open(tokens), []
     settings = Settings(**dataclasses.asdict(run) | {"checkpoint_every": 1})

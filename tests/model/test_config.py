@@ -155,7 +155,8 @@ TRAINING = """
 import sys, tempfile, pathlib, torch
 from regrow.model.config import DecoderConfig
 from regrow.train.loop import Watch, train
-from regrow.train.task import Batch, Pretraining
+from regrow.train.task import Batch
+from regrow.train.tasks.pretraining import Pretraining
 from tests.train.toy import SETTINGS
 config = DecoderConfig(**{options!r})
 torch.set_num_threads(int(sys.argv[1]))

@@ -1,5 +1,7 @@
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import fakes
 import pytest
@@ -7,6 +9,8 @@ from pydantic import field_validator
 
 from regrow.errors import RecipeError
 from regrow.recipe.expand import expand
+from regrow.recipe.graph import Graph
+from regrow.recipe.kind import Kind, Parameters, Slot, Table
 from regrow.recipe.pin import Pin
 from regrow.recipe.schema import parse
 from regrow.stages.deduplicate import DeduplicateParameters
@@ -188,3 +192,36 @@ def test_the_digest_of_a_recipe_is_of_its_bytes() -> None:
     text = fakes.spoilt(("layers = 2", "layers = 2 # two"))
     assert parse(text, fakes.KINDS).digest == hashlib.sha256(text.encode()).hexdigest()
     assert parse(text, fakes.KINDS).digest != fakes.recipe().digest
+
+
+def inputs(found: Graph, name: str) -> Mapping[str, tuple[str, ...]]:
+    return next(stage for stage in found.stages if stage.name == name).inputs
+
+
+def changing(name: str, **more: Any) -> Kind[Parameters]:
+    """A kind that takes and gives weights."""
+    return Kind(name, 1, Parameters, {"weights": Slot("weights")}, "weights", print, table=Table(name), **more)
+
+
+@pytest.mark.parametrize("tables", [("round", "cut"), ("cut", "round")])
+def test_changes_come_in_the_order_of_the_recipe(tables: tuple[str, str]) -> None:
+    kinds = {**fakes.KINDS, **{name: changing(name) for name in ("cut", "round")}}
+    first, second = tables
+    found = fakes.graph(more=f"\n[{first}]\n[{second}]\n", kinds=kinds)
+    assert inputs(found, first) == {"weights": ("pretrain",)}
+    assert inputs(found, second) == {"weights": (first,)}
+    assert inputs(found, "evaluate")["weights"] == (second,)
+
+
+def test_what_a_kind_says_of_its_place_goes_before_the_order_of_the_recipe() -> None:
+    kinds = {**fakes.KINDS, "cut": changing("cut"), "round": changing("round", after=("cut",))}
+    found = fakes.graph(more="\n[round]\n[cut]\n", kinds=kinds)
+    assert inputs(found, "round") == {"weights": ("cut",)}
+
+
+def test_other_models_are_all_taken_together() -> None:
+    merging = replace(changing("blend"), inputs={"weights": Slot("weights"), "models": Slot("model", many=True)})
+    said = '\n[[parent]]\nname = "{}"\nfetch = "file:{}"\nlicence = "MIT"\n'
+    more = said.format("one", "one") + said.format("two", "two") + "\n[blend]\n"
+    found = fakes.graph(more=more, kinds={**fakes.KINDS, "blend": merging})
+    assert inputs(found, "blend") == {"weights": ("pretrain",), "models": ("parent-one", "parent-two")}

@@ -93,7 +93,7 @@ def test_what_is_trained_changes_and_nothing_else(bench: Bench, model: Path, tin
     [
         ({"parameters": ["layers.7"]}, "no parameter fits `layers.7`"),
         ({"context": 65}, "longer than the model's 64"),
-        ({"micro_batch": 2**16, "tokens": 2**20}, r"(?s)one step needs.*`finetune.micro_batch`.*`finetune.context`"),
+        ({"micro_batch": 2**16, "tokens": 2**20}, r"(?s)one step needs.*`micro_batch`.*`context`"),
     ],
 )
 def test_what_cannot_be_trained(

@@ -13,8 +13,9 @@ import torch
 from regrow.errors import StageError
 from regrow.exact.registry import cpu_gemm_backends
 from regrow.exact.selection import use
-from regrow.train import loop, state, task
-from regrow.train.task import Pretraining
+from regrow.train import loop, state
+from regrow.train.tasks import pretraining
+from regrow.train.tasks.pretraining import Pretraining
 from tests.train.toy import CONFIG, FREEZING, SETTINGS, TASK, batch, masked, watch
 
 GOLDEN = "96846f1a7b2465dfd305942bb12c0443a6081bf9296f6fcd7e0e905b7fafcdf6"
@@ -161,14 +162,14 @@ def test_thread_counts_do_not_matter(threads, tmp_path):
 
 
 def test_divergence_names_tensor_and_step(tmp_path, monkeypatch):
-    initial = task.initialise
+    initial = pretraining.initialise
 
     def broken(config, seed):
         parameters = initial(config, seed)
         parameters["layers.001.mlp.down"][3, 4] = float("nan")
         return parameters
 
-    monkeypatch.setattr(task, "initialise", broken)
+    monkeypatch.setattr(pretraining, "initialise", broken)
     with pytest.raises(StageError) as caught:
         final(tmp_path)
     assert "`" in caught.value.what

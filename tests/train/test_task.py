@@ -7,7 +7,9 @@ import torch
 
 from regrow.errors import StageError
 from regrow.train import loop, state
-from regrow.train.task import TASKS, Batch, Pretraining
+from regrow.train.task import Batch
+from regrow.train.tasks import tasks
+from regrow.train.tasks.pretraining import Pretraining
 from tests.train.toy import CONFIG, FREEZING, SETTINGS, TASK, Freezing, batch, masked, watch
 
 PARAMETERS = TASK.initial()
@@ -33,7 +35,7 @@ def differing(one, other):
 
 
 def test_a_task_is_rebuilt_from_what_is_sent():
-    assert TASKS[TASK.name](TASK.description()) == TASK
+    assert tasks()[TASK.name](TASK.description()) == TASK
     assert Freezing.described(FREEZING.description()) == FREEZING
 
 

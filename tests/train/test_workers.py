@@ -29,6 +29,7 @@ import json, os, sys, pathlib, time
 folder = pathlib.Path(sys.argv[1])
 (folder / f"pid-{os.environ['RANK']}-{os.environ['TORCHELASTIC_RESTART_COUNT']}").write_text(str(os.getpid()))
 from regrow.train import loop, state, task
+from regrow.train.tasks import pretraining
 from regrow.train.group.environment import worker_environment
 from regrow.train.group.run import follow, join, leading
 from tests.train.test_workers import UNEVEN
@@ -82,14 +83,14 @@ with traffic, take_part() as workers:
     found["freezing after alone"] = run("freezing alone", UNEVEN, masked, task=FREEZING).chain
     run("freezing stopped", UNEVEN, masked, watch(3), FREEZING)
     found["nothing"] = run("nothing", batch=nothing).what
-    initial = task.initialise
+    initial = pretraining.initialise
 
     def poisoned(config, seed):
         parameters = initial(config, seed)
         parameters["layers.001.mlp.down"][-1, 4] = float("nan")
         return parameters
 
-    task.initialise = poisoned
+    pretraining.initialise = poisoned
     found["diverged"] = run("diverged").what
     (folder / "found.json").write_text(json.dumps(found))
 """

@@ -8,7 +8,9 @@ import torch
 from regrow.model.config import DecoderConfig
 from regrow.train.loop import Watch
 from regrow.train.settings import Settings
-from regrow.train.task import TASKS, Batch, Pretraining
+from regrow.train.task import Batch
+from regrow.train.tasks import tasks
+from regrow.train.tasks.pretraining import Pretraining
 
 CONFIG = DecoderConfig(
     vocabulary=300, layers=2, width=32, heads=4, kv_heads=2, hidden=64, context=16, tied_embeddings=False
@@ -71,7 +73,7 @@ class Freezing:
 
 
 FREEZING = Freezing(TASK, ("embed", "layers.000", "layers.001.mlp.norm"))
-TASKS_HERE = {**TASKS, Freezing.name: Freezing.described}
+TASKS_HERE = {**tasks(), Freezing.name: Freezing.described}
 
 
 def watch(stop_at=None):

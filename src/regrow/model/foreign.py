@@ -43,6 +43,6 @@ def find(root: Path) -> Found:
     if len(found) > 1:
         names = [str((one.gguf or one.folder / CONFIG).relative_to(root)) for one in found]
         raise InputError(
-            f"there are {len(found)} models: {listed(names)}", hint="choose one with `base.select` or `base.exclude`"
+            f"there are {len(found)} models: {listed(names)}", hint="choose one with `select` or `exclude`"
         )
     return found[0]

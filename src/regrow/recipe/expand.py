@@ -2,8 +2,9 @@
 
 The usual stages follow from the kinds alone. A kind that takes a type of artifact comes after the kinds that give it;
 where two both take and give a type, as ``clean`` and ``deduplicate`` do with documents, :attr:`Kind.after` says which
-comes first. Each slot is fed from the last stage before that gives its type; a slot for several from all whose output
-nobody has worked on yet; and where a ``[[table]]`` makes several stages, those of one entry feed each other.
+comes first, and where nobody does, it goes by the order in which the recipe names their tables. Each slot is fed from
+the last stage before that gives its type; a slot for several from all whose output nobody has worked on yet; and where
+a ``[[table]]`` makes several stages, those of one entry feed each other.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def _usual(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Iterator[Draft]
     """The stages of the tables and those that are always there, in the order of the work."""
     known = {source.stage: pins.get(source.name, ()) for source in recipe.sources}
     wiring = _Wiring(recipe.kinds)
-    for kind in in_order(recipe.kinds):
+    for kind in in_order(recipe.kinds, tuple(recipe.origin.data)):
         for said in list(recipe.said(kind)):
             draft = Draft(said.stage, kind.name, said.parameters, wiring.inputs(said), places=said.places)
             missing = {slot: wiring.missing(kind.inputs[slot]) for slot in wiring.unfed(kind, draft.inputs)}
@@ -113,10 +114,18 @@ def _pinned(pins: Sequence[Pin]) -> list[dict[str, Any]]:
     return [{"file": pin.file, "sha256": pin.sha256, "size": pin.size} for pin in pins]
 
 
-def in_order(kinds: Kinds) -> list[Kind[Any]]:
-    """The kinds, each after those that give what it takes."""
+def in_order(kinds: Kinds, tables: Sequence[str] = ()) -> list[Kind[Any]]:
+    """The kinds, each after those that give what it takes.
+
+    Args:
+        kinds: what there can be.
+        tables: the tables of a recipe in its order, which is that of kinds that both take and give the same.
+    """
     place = {name: i for i, name in enumerate(kinds)}
-    sorter = TopologicalSorter({name: [one for one in kinds if _precedes(kinds[one], kinds[name])] for name in kinds})
+    said = {table: i for i, table in enumerate(tables)}
+    sorter = TopologicalSorter(
+        {name: [one for one in kinds if _precedes(kinds[one], kinds[name], said)] for name in kinds}
+    )
     names = list[str]()
     sorter.prepare()
     while ready := sorted(sorter.get_ready(), key=place.__getitem__):
@@ -125,12 +134,15 @@ def in_order(kinds: Kinds) -> list[Kind[Any]]:
     return [kinds[name] for name in names]
 
 
-def _precedes(one: Kind[Any], other: Kind[Any]) -> bool:
+def _precedes(one: Kind[Any], other: Kind[Any], said: Mapping[str, int]) -> bool:
     if one.name in other.after:
         return True
     if one is other or other.name in one.after or not _takes(other, one.output):
         return False
-    return not (_takes(one, one.output) and other.output == one.output)  # nobody said which of the two is first
+    if not (_takes(one, one.output) and other.output == one.output):
+        return True
+    places = [said.get(kind.table.name) if kind.table else None for kind in (one, other)]
+    return places[0] is not None and places[1] is not None and places[0] < places[1]
 
 
 def _takes(kind: Kind[Any], type: str) -> bool:

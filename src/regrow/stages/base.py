@@ -63,7 +63,7 @@ def run(call: Call[BaseParameters]) -> None:
             f"there is no model in `{call.parameters.fetch}`",
             where=call.name,
             why="none of its files is one of weights, configuration or tokenizer",
-            hint="look at what it holds, and name the files with `base.select`",
+            hint="look at what it holds, and name the files with `select`",
         )
 
 
@@ -71,7 +71,7 @@ def _place(folder: Path, name: str) -> Path:
     """Where a file of an archive goes: its path in the innermost one."""
     path = folder / name.rpartition(INSIDE)[2]
     if path.exists():
-        raise StageError(f"`{name}` is there twice", why="two archives hold it", hint="choose one with `base.select`")
+        raise StageError(f"`{name}` is there twice", why="two archives hold it", hint="choose one with `select`")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 

@@ -45,7 +45,7 @@ def _require_fit(tokens: int, rows: int) -> None:
         raise InputError(
             f"the tokenizer of the base has {tokens:,} tokens, and its model knows {rows:,}",
             why="the two were not made for each other",
-            hint="choose the files of one model with `base.select`",
+            hint="choose the files of one model with `select`",
         )
 
 

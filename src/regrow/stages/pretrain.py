@@ -47,7 +47,7 @@ def run(call: Call[PretrainParameters]) -> None:
     from regrow.corpus.tokens import TokenShards
     from regrow.model.weights import Ends
     from regrow.stages.training import Run, train
-    from regrow.train.task import Pretraining
+    from regrow.train.tasks.pretraining import Pretraining
 
     shards = TokenShards.open(call.input("tokens"))
     parameters = call.parameters

@@ -200,15 +200,12 @@ def _release(kept: Path, place: Path) -> None:
 
 
 def _require_enough(call: Call[Any], windows: int, settings: Settings) -> None:
-    """Enough for one step, told in the words of the table that the recipe has for this run."""
+    """Enough for one step."""
     needed = settings.sequences_per_step
     if windows < needed:
-        table = "finetune" if hasattr(call.parameters, "context") else "train"
-        sequence = "finetune.context" if table == "finetune" else "architecture.context"
-        parts = f"`{table}.micro_batch`", f"`{table}.micro_batches_per_step`"
         raise StageError(
             f"the corpus makes {windows} sequences, one step needs {needed}",
             where=call.name,
-            why=f"{' times '.join(parts)} sequences of `{sequence}` tokens are taken at each step",
-            hint=f"add text, or lower {', '.join(parts)} or `{sequence}`",
+            why="`micro_batch` times `micro_batches_per_step` sequences of `context` tokens are taken at each step",
+            hint="add text, or lower `micro_batch`, `micro_batches_per_step` or `context`",
         )

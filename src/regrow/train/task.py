@@ -1,28 +1,18 @@
 """What is trained: the parameters that change, those that only take part, where both begin, and the loss.
 
 The loop knows a :class:`Task` and :class:`regrow.train.settings.Settings`, and nothing of models. A task is a pure
-value: another worker rebuilds it from its name and its description, and is sent the parameters.
-
-Example:
-    >>> task = Pretraining(config, seed=1)
-    >>> loss = task.loss(task.initial(), Batch(tokens))
+value: another worker rebuilds it from its name and its description, and is sent the parameters. The tasks that there
+are lie in :mod:`regrow.train.tasks`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
-from pathlib import Path
-from types import MappingProxyType
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-
-from regrow.model.config import DecoderConfig
-from regrow.model.decoder import Decoder, initialise
-from regrow.model.weights import load
 
 Shape = tuple[int, ...]
 
@@ -95,119 +85,3 @@ class Task(Protocol):
 
 Tasks = Mapping[str, Callable[[Mapping[str, Any]], Task]]
 """How to rebuild the tasks of each name from their descriptions."""
-
-
-@dataclass(frozen=True)
-class Pretraining:
-    """A decoder, all of it, from random initial parameters.
-
-    Attributes:
-        config: the shape of the decoder.
-        seed: of the initial parameters.
-    """
-
-    name: ClassVar[str] = "pretraining"
-
-    config: DecoderConfig
-    seed: int
-
-    @property
-    def context(self) -> int:
-        """The decoder's."""
-        return self.config.context
-
-    def trained(self) -> Mapping[str, Shape]:
-        """All parameters of the decoder."""
-        return self.config.shapes()
-
-    def frozen(self) -> Mapping[str, Shape]:
-        """None."""
-        return {}
-
-    def initial(self) -> Mapping[str, Tensor]:
-        """Random ones."""
-        return initialise(self.config, self.seed)
-
-    def given(self) -> Mapping[str, Tensor]:
-        """None."""
-        return {}
-
-    def loss(self, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        """The decoder's, in nats."""
-        return self._decoder(parameters, batch.tokens, batch.mask)
-
-    def description(self) -> Mapping[str, Any]:
-        """The shape and the seed."""
-        return asdict(self)
-
-    @staticmethod
-    def described(description: Mapping[str, Any]) -> Pretraining:
-        """The task of a description."""
-        return Pretraining(DecoderConfig(**description["config"]), description["seed"])
-
-    @cached_property
-    def _decoder(self) -> Decoder:
-        return Decoder(self.config)
-
-
-@dataclass(frozen=True)
-class Finetuning:
-    """A decoder from given parameters, of which some are trained.
-
-    Attributes:
-        config: the shape of the decoder.
-        context: how many tokens of each sequence are to be predicted; at most the decoder's.
-        names: of the parameters that are trained.
-        source: the folder with all parameters; None for workers, who are sent them.
-    """
-
-    name: ClassVar[str] = "finetuning"
-
-    config: DecoderConfig
-    context: int
-    names: tuple[str, ...]
-    source: Path | None = field(default=None, compare=False)
-
-    def trained(self) -> Mapping[str, Shape]:
-        """Those that are named."""
-        return {name: shape for name, shape in self.config.shapes().items() if name in self.names}
-
-    def frozen(self) -> Mapping[str, Shape]:
-        """All others."""
-        return {name: shape for name, shape in self.config.shapes().items() if name not in self.names}
-
-    def initial(self) -> Mapping[str, Tensor]:
-        """As they are in the source."""
-        return {name: self._given[name].clone() for name in self.trained()}
-
-    def given(self) -> Mapping[str, Tensor]:
-        """As they are in the source."""
-        return {name: self._given[name] for name in self.frozen()}
-
-    def loss(self, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        """The decoder's, in nats."""
-        return self._decoder(parameters, batch.tokens, batch.mask)
-
-    def description(self) -> Mapping[str, Any]:
-        """The shape, the context and the names."""
-        return {"config": asdict(self.config), "context": self.context, "names": list(self.names)}
-
-    @staticmethod
-    def described(description: Mapping[str, Any]) -> Finetuning:
-        """The task of a description."""
-        config = DecoderConfig(**description["config"])
-        return Finetuning(config, description["context"], tuple(description["names"]))
-
-    @cached_property
-    def _given(self) -> Mapping[str, Tensor]:
-        if self.source is None:
-            raise AssertionError("the first worker has the parameters")
-        return load(self.source)[1]
-
-    @cached_property
-    def _decoder(self) -> Decoder:
-        return Decoder(self.config)
-
-
-TASKS: Tasks = MappingProxyType({Pretraining.name: Pretraining.described, Finetuning.name: Finetuning.described})
-"""The tasks of this package."""

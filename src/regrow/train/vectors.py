@@ -24,7 +24,8 @@ from regrow.model.sampling import Sampling, choose, generate
 from regrow.model.weights import to_hugging_face
 from regrow.train.loop import Watch, train
 from regrow.train.settings import Settings
-from regrow.train.task import Batch, Pretraining
+from regrow.train.task import Batch
+from regrow.train.tasks.pretraining import Pretraining
 
 TIED: dict[str, Any] = {
     "vocabulary": 50, "layers": 2, "width": 24, "heads": 4, "kv_heads": 2, "hidden": 40, "context": 12,

@@ -79,19 +79,19 @@ def follow(rendezvous: Rendezvous, threads: int | None = None, tasks: Tasks | No
     Args:
         rendezvous: of a process with another rank.
         threads: as for :func:`leading`.
-        tasks: those that the leader may name; by default the ones of :mod:`regrow.train.task`.
+        tasks: those that the leader may name; by default the ones of :mod:`regrow.train.tasks`.
 
     Returns:
         The exit code to leave with.
     """
+    from regrow.train import tasks as known
     from regrow.train.group.rendezvous import Closed
     from regrow.train.settings import Settings
-    from regrow.train.task import TASKS
 
     try:
         for number in count():
             told = rendezvous.wait(f"run {number}")
-            task = (tasks or TASKS)[told["task"]](told["description"])
+            task = (tasks or known.tasks())[told["task"]](told["description"])
             _take_part(rendezvous, number, threads, task, Settings(**told["settings"]))
     except Closed as closed:
         return closed.code

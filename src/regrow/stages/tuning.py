@@ -1,0 +1,129 @@
+"""What all stages that train given weights further have in common: what a recipe says of the run, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from pydantic import Field, model_validator
+
+from regrow.errors import StageError
+from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Slot, Training
+from regrow.sections import LARGEST, Parameters
+from regrow.stages.costs import START, all_of
+from regrow.stages.training import Schedule, require_a_step, settings_of
+from regrow.train.checkpoints import newest
+from regrow.train.section import Train
+
+if TYPE_CHECKING:
+    from regrow.stages.training import Run
+
+T = TypeVar("T", bound="Tuning")
+
+SLOTS: Mapping[str, Slot] = {
+    "weights": Slot("weights"),
+    "tokens": Slot("tokens"),
+    "tokenizer": Slot("tokenizer"),
+}
+"""What such a stage takes."""
+
+_FLOPS_PER_SECOND = 1.5e11
+
+
+class Tuning(Train, Parameters):
+    """Training a model further."""
+
+    tokens: int = Field(
+        description="Tokens to train on; the corpus is gone through again as often as it takes. Rounded down to "
+        "whole steps of `micro_batch * micro_batches_per_step * context` tokens.",
+        examples=[200_000],
+        ge=1,
+        le=LARGEST,
+    )
+    context: int = Field(
+        default=256,
+        description="Tokens of a sequence; at most those of the model.",
+        examples=[1024],
+        ge=2,
+        le=2**17,
+    )
+    micro_batch: int = Field(
+        default=4, description="Sequences in a micro-batch, the unit of arithmetic.", examples=[4], ge=1, le=2**16
+    )
+    micro_batches_per_step: int = Field(
+        default=2,
+        description="Micro-batches whose mean gradient makes a step; their sum is exact up to 127.",
+        examples=[2],
+        ge=1,
+        le=127,
+    )
+    learning_rate: float = Field(default=1e-4, description="At its highest.", examples=[3e-5], gt=0, le=10)
+    weight_decay: float = Field(
+        default=0.0, description="Decoupled, of matrices only, not of gains.", examples=[0.01], ge=0, le=10
+    )
+
+    @model_validator(mode="after")
+    def _makes_a_step(self) -> Self:
+        require_a_step(self, self.context)
+        return self
+
+    @property
+    def steps(self) -> int:
+        """How many."""
+        return self.tokens // (self.sequences_per_step * self.context)
+
+    @property
+    def schedule(self) -> Schedule:
+        """What its steps take."""
+        return Schedule(self.seed, self.steps, self.sequences_per_step, self.context)
+
+
+def run_of(call: Call[T]) -> Run:
+    """The run of a stage that is fed as :data:`SLOTS` says, on the tokens of its model.
+
+    Raises:
+        StageError: if its sequences are longer than the model's, or its tokens another tokenizer's.
+    """
+    from regrow.corpus.tokens import TokenShards
+    from regrow.model.weights import ends, load_config
+    from regrow.stages.training import Run
+
+    source, shards, parameters = call.input("weights"), TokenShards.open(call.input("tokens")), call.parameters
+    config = load_config(source)
+    if parameters.context > config.context:
+        raise StageError(
+            f"sequences of {parameters.context} tokens are longer than the model's {config.context}",
+            where=call.name,
+            hint=f"set `context` of this stage to {config.context} or less",
+        )
+    if shards.vocabulary > config.vocabulary:
+        raise StageError(
+            f"the tokens are {shards.vocabulary}, and the model knows {config.vocabulary}",
+            where=call.name,
+            why="they are those of another tokenizer",
+            hint="leave out `[tokenizer]`: the base brings its own",
+        )
+    return Run(config, settings_of(parameters, parameters.steps), shards, ends(source))
+
+
+def cost(parameters: Tuning, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
+    """Estimate from what is known of the model: three passes' worth of operations for each token."""
+    given, count = all_of(inputs, "weights"), parameters.steps
+    learned = given.parameters or int(given.size / 4)
+    tokens = count * parameters.sequences_per_step * parameters.context
+    flops = 6.0 * learned * tokens
+    seconds = START + flops / _FLOPS_PER_SECOND
+    return Cost(
+        replace(given, context=parameters.context, vocabulary=given.vocabulary),
+        flops=flops,
+        seconds=seconds,
+        memory_bytes=PROGRAM + 28 * learned,
+        training=Training(learned, tokens, count, seconds),
+    )
+
+
+def done(parameters: Tuning, scratch: Path) -> float:
+    """The share of the steps up to the newest checkpoint."""
+    return min(1.0, newest(scratch) / parameters.steps)
