@@ -38,7 +38,7 @@ __all__ = [
     "retrieve",
 ]
 
-SCHEMES = ("file", "https", "pypi")
+SCHEMES = ("file", "hf", "https", "pypi")
 """Each is a module of this package that keeps the contract of :class:`regrow.sources.scheme.Scheme`."""
 
 

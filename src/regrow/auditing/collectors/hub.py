@@ -5,7 +5,6 @@ The cache is only read. From the network come the listing, the texts, and of saf
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from regrow.auditing.facts import AccessFact, Basis, Evidence, Finding, Severity
 from regrow.errors import InputError, RecipeError
 from regrow.formats.header import HEADER_LIMIT
 from regrow.release.layout import SUMS
+from regrow.sources import hf
 
 if TYPE_CHECKING:
     from requests import Response
@@ -93,7 +93,7 @@ def _completed(place: Path, repository: str, scratch: Path, date: str) -> Fetche
 
 
 def _download(repository: str, revision: str, scratch: Path, date: str, kept: Path | None = None) -> Fetched:
-    endpoint = _endpoint()
+    endpoint = hf.endpoint()
     asked = f"/revision/{quote(revision, safe='')}" if revision else ""
     with _get(f"{endpoint}/api/models/{repository}{asked}?blobs=true", repository) as response:
         if response.headers.get("X-Error-Code") == "GatedRepo":
@@ -105,25 +105,6 @@ def _download(repository: str, revision: str, scratch: Path, date: str, kept: Pa
         why = f"what came from {urlsplit(endpoint).netloc} is not what a hub answers"
         raise _unreachable(repository, why, "a log-in page or a notice of the network may be in the way")
     return _fetch(endpoint, info.value, repository, scratch, date, kept)
-
-
-def _endpoint() -> str:
-    """Where the hub is: as its own library knows it, unless the user says otherwise.
-
-    Raises:
-        InputError: if nobody says.
-        RecipeError: if the user names no address.
-    """
-    if chosen := os.environ.get("HF_ENDPOINT", "").strip():
-        if not re.match(r"https?://[^/\s]", chosen):
-            hint = "write it in full, such as https://hub.example.org, or unset it"
-            raise RecipeError(f"`{printable(chosen)}` is no address", where="HF_ENDPOINT", hint=hint)
-        return chosen.rstrip("/")
-    try:
-        from huggingface_hub.constants import ENDPOINT
-    except ImportError:
-        raise InputError("models of the hub cannot be fetched", hint="pip install huggingface_hub") from None
-    return str(ENDPOINT).rstrip("/")
 
 
 def _get(url: str, repository: str, **headers: str) -> Response:
