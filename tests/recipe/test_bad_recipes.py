@@ -163,6 +163,7 @@ CASES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
         "",
         "bard/regrow.toml:9: source.plays.fetch: unknown scheme `ftp:`\n"
         "because what can be fetched is `file:texts`, a file or a folder beside the recipe; "
+        "`hf:owner/name@revision`, files of a model on the hub; "
         "`https://example.org/text.txt`; `pypi:name==1.2.3`, a release of a Python package\n"
         "hint: known schemes: `file:`, `https:`, `pypi:`",
     ),
@@ -171,6 +172,7 @@ CASES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
         "",
         'bard/regrow.toml:9: source.plays.fetch: "plays/a.txt" has no scheme\n'
         "because what can be fetched is `file:texts`, a file or a folder beside the recipe; "
+        "`hf:owner/name@revision`, files of a model on the hub; "
         "`https://example.org/text.txt`; `pypi:name==1.2.3`, a release of a Python package\n"
         'hint: write "file:plays/a.txt" for files beside the recipe',
     ),
@@ -179,6 +181,7 @@ CASES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
         "",
         "bard/regrow.toml:9: source.plays.fetch: unknown scheme `http:`\n"
         "because what can be fetched is `file:texts`, a file or a folder beside the recipe; "
+        "`hf:owner/name@revision`, files of a model on the hub; "
         "`https://example.org/text.txt`; `pypi:name==1.2.3`, a release of a Python package\n"
         "hint: use https",
     ),
