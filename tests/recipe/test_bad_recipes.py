@@ -165,7 +165,7 @@ CASES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
         "because what can be fetched is `file:texts`, a file or a folder beside the recipe; "
         "`hf:owner/name@revision`, files of a model on the hub; "
         "`https://example.org/text.txt`; `pypi:name==1.2.3`, a release of a Python package\n"
-        "hint: known schemes: `file:`, `https:`, `pypi:`",
+        "hint: known schemes: `file:`, `hf:`, `https:`, `pypi:`",
     ),
     "no scheme": (
         [('"file:plays"', '"plays/a.txt"')],
