@@ -1,4 +1,6 @@
-"""The files of a new recipe: small enough to build in seconds, with a text to be replaced."""
+"""The files of a new recipe: small enough to build in seconds, with a text to be replaced; or one for given texts, or
+for another model.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import tomli_w
 
+from regrow.building.derived import Base, adopted, recipe
 from regrow.building.proposal import SOURCE, Figures, Size, adopt, proposed
 from regrow.engine import Listener
 from regrow.errors import RecipeError
@@ -181,6 +184,29 @@ def start_from(folder: Path, texts: Path, listener: Listener) -> tuple[list[str]
         adopt(texts, made / SOURCE, listener)
         figures = proposed(made / SOURCE, listener)
         return _written(made, _files(folder.resolve().name, figures)), figures
+
+
+def start_with(folder: Path, model: str, listener: Listener) -> tuple[list[str], Base]:
+    """Write the folder of a recipe that changes another model, with something to learn from.
+
+    Args:
+        folder: of the recipe, named after it.
+        model: an address, or a file or folder, of which it gets a copy.
+        listener: is told what is fetched.
+
+    Returns:
+        the paths of the files but for those of the model, and what was found of it.
+
+    Raises:
+        RecipeError: if there is something already, or the name cannot be a model's, or the address makes no sense.
+        InputError: if there is no model that can be read.
+    """
+    template(folder.resolve().name)
+    with _new(folder) as made:
+        found = adopted(model, made, listener)
+        files = recipe(folder.resolve().name, found)
+        parse(files[FILE], KINDS, f"{folder.name}/{FILE}")
+        return _written(made, {**files, ".gitattributes": _GIT}), found
 
 
 @contextmanager

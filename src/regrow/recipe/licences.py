@@ -23,6 +23,11 @@ _NOT_LISTED = "if the SPDX list does not have it, write"
 _WAYS_OUT = "use an SPDX identifier such as `CC0-1.0`, or `LicenseRef-` and a name of your own for other terms"
 
 
+def canonical(expression: str) -> str:
+    """A licence as the SPDX list spells it; empty if it is not an SPDX expression."""
+    return "" if fault(expression) else str(_licensing().parse(expression))
+
+
 def fault(expression: str) -> tuple[str, str] | None:
     """What is wrong with a licence and what to do about it; None if it is an SPDX expression.
 

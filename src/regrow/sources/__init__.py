@@ -30,6 +30,7 @@ __all__ = [
     "cautions",
     "check",
     "examples",
+    "is_address",
     "is_local",
     "name_of",
     "only_line_ends",
@@ -61,6 +62,12 @@ def check(fetch: str) -> None:
             hint=_scheme_hint(name, fetch, bool(colon)),
         )
     _module(name).check(locator)
+
+
+def is_address(said: str) -> bool:
+    """Whether something is said as a recipe says what is fetched from elsewhere: ``pypi:...``, and not a path."""
+    name, colon, _ = said.partition(":")
+    return bool(colon) and name in SCHEMES and not _module(name).LOCAL
 
 
 def is_local(fetch: str) -> bool:

@@ -18,10 +18,11 @@ from regrow.stages import fetch
 from regrow.stages.fetch import FetchParameters
 from regrow.store.atomic import remove_tree
 
-_FILES = (
+FILES = (
     "**/*.gguf", "**/*.safetensors", "**/*.safetensors.index.json", "**/config.json", "**/generation_config.json",
     "**/tokenizer.json", "**/tokenizer_config.json", "**/special_tokens_map.json", "**/chat_template.jinja",
 )  # fmt: skip
+"""Patterns of the files of a model."""
 
 
 class BaseParameters(FetchParameters):
@@ -33,7 +34,7 @@ class BaseParameters(FetchParameters):
         json_schema_extra={"settled": True, "why": "nobody could tell on which terms the new model may be used"},
     )
     select: Patterns = Field(
-        default=_FILES,
+        default=FILES,
         description="Patterns of its files, inside archives too.",
         examples=["**/*Q4_1.gguf"],
         min_length=1,
