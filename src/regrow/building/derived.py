@@ -165,7 +165,7 @@ def _copy(model: Path, into: Path) -> None:
         into.mkdir(parents=True)
         shutil.copyfile(model, into / model.name)
         return
-    for pin in sources.resolve("file:.", model, (*base.FILES, _CARD)):
+    for pin in sources.resolve("file:.", model, (*base.FILES, f"**/{_CARD}")):
         (into / pin.file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(model / pin.file, into / pin.file)
 
@@ -198,8 +198,8 @@ def _seen(found: Base, scratch: Path, context: StageContext) -> Base:
 
     said = BaseParameters(fetch=found.fetch, licence=UNDECLARED, pins=())
     wanted = (found.select,) if found.select else said.select
-    pins = sources.resolve(found.fetch, context.surroundings.base, (*wanted, _CARD), emit=context.emit)
-    told = said.model_copy(update={"pins": pins, "select": (*wanted, _CARD)})
+    pins = sources.resolve(found.fetch, context.surroundings.base, (*wanted, f"**/{_CARD}"), emit=context.emit)
+    told = said.model_copy(update={"pins": pins, "select": (*wanted, f"**/{_CARD}")})
     out = scratch / "files"
     out.mkdir()
     base.run(Call("base", told, {}, out, scratch, context))
