@@ -24,6 +24,8 @@ END_OF_TEXT = "<|endoftext|>"
 FILE = "tokenizer.json"
 CONFIG = "tokenizer_config.json"
 SPECIAL = "special_tokens_map.json"
+TEMPLATE = "chat_template.jinja"
+"""How a conversation is written as one text."""
 _LONGEST_WORD = 1024
 _LARGEST = 32 << 20
 LLAMA3 = (
@@ -98,8 +100,8 @@ class Tokenizer:
             library: Any = tokenizers.Tokenizer.from_str(json.dumps(_known(raw)))
         except Exception as error:  # the library has no class of its own for it
             raise InputError("the tokenizer cannot be read", where=str(path), why=str(error), hint=_DAMAGED) from error
-        said = _settings(folder / CONFIG)
-        end_of_text, ids = _ending(library, {**_settings(folder / SPECIAL), **said}), library.get_vocab().values()
+        said = settings(folder / CONFIG)
+        end_of_text, ids = _ending(library, {**settings(folder / SPECIAL), **said}), library.get_vocab().values()
         if end_of_text is None:
             raise InputError(f"the tokenizer has no `{END_OF_TEXT}`", where=str(path), hint="rebuild the release")
         if max(ids) >= len(ids):
@@ -181,7 +183,7 @@ def _members(part: str, inside: Any) -> list[Any]:
     return [inside]
 
 
-def _settings(path: Path) -> dict[str, Any]:
+def settings(path: Path) -> dict[str, Any]:
     """What stands beside a tokenizer, if anything does.
 
     Raises:
