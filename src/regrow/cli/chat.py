@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,9 @@ _NOTE = (
     "This is a base model: it continues your text, it does not answer. Ctrl-C ends what it writes; an empty line or "
     "Ctrl-D ends all."
 )
+_CONVERSES = (
+    "This model answers, through its own chat template. Ctrl-C ends an answer; an empty line or Ctrl-D ends all."
+)
 
 
 @click.command(epilog=example('  regrow chat build/bard "To be, or not to be"\n  regrow chat build/bard'))
@@ -55,16 +58,26 @@ _NOTE = (
     show_default=True,
     help="Another seed, another text.",
 )
+@click.option("--system", default="", metavar="TEXT", help="What the system says before a conversation.")
+@click.option("--continue", "continues", is_flag=True, help="Let it continue a text even if it has a chat template.")
 @threads_option
 @json_option
 @pass_console
 def command(
-    console: Console, release: Path, prompt: str | None, max_tokens: int, temperature: float, seed: int
+    console: Console,
+    release: Path,
+    prompt: str | None,
+    max_tokens: int,
+    temperature: float,
+    seed: int,
+    system: str,
+    continues: bool,
 ) -> None:
     """Let a release write.
 
-    With PROMPT, or a text on stdin, it continues that and is done; on a terminal it asks for one text after another.
-    The same release, prompt, options and seed give the same text on every machine.
+    A model with a chat template answers, and remembers what was said; any other continues a text. With PROMPT, or a
+    text on stdin, it answers or continues that and is done; on a terminal it asks for one text after another. The same
+    release, prompt, options and seed give the same text on every machine.
     """
     from regrow.serve.generate import Generator
 
@@ -73,7 +86,14 @@ def command(
     if prompt is None and console.json:
         raise click.UsageError("--json needs a prompt")
     generator = Generator.load(readable(release).path)
-    writer = _Writer(console, generator, max_tokens, temperature)
+    converses = generator.template is not None and not continues
+    if system and not converses:
+        raise click.UsageError("--system needs a model with a chat template, and no --continue")
+    writer = (
+        _Answerer(console, generator, max_tokens, temperature, system)
+        if converses
+        else _Writer(console, generator, max_tokens, temperature)
+    )
     if prompt is None:
         _converse(console, writer, seed)
         return
@@ -86,7 +106,7 @@ def command(
 
 def _converse(console: Console, writer: _Writer, seed: int) -> None:
     """Ask for one text after another; Ctrl-C ends what is being written, and the conversation where nothing is."""
-    console.say(_NOTE)
+    console.say(writer.note)
     ask = _editor(console) if sys.stdout.isatty() else _asker(console)
     while not console.unread and (prompt := ask()):
         try:
@@ -138,7 +158,9 @@ def _prompt(console: Console) -> str:
 
 
 class _Writer:
-    """Writes on stdout as the text comes, or collects it for JSON."""
+    """Continues a text, on stdout as it comes, or collected for JSON."""
+
+    note = _NOTE
 
     def __init__(self, console: Console, generator: Generator, max_tokens: int, temperature: float) -> None:
         self._console, self._generator = console, generator
@@ -146,12 +168,15 @@ class _Writer:
 
     def write(self, prompt: str, seed: int) -> tuple[str, bool]:
         """Continue a prompt, as long as somebody reads and nobody presses Ctrl-C; gives the text and if that is all."""
-        pieces: list[str] = []
         generated = self._generator.generate(
             prompt, max_tokens=self._max_tokens, temperature=self._temperature, seed=seed
         )
+        return self._written(generated, prompt)
+
+    def _written(self, generated: Iterator[str], before: str = "") -> tuple[str, bool]:
+        pieces: list[str] = []
         with stop_on_interrupt(self._console, "") as stop:
-            self._show(prompt)
+            self._show(before)
             for piece in generated:
                 pieces.append(piece)
                 self._show(piece)
@@ -163,3 +188,30 @@ class _Writer:
     def _show(self, text: str) -> None:
         if not self._console.json:
             self._console.written(text)
+
+
+class _Answerer(_Writer):
+    """Answers, and remembers the conversation."""
+
+    note = _CONVERSES
+
+    def __init__(
+        self, console: Console, generator: Generator, max_tokens: int, temperature: float, system: str
+    ) -> None:
+        super().__init__(console, generator, max_tokens, temperature)
+        self._said: list[tuple[str, str]] = [("system", system)] if system else []
+
+    def write(self, prompt: str, seed: int) -> tuple[str, bool]:
+        """Answer a question; gives the answer and if that is all of it."""
+        from regrow.corpus.chat import Message
+
+        asked = [Message(role, content) for role, content in (*self._said, ("user", prompt))]
+        fitting = self._generator.fitting(asked, self._max_tokens)
+        if len(fitting) < len(asked):
+            self._console.verb("Note", "the beginning of the conversation has fallen out of the context", "yellow")
+        generated = self._generator.reply(
+            fitting, max_tokens=self._max_tokens, temperature=self._temperature, seed=seed
+        )
+        answer, whole = self._written(generated)
+        self._said = [*((one.role, one.content) for one in fitting), ("assistant", answer)]
+        return answer, whole

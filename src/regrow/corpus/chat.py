@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from regrow.corpus.templates import LARGEST, Template
-from regrow.corpus.tokenizer import CONFIG, SPECIAL, TEMPLATE, settings
+from regrow.corpus.tokenizer import CONFIG, SPECIAL, TEMPLATE, Tokenizer, settings
 from regrow.errors import InputError
 from regrow.words import listed
 
@@ -84,6 +84,17 @@ class ChatTemplate:
     @cached_property
     def _template(self) -> Template:
         return Template(self.source, self.where)
+
+
+def opening(tokenizer: Tokenizer, template: ChatTemplate | None, prompt: str) -> list[int]:
+    """The tokens before what a model writes: of a question to it if it has a template, or else of a text to continue.
+
+    Raises:
+        InputError: as :meth:`ChatTemplate.render` does.
+    """
+    if template is None:
+        return tokenizer.prompt(prompt)
+    return tokenizer.meant(template.render([Message(USER, prompt)], prompt=True))
 
 
 def _read(path: Path) -> str:

@@ -116,7 +116,11 @@ class Tokenizer:
 
     def prompt(self, text: str) -> list[int]:
         """The tokens of a text to continue, behind those that begin every text."""
-        return [*self.start, *self._library.encode(text, add_special_tokens=False).ids]
+        return [*self.start, *self.meant(text)]
+
+    def meant(self, text: str) -> list[int]:
+        """The tokens of a text in which the names of special tokens mean these, and which says itself how it begins."""
+        return list(self._library.encode(text, add_special_tokens=False).ids)
 
     def documents(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of the letters of texts, without the ones that end them."""

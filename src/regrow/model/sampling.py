@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,16 +35,16 @@ def generate(
     prompt: Sequence[int],
     count: int,
     sampling: Sampling,
-    stop: int | None = None,
+    stop: Collection[int] = (),
 ) -> Iterator[int]:
-    """Up to ``count`` tokens that continue ``prompt``, ending before ``stop``; the oldest fall out of the context."""
+    """Up to ``count`` tokens that continue ``prompt``, ending before one of ``stop``; the oldest fall out."""
     tokens = list(prompt)
     draws = uniforms(sampling.seed, "sampling", count)
     with torch.no_grad():
         for draw in draws:
             window = torch.tensor([tokens[-decoder.config.context :]])
             token = choose(decoder.last_logits(parameters, window)[0].cpu().numpy(), float(draw), sampling)
-            if token == stop:
+            if token in stop:
                 return
             yield token
             tokens.append(token)

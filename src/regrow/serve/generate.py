@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from regrow.corpus.chat import SYSTEM, ChatTemplate, Message
 from regrow.corpus.tokenizer import Tokenizer
 from regrow.errors import InputError, RecipeError
 from regrow.exact.selection import current
 from regrow.model.decoder import Decoder
 from regrow.model.sampling import Sampling, generate
-from regrow.model.weights import load
+from regrow.model.weights import ends, load
 from regrow.release import Release
 from regrow.release.layout import CONFIG, TOKENIZER, WEIGHTS
 
@@ -27,11 +28,20 @@ class Generator:
     Example:
         >>> generator = Generator.load(Path("build/bard"))
         >>> "".join(generator.generate("To be", max_tokens=20))
+
+    Attributes:
+        decoder: the computation.
+        parameters: float32, by name.
+        tokenizer: text to tokens and back.
+        template: how the model takes a conversation; None if it knows of none.
+        stops: the tokens that end a text.
     """
 
     decoder: Decoder
     parameters: dict[str, Tensor]
     tokenizer: Tokenizer
+    template: ChatTemplate | None
+    stops: frozenset[int]
 
     @staticmethod
     def load(folder: str | PathLike[str]) -> Generator:
@@ -62,7 +72,8 @@ class Generator:
                 why="the two were not made for each other",
                 hint="`regrow verify` names the files that are damaged",
             )
-        return Generator(Decoder(config), parameters, tokenizer)
+        stops = frozenset((tokenizer.end_of_text, ends(folder, tokenizer.end_of_text).end))
+        return Generator(Decoder(config), parameters, tokenizer, ChatTemplate.open(folder), stops)
 
     def generate(
         self, prompt: str, max_tokens: int = 200, temperature: float = 0.8, top: int = 40, seed: int = 1
@@ -74,6 +85,42 @@ class Generator:
         """
         _require_text(prompt)
         return self._pieces(self._tokens(self.tokenizer.prompt(prompt), max_tokens, Sampling(temperature, top, seed)))
+
+    def reply(
+        self,
+        messages: Sequence[Message],
+        max_tokens: int = 200,
+        temperature: float = 0.8,
+        top: int = 40,
+        seed: int = 1,
+    ) -> Iterator[str]:
+        """Pieces of what the model answers to a conversation, through its own template.
+
+        Raises:
+            RecipeError: if a message is no text.
+            InputError: if the model has no template, or one that fails.
+        """
+        for message in messages:
+            _require_text(message.content)
+        ids = self._asked(messages)
+        return self._pieces(self._tokens(ids, max_tokens, Sampling(temperature, top, seed)))
+
+    def fitting(self, messages: Sequence[Message], max_tokens: int) -> Sequence[Message]:
+        """The conversation without as many of its oldest questions and answers as leave no room for one more answer.
+
+        What the system says at the beginning stays, and so does the last question.
+        """
+        first = 1 if messages and messages[0].role == SYSTEM else 0
+        room = self.decoder.config.context - min(max_tokens, self.decoder.config.context // 2)
+        kept = list(messages)
+        while len(kept) > first + 2 and len(self._asked(kept)) > room:
+            del kept[first : first + 2]
+        return kept
+
+    def _asked(self, messages: Sequence[Message]) -> list[int]:
+        if self.template is None:
+            raise InputError("the model has no chat template", hint="let it continue a text")
+        return self.tokenizer.meant(self.template.render(messages, prompt=True))
 
     def _pieces(self, tokens: Iterator[int]) -> Iterator[str]:
         pending: list[int] = []  # since the last whole character: tokens are bytes, which know nothing of characters
@@ -88,7 +135,7 @@ class Generator:
             yield text
 
     def _tokens(self, ids: list[int], most: int, sampling: Sampling) -> Iterator[int]:
-        tokens = generate(self.decoder, self.parameters, ids, most, sampling, stop=self.tokenizer.end_of_text)
+        tokens = generate(self.decoder, self.parameters, ids, most, sampling, stop=self.stops)
         while True:
             # Next to no temperature makes all but the likeliest infinitely unlikely.
             with np.errstate(over="ignore"):

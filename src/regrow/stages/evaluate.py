@@ -30,7 +30,12 @@ class EvaluateParameters(Parameters):
     """What to ask of the finished model."""
 
     prompts: Texts = Field(
-        default=(), description="Texts for the model to continue.", examples=[["To be, or not to be"]]
+        default=(),
+        description="Texts for the model to continue; where it has a chat template, questions to it.",
+        examples=[["To be, or not to be"]],
+    )
+    continues: bool = Field(
+        default=False, description="Let it continue the texts even if it has a chat template.", examples=[True]
     )
     sample_tokens: int = Field(
         default=80, description="Tokens to write for each prompt.", examples=[80], ge=1, le=2**24
@@ -110,16 +115,19 @@ def unigram_bits(shards: TokenShards) -> float:
 def _samples(
     decoder: Decoder, parameters: dict[str, Any], stop: int, call: Call[EvaluateParameters]
 ) -> list[dict[str, Any]]:
+    from regrow.corpus.chat import ChatTemplate, opening
     from regrow.corpus.tokenizer import Tokenizer
     from regrow.model.sampling import Sampling, generate
+    from regrow.model.weights import ends
 
-    settings = call.parameters
-    tokenizer = Tokenizer.open(call.input("tokenizer"))
+    settings, folder = call.parameters, call.input("tokenizer")
+    tokenizer, template = Tokenizer.open(folder), None if settings.continues else ChatTemplate.open(folder)
+    stops = {stop, ends(call.input("weights"), stop).end}
     sampling = Sampling(temperature=settings.temperature, seed=settings.seed)
     samples = []
     for prompt in settings.prompts:
-        ids = tokenizer.prompt(prompt)
-        found = list(generate(decoder, parameters, ids, settings.sample_tokens, sampling, stop))
+        ids = opening(tokenizer, template, prompt)
+        found = list(generate(decoder, parameters, ids, settings.sample_tokens, sampling, stops))
         samples.append({"prompt": prompt, "text": tokenizer.decode(found), "tokens": len(found)})
         call.context.emit("progress", done=len(samples), total=len(settings.prompts), unit="samples")
     return samples

@@ -175,7 +175,7 @@ def _measure(call: Call[Any], context: int, run: Run) -> Callable[[State], dict[
             found["validation_loss"] = nats(decoder, state.parameters, tokens, rows, context) / (len(rows) * context)
         if tokenizer is not None:
             first = tokenizer.prompt("") or [shards.end_of_text]
-            words = generate(decoder, state.parameters, first, WORDS, sampling, shards.end_of_text)
+            words = generate(decoder, state.parameters, first, WORDS, sampling, (shards.end_of_text,))
             found["sample"] = tokenizer.decode(list(words))
         return found
 
