@@ -160,7 +160,7 @@ def test_older_spellings_are_understood(family, older, options):
 
 
 def test_every_module_of_the_folder_is_a_family_by_its_name():
-    assert list(families()) == ["gpt2", "gpt_neox", "llama", "mistral", "olmo2", "qwen2", "qwen3"]
+    assert list(families()) == ["gpt2", "gpt_neox", "llama", "mistral", "olmo2", "qwen2", "qwen3", "regrow"]
 
 
 @pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "olmo2", "qwen2", "qwen3"])
