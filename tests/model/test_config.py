@@ -32,9 +32,9 @@ GPT2 = PLAIN | {
     "qkv_bias": True, "out_bias": True, "mlp_bias": True, "family": "gpt2",
 }  # fmt: skip
 EVERYTHING = {
-    "rope_share": 0.5, "head_width": 8, "layers": 3, "skips": ((0, 2), (1, 2)), "rope_factor": 2.0, "rope_scaling": "llama3", "rope_original_context": 4,
+    "rope_share": 0.5, "head_width": 8, "rope_factor": 2.0, "rope_scaling": "llama3", "rope_original_context": 4,
     **dict.fromkeys(FLAGS, True), **{name: names[-1] for name, names in NAMED.items() if name != "rope_scaling"},
-    "positions": "rotary",
+    "positions": "rotary", "layers": 3, "skips": ((0, 2), (1, 2)),
 }  # fmt: skip
 
 

@@ -30,8 +30,8 @@ INITIAL_STANDARD_DEVIATION = 0.02
 
 
 def initialise(config: DecoderConfig, seed: int) -> dict[str, Tensor]:
-    """Initial parameters: gains 1, biases and extra connections 0, matrices normal with deviation 0.02, and matrices that write to the
-    residual stream divided by the root of twice the depth (Radford et al., 2019).
+    """Initial parameters: gains 1, biases and extra connections 0, matrices normal with deviation 0.02, and matrices
+    that write to the residual stream divided by the root of twice the depth (Radford et al., 2019).
     """
     parameters = {}
     for name, shape in config.shapes().items():

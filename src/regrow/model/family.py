@@ -25,11 +25,12 @@ class Family:
 
     Attributes:
         name: the ``model_type`` of its ``config.json``.
-        architecture: the class of transformers.
+        architecture: the class of transformers, or what would be its name.
         members: the keys of ``config.json`` that matter.
         parameters: our parameters, biases not named, ``*`` for numbers of layers; and what they are in the files.
         options: those that every model of the family has.
         remarks: keys of ``config.json`` that are written for others and not read.
+        library: what computes it.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Family:
     parameters: Mapping[str, Form]
     options: Mapping[str, Any] = field(default_factory=dict)
     remarks: Mapping[str, Any] = field(default_factory=dict)
+    library: str = "transformers"
 
     def read(self, values: Values) -> DecoderConfig:
         """The decoder that a ``config.json`` tells.

@@ -30,8 +30,8 @@ class GrowDepthParameters(Parameters):
 
     method: Literal["expand", "stack"] = Field(
         default="expand",
-        description="`expand`: copies whose outputs are 0, so that the model computes what it did; train them. `stack`: "
-        "the lower layers and above them the upper ones, of which those in the middle are in both; train all.",
+        description="`expand`: copies that give 0, so that the model computes what it did; train them. `stack`: the "
+        "lower layers and above them the upper ones, of which those in the middle are in both; train all.",
         examples=["stack"],
     )
     layers: int = Field(

@@ -31,8 +31,8 @@ class GrowWidthParameters(Parameters):
     )
     apart: float = Field(
         default=0.1,
-        description="How far the halves of what a unit gives differ: by this, times a normal random number, of the "
-        "half. Their sum stays what it was. At 0 they are equal, and training never tells the two units apart.",
+        description="How far the two parts of what a unit gives are from its halves: by this, times a normal random "
+        "number, of the half. Their sum stays what it was. At 0 they are equal, and training never tells them apart.",
         examples=[0.5],
         ge=0,
         le=1,
@@ -81,16 +81,17 @@ def _widened(
 
 
 def _halves(name: str, value: Tensor, hidden: int, parameters: GrowWidthParameters) -> tuple[Tensor, Tensor]:
-    """Two numbers for each, whose sum it is. A halving is exact; numbers apart are rounded, at most once."""
+    """Two numbers for each, whose sum it is to the bit: what is left of one number by another of half to twice its size
+    needs no rounding (Sterbenz, 1974), so the larger of the two is drawn.
+    """
     import torch
 
     from regrow.exact.random import normals
 
-    half = value * 0.5
-    if parameters.apart:
-        drawn = normals(parameters.seed, f"apart {hidden} {name}", value.numel()) * parameters.apart
-        half = (half.double() * (1.0 + torch.from_numpy(drawn).view(value.shape))).float()
-    return half, value - half
+    drawn = torch.from_numpy(normals(parameters.seed, f"apart {hidden} {name}", value.numel())).view(value.shape)
+    larger = (value.double() * 0.5 * (1.0 + (drawn.abs() * parameters.apart).clamp(max=1.0))).float()
+    one = torch.where(drawn < 0, value - larger, larger)
+    return one, value - one
 
 
 def cost(parameters: GrowWidthParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:

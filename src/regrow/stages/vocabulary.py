@@ -56,7 +56,7 @@ def run(call: Call[VocabularyParameters]) -> None:
         raise StageError(
             f"the token {lost[0]} is dropped, which begins or ends a text",
             where=call.name,
-            hint="leave it in `vocabulary.drop` out",
+            hint="leave it out of `vocabulary.drop`",
         )
     kept = Ends(numbers.get(before.begin, before.begin), numbers.get(before.end, before.end))
     save(call.output, replace(config, vocabulary=rows), {**parameters, **tables}, kept)
@@ -79,9 +79,7 @@ def _changed(table: Tensor, changed: Changed, rows: int) -> Tensor:
     new = [_mean(old[list(one.pieces)]) for one in changed.added]
     made = [old[changed.kept], *(row[None] for row in new)]
     spare = rows - sum(map(len, made))
-    unused = old[changed.before :]
-    # Those behind the tokens' last: new tokens have taken the places of the first.
-    made.append(unused[max(0, len(unused) - spare) :][:spare] if spare else unused[:0])
+    made.append(old[changed.before + len(changed.added) :][:spare])  # new tokens took the places of the first of them
     if more := spare - len(made[-1]):
         made.append(np.repeat(_mean(old[: changed.before])[None], more, axis=0))
     return torch.from_numpy(np.concatenate(made))

@@ -38,15 +38,12 @@ FAMILY = Family(
     architecture="RegrowDecoder",
     members=(
         *(
-            Key(
-                _KEYS.get(option.name, option.name),
-                option.name,
-                words=ACTIVATIONS if option.name == "activation" else {},
-            )
-            for option in fields(DecoderConfig)
-            if option.name != "family" and not option.name.startswith("rope_")
+            Key(_KEYS.get(option, option), option, words=ACTIVATIONS if option == "activation" else {})
+            for option in (one.name for one in fields(DecoderConfig))
+            if option != "family" and not option.startswith("rope_")
         ),
         Rotary(share="partial_rotary_factor"),
     ),
     parameters={name: Whole(name) for name in _PARAMETERS},
+    library="regrow",
 )
