@@ -106,7 +106,8 @@ def change(source: Path, folder: Path, wanted: Change) -> None:
     _require_spared(wanted.drop, numbers, dict(_needed(before, numbers, beside, source)))
     kept = sorted((number, token) for token, number in numbers.items() if token not in set(wanted.drop))
     renumbered = {token: i for i, (_, token) in enumerate(kept)}
-    _require_new(wanted.add, renumbered)
+    pieces = before.documents(wanted.add) if wanted.add else []
+    _require_new(wanted.add, pieces, renumbered)
     merges = _merges(raw["model"]["merges"], wanted.drop, numbers)
     added = [*(_renumbered(one, renumbered) for one in raw["added_tokens"] if one["content"] in renumbered)]
     new = [_entry(len(renumbered) + i, text, wanted.special) for i, text in enumerate(wanted.add)]
@@ -122,7 +123,6 @@ def change(source: Path, folder: Path, wanted: Change) -> None:
     _write(folder / FILE, raw)
     for name, table in beside.items():
         _write(folder / name, _beside(table, renumbered, new))
-    pieces = before.documents(wanted.add) if wanted.add else []
     record = Changed(
         before.vocabulary,
         tuple(sorted(numbers[token] for token in wanted.drop)),
@@ -169,9 +169,9 @@ def _require_spared(drop: Sequence[str], numbers: Mapping[str, int], needed: Map
             )
 
 
-def _require_new(add: Sequence[str], known: Mapping[str, int]) -> None:
+def _require_new(add: Sequence[str], pieces: Sequence[Sequence[int]], known: Mapping[str, int]) -> None:
     for i, text in enumerate(add):
-        if not text or text in known or text in add[:i]:
+        if text in known or text in add[:i] or len(pieces[i]) < 2:
             raise InputError(
                 f"{shown(text)} cannot become a token",
                 where="vocabulary.add",
