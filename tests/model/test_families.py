@@ -27,6 +27,10 @@ LONGER = {
     "rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
     "original_max_position_embeddings": 24,
 }  # fmt: skip
+YARN = {"rope_type": "yarn", "rope_theta": 1e3, "factor": 4.0, "original_max_position_embeddings": 24}
+TOLD = YARN | {"attention_factor": 1.3, "beta_fast": 4.0, "beta_slow": 1.5, "truncate": False}
+DEEP = YARN | {"mscale": 0.7, "mscale_all_dim": 0.4}
+GROWING = {"rope_type": "dynamic", "rope_theta": 1e3, "factor": 4.0}
 TURNED = {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}
 MODELS = {
     "llama": ("Llama", LLAMA),
@@ -35,6 +39,14 @@ MODELS = {
     "llama wide heads": ("Llama", LLAMA | {"head_dim": 16}),
     "llama linear": ("Llama", LLAMA | {"rope_parameters": LONG}),
     "llama 3.1": ("Llama", LLAMA | {"rope_parameters": LONGER}),
+    "llama yarn": ("Llama", LLAMA | {"rope_parameters": YARN}),
+    "mistral yarn": ("Mistral", LLAMA | {"sliding_window": None, "rope_parameters": DEEP}),
+    "qwen2 yarn": ("Qwen2", LLAMA | {"rope_parameters": TOLD}),
+    "llama dynamic": ("Llama", LLAMA | {"max_position_embeddings": 24, "rope_parameters": GROWING}),
+    "gpt_neox dynamic": (
+        "GPTNeoX",
+        NEOX | {"max_position_embeddings": 24, "rope_parameters": GROWING | {"partial_rotary_factor": 0.5}},
+    ),
     "gpt2": ("GPT2", GPT2),
     "gpt2 untied": ("GPT2", GPT2 | {"tie_word_embeddings": False, "n_inner": 40, "activation_function": "gelu"}),
     "gpt_neox": ("GPTNeoX", NEOX),
@@ -148,6 +160,22 @@ def test_numbers_of_fewer_bits_are_widened_to_the_same_numbers(name, kind, tmp_p
         ("llama", {"rope_theta": 500000}, {"rope_theta": 5e5}),
         ("llama", {"rope_scaling": {"type": "linear", "factor": 2.0}}, {"rope_scaling": "linear", "rope_factor": 2.0}),
         ("llama", {"rope_scaling": None, "num_key_value_heads": None}, {"kv_heads": 4}),
+        (
+            "llama",
+            {"rope_scaling": {"type": "yarn", "factor": None, "original_max_position_embeddings": 24}},
+            {"rope_factor": 4.0, "rope_original_context": 24, "rope_attention_factor": 0.0, "context": 96},
+        ),
+        ("llama", {"rope_scaling": {"type": "yarn", "factor": 4.0}}, {"rope_original_context": 96, "context": 96}),
+        (
+            "llama",
+            {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}, "original_max_position_embeddings": 48},
+            {"rope_original_context": 48},
+        ),
+        (
+            "llama",
+            {"rope_scaling": {"type": "dynamic", "factor": 2.0}},
+            {"rope_original_context": 96, "context": 192, "rope_scaling": "dynamic"},
+        ),
         ("gpt_neox", {"rotary_pct": 0.5, "rotary_emb_base": 100}, {"rope_share": 0.5, "rope_theta": 100.0}),
         ("gpt2", {"n_inner": None}, {"hidden": 192, "positions": "learned"}),
     ],
@@ -159,8 +187,26 @@ def test_older_spellings_are_understood(family, older, options):
     assert type(config.rope_theta) is float
 
 
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"rope_type": "longrope", "factor": 2.0}, "must be one of `default`, `linear`"),
+        ({"rope_type": "proportional"}, 'not "proportional"'),
+        ({"rope_type": "linear"}, "must be a number, not null"),
+        ({"rope_type": "dynamic"}, "must be a number, not null"),
+        ({"rope_type": "yarn", "factor": 2.0, "truncate": 1}, "must be true or false, not 1"),
+        ({"rope_type": "yarn", "factor": 2.0, "beta_fast": 0}, "must be more than 0, not 0"),
+        ({"full_attention": {"rope_type": "default"}}, "must be one table, not one for each of `full_attention`"),
+    ],
+)
+def test_positions_that_are_not_known_are_named(table, words):
+    with pytest.raises(OptionError, match=words) as caught:
+        families()["llama"].read(LLAMA | {"rms_norm_eps": 1e-6, "rope_parameters": table})
+    assert caught.value.where.startswith("rope_parameters")
+
+
 def test_every_module_of_the_folder_is_a_family_by_its_name():
-    assert list(families()) == ["gpt2", "gpt_neox", "llama", "mistral", "olmo2", "qwen2", "qwen3"]
+    assert list(families()) == ["gpt2", "gpt_neox", "llama", "mistral", "olmo2", "qwen2", "qwen3", "regrow"]
 
 
 @pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "olmo2", "qwen2", "qwen3"])

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
+from regrow.model.families import families
 from regrow.report import ReportData
 from regrow.sources import is_local
 
@@ -71,7 +72,7 @@ def _front_matter(data: ReportData) -> Iterator[str]:
         yield f"license: {hub}"
     else:
         yield from ("license: other", f"license_name: {_yaml(data.licence)}", "license_link: LICENSE")
-    yield from ("library_name: transformers", "pipeline_tag: text-generation")
+    yield from (f"library_name: {_library(data)}", "pipeline_tag: text-generation")
     yield from ("tags:", "- regrow", "- reproducible-build", "---", "")
 
 
@@ -117,7 +118,18 @@ def _purpose(data: ReportData) -> Iterator[str]:
     yield ""
 
 
+def _library(data: ReportData) -> str:
+    family = families().get(data.family)
+    return family.library if family else "transformers"
+
+
 def _use(data: ReportData) -> Iterator[str]:
+    if _library(data) == "regrow":
+        yield from ("## Use", "", "```sh", "regrow chat .  # the directory of this file", "```", "")
+        yield "No class of transformers computes this decoder, and no file of another engine can say what it is: it has"
+        yield "connections between layers that are far apart."
+        yield ""
+        return
     yield from (
         "## Use",
         "",

@@ -91,7 +91,7 @@ def from_gguf(said: Mapping[str, Any], where: str, folder: Path) -> None:
             "added_tokens": added,
             "normalizer": _NORMALIZERS.get(cut),
             "pre_tokenizer": _CUTS[cut],
-            "post_processor": _template(names["bos"], named["bos"]) if begins else None,
+            "post_processor": template(names["bos"], named["bos"]) if begins else None,
             "decoder": {**_BYTES, "add_prefix_space": True},
             "model": _model(tokens, merges),
         },
@@ -109,8 +109,8 @@ def from_gguf(said: Mapping[str, Any], where: str, folder: Path) -> None:
         },
     )
     _write(folder / SPECIAL, special)
-    if isinstance(template := said.get("tokenizer.chat_template"), str):
-        (folder / TEMPLATE).write_text(template, "utf-8", newline="")
+    if isinstance(chat := said.get("tokenizer.chat_template"), str):
+        (folder / TEMPLATE).write_text(chat, "utf-8", newline="")
     _require_known(folder, where)
 
 
@@ -171,7 +171,8 @@ def _added(id: int, content: str, kind: int) -> dict[str, Any]:
     return {"id": id, "content": content, **plain, "special": kind == _SPECIAL}
 
 
-def _template(token: str, id: int) -> dict[str, Any]:
+def template(token: str, id: int) -> dict[str, Any]:
+    """The post-processor that puts a token in front of a text."""
     first = {"SpecialToken": {"id": token, "type_id": 0}}
     one, other = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
     return {

@@ -13,10 +13,16 @@ Norm = Literal["rms", "layer"]
 Place = Literal["before", "after", "both"]
 HeadNorm = Literal["none", "head", "whole"]
 Positions = Literal["rotary", "learned"]
-Scaling = Literal["none", "linear", "llama3"]
+Scaling = Literal["none", "linear", "llama3", "yarn", "dynamic"]
+LONGEST = 2**17
+"""The longest sequence there may be, in tokens."""
+
 Shapes = dict[str, tuple[int, ...]]
 Heads = Annotated[int, Within(1, 2**16)]
 Factor = Annotated[float, Within(1, 1e6)]
+Positive = Annotated[float, Within(0, 1e6, open=True)]
+Share = Annotated[float, Within(0, 1e3)]
+Pairs = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,15 +48,23 @@ class DecoderConfig:
         rope_share: the share of a head's width that is turned (GPT-NeoX).
         rope_scaling: how a model that was trained on shorter sequences turns its heads.
         rope_factor: so many times longer.
-        rope_original_context: the shorter length; of ``llama3`` only, as the next two.
-        rope_low_factor: of the wavelengths that are scaled, at least the shorter length divided by it.
+        rope_original_context: the shorter length; of ``llama3``, ``yarn`` and ``dynamic``.
+        rope_low_factor: of the wavelengths that are scaled, at least the shorter length divided by it; of ``llama3``,
+            as the next.
         rope_high_factor: of those that are not, at most the shorter length divided by it.
+        rope_beta_fast: turns over the shorter length of the pairs that are not scaled; of ``yarn``, as the next five.
+        rope_beta_slow: turns of those that are scaled in full.
+        rope_truncate: whether the places of the two are rounded outwards to whole pairs.
+        rope_attention_factor: multiplies what is turned; 0 stands for what follows from the factor.
+        rope_mscale: of what follows from the factor, one part; 0 for none, as the next.
+        rope_mscale_all_dim: the part that it is divided by.
         parallel: whether both blocks of a layer read the same input (GPT-NeoX), or one what the other wrote.
         qkv_bias: whether queries, keys and values have a bias.
         out_bias: whether the matrix behind attention has one.
         mlp_bias: whether those of the feed-forward layer have one.
         gated: whether the feed-forward layer multiplies a gate in.
         activation: of the feed-forward layer.
+        skips: pairs ``(a, b)``: what layer a reads is added, normalised and times a gain, to what layer b reads.
         family: the kind of files it is written as (:mod:`regrow.model.families`); nothing is computed from it.
 
     Raises:
@@ -63,7 +77,7 @@ class DecoderConfig:
     heads: Heads
     kv_heads: Heads
     hidden: Annotated[int, Within(1, 2**22)]
-    context: Annotated[int, Within(2, 2**17)]
+    context: Annotated[int, Within(2, LONGEST)]
     tied_embeddings: bool = True
     rope_theta: Annotated[float, Within(1, 1e12)] = 10000.0
     norm_epsilon: Annotated[float, Within(0, 1, open=True)] = 1e-5
@@ -78,12 +92,19 @@ class DecoderConfig:
     rope_original_context: Annotated[int, Within(1, 2**20)] = 8192
     rope_low_factor: Factor = 1.0
     rope_high_factor: Factor = 4.0
+    rope_beta_fast: Positive = 32.0
+    rope_beta_slow: Positive = 1.0
+    rope_truncate: bool = True
+    rope_attention_factor: Share = 0.0
+    rope_mscale: Share = 0.0
+    rope_mscale_all_dim: Share = 0.0
     parallel: bool = False
     qkv_bias: bool = False
     out_bias: bool = False
     mlp_bias: bool = False
     gated: bool = True
     activation: Activation = "silu"
+    skips: Pairs = ()
     family: str = "llama"
 
     def __post_init__(self) -> None:
@@ -103,6 +124,18 @@ class DecoderConfig:
             )
         if self.rope_scaling == "llama3" and self.rope_high_factor <= self.rope_low_factor:
             raise OptionError("must be more than the low factor", where="rope_high_factor")
+        if self.rope_scaling == "yarn" and self.rope_beta_fast < self.rope_beta_slow:
+            raise OptionError("must not be less than the slow one", where="rope_beta_fast")
+        if self.rope_scaling == "dynamic" and self.positions == "rotary" and self.rope_width < 4:
+            raise OptionError("must be at least 4 where the base grows with the length", where="head_width")
+        object.__setattr__(self, "skips", checked("skips", Pairs, self.skips))  # JSON has lists
+        for pair in self.skips:
+            if not 0 <= pair[0] < pair[1] < self.layers or self.skips.count(pair) > 1:
+                raise OptionError(
+                    f"there can be no connection {list(pair)}, or not twice",
+                    where="skips",
+                    why=f"the first layer comes before the second, and the last of all is {self.layers - 1}",
+                )
 
     @property
     def rope_width(self) -> int:
@@ -128,6 +161,7 @@ class DecoderConfig:
             **self._block("mlp", self._mlp()),
         }
         for i in range(self.layers):
+            shapes |= dict.fromkeys((skip(pair) for pair in self.skips if pair[1] == i), (self.width,))
             shapes |= {f"layers.{i:03}.{name}": shape for name, shape in layer.items()}
         shapes |= self._gains("norm", self.width)
         if not self.tied_embeddings:
@@ -156,6 +190,11 @@ class DecoderConfig:
     def _gains(self, name: str, width: int) -> Shapes:
         names = (name, f"{name}.bias") if self.norm == "layer" else (name,)
         return dict.fromkeys(names, (width,))
+
+
+def skip(pair: tuple[int, int]) -> str:
+    """The parameter of an extra connection: the gain of what the first layer reads, where the second reads it."""
+    return f"layers.{pair[1]:03}.skip.{pair[0]:03}"
 
 
 def _matrix(name: str, rows: int, columns: int, bias: bool) -> Shapes:

@@ -22,7 +22,7 @@ from regrow.exact import inference, layers
 from regrow.exact import operations as ops
 from regrow.exact.random import normals
 from regrow.model import rotary
-from regrow.model.config import DecoderConfig
+from regrow.model.config import DecoderConfig, skip
 
 Parameters = Mapping[str, Tensor]
 
@@ -30,13 +30,14 @@ INITIAL_STANDARD_DEVIATION = 0.02
 
 
 def initialise(config: DecoderConfig, seed: int) -> dict[str, Tensor]:
-    """Initial parameters: gains 1, biases 0, matrices normal with deviation 0.02, and matrices that write to the
-    residual stream divided by the root of twice the depth (Radford et al., 2019).
+    """Initial parameters: gains 1, biases and extra connections 0, matrices normal with deviation 0.02, and matrices
+    that write to the residual stream divided by the root of twice the depth (Radford et al., 2019).
     """
     parameters = {}
     for name, shape in config.shapes().items():
         if len(shape) == 1:
-            parameters[name] = torch.zeros(shape) if name.endswith(".bias") else torch.ones(shape)
+            silent = name.endswith(".bias") or ".skip." in name
+            parameters[name] = torch.zeros(shape) if silent else torch.ones(shape)
             continue
         deviation = INITIAL_STANDARD_DEVIATION
         if name.endswith((".out", ".down")):
@@ -74,7 +75,8 @@ class Decoder:
 
     def __init__(self, config: DecoderConfig) -> None:
         self.config = config
-        self._tables: tuple[Tensor, ...] = rotary.tables(config) if config.positions == "rotary" else ()
+        self._tables: tuple[Tensor, ...] = ()
+        self._total = 0
 
     def __call__(self, parameters: Parameters, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """The mean loss in nats of predicting ``tokens[:, 1:]`` from ``tokens[:, :-1]``; int64 ``(B, T + 1)``.
@@ -104,9 +106,17 @@ class Decoder:
 
     def _final(self, parameters: Parameters, tokens: Tensor, products: Products) -> Tensor:
         device = parameters["embed"].device
-        self._tables = tuple(table.to(device) for table in self._tables)
-        seen = tuple(table[: tokens.shape[1]] for table in self._tables)
+        seen = self._seen(tokens.shape[1], device)
         return _Pass(self.config, parameters, products, (tokens.shape[0], tokens.shape[1]), seen)(tokens.to(device))
+
+    def _seen(self, length: int, device: torch.device) -> tuple[Tensor, ...]:
+        """The tables of the positions of a sequence: the same rows for every length, unless they follow from it."""
+        if self.config.positions != "rotary":
+            return ()
+        if (total := rotary.total(self.config, length)) != self._total:
+            self._tables, self._total = rotary.tables(self.config, total), total
+        self._tables = tuple(table.to(device) for table in self._tables)
+        return tuple(table[:length] for table in self._tables)
 
 
 @dataclass(frozen=True)
@@ -135,7 +145,15 @@ class _Pass:
             places = torch.arange(self.size[1], device=tokens.device).expand(self.size)
             x = x + ops.embedding(places, self.parameters["positions"])
         x = x.view(-1, self.config.width)
+        kept: dict[tuple[int, int], Tensor] = {}
         for i in range(self.config.layers):
+            for pair in self.config.skips:
+                if pair[1] == i:
+                    x = x + ops.rms_norm(kept.pop(pair), self.parameters[skip(pair)], self.config.norm_epsilon)
+            for pair in self.config.skips:
+                if pair[0] == i:
+                    # Names of their own, so that gradients are added two at a time, in one order.
+                    kept[pair], x = x.view_as(x), x.view_as(x)
             x = self._layer(f"layers.{i:03}", x)
         return self._norm("norm", x)
 

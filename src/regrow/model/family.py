@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from regrow.words import listed
 if TYPE_CHECKING:
     from torch import Tensor
 
+_NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
+
 
 @dataclass(frozen=True)
 class Family:
@@ -22,11 +25,12 @@ class Family:
 
     Attributes:
         name: the ``model_type`` of its ``config.json``.
-        architecture: the class of transformers.
+        architecture: the class of transformers, or what would be its name.
         members: the keys of ``config.json`` that matter.
-        parameters: our parameters, biases not named, ``*`` for the number of a layer; and what they are in the files.
+        parameters: our parameters, biases not named, ``*`` for numbers of layers; and what they are in the files.
         options: those that every model of the family has.
         remarks: keys of ``config.json`` that are written for others and not read.
+        library: what computes it.
     """
 
     name: str
@@ -35,6 +39,7 @@ class Family:
     parameters: Mapping[str, Form]
     options: Mapping[str, Any] = field(default_factory=dict)
     remarks: Mapping[str, Any] = field(default_factory=dict)
+    library: str = "transformers"
 
     def read(self, values: Values) -> DecoderConfig:
         """The decoder that a ``config.json`` tells.
@@ -106,7 +111,13 @@ class Family:
         for ours in config.shapes():
             module = ours.removesuffix(".bias")
             kind = "bias" if ours.endswith(".bias") else "weight"
-            layer = module.split(".")[1] if module.startswith("layers.") else ""
-            form = self.parameters[module.replace(f".{layer}.", ".*.", 1) if layer else module]
-            number = str(int(layer)) if layer else ""
-            yield ours, form, tuple(f"{name.replace('*', number)}.{kind}" for name in form.modules)
+            form = self.parameters[_NUMBER.sub("*", module)]
+            numbers = [str(int(number)) for number in _NUMBER.findall(module)]
+            yield ours, form, tuple(f"{_numbered(name, numbers)}.{kind}" for name in form.modules)
+
+
+def _numbered(name: str, numbers: Sequence[str]) -> str:
+    """A name with numbers in the places of its stars."""
+    for number in numbers:
+        name = name.replace("*", number, 1)
+    return name

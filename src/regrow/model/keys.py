@@ -8,10 +8,10 @@ Example:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
-from regrow.model.config import DecoderConfig, hints
+from regrow.model.config import LONGEST, DecoderConfig, hints
 from regrow.model.options import OptionError, checked
 from regrow.words import listed, shown
 
@@ -111,13 +111,28 @@ class Fixed:
         return None
 
 
-SCALINGS = {"default": "none", "linear": "linear", "llama3": "llama3"}
+SCALINGS = {"default": "none", "linear": "linear", "llama3": "llama3", "yarn": "yarn", "dynamic": "dynamic"}
+_ORIGINAL = "original_max_position_embeddings"
 _SCALED = {
-    "factor": ("rope_factor", ("linear", "llama3")),
-    "original_max_position_embeddings": ("rope_original_context", ("llama3",)),
+    _ORIGINAL: ("rope_original_context", ("llama3", "yarn")),
+    "factor": ("rope_factor", ("linear", "llama3", "yarn", "dynamic")),
     "low_freq_factor": ("rope_low_factor", ("llama3",)),
     "high_freq_factor": ("rope_high_factor", ("llama3",)),
 }
+_MAY_BE_SAID = {
+    "beta_fast": "rope_beta_fast",
+    "beta_slow": "rope_beta_slow",
+    "truncate": "rope_truncate",
+    "attention_factor": "rope_attention_factor",
+    "mscale": "rope_mscale",
+    "mscale_all_dim": "rope_mscale_all_dim",
+}
+"""Of YaRN, and written where they are not as usual."""
+
+INTENDED = "max_sequence_length"
+"""How long sequences are meant to get where `max_position_embeddings` has to stay what it was: with `dynamic` scaling
+transformers takes that for the length from which on the base grows. A key of our own.
+"""
 
 
 @dataclass(frozen=True)
@@ -129,12 +144,14 @@ class Rotary:
         share: the older key of the share that is turned, if there can be one.
         usual: the base if none is named.
         usual_share: the share if none is named.
+        context: the key of the longest sequence.
     """
 
     theta: str = "rope_theta"
     share: str = ""
     usual: float = 10000.0
     usual_share: float = 1.0
+    context: str = "max_position_embeddings"
 
     def read(self, values: Values, said: Values) -> dict[str, Any]:
         """See :class:`Member`."""
@@ -148,7 +165,16 @@ class Rotary:
         for option, scalings in _SCALED.values():
             if scaling in scalings:
                 value, where = keys[option]
+                value = _implied(option, found, said) if value is None else value
                 found[option] = checked(where, hints()[option], value)
+        for option in _MAY_BE_SAID.values() if scaling == "yarn" else ():
+            value, where = keys[option]
+            if value is not None:
+                found[option] = checked(where, hints()[option], value)
+        if scaling == "dynamic":
+            found["rope_original_context"] = said["context"]
+            longer = min(int(found["rope_factor"] * said["context"]), max(LONGEST, said["context"]))
+            found["context"] = checked(INTENDED, hints()["context"], values.get(INTENDED, longer))
         return found
 
     def _keys(self, values: Values) -> Iterator[tuple[str, tuple[Any, str]]]:
@@ -157,6 +183,13 @@ class Rotary:
         table = values.get(name) or {}
         if not isinstance(table, Mapping):
             raise OptionError(f"must be a table, not {shown(table)}", where=name)
+        if parts := [key for key, value in table.items() if isinstance(value, Mapping)]:
+            raise OptionError(
+                f"must be one table, not one for each of {listed(parts)}",
+                where=name,
+                why="layers that are not all alike are not known here",
+                hint=_HINT,
+            )
         for option, key, older in (
             ("rope_theta", "rope_theta", self.theta),
             ("rope_share", "partial_rotary_factor", self.share),
@@ -165,8 +198,10 @@ class Rotary:
             yield option, place if key in table or not older else (values.get(older), older)
         kind = "rope_type" if "rope_type" in table or "type" not in table else "type"
         yield "rope_scaling", (table.get(kind), f"{name}.{kind}")
-        for key, (option, _) in _SCALED.items():
+        for key, option in {**{key: option for key, (option, _) in _SCALED.items()}, **_MAY_BE_SAID}.items():
             yield option, (table.get(key), f"{name}.{key}")
+        if _ORIGINAL in values:  # beside the table it comes first, as in transformers
+            yield "rope_original_context", (values[_ORIGINAL], _ORIGINAL)
 
     def write(self, config: DecoderConfig) -> dict[str, Any]:
         """See :class:`Member`."""
@@ -177,11 +212,26 @@ class Rotary:
         for key, (option, scalings) in _SCALED.items():
             if config.rope_scaling in scalings:
                 table[key] = getattr(config, option)
+        if config.rope_scaling == "yarn":
+            usual = {one.name: one.default for one in fields(config)}
+            said = {key: (getattr(config, option), usual[option]) for key, option in _MAY_BE_SAID.items()}
+            table |= {key: value for key, (value, default) in said.items() if value != default}
+        if config.rope_scaling == "dynamic":
+            older |= {self.context: config.rope_original_context, INTENDED: config.context}
         return {"rope_parameters": table, **older}
 
     def place(self, option: str) -> str | None:
         """See :class:`Member`."""
         return "rope_parameters" if option.startswith("rope_") else None
+
+
+def _implied(option: str, found: Values, said: Values) -> Any:
+    """What transformers takes if a table does not say it; None if it has to be said."""
+    if option == "rope_original_context":
+        return said["context"]
+    if option == "rope_factor" and found["rope_scaling"] == "yarn":
+        return said["context"] / found["rope_original_context"]
+    return None
 
 
 def _ours(where: str, words: Mapping[str, str], value: Any) -> str:

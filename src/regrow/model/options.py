@@ -41,7 +41,7 @@ class Within:
 
 
 def checked(where: str, hint: Any, value: Any) -> Any:
-    """The value, if it fits the type: a whole number, a number, true or false, or one of some texts.
+    """The value, if it fits the type: a whole number, a number, true or false, one of some texts, or pairs of numbers.
 
     Args:
         where: what the error names.
@@ -55,6 +55,10 @@ def checked(where: str, hint: Any, value: Any) -> Any:
         if value not in (names := get_args(hint)):
             raise OptionError(f"must be one of {listed(names)}, not {shown(value)}", where=where)
         return value
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple) or not all(map(_is_pair, value)):
+            raise OptionError(f"must be a list of pairs of whole numbers, not {shown(value)}", where=where)
+        return tuple((first, second) for first, second in value)
     kind, *rest = get_args(hint) or (hint,)
     if fault := _FAULTS[kind](value) or "".join(bounds.fault(value) for bounds in rest):
         raise OptionError(fault, where=where)
@@ -72,6 +76,10 @@ def _of_text(value: Any) -> str:
 def _of_whole(value: Any) -> str:
     whole = isinstance(value, int) and not isinstance(value, bool)
     return "" if whole else f"must be a whole number, not {shown(value)}"
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and not any(map(_of_whole, value))
 
 
 def _of_number(value: Any) -> str:

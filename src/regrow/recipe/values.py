@@ -21,6 +21,11 @@ def _texts(value: Any) -> Any:
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
+def _tuples(value: Any) -> Any:
+    """Lists, as TOML has them, as the tuples of which parameters are made."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
 def _licence(value: str) -> str:
     if wrong := licences.fault(value):
         what, hint = wrong
@@ -87,6 +92,12 @@ def _spelled_out(pattern: str) -> list[str]:
 
 
 _TEXTS = WithJsonSchema({"type": "text or list of texts"})
+
+Numbers = Annotated[tuple[int, ...], BeforeValidator(_tuples), WithJsonSchema({"type": "list of whole numbers"})]
+"""A list of whole numbers."""
+
+Pairs = Annotated[tuple[tuple[int, int], ...], BeforeValidator(_tuples), WithJsonSchema({"type": "list of pairs"})]
+"""A list of pairs of whole numbers."""
 
 Licence = Annotated[str, AfterValidator(_licence)]
 """An SPDX expression."""

@@ -39,6 +39,12 @@ def through_text(slot: str, bytes_per_second: float) -> Callable[[Any, Mapping[s
     return cost
 
 
+def rewriting(given: Expected, gives: Expected) -> Cost:
+    """The cost of reading weights and writing others, on one core; both are held in memory."""
+    size = given.size + gives.size
+    return Cost(gives, seconds=START + size / 3e8, memory_bytes=int(PROGRAM + 2 * size))
+
+
 def text_memory(text: float) -> int:
     """Bytes of memory of a stage that holds all of the text."""
     return int(PROGRAM + _COPIES * text)

@@ -49,4 +49,5 @@ KIND = Kind(
     done=done,
     released=(*WEIGHTS, *RECORDS),
     origin="fine-tuned",
+    after=("vocabulary",),  # whose tokenizer makes the tokens
 )
