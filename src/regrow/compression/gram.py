@@ -2,8 +2,8 @@
 
 Each row of activations is rounded to 13 bits below the power of two above its largest magnitude, and is written as two
 digits (:mod:`regrow.exact.grid`); the sums of the integers' products are exact, those of rows with equal powers of two
-together. So neither threads nor the way in which rows come in batches can be seen in them. Rounding moves a sum of
-squares by less than the rows' largest magnitudes together times ``2**-29``, which is nothing beside any damping.
+together. So neither threads nor the way in which rows come in batches can be seen in them. A number is off by at most
+``2**-13`` of the largest in its row, by chance up or down, which is little beside any damping.
 """
 
 from __future__ import annotations
