@@ -50,7 +50,7 @@ def run(call: Call[QuantiseParameters]) -> None:
     require_packable(config)
     names = calibrating.matrices(config, asked.parameters)
     _require_groups(call, config, names)
-    rounding = _Rounding(Grid(asked.bits, asked.group), asked.damping)
+    rounding = Rounding(Grid(asked.bits, asked.group), asked.damping)
     if asked.method == "gptq":
         calibrating.calibrate(call, config, parameters, names, rounding.gptq)
     else:
@@ -61,7 +61,7 @@ def run(call: Call[QuantiseParameters]) -> None:
 
 
 @dataclass
-class _Rounding:
+class Rounding:
     """The matrices that are rounded so far."""
 
     grid: Grid
