@@ -31,6 +31,7 @@ _BITS = {
     **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
     "F4": 4,
 }
+_WRITTEN = {"torch.float32": ("F32", "<f4"), "torch.int32": ("I32", "<i4"), "torch.int64": ("I64", "<i8")}
 _ALIGNMENT = 8
 _FIELDS = {"dtype", "shape", "data_offsets"}
 
@@ -77,7 +78,7 @@ def read_entries(file: BinaryIO, size: int) -> Mapping[str, Any]:
 
 
 def safetensors_bytes(tensors: Mapping[str, Tensor]) -> bytes:
-    """Write float32 tensors in the safetensors format, in the one order and spacing we write it in.
+    """Write tensors of float32, int32 and int64 in the safetensors format, in the one order and spacing we write it in.
 
     The format leaves the order of tensors and keys open and the library's choice may change, so the header is
     written here: names sorted, ``__metadata__`` first, no spaces, padded with spaces to 8 bytes; ``-0.0`` is
@@ -87,8 +88,8 @@ def safetensors_bytes(tensors: Mapping[str, Tensor]) -> bytes:
     parts, offset = [], 0
     for name in sorted(tensors):
         part = canonical_bytes(tensors[name])
-        shape = list(tensors[name].shape)
-        entries[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + len(part)]}
+        facts = {"dtype": _WRITTEN[str(tensors[name].dtype)][0], "shape": list(tensors[name].shape)}
+        entries[name] = {**facts, "data_offsets": [offset, offset + len(part)]}
         parts.append(part)
         offset += len(part)
     text = json.dumps(entries, separators=(",", ":")).encode()
@@ -97,11 +98,12 @@ def safetensors_bytes(tensors: Mapping[str, Tensor]) -> bytes:
 
 
 def canonical_bytes(x: Tensor) -> bytes:
-    """Give the little-endian float32 bytes of a tensor, ``-0.0`` as ``+0.0``."""
+    """Give the little-endian bytes of a tensor of float32, int32 or int64, ``-0.0`` as ``+0.0``."""
     import numpy as np
 
-    values = x.detach().cpu().contiguous().numpy().astype("<f4", copy=True)
-    values += np.float32(0.0)
+    values = x.detach().cpu().contiguous().numpy().astype(_WRITTEN[str(x.dtype)][1], copy=True)
+    if values.dtype.kind == "f":
+        values += np.float32(0.0)
     return values.tobytes()
 
 

@@ -83,7 +83,7 @@ class Decoder:
 
         A mask, bool ``(B, T)``, says which predictions count, one at least: the mean is over the rows of these alone.
         """
-        final = self._final(parameters, tokens[:, :-1], TRAINING)
+        final = self.final(parameters, tokens[:, :-1], TRAINING)
         targets = tokens[:, 1:].reshape(-1).to(final.device)
         if mask is not None:
             counts = mask.reshape(-1).to(final.device)
@@ -93,18 +93,19 @@ class Decoder:
 
     def logits(self, parameters: Parameters, tokens: Tensor) -> Tensor:
         """float32 ``(B, T, vocabulary)`` for int64 ``(B, T)``, T up to the context; without gradients."""
-        final = self._final(parameters, tokens, INFERENCE)
+        final = self.final(parameters, tokens, INFERENCE)
         return inference.linear(final, self._head(parameters)).view(*tokens.shape, -1)
 
     def last_logits(self, parameters: Parameters, tokens: Tensor) -> Tensor:
         """The logits of the last position, ``(B, vocabulary)``."""
-        final = self._final(parameters, tokens, INFERENCE).view(*tokens.shape, -1)
+        final = self.final(parameters, tokens, INFERENCE).view(*tokens.shape, -1)
         return inference.linear(final[:, -1], self._head(parameters))
 
     def _head(self, parameters: Parameters) -> Tensor:
         return parameters["embed" if self.config.tied_embeddings else "head"]
 
-    def _final(self, parameters: Parameters, tokens: Tensor, products: Products) -> Tensor:
+    def final(self, parameters: Parameters, tokens: Tensor, products: Products) -> Tensor:
+        """What the output matrix reads, ``(R, C)`` for int64 ``(B, T)``, with products of the caller's choice."""
         device = parameters["embed"].device
         seen = self._seen(tokens.shape[1], device)
         return _Pass(self.config, parameters, products, (tokens.shape[0], tokens.shape[1]), seen)(tokens.to(device))

@@ -8,10 +8,11 @@ Example:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,10 +21,13 @@ from torch import Tensor
 
 from regrow.errors import InputError
 from regrow.formats.safetensors import safetensors_bytes
+from regrow.model import packed
 from regrow.model.config import DecoderConfig
 from regrow.model.families import families
 from regrow.model.family import Family
 from regrow.model.options import OptionError
+from regrow.model.packed import Codes
+from regrow.model.pieces import Transposed
 from regrow.words import listed, shown
 
 CONFIG = "config.json"
@@ -31,6 +35,9 @@ GENERATION = "generation_config.json"
 WEIGHTS = "model.safetensors"
 
 _INDEX = f"{WEIGHTS}.index.json"
+_WEIGHT = ".weight"
+_HEAD = "lm_head"
+"""What transformers calls the head of every family, whatever it is called in the files."""
 _LARGEST_CONFIG = 1 << 20
 _TYPES = ("F32", "F16", "BF16")  # float32 has all numbers of the other two
 _NAMED = 3
@@ -52,8 +59,21 @@ class Ends:
         return Ends(token, token)
 
 
-def save(directory: Path, config: DecoderConfig, parameters: Mapping[str, Tensor], ends: Ends) -> None:
+def save(
+    directory: Path,
+    config: DecoderConfig,
+    parameters: Mapping[str, Tensor],
+    ends: Ends,
+    codes: Mapping[str, Codes] = MappingProxyType({}),
+) -> None:
     """Write the files of the decoder's family.
+
+    Args:
+        directory: where.
+        config: of the decoder.
+        parameters: those that are written as they are.
+        ends: the tokens that begin and end a text.
+        codes: those that are written as small integers, all of the same bits and groups.
 
     Raises:
         OptionError: if the family has no such decoder.
@@ -61,7 +81,12 @@ def save(directory: Path, config: DecoderConfig, parameters: Mapping[str, Tensor
     said = {"bos_token_id": ends.begin, "eos_token_id": ends.end}
     values = {**_family(config.family).write(config), **said}
     generation = {**said, "do_sample": True, "temperature": 0.8}
-    (directory / WEIGHTS).write_bytes(safetensors_bytes(to_hugging_face(config, parameters)))
+    if codes:
+        values["quantization_config"] = packed.description(next(iter(codes.values())), _plain(config, codes))
+        tensors = _apart(config, parameters, codes)
+    else:
+        tensors = to_hugging_face(config, parameters)
+    (directory / WEIGHTS).write_bytes(safetensors_bytes(tensors))
     for name, members in ((CONFIG, values), (GENERATION, generation)):
         (directory / name).write_text(json.dumps(members, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -85,6 +110,52 @@ def load(directory: Path) -> tuple[DecoderConfig, dict[str, Tensor]]:
     """
     config = load_config(directory)
     wanted = _family(config.family).shapes(config)
+    with _stored(directory) as stored:
+        called = _called(wanted, stored, _head(directory, config, stored))
+        _require(directory, wanted, {ours: stored[name].get_slice(name) for ours, name in called.items()})
+        tensors = {ours: stored[called[ours]].get_tensor(called[ours]).to(torch.float32, copy=True) for ours in wanted}
+    return config, from_hugging_face(config, tensors)
+
+
+def load_codes(directory: Path) -> dict[str, Codes]:
+    """The parameters that are stored as small integers; :func:`load` gives the numbers that they stand for.
+
+    A parameter of which the files hold only some pieces as integers is not among them.
+
+    Raises:
+        InputError: as :func:`load`.
+    """
+    config = load_config(directory)
+    with _stored(directory) as stored:
+        found = {name: one.codes() for name, one in stored.items() if isinstance(one, packed.Stored)}
+    joined: dict[str, Codes] = {}
+    for ours, form, theirs in _family(config.family).places(config):
+        pieces = [found[name] for name in theirs if name in found]
+        if len(pieces) == len(theirs) and len({(one.bits, one.group) for one in pieces}) == 1:
+            integers, scales = (
+                form.together(config, [getattr(one, part) for one in pieces]) for part in ("integers", "scales")
+            )
+            joined[ours] = Codes(integers, scales, pieces[0].bits)
+    return joined
+
+
+def require_packable(config: DecoderConfig) -> None:
+    """Make sure that matrices of such a decoder can be written as small integers.
+
+    Raises:
+        InputError: if others could not read them.
+    """
+    if any(isinstance(form, Transposed) for form in _family(config.family).parameters.values()):
+        raise InputError(
+            f"models of the kind `{config.family}` cannot be written as small integers",
+            why="their files hold matrices turned, and what packs them is made for rows",
+            hint="leave `[quantise]` out",
+        )
+
+
+@contextmanager
+def _stored(directory: Path) -> Iterator[dict[str, Any]]:
+    """The names of all tensors, each with what gives it."""
     with ExitStack() as stack:
         stored: dict[str, Any] = {}
         for name in _files(directory):
@@ -96,10 +167,11 @@ def load(directory: Path) -> tuple[DecoderConfig, dict[str, Tensor]]:
             if twice := [key for key in keys if key in stored]:
                 raise _unreadable(directory, f"two files hold {_some(twice)}")
             stored |= dict.fromkeys(keys, file)
-        called = _called(wanted, stored, _head(directory, config, stored))
-        _require(directory, wanted, {ours: stored[name].get_slice(name) for ours, name in called.items()})
-        tensors = {ours: stored[called[ours]].get_tensor(called[ours]).to(torch.float32, copy=True) for ours in wanted}
-    return config, from_hugging_face(config, tensors)
+        try:
+            whole = packed.unpacked(stored)
+        except (ValueError, SafetensorError) as error:
+            raise _unreadable(directory, str(error)) from error
+        yield whole
 
 
 def ends(directory: Path, otherwise: int | None = None) -> Ends:
@@ -132,6 +204,29 @@ def to_hugging_face(config: DecoderConfig, parameters: Mapping[str, Tensor]) -> 
 def from_hugging_face(config: DecoderConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The inverse of :func:`to_hugging_face`."""
     return _family(config.family).together(config, tensors)
+
+
+def _apart(config: DecoderConfig, parameters: Mapping[str, Tensor], codes: Mapping[str, Codes]) -> dict[str, Tensor]:
+    """As :func:`to_hugging_face`; rows of integers and of their scales are cut as rows of numbers are."""
+    found: dict[str, Tensor] = {}
+    for ours, form, theirs in _family(config.family).places(config):
+        if ours not in codes:
+            found |= zip(theirs, form.apart(config, parameters[ours]), strict=True)
+            continue
+        matrix = codes[ours]
+        pieces = zip(form.apart(config, matrix.integers), form.apart(config, matrix.scales), strict=True)
+        for name, (integers, scales) in zip(theirs, pieces, strict=True):
+            found |= packed.tensors(name.removesuffix(_WEIGHT), Codes(integers, scales, matrix.bits))
+    return found
+
+
+def _plain(config: DecoderConfig, codes: Mapping[str, Codes]) -> Iterator[str]:
+    """The modules with a matrix that is written as it is. A head that is the embedding is a module all the same."""
+    family = _family(config.family)
+    yield from dict.fromkeys((_HEAD, *family.parameters["head"].modules))
+    for ours, _, theirs in family.places(config):
+        if ours not in codes and ours.startswith("layers.") and len(config.shapes()[ours]) == 2:
+            yield from (name.removesuffix(_WEIGHT) for name in theirs)
 
 
 def _files(directory: Path) -> list[str]:
