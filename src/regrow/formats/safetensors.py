@@ -13,7 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from regrow.errors import InputError
 from regrow.formats import header
@@ -32,6 +32,10 @@ _BITS = {
     "F4": 4,
 }
 _ALIGNMENT = 8
+Dtype = Literal["float32", "bfloat16"]
+"""What numbers are written as, in transformers' words."""
+SIZES: Mapping[Dtype, int] = {"float32": 4, "bfloat16": 2}
+_WRITTEN: Mapping[Dtype, str] = {"float32": "F32", "bfloat16": "BF16"}
 _FIELDS = {"dtype", "shape", "data_offsets"}
 
 
@@ -76,24 +80,43 @@ def read_entries(file: BinaryIO, size: int) -> Mapping[str, Any]:
     return {name: entry for name, entry in found.items() if name != "__metadata__"}
 
 
-def safetensors_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+def safetensors_bytes(tensors: Mapping[str, Tensor], dtype: Dtype = "float32") -> bytes:
     """Write float32 tensors in the safetensors format, in the one order and spacing we write it in.
 
     The format leaves the order of tensors and keys open and the library's choice may change, so the header is
     written here: names sorted, ``__metadata__`` first, no spaces, padded with spaces to 8 bytes; ``-0.0`` is
     written as ``+0.0``.
+
+    Args:
+        tensors: by their names.
+        dtype: what they are stored as.
+
+    Raises:
+        InputError: if a number becomes infinite.
     """
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     parts, offset = [], 0
     for name in sorted(tensors):
-        part = canonical_bytes(tensors[name])
+        part = canonical_bytes(tensors[name]) if dtype == "float32" else _shortened(name, tensors[name])
         shape = list(tensors[name].shape)
-        entries[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + len(part)]}
+        entries[name] = {"dtype": _WRITTEN[dtype], "shape": shape, "data_offsets": [offset, offset + len(part)]}
         parts.append(part)
         offset += len(part)
     text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     return len(text).to_bytes(8, "little") + text + b"".join(parts)
+
+
+def _shortened(name: str, x: Tensor) -> bytes:
+    """The bfloat16 bytes of a tensor, ``-0.0`` as ``+0.0``."""
+    import numpy as np
+
+    from regrow.formats.gguf_blocks import UnfitError, encode
+
+    try:
+        return encode(np.frombuffer(canonical_bytes(x), "<f4"), "BF16")
+    except UnfitError as error:
+        raise InputError(f"the numbers of `{name}` cannot be written as bfloat16", why=str(error)) from error
 
 
 def canonical_bytes(x: Tensor) -> bytes:

@@ -27,6 +27,13 @@ def tables(config: DecoderConfig) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(cosine.astype(np.float32)), torch.from_numpy(sine.astype(np.float32))
 
 
+def divisors(config: DecoderConfig) -> Tensor:
+    """What a scaling divides each frequency by, ``(rope_width / 2,)``: how files of llama.cpp tell of ``llama3``."""
+    exponents = np.arange(config.rope_width // 2, dtype=np.float64) * 2.0 / config.rope_width
+    frequencies = exp64(-exponents * log64(np.array([config.rope_theta])))
+    return torch.from_numpy((frequencies / _scaled(config, frequencies)).astype(np.float32))
+
+
 def _scaled(config: DecoderConfig, frequencies: Float64) -> Float64:
     """Position interpolation (Chen et al., 2023), or that of Llama 3.1: of the long wavelengths only, with a ramp."""
     slow = frequencies / config.rope_factor

@@ -8,7 +8,7 @@ Example:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from regrow.errors import InputError
-from regrow.formats.safetensors import safetensors_bytes
+from regrow.formats.safetensors import SIZES, Dtype, safetensors_bytes
 from regrow.model.config import DecoderConfig
 from regrow.model.families import families
 from regrow.model.family import Family
@@ -52,18 +52,65 @@ class Ends:
         return Ends(token, token)
 
 
-def save(directory: Path, config: DecoderConfig, parameters: Mapping[str, Tensor], ends: Ends) -> None:
+def save(
+    directory: Path,
+    config: DecoderConfig,
+    parameters: Mapping[str, Tensor],
+    ends: Ends,
+    dtype: Dtype = "float32",
+    largest: int | None = None,
+) -> None:
     """Write the files of the decoder's family.
+
+    Args:
+        directory: where they go.
+        config: the decoder.
+        parameters: float32, by our names.
+        ends: the tokens that begin and end a text.
+        dtype: what the numbers are stored as, each as the nearest one, ties to even.
+        largest: bytes of tensors in a file of weights; with more than that, there are several and an index. A tensor
+            is never cut.
 
     Raises:
         OptionError: if the family has no such decoder.
+        InputError: if a number becomes infinite.
     """
     said = {"bos_token_id": ends.begin, "eos_token_id": ends.end}
-    values = {**_family(config.family).write(config), **said}
+    values = {**_family(config.family).write(config), "dtype": dtype, "torch_dtype": dtype, **said}
     generation = {**said, "do_sample": True, "temperature": 0.8}
-    (directory / WEIGHTS).write_bytes(safetensors_bytes(to_hugging_face(config, parameters)))
-    for name, members in ((CONFIG, values), (GENERATION, generation)):
-        (directory / name).write_text(json.dumps(members, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    tensors = to_hugging_face(config, parameters)
+    groups = list(_groups(tensors, dtype, largest))
+    members: dict[str, Any] = {CONFIG: values, GENERATION: generation}
+    if len(groups) > 1:
+        members[_INDEX] = _index(tensors, groups, dtype)
+    for name, group in zip(_names(len(groups)), groups, strict=True):
+        (directory / name).write_bytes(safetensors_bytes({one: tensors[one] for one in group}, dtype))
+    for name, value in members.items():
+        (directory / name).write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _groups(tensors: Mapping[str, Tensor], dtype: Dtype, largest: int | None) -> Iterator[list[str]]:
+    """The names of tensors that share a file, in their order: as many as it may hold, and at least one."""
+    group, size = list[str](), 0
+    for name in sorted(tensors):
+        more = tensors[name].numel() * SIZES[dtype]
+        if group and largest is not None and size + more > largest:
+            yield group
+            group, size = [], 0
+        group.append(name)
+        size += more
+    yield group
+
+
+def _names(count: int) -> list[str]:
+    stem, ending = WEIGHTS.split(".")
+    return [WEIGHTS] if count == 1 else [f"{stem}-{i + 1:05}-of-{count:05}.{ending}" for i in range(count)]
+
+
+def _index(tensors: Mapping[str, Tensor], groups: Sequence[Sequence[str]], dtype: Dtype) -> dict[str, Any]:
+    count = sum(x.numel() for x in tensors.values())
+    places = {name: file for file, group in zip(_names(len(groups)), groups, strict=True) for name in group}
+    return {"metadata": {"total_parameters": count, "total_size": count * SIZES[dtype]}, "weight_map": places}
 
 
 def load_config(directory: Path) -> DecoderConfig:
@@ -87,7 +134,7 @@ def load(directory: Path) -> tuple[DecoderConfig, dict[str, Tensor]]:
     wanted = _family(config.family).shapes(config)
     with ExitStack() as stack:
         stored: dict[str, Any] = {}
-        for name in _files(directory):
+        for name in files(directory):
             try:
                 file = stack.enter_context(safe_open(directory / name, "pt"))
             except (SafetensorError, OSError) as error:
@@ -100,6 +147,25 @@ def load(directory: Path) -> tuple[DecoderConfig, dict[str, Tensor]]:
         _require(directory, wanted, {ours: stored[name].get_slice(name) for ours, name in called.items()})
         tensors = {ours: stored[called[ours]].get_tensor(called[ours]).to(torch.float32, copy=True) for ours in wanted}
     return config, from_hugging_face(config, tensors)
+
+
+def files(directory: Path) -> list[str]:
+    """The names of the files of weights: one, or those that an index lists.
+
+    Raises:
+        InputError: if there are none, or not all of them.
+    """
+    if (directory / WEIGHTS).exists():
+        return [WEIGHTS]
+    if not (directory / _INDEX).exists():
+        raise _no_model(directory, WEIGHTS)
+    table = _members(directory, directory / _INDEX).get("weight_map")
+    names = set(table.values()) if isinstance(table, dict) and all(map(_is_text, table.values())) else set[str]()
+    if not names or any(Path(name).name != name for name in names):
+        raise _unreadable(directory, f"`{_INDEX}` lists no files beside it")
+    if missing := sorted(name for name in names if not (directory / name).is_file()):
+        raise _unreadable(directory, f"of the files that `{_INDEX}` lists, {_some(missing)} is not there")
+    return sorted(names)
 
 
 def ends(directory: Path, otherwise: int | None = None) -> Ends:
@@ -132,21 +198,6 @@ def to_hugging_face(config: DecoderConfig, parameters: Mapping[str, Tensor]) -> 
 def from_hugging_face(config: DecoderConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The inverse of :func:`to_hugging_face`."""
     return _family(config.family).together(config, tensors)
-
-
-def _files(directory: Path) -> list[str]:
-    """The names of the files of weights: one, or those that an index lists."""
-    if (directory / WEIGHTS).exists():
-        return [WEIGHTS]
-    if not (directory / _INDEX).exists():
-        raise _no_model(directory, WEIGHTS)
-    table = _members(directory, directory / _INDEX).get("weight_map")
-    names = set(table.values()) if isinstance(table, dict) and all(map(_is_text, table.values())) else set[str]()
-    if not names or any(Path(name).name != name for name in names):
-        raise _unreadable(directory, f"`{_INDEX}` lists no files beside it")
-    if missing := sorted(name for name in names if not (directory / name).is_file()):
-        raise _unreadable(directory, f"of the files that `{_INDEX}` lists, {_some(missing)} is not there")
-    return sorted(names)
 
 
 def _called(wanted: Iterable[str], stored: Iterable[str], head: str) -> dict[str, str]:

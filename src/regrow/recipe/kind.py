@@ -46,6 +46,9 @@ OnDocuments = Literal["filter", "label"]
 MODEL_FILES = "model-files"
 """The type of artifact that is another model's files, as they were published."""
 
+MODELS = (MODEL_FILES, "model")
+"""The types of artifacts that are other models."""
+
 PROGRAM = 400_000_000
 """Bytes of memory of the libraries themselves."""
 
