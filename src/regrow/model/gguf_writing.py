@@ -179,7 +179,11 @@ def _rotary(config: DecoderConfig, architecture: str) -> Iterator[tuple[str, Val
 
 
 def _require_known(config: DecoderConfig, architecture: str) -> None:
-    """An engine knows what the decoder is made of."""
+    """The decoder is one of its family, and an engine knows what it is made of."""
+    try:
+        families()[config.family].write(config)
+    except OptionError as error:
+        raise _untold("this decoder", error.what) from error
     known = ARCHITECTURES[architecture]
     for option in BIASES:
         if getattr(config, option) and option not in known.biases:
