@@ -29,7 +29,9 @@ def test_bytes_are_those_of_the_library_but_where_it_loses_digits(type: str) -> 
     assert int((ours != theirs).sum()) <= (0 if type in ("F32", "F16", "BF16", "Q8_0") else 5)
 
 
-@pytest.mark.parametrize(("type", "most"), [("Q8_0", 1 / 250), ("Q4_0", 1 / 7.9), ("Q4_1", 1 / 15.7), ("Q5_0", 1 / 15.9)])
+@pytest.mark.parametrize(
+    ("type", "most"), [("Q8_0", 1 / 250), ("Q4_0", 1 / 7.9), ("Q4_1", 1 / 15.7), ("Q5_0", 1 / 15.9)]
+)
 def test_numbers_are_at_most_half_a_step_away(type: str, most: float) -> None:
     """Half a step of the scale; around zero, the largest number of the other sign is cut off by up to one step."""
     block = np.linspace(-1, 0.9, BLOCK, dtype=np.float32)[None]

@@ -198,7 +198,10 @@ def _config(adapter: Path) -> dict[str, Any]:
     path = _require_file(adapter / CONFIG)
     try:
         with path.open("rb") as file:
-            said = json.loads(file.read(_LARGEST + 1)[: _LARGEST + 1])
+            text = file.read(_LARGEST + 1)
+        if len(text) > _LARGEST:
+            raise ValueError("it is longer than any configuration")
+        said = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise _unfit(path, str(error)) from error
     if not isinstance(said, dict):
