@@ -5,8 +5,9 @@ import json
 import pytest
 from tokenizers.pre_tokenizers import ByteLevel
 
+from regrow.corpus.gguf_tokenizer import from_gguf
 from regrow.corpus.tokenizer import Tokenizer
-from regrow.corpus.tokenizers import from_gguf, take_over
+from regrow.corpus.tokenizers import take_over
 from regrow.errors import InputError
 
 TOKENS = ("<|endoftext|>", "<|begin|>", *sorted(ByteLevel.alphabet()), "ab", "abc")

@@ -26,6 +26,7 @@ COMMANDS = (
     "audit",
     "data",
     "chat",
+    "export",
     "store",
     "selftest",
     "completion",

@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from regrow.corpus.tokenizer import CONFIG, FILE, SPECIAL, Tokenizer
-from regrow.corpus.tokenizers import TEMPLATE, template
+from regrow.corpus.gguf_tokenizer import template
+from regrow.corpus.tokenizer import CONFIG, FILE, SPECIAL, TEMPLATE, Tokenizer
 from regrow.errors import InputError
 from regrow.words import listed, shown, suggestion
 

@@ -13,7 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from regrow.errors import InputError
 from regrow.formats import header
@@ -31,8 +31,12 @@ _BITS = {
     **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
     "F4": 4,
 }
-_WRITTEN = {"torch.float32": ("F32", "<f4"), "torch.int32": ("I32", "<i4"), "torch.int64": ("I64", "<i8")}
+_FLOAT = "torch.float32"
+_WRITTEN = {_FLOAT: ("F32", "<f4"), "torch.int32": ("I32", "<i4"), "torch.int64": ("I64", "<i8")}
 _ALIGNMENT = 8
+Dtype = Literal["float32", "bfloat16"]
+"""What numbers are written as, in transformers' words."""
+SIZES: Mapping[Dtype, int] = {"float32": 4, "bfloat16": 2}
 _FIELDS = {"dtype", "shape", "data_offsets"}
 
 
@@ -77,24 +81,45 @@ def read_entries(file: BinaryIO, size: int) -> Mapping[str, Any]:
     return {name: entry for name, entry in found.items() if name != "__metadata__"}
 
 
-def safetensors_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+def safetensors_bytes(tensors: Mapping[str, Tensor], dtype: Dtype = "float32") -> bytes:
     """Write tensors of float32, int32 and int64 in the safetensors format, in the one order and spacing we write it in.
 
     The format leaves the order of tensors and keys open and the library's choice may change, so the header is
     written here: names sorted, ``__metadata__`` first, no spaces, padded with spaces to 8 bytes; ``-0.0`` is
     written as ``+0.0``.
+
+    Args:
+        tensors: by their names.
+        dtype: what they are stored as.
+
+    Raises:
+        InputError: if a number becomes infinite.
     """
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     parts, offset = [], 0
     for name in sorted(tensors):
-        part = canonical_bytes(tensors[name])
-        facts = {"dtype": _WRITTEN[str(tensors[name].dtype)][0], "shape": list(tensors[name].shape)}
+        kind = str(tensors[name].dtype)
+        shortened = kind == _FLOAT and dtype != "float32"
+        part = _shortened(name, tensors[name]) if shortened else canonical_bytes(tensors[name])
+        facts = {"dtype": "BF16" if shortened else _WRITTEN[kind][0], "shape": list(tensors[name].shape)}
         entries[name] = {**facts, "data_offsets": [offset, offset + len(part)]}
         parts.append(part)
         offset += len(part)
     text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     return len(text).to_bytes(8, "little") + text + b"".join(parts)
+
+
+def _shortened(name: str, x: Tensor) -> bytes:
+    """The bfloat16 bytes of a tensor, ``-0.0`` as ``+0.0``."""
+    import numpy as np
+
+    from regrow.formats.gguf_blocks import UnfitError, encode
+
+    try:
+        return encode(np.frombuffer(canonical_bytes(x), "<f4"), "BF16")
+    except UnfitError as error:
+        raise InputError(f"the numbers of `{name}` cannot be written as bfloat16", why=str(error)) from error
 
 
 def canonical_bytes(x: Tensor) -> bytes:

@@ -1,7 +1,7 @@
 """A decoder out of a GGUF file, in float32, whatever its numbers are stored as.
 
-The names of tensors are those of the ``gguf`` package, which also knows what the bytes of quantised blocks stand for.
-What the keys are called is written in docs/gguf.md of github.com/ggml-org/ggml.
+What keys and tensors are called is declared in :mod:`regrow.model.gguf_layout`; what the bytes of quantised blocks
+stand for, the ``gguf`` package knows. :mod:`regrow.model.gguf_writing` writes such files.
 
 Example:
     >>> model = load(Path("SmolLM2-135M-Instruct.Q4_1.gguf"))
@@ -12,7 +12,7 @@ Example:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,20 @@ from regrow.formats.gguf import Header, read_header
 from regrow.model.config import DecoderConfig
 from regrow.model.families import families
 from regrow.model.family import Family
-from regrow.model.keys import SCALINGS
+from regrow.model.gguf_layout import (
+    ARCHITECTURES,
+    DIMENSIONS,
+    EMBEDDING,
+    FREQUENCIES,
+    HEAD,
+    KEYS,
+    OWN_ROTARY,
+    ROTARY,
+    SCALING,
+    SCALINGS,
+    laid_out,
+)
 from regrow.model.options import OptionError
-from regrow.model.pieces import Form, Gated, Heads, Whole
 from regrow.model.weights import Ends
 from regrow.words import listed, shown
 
@@ -34,53 +45,14 @@ if TYPE_CHECKING:
 STORED = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q6_K")
 """The types of tensors that are read."""
 
-ARCHITECTURES: Mapping[str, str] = {
-    "llama": "llama",
-    "qwen2": "qwen2",
-    "qwen3": "qwen3",
-    "olmo2": "olmo2",
-    "gpt2": "gpt2",
-    "gptneox": "gpt_neox",
-}
-"""What a file calls its architecture -> the family of ours."""
-
-_INTERLEAVED = ("llama",)
-_KEYS: Mapping[str, str] = {
-    "block_count": "layers",
-    "embedding_length": "width",
-    "attention.head_count": "heads",
-    "attention.head_count_kv": "kv_heads",
-    "attention.key_length": "head_width",
-    "feed_forward_length": "hidden",
-    "context_length": "context",
-    "attention.layer_norm_rms_epsilon": "norm_epsilon",
-    "attention.layer_norm_epsilon": "norm_epsilon",
-    "use_parallel_residual": "parallel",
-}
-_ROTARY: Mapping[str, str] = {
-    "rope.freq_base": "rope_theta",
-    "rope.dimension_count": "partial_rotary_factor",
-    "rope.scaling.type": "rope_type",
-    "rope.scaling.factor": "factor",
-}
-_NUMBERS = frozenset((*_KEYS, *_ROTARY)) - {"rope.scaling.type"}
+_NUMBERS = frozenset((*KEYS, *ROTARY, DIMENSIONS))
 _WHOLE = frozenset((
     *(f"tokenizer.ggml.{name}" for name in ("tokens", "token_type", "merges", "scores")),
     "tokenizer.chat_template",
-    *(f"{architecture}.{key}" for architecture in ARCHITECTURES for key in (*_KEYS, *_ROTARY)),
+    *(f"{architecture}.{key}" for architecture in ARCHITECTURES for key in (*_NUMBERS, SCALING)),
 ))  # fmt: skip
 """What is asked for whole: of a tokenizer, its lists; of a decoder, numbers, and a list of them is not its length."""
 _NAMED = 3
-
-
-class InTurn(Heads):
-    """Queries, keys and values as three, the two halves of each head interleaved: llama.cpp turns a Llama's so."""
-
-    def together(self, config: DecoderConfig, tensors: list[Tensor]) -> Tensor:  # type: ignore[override]
-        """See :class:`regrow.model.pieces.Form`."""
-        heads = (config.heads, config.kv_heads)
-        query, key = (_halves(x, count) for x, count in zip(tensors, heads, strict=False))
-        return super().together(config, [query, key, tensors[2]])
 
 
 @dataclass(frozen=True)
@@ -121,13 +93,17 @@ def load(path: Path) -> Model:
         InputError: if the file is broken, or holds a model or numbers that are not known here.
     """
     header = _header(path)
-    family = _family(path, header)
+    architecture = _architecture(path, header)
     stored = {tensor.name: tensor for tensor in header.tensors}
-    config = _config(path, header, family)
-    theirs = replace(family, parameters=dict(_forms(family, config)))
-    _require(path, theirs.shapes(config), stored)
-    tensors = dict(_tensors(path, header, theirs.shapes(config)))
-    return Model(config, theirs.together(config, tensors), header.values)
+    data = _Data(path, header)
+    tied = HEAD not in stored or (ARCHITECTURES[architecture].head and data.are_equal(HEAD, EMBEDDING))
+    config = config_of(str(path), header.values, {tensor.name: tensor.shape for tensor in header.tensors}, tied)
+    family = laid_out(architecture)
+    _require(path, family.shapes(config), stored, {HEAD} if tied else set())
+    if config.rope_scaling == "llama3":
+        _require_frequencies(path, config, data)
+    tensors = {name: data.numbers(name).reshape(shape) for name, shape in family.shapes(config).items()}
+    return Model(config, family.together(config, tensors), header.values)
 
 
 def _header(path: Path) -> Header:
@@ -141,129 +117,115 @@ def _header(path: Path) -> Header:
     return header
 
 
-def _family(path: Path, header: Header) -> Family:
+def _architecture(path: Path, header: Header) -> str:
     name = header.values.get("general.architecture")
-    if name not in list(ARCHITECTURES):
+    if not isinstance(name, str) or name not in ARCHITECTURES:
         raise InputError(
             f"a model of the architecture {shown(name)} cannot be read", where=f"{path}: general.architecture",
             why="its tensors have names and an order that are not known here",
             hint=f"known are {listed(ARCHITECTURES)}",
         )  # fmt: skip
-    return families()[ARCHITECTURES[str(name)]]
+    return name
 
 
-def _config(path: Path, header: Header, family: Family) -> DecoderConfig:
-    """The decoder, in the words of the family's ``config.json``: what that leaves out is as usual in the family."""
-    keys = dict(_keys(path, header))
-    options = {option: keys[key] for key, option in _KEYS.items() if key in keys}
-    shapes = {tensor.name: tensor.shape for tensor in header.tensors}
-    options["vocabulary"] = shapes.get("token_embd.weight", (0,))[0]
-    options["tied_embeddings"] = "output.weight" not in shapes
+def config_of(file: str, said: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], tied: bool) -> DecoderConfig:
+    """The decoder that a file tells, in the words of the family's ``config.json``: what that leaves out is as usual in
+    the family.
+
+    Args:
+        file: what errors call it.
+        said: the metadata; its architecture is one that is known.
+        shapes: of the tensors, by their names.
+        tied: whether the head is the embedding.
+
+    Raises:
+        InputError: if there is no such decoder; names the key.
+    """
+    architecture = str(said["general.architecture"])
+    family = families()[ARCHITECTURES[architecture].family]
+    keys = dict(_keys(file, said))
+    options = {option: keys[key] for key, (_, option) in KEYS.items() if key in keys}
+    options["vocabulary"] = shapes.get(EMBEDDING, (0,))[0]
+    options["tied_embeddings"] = tied
     options["qkv_bias"] = "blk.0.attn_q.bias" in shapes or "blk.0.attn_qkv.bias" in shapes
     options["out_bias"] = "blk.0.attn_output.bias" in shapes
     options["mlp_bias"] = "blk.0.ffn_down.bias" in shapes
     values: dict[str, Any] = {place: value for option, value in options.items() if (place := family.place(option))}
     if rotary := family.place("rope_theta"):
-        values[rotary] = _rotary(path, keys, options)
+        values[rotary] = _rotary(file, said, keys, options, FREQUENCIES in shapes)
     try:
         config = family.read(values)
     except OptionError as error:
-        where = f"{path}: {_said_by(header, family, error.where)}"
+        where = f"{file}: {_said_by(said, family, error.where)}"
         raise InputError(error.what, where=where, why=error.why, hint=error.hint) from error
     lost = [name for name, value in options.items() if getattr(config, name) != value and name != "head_width"]
     if lost:
-        raise _unreadable(path, f"no model of the kind `{family.name}` has such {listed(lost)}")
+        raise _unreadable(file, f"no model of the kind `{family.name}` has such {listed(lost)}")
     return config
 
 
-def _keys(path: Path, header: Header) -> Iterator[tuple[str, Any]]:
+def _keys(file: str, said: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The keys of the architecture, without its name in front."""
-    prefix = _prefix(header)
-    for key, value in header.values.items():
+    prefix = f"{said['general.architecture']}."
+    for key, value in said.items():
         if not key.startswith(prefix):
             continue
         name = key.removeprefix(prefix)
         if name in _NUMBERS and type(value) not in (int, float, bool):
             raise InputError(
-                f"must be a number, not {shown(value)}", where=f"{path}: {key}",
+                f"must be a number, not {shown(value)}", where=f"{file}: {key}",
                 why="layers that are not all alike are not known here" if isinstance(value, tuple) else "",
             )  # fmt: skip
-        # A float32 of the file, as the decimal number that was meant: 1e-05 and not 9.999999747378752e-06.
-        yield name, _decimal(value) if isinstance(value, float) else value
+        yield name, _plain(value)
 
 
-def _prefix(header: Header) -> str:
-    return f"{header.values['general.architecture']}."
-
-
-def _said_by(header: Header, family: Family, place: str) -> str:
+def _said_by(said: Mapping[str, Any], family: Family, place: str) -> str:
     """The key of the file for one of ``config.json``; what is told by no key is told by the shapes of tensors."""
-    keys = [key for key, option in _KEYS.items() if family.place(option) == place]
-    keys = [key for key in keys if f"{_prefix(header)}{key}" in header.values] or keys
-    keys += [key for key, member in _ROTARY.items() if place.endswith(f".{member}")]
-    return f"{_prefix(header)}{keys[0]}" if keys else place
+    prefix = f"{said['general.architecture']}."
+    keys = [key for key, (_, option) in KEYS.items() if family.place(option) == place]
+    keys = [key for key in keys if f"{prefix}{key}" in said] or keys
+    members = {**{member: key for key, (_, member) in ROTARY.items()}, "partial_rotary_factor": DIMENSIONS}
+    keys += [key for member, key in members.items() if place.endswith(f".{member}")]
+    return f"{prefix}{keys[0]}" if keys else place
 
 
-def _decimal(value: float) -> float:
+def _plain(value: Any) -> Any:
+    """A float32 of the file as the decimal number that was meant: 1e-05 and not 9.999999747378752e-06."""
     import numpy as np
 
-    return float(str(np.float32(value)))
+    return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
-def _rotary(path: Path, keys: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    kind = keys.get("rope.scaling.type", "none")
-    words = {"none": "default", "linear": "linear"}
-    if kind not in words:
+def _rotary(
+    file: str, said: Mapping[str, Any], keys: Mapping[str, Any], options: Mapping[str, Any], divided: bool
+) -> dict[str, Any]:
+    kind = keys.get(SCALING, "none")
+    if kind not in list(SCALINGS):
         raise InputError(
-            f"positions that are scaled as {shown(kind)} cannot be read", where=f"{path}: rope.scaling.type",
-            hint=f"known are {listed(words)}",
+            f"positions that are scaled as {shown(kind)} cannot be read", where=f"{file}: {SCALING}",
+            hint=f"known are {listed(SCALINGS)}",
         )  # fmt: skip
-    table = {"rope_type": words[kind], "rope_theta": keys.get("rope.freq_base", 10000.0)}
-    assert table["rope_type"] in SCALINGS
-    if kind == "linear":
-        table["factor"] = keys.get("rope.scaling.factor")
-    if turned := keys.get("rope.dimension_count"):
+    table = {"rope_theta": 10000.0, **{member: keys[key] for key, (_, member) in ROTARY.items() if key in keys}}
+    table["rope_type"] = SCALINGS[kind]
+    if divided:
+        table |= {member: _plain(said[key]) for key, (_, member) in OWN_ROTARY.items() if key in said}
+        if table["rope_type"] != "llama3":
+            raise InputError(
+                "this model cannot be read", where=f"{file}: {FREQUENCIES}",
+                why="it turns its heads at frequencies of its own, as Llama 3.1 does, and does not say by which rule",
+                hint="take the model's folder with its `config.json` instead",
+            )  # fmt: skip
+    if turned := keys.get(DIMENSIONS):
         width = options.get("head_width") or options["width"] // max(1, options["heads"])
         table["partial_rotary_factor"] = turned / width if width else None
     return table
 
 
-def _forms(family: Family, config: DecoderConfig) -> Iterator[tuple[str, Form]]:
-    """How the parameters lie in a file: transposed and interleaved matrices of Hugging Face's files are plain there."""
-    import gguf
-
-    arch = next(one for one, name in gguf.MODEL_ARCH_NAMES.items() if ARCHITECTURES.get(name) == family.name)
-    names = gguf.get_tensor_name_map(arch, config.layers)
-    turned = any(ARCHITECTURES[name] == family.name for name in _INTERLEAVED)
-
-    def theirs(module: str) -> str:
-        name = names.get_name(module.replace("*", "0"))
-        if name is None:
-            raise AssertionError(f"the library has no name for {module}")
-        return name.replace("blk.0.", "blk.*.")
-
-    for ours, form in family.parameters.items():
-        modules = tuple(map(theirs, form.modules))
-        match form:
-            case Heads():
-                yield ours, (InTurn if turned else Heads)(*modules)
-            case Gated():
-                yield ours, Gated(*modules)
-            case _:
-                yield ours, Whole(*modules)
-
-
-def _require(path: Path, wanted: Mapping[str, tuple[int, ...]], stored: Mapping[str, Any]) -> None:
+def _require(path: Path, wanted: Mapping[str, tuple[int, ...]], stored: Mapping[str, Any], also: set[str]) -> None:
     """The tensors are those of the decoder, told before anything large is read."""
     if missing := [name for name in wanted if name not in stored]:
         raise _unreadable(path, f"it lacks {_some(missing)}")
-    if "rope_freqs.weight" in stored:
-        raise InputError(
-            "this model cannot be read", where=f"{path}: rope_freqs.weight",
-            why="it turns its heads at frequencies of its own, as Llama 3.1 does",
-            hint="take the model's folder with its `config.json` instead",
-        )  # fmt: skip
-    if extra := [name for name in sorted(stored) if name not in wanted]:
+    if extra := [name for name in sorted(stored) if name not in wanted and name not in {*also, FREQUENCIES}]:
         raise _unreadable(path, f"it has tensors that such a model does not have: {_some(extra)}")
     for name, shape in wanted.items():
         if stored[name].shape != shape:
@@ -276,24 +238,47 @@ def _require(path: Path, wanted: Mapping[str, tuple[int, ...]], stored: Mapping[
             )
 
 
-def _tensors(path: Path, header: Header, wanted: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, Tensor]]:
-    """The numbers of each tensor; the file is mapped, and one tensor's blocks are turned into numbers at a time."""
-    import gguf
-    import numpy as np
+def _require_frequencies(path: Path, config: DecoderConfig, data: _Data) -> None:
     import torch
 
-    data = np.memmap(path, mode="r", dtype=np.uint8, offset=header.data)
-    for tensor in header.tensors:
-        raw: np.ndarray[Any, Any] = data[tensor.begin : tensor.end]
-        kind = gguf.GGMLQuantizationType[tensor.dtype]
-        numbers = gguf.quants.dequantize(raw.reshape(tensor.shape[0] if len(tensor.shape) > 1 else 1, -1), kind)
-        yield tensor.name, torch.from_numpy(numbers.astype(np.float32, copy=True)).reshape(wanted[tensor.name])
+    from regrow.model.rotary import divisors
+
+    wanted, found = divisors(config), data.numbers(FREQUENCIES)
+    if found.shape != wanted.shape or not torch.equal(found, wanted):
+        raise _unreadable(path, f"`{FREQUENCIES}` has other numbers than `regrow.rope` tells of")
 
 
-def _halves(x: Tensor, heads: int) -> Tensor:
-    """Rows of a head that lie as pairs, as two halves."""
-    pairs = x.view(heads, x.shape[0] // heads // 2, 2, -1)
-    return pairs.transpose(1, 2).reshape(x.shape)
+class _Data:
+    """The tensors of a file, which is mapped; one tensor's blocks are turned into numbers at a time."""
+
+    def __init__(self, path: Path, header: Header) -> None:
+        import numpy as np
+
+        self._stored = {tensor.name: tensor for tensor in header.tensors}
+        self._data = np.memmap(path, mode="r", dtype=np.uint8, offset=header.data)
+
+    def numbers(self, name: str) -> Tensor:
+        import gguf
+        import numpy as np
+        import torch
+
+        tensor = self._stored[name]
+        kind, rows = gguf.GGMLQuantizationType[tensor.dtype], tensor.shape[0] if len(tensor.shape) > 1 else 1
+        numbers = gguf.quants.dequantize(self._raw(name).reshape(rows, -1), kind).astype(np.float32, copy=True)
+        return torch.from_numpy(numbers).reshape(tensor.shape)
+
+    def are_equal(self, one: str, other: str) -> bool:
+        """Whether two tensors are the same, byte for byte."""
+        import numpy as np
+
+        there = one in self._stored and other in self._stored
+        alike = there and self._stored[one].dtype == self._stored[other].dtype
+        return alike and np.array_equal(self._raw(one), self._raw(other))
+
+    def _raw(self, name: str) -> np.ndarray[Any, Any]:
+        tensor = self._stored[name]
+        raw: np.ndarray[Any, Any] = self._data[tensor.begin : tensor.end]
+        return raw
 
 
 def _some(names: list[str]) -> str:
@@ -301,5 +286,5 @@ def _some(names: list[str]) -> str:
     return listed(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _unreadable(path: Path, why: str) -> InputError:
+def _unreadable(path: Path | str, why: str) -> InputError:
     return InputError("this model cannot be read", where=str(path), why=why)

@@ -8,7 +8,7 @@ Example:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from regrow.errors import InputError
-from regrow.formats.safetensors import safetensors_bytes
+from regrow.formats.safetensors import SIZES, Dtype, safetensors_bytes
 from regrow.model import packed
 from regrow.model.config import DecoderConfig
 from regrow.model.families import families
@@ -65,30 +65,67 @@ def save(
     parameters: Mapping[str, Tensor],
     ends: Ends,
     codes: Mapping[str, Codes] = MappingProxyType({}),
+    dtype: Dtype = "float32",
+    largest: int | None = None,
 ) -> None:
     """Write the files of the decoder's family.
 
     Args:
-        directory: where.
-        config: of the decoder.
-        parameters: those that are written as they are.
+        directory: where they go.
+        config: the decoder.
+        parameters: float32, by our names: those that are written as they are.
         ends: the tokens that begin and end a text.
         codes: those that are written as small integers, all of the same bits and groups.
+        dtype: what the other numbers are stored as, each as the nearest one, ties to even.
+        largest: bytes of tensors in a file of weights; with more than that, there are several and an index. A tensor
+            is never cut.
 
     Raises:
         OptionError: if the family has no such decoder.
+        InputError: if a number becomes infinite.
     """
     said = {"bos_token_id": ends.begin, "eos_token_id": ends.end}
-    values = {**_family(config.family).write(config), **said}
+    values = {**_family(config.family).write(config), "dtype": dtype, "torch_dtype": dtype, **said}
     generation = {**said, "do_sample": True, "temperature": 0.8}
     if codes:
         values["quantization_config"] = packed.description(next(iter(codes.values())), _plain(config, codes))
-        tensors = _apart(config, parameters, codes)
-    else:
-        tensors = to_hugging_face(config, parameters)
-    (directory / WEIGHTS).write_bytes(safetensors_bytes(tensors))
-    for name, members in ((CONFIG, values), (GENERATION, generation)):
-        (directory / name).write_text(json.dumps(members, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    tensors = _apart(config, parameters, codes)
+    groups = list(_groups(tensors, dtype, largest))
+    members: dict[str, Any] = {CONFIG: values, GENERATION: generation}
+    if len(groups) > 1:
+        members[_INDEX] = _index(tensors, groups, dtype)
+    for name, group in zip(_names(len(groups)), groups, strict=True):
+        (directory / name).write_bytes(safetensors_bytes({one: tensors[one] for one in group}, dtype))
+    for name, value in members.items():
+        (directory / name).write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _size(x: Tensor, dtype: Dtype) -> int:
+    return x.numel() * (SIZES[dtype] if x.dtype == torch.float32 else x.element_size())
+
+
+def _groups(tensors: Mapping[str, Tensor], dtype: Dtype, largest: int | None) -> Iterator[list[str]]:
+    """The names of tensors that share a file, in their order: as many as it may hold, and at least one."""
+    group, size = list[str](), 0
+    for name in sorted(tensors):
+        more = _size(tensors[name], dtype)
+        if group and largest is not None and size + more > largest:
+            yield group
+            group, size = [], 0
+        group.append(name)
+        size += more
+    yield group
+
+
+def _names(count: int) -> list[str]:
+    stem, ending = WEIGHTS.split(".")
+    return [WEIGHTS] if count == 1 else [f"{stem}-{i + 1:05}-of-{count:05}.{ending}" for i in range(count)]
+
+
+def _index(tensors: Mapping[str, Tensor], groups: Sequence[Sequence[str]], dtype: Dtype) -> dict[str, Any]:
+    count, size = sum(x.numel() for x in tensors.values()), sum(_size(x, dtype) for x in tensors.values())
+    places = {name: file for file, group in zip(_names(len(groups)), groups, strict=True) for name in group}
+    return {"metadata": {"total_parameters": count, "total_size": size}, "weight_map": places}
 
 
 def load_config(directory: Path) -> DecoderConfig:
@@ -158,7 +195,7 @@ def _stored(directory: Path) -> Iterator[dict[str, Any]]:
     """The names of all tensors, each with what gives it."""
     with ExitStack() as stack:
         stored: dict[str, Any] = {}
-        for name in _files(directory):
+        for name in files(directory):
             try:
                 file = stack.enter_context(safe_open(directory / name, "pt"))
             except (SafetensorError, OSError) as error:
@@ -172,6 +209,25 @@ def _stored(directory: Path) -> Iterator[dict[str, Any]]:
         except (ValueError, SafetensorError) as error:
             raise _unreadable(directory, str(error)) from error
         yield whole
+
+
+def files(directory: Path) -> list[str]:
+    """The names of the files of weights: one, or those that an index lists.
+
+    Raises:
+        InputError: if there are none, or not all of them.
+    """
+    if (directory / WEIGHTS).exists():
+        return [WEIGHTS]
+    if not (directory / _INDEX).exists():
+        raise _no_model(directory, WEIGHTS)
+    table = _members(directory, directory / _INDEX).get("weight_map")
+    names = set(table.values()) if isinstance(table, dict) and all(map(_is_text, table.values())) else set[str]()
+    if not names or any(Path(name).name != name for name in names):
+        raise _unreadable(directory, f"`{_INDEX}` lists no files beside it")
+    if missing := sorted(name for name in names if not (directory / name).is_file()):
+        raise _unreadable(directory, f"of the files that `{_INDEX}` lists, {_some(missing)} is not there")
+    return sorted(names)
 
 
 def ends(directory: Path, otherwise: int | None = None) -> Ends:
@@ -227,21 +283,6 @@ def _plain(config: DecoderConfig, codes: Mapping[str, Codes]) -> Iterator[str]:
     for ours, _, theirs in family.places(config):
         if ours not in codes and ours.startswith("layers.") and len(config.shapes()[ours]) == 2:
             yield from (name.removesuffix(_WEIGHT) for name in theirs)
-
-
-def _files(directory: Path) -> list[str]:
-    """The names of the files of weights: one, or those that an index lists."""
-    if (directory / WEIGHTS).exists():
-        return [WEIGHTS]
-    if not (directory / _INDEX).exists():
-        raise _no_model(directory, WEIGHTS)
-    table = _members(directory, directory / _INDEX).get("weight_map")
-    names = set(table.values()) if isinstance(table, dict) and all(map(_is_text, table.values())) else set[str]()
-    if not names or any(Path(name).name != name for name in names):
-        raise _unreadable(directory, f"`{_INDEX}` lists no files beside it")
-    if missing := sorted(name for name in names if not (directory / name).is_file()):
-        raise _unreadable(directory, f"of the files that `{_INDEX}` lists, {_some(missing)} is not there")
-    return sorted(names)
 
 
 def _called(wanted: Iterable[str], stored: Iterable[str], head: str) -> dict[str, str]:

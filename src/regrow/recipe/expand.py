@@ -18,8 +18,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from regrow.errors import RecipeError
+from regrow.recipe.facts import Brought, Facts, Telling
 from regrow.recipe.graph import Graph, Stage
-from regrow.recipe.kind import Kind, Kinds, Slot
+from regrow.recipe.kind import MODELS, Kind, Kinds, Slot
 from regrow.recipe.pin import Pin, Pinned
 from regrow.recipe.problems import Origin, adding, explain, header, nested, note, together
 from regrow.recipe.schema import Recipe, Said, StageEntry, recipe_type
@@ -75,7 +76,25 @@ def expand(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Graph:
             faults.append(error)
     if faults:
         raise together(recipe.origin.file, faults)
+    facts = _facts(recipe, pins).model_dump(mode="json")
+    for name, draft in drafts.items():
+        if (kind := recipe.kinds.get(draft.kind)) and issubclass(kind.parameters, Telling):
+            drafts[name] = replace(draft, parameters={**draft.parameters, "facts": facts})
     return assemble(drafts, recipe.kinds, recipe.origin)
+
+
+def _facts(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Facts:
+    """What the recipe says of the model as a whole."""
+    bringing = (kind for kind in recipe.kinds.values() if issubclass(kind.parameters, Pinned))
+    models = {said.stage for kind in bringing if kind.output in MODELS for said in recipe.said(kind)}
+    brought = {
+        one.stage: Brought.of(one.name, one.fetch, one.licence, pins.get(one.name, ())) for one in recipe.sources
+    }
+    return Facts.of(
+        recipe.model.model_dump(),
+        (one for stage, one in brought.items() if stage in models),
+        (one for stage, one in brought.items() if stage not in models),
+    )
 
 
 def assemble(drafts: Mapping[str, Draft], kinds: Kinds, origin: Origin) -> Graph:

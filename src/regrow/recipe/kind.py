@@ -49,6 +49,9 @@ MODEL_FILES = "model-files"
 MODEL = "model"
 """The type of artifact that is another model, taken over: weights and tokenizer in one folder."""
 
+MODELS = (MODEL_FILES, MODEL)
+"""The types of artifacts that are other models."""
+
 PROGRAM = 400_000_000
 """Bytes of memory of the libraries themselves."""
 

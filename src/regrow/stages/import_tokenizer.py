@@ -18,6 +18,7 @@ class ImportTokenizerParameters(Parameters):
 
 def run(call: Call[ImportTokenizerParameters]) -> None:
     """Copy the files of a tokenizer, or write those of one in a GGUF file."""
+    from regrow.corpus import gguf_tokenizer
     from regrow.model import gguf
     from regrow.model.foreign import find
 
@@ -26,12 +27,12 @@ def run(call: Call[ImportTokenizerParameters]) -> None:
     if found.gguf is None:
         tokenizers.take_over(found.folder, call.output)
     else:
-        tokenizers.from_gguf(gguf.metadata(found.gguf), str(found.gguf.relative_to(root)), call.output)
+        gguf_tokenizer.from_gguf(gguf.metadata(found.gguf), str(found.gguf.relative_to(root)), call.output)
 
 
 KIND = Kind(
     name="import-tokenizer",
-    version=1,
+    version=2,
     parameters=ImportTokenizerParameters,
     inputs={"files": Slot(MODEL_FILES)},
     output="tokenizer",

@@ -1,6 +1,6 @@
 """Content-addressed storage: digests, atomic writes, locks, the action cache and garbage collection."""
 
-from regrow.store.atomic import copy_tree, new_directory, remove_tree, write_atomic
+from regrow.store.atomic import copy_tree, new_directory, new_file, remove_tree, write_atomic
 from regrow.store.digest import canonical_json, sha256_bytes, sha256_file, sums, tree_digest
 from regrow.store.places import caches, default_root, folder_in
 from regrow.store.reader import Condition, Entry, StoreReader
@@ -18,6 +18,7 @@ __all__ = [
     "default_root",
     "folder_in",
     "new_directory",
+    "new_file",
     "opened",
     "remove_tree",
     "sha256_bytes",

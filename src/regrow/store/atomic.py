@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from regrow.errors import StageError
 from regrow.store.locks import acquire, release
@@ -29,11 +30,18 @@ _UNKNOWN = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Write a file so that, come what may, ``path`` holds either what it held before or all of ``data``."""
+    with new_file(path) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the place of ``path`` when the block ends well and goes when it does not."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with _aside(path) as aside:
             with aside.open("xb") as file:
-                file.write(data.encode() if isinstance(data, str) else data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             aside.replace(path)

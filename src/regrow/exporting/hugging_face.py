@@ -1,0 +1,50 @@
+"""A model as a folder that transformers loads, and nothing else in it: weights, configuration, tokenizer, licence."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from regrow.corpus.tokenizer import CONFIG, FILE, SPECIAL, TEMPLATE, Tokenizer
+from regrow.errors import InputError
+from regrow.formats.safetensors import SIZES, Dtype
+from regrow.model import weights
+from regrow.model.options import OptionError
+
+DTYPES = tuple(SIZES)
+"""What numbers can be stored as."""
+
+_BESIDE = (FILE, CONFIG, SPECIAL, TEMPLATE, weights.GENERATION, "LICENSE")
+"""What comes along as it is."""
+
+
+def files_of(model: Path) -> list[str]:
+    """The files of a folder that an export is made from, if they are there."""
+    names = (*_BESIDE, weights.CONFIG, *weights.files(model))
+    return [name for name in names if (model / name).exists()]
+
+
+def written(model: Path, output: Path, dtype: Dtype = "float32", largest: int | None = None) -> None:
+    """Write a model into an empty folder.
+
+    Args:
+        model: the folder of a model, or of a release.
+        output: where it goes.
+        dtype: what its numbers are stored as.
+        largest: bytes of tensors in a file of weights; with more than that, there are several.
+
+    Raises:
+        InputError: if there is no model, or one for which Hugging Face's libraries have no class.
+    """
+    config, parameters = weights.load(model)
+    ends = weights.ends(model, Tokenizer.open(model).end_of_text)
+    try:
+        weights.save(output, config, parameters, ends, dtype, largest)
+    except OptionError as error:
+        raise InputError(
+            "this model cannot be written for Hugging Face's libraries", where=str(model), why=error.what,
+            hint="it runs with `regrow chat`",
+        ) from error  # fmt: skip
+    for name in _BESIDE:
+        if (model / name).is_file():
+            shutil.copyfile(model / name, output / name)

@@ -1,0 +1,54 @@
+"""The same model in files of half the size: bfloat16, each number the nearest one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Slot, Table
+from regrow.sections import Parameters
+from regrow.stages.costs import all_of
+from regrow.stages.weights import WEIGHTS
+
+
+class ConvertParameters(Parameters):
+    """What the numbers of the weights are stored as."""
+
+    dtype: Literal["bfloat16"] = Field(
+        description="bfloat16 has the range of float32 and 8 of its 24 binary digits; halves go to the even one. "
+        "Stages after this one compute in float32, and those that change the weights write float32.",
+        examples=["bfloat16"],
+    )
+
+
+def run(call: Call[ConvertParameters]) -> None:
+    """Write the weights anew."""
+    from regrow.model.weights import ends, load, save
+
+    folder = call.input("weights")
+    config, parameters = load(folder)
+    save(call.output, config, parameters, ends(folder), dtype=call.parameters.dtype)
+
+
+def cost(parameters: ConvertParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
+    """Estimate: half the bytes."""
+    size = all_of(inputs, "weights").size
+    return Cost(Expected(size=size / 2), seconds=1 + size / 2e8, memory_bytes=int(PROGRAM + 2.5 * size))
+
+
+KIND = Kind(
+    name="convert",
+    version=1,
+    parameters=ConvertParameters,
+    inputs={"weights": Slot("weights")},
+    output="weights",
+    run=run,
+    libraries=("safetensors",),
+    summary="store the weights in bfloat16",
+    table=Table("convert"),
+    cost=cost,
+    released=WEIGHTS,
+    origin="converted",
+)
