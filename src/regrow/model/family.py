@@ -83,7 +83,7 @@ class Family:
     def apart(self, config: DecoderConfig, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Parameters under the names, and in the pieces, of the family."""
         tensors: dict[str, Tensor] = {}
-        for ours, form, theirs in self._places(config):
+        for ours, form, theirs in self.places(config):
             tensors |= zip(theirs, form.apart(config, parameters[ours]), strict=True)
         return tensors
 
@@ -91,7 +91,7 @@ class Family:
         """The inverse of :meth:`apart`."""
         return {
             ours: form.together(config, [tensors[name] for name in theirs])
-            for ours, form, theirs in self._places(config)
+            for ours, form, theirs in self.places(config)
         }
 
     def shapes(self, config: DecoderConfig) -> dict[str, tuple[int, ...]]:
@@ -101,7 +101,7 @@ class Family:
         empty = {name: torch.empty(shape, device="meta") for name, shape in config.shapes().items()}
         return {name: tuple(tensor.shape) for name, tensor in self.apart(config, empty).items()}
 
-    def _places(self, config: DecoderConfig) -> Iterator[tuple[str, Form, tuple[str, ...]]]:
+    def places(self, config: DecoderConfig) -> Iterator[tuple[str, Form, tuple[str, ...]]]:
         """Each parameter, its form, and the names of the tensors it is in the files."""
         for ours in config.shapes():
             module = ours.removesuffix(".bias")

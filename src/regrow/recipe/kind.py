@@ -49,6 +49,9 @@ MODEL_FILES = "model-files"
 MODEL = "model"
 """The type of artifact that is another model, taken over: weights and tokenizer in one folder."""
 
+ADAPTER = "adapter"
+"""The type of artifact that is learned beside a model and kept apart from it, in the files of PEFT."""
+
 PROGRAM = 400_000_000
 """Bytes of memory of the libraries themselves."""
 
