@@ -72,7 +72,8 @@ class _Linear(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.backend = backend = current(x)
-        ctx.save_for_backward(x, weight)
+        moves, changes = ctx.needs_input_grad
+        ctx.save_for_backward(x if changes else None, weight if moves else None)
         return backend.matmul(_split(backend, x, LEFT), _split(backend, weight, RIGHT_TRANSPOSED))[0]
 
     @staticmethod
@@ -377,8 +378,8 @@ class _LinearCrossEntropy(Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
         backend = current(x)
         left, right = _split(backend, x, LEFT), _split(backend, weight, RIGHT_TRANSPOSED)
-        wanted = any(ctx.needs_input_grad)
-        gradient = _HeadGradient.start(backend, x, weight) if wanted else None
+        moves, changes, _ = ctx.needs_input_grad
+        gradient = _HeadGradient.start(backend, x, weight, moves, changes) if moves or changes else None
         losses = torch.empty(x.shape[0], dtype=torch.float32, device=x.device)
         height = max(HEAD_ROWS // block_divisor(backend, x), HEAD_ENTRIES * device_scale(x) // weight.shape[0])
         for rows in _row_blocks(x.shape[0], height):
@@ -390,16 +391,17 @@ class _LinearCrossEntropy(Function):
             dx, dweight = gradient.dx, gradient.dweight()
             finite = losses.isfinite()
             if not bool(finite.all()):  # the digits of a row that is not finite are those of its target alone
-                dx[~finite], dweight[:] = torch.nan, torch.nan
+                for made, rows in ((dx, ~finite), (dweight, slice(None))):
+                    if made is not None:
+                        made[rows] = torch.nan
             ctx.save_for_backward(dx, dweight)
         return mean(losses)
 
     @staticmethod
     @once
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        dx, dweight = ctx.saved_tensors
-        (scale,) = gradients
-        return dx * scale, dweight * scale, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        dx, dweight = (None if made is None else made * gradients[0] for made in ctx.saved_tensors)
+        return dx, dweight, None
 
 
 def _row_blocks(rows: int, height: int) -> list[slice]:
@@ -408,7 +410,7 @@ def _row_blocks(rows: int, height: int) -> list[slice]:
 
 @dataclass(frozen=True)
 class _HeadGradient:
-    """The gradient of the mean loss, summed exactly over blocks of rows.
+    """The gradient of the mean loss, summed exactly over blocks of rows; of what is asked for alone.
 
     Attributes:
         weight: the output matrix on column grids.
@@ -419,33 +421,42 @@ class _HeadGradient:
     """
 
     backend: Backend
-    weight: Digits
-    x: Digits
-    dx: Tensor
-    total: Tensor
+    weight: Digits | None
+    x: Digits | None
+    dx: Tensor | None
+    total: Tensor | None
     rows: int
 
     @staticmethod
-    def start(backend: Backend, x: Tensor, weight: Tensor) -> _HeadGradient:
-        """Nothing added yet."""
-        total = torch.zeros(weight.shape, dtype=torch.float64, device=x.device)
-        operands = _split(backend, weight, RIGHT), _split(backend, x, RIGHT_OF_TRANSPOSED)
-        return _HeadGradient(backend, *operands, torch.empty_like(x), total, x.shape[0])
+    def start(backend: Backend, x: Tensor, weight: Tensor, moves: bool, changes: bool) -> _HeadGradient:
+        """Nothing added yet, of the gradient of ``x`` if it ``moves``, and of the weights if they are to ``change``."""
+        return _HeadGradient(
+            backend,
+            _split(backend, weight, RIGHT) if moves else None,
+            _split(backend, x, RIGHT_OF_TRANSPOSED) if changes else None,
+            torch.empty_like(x) if moves else None,
+            torch.zeros(weight.shape, dtype=torch.float64, device=x.device) if changes else None,
+            x.shape[0],
+        )
 
     def add(self, rows: slice, upper: Tensor, lower: Tensor) -> None:
         """Take in a block's gradient digits, ``(R, 2, C)`` each."""
-        block = torch.zeros((len(upper), self.dx.shape[1]), dtype=torch.float64, device=self.dx.device)
-        self.backend.add_deep(upper, lower, self.weight, block)
-        self.dx[rows] = self.backend.kernels.round_total(block, self._scale(self.weight))
-        self.backend.add_deep(upper, lower, self.x.rows(rows), self.total)
+        if self.weight is not None and self.dx is not None:
+            block = torch.zeros((len(upper), self.dx.shape[1]), dtype=torch.float64, device=self.dx.device)
+            self.backend.add_deep(upper, lower, self.weight, block)
+            self.dx[rows] = self.backend.kernels.round_total(block, self._scale(self.weight))
+        if self.x is not None and self.total is not None:
+            self.backend.add_deep(upper, lower, self.x.rows(rows), self.total)
 
-    def dweight(self) -> Tensor:
+    def dweight(self) -> Tensor | None:
         """The gradient of the weights, rounded once."""
+        if self.x is None or self.total is None:
+            return None
         return self.backend.kernels.round_total(self.total, self._scale(self.x))
 
     def _scale(self, right: Digits) -> Tensor:
         """What makes an exact integer a gradient of the mean loss."""
-        count = torch.full((), self.rows, dtype=torch.float64, device=self.dx.device)
+        count = torch.full((), self.rows, dtype=torch.float64, device=right.exponents.device)
         return power_of_two(right.exponents[0]) * 2.0 ** -(OPERAND_BITS + PROBABILITY_BITS) / count
 
 

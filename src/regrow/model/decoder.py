@@ -211,7 +211,13 @@ class _Pass:
         return self._linear(f"{name}.down", activation(gate) * up)
 
     def _linear(self, name: str, x: Tensor) -> Tensor:
-        return self.products.linear(x, self.parameters[name], self.parameters.get(f"{name}.bias"))
+        """A matrix of the decoder and, if there is one, the product of two narrow ones beside it (Hu et al., 2021)."""
+        linear, weight, bias = self.products.linear, self.parameters[name], self.parameters.get(f"{name}.bias")
+        if f"{name}.lora_a" not in self.parameters:
+            return linear(x, weight, bias)
+        read = x.view_as(x)  # as in `_layer`
+        narrow = linear(read, self.parameters[f"{name}.lora_a"], None)
+        return linear(read, weight, bias) + linear(narrow, self.parameters[f"{name}.lora_b"], None)
 
     def _norm(self, name: str, x: Tensor) -> Tensor:
         gain, epsilon = self.parameters[name], self.config.norm_epsilon

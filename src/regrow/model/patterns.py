@@ -38,6 +38,12 @@ def chosen(patterns: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
 
 
 @cache
+def ends_with(pattern: str, name: str) -> bool:
+    """Whether a pattern is the end of a name, in whole parts."""
+    return _follows(tuple(reversed(pattern.split("."))), tuple(reversed(name.split("."))))
+
+
+@cache
 def _fits(pattern: str, name: str) -> bool:
     return _follows(tuple(pattern.split(".")), tuple(name.split(".")))
 

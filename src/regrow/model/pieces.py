@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from regrow.model.config import DecoderConfig
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 class Form(Protocol):
     """One parameter of ours as one or more modules of theirs, weights and biases alike."""
+
+    @property
+    def turned(self) -> bool:
+        """Whether their matrices have a row for each input, and not for each output."""
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -29,6 +33,8 @@ class Form(Protocol):
 @dataclass(frozen=True)
 class Whole:
     """The same tensor."""
+
+    turned: ClassVar[bool] = False
 
     module: str
 
@@ -49,6 +55,8 @@ class Whole:
 class Transposed(Whole):
     """A matrix whose rows are inputs; a bias is the same."""
 
+    turned: ClassVar[bool] = True
+
     def apart(self, config: DecoderConfig, parameter: Tensor) -> Sequence[Tensor]:
         """See :class:`Form`."""
         return (parameter.mT if parameter.dim() == 2 else parameter,)
@@ -61,6 +69,8 @@ class Transposed(Whole):
 @dataclass(frozen=True)
 class Heads:
     """Queries, keys and values as three."""
+
+    turned: ClassVar[bool] = False
 
     query: str
     key: str
@@ -84,6 +94,8 @@ class Heads:
 @dataclass(frozen=True)
 class Gated:
     """Gate and up as two."""
+
+    turned: ClassVar[bool] = False
 
     gate: str
     up: str

@@ -143,7 +143,7 @@ def in_order(kinds: Kinds, tables: Sequence[str] = ()) -> list[Kind[Any]]:
     place = {name: i for i, name in enumerate(kinds)}
     said = {table: i for i, table in enumerate(tables)}
     sorter = TopologicalSorter(
-        {name: [one for one in kinds if _precedes(kinds[one], kinds[name], said)] for name in kinds}
+        {name: [one for one in kinds if _precedes(kinds[one], kinds[name], kinds, said)] for name in kinds}
     )
     names = list[str]()
     sorter.prepare()
@@ -153,15 +153,30 @@ def in_order(kinds: Kinds, tables: Sequence[str] = ()) -> list[Kind[Any]]:
     return [kinds[name] for name in names]
 
 
-def _precedes(one: Kind[Any], other: Kind[Any], said: Mapping[str, int]) -> bool:
+def _precedes(one: Kind[Any], other: Kind[Any], kinds: Kinds, said: Mapping[str, int]) -> bool:
     if one.name in other.after:
         return True
     if one is other or other.name in one.after or not _takes(other, one.output):
         return False
-    if not (_takes(one, one.output) and other.output == one.output):
+    if not (_takes(one, one.output) and _changes(other, one.output, kinds)):
         return True
-    places = [said.get(kind.table.name) if kind.table else None for kind in (one, other)]
-    return places[0] is not None and places[1] is not None and places[0] < places[1]
+    first, second = (_place_of(kind, kinds, said) for kind in (one, other))
+    return first is not None and second is not None and first < second
+
+
+def _changes(kind: Kind[Any], type: str, kinds: Kinds) -> bool:
+    """Whether a kind takes a type of artifact and gives it again, or what another makes of it and the same."""
+    return kind.output == type or any(
+        one.output == type and _takes(one, type) and _takes(one, kind.output) for one in kinds.values()
+    )
+
+
+def _place_of(kind: Kind[Any], kinds: Kinds, said: Mapping[str, int]) -> int | None:
+    """Where a recipe names the table of a kind; of one without, the last of those that it comes after."""
+    if kind.table is not None:
+        return said.get(kind.table.name)
+    before = (_place_of(kinds[name], kinds, said) for name in kind.after if name in kinds)
+    return max((place for place in before if place is not None), default=None)
 
 
 def _takes(kind: Kind[Any], type: str) -> bool:

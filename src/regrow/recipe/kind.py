@@ -52,6 +52,9 @@ MODEL = "model"
 MODELS = (MODEL_FILES, MODEL)
 """The types of artifacts that are other models."""
 
+ADAPTER = "adapter"
+"""The type of artifact that is learned beside a model and kept apart from it, in the files of PEFT."""
+
 PROGRAM = 400_000_000
 """Bytes of memory of the libraries themselves."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -17,6 +17,8 @@ from regrow.store import new_directory, sums
 from regrow.train.section import Train
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from regrow.corpus.tokens import TokenShards
     from regrow.model.config import DecoderConfig
     from regrow.model.weights import Ends
@@ -73,12 +75,25 @@ class Run:
         settings: the run.
         shards: the tokens.
         ends: the tokens that begin and end a text.
+        write: how parameters are written into a folder; None for those of the decoder, as weights.
+        seen: parameters of the task -> what the decoder reads.
     """
 
     config: DecoderConfig
     settings: Settings
     shards: TokenShards
     ends: Ends
+    write: Callable[[Path, Mapping[str, Tensor]], None] | None = None
+    seen: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = lambda parameters: parameters
+
+    def save(self, folder: Path, parameters: Mapping[str, Tensor]) -> None:
+        """Write parameters into a folder."""
+        from regrow.model.weights import save
+
+        if self.write is None:
+            save(folder, self.config, parameters, self.ends)
+        else:
+            self.write(folder, parameters)
 
 
 def require_a_step(train: Train, context: int) -> None:
@@ -120,11 +135,10 @@ def settings_of(train: Train, count: int) -> Settings:
 
 def train(call: Call[Any], task: Task, run: Run) -> None:
     """Train a decoder on the tokens, in the order that the seed and the epoch fix, and write weights and records."""
-    from regrow.model.weights import save
     from regrow.train import loop
     from regrow.train.task import Batch
 
-    config, settings, shards = run.config, run.settings, run.shards
+    settings, shards = run.settings, run.shards
     _require_enough(call, shards.windows("train", task.context), settings)
 
     def progress(**fields: Any) -> None:
@@ -140,7 +154,7 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
 
     def keep(state: State) -> None:
         with new_directory(_snapshot(call.scratch, state.step)) as folder:
-            save(folder, config, state.parameters, run.ends)
+            run.save(folder, state.parameters)
             (folder / SUMS).write_text(sums(folder, (SUMS,)), encoding="utf-8")
 
     watch = loop.Watch(
@@ -148,7 +162,7 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
     )
     workers: loop.WorkerGroup | None = call.context.surroundings.workers
     state = (workers.train if workers else loop.train)(task, settings, batch, call.scratch, watch)
-    save(call.output, config, state.parameters, run.ends)
+    run.save(call.output, state.parameters)
     for step in settings.snapshot_steps:
         _release(_snapshot(call.scratch, step), call.output / SNAPSHOTS / f"step-{step:09}")
     for name, records in (("losses", state.losses), ("chain", state.chain)):
@@ -170,12 +184,13 @@ def _measure(call: Call[Any], context: int, run: Run) -> Callable[[State], dict[
         import torch
 
         found: dict[str, Any] = {}
+        parameters = run.seen(state.parameters)
         if rows:
             tokens = torch.from_numpy(shards.read("validation").astype("int64"))
-            found["validation_loss"] = nats(decoder, state.parameters, tokens, rows, context) / (len(rows) * context)
+            found["validation_loss"] = nats(decoder, parameters, tokens, rows, context) / (len(rows) * context)
         if tokenizer is not None:
             first = tokenizer.prompt("") or [shards.end_of_text]
-            words = generate(decoder, state.parameters, first, WORDS, sampling, (shards.end_of_text,))
+            words = generate(decoder, parameters, first, WORDS, sampling, (shards.end_of_text,))
             found["sample"] = tokenizer.decode(list(words))
         return found
 

@@ -1,0 +1,155 @@
+"""LoRA: narrow matrices that are trained beside those of a model, and kept apart from it as an adapter of PEFT."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from regrow.errors import StageError
+from regrow.recipe.kind import ADAPTER, Call, Cost, Expected, Kind, Released, Table
+from regrow.recipe.values import Texts
+from regrow.stages import tuning
+from regrow.stages.training import RECORDS
+from regrow.stages.tuning import SLOTS, Tuning, done, run_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from regrow.model.config import DecoderConfig
+    from regrow.train.tasks.lora import Lora
+
+FOLDER = "adapter"
+"""Of a release, for the files of an adapter."""
+
+ADAPTER_FILES = tuple(
+    Released(name, FOLDER) for name in ("adapter_config.json", "adapter_model.safetensors", "base.json")
+)
+
+
+class LoraParameters(Tuning):
+    """Training narrow matrices beside those of a model."""
+
+    rank: int = Field(
+        default=8, description="Rows of the first of two narrow matrices, columns of the second.", examples=[16], ge=1,
+        le=1024,
+    )  # fmt: skip
+    alpha: float = Field(
+        default=16, description="Their product counts `alpha / rank` times.", examples=[32], gt=0, le=1e6
+    )
+    rslora: bool = Field(
+        default=False,
+        description="Whether it counts `alpha / sqrt(rank)` times instead (Kalajdzievski, 2023).",
+        examples=[True],
+    )
+    targets: Texts = Field(
+        default=("*",),
+        description="Which modules get a pair, by the ends of Hugging Face's names: `q_proj`, `layers.20-29.mlp.*`; by "
+        "default every matrix of attention and MLP.",
+        examples=[["q_proj", "v_proj"]],
+        min_length=1,
+    )
+    also: Texts = Field(
+        default=(),
+        description="Modules that are trained as a whole besides and saved in the adapter: `embed_tokens`, `lm_head`, "
+        "norms. A head that is the embedding is trained with it, and stays that.",
+        examples=[["embed_tokens"]],
+    )
+    learning_rate: float = Field(default=3e-4, description="At its highest.", examples=[1e-4], gt=0, le=10)
+
+
+def run(call: Call[LoraParameters]) -> None:
+    """Train the pairs on the tokens, in the order that the seed and the epoch fix."""
+    from regrow.model.adapters.files import digest_of
+    from regrow.stages.training import train
+
+    run, source = run_of(call), call.input("weights")
+    task, base = _task(call, run.config), digest_of(source)
+
+    def write(folder: Path, parameters: Mapping[str, Tensor]) -> None:
+        _write(folder, call.parameters, task, parameters, base)
+
+    train(call, task, replace(run, write=write, seen=task.seen))
+
+
+def _task(call: Call[LoraParameters], config: DecoderConfig) -> Lora:
+    from regrow.model.adapters import modules
+    from regrow.model.adapters.files import Settings
+    from regrow.train.tasks.lora import Lora
+
+    said, known = call.parameters, modules.modules(config)
+    targets = modules.chosen(said.targets, modules.linear(known))
+    whole = _whole(call, config, frozenset(targets))
+    scale = Settings(said.rank, said.alpha, said.rslora).scale(targets[0])
+    return Lora(config, said.context, targets, said.rank, scale, whole, said.seed, call.input("weights"))
+
+
+def _whole(call: Call[LoraParameters], config: DecoderConfig, targets: frozenset[str]) -> tuple[str, ...]:
+    """Our names of what is trained as a whole."""
+    from regrow.model.adapters import modules
+
+    if not call.parameters.also:
+        return ()
+    alone = modules.alone(config)
+    names = modules.chosen(call.parameters.also, alone)
+    if both := sorted(targets & set(names)):
+        raise StageError(
+            f"`{both[0]}` would get a pair and be trained as a whole",
+            where=call.name,
+            why="`targets` and `also` both choose it",
+            hint="leave it out of one of them",
+        )
+    ours = {one for name in names for one in alone[name]}
+    return tuple(name for name in config.shapes() if name in ours)
+
+
+def _write(folder: Path, said: LoraParameters, task: Lora, parameters: Mapping[str, Tensor], base: str) -> None:
+    """Write the adapter. A head that is the embedding is in it under both names, so that everybody loads it tied."""
+    from regrow.model.adapters import files, modules
+    from regrow.model.adapters.low_rank import tensors_of
+    from regrow.train.tasks.lora import A, B
+
+    known = modules.modules(task.config)
+    tensors = {f"{name}{end}": parameters[f"{name}{end}"] for name in task.targets for end in (A, B)}
+    saved = tensors_of(task.config, {name: parameters[name] for name in task.whole})
+    settings = files.Settings(
+        said.rank, said.alpha, said.rslora, targets=modules.briefly(task.targets, known),
+        saved=tuple(sorted({name.rpartition(".")[0] for name in saved})),
+    )  # fmt: skip
+    turned = known[task.targets[0]].form.turned
+    files.write(folder, settings, {**tensors, **saved}, base, turned=turned)
+
+
+def cost(parameters: LoraParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
+    """Estimate: without the products that give the gradients of frozen matrices, and without their moments."""
+    whole = tuning.cost(parameters, inputs)
+    assert whole.training is not None
+    seconds = whole.seconds * 2 / 3
+    return replace(
+        whole,
+        gives=replace(whole.gives, size=whole.gives.size / 50),
+        flops=whole.flops * 2 / 3,
+        seconds=seconds,
+        memory_bytes=whole.memory_bytes - 20 * whole.training.parameters,
+        training=replace(whole.training, seconds=seconds),
+    )
+
+
+KIND = Kind(
+    name="lora",
+    version=1,
+    parameters=LoraParameters,
+    inputs=SLOTS,
+    output=ADAPTER,
+    run=run,
+    exact=True,
+    libraries=("tokenizers",),
+    summary="train an adapter beside a model",
+    table=Table("lora", about="Training an adapter beside a model, on text: LoRA."),
+    cost=cost,
+    done=done,
+    released=(*ADAPTER_FILES, *RECORDS),
+)

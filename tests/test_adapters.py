@@ -1,0 +1,197 @@
+"""A recipe that trains an adapter, or takes in one of others, as users see it: release, files, rebuild, errors."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import regrow
+from regrow.errors import RegrowError
+from regrow.model.config import DecoderConfig
+from regrow.model.decoder import initialise
+from regrow.model.weights import Ends, load, save
+from regrow.recipe.expand import expand
+from regrow.recipe.schema import parse
+from regrow.stages import KINDS
+
+CONFIG = DecoderConfig(
+    vocabulary=300, layers=2, width=16, heads=2, kv_heads=1, hidden=24, context=32, tied_embeddings=True
+)
+RECIPE = """\
+recipe = 1
+
+[model]
+name = "tuned"
+licence = "MIT"
+
+[base]
+fetch = "file:base"
+licence = "Apache-2.0"
+"""
+LORA = """
+[[source]]
+name = "texts"
+fetch = "file:texts"
+licence = "CC0-1.0"
+availability = "open"
+
+[corpus]
+near_duplicates = 0
+
+[lora]
+tokens = 512
+context = 16
+rank = 2
+targets = ["q_proj", "layers.1.mlp.*"]
+also = ["embed_tokens"]
+micro_batch = 4
+micro_batches_per_step = 1
+learning_rate = 1e-2
+snapshots = 1
+
+[evaluate]
+prompts = ["one"]
+sample_tokens = 4
+"""
+TAKEN = '\n[adapter]\nfetch = "file:theirs"\nlicence = "MIT"\n'
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a recipe, a base and texts beside it, and `release`."""
+    from regrow.corpus import tokenizer
+
+    root = tmp_path_factory.mktemp("adapters")
+    texts, base = root / "tuned" / "texts", root / "tuned" / "base"
+    texts.mkdir(parents=True)
+    base.mkdir()
+    said = [f"text {number}: " + "one two three four five six seven " * 9 for number in range(12)]
+    for number, text in enumerate(said):
+        (texts / f"{number}.txt").write_text(text)
+    tokenizer.write(tokenizer.learn(said, 300), base)
+    save(base, CONFIG, initialise(CONFIG, 3), Ends(0, 0))
+    (root / "tuned" / "regrow.toml").write_text(RECIPE + LORA)
+    regrow.build(root / "tuned", root / "release", store=root / "store")
+    return root
+
+
+def test_a_release_holds_the_merged_weights_and_the_adapter(root: Path) -> None:
+    before, after = (load_file(root / place / "model.safetensors") for place in ("tuned/base", "release"))
+    adapter = load_file(root / "release" / "adapter" / "adapter_model.safetensors")
+    ends = ("q_proj.weight", ".1.mlp.gate_proj.weight", ".1.mlp.up_proj.weight", ".1.mlp.down_proj.weight")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {name for name in before if name.endswith((*ends, "embed_tokens.weight"))}
+    for name in (name for name in changed if name.endswith(ends)):
+        a, b = (adapter[f"base_model.model.{name.removesuffix('weight')}lora_{part}.weight"] for part in "AB")
+        torch.testing.assert_close(after[name], before[name] + 8 * (b @ a), rtol=0, atol=1e-7)
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        assert torch.equal(adapter[f"base_model.model.{name}"], after["model.embed_tokens.weight"])
+    assert json.loads((root / "release" / "config.json").read_text())["tie_word_embeddings"] is True
+    assert (root / "release" / "checkpoints" / "step-000000004" / "adapter_config.json").exists()
+    assert (root / "release" / "training" / "chain.jsonl").exists()
+
+
+def test_its_configuration_says_the_same_in_the_same_order(root: Path) -> None:
+    text = (root / "release" / "adapter" / "adapter_config.json").read_text()
+    said = json.loads(text)
+    assert text == json.dumps(said, indent=2, sort_keys=True) + "\n"
+    assert said["target_modules"] == [
+        "model.layers.0.self_attn.q_proj", "model.layers.1.mlp.down_proj", "model.layers.1.mlp.gate_proj",
+        "model.layers.1.mlp.up_proj", "model.layers.1.self_attn.q_proj",
+    ]  # fmt: skip
+    assert said["modules_to_save"] == ["lm_head", "model.embed_tokens"]
+
+
+def test_peft_loads_it_with_the_same_logits(root: Path) -> None:
+    peft, transformers = pytest.importorskip("peft"), pytest.importorskip("transformers")
+    tokens = torch.arange(32)[None] * 7 % 300
+    found = []
+    for folder, adapter in (("tuned/base", root / "release" / "adapter"), ("release", None)):
+        model = transformers.AutoModelForCausalLM.from_pretrained(root / folder)
+        model = model if adapter is None else peft.PeftModel.from_pretrained(model, adapter)
+        found.append(model(tokens).logits.detach())
+    torch.testing.assert_close(*found, rtol=0, atol=1e-4)
+
+
+def test_it_is_built_again_to_the_same_bits(root: Path, tmp_path: Path) -> None:
+    report = regrow.verify(root / "release", sources=root / "tuned", store=tmp_path / "store")
+    assert report.verdict.value == "same", report
+
+
+def test_it_is_merged_where_its_table_stands() -> None:
+    """What a later table changes begins with the merged weights, and an earlier one's are the adapter's base."""
+    more = f"\n[finetune]\n{LORA.partition('[lora]')[2].partition('rank')[0]}"
+    for text, order in (
+        (RECIPE + LORA + more, ["lora", "merge-adapter", "finetune"]),
+        (RECIPE + more + LORA, ["finetune", "lora", "merge-adapter"]),
+    ):
+        graph = expand(parse(text, KINDS), {})
+        assert [stage.name for stage in graph.stages if stage.name in order] == order
+        inputs = {stage.name: stage.inputs for stage in graph.stages}
+        before = ["import-weights", *(name for name in order if name != "lora")]
+        for name, given in zip(before[1:], before, strict=False):
+            assert inputs[name]["weights"] == (given,)
+        assert inputs["lora"]["weights"] == inputs["merge-adapter"]["weights"]
+        assert inputs["evaluate"]["weights"] == (before[-1],)
+
+
+def test_an_adapter_of_ones_own_is_merged_with_its_base_and_no_other(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "tuned" / "base", tmp_path / "taken" / "base")
+    shutil.copytree(root / "release" / "adapter", tmp_path / "taken" / "theirs")
+    (tmp_path / "taken" / "regrow.toml").write_text(RECIPE + TAKEN)
+    regrow.build(tmp_path / "taken", tmp_path / "release", store=root / "store")
+    one, other = (load_file(folder / "model.safetensors") for folder in (root / "release", tmp_path / "release"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert (tmp_path / "release" / "adapter" / "adapter_model.safetensors").exists()
+    config, parameters = load(tmp_path / "taken" / "base")
+    save(tmp_path / "taken" / "base", config, {**parameters, "norm": parameters["norm"] * 2}, Ends(0, 0))
+    with pytest.raises(RegrowError, match="the adapter was made for another base") as error:
+        regrow.build(tmp_path / "taken", tmp_path / "another", store=root / "store")
+    assert "sha256" in str(error.value)
+    assert not (tmp_path / "another").exists()
+
+
+def test_two_adapters_are_one_too_many(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "tuned", tmp_path / "tuned")
+    shutil.copytree(root / "release" / "adapter", tmp_path / "tuned" / "theirs")
+    (tmp_path / "tuned" / "regrow.toml").write_text(RECIPE + TAKEN + LORA)
+    with pytest.raises(RegrowError, match="`adapter` and `lora` both make: adapter"):
+        regrow.build(tmp_path / "tuned", tmp_path / "release", store=tmp_path / "store")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"q_proj"', '"q_porj"', "no module of this model fits `q_porj`"),
+        ('"layers.1.mlp.*"', '"layers.2.mlp.*"', "no module of this model fits `layers.2.mlp.*`"),
+        ('["embed_tokens"]', '["embedding"]', "no module of this model fits `embedding`"),
+        ('["embed_tokens"]', '["layers.1.mlp.down_proj"]', "would get a pair and be trained as a whole"),
+        ("context = 16", "context = 64", "longer than the model's 32"),
+    ],
+)
+def test_what_a_recipe_names_is_there(root: Path, tmp_path: Path, old: str, new: str, said: str) -> None:
+    shutil.copytree(root / "tuned", tmp_path / "tuned")
+    (tmp_path / "tuned" / "regrow.toml").write_text((RECIPE + LORA).replace(old, new))
+    with pytest.raises(RegrowError) as error:
+        regrow.build(tmp_path / "tuned", tmp_path / "release", store=root / "store")
+    assert said in str(error.value)
+    assert not (tmp_path / "release").exists()
+
+
+def test_a_stranger_s_broken_adapter_is_named(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "tuned" / "base", tmp_path / "taken" / "base")
+    theirs = tmp_path / "taken" / "theirs"
+    theirs.mkdir()
+    (tmp_path / "taken" / "regrow.toml").write_text(RECIPE + TAKEN)
+    (theirs / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 2, "lora_alpha": 2}')
+    save_file({"x": torch.zeros(1)}, theirs / "adapter_model.safetensors")
+    data = (theirs / "adapter_model.safetensors").read_bytes()
+    (theirs / "adapter_model.safetensors").write_bytes((1 << 62).to_bytes(8, "little") + data[8:])
+    with pytest.raises(RegrowError, match=r"`adapter_model\.safetensors` cannot be read") as error:
+        regrow.build(tmp_path / "taken", tmp_path / "release", store=tmp_path / "store")
+    assert "does not fit into a file" in str(error.value)
