@@ -11,7 +11,7 @@ Example:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -23,6 +23,7 @@ from regrow.exact import operations as ops
 from regrow.exact.random import normals
 from regrow.model import rotary
 from regrow.model.config import DecoderConfig
+from regrow.model.segments import Segments
 
 Parameters = Mapping[str, Tensor]
 
@@ -76,15 +77,24 @@ class Decoder:
         self.config = config
         self._tables: tuple[Tensor, ...] = rotary.tables(config) if config.positions == "rotary" else ()
 
-    def __call__(self, parameters: Parameters, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, parameters: Parameters, tokens: Tensor, mask: Tensor | None = None, segments: Tensor | None = None
+    ) -> Tensor:
         """The mean loss in nats of predicting ``tokens[:, 1:]`` from ``tokens[:, :-1]``; int64 ``(B, T + 1)``.
 
         A mask, bool ``(B, T)``, says which predictions count, one at least: the mean is over the rows of these alone.
+        Segments, int64 ``(B, T)``, say which places are read together, see :class:`regrow.model.segments.Segments`;
+        what is in none of them is as if it were not there.
         """
-        final = self._final(parameters, tokens[:, :-1], TRAINING)
-        targets = tokens[:, 1:].reshape(-1).to(final.device)
-        if mask is not None:
-            counts = mask.reshape(-1).to(final.device)
+        packed = None if segments is None else Segments.of(segments)
+        final = self._final(parameters, tokens[:, :-1], TRAINING, packed)
+        targets = tokens[:, 1:].reshape(-1)
+        counts = None if mask is None else mask.reshape(-1)
+        if packed is not None:
+            targets, counts = targets[packed.chosen], None if counts is None else counts[packed.chosen]
+        targets = targets.to(final.device)
+        if counts is not None:
+            counts = counts.to(final.device)
             targets = targets.masked_select(counts)
             final = final.masked_select(counts[:, None]).view(-1, self.config.width)
         return ops.linear_cross_entropy(final, self._head(parameters), targets)
@@ -102,11 +112,18 @@ class Decoder:
     def _head(self, parameters: Parameters) -> Tensor:
         return parameters["embed" if self.config.tied_embeddings else "head"]
 
-    def _final(self, parameters: Parameters, tokens: Tensor, products: Products) -> Tensor:
+    def _final(
+        self, parameters: Parameters, tokens: Tensor, products: Products, packed: Segments | None = None
+    ) -> Tensor:
         device = parameters["embed"].device
         self._tables = tuple(table.to(device) for table in self._tables)
-        seen = tuple(table[: tokens.shape[1]] for table in self._tables)
-        return _Pass(self.config, parameters, products, (tokens.shape[0], tokens.shape[1]), seen)(tokens.to(device))
+        places = torch.arange(tokens.shape[1])
+        if packed is not None:
+            tokens, places = tokens.reshape(1, -1)[:, packed.chosen], packed.positions
+            products = replace(products, attention=packed.to(device).attention(products.attention))
+        tokens, places = tokens.to(device), places.to(device)
+        seen = tuple(table[places] for table in self._tables)
+        return _Pass(self.config, parameters, products, (tokens.shape[0], tokens.shape[1]), seen, places)(tokens)
 
 
 @dataclass(frozen=True)
@@ -119,6 +136,7 @@ class _Pass:
         products: of training or inference.
         size: sequences and positions.
         tables: cosines and sines of the positions, if they are rotary.
+        places: the positions ``(T,)``.
     """
 
     config: DecoderConfig
@@ -126,14 +144,14 @@ class _Pass:
     products: Products
     size: tuple[int, int]
     tables: tuple[Tensor, ...]
+    places: Tensor
 
     def __call__(self, tokens: Tensor) -> Tensor:
         """From tokens ``(B, T)`` to what the output matrix reads, ``(R, C)``."""
         x = ops.embedding(tokens, self.parameters["embed"])
         if self.config.positions == "learned":
             # Looked up for every sequence, so that the sum of the gradients over sequences is exact.
-            places = torch.arange(self.size[1], device=tokens.device).expand(self.size)
-            x = x + ops.embedding(places, self.parameters["positions"])
+            x = x + ops.embedding(self.places.expand(self.size), self.parameters["positions"])
         x = x.view(-1, self.config.width)
         for i in range(self.config.layers):
             x = self._layer(f"layers.{i:03}", x)

@@ -34,6 +34,7 @@ from regrow.stages.costs import through_text
 from regrow.store.digest import sha256_bytes
 from regrow.words import counted, shown
 
+_Format = Literal["auto", "text", "markdown", "html", "json", "jsonl", "csv", "tsv", "parquet", "conversations"]
 _TABULAR = ("json", "jsonl", "csv", "tsv", "parquet")
 _CONVERSATIONS = "conversations"
 _ENCODINGS = f"some that are read: {EXAMPLES}"
@@ -82,17 +83,15 @@ class DocumentsParameters(Parameters):
     exclude: Patterns = Field(
         default=(), description="Patterns of files to leave out again, and of archives.", examples=["**/README*"]
     )
-    format: Literal["auto", "text", "markdown", "html", "json", "jsonl", "csv", "tsv", "parquet", "conversations"] = (
-        Field(
-            default="auto",
-            description="How the files are read; `auto` goes by the ends of their names, and by what is in them where "
-            "those say nothing or `.txt`. `json` is an array of objects, an object to a line, or objects one after "
-            "another; `jsonl` is lines and nothing else. A table in `csv` or `tsv` names its columns in the first row. "
-            "`conversations` is JSON too, and each row a conversation: `messages` of `role` and `content`, `conversations` of "
-            "`from` and `value`, `prompt` and `completion`, or `instruction`, `input` and `output`. "
-            "Other text that is written for programs (XML, YAML and the like) is left out unless it is read as `text`.",
-            examples=["jsonl"],
-        )
+    format: _Format = Field(
+        default="auto",
+        description="How the files are read; `auto` goes by the ends of their names, and by what is in them where "
+        "those say nothing or `.txt`. `json` is an array of objects, an object to a line, or objects one after "
+        "another; `jsonl` is lines and nothing else. A table in `csv` or `tsv` names its columns in the first row. "
+        "`conversations` is JSON too, and each row a conversation: `messages` of `role` and `content`, "
+        "`conversations` of `from` and `value`, `prompt` and `completion`, or `instruction`, `input` and `output`. "
+        "Other text that is written for programs (XML, YAML and the like) is left out unless it is read as `text`.",
+        examples=["jsonl"],
     )
     field: str = Field(
         default="text",
