@@ -1,4 +1,4 @@
-"""Conversations: who says what, and the template by which a model takes them as one text. ::
+"""The template by which a model takes a conversation as one text. ::
 
 template = ChatTemplate.open(folder)
 template.render([Message("user", "Where is Ulm?")], prompt=True)
@@ -12,29 +12,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from regrow.corpus.conversations import Message
 from regrow.corpus.templates import LARGEST, Template
 from regrow.corpus.tokenizer import CONFIG, SPECIAL, TEMPLATE, Tokenizer, settings
 from regrow.errors import InputError
 from regrow.words import listed
 
-SYSTEM, USER, ASSISTANT = ROLES = ("system", "user", "assistant")
-"""Who speaks in a conversation."""
+__all__ = ["ChatTemplate", "Message"]
 
 _TOKENS = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
 _DEFAULT = "default"
-
-
-@dataclass(frozen=True)
-class Message:
-    """What one side says.
-
-    Attributes:
-        role: of who says it, one of :data:`ROLES`.
-        content: what is said.
-    """
-
-    role: str
-    content: str
 
 
 @dataclass(frozen=True)

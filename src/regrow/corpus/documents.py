@@ -48,7 +48,8 @@ class Document:
         start: first byte of the text in the file (in a Parquet file: its row).
         end: one past the last byte (in a Parquet file: row).
         sha256: of the text as UTF-8.
-        text: the text.
+        text: the text; of a conversation, its messages as :func:`regrow.corpus.conversations.written` has them.
+        conversation: whether it is one.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Document:
     end: int
     sha256: str
     text: str
+    conversation: bool = False
 
     @property
     def locator(self) -> str:
@@ -206,13 +208,16 @@ class Documents:
 
 
 def write_documents(path: Path, documents: Iterable[Document]) -> None:
-    """Write documents in canonical order."""
+    """Write documents in canonical order; there is a column for conversations where there are any."""
     import pyarrow as pa
 
-    texts = ("id", "source", "licence", "availability", "file", "sha256", "text")
-    names = Document.__dataclass_fields__
-    schema = pa.schema([pa.field(name, pa.string() if name in texts else pa.int64(), False) for name in names])
-    write_table(path, schema, sorted(documents, key=lambda document: document.position))
+    types = {"start": pa.int64(), "end": pa.int64(), "conversation": pa.bool_()}
+    rows = sorted(documents, key=lambda document: document.position)
+    names = list(Document.__dataclass_fields__)
+    if not any(document.conversation for document in rows):
+        names.remove("conversation")
+    schema = pa.schema([pa.field(name, types.get(name, pa.string()), False) for name in names])
+    write_table(path, schema, rows)
 
 
 def write_exclusions(path: Path, exclusions: Iterable[Exclusion]) -> None:

@@ -157,6 +157,7 @@ _READERS: Mapping[str, Callable[[bytes, Reading], Iterator[Piece | Refusal]]] = 
     "structured": _structured,
     "json": partial(_rows, json_rows),
     "jsonl": partial(_rows, json_lines),
+    "conversations": partial(_rows, json_rows),
     "csv": partial(_rows, partial(table_rows, delimiter=",", name="CSV")),
     "tsv": partial(_rows, partial(table_rows, delimiter="\t", name="TSV")),
     "parquet": partial(_rows, parquet_rows),

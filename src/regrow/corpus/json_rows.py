@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from itertools import accumulate, islice
 
+from regrow.corpus.conversations import conversation_row
 from regrow.corpus.encodings import BYTE_ORDER_MARK, decoded, not_encoded, plain_encoding
 from regrow.corpus.reading import Reading, Refusal
 from regrow.corpus.rows import LONGEST, Row, refused, require_groups, row_of
@@ -173,6 +174,8 @@ def _value(text: str, start: int, end: int, reading: Reading, seen: set[str]) ->
         return refused(start, end, "not JSON", _follows(text))
     if not isinstance(row, dict):
         return refused(start, end, "not a JSON object")
+    if reading.conversations:
+        return conversation_row(start, end, row)
     if reading.group_by:
         seen.update(row)
     return row_of(start, end, row, reading)

@@ -13,6 +13,7 @@ class Reading:
     field: str = "text"
     group_by: tuple[str, ...] = ()
     max_characters: int = 0
+    conversations: bool = False
 
 
 @dataclass(frozen=True)

@@ -82,10 +82,10 @@ def require_groups(reading: Reading, known: Iterable[str], kind: str) -> None:
 def _missing(values: Mapping[str, Any], field: str) -> str:
     if field not in values:
         return no_field("field", field, values)
-    return f"field `{field}` is {_found(values[field])}"
+    return f"field `{field}` is {value_in_words(values[field])}"
 
 
-def _found(value: Any) -> str:
+def value_in_words(value: Any) -> str:
     """What a value is, in words: for a chat that is kept as a list of messages, what its messages have."""
     if value is None:
         return "null"

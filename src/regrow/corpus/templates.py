@@ -168,12 +168,12 @@ class _Budget:
             if isinstance(one, Mapping):
                 waiting.extend(one.keys())
                 waiting.extend(one.values())
-            elif isinstance(one, (list, tuple, _VIEWS)):
+            elif isinstance(one, _SEVERAL):
                 waiting.extend(one)
         return total
 
 
-_VIEWS: tuple[type, ...] = (type({}.items()), type({}.keys()), type({}.values()))
+_SEVERAL: tuple[Any, ...] = (list, tuple, type({}.items()), type({}.keys()), type({}.values()))
 
 
 class _Environment(ImmutableSandboxedEnvironment):

@@ -126,6 +126,12 @@ class Tokenizer:
         """The tokens of the letters of texts, without the ones that end them."""
         return [found.ids for found in self._letter_by_letter.encode_batch_fast(list(texts), add_special_tokens=False)]
 
+    @cached_property
+    def special(self) -> Mapping[str, int]:
+        """The special tokens by what they are called."""
+        added = self._library.get_added_tokens_decoder()
+        return {token.content: id for id, token in sorted(added.items()) if token.special}
+
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens, without special ones."""
         return str(self._library.decode(list(tokens)))

@@ -1,15 +1,20 @@
-"""Token shards as training reads them: flat files of tokens, and batches by step."""
+"""Token shards as training reads them: flat files of tokens, and batches by step.
+
+Where there are conversations, a second file says which tokens are learnt, and documents are packed into sequences in
+which none sees another (:mod:`regrow.corpus.packing`). A part with texts alone is one row that is cut into windows.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from regrow.corpus.documents import write_table
-from regrow.corpus.split import Part
+from regrow.corpus.split import PARTS, Part
 from regrow.store.digest import canonical_json
 
 if TYPE_CHECKING:
@@ -17,19 +22,54 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from regrow.corpus.packing import Packing
+
 ROW = "train.documents.parquet"
 """The table that says which tokens of the training row are whose."""
 
 _FACTS = "tokens.json"
 
 
+class Encoded(NamedTuple):
+    """The tokens of a document.
+
+    Attributes:
+        id: of the document.
+        tokens: of a text without the one that ends it, of a conversation all.
+        learnt: of a conversation, which of them count in the loss; None for a text, of which all do.
+    """
+
+    id: str
+    tokens: Sequence[int]
+    learnt: Sequence[bool] | None = None
+
+
+class Sequences(NamedTuple):
+    """Some sequences, each filled up with zeros.
+
+    Attributes:
+        tokens: int64 ``(B, context + 1)``.
+        learnt: bool ``(B, context)``: which of ``tokens[:, 1:]`` count; None for all.
+        segments: int64 ``(B, context)``: which of ``tokens[:, :-1]`` are read together, counted from 1 in each
+            sequence; 0 for what is not read. None if a sequence is read as a whole.
+    """
+
+    tokens: Tensor
+    learnt: Tensor | None = None
+    segments: Tensor | None = None
+
+
 @dataclass(frozen=True)
 class Place:
-    """Tokens ``[start, end)`` of the row are a document's; the last of them is the end-of-text token."""
+    """Tokens ``[start, end)`` of the row are a document's; the last of a text is the end-of-text token.
+
+    Of a conversation ``learnt`` of them count in the loss.
+    """
 
     id: str
     start: int
     end: int
+    learnt: int | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +81,7 @@ class TokenShards:
         dtype: of the flat little-endian files, ``uint16`` or ``uint32``.
         vocabulary: number of tokens there are.
         end_of_text: the token after each document.
-        validation_bytes: UTF-8 bytes of the validation documents.
+        validation_bytes: UTF-8 bytes of the validation documents; of conversations, of what is learnt in them.
     """
 
     directory: Path
@@ -61,7 +101,7 @@ class TokenShards:
     @staticmethod
     def write(
         directory: Path,
-        parts: Mapping[Part, Iterable[tuple[str, Sequence[int]]]],
+        parts: Mapping[Part, Iterable[Encoded]],
         *,
         vocabulary: int,
         end_of_text: int,
@@ -71,7 +111,7 @@ class TokenShards:
 
         Args:
             directory: where.
-            parts: for each part the id of every document and its tokens, to which the one that ends a text is added.
+            parts: for each part its documents, of which texts get the token that ends them.
             vocabulary: number of tokens there are.
             end_of_text: the token after each document.
             validation_bytes: UTF-8 bytes of the validation documents.
@@ -99,35 +139,104 @@ class TokenShards:
         """How many sequences of ``context`` tokens and their successors a part makes."""
         from regrow.corpus import order
 
+        if self.is_packed(part):
+            return len(self.packing(part, context).sequences)
         return order.windows(len(self.read(part)), context)
 
-    def batch(self, seed: int, step: int, count: int, context: int) -> Tensor:
-        """The sequences of an optimizer step (from 1): int64 ``(count, context + 1)``."""
+    def is_packed(self, part: Part) -> bool:
+        """Whether there are conversations in a part."""
+        return (self.directory / f"{part}.learnt").is_file()
+
+    def learnt(self, part: Part) -> NDArray[np.bool_]:
+        """Which tokens of a part count in the loss."""
+        import numpy as np
+
+        if not self.is_packed(part):
+            return np.ones(len(self.read(part)), np.bool_)
+        return np.memmap(self.directory / f"{part}.learnt", dtype=np.bool_, mode="r")
+
+    def packing(self, part: Part, context: int) -> Packing:
+        """How the documents of a part with conversations share sequences."""
+        from regrow.corpus.packing import Packing
+
+        if (part, context) not in self._packings:
+            ends, whole = self._places[part]
+            self._packings[part, context] = Packing.of(ends, whole, context)
+        return self._packings[part, context]
+
+    def sequences(self, part: Part, numbers: Sequence[int], context: int) -> Sequences:
+        """Some sequences of a part, by their numbers."""
         import numpy as np
         import torch
 
+        tokens = self.read(part)
+        if not self.is_packed(part):
+            rows = np.stack([tokens[number * context : (number + 1) * context + 1] for number in numbers])
+            return Sequences(torch.from_numpy(rows.astype(np.int64)))
+        learnt, packing = self.learnt(part), self.packing(part, context)
+        rows = np.zeros((len(numbers), context + 1), np.int64)
+        counts, segments = np.zeros(rows.shape, np.bool_), np.zeros(rows.shape, np.int64)
+        for row, number in enumerate(numbers):
+            at = 0
+            for count, unit in enumerate(packing.sequences[number], 1):
+                end = at + unit.length
+                rows[row, at:end] = tokens[unit.start : unit.end]
+                counts[row, at + 1 : end] = learnt[unit.start + 1 : unit.end]
+                segments[row, at : end - 1] = count
+                at = end
+        return Sequences(*map(torch.from_numpy, (rows, counts[:, 1:], segments[:, :-1])))
+
+    def step(self, seed: int, step: int, count: int, context: int) -> Sequences:
+        """The sequences of an optimizer step (from 1)."""
         from regrow.corpus import order
 
-        tokens = self.read("train")
-        found = order.step_windows(seed, step, count, order.windows(len(tokens), context))
-        rows = np.stack([tokens[int(w) * context : (int(w) + 1) * context + 1] for w in found])
-        return torch.from_numpy(rows.astype(np.int64))
+        found = order.step_windows(seed, step, count, self.windows("train", context))
+        return self.sequences("train", found.tolist(), context)
+
+    @cached_property
+    def _packings(self) -> dict[tuple[Part, int], Packing]:
+        return {}
+
+    @cached_property
+    def _places(self) -> Mapping[Part, tuple[NDArray[np.int64], NDArray[np.bool_]]]:
+        """Where the documents of parts with conversations end, and which are conversations."""
+        import numpy as np
+        import pyarrow.parquet as pq
+
+        found = {}
+        for part in filter(self.is_packed, PARTS):
+            table = pq.read_table(self.directory / f"{part}.documents.parquet", columns=["end", "learnt"])
+            found[part] = np.array(table["end"], np.int64), np.array(table["learnt"].is_valid(), np.bool_)
+        return found
+
+    def batch(self, seed: int, step: int, count: int, context: int) -> Tensor:
+        """The tokens of the sequences of an optimizer step (from 1): int64 ``(count, context + 1)``."""
+        return self.step(seed, step, count, context).tokens
 
 
 def _write_part(
-    directory: Path, part: Part, documents: Iterable[tuple[str, Sequence[int]]], dtype: np.dtype[Any], end_of_text: int
+    directory: Path, part: Part, documents: Iterable[Encoded], dtype: np.dtype[Any], end_of_text: int
 ) -> int:
-    """Write the row of a part and whose its tokens are; returns their number."""
+    """Write the row of a part, whose its tokens are and, if not all, which are learnt; returns their number."""
     import numpy as np
     import pyarrow as pa
 
     places: list[Place] = []
     start = 0
-    with (directory / f"{part}.bin").open("wb") as file:
-        for identity, tokens in documents:
-            file.write(np.array([*tokens, end_of_text], dtype).tobytes())
-            places.append(Place(identity, start, start + len(tokens) + 1))
+    learnt = directory / f"{part}.learnt"
+    with (directory / f"{part}.bin").open("wb") as file, learnt.open("wb") as marks:
+        for document in documents:
+            is_text = document.learnt is None
+            tokens = [*document.tokens, end_of_text] if is_text else document.tokens
+            counts = [True] * len(tokens) if document.learnt is None else document.learnt
+            file.write(np.array(tokens, dtype).tobytes())
+            marks.write(np.array(counts, np.bool_).tobytes())
+            places.append(Place(document.id, start, start + len(tokens), None if is_text else sum(counts)))
             start = places[-1].end
-    schema = pa.schema([("id", pa.string()), ("start", pa.int64()), ("end", pa.int64())])
-    write_table(directory / f"{part}.documents.parquet", schema, places)
+    fields = [pa.field("id", pa.string()), pa.field("start", pa.int64()), pa.field("end", pa.int64())]
+    if all(place.learnt is None for place in places):
+        learnt.unlink()
+    else:
+        fields.append(pa.field("learnt", pa.int64()))
+    write_table(directory / f"{part}.documents.parquet", pa.schema(fields), places)
     return start

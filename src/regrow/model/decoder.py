@@ -11,7 +11,7 @@ Example:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -23,6 +23,7 @@ from regrow.exact import operations as ops
 from regrow.exact.random import normals
 from regrow.model import rotary
 from regrow.model.config import DecoderConfig, skip
+from regrow.model.segments import Segments
 
 Parameters = Mapping[str, Tensor]
 
@@ -78,15 +79,24 @@ class Decoder:
         self._tables: tuple[Tensor, ...] = ()
         self._total = 0
 
-    def __call__(self, parameters: Parameters, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, parameters: Parameters, tokens: Tensor, mask: Tensor | None = None, segments: Tensor | None = None
+    ) -> Tensor:
         """The mean loss in nats of predicting ``tokens[:, 1:]`` from ``tokens[:, :-1]``; int64 ``(B, T + 1)``.
 
         A mask, bool ``(B, T)``, says which predictions count, one at least: the mean is over the rows of these alone.
+        Segments, int64 ``(B, T)``, say which places are read together, see :class:`regrow.model.segments.Segments`;
+        what is in none of them is as if it were not there.
         """
-        final = self.final(parameters, tokens[:, :-1], TRAINING)
-        targets = tokens[:, 1:].reshape(-1).to(final.device)
-        if mask is not None:
-            counts = mask.reshape(-1).to(final.device)
+        packed = None if segments is None else Segments.of(segments)
+        final = self.final(parameters, tokens[:, :-1], TRAINING, packed)
+        targets = tokens[:, 1:].reshape(-1)
+        counts = None if mask is None else mask.reshape(-1)
+        if packed is not None:
+            targets, counts = targets[packed.chosen], None if counts is None else counts[packed.chosen]
+        targets = targets.to(final.device)
+        if counts is not None:
+            counts = counts.to(final.device)
             targets = targets.masked_select(counts)
             final = final.masked_select(counts[:, None]).view(-1, self.config.width)
         return ops.linear_cross_entropy(final, self._head(parameters), targets)
@@ -104,20 +114,29 @@ class Decoder:
     def _head(self, parameters: Parameters) -> Tensor:
         return parameters["embed" if self.config.tied_embeddings else "head"]
 
-    def final(self, parameters: Parameters, tokens: Tensor, products: Products) -> Tensor:
-        """What the output matrix reads, ``(R, C)`` for int64 ``(B, T)``, with products of the caller's choice."""
+    def final(
+        self, parameters: Parameters, tokens: Tensor, products: Products, packed: Segments | None = None
+    ) -> Tensor:
+        """What the output matrix reads, ``(R, C)`` for int64 ``(B, T)``, with products of the caller's choice; of a
+        packed batch for the places that are in a segment.
+        """
         device = parameters["embed"].device
-        seen = self._seen(tokens.shape[1], device)
-        return _Pass(self.config, parameters, products, (tokens.shape[0], tokens.shape[1]), seen)(tokens.to(device))
+        places = torch.arange(tokens.shape[1])
+        if packed is not None:
+            tokens, places = tokens.reshape(1, -1)[:, packed.chosen], packed.positions
+            products = replace(products, attention=packed.to(device).attention(products.attention))
+        tokens, places = tokens.to(device), places.to(device)
+        seen = self._seen(places, device)
+        return _Pass(self.config, parameters, products, (tokens.shape[0], tokens.shape[1]), seen, places)(tokens)
 
-    def _seen(self, length: int, device: torch.device) -> tuple[Tensor, ...]:
-        """The tables of the positions of a sequence: the same rows for every length, unless they follow from it."""
+    def _seen(self, places: Tensor, device: torch.device) -> tuple[Tensor, ...]:
+        """The tables of positions: the same rows for every length, unless they follow from it."""
         if self.config.positions != "rotary":
             return ()
-        if (total := rotary.total(self.config, length)) != self._total:
+        if (total := rotary.total(self.config, int(places.max()) + 1)) != self._total:
             self._tables, self._total = rotary.tables(self.config, total), total
         self._tables = tuple(table.to(device) for table in self._tables)
-        return tuple(table[:length] for table in self._tables)
+        return tuple(table[places] for table in self._tables)
 
 
 @dataclass(frozen=True)
@@ -130,6 +149,7 @@ class _Pass:
         products: of training or inference.
         size: sequences and positions.
         tables: cosines and sines of the positions, if they are rotary.
+        places: the positions ``(T,)``.
     """
 
     config: DecoderConfig
@@ -137,14 +157,14 @@ class _Pass:
     products: Products
     size: tuple[int, int]
     tables: tuple[Tensor, ...]
+    places: Tensor
 
     def __call__(self, tokens: Tensor) -> Tensor:
         """From tokens ``(B, T)`` to what the output matrix reads, ``(R, C)``."""
         x = ops.embedding(tokens, self.parameters["embed"])
         if self.config.positions == "learned":
             # Looked up for every sequence, so that the sum of the gradients over sequences is exact.
-            places = torch.arange(self.size[1], device=tokens.device).expand(self.size)
-            x = x + ops.embedding(places, self.parameters["positions"])
+            x = x + ops.embedding(self.places.expand(self.size), self.parameters["positions"])
         x = x.view(-1, self.config.width)
         kept: dict[tuple[int, int], Tensor] = {}
         for i in range(self.config.layers):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import Field
 
+from regrow.corpus.conversations import read, written
 from regrow.corpus.documents import Document, Documents
 from regrow.corpus.normalise import normalise
 from regrow.errors import StageError
@@ -18,7 +21,7 @@ class CleanParameters(Parameters):
     minimum_characters: int = Field(
         default=200,
         alias="min_characters",
-        description="Documents shorter than this, counted when clean, are left out.",
+        description="Documents shorter than this, counted when clean, are left out. Conversations may be short.",
         examples=[200],
         ge=0,
         le=LARGEST,
@@ -32,9 +35,11 @@ def run(call: Call[CleanParameters]) -> None:
     kept: list[Document] = []
     excluded = list(given.excluded)
     for document in given.kept:
-        document = document.with_text(normalise(document.text))
+        document = _cleaned(document)
         size = len(document.text)
-        if size >= least:
+        if document.conversation and not all(message.content for message in read(document.text)):
+            excluded.append(document.excluded("clean", "empty", "a message says nothing"))
+        elif size >= least or document.conversation:
             kept.append(document)
         else:
             excluded.append(
@@ -49,6 +54,14 @@ def run(call: Call[CleanParameters]) -> None:
             hint="lower `corpus.min_characters`, or look at what the sources select",
         )
     Documents(kept, excluded).write(call.output)
+
+
+def _cleaned(document: Document) -> Document:
+    """A document with its text normalised, or what is said in it."""
+    if not document.conversation:
+        return document.with_text(normalise(document.text))
+    said = [replace(message, content=normalise(message.content)) for message in read(document.text)]
+    return document.with_text(written(said))
 
 
 KIND = Kind(

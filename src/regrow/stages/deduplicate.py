@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import Field, field_validator
 
+from regrow.corpus.conversations import read
 from regrow.corpus.documents import Document, Documents, Exclusion
 from regrow.recipe.kind import Call, Kind, Slot, Table
 from regrow.sections import Parameters, fault
@@ -65,13 +66,18 @@ def _near(documents: list[Document], call: Call[DeduplicateParameters]) -> Itera
         call.context.emit("progress", done=done, total=len(documents), unit="documents")
 
     for survivor, *others in groups(
-        [document.text for document in documents], call.parameters.near_duplicates, progress
+        [_words(document) for document in documents], call.parameters.near_duplicates, progress
     ):
-        kept = runs(documents[survivor].text)
+        kept = runs(_words(documents[survivor]))
         for place in others:
-            alike = similarity(kept, runs(documents[place].text))
+            alike = similarity(kept, runs(_words(documents[place])))
             detail = f"of {documents[survivor].id}, Jaccard {alike:.4f}"
             yield documents[place].excluded("deduplicate", "near-duplicate", detail)
+
+
+def _words(document: Document) -> str:
+    """What a document says; of a conversation without who says it."""
+    return "\n".join(one.content for one in read(document.text)) if document.conversation else document.text
 
 
 KIND = Kind(

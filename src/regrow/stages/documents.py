@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +34,9 @@ from regrow.stages.costs import through_text
 from regrow.store.digest import sha256_bytes
 from regrow.words import counted, shown
 
+_Format = Literal["auto", "text", "markdown", "html", "json", "jsonl", "csv", "tsv", "parquet", "conversations"]
 _TABULAR = ("json", "jsonl", "csv", "tsv", "parquet")
+_CONVERSATIONS = "conversations"
 _ENCODINGS = f"some that are read: {EXAMPLES}"
 _HINTS = {
     "a Git LFS pointer": "run `git lfs pull` where the files lie, so that they are there and not only named",
@@ -42,6 +45,8 @@ _HINTS = {
     "not text": "leave such files out with `select` or `exclude`, or turn them into text first",
     "not JSON": "see what the files hold: a JSON object to a line, or an array of objects",
     "not CSV": 'see what stands between the columns: commas in CSV, and tabs in `format = "tsv"`',
+    "no conversation": "leave out `format`, or see what the rows are: a list of messages, or a question and its answer",
+    "an unknown role": "rename the role, or leave such conversations out of the file",
     "no text": "name the field that holds the text as `field`",
 }
 _HINT = "see whether `format`, `field` and `encoding` fit the files"
@@ -78,11 +83,13 @@ class DocumentsParameters(Parameters):
     exclude: Patterns = Field(
         default=(), description="Patterns of files to leave out again, and of archives.", examples=["**/README*"]
     )
-    format: Literal["auto", "text", "markdown", "html", "json", "jsonl", "csv", "tsv", "parquet"] = Field(
+    format: _Format = Field(
         default="auto",
         description="How the files are read; `auto` goes by the ends of their names, and by what is in them where "
         "those say nothing or `.txt`. `json` is an array of objects, an object to a line, or objects one after "
         "another; `jsonl` is lines and nothing else. A table in `csv` or `tsv` names its columns in the first row. "
+        "`conversations` is JSON too, and each row a conversation: `messages` of `role` and `content`, "
+        "`conversations` of `from` and `value`, `prompt` and `completion`, or `instruction`, `input` and `output`. "
         "Other text that is written for programs (XML, YAML and the like) is left out unless it is read as `text`.",
         examples=["jsonl"],
     )
@@ -139,6 +146,13 @@ class DocumentsParameters(Parameters):
                 f"means nothing for the format `{form}`",
                 hint=f"leave it out, or set format to one that has rows: {', '.join(_TABULAR)}",
             )
+        return value
+
+    @field_validator("max_characters")
+    @classmethod
+    def _may_cut(cls, value: int, info: ValidationInfo) -> int:
+        if value and info.data.get("format") == _CONVERSATIONS:
+            raise fault("means nothing for conversations", why="each of them stays whole", hint="leave it out")
         return value
 
     @field_validator("encoding")
@@ -242,11 +256,24 @@ def _found(file: str, data: bytes | Refused, wanted: DocumentsParameters) -> Ite
         yield Refusal(0, 0, "not read", data.reason)
         return
     format = format_of(file, data, wanted.encoding) if wanted.format == "auto" else wanted.format
+    talk = format == _CONVERSATIONS
+    reading = Reading(wanted.encoding, wanted.field, wanted.group_by, wanted.max_characters, conversations=talk)
     try:
-        yield from read(data, format, Reading(wanted.encoding, wanted.field, wanted.group_by, wanted.max_characters))
+        found = read(data, format, reading)
+        yield from _with_lines(data, found) if talk else found
     except StageError as error:
         error.where = error.where or _printable(file)
         raise
+
+
+def _with_lines(data: bytes, found: Iterator[Piece | Refusal]) -> Iterator[Piece | Refusal]:
+    """What is found, and of what is refused the line, by which an editor finds it."""
+    line, place = 1, 0
+    for one in found:
+        if isinstance(one, Refusal) and one.rows:
+            line, place = line + data.count(b"\n", place, one.start), one.start
+            one = replace(one, detail=f"line {line}: {one.detail}" if one.detail else f"line {line}")
+        yield one
 
 
 def _document(file: str, piece: Piece, wanted: DocumentsParameters) -> Document:
@@ -261,6 +288,7 @@ def _document(file: str, piece: Piece, wanted: DocumentsParameters) -> Document:
         end=piece.end,
         sha256=sha256_bytes(piece.text.encode()),
         text=piece.text,
+        conversation=wanted.format == _CONVERSATIONS,
     )
 
 

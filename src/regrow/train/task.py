@@ -13,8 +13,13 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 Shape = tuple[int, ...]
+
+
+_BEGINS, _BLANK = 1 << 29, 1 << 28
+"""Above every token: what marks the first of a document, and what is filled up, where tokens are packed for others."""
 
 
 @dataclass(frozen=True)
@@ -24,20 +29,32 @@ class Batch:
     Attributes:
         tokens: int64 ``(B, T + 1)``.
         mask: bool ``(B, T)``: which of ``tokens[:, 1:]`` count in the loss; None for all of them.
+        segments: int64 ``(B, T)``: the documents that ``tokens[:, :-1]`` are of, counted from 1 in each sequence, none
+            of which sees another; 0 for the last token of each, which is only predicted, and for what a sequence is
+            filled up with. None if a sequence is read as a whole.
     """
 
     tokens: Tensor
     mask: Tensor | None = None
+    segments: Tensor | None = None
 
     def split(self, size: int) -> list[Batch]:
         """So many sequences at a time."""
         tokens = self.tokens.split(size)
-        masks = [None] * len(tokens) if self.mask is None else self.mask.split(size)
-        return [Batch(*parts) for parts in zip(tokens, masks, strict=True)]
+        others = ([None] * len(tokens) if one is None else one.split(size) for one in (self.mask, self.segments))
+        return [Batch(*parts) for parts in zip(tokens, *others, strict=True)]
 
     def packed(self) -> Tensor:
-        """One int32 ``(B, T + 1)``, in which a token that does not count is its complement, a negative number."""
+        """One int32 ``(B, T + 1)``, in which a token that does not count is its complement, a negative number.
+
+        Two bits above the tokens mark where a document begins, and what belongs to none.
+        """
         tokens = self.tokens.to(torch.int32, copy=True)
+        if self.segments is not None:
+            read = functional.pad(self.segments, (1, 1))  # the place before each token, and its own
+            mine, before = read[:, 1:], read[:, :-1]
+            tokens[(mine > 0) & (mine != before)] |= _BEGINS
+            tokens[(mine == 0) & (before == 0)] |= _BLANK
         if self.mask is not None:
             tokens[:, 1:] = torch.where(self.mask, tokens[:, 1:], ~tokens[:, 1:])
         return tokens
@@ -47,7 +64,13 @@ class Batch:
         """What was packed. A mask that hides nothing is none."""
         counts = packed >= 0
         tokens = torch.where(counts, packed, ~packed).to(torch.int64)
-        return Batch(tokens, None if bool(counts.all()) else counts[:, 1:])
+        mask = None if bool(counts.all()) else counts[:, 1:]
+        begins, blank = (tokens & _BEGINS) > 0, (tokens & _BLANK) > 0
+        if not bool(begins.any()):
+            return Batch(tokens, mask)
+        last = functional.pad(begins | blank, (0, 1), value=True)[:, 1:]  # where the next is of another document
+        segments = torch.where(blank | last, 0, begins.cumsum(1))
+        return Batch(tokens & (_BLANK - 1), mask, segments[:, :-1])
 
 
 class Task(Protocol):

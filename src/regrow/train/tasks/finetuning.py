@@ -52,7 +52,7 @@ class Finetuning:
 
     def loss(self, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """The decoder's, in nats."""
-        return self._decoder(parameters, batch.tokens, batch.mask)
+        return self._decoder(parameters, batch.tokens, batch.mask, batch.segments)
 
     def description(self) -> Mapping[str, Any]:
         """The shape, the context and the names."""

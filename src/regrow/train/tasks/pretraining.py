@@ -56,7 +56,7 @@ class Pretraining:
 
     def loss(self, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """The decoder's, in nats."""
-        return self._decoder(parameters, batch.tokens, batch.mask)
+        return self._decoder(parameters, batch.tokens, batch.mask, batch.segments)
 
     def description(self) -> Mapping[str, Any]:
         """The shape and the seed."""
