@@ -36,6 +36,9 @@ OPERATIONS = {
     "swiglu": lambda x, c: exact.swiglu(torch.cat((x, x), 1)),
     "cross_entropy": lambda x, c: exact.cross_entropy(x, torch.arange(len(x)) % c),
     "linear_cross_entropy": lambda x, c: exact.linear_cross_entropy(x, x, torch.arange(len(x)) % len(x)),
+    "linear_distillation": lambda x, c: exact.linear_distillation(
+        x, x, torch.arange(len(x)) % len(x), (torch.cat((x[1:], x[:1])), x), temperature=2.0, top=3
+    ),
     "embedding": lambda x, c: exact.embedding(torch.arange(2 * len(x)) % len(x), x),
     "attention": lambda x, c: exact.attention(*[x.view(1, len(x), 1, c)] * 3),
     "mean": lambda x, c: exact.mean(x[0]),

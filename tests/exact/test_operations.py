@@ -180,3 +180,44 @@ def test_gradients_of_attention_without_scores_are_nan(spoilt, value):
     for gemm in cpu_gemm_backends():
         with use("numba", gemm.name):
             assert difference(run(), expected) == "", gemm.name
+
+
+@pytest.mark.parametrize(("temperature", "share", "top"), [(1.0, 1.0, 0), (2.0, 0.5, 0), (4.0, 0.9, 7), (0.5, 0.0, 3)])
+def test_linear_distillation(temperature, share, top):
+    targets = torch.arange(30) % 50
+    x, w = leaves((30, 24), (50, 24))
+    teacher = sample((30, 12), 7), sample((50, 12), 8)
+    loss = ops.linear_distillation(x, w, targets, teacher, temperature, share, top)
+    dx, dw = torch.autograd.grad(loss, (x, w))
+
+    logits, known = F.linear(x.double(), w.double()), F.linear(*(y.double() for y in teacher))
+    if top:
+        known = known.masked_fill(known < known.topk(top).values[:, -1:], -torch.inf)
+    own, wise = (y.div(temperature).log_softmax(-1) for y in (logits, known))
+    divergence = torch.where(wise.isfinite(), wise.exp() * (wise - own), 0.0).sum(-1).mean()
+    expected = share * temperature**2 * divergence + (1 - share) * F.cross_entropy(logits, targets)
+    ex, ew = torch.autograd.grad(expected, (x, w))
+    assert float((loss - expected).detach()) == pytest.approx(0.0, abs=5e-3)
+    assert float((dx - ex).abs().max() / ex.abs().max()) < TOLERANCE
+    assert float((dw - ew).abs().max() / ew.abs().max()) < TOLERANCE
+
+
+def test_distillation_from_oneself_has_nothing_to_learn():
+    x, w = leaves((6, 8), (20, 8))
+    loss = ops.linear_distillation(x, w, torch.zeros(6, dtype=torch.int64), (x, w), 3.0, 1.0)
+    assert float(loss) == 0.0
+    assert all(not bool(g.any()) for g in torch.autograd.grad(loss, (x, w)))
+
+
+def test_distillation_in_blocks_of_rows_has_the_same_bits(monkeypatch):
+    x, w = leaves((40, 8), (20, 8))
+    teacher, targets = (sample((40, 6), 7), sample((20, 6), 8)), torch.arange(40) % 20
+
+    def everything():
+        loss = ops.linear_distillation(x, w, targets, teacher, 2.0, 0.5, 5)
+        return loss, *torch.autograd.grad(loss, (x, w))
+
+    whole = everything()
+    monkeypatch.setattr(ops, "HEAD_ROWS", 16)
+    monkeypatch.setattr(ops, "HEAD_ENTRIES", 1)
+    assert difference(everything(), whole) == ""

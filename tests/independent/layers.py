@@ -150,24 +150,58 @@ def row_losses(logits, targets):
     """The loss of each row, and the integers of the gradient of their sum."""
     rows = np.arange(len(targets))
     largest = logits.max(1, keepdims=True)
-    weights = exp32(logits - largest)
-    total = np.rint(weights.astype(f64) * 2.0**30).astype(np.int64).sum(1).astype(f64) * 2.0**-30
+    likely, total = probabilities(logits - largest)
     losses = f32(log64(total) - (logits[rows, targets] - largest[:, 0]).astype(f64))
-    q = np.rint((weights * (ONE / f32(total))[:, None]) * f32(2.0**20)).astype(f64)
+    q = np.rint(likely * f32(2.0**20)).astype(f64)
     q[rows, targets] -= 2.0**20
     known = np.isfinite(largest[:, 0]) & ~np.isnan(logits).any(1)
     return np.where(known, losses, f32(np.nan)), np.where(known[:, None], q, 0.0)
 
 
-def linear_cross_entropy(x, w, targets, dy=ONE):
-    """The mean loss of the output layer, and the gradients of ``x`` and ``w``."""
-    losses, q = row_losses(linear(x, w), targets)
+def linear_distillation(x, w, targets, X, W, temperature, share, top, dy=ONE):
+    """The mean loss of the output layer and of the divergence from a teacher, and the gradients of ``x`` and ``w``."""
+    z, t = linear(x, w), linear(X, W)
+    if 0 < top < t.shape[1]:
+        ranks = np.argsort(np.argsort(-t, axis=1, kind="stable"), axis=1)
+        t = np.where(ranks < top, t, f32(-np.inf))
+    rest = 1.0 - share
+    steepness = share * temperature + rest
+    k, a, h = f32(1.0 / temperature), f32(share * temperature / steepness), f32(rest / steepness)
+    rows, m, n = np.arange(len(targets)), z.max(1, keepdims=True), t.max(1, keepdims=True)
+    y, u = (z - m) * k, (t - n) * k
+    (q, our_total), (p, their_total), (plain, total) = probabilities(y), probabilities(u), probabilities(z - m)
+    with np.errstate(invalid="ignore"):
+        addends = np.where(p == 0, f32(0), p * (u - y))
+    divergence = (log64(our_total) - log64(their_total)) + grid_sum(addends, 1)
+    surprise = log64(total) - (z[rows, targets] - m[:, 0]).astype(f64)
+    losses = f32(divergence * (share * (temperature * temperature)) + surprise * rest)
+    known = np.isfinite(m[:, 0]) & np.isfinite(n[:, 0]) & ~np.isnan(z).any(1) & ~np.isnan(t).any(1)
+    q = np.where(known[:, None], np.rint(f32(2.0**20) * ((q - p) * a + plain * h)).astype(f64), 0.0)
+    q[rows, targets] -= np.rint(f64(h) * 2.0**20)
+    return head(np.where(known, losses, f32(np.nan)), q, x, w, f64(len(targets)) / steepness, dy)
+
+
+def probabilities(x):
+    """Softmax of rows whose largest entry is 0, and the sums of their exponentials."""
+    weights = exp32(x)
+    total = np.rint(weights.astype(f64) * 2.0**30).astype(np.int64).sum(1).astype(f64) * 2.0**-30
+    return weights * (ONE / f32(total))[:, None], total
+
+
+def head(losses, q, x, w, count, dy):
+    """The mean of losses, and the gradients of ``x`` and ``w`` from the integers of the logits' gradient."""
     e, f = exponent(w, 0), exponent(x, 0)
-    dx = f32(three_digit_product(q, on_grid(w, e, 13)) * ((two(e) * 2.0**-33) / f64(len(targets))))
-    dw = f32(three_digit_product(turned(q), on_grid(x, f, 13)) * ((two(f) * 2.0**-33) / f64(len(targets))))
+    dx = f32(three_digit_product(q, on_grid(w, e, 13)) * ((two(e) * 2.0**-33) / count))
+    dw = f32(three_digit_product(turned(q), on_grid(x, f, 13)) * ((two(f) * 2.0**-33) / count))
     dx = np.where(np.isfinite(losses)[:, None], dx, f32(np.nan))
     dw = np.where(np.isfinite(losses).all(), dw, f32(np.nan))
     return mean(losses), dx * dy, dw * dy
+
+
+def linear_cross_entropy(x, w, targets, dy=ONE):
+    """The mean loss of the output layer, and the gradients of ``x`` and ``w``."""
+    losses, q = row_losses(linear(x, w), targets)
+    return head(losses, q, x, w, f64(len(targets)), dy)
 
 
 def three_digit_product(q, m):

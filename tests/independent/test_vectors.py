@@ -200,6 +200,7 @@ DOES = {
     "embedding_backward": lambda **given: {"dw": layers.embedding_backward(**given)},
     "attention": attention,
     "linear_cross_entropy": lambda **g: dict(zip(("loss", "dx", "dw"), layers.linear_cross_entropy(**g), strict=True)),
+    "linear_distillation": lambda **g: dict(zip(("loss", "dx", "dw"), layers.linear_distillation(**g), strict=True)),
     "layer_norm": layer_norm,
     "softmax": softmax,
     "silu": silu,

@@ -114,6 +114,10 @@ class Tokenizer:
         found: int | None = self._library.token_to_id(token)
         return found
 
+    def tokens(self) -> tuple[str, ...]:
+        """All tokens as they are written in its file, in the order of their numbers."""
+        return tuple(self._library.id_to_token(number) for number in range(self.vocabulary))
+
     def prompt(self, text: str) -> list[int]:
         """The tokens of a text to continue, behind those that begin every text."""
         return [*self.start, *self.meant(text)]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from regrow.exact import definition, grid
 from regrow.exact.backend import Backend, Kernels
+from regrow.exact.blend import Blend
 from regrow.exact.gemm import FLOAT64, GemmBackend
 from regrow.exact.grid import Block, Digits, Layout
 from regrow.exact.random import normals
@@ -162,6 +163,7 @@ def _long() -> dict[str, Case]:
         "softmax long": lambda k: k.softmax(x),
         "softmax_backward long": lambda k: k.softmax_backward(y, x),
         "cross_entropy long": lambda k: k.cross_entropy(x, targets, torch.int8),
+        "distillation long": lambda k: k.distillation(x, y * 3.0, targets, Blend(3.0, 0.7), torch.int8),
         "embedding_backward long": lambda k: k.embedding_backward(tall[0], torch.zeros(2100, dtype=torch.int64), 2),
         "mean_gradient long": lambda k: _mean_gradient([x, y], k),
         "sum_of_squares long": partial(_sum_of_squares, x),
@@ -175,6 +177,8 @@ def _usual(kind: str) -> dict[str, Case]:
     batch, heads = sample((3, 29, 22), 4, kind), sample((2, 5, 6, 8), 6, kind)
     cosine, sine, inverse = sample((5, 4), 7), sample((5, 4), 8), torch.full((37,), 0.37)
     narrow, targets = y[:, :25].contiguous(), torch.arange(37) % 50
+    few = y.masked_fill(y.abs() < 0.5, -torch.inf)
+    few[:, 3] = y[:, 3]
     splits = {f"split {name}": _split(batch, layout) for name, layout in LAYOUTS.items()}
     return splits | {
         "rms_norm": lambda k: k.rms_norm(x, gain, 1e-5),
@@ -190,6 +194,9 @@ def _usual(kind: str) -> dict[str, Case]:
         "rotate": lambda k: k.rotate(heads, cosine, sine, 4),
         "row_dot": lambda k: k.row_dot(x, y),
         "cross_entropy": lambda k: k.cross_entropy(x * 3.0, targets, torch.int8),
+        "distillation": lambda k: k.distillation(x * 3.0, y * 3.0, targets, Blend(2.0, 0.5), torch.int8),
+        "distillation alone": lambda k: k.distillation(x, y, targets, Blend(1.0, 1.0), torch.int8),
+        "distillation left out": lambda k: k.distillation(x, few, targets, Blend(0.5, 0.9), torch.int8),
         "embedding_backward": lambda k: k.embedding_backward(x, (torch.arange(37) * 5) % 11, 12),
         "mean_gradient": lambda k: _mean_gradient([x, y, x - y], k),
         "on_grid": lambda k: k.on_grid(x),
@@ -214,6 +221,8 @@ def _non_finite(name: str, value: float) -> dict[str, Case]:
         f"softmax_backward {name}": lambda k: k.softmax_backward(x, y),
         f"activation {name}": lambda k: [_activation(x, y, kind, k) for kind in ("silu", "gelu", "gelu_tanh")],
         f"cross_entropy {name}": lambda k: k.cross_entropy(x, torch.arange(6), torch.int8)[0],
+        f"distillation {name}": lambda k: k.distillation(x, y, torch.arange(6), Blend(2.0, 0.5), torch.int8),
+        f"distillation teacher {name}": lambda k: k.distillation(y, x, torch.arange(6), Blend(2.0, 0.5), torch.int8),
         f"embedding_backward {name}": lambda k: k.embedding_backward(x, torch.arange(6) % 4, 5),
         f"on_grid {name}": lambda k: k.on_grid(x),
         f"mean_gradient {name}": lambda k: _mean_gradient([x, y], k),

@@ -25,6 +25,7 @@ from numba import prange
 from torch import Tensor
 
 from regrow.exact import polynomials
+from regrow.exact.blend import Blend
 from regrow.exact.grid import Digits, Layout
 from regrow.exact.kernel import kernel, shared_kernel
 from regrow.exact.rows import (
@@ -595,6 +596,18 @@ def _probability_digits(weights: Any, inverse: Any, top: Any, middle: Any, again
         low[c] = np.int8(q - (high << 7))
 
 
+@kernel()
+def _target_digits(x: Any, less: int, t: int, upper: Any, lower: Any) -> None:
+    """The digits of ``rint(x * 2**20) - less`` in one column of a row."""
+    q = np.int32(np.int32((x * F(1048576.0) + _ROUND) - _ROUND) - less)
+    high = np.int32((q + 64) >> 7)
+    top = np.int32((high + 64) >> 7)
+    upper[0, t] = top
+    upper[1, t] = high - (top << 7)
+    lower[0, t] = high - (top << 7)
+    lower[1, t] = q - (high << 7)
+
+
 @_parallel
 def _cross_entropy_kernel(logits: Any, targets: Any, totals: Any, differences: Any, upper: Any, lower: Any) -> None:
     rows, columns = logits.shape
@@ -613,13 +626,7 @@ def _cross_entropy_kernel(logits: Any, targets: Any, totals: Any, differences: A
             inverse = _ZERO
         _probability_digits(weights, inverse, upper[r, 0], upper[r, 1], lower[r, 0], lower[r, 1])
         # The target's digits are written over: a comparison for each column would be a branch in the loop above.
-        q = np.int32(np.int32(((weights[t] * inverse) * F(1048576.0) + _ROUND) - _ROUND) - 1048576)
-        high = np.int32((q + 64) >> 7)
-        top = np.int32((high + 64) >> 7)
-        upper[r, 0, t] = top
-        upper[r, 1, t] = high - (top << 7)
-        lower[r, 0, t] = high - (top << 7)
-        lower[r, 1, t] = q - (high << 7)
+        _target_digits(weights[t] * inverse, 1048576, t, upper[r], lower[r])
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
@@ -631,6 +638,72 @@ def cross_entropy(logits: Tensor, targets: Tensor, dtype: torch.dtype) -> tuple[
     _cross_entropy_kernel(_numpy(logits), _numpy(targets), totals, differences, _numpy(upper), _numpy(lower))
     finite = np.isfinite(totals)
     losses = np.where(finite, polynomials.log64(np.where(finite, totals, 1.0)) - differences, np.nan)
+    return torch.from_numpy(losses.astype(np.float32)), upper, lower
+
+
+@kernel()
+def _cooled(x: Any, largest: Any, cool: Any, out: Any) -> None:
+    for c in range(x.shape[0]):
+        out[c] = (x[c] - largest) * cool
+
+
+@kernel()
+def _blended(theirs: Any, ours: Any, p: Any, q: Any, plain: Any, inverses: Any, shares: Any) -> None:
+    """Turn a row's exponentials into the divergence's addends, in ``theirs``, and the gradient, in ``plain``."""
+    for c in range(p.shape[0]):
+        likely = p[c] * inverses[0]
+        addend = likely * (theirs[c] - ours[c])
+        theirs[c] = _ZERO if likely == _ZERO else addend
+        plain[c] = (q[c] * inverses[1] - likely) * shares[1] + (plain[c] * inverses[2]) * shares[2]
+
+
+@_parallel
+def _distillation_kernel(
+    logits: Any, teacher: Any, targets: Any, shares: Any, less: int, sums: Any, upper: Any, lower: Any
+) -> None:
+    """``shares`` is what the logits are multiplied by, and the divergence's and the cross-entropy's; ``sums`` takes for
+    each row those of the teacher's exponentials, of ours and of ours at temperature 1, that of the divergence's
+    addends, and the target's logit less the largest."""
+    rows, columns = logits.shape
+    for r in prange(rows):
+        t = targets[r]
+        largest, most = largest_number(logits[r]), largest_number(teacher[r])
+        finite = np.isfinite(largest) and np.isfinite(most)
+        x = np.empty((5, columns), np.float32)
+        theirs, ours, p, q, plain = x[0], x[1], x[2], x[3], x[4]
+        _cooled(teacher[r], most, shares[0], theirs)
+        _cooled(logits[r], largest, shares[0], ours)
+        _row_exponentials(theirs, _ZERO, p)
+        _row_exponentials(ours, _ZERO, q)
+        _row_exponentials(logits[r], largest, plain)
+        inverses = np.empty(3, np.float32)
+        for i in range(3):
+            total = _probability_total(x[2 + i]) * 2.0**-30
+            sums[r, i] = total if finite else np.nan
+            inverses[i] = _ONE / F(total)
+        _blended(theirs, ours, p, q, plain, inverses, shares)
+        sums[r, 3] = _grid_sum_row(theirs, theirs.view(np.int32))
+        sums[r, 4] = np.float64(logits[r, t] - largest)
+        if not finite:
+            plain[:] = _ZERO
+        _probability_digits(plain, _ONE, upper[r, 0], upper[r, 1], lower[r, 0], lower[r, 1])
+        _target_digits(plain[t], less, t, upper[r], lower[r])
+
+
+def distillation(
+    logits: Tensor, teacher: Tensor, targets: Tensor, blend: Blend, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """See :func:`regrow.exact.definition.distillation`."""
+    rows, columns = logits.shape
+    sums, shares = np.empty((rows, 5)), np.array((blend.cool, blend.soft, blend.hard), np.float32)
+    upper, lower = (torch.empty((rows, 2, columns), dtype=dtype) for _ in range(2))
+    _distillation_kernel(
+        _numpy(logits), _numpy(teacher), _numpy(targets), shares, blend.target, sums, _numpy(upper), _numpy(lower)
+    )
+    finite = np.isfinite(sums[:, 0])
+    theirs, ours, plain = (polynomials.log64(np.where(finite, sums[:, i], 1.0)) for i in range(3))
+    divergence, surprise = (ours - theirs) + sums[:, 3], plain - sums[:, 4]
+    losses = np.where(finite, divergence * blend.divergence + surprise * blend.surprise, np.nan)
     return torch.from_numpy(losses.astype(np.float32)), upper, lower
 
 

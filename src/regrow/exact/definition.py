@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from regrow.exact import polynomials
+from regrow.exact.blend import Blend
 from regrow.exact.grid import (
     DIGIT_BITS,
     GRADIENT_BITS,
@@ -334,24 +335,74 @@ def cross_entropy(logits: Tensor, targets: Tensor, dtype: torch.dtype) -> tuple[
         ``rint(softmax * 2**20) - 2**20 [target]``, the gradient of the summed loss on the grid 2**-20.
     """
     largest = logits.amax(1, keepdim=True)
-    weights = exp(logits - largest)
+    finite = largest[:, 0].isfinite()
+    probabilities, total = _probabilities(logits - largest)
+    losses = (log(torch.where(finite, total, torch.ones_like(total))) - _at(targets, logits, largest)).to(torch.float32)
+    losses = torch.where(finite, losses, torch.full_like(losses, torch.nan))
+    return losses, *_probability_digits(probabilities, _hot(logits, targets) << PROBABILITY_BITS, dtype)
+
+
+def _probabilities(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The softmax of rows whose largest entry is 0, and the float64 sum of their exponentials."""
+    weights = exp(x)
     total = (weights.to(torch.float64) * 2.0**SUM_BITS).round().to(torch.int64).sum(1).to(
         torch.float64
     ) * 2.0**-SUM_BITS
-    at_target = logits.gather(1, targets[:, None])[:, 0]
-    finite = largest[:, 0].isfinite()
-    losses = (
-        log(torch.where(finite, total, torch.ones_like(total))) - (at_target - largest[:, 0]).to(torch.float64)
-    ).to(torch.float32)
-    losses = torch.where(finite, losses, torch.full_like(losses, torch.nan))
     total32 = total.to(torch.float32)
-    probabilities = weights * (torch.ones_like(total32) / total32)[:, None]
-    q = (probabilities * 2.0**PROBABILITY_BITS).nan_to_num(0.0, 0.0, 0.0).round().to(torch.int32)
+    return weights * (torch.ones_like(total32) / total32)[:, None], total
+
+
+def _at(targets: Tensor, logits: Tensor, largest: Tensor) -> Tensor:
+    return (logits.gather(1, targets[:, None])[:, 0] - largest[:, 0]).to(torch.float64)
+
+
+def _hot(logits: Tensor, targets: Tensor) -> Tensor:
+    """1 at each row's target, int32."""
     columns = torch.arange(logits.shape[1], device=logits.device)
-    q = q - ((columns[None, :] == targets[:, None]).to(torch.int32) << PROBABILITY_BITS)
+    return (columns[None, :] == targets[:, None]).to(torch.int32)
+
+
+def _probability_digits(x: Tensor, less: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The three digits of ``rint(x * 2**20) - less``, the middle one twice."""
+    q = (x * 2.0**PROBABILITY_BITS).nan_to_num(0.0, 0.0, 0.0).round().to(torch.int32) - less
     upper, lowest = _digits(q)
     top, middle = _digits(upper)
-    return losses, torch.stack((top, middle), dim=1).to(dtype), torch.stack((middle, lowest), dim=1).to(dtype)
+    return torch.stack((top, middle), dim=1).to(dtype), torch.stack((middle, lowest), dim=1).to(dtype)
+
+
+def distillation(
+    logits: Tensor, teacher: Tensor, targets: Tensor, blend: Blend, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Losses and gradient digits of a teacher's divergence, mixed with cross-entropy (Hinton et al., 2015).
+
+    Args:
+        logits: float32 ``(R, C)``.
+        teacher: its logits, likewise; minus infinity for what is left out.
+        targets: int64 ``(R,)``.
+        blend: the temperature, and how much of each.
+        dtype: of the digits.
+
+    Returns:
+        losses float32 ``(R,)``, and digits as :func:`cross_entropy` gives: of the gradient divided by
+        :attr:`Blend.steepness`, on the grid 2**-20.
+    """
+    cool, soft, hard = (
+        torch.full((), c, dtype=torch.float32, device=logits.device) for c in (blend.cool, blend.soft, blend.hard)
+    )
+    largest, most = logits.amax(1, keepdim=True), teacher.amax(1, keepdim=True)
+    finite = (largest.isfinite() & most.isfinite())[:, 0]
+    ours, theirs = (logits - largest) * cool, (teacher - most) * cool
+    q, our_total = _probabilities(ours)
+    p, their_total = _probabilities(theirs)
+    plain, total = _probabilities(logits - largest)
+    terms = torch.where(p == 0.0, torch.zeros_like(p), p * (theirs - ours))
+    safe = [torch.where(finite, x, torch.ones_like(x)) for x in (our_total, their_total, total)]
+    divergence = (log(safe[0]) - log(safe[1])) + grid_sum(terms, 1)
+    surprise = log(safe[2]) - _at(targets, logits, largest)
+    losses = (divergence * blend.divergence + surprise * blend.surprise).to(torch.float32)
+    losses = torch.where(finite, losses, torch.full_like(losses, torch.nan))
+    mixed = torch.where(finite[:, None], (q - p) * soft + plain * hard, torch.zeros_like(q))
+    return losses, *_probability_digits(mixed, _hot(logits, targets) * blend.target, dtype)
 
 
 def embedding_backward(dy: Tensor, ids: Tensor, rows: int) -> Tensor:

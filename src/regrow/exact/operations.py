@@ -22,6 +22,7 @@ from torch.autograd.function import once_differentiable
 
 from regrow.exact import checks
 from regrow.exact.backend import Backend, block_divisor, device_scale, numerators
+from regrow.exact.blend import Blend
 from regrow.exact.definition import grid_sum
 from regrow.exact.grid import (
     LEFT,
@@ -371,37 +372,79 @@ def embedding(ids: Tensor, weight: Tensor) -> Tensor:
     return y.view(*ids.shape, weight.shape[1])
 
 
-class _LinearCrossEntropy(Function):
-    """Losses and gradients together, some rows at a time, so that the logits never exist as a whole."""
+HeadLosses = Callable[[slice, Tensor], tuple[Tensor, Tensor, Tensor]]
+"""Rows and their logits to losses and gradient digits, as the kernel ``cross_entropy`` gives them."""
 
+
+def _head_loss(ctx: Any, backend: Backend, x: Tensor, weight: Tensor, of: HeadLosses, steepness: float = 1.0) -> Tensor:
+    """Losses and gradients together, some rows at a time, so that the logits never exist as a whole."""
+    left, right = _split(backend, x, LEFT), _split(backend, weight, RIGHT_TRANSPOSED)
+    moves, changes = ctx.needs_input_grad[:2]
+    gradient = _HeadGradient.start(backend, x, weight, steepness, moves, changes) if moves or changes else None
+    losses = torch.empty(x.shape[0], dtype=torch.float32, device=x.device)
+    height = max(HEAD_ROWS // block_divisor(backend, x), HEAD_ENTRIES * device_scale(x) // weight.shape[0])
+    for rows in _row_blocks(x.shape[0], height):
+        losses[rows], upper, lower = of(rows, backend.matmul(left.rows(rows), right)[0])
+        if gradient:
+            gradient.add(rows, upper, lower)
+    if gradient:
+        dx, dweight = gradient.dx, gradient.dweight()
+        finite = losses.isfinite()
+        if not bool(finite.all()):  # the digits of a row that is not finite are those of its target alone
+            for made, rows in ((dx, ~finite), (dweight, slice(None))):
+                if made is not None:
+                    made[rows] = torch.nan
+        ctx.save_for_backward(dx, dweight)
+    return mean(losses)
+
+
+class _LinearCrossEntropy(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
         backend = current(x)
-        left, right = _split(backend, x, LEFT), _split(backend, weight, RIGHT_TRANSPOSED)
-        moves, changes, _ = ctx.needs_input_grad
-        gradient = _HeadGradient.start(backend, x, weight, moves, changes) if moves or changes else None
-        losses = torch.empty(x.shape[0], dtype=torch.float32, device=x.device)
-        height = max(HEAD_ROWS // block_divisor(backend, x), HEAD_ENTRIES * device_scale(x) // weight.shape[0])
-        for rows in _row_blocks(x.shape[0], height):
-            logits = backend.matmul(left.rows(rows), right)[0]
-            losses[rows], upper, lower = backend.kernels.cross_entropy(logits, targets[rows], backend.gemm.dtype)
-            if gradient:
-                gradient.add(rows, upper, lower)
-        if gradient:
-            dx, dweight = gradient.dx, gradient.dweight()
-            finite = losses.isfinite()
-            if not bool(finite.all()):  # the digits of a row that is not finite are those of its target alone
-                for made, rows in ((dx, ~finite), (dweight, slice(None))):
-                    if made is not None:
-                        made[rows] = torch.nan
-            ctx.save_for_backward(dx, dweight)
-        return mean(losses)
+
+        def of(rows: slice, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            return backend.kernels.cross_entropy(logits, targets[rows], backend.gemm.dtype)
+
+        return _head_loss(ctx, backend, x, weight, of)
 
     @staticmethod
     @once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         dx, dweight = (None if made is None else made * gradients[0] for made in ctx.saved_tensors)
         return dx, dweight, None
+
+
+class _LinearDistillation(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, teacher: tuple[Tensor, Tensor], blend: Blend, top: int
+    ) -> Tensor:
+        backend, (states, matrix) = current(x), teacher
+        left, right = _split(backend, states, LEFT), _split(backend, matrix, RIGHT_TRANSPOSED)
+
+        def of(rows: slice, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            likely = _most_likely(backend.matmul(left.rows(rows), right)[0], top)
+            return backend.kernels.distillation(logits, likely, targets[rows], blend, backend.gemm.dtype)
+
+        return _head_loss(ctx, backend, x, weight, of, blend.steepness)
+
+    @staticmethod
+    @once
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        dx, dweight = (None if made is None else made * gradients[0] for made in ctx.saved_tensors)
+        return dx, dweight, None, None, None, None
+
+
+def _most_likely(logits: Tensor, top: int) -> Tensor:
+    """The largest logits of each row, and minus infinity for the rest; of equal ones the first. 0 keeps them all."""
+    if not 0 < top < logits.shape[1]:
+        return logits
+    least = logits.topk(top, dim=1).values.amin(1, keepdim=True)
+    above, equal = logits > least, logits == least
+    room = top - above.sum(1, keepdim=True)
+    kept = above | (equal & (equal.cumsum(1) <= room))
+    return logits.masked_fill(~kept, -torch.inf)
 
 
 def _row_blocks(rows: int, height: int) -> list[slice]:
@@ -417,7 +460,7 @@ class _HeadGradient:
         x: the inputs on column grids.
         dx: the gradient of the inputs, filled block by block.
         total: the exact integers of the gradient of the weights, float64.
-        rows: over how many the loss is a mean.
+        count: over how many rows the loss is a mean, divided by what the digits' gradient is to be multiplied by.
     """
 
     backend: Backend
@@ -425,10 +468,12 @@ class _HeadGradient:
     x: Digits | None
     dx: Tensor | None
     total: Tensor | None
-    rows: int
+    count: float
 
     @staticmethod
-    def start(backend: Backend, x: Tensor, weight: Tensor, moves: bool, changes: bool) -> _HeadGradient:
+    def start(
+        backend: Backend, x: Tensor, weight: Tensor, steepness: float, moves: bool, changes: bool
+    ) -> _HeadGradient:
         """Nothing added yet, of the gradient of ``x`` if it ``moves``, and of the weights if they are to ``change``."""
         return _HeadGradient(
             backend,
@@ -436,7 +481,7 @@ class _HeadGradient:
             _split(backend, x, RIGHT_OF_TRANSPOSED) if changes else None,
             torch.empty_like(x) if moves else None,
             torch.zeros(weight.shape, dtype=torch.float64, device=x.device) if changes else None,
-            x.shape[0],
+            x.shape[0] / steepness,
         )
 
     def add(self, rows: slice, upper: Tensor, lower: Tensor) -> None:
@@ -456,7 +501,7 @@ class _HeadGradient:
 
     def _scale(self, right: Digits) -> Tensor:
         """What makes an exact integer a gradient of the mean loss."""
-        count = torch.full((), self.rows, dtype=torch.float64, device=right.exponents.device)
+        count = torch.full((), self.count, dtype=torch.float64, device=right.exponents.device)
         return power_of_two(right.exponents[0]) * 2.0 ** -(OPERAND_BITS + PROBABILITY_BITS) / count
 
 
@@ -481,6 +526,56 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     checks.addends("linear_cross_entropy", "weight", weight, max(weight.shape))
     rows = x.reshape(-1, x.shape[-1]).contiguous()
     loss: Tensor = _LinearCrossEntropy.apply(rows, weight, targets.reshape(-1).contiguous())
+    return loss
+
+
+def linear_distillation(
+    x: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    teacher: tuple[Tensor, Tensor],
+    temperature: float = 1.0,
+    share: float = 0.5,
+    top: int = 0,
+) -> Tensor:
+    """The mean over rows of ``share * temperature**2 * KL(p || q) + (1 - share) * -log softmax(z)[target]``, a scalar.
+
+    ``z = x @ weight.T`` are the student's logits, ``t`` the teacher's, ``q = softmax(z / temperature)`` and ``p =
+    softmax(t / temperature)`` (Hinton et al., 2015, whose convention the square is). As in
+    :func:`linear_cross_entropy` neither the student's logits nor the teacher's ever exist as a whole. Backward: ``g =
+    (share * temperature * (q - p) + (1 - share) * (softmax(z) - onehot(target))) / R``, ``dx = g @ weight`` and
+    ``dweight = g.T @ x``; the teacher has no gradient.
+
+    Args:
+        x: ``(..., K)``.
+        weight: ``(V, K)``.
+        targets: int64 of the shape of ``x`` without its last axis, within ``0..V - 1``.
+        teacher: what its output matrix reads, ``(..., L)``, and that matrix, ``(V, L)``.
+        temperature: above 0.
+        share: of the divergence, 0 to 1.
+        top: how many of the teacher's largest logits are kept, of equal ones the first; the rest have ``p = 0``. 0
+            keeps all.
+    """
+    name, (states, matrix) = "linear_distillation", teacher
+    checks.floats(name, x=x, weight=weight, states=states, matrix=matrix)
+    hint = "its last axis must be as long as that of `x`"
+    checks.shape(name, "weight", weight, (None, checks.last(name, "x", x)), hint)
+    checks.identifiers(name, "targets", targets, weight, weight.shape[0])
+    checks.shape(name, "targets", targets, tuple(x.shape[:-1]), "it needs an entry for each row")
+    checks.shape(name, "states", states, (*x.shape[:-1], None), "it needs a row for each row of `x`")
+    columns = checks.last(name, "states", states)
+    checks.shape(name, "matrix", matrix, (weight.shape[0], columns), "it needs a row for each row of `weight`")
+    checks.addends(name, "x", x, targets.numel(), MOST_HEAD_ROWS)
+    checks.addends(name, "weight", weight, max(weight.shape))
+    checks.addends(name, "matrix", matrix, max(matrix.shape))
+    checks.integer(name, "top", top, 0, (1 << 31) - 1)
+    blend = Blend(checks.number(name, "temperature", temperature, 2.0**-20), checks.number(name, "share", share))
+    if blend.share > 1.0:
+        raise checks.refused(name, "share", share, "it must be at most 1")
+    rows, read = (y.reshape(-1, y.shape[-1]).contiguous() for y in (x, states.detach()))
+    loss: Tensor = _LinearDistillation.apply(
+        rows, weight, targets.reshape(-1).contiguous(), (read, matrix.detach()), blend, top
+    )
     return loss
 
 

@@ -133,6 +133,7 @@ def vectors() -> Iterator[Vector]:
     yield from _layers()
     yield from _attention()
     yield from _output_layer()
+    yield from _distillation()
     yield from _library_layers()
     yield from _library_activations()
     yield from _library_losses()
@@ -341,6 +342,43 @@ def _output_layer() -> Iterator[Vector]:
         loss, (dx, dw) = _run(lambda x, w: ops.linear_cross_entropy(x, w, targets.tensor), inputs, gradient)
         given = {"x": inputs[0], "w": w, "targets": targets.array.tolist(), "dy": gradient}
         yield vector("linear_cross_entropy", name, given, {"loss": loss, "dx": dx, "dw": dw})
+
+
+def _distillation() -> Iterator[Vector]:
+    for name, rows, columns, depth, blend in (
+        ("small", 3, 5, 4, (2.0, 0.5, 0)),
+        ("nothing of the targets", 4, 6, 3, (1.0, 1.0, 0)),
+        ("nothing of the teacher", 4, 6, 3, (4.0, 0.0, 0)),
+        ("a hot one, some kept", 60, 700, 16, (3.0, 0.9, 20)),
+    ):
+        yield _distilled(name, rows, columns, depth, blend, {}, normal("teacher x", rows, 2 * depth, factor=2.0))
+    # All of the teacher's logits are equal, so that it is the first ones that are kept.
+    yield _distilled("equal logits", 3, 7, 4, (0.7, 0.6, 3), {}, literal(np.zeros((3, 8), np.float32)))
+    for name, entries, theirs in (
+        ("a row is NaN", {5: np.nan}, {}),
+        ("a teacher's row is infinite", {}, {9: np.inf}),
+        ("a row is large", {6: 3e38, 8: -3e38}, {}),
+    ):
+        teacher = with_entries(normal("teacher x", 5, 8, factor=2.0), theirs)
+        yield _distilled(name, 5, 6, 4, (2.0, 0.5, 0), entries, teacher)
+
+
+def _distilled(
+    name: str, rows: int, columns: int, depth: int, blend: tuple[float, float, int], entries: Mapping[int, float],
+    teacher: Input,
+) -> Vector:  # fmt: skip
+    temperature, share, top = blend
+    x = with_entries(normal("output x", rows, depth, factor=1.5), entries)
+    w, matrix = normal("output w", columns, depth), normal("teacher w", columns, 2 * depth)
+    targets, dy = literal(7 * np.arange(1, rows + 1) % columns), literal(np.array(-3.0, np.float32))
+
+    def loss(x: Tensor, w: Tensor) -> Tensor:
+        return ops.linear_distillation(x, w, targets.tensor, (teacher.tensor, matrix.tensor), temperature, share, top)
+
+    y, (dx, dw) = _run(loss, (x, w), dy)
+    given = {"x": x, "w": w, "targets": targets.array.tolist(), "X": teacher, "W": matrix, "dy": dy}
+    given |= {"temperature": temperature, "share": share, "top": top}
+    return vector("linear_distillation", name, given, {"loss": y, "dx": dx, "dw": dw})
 
 
 def _library_layers() -> Iterator[Vector]:

@@ -88,6 +88,13 @@ class Decoder:
         Segments, int64 ``(B, T)``, say which places are read together, see :class:`regrow.model.segments.Segments`;
         what is in none of them is as if it were not there.
         """
+        final, targets = self.predictions(parameters, tokens, mask, segments)
+        return ops.linear_cross_entropy(final, self.head(parameters), targets)
+
+    def predictions(
+        self, parameters: Parameters, tokens: Tensor, mask: Tensor | None = None, segments: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What the output matrix reads for the predictions that count, ``(N, C)``, and the right answers, ``(N,)``."""
         packed = None if segments is None else Segments.of(segments)
         final = self.final(parameters, tokens[:, :-1], TRAINING, packed)
         targets = tokens[:, 1:].reshape(-1)
@@ -99,20 +106,21 @@ class Decoder:
             counts = counts.to(final.device)
             targets = targets.masked_select(counts)
             final = final.masked_select(counts[:, None]).view(-1, self.config.width)
-        return ops.linear_cross_entropy(final, self._head(parameters), targets)
+        return final, targets
+
+    def head(self, parameters: Parameters) -> Tensor:
+        """The output matrix, ``(vocabulary, C)``."""
+        return parameters["embed" if self.config.tied_embeddings else "head"]
 
     def logits(self, parameters: Parameters, tokens: Tensor) -> Tensor:
         """float32 ``(B, T, vocabulary)`` for int64 ``(B, T)``, T up to the context; without gradients."""
         final = self.final(parameters, tokens, INFERENCE)
-        return inference.linear(final, self._head(parameters)).view(*tokens.shape, -1)
+        return inference.linear(final, self.head(parameters)).view(*tokens.shape, -1)
 
     def last_logits(self, parameters: Parameters, tokens: Tensor) -> Tensor:
         """The logits of the last position, ``(B, vocabulary)``."""
         final = self.final(parameters, tokens, INFERENCE).view(*tokens.shape, -1)
-        return inference.linear(final[:, -1], self._head(parameters))
-
-    def _head(self, parameters: Parameters) -> Tensor:
-        return parameters["embed" if self.config.tied_embeddings else "head"]
+        return inference.linear(final[:, -1], self.head(parameters))
 
     def final(
         self, parameters: Parameters, tokens: Tensor, products: Products, packed: Segments | None = None

@@ -3,8 +3,8 @@
 The usual stages follow from the kinds alone. A kind that takes a type of artifact comes after the kinds that give it;
 where two both take and give a type, as ``clean`` and ``deduplicate`` do with documents, :attr:`Kind.after` says which
 comes first, and where nobody does, it goes by the order in which the recipe names their tables. Each slot is fed from
-the last stage before that gives its type; a slot for several from all whose output nobody has worked on yet; and where
-a ``[[table]]`` makes several stages, those of one entry feed each other.
+the last stage before that gives its type; a slot for several from all whose output nobody has worked on yet, or from
+the entries that a parameter names; and where a ``[[table]]`` makes several stages, those of one entry feed each other.
 """
 
 from __future__ import annotations
@@ -116,6 +116,8 @@ def _usual(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Iterator[Draft]
     wiring = _Wiring(recipe.kinds)
     for kind in in_order(recipe.kinds, tuple(recipe.origin.data)):
         for said in list(recipe.said(kind)):
+            if unknown := wiring.unknown(said):
+                raise _no_such_entry(*unknown, said, recipe.origin)
             draft = Draft(said.stage, kind.name, said.parameters, wiring.inputs(said), places=said.places)
             missing = {slot: wiring.missing(kind.inputs[slot]) for slot in wiring.unfed(kind, draft.inputs)}
             if missing and not said.aloud:
@@ -200,6 +202,15 @@ class _Wiring:
         """The slots that need something and have nothing."""
         return [name for name, slot in kind.inputs.items() if name not in inputs and not slot.optional]
 
+    def unknown(self, said: Said) -> tuple[str, str, list[str]] | None:
+        """A parameter that names something of which there is no entry, the name, and the entries that there are."""
+        for slot in said.kind.inputs.values():
+            entries = [one.entry for one in self._given(slot.type) if one.entry]
+            for name in _named(slot, said):
+                if name not in entries:
+                    return slot.named, name, entries
+        return None
+
     def rival(self, said: Said) -> Said | None:
         """The one stage that makes already, from something else, what this one would make anew."""
         if said.entry or _takes(said.kind, said.kind.output):
@@ -236,9 +247,25 @@ class _Wiring:
         given = self._given(slot.type)
         if own := [one for one in given if said.entry and (one.table, one.entry) == (said.table, said.entry)]:
             return (own[-1].stage,)
+        if slot.named:
+            return tuple(one.stage for name in _named(slot, said) for one in given if one.entry == name)
         if slot.many:
             return tuple(one.stage for one in given if one.stage not in self._worked_on)
         return (given[-1].stage,) if given else ()
+
+
+def _named(slot: Slot, said: Said) -> tuple[str, ...]:
+    """The entries that are to feed a slot, as a parameter says."""
+    value = said.parameters.get(slot.named) if slot.named else None
+    return (value,) if isinstance(value, str) else tuple(value or ())
+
+
+def _no_such_entry(key: str, name: str, entries: Sequence[str], said: Said, origin: Origin) -> RecipeError:
+    return origin.error(
+        said.places.get(key, (said.kind.name, key)),
+        f"there is no model called `{name}`",
+        hint=suggestion(name, entries, "the others are") if entries else f'add a `[[parent]]` with name = "{name}"',
+    )
 
 
 def _two_beginnings(one: Said, other: Said, origin: Origin) -> RecipeError:

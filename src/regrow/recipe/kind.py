@@ -129,11 +129,19 @@ class Slot:
     """An input of a kind: which type of artifact it takes, and whether it takes several or may be absent.
 
     What feeds it, unless the recipe says otherwise, follows from the types (:mod:`regrow.recipe.expand`).
+
+    Attributes:
+        type: of artifact.
+        many: whether it takes several.
+        optional: whether it may be absent.
+        named: the parameter of the kind, a name or several, that says which entries of a ``[[table]]`` feed it, and in
+            which order; empty where all do.
     """
 
     type: str
     many: bool = False
     optional: bool = False
+    named: str = ""
 
 
 @dataclass(frozen=True)
@@ -301,6 +309,9 @@ class Kind(Generic[P]):
                 raise ValueError(f"`{word}` of the kind `{self.name}` is `{value}`, and not one of {', '.join(known)}")
         if self.origin == "random" and any(slot.type == "weights" for slot in self.inputs.values()):
             raise ValueError(f"the kind `{self.name}` takes weights, so those that it gives are not random")
+        for slot in self.inputs.values():
+            if slot.named and slot.named not in self.parameters.model_fields:
+                raise ValueError(f"the kind `{self.name}` has no parameter `{slot.named}` to name what feeds it")
         needed = [name for name, info in self.parameters.model_fields.items() if info.is_required()]
         if self.usual and needed:
             raise ValueError(f"the kind `{self.name}` is usual, so `{needed[0]}` needs a default")

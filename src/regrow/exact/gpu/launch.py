@@ -14,6 +14,8 @@ import torch
 import triton
 from torch import Tensor
 
+from regrow.exact import definition
+from regrow.exact.blend import Blend
 from regrow.exact.gpu import kernels
 from regrow.exact.grid import Digits, Layout, exponents
 
@@ -284,6 +286,13 @@ def cross_entropy(logits: Tensor, targets: Tensor, dtype: torch.dtype) -> tuple[
     arguments = (logits.contiguous(), targets.contiguous(), losses, upper, lower, rows, columns)
     _by_rows(kernels.cross_entropy, rows, columns, *arguments)
     return losses, upper, lower
+
+
+def distillation(
+    logits: Tensor, teacher: Tensor, targets: Tensor, blend: Blend, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """See :func:`regrow.exact.definition.distillation`, which computes on any device."""
+    return definition.distillation(logits, teacher, targets, blend, dtype)
 
 
 def embedding_backward(dy: Tensor, ids: Tensor, rows: int) -> Tensor:

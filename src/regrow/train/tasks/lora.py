@@ -80,7 +80,7 @@ class Lora:
 
     def loss(self, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """The decoder's, in nats."""
-        return self._decoder(self.seen(parameters), batch.tokens, batch.mask)
+        return self._decoder(self.seen(parameters), batch.tokens, batch.mask, batch.segments)
 
     def seen(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """All parameters as the decoder reads them."""
