@@ -112,6 +112,12 @@ class Tokenizer:
         found: int | None = self._library.token_to_id(token)
         return found
 
+    @property
+    def tokens(self) -> dict[str, int]:
+        """All tokens by their spelling."""
+        found: dict[str, int] = self._library.get_vocab()
+        return found
+
     def prompt(self, text: str) -> list[int]:
         """The tokens of a text to continue, behind those that begin every text."""
         return [*self.start, *self._library.encode(text, add_special_tokens=False).ids]
