@@ -88,7 +88,7 @@ def _require_free(target: str, taken: set[str], stage: Stage) -> None:
 
 
 def _files(item: Released, artifact: Path, stage: str) -> Iterator[tuple[Path, str]]:
-    found = sorted(artifact.glob(item.files))
+    found = sorted(path for path in artifact.glob(item.files) if path.is_file())
     if not found and "*" not in item.files:
         raise StageError(f"stage `{stage}` has given no `{item.files}`", where=str(artifact))
     for path in found:

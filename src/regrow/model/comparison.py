@@ -18,17 +18,16 @@ def compared(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[
     """What changed between two models' parameters, by their names, as plain data.
 
     ``parameters`` are all; ``compared`` those of a name and shape that both have; ``changed`` of these, the ones with
-    other bits. Ranks are those of the change of each such matrix, where there is one.
+    other bits. Ranks are those of the change of each such matrix, where there is one; None above ``rank_bound``.
     """
     both = [name for name, x in after.items() if name in before and before[name].shape == x.shape]
-    compared, changed, ranks = 0, 0, dict[str, Any]()
+    compared, changed, ranks = 0, 0, dict[str, int | None]()
     for name in both:
         old, new = before[name].numpy(), after[name].numpy()
         different = int(np.count_nonzero(old.view(np.int32) != new.view(np.int32)))
         compared, changed = compared + new.size, changed + different
         if different and new.ndim == 2:
-            found = rank(old, new)
-            ranks[name] = found if found is not None else f"more than {MOST}"
+            ranks[name] = rank(old, new)
     return {
         "parameters": {"before": _count(before), "after": _count(after)},
         "compared": compared,
@@ -37,6 +36,7 @@ def compared(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[
         "new": sorted(name for name in after if name not in before),
         "gone": sorted(name for name in before if name not in after),
         "ranks": ranks,
+        "rank_bound": MOST,
         "zeros": {"before": zeros(before), "after": zeros(after)},
     }
 
@@ -44,9 +44,10 @@ def compared(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[
 def zeros(parameters: Mapping[str, Tensor]) -> dict[str, int]:
     """How many numbers of the matrices are zero, and how many matrices have two zeros in each four neighbours."""
     matrices = [x.numpy() for x in parameters.values() if x.dim() == 2]
+    sizes = sum(x.size for x in matrices)
     counts = [x.size - int(np.count_nonzero(x)) for x in matrices]
     halved = [2 * count >= x.size and _two_of_four(x) for count, x in zip(counts, matrices, strict=True)]
-    return {"numbers": sum(counts), "matrices": len(matrices), "two_of_four": sum(halved)}
+    return {"numbers": sum(counts), "size": sizes, "matrices": len(matrices), "two_of_four": sum(halved)}
 
 
 def _two_of_four(x: NDArray[np.float32]) -> bool:

@@ -7,12 +7,14 @@ counted, or summed in a fixed order, so it is the same on every machine and part
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from regrow.corpus.evaluation import EFFECT, EFFECTS
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Released, Slot, Table
 from regrow.stages.asking import Asking
 from regrow.stages.costs import START, all_of
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from regrow.model.config import DecoderConfig
     from regrow.model.decoder import Decoder
 
-EFFECT = "effect.json"
 SCHEMA = "regrow/effect/1"
 
 PROBES = (
@@ -99,7 +100,6 @@ class _Side:
 def run(call: Call[Asking]) -> None:
     """Measure the model before and after, and write down what is different."""
     from regrow.model.comparison import compared
-    from regrow.store.digest import canonical_json
 
     before = _Side(call.input("before"), call.input("before_tokenizer"))
     after = _Side(call.input("after"), call.input("tokenizer"))
@@ -120,7 +120,8 @@ def run(call: Call[Asking]) -> None:
     told("measured text")
     found["answer"] = _answers(before, after, next(iter(call.parameters.prompts), DEFAULT_PROMPT))
     told("asked")
-    (call.output / EFFECT).write_bytes(canonical_json(found) + b"\n")
+    text = json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    (call.output / EFFECT).write_text(text + "\n", encoding="utf-8")
 
 
 class _Told:
@@ -152,9 +153,9 @@ def _function(before: _Side, after: _Side, shared: Mapping[int, int]) -> dict[st
 
     ours, theirs = (np.array(list(one), np.int64) for one in (shared.keys(), shared.values()))
     largest = difference = 0.0
-    exact = bool(len(ours))
     longest = min(before.config.context, after.config.context)
     batches = _probes(before.tokenizer, shared, longest)
+    exact = bool(batches)
     for batch in batches:
         mapped = [[shared[token] for token in row] for row in batch]
         with torch.no_grad():
@@ -164,7 +165,7 @@ def _function(before: _Side, after: _Side, shared: Mapping[int, int]) -> dict[st
         difference = max(difference, float(np.abs(old.astype(np.float64) - new).max(initial=0.0)))
         largest = max(largest, float(np.abs(old).max(initial=0.0)))
     bound = largest * _ROUNDING
-    rounding = bool(len(ours)) and difference <= bound  # which a number that is none is not
+    rounding = bool(batches) and difference <= bound  # which a number that is none is not
     return {
         "kept": "exact" if exact else "rounding" if rounding else "no",
         "largest_difference": _number(difference),
@@ -280,5 +281,5 @@ KIND = Kind(
     usual=True,
     watches="weights",
     cost=cost,
-    released=(Released(EFFECT, "effects", "{entry}.json", always=True),),
+    released=(Released(EFFECT, EFFECTS, "{entry}.json", always=True),),
 )

@@ -39,7 +39,6 @@ from regrow.auditing.facts import (
 )
 from regrow.auditing.findings import FindingId
 from regrow.model.architecture import Architecture
-from regrow.recipe.kind import MODEL_FILES
 from regrow.recipe.pin import is_sha256
 from regrow.release import Release
 from regrow.release.files import MOST_BYTES, DamagedError
@@ -57,6 +56,7 @@ from regrow.release.layout import (
     is_covered,
 )
 from regrow.release.statements import Statement as Made
+from regrow.release.statements import brought_in
 from regrow.sources import is_local
 from regrow.train.section import Train, steps, training_flops
 
@@ -80,10 +80,12 @@ class Locked:
     Attributes:
         text: the file.
         value: what it says.
+        models: the names of sources that are models.
     """
 
     text: Text
     value: Mapping[str, Any]
+    models: Collection[str] = ()
 
     @cached_property
     def stages(self) -> Sequence[Mapping[str, Any]]:
@@ -92,12 +94,12 @@ class Locked:
 
     @cached_property
     def sources(self) -> Sequence[Mapping[str, Any]]:
-        """The sources."""
-        return tables(self.value.get("source"))
+        """The sources of texts."""
+        return [one for one in tables(self.value.get("source")) if one.get("name") not in self.models]
 
     @property
     def files(self) -> Sequence[Mapping[str, Any]]:
-        """The files of all sources."""
+        """The files of all of them."""
         return [file for source in self.sources for file in tables(source.get("file"))]
 
     def saying(self, *names: str) -> list[Mapping[str, Any]]:
@@ -235,14 +237,14 @@ def _damage(id: FindingId, what: str, paths: list[str], text: Text) -> Finding:
 
 def _locked(text: Text, folder: Folder, release: Release, made: tuple[Made, ...], broken: bool) -> Iterator[Statement]:
     try:
-        lock = Locked(text, release.lock_data)
+        lock = Locked(text, release.lock_data, {one.entry for one in brought_in(made)})
     except DamagedError as error:
         yield _unreadable(LOCK, f"cannot be read: {printable(error.cause)}", folder)
         return
     used, found = release_data.manifest(folder, release)
     yield from found
     yield from _licence(lock)
-    yield from _sources(lock, used, {one.stage for one in made if one.artifact == MODEL_FILES})
+    yield from _sources(lock, used)
     yield from _training(lock)
     yield from _aspects(lock, used, folder, made)
     yield from _components(lock, folder, release, made)
@@ -254,12 +256,10 @@ def _licence(lock: Locked) -> Iterator[Statement]:
         yield legal.declared(expression, Scope.WEIGHTS, lock.text.at("key model.licence"))
 
 
-def _sources(lock: Locked, used: Mapping[str, release_data.Used], models: Collection[str]) -> Iterator[Statement]:
-    """A fact for each source but those that are models, and for its part that was held out to judge the model."""
+def _sources(lock: Locked, used: Mapping[str, release_data.Used]) -> Iterator[Statement]:
+    """A fact for each source, and for its part that was held out to judge the model."""
     for source in lock.sources:
         name = str(source.get("name", ""))
-        if name in models:
-            continue
         availability = str(lock.documents.get(name, {}).get("availability", ""))
         known = Availability(availability) if availability in list(Availability) else Availability.UNKNOWN
         files = tables(source.get("file"))
@@ -379,8 +379,9 @@ def _components(lock: Locked, folder: Folder, release: Release, made: tuple[Made
         yield there(Component.LIBRARIES, at, regrow, OWN_LICENCE)
         if "evaluation" in given:
             yield there(Component.EVALUATION_CODE, at, runs, OWN_LICENCE)
-    yield _datasets(lock, Component.DATASETS)
-    if {"evaluation", "split"} <= given:
+    if lock.sources:
+        yield _datasets(lock, Component.DATASETS)
+    if lock.sources and {"evaluation", "split"} <= given:
         yield _datasets(lock, Component.EVALUATION_DATA)
     if not any(CHECKPOINT.search(entry.path) for entry in folder.find("weights")):
         at_chain = folder.evidence(CHAIN, NAME) if folder.has(CHAIN) else at
