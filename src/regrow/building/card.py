@@ -120,7 +120,7 @@ def _begun(parent: Model) -> str:
 
 
 def _parents_on_hub(data: ReportData) -> Iterator[str]:
-    """The parents that have a place on the hub, whose pages show the tree of such names. Others cannot be named there."""
+    """The parents, if all of them have a place on the hub, whose pages draw the tree; others cannot be named there."""
     found = {id: parent for parent in _parents(data) if (id := _hub_id(parent.fetch))}
     if found and len(found) == len(_parents(data)):
         yield "base_model:"

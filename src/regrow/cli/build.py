@@ -242,10 +242,8 @@ def _changes(result: BuildResult) -> Iterator[str]:
     if result.effects:
         first, last = result.effects[0], result.effects[-1]
         yield from ("", f"    {_line(first.prompt)}")
-        yield from (
-            f"    {when} {_line(said)}"
-            for when, said in zip(("before:", "after: "), (first.answers[0], last.answers[1]), strict=True)
-        )
+        yield f"    before: {_line(first.answers[0])}"
+        yield f"    after:  {_line(last.answers[1])}"
 
 
 def _line(text: str) -> str:

@@ -128,7 +128,7 @@ def _standing(
     if unpinned := [one.stage for one in fetching if not one.pins]:
         return Standing.PINNED, f"nobody says which files {listed(unpinned)} took"
     made_again = {one.taken for one in parents if one.standing in (Standing.REBUILT, Standing.REBUILDABLE)}
-    if local := [one.stage for one in fetching if is_local(one.fetch) and one.stage not in made_again]:
+    if local := [one.entry for one in fetching if is_local(one.fetch) and one.stage not in made_again]:
         return Standing.PINNED, f"the files of {listed(local)} lie beside its recipe, and have no public address"
     return Standing.REBUILDABLE, "recipe and lock are there, and all that goes in is pinned and can be had"
 

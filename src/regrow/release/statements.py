@@ -124,14 +124,14 @@ def line_of_weights(made: Sequence[Statement]) -> tuple[Statement, ...]:
 
 
 def brought_in(made: Sequence[Statement]) -> tuple[Statement, ...]:
-    """The stages that brought a model in from outside: which fetched weights, or what others made weights of.
+    """The stages that brought a model in from outside: that fetched weights, or what others made weights of.
 
     Args:
         made: statements, in the order of the graph.
     """
     makers = [one for one in made if one.origin is not None]
-    used = {name for one in makers for _, name in one.inputs}
-    return tuple(one for one in made if one.fetch and (one.origin is not None or one.stage in used))
+    used = {name for one in makers for _, name in one.inputs} | {one.stage for one in makers[-1:]}
+    return tuple(one for one in made if one.fetch and one.stage in used)
 
 
 def behind(one: Statement, made: Sequence[Statement]) -> tuple[Statement, ...]:

@@ -152,7 +152,7 @@ class ReportData:
     bases: tuple[Base, ...] = ()
     """The models that it was made from."""
     lineage: Model | None = None
-    """These, and theirs, as far as the release says it."""
+    """The release with these, and theirs, as far as it says it; None if it was only trained from random numbers."""
     effects: tuple[Effect, ...] = ()
     """What each change did, in the order in which they were made."""
     samples: tuple[Sample, ...] = ()

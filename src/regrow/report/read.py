@@ -53,7 +53,7 @@ def contents(release: Release) -> ReportData:
         family=release.family,
         line=_line(release),
         bases=tuple(_bases(release)),
-        lineage=lineage(release) if brought_in(release.statements) else None,
+        lineage=lineage(release) if _is_changed(release) else None,
         effects=effects(release),
         samples=release.samples,
         losses=release.losses,
@@ -173,6 +173,11 @@ def _line(release: Release) -> tuple[tuple[str, str], ...]:
     line = line_of_weights(release.statements)
     told = tuple((one.stage, one.origin) for one in line if one.origin is not None)
     return told if len(told) == len(line) else ()
+
+
+def _is_changed(release: Release) -> bool:
+    """Whether more was done to the weights than to train them from random numbers."""
+    return bool(brought_in(release.statements)) or len(line_of_weights(release.statements)) > 1
 
 
 def _bases(release: Release) -> Iterator[Base]:
