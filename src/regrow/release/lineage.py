@@ -139,7 +139,7 @@ def _parent(
     """A model that was brought in from outside, followed if it is a release."""
     relation = done_to(taken, made)
     licence = str(taken.parameters.get("licence", ""))
-    found, doubt = _records(release, taken) if deep else (None, "")
+    found, doubt = records(release, taken) if deep else (None, "")
     if found is not None:
         model = _of_release(found, rebuilt, deep - 1)
         return replace(model, fetch=taken.fetch, licence=licence or model.licence, taken=taken.stage, relation=relation)
@@ -158,7 +158,7 @@ def _parent(
     )
 
 
-def _records(release: Release, taken: Statement) -> tuple[Release | None, str]:
+def records(release: Release, taken: Statement) -> tuple[Release | None, str]:
     """What a release keeps of a parent that is a release, or why it is not believed."""
     prefix = f"{LINEAGE}/{taken.stage}/"
     lists = [path for path in release.files.paths() if path.startswith(prefix) and path.endswith(f"/{SUMS}")]

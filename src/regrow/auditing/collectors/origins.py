@@ -7,13 +7,14 @@ origin is anything shown; a card or a recipe is no evidence of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from regrow.auditing import names
 from regrow.auditing.collectors.folder import Folder, Statement, printable
 from regrow.auditing.data import toml
 from regrow.auditing.facts import Basis, Evidence, OriginFact, ParentFact, Relation
 from regrow.auditing.lineage import MECHANICAL
+from regrow.release import Release
 from regrow.release.layout import statement_path
 from regrow.release.statements import Statement as Made
 from regrow.release.statements import brought_in, done_to, line_of_weights
@@ -22,12 +23,13 @@ NAME = "release"
 RANDOM = "random"
 
 
-def collect(folder: Folder, made: tuple[Made, ...]) -> Iterator[Statement]:
+def collect(folder: Folder, made: tuple[Made, ...], followed: Mapping[str, Release]) -> Iterator[Statement]:
     """That the final weights come from random values, or the models outside the release that they were made from.
 
     Args:
         folder: the release, for evidence.
         made: its statements, in the order of the graph.
+        followed: stage that took a model from outside -> the release that this is, as far as there are records of it.
     """
     line = line_of_weights(made)
     if not line or any(one.origin is None for one in line):
@@ -36,11 +38,18 @@ def collect(folder: Folder, made: tuple[Made, ...]) -> Iterator[Statement]:
     given = {taken.stage: taken for taken in (_given(one, made) for one in starts if one.origin != RANDOM)}
     for one in given.values():
         licence = printable(str(one.parameters.get("licence", "")))
-        relation = _relation(one, made)
-        yield ParentFact(Basis.FOUND, _at(folder, one), _name(one), relation, sha256=one.digest, licence=licence)
+        name, sha256, relation = _name(one), one.digest, _relation(one, made)
+        if one.stage in followed:
+            name, sha256 = named(followed[one.stage]), followed[one.stage].digest
+        yield ParentFact(Basis.FOUND, _at(folder, one), name, relation, sha256=sha256, licence=licence)
     if not given:
         changed = tuple(printable(str(one.origin), 40) for one in line if one.origin != RANDOM)
         yield OriginFact(Basis.FOUND, _at(folder, line[-1]), _said(line), changed)
+
+
+def named(release: Release) -> str:
+    """What a parent is called that is a release: two of the same name are two models."""
+    return printable(f"{release.name or release.path.name}-{release.digest[:12]}")
 
 
 def _before(one: Made, line: tuple[Made, ...]) -> list[Made]:
@@ -62,7 +71,7 @@ def _said(line: tuple[Made, ...]) -> str:
 
 def _relation(given: Made, made: tuple[Made, ...]) -> Relation:
     """How the final weights were made of a model: by training, if anything behind it trains."""
-    later = done_to(given, made)[::-1] or (str(given.origin),)
+    later = done_to(given, made)[::-1] or ("imported",)
     found = [Relation(toml("collectors", "origins").get(origin, Relation.UNKNOWN)) for origin in later]
     trained = [one for one in found if one not in (*MECHANICAL, Relation.UNKNOWN)]
     return next(iter(trained), Relation.UNKNOWN if Relation.UNKNOWN in found else found[0])

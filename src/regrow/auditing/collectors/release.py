@@ -55,6 +55,7 @@ from regrow.release.layout import (
     SUMS,
     is_covered,
 )
+from regrow.release.lineage import records
 from regrow.release.statements import Statement as Made
 from regrow.release.statements import brought_in
 from regrow.sources import is_local
@@ -178,8 +179,34 @@ def collect(folder: Folder) -> Iterator[Statement]:
     broken = any(isinstance(one, Finding) and one.id in BROKEN for one in checked)
     made, damage = _statements(release, folder)
     yield from damage
-    yield from origins.collect(folder, made)
-    yield from folder.texts([LOCK], NAME, lambda text: _locked(text, folder, release, made, broken), MOST_BYTES)
+    yield from origins.collect(folder, made, followed(release, made))
+    yield from _of_lock(folder, release, made, broken)
+
+
+def _of_lock(
+    folder: Folder, release: Release, made: tuple[Made, ...], broken: bool, whole: bool = True
+) -> Iterator[Statement]:
+    """What the lock proves; ``whole`` is False for the records of a parent, of which the tables were not kept."""
+    return folder.texts([LOCK], NAME, lambda text: _locked(text, folder, release, made, broken, whole), MOST_BYTES)
+
+
+def followed(release: Release, made: tuple[Made, ...]) -> dict[str, Release]:
+    """The parents of which the release has records that are theirs, by the stage that took them."""
+    found = {one.stage: records(release, one)[0] for one in brought_in(made)}
+    return {stage: parent for stage, parent in found.items() if parent is not None}
+
+
+def recorded(folder: Folder) -> Iterator[tuple[Release, list[Statement]]]:
+    """The parents that a release has records of, theirs too, each with what its records prove."""
+    release = opened(folder)
+    made, _ = _statements(release, folder)
+    for parent in followed(release, made).values():
+        below = Folder(parent.path, name=parent.path.name, date=folder.date)
+        theirs, damage = _statements(parent, below)
+        found = [*damage, *origins.collect(below, theirs, followed(parent, theirs))]
+        found += _of_lock(below, parent, theirs, broken=False, whole=False)
+        yield parent, found
+        yield from recorded(below)
 
 
 def is_boilerplate(statement: Statement) -> bool:
@@ -235,13 +262,15 @@ def _damage(id: FindingId, what: str, paths: list[str], text: Text) -> Finding:
     return Finding(id, severity, f"{printable(paths[0])}{more} {what}", (text.at(),))
 
 
-def _locked(text: Text, folder: Folder, release: Release, made: tuple[Made, ...], broken: bool) -> Iterator[Statement]:
+def _locked(
+    text: Text, folder: Folder, release: Release, made: tuple[Made, ...], broken: bool, whole: bool
+) -> Iterator[Statement]:
     try:
         lock = Locked(text, release.lock_data, {one.entry for one in brought_in(made)})
     except DamagedError as error:
         yield _unreadable(LOCK, f"cannot be read: {printable(error.cause)}", folder)
         return
-    used, found = release_data.manifest(folder, release)
+    used, found = release_data.manifest(folder, release) if whole and lock.sources else ({}, [])
     yield from found
     yield from _licence(lock)
     yield from _sources(lock, used)
@@ -424,7 +453,8 @@ def _regrow(release: Release) -> str:
 
 def _rebuild(lock: Locked, folder: Folder, broken: bool) -> RebuildFact:
     """What a lock promises; of a broken release no more than that somebody says so."""
-    whole = _are_pinned(lock.files) and bool(mapping(lock.value.get("outputs")))
-    level = Rebuild.PINNED if whole and folder.has(CHAIN) and not broken else Rebuild.DECLARED
+    files = [file for source in tables(lock.value.get("source")) for file in tables(source.get("file"))]
+    whole = _are_pinned(files) and bool(mapping(lock.value.get("outputs")))
+    level = Rebuild.PINNED if whole and not broken else Rebuild.DECLARED
     at = lock.text.at("key outputs" if "outputs" in lock.value else "")
     return RebuildFact(Basis.FOUND, at, level, "", digest(folder))
