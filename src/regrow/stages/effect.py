@@ -162,8 +162,9 @@ def _function(before: _Side, after: _Side, shared: Mapping[int, int]) -> dict[st
             old = before.decoder.logits(before.placed, torch.tensor(batch)).cpu().numpy()[..., ours]
             new = after.decoder.logits(after.placed, torch.tensor(mapped)).cpu().numpy()[..., theirs]
         exact = exact and bool((old.view(np.int32) == new.view(np.int32)).all())
-        difference = max(difference, float(np.abs(old.astype(np.float64) - new).max(initial=0.0)))
-        largest = max(largest, float(np.abs(old).max(initial=0.0)))
+        # Unlike Python's, NumPy's maximum of what is no number is none.
+        difference = float(np.maximum(difference, np.abs(old.astype(np.float64) - new).max(initial=0.0)))
+        largest = float(np.maximum(largest, np.abs(old).max(initial=0.0)))
     bound = largest * _ROUNDING
     rounding = bool(batches) and difference <= bound  # which a number that is none is not
     return {
