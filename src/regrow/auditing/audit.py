@@ -48,7 +48,8 @@ def audit(target: str, options: Options) -> Audit:
     claimed = claims.read(options.claims, options.today) if options.claims else ()
     demanded = policy.read(options.policy) if options.policy else None
     collected = collectors.collect(target, today=options.today, network=options.network)
-    reach = tracing.reacher(options.parents, options.today, options.network)
+    recorded = collectors.recorded(target, options.today)
+    reach = tracing.reacher(options.parents, options.today, options.network, recorded)
     line, lineage_findings = tracing.trace(collected, reach=reach)
     terms = licences.judge(line)
     links = resolver() if options.network else _unasked

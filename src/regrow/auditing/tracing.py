@@ -81,8 +81,11 @@ def trace(start: Collected, *, reach: Reach) -> tuple[Lineage, tuple[Finding, ..
     return tracing.lineage, (*tracing.findings, *_differences(start, tracing.lineage))
 
 
-def reacher(parents: Mapping[str, Path], today: str, network: bool) -> Reach:
-    """A function that reads parents where the user says they lie, in the hub's local cache, or from the network.
+def reacher(
+    parents: Mapping[str, Path], today: str, network: bool, recorded: Mapping[str, Collected] | None = None
+) -> Reach:
+    """A function that reads parents where the user says they lie, in the records of a release, in the hub's local
+    cache, or from the network.
 
     A path that a model writes into its own files is never followed.
 
@@ -90,11 +93,15 @@ def reacher(parents: Mapping[str, Path], today: str, network: bool) -> Reach:
         parents: id -> where it lies.
         today: the date for evidence.
         network: whether to look further than this machine.
+        recorded: what a release has records of, by name.
     """
+    kept = recorded or {}
     places = {comparable(without_homes(name)): path for name, path in parents.items()}
 
     def reach(parent: str) -> Collected | None:
         target = str(places.get(comparable(without_homes(parent)), parent))
+        if target == parent and parent in kept:
+            return kept[parent]
         if target == parent and not names.is_of_hub(parent):
             return None
         try:

@@ -31,7 +31,7 @@ from regrow.release import Release, is_release
 from regrow.release.files import DamagedError
 from regrow.release.layout import DATES, ENVIRONMENT, EVENTS, LICENCE, LOCK, LOSSES, METRICS, REPORT, TIMINGS
 from regrow.release.release import Sample
-from regrow.report import Doubt, Measure, doubts, measures
+from regrow.report import Doubt, Effect, Measure, doubts, effects, measures
 from regrow.stages import KINDS
 from regrow.store import default_root, opened, write_atomic
 
@@ -77,6 +77,7 @@ class BuildResult:
         seconds: the build took.
         lock_written: True if ``regrow.lock`` is new or was changed.
         left_out: what was left out of sources because it could not be read; none for a source that was read whole.
+        effects: what each change of weights did, in the order in which they were made.
     """
 
     digest: str
@@ -90,6 +91,7 @@ class BuildResult:
     seconds: float
     lock_written: bool
     left_out: tuple[Tally, ...] = ()
+    effects: tuple[Effect, ...] = ()
 
     @property
     def report(self) -> Path:
@@ -165,6 +167,7 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
             doubts=doubts(built),
             seconds=time.monotonic() - started,
             lock_written=_write_lock(recipe / LOCK, locked.text(outputs, digest), options.mode, listener),
+            effects=effects(built),
             left_out=left_out(locked.graph, {name: result.path for name, result in made.results.items()}),
         )
 

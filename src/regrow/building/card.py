@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterator
 
 from regrow.model.families import families
-from regrow.report import ReportData
+from regrow.release.layout import EFFECTS, LINEAGE
+from regrow.release.lineage import Model, relation_on_hubs
+from regrow.report import ReportData, said
 from regrow.sources import is_local
 
 # SPDX identifiers whose name on the hub is not simply the identifier in lower case.
@@ -28,6 +30,11 @@ _IN_LOWER_CASE = """
     osl-3.0 postgresql unlicense wtfpl zlib
 """
 
+
+_ON_HUB = re.compile(
+    r"(?:hf:|https://(?:huggingface\.co|hf\.co)/)(?P<id>[\w.-]{1,96}/[\w.-]{1,96})(?:@|/(?:resolve|blob|tree)/|$)",
+    re.ASCII,
+)
 
 _FAMILIES = {
     "llama": "Llama", "gpt2": "GPT-2", "gpt_neox": "GPT-NeoX", "mistral": "Mistral", "olmo2": "OLMo 2",
@@ -62,7 +69,7 @@ def hub_licence(expression: str) -> str | None:
 def model_card(data: ReportData) -> str:
     """The card of a release. It cannot name the release digest, which covers it."""
     about = (_front_matter(data), _head(data), _purpose(data), _use(data))
-    details = (_check(data), _data(data), _results(data), _licence(data))
+    details = (_check(data), _data(data), _results(data), _effects(data), _licence(data))
     return "\n".join(line for part in (*about, *details) for line in part)
 
 
@@ -72,6 +79,7 @@ def _front_matter(data: ReportData) -> Iterator[str]:
         yield f"license: {hub}"
     else:
         yield from ("license: other", f"license_name: {_yaml(data.licence)}", "license_link: LICENSE")
+    yield from _parents_on_hub(data)
     yield from (f"library_name: {_library(data)}", "pipeline_tag: text-generation")
     yield from ("tags:", "- regrow", "- reproducible-build", "---", "")
 
@@ -92,12 +100,53 @@ def _made(data: ReportData) -> str:
         return "It was trained from scratch by regrow, from the recipe in `regrow.toml`, and continues text."
     steps = ", then ".join(f"{_MADE.get(origin, origin)} (stage `{stage}`)" for stage, origin in data.line)
     how = f": {_text(steps)}" if steps else ""
-    begun = "".join(
-        f" It begins with the model in `{_text(base.fetch)}`, under `{_text(base.licence)}`; how that one was made is "
-        "not known here, so what is built again is what was done to it."
-        for base in data.bases
-    )
+    begun = "".join(_begun(parent) for parent in _parents(data))
     return f"It was made by regrow, from the recipe in `regrow.toml`{how}.{begun} It continues text."
+
+
+def _parents(data: ReportData) -> tuple[Model, ...]:
+    return data.lineage.parents if data.lineage else ()
+
+
+def _begun(parent: Model) -> str:
+    """Of one parent: where it was got, its terms, and what is known of how it was made."""
+    verb = "It learned from" if "distilled" in parent.relation else "It begins with"
+    where = f" {verb} the model in `{_text(parent.fetch)}`, under `{_text(parent.licence)}`"
+    if parent.steps:
+        return (
+            f"{where}, which is the release `{_text(parent.name)}` with the digest `{parent.digest}`: "
+            f"how that one was made stands in `{LINEAGE}/{parent.taken}/`."
+        )
+    return f"{where}; how that one was made is not known here, so what is built again is what was done to it."
+
+
+def _parents_on_hub(data: ReportData) -> Iterator[str]:
+    """The parents, if all of them have a place on the hub, whose pages draw the tree; others cannot be named there."""
+    found = {id: parent for parent in _parents(data) if (id := _hub_id(parent.fetch))}
+    if found and len(found) == len(_parents(data)):
+        yield "base_model:"
+        yield from (f"- {_yaml(id)}" for id in found)
+        yield f"base_model_relation: {relation_on_hubs(next(iter(found.values())).relation)}"
+
+
+def _hub_id(fetch: str) -> str:
+    """The id of a model of the hub, if an address is one of its files or `hf:ID@REVISION`."""
+    found = _ON_HUB.match(fetch)
+    return found["id"] if found else ""
+
+
+def _effects(data: ReportData) -> Iterator[str]:
+    if data.effects:
+        yield from (
+            "## What each change did",
+            "",
+            "| stage | function | weights | held-out text | size |",
+            "|---|---|---|---|---|",
+        )
+        for one in data.effects:
+            words = (f"`{one.stage}`", said.function(one), said.weights(one), said.bits(one), said.sizes(one))
+            yield f"| {' | '.join(map(_text, words))} |"
+        yield from ("", f"Measured on the same texts before and after; all of it is in `{EFFECTS}/`.", "")
 
 
 def _purpose(data: ReportData) -> Iterator[str]:

@@ -30,11 +30,11 @@ def released_weights(graph: Graph) -> Stage:
 
 
 def members(graph: Graph) -> tuple[Stage, ...]:
-    """The stages that the released weights were made by, and those that were made from them."""
+    """The stages that the released weights were made by, those that were made from them, and those that watch these."""
     weights = released_weights(graph)
     before = {stage.name for stage in graph.ancestors(weights)} | {weights.name}
     after = {stage.name for stage in graph.stages if weights in graph.ancestors(stage)}
-    return tuple(stage for stage in graph.stages if stage.name in before | after)
+    return tuple(stage for stage in graph.stages if {stage.name, *stage.watched} & (before | after))
 
 
 def last_of(graph: Graph, output: str) -> Stage | None:
@@ -71,7 +71,7 @@ def released_files(graph: Graph, outputs: Mapping[str, Path]) -> Iterator[tuple[
 
 def _by_folder(stage: Stage, stands_for_its_type: bool) -> dict[str, list[Released]]:
     found: dict[str, list[Released]] = {}
-    for item in stage.kind.released:
+    for item in (one.of(stage.kind.name, stage.name) for one in stage.kind.released):
         if item.always or stands_for_its_type:
             found.setdefault(item.folder, []).append(item)
     return found
@@ -88,7 +88,7 @@ def _require_free(target: str, taken: set[str], stage: Stage) -> None:
 
 
 def _files(item: Released, artifact: Path, stage: str) -> Iterator[tuple[Path, str]]:
-    found = sorted(artifact.glob(item.files))
+    found = sorted(path for path in artifact.glob(item.files) if path.is_file())
     if not found and "*" not in item.files:
         raise StageError(f"stage `{stage}` has given no `{item.files}`", where=str(artifact))
     for path in found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -197,24 +198,30 @@ def _document(result: BuildResult, recipe: Path) -> dict[str, object]:
         },
         "warnings": [asdict(doubt) for doubt in result.doubts],
         "samples": [asdict(sample) for sample in result.samples],
+        "effects": [asdict(effect) for effect in result.effects],
     }
 
 
 def _tell(console: Console, result: BuildResult, recipe: Path) -> None:
     """Everything but the digest, which comes last and on stdout."""
     from regrow.report.render import seconds
+    from regrow.report.said import effect
 
     cached = sum(stage.cached for stage in result.stages)
     console.verb(
         "Finished",
         f"{_shown(result.release)} in {seconds(result.seconds)}, {cached} of {len(result.stages)} stages cached",
     )
+    for one in _changes(result):
+        console.say(one)
     for sample in result.samples[:_SAMPLES]:
         console.say()
         for line in _excerpt(sample.prompt, sample.text):
             console.say(f"    {line}")
     if result.samples:
         console.say()
+    for change in result.effects:
+        console.verb("Effect", f"{change.stage}: {effect(change)}")
     for measure in sorted(result.measures, key=lambda one: not one.own):
         if measure.own:
             console.verb("Measured", f"{measure.bits_per_byte:.4f} bits per byte {measure.note}; fewer is better")
@@ -228,6 +235,22 @@ def _tell(console: Console, result: BuildResult, recipe: Path) -> None:
     console.verb("Report", _shown(result.report), "cyan")
     console.verb(*_standing(result, recipe))
     console.verb("Next", f"regrow chat {shlex.quote(_shown(result.release))}", "cyan")
+
+
+def _changes(result: BuildResult) -> Iterator[str]:
+    """What the model answered before the first change, and what it does after the last."""
+    if result.effects:
+        first, last = result.effects[0], result.effects[-1]
+        yield from ("", f"    {_line(first.prompt)}")
+        yield f"    before: {_line(first.answers[0])}"
+        yield f"    after:  {_line(last.answers[1])}"
+
+
+def _line(text: str) -> str:
+    """A text in one line that is not too long."""
+    import textwrap
+
+    return textwrap.shorten(text, 200, placeholder=" ...") or "(nothing)"
 
 
 def _standing(result: BuildResult, recipe: Path) -> tuple[str, str, str]:

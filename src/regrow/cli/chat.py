@@ -203,7 +203,7 @@ class _Answerer(_Writer):
 
     def write(self, prompt: str, seed: int) -> tuple[str, bool]:
         """Answer a question; gives the answer and if that is all of it."""
-        from regrow.corpus.chat import Message
+        from regrow.corpus.conversations import Message
 
         asked = [Message(role, content) for role, content in (*self._said, ("user", prompt))]
         fitting = self._generator.fitting(asked, self._max_tokens)

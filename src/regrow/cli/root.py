@@ -24,6 +24,7 @@ COMMANDS = (
     "report",
     "inspect",
     "audit",
+    "lineage",
     "data",
     "chat",
     "export",

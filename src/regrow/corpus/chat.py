@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from regrow.corpus.conversations import Message
+from regrow.corpus.conversations import USER, Message
 from regrow.corpus.templates import LARGEST, Template
 from regrow.corpus.tokenizer import CONFIG, SPECIAL, TEMPLATE, Tokenizer, settings
 from regrow.errors import InputError

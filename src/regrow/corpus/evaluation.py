@@ -9,6 +9,9 @@ from typing import Any
 
 MEASURED = "evaluation.json"
 SAMPLES = "samples.json"
+EFFECT = "effect.json"
+EFFECTS = "effects"
+"""The folder of a release in which lie the effects of its stages, each called after the stage."""
 
 
 def write(folder: Path, measured: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> None:

@@ -5,6 +5,8 @@ where two both take and give a type, as ``clean`` and ``deduplicate`` do with do
 comes first, and where nobody does, it goes by the order in which the recipe names their tables. Each slot is fed from
 the last stage before that gives its type; a slot for several from all whose output nobody has worked on yet, or from
 the entries that a parameter names; and where a ``[[table]]`` makes several stages, those of one entry feed each other.
+A kind that watches others comes last, with a stage beside each that takes and gives its type, whether usual or spelled
+out; nothing is fed from it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from pydantic import ValidationError
 from regrow.errors import RecipeError
 from regrow.recipe.facts import Brought, Facts, Telling
 from regrow.recipe.graph import Graph, Stage
-from regrow.recipe.kind import MODELS, Kind, Kinds, Slot
+from regrow.recipe.kind import BEFORE, MODELS, Kind, Kinds, Slot
 from regrow.recipe.pin import Pin, Pinned
 from regrow.recipe.problems import Origin, adding, explain, header, nested, note, together
 from regrow.recipe.schema import Recipe, Said, StageEntry, recipe_type
@@ -71,7 +73,7 @@ def expand(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Graph:
     faults = []
     for i, entry in enumerate(recipe.stages):
         try:
-            drafts[entry.name] = _spelled_out(entry, ("stage", i), drafts, recipe)
+            drafts[entry.name] = _spelled_out(entry, ("stage", i), _watched(drafts, recipe), recipe)
         except RecipeError as error:
             faults.append(error)
     if faults:
@@ -80,7 +82,7 @@ def expand(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Graph:
     for name, draft in drafts.items():
         if (kind := recipe.kinds.get(draft.kind)) and issubclass(kind.parameters, Telling):
             drafts[name] = replace(draft, parameters={**draft.parameters, "facts": facts})
-    return assemble(drafts, recipe.kinds, recipe.origin)
+    return assemble(_watched(drafts, recipe), recipe.kinds, recipe.origin)
 
 
 def _facts(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Facts:
@@ -115,7 +117,7 @@ def _usual(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Iterator[Draft]
     known = {source.stage: pins.get(source.name, ()) for source in recipe.sources}
     wiring = _Wiring(recipe.kinds)
     for kind in in_order(recipe.kinds, tuple(recipe.origin.data)):
-        for said in list(recipe.said(kind)):
+        for said in [] if kind.watches else list(recipe.said(kind)):
             if unknown := wiring.unknown(said):
                 raise _no_such_entry(*unknown, said, recipe.origin)
             draft = Draft(said.stage, kind.name, said.parameters, wiring.inputs(said), places=said.places)
@@ -128,6 +130,53 @@ def _usual(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Iterator[Draft]
                 draft = replace(draft, parameters={**draft.parameters, "pins": _pinned(known[said.stage])})
             wiring.add(said, draft.inputs)
             yield replace(draft, missing=missing)
+
+
+def _watched(drafts: Mapping[str, Draft], recipe: Recipe) -> dict[str, Draft]:
+    """The drafts and, behind them, those that watch some of them and are not among them yet."""
+    found = dict(drafts)
+    for said in (said for kind in recipe.kinds.values() if kind.watches for said in recipe.said(kind)):
+        for draft in drafts.values():
+            name = f"{said.kind.name}-{draft.name}"
+            inputs = _watching(said.kind, draft, drafts, recipe.kinds)
+            if name not in drafts and all(slot in inputs or it.optional for slot, it in said.kind.inputs.items()):
+                found[name] = Draft(name, said.kind.name, said.parameters, inputs, places=said.places)
+    return found
+
+
+def _watching(kind: Kind[Any], draft: Draft, drafts: Mapping[str, Draft], kinds: Kinds) -> dict[str, tuple[str, ...]]:
+    """What feeds the slots of a stage that watches another, as :attr:`Kind.watches` says; empty if it is not to."""
+    watched = kinds.get(draft.kind)
+    if watched is None or watched.output != kind.watches:
+        return {}
+    given = [name for slot, names in draft.inputs.items() for name in names if _type(watched, slot) == kind.watches]
+    if not given:
+        return {}
+    found = {}
+    for slot, wanted in kind.inputs.items():
+        side = given[0] if slot == BEFORE or slot.startswith(f"{BEFORE}_") else draft.name
+        nearest = (*_nearest_first(side, drafts), *reversed(drafts))
+        found[slot] = tuple(name for name in nearest if _gives(drafts[name], wanted.type, kinds))[:1]
+    return {slot: names for slot, names in found.items() if names}
+
+
+def _nearest_first(name: str, drafts: Mapping[str, Draft]) -> list[str]:
+    """A stage, and those that it was made from."""
+    queue = [name] if name in drafts else []
+    for one in queue:  # grows while it is read
+        needed = dict.fromkeys(other for names in drafts[one].inputs.values() for other in names)
+        queue += [other for other in needed if other in drafts and other not in queue]
+    return queue
+
+
+def _gives(draft: Draft, type: str, kinds: Kinds) -> bool:
+    kind = kinds.get(draft.kind)
+    return kind is not None and kind.output == type
+
+
+def _type(kind: Kind[Any], slot: str) -> str:
+    """Of a slot; empty if there is none, which is somebody else's to say."""
+    return kind.inputs[slot].type if slot in kind.inputs else ""
 
 
 def _pinned(pins: Sequence[Pin]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from regrow.recipe.kind import Kind
+from regrow.recipe.kind import AFTER, Kind
 from regrow.sections import Parameters
 
 
@@ -23,6 +23,11 @@ class Stage:
     def needs(self) -> set[str]:
         """The names of the stages that it takes its inputs from."""
         return {name for names in self.inputs.values() for name in names}
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The name of the stage that it only looks at, if it is of a kind that does that."""
+        return self.inputs[AFTER] if self.kind.watches else ()
 
 
 @dataclass(frozen=True)

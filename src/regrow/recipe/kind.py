@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
 
@@ -54,6 +54,8 @@ MODELS = (MODEL_FILES, MODEL)
 
 ADAPTER = "adapter"
 """The type of artifact that is learned beside a model and kept apart from it, in the files of PEFT."""
+BEFORE, AFTER = "before", "after"
+"""The slots of a kind that watches others: what they take, and what they give."""
 
 PROGRAM = 400_000_000
 """Bytes of memory of the libraries themselves."""
@@ -166,6 +168,8 @@ class Table:
 class Released:
     """Files of an artifact that a release holds.
 
+    In ``folder`` and ``name``, ``{stage}`` stands for the stage's name, and ``{entry}`` for that behind its kind.
+
     Attributes:
         files: a pattern of paths in the artifact, e.g. ``checkpoints/*/*``.
         folder: of the release, in which they lie under the same paths; empty for the release itself.
@@ -188,6 +192,14 @@ class Released:
         for path in (self.files, self.folder, self.name):
             if path.startswith("/") or ".." in path.split("/") or "\\" in path:
                 raise ValueError(f"`{path}` leads out of a release")
+
+    def of(self, kind: str, stage: str) -> Released:
+        """The same for a stage, whose name stands in it."""
+        words = {"{stage}": stage, "{entry}": stage.removeprefix(f"{kind}-")}
+        folder, name = self.folder, self.name
+        for word, said in words.items():
+            folder, name = folder.replace(word, said), name.replace(word, said)
+        return replace(self, folder=folder, name=name)
 
 
 @dataclass(frozen=True)
@@ -261,6 +273,10 @@ class Kind(Generic[P]):
         table: where a recipe says the parameters; None if they are said in ``[[stage]]`` only, or there are none.
         usual: True if it is part of a recipe that does not mention it, wherever its inputs are there.
         after: kinds that come before it where both take and give the same type.
+        watches: a type of artifact: beside each stage that takes and gives it, there is one of this kind, called
+            ``KIND-STAGE``. Its slot ``after`` takes what that stage gives, ``before`` what that stage was given; any
+            other takes the last of its type that what is in ``after`` was made from or, if its name begins with
+            ``before_``, what is in ``before``, and otherwise the last there is.
         cost: (parameters, slot -> what is expected in it) -> what it takes; by default that of going through the bytes.
         done: (parameters, scratch) -> the share of the work that a stopped run has done; by default nothing.
         released: which of its files are part of a release.
@@ -280,6 +296,7 @@ class Kind(Generic[P]):
     table: Table | None = None
     usual: bool = False
     after: tuple[str, ...] = ()
+    watches: str = ""
     cost: Callable[[P, Mapping[str, tuple[Expected, ...]]], Cost] | None = None
     done: Callable[[P, Path], float] | None = None
     released: tuple[Released, ...] = ()
@@ -315,6 +332,9 @@ class Kind(Generic[P]):
         needed = [name for name, info in self.parameters.model_fields.items() if info.is_required()]
         if self.usual and needed:
             raise ValueError(f"the kind `{self.name}` is usual, so `{needed[0]}` needs a default")
+        sides = {name: slot.type for name, slot in self.inputs.items() if name in (BEFORE, AFTER)}
+        if self.watches and sides != dict.fromkeys((BEFORE, AFTER), self.watches):
+            raise ValueError(f"the kind `{self.name}` watches {self.watches}, so it takes that in `before` and `after`")
         if self.table is not None and self.table.name in ("recipe", "model", "stage"):
             raise ValueError(f"`{self.table.name}` is not for the kind `{self.name}`: every recipe has it")
 

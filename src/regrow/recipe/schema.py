@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, time
@@ -230,12 +229,21 @@ def tables(kinds: Kinds) -> dict[str, tuple[Table, type[BaseModel]]]:
 
 
 def shared_keys(kinds: Kinds) -> dict[str, list[str]]:
-    """Table -> keys that more than one of the kinds that share it bring; there should be none."""
-    found: dict[str, Counter[str]] = {}
+    """Table -> keys that more than one of the kinds that share it bring, each as its own; there should be none."""
+    found: dict[str, dict[str, set[type]]] = {}
     for kind in kinds.values():
         if kind.table is not None:
-            found.setdefault(kind.table.name, Counter()).update(fields(kind.parameters).keys())
-    return {name: twice for name, keys in found.items() if (twice := [key for key, count in keys.items() if count > 1])}
+            keys = found.setdefault(kind.table.name, {})
+            for name, info in kind.parameters.model_fields.items():
+                keys.setdefault(info.alias or name, set()).add(_declaring(kind.parameters, name))
+    return {
+        table: twice for table, keys in found.items() if (twice := [key for key, all in keys.items() if len(all) > 1])
+    }
+
+
+def _declaring(parameters: type[BaseModel], name: str) -> type:
+    """The class that declares a parameter, which several kinds may have in common."""
+    return next(one for one in parameters.__mro__ if name in vars(one).get("__annotations__", {}))
 
 
 def keys_in_order(kinds: Kinds) -> list[str]:

@@ -113,6 +113,36 @@ class Directory:
         return self._top.parent.parent / "blobs" if self._top.parent.name == "snapshots" else None
 
 
+@dataclass(frozen=True)
+class Below:
+    """The files in a folder of others, by their paths in it."""
+
+    files: Files
+    folder: str
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        return self.files.root / self.folder
+
+    def paths(self) -> Iterator[str]:
+        """Those of all files there are."""
+        start = f"{self.folder}/"
+        return (path.removeprefix(start) for path in self.files.paths() if path.startswith(start))
+
+    def has(self, path: str) -> bool:
+        """Whether there is a file that may be opened."""
+        return self.files.has(f"{self.folder}/{path}")
+
+    def size(self, path: str) -> int:
+        """Bytes of a file."""
+        return self.files.size(f"{self.folder}/{path}")
+
+    def open(self, path: str) -> BinaryIO:
+        """A file for reading."""
+        return self.files.open(f"{self.folder}/{path}")
+
+
 def read_bytes(files: Files, path: str, most: int = MOST_BYTES) -> bytes:
     """A whole file, empty if there is none.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from regrow.corpus import evaluation, tokenizer
+from regrow.sources import records
 
 SUMS = "SHA256SUMS"
 RECIPE = "regrow.toml"
@@ -20,6 +21,7 @@ SPECIAL_TOKENS = tokenizer.SPECIAL
 
 EVALUATION = evaluation.MEASURED
 SAMPLES = evaluation.SAMPLES
+EFFECTS = evaluation.EFFECTS
 CHAIN = "training/chain.jsonl"
 LOSSES = "training/losses.jsonl"
 
@@ -29,6 +31,8 @@ TOKENS = "data/tokens.parquet"
 
 PROVENANCE = "provenance"
 STATEMENT = ".intoto.json"
+
+LINEAGE = records.FOLDER
 
 REPORT = "report.html"
 BUILDINFO = "buildinfo"

@@ -25,6 +25,7 @@ class Statement:
         files: path and sha256 of the files it gave.
         origin: where weights come from: ``random``, or how they were made of others; None where it is not told.
         documents: what was done about documents: ``filter`` or ``label``; None where nothing was.
+        arithmetic: the version of the exact arithmetic; None where it was not used.
     """
 
     stage: str
@@ -37,6 +38,24 @@ class Statement:
     files: tuple[tuple[str, str], ...]
     origin: str | None
     documents: str | None
+    arithmetic: int | None = None
+
+    @property
+    def entry(self) -> str:
+        """What the recipe calls what it is about, where its kind may have several stages."""
+        return self.stage.removeprefix(f"{self.kind}-")
+
+    @property
+    def fetch(self) -> str:
+        """Where it got what it gave; empty if it made it."""
+        return _word(self.parameters.get("fetch")) or ""
+
+    @property
+    def pins(self) -> Mapping[str, str]:
+        """File -> sha256 of what it got."""
+        found = self.parameters.get("pins")
+        rows = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+        return {str(one.get("file")): str(one.get("sha256")) for one in rows}
 
 
 def is_statement(path: str) -> bool:
@@ -73,6 +92,7 @@ def _parse(value: Any) -> Statement:
         files=tuple((str(file["name"]).removeprefix(f"{name}/"), str(file["digest"]["sha256"])) for file in files),
         origin=_word(internal.get("origin")),
         documents=_word(internal.get("documents")),
+        arithmetic=version if type(version := internal.get("arithmetic")) is int else None,
     )
 
 
@@ -101,6 +121,43 @@ def line_of_weights(made: Sequence[Statement]) -> tuple[Statement, ...]:
             found.append(one)
             needed.update(name for _, name in one.inputs)
     return tuple(reversed(found))
+
+
+def brought_in(made: Sequence[Statement]) -> tuple[Statement, ...]:
+    """The stages that brought a model in from outside: that fetched weights, or what others made weights of.
+
+    Args:
+        made: statements, in the order of the graph.
+    """
+    makers = [one for one in made if one.origin is not None]
+    used = {name for one in makers for _, name in one.inputs} | {one.stage for one in makers[-1:]}
+    return tuple(one for one in made if one.fetch and one.stage in used)
+
+
+def behind(one: Statement, made: Sequence[Statement]) -> tuple[Statement, ...]:
+    """The stages into which the output of one went, directly or not, in the order of the graph."""
+    met, found = {one.stage}, []
+    for other in made:
+        if met.intersection(name for _, name in other.inputs):
+            met.add(other.stage)
+            found.append(other)
+    return tuple(found)
+
+
+def done_to(one: Statement, made: Sequence[Statement]) -> tuple[str, ...]:
+    """How the stages behind a model from outside made weights of it, in the order of the graph: their origins.
+
+    From its teachers a model is distilled; as a student, which is in the slot of the weights, it is trained further.
+    """
+    later = behind(one, made)
+    own = {one.stage, *(other.stage for other in later)}
+    makers = {other.stage for other in made if other.origin is not None}
+    found = []
+    for other in (other for other in later if other.origin not in (None, "imported")):
+        taught = any(slot != "weights" for slot, name in other.inputs if name in makers)
+        student = taught and {slot for slot, name in other.inputs if name in own & makers} == {"weights"}
+        found.append("fine-tuned" if student and other.origin == "distilled" else str(other.origin))
+    return tuple(found)
 
 
 def _word(value: Any) -> str | None:

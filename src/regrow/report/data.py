@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from regrow.release.lineage import Model
 from regrow.release.release import Loss, Sample
 from regrow.report.doubts import Doubt
 
@@ -21,6 +22,37 @@ class Base:
 
     fetch: str
     licence: str
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a change did, in short.
+
+    Attributes:
+        stage: that made it.
+        function: whether it was kept: ``exact``, ``rounding`` or ``no``.
+        difference: of logits at most; None if it is no number.
+        changed: share of the numbers that both models have.
+        rank: the largest of the ranks of the changes of matrices; None if it is above the bound, 0 if none changed.
+        rank_bound: above which ranks are not told apart.
+        zeros: share of zeros in matrices, after.
+        bits: bits per byte of held-out text, before and after.
+        size: bytes of the files of weights, before and after.
+        prompt: what both were asked.
+        answers: what they wrote, before and after.
+    """
+
+    stage: str
+    function: str
+    difference: float | None
+    changed: float
+    rank: int | None
+    rank_bound: int
+    zeros: float
+    bits: tuple[float | None, float | None]
+    size: tuple[int, int]
+    prompt: str
+    answers: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -119,6 +151,10 @@ class ReportData:
     """Stage and origin of the weights that went into the released ones, these last; empty if one does not say it."""
     bases: tuple[Base, ...] = ()
     """The models that it was made from."""
+    lineage: Model | None = None
+    """The release with these, and theirs, as far as it says it; None if it was only trained from random numbers."""
+    effects: tuple[Effect, ...] = ()
+    """What each change did, in the order in which they were made."""
     samples: tuple[Sample, ...] = ()
     losses: tuple[Loss, ...] = ()
     validation_loss: float | None = None

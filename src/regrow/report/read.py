@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regrow.errors import RecipeError
-from regrow.recipe.kind import MODEL_FILES
 from regrow.release import Release
-from regrow.release.layout import SUMS
+from regrow.release.files import DamagedError, read_json
+from regrow.release.layout import EFFECTS, SUMS
+from regrow.release.lineage import lineage
 from regrow.release.release import number
-from regrow.release.statements import Statement, line_of_weights
+from regrow.release.statements import Statement, brought_in, line_of_weights
 from regrow.release.sums import leaves
-from regrow.report.data import Base, Example, Exclusion, File, Measure, ReportData, Source, StageRow
+from regrow.report.data import Base, Effect, Example, Exclusion, File, Measure, ReportData, Source, StageRow
 from regrow.report.doubts import doubts
 from regrow.report.render import size
 
@@ -52,6 +53,8 @@ def contents(release: Release) -> ReportData:
         family=release.family,
         line=_line(release),
         bases=tuple(_bases(release)),
+        lineage=lineage(release) if _is_changed(release) else None,
+        effects=effects(release),
         samples=release.samples,
         losses=release.losses,
         validation_loss=release.measured("validation", "loss"),
@@ -64,6 +67,35 @@ def contents(release: Release) -> ReportData:
         machine=release.environment,
         build=release.dates,
     )
+
+
+def effects(release: Release) -> tuple[Effect, ...]:
+    """What each change did, in the order in which they were made."""
+    names = [one.stage for one in release.statements]
+    found = ((name, read_json(release.files, f"{EFFECTS}/{name}.json")) for name in names)
+    return tuple(_effect(release, name, told) for name, told in found if isinstance(told, dict))
+
+
+def _effect(release: Release, stage: str, told: Mapping[str, Any]) -> Effect:
+    try:
+        function, weights, answer, held_out = (told[key] for key in ("function", "weights", "answer", "held_out"))
+        ranks = list(weights["ranks"].values())
+        matrices = weights["zeros"]["after"]
+        return Effect(
+            stage=stage,
+            function=str(function["kept"]),
+            difference=number(function["largest_difference"]),
+            changed=weights["changed"] / max(1, weights["compared"]),
+            rank=max(ranks, default=0) if all(type(one) is int for one in ranks) else None,
+            rank_bound=int(weights["rank_bound"]),
+            zeros=matrices["numbers"] / max(1, matrices["size"]),
+            bits=(number((held_out or {}).get("before")), number((held_out or {}).get("after"))),
+            size=(int(weights["bytes"]["before"]), int(weights["bytes"]["after"])),
+            prompt=str(answer["prompt"]),
+            answers=(str(answer["before"]), str(answer["after"])),
+        )
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise DamagedError(release.path, f"{EFFECTS}/{stage}.json", "it is no effect as regrow writes it") from error
 
 
 def measures(release: Release) -> tuple[Measure, ...]:
@@ -143,10 +175,13 @@ def _line(release: Release) -> tuple[tuple[str, str], ...]:
     return told if len(told) == len(line) else ()
 
 
+def _is_changed(release: Release) -> bool:
+    """Whether more was done to the weights than to train them from random numbers."""
+    return bool(brought_in(release.statements)) or len(line_of_weights(release.statements)) > 1
+
+
 def _bases(release: Release) -> Iterator[Base]:
-    for one in release.statements:
-        if one.artifact == MODEL_FILES:
-            yield Base(str(one.parameters.get("fetch", "")), str(one.parameters.get("licence", "")))
+    yield from (Base(one.fetch, str(one.parameters.get("licence", ""))) for one in brought_in(release.statements))
 
 
 def _stage(statement: Statement, timing: Mapping[str, Any]) -> StageRow:

@@ -21,6 +21,8 @@ def render(data: ReportData) -> str:
     from jinja2 import StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
 
+    from regrow.report import said
+
     here = files("regrow.report")
     environment = SandboxedEnvironment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(
@@ -29,6 +31,7 @@ def render(data: ReportData) -> str:
     template = environment.from_string(here.joinpath("report.html.j2").read_text("utf-8"))
     return template.render(
         data=data,
+        said=said,
         style=here.joinpath("style.css").read_text("utf-8"),
         # The loss on validation text is that of the released weights, which others may have changed since.
         chart=loss_chart(data.losses, data.validation_loss if len(data.line) <= 1 else None),

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from regrow.corpus.chat import SYSTEM, ChatTemplate, Message
+from regrow.corpus.chat import ChatTemplate
+from regrow.corpus.conversations import SYSTEM, Message
 from regrow.corpus.tokenizer import Tokenizer
 from regrow.errors import InputError, RecipeError
 from regrow.exact.selection import current

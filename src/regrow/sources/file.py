@@ -125,10 +125,11 @@ def _files(folder: Path, site: Site) -> Iterator[tuple[str, str]]:
 
     Links are not followed: the folder is what others will have. What builds make is never what they are made from.
     """
+    whole = _is_release(folder)
     for place, folders, names in os.walk(folder, onerror=_unreadable):
         kept = []
         for path in (Path(place, name) for name in sorted(folders)):
-            if why := _closed(path, site):
+            if why := _closed(path, site, whole):
                 yield f"{path.relative_to(folder).as_posix()}/", why
             else:
                 kept.append(path.name)
@@ -137,14 +138,20 @@ def _files(folder: Path, site: Site) -> Iterator[tuple[str, str]]:
             yield path.relative_to(folder).as_posix(), _unusable(path, site)
 
 
-def _closed(folder: Path, site: Site) -> str:
-    """Why a folder is not looked into, if it is not."""
+def _closed(folder: Path, site: Site, whole: bool) -> str:
+    """Why a folder is not looked into, if it is not. A release that is named itself is ``whole``, records of its
+    parents included.
+    """
     if folder.is_symlink():
         return "links"
     if not site.choice.walks(folder.name):
         return aside(folder.name)
-    made = all((folder / name).is_file() for name in _RELEASE) or _is_cache(folder)
+    made = (not whole and _is_release(folder)) or _is_cache(folder)
     return "made by regrow" if made or _same(folder, site.base / _BUILD) else ""
+
+
+def _is_release(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in _RELEASE)
 
 
 def _unusable(path: Path, site: Site) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import Field
 
 from regrow.errors import InputError, StageError
-from regrow.recipe.kind import MODEL_FILES, Call, Cost, Expected, Kind, Table
+from regrow.recipe.kind import MODEL_FILES, Call, Cost, Expected, Kind, Released, Table
 from regrow.recipe.values import Licence, Patterns
+from regrow.sources import records
 from regrow.sources.archives import Refused
 from regrow.sources.contents import contents
 from regrow.sources.select import INSIDE, Choice
@@ -21,8 +22,13 @@ from regrow.store.atomic import remove_tree
 FILES = (
     "**/*.gguf", "**/*.safetensors", "**/*.safetensors.index.json", "**/config.json", "**/generation_config.json",
     "**/tokenizer.json", "**/tokenizer_config.json", "**/special_tokens_map.json", "**/chat_template.jinja",
+    *records.FILES,
 )  # fmt: skip
 """Patterns of the files of a model."""
+
+
+RECORDS = tuple(Released(files, f"{records.FOLDER}/{{stage}}", always=True) for files in records.FILES)
+"""What a release of a child keeps of a parent that is a release."""
 
 
 class BaseParameters(FetchParameters):
@@ -38,7 +44,7 @@ class BaseParameters(FetchParameters):
         description="Patterns of its files, inside archives too.",
         examples=["**/*Q4_1.gguf"],
         min_length=1,
-        json_schema_extra={"fallback": "weights, configuration and tokenizer"},
+        json_schema_extra={"fallback": "weights, configuration and tokenizer; of a release, its records too"},
     )
     exclude: Patterns = Field(
         default=("**/checkpoints/**", "checkpoints/**"),
@@ -95,4 +101,5 @@ KIND = Kind(
     summary="get the files of the model to begin with",
     table=Table("base", about="The model to begin with, and on which terms.", why="a model is made from another"),
     cost=cost,
+    released=RECORDS,
 )

@@ -11,8 +11,8 @@ from pydantic import Field
 from regrow.corpus import evaluation
 from regrow.errors import StageError
 from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
-from regrow.recipe.values import Texts
-from regrow.sections import LARGEST, Parameters
+from regrow.sections import LARGEST
+from regrow.stages.asking import Asking
 from regrow.stages.costs import BYTES_PER_TOKEN, WRITING, all_of
 from regrow.stages.validation import nats
 
@@ -26,17 +26,9 @@ _FLOPS_PER_SECOND = 1.3e11  # of measuring the three million parameters of an ex
 LN2 = float.fromhex("0x1.62e42fefa39efp-1")  # not math.log(2.0), which is the platform's
 
 
-class EvaluateParameters(Parameters):
+class EvaluateParameters(Asking):
     """What to ask of the finished model."""
 
-    prompts: Texts = Field(
-        default=(),
-        description="Texts for the model to continue; where it has a chat template, questions to it.",
-        examples=[["To be, or not to be"]],
-    )
-    continues: bool = Field(
-        default=False, description="Let it continue the texts even if it has a chat template.", examples=[True]
-    )
     sample_tokens: int = Field(
         default=80, description="Tokens to write for each prompt.", examples=[80], ge=1, le=2**24
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 
 from pydantic import Field
 
 from regrow.recipe.kind import MODEL, Call, Cost, Expected, Kind, Table
 from regrow.recipe.values import Name
+from regrow.sources import records
 from regrow.stages import base, import_tokenizer, import_weights
 from regrow.stages.base import BaseParameters
 from regrow.stages.import_tokenizer import ImportTokenizerParameters
@@ -31,6 +33,10 @@ def run(call: Call[ParentParameters]) -> None:
     base.run(Call(call.name, call.parameters, {}, files, call.scratch, call.context))
     given = {"files": (files,), "tokenizer": (call.output,)}
     import_tokenizer.run(Call(call.name, ImportTokenizerParameters(), given, call.output, call.scratch, call.context))
+    for path in (path for pattern in records.FILES for path in files.glob(pattern)):
+        kept = call.output / path.relative_to(files)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, kept)
     import_weights.run(Call(call.name, ImportWeightsParameters(), given, call.output, call.scratch, call.context))
 
 
@@ -57,5 +63,6 @@ KIND = Kind(
     summary="get one more model and take it over",
     table=Table("parent", about="One more model, to merge with or to learn from, and on which terms.", many=True),
     cost=cost,
+    released=base.RECORDS,
     origin="imported",
 )

@@ -73,9 +73,10 @@ def test_final_weights_of_another_stage_name_it(tmp_path: Path) -> None:
         ([("more", "continued")], Relation.FINETUNE),
         ([("small", "quantised")], Relation.QUANTISED),
         ([("tune", "fine-tuned"), ("small", "quantised")], Relation.FINETUNE),
-        ([("cut", "pruned"), ("small", "quantised")], Relation.UNKNOWN),
+        ([("cut", "pruned"), ("small", "quantised")], Relation.QUANTISED),
+        ([("changed", "edited"), ("small", "quantised")], Relation.UNKNOWN),
         ([("student", "distilled")], Relation.DISTILLED),
-        ([], Relation.UNKNOWN),
+        ([], Relation.CONVERTED),
     ],
 )
 def test_weights_from_elsewhere_are_a_parent(tmp_path: Path, stages: list[tuple[str, str]], relation: Relation) -> None:

@@ -11,6 +11,7 @@ Nothing that is read is run, unpickled or followed out of its folder, and what c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from regrow.auditing import names
@@ -26,6 +27,7 @@ from regrow.auditing.collectors import (
     hub_cache,
     legal,
     mot,
+    origins,
     rebuilds,
     release,
     safetensors,
@@ -35,9 +37,10 @@ from regrow.auditing.collectors.folder import Folder, Statement, UnreadableError
 from regrow.auditing.collectors.structured import read_yaml
 from regrow.auditing.facts import Collected, Component, ComponentFact, Fact, Finding, State
 from regrow.errors import InputError, RecipeError
+from regrow.release import Release
 from regrow.words import closest
 
-__all__ = ["collect"]
+__all__ = ["collect", "recorded"]
 
 _COLLECTORS: tuple[Callable[[Folder], Iterator[Statement]], ...] = (
     hazards.collect,
@@ -77,6 +80,21 @@ def collect(target: str, *, today: str, network: bool) -> Collected:
         return _of_file(path, today)
     except OSError as error:
         raise InputError(f"`{target}` cannot be read", why=error.strerror or str(error)) from error
+
+
+def recorded(target: str, today: str) -> dict[str, Collected]:
+    """The parents that a release on this machine has records of, and theirs, by the names that facts have for them."""
+    folder = Folder(Path(target), name=Path(target).name, date=today)
+    if not folder.root.is_dir() or not release.is_one(folder):
+        return {}
+    return {origins.named(parent): _of_records(parent, facts, today) for parent, facts in release.recorded(folder)}
+
+
+def _of_records(parent: Release, facts: list[Statement], today: str) -> Collected:
+    folder = Folder(parent.path, name=parent.path.name, date=today)
+    told = [*facts, *rebuilds.collect(parent.digest, today)]
+    name = origins.named(parent)
+    return replace(_collected(folder, told, name, "release", name, parent.digest), complete=False)
 
 
 def _nothing(target: str) -> InputError:

@@ -39,7 +39,6 @@ from regrow.auditing.facts import (
 )
 from regrow.auditing.findings import FindingId
 from regrow.model.architecture import Architecture
-from regrow.recipe.kind import MODEL_FILES
 from regrow.recipe.pin import is_sha256
 from regrow.release import Release
 from regrow.release.files import MOST_BYTES, DamagedError
@@ -56,7 +55,9 @@ from regrow.release.layout import (
     SUMS,
     is_covered,
 )
+from regrow.release.lineage import records
 from regrow.release.statements import Statement as Made
+from regrow.release.statements import brought_in
 from regrow.sources import is_local
 from regrow.train.section import Train, steps, training_flops
 
@@ -80,10 +81,12 @@ class Locked:
     Attributes:
         text: the file.
         value: what it says.
+        models: the names of sources that are models.
     """
 
     text: Text
     value: Mapping[str, Any]
+    models: Collection[str] = ()
 
     @cached_property
     def stages(self) -> Sequence[Mapping[str, Any]]:
@@ -92,12 +95,12 @@ class Locked:
 
     @cached_property
     def sources(self) -> Sequence[Mapping[str, Any]]:
-        """The sources."""
-        return tables(self.value.get("source"))
+        """The sources of texts."""
+        return [one for one in tables(self.value.get("source")) if one.get("name") not in self.models]
 
     @property
     def files(self) -> Sequence[Mapping[str, Any]]:
-        """The files of all sources."""
+        """The files of all of them."""
         return [file for source in self.sources for file in tables(source.get("file"))]
 
     def saying(self, *names: str) -> list[Mapping[str, Any]]:
@@ -176,8 +179,34 @@ def collect(folder: Folder) -> Iterator[Statement]:
     broken = any(isinstance(one, Finding) and one.id in BROKEN for one in checked)
     made, damage = _statements(release, folder)
     yield from damage
-    yield from origins.collect(folder, made)
-    yield from folder.texts([LOCK], NAME, lambda text: _locked(text, folder, release, made, broken), MOST_BYTES)
+    yield from origins.collect(folder, made, followed(release, made))
+    yield from _of_lock(folder, release, made, broken)
+
+
+def _of_lock(
+    folder: Folder, release: Release, made: tuple[Made, ...], broken: bool, whole: bool = True
+) -> Iterator[Statement]:
+    """What the lock proves; ``whole`` is False for the records of a parent, of which the tables were not kept."""
+    return folder.texts([LOCK], NAME, lambda text: _locked(text, folder, release, made, broken, whole), MOST_BYTES)
+
+
+def followed(release: Release, made: tuple[Made, ...]) -> dict[str, Release]:
+    """The parents of which the release has records that are theirs, by the stage that took them."""
+    found = {one.stage: records(release, one)[0] for one in brought_in(made)}
+    return {stage: parent for stage, parent in found.items() if parent is not None}
+
+
+def recorded(folder: Folder) -> Iterator[tuple[Release, list[Statement]]]:
+    """The parents that a release has records of, theirs too, each with what its records prove."""
+    release = opened(folder)
+    made, _ = _statements(release, folder)
+    for parent in followed(release, made).values():
+        below = Folder(parent.path, name=parent.path.name, date=folder.date)
+        theirs, damage = _statements(parent, below)
+        found = [*damage, *origins.collect(below, theirs, followed(parent, theirs))]
+        found += _of_lock(below, parent, theirs, broken=False, whole=False)
+        yield parent, found
+        yield from recorded(below)
 
 
 def is_boilerplate(statement: Statement) -> bool:
@@ -233,16 +262,18 @@ def _damage(id: FindingId, what: str, paths: list[str], text: Text) -> Finding:
     return Finding(id, severity, f"{printable(paths[0])}{more} {what}", (text.at(),))
 
 
-def _locked(text: Text, folder: Folder, release: Release, made: tuple[Made, ...], broken: bool) -> Iterator[Statement]:
+def _locked(
+    text: Text, folder: Folder, release: Release, made: tuple[Made, ...], broken: bool, whole: bool
+) -> Iterator[Statement]:
     try:
-        lock = Locked(text, release.lock_data)
+        lock = Locked(text, release.lock_data, {one.entry for one in brought_in(made)})
     except DamagedError as error:
         yield _unreadable(LOCK, f"cannot be read: {printable(error.cause)}", folder)
         return
-    used, found = release_data.manifest(folder, release)
+    used, found = release_data.manifest(folder, release) if whole and lock.sources else ({}, [])
     yield from found
     yield from _licence(lock)
-    yield from _sources(lock, used, {one.stage for one in made if one.artifact == MODEL_FILES})
+    yield from _sources(lock, used)
     yield from _training(lock)
     yield from _aspects(lock, used, folder, made)
     yield from _components(lock, folder, release, made)
@@ -254,12 +285,10 @@ def _licence(lock: Locked) -> Iterator[Statement]:
         yield legal.declared(expression, Scope.WEIGHTS, lock.text.at("key model.licence"))
 
 
-def _sources(lock: Locked, used: Mapping[str, release_data.Used], models: Collection[str]) -> Iterator[Statement]:
-    """A fact for each source but those that are models, and for its part that was held out to judge the model."""
+def _sources(lock: Locked, used: Mapping[str, release_data.Used]) -> Iterator[Statement]:
+    """A fact for each source, and for its part that was held out to judge the model."""
     for source in lock.sources:
         name = str(source.get("name", ""))
-        if name in models:
-            continue
         availability = str(lock.documents.get(name, {}).get("availability", ""))
         known = Availability(availability) if availability in list(Availability) else Availability.UNKNOWN
         files = tables(source.get("file"))
@@ -379,8 +408,9 @@ def _components(lock: Locked, folder: Folder, release: Release, made: tuple[Made
         yield there(Component.LIBRARIES, at, regrow, OWN_LICENCE)
         if "evaluation" in given:
             yield there(Component.EVALUATION_CODE, at, runs, OWN_LICENCE)
-    yield _datasets(lock, Component.DATASETS)
-    if {"evaluation", "split"} <= given:
+    if lock.sources:
+        yield _datasets(lock, Component.DATASETS)
+    if lock.sources and {"evaluation", "split"} <= given:
         yield _datasets(lock, Component.EVALUATION_DATA)
     if not any(CHECKPOINT.search(entry.path) for entry in folder.find("weights")):
         at_chain = folder.evidence(CHAIN, NAME) if folder.has(CHAIN) else at
@@ -423,7 +453,8 @@ def _regrow(release: Release) -> str:
 
 def _rebuild(lock: Locked, folder: Folder, broken: bool) -> RebuildFact:
     """What a lock promises; of a broken release no more than that somebody says so."""
-    whole = _are_pinned(lock.files) and bool(mapping(lock.value.get("outputs")))
-    level = Rebuild.PINNED if whole and folder.has(CHAIN) and not broken else Rebuild.DECLARED
+    files = [file for source in tables(lock.value.get("source")) for file in tables(source.get("file"))]
+    whole = _are_pinned(files) and bool(mapping(lock.value.get("outputs")))
+    level = Rebuild.PINNED if whole and not broken else Rebuild.DECLARED
     at = lock.text.at("key outputs" if "outputs" in lock.value else "")
     return RebuildFact(Basis.FOUND, at, level, "", digest(folder))

@@ -1,0 +1,198 @@
+"""Where every weight of a release came from: the models that it was made from, and these from others, with the steps.
+
+What is said rests on the statements about stages, and on the records that a release keeps of those of its parents that
+are releases themselves. These are believed only if the weights that were taken are the ones that they speak of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from regrow.release.files import Below, DamagedError, read_bytes
+from regrow.release.layout import LINEAGE, LOCK, RECIPE, SUMS
+from regrow.release.release import Release
+from regrow.release.statements import Statement, brought_in, done_to, line_of_weights
+from regrow.sources import is_local
+from regrow.store import sha256_bytes
+from regrow.words import listed
+
+DEEPEST = 32
+"""Releases in each other whose records are followed."""
+
+_WEIGHTS = ".safetensors"
+
+
+class Standing(StrEnum):
+    """What anybody could do about a model."""
+
+    REBUILT = "rebuilt here"
+    REBUILDABLE = "can be rebuilt"
+    PINNED = "pinned only"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage that gave weights on the way.
+
+    Attributes:
+        stage: its name.
+        tool: what did it, kind and version, and the version of the arithmetic if that was used.
+        origin: how the weights were made.
+        digest: of what it gave.
+        parameters: all of them, but for the files that it pins.
+    """
+
+    stage: str
+    tool: str
+    origin: str
+    digest: str
+    parameters: dict[str, object]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of the lineage.
+
+    Attributes:
+        name: what it is called, or where it was got.
+        digest: of the release, or of its pinned files; empty if nobody says it.
+        fetch: where it was got; empty for the model that was asked about.
+        licence: of its weights, as declared.
+        standing: what anybody could do about it.
+        why: what that rests on.
+        steps: the stages through which its weights went, from its parents' or from random numbers to its own.
+        parents: the models that it was made from.
+        taken: the stage that took it into the child.
+        relation: how the child was made of it: the origins of the child's steps behind it.
+    """
+
+    name: str
+    digest: str
+    fetch: str = ""
+    licence: str = ""
+    standing: Standing = Standing.UNKNOWN
+    why: str = ""
+    steps: tuple[Step, ...] = ()
+    parents: tuple[Model, ...] = ()
+    taken: str = ""
+    relation: tuple[str, ...] = ()
+
+    def all(self) -> Iterator[Model]:
+        """It and all its ancestors, each child before its parents."""
+        yield self
+        for parent in self.parents:
+            yield from parent.all()
+
+
+def lineage(release: Release, rebuilt: Callable[[str], bool] = lambda digest: False) -> Model:
+    """The lineage of a release.
+
+    Args:
+        release: it.
+        rebuilt: whether the release of a digest was built again on this machine; by default nobody knows.
+
+    Raises:
+        DamagedError: if its statements cannot be read. Of damaged records of parents nothing is believed.
+    """
+    return _of_release(release, rebuilt, DEEPEST)
+
+
+def _of_release(release: Release, rebuilt: Callable[[str], bool], deep: int) -> Model:
+    made = release.statements
+    parents = tuple(_parent(release, one, made, rebuilt, deep) for one in brought_in(made))
+    standing, why = _standing(release, made, parents, rebuilt)
+    return Model(
+        name=release.name or release.path.name,
+        digest=release.digest,
+        licence=str(release.model.get("licence", "")),
+        standing=standing,
+        why=why,
+        steps=tuple(_step(one) for one in line_of_weights(made)),
+        parents=parents,
+    )
+
+
+def _standing(
+    release: Release, made: tuple[Statement, ...], parents: tuple[Model, ...], rebuilt: Callable[[str], bool]
+) -> tuple[Standing, str]:
+    if release.digest and rebuilt(release.digest):
+        return Standing.REBUILT, "this machine built it again and got the same"
+    if lacking := [path for path in (RECIPE, LOCK) if not release.files.has(path)]:
+        return Standing.PINNED, f"{listed(lacking)} is not there"
+    if not made:
+        return Standing.PINNED, "there are no statements about its stages"
+    fetching = [one for one in made if one.fetch]
+    if unpinned := [one.stage for one in fetching if not one.pins]:
+        return Standing.PINNED, f"nobody says which files {listed(unpinned)} took"
+    made_again = {one.taken for one in parents if one.standing in (Standing.REBUILT, Standing.REBUILDABLE)}
+    if local := [one.entry for one in fetching if is_local(one.fetch) and one.stage not in made_again]:
+        return Standing.PINNED, f"the files of {listed(local)} lie beside its recipe, and have no public address"
+    return Standing.REBUILDABLE, "recipe and lock are there, and all that goes in is pinned and can be had"
+
+
+def _parent(
+    release: Release, taken: Statement, made: tuple[Statement, ...], rebuilt: Callable[[str], bool], deep: int
+) -> Model:
+    """A model that was brought in from outside, followed if it is a release."""
+    relation = done_to(taken, made)
+    licence = str(taken.parameters.get("licence", ""))
+    found, doubt = records(release, taken) if deep else (None, "")
+    if found is not None:
+        model = _of_release(found, rebuilt, deep - 1)
+        return replace(model, fetch=taken.fetch, licence=licence or model.licence, taken=taken.stage, relation=relation)
+    standing = Standing.PINNED if taken.pins else Standing.UNKNOWN
+    count = len(taken.pins)
+    why = f"{count} {'file' if count == 1 else 'files'} pinned by sha256; how it was made is not known"
+    return Model(
+        name=taken.fetch,
+        digest=taken.digest,
+        fetch=taken.fetch,
+        licence=licence,
+        standing=standing,
+        why=doubt or (why if taken.pins else "nobody says which files were taken"),
+        taken=taken.stage,
+        relation=relation,
+    )
+
+
+def records(release: Release, taken: Statement) -> tuple[Release | None, str]:
+    """What a release keeps of a parent that is a release, or why it is not believed."""
+    prefix = f"{LINEAGE}/{taken.stage}/"
+    lists = [path for path in release.files.paths() if path.startswith(prefix) and path.endswith(f"/{SUMS}")]
+    if not lists:
+        return None, ""
+    folder = min(lists, key=lambda path: (path.count("/"), path)).removesuffix(f"/{SUMS}")
+    found = Release(Below(release.files, folder))
+    try:
+        fault = _fault(found, {*taken.pins.values(), *(sha256 for _, sha256 in taken.files)})
+        found.statements, found.model  # noqa: B018 - read now, so that what is damaged is found out here
+    except DamagedError as error:
+        fault = f"{error.path}: {error.cause}"
+    return (None, f"pinned by sha256, and what lies beside it is no record of it: {fault}") if fault else (found, "")
+
+
+def _fault(found: Release, taken: set[str]) -> str:
+    """Why records are not those of the files that were taken, if they are not."""
+    if not found.sums.canonical:
+        return f"{SUMS} is not a list as regrow writes it"
+    weights = [path for path in found.listed if path.endswith(_WEIGHTS)]
+    if not weights or any(found.listed[path] not in taken for path in weights):
+        return f"{SUMS} lists other weights than those that were taken"
+    kept = [path for path in found.files.paths() if path != SUMS]
+    other = [path for path in kept if sha256_bytes(read_bytes(found.files, path)) != found.listed.get(path)]
+    return f"{min(other)} is not the file that was released" if other else ""
+
+
+def _step(one: Statement) -> Step:
+    arithmetic = f", arithmetic {one.arithmetic}" if one.arithmetic else ""
+    parameters = {name: value for name, value in one.parameters.items() if name != "pins"}
+    return Step(one.stage, f"{one.kind} {one.version}{arithmetic}", one.origin or "", one.digest, parameters)
+
+
+def relation_on_hubs(relation: tuple[str, ...]) -> str:
+    """What model hubs call the way from a parent to a child: the last thing done to it that has a name there."""
+    names = {"adapter": "adapter", "merged": "merge", "quantised": "quantized", "converted": "quantized"}
+    return next((names[one] for one in reversed(relation) if one in names), "finetune")
