@@ -22,6 +22,7 @@ from regrow.exact import inference, layers
 from regrow.exact import operations as ops
 from regrow.exact.random import normals
 from regrow.model import rotary
+from regrow.model.cache import Cache
 from regrow.model.config import DecoderConfig
 
 Parameters = Mapping[str, Tensor]
@@ -46,21 +47,29 @@ def initialise(config: DecoderConfig, seed: int) -> dict[str, Tensor]:
     return parameters
 
 
-def _inference_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    y = inference.linear(x, weight)
-    return y if bias is None else y + bias
-
-
 @dataclass(frozen=True)
 class Products:
-    """How matrices are multiplied: the only difference between training and inference."""
+    """How matrices are multiplied: the only difference between training and inference.
+
+    Attributes:
+        linear: of rows, a matrix and its bias.
+        attention: of the name of its block, and queries, keys and values of the positions that are read.
+    """
 
     linear: Callable[[Tensor, Tensor, Tensor | None], Tensor]
-    attention: Callable[[Tensor, Tensor, Tensor], Tensor]
+    attention: Callable[[str, Tensor, Tensor, Tensor], Tensor]
 
 
-TRAINING = Products(ops.linear, ops.attention)
-INFERENCE = Products(_inference_linear, inference.attention)
+def _attention(_name: str, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return ops.attention(q, k, v)
+
+
+def _cached_attention(cache: Cache, name: str, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    keys, values = cache.extended(f"{name} keys", k), cache.extended(f"{name} values", v)
+    return inference.attention(q, keys, values, cache.length)
+
+
+TRAINING = Products(ops.linear, _attention)
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "silu": layers.silu,
@@ -89,24 +98,42 @@ class Decoder:
             final = final.masked_select(counts[:, None]).view(-1, self.config.width)
         return ops.linear_cross_entropy(final, self._head(parameters), targets)
 
-    def logits(self, parameters: Parameters, tokens: Tensor) -> Tensor:
-        """float32 ``(B, T, vocabulary)`` for int64 ``(B, T)``, T up to the context; without gradients."""
-        final = self._final(parameters, tokens, INFERENCE)
-        return inference.linear(final, self._head(parameters)).view(*tokens.shape, -1)
+    def logits(self, parameters: Parameters, tokens: Tensor, cache: Cache | None = None) -> Tensor:
+        """float32 ``(B, T, vocabulary)`` for int64 ``(B, T)``; without gradients.
 
-    def last_logits(self, parameters: Parameters, tokens: Tensor) -> Tensor:
-        """The logits of the last position, ``(B, vocabulary)``."""
-        final = self._final(parameters, tokens, INFERENCE).view(*tokens.shape, -1)
-        return inference.linear(final[:, -1], self._head(parameters))
+        Those of a position depend on its token and the ones before, and on nothing else.
+
+        Args:
+            parameters: all of them.
+            tokens: of the next positions.
+            cache: of the positions before, which ``tokens`` are added to; all of them fit into the context.
+        """
+        return inference.linear(self.read(parameters, tokens, cache), self._head(parameters))
+
+    def last_logits(self, parameters: Parameters, tokens: Tensor, cache: Cache | None = None) -> Tensor:
+        """The logits of the last position, ``(B, vocabulary)``; see :meth:`logits`."""
+        return inference.linear(self.read(parameters, tokens, cache)[:, -1], self._head(parameters))
+
+    def read(self, parameters: Parameters, tokens: Tensor, cache: Cache | None) -> Tensor:
+        """What the output matrix makes logits of, ``(B, T, C)``; see :meth:`logits`."""
+        cache = Cache() if cache is None else cache
+        end = cache.length + tokens.shape[1]
+        if end > self.config.context:
+            raise ValueError(f"{end} positions are more than the {self.config.context} of the context")
+        products = Products(inference.linear, partial(_cached_attention, cache))
+        final = self._final(parameters, tokens, products, cache.length)
+        cache.length = end
+        return final.view(*tokens.shape, -1)
 
     def _head(self, parameters: Parameters) -> Tensor:
         return parameters["embed" if self.config.tied_embeddings else "head"]
 
-    def _final(self, parameters: Parameters, tokens: Tensor, products: Products) -> Tensor:
+    def _final(self, parameters: Parameters, tokens: Tensor, products: Products, first: int = 0) -> Tensor:
         device = parameters["embed"].device
         self._tables = tuple(table.to(device) for table in self._tables)
-        seen = tuple(table[: tokens.shape[1]] for table in self._tables)
-        return _Pass(self.config, parameters, products, (tokens.shape[0], tokens.shape[1]), seen)(tokens.to(device))
+        size = tokens.shape[0], tokens.shape[1]
+        seen = tuple(table[first : first + size[1]] for table in self._tables)
+        return _Pass(self.config, parameters, products, size, seen, first)(tokens.to(device))
 
 
 @dataclass(frozen=True)
@@ -119,6 +146,7 @@ class _Pass:
         products: of training or inference.
         size: sequences and positions.
         tables: cosines and sines of the positions, if they are rotary.
+        first: of the positions.
     """
 
     config: DecoderConfig
@@ -126,13 +154,14 @@ class _Pass:
     products: Products
     size: tuple[int, int]
     tables: tuple[Tensor, ...]
+    first: int
 
     def __call__(self, tokens: Tensor) -> Tensor:
         """From tokens ``(B, T)`` to what the output matrix reads, ``(R, C)``."""
         x = ops.embedding(tokens, self.parameters["embed"])
         if self.config.positions == "learned":
             # Looked up for every sequence, so that the sum of the gradients over sequences is exact.
-            places = torch.arange(self.size[1], device=tokens.device).expand(self.size)
+            places = torch.arange(self.first, self.first + self.size[1], device=tokens.device).expand(self.size)
             x = x + ops.embedding(places, self.parameters["positions"])
         x = x.view(-1, self.config.width)
         for i in range(self.config.layers):
@@ -161,7 +190,7 @@ class _Pass:
             joined = torch.cat((self._head_norm(f"{name}.q_norm", q), self._head_norm(f"{name}.k_norm", k), v), dim=1)
         heads = self._turned(joined.view(*self.size, -1, config.head_width))
         q, k, v = heads.split((config.heads, config.kv_heads, config.kv_heads), dim=2)
-        out = self.products.attention(q, k, v).reshape(len(x), -1)
+        out = self.products.attention(name, q, k, v).reshape(len(x), -1)
         return self._linear(f"{name}.out", out)
 
     def _head_norm(self, name: str, x: Tensor) -> Tensor:
