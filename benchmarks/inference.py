@@ -14,6 +14,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,30 +75,22 @@ def main() -> None:
             ids = torch.tensor([prompt])
             mine, other, true = decoder.logits(parameters, ids), theirs(ids).logits, wider(ids).logits
             apart = [float(x.abs().max()) for x in (mine - other, mine - true, other - true)]
-            print(
-                "logits of {:3} tokens: ours and theirs {:.1e} apart, from float64 {:.1e} and {:.1e}".format(
-                    len(prompt), *apart
-                )
-            )
+            words = "logits of {:3} tokens: ours and theirs {:.1e} apart, from float64 {:.1e} and {:.1e}"
+            print(words.format(len(prompt), *apart), flush=True)
         del wider
         for prompt in prompts:
             same = ours_write(prompt, options.tokens) == theirs_write(prompt, options.tokens)
-            print(f"{options.tokens} tokens behind {len(prompt)}: {'equal' if same else 'NOT EQUAL'}")
-        compare(
-            "writing",
-            options.pairs,
-            options.tokens,
-            lambda n: ours_write(prompts[0], n),
-            lambda n: theirs_write(prompts[0], n),
-        )
-        compare("reading", options.pairs, LONG, lambda _: ours_write(long, 1), lambda _: theirs_write(long, 1))
+            print(f"{options.tokens} tokens behind {len(prompt)}: {'equal' if same else 'NOT EQUAL'}", flush=True)
+        for what, prompt, written in (("writing", prompts[0], options.tokens), ("reading", long, 1)):
+            count = written if what == "writing" else len(prompt)
+            compare(what, options.pairs, count, *(partial(f, prompt, written) for f in (ours_write, theirs_write)))
 
 
-def compare(what: str, pairs: int, tokens: int, ours: Callable[[int], Any], theirs: Callable[[int], Any]) -> None:
+def compare(what: str, pairs: int, tokens: int, ours: Callable[[], Any], theirs: Callable[[], Any]) -> None:
     """Medians of both rates, and of the ratios of the pairs."""
     rates, ratios = [], []
     for _ in range(pairs):
-        pair = [tokens / timed(run, tokens) for run in (ours, theirs)]
+        pair = [tokens / timed(run) for run in (ours, theirs)]
         rates.append(pair)
         ratios.append(pair[0] / pair[1])
     mine, other = (statistics.median(rate) for rate in zip(*rates, strict=True))
@@ -105,10 +98,10 @@ def compare(what: str, pairs: int, tokens: int, ours: Callable[[int], Any], thei
     print(f"{what}: regrow {mine:.1f} tokens/s, transformers {other:.1f}, ratio {ratio:.2f}", flush=True)
 
 
-def timed(run: Callable[[int], Any], tokens: int) -> float:
+def timed(run: Callable[[], Any]) -> float:
     """Seconds."""
     begin = time.perf_counter()
-    run(tokens)
+    run()
     return time.perf_counter() - begin
 
 

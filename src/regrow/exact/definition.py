@@ -460,7 +460,8 @@ def ordered_attention(q: Tensor, k: Tensor, v: Tensor, first: int, share: int, s
     """
     scores = torch.stack([ordered_product(a, b) for a, b in zip(q, k, strict=True)])
     scores = scores * torch.full((), scale, dtype=torch.float32, device=q.device)
-    at = torch.arange(q.shape[1], device=q.device) // share + first
+    positions = torch.arange(first, first + q.shape[1] // share, device=q.device)
+    at = positions[:, None].expand(-1, share).reshape(-1)
     unseen = torch.arange(k.shape[1], device=q.device)[None, :] > at[:, None]
     largest = scores.masked_fill(unseen, -torch.inf).amax(2, keepdim=True)
     weights = exp(scores - largest).masked_fill(unseen, 0.0).to(torch.float64)

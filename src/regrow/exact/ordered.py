@@ -91,9 +91,9 @@ def _joined(builder: Any, lanes: Any) -> Any:
 def _tile(name: str, rows: int, columns: int) -> Any:
     """An intrinsic that writes ``rows`` x ``columns`` sums of products.
 
-    Its arguments are int64, addresses and strides in bytes: of the rows of the left operand, how far the next is and how
-    many there are; the same of the right one; the depth; of the result, and how far its next row is. Of rows that are
-    not there, the last one is taken instead, and nothing is written for them.
+    Its arguments are int64, addresses and strides in bytes: of the left operand, how far apart its rows are and how
+    many there are; the same of the right one; the depth; of the result, and how far apart its rows are. For rows that
+    are not there, the last one is read, and nothing is written.
     """
 
     def write(builder: Any, *given: Any) -> None:

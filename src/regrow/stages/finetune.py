@@ -127,12 +127,13 @@ def done(parameters: FinetuneParameters, scratch: Path) -> float:
 
 KIND = Kind(
     name="finetune",
-    version=1,
+    version=2,
     parameters=FinetuneParameters,
     inputs={"weights": Slot("weights"), "tokens": Slot("tokens"), "tokenizer": Slot("tokenizer")},
     output="weights",
     run=run,
     exact=True,
+    infers=True,
     libraries=("tokenizers",),
     summary="train a model further",
     table=Table("finetune", about="Training a model further on text: all of it, or chosen parameters."),
