@@ -8,14 +8,14 @@ from toy import JOIN, WRITE, stage
 
 from regrow.engine import ingredients, key_of, library_version
 from regrow.errors import RecipeError, StageError
-from regrow.exact.version import ARITHMETIC
+from regrow.exact.version import ARITHMETIC, INFERENCE
 from regrow.recipe.kind import Kind, Parameters, Slot
 
 A, B = "a" * 64, "b" * 64
 
 
 def test_ingredients_are_all_there():
-    kind = replace(JOIN, exact=True, libraries=("pytest",), version=7)
+    kind = replace(JOIN, exact=True, infers=True, libraries=("pytest",), version=7)
     found = ingredients(stage("x", kind, {"texts": ("one", "two")}, separator=","), {"texts": (A, B)})
     assert found == {
         "kind": "join",
@@ -24,6 +24,7 @@ def test_ingredients_are_all_there():
         "inputs": {"texts": [A, B]},
         "libraries": {"pytest": pytest.__version__},
         "arithmetic": ARITHMETIC,
+        "inference": INFERENCE,
     }
 
 
@@ -45,6 +46,7 @@ def test_everything_that_decides_the_output_decides_the_key():
         key_of(ingredients(replace(base, kind=replace(JOIN, version=2)), inputs)),
         key_of(ingredients(replace(base, kind=replace(JOIN, name="other")), inputs)),
         key_of(ingredients(replace(base, kind=replace(JOIN, exact=True)), inputs)),
+        key_of(ingredients(replace(base, kind=replace(JOIN, infers=True)), inputs)),
         key_of(ingredients(replace(base, kind=replace(JOIN, libraries=("pytest",))), inputs)),
     ]
     assert len(set(keys)) == len(keys)

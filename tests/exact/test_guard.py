@@ -1,18 +1,21 @@
-"""Only operations whose bits IEEE 754 fixes are reached in training."""
+"""Only operations whose bits IEEE 754 fixes are reached in training and inference."""
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from regrow.exact.selection import use
+from regrow.model.config import DecoderConfig
+from regrow.model.decoder import Decoder, initialise
 from regrow.train.loop import train
 from tests.train.toy import FREEZING, SETTINGS, TASK, batch, masked, watch
 
 MOVES = {  # make, read, copy, reshape or select; no arithmetic
     "__lshift__", "__rshift__", "alias", "_local_scalar_dense", "_to_copy", "_unsafe_view", "any", "arange",
     "bitwise_and", "bitwise_not", "bitwise_or", "cat", "clone", "copy_", "detach", "empty", "empty_like", "expand",
-    "full", "full_like", "gather", "index_select", "lift_fresh", "masked_fill", "nan_to_num", "ones", "ones_like",
-    "scalar_tensor",    "select", "slice", "split", "split_with_sizes", "squeeze", "stack", "transpose", "unbind", "unsqueeze", "view",
+    "full", "full_like", "gather", "index_select", "lift_fresh", "masked_fill", "nan_to_num", "new_empty", "ones",
+    "ones_like", "scalar_tensor", "select", "slice", "split", "split_with_sizes", "squeeze", "stack", "transpose",
+    "unbind", "unsqueeze", "view",
     "where", "zeros", "zeros_like",
     "isfinite", "all", "masked_select", "masked_scatter", "masked_scatter_backward",
 }  # fmt: skip
@@ -79,6 +82,14 @@ def test_training_reaches_no_forbidden_operation(backend, tmp_path):
 def test_nor_do_masks_and_frozen_parameters(tmp_path):
     with use("numba", "int8"), Guard():
         train(FREEZING, SETTINGS, masked, tmp_path, watch())
+
+
+@pytest.mark.parametrize("backend", [("reference", "float64"), ("numba", "int8")])
+def test_nor_does_inference(backend):
+    config = DecoderConfig(vocabulary=20, layers=1, width=12, heads=2, kv_heads=1, hidden=10, context=9)
+    parameters, tokens = initialise(config, 1), torch.arange(9)[None]
+    with use(*backend), torch.no_grad(), Guard():
+        Decoder(config).logits(parameters, tokens)
 
 
 @pytest.mark.parametrize(

@@ -63,13 +63,19 @@ def product(a, b):
     return f32(digit_product(on_grid(a, e, 13), on_grid(b, f, 13)) * (two(e) * two(f) * 2.0**-26))
 
 
-def fine_product(a, b):
-    """float32 ``a @ b`` on the finer grid of inference."""
-    e, f = exponent(a, -1), exponent(b, -2)
-    n, m, total = on_grid(a, e, 20), on_grid(b, f, 20), 0.0
-    for start in range(0, a.shape[-1], 2**13):
-        total = total + exact(n[..., start : start + 2**13], m[..., start : start + 2**13, :])
-    return f32(total * (two(e) * two(f) * 2.0**-40))
+def ordered_sum(terms):
+    """The sum of float64 along the first axis in the one order of inference."""
+    lanes = [0.0] * 8
+    for i, term in enumerate(terms):
+        lanes[i % 8] = lanes[i % 8] + term
+    a, b, c, d, e, f, g, h = lanes
+    return ((a + e) + (c + g)) + ((b + f) + (d + h))
+
+
+def ordered_product(a, b):
+    """float32 ``a @ b`` of inference, of two matrices."""
+    a, b = a.astype(f64), b.astype(f64)
+    return f32(ordered_sum(a[:, k, None] * b[k] for k in range(len(b))))
 
 
 def grid_sum(x, axis):

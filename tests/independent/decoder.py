@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import layers
-from .arithmetic import exp64, f32, f64, fine_product, log64, normals, sin_cos64, turned
+from .arithmetic import exp64, f32, f64, log64, normals, ordered_product, sin_cos64, turned
 
 
 @dataclass(frozen=True)
@@ -135,12 +135,12 @@ def logits(shape, p, tokens):
     for i in range(shape.layers):
         name = f"layers.{i:03}"
         normal, _ = layers.rms_norm(x, p[f"{name}.attention.norm"], shape.norm_epsilon)
-        q, k, v = heads(shape, fine_product(normal, turned(p[f"{name}.attention.qkv"])), tokens.shape)
-        y = layers.fine_attention(layers.rotate(q, cosine, sine), layers.rotate(k, cosine, sine), v)
-        x = x + fine_product(y.reshape(x.shape), turned(p[f"{name}.attention.out"]))
+        q, k, v = heads(shape, ordered_product(normal, turned(p[f"{name}.attention.qkv"])), tokens.shape)
+        y = layers.ordered_attention(layers.rotate(q, cosine, sine), layers.rotate(k, cosine, sine), v)
+        x = x + ordered_product(y.reshape(x.shape), turned(p[f"{name}.attention.out"]))
         normal, _ = layers.rms_norm(x, p[f"{name}.mlp.norm"], shape.norm_epsilon)
-        y = layers.swiglu(fine_product(normal, turned(p[f"{name}.mlp.gate_up"])))
-        x = x + fine_product(y, turned(p[f"{name}.mlp.down"]))
+        y = layers.swiglu(ordered_product(normal, turned(p[f"{name}.mlp.gate_up"])))
+        x = x + ordered_product(y, turned(p[f"{name}.mlp.down"]))
     final, _ = layers.rms_norm(x, p["norm"], shape.norm_epsilon)
     head = p["embed" if shape.tied_embeddings else "head"]
-    return fine_product(final, turned(head)).reshape(*tokens.shape, -1)
+    return ordered_product(final, turned(head)).reshape(*tokens.shape, -1)

@@ -65,7 +65,10 @@ def generate(shape, parameters, prompt, count, temperature, top, seed, stop=None
     """Tokens that continue a prompt."""
     tokens, found = list(prompt), []
     for draw in uniforms(seed, "sampling", count):
-        row = logits(shape, parameters, np.array([tokens[-shape.context :]]))[0, -1]
+        half, first = shape.context // 2, 0
+        while len(tokens) - first > shape.context:
+            first += half
+        row = logits(shape, parameters, np.array([tokens[first:]]))[0, -1]
         token = choose(row, draw, temperature, top)
         if token == stop:
             break

@@ -9,13 +9,14 @@ from .arithmetic import (
     exponent,
     f32,
     f64,
-    fine_product,
     grid_sum,
     hexadecimal,
     log64,
     low,
     mean,
     on_grid,
+    ordered_product,
+    ordered_sum,
     product,
     turned,
     two,
@@ -135,15 +136,16 @@ def columns_product(n, x):
     return f32(digit_product(turned(n), on_grid(x, e, 13)) * (two(e) * 2.0**-26))
 
 
-def fine_attention(q, k, v):
-    """Attention of inference."""
-    positions, groups, width = q.shape[1], k.shape[2], q.shape[3]
-    q, k, v = (grouped(x, groups) for x in (q, k, v))
-    scores = fine_product(q, turned(k)) * root(width)
-    unseen = hidden(*scores.shape[2:])
-    largest = np.where(unseen, f32(-np.inf), scores).max(3, keepdims=True)
-    w = np.where(unseen, f32(0), exp32(np.where(unseen, f32(0), scores - largest)))
-    return ungrouped(f32(fine_product(w, v).astype(f64) / grid_sum(w, 3)[..., None]), positions)
+def ordered_attention(q, k, v, first=0):
+    """Attention of inference: of queries ``(B, T, H, D)`` from a position on to all keys up to their own."""
+    share, y = q.shape[2] // k.shape[2], np.empty_like(q)
+    for b, t, h in np.ndindex(q.shape[:3]):
+        seen = first + t + 1
+        keys, values = k[b, :seen, h // share], v[b, :seen, h // share].astype(f64)
+        scores = ordered_product(q[b, t, h][None], turned(keys))[0] * root(q.shape[3])
+        p = exp32(scores - scores.max()).astype(f64)
+        y[b, t, h] = f32(ordered_sum(p[:, None] * values) / ordered_sum(p))
+    return y
 
 
 def row_losses(logits, targets):

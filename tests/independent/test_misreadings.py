@@ -40,8 +40,12 @@ MISREADINGS = [
     ("arithmetic", "linear", "e, f = exponent(a, -1), exponent(b, -2)\n    return f32", "e, f = exponent(a, -1), exponent(b)\n    return f32"),
     ("arithmetic", "linear", "on_grid(b, f, 13)) * (two(e) * two(f) * 2.0**-26)", "on_grid(b, f, 12)) * (two(e) * two(f) * 2.0**-25)"),
     ("arithmetic", "linear", "* (two(e) * two(f) * 2.0**-26))", "* f32(two(e) * two(f) * 2.0**-26))"),
-    ("arithmetic", "fine_linear", "on_grid(a, e, 20)", "on_grid(a, e, 21)"),
-    ("arithmetic", "fine_linear", "start + 2**13], m[..., start", "start + 2**13 - 1], m[..., start"),
+    ("arithmetic", "ordered_linear", "lanes[i % 8] = lanes[i % 8] + term", "lanes[0] = lanes[0] + term"),
+    ("arithmetic", "ordered_linear", "lanes[i % 8] = lanes[i % 8] + term", "lanes[i % 4] = lanes[i % 4] + term"),
+    ("arithmetic", "ordered_linear", "lanes[i % 8] = lanes[i % 8] + term", "lanes[i // 5] = lanes[i // 5] + term"),
+    ("arithmetic", "ordered_linear", "((a + e) + (c + g)) + ((b + f) + (d + h))", "((a + b) + (c + d)) + ((e + f) + (g + h))"),
+    ("arithmetic", "ordered_linear", "((a + e) + (c + g)) + ((b + f) + (d + h))", "((a + e) + (b + f)) + ((c + g) + (d + h))"),
+    ("arithmetic", "ordered_linear", "    a, b = a.astype(f64), b.astype(f64)\n", ""),
     ("layers", "linear", "return product(dy, w), product(turned(dy), x)", "return product(dy, w), turned(product(turned(x), dy) + 1)"),
     # elementary functions
     ("arithmetic", "exp32", "f32(-87)), f32(88))", "f32(-87)), f32(87))"),
@@ -123,7 +127,9 @@ MISREADINGS = [
     ("layers", "attention", "dv = columns_product(n, dy * (f32(8192) / t))", "dv = columns_product(n, (dy * f32(8192)) / t)"),
     ("layers", "attention", "    return f32(digit_product(turned(n), on_grid(x, e, 13))", "    return f32(exact(turned(n), on_grid(x, e, 13))"),
     ("layers", "attention", "np.arange(positions) > np.arange(rows)", "np.arange(positions) >= np.arange(rows)"),
-    ("layers", "fine_attention", "f32(fine_product(w, v).astype(f64) / grid_sum(w, 3)[..., None])", "fine_product(w, v) / f32(grid_sum(w, 3)[..., None])"),
+    ("layers", "ordered_attention", "f32(ordered_sum(p[:, None] * values) / ordered_sum(p))", "f32(ordered_sum(p[:, None] * values)) / f32(ordered_sum(p))"),
+    ("layers", "ordered_attention", "seen = first + t + 1", "seen = t + 1"),
+    ("layers", "ordered_attention", "h // share], v", "h % k.shape[2]], v"),
     # output layer
     ("layers", "linear_cross_entropy", "* f32(2.0**20)).astype(f64)", "* f32(2.0**19)).astype(f64) * 2"),
     ("layers", "linear_cross_entropy", "weights * (ONE / f32(total))[:, None]", "weights / f32(total)[:, None]"),
@@ -169,14 +175,16 @@ MISREADINGS = [
     ("decoder", "initial", "(\".out\", \".down\")", "(\".out\",)"),
     ("decoder", "initial", "np.sqrt(2.0 * f64(shape.layers))", "np.sqrt(f64(shape.layers))"),
     ("decoder", "loss_and_gradients", "g[\"embed\"] = dhead + dembed if", "g[\"embed\"] = dembed if"),
-    ("decoder", "logits", "y = layers.fine_attention(", "y, _ = layers.attention("),
+    ("decoder", "logits", "y = layers.ordered_attention(", "y, _ = layers.attention("),
     ("training", "weights_file", "-len(text) % 8", "-len(text) % 4"),
     ("training", "train", "(before + state)", "(state + before)"),
     ("training", "train", "f\"({x.shape[0]},)\"", "f\"({x.shape[0]})\""),
     ("evaluation", "choose", "(-row[i], i)", "(-row[i], -i)"),
     ("evaluation", "choose", "if weight > draw * total", "if weight >= draw * total"),
     ("evaluation", "choose", ".astype(f64) / temperature", " / np.float32(temperature)"),
-    ("evaluation", "generate", "tokens[-shape.context :]", "tokens[-shape.context + 1 :]"),
+    ("evaluation", "generate", "tokens[first:]", "tokens[-shape.context :]"),
+    ("evaluation", "generate", "> shape.context:", ">= shape.context:"),
+    ("evaluation", "generate", "first += half", "first += 1"),
 ]  # fmt: skip
 
 # What reads differently and is the same, and why.
@@ -190,6 +198,12 @@ THE_SAME = [
     ("library", "gelu", "(z * z) * f32(-0.5)", "z * (z * f32(-0.5))"),
     # The logistic function is 0 or 1 from both.
     ("library", "gelu", "f32(-16)), f32(16))", "f32(-15)), f32(15))"),
+    (
+        "arithmetic",
+        "ordered_linear",
+        "((a + e) + (c + g)) + ((b + f) + (d + h))",
+        "((h + d) + (f + b)) + ((g + c) + (e + a))",
+    ),
     # Addition commutes, and the integers of a sum have one order as good as another.
     ("layers", "swiglu", "t = a * z", "t = z * a"),
     ("layers", "linear_cross_entropy", "exact(q, m) - exact(low(q), low(m))", "-exact(low(q), low(m)) + exact(q, m)"),

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from regrow.engine import Evaluation
-from regrow.exact.version import ARITHMETIC
+from regrow.exact.version import ARITHMETIC, INFERENCE
 from regrow.recipe.graph import Stage
 from regrow.recipe.pin import Pinned
 from regrow.sections import Parameters
@@ -44,6 +44,8 @@ def statement(stage: Stage, evaluation: Evaluation) -> dict[str, Any]:
         internal["documents"] = stage.kind.on_documents
     if stage.kind.exact:
         internal["arithmetic"] = ARITHMETIC
+    if stage.kind.infers:
+        internal["inference"] = INFERENCE
     return {
         "_type": STATEMENT,
         "subject": [_resource(stage.name, result.digest, {"artifact": stage.kind.output}), *outputs],

@@ -11,7 +11,7 @@ from importlib import metadata
 from typing import Any
 
 from regrow.errors import RecipeError, StageError
-from regrow.exact.version import ARITHMETIC
+from regrow.exact.version import ARITHMETIC, INFERENCE
 from regrow.recipe.graph import Stage
 from regrow.store import canonical_json, sha256_bytes
 
@@ -32,6 +32,8 @@ def ingredients(stage: Stage, inputs: Mapping[str, Sequence[str]]) -> dict[str, 
     }
     if stage.kind.exact:
         found["arithmetic"] = ARITHMETIC
+    if stage.kind.infers:
+        found["inference"] = INFERENCE
     return found
 
 

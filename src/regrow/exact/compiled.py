@@ -28,6 +28,8 @@ from regrow.exact import polynomials
 from regrow.exact.blend import Blend
 from regrow.exact.grid import Digits, Layout
 from regrow.exact.kernel import kernel, shared_kernel
+from regrow.exact.ordered import ordered_attention as ordered_attention
+from regrow.exact.ordered import ordered_product as ordered_product
 from regrow.exact.rows import (
     column_scales,
     digits_by_column,

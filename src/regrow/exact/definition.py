@@ -35,6 +35,10 @@ from regrow.exact.grid import (
 
 name = "reference"  # what users call it, in REGROW_BACKEND and `use`
 
+LANES = 8  # of an ordered sum
+# Sums of an ordered product that are taken at once: 256 MiB of lanes.
+_ORDERED_ENTRIES = 1 << 22
+
 
 def exp(x: Tensor) -> Tensor:
     """e to the power of float32 of any shape; 0 below -87, and arguments above 88 count as 88."""
@@ -464,3 +468,60 @@ def adamw(parameter: Tensor, gradient: Tensor, first: Tensor, second: Tensor, co
     second.copy_(second * beta2 + (g * g) * rest2)
     update = (first / correction1) / (sqrt(second / correction2) + epsilon)
     parameter.copy_(parameter * keep - update * rate)
+
+
+def _joined(lanes: Tensor) -> Tensor:
+    """The sum of the lanes, which are the last axis: the upper half added to the lower one, until one is left."""
+    width = LANES
+    while width > 1:
+        width //= 2
+        lanes = lanes[..., :width] + lanes[..., width:]
+    return lanes[..., 0]
+
+
+def ordered_product(x: Tensor, weight: Tensor) -> Tensor:
+    """``x @ weight.T`` for float32 ``(R, K)`` and ``(N, K)``, in float64 and rounded once, as float32 ``(R, N)``.
+
+    Eight lanes: lane ``j`` adds the products at ``j``, ``j + 8``, ... of the depth, in this order, to 0.
+    """
+    height = max(1, _ORDERED_ENTRIES // weight.shape[0])
+    return torch.cat([_ordered_rows(rows, weight) for rows in x.split(height)])
+
+
+def _ordered_rows(x: Tensor, weight: Tensor) -> Tensor:
+    left, right = x.to(torch.float64)[:, None], weight.to(torch.float64)[None]
+    lanes = torch.zeros((x.shape[0], weight.shape[0], LANES), dtype=torch.float64, device=x.device)
+    for start in range(0, x.shape[1], LANES):
+        products = left[..., start : start + LANES] * right[..., start : start + LANES]
+        some = lanes[..., : products.shape[2]]
+        some.copy_(some + products)
+    return _joined(lanes).to(torch.float32)
+
+
+def ordered_attention(q: Tensor, k: Tensor, v: Tensor, first: int, share: int, scale: float) -> Tensor:
+    """Causal softmax attention whose sums are ordered: a query's depend on nothing but the keys that it sees.
+
+    Args:
+        q: float32 ``(G, R, D)``; ``share`` rows for each position, from position ``first`` on.
+        k: ``(G, T, D)`` for the positions from 0 on, as far as a query sees at least.
+        v: as ``k``.
+        first: the position of the first query.
+        share: how many queries of a position share a key.
+        scale: of the scores.
+    """
+    scores = torch.stack([ordered_product(a, b) for a, b in zip(q, k, strict=True)])
+    scores = scores * torch.full((), scale, dtype=torch.float32, device=q.device)
+    positions = torch.arange(first, first + q.shape[1] // share, device=q.device)
+    at = positions[:, None].expand(-1, share).reshape(-1)
+    unseen = torch.arange(k.shape[1], device=q.device)[None, :] > at[:, None]
+    largest = scores.masked_fill(unseen, -torch.inf).amax(2, keepdim=True)
+    weights = exp(scores - largest).masked_fill(unseen, 0.0).to(torch.float64)
+    totals = torch.zeros((*weights.shape[:2], LANES), dtype=torch.float64, device=q.device)
+    sums = torch.zeros((*q.shape, LANES), dtype=torch.float64, device=q.device)
+    for key in range(k.shape[1]):
+        lane, weight = key % LANES, weights[:, :, key]
+        # What a query does not see adds 0, whatever it is: 0 times an infinity would not be.
+        product = (weight[:, :, None] * v[:, None, key].to(torch.float64)).masked_fill(unseen[:, key, None], 0.0)
+        totals[..., lane] = totals[..., lane] + weight
+        sums[..., lane] = sums[..., lane] + product
+    return (_joined(sums) / _joined(totals)[:, :, None]).to(torch.float32)

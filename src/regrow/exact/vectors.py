@@ -22,7 +22,7 @@ from regrow.exact import operations as ops
 from regrow.exact.grid import LEFT, exponents
 from regrow.exact.optimizer import AdamW, clip_factor, gradient_norm
 from regrow.exact.selection import current
-from regrow.exact.version import ARITHMETIC
+from regrow.exact.version import ARITHMETIC, INFERENCE
 
 Vector = dict[str, Any]
 Array = NDArray[Any]
@@ -43,7 +43,7 @@ _LAST_TERM = tuple(map(float.fromhex, ("0x1.6ae1ba3161187p-1", "0x1.6ba27304e2f1
 def document(vectors: Iterable[Vector]) -> str:
     """Vectors as a JSON document, one to a line."""
     lines = ",\n".join(json.dumps(vector, separators=(",", ":")) for vector in vectors)
-    return f'{{"arithmetic":{ARITHMETIC},"vectors":[\n{lines}\n]}}\n'
+    return f'{{"arithmetic":{ARITHMETIC},"inference":{INFERENCE},"vectors":[\n{lines}\n]}}\n'
 
 
 def vector(does: str, name: str, given: Mapping[str, Any], gives: Mapping[str, Any]) -> Vector:
@@ -513,12 +513,27 @@ def _library_optimizer() -> Iterator[Vector]:
 
 
 def _inference() -> Iterator[Vector]:
-    for name, rows, depth, columns in (("small", 2, 3, 2), ("two blocks", 3, 9_000, 4)):
-        x, w = normal("fine x", rows, depth), normal("fine w", columns, depth)
-        yield vector("fine_linear", name, {"x": x, "w": w}, {"y": inference.linear(x.tensor, w.tensor)})
-    given = {n: normal(f"fine {n}", 1, 5, heads, 6) for n, heads in (("q", 4), ("k", 2), ("v", 2))}
-    q, k, v = (x.tensor for x in given.values())
-    yield vector("fine_attention", "grouped", given, {"y": inference.attention(q, k, v)})
+    # Entries of many magnitudes, so that the order of the additions shows; depths with and without a rest of the lanes.
+    for name, rows, depth, columns in (("less than the lanes", 2, 3, 2), ("a rest", 3, 61, 2), ("many", 5, 512, 40)):
+        x, w = normal("ordered x", rows, depth), normal("ordered w", columns, depth)
+        yield vector("ordered_linear", name, {"x": x, "w": w}, {"y": inference.linear(x.tensor, w.tensor)})
+    x, w = _cancelling()
+    yield vector("ordered_linear", "cancelling", {"x": x, "w": w}, {"y": inference.linear(x.tensor, w.tensor)})
+    for first, positions in ((0, 5), (20, 3)):
+        given = {n: normal(f"ordered {n} {first}", 1, positions, 4, 6, factor=2.0) for n in "q"}
+        given |= {n: normal(f"ordered {n} {first}", 1, first + positions, 2, 6) for n in "kv"}
+        q, k, v = (x.tensor for x in given.values())
+        y = inference.attention(q, k.transpose(1, 2), v.transpose(1, 2), first)
+        yield vector("ordered_attention", f"from {first}", {**given, "first": first}, {"y": y})
+
+
+def _cancelling() -> tuple[Input, Input]:
+    """Products of which large ones cancel, and leave what the small ones were rounded to on the way: it shows in which
+    order they were added, and whether in float64.
+    """
+    large = {0: 1.0, 5: -1.0, 9: 3.0, 18: 5.0, 20: -5.0, 30: -3.0, 33: 7.0, 36: -7.0}
+    x = with_entries(normal("cancelling x", 1, 37), {place: factor * 2.0**50 for place, factor in large.items()})
+    return x, with_entries(normal("cancelling w", 1, 37), dict.fromkeys(large, 1.0))
 
 
 if __name__ == "__main__":

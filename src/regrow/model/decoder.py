@@ -22,6 +22,7 @@ from regrow.exact import inference, layers
 from regrow.exact import operations as ops
 from regrow.exact.random import normals
 from regrow.model import rotary
+from regrow.model.cache import Cache
 from regrow.model.config import DecoderConfig, skip
 from regrow.model.segments import Segments
 
@@ -48,21 +49,29 @@ def initialise(config: DecoderConfig, seed: int) -> dict[str, Tensor]:
     return parameters
 
 
-def _inference_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    y = inference.linear(x, weight)
-    return y if bias is None else y + bias
-
-
 @dataclass(frozen=True)
 class Products:
-    """How matrices are multiplied: the only difference between training and inference."""
+    """How matrices are multiplied: the only difference between training and inference.
+
+    Attributes:
+        linear: of rows, a matrix and its bias.
+        attention: of the name of its block, and queries, keys and values of the positions that are read.
+    """
 
     linear: Callable[[Tensor, Tensor, Tensor | None], Tensor]
-    attention: Callable[[Tensor, Tensor, Tensor], Tensor]
+    attention: Callable[[str, Tensor, Tensor, Tensor], Tensor]
 
 
-TRAINING = Products(ops.linear, ops.attention)
-INFERENCE = Products(_inference_linear, inference.attention)
+def _attention(_name: str, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return ops.attention(q, k, v)
+
+
+def _cached_attention(cache: Cache, name: str, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    keys, values = cache.extended(f"{name} keys", k), cache.extended(f"{name} values", v)
+    return inference.attention(q, keys, values, cache.length)
+
+
+TRAINING = Products(ops.linear, _attention)
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "silu": layers.silu,
@@ -112,24 +121,49 @@ class Decoder:
         """The output matrix, ``(vocabulary, C)``."""
         return parameters["embed" if self.config.tied_embeddings else "head"]
 
-    def logits(self, parameters: Parameters, tokens: Tensor) -> Tensor:
-        """float32 ``(B, T, vocabulary)`` for int64 ``(B, T)``, T up to the context; without gradients."""
-        final = self.final(parameters, tokens, INFERENCE)
-        return inference.linear(final, self.head(parameters)).view(*tokens.shape, -1)
+    def logits(self, parameters: Parameters, tokens: Tensor, cache: Cache | None = None) -> Tensor:
+        """float32 ``(B, T, vocabulary)`` for int64 ``(B, T)``; without gradients.
 
-    def last_logits(self, parameters: Parameters, tokens: Tensor) -> Tensor:
-        """The logits of the last position, ``(B, vocabulary)``."""
-        final = self.final(parameters, tokens, INFERENCE).view(*tokens.shape, -1)
-        return inference.linear(final[:, -1], self.head(parameters))
+        Those of a position depend on its token and the ones before, and on nothing else; under ``dynamic`` scaling
+        beyond the original context, on how many there are too.
+
+        Args:
+            parameters: all of them.
+            tokens: of the next positions.
+            cache: of the positions before, which ``tokens`` are added to; all of them fit into the context.
+        """
+        return inference.linear(self.read(parameters, tokens, cache), self.head(parameters))
+
+    def last_logits(self, parameters: Parameters, tokens: Tensor, cache: Cache | None = None) -> Tensor:
+        """The logits of the last position, ``(B, vocabulary)``; see :meth:`logits`."""
+        return inference.linear(self.read(parameters, tokens, cache)[:, -1], self.head(parameters))
+
+    def read(self, parameters: Parameters, tokens: Tensor, cache: Cache | None) -> Tensor:
+        """What the output matrix makes logits of, ``(B, T, C)``; see :meth:`logits`."""
+        cache = Cache() if cache is None else cache
+        end = cache.length + tokens.shape[1]
+        if end > self.config.context:
+            raise ValueError(f"{end} positions are more than the {self.config.context} of the context")
+        if cache.length and not rotary.keeps(self.config, cache.length, end):
+            raise ValueError(f"what is kept of {cache.length} positions is not what {end} have there")
+        products = Products(inference.linear, partial(_cached_attention, cache))
+        final = self.final(parameters, tokens, products, first=cache.length)
+        cache.length = end
+        return final.view(*tokens.shape, -1)
 
     def final(
-        self, parameters: Parameters, tokens: Tensor, products: Products, packed: Segments | None = None
+        self,
+        parameters: Parameters,
+        tokens: Tensor,
+        products: Products,
+        packed: Segments | None = None,
+        first: int = 0,
     ) -> Tensor:
         """What the output matrix reads, ``(R, C)`` for int64 ``(B, T)``, with products of the caller's choice; of a
-        packed batch for the places that are in a segment.
+        packed batch for the places that are in a segment; ``first`` is the position of the first token.
         """
         device = parameters["embed"].device
-        places = torch.arange(tokens.shape[1])
+        places = torch.arange(first, first + tokens.shape[1])
         if packed is not None:
             tokens, places = tokens.reshape(1, -1)[:, packed.chosen], packed.positions
             products = replace(products, attention=packed.to(device).attention(products.attention))
@@ -208,7 +242,7 @@ class _Pass:
             joined = torch.cat((self._head_norm(f"{name}.q_norm", q), self._head_norm(f"{name}.k_norm", k), v), dim=1)
         heads = self._turned(joined.view(*self.size, -1, config.head_width))
         q, k, v = heads.split((config.heads, config.kv_heads, config.kv_heads), dim=2)
-        out = self.products.attention(q, k, v).reshape(len(x), -1)
+        out = self.products.attention(name, q, k, v).reshape(len(x), -1)
         return self._linear(f"{name}.out", out)
 
     def _head_norm(self, name: str, x: Tensor) -> Tensor:

@@ -23,6 +23,11 @@ def total(config: DecoderConfig, length: int) -> int:
     return max(length, config.rope_original_context) if config.rope_scaling == "dynamic" else config.context
 
 
+def keeps(config: DecoderConfig, before: int, after: int) -> bool:
+    """Whether the keys of ``before`` positions are still the same when there are ``after``."""
+    return total(config, before) == total(config, after)
+
+
 def tables(config: DecoderConfig, positions: int = 0) -> tuple[Tensor, Tensor]:
     """Cosines and sines ``(positions, rope_width / 2)``; see :func:`regrow.exact.operations.rotate`.
 

@@ -11,7 +11,12 @@ from torch import Tensor
 
 from regrow.exact.polynomials import exp64
 from regrow.exact.random import uniforms
+from regrow.model.cache import Cache
 from regrow.model.decoder import Decoder
+from regrow.model.rotary import keeps
+
+_TOKENS_AT_ONCE = 512
+"""Of a prompt: enough that a weight that is loaded serves many, and little memory."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +42,46 @@ def generate(
     sampling: Sampling,
     stop: Collection[int] = (),
 ) -> Iterator[int]:
-    """Up to ``count`` tokens that continue ``prompt``, ending before one of ``stop``; the oldest fall out."""
-    tokens = list(prompt)
-    draws = uniforms(sampling.seed, "sampling", count)
-    with torch.no_grad():
-        for draw in draws:
-            window = torch.tensor([tokens[-decoder.config.context :]])
-            token = choose(decoder.last_logits(parameters, window)[0].cpu().numpy(), float(draw), sampling)
-            if token in stop:
-                return
-            yield token
-            tokens.append(token)
+    """Up to ``count`` tokens that continue ``prompt``, ending before one of ``stop``; see :func:`window`."""
+    tokens, reader = list(prompt), _Reader(decoder, parameters)
+    for draw in uniforms(sampling.seed, "sampling", count):
+        token = choose(reader.logits(tokens), float(draw), sampling)
+        if token in stop:
+            return
+        yield token
+        tokens.append(token)
+
+
+def window(count: int, context: int) -> int:
+    """Which of ``count`` tokens is the first that is read: where the context is full, half of it falls out.
+
+    So the tokens that are read keep their positions for half a context, and need not be read again for each token.
+    """
+    half = context // 2
+    return max(0, -(-(count - context) // half) * half)
+
+
+class _Reader:
+    """Reads a text that grows, each token once as long as it keeps its position, and positions keep their keys."""
+
+    def __init__(self, decoder: Decoder, parameters: Mapping[str, Tensor]) -> None:
+        self._decoder, self._parameters = decoder, parameters
+        self._first, self._cache = 0, Cache()
+
+    @torch.no_grad()
+    def logits(self, tokens: Sequence[int]) -> np.ndarray:
+        """Those behind the last of all tokens, float32 ``(V,)``."""
+        config = self._decoder.config
+        first = window(len(tokens), config.context)
+        length = len(tokens) - first
+        if first != self._first or not keeps(config, self._cache.length, length):
+            self._first, self._cache = first, Cache()
+        some = torch.tensor([tokens[first + self._cache.length :]])
+        *before, last = some.split(_TOKENS_AT_ONCE if keeps(config, 0, length) else length, dim=1)
+        for part in before:
+            self._decoder.read(self._parameters, part, self._cache)
+        found: np.ndarray = self._decoder.last_logits(self._parameters, last, self._cache)[0].cpu().numpy()
+        return found
 
 
 def choose(logits: np.ndarray, draw: float, sampling: Sampling) -> int:

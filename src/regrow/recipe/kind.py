@@ -268,6 +268,7 @@ class Kind(Generic[P]):
         output: the type of artifact it gives, e.g. ``documents``; checked against the slots it feeds.
         run: does the work.
         exact: True if it uses ``regrow.exact``, so that the arithmetic version is part of its key.
+        infers: True if it asks a model for logits, or lets it write, so that the version of inference is.
         libraries: distributions whose version can change the output's bytes; their versions are part of the key.
         summary: one line for ``plan`` and the docs.
         table: where a recipe says the parameters; None if they are said in ``[[stage]]`` only, or there are none.
@@ -291,6 +292,7 @@ class Kind(Generic[P]):
     output: str
     run: Callable[[Call[P]], None]
     exact: bool = False
+    infers: bool = False
     libraries: tuple[str, ...] = ()
     summary: str = ""
     table: Table | None = None

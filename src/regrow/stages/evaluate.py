@@ -136,7 +136,7 @@ def cost(parameters: EvaluateParameters, inputs: Mapping[str, tuple[Expected, ..
 
 KIND = Kind(
     name="evaluate",
-    version=1,
+    version=2,
     parameters=EvaluateParameters,
     inputs={
         "weights": Slot("weights"),
@@ -146,6 +146,7 @@ KIND = Kind(
     output="evaluation",
     run=run,
     exact=True,
+    infers=True,
     libraries=("tokenizers",),
     summary="measure the model on held-out documents and let it write",
     table=Table("evaluate", about="What to ask of the finished model."),

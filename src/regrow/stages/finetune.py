@@ -36,12 +36,13 @@ def run(call: Call[FinetuneParameters]) -> None:
 
 KIND = Kind(
     name="finetune",
-    version=1,
+    version=2,
     parameters=FinetuneParameters,
     inputs=SLOTS,
     output="weights",
     run=run,
     exact=True,
+    infers=True,
     libraries=("tokenizers",),
     summary="train a model further",
     table=Table("finetune", about="Training a model further on text: all of it, or chosen parameters."),

@@ -92,12 +92,13 @@ def done(parameters: PretrainParameters, scratch: Path) -> float:
 
 KIND = Kind(
     name="pretrain",
-    version=2,
+    version=3,
     parameters=PretrainParameters,
     inputs={"tokens": Slot("tokens"), "tokenizer": Slot("tokenizer", optional=True)},
     output="weights",
     run=run,
     exact=True,
+    infers=True,
     libraries=("tokenizers",),
     summary="train a decoder from random initial parameters",
     table=Table(),

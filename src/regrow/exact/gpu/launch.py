@@ -16,6 +16,8 @@ from torch import Tensor
 
 from regrow.exact import definition
 from regrow.exact.blend import Blend
+from regrow.exact.definition import ordered_attention as ordered_attention  # no kernels of its own yet
+from regrow.exact.definition import ordered_product as ordered_product
 from regrow.exact.gpu import kernels
 from regrow.exact.grid import Digits, Layout, exponents
 

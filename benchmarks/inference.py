@@ -1,0 +1,109 @@
+"""How fast a model writes and reads a prompt, against transformers in float32, in turn and in one process.
+
+    python -m benchmarks.inference SmolLM2-135M-Instruct.Q4_1.gguf --threads 2
+
+Both write the likeliest tokens with a cache of keys and values. It is checked first that they write the same, and
+how far the logits of the prompts are apart; transformers in float64 says which of the two is nearer to the truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+PROMPTS = (
+    "The capital of France is",
+    "Once upon a time there was a lighthouse keeper who",
+    "def fibonacci(n):\n    ",
+    "Water boils at a lower temperature on a mountain because",
+    "To be, or not to be, that is the question:",
+)
+LONG = 512
+
+
+def parsed() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=2)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print how far logits are apart, and the rates of both."""
+    options = parsed()
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), str(options.threads))
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    from regrow.model import gguf
+    from regrow.model.decoder import Decoder
+    from regrow.model.sampling import Sampling, generate
+
+    torch.set_num_threads(options.threads)
+    path: Path = options.file
+    model = gguf.load(path)
+    decoder, parameters = Decoder(model.config), model.parameters
+    asked = {"gguf_file": path.name, "quantization_config": GgufConfig(dequantize=True), "dtype": torch.float32}
+    theirs = AutoModelForCausalLM.from_pretrained(path.parent, **asked).eval()
+    encode = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    prompts = [encode(prompt)["input_ids"] for prompt in PROMPTS]
+    long = list(itertools.islice(itertools.cycle(token for prompt in prompts for token in prompt), LONG))
+
+    def ours_write(prompt: list[int], count: int) -> list[int]:
+        return list(generate(decoder, parameters, prompt, count, Sampling(temperature=0.0)))
+
+    def theirs_write(prompt: list[int], count: int) -> list[int]:
+        given = torch.tensor([prompt])
+        settings: dict[str, Any] = {"do_sample": False, "eos_token_id": None, "pad_token_id": 0}
+        found = theirs.generate(given, attention_mask=torch.ones_like(given), max_new_tokens=count, **settings)
+        tokens: list[int] = found[0, len(prompt) :].tolist()
+        return tokens
+
+    with torch.no_grad():
+        wider = AutoModelForCausalLM.from_pretrained(path.parent, **asked).double().eval()
+        for prompt in (*prompts, long):
+            ids = torch.tensor([prompt])
+            mine, other, true = decoder.logits(parameters, ids), theirs(ids).logits, wider(ids).logits
+            apart = [float(x.abs().max()) for x in (mine - other, mine - true, other - true)]
+            words = "logits of {:3} tokens: ours and theirs {:.1e} apart, from float64 {:.1e} and {:.1e}"
+            print(words.format(len(prompt), *apart), flush=True)
+        del wider
+        for prompt in prompts:
+            same = ours_write(prompt, options.tokens) == theirs_write(prompt, options.tokens)
+            print(f"{options.tokens} tokens behind {len(prompt)}: {'equal' if same else 'NOT EQUAL'}", flush=True)
+        for what, prompt, written in (("writing", prompts[0], options.tokens), ("reading", long, 1)):
+            count = written if what == "writing" else len(prompt)
+            compare(what, options.pairs, count, *(partial(f, prompt, written) for f in (ours_write, theirs_write)))
+
+
+def compare(what: str, pairs: int, tokens: int, ours: Callable[[], Any], theirs: Callable[[], Any]) -> None:
+    """Medians of both rates, and of the ratios of the pairs."""
+    rates, ratios = [], []
+    for _ in range(pairs):
+        pair = [tokens / timed(run) for run in (ours, theirs)]
+        rates.append(pair)
+        ratios.append(pair[0] / pair[1])
+    mine, other = (statistics.median(rate) for rate in zip(*rates, strict=True))
+    ratio = statistics.median(ratios)
+    print(f"{what}: regrow {mine:.1f} tokens/s, transformers {other:.1f}, ratio {ratio:.2f}", flush=True)
+
+
+def timed(run: Callable[[], Any]) -> float:
+    """Seconds."""
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+"""The sums of inference on CPUs: products of float32 added in float64, in eight lanes and so in one order.
+
+A product of two float32 is exact in float64, so that fusing it with the addition changes nothing: each machine takes
+the instructions it has. What `ordered` means is said in docs/arithmetic.md; the definition is in
+:mod:`regrow.exact.definition`.
+
+A weight is read once for a token, and memory is what that waits for. Many tokens are multiplied tile by tile, so that
+what is loaded and converted serves several sums, which stay in registers. Tiles change the speed and never the bits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from llvmlite import binding, ir
+from numba import extending, prange, types
+from numba.core import cgutils
+from torch import Tensor
+
+from regrow.exact.definition import LANES
+from regrow.exact.kernel import kernel, shared_kernel
+from regrow.exact.rows import exp, largest_number
+
+_intrinsic: Any = extending.intrinsic
+_alloca: Any = cgutils.alloca_once
+_parallel: Any = shared_kernel
+_helper: Any = kernel()
+
+_BYTE, _INT, _LONG = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+_FLOAT, _DOUBLE = ir.FloatType(), ir.DoubleType()
+_FLOATS, _DOUBLES = ir.VectorType(_FLOAT, LANES), ir.VectorType(_DOUBLE, LANES)
+_ITEM = 4  # bytes of a float32
+
+_host: Any = binding
+_WIDE = bool(_host.get_host_cpu_features().get("avx512f"))
+# Sums of a tile, each of eight lanes: as many as registers hold, and enough that none waits for the one before.
+_ROWS, _COLUMNS = (4, 4) if _WIDE else (2, 2)
+_ROW_COLUMNS = 8 if _WIDE else 4  # of a tile of a single row
+# What a thread takes at a time: rows of weights, and rows of the other operand, so that both stay in its cache.
+_OUTPUTS = 32
+_INPUTS = 64
+_QUERIES = 48
+
+
+def _constant(value: int, of: Any = _LONG) -> Any:
+    return ir.Constant(of, value)
+
+
+def _load(builder: Any, of: Any, address: Any) -> Any:
+    return builder.load(builder.inttoptr(address, of.as_pointer()), align=_ITEM)
+
+
+def _fused(builder: Any, x: Any, y: Any, total: Any) -> Any:
+    """``x * y + total``; the product is exact, so that it does not matter if it is rounded on its own."""
+    name = f"llvm.fmuladd.v{LANES}f64"
+    function = builder.module.globals.get(name) or ir.Function(
+        builder.module, ir.FunctionType(_DOUBLES, [_DOUBLES] * 3), name
+    )
+    return builder.call(function, (x, y, total))
+
+
+def _lanes(builder: Any, address: Any, count: Any = None) -> Any:
+    """Eight float32 as float64; of ``count`` that there are only, the others being 0."""
+    if count is None:
+        return builder.fpext(_load(builder, _FLOATS, address), _DOUBLES)
+    found = ir.Constant(_FLOATS, [0.0] * LANES)
+    for lane in range(LANES - 1):
+        there = builder.icmp_signed("<", _constant(lane), count)
+        offset = builder.select(there, _constant(_ITEM * lane), _constant(0))
+        value = builder.select(there, _load(builder, _FLOAT, builder.add(address, offset)), ir.Constant(_FLOAT, 0.0))
+        found = builder.insert_element(found, value, _constant(lane, _INT))
+    return builder.fpext(found, _DOUBLES)
+
+
+def _joined(builder: Any, lanes: Any) -> Any:
+    """The sum of the lanes, the upper half added to the lower one until one is left."""
+    width = LANES
+    while width > 1:
+        width //= 2
+        of = ir.VectorType(_INT, width)
+        lower, upper = (
+            builder.shuffle_vector(lanes, lanes, ir.Constant(of, list(range(start, start + width))))
+            for start in (0, width)
+        )
+        lanes = builder.fadd(lower, upper)
+    return builder.extract_element(lanes, _constant(0, _INT))
+
+
+def _tile(name: str, rows: int, columns: int) -> Any:
+    """An intrinsic that writes ``rows`` x ``columns`` sums of products.
+
+    Its arguments are int64, addresses and strides in bytes: of the left operand, how far apart its rows are and how
+    many there are; the same of the right one; the depth; of the result, and how far apart its rows are. For rows that
+    are not there, the last one is read, and nothing is written.
+    """
+
+    def write(builder: Any, *given: Any) -> None:
+        left, left_stride, left_count, right, right_stride, right_count, depth, out, out_stride = given
+        ours = _rows(builder, left, left_stride, left_count, rows)
+        theirs = _rows(builder, right, right_stride, right_count, columns)
+        sums = [[_alloca(builder, _DOUBLES) for _ in theirs] for _ in ours]
+        for total in (total for row in sums for total in row):
+            builder.store(ir.Constant(_DOUBLES, [0.0] * LANES), total)
+
+        def add(place: Any, count: Any = None) -> None:
+            values = [_lanes(builder, builder.add(base, place), count) for base in ours]
+            for column, base in enumerate(theirs):
+                other = _lanes(builder, builder.add(base, place), count)
+                for value, row in zip(values, sums, strict=True):
+                    builder.store(_fused(builder, value, other, builder.load(row[column])), row[column])
+
+        with cgutils.for_range(builder, builder.sdiv(depth, _constant(LANES))) as loop:
+            add(builder.mul(loop.index, _constant(LANES * _ITEM)))
+        rest = builder.srem(depth, _constant(LANES))
+        with builder.if_then(builder.icmp_signed(">", rest, _constant(0))):
+            add(builder.mul(builder.sub(depth, rest), _constant(_ITEM)), rest)
+        for i, row in enumerate(sums):
+            for j, total in enumerate(row):
+                there = (
+                    builder.icmp_signed("<", _constant(n), count) for n, count in ((i, left_count), (j, right_count))
+                )
+                with builder.if_then(builder.and_(*there)):
+                    place = builder.add(builder.mul(out_stride, _constant(i)), _constant(_ITEM * j))
+                    value = builder.fptrunc(_joined(builder, builder.load(total)), _FLOAT)
+                    builder.store(value, builder.inttoptr(builder.add(out, place), _FLOAT.as_pointer()), align=_ITEM)
+
+    def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        # A function that is not inlined: its instructions are many, and kernels use it at several places.
+        title = f"regrow.ordered.{name}"
+        function = builder.module.globals.get(title)
+        if function is None:
+            function = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [_LONG] * 9), title)
+            function.linkage = "internal"
+            function.attributes.add("noinline")
+            inside = ir.IRBuilder(function.append_basic_block("entry"))
+            write(inside, *function.args)
+            inside.ret_void()
+        builder.call(function, values)
+        return context.get_dummy_value()
+
+    def typed(_typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any, i: Any) -> Any:
+        return types.void(*[types.int64] * 9), generate
+
+    return _intrinsic(typed)
+
+
+def _rows(builder: Any, base: Any, stride: Any, there: Any, count: int) -> list[Any]:
+    """The addresses of some rows, those that are not there being the last one's."""
+    last = builder.sub(there, _constant(1))
+    numbers = (builder.select(builder.icmp_signed("<", _constant(n), there), _constant(n), last) for n in range(count))
+    return [builder.add(base, builder.mul(stride, number)) for number in numbers]
+
+
+_row_tile: Any = _tile("row", 1, _ROW_COLUMNS)
+_block_tile: Any = _tile("block", _ROWS, _COLUMNS)
+
+
+@_helper
+def _multiply(x: Any, weight: Any, out: Any) -> None:
+    """The ordered products of rows ``(P, K)`` and rows ``(Q, K)``, float32 ``(P, Q)``; columns are dense in each."""
+    rows, columns, depth = x.shape[0], weight.shape[0], x.shape[1]
+    left, right, result = x.ctypes.data, weight.ctypes.data, out.ctypes.data
+    step, apart, stride = x.strides[0], weight.strides[0], out.strides[0]
+    if rows == 1:
+        for q in range(0, columns, _ROW_COLUMNS):
+            at = np.int64(right + q * apart), np.int64(result + q * 4)
+            _row_tile(np.int64(left), step, 1, at[0], apart, columns - q, depth, at[1], stride)
+        return
+    for q in range(0, columns, _COLUMNS):
+        for p in range(0, rows, _ROWS):
+            at = np.int64(left + p * step), np.int64(right + q * apart), np.int64(result + p * stride + q * 4)
+            _block_tile(at[0], step, rows - p, at[1], apart, columns - q, depth, at[2], stride)
+
+
+@_parallel
+def _product_kernel(x: Any, weight: Any, out: Any) -> None:
+    rows, columns = out.shape
+    blocks = (columns + _OUTPUTS - 1) // _OUTPUTS
+    for i in prange(blocks * ((rows + _INPUTS - 1) // _INPUTS)):
+        q, p = i % blocks * _OUTPUTS, i // blocks * _INPUTS
+        _multiply(x[p : p + _INPUTS], weight[q : q + _OUTPUTS], out[p : p + _INPUTS, q : q + _OUTPUTS])
+
+
+def ordered_product(x: Tensor, weight: Tensor) -> Tensor:
+    """See :func:`regrow.exact.definition.ordered_product`."""
+    out = torch.empty((x.shape[0], weight.shape[0]), dtype=torch.float32)
+    _product_kernel(*(array.detach().contiguous().numpy() for array in (x, weight)), out.numpy())
+    return out
+
+
+@_helper
+def _numerators(scores: Any, scale: Any, total: Any) -> Any:
+    """Softmax's numerators in the place of the products, and their sum; ``total`` is room for its lanes."""
+    for c in range(scores.shape[0]):
+        scores[c] = scores[c] * scale
+    largest = largest_number(scores)
+    for c in range(scores.shape[0]):
+        scores[c] = exp(scores[c] - largest)
+    total[:] = 0.0
+    whole = scores.shape[0] // LANES * LANES
+    for c in range(0, whole, LANES):
+        for lane in range(LANES):
+            total[lane] += np.float64(scores[c + lane])
+    for c in range(whole, scores.shape[0]):
+        total[c - whole] += np.float64(scores[c])
+    found = ((total[0] + total[4]) + (total[2] + total[6])) + ((total[1] + total[5]) + (total[3] + total[7]))
+    return found if np.isfinite(largest) else np.nan
+
+
+@kernel(fastmath={"contract"})
+def _weighted(numerators: Any, values: Any, sums: Any) -> None:
+    """Add each value, times its numerator, to its lane of ``sums``: float64 ``(8, D)``."""
+    # Exact products, which may be fused with the additions; nothing else may.
+    sums[:] = 0.0
+    for lane in range(LANES):
+        for t in range(lane, values.shape[0], LANES):
+            weight = np.float64(numerators[t])
+            for c in range(values.shape[1]):
+                sums[lane, c] += weight * np.float64(values[t, c])
+
+
+@_parallel
+def _attention_kernel(q: Any, k: Any, v: Any, first: int, share: int, scale: Any, out: Any) -> None:
+    groups, rows, width = q.shape
+    blocks = (rows + _QUERIES - 1) // _QUERIES
+    for i in prange(groups * blocks):
+        g, start = i % groups, i // groups * _QUERIES
+        stop = min(rows, start + _QUERIES)
+        keys = first + (stop - 1) // share + 1
+        scores = np.empty((stop - start, keys), np.float32)
+        sums, total = np.empty((LANES, width), np.float64), np.empty(LANES, np.float64)
+        _multiply(q[g, start:stop], k[g, :keys], scores)
+        for r in range(start, stop):
+            seen = first + r // share + 1
+            row = scores[r - start, :seen]
+            denominator = _numerators(row, scale, total)
+            _weighted(row, v[g, :seen], sums)
+            for c in range(width):
+                lower = (sums[0, c] + sums[4, c]) + (sums[2, c] + sums[6, c])
+                upper = (sums[1, c] + sums[5, c]) + (sums[3, c] + sums[7, c])
+                out[g, r, c] = np.float32((lower + upper) / denominator)
+
+
+def ordered_attention(q: Tensor, k: Tensor, v: Tensor, first: int, share: int, scale: float) -> Tensor:
+    """See :func:`regrow.exact.definition.ordered_attention`."""
+    out = torch.empty(q.shape, dtype=torch.float32)
+    arrays = (q.contiguous().numpy(), _dense(k).numpy(), _dense(v).numpy())
+    _attention_kernel(*arrays, first, share, np.float32(scale), out.numpy())
+    return out
+
+
+def _dense(x: Tensor) -> Tensor:
+    """``x`` with its last axis dense; the others may have any strides."""
+    return x if x.stride(2) == 1 else x.contiguous()

@@ -1,0 +1,169 @@
+"""What a position gives follows from its token and those before it, and not from how it is computed."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from regrow.exact import comparison, inference, ordered
+from regrow.exact.selection import use
+from regrow.model import sampling
+from regrow.model.cache import Cache
+from regrow.model.config import DecoderConfig
+from regrow.model.decoder import Decoder, initialise
+
+CONFIG = DecoderConfig(vocabulary=50, layers=2, width=24, heads=4, kv_heads=2, hidden=20, context=90)
+CONFIGS = {
+    "llama": CONFIG,
+    "learned": replace(CONFIG, positions="learned", norm="layer", gated=False, activation="gelu", qkv_bias=True),
+    "parallel": replace(CONFIG, parallel=True, rope_share=0.5, head_width=8, kv_heads=4, norm="layer"),
+    "whole": replace(CONFIG, norm_place="after", head_norm="whole", kv_heads=1, tied_embeddings=False),
+}
+LENGTH = 80
+
+
+def made(config):
+    """Parameters large enough for positions to matter, biases included."""
+    return {n: p * 9.0 if p.dim() > 1 else p + 0.1 for n, p in initialise(config, 1).items()}
+
+
+MODELS = {name: (Decoder(config), made(config)) for name, config in CONFIGS.items()}
+TOKENS = torch.arange(2 * LENGTH).view(2, LENGTH) ** 2 * 7 % 50
+WHOLE = {name: decoder.logits(parameters, TOKENS) for name, (decoder, parameters) in MODELS.items()}
+
+
+def parts(cuts):
+    """The slices between cuts of the positions."""
+    ends = [0, *sorted(cuts), LENGTH]
+    return [slice(a, b) for a, b in pairwise(ends) if a < b]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    name=st.sampled_from(list(CONFIGS)),
+    cuts=st.sets(st.integers(1, LENGTH - 1), max_size=9),
+    row=st.sampled_from([slice(0, 1), slice(1, 2), slice(0, 2), slice(None, None, -1)]),
+)
+def test_logits_depend_neither_on_the_parts_in_which_a_text_is_read_nor_on_other_texts(name, cuts, row):
+    (decoder, parameters), cache = MODELS[name], Cache()
+    tokens = TOKENS.flip(0) if row.step else TOKENS[row]
+    found = [decoder.logits(parameters, tokens[:, part], cache) for part in parts(cuts)]
+    expected = WHOLE[name].flip(0) if row.step else WHOLE[name][row]
+    assert comparison.difference(torch.cat(found, 1), expected.contiguous()) == ""
+    assert cache.length == LENGTH
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_one_token_at_a_time_gives_the_same_bits(name):
+    (decoder, parameters), cache = MODELS[name], Cache()
+    found = [decoder.last_logits(parameters, TOKENS[:, i : i + 1], cache) for i in range(LENGTH)]
+    assert comparison.difference(torch.stack(found, 1), WHOLE[name]) == ""
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_later_token_does_not_change_an_earlier_logit(name):
+    decoder, parameters = MODELS[name]
+    for place in (1, 40, LENGTH - 1):
+        changed = TOKENS.clone()
+        changed[:, place] = (changed[:, place] + 1) % 50
+        found = decoder.logits(parameters, changed)
+        assert comparison.difference(found[:, :place], WHOLE[name][:, :place]) == ""
+        assert not torch.equal(found[:, place], WHOLE[name][:, place])
+
+
+def test_nor_does_one_that_is_not_finite():
+    config = replace(CONFIG, tied_embeddings=False)
+    decoder, parameters = Decoder(config), made(config)
+    tokens = torch.cat((TOKENS[:, :20] % 49, torch.full((2, 1), 49)), 1)
+    for value in (torch.inf, torch.nan):
+        parameters["embed"][49] = value
+        found = decoder.logits(parameters, tokens)
+        assert bool(found[:, :20].isfinite().all())
+        assert comparison.difference(found[:, :20], decoder.logits(parameters, tokens[:, :20])) == ""
+        assert bool(found[:, 20].isnan().all())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_definition_gives_the_same_logits(name):
+    decoder, parameters = MODELS[name]
+    with use("reference", "float64"):
+        found = decoder.logits(parameters, TOKENS[:, :30])
+    assert comparison.difference(found, WHOLE[name][:, :30].contiguous()) == ""
+
+
+def test_threads_change_nothing():
+    x, w = comparison.sample((70, 45), 1, "wide"), comparison.sample((130, 45), 2, "wide")
+    q, k = comparison.sample((3, 100, 10), 3), comparison.sample((3, 100, 10), 4)
+    found = []
+    for threads in (1, 2):
+        product, means = torch.empty((70, 130)), torch.empty(q.shape)
+        ordered._product_kernel(x.numpy(), w.numpy(), product.numpy(), threads=threads)
+        ordered._attention_kernel(
+            q.numpy(), k.numpy(), k.numpy(), 0, 1, np.float32(0.3), means.numpy(), threads=threads
+        )
+        found.append((product, means))
+    assert comparison.difference(*found) == ""
+
+
+def test_small_entries_beside_large_ones_are_not_lost():
+    """On a grid of 20 bits for a row, as it was, they would be: models have numbers like these behind an activation."""
+    x, w = comparison.sample((1, 200), 1), comparison.sample((30, 200), 2)
+    x[0, 7], w[:, 7] = 3e4, 0.0
+    found = inference.linear(x, w)
+    assert torch.allclose(found.double(), x.double() @ w.double().T, rtol=1e-6, atol=1e-6)
+
+
+def test_a_pass_that_breaks_off_is_as_if_it_had_not_begun():
+    (decoder, parameters), cache = MODELS["llama"], Cache()
+    decoder.logits(parameters, TOKENS[:, :30], cache)
+    broken = {n: p for n, p in parameters.items() if n != "layers.001.mlp.down"}
+    with pytest.raises(KeyError):
+        decoder.logits(broken, TOKENS[:, 50:], cache)
+    assert cache.length == 30
+    found = decoder.logits(parameters, TOKENS[:, 30:], cache)
+    assert comparison.difference(found, WHOLE["llama"][:, 30:].contiguous()) == ""
+
+
+def test_no_more_than_the_context_is_read():
+    (decoder, parameters), cache = MODELS["llama"], Cache()
+    decoder.logits(parameters, TOKENS, cache)
+    with pytest.raises(ValueError, match="91 positions are more than the 90 of the context"):
+        decoder.logits(parameters, TOKENS[:, :11], cache)
+
+
+@given(count=st.integers(0, 400), context=st.integers(2, 60))
+def test_the_window_holds_more_than_half_a_context_and_moves_by_halves(count, context):
+    first, half = sampling.window(count, context), context // 2
+    assert first % half == 0
+    assert count - first <= context
+    assert first == 0 or count - first > context - half
+    assert sampling.window(count + 1, context) in (first, first + half)
+
+
+@pytest.mark.parametrize("prompt", [3, 7, 8, 30])
+def test_a_long_text_is_written_as_if_each_token_were_chosen_from_the_window_alone(prompt):
+    config = replace(CONFIG, context=7)
+    decoder, parameters = Decoder(config), made(config)
+    tokens = TOKENS[0, :prompt].tolist()
+    written = list(sampling.generate(decoder, parameters, tokens, 25, sampling.Sampling(temperature=0.0)))
+    for token in written:
+        window = torch.tensor([tokens[sampling.window(len(tokens), 7) :]])
+        assert token == int(decoder.logits(parameters, window)[0, -1].argmax())
+        tokens.append(token)
+    assert len(set(written)) > 3
+
+
+def test_a_prompt_is_read_in_parts_and_each_token_once(monkeypatch):
+    monkeypatch.setattr(sampling, "_TOKENS_AT_ONCE", 30)
+    decoder, parameters = MODELS["llama"]
+    seen, read = [], decoder.read
+    monkeypatch.setattr(
+        decoder, "read", lambda p, tokens, cache: seen.append(tokens.shape[1]) or read(p, tokens, cache)
+    )
+    found = list(sampling.generate(decoder, parameters, TOKENS[0].tolist(), 5, sampling.Sampling()))
+    assert len(found) == 5
+    assert seen == [30, 30, 20, 1, 1, 1, 1]
