@@ -64,7 +64,7 @@ def changed(
         matrix = change(names[id(weight)], weight, read)
         return torch.cat([ops.linear(rows, matrix, bias) for rows in read])
 
-    def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attention(_name: str, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         sequences = max(1, batch // q.shape[1])
         parts = zip(*(x.split(sequences) for x in (q, k, v)), strict=True)
         return torch.cat([ops.attention(*part) for part in parts])

@@ -391,9 +391,10 @@ def _head_loss(ctx: Any, backend: Backend, x: Tensor, weight: Tensor, of: HeadLo
         dx, dweight = gradient.dx, gradient.dweight()
         finite = losses.isfinite()
         if not bool(finite.all()):  # the digits of a row that is not finite are those of its target alone
-            for made, rows in ((dx, ~finite), (dweight, slice(None))):
-                if made is not None:
-                    made[rows] = torch.nan
+            if dx is not None:
+                dx[~finite] = torch.nan
+            if dweight is not None:
+                dweight.fill_(torch.nan)
         ctx.save_for_backward(dx, dweight)
     return mean(losses)
 

@@ -39,7 +39,7 @@ def written(model: Path, output: Path, dtype: Dtype = "float32", largest: int | 
     config, parameters = weights.load(model)
     ends = weights.ends(model, Tokenizer.open(model).end_of_text)
     try:
-        weights.save(output, config, parameters, ends, dtype, largest)
+        weights.save(output, config, parameters, ends, dtype=dtype, largest=largest)
     except OptionError as error:
         raise InputError(
             "this model cannot be written for Hugging Face's libraries", where=str(model), why=error.what,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
+Attention = Callable[[str, Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class Segments:
         Documents are filled up with zeros, behind their ends, where nothing sees them.
         """
 
-        def apart(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            out = inside(*(self._filled(x) for x in (q, k, v)))
+        def apart(name: str, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            out = inside(name, *(self._filled(x) for x in (q, k, v)))
             return out.reshape(-1, *out.shape[2:]).index_select(0, self.slots)[None]
 
         return apart

@@ -198,6 +198,7 @@ KIND = Kind(
     output="weights",
     run=run,
     exact=True,
+    infers=True,
     libraries=("tokenizers",),
     summary="train a model by another's logits",
     table=Table("distil", about="Training a model by the logits of another one, on the same text."),

@@ -278,6 +278,7 @@ KIND = Kind(
     output="effect",
     run=run,
     exact=True,
+    infers=True,
     libraries=("tokenizers",),
     summary="measure what a change did",
     table=Table("evaluate"),

@@ -146,6 +146,7 @@ KIND = Kind(
     output=ADAPTER,
     run=run,
     exact=True,
+    infers=True,
     libraries=("tokenizers",),
     summary="train an adapter beside a model",
     table=Table("lora", about="Training an adapter beside a model, on text: LoRA."),
