@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from regrow.errors import RegrowError
+from regrow.model import sampling
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder
 from regrow.model.options import OptionError
@@ -252,6 +253,17 @@ def test_a_base_that_grows_is_that_of_the_whole_text_whatever_came_before(llama:
         for length in (70, 20, 80, 32, 33):
             found = used.logits(parameters, tokens[:, :length])
             assert torch.equal(found, Decoder(config).logits(parameters, tokens[:, :length])), length
+
+
+def test_a_text_beyond_the_old_length_goes_on_as_in_transformers_without_its_cache(llama: Path, bench: Bench) -> None:
+    transformers = pytest.importorskip("transformers")
+    longer = extended(bench, llama, "dynamic")
+    config, parameters = load(longer)
+    prompt = TOKENS[0, :20].tolist()
+    found = list(sampling.generate(Decoder(config), parameters, prompt, 30, sampling.Sampling(temperature=0.0)))
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(longer, dtype=torch.float32)
+    asked = {"max_new_tokens": 30, "do_sample": False, "use_cache": False, "eos_token_id": None, "pad_token_id": 0}
+    assert theirs.generate(torch.tensor([prompt]), **asked)[0, 20:].tolist() == found
 
 
 @pytest.mark.parametrize(

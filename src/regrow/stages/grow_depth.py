@@ -171,6 +171,6 @@ KIND = Kind(
     summary="give the model more layers",
     table=Table("grow-depth", about="More layers: copies of those there are."),
     cost=cost,
-    released=(*WEIGHTS, Released(RECORD, "grown", always=True)),
+    released=(*WEIGHTS, Released(RECORD, "changes", always=True)),
     origin="grown",
 )
