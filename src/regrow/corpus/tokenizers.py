@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from regrow.corpus.alphabet import NEEDED
 from regrow.corpus.tokenizer import CONFIG, FILE, LLAMA3, QWEN2, SPECIAL, Tokenizer
 from regrow.errors import InputError
 from regrow.words import listed, shown
@@ -119,14 +120,13 @@ def from_gguf(said: Mapping[str, Any], where: str, folder: Path) -> None:
 
 def _require_known(folder: Path, where: str) -> None:
     """What came from others is told as theirs, by its name there: nothing of ours is damaged."""
-    from tokenizers.pre_tokenizers import ByteLevel
-
     try:
         opened = Tokenizer.open(folder)
     except InputError as error:
         raise InputError(error.what, where=where, why=error.why, hint=_HINT) from error
-    if lost := sum(opened.id(letter) is None for letter in ByteLevel.alphabet()):
-        why = f"it has no token for {lost} of the 256 bytes, and texts would lose letters"
+    lost = opened.unknown_bytes
+    if lost & NEEDED:
+        why = f"it has no token for {len(lost)} of the 256 bytes, and texts would lose letters"
         raise InputError("the tokenizer cannot be read", where=where, why=why, hint=_HINT)
 
 
