@@ -111,8 +111,8 @@ def test_copies_that_give_nothing_learn(model: Path, bench: Bench) -> None:
     [
         ({"layers": 3}, [0, 0, 1, 1, 2, 3, 3]),
         ({"layers": 4}, [0, 0, 1, 1, 2, 2, 3, 3]),
-        ({"after": [0, 2]}, [0, 0, 1, 2, 2, 3]),
-        ({"after": [1, 1]}, [0, 1, 1, 1, 2, 3]),
+        ({"layers": [0, 2]}, [0, 0, 1, 2, 2, 3]),
+        ({"layers": [1, 1]}, [0, 1, 1, 1, 2, 3]),
         ({"layers": 2, "method": "stack"}, [0, 1, 2, 1, 2, 3]),
         ({"layers": 1, "method": "stack"}, [0, 1, 1, 2, 3]),
         ({"layers": 4, "method": "stack"}, [0, 1, 2, 3, 0, 1, 2, 3]),
@@ -181,7 +181,7 @@ def test_connections_survive_new_layers_and_others_follow(llama: Path, bench: Be
     (bench.root / "trained").mkdir()
     save(bench.root / "trained", config, {**parameters, "layers.003.skip.001": torch.full((32,), 0.3)}, Ends(1, 2))
     assert off(joined, bench.root / "trained") > 0.1
-    grown = bench.run("grow-depth", {"after": [0, 1]}, weights=bench.root / "trained")
+    grown = bench.run("grow-depth", {"layers": [0, 1]}, weights=bench.root / "trained")
     assert load_config(grown).skips == ((2, 5),)
     assert torch.equal(logits(grown), logits(bench.root / "trained"))
     more = bench.run("skip", {"connections": [[0, 1]]}, weights=grown)
@@ -270,7 +270,7 @@ def test_a_text_beyond_the_old_length_goes_on_as_in_transformers_without_its_cac
     ("config", "kind", "said", "words"),
     [
         (LLAMA, "grow-depth", {"layers": 5}, "5 layers cannot be added to 4 at once"),
-        (LLAMA, "grow-depth", {"after": [1, 4]}, "there is no layer 4"),
+        (LLAMA, "grow-depth", {"layers": [1, 4]}, "there is no layer 4"),
         (LLAMA, "grow-width", {"hidden": 40}, "a feed-forward layer of 40 units does not grow to 40"),
         (LLAMA, "skip", {"connections": [[2, 4]]}, r"there can be no connection \[2, 4\]"),
         (LLAMA, "skip", {"connections": [[2, 2]]}, r"there can be no connection \[2, 2\]"),
@@ -302,9 +302,10 @@ def test_stacking_is_refused_where_connections_would_lead_nowhere(llama: Path, b
 @pytest.mark.parametrize(
     ("kind", "said", "words"),
     [
-        ("grow-depth", {}, "one of `layers` and `after` has to be said"),
-        ("grow-depth", {"layers": 1, "after": [1]}, "one of `layers` and `after` has to be said"),
-        ("grow-depth", {"method": "stack", "after": [1]}, "not put in by `stack`"),
+        ("grow-depth", {}, "Field required"),
+        ("grow-depth", {"layers": 0}, "must be 1 to 4096 layers, not 0"),
+        ("grow-depth", {"layers": []}, "must be 1 to 4096 layers, not 0"),
+        ("grow-depth", {"method": "stack", "layers": [1]}, "not put in by `stack`"),
         ("extend-context", {"method": "linear", "context": 64, "beta_fast": 3.0}, "`beta_fast` is a key of the method"),
         ("extend-context", {"method": "linear", "context": 64, "factor": 0.5}, "makes a context shorter"),
         ("skip", {"connections": []}, "at least 1 item"),

@@ -93,8 +93,10 @@ def _spelled_out(pattern: str) -> list[str]:
 
 _TEXTS = WithJsonSchema({"type": "text or list of texts"})
 
-Numbers = Annotated[tuple[int, ...], BeforeValidator(_tuples), WithJsonSchema({"type": "list of whole numbers"})]
-"""A list of whole numbers."""
+CountOrPlaces = Annotated[
+    int | tuple[int, ...], BeforeValidator(_tuples), WithJsonSchema({"type": "whole number or list of whole numbers"})
+]
+"""How many, or which: a whole number, or a list of them."""
 
 Pairs = Annotated[tuple[tuple[int, int], ...], BeforeValidator(_tuples), WithJsonSchema({"type": "list of pairs"})]
 """A list of pairs of whole numbers."""
