@@ -309,7 +309,10 @@ def test_stacking_is_refused_where_connections_would_lead_nowhere(llama: Path, b
         ("extend-context", {"method": "linear", "context": 64, "beta_fast": 3.0}, "`beta_fast` is a key of the method"),
         ("extend-context", {"method": "linear", "context": 64, "factor": 0.5}, "makes a context shorter"),
         ("skip", {"connections": []}, "at least 1 item"),
-        ("skip", {"connections": [[1]]}, "Field required"),
+        ("skip", {"connections": [[1]]}, r"must be a list of pairs of whole numbers, and \[1\] is none"),
+        ("skip", {"connections": 3}, "must be a list of pairs of whole numbers, and 3 is none"),
+        ("grow-depth", {"layers": [1, "a"]}, 'must be a whole number or a list of some, not "a"'),
+        ("grow-depth", {"layers": True}, "must be a whole number or a list of some, not true"),
     ],
 )
 def test_recipes_that_contradict_themselves(kind: str, said: dict[str, Any], words: str) -> None:
