@@ -100,6 +100,7 @@ def test_a_model_grows_in_every_way_and_computes_what_it_did(recipe: Path, tmp_p
     card = (tmp_path / "release" / "README.md").read_text("utf-8")
     assert "No class of transformers computes this decoder" in card
     assert "library_name: regrow" in card
+    assert "a context of 128 tokens" in card
     assert "AutoModel" not in card
 
 
