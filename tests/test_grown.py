@@ -94,12 +94,13 @@ def test_a_model_grows_in_every_way_and_computes_what_it_did(recipe: Path, tmp_p
         found = Decoder(config).logits(parameters, tokens)[..., :known]
         wanted = Decoder(CONFIG).logits(load(recipe / "base")[1], tokens)[..., :known]
     assert float((found - wanted).abs().max()) < 1e-4 * float(wanted.std())
-    records = tmp_path / "release" / "grown"
+    records = tmp_path / "release" / "changes"
     assert [one["layer"] for one in json.loads((records / "layers.json").read_text()) if one["adds_nothing"]] == [3]
     assert json.loads((records / "vocabulary.json").read_text())["before"] == known
     card = (tmp_path / "release" / "README.md").read_text("utf-8")
     assert "No class of transformers computes this decoder" in card
     assert "library_name: regrow" in card
+    assert "a context of 128 tokens" in card
     assert "AutoModel" not in card
 
 

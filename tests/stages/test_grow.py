@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from regrow.errors import RegrowError
+from regrow.model import sampling
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder
 from regrow.model.options import OptionError
@@ -110,8 +111,8 @@ def test_copies_that_give_nothing_learn(model: Path, bench: Bench) -> None:
     [
         ({"layers": 3}, [0, 0, 1, 1, 2, 3, 3]),
         ({"layers": 4}, [0, 0, 1, 1, 2, 2, 3, 3]),
-        ({"after": [0, 2]}, [0, 0, 1, 2, 2, 3]),
-        ({"after": [1, 1]}, [0, 1, 1, 1, 2, 3]),
+        ({"layers": [0, 2]}, [0, 0, 1, 2, 2, 3]),
+        ({"layers": [1, 1]}, [0, 1, 1, 1, 2, 3]),
         ({"layers": 2, "method": "stack"}, [0, 1, 2, 1, 2, 3]),
         ({"layers": 1, "method": "stack"}, [0, 1, 1, 2, 3]),
         ({"layers": 4, "method": "stack"}, [0, 1, 2, 3, 0, 1, 2, 3]),
@@ -180,7 +181,7 @@ def test_connections_survive_new_layers_and_others_follow(llama: Path, bench: Be
     (bench.root / "trained").mkdir()
     save(bench.root / "trained", config, {**parameters, "layers.003.skip.001": torch.full((32,), 0.3)}, Ends(1, 2))
     assert off(joined, bench.root / "trained") > 0.1
-    grown = bench.run("grow-depth", {"after": [0, 1]}, weights=bench.root / "trained")
+    grown = bench.run("grow-depth", {"layers": [0, 1]}, weights=bench.root / "trained")
     assert load_config(grown).skips == ((2, 5),)
     assert torch.equal(logits(grown), logits(bench.root / "trained"))
     more = bench.run("skip", {"connections": [[0, 1]]}, weights=grown)
@@ -254,11 +255,22 @@ def test_a_base_that_grows_is_that_of_the_whole_text_whatever_came_before(llama:
             assert torch.equal(found, Decoder(config).logits(parameters, tokens[:, :length])), length
 
 
+def test_a_text_beyond_the_old_length_goes_on_as_in_transformers_without_its_cache(llama: Path, bench: Bench) -> None:
+    transformers = pytest.importorskip("transformers")
+    longer = extended(bench, llama, "dynamic")
+    config, parameters = load(longer)
+    prompt = TOKENS[0, :20].tolist()
+    found = list(sampling.generate(Decoder(config), parameters, prompt, 30, sampling.Sampling(temperature=0.0)))
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(longer, dtype=torch.float32)
+    asked = {"max_new_tokens": 30, "do_sample": False, "use_cache": False, "eos_token_id": None, "pad_token_id": 0}
+    assert theirs.generate(torch.tensor([prompt]), **asked)[0, 20:].tolist() == found
+
+
 @pytest.mark.parametrize(
     ("config", "kind", "said", "words"),
     [
         (LLAMA, "grow-depth", {"layers": 5}, "5 layers cannot be added to 4 at once"),
-        (LLAMA, "grow-depth", {"after": [1, 4]}, "there is no layer 4"),
+        (LLAMA, "grow-depth", {"layers": [1, 4]}, "there is no layer 4"),
         (LLAMA, "grow-width", {"hidden": 40}, "a feed-forward layer of 40 units does not grow to 40"),
         (LLAMA, "skip", {"connections": [[2, 4]]}, r"there can be no connection \[2, 4\]"),
         (LLAMA, "skip", {"connections": [[2, 2]]}, r"there can be no connection \[2, 2\]"),
@@ -290,13 +302,17 @@ def test_stacking_is_refused_where_connections_would_lead_nowhere(llama: Path, b
 @pytest.mark.parametrize(
     ("kind", "said", "words"),
     [
-        ("grow-depth", {}, "one of `layers` and `after` has to be said"),
-        ("grow-depth", {"layers": 1, "after": [1]}, "one of `layers` and `after` has to be said"),
-        ("grow-depth", {"method": "stack", "after": [1]}, "not put in by `stack`"),
+        ("grow-depth", {}, "Field required"),
+        ("grow-depth", {"layers": 0}, "must be 1 to 4096 layers, not 0"),
+        ("grow-depth", {"layers": []}, "must be 1 to 4096 layers, not 0"),
+        ("grow-depth", {"method": "stack", "layers": [1]}, "not put in by `stack`"),
         ("extend-context", {"method": "linear", "context": 64, "beta_fast": 3.0}, "`beta_fast` is a key of the method"),
         ("extend-context", {"method": "linear", "context": 64, "factor": 0.5}, "makes a context shorter"),
         ("skip", {"connections": []}, "at least 1 item"),
-        ("skip", {"connections": [[1]]}, "Field required"),
+        ("skip", {"connections": [[1]]}, r"must be a list of pairs of whole numbers, and \[1\] is none"),
+        ("skip", {"connections": 3}, "must be a list of pairs of whole numbers, and 3 is none"),
+        ("grow-depth", {"layers": [1, "a"]}, 'must be a whole number or a list of some, not "a"'),
+        ("grow-depth", {"layers": True}, "must be a whole number or a list of some, not true"),
     ],
 )
 def test_recipes_that_contradict_themselves(kind: str, said: dict[str, Any], words: str) -> None:

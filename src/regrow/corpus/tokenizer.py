@@ -10,6 +10,7 @@ the token, and is read as other engines read it. ::
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from regrow.corpus.alphabet import LETTERS, lacking
 from regrow.errors import InputError
 from regrow.words import shown
 
@@ -119,15 +121,29 @@ class Tokenizer:
         return tuple(self._library.id_to_token(number) for number in range(self.vocabulary))
 
     def prompt(self, text: str) -> list[int]:
-        """The tokens of a text to continue, behind those that begin every text."""
+        """The tokens of a text to continue, behind those that begin every text.
+
+        Raises:
+            InputError: if it has a character that the tokenizer has no bytes for.
+        """
         return [*self.start, *self.meant(text)]
 
     def meant(self, text: str) -> list[int]:
-        """The tokens of a text in which the names of special tokens mean these, and which says itself how it begins."""
+        """The tokens of a text in which the names of special tokens mean these, and which says itself how it begins.
+
+        Raises:
+            InputError: as :meth:`prompt`.
+        """
+        self._require_sayable((text,))
         return list(self._library.encode(text, add_special_tokens=False).ids)
 
     def documents(self, texts: Sequence[str]) -> list[list[int]]:
-        """The tokens of the letters of texts, without the ones that end them."""
+        """The tokens of the letters of texts, without the ones that end them.
+
+        Raises:
+            InputError: if one has a character that the tokenizer has no bytes for.
+        """
+        self._require_sayable(texts)
         return [found.ids for found in self._letter_by_letter.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     @cached_property
@@ -144,6 +160,27 @@ class Tokenizer:
         """The texts of rows of tokens, special ones included."""
         found: list[str] = self._library.decode_batch(rows, skip_special_tokens=False)
         return found
+
+    @property
+    def unknown_bytes(self) -> frozenset[int]:
+        """Those that it has no token for, and that it would drop in silence."""
+        return frozenset(byte for byte, letter in LETTERS.items() if self.id(letter) is None)
+
+    @cached_property
+    def _unsayable(self) -> re.Pattern[str] | None:
+        return lacking(self.unknown_bytes)
+
+    def _require_sayable(self, texts: Sequence[str]) -> None:
+        if self._unsayable is None:
+            return
+        for text in texts:
+            if found := self._unsayable.search(text):
+                raise InputError(
+                    f"the character U+{ord(found[0]):04X} cannot be said",
+                    where=f"{shown(text[max(0, found.start() - 20) : found.start()])} and what follows",
+                    why="the tokenizer has no tokens for its bytes",
+                    hint="leave it out, or take a base whose tokenizer knows every byte",
+                )
 
     @cached_property
     def _letter_by_letter(self) -> Any:

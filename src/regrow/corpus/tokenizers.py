@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from regrow.corpus.alphabet import NEEDED
 from regrow.corpus.tokenizer import CONFIG, FILE, SPECIAL, TEMPLATE, Tokenizer
 from regrow.errors import InputError
 
@@ -33,12 +34,11 @@ def require_known(folder: Path, where: str) -> None:
     Raises:
         InputError: if the tokenizer in the folder is of a kind that is not known here.
     """
-    from tokenizers.pre_tokenizers import ByteLevel
-
     try:
         opened = Tokenizer.open(folder)
     except InputError as error:
         raise InputError(error.what, where=where, why=error.why, hint=_HINT) from error
-    if lost := sum(opened.id(letter) is None for letter in ByteLevel.alphabet()):
-        why = f"it has no token for {lost} of the 256 bytes, and texts would lose letters"
+    lost = opened.unknown_bytes
+    if lost & NEEDED:
+        why = f"it has no token for {len(lost)} of the 256 bytes, and texts would lose letters"
         raise InputError("the tokenizer cannot be read", where=where, why=why, hint=_HINT)

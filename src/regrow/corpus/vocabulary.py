@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from regrow.corpus.alphabet import LETTERS
 from regrow.corpus.gguf_tokenizer import template
 from regrow.corpus.tokenizer import CONFIG, FILE, SPECIAL, TEMPLATE, Tokenizer
 from regrow.errors import InputError
@@ -136,11 +137,8 @@ def _needed(
     tokenizer: Tokenizer, numbers: Mapping[str, int], beside: Mapping[str, Any], source: Path
 ) -> Iterator[tuple[str, str]]:
     """The tokens that cannot be spared, each with the reason."""
-    from tokenizers.pre_tokenizers import ByteLevel
-
     yield from (
-        (letter, "it is one of the 256 bytes, without which texts would lose letters")
-        for letter in ByteLevel.alphabet()
+        (letter, "it is one of the 256 bytes, without which texts would lose letters") for letter in LETTERS.values()
     )
     names = {number: token for token, number in numbers.items()}
     yield names[tokenizer.end_of_text], "it ends a text"

@@ -49,14 +49,25 @@ def tables(config: DecoderConfig, positions: int = 0) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(cosine), torch.from_numpy(sine)
 
 
-def _frequencies(config: DecoderConfig, positions: int) -> Float64:
-    """Inverse frequencies, scaled: in angle for each position, from the fastest pair to the slowest."""
+def divisors(config: DecoderConfig) -> Tensor:
+    """What a scaling divides each frequency by, ``(rope_width / 2,)``: how files of llama.cpp tell of ``llama3``."""
+    plain = _powers(config, log64(np.array([config.rope_theta])))
+    return torch.from_numpy((plain / _frequencies(config, config.context)).astype(np.float32))
+
+
+def _powers(config: DecoderConfig, base: Float64) -> Float64:
+    """The angle that each pair is turned by from one position to the next; ``base`` is the logarithm of the base."""
     exponents = np.arange(config.rope_width // 2, dtype=np.float64) * 2.0 / config.rope_width
+    return exp64(-exponents * base)
+
+
+def _frequencies(config: DecoderConfig, positions: int) -> Float64:
+    """The same, scaled."""
     base = log64(np.array([config.rope_theta]))
     if config.rope_scaling == "dynamic":
         longer = config.rope_factor * positions / config.rope_original_context - (config.rope_factor - 1.0)
         base = base + config.rope_width / (config.rope_width - 2) * log64(np.array([longer]))
-    frequencies = exp64(-exponents * base)
+    frequencies = _powers(config, base)
     match config.rope_scaling:
         case "linear":
             return frequencies / config.rope_factor

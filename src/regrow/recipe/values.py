@@ -21,9 +21,27 @@ def _texts(value: Any) -> Any:
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
-def _tuples(value: Any) -> Any:
-    """Lists, as TOML has them, as the tuples of which parameters are made."""
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+def _count_or_places(value: Any) -> Any:
+    values = value if isinstance(value, list | tuple) else [value]
+    if bad := [one for one in values if not _is_whole(one)]:
+        raise fault(
+            f"must be a whole number or a list of some, not {shown(bad[0])}", hint="write, for example, `[3, 7]` or `2`"
+        )
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _pairs(value: Any) -> Any:
+    for one in value if isinstance(value, list | tuple) else [value]:
+        if not isinstance(one, list | tuple) or len(one) != 2 or not all(map(_is_whole, one)):
+            raise fault(
+                f"must be a list of pairs of whole numbers, and {shown(one)} is none",
+                hint="write, for example, `[[0, 4], [2, 6]]`",
+            )
+    return tuple(map(tuple, value))
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _licence(value: str) -> str:
@@ -93,10 +111,14 @@ def _spelled_out(pattern: str) -> list[str]:
 
 _TEXTS = WithJsonSchema({"type": "text or list of texts"})
 
-Numbers = Annotated[tuple[int, ...], BeforeValidator(_tuples), WithJsonSchema({"type": "list of whole numbers"})]
-"""A list of whole numbers."""
+CountOrPlaces = Annotated[
+    int | tuple[int, ...],
+    BeforeValidator(_count_or_places),
+    WithJsonSchema({"type": "whole number or list of whole numbers"}),
+]
+"""How many, or which: a whole number, or a list of them."""
 
-Pairs = Annotated[tuple[tuple[int, int], ...], BeforeValidator(_tuples), WithJsonSchema({"type": "list of pairs"})]
+Pairs = Annotated[tuple[tuple[int, int], ...], BeforeValidator(_pairs), WithJsonSchema({"type": "list of pairs"})]
 """A list of pairs of whole numbers."""
 
 Licence = Annotated[str, AfterValidator(_licence)]

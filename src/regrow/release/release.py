@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from regrow.errors import InputError, RecipeError
 from regrow.formats.safetensors import read_entries
 from regrow.model.families import families
+from regrow.model.keys import INTENDED
 from regrow.recipe.text import toml
 from regrow.release import tables
 from regrow.release.files import (
@@ -336,6 +337,7 @@ class Release:
         config = self._json(CONFIG)
         family = families().get(self.family) or families()["llama"]
         told = {name: config.get(family.place(name) or "") for name in _FACTS} | {"parameters": self._parameters()}
+        told["context"] = config.get(INTENDED, told["context"])
         return {name: value for name, value in told.items() if type(value) is int}
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from regrow.errors import StageError
 from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
-from regrow.recipe.values import Numbers
+from regrow.recipe.values import CountOrPlaces
 from regrow.sections import Parameters, fault
 from regrow.stages.costs import all_of, rewriting
 from regrow.stages.weights import WEIGHTS
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from regrow.model.config import DecoderConfig
+
+MOST = 4096
+"""Layers of a decoder."""
 
 RECORD = "layers.json"
 """Which layer each is a copy of, and whether it adds nothing yet: no configuration says so."""
@@ -34,28 +37,20 @@ class GrowDepthParameters(Parameters):
         "lower layers and above them the upper ones, of which those in the middle are in both; train all.",
         examples=["stack"],
     )
-    layers: int = Field(
-        default=0,
-        description="How many more there will be. Copies are put in at even intervals, the last at the top.",
+    layers: CountOrPlaces = Field(
+        description="How many more there will be: copies at even intervals, the last at the top. Or a list of layers, "
+        "counted from 0, behind each of which its copy is put.",
         examples=[6],
-        ge=0,
-        le=4096,
-        json_schema_extra={"fallback": "one for each of `after`"},
-    )
-    after: Numbers = Field(
-        default=(),
-        description="The layers behind each of which its copy is put, counted from 0, in place of `layers`.",
-        examples=[[3, 7]],
     )
 
     @model_validator(mode="after")
-    def _says_where_once(self) -> GrowDepthParameters:
-        if bool(self.layers) == bool(self.after):
-            hint = "say `layers` for even intervals, or `after` for places of your own"
-            raise fault("one of `layers` and `after` has to be said, and not both", hint=hint, at=("layers",))
-        if self.method == "stack" and self.after:
-            hint = "say `layers`, or leave out `method`"
-            raise fault("copies of single layers are not put in by `stack`", hint=hint, at=("after",))
+    def _says_some(self) -> GrowDepthParameters:
+        count = self.layers if isinstance(self.layers, int) else len(self.layers)
+        if not 1 <= count <= MOST:
+            raise fault(f"must be 1 to {MOST} layers, not {count}", hint="say how many, or which", at=("layers",))
+        if self.method == "stack" and not isinstance(self.layers, int):
+            hint = "say how many layers more there will be, or leave out `method`"
+            raise fault("copies of single layers are not put in by `stack`", hint=hint, at=("layers",))
         return self
 
 
@@ -78,7 +73,14 @@ def places(parameters: GrowDepthParameters, count: int) -> tuple[Place, ...]:
     Raises:
         StageError: if a model of so many layers cannot grow so.
     """
-    more = parameters.layers
+    if not isinstance(more := parameters.layers, int):
+        if beyond := [i for i in more if not 0 <= i < count]:
+            raise StageError(
+                f"there is no layer {beyond[0]}",
+                why=f"the model has {count}, which are counted from 0",
+                hint="correct `grow-depth.layers`",
+            )
+        return _expanded(count, more)
     if more > count:
         raise StageError(
             f"{more} layers cannot be added to {count} at once",
@@ -90,13 +92,10 @@ def places(parameters: GrowDepthParameters, count: int) -> tuple[Place, ...]:
         upper = left_out // 2
         lower = count - (left_out - upper)
         return (*(Place(i) for i in range(lower)), *(Place(i) for i in range(upper, count)))
-    if beyond := [i for i in parameters.after if not 0 <= i < count]:
-        raise StageError(
-            f"there is no layer {beyond[0]}",
-            why=f"the model has {count}, which are counted from 0",
-            hint="correct `grow-depth.after`",
-        )
-    after = parameters.after or tuple((i + 1) * count // more - 1 for i in range(more))
+    return _expanded(count, [(i + 1) * count // more - 1 for i in range(more)])
+
+
+def _expanded(count: int, after: Sequence[int]) -> tuple[Place, ...]:
     return tuple(Place(i, silent) for i in range(count) for silent in (False, *(True for place in after if place == i)))
 
 
@@ -171,6 +170,6 @@ KIND = Kind(
     summary="give the model more layers",
     table=Table("grow-depth", about="More layers: copies of those there are."),
     cost=cost,
-    released=(*WEIGHTS, Released(RECORD, "grown", always=True)),
+    released=(*WEIGHTS, Released(RECORD, "changes", always=True)),
     origin="grown",
 )

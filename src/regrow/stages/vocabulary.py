@@ -49,7 +49,8 @@ def run(call: Call[VocabularyParameters]) -> None:
             why="the two were not made for each other",
         )
     rows = _rows(config.vocabulary, changed, call.parameters.multiple)
-    tables = {name: _changed(parameters[name], changed, rows) for name in ("embed", "head") if name in parameters}
+    for name in [name for name in ("embed", "head") if name in parameters]:
+        parameters[name] = _changed(parameters[name], changed, rows)
     numbers = {old: new for new, old in enumerate(changed.kept)}
     before = ends(folder)
     if lost := [token for token in (before.begin, before.end) if token in changed.dropped]:
@@ -59,7 +60,7 @@ def run(call: Call[VocabularyParameters]) -> None:
             hint="leave it out of `vocabulary.drop`",
         )
     kept = Ends(numbers.get(before.begin, before.begin), numbers.get(before.end, before.end))
-    save(call.output, replace(config, vocabulary=rows), {**parameters, **tables}, kept)
+    save(call.output, replace(config, vocabulary=rows), parameters, kept)
 
 
 def _rows(before: int, changed: Changed, multiple: int) -> int:

@@ -56,6 +56,6 @@ KIND = Kind(
     released=(
         Released(tokenizer.FILE),
         *(Released(f"{Path(name).stem}.*") for name in _BESIDE),
-        Released(vocabulary.RECORD, "grown", always=True),
+        Released(vocabulary.RECORD, "changes", always=True),
     ),
 )
