@@ -111,7 +111,7 @@ def test_a_scaling_that_nobody_knows_is_refused(monkeypatch: pytest.MonkeyPatch)
     made = config("llama", rope_scaling="linear", rope_factor=2.0)
     monkeypatch.setitem(keys.SCALINGS, "linear", "other")
     monkeypatch.setitem(keys.SCALINGS, "dynamic", "linear")
-    with pytest.raises(InputError, match="positions that are scaled as .*dynamic"):
+    with pytest.raises(InputError, match=r"positions that are scaled as .*dynamic"):
         written(made, numbers(made), "F32")
 
 
