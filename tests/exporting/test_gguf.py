@@ -147,6 +147,7 @@ def test_a_release_holds_the_files_and_an_export_adds_its_digest_alone(built: Pa
     release = Release.open(built / "release")
     names = [path for path in release.listed if path.startswith("gguf/")]
     assert names == ["gguf/small-F16.gguf", "gguf/small-Q8_0.gguf"]
+    assert "*.gguf filter=lfs" in (built / "release" / ".gitattributes").read_text()
     told = facts(release)
     assert [one.name for one in told.models] == ["base"]
     assert [(one.name, one.licence) for one in told.texts] == [("texts", "CC0-1.0")]
@@ -177,6 +178,11 @@ def test_weights_are_bfloat16_where_that_was_asked_for(built: Path) -> None:
     base = load_file(built / "recipe" / "base" / "model.safetensors")
     kept = [name for name in base if name != "model.norm.weight"]
     assert all(torch.equal(tensors[name], base[name].to(torch.bfloat16)) for name in kept)
+
+
+def test_an_audit_goes_by_the_stages_and_not_by_what_headers_repeat(built: Path) -> None:
+    audit = regrow.audit(built / "release")
+    assert [(edge.parent, edge.relation) for edge in audit.lineage.edges] == [("file:base", "finetune")]
 
 
 def test_it_is_built_again_to_the_same_bits(built: Path, tmp_path: Path) -> None:
