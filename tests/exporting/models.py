@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from regrow.corpus import tokenizer
 from regrow.model.config import DecoderConfig
 from regrow.model.weights import Ends, save
 
-TEXTS = [f"text {number}: it's one two three four five six seven, 1234 times.\n\n" * 3 for number in range(12)]
+TEXTS = [f"text {number}: it's one two three four five six seven, 1234 times.\n\n" * 5 for number in range(12)]
 SIZES: dict[str, Any] = {"vocabulary": 300, "layers": 2, "width": 64, "heads": 4, "hidden": 96, "context": 96}
 FAMILIES: dict[str, dict[str, Any]] = {
     "llama": {"kv_heads": 2},
@@ -37,11 +38,12 @@ def config(family: str, **options: Any) -> DecoderConfig:
 
 
 def numbers(config: DecoderConfig, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Random parameters, gains and biases included, large enough for the logits to differ."""
-    random = torch.Generator().manual_seed(seed)
+    """Random parameters, gains and biases included, large enough for the logits to differ; the same everywhere."""
+    random = np.random.default_rng(seed)
     found = {}
     for name, shape in config.shapes().items():
-        x = torch.randn(shape, generator=random) * (0.1 if len(shape) == 2 else 0.2)
+        x = torch.from_numpy(random.integers(-(1 << 20), 1 << 20, shape).astype(np.float32))
+        x *= (0.17 if len(shape) == 2 else 0.35) / (1 << 20)
         found[name] = x + 1.0 if len(shape) == 1 and not name.endswith(".bias") else x
     return found
 

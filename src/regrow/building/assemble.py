@@ -58,6 +58,8 @@ _GIT = """* -text
 *.parquet filter=lfs diff=lfs merge=lfs -text
 *.safetensors filter=lfs diff=lfs merge=lfs -text
 """
+_GIT_GGUF = "*.gguf filter=lfs diff=lfs merge=lfs -text\n"
+"""Where there are such files."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,6 @@ def _covered(contents: Contents, release: Path) -> None:
     (release / RECIPE).write_bytes(contents.recipe)
     (release / LOCK).write_text(contents.lock, "utf-8", newline="\n")
     (release / LICENCE).write_bytes(contents.licence)
-    (release / ".gitattributes").write_text(_GIT, "utf-8", newline="\n")
     (release / PROVENANCE).mkdir()
     for stage in contents.graph.stages:
         text = to_json(statement(stage, contents.evaluation))
@@ -185,6 +186,8 @@ def _covered(contents: Contents, release: Path) -> None:
     for source, target in released_files(contents.graph, outputs):
         (release / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, release / target)
+    large = _GIT_GGUF if any(release.rglob("*.gguf")) else ""
+    (release / ".gitattributes").write_text(_GIT + large, "utf-8", newline="\n")
     equip(release)
     if contents.paper is not None:
         (release / PAPER).write_bytes(contents.paper)

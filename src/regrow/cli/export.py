@@ -56,19 +56,13 @@ class _Model:
         return self.folder if (self.folder / CONFIG).is_file() else self.folder / "adapter"
 
 
-class _Size(click.ParamType):
+def _bytes(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
     """A number of bytes, with a unit or without."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number."""
-        if isinstance(value, int):
-            return value
-        found = re.fullmatch(r"([1-9]\d{0,12})([KMG]?)B?", str(value))
-        if found is None:
-            self.fail(f"`{value}` is no size\nhint: write one such as 500MB or 2GB", param, ctx)
-        return int(found[1]) * _UNITS[found[2]]
+    if value is None:
+        return None
+    if (found := re.fullmatch(r"([1-9]\d{0,12})([KMG]?)B?", value)) is None:
+        raise click.BadParameter(f"`{value}` is no size\nhint: write one such as 500MB or 2GB")
+    return int(found[1]) * _UNITS[found[2]]
 
 
 @click.command(
@@ -86,11 +80,21 @@ class _Size(click.ParamType):
 @click.option(
     "--dtype", type=click.Choice(["float32", "bfloat16"]), help="hf: what numbers are stored as. [default: float32]"
 )
-@click.option("--shard-size", type=_Size(), metavar="SIZE", help="hf: the most in one file, e.g. 2GB.")
+@click.option("--shard-size", callback=_bytes, metavar="SIZE", help="hf: the most in one file, e.g. 2GB.")
 @click.option("--output", "-o", type=Place(), metavar="PATH", help="By default the model's name, here.")
 @json_option
 @pass_console
-def command(console: Console, model: Path, form: str, output: Path | None, **options: Any) -> None:
+def command(
+    console: Console,
+    model: Path,
+    form: str,
+    type: str | None,
+    adapter: bool | None,
+    base: str | None,
+    dtype: str | None,
+    shard_size: int | None,
+    output: Path | None,
+) -> None:
     """Write a model for other programs.
 
     MODEL is a release, or a folder with a model as Hugging Face's libraries have it. `gguf` is one file for llama.cpp
@@ -100,6 +104,7 @@ def command(console: Console, model: Path, form: str, output: Path | None, **opt
 
     The path of what was written is the only line on stdout.
     """
+    options = {"type": type, "adapter": adapter, "base": base, "dtype": dtype, "shard_size": shard_size}
     given = {name: value for name, value in options.items() if value is not None}
     if strange := [name for name in given if name not in _OPTIONS[form]]:
         raise click.UsageError(f"`--{strange[0].replace('_', '-')}` says nothing to `--to {form}`")

@@ -50,8 +50,8 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "gpt2": Architecture("gpt2", biases=BIASES, needed=BIASES),
     "gptneox": Architecture("gpt_neox", head=True, biases=BIASES, needed=BIASES),
 }
-_OTHERS: Mapping[str, str] = {"mistral": "llama"}
-"""Families that are written as another's architecture."""
+_WRITTEN: Mapping[str, str] = {"mistral": "llama", **{one.family: name for name, one in ARCHITECTURES.items()}}
+"""Family -> the architecture that it is written as."""
 
 KEYS: Mapping[str, tuple[Kind, str]] = {
     "block_count": (Kind.UINT32, "layers"),
@@ -142,8 +142,7 @@ class InTurn(Heads):
 
 def architecture_of(config: DecoderConfig) -> str:
     """What a file calls the architecture of a decoder."""
-    known = {one.family: name for name, one in ARCHITECTURES.items()} | _OTHERS
-    return known[config.family]
+    return _WRITTEN[config.family]
 
 
 def laid_out(architecture: str) -> Family:

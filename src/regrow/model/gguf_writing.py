@@ -200,9 +200,11 @@ def _require_the_same(config: DecoderConfig, said: Mapping[str, Value], tensors:
     except (InputError, OptionError) as error:
         raise _untold("this decoder", f"its file would be read so: {error.what}") from error
     read = replace(read, family=config.family)
+    family = families()[config.family]
     lost = [one.name for one in fields(config) if not _alike(getattr(read, one.name), getattr(config, one.name))]
-    if config.rope_scaling != "llama3":
-        lost = [name for name in lost if name != "rope_original_context" or config.rope_scaling == "yarn"]
+    # What another value of it would not change in the family's own files either is part of no such decoder.
+    whole = family.write(config)
+    lost = [name for name in lost if family.write(replace(config, **{name: getattr(read, name)})) != whole]
     if lost:
         raise _untold(f"a decoder with this {listed(lost)}", "no key of such a file says it")
 

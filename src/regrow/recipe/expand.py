@@ -351,6 +351,8 @@ def _spelled_out(entry: StageEntry, place: Place, drafts: Mapping[str, Draft], r
                 why="the lock pins what tables such as `[[source]]` fetch, and not what a stage does by itself",
                 hint="add a `[[source]]` for it",
             )
+        if kind is not None and issubclass(kind.parameters, Telling) and "facts" in said:
+            raise origin.error((*place, "parameters", "facts"), "unknown key", hint="leave it out: the recipe says it")
         return Draft(entry.name, entry.kind, values, entry.inputs, place, places)
     if kind is not None:
         for key, (_, where) in said.items():

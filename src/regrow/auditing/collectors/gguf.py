@@ -33,7 +33,8 @@ NAME = "gguf"
 _NAMING = ("name", "repo_url", "url")
 """Keys of a base or of data, any of which is enough to say which it is."""
 
-_BASE = re.compile(r"general\.(base_model|dataset)\.(\d{1,4})\.(\w+)")
+_BASE = re.compile(r"(?:general|regrow)\.(base_model|dataset)\.(\d{1,4})\.(\w+)")
+"""A key of everybody's, or one of ours, which add where it was fetched, and its licence."""
 
 
 def collect(folder: Folder) -> Iterator[Statement]:
@@ -101,14 +102,20 @@ def _parents(values: Mapping[str, Any], quantised: bool, at: At) -> Iterator[Sta
     for number, fields in _numbered(values, "base_model"):
         address = names.model(fields.get("repo_url", "")) or names.model(fields.get("url", ""))
         called = fields.get("name", "")
-        if parent := address or _joined(fields.get("organization", ""), called):
+        if (
+            parent := address
+            or printable(fields.get("fetch", ""), 100)
+            or _joined(fields.get("organization", ""), called)
+        ):
             # A converter copies the base that the card of its input declares. That input was tuned from the base
             # unless it is the base itself.
             tuned = bool(_string(values, "general.finetune")) and names.plain(called) != own
             relation = Relation.FINETUNE if tuned else made
             version = printable(fields.get("version", ""), 60)
-            key = next(key for key in _NAMING if fields.get(key))
-            yield ParentFact(Basis.DECLARED, at(f"general.base_model.{number}.{key}"), parent, relation, version)
+            key = next((f"general.base_model.{number}.{key}" for key in _NAMING if fields.get(key)), "")
+            licence = printable(fields.get("license", ""), 100)
+            place = at(key or f"regrow.base_model.{number}.fetch")
+            yield ParentFact(Basis.DECLARED, place, parent, relation, version, licence=licence)
 
 
 def _datasets(values: Mapping[str, Any], at: At) -> Iterator[Statement]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from regrow import words
-from regrow.auditing.collectors import card, legal, origins, release_data
+from regrow.auditing.collectors import card, gguf, legal, origins, release_data
 from regrow.auditing.collectors.folder import Folder, Statement, Text, UnreadableError, printable
 from regrow.auditing.collectors.hazards import CHECKPOINT
 from regrow.auditing.collectors.structured import mapping, strings, tables
@@ -28,7 +28,9 @@ from regrow.auditing.facts import (
     DatasetFact,
     Evidence,
     Finding,
+    NameFact,
     OriginFact,
+    ParentFact,
     Rebuild,
     RebuildFact,
     Role,
@@ -210,10 +212,15 @@ def recorded(folder: Folder) -> Iterator[tuple[Release, list[Statement]]]:
 
 
 def is_boilerplate(statement: Statement) -> bool:
-    """Whether our own card says it, of something for which the statements about the stages are the evidence."""
-    if not isinstance(statement, OriginFact | TrainingFact | DataAspectFact):
+    """Whether our own card, or the header of a file that a stage made, says it, of something for which the statements
+    about the stages are the evidence.
+    """
+    if not isinstance(statement, OriginFact | TrainingFact | DataAspectFact | NameFact | ParentFact | DatasetFact):
         return False
-    return statement.basis is Basis.DECLARED and statement.evidence.collector == card.NAME
+    said = statement.evidence.collector
+    if isinstance(statement, NameFact | ParentFact | DatasetFact):
+        return said == gguf.NAME and statement.evidence.file.startswith(f"{gguf.NAME}/")
+    return statement.basis is Basis.DECLARED and said == card.NAME
 
 
 def _statements(release: Release, folder: Folder) -> tuple[tuple[Made, ...], list[Finding]]:
