@@ -3,8 +3,8 @@
 Each row of activations is rounded to 13 bits below a power of 16 above its largest magnitude, and is written as two
 digits (:mod:`regrow.exact.grid`); the sums of the integers' products are exact, those of rows with equal powers
 together. So neither threads nor the way in which rows come in batches can be seen in them. A number is off by at most
-``2**-10`` of the largest in its row, by chance up or down: with K columns that adds less than ``K * 2**-21`` of the mean
-to a sum of squares, which is little beside any damping.
+``2**-10`` of the largest in its row, by chance up or down: with K columns that adds less than ``K * 2**-21`` of the
+mean to a sum of squares, which is little beside any damping.
 """
 
 from __future__ import annotations
