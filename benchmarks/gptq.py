@@ -93,7 +93,9 @@ def perplexity(folder: Path, rows: np.ndarray) -> float:
     return math.exp(math.fsum(losses) / len(losses))
 
 
-def prepared(file: Path, text: str, context: int, count: int, root: Path) -> tuple[Path, np.ndarray, np.ndarray]:
+def prepared(
+    file: Path, layers: int | None, text: str, context: int, count: int, root: Path
+) -> tuple[Path, np.ndarray, np.ndarray]:
     """The folder of the model, and its tokens of the text: to calibrate with, and to measure with."""
     from regrow.corpus import tokenizers
     from regrow.corpus.tokenizer import Tokenizer
@@ -102,7 +104,8 @@ def prepared(file: Path, text: str, context: int, count: int, root: Path) -> tup
     folder = root / "model"
     folder.mkdir()
     model = gguf.load(file)
-    weights.save(folder, model.config, model.parameters, gguf.ends(model.metadata))
+    config = replace(model.config, layers=layers or model.config.layers)
+    weights.save(folder, config, {name: model.parameters[name] for name in config.shapes()}, gguf.ends(model.metadata))
     tokenizers.from_gguf(gguf.metadata(file), file.name, folder)
     ids = Tokenizer.open(folder).documents([text])[0]
     needed = (count + HELD_OUT) * context + 1
@@ -122,6 +125,7 @@ def main() -> None:
     parser.add_argument("--text", type=Path)
     parser.add_argument("--rows", type=int, default=128)
     parser.add_argument("--context", type=int, default=512)
+    parser.add_argument("--layers", type=int, help="only the first so many; perplexities mean nothing then")
     parser.add_argument("--pairs", type=int, default=3)
     options = parser.parse_args()
     if options.text:
@@ -132,7 +136,7 @@ def main() -> None:
         text = "\n\n".join(topics[name] for name in sorted(topics))
     with tempfile.TemporaryDirectory() as made:
         root = Path(made)
-        folder, some, held = prepared(options.file, text, options.context, options.rows, root)
+        folder, some, held = prepared(options.file, options.layers, text, options.context, options.rows, root)
         np.save(root / "rows.npy", some)
         print(f"as it is: perplexity {perplexity(folder, held):.3f}", flush=True)
         pythons = {"regrow": sys.executable, "llm-compressor": options.peer}
