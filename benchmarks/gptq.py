@@ -5,6 +5,7 @@
 llm-compressor asks for a transformers of its own, so it has an environment of its own, whose Python is named. The time
 of both is that of the work alone: the model and the tokens are in memory before, and nothing is written. Their files
 are read by our reader, and all models are measured by the same code on text that comes after what they were made by.
+Where others use the machine too, the time of processors says more; give each one thread (``OMP_NUM_THREADS=1``).
 The text is Python's own help unless another is named.
 """
 
@@ -18,39 +19,39 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 HELD_OUT = 16
+Used = tuple[float, float]
+"""Seconds by the clock, and of processors."""
 
 
-def ours(model: Path, rows: Path, out: Path) -> float:
-    """Quantise with the stage's own functions; seconds."""
+def ours(model: Path, rows: Path, out: Path) -> Used:
+    """Quantise with the stage's own functions."""
     import torch
 
     from regrow.compression.calibration import changed
     from regrow.compression.rounding import Grid
-    from regrow.model.decoder import Decoder
+    from regrow.model.decoder import Decoder, initialise
     from regrow.model.weights import ends, load, save
-    from regrow.stages.calibrating import matrices
     from regrow.stages.quantise import Rounding
 
     config, parameters = load(model)
-    tokens, rounding = torch.from_numpy(np.load(rows)), Rounding(Grid(4, 32), 0.01)
-    names = matrices(config, ("*",))
-    changed(Decoder(config), parameters, tokens[:1, :64], rounding.gptq)  # compiles, or reads what was compiled
+    tokens = torch.from_numpy(np.load(rows))
+    small = replace(config, vocabulary=64, layers=1, width=64, hidden=64, heads=2, kv_heads=1, head_width=32)
+    changed(Decoder(small), initialise(small, 1), tokens[:2, :32] % 64, Rounding(Grid(4, 32), 0.01).gptq)  # compiles
     rounding = Rounding(Grid(4, 32), 0.01)
-    begin = time.perf_counter()
-    changed(Decoder(config), parameters, tokens, rounding.gptq)
-    seconds = time.perf_counter() - begin
-    assert set(names) == set(rounding.codes)
+    used = timed(lambda: changed(Decoder(config), parameters, tokens, rounding.gptq))
     save(out, config, parameters, ends(model), rounding.codes)
-    return seconds
+    return used
 
 
-def theirs(model: Path, rows: Path, out: Path) -> float:
-    """The same by llm-compressor; seconds."""
+def theirs(model: Path, rows: Path, out: Path) -> Used:
+    """The same by llm-compressor."""
     import torch
     from datasets import Dataset
     from llmcompressor import oneshot
@@ -63,14 +64,19 @@ def theirs(model: Path, rows: Path, out: Path) -> float:
     weights = {"num_bits": 4, "type": "int", "symmetric": True, "strategy": "group", "group_size": 32}
     groups = {"group_0": {"targets": ["Linear"], "weights": {**weights, "actorder": "static"}}}
     modifier = GPTQModifier(config_groups=groups, ignore=["lm_head"], dampening_frac=0.01)
-    begin = time.perf_counter()
-    oneshot(
+    used = timed(lambda: oneshot(
         model=there, dataset=data, recipe=modifier, max_seq_length=tokens.shape[1], batch_size=8,
         num_calibration_samples=len(tokens), shuffle_calibration_samples=False,
-    )  # fmt: skip
-    seconds = time.perf_counter() - begin
+    ))  # fmt: skip
     there.save_pretrained(out, save_compressed=True)
-    return seconds
+    return used
+
+
+def timed(work: Callable[[], object]) -> Used:
+    """Do it."""
+    clock, processors = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - clock, time.process_time() - processors
 
 
 def perplexity(folder: Path, rows: np.ndarray) -> float:
@@ -87,7 +93,9 @@ def perplexity(folder: Path, rows: np.ndarray) -> float:
     return math.exp(math.fsum(losses) / len(losses))
 
 
-def prepared(file: Path, text: str, context: int, count: int, root: Path) -> tuple[Path, np.ndarray, np.ndarray]:
+def prepared(
+    file: Path, layers: int | None, text: str, context: int, count: int, root: Path
+) -> tuple[Path, np.ndarray, np.ndarray]:
     """The folder of the model, and its tokens of the text: to calibrate with, and to measure with."""
     from regrow.corpus import tokenizers
     from regrow.corpus.tokenizer import Tokenizer
@@ -96,7 +104,8 @@ def prepared(file: Path, text: str, context: int, count: int, root: Path) -> tup
     folder = root / "model"
     folder.mkdir()
     model = gguf.load(file)
-    weights.save(folder, model.config, model.parameters, gguf.ends(model.metadata))
+    config = replace(model.config, layers=layers or model.config.layers)
+    weights.save(folder, config, {name: model.parameters[name] for name in config.shapes()}, gguf.ends(model.metadata))
     tokenizers.from_gguf(gguf.metadata(file), file.name, folder)
     ids = Tokenizer.open(folder).documents([text])[0]
     needed = (count + HELD_OUT) * context + 1
@@ -116,6 +125,7 @@ def main() -> None:
     parser.add_argument("--text", type=Path)
     parser.add_argument("--rows", type=int, default=128)
     parser.add_argument("--context", type=int, default=512)
+    parser.add_argument("--layers", type=int, help="only the first so many; perplexities mean nothing then")
     parser.add_argument("--pairs", type=int, default=3)
     options = parser.parse_args()
     if options.text:
@@ -126,13 +136,13 @@ def main() -> None:
         text = "\n\n".join(topics[name] for name in sorted(topics))
     with tempfile.TemporaryDirectory() as made:
         root = Path(made)
-        folder, some, held = prepared(options.file, text, options.context, options.rows, root)
+        folder, some, held = prepared(options.file, options.layers, text, options.context, options.rows, root)
         np.save(root / "rows.npy", some)
         print(f"as it is: perplexity {perplexity(folder, held):.3f}", flush=True)
         pythons = {"regrow": sys.executable, "llm-compressor": options.peer}
         ratios = []
         for pair in range(options.pairs):
-            seconds = {}
+            used: dict[str, Used] = {}
             for name, python in pythons.items():
                 if python is None:
                     continue
@@ -140,12 +150,14 @@ def main() -> None:
                 out.mkdir()
                 call = [python, __file__, "--one", name, str(folder), str(root / "rows.npy"), str(out)]
                 done = subprocess.run(call, check=True, capture_output=True, text=True)
-                seconds[name] = json.loads(done.stdout.splitlines()[-1])
-                print(f"{name}: {seconds[name]:.1f} s, perplexity {perplexity(out, held):.3f}", flush=True)
-            if len(seconds) == 2:
-                ratios.append(seconds["regrow"] / seconds["llm-compressor"])
+                used[name] = clock, processors = json.loads(done.stdout.splitlines()[-1])
+                times = f"{clock:.1f} s by the clock, {processors:.1f} s of processors"
+                print(f"{name}: {times}, perplexity {perplexity(out, held):.3f}", flush=True)
+            if len(used) == 2:
+                ratios.append([mine / other for mine, other in zip(*used.values(), strict=True)])
         if ratios:
-            print(f"median ratio {statistics.median(ratios):.3f}")
+            clock, processors = map(statistics.median, zip(*ratios, strict=True))
+            print(f"median ratio {clock:.3f} by the clock, {processors:.3f} of processors")
 
 
 def one(name: str, *paths: str) -> None:

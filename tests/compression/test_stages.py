@@ -24,11 +24,11 @@ from tests.stages.conftest import Bench
 
 TEXT = {"rows": 6, "context": 32}
 GOLDEN = {
-    ("quantise", "gptq"): "1004121e7aa814df3915a6be88625d6bac64d2aed355fe180033854b149f7676",
+    ("quantise", "gptq"): "2f9c0ce5a46564591f6c41455450b9034bfd5931cb95cb303ea72045c854d6bb",
     ("quantise", "nearest"): "f4d1a7da907df5dee43bdebeea8919e0507c07cc5f56b264635bb94813856e34",
     ("sparsify", "magnitude"): "622e6a188895200307e0e06274ad508b2e36fb6cccba638a41541430318dabfa",
     ("sparsify", "wanda"): "caafeb2b5f7f568f435c58cb864c4f8e4dca1664045679c385b60d5db603dfca",
-    ("sparsify", "sparsegpt"): "2b51e96fdc8546a2de9d0843321a5cae2c2fa0ff7725d3208f7b58e46d48f56a",
+    ("sparsify", "sparsegpt"): "6fcceeef2cfdf0775ded2600ff0965091b4fa41476b1ba8c4c7bedba028f36bd",
 }
 QUANTISED = ("layers.000.attention.qkv", "layers.000.attention.out", "layers.000.mlp.gate_up", "layers.000.mlp.down")
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from regrow.exact import operations as ops
 from regrow.model.decoder import Decoder, Products
 
-ROWS = 8192
+ROWS = 1 << 15
 """Rows that are gone through at a time."""
 
 

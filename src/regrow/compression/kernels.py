@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
+from regrow.exact import rows
 from regrow.exact.kernel import kernel, shared_kernel
 
 _BLOCK = 64
@@ -25,21 +26,37 @@ SEGMENT = 128
 _helper: Any = kernel(nogil=True)
 
 
+_row_digits: Any = rows.row_digits
+
+
+@shared_kernel
+def digits(x: Any, scale: Any, out: Any) -> None:
+    """Two digits of ``rint(x * scale)``, the high one first; ``(R, 2, K)`` for float32 ``(R, K)``."""
+    for r in prange(x.shape[0]):
+        _row_digits(x[r], scale, out[r, 0], out[r, 1], False)
+
+
 @_helper
-def _add_rows(out: Any, start: int, stop: int, factors: Any, matrix: Any, first: int, count: int, sign: float) -> None:
-    """Add ``sign * factors[i] * matrix[first + i, c]`` to ``out[c]``, one i after the other."""
+def _add(out: Any, factor: float, row: Any) -> None:
+    """Add ``factor * row`` to ``out``."""
+    for j in range(out.shape[0]):
+        out[j] = out[j] + factor * row[j]
+
+
+@_helper
+def _add_rows(out: Any, factors: Any, matrix: Any, first: int, start: int) -> None:
+    """Add ``factors[i] * matrix[first + i]`` from column ``start`` on to ``out``, one i after the other."""
+    # Rows are cut before the loop: from 0 to a length Numba knows that no place is counted from the end.
+    stop, count = start + out.shape[0], factors.shape[0]
     whole = count // 4 * 4
     for i in range(0, whole, 4):
-        a, b, c, d = sign * factors[i], sign * factors[i + 1], sign * factors[i + 2], sign * factors[i + 3]
-        for j in range(start, stop):
-            x = out[j] + a * matrix[first + i, j]
-            x = x + b * matrix[first + i + 1, j]
-            x = x + c * matrix[first + i + 2, j]
-            out[j] = x + d * matrix[first + i + 3, j]
+        f, g, h, k = factors[i], factors[i + 1], factors[i + 2], factors[i + 3]
+        a, b = matrix[first + i][start:stop], matrix[first + i + 1][start:stop]
+        c, d = matrix[first + i + 2][start:stop], matrix[first + i + 3][start:stop]
+        for j in range(out.shape[0]):
+            out[j] = (((out[j] + f * a[j]) + g * b[j]) + h * c[j]) + k * d[j]
     for i in range(whole, count):
-        a = sign * factors[i]
-        for j in range(start, stop):
-            out[j] = out[j] + a * matrix[first + i, j]
+        _add(out, factors[i], matrix[first + i][start:stop])
 
 
 @shared_kernel
@@ -54,31 +71,26 @@ def factor(a: Any, panel: Any, failed: Any) -> None:
     size = a.shape[0]
     for begin in range(0, size, _BLOCK):
         end = min(begin + _BLOCK, size)
-        for i in range(begin, end):
-            for j in range(begin, i + 1):
-                x = a[i, j]
-                for k in range(begin, j):
-                    x = x - a[i, k] * a[j, k]
-                if i > j:
-                    a[i, j] = x / a[j, j]
-                elif x > 0.0 and x < np.inf:
-                    a[i, i] = np.sqrt(x)
-                else:
-                    failed[0] = 1
-                    return
+        for k in range(begin, end):
+            if not 0.0 < a[k, k] < np.inf:
+                failed[0] = 1
+                return
+            a[k, k] = np.sqrt(a[k, k])
+            for i in range(k + 1, end):
+                a[i, k] = a[i, k] / a[k, k]
+                panel[k - begin, i] = a[i, k]
+            for i in range(k + 1, end):
+                _add(a[i][k + 1 : i + 1], -a[i, k], panel[k - begin][k + 1 : i + 1])
         for i in prange(end, size):
-            for j in range(begin, end):
-                x = a[i, j]
-                for k in range(begin, j):
-                    x = x - a[i, k] * a[j, k]
-                a[i, j] = x / a[j, j]
-                panel[j - begin, i] = a[i, j]
-        rest = size - end
-        for p in prange((rest + 1) // 2):  # a long row and a short one, so that threads have equal work
-            _add_rows(a[end + p], end, end + p + 1, a[end + p, begin:end], panel, 0, end - begin, -1.0)
-            other = size - 1 - p
-            if other > end + p:
-                _add_rows(a[other], end, other + 1, a[other, begin:end], panel, 0, end - begin, -1.0)
+            for k in range(begin, end):
+                a[i, k] = a[i, k] / a[k, k]
+                panel[k - begin, i] = a[i, k]
+                _add(a[i][k + 1 : end], -a[i, k], panel[k - begin][k + 1 : end])
+        for p in prange((size - end + 1) // 2):  # a short row and a long one, so that threads have equal work
+            short, long = end + p, size - 1 - p
+            _add_rows(a[short][end : short + 1], -a[short][begin:end], panel, 0, end)
+            if short < long:
+                _add_rows(a[long][end : long + 1], -a[long][begin:end], panel, 0, end)
 
 
 @_helper
@@ -93,8 +105,7 @@ def _quantise_block(w: Any, m: Any, s: Any, delta: Any, scales: Any, groups: Any
         out[c] = np.int8(code)
         d = w[c] - code * scale
         delta[c - begin] = d
-        for j in range(c + 1, end):
-            s[j] = s[j] + d * m[c, j]
+        _add(s[c + 1 : end], d, m[c][c + 1 : end])
 
 
 @shared_kernel
@@ -122,7 +133,8 @@ def quantise(weights: Any, m: Any, scales: Any, groups: Any, bounds: Any, out: A
                 )
             for tile in range(end, size, _TILE):
                 for r in range(first, last):
-                    _add_rows(s[r - first], tile, min(size, tile + _TILE), delta[r - first], m, begin, end - begin, 1.0)
+                    moved = delta[r - first][: end - begin]
+                    _add_rows(s[r - first][tile : min(size, tile + _TILE)], moved, m, begin, tile)
 
 
 @_helper
@@ -146,14 +158,12 @@ def _prune_segment(w: Any, m: Any, s: Any, delta: Any, begin: int, end: int, las
     for c in range(begin, end):  # as if nothing was dropped
         x = w[c] + ahead[c - begin] / m[c, c]
         scores[c - begin] = (x * m[c, c]) * (x * m[c, c])
-        for j in range(c + 1, end):
-            ahead[j - begin] = ahead[j - begin] + (w[c] - x) * m[c, j]
+        _add(ahead[c + 1 - begin :], w[c] - x, m[c][c + 1 : end])
     _least(scores, count, drop)
     for c in range(begin, end):
         out[c] = 0.0 if drop[c - begin] else w[c] + s[c] / m[c, c]
         delta[c - begin] = w[c] - out[c]
-        for j in range(c + 1, last):
-            s[j] = s[j] + delta[c - begin] * m[c, j]
+        _add(s[c + 1 : last], delta[c - begin], m[c][c + 1 : last])
 
 
 @shared_kernel
@@ -184,4 +194,5 @@ def prune(weights: Any, m: Any, segment: int, share: Any, out: Any) -> None:
                     )  # fmt: skip
             for tile in range(end, size, _TILE):
                 for r in range(first, last):
-                    _add_rows(s[r - first], tile, min(size, tile + _TILE), delta[r - first], m, begin, end - begin, 1.0)
+                    moved = delta[r - first][: end - begin]
+                    _add_rows(s[r - first][tile : min(size, tile + _TILE)], moved, m, begin, tile)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from regrow.compression import kernels
@@ -86,12 +87,12 @@ def gptq(weight: Tensor, gram: Array, grid: Grid, damping: float) -> Codes | Non
     return Codes(torch.from_numpy(integers), torch.from_numpy(scales), grid.bits)
 
 
-def _scales(weight: Tensor, grid: Grid) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+def _scales(weight: Tensor, grid: Grid) -> NDArray[np.float32]:
     """float32 ``(R, K / group)``, with the digits of a float16."""
     rows, columns = weight.shape
     groups = np.abs(weight.numpy()).reshape(rows, columns // grid.group, grid.group).max(2).astype(np.float64)
     with np.errstate(over="ignore"):
-        scales = (groups * (2.0 / (2.0**grid.bits - 1.0))).astype(np.float16).astype(np.float32)
+        scales: NDArray[np.float32] = (groups * (2.0 / (2.0**grid.bits - 1.0))).astype(np.float16).astype(np.float32)
     if not np.isfinite(scales).all():
         raise StageError(
             "the matrix has weights that small integers cannot stand for",

@@ -152,6 +152,8 @@ def unpacked(stored: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"there is no `{missing}` to `{parts[0]}`")
         if f"{module}.weight_zero_point" in stored:
             raise ValueError(f"the integers of `{module}` have zero points, and only symmetric ones are read")
+        if f"{module}.weight" in stored:
+            raise ValueError(f"`{module}.weight` is there, and packed too")
         packed = Stored(stored[parts[0]], module)
         for part in parts:
             del found[part]

@@ -333,12 +333,28 @@ def _config(directory: Path) -> DecoderConfig:
             f"a model of the kind {shown(name)} cannot be read", where=f"{path}: model_type",
             why="its tensors have names and an order that are not known here", hint=f"known are {listed(families())}",
         )  # fmt: skip
+    _require_method(path, values.get("quantization_config"))
     try:
         return families()[name].read(values)
     except OptionError as error:
         raise InputError(
             error.what, where=f"{path}: {error.where}", why=error.why, hint=error.hint or _DAMAGED
         ) from error
+
+
+def _require_method(path: Path, said: object) -> None:
+    """Numbers that are stored in another way would be taken for what they are not, or for missing."""
+    if said is None:
+        return
+    method = said.get("quant_method") if isinstance(said, dict) else None
+    form = said.get("format") if isinstance(said, dict) else None
+    if (method, form) != (packed.METHOD, packed.FORMAT):
+        told = f"{shown(method)} as {shown(form)}" if method == packed.METHOD else shown(method)
+        raise InputError(
+            f"a model that was quantised by {told} cannot be read", where=f"{path}: quantization_config",
+            why="its numbers are stored in a way that is not known here",
+            hint=f"known is `{packed.METHOD}` as `{packed.FORMAT}`; or take the model as it was before",
+        )  # fmt: skip
 
 
 def _members(directory: Path, path: Path) -> dict[str, Any]:
