@@ -116,7 +116,7 @@ def ours(folder: Path, config: DecoderConfig, **more: Any) -> Path:
     tensors: dict[str, Tensor] = {}
     for name in modules.linear(known):
         tensors[f"{name}.lora_A.weight"] = torch.randn(2, known[name].columns)
-        tensors[f"{name}.lora_B.weight"] = torch.randn(known[name].rows, 2) * 0.1
+        tensors[f"{name}.lora_B.weight"] = torch.randn(known[name].rows, 2) * 0.02
     targets = modules.briefly(modules.linear(known), known)
     adapter = folder / "adapter"
     adapter.mkdir()

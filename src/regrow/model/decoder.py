@@ -51,16 +51,21 @@ def _inference_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return y if bias is None else y + bias
 
 
+def _inference_low_rank(x: Tensor, weight: Tensor, a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
+    return _inference_linear(x, weight, bias) + inference.linear(inference.linear(x, a), b)
+
+
 @dataclass(frozen=True)
 class Products:
     """How matrices are multiplied: the only difference between training and inference."""
 
     linear: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     attention: Callable[[Tensor, Tensor, Tensor], Tensor]
+    low_rank: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 
-TRAINING = Products(ops.linear, ops.attention)
-INFERENCE = Products(_inference_linear, inference.attention)
+TRAINING = Products(ops.linear, ops.attention, ops.low_rank)
+INFERENCE = Products(_inference_linear, inference.attention, _inference_low_rank)
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "silu": layers.silu,
@@ -192,13 +197,12 @@ class _Pass:
         return self._linear(f"{name}.down", activation(gate) * up)
 
     def _linear(self, name: str, x: Tensor) -> Tensor:
-        """A matrix of the decoder and, if there is one, the product of two narrow ones beside it (Hu et al., 2021)."""
-        linear, weight, bias = self.products.linear, self.parameters[name], self.parameters.get(f"{name}.bias")
+        """A matrix of the decoder and, if they are there, two narrow ones beside it."""
+        weight, bias = self.parameters[name], self.parameters.get(f"{name}.bias")
         if f"{name}.lora_a" not in self.parameters:
-            return linear(x, weight, bias)
-        read = x.view_as(x)  # as in `_layer`
-        narrow = linear(read, self.parameters[f"{name}.lora_a"], None)
-        return linear(read, weight, bias) + linear(narrow, self.parameters[f"{name}.lora_b"], None)
+            return self.products.linear(x, weight, bias)
+        a, b = (self.parameters[f"{name}.lora_{part}"] for part in "ab")
+        return self.products.low_rank(x, weight, a, b, bias)
 
     def _norm(self, name: str, x: Tensor) -> Tensor:
         gain, epsilon = self.parameters[name], self.config.norm_epsilon
