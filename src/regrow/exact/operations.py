@@ -457,9 +457,10 @@ class _LinearCrossEntropy(Function):
             dx, dweight = gradient.dx, gradient.dweight()
             finite = losses.isfinite()
             if not bool(finite.all()):  # the digits of a row that is not finite are those of its target alone
-                for made, rows in ((dx, ~finite), (dweight, slice(None))):
-                    if made is not None:
-                        made[rows] = torch.nan
+                if dx is not None:
+                    dx[~finite] = torch.nan
+                if dweight is not None:
+                    dweight[:] = torch.nan
             ctx.save_for_backward(dx, dweight)
         return mean(losses)
 
