@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import regrow
 from regrow.errors import RegrowError
+from regrow.model.adapters.files import FILES
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
 from regrow.model.weights import Ends, load, save
@@ -154,6 +155,9 @@ def test_an_adapter_of_ones_own_is_merged_with_its_base_and_no_other(root: Path,
         regrow.build(tmp_path / "taken", tmp_path / "another", store=root / "store")
     assert "sha256" in str(error.value)
     assert not (tmp_path / "another").exists()
+    (tmp_path / "taken" / "theirs" / "base.json").unlink()  # a stranger's does not say
+    regrow.build(tmp_path / "taken", tmp_path / "another", store=root / "store")
+    assert sorted(path.name for path in (tmp_path / "another" / "adapter").iterdir()) == list(FILES[:2])
 
 
 def test_two_adapters_are_one_too_many(root: Path, tmp_path: Path) -> None:

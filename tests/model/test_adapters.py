@@ -75,7 +75,13 @@ def taken(folder: Path, adapter: Path) -> tuple[DecoderConfig, dict[str, Tensor]
     return config, parameters, fitted(config, files.read(adapter), tensors_of(config, parameters))
 
 
-@pytest.mark.parametrize("name", THEIRS)
+SOON = ("lora", "patterns", "dora", "a head of its own", "gpt2")
+"""What every run of the tests looks at; the others take as long again."""
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in SOON else pytest.param(name, marks=pytest.mark.slow) for name in THEIRS]
+)
 def test_what_peft_writes_is_merged_with_its_logits(tmp_path: Path, name: str) -> None:
     peft, transformers = pytest.importorskip("peft"), pytest.importorskip("transformers")
     family, said = THEIRS[name]
