@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import regrow
 from regrow.errors import RegrowError
+from regrow.model.adapters.files import FILES
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
 from regrow.model.weights import Ends, load, save
@@ -96,6 +98,18 @@ def test_a_release_holds_the_merged_weights_and_the_adapter(root: Path) -> None:
     assert (root / "release" / "training" / "chain.jsonl").exists()
 
 
+GOLDEN = {
+    "adapter/adapter_config.json": "8c796a4d86fae914c074a51584d9d19d7ba4487843c1e96982f4cdfbb900a0dc",
+    "adapter/adapter_model.safetensors": "f4b94ea8d37d737c01ea778b4714e70cfad2ca56a75ae5876490c8899ccb471d",
+    "model.safetensors": "1c180ae56f5a6dd83a2916022bb1cf7423b955a31c63c2042e550f97a7f9e191",
+}
+
+
+def test_its_bytes_are_as_they_were(root: Path) -> None:
+    """If this fails, bump the version of the kind, `lora` or `merge-adapter`, and then the digest."""
+    assert {name: hashlib.sha256((root / "release" / name).read_bytes()).hexdigest() for name in GOLDEN} == GOLDEN
+
+
 def test_its_configuration_says_the_same_in_the_same_order(root: Path) -> None:
     text = (root / "release" / "adapter" / "adapter_config.json").read_text()
     said = json.loads(text)
@@ -154,6 +168,9 @@ def test_an_adapter_of_ones_own_is_merged_with_its_base_and_no_other(root: Path,
         regrow.build(tmp_path / "taken", tmp_path / "another", store=root / "store")
     assert "sha256" in str(error.value)
     assert not (tmp_path / "another").exists()
+    (tmp_path / "taken" / "theirs" / "base.json").unlink()  # a stranger's does not say
+    regrow.build(tmp_path / "taken", tmp_path / "another", store=root / "store")
+    assert sorted(path.name for path in (tmp_path / "another" / "adapter").iterdir()) == list(FILES[:2])
 
 
 def test_two_adapters_are_one_too_many(root: Path, tmp_path: Path) -> None:

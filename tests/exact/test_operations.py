@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from regrow.exact import operations as ops
+from regrow.exact.checks import ArgumentError
 from regrow.exact.comparison import difference, sample
 from regrow.exact.registry import cpu_gemm_backends
 from regrow.exact.selection import use
@@ -32,6 +33,44 @@ def assert_close(function, oracle, inputs, tolerance=TOLERANCE):
 
 def test_linear():
     assert_close(ops.linear, F.linear, leaves((3, 5, 40), (24, 40)))
+
+
+def low_rank(weight, bias=None):
+    return lambda x, a, b: ops.low_rank(x, weight, a, b, bias)
+
+
+def test_low_rank():
+    weight, bias = sample((24, 40), 7), sample((24,), 8)
+
+    def oracle(x, a, b):
+        return F.linear(x, weight.double(), bias.double()) + F.linear(F.linear(x, a), b)
+
+    inputs = leaves((3, 5, 40), (4, 40), (24, 4))
+    with torch.no_grad():
+        inputs[0] *= torch.tensor(2.0) ** torch.arange(-2, 3)[:, None]  # rows of several sizes: their grids are folded
+    assert_close(low_rank(weight, bias), oracle, inputs, 2 * TOLERANCE)
+
+
+@pytest.mark.parametrize("other", [("reference", "float64"), ("numba", "float32"), ("numba", "int8")])
+def test_low_rank_has_the_same_bits_everywhere(other):
+    weight, inputs = sample((48, 72), 7), leaves((65, 72), (6, 72), (48, 6))
+    y, found = gradients(low_rank(weight), inputs)
+    with use(*other):
+        z, expected = gradients(low_rank(weight), inputs)
+    assert difference((y, *found), (z, *expected)) == ""
+
+
+def test_what_is_frozen_gets_no_gradient_and_changes_none():
+    x, weight, targets = sample((9, 16), 1), sample((30, 16), 2), torch.arange(9)
+    for function in (lambda x, w: ops.linear(x, w).sum(), lambda x, w: ops.linear_cross_entropy(x, w, targets)):
+        leaves = x.clone().requires_grad_(), weight.clone().requires_grad_()
+        both = torch.autograd.grad(function(*leaves), leaves)
+        moved = x.clone().requires_grad_()
+        assert torch.equal(torch.autograd.grad(function(moved, weight), moved)[0], both[0])
+        changed = weight.clone().requires_grad_()
+        assert torch.equal(torch.autograd.grad(function(x, changed), changed)[0], both[1])
+    with pytest.raises(ArgumentError, match="`low_rank` cannot take `weight`"):
+        ops.low_rank(x, changed, sample((2, 16), 3), sample((30, 2), 4))
 
 
 def test_rms_norm():

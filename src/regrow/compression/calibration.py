@@ -70,4 +70,4 @@ def changed(
         return torch.cat([ops.attention(*part) for part in parts])
 
     with torch.no_grad():
-        decoder.final(parameters, tokens, Products(linear, attention))
+        decoder.final(parameters, tokens, Products(linear, attention, ops.low_rank))

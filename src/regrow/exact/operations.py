@@ -124,6 +124,72 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return y.view(*x.shape[:-1], weight.shape[0])
 
 
+class _LowRank(Function):
+    """Digits of rows are made once for all products: where a sum runs over rows, their grids are folded into the other
+    operand, a narrow one.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        ctx.backend = backend = current(x)
+        rows = _split(backend, x, LEFT)
+        narrow = backend.matmul(rows, _split(backend, a, RIGHT_TRANSPOSED))[0]
+        y = backend.matmul(rows, _split(backend, weight, RIGHT_TRANSPOSED))[0]
+        y += backend.matmul(_split(backend, narrow, LEFT), _split(backend, b, RIGHT_TRANSPOSED))[0]
+        ctx.save_for_backward(rows.data.to(torch.int8), rows.exponents, narrow, weight, a, b)
+        return y
+
+    @staticmethod
+    @once
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor, Tensor]:
+        backend: Backend = ctx.backend
+        data, exponents, narrow, weight, a, b = ctx.saved_tensors
+        rows = _split(backend, gradients[0], LEFT)
+        dnarrow = backend.matmul(rows, _split(backend, b, RIGHT))[0]
+        dx = None
+        if ctx.needs_input_grad[0]:
+            dx = backend.matmul(rows, _split(backend, weight, RIGHT))[0]
+            dx += backend.matmul(_split(backend, dnarrow, LEFT), _split(backend, a, RIGHT))[0]
+        seen = Digits(data.to(backend.gemm.dtype), exponents, LEFT)
+        return dx, None, _over_rows(backend, seen, dnarrow).mT, _over_rows(backend, rows, narrow)
+
+
+def _over_rows(backend: Backend, left: Digits, x: Tensor) -> Tensor:
+    """The transpose of an operand on row grids times ``x`` ``(R, N)``."""
+    folded = x * power_of_two(left.exponents[0]).to(torch.float32)[:, None]
+    return backend.matmul(numerators(left.data, LEFT_TRANSPOSED), _split(backend, folded, RIGHT_OF_TRANSPOSED))[0]
+
+
+def low_rank(x: Tensor, weight: Tensor, a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``x @ weight.T + (x @ a.T) @ b.T + bias``: a frozen matrix with two narrow ones beside it (Hu et al., 2021).
+
+    Each product is rounded to float32, and so are the sums of them. Backward, with ``g = dy @ b``: ``dx = dy @ weight +
+    g @ a``, ``da = g.T @ x`` and ``db = dy.T @ (x @ a.T)``.
+
+    Args:
+        x: ``(..., K)``.
+        weight: ``(N, K)``; it gets no gradient.
+        a: ``(R, K)``.
+        b: ``(N, R)``.
+        bias: ``(N,)``.
+    """
+    checks.floats("low_rank", x=x, weight=weight, a=a, b=b)
+    hint = "its last axis must be as long as that of `x`"
+    for name, matrix in (("weight", weight), ("a", a)):
+        checks.shape("low_rank", name, matrix, (None, checks.last("low_rank", "x", x)), hint)
+    checks.shape("low_rank", "b", b, (weight.shape[0], a.shape[0]), "rows as `weight`, columns as `a` has rows")
+    if weight.requires_grad:
+        raise checks.refused("low_rank", "weight", weight, "it is frozen", "train `a` and `b` alone")
+    rows = x.reshape(-1, x.shape[-1])
+    checks.addends("low_rank", "x", x, max(*rows.shape, weight.shape[0]))
+    y: Tensor = _LowRank.apply(rows, weight, a, b)
+    if bias is not None:
+        checks.floats("low_rank", x=x, bias=bias)
+        checks.shape("low_rank", "bias", bias, (weight.shape[0],), "it needs an entry for each row of `weight`")
+        y = _Bias.apply(y, bias)
+    return y.view(*x.shape[:-1], weight.shape[0])
+
+
 class _RMSNorm(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gain: Tensor, epsilon: float) -> Tensor:

@@ -56,10 +56,12 @@ class Products:
     Attributes:
         linear: of rows, a matrix and its bias.
         attention: of the name of its block, and queries, keys and values of the positions that are read.
+        low_rank: as ``linear``, with two narrow matrices beside the one.
     """
 
     linear: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     attention: Callable[[str, Tensor, Tensor, Tensor], Tensor]
+    low_rank: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 
 def _attention(_name: str, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -71,7 +73,11 @@ def _cached_attention(cache: Cache, name: str, q: Tensor, k: Tensor, v: Tensor) 
     return inference.attention(q, keys, values, cache.length)
 
 
-TRAINING = Products(ops.linear, _attention)
+def _inference_low_rank(x: Tensor, weight: Tensor, a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
+    return inference.linear(x, weight, bias) + inference.linear(inference.linear(x, a), b)
+
+
+TRAINING = Products(ops.linear, _attention, ops.low_rank)
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "silu": layers.silu,
@@ -146,7 +152,7 @@ class Decoder:
             raise ValueError(f"{end} positions are more than the {self.config.context} of the context")
         if cache.length and not rotary.keeps(self.config, cache.length, end):
             raise ValueError(f"what is kept of {cache.length} positions is not what {end} have there")
-        products = Products(inference.linear, partial(_cached_attention, cache))
+        products = Products(inference.linear, partial(_cached_attention, cache), _inference_low_rank)
         final = self.final(parameters, tokens, products, first=cache.length)
         cache.length = end
         return final.view(*tokens.shape, -1)
@@ -273,13 +279,12 @@ class _Pass:
         return self._linear(f"{name}.down", activation(gate) * up)
 
     def _linear(self, name: str, x: Tensor) -> Tensor:
-        """A matrix of the decoder and, if there is one, the product of two narrow ones beside it (Hu et al., 2021)."""
-        linear, weight, bias = self.products.linear, self.parameters[name], self.parameters.get(f"{name}.bias")
+        """A matrix of the decoder and, if they are there, two narrow ones beside it."""
+        weight, bias = self.parameters[name], self.parameters.get(f"{name}.bias")
         if f"{name}.lora_a" not in self.parameters:
-            return linear(x, weight, bias)
-        read = x.view_as(x)  # as in `_layer`
-        narrow = linear(read, self.parameters[f"{name}.lora_a"], None)
-        return linear(read, weight, bias) + linear(narrow, self.parameters[f"{name}.lora_b"], None)
+            return self.products.linear(x, weight, bias)
+        a, b = (self.parameters[f"{name}.lora_{part}"] for part in "ab")
+        return self.products.low_rank(x, weight, a, b, bias)
 
     def _norm(self, name: str, x: Tensor) -> Tensor:
         gain, epsilon = self.parameters[name], self.config.norm_epsilon

@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 FOLDER = "adapter"
 """Of a release, for the files of an adapter."""
 
-ADAPTER_FILES = tuple(
-    Released(name, FOLDER) for name in ("adapter_config.json", "adapter_model.safetensors", "base.json")
-)
+ADAPTER_FILES = tuple(Released(name, FOLDER) for name in ("adapter_config.json", "adapter_model.safetensors", "base.*"))
+"""Those of PEFT, and which base it was made for, where that is known."""
 
 
 class LoraParameters(Tuning):

@@ -126,7 +126,7 @@ def write(folder: Path, settings: Settings, tensors: Mapping[str, Tensor], base:
     from regrow.formats.safetensors import safetensors_bytes
 
     alpha = int(settings.alpha) if settings.alpha == int(settings.alpha) else settings.alpha
-    said = {
+    said: dict[str, Any] = {
         "alpha_pattern": {}, "base_model_name_or_path": None, "bias": "none", "fan_in_fan_out": turned,
         "inference_mode": True, "init_lora_weights": True, "lora_alpha": alpha, "lora_dropout": 0.0,
         "modules_to_save": sorted(settings.saved) or None, "peft_type": "LORA", "r": settings.rank,
