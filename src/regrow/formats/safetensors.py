@@ -13,6 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from regrow.errors import InputError
@@ -76,14 +77,18 @@ def read_entries(file: BinaryIO, size: int) -> Mapping[str, Any]:
     return {name: entry for name, entry in found.items() if name != "__metadata__"}
 
 
-def safetensors_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+def safetensors_bytes(tensors: Mapping[str, Tensor], more: Mapping[str, str] = MappingProxyType({})) -> bytes:
     """Write float32 tensors in the safetensors format, in the one order and spacing we write it in.
 
     The format leaves the order of tensors and keys open and the library's choice may change, so the header is
     written here: names sorted, ``__metadata__`` first, no spaces, padded with spaces to 8 bytes; ``-0.0`` is
     written as ``+0.0``.
+
+    Args:
+        tensors: by name.
+        more: what else the header is to say, behind the format.
     """
-    entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    entries: dict[str, object] = {"__metadata__": {"format": "pt", **dict(sorted(more.items()))}}
     parts, offset = [], 0
     for name in sorted(tensors):
         part = canonical_bytes(tensors[name])
