@@ -83,7 +83,7 @@ def test_it_comes_with_a_release(runs: Runs, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "fault"),
     [
-        ({"micro_batch": 4, "micro_batches_per_step": 1}, "another `micro_batch` and `micro_batches_per_step`"),
+        ({"micro_batch": 4, "micro_batches_per_step": 1}, "another `micro_batch`, `micro_batches_per_step`"),
         ({"seed": 2}, "another `seed`.*`seed` was 1, and is 2"),
         ({"parameters": ["layers.1"]}, "another `trained parameters`"),
         ({"learning_rate": 2e-2}, "its learning rate at step 1 would have been 0.02, and was 0.01"),
