@@ -104,7 +104,8 @@ def largest(x: Array, share: float) -> NDArray[np.bool_]:
     least = np.partition(flat, flat.size - count)[flat.size - count]
     above, equal = flat > least, flat == least
     room = count - int(np.count_nonzero(above))
-    return (above | (equal & (np.cumsum(equal) <= room))).reshape(x.shape)
+    kept: NDArray[np.bool_] = above | (equal & (np.cumsum(equal) <= room))
+    return kept.reshape(x.shape)
 
 
 def total(x: Array) -> float:
