@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from .conftest import Bench
 GOLDEN = "5b2ed01f66709c8d677c7a616a7e076a697bed895aea5b3d7f156090203b6d8f"
 
 
-def merged(merge: Merge, *tensors: list[float]) -> list[float]:
+def merged(merge: Merge, *tensors: Sequence[float]) -> list[float]:
     found = merge("x", [(f"m{i}", np.array(x, np.float32)) for i, x in enumerate(tensors)])
     assert found.dtype == np.float32
     return [round(float(x), 6) for x in found]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from regrow.model.config import DecoderConfig
     from regrow.stages.training import Run
-    from regrow.train.tasks.distilling import Distilling
+    from regrow.train.tasks.distilling import Distilling, Made
 
 _SHAPE = ("layers", "hidden", "width", "heads", "kv_heads")
 
@@ -151,10 +151,12 @@ def _from_a_student(call: Call[DistilParameters], run: Run) -> Distilling:
     from regrow.model.shrinking import shrinks, shrunk
     from regrow.model.weights import load
 
-    source, shape = call.input("weights"), call.parameters.shape
-    heads = {"head_width": 0} if "width" in shape or "heads" in shape else {}
+    source = call.input("weights")
+    shape: dict[str, Any] = dict(call.parameters.shape)
+    if "width" in shape or "heads" in shape:
+        shape["head_width"] = 0  # the heads share the width
     try:
-        student = replace(run.config, **shape, **heads)
+        student = replace(run.config, **shape)
     except OptionError as error:
         raise InputError(
             f"there is no such student: {error.what}",
@@ -172,7 +174,7 @@ def _from_a_student(call: Call[DistilParameters], run: Run) -> Distilling:
     return _task(call, student, run.config, begin, lambda: load(source)[1])
 
 
-def _task(call: Call[DistilParameters], student: DecoderConfig, teacher: DecoderConfig, *made: object) -> Distilling:
+def _task(call: Call[DistilParameters], student: DecoderConfig, teacher: DecoderConfig, *made: Made) -> Distilling:
     from regrow.train.tasks.distilling import Distilling
 
     said = call.parameters
