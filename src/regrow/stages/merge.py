@@ -57,11 +57,11 @@ class MergeParameters(Parameters):
         default=(), description="One for each of `models`; 1 each.", examples=[[0.5, 0.3]]
     )
     weight: float = Field(default=1.0, description="Of the weights so far, for `linear`.", examples=[0.2])
-    normalise: bool | None = Field(
-        default=None,
-        description="Divide by the sum of the weights, for TIES of those that agree on an entry; usual for `linear` "
-        "and `ties`.",
-        examples=[False],
+    normalise: Literal["usual", "yes", "no"] = Field(
+        default="usual",
+        description="Whether to divide by the sum of the weights, for TIES of those that agree on an entry; usual for "
+        "`linear` and `ties`.",
+        examples=["no"],
     )
     density: float = Field(
         default=1.0, description="The share of each model's changes that is kept.", examples=[0.5], gt=0, le=1
@@ -103,7 +103,7 @@ class MergeParameters(Parameters):
                 at=("weights",),
             )
         if self.method == "linear" and self.normalises and not sum(self.all_weights):
-            raise fault("the weights add up to 0", hint="change one, or write `normalise = false`", at=("weights",))
+            raise fault("the weights add up to 0", hint='change one, or write `normalise = "no"`', at=("weights",))
         return self
 
     @property
@@ -115,7 +115,7 @@ class MergeParameters(Parameters):
     @property
     def normalises(self) -> bool:
         """Whether weights are divided by their sum."""
-        return self.method in _NORMALISED if self.normalise is None else self.normalise
+        return self.normalise == "yes" or (self.normalise == "usual" and self.method in _NORMALISED)
 
 
 def run(call: Call[MergeParameters]) -> None:

@@ -97,7 +97,7 @@ def require_a_step(train: Train, context: int) -> None:
             hint=f"write at least `tokens = {step}`, or lower micro_batch, micro_batches_per_step or the context",
             at=("tokens",),
         )
-    if train.stop_after and train.stop_after > train.whole(context):
+    if train.stop_after > train.whole(context):
         raise fault(
             f"the run has {train.whole(context)} steps, and is to stop after {train.stop_after}",
             why=f"a step takes {step} tokens",
@@ -128,7 +128,7 @@ def settings_of(train: Train, context: int) -> Settings:
         checkpoint_every=train.checkpoint_every,
         snapshots=train.snapshots,
         validate_every=train.validate_every,
-        until=train.stop_after or 0,
+        until=train.stop_after,
         keep=train.keep_optimizer,
     )
 

@@ -84,12 +84,12 @@ class Train(Section):
         le=LARGEST,
     )
 
-    stop_after: int | None = Field(
-        default=None,
-        description="Steps after which it stops, of all that `tokens` make and the learning rate goes by; what is "
-        "built from it can go on from there.",
-        examples=[500],
-        ge=1,
+    stop_after: int = Field(
+        default=0,
+        description="Steps after which it stops, of all that `tokens` make and the learning rate goes by; 0 for none. "
+        "What is built from it can go on from there.",
+        examples=[1],
+        ge=0,
         le=LARGEST,
         exclude_if=operator.not_,
     )
