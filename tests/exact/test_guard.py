@@ -15,8 +15,7 @@ MOVES = {  # make, read, copy, reshape or select; no arithmetic
     "bitwise_and", "bitwise_not", "bitwise_or", "cat", "clone", "copy_", "detach", "empty", "empty_like", "expand",
     "full", "full_like", "gather", "index_select", "lift_fresh", "masked_fill", "nan_to_num", "new_empty", "ones",
     "ones_like", "scalar_tensor", "select", "slice", "split", "split_with_sizes", "squeeze", "stack", "transpose",
-    "unbind", "unsqueeze", "view",
-    "where", "zeros", "zeros_like",
+    "unbind", "unsqueeze", "view", "where", "zeros", "zeros_like",
     "isfinite", "all", "masked_select", "masked_scatter", "masked_scatter_backward",
 }  # fmt: skip
 ORDER_FREE = {"abs", "amax", "amin", "clamp", "eq", "gt", "le", "lt", "max", "ne", "neg", "round", "remainder", "topk"}

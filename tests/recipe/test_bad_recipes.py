@@ -25,7 +25,7 @@ CASES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
         "bard/regrow.toml:33: train.xyzzy: unknown key\n"
         "hint: known here: `tokens`, `micro_batch`, `micro_batches_per_step`, `learning_rate`, `warmup`, "
         "`decay`, `final_learning_rate`, `weight_decay`, `beta1`, `beta2`, `epsilon`, `clip`, `seed`, "
-        "`checkpoint_every`, `snapshots`, `validate_every`",
+        "`checkpoint_every`, `snapshots`, `validate_every`, `stop_after`, `keep_optimizer`",
     ),
     "a misspelt table": (
         [("[tokenizer]", "[tokeniser]")],

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -11,6 +12,20 @@ from regrow.recipe.schema import recipe_type
 from regrow.stages import KINDS
 
 RECIPE = recipe_type(KINDS)
+
+
+ROWS = {"format": "jsonl"}
+STUDENT = {"layers": 6}
+BESIDE: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "source": {"field": ROWS, "group_by": ROWS},
+    "merge": {
+        "t": {"method": "slerp", "models": ["poems"]},
+        "weight": {"method": "linear"},
+        "seed": {"method": "dare-ties"},
+    },
+    "distil": {name: {} if name == "teacher" else STUDENT for name in KINDS["distil"].parameters.model_fields},
+}
+"""Table -> key -> what it has a meaning with alone."""
 
 
 def example(field: FieldInfo) -> Any:
@@ -30,14 +45,12 @@ def test_every_key_is_there_and_explained() -> None:
 
 
 def test_examples_are_valid() -> None:
-    for info in fields(RECIPE).values():
+    for key, info in fields(RECIPE).items():
         if (table := nested(info)) is None:
             continue
         required = {name: example(field) for name, field in fields(table).items() if field.is_required()}
         for name, field in fields(table).items():
-            tried = {**required, name: example(field)}
-            if name in ("field", "group_by"):
-                tried["format"] = "jsonl"
+            tried = {**required, **BESIDE.get(key, {}).get(name, {}), name: example(field)}
             table.model_validate_json(json.dumps(tried), strict=True)
 
 

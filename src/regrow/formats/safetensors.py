@@ -13,6 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from regrow.errors import InputError
@@ -81,7 +82,9 @@ def read_entries(file: BinaryIO, size: int) -> Mapping[str, Any]:
     return {name: entry for name, entry in found.items() if name != "__metadata__"}
 
 
-def safetensors_bytes(tensors: Mapping[str, Tensor], dtype: Dtype = "float32") -> bytes:
+def safetensors_bytes(
+    tensors: Mapping[str, Tensor], dtype: Dtype = "float32", more: Mapping[str, str] = MappingProxyType({})
+) -> bytes:
     """Write tensors of float32, int32 and int64 in the safetensors format, in the one order and spacing we write it in.
 
     The format leaves the order of tensors and keys open and the library's choice may change, so the header is
@@ -90,12 +93,13 @@ def safetensors_bytes(tensors: Mapping[str, Tensor], dtype: Dtype = "float32") -
 
     Args:
         tensors: by their names.
-        dtype: what they are stored as.
+        dtype: what those of float32 are stored as.
+        more: what else the header is to say, behind the format.
 
     Raises:
         InputError: if a number becomes infinite.
     """
-    entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    entries: dict[str, object] = {"__metadata__": {"format": "pt", **dict(sorted(more.items()))}}
     parts, offset = [], 0
     for name in sorted(tensors):
         kind = str(tensors[name].dtype)

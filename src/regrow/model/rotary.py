@@ -80,13 +80,6 @@ def _frequencies(config: DecoderConfig, positions: int) -> Float64:
     return (1.0 - kept) * (frequencies / config.rope_factor) + kept * frequencies
 
 
-def divisors(config: DecoderConfig) -> Tensor:
-    """What a scaling divides each frequency by, ``(rope_width / 2,)``: how files of llama.cpp tell of ``llama3``."""
-    exponents = np.arange(config.rope_width // 2, dtype=np.float64) * 2.0 / config.rope_width
-    frequencies = exp64(-exponents * log64(np.array([config.rope_theta])))
-    return torch.from_numpy((frequencies / _frequencies(config, config.context)).astype(np.float32))
-
-
 def _kept_by_wavelength(config: DecoderConfig, frequencies: Float64) -> Float64:
     """How far each pair stays as it was in Llama 3.1: by its turns over the original context, with a ramp."""
     low, high = config.rope_low_factor, config.rope_high_factor

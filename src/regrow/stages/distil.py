@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from regrow.model.config import DecoderConfig
     from regrow.stages.training import Run
-    from regrow.train.tasks.distilling import Distilling
+    from regrow.train.tasks.distilling import Distilling, Made
 
 _SHAPE = ("layers", "hidden", "width", "heads", "kv_heads")
 
@@ -36,21 +37,27 @@ class DistilParameters(Tuning):
     teacher of a student of that shape.
     """
 
-    teacher: Name | None = Field(
-        default=None,
+    teacher: Name = Field(
+        default="",
         description="The `[[parent]]` to learn from; without one the weights so far teach a student of another shape.",
         examples=["teacher"],
+        exclude_if=operator.not_,
+        json_schema_extra={"fallback": "none"},
     )
-    layers: int | None = Field(
-        default=None, description="Layers of the student; as many as the teacher's.", examples=[6], ge=1, le=4096
+    layers: int = Field(
+        default=0, description="Layers of the student; 0 for the teacher's.", examples=[6], ge=0, le=4096
     )
-    hidden: int | None = Field(
-        default=None, description="Width of its feed-forward layer; the teacher's.", examples=[512], ge=1, le=2**22
+    hidden: int = Field(
+        default=0,
+        description="Width of its feed-forward layer; 0 for the teacher's.",
+        examples=[512],
+        ge=0,
+        le=2**22,
     )
-    width: int | None = Field(default=None, description="Its width; the teacher's.", examples=[256], ge=2, le=2**20)
-    heads: int | None = Field(default=None, description="Its query heads; the teacher's.", examples=[4], ge=1, le=2**16)
-    kv_heads: int | None = Field(
-        default=None, description="Its key and value heads; the teacher's.", examples=[2], ge=1, le=2**16
+    width: int = Field(default=0, description="Its width; 0 for the teacher's.", examples=[256], ge=0, le=2**20)
+    heads: int = Field(default=0, description="Its query heads; 0 for the teacher's.", examples=[4], ge=0, le=2**16)
+    kv_heads: int = Field(
+        default=0, description="Its key and value heads; 0 for the teacher's.", examples=[2], ge=0, le=2**16
     )
     temperature: float = Field(
         default=2.0,
@@ -80,17 +87,17 @@ class DistilParameters(Tuning):
     def shape(self) -> dict[str, int]:
         """What it says of the student's."""
         said = {name: getattr(self, name) for name in _SHAPE}
-        return {name: value for name, value in said.items() if value is not None}
+        return {name: value for name, value in said.items() if value}
 
     @model_validator(mode="after")
     def _has_two_models(self) -> Self:
-        if self.teacher is None and not self.shape:
+        if not self.teacher and not self.shape:
             raise fault(
                 "nobody is to learn from anybody",
                 why="neither a teacher is named nor the shape of a student",
                 hint='write `teacher = "NAME"` for a `[[parent]]`, or what is smaller of the student, such as `layers`',
             )
-        if self.teacher is not None and self.shape:
+        if self.teacher and self.shape:
             name = next(iter(self.shape))
             raise fault(
                 f"`{name}` is the shape of a student, and with a teacher that is the weights so far",
@@ -113,7 +120,7 @@ def _from_a_teacher(call: Call[DistilParameters], run: Run) -> Distilling:
     """The weights are the student."""
     from regrow.model.weights import load, load_config
 
-    name = call.parameters.teacher or ""
+    name = call.parameters.teacher
     folder, source = named(call, "teacher", (name,))[name], call.input("weights")
     require_same_tokens(call.input("tokenizer"), folder, name)
     theirs = load_config(folder)
@@ -151,10 +158,12 @@ def _from_a_student(call: Call[DistilParameters], run: Run) -> Distilling:
     from regrow.model.shrinking import shrinks, shrunk
     from regrow.model.weights import load
 
-    source, shape = call.input("weights"), call.parameters.shape
-    heads = {"head_width": 0} if "width" in shape or "heads" in shape else {}
+    source = call.input("weights")
+    shape: dict[str, Any] = dict(call.parameters.shape)
+    if "width" in shape or "heads" in shape:
+        shape["head_width"] = 0  # the heads share the width
     try:
-        student = replace(run.config, **shape, **heads)
+        student = replace(run.config, **shape)
     except OptionError as error:
         raise InputError(
             f"there is no such student: {error.what}",
@@ -172,7 +181,7 @@ def _from_a_student(call: Call[DistilParameters], run: Run) -> Distilling:
     return _task(call, student, run.config, begin, lambda: load(source)[1])
 
 
-def _task(call: Call[DistilParameters], student: DecoderConfig, teacher: DecoderConfig, *made: object) -> Distilling:
+def _task(call: Call[DistilParameters], student: DecoderConfig, teacher: DecoderConfig, *made: Made) -> Distilling:
     from regrow.train.tasks.distilling import Distilling
 
     said = call.parameters

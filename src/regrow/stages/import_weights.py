@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,14 @@ class ImportWeightsParameters(Parameters):
 
 
 def run(call: Call[ImportWeightsParameters]) -> None:
-    """Read a GGUF file or a folder of Hugging Face's, and write what every other stage takes."""
+    """Read a GGUF file or a folder of Hugging Face's, and write what every other stage takes.
+
+    The state of the optimizer that one of our releases brings comes along.
+    """
     from regrow.corpus.tokenizer import Tokenizer
     from regrow.model import gguf, weights
     from regrow.model.foreign import find
+    from regrow.train import former
 
     found, tokenizer = find(call.input("files")), Tokenizer.open(call.input("tokenizer"))
     if found.gguf is None:
@@ -38,6 +43,9 @@ def run(call: Call[ImportWeightsParameters]) -> None:
     _require_tokens(ends, config.vocabulary)
     _require_numbers(parameters)
     weights.save(call.output, config, parameters, ends)
+    kept = found.folder / "training" / former.FILE
+    if found.gguf is None and kept.is_file():
+        shutil.copyfile(kept, call.output / former.FILE)
 
 
 def _require_fit(tokens: int, rows: int) -> None:

@@ -52,7 +52,7 @@ def run(call: Call[PretrainParameters]) -> None:
     shards = TokenShards.open(call.input("tokens"))
     parameters = call.parameters
     config = decoder_config(parameters.architecture, shards.vocabulary)
-    settings = settings_of(parameters.train, steps(parameters.architecture, parameters.train))
+    settings = settings_of(parameters.train, parameters.architecture.context)
     ends = Ends.both(shards.end_of_text)
     train(call, Pretraining(config, settings.seed), Run(config, settings, shards, ends))
 

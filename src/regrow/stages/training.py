@@ -13,7 +13,7 @@ from regrow.errors import StageError
 from regrow.recipe.kind import Call, Released
 from regrow.sections import fault
 from regrow.stages.validation import nats, spread
-from regrow.store import new_directory, sums
+from regrow.store import new_directory, sums, tree_digest
 from regrow.train.section import Train
 
 if TYPE_CHECKING:
@@ -33,8 +33,9 @@ SNAPSHOTS = "checkpoints"
 RECORDS = (
     Released(f"{SNAPSHOTS}/*/*", always=True),
     *(Released(name, "training", always=True) for name in ("chain.jsonl", "losses.jsonl")),
+    Released("optimizer.*", "training"),
 )
-"""What a release holds of a run besides the weights."""
+"""What a release holds of a run besides the weights. The state of the optimizer goes with the weights that it made."""
 
 SUMS = "snapshot.sha256"
 """Beside a snapshot in the scratch folder: what its files were when they were written."""
@@ -77,6 +78,7 @@ class Run:
         ends: the tokens that begin and end a text.
         write: how parameters are written into a folder; None for those of the decoder, as weights.
         seen: parameters of the task -> what the decoder reads.
+        former: the folder of the weights, if the run is to go on that made them.
     """
 
     config: DecoderConfig
@@ -85,6 +87,7 @@ class Run:
     ends: Ends
     write: Callable[[Path, Mapping[str, Tensor]], None] | None = None
     seen: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = lambda parameters: parameters
+    former: Path | None = None
 
     def save(self, folder: Path, parameters: Mapping[str, Tensor]) -> None:
         """Write parameters into a folder."""
@@ -97,7 +100,9 @@ class Run:
 
 
 def require_a_step(train: Train, context: int) -> None:
-    """Refuse, as a validator does, a run of fewer tokens than one step takes of sequences of ``context``."""
+    """Refuse, as a validator does, a run of fewer tokens than one step takes of sequences of ``context``, and one that
+    is to stop after more steps than it has.
+    """
     step = train.sequences_per_step * context
     if train.tokens < step:
         raise fault(
@@ -107,12 +112,20 @@ def require_a_step(train: Train, context: int) -> None:
             hint=f"write at least `tokens = {step}`, or lower micro_batch, micro_batches_per_step or the context",
             at=("tokens",),
         )
+    if train.stop_after > train.whole(context):
+        raise fault(
+            f"the run has {train.whole(context)} steps, and is to stop after {train.stop_after}",
+            why=f"a step takes {step} tokens",
+            hint="leave it out, or raise `tokens`",
+            at=("stop_after",),
+        )
 
 
-def settings_of(train: Train, count: int) -> Settings:
-    """The run of a recipe in so many steps: its fractions as steps."""
+def settings_of(train: Train, context: int) -> Settings:
+    """The run of a recipe on sequences of ``context`` tokens: its fractions as steps."""
     from regrow.train.settings import Settings
 
+    count = train.whole(context)
     return Settings(
         steps=count,
         micro_batch=train.micro_batch,
@@ -130,22 +143,26 @@ def settings_of(train: Train, count: int) -> Settings:
         checkpoint_every=train.checkpoint_every,
         snapshots=train.snapshots,
         validate_every=train.validate_every,
+        until=train.stop_after,
+        keep=train.keep_optimizer,
     )
 
 
 def train(call: Call[Any], task: Task, run: Run) -> None:
     """Train a decoder on the tokens, in the order that the seed and the epoch fix, and write weights and records."""
-    from regrow.train import loop
+    from regrow.train import former, loop
     from regrow.train.task import Batch
 
     settings, shards = run.settings, run.shards
     _require_enough(call, shards.windows("train", task.context), settings)
+    data = tree_digest(shards.directory) if run.former or settings.keep else ""
+    begun = former.go_on(run.former, task, settings, data, call.scratch) if run.former else 0
 
     def progress(**fields: Any) -> None:
         call.context.emit("progress", **fields)
 
     def resumed(state: State) -> None:
-        facts = {"done": state.step, "total": settings.steps, "unit": "steps"}
+        facts = {"done": state.step, "total": settings.end, "unit": "steps"}
         tokens = state.step * settings.sequences_per_step * task.context
         call.context.emit("resumed", **facts, tokens=tokens, records=state.losses)
 
@@ -163,8 +180,10 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
     workers: loop.WorkerGroup | None = call.context.surroundings.workers
     state = (workers.train if workers else loop.train)(task, settings, batch, call.scratch, watch)
     run.save(call.output, state.parameters)
-    for step in settings.snapshot_steps:
+    for step in (step for step in settings.snapshot_steps if begun < step <= settings.end):
         _release(_snapshot(call.scratch, step), call.output / SNAPSHOTS / f"step-{step:09}")
+    if settings.keep:
+        former.keep(call.output, task, settings, data, call.scratch)
     for name, records in (("losses", state.losses), ("chain", state.chain)):
         lines = "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
         (call.output / f"{name}.jsonl").write_text(lines, encoding="utf-8")

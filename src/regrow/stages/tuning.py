@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -64,6 +64,14 @@ class Tuning(Train, Parameters):
         default=0.0, description="Decoupled, of matrices only, not of gains.", examples=[0.01], ge=0, le=10
     )
 
+    optimizer: Literal["new", "continue"] = Field(
+        default="new",
+        description="`continue`: go on with the run that made the weights, from its `keep_optimizer`; `tokens` and "
+        "`stop_after` count from its beginning, and all else must be as it was.",
+        examples=["continue"],
+        exclude_if="new".__eq__,
+    )
+
     @model_validator(mode="after")
     def _makes_a_step(self) -> Self:
         require_a_step(self, self.context)
@@ -72,7 +80,7 @@ class Tuning(Train, Parameters):
     @property
     def steps(self) -> int:
         """How many."""
-        return self.tokens // (self.sequences_per_step * self.context)
+        return self.steps_of(self.context)
 
     @property
     def schedule(self) -> Schedule:
@@ -105,7 +113,8 @@ def run_of(call: Call[T]) -> Run:
             why="they are those of another tokenizer",
             hint="leave out `[tokenizer]`: the base brings its own",
         )
-    return Run(config, settings_of(parameters, parameters.steps), shards, ends(source))
+    former = source if parameters.optimizer == "continue" else None
+    return Run(config, settings_of(parameters, parameters.context), shards, ends(source), former)
 
 
 def cost(parameters: Tuning, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:

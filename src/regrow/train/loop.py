@@ -94,7 +94,7 @@ def train(
     if workers.rank == 0 and state.step:
         watch.resumed(state)
     pace, saves = Pace(settings, task.context), _Saves()
-    while state.step < settings.steps:
+    while state.step < settings.end:
         with pace.step():
             step(task, settings, state, _batch(task, settings, batch, state.step + 1, workers), workers)
         if workers.rank == 0:
@@ -103,13 +103,13 @@ def train(
                     state.losses[-1].update(watch.measure(state))
             watch.progress(**_progress(task, settings, state), **pace.report(state.step))
         stopping, saving = _wishes(watch, saves, workers)
-        stopping = stopping and state.step < settings.steps
-        if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
+        stopping = stopping and state.step < settings.end
+        if state.step % settings.checkpoint_every == 0 or state.step == settings.end:
             _require_finite_parameters(state)
             state.link(workers)
         if workers.rank == 0 and state.step in settings.snapshot_steps:
             watch.keep(state)
-        if saving or stopping:
+        if saving or stopping or (settings.keep and state.step == settings.end):
             states.save(state, scratch, workers)
         if stopping:
             watch.stop()
@@ -130,7 +130,7 @@ def _progress(task: Task, settings: Settings, state: State) -> dict[str, Any]:
     """How far a run is, with the record of its last step."""
     record = {name: value for name, value in state.losses[-1].items() if name != "step"}
     tokens = state.step * settings.sequences_per_step * task.context
-    return {"done": state.step, "total": settings.steps, "unit": "steps", "tokens": tokens, **record}
+    return {"done": state.step, "total": settings.end, "unit": "steps", "tokens": tokens, **record}
 
 
 def _wishes(watch: Watch, saves: _Saves, workers: Workers) -> tuple[bool, bool]:

@@ -46,7 +46,7 @@ class Pace:
         if len(self._steps) < _FEWEST:
             return {"tokens_per_second": None, "seconds_left": None}
         seconds = max(_usual(self._steps), 1e-9)
-        left = seconds * (self._settings.steps - step)
+        left = seconds * (self._settings.end - step)
         if len(self._validations) > 1:
             left += _usual(self._validations) * sum(one > step for one in self._settings.validation_steps)
         return {"tokens_per_second": self._tokens / seconds, "seconds_left": left}

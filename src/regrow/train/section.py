@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Literal
 
 from pydantic import Field
@@ -83,15 +84,40 @@ class Train(Section):
         le=LARGEST,
     )
 
+    stop_after: int = Field(
+        default=0,
+        description="Steps after which it stops, of all that `tokens` make and the learning rate goes by; 0 for none. "
+        "What is built from it can go on from there.",
+        examples=[1],
+        ge=0,
+        le=LARGEST,
+        exclude_if=operator.not_,
+    )
+    keep_optimizer: bool = Field(
+        default=False,
+        description="Release the state of the optimizer too, twice as large as the weights, so that `[finetune]` of "
+        "another recipe can go on with this run.",
+        examples=[True],
+        exclude_if=operator.not_,
+    )
+
     @property
     def sequences_per_step(self) -> int:
         """Sequences in all micro-batches of a step."""
         return self.micro_batch * self.micro_batches_per_step
 
+    def whole(self, context: int) -> int:
+        """The optimizer steps of the whole run: its tokens in whole steps."""
+        return self.tokens // (self.sequences_per_step * context)
+
+    def steps_of(self, context: int) -> int:
+        """The optimizer steps up to which it goes: all, or as many as are asked for."""
+        return self.stop_after or self.whole(context)
+
 
 def steps(architecture: Architecture, train: Train) -> int:
-    """Count the optimizer steps of a run: its tokens in whole steps."""
-    return train.tokens // (train.sequences_per_step * architecture.context)
+    """Count the optimizer steps of a run."""
+    return train.steps_of(architecture.context)
 
 
 def training_flops(architecture: Architecture, train: Train, vocabulary: int) -> int:

@@ -31,6 +31,8 @@ class Settings:
         checkpoint_every: steps between links of the checkpoint chain.
         snapshots: how many intermediate parameters are kept, at equal distances.
         validate_every: steps between looks at the validation text; 0 for none.
+        until: the step after which this part of the run ends; 0 for the last one.
+        keep: whether the whole state is wanted at the end: then the last checkpoint has it.
     """
 
     steps: int
@@ -49,6 +51,13 @@ class Settings:
     checkpoint_every: int
     snapshots: int = 0
     validate_every: int = 0
+    until: int = 0
+    keep: bool = False
+
+    @property
+    def end(self) -> int:
+        """The last step of this part of the run."""
+        return self.until or self.steps
 
     @property
     def sequences_per_step(self) -> int:

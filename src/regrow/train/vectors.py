@@ -62,7 +62,8 @@ def _rates() -> Iterator[Vector]:
 
 def _told(run: Settings) -> dict[str, Any]:
     """What a training run is given, without what changes nothing of it."""
-    return {name: value for name, value in dataclasses.asdict(run).items() if name != "validate_every"}
+    untold = ("validate_every", "until", "keep")
+    return {name: value for name, value in dataclasses.asdict(run).items() if name not in untold}
 
 
 def _decoder(name: str, shape: Mapping[str, Any]) -> Iterator[Vector]:

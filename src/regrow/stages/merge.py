@@ -1,0 +1,254 @@
+"""Merging: the weights of several models of one shape made into those of one, without training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from regrow.errors import InputError
+from regrow.recipe.kind import MODEL, PROGRAM, Call, Cost, Expected, Kind, Released, Slot, Table
+from regrow.recipe.values import Name
+from regrow.sections import LARGEST, Parameters, fault
+from regrow.stages.costs import all_of
+from regrow.stages.models import named, require_same_tokens
+from regrow.stages.weights import WEIGHTS
+from regrow.words import shown
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from regrow.model.config import DecoderConfig
+    from regrow.model.merging import Merge
+
+_ROWS = "vocabulary.jsonl"
+_WITHOUT_MEANING = ("context", "vocabulary")
+_MATTERS: Mapping[str, tuple[str, ...]] = {
+    "t": ("slerp",),
+    "weight": ("linear",),
+    "weights": ("linear", "task-arithmetic", "ties", "dare-linear", "dare-ties"),
+    "normalise": ("linear", "task-arithmetic", "ties", "dare-linear", "dare-ties"),
+    "density": ("ties", "dare-linear", "dare-ties"),
+    "scale": ("task-arithmetic", "ties", "dare-linear", "dare-ties"),
+    "seed": ("dare-linear", "dare-ties"),
+}
+"""Which methods ask for a parameter."""
+_NORMALISED = ("linear", "ties")
+"""Methods whose weights are divided by their sum, unless it is said otherwise."""
+
+
+class MergeParameters(Parameters):
+    """Models of one shape, made into one."""
+
+    method: Literal["linear", "slerp", "task-arithmetic", "ties", "dare-linear", "dare-ties"] = Field(
+        description="`linear`: a mean. `slerp`: between two, along the arc. The others add to the weights so far what "
+        "is different in each model: all of it, TIES its largest changes where most agree on the sign, DARE changes of "
+        "chance.",
+        examples=["ties"],
+    )
+    models: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
+        description="The `[[parent]]`s to merge with the weights so far, in their order.", examples=[["poems", "plays"]]
+    )
+    weights: tuple[float, ...] = Field(
+        default=(), description="One for each of `models`; 1 each.", examples=[[0.5, 0.3]]
+    )
+    weight: float = Field(default=1.0, description="Of the weights so far, for `linear`.", examples=[0.2])
+    normalise: Literal["usual", "yes", "no"] = Field(
+        default="usual",
+        description="Whether to divide by the sum of the weights, for TIES of those that agree on an entry; usual for "
+        "`linear` and `ties`.",
+        examples=["no"],
+    )
+    density: float = Field(
+        default=1.0, description="The share of each model's changes that is kept.", examples=[0.5], gt=0, le=1
+    )
+    scale: float = Field(default=1.0, alias="lambda", description="What all changes are multiplied by.", examples=[0.7])
+    t: float = Field(
+        default=0.5,
+        description="How far from the weights so far to the model, for `slerp`.",
+        examples=[0.3],
+        ge=0,
+        le=1,
+    )
+    seed: int = Field(default=1, description="Of what DARE keeps.", examples=[7], ge=0, le=LARGEST)
+    vocabulary: Literal["same", "base"] = Field(
+        default="same",
+        description="`same`: models with other tokens are refused. `base`: the tokens stay those of the weights so "
+        "far; a model's rows are found by the text of the token, and where it has none the row so far stands for it.",
+        examples=["base"],
+    )
+
+    @model_validator(mode="after")
+    def _fits_its_method(self) -> Self:
+        usual = {name: info.default for name, info in type(self).model_fields.items()}
+        for name, methods in _MATTERS.items():
+            if getattr(self, name) != usual[name] and self.method not in methods:
+                raise fault(
+                    f"`{self.method}` has no use for it",
+                    hint=f"leave it out, or choose {' or '.join(methods)}",
+                    at=(name,),
+                )
+        if self.method == "slerp" and len(self.models) > 1:
+            raise fault("`slerp` goes from the weights so far to one model", hint="name a single one", at=("models",))
+        if len(set(self.models)) < len(self.models):
+            raise fault("a model is named twice", hint="give it a larger weight", at=("models",))
+        if self.weights and len(self.weights) != len(self.models):
+            raise fault(
+                f"there are {len(self.models)} models and {len(self.weights)} weights",
+                hint="write one weight for each model",
+                at=("weights",),
+            )
+        if self.method == "linear" and self.normalises and not sum(self.all_weights):
+            raise fault("the weights add up to 0", hint='change one, or write `normalise = "no"`', at=("weights",))
+        return self
+
+    @property
+    def all_weights(self) -> tuple[float, ...]:
+        """Of the models, and for ``linear`` first that of the weights so far."""
+        own = self.weights or (1.0,) * len(self.models)
+        return (self.weight, *own) if self.method == "linear" else own
+
+    @property
+    def normalises(self) -> bool:
+        """Whether weights are divided by their sum."""
+        return self.normalise == "yes" or (self.normalise == "usual" and self.method in _NORMALISED)
+
+
+def run(call: Call[MergeParameters]) -> None:
+    """Merge tensor by tensor, as they are in the files of the family."""
+    from regrow.model import weights
+    from regrow.model.merging import Merge
+
+    said, source = call.parameters, call.input("weights")
+    folders = named(call, "models", said.models)
+    tables = {name: _rows(call, name, folder) for name, folder in folders.items()}
+    config, base = weights.load(source)
+    models = {"": weights.to_hugging_face(config, base)}
+    for name, folder in folders.items():
+        _require_alike(config, weights.load_config(folder), name, said.vocabulary == "same")
+        parameters = weights.load(folder)[1]
+        if said.vocabulary == "base":
+            parameters = _mapped(parameters, base, tables[name])
+        models[name] = weights.to_hugging_face(config, parameters)
+    merge = Merge(said.method, said.all_weights, said.normalises, said.density, said.scale, said.t, said.seed)
+    merged = dict[str, Any]()
+    for done, tensor in enumerate(models[""]):
+        merged[tensor] = _merged(merge, tensor, models)
+        call.context.emit("progress", done=done + 1, total=len(models[""]), unit="tensors")
+        if call.context.stopping():
+            call.context.stop()
+    weights.save(call.output, config, weights.from_hugging_face(config, merged), weights.ends(source))
+    if said.vocabulary == "base":
+        (call.output / _ROWS).write_text("".join(_sources(call, tables)), encoding="utf-8")
+
+
+def _merged(merge: Merge, tensor: str, models: Mapping[str, Mapping[str, Tensor]]) -> Tensor:
+    import torch
+
+    found = merge(tensor, [(name, tensors[tensor].contiguous().numpy()) for name, tensors in models.items()])
+    return torch.from_numpy(found)
+
+
+def _rows(call: Call[MergeParameters], name: str, folder: Path) -> list[int | None]:
+    """For each of our tokens the row that a model has for it, if any."""
+    from regrow.corpus.tokenizer import Tokenizer
+
+    if call.parameters.vocabulary == "same":
+        require_same_tokens(call.input("tokenizer"), folder, name)
+        return []
+    places = {token: row for row, token in enumerate(Tokenizer.open(folder).tokens())}
+    found = [places.get(token) for token in Tokenizer.open(call.input("tokenizer")).tokens()]
+    if all(row is None for row in found):
+        raise InputError(
+            f"the model `{name}` has none of the tokens",
+            why="its tokenizer is of quite another kind",
+            hint="leave it out",
+        )
+    return found
+
+
+def _require_alike(ours: DecoderConfig, theirs: DecoderConfig, name: str, rows: bool) -> None:
+    """Refuse a model of another shape, and one in which numbers mean something else.
+
+    Args:
+        ours: the weights so far.
+        theirs: the model.
+        name: what the recipe calls it.
+        rows: whether it has to have as many rows for tokens, too.
+    """
+    what = f"the model `{name}` cannot be merged"
+    shapes, others = ours.shapes(), theirs.shapes()
+    for tensor in {**shapes, **others}:
+        free = tensor in ("embed", "head") and not rows
+        mine, other = (one.get(tensor, ())[free:] for one in (shapes, others))
+        if mine != other:
+            raise InputError(
+                f"{what}: its `{tensor}` is {_shape(other)}, and here it is {_shape(mine)}",
+                why="entries are merged one by one",
+                hint='write `vocabulary = "base"`' if mine[1:] == other[1:] != () else "merge models of one shape",
+            )
+    for option in fields(ours):
+        said = getattr(ours, option.name), getattr(theirs, option.name)
+        if said[0] != said[1] and option.name not in _WITHOUT_MEANING:
+            raise InputError(
+                f"{what}: its `{option.name}` is {shown(said[1])}, and here it is {shown(said[0])}",
+                why="numbers in one place do not mean the same in both",
+                hint="merge models that were made from one",
+            )
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " by ".join(map(str, shape)) or "not there"
+
+
+def _mapped(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor], rows: list[int | None]) -> dict[str, Tensor]:
+    """A model's parameters with its rows in the order of our tokens; where it has none, our own."""
+    import torch
+
+    known = [(row, place) for row, place in enumerate(rows) if place is not None]
+    mine, places = (torch.tensor(one) for one in zip(*known, strict=True))
+    found = dict(theirs)
+    for name in ("embed", "head"):
+        if name in theirs and theirs[name].shape[1:] == ours[name].shape[1:]:
+            found[name] = ours[name].index_copy(0, mine, theirs[name].index_select(0, places))
+    return found
+
+
+def _sources(call: Call[MergeParameters], tables: Mapping[str, list[int | None]]) -> Iterator[str]:
+    """A line for each token: which row of each model it was made of; null where it had none and ours stood for it."""
+    from regrow.corpus.tokenizer import Tokenizer
+
+    for row, token in enumerate(Tokenizer.open(call.input("tokenizer")).tokens()):
+        record = {"row": row, "token": token, "from": {name: table[row] for name, table in tables.items()}}
+        yield json.dumps(record, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def cost(parameters: MergeParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
+    """Estimate: every number of every model is read, and most are looked at a few times in float64."""
+    given, others = all_of(inputs, "weights"), all_of(inputs, "models").size
+    size = given.size + others
+    return Cost(given, seconds=2 + size / 4e7, memory_bytes=int(PROGRAM + 2 * size))
+
+
+KIND = Kind(
+    name="merge",
+    version=1,
+    parameters=MergeParameters,
+    inputs={
+        "weights": Slot("weights"),
+        "tokenizer": Slot("tokenizer"),
+        "models": Slot(MODEL, many=True, named="models"),
+    },
+    output="weights",
+    run=run,
+    libraries=("tokenizers",),
+    summary="merge the weights of several models",
+    table=Table("merge", about="Other models merged into the weights so far, without training."),
+    cost=cost,
+    released=(*WEIGHTS, Released("vocabulary.*", "merge", always=True)),
+    origin="merged",
+)
