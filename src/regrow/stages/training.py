@@ -15,6 +15,7 @@ from regrow.sections import fault
 from regrow.stages.validation import nats, spread
 from regrow.store import new_directory, sums
 from regrow.train.section import Train
+from regrow.words import counted
 
 if TYPE_CHECKING:
     from regrow.corpus.tokens import TokenShards
@@ -28,8 +29,10 @@ WORDS = 32
 """Tokens that the model writes on the way."""
 
 SNAPSHOTS = "checkpoints"
+LEFT_OUT = "left_out.json"
 RECORDS = (
     Released(f"{SNAPSHOTS}/*/*", always=True),
+    Released(f"{LEFT_OUT}*", "training", always=True),  # the star: only where something was
     *(Released(name, "training", always=True) for name in ("chain.jsonl", "losses.jsonl")),
 )
 """What a release holds of a run besides the weights."""
@@ -125,6 +128,7 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
     from regrow.train.task import Batch
 
     config, settings, shards = run.config, run.settings, run.shards
+    left_out = _left_out(call, shards, task.context)
     _require_enough(call, shards.windows("train", task.context), settings)
 
     def progress(**fields: Any) -> None:
@@ -136,7 +140,7 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
         call.context.emit("resumed", **facts, tokens=tokens, records=state.losses)
 
     def batch(step: int) -> Batch:
-        return Batch(shards.batch(settings.seed, step, settings.sequences_per_step, task.context))
+        return Batch(*shards.step(settings.seed, step, settings.sequences_per_step, task.context))
 
     def keep(state: State) -> None:
         with new_directory(_snapshot(call.scratch, state.step)) as folder:
@@ -151,6 +155,10 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
     save(call.output, config, state.parameters, run.ends)
     for step in settings.snapshot_steps:
         _release(_snapshot(call.scratch, step), call.output / SNAPSHOTS / f"step-{step:09}")
+    if left_out:
+        reason = f"longer than {task.context + 1} tokens"
+        text = json.dumps({"reason": reason, "documents": left_out}, indent=1) + "\n"
+        (call.output / LEFT_OUT).write_text(text, encoding="utf-8")
     for name, records in (("losses", state.losses), ("chain", state.chain)):
         lines = "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
         (call.output / f"{name}.jsonl").write_text(lines, encoding="utf-8")
@@ -167,12 +175,10 @@ def _measure(call: Call[Any], context: int, run: Run) -> Callable[[State], dict[
     rows = spread(shards.windows("validation", context), run.settings.sequences_per_step)
 
     def measure(state: State) -> dict[str, Any]:
-        import torch
-
         found: dict[str, Any] = {}
         if rows:
-            tokens = torch.from_numpy(shards.read("validation").astype("int64"))
-            found["validation_loss"] = nats(decoder, state.parameters, tokens, rows, context) / (len(rows) * context)
+            summed, counted = nats(decoder, state.parameters, shards, rows, context)
+            found["validation_loss"] = summed / counted
         if tokenizer is not None:
             first = tokenizer.prompt("") or [shards.end_of_text]
             words = generate(decoder, state.parameters, first, WORDS, sampling, shards.end_of_text)
@@ -180,6 +186,31 @@ def _measure(call: Call[Any], context: int, run: Run) -> Callable[[State], dict[
         return found
 
     return measure
+
+
+def _left_out(call: Call[Any], shards: TokenShards, context: int) -> list[str]:
+    """The conversations that are longer than a sequence, which is told.
+
+    Raises:
+        StageError: if no other is left.
+    """
+    if not shards.is_packed("train"):
+        return []
+    packing = shards.packing("train", context)
+    ids = shards.ids("train")
+    found = [ids[place] for place in packing.left_out]
+    if not packing.sequences:
+        raise StageError(
+            f"no conversation fits into sequences of {context} tokens",
+            where=call.name,
+            why=f"the shortest of {counted(len(ids), 'document')} has {shards.shortest('train'):,} tokens, "
+            "and a conversation is not cut",
+            hint="raise `context`, as far as the model has room, or use shorter conversations",
+        )
+    if found:
+        told = f"{counted(len(found), 'conversation')} of {len(ids):,} left out: longer than {context + 1:,} tokens"
+        call.context.emit("tally", text=told, left_out=True)
+    return found
 
 
 def _snapshot(scratch: Path, step: int) -> Path:
