@@ -61,14 +61,14 @@ def line(*said):
     return json.dumps({"messages": messages(*said)})
 
 
-def tokens(bench, folder, *lines, text=None):
+def tokens(bench, folder, *lines, text=None, held_out=1):
     found = [bench.documents({"a.jsonl": "\n".join(lines)}, format="conversations")] if lines else []
     if text:
         found.append(bench.documents({"b.txt": text}))
-    split = bench.root / "split"
+    split = bench.root / f"split-{bench.count}"
     split.mkdir()
     kept = Documents.open(*found).kept
-    Split.write(split, {"train": kept, "validation": kept[:1]}, [])
+    Split.write(split, {"train": kept, "validation": kept[:held_out]}, [])
     return TokenShards.open(bench.run("tokenize", {}, split=split, tokenizer=folder))
 
 
@@ -156,3 +156,24 @@ def test_a_template_that_does_not_do_is_told_with_the_conversation(bench, model,
     with pytest.raises(error, match=said) as found:
         tokens(bench, folder, line("one", "two", "three", "four"))
     assert "a.jsonl:0-" in f"{found.value}"
+
+
+def test_a_model_is_measured_by_the_answers_that_it_has_room_for(bench, model):
+    from regrow.model.config import DecoderConfig
+    from regrow.model.decoder import initialise
+    from regrow.model.weights import Ends, save
+
+    short, long = line("one", "two three"), line("one", "two three " * 40)
+    weights = bench.root / "weights"
+    weights.mkdir()
+    config = DecoderConfig(vocabulary=302, layers=1, width=16, heads=2, kv_heads=1, hidden=24, context=64)
+    save(weights, config, initialise(config, 1), Ends(0, 0))
+
+    def measured(held_out):
+        shards = tokens(bench, model(), short, long, held_out=held_out)
+        out = bench.run("evaluate", {}, tokens=shards.directory, weights=weights, tokenizer=model())
+        return json.loads((out / "evaluation.json").read_text())["validation"]
+
+    found = measured(2)
+    assert found == measured(1) and found["bytes"] == len("two three")
+    assert 6 < found["loss"] / np.log(2) < 10 and found["tokens"] > 2
