@@ -87,7 +87,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_is_longer_than_a_sequence_is_told_and_recorded(built: Path) -> None:
-    assert "2 conversations of 12 left out: longer than 49 tokens" in (built / "told.txt").read_text()
+    assert "2 conversations of 12 documents left out: longer than 49 tokens" in (built / "told.txt").read_text()
     start = {row["id"]: row["start"] for row in Release.at(built / "release").manifest(["id"], ["start"]).to_pylist()}
     talk = (built / "talker" / "talk" / "talk.jsonl").read_bytes()
     assert sorted(talk[: start[one]].count(b"\n") for one in left_out_of(built)) == [*LONG]

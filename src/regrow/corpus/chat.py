@@ -14,7 +14,8 @@ from typing import Any
 
 from regrow.corpus.conversations import Message
 from regrow.corpus.templates import LARGEST, Template
-from regrow.corpus.tokenizer import CONFIG, SPECIAL, TEMPLATE, settings
+from regrow.corpus.tokenizer import CONFIG, SPECIAL, settings
+from regrow.corpus.tokenizers import TEMPLATE
 from regrow.errors import InputError
 from regrow.words import listed
 

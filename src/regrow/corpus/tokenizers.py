@@ -12,9 +12,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from regrow.corpus.tokenizer import CONFIG, FILE, LLAMA3, QWEN2, SPECIAL, TEMPLATE, Tokenizer
+from regrow.corpus.tokenizer import CONFIG, FILE, LLAMA3, QWEN2, SPECIAL, Tokenizer
 from regrow.errors import InputError
 from regrow.words import listed, shown
+
+TEMPLATE = "chat_template.jinja"
+"""How a conversation is written as one text."""
 
 _BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 _HINT = "what can be read is byte-level BPE in a `tokenizer.json`, with a token that ends a text"

@@ -8,7 +8,7 @@ from regrow.corpus import tokenizer, tokenizers
 from regrow.recipe.kind import MODEL_FILES, Call, Kind, Released, Slot
 from regrow.sections import Parameters
 
-_BESIDE = (tokenizer.CONFIG, tokenizer.SPECIAL, tokenizer.TEMPLATE)
+_BESIDE = (tokenizer.CONFIG, tokenizer.SPECIAL, tokenizers.TEMPLATE)
 """What may lie beside it."""
 
 

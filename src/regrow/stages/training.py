@@ -208,7 +208,8 @@ def _left_out(call: Call[Any], shards: TokenShards, context: int) -> list[str]:
             hint="raise `context`, as far as the model has room, or use shorter conversations",
         )
     if found:
-        told = f"{counted(len(found), 'conversation')} of {len(ids):,} left out: longer than {context + 1:,} tokens"
+        lost = f"{counted(len(found), 'conversation')} of {counted(len(ids), 'document')} left out"
+        told = f"{lost}: longer than {context + 1:,} tokens"
         call.context.emit("tally", text=told, left_out=True)
     return found
 
