@@ -106,11 +106,11 @@ def test_windows_have_a_token_to_predict(tokens: int, context: int, expected: in
 
 @settings(max_examples=50)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=20), st.integers(1, 12))
-def test_spans_cover_a_window_and_nothing_else(lengths: list[int], context: int) -> None:
+def test_units_cover_a_window_and_nothing_else(lengths: list[int], context: int) -> None:
     ends = np.cumsum(lengths)
-    names = [f"d{n}" for n in range(len(lengths))]
-    tokens = [(name, place) for name, length in zip(names, lengths, strict=True) for place in range(length)]
+    tokens = [document for document, length in enumerate(lengths) for _ in range(length)]
     for window in range(order.windows(len(tokens), context)):
-        found = order.spans(window, context, names, ends)
-        said = [(span.document, place) for span in found for place in range(span.start, span.end)]
-        assert said == tokens[window * context : window * context + context + 1]
+        found = order.units(window, context, ends)
+        places = range(window * context, window * context + context + 1)
+        assert [place for unit in found for place in range(unit.start, unit.end)] == list(places)
+        assert [unit.document for unit in found for _ in range(unit.length)] == [tokens[place] for place in places]

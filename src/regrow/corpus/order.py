@@ -8,7 +8,6 @@ result that is no window is permuted again until it is one (cycle walking), whic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,12 +18,17 @@ from regrow.corpus.mixing import GOLDEN, mix, mix_integer
 _ROUNDS = 8
 
 
-class Span(NamedTuple):
-    """Tokens ``[start, end)`` of a document, counted from its first; its last is the end-of-text token."""
+class Unit(NamedTuple):
+    """Tokens ``[start, end)`` of the row, all of one document, by its place among the documents."""
 
-    document: str
+    document: int
     start: int
     end: int
+
+    @property
+    def length(self) -> int:
+        """How many."""
+        return self.end - self.start
 
 
 def windows(total_tokens: int, context: int) -> int:
@@ -56,22 +60,21 @@ def step_windows(seed: int, step: int, windows_per_step: int, count: int) -> NDA
     return window_at(seed, places // max(1, count), places % max(1, count), count)
 
 
-def spans(window: int, context: int, documents: Sequence[str], ends: NDArray[np.int64]) -> list[Span]:
+def units(window: int, context: int, ends: NDArray[np.int64]) -> list[Unit]:
     """The documents that a window's ``context + 1`` tokens come from.
 
     Args:
         window: its number.
         context: tokens in a window, without the one that is only predicted.
-        documents: ids, in the order of the row of tokens.
         ends: where each document's tokens end in the row; each begins where the one before ends.
     """
     first, last = window * context, (window + 1) * context + 1
     found = []
-    for place in range(int(np.searchsorted(ends, first, side="right")), len(documents)):
+    for place in range(int(np.searchsorted(ends, first, side="right")), len(ends)):
         start = int(ends[place - 1]) if place else 0
         if start >= last:
             break
-        found.append(Span(documents[place], max(first, start) - start, min(last, int(ends[place])) - start))
+        found.append(Unit(place, max(first, start), min(last, int(ends[place]))))
     return found
 
 

@@ -9,23 +9,11 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-class Unit(NamedTuple):
-    """Tokens ``[start, end)`` of the row, which are some of a document's, or all."""
-
-    document: int
-    start: int
-    end: int
-
-    @property
-    def length(self) -> int:
-        """How many."""
-        return self.end - self.start
+from regrow.corpus.order import Unit
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,12 @@ class TokenShards:
             return np.ones(len(self.read(part)), np.bool_)
         return np.memmap(self.directory / f"{part}.learnt", dtype=np.bool_, mode="r")
 
+    def learnt_of(self, part: Part, document: int) -> NDArray[np.unsignedinteger]:
+        """The tokens that are learnt of a document of a part with conversations, by its place among them."""
+        ends, _ = self._places[part]
+        here = slice(int(ends[document - 1]) if document else 0, int(ends[document]))
+        return self.read(part)[here][self.learnt(part)[here]]
+
     def packing(self, part: Part, context: int) -> Packing:
         """How the documents of a part with conversations share sequences."""
         from regrow.corpus.packing import Packing
@@ -163,6 +169,19 @@ class TokenShards:
             ends, whole = self._places[part]
             self._packings[part, context] = Packing.of(ends, whole, context)
         return self._packings[part, context]
+
+    def ids(self, part: Part) -> list[str]:
+        """The documents of a part, in the order of their tokens."""
+        import pyarrow.parquet as pq
+
+        found: list[str] = pq.read_table(self.directory / f"{part}.documents.parquet", columns=["id"])["id"].to_pylist()
+        return found
+
+    def shortest(self, part: Part) -> int:
+        """Tokens of the shortest document of a part with conversations."""
+        import numpy as np
+
+        return int(np.diff(self._places[part][0], prepend=0).min())
 
     def sequences(self, part: Part, numbers: Sequence[int], context: int) -> Sequences:
         """Some sequences of a part, by their numbers."""

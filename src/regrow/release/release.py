@@ -394,18 +394,25 @@ class Release:
         """Columns of the list of what was read and not used; None if there is no list."""
         return self._table(EXCLUDED, texts, numbers, optional)
 
-    def token_rows(self, texts: Sequence[str], numbers: Sequence[str]) -> pyarrow.Table | None:
+    def token_rows(
+        self, texts: Sequence[str], numbers: Sequence[str], gaps: Sequence[str] = ()
+    ) -> pyarrow.Table | None:
         """Columns of the list that says which training tokens are whose; None if there is no list."""
-        return self._table(TOKENS, texts, numbers)
+        return self._table(TOKENS, texts, numbers, gaps=gaps)
 
     def _table(
-        self, path: str, texts: Sequence[str], numbers: Sequence[str], optional: Sequence[str] = ()
+        self,
+        path: str,
+        texts: Sequence[str],
+        numbers: Sequence[str],
+        optional: Sequence[str] = (),
+        gaps: Sequence[str] = (),
     ) -> pyarrow.Table | None:
         if not self.files.has(path):
             return None
         try:
             with self.files.open(path) as file:
-                return tables.read(file, texts, numbers, optional)
+                return tables.read(file, texts, numbers, optional, gaps)
         except (OSError, ValueError) as error:
             raise DamagedError(self.path, path, str(error)) from error
 

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 def read(
-    file: BinaryIO, texts: Sequence[str] = (), numbers: Sequence[str] = (), optional: Sequence[str] = ()
+    file: BinaryIO,
+    texts: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    gaps: Sequence[str] = (),
 ) -> pyarrow.Table:
     """Some columns.
 
@@ -22,15 +26,22 @@ def read(
         texts: names of columns of texts.
         numbers: names of columns of whole numbers.
         optional: names of columns of texts that may have empty cells.
+        gaps: names of columns of whole numbers that may have empty cells; one that is not there has no others.
 
     Raises:
         ValueError: if there are no such columns, they are of another type, or they are too large.
     """
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    fields = {**dict.fromkeys((*texts, *optional), pa.string()), **dict.fromkeys(numbers, pa.int64())}
+    fields = {**dict.fromkeys((*texts, *optional), pa.string()), **dict.fromkeys((*numbers, *gaps), pa.int64())}
     try:
-        table = read_columns(file, list(fields)).select(list(fields)).cast(pa.schema(fields))
+        lacking = [name for name in gaps if name not in pq.read_schema(file).names]
+        file.seek(0)
+        table = read_columns(file, [name for name in fields if name not in lacking])
+        for name in lacking:
+            table = table.append_column(name, pa.nulls(len(table), pa.int64()))
+        table = table.select(list(fields)).cast(pa.schema(fields))
         table.validate(full=True)  # texts are read as they come, and may be no UTF-8
     except InputError as error:
         raise ValueError(": ".join(filter(None, (error.what, error.why)))) from error

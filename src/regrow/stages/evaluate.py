@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from regrow.corpus import evaluation
+from regrow.corpus.split import PARTS
 from regrow.errors import StageError
 from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
 from regrow.sections import LARGEST
 from regrow.stages.asking import Asking
 from regrow.stages.costs import BYTES_PER_TOKEN, WRITING, all_of
 from regrow.stages.validation import nats
+from regrow.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,52 +57,79 @@ def run(call: Call[EvaluateParameters]) -> None:
             hint="let `corpus.validation` be more than 0",
         )
     config, parameters = load(call.input("weights"))
+    measured = shards.validation_bytes - _too_long(shards, config.context, call)
+    if not measured:
+        raise StageError(
+            "there is no text to measure the model on",
+            why=f"`split` has held out only conversations longer than the model's {config.context} tokens",
+            hint="let `corpus.validation` be more, or use shorter conversations",
+        )
     decoder = Decoder(config)
     summed, tokens = _validation(decoder, placed(parameters), shards, call)
     bits = summed / LN2
     unigram = unigram_bits(shards)
     result = {
         "validation": {
-            "bytes": shards.validation_bytes,
+            "bytes": measured,
             "tokens": tokens,
             "loss": summed / tokens,
-            "bits_per_byte": bits / shards.validation_bytes,
+            "bits_per_byte": bits / measured,
         },
-        "unigram": {"bits_per_byte": unigram / shards.validation_bytes},
+        "unigram": {"bits_per_byte": unigram / measured},
     }
     evaluation.write(call.output, result, _samples(decoder, parameters, shards.end_of_text, call))
+
+
+def _too_long(shards: TokenShards, context: int, call: Call[EvaluateParameters]) -> int:
+    """UTF-8 bytes of what would be learnt in held-out conversations that the model has no room for; told, if any."""
+    from regrow.corpus.tokenizer import Tokenizer
+
+    if not shards.is_packed("validation") or not (found := shards.packing("validation", context).left_out):
+        return 0
+    what = counted(len(found), "held-out conversation")
+    told = f"{what} not measured: longer than the model's {context:,} tokens"
+    call.context.emit("tally", text=told, left_out=True)
+    tokenizer = Tokenizer.open(call.input("tokenizer"))
+    learnt = (shards.learnt_of("validation", document) for document in found)
+    return sum(len(tokenizer.decode(tokens.tolist()).encode()) for tokens in learnt)
 
 
 def _validation(
     decoder: Decoder, parameters: dict[str, Any], shards: TokenShards, call: Call[EvaluateParameters]
 ) -> tuple[float, int]:
-    """The summed loss in nats over all validation tokens but the first, and their number."""
+    """The summed loss in nats over all validation tokens but the first, or all that are learnt, and their number."""
     import torch
 
-    tokens = torch.from_numpy(shards.read("validation").astype("int64"))
     context = decoder.config.context
-    whole = (len(tokens) - 1) // context
+    whole = shards.windows("validation", context)
 
     def told(done: int) -> None:
         call.context.emit("progress", done=done, total=whole, unit="sequences")
 
-    summed = nats(decoder, parameters, tokens, range(whole), context, told)
-    rest = tokens[whole * context :]
+    summed, count = nats(decoder, parameters, shards, range(whole), context, told)
+    if shards.is_packed("validation"):
+        return summed, count
+    rest = torch.from_numpy(shards.read("validation")[whole * context :].astype("int64"))
     if len(rest) > 1:
         with torch.no_grad():
             summed += float(decoder(parameters, rest[None])) * (len(rest) - 1)
-    return summed, len(tokens) - 1
+    return summed, count + max(0, len(rest) - 1)
 
 
 def unigram_bits(shards: TokenShards) -> float:
-    """Bits for the validation tokens but the first under the training frequencies, each count plus one."""
+    """Bits for the validation tokens but the first under the training frequencies, each count plus one.
+
+    Of conversations only what is learnt counts, in both.
+    """
     import numpy as np
 
     from regrow.exact.polynomials import log64
 
-    counts = np.bincount(shards.read("train"), minlength=shards.vocabulary).astype(np.float64) + 1.0
+    trained, held_out = (shards.read(part)[shards.learnt(part)] for part in PARTS)
+    counts = np.bincount(trained, minlength=shards.vocabulary).astype(np.float64) + 1.0
     costs: np.ndarray = log64(np.array([counts.sum()])) - log64(counts)
-    seen = np.bincount(shards.read("validation")[1:], minlength=shards.vocabulary)
+    first = 0 if shards.is_packed("validation") else 1
+    seen = np.bincount(held_out[first:], minlength=shards.vocabulary)
     return math.fsum(float(n) * float(cost) for n, cost in zip(seen, costs, strict=True)) / LN2
 
 

@@ -81,15 +81,17 @@ class _Encoder:
         found = self._parts(document)
         tokens = [token for part in found for token in part.tokens]
         learnt = [place < part.learnt for part in found for place in range(len(part.tokens))]
+        if not any(learnt[1:]):
+            raise StageError("the chat template leaves nothing of the answers", where=document.locator)
         said = self.tokenizer.letters([tokens])[0]
         _require_the_same(document, said, "".join(part.text for part in found))
         return Encoded(document.id, tokens, learnt)
 
     def bytes_learnt(self, document: Document) -> int:
-        """UTF-8 bytes of a text, or of the answers of a conversation."""
+        """UTF-8 bytes of a text, or of the answers of a conversation, without the tokens that end them."""
         if not document.conversation:
             return len(document.text.encode())
-        answers = self.tokenizer.letters([part.tokens[: part.learnt] for part in self._parts(document)])
+        answers = (self.tokenizer.decode(part.tokens[: part.learnt]) for part in self._parts(document))
         return sum(len(answer.encode()) for answer in answers)
 
     def _parts(self, document: Document) -> list[Part]:

@@ -15,6 +15,7 @@ from regrow.sections import fault
 from regrow.stages.validation import nats, spread
 from regrow.store import new_directory, sums, tree_digest
 from regrow.train.section import Train
+from regrow.words import counted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,8 +31,10 @@ WORDS = 32
 """Tokens that the model writes on the way."""
 
 SNAPSHOTS = "checkpoints"
+LEFT_OUT = "left_out.json"
 RECORDS = (
     Released(f"{SNAPSHOTS}/*/*", always=True),
+    Released(f"{LEFT_OUT}*", "training", always=True),  # the star: only where something was
     *(Released(name, "training", always=True) for name in ("chain.jsonl", "losses.jsonl")),
     Released("optimizer.*", "training"),
 )
@@ -154,6 +157,7 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
     from regrow.train.task import Batch
 
     settings, shards = run.settings, run.shards
+    left_out = _left_out(call, shards, task.context)
     _require_enough(call, shards.windows("train", task.context), settings)
     data = tree_digest(shards.directory) if run.former or settings.keep else ""
     begun = former.go_on(run.former, task, settings, data, call.scratch) if run.former else 0
@@ -167,7 +171,7 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
         call.context.emit("resumed", **facts, tokens=tokens, records=state.losses)
 
     def batch(step: int) -> Batch:
-        return Batch(shards.batch(settings.seed, step, settings.sequences_per_step, task.context))
+        return Batch(*shards.step(settings.seed, step, settings.sequences_per_step, task.context))
 
     def keep(state: State) -> None:
         with new_directory(_snapshot(call.scratch, state.step)) as folder:
@@ -184,6 +188,10 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
         _release(_snapshot(call.scratch, step), call.output / SNAPSHOTS / f"step-{step:09}")
     if settings.keep:
         former.keep(call.output, task, settings, data, call.scratch)
+    if left_out:
+        reason = f"longer than {task.context + 1} tokens"
+        text = json.dumps({"reason": reason, "documents": left_out}, indent=1) + "\n"
+        (call.output / LEFT_OUT).write_text(text, encoding="utf-8")
     for name, records in (("losses", state.losses), ("chain", state.chain)):
         lines = "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
         (call.output / f"{name}.jsonl").write_text(lines, encoding="utf-8")
@@ -200,13 +208,11 @@ def _measure(call: Call[Any], context: int, run: Run) -> Callable[[State], dict[
     rows = spread(shards.windows("validation", context), run.settings.sequences_per_step)
 
     def measure(state: State) -> dict[str, Any]:
-        import torch
-
         found: dict[str, Any] = {}
         parameters = run.seen(state.parameters)
         if rows:
-            tokens = torch.from_numpy(shards.read("validation").astype("int64"))
-            found["validation_loss"] = nats(decoder, parameters, tokens, rows, context) / (len(rows) * context)
+            summed, counted = nats(decoder, parameters, shards, rows, context)
+            found["validation_loss"] = summed / counted
         if tokenizer is not None:
             first = tokenizer.prompt("") or [shards.end_of_text]
             words = generate(decoder, parameters, first, WORDS, sampling, (shards.end_of_text,))
@@ -214,6 +220,32 @@ def _measure(call: Call[Any], context: int, run: Run) -> Callable[[State], dict[
         return found
 
     return measure
+
+
+def _left_out(call: Call[Any], shards: TokenShards, context: int) -> list[str]:
+    """The conversations that are longer than a sequence, which is told.
+
+    Raises:
+        StageError: if no other is left.
+    """
+    if not shards.is_packed("train"):
+        return []
+    packing = shards.packing("train", context)
+    ids = shards.ids("train")
+    found = [ids[place] for place in packing.left_out]
+    if not packing.sequences:
+        raise StageError(
+            f"no conversation fits into sequences of {context} tokens",
+            where=call.name,
+            why=f"the shortest of {counted(len(ids), 'document')} has {shards.shortest('train'):,} tokens, "
+            "and a conversation is not cut",
+            hint="raise `context`, as far as the model has room, or use shorter conversations",
+        )
+    if found:
+        lost = f"{counted(len(found), 'conversation')} of {counted(len(ids), 'document')} left out"
+        told = f"{lost}: longer than {context + 1:,} tokens"
+        call.context.emit("tally", text=told, left_out=True)
+    return found
 
 
 def _snapshot(scratch: Path, step: int) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from regrow.corpus.tokens import TokenShards
     from regrow.model.decoder import Decoder
 
 _BATCH = 16
@@ -16,31 +17,33 @@ _BATCH = 16
 def nats(
     decoder: Decoder,
     parameters: Mapping[str, Tensor],
-    tokens: Tensor,
+    shards: TokenShards,
     rows: Sequence[int],
     context: int,
     told: Callable[[int], None] = lambda done: None,
-) -> float:
-    """The summed loss over sequences of a row of tokens.
+) -> tuple[float, int]:
+    """The summed loss over sequences of the validation tokens, and over how many tokens.
 
     Args:
         decoder: the model.
         parameters: of the model.
-        tokens: int64 ``(N,)``.
+        shards: the tokens.
         rows: which sequences, counted from 0.
         context: tokens of a sequence.
         told: gets the number of sequences that are done.
     """
     import torch
 
-    found = 0.0
+    found, counted = 0.0, 0
     with torch.no_grad():
         for start in range(0, len(rows), _BATCH):
             here = rows[start : start + _BATCH]
-            batch = torch.stack([tokens[row * context : (row + 1) * context + 1] for row in here])
-            found += float(decoder(parameters, batch)) * (len(here) * context)
+            batch = shards.sequences("validation", here, context)
+            count = len(here) * context if batch.learnt is None else int(batch.learnt.sum())
+            found += float(decoder(parameters, *batch)) * count
+            counted += count
             told(start + len(here))
-    return found
+    return found, counted
 
 
 def spread(count: int, most: int) -> list[int]:

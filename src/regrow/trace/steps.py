@@ -12,10 +12,13 @@ from regrow.release.files import DamagedError
 from regrow.release.layout import MANIFEST, TOKENIZER, TOKENS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    import numpy as np
     import pyarrow
+    from numpy.typing import NDArray
 
+    from regrow.corpus.order import Unit
     from regrow.recipe.lock import Lock
     from regrow.stages.training import Schedule
 
@@ -57,29 +60,48 @@ def pieces(release: Release, step: int, *, text: bool = False, store: Path | Non
     """
     import numpy as np
 
-    from regrow.corpus.order import spans, step_windows, windows
+    from regrow.corpus.order import step_windows
 
     lock = release.lock
     name, run = _training(lock)
     context = run.context
     if step > run.steps:
         raise RecipeError(f"there is no step {step}", where=str(release.path), why=f"training took {run.steps} steps")
-    row = _said(release, TOKENS, lambda: release.token_rows(texts=["id"], numbers=["end"]))
+    row = _said(release, TOKENS, lambda: release.token_rows(texts=["id"], numbers=["end"], gaps=["learnt"]))
     ids, ends = row["id"].to_pylist(), np.array(row["end"], np.int64)
-    count = windows(int(ends[-1]) if len(ends) else 0, context)
-    if count < 1:
+    starts = np.concatenate(([0], ends[:-1]))
+    sequences = _sequences(ends, np.array(row["learnt"].is_valid(), np.bool_), context)
+    if sequences.count < 1:
         raise _unsaid(release, TOKENS, f"it has fewer tokens than the {context} of one sequence")
     known = _known(release, ids)
     say = _reader(release, lock, name, store) if text else None
     found = []
-    for sequence, window in enumerate(step_windows(run.seed, step, run.sequences, count).tolist()):
-        place = window * context
-        for span in spans(window, context, ids, ends):
-            length = span.end - span.start
-            words = say(place, place + length) if say else None
-            found.append(Piece(sequence, span.document, *known(span.document), span.start, span.end, words))
-            place += length
+    for sequence, number in enumerate(step_windows(run.seed, step, run.sequences, sequences.count).tolist()):
+        for unit in sequences.units(number):
+            words = say(unit.start, unit.end) if say else None
+            start, end = (int(place - starts[unit.document]) for place in (unit.start, unit.end))
+            found.append(Piece(sequence, ids[unit.document], *known(ids[unit.document]), start, end, words))
     return found
+
+
+@dataclass(frozen=True)
+class _Sequences:
+    """The sequences that training takes the row of tokens in: how many, and what is in each."""
+
+    count: int
+    units: Callable[[int], Sequence[Unit]]
+
+
+def _sequences(ends: NDArray[np.int64], conversations: NDArray[np.bool_], context: int) -> _Sequences:
+    """Windows of the row, or, where there are conversations, documents packed whole."""
+    from regrow.corpus.order import units, windows
+    from regrow.corpus.packing import Packing
+
+    if conversations.any():
+        packed = Packing.of(ends, conversations, context).sequences
+        return _Sequences(len(packed), packed.__getitem__)
+    count = windows(int(ends[-1]) if len(ends) else 0, context)
+    return _Sequences(count, lambda number: units(number, context, ends))
 
 
 def _training(lock: Lock) -> tuple[str, Schedule]:
