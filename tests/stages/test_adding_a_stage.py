@@ -175,6 +175,15 @@ def test_a_stranger_with_the_package_gets_the_same_and_one_without_is_told(shop:
     assert "install the package that brings it" in alone.stderr
 
 
+def test_what_it_did_is_measured_without_asking(shop: Shop) -> None:
+    found = json.loads((shop.release / "effects" / "scale.json").read_text())
+    assert found["function"]["kept"] == "no"
+    assert set(found["weights"]["ranks"].values()) == {16}
+    assert 0 < found["weights"]["changed"] < found["weights"]["compared"]  # gains stay as they are
+    assert found["held_out"]["before"] != found["held_out"]["after"]
+    assert "| `scale` | changed, logits by up to" in (shop.release / "README.md").read_text()
+
+
 def test_the_audit_takes_it_from_provenance(shop: Shop) -> None:
     audit = shop.audit("json")
     text = json.dumps(audit)

@@ -195,6 +195,6 @@ def _step(one: Statement) -> Step:
 
 
 def relation_on_hubs(relation: tuple[str, ...]) -> str:
-    """What model hubs call the way from a parent to a child: the last thing done to it that has a name there."""
-    names = {"adapter": "adapter", "merged": "merge", "quantised": "quantized", "converted": "quantized"}
-    return next((names[one] for one in reversed(relation) if one in names), "finetune")
+    """What model hubs call the way from a parent to a child: the last thing done to it. They have four words."""
+    names = {"adapter": "adapter", "merged": "merge", "quantised": "quantized"}
+    return names.get(relation[-1], "finetune") if relation else "finetune"
