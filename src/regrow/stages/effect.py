@@ -105,7 +105,7 @@ def run(call: Call[Asking]) -> None:
     after = _Side(call.input("after"), call.input("tokenizer"))
     shared = _shared(before, after)
     told = _Told(call, steps=4)
-    found = {
+    found: dict[str, Any] = {
         "schema": SCHEMA,
         "function": _function(before, after, shared),
         "context": {"before": before.config.context, "after": after.config.context},

@@ -93,18 +93,18 @@ def _training(release: Release, lock: Lock, wanted: str | None) -> tuple[str, Sc
     from regrow.stages.training import Scheduled
 
     stages = lock.graph(KINDS).stages
-    runs = {stage.name: stage for stage in stages if isinstance(stage.parameters, Scheduled)}
+    runs = {stage.name: stage.parameters.schedule for stage in stages if isinstance(stage.parameters, Scheduled)}
     if wanted is not None and wanted not in runs:
         what = f"`{wanted}` is no training run of this release"
         raise RecipeError(what, where=str(release.path), hint=suggestion(wanted, runs, "its runs are"))
     if not runs:
         raise RecipeError("no stage of this release is a training run", hint=_elsewhere(release))
     name = wanted or [*runs][-1]
-    tokens = [stage.name for stage in stages if stage.kind.output == "tokens"]
-    if tokens and runs[name].inputs.get("tokens", ()) != (tokens[-1],):
-        why = f"it saw those of {listed(runs[name].inputs.get('tokens', ()))}, and a release lists the last ones"
+    (seen,) = (stage.inputs.get("tokens", ()) for stage in stages if stage.name == name)
+    if seen != tuple(stage.name for stage in stages if stage.kind.output == "tokens")[-1:]:
+        why = f"it saw those of {listed(seen)}, and a release lists those of the last stage that gives any"
         raise InputError(f"the release does not say which tokens `{name}` saw", where=str(release.path), why=why)
-    return name, runs[name].parameters.schedule
+    return name, runs[name]
 
 
 def _elsewhere(release: Release) -> str:
