@@ -107,6 +107,9 @@ def test_a_step_of_it_can_be_looked_at(built: Path) -> None:
     found = pieces(Release.at(built / "release"), 8)
     assert len({piece.sequence for piece in found}) == 4
     assert {piece.source for piece in found} == {"texts"}
+    assert pieces(Release.at(built / "release"), 8, stage="finetune") == found
+    with pytest.raises(RegrowError, match="`pretrain` is no training run of this release"):
+        pieces(Release.at(built / "release"), 8, stage="pretrain")
     with pytest.raises(RegrowError, match="training took 8 steps"):
         pieces(Release.at(built / "release"), 9)
 
@@ -253,6 +256,12 @@ def test_the_audit_judges_by_the_records_of_the_parent(second: Path, built: Path
     assert (parent.kind, parent.version) == ("release", digest)
     assert {fact.name for fact in parent.facts if hasattr(fact, "availability")} == {"texts"}
     assert not [finding for finding in audit.findings if finding.id.startswith("release-")]
+
+
+def test_who_asks_for_a_step_of_the_parents_training_is_told_where_it_is(second: Path) -> None:
+    with pytest.raises(RegrowError, match="no stage of this release is a training run") as error:
+        pieces(Release.at(second), 1)
+    assert "tuned (" in str(error.value)
 
 
 def test_the_chain_is_built_again(built: Path, second: Path, tmp_path: Path) -> None:
