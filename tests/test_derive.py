@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file
 
 import regrow
+from regrow.cli.root import cli
 from regrow.errors import RegrowError
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
-from regrow.model.weights import Ends, save
+from regrow.model.weights import Ends, load, save
 from regrow.release import Release
+from regrow.release.lineage import Standing, lineage
 from regrow.trace.steps import pieces
 
 ROOT = Path(__file__).parents[1]
@@ -104,6 +107,9 @@ def test_a_step_of_it_can_be_looked_at(built: Path) -> None:
     found = pieces(Release.at(built / "release"), 8)
     assert len({piece.sequence for piece in found}) == 4
     assert {piece.source for piece in found} == {"texts"}
+    assert pieces(Release.at(built / "release"), 8, stage="finetune") == found
+    with pytest.raises(RegrowError, match="`pretrain` is no training run of this release"):
+        pieces(Release.at(built / "release"), 8, stage="pretrain")
     with pytest.raises(RegrowError, match="training took 8 steps"):
         pieces(Release.at(built / "release"), 9)
 
@@ -145,3 +151,146 @@ def test_fewer_tokens_than_a_step_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RegrowError, match="63 tokens are less than one step") as error:
         regrow.build(tmp_path, tmp_path / "release", store=tmp_path / "store")
     assert "finetune.tokens" in str(error.value)
+
+
+SECOND = """\
+recipe = 1
+
+[model]
+name = "second"
+licence = "MIT"
+
+[base]
+fetch = "file:first"
+licence = "MIT"
+"""
+
+
+@pytest.fixture(scope="module")
+def second(built: Path) -> Path:
+    """A folder with a recipe that begins with the release, which lies beside it, and another with its release."""
+    root = built / "second"
+    root.mkdir()
+    shutil.copytree(built / "release", root / "first")
+    (root / "regrow.toml").write_text(SECOND)
+    regrow.build(root, built / "release-2", store=built / "store")
+    return built / "release-2"
+
+
+def test_what_the_change_did_is_in_the_release_and_on_its_pages(built: Path) -> None:
+    found = json.loads((built / "release" / "effects" / "finetune.json").read_text())
+    before = load_file(built / "tuned" / "base" / "model.safetensors")
+    after = load_file(built / "release" / "model.safetensors")
+    different = sum(int((before[name] != after[name]).sum()) for name in before)
+    assert (found["function"]["kept"], found["weights"]["changed"]) == ("no", different)
+    assert set(found["weights"]["ranks"]) == {
+        f"layers.001.{name}" for name in ("attention.qkv", "attention.out", "mlp.gate_up", "mlp.down")
+    }
+    assert found["held_out"]["after"] < found["held_out"]["before"]
+    assert found["answer"]["prompt"] == "one"
+    for page in ("README.md", "report.html"):
+        text = (built / "release" / page).read_text("utf-8")
+        assert "changed, logits by up to" in text
+        assert f"by matrices of rank {max(found['weights']['ranks'].values())} at most" in text
+    assert found["answer"]["after"].strip()[:20] in (built / "release" / "report.html").read_text("utf-8")
+
+
+def test_a_parent_that_is_a_release_is_followed(built: Path, second: Path) -> None:
+    first = Release.at(built / "release")
+    child = lineage(Release.at(second))
+    assert [(one.name, one.digest) for one in child.all()][:2] == [
+        ("second", Release.at(second).digest),
+        ("tuned", first.digest),
+    ]
+    (parent,), (step,) = child.parents, child.steps
+    assert (step.stage, step.origin) == ("import-weights", "imported")
+    assert [(one.stage, one.origin, one.tool) for one in parent.steps] == [
+        ("import-weights", "imported", "import-weights 1"),
+        ("finetune", "fine-tuned", "finetune 1, arithmetic 1"),
+    ]
+    assert parent.steps[1].parameters["parameters"] == ["layers.1", "norm"]
+    (grandparent,) = parent.parents
+    assert (grandparent.fetch, grandparent.standing) == ("file:base", Standing.PINNED)
+    assert grandparent.relation == ("fine-tuned",)
+    assert f"which is the release `tuned` with the digest `{first.digest}`" in (second / "README.md").read_text()
+    rebuilt = lineage(Release.at(second), lambda digest: digest == first.digest)
+    assert [one.standing.value for one in rebuilt.all()] == ["can be rebuilt", "rebuilt here", "pinned only"]
+
+
+def test_records_of_other_weights_are_not_believed(built: Path, second: Path, tmp_path: Path) -> None:
+    for path, change, why in (
+        ("regrow.toml", lambda data: data + b"\n# nothing", "regrow.toml is not the file that was released"),
+        ("SHA256SUMS", lambda data: data.replace(data[:8], b"00000000", 1), "is not the one that was taken"),
+        ("SHA256SUMS", lambda data: b"nonsense", "is not a list as regrow writes it"),
+    ):
+        copy = tmp_path / f"copy-{why[:12]}"
+        shutil.copytree(second, copy)
+        target = copy / "lineage" / "base" / path
+        target.write_bytes(change(target.read_bytes()))
+        (parent,) = lineage(Release.at(copy)).parents
+        assert (parent.name, parent.standing, parent.parents) == ("file:first", Standing.PINNED, ())
+        assert why in parent.why
+        shutil.rmtree(copy)
+
+
+def test_records_beside_other_weights_are_not_believed(built: Path, second: Path, tmp_path: Path) -> None:
+    """Somebody takes a release and puts other weights into it: its records say nothing of these."""
+    shutil.copytree(built / "second", tmp_path / "second")
+    config, parameters = load(tmp_path / "second" / "first")
+    parameters["norm"] *= 2
+    save(tmp_path / "second" / "first", config, parameters, Ends(0, 0))
+    regrow.build(tmp_path / "second", tmp_path / "release", store=built / "store")
+    (parent,) = lineage(Release.at(tmp_path / "release")).parents
+    assert (parent.name, parent.standing) == ("file:first", Standing.PINNED)
+    assert "lists other weights than those that were taken" in parent.why
+
+
+def test_the_audit_judges_by_the_records_of_the_parent(second: Path, built: Path) -> None:
+    audit = regrow.audit(second)
+    digest = Release.at(built / "release").digest
+    assert [(edge.parent, edge.relation.value) for edge in audit.lineage.edges] == [
+        (f"tuned-{digest[:12]}", "converted"),
+        ("file:base", "finetune"),
+    ]
+    parent = audit.lineage.nodes[1].collected
+    assert (parent.kind, parent.version) == ("release", digest)
+    assert {fact.name for fact in parent.facts if hasattr(fact, "availability")} == {"texts"}
+    assert not [finding for finding in audit.findings if finding.id.startswith("release-")]
+
+
+def test_who_asks_for_a_step_of_the_parents_training_is_told_where_it_is(second: Path) -> None:
+    with pytest.raises(RegrowError, match="no stage of this release is a training run") as error:
+        pieces(Release.at(second), 1)
+    assert "tuned (" in str(error.value)
+
+
+def test_the_chain_is_built_again(built: Path, second: Path, tmp_path: Path) -> None:
+    report = regrow.verify(second, sources=built / "second", store=tmp_path / "store")
+    assert report.verdict.value == "same", report
+
+
+def test_the_command_draws_the_lineage(second: Path, built: Path) -> None:
+    shown = CliRunner().invoke(cli, ["lineage", str(second)])
+    assert shown.exit_code == 0, shown.output
+    lines = shown.output.splitlines()
+    assert lines[0].startswith("second  ")
+    assert any(line.startswith("└─ tuned  ") for line in lines)
+    assert any("fine-tuned by stage finetune" in line for line in lines)
+    told = CliRunner().invoke(cli, ["lineage", str(second), "--json"])
+    found = json.loads(told.stdout)
+    assert (found["schema"], found["parents"][0]["parents"][0]["fetch"]) == ("regrow/lineage/1", "file:base")
+
+
+def test_the_lineage_of_what_others_made_is_what_they_name(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(
+        "---\nlicense: mit\nbase_model: some/model\nbase_model_relation: finetune\n---\n"
+    )
+    (tmp_path / "config.json").write_text("{}")
+    save(tmp_path, CONFIG, initialise(CONFIG, 3), Ends(0, 0))
+    found = json.loads(CliRunner().invoke(cli, ["lineage", str(tmp_path), "--json"]).stdout)
+    assert (found["standing"], found["licence"]) == ("pinned only", "mit")
+    (parent,) = found["parents"]
+    assert (parent["fetch"], parent["standing"], parent["relation"]) == ("hf:some/model", "unknown", ["finetune"])
+    assert "README.md" in parent["why"]
+    missing = CliRunner().invoke(cli, ["lineage", str(tmp_path / "nothing")])
+    assert missing.exit_code == 6

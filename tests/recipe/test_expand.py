@@ -225,3 +225,70 @@ def test_other_models_are_all_taken_together() -> None:
     more = said.format("one", "one") + said.format("two", "two") + "\n[blend]\n"
     found = fakes.graph(more=more, kinds={**fakes.KINDS, "blend": merging})
     assert inputs(found, "blend") == {"weights": ("pretrain",), "models": ("parent-one", "parent-two")}
+
+
+DERIVED = fakes.GOOD.partition("[tokenizer]")[0] + (
+    '[base]\nfetch = "file:base"\nlicence = "MIT"\n\n'
+    "[finetune]\ntokens = 100_000\ncontext = 32\n\n"
+    '[evaluate]\nprompts = ["Why?"]\n'
+)
+BASE = {"base": (Pin("model.gguf", "dd" * 32, 1000),)}
+TWICE = '[[stage]]\nname = "twice"\nkind = "finetune"\nparameters = {tokens = 50_000}\n'
+TWICE += 'inputs = {weights = "finetune", tokens = "tokenize", tokenizer = "import-tokenizer"}\n'
+
+
+def effects(text: str, kinds: Any = fakes.KINDS) -> dict[str, Any]:
+    found = expand(parse(text, kinds), {**fakes.PINS, **BASE})
+    return {stage.name: stage for stage in found.stages if stage.kind.watches}
+
+
+def test_beside_each_stage_that_changes_weights_there_is_one_that_measures_it() -> None:
+    found = effects(DERIVED + TWICE)
+    assert {name: dict(stage.inputs) for name, stage in found.items()} == {
+        "effect-finetune": {
+            "before": ("import-weights",),
+            "after": ("finetune",),
+            "before_tokenizer": ("import-tokenizer",),
+            "tokenizer": ("import-tokenizer",),
+            "tokens": ("tokenize",),
+        },
+        "effect-twice": {
+            "before": ("finetune",),
+            "after": ("twice",),
+            "before_tokenizer": ("import-tokenizer",),
+            "tokenizer": ("import-tokenizer",),
+            "tokens": ("tokenize",),
+        },
+    }
+    assert {stage.parameters.prompts for stage in found.values()} == {("Why?",)}  # as the table says it, for all
+
+
+def test_weights_that_only_come_are_not_measured() -> None:
+    assert effects(fakes.GOOD) == {}
+    assert effects(DERIVED.replace("[finetune]\ntokens = 100_000\ncontext = 32\n", "")) == {}
+
+
+def test_what_measures_is_a_stage_like_any_other() -> None:
+    changed = '[[stage]]\nname = "effect-finetune"\nparameters = {prompts = ["How?"]}\n'
+    assert effects(DERIVED + changed)["effect-finetune"].parameters.prompts == ("How?",)
+    with pytest.raises(RecipeError, match="not one of the usual stages"):
+        effects(DERIVED + changed.replace("effect-finetune", "effect-finetun"))
+
+
+def test_each_side_has_the_tokenizer_that_it_was_made_with() -> None:
+    class Empty(Parameters):
+        pass
+
+    other = Kind(
+        "other-tokenizer", 1, Empty, {"tokenizer": Slot("tokenizer")}, "tokenizer", print, table=Table("other")
+    )
+    rows = Kind(
+        "rows", 1, Empty, {"weights": Slot("weights"), "tokenizer": Slot("tokenizer")}, "weights", print,
+        table=Table("rows"), after=("import-weights",),
+    )  # fmt: skip
+    other = replace(other, after=("import-tokenizer", "import-weights"))
+    kinds = {**fakes.KINDS, "other-tokenizer": other, "rows": rows}
+    found = effects(DERIVED.replace("[finetune]", "[other]\n\n[rows]\n\n[finetune]"), kinds)
+    sides = {name: (stage.inputs["before_tokenizer"], stage.inputs["tokenizer"]) for name, stage in found.items()}
+    assert sides["effect-rows"] == (("import-tokenizer",), ("other-tokenizer",))
+    assert sides["effect-finetune"] == (("other-tokenizer",), ("other-tokenizer",))

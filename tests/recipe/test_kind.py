@@ -52,3 +52,25 @@ def test_a_contradiction_is_refused(declared: dict[str, Any], says: str) -> None
 def test_nothing_is_released_outside_of_the_release(place: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="leads out of a release"):
         Released(*place)
+
+
+def test_a_kind_that_watches_takes_both_sides() -> None:
+    sides = {"before": Slot("weights"), "after": Slot("weights")}
+    sound: dict[str, Any] = {
+        "name": "look",
+        "version": 1,
+        "parameters": Parameters,
+        "inputs": sides,
+        "output": "looks",
+        "run": run,
+        "watches": "weights",
+    }
+    assert Kind(**sound).watches == "weights"
+    for wrong in ({"before": Slot("weights")}, {**sides, "after": Slot("tokens")}):
+        with pytest.raises(ValueError, match="takes that in `before` and `after`"):
+            Kind(**sound | {"inputs": wrong})
+
+
+def test_what_is_released_may_be_called_after_its_stage() -> None:
+    one = Released("a.json", "of/{stage}", "{entry}.json").of("look", "look-finetune")
+    assert (one.folder, one.name) == ("of/look-finetune", "finetune.json")

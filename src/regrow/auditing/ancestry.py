@@ -10,6 +10,8 @@ from regrow.auditing.lineage import Lineage, Node
 from regrow.release.lineage import Model, Standing
 from regrow.words import listed
 
+_OF_WEIGHTS = (Scope.WEIGHTS, Scope.EVERYTHING)
+
 
 def ancestry(target: str) -> Model:
     """The model and its ancestors, as its card and files name them and this machine's caches hold them.
@@ -33,7 +35,7 @@ def _model(found: Lineage, node: Node, way: tuple[str, ...]) -> Model:
         name=node.name,
         digest=node.collected.version,
         fetch=node.id if node.depth else "",
-        licence=next((fact.raw for fact in node.collected.of(LicenceFact) if fact.scope is Scope.WEIGHTS), ""),
+        licence=next((fact.raw for fact in node.collected.of(LicenceFact) if fact.scope in _OF_WEIGHTS), ""),
         standing=standing,
         why=why,
         parents=tuple(_model(found, nodes[edge.parent], (edge.relation.value,)) for edge in edges),

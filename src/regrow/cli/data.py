@@ -20,11 +20,12 @@ _SHORT = 12
 @click.command(epilog=example("  regrow data build/bard --step 100\n  regrow data build/bard --step 100 --text"))
 @release_argument
 @click.option("--step", type=click.IntRange(min=1), required=True, metavar="N", help="Optimizer step, from 1.")
+@click.option("--stage", metavar="NAME", help="Of which training run, if there are several; by default the last.")
 @click.option("--text", is_flag=True, help="Show the text too, if the store still has the tokens.")
 @store_option
 @json_option
 @pass_console
-def command(console: Console, release: Path, step: int, text: bool, store: Path | None) -> None:
+def command(console: Console, release: Path, step: int, stage: str | None, text: bool, store: Path | None) -> None:
     """Show what training saw at a step.
 
     Which documents, and which tokens of them. The order is a pure function of the seed, the epoch and the place in
@@ -33,7 +34,7 @@ def command(console: Console, release: Path, step: int, text: bool, store: Path 
     """
     from regrow.trace.steps import pieces
 
-    found = pieces(readable(release), step, text=text, store=store)
+    found = pieces(readable(release), step, stage=stage, text=text, store=store)
     if console.json:
         console.document("data/1", {"release": str(release), "step": step, "pieces": [one.to_json() for one in found]})
     else:

@@ -155,7 +155,7 @@ def _watching(kind: Kind[Any], draft: Draft, drafts: Mapping[str, Draft], kinds:
     found = {}
     for slot, wanted in kind.inputs.items():
         side = given[0] if slot == BEFORE or slot.startswith(f"{BEFORE}_") else draft.name
-        nearest = (*_nearest_first(side, drafts), *reversed(drafts))
+        nearest = (*_nearest_first(side, drafts), *reversed(list(drafts)))
         found[slot] = tuple(name for name in nearest if _gives(drafts[name], wanted.type, kinds))[:1]
     return {slot: names for slot, names in found.items() if names}
 

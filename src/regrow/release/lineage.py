@@ -178,6 +178,8 @@ def _fault(found: Release, taken: set[str]) -> str:
     """Why records are not those of the files that were taken, if they are not."""
     if not found.sums.canonical:
         return f"{SUMS} is not a list as regrow writes it"
+    if found.digest not in taken:
+        return f"{SUMS} is not the one that was taken"
     weights = [path for path in found.listed if path.endswith(_WEIGHTS)]
     if not weights or any(found.listed[path] not in taken for path in weights):
         return f"{SUMS} lists other weights than those that were taken"
@@ -193,6 +195,6 @@ def _step(one: Statement) -> Step:
 
 
 def relation_on_hubs(relation: tuple[str, ...]) -> str:
-    """What model hubs call the way from a parent to a child: the last thing done to it that has a name there."""
-    names = {"adapter": "adapter", "merged": "merge", "quantised": "quantized", "converted": "quantized"}
-    return next((names[one] for one in reversed(relation) if one in names), "finetune")
+    """What model hubs call the way from a parent to a child: the last thing done to it. They have four words."""
+    names = {"adapter": "adapter", "merged": "merge", "quantised": "quantized"}
+    return names.get(relation[-1], "finetune") if relation else "finetune"

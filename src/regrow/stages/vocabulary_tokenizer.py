@@ -6,12 +6,12 @@ from pathlib import Path
 
 from pydantic import Field
 
-from regrow.corpus import tokenizer, tokenizers, vocabulary
+from regrow.corpus import tokenizer, vocabulary
 from regrow.recipe.kind import MODEL_FILES, Call, Kind, Released, Slot, Table
 from regrow.recipe.values import Texts
 from regrow.sections import Parameters
 
-_BESIDE = (tokenizer.CONFIG, tokenizer.SPECIAL, tokenizers.TEMPLATE)
+_BESIDE = (tokenizer.CONFIG, tokenizer.SPECIAL, tokenizer.TEMPLATE)
 
 
 class VocabularyTokenizerParameters(Parameters):

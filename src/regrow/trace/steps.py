@@ -10,6 +10,8 @@ from regrow.errors import InputError, RecipeError
 from regrow.release import Release
 from regrow.release.files import DamagedError
 from regrow.release.layout import MANIFEST, TOKENIZER, TOKENS
+from regrow.release.lineage import lineage
+from regrow.words import listed, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,17 +47,20 @@ class Piece:
         return {**told, "tokens": [self.start, self.end]}
 
 
-def pieces(release: Release, step: int, *, text: bool = False, store: Path | None = None) -> list[Piece]:
+def pieces(
+    release: Release, step: int, *, stage: str | None = None, text: bool = False, store: Path | None = None
+) -> list[Piece]:
     """What training saw at ``step`` (from 1), sequence by sequence.
 
     Args:
         release: a release.
         step: the optimizer step.
+        stage: of which training run; by default of the last.
         text: read the texts too, from the token shards.
         store: the root of the store that may have them; by default the user's.
 
     Raises:
-        RecipeError: if there is no such step.
+        RecipeError: if there is no such run or step.
         InputError: if the release does not say which tokens are whose, or the store does not have the texts.
     """
     import numpy as np
@@ -63,7 +68,7 @@ def pieces(release: Release, step: int, *, text: bool = False, store: Path | Non
     from regrow.corpus.order import step_windows
 
     lock = release.lock
-    name, run = _training(lock)
+    name, run = _training(release, lock, stage)
     context = run.context
     if step > run.steps:
         raise RecipeError(f"there is no step {step}", where=str(release.path), why=f"training took {run.steps} steps")
@@ -104,15 +109,32 @@ def _sequences(ends: NDArray[np.int64], conversations: NDArray[np.bool_], contex
     return _Sequences(count, lambda number: units(number, context, ends))
 
 
-def _training(lock: Lock) -> tuple[str, Schedule]:
-    """The last stage that trains, and what its steps take."""
+def _training(release: Release, lock: Lock, wanted: str | None) -> tuple[str, Schedule]:
+    """The stage that trains, by default the last one, and what its steps take."""
     from regrow.stages import KINDS
     from regrow.stages.training import Scheduled
 
-    for stage in reversed(lock.graph(KINDS).stages):
-        if isinstance(stage.parameters, Scheduled):
-            return stage.name, stage.parameters.schedule
-    raise RecipeError("no stage of this release is a training run", hint="`regrow inspect` lists its stages")
+    stages = lock.graph(KINDS).stages
+    runs = {stage.name: stage.parameters.schedule for stage in stages if isinstance(stage.parameters, Scheduled)}
+    if wanted is not None and wanted not in runs:
+        what = f"`{wanted}` is no training run of this release"
+        raise RecipeError(what, where=str(release.path), hint=suggestion(wanted, runs, "its runs are"))
+    if not runs:
+        raise RecipeError("no stage of this release is a training run", hint=_elsewhere(release))
+    name = wanted or [*runs][-1]
+    (seen,) = (stage.inputs.get("tokens", ()) for stage in stages if stage.name == name)
+    if seen != tuple(stage.name for stage in stages if stage.kind.output == "tokens")[-1:]:
+        why = f"it saw those of {listed(seen)}, and a release lists those of the last stage that gives any"
+        raise InputError(f"the release does not say which tokens `{name}` saw", where=str(release.path), why=why)
+    return name, runs[name]
+
+
+def _elsewhere(release: Release) -> str:
+    """Where a training run may be that is not one of this release: in that of a parent."""
+    trained = [one for one in lineage(release).all() if one.fetch and len(one.steps) > 0]
+    if not trained:
+        return "`regrow inspect` lists its stages"
+    return f"it was made from {listed(f'{one.name} ({one.digest[:12]})' for one in trained)}: ask the release of that"
 
 
 def _known(release: Release, ids: list[str]) -> Callable[[str], tuple[str, str, str]]:
