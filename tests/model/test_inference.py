@@ -1,7 +1,7 @@
-"""What a position gives follows from its token and those before it, and not from how it is computed."""
+"""What a position gives follows from its token and those before it, and from nothing else."""
 
+import itertools
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regrow.exact import comparison, inference, ordered
+from regrow.exact.random import uniforms
 from regrow.exact.selection import use
 from regrow.model import sampling
 from regrow.model.cache import Cache
@@ -39,7 +40,7 @@ WHOLE = {name: decoder.logits(parameters, TOKENS) for name, (decoder, parameters
 def parts(cuts):
     """The slices between cuts of the positions."""
     ends = [0, *sorted(cuts), LENGTH]
-    return [slice(a, b) for a, b in pairwise(ends) if a < b]
+    return [slice(a, b) for a, b in itertools.pairwise(ends) if a < b]
 
 
 @settings(max_examples=40, deadline=None)
@@ -149,21 +150,26 @@ def test_a_long_text_is_written_as_if_each_token_were_chosen_from_the_window_alo
     config = replace(CONFIG, context=7)
     decoder, parameters = Decoder(config), made(config)
     tokens = TOKENS[0, :prompt].tolist()
-    written = list(sampling.generate(decoder, parameters, tokens, 25, sampling.Sampling(temperature=0.0)))
-    for token in written:
+    how = sampling.Sampling(temperature=1.5, top=0)
+    written = list(sampling.generate(decoder, parameters, tokens, 25, how))
+    for token, draw in zip(written, uniforms(how.seed, "sampling", 25), strict=True):
         window = torch.tensor([tokens[sampling.window(len(tokens), 7) :]])
-        assert token == int(decoder.logits(parameters, window)[0, -1].argmax())
+        logits = decoder.logits(parameters, window)[0, -1].numpy()
+        assert token == sampling.choose(logits, float(draw), how)
         tokens.append(token)
-    assert len(set(written)) > 3
+    assert len(set(written)) > 5
 
 
 def test_a_prompt_is_read_in_parts_and_each_token_once(monkeypatch):
     monkeypatch.setattr(sampling, "_TOKENS_AT_ONCE", 30)
     decoder, parameters = MODELS["llama"]
     seen, read = [], decoder.read
-    monkeypatch.setattr(
-        decoder, "read", lambda p, tokens, cache: seen.append(tokens.shape[1]) or read(p, tokens, cache)
-    )
+
+    def counted(parameters, tokens, cache):
+        seen.append(tokens.shape[1])
+        return read(parameters, tokens, cache)
+
+    monkeypatch.setattr(decoder, "read", counted)
     found = list(sampling.generate(decoder, parameters, TOKENS[0].tolist(), 5, sampling.Sampling()))
     assert len(found) == 5
     assert seen == [30, 30, 20, 1, 1, 1, 1]

@@ -165,13 +165,14 @@ def _multiply(x: Any, weight: Any, out: Any) -> None:
     step, apart, stride = x.strides[0], weight.strides[0], out.strides[0]
     if rows == 1:
         for q in range(0, columns, _ROW_COLUMNS):
-            at = np.int64(right + q * apart), np.int64(result + q * 4)
-            _row_tile(np.int64(left), step, 1, at[0], apart, columns - q, depth, at[1], stride)
+            other, target = np.int64(right + q * apart), np.int64(result + q * _ITEM)
+            _row_tile(np.int64(left), step, 1, other, apart, columns - q, depth, target, stride)
         return
     for q in range(0, columns, _COLUMNS):
         for p in range(0, rows, _ROWS):
-            at = np.int64(left + p * step), np.int64(right + q * apart), np.int64(result + p * stride + q * 4)
-            _block_tile(at[0], step, rows - p, at[1], apart, columns - q, depth, at[2], stride)
+            one, other = np.int64(left + p * step), np.int64(right + q * apart)
+            target = np.int64(result + p * stride + q * _ITEM)
+            _block_tile(one, step, rows - p, other, apart, columns - q, depth, target, stride)
 
 
 @_parallel

@@ -529,11 +529,15 @@ def _inference() -> Iterator[Vector]:
 
 def _cancelling() -> tuple[Input, Input]:
     """Products of which large ones cancel, and leave what the small ones were rounded to on the way: it shows in which
-    order they were added, and whether in float64.
+    order they were added, and whether in float64. In each column another pair of them is missing.
     """
-    large = {0: 1.0, 5: -1.0, 9: 3.0, 18: 5.0, 20: -5.0, 30: -3.0, 33: 7.0, 36: -7.0}
-    x = with_entries(normal("cancelling x", 1, 37), {place: factor * 2.0**50 for place, factor in large.items()})
-    return x, with_entries(normal("cancelling w", 1, 37), dict.fromkeys(large, 1.0))
+    pairs, columns = ((0, 5, 1.0), (9, 30, 3.0), (18, 20, 5.0), (33, 36, 7.0)), 4
+    entries, factors = dict[int, float](), dict[int, float]()
+    for number, (one, other, factor) in enumerate(pairs):
+        entries |= {one: factor * 2.0**50, other: -factor * 2.0**50}
+        factors |= {37 * c + place: float(c != number) for c in range(columns) for place in (one, other)}
+    x, w = normal("cancelling x", 1, 37), normal("cancelling w", columns, 37)
+    return with_entries(x, entries), with_entries(w, factors)
 
 
 if __name__ == "__main__":
