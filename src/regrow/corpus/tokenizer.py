@@ -26,6 +26,8 @@ END_OF_TEXT = "<|endoftext|>"
 FILE = "tokenizer.json"
 CONFIG = "tokenizer_config.json"
 SPECIAL = "special_tokens_map.json"
+TEMPLATE = "chat_template.jinja"
+"""How a conversation is written as one text."""
 _LONGEST_WORD = 1024
 _LARGEST = 32 << 20
 LLAMA3 = (

@@ -48,7 +48,7 @@ KIND = Kind(
     libraries=("safetensors",),
     summary="store the weights in bfloat16",
     table=Table("convert"),
-    after=("finetune",),
+
     cost=cost,
     released=WEIGHTS,
     origin="converted",

@@ -211,6 +211,7 @@ KIND = Kind(
     libraries=("tokenizers",),
     summary="train a model by another's logits",
     table=Table("distil", about="Training a model by the logits of another one, on the same text."),
+    after=("vocabulary",),  # whose tokenizer makes the tokens
     cost=cost,
     done=done,
     released=(*WEIGHTS, *RECORDS),

@@ -149,6 +149,7 @@ KIND = Kind(
     libraries=("tokenizers",),
     summary="train an adapter beside a model",
     table=Table("lora", about="Training an adapter beside a model, on text: LoRA."),
+    after=("vocabulary",),  # whose tokenizer makes the tokens
     cost=cost,
     done=done,
     released=(*ADAPTER_FILES, *RECORDS),

@@ -114,7 +114,7 @@ def run_of(call: Call[T]) -> Run:
             hint="leave out `[tokenizer]`: the base brings its own",
         )
     former = source if parameters.optimizer == "continue" else None
-    return Run(config, settings_of(parameters, parameters.context), shards, ends(source), former)
+    return Run(config, settings_of(parameters, parameters.context), shards, ends(source), former=former)
 
 
 def cost(parameters: Tuning, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:

@@ -61,7 +61,7 @@ def keep(folder: Path, task: Task, settings: Settings, tokens: str, scratch: Pat
     record = {"step": checkpoint.step, "terms": _terms(task, settings, tokens)}
     history = {"losses": checkpoint.losses, "chain": checkpoint.chain}
     text = json.dumps({**record, **history}, sort_keys=True)
-    (folder / FILE).write_bytes(safetensors_bytes(moments, {_KEY: text}))
+    (folder / FILE).write_bytes(safetensors_bytes(moments, more={_KEY: text}))
 
 
 def go_on(folder: Path, task: Task, settings: Settings, tokens: str, scratch: Path) -> int:
