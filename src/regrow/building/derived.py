@@ -60,8 +60,8 @@ tokens = {tokens:_}
 context = {context}
 rank = 16
 alpha = 32
-learning_rate = 1e-3
-micro_batch = 4
+learning_rate = 5e-4
+micro_batch = 1
 micro_batches_per_step = 1
 
 [evaluate]
@@ -135,7 +135,7 @@ def recipe(name: str, found: Base) -> dict[str, str]:
         base_licence=_toml(found.licence or UNDECLARED),
         check="" if found.licence else "  # its files do not say one: find out, since what you make has to keep to it",
         what=what,
-        reading="conversations = true\n" if found.converses else "",
+        reading='format = "conversations"\n' if found.converses else "",
         tokens=8_000,
         context=256 if found.converses else 128,
         prompts=f"[{_toml(questions[0])}, {_toml('How do I make tea?')}]",

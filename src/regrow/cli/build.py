@@ -216,7 +216,7 @@ def _tell(console: Console, result: BuildResult, recipe: Path) -> None:
         console.say(one)
     for sample in result.samples[:_SAMPLES]:
         console.say()
-        for line in _excerpt(sample.prompt, sample.text):
+        for line in _excerpt(sample.prompt + "\n" * sample.answers, sample.text):
             console.say(f"    {line}")
     if result.samples:
         console.say()

@@ -71,11 +71,12 @@ _FACTS = ("layers", "width", "heads", "context", "vocabulary")
 
 @dataclass(frozen=True)
 class Sample:
-    """What the model wrote after a prompt, and in how many tokens."""
+    """What the model wrote after a prompt, and in how many tokens; ``answers`` if the prompt was put as a question."""
 
     prompt: str
     text: str
     tokens: int | None = None
+    answers: bool = False
 
 
 @dataclass(frozen=True)
@@ -454,7 +455,8 @@ def _loss(row: Mapping[str, Any]) -> Loss | None:
 
 def _sample(row: Mapping[str, Any]) -> Sample:
     tokens = row.get("tokens")
-    return Sample(str(row.get("prompt", "")), str(row.get("text", "")), tokens if type(tokens) is int else None)
+    said = str(row.get("prompt", "")), str(row.get("text", ""))
+    return Sample(*said, tokens if type(tokens) is int else None, row.get("answers") is True)
 
 
 def number(value: Any) -> float | None:

@@ -149,7 +149,8 @@ def _samples(
     for prompt in settings.prompts:
         ids = opening(tokenizer, template, prompt)
         found = list(generate(decoder, parameters, ids, settings.sample_tokens, sampling, stops))
-        samples.append({"prompt": prompt, "text": tokenizer.decode(found), "tokens": len(found)})
+        said = {"prompt": prompt, "text": tokenizer.decode(found), "tokens": len(found)}
+        samples.append(said if template is None else {**said, "answers": True})
         call.context.emit("progress", done=len(samples), total=len(settings.prompts), unit="samples")
     return samples
 
