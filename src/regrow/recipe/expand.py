@@ -306,7 +306,7 @@ class _Wiring:
 def _named(slot: Slot, said: Said) -> tuple[str, ...]:
     """The entries that are to feed a slot, as a parameter says."""
     value = said.parameters.get(slot.named) if slot.named else None
-    return (value,) if isinstance(value, str) else tuple(value or ())
+    return (value,) if value and isinstance(value, str) else tuple(value or ())
 
 
 def _no_such_entry(key: str, name: str, entries: Sequence[str], said: Said, origin: Origin) -> RecipeError:
