@@ -312,9 +312,7 @@ def _absent(info: FieldInfo) -> tuple[Any, Any]:
 
 def _plain(values: BaseModel, kind: Kind[Any]) -> dict[str, Any]:
     """The parameters of a kind among the values of a table."""
-    wanted = kind.parameters.model_fields
-    dumped = {name: getattr(values, name) for name in wanted}
-    return {name: value.model_dump() if isinstance(value, BaseModel) else value for name, value in dumped.items()}
+    return values.model_dump(include=set(kind.parameters.model_fields))
 
 
 def _places(kind: Kind[Any], table: Place) -> dict[str, Place]:
