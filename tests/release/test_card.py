@@ -121,3 +121,10 @@ def test_the_relation_is_that_of_the_last_thing_done(relation: tuple[str, ...], 
 def test_one_parent_without_a_page_leaves_the_tree_to_the_text() -> None:
     found = made_from(Model("a", "", fetch="hf:org/a"), Model("b", "", fetch="file:b"))
     assert "base_model" not in found
+
+
+def test_a_model_that_answers_is_asked() -> None:
+    card = model_card(replace(EMPTY, answers=True, line=(("import-weights", "imported"),)))
+    assert "It answers, through the template in `chat_template.jinja`" in card
+    assert "apply_chat_template" in card
+    assert "It continues text" not in card

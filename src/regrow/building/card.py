@@ -57,6 +57,20 @@ _MADE = {
 """Origins of weights in words; any other is a word already, such as `quantised`."""
 
 
+_CONTINUING = (
+    'prompt = tokenizer("Once", return_tensors="pt")',
+    "text = tokenizer.decode(model.generate(**prompt, max_new_tokens=100)[0], skip_special_tokens=True)",
+)
+_ANSWERING = (
+    'messages = [{"role": "user", "content": "Who are you?"}]',
+    "prompt = tokenizer.apply_chat_template(",
+    '    messages, add_generation_prompt=True, return_tensors="pt", return_dict=True',
+    ")",
+    'answer = model.generate(**prompt, max_new_tokens=100)[0][prompt["input_ids"].shape[1] :]',
+    "text = tokenizer.decode(answer, skip_special_tokens=True)",
+)
+
+
 def hub_licence(expression: str) -> str | None:
     """What model hubs call a licence, or None if they have no name for it."""
     if expression in _RENAMED:
@@ -101,7 +115,8 @@ def _made(data: ReportData) -> str:
     steps = ", then ".join(f"{_MADE.get(origin, origin)} (stage `{stage}`)" for stage, origin in data.line)
     how = f": {_text(steps)}" if steps else ""
     begun = "".join(_begun(parent) for parent in _parents(data))
-    return f"It was made by regrow, from the recipe in `regrow.toml`{how}.{begun} It continues text."
+    does = "It answers, through the template in `chat_template.jinja`." if data.answers else "It continues text."
+    return f"It was made by regrow, from the recipe in `regrow.toml`{how}.{begun} {does}"
 
 
 def _parents(data: ReportData) -> tuple[Model, ...]:
@@ -187,8 +202,7 @@ def _use(data: ReportData) -> Iterator[str]:
         "",
         'tokenizer = AutoTokenizer.from_pretrained(".")  # the directory of this file',
         'model = AutoModelForCausalLM.from_pretrained(".")',
-        'prompt = tokenizer("Once", return_tensors="pt")',
-        "text = tokenizer.decode(model.generate(**prompt, max_new_tokens=100)[0], skip_special_tokens=True)",
+        *(_ANSWERING if data.answers else _CONTINUING),
         "```",
         "",
     )

@@ -16,6 +16,7 @@ WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 GENERATION = "generation_config.json"
 TOKENIZER = tokenizer.FILE
+TEMPLATE = tokenizer.TEMPLATE
 TOKENIZER_CONFIG = tokenizer.CONFIG
 SPECIAL_TOKENS = tokenizer.SPECIAL
 

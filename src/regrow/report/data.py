@@ -147,6 +147,8 @@ class ReportData:
     facts: Mapping[str, Any] = field(default_factory=dict)
     family: str = ""
     """What ``config.json`` calls the kind of decoder."""
+    answers: bool = False
+    """Whether it has a chat template."""
     line: tuple[tuple[str, str], ...] = ()
     """Stage and origin of the weights that went into the released ones, these last; empty if one does not say it."""
     bases: tuple[Base, ...] = ()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from regrow.errors import RecipeError
 from regrow.release import Release
 from regrow.release.files import DamagedError, read_json
-from regrow.release.layout import EFFECTS, SUMS
+from regrow.release.layout import EFFECTS, SUMS, TEMPLATE
 from regrow.release.lineage import lineage
 from regrow.release.release import number
 from regrow.release.statements import Statement, brought_in, line_of_weights
@@ -51,6 +51,7 @@ def contents(release: Release) -> ReportData:
         description=str(release.model.get("description") or ""),
         facts=release.facts,
         family=release.family,
+        answers=release.files.has(TEMPLATE),
         line=_line(release),
         bases=tuple(_bases(release)),
         lineage=lineage(release) if _is_changed(release) else None,

@@ -201,8 +201,8 @@ def _held_out(before: _Side, after: _Side, shards: Iterable[Path]) -> dict[str, 
     if not made_by:
         return None
     tokens = found[0].read("validation")
-    size = min(_WINDOW, before.config.context - 1, after.config.context - 1)
-    rows = spread(len(tokens) // size, _WINDOWS)
+    size = min(_WINDOW, len(tokens), before.config.context - 1, after.config.context - 1)
+    rows = spread(len(tokens) // size if size else 0, _WINDOWS)
     texts = [made_by[0].tokenizer.decode(tokens[row * size : (row + 1) * size].tolist()) for row in rows]
     texts = [text for text in texts if text]
     total = sum(len(text.encode()) for text in texts)
