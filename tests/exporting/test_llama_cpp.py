@@ -92,7 +92,7 @@ def test_one_length_of_dynamic_scaling(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("bits", "type"), [(4, "Q4_0"), (4, "Q8_0"), (8, "Q8_0")])
 def test_integers_are_computed_with_as_they_are(bits: int, type: str, tmp_path: Path) -> None:
-    """It rounds activations to eight bits; weights that were rounded once more would be told by more than that."""
+    """It rounds activations to eight bits; integers of four that were rounded once more are off by 0.8."""
     model = folder(tmp_path / "plain", hidden=128)
     config, parameters = weights.load(model)
     codes = {

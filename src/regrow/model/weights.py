@@ -112,7 +112,7 @@ def _size(name: str, x: Tensor, dtype: Dtype) -> int:
 
 def _require_alike(codes: Mapping[str, Codes]) -> None:
     if len(kinds := {(one.bits, one.group) for one in codes.values()}) > 1:
-        told = listed(f"{bits} bits in groups of {group}" for bits, group in sorted(kinds))
+        told = " and ".join(f"{bits} bits in groups of {group}" for bits, group in sorted(kinds))
         raise InputError(
             f"a model with integers of {told} cannot be written", why="its `config.json` says them once for all",
             hint="`[quantise]` writes all anew, as one of them",
