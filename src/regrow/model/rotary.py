@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,9 +57,8 @@ def at_length(config: DecoderConfig, length: int) -> DecoderConfig:
     """
     longer = length > config.rope_original_context
     theta = float(exp64(_base(config, length))[0]) if longer else config.rope_theta
-    usual = {one.name: one.default for one in fields(config) if one.name.startswith("rope_")}
-    kept = {"rope_theta": theta, "rope_share": config.rope_share}
-    return replace(config, **{**usual, **kept}, context=length)
+    usual: dict[str, Any] = {one.name: one.default for one in fields(config) if one.name.startswith("rope_")}
+    return replace(config, **{**usual, "rope_theta": theta, "rope_share": config.rope_share, "context": length})
 
 
 def divisors(config: DecoderConfig) -> Tensor:
