@@ -7,11 +7,15 @@ import json
 import shutil
 from pathlib import Path
 
+import gguf as library
+import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner, Result
 from safetensors.torch import load_file, save_file
 
 import regrow
+from regrow.cli.root import cli
 from regrow.errors import RegrowError
 from regrow.model.adapters.files import FILES
 from regrow.model.config import DecoderConfig
@@ -130,6 +134,45 @@ def test_peft_loads_it_with_the_same_logits(root: Path) -> None:
         model = model if adapter is None else peft.PeftModel.from_pretrained(model, adapter)
         found.append(model(tokens).logits.detach())
     torch.testing.assert_close(*found, rtol=0, atol=1e-4)
+
+
+def export(*args: str | Path) -> Result:
+    return CliRunner().invoke(cli, ["export", *map(str, args)])
+
+
+def test_its_files_are_exported(root: Path, tmp_path: Path) -> None:
+    release = tmp_path / "release"
+    shutil.copytree(root / "release", release)
+    done = export(release, "--to", "peft", "--base", "org/name", "-o", tmp_path / "named")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads((tmp_path / "named" / FILES[0]).read_text())["base_model_name_or_path"] == "org/name"
+    for name in FILES[1:]:
+        assert (tmp_path / "named" / name).read_bytes() == (release / "adapter" / name).read_bytes()
+    done = export(release, "--to", "gguf", "--adapter", "-o", tmp_path / "adapter.gguf")
+    assert (done.exit_code, "an adapter with `modules_to_save`" in done.stderr) == (6, True)
+    (release / "adapter" / FILES[0]).write_text("{}")
+    done = export(release, "--to", "peft", "-o", tmp_path / "changed")
+    assert (done.exit_code, "this is not the file that was released" in done.stderr) == (6, True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["named", "release"]
+
+
+def test_its_change_is_that_of_the_merged_model_in_gguf_too(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "tuned", tmp_path / "tuned")
+    (tmp_path / "tuned" / "regrow.toml").write_text((RECIPE + LORA).replace('also = ["embed_tokens"]\n', ""))
+    regrow.build(tmp_path / "tuned", tmp_path / "release", store=root / "store")
+    more = {"adapter": ["--adapter"], "merged": ["--type", "F32"], "base": ["--type", "F32"]}
+    for name, options in more.items():
+        model = tmp_path / "tuned" / "base" if name == "base" else tmp_path / "release"
+        done = export(model, "--to", "gguf", *options, "-o", tmp_path / name)
+        assert done.exit_code == 0, done.stderr
+    readers = {name: library.GGUFReader(tmp_path / name) for name in more}
+    adapter, merged, base = ({one.name: one.data for one in readers[name].tensors} for name in more)
+    scale = float(readers["adapter"].fields["adapter.lora.alpha"].contents()) / 2
+    changed = {name for name in base if not np.array_equal(base[name], merged[name])}
+    assert changed == {name.removesuffix(".lora_a") for name in adapter if name.endswith(".lora_a")} != set()
+    for name in changed:
+        product = scale * (adapter[f"{name}.lora_b"] @ adapter[f"{name}.lora_a"])
+        assert np.allclose(merged[name] - base[name], product, atol=1e-6)
 
 
 def test_it_is_built_again_to_the_same_bits(root: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 
 import regrow
 from regrow.errors import RegrowError
+from regrow.model import gguf
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
 from regrow.model.weights import Ends, load, load_codes, save
@@ -35,6 +36,13 @@ availability = "open"
 
 [corpus]
 near_duplicates = 0
+"""
+SHORTER = """
+[convert]
+dtype = "bfloat16"
+
+[gguf]
+types = ["Q4_0"]
 """
 GPTQ = """
 [quantise]
@@ -77,6 +85,18 @@ def test_the_release_holds_integers_and_what_was_done(recipe: Path, built: Path)
     assert [json.loads(line)["matrix"] for line in lines] == list(codes)
     config = json.loads((built / "config.json").read_text())
     assert config["quantization_config"]["format"] == "pack-quantized"
+
+
+def test_a_gguf_file_has_the_same_integers(recipe: Path, built: Path, tmp_path: Path) -> None:
+    """Nothing is rounded once more; what is no matrix of a layer is shortened, by both tables that do so."""
+    (recipe / "regrow.toml").write_text(BASE + TEXTS + GPTQ + SHORTER)
+    regrow.build(recipe, tmp_path / "out", store=recipe / "build" / "store")
+    _, wanted = load(built)
+    assert load_codes(tmp_path / "out").keys() == load_codes(built).keys()
+    assert (tmp_path / "out" / "model.safetensors").stat().st_size < (built / "model.safetensors").stat().st_size
+    found = gguf.load(tmp_path / "out" / "gguf" / "small-Q4_0.gguf").parameters
+    for parameters in (load(tmp_path / "out")[1], found):
+        assert all(torch.equal(parameters[name], wanted[name]) for name in load_codes(built))
 
 
 def test_it_writes_text(built: Path) -> None:

@@ -10,7 +10,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from regrow.cli.root import cli
+from regrow.compression.rounding import Grid, nearest
+from regrow.corpus.tokenizer import Tokenizer
+from regrow.model import weights
+from regrow.model.decoder import Decoder
+from regrow.model.sampling import Sampling, generate
 
+from ..exporting.ask_llama import ask
 from ..exporting.models import folder
 from ..exporting.test_adapter import adapter
 from .conftest import Shell
@@ -44,6 +50,21 @@ def test_a_release_gives_a_file_that_names_it(copy: Shell) -> None:
     assert not (copy.folder / "small-hf").exists()
 
 
+@pytest.mark.slow
+def test_llama_cpp_knows_a_model_that_was_trained_here(copy: Shell) -> None:
+    """Which others' converter refuses for its tokenizer: the same ids, and the same text."""
+    pytest.importorskip("llama_cpp")
+    release, file = copy.folder / "build" / "small", copy.folder / "small-F32.gguf"
+    assert copy.run("export", "build/small", "--to", "gguf", "--type", "F32").returncode == 0
+    (config, parameters), own = weights.load(release), Tokenizer.open(release)
+    texts = ["Hello world, it's 1234 of\n\n  the   best!", "<|endoftext|> café 😀 naïve", "  x", " don't"]
+    prompts = [own.prompt(text) for text in ("One day", "The  1234")]
+    found = ask(file, copy.folder, prompts, texts, 16)
+    assert found["texts"] == [[*own.start, *ids] for ids in own.documents(texts)]
+    for prompt, row in zip(prompts, found["rows"], strict=True):
+        assert list(generate(Decoder(config), parameters, prompt, 16, Sampling(0.0))) == row["said"]
+
+
 def test_the_same_bytes_wherever_and_whatever_it_is_called(model: Path, tmp_path: Path) -> None:
     other = folder(tmp_path / "elsewhere" / "other")
     for place, output in ((model, "a.gguf"), (other, "b.gguf")):
@@ -59,6 +80,30 @@ def test_what_is_asked_for_is_written_where_it_is_said(model: Path) -> None:
     assert "`token_embd.weight` is written as Q8_0" in few.stderr
     assert run(model, "--to", "hf", "--dtype", "bfloat16", "--shard-size", "60KB", "-o", "half").exit_code == 0
     assert len(list(Path("half").glob("*.safetensors"))) > 2
+
+
+def test_one_length_of_a_model_whose_base_grows_with_it(model: Path) -> None:
+    folder(Path("longer"), rope_scaling="dynamic", rope_factor=4.0, rope_original_context=24)
+    assert run("longer", "--to", "gguf", "--context", "80").exit_code == 0
+    said = library.GGUFReader("longer-F16.gguf").fields
+    assert said["llama.context_length"].contents() == 80
+    assert said["llama.rope.freq_base"].contents() > 10_000
+    assert said["regrow.rope.rope_type"].contents() == "dynamic"
+
+
+def test_integers_stay_integers(model: Path) -> None:
+    """Of a quantised model nothing is rounded once more, unless a type without room for it is asked for."""
+    config, parameters = weights.load(model)
+    matrices = {name: x for name, x in parameters.items() if name.startswith("layers.") and x.dim() > 1}
+    codes = {name: nearest(x, Grid(4, 32)) for name, x in matrices.items()}
+    weights.save(model, config, parameters, weights.Ends(0, 0), codes)
+    assert run(model, "--to", "hf", "--dtype", "bfloat16", "--shard-size", "30KB", "-o", "half").exit_code == 0
+    kept = weights.load_codes(Path("half"))
+    assert kept.keys() == codes.keys()
+    assert all((kept[name].integers == one.integers).all() for name, one in codes.items())
+    assert all((kept[name].scales == one.scales).all() for name, one in codes.items())
+    assert run(model, "--to", "gguf", "--type", "Q4_0").stderr == "`token_embd.weight` is written as Q8_0\n"
+    assert "rounded once more, to `Q4_1`" in run(model, "--to", "gguf", "--type", "Q4_1").stderr
 
 
 def test_adapters(model: Path, tmp_path: Path) -> None:
@@ -85,6 +130,13 @@ def test_adapters(model: Path, tmp_path: Path) -> None:
         (["model", "--to", "gguf", "--adapter", "--type", "F16"], 2, "`--type` says nothing to an adapter"),
         (["model", "--to", "hf", "--shard-size", "many"], 2, "`many` is no size"),
         (["model", "--to", "peft"], 6, "there is no adapter"),
+        (["model", "--to", "gguf", "--context", "32"], 6, "its positions are the same for sequences of every length"),
+        (["model", "--to", "hf", "--context", "32"], 2, "`--context` says nothing to `--to hf`"),
+        (["longer", "--to", "gguf"], 6, "choose the length for which they are right with `context`"),
+        (["longer", "--to", "gguf", "--context", "97"], 6, "its longest sequence has 96 tokens"),
+        (["skipping", "--to", "gguf"], 6, "a model of the kind `regrow` cannot be written as GGUF"),
+        (["skipping", "--to", "hf"], 6, "transformers has no class for models of the kind `regrow`"),
+        (["skipping", "--to", "gguf", "--adapter"], 6, "there is no adapter"),
         (["model", "--to", "gguf", "-o", "taken"], 2, "there is something already"),
         (["model", "--to", "hf", "-o", "taken"], 2, "there is something already"),
         (["model", "--to", "gguf", "-o", "taken/out.gguf"], 2, "the output cannot be written"),
@@ -93,6 +145,8 @@ def test_adapters(model: Path, tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_done_is_said_and_leaves_nothing(args: list[str], code: int, said: str, model: Path) -> None:
+    folder(Path("longer"), rope_scaling="dynamic", rope_factor=4.0, rope_original_context=24)
+    folder(Path("skipping"), "regrow", skips=((0, 1),))
     Path("empty").mkdir()
     Path("taken").write_text("mine")
     before = sorted(Path().rglob("*"))
@@ -103,8 +157,6 @@ def test_what_cannot_be_done_is_said_and_leaves_nothing(args: list[str], code: i
 
 
 def test_numbers_that_do_not_fit_leave_nothing_half_written(model: Path) -> None:
-    from regrow.model import weights
-
     config, parameters = weights.load(model)
     parameters["layers.001.mlp.down"][0, 0] = 1e38
     weights.save(model, config, parameters, weights.Ends(0, 0))

@@ -34,7 +34,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 
 def config(family: str, **options: Any) -> DecoderConfig:
     """A small decoder of a family."""
-    return DecoderConfig(**{**SIZES, **FAMILIES[family], "family": family, **options})
+    return DecoderConfig(**{"kv_heads": 2, **SIZES, **FAMILIES.get(family, {}), "family": family, **options})
 
 
 def numbers(config: DecoderConfig, seed: int = 0) -> dict[str, torch.Tensor]:

@@ -9,10 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from regrow.compression.rounding import Grid, nearest
 from regrow.errors import InputError
 from regrow.exporting.hugging_face import written
 from regrow.model import weights
-from regrow.model.options import OptionError
+from regrow.model.decoder import Decoder
 
 from .models import folder
 
@@ -52,21 +53,44 @@ def test_bfloat16_in_several_files_is_read_here_and_there(family: str, tmp_path:
     assert len(transformers.AutoTokenizer.from_pretrained(found)) == 300
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_integers_of_few_bits_stay_that(dtype: str, tmp_path: Path) -> None:
+    """The others are shortened, and not the scales: integer times scale is the number that it was."""
+    pytest.importorskip("compressed_tensors")
+    from transformers import AutoModelForCausalLM
+
+    model = folder(tmp_path / "model")
+    config, parameters = weights.load(model)
+    codes = {name: nearest(parameters[name], Grid(4, 32)) for name in parameters if name.endswith((".qkv", ".out"))}
+    weights.save(model, config, parameters, weights.Ends(0, 0), codes)
+    found = exported(model, tmp_path / "out", dtype, 30_000)
+    kept, (_, own) = weights.load_codes(found), weights.load(found)
+    assert all(torch.equal(own[name], weights.load(model)[1][name]) for name in codes)
+    assert kept.keys() == codes.keys()
+    ids = torch.arange(40)[None]
+    theirs = AutoModelForCausalLM.from_pretrained(found, dtype=torch.float32)
+    assert (theirs(ids).logits.detach() - Decoder(config).logits(own, ids)).abs().max() < 1e-4
+
+
+def test_integers_of_several_widths_are_refused(tmp_path: Path) -> None:
+    config, parameters = weights.load(folder(tmp_path / "model"))
+    names = ("layers.000.mlp.down", "layers.001.mlp.down")
+    codes = {name: nearest(parameters[name], Grid(bits, 32)) for name, bits in zip(names, (4, 8), strict=True)}
+    with pytest.raises(InputError, match="integers of 4 bits in groups of 32 and 8 bits in groups of 32"):
+        weights.save(tmp_path, config, parameters, weights.Ends(0, 0), codes)
+
+
 def test_a_tensor_is_never_cut(tmp_path: Path) -> None:
     model = folder(tmp_path / "model")
     found = exported(model, tmp_path / "out", "float32", 1)
     assert len(list(found.glob("*.safetensors"))) == len(load_file(model / "model.safetensors"))
 
 
-def test_what_their_classes_cannot_express_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*given: object) -> None:
-        raise OptionError("a decoder with this `skip` is not of the kind `llama`", where="family")
-
-    model = folder(tmp_path / "model")
-    monkeypatch.setattr(weights, "save", refuse)
+def test_what_they_have_no_class_for_is_refused(tmp_path: Path) -> None:
+    model = folder(tmp_path / "model", "regrow", skips=((0, 1),))
     with pytest.raises(InputError, match="cannot be written for Hugging Face's libraries") as error:
         exported(model, tmp_path / "out")
-    assert "this `skip`" in error.value.why
+    assert error.value.why == "transformers has no class for models of the kind `regrow`"
 
 
 def test_numbers_beyond_bfloat16_are_refused(tmp_path: Path) -> None:

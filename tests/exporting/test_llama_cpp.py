@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from regrow.compression.rounding import Grid, nearest
 from regrow.corpus.tokenizer import Tokenizer
 from regrow.exporting.adapter import as_gguf
 from regrow.exporting.gguf import prepared
@@ -21,28 +19,25 @@ from regrow.model.decoder import Decoder
 from regrow.model.sampling import Sampling, generate
 from regrow.recipe.facts import Facts
 
+from ..model.test_gguf import fused
+from .ask_llama import ask
 from .models import folder
 from .test_adapter import adapter, merged
 
 pytest.importorskip("llama_cpp")
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 PROMPTS = [[(37 * i) % 290 + 1 for i in range(20)], [(13 * i) % 250 + 3 for i in range(11)]]
 TEXTS = ["Hello world, it's 1234 of\n\n  the   best!", "<|endoftext|> café 😀 naïve", "  x", " don't", "one two three"]
 LLAMA3 = {"rope_scaling": "llama3", "rope_factor": 8.0, "rope_original_context": 24, "rope_theta": 500.0}
 LINEAR = {"rope_scaling": "linear", "rope_factor": 4.0}
+YARN = {"rope_scaling": "yarn", "rope_factor": 4.0, "rope_original_context": 24, "rope_theta": 500.0}
+DYNAMIC = {"rope_scaling": "dynamic", "rope_factor": 4.0, "rope_original_context": 16, "rope_theta": 500.0}
 BIASED = {"qkv_bias": True, "out_bias": True, "mlp_bias": True}
 
 
 def answer(model: Path, tmp_path: Path, more: int = 32, lora: Path | None = None) -> dict[str, Any]:
-    question = {"model": str(model), "context": 96, "prompts": PROMPTS, "texts": TEXTS, "more": more}
-    (tmp_path / "question").write_text(json.dumps({**question, **({"lora": str(lora)} if lora else {})}))
-    command = [sys.executable, "-m", "tests.exporting.ask_llama", str(tmp_path / "question"), str(tmp_path / "answer")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    found: dict[str, Any] = json.loads((tmp_path / "answer").read_text())
-    return found
+    return ask(model, tmp_path, PROMPTS, TEXTS, more, lora)
 
 
 def written(model: Path, type: str) -> Path:
@@ -54,19 +49,24 @@ def written(model: Path, type: str) -> Path:
 
 def distance(found: dict[str, Any], model: Path) -> float:
     """The largest difference of a logit."""
+    return max(differences(found, model))
+
+
+def differences(found: dict[str, Any], model: Path) -> list[float]:
+    """The largest difference of a logit, of each prompt."""
     config, parameters = weights.load(model)
     decoder = Decoder(config)
     with torch.no_grad():
         own = [decoder.logits(parameters, torch.tensor([prompt]))[0].numpy() for prompt in PROMPTS]
     rows = [np.array(row["logits"]) for row in found["rows"]]
-    return max(float(np.abs(one - other).max()) for one, other in zip(own, rows, strict=True))
+    return [float(np.abs(one - other).max()) for one, other in zip(own, rows, strict=True)]
 
 
 @pytest.mark.parametrize(
     ("family", "options"),
     [
         ("llama", {}), ("llama", LLAMA3), ("llama", LINEAR), ("llama", BIASED), ("mistral", {}), ("qwen2", {}),
-        ("qwen3", {}), ("olmo2", {}),
+        ("qwen3", {}), ("olmo2", {}), ("llama", YARN), ("qwen2", {**YARN, "rope_beta_fast": 16.0}),
     ],
 )  # fmt: skip
 def test_it_says_the_same(family: str, options: dict[str, Any], tmp_path: Path) -> None:
@@ -76,6 +76,39 @@ def test_it_says_the_same(family: str, options: dict[str, Any], tmp_path: Path) 
     for prompt, row in zip(PROMPTS, found["rows"], strict=True):
         assert list(generate(Decoder(config), parameters, prompt, 32, Sampling(0.0))) == row["said"]
     assert distance(found, model) < 2e-4
+
+
+def test_one_length_of_dynamic_scaling(tmp_path: Path) -> None:
+    """The length of the first prompt, for which alone the logits are those of the model."""
+    model = folder(tmp_path / "model", **DYNAMIC)
+    path = tmp_path / "model.gguf"
+    with path.open("wb") as file:
+        prepared(model, model, "F32", Facts(), context=len(PROMPTS[0])).write(file)
+    found = answer(path, tmp_path, more=1)
+    assert differences(found, model)[0] < 2e-4 < differences(found, model)[1]
+    assert found["metadata"]["llama.context_length"] == "20"
+    assert found["metadata"]["regrow.rope.rope_type"] == "dynamic"
+
+
+@pytest.mark.parametrize(("bits", "type"), [(4, "Q4_0"), (4, "Q8_0"), (8, "Q8_0")])
+def test_integers_are_computed_with_as_they_are(bits: int, type: str, tmp_path: Path) -> None:
+    """It rounds activations to eight bits; integers of four that were rounded once more are off by 0.8."""
+    model = folder(tmp_path / "plain", hidden=128)
+    config, parameters = weights.load(model)
+    codes = {
+        name: nearest(x, Grid(bits, 32)) for name, x in parameters.items() if name.startswith("layers.") and x.dim() > 1
+    }
+    weights.save(model, config, parameters, weights.Ends(0, 0), codes)
+    assert distance(answer(written(model, type), tmp_path, more=1), model) < 0.2
+
+
+@pytest.mark.parametrize("type", ["F32", "Q8_0"])
+def test_it_reads_queries_keys_and_values_as_one_as_we_do(type: str, tmp_path: Path) -> None:
+    model = folder(tmp_path / "model")
+    alone = answer(written(model, type), tmp_path, more=1)
+    joined = answer(fused(model / f"{type}.gguf"), tmp_path, more=1)
+    for one, other in zip(alone["rows"], joined["rows"], strict=True):
+        assert np.allclose(one["logits"], other["logits"], atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,11 @@ import pytest
 import torch
 
 from regrow.errors import InputError
+from regrow.formats.gguf_writer import gguf_bytes
 from regrow.model import gguf, weights
+from regrow.model.gguf_writing import written
 
+from ..exporting.models import config, numbers
 from .test_families import MODELS, made
 
 ARCHITECTURES = {
@@ -113,6 +116,39 @@ def test_numbers_are_those_that_the_blocks_stand_for(kind, tmp_path):
     assert not np.array_equal(wanted, down)
     norm = model.state_dict()["model.layers.1.post_attention_layernorm.weight"]
     assert torch.equal(found["layers.001.mlp.norm"], norm)
+
+
+def fused(path, rows=slice(None)):
+    """The same file, with queries, keys and values of each layer as one."""
+    reader = library.GGUFReader(path)
+    writer = library.GGUFWriter(path.with_suffix(".fused"), reader.fields["general.architecture"].contents())
+    for key, field in reader.fields.items():
+        if not key.startswith(("GGUF.", "general.architecture")):
+            writer.add_key_value(key, field.contents(), field.types[0])
+    stored = {one.name: one for one in reader.tensors}
+    for name, one in stored.items():
+        if ".attn_q." in name:
+            parts = [stored[name.replace("attn_q", f"attn_{part}")] for part in "qkv"]
+            data = np.concatenate([part.data for part in parts])[rows]
+            writer.add_tensor(name.replace("attn_q", "attn_qkv"), data, raw_dtype=one.tensor_type)
+        elif ".attn_k." not in name and ".attn_v." not in name:
+            writer.add_tensor(name, one.data, raw_dtype=one.tensor_type)
+    for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file, writer.close):
+        step()
+    return path.with_suffix(".fused")
+
+
+@pytest.mark.parametrize(("family", "type"), [("llama", "Q8_0"), ("llama", "F32"), ("qwen2", "Q4_0")])
+def test_queries_keys_and_values_may_be_one(family, type, tmp_path):
+    """As the converter writes them where it is asked to; those of a Llama are turned as they are alone."""
+    made = config(family, qkv_bias=True, out_bias=family == "llama")
+    whole = written(made, numbers(made), type)
+    (tmp_path / "model.gguf").write_bytes(gguf_bytes(whole.metadata, whole.tensors))
+    alone, joined = gguf.load(tmp_path / "model.gguf"), gguf.load(fused(tmp_path / "model.gguf"))
+    assert joined.config == alone.config
+    assert all(torch.equal(joined.parameters[name], x) for name, x in alone.parameters.items())
+    with pytest.raises(InputError, match=r"`blk.0.attn_qkv.weight` is \(96, 64\), and the keys tell of 128 rows"):
+        gguf.load(fused(tmp_path / "model.gguf", rows=slice(96)))
 
 
 def test_what_is_not_known_is_named(tmp_path):

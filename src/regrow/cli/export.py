@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from regrow.recipe.facts import Facts
 
 _TYPES = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1")
+_ADAPTER = "adapter"
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 _OPTIONS = {
-    "gguf": ("type", "adapter", "base"),
+    "gguf": ("type", "context", "adapter", "base"),
     "hf": ("dtype", "shard_size"),
     "peft": ("base",),
 }
@@ -51,9 +52,9 @@ class _Model:
     @property
     def adapter(self) -> Path:
         """The folder of its adapter."""
-        from regrow.exporting.adapter import CONFIG
+        from regrow.model.adapters.files import CONFIG
 
-        return self.folder if (self.folder / CONFIG).is_file() else self.folder / "adapter"
+        return self.folder if (self.folder / CONFIG).is_file() else self.folder / _ADAPTER
 
 
 def _bytes(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
@@ -75,6 +76,12 @@ def _bytes(_: click.Context, __: click.Parameter, value: str | None) -> int | No
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--to", "form", type=click.Choice(list(_OPTIONS)), required=True, help="What to write.")
 @click.option("--type", type=click.Choice(_TYPES), help="gguf: what numbers are stored as. [default: F16]")
+@click.option(
+    "--context",
+    type=click.IntRange(min=1),
+    metavar="TOKENS",
+    help="gguf: of a model with dynamic NTK, the one length whose base is written.",
+)
 @click.option("--adapter", is_flag=True, default=None, help="gguf: the release's adapter, without its model.")
 @click.option("--base", metavar="MODEL", help="The model an adapter belongs to: peft: its name; gguf: its folder.")
 @click.option(
@@ -89,6 +96,7 @@ def command(
     model: Path,
     form: str,
     type: str | None,
+    context: int | None,
     adapter: bool | None,
     base: str | None,
     dtype: str | None,
@@ -104,7 +112,9 @@ def command(
 
     The path of what was written is the only line on stdout.
     """
-    options = {"type": type, "adapter": adapter, "base": base, "dtype": dtype, "shard_size": shard_size}
+    options = {
+        "type": type, "context": context, "adapter": adapter, "base": base, "dtype": dtype, "shard_size": shard_size
+    }  # fmt: skip
     given = {name: value for name, value in options.items() if value is not None}
     if strange := [name for name in given if name not in _OPTIONS[form]]:
         raise click.UsageError(f"`--{strange[0].replace('_', '-')}` says nothing to `--to {form}`")
@@ -122,6 +132,7 @@ def _model(folder: Path) -> _Model:
     """A release, all of whose files are those that were released; or a folder of somebody else's."""
     from regrow.exporting.adapter import is_adapter
     from regrow.exporting.hugging_face import files_of
+    from regrow.model.adapters.files import FILES
     from regrow.model.weights import CONFIG
     from regrow.recipe.facts import Facts
     from regrow.release import Release
@@ -132,7 +143,7 @@ def _model(folder: Path) -> _Model:
         return _Model(folder, Facts(), "")  # what a folder is called says nothing
     release = Release.open(folder)
     release.require_plain()
-    for path in files_of(folder):
+    for path in (*files_of(folder), *(f"{_ADAPTER}/{name}" for name in FILES)):
         release.require(path)
     return _Model(folder, facts(release), release.digest)
 
@@ -142,8 +153,8 @@ def _gguf(model: _Model, options: Mapping[str, Any], output: Path | None) -> tup
     from regrow.formats.gguf_writer import write_gguf
 
     if options.get("adapter") or adapter.is_adapter(model.folder):
-        if "type" in options:
-            raise click.UsageError("`--type` says nothing to an adapter, which is F32")
+        if strange := [name for name in ("type", "context") if name in options]:
+            raise click.UsageError(f"`--{strange[0]}` says nothing to an adapter, which is F32")
         place = _free(output or Path(f"{model.name}-adapter.gguf"))
         base = Path(options.get("base") or model.folder)
         keys, tensors = adapter.as_gguf(model.adapter, base, model.facts.name, model.digest)
@@ -154,11 +165,10 @@ def _gguf(model: _Model, options: Mapping[str, Any], output: Path | None) -> tup
         raise click.UsageError("`--base` says something of an adapter only\nhint: add `--adapter`")
     type = options.get("type", "F16")
     place = _free(output or Path(gguf.file_name(model.name, type)))
-    made = gguf.prepared(model.folder, model.folder, type, model.facts, model.digest)
+    made = gguf.prepared(model.folder, model.folder, type, model.facts, model.digest, options.get("context"))
     with _new_file(place) as file:
         made.write(file)
-    kept = sorted({(own, _without_layer(name)) for name, own in made.model.kept.items()})
-    return place, [f"`{name}` is written as {own}" for own, name in kept]
+    return place, made.model.remarks()
 
 
 def _hf(model: _Model, options: Mapping[str, Any], output: Path | None) -> tuple[Path, list[str]]:
@@ -202,10 +212,6 @@ def _new_directory(place: Path) -> Iterator[Path]:
 
     with explained(place), new_directory(place) as folder:
         yield folder
-
-
-def _without_layer(name: str) -> str:
-    return re.sub(r"^blk\.\d+\.", "blk.*.", name)
 
 
 def _free(place: Path) -> Path:

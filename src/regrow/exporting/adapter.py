@@ -21,6 +21,7 @@ from regrow.formats.gguf import Kind
 from regrow.formats.gguf_blocks import encode
 from regrow.formats.gguf_writer import Tensor, Value
 from regrow.model import weights
+from regrow.model.adapters.files import BASE, CONFIG, PREFIX, WEIGHTS
 from regrow.model.config import DecoderConfig
 from regrow.model.families import families
 from regrow.model.gguf_layout import InTurn, architecture_of, in_turn, laid_out
@@ -31,10 +32,6 @@ from regrow.words import listed, shown
 if TYPE_CHECKING:
     import torch
 
-CONFIG = "adapter_config.json"
-WEIGHTS = "adapter_model.safetensors"
-
-_PREFIX = "base_model.model."
 _BASE = "base_model_name_or_path"
 _LARGEST = 1 << 20
 _NAMED = 3
@@ -76,7 +73,7 @@ def is_adapter(folder: Path) -> bool:
 
 
 def copied(adapter: Path, output: Path, base: str = "") -> None:
-    """Copy an adapter's files, its configuration in one order.
+    """Copy an adapter's files, its configuration in one order, and the digest of its base, if it says one.
 
     Args:
         adapter: its folder.
@@ -90,7 +87,9 @@ def copied(adapter: Path, output: Path, base: str = "") -> None:
     _require_file(adapter / WEIGHTS)
     said = {**said, _BASE: base or said.get(_BASE)}
     (output / CONFIG).write_text(json.dumps(said, indent=2, sort_keys=True) + "\n", "utf-8", newline="\n")
-    shutil.copyfile(adapter / WEIGHTS, output / WEIGHTS)
+    for name in (WEIGHTS, BASE):
+        if (adapter / name).is_file():
+            shutil.copyfile(adapter / name, output / name)
 
 
 def as_gguf(
@@ -159,8 +158,8 @@ def _pairs(adapter: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     try:
         with safe_open(path, "pt") as file:
             for key in file.keys():  # noqa: SIM118  it is no mapping
-                module, _, part = key.removeprefix(_PREFIX).removesuffix(".weight").rpartition(".")
-                if not key.startswith(_PREFIX) or part not in ("lora_A", "lora_B") or not key.endswith(".weight"):
+                module, _, part = key.removeprefix(PREFIX).removesuffix(".weight").rpartition(".")
+                if not key.startswith(PREFIX) or part not in ("lora_A", "lora_B") or not key.endswith(".weight"):
                     raise _untold(f"`{key}`", "such a file has two matrices for each module of the layers or the head")
                 if file.get_slice(key).get_dtype() not in _FLOATS or len(file.get_slice(key).get_shape()) != 2:
                     raise _unfit(path, f"`{key}` is no matrix of {listed(_FLOATS)}")

@@ -18,6 +18,7 @@ from regrow.errors import InputError
 from regrow.formats.gguf import Kind
 from regrow.formats.gguf_writer import Array, Value, write_gguf
 from regrow.model import weights
+from regrow.model.config import DecoderConfig
 from regrow.model.gguf_writing import FILE_TYPES, Written, written
 from regrow.recipe.facts import Brought, Facts
 from regrow.sources import name_of, package_url
@@ -55,7 +56,9 @@ def file_name(name: str, type: str) -> str:
     return f"{name}-{type}.gguf"
 
 
-def prepared(model: Path, tokenizer: Path, type: str, facts: Facts, release: str = "") -> File:
+def prepared(
+    model: Path, tokenizer: Path, type: str, facts: Facts, release: str = "", context: int | None = None
+) -> File:
     """Read a model and lay out its file.
 
     Args:
@@ -64,20 +67,38 @@ def prepared(model: Path, tokenizer: Path, type: str, facts: Facts, release: str
         type: one of :data:`TYPES`.
         facts: what is said of it.
         release: the digest of the release that it is taken from, if it is.
+        context: of a model whose positions depend on the length of the sequence, the one for which they are right.
 
     Raises:
         InputError: if there is no such model, or one of which a file cannot tell.
     """
     config, parameters = weights.load(model)
-    decoder = written(config, parameters, type)
+    scaling = config.rope_scaling if context is not None else ""
+    if context is not None:
+        config = _at(config, context)
+    decoder = written(config, parameters, type, weights.load_codes(model))
     ends = weights.ends(model, Tokenizer.open(tokenizer).end_of_text)
-    made_of = {"regrow.weights_sha256": _digest(model), RELEASE: release}
+    made_of = {"regrow.weights_sha256": _digest(model), RELEASE: release, "regrow.rope.rope_type": scaling}
     said = {**dict(_told(facts)), **{key: value for key, value in made_of.items() if value}}
     texts = {key: Value(Kind.STRING, _text(key, value)) for key, value in said.items()}
     counts = {"general.base_model.count": len(facts.models), "general.dataset.count": len(facts.texts)}
     numbers = {key: Value(Kind.UINT32, count) for key, count in counts.items() if count}
     told = to_gguf(tokenizer, config.vocabulary, ends.begin, ends.end)
     return File({**decoder.metadata, **texts, **numbers, **told}, decoder)
+
+
+def _at(config: DecoderConfig, length: int) -> DecoderConfig:
+    """The decoder as it is for sequences of one length, in words that an engine knows."""
+    from regrow.model.rotary import at_length
+
+    if config.rope_scaling != "dynamic" or length > config.context:
+        longest = f"its longest sequence has {config.context:,} tokens"
+        raise InputError(
+            f"this model cannot be written for sequences of {length:,} tokens",
+            why=longest if length > config.context else "its positions are the same for sequences of every length",
+            hint="leave `context` out" if config.rope_scaling != "dynamic" else "choose a shorter `context`",
+        )
+    return at_length(config, length)
 
 
 def _digest(model: Path) -> str:

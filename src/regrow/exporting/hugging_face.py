@@ -9,6 +9,8 @@ from regrow.corpus.tokenizer import CONFIG, FILE, SPECIAL, TEMPLATE, Tokenizer
 from regrow.errors import InputError
 from regrow.formats.safetensors import SIZES, Dtype
 from regrow.model import weights
+from regrow.model.families import families
+from regrow.model.family import LIBRARY
 from regrow.model.options import OptionError
 
 DTYPES = tuple(SIZES)
@@ -30,21 +32,27 @@ def written(model: Path, output: Path, dtype: Dtype = "float32", largest: int | 
     Args:
         model: the folder of a model, or of a release.
         output: where it goes.
-        dtype: what its numbers are stored as.
+        dtype: what its numbers are stored as; those that are integers of few bits stay that.
         largest: bytes of tensors in a file of weights; with more than that, there are several.
 
     Raises:
         InputError: if there is no model, or one for which Hugging Face's libraries have no class.
     """
     config, parameters = weights.load(model)
+    if families()[config.family].library != LIBRARY:
+        raise _unknown(model, f"{LIBRARY} has no class for models of the kind `{config.family}`")
     ends = weights.ends(model, Tokenizer.open(model).end_of_text)
     try:
-        weights.save(output, config, parameters, ends, dtype=dtype, largest=largest)
+        weights.save(output, config, parameters, ends, weights.load_codes(model), dtype, largest)
     except OptionError as error:
-        raise InputError(
-            "this model cannot be written for Hugging Face's libraries", where=str(model), why=error.what,
-            hint="it runs with `regrow chat`",
-        ) from error  # fmt: skip
+        raise _unknown(model, error.what) from error
     for name in _BESIDE:
         if (model / name).is_file():
             shutil.copyfile(model / name, output / name)
+
+
+def _unknown(model: Path, why: str) -> InputError:
+    return InputError(
+        "this model cannot be written for Hugging Face's libraries", where=str(model), why=why,
+        hint="it runs with `regrow chat`",
+    )  # fmt: skip

@@ -10,6 +10,7 @@ definition, by the name :data:`ROUNDING`; all in IEEE arithmetic, each operation
 * The others: ``(x - lowest) * r`` plus a half in float64, where nothing is lost of ``x * r`` (with no ``lowest`` in
   Q4_0 and Q5_0, but 8 and 16 more); rounded down, and at most 15 or 31.
 * Scale and smallest number are then stored as F16. F16 and BF16 are the nearest such numbers, ties to even.
+* Whole numbers that have a scale of F16 already are taken as they are, where a type has room for them.
 
 Q8_0 is that of llama.cpp bit for bit. There the result of the others depends on whether a compiler fuses a product and
 a sum into one operation, so nobody can equal all of its builds; here the product is exact.
@@ -27,6 +28,11 @@ ROUNDING = "regrow-blocks-1"
 
 BLOCK = 32
 """Numbers that share a scale."""
+
+WHOLE: Mapping[str, int] = {"Q8_0": 8, "Q5_0": 5, "Q4_0": 4}
+"""The types whose numbers are a scale times a whole number, from ``-2**(bits - 1)`` on -> bits of that."""
+
+_BYTE = 8
 
 Array = np.ndarray[Any, Any]
 
@@ -49,6 +55,19 @@ def encode(numbers: Array, type: str) -> bytes:
         raise UnfitError("they are infinite or not a number")
     with np.errstate(over="ignore", divide="ignore", under="ignore"):
         return ENCODED[type](np.ascontiguousarray(numbers, dtype="<f4"))
+
+
+def encode_whole(integers: Array, scales: Array, type: str) -> bytes:
+    """The bytes of whole numbers and their scales, of which nothing is rounded.
+
+    Args:
+        integers: int8, rows of whole blocks.
+        scales: float32, one for each block, all of them F16 numbers.
+        type: one of :data:`WHOLE` that has room for the integers.
+    """
+    bits, blocks = WHOLE[type], np.ascontiguousarray(integers).reshape(-1, BLOCK)
+    codes = (blocks,) if bits == _BYTE else _packed(blocks.astype(np.float64) + (1 << (bits - 1)), bits)
+    return _joined(_half(np.ascontiguousarray(scales).reshape(-1, 1)), *codes)
 
 
 def bfloat16(numbers: Array) -> Array:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -83,7 +83,10 @@ def read_entries(file: BinaryIO, size: int) -> Mapping[str, Any]:
 
 
 def safetensors_bytes(
-    tensors: Mapping[str, Tensor], dtype: Dtype = "float32", more: Mapping[str, str] = MappingProxyType({})
+    tensors: Mapping[str, Tensor],
+    dtype: Dtype = "float32",
+    more: Mapping[str, str] = MappingProxyType({}),
+    kept: Collection[str] = (),
 ) -> bytes:
     """Write tensors of float32, int32 and int64 in the safetensors format, in the one order and spacing we write it in.
 
@@ -95,6 +98,7 @@ def safetensors_bytes(
         tensors: by their names.
         dtype: what those of float32 are stored as.
         more: what else the header is to say, behind the format.
+        kept: names of those that stay float32 all the same.
 
     Raises:
         InputError: if a number becomes infinite.
@@ -103,7 +107,7 @@ def safetensors_bytes(
     parts, offset = [], 0
     for name in sorted(tensors):
         kind = str(tensors[name].dtype)
-        shortened = kind == _FLOAT and dtype != "float32"
+        shortened = kind == _FLOAT and dtype != "float32" and name not in kept
         part = _shortened(name, tensors[name]) if shortened else canonical_bytes(tensors[name])
         facts = {"dtype": "BF16" if shortened else _WRITTEN[kind][0], "shape": list(tensors[name].shape)}
         entries[name] = {**facts, "data_offsets": [offset, offset + len(part)]}

@@ -16,6 +16,9 @@ from regrow.words import listed
 if TYPE_CHECKING:
     from torch import Tensor
 
+LIBRARY = "transformers"
+"""What computes nearly all families."""
+
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 
 
@@ -39,7 +42,7 @@ class Family:
     parameters: Mapping[str, Form]
     options: Mapping[str, Any] = field(default_factory=dict)
     remarks: Mapping[str, Any] = field(default_factory=dict)
-    library: str = "transformers"
+    library: str = LIBRARY
 
     def read(self, values: Values) -> DecoderConfig:
         """The decoder that a ``config.json`` tells.

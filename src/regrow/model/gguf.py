@@ -12,12 +12,13 @@ Example:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regrow.errors import InputError
 from regrow.formats.gguf import Header, read_header
+from regrow.formats.header import Stored
 from regrow.model.config import DecoderConfig
 from regrow.model.families import families
 from regrow.model.family import Family
@@ -35,6 +36,7 @@ from regrow.model.gguf_layout import (
     laid_out,
 )
 from regrow.model.options import OptionError
+from regrow.model.pieces import Heads
 from regrow.model.weights import Ends
 from regrow.words import listed, shown
 
@@ -96,13 +98,15 @@ def load(path: Path) -> Model:
     architecture = _architecture(path, header)
     stored = {tensor.name: tensor for tensor in header.tensors}
     data = _Data(path, header)
-    tied = HEAD not in stored or (ARCHITECTURES[architecture].head and data.are_equal(HEAD, EMBEDDING))
+    head, embedding = stored.get(HEAD), stored.get(EMBEDDING)
+    tied = head is None or (ARCHITECTURES[architecture].head and data.are_equal(head, embedding))
     config = config_of(str(path), header.values, {tensor.name: tensor.shape for tensor in header.tensors}, tied)
     family = laid_out(architecture)
+    stored |= _split(path, config, family, stored)
     _require(path, family.shapes(config), stored, {HEAD} if tied else set())
     if config.rope_scaling == "llama3":
-        _require_frequencies(path, config, data)
-    tensors = {name: data.numbers(name).reshape(shape) for name, shape in family.shapes(config).items()}
+        _require_frequencies(path, config, data.numbers(stored[FREQUENCIES]))
+    tensors = {name: data.numbers(stored[name]).reshape(shape) for name, shape in family.shapes(config).items()}
     return Model(config, family.together(config, tensors), header.values)
 
 
@@ -221,7 +225,28 @@ def _rotary(
     return table
 
 
-def _require(path: Path, wanted: Mapping[str, tuple[int, ...]], stored: Mapping[str, Any], also: set[str]) -> None:
+def _split(path: Path, config: DecoderConfig, family: Family, stored: dict[str, Stored]) -> dict[str, Stored]:
+    """Queries, keys and values that a file has as one, which is taken out: rows above each other are bytes behind each
+    other.
+    """
+    found: dict[str, Stored] = {}
+    for _, form, theirs in family.places(config):
+        joined = theirs[0].replace(".attn_q.", ".attn_qkv.")
+        if not isinstance(form, Heads) or joined not in stored or stored.keys() & set(theirs):
+            continue
+        whole = stored.pop(joined)
+        _require_known(path, whole)
+        if whole.shape[:1] != (sum(config.qkv),):
+            raise _unreadable(path, f"`{joined}` is {whole.shape}, and the keys tell of {sum(config.qkv)} rows")
+        place, row = whole.begin, ((whole.end or whole.begin) - whole.begin) // sum(config.qkv)
+        for name, rows in zip(theirs, config.qkv, strict=True):
+            count, shape = whole.count // sum(config.qkv) * rows, (rows, *whole.shape[1:])
+            found[name] = replace(whole, name=name, count=count, shape=shape, begin=place, end=place + rows * row)
+            place += rows * row
+    return found
+
+
+def _require(path: Path, wanted: Mapping[str, tuple[int, ...]], stored: Mapping[str, Stored], also: set[str]) -> None:
     """The tensors are those of the decoder, told before anything large is read."""
     if missing := [name for name in wanted if name not in stored]:
         raise _unreadable(path, f"it lacks {_some(missing)}")
@@ -230,20 +255,23 @@ def _require(path: Path, wanted: Mapping[str, tuple[int, ...]], stored: Mapping[
     for name, shape in wanted.items():
         if stored[name].shape != shape:
             raise _unreadable(path, f"`{name}` is {stored[name].shape}, and the keys tell of {shape}")
-        if (kind := stored[name].dtype) not in STORED:
-            raise InputError(
-                f"numbers of the type {kind} cannot be read",
-                where=f"{path}: {name}",
-                hint=f"known are {listed(STORED)}",
-            )
+        _require_known(path, stored[name])
 
 
-def _require_frequencies(path: Path, config: DecoderConfig, data: _Data) -> None:
+def _require_known(path: Path, tensor: Stored) -> None:
+    if tensor.dtype not in STORED:
+        raise InputError(
+            f"numbers of the type {tensor.dtype} cannot be read", where=f"{path}: {tensor.name}",
+            hint=f"known are {listed(STORED)}",
+        )  # fmt: skip
+
+
+def _require_frequencies(path: Path, config: DecoderConfig, found: Tensor) -> None:
     import torch
 
     from regrow.model.rotary import divisors
 
-    wanted, found = divisors(config), data.numbers(FREQUENCIES)
+    wanted = divisors(config)
     if found.shape != wanted.shape or not torch.equal(found, wanted):
         raise _unreadable(path, f"`{FREQUENCIES}` has other numbers than `regrow.rope` tells of")
 
@@ -254,29 +282,24 @@ class _Data:
     def __init__(self, path: Path, header: Header) -> None:
         import numpy as np
 
-        self._stored = {tensor.name: tensor for tensor in header.tensors}
         self._data = np.memmap(path, mode="r", dtype=np.uint8, offset=header.data)
 
-    def numbers(self, name: str) -> Tensor:
+    def numbers(self, tensor: Stored) -> Tensor:
         import gguf
         import numpy as np
         import torch
 
-        tensor = self._stored[name]
         kind, rows = gguf.GGMLQuantizationType[tensor.dtype], tensor.shape[0] if len(tensor.shape) > 1 else 1
-        numbers = gguf.quants.dequantize(self._raw(name).reshape(rows, -1), kind).astype(np.float32, copy=True)
+        numbers = gguf.quants.dequantize(self._raw(tensor).reshape(rows, -1), kind).astype(np.float32, copy=True)
         return torch.from_numpy(numbers).reshape(tensor.shape)
 
-    def are_equal(self, one: str, other: str) -> bool:
-        """Whether two tensors are the same, byte for byte."""
+    def are_equal(self, one: Stored, other: Stored | None) -> bool:
+        """Whether a tensor is another once more, byte for byte."""
         import numpy as np
 
-        there = one in self._stored and other in self._stored
-        alike = there and self._stored[one].dtype == self._stored[other].dtype
-        return alike and np.array_equal(self._raw(one), self._raw(other))
+        return other is not None and one.dtype == other.dtype and np.array_equal(self._raw(one), self._raw(other))
 
-    def _raw(self, name: str) -> np.ndarray[Any, Any]:
-        tensor = self._stored[name]
+    def _raw(self, tensor: Stored) -> np.ndarray[Any, Any]:
         raw: np.ndarray[Any, Any] = self._data[tensor.begin : tensor.end]
         return raw
 

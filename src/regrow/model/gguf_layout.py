@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from regrow.errors import InputError
 from regrow.formats.gguf import Kind
 from regrow.model.config import DecoderConfig
 from regrow.model.families import families
 from regrow.model.family import Family
 from regrow.model.pieces import Form, Gated, Heads, Whole
+from regrow.words import listed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -141,7 +143,16 @@ class InTurn(Heads):
 
 
 def architecture_of(config: DecoderConfig) -> str:
-    """What a file calls the architecture of a decoder."""
+    """What a file calls the architecture of a decoder.
+
+    Raises:
+        InputError: if there is none for its family.
+    """
+    if config.family not in _WRITTEN:
+        raise InputError(
+            f"a model of the kind `{config.family}` cannot be written as GGUF",
+            why="engines know no such architecture", hint=f"known are {listed(_WRITTEN)}",
+        )  # fmt: skip
     return _WRITTEN[config.family]
 
 

@@ -7,16 +7,19 @@ would say so.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from regrow.errors import InputError
 from regrow.formats.gguf import Kind
-from regrow.formats.gguf_blocks import BLOCK, ROUNDING, UnfitError, encode
+from regrow.formats.gguf_blocks import BLOCK, ROUNDING, WHOLE, UnfitError, encode, encode_whole
 from regrow.formats.gguf_writer import Tensor, Value
 from regrow.model.config import DecoderConfig
 from regrow.model.families import families
+from regrow.model.family import Family
 from regrow.model.gguf import config_of
 from regrow.model.gguf_layout import (
     ARCHITECTURES,
@@ -41,11 +44,15 @@ from regrow.words import listed, shown
 if TYPE_CHECKING:
     import torch
 
+    from regrow.model.packed import Codes
+
 FILE_TYPES: Mapping[str, int] = {
     "F32": 0, "F16": 1, "BF16": 32, "Q8_0": 7, "Q4_0": 2, "Q4_1": 3, "Q5_0": 8, "Q5_1": 9,
 }  # fmt: skip
 """The types of files there can be -> what llama.cpp calls each in ``general.file_type``."""
 
+_ELSE = "`--to hf` writes what transformers reads, if that can"
+_AT_ONE_LENGTH = "choose the length for which they are right with `context`, as in `--context 4096`"
 _PLAIN = ("F32", "F16", "BF16")
 _FEW_BITS = ("Q4_0", "Q4_1", "Q5_0", "Q5_1")
 _QUANTIZATION = 2
@@ -59,31 +66,48 @@ class Written:
         metadata: the keys that tell of the decoder and of its types.
         tensors: names, types and shapes at once, the bytes when they are asked for.
         kept: names of matrices that are not of the type that was asked for, each with its type.
+        rounded: names of those that were integers of few bits, for which their type has no room, with it.
     """
 
     metadata: Mapping[str, Value]
     tensors: tuple[Tensor, ...]
     kept: Mapping[str, str]
+    rounded: Mapping[str, str]
+
+    def remarks(self) -> list[str]:
+        """What is not as whoever asked for it may think, in words."""
+        kept = sorted({(own, re.sub(r"^blk\.\d+\.", "blk.*.", name)) for name, own in self.kept.items()})
+        types = sorted(set(self.rounded.values()))
+        again = [f"of matrices that are integers, {len(self.rounded)} are rounded once more, to {listed(types)}"]
+        return [f"`{name}` is written as {own}" for own, name in kept] + (again if types else [])
 
 
-def written(config: DecoderConfig, parameters: Mapping[str, torch.Tensor], type: str) -> Written:
+def written(
+    config: DecoderConfig,
+    parameters: Mapping[str, torch.Tensor],
+    type: str,
+    codes: Mapping[str, Codes] = MappingProxyType({}),
+) -> Written:
     """Lay a decoder out.
 
     Numbers that are one for each feature, and learned positions, are F32 whatever is asked for, as engines want them.
     Of a type with less than eight bits, the matrix that gives the logits is Q8_0; and of a matrix whose rows are no
-    whole blocks, F16.
+    whole blocks, F16. A matrix that is integers with scales already is written with these, where its type has room for
+    them: then an engine computes with the very same numbers.
 
     Args:
         config: the decoder.
         parameters: float32, by our names.
         type: one of :data:`FILE_TYPES`.
+        codes: of the parameters, those that are integers with scales.
 
     Raises:
         InputError: if a file cannot tell of this decoder, or hold its numbers as ``type``.
     """
     architecture = architecture_of(config)
     _require_known(config, architecture)
-    tensors = laid_out(architecture).apart(config, parameters)
+    family = laid_out(architecture)
+    tensors, whole = family.apart(config, parameters), dict(_pieces(family, config, codes))
     if config.tied_embeddings and ARCHITECTURES[architecture].head:
         tensors[HEAD] = tensors[EMBEDDING]
     said = dict(_keys(config, architecture))
@@ -100,11 +124,30 @@ def written(config: DecoderConfig, parameters: Mapping[str, torch.Tensor], type:
     if type not in _PLAIN:
         said["regrow.rounding"] = Value(Kind.STRING, ROUNDING)
     kept = {name: own for name, own in types.items() if own != type and tensors[name].dim() > 1}
-    return Written(said, tuple(_tensor(name, types[name], x) for name, x in tensors.items()), kept)
+    fitting = {name: codes for name, codes in whole.items() if _has_room(types[name], codes)}
+    rounded = {name: types[name] for name in whole if name not in fitting and types[name] != "F32"}
+    made = (_tensor(name, types[name], x, fitting.get(name)) for name, x in tensors.items())
+    return Written(said, tuple(made), kept, rounded)
 
 
-def _tensor(name: str, type: str, x: torch.Tensor) -> Tensor:
+def _pieces(family: Family, config: DecoderConfig, codes: Mapping[str, Codes]) -> Iterator[tuple[str, Codes]]:
+    """The matrices of the file that are integers with scales."""
+    for ours, form, theirs in family.places(config):
+        if ours in codes:
+            yield from zip(theirs, codes[ours].apart(form, config), strict=True)
+
+
+def _has_room(type: str, codes: Codes) -> bool:
+    """Whether blocks of a type can be these integers and scales."""
+    exact = bool((codes.scales.half().float() == codes.scales).all())
+    return codes.bits <= WHOLE.get(type, 0) and codes.group % BLOCK == 0 and exact
+
+
+def _tensor(name: str, type: str, x: torch.Tensor, codes: Codes | None) -> Tensor:
     def data() -> bytes:
+        if codes:
+            scales = codes.scales.repeat_interleave(codes.group // BLOCK, 1)
+            return encode_whole(codes.integers.numpy(), scales.numpy(), type)
         try:
             return encode(x.contiguous().numpy(), type)
         except UnfitError as error:
@@ -157,7 +200,8 @@ def _rotary(config: DecoderConfig, architecture: str) -> Iterator[tuple[str, Val
     scaling = table["rope_type"]
     by_divisors = scaling == "llama3"
     if scaling not in SCALINGS.values() and not by_divisors:
-        raise _untold(f"positions that are scaled as {shown(scaling)}", "engines have no such rule, and would not say")
+        what, why = f"positions that are scaled as {shown(scaling)}", "engines have no such rule, and would not say"
+        raise _untold(what, why, _AT_ONE_LENGTH if scaling == "dynamic" else _ELSE)
     if by_divisors and architecture != "llama":
         raise _untold(f"positions that are scaled as {shown(scaling)}", f"no engine does so for `{architecture}`")
     yield f"{architecture}.{DIMENSIONS}", Value(Kind.UINT32, config.rope_width)
@@ -215,7 +259,5 @@ def _alike(one: object, other: object) -> bool:
     return one == other
 
 
-def _untold(what: str, why: str) -> InputError:
-    return InputError(
-        f"{what} cannot be written as GGUF", why=why, hint="`--to hf` writes what transformers reads, if that can"
-    )
+def _untold(what: str, why: str, hint: str = _ELSE) -> InputError:
+    return InputError(f"{what} cannot be written as GGUF", why=why, hint=hint)

@@ -19,6 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from regrow.model.config import DecoderConfig
+from regrow.model.pieces import Form
+
 METHOD = "compressed-tensors"
 FORMAT = "pack-quantized"
 BITS = (4, 8)
@@ -52,6 +55,11 @@ class Codes:
         """What they stand for, float32 ``(R, C)``; every product is rounded once."""
         return self.integers.to(torch.float32) * self.scales.repeat_interleave(self.group, 1)
 
+    def apart(self, form: Form, config: DecoderConfig) -> list[Codes]:
+        """The pieces that others cut it into: rows of integers and of their scales go the same ways."""
+        pieces = zip(form.apart(config, self.integers), form.apart(config, self.scales), strict=True)
+        return [Codes(integers, scales, self.bits) for integers, scales in pieces]
+
 
 def tensors(module: str, codes: Codes) -> dict[str, Tensor]:
     """A matrix as the tensors of a file."""
@@ -61,6 +69,11 @@ def tensors(module: str, codes: Codes) -> dict[str, Tensor]:
         _SHAPE: torch.tensor(codes.integers.shape, dtype=torch.int64),
     }
     return {f"{module}.{name}": tensor for name, tensor in found.items()}
+
+
+def is_scale(name: str) -> bool:
+    """Whether it is the name of scales, which stay float32: an integer times one of them is to be the same number."""
+    return name.endswith(f".{_SCALE}")
 
 
 def description(codes: Codes, ignored: Iterable[str]) -> dict[str, Any]:

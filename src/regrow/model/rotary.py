@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,6 +51,16 @@ def tables(config: DecoderConfig, positions: int = 0) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(cosine), torch.from_numpy(sine)
 
 
+def at_length(config: DecoderConfig, length: int) -> DecoderConfig:
+    """A decoder with ``dynamic`` scaling as one without, which computes the same of sequences of one length, and of
+    shorter ones what it would as part of them.
+    """
+    longer = length > config.rope_original_context
+    theta = float(exp64(_base(config, length))[0]) if longer else config.rope_theta
+    usual: dict[str, Any] = {one.name: one.default for one in fields(config) if one.name.startswith("rope_")}
+    return replace(config, **{**usual, "rope_theta": theta, "rope_share": config.rope_share, "context": length})
+
+
 def divisors(config: DecoderConfig) -> Tensor:
     """What a scaling divides each frequency by, ``(rope_width / 2,)``: how files of llama.cpp tell of ``llama3``."""
     plain = _powers(config, log64(np.array([config.rope_theta])))
@@ -63,11 +75,7 @@ def _powers(config: DecoderConfig, base: Float64) -> Float64:
 
 def _frequencies(config: DecoderConfig, positions: int) -> Float64:
     """The same, scaled."""
-    base = log64(np.array([config.rope_theta]))
-    if config.rope_scaling == "dynamic":
-        longer = config.rope_factor * positions / config.rope_original_context - (config.rope_factor - 1.0)
-        base = base + config.rope_width / (config.rope_width - 2) * log64(np.array([longer]))
-    frequencies = _powers(config, base)
+    frequencies = _powers(config, _base(config, positions))
     match config.rope_scaling:
         case "linear":
             return frequencies / config.rope_factor
@@ -78,6 +86,15 @@ def _frequencies(config: DecoderConfig, positions: int) -> Float64:
         case _:
             return frequencies
     return (1.0 - kept) * (frequencies / config.rope_factor) + kept * frequencies
+
+
+def _base(config: DecoderConfig, positions: int) -> Float64:
+    """The logarithm of the base, as an array of one."""
+    base = log64(np.array([config.rope_theta]))
+    if config.rope_scaling != "dynamic":
+        return base
+    longer = config.rope_factor * positions / config.rope_original_context - (config.rope_factor - 1.0)
+    return base + config.rope_width / (config.rope_width - 2) * log64(np.array([longer]))
 
 
 def _kept_by_wavelength(config: DecoderConfig, frequencies: Float64) -> Float64:

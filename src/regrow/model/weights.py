@@ -75,19 +75,20 @@ def save(
         config: the decoder.
         parameters: float32, by our names: those that are written as they are.
         ends: the tokens that begin and end a text.
-        codes: those that are written as small integers, all of the same bits and groups.
+        codes: those that are written as small integers.
         dtype: what the other numbers are stored as, each as the nearest one, ties to even.
         largest: bytes of tensors in a file of weights; with more than that, there are several and an index. A tensor
             is never cut.
 
     Raises:
         OptionError: if the family has no such decoder.
-        InputError: if a number becomes infinite.
+        InputError: if a number becomes infinite, or integers are not all of the same bits and groups.
     """
     said = {"bos_token_id": ends.begin, "eos_token_id": ends.end}
     values = {**_family(config.family).write(config), "dtype": dtype, "torch_dtype": dtype, **said}
     generation = {**said, "do_sample": True, "temperature": 0.8}
     if codes:
+        _require_alike(codes)
         values["quantization_config"] = packed.description(next(iter(codes.values())), _plain(config, codes))
     tensors = _apart(config, parameters, codes)
     groups = list(_groups(tensors, dtype, largest))
@@ -95,20 +96,34 @@ def save(
     if len(groups) > 1:
         members[_INDEX] = _index(tensors, groups, dtype)
     for name, group in zip(_names(len(groups)), groups, strict=True):
-        (directory / name).write_bytes(safetensors_bytes({one: tensors[one] for one in group}, dtype))
+        (directory / name).write_bytes(_bytes({one: tensors[one] for one in group}, dtype))
     for name, value in members.items():
         (directory / name).write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _size(x: Tensor, dtype: Dtype) -> int:
-    return x.numel() * (SIZES[dtype] if x.dtype == torch.float32 else x.element_size())
+def _bytes(tensors: Mapping[str, Tensor], dtype: Dtype) -> bytes:
+    return safetensors_bytes(tensors, dtype, kept=frozenset(filter(packed.is_scale, tensors)))
+
+
+def _size(name: str, x: Tensor, dtype: Dtype) -> int:
+    shortened = x.dtype == torch.float32 and not packed.is_scale(name)
+    return x.numel() * (SIZES[dtype] if shortened else x.element_size())
+
+
+def _require_alike(codes: Mapping[str, Codes]) -> None:
+    if len(kinds := {(one.bits, one.group) for one in codes.values()}) > 1:
+        told = " and ".join(f"{bits} bits in groups of {group}" for bits, group in sorted(kinds))
+        raise InputError(
+            f"a model with integers of {told} cannot be written", why="its `config.json` says them once for all",
+            hint="`[quantise]` writes all anew, as one of them",
+        )  # fmt: skip
 
 
 def _groups(tensors: Mapping[str, Tensor], dtype: Dtype, largest: int | None) -> Iterator[list[str]]:
     """The names of tensors that share a file, in their order: as many as it may hold, and at least one."""
     group, size = list[str](), 0
     for name in sorted(tensors):
-        more = _size(tensors[name], dtype)
+        more = _size(name, tensors[name], dtype)
         if group and largest is not None and size + more > largest:
             yield group
             group, size = [], 0
@@ -123,7 +138,7 @@ def _names(count: int) -> list[str]:
 
 
 def _index(tensors: Mapping[str, Tensor], groups: Sequence[Sequence[str]], dtype: Dtype) -> dict[str, Any]:
-    count, size = sum(x.numel() for x in tensors.values()), sum(_size(x, dtype) for x in tensors.values())
+    count, size = sum(x.numel() for x in tensors.values()), sum(_size(name, x, dtype) for name, x in tensors.items())
     places = {name: file for file, group in zip(_names(len(groups)), groups, strict=True) for name in group}
     return {"metadata": {"total_parameters": count, "total_size": size}, "weight_map": places}
 
@@ -269,10 +284,8 @@ def _apart(config: DecoderConfig, parameters: Mapping[str, Tensor], codes: Mappi
         if ours not in codes:
             found |= zip(theirs, form.apart(config, parameters[ours]), strict=True)
             continue
-        matrix = codes[ours]
-        pieces = zip(form.apart(config, matrix.integers), form.apart(config, matrix.scales), strict=True)
-        for name, (integers, scales) in zip(theirs, pieces, strict=True):
-            found |= packed.tensors(name.removesuffix(_WEIGHT), Codes(integers, scales, matrix.bits))
+        for name, piece in zip(theirs, codes[ours].apart(form, config), strict=True):
+            found |= packed.tensors(name.removesuffix(_WEIGHT), piece)
     return found
 
 

@@ -14,7 +14,7 @@ from regrow.stages.weights import WEIGHTS
 
 
 class ConvertParameters(Parameters):
-    """What the numbers of the weights are stored as."""
+    """What the numbers of the weights are stored as; matrices that are integers of few bits stay as they are."""
 
     dtype: Literal["bfloat16"] = Field(
         description="bfloat16 has the range of float32 and 8 of its 24 binary digits; halves go to the even one. "
@@ -25,11 +25,11 @@ class ConvertParameters(Parameters):
 
 def run(call: Call[ConvertParameters]) -> None:
     """Write the weights anew."""
-    from regrow.model.weights import ends, load, save
+    from regrow.model.weights import ends, load, load_codes, save
 
     folder = call.input("weights")
     config, parameters = load(folder)
-    save(call.output, config, parameters, ends(folder), dtype=call.parameters.dtype)
+    save(call.output, config, parameters, ends(folder), load_codes(folder), dtype=call.parameters.dtype)
 
 
 def cost(parameters: ConvertParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
@@ -40,7 +40,7 @@ def cost(parameters: ConvertParameters, inputs: Mapping[str, tuple[Expected, ...
 
 KIND = Kind(
     name="convert",
-    version=1,
+    version=2,
     parameters=ConvertParameters,
     inputs={"weights": Slot("weights")},
     output="weights",

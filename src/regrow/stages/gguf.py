@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from regrow.model.config import LONGEST
 from regrow.recipe.facts import Telling
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Released, Slot, Table
 from regrow.sections import fault
@@ -26,6 +27,15 @@ class GgufParameters(Telling):
         min_length=1,
     )
 
+    context: int | None = Field(
+        default=None,
+        description="Of a model whose rotary base grows with the length (`dynamic`), the one length, in tokens, whose "
+        "base the files have: no engine knows the rule.",
+        examples=[4096],
+        ge=1,
+        le=LONGEST,
+    )
+
     @field_validator("types")
     @classmethod
     def _are_distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -38,12 +48,14 @@ def run(call: Call[GgufParameters]) -> None:
     """Write a file for each type."""
     from regrow.exporting.gguf import file_name, prepared
 
-    facts, types = call.parameters.facts, call.parameters.types
+    facts, types, context = call.parameters.facts, call.parameters.types, call.parameters.context
     for i, type in enumerate(types):
         call.context.emit("progress", done=i, total=len(types), unit="files")
-        made = prepared(call.input("weights"), call.input("tokenizer"), type, facts)
+        made = prepared(call.input("weights"), call.input("tokenizer"), type, facts, context=context)
         with (call.output / file_name(facts.name or "model", type)).open("xb") as file:
             made.write(file)
+        for remark in made.model.remarks():
+            call.context.emit("note", text=f"{type}: {remark}")
 
 
 def cost(parameters: GgufParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
@@ -55,7 +67,7 @@ def cost(parameters: GgufParameters, inputs: Mapping[str, tuple[Expected, ...]])
 
 KIND = Kind(
     name="gguf",
-    version=1,
+    version=2,
     parameters=GgufParameters,
     inputs={"weights": Slot("weights"), "tokenizer": Slot("tokenizer")},
     output="gguf",
