@@ -102,7 +102,8 @@ def _answers(batch: Batch) -> Tensor:
     sequences = torch.arange(len(batch.segments))[:, None].expand_as(batch.segments)
     counts = batch.mask.cpu() & (batch.segments.cpu() > 0)
     named = torch.stack((sequences[counts], batch.segments.cpu()[counts]), 1)
-    return torch.unique_consecutive(named, dim=0, return_inverse=True)[1]
+    answers: Tensor = torch.unique_consecutive(named, dim=0, return_inverse=True)[1]
+    return answers
 
 
 TASK = Preferring
