@@ -43,6 +43,8 @@ def tokens(folder: Path, vocabulary: int = 300) -> Path:
     """Tokens to train on, which follow a rule."""
     folder.mkdir()
     rows = {"train": 400, "validation": 90}
-    parts = {part: [Encoded(part, [(i * i * 7 + i) % vocabulary for i in range(count)])] for part, count in rows.items()}
+    parts = {
+        part: [Encoded(part, [(i * i * 7 + i) % vocabulary for i in range(count)])] for part, count in rows.items()
+    }
     TokenShards.write(folder, parts, vocabulary=vocabulary, end_of_text=0, validation_bytes=100)  # type: ignore[arg-type]
     return folder
