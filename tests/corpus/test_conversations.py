@@ -46,12 +46,12 @@ def found(*rows):
 )
 def test_every_common_shape_says_the_same(row):
     [piece] = found(row)
-    assert read(piece.text) == (ASKED, ANSWERED)
+    assert read(piece.text) == ((ASKED, ANSWERED),)
 
 
 def test_what_stands_beside_a_question_comes_along():
     [piece] = found({"system": "Be brief.", "instruction": "Translate.", "input": "Ulm", "output": "Ulm"})
-    assert read(piece.text)[:2] == (Message("system", "Be brief."), Message("user", "Translate.\n\nUlm"))
+    assert read(piece.text)[0][:2] == (Message("system", "Be brief."), Message("user", "Translate.\n\nUlm"))
 
 
 SAID = {"role": "user", "content": "a"}
@@ -140,7 +140,8 @@ def test_what_is_said_is_cleaned_and_may_be_short(tmp_path):
     Documents([talk("a \r\nb", "c\x07"), talk("d", "\x07", place=1), document("short", 2)], []).write(given)
     clean.run(Call("clean", clean.CleanParameters(), {"documents": (given,)}, out, out, Silent()))
     left = Documents.open(out)
-    assert [read(one.text) for one in left.kept] == [(Message("user", "a\nb"), Message("assistant", "c"))]
+    [only] = left.kept
+    assert read(only.text) == ((Message("user", "a\nb"), Message("assistant", "c")),)
     assert sorted(one.reason for one in left.excluded) == ["empty", "too short"]
 
 

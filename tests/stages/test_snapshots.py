@@ -11,7 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from regrow.corpus.tokens import TokenShards
+from regrow.corpus.tokens import Sequences, TokenShards
 from regrow.errors import StageError
 from regrow.model.architecture import Architecture
 from regrow.model.weights import load
@@ -37,12 +37,15 @@ class Shards:
 
     vocabulary, end_of_text = 32, 0
 
-    def windows(self, part: str, context: int) -> int:
+    def is_packed(self, part: str) -> bool:
+        return False
+
+    def windows(self, part: str, context: int, *, pairs: bool = False) -> int:
         return 100
 
-    def batch(self, seed: int, step: int, count: int, context: int) -> torch.Tensor:
+    def step(self, seed: int, step: int, count: int, context: int, *, pairs: bool = False) -> Sequences:
         values = np.random.default_rng(step).integers(0, self.vocabulary, (count, context + 1))
-        return torch.from_numpy(values)
+        return Sequences(torch.from_numpy(values))
 
 
 def call(folder: Path, tokens: int, workers: Any = None) -> Any:

@@ -34,10 +34,16 @@ class Part:
     learnt: int
 
 
-def parts(messages: Sequence[Message], template: ChatTemplate, tokenizer: Tokenizer) -> list[Part]:
+def parts(messages: Sequence[Message], template: ChatTemplate, tokenizer: Tokenizer, first: int = 0) -> list[Part]:
     """A conversation in the model's own tokens.
 
     A special token is what the template writes. A message that speaks of one is letters, as a document is.
+
+    Args:
+        messages: of the conversation.
+        template: how the model takes it.
+        tokenizer: of the model.
+        first: of its messages, counted from 0, that are learnt, if they are answers.
 
     Raises:
         StageError: if the template does not say where an answer begins and ends.
@@ -45,11 +51,11 @@ def parts(messages: Sequence[Message], template: ChatTemplate, tokenizer: Tokeni
     """
     mark = _mark(messages)
     said = [replace(message, content=_marked(message.content, mark, tokenizer)) for message in messages]
-    return [_part(text, is_answer, mark, tokenizer) for text, is_answer in _cut(said, template)]
+    return [_part(text, is_learnt, mark, tokenizer) for text, is_learnt in _cut(said, template, first)]
 
 
-def _cut(messages: Sequence[Message], template: ChatTemplate) -> Iterator[tuple[str, bool]]:
-    """The text of a conversation in parts, and whether each is an answer."""
+def _cut(messages: Sequence[Message], template: ChatTemplate, first: int) -> Iterator[tuple[str, bool]]:
+    """The text of a conversation in parts, and whether each is an answer that is learnt."""
     whole, at = template.render(messages, prompt=False), 0
     for number, message in enumerate(messages):
         if message.role != ASSISTANT:
@@ -65,13 +71,13 @@ def _cut(messages: Sequence[Message], template: ChatTemplate) -> Iterator[tuple[
                 hint="leave conversations of several answers out, or begin with a model whose template only adds",
             )
         yield whole[at : len(asked)], False
-        yield whole[len(asked) : len(answered)], True
+        yield whole[len(asked) : len(answered)], number >= first
         at = len(answered)
     if at < len(whole):
         yield whole[at:], False
 
 
-def _part(text: str, is_answer: bool, mark: str, tokenizer: Tokenizer) -> Part:
+def _part(text: str, is_learnt: bool, mark: str, tokenizer: Tokenizer) -> Part:
     """What ends an answer is the last special token in it; a template that has none ends it as it likes."""
     special = tokenizer.special
     names = "|".join(re.escape(name) for name in sorted(special, key=len, reverse=True))
@@ -85,7 +91,7 @@ def _part(text: str, is_answer: bool, mark: str, tokenizer: Tokenizer) -> Part:
             last = len(tokens)
         else:
             tokens.extend(next(letters))
-    return Part("".join(pieces), tuple(tokens), (last or len(tokens)) if is_answer else 0)
+    return Part("".join(pieces), tuple(tokens), (last or len(tokens)) if is_learnt else 0)
 
 
 def _mark(messages: Sequence[Message]) -> str:

@@ -49,7 +49,7 @@ class Document:
         end: one past the last byte (in a Parquet file: row).
         sha256: of the text as UTF-8.
         text: the text; of a conversation, its messages as :func:`regrow.corpus.conversations.written` has them.
-        conversation: whether it is one.
+        conversation: whether it is one, or a pair of them.
     """
 
     id: str

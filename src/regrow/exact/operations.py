@@ -11,7 +11,7 @@ V vocabulary. Arguments that cannot be taken are an :class:`regrow.exact.checks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -438,19 +438,61 @@ def embedding(ids: Tensor, weight: Tensor) -> Tensor:
     return y.view(*ids.shape, weight.shape[1])
 
 
+class _GroupSums(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, ids: Tensor, groups: int) -> Tensor:
+        ctx.save_for_backward(ids)
+        return current(x).kernels.embedding_backward(x[:, None], ids, groups)[:, 0]
+
+    @staticmethod
+    @once
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return gradients[0].index_select(0, ctx.saved_tensors[0]), None, None
+
+
+def group_sums(x: Tensor, ids: Tensor, groups: int) -> Tensor:
+    """The sums of the entries of a vector by the group that each is in, exact on one grid: an embedding backwards.
+
+    Backward: ``dx = dy[ids]``.
+
+    Args:
+        x: ``(R,)``.
+        ids: int64 ``(R,)``, within ``0..groups - 1``.
+        groups: how many.
+
+    Returns:
+        ``(groups,)``; 0 for a group that nothing is in.
+    """
+    checks.floats("group_sums", x=x)
+    checks.shape("group_sums", "x", x, (None,), "flatten it with `x.reshape(-1)`")
+    checks.identifiers("group_sums", "ids", ids, x, groups)
+    checks.shape("group_sums", "ids", ids, tuple(x.shape), "it needs an entry for each of `x`")
+    checks.addends("group_sums", "x", x, x.shape[0])
+    y: Tensor = _GroupSums.apply(x.contiguous(), ids.contiguous(), groups)
+    return y
+
+
 HeadLosses = Callable[[slice, Tensor], tuple[Tensor, Tensor, Tensor]]
 """Rows and their logits to losses and gradient digits, as the kernel ``cross_entropy`` gives them."""
 
 
-def _head_loss(ctx: Any, backend: Backend, x: Tensor, weight: Tensor, of: HeadLosses, steepness: float = 1.0) -> Tensor:
-    """Losses and gradients together, some rows at a time, so that the logits never exist as a whole."""
+def _head_blocks(
+    backend: Backend, x: Tensor, weight: Tensor, of: HeadLosses
+) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
+    """Some rows at a time, with their losses and gradient digits, so that the logits never exist as a whole."""
     left, right = _split(backend, x, LEFT), _split(backend, weight, RIGHT_TRANSPOSED)
+    height = max(HEAD_ROWS // block_divisor(backend, x), HEAD_ENTRIES * device_scale(x) // weight.shape[0])
+    for rows in _row_blocks(x.shape[0], height):
+        yield rows, *of(rows, backend.matmul(left.rows(rows), right)[0])
+
+
+def _head_loss(ctx: Any, backend: Backend, x: Tensor, weight: Tensor, of: HeadLosses, steepness: float = 1.0) -> Tensor:
+    """Losses and gradients together."""
     moves, changes = ctx.needs_input_grad[:2]
     gradient = _HeadGradient.start(backend, x, weight, steepness, moves, changes) if moves or changes else None
     losses = torch.empty(x.shape[0], dtype=torch.float32, device=x.device)
-    height = max(HEAD_ROWS // block_divisor(backend, x), HEAD_ENTRIES * device_scale(x) // weight.shape[0])
-    for rows in _row_blocks(x.shape[0], height):
-        losses[rows], upper, lower = of(rows, backend.matmul(left.rows(rows), right)[0])
+    for rows, some, upper, lower in _head_blocks(backend, x, weight, of):
+        losses[rows] = some
         if gradient:
             gradient.add(rows, upper, lower)
     if gradient:
@@ -480,6 +522,62 @@ class _LinearCrossEntropy(Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         dx, dweight = (None if made is None else made * gradients[0] for made in ctx.saved_tensors)
         return dx, dweight, None
+
+
+class _LinearLogProbabilities(Function):
+    """What each row's gradient is to be multiplied by is known in the end only, so logits are made once more for it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        backend = current(x)
+
+        def of(rows: slice, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            return backend.kernels.cross_entropy(logits, targets[rows], backend.gemm.dtype)
+
+        ctx.backend, ctx.of = backend, of
+        found = torch.empty(x.shape[0], dtype=torch.float32, device=x.device)
+        for rows, losses, _, _ in _head_blocks(backend, x, weight, of):
+            found[rows] = -losses
+        ctx.save_for_backward(x, weight, found)
+        return found
+
+    @staticmethod
+    @once
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        backend, (x, weight, found) = ctx.backend, ctx.saved_tensors
+        # The digits are the gradients of losses, and in a row that is not finite those of its target alone.
+        factors = torch.where(found.isfinite(), -gradients[0], torch.nan)[:, None]
+        # Of their sum: as steep as the mean of so many.
+        gradient = _HeadGradient.start(backend, x * factors, weight, float(x.shape[0]), *ctx.needs_input_grad[:2])
+        for rows, _, upper, lower in _head_blocks(backend, x, weight, ctx.of):
+            gradient.add(rows, upper, lower)
+        return None if gradient.dx is None else gradient.dx * factors, gradient.dweight(), None
+
+
+def linear_log_probabilities(x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """``log softmax(x @ weight.T)[target]`` of each row.
+
+    As in :func:`linear_cross_entropy` the logits never exist as a whole; backward computes them again. Backward, with
+    ``g = onehot(target) - softmax``: ``dx = dy (g @ weight)`` and ``dweight = g.T @ (dy x)``.
+
+    Args:
+        x: ``(R, K)``.
+        weight: ``(V, K)``.
+        targets: int64 ``(R,)``, within ``0..V - 1``.
+
+    Returns:
+        ``(R,)``.
+    """
+    name = "linear_log_probabilities"
+    checks.floats(name, x=x, weight=weight)
+    checks.shape(name, "x", x, (None, None), "flatten all axes but the last")
+    checks.shape(name, "weight", weight, (None, x.shape[1]), "its last axis must be as long as that of `x`")
+    checks.identifiers(name, "targets", targets, weight, weight.shape[0])
+    checks.shape(name, "targets", targets, (x.shape[0],), "it needs an entry for each row")
+    checks.addends(name, "x", x, x.shape[0], MOST_HEAD_ROWS)
+    checks.addends(name, "weight", weight, max(weight.shape))
+    found: Tensor = _LinearLogProbabilities.apply(x.contiguous(), weight, targets.contiguous())
+    return found
 
 
 class _LinearDistillation(Function):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pydantic import Field
 
-from regrow.corpus.conversations import read, written
+from regrow.corpus.conversations import UnusableError, read, require_a_choice, written
 from regrow.corpus.documents import Document, Documents
 from regrow.corpus.normalise import normalise
 from regrow.errors import StageError
@@ -37,8 +37,8 @@ def run(call: Call[CleanParameters]) -> None:
     for document in given.kept:
         document = _cleaned(document)
         size = len(document.text)
-        if document.conversation and not all(message.content for message in read(document.text)):
-            excluded.append(document.excluded("clean", "empty", "a message says nothing"))
+        if document.conversation and (why := _unusable(document.text)):
+            excluded.append(document.excluded("clean", why.reason, why.detail))
         elif size >= least or document.conversation:
             kept.append(document)
         else:
@@ -60,8 +60,23 @@ def _cleaned(document: Document) -> Document:
     """A document with its text normalised, or what is said in it."""
     if not document.conversation:
         return document.with_text(normalise(document.text))
-    said = [replace(message, content=normalise(message.content)) for message in read(document.text)]
-    return document.with_text(written(said))
+    said = (
+        tuple(replace(message, content=normalise(message.content)) for message in messages)
+        for messages in read(document.text)
+    )
+    return document.with_text(written([*said]))
+
+
+def _unusable(text: str) -> UnusableError | None:
+    """Why nothing is left to be learnt of conversations, if so."""
+    found = read(text)
+    if not all(message.content for messages in found for message in messages):
+        return UnusableError("empty", "a message says nothing")
+    try:
+        require_a_choice(found)
+    except UnusableError as error:
+        return error
+    return None
 
 
 KIND = Kind(

@@ -77,7 +77,9 @@ def _near(documents: list[Document], call: Call[DeduplicateParameters]) -> Itera
 
 def _words(document: Document) -> str:
     """What a document says; of a conversation without who says it."""
-    return "\n".join(one.content for one in read(document.text)) if document.conversation else document.text
+    if not document.conversation:
+        return document.text
+    return "\n".join(one.content for messages in read(document.text) for one in messages)
 
 
 KIND = Kind(

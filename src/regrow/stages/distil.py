@@ -190,13 +190,8 @@ def _task(call: Call[DistilParameters], student: DecoderConfig, teacher: Decoder
 
 def cost(parameters: DistilParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
     """As training, with one more pass: the teacher's."""
-    trained = tuning.cost(parameters, inputs)
     teacher = all_of(inputs, "teacher" if inputs.get("teacher") else "weights")
-    more = 2.0 * (teacher.parameters or teacher.size / 4) * (trained.training.tokens if trained.training else 0)
-    flops = trained.flops + more
-    seconds = trained.seconds * (flops / trained.flops if trained.flops else 1.0)
-    memory = trained.memory_bytes + int(teacher.size)
-    return replace(trained, flops=flops, seconds=seconds, memory_bytes=memory)
+    return tuning.beside(teacher, tuning.cost(parameters, inputs))
 
 
 KIND = Kind(

@@ -46,6 +46,7 @@ _HINTS = {
     "not JSON": "see what the files hold: a JSON object to a line, or an array of objects",
     "not CSV": 'see what stands between the columns: commas in CSV, and tabs in `format = "tsv"`',
     "no conversation": "leave out `format`, or see what the rows are: a list of messages, or a question and its answer",
+    "a pair of equal answers": "leave such pairs out of the file: they say nothing of which answer is better",
     "an unknown role": "rename the role, or leave such conversations out of the file",
     "no text": "name the field that holds the text as `field`",
 }
@@ -89,8 +90,9 @@ class DocumentsParameters(Parameters):
         "those say nothing or `.txt`. `json` is an array of objects, an object to a line, or objects one after "
         "another; `jsonl` is lines and nothing else. A table in `csv` or `tsv` names its columns in the first row. "
         "`conversations` is JSON too, and each row a conversation: `messages` of `role` and `content`, "
-        "`conversations` of `from` and `value`, `prompt` and `completion`, or `instruction`, `input` and `output`. "
-        "Other text that is written for programs (XML, YAML and the like) is left out unless it is read as `text`.",
+        "`conversations` of `from` and `value`, `prompt` and `completion`, or `instruction`, `input` and `output`; or "
+        "a pair of answers, `prompt`, `chosen` and `rejected`. Other text that is written for programs (XML, YAML and "
+        "the like) is left out unless it is read as `text`.",
         examples=["jsonl"],
     )
     field: str = Field(

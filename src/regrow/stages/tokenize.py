@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regrow.corpus.conversations import read
+from regrow.corpus.conversations import in_common, read
 from regrow.corpus.documents import Document
 from regrow.corpus.split import PARTS, Split
 from regrow.corpus.tokenizer import Tokenizer
@@ -77,25 +78,32 @@ class _Encoder:
             yield Encoded(document.id, row)
 
     def conversation(self, document: Document) -> Encoded:
-        """A conversation, of which the answers are learnt."""
-        found = self._parts(document)
+        """A conversation, of which the answers are learnt; or a pair, one after the other."""
+        made = [self._tokens(document, found) for found in self._parts(document)]
+        tokens, learnt = ([*chain.from_iterable(both)] for both in zip(*made, strict=True))
+        return Encoded(document.id, tokens, learnt, len(made[0][0]) if len(made) > 1 else None)
+
+    def _tokens(self, document: Document, found: Sequence[Part]) -> tuple[list[int], list[bool]]:
+        """The tokens of a conversation, and which of them are learnt."""
         tokens = [token for part in found for token in part.tokens]
         learnt = [place < part.learnt for part in found for place in range(len(part.tokens))]
         if not any(learnt[1:]):
             raise StageError("the chat template leaves nothing of the answers", where=document.locator)
         said = self.tokenizer.letters([tokens])[0]
         _require_the_same(document, said, "".join(part.text for part in found))
-        return Encoded(document.id, tokens, learnt)
+        return tokens, learnt
 
     def bytes_learnt(self, document: Document) -> int:
-        """UTF-8 bytes of a text, or of the answers of a conversation, without the tokens that end them."""
+        """UTF-8 bytes of a text, or of the answers of a conversation, without the tokens that end them; of a pair, of
+        the chosen one.
+        """
         if not document.conversation:
             return len(document.text.encode())
-        answers = (self.tokenizer.decode(part.tokens[: part.learnt]) for part in self._parts(document))
+        answers = (self.tokenizer.decode(part.tokens[: part.learnt]) for part in self._parts(document)[0])
         return sum(len(answer.encode()) for answer in answers)
 
-    def _parts(self, document: Document) -> list[Part]:
-        """What a conversation is to the model.
+    def _parts(self, document: Document) -> list[list[Part]]:
+        """What a conversation, or each of a pair, is to the model.
 
         Raises:
             RegrowError: if the model has no chat template, or its template does not take this conversation; names it.
@@ -110,7 +118,8 @@ class _Encoder:
                 hint="begin with a model that has one, as its `chat_template.jinja`, or leave conversations out",
             )
         try:
-            return parts(read(document.text), self._template, self.tokenizer)
+            found = read(document.text)
+            return [parts(messages, self._template, self.tokenizer, in_common(found)) for messages in found]
         except RegrowError as error:
             error.why = "; ".join(filter(None, (error.why, f"this is so for the conversation {document.locator}")))
             raise

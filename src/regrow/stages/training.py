@@ -53,12 +53,14 @@ class Schedule:
         steps: how many.
         sequences: in a step.
         context: tokens of a sequence.
+        pairs: whether rejected answers are read, too.
     """
 
     seed: int
     steps: int
     sequences: int
     context: int
+    pairs: bool = False
 
 
 @runtime_checkable
@@ -82,6 +84,7 @@ class Run:
         write: how parameters are written into a folder; None for those of the decoder, as weights.
         seen: parameters of the task -> what the decoder reads.
         former: the folder of the weights, if the run is to go on that made them.
+        pairs: whether rejected answers are read, too.
     """
 
     config: DecoderConfig
@@ -91,6 +94,7 @@ class Run:
     write: Callable[[Path, Mapping[str, Tensor]], None] | None = None
     seen: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = lambda parameters: parameters
     former: Path | None = None
+    pairs: bool = False
 
     def save(self, folder: Path, parameters: Mapping[str, Tensor]) -> None:
         """Write parameters into a folder."""
@@ -157,8 +161,8 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
     from regrow.train.task import Batch
 
     settings, shards = run.settings, run.shards
-    left_out = _left_out(call, shards, task.context)
-    _require_enough(call, shards.windows("train", task.context), settings)
+    left_out = _left_out(call, shards, task.context, run.pairs)
+    _require_enough(call, shards.windows("train", task.context, pairs=run.pairs), settings)
     data = tree_digest(shards.directory) if run.former or settings.keep else ""
     begun = former.go_on(run.former, task, settings, data, call.scratch) if run.former else 0
 
@@ -171,7 +175,7 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
         call.context.emit("resumed", **facts, tokens=tokens, records=state.losses)
 
     def batch(step: int) -> Batch:
-        return Batch(*shards.step(settings.seed, step, settings.sequences_per_step, task.context))
+        return Batch(*shards.step(settings.seed, step, settings.sequences_per_step, task.context, pairs=run.pairs))
 
     def keep(state: State) -> None:
         with new_directory(_snapshot(call.scratch, state.step)) as folder:
@@ -222,27 +226,27 @@ def _measure(call: Call[Any], context: int, run: Run) -> Callable[[State], dict[
     return measure
 
 
-def _left_out(call: Call[Any], shards: TokenShards, context: int) -> list[str]:
-    """The conversations that are longer than a sequence, which is told.
+def _left_out(call: Call[Any], shards: TokenShards, context: int, pairs: bool) -> list[str]:
+    """The conversations, or pairs of them, that are longer than a sequence, which is told.
 
     Raises:
         StageError: if no other is left.
     """
     if not shards.is_packed("train"):
         return []
-    packing = shards.packing("train", context)
+    what, packing = "pair" if pairs else "conversation", shards.packing("train", context, pairs=pairs)
     ids = shards.ids("train")
     found = [ids[place] for place in packing.left_out]
     if not packing.sequences:
         raise StageError(
-            f"no conversation fits into sequences of {context} tokens",
+            f"no {what} fits into sequences of {context} tokens",
             where=call.name,
-            why=f"the shortest of {counted(len(ids), 'document')} has {shards.shortest('train'):,} tokens, "
-            "and a conversation is not cut",
-            hint="raise `context`, as far as the model has room, or use shorter conversations",
+            why=f"the shortest of {counted(len(ids), 'document')} has "
+            f"{shards.shortest('train', pairs=pairs):,} tokens, and a {what} is not cut",
+            hint=f"raise `context`, as far as the model has room, or use shorter {what}s",
         )
     if found:
-        lost = f"{counted(len(found), 'conversation')} of {counted(len(ids), 'document')} left out"
+        lost = f"{counted(len(found), what)} of {counted(len(ids), 'document')} left out"
         told = f"{lost}: longer than {context + 1:,} tokens"
         call.context.emit("tally", text=told, left_out=True)
     return found

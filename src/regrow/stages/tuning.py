@@ -133,6 +133,14 @@ def cost(parameters: Tuning, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost
     )
 
 
+def beside(other: Expected, trained: Cost) -> Cost:
+    """The cost of training beside another model, by which every token passes too."""
+    more = 2.0 * (other.parameters or other.size / 4) * (trained.training.tokens if trained.training else 0)
+    flops = trained.flops + more
+    seconds = trained.seconds * (flops / trained.flops if trained.flops else 1.0)
+    return replace(trained, flops=flops, seconds=seconds, memory_bytes=trained.memory_bytes + int(other.size))
+
+
 def done(parameters: Tuning, scratch: Path) -> float:
     """The share of the steps up to the newest checkpoint."""
     return min(1.0, newest(scratch) / parameters.steps)

@@ -64,6 +64,7 @@ def pieces(
         InputError: if the release does not say which tokens are whose, or the store does not have the texts.
     """
     import numpy as np
+    import pyarrow.compute as pc
 
     from regrow.corpus.order import step_windows
 
@@ -72,10 +73,11 @@ def pieces(
     context = run.context
     if step > run.steps:
         raise RecipeError(f"there is no step {step}", where=str(release.path), why=f"training took {run.steps} steps")
-    row = _said(release, TOKENS, lambda: release.token_rows(texts=["id"], numbers=["end"], gaps=["learnt"]))
+    row = _said(release, TOKENS, lambda: release.token_rows(texts=["id"], numbers=["end"], gaps=["learnt", "rejected"]))
     ids, ends = row["id"].to_pylist(), np.array(row["end"], np.int64)
     starts = np.concatenate(([0], ends[:-1]))
-    sequences = _sequences(ends, np.array(row["learnt"].is_valid(), np.bool_), context)
+    kept = ends if run.pairs else np.array(pc.coalesce(row["rejected"], row["end"]), np.int64)
+    sequences = _sequences(ends, kept, np.array(row["learnt"].is_valid(), np.bool_), context)
     if sequences.count < 1:
         raise _unsaid(release, TOKENS, f"it has fewer tokens than the {context} of one sequence")
     known = _known(release, ids)
@@ -97,13 +99,15 @@ class _Sequences:
     units: Callable[[int], Sequence[Unit]]
 
 
-def _sequences(ends: NDArray[np.int64], conversations: NDArray[np.bool_], context: int) -> _Sequences:
+def _sequences(
+    ends: NDArray[np.int64], kept: NDArray[np.int64], conversations: NDArray[np.bool_], context: int
+) -> _Sequences:
     """Windows of the row, or, where there are conversations, documents packed whole."""
     from regrow.corpus.order import units, windows
     from regrow.corpus.packing import Packing
 
     if conversations.any():
-        packed = Packing.of(ends, conversations, context).sequences
+        packed = Packing.of(ends, conversations, context, kept).sequences
         return _Sequences(len(packed), packed.__getitem__)
     count = windows(int(ends[-1]) if len(ends) else 0, context)
     return _Sequences(count, lambda number: units(number, context, ends))
