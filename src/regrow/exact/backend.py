@@ -30,7 +30,9 @@ class Kernels(Protocol):
     def accumulate(self, top: Tensor, middle: Tensor, bottom: Tensor, total: Tensor) -> None: ...
     def round_total(self, total: Tensor, scale: Tensor) -> Tensor: ...
     def rms_norm(self, x: Tensor, gain: Tensor, epsilon: float) -> tuple[Tensor, Tensor]: ...
-    def rms_norm_backward(self, dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]: ...
+    def rms_norm_backward(
+        self, dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor, changes: bool = True
+    ) -> tuple[Tensor, Tensor | None]: ...
     def swiglu(self, x: Tensor) -> Tensor: ...
     def swiglu_backward(self, dy: Tensor, x: Tensor) -> Tensor: ...
     def layer_norm(self, x: Tensor, gain: Tensor, bias: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]: ...
@@ -136,10 +138,12 @@ class Backend:
                 high = multiply(a.along(a.high), b.along(b.high).mT)
                 yield Tile(g, r, high, multiply(a.along(a.both), b.along(b.both).mT))
 
-    def matmul(self, left: Digits, right: Digits) -> Tensor:
-        """The product of two operands as float32 ``(G, P, Q)``."""
+    def matmul(self, left: Digits, right: Digits, onto: Tensor | None = None) -> Tensor:
+        """The product of two operands as float32 ``(G, P, Q)``, rounded; then added to ``onto``, if that is given."""
         if fused := self._fused(left.depth):
-            return fused.matmul(left, right)
+            return fused.matmul(left, right, onto)
+        if onto is not None:
+            return onto.add_(self.matmul(left, right))
         shape = *left.exponents.shape, right.exponents.shape[1]
         out = torch.empty(shape, dtype=torch.float32, device=left.data.device)
         for tile in self.tiles(left, right):
@@ -171,7 +175,7 @@ class Backend:
             return
         rows, _, columns = upper.shape
         shape = (2 * rows, columns) if transposed else (rows, 2 * columns)
-        pairs = [(d.view(shape).mT if transposed else d.view(shape))[None] for d in (upper, lower)]
+        pairs = [(d.reshape(shape).mT if transposed else d.reshape(shape))[None] for d in (upper, lower)]
         top = self.gemm.multiply(planes[0], right.high)
         middle, bottom = (self.gemm.multiply(pair, right.both) for pair in pairs)
         self.kernels.accumulate(top[0], middle[0], bottom[0], total)

@@ -287,22 +287,26 @@ def _rms_norm_backward_kernel(
 ) -> None:
     rows, columns = x.shape
     blocks = (rows + block - 1) // block
+    changes = dgain.size > 0
     largest = np.zeros((blocks, columns), np.int32)
     # First pass: the rows' gradients, and on the way the largest addend of each gain's, which only the next pass can
     # put on its grid. `dx` is the room for both before it holds what it is for.
     for b in prange(blocks):
         for r in range(b * block, min(rows, b * block + block)):
             i = inverse[r]
-            for c in range(columns):
-                normal = x[r, c] * i
-                dx[r, c] = dy[r, c] * normal
-            for c in range(columns):
-                largest[b, c] = max(largest[b, c], np.int32(dx_bits[r, c] & _MASK))
+            if changes:
+                for c in range(columns):
+                    normal = x[r, c] * i
+                    dx[r, c] = dy[r, c] * normal
+                for c in range(columns):
+                    largest[b, c] = max(largest[b, c], np.int32(dx_bits[r, c] & _MASK))
             for c in range(columns):
                 dx[r, c] = (dy[r, c] * gain[c]) * (x[r, c] * i)
             mean = F(_grid_sum_row(dx[r], dx_bits[r]) / np.float64(columns))
             for c in range(columns):
                 dx[r, c] = i * (dy[r, c] * gain[c] - (x[r, c] * i) * mean)
+    if not changes:
+        return
     scale, back = _column_grids(largest)
     sums = np.zeros((blocks, columns), np.float64)
     # Second pass: the addends are computed again, which is cheaper than to write them and to read them.
@@ -313,13 +317,15 @@ def _rms_norm_backward_kernel(
     _column_totals(sums, back, dgain)
 
 
-def rms_norm_backward(dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
+def rms_norm_backward(
+    dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor, changes: bool = True
+) -> tuple[Tensor, Tensor | None]:
     """See :func:`regrow.exact.definition.rms_norm_backward`."""
-    dx, dgain = torch.empty_like(x), torch.empty_like(gain)
+    dx, dgain = torch.empty_like(x), torch.empty_like(gain if changes else gain[:0])
     dy = dy.contiguous()
     arguments = (_numpy(dy), _numpy(x), _numpy(gain), _numpy(inverse), _numpy(dx), _bits(dx), _numpy(dgain))
     _rms_norm_backward_kernel(*arguments, _block(x.shape[0]))
-    return dx, dgain
+    return dx, dgain if changes else None
 
 
 @_parallel

@@ -129,14 +129,16 @@ def rms_norm(x: Tensor, gain: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     return (x * inverse[:, None]) * gain, inverse
 
 
-def rms_norm_backward(dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of :func:`rms_norm` for ``x`` and ``gain``."""
+def rms_norm_backward(
+    dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor, changes: bool = True
+) -> tuple[Tensor, Tensor | None]:
+    """Gradients of :func:`rms_norm` for ``x`` and, if it ``changes``, for ``gain``."""
     count = torch.full((), x.shape[1], dtype=torch.float64, device=x.device)
     normal = x * inverse[:, None]
     scaled = dy * gain
     mean = (grid_sum(scaled * normal, 1) / count).to(torch.float32)
     dx = inverse[:, None] * (scaled - normal * mean[:, None])
-    return dx, grid_sum(dy * normal, 0).to(torch.float32)
+    return dx, grid_sum(dy * normal, 0).to(torch.float32) if changes else None
 
 
 def _sigmoid(x: Tensor) -> Tensor:

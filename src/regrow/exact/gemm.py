@@ -34,8 +34,8 @@ class FusedProducts(Protocol):
     pair of digits and a pass over its integers.
     """
 
-    def matmul(self, left: Digits, right: Digits) -> Tensor:
-        """The product as float32 ``(G, P, Q)``."""
+    def matmul(self, left: Digits, right: Digits, onto: Tensor | None = None) -> Tensor:
+        """See :meth:`regrow.exact.backend.Backend.matmul`."""
 
     def accumulate(self, left: list[Tensor], right: Digits, total: Tensor) -> None:
         """Add the exact integers of two or three planes ``(G, P, K)``, the highest first, to float64

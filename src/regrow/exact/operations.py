@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from regrow.exact import checks
+from regrow.exact import checks, constant
 from regrow.exact.backend import Backend, block_divisor, device_scale, numerators
 from regrow.exact.blend import Blend
 from regrow.exact.definition import grid_sum
@@ -43,6 +43,8 @@ from regrow.exact.selection import current
 # are the depth of the product that gives the matrix's gradient.
 HEAD_ENTRIES = 1 << 22
 HEAD_ROWS = 1024
+# Rows of the matrix whose gradient is summed at a time, where there is one block: so many float64 stay in the cache.
+HEAD_TOTALS = 1 << 12
 # Queries of a block of attention, or the half of them. Smaller blocks skip more keys that no query may see, larger ones
 # make better products.
 QUERY_BLOCK = 512
@@ -66,7 +68,10 @@ def _split(backend: Backend, x: Tensor, layout: Layout) -> Digits:
             why="it would round their integers to fewer bits",
             hint="leave autocast out, or wrap these calls in `torch.autocast(..., enabled=False)`",
         )
-    return backend.kernels.split(x if x.dim() == 3 else x[None], layout, backend.gemm.dtype)
+    dtype = backend.gemm.dtype
+    return constant.digits(
+        x, layout, dtype, lambda: backend.kernels.split(x if x.dim() == 3 else x[None], layout, dtype)
+    )
 
 
 class _Linear(Function):
@@ -135,7 +140,7 @@ class _LowRank(Function):
         rows = _split(backend, x, LEFT)
         narrow = backend.matmul(rows, _split(backend, a, RIGHT_TRANSPOSED))[0]
         y = backend.matmul(rows, _split(backend, weight, RIGHT_TRANSPOSED))[0]
-        y += backend.matmul(_split(backend, narrow, LEFT), _split(backend, b, RIGHT_TRANSPOSED))[0]
+        backend.matmul(_split(backend, narrow, LEFT), _split(backend, b, RIGHT_TRANSPOSED), onto=y[None])
         ctx.save_for_backward(rows.data.to(torch.int8), rows.exponents, narrow, weight, a, b)
         return y
 
@@ -149,7 +154,7 @@ class _LowRank(Function):
         dx = None
         if ctx.needs_input_grad[0]:
             dx = backend.matmul(rows, _split(backend, weight, RIGHT))[0]
-            dx += backend.matmul(_split(backend, dnarrow, LEFT), _split(backend, a, RIGHT))[0]
+            backend.matmul(_split(backend, dnarrow, LEFT), _split(backend, a, RIGHT), onto=dx[None])
         seen = Digits(data.to(backend.gemm.dtype), exponents, LEFT)
         return dx, None, _over_rows(backend, seen, dnarrow).mT, _over_rows(backend, rows, narrow)
 
@@ -200,8 +205,9 @@ class _RMSNorm(Function):
 
     @staticmethod
     @once
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        dx, dgain = ctx.backend.kernels.rms_norm_backward(gradients[0], *ctx.saved_tensors)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        given = gradients[0], *ctx.saved_tensors
+        dx, dgain = ctx.backend.kernels.rms_norm_backward(*given, changes=ctx.needs_input_grad[1])
         return dx, dgain, None
 
 
@@ -476,27 +482,32 @@ HeadLosses = Callable[[slice, Tensor], tuple[Tensor, Tensor, Tensor]]
 """Rows and their logits to losses and gradient digits, as the kernel ``cross_entropy`` gives them."""
 
 
+def _head_height(backend: Backend, x: Tensor, weight: Tensor) -> int:
+    """How many rows at a time."""
+    return max(HEAD_ROWS // block_divisor(backend, x), HEAD_ENTRIES * device_scale(x) // weight.shape[0])
+
+
 def _head_blocks(
     backend: Backend, x: Tensor, weight: Tensor, of: HeadLosses
 ) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
     """Some rows at a time, with their losses and gradient digits, so that the logits never exist as a whole."""
     left, right = _split(backend, x, LEFT), _split(backend, weight, RIGHT_TRANSPOSED)
-    height = max(HEAD_ROWS // block_divisor(backend, x), HEAD_ENTRIES * device_scale(x) // weight.shape[0])
-    for rows in _row_blocks(x.shape[0], height):
+    for rows in _row_blocks(x.shape[0], _head_height(backend, x, weight)):
         yield rows, *of(rows, backend.matmul(left.rows(rows), right)[0])
 
 
 def _head_loss(ctx: Any, backend: Backend, x: Tensor, weight: Tensor, of: HeadLosses, steepness: float = 1.0) -> Tensor:
     """Losses and gradients together."""
     moves, changes = ctx.needs_input_grad[:2]
-    gradient = _HeadGradient.start(backend, x, weight, steepness, moves, changes) if moves or changes else None
+    height, start = _head_height(backend, x, weight), _HeadGradient.start
+    gradient = start(backend, x, weight, steepness, moves, changes, height) if moves or changes else None
     losses = torch.empty(x.shape[0], dtype=torch.float32, device=x.device)
     for rows, some, upper, lower in _head_blocks(backend, x, weight, of):
         losses[rows] = some
         if gradient:
             gradient.add(rows, upper, lower)
     if gradient:
-        dx, dweight = gradient.dx, gradient.dweight()
+        dx, dweight = gradient.dx, gradient.dweight
         finite = losses.isfinite()
         if not bool(finite.all()):  # the digits of a row that is not finite are those of its target alone
             if dx is not None:
@@ -520,7 +531,7 @@ class _LinearCrossEntropy(Function):
     @staticmethod
     @once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        dx, dweight = (None if made is None else made * gradients[0] for made in ctx.saved_tensors)
+        dx, dweight = _times(ctx.saved_tensors, gradients[0])
         return dx, dweight, None
 
 
@@ -548,10 +559,12 @@ class _LinearLogProbabilities(Function):
         # The digits are the gradients of losses, and in a row that is not finite those of its target alone.
         factors = torch.where(found.isfinite(), -gradients[0], torch.nan)[:, None]
         # Of their sum: as steep as the mean of so many.
-        gradient = _HeadGradient.start(backend, x * factors, weight, float(x.shape[0]), *ctx.needs_input_grad[:2])
+        moves, changes = ctx.needs_input_grad[:2]
+        height = _head_height(backend, x, weight)
+        gradient = _HeadGradient.start(backend, x * factors, weight, float(x.shape[0]), moves, changes, height)
         for rows, _, upper, lower in _head_blocks(backend, x, weight, ctx.of):
             gradient.add(rows, upper, lower)
-        return None if gradient.dx is None else gradient.dx * factors, gradient.dweight(), None
+        return None if gradient.dx is None else gradient.dx * factors, gradient.dweight, None
 
 
 def linear_log_probabilities(x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
@@ -597,7 +610,7 @@ class _LinearDistillation(Function):
     @staticmethod
     @once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        dx, dweight = (None if made is None else made * gradients[0] for made in ctx.saved_tensors)
+        dx, dweight = _times(ctx.saved_tensors, gradients[0])
         return dx, dweight, None, None, None, None
 
 
@@ -612,6 +625,11 @@ def _most_likely(logits: Tensor, top: int) -> Tensor:
     return logits.masked_fill(~kept, -torch.inf)
 
 
+def _times(made: tuple[Tensor | None, ...], factor: Tensor) -> tuple[Tensor | None, ...]:
+    """Gradients of a loss, times that of the loss itself, which nearly always is 1."""
+    return made if bool(factor == 1.0) else tuple(None if one is None else one * factor for one in made)
+
+
 def _row_blocks(rows: int, height: int) -> list[slice]:
     return [slice(start, min(rows, start + height)) for start in range(0, rows, height)]
 
@@ -624,7 +642,8 @@ class _HeadGradient:
         weight: the output matrix on column grids.
         x: the inputs on column grids.
         dx: the gradient of the inputs, filled block by block.
-        total: the exact integers of the gradient of the weights, float64.
+        dweight: the gradient of the weights, filled with the last block.
+        total: its exact integers, float64; None if there is but one block.
         count: over how many rows the loss is a mean, divided by what the digits' gradient is to be multiplied by.
     """
 
@@ -632,20 +651,25 @@ class _HeadGradient:
     weight: Digits | None
     x: Digits | None
     dx: Tensor | None
+    dweight: Tensor | None
     total: Tensor | None
     count: float
 
     @staticmethod
     def start(
-        backend: Backend, x: Tensor, weight: Tensor, steepness: float, moves: bool, changes: bool
+        backend: Backend, x: Tensor, weight: Tensor, steepness: float, moves: bool, changes: bool, height: int
     ) -> _HeadGradient:
-        """Nothing added yet, of the gradient of ``x`` if it ``moves``, and of the weights if they are to ``change``."""
+        """Nothing added yet, of the gradient of ``x`` if it ``moves``, and of the weights if they are to ``change``.
+        Blocks have at most ``height`` rows.
+        """
+        several = changes and x.shape[0] > height
         return _HeadGradient(
             backend,
             _split(backend, weight, RIGHT) if moves else None,
             _split(backend, x, RIGHT_OF_TRANSPOSED) if changes else None,
             torch.empty_like(x) if moves else None,
-            torch.zeros(weight.shape, dtype=torch.float64, device=x.device) if changes else None,
+            torch.empty(weight.shape, dtype=torch.float32, device=x.device) if changes else None,
+            torch.zeros(weight.shape, dtype=torch.float64, device=x.device) if several else None,
             x.shape[0] / steepness,
         )
 
@@ -655,14 +679,19 @@ class _HeadGradient:
             block = torch.zeros((len(upper), self.dx.shape[1]), dtype=torch.float64, device=self.dx.device)
             self.backend.add_deep(upper, lower, self.weight, block)
             self.dx[rows] = self.backend.kernels.round_total(block, self._scale(self.weight))
-        if self.x is not None and self.total is not None:
-            self.backend.add_deep(upper, lower, self.x.rows(rows), self.total)
+        if self.x is not None and self.dweight is not None:
+            for some in _row_blocks(len(self.dweight), HEAD_TOTALS * device_scale(self.dweight)):
+                self._add_to_weights(some, rows, self.x, self.dweight[some], upper[..., some], lower[..., some])
 
-    def dweight(self) -> Tensor | None:
-        """The gradient of the weights, rounded once."""
-        if self.x is None or self.total is None:
-            return None
-        return self.backend.kernels.round_total(self.total, self._scale(self.x))
+    def _add_to_weights(
+        self, some: slice, rows: slice, x: Digits, dweight: Tensor, upper: Tensor, lower: Tensor
+    ) -> None:
+        """Take in what a block adds to some rows of the weights' gradient, and round them with the last block."""
+        fresh = self.total is None
+        total = torch.zeros_like(dweight, dtype=torch.float64) if self.total is None else self.total[some]
+        self.backend.add_deep(upper, lower, x.rows(rows), total)
+        if fresh or rows.stop == x.data.shape[1]:
+            dweight.copy_(self.backend.kernels.round_total(total, self._scale(x)))
 
     def _scale(self, right: Digits) -> Tensor:
         """What makes an exact integer a gradient of the mean loss."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from regrow.errors import StageError
 from regrow.exact import operations as ops
 from regrow.exact import optimizer
+from regrow.exact.constant import constant
 from regrow.exact.selection import placed
 from regrow.exact.workers import ALONE, Workers
 from regrow.train import state as states
@@ -181,7 +182,8 @@ def _gradients(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The losses of all micro-batches, and this worker's rows of the mean of their gradients, by name."""
     leaves = {name: p.detach().requires_grad_() for name, p in state.trained().items()}
-    parameters = {**state.parameters, **leaves}
+    frozen = {name: constant(p) for name, p in state.frozen().items()}
+    parameters = {**frozen, **leaves}
     losses = torch.zeros(len(micro_batches), device=next(iter(leaves.values())).device)
     parts: dict[str, list[Tensor]] = {name: [] for name in leaves}
     for i in range(workers.rank, len(micro_batches), workers.count):

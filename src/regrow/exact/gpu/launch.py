@@ -133,13 +133,15 @@ def rms_norm(x: Tensor, gain: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     return out, inverse
 
 
-def rms_norm_backward(dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
+def rms_norm_backward(
+    dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor, changes: bool = True
+) -> tuple[Tensor, Tensor | None]:
     """See :func:`regrow.exact.definition.rms_norm_backward`."""
     rows, columns = x.shape
     dy, x, gain, inverse = (t.contiguous() for t in (dy, x, gain, inverse))
     dx, products = torch.empty_like(x), torch.empty_like(x)
     _by_rows(kernels.rms_norm_backward, rows, columns, dy, x, gain, inverse, dx, products, rows, columns)
-    return dx, column_sum(products)
+    return dx, column_sum(products) if changes else None
 
 
 def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -379,6 +379,22 @@ def round_block_float32(
 
 
 @_intrinsic
+def add_rounded_block(_typing: Any, block: Any, out: Any, stride: Any) -> Any:
+    """Add 32 x 32 float32, side by side, to those at ``out``, whose rows are ``stride`` apart."""
+
+    def write(builder: Any, block: Any, out: Any, stride: Any) -> None:
+        with cgutils.for_range(builder, _constant(32)) as loop:
+            source = builder.add(block, _times(builder, loop, 2 * ROW))
+            target = builder.add(out, builder.mul(loop.index, stride))
+            for half in range(2):
+                there, more = (_offset(builder, at, ROW * half) for at in (target, source))
+                total = builder.fadd(_load(builder, _FLOATS_16, there), _load(builder, _FLOATS_16, more))
+                _store(builder, total, there)
+
+    return _void_intrinsic(write, *[_A] * 3)
+
+
+@_intrinsic
 def add_block(_typing: Any, high: Any, cross: Any, out: Any, stride: Any) -> Any:
     """Add ``2**14 high + 2**7 cross`` to 32 x 32 float64 at ``out``, whose rows are ``stride`` apart."""
 

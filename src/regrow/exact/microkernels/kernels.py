@@ -22,6 +22,7 @@ from regrow.exact.microkernels.instructions import (
     TILE,
     add_block,
     add_deep_block,
+    add_rounded_block,
     begin,
     block,
     clear_tile,
@@ -40,8 +41,9 @@ from regrow.exact.rows import exponent_range, float32_epilogue_is_exact, power, 
 F = np.float32
 SIDE = 32  # of a block
 
-# What becomes of a block: integers as they are; rounded to float32; or added to float64 integers.
-INTEGERS, ROUNDED, ADDED = 0, 1, 2
+# What becomes of a block: integers as they are; rounded to float32; that and then added to others; or added to float64
+# integers.
+INTEGERS, ROUNDED, SUMMED, ADDED = 0, 1, 2, 3
 
 _parallel: Any = shared_kernel
 _helper: Any = kernel()
@@ -181,20 +183,32 @@ def _copy(source: Any, target: Any) -> None:
 
 
 @_helper
+def _sum(source: Any, target: Any) -> None:
+    """Add the rows and columns that both matrices have."""
+    for y in range(min(source.shape[0], target.shape[0])):
+        for x in range(min(source.shape[1], target.shape[1])):
+            target[y, x] += source[y, x]
+
+
+@_helper
 def _round(
-    sums: Any, short: bool, rows: Any, rows32: Any, columns: Any, columns32: Any, target: Any, edge: Any
+    sums: Any, short: bool, rows: Any, rows32: Any, columns: Any, columns32: Any, target: Any, edge: Any, more: bool
 ) -> None:  # fmt: skip
-    """Write a block of the product as float32, by way of a full one where it lies at an edge."""
+    """Write a block of the product as float32, by way of a full one where it lies at an edge; or add ``more``."""
     high, cross, out, stride = sums[0].ctypes.data, sums[1].ctypes.data, target.ctypes.data, target.strides[0]
     full = target.shape[0] == SIDE and target.shape[1] == SIDE
     # The instructions write blocks without asking for bounds, so those at an edge are written aside and copied.
-    if not full:
+    if more or not full:
         out, stride = edge.ctypes.data, edge.strides[0]
     if short:
         round_block_float32(high, cross, rows32.ctypes.data, columns32.ctypes.data, out, stride)
     else:
         round_block(high, cross, rows.ctypes.data, columns.ctypes.data, out, stride)
-    if not full:
+    if more and full:
+        add_rounded_block(edge.ctypes.data, target.ctypes.data, target.strides[0])
+    elif more:
+        _sum(edge, target)
+    elif not full:
         _copy(edge, target)
 
 
@@ -237,7 +251,7 @@ def multiply(
         offsets: its offsets by part, ``(groups * panels, parts, 32)``, or empty.
         scratch: int8 ``(threads, S)``, where S takes ``(chunk / 32, planes, steps)`` of ``STEP`` bytes.
         blocks: int32 ``(threads, parts, 32, 32)``.
-        kind: what is written: ``INTEGERS``, ``ROUNDED`` or ``ADDED``.
+        kind: what is written: ``INTEGERS``, ``ROUNDED``, ``SUMMED`` or ``ADDED``.
         left: exponents ``(groups, outer)``, if rounded.
         right: exponents ``(groups, columns)``, if rounded.
         integers: int32 ``(parts, groups, outer, columns)``.
@@ -246,7 +260,7 @@ def multiply(
     """
     panels, chunks = (columns + SIDE - 1) // SIDE, (outer + chunk - 1) // chunk
     size = (depth + 63) // 64 * STEP
-    parts = counts[0]
+    parts, rounded = counts[0], kind in (ROUNDED, SUMMED)
     # The loops are those of Goto and van de Geijn (2008), and the left operand is what stays in the second-level cache:
     # a thread packs a chunk of its rows once, and takes one panel of the right operand after the other through all
     # blocks of the chunk; a block goes through the whole depth in the unit's registers.
@@ -265,13 +279,13 @@ def multiply(
                 pack_pair(source, strides[1], strides[2], high, depth, target, counts[0] * size, False)
         add_shift(scratch[thread], heights * counts[0] * size, shift)
         # Asked once for a chunk and not for each block, in which it would be taken again for every panel.
-        short = kind == ROUNDED and float32_epilogue_is_exact(
+        short = rounded and float32_epilogue_is_exact(
             depth, exponent_range(left[g], first, last), exponent_range(right[g], 0, columns)
         )
         rows, rows32 = np.zeros(chunk, np.float64), np.zeros(chunk, np.float32)
         scales, scales32 = np.zeros(SIDE, np.float64), np.zeros(SIDE, np.float32)
         edge, edge64 = np.zeros((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE), np.float64)
-        if kind == ROUNDED:
+        if rounded:
             for y in range(last - first):
                 rows[y] = power(left[g, first + y]) * 2.0**-26
                 rows32[y] = power32(left[g, first + y]) if short else F(0.0)
@@ -281,7 +295,7 @@ def multiply(
             there = packed.ctypes.data + (g * panels + n) * counts[1] * size
             x = SIDE * n
             wide = min(SIDE, columns - x)
-            if kind == ROUNDED:
+            if rounded:
                 for c in range(wide):
                     scales[c] = power(right[g, x + c])
                     scales32[c] = power32(right[g, x + c] - 19) if short else F(0.0)
@@ -299,10 +313,10 @@ def multiply(
                         block(unit, here, there + (counts[1] - 1) * size, size // STEP, offset, out, stride)
                     else:
                         block(unit, here + (j - 1) * size, there, 2 * (size // STEP), offset, out, stride)
-                if kind == ROUNDED:
+                if rounded:
                     span = slice(SIDE * h, SIDE * h + SIDE)
                     target = floats[g, y : y + high, x : x + wide]
-                    _round(sums, short, rows[span], rows32[span], scales, scales32, target, edge)
+                    _round(sums, short, rows[span], rows32[span], scales, scales32, target, edge, kind == SUMMED)
                 elif kind == ADDED:
                     _add(sums, doubles[g, y : y + high, x : x + wide], edge64)
                 elif high < SIDE or wide < SIDE:

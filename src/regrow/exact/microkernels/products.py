@@ -63,12 +63,12 @@ class MicrokernelProducts:
         """int32 ``(G, P, K) x (G, K, Q)``."""
         return self._multiply([left], [right.mT], kernels.INTEGERS)[0]
 
-    def matmul(self, left: Digits, right: Digits) -> Tensor:
-        """The product as float32 ``(G, P, Q)``."""
+    def matmul(self, left: Digits, right: Digits, onto: Tensor | None = None) -> Tensor:
+        """See :meth:`regrow.exact.backend.Backend.matmul`."""
         # Two digits each give the parts HH and HL + LH; LL is left out, by definition.
-        return self._multiply(
-            left.planes, right.planes, kernels.ROUNDED, left.exponents.contiguous(), right.exponents.contiguous()
-        )
+        kind = kernels.ROUNDED if onto is None else kernels.SUMMED
+        exponents = left.exponents.contiguous(), right.exponents.contiguous()
+        return self._multiply(left.planes, right.planes, kind, *exponents, onto)
 
     def accumulate(self, left: list[Tensor], right: Digits, total: Tensor) -> None:
         """Add the exact integers of two or three planes ``(G, P, K)``, the highest first, to float64
@@ -77,7 +77,7 @@ class MicrokernelProducts:
         for start in range(0, right.depth, _DEPTH):
             some = slice(start, start + _DEPTH)
             self._multiply(
-                [x[:, :, some] for x in left], [x[:, :, some] for x in right.planes], kernels.ADDED, total=total
+                [x[:, :, some] for x in left], [x[:, :, some] for x in right.planes], kernels.ADDED, given=total
             )
 
     def attend(
@@ -121,7 +121,7 @@ class MicrokernelProducts:
         kind: int,
         rows: Tensor | None = None,
         columns: Tensor | None = None,
-        total: Tensor | None = None,
+        given: Tensor | None = None,
     ) -> Tensor:
         """Planes ``(G, P, K)`` and ``(G, Q, K)`` to what ``kind`` says."""
         groups, outer, depth = left[0].shape
@@ -132,7 +132,9 @@ class MicrokernelProducts:
         shape = groups, outer, wide
         integers = torch.empty((parts, *shape) if kind == kernels.INTEGERS else (0,) * 4, dtype=torch.int32)
         floats = torch.empty(shape if kind == kernels.ROUNDED else (0,) * 3, dtype=torch.float32)
-        doubles = torch.empty((0,) * 3, dtype=torch.float64) if total is None else total
+        doubles = torch.empty((0,) * 3, dtype=torch.float64)
+        if given is not None:
+            floats, doubles = (given, doubles) if kind == kernels.SUMMED else (floats, given)
         none = torch.empty((0, 0), dtype=torch.int32)
         scratch = _buffer(threads, chunk // kernels.SIDE * parts * size)
         blocks = _buffer(threads, parts, kernels.SIDE, kernels.SIDE, dtype=torch.int32)
@@ -142,7 +144,7 @@ class MicrokernelProducts:
             (none if rows is None else rows).numpy(), (none if columns is None else columns).numpy(),
             integers.numpy(), floats.numpy(), doubles.numpy(), threads=threads,
         )  # fmt: skip
-        return {kernels.INTEGERS: integers, kernels.ROUNDED: floats, kernels.ADDED: doubles}[kind]
+        return given if given is not None else floats if kind == kernels.ROUNDED else integers
 
     def _pack(self, right: list[Tensor], parts: int) -> tuple[Any, Any]:
         """The panels of a right operand, and the offsets of the parts if the unit asks for such."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -44,11 +44,11 @@ class Finetuning:
 
     def initial(self) -> Mapping[str, Tensor]:
         """As they are in the source."""
-        return {name: self._given[name].clone() for name in self.trained()}
+        return self._read(self.trained())
 
     def given(self) -> Mapping[str, Tensor]:
         """As they are in the source."""
-        return {name: self._given[name] for name in self.frozen()}
+        return self._read(self.frozen())
 
     def loss(self, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """The decoder's, in nats."""
@@ -64,11 +64,12 @@ class Finetuning:
         config = DecoderConfig(**description["config"])
         return Finetuning(config, description["context"], tuple(description["names"]))
 
-    @cached_property
-    def _given(self) -> Mapping[str, Tensor]:
+    def _read(self, names: Collection[str]) -> Mapping[str, Tensor]:
+        """Some parameters of the source; not kept, since what is trained would be in memory twice."""
         if self.source is None:
             raise AssertionError("the first worker has the parameters")
-        return load(self.source)[1]
+        found = load(self.source)[1] if names else {}
+        return {name: found[name] for name in names}
 
     @cached_property
     def _decoder(self) -> Decoder:
