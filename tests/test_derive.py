@@ -205,7 +205,7 @@ def test_a_parent_that_is_a_release_is_followed(built: Path, second: Path) -> No
     (parent,), (step,) = child.parents, child.steps
     assert (step.stage, step.origin) == ("import-weights", "imported")
     assert [(one.stage, one.origin, one.tool) for one in parent.steps] == [
-        ("import-weights", "imported", "import-weights 1"),
+        ("import-weights", "imported", "import-weights 2"),
         ("finetune", "fine-tuned", "finetune 1, arithmetic 1"),
     ]
     assert parent.steps[1].parameters["parameters"] == ["layers.1", "norm"]

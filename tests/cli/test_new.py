@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from regrow.cli.root import cli
 from regrow.recipe.schema import load
 from regrow.stages import KINDS
+from tests import models
 
 
 @pytest.fixture(autouse=True)
@@ -171,3 +172,16 @@ def test_larger_texts_get_a_larger_model(tmp_path: Path) -> None:
         shapes.append((recipe["tokenizer"]["vocabulary"], recipe["architecture"]["width"], recipe["train"]["tokens"]))
     small, large = shapes
     assert all(one < other for one, other in zip(small, large, strict=True))
+
+
+def test_from_a_folder_of_a_model(tmp_path: Path) -> None:
+    models.model(tmp_path / "theirs")
+    (tmp_path / "theirs" / "notes.pdf").write_bytes(b"%PDF")
+    code, out, err = new("tune", "--from", "theirs")
+    assert (code, out) == (0, "tune\n"), err
+    assert "Source base: 6 files" in " ".join(err.split())
+    recipe = tomllib.loads((tmp_path / "tune" / "regrow.toml").read_text("utf-8"))
+    assert recipe["base"]["fetch"] == "file:base"
+    assert sorted(path.name for path in (tmp_path / "tune" / "base").iterdir()) == sorted(
+        path.name for path in (tmp_path / "theirs").iterdir() if path.name != "notes.pdf"
+    )

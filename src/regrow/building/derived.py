@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -172,7 +173,7 @@ def _copy(model: Path, into: Path) -> None:
 
 def _select(fetch: str, folder: Path, context: StageContext) -> str:
     """The one GGUF file of several that lie open, before anything large is fetched; empty where there is no choice."""
-    pins = sources.resolve(fetch, folder, base.FILES, emit=context.emit)
+    pins = sources.resolve(fetch, folder, base.FILES, emit=partial(context.emit, source="base"))
     names = [pin.file for pin in pins]
     return "" if any(map(is_archive, names)) else _preferred(names)
 
@@ -198,7 +199,7 @@ def _seen(found: Base, scratch: Path, context: StageContext) -> Base:
 
     said = BaseParameters(fetch=found.fetch, licence=UNDECLARED, pins=())
     wanted = (found.select,) if found.select else said.select
-    pins = sources.resolve(found.fetch, context.surroundings.base, (*wanted, f"**/{_CARD}"), emit=context.emit)
+    pins = sources.resolve(found.fetch, context.surroundings.base, (*wanted, f"**/{_CARD}"))
     told = said.model_copy(update={"pins": pins, "select": (*wanted, f"**/{_CARD}")})
     out = scratch / "files"
     out.mkdir()
