@@ -14,6 +14,7 @@ from regrow.model import gguf
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
 from regrow.model.weights import Ends, load, load_codes, save
+from regrow.release import Release
 
 CONFIG = DecoderConfig(vocabulary=300, layers=2, width=32, heads=2, kv_heads=1, hidden=64, context=64)
 BASE = """\
@@ -79,6 +80,7 @@ def built(recipe: Path) -> Path:
 
 def test_the_release_holds_integers_and_what_was_done(recipe: Path, built: Path) -> None:
     codes, (_, before) = load_codes(built), load(recipe / "base")
+    assert Release.at(built).facts["parameters"] == sum(x.numel() for x in before.values())
     assert codes.keys() == {name for name in before if name.startswith("layers.") and before[name].dim() == 2}
     assert (built / "model.safetensors").stat().st_size < 0.65 * (recipe / "base" / "model.safetensors").stat().st_size
     lines = (built / "changes" / "quantised.jsonl").read_text().splitlines()

@@ -119,6 +119,14 @@ def test_it_is_built_again_to_the_same_bits(built: Path, tmp_path: Path) -> None
     assert report.verdict.value == "same", report
 
 
+def test_a_base_that_cannot_be_read_is_named_as_the_recipe_does(built: Path, tmp_path: Path) -> None:
+    shutil.copytree(built / "tuned", tmp_path / "tuned")
+    (tmp_path / "tuned" / "base" / "model.safetensors").write_bytes(b"{}")
+    with pytest.raises(RegrowError, match="this model cannot be read") as error:
+        regrow.build(tmp_path / "tuned", tmp_path / "release", store=built / "store")
+    assert error.value.where == "stage `base`"
+
+
 def test_another_base_is_another_release(built: Path, tmp_path: Path) -> None:
     shutil.copytree(built / "tuned", tmp_path / "tuned")
     save(tmp_path / "tuned" / "base", CONFIG, initialise(CONFIG, 4), Ends(0, 0))
@@ -205,7 +213,7 @@ def test_a_parent_that_is_a_release_is_followed(built: Path, second: Path) -> No
     (parent,), (step,) = child.parents, child.steps
     assert (step.stage, step.origin) == ("import-weights", "imported")
     assert [(one.stage, one.origin, one.tool) for one in parent.steps] == [
-        ("import-weights", "imported", "import-weights 1"),
+        ("import-weights", "imported", "import-weights 2"),
         ("finetune", "fine-tuned", "finetune 1, arithmetic 1"),
     ]
     assert parent.steps[1].parameters["parameters"] == ["layers.1", "norm"]

@@ -57,7 +57,7 @@ def test_a_model_that_diverged_is_not_presented_like_a_good_one(shell: Shell) ->
     done = shell.run("build", "wild")
     assert done.returncode == 0
     assert "Warning training diverged: " in done.stderr
-    assert "lower `train.learning_rate` first, which was 10 at its highest" in done.stderr
+    assert "lower `learning_rate` first, which was 10 at its highest" in done.stderr
     release = shell.folder / "build" / "wild"
     for name in ("report.html", "README.md"):
         assert "training diverged" in (release / name).read_text("utf-8")

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from regrow.cli.root import cli
 from regrow.recipe.schema import load
 from regrow.stages import KINDS
+from tests import models
 
 
 @pytest.fixture(autouse=True)
@@ -171,3 +172,25 @@ def test_larger_texts_get_a_larger_model(tmp_path: Path) -> None:
         shapes.append((recipe["tokenizer"]["vocabulary"], recipe["architecture"]["width"], recipe["train"]["tokens"]))
     small, large = shapes
     assert all(one < other for one, other in zip(small, large, strict=True))
+
+
+def test_from_a_folder_of_a_model(tmp_path: Path) -> None:
+    models.model(tmp_path / "theirs")
+    (tmp_path / "theirs" / "notes.pdf").write_bytes(b"%PDF")
+    (tmp_path / "theirs" / "gguf").mkdir()
+    for kind in ("F16", "Q8_0"):
+        (tmp_path / "theirs" / "gguf" / f"theirs-{kind}.gguf").write_bytes(b"GGUF")
+    code, out, err = new("tune", "--from", "theirs")
+    assert (code, out) == (0, "tune\n"), err
+    assert "Source base: 8 files" in " ".join(err.split())
+    recipe = tomllib.loads((tmp_path / "tune" / "regrow.toml").read_text("utf-8"))
+    assert recipe["base"] == {"fetch": "file:base", "licence": "LicenseRef-Undeclared"}
+    assert recipe["lora"]["context"] == models.CONFIG.context
+    assert not (tmp_path / "tune" / "base" / "notes.pdf").exists()
+
+
+def test_from_a_folder_of_an_adapter(tmp_path: Path) -> None:
+    filled(tmp_path / "theirs", {"adapter_config.json": b"{}"})
+    code, _, err = new("tune", "--from", "theirs")
+    assert (code, (tmp_path / "tune").exists()) == (6, False)
+    assert "`theirs` is an adapter" in err

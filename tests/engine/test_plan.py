@@ -223,7 +223,7 @@ def test_a_machine_that_was_seen_to_be_slow_takes_longer() -> None:
 def test_too_little_memory_and_disk_are_told_before_a_build() -> None:
     assert list(plan("x", graph(), forecasts(9), machine=Machine(10**9, 10**9)).warnings()) == []
     memory, disk = plan("x", graph(), forecasts(9), machine=Machine(200_000_000, 1000)).warnings()
-    assert memory.startswith("`pretrain` needs about 414 MB of memory, and there are 200 MB; lower `train.micro_batch`")
+    assert memory.startswith("`pretrain` needs about 414 MB of memory, and there are 200 MB; lower `micro_batch`")
     assert disk.startswith("the build needs about 509 kB of disk, and 1.0 kB are free")
     assert list(plan("x", graph(), forecasts(11), machine=Machine(1, 1)).warnings()) == []
 

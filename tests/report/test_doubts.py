@@ -58,7 +58,7 @@ def test_what_to_change_first_after_divergence_is_the_learning_rate(tmp_path: Pa
         "training diverged: the loss began at 6.00 nats per token and ended at 300.00, and 150.00 bits per byte stand "
         "against 3.00 of the unigram model"
     )
-    assert doubt.hint == "lower `train.learning_rate` first, which was 0.5 at its highest"
+    assert doubt.hint == "lower `learning_rate` first, which was 0.5 at its highest"
 
 
 def test_report_and_card_show_doubts(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from regrow.corpus.tokenizer import Tokenizer
 from regrow.errors import InputError, RegrowError, StageError
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
+from regrow.model.foreign import Found, find
 from regrow.model.weights import Ends, ends, load, save
 from regrow.sources import resolve
 from regrow.stages import KINDS
@@ -114,6 +115,17 @@ def test_bases_that_are_none_or_several(bench: Bench, model: Path) -> None:
     assert Tokenizer.open(bench.run("import-tokenizer", {}, files=chosen)).vocabulary == 512
 
 
+def test_a_gguf_file_beside_a_model_is_that_one_again(bench: Bench, model: Path, tmp_path: Path) -> None:
+    """As in releases that have a `[gguf]`, and on hubs."""
+    (model / "gguf").mkdir()
+    (model / "gguf" / "model-F16.gguf").write_bytes(b"GGUF")
+    assert find(model) == Found(model, None)
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone" / "config.json").write_text("{}")
+    (tmp_path / "alone" / "model-F16.gguf").write_bytes(b"GGUF")
+    assert find(tmp_path / "alone").gguf == tmp_path / "alone" / "model-F16.gguf"
+
+
 def test_a_tokenizer_of_another_model_is_refused(bench: Bench, model: Path, tmp_path: Path) -> None:
     smaller = DecoderConfig(vocabulary=300, layers=1, width=8, heads=2, kv_heads=1, hidden=8, context=16)
     save(model, smaller, initialise(smaller, 1), ENDS)
@@ -145,6 +157,17 @@ def test_an_end_that_only_the_configuration_or_the_tokenizer_says(bench: Bench, 
         kept = {key: value for key, value in said.items() if not key.endswith("_token_id")}
         (model / "config.json").write_text(json.dumps(kept | config))
         assert ends(imported(bench, model)[0]) == wanted
+
+
+def test_several_ends_are_taken_over(bench: Bench, model: Path) -> None:
+    """Models that answer have two, for a text and for an answer: with the first alone, others would write on."""
+    (model / "generation_config.json").write_text('{"bos_token_id": 1, "eos_token_id": [3, 5, 3]}')
+    weights, _ = imported(bench, model)
+    assert ends(weights) == Ends(1, 3, (5,))
+    assert json.loads((weights / "generation_config.json").read_text())["eos_token_id"] == [3, 5]
+    (model / "generation_config.json").write_text('{"eos_token_id": [3, 512]}')
+    with pytest.raises(InputError, match="the token that ends a text of the base is 512"):
+        imported(bench, model)
 
 
 def test_older_files_of_a_model_are_the_model(bench: Bench, model: Path) -> None:

@@ -142,3 +142,11 @@ def test_a_teacher_that_no_table_brings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RegrowError, match="there is no model called `wise`") as error:
         regrow.build(folder, tmp_path / "release", store=tmp_path / "store")
     assert "distil.teacher" in str(error.value)
+
+
+def test_a_recipe_without_a_teacher_is_built(tmp_path: Path) -> None:
+    said = "[distil]\nlayers = 1\ntokens = 128\ncontext = 16\nmicro_batches_per_step = 1\n"
+    folder = recipe(tmp_path / "child", said)
+    model(folder / "base")
+    regrow.build(folder, tmp_path / "release", store=tmp_path / "store")
+    assert load_config(tmp_path / "release").layers == 1

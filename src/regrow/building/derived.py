@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,21 +82,31 @@ class Base:
         select: which of its files; empty for all that are a model's.
         licence: SPDX, as the files say; empty if they do not.
         converses: whether it knows how a conversation is written.
+        context: its longest sequence, in tokens; 0 if its files do not say it.
     """
 
     fetch: str
     select: str
     licence: str
     converses: bool
+    context: int
 
 
 def is_model(said: str) -> bool:
     """Whether what somebody names is a model, rather than texts: an address that is fetched, a GGUF file, or a folder
     with the configuration of one.
+
+    Raises:
+        InputError: if it is an adapter.
     """
     if sources.is_address(said):
         return True
     path = Path(said)
+    if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
+        raise InputError(
+            f"`{said}` is an adapter", why="a recipe begins with a model",
+            hint="begin with its base, and add `[adapter]` with the folder beside the recipe",
+        )  # fmt: skip
     return path.suffix == ".gguf" or any(path.glob("*.gguf")) or _says_its_kind(path / "config.json")
 
 
@@ -118,7 +130,7 @@ def adopted(said: str, folder: Path, listener: Listener) -> Base:
     context = StageContext("base", listener, Event(), Surroundings(folder))
     select = _select(fetch, folder, context)
     with TemporaryDirectory(prefix="regrow-") as scratch:
-        return _seen(Base(fetch, select, "", False), Path(scratch), context)
+        return _seen(Base(fetch, select, "", False, 0), Path(scratch), context)
 
 
 def recipe(name: str, found: Base) -> dict[str, str]:
@@ -137,7 +149,7 @@ def recipe(name: str, found: Base) -> dict[str, str]:
         what=what,
         reading='format = "conversations"\n' if found.converses else "",
         tokens=8_000,
-        context=256 if found.converses else 128,
+        context=min(256 if found.converses else 128, found.context or math.inf),
         prompts=f"[{_toml(questions[0])}, {_toml('How do I make tea?')}]",
     )
     return {"regrow.toml": said, **starters}
@@ -172,7 +184,7 @@ def _copy(model: Path, into: Path) -> None:
 
 def _select(fetch: str, folder: Path, context: StageContext) -> str:
     """The one GGUF file of several that lie open, before anything large is fetched; empty where there is no choice."""
-    pins = sources.resolve(fetch, folder, base.FILES, emit=context.emit)
+    pins = sources.resolve(fetch, folder, base.FILES, emit=partial(context.emit, source="base"))
     names = [pin.file for pin in pins]
     return "" if any(map(is_archive, names)) else _preferred(names)
 
@@ -195,15 +207,17 @@ def _rank(name: str) -> int:
 def _seen(found: Base, scratch: Path, context: StageContext) -> Base:
     """What the files of a model say of it."""
     from regrow.model.foreign import find
+    from regrow.model.weights import load_config
 
     said = BaseParameters(fetch=found.fetch, licence=UNDECLARED, pins=())
     wanted = (found.select,) if found.select else said.select
-    pins = sources.resolve(found.fetch, context.surroundings.base, (*wanted, f"**/{_CARD}"), emit=context.emit)
+    pins = sources.resolve(found.fetch, context.surroundings.base, (*wanted, f"**/{_CARD}"))
     told = said.model_copy(update={"pins": pins, "select": (*wanted, f"**/{_CARD}")})
     out = scratch / "files"
     out.mkdir()
     base.run(Call("base", told, {}, out, scratch, context))
-    if not found.select and (several := _preferred([str(path.relative_to(out)) for path in out.rglob("*.gguf")])):
+    names = [str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()]
+    if not found.select and (several := _preferred(names)):
         found = replace(found, select=f"**/{Path(several).name}")
         for path in out.rglob("*.gguf"):
             if path.name != Path(several).name:
@@ -214,9 +228,11 @@ def _seen(found: Base, scratch: Path, context: StageContext) -> Base:
 
         metadata = gguf.metadata(model.gguf)
         licence, converses = str(metadata.get("general.license", "")), "tokenizer.chat_template" in metadata
+        length = metadata.get(f"{metadata.get('general.architecture')}.context_length", 0)
     else:
         licence, converses = _said_by_card(model.folder / _CARD), _has_template(model.folder)
-    return replace(found, licence=licences.canonical(licence), converses=converses)
+        length = load_config(model.folder).context
+    return replace(found, licence=licences.canonical(licence), converses=converses, context=int(length))
 
 
 def _said_by_card(card: Path) -> str:

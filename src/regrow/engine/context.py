@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -84,17 +85,18 @@ def one_at_a_time(listener: Listener) -> Listener:
 
 
 @contextmanager
-def faults_explained(context: StageContext, near: Path) -> Iterator[None]:
+def faults_explained(context: StageContext, near: Path, inputs: Mapping[str, Path]) -> Iterator[None]:
     """Let nothing out of a stage but errors a person can act on; tracebacks go to the listener only.
 
     Args:
         context: of the stage.
         near: a path to name when the disk is in trouble and the system does not say where.
+        inputs: stage -> where its output lies in the store; a place there is named by the stage, which people know.
     """
     try:
         yield
     except RegrowError as error:
-        error.where = error.where or f"stage `{context.name}`"
+        error.where = _named(error.where, inputs) or f"stage `{context.name}`"
         if isinstance(error, Interrupted):
             context.emit("interrupted")
         else:
@@ -104,6 +106,12 @@ def faults_explained(context: StageContext, near: Path) -> Iterator[None]:
         plain = _plain(error, context.name, near)
         context.emit("error", message=str(plain), traceback="".join(traceback.format_exception(error)))
         raise plain from error
+
+
+def _named(where: str, inputs: Mapping[str, Path]) -> str:
+    for name, path in inputs.items():
+        where = where.replace(f"{path}{os.sep}", f"stage `{name}`: ").replace(str(path), f"stage `{name}`")
+    return where
 
 
 def _plain(error: Exception, name: str, near: Path) -> StageError:

@@ -113,7 +113,7 @@ def rerun(
     context = StageContext(stage.name, listener, stop, surroundings)
     target, scratch = store.fresh(), store.fresh()
     try:
-        with faults_explained(context, store.root):
+        with faults_explained(context, store.root, _places(stage, evaluation.results)):
             context.emit("stage-start", again=True)
             _run(stage, _call(stage, evaluation.results, target, scratch, context), context)
             digest = tree_digest(target)
@@ -123,6 +123,11 @@ def rerun(
     finally:
         remove_tree(target)
         remove_tree(scratch)
+
+
+def _places(stage: Stage, results: Mapping[str, StageResult]) -> dict[str, Path]:
+    """Where the inputs of a stage lie."""
+    return {name: results[name].path for names in stage.inputs.values() for name in names}
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,7 @@ class _Builder:
     def build(self, stage: Stage, results: Mapping[str, StageResult]) -> StageResult:
         """The output of one stage whose inputs are in ``results``."""
         context = StageContext(stage.name, self.listener, self.stop, self.surroundings)
-        with faults_explained(context, self.store.root):
+        with faults_explained(context, self.store.root, _places(stage, results)):
             context.stop_if_asked()
             started = time.monotonic()
             digests = {slot: [results[name].digest for name in names] for slot, names in stage.inputs.items()}

@@ -95,7 +95,7 @@ class Plan:
             stage = max(self.stages, key=lambda stage: stage.cost.memory_bytes)
             yield (
                 f"`{stage.name}` needs about {size(stage.cost.memory_bytes)} of memory, and there are {size(memory)}"
-                + ("; lower `train.micro_batch` or the size of the model" if stage.training else "")
+                + ("; lower `micro_batch` or the size of the model" if stage.training else "")
             )
         if disk is not None and self.cost.disk_bytes > disk:
             yield (

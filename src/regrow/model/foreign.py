@@ -30,13 +30,17 @@ class Found:
 
 
 def find(root: Path) -> Found:
-    """The one model in a folder and those below it.
+    """The one model in a folder and those below it. A GGUF file in or below the folder of a model is that one again,
+    as in our releases and on hubs; only where the folder has no weights, the file is the model.
 
     Raises:
         InputError: if there is none, or there are several.
     """
     files = sorted(path for path in root.rglob("*.gguf") if path.is_file())
     folders = sorted(path.parent for path in root.rglob(CONFIG) if path.is_file())
+    whole = [folder for folder in folders if any(folder.glob("*.safetensors"))]
+    files = [path for path in files if not set(whole).intersection(path.parents)]
+    folders = [folder for folder in folders if folder in whole or not any(folder in path.parents for path in files)]
     found = [Found(path.parent, path) for path in files] + [Found(path, None) for path in folders]
     if not found:
         raise InputError("there is no model", why=f"there is neither a `{CONFIG}` nor a GGUF file")

@@ -48,15 +48,27 @@ _DAMAGED = "`regrow verify` names the files that are damaged"
 
 @dataclass(frozen=True)
 class Ends:
-    """The tokens that begin and end a text, which may be one and the same."""
+    """The tokens that begin and end a text, which may be one and the same.
+
+    Attributes:
+        begin: stands before a text.
+        end: stands behind a text.
+        others: more tokens at which a model stops to write, such as the one that ends an answer.
+    """
 
     begin: int
     end: int
+    others: tuple[int, ...] = ()
 
     @staticmethod
     def both(token: int) -> Ends:
         """One token for both."""
         return Ends(token, token)
+
+    @property
+    def stops(self) -> tuple[int, ...]:
+        """The tokens at which a model stops to write."""
+        return (self.end, *self.others)
 
 
 def save(
@@ -84,7 +96,7 @@ def save(
         OptionError: if the family has no such decoder.
         InputError: if a number becomes infinite, or integers are not all of the same bits and groups.
     """
-    said = {"bos_token_id": ends.begin, "eos_token_id": ends.end}
+    said = {"bos_token_id": ends.begin, "eos_token_id": list(ends.stops) if ends.others else ends.end}
     values = {**_family(config.family).write(config), "dtype": dtype, "torch_dtype": dtype, **said}
     generation = {**said, "do_sample": True, "temperature": 0.8}
     if codes:
@@ -247,24 +259,25 @@ def files(directory: Path) -> list[str]:
 
 def ends(directory: Path, otherwise: int | None = None) -> Ends:
     """The tokens that begin and end a text, for a stage that gives weights of the kind it takes. Of several that end
-    one, the first; where the files do not say one, ``otherwise``.
+    one, the first is meant, and the others are kept; where the files do not say one, it is ``otherwise``.
 
     Raises:
         InputError: if the folder does not say them.
     """
     names = [name for name in (GENERATION, CONFIG) if (directory / name).exists()]
     said = [_members(directory, directory / name) for name in names]
-    end = _first_token(said, "eos_token_id", otherwise)
-    if end is None:
+    stops = _tokens(said, "eos_token_id") or ((otherwise,) if otherwise is not None else ())
+    if not stops:
         raise _unreadable(directory, f"{listed(names)} do not say which token ends a text")
-    begin = _first_token(said, "bos_token_id", end)
-    return Ends(end if begin is None else begin, end)
+    begin, *_ = (*_tokens(said, "bos_token_id"), stops[0])
+    return Ends(begin, stops[0], stops[1:])
 
 
-def _first_token(said: Iterable[Mapping[str, Any]], key: str, otherwise: int | None) -> int | None:
-    values = [members.get(key) for members in said]
-    found = [value[0] if isinstance(value, list) and value else value for value in values]
-    return next((value for value in found if type(value) is int), otherwise)
+def _tokens(said: Iterable[Mapping[str, Any]], key: str) -> tuple[int, ...]:
+    """Those that the first of several files says which says any, each once."""
+    values = (members.get(key) for members in said)
+    found = (value if isinstance(value, list) else [value] for value in values)
+    return next((tokens for one in found if (tokens := tuple(dict.fromkeys(x for x in one if type(x) is int)))), ())
 
 
 def to_hugging_face(config: DecoderConfig, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from regrow.recipe.kind import ADAPTER
 from regrow.release.files import Below, DamagedError, read_bytes
 from regrow.release.layout import LINEAGE, LOCK, RECIPE, SUMS
 from regrow.release.release import Release
@@ -35,12 +36,12 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """A stage that gave weights on the way.
+    """A stage that gave weights on the way, or an adapter for them.
 
     Attributes:
         stage: its name.
         tool: what did it, kind and version, and the version of the arithmetic if that was used.
-        origin: how the weights were made.
+        origin: how the weights were made; empty if it gave none.
         digest: of what it gave.
         parameters: all of them, but for the files that it pins.
     """
@@ -110,9 +111,16 @@ def _of_release(release: Release, rebuilt: Callable[[str], bool], deep: int) -> 
         licence=str(release.model.get("licence", "")),
         standing=standing,
         why=why,
-        steps=tuple(_step(one) for one in line_of_weights(made)),
+        steps=tuple(map(_step, _steps(made))),
         parents=parents,
     )
+
+
+def _steps(made: tuple[Statement, ...]) -> Iterator[Statement]:
+    """The stages that gave weights on the way, and those that gave adapters for them."""
+    line = line_of_weights(made)
+    used = {name for one in line for _, name in one.inputs}
+    yield from (one for one in made if one in line or (one.artifact == ADAPTER and one.stage in used))
 
 
 def _standing(

@@ -67,6 +67,8 @@ _NAMED = 3
 _LARGEST = 1e12  # of whatever is measured in a release
 _FACTS = ("layers", "width", "heads", "context", "vocabulary")
 """Options of a decoder that people ask for first."""
+_PACKED, _BESIDE_PACKED, _WORD = "weight_packed", ("weight_scale", "weight_shape"), 32
+"""How compressed-tensors calls a matrix of small integers in words of so many bits, and what lies beside it."""
 
 
 @dataclass(frozen=True)
@@ -354,8 +356,9 @@ class Release:
         try:
             with self.files.open(WEIGHTS) as file:
                 entries = read_entries(file, self.files.size(WEIGHTS))
-            shapes = [entry["shape"] for entry in entries.values()]
-            total = sum(math.prod(float(size) for size in shape) for shape in shapes)  # exact up to 2**53
+            shapes = {name: entry["shape"] for name, entry in entries.items()}
+            counts = {name: math.prod(float(size) for size in shape) for name, shape in shapes.items()}
+            total = sum(_numbers(counts, self._json(CONFIG)))  # exact up to 2**53
         except InputError as error:
             raise DamagedError(self.path, WEIGHTS, error.why or error.what) from error
         except OSError as error:
@@ -451,6 +454,22 @@ def _loss(row: Mapping[str, Any]) -> Loss | None:
     sample = row.get("sample")
     validation = number(row.get("validation_loss"))
     return Loss(step, loss, **told, validation=validation, sample=sample if isinstance(sample, str) else None)
+
+
+def _numbers(counts: Mapping[str, float], config: Mapping[str, Any]) -> Iterator[float]:
+    """How many numbers of the model each tensor holds: of one that is packed, several in a word, and its scales and its
+    shape are none of them.
+    """
+    said = config.get("quantization_config")
+    if said is None:
+        yield from counts.values()
+        return
+    in_word = _WORD / said["config_groups"]["group_0"]["weights"]["num_bits"]
+    for name, count in counts.items():
+        module, _, what = name.rpartition(".")
+        packed = f"{module}.{_PACKED}" in counts
+        if not packed or what not in _BESIDE_PACKED:
+            yield count * in_word if packed and what == _PACKED else count
 
 
 def _sample(row: Mapping[str, Any]) -> Sample:

@@ -77,7 +77,7 @@ def _worse_than_counting(bits: float | None, unigram: float | None, by_heart: Do
         f"{unigram:.3f} of the unigram model",
         by_heart.hint
         if by_heart
-        else "raise `train.tokens`, or add text; if the loss does not fall, change `train.learning_rate`",
+        else "train it on more `tokens`, or add text; if the loss does not fall, change `learning_rate`",
     )
 
 
@@ -88,11 +88,11 @@ def _by_heart(losses: Sequence[Loss], validation: float | None) -> Doubt | None:
         "by-heart",
         f"the loss on text it has never seen, {validation:.2f}, is {validation / last_loss(losses):.1f} times that on "
         f"training text, {last_loss(losses):.2f}: it has learned its text by heart",
-        "add text, or lower `train.tokens` or the size of the model",
+        "add text, or lower `tokens` or the size of the model",
     )
 
 
 def _lower(losses: Sequence[Loss]) -> str:
     rates = [rate for row in losses if (rate := number(row.learning_rate)) is not None]
     was = f", which was {max(rates):g} at its highest" if rates else ""
-    return f"lower `train.learning_rate` first{was}"
+    return f"lower `learning_rate` first{was}"

@@ -73,7 +73,7 @@ class Generator:
                 why="the two were not made for each other",
                 hint="`regrow verify` names the files that are damaged",
             )
-        stops = frozenset((tokenizer.end_of_text, ends(folder, tokenizer.end_of_text).end))
+        stops = frozenset((tokenizer.end_of_text, *ends(folder, tokenizer.end_of_text).stops))
         return Generator(Decoder(config), parameters, tokenizer, ChatTemplate.open(folder), stops)
 
     def generate(

@@ -180,7 +180,8 @@ def _sequences(call: Call[Any], config: DecoderConfig) -> Tensor:
             where=call.name,
             hint=f"set `{call.name}.context` to {config.context} or less",
         )
-    windows = shards.windows("train", asked.context)
+    tokens = shards.read("train")
+    windows = order.windows(len(tokens), asked.context)  # of conversations too, one behind the other
     if windows < asked.rows:
         raise StageError(
             f"the training text makes {counted(windows, 'sequence')}, and {asked.rows} are to be read",
@@ -188,7 +189,6 @@ def _sequences(call: Call[Any], config: DecoderConfig) -> Tensor:
             why=f"a sequence has {asked.context} tokens",
             hint=f"add text, or lower `{call.name}.rows` or `{call.name}.context`",
         )
-    tokens = shards.read("train")
     found = order.window_at(asked.seed, 0, np.arange(asked.rows), windows)
     rows = np.stack([tokens[int(w) * asked.context : (int(w) + 1) * asked.context] for w in found])
     return torch.from_numpy(rows.astype(np.int64))

@@ -241,7 +241,7 @@ def _answer(side: _Side, prompt: str, asked: bool) -> str:
     from regrow.model.sampling import Sampling, generate
     from regrow.model.weights import ends
 
-    stops = (side.tokenizer.end_of_text, ends(side.folder, side.tokenizer.end_of_text).end)
+    stops = (side.tokenizer.end_of_text, *ends(side.folder, side.tokenizer.end_of_text).stops)
     ids = opening(side.tokenizer, ChatTemplate.open(side.tokens) if asked else None, prompt)
     return side.tokenizer.decode(
         list(generate(side.decoder, side.parameters, ids, _ANSWER, Sampling(temperature=0.0), stops))

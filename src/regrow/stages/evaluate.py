@@ -143,7 +143,7 @@ def _samples(
 
     settings, folder = call.parameters, call.input("tokenizer")
     tokenizer, template = Tokenizer.open(folder), None if settings.continues else ChatTemplate.open(folder)
-    stops = {stop, ends(call.input("weights"), stop).end}
+    stops = {stop, *ends(call.input("weights"), stop).stops}
     sampling = Sampling(temperature=settings.temperature, seed=settings.seed)
     samples = []
     for prompt in settings.prompts:

@@ -58,7 +58,7 @@ def _require_fit(tokens: int, rows: int) -> None:
 
 
 def _require_tokens(ends: Ends, rows: int) -> None:
-    for name, token in (("begins", ends.begin), ("ends", ends.end)):
+    for name, token in (("begins", ends.begin), *(("ends", token) for token in ends.stops)):
         if not 0 <= token < rows:
             raise InputError(
                 f"the token that {name} a text of the base is {token:,}",
@@ -87,7 +87,7 @@ def cost(parameters: ImportWeightsParameters, inputs: Mapping[str, tuple[Expecte
 
 KIND = Kind(
     name="import-weights",
-    version=1,
+    version=2,
     parameters=ImportWeightsParameters,
     inputs={"files": Slot(MODEL_FILES), "tokenizer": Slot("tokenizer")},
     output="weights",

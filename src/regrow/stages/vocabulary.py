@@ -59,7 +59,8 @@ def run(call: Call[VocabularyParameters]) -> None:
             where=call.name,
             hint="leave it out of `vocabulary.drop`",
         )
-    kept = Ends(numbers.get(before.begin, before.begin), numbers.get(before.end, before.end))
+    others = tuple(numbers.get(token, token) for token in before.others if token not in changed.dropped)
+    kept = Ends(numbers.get(before.begin, before.begin), numbers.get(before.end, before.end), others)
     save(call.output, replace(config, vocabulary=rows), parameters, kept)
 
 

@@ -206,7 +206,7 @@ def _require_targets(step: int, micro_batches: list[Batch]) -> None:
             raise StageError(
                 f"there is nothing to learn from in micro-batch {i + 1} of step {step}",
                 why="the mask leaves out every token of its sequences",
-                hint="leave out sequences in which nothing counts, or raise `train.micro_batch`",
+                hint="leave out sequences in which nothing counts, or raise `micro_batch`",
             )
 
 
@@ -223,7 +223,7 @@ def _require_finite(step: int, loss: float, norm: float, gradients: dict[str, Te
     raise StageError(
         f"training diverged: {tensor} is not finite at step {step}",
         why=f"the loss is {loss} and the gradient norm {norm}",
-        hint="lower `train.learning_rate` or `train.clip`, of which 0 is no limit, or lengthen `train.warmup`; "
+        hint="lower `learning_rate` or `clip`, of which 0 is no limit, or lengthen `warmup`; "
         "nothing built so far is lost",
     )
 
@@ -235,7 +235,7 @@ def _require_finite_parameters(state: State) -> None:
             raise StageError(
                 f"training diverged: `{name}` is not finite after step {state.step}",
                 why="the update was too large for float32, or divided nothing by nothing",
-                hint="lower `train.learning_rate` or raise `train.epsilon`; nothing built so far is lost",
+                hint="lower `learning_rate` or raise `epsilon`; nothing built so far is lost",
             )
 
 

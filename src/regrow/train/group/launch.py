@@ -131,5 +131,5 @@ def _lost(error: Any) -> StageError:
     return StageError(
         f"worker {rank} was lost",
         why=f"it ended with {how}, and so often that all were not started again",
-        hint="the same command continues; if memory is short, fewer workers or a smaller `train.micro_batch` need less",
+        hint="the same command continues; if memory is short, fewer workers or a smaller `micro_batch` need less",
     )
