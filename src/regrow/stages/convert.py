@@ -48,7 +48,6 @@ KIND = Kind(
     libraries=("safetensors",),
     summary="store the weights in bfloat16",
     table=Table("convert"),
-
     cost=cost,
     released=WEIGHTS,
     origin="converted",
