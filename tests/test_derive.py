@@ -14,11 +14,13 @@ from safetensors.torch import load_file
 import regrow
 from regrow.cli.root import cli
 from regrow.errors import RegrowError
+from regrow.exact.version import ARITHMETIC
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
 from regrow.model.weights import Ends, load, save
 from regrow.release import Release
 from regrow.release.lineage import Standing, lineage
+from regrow.stages import KINDS
 from regrow.trace.steps import pieces
 
 ROOT = Path(__file__).parents[1]
@@ -213,8 +215,8 @@ def test_a_parent_that_is_a_release_is_followed(built: Path, second: Path) -> No
     (parent,), (step,) = child.parents, child.steps
     assert (step.stage, step.origin) == ("import-weights", "imported")
     assert [(one.stage, one.origin, one.tool) for one in parent.steps] == [
-        ("import-weights", "imported", "import-weights 2"),
-        ("finetune", "fine-tuned", "finetune 1, arithmetic 1"),
+        ("import-weights", "imported", f"import-weights {KINDS['import-weights'].version}"),
+        ("finetune", "fine-tuned", f"finetune {KINDS['finetune'].version}, arithmetic {ARITHMETIC}"),
     ]
     assert parent.steps[1].parameters["parameters"] == ["layers.1", "norm"]
     (grandparent,) = parent.parents

@@ -153,10 +153,10 @@ def test_a_huge_configuration_is_not_read(folder):
     ("keys", "where", "words"),
     [
         ({"hidden_act": "relu"}, "hidden_act", "must be one of `silu`, `swish`, `gelu`"),
-        ({"rope_parameters": {"rope_type": "yarn"}}, "rope_parameters.rope_type", 'not "yarn"'),
+        ({"rope_parameters": {"rope_type": "longrope"}}, "rope_parameters.rope_type", 'not "longrope"'),
         ({"rope_parameters": 3}, "rope_parameters", "must be a table, not 3"),
         ({"rope_parameters": {"rope_type": "linear"}}, "rope_parameters.factor", "must be a number, not null"),
-        ({"rope_parameters": None, "rope_scaling": {"type": "dynamic"}}, "rope_scaling.type", 'not "dynamic"'),
+        ({"rope_parameters": None, "rope_scaling": {"type": "longrope"}}, "rope_scaling.type", 'not "longrope"'),
         ({"rope_parameters": None, "rope_theta": "1"}, "rope_theta", 'must be a number, not "1"'),
         ({"head_dim": 3, "num_key_value_heads": 4}, "head_dim", "not even"),
     ],

@@ -96,7 +96,13 @@ def test_parameters_are_complete() -> None:
         "snapshots": 0,
         "validate_every": 50,
     }
-    assert found["evaluate"] == {"prompts": (), "sample_tokens": 80, "temperature": 0.8, "seed": 1}
+    assert found["evaluate"] == {
+        "prompts": (),
+        "continues": False,
+        "sample_tokens": 80,
+        "temperature": 0.8,
+        "seed": 1,
+    }
 
 
 def test_licences_found_are_no_ingredient() -> None:

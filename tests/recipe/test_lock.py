@@ -202,7 +202,7 @@ REMEDY = "hint: take a whole version of the file, or delete it and run `regrow l
         (
             "fetch-plays = ",
             "fetch-play = ",
-            "x/regrow.lock:224: outputs.fetch-play: the lock is damaged\n"
+            "x/regrow.lock:225: outputs.fetch-play: the lock is damaged\n"
             f"because of this: there is no stage `fetch-play`\n{REMEDY}",
         ),
     ],

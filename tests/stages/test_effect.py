@@ -16,11 +16,15 @@ from regrow.corpus import tokenizer
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
 from regrow.model.weights import Ends, save
+from regrow.stages import KINDS
+from regrow.store.digest import tree_digest
 
 from .conftest import Bench
 
 CONFIG = DecoderConfig(vocabulary=300, layers=2, width=16, heads=2, kv_heads=1, hidden=24, context=64)
 TEXTS = [f"text {number}: " + "one two three four five six seven " * 9 for number in range(4)]
+
+GOLDEN = "1b8fa09b171a47c6a04707440d65676690998b211ca7fe4ab80888365147abd9"
 
 Model = tuple[DecoderConfig, Mapping[str, Tensor]]
 
@@ -38,14 +42,17 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def measured(bench: Bench, words: Path, before: Model, after: Model, **inputs: Path) -> Any:
+    return json.loads((measure(bench, words, before, after, **inputs) / "effect.json").read_text())
+
+
+def measure(bench: Bench, words: Path, before: Model, after: Model, **inputs: Path) -> Path:
     folders = []
     for config, parameters in (before, after):
         folders.append(bench.root / f"weights-{len(list(bench.root.iterdir()))}")
         folders[-1].mkdir()
         save(folders[-1], config, parameters, Ends.both(0))
     given = {"before_tokenizer": words, "tokenizer": words, **inputs}
-    made = bench.run("effect", {"prompts": ["one"]}, before=folders[0], after=folders[1], **given)
-    return json.loads((made / "effect.json").read_text())
+    return bench.run("effect", {"prompts": ["one"]}, before=folders[0], after=folders[1], **given)
 
 
 def base() -> tuple[DecoderConfig, dict[str, Tensor]]:
@@ -148,3 +155,15 @@ def test_numbers_that_are_none_are_no_function_kept(bench: Bench, words: Path) -
     broken = {**old, "norm": old["norm"] * float("inf")}
     found = measured(bench, words, base(), (config, broken))
     assert (found["function"]["kept"], found["function"]["largest_difference"]) == ("no", None)
+
+
+def test_the_output_is_what_it_was(bench: Bench, words: Path) -> None:
+    """If it fails, bump the version of the kind, and then the digest."""
+    config, old = base()
+    name = "layers.001.attention.out"
+    change = torch.arange(16.0)[:, None] * (torch.arange(16) % 5 - 2) / 64
+    split = bench.split({f"{i}.txt": text for i, text in enumerate(TEXTS)})
+    tokens = bench.run("tokenize", {}, split=split, tokenizer=words)
+    found = measure(bench, words, base(), (config, {**old, name: old[name] + change}), tokens=tokens)
+    assert json.loads((found / "effect.json").read_text())["held_out"]["windows"] == 1
+    assert (KINDS["effect"].version, tree_digest(found)) == (1, GOLDEN)

@@ -6,12 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
-import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
-from regrow.corpus.tokens import Sequences, TokenShards
 from regrow.errors import StageError
 from regrow.model.architecture import Architecture
 from regrow.model.weights import load
@@ -20,6 +18,7 @@ from regrow.stages import pretrain, training
 from regrow.train import loop
 from regrow.train.section import Train
 from regrow.train.settings import Settings
+from tests import models
 
 SETTINGS = Settings(10, 2, 1, 1e-3, 1, "constant", 1e-3, 0.1, 0.9, 0.95, 1e-8, 1.0, 1, 100)
 
@@ -32,28 +31,13 @@ def test_they_are_at_equal_distances_and_never_the_end(steps: int, snapshots: in
     assert replace(SETTINGS, steps=steps, snapshots=snapshots).snapshot_steps == kept
 
 
-class Shards:
-    """Tokens enough for a toy."""
-
-    vocabulary, end_of_text = 32, 0
-
-    def is_packed(self, part: str) -> bool:
-        return False
-
-    def windows(self, part: str, context: int, *, pairs: bool = False) -> int:
-        return 100
-
-    def step(self, seed: int, step: int, count: int, context: int, *, pairs: bool = False) -> Sequences:
-        values = np.random.default_rng(step).integers(0, self.vocabulary, (count, context + 1))
-        return Sequences(torch.from_numpy(values))
-
-
 def call(folder: Path, tokens: int, workers: Any = None) -> Any:
     """A call of the stage, of four tokens times two sequences a step."""
     architecture = Architecture(layers=1, width=16, heads=2, context=4)
     train = Train(tokens=tokens, micro_batch=2, micro_batches_per_step=1, decay="constant", warmup=0.0, snapshots=1)
     for name in ("output", "scratch"):
         (folder / name).mkdir(parents=True, exist_ok=True)
+    shards = models.tokens(folder / "tokens", 32)
     context = SimpleNamespace(
         emit=lambda *_, **__: None,
         stopping=lambda: False,
@@ -63,18 +47,13 @@ def call(folder: Path, tokens: int, workers: Any = None) -> Any:
     parameters = pretrain.PretrainParameters(architecture=architecture, train=train)
     return SimpleNamespace(
         name="pretrain",
-        input=lambda _: folder,
-        inputs={"tokens": (folder,)},
+        input=lambda _: shards,
+        inputs={"tokens": (shards,)},
         parameters=parameters,
         output=folder / "output",
         scratch=folder / "scratch",
         context=context,
     )
-
-
-@pytest.fixture(autouse=True)
-def toy_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TokenShards, "open", lambda _: Shards())
 
 
 def test_they_are_the_parameters_of_that_step(tmp_path: Path) -> None:

@@ -245,6 +245,7 @@ KIND = Kind(
     },
     output="weights",
     run=run,
+    exact=True,
     libraries=("tokenizers",),
     summary="merge the weights of several models",
     table=Table("merge", about="Other models merged into the weights so far, without training."),
