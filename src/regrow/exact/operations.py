@@ -43,7 +43,7 @@ from regrow.exact.selection import current
 # are the depth of the product that gives the matrix's gradient.
 HEAD_ENTRIES = 1 << 22
 HEAD_ROWS = 1024
-# Rows of the matrix whose gradient is summed at a time, where there is one block: so many float64 stay in the cache.
+# Rows of the output matrix whose gradient is summed at a time in float64: those of one block stay in the cache.
 HEAD_TOTALS = 1 << 12
 # Queries of a block of attention, or the half of them. Smaller blocks skip more keys that no query may see, larger ones
 # make better products.
