@@ -188,7 +188,10 @@ def test_two_adapters_are_one_too_many(root: Path, tmp_path: Path) -> None:
         ('"layers.1.mlp.*"', '"layers.2.mlp.*"', "no module of this model fits `layers.2.mlp.*`"),
         ('["embed_tokens"]', '["embedding"]', "no module of this model fits `embedding`"),
         ('["embed_tokens"]', '["layers.1.mlp.down_proj"]', "would get a pair and be trained as a whole"),
+        ('["embed_tokens"]', '["k_proj"]', "`model.layers.0.self_attn.k_proj` cannot be trained as a whole"),
         ("context = 16", "context = 64", "longer than the model's 32"),
+        ("context = 16", "context = 16\nkeep_optimizer = true", "the training of an adapter cannot be continued"),
+        ("context = 16", 'context = 16\noptimizer = "continue"', "the training of an adapter cannot be continued"),
     ],
 )
 def test_what_a_recipe_names_is_there(root: Path, tmp_path: Path, old: str, new: str, said: str) -> None:
