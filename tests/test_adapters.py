@@ -19,6 +19,8 @@ from regrow.model.decoder import initialise
 from regrow.model.weights import Ends, load, save
 from regrow.recipe.expand import expand
 from regrow.recipe.schema import parse
+from regrow.release import Release
+from regrow.release.lineage import lineage
 from regrow.stages import KINDS
 
 CONFIG = DecoderConfig(
@@ -171,6 +173,12 @@ def test_an_adapter_of_ones_own_is_merged_with_its_base_and_no_other(root: Path,
     (tmp_path / "taken" / "theirs" / "base.json").unlink()  # a stranger's does not say
     regrow.build(tmp_path / "taken", tmp_path / "another", store=root / "store")
     assert sorted(path.name for path in (tmp_path / "another" / "adapter").iterdir()) == list(FILES[:2])
+
+
+def test_its_lineage_tells_how_the_adapter_was_trained(root: Path) -> None:
+    steps = lineage(Release.at(root / "release")).steps
+    assert [one.stage for one in steps] == ["import-weights", "lora", "merge-adapter"]
+    assert steps[1].parameters["targets"]
 
 
 def test_two_adapters_are_one_too_many(root: Path, tmp_path: Path) -> None:
