@@ -23,6 +23,8 @@ from regrow.model.decoder import initialise
 from regrow.model.weights import Ends, load, save
 from regrow.recipe.expand import expand
 from regrow.recipe.schema import parse
+from regrow.release import Release
+from regrow.release.lineage import lineage
 from regrow.stages import KINDS
 
 CONFIG = DecoderConfig(
@@ -216,6 +218,12 @@ def test_an_adapter_of_ones_own_is_merged_with_its_base_and_no_other(root: Path,
     assert sorted(path.name for path in (tmp_path / "another" / "adapter").iterdir()) == list(FILES[:2])
 
 
+def test_its_lineage_tells_how_the_adapter_was_trained(root: Path) -> None:
+    steps = lineage(Release.at(root / "release")).steps
+    assert [one.stage for one in steps] == ["import-weights", "lora", "merge-adapter"]
+    assert steps[1].parameters["targets"]
+
+
 def test_two_adapters_are_one_too_many(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root / "tuned", tmp_path / "tuned")
     shutil.copytree(root / "release" / "adapter", tmp_path / "tuned" / "theirs")
@@ -231,7 +239,10 @@ def test_two_adapters_are_one_too_many(root: Path, tmp_path: Path) -> None:
         ('"layers.1.mlp.*"', '"layers.2.mlp.*"', "no module of this model fits `layers.2.mlp.*`"),
         ('["embed_tokens"]', '["embedding"]', "no module of this model fits `embedding`"),
         ('["embed_tokens"]', '["layers.1.mlp.down_proj"]', "would get a pair and be trained as a whole"),
+        ('["embed_tokens"]', '["k_proj"]', "`model.layers.0.self_attn.k_proj` cannot be trained as a whole"),
         ("context = 16", "context = 64", "longer than the model's 32"),
+        ("context = 16", "context = 16\nkeep_optimizer = true", "the training of an adapter cannot be continued"),
+        ("context = 16", 'context = 16\noptimizer = "continue"', "the training of an adapter cannot be continued"),
     ],
 )
 def test_what_a_recipe_names_is_there(root: Path, tmp_path: Path, old: str, new: str, said: str) -> None:

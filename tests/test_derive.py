@@ -22,6 +22,7 @@ from regrow.release import Release
 from regrow.release.lineage import Standing, lineage
 from regrow.stages import KINDS
 from regrow.trace.steps import pieces
+from regrow.words import suggestion
 
 ROOT = Path(__file__).parents[1]
 CONFIG = DecoderConfig(
@@ -127,6 +128,11 @@ def test_a_base_that_cannot_be_read_is_named_as_the_recipe_does(built: Path, tmp
     with pytest.raises(RegrowError, match="this model cannot be read") as error:
         regrow.build(tmp_path / "tuned", tmp_path / "release", store=built / "store")
     assert error.value.where == "stage `base`"
+
+
+def test_a_hint_is_short(tmp_path: Path) -> None:
+    names = [f"layers.{i:03}" for i in range(1000)]
+    assert suggestion("nothing", names, "the names are").endswith("`layers.039` and 960 more")
 
 
 def test_another_base_is_another_release(built: Path, tmp_path: Path) -> None:

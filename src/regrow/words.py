@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 _LONGEST = 60
+_NAMED = 40
 
 
 def closest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
@@ -33,7 +34,8 @@ def suggestion(word: str, known: Iterable[str], otherwise: str) -> str:
     known = list(known)
     if match := closest(word, known):
         return f"did you mean `{match}`?"
-    return f"{otherwise} {listed(known)}" if known else ""
+    rest = f" and {len(known) - _NAMED:,} more" if len(known) > _NAMED else ""
+    return f"{otherwise} {listed(known[:_NAMED])}{rest}" if known else ""
 
 
 def listed(names: Iterable[str]) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from regrow.errors import StageError
 from regrow.recipe.kind import ADAPTER, Call, Cost, Expected, Kind, Released, Table
 from regrow.recipe.values import Texts
+from regrow.sections import fault
 from regrow.stages import tuning
 from regrow.stages.training import RECORDS
 from regrow.stages.tuning import SLOTS, Tuning, done, run_of
@@ -59,6 +60,18 @@ class LoraParameters(Tuning):
     )
     learning_rate: float = Field(default=3e-4, description="At its highest.", examples=[1e-4], gt=0, le=10)
 
+    @model_validator(mode="after")
+    def _is_one_run(self) -> Self:
+        for key, asked in (("keep_optimizer", self.keep_optimizer), ("optimizer", self.optimizer == "continue")):
+            if asked:
+                raise fault(
+                    "the training of an adapter cannot be continued",
+                    why="it is merged, and the weights that come of it are not those that it trained",
+                    hint=f"leave out `{key}`",
+                    at=(key,),
+                )
+        return self
+
 
 def run(call: Call[LoraParameters]) -> None:
     """Train the pairs on the tokens, in the order that the seed and the epoch fix."""
@@ -93,6 +106,7 @@ def _whole(call: Call[LoraParameters], config: DecoderConfig, targets: frozenset
     if not call.parameters.also:
         return ()
     alone = modules.alone(config)
+    _require_alone(call, config, alone)
     names = modules.chosen(call.parameters.also, alone)
     if both := sorted(targets & set(names)):
         raise StageError(
@@ -103,6 +117,22 @@ def _whole(call: Call[LoraParameters], config: DecoderConfig, targets: frozenset
         )
     ours = {one for name in names for one in alone[name]}
     return tuple(name for name in config.shapes() if name in ours)
+
+
+def _require_alone(call: Call[LoraParameters], config: DecoderConfig, alone: Mapping[str, object]) -> None:
+    """A module that is there, and part of a matrix of ours, is no wrong name."""
+    from regrow.model.adapters import modules
+    from regrow.model.patterns import ends_with
+
+    for pattern in call.parameters.also:
+        some = [name for name in modules.modules(config) if ends_with(pattern, name)]
+        if some and not any(ends_with(pattern, name) for name in alone):
+            raise StageError(
+                f"`{some[0]}` cannot be trained as a whole",
+                where=call.name,
+                why="here it is one matrix with those beside it",
+                hint="make it one of the `targets`, or choose it in `[finetune]`",
+            )
 
 
 def _write(folder: Path, said: LoraParameters, task: Lora, parameters: Mapping[str, Tensor], base: str) -> None:
