@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regrow.corpus.tokens import TokenShards
+from regrow.corpus.tokens import Encoded, TokenShards
 from regrow.exact.random import integers
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
@@ -36,7 +36,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids = (integers(1, "ids", 1000) % np.uint64(CONFIG.vocabulary)).tolist()
     TokenShards.write(
         folder,
-        {"train": [("a", ids)], "validation": []},
+        {"train": [Encoded("a", ids)], "validation": []},
         vocabulary=CONFIG.vocabulary,
         end_of_text=0,
         validation_bytes=0,
