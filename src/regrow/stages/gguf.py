@@ -27,13 +27,14 @@ class GgufParameters(Telling):
         min_length=1,
     )
 
-    context: int | None = Field(
-        default=None,
+    context: int = Field(
+        default=0,
         description="Of a model whose rotary base grows with the length (`dynamic`), the one length, in tokens, whose "
         "base the files have: no engine knows the rule.",
         examples=[4096],
-        ge=1,
+        ge=0,
         le=LONGEST,
+        json_schema_extra={"fallback": "none"},
     )
 
     @field_validator("types")
@@ -51,7 +52,7 @@ def run(call: Call[GgufParameters]) -> None:
     facts, types, context = call.parameters.facts, call.parameters.types, call.parameters.context
     for i, type in enumerate(types):
         call.context.emit("progress", done=i, total=len(types), unit="files")
-        made = prepared(call.input("weights"), call.input("tokenizer"), type, facts, context=context)
+        made = prepared(call.input("weights"), call.input("tokenizer"), type, facts, context=context or None)
         with (call.output / file_name(facts.name or "model", type)).open("xb") as file:
             made.write(file)
         for remark in made.model.remarks():
