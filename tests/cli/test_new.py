@@ -177,16 +177,19 @@ def test_larger_texts_get_a_larger_model(tmp_path: Path) -> None:
 def test_from_a_folder_of_a_model(tmp_path: Path) -> None:
     models.model(tmp_path / "theirs")
     (tmp_path / "theirs" / "notes.pdf").write_bytes(b"%PDF")
+    for record in ("regrow.toml", "regrow.lock", "SHA256SUMS"):
+        (tmp_path / "theirs" / record).write_text("")
     (tmp_path / "theirs" / "gguf").mkdir()
     for kind in ("F16", "Q8_0"):
         (tmp_path / "theirs" / "gguf" / f"theirs-{kind}.gguf").write_bytes(b"GGUF")
     code, out, err = new("tune", "--from", "theirs")
     assert (code, out) == (0, "tune\n"), err
-    assert "Source base: 8 files" in " ".join(err.split())
+    assert "Source base: 11 files" in " ".join(err.split())
     recipe = tomllib.loads((tmp_path / "tune" / "regrow.toml").read_text("utf-8"))
     assert recipe["base"] == {"fetch": "file:base", "licence": "LicenseRef-Undeclared"}
     assert recipe["lora"]["context"] == models.CONFIG.context
     assert not (tmp_path / "tune" / "base" / "notes.pdf").exists()
+    assert (tmp_path / "tune" / "base" / "regrow.lock").is_file()
 
 
 def test_from_a_folder_of_an_adapter(tmp_path: Path) -> None:

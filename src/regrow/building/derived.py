@@ -177,7 +177,8 @@ def _copy(model: Path, into: Path) -> None:
         into.mkdir(parents=True)
         shutil.copyfile(model, into / model.name)
         return
-    for pin in sources.resolve("file:.", model, (*base.FILES, f"**/{_CARD}")):
+    model = model.resolve()  # and from the folder above, since a recipe in the one that is asked is no file of a source
+    for pin in sources.resolve(f"file:{model.name}", model.parent, (*base.FILES, f"**/{_CARD}")):
         (into / pin.file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(model / pin.file, into / pin.file)
 
