@@ -77,7 +77,7 @@ def test_a_corpus_smaller_than_one_step(shell: Shell) -> None:
     run = shell.run("build", "mine")
     assert run.returncode == 1, run.stderr
     assert "sequences, one step needs" in run.stderr
-    assert "lower `train.micro_batch`" in run.stderr
+    assert "lower `micro_batch`" in run.stderr
     assert not (shell.folder / "build" / "mine").exists()
 
 
