@@ -54,7 +54,7 @@ def main() -> None:
     model = gguf.load(path)
     decoder, parameters = Decoder(model.config), model.parameters
     asked = {"gguf_file": path.name, "quantization_config": GgufConfig(dequantize=True), "dtype": torch.float32}
-    theirs = AutoModelForCausalLM.from_pretrained(path.parent, **asked).eval()
+    theirs = AutoModelForCausalLM.from_pretrained(path.parent, **asked).train(False)
     encode = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     prompts = [encode(prompt)["input_ids"] for prompt in PROMPTS]
     long = list(itertools.islice(itertools.cycle(token for prompt in prompts for token in prompt), LONG))
@@ -70,7 +70,7 @@ def main() -> None:
         return tokens
 
     with torch.no_grad():
-        wider = AutoModelForCausalLM.from_pretrained(path.parent, **asked).double().eval()
+        wider = AutoModelForCausalLM.from_pretrained(path.parent, **asked).double().train(False)
         for prompt in (*prompts, long):
             ids = torch.tensor([prompt])
             mine, other, true = decoder.logits(parameters, ids), theirs(ids).logits, wider(ids).logits
