@@ -45,7 +45,7 @@ def _model(found: Lineage, node: Node, way: tuple[str, ...]) -> Model:
 
 def _standing(found: Lineage, node: Node) -> tuple[Standing, str]:
     collected = node.collected
-    if any(fact.rebuild is Rebuild.REBUILT_HERE for fact in collected.of(RebuildFact)):
+    if any(fact.level is Rebuild.REBUILT_HERE for fact in collected.of(RebuildFact)):
         return Standing.REBUILT, "this machine built it again and got the same"
     if collected.kind != "unreached":
         return Standing.PINNED, "its files are here; how they were made is only said, if at all"
