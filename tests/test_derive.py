@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 import regrow
+from regrow.auditing.ancestry import ancestry
+from regrow.building import rebuilds
 from regrow.cli.root import cli
 from regrow.errors import RegrowError
 from regrow.exact.version import ARITHMETIC
@@ -310,3 +312,15 @@ def test_the_lineage_of_what_others_made_is_what_they_name(tmp_path: Path) -> No
     assert "README.md" in parent["why"]
     missing = CliRunner().invoke(cli, ["lineage", str(tmp_path / "nothing")])
     assert missing.exit_code == 6
+
+
+def test_a_parent_that_this_machine_rebuilt_is_said_to_be(built: Path, tmp_path: Path) -> None:
+    """By the audit's way, which is that of models that are no releases, and of their parents that are."""
+    copy = tmp_path / "copy"
+    shutil.copytree(built / "release", copy)
+    digest = Release.at(copy).digest
+    rebuilds.note(digest, "regrow verify")
+    try:
+        assert ancestry(str(copy)).standing is Standing.REBUILT
+    finally:
+        rebuilds.place(digest).unlink()
