@@ -50,7 +50,7 @@ def hasty() -> Iterator[None]:
 def test_a_chat_writes_what_the_samples_of_a_build_say(release: Path, tmp_path: Path, prompt: str) -> None:
     settings = evaluate.EvaluateParameters(prompts=(prompt,), sample_tokens=12, temperature=0.7, seed=5)
     context = SimpleNamespace(emit=lambda *_, **__: None)
-    call = Call("evaluate", settings, {"tokenizer": (release,)}, tmp_path, tmp_path, context)  # type: ignore[arg-type]
+    call = Call("evaluate", settings, {"tokenizer": (release,), "weights": (release,)}, tmp_path, tmp_path, context)  # type: ignore[arg-type]
     config, parameters = weights.load(release)
     [sample] = evaluate._samples(Decoder(config), parameters, 0, call)
     written = Generator.load(release).generate(prompt, max_tokens=12, temperature=0.7, seed=5)

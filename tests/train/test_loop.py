@@ -183,7 +183,7 @@ def test_no_state_that_is_not_finite_gets_a_digest(tmp_path):
     with pytest.raises(StageError) as caught:
         loop.train(Pretraining(config, run.seed), run, batch, tmp_path, watch())
     assert caught.value.what == "training diverged: `embed` is not finite after step 1"
-    assert "train.epsilon" in caught.value.hint
+    assert "`epsilon`" in caught.value.hint
 
 
 def test_the_learning_rate_rises_and_falls_as_it_says():

@@ -626,8 +626,8 @@ def _most_likely(logits: Tensor, top: int) -> Tensor:
 
 
 def _times(made: tuple[Tensor | None, ...], factor: Tensor) -> tuple[Tensor | None, ...]:
-    """Gradients of a loss, times that of the loss itself, which nearly always is 1."""
-    return made if bool(factor == 1.0) else tuple(None if one is None else one * factor for one in made)
+    """Gradients of a loss, times that of the loss itself: new tensors, which whoever asks may add to in place."""
+    return tuple(None if one is None else one * factor for one in made)
 
 
 def _row_blocks(rows: int, height: int) -> list[slice]:

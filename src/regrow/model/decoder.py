@@ -115,7 +115,8 @@ class Decoder:
         targets = tokens[:, 1:].reshape(-1)
         counts = None if mask is None else mask.reshape(-1)
         if packed is not None:
-            targets, counts = targets[packed.chosen], None if counts is None else counts[packed.chosen]
+            targets = targets.index_select(0, packed.chosen)
+            counts = None if counts is None else counts.index_select(0, packed.chosen)
         targets = targets.to(final.device)
         if counts is not None:
             counts = counts.to(final.device)
@@ -171,7 +172,7 @@ class Decoder:
         device = parameters["embed"].device
         places = torch.arange(first, first + tokens.shape[1])
         if packed is not None:
-            tokens, places = tokens.reshape(1, -1)[:, packed.chosen], packed.positions
+            tokens, places = tokens.reshape(1, -1).index_select(1, packed.chosen), packed.positions
             products = replace(products, attention=packed.to(device).attention(products.attention))
         tokens, places = tokens.to(device), places.to(device)
         seen = self._seen(places, device)
@@ -184,7 +185,7 @@ class Decoder:
         if (total := rotary.total(self.config, int(places.max()) + 1)) != self._total:
             self._tables, self._total = rotary.tables(self.config, total), total
         self._tables = tuple(table.to(device) for table in self._tables)
-        return tuple(table[places] for table in self._tables)
+        return tuple(table.index_select(0, places) for table in self._tables)
 
 
 @dataclass(frozen=True)
