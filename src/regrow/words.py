@@ -34,13 +34,18 @@ def suggestion(word: str, known: Iterable[str], otherwise: str) -> str:
     known = list(known)
     if match := closest(word, known):
         return f"did you mean `{match}`?"
-    rest = f" and {len(known) - _NAMED:,} more" if len(known) > _NAMED else ""
-    return f"{otherwise} {listed(known[:_NAMED])}{rest}" if known else ""
+    return f"{otherwise} {some(known, _NAMED)}" if known else ""
 
 
 def listed(names: Iterable[str]) -> str:
     """Names in backticks, joined by commas."""
     return ", ".join(f"`{name}`" for name in names) or "none"
+
+
+def some(names: Iterable[str], most: int = 3) -> str:
+    """The first few names, and how many more there are."""
+    known = list(names)
+    return listed(known[:most]) + (f" and {len(known) - most:,} more" if len(known) > most else "")
 
 
 def counted(number: int, what: str) -> str:

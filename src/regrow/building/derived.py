@@ -20,6 +20,7 @@ from regrow.engine import Listener, StageContext
 from regrow.errors import InputError
 from regrow.recipe import licences
 from regrow.recipe.kind import Call, Surroundings
+from regrow.recipe.text import quoted
 from regrow.sources.archives import is_archive
 from regrow.stages import base
 from regrow.stages.base import BaseParameters
@@ -140,17 +141,17 @@ def recipe(name: str, found: Base) -> dict[str, str]:
     questions = [json.loads(line)["messages"][0]["content"] for line in text.splitlines()]
     starters = {f"{what}/sailor.jsonl": text} if found.converses else dict(_as_texts(text))
     said = _RECIPE.format(
-        name=_toml(name),
-        licence=_toml(found.licence or UNDECLARED),
-        fetch=_toml(found.fetch),
-        select=f"select = {_toml(found.select)}\n" if found.select else "",
-        base_licence=_toml(found.licence or UNDECLARED),
+        name=quoted(name),
+        licence=quoted(found.licence or UNDECLARED),
+        fetch=quoted(found.fetch),
+        select=f"select = {quoted(found.select)}\n" if found.select else "",
+        base_licence=quoted(found.licence or UNDECLARED),
         check="" if found.licence else "  # its files do not say one: find out, since what you make has to keep to it",
         what=what,
         reading='format = "conversations"\n' if found.converses else "",
         tokens=8_000,
         context=min(256 if found.converses else 128, found.context or math.inf),
-        prompts=f"[{_toml(questions[0])}, {_toml('How do I make tea?')}]",
+        prompts=f"[{quoted(questions[0])}, {quoted('How do I make tea?')}]",
     )
     return {"regrow.toml": said, **starters}
 
@@ -207,6 +208,7 @@ def _rank(name: str) -> int:
 
 def _seen(found: Base, scratch: Path, context: StageContext) -> Base:
     """What the files of a model say of it."""
+    from regrow.corpus.chat import ChatTemplate
     from regrow.model.foreign import find
     from regrow.model.weights import load_config
 
@@ -231,7 +233,7 @@ def _seen(found: Base, scratch: Path, context: StageContext) -> Base:
         licence, converses = str(metadata.get("general.license", "")), "tokenizer.chat_template" in metadata
         length = metadata.get(f"{metadata.get('general.architecture')}.context_length", 0)
     else:
-        licence, converses = _said_by_card(model.folder / _CARD), _has_template(model.folder)
+        licence, converses = _said_by_card(model.folder / _CARD), ChatTemplate.open(model.folder) is not None
         length = load_config(model.folder).context
     return replace(found, licence=licences.canonical(licence), converses=converses, context=int(length))
 
@@ -242,19 +244,3 @@ def _said_by_card(card: Path) -> str:
     match = re.match(r"---\r?\n(?P<front>.*?)\r?\n---", text, re.DOTALL)
     found = re.search(r"^license:\s*[\"']?([\w.+-]+)", match["front"], re.MULTILINE) if match else None
     return found[1] if found else ""
-
-
-def _has_template(folder: Path) -> bool:
-    config = folder / "tokenizer_config.json"
-    if (folder / "chat_template.jinja").is_file():
-        return True
-    try:
-        return "chat_template" in json.loads(config.read_text("utf-8"))
-    except (OSError, ValueError, TypeError):
-        return False
-
-
-def _toml(value: str) -> str:
-    import tomli_w
-
-    return tomli_w.dumps({"x": value}).removeprefix("x = ").rstrip("\n")

@@ -8,13 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import tomli_w
-
 from regrow.building.derived import Base, adopted, recipe
 from regrow.building.proposal import SOURCE, Figures, Size, adopt, proposed
 from regrow.engine import Listener
 from regrow.errors import RecipeError
 from regrow.recipe.schema import FILE, parse
+from regrow.recipe.text import quoted
 from regrow.stages import KINDS
 from regrow.store import new_directory
 
@@ -138,17 +137,17 @@ def _files(name: str, figures: Figures) -> dict[str, str]:
     """
     said = {"field": figures.field, "encoding": figures.encoding}
     recipe = _RECIPE.format(
-        name=_toml(name),
+        name=quoted(name),
         about=f"# {figures.about}\n" if figures.about else "",
-        reading="".join(f"{key} = {_toml(value)}\n" for key, value in said.items() if value),
-        licence=_toml(figures.licence),
-        availability=_toml(figures.availability),
+        reading="".join(f"{key} = {quoted(value)}\n" for key, value in said.items() if value),
+        licence=quoted(figures.licence),
+        availability=quoted(figures.availability),
         max_characters=figures.max_characters,
         min_characters=figures.min_characters,
         validation=figures.validation,
         vocabulary=figures.vocabulary,
         size=figures.size,
-        prompts=f"[{', '.join(map(_toml, figures.prompts))}]",
+        prompts=f"[{', '.join(map(quoted, figures.prompts))}]",
     )
     parse(recipe, KINDS, f"{name}/{FILE}")
     return {FILE: recipe, ".gitattributes": _GIT}
@@ -226,8 +225,3 @@ def _written(folder: Path, files: Mapping[str, str]) -> list[str]:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, "utf-8", newline="\n")
     return sorted(files)
-
-
-def _toml(value: str) -> str:
-    """A string of TOML."""
-    return tomli_w.dumps({"x": value}).removeprefix("x = ").rstrip("\n")

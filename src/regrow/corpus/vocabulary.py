@@ -21,12 +21,11 @@ from regrow.corpus.alphabet import LETTERS
 from regrow.corpus.gguf_tokenizer import template
 from regrow.corpus.tokenizer import CONFIG, FILE, SPECIAL, TEMPLATE, Tokenizer
 from regrow.errors import InputError
-from regrow.words import listed, shown, suggestion
+from regrow.words import shown, some, suggestion
 
 RECORD = "vocabulary.json"
 """What became of each token, for those who keep something for each."""
 
-_NAMED = 3
 _LISTS = ("additional_special_tokens", "extra_special_tokens")
 
 
@@ -186,8 +185,7 @@ def _merges(merges: Sequence[Any], drop: Iterable[str], numbers: Mapping[str, in
     still = {"".join(pair) for pair in pairs if not gone & {*pair, "".join(pair)}}
     lost = dict.fromkeys(token for token in map("".join, pairs) if token not in still and token not in gone)
     if lost:
-        rest = len(lost) - _NAMED
-        named = listed([shown(token) for token in list(lost)[:_NAMED]]) + (f" and {rest} more" if rest > 0 else "")
+        named = some(map(shown, lost))
         raise InputError(
             f"{named} would never be made again",
             where="vocabulary.drop",

@@ -8,36 +8,32 @@ rank. So rsLoRA's scale, alpha by the root of the rank, is told by another alpha
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from regrow.errors import InputError
 from regrow.exporting.gguf import RELEASE
 from regrow.formats.gguf import Kind
 from regrow.formats.gguf_blocks import encode
 from regrow.formats.gguf_writer import Tensor, Value
+from regrow.formats.header import printable
 from regrow.model import weights
-from regrow.model.adapters.files import BASE, CONFIG, PREFIX, WEIGHTS
+from regrow.model.adapters import files
+from regrow.model.adapters.files import BASE, CONFIG, WEIGHTS, Settings, members
 from regrow.model.config import DecoderConfig
 from regrow.model.families import families
 from regrow.model.gguf_layout import InTurn, architecture_of, in_turn, laid_out
 from regrow.model.pieces import Form, HeadByHead
 from regrow.store import sha256_file
-from regrow.words import listed, shown
+from regrow.words import listed, some
 
 if TYPE_CHECKING:
     import torch
 
 _BASE = "base_model_name_or_path"
-_LARGEST = 1 << 20
-_NAMED = 3
-_SCALES = ("alpha_pattern", "modules_to_save", "trainable_token_indices", "layer_replication", "use_dora", "lora_bias")
-"""What is beyond two matrices and one scale, if it is set to anything."""
-_FLOATS = ("F32", "F16", "BF16")
 
 
 @dataclass(frozen=True)
@@ -83,9 +79,9 @@ def copied(adapter: Path, output: Path, base: str = "") -> None:
     Raises:
         InputError: if there is none, or it cannot be read.
     """
-    said = _config(adapter)
-    _require_file(adapter / WEIGHTS)
-    said = {**said, _BASE: base or said.get(_BASE)}
+    _require_files(adapter)
+    said = members(adapter / CONFIG)
+    said[_BASE] = base or said.get(_BASE)
     (output / CONFIG).write_text(json.dumps(said, indent=2, sort_keys=True) + "\n", "utf-8", newline="\n")
     for name in (WEIGHTS, BASE):
         if (adapter / name).is_file():
@@ -106,35 +102,37 @@ def as_gguf(
     Raises:
         InputError: if it cannot be read, does not fit the base, or is more than such a file tells.
     """
-    said, config = _config(adapter), weights.load_config(base)
-    _require_told(adapter, said)
+    _require_files(adapter)
+    read, config = files.read(adapter), weights.load_config(base)
+    _require_told(read.settings)
     architecture = architecture_of(config)
-    places, pairs = dict(_places(config, architecture)), _pairs(adapter)
+    places, pairs = dict(_places(config, architecture)), _pairs(read.tensors)
     if strangers := [module for module in pairs if module not in places]:
-        raise _unfit(adapter / WEIGHTS, f"the base has no matrix {_some(strangers)}")
-    alphas, tensors = dict[str, float](), list[Tensor]()
+        raise _unfit(f"the base has no matrix {some(map(printable, strangers))}")
+    alphas, tensors = set[float](), list[Tensor]()
     for module, (a, b) in pairs.items():
-        place, rank = places[module], a.shape[0]
+        place, rank = places[module], len(a)
         if a.shape != (rank, place.shape[1]) or b.shape != (place.shape[0], rank):
-            why = f"of `{module}` they are {tuple(a.shape)} and {tuple(b.shape)}, and the base has {place.shape}"
-            raise _unfit(adapter / WEIGHTS, why)
-        alphas[module] = _alpha(adapter, said, rank)
+            raise _unfit(
+                f"of `{module}` they are {tuple(a.shape)} and {tuple(b.shape)}, and the base has {place.shape}"
+            )
+        alphas.add(read.settings.scale(module) * rank)
         tensors += [_tensor(f"{place.name}.lora_a", a), _tensor(f"{place.name}.lora_b", place.rows(config, b))]
-    if len(set(alphas.values())) > 1:
-        raise _untold("rsLoRA with several ranks", "one alpha cannot stand for the scales of all of them")
+    if len(alphas) > 1:
+        raise _untold("an adapter with several alphas", "one cannot stand for the scales of all of its modules")
     texts = {
         "general.architecture": architecture,
         "general.type": "adapter",
         "adapter.type": "lora",
         "general.name": name,
-        "general.base_model.0.name": str(said.get(_BASE) or ""),
+        "general.base_model.0.name": str(members(adapter / CONFIG).get(_BASE) or ""),
         "regrow.adapter_sha256": sha256_file(adapter / WEIGHTS),
         RELEASE: release,
     }
     found = {key: Value(Kind.STRING, text) for key, text in texts.items() if text}
     if "general.base_model.0.name" in found:
         found["general.base_model.count"] = Value(Kind.UINT32, 1)
-    found["adapter.lora.alpha"] = Value(Kind.FLOAT32, next(iter(alphas.values())))
+    found["adapter.lora.alpha"] = Value(Kind.FLOAT32, alphas.pop())
     return found, tuple(tensors)
 
 
@@ -149,81 +147,41 @@ def _places(config: DecoderConfig, architecture: str) -> Iterator[tuple[str, Pla
                     yield module.removesuffix(".weight"), Place(name, shapes[name], form, written, part)
 
 
-def _pairs(adapter: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+def _pairs(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """Module -> A and B."""
-    from safetensors import SafetensorError, safe_open
-
-    path = _require_file(adapter / WEIGHTS)
     found: dict[str, dict[str, torch.Tensor]] = {}
-    try:
-        with safe_open(path, "pt") as file:
-            for key in file.keys():  # noqa: SIM118  it is no mapping
-                module, _, part = key.removeprefix(PREFIX).removesuffix(".weight").rpartition(".")
-                if not key.startswith(PREFIX) or part not in ("lora_A", "lora_B") or not key.endswith(".weight"):
-                    raise _untold(f"`{key}`", "such a file has two matrices for each module of the layers or the head")
-                if file.get_slice(key).get_dtype() not in _FLOATS or len(file.get_slice(key).get_shape()) != 2:
-                    raise _unfit(path, f"`{key}` is no matrix of {listed(_FLOATS)}")
-                found.setdefault(module, {})[part] = file.get_tensor(key).float().contiguous()
-    except (SafetensorError, OSError) as error:
-        raise _unfit(path, str(error)) from error
-    if not found:
-        raise _unfit(path, "there is nothing in it")
+    for name, x in tensors.items():
+        module, _, part = name.removesuffix(".weight").rpartition(".")
+        if part not in ("lora_A", "lora_B") or not name.endswith(".weight") or x.dim() != 2:
+            why = "such a file has two matrices for each module of the layers or the head"
+            raise _untold(f"`{printable(name)}`", why)
+        found.setdefault(module, {})[part] = x.contiguous()
     if alone := [module for module, parts in found.items() if len(parts) < 2]:
-        raise _unfit(path, f"there is one matrix and not two for {_some(alone)}")
+        raise _unfit(f"there is one matrix and not two for {some(map(printable, alone))}")
     return {module: (found[module]["lora_A"], found[module]["lora_B"]) for module in sorted(found)}
 
 
-def _alpha(adapter: Path, said: Mapping[str, Any], rank: int) -> float:
-    alpha = said.get("lora_alpha")
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha) or alpha <= 0:
-        raise _unfit(adapter / CONFIG, f"`lora_alpha` is {shown(alpha)}, and not a number above 0")
-    return alpha * math.sqrt(rank) if said.get("use_rslora") else float(alpha)
-
-
-def _require_told(adapter: Path, said: Mapping[str, Any]) -> None:
-    if said.get("peft_type") != "LORA":
-        raise _untold(f"an adapter of the type {shown(said.get('peft_type'))}", "engines know LoRA")
-    if more := [key for key in _SCALES if said.get(key)]:
-        raise _untold(f"an adapter with {listed(more)}", "it is more than two matrices and one scale")
-    if said.get("bias", "none") != "none":
-        raise _untold(f"an adapter with the bias {shown(said.get('bias'))}", "such a file has no biases")
+def _require_told(settings: Settings) -> None:
+    more = {"use_dora": settings.dora, "modules_to_save": settings.saved}
+    if told := [key for key, value in more.items() if value]:
+        raise _untold(f"an adapter with {listed(told)}", "it is more than two matrices and one scale")
 
 
 def _tensor(name: str, x: torch.Tensor) -> Tensor:
     return Tensor(name, "F32", tuple(x.shape), encode(x.contiguous().numpy(), "F32"))
 
 
-def _config(adapter: Path) -> dict[str, Any]:
-    path = _require_file(adapter / CONFIG)
-    try:
-        with path.open("rb") as file:
-            text = file.read(_LARGEST + 1)
-        if len(text) > _LARGEST:
-            raise ValueError("it is longer than any configuration")
-        said = json.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
-        raise _unfit(path, str(error)) from error
-    if not isinstance(said, dict):
-        raise _unfit(path, "it holds no table of keys and values")
-    return said
+def _require_files(adapter: Path) -> None:
+    for name in (CONFIG, WEIGHTS):
+        if not (adapter / name).is_file():
+            raise InputError(
+                "there is no adapter", where=str(adapter), why=f"it has no `{name}`",
+                hint="give the release of a recipe with `[lora]`, or the folder that PEFT wrote",
+            )  # fmt: skip
 
 
-def _require_file(path: Path) -> Path:
-    if not path.is_file():
-        raise InputError(
-            "there is no adapter", where=str(path.parent), why=f"it has no `{path.name}`",
-            hint="give the release of a recipe with `[lora]`, or the folder that PEFT wrote",
-        )  # fmt: skip
-    return path
-
-
-def _some(names: list[str]) -> str:
-    rest = len(names) - _NAMED
-    return listed(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _unfit(path: Path, why: str) -> InputError:
-    return InputError("this adapter cannot be used", where=str(path), why=why)
+def _unfit(why: str) -> InputError:
+    return InputError("this adapter cannot be used", where=WEIGHTS, why=why)
 
 
 def _untold(what: str, why: str) -> InputError:

@@ -38,7 +38,7 @@ from regrow.model.gguf_layout import (
 from regrow.model.options import OptionError
 from regrow.model.pieces import Heads
 from regrow.model.weights import Ends
-from regrow.words import listed, shown
+from regrow.words import listed, shown, some
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +54,6 @@ _WHOLE = frozenset((
     *(f"{architecture}.{key}" for architecture in ARCHITECTURES for key in (*_NUMBERS, SCALING)),
 ))  # fmt: skip
 """What is asked for whole: of a tokenizer, its lists; of a decoder, numbers, and a list of them is not its length."""
-_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -249,9 +248,9 @@ def _split(path: Path, config: DecoderConfig, family: Family, stored: dict[str, 
 def _require(path: Path, wanted: Mapping[str, tuple[int, ...]], stored: Mapping[str, Stored], also: set[str]) -> None:
     """The tensors are those of the decoder, told before anything large is read."""
     if missing := [name for name in wanted if name not in stored]:
-        raise _unreadable(path, f"it lacks {_some(missing)}")
+        raise _unreadable(path, f"it lacks {some(missing)}")
     if extra := [name for name in sorted(stored) if name not in wanted and name not in {*also, FREQUENCIES}]:
-        raise _unreadable(path, f"it has tensors that such a model does not have: {_some(extra)}")
+        raise _unreadable(path, f"it has tensors that such a model does not have: {some(extra)}")
     for name, shape in wanted.items():
         if stored[name].shape != shape:
             raise _unreadable(path, f"`{name}` is {stored[name].shape}, and the keys tell of {shape}")
@@ -302,11 +301,6 @@ class _Data:
     def _raw(self, tensor: Stored) -> np.ndarray[Any, Any]:
         raw: np.ndarray[Any, Any] = self._data[tensor.begin : tensor.end]
         return raw
-
-
-def _some(names: list[str]) -> str:
-    rest = len(names) - _NAMED
-    return listed(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _unreadable(path: Path | str, why: str) -> InputError:

@@ -28,7 +28,7 @@ from regrow.model.family import Family
 from regrow.model.options import OptionError
 from regrow.model.packed import Codes
 from regrow.model.pieces import Transposed
-from regrow.words import listed, shown
+from regrow.words import listed, shown, some
 
 CONFIG = "config.json"
 GENERATION = "generation_config.json"
@@ -40,7 +40,6 @@ _HEAD = "lm_head"
 """What transformers calls the head of every family, whatever it is called in the files."""
 _LARGEST_CONFIG = 1 << 20
 _TYPES = ("F32", "F16", "BF16")  # float32 has all numbers of the other two
-_NAMED = 3
 _COMPUTED = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq")
 """What older files hold besides parameters: masks and frequencies, which everybody computes from the configuration."""
 _DAMAGED = "`regrow verify` names the files that are damaged"
@@ -229,7 +228,7 @@ def _stored(directory: Path) -> Iterator[dict[str, Any]]:
                 raise _unreadable(directory, f"`{name}`: {error}") from error
             keys = file.keys()
             if twice := [key for key in keys if key in stored]:
-                raise _unreadable(directory, f"two files hold {_some(twice)}")
+                raise _unreadable(directory, f"two files hold {some(twice)}")
             stored |= dict.fromkeys(keys, file)
         try:
             whole = packed.unpacked(stored)
@@ -253,7 +252,7 @@ def files(directory: Path) -> list[str]:
     if not names or any(Path(name).name != name for name in names):
         raise _unreadable(directory, f"`{_INDEX}` lists no files beside it")
     if missing := sorted(name for name in names if not (directory / name).is_file()):
-        raise _unreadable(directory, f"of the files that `{_INDEX}` lists, {_some(missing)} is not there")
+        raise _unreadable(directory, f"of the files that `{_INDEX}` lists, {some(missing)} is not there")
     return sorted(names)
 
 
@@ -400,9 +399,9 @@ def _members(directory: Path, path: Path) -> dict[str, Any]:
 def _require(directory: Path, wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, Any]) -> None:
     """The tensors are those of the decoder, told before anything large is read."""
     if missing := [name for name in wanted if name not in found]:
-        raise _unreadable(directory, f"`{WEIGHTS}` lacks {_some(missing)}")
+        raise _unreadable(directory, f"`{WEIGHTS}` lacks {some(missing)}")
     if extra := [name for name in sorted(found) if name not in wanted]:
-        raise _unreadable(directory, f"`{WEIGHTS}` has tensors that such a model does not have: {_some(extra)}")
+        raise _unreadable(directory, f"`{WEIGHTS}` has tensors that such a model does not have: {some(extra)}")
     for name, shape in wanted.items():
         there = tuple(found[name].get_shape())
         if there != shape:
@@ -412,12 +411,6 @@ def _require(directory: Path, wanted: Mapping[str, tuple[int, ...]], found: Mapp
             )
         if (kind := found[name].get_dtype()) not in _TYPES:
             raise _unreadable(directory, f"`{name}` holds numbers of the type {kind}, and not one of {listed(_TYPES)}")
-
-
-def _some(names: Iterable[str]) -> str:
-    first = list(names)
-    rest = len(first) - _NAMED
-    return listed(first[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _no_model(directory: Path, name: str) -> InputError:

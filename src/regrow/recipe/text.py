@@ -1,4 +1,4 @@
-"""Reading TOML: the text of a file, its data, where each key stands, and where it is wrong."""
+"""TOML: the text of a file, its data, where each key stands, and where it is wrong; and how a text is written in it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,13 @@ _PART = r"""(?:(?<![\w-])[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+"""
 _DOTTED = re.compile(rf"(?:{_PART}\.[ \t]*+){{3,}}+")
 _PARTS = 100  # of a key; Python's parser takes the square of them
 _LONGEST = 120  # characters of a line that an error repeats
+
+
+def quoted(value: str) -> str:
+    """A text as TOML has it."""
+    import tomli_w
+
+    return tomli_w.dumps({"x": value}).removeprefix("x = ").rstrip("\n")
 
 
 def read(file: Path, missing: str) -> str:

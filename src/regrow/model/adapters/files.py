@@ -165,7 +165,7 @@ def read(folder: Path) -> Files:
     Raises:
         InputError: if it is damaged, or is or does what is not known here; it says which.
     """
-    settings = _settings(_members(folder / CONFIG))
+    settings = _settings(members(folder / CONFIG))
     return Files(settings, dict(_tensors(folder)), _base(folder))
 
 
@@ -237,14 +237,19 @@ def _require_sound(folder: Path) -> None:
 def _base(folder: Path) -> str | None:
     if not (folder / BASE).exists():
         return None
-    entry = _members(folder / BASE).get("model.safetensors")
+    entry = members(folder / BASE).get("model.safetensors")
     value = entry.get("sha256") if isinstance(entry, dict) else None
     if not isinstance(value, str) or not re.fullmatch(r"[0-9a-f]{64}", value):
         raise InputError(f"`{BASE}` of the adapter names no base", why="it holds no sha256 of `model.safetensors`")
     return value
 
 
-def _members(path: Path) -> dict[str, Any]:
+def members(path: Path) -> dict[str, Any]:
+    """What a file of JSON says.
+
+    Raises:
+        InputError: if it is none, or too long.
+    """
     try:
         with path.open("rb") as file:
             text = file.read(_LARGEST_CONFIG + 1)

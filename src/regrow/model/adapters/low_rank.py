@@ -19,7 +19,7 @@ from regrow.model.adapters.files import WEIGHTS, Files, Settings, fits
 from regrow.model.adapters.modules import Module, modules
 from regrow.model.config import DecoderConfig
 from regrow.model.families import families
-from regrow.words import listed
+from regrow.words import listed, some
 
 _ROLES = {
     ".lora_A.weight": "a",
@@ -34,8 +34,6 @@ _ROLES = {
 
 _ROWS = 16
 """Rows of a product whose float64 sums stay in the second-level cache."""
-
-_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -264,14 +262,17 @@ def _pair(name: str, module: Module, tensors: Mapping[str, Tensor], settings: Se
 
 def _require_known(parts: Iterable[str], known: Mapping[str, Module]) -> None:
     if strange := [name for name in parts if name not in known]:
-        raise _unfit(f"the base has no module {_some(strange)}", f"its modules are called like {_some(known)}")
+        raise _unfit(
+            f"the base has no module {some(map(printable, strange))}",
+            f"its modules are called like {some(known)}",
+        )
 
 
 def _require_shape(
     name: str, values: Tensor, shape: tuple[int, ...] | None, shapes: Mapping[str, tuple[int, ...]]
 ) -> None:
     if shape is None:
-        raise _unfit(f"the base has no tensor `{printable(name)}`", f"its tensors are called like {_some(shapes)}")
+        raise _unfit(f"the base has no tensor `{printable(name)}`", f"its tensors are called like {some(shapes)}")
     if tuple(values.shape) != shape:
         raise _unfit(f"`{name}` of the adapter is {tuple(values.shape)}, and the base's is {shape}")
 
@@ -285,25 +286,19 @@ def _require_used(
         if not any(name.endswith(module) for name in whole):
             raise _unfit(f"`modules_to_save` names `{printable(module)}`, and the adapter holds no such module")
     if strange := sorted(name for name in whole if not any(name.endswith(one) for one in settings.saved)):
-        raise _unfit(f"the adapter holds {_some(strange)} whole, which `modules_to_save` does not name")
+        raise _unfit(f"the adapter holds {some(map(printable, strange))} whole, which `modules_to_save` does not name")
     if strange := sorted(name for name in pairs if not settings.chooses(name)):
-        raise _unfit(f"the adapter changes {_some(strange)}, which `target_modules` does not choose")
+        raise _unfit(f"the adapter changes {some(map(printable, strange))}, which `target_modules` does not choose")
     for target in () if isinstance(settings.targets, str) else settings.targets:
         if not any(replace(settings, targets=(target,)).chooses(name) for name in pairs):
             raise _unfit(f"`target_modules` names `{printable(target)}`, and the adapter changes no such module")
     linear = {name for name, module in known.items() if module.is_linear}
     if lacking := sorted(name for name in linear - pairs.keys() - whole if settings.chooses(name)):
-        raise _unfit(f"`target_modules` chooses {_some(lacking)}, for which the adapter has nothing")
+        raise _unfit(f"`target_modules` chooses {some(map(printable, lacking))}, for which the adapter has nothing")
     for key, patterns in (("rank_pattern", settings.rank_pattern), ("alpha_pattern", settings.alpha_pattern)):
         for pattern in patterns:
             if not any(fits(pattern, name) for name in pairs):
                 raise _unfit(f"`{printable(pattern)}` of `{key}` fits no module that the adapter changes")
-
-
-def _some(names: Iterable[str]) -> str:
-    first = list(names)
-    more = f" and {len(first) - _NAMED:,} more" if len(first) > _NAMED else ""
-    return listed([printable(name) for name in first[:_NAMED]]) + more
 
 
 def _unfit(why: str, hint: str = "") -> InputError:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder
-from regrow.model.weights import load
+from regrow.train.given import given_in
 from regrow.train.task import Batch, Shape
 
 
@@ -66,9 +66,7 @@ class Finetuning:
 
     def _read(self, names: Collection[str]) -> Mapping[str, Tensor]:
         """Some parameters of the source; not kept, since what is trained would be in memory twice."""
-        if self.source is None:
-            raise AssertionError("the first worker has the parameters")
-        found = load(self.source)[1] if names else {}
+        found = given_in(self.source) if names else {}
         return {name: found[name] for name in names}
 
     @cached_property

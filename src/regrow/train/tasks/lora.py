@@ -17,7 +17,7 @@ from regrow.model.adapters.low_rank import Pair, beside
 from regrow.model.adapters.modules import modules
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder
-from regrow.model.weights import load
+from regrow.train.given import given_in
 from regrow.train.task import Batch, Shape
 
 A, B = ".lora_A.weight", ".lora_B.weight"
@@ -103,9 +103,7 @@ class Lora:
 
     @cached_property
     def _given(self) -> Mapping[str, Tensor]:
-        if self.source is None:
-            raise AssertionError("the first worker has the parameters")
-        return load(self.source)[1]
+        return given_in(self.source)
 
     @cached_property
     def _decoder(self) -> Decoder:

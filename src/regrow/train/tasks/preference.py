@@ -15,7 +15,7 @@ from regrow.exact import layers
 from regrow.exact import operations as ops
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder
-from regrow.model.weights import load
+from regrow.train.given import given_in
 from regrow.train.task import Batch, Shape
 
 REFERENCE = "reference."
@@ -86,9 +86,7 @@ class Preferring:
 
     @cached_property
     def _given(self) -> Mapping[str, Tensor]:
-        if self.source is None:
-            raise AssertionError("the first worker has the parameters")
-        return load(self.source)[1]
+        return given_in(self.source)
 
     @cached_property
     def _decoder(self) -> Decoder:
