@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from regrow.model.families import families
 from regrow.release.layout import EFFECTS, LINEAGE
-from regrow.release.lineage import Model, relation_on_hubs
+from regrow.release.lineage import Model, made, relation_on_hubs
 from regrow.report import ReportData, said
 from regrow.sources import is_local
 
@@ -48,15 +48,6 @@ _SHAPE = {
     "context": "a context of {} tokens",
     "vocabulary": "a vocabulary of {}",
 }
-_MADE = {
-    "random": "trained from scratch",
-    "imported": "taken over from another model",
-    "continued": "trained further",
-    "adapter": "given an adapter",
-}
-"""Origins of weights in words; any other is a word already, such as `quantised`."""
-
-
 _CONTINUING = (
     'prompt = tokenizer("Once", return_tensors="pt")',
     "text = tokenizer.decode(model.generate(**prompt, max_new_tokens=100)[0], skip_special_tokens=True)",
@@ -112,7 +103,7 @@ def _made(data: ReportData) -> str:
     """How the weights came about, as far as every stage that gave some says it."""
     if [origin for _, origin in data.line] == ["random"]:
         return "It was trained from scratch by regrow, from the recipe in `regrow.toml`, and continues text."
-    steps = ", then ".join(f"{_MADE.get(origin, origin)} (stage `{stage}`)" for stage, origin in data.line)
+    steps = ", then ".join(f"{made(origin)} (stage `{stage}`)" for stage, origin in data.line)
     how = f": {_text(steps)}" if steps else ""
     begun = "".join(_begun(parent) for parent in _parents(data))
     does = "It answers, through the template in `chat_template.jinja`." if data.answers else "It continues text."

@@ -71,6 +71,6 @@ def _lines(model: Model) -> Iterator[str]:
         yield f"{bar}under {model.licence}"
     yield f"{bar}{model.why}"
     for step in model.steps:
-        yield f"{bar}{step.origin or 'given'} by stage {step.stage} ({step.tool}), {step.digest[:_SHORT]}"
+        yield f"{bar}{step.said}, {step.digest[:_SHORT]}"
     if model.parents:
         yield "│"

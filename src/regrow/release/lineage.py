@@ -34,6 +34,20 @@ class Standing(StrEnum):
     UNKNOWN = "unknown"
 
 
+_MADE = {
+    "random": "trained from scratch",
+    "imported": "taken over from another model",
+    "continued": "trained further",
+    "adapter": "given an adapter",
+}
+"""Origins of weights in words; any other is a word already, such as `quantised`."""
+
+
+def made(origin: str) -> str:
+    """How weights came about, in words."""
+    return _MADE.get(origin, origin)
+
+
 @dataclass(frozen=True)
 class Step:
     """A stage that gave weights on the way, or an adapter for them.
@@ -51,6 +65,11 @@ class Step:
     origin: str
     digest: str
     parameters: dict[str, object]
+
+    @property
+    def said(self) -> str:
+        """What it did and with which tool."""
+        return f"{made(self.origin)} by stage {self.stage} ({self.tool})".removeprefix(" by ")
 
 
 @dataclass(frozen=True)
