@@ -11,6 +11,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+from regrow.engine import phases
 from regrow.engine.context import Listener, StageContext, Stop, Switch, faults_explained, one_at_a_time
 from regrow.engine.key import ingredients, key_of
 from regrow.errors import StageError
@@ -208,7 +209,7 @@ def _run(stage: Stage, call: Call[Any], context: StageContext) -> None:
         context.emit("compiling" if one.seconds is None else "compiled", kernel=one.kernel, duration=one.seconds)
 
     with compiling.heard(heard):
-        stage.kind.run(call)
+        phases.run(stage.kind, call)
 
 
 def _require_declared(stage: Stage, output: Path) -> None:

@@ -126,6 +126,80 @@ class Call(Generic[P]):
         return path
 
 
+class Files(Protocol):
+    """How a task gets at files of its inputs and of earlier phases, which may lie on another machine."""
+
+    def path(self, path: Path) -> Path:
+        """Where the file, or the folder with all in it, is on this machine: it is brought here if it is not."""
+
+    def read(self, path: Path, start: int, length: int) -> bytes:
+        """Some bytes of a file, without the others."""
+
+
+class FilesHere:
+    """Files that are on this machine."""
+
+    def path(self, path: Path) -> Path:
+        """The same path."""
+        return path
+
+    def read(self, path: Path, start: int, length: int) -> bytes:
+        """Some bytes of it."""
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read(length)
+
+
+@dataclass(frozen=True)
+class Task(Generic[P]):
+    """A part of the work of a stage, in a process of its own and perhaps on another machine.
+
+    It reads nothing but ``call.parameters``, ``call.inputs`` and what earlier phases gave, the files of both through
+    ``files``; and writes nothing but ``output``. ``call.output`` and ``call.scratch`` are not for tasks.
+
+    Attributes:
+        call: what is evaluated.
+        index: which of the tasks of its phase this is, from 0.
+        count: how many tasks its phase has.
+        output: an empty folder to fill.
+        results: phase -> what each of its tasks gave, of all earlier phases.
+        files: how it gets at files.
+    """
+
+    call: Call[P]
+    index: int
+    count: int
+    output: Path
+    results: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    files: Files = field(default_factory=FilesHere)
+
+    def given(self, phase: str) -> tuple[Path, ...]:
+        """The folders that the tasks of an earlier phase have filled."""
+        return self.results[phase]
+
+
+def _once(call: Call[Any], results: Mapping[str, tuple[Path, ...]]) -> int:
+    return 1
+
+
+@dataclass(frozen=True)
+class Phase(Generic[P]):
+    """Tasks of a stage that do not need each other, after which the next phase begins.
+
+    Attributes:
+        name: of the phase, unlike that of the others of its kind.
+        run: does one task; a module's function, so that another process finds it by its name.
+        tasks: (call, results of earlier phases) -> how many there are; a function of parameters, inputs and results
+            alone, never of how many processes there are. By default one.
+        kept: whether what the tasks write is part of the output, all in one folder; else it is only for later phases.
+    """
+
+    name: str
+    run: Callable[[Task[P]], None]
+    tasks: Callable[[Call[P], Mapping[str, tuple[Path, ...]]], int] = _once
+    kept: bool = False
+
+
 @dataclass(frozen=True)
 class Slot:
     """An input of a kind: which type of artifact it takes, and whether it takes several or may be absent.
@@ -266,7 +340,9 @@ class Kind(Generic[P]):
         parameters: pydantic model of the parameters, with every default and bound: there is no other declaration.
         inputs: slot name -> :class:`Slot`.
         output: the type of artifact it gives, e.g. ``documents``; checked against the slots it feeds.
-        run: does the work.
+        run: does the work; None if it has phases.
+        phases: the work in several steps, each of tasks that can be done side by side: what a stage does that goes
+            through much text. What tasks of kept phases give together is the output.
         exact: True if it uses ``regrow.exact``, so that the arithmetic version is part of its key.
         infers: True if it asks a model for logits, or lets it write, so that the version of inference is.
         libraries: distributions whose version can change the output's bytes; their versions are part of the key.
@@ -290,7 +366,8 @@ class Kind(Generic[P]):
     parameters: type[P]
     inputs: Mapping[str, Slot]
     output: str
-    run: Callable[[Call[P]], None]
+    run: Callable[[Call[P]], None] | None = None
+    phases: tuple[Phase[P], ...] = ()
     exact: bool = False
     infers: bool = False
     libraries: tuple[str, ...] = ()
@@ -337,6 +414,13 @@ class Kind(Generic[P]):
         sides = {name: slot.type for name, slot in self.inputs.items() if name in (BEFORE, AFTER)}
         if self.watches and sides != dict.fromkeys((BEFORE, AFTER), self.watches):
             raise ValueError(f"the kind `{self.name}` watches {self.watches}, so it takes that in `before` and `after`")
+        if (self.run is None) is not bool(self.phases):
+            raise ValueError(f"the kind `{self.name}` has either `run` or `phases`")
+        names = [phase.name for phase in self.phases]
+        if len({*names}) < len(names) or not all(map(_NAME.fullmatch, names)):
+            raise ValueError(f"the phases of the kind `{self.name}` need different names of small letters: {names}")
+        if names and not any(phase.kept for phase in self.phases):
+            raise ValueError(f"no phase of the kind `{self.name}` keeps what it writes")
         if self.table is not None and self.table.name in ("recipe", "model", "stage"):
             raise ValueError(f"`{self.table.name}` is not for the kind `{self.name}`: every recipe has it")
 

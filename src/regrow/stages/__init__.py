@@ -50,7 +50,7 @@ def _known() -> Kinds:
     found: dict[str, Kind[Any]] = {}
     for kind in (*_own(), *_others()):
         if found.setdefault(kind.name, kind) is not kind:
-            why = f"{found[kind.name].run.__module__} and {kind.run.__module__} both bring it"
+            why = f"{found[kind.name].parameters.__module__} and {kind.parameters.__module__} both bring it"
             raise RecipeError(f"there are two kinds called `{kind.name}`", why=why, hint="uninstall one of them")
     for name, keys in shared_keys(found).items():
         raise RecipeError(
