@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from regrow.corpus.content import Content
 from regrow.corpus.documents import (
     Document,
     Documents,
@@ -27,7 +27,7 @@ from regrow.recipe.kind import Call, Context, Kind, Slot, Table
 from regrow.recipe.values import Licence, Name, Patterns, Texts
 from regrow.sections import LARGEST, Parameters, fault
 from regrow.sources.archives import Refused, is_archive
-from regrow.sources.contents import contents
+from regrow.sources.contents import Opened, opened
 from regrow.sources.select import INSIDE, Choice
 from regrow.sources.survey import Survey
 from regrow.stages.costs import through_text
@@ -233,7 +233,7 @@ class _Count:
         return tuple(LeftOut(reason, count, *self._first[rows, reason]) for reason, count in counted)
 
 
-def _files(folder: Path, choice: Choice, seen: list[str], archived: Survey) -> Iterator[tuple[str, bytes | Refused]]:
+def _files(folder: Path, choice: Choice, seen: list[str], archived: Survey) -> Iterator[tuple[str, Opened | Refused]]:
     """The selected files and their bytes, also those inside archives.
 
     ``seen`` gets the names of all there are, and ``archived`` counts those in archives.
@@ -247,35 +247,25 @@ def _files(folder: Path, choice: Choice, seen: list[str], archived: Survey) -> I
 
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
-        yield from contents(path, name, choice, see)
+        yield from opened(path, name, choice, see)
 
 
-def _found(file: str, data: bytes | Refused, wanted: DocumentsParameters) -> Iterator[Piece | Refusal]:
+def _found(file: str, data: Opened | Refused, wanted: DocumentsParameters) -> Iterator[Piece | Refusal]:
     """The texts of a file, and the places in it that are without one."""
     from regrow.corpus.formats import format_of, read
 
     if isinstance(data, Refused):
         yield Refusal(0, 0, "not read", data.reason)
         return
-    format = format_of(file, data, wanted.encoding) if wanted.format == "auto" else wanted.format
+    content = Content(data)
+    format = format_of(file, content, wanted.encoding) if wanted.format == "auto" else wanted.format
     talk = format == _CONVERSATIONS
     reading = Reading(wanted.encoding, wanted.field, wanted.group_by, wanted.max_characters, conversations=talk)
     try:
-        found = read(data, format, reading)
-        yield from _with_lines(data, found) if talk else found
+        yield from read(content, format, reading)
     except StageError as error:
         error.where = error.where or _printable(file)
         raise
-
-
-def _with_lines(data: bytes, found: Iterator[Piece | Refusal]) -> Iterator[Piece | Refusal]:
-    """What is found, and of what is refused the line, by which an editor finds it."""
-    line, place = 1, 0
-    for one in found:
-        if isinstance(one, Refusal) and one.rows:
-            line, place = line + data.count(b"\n", place, one.start), one.start
-            one = replace(one, detail=f"line {line}: {one.detail}" if one.detail else f"line {line}")
-        yield one
 
 
 def _document(file: str, piece: Piece, wanted: DocumentsParameters) -> Document:
