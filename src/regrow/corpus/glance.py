@@ -52,7 +52,8 @@ def irregular(texts: pyarrow.StringArray) -> list[int]:
     filled = np.flatnonzero(bounds[1:] > bounds[:-1])
     first, last = units[bounds[filled]], units[bounds[filled + 1] - 1]
     edges = filled[(first == ord("\n")) | (last == ord("\n")) | _is_blank(last)]
-    return np.unique(np.concatenate([rows, edges])).tolist()
+    places: list[int] = np.unique(np.concatenate([rows, edges])).tolist()
+    return places
 
 
 def _among_lines(units: NDArray[np.uint8], ends: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -66,7 +67,9 @@ def _among_lines(units: NDArray[np.uint8], ends: NDArray[np.int64]) -> NDArray[n
 
 def _is_blank(units: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Whether a byte is a blank, or the last of a no-break space, or of something else that ends as one does."""
-    return (units == ord(" ")) | (units == ord("\t")) | (units == _NO_BREAK_SPACE)
+    import numpy as np
+
+    return np.isin(units, (ord(" "), ord("\t"), _NO_BREAK_SPACE))
 
 
 def _among_wide(units: NDArray[np.uint8], leads: NDArray[np.int64]) -> NDArray[np.int64]:

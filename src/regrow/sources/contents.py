@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from regrow.errors import InputError
-from regrow.sources.archives import Budget, Large, Limits, Refused, TooLargeError, entries, is_archive
+from regrow.sources.archives import Budget, Large, Limits, Member, Refused, TooLargeError, entries, is_archive
 from regrow.sources.packing import HEAD, unknown_packing
 from regrow.sources.select import INSIDE, Choice
 
@@ -94,8 +94,7 @@ class _Contents:
                 if isinstance(entry, Refused):
                     yield inside, entry
                 else:
-                    file = entry if isinstance(entry, Large) else io.BytesIO(entry.data)
-                    yield from self.of(file, inside, depth + 1)
+                    yield from self.of(_open(entry), inside, depth + 1)
         except TooLargeError:
             raise
         except InputError as error:
@@ -111,3 +110,7 @@ def _head(file: Opened) -> bytes:
     head = file.read(HEAD)
     file.seek(0)
     return head
+
+
+def _open(entry: Member | Large) -> Opened:
+    return entry if isinstance(entry, Large) else io.BytesIO(entry.data)
