@@ -138,6 +138,13 @@ def _rows(
     rows: Callable[[Content, Reading], Iterator[Row | Refusal]], content: Content, reading: Reading
 ) -> Iterator[Piece | Refusal]:
     """One piece of each run of rows that agree in the fields of ``group_by``, up to ``max_characters``."""
+    if not reading.group_by:
+        for row in rows(content, reading):
+            if isinstance(row, Refusal):
+                yield row
+            else:
+                yield from _cut(Piece(row.start, row.end, row.text, 1), reading)
+        return
     held: list[Row] = []
     size = 0
     for row in rows(content, reading):
@@ -147,7 +154,7 @@ def _rows(
             yield row
             continue
         size += len(row.text) + 1
-        same = bool(reading.group_by and held) and row.key == held[-1].key
+        same = bool(held) and row.key == held[-1].key
         if not same or 0 < reading.max_characters < size:
             yield from _joined(held, reading)
             held, size = [], len(row.text) + 1
@@ -181,8 +188,8 @@ def _pieces(text: Decoded, begin: int, reading: Reading) -> Iterator[Piece]:
 
 def _cut(whole: Piece, reading: Reading) -> Iterator[Piece]:
     """A text that has no bytes of its own in the file, in parts that are bytes of it if it is too long."""
-    ends = list(_cuts(whole.text, reading.max_characters))
-    if len(ends) == 1:
+    ends = [*_cuts(whole.text, reading.max_characters)] if 0 < reading.max_characters < len(whole.text) else []
+    if len(ends) <= 1:
         yield whole
         return
     part_of, rows = f"{whole.start}-{whole.end}", whole.rows

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cache
 from itertools import accumulate, chain, islice
 
 from regrow.corpus.content import Content
@@ -112,7 +113,7 @@ def _whole(line: str) -> int:
     if len(line) > LONGEST or _depth(line) > _DEEPEST:
         return len(line)  # as good as one: it is refused for that
     try:
-        return json.JSONDecoder(parse_int=_integer).raw_decode(line)[1]
+        return _decoder().raw_decode(line)[1]
     except ValueError:
         return 0
 
@@ -209,7 +210,7 @@ def _value(text: str, start: int, end: int, reading: Reading, seen: set[str]) ->
     if _depth(text) > _DEEPEST:
         return refused(start, end, "not JSON", f"nested more than {_DEEPEST} deep")
     try:
-        row = json.loads(text, parse_int=_integer)
+        row = _decoder().decode(text)
     except _TooLongError:
         return refused(start, end, "not JSON", f"a whole number in it has more than {_DIGITS} digits")
     except ValueError:  # every version of Python says it in other words
@@ -226,7 +227,7 @@ def _value(text: str, start: int, end: int, reading: Reading, seen: set[str]) ->
 def _follows(text: str) -> str:
     """What stands after a value, if that is all that is wrong."""
     try:
-        _, end = json.JSONDecoder(parse_int=_integer).raw_decode(text := text.lstrip(" \t\r\n"))
+        _, end = _decoder().raw_decode(text := text.lstrip(" \t\r\n"))
     except ValueError:
         return ""
     return f"{shown(text[end:].strip()[:1])} follows the object"
@@ -238,6 +239,11 @@ def _depth(text: str) -> int:
         return 0  # as good as any number that is small enough
     brackets = re.findall(r"[\[\]{}]", _STRING.sub("", text))
     return max(accumulate(1 if bracket in "[{" else -1 for bracket in brackets), default=0)
+
+
+@cache
+def _decoder() -> json.JSONDecoder:
+    return json.JSONDecoder(parse_int=_integer)
 
 
 def _integer(digits: str) -> int:

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from regrow.corpus.content import Content
 from regrow.corpus.documents import (
+    MOST_BYTES,
     TALLY,
     Document,
     Documents,
@@ -19,6 +20,7 @@ from regrow.corpus.documents import (
     Exclusion,
     LeftOut,
     Tally,
+    holds_too_much,
     identify,
     in_order,
     inside,
@@ -53,6 +55,7 @@ _HINTS = {
     "no conversation": "leave out `format`, or see what the rows are: a list of messages, or a question and its answer",
     "a pair of equal answers": "leave such pairs out of the file: they say nothing of which answer is better",
     "an unknown role": "rename the role, or leave such conversations out of the file",
+    "too long": "cut long texts with `max_characters`, or leave such files out with `exclude`",
     "no text": "name the field that holds the text as `field`",
 }
 PART = 1 << 28
@@ -357,23 +360,30 @@ def _found(file: str, data: Opened | Refused, wanted: DocumentsParameters) -> It
     talk = format == _CONVERSATIONS
     reading = Reading(wanted.encoding, wanted.field, wanted.group_by, wanted.max_characters, conversations=talk)
     try:
-        yield from read(content, format, reading)
+        for found in read(content, format, reading):
+            yield _too_long(found) if isinstance(found, Piece) and holds_too_much(found.text) else found
     except StageError as error:
         error.where = error.where or printable(file)
         raise
 
 
+def _too_long(piece: Piece) -> Refusal:
+    detail = f"a document has at most {MOST_BYTES:,} bytes as UTF-8"
+    return Refusal(piece.start, piece.end, "too long", detail, piece.rows)
+
+
 def _document(file: str, piece: Piece, wanted: DocumentsParameters) -> Document:
     file = inside(file, piece.part_of) if piece.part_of else file
+    data = piece.text.encode()
     return Document(
-        id=identify(wanted.source, locator(file, piece.start, piece.end), piece.text),
+        id=identify(wanted.source, locator(file, piece.start, piece.end), data),
         source=wanted.source,
         licence=wanted.licence,
         availability=wanted.availability,
         file=file,
         start=piece.start,
         end=piece.end,
-        sha256=sha256_bytes(piece.text.encode()),
+        sha256=sha256_bytes(data),
         text=piece.text,
         conversation=wanted.format == _CONVERSATIONS,
     )
