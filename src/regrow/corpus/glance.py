@@ -22,6 +22,7 @@ _JAMO = range(0x1100, 0x1200)
 _KNOWN = (range(0x80, 0x3400), range(0xF900, 0x10000), range(0x1D000, 0x1D800))  # where what combines is known
 _PLAIN, _LINE, _ODD, _LEAD = range(4)
 _MANY_LINES = 4
+_DELETE = 0x7F  # neither it nor what comes behind it is a plain character of ASCII
 
 
 def irregular(texts: pyarrow.StringArray) -> list[int]:
@@ -40,9 +41,8 @@ def irregular(texts: pyarrow.StringArray) -> list[int]:
         return []
     units = np.frombuffer(data, np.uint8, int(bounds[-1] - bounds[0]), int(bounds[0]))
     bounds -= bounds[0]
-    kinds = _kinds()[units]
-    noted = np.flatnonzero(kinds)
-    which = kinds[noted]
+    noted = np.flatnonzero(units - np.uint8(ord(" ")) >= _DELETE - ord(" "))  # what is smaller becomes large
+    which = _kinds()[units[noted]]
     found = [
         noted[which == _ODD],
         _among_lines(units, noted[which == _LINE]),
@@ -94,7 +94,7 @@ def _kinds() -> NDArray[np.uint8]:
     import numpy as np
 
     kinds = np.full(256, _PLAIN, np.uint8)
-    kinds[:0x20] = kinds[0x7F] = _ODD
+    kinds[: ord(" ")] = kinds[_DELETE] = _ODD
     kinds[ord("\t")] = _PLAIN
     kinds[ord("\n")] = _LINE
     kinds[0xC0:] = _LEAD
