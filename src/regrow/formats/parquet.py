@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -14,28 +15,57 @@ if TYPE_CHECKING:
 MOST_BYTES = 4 << 30
 """Of the columns that are read, unpacked."""
 
+_BUFFER = 1 << 16  # bytes of a column that are read at a time
+
 REPEATING = ("source", "licence", "availability", "file", "split", "stage", "reason")
 """Columns in which few values stand often, written once each. Another name here changes bytes of tables."""
 
 
 def write(path: Path, table: pyarrow.Table, *, rows_in_group: int) -> None:
-    """Write a table as Parquet whose bytes follow from the rows and the version of pyarrow alone.
+    """Write a table as Parquet whose bytes follow from the rows and the version of pyarrow alone."""
+    with writer(path, table.schema) as file:
+        file.write_table(table, row_group_size=rows_in_group)
+
+
+def writer(path: Path, schema: pyarrow.Schema) -> pyarrow.parquet.ParquetWriter:
+    """The same, for row groups that are given one after another.
 
     Uncompressed, since compressors of other builds give other bytes; and with no statistics, which nothing reads.
     """
     import pyarrow.parquet
 
-    pyarrow.parquet.write_table(
-        table,
+    return pyarrow.parquet.ParquetWriter(
         path,
+        schema,
         version="2.6",
         data_page_version="1.0",
         compression="none",
-        use_dictionary=[name for name in REPEATING if name in table.column_names],
+        use_dictionary=[name for name in REPEATING if name in schema.names],
         write_statistics=False,
         store_schema=False,
-        row_group_size=rows_in_group,
     )
+
+
+def opened(path: Path) -> pyarrow.parquet.ParquetFile:
+    """A table of ours, of which little more than the rows that are asked for is in memory."""
+    import pyarrow.parquet
+
+    return pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER)
+
+
+def group_borders(file: pyarrow.parquet.ParquetFile) -> list[int]:
+    """The row with which each row group begins, and at last how many rows there are."""
+    groups = (file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups))
+    return list(accumulate(groups, initial=0))
+
+
+def group_sizes(file: pyarrow.parquet.ParquetFile, column: str) -> list[int]:
+    """The bytes that a column, if there is one, has in each row group; at least one."""
+    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    if column not in file.schema_arrow.names:
+        return [1] * len(groups)
+    place = file.schema_arrow.names.index(column)
+    return [max(1, group.column(place).total_uncompressed_size) for group in groups]
 
 
 def read_columns(file: BinaryIO | Path, columns: Sequence[str], most_bytes: int | None = None) -> pyarrow.Table:
