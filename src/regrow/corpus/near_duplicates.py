@@ -153,7 +153,8 @@ def numbers(texts: Iterable[tuple[int, str]]) -> Iterator[tuple[Hashes, Hashes]]
 def _numbers(batch: list[tuple[int, Hashes]]) -> tuple[Hashes, Hashes]:
     import numpy as np
 
-    mixed = _mixed(signatures([found for _, found in batch]).astype(np.uint64).reshape(-1, BANDS, _ROWS))
+    rows = signatures([found for _, found in batch]).astype(np.uint64).reshape(-1, BANDS, _ROWS)
+    mixed = _mixed([rows[..., place] for place in range(_ROWS)])
     return np.array([name for name, _ in batch], np.uint64), mix(mixed + np.arange(BANDS, dtype=np.uint64))
 
 
@@ -181,7 +182,8 @@ def _run_hashes(text: str) -> Hashes:
     row = np.concatenate(hashes)
     if half:
         return _mixed_by_halves(row, np.concatenate(halves))
-    return _mixed(np.lib.stride_tricks.sliding_window_view(row, min(_RUN, len(row)))) if len(row) else row
+    others = min(_RUN, len(row)) - 1
+    return _mixed([row[place : len(row) - others + place] for place in range(others + 1)]) if len(row) else row
 
 
 def _mixed_by_halves(row: Hashes, halves: NDArray[np.int64]) -> Hashes:
@@ -204,13 +206,13 @@ def _word_hash(word: str) -> int:
     return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little")
 
 
-def _mixed(rows: Hashes) -> Hashes:
-    """One number from those along the last axis."""
+def _mixed(columns: Sequence[Hashes]) -> Hashes:
+    """One number from those at the same place of some arrays."""
     import numpy as np
 
-    mixed = np.zeros(rows.shape[:-1], np.uint64)
-    for begin in range(0, len(rows), _MIXED):
+    mixed = np.zeros(columns[0].shape, np.uint64)
+    for begin in range(0, len(mixed), _MIXED):
         part = slice(begin, begin + _MIXED)
-        for place in range(rows.shape[-1]):
-            mixed[part] = mix(mixed[part] + rows[part, ..., place])
+        for column in columns:
+            mixed[part] = mix(mixed[part] + column[part])
     return mixed
