@@ -8,6 +8,7 @@ from regrow.corpus.conversations import Message, read
 from regrow.corpus.documents import Document, Documents
 from regrow.corpus.formats import read as read_file
 from regrow.corpus.reading import Piece, Reading, Refusal
+from regrow.engine import phases
 from regrow.errors import InputError
 from regrow.recipe.kind import Call
 from regrow.stages import clean, deduplicate
@@ -138,7 +139,8 @@ def test_what_is_said_is_cleaned_and_may_be_short(tmp_path):
     for folder in (given, out):
         folder.mkdir()
     Documents([talk("a \r\nb", "c\x07"), talk("d", "\x07", place=1), document("short", 2)], []).write(given)
-    clean.run(Call("clean", clean.CleanParameters(), {"documents": (given,)}, out, out, Silent()))
+    wanted = clean.CleanParameters()
+    phases.run(clean.KIND, Call("clean", wanted, {"documents": (given,)}, out, tmp_path / "scratch", Silent()))
     left = Documents.open(out)
     [only] = left.kept
     assert read(only.text) == ((Message("user", "a\nb"), Message("assistant", "c")),)
