@@ -160,16 +160,19 @@ class Sender:
         import numpy as np
 
         last, bounds = self._in_order()
-        counts = np.diff(bounds) + sum((np.diff(lot) for lot in self._lots), np.zeros(self._destinations, np.int64))
-        offsets = np.concatenate([[0], np.cumsum(counts)]) * self._exchange.width + self._destinations + 1
+        counts = np.zeros(self._destinations + 1, np.int64)
         whole = path.with_name(f"{path.name}.part")
         with whole.open("wb") as file:
-            file.write((offsets * _SIZE).astype(_NUMBER).tobytes())
-            for destination in np.flatnonzero(counts).tolist():
+            file.write(bytes(len(counts) * _SIZE))
+            for destination in range(self._destinations):
                 segments = [self._lot(lot, destination) for lot in self._lots]
                 segments.append(_part(last, bounds[destination], bounds[destination + 1]))
                 for rows in self._exchange.together([segment for segment in segments if segment.rows]):
                     file.write(rows.astype(_NUMBER, copy=False).tobytes())
+                    counts[destination + 1] += len(rows)
+            file.seek(0)
+            offsets = len(counts) + np.cumsum(counts) * self._exchange.width
+            file.write((offsets * _SIZE).astype(_NUMBER).tobytes())
         whole.replace(path)
 
     def _in_order(self) -> tuple[Rows, NDArray[np.int64]]:
@@ -224,7 +227,7 @@ def _merged(segments: Sequence[Segment], width: int) -> Iterator[Rows]:
     import numpy as np
 
     size = width * _SIZE
-    block = max(_LEAST, HELD // max(1, len(segments))) // size
+    block = max(1, max(_LEAST, HELD // max(1, len(segments))) // size)
     waiting = [(segment, 0, np.empty((0, width), np.uint64)) for segment in segments]
     while waiting:
         held = []
