@@ -8,16 +8,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow.corpus.near_duplicates import (
-    _proposals,
-    _run_hashes,
-    _signatures,
-    _word_hash,
-    groups,
-    runs,
-    similarity,
-    words,
-)
+from regrow.corpus.grouping import COMPARED, alike, components, pairs
+from regrow.corpus.near_duplicates import BANDS, _run_hashes, _word_hash, numbers, runs, signatures, similarity, words
+
+
+class Sets:
+    """The runs of texts that are called by their places."""
+
+    def __init__(self, texts: list[str]) -> None:
+        self.sets = [runs(text) for text in texts]
+        self.sizes = np.array([len(one) for one in self.sets])
+
+    def __len__(self) -> int:
+        return len(self.sets)
+
+    def places(self, names: np.ndarray) -> np.ndarray:
+        return names.astype(np.intp)
+
+    def runs(self, place: int) -> np.ndarray:
+        return self.sets[place]
+
+
+def proposed(texts: list[str]) -> list[np.ndarray]:
+    """Pairs of places of texts that share a number."""
+    found = [np.column_stack([row.ravel(), np.repeat(names, BANDS)]) for names, row in numbers(enumerate(texts))]
+    rows = np.concatenate([np.empty((0, 2), np.uint64), *found])
+    return list(pairs([rows[np.lexsort(rows.T[::-1])]])) if found else []
+
+
+def groups(texts: list[str], threshold: float) -> list[list[int]]:
+    """The groups of near-duplicates: lists of places, ascending."""
+    edges = [np.empty((0, 2), np.intp), *alike(proposed(texts), Sets(texts), threshold)]
+    least = components(np.concatenate(edges).astype(np.intp), len(texts))
+    found = [np.flatnonzero(least == first).tolist() for first in np.unique(least)]
+    return [group for group in found if len(group) > 1]
 
 
 def prose(seed: int, length: int = 200) -> list[str]:
@@ -112,7 +136,7 @@ def test_signatures_are_the_same_everywhere() -> None:
     texts = [" ".join(prose(seed, 5 + 40 * seed)) for seed in range(20)]
     hashes = np.concatenate([_run_hashes(text) for text in texts])
     assert hashlib.sha256(hashes.astype("<u8").tobytes()).hexdigest() == RUNS
-    found = np.concatenate([signatures for _, signatures in _signatures(texts, lambda done: None)])
+    found = signatures([_run_hashes(text) for text in texts])
     assert found.shape == (20, 128)
     assert hashlib.sha256(found.astype("<u4").tobytes()).hexdigest() == SIGNATURES
 
@@ -163,8 +187,7 @@ def test_many_pages_from_one_template_take_linear_time(own: int) -> None:
     """Every text is compared with few: a page that is unlike all others costs no more than one that is like them."""
     head = " ".join(prose(3, 100))
     texts = [f"{head} {' '.join(f'x{n}y{m}' for m in range(own))}" for n in range(1000)]
-    pairs = sum(len(earlier) for _, earlier in _proposals(texts, lambda done: None))
-    assert pairs < 1000 * 32 * 8
+    assert sum(map(len, proposed(texts))) < 1000 * BANDS * COMPARED
     assert groups(texts, 0.8) == ([list(range(1000))] if own == 1 else [])
 
 

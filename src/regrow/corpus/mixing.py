@@ -18,9 +18,12 @@ def mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """A bijection of 64-bit integers in which every bit of the input moves every bit of the output."""
     import numpy as np
 
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(_FIRST)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(_SECOND)
-    return value ^ (value >> np.uint64(31))
+    value = value ^ (value >> np.uint64(30))
+    value *= np.uint64(_FIRST)
+    value ^= value >> np.uint64(27)
+    value *= np.uint64(_SECOND)
+    value ^= value >> np.uint64(31)
+    return value
 
 
 def mix_integer(value: int) -> int:

@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
@@ -31,13 +30,16 @@ if TYPE_CHECKING:
     Hashes = NDArray[np.uint64]
     Signatures = NDArray[np.uint32]
 
+BANDS = 32
+"""Of a signature: texts that agree in one are compared."""
+
 _RUN = 5
 _HALVES = 2 * _RUN  # of words: what a run has where characters are halves
-_BANDS, _ROWS, _SEED = 32, 4, 1
-_BATCH = 128
+_ROWS, _SEED = 4, 1
+_BATCH = 2**18  # runs whose signatures are made at once
+_PIECE = 2**18  # characters
+_MIXED = 2**14  # numbers that stay near the processor
 _WORDS_KEPT = 2**16
-# How many earlier texts of a bucket each text is compared with. Buckets of unlike texts are smaller than this.
-_COMPARED = 8
 _ASCII_WORD = re.compile("[0-9a-z]+")
 _EMOJI = ((0x2600, 0x27BF), (0x1F000, 0x1FBFF))
 _WITHOUT_BLANKS = (
@@ -71,8 +73,22 @@ _MARKS = (
 
 def words(text: str) -> list[str]:
     """The words of a text."""
-    folded = text.encode().lower().decode()
-    return (_ASCII_WORD if folded.isascii() else _word()).findall(folded)
+    return [word for piece in _pieces(_folded(text)) for word in piece]
+
+
+def _folded(text: str) -> str:
+    return text.encode().lower().decode()
+
+
+def _pieces(folded: str) -> Iterator[list[str]]:
+    """The words of a folded text, some at a time: a text can have more of them than there is memory for lists."""
+    word = _ASCII_WORD if folded.isascii() else _word()
+    begin = 0
+    while begin < len(folded):
+        blank = folded.find(" ", begin + _PIECE)
+        end = len(folded) if blank < 0 else blank
+        yield word.findall(folded, begin, end)
+        begin = end
 
 
 @cache
@@ -95,7 +111,11 @@ def runs(text: str) -> Hashes:
     """The set of the runs of five words of a text, as their hashes, ascending; a shorter text is one run."""
     import numpy as np
 
-    return np.unique(_run_hashes(text))
+    found = _run_hashes(text)
+    found.sort()
+    new = np.ones(len(found), np.bool_)
+    np.not_equal(found[1:], found[:-1], out=new[1:])
+    return found[new]
 
 
 def similarity(one: Hashes, other: Hashes) -> float:
@@ -106,120 +126,64 @@ def similarity(one: Hashes, other: Hashes) -> float:
     return shared / (len(one) + len(other) - shared)
 
 
-def groups(
-    texts: Sequence[str], threshold: float, progress: Callable[[int], None] = lambda done: None
-) -> list[list[int]]:
-    """The groups of near-duplicates: lists of places in ``texts``, ascending. Chains of similar texts are one group.
+def numbers(texts: Iterable[tuple[int, str]]) -> Iterator[tuple[Hashes, Hashes]]:
+    """Some texts after the other: their names, and for each the numbers of the bands of its signature.
+
+    Texts whose signatures agree in a whole band share a number; the same band of others, and other bands, have others.
 
     Args:
-        texts: what to compare, in an order that is the same for everyone.
-        threshold: the least similarity of a pair, from 0 to 1.
-        progress: is told how many texts have been looked at.
+        texts: each with a name; those without words are passed over.
+
+    Yields:
+        (texts,) names and (texts, bands) numbers.
     """
-    kept = lru_cache(maxsize=_BANDS * _COMPARED)(lambda place: runs(texts[place]))
-    parents = list(range(len(texts)))
-    for place, earlier in _proposals(texts, progress):
-        own = None
-        for other in earlier:
-            first, second = _root(parents, other), _root(parents, place)
-            if first != second:
-                own = runs(texts[place]) if own is None else own
-                if similarity(kept(other), own) >= threshold:
-                    parents[max(first, second)] = min(first, second)
-    found: dict[int, list[int]] = {}
-    for place in range(len(texts)):
-        found.setdefault(_root(parents, place), []).append(place)
-    return [group for group in found.values() if len(group) > 1]
+    batch: list[tuple[int, Hashes]] = []
+    held = 0
+    for name, text in texts:
+        if len(found := _run_hashes(text)):
+            batch.append((name, found))
+            held += len(found)
+        if held >= _BATCH:
+            yield _numbers(batch)
+            batch, held = [], 0
+    if batch:
+        yield _numbers(batch)
 
 
-def _root(parents: list[int], place: int) -> int:
-    while parents[place] != place:
-        parents[place] = place = parents[parents[place]]
-    return place
-
-
-def _proposals(texts: Sequence[str], progress: Callable[[int], None]) -> Iterator[tuple[int, list[int]]]:
-    """Texts, each with some of the earlier ones whose signatures agree with its own in a whole band."""
+def _numbers(batch: list[tuple[int, Hashes]]) -> tuple[Hashes, Hashes]:
     import numpy as np
 
-    places, keys = _bands(texts, progress)
-    bands = [_Buckets.of(column) for column in keys.T]
-    for begin in range(0, len(places), _BATCH):
-        rows = np.arange(begin, min(begin + _BATCH, len(places)))
-        for row, found in zip(rows, np.concatenate([band.first(rows) for band in bands], axis=1), strict=True):
-            if len(earlier := np.unique(found[found < row])):
-                yield int(places[row]), places[earlier].tolist()
+    rows = signatures([found for _, found in batch]).astype(np.uint64).reshape(-1, BANDS, _ROWS)
+    mixed = _mixed([rows[..., place] for place in range(_ROWS)])
+    return np.array([name for name, _ in batch], np.uint64), mix(mixed + np.arange(BANDS, dtype=np.uint64))
 
 
-@dataclass(frozen=True)
-class _Buckets:
-    """The rows that have the same number in a band.
-
-    Attributes:
-        order: all rows, bucket after bucket, ascending in each.
-        begin: for each row where its bucket begins in ``order``.
-    """
-
-    order: NDArray[np.int32]
-    begin: NDArray[np.int32]
-
-    @staticmethod
-    def of(numbers: Hashes) -> _Buckets:
-        """Sort rows by their numbers."""
-        import numpy as np
-
-        order = np.argsort(numbers, kind="stable")
-        return _Buckets(order.astype(np.int32), np.searchsorted(numbers[order], numbers).astype(np.int32))
-
-    def first(self, rows: NDArray[np.intp]) -> NDArray[np.int32]:
-        """For each of some rows the first few of its bucket; if there are not as many, some stand there twice."""
-        import numpy as np
-
-        begin = self.begin[rows][:, None]
-        found = self.order[np.minimum(begin + np.arange(_COMPARED), len(self.order) - 1)]
-        return np.where(self.begin[found] == begin, found, self.order[begin])
-
-
-def _bands(texts: Sequence[str], progress: Callable[[int], None]) -> tuple[NDArray[np.intp], Hashes]:
-    """The places of the texts that have words, and for each a number for every band of its signature."""
-    import numpy as np
-
-    places, numbers = [], [np.empty((0, _BANDS), np.uint64)]
-    for batch, signatures in _signatures(texts, progress):
-        places += batch
-        numbers.append(_mixed(signatures.astype(np.uint64).reshape(-1, _BANDS, _ROWS)))
-    return np.array(places, np.intp), np.concatenate(numbers)
-
-
-def _signatures(
-    texts: Sequence[str], progress: Callable[[int], None]
-) -> Iterator[tuple[list[int], NDArray[np.uint32]]]:
-    """Batch by batch the places of the texts that have words, and their MinHash signatures."""
+def signatures(sets: Sequence[Hashes]) -> Signatures:
+    """The MinHash signatures of some sets, of which none is empty; what is in one several times counts once."""
     import numpy as np
     from rensa import RMinHash
 
-    for begin in range(0, len(texts), _BATCH):
-        each = [_run_hashes(text) for text in texts[begin : begin + _BATCH]]
-        offsets = np.cumsum([0, *map(len, each)], dtype=np.uint64)
-        rows = RMinHash.digest_matrix_from_flat_token_hashes(np.concatenate(each), offsets, _BANDS * _ROWS, _SEED)
-        known = [row for row, one in enumerate(each) if len(one)]
-        yield [begin + row for row in known], np.array(rows.to_rows(), np.uint32)[known]
-        progress(begin + len(each))
+    offsets = np.cumsum([0, *map(len, sets)], dtype=np.uint64)
+    rows = RMinHash.digest_matrix_from_flat_token_hashes(np.concatenate(sets), offsets, BANDS * _ROWS, _SEED)
+    return np.array(rows.to_rows(), np.uint32)
 
 
 def _run_hashes(text: str) -> Hashes:
     """A 64-bit hash of each run of a text, in its order."""
     import numpy as np
 
-    found = words(text)
-    length = min(_RUN, len(found))
-    row = np.fromiter(map(_word_hash, found), np.uint64, len(found))
-    if not text.isascii():
-        half = _half()
-        halves = np.fromiter((1 if half.match(word) else 2 for word in found), np.int64, len(found))
-        if halves.size and halves.min() == 1:
-            return _mixed_by_halves(row, halves)
-    return _mixed(np.lib.stride_tricks.sliding_window_view(row, length)) if length else row
+    folded = _folded(text)
+    half = None if folded.isascii() or not _half().search(folded) else _half()
+    hashes, halves = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
+    for found in _pieces(folded):
+        hashes.append(np.fromiter(map(_word_hash, found), np.uint64, len(found)))
+        if half:
+            halves.append(np.fromiter((1 if half.match(word) else 2 for word in found), np.int64, len(found)))
+    row = np.concatenate(hashes)
+    if half:
+        return _mixed_by_halves(row, np.concatenate(halves))
+    others = min(_RUN, len(row)) - 1
+    return _mixed([row[place : len(row) - others + place] for place in range(others + 1)]) if len(row) else row
 
 
 def _mixed_by_halves(row: Hashes, halves: NDArray[np.int64]) -> Hashes:
@@ -242,11 +206,13 @@ def _word_hash(word: str) -> int:
     return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little")
 
 
-def _mixed(rows: Hashes) -> Hashes:
-    """One number from those along the last axis."""
+def _mixed(columns: Sequence[Hashes]) -> Hashes:
+    """One number from those at the same place of some arrays."""
     import numpy as np
 
-    mixed = np.zeros(rows.shape[:-1], np.uint64)
-    for place in range(rows.shape[-1]):
-        mixed = mix(mixed + rows[..., place])
+    mixed = np.zeros(columns[0].shape, np.uint64)
+    for begin in range(0, len(mixed), _MIXED):
+        part = slice(begin, begin + _MIXED)
+        for column in columns:
+            mixed[part] = mix(mixed[part] + column[part])
     return mixed
