@@ -8,6 +8,7 @@ import pytest
 
 from regrow.corpus.documents import Documents
 from regrow.corpus.split import Split
+from regrow.engine import phases
 from regrow.errors import Interrupted
 from regrow.recipe.kind import Call, Surroundings
 from regrow.stages import KINDS
@@ -46,7 +47,9 @@ class Bench:
         output.mkdir()
         fed = {slot: tuple(given) if isinstance(given, list) else (given,) for slot, given in inputs.items()}
         known = KINDS[kind]
-        known.run(Call(kind, known.parameters(**parameters), fed, output, self.root, Quiet(stopped, self.base)))
+        scratch = self.root / f"{self.count:02}-scratch"
+        context = Quiet(stopped, self.base)
+        phases.run(known, Call(kind, known.parameters(**parameters), fed, output, scratch, context))
         return output
 
     def documents(self, files: dict[str, bytes | str], **parameters: Any) -> Path:
