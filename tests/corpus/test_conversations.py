@@ -8,6 +8,7 @@ from regrow.corpus.conversations import Message, read
 from regrow.corpus.documents import Document, Documents
 from regrow.corpus.formats import read as read_file
 from regrow.corpus.reading import Piece, Reading, Refusal
+from regrow.engine import phases
 from regrow.errors import InputError
 from regrow.recipe.kind import Call
 from regrow.stages import clean, deduplicate
@@ -103,7 +104,8 @@ def test_the_file_and_the_line_of_what_is_left_out_are_told(tmp_path):
     assert "first a.jsonl:" in tally.words() and "line 3" in tally.words()
     assert [one.conversation for one in documents.kept] == [True]
     with pytest.raises(InputError, match="no text can be read from 2 of 3 rows") as error:
-        KIND.run(Call("documents", DocumentsParameters(**SOURCE), {"files": (tmp_path,)}, tmp_path, tmp_path, Silent()))
+        wanted, out = DocumentsParameters(**SOURCE), tmp_path / "out"
+        phases.run(KIND, Call("documents", wanted, {"files": (tmp_path,)}, out, tmp_path / "scratch", Silent()))
     assert "line 3: it has `prompt`" in error.value.why
 
 
@@ -138,7 +140,8 @@ def test_what_is_said_is_cleaned_and_may_be_short(tmp_path):
     for folder in (given, out):
         folder.mkdir()
     Documents([talk("a \r\nb", "c\x07"), talk("d", "\x07", place=1), document("short", 2)], []).write(given)
-    clean.run(Call("clean", clean.CleanParameters(), {"documents": (given,)}, out, out, Silent()))
+    wanted = clean.CleanParameters()
+    phases.run(clean.KIND, Call("clean", wanted, {"documents": (given,)}, out, tmp_path / "scratch", Silent()))
     left = Documents.open(out)
     [only] = left.kept
     assert read(only.text) == ((Message("user", "a\nb"), Message("assistant", "c")),)

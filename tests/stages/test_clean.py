@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from regrow.corpus.documents import DOCUMENTS, EXCLUDED, Document, read_documents, read_exclusions
-from regrow.errors import StageError
+from regrow.corpus import tables as corpus_tables
+from regrow.corpus.documents import (
+    DOCUMENTS,
+    EXCLUDED,
+    Document,
+    read_documents,
+    read_exclusions,
+    stream,
+    stream_exclusions,
+)
+from regrow.errors import Interrupted, StageError
+from regrow.formats import parts
 from regrow.stages import KINDS
 
 from .conftest import Bench
@@ -131,3 +142,60 @@ def test_nothing_to_split(bench: Bench) -> None:
     documents = bench.documents({"a.jsonl": ""})
     with pytest.raises(StageError, match="the corpus is empty"):
         bench.run("split", {}, documents=documents)
+
+
+def many(bench: Bench) -> list[Path]:
+    """The documents of three sources, of which one has files that are cut, and one nothing but what is left out."""
+    rows = [json.dumps({"text": f"row {n} " + "word \n" * (n % 40)}) for n in range(400)] + ["no row"] * 30
+    return [
+        bench.documents({"b.jsonl": "\n".join(rows), "a.txt": "first", "c.txt": "last \r\n" * 9}, source="two"),
+        bench.documents({f"{n}.txt": f"text {n} " * n for n in range(60)}, source="one", max_characters=60),
+        bench.documents({"empty.jsonl": ""}, source="none"),
+    ]
+
+
+def test_the_parts_of_a_corpus_are_what_it_is_in_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus_tables, "GROUP", 50)
+    given = many(bench)
+    parameters = {"minimum_characters": 40}
+    whole = bench.run("clean", parameters, documents=given)
+    kept, left_out = list(stream(whole)), list(stream_exclusions(whole))
+    assert len(kept) > 200 and {row.stage for row in left_out} == {"documents", "clean"}
+    size = sum(len(row.text) for row in kept)
+    for shards in (2, 3, 7, 64):
+        out = bench.run("clean", {**parameters, "shards": shards}, documents=given)
+        assert [path.name for path in out.iterdir()] == [path.name for path in out.glob(f"part-*-of-{shards:05}")]
+        joined = [row for folder in parts.folders(out) for row in read(folder)]
+        assert joined == kept == list(stream(out))
+        assert list(stream_exclusions(out)) == left_out
+        sizes = [sum(len(row.text) for row in read(folder)) for folder in parts.folders(out)]
+        assert max(sizes) < 1.5 * size / shards + 1000
+        again = bench.run("clean", {**parameters, "shards": shards}, documents=[out])
+        assert list(stream(again)) == kept
+
+
+def test_sources_that_lie_between_one_another_are_cut_in_one_order(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus_tables, "GROUP", 5)
+    one = bench.documents({f"{n:03}.txt": f"even {n} " * 9 for n in range(0, 100, 2)})
+    two = bench.documents({f"{n:03}.txt": f"odd {n} " * 9 for n in range(1, 100, 2)})
+    out = bench.run("clean", {"minimum_characters": 1, "shards": 4}, documents=[two, one])
+    found = [[row.file for row in read(folder)] for folder in parts.folders(out)]
+    assert [file for files in found for file in files] == [f"{n:03}.txt" for n in range(100)]
+    assert all(15 < len(files) < 35 for files in found)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_nothing_that_is_long_enough_is_one_error_for_all_parts(bench: Bench, shards: int) -> None:
+    with pytest.raises(StageError) as caught:
+        bench.run("clean", {"shards": shards}, documents=[bench.documents({"a.txt": "a", "b.txt": "b"})])
+    assert (caught.value.what, caught.value.why) == ("the corpus is empty", "none of the 2 texts has 200 characters")
+    with pytest.raises(StageError, match="the corpus is empty") as caught:
+        bench.run("clean", {"shards": shards}, documents=[bench.documents({"a.jsonl": ""})])
+    assert caught.value.why == "the sources have no texts"
+
+
+def test_a_stop_is_heard_between_texts(bench: Bench) -> None:
+    with pytest.raises(Interrupted):
+        bench.run("clean", {}, documents=[bench.documents({"a.txt": LONG})], stopped=True)

@@ -362,6 +362,18 @@ def write_table(path: Path, schema: pyarrow.Schema, rows: Sequence[Any]) -> None
     parquet.write(path, pa.Table.from_pylist([asdict(row) for row in rows], schema=schema), rows_in_group=GROUP)
 
 
+def documents_of(batch: pyarrow.RecordBatch) -> Iterator[Document]:
+    """The documents that the rows of a table are."""
+    return map(Document, *(column.to_pylist() for column in batch.columns))
+
+
+def holds_conversations(batch: pyarrow.RecordBatch) -> bool:
+    """Whether any of the documents of a table is a conversation."""
+    import pyarrow.compute as pc
+
+    return "conversation" in batch.schema.names and bool(pc.any(batch.column("conversation")).as_py())
+
+
 def _rows(kind: Callable[..., R], batches: Iterable[pyarrow.RecordBatch]) -> Iterator[R]:
     for batch in batches:
         yield from map(kind, *(column.to_pylist() for column in batch.columns))

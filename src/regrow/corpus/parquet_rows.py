@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from regrow.corpus.content import Content, Kept
 from regrow.corpus.reading import Reading, Refusal
 from regrow.corpus.rows import Row, names, no_field, refused, require_groups, row_of
 from regrow.corpus.signatures import is_parquet, kind_of
@@ -19,36 +20,45 @@ if TYPE_CHECKING:
     import pyarrow
 
 _ROWS = 4096  # in memory at a time
+_BUFFER = 1 << 20  # bytes of a column that are read at a time
 _SMALL = 1 << 26  # bytes that a file may unpack to, however small it is
 _TIMES = 100  # as many as it has itself that it may unpack to otherwise
 _LEAST = 16  # bytes that a row counts for
 _LONGEST_TYPE = 80
 
 
-def parquet_rows(data: bytes, reading: Reading) -> Iterator[Row | Refusal]:
+def parquet_rows(content: Content, reading: Reading) -> Iterator[Row | Refusal]:
     """A column of each row; the place of a row is its number."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not is_parquet(data):
-        kind = kind_of(data)
-        yield Refusal(0, len(data), "not a Parquet file", f"it is {kind}" if kind else "")
+    ends, size = content.ends, content.size
+    if not is_parquet(ends):
+        kind = kind_of(ends)
+        yield Refusal(0, size, "not a Parquet file", f"it is {kind}" if kind else "")
         return
     try:
-        schema = pq.read_schema(pa.BufferReader(data))
+        schema = pq.read_schema(_source(content))
         columns = [reading.field, *reading.group_by]
         texts = [name for name in columns if schema.names.count(name) == 1 and _is_text(schema.field(name).type)]
-        file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=list(dict.fromkeys(texts)))
+        file = pq.ParquetFile(_source(content), read_dictionary=list(dict.fromkeys(texts)), buffer_size=_BUFFER)
     except MemoryError:  # says something of the machine, not of the file
         raise
     except (pa.ArrowException, OSError, ValueError):
-        yield _damaged(data, 0, len(data))
+        yield _damaged(ends, 0, size)
         return
     if trouble := _trouble(schema, reading):
-        yield Refusal(0, len(data), "no text", trouble)
+        yield Refusal(0, size, "no text", trouble)
         return
     require_groups(reading, schema.names, "there is no column")
-    yield from _rows(data, file, reading, _Budget(max(_SMALL, _TIMES * len(data))))
+    yield from _rows(content, file, reading, _Budget(max(_SMALL, _TIMES * size)))
+
+
+def _source(content: Content) -> pyarrow.NativeFile:
+    """What pyarrow reads from. It closes it, but not the file."""
+    import pyarrow as pa
+
+    return pa.PythonFile(Kept(content.opened()), mode="r")
 
 
 def _trouble(schema: pyarrow.Schema, reading: Reading) -> str:
@@ -66,7 +76,7 @@ def _trouble(schema: pyarrow.Schema, reading: Reading) -> str:
     return f"column `{reading.field}` holds {_named(type)}; those that hold text: {names(texts)}"
 
 
-def _rows(data: bytes, file: Any, reading: Reading, budget: _Budget) -> Iterator[Row | Refusal]:
+def _rows(content: Content, file: Any, reading: Reading, budget: _Budget) -> Iterator[Row | Refusal]:
     import pyarrow as pa
 
     claimed = file.metadata.num_rows
@@ -74,12 +84,12 @@ def _rows(data: bytes, file: Any, reading: Reading, budget: _Budget) -> Iterator
     columns = [reading.field, *reading.group_by]
     try:
         if not budget.spend(claimed * _LEAST + unpacked(file)):
-            yield budget.refusal(len(data))
+            yield budget.refusal(content.size)
             return
         batches = file.iter_batches(_ROWS, columns=list(dict.fromkeys(columns)))
         while (batch := next(batches, None)) is not None:
             if not budget.spend(_text_bytes(batch, reading.field)):
-                yield budget.refusal(len(data))
+                yield budget.refusal(content.size)
                 return
             values = [_values(batch.column(batch.schema.get_field_index(name)), name) for name in columns]
             for row in zip(*values, strict=True):
@@ -88,7 +98,7 @@ def _rows(data: bytes, file: Any, reading: Reading, budget: _Budget) -> Iterator
     except MemoryError:
         raise
     except (pa.ArrowException, OSError, ValueError):  # what pyarrow says of damaged bytes
-        yield _damaged(data, at, max(at, min(claimed, at + len(data))))
+        yield _damaged(content.ends, at, max(at, min(claimed, at + content.size)))
 
 
 def _row(at: int, values: Sequence[Any], columns: Sequence[str], reading: Reading) -> Row | Refusal:
@@ -198,6 +208,6 @@ def _named(type: pyarrow.DataType) -> str:
     return name if len(name) <= _LONGEST_TYPE else f"{name[:_LONGEST_TYPE]}..."
 
 
-def _damaged(data: bytes, start: int, end: int) -> Refusal:
-    what = "encrypted" if data.startswith(b"PARE") else "damaged"
+def _damaged(ends: bytes, start: int, end: int) -> Refusal:
+    what = "encrypted" if ends.startswith(b"PARE") else "damaged"
     return Refusal(start, end, f"a Parquet file that is {what}")

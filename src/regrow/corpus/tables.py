@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -120,6 +120,24 @@ def merged(
         if rest is not None:
             begun[number] = rest, others
             heapq.heappush(heap, (order.key(rest, 0), number))
+
+
+def replaced(batch: pyarrow.RecordBatch, name: str, values: Mapping[int, str]) -> pyarrow.RecordBatch:
+    """A batch in which some rows have other values in a column.
+
+    Args:
+        batch: the rows.
+        name: of the column.
+        values: row -> the value, in ascending order of the rows.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    mask = np.zeros(batch.num_rows, np.bool_)
+    mask[list(values)] = True
+    column = pc.replace_with_mask(batch.column(name), mask, pa.array(values.values(), pa.string()))
+    return batch.set_column(batch.schema.get_field_index(name), batch.schema.field(name), column)
 
 
 class TableWriter:

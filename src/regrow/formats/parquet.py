@@ -57,6 +57,15 @@ def group_borders(file: pyarrow.parquet.ParquetFile) -> list[int]:
     return list(accumulate(groups, initial=0))
 
 
+def group_sizes(file: pyarrow.parquet.ParquetFile, column: str) -> list[int]:
+    """The bytes that a column, if there is one, has in each row group; at least one."""
+    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    if column not in file.schema_arrow.names:
+        return [1] * len(groups)
+    place = file.schema_arrow.names.index(column)
+    return [max(1, group.column(place).total_uncompressed_size) for group in groups]
+
+
 def read_columns(file: BinaryIO | Path, columns: Sequence[str], most_bytes: int | None = None) -> pyarrow.Table:
     """Read some columns of a table.
 
