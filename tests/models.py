@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from regrow.corpus import tokenizer
+from regrow.corpus.encoded import Encoded, write
 from regrow.corpus.split import Part
-from regrow.corpus.tokens import Encoded, TokenShards
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
 from regrow.model.weights import Ends, save
@@ -43,9 +43,8 @@ def recipe(folder: Path, *tables: str, texts: bool = True) -> Path:
 def tokens(folder: Path, vocabulary: int = 300) -> Path:
     """Tokens to train on, which follow a rule."""
     folder.mkdir()
-    rows: dict[Part, int] = {"train": 400, "validation": 90}
-    parts: dict[Part, list[Encoded]] = {
-        part: [Encoded(part, [(i * i * 7 + i) % vocabulary for i in range(count)])] for part, count in rows.items()
-    }
-    TokenShards.write(folder, parts, vocabulary=vocabulary, end_of_text=0, validation_bytes=100)
+    train, validation = ([(i * i * 7 + i) % vocabulary for i in range(count)] for count in (400, 90))
+    parts: dict[Part, list[Encoded]] = {"train": [Encoded("train", train)]}
+    parts["validation"] = [Encoded("validation", validation, size=100)]
+    write(folder, parts, vocabulary=vocabulary, end_of_text=0)
     return folder

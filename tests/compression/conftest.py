@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regrow.corpus.tokens import Encoded, TokenShards
+from regrow.corpus.encoded import Encoded, write
 from regrow.exact.random import integers
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
@@ -34,11 +34,5 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Enough for 31 sequences of 32 tokens."""
     folder = tmp_path_factory.mktemp("tokens")
     ids = (integers(1, "ids", 1000) % np.uint64(CONFIG.vocabulary)).tolist()
-    TokenShards.write(
-        folder,
-        {"train": [Encoded("a", ids)], "validation": []},
-        vocabulary=CONFIG.vocabulary,
-        end_of_text=0,
-        validation_bytes=0,
-    )
+    write(folder, {"train": [Encoded("a", ids)], "validation": []}, vocabulary=CONFIG.vocabulary, end_of_text=0)
     return folder

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from regrow.compression import calibration, gram
-from regrow.corpus.tokens import Encoded, TokenShards
+from regrow.corpus.encoded import Encoded, write
 from regrow.errors import InputError, Interrupted, RegrowError, StageError
 from regrow.exact.selection import use
 from regrow.model import weights
@@ -211,7 +211,7 @@ def test_conversations_are_read_one_behind_the_other(kind: str, bench: Bench, mo
     """However long each is: what packing them into sequences of this length would leave out or fill up is no matter."""
     spoken = [Encoded(str(i), [i + 1] * 20, [False] * 10 + [True] * 10) for i in range(13)]
     spoken.append(Encoded("long", [40] * 50, [True] * 50))
-    TokenShards.write(tmp_path, {"train": spoken, "validation": []}, vocabulary=64, end_of_text=0, validation_bytes=0)
+    write(tmp_path, {"train": spoken, "validation": []}, vocabulary=64, end_of_text=0)
     made = bench.run(kind, {"rows": 9, "context": 32}, weights=model, tokens=tmp_path)
     assert (made / "model.safetensors").is_file()
     text = said(bench, kind, {"rows": 10, "context": 32}, weights=model, tokens=tmp_path)

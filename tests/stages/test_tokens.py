@@ -27,11 +27,12 @@ from .conftest import Bench
 TRAIN = """
 import sys
 from pathlib import Path
+from regrow.engine import phases
 from regrow.recipe.kind import Call
 from regrow.stages import KINDS
-kind = KINDS["tokenizer"]
-Path(sys.argv[2]).mkdir()
-kind.run(Call("t", kind.parameters(vocabulary=512), {"split": (Path(sys.argv[1]),)}, Path(sys.argv[2]), Path(), None))
+kind, (split, output, scratch) = KINDS["tokenizer"], map(Path, sys.argv[1:])
+output.mkdir()
+phases.run(kind, Call("t", kind.parameters(vocabulary=512), {"split": (split,)}, output, scratch, None))
 """
 
 
@@ -47,7 +48,9 @@ kind.run(Call("t", kind.parameters(vocabulary=512), {"split": (Path(sys.argv[1])
 )
 def test_the_same_tokenizer_in_every_process(tiny: dict[str, Path], tmp_path: Path, settings: dict[str, str]) -> None:
     environment = {**os.environ, **settings}
-    subprocess.run([sys.executable, "-c", TRAIN, tiny["split"], tmp_path / "out"], env=environment, check=True)
+    subprocess.run(
+        [sys.executable, "-c", TRAIN, tiny["split"], tmp_path / "out", tmp_path / "s"], env=environment, check=True
+    )
     names = ["special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     for name in names:

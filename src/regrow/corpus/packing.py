@@ -8,8 +8,8 @@ do.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +17,32 @@ from numpy.typing import NDArray
 from regrow.corpus.order import Unit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Packing:
-    """The sequences of a row of tokens.
+    """The sequences of a row of tokens, in columns, as there may be millions.
 
     Attributes:
-        sequences: what each holds, in the order of the row.
-        left_out: the documents that no sequence has room for.
+        documents: of each unit, sequence after sequence, in each in the order of the row: int64 ``(U,)``.
+        starts: where each unit begins in the row: int64 ``(U,)``.
+        ends: where it ends: int64 ``(U,)``.
+        firsts: the place of the first unit of each sequence, and at last ``U``.
+        left_out: the documents that no sequence has room for: int64.
     """
 
-    sequences: tuple[tuple[Unit, ...], ...]
-    left_out: tuple[int, ...]
+    documents: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    firsts: NDArray[np.int64]
+    left_out: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """How many sequences there are."""
+        return len(self.firsts) - 1
+
+    def units(self, number: int) -> list[Unit]:
+        """What a sequence holds, in the order of the row."""
+        here = slice(*self.firsts[number : number + 2].tolist())
+        return list(map(Unit, self.documents[here].tolist(), self.starts[here].tolist(), self.ends[here].tolist()))
 
     @staticmethod
     def of(
@@ -45,29 +60,40 @@ class Packing:
             kept: where those of its tokens end that are read; by default all are.
         """
         kept, starts = ends if kept is None else kept, np.concatenate(([0], ends[:-1]))
-        left_out = tuple(int(i) for i in np.flatnonzero(whole & (kept - starts > context + 1)))
-        units = sorted(_units(starts, kept, whole, context), key=lambda unit: (-unit.length, unit.start))
-        sequences: list[list[Unit]] = []
-        rooms: list[tuple[int, int]] = []  # how much is left, and in which sequence, the fullest first
-        for unit in units:
-            place = bisect_left(rooms, (unit.length, 0))
-            if place < len(rooms):
-                room, number = rooms.pop(place)
-            else:
-                room, number = context + 1, len(sequences)
-                sequences.append([])
-            sequences[number].append(unit)
-            if room - unit.length > 1:  # one token alone predicts nothing
-                insort(rooms, (room - unit.length, number))
-        return Packing(tuple(tuple(sorted(units, key=lambda unit: unit.start)) for units in sequences), left_out)
+        left_out = whole & (kept - starts > context + 1)
+        pieces = np.where(whole, ~left_out, -(-np.maximum(0, kept - 1 - starts) // context))
+        documents = np.repeat(np.arange(len(ends)), pieces)
+        piece = np.arange(len(documents)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+        begin = starts[documents] + piece * context
+        end = np.minimum(kept[documents], begin + context + 1)
+        sequence = _best_fit(end - begin, context + 1)
+        order = np.lexsort((begin, sequence))
+        firsts = np.searchsorted(sequence[order], np.arange(sequence.max(initial=-1) + 2))
+        return Packing(documents[order], begin[order], end[order], firsts, np.flatnonzero(left_out))
 
 
-def _units(
-    starts: NDArray[np.int64], ends: NDArray[np.int64], whole: NDArray[np.bool_], context: int
-) -> Iterator[Unit]:
-    for document, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-        if not whole[document]:
-            for at in range(start, end - 1, context):
-                yield Unit(document, at, min(end, at + context + 1))
-        elif end - start <= context + 1:
-            yield Unit(document, start, end)
+def _best_fit(lengths: NDArray[np.int64], room: int) -> NDArray[np.int64]:
+    """The sequence, from 0, that each unit of some length goes to, if each sequence has so much room."""
+    found = np.empty(len(lengths), np.int64)
+    open_with: dict[int, list[int]] = {}  # how much is left -> the sequences, of which the first begun is taken
+    rooms: list[int] = []  # what is left in any, in order
+    begun = 0
+    order = np.argsort(-lengths, kind="stable")
+    for unit, length in zip(order.tolist(), lengths[order].tolist(), strict=True):
+        place = bisect_left(rooms, length)
+        if place == len(rooms):
+            left, number = room, begun
+            begun += 1
+        else:
+            left = rooms[place]
+            number = heappop(open_with[left])
+            if not open_with[left]:
+                del rooms[place]
+        found[unit] = number
+        left -= length
+        if left > 1:  # one token alone predicts nothing
+            sequences = open_with.setdefault(left, [])
+            if not sequences:
+                insort(rooms, left)
+            heappush(sequences, number)
+    return found

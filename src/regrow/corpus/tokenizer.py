@@ -30,6 +30,8 @@ TEMPLATE = "chat_template.jinja"
 """How a conversation is written as one text."""
 _LONGEST_WORD = 1024
 _LARGEST = 32 << 20
+_PIECE = 1 << 19
+_BETWEEN_WORDS = re.compile(r"(?<=[A-Za-z]) (?=[A-Za-z])")
 LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
     r"|\s+(?!\S)|\s+"
@@ -86,6 +88,7 @@ class Tokenizer:
     start: tuple[int, ...]
     vocabulary: int
     _library: Any
+    _words: bool
 
     @staticmethod
     def open(folder: Path) -> Tokenizer:
@@ -109,7 +112,9 @@ class Tokenizer:
         if max(ids) >= len(ids):
             why = f"it calls one of its {len(ids):,} tokens {max(ids):,}, and they are counted from 0"
             raise InputError("the tokenizer cannot be read", where=str(path), why=why, hint=_DAMAGED)
-        return Tokenizer(end_of_text, _start(library, raw.get("post_processor"), said), len(ids), library)
+        return Tokenizer(
+            end_of_text, _start(library, raw.get("post_processor"), said), len(ids), library, _in_words(raw)
+        )
 
     def id(self, token: str) -> int | None:
         """The number of a token, if there is such."""
@@ -160,6 +165,26 @@ class Tokenizer:
         """The texts of rows of tokens, special ones included."""
         found: list[str] = self._library.decode_batch(rows, skip_special_tokens=False)
         return found
+
+    def pieces(self, text: str) -> Iterator[str]:
+        """A long text in pieces that make the tokens, one after the other, that it makes as a whole."""
+        return pieces(text) if self._cuts_at_spaces else iter((text,))
+
+    @cached_property
+    def _cuts_at_spaces(self) -> bool:
+        """Whether a space between two letters always begins a token, and no token is looked for before."""
+        added = self._library.get_added_tokens_decoder().values()
+        return self._words and all(token.special for token in added)
+
+    @cached_property
+    def bytes(self) -> tuple[bytes, ...]:
+        """What each token says, in the order of their numbers: of a special one, its name."""
+        byte_of = {letter: byte for byte, letter in LETTERS.items()}
+
+        def said(token: str) -> bytes:
+            return bytes(map(byte_of.__getitem__, token)) if byte_of.keys() >= {*token} else token.encode()
+
+        return tuple(map(said, self.tokens()))
 
     @property
     def unknown_bytes(self) -> frozenset[int]:
@@ -234,6 +259,14 @@ def _members(part: str, inside: Any) -> list[Any]:
     return [inside]
 
 
+def _in_words(said: Mapping[str, Any]) -> bool:
+    """Whether a tokenizer cuts texts into words, each of which it makes tokens of by itself."""
+    members = [one for one in _members("pre_tokenizer", said.get("pre_tokenizer")) if isinstance(one, dict)]
+    return any(one.get("use_regex", one.get("type") == "ByteLevel") for one in members) or any(
+        one.get("type") == "Split" and one.get("behavior") == "Isolated" and not one.get("invert") for one in members
+    )
+
+
 def settings(path: Path) -> dict[str, Any]:
     """What stands beside a tokenizer, if anything does.
 
@@ -277,6 +310,19 @@ def _content(token: Any) -> str:
     """The text of a token, which may be a table that says more of it."""
     found = token.get("content") if isinstance(token, dict) else token
     return found if isinstance(found, str) else END_OF_TEXT
+
+
+def pieces(text: str) -> Iterator[str]:
+    """A long text in pieces, of about half a million characters, none of which cuts a word: each but the first begins
+    with a space between two letters of ASCII, with which words begin however a byte-level tokenizer tells them apart.
+
+    The library needs a hundred bytes and more for each character of a text.
+    """
+    start = 0
+    while len(text) - start > _PIECE and (found := _BETWEEN_WORDS.search(text, start + _PIECE)):
+        yield text[start : found.start()]
+        start = found.start()
+    yield text[start:]
 
 
 def learn(texts: Iterable[str], vocabulary: int) -> Any:

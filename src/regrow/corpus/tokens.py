@@ -13,41 +13,24 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from regrow.corpus.documents import write_table
+from regrow.corpus.encoded import FACTS, table_of
 from regrow.corpus.split import PARTS, Part
-from regrow.store.digest import canonical_json
+from regrow.corpus.tables import Stretch
+from regrow.errors import StageError
+from regrow.formats import parts
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from regrow.corpus.flat import Flat, Ranges
     from regrow.corpus.order import Unit
     from regrow.corpus.packing import Packing
-
-ROW = "train.documents.parquet"
-"""The table that says which tokens of the training row are whose."""
-
-_FACTS = "tokens.json"
-
-
-class Encoded(NamedTuple):
-    """The tokens of a document.
-
-    Attributes:
-        id: of the document.
-        tokens: of a text without the one that ends it, of a conversation all.
-        learnt: of a conversation, which of them count in the loss; None for a text, of which all do.
-        rejected: of a pair, how many are of the first conversation; the others are of the one with the rejected answer.
-    """
-
-    id: str
-    tokens: Sequence[int]
-    learnt: Sequence[bool] | None = None
-    rejected: int | None = None
 
 
 class Sequences(NamedTuple):
@@ -65,20 +48,6 @@ class Sequences(NamedTuple):
     segments: Tensor | None = None
 
 
-@dataclass(frozen=True)
-class Place:
-    """Tokens ``[start, end)`` of the row are a document's; the last of a text is the end-of-text token.
-
-    Of a conversation ``learnt`` of them count in the loss. From ``rejected`` on they are those of the rejected one.
-    """
-
-    id: str
-    start: int
-    end: int
-    learnt: int | None = None
-    rejected: int | None = None
-
-
 class _Places(NamedTuple):
     """Of documents, of which some are conversations.
 
@@ -92,10 +61,27 @@ class _Places(NamedTuple):
     kept: NDArray[np.int64]
     whole: NDArray[np.bool_]
 
+    @staticmethod
+    def read(tables: Sequence[Path], counts: Sequence[int]) -> _Places:
+        """Those that some tables tell of, one behind the other, the rows of which have so many tokens."""
+        import numpy as np
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        found: list[tuple[NDArray[Any], ...]] = []
+        for table, begin in zip(tables, accumulate(counts, initial=0), strict=False):
+            names = pq.read_schema(table).names
+            rows = pq.read_table(table, columns=[name for name in ("end", "learnt", "rejected") if name in names])
+            ends = np.array(rows["end"], np.int64)
+            kept = np.array(pc.coalesce(rows["rejected"], rows["end"]), np.int64) if "rejected" in names else ends
+            whole = np.array(rows["learnt"].is_valid() if "learnt" in names else [False] * len(ends), np.bool_)
+            found.append((ends + begin, kept + begin, whole))
+        return _Places(*map(np.concatenate, zip(*found, strict=True)))
+
 
 @dataclass(frozen=True)
 class TokenShards:
-    """The output of a ``tokenize`` stage.
+    """The output of a ``tokenize`` stage: of all its parts, one behind the other, as if they were one.
 
     Attributes:
         directory: where the files lie.
@@ -103,6 +89,9 @@ class TokenShards:
         vocabulary: number of tokens there are.
         end_of_text: the token after each document.
         validation_bytes: UTF-8 bytes of the validation documents; of conversations, of what is learnt in them.
+        folders: of its parts.
+        counts: the tokens in the row of each of them.
+        ranges: where the rows are read; all else is read from the directory.
     """
 
     directory: Path
@@ -110,83 +99,73 @@ class TokenShards:
     vocabulary: int
     end_of_text: int
     validation_bytes: int
+    folders: tuple[Path, ...]
+    counts: Mapping[Part, tuple[int, ...]]
+    ranges: Ranges
 
     @staticmethod
-    def open(directory: Path) -> TokenShards:
-        """Read the description of the shards in ``directory``; the tokens stay on disk."""
-        facts = json.loads((directory / _FACTS).read_text(encoding="utf-8"))
-        return TokenShards(
-            directory, facts["dtype"], facts["vocabulary"], facts["end_of_text"], facts["validation_bytes"]
-        )
+    def open(directory: Path, ranges: Ranges | None = None) -> TokenShards:
+        """Read the description of the shards in ``directory``; the tokens stay where they are.
 
-    @staticmethod
-    def write(
-        directory: Path,
-        parts: Mapping[Part, Iterable[Encoded]],
-        *,
-        vocabulary: int,
-        end_of_text: int,
-        validation_bytes: int,
-    ) -> None:
-        """Write the artifact.
-
-        Args:
-            directory: where.
-            parts: for each part its documents, of which texts get the token that ends them.
-            vocabulary: number of tokens there are.
-            end_of_text: the token after each document.
-            validation_bytes: UTF-8 bytes of the validation documents.
+        Raises:
+            StageError: if the parts do not belong together.
         """
+        from regrow.corpus.flat import Here
+
+        folders = parts.folders(directory)
+        facts = [json.loads((folder / FACTS).read_text(encoding="utf-8")) for folder in folders]
+        said = [tuple(one[name] for name in ("dtype", "vocabulary", "end_of_text")) for one in facts]
+        if others := [folder.name for folder, one in zip(folders, said, strict=True) if one != said[0]]:
+            what = f"{others[0]} has the tokens of another tokenizer than the first part"
+            raise StageError(what, where=str(directory), hint="delete it from the store, and build again")
+        held_out = sum(one["validation_bytes"] for one in facts)
+        counts = {part: tuple(one[f"{part}_tokens"] for one in facts) for part in PARTS}
+        return TokenShards(directory, *said[0], held_out, folders, counts, ranges or Here())
+
+    def tokens(self, part: Part) -> int:
+        """How many tokens the row of a part has."""
+        return sum(self.counts[part])
+
+    def read(self, part: Part, start: int = 0, stop: int | None = None) -> NDArray[np.unsignedinteger]:
+        """The tokens ``[start, stop)`` of a part; by default all."""
+        return self._row(part).read(start, self.tokens(part) if stop is None else stop)
+
+    def learnt(self, part: Part, start: int = 0, stop: int | None = None) -> NDArray[np.bool_]:
+        """Which of the tokens ``[start, stop)`` of a part count in the loss, none of them of a rejected answer."""
         import numpy as np
 
-        facts: dict[str, Any] = {
-            "dtype": "uint16" if vocabulary <= 2**16 else "uint32",
-            "vocabulary": vocabulary,
-            "end_of_text": end_of_text,
-            "validation_bytes": validation_bytes,
-        }
-        for part, documents in parts.items():
-            dtype = np.dtype(facts["dtype"]).newbyteorder("<")
-            facts[f"{part}_tokens"] = _write_part(directory, part, documents, dtype, end_of_text)
-        (directory / _FACTS).write_bytes(canonical_json(facts) + b"\n")
+        stop = self.tokens(part) if stop is None else stop
+        if not self.is_packed(part):
+            return np.ones(stop - start, np.bool_)
+        found, (ends, kept, _) = self._marks(part, start, stop).copy(), self._places[part]
+        here = slice(np.searchsorted(ends, start, "right"), np.searchsorted(ends, stop, "left") + 1)
+        for first, last in zip(kept[here].tolist(), ends[here].tolist(), strict=True):
+            found[max(0, first - start) : max(0, last - start)] = False
+        return found
 
-    def read(self, part: Part) -> NDArray[np.unsignedinteger]:
-        """All tokens of a part, mapped from disk."""
-        import numpy as np
-
-        return np.memmap(self.directory / f"{part}.bin", dtype=np.dtype(self.dtype).newbyteorder("<"), mode="r")
+    def spoken(self, part: Part) -> Iterator[NDArray[np.unsignedinteger]]:
+        """All tokens of a part that count in the loss, some at a time."""
+        for start, stop in self._row(part).chunks():
+            tokens = self.read(part, start, stop)
+            yield tokens[self.learnt(part, start, stop)] if self.is_packed(part) else tokens
 
     def windows(self, part: Part, context: int, *, pairs: bool = False) -> int:
         """How many sequences of ``context`` tokens and their successors a part makes, with rejected ones or without."""
         from regrow.corpus import order
 
         if self.is_packed(part):
-            return len(self.packing(part, context, pairs=pairs).sequences)
-        return order.windows(len(self.read(part)), context)
+            return len(self.packing(part, context, pairs=pairs))
+        return order.windows(self.tokens(part), context)
 
     def is_packed(self, part: Part) -> bool:
         """Whether there are conversations in a part."""
-        return (self.directory / f"{part}.learnt").is_file()
-
-    def learnt(self, part: Part) -> NDArray[np.bool_]:
-        """Which tokens of a part count in the loss, none of them of a rejected answer."""
-        import numpy as np
-
-        if not self.is_packed(part):
-            return np.ones(len(self.read(part)), np.bool_)
-        found = self._marks(part)
-        if self.pairs(part):
-            ends, kept, _ = self._places[part]
-            found = found.copy()
-            for start, end in zip(kept.tolist(), ends.tolist(), strict=True):
-                found[start:end] = False
-        return found
+        return any(self._talks[part])
 
     def learnt_of(self, part: Part, document: int) -> NDArray[np.unsignedinteger]:
         """The tokens that are learnt of a document of a part with conversations, by its place among them."""
         ends, kept, _ = self._places[part]
-        here = slice(int(ends[document - 1]) if document else 0, int(kept[document]))
-        return self.read(part)[here][self._marks(part)[here]]
+        here = int(ends[document - 1]) if document else 0, int(kept[document])
+        return self.read(part, *here)[self._marks(part, *here)]
 
     def pairs(self, part: Part) -> int:
         """How many documents of a part are pairs of a chosen answer and a rejected one."""
@@ -194,12 +173,6 @@ class TokenShards:
             return 0
         places = self._places[part]
         return int((places.kept < places.ends).sum())
-
-    def _marks(self, part: Part) -> NDArray[np.bool_]:
-        """Which tokens of a part with conversations are answers, and what ends them; rejected ones, too."""
-        import numpy as np
-
-        return np.memmap(self.directory / f"{part}.learnt", dtype=np.bool_, mode="r")
 
     def packing(self, part: Part, context: int, *, pairs: bool = False) -> Packing:
         """How the documents of a part with conversations share sequences, with rejected answers or without."""
@@ -211,11 +184,23 @@ class TokenShards:
             self._packings[key] = Packing.of(ends, whole, context, ends if pairs else kept)
         return self._packings[key]
 
-    def ids(self, part: Part) -> list[str]:
-        """The documents of a part, in the order of their tokens."""
+    def documents(self, part: Part) -> int:
+        """How many documents a part has."""
         import pyarrow.parquet as pq
 
-        found: list[str] = pq.read_table(self.directory / f"{part}.documents.parquet", columns=["id"])["id"].to_pylist()
+        return sum(pq.read_metadata(table).num_rows for table in self._tables(part))
+
+    def ids(self, part: Part, places: NDArray[np.int64]) -> list[str]:
+        """Some documents of a part, by their places in the order of their tokens, from 0, which ascend."""
+        import numpy as np
+
+        found: list[str] = []
+        begin = 0
+        for batch in chain.from_iterable(Stretch(table).batches(["id"]) for table in self._tables(part)):
+            end = begin + batch.num_rows
+            here = places[slice(*np.searchsorted(places, (begin, end)))] - begin
+            found += batch.column(0).take(here).to_pylist()
+            begin = end
         return found
 
     def shortest(self, part: Part, *, pairs: bool = False) -> int:
@@ -233,19 +218,18 @@ class TokenShards:
         import numpy as np
         import torch
 
-        tokens = self.read(part)
         if not self.is_packed(part):
-            rows = np.stack([tokens[number * context : (number + 1) * context + 1] for number in numbers])
+            rows = np.stack([self.read(part, number * context, (number + 1) * context + 1) for number in numbers])
             return Sequences(torch.from_numpy(rows.astype(np.int64)))
-        learnt, packing, kept = self._marks(part), self.packing(part, context, pairs=pairs), self._places[part].kept
+        packing, kept = self.packing(part, context, pairs=pairs), self._places[part].kept
         rows = np.zeros((len(numbers), context + 1), np.int64)
         counts, segments = np.zeros(rows.shape, np.bool_), np.zeros(rows.shape, np.int64)
         for row, number in enumerate(numbers):
             at = 0
-            for count, (start, stop) in enumerate(_apart(packing.sequences[number], kept), 1):
+            for count, (start, stop) in enumerate(_apart(packing.units(number), kept), 1):
                 end = at + stop - start
-                rows[row, at:end] = tokens[start:stop]
-                counts[row, at + 1 : end] = learnt[start + 1 : stop]
+                rows[row, at:end] = self.read(part, start, stop)
+                counts[row, at + 1 : end] = self._marks(part, start, stop)[1:]
                 segments[row, at : end - 1] = count
                 at = end
         return Sequences(*map(torch.from_numpy, (rows, counts[:, 1:], segments[:, :-1])))
@@ -257,6 +241,47 @@ class TokenShards:
         found = order.step_windows(seed, step, count, self.windows("train", context, pairs=pairs))
         return self.sequences("train", found.tolist(), context, pairs=pairs)
 
+    def batch(self, seed: int, step: int, count: int, context: int) -> Tensor:
+        """The tokens of the sequences of an optimizer step (from 1): int64 ``(count, context + 1)``."""
+        return self.step(seed, step, count, context).tokens
+
+    def _row(self, part: Part) -> Flat:
+        """The tokens of a part."""
+        return self._rows[part]
+
+    @cached_property
+    def _rows(self) -> Mapping[Part, Flat]:
+        import numpy as np
+
+        from regrow.corpus.flat import Flat
+
+        dtype = np.dtype(self.dtype).newbyteorder("<")
+        return {
+            part: Flat(tuple(one / f"{part}.bin" for one in self.folders), self.counts[part], dtype, self.ranges)
+            for part in PARTS
+        }
+
+    def _marks(self, part: Part, start: int, stop: int) -> NDArray[np.bool_]:
+        """Which tokens of a part with conversations are answers, and what ends them; rejected ones, too."""
+        import numpy as np
+
+        from regrow.corpus.flat import Flat
+
+        talking = zip(self.folders, self._talks[part], strict=True)
+        files = tuple(folder / f"{part}.learnt" if talks else None for folder, talks in talking)
+        return Flat(files, self.counts[part], np.dtype(np.bool_), self.ranges).read(start, stop)
+
+    def _tables(self, part: Part) -> list[Path]:
+        """The tables that say which tokens are whose."""
+        return [folder / table_of(part) for folder in self.folders]
+
+    @cached_property
+    def _talks(self) -> Mapping[Part, tuple[bool, ...]]:
+        """Whether there are conversations in a part, of each folder."""
+        import pyarrow.parquet as pq
+
+        return {part: tuple("learnt" in pq.read_schema(table).names for table in self._tables(part)) for part in PARTS}
+
     @cached_property
     def _packings(self) -> dict[tuple[Part, int, bool], Packing]:
         return {}
@@ -264,22 +289,7 @@ class TokenShards:
     @cached_property
     def _places(self) -> Mapping[Part, _Places]:
         """Where the documents of parts with conversations are."""
-        import numpy as np
-        import pyarrow.compute as pc
-        import pyarrow.parquet as pq
-
-        found = {}
-        for part in filter(self.is_packed, PARTS):
-            table = pq.read_table(self.directory / f"{part}.documents.parquet")
-            ends = np.array(table["end"], np.int64)
-            there = "rejected" in table.column_names
-            kept = np.array(pc.coalesce(table["rejected"], table["end"]), np.int64) if there else ends
-            found[part] = _Places(ends, kept, np.array(table["learnt"].is_valid(), np.bool_))
-        return found
-
-    def batch(self, seed: int, step: int, count: int, context: int) -> Tensor:
-        """The tokens of the sequences of an optimizer step (from 1): int64 ``(count, context + 1)``."""
-        return self.step(seed, step, count, context).tokens
+        return {part: _Places.read(self._tables(part), self.counts[part]) for part in PARTS if self.is_packed(part)}
 
 
 def _apart(units: Iterable[Unit], kept: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
@@ -289,35 +299,3 @@ def _apart(units: Iterable[Unit], kept: NDArray[np.int64]) -> Iterator[tuple[int
         yield unit.start, cut
         if cut < unit.end:
             yield cut, unit.end
-
-
-def _write_part(
-    directory: Path, part: Part, documents: Iterable[Encoded], dtype: np.dtype[Any], end_of_text: int
-) -> int:
-    """Write the row of a part, whose its tokens are and, if not all, which are learnt; returns their number."""
-    import numpy as np
-    import pyarrow as pa
-
-    places: list[Place] = []
-    start = 0
-    learnt = directory / f"{part}.learnt"
-    with (directory / f"{part}.bin").open("wb") as file, learnt.open("wb") as marks:
-        for document in documents:
-            is_text = document.learnt is None
-            tokens = [*document.tokens, end_of_text] if is_text else document.tokens
-            counts = [True] * len(tokens) if document.learnt is None else document.learnt
-            file.write(np.array(tokens, dtype).tobytes())
-            marks.write(np.array(counts, np.bool_).tobytes())
-            kept = None if is_text else sum(counts[: document.rejected])
-            rejected = None if document.rejected is None else start + document.rejected
-            places.append(Place(document.id, start, start + len(tokens), kept, rejected))
-            start = places[-1].end
-    fields = [pa.field("id", pa.string()), pa.field("start", pa.int64()), pa.field("end", pa.int64())]
-    if all(place.learnt is None for place in places):
-        learnt.unlink()
-    else:
-        fields.append(pa.field("learnt", pa.int64()))
-    if any(place.rejected is not None for place in places):
-        fields.append(pa.field("rejected", pa.int64()))
-    write_table(directory / f"{part}.documents.parquet", pa.schema(fields), places)
-    return start

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regrow.errors import InputError, RecipeError
+from regrow.formats import parts
 from regrow.formats.safetensors import read_entries
 from regrow.model.families import families
 from regrow.model.keys import INTENDED
@@ -398,11 +399,30 @@ class Release:
         """Columns of the list of what was read and not used; None if there is no list."""
         return self._table(EXCLUDED, texts, numbers, optional)
 
+    @property
+    def token_lists(self) -> tuple[str, ...]:
+        """The lists that say which training tokens are whose, in the order of the tokens: one, or one of each part.
+
+        Raises:
+            DamagedError: if that of a part is missing.
+        """
+        whole = Path(TOKENS)
+        there = {path for path in map(Path, self.files.paths()) if path.match(f"{whole.parent}/*/{whole.name}")}
+        if self.files.has(TOKENS) or not there:
+            return (TOKENS,)
+        count = parts.count(max(there).parent.name)
+        wanted = [parts.folder(whole.parent, number, count) / whole.name for number in range(count)]
+        if missing := [path for path in wanted if path not in there]:
+            raise DamagedError(
+                self.path, missing[0].as_posix(), f"there is no such file, and the tokens are in {count} parts"
+            )
+        return tuple(path.as_posix() for path in wanted)
+
     def token_rows(
-        self, texts: Sequence[str], numbers: Sequence[str], gaps: Sequence[str] = ()
+        self, texts: Sequence[str], numbers: Sequence[str], gaps: Sequence[str] = (), path: str = TOKENS
     ) -> pyarrow.Table | None:
-        """Columns of the list that says which training tokens are whose; None if there is no list."""
-        return self._table(TOKENS, texts, numbers, gaps=gaps)
+        """Columns of a list that says which training tokens are whose; None if there is no list."""
+        return self._table(path, texts, numbers, gaps=gaps)
 
     def _table(
         self,

@@ -180,8 +180,7 @@ def _sequences(call: Call[Any], config: DecoderConfig) -> Tensor:
             where=call.name,
             hint=f"set `{call.name}.context` to {config.context} or less",
         )
-    tokens = shards.read("train")
-    windows = order.windows(len(tokens), asked.context)  # of conversations too, one behind the other
+    windows = order.windows(shards.tokens("train"), asked.context)  # of conversations too, one behind the other
     if windows < asked.rows:
         raise StageError(
             f"the training text makes {counted(windows, 'sequence')}, and {asked.rows} are to be read",
@@ -190,5 +189,5 @@ def _sequences(call: Call[Any], config: DecoderConfig) -> Tensor:
             hint=f"add text, or lower `{call.name}.rows` or `{call.name}.context`",
         )
     found = order.window_at(asked.seed, 0, np.arange(asked.rows), windows)
-    rows = np.stack([tokens[int(w) * asked.context : (int(w) + 1) * asked.context] for w in found])
+    rows = np.stack([shards.read("train", w * asked.context, (w + 1) * asked.context) for w in found.tolist()])
     return torch.from_numpy(rows.astype(np.int64))

@@ -200,10 +200,11 @@ def _held_out(before: _Side, after: _Side, shards: Iterable[Path]) -> dict[str, 
     made_by = [side for side in (after, before) if found and side.tokenizer.vocabulary == found[0].vocabulary]
     if not made_by:
         return None
-    tokens = found[0].read("validation")
-    size = min(_WINDOW, len(tokens), before.config.context - 1, after.config.context - 1)
-    rows = spread(len(tokens) // size if size else 0, _WINDOWS)
-    texts = [made_by[0].tokenizer.decode(tokens[row * size : (row + 1) * size].tolist()) for row in rows]
+    count = found[0].tokens("validation")
+    size = min(_WINDOW, count, before.config.context - 1, after.config.context - 1)
+    rows = spread(count // size if size else 0, _WINDOWS)
+    windows = (found[0].read("validation", row * size, (row + 1) * size) for row in rows)
+    texts = [made_by[0].tokenizer.decode(window.tolist()) for window in windows]
     texts = [text for text in texts if text]
     total = sum(len(text.encode()) for text in texts)
     if not total:

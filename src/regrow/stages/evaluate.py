@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from regrow.corpus import evaluation
-from regrow.corpus.split import PARTS
 from regrow.errors import StageError
 from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
 from regrow.sections import LARGEST
 from regrow.stages.asking import Asking
 from regrow.stages.costs import BYTES_PER_TOKEN, WRITING, all_of
-from regrow.stages.validation import nats
+from regrow.stages.validation import nats, predicted, spread
 from regrow.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
     from regrow.corpus.tokens import TokenShards
     from regrow.model.decoder import Decoder
@@ -40,6 +41,14 @@ class EvaluateParameters(Asking):
     seed: int = Field(
         default=1, description="Of the random numbers that choose tokens.", examples=[42], ge=0, le=LARGEST
     )
+    validation_tokens: int = Field(
+        default=10_000_000,
+        description="Held-out tokens to measure the model on, at most: if there are more, whole sequences evenly "
+        "spread over them, and the release says of how many.",
+        examples=[100_000_000],
+        ge=2**17,
+        le=LARGEST,
+    )
 
 
 def run(call: Call[EvaluateParameters]) -> None:
@@ -57,37 +66,90 @@ def run(call: Call[EvaluateParameters]) -> None:
             hint="let `corpus.validation` be more than 0",
         )
     config, parameters = load(call.input("weights"))
-    measured = shards.validation_bytes - _too_long(shards, config.context, call)
-    if not measured:
+    decoder, text = Decoder(config), _HeldOut.of(shards, config.context, call.parameters.validation_tokens)
+    left_out = _too_long(text, call)
+    if not text.count:
         raise StageError(
             "there is no text to measure the model on",
             why=f"`split` has held out only conversations longer than the model's {config.context} tokens",
             hint="let `corpus.validation` be more, or use shorter conversations",
         )
-    decoder = Decoder(config)
-    summed, tokens = _validation(decoder, placed(parameters), shards, call)
-    bits = summed / LN2
-    unigram = unigram_bits(shards)
+    summed, tokens = _validation(decoder, placed(parameters), text, call)
+    seen = counts(text.tokens(), shards.vocabulary)
+    measured = _bytes(seen, call) if text.cut else shards.validation_bytes - left_out
     result = {
         "validation": {
             "bytes": measured,
             "tokens": tokens,
             "loss": summed / tokens,
-            "bits_per_byte": bits / measured,
+            "bits_per_byte": summed / LN2 / measured,
+            **({"sequences": {"measured": len(text.rows), "held_out": text.whole}} if text.cut else {}),
         },
-        "unigram": {"bits_per_byte": unigram / measured},
+        "unigram": {"bits_per_byte": unigram_bits(shards, seen) / measured},
     }
     evaluation.write(call.output, result, _samples(decoder, parameters, shards.end_of_text, call))
 
 
-def _too_long(shards: TokenShards, context: int, call: Call[EvaluateParameters]) -> int:
+@dataclass(frozen=True)
+class _HeldOut:
+    """The held-out text that a model is measured on.
+
+    Attributes:
+        shards: the tokens.
+        context: of the model.
+        rows: the sequences, by their numbers.
+        whole: how many sequences there are.
+    """
+
+    shards: TokenShards
+    context: int
+    rows: Sequence[int]
+    whole: int
+
+    @staticmethod
+    def of(shards: TokenShards, context: int, most: int) -> _HeldOut:
+        """All sequences, or as many as have at most so many tokens."""
+        whole = shards.windows("validation", context)
+        return _HeldOut(shards, context, spread(whole, max(1, most // context)), whole)
+
+    @property
+    def cut(self) -> bool:
+        """Whether some of it is not looked at."""
+        return len(self.rows) < self.whole
+
+    @property
+    def rest(self) -> tuple[int, int]:
+        """Tokens behind the last whole sequence, with the one before that they are predicted from."""
+        end = self.shards.tokens("validation")
+        return (end, end) if self.cut or self.shards.is_packed("validation") else (self.whole * self.context, end)
+
+    @property
+    def count(self) -> int:
+        """Of sequences, one that is not whole included."""
+        start, end = self.rest
+        return len(self.rows) + (end - start > 1)
+
+    def tokens(self) -> Iterator[NDArray[np.integer]]:
+        """The tokens that are predicted, some at a time."""
+        yield from predicted(self.shards, self.rows, self.context)
+        yield self.shards.read("validation", *self.rest)[1:]
+
+
+def _too_long(text: _HeldOut, call: Call[EvaluateParameters]) -> int:
     """UTF-8 bytes of what would be learnt in held-out conversations that the model has no room for; told, if any."""
     from regrow.corpus.tokenizer import Tokenizer
 
-    if not shards.is_packed("validation") or not (found := shards.packing("validation", context).left_out):
+    if text.cut:
+        told = f"{len(text.rows):,} of {text.whole:,} held-out sequences measured: `evaluate.validation_tokens`"
+        call.context.emit("tally", text=told, left_out=True)
+    shards = text.shards
+    if not shards.is_packed("validation"):
+        return 0
+    found = shards.packing("validation", text.context).left_out.tolist()
+    if not found:
         return 0
     what = counted(len(found), "held-out conversation")
-    told = f"{what} not measured: longer than the model's {context:,} tokens"
+    told = f"{what} not measured: longer than the model's {text.context:,} tokens"
     call.context.emit("tally", text=told, left_out=True)
     tokenizer = Tokenizer.open(call.input("tokenizer"))
     learnt = (shards.learnt_of("validation", document) for document in found)
@@ -95,29 +157,45 @@ def _too_long(shards: TokenShards, context: int, call: Call[EvaluateParameters])
 
 
 def _validation(
-    decoder: Decoder, parameters: dict[str, Any], shards: TokenShards, call: Call[EvaluateParameters]
+    decoder: Decoder, parameters: dict[str, Any], text: _HeldOut, call: Call[EvaluateParameters]
 ) -> tuple[float, int]:
-    """The summed loss in nats over all validation tokens but the first, or all that are learnt, and their number."""
+    """The summed loss in nats over the tokens that are predicted, and their number."""
     import torch
 
-    context = decoder.config.context
-    whole = shards.windows("validation", context)
-
     def told(done: int) -> None:
-        call.context.emit("progress", done=done, total=whole, unit="sequences")
+        call.context.emit("progress", done=done, total=len(text.rows), unit="sequences")
 
-    summed, count = nats(decoder, parameters, shards, range(whole), context, told)
-    if shards.is_packed("validation"):
-        return summed, count
-    rest = torch.from_numpy(shards.read("validation")[whole * context :].astype("int64"))
+    summed, count = nats(decoder, parameters, text.shards, text.rows, text.context, told)
+    rest = torch.from_numpy(text.shards.read("validation", *text.rest).astype("int64"))
     if len(rest) > 1:
         with torch.no_grad():
             summed += float(decoder(parameters, rest[None])) * (len(rest) - 1)
     return summed, count + max(0, len(rest) - 1)
 
 
-def unigram_bits(shards: TokenShards) -> float:
-    """Bits for the validation tokens but the first under the training frequencies, each count plus one.
+def counts(rows: Iterable[NDArray[np.integer]], vocabulary: int) -> NDArray[np.int64]:
+    """How often each token occurs."""
+    import numpy as np
+
+    found = np.zeros(vocabulary, np.int64)
+    for tokens in rows:
+        found += np.bincount(tokens, minlength=vocabulary)
+    return found
+
+
+def _bytes(seen: NDArray[np.int64], call: Call[EvaluateParameters]) -> int:
+    """The UTF-8 bytes that tokens say, of which special ones say none."""
+    from regrow.corpus.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.open(call.input("tokenizer"))
+    sizes = [*map(len, tokenizer.bytes)]
+    for token in tokenizer.special.values():
+        sizes[token] = 0
+    return sum(size * int(count) for size, count in zip(sizes, seen, strict=True))
+
+
+def unigram_bits(shards: TokenShards, seen: NDArray[np.int64]) -> float:
+    """Bits for tokens that occur so often, under the training frequencies, each count plus one.
 
     Of conversations only what is learnt counts, in both.
     """
@@ -125,11 +203,8 @@ def unigram_bits(shards: TokenShards) -> float:
 
     from regrow.exact.polynomials import log64
 
-    trained, held_out = (shards.read(part)[shards.learnt(part)] for part in PARTS)
-    counts = np.bincount(trained, minlength=shards.vocabulary).astype(np.float64) + 1.0
-    costs: np.ndarray = log64(np.array([counts.sum()])) - log64(counts)
-    first = 0 if shards.is_packed("validation") else 1
-    seen = np.bincount(held_out[first:], minlength=shards.vocabulary)
+    trained = counts(shards.spoken("train"), shards.vocabulary).astype(np.float64) + 1.0
+    costs: np.ndarray = log64(np.array([trained.sum()])) - log64(trained)
     return math.fsum(float(n) * float(cost) for n, cost in zip(seen, costs, strict=True)) / LN2
 
 
@@ -158,7 +233,8 @@ def _samples(
 def cost(parameters: EvaluateParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
     """Estimate: one pass over the validation texts, and what is written."""
     weights, tokens = all_of(inputs, "weights"), all_of(inputs, "tokens")
-    sequences = tokens.text * tokens.validation / BYTES_PER_TOKEN / max(1, weights.context)
+    held_out = min(tokens.text * tokens.validation / BYTES_PER_TOKEN, parameters.validation_tokens)
+    sequences = held_out / max(1, weights.context)
     flops = weights.sequence_flops * sequences
     written = len(parameters.prompts) * parameters.sample_tokens
     return Cost(flops=flops, seconds=flops / _FLOPS_PER_SECOND + WRITING * written)
@@ -166,7 +242,7 @@ def cost(parameters: EvaluateParameters, inputs: Mapping[str, tuple[Expected, ..
 
 KIND = Kind(
     name="evaluate",
-    version=2,
+    version=3,
     parameters=EvaluateParameters,
     inputs={
         "weights": Slot("weights"),

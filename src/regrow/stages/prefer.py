@@ -71,7 +71,7 @@ def run(call: Call[PreferParameters]) -> None:
 
 def _require_pairs(call: Call[PreferParameters], shards: TokenShards) -> None:
     """Refuse a corpus of anything else."""
-    documents = len(shards.ids("train"))
+    documents = shards.documents("train")
     if others := documents - shards.pairs("train"):
         raise StageError(
             "there is nothing in the texts that says which of two answers is better"

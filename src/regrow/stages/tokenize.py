@@ -2,60 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
+from itertools import chain, groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from regrow.corpus.conversations import in_common, read
 from regrow.corpus.documents import Document
+from regrow.corpus.encoded import ROW, Encoded, write
 from regrow.corpus.split import PARTS, Split
 from regrow.corpus.tokenizer import Tokenizer
-from regrow.corpus.tokens import ROW, Encoded, TokenShards
 from regrow.errors import RegrowError, StageError
-from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot
+from regrow.formats import parts
+from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Phase, Released, Slot, Task
 from regrow.sections import Parameters
-from regrow.stages.costs import all_of, text_memory
+from regrow.stages.costs import all_of
 
 if TYPE_CHECKING:
-    from regrow.corpus.answers import Part
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from regrow.corpus import answers
     from regrow.corpus.chat import ChatTemplate
 
 # Characters that the library works on at once: it needs a hundred bytes and more for each.
 _BATCH = 2**19
+_TOLD = 256  # documents, after which it tells how far it is
 
 
 class TokenizeParameters(Parameters):
     """There is nothing to choose."""
 
 
-def run(call: Call[TokenizeParameters]) -> None:
-    """Encode both parts of the split.
+def _parts(call: Call[TokenizeParameters], results: Mapping[str, tuple[Path, ...]]) -> int:
+    return len(parts.folders(call.input("split")))
+
+
+def encode(task: Task[TokenizeParameters]) -> None:
+    """Encode both parts of the split, as far as they lie in one part of the artifact.
 
     Texts are followed by the end-of-text token, and conversations are as the chat template of the model has them.
     """
-    folder, split = call.input("tokenizer"), Split(call.input("split"))
+    folder = task.files.path(task.call.input("tokenizer"))
+    split = Split(task.files.path(parts.folder(task.call.input("split"), task.index, task.count)))
     encoder = _Encoder(Tokenizer.open(folder), folder)
-    parts = {part: split.documents(part) for part in PARTS}
-    TokenShards.write(
-        call.output,
-        {part: _encoded(documents, encoder, call) for part, documents in parts.items()},
+    write(
+        parts.made(task.output, task.index, task.count),
+        {part: _encoded(split.documents(part), split.count(part), encoder, task.call) for part in PARTS},
         vocabulary=encoder.tokenizer.vocabulary,
         end_of_text=encoder.tokenizer.end_of_text,
-        validation_bytes=sum(map(encoder.bytes_learnt, parts["validation"])),
     )
 
 
-def _encoded(documents: list[Document], encoder: _Encoder, call: Call[TokenizeParameters]) -> Iterator[Encoded]:
-    done = 0
-    for batch in _batches(documents):
-        yield from map(encoder.conversation, batch) if batch[0].conversation else encoder.texts(batch)
-        done += len(batch)
-        call.context.emit("progress", done=done, total=len(documents), unit="documents")
-        if call.context.stopping():
-            call.context.stop()
+def _encoded(
+    documents: Iterable[Document], total: int, encoder: _Encoder, call: Call[TokenizeParameters]
+) -> Iterator[Encoded]:
+    kinds = groupby(documents, key=attrgetter("conversation"))
+    found = (map(encoder.conversation, some) if talks else encoder.texts(some) for talks, some in kinds)
+    for done, one in enumerate(chain.from_iterable(found), 1):
+        yield one
+        if done % _TOLD == 0 or done == total:
+            call.context.emit("progress", done=done, total=total, unit="documents")
+            if call.context.stopping():
+                call.context.stop()
 
 
 @dataclass(frozen=True)
@@ -70,39 +82,61 @@ class _Encoder:
     tokenizer: Tokenizer
     folder: Path
 
-    def texts(self, documents: Sequence[Document]) -> Iterator[Encoded]:
+    def texts(self, documents: Iterable[Document]) -> Iterator[Encoded]:
         """Texts, all of which is learnt."""
-        ids = self.tokenizer.documents([document.text for document in documents])
-        for document, row, said in zip(documents, ids, self.tokenizer.letters(ids), strict=True):
-            _require_the_same(document, said, document.text)
-            yield Encoded(document.id, row)
+        import numpy as np
+
+        rows: list[NDArray[np.unsignedinteger]] = []
+        size = 0
+        for batch in _pieces(documents, self.tokenizer):
+            ids = self.tokenizer.documents([piece for _, piece, _ in batch])
+            for (document, piece, is_last), row in zip(batch, ids, strict=True):
+                size += self._size(document, piece, row)
+                rows.append(np.array(row, np.uint32))
+                if is_last:
+                    yield Encoded(document.id, rows[0] if len(rows) == 1 else np.concatenate(rows), size=size)
+                    rows, size = [], 0
 
     def conversation(self, document: Document) -> Encoded:
         """A conversation, of which the answers are learnt; or a pair, one after the other."""
-        made = [self._tokens(document, found) for found in self._parts(document)]
-        tokens, learnt = ([*chain.from_iterable(both)] for both in zip(*made, strict=True))
-        return Encoded(document.id, tokens, learnt, len(made[0][0]) if len(made) > 1 else None)
+        import numpy as np
 
-    def _tokens(self, document: Document, found: Sequence[Part]) -> tuple[list[int], list[bool]]:
+        found = self._parts(document)
+        tokens, learnt = zip(*(self._tokens(document, one) for one in found), strict=True)
+        rejected = len(tokens[0]) if len(tokens) > 1 else None
+        said = b"".join(self._said(part.tokens[: part.learnt]) for part in found[0])
+        return Encoded(document.id, np.concatenate(tokens), np.concatenate(learnt), rejected, len(said))
+
+    def _tokens(
+        self, document: Document, found: Sequence[answers.Part]
+    ) -> tuple[NDArray[np.unsignedinteger], NDArray[np.bool_]]:
         """The tokens of a conversation, and which of them are learnt."""
-        tokens = [token for part in found for token in part.tokens]
-        learnt = [place < part.learnt for part in found for place in range(len(part.tokens))]
-        if not any(learnt[1:]):
+        import numpy as np
+
+        tokens = np.array([token for part in found for token in part.tokens], np.uint32)
+        learnt = np.array([place < part.learnt for part in found for place in range(len(part.tokens))], np.bool_)
+        if not learnt[1:].any():
             raise StageError("the chat template leaves nothing of the answers", where=document.locator)
-        said = self.tokenizer.letters([tokens])[0]
-        _require_the_same(document, said, "".join(part.text for part in found))
+        self._size(document, "".join(part.text for part in found), tokens.tolist())
         return tokens, learnt
 
-    def bytes_learnt(self, document: Document) -> int:
-        """UTF-8 bytes of a text, or of the answers of a conversation, without the tokens that end them; of a pair, of
-        the chosen one.
-        """
-        if not document.conversation:
-            return len(document.text.encode())
-        answers = (self.tokenizer.decode(part.tokens[: part.learnt]) for part in self._parts(document)[0])
-        return sum(len(answer.encode()) for answer in answers)
+    def _size(self, document: Document, text: str, tokens: Sequence[int]) -> int:
+        """The UTF-8 bytes of some text of a document, once the tokens are seen to say it."""
+        data = text.encode()
+        if b"".join(map(self.tokenizer.bytes.__getitem__, tokens)) != data:
+            raise StageError(
+                f"the tokens of document {document.id} do not say what it says",
+                where=document.locator,
+                why="decoding them gives another text",
+            )
+        return len(data)
 
-    def _parts(self, document: Document) -> list[list[Part]]:
+    def _said(self, tokens: Sequence[int]) -> bytes:
+        """What an answer says, without the special tokens that end it."""
+        special = {*self.tokenizer.special.values()}
+        return b"".join(self.tokenizer.bytes[token] for token in tokens if token not in special)
+
+    def _parts(self, document: Document) -> list[list[answers.Part]]:
         """What a conversation, or each of a pair, is to the model.
 
         Raises:
@@ -131,28 +165,19 @@ class _Encoder:
         return ChatTemplate.open(self.folder)
 
 
-def _require_the_same(document: Document, said: str, text: str) -> None:
-    if said != text:
-        raise StageError(
-            f"the tokens of document {document.id} do not say what it says",
-            where=document.locator,
-            why="decoding them gives another text",
-        )
-
-
-def _batches(documents: Sequence[Document]) -> Iterator[list[Document]]:
-    """The documents in their order, as many of a kind at a time as have about ``_BATCH`` characters together."""
-    batch: list[Document] = []
+def _pieces(documents: Iterable[Document], tokenizer: Tokenizer) -> Iterator[list[tuple[Document, str, bool]]]:
+    """The texts in pieces, and whether each is the last of its document; about ``_BATCH`` characters at a time."""
+    batch: list[tuple[Document, str, bool]] = []
     size = 0
     for document in documents:
-        if batch and batch[0].conversation != document.conversation:
-            yield batch
-            batch, size = [], 0
-        batch.append(document)
-        size += len(document.text)
-        if size >= _BATCH:
-            yield batch
-            batch, size = [], 0
+        left = len(document.text)
+        for piece in tokenizer.pieces(document.text):
+            left -= len(piece)
+            batch.append((document, piece, not left))
+            size += len(piece)
+            if size >= _BATCH:
+                yield batch
+                batch, size = [], 0
     if batch:
         yield batch
 
@@ -161,7 +186,7 @@ def cost(parameters: TokenizeParameters, inputs: Mapping[str, tuple[Expected, ..
     """Estimate: all text is read, and about as many bytes of tokens are written."""
     split, vocabulary = all_of(inputs, "split"), all_of(inputs, "tokenizer").vocabulary
     gives = replace(split, size=split.text, vocabulary=vocabulary)
-    return Cost(gives, seconds=split.text / 5e6, memory_bytes=text_memory(split.text))
+    return Cost(gives, seconds=split.text / 5e6, memory_bytes=PROGRAM)
 
 
 KIND = Kind(
@@ -170,7 +195,7 @@ KIND = Kind(
     parameters=TokenizeParameters,
     inputs={"split": Slot("split"), "tokenizer": Slot("tokenizer")},
     output="tokens",
-    run=run,
+    phases=(Phase("encode", encode, _parts, kept=True),),
     libraries=("pyarrow", "tokenizers"),
     summary="turn the documents into tokens",
     usual=True,

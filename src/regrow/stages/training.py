@@ -235,18 +235,17 @@ def _left_out(call: Call[Any], shards: TokenShards, context: int, pairs: bool) -
     if not shards.is_packed("train"):
         return []
     what, packing = "pair" if pairs else "conversation", shards.packing("train", context, pairs=pairs)
-    ids = shards.ids("train")
-    found = [ids[place] for place in packing.left_out]
-    if not packing.sequences:
+    count, found = shards.documents("train"), shards.ids("train", packing.left_out)
+    if not len(packing):
         raise StageError(
             f"no {what} fits into sequences of {context} tokens",
             where=call.name,
-            why=f"the shortest of {counted(len(ids), 'document')} has "
+            why=f"the shortest of {counted(count, 'document')} has "
             f"{shards.shortest('train', pairs=pairs):,} tokens, and a {what} is not cut",
             hint=f"raise `context`, as far as the model has room, or use shorter {what}s",
         )
     if found:
-        lost = f"{counted(len(found), what)} of {counted(len(ids), 'document')} left out"
+        lost = f"{counted(len(found), what)} of {counted(count, 'document')} left out"
         told = f"{lost}: longer than {context + 1:,} tokens"
         call.context.emit("tally", text=told, left_out=True)
     return found

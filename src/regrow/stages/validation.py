@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from regrow.corpus.tokens import TokenShards
@@ -46,7 +48,16 @@ def nats(
     return found, counted
 
 
-def spread(count: int, most: int) -> list[int]:
+def predicted(shards: TokenShards, rows: Sequence[int], context: int) -> Iterator[NDArray[np.integer]]:
+    """The tokens over which :func:`nats` sums the loss of some sequences, some at a time."""
+    import numpy as np
+
+    for start in range(0, len(rows), _BATCH):
+        batch = shards.sequences("validation", rows[start : start + _BATCH], context)
+        tokens = batch.tokens[:, 1:].numpy()
+        yield tokens.ravel() if batch.learnt is None else tokens[np.asarray(batch.learnt)]
+
+
+def spread(count: int, most: int) -> Sequence[int]:
     """At most ``most`` of ``count`` sequences, evenly spread, the first always among them."""
-    taken = min(count, most)
-    return [i * count // taken for i in range(taken)]
+    return range(count) if count <= most else [i * count // most for i in range(most)]

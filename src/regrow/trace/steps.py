@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from regrow.errors import InputError, RecipeError
 from regrow.release import Release
@@ -14,15 +15,16 @@ from regrow.release.lineage import lineage
 from regrow.words import listed, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     import numpy as np
-    import pyarrow
     from numpy.typing import NDArray
 
     from regrow.corpus.order import Unit
     from regrow.recipe.lock import Lock
     from regrow.stages.training import Schedule
+
+T = TypeVar("T")
 
 _DAMAGED = "`regrow verify` names the files that are damaged or missing"
 
@@ -63,9 +65,6 @@ def pieces(
         RecipeError: if there is no such run or step.
         InputError: if the release does not say which tokens are whose, or the store does not have the texts.
     """
-    import numpy as np
-    import pyarrow.compute as pc
-
     from regrow.corpus.order import step_windows
 
     lock = release.lock
@@ -73,22 +72,69 @@ def pieces(
     context = run.context
     if step > run.steps:
         raise RecipeError(f"there is no step {step}", where=str(release.path), why=f"training took {run.steps} steps")
-    row = _said(release, TOKENS, lambda: release.token_rows(texts=["id"], numbers=["end"], gaps=["learnt", "rejected"]))
-    ids, ends = row["id"].to_pylist(), np.array(row["end"], np.int64)
-    starts = np.concatenate(([0], ends[:-1]))
-    kept = ends if run.pairs else np.array(pc.coalesce(row["rejected"], row["end"]), np.int64)
-    sequences = _sequences(ends, kept, np.array(row["learnt"].is_valid(), np.bool_), context)
+    row = _Row.of(release)
+    kept = row.ends if run.pairs else row.kept
+    sequences = _sequences(row.ends, kept, row.conversations, context)
     if sequences.count < 1:
         raise _unsaid(release, TOKENS, f"it has fewer tokens than the {context} of one sequence")
-    known = _known(release, ids)
+    numbers = step_windows(run.seed, step, run.sequences, sequences.count).tolist()
+    seen = [(sequence, unit) for sequence, number in enumerate(numbers) for unit in sequences.units(number)]
+    ids = row.ids(release, {unit.document for _, unit in seen})
+    known = _known(release, ids.values())
     say = _reader(release, lock, name, store) if text else None
     found = []
-    for sequence, number in enumerate(step_windows(run.seed, step, run.sequences, sequences.count).tolist()):
-        for unit in sequences.units(number):
-            words = say(unit.start, unit.end) if say else None
-            start, end = (int(place - starts[unit.document]) for place in (unit.start, unit.end))
-            found.append(Piece(sequence, ids[unit.document], *known(ids[unit.document]), start, end, words))
+    for sequence, unit in seen:
+        words = say(unit.start, unit.end) if say else None
+        document, begin = ids[unit.document], int(row.ends[unit.document - 1]) if unit.document else 0
+        found.append(Piece(sequence, document, *known[document], unit.start - begin, unit.end - begin, words))
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """Which tokens of the training row are whose, over all parts of it.
+
+    Attributes:
+        lists: that say so.
+        documents: how many there are in each of them.
+        ends: where the tokens of each document end.
+        kept: where those end that a model learns to say.
+        conversations: which documents are some.
+    """
+
+    lists: tuple[str, ...]
+    documents: tuple[int, ...]
+    ends: NDArray[np.int64]
+    kept: NDArray[np.int64]
+    conversations: NDArray[np.bool_]
+
+    @staticmethod
+    def of(release: Release) -> _Row:
+        """That of a release."""
+        import numpy as np
+        import pyarrow.compute as pc
+
+        found, begin = [], 0
+        lists = _said(release, TOKENS, lambda: release.token_lists)
+        for path in lists:
+            read = partial(release.token_rows, [], ["end"], ["learnt", "rejected"], path)
+            rows = _said(release, path, read)
+            ends = np.array(rows["end"], np.int64) + begin
+            kept = np.array(pc.coalesce(rows["rejected"], rows["end"]), np.int64) + begin
+            found.append((ends, kept, np.array(rows["learnt"].is_valid(), np.bool_)))
+            begin = int(ends[-1]) if len(ends) else begin
+        counts = tuple(len(ends) for ends, _, _ in found)
+        return _Row(lists, counts, *map(np.concatenate, zip(*found, strict=True)))
+
+    def ids(self, release: Release, documents: Collection[int]) -> dict[int, str]:
+        """Documents by their places."""
+        found, begin = {}, 0
+        for path, count in zip(self.lists, self.documents, strict=True):
+            if here := sorted(one for one in documents if begin <= one < begin + count):
+                rows = _said(release, path, partial(release.token_rows, ["id"], [], (), path))
+                found |= zip(here, rows["id"].take([one - begin for one in here]).to_pylist(), strict=True)
+            begin += count
+        return found
 
 
 @dataclass(frozen=True)
@@ -107,8 +153,8 @@ def _sequences(
     from regrow.corpus.packing import Packing
 
     if conversations.any():
-        packed = Packing.of(ends, conversations, context, kept).sequences
-        return _Sequences(len(packed), packed.__getitem__)
+        packed = Packing.of(ends, conversations, context, kept)
+        return _Sequences(len(packed), packed.units)
     count = windows(int(ends[-1]) if len(ends) else 0, context)
     return _Sequences(count, lambda number: units(number, context, ends))
 
@@ -141,22 +187,24 @@ def _elsewhere(release: Release) -> str:
     return f"it was made from {listed(f'{one.name} ({one.digest[:12]})' for one in trained)}: ask the release of that"
 
 
-def _known(release: Release, ids: list[str]) -> Callable[[str], tuple[str, str, str]]:
-    """What the manifest says of a document: source, licence and locator."""
+def _known(release: Release, ids: Iterable[str]) -> dict[str, tuple[str, str, str]]:
+    """What the manifest says of documents: source, licence and locator."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     from regrow.corpus.documents import locator
 
+    wanted = pa.array({*ids}, pa.string())
     texts, numbers = ["id", "source", "licence", "file"], ["start", "end"]
     table = _said(release, MANIFEST, lambda: release.manifest(texts, numbers))
-    rows = {row.pop("id"): row for row in table.to_pylist()}
-    if strangers := [one for one in ids if one not in rows]:
-        said = f"document {strangers[0]} is not in the manifest"
+    rows = {row["id"]: row for row in table.filter(pc.is_in(table["id"], wanted)).to_pylist()}
+    if strangers := [one for one in wanted.to_pylist() if one not in rows]:
+        said = f"document {min(strangers)} is not in the manifest"
         raise InputError(said, where=str(release.path / MANIFEST), hint=_DAMAGED)
-
-    def find(document: str) -> tuple[str, str, str]:
-        row = rows[document]
-        return row["source"], row["licence"], locator(row["file"], row["start"], row["end"])
-
-    return find
+    return {
+        document: (row["source"], row["licence"], locator(row["file"], row["start"], row["end"]))
+        for document, row in rows.items()
+    }
 
 
 def _reader(release: Release, lock: Lock, training: str, store: Path | None) -> Callable[[int, int], str]:
@@ -175,21 +223,21 @@ def _reader(release: Release, lock: Lock, training: str, store: Path | None) -> 
                 where=str(root),
                 hint="`regrow build` makes them again; without --text they are not needed",
             )
-        tokens = TokenShards.open(opened.path(digest)).read("train")
+        tokens = TokenShards.open(opened.path(digest))
     release.require(TOKENIZER)
     tokenizer = Tokenizer.open(release.path)
-    return lambda start, end: tokenizer.decode(tokens[start:end].tolist())
+    return lambda start, end: tokenizer.decode(tokens.read("train", start, end).tolist())
 
 
-def _said(release: Release, path: str, read: Callable[[], pyarrow.Table | None]) -> pyarrow.Table:
-    """A table that has to be there and whole."""
+def _said(release: Release, path: str, read: Callable[[], T | None]) -> T:
+    """What has to be there and whole."""
     try:
-        table = read()
+        found = read()
     except DamagedError as error:
         raise _unsaid(release, error.path, error.cause) from error
-    if table is None:
+    if found is None:
         raise _unsaid(release, path, "there is no such file")
-    return table
+    return found
 
 
 def _unsaid(release: Release, path: str, why: str) -> InputError:
