@@ -160,9 +160,9 @@ class _Builder:
             return StageResult(stage.name, name, made_of, digest, self.store.path(digest), cached, seconds)
 
     def _cached(self, name: str, context: StageContext) -> str | None:
-        """The digest for a key if the store has the artifact, whole."""
+        """The digest for a key if the store has the artifact, whole as far as the disk tells."""
         digest = self.store.lookup(name)
-        if digest is None or (condition := self.store.condition(digest)) == "whole":
+        if digest is None or (condition := self.store.condition(digest, read=False)) == "whole":
             return digest
         context.emit(condition, key=name, digest=digest)
         return None
