@@ -8,10 +8,11 @@ from pathlib import Path
 from regrow.errors import RecipeError, StageError
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Released
+from regrow.recipe.pin import FOLDER
 from regrow.release.layout import BUILDINFO, CARD, LICENCE, LOCK, MANIFEST, PAPER, PROVENANCE, RECIPE, REPORT, SUMS
 
 _OURS = (".gitattributes", CARD, LICENCE, LOCK, MANIFEST, PAPER, RECIPE, REPORT, SUMS)
-_OUR_FOLDERS = (BUILDINFO, PROVENANCE)
+_OUR_FOLDERS = (BUILDINFO, FOLDER, PROVENANCE)
 
 
 def released_weights(graph: Graph) -> Stage:

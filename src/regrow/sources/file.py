@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from regrow.errors import InputError, RecipeError
 from regrow.formats.pointer import pointer, remedy
 from regrow.recipe import lock, schema
 from regrow.recipe.beside import beside
-from regrow.recipe.pin import Pin
+from regrow.recipe.pin import FOLDER, Pin
 from regrow.sources.archives import is_archive
+from regrow.sources.looked import Looked
 from regrow.sources.packing import unknown_packing
 from regrow.sources.scheme import Site
 from regrow.sources.select import EXCLUDED, aside, matches
@@ -146,6 +148,8 @@ def _closed(folder: Path, site: Site, whole: bool) -> str:
         return "links"
     if not site.choice.walks(folder.name):
         return aside(folder.name)
+    if _same(folder, site.base / FOLDER):
+        return "of the recipe"
     made = (not whole and _is_release(folder)) or _is_cache(folder)
     return "made by regrow" if made or _same(folder, site.base / _BUILD) else ""
 
@@ -230,13 +234,20 @@ def _nothing(folder: Path, names: list[str], survey: Survey, site: Site) -> Inpu
 
 def _pins(folder: Path, names: list[str], site: Site) -> tuple[Pin, ...]:
     """The files as they are now, none of which may be a pointer to one elsewhere."""
-    pins, pointers = [], {}
-    for name in names:
-        site.poll()
+    pins, pointers, looked = [], dict[str, str](), Looked(folder)
+
+    def read(name: str) -> Pin:
         pin, head = _pin(folder / name, name)
-        pins.append(pin)
         if kind := pointer(head):
             pointers[name] = kind
+        return pin
+
+    for name in names:
+        site.poll()
+        try:
+            pins.append(looked.pin(name, partial(read, name)))
+        except OSError as error:
+            raise InputError(f"`{folder / name}` cannot be read", why=error.strerror or str(error)) from error
     if pointers:
         (name, kind), *others = pointers.items()
         more = f", and so are {len(others)} more" if others else ""
@@ -246,15 +257,13 @@ def _pins(folder: Path, names: list[str], site: Site) -> tuple[Pin, ...]:
             why="the text itself is kept elsewhere, and was not fetched with the repository",
             hint=f"`{remedy(kind)}` fetches it; or leave it out with `exclude`",
         )
+    looked.keep()
     return tuple(pins)
 
 
 def _pin(path: Path, name: str) -> tuple[Pin, bytes]:
     """The pin of a file, and how the file begins."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-        said = tuple(sorted({word.decode() for word in _DECLARATION.findall(head)}))
-        return Pin(name, sha256_file(path), path.stat().st_size, said), head
-    except OSError as error:
-        raise InputError(f"`{path}` cannot be read", why=error.strerror or str(error)) from error
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    said = tuple(sorted({word.decode() for word in _DECLARATION.findall(head)}))
+    return Pin(name, sha256_file(path), path.stat().st_size, said), head

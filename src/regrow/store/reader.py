@@ -21,7 +21,7 @@ from regrow.store.faults import plain_words
 FOLDERS = ("artifacts", "work", "tmp", "quarantine", "locks")
 CACHE_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Backup programs may leave this directory out.\n"
 DIGEST = re.compile(r"[0-9a-f]{64}")
-_NEIGHBOUR = re.compile(r"downloads|rebuilt|speed\.json|kernels-[0-9a-f]{16}")
+_NEIGHBOUR = re.compile(r"downloads|looked|rebuilt|speed\.json|kernels-[0-9a-f]{16}")
 """What else of ours lies in the user's cache directory, and may be there first."""
 _TAG_ASIDE = re.compile(r"\.CACHEDIR\.TAG\.[0-9a-f]{16}(\.lock)?")
 
