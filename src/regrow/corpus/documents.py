@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from regrow.formats import parquet
+from regrow.corpus.tables import GROUP, Order, Stretch, TableWriter, merged
+from regrow.formats import parquet, parts
 from regrow.store.digest import sha256_bytes
 
 if TYPE_CHECKING:
@@ -17,6 +20,13 @@ if TYPE_CHECKING:
 DOCUMENTS = "documents.parquet"
 EXCLUDED = "excluded.parquet"
 TALLY = "tally.json"
+ORDER = Order(("source", "file", "start", "id"))
+"""Of documents: as :attr:`Document.position`."""
+
+EXCLUDED_ORDER = Order(("source", "locator", "stage", "id"))
+"""Of exclusions: as :attr:`Exclusion.position`."""
+
+R = TypeVar("R")
 
 
 def inside(file: str, name: str) -> str:
@@ -170,25 +180,54 @@ class Tally:
         )
         return "; and ".join(told)
 
-    def write(self, folder: Path) -> None:
-        """Keep it in an artifact, if there is anything that the documents do not tell."""
-        if self.losses:
+    @property
+    def taken(self) -> int:
+        """How many files were read that are not left out."""
+        return self.files - sum(one.count for one in self.files_left_out)
+
+    def write(self, folder: Path, parts: int = 1) -> None:
+        """Keep it in an artifact, if there is anything that the documents do not tell, or in one of several parts."""
+        if self.losses or parts > 1:
             text = json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
             (folder / TALLY).write_text(text, "utf-8", newline="\n")
 
     @staticmethod
-    def open(folder: Path) -> Tally | None:
-        """The one in an artifact; None if nothing was left out."""
-        if not (folder / TALLY).is_file():
-            return None
+    def open(artifact: Path) -> Tally | None:
+        """The one of an artifact, over all of its parts; None if nothing was left out."""
+        found = [Tally.read(folder) for folder in parts.folders(artifact) if (folder / TALLY).is_file()]
+        return tally if found and (tally := Tally.together(found)).losses else None
+
+    @staticmethod
+    def read(folder: Path) -> Tally:
+        """The one that was written to a folder."""
         told = json.loads((folder / TALLY).read_text("utf-8"))
         files, rows = (tuple(LeftOut(**one) for one in told[name]) for name in ("files_left_out", "rows_left_out"))
         return Tally(**{**told, "files_left_out": files, "rows_left_out": rows})
 
+    @staticmethod
+    def together(parts: Sequence[Tally]) -> Tally:
+        """That of all parts of a source, in their order."""
+        documents, files, rows = (sum(getattr(one, what) for one in parts) for what in ("documents", "files", "rows"))
+        lost = (_added(getattr(one, what) for one in parts) for what in ("files_left_out", "rows_left_out"))
+        return Tally(parts[0].source, documents, files, rows, *lost)
+
+
+def _added(lost: Iterable[Iterable[LeftOut]]) -> tuple[LeftOut, ...]:
+    """What was left out of each part, added up: the first of a reason is that of the first part that has one."""
+    found: dict[str, LeftOut] = {}
+    for one in chain.from_iterable(lost):
+        found[one.reason] = replace(known, count=known.count + one.count) if (known := found.get(one.reason)) else one
+    return in_order(found.values())
+
+
+def in_order(lost: Iterable[LeftOut]) -> tuple[LeftOut, ...]:
+    """What was left out, the most frequent first."""
+    return tuple(sorted(lost, key=lambda one: (-one.count, one.reason)))
+
 
 @dataclass(frozen=True)
 class Documents:
-    """The artifact ``documents``: texts, and the record of every text that was left out on the way to them."""
+    """The artifact ``documents``, all of it in memory: for few texts. What goes through many uses :func:`stream`."""
 
     kept: Sequence[Document]
     excluded: Sequence[Exclusion]
@@ -196,60 +235,133 @@ class Documents:
     @staticmethod
     def open(*folders: Path) -> Documents:
         """Read one artifact, or several as if they were one, in canonical order."""
-        return Documents(
-            read_documents(*(folder / DOCUMENTS for folder in folders)),
-            read_exclusions(*(folder / EXCLUDED for folder in folders)),
-        )
+        return Documents([*stream(*folders)], [*stream_exclusions(*folders)])
 
     def write(self, folder: Path) -> None:
         """Write both files, in canonical order."""
-        write_documents(folder / DOCUMENTS, self.kept)
-        write_exclusions(folder / EXCLUDED, self.excluded)
+        with DocumentsWriter(folder) as writer:
+            for document in self.kept:
+                writer.add(document)
+            for exclusion in self.excluded:
+                writer.exclude(exclusion)
+
+
+class DocumentsWriter:
+    """Writes an artifact ``documents`` in one part, or a part of one, as texts come.
+
+    In whichever order they come, they are written in the canonical one; if they come in it, they are written once.
+
+    Args:
+        folder: to write to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.documents = documents_table(folder / DOCUMENTS)
+        self.exclusions = exclusions_table(folder / EXCLUDED)
+
+    def __enter__(self) -> DocumentsWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for table in (self.documents, self.exclusions):
+            table.__exit__(kind, error, at)
+
+    def add(self, document: Document) -> None:
+        """Write a text."""
+        self.documents.add(document)
+
+    def exclude(self, exclusion: Exclusion) -> None:
+        """Write the record of one that is left out."""
+        self.exclusions.add(exclusion)
+
+
+def stream(*artifacts: Path) -> Iterator[Document]:
+    """The documents of one artifact, or of several as if they were one, in canonical order, a few in memory."""
+    return _rows(Document, merged(tables(DOCUMENTS, *artifacts), ORDER))
+
+
+def stream_exclusions(*artifacts: Path) -> Iterator[Exclusion]:
+    """The exclusions of one artifact, or of several as if they were one, in canonical order, a few in memory.
+
+    Those of a part are in order; a part may have some that come after those of the next.
+    """
+    return _rows(Exclusion, merged(tables(EXCLUDED, *artifacts), EXCLUDED_ORDER))
+
+
+def tables(name: str, *artifacts: Path) -> list[Stretch]:
+    """The tables of a name in all parts of some artifacts: what :func:`regrow.corpus.tables.merged` goes through."""
+    return [Stretch(folder / name) for artifact in artifacts for folder in parts.folders(artifact)]
+
+
+def columns(names: Sequence[str], *artifacts: Path, table: str = DOCUMENTS) -> pyarrow.Table:
+    """Some columns of all rows, without the others, in memory: part after part, which is canonical order for documents.
+
+    Those in which few values stand often are dictionaries.
+    """
+    import pyarrow as pa
+
+    batches = [batch for stretch in tables(table, *artifacts) for batch in stretch.batches(names, rows=GROUP)]
+    if not batches:
+        return schema_of(Exclusion if table == EXCLUDED else Document).empty_table().select(list(names))
+    return pa.Table.from_batches(batches)
+
+
+def count(*artifacts: Path, table: str = DOCUMENTS) -> int:
+    """How many rows there are, by what the files say of themselves."""
+    import pyarrow.parquet
+
+    return sum(pyarrow.parquet.read_metadata(one.path).num_rows for one in tables(table, *artifacts))
+
+
+def documents_table(path: Path) -> TableWriter:
+    """A table of documents, with a column for conversations if there are any."""
+    return TableWriter(path, schema_of(Document), ORDER, optional="conversation")
+
+
+def exclusions_table(path: Path) -> TableWriter:
+    """A table of exclusions."""
+    return TableWriter(path, schema_of(Exclusion), EXCLUDED_ORDER)
+
+
+def schema_of(row: type[Document] | type[Exclusion]) -> pyarrow.Schema:
+    """The columns of a table of such rows."""
+    import pyarrow as pa
+
+    types = {"int": pa.int64(), "bool": pa.bool_(), "str": pa.string()}
+    return pa.schema([pa.field(one.name, types[str(one.type)], False) for one in fields(row)])
 
 
 def write_documents(path: Path, documents: Iterable[Document]) -> None:
     """Write documents in canonical order; there is a column for conversations where there are any."""
-    import pyarrow as pa
-
-    types = {"start": pa.int64(), "end": pa.int64(), "conversation": pa.bool_()}
-    rows = sorted(documents, key=lambda document: document.position)
-    names = list(Document.__dataclass_fields__)
-    if not any(document.conversation for document in rows):
-        names.remove("conversation")
-    schema = pa.schema([pa.field(name, types.get(name, pa.string()), False) for name in names])
-    write_table(path, schema, rows)
+    with documents_table(path) as table:
+        for document in documents:
+            table.add(document)
 
 
 def write_exclusions(path: Path, exclusions: Iterable[Exclusion]) -> None:
     """Write exclusions in canonical order."""
-    import pyarrow as pa
-
-    names = Exclusion.__dataclass_fields__
-    schema = pa.schema([pa.field(name, pa.int64() if name == "characters" else pa.string(), False) for name in names])
-    write_table(path, schema, sorted(exclusions, key=lambda exclusion: exclusion.position))
+    with exclusions_table(path) as table:
+        for exclusion in exclusions:
+            table.add(exclusion)
 
 
 def read_documents(*paths: Path) -> list[Document]:
     """The documents of some files, in canonical order."""
-    found = [Document(**row) for path in paths for row in _rows(path)]
-    return sorted(found, key=lambda document: document.position)
+    return [*_rows(Document, merged([Stretch(path) for path in paths], ORDER))]
 
 
 def read_exclusions(*paths: Path) -> list[Exclusion]:
     """The exclusions of some files, in canonical order."""
-    found = [Exclusion(**row) for path in paths for row in _rows(path)]
-    return sorted(found, key=lambda exclusion: exclusion.position)
+    return [*_rows(Exclusion, merged([Stretch(path) for path in paths], EXCLUDED_ORDER))]
 
 
 def write_table(path: Path, schema: pyarrow.Schema, rows: Sequence[Any]) -> None:
     """Write dataclass rows as Parquet."""
     import pyarrow as pa
 
-    parquet.write(path, pa.Table.from_pylist([asdict(row) for row in rows], schema=schema), rows_in_group=4096)
+    parquet.write(path, pa.Table.from_pylist([asdict(row) for row in rows], schema=schema), rows_in_group=GROUP)
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    import pyarrow.parquet as pq
-
-    rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()
-    return rows
+def _rows(kind: Callable[..., R], batches: Iterable[pyarrow.RecordBatch]) -> Iterator[R]:
+    for batch in batches:
+        yield from map(kind, *(column.to_pylist() for column in batch.columns))

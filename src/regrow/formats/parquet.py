@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -19,23 +20,41 @@ REPEATING = ("source", "licence", "availability", "file", "split", "stage", "rea
 
 
 def write(path: Path, table: pyarrow.Table, *, rows_in_group: int) -> None:
-    """Write a table as Parquet whose bytes follow from the rows and the version of pyarrow alone.
+    """Write a table as Parquet whose bytes follow from the rows and the version of pyarrow alone."""
+    with writer(path, table.schema) as file:
+        file.write_table(table, row_group_size=rows_in_group)
+
+
+def writer(path: Path, schema: pyarrow.Schema) -> pyarrow.parquet.ParquetWriter:
+    """The same, for row groups that are given one after another.
 
     Uncompressed, since compressors of other builds give other bytes; and with no statistics, which nothing reads.
     """
     import pyarrow.parquet
 
-    pyarrow.parquet.write_table(
-        table,
+    return pyarrow.parquet.ParquetWriter(
         path,
+        schema,
         version="2.6",
         data_page_version="1.0",
         compression="none",
-        use_dictionary=[name for name in REPEATING if name in table.column_names],
+        use_dictionary=[name for name in REPEATING if name in schema.names],
         write_statistics=False,
         store_schema=False,
-        row_group_size=rows_in_group,
     )
+
+
+def opened(path: Path) -> pyarrow.parquet.ParquetFile:
+    """A table of ours, which is read group by group."""
+    import pyarrow.parquet
+
+    return pyarrow.parquet.ParquetFile(path, pre_buffer=False)
+
+
+def group_borders(file: pyarrow.parquet.ParquetFile) -> list[int]:
+    """The row with which each row group begins, and at last how many rows there are."""
+    groups = (file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups))
+    return list(accumulate(groups, initial=0))
 
 
 def read_columns(file: BinaryIO | Path, columns: Sequence[str], most_bytes: int | None = None) -> pyarrow.Table:

@@ -1,0 +1,325 @@
+"""Tables in canonical order that may be larger than memory: written as rows come, and read a few rows at a time."""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import attrgetter
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from regrow.formats import parquet
+
+if TYPE_CHECKING:
+    import pyarrow
+
+GROUP = 4096
+"""Rows of a row group, at most."""
+
+GROUP_BYTES = 1 << 26
+"""Bytes of text with which a row group ends, however few rows it has: it is what readers hold in memory."""
+
+_BATCH = 1024  # rows that are read at a time
+_HELD = 1 << 16  # rows that are held to be sorted
+_HELD_SIZE = 1 << 25  # characters of them
+_TEXT = "text"
+
+
+@dataclass(frozen=True)
+class Order:
+    """The columns by which the rows of a table are in canonical order; texts are compared by their characters."""
+
+    columns: tuple[str, ...]
+
+    def key(self, batch: pyarrow.RecordBatch, row: int) -> tuple[Any, ...]:
+        """The values of a row by which it is compared."""
+        return tuple(batch.column(name)[row].as_py() for name in self.columns)
+
+    def before(self, batch: pyarrow.RecordBatch, limit: tuple[Any, ...]) -> int:
+        """How many rows of a batch come before a limit."""
+        if self.key(batch, batch.num_rows - 1) < limit:
+            return int(batch.num_rows)
+        return bisect_left(range(batch.num_rows), limit, key=lambda row: self.key(batch, row))
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Neighbouring rows of a table.
+
+    Attributes:
+        path: of the table.
+        start: the first row.
+        end: one past the last; None for the end of the table.
+    """
+
+    path: Path
+    start: int = 0
+    end: int | None = None
+
+    def batches(self, columns: Sequence[str] | None = None, rows: int = _BATCH) -> Iterator[pyarrow.RecordBatch]:
+        """The rows, a few at a time.
+
+        Args:
+            columns: which ones are read; None for all.
+            rows: as many of them at a time, at most.
+        """
+        with parquet.opened(self.path) as file:
+            borders = parquet.group_borders(file)
+            end = borders[-1] if self.end is None else self.end
+            groups = [number for number, (a, b) in enumerate(pairwise(borders)) if a < end and b > self.start]
+            if not groups:
+                return
+            at = borders[groups[0]]
+            for batch in file.iter_batches(rows, row_groups=groups, columns=columns, use_threads=False):
+                first, last = max(0, self.start - at), min(batch.num_rows, end - at)
+                at += batch.num_rows
+                if first < last:
+                    yield batch.slice(first, last - first)
+
+    def first(self, order: Order) -> tuple[Any, ...] | None:
+        """By what its first row is compared; None if there is no row."""
+        batch = next(self.batches(order.columns, rows=1), None)
+        return None if batch is None else order.key(batch, 0)
+
+
+def merged(
+    stretches: Sequence[Stretch], order: Order, columns: Sequence[str] | None = None
+) -> Iterator[pyarrow.RecordBatch]:
+    """The rows of tables, each of which is in canonical order, as those of one table.
+
+    A table is open only while its rows come: of a thousand that follow one another, one at a time.
+
+    Args:
+        stretches: of the tables.
+        order: of the rows.
+        columns: which ones are read; None for all. If there are several tables, those of the order have to be among
+            them.
+    """
+    if len(stretches) == 1:
+        yield from stretches[0].batches(columns)
+        return
+    firsts = ((stretch.first(order), number) for number, stretch in enumerate(stretches))
+    heap = [(first, number) for first, number in firsts if first is not None]
+    heapq.heapify(heap)
+    begun: dict[int, tuple[pyarrow.RecordBatch, Iterator[pyarrow.RecordBatch]]] = {}
+    while heap:
+        _, number = heapq.heappop(heap)
+        if number in begun:
+            batch, others = begun.pop(number)
+        else:
+            others = stretches[number].batches(columns)
+            batch = next(others)
+        count = max(1, order.before(batch, heap[0][0])) if heap else batch.num_rows
+        yield batch.slice(0, count)
+        rest = batch.slice(count) if count < batch.num_rows else next(others, None)
+        if rest is not None:
+            begun[number] = rest, others
+            heapq.heappush(heap, (order.key(rest, 0), number))
+
+
+class TableWriter:
+    """Writes a table in canonical order, whatever the order in which its rows come.
+
+    Those that come in order go straight to the file. Others begin a file beside it, and all are merged at the end. The
+    bytes follow from the rows alone.
+
+    Args:
+        path: of the table.
+        schema: its columns.
+        order: of its rows.
+        optional: a column of truth values that the table has only if one of them is true.
+    """
+
+    def __init__(self, path: Path, schema: pyarrow.Schema, order: Order, optional: str = "") -> None:
+        self.path = path
+        self.count = 0
+        self._schema, self._order, self._optional = schema, order, optional
+        self._rows: list[Any] = []
+        self._size = 0
+        self._runs: list[_Run] = []
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            self.abandon()
+
+    def add(self, row: Any) -> None:
+        """Add a row: an object that has the columns as attributes."""
+        self._rows.append(row)
+        self._size += len(getattr(row, _TEXT, ""))
+        if len(self._rows) >= _HELD or self._size >= _HELD_SIZE:
+            self._flush()
+
+    def extend(self, rows: pyarrow.Table | pyarrow.RecordBatch) -> None:
+        """Add rows that are in order among themselves."""
+        self._flush()
+        if rows.num_rows:
+            self._append(rows)
+
+    def finish(self) -> None:
+        """Write what is left, and merge."""
+        self._flush()
+        runs = self._runs or [self._begun()]
+        for run in runs:
+            run.file.finish()
+        if len(runs) > 1:
+            paths = [path.rename(self._beside(number)) for number, path in enumerate(run.file.path for run in runs)]
+            file = _File(self.path, self._schema, self._optional)
+            for batch in merged([Stretch(path) for path in paths], self._order):
+                file.write(batch)
+            file.finish()
+            for path in paths:
+                path.unlink()
+
+    def abandon(self) -> None:
+        """Close the files, which are not whole."""
+        for run in self._runs:
+            run.file.close()
+
+    def _flush(self) -> None:
+        if self._rows:
+            rows, self._rows, self._size = self._rows, [], 0
+            rows.sort(key=attrgetter(*self._order.columns))
+            self._append(_table(rows, self._schema))
+
+    def _append(self, rows: pyarrow.Table | pyarrow.RecordBatch) -> None:
+        """Write rows behind those that they follow: of several files, that whose last row is the nearest."""
+        self.count += rows.num_rows
+        first, last = self._order.key(rows, 0), self._order.key(rows, rows.num_rows - 1)
+        run = max((run for run in self._runs if run.last <= first), key=attrgetter("last"), default=None)
+        run = self._begun() if run is None else run
+        run.file.write(rows)
+        run.last = last
+
+    def _begun(self) -> _Run:
+        path = self._beside(len(self._runs)) if self._runs else self.path
+        run = _Run(_File(path, self._schema, self._optional))
+        self._runs.append(run)
+        return run
+
+    def _beside(self, number: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.{number}")
+
+
+@dataclass
+class _Run:
+    """A file of rows in order, and by what the last of them is compared."""
+
+    file: _File
+    last: tuple[Any, ...] = ()
+
+
+class _File:
+    """A Parquet file whose rows come in order, in batches of any size."""
+
+    def __init__(self, path: Path, schema: pyarrow.Schema, optional: str) -> None:
+        self.path = path
+        self._whole, self._optional = schema, optional
+        self._columns = [name for name in schema.names if name != optional]
+        self._held: list[pyarrow.Table] = []
+        self._rows = self._bytes = 0
+        self._groups = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._stack = ExitStack()
+        import pyarrow as pa
+
+        self._schema = pa.schema([self._whole.field(name) for name in self._columns])
+        self._writer = self._stack.enter_context(parquet.writer(self.path, self._schema))
+
+    def write(self, rows: pyarrow.Table | pyarrow.RecordBatch) -> None:
+        """Write rows, or hold them until there are enough for a row group."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
+        marked = self._optional in table.column_names and bool(pc.any(table.column(self._optional)).as_py())
+        if marked and self._optional not in self._columns:
+            self._widen()
+        table = self._fitted(table)
+        start = 0
+        for end in self._ends(table):
+            self._held.append(table.slice(start, end - start))
+            self._write_group()
+            start = end
+        if start < table.num_rows:
+            self._held.append(table.slice(start))
+
+    def finish(self) -> None:
+        """Write what is left; the file is whole then."""
+        if self._held or not self._groups:
+            self._write_group()
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stack.close()
+
+    def _ends(self, table: pyarrow.Table) -> Iterator[int]:
+        """Where row groups end."""
+        sizes = _sizes(table)
+        if self._rows + table.num_rows < GROUP and self._bytes + sum(sizes) < GROUP_BYTES:
+            self._rows, self._bytes = self._rows + table.num_rows, self._bytes + sum(sizes)
+            return
+        for row, size in enumerate(sizes):
+            self._rows, self._bytes = self._rows + 1, self._bytes + size
+            if self._rows == GROUP or self._bytes >= GROUP_BYTES:
+                self._rows = self._bytes = 0
+                yield row + 1
+
+    def _write_group(self) -> None:
+        import pyarrow as pa
+
+        held, self._held = self._held, []
+        table = pa.concat_tables(held).combine_chunks() if held else self._schema.empty_table()
+        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+        self._groups += 1
+
+    def _widen(self) -> None:
+        """Give the rows that are written already the optional column, too."""
+        held, self._held = self._held, []
+        self.close()
+        self._columns = list(self._whole.names)
+        narrow = self.path.rename(self.path.with_name(f"{self.path.name}.narrow"))
+        self._begin()
+        if self._groups:
+            with parquet.opened(narrow) as file:
+                for group in range(file.num_row_groups):
+                    table = self._fitted(file.read_row_group(group, use_threads=False))
+                    self._writer.write_table(table.combine_chunks(), row_group_size=table.num_rows)
+        narrow.unlink()
+        self._held = [self._fitted(table) for table in held]
+
+    def _fitted(self, table: pyarrow.Table) -> pyarrow.Table:
+        """Rows with the columns of the file, those of the optional one being false if they have none."""
+        import pyarrow as pa
+
+        if self._optional in self._columns and self._optional not in table.column_names:
+            table = table.append_column(self._optional, pa.array([False] * table.num_rows))
+        return table.select(self._columns).cast(self._schema)
+
+
+def _sizes(table: pyarrow.Table) -> list[int]:
+    """The bytes of the text of each row."""
+    import pyarrow.compute as pc
+
+    if _TEXT not in table.column_names:
+        return [0] * int(table.num_rows)
+    return list(pc.binary_length(table.column(_TEXT)).to_pylist())
+
+
+def _table(rows: Sequence[Any], schema: pyarrow.Schema) -> pyarrow.Table:
+    import pyarrow as pa
+
+    columns = [pa.array(list(map(attrgetter(field.name), rows)), field.type) for field in schema]
+    return pa.table(columns, schema=schema)
