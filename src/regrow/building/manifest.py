@@ -31,7 +31,6 @@ def write_manifest(split: Path, path: Path) -> None:
         split: the folder of the artifact.
         path: the file to write.
     """
-    import pyarrow as pa
 
     sides = [_Side(Split(folder).path(part), split=part) for part in PARTS for folder in parts.folders(split)]
     schema = sides[0].schema
@@ -90,7 +89,9 @@ class _Side(Stretch):
         split = pa.array([self.split] * len(batch), pa.string())
         fields = [batch.schema.field(name) for name in _KEPT]
         more = [pa.field("characters", pa.int64()), pa.field("bytes", pa.int64()), pa.field("split", pa.string())]
-        return pa.RecordBatch.from_arrays([*map(batch.column, _KEPT), *measured, split], schema=pa.schema([*fields, *more]))
+        return pa.RecordBatch.from_arrays(
+            [*map(batch.column, _KEPT), *measured, split], schema=pa.schema([*fields, *more])
+        )
 
 
 def xz(split: Path) -> dict[str, Any]:

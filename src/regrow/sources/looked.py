@@ -42,7 +42,7 @@ class Looked:
         Raises:
             OSError: if the file cannot be looked at.
         """
-        status = os.stat(self.folder / name)  # noqa: PTH116 (there may be many)
+        status = os.stat(f"{self.folder}/{name}")  # noqa: PTH116 (there may be many)
         looks = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
         known = self._before.get(name, "")
         if known.startswith(f"{looks} ") and (pin := _pin(name, status.st_size, known[len(looks) + 1 :])) is not None:
