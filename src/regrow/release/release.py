@@ -22,6 +22,7 @@ from regrow.formats import parts
 from regrow.formats.safetensors import read_entries
 from regrow.model.families import families
 from regrow.model.keys import INTENDED
+from regrow.recipe.pin import Pin, Pins, list_path, listed_in_short
 from regrow.recipe.text import toml
 from regrow.release import tables
 from regrow.release.files import (
@@ -258,7 +259,7 @@ class Release:
 
         place = self.path / LOCK
         if self.files.has(LOCK):
-            return locks.parse(self.lock_text, str(place))
+            return locks.parse(self.lock_text, str(place), lambda path: read_text(self.files, path))
         if os.path.lexists(place):
             raise DamagedError(self.path, LOCK, "it is no file of the release, or leads out of it")
         return locks.load(place)  # which says that there is none
@@ -293,6 +294,36 @@ class Release:
         """The statement about one stage, if there is one."""
         path = statement_path(stage)
         return self._statement(path) if self.files.has(path) else None
+
+    def pins(self, said: Statement) -> Pins:
+        """The files that a stage brought in from outside: as its statement names them, or the list that it names.
+
+        Raises:
+            DamagedError: if they are no pins, or the list is missing or another one.
+        """
+        told = said.parameters.get("pins", ())
+        if sums := listed_in_short(told):
+            return self.listed_pins(said.entry, sums)
+        try:
+            return Pins(Pin(str(one["file"]), str(one["sha256"]), int(one["size"])) for one in told)
+        except (TypeError, ValueError, LookupError) as error:
+            raise DamagedError(self.path, statement_path(said.stage), "its pins are none") from error
+
+    def listed_pins(self, source: str, sums: str) -> Pins:
+        """The files of a source that has many, from their list beside the lock.
+
+        Raises:
+            DamagedError: if it is missing, or is not the one with that sha256.
+        """
+        path = list_path(source, sums)
+        try:
+            found = Pins.parse(read_text(self.files, path))
+        except ValueError as error:
+            raise DamagedError(self.path, path, str(error)) from error
+        if found.sums != sums:
+            what = "it is not the list that the lock names" if self.files.has(path) else "there is no such file"
+            raise DamagedError(self.path, path, what)
+        return found
 
     def _statement(self, path: str) -> Statement:
         try:

@@ -217,7 +217,7 @@ def _reader(release: Release, lock: Lock, training: str, store: Path | None) -> 
     digest = lock.outputs.get(stage.inputs["tokens"][0], "")
     root = store or default_root()
     with StoreReader(root) as opened:
-        if not digest or not opened.check(digest):
+        if not digest or opened.condition(digest, read=False) != "whole":
             raise InputError(
                 "the store does not have the tokens of this release",
                 where=str(root),
