@@ -5,8 +5,10 @@ from regrow.engine.evaluation import Evaluation, StageResult, evaluate, rerun
 from regrow.engine.explain import why
 from regrow.engine.forecasts import Forecast, forecast
 from regrow.engine.key import ingredients, key_of, library_version
+from regrow.engine.runners import Choice
 
 __all__ = [
+    "Choice",
     "Evaluation",
     "Forecast",
     "Listener",

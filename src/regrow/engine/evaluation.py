@@ -12,10 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from regrow.engine import phases
-from regrow.engine.context import Listener, StageContext, Stop, Switch, faults_explained, one_at_a_time
+from regrow.engine.context import (
+    Listener,
+    StageContext,
+    Stop,
+    Switch,
+    faults_explained,
+    kernels_told,
+    one_at_a_time,
+)
 from regrow.engine.key import ingredients, key_of
+from regrow.engine.runners import Choice, Crew, Here, crew
 from regrow.errors import StageError
-from regrow.exact import compiling
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Call, Surroundings
 from regrow.store import Store, StoreReader, copy_tree, remove_tree, tree_digest
@@ -50,7 +58,7 @@ def evaluate(
     listener: Listener,
     stop: Stop,
     only: Collection[str] | None = None,
-    jobs: int = 1,
+    who: Choice | None = None,
     surroundings: Surroundings | None = None,
 ) -> Evaluation:
     """Give every stage's output, from the store where it is there whole and else by running the stage.
@@ -63,7 +71,8 @@ def evaluate(
         listener: gets the events.
         stop: when it is set, the running stage saves its work and :class:`regrow.errors.Interrupted` is raised.
         only: the names of the stages that are wanted; their inputs come along. All by default.
-        jobs: how many stages may run at the same time. It changes no output.
+        who: who does the work, and how many stages may run at the same time. It changes no output. By default this
+            process does all.
         surroundings: what the stages are lent.
 
     Raises:
@@ -71,17 +80,19 @@ def evaluate(
     """
     stages = _wanted(graph, only)
     switch = Switch(stop)
-    builder = _Builder(store, scope, one_at_a_time(listener), switch, surroundings)
+    who = who or Choice()
     if isinstance(store, Store):
         store.sweep()
         for text in store.notes:
             listener({"event": "note", "text": text})
     results: dict[str, StageResult] = {}
-    if jobs <= 1:
-        for stage in stages:
-            results[stage.name] = builder.build(stage, results)
-    else:
-        _build_side_by_side(stages, jobs, builder.build, switch, results)
+    with crew(who) as those:
+        builder = _Builder(store, scope, one_at_a_time(listener), switch, surroundings, those)
+        if who.jobs <= 1:
+            for stage in stages:
+                results[stage.name] = builder.build(stage, results)
+        else:
+            _build_side_by_side(stages, who.jobs, builder.build, switch, results)
     if isinstance(store, Store):
         used = {name: (one.key, one.digest) for name, one in results.items()}
         store.record_root(scope, used, complete=only is None)
@@ -116,7 +127,9 @@ def rerun(
     try:
         with faults_explained(context, store.root, _places(stage, evaluation.results)):
             context.emit("stage-start", again=True)
-            _run(stage, _call(stage, evaluation.results, target, scratch, context), context)
+            with kernels_told(context):
+                call = _call(stage, evaluation.results, target, scratch, context)
+                phases.run(stage.kind, call, evaluation.results[stage.name].key, Crew(Here()))
             digest = tree_digest(target)
             if output is not None:
                 copy_tree(target, output)
@@ -138,6 +151,7 @@ class _Builder:
     listener: Listener
     stop: Stop
     surroundings: Surroundings | None
+    crew: Crew
 
     def build(self, stage: Stage, results: Mapping[str, StageResult]) -> StageResult:
         """The output of one stage whose inputs are in ``results``."""
@@ -178,15 +192,18 @@ class _Builder:
     ) -> str:
         """Run a stage and put what it gives into the store. The caller holds the lock of its key."""
         output = store.fresh()
+        call = _call(stage, results, output, store.scratch(name), context)
         try:
             context.emit("stage-start", key=name)
-            _run(stage, _call(stage, results, output, store.scratch(name), context), context)
+            with kernels_told(context):
+                phases.run(stage.kind, call, name, self.crew)
             _require_declared(stage, output)
             digest = store.put(output)
         finally:
             remove_tree(output)
         store.record(name, digest, stage.name, stage.kind.name, made_of)
         store.record_root(self.scope, {stage.name: (name, digest)})
+        phases.clear(stage.kind, call, name, self.crew)
         store.clear_scratch(name)
         return digest
 
@@ -200,16 +217,6 @@ def _writable(store: Store | StoreReader) -> Store:
             hint=f"make the place writable, or set {STORE} to one that is",
         )
     return store
-
-
-def _run(stage: Stage, call: Call[Any], context: StageContext) -> None:
-    """Let a stage do its work, and tell when kernels are compiled for it, which happens once on a machine."""
-
-    def heard(one: compiling.Compilation) -> None:
-        context.emit("compiling" if one.seconds is None else "compiled", kernel=one.kernel, duration=one.seconds)
-
-    with compiling.heard(heard):
-        phases.run(stage.kind, call)
 
 
 def _require_declared(stage: Stage, output: Path) -> None:
