@@ -46,7 +46,7 @@ class Options:
         mode: what to do about a lock that is not up to date.
         offline: never use the network.
         update_lock: take the new digests into the lock if they differ from those it has.
-        who: who does the work, and how much at the same time.
+        who: who does the work, and how much at the same time; by default this process does all.
         sources: the folder in which ``file:`` sources are found; by default the recipe's.
         workers: who share the training; by default nobody does.
     """
@@ -56,7 +56,7 @@ class Options:
     mode: Mode = Mode.RENEW
     offline: bool = False
     update_lock: bool = False
-    who: Choice = Choice()
+    who: Choice | None = None
     sources: Path | None = None
     workers: Workers | None = None
 

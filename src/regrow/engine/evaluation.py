@@ -99,6 +99,58 @@ def evaluate(
     return Evaluation({stage.name: results[stage.name] for stage in stages})
 
 
+def share(
+    graph: Graph,
+    store: Store,
+    name: str,
+    phase: str,
+    *,
+    index: int,
+    of: int,
+    listener: Listener,
+    stop: Stop,
+    surroundings: Surroundings | None = None,
+) -> bool:
+    """Do a share of the tasks of a phase: those numbered ``index``, ``index + of``, and so on, unless they are done.
+
+    That is for schedulers that start processes by themselves; :func:`evaluate` takes the results together.
+
+    Args:
+        graph: the stages.
+        store: has all that the stage needs, and lends the room.
+        name: of the stage.
+        phase: of its kind.
+        index: which share, from 0.
+        of: how many there are.
+        listener: gets the events.
+        stop: see :func:`evaluate`.
+        surroundings: what the stage is lent.
+
+    Returns:
+        False if the stage is built already.
+
+    Raises:
+        RegrowError: if what comes before is not there, or a task fails.
+    """
+    stage = graph[name]
+    context = StageContext(name, listener, stop, surroundings)
+    results: dict[str, StageResult] = {}
+    for one in graph.ancestors(stage):
+        made_of, key = _key(one, results)
+        digest = store.lookup(key)
+        if digest is None or (one.name in stage.needs and store.condition(digest) != "whole"):
+            hint = f"`regrow task RECIPE {one.name}` builds it, where its own inputs are there"
+            raise StageError(f"stage `{one.name}` is not built yet", where=f"stage `{name}`", hint=hint)
+        results[one.name] = StageResult(one.name, key, made_of, digest, store.path(digest), True, 0.0)
+    _, key = _key(stage, results)
+    if store.lookup(key) is not None:
+        return False
+    with faults_explained(context, store.root, _places(stage, results)), kernels_told(context):
+        call = _call(stage, results, store.scratch(key) / "output", store.scratch(key), context)
+        phases.share(stage.kind, phase, call, key, index=index, of=of)
+    return True
+
+
 def rerun(
     stage: Stage,
     evaluation: Evaluation,
@@ -139,6 +191,13 @@ def rerun(
         remove_tree(scratch)
 
 
+def _key(stage: Stage, results: Mapping[str, StageResult]) -> tuple[dict[str, Any], str]:
+    """The ingredients of a stage whose inputs are in ``results``, and their key."""
+    digests = {slot: [results[name].digest for name in names] for slot, names in stage.inputs.items()}
+    made_of = ingredients(stage, digests)
+    return made_of, key_of(made_of)
+
+
 def _places(stage: Stage, results: Mapping[str, StageResult]) -> dict[str, Path]:
     """Where the inputs of a stage lie."""
     return {name: results[name].path for names in stage.inputs.values() for name in names}
@@ -159,9 +218,7 @@ class _Builder:
         with faults_explained(context, self.store.root, _places(stage, results)):
             context.stop_if_asked()
             started = time.monotonic()
-            digests = {slot: [results[name].digest for name in names] for slot, names in stage.inputs.items()}
-            made_of = ingredients(stage, digests)
-            name = key_of(made_of)
+            made_of, name = _key(stage, results)
             cached = (digest := self._cached(name, context)) is not None
             if digest is None:
                 store = _writable(self.store)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regrow.engine.runners import Crew, Lost, Results, Shelf, Tasks, Whole, task_name
+from regrow.engine.runners import Crew, Here, Lost, Results, Share, Shelf, Tasks, Whole, task_name
+from regrow.errors import StageError
 from regrow.recipe.kind import Call, Files, Kind, Phase
 from regrow.store import remove_tree
 
@@ -53,7 +54,33 @@ def clear(kind: Kind[Any], call: Call[Any], key: str, crew: Crew) -> None:
         crew.shelf(call, key).clear()
 
 
-def tasks(kind: Kind[Any], phase: Phase[Any], call: Call[Any], key: str, before: Mapping[str, int], shelf: Shelf) -> Tasks:
+def share(kind: Kind[Any], name: str, call: Call[Any], key: str, *, index: int, of: int) -> None:
+    """Do the tasks ``index``, ``index + of``, ... of a phase, in this process.
+
+    Raises:
+        StageError: if an earlier phase is not done yet.
+    """
+    shelf = Crew(Here()).shelf(call, key)
+    counts: dict[str, int] = {}
+    for phase in kind.phases:
+        work = _tasks(kind, phase, call, key, counts, shelf)
+        if phase.name == name:
+            Here().run(Share(work, index, of), call.context)
+            return
+        counts[phase.name] = work.count
+        for task in range(work.count):
+            if not shelf.has(task_name(phase.name, task)):
+                raise StageError(
+                    f"`{phase.name}` {task + 1} of {work.count} is not done yet",
+                    where=f"stage `{call.name}`",
+                    why=f"`{name}` needs all of them",
+                    hint=f"`regrow task RECIPE {call.name} {phase.name}` does those that are missing",
+                )
+
+
+def _tasks(
+    kind: Kind[Any], phase: Phase[Any], call: Call[Any], key: str, before: Mapping[str, int], shelf: Shelf
+) -> Tasks:
     """The tasks of a phase, whose number may depend on what earlier ones gave.
 
     Args:
@@ -73,7 +100,7 @@ def _through(kind: Kind[Any], call: Call[Any], key: str, crew: Crew, shelf: Shel
     """Do all phases, and return how many tasks each had."""
     counts: dict[str, int] = {}
     for phase in kind.phases:
-        work = tasks(kind, phase, call, key, counts, shelf)
+        work = _tasks(kind, phase, call, key, counts, shelf)
         crew.runner.run(work, call.context)
         counts[phase.name] = work.count
     return counts

@@ -86,7 +86,7 @@ def _require_same(theirs: Mapping[str, str], ours: Mapping[str, str], host: str)
         raise StageError(
             f"{host} has another {name} than this build",
             why=f"here it is {theirs[name]}, there {ours.get(name, 'missing')}",
-            hint=f"install the same on all machines: `python -m pip install regrow=={theirs['regrow']}`, with all it needs",
+            hint=f"install regrow {theirs['regrow']} with the same libraries on all machines",
         )
 
 

@@ -42,7 +42,9 @@ class Location:
         try:
             return url_to_fs(self.url)  # type: ignore[no-any-return]
         except (ImportError, ValueError) as error:
-            hint = "install what it says there" if isinstance(error, ImportError) else "`file://`, `s3://`, `gs://`, ..."
+            hint = (
+                "install what it says there" if isinstance(error, ImportError) else "`file://`, `s3://`, `gs://`, ..."
+            )
             where = f"{self.url} on {socket.gethostname()}"
             raise RecipeError("the location cannot be used", where=where, why=str(error), hint=hint) from error
 

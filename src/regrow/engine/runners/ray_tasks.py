@@ -130,7 +130,7 @@ class _Round:
             for event in told:
                 self._desk.told(event)
             if word == "absent":
-                raise _absent(*content, self._work.words(index))
+                raise _absent(self._work.words(index), *content)
             if word == "failed":
                 raise content
             self._desk.finished()
@@ -156,7 +156,7 @@ def _piece() -> Any:
     return piece
 
 
-def _absent(host: str, program: str, version: str, where: str) -> StageError:
+def _absent(where: str, host: str, program: str, version: str) -> StageError:
     """The error for a worker that cannot do any task."""
     what = f"a worker on {host} has regrow {version}" if version else f"a worker on {host} has no regrow"
     return StageError(
@@ -192,4 +192,4 @@ def _imported() -> ModuleType:
     except ImportError as error:
         hint = "python -m pip install 'regrow[ray]', here and on all machines of the cluster"
         raise RecipeError("Ray is not installed", why=str(error), hint=hint) from error
-    return ray  # type: ignore[no-any-return]
+    return ray

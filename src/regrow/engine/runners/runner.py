@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from regrow.engine.runners.work import Tasks, Whole
+from regrow.engine.runners.work import Tasks, Whole, Work
 from regrow.errors import Interrupted
 from regrow.recipe.kind import Context, Surroundings
 
@@ -28,7 +28,7 @@ class Runner(Protocol):
 class Desk:
     """Where everybody who does some work reports: one account of it, whoever they are."""
 
-    def __init__(self, work: Whole | Tasks, context: Context) -> None:
+    def __init__(self, work: Work, context: Context) -> None:
         self._context = context
         self._alone = work.count == 1
         self._facts = {"total": work.count, "unit": "tasks", "phase": work.phase}
@@ -77,7 +77,7 @@ class Reporting:
 class Here:
     """Does one piece after the other, in the process and thread of whoever asks."""
 
-    def run(self, work: Whole | Tasks, context: Context) -> None:
+    def run(self, work: Work, context: Context) -> None:
         """Do all pieces."""
         desk = Desk(work, context)
         for index in range(work.count):

@@ -70,7 +70,9 @@ class Marker:
             found = json.loads(text)
             if found["schema"] != _SCHEMA:
                 return None
-            return cls(dict(found["made_of"]), {str(name): Sum(*map(_plain, one)) for name, one in found["files"].items()})
+            return cls(
+                dict(found["made_of"]), {str(name): Sum(*map(_plain, one)) for name, one in found["files"].items()}
+            )
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -79,15 +81,22 @@ class Marker:
         sums = {name: [one.sha256, one.size] for name, one in self.files.items()}
         return canonical_json({"schema": _SCHEMA, "made_of": dict(self.made_of), "files": sums})
 
-    def trouble(self, folder: Path) -> str:
-        """What speaks against a folder that should be as the marker says; empty if nothing does."""
+    def trouble(self, folder: Path, *, read: bool = True) -> str:
+        """What speaks against a folder that should be as the marker says; empty if nothing does.
+
+        Args:
+            folder: which should be.
+            read: whether to read every byte; else names and sizes are compared.
+        """
         for name, known in self.files.items():
             try:
-                if (folder / name).stat().st_size != known.size or sha256_file(folder / name) != known.sha256:
+                size = (folder / name).stat().st_size
+                if size != known.size or (read and sha256_file(folder / name) != known.sha256):
                     return f"{folder / name} is not what was written"
             except FileNotFoundError:
                 return f"{folder / name} is gone"
-        return "" if {*files(folder)} == {*self.files} else f"{folder} has files that nobody wrote there"
+        more = [] if not folder.is_dir() else sorted({*files(folder)} - {*self.files})
+        return f"nobody wrote {folder / more[0]}" if more else ""
 
 
 def _plain(value: Any) -> Any:
@@ -185,7 +194,7 @@ class FolderShelf:
         marker = self._marker(name)
         if marker is None or marker.made_of != made_of:
             return False
-        return self.folder(name).is_dir() and not marker.trouble(self.folder(name))
+        return not marker.trouble(self.folder(name))
 
     def has(self, name: str) -> bool:
         """Whether a task has given its result, by its marker alone."""
@@ -227,7 +236,7 @@ class FolderShelf:
 
     def take(self, name: str, target: Path) -> None:
         """Put the files of a result into a folder. They stay here too, without taking room twice if the disk can."""
-        marker = self._require(name)
+        marker = self._require(name, read=False)  # the store reads every byte of it in a moment
         for path in marker.files:
             (target / path).parent.mkdir(parents=True, exist_ok=True)
             _link(self.folder(name) / path, target / path)
@@ -261,9 +270,9 @@ class FolderShelf:
         except FileNotFoundError:
             return None
 
-    def _require(self, name: str) -> Marker:
+    def _require(self, name: str, *, read: bool = True) -> Marker:
         marker = self._marker(name)
-        if marker is None or (trouble := marker.trouble(self.folder(name))):
+        if marker is None or (trouble := marker.trouble(self.folder(name), read=read)):
             raise Lost(name, "its marker is gone" if marker is None else trouble)
         return marker
 

@@ -22,15 +22,12 @@ class Work(Protocol):
     """A number of pieces of work that do not need each other."""
 
     @property
-    def reach(self) -> Reach:
-        """Who can do it."""
-
-    @property
     def count(self) -> int:
         """How many pieces there are."""
 
-    def words(self, index: int) -> str:
-        """What a piece is called in messages."""
+    @property
+    def phase(self) -> str:
+        """The name of the phase that they are tasks of, if they are."""
 
     def __call__(self, index: int, context: Context) -> None:
         """Do a piece."""
@@ -115,6 +112,35 @@ class Tasks:
     def _made_of(self, index: int) -> dict[str, Any]:
         """What decides about a result, beside the results before it, which are decided likewise."""
         return {"regrow": __version__, "key": self.key, "phase": self.phase, "index": index, "count": self.count}
+
+
+@dataclass(frozen=True)
+class Share:
+    """Every so manieth of some tasks.
+
+    Attributes:
+        tasks: all of them.
+        first: the index of the first.
+        step: from one to the next.
+    """
+
+    tasks: Tasks
+    first: int
+    step: int
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        return len(range(self.first, self.tasks.count, self.step))
+
+    @property
+    def phase(self) -> str:
+        """The name of the phase."""
+        return self.tasks.phase
+
+    def __call__(self, index: int, context: Context) -> None:
+        """Do one of them."""
+        self.tasks(self.first + index * self.step, context)
 
 
 @dataclass(frozen=True)
