@@ -54,6 +54,12 @@ def trouble(what: str, task: Task[Sort]) -> None:
     if what == "wait":
         for _ in range(600):
             time.sleep(0.1)
+    if what in ("lose", "flip"):
+        (path,) = Path(task.call.parameters.log).parent.glob("*/work/*/**/cut/00001/offsets")
+        path.write_text("odd") if what == "flip" else path.unlink()
+    if what == "flip rows":
+        (path,) = Path(task.call.parameters.log).parent.glob("*/work/*/**/cut/00001/lines")
+        path.write_bytes(b"\xff" * path.stat().st_size)
     if what == "kill parent":
         os.kill(int(Path(task.call.parameters.log).with_name("parent").read_text()), signal.SIGKILL)
         time.sleep(600)
@@ -168,3 +174,10 @@ def many(call: Call[Many], results: Mapping[str, tuple[Path, ...]]) -> int:
 
 TINY = Kind("tiny", 1, Many, {}, "x", phases=(Phase("all", tiny, many, kept=True),))
 BUSY = Kind("busy", 1, Many, {}, "x", phases=(Phase("all", busy, many, kept=True),))
+
+
+def who(call: Call[Parameters]) -> None:
+    (call.output / "pid").write_text(str(os.getpid()))
+
+
+WHO = Kind("who", 1, Parameters, {}, "pid", who)

@@ -1,8 +1,8 @@
 """A shelf at a place that several machines share, reached through fsspec: an object store, or a disk in the network.
 
 A file there appears under its own name and counts once the marker of its folder is there, which is written last; so
-nothing depends on renaming. What is brought from there is compared with the marker's sha256; of a part of a file, only
-whether it is all there.
+nothing depends on renaming. What is brought from there is compared with the marker's sha256. A part of a file cannot
+be: it is seen whether it is all there, and a task that fails has the whole of each such file compared.
 """
 
 from __future__ import annotations
@@ -172,7 +172,10 @@ class LocationShelf:
             yield _Brought(self, folder)
 
     def used(self, files: Files) -> None:
-        """Nothing is left to look for: what was brought was compared with its marker."""
+        """Look whether files that were read in part are whole; the others were compared when they were brought."""
+        for place, inside in files.partly if isinstance(files, _Brought) else ():
+            with _temporary() as folder:
+                self.bring(place, self.required(place), inside, folder / "one")
 
     def take(self, name: str, target: Path) -> None:
         """Bring the files of a result into a folder."""
@@ -260,6 +263,7 @@ class _Brought:
         self._shelf = shelf
         self._folder = folder
         self._markers: dict[str, Marker] = {}
+        self.partly: dict[tuple[str, str], None] = {}
 
     def path(self, path: Path) -> Path:
         """Where the file, or the folder with all in it, is now on this machine."""
@@ -281,6 +285,7 @@ class _Brought:
         known = self._marker(place).files.get(inside)
         if known is None:
             raise FileNotFoundError(2, "no task has written this", f"{place}/{inside}")
+        self.partly[place, inside] = None
         end = min(start + length, known.size)
         if end <= start:
             return b""
