@@ -23,12 +23,14 @@ class Sort(Parameters):
     log: str = ""
     trouble: str = ""
     once: str = ""
+    seconds: float = 0.0
 
 
 def noted(task: Task[Sort], phase: str) -> None:
     """Leave a line for each run of a task, and make the trouble that was asked for, once."""
     with Path(task.call.parameters.log).open("a") as file:
         file.write(f"{phase} {task.index} {os.getpid()}\n")
+    time.sleep(task.call.parameters.seconds)
     what, _, place = task.call.parameters.trouble.partition(" at ")
     if place == f"{phase} {task.index}" and not (once := Path(task.call.parameters.once)).exists():
         once.touch()

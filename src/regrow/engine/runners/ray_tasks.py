@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 import threading
 from contextlib import suppress
 from types import ModuleType
@@ -22,6 +23,8 @@ from regrow.recipe.kind import Context
 
 _LOOK = 0.2
 """Seconds between two looks at whether the user asked to stop."""
+_ANSWER = 10.0
+"""Seconds in which a cluster has to answer."""
 _TRIES = 3
 """How often Ray does a task again whose process or machine is lost."""
 _AHEAD = 4
@@ -80,6 +83,7 @@ class Ray:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         address = self._address or os.environ.get("RAY_ADDRESS", "")
         try:
+            _require_answer(address)  # Ray would go on asking for many minutes
             ray.init(address=address or None, **options)
         except Exception as error:  # it raises what its parts raise
             if "ersion mismatch" in str(error):
@@ -177,6 +181,13 @@ def _lost(ray: ModuleType, error: Exception, work: Tasks) -> StageError:
     else:
         what, hint = "Ray could not do a task", "`ray status` shows how the cluster is; "
     return StageError(what, where=where, why=_short(error), hint=hint + AGAIN)
+
+
+def _require_answer(address: str) -> None:
+    """Raise if nobody answers at the host and port of an address; other addresses are Ray's own words."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER).close()
 
 
 def _short(error: Exception) -> str:
