@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def merge(task: Task[Sort]) -> None:
     (place / "lines").write_text("\n".join(sorted(found)))
 
 
-def tally(task: Task[Sort]) -> None:
+def tally(task: Task[Sort], name: str) -> None:
     noted(task, "tally")
     import warnings
 
@@ -114,7 +115,7 @@ def tally(task: Task[Sort]) -> None:
         .read_text()
         .splitlines()
     ]
-    (task.output / "tally").write_text(str(len(lines)))
+    (task.output / name).write_text(str(len(lines)))
 
 
 def cuts(call: Call[Sort], results: Mapping[str, tuple[Path, ...]]) -> int:
@@ -135,7 +136,7 @@ SORT = Kind(
     phases=(
         Phase("cut", cut, cuts),
         Phase("merge", merge, shards, kept=True),
-        Phase("tally", tally, kept=True),
+        Phase("tally", partial(tally, name="tally"), kept=True),
     ),
     libraries=("numpy",),
 )

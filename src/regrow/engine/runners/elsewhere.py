@@ -26,7 +26,7 @@ Answer = tuple[str, Any, list[dict[str, Any]]]
 
 def identity(work: Tasks) -> dict[str, str]:
     """What has to be the same wherever the tasks are done."""
-    return _identity(work.run.__module__, work.libraries)
+    return _identity(work.module, work.libraries)
 
 
 def perform(order: Mapping[str, Any], index: int) -> Answer:

@@ -53,7 +53,7 @@ class Ray:
         ray = self._connected()
         work.shelf.say(token := secrets.token_hex(8))
         order = {
-            "module": work.run.__module__,
+            "module": work.module,
             "libraries": list(work.libraries),
             "identity": identity(work),
             "token": token,

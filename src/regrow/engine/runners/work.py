@@ -6,6 +6,7 @@ import pickle
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -49,6 +50,11 @@ class Whole:
     count: int = 1
     phase: str = ""
 
+    @property
+    def module(self) -> str:
+        """Where what runs is found."""
+        return _module(self.run)
+
     def words(self, index: int) -> str:
         """The stage."""
         return f"stage `{self.call.name}`"
@@ -82,6 +88,11 @@ class Tasks:
     shelf: Shelf
     libraries: tuple[str, ...] = ()
     reach: Reach = "anywhere"
+
+    @property
+    def module(self) -> str:
+        """Where what runs is found."""
+        return _module(self.run)
 
     def words(self, index: int) -> str:
         """The stage, the phase and the task."""
@@ -186,6 +197,13 @@ class Nobody:
         raise Interrupted("stopped")
 
 
+def _module(run: Callable[..., None]) -> str:
+    """The module of a function, or of one some of whose arguments are given."""
+    while isinstance(run, partial):
+        run = run.func
+    return str(getattr(run, "__module__", ""))
+
+
 def packed(work: Whole | Tasks) -> bytes | None:
     """Work as bytes that another process can read; None if it would not find there what it is made of.
 
@@ -196,5 +214,5 @@ def packed(work: Whole | Tasks) -> bytes | None:
         data = pickle.dumps(replace(work, call=replace(work.call, context=Nobody(surroundings))))
     except Exception:  # whatever a stranger's parameters may do
         return None
-    modules = {work.run.__module__, type(work.call.parameters).__module__}
+    modules = {work.module, type(work.call.parameters).__module__}
     return None if "__main__" in modules or not modules <= sys.modules.keys() else data
