@@ -24,6 +24,7 @@ from regrow.engine.context import (
 from regrow.engine.key import ingredients, key_of
 from regrow.engine.runners import Choice, Crew, Here, crew
 from regrow.errors import StageError
+from regrow.formats import parts
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Call, Surroundings
 from regrow.store import Store, StoreReader, copy_tree, remove_tree, tree_digest
@@ -277,9 +278,10 @@ def _writable(store: Store | StoreReader) -> Store:
 
 
 def _require_declared(stage: Stage, output: Path) -> None:
-    """A file that a kind says is released has to be there before the output is kept."""
+    """A file that a kind says is released has to be there, or in each part, before the output is kept."""
     for item in stage.kind.released:
-        if "*" not in item.files and not (output / item.files).is_file():
+        places = (output / item.files, *(part / item.files for part in parts.folders(output)))
+        if "*" not in item.files and not places[0].is_file() and not all(place.is_file() for place in places[1:]):
             raise StageError(
                 f"the kind `{stage.kind.name}` has given no `{item.files}`",
                 why="it declares that releases hold it",
