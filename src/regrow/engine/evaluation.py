@@ -94,6 +94,8 @@ def evaluate(
                 results[stage.name] = builder.build(stage, results)
         else:
             _build_side_by_side(stages, who.jobs, builder.build, switch, results)
+        if not all(one.cached for one in results.values()):
+            those.leave(one.path for one in results.values())
     if isinstance(store, Store):
         used = {name: (one.key, one.digest) for name, one in results.items()}
         store.record_root(scope, used, complete=only is None)

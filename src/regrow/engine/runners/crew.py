@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from regrow.engine.runners.location import Location, LocationShelf
+from regrow.engine.runners.location import Location, LocationShelf, forget_inputs
 from regrow.engine.runners.processes import Processes
 from regrow.engine.runners.runner import Here, Runner
 from regrow.engine.runners.shelf import FolderShelf, Shelf
@@ -47,6 +48,11 @@ class Crew:
         if self.location is None:
             return FolderShelf(root)
         return LocationShelf(self.location, key, root, tuple(path for paths in call.inputs.values() for path in paths))
+
+    def leave(self, outputs: Iterable[Path]) -> None:
+        """Let go of the copies of outputs that were inputs of later stages, when all is built."""
+        if self.location is not None:
+            forget_inputs(self.location, outputs)
 
 
 @contextmanager

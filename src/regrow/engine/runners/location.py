@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -191,7 +191,7 @@ class LocationShelf:
         self.location.remove(f"{name if name.startswith(f'{INPUTS}/') else self._at(name)}.json")
 
     def clear(self) -> None:
-        """Let go of all results. Inputs stay: a later stage, or another build, may want them as well."""
+        """Let go of all results. Inputs stay until all is built: a later stage may want them as well."""
         self.location.remove(f"work/{self.key}")
 
     def say(self, token: str) -> None:
@@ -301,6 +301,13 @@ class _Brought:
         if place not in self._markers:
             self._markers[place] = self._shelf.required(place)
         return self._markers[place]
+
+
+def forget_inputs(location: Location, paths: Iterable[Path]) -> None:
+    """Remove artifacts that were taken to a location for tasks to read."""
+    for path in paths:
+        location.remove(f"{INPUTS}/{path.name}.json")
+        location.remove(f"{INPUTS}/{path.name}")
 
 
 @contextmanager
