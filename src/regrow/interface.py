@@ -47,7 +47,7 @@ def build(
         store: where stages are kept; by default the user's.
         locked: fail if ``regrow.lock`` is missing or out of date, instead of renewing it.
         offline: never use the network.
-        jobs: how many stages may run at the same time. The result is the same for any number.
+        jobs: how many processes may work, on as many stages at the same time. The result is the same for any number.
         listener: gets every event, one at a time, in the thread of whoever caused it.
         stop: once it is set, the running stage saves its work and :class:`regrow.errors.Interrupted` is raised; the
             same call then continues.
@@ -61,13 +61,14 @@ def build(
     """
     from regrow.building import build as room
     from regrow.building.locking import Mode
+    from regrow.engine import Choice
 
     options = room.Options(
         output=_path(output),
         store=_path(store),
         mode=Mode.LOCKED if locked else Mode.RENEW,
         offline=offline,
-        jobs=jobs,
+        who=Choice(jobs=jobs),
     )
     return room.build(Path(recipe), options, listener=listener, stop=stop or threading.Event())
 
@@ -89,7 +90,7 @@ def verify(
         sources: the folder in which the ``file:`` sources of its recipe are.
         store: a store whose content is believed; by default an empty one, which goes afterwards.
         offline: never use the network.
-        jobs: how many stages may run at the same time.
+        jobs: how many processes may work, on as many stages at the same time.
         listener: gets every event of the rebuild.
         stop: see :func:`build`.
 
@@ -99,6 +100,7 @@ def verify(
     Raises:
         RegrowError: if there is no release, or something that it is made from cannot be had.
     """
+    from regrow.engine import Choice
     from regrow.verifying.rebuild import rebuild
 
     return rebuild(
@@ -108,7 +110,7 @@ def verify(
         store=_path(store),
         sources=_path(sources),
         offline=offline,
-        jobs=jobs,
+        who=Choice(jobs=jobs),
     )
 
 

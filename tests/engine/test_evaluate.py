@@ -16,7 +16,7 @@ import pytest
 import toy
 from toy import COUNT, JOIN, WRITE, diamond, note, stage
 
-from regrow.engine import Evaluation, evaluate, ingredients, key_of, rerun
+from regrow.engine import Choice, Evaluation, evaluate, ingredients, key_of, rerun
 from regrow.errors import InputError, Interrupted, RegrowError, StageError
 from regrow.recipe.graph import Graph
 from regrow.recipe.kind import Kind, Parameters
@@ -109,7 +109,7 @@ def test_only_some_stages(run):
 def test_side_by_side_gives_the_same(run, tmp_path):
     one = run(diamond(run.log))
     other = Run(tmp_path / "other")
-    two = other(diamond(run.log), jobs=3)
+    two = other(diamond(run.log), who=Choice(jobs=3))
     assert list(two.results) == list(one.results)
     assert {n: r.digest for n, r in two.results.items()} == {n: r.digest for n, r in one.results.items()}
 
@@ -121,7 +121,7 @@ def test_stages_see_the_context_of_whoever_evaluates(run):
     graph = Graph((stage("one", kind, text="1"), stage("two", kind, text="2")))
     token = word.set("something")
     try:
-        run(graph, jobs=2)
+        run(graph, who=Choice(jobs=2))
     finally:
         word.reset(token)
     assert seen == ["something", "something"]
@@ -143,7 +143,7 @@ def test_side_by_side_is_at_the_same_time_and_a_failure_stops_the_others(run):
 
     waiter, failer = (Kind(name, 1, Parameters, {}, "text", work) for name, work in (("w", wait_for_stop), ("f", fail)))
     with pytest.raises(StageError, match="out of luck"):
-        run(Graph((stage("waiter", waiter), stage("failer", failer))), jobs=2)
+        run(Graph((stage("waiter", waiter), stage("failer", failer))), who=Choice(jobs=2))
     assert run.told("interrupted") == ["waiter"]
 
 

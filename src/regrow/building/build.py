@@ -20,7 +20,7 @@ from regrow.building.place import refuse_another_model, refuse_to_replace
 from regrow.building.planning import planned
 from regrow.building.selection import released_weights
 from regrow.corpus.documents import Tally
-from regrow.engine import Evaluation, Listener, StageResult, Stop, evaluate
+from regrow.engine import Choice, Evaluation, Listener, StageResult, Stop, evaluate
 from regrow.engine.plan import estimated
 from regrow.errors import DifferentError, RecipeError
 from regrow.recipe.graph import Graph
@@ -46,7 +46,7 @@ class Options:
         mode: what to do about a lock that is not up to date.
         offline: never use the network.
         update_lock: take the new digests into the lock if they differ from those it has.
-        jobs: how many stages may run at the same time.
+        who: who does the work, and how much at the same time; by default this process does all.
         sources: the folder in which ``file:`` sources are found; by default the recipe's.
         workers: who share the training; by default nobody does.
     """
@@ -56,7 +56,7 @@ class Options:
     mode: Mode = Mode.RENEW
     offline: bool = False
     update_lock: bool = False
-    jobs: int = 1
+    who: Choice | None = None
     sources: Path | None = None
     workers: Workers | None = None
 
@@ -136,7 +136,7 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
             scope=scope,
             listener=metrics,
             stop=stop,
-            jobs=options.jobs,
+            who=options.who,
             surroundings=replace(locked.surroundings, workers=options.workers),
         )
         for event in _trained_before(locked.graph, made):

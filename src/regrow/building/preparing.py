@@ -12,6 +12,7 @@ from regrow.building.planning import planned
 from regrow.engine import Listener
 from regrow.engine.plan import Plan
 from regrow.errors import RecipeError
+from regrow.recipe.graph import Graph
 from regrow.release import is_release
 from regrow.release.layout import LOCK
 from regrow.store import StoreReader, default_root
@@ -24,10 +25,12 @@ class Prepared:
     Attributes:
         plan: stage by stage.
         reasons: why the lock would be renewed; empty if it would not.
+        graph: the stages.
     """
 
     plan: Plan
     reasons: tuple[str, ...]
+    graph: Graph
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def prepare(recipe: Path, *, offline: bool, store: Path | None, listener: Listen
     locked = locked_recipe(recipe, Mode.DRAFT, offline=offline, listener=reasons)
     with StoreReader(store or default_root()) as opened:
         made = planned(locked, opened, str(recipe.resolve()))
-    return Prepared(made, tuple(reasons.found))
+    return Prepared(made, tuple(reasons.found), locked.graph)
 
 
 def relock(recipe: Path, *, check: bool, offline: bool, listener: Listener) -> Relocked:

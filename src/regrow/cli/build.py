@@ -21,10 +21,12 @@ from regrow.cli.options import (
     recipe_argument,
     store_option,
     threads_option,
+    who_option,
 )
 
 if TYPE_CHECKING:
     from regrow.building.build import BuildResult
+    from regrow.engine import Choice
     from regrow.train.group.environment import WorkerEnvironment
     from regrow.train.group.rendezvous import Rendezvous
     from regrow.train.loop import WorkerGroup
@@ -54,7 +56,7 @@ _SAMPLE_LINES = 4
     metavar="N",
     help="How often to start the workers again when one is lost; by default 3.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Stages to run at the same time.")
+@who_option
 @click.option(
     "--log-to",
     multiple=True,
@@ -75,7 +77,7 @@ def command(
     store: Path | None,
     workers: int | None,
     max_restarts: int | None,
-    jobs: int,
+    who: Choice,
     log_to: tuple[str, ...],
 ) -> int:
     """Build a recipe into a release.
@@ -83,8 +85,9 @@ def command(
     RECIPE is the folder with regrow.toml. What was built before is taken from the store. A build that is stopped, in
     whatever way, continues with the same command. The digest of the release is the only line on stdout.
 
-    It is the same for any number of workers. --threads is then for each of them; by default they share the processors.
-    `regrow plan --workers N --hosts M` shows how to start workers on several machines.
+    It is the same for any number of workers and jobs. --threads is then for each of them; by default they share the
+    processors. `regrow plan --workers N --hosts M` shows how to start workers on several machines, and `regrow plan
+    --runner slurm` how to prepare text there.
     """
     if sum((locked, frozen, update_lock)) > 1:
         raise click.UsageError("choose one of --locked, --frozen and --update-lock")
@@ -110,7 +113,7 @@ def command(
     from regrow.cli.progress import progress
 
     mode = Mode.LOCKED if locked else Mode.FROZEN if frozen else Mode.RENEW
-    options = Options(output=output, store=store, mode=mode, offline=offline, update_lock=update_lock, jobs=jobs)
+    options = Options(output=output, store=store, mode=mode, offline=offline, update_lock=update_lock, who=who)
     with (
         _leading(rendezvous) as group,
         stop_on_interrupt(console) as stop,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -58,6 +59,7 @@ def _folder(_: click.Context, __: click.Parameter, value: Path) -> Path:
 recipe_argument = click.argument(
     "recipe", type=click.Path(path_type=Path), default=".", metavar="[RECIPE]", callback=_folder
 )
+required_recipe_argument = click.argument("recipe", type=click.Path(path_type=Path), callback=_folder)
 release_argument = click.argument("release", type=click.Path(path_type=Path))
 store_option = click.option(
     "--store",
@@ -82,7 +84,9 @@ def _threads(_: click.Context, __: click.Parameter, value: int | None) -> None:
     if value is not None:
         import os
 
-        for name in ("OMP", "MKL", "OPENBLAS", "NUMBA", "RAYON"):
+        from regrow.engine.runners.child import THREADS
+
+        for name in THREADS:
             os.environ[f"{name}_NUM_THREADS"] = str(value)
 
 
@@ -94,6 +98,47 @@ threads_option = click.option(
     callback=_threads,
     help="Processor threads to use. The result is the same for any number.",
 )
+
+
+def who_option(command: F) -> F:
+    """Who does the work: options that come to the command as one argument, ``who``."""
+
+    @wraps(command)
+    def chosen(*args: Any, jobs: int, runner: str, address: str, location: str, **options: Any) -> Any:
+        if address and runner != "ray":
+            raise click.UsageError("--address is about a Ray cluster\nhint: add --runner ray, or leave it out")
+        from regrow.engine import Choice
+
+        who = Choice("ray" if runner == "ray" else "processes", jobs, address, location)
+        return command(*args, who=who, **options)
+
+    options = (
+        click.option(
+            "--jobs",
+            type=click.IntRange(min=1),
+            default=1,
+            metavar="N",
+            help="Processes that prepare text, on as many stages at the same time.",
+        ),
+        click.option(
+            "--runner",
+            type=click.Choice(["processes", "ray"]),
+            default="processes",
+            help="Who prepares text: processes of this machine, or tasks of Ray.",
+        ),
+        click.option(
+            "--address", default="", metavar="HOST:PORT", help="The Ray cluster; by default $RAY_ADDRESS, or one here."
+        ),
+        click.option(
+            "--location",
+            default="",
+            metavar="URL",
+            help="Where machines exchange files, such as s3://bucket/folder; by default the store, which all see then.",
+        ),
+    )
+    for option in reversed(options):
+        chosen = option(chosen)
+    return chosen  # type: ignore[return-value]
 
 
 def example(text: str) -> str:

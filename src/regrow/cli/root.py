@@ -20,6 +20,7 @@ COMMANDS = (
     "plan",
     "lock",
     "build",
+    "task",
     "verify",
     "report",
     "inspect",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +16,11 @@ from regrow.cli.options import (
     pass_console,
     release_argument,
     threads_option,
+    who_option,
 )
+
+if TYPE_CHECKING:
+    from regrow.engine import Choice
 
 
 @click.command(epilog=example("  regrow verify build/bard\n  regrow verify build/tiny --source examples/tiny"))
@@ -34,11 +39,13 @@ from regrow.cli.options import (
     help="Build in this store and believe what is in it; by default in an empty one.",
 )
 @offline_option
-@click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Stages to run at the same time.")
+@who_option
 @threads_option
 @json_option
 @pass_console
-def command(console: Console, release: Path, sources: Path | None, store: Path | None, offline: bool, jobs: int) -> int:
+def command(
+    console: Console, release: Path, sources: Path | None, store: Path | None, offline: bool, who: Choice
+) -> int:
     """Build a release again and compare.
 
     It is built from its own recipe and lock, and every stage is compared.
@@ -53,9 +60,7 @@ def command(console: Console, release: Path, sources: Path | None, store: Path |
 
     keep_freed_memory()
     with stop_on_interrupt(console) as stop, progress(console) as listener:
-        report = rebuild(
-            release, listener=listener, stop=stop, store=store, sources=sources, offline=offline, jobs=jobs
-        )
+        report = rebuild(release, listener=listener, stop=stop, store=store, sources=sources, offline=offline, who=who)
     if console.json:
         document = report.to_json()
         console.document(document.pop("schema").removeprefix("regrow/"), document)

@@ -1,12 +1,14 @@
 """The engine: keys, the cache, events, and what to say when a stage fails."""
 
 from regrow.engine.context import Listener, StageContext, Stop
-from regrow.engine.evaluation import Evaluation, StageResult, evaluate, rerun
+from regrow.engine.evaluation import Evaluation, StageResult, evaluate, rerun, share
 from regrow.engine.explain import why
 from regrow.engine.forecasts import Forecast, forecast
 from regrow.engine.key import ingredients, key_of, library_version
+from regrow.engine.runners import Choice
 
 __all__ = [
+    "Choice",
     "Evaluation",
     "Forecast",
     "Listener",
@@ -19,5 +21,6 @@ __all__ = [
     "key_of",
     "library_version",
     "rerun",
+    "share",
     "why",
 ]

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from regrow.errors import Interrupted, RegrowError, StageError
-from regrow.recipe.kind import Surroundings
+from regrow.exact import compiling
+from regrow.recipe.kind import Context, Surroundings
 from regrow.store.faults import disk_error
 
 Listener = Callable[[Mapping[str, Any]], None]
@@ -100,10 +101,11 @@ def faults_explained(context: StageContext, near: Path, inputs: Mapping[str, Pat
         if isinstance(error, Interrupted):
             context.emit("interrupted")
         else:
-            context.emit("error", message=str(error))
+            details = "".join(getattr(error, "__notes__", ()))  # of what happened in another process
+            context.emit("error", message=str(error), **({"traceback": details} if details else {}))
         raise
     except Exception as error:
-        plain = _plain(error, context.name, near)
+        plain = in_words(error, f"stage `{context.name}`", near)
         context.emit("error", message=str(plain), traceback="".join(traceback.format_exception(error)))
         raise plain from error
 
@@ -114,12 +116,30 @@ def _named(where: str, inputs: Mapping[str, Path]) -> str:
     return where
 
 
-def _plain(error: Exception, name: str, near: Path) -> StageError:
-    where = f"stage `{name}`"
+@contextmanager
+def kernels_told(context: Context) -> Iterator[None]:
+    """Tell when kernels are compiled for a stage in this block, which happens once on a machine."""
+
+    def heard(one: compiling.Compilation) -> None:
+        context.emit("compiling" if one.seconds is None else "compiled", kernel=one.kernel, duration=one.seconds)
+
+    with compiling.heard(heard):
+        yield
+
+
+def in_words(error: Exception, where: str, near: Path | str) -> StageError:
+    """What went wrong in a stage, for people.
+
+    Args:
+        error: what was raised.
+        where: the stage.
+        near: a path to name when the disk is in trouble and the system does not say where.
+    """
     if isinstance(error, OSError) and (plain := disk_error(error, near, where)) is not None:
         return plain
     if isinstance(error, MemoryError):
-        return StageError("out of memory", where=where, why=str(error), hint="free some memory or lower the batch size")
+        hint = "free some memory, lower the batch size, or let fewer run at a time with --jobs"
+        return StageError("out of memory", where=where, why=str(error), hint=hint)
     return StageError(
         "the stage failed",
         where=where,

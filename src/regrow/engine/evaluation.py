@@ -12,10 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from regrow.engine import phases
-from regrow.engine.context import Listener, StageContext, Stop, Switch, faults_explained, one_at_a_time
+from regrow.engine.context import (
+    Listener,
+    StageContext,
+    Stop,
+    Switch,
+    faults_explained,
+    kernels_told,
+    one_at_a_time,
+)
 from regrow.engine.key import ingredients, key_of
+from regrow.engine.runners import Choice, Crew, Here, crew
 from regrow.errors import StageError
-from regrow.exact import compiling
 from regrow.formats import parts
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Call, Surroundings
@@ -51,7 +59,7 @@ def evaluate(
     listener: Listener,
     stop: Stop,
     only: Collection[str] | None = None,
-    jobs: int = 1,
+    who: Choice | None = None,
     surroundings: Surroundings | None = None,
 ) -> Evaluation:
     """Give every stage's output, from the store where it is there whole and else by running the stage.
@@ -64,7 +72,8 @@ def evaluate(
         listener: gets the events.
         stop: when it is set, the running stage saves its work and :class:`regrow.errors.Interrupted` is raised.
         only: the names of the stages that are wanted; their inputs come along. All by default.
-        jobs: how many stages may run at the same time. It changes no output.
+        who: who does the work, and how many stages may run at the same time. It changes no output. By default this
+            process does all.
         surroundings: what the stages are lent.
 
     Raises:
@@ -72,21 +81,77 @@ def evaluate(
     """
     stages = _wanted(graph, only)
     switch = Switch(stop)
-    builder = _Builder(store, scope, one_at_a_time(listener), switch, surroundings)
+    who = who or Choice()
     if isinstance(store, Store):
         store.sweep()
         for text in store.notes:
             listener({"event": "note", "text": text})
     results: dict[str, StageResult] = {}
-    if jobs <= 1:
-        for stage in stages:
-            results[stage.name] = builder.build(stage, results)
-    else:
-        _build_side_by_side(stages, jobs, builder.build, switch, results)
+    with crew(who) as those:
+        builder = _Builder(store, scope, one_at_a_time(listener), switch, surroundings, those)
+        if who.jobs <= 1:
+            for stage in stages:
+                results[stage.name] = builder.build(stage, results)
+        else:
+            _build_side_by_side(stages, who.jobs, builder.build, switch, results)
+        if not all(one.cached for one in results.values()):
+            those.leave(one.path for one in results.values())
     if isinstance(store, Store):
         used = {name: (one.key, one.digest) for name, one in results.items()}
         store.record_root(scope, used, complete=only is None)
     return Evaluation({stage.name: results[stage.name] for stage in stages})
+
+
+def share(
+    graph: Graph,
+    store: Store,
+    name: str,
+    phase: str,
+    *,
+    index: int,
+    of: int,
+    listener: Listener,
+    stop: Stop,
+    surroundings: Surroundings | None = None,
+) -> bool:
+    """Do a share of the tasks of a phase: those numbered ``index``, ``index + of``, and so on, unless they are done.
+
+    That is for schedulers that start processes by themselves; :func:`evaluate` takes the results together.
+
+    Args:
+        graph: the stages.
+        store: has all that the stage needs, and lends the room.
+        name: of the stage.
+        phase: of its kind.
+        index: which share, from 0.
+        of: how many there are.
+        listener: gets the events.
+        stop: see :func:`evaluate`.
+        surroundings: what the stage is lent.
+
+    Returns:
+        False if the stage is built already.
+
+    Raises:
+        RegrowError: if what comes before is not there, or a task fails.
+    """
+    stage = graph[name]
+    context = StageContext(name, listener, stop, surroundings)
+    results: dict[str, StageResult] = {}
+    for one in graph.ancestors(stage):
+        made_of, key = _key(one, results)
+        digest = store.lookup(key)
+        if digest is None or (one.name in stage.needs and store.condition(digest) != "whole"):
+            hint = f"`regrow task RECIPE {one.name}` builds it, where its own inputs are there"
+            raise StageError(f"stage `{one.name}` is not built yet", where=f"stage `{name}`", hint=hint)
+        results[one.name] = StageResult(one.name, key, made_of, digest, store.path(digest), True, 0.0)
+    _, key = _key(stage, results)
+    if store.lookup(key) is not None:
+        return False
+    with faults_explained(context, store.root, _places(stage, results)), kernels_told(context):
+        call = _call(stage, results, store.scratch(key) / "output", store.scratch(key), context)
+        phases.share(stage.kind, phase, call, key, index=index, of=of)
+    return True
 
 
 def rerun(
@@ -117,7 +182,9 @@ def rerun(
     try:
         with faults_explained(context, store.root, _places(stage, evaluation.results)):
             context.emit("stage-start", again=True)
-            _run(stage, _call(stage, evaluation.results, target, scratch, context), context)
+            with kernels_told(context):
+                call = _call(stage, evaluation.results, target, scratch, context)
+                phases.run(stage.kind, call, evaluation.results[stage.name].key, Crew(Here()))
             digest = tree_digest(target)
             if output is not None:
                 copy_tree(target, output)
@@ -125,6 +192,13 @@ def rerun(
     finally:
         remove_tree(target)
         remove_tree(scratch)
+
+
+def _key(stage: Stage, results: Mapping[str, StageResult]) -> tuple[dict[str, Any], str]:
+    """The ingredients of a stage whose inputs are in ``results``, and their key."""
+    digests = {slot: [results[name].digest for name in names] for slot, names in stage.inputs.items()}
+    made_of = ingredients(stage, digests)
+    return made_of, key_of(made_of)
 
 
 def _places(stage: Stage, results: Mapping[str, StageResult]) -> dict[str, Path]:
@@ -139,6 +213,7 @@ class _Builder:
     listener: Listener
     stop: Stop
     surroundings: Surroundings | None
+    crew: Crew
 
     def build(self, stage: Stage, results: Mapping[str, StageResult]) -> StageResult:
         """The output of one stage whose inputs are in ``results``."""
@@ -146,9 +221,7 @@ class _Builder:
         with faults_explained(context, self.store.root, _places(stage, results)):
             context.stop_if_asked()
             started = time.monotonic()
-            digests = {slot: [results[name].digest for name in names] for slot, names in stage.inputs.items()}
-            made_of = ingredients(stage, digests)
-            name = key_of(made_of)
+            made_of, name = _key(stage, results)
             cached = (digest := self._cached(name, context)) is not None
             if digest is None:
                 store = _writable(self.store)
@@ -179,15 +252,18 @@ class _Builder:
     ) -> str:
         """Run a stage and put what it gives into the store. The caller holds the lock of its key."""
         output = store.fresh()
+        call = _call(stage, results, output, store.scratch(name), context)
         try:
             context.emit("stage-start", key=name)
-            _run(stage, _call(stage, results, output, store.scratch(name), context), context)
+            with kernels_told(context):
+                phases.run(stage.kind, call, name, self.crew)
             _require_declared(stage, output)
             digest = store.put(output)
         finally:
             remove_tree(output)
         store.record(name, digest, stage.name, stage.kind.name, made_of)
         store.record_root(self.scope, {stage.name: (name, digest)})
+        phases.clear(stage.kind, call, name, self.crew)
         store.clear_scratch(name)
         return digest
 
@@ -203,20 +279,11 @@ def _writable(store: Store | StoreReader) -> Store:
     return store
 
 
-def _run(stage: Stage, call: Call[Any], context: StageContext) -> None:
-    """Let a stage do its work, and tell when kernels are compiled for it, which happens once on a machine."""
-
-    def heard(one: compiling.Compilation) -> None:
-        context.emit("compiling" if one.seconds is None else "compiled", kernel=one.kernel, duration=one.seconds)
-
-    with compiling.heard(heard):
-        phases.run(stage.kind, call)
-
-
 def _require_declared(stage: Stage, output: Path) -> None:
-    """A file that a kind says is released has to be there before the output is kept."""
+    """A file that a kind says is released has to be there, or in each part, before the output is kept."""
     for item in stage.kind.released:
-        if "*" not in item.files and not all((part / item.files).is_file() for part in parts.folders(output)):
+        places = (output / item.files, *(part / item.files for part in parts.folders(output)))
+        if "*" not in item.files and not places[0].is_file() and not all(place.is_file() for place in places[1:]):
             raise StageError(
                 f"the kind `{stage.kind.name}` has given no `{item.files}`",
                 why="it declares that releases hold it",

@@ -59,3 +59,13 @@ def _free(folder: Path) -> int | None:
         with suppress(OSError):
             return shutil.disk_usage(place).free
     return None
+
+
+def memory_kills(root: Path = Path("/")) -> int | None:
+    """How often the system has killed a process for want of memory since it was started; None if it does not say."""
+    with suppress(OSError, ValueError):
+        for line in (root / "proc/vmstat").read_text("ascii").splitlines():
+            name, _, number = line.partition(" ")
+            if name == "oom_kill":
+                return int(number)
+    return None

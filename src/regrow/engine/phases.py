@@ -2,45 +2,135 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from regrow.engine.runners import Crew, Here, Lost, Results, Share, Shelf, Tasks, Whole, task_name
 from regrow.errors import StageError
-from regrow.recipe.kind import Call, Kind, Phase, Task
+from regrow.recipe.kind import Call, Files, Kind, Phase
 from regrow.store import remove_tree
 
+_TRIES = 3
+"""How often the same result may be lost before there must be another reason than chance."""
 
-def run(kind: Kind[Any], call: Call[Any]) -> None:
-    """Fill ``call.output`` with what the stage gives."""
+
+def run(kind: Kind[Any], call: Call[Any], key: str, crew: Crew) -> None:
+    """Fill ``call.output`` with what the stage gives.
+
+    What its tasks give lies in scratch, or where the crew keeps it, until the stage is done: a run that follows a kill
+    finds it there. What is found to be lost or damaged is made again.
+
+    Args:
+        kind: of the stage.
+        call: what is evaluated.
+        key: of the stage.
+        crew: who does it.
+    """
     if kind.run is not None:
-        kind.run(call)
+        # Who computes exactly has threads, and perhaps workers, of its own.
+        crew.runner.run(Whole(kind.run, call, reach="here" if kind.exact else "machine"), call.context)
         return
-    results: dict[str, tuple[Path, ...]] = {}
+    shelf = crew.shelf(call, key)
+    losses: Counter[str] = Counter()
+    while True:
+        try:
+            shelf.prepare()
+            _collect(kind, call, shelf, _through(kind, call, key, crew, shelf))
+            return
+        except Lost as lost:
+            losses[lost.name] += 1
+            if losses[lost.name] == _TRIES:
+                raise
+            call.context.emit("note", text=f"{lost.what}, since {lost.why}; it is made again")
+            shelf.drop(lost.name)
+
+
+def clear(kind: Kind[Any], call: Call[Any], key: str, crew: Crew) -> None:
+    """Let go of what the tasks of a stage gave, once its output is kept."""
+    if kind.phases:
+        crew.shelf(call, key).clear()
+
+
+def share(kind: Kind[Any], name: str, call: Call[Any], key: str, *, index: int, of: int) -> None:
+    """Do the tasks ``index``, ``index + of``, ... of a phase, in this process.
+
+    Raises:
+        StageError: if an earlier phase is not done yet.
+    """
+    shelf = Crew(Here()).shelf(call, key)
+    counts: dict[str, int] = {}
     for phase in kind.phases:
-        results[phase.name] = tuple(_done(phase, call, results))
+        work = _tasks(kind, phase, call, key, counts, shelf)
+        if phase.name == name:
+            Here().run(Share(work, index, of), call.context)
+            return
+        counts[phase.name] = work.count
+        for task in range(work.count):
+            if not shelf.has(task_name(phase.name, task)):
+                raise StageError(
+                    f"`{phase.name}` {task + 1} of {work.count} is not done yet",
+                    where=f"stage `{call.name}`",
+                    why=f"`{name}` needs all of them",
+                    hint=f"`regrow task RECIPE {call.name} {phase.name}` does those that are missing",
+                )
+
+
+def _tasks(
+    kind: Kind[Any], phase: Phase[Any], call: Call[Any], key: str, before: Mapping[str, int], shelf: Shelf
+) -> Tasks:
+    """The tasks of a phase, whose number may depend on what earlier ones gave.
+
+    Args:
+        kind: of the stage.
+        phase: of the kind.
+        call: what is evaluated.
+        key: of the stage.
+        before: earlier phases -> how many tasks they had.
+        shelf: where results lie.
+    """
+    with shelf.files() as files:
+        count = phase.tasks(call, _Fetched(Results(shelf, before), files))
+    return Tasks(phase.run, call, key, phase.name, count, dict(before), shelf, kind.libraries)
+
+
+def _through(kind: Kind[Any], call: Call[Any], key: str, crew: Crew, shelf: Shelf) -> dict[str, int]:
+    """Do all phases, and return how many tasks each had."""
+    counts: dict[str, int] = {}
+    for phase in kind.phases:
+        work = _tasks(kind, phase, call, key, counts, shelf)
+        crew.runner.run(work, call.context)
+        counts[phase.name] = work.count
+    return counts
+
+
+def _collect(kind: Kind[Any], call: Call[Any], shelf: Shelf, counts: Mapping[str, int]) -> None:
+    """Bring what the tasks of kept phases gave to one place."""
+    for path in call.output.iterdir():
+        remove_tree(path) if path.is_dir() else path.unlink()
     for phase in kind.phases:
         if phase.kept:
-            for folder in results[phase.name]:
-                _move(folder, call.output, phase)
+            for index in range(counts[phase.name]):
+                shelf.take(task_name(phase.name, index), call.output)
 
 
-def _done(phase: Phase[Any], call: Call[Any], results: dict[str, tuple[Path, ...]]) -> Iterator[Path]:
-    """What the tasks of a phase give, one after the other."""
-    count = phase.tasks(call, results)
-    for index in range(count):
-        output = call.scratch / "phases" / phase.name / f"{index:05}"
-        remove_tree(output)
-        output.mkdir(parents=True)
-        phase.run(Task(call, index, count, output, dict(results)))
-        yield output
+@dataclass(frozen=True)
+class _Fetched(Mapping[str, tuple[Path, ...]]):
+    """Results as whoever counts tasks needs them: brought here when they are looked at."""
 
+    results: Results
+    files: Files
 
-def _move(source: Path, target: Path, phase: Phase[Any]) -> None:
-    """Bring the files of a task to the others."""
-    for path in sorted(path for path in source.rglob("*") if path.is_file()):
-        place = target / path.relative_to(source)
-        if place.exists():
-            raise StageError(f"two tasks of the phase `{phase.name}` have written {path.relative_to(source)}")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(place)
+    def __getitem__(self, phase: str) -> tuple[Path, ...]:
+        """The folders of the tasks of a phase."""
+        return tuple(map(self.files.path, self.results[phase]))
+
+    def __iter__(self) -> Iterator[str]:
+        """The phases."""
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        """How many phases there are."""
+        return len(self.results)

@@ -14,7 +14,7 @@ from regrow.building import rebuilds
 from regrow.building.assemble import Contents, assemble, licence_text, paper_text
 from regrow.building.environment import environment
 from regrow.building.locking import Locked, as_locked
-from regrow.engine import Evaluation, Listener, Stop, evaluate, rerun
+from regrow.engine import Choice, Evaluation, Listener, Stop, evaluate, rerun
 from regrow.errors import Interrupted, StageError
 from regrow.recipe.differences import differences
 from regrow.release import Release
@@ -38,7 +38,7 @@ def rebuild(
     store: Path | None = None,
     sources: Path | None = None,
     offline: bool = False,
-    jobs: int = 1,
+    who: Choice | None = None,
 ) -> VerifyReport:
     """Verify a release by building it again.
 
@@ -54,7 +54,7 @@ def rebuild(
         store: the root of a store to build in; what is in it already is believed. By default an empty one that goes.
         sources: the folder in which ``file:`` sources are found.
         offline: never use the network.
-        jobs: how many stages may run at the same time.
+        who: who does the work, and how much at the same time; by default this process does all.
 
     Raises:
         InputError: if there is no release, or a source cannot be had (exit code 6).
@@ -69,7 +69,7 @@ def rebuild(
             report = replace(report, verdict=Verdict.INCONSISTENT, reasons=reasons)
         else:
             with _room(store) as room:
-                report = _Rebuild(release, check, locked, room, listener, stop, jobs).report()
+                report = _Rebuild(release, check, locked, room, listener, stop, who).report()
             if report.verdict is Verdict.SAME and store is None:
                 rebuilds.note(check.digest, "regrow verify")
     return replace(report, seconds=time.monotonic() - started)
@@ -101,7 +101,7 @@ class _Rebuild:
     store: Store
     listener: Listener
     stop: Stop
-    jobs: int
+    who: Choice | None
     found: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, event: Mapping[str, Any]) -> None:
@@ -137,7 +137,7 @@ class _Rebuild:
                 scope="verify",
                 listener=self,
                 stop=self,
-                jobs=self.jobs,
+                who=self.who,
                 surroundings=self.locked.surroundings,
             )
         except Interrupted:
