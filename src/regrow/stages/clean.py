@@ -7,12 +7,12 @@ from dataclasses import replace
 from pydantic import Field
 
 from regrow.corpus.conversations import UnusableError, read, require_a_choice, written
-from regrow.corpus.documents import Document, Documents
+from regrow.corpus.documents import DOCUMENTS, Document, Documents
 from regrow.corpus.normalise import normalise
 from regrow.errors import StageError
 from regrow.recipe.kind import Call, Kind, Slot, Table
 from regrow.sections import LARGEST, Parameters
-from regrow.stages.costs import through_text
+from regrow.stages.costs import texts, through_text
 
 
 class CleanParameters(Parameters):
@@ -91,5 +91,6 @@ KIND = Kind(
     table=Table("corpus", about="How documents become the training corpus."),
     usual=True,
     cost=through_text("documents", 20e6),
+    found=texts(DOCUMENTS),
     on_documents="filter",
 )

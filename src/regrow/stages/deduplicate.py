@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pydantic import Field, field_validator
 
 from regrow.corpus.conversations import read
-from regrow.corpus.documents import Document, Documents, Exclusion
+from regrow.corpus.documents import DOCUMENTS, Document, Documents, Exclusion
 from regrow.recipe.kind import Call, Kind, Slot, Table
 from regrow.sections import Parameters, fault
-from regrow.stages.costs import through_text
+from regrow.stages.costs import texts, through_text
 
 
 class DeduplicateParameters(Parameters):
@@ -95,5 +95,6 @@ KIND = Kind(
     usual=True,
     after=("clean",),
     cost=through_text("documents", 4e6),
+    found=texts(DOCUMENTS),
     on_documents="filter",
 )

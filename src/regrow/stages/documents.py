@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from regrow.corpus.documents import (
+    DOCUMENTS,
     Document,
     Documents,
     Exclusion,
@@ -30,7 +31,7 @@ from regrow.sources.archives import Refused, is_archive
 from regrow.sources.contents import contents
 from regrow.sources.select import INSIDE, Choice
 from regrow.sources.survey import Survey
-from regrow.stages.costs import through_text
+from regrow.stages.costs import texts, through_text
 from regrow.store.digest import sha256_bytes
 from regrow.words import counted, shown
 
@@ -349,4 +350,5 @@ KIND = Kind(
     summary="cut the files of a source into documents",
     table=Table("source", many=True),
     cost=through_text("files", 20e6),
+    found=texts(DOCUMENTS),
 )

@@ -14,7 +14,7 @@ from regrow.corpus.split import PARTS, Split
 from regrow.errors import StageError
 from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
 from regrow.sections import Parameters
-from regrow.stages.costs import through_text
+from regrow.stages.costs import texts, through_text
 from regrow.store.digest import sha256_bytes
 
 
@@ -85,5 +85,6 @@ KIND = Kind(
     table=Table("corpus"),
     usual=True,
     cost=cost,
+    found=texts("train.parquet", "validation.parquet"),
     released=(Released(EXCLUDED, "data"),),
 )
