@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from regrow.corpus.documents import Document, Documents
 from regrow.engine import Forecast
-from regrow.engine.machine import Machine, control_groups, machine
-from regrow.engine.plan import duration, plan, size
+from regrow.engine.machine import Hosts, Machine, Speeds, control_groups, machine
+from regrow.engine.plan import duration, estimated, plan, size
 from regrow.errors import StageError
 from regrow.model.architecture import Architecture, forward_flops, parameter_count
 from regrow.recipe.expand import expand
@@ -117,8 +118,11 @@ def test_text() -> None:
         "  evaluate         run: first build",
         "to fetch: 0 bytes",
         "pretrain: 127,296 parameters, 98,304 tokens in 48 steps, 8e+10 FLOPs",
+        "                       time    memory        disk",
+        "  pretrain              7 s    414 MB      509 kB",
+        "  evaluate              1 s    400 MB     0 bytes",
         "about 7 s, 414 MB of memory, 509 kB of disk",
-        "the time is that of two cores of an Intel Xeon with AMX; how fast this machine trains will be known from its "
+        "the times are those of two cores of an Intel Xeon with AMX; how fast this machine is will be known from its "
         "first build",
         "where kernels were never compiled, that takes a minute more, once",
     ]
@@ -156,8 +160,15 @@ def test_json() -> None:
             "seconds": pytest.approx(6.82, abs=0.01),
             "memory_bytes": 414327296,
             "disk_bytes": 509184,
+            "scratch_bytes": 0,
         },
-        "training": {"parameters": 127296, "tokens": 98304, "steps": 48, "seconds": pytest.approx(3.82, abs=0.01)},
+        "training": {
+            "parameters": 127296,
+            "tokens": 98304,
+            "steps": 48,
+            "seconds": pytest.approx(3.82, abs=0.01),
+            "micro_batches": 4,
+        },
         "done": 0.0,
     }
     assert value["warnings"] == []
@@ -215,9 +226,39 @@ def test_what_a_stopped_run_has_done_is_subtracted(tmp_path: Path) -> None:
 
 
 def test_a_machine_that_was_seen_to_be_slow_takes_longer() -> None:
-    usual, slow = plan("x", graph(), forecasts(9)), plan("x", graph(), forecasts(9), slowness=3.0)
+    usual, slow = (
+        plan("x", graph(), forecasts(9)),
+        plan("x", graph(), forecasts(9), speeds=Speeds({"pretrain": 3.0}, 3.0)),
+    )
     assert slow.stages[9].cost.seconds == pytest.approx(3 * usual.stages[9].cost.seconds)
-    assert "this machine as its last builds have shown it, 3 times that of two cores" in "\n".join(slow.lines())
+    assert "training takes 3 times as long as on two cores" in "\n".join(slow.lines())
+
+
+@pytest.mark.parametrize(
+    ("workers", "hosts", "share"),
+    [(1, 1, 1), (2, 1, 1), (2, 2, 1 / 2), (4, 4, 1 / 4), (3, 3, 1 / 2), (8, 4, 1 / 2), (8, 8, 1 / 4), (8, 1, 2)],
+)
+def test_hosts_share_the_training_by_micro_batches(workers: int, hosts: int, share: float) -> None:
+    alone, shared = (plan("x", graph(), forecasts(9), hosts=one) for one in (None, Hosts(workers, hosts)))
+    assert shared.stages[9].cost.seconds == pytest.approx(alone.stages[9].cost.seconds * share)
+    assert shared.stages[10].cost.seconds == alone.stages[10].cost.seconds
+    told = [*shared.warnings()]
+    assert len(told) == (workers > 4)
+    assert all(one.startswith("4 of 8 workers have nothing to do: a step of `pretrain` has 4") for one in told)
+
+
+def test_what_is_there_is_looked_at(tmp_path: Path) -> None:
+    """A source says bytes of files; documents that are in the store say how much text there is in them."""
+    kept = [Document(f"{n:064}", "plays", "CC0-1.0", "open", "a.txt", n, n + 9, "", "x" * 9000) for n in range(50)]
+    Documents(kept, []).write(tmp_path)
+    expected = estimated(graph())["deduplicate"]
+    seen = estimated(graph(), {"clean": tmp_path})
+    assert seen["clean"].gives.text == pytest.approx(50 * 9000, rel=0.01)
+    assert seen["clean"].gives.documents == 50
+    assert seen["deduplicate"].seconds == pytest.approx(expected.seconds * 450_000 / expected.gives.text, rel=0.01)
+    (tmp_path / "documents.parquet").write_bytes(b"damaged")
+    assert estimated(graph(), {"clean": tmp_path})["deduplicate"] == expected
+    assert estimated(graph(), {"clean": tmp_path / "gone"})["deduplicate"] == expected
 
 
 def test_too_little_memory_and_disk_are_told_before_a_build() -> None:

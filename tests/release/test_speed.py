@@ -1,14 +1,16 @@
-"""How fast this machine was seen to train. python -m pytest tests/release/test_speed.py"""
+"""How fast this machine was seen to be. python -m pytest tests/release/test_speed.py"""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from regrow.building import speed
-from regrow.engine.plan import estimated
-from tests.engine.test_plan import graph
+from regrow.engine.evaluation import StageResult
+from regrow.engine.plan import estimated, plan
+from tests.engine.test_plan import forecasts, graph
 
-EXPECTED = 20.0  # seconds, as many as a first measurement is doubted with
+EXPECTED = 20.0  # seconds, as many as a first measurement of training is doubted with
 
 
 @pytest.fixture(autouse=True)
@@ -17,36 +19,63 @@ def place(tmp_path, monkeypatch):
     return tmp_path / "speed.json"
 
 
+def results(cached=(), seconds=10.0):
+    names = [stage.name for stage in graph().stages]
+    return [StageResult(one, "", {}, "", Path("nowhere"), one in cached, seconds) for one in names]
+
+
 def note(slowness, monkeypatch, expected=EXPECTED):
-    """Note a build whose training was expected to take so many seconds."""
-    cost = estimated(graph())["pretrain"]
-    training = replace(cost.training, seconds=expected)
-    monkeypatch.setattr(speed, "estimated", lambda graph: {"pretrain": replace(cost, training=training)})
-    speed.note(graph(), {"pretrain": training.tokens / (expected * slowness)})
+    """Note a build whose training was expected to take so many seconds, and of which all else was there."""
+    costs = dict(estimated(graph()))
+    training = replace(costs["pretrain"].training, seconds=expected)
+    costs["pretrain"] = replace(costs["pretrain"], training=training)
+    monkeypatch.setattr(speed, "estimated", lambda graph, artifacts: costs)
+    others = [stage.name for stage in graph().stages if stage.name != "pretrain"]
+    speed.note(graph(), results(others), {"pretrain": training.tokens / (expected * slowness)})
 
 
 def test_a_short_run_says_little_of_a_long_one(monkeypatch):
-    assert speed.slowness() is None
+    assert speed.speeds().trained is None
     note(2.0, monkeypatch, expected=2.0)
-    assert speed.slowness() == pytest.approx((4 + 20) / (2 + 20))
+    assert speed.speeds().trained == pytest.approx((4 + 20) / (2 + 20))
     note(1.5, monkeypatch, expected=200.0)
-    assert speed.slowness() == pytest.approx((4 + 300 + 20) / (2 + 200 + 20))
+    assert speed.speeds().trained == pytest.approx((4 + 300 + 20) / (2 + 200 + 20))
 
 
 def test_the_last_five_builds_count(monkeypatch):
     for one in (9.0, 9.0, 9.0, 2.0, 2.0, 2.0, 2.0, 2.0):
         note(one, monkeypatch)
-    assert speed.slowness() == pytest.approx((5 * 40 + 20) / (5 * 20 + 20))
+    assert speed.speeds().of("pretrain", exact=True) == pytest.approx((5 * 40 + 20) / (5 * 20 + 20))
 
 
-def test_a_build_that_trains_nothing_says_nothing(place):
-    speed.note(graph(), {})
+def test_another_kind_that_calculates_is_as_slow_and_one_that_does_not_is_not(monkeypatch):
+    note(2.0, monkeypatch)
+    assert speed.speeds().of("lora", exact=True) == pytest.approx(1.5)
+    assert speed.speeds().of("tokenize", exact=False) == 1
+
+
+def test_stages_of_text_are_seen_too_and_the_network_is_not():
+    costs = {name: replace(cost, seconds=5.0) for name, cost in estimated(graph()).items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speed, "estimated", lambda graph, artifacts: costs)
+        speed.note(graph(), results(("clean",)), {})
+    found = speed.speeds()
+    assert found.of("deduplicate", exact=False) == pytest.approx((10 + 2) / (5 + 2))
+    assert found.of("clean", exact=False) == 1
+    assert found.of("pretrain", exact=True) == found.of("evaluate", exact=True)  # of which it has not seen a run
+    before, after = (plan("x", graph(), forecasts(0), speeds=one) for one in (None, found))
+    at = [stage.name for stage in graph().stages].index("tokenize")
+    assert after.stages[at].cost.seconds > before.stages[at].cost.seconds
+
+
+def test_a_build_that_runs_nothing_says_nothing(place):
+    speed.note(graph(), results([stage.name for stage in graph().stages]), {})
     assert not place.exists()
 
 
-@pytest.mark.parametrize("trained", ["", "3", "[[1]]", "[[-1, 2]]", "[[null, 2]]"])
-def test_a_record_that_cannot_be_read_is_none(trained, place, monkeypatch):
-    place.write_text(f'{{"schema": "regrow/speed/1", "trained": {trained}}}')
-    assert speed.slowness() is None
+@pytest.mark.parametrize("pairs", ["", "3", "[[1]]", "[[-1, 2]]", "[[null, 2]]"])
+def test_a_record_that_cannot_be_read_is_none(pairs, place, monkeypatch):
+    place.write_text(f'{{"schema": "regrow/speed/2", "kinds": {{"pretrain": {pairs}}}}}')
+    assert speed.speeds().trained is None
     note(1.5, monkeypatch)
-    assert speed.slowness() == pytest.approx(1.25)
+    assert speed.speeds().trained == pytest.approx(1.25)

@@ -152,7 +152,7 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
         log.remove()
         metrics.remove()
         if options.workers is None:
-            speed.note(locked.graph, metrics.tokens_per_second)
+            speed.note(locked.graph, made.results.values(), metrics.tokens_per_second)
         if digest == locked.promised_release and not any(result.cached for result in made.results.values()):
             rebuilds.note(digest, "regrow build")
         built = Release.at(output)

@@ -10,6 +10,7 @@ from typing import Any
 from regrow.building.locking import Mode, locked_recipe, write_lock
 from regrow.building.planning import planned
 from regrow.engine import Listener
+from regrow.engine.machine import Hosts
 from regrow.engine.plan import Plan
 from regrow.errors import RecipeError
 from regrow.recipe.graph import Graph
@@ -46,7 +47,9 @@ class Relocked:
     reasons: tuple[str, ...]
 
 
-def prepare(recipe: Path, *, offline: bool, store: Path | None, listener: Listener) -> Prepared:
+def prepare(
+    recipe: Path, *, offline: bool, store: Path | None, listener: Listener, hosts: Hosts | None = None
+) -> Prepared:
     """Find out what a build of a recipe would do. Nothing is built, fetched or written, and no store is made.
 
     Args:
@@ -54,11 +57,12 @@ def prepare(recipe: Path, *, offline: bool, store: Path | None, listener: Listen
         offline: never use the network.
         store: the root of the store; by default the user's.
         listener: gets the events of looking up the files beside the recipe.
+        hosts: who shares the training.
     """
     reasons = _Reasons(listener)
     locked = locked_recipe(recipe, Mode.DRAFT, offline=offline, listener=reasons)
     with StoreReader(store or default_root()) as opened:
-        made = planned(locked, opened, str(recipe.resolve()))
+        made = planned(locked, opened, str(recipe.resolve()), hosts)
     return Prepared(made, tuple(reasons.found), locked.graph)
 
 

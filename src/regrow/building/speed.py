@@ -1,57 +1,82 @@
-"""How fast this machine trains, as seen in its builds, beside the one on which the costs of stages were measured."""
+"""How fast this machine is, as seen in its builds, beside the one on which the costs of stages were measured."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from regrow.engine.plan import estimated
+from regrow.engine.evaluation import StageResult
+from regrow.engine.machine import Speeds
+from regrow.engine.plan import estimated, seconds
 from regrow.recipe.graph import Graph
 from regrow.release.release import number
+from regrow.stages import KINDS
 from regrow.store import default_root, write_atomic
 
-SCHEMA = "regrow/speed/1"
+SCHEMA = "regrow/speed/2"
 _KEPT = 5
 _PLACE = "speed.json"
-_DOUBT = 20.0
-"""Seconds of training at the usual speed that are added to what was seen: a short run says little of a long one."""
+_DOUBT = {True: 20.0, False: 2.0}
+"""Seconds at the usual speed that are added to what was seen, of kinds that calculate and of others: a short run says
+little of a long one.
+"""
 
 
-def slowness() -> float | None:
-    """How many times as long training takes here, by the last builds; None before the first one."""
+def speeds() -> Speeds:
+    """How long the last builds took here, by kind."""
     known = _known()
-    if not known:
-        return None
-    expected, taken = sum(one for one, _ in known), sum(other for _, other in known)
-    return (taken + _DOUBT) / (expected + _DOUBT)
+    slowness = {kind: _slowness(pairs, exact=_is_exact(kind)) for kind, pairs in known.items()}
+    trained = [pair for kind, pairs in known.items() if _is_exact(kind) for pair in pairs]
+    return Speeds(slowness, _slowness(trained, exact=True) if trained else None)
 
 
-def note(graph: Graph, tokens_per_second: Mapping[str, float]) -> None:
+def note(graph: Graph, results: Iterable[StageResult], tokens_per_second: Mapping[str, float]) -> None:
     """Take note of a build.
 
     Args:
         graph: of its stages.
+        results: what they gave, and how long they took.
         tokens_per_second: of those that have trained, at their end.
     """
-    costs = estimated(graph)
-    seen = [
-        (training.seconds, training.tokens / speed)
-        for stage, speed in tokens_per_second.items()
-        if speed > 0 and (training := costs[stage].training) is not None and training.seconds > 0
-    ]
-    if seen:
-        text = json.dumps({"schema": SCHEMA, "trained": [*_known(), *seen][-_KEPT:]})
+    given = {one.name: one for one in results}
+    costs = estimated(graph, {name: one.path for name, one in given.items()})
+    known = {kind: [*pairs] for kind, pairs in _known().items()}
+    noted = False
+    for stage in graph.stages:
+        cost, took = costs[stage.name], given[stage.name].seconds
+        if given[stage.name].cached or (expected := seconds(cost)) <= 0:
+            continue
+        if cost.training is not None:  # a run that was stopped before took longer than it did now
+            if not (speed := tokens_per_second.get(stage.name)) or cost.training.seconds <= 0:
+                continue
+            expected, took = cost.training.seconds, cost.training.tokens / speed
+        elif cost.download_bytes:
+            continue  # that is the network's speed
+        known[stage.kind.name] = [*known.get(stage.kind.name, []), (expected, took)][-_KEPT:]
+        noted = True
+    if noted:
         with suppress(OSError):  # a place that cannot be written to must not spoil a result
-            write_atomic(default_root() / _PLACE, text + "\n")
+            write_atomic(default_root() / _PLACE, json.dumps({"schema": SCHEMA, "kinds": known}) + "\n")
 
 
-def _known() -> list[tuple[float, float]]:
-    """Of the last builds, the seconds of training that were expected, and those that it took."""
-    try:
+def _slowness(pairs: Sequence[tuple[float, float]], *, exact: bool) -> float:
+    doubt = _DOUBT[exact]
+    expected, taken = sum((one for one, _ in pairs), doubt), sum((other for _, other in pairs), doubt)
+    return taken / expected
+
+
+def _is_exact(kind: str) -> bool:
+    return kind in KINDS and KINDS[kind].exact
+
+
+def _known() -> dict[str, list[tuple[float, float]]]:
+    """Of the last builds, by kind, the seconds that were expected, and those that it took."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
         record = json.loads((default_root() / _PLACE).read_text("utf-8"))
-        pairs = record["trained"] if record.get("schema") == SCHEMA else []
-        found = [(number(expected), number(taken)) for expected, taken in pairs]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return []
-    return [(one, other) for one, other in found if one is not None and other is not None and one > 0 and other > 0]
+        for kind, pairs in (record["kinds"] if record.get("schema") == SCHEMA else {}).items():
+            read = [(number(expected), number(taken)) for expected, taken in pairs]
+            if sound := [(one, other) for one, other in read if one and other and one > 0 and other > 0]:
+                found[kind] = sound
+    return found

@@ -53,10 +53,12 @@ def command(
         raise click.UsageError(f"{workers} workers cannot be shared out evenly among {hosts} hosts")
     from regrow.building.preparing import prepare
     from regrow.cli.progress import progress
+    from regrow.engine.machine import Hosts
     from regrow.train.group.launch import command_lines
 
     with progress(console) as listener:
-        prepared = prepare(recipe, offline=offline, store=store, listener=listener)
+        shared = Hosts(workers or 1, hosts or 1)
+        prepared = prepare(recipe, offline=offline, store=store, listener=listener, hosts=shared)
     found, reasons = prepared.plan, list(prepared.reasons)
     command = ["regrow", "build", str(recipe)]
     lines = command_lines(command, workers, hosts or 1, name=found.model) if workers else {}

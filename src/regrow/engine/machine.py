@@ -1,12 +1,14 @@
-"""What this machine has for a build: its memory, as far as this process may use it, and the room on a disk."""
+"""What there is for a build: this machine's memory, as far as this process may use it, the room on a disk, and how fast
+it was seen to be; and how many machines and workers share the training.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -21,6 +23,50 @@ class Machine:
 
     memory_bytes: int | None = None
     disk_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """How long stages took on this machine, beside the one on which their costs were measured.
+
+    Attributes:
+        slowness: kind -> how many times as long, of those that were seen.
+        trained: the same of all that train, taken together; None if none was seen.
+    """
+
+    slowness: Mapping[str, float] = field(default_factory=dict)
+    trained: float | None = None
+
+    def of(self, kind: str, *, exact: bool) -> float:
+        """How many times as long a stage takes; of a kind that was not seen as others that calculate, else once."""
+        return self.slowness.get(kind) or (self.trained if exact else None) or 1.0
+
+    def words(self, kinds: Collection[str]) -> str:
+        """Whose times those of stages of some kinds are."""
+        if not self.slowness.keys() & {*kinds}:
+            return "two cores of an Intel Xeon with AMX; how fast this machine is will be known from its first build"
+        shown = "this machine as its last builds have shown them"
+        if self.trained is None:
+            return shown
+        return f"{shown}: training takes {self.trained:.2g} times as long as on two cores of an Intel Xeon with AMX"
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """Who shares the training.
+
+    Attributes:
+        workers: processes, all together.
+        hosts: machines, which have equally many of them.
+    """
+
+    workers: int = 1
+    hosts: int = 1
+
+    def share(self, micro_batches: int) -> float:
+        """The time that a step takes, of that on one machine: workers on one machine share its processors."""
+        rounds = -(-micro_batches // self.workers)
+        return rounds * (self.workers / self.hosts) / micro_batches
 
 
 def machine(store: Path) -> Machine:

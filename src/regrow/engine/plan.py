@@ -1,21 +1,25 @@
 """What a build would do and cost, before it is done.
 
-What a stage costs is said by its kind. The number of parameters and the arithmetic of training are exact; time, memory
-and disk are estimates, time as on the machine on which the kinds were measured, or as this one was seen to train.
+What a stage costs is said by its kind, from what the stages before it give: what is in the store is looked at, the rest
+is expected. The number of parameters and the arithmetic of training are exact; time, memory and disk are estimates,
+time as on the machine on which the kinds were measured, or as this one was seen to take.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from regrow.engine.forecasts import Forecast
-from regrow.engine.machine import Machine
+from regrow.engine.machine import Hosts, Machine, Speeds
 from regrow.errors import StageError
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import PROGRAM, Cost, Expected, Training
 from regrow.recipe.pin import is_unpinned
+from regrow.store import tree_size
 
 _FLOPS_PER_SECOND = 100e9
 """Of a stage that only tells its operations."""
@@ -36,12 +40,14 @@ class Estimate:
         seconds: time.
         memory_bytes: at its highest.
         disk_bytes: what it leaves in the store.
+        scratch_bytes: what is on the disk besides while it works, at its highest.
     """
 
     flops: float = 0.0
     seconds: float = 0.0
     memory_bytes: int = 0
     disk_bytes: int = 0
+    scratch_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,8 @@ class Plan:
         cost: of all stages that run; they run one after the other.
         unpinned: the stages that bring in files which nobody has seen yet; what these take is not in the numbers.
         machine: what there is for it.
-        slowness: how many times as long this machine was seen to train as the one the costs were measured on; None if
-            nobody has seen it.
+        speeds: how long this machine was seen to take.
+        hosts: who shares the training.
     """
 
     model: str
@@ -80,16 +86,25 @@ class Plan:
     cost: Estimate
     unpinned: tuple[str, ...] = ()
     machine: Machine = field(default_factory=Machine)
-    slowness: float | None = None
+    speeds: Speeds = field(default_factory=Speeds)
+    hosts: Hosts = field(default_factory=Hosts)
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         stages = [{**asdict(stage), "reasons": list(stage.reasons)} for stage in self.stages]
         lists = {"stages": stages, "unpinned": list(self.unpinned), "warnings": list(self.warnings())}
-        return {"schema": "regrow/plan/1", **asdict(self), **lists}
+        told = {key: value for key, value in asdict(self).items() if key != "speeds"}
+        return {"schema": "regrow/plan/1", **told, "slowness": dict(self.speeds.slowness), **lists}
 
     def warnings(self) -> Iterator[str]:
-        """What there is too little of on this machine."""
+        """What there is too little of on this machine, and of the work for those who share it."""
+        for stage in self.stages:
+            if stage.training and not stage.cached and self.hosts.workers > (batches := stage.training.micro_batches):
+                yield (
+                    f"{self.hosts.workers - batches} of {self.hosts.workers} workers have nothing to do: a step of "
+                    f"`{stage.name}` has {batches} micro-batches, and each is one worker's; take fewer workers, or "
+                    "raise `micro_batches_per_step` and lower `micro_batch`"
+                )
         memory, disk = self.machine.memory_bytes, self.machine.disk_bytes
         if memory is not None and self.cost.memory_bytes > memory:
             stage = max(self.stages, key=lambda stage: stage.cost.memory_bytes)
@@ -97,9 +112,9 @@ class Plan:
                 f"`{stage.name}` needs about {size(stage.cost.memory_bytes)} of memory, and there are {size(memory)}"
                 + ("; lower `micro_batch` or the size of the model" if stage.training else "")
             )
-        if disk is not None and self.cost.disk_bytes > disk:
+        if disk is not None and (needed := self.cost.disk_bytes + self.cost.scratch_bytes) > disk:
             yield (
-                f"the build needs about {size(self.cost.disk_bytes)} of disk, and {size(disk)} are free where the "
+                f"the build needs about {size(needed)} of disk, and {size(disk)} are free where the "
                 "store is; `regrow store gc` makes room, and --store says where else it may be"
             )
 
@@ -133,12 +148,10 @@ class Plan:
             if stage.training:
                 yield f"{stage.name}: {_training(stage)}, {stage.cost.flops:.2g} FLOPs"
         if running:
-            cost = self.cost
-            memory, disk = size(cost.memory_bytes), size(cost.disk_bytes)
-            about = "more than" if self.unpinned else "about"
-            yield f"{about} {duration(cost.seconds)}, {memory} of memory, {disk} of disk"
+            yield from _table(running, width)
+            yield f"{'more than' if self.unpinned else 'about'} {_words(self.cost)}"
+            yield f"the times are those of {self.speeds.words({stage.kind for stage in running})}"
             if any(stage.training for stage in running):
-                yield f"the time is that of {_whose(self.slowness)}"
                 yield "where kernels were never compiled, that takes a minute more, once"
 
     def _to_fetch(self) -> str:
@@ -153,8 +166,10 @@ def plan(
     graph: Graph,
     forecasts: Iterable[Forecast],
     *,
-    slowness: float | None = None,
+    artifacts: Mapping[str, Path] | None = None,
+    speeds: Speeds | None = None,
     machine: Machine | None = None,
+    hosts: Hosts | None = None,
 ) -> Plan:
     """Plan a build.
 
@@ -162,32 +177,50 @@ def plan(
         model: the name of the model.
         graph: the stages.
         forecasts: one for each stage.
-        slowness: how many times as long this machine takes as the one the costs were measured on, if that was seen.
+        artifacts: stage -> what it has given, of those that are in the store.
+        speeds: how long this machine was seen to take.
         machine: what there is for it.
+        hosts: who shares the training.
     """
     expected = {forecast.stage: forecast for forecast in forecasts}
-    costs = estimated(graph)
-    stages = tuple(_planned(stage, expected[stage.name], costs[stage.name], slowness or 1.0) for stage in graph.stages)
+    costs, seen, shared = estimated(graph, artifacts or {}), speeds or Speeds(), hosts or Hosts()
+    stages = tuple(_planned(one, expected[one.name], costs[one.name], seen, shared) for one in graph.stages)
     running = [stage for stage in stages if not stage.cached]
     total = Estimate(
         flops=sum(stage.cost.flops for stage in running),
         seconds=sum(stage.cost.seconds for stage in running),
         memory_bytes=max((stage.cost.memory_bytes for stage in running), default=0),
         disk_bytes=sum(stage.cost.disk_bytes for stage in running),
+        scratch_bytes=max((stage.cost.scratch_bytes for stage in running), default=0),
     )
     unpinned = tuple(stage.name for stage in graph.stages if is_unpinned(stage.parameters))
     fetched = sum(costs[stage.name].download_bytes for stage in running)
-    return Plan(model, stages, fetched, total, unpinned, machine or Machine(), slowness)
+    return Plan(model, stages, fetched, total, unpinned, machine or Machine(), seen, shared)
 
 
-def estimated(graph: Graph) -> Mapping[str, Cost]:
-    """What each stage costs, by its kind's own word, from what the stages before it are expected to give."""
+def estimated(graph: Graph, artifacts: Mapping[str, Path] | None = None) -> Mapping[str, Cost]:
+    """What each stage costs, by its kind's own word, from what the stages before it give or are expected to give.
+
+    Args:
+        graph: the stages.
+        artifacts: stage -> what it has given, of those that are there.
+    """
     found: dict[str, Cost] = {}
     for stage in graph.stages:
         inputs = {slot: tuple(found[name].gives for name in names) for slot, names in stage.inputs.items()}
         cost = stage.kind.cost
-        found[stage.name] = cost(stage.parameters, inputs) if cost else _going_through(stage, graph, inputs)
+        one = cost(stage.parameters, inputs) if cost else _going_through(stage, graph, inputs)
+        there = (artifacts or {}).get(stage.name)
+        found[stage.name] = one if there is None else replace(one, gives=_found(stage, one.gives, there))
     return found
+
+
+def _found(stage: Stage, expected: Expected, artifact: Path) -> Expected:
+    """What an artifact gives; where it is damaged, which the build will find out and mend, what was expected of it."""
+    with suppress(OSError, ValueError, LookupError, StageError):
+        sized = replace(expected, size=tree_size(artifact))
+        return stage.kind.found(sized, artifact) if stage.kind.found else sized
+    return expected
 
 
 def _going_through(stage: Stage, graph: Graph, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
@@ -203,6 +236,11 @@ def _going_through(stage: Stage, graph: Graph, inputs: Mapping[str, tuple[Expect
     return Cost(gives, seconds=amount / _BYTES_PER_SECOND, memory_bytes=int(PROGRAM + amount + gives.size))
 
 
+def seconds(cost: Cost) -> float:
+    """The time a stage takes where costs were measured."""
+    return cost.seconds or cost.flops / _FLOPS_PER_SECOND
+
+
 def size(count: float) -> str:
     """Bytes in a form for people."""
     for unit in ("bytes", "kB", "MB", "GB"):
@@ -212,13 +250,13 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
-def duration(seconds: float) -> str:
+def duration(time: float) -> str:
     """A time in a form for people."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 90 * 60:
-        return f"{round(seconds / 60)} min"
-    return f"{round(seconds / 3600)} h" if seconds < 48 * 3600 else f"{round(seconds / 86400):,} days"
+    if time < 90:
+        return f"{max(1, round(time))} s"
+    if time < 90 * 60:
+        return f"{round(time / 60)} min"
+    return f"{round(time / 3600)} h" if time < 48 * 3600 else f"{round(time / 86400):,} days"
 
 
 def _training(stage: PlannedStage) -> str:
@@ -230,20 +268,30 @@ def _training(stage: PlannedStage) -> str:
     return f"{told}, of which {left:,} are left" if stage.done else told
 
 
-def _whose(slowness: float | None) -> str:
-    if slowness is None:
-        return "two cores of an Intel Xeon with AMX; how fast this machine trains will be known from its first build"
-    return f"this machine as its last builds have shown it, {slowness:.2g} times that of two cores of an Intel Xeon"
+def _words(cost: Estimate) -> str:
+    """What a build takes."""
+    scratch = f", and {size(cost.scratch_bytes)} more while it runs" if cost.scratch_bytes else ""
+    return f"{duration(cost.seconds)}, {size(cost.memory_bytes)} of memory, {size(cost.disk_bytes)} of disk{scratch}"
 
 
-def _planned(stage: Stage, forecast: Forecast, cost: Cost, slowness: float) -> PlannedStage:
-    seconds = cost.seconds or cost.flops / _FLOPS_PER_SECOND
+def _table(running: Sequence[PlannedStage], width: int) -> Iterator[str]:
+    """What each stage takes."""
+    yield f"  {'':{width}}  {'time':>8}  {'memory':>8}  {'disk':>10}"
+    for stage in running:
+        cost = stage.cost
+        disk = size(cost.disk_bytes + cost.scratch_bytes)
+        yield f"  {stage.name:{width}}  {duration(cost.seconds):>8}  {size(cost.memory_bytes):>8}  {disk:>10}"
+
+
+def _planned(stage: Stage, forecast: Forecast, cost: Cost, speeds: Speeds, hosts: Hosts) -> PlannedStage:
     left = 1.0 - forecast.done
+    share = hosts.share(cost.training.micro_batches) if cost.training else 1.0
     takes = Estimate(
         cost.flops * left,
-        seconds * left * (slowness if stage.kind.exact else 1.0),
+        seconds(cost) * left * share * speeds.of(stage.kind.name, exact=stage.kind.exact),
         cost.memory_bytes,
         int(cost.gives.size),
+        int(cost.scratch_bytes),
     )
     return PlannedStage(
         stage.name,

@@ -283,6 +283,7 @@ class Expected:
     Attributes:
         size: bytes on the disk.
         text: bytes of text that it holds or stands for.
+        documents: texts that it holds or stands for.
         validation: the share of the text that is held out.
         vocabulary: tokens to tell apart.
         parameters: numbers that were learned.
@@ -292,6 +293,7 @@ class Expected:
 
     size: float = 0
     text: float = 0
+    documents: float = 0
     validation: float = 0
     vocabulary: int = 0
     parameters: int = 0
@@ -301,12 +303,21 @@ class Expected:
 
 @dataclass(frozen=True)
 class Training:
-    """The size of a training run, and the seconds that it takes where the costs of stages were measured."""
+    """The size of a training run.
+
+    Attributes:
+        parameters: numbers that are learned.
+        tokens: that are read.
+        steps: of the optimizer.
+        seconds: that it takes where the costs of stages were measured.
+        micro_batches: of a step, each of which one worker does.
+    """
 
     parameters: int
     tokens: int
     steps: int
     seconds: float = 0.0
+    micro_batches: int = 1
 
 
 @dataclass(frozen=True)
@@ -318,6 +329,7 @@ class Cost:
         flops: operations in matrix products, a multiplication and an addition each counted as one.
         seconds: time on two cores of a server; if a kind only tells operations, it is reckoned from them.
         memory_bytes: at its highest.
+        scratch_bytes: on the disk while it works, beside its output.
         download_bytes: to get from elsewhere.
         training: the size of the run, if it trains.
     """
@@ -326,6 +338,7 @@ class Cost:
     flops: float = 0.0
     seconds: float = 0.0
     memory_bytes: int = PROGRAM
+    scratch_bytes: float = 0.0
     download_bytes: int = 0
     training: Training | None = None
 
@@ -355,6 +368,8 @@ class Kind(Generic[P]):
             other takes the last of its type that what is in ``after`` was made from or, if its name begins with
             ``before_``, what is in ``before``, and otherwise the last there is.
         cost: (parameters, slot -> what is expected in it) -> what it takes; by default that of going through the bytes.
+        found: (what was expected, the artifact) -> what it gives, now that it is there; by default its size is taken
+            and the rest left as it was. It reads facts about the artifact, and never all of it.
         done: (parameters, scratch) -> the share of the work that a stopped run has done; by default nothing.
         released: which of its files are part of a release.
         origin: how it comes by the weights it gives; None if it gives none.
@@ -377,6 +392,7 @@ class Kind(Generic[P]):
     after: tuple[str, ...] = ()
     watches: str = ""
     cost: Callable[[P, Mapping[str, tuple[Expected, ...]]], Cost] | None = None
+    found: Callable[[Expected, Path], Expected] | None = None
     done: Callable[[P, Path], float] | None = None
     released: tuple[Released, ...] = ()
     origin: Origin | None = None

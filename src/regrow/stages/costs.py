@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from regrow.formats import parts
 from regrow.recipe.kind import PROGRAM, Cost, Expected
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import FileMetaData
 
 BYTES_PER_TOKEN = 3.5
 START = 3.0
@@ -25,7 +30,30 @@ def all_of(inputs: Mapping[str, tuple[Expected, ...]], slot: str) -> Expected:
         given[0] if given else Expected(),
         size=sum(one.size for one in given),
         text=sum(one.text for one in given),
+        documents=sum(one.documents for one in given),
     )
+
+
+def texts(*tables: str) -> Callable[[Expected, Path], Expected]:
+    """What an artifact of documents holds, by what its tables say of themselves; the texts are not read."""
+
+    def found(expected: Expected, artifact: Path) -> Expected:
+        import pyarrow.parquet as pq
+
+        held = [pq.read_metadata(folder / table) for folder in parts.folders(artifact) for table in tables]
+        return replace(
+            expected,
+            text=sum(_text(one) for one in held),
+            documents=sum(one.num_rows for one in held),
+        )
+
+    return found
+
+
+def _text(table: FileMetaData) -> int:
+    """Bytes of the texts of a table of documents; it is not compressed."""
+    place = table.schema.names.index("text")
+    return sum(table.row_group(number).column(place).total_uncompressed_size for number in range(table.num_row_groups))
 
 
 def through_text(slot: str, bytes_per_second: float) -> Callable[[Any, Mapping[str, tuple[Expected, ...]]], Cost]:

@@ -81,7 +81,13 @@ def cost(parameters: PretrainParameters, inputs: Mapping[str, tuple[Expected, ..
         flops=training_flops(architecture, train, vocabulary),
         seconds=START + seconds + looks * (WRITING * WORDS + seconds / count / 3),
         memory_bytes=PROGRAM + training_memory(architecture, train, vocabulary),
-        training=Training(learned, count * train.sequences_per_step * architecture.context, count, seconds),
+        training=Training(
+            learned,
+            count * train.sequences_per_step * architecture.context,
+            count,
+            seconds,
+            train.micro_batches_per_step,
+        ),
     )
 
 

@@ -129,7 +129,7 @@ def cost(parameters: Tuning, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost
         flops=flops,
         seconds=seconds,
         memory_bytes=PROGRAM + 28 * learned,
-        training=Training(learned, tokens, count, seconds),
+        training=Training(learned, tokens, count, seconds, parameters.micro_batches_per_step),
     )
 
 

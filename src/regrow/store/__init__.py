@@ -3,7 +3,7 @@
 from regrow.store.atomic import copy_tree, new_directory, new_file, remove_tree, write_atomic
 from regrow.store.digest import canonical_json, sha256_bytes, sha256_file, sums, tree_digest
 from regrow.store.places import caches, default_root, folder_in
-from regrow.store.reader import Condition, Entry, StoreReader
+from regrow.store.reader import Condition, Entry, StoreReader, tree_size
 from regrow.store.store import Garbage, Store, opened
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "sha256_file",
     "sums",
     "tree_digest",
+    "tree_size",
     "write_atomic",
 ]
