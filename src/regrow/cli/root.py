@@ -26,6 +26,7 @@ COMMANDS = (
     "audit",
     "lineage",
     "data",
+    "trace",
     "chat",
     "export",
     "store",

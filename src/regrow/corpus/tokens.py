@@ -150,11 +150,13 @@ class TokenShards:
             facts[f"{part}_tokens"] = _write_part(directory, part, documents, dtype, end_of_text)
         (directory / _FACTS).write_bytes(canonical_json(facts) + b"\n")
 
-    def read(self, part: Part) -> NDArray[np.unsignedinteger]:
+    def read(self, part: Part, start: int = 0, stop: int | None = None) -> NDArray[np.unsignedinteger]:
         """All tokens of a part, mapped from disk."""
         import numpy as np
 
-        return np.memmap(self.directory / f"{part}.bin", dtype=np.dtype(self.dtype).newbyteorder("<"), mode="r")
+        return np.memmap(self.directory / f"{part}.bin", dtype=np.dtype(self.dtype).newbyteorder("<"), mode="r")[
+            start:stop
+        ]
 
     def windows(self, part: Part, context: int, *, pairs: bool = False) -> int:
         """How many sequences of ``context`` tokens and their successors a part makes, with rejected ones or without."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from regrow.recipe.lock import Lock
     from regrow.stages.training import Schedule
 
-_DAMAGED = "`regrow verify` names the files that are damaged or missing"
+DAMAGED = "`regrow verify` names the files that are damaged or missing"
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,11 @@ def pieces(
     from regrow.corpus.order import step_windows
 
     lock = release.lock
-    name, run = _training(release, lock, stage)
+    name, run = training(release, lock, stage)
     context = run.context
     if step > run.steps:
         raise RecipeError(f"there is no step {step}", where=str(release.path), why=f"training took {run.steps} steps")
-    row = _said(release, TOKENS, lambda: release.token_rows(texts=["id"], numbers=["end"], gaps=["learnt", "rejected"]))
+    row = said(release, TOKENS, lambda: release.token_rows(texts=["id"], numbers=["end"], gaps=["learnt", "rejected"]))
     ids, ends = row["id"].to_pylist(), np.array(row["end"], np.int64)
     starts = np.concatenate(([0], ends[:-1]))
     kept = ends if run.pairs else np.array(pc.coalesce(row["rejected"], row["end"]), np.int64)
@@ -113,7 +113,7 @@ def _sequences(
     return _Sequences(count, lambda number: units(number, context, ends))
 
 
-def _training(release: Release, lock: Lock, wanted: str | None) -> tuple[str, Schedule]:
+def training(release: Release, lock: Lock, wanted: str | None) -> tuple[str, Schedule]:
     """The stage that trains, by default the last one, and what its steps take."""
     from regrow.stages import KINDS
     from regrow.stages.training import Scheduled
@@ -146,11 +146,11 @@ def _known(release: Release, ids: list[str]) -> Callable[[str], tuple[str, str, 
     from regrow.corpus.documents import locator
 
     texts, numbers = ["id", "source", "licence", "file"], ["start", "end"]
-    table = _said(release, MANIFEST, lambda: release.manifest(texts, numbers))
+    table = said(release, MANIFEST, lambda: release.manifest(texts, numbers))
     rows = {row.pop("id"): row for row in table.to_pylist()}
     if strangers := [one for one in ids if one not in rows]:
-        said = f"document {strangers[0]} is not in the manifest"
-        raise InputError(said, where=str(release.path / MANIFEST), hint=_DAMAGED)
+        what = f"document {strangers[0]} is not in the manifest"
+        raise InputError(what, where=str(release.path / MANIFEST), hint=DAMAGED)
 
     def find(document: str) -> tuple[str, str, str]:
         row = rows[document]
@@ -181,7 +181,7 @@ def _reader(release: Release, lock: Lock, training: str, store: Path | None) -> 
     return lambda start, end: tokenizer.decode(tokens[start:end].tolist())
 
 
-def _said(release: Release, path: str, read: Callable[[], pyarrow.Table | None]) -> pyarrow.Table:
+def said(release: Release, path: str, read: Callable[[], pyarrow.Table | None]) -> pyarrow.Table:
     """A table that has to be there and whole."""
     try:
         table = read()
@@ -197,5 +197,5 @@ def _unsaid(release: Release, path: str, why: str) -> InputError:
         "the release does not say which tokens are whose",
         where=str(release.path / path),
         why=why,
-        hint=_DAMAGED,
+        hint=DAMAGED,
     )
