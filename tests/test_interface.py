@@ -35,10 +35,8 @@ def test_names_and_nothing_else_are_there() -> None:
 
 
 def test_rooms_do_not_stand_in_for_functions() -> None:
-    code = (
-        "import regrow.auditing.audit, regrow.building.build, regrow.verifying.rebuild, regrow\n"
-    code += "import regrow.tracing.spans\n"
-    )
+    rooms = ("auditing.audit", "building.build", "tracing.spans", "verifying.rebuild")
+    code = f"import regrow, {', '.join(f'regrow.{room}' for room in rooms)}\n"
     code += "assert all(map(callable, (regrow.build, regrow.verify, regrow.audit, regrow.trace)))"
     subprocess.run([sys.executable, "-c", code], check=True)
 
