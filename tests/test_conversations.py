@@ -14,7 +14,7 @@ from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
 from regrow.model.weights import Ends, save
 from regrow.release import Release
-from regrow.trace.steps import pieces
+from regrow.tracing.steps import pieces
 
 CONFIG = DecoderConfig(
     vocabulary=300, layers=2, width=16, heads=2, kv_heads=1, hidden=24, context=96, head_norm="head", family="qwen3"

@@ -23,7 +23,7 @@ from regrow.model.weights import Ends, load, save
 from regrow.release import Release
 from regrow.release.lineage import Standing, lineage
 from regrow.stages import KINDS
-from regrow.trace.steps import pieces
+from regrow.tracing.steps import pieces
 from regrow.words import suggestion
 
 ROOT = Path(__file__).parents[1]

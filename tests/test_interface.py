@@ -1,4 +1,4 @@
-"""The four names that other programs import. The example of docs/python.md is run as it stands there."""
+"""The five names that other programs import. The example of docs/python.md is run as it stands there."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ def test_the_example_of_the_page_runs(tmp_path: Path) -> None:
 def test_names_and_nothing_else_are_there() -> None:
     code = "import regrow, sys; print(dir(regrow), sorted(set(sys.modules) & {'torch', 'numpy', 'pydantic', 'click'}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "['Generator', '__version__', 'audit', 'build', 'verify'] []\n"
+    assert done.stdout == "['Generator', '__version__', 'audit', 'build', 'trace', 'verify'] []\n"
     with pytest.raises(AttributeError, match="has no `bild`"):
         _ = regrow.bild  # type: ignore[attr-defined]
 
 
 def test_rooms_do_not_stand_in_for_functions() -> None:
-    code = "import regrow.auditing.audit, regrow.building.build, regrow.verifying.rebuild, regrow\n"
-    code += "assert all(map(callable, (regrow.build, regrow.verify, regrow.audit)))"
+    rooms = ("auditing.audit", "building.build", "tracing.spans", "verifying.rebuild")
+    code = f"import regrow, {', '.join(f'regrow.{room}' for room in rooms)}\n"
+    code += "assert all(map(callable, (regrow.build, regrow.verify, regrow.audit, regrow.trace)))"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -1,4 +1,5 @@
-"""What other programs import: ``regrow.build``, ``regrow.verify``, ``regrow.audit`` and ``regrow.Generator``.
+"""What other programs import: ``regrow.build``, ``regrow.verify``, ``regrow.audit``, ``regrow.trace`` and
+``regrow.Generator``.
 
 The rooms behind have more arguments, and may change with any version. Errors are :class:`regrow.errors.RegrowError`,
 whose ``exit_code`` is that of the command of the same name. Nothing is printed, and nothing of the process is changed.
@@ -16,9 +17,10 @@ from typing import Any
 from regrow.auditing.result import Audit
 from regrow.building.build import BuildResult
 from regrow.serve.generate import Generator
+from regrow.tracing.spans import Ranking, Trace
 from regrow.verifying.report import VerifyReport
 
-__all__ = ["Audit", "BuildResult", "Generator", "VerifyReport", "audit", "build", "verify"]
+__all__ = ["Audit", "BuildResult", "Generator", "Trace", "VerifyReport", "audit", "build", "trace", "verify"]
 
 Event = Mapping[str, Any]
 """What happens, as in ``events.jsonl``: ``{"event": "stage-done", "stage": "clean", ...}``."""
@@ -150,6 +152,45 @@ def audit(
         policy=_path(policy),
     )
     return room.audit(str(target), options)
+
+
+def trace(
+    release: str | PathLike[str],
+    text: str,
+    *,
+    ranking: Ranking = "rarity",
+    spans: int | None = None,
+    words: int = 3,
+    documents: int = 10,
+    store: str | PathLike[str] | None = None,
+    listener: Callable[[Event], None] = _unheard,
+) -> Trace:
+    """Find which parts of a text stand in the training data, and in which documents, as ``regrow trace`` does.
+
+    Whoever has many texts opens the corpus once, as the lines of this function do.
+
+    Args:
+        release: its folder.
+        text: an answer of the model, or any other.
+        ranking: which spans are kept where there are more than ``spans``: the rarest, or the longest.
+        spans: how many; by default one for each 20 tokens, and at least 10.
+        words: the fewest in a span.
+        documents: the most that are named for a span.
+        store: the store that has the training text; by default the user's. The index that is made is kept there.
+        listener: gets the events of making it.
+
+    Returns:
+        The spans with their documents, sources, licences and the steps that saw them.
+
+    Raises:
+        RegrowError: if there is no release, or the store does not have its training text.
+    """
+    from regrow.release import Release
+    from regrow.tracing import spans as room
+    from regrow.tracing.corpus import corpus
+
+    there = corpus(Release.open(Path(release)), _path(store), listener)
+    return room.trace(text, there, room.Wanted(ranking, spans, words, documents))
 
 
 def _path(value: str | PathLike[str] | None) -> Path | None:

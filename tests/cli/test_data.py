@@ -11,7 +11,7 @@ from regrow.corpus.tokens import TokenShards
 from regrow.errors import InputError
 from regrow.release import Release
 from regrow.store import Store
-from regrow.trace import steps
+from regrow.tracing import steps
 
 from .conftest import Shell
 

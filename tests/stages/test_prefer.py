@@ -328,7 +328,7 @@ TABLE = "[prefer]\ntokens = 480\ncontext = 60\nmicro_batch = 2\nmicro_batches_pe
 
 def test_a_recipe_with_pairs_is_built_and_built_again(tmp_path: Path) -> None:
     from regrow.release import Release
-    from regrow.trace.steps import pieces
+    from regrow.tracing.steps import pieces
 
     folder = recipe(tmp_path / "child", SOURCE, TABLE, texts=False)
     base(folder / "base")

@@ -12,7 +12,7 @@ from regrow.cli.console import Console
 from regrow.cli.options import example, json_option, pass_console, readable, release_argument, store_option
 
 if TYPE_CHECKING:
-    from regrow.trace.steps import Piece
+    from regrow.tracing.steps import Piece
 
 _SHORT = 12
 
@@ -32,7 +32,7 @@ def command(console: Console, release: Path, step: int, stage: str | None, text:
     it, so it is computed, not looked up. A token span counts from the first token of its document; the last token of
     a document marks its end.
     """
-    from regrow.trace.steps import pieces
+    from regrow.tracing.steps import pieces
 
     found = pieces(readable(release), step, stage=stage, text=text, store=store)
     if console.json:

@@ -27,6 +27,7 @@ COMMANDS = (
     "audit",
     "lineage",
     "data",
+    "trace",
     "chat",
     "export",
     "store",

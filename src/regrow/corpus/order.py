@@ -54,6 +54,25 @@ def window_at(seed: int, epoch: ArrayLike, index: ArrayLike, count: int) -> NDAr
     return flat.astype(np.int64).reshape(places.shape)
 
 
+def place_of(seed: int, epoch: int, window: ArrayLike, count: int) -> NDArray[np.int64]:
+    """At which place of an epoch (both from 0) windows are visited: what :func:`window_at` undoes."""
+    flat = np.asarray(window, np.uint64).ravel().copy()
+    if count < 1 or np.any(flat >= count):
+        raise IndexError(f"windows must be below their number, {count}")
+    half, keys, mine = (max(2, (count - 1).bit_length()) + 1) // 2, _keys(seed, epoch), np.arange(flat.size)
+    while mine.size:
+        flat[mine] = _permute_back(flat[mine], keys, half)
+        mine = mine[flat[mine] >= count]
+    return flat.astype(np.int64).reshape(np.shape(window))
+
+
+def steps_of(seed: int, window: int, windows_per_step: int, count: int, steps: int) -> list[int]:
+    """The optimizer steps (from 1), up to a last one, that a window is part of."""
+    epochs = range(-(-steps * windows_per_step // max(1, count)))
+    places = (epoch * count + int(place_of(seed, epoch, window, count)) for epoch in epochs)
+    return [step for place in places if (step := place // windows_per_step + 1) <= steps]
+
+
 def step_windows(seed: int, step: int, windows_per_step: int, count: int) -> NDArray[np.int64]:
     """The windows of optimizer step ``step`` (from 1). Epochs follow without a gap, so a step may span two."""
     places = (step - 1) * windows_per_step + np.arange(windows_per_step, dtype=np.int64)
@@ -90,4 +109,13 @@ def _permute(value: NDArray[np.uint64], keys: list[np.uint64], half: int) -> NDA
     left, right = value >> bits, value & mask
     for key in keys:
         left, right = right, left ^ (mix(right ^ key) & mask)
+    return left << bits | right
+
+
+def _permute_back(value: NDArray[np.uint64], keys: list[np.uint64], half: int) -> NDArray[np.uint64]:
+    """What :func:`_permute` was given."""
+    bits, mask = np.uint64(half), np.uint64((1 << half) - 1)
+    left, right = value >> bits, value & mask
+    for key in reversed(keys):
+        left, right = right ^ (mix(left ^ key) & mask), left
     return left << bits | right

@@ -44,6 +44,12 @@ class Packing:
         here = slice(*self.firsts[number : number + 2].tolist())
         return list(map(Unit, self.documents[here].tolist(), self.starts[here].tolist(), self.ends[here].tolist()))
 
+    def having(self, start: int, stop: int) -> list[int]:
+        """The sequences that have any of the tokens ``[start, stop)`` of the row."""
+        units = np.flatnonzero((self.starts < stop) & (self.ends > start))
+        found: list[int] = np.unique(np.searchsorted(self.firsts, units, "right") - 1).tolist()
+        return found
+
     @staticmethod
     def of(
         ends: NDArray[np.int64], whole: NDArray[np.bool_], context: int, kept: NDArray[np.int64] | None = None

@@ -151,6 +151,18 @@ class Tokenizer:
         self._require_sayable(texts)
         return [found.ids for found in self._letter_by_letter.encode_batch_fast(list(texts), add_special_tokens=False)]
 
+    def placed(self, text: str) -> list[tuple[int, int, int]]:
+        """The tokens of the letters of a text, each with where it begins and ends in it, in characters.
+
+        Tokens that share the bytes of a character are each where that character is.
+
+        Raises:
+            InputError: as :meth:`documents`.
+        """
+        self._require_sayable((text,))
+        found = self._letter_by_letter.encode(text, add_special_tokens=False)
+        return [(id, start, end) for id, (start, end) in zip(found.ids, found.offsets, strict=True)]
+
     @cached_property
     def special(self) -> Mapping[str, int]:
         """The special tokens by what they are called."""

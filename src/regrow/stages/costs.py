@@ -34,7 +34,7 @@ def all_of(inputs: Mapping[str, tuple[Expected, ...]], slot: str) -> Expected:
     )
 
 
-def texts(*tables: str) -> Callable[[Expected, Path], Expected]:
+def texts_held(*tables: str) -> Callable[[Expected, Path], Expected]:
     """What an artifact of documents holds, by what its tables say of themselves; the texts are not read."""
 
     def found(expected: Expected, artifact: Path) -> Expected:

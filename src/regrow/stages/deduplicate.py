@@ -32,7 +32,7 @@ from regrow.corpus.names import HASH, digits, homes, names, numbers
 from regrow.formats import parts
 from regrow.recipe.kind import Call, Kind, Phase, Slot, Table, Task
 from regrow.sections import Parameters, fault
-from regrow.stages.costs import texts, through_text
+from regrow.stages.costs import texts_held, through_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -290,6 +290,6 @@ KIND = Kind(
     usual=True,
     after=("clean",),
     cost=through_text("documents", 4e6),
-    found=texts(DOCUMENTS),
+    found=texts_held(DOCUMENTS),
     on_documents="filter",
 )

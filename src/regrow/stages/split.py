@@ -21,7 +21,7 @@ from regrow.errors import StageError
 from regrow.formats import parts
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Phase, Released, Slot, Table, Task
 from regrow.sections import Parameters
-from regrow.stages.costs import all_of, texts
+from regrow.stages.costs import all_of, texts_held
 from regrow.store.digest import sha256_bytes
 
 _FOUND, _DECIDED = "found.json", "decided.json"
@@ -194,6 +194,6 @@ KIND = Kind(
     table=Table("corpus"),
     usual=True,
     cost=cost,
-    found=texts("train.parquet", "validation.parquet"),
+    found=texts_held("train.parquet", "validation.parquet"),
     released=(Released(EXCLUDED, "data"),),
 )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     import numpy as np
+    import pyarrow
     from numpy.typing import NDArray
 
     from regrow.corpus.order import Unit
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_DAMAGED = "`regrow verify` names the files that are damaged or missing"
+DAMAGED = "`regrow verify` names the files that are damaged or missing"
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,11 @@ def pieces(
     from regrow.corpus.order import step_windows
 
     lock = release.lock
-    name, run = _training(release, lock, stage)
+    name, run = training(release, lock, stage)
     context = run.context
     if step > run.steps:
         raise RecipeError(f"there is no step {step}", where=str(release.path), why=f"training took {run.steps} steps")
-    row = _Row.of(release)
+    row = Row.of(release)
     kept = row.ends if run.pairs else row.kept
     sequences = _sequences(row.ends, kept, row.conversations, context)
     if sequences.count < 1:
@@ -91,7 +92,7 @@ def pieces(
 
 
 @dataclass(frozen=True, eq=False)
-class _Row:
+class Row:
     """Which tokens of the training row are whose, over all parts of it.
 
     Attributes:
@@ -109,29 +110,36 @@ class _Row:
     conversations: NDArray[np.bool_]
 
     @staticmethod
-    def of(release: Release) -> _Row:
+    def of(release: Release) -> Row:
         """That of a release."""
         import numpy as np
         import pyarrow.compute as pc
 
         found, begin = [], 0
-        lists = _said(release, TOKENS, lambda: release.token_lists)
+        lists = said(release, TOKENS, lambda: release.token_lists)
         for path in lists:
             read = partial(release.token_rows, [], ["end"], ["learnt", "rejected"], path)
-            rows = _said(release, path, read)
+            rows = said(release, path, read)
             ends = np.array(rows["end"], np.int64) + begin
             kept = np.array(pc.coalesce(rows["rejected"], rows["end"]), np.int64) + begin
             found.append((ends, kept, np.array(rows["learnt"].is_valid(), np.bool_)))
             begin = int(ends[-1]) if len(ends) else begin
         counts = tuple(len(ends) for ends, _, _ in found)
-        return _Row(lists, counts, *map(np.concatenate, zip(*found, strict=True)))
+        return Row(lists, counts, *map(np.concatenate, zip(*found, strict=True)))
+
+    def all_ids(self, release: Release) -> pyarrow.ChunkedArray:
+        """All documents, in the order of their tokens."""
+        import pyarrow as pa
+
+        columns = [said(release, path, partial(release.token_rows, ["id"], [], (), path))["id"] for path in self.lists]
+        return pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string())
 
     def ids(self, release: Release, documents: Collection[int]) -> dict[int, str]:
         """Documents by their places."""
         found, begin = {}, 0
         for path, count in zip(self.lists, self.documents, strict=True):
             if here := sorted(one for one in documents if begin <= one < begin + count):
-                rows = _said(release, path, partial(release.token_rows, ["id"], [], (), path))
+                rows = said(release, path, partial(release.token_rows, ["id"], [], (), path))
                 found |= zip(here, rows["id"].take([one - begin for one in here]).to_pylist(), strict=True)
             begin += count
         return found
@@ -159,7 +167,7 @@ def _sequences(
     return _Sequences(count, lambda number: units(number, context, ends))
 
 
-def _training(release: Release, lock: Lock, wanted: str | None) -> tuple[str, Schedule]:
+def training(release: Release, lock: Lock, wanted: str | None) -> tuple[str, Schedule]:
     """The stage that trains, by default the last one, and what its steps take."""
     from regrow.stages import KINDS
     from regrow.stages.training import Scheduled
@@ -196,11 +204,11 @@ def _known(release: Release, ids: Iterable[str]) -> dict[str, tuple[str, str, st
 
     wanted = pa.array({*ids}, pa.string())
     texts, numbers = ["id", "source", "licence", "file"], ["start", "end"]
-    table = _said(release, MANIFEST, lambda: release.manifest(texts, numbers))
+    table = said(release, MANIFEST, lambda: release.manifest(texts, numbers))
     rows = {row["id"]: row for row in table.filter(pc.is_in(table["id"], wanted)).to_pylist()}
     if strangers := [one for one in wanted.to_pylist() if one not in rows]:
-        said = f"document {min(strangers)} is not in the manifest"
-        raise InputError(said, where=str(release.path / MANIFEST), hint=_DAMAGED)
+        what = f"document {min(strangers)} is not in the manifest"
+        raise InputError(what, where=str(release.path / MANIFEST), hint=DAMAGED)
     return {
         document: (row["source"], row["licence"], locator(row["file"], row["start"], row["end"]))
         for document, row in rows.items()
@@ -229,7 +237,7 @@ def _reader(release: Release, lock: Lock, training: str, store: Path | None) -> 
     return lambda start, end: tokenizer.decode(tokens.read("train", start, end).tolist())
 
 
-def _said(release: Release, path: str, read: Callable[[], T | None]) -> T:
+def said(release: Release, path: str, read: Callable[[], T | None]) -> T:
     """What has to be there and whole."""
     try:
         found = read()
@@ -245,5 +253,5 @@ def _unsaid(release: Release, path: str, why: str) -> InputError:
         "the release does not say which tokens are whose",
         where=str(release.path / path),
         why=why,
-        hint=_DAMAGED,
+        hint=DAMAGED,
     )

@@ -1,0 +1,126 @@
+"""An index of tokens finds all there is, and nothing else. python -m pytest tests/corpus/test_suffixes.py"""
+
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from regrow.corpus.lookup import Lookup
+from regrow.corpus.order import place_of, step_windows, steps_of, window_at
+from regrow.corpus.suffixes import Index, build, describe, ranges, stretches
+
+
+def indexed(row, ends, vocabulary, most, folder):
+    """The index of a row, and its stretches."""
+    shards = stretches(np.array(ends, np.int64), most)
+    for number, (begin, end) in enumerate(shards):
+        build(folder, row[begin:end], begin, number, vocabulary)
+    describe(folder, shards)
+    return Index.open(folder, [row]), shards
+
+
+@st.composite
+def rows(draw):
+    vocabulary = draw(st.integers(1, 6))
+    row = draw(st.lists(st.integers(0, vocabulary - 1), min_size=1, max_size=60))
+    ends = sorted({*draw(st.lists(st.integers(1, len(row)), max_size=6)), len(row)})
+    return np.array(row, draw(st.sampled_from(["<u2", "<u4"]))), ends, vocabulary, draw(st.integers(1, 40))
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows(), st.lists(st.integers(0, 5), min_size=1, max_size=4))
+def test_all_places_are_found(given, query):
+    row, ends, vocabulary, most = given
+    query = [token % vocabulary for token in query]
+    with TemporaryDirectory() as folder:
+        index, shards = indexed(row, ends, vocabulary, most, Path(folder))
+        assert shards[0][0] == 0
+        assert [end for _, end in shards] == [*[begin for begin, _ in shards[1:]], len(row)]
+        assert all(end in ends and (end - begin <= most or not _cut(ends, begin, end)) for begin, end in shards)
+        wanted = _places(row.tolist(), query, shards)
+        assert sorted(index.place(*one) for one in ranges(index.find(query))) == wanted
+        assert index.count(query) == len(wanted)
+        lengths = [length for length in range(1, len(query) + 1) if _places(row.tolist(), query[:length], shards)]
+        assert index.longest(query) == max(lengths, default=0)
+        assert index.unigrams.tolist() == np.bincount(row, minlength=vocabulary).tolist()
+
+
+def _cut(ends, begin, end):
+    return any(begin < one < end for one in ends)
+
+
+def _places(row, query, shards):
+    return [
+        place
+        for begin, end in shards
+        for place in range(begin, end - len(query) + 1)
+        if row[place : place + len(query)] == query
+    ]
+
+
+PIECES = [b"a", b"b", b"A", b" ", b"\n", b" a", b"ab", b" ab", b"Ba", b"\n\n", b"a b", b"\xc3", b"\x89", b"\xa9", b""]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.integers(0, len(PIECES) - 1), min_size=1, max_size=90),
+    st.text("aAbB \nÉé", min_size=1, max_size=6),
+    st.booleans(),
+    st.booleans(),
+)
+def test_any_string_is_found_wherever_it_stands(tokens, query, case, blanks):
+    """Counted against the text itself: every place at which a folded text begins a folded query, at a letter of it."""
+    row = np.array(tokens, "<u2")
+    with TemporaryDirectory() as folder:
+        index, _ = indexed(row, [len(row)], len(PIECES), 100, Path(folder))
+        lookup = Lookup(index, PIECES, case, blanks)
+        assert lookup.count(query) == _count(tokens, query.encode(), case, blanks)
+        assert Lookup(index, PIECES).count(query) == _count(tokens, query.encode(), False, False)
+
+
+def _count(tokens, query, case, blanks):
+    """By brute force over pairs of a token and a place in what it says, folded."""
+    said = [_fold(PIECES[token], case, blanks) for token in tokens]
+    query, found = _fold(query, case, blanks), 0
+    for number, piece in enumerate(said):
+        for place in range(len(piece)):
+            text = piece[place:]
+            for more in said[number + 1 :]:
+                text = (text + more).replace(b"  ", b" ") if blanks else text + more
+            found += text.startswith(query)
+    return found
+
+
+def _fold(data, case, blanks):
+    if case:
+        try:
+            data = data.decode().lower().encode()
+        except UnicodeDecodeError:
+            data = data.lower()
+    return re.sub(rb"[ \n]+", b" ", data) if blanks else data
+
+
+def test_many_places_are_found_by_bisection():
+    """More places than are looked at one by one."""
+    row = np.array([0, 5, 1, 3] * 500 + [0, 5, 2], "<u2")
+    with TemporaryDirectory() as folder:
+        index, _ = indexed(row, [len(row)], len(PIECES), 10**6, Path(folder))
+        assert Lookup(index, PIECES).count("a ab ") == 500
+        assert Lookup(index, PIECES, case=True, blanks=True).count("A A") == 501
+        assert Lookup(index, PIECES).count("") == 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 64, 1000])
+def test_the_order_can_be_undone(count):
+    places = np.arange(count)
+    for epoch in (0, 3):
+        windows = window_at(7, epoch, places, count)
+        assert place_of(7, epoch, windows, count).tolist() == places.tolist()
+    steps = [step_windows(7, step, 3, count).tolist() for step in range(1, 41)]
+    for window in {0, count // 2, count - 1}:
+        seen = sorted(step for step, there in enumerate(steps, 1) for one in there if one == window)
+        assert steps_of(7, window, 3, count, 40) == seen
