@@ -404,6 +404,34 @@ def _faults(draft: Draft, drafts: Mapping[str, Draft], kinds: Kinds, origin: Ori
             yield origin.error((*_place(draft), "inputs", slot), f"the kind `{kind.name}` has no such slot", hint=hint)
     for slot in kind.inputs:
         yield from _slot_faults(draft, slot, drafts, kinds, origin)
+    if not kind.watches:
+        yield from _early(draft, drafts, kinds, origin)
+
+
+def _early(draft: Draft, drafts: Mapping[str, Draft], kinds: Kinds, origin: Origin) -> Iterator[RecipeError]:
+    """Where a table changes tokens and weights, each by a stage of its own: a stage that takes the one changed and the
+    other as it was.
+    """
+    needed: dict[str, set[str]] = {"weights": set(), "tokenizer": set(), "tokens": set()}
+    for slot, names in draft.inputs.items():
+        for name in names:
+            needed.get(_type(kinds[draft.kind], slot), set()).update(_nearest_first(name, drafts))
+    for name in needed["tokenizer"] | needed["tokens"] if needed["weights"] else ():
+        for other in _making_rows(name, drafts, kinds) - needed["weights"] - {draft.name}:
+            yield origin.error(
+                draft.place or next(iter(draft.places.values()), _place(draft))[:1],
+                f"`{draft.name}` would take the tokens of `{name}`, and weights without rows for them",
+                why=f"`{other}` makes the rows, and does so afterwards",
+                hint=f"let it come behind `{other}`",
+            )
+
+
+def _making_rows(name: str, drafts: Mapping[str, Draft], kinds: Kinds) -> set[str]:
+    """The stages that change weights by the table by which a stage changes a tokenizer."""
+    kind = kinds.get(drafts[name].kind)
+    table = kind.table.name if kind and kind.table and kind.output == "tokenizer" else ""
+    by = {one for one, other in kinds.items() if table and table in other.tables and other.output == "weights"}
+    return {one for one, draft in drafts.items() if draft.kind in by}
 
 
 def _slot_faults(
