@@ -82,7 +82,30 @@ def expand(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Graph:
     for name, draft in drafts.items():
         if (kind := recipe.kinds.get(draft.kind)) and issubclass(kind.parameters, Telling):
             drafts[name] = replace(draft, parameters={**draft.parameters, "facts": facts})
-    return assemble(_watched(drafts, recipe), recipe.kinds, recipe.origin)
+    graph = assemble(_watched(drafts, recipe), recipe.kinds, recipe.origin)
+    if faults := list(_unused(graph, recipe)):
+        raise together(recipe.origin.file, faults)
+    return graph
+
+
+def _unused(graph: Graph, recipe: Recipe) -> Iterator[RecipeError]:
+    """Entries of tables that would be fetched and of which nothing is made."""
+    taken = {name for stage in graph.stages for name in stage.needs}
+    for kind in recipe.kinds.values():
+        for said in recipe.said(kind) if issubclass(kind.parameters, Pinned) else ():
+            if said.entry and said.stage not in taken:
+                naming = (
+                    f"{other.table.name}.{slot.named}"
+                    for other in recipe.kinds.values()
+                    for slot in other.inputs.values()
+                    if other.table and slot.named and slot.type == kind.output
+                )
+                yield recipe.origin.error(
+                    next(iter(said.places.values()))[:2],
+                    f"nothing takes `{said.entry}`",
+                    why="its files would be fetched for nothing",
+                    hint=f"name it in {' or '.join(f'`{one}`' for one in dict.fromkeys(naming))}, or leave it out",
+                )
 
 
 def _facts(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Facts:
