@@ -94,8 +94,9 @@ class Rows:
         theirs = [
             numbers[name, token] for name, ends in others.items() for token in ends.stops if (name, token) in numbers
         ]
-        stops = dict.fromkeys((*first.others, *theirs))
-        return Ends(first.begin, first.end, tuple(token for token in stops if token != first.end))
+        for token in theirs:
+            first = first.also(token)
+        return first
 
     def records(self) -> Iterator[str]:
         """A line for each token: which row of each model it was made of; null where it had none, and what stood for it
