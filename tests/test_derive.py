@@ -97,7 +97,7 @@ def test_the_release_is_the_base_but_for_what_was_chosen(built: Path) -> None:
 
 def test_it_says_what_it_begins_with(built: Path) -> None:
     card = (built / "release" / "README.md").read_text("utf-8")
-    assert "It begins with the model in `file:base`, under `Apache-2.0`" in card
+    assert "It begins with the model in `base`, which lay beside the recipe, under `Apache-2.0`" in card
     assert "trained from scratch" not in card
     assert "It needs the files of the base, texts, which are not in the release" in card
     audit = regrow.audit(built / "release")

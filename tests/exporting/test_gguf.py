@@ -143,6 +143,15 @@ def test_what_nobody_says_is_not_there(tmp_path: Path) -> None:
     assert [key for key in said if key.startswith("regrow.")] == ["regrow.weights_sha256"]
 
 
+def test_where_an_answer_ends_is_said_and_read_again(tmp_path: Path) -> None:
+    model = folder(tmp_path / "model")
+    weights.save(model, *weights.load(model), weights.Ends(0, 0, (5, 7)))
+    (tmp_path / "model.gguf").write_bytes(bytes_of(model, "F32", Facts()))
+    said = header(tmp_path / "model.gguf")
+    assert (said["tokenizer.ggml.eos_token_id"], said["tokenizer.ggml.eot_token_id"]) == (0, 5)
+    assert gguf.ends(gguf.metadata(tmp_path / "model.gguf")).stops == (0, 5)
+
+
 def test_a_release_holds_the_files_and_an_export_adds_its_digest_alone(built: Path) -> None:
     release = Release.open(built / "release")
     names = [path for path in release.listed if path.startswith("gguf/")]

@@ -108,7 +108,7 @@ def test_a_parent_is_named_where_its_address_is_an_id_of_the_hub(fetch: str, id:
     [
         (("fine-tuned", "quantised"), "quantized"),
         (("quantised", "fine-tuned"), "finetune"),
-        (("adapter",), "adapter"),
+        (("adapter",), "finetune"),
         (("merged",), "merge"),
         (("grown",), "finetune"),
     ],
@@ -118,9 +118,32 @@ def test_the_relation_is_that_of_the_last_thing_done(relation: tuple[str, ...], 
     assert (found["base_model"], found["base_model_relation"]) == (["org/a", "org/b"], word)
 
 
-def test_one_parent_without_a_page_leaves_the_tree_to_the_text() -> None:
-    found = made_from(Model("a", "", fetch="hf:org/a"), Model("b", "", fetch="file:b"))
-    assert "base_model" not in found
+def test_all_parents_are_named_for_programs_and_in_words() -> None:
+    parents = (
+        Model("a", "", fetch="hf:org/a@0123", licence="MIT", relation=("merged",)),
+        Model("b", "12" * 32, fetch="file:b", licence="MIT", relation=("merged",)),
+        Model("c", "34" * 32, fetch="pypi:Some_Model==1.2", licence="MIT", relation=("distilled",)),
+        Model("d", "", fetch="https://example.org/d.gguf?token=7", licence="MIT", relation=("merged",)),
+    )
+    card = model_card(replace(EMPTY, lineage=Model("m", "", parents=parents), line=(("merge", "merged"),)))
+    found = front_matter(card)
+    assert found["base_model"] == ["org/a"]
+    places = ["hf:org/a@0123", "file:b", "pypi:Some_Model==1.2", "https://example.org/d.gguf"]
+    assert [one["fetch"] for one in found["regrow_parents"]] == places
+    assert found["regrow_parents"][1] == {
+        "fetch": "file:b",
+        "relation": ["merged"],
+        "license": "MIT",
+        "digest": "12" * 32,
+    }
+    for words in (
+        "It begins with the model `org/a` of the hub at the revision `0123`, under `MIT`",
+        "It begins with the model in `b`, which lay beside the recipe",
+        "It learned from the model in the Python package `Some_Model`, version `1.2`",
+        "It begins with the model in `https://example.org/d.gguf`",
+    ):
+        assert words in card
+    assert "token=7" not in card
 
 
 def test_a_model_that_answers_is_asked() -> None:

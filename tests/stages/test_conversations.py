@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from regrow.corpus import tokenizer
+from regrow.corpus.answers import ending
 from regrow.corpus.documents import Documents
 from regrow.corpus.split import Split
 from regrow.corpus.tokenizer import Tokenizer
@@ -102,6 +103,12 @@ def test_the_tokens_are_those_of_transformers(bench, model):
 
 def test_a_template_without_special_tokens_ends_an_answer_as_it_likes(bench, model):
     assert learnt_text(tokens(bench, model(PLAIN), line("one", "two")), model(PLAIN)) == ["two\n"]
+
+
+def test_a_special_token_before_an_answer_does_not_end_it(bench, model):
+    before = "{% for m in messages %}{{ '<|im_start|>' + m.content + '\n' }}{% endfor %}"
+    assert learnt_text(tokens(bench, model(before), line("one", "two")), model(before)) == ["<|im_start|>two\n"]
+    assert (ending(model(before)), ending(model()), ending(model("{{ nothing() }}"))) == (None, 301, None)
 
 
 def test_a_message_that_speaks_of_a_special_token_is_letters(bench, model):

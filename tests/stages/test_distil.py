@@ -120,9 +120,9 @@ def test_a_teacher_with_other_tokens_is_refused(tmp_path: Path, given: dict[str,
         learn(tmp_path / "b", {**given, "teacher": short}, teacher="wise")
 
 
+PARENT = '[[parent]]\nname = "{0}"\nfetch = "file:{0}"\nlicence = "MIT"\n'
 TABLES = (
-    '[[parent]]\nname = "wise"\nfetch = "file:wise"\nlicence = "MIT"\n',
-    '[[parent]]\nname = "idle"\nfetch = "file:base"\nlicence = "MIT"\n',
+    PARENT.format("wise"),
     '[distil]\nteacher = "wise"\ntokens = 128\ncontext = 16\nmicro_batches_per_step = 1\n',
 )
 
@@ -137,11 +137,19 @@ def test_a_recipe_with_a_teacher_is_built_and_built_again(tmp_path: Path) -> Non
 
 
 def test_a_teacher_that_no_table_brings_is_refused(tmp_path: Path) -> None:
-    folder = recipe(tmp_path / "child", *TABLES[1:])
+    folder = recipe(tmp_path / "child", PARENT.format("idle"), *TABLES[1:])
     model(folder / "base")
     with pytest.raises(RegrowError, match="there is no model called `wise`") as error:
         regrow.build(folder, tmp_path / "release", store=tmp_path / "store")
     assert "distil.teacher" in str(error.value)
+
+
+def test_a_model_that_nothing_takes_is_refused_before_anything_is_fetched(tmp_path: Path) -> None:
+    folder = recipe(tmp_path / "child", PARENT.format("idle"), *TABLES)  # none of the models is there
+    with pytest.raises(RegrowError, match="nothing takes `idle`") as error:
+        regrow.build(folder, tmp_path / "release", store=tmp_path / "store")
+    assert "regrow.toml:" in str(error.value)
+    assert "name it in `merge.models` or `distil.teacher`, or leave it out" in str(error.value)
 
 
 def test_a_recipe_without_a_teacher_is_built(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,13 @@ import numpy as np
 import pytest
 
 import regrow
+from regrow.corpus.tokenizer import Tokenizer
 from regrow.errors import RegrowError
 from regrow.exact.random import uniforms
 from regrow.model.merging import Merge, largest, total
-from regrow.model.weights import load
+from regrow.model.weights import Ends, ends, load, save
 from regrow.store.digest import tree_digest
-from tests.models import CONFIG, model, recipe
+from tests.models import CONFIG, TEXTS, model, recipe
 
 from .conftest import Bench
 
@@ -126,6 +128,101 @@ def test_tokens_are_found_by_their_text(tmp_path: Path, given: dict[str, Path]) 
     assert all(merged[row["row"]].equal(theirs[row["from"]["other"]]) for row in moved)
     # Weights of 0 and 1, but what the other lacks is ours in both places.
     assert all(merged[row["row"]].equal(ours[row["row"]]) for row in lost)
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Three models with tokens of their own; the third also has one that stands for a whole text, and ends one."""
+    root = tmp_path_factory.mktemp("zoo")
+    texts = {"base": TEXTS, "one": ("zebra zoo one two " * 50,), "two": ("zebra lion one lion " * 50,)}
+    found = {name: model(root / name, CONFIG, seed, texts[name]) for seed, name in enumerate(texts, 1)}
+    raw = json.loads((found["two"] / "tokenizer.json").read_text("utf-8"))
+    number = len(raw["model"]["vocab"])
+    raw["added_tokens"].append({**raw["added_tokens"][0], "id": number, "content": "<|done|>"})
+    (found["two"] / "tokenizer.json").write_text(json.dumps(raw), encoding="utf-8")
+    save(found["two"], *load(found["two"]), Ends(0, 0, (number,)))
+    return found
+
+
+def united(root: Path, zoo: dict[str, Path], **said: Any) -> tuple[Path, Path]:
+    """The tokenizer with the tokens of all, and the merge."""
+    said = {"method": "linear", "models": ("one", "two"), "vocabulary": "union", **said}
+    bench, models = Bench(root), [zoo[name] for name in said["models"]]
+    chosen = {key: said[key] for key in ("models", "vocabulary")}
+    tokenizer = bench.run("merge-tokenizer", chosen, files=zoo["base"], tokenizer=zoo["base"], models=models)
+    return tokenizer, bench.run("merge", said, weights=zoo["base"], tokenizer=tokenizer, models=models)
+
+
+def test_tokens_of_all_models_each_with_the_row_of_who_has_it(tmp_path: Path, zoo: dict[str, Path]) -> None:
+    tokenizer, found = united(tmp_path, zoo, weight=0.25, weights=(0.25, 0.5))
+    known = {name: Tokenizer.open(folder) for name, folder in {**zoo, "all": tokenizer}.items()}
+    rows = {name: load(folder)[1]["embed"].double() for name, folder in {**zoo, "all": found}.items()}
+    texts = known["all"].tokens()
+    assert texts[: known["base"].vocabulary] == known["base"].tokens()
+    assert set(texts) == {*known["base"].tokens(), *known["one"].tokens(), *known["two"].tokens()}
+    told = [json.loads(line) for line in (found / "vocabulary.jsonl").read_text("utf-8").splitlines()]
+    seen = set()
+    for number, text in enumerate(texts):
+        own = {name: rows[name][known[name].id(text)] for name in zoo if known[name].id(text) is not None}
+        stands = own.get("base", sum(own.values()) / len(own))
+        wanted = sum(w * own.get(name, stands) for name, w in (("base", 0.25), ("one", 0.25), ("two", 0.5)))
+        assert (rows["all"][number] - wanted).abs().max() < 1e-7, text
+        assert told[number]["from"] == {name: known[name].id(text) for name in ("one", "two")}
+        assert told[number].get("otherwise") == (None if "base" in own else list(own))
+        seen.add(tuple(own))
+    assert seen >= {("base",), ("one",), ("two",), ("one", "two"), ("base", "one", "two")}
+    assert len(rows["all"]) == max(300, len(texts))
+    assert ends(found) == Ends(0, 0, (known["all"].id("<|done|>"),))  # both stop there
+
+
+def test_text_is_cut_as_the_first_does_and_then_as_the_others(tmp_path: Path, zoo: dict[str, Path]) -> None:
+    tokenizer, _ = united(tmp_path, zoo)
+    one, base = Tokenizer.open(tokenizer), Tokenizer.open(zoo["base"])
+    assert one.documents(["one two three seven"]) == base.documents(["one two three seven"])
+    assert [one.decode([token]) for token in one.documents([" zebra lion zoo<|done|>"])[0]][:3] == [
+        " zebra",
+        " lion",
+        " zoo",
+    ]
+    assert one.prompt("zoo<|done|>")[-1] == one.id("<|done|>")
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.AutoTokenizer.from_pretrained(tokenizer)
+    for text in ("one zebra, two lions in the zoo<|done|>\n", *TEXTS[:2]):
+        assert theirs(text)["input_ids"] == one.prompt(text)
+    assert theirs.convert_ids_to_tokens(list(range(len(theirs)))) == list(one.tokens())
+
+
+def test_models_that_end_texts_in_other_ways_are_not_put_together(tmp_path: Path, zoo: dict[str, Path]) -> None:
+    other = shutil.copytree(zoo["one"], tmp_path / "other")
+    for path in other.glob("*.json"):
+        path.write_text(path.read_text("utf-8").replace("<|endoftext|>", "</s>"), encoding="utf-8")
+    with pytest.raises(RegrowError, match='the model `other` ends a text with "</s>", and here it is'):
+        united(tmp_path, {**zoo, "other": other}, models=("other",))
+
+
+UNION = '[merge]\nmethod = "linear"\nmodels = ["one"]\nvocabulary = "union"\n'
+ONE = '[[parent]]\nname = "one"\nfetch = "file:one"\nlicence = "MIT"\n'
+
+
+def test_a_recipe_with_the_tokens_of_all_is_built_and_built_again(tmp_path: Path, zoo: dict[str, Path]) -> None:
+    folder = recipe(tmp_path / "child", ONE, UNION, '[vocabulary]\nadd = ["<|new|>"]\n', texts=False)
+    for name in ("base", "one"):
+        shutil.copytree(zoo[name], folder / name)
+    regrow.build(folder, tmp_path / "release", store=tmp_path / "store")
+    report = regrow.verify(tmp_path / "release", sources=folder, store=tmp_path / "other")
+    assert report.verdict.value == "same", report
+    known = Tokenizer.open(tmp_path / "release")
+    assert known.id("<|new|>") == 284 and None not in (known.id("Ġzebra"), known.id("Ġseven"))
+    assert (tmp_path / "release" / "merge" / "vocabulary.jsonl").is_file()
+
+
+def test_training_on_tokens_before_there_are_rows_for_them_is_refused(tmp_path: Path, zoo: dict[str, Path]) -> None:
+    folder = recipe(tmp_path / "child", ONE, "[finetune]\ntokens = 512\ncontext = 16\n", UNION)
+    for name in ("base", "one"):
+        shutil.copytree(zoo[name], folder / name)
+    with pytest.raises(RegrowError, match="`finetune` would take the tokens of `merge-tokenizer`, and") as error:
+        regrow.build(folder, tmp_path / "release", store=tmp_path / "store")
+    assert "let it come behind `merge`" in str(error.value)
 
 
 @pytest.mark.parametrize(

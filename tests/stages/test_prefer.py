@@ -18,15 +18,18 @@ from regrow.corpus.split import Split
 from regrow.corpus.tokenizer import Tokenizer
 from regrow.corpus.tokens import TokenShards
 from regrow.errors import RegrowError
-from regrow.exact.comparison import difference
+from regrow.exact.comparison import difference, sample
 from regrow.exact.selection import use
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise
-from regrow.model.weights import load
+from regrow.model.weights import from_hugging_face, load, to_hugging_face
+from regrow.stages.lora import LoraParameters
 from regrow.stages.prefer import PreferParameters
 from regrow.store.digest import tree_digest
 from regrow.train.task import Batch
 from regrow.train.tasks import tasks
+from regrow.train.tasks.lora import A, B
+from regrow.train.tasks.lora_preference import LoraPreferring
 from regrow.train.tasks.preference import REFERENCE, Preferring
 from tests.models import CONFIG as PLAIN
 from tests.models import TEXTS, model, recipe
@@ -46,6 +49,8 @@ SAID = [
 ROWS = [{"prompt": prompt, "chosen": chosen, "rejected": rejected} for prompt, chosen, rejected in SAID]
 RUN = {"tokens": 600, "context": 60, "micro_batch": 1, "micro_batches_per_step": 1, "validate_every": 0}
 GOLDEN = "06bc32b943f235c2c4a8b67a45cf2742061dfb8a43d60b27deab5cc4833976c6"
+
+LORA_GOLDEN = "b5239b344ee2fc15a4b02752a31b379ef4d54f611928b312cf2eb8e1661a23ff"
 
 
 def user(said: str) -> dict[str, str]:
@@ -145,7 +150,6 @@ def test_the_gradient_is_that_of_autograd(given: dict[str, Path]) -> None:
     """Of the part that is new, from what the output matrix reads to the loss, against torch in float64."""
     from regrow.exact import layers
     from regrow.exact import operations as ops
-    from regrow.exact.comparison import sample
 
     ids, targets = torch.tensor([0, 0, 0, 1, 2, 2, 3, 3, 3, 3]), torch.arange(10) * 3
     x, weight, known = sample((10, 16), 1), sample((40, 16), 2), sample((4,), 3) - 9.0
@@ -174,7 +178,6 @@ def test_the_gradient_is_that_of_autograd(given: dict[str, Path]) -> None:
 
 def test_a_row_that_is_not_finite_makes_its_gradients_nan() -> None:
     from regrow.exact import operations as ops
-    from regrow.exact.comparison import sample
 
     x, weight = sample((4, 8), 1), sample((9, 8), 2).requires_grad_()
     x[2, 0] = torch.nan
@@ -326,11 +329,63 @@ SOURCE = (
 TABLE = "[prefer]\ntokens = 480\ncontext = 60\nmicro_batch = 2\nmicro_batches_per_step = 1\nlearning_rate = 1e-3\n"
 
 
-def test_a_recipe_with_pairs_is_built_and_built_again(tmp_path: Path) -> None:
+def lora(given: dict[str, Path], whole: tuple[str, ...] = ()) -> tuple[LoraPreferring, dict[str, Tensor]]:
+    """A task, and parameters of it that are no longer those of the beginning."""
+    targets = ("model.layers.0.self_attn.q_proj", "model.layers.1.mlp.down_proj")
+    task = LoraPreferring(CONFIG, 60, targets, 4, 2.0, whole, 1, given["weights"], beta=0.3)
+    parameters = {**task.initial(), **task.given()}
+    for seed, name in enumerate(task.trained()):
+        parameters[name] = parameters[name] + 0.4 * sample(tuple(parameters[name].shape), seed)
+    return task, parameters
+
+
+@pytest.mark.parametrize("whole", [(), ("norm",)])
+def test_an_adapter_is_measured_against_its_base(given: dict[str, Path], whole: tuple[str, ...]) -> None:
+    task, parameters = lora(given, whole)
+    base, batch = load(given["weights"])[1], batch_of(given)
+    assert set(task.frozen()) == {*base, *(f"{REFERENCE}{name}" for name in whole)} - {*whole}  # nothing is there twice
+    first = task.loss({**task.initial(), **task.given()}, batch)
+    assert float(first) == pytest.approx(0.693147, abs=1e-6)
+    merged = dict(base)
+    for name in whole:
+        merged[name] = parameters[name]
+    files = to_hugging_face(CONFIG, merged)
+    for name in task.targets:
+        files[f"{name}.weight"] = files[f"{name}.weight"] + 2.0 * parameters[f"{name}{B}"] @ parameters[f"{name}{A}"]
+    whole_model = Preferring(CONFIG, 60, 0.3)
+    wanted = whole_model.loss(
+        {**from_hugging_face(CONFIG, files), **{f"{REFERENCE}{name}": x for name, x in base.items()}}, batch
+    )
+    found = task.loss(parameters, batch)
+    assert abs(float(wanted) - 0.693147) > 1e-3
+    assert float(found) == pytest.approx(float(wanted), rel=1e-3)
+    other = tasks()["lora-preferring"](task.description())
+    assert other == task and torch.equal(other.loss(parameters, batch), found)
+
+
+def test_an_adapter_learns_to_prefer(bench: Bench, given: dict[str, Path]) -> None:
+    said = {**RUN, "tokens": 1800, "micro_batch": 3, "learning_rate": 3e-2, "beta": 1.0, "preferences": True}
+    found = bench.run("lora", said, **given)
+    losses = [json.loads(line)["loss"] for line in (found / "losses.jsonl").read_text().splitlines()]
+    assert losses[0] == pytest.approx(0.693147, abs=1e-6) and losses[-1] < 0.4, losses
+    assert tree_digest(found) == LORA_GOLDEN  # if it fails, bump the version of the kind
+    with pytest.raises(ValueError, match="only pairs of answers have a use for it"):
+        LoraParameters(tokens=4096, beta=0.5)
+    split = bench.split({f"{i}.txt": "one two three " * 20 for i in range(5)})
+    texts = bench.run("tokenize", {}, split=split, tokenizer=given["tokenizer"])
+    with pytest.raises(RegrowError, match="nothing in the texts that says which of two answers is better"):
+        bench.run("lora", said, **{**given, "tokens": texts})
+
+
+LORA_TABLE = TABLE.replace("[prefer]", "[lora]").replace("1e-3", "1e-2") + "preferences = true\n"
+
+
+@pytest.mark.parametrize("table", [TABLE, LORA_TABLE])
+def test_a_recipe_with_pairs_is_built_and_built_again(tmp_path: Path, table: str) -> None:
     from regrow.release import Release
     from regrow.tracing.steps import pieces
 
-    folder = recipe(tmp_path / "child", SOURCE, TABLE, texts=False)
+    folder = recipe(tmp_path / "child", SOURCE, table, texts=False)
     base(folder / "base")
     (folder / "pairs").mkdir()
     rows = [{**row, "prompt": f"{row['prompt']} {number}"} for number in range(4) for row in ROWS]

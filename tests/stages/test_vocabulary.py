@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,40 @@ def test_an_untied_head_gets_rows_too_and_a_tied_one_stays_tied(bench: Bench, ba
     assert "head" not in load(tied)[1]
 
 
+def test_a_token_that_ends_an_answer_ends_what_is_written(bench: Bench, base: Path, tmp_path: Path) -> None:
+    """A plain base, to which a template and its tokens are given."""
+    folder = shutil.copytree(base, tmp_path / "base")
+    (folder / "chat_template.jinja").write_text(
+        "{% for m in messages %}<|turn|>{{ m.role }}\n{{ m.content }}<|done|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|turn|>assistant\n{% endif %}"
+    )
+    tokenizer, weights = changed(bench, folder, add=["<|turn|>", "<|done|>"])
+    assert ends(weights).stops == (0, Tokenizer.open(tokenizer).id("<|done|>"))
+    assert json.loads((weights / "generation_config.json").read_text())["eos_token_id"] == [0, 297]
+
+
+def test_what_the_base_says_of_writing_stays(bench: Bench, base: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(base, tmp_path / "base")
+    said = {"eos_token_id": [0, 295], "pad_token_id": 292, "temperature": 0.6, "top_p": 0.95, "do_sample": True}
+    others = {
+        "stop_strings": ["END"],
+        "transformers_version": "5.0.0",
+        "suppress_tokens": [7],
+        "cache": "somebodys.code",
+    }
+    (folder / "generation_config.json").write_text(json.dumps({**said, **others}))
+    imported = bench.run("import-weights", {}, files=folder, tokenizer=folder)
+    kept = {**said, "bos_token_id": 0, "stop_strings": ["END"]}
+    assert json.loads((imported / "generation_config.json").read_text()) == kept
+    tokenizer = bench.run("vocabulary-tokenizer", {"drop": ["<|spare|>"]}, tokenizer=base, files=base)
+    weights = bench.run("vocabulary", {}, weights=imported, tokenizer=tokenizer)
+    now = {**kept, "eos_token_id": [0, 294]}  # counted anew
+    assert json.loads((weights / "generation_config.json").read_text()) == now
+    (folder / "generation_config.json").write_text('{"eos_token_id": 0, "pad_token_id": -1, "temperature": NaN}')
+    odd = bench.run("import-weights", {}, files=folder, tokenizer=folder)
+    assert json.loads((odd / "generation_config.json").read_text()) == {"bos_token_id": 0, "eos_token_id": 0}
+
+
 @pytest.mark.parametrize(("multiple", "rows"), [(0, 301), (1, 297), (8, 304), (128, 384)])
 def test_rows_that_no_token_has_stay_or_become_a_multiple(bench: Bench, base: Path, multiple: int, rows: int) -> None:
     add = [f"<|{i}|>" for i in range(5 if not multiple else 1)]
@@ -230,5 +265,5 @@ def test_the_output_is_what_it_was(bench: Bench, base: Path) -> None:
     """If one fails, bump the version of the kind, and then the digest."""
     outputs = changed(bench, base, 64, add=["<|user|>"], drop=["<|spare|>"])
     found = {kind: tree_digest(output) for kind, output in zip(GOLDEN, outputs, strict=True)}
-    assert [KINDS[kind].version for kind in GOLDEN] == [1, 1]
+    assert [KINDS[kind].version for kind in GOLDEN] == [1, 2]
     assert found == GOLDEN

@@ -10,7 +10,7 @@ from regrow.model.families import families
 from regrow.release.layout import EFFECTS, LINEAGE
 from regrow.release.lineage import Model, made, relation_on_hubs
 from regrow.report import ReportData, said
-from regrow.sources import is_local
+from regrow.sources import is_local, name_of
 
 # SPDX identifiers whose name on the hub is not simply the identifier in lower case.
 _RENAMED = {
@@ -85,6 +85,7 @@ def _front_matter(data: ReportData) -> Iterator[str]:
     else:
         yield from ("license: other", f"license_name: {_yaml(data.licence)}", "license_link: LICENSE")
     yield from _parents_on_hub(data)
+    yield from _parents_anywhere(data)
     yield from (f"library_name: {_library(data)}", "pipeline_tag: text-generation")
     yield from ("tags:", "- regrow", "- reproducible-build", "---", "")
 
@@ -117,7 +118,7 @@ def _parents(data: ReportData) -> tuple[Model, ...]:
 def _begun(parent: Model) -> str:
     """Of one parent: where it was got, its terms, and what is known of how it was made."""
     verb = "It learned from" if "distilled" in parent.relation else "It begins with"
-    where = f" {verb} the model in `{_text(parent.fetch)}`, under `{_text(parent.licence)}`"
+    where = f" {verb} {_text(_place(parent.fetch))}, under `{_text(parent.licence)}`"
     if parent.steps:
         return (
             f"{where}, which is the release `{_text(parent.name)}` with the digest `{parent.digest}`: "
@@ -126,13 +127,41 @@ def _begun(parent: Model) -> str:
     return f"{where}; how that one was made is not known here, so what is built again is what was done to it."
 
 
+def _place(fetch: str) -> str:
+    """Where a model was got, in words."""
+    scheme, _, place = fetch.partition(":")
+    name, _, version = place.partition("==" if scheme == "pypi" else "@")
+    match scheme:
+        case "hf":
+            return f"the model `{name}` of the hub" + (f" at the revision `{version}`" if version else "")
+        case "pypi":
+            return f"the model in the Python package `{name}`, version `{version}`"
+        case "file":
+            return f"the model in `{place}`, which lay beside the recipe"
+        case _:
+            return f"the model in `{name_of(fetch)}`"
+
+
 def _parents_on_hub(data: ReportData) -> Iterator[str]:
-    """The parents, if all of them have a place on the hub, whose pages draw the tree; others cannot be named there."""
-    found = {id: parent for parent in _parents(data) if (id := _hub_id(parent.fetch))}
-    if found and len(found) == len(_parents(data)):
+    """The parents that have a place on the hub, whose pages draw the tree; others cannot be named there."""
+    if found := {id: parent for parent in _parents(data) if (id := _hub_id(parent.fetch))}:
         yield "base_model:"
         yield from (f"- {_yaml(id)}" for id in found)
         yield f"base_model_relation: {relation_on_hubs(next(iter(found.values())).relation)}"
+
+
+def _parents_anywhere(data: ReportData) -> Iterator[str]:
+    """All parents, for programs: hubs pass over keys that they do not know."""
+    if parents := _parents(data):
+        yield "regrow_parents:"
+    for parent in parents:
+        told = {
+            "fetch": name_of(parent.fetch),
+            "relation": list(parent.relation),
+            "license": parent.licence,
+            "digest": parent.digest,
+        }
+        yield f"- {_yaml({key: value for key, value in told.items() if value})}"
 
 
 def _hub_id(fetch: str) -> str:
@@ -264,6 +293,6 @@ def _text(value: str) -> str:
     return " ".join(value.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
-def _yaml(value: str) -> str:
-    """A string as YAML, of which JSON is a part."""
+def _yaml(value: object) -> str:
+    """A value as YAML, of which JSON is a part."""
     return json.dumps(value, ensure_ascii=False)

@@ -111,6 +111,7 @@ def _locked_recipe(said: Spoken, place: _Place, mode: Mode, listener: Listener, 
             )
         return locked
     recipe = understood(said, KINDS)
+    expand(recipe, {})  # what does not fit together is told before anything is looked up
     # Files of the author's may have changed since. Those of a release are not in it, and its lock is a promise.
     lock = load_lock(folder) if (folder / LOCK).exists() else None
     look = _Look(place, listener, stop)

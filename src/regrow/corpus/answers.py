@@ -9,14 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from regrow.corpus.chat import ChatTemplate
-from regrow.corpus.conversations import ASSISTANT, Message
+from regrow.corpus.conversations import ASSISTANT, USER, Message
 from regrow.corpus.tokenizer import Tokenizer
-from regrow.errors import StageError
+from regrow.errors import RegrowError, StageError
 
 _MARKS = tuple(map(chr, range(0xFDD0, 0xFDF0)))
 """Codes that Unicode keeps free for such uses: one of them, within the name of a special token, makes letters of it."""
+
+
+_ASKED = (Message(USER, "Why?"), Message(ASSISTANT, "So."))
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,19 @@ def parts(messages: Sequence[Message], template: ChatTemplate, tokenizer: Tokeni
     return [_part(text, is_learnt, mark, tokenizer) for text, is_learnt in _cut(said, template, first)]
 
 
+def ending(folder: Path) -> int | None:
+    """The special token that ends an answer by the template beside a tokenizer; None if none is known to."""
+    try:
+        template, tokenizer = ChatTemplate.open(folder), Tokenizer.open(folder)
+        if template is None:
+            return None
+        *_, answer = (part for part in parts(_ASKED, template, tokenizer) if part.learnt)
+    except (RegrowError, ValueError):  # a template that cannot be used is refused where it is to be used
+        return None
+    last = answer.tokens[answer.learnt - 1]
+    return last if last in tokenizer.special.values() else None
+
+
 def _cut(messages: Sequence[Message], template: ChatTemplate, first: int) -> Iterator[tuple[str, bool]]:
     """The text of a conversation in parts, and whether each is an answer that is learnt."""
     whole, at = template.render(messages, prompt=False), 0
@@ -78,7 +95,7 @@ def _cut(messages: Sequence[Message], template: ChatTemplate, first: int) -> Ite
 
 
 def _part(text: str, is_learnt: bool, mark: str, tokenizer: Tokenizer) -> Part:
-    """What ends an answer is the last special token in it; a template that has none ends it as it likes."""
+    """What ends an answer is the special token behind all that it says; a template may have none."""
     special = tokenizer.special
     names = "|".join(re.escape(name) for name in sorted(special, key=len, reverse=True))
     pieces = [piece.replace(mark, "") for piece in (re.split(f"({names})", text) if names else [text])]
@@ -91,6 +108,7 @@ def _part(text: str, is_learnt: bool, mark: str, tokenizer: Tokenizer) -> Part:
             last = len(tokens)
         else:
             tokens.extend(next(letters))
+            last = last if not piece.strip() else 0
     return Part("".join(pieces), tuple(tokens), (last or len(tokens)) if is_learnt else 0)
 
 

@@ -124,7 +124,7 @@ def from_gguf(said: Mapping[str, Any], where: str, folder: Path) -> None:
     require_known(folder, where)
 
 
-def to_gguf(folder: Path, rows: int, begin: int, end: int) -> dict[str, Value | Array]:
+def to_gguf(folder: Path, rows: int, begin: int, end: int, turn: int | None = None) -> dict[str, Value | Array]:
     """The keys that tell of a tokenizer.
 
     Args:
@@ -132,6 +132,7 @@ def to_gguf(folder: Path, rows: int, begin: int, end: int) -> dict[str, Value | 
         rows: of the model's embedding: rows without a token get one that no text makes.
         begin: the token that begins a text.
         end: the one at which a model stops.
+        turn: the one at which it stops besides, behind an answer.
 
     Raises:
         InputError: if there is no tokenizer, or one that such a file cannot tell of.
@@ -149,6 +150,7 @@ def to_gguf(folder: Path, rows: int, begin: int, end: int) -> dict[str, Value | 
         raise _untold(folder, f"it puts {len(opened.start)} tokens in front of a text, and engines put one")
     named = {name: opened.id(word) for name, key in _NAMED.items() if (word := _word(settings.get(key)))}
     named |= {"bos": opened.start[0] if opened.start else begin, "eos": end}
+    named |= {} if turn is None else {"eot": turn}
     found: dict[str, Value | Array] = {
         f"{_PREFIX}model": Value(Kind.STRING, _MODEL),
         f"{_PREFIX}pre": Value(Kind.STRING, _cut_of(folder, said)),

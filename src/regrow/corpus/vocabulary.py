@@ -91,65 +91,114 @@ class Changed:
         return [token for token in range(self.before) if token not in set(self.dropped)]
 
 
+@dataclass(frozen=True)
+class Opened:
+    """The files of a tokenizer that is to be changed.
+
+    Attributes:
+        source: the folder.
+        tokenizer: what they make.
+        raw: the members of ``tokenizer.json``.
+        beside: the settings that lie beside it, by the names of their files.
+    """
+
+    source: Path
+    tokenizer: Tokenizer
+    raw: dict[str, Any]
+    beside: Mapping[str, dict[str, Any]]
+
+    @staticmethod
+    def at(source: Path) -> Opened:
+        """Read them.
+
+        Raises:
+            InputError: if there is no tokenizer, or none that is known here.
+        """
+        opened, raw = Tokenizer.open(source), json.loads((source / FILE).read_text("utf-8"))
+        beside = {name: _table(source / name) for name in (CONFIG, SPECIAL) if (source / name).is_file()}
+        return Opened(source, opened, raw, beside)
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """All tokens as the file spells them, with their numbers."""
+        return {**self.raw["model"]["vocab"], **{one["content"]: one["id"] for one in self.raw["added_tokens"]}}
+
+    @property
+    def merges(self) -> list[tuple[str, ...]]:
+        """The pairs that become one token, in the order in which that is tried."""
+        said = self.raw["model"]["merges"]
+        return [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in said]
+
+    def write(self, folder: Path, model: Mapping[str, Any], numbers: Mapping[str, int], new: Sequence[Any]) -> None:
+        """Write them changed.
+
+        Args:
+            folder: where to.
+            model: members of the model that are others now.
+            numbers: the tokens that there will be, but for those that are added.
+            new: the entries of those.
+
+        Raises:
+            InputError: if readers would give a token another number.
+        """
+        if (self.source / TEMPLATE).is_file():
+            shutil.copyfile(self.source / TEMPLATE, folder / TEMPLATE)
+        processor = _processor(self.raw.get("post_processor"), numbers)
+        if processor is None and self.tokenizer.start:
+            names = {number: token for token, number in self.numbers.items()}
+            first = names[self.tokenizer.start[0]]
+            processor = template(first, numbers[first])
+        kept = (_renumbered(one, numbers) for one in self.raw["added_tokens"] if one["content"] in numbers)
+        parts = {"added_tokens": [*kept, *new], "model": {**self.raw["model"], **model}, "post_processor": processor}
+        _write(folder / FILE, {**self.raw, **parts})
+        for name, table in self.beside.items():
+            _write(folder / name, _beside(table, numbers, new))
+        _require_meant(folder, {**numbers, **{one["content"]: one["id"] for one in new}})
+
+
 def change(source: Path, folder: Path, wanted: Change) -> None:
     """Write a changed tokenizer, with the files that lie beside it and the record of what was done.
 
     Raises:
         InputError: if a token to drop is not there or cannot be spared, or one to add is there already.
     """
-    before = Tokenizer.open(source)
-    raw = json.loads((source / FILE).read_text("utf-8"))
-    beside = {name: _table(source / name) for name in (CONFIG, SPECIAL) if (source / name).is_file()}
-    if (source / TEMPLATE).is_file():
-        shutil.copyfile(source / TEMPLATE, folder / TEMPLATE)
-    numbers = {**raw["model"]["vocab"], **{one["content"]: one["id"] for one in raw["added_tokens"]}}
-    _require_spared(wanted.drop, numbers, dict(_needed(before, numbers, beside, source)))
+    given = Opened.at(source)
+    before, numbers = given.tokenizer, given.numbers
+    _require_spared(wanted.drop, numbers, dict(_needed(given)))
     kept = sorted((number, token) for token, number in numbers.items() if token not in set(wanted.drop))
     renumbered = {token: i for i, (_, token) in enumerate(kept)}
     pieces = before.documents(wanted.add) if wanted.add else []
     _require_new(wanted.add, pieces, renumbered)
-    merges = _merges(raw["model"]["merges"], wanted.drop, numbers)
-    added = [*(_renumbered(one, renumbered) for one in raw["added_tokens"] if one["content"] in renumbered)]
-    new = [_entry(len(renumbered) + i, text, wanted.special) for i, text in enumerate(wanted.add)]
-    vocabulary = {token: renumbered[token] for token in raw["model"]["vocab"] if token in renumbered}
-    raw |= {
-        "added_tokens": [*added, *new],
-        "model": {**raw["model"], "vocab": vocabulary, "merges": merges},
-        "post_processor": _processor(raw.get("post_processor"), renumbered),
-    }
-    names = {number: token for token, number in numbers.items()}
-    if raw["post_processor"] is None and before.start:
-        raw["post_processor"] = template(names[before.start[0]], renumbered[names[before.start[0]]])
-    _write(folder / FILE, raw)
-    for name, table in beside.items():
-        _write(folder / name, _beside(table, renumbered, new))
+    new = [entry(len(renumbered) + i, text, wanted.special) for i, text in enumerate(wanted.add)]
+    vocabulary = {token: renumbered[token] for token in given.raw["model"]["vocab"] if token in renumbered}
+    merges = _merges(given, wanted.drop)
     record = Changed(
         before.vocabulary,
         tuple(sorted(numbers[token] for token in wanted.drop)),
         tuple(Added(text, tuple(tokens)) for text, tokens in zip(wanted.add, pieces, strict=True)),
     )
+    given.write(folder, {"vocab": vocabulary, "merges": merges}, renumbered, new)
     _write(folder / RECORD, asdict(record))
-    _require_meant(folder, {**renumbered, **{one["content"]: one["id"] for one in new}})
 
 
-def _needed(
-    tokenizer: Tokenizer, numbers: Mapping[str, int], beside: Mapping[str, Any], source: Path
-) -> Iterator[tuple[str, str]]:
+def _needed(given: Opened) -> Iterator[tuple[str, str]]:
     """The tokens that cannot be spared, each with the reason."""
     yield from (
         (letter, "it is one of the 256 bytes, without which texts would lose letters") for letter in LETTERS.values()
     )
-    names = {number: token for token, number in numbers.items()}
-    yield names[tokenizer.end_of_text], "it ends a text"
-    yield from ((names[token], "it begins a text") for token in tokenizer.start)
-    for file, table in beside.items():
+    names = {number: token for token, number in given.numbers.items()}
+    yield names[given.tokenizer.end_of_text], "it ends a text"
+    yield from ((names[token], "it begins a text") for token in given.tokenizer.start)
+    for file, table in given.beside.items():
         for key, value in table.items():
             token = value.get("content") if isinstance(value, dict) else value
             if key.endswith("_token") and isinstance(token, str):
                 yield token, f"it is the `{key}` of `{file}`"
-    chat = (source / TEMPLATE).read_text("utf-8") if (source / TEMPLATE).is_file() else ""
-    chat += str(beside.get(CONFIG, {}).get("chat_template") or "")
-    yield from ((token, "the chat template writes it") for token in numbers if token.startswith("<") and token in chat)
+    chat = (given.source / TEMPLATE).read_text("utf-8") if (given.source / TEMPLATE).is_file() else ""
+    chat += str(given.beside.get(CONFIG, {}).get("chat_template") or "")
+    yield from (
+        (token, "the chat template writes it") for token in given.numbers if token.startswith("<") and token in chat
+    )
 
 
 def _require_spared(drop: Sequence[str], numbers: Mapping[str, int], needed: Mapping[str, str]) -> None:
@@ -177,11 +226,14 @@ def _require_new(add: Sequence[str], pieces: Sequence[Sequence[int]], known: Map
             )
 
 
-def _merges(merges: Sequence[Any], drop: Iterable[str], numbers: Mapping[str, int]) -> list[Any]:
+def _merges(given: Opened, drop: Iterable[str]) -> list[Any]:
     """The merges without those of tokens that are no more, of which every other token has to be made still."""
-    pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
-    gone = set(drop)
-    kept = [merge for merge, pair in zip(merges, pairs, strict=True) if not gone & {*pair, "".join(pair)}]
+    pairs, gone = given.merges, set(drop)
+    kept = [
+        merge
+        for merge, pair in zip(given.raw["model"]["merges"], pairs, strict=True)
+        if not gone & {*pair, "".join(pair)}
+    ]
     still = {"".join(pair) for pair in pairs if not gone & {*pair, "".join(pair)}}
     lost = dict.fromkeys(token for token in map("".join, pairs) if token not in still and token not in gone)
     if lost:
@@ -195,7 +247,8 @@ def _merges(merges: Sequence[Any], drop: Iterable[str], numbers: Mapping[str, in
     return kept
 
 
-def _entry(number: int, text: str, special: bool) -> dict[str, Any]:
+def entry(number: int, text: str, special: bool) -> dict[str, Any]:
+    """A token that is added, as ``tokenizer.json`` lists them."""
     plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     return {"id": number, "content": text, **plain, "special": special}
 

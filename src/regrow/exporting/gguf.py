@@ -83,7 +83,7 @@ def prepared(
     texts = {key: Value(Kind.STRING, _text(key, value)) for key, value in said.items()}
     counts = {"general.base_model.count": len(facts.models), "general.dataset.count": len(facts.texts)}
     numbers = {key: Value(Kind.UINT32, count) for key, count in counts.items() if count}
-    told = to_gguf(tokenizer, config.vocabulary, ends.begin, ends.end)
+    told = to_gguf(tokenizer, config.vocabulary, ends.begin, ends.end, next(iter(ends.others), None))
     return File({**decoder.metadata, **texts, **numbers, **told}, decoder)
 
 

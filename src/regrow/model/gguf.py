@@ -84,7 +84,8 @@ def ends(said: Mapping[str, Any]) -> Ends:
     """The tokens that begin and end a text; where a file does not say one, it is the other, or the first."""
     begin, end = (said.get(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos"))
     known = [token for token in (end, begin) if type(token) is int] or [0]
-    return Ends(begin if type(begin) is int else known[0], known[0])
+    turn = said.get("tokenizer.ggml.eot_token_id")
+    return Ends(begin if type(begin) is int else known[0], known[0]).also(turn if type(turn) is int else None)
 
 
 def load(path: Path) -> Model:

@@ -8,9 +8,10 @@ Example:
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -34,6 +35,7 @@ CONFIG = "config.json"
 GENERATION = "generation_config.json"
 WEIGHTS = "model.safetensors"
 
+_STOP_TEXTS = "stop_strings"
 _INDEX = f"{WEIGHTS}.index.json"
 _WEIGHT = ".weight"
 _HEAD = "lm_head"
@@ -45,19 +47,27 @@ _COMPUTED = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.m
 _DAMAGED = "`regrow verify` names the files that are damaged"
 
 
+def _usual() -> dict[str, Any]:
+    return {"do_sample": True, "temperature": 0.8}
+
+
 @dataclass(frozen=True)
 class Ends:
-    """The tokens that begin and end a text, which may be one and the same.
+    """The tokens that begin and end a text, which may be one and the same, and how a model is usually let write one.
 
     Attributes:
         begin: stands before a text.
         end: stands behind a text.
         others: more tokens at which a model stops to write, such as the one that ends an answer.
+        pad: stands where a text is filled up, if the model says one.
+        settings: of ``generation_config.json`` for those who write with it: switches, numbers and texts to stop at.
     """
 
     begin: int
     end: int
     others: tuple[int, ...] = ()
+    pad: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=_usual)
 
     @staticmethod
     def both(token: int) -> Ends:
@@ -68,6 +78,10 @@ class Ends:
     def stops(self) -> tuple[int, ...]:
         """The tokens at which a model stops to write."""
         return (self.end, *self.others)
+
+    def also(self, token: int | None) -> Ends:
+        """The same, where a model stops at one more token, if there is one and it does not yet."""
+        return self if token is None or token in self.stops else replace(self, others=(*self.others, token))
 
 
 def save(
@@ -97,7 +111,7 @@ def save(
     """
     said = {"bos_token_id": ends.begin, "eos_token_id": list(ends.stops) if ends.others else ends.end}
     values = {**_family(config.family).write(config), "dtype": dtype, "torch_dtype": dtype, **said}
-    generation = {**said, "do_sample": True, "temperature": 0.8}
+    generation = {**ends.settings, **said, **({} if ends.pad is None else {"pad_token_id": ends.pad})}
     if codes:
         _require_alike(codes)
         values["quantization_config"] = packed.description(next(iter(codes.values())), _plain(config, codes))
@@ -269,7 +283,19 @@ def ends(directory: Path, otherwise: int | None = None) -> Ends:
     if not stops:
         raise _unreadable(directory, f"{listed(names)} do not say which token ends a text")
     begin, *_ = (*_tokens(said, "bos_token_id"), stops[0])
-    return Ends(begin, stops[0], stops[1:])
+    settings = _settings(said[0]) if names[0] == GENERATION else _usual()
+    return Ends(begin, stops[0], stops[1:], next(iter(_tokens(said[:1], "pad_token_id")), None), settings)
+
+
+def _settings(said: Mapping[str, Any]) -> dict[str, Any]:
+    """How a model is let write, but for tokens, whose numbers may change, and names of code."""
+    return {key: value for key, value in said.items() if not key.endswith(("_id", "_ids")) and _is_setting(key, value)}
+
+
+def _is_setting(key: str, value: Any) -> bool:
+    if isinstance(value, list):
+        return key == _STOP_TEXTS and all(map(_is_text, value))
+    return isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _tokens(said: Iterable[Mapping[str, Any]], key: str) -> tuple[int, ...]:

@@ -82,7 +82,30 @@ def expand(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Graph:
     for name, draft in drafts.items():
         if (kind := recipe.kinds.get(draft.kind)) and issubclass(kind.parameters, Telling):
             drafts[name] = replace(draft, parameters={**draft.parameters, "facts": facts})
-    return assemble(_watched(drafts, recipe), recipe.kinds, recipe.origin)
+    graph = assemble(_watched(drafts, recipe), recipe.kinds, recipe.origin)
+    if faults := list(_unused(graph, recipe)):
+        raise together(recipe.origin.file, faults)
+    return graph
+
+
+def _unused(graph: Graph, recipe: Recipe) -> Iterator[RecipeError]:
+    """Entries of tables that would be fetched and of which nothing is made."""
+    taken = {name for stage in graph.stages for name in stage.needs}
+    for kind in recipe.kinds.values():
+        for said in recipe.said(kind) if issubclass(kind.parameters, Pinned) else ():
+            if said.entry and said.stage not in taken:
+                naming = (
+                    f"{other.table.name}.{slot.named}"
+                    for other in recipe.kinds.values()
+                    for slot in other.inputs.values()
+                    if other.table and slot.named and slot.type == kind.output
+                )
+                yield recipe.origin.error(
+                    next(iter(said.places.values()))[:2],
+                    f"nothing takes `{said.entry}`",
+                    why="its files would be fetched for nothing",
+                    hint=f"name it in {' or '.join(f'`{one}`' for one in dict.fromkeys(naming))}, or leave it out",
+                )
 
 
 def _facts(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Facts:
@@ -399,6 +422,34 @@ def _faults(draft: Draft, drafts: Mapping[str, Draft], kinds: Kinds, origin: Ori
             yield origin.error((*_place(draft), "inputs", slot), f"the kind `{kind.name}` has no such slot", hint=hint)
     for slot in kind.inputs:
         yield from _slot_faults(draft, slot, drafts, kinds, origin)
+    if not kind.watches:
+        yield from _early(draft, drafts, kinds, origin)
+
+
+def _early(draft: Draft, drafts: Mapping[str, Draft], kinds: Kinds, origin: Origin) -> Iterator[RecipeError]:
+    """Where a table changes tokens and weights, each by a stage of its own: a stage that takes the one changed and the
+    other as it was.
+    """
+    needed: dict[str, set[str]] = {"weights": set(), "tokenizer": set(), "tokens": set()}
+    for slot, names in draft.inputs.items():
+        for name in names:
+            needed.get(_type(kinds[draft.kind], slot), set()).update(_nearest_first(name, drafts))
+    for name in needed["tokenizer"] | needed["tokens"] if needed["weights"] else ():
+        for other in _making_rows(name, drafts, kinds) - needed["weights"] - {draft.name}:
+            yield origin.error(
+                draft.place or next(iter(draft.places.values()), _place(draft))[:1],
+                f"`{draft.name}` would take the tokens of `{name}`, and weights without rows for them",
+                why=f"`{other}` makes the rows, and does so afterwards",
+                hint=f"let it come behind `{other}`",
+            )
+
+
+def _making_rows(name: str, drafts: Mapping[str, Draft], kinds: Kinds) -> set[str]:
+    """The stages that change weights by the table by which a stage changes a tokenizer."""
+    kind = kinds.get(drafts[name].kind)
+    table = kind.table.name if kind and kind.table and kind.output == "tokenizer" else ""
+    by = {one for one, other in kinds.items() if table and table in other.tables and other.output == "weights"}
+    return {one for one, draft in drafts.items() if draft.kind in by}
 
 
 def _slot_faults(

@@ -361,6 +361,8 @@ class Kind(Generic[P]):
         libraries: distributions whose version can change the output's bytes; their versions are part of the key.
         summary: one line for ``plan`` and the docs.
         table: where a recipe says the parameters; None if they are said in ``[[stage]]`` only, or there are none.
+        asked: (what its table says) -> whether that asks for such a stage, where several kinds share a table and not
+            all are wanted; by default it always does.
         usual: True if it is part of a recipe that does not mention it, wherever its inputs are there.
         after: kinds that come before it where both take and give the same type.
         watches: a type of artifact: beside each stage that takes and gives it, there is one of this kind, called
@@ -388,6 +390,7 @@ class Kind(Generic[P]):
     libraries: tuple[str, ...] = ()
     summary: str = ""
     table: Table | None = None
+    asked: Callable[[Any], bool] | None = None
     usual: bool = False
     after: tuple[str, ...] = ()
     watches: str = ""

@@ -194,7 +194,7 @@ class Recipe(Section):
         elif table.many:
             for i, entry in enumerate(getattr(self, table.name)):
                 yield Said(kind, entry_name(entry), _plain(entry, kind), _places(kind, (table.name, i)), True, entry)
-        elif (value := getattr(self, table.name)) is not None:
+        elif (value := getattr(self, table.name)) is not None and (kind.asked is None or kind.asked(value)):
             aloud = table.name in self.origin.data
             yield Said(kind, "", _plain(value, kind), _places(kind, (table.name,)), aloud, value)
 

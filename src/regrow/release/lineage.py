@@ -222,6 +222,8 @@ def _step(one: Statement) -> Step:
 
 
 def relation_on_hubs(relation: tuple[str, ...]) -> str:
-    """What model hubs call the way from a parent to a child: the last thing done to it. They have four words."""
-    names = {"adapter": "adapter", "merged": "merge", "quantised": "quantized"}
+    """What model hubs call the way from a parent to a child: the last thing done to it. Their fourth word, `adapter`,
+    is for what cannot be loaded without its base; in a release an adapter is merged.
+    """
+    names = {"merged": "merge", "quantised": "quantized"}
     return names.get(relation[-1], "finetune") if relation else "finetune"

@@ -27,5 +27,6 @@ KIND = Kind(
     inputs={"weights": Slot("weights"), "tokenizer": Slot("tokenizer")},
     output=MODEL,
     run=run,
+    after=("merge-tokenizer",),  # whose tokens it may have; what that takes are a recipe's parents
     summary="let weights be one of several models",
 )

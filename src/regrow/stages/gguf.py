@@ -68,7 +68,7 @@ def cost(parameters: GgufParameters, inputs: Mapping[str, tuple[Expected, ...]])
 
 KIND = Kind(
     name="gguf",
-    version=2,
+    version=3,
     parameters=GgufParameters,
     inputs={"weights": Slot("weights"), "tokenizer": Slot("tokenizer")},
     output="gguf",

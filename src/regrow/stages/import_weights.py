@@ -27,6 +27,9 @@ def run(call: Call[ImportWeightsParameters]) -> None:
 
     The state of the optimizer that one of our releases brings comes along.
     """
+    from dataclasses import replace
+
+    from regrow.corpus.answers import ending
     from regrow.corpus.tokenizer import Tokenizer
     from regrow.model import gguf, weights
     from regrow.model.foreign import find
@@ -42,6 +45,8 @@ def run(call: Call[ImportWeightsParameters]) -> None:
     _require_fit(tokenizer.vocabulary, config.vocabulary)
     _require_tokens(ends, config.vocabulary)
     _require_numbers(parameters)
+    pad = ends.pad if ends.pad in range(config.vocabulary) else None  # some write -1 where there is none
+    ends = replace(ends, pad=pad).also(ending(call.input("tokenizer")))
     weights.save(call.output, config, parameters, ends)
     kept = found.folder / "training" / former.FILE
     if found.gguf is None and kept.is_file():
@@ -87,7 +92,7 @@ def cost(parameters: ImportWeightsParameters, inputs: Mapping[str, tuple[Expecte
 
 KIND = Kind(
     name="import-weights",
-    version=2,
+    version=3,
     parameters=ImportWeightsParameters,
     inputs={"files": Slot(MODEL_FILES), "tokenizer": Slot("tokenizer")},
     output="weights",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -14,7 +15,8 @@ from regrow.recipe.kind import ADAPTER, Call, Cost, Expected, Kind, Released, Ta
 from regrow.recipe.values import Texts
 from regrow.sections import fault
 from regrow.stages import tuning
-from regrow.stages.training import RECORDS
+from regrow.stages.prefer import BETA, require_pairs
+from regrow.stages.training import RECORDS, Schedule
 from regrow.stages.tuning import SLOTS, Tuning, done, run_of
 
 if TYPE_CHECKING:
@@ -58,7 +60,37 @@ class LoraParameters(Tuning):
         "norms. A head that is the embedding is trained with it, and stays that.",
         examples=[["embed_tokens"]],
     )
+    preferences: bool = Field(
+        default=False,
+        description="Whether to learn from pairs which of two answers is better, as `[prefer]` does; it takes a much "
+        "smaller `learning_rate`, such as 1e-5.",
+        examples=[True],
+        exclude_if=False.__eq__,
+    )
+    beta: float = Field(
+        default=BETA,
+        description="With `preferences`, how much a change of an answer's log-probability counts.",
+        examples=[0.05],
+        gt=0,
+        le=100,
+        exclude_if=BETA.__eq__,
+    )
     learning_rate: float = Field(default=3e-4, description="At its highest.", examples=[1e-4], gt=0, le=10)
+
+    @property
+    def schedule(self) -> Schedule:
+        """What its steps take."""
+        return replace(super().schedule, pairs=self.preferences)
+
+    @model_validator(mode="after")
+    def _measures_what_it_learns(self) -> Self:
+        if self.beta != BETA and not self.preferences:
+            raise fault(
+                "only pairs of answers have a use for it",
+                hint="write `preferences = true`, or leave it out",
+                at=("beta",),
+            )
+        return self
 
     @model_validator(mode="after")
     def _is_one_run(self) -> Self:
@@ -78,11 +110,14 @@ def run(call: Call[LoraParameters]) -> None:
     from regrow.model.adapters.files import digest_of
     from regrow.stages.training import train
 
-    run, source = run_of(call), call.input("weights")
+    said, source = call.parameters, call.input("weights")
+    run = replace(run_of(call), pairs=said.preferences)
+    if said.preferences:
+        require_pairs(call.name, run.shards)
     task, base = _task(call, run.config), digest_of(source)
 
     def write(folder: Path, parameters: Mapping[str, Tensor]) -> None:
-        _write(folder, call.parameters, task, parameters, base)
+        _write(folder, said, task, parameters, base)
 
     train(call, task, replace(run, write=write, seen=task.seen))
 
@@ -91,12 +126,14 @@ def _task(call: Call[LoraParameters], config: DecoderConfig) -> Lora:
     from regrow.model.adapters import modules
     from regrow.model.adapters.files import Settings
     from regrow.train.tasks.lora import Lora
+    from regrow.train.tasks.lora_preference import LoraPreferring
 
     said, known = call.parameters, modules.modules(config)
     targets = modules.chosen(said.targets, modules.linear(known))
     whole = _whole(call, config, frozenset(targets))
     scale = Settings(said.rank, said.alpha, said.rslora).scale(targets[0])
-    return Lora(config, said.context, targets, said.rank, scale, whole, said.seed, call.input("weights"))
+    task = partial(LoraPreferring, beta=said.beta) if said.preferences else Lora
+    return task(config, said.context, targets, said.rank, scale, whole, said.seed, call.input("weights"))
 
 
 def _whole(call: Call[LoraParameters], config: DecoderConfig, targets: frozenset[str]) -> tuple[str, ...]:
@@ -153,14 +190,17 @@ def _write(folder: Path, said: LoraParameters, task: Lora, parameters: Mapping[s
 
 
 def cost(parameters: LoraParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
-    """Estimate: without the products that give the gradients of frozen matrices, and without their moments."""
+    """Estimate: without the products that give the gradients of frozen matrices, and without their moments; with
+    those of the base, against which preferences are measured.
+    """
     whole = tuning.cost(parameters, inputs)
     assert whole.training is not None
-    seconds = whole.seconds * 2 / 3
+    share = 1.0 if parameters.preferences else 2 / 3
+    seconds = whole.seconds * share
     return replace(
         whole,
         gives=replace(whole.gives, size=whole.gives.size / 50),
-        flops=whole.flops * 2 / 3,
+        flops=whole.flops * share,
         seconds=seconds,
         memory_bytes=whole.memory_bytes - 20 * whole.training.parameters,
         training=replace(whole.training, seconds=seconds),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from regrow.model.config import DecoderConfig
     from regrow.model.merging import Merge
+    from regrow.model.token_rows import Rows
 
 _ROWS = "vocabulary.jsonl"
 _WITHOUT_MEANING = ("context", "vocabulary")
@@ -41,7 +41,23 @@ _NORMALISED = ("linear", "ties")
 """Methods whose weights are divided by their sum, unless it is said otherwise."""
 
 
-class MergeParameters(Parameters):
+class Merging(Parameters):
+    """Which models are merged, and what becomes of tokens that not all of them have."""
+
+    models: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
+        description="The `[[parent]]`s to merge with the weights so far, in their order.", examples=[["poems", "plays"]]
+    )
+    vocabulary: Literal["same", "base", "union"] = Field(
+        default="same",
+        description="`same`: models with other tokens are refused. `base`: the tokens stay those of the weights so "
+        "far; a model's rows are found by the text of the token, and where it has none the row so far stands for it. "
+        "`union`: the tokens of the others come behind them; where the weights so far have no row, that of the only "
+        "model which has one stands for it, or the mean of theirs.",
+        examples=["union"],
+    )
+
+
+class MergeParameters(Merging):
     """Models of one shape, made into one."""
 
     method: Literal["linear", "slerp", "task-arithmetic", "ties", "dare-linear", "dare-ties"] = Field(
@@ -49,9 +65,6 @@ class MergeParameters(Parameters):
         "is different in each model: all of it, TIES its largest changes where most agree on the sign, DARE changes of "
         "chance.",
         examples=["ties"],
-    )
-    models: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
-        description="The `[[parent]]`s to merge with the weights so far, in their order.", examples=[["poems", "plays"]]
     )
     weights: tuple[float, ...] = Field(
         default=(), description="One for each of `models`; 1 each.", examples=[[0.5, 0.3]]
@@ -75,12 +88,6 @@ class MergeParameters(Parameters):
         le=1,
     )
     seed: int = Field(default=1, description="Of what DARE keeps.", examples=[7], ge=0, le=LARGEST)
-    vocabulary: Literal["same", "base"] = Field(
-        default="same",
-        description="`same`: models with other tokens are refused. `base`: the tokens stay those of the weights so "
-        "far; a model's rows are found by the text of the token, and where it has none the row so far stands for it.",
-        examples=["base"],
-    )
 
     @model_validator(mode="after")
     def _fits_its_method(self) -> Self:
@@ -125,15 +132,20 @@ def run(call: Call[MergeParameters]) -> None:
 
     said, source = call.parameters, call.input("weights")
     folders = named(call, "models", said.models)
-    tables = {name: _rows(call, name, folder) for name, folder in folders.items()}
+    rows = _rows_of(call, folders)
     config, base = weights.load(source)
+    given = {name: weights.load_config(folder) for name, folder in folders.items()}
+    for name in folders:
+        _require_alike(config, given[name], name, said.vocabulary == "same")
+    others = {name: weights.load(folder)[1] for name, folder in folders.items()}
+    ends = weights.ends(source)
+    if rows and said.vocabulary == "union":
+        config = replace(config, vocabulary=max(config.vocabulary, rows.tokens))
+        base = rows.grown(base, others)
+        ends = rows.ends(ends, {name: weights.ends(folder) for name, folder in folders.items()})
     models = {"": weights.to_hugging_face(config, base)}
-    for name, folder in folders.items():
-        _require_alike(config, weights.load_config(folder), name, said.vocabulary == "same")
-        parameters = weights.load(folder)[1]
-        if said.vocabulary == "base":
-            parameters = _mapped(parameters, base, tables[name])
-        models[name] = weights.to_hugging_face(config, parameters)
+    for name, parameters in others.items():
+        models[name] = weights.to_hugging_face(config, rows.mapped(parameters, base, name) if rows else parameters)
     merge = Merge(said.method, said.all_weights, said.normalises, said.density, said.scale, said.t, said.seed)
     merged = dict[str, Any]()
     for done, tensor in enumerate(models[""]):
@@ -141,9 +153,9 @@ def run(call: Call[MergeParameters]) -> None:
         call.context.emit("progress", done=done + 1, total=len(models[""]), unit="tensors")
         if call.context.stopping():
             call.context.stop()
-    weights.save(call.output, config, weights.from_hugging_face(config, merged), weights.ends(source))
-    if said.vocabulary == "base":
-        (call.output / _ROWS).write_text("".join(_sources(call, tables)), encoding="utf-8")
+    weights.save(call.output, config, weights.from_hugging_face(config, merged), ends)
+    if rows:
+        (call.output / _ROWS).write_text("".join(rows.records()), encoding="utf-8")
 
 
 def _merged(merge: Merge, tensor: str, models: Mapping[str, Mapping[str, Tensor]]) -> Tensor:
@@ -153,21 +165,31 @@ def _merged(merge: Merge, tensor: str, models: Mapping[str, Mapping[str, Tensor]
     return torch.from_numpy(found)
 
 
-def _rows(call: Call[MergeParameters], name: str, folder: Path) -> list[int | None]:
-    """For each of our tokens the row that a model has for it, if any."""
-    from regrow.corpus.tokenizer import Tokenizer
+def _rows_of(call: Call[MergeParameters], folders: Mapping[str, Path]) -> Rows | None:
+    """Which rows of the models are one token's; None where they have the same tokens.
 
-    if call.parameters.vocabulary == "same":
-        require_same_tokens(call.input("tokenizer"), folder, name)
-        return []
-    places = {token: row for row, token in enumerate(Tokenizer.open(folder).tokens())}
-    found = [places.get(token) for token in Tokenizer.open(call.input("tokenizer")).tokens()]
-    if all(row is None for row in found):
-        raise InputError(
-            f"the model `{name}` has none of the tokens",
-            why="its tokenizer is of quite another kind",
-            hint="leave it out",
-        )
+    Raises:
+        InputError: if a model has none of ours, or others although they are to be the same.
+    """
+    from regrow.corpus import union
+    from regrow.corpus.tokenizer import Tokenizer
+    from regrow.model.token_rows import Rows
+
+    ours, said = call.input("tokenizer"), call.parameters
+    if said.vocabulary == "same":
+        for name, folder in folders.items():
+            require_same_tokens(ours, folder, name)
+        return None
+    tokens = Tokenizer.open(ours).tokens()
+    own = union.before(ours) if said.vocabulary == "union" else len(tokens)
+    found = Rows.of(tokens, own, {name: Tokenizer.open(folder).tokens() for name, folder in folders.items()})
+    for name, table in found.others.items():
+        if all(row is None for row in table[:own]):
+            raise InputError(
+                f"the model `{name}` has none of the tokens",
+                why="its tokenizer is of quite another kind",
+                hint="leave it out",
+            )
     return found
 
 
@@ -189,7 +211,9 @@ def _require_alike(ours: DecoderConfig, theirs: DecoderConfig, name: str, rows: 
             raise InputError(
                 f"{what}: its `{tensor}` is {_shape(other)}, and here it is {_shape(mine)}",
                 why="entries are merged one by one",
-                hint='write `vocabulary = "base"`' if mine[1:] == other[1:] != () else "merge models of one shape",
+                hint='write `vocabulary = "base"` or "union"'
+                if mine[1:] == other[1:] != ()
+                else "merge models of one shape",
             )
     for option in fields(ours):
         said = getattr(ours, option.name), getattr(theirs, option.name)
@@ -203,28 +227,6 @@ def _require_alike(ours: DecoderConfig, theirs: DecoderConfig, name: str, rows: 
 
 def _shape(shape: tuple[int, ...]) -> str:
     return " by ".join(map(str, shape)) or "not there"
-
-
-def _mapped(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor], rows: list[int | None]) -> dict[str, Tensor]:
-    """A model's parameters with its rows in the order of our tokens; where it has none, our own."""
-    import torch
-
-    known = [(row, place) for row, place in enumerate(rows) if place is not None]
-    mine, places = (torch.tensor(one) for one in zip(*known, strict=True))
-    found = dict(theirs)
-    for name in ("embed", "head"):
-        if name in theirs and theirs[name].shape[1:] == ours[name].shape[1:]:
-            found[name] = ours[name].index_copy(0, mine, theirs[name].index_select(0, places))
-    return found
-
-
-def _sources(call: Call[MergeParameters], tables: Mapping[str, list[int | None]]) -> Iterator[str]:
-    """A line for each token: which row of each model it was made of; null where it had none and ours stood for it."""
-    from regrow.corpus.tokenizer import Tokenizer
-
-    for row, token in enumerate(Tokenizer.open(call.input("tokenizer")).tokens()):
-        record = {"row": row, "token": token, "from": {name: table[row] for name, table in tables.items()}}
-        yield json.dumps(record, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 def cost(parameters: MergeParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
@@ -249,6 +251,7 @@ KIND = Kind(
     libraries=("tokenizers",),
     summary="merge the weights of several models",
     table=Table("merge", about="Other models merged into the weights so far, without training."),
+    after=("vocabulary",),  # whose tokens it is given
     cost=cost,
     released=(*WEIGHTS, Released("vocabulary.*", "merge", always=True)),
     origin="merged",

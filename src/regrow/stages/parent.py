@@ -54,7 +54,7 @@ def cost(parameters: ParentParameters, inputs: Mapping[str, tuple[Expected, ...]
 
 KIND = Kind(
     name="parent",
-    version=1,
+    version=2,
     parameters=ParentParameters,
     inputs={},
     output=MODEL,

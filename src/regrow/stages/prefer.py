@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from regrow.corpus.tokens import TokenShards
 
 
+BETA = 0.1
+"""What is usual."""
+
+
 class PreferParameters(Tuning):
     """Training a model on pairs of a chosen answer and a rejected one."""
 
@@ -34,7 +38,7 @@ class PreferParameters(Tuning):
         le=10,
     )
     beta: float = Field(
-        default=0.1,
+        default=BETA,
         description="How much a change of an answer's log-probability counts: the larger, the nearer the model stays "
         "to what it was.",
         examples=[0.05],
@@ -65,20 +69,24 @@ def run(call: Call[PreferParameters]) -> None:
     from regrow.train.tasks.preference import Preferring
 
     found, said = replace(run_of(call), pairs=call.parameters.schedule.pairs), call.parameters
-    _require_pairs(call, found.shards)
+    require_pairs(call.name, found.shards)
     train(call, Preferring(found.config, said.context, said.beta, call.input("weights")), found)
 
 
-def _require_pairs(call: Call[PreferParameters], shards: TokenShards) -> None:
-    """Refuse a corpus of anything else."""
+def require_pairs(stage: str, shards: TokenShards) -> None:
+    """Refuse a corpus of anything but pairs.
+
+    Raises:
+        StageError: if it is one.
+    """
     documents = shards.documents("train")
     if others := documents - shards.pairs("train"):
         raise StageError(
             "there is nothing in the texts that says which of two answers is better"
             if others == documents
             else f"{counted(others, 'document')} of {documents:,} are no pairs of answers",
-            where=call.name,
-            why="`[prefer]` learns from pairs alone, and a text or a conversation without a second answer is none",
+            where=stage,
+            why="preferences are learnt from pairs alone, and a text or a conversation without a second answer is none",
             hint='let each `[[source]]` have `format = "conversations"` and rows of `prompt`, `chosen` and `rejected`',
         )
 

@@ -103,6 +103,7 @@ KIND = Kind(
     inputs={"tokens": Slot("tokens"), "tokenizer": Slot("tokenizer", optional=True)},
     output="weights",
     run=run,
+    after=("vocabulary",),  # which changes the tokens of a base, before there are any to train on
     exact=True,
     infers=True,
     libraries=("tokenizers",),

@@ -37,8 +37,9 @@ def run(call: Call[VocabularyParameters]) -> None:
     """Keep the rows of the tokens that are still there, and make those of the new ones."""
     from dataclasses import replace
 
+    from regrow.corpus.answers import ending
     from regrow.corpus.vocabulary import Changed
-    from regrow.model.weights import Ends, ends, load, save
+    from regrow.model.weights import ends, load, save
 
     folder, changed = call.input("weights"), Changed.open(call.input("tokenizer"))
     config, parameters = load(folder)
@@ -60,8 +61,11 @@ def run(call: Call[VocabularyParameters]) -> None:
             hint="leave it out of `vocabulary.drop`",
         )
     others = tuple(numbers.get(token, token) for token in before.others if token not in changed.dropped)
-    kept = Ends(numbers.get(before.begin, before.begin), numbers.get(before.end, before.end), others)
-    save(call.output, replace(config, vocabulary=rows), parameters, kept)
+    begin, end, pad = (
+        None if token is None else numbers.get(token, token) for token in (before.begin, before.end, before.pad)
+    )
+    kept = replace(before, begin=begin, end=end, others=others, pad=None if before.pad in changed.dropped else pad)
+    save(call.output, replace(config, vocabulary=rows), parameters, kept.also(ending(call.input("tokenizer"))))
 
 
 def _rows(before: int, changed: Changed, multiple: int) -> int:
@@ -105,7 +109,7 @@ def cost(parameters: VocabularyParameters, inputs: Mapping[str, tuple[Expected, 
 
 KIND = Kind(
     name="vocabulary",
-    version=1,
+    version=2,
     parameters=VocabularyParameters,
     inputs={"weights": Slot("weights"), "tokenizer": Slot("tokenizer")},
     output="weights",

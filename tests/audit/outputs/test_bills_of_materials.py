@@ -86,6 +86,15 @@ def test_cyclonedx_tells_model_licences_data_and_ancestors() -> None:
     assert verdicts["regrow:audit:mof-class"] == "none"
 
 
+def test_both_call_a_model_in_a_package_what_the_world_does() -> None:
+    first, _, *others = FOREIGN.lineage.nodes
+    parent = replace(FOREIGN.lineage.nodes[1], id="pypi:Small_Model==1.2.0")
+    audit = replace(FOREIGN, lineage=replace(FOREIGN.lineage, nodes=(first, parent, *others)))
+    (told, *_) = cyclonedx(audit)["metadata"]["component"]["pedigree"]["ancestors"]
+    assert told["purl"] == "pkg:pypi/small-model@1.2.0"
+    assert "pkg:pypi/small-model@1.2.0" in [one.get("software_packageUrl") for one in spdx(audit)["@graph"]]
+
+
 def test_cyclonedx_attests_each_rule_with_its_claim_and_evidence() -> None:
     bom = cyclonedx(FOREIGN)
     standards = {one["name"]: one for one in bom["definitions"]["standards"]}

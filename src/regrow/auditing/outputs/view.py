@@ -253,6 +253,11 @@ def outcome_word(outcome: Outcome) -> str:
 
 
 def package_url(identity: str) -> str:
-    """What the world calls a model with an id like ``hf:org/name@revision``; empty for any other id."""
-    match = re.fullmatch(r"hf:(\w[\w.-]*)/(\w[\w.-]*)(?:@(\w[\w.-]*))?", identity, re.ASCII)
-    return f"pkg:huggingface/{match[1]}/{match[2]}" + (f"@{match[3].lower()}" if match[3] else "") if match else ""
+    """What the world calls a model with an id like ``hf:org/name@revision`` or ``pypi:name==version``; empty for any
+    other id.
+    """
+    if match := re.fullmatch(r"hf:(\w[\w.-]*)/(\w[\w.-]*)(?:@(\w[\w.-]*))?", identity, re.ASCII):
+        return f"pkg:huggingface/{match[1]}/{match[2]}" + (f"@{match[3].lower()}" if match[3] else "")
+    if match := re.fullmatch(r"pypi:(\w[\w.-]*)==(\w[\w.]*)(?:#.*)?", identity, re.ASCII):
+        return f"pkg:pypi/{re.sub(r'[-_.]+', '-', match[1]).lower()}@{match[2]}"
+    return ""

@@ -97,9 +97,13 @@ class Lora:
     @staticmethod
     def described(description: Mapping[str, Any]) -> Lora:
         """The task of a description."""
-        config = DecoderConfig(**description["config"])
+        return Lora(**Lora.fields_of(description))
+
+    @staticmethod
+    def fields_of(description: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields that a description tells of."""
         lists = {key: tuple(description[key]) for key in ("targets", "whole")}
-        return Lora(**{**description, "config": config, **lists})
+        return {**description, "config": DecoderConfig(**description["config"]), **lists}
 
     @cached_property
     def _given(self) -> Mapping[str, Tensor]:

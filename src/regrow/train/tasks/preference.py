@@ -59,21 +59,8 @@ class Preferring:
         return {f"{REFERENCE}{name}": values for name, values in self._given.items()}
 
     def loss(self, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        """The mean over pairs of ``-log sigmoid(chosen - rejected)``, where each is ``beta`` times what the answer's
-        log-probability has grown by: the cross-entropy of a choice between the two.
-        """
-        before = {name.removeprefix(REFERENCE): x for name, x in parameters.items() if name.startswith(REFERENCE)}
-        with torch.no_grad():
-            known = self._log_probabilities(before, batch)
-        choices = ((self._log_probabilities(parameters, batch) - known) * self.beta).view(-1, 2)
-        return layers.cross_entropy(choices, torch.zeros(len(choices), dtype=torch.int64, device=choices.device))
-
-    def _log_probabilities(self, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        """Of each answer of a batch, in their order."""
-        final, targets = self._decoder.predictions(parameters, batch.tokens, batch.mask, batch.segments)
-        found = ops.linear_log_probabilities(final, self._decoder.head(parameters), targets)
-        answers = _answers(batch)
-        return ops.group_sums(found, answers.to(found.device), int(answers[-1]) + 1)
+        """That of :func:`preferring`, in nats."""
+        return preferring(self._decoder, parameters, as_they_were(parameters), self.beta, batch)
 
     def description(self) -> Mapping[str, Any]:
         """The shape, the context and how much a change counts."""
@@ -91,6 +78,38 @@ class Preferring:
     @cached_property
     def _decoder(self) -> Decoder:
         return Decoder(self.config)
+
+
+def as_they_were(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those that stay as they were, by the names of those that are trained."""
+    return {name.removeprefix(REFERENCE): x for name, x in parameters.items() if name.startswith(REFERENCE)}
+
+
+def preferring(
+    decoder: Decoder, parameters: Mapping[str, Tensor], before: Mapping[str, Tensor], beta: float, batch: Batch
+) -> Tensor:
+    """The mean over pairs of ``-log sigmoid(chosen - rejected)``, where each is ``beta`` times what the answer's
+    log-probability has grown by: the cross-entropy of a choice between the two.
+
+    Args:
+        decoder: the computation.
+        parameters: all that it reads.
+        before: the same as they were.
+        beta: how much a change of a log-probability counts.
+        batch: of pairs, whose segments stand beside each other.
+    """
+    with torch.no_grad():
+        known = _log_probabilities(decoder, before, batch)
+    choices = ((_log_probabilities(decoder, parameters, batch) - known) * beta).view(-1, 2)
+    return layers.cross_entropy(choices, torch.zeros(len(choices), dtype=torch.int64, device=choices.device))
+
+
+def _log_probabilities(decoder: Decoder, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
+    """Of each answer of a batch, in their order."""
+    final, targets = decoder.predictions(parameters, batch.tokens, batch.mask, batch.segments)
+    found = ops.linear_log_probabilities(final, decoder.head(parameters), targets)
+    answers = _answers(batch)
+    return ops.group_sums(found, answers.to(found.device), int(answers[-1]) + 1)
 
 
 def _answers(batch: Batch) -> Tensor:
