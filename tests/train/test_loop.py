@@ -13,12 +13,12 @@ import torch
 from regrow.errors import StageError
 from regrow.exact.registry import cpu_gemm_backends
 from regrow.exact.selection import use
-from regrow.train import loop, state
+from regrow.train import loop, reading, state
 from regrow.train.tasks import pretraining
 from regrow.train.tasks.pretraining import Pretraining
 from tests.train.toy import CONFIG, FREEZING, SETTINGS, TASK, batch, masked, watch
 
-GOLDEN = "96846f1a7b2465dfd305942bb12c0443a6081bf9296f6fcd7e0e905b7fafcdf6"
+GOLDEN = "a335b1d9433a3ecd0bf2307d61842247f2484e8ca77091a293e8be994a5a7de5"
 
 
 def final(scratch, **changes):
@@ -127,9 +127,9 @@ def test_damaged_checkpoints_do_not_crowd_out_whole_ones(tmp_path):
 def test_a_killed_run_goes_on_to_the_same_end(name, task, batch, tmp_path):
     program = (
         "import sys, pathlib, time\n"
-        "from regrow.train import loop\n"
+        "from regrow.train import loop, reading\n"
         "from tests.train import toy\n"
-        "loop._SECONDS_BETWEEN_SAVES = 0.0\n"
+        "reading.SECONDS_BETWEEN_SAVES = reading.TIMES_A_SAVE = 0.0\n"
         "w = toy.watch()\n"
         "loop.train(getattr(toy, sys.argv[2]), toy.SETTINGS, getattr(toy, sys.argv[3]), pathlib.Path(sys.argv[1]),\n"
         "    loop.Watch(lambda **f: print(f['done'], flush=True) or time.sleep(0.2), w.stopping, w.stop))\n"
@@ -209,7 +209,8 @@ def test_the_state_digest_ignores_the_sign_of_zero_and_nothing_else():
 
 
 def test_time_between_saves_does_not_change_the_result(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "_SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(reading, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(reading, "TIMES_A_SAVE", 0.0)
     start = time.monotonic()
     assert final(tmp_path).chain[-1]["chain"] == GOLDEN
     assert time.monotonic() > start

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field, model_validator
 
 from regrow.errors import StageError
-from regrow.recipe.kind import ADAPTER, Call, Cost, Expected, Kind, Released, Table
+from regrow.recipe.kind import ADAPTER, PROGRAM, Call, Cost, Expected, Kind, Released, Table
 from regrow.recipe.values import Texts
 from regrow.sections import fault
 from regrow.stages import tuning
 from regrow.stages.training import RECORDS
 from regrow.stages.tuning import SLOTS, Tuning, done, run_of
+from regrow.train.section import needs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,11 +76,11 @@ class LoraParameters(Tuning):
 
 def run(call: Call[LoraParameters]) -> None:
     """Train the pairs on the tokens, in the order that the seed and the epoch fix."""
-    from regrow.model.adapters.files import digest_of
+    from regrow.model.weights import digest
     from regrow.stages.training import train
 
     run, source = run_of(call), call.input("weights")
-    task, base = _task(call, run.config), digest_of(source)
+    task, base = _task(call, run.config), digest(source)
 
     def write(folder: Path, parameters: Mapping[str, Tensor]) -> None:
         _write(folder, call.parameters, task, parameters, base)
@@ -156,13 +157,14 @@ def cost(parameters: LoraParameters, inputs: Mapping[str, tuple[Expected, ...]])
     """Estimate: without the products that give the gradients of frozen matrices, and without their moments."""
     whole = tuning.cost(parameters, inputs)
     assert whole.training is not None
+    learned = whole.training.parameters
     seconds = whole.seconds * 2 / 3
     return replace(
         whole,
         gives=replace(whole.gives, size=whole.gives.size / 50),
         flops=whole.flops * 2 / 3,
         seconds=seconds,
-        memory_bytes=whole.memory_bytes - 20 * whole.training.parameters,
+        memory_bytes=PROGRAM + needs(parameters, learned // 50, frozen=learned).memory,
         training=replace(whole.training, seconds=seconds),
     )
 
