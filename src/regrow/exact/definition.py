@@ -425,7 +425,7 @@ def row_bits(x: Tensor) -> Tensor:
 
 
 def add_to_grid(x: Tensor, e: Tensor, total: Tensor) -> None:
-    """Add ``rint(x * 2**(24 - e))`` to int32 or int64 ``total``; ``x`` is float32 ``(R, C)``, ``e`` the rows' exponents."""
+    """Add ``rint(x * 2**(24 - e))`` to integers ``total``; ``x`` is float32 ``(R, C)``, ``e`` the rows' exponents."""
     q = (x.to(torch.float64) * to_grid(e, GRADIENT_BITS)[:, None]).nan_to_num(0.0, 0.0, 0.0).round()
     total.add_(q.to(total.dtype))
 

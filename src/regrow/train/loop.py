@@ -31,7 +31,6 @@ from regrow.train.state import State
 from regrow.train.task import Batch, Task
 
 
-
 @dataclass(frozen=True)
 class Watch:
     """What the loop tells and asks of whoever runs it; none of it influences what is learned.

@@ -112,13 +112,17 @@ class State:
         for place, chunk in enumerate(chunks):
             values = self.values(chunk, None, workers)
             if values is not None:
-                found[place] = torch.frombuffer(bytearray(hashlib.sha256(canonical(values)).digest()), dtype=torch.uint8)
+                found[place] = torch.frombuffer(
+                    bytearray(hashlib.sha256(canonical(values)).digest()), dtype=torch.uint8
+                )
         workers.total(found)
         return [bytes(row).hex() for row in found.numpy()]
 
     def sealed(self, workers: Workers = ALONE) -> Mapping[str, list[str]]:
         """The hashes of the frozen parameters' chunks, which are found only once."""
-        unknown = [chunk for name in self.frozen() if name not in self.seals for chunk in self._chunks("parameter", name)]
+        unknown = [
+            chunk for name in self.frozen() if name not in self.seals for chunk in self._chunks("parameter", name)
+        ]
         if unknown:
             for chunk, found in zip(unknown, self._hashes(unknown, workers), strict=True):
                 self.seals.setdefault(chunk.name, []).append(found)
