@@ -10,7 +10,7 @@ import torch
 
 from regrow.errors import InputError
 from regrow.formats.header import HEADER_LIMIT, Stored
-from regrow.formats.safetensors import canonical_bytes, read_entries, read_header, safetensors_bytes
+from regrow.formats.safetensors import canonical, read_entries, read_header, safetensors_bytes
 
 HEADER = (
     b'{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},'
@@ -38,7 +38,7 @@ def test_a_file_has_exactly_these_bytes() -> None:
 
 
 def test_minus_zero_is_written_as_zero() -> None:
-    assert canonical_bytes(torch.tensor([-0.0, 1.0])) == b"\x00\x00\x00\x00\x00\x00\x80\x3f"
+    assert canonical(torch.tensor([-0.0, 1.0])) == b"\x00\x00\x00\x00\x00\x00\x80\x3f"
 
 
 def test_what_we_write_has_no_problems() -> None:

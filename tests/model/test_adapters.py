@@ -127,7 +127,7 @@ def ours(folder: Path, config: DecoderConfig, **more: Any) -> Path:
     adapter = folder / "adapter"
     adapter.mkdir()
     settings = files.Settings(2, 4, targets=targets, **more)
-    files.write(adapter, settings, tensors, files.digest_of(folder), turned=config.family == "gpt2")
+    files.write(adapter, settings, tensors, weights.digest(folder), turned=config.family == "gpt2")
     return adapter
 
 

@@ -2,23 +2,28 @@
 
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 import torch
 
 from regrow.errors import StageError
+from regrow.exact import accumulation
 from regrow.exact.registry import cpu_gemm_backends
 from regrow.exact.selection import use
-from regrow.train import loop, state
+from regrow.store.digest import sha256_bytes
+from regrow.train import loop, reading, state
+from regrow.train.task import Batch
 from regrow.train.tasks import pretraining
 from regrow.train.tasks.pretraining import Pretraining
 from tests.train.toy import CONFIG, FREEZING, SETTINGS, TASK, batch, masked, watch
 
-GOLDEN = "96846f1a7b2465dfd305942bb12c0443a6081bf9296f6fcd7e0e905b7fafcdf6"
+GOLDEN = "a335b1d9433a3ecd0bf2307d61842247f2484e8ca77091a293e8be994a5a7de5"
 
 
 def final(scratch, **changes):
@@ -94,8 +99,10 @@ def stopped_at(folder, *steps):
 
 @pytest.mark.parametrize("file", ["values.f32", "state.json"])
 def test_a_damaged_checkpoint_is_passed_over(file, tmp_path):
-    stopped_at(tmp_path, 2, 4)
-    damage(max(tmp_path.glob("checkpoint-*")) / file)
+    stopped_at(tmp_path, 2)
+    later = tmp_path / "checkpoint-000000004"  # as a kill leaves both, amid the change from one to the other
+    shutil.copytree(tmp_path / "checkpoint-000000002", later)
+    damage(later / file)
     assert state.restore(tmp_path).step == 2
     assert final(tmp_path).chain[-1]["chain"] == GOLDEN
 
@@ -127,9 +134,9 @@ def test_damaged_checkpoints_do_not_crowd_out_whole_ones(tmp_path):
 def test_a_killed_run_goes_on_to_the_same_end(name, task, batch, tmp_path):
     program = (
         "import sys, pathlib, time\n"
-        "from regrow.train import loop\n"
+        "from regrow.train import loop, reading\n"
         "from tests.train import toy\n"
-        "loop._SECONDS_BETWEEN_SAVES = 0.0\n"
+        "reading.SECONDS_BETWEEN_SAVES = reading.TIMES_A_SAVE = 0.0\n"
         "w = toy.watch()\n"
         "loop.train(getattr(toy, sys.argv[2]), toy.SETTINGS, getattr(toy, sys.argv[3]), pathlib.Path(sys.argv[1]),\n"
         "    loop.Watch(lambda **f: print(f['done'], flush=True) or time.sleep(0.2), w.stopping, w.stop))\n"
@@ -208,8 +215,79 @@ def test_the_state_digest_ignores_the_sign_of_zero_and_nothing_else():
     assert a.digest() == b.digest() != c.digest()
 
 
+def test_there_is_one_checkpoint_of_twelve_bytes_for_each_parameter(tmp_path):
+    stopped_at(tmp_path, 1, 3)
+    [only] = tmp_path.iterdir()
+    assert only.name == "checkpoint-000000003"
+    parameters = sum(torch.Size(shape).numel() for shape in CONFIG.shapes().values())
+    assert (only / "values.f32").stat().st_size == 12 * parameters
+
+
+def test_more_micro_batches_than_int32_has_room_for(tmp_path, monkeypatch):
+    """Both ways to keep their gradients give the same bits."""
+    settings = dataclasses.replace(SETTINGS, steps=1, micro_batch=1, micro_batches_per_step=129)
+    index = torch.arange(129 * 17)
+    many = Batch(((index * index * 7 + index) % 300).view(129, 17))
+    states = []
+    for few in (0, 200):
+        monkeypatch.setattr(accumulation, "FEW", few)
+        states.append(loop.train(TASK, settings, lambda step: many, tmp_path / str(few), watch()).digest())
+    assert states[0] == states[1]
+
+
+def test_nothing_changes_while_a_state_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(reading, "TIMES_A_SAVE", 0.0)
+    seen = []
+
+    def slow(current, scratch, workers):
+        before, threads = current.digest(), threading.current_thread()
+        time.sleep(0.3)  # several steps
+        seen.append((current.step, before == current.digest(), threads is not threading.main_thread()))
+
+    monkeypatch.setattr(state, "save", slow)
+    assert final(tmp_path).chain[-1]["chain"] == GOLDEN
+    assert seen == [(step, True, True) for step in range(1, 7)]
+
+
+def test_what_went_wrong_while_a_state_was_read_ends_the_run(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(state, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        loop.train(TASK, SETTINGS, batch, tmp_path, watch(2))
+
+
+def test_a_save_is_due_when_the_run_has_gone_on_for_fifty_times_its_cost():
+    now = [0.0]
+    saves = reading.Saves(lambda: now[0])
+
+    def saved(seconds):
+        with saves.saving():
+            now[0] += seconds
+        begun = now[0]
+        while not saves.due():
+            now[0] += 1.0
+        return now[0] - begun
+
+    assert [saved(seconds) for seconds in (0.1, 1.0, 30.0)] == [20.0, 50.0, 1500.0]
+
+
+def test_the_digest_of_a_state_names_chunks_of_a_mebibyte():
+    wide, long = torch.arange(700_000.0).view(700, 1000), torch.arange(300_000.0)
+    found = state.State.initial({"long": long, "wide": wide})
+    lines = ["step 0"]
+    for part, factor in (("parameter", 1), ("first", 0), ("second", 0)):
+        lines += [f"{part} long (300000,)", sha256_bytes((long * factor).numpy().tobytes())]
+        chunks = [(wide * factor)[start : start + 262] for start in (0, 262, 524)]
+        lines += [f"{part} wide (700, 1000)", *(sha256_bytes(chunk.numpy().tobytes()) for chunk in chunks)]
+    assert found.digest() == sha256_bytes("".join(f"{line}\n" for line in lines).encode())
+
+
 def test_time_between_saves_does_not_change_the_result(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "_SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(reading, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(reading, "TIMES_A_SAVE", 0.0)
     start = time.monotonic()
     assert final(tmp_path).chain[-1]["chain"] == GOLDEN
     assert time.monotonic() > start

@@ -28,7 +28,7 @@ START = """
 import json, os, sys, pathlib, time
 folder = pathlib.Path(sys.argv[1])
 (folder / f"pid-{os.environ['RANK']}-{os.environ['TORCHELASTIC_RESTART_COUNT']}").write_text(str(os.getpid()))
-from regrow.train import loop, state, task
+from regrow.train import loop, reading, state, task
 from regrow.train.tasks import pretraining
 from regrow.train.group.environment import worker_environment
 from regrow.train.group.run import follow, join, leading
@@ -96,7 +96,7 @@ with traffic, take_part() as workers:
 """
 
 SLOW = """
-loop._SECONDS_BETWEEN_SAVES = 0.0
+reading.SECONDS_BETWEEN_SAVES = reading.TIMES_A_SAVE = 0.0
 
 def progress(**fields):
     (folder / "step").write_text(str(fields["done"]))

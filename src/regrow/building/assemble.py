@@ -43,7 +43,6 @@ from regrow.release.layout import (
     REPORT,
     SUMS,
     UNCOVERED,
-    WEIGHTS,
     statement_path,
 )
 from regrow.release.sums import changed, parse
@@ -233,9 +232,10 @@ def _is_old_build(contents: Contents, release: Path, old: Path) -> bool:
 
 def _kept_comparison(old: Path, release: Path) -> Mapping[str, Any]:
     """A comparison with other ways to train takes long to make and stays true as long as the weights are the same."""
-    if _same(old / WEIGHTS, release / WEIGHTS):
-        with suppress(DamagedError):
-            return Release.at(old).comparison
+    with suppress(DamagedError):
+        before, weights = Release.at(old), Release.at(release).weights
+        if weights and before.weights == weights and all(_same(old / name, release / name) for name in weights):
+            return before.comparison
     return {}
 
 

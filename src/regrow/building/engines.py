@@ -15,7 +15,7 @@ from typing import Any
 from regrow.corpus.tokenizer import END_OF_TEXT, LEARNT
 from regrow.release import Release
 from regrow.release.files import Files, read_json
-from regrow.release.layout import GENERATION, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS
+from regrow.release.layout import GENERATION, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS, WEIGHTS_INDEX
 
 _NO_END = int(1e30)
 """What transformers writes for a length without a limit."""
@@ -35,7 +35,7 @@ def equip(folder: Path) -> None:
         TOKENIZER_CONFIG: _sorted({**_read(files, TOKENIZER_CONFIG), **_settings(context)}),
         SPECIAL_TOKENS: _sorted({**_read(files, SPECIAL_TOKENS), "pad_token": END_OF_TEXT}),
     }
-    for place in (Path(path).parent for path in sorted(files.paths()) if Path(path).name == WEIGHTS):
+    for place in (Path(path).parent for path in sorted(files.paths()) if Path(path).name in (WEIGHTS, WEIGHTS_INDEX)):
         generation = _sorted({**_read(files, (place / GENERATION).as_posix()), "pad_token_id": begin})
         for name, value in {**same, GENERATION: generation}.items():
             text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -111,6 +111,19 @@ def _mean_gradient(gradients: list[Tensor], k: Kernels) -> Tensor:
     return k.from_grid(total, e, len(gradients))
 
 
+def _levels(gradients: list[Tensor], k: Kernels) -> tuple[Tensor, Tensor]:
+    e = grid.exponents(k.row_bits(gradients[0]))
+    total = torch.zeros(gradients[0].shape, dtype=torch.int32)
+    rest = torch.zeros((total.shape[0], grid.GRADIENT_BITS, total.shape[1]), dtype=torch.int8)
+    for gradient in gradients:
+        rise = torch.arange(len(e), dtype=torch.int32) % 29
+        raised = torch.maximum(e + rise, grid.exponents(k.row_bits(gradient))).clamp(max=grid.NON_FINITE - 1)
+        k.raise_levels(raised - e, total, rest)
+        k.add_to_levels(gradient, raised, total, rest)
+        e = raised
+    return total, rest
+
+
 def _sum_of_squares(x: Tensor, k: Kernels) -> Tensor:
     bits = k.square_bits(x)
     return torch.tensor([bits, k.square_sum(x, int(grid.exponents(torch.tensor(bits))))])
@@ -205,6 +218,7 @@ def _usual(kind: str) -> dict[str, Case]:
         "distillation left out": lambda k: k.distillation(x, few, targets, Blend(0.5, 0.9), torch.int8),
         "embedding_backward": lambda k: k.embedding_backward(x, (torch.arange(37) * 5) % 11, 12),
         "mean_gradient": lambda k: _mean_gradient([x, y, x - y], k),
+        "levels": lambda k: _levels([x, y, x - y], k),
         "on_grid": lambda k: k.on_grid(x),
         "sum_of_squares": partial(_sum_of_squares, x),
         "adamw": partial(_adamw, kind),

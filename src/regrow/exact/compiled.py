@@ -873,8 +873,45 @@ def _add_to_grid_kernel(gradient: Any, exponents: Any, total: Any) -> None:
         if e != _NON_FINITE:
             scale = power(24 - e)  # at most 2**124, short of the 129 that means NaN
             for c in range(gradient.shape[1]):
-                # Within 2**24 each, so that int32 has room for the 127 of `optimizer.MOST_MICRO_BATCHES`.
+                # Within 2**24 each, so that int32 has room for 127 of them.
                 total[r, c] += np.int32(np.rint(np.float64(gradient[r, c]) * scale))
+
+
+@_parallel
+def _raise_levels_kernel(rise: Any, total: Any, rest: Any) -> None:
+    for r in prange(total.shape[0]):
+        up = rise[r]
+        if up > 0:
+            for c in range(total.shape[1]):
+                before, after = np.int64(total[r, c]), np.int64(0)
+                for level in range(up, up + 25):
+                    found = (before >> level) + rest[r, level - 1, c] if level <= 24 else np.int64(0)
+                    if level == up:
+                        after = found
+                        total[r, c] = after
+                    else:
+                        rest[r, level - up - 1, c] = found - (after >> (level - up))
+
+
+@_parallel
+def _add_to_levels_kernel(x: Any, exponents: Any, total: Any, rest: Any) -> None:
+    for r in prange(x.shape[0]):
+        e = exponents[r]
+        if e != _NON_FINITE:
+            # By powers of two, of which every product is exact but those that are 0 on any of the grids.
+            scale, half = power32(24 - e), F(0.5)
+            y, before, after = np.empty_like(x[r]), np.empty_like(total[r]), np.empty_like(total[r])
+            for c in range(x.shape[1]):
+                y[c] = x[r, c] * scale
+                before[c] = total[r, c]
+                after[c] = before[c] + np.int32(np.rint(y[c]))
+                total[r, c] = after[c]
+            for level in range(24):
+                for c in range(x.shape[1]):
+                    y[c] *= half
+                    before[c] >>= 1
+                    after[c] >>= 1
+                    rest[r, level, c] += np.int32(np.rint(y[c])) + before[c] - after[c]
 
 
 @_parallel
@@ -915,6 +952,16 @@ def row_bits(x: Tensor) -> Tensor:
 def add_to_grid(x: Tensor, e: Tensor, total: Tensor) -> None:
     """See :func:`regrow.exact.definition.add_to_grid`."""
     _add_to_grid_kernel(_numpy(x), _numpy(e), _numpy(total))
+
+
+def raise_levels(rise: Tensor, total: Tensor, rest: Tensor) -> None:
+    """See :func:`regrow.exact.definition.raise_levels`."""
+    _raise_levels_kernel(_numpy(rise), _numpy(total), _numpy(rest))
+
+
+def add_to_levels(x: Tensor, e: Tensor, total: Tensor, rest: Tensor) -> None:
+    """See :func:`regrow.exact.definition.add_to_levels`."""
+    _add_to_levels_kernel(_numpy(x), _numpy(e), _numpy(total), _numpy(rest))
 
 
 def from_grid(total: Tensor, e: Tensor, count: int) -> Tensor:

@@ -425,9 +425,45 @@ def row_bits(x: Tensor) -> Tensor:
 
 
 def add_to_grid(x: Tensor, e: Tensor, total: Tensor) -> None:
-    """Add ``rint(x * 2**(24 - e))`` to int32 ``total``; ``x`` is float32 ``(R, C)``, ``e`` the rows' exponents."""
+    """Add ``rint(x * 2**(24 - e))`` to integers ``total``; ``x`` is float32 ``(R, C)``, ``e`` the rows' exponents."""
     q = (x.to(torch.float64) * to_grid(e, GRADIENT_BITS)[:, None]).nan_to_num(0.0, 0.0, 0.0).round()
-    total.add_(q.to(torch.int32))
+    total.add_(q.to(total.dtype))
+
+
+def raise_levels(rise: Tensor, total: Tensor, rest: Tensor) -> None:
+    """Let each row's sums be those on the grid of an exponent that is higher by int32 ``rise`` ``(R,)``, in place.
+
+    ``total`` and ``rest`` are as in :func:`add_to_levels`. Beyond the highest level every addend is 0.
+    """
+    before = total.clone()
+
+    def on(level: Tensor) -> Tensor:
+        within = level.clamp(max=GRADIENT_BITS)
+        place = (within - 1).clamp(min=0).to(torch.int64)[:, None, None].expand(-1, 1, total.shape[1])
+        found = (before >> within[:, None]) + torch.where((level > 0)[:, None], rest.gather(1, place)[:, 0], 0)
+        return found * (level <= GRADIENT_BITS)[:, None]
+
+    total.copy_(on(rise))
+    for level in range(1, GRADIENT_BITS + 1):
+        rest[:, level - 1] = on(rise + level) - (total >> level)
+
+
+def add_to_levels(x: Tensor, e: Tensor, total: Tensor, rest: Tensor) -> None:
+    """Add ``x`` to the sums on the grids of exponents ``e``, ``e + 1``, and so on up to ``e + 24``.
+
+    Args:
+        x: float32 ``(R, C)``.
+        e: int32 ``(R,)``, of which ``max|x| < 2**e``.
+        total: int32 or int64 ``(R, C)``, the sum on the first of these grids.
+        rest: int8 or int16 ``(R, 24, C)``: by how much the sum on each of the others is more than ``total >> 1``,
+            ``total >> 2``, and so on.
+    """
+    before = total.clone()
+    add_to_grid(x, e, total)
+    for level in range(1, GRADIENT_BITS + 1):
+        part = torch.zeros_like(total)
+        add_to_grid(x, e + level, part)
+        rest[:, level - 1] += (part + (before >> level) - (total >> level)).to(rest.dtype)
 
 
 def from_grid(total: Tensor, e: Tensor, count: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""AdamW, gradient clipping and the mean over micro-batches, with a written order of operations."""
+"""AdamW and gradient clipping, with a written order of operations."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ from regrow.exact.grid import SUM_BITS, exponents, power_of_two
 from regrow.exact.polynomials import power
 from regrow.exact.selection import current
 from regrow.exact.workers import ALONE, Workers
-
-# 24-bit integers leave room for so many in int32.
-MOST_MICRO_BATCHES = 127
 
 
 @dataclass(frozen=True)
@@ -56,35 +53,6 @@ class AdamW:
 def rows(x: Tensor) -> Tensor:
     """A tensor as a matrix: a vector is one row."""
     return x if x.dim() == 2 else x.view(1, -1) if x.dim() < 2 else x.view(x.shape[0], -1)
-
-
-def mean_gradients(gradients: dict[str, list[Tensor]], count: int, workers: Workers = ALONE) -> dict[str, Tensor]:
-    """The means over all workers' micro-batches of the parameters' gradients, exact; this worker's rows of them.
-
-    Args:
-        gradients: for each parameter the float32 ``(R, C)`` of this worker's micro-batches; a worker without any gives
-            one of zeros. Emptied on the way, so that not both they and their means are in memory.
-        count: micro-batches of all workers.
-        workers: among whom the sum runs. What they exchange is int32, as many bytes as float32 gradients.
-    """
-    if count > MOST_MICRO_BATCHES:
-        raise ValueError(f"{count} micro-batches; the grid has room for {MOST_MICRO_BATCHES}")
-    names = list(gradients)
-    kernels = current(gradients[names[0]][0]).kernels
-    if workers.count == 1 and count == 1:
-        return {name: kernels.on_grid(gradients.pop(name)[0]) for name in names}
-    bits = [torch.stack([kernels.row_bits(g) for g in gradients[name]]).amax(0) for name in names]
-    largest = torch.cat(bits)
-    workers.largest(largest)
-    grids = dict(zip(names, exponents(largest).split([len(rows) for rows in bits]), strict=True))
-    totals = []
-    for name, e in grids.items():
-        parts = gradients.pop(name)
-        totals.append(torch.zeros(parts[0].shape, dtype=torch.int32, device=parts[0].device))
-        for part in parts:
-            kernels.add_to_grid(part, e, totals[-1])
-    sums = zip(grids.items(), workers.total_rows(totals), strict=True)
-    return {name: kernels.from_grid(total, e[workers.rows(len(e))], count) for (name, e), total in sums}
 
 
 def gradient_norm(gradients: Mapping[str, Tensor], workers: Workers = ALONE) -> float:

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from regrow.exact import adamw, definition, inference, initial, layers, polynomials, random
 from regrow.exact import operations as ops
-from regrow.exact.grid import LEFT, exponents
+from regrow.exact.accumulation import Gradients
+from regrow.exact.grid import LEFT
 from regrow.exact.optimizer import AdamW, clip_factor, gradient_norm
 from regrow.exact.selection import current
 from regrow.exact.version import ARITHMETIC, INFERENCE
@@ -453,14 +454,13 @@ def _library_losses() -> Iterator[Vector]:
 
 
 def _optimizer() -> Iterator[Vector]:
-    kernels = current().kernels
-    parts = [normal(f"micro-batch {i}", 2, 4, factor=10.0**i) for i in range(3)]
-    e = exponents(torch.stack([kernels.row_bits(part.tensor) for part in parts]).amax(0))
-    total = torch.zeros((2, 4), dtype=torch.int32, device=e.device)
-    for part in parts:
-        kernels.add_to_grid(part.tensor, e, total)
-    given: dict[str, Any] = {"parts": [part.says for part in parts]}
-    yield vector("mean_gradient", "three", given, {"y": kernels.from_grid(total, e, len(parts))})
+    three = [normal(f"micro-batch {i}", 2, 4, factor=10.0**i) for i in range(3)]
+    many = [normal(f"micro-batch {i}", 2, 4, factor=2.0 ** (i % 40 - 20)) for i in range(200)]
+    for name, parts in (("three", three), ("200", many)):
+        kept = Gradients.of({"y": parts[0].tensor}, len(parts), len(parts))
+        for part in parts:
+            kept.add([part.tensor])
+        yield vector("mean_gradient", name, {"parts": [part.says for part in parts]}, kept.mean())
 
     by_name = {"c": 1.0, "a": 8192.0, "B": 1.0, "d": 1.0, "b": 1.0}
     # Another order of these gives another sum, such as that in which `D` comes behind `c`.
@@ -481,7 +481,7 @@ def _optimizer() -> Iterator[Vector]:
         inputs = {n: normal(f"adamw {n}", *((2, 3) if decays else (6,))) for n in "pgm"}
         inputs["v"] = literal(np.square(normal("adamw v", *inputs["p"].array.shape).array))
         p, g, m, v = (x.tensor.view(-1, 3) for x in inputs.values())
-        kernels.adamw(p, g, m, v, AdamW(**settings).constants(step, rate, clip, decays))
+        current().kernels.adamw(p, g, m, v, AdamW(**settings).constants(step, rate, clip, decays))
         given = {**inputs, **settings, "step": step, "learning_rate": rate, "clip": clip}
         shape = inputs["p"].array.shape
         found = {"p": p.view(shape), "m": m.view(shape), "v": v.view(shape)}

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -63,8 +63,11 @@ class Workers(Protocol):
     def tell(self, value: Any) -> Any:
         """The first worker's value, which is plain JSON."""
 
-    def gather(self, mine: Tensor, count: int) -> Tensor:
-        """All ``count`` rows of a matrix of which each has its own: on the first worker's host, and only there."""
+    def gather(self, mine: Tensor, count: int, wanted: slice, to: int) -> Tensor | None:
+        """Some of the ``count`` rows of a matrix of which each has its own: for one worker, and None for the others."""
+
+    def aside(self) -> Workers:
+        """The same workers, for calls that a second thread of each makes at the same time."""
 
     def scatter(self, whole: Tensor | None, mine: Tensor) -> None:
         """Fill each worker's rows from the whole matrix that the first worker has."""
@@ -101,9 +104,13 @@ class Alone:
         """It is the first worker's."""
         return value
 
-    def gather(self, mine: Tensor, count: int) -> Tensor:
+    def gather(self, mine: Tensor, count: int, wanted: slice, to: int) -> Tensor | None:
         """They are all there."""
-        return mine
+        return mine[wanted]
+
+    def aside(self) -> Alone:
+        """There is nobody to call."""
+        return self
 
     def scatter(self, whole: Tensor | None, mine: Tensor) -> None:
         """All rows are this worker's."""
@@ -116,10 +123,19 @@ ALONE = Alone()
 
 @dataclass(frozen=True)
 class Group:
-    """The workers of the default ``torch.distributed`` process group."""
+    """The workers of a ``torch.distributed`` process group: the default one, or another of all of them.
+
+    Attributes:
+        rank: this worker, from 0.
+        count: how many there are.
+        channel: the process group; None for the default one.
+        second: another for :meth:`aside`.
+    """
 
     rank: int
     count: int
+    channel: Any = None
+    second: Any = None
 
     def rows(self, count: int) -> slice:
         """An even share of the rows, in order of rank."""
@@ -128,12 +144,12 @@ class Group:
     def largest(self, x: Tensor) -> None:
         """All-reduce with maximum."""
         with _together(), _on_host(x) as here:
-            torch.distributed.all_reduce(here, torch.distributed.ReduceOp.MAX)
+            torch.distributed.all_reduce(here, torch.distributed.ReduceOp.MAX, self.channel)
 
     def total(self, x: Tensor) -> None:
         """All-reduce with sum; exact and free of order, being integers."""
         with _together(), _on_host(x) as here:
-            torch.distributed.all_reduce(here, torch.distributed.ReduceOp.SUM)
+            torch.distributed.all_reduce(here, torch.distributed.ReduceOp.SUM, self.channel)
 
     def total_rows(self, matrices: Sequence[Tensor]) -> list[Tensor]:
         """Reduce-scatter. Not torch's: for gloo that is an all-reduce, which moves twice as much."""
@@ -158,7 +174,7 @@ class Group:
     def give(self, x: Tensor) -> None:
         """Broadcast."""
         with _together(), _on_host(x) as here:
-            torch.distributed.broadcast(here, 0)
+            torch.distributed.broadcast(here, 0, self.channel)
 
     def tell(self, value: Any) -> Any:
         """Broadcast as text: nothing is unpickled."""
@@ -171,35 +187,44 @@ class Group:
         self.give(data)
         return json.loads(data.numpy().tobytes())
 
-    def gather(self, mine: Tensor, count: int) -> Tensor:
-        """Point to point, so that nobody but the first worker needs the room."""
-        if self.rank > 0:
-            if mine.numel():
-                with _together():
-                    torch.distributed.send(mine.cpu().contiguous(), 0)
-            return mine
-        whole = torch.empty((count, *mine.shape[1:]), dtype=mine.dtype)
-        whole[self.rows(count)] = mine
-        for rank in range(1, self.count):
-            part = whole[owned(count, rank, self.count)]
+    def gather(self, mine: Tensor, count: int, wanted: slice, to: int) -> Tensor | None:
+        """Point to point, so that nobody needs room for what others want."""
+        own = owned(count, self.rank, self.count)
+        part = mine[_within(own, _common(own, wanted))]
+        if self.rank != to:
             if part.numel():
                 with _together():
-                    torch.distributed.recv(part, rank)
+                    torch.distributed.send(part.cpu().contiguous(), to, self.channel)
+            return None
+        if part.shape[0] == wanted.stop - wanted.start:
+            return part
+        whole = torch.empty((wanted.stop - wanted.start, *mine.shape[1:]), dtype=mine.dtype)
+        for rank in range(self.count):
+            place = whole[_within(wanted, _common(owned(count, rank, self.count), wanted))]
+            if rank == self.rank:
+                place.copy_(part)
+            elif place.numel():
+                with _together():
+                    torch.distributed.recv(place, rank, self.channel)
         return whole
+
+    def aside(self) -> Group:
+        """Through a process group of its own, since calls of two threads in one would meet each other's."""
+        return replace(self, channel=self.second)
 
     def scatter(self, whole: Tensor | None, mine: Tensor) -> None:
         """Point to point, as above."""
         if whole is None:
             if mine.numel():
                 with _together(), _on_host(mine) as here:
-                    torch.distributed.recv(here, 0)
+                    torch.distributed.recv(here, 0, self.channel)
             return
         mine.copy_(whole[self.rows(whole.shape[0])])
         for rank in range(1, self.count):
             part = whole[owned(whole.shape[0], rank, self.count)]
             if part.numel():
                 with _together():
-                    torch.distributed.send(part.cpu().contiguous(), rank)
+                    torch.distributed.send(part.cpu().contiguous(), rank, self.channel)
 
     def _chunk(self, matrices: Sequence[Tensor], rank: int) -> Tensor:
         """All rows of a worker, one after the other, on the host."""
@@ -209,7 +234,7 @@ class Group:
         """Send a chunk to the next worker of the ring and fill ``found`` with what the one before sends."""
         c10d: Any = torch.distributed  # not all of it is typed
         moves = [(c10d.isend, chunk, self.rank + 1), (c10d.irecv, found, self.rank - 1)]
-        moves = [c10d.P2POp(how, x, peer % self.count) for how, x, peer in moves if x.numel()]
+        moves = [c10d.P2POp(how, x, peer % self.count, self.channel) for how, x, peer in moves if x.numel()]
         with _together():
             for work in c10d.batch_isend_irecv(moves) if moves else ():
                 work.wait()
@@ -229,7 +254,9 @@ def connected(store: Any, rank: int, count: int) -> Iterator[Group]:
     with _together():
         c10d.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=_PATIENCE)
     try:
-        yield Group(rank, count)
+        with _together():
+            second = c10d.new_group(backend="gloo", timeout=_PATIENCE)
+        yield Group(rank, count, second=second)
     finally:
         c10d.destroy_process_group()
 
@@ -237,6 +264,22 @@ def connected(store: Any, rank: int, count: int) -> Iterator[Group]:
 def owned(rows: int, rank: int, workers: int) -> slice:
     """The rows of a matrix that a worker owns."""
     return slice(rows * rank // workers, rows * (rank + 1) // workers)
+
+
+def owner(row: int, rows: int, workers: int) -> int:
+    """The worker that owns a row of a matrix."""
+    return ((row + 1) * workers - 1) // rows
+
+
+def _common(one: slice, other: slice) -> slice:
+    """The rows that are in both, empty if there are none."""
+    start = max(one.start, other.start)
+    return slice(start, max(start, min(one.stop, other.stop)))
+
+
+def _within(whole: slice, part: slice) -> slice:
+    """The places that rows have among others."""
+    return slice(part.start - whole.start, part.stop - whole.start)
 
 
 @contextmanager

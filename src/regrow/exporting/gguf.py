@@ -22,7 +22,6 @@ from regrow.model.config import DecoderConfig
 from regrow.model.gguf_writing import FILE_TYPES, Written, written
 from regrow.recipe.facts import Brought, Facts
 from regrow.sources import name_of, package_url
-from regrow.store import sha256_bytes, sha256_file
 
 TYPES = tuple(FILE_TYPES)
 """What numbers can be stored as."""
@@ -78,7 +77,7 @@ def prepared(
         config = _at(config, context)
     decoder = written(config, parameters, type, weights.load_codes(model))
     ends = weights.ends(model, Tokenizer.open(tokenizer).end_of_text)
-    made_of = {"regrow.weights_sha256": _digest(model), RELEASE: release, "regrow.rope.rope_type": scaling}
+    made_of = {"regrow.weights_sha256": weights.digest(model), RELEASE: release, "regrow.rope.rope_type": scaling}
     said = {**dict(_told(facts)), **{key: value for key, value in made_of.items() if value}}
     texts = {key: Value(Kind.STRING, _text(key, value)) for key, value in said.items()}
     counts = {"general.base_model.count": len(facts.models), "general.dataset.count": len(facts.texts)}
@@ -99,13 +98,6 @@ def _at(config: DecoderConfig, length: int) -> DecoderConfig:
             hint="leave `context` out" if config.rope_scaling != "dynamic" else "choose a shorter `context`",
         )
     return at_length(config, length)
-
-
-def _digest(model: Path) -> str:
-    """The sha256 of the weights; of several files, of what ``sha256sum`` prints of them."""
-    sums = {name: sha256_file(model / name) for name in weights.files(model)}
-    lines = "".join(f"{digest}  {name}\n" for name, digest in sums.items())
-    return next(iter(sums.values())) if len(sums) == 1 else sha256_bytes(lines.encode())
 
 
 def _told(facts: Facts) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,7 @@ def files_of(model: Path) -> list[str]:
     return [name for name in names if (model / name).exists()]
 
 
-def written(model: Path, output: Path, dtype: Dtype = "float32", largest: int | None = None) -> None:
+def written(model: Path, output: Path, dtype: Dtype = "float32", largest: int = weights.LARGEST_FILE) -> None:
     """Write a model into an empty folder.
 
     Args:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -21,6 +21,8 @@ from regrow.formats import header
 from regrow.formats.header import HEADER_LIMIT, LARGEST, Problems, Stored, check_layout, check_name, printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
 FORMAT_LIMIT = 100_000_000
@@ -35,6 +37,8 @@ _BITS = {
 _FLOAT = "torch.float32"
 _WRITTEN = {_FLOAT: ("F32", "<f4"), "torch.int32": ("I32", "<i4"), "torch.int64": ("I64", "<i8")}
 _ALIGNMENT = 8
+STRETCH = 1 << 20
+"""Bytes of a tensor that are copied at a time."""
 Dtype = Literal["float32", "bfloat16"]
 """What numbers are written as, in transformers' words."""
 SIZES: Mapping[Dtype, int] = {"float32": 4, "bfloat16": 2}
@@ -88,14 +92,26 @@ def safetensors_bytes(
     more: Mapping[str, str] = MappingProxyType({}),
     kept: Collection[str] = (),
 ) -> bytes:
+    """All that :func:`write_safetensors` writes, for tensors of which nobody minds a copy."""
+    return b"".join(_written(tensors, dtype, more, kept))
+
+
+def write_safetensors(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    dtype: Dtype = "float32",
+    more: Mapping[str, str] = MappingProxyType({}),
+    kept: Collection[str] = (),
+) -> None:
     """Write tensors of float32, int32 and int64 in the safetensors format, in the one order and spacing we write it in.
 
     The format leaves the order of tensors and keys open and the library's choice may change, so the header is
     written here: names sorted, ``__metadata__`` first, no spaces, padded with spaces to 8 bytes; ``-0.0`` is
-    written as ``+0.0``.
+    written as ``+0.0``. Of the tensors no more than a mebibyte is copied at a time.
 
     Args:
-        tensors: by their names.
+        path: of the file.
+        tensors: by their names; each is asked for once, in the order of the names.
         dtype: what those of float32 are stored as.
         more: what else the header is to say, behind the format.
         kept: names of those that stay float32 all the same.
@@ -103,19 +119,30 @@ def safetensors_bytes(
     Raises:
         InputError: if a number becomes infinite.
     """
+    with path.open("wb") as file:
+        for piece in _written(tensors, dtype, more, kept):
+            file.write(piece)
+
+
+def _written(
+    tensors: Mapping[str, Tensor], dtype: Dtype, more: Mapping[str, str], kept: Collection[str]
+) -> Iterator[bytes | memoryview]:
+    """The bytes of a file, piece by piece."""
     entries: dict[str, object] = {"__metadata__": {"format": "pt", **dict(sorted(more.items()))}}
-    parts, offset = [], 0
-    for name in sorted(tensors):
-        kind = str(tensors[name].dtype)
-        shortened = kind == _FLOAT and dtype != "float32" and name not in kept
-        part = _shortened(name, tensors[name]) if shortened else canonical_bytes(tensors[name])
-        facts = {"dtype": "BF16" if shortened else _WRITTEN[kind][0], "shape": list(tensors[name].shape)}
-        entries[name] = {**facts, "data_offsets": [offset, offset + len(part)]}
-        parts.append(part)
-        offset += len(part)
+    names, offset = sorted(tensors), 0
+    shortened = {name for name in names if dtype != "float32" and str(tensors[name].dtype) == _FLOAT} - set(kept)
+    for name in names:
+        x = tensors[name]
+        end = offset + x.numel() * (SIZES[dtype] if name in shortened else x.element_size())
+        kind = "BF16" if name in shortened else _WRITTEN[str(x.dtype)][0]
+        entries[name] = {"dtype": kind, "shape": list(x.shape), "data_offsets": [offset, end]}
+        offset = end
     text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
-    return len(text).to_bytes(8, "little") + text + b"".join(parts)
+    yield len(text).to_bytes(8, "little") + text
+    for name in names:
+        for rows in stretches(tensors[name]):
+            yield _shortened(name, rows) if name in shortened else canonical(rows)
 
 
 def _shortened(name: str, x: Tensor) -> bytes:
@@ -125,19 +152,25 @@ def _shortened(name: str, x: Tensor) -> bytes:
     from regrow.formats.gguf_blocks import UnfitError, encode
 
     try:
-        return encode(np.frombuffer(canonical_bytes(x), "<f4"), "BF16")
+        return encode(np.frombuffer(canonical(x), "<f4"), "BF16")
     except UnfitError as error:
         raise InputError(f"the numbers of `{name}` cannot be written as bfloat16", why=str(error)) from error
 
 
-def canonical_bytes(x: Tensor) -> bytes:
-    """Give the little-endian bytes of a tensor of float32, int32 or int64, ``-0.0`` as ``+0.0``."""
+def stretches(x: Tensor) -> Iterator[Tensor]:
+    """A tensor cut along its first axis into parts of a mebibyte, or of one row where that is more."""
+    x = x.detach() if x.dim() else x.detach().view(1)
+    rows = max(1, STRETCH // max(1, x[:1].numel() * x.element_size()))
+    for start in range(0, x.shape[0], rows):
+        yield x[start : start + rows]
+
+
+def canonical(x: Tensor) -> memoryview:
+    """The little-endian bytes of a tensor of float32, int32 or int64, ``-0.0`` as ``+0.0``: a copy."""
     import numpy as np
 
-    values = x.detach().cpu().contiguous().numpy().astype(_WRITTEN[str(x.dtype)][1], copy=True)
-    if values.dtype.kind == "f":
-        values += np.float32(0.0)
-    return values.tobytes()
+    values = x.detach().cpu().contiguous().numpy().astype(_WRITTEN[str(x.dtype)][1], copy=False)
+    return (np.ravel(values) + np.zeros(1, values.dtype)).view(np.uint8).data
 
 
 def _raw(file: BinaryIO, size: int, problems: Problems) -> tuple[bytes, bytes | None]:

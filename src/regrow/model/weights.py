@@ -7,6 +7,7 @@ Example:
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from regrow.errors import InputError
-from regrow.formats.safetensors import SIZES, Dtype, safetensors_bytes
+from regrow.formats.safetensors import SIZES, Dtype, write_safetensors
 from regrow.model import packed
 from regrow.model.config import DecoderConfig
 from regrow.model.families import families
@@ -36,7 +37,10 @@ GENERATION = "generation_config.json"
 WEIGHTS = "model.safetensors"
 
 _STOP_TEXTS = "stop_strings"
-_INDEX = f"{WEIGHTS}.index.json"
+INDEX = f"{WEIGHTS}.index.json"
+LARGEST_FILE = 50 * 10**9
+"""Bytes of tensors in a file of weights, with more than which transformers writes several, and so do we."""
+
 _WEIGHT = ".weight"
 _HEAD = "lm_head"
 """What transformers calls the head of every family, whatever it is called in the files."""
@@ -91,9 +95,9 @@ def save(
     ends: Ends,
     codes: Mapping[str, Codes] = MappingProxyType({}),
     dtype: Dtype = "float32",
-    largest: int | None = None,
+    largest: int = LARGEST_FILE,
 ) -> None:
-    """Write the files of the decoder's family.
+    """Write the files of the decoder's family, of which no more than a mebibyte is copied at a time.
 
     Args:
         directory: where they go.
@@ -119,15 +123,12 @@ def save(
     groups = list(_groups(tensors, dtype, largest))
     members: dict[str, Any] = {CONFIG: values, GENERATION: generation}
     if len(groups) > 1:
-        members[_INDEX] = _index(tensors, groups, dtype)
+        members[INDEX] = _index(tensors, groups, dtype)
     for name, group in zip(_names(len(groups)), groups, strict=True):
-        (directory / name).write_bytes(_bytes({one: tensors[one] for one in group}, dtype))
+        kept = frozenset(filter(packed.is_scale, group))
+        write_safetensors(directory / name, {one: tensors[one] for one in group}, dtype, kept=kept)
     for name, value in members.items():
         (directory / name).write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _bytes(tensors: Mapping[str, Tensor], dtype: Dtype) -> bytes:
-    return safetensors_bytes(tensors, dtype, kept=frozenset(filter(packed.is_scale, tensors)))
 
 
 def _size(name: str, x: Tensor, dtype: Dtype) -> int:
@@ -144,12 +145,12 @@ def _require_alike(codes: Mapping[str, Codes]) -> None:
         )  # fmt: skip
 
 
-def _groups(tensors: Mapping[str, Tensor], dtype: Dtype, largest: int | None) -> Iterator[list[str]]:
+def _groups(tensors: Mapping[str, Tensor], dtype: Dtype, largest: int) -> Iterator[list[str]]:
     """The names of tensors that share a file, in their order: as many as it may hold, and at least one."""
     group, size = list[str](), 0
     for name in sorted(tensors):
         more = _size(name, tensors[name], dtype)
-        if group and largest is not None and size + more > largest:
+        if group and size + more > largest:
             yield group
             group, size = [], 0
         group.append(name)
@@ -259,15 +260,31 @@ def files(directory: Path) -> list[str]:
     """
     if (directory / WEIGHTS).exists():
         return [WEIGHTS]
-    if not (directory / _INDEX).exists():
+    if not (directory / INDEX).exists():
         raise _no_model(directory, WEIGHTS)
-    table = _members(directory, directory / _INDEX).get("weight_map")
+    table = _members(directory, directory / INDEX).get("weight_map")
     names = set(table.values()) if isinstance(table, dict) and all(map(_is_text, table.values())) else set[str]()
     if not names or any(Path(name).name != name for name in names):
-        raise _unreadable(directory, f"`{_INDEX}` lists no files beside it")
+        raise _unreadable(directory, f"`{INDEX}` lists no files beside it")
     if missing := sorted(name for name in names if not (directory / name).is_file()):
-        raise _unreadable(directory, f"of the files that `{_INDEX}` lists, {some(missing)} is not there")
+        raise _unreadable(directory, f"of the files that `{INDEX}` lists, {some(missing)} is not there")
     return sorted(names)
+
+
+def digest(directory: Path) -> str:
+    """The sha256 of the file of weights; of several files, of what ``sha256sum`` prints of them.
+
+    Raises:
+        InputError: as :func:`files`.
+    """
+    sums = {name: _sha256(directory / name) for name in files(directory)}
+    lines = "".join(f"{found}  {name}\n" for name, found in sums.items())
+    return next(iter(sums.values())) if len(sums) == 1 else hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def ends(directory: Path, otherwise: int | None = None) -> Ends:

@@ -13,6 +13,8 @@ LICENCE = "LICENSE"
 PAPER = "paper.md"
 
 WEIGHTS = "model.safetensors"
+WEIGHTS_INDEX = f"{WEIGHTS}.index.json"
+"""Which of several files holds which tensor, where the weights are more than one file holds."""
 CONFIG = "config.json"
 GENERATION = "generation_config.json"
 TOKENIZER = tokenizer.FILE

@@ -53,6 +53,7 @@ from regrow.release.layout import (
     TIMINGS,
     TOKENS,
     WEIGHTS,
+    WEIGHTS_INDEX,
     statement_path,
 )
 from regrow.release.statements import Statement, is_statement, ordered, parse
@@ -381,23 +382,39 @@ class Release:
         found = self._json(CONFIG).get("model_type")
         return found if isinstance(found, str) else ""
 
+    @cached_property
+    def weights(self) -> tuple[str, ...]:
+        """The files of weights: none, one, or those that an index beside them lists."""
+        if self.files.has(WEIGHTS):
+            return (WEIGHTS,)
+        named = self._mapping(WEIGHTS_INDEX, self._json(WEIGHTS_INDEX).get("weight_map", {})).values()
+        return tuple(sorted({name for name in named if isinstance(name, str)}))
+
     def _parameters(self) -> int | None:
-        """How many numbers the weights hold, from their header alone."""
-        if not self.files.has(WEIGHTS):
+        """How many numbers the weights hold, from their headers alone."""
+        if not self.weights:
             return None
+        counts: dict[str, float] = {}
+        for path in self.weights:
+            counts |= self._counts(path)
         try:
-            with self.files.open(WEIGHTS) as file:
-                entries = read_entries(file, self.files.size(WEIGHTS))
-            shapes = {name: entry["shape"] for name, entry in entries.items()}
-            counts = {name: math.prod(float(size) for size in shape) for name, shape in shapes.items()}
             total = sum(_numbers(counts, self._json(CONFIG)))  # exact up to 2**53
-        except InputError as error:
-            raise DamagedError(self.path, WEIGHTS, error.why or error.what) from error
-        except OSError as error:
-            raise DamagedError(self.path, WEIGHTS, (error.strerror or str(error)).lower()) from error
-        except (ValueError, LookupError, TypeError, ArithmeticError) as error:
-            raise DamagedError(self.path, WEIGHTS, "its header gives a tensor no shape") from error
+        except (LookupError, TypeError, ArithmeticError) as error:
+            raise DamagedError(self.path, CONFIG, "it does not say how its weights are packed") from error
         return int(total) if 0 <= total < 2**53 else None
+
+    def _counts(self, path: str) -> Mapping[str, float]:
+        """The numbers of each tensor in a file of weights."""
+        try:
+            with self.files.open(path) as file:
+                entries = read_entries(file, self.files.size(path))
+            return {name: math.prod(float(size) for size in entry["shape"]) for name, entry in entries.items()}
+        except InputError as error:
+            raise DamagedError(self.path, path, error.why or error.what) from error
+        except OSError as error:
+            raise DamagedError(self.path, path, (error.strerror or str(error)).lower()) from error
+        except (ValueError, LookupError, TypeError, ArithmeticError) as error:
+            raise DamagedError(self.path, path, "its header gives a tensor no shape") from error
 
     @cached_property
     def environment(self) -> Mapping[str, Any]:

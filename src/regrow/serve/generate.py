@@ -19,7 +19,7 @@ from regrow.model.decoder import Decoder
 from regrow.model.sampling import Sampling, generate
 from regrow.model.weights import ends, load
 from regrow.release import Release
-from regrow.release.layout import CONFIG, TOKENIZER, WEIGHTS
+from regrow.release.layout import CONFIG, TOKENIZER, WEIGHTS, WEIGHTS_INDEX
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,9 @@ class Generator:
         """
         folder = Path(folder)
         release = Release.at(folder)
-        for name in (CONFIG, WEIGHTS, TOKENIZER):
+        for name in (CONFIG, WEIGHTS, WEIGHTS_INDEX, TOKENIZER):
+            release.require(name)
+        for name in set(release.weights) - {WEIGHTS}:
             release.require(name)
         config, parameters = load(folder)
         if not release.files.has(TOKENIZER):

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field, model_validator
 
 from regrow.errors import StageError
-from regrow.recipe.kind import ADAPTER, Call, Cost, Expected, Kind, Released, Table
+from regrow.recipe.kind import ADAPTER, PROGRAM, Call, Cost, Expected, Kind, Released, Table
 from regrow.recipe.values import Texts
 from regrow.sections import fault
 from regrow.stages import tuning
 from regrow.stages.prefer import BETA, require_pairs
 from regrow.stages.training import RECORDS, Schedule
 from regrow.stages.tuning import SLOTS, Tuning, done, run_of
+from regrow.train.section import needs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,14 +108,14 @@ class LoraParameters(Tuning):
 
 def run(call: Call[LoraParameters]) -> None:
     """Train the pairs on the tokens, in the order that the seed and the epoch fix."""
-    from regrow.model.adapters.files import digest_of
+    from regrow.model.weights import digest
     from regrow.stages.training import train
 
     said, source = call.parameters, call.input("weights")
     run = replace(run_of(call), pairs=said.preferences)
     if said.preferences:
         require_pairs(call.name, run.shards)
-    task, base = _task(call, run.config), digest_of(source)
+    task, base = _task(call, run.config), digest(source)
 
     def write(folder: Path, parameters: Mapping[str, Tensor]) -> None:
         _write(folder, said, task, parameters, base)
@@ -195,14 +196,14 @@ def cost(parameters: LoraParameters, inputs: Mapping[str, tuple[Expected, ...]])
     """
     whole = tuning.cost(parameters, inputs)
     assert whole.training is not None
-    share = 1.0 if parameters.preferences else 2 / 3
+    learned, share = whole.training.parameters, 1.0 if parameters.preferences else 2 / 3
     seconds = whole.seconds * share
     return replace(
         whole,
         gives=replace(whole.gives, size=whole.gives.size / 50),
         flops=whole.flops * share,
         seconds=seconds,
-        memory_bytes=whole.memory_bytes - 20 * whole.training.parameters,
+        memory_bytes=PROGRAM + needs(parameters, learned // 50, frozen=learned).memory,
         training=replace(whole.training, seconds=seconds),
     )
 

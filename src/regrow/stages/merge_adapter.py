@@ -35,7 +35,7 @@ def run(call: Call[MergeAdapterParameters]) -> None:
 
     source = call.input("weights")
     adapter = files.read(call.input("adapter"))
-    _require_base(adapter.base, files.digest_of(source))
+    _require_base(adapter.base, weights.digest(source))
     config, parameters = weights.load(source)
     fit = fitted(config, adapter, tensors_of(config, parameters))
     weights.save(call.output, *merged(config, parameters, fit), weights.ends(source))

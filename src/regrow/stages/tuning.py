@@ -15,7 +15,7 @@ from regrow.sections import LARGEST, Parameters
 from regrow.stages.costs import START, all_of
 from regrow.stages.training import Schedule, require_a_step, settings_of
 from regrow.train.checkpoints import newest
-from regrow.train.section import Train
+from regrow.train.section import MOST_MICRO_BATCHES, Train, needs
 
 if TYPE_CHECKING:
     from regrow.stages.training import Run
@@ -54,10 +54,10 @@ class Tuning(Train, Parameters):
     )
     micro_batches_per_step: int = Field(
         default=2,
-        description="Micro-batches whose mean gradient makes a step; their sum is exact up to 127.",
+        description="Micro-batches whose mean gradient makes a step.",
         examples=[2],
         ge=1,
-        le=127,
+        le=MOST_MICRO_BATCHES,
     )
     learning_rate: float = Field(default=1e-4, description="At its highest.", examples=[3e-5], gt=0, le=10)
     weight_decay: float = Field(
@@ -128,7 +128,7 @@ def cost(parameters: Tuning, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost
         replace(given, context=parameters.context, vocabulary=given.vocabulary),
         flops=flops,
         seconds=seconds,
-        memory_bytes=PROGRAM + 28 * learned,
+        memory_bytes=PROGRAM + needs(parameters, learned).memory,
         training=Training(learned, tokens, count, seconds, parameters.micro_batches_per_step),
     )
 

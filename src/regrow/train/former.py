@@ -17,7 +17,7 @@ from torch import Tensor
 from regrow.errors import StageError
 from regrow.exact.optimizer import rows
 from regrow.exact.version import ARITHMETIC
-from regrow.formats.safetensors import safetensors_bytes
+from regrow.formats.safetensors import write_safetensors
 from regrow.train import state as states
 from regrow.train.settings import Settings
 from regrow.train.state import State
@@ -57,11 +57,10 @@ def keep(folder: Path, task: Task, settings: Settings, tokens: str, scratch: Pat
     checkpoint = states.restore(scratch, task.given())
     if checkpoint is None or checkpoint.step != settings.end:
         raise StageError("the last checkpoint is gone or damaged", where=str(scratch), hint="train again")
-    moments = {f"{part}.{name}": x for part, name, x in checkpoint.read(task.trained()) if part in _MOMENTS}
     record = {"step": checkpoint.step, "terms": _terms(task, settings, tokens)}
     history = {"losses": checkpoint.losses, "chain": checkpoint.chain}
     text = json.dumps({**record, **history}, sort_keys=True)
-    (folder / FILE).write_bytes(safetensors_bytes(moments, more={_KEY: text}))
+    write_safetensors(folder / FILE, checkpoint.moments(task.trained()), more={_KEY: text})
 
 
 def go_on(folder: Path, task: Task, settings: Settings, tokens: str, scratch: Path) -> int:
@@ -99,7 +98,7 @@ def _terms(task: Task, settings: Settings, tokens: str) -> dict[str, Any]:
     described = {name: x for name, x in task.description().items() if name not in _SAID_ELSEWHERE}
     terms = {
         **told, **described, "context": task.context, "trained parameters": sorted(task.trained()), "tokens": tokens,
-        "arithmetic": ARITHMETIC,
+        "arithmetic": ARITHMETIC, "chain of states": states.CHAIN,
     }  # fmt: skip
     return dict(json.loads(json.dumps(terms)))
 

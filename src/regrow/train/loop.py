@@ -7,9 +7,9 @@ asked for by step, so nothing about the data has to be saved to go on after a ki
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,16 +19,16 @@ from torch import Tensor
 from regrow.errors import StageError
 from regrow.exact import operations as ops
 from regrow.exact import optimizer
+from regrow.exact.accumulation import Gradients
 from regrow.exact.constant import constant
 from regrow.exact.selection import placed
 from regrow.exact.workers import ALONE, Workers
 from regrow.train import state as states
 from regrow.train.pace import Pace
+from regrow.train.reading import Reading, Saves
 from regrow.train.settings import Settings
 from regrow.train.state import State
 from regrow.train.task import Batch, Task
-
-_SECONDS_BETWEEN_SAVES = 20.0
 
 
 @dataclass(frozen=True)
@@ -94,27 +94,41 @@ def train(
         tensors.update(placed(tensors))
     if workers.rank == 0 and state.step:
         watch.resumed(state)
-    pace, saves = Pace(settings, task.context), _Saves()
-    while state.step < settings.end:
-        with pace.step():
-            step(task, settings, state, _batch(task, settings, batch, state.step + 1, workers), workers)
-        if workers.rank == 0:
-            if state.step in settings.validation_steps:
-                with pace.validation():
-                    state.losses[-1].update(watch.measure(state))
-            watch.progress(**_progress(task, settings, state), **pace.report(state.step))
-        stopping, saving = _wishes(watch, saves, workers)
-        stopping = stopping and state.step < settings.end
-        if state.step % settings.checkpoint_every == 0 or state.step == settings.end:
-            _require_finite_parameters(state)
-            state.link(workers)
-        if workers.rank == 0 and state.step in settings.snapshot_steps:
-            watch.keep(state)
-        if saving or stopping or (settings.keep and state.step == settings.end):
-            states.save(state, scratch, workers)
-        if stopping:
-            watch.stop()
+    pace, saves = Pace(settings, task.context), Saves()
+    with Reading() as reading:
+        while state.step < settings.end:
+            with pace.step():
+                given = _batch(task, settings, batch, state.step + 1, workers)
+                step(task, settings, state, given, workers, reading.end)
+            if workers.rank == 0:
+                if state.step in settings.validation_steps:
+                    with pace.validation():
+                        state.losses[-1].update(watch.measure(state))
+                watch.progress(**_progress(task, settings, state), **pace.report(state.step))
+            stopping, saving = _wishes(watch, saves, workers)
+            stopping = stopping and state.step < settings.end
+            linking = state.step % settings.checkpoint_every == 0 or state.step == settings.end
+            saving = saving or stopping or (settings.keep and state.step == settings.end)
+            if linking:
+                _require_finite_parameters(state)
+            if workers.rank == 0 and state.step in settings.snapshot_steps:
+                watch.keep(state)
+            if linking or saving:
+                reading.begin(partial(_record, state, scratch, workers.aside(), saves, linking, saving))
+            if stopping:
+                reading.end()
+                watch.stop()
+        reading.end()
     return state
+
+
+def _record(state: State, scratch: Path, workers: Workers, saves: Saves, linking: bool, saving: bool) -> None:
+    """What is done with a state after its step; it changes nothing but the chain."""
+    if linking:
+        state.link(workers)
+    if saving:
+        with saves.saving():
+            states.save(state, scratch, workers)
 
 
 def _batch(task: Task, settings: Settings, batch: Callable[[int], Batch], step: int, workers: Workers) -> Batch:
@@ -134,7 +148,7 @@ def _progress(task: Task, settings: Settings, state: State) -> dict[str, Any]:
     return {"done": state.step, "total": settings.end, "unit": "steps", "tokens": tokens, **record}
 
 
-def _wishes(watch: Watch, saves: _Saves, workers: Workers) -> tuple[bool, bool]:
+def _wishes(watch: Watch, saves: Saves, workers: Workers) -> tuple[bool, bool]:
     """Whether the first worker wants to stop and to save."""
     asked = (watch.stopping(), saves.due()) if workers.rank == 0 else (False, False)
     wishes = torch.tensor(asked, dtype=torch.int32)
@@ -142,7 +156,14 @@ def _wishes(watch: Watch, saves: _Saves, workers: Workers) -> tuple[bool, bool]:
     return bool(wishes[0]), bool(wishes[1])
 
 
-def step(task: Task, settings: Settings, state: State, batch: Batch, workers: Workers = ALONE) -> None:
+def step(
+    task: Task,
+    settings: Settings,
+    state: State,
+    batch: Batch,
+    workers: Workers = ALONE,
+    before: Callable[[], None] = lambda: None,
+) -> None:
     """One optimizer step, in place.
 
     The loss of a step is the mean of its micro-batches' losses, each of which is a mean over the tokens that count
@@ -154,6 +175,7 @@ def step(task: Task, settings: Settings, state: State, batch: Batch, workers: Wo
         state: what is changed: this worker's rows of the moments, and all trained parameters.
         batch: all micro-batches.
         workers: who share the step.
+        before: called when the gradients are there, before anything is changed.
 
     Raises:
         StageError: if a loss or gradient is not finite, or nothing counts in a micro-batch.
@@ -165,6 +187,7 @@ def step(task: Task, settings: Settings, state: State, batch: Batch, workers: Wo
     loss = float(ops.mean(losses))
     norm = optimizer.gradient_norm(gradients, workers)
     _require_finite(number, loss, norm, gradients, workers)
+    before()
     rate, clip = settings.rate(number), optimizer.clip_factor(norm, settings.clip)
     adamw = optimizer.AdamW(settings.beta1, settings.beta2, settings.epsilon, settings.weight_decay)
     matrices = {name: optimizer.rows(p) for name, p in state.trained().items()}
@@ -185,18 +208,15 @@ def _gradients(
     frozen = {name: constant(p) for name, p in state.frozen().items()}
     parameters = {**frozen, **leaves}
     losses = torch.zeros(len(micro_batches), device=next(iter(leaves.values())).device)
-    parts: dict[str, list[Tensor]] = {name: [] for name in leaves}
-    for i in range(workers.rank, len(micro_batches), workers.count):
+    mine = range(workers.rank, len(micro_batches), workers.count)
+    gradients = Gradients.of(leaves, len(mine), len(micro_batches))
+    for i in mine:
         loss = task.loss(parameters, micro_batches[i])
         losses[i] = loss.detach()
-        for name, gradient in zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True):
-            parts[name].append(optimizer.rows(gradient.contiguous()))
+        gradients.add(torch.autograd.grad(loss, list(leaves.values())))
     # Every entry is +0 but on one worker, so the sum of the bit patterns is the losses.
     workers.total(losses.view(torch.int32))
-    for name, found in parts.items():
-        if not found:  # more workers than micro-batches
-            found.append(torch.zeros_like(optimizer.rows(leaves[name].detach())))
-    return losses, optimizer.mean_gradients(parts, len(micro_batches), workers)
+    return losses, gradients.mean(workers)
 
 
 def _require_targets(step: int, micro_batches: list[Batch]) -> None:
@@ -237,17 +257,3 @@ def _require_finite_parameters(state: State) -> None:
                 why="the update was too large for float32, or divided nothing by nothing",
                 hint="lower `learning_rate` or raise `epsilon`; nothing built so far is lost",
             )
-
-
-class _Saves:
-    """When the next save is due."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-
-    def due(self) -> bool:
-        """Whether the last one is long ago; then the next is due as long after this."""
-        due = time.monotonic() - self._last > _SECONDS_BETWEEN_SAVES
-        if due:
-            self._last = time.monotonic()
-        return due

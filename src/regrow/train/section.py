@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import operator
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
 
 from regrow.model.architecture import Architecture, forward_flops, parameter_count
 from regrow.sections import LARGEST, Section
+
+MOST_MICRO_BATCHES = 1 << 15
+"""As many as :mod:`regrow.exact.accumulation` takes, which loads more than a recipe needs to be read."""
 
 _FLOPS_PER_SECOND = 5.3e11
 _SECONDS_PER_NUMBER = 2e-9
@@ -30,10 +34,10 @@ class Train(Section):
     )
     micro_batches_per_step: int = Field(
         default=4,
-        description="Micro-batches whose mean gradient makes a step; their sum is exact up to 127.",
+        description="Micro-batches whose mean gradient makes a step.",
         examples=[4],
         ge=1,
-        le=127,
+        le=MOST_MICRO_BATCHES,
     )
     learning_rate: float = Field(default=2e-3, description="At its highest.", examples=[1e-3], gt=0, le=10)
     warmup: float = Field(
@@ -127,13 +131,52 @@ def training_flops(architecture: Architecture, train: Train, vocabulary: int) ->
 
 
 def training_memory(architecture: Architecture, train: Train, vocabulary: int) -> int:
-    """Estimate the bytes that a run needs, besides the program.
-
-    For each parameter its value, gradient, two moments and digits; for each token of a micro-batch what the way back
-    needs from every layer and the attention weights; and the logits with their gradient.
-    """
+    """Estimate the bytes that a run on one worker needs, besides the program."""
     activations = train.micro_batch * architecture.context * _activations(architecture, vocabulary)
-    return 24 * parameter_count(architecture, vocabulary) + 4 * activations
+    return needs(train, parameter_count(architecture, vocabulary), activations=activations).memory
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes that a run needs at most.
+
+    Attributes:
+        memory: of each worker, besides the program.
+        scratch: on the disk of the first worker, until the run has ended.
+        output: on the same disk, for what the run gives.
+    """
+
+    memory: int
+    scratch: int
+    output: int
+
+
+def needs(train: Train, learned: int, frozen: int = 0, activations: float = 0.0, workers: int = 1) -> Needs:
+    """Estimate what a run needs.
+
+    In memory: of each parameter its value and its digits, and of each that is learned two moments, of which a worker
+    has its share, and the gradients of a step. On the disk: a checkpoint has a value and two moments for each that is
+    learned, and while it takes the place of another there are two; then the snapshots, which are copied when all is
+    done.
+
+    Args:
+        train: the run.
+        learned: parameters that training changes.
+        frozen: parameters that only take part.
+        activations: numbers between the products of a micro-batch, forwards and backwards.
+        workers: how many share the run.
+    """
+    mine = -(-train.micro_batches_per_step // workers)
+    state = 4 * (learned + frozen) + 8 * learned / workers
+    memory = state + 4 * (learned + frozen) + _gradients(mine) * learned + 4 * activations
+    snapshots = 4 * train.snapshots * learned
+    optimizer = 8 * learned if train.keep_optimizer else 0
+    return Needs(int(memory), 24 * learned + snapshots, 4 * learned + snapshots + optimizer)
+
+
+def _gradients(micro_batches: int) -> int:
+    """Bytes for each parameter, as :mod:`regrow.exact.accumulation` keeps them; while one is added it is there too."""
+    return 4 * micro_batches + 4 if micro_batches <= 7 else 28 + 4
 
 
 def training_seconds(architecture: Architecture, train: Train, vocabulary: int) -> float:

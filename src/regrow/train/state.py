@@ -5,26 +5,48 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from regrow.exact.optimizer import rows
-from regrow.exact.workers import ALONE, Workers
-from regrow.formats.safetensors import canonical_bytes
+from regrow.exact.workers import ALONE, Workers, owner
+from regrow.formats.safetensors import STRETCH, canonical
 from regrow.store.atomic import new_directory, remove_tree
 from regrow.store.digest import sha256_bytes
 from regrow.train.checkpoints import checkpoints, folder_of
 from regrow.train.task import Shape, Task
 
-_KEPT = 2
+CHAIN = 2
+"""The version of the links of the chain: what a digest of a state is made of."""
+
 _VALUES, _RECORD = "values.f32", "state.json"
+_HASH = hashlib.sha256().digest_size
+Part = Literal["parameter", "first", "second"]
+_MOMENTS: tuple[Part, ...] = ("first", "second")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Rows of a tensor whose bytes are hashed, and written, together: up to a mebibyte of them, or a single one.
+
+    So small, since of all that a worker owns nobody else has to see more than the chunks that it begins or ends in.
+
+    Attributes:
+        part: which tensors of the state.
+        name: of the parameter.
+        rows: of the tensor as a matrix.
+    """
+
+    part: Part
+    name: str
+    rows: slice
 
 
 @dataclass
@@ -38,6 +60,7 @@ class State:
         second: AdamW's second moments, likewise.
         losses: a record for each step done.
         chain: the links of the checkpoint chain so far; the first worker's.
+        seals: the hashes of the frozen parameters' chunks, by name, once they are known.
     """
 
     step: int
@@ -46,6 +69,7 @@ class State:
     second: dict[str, Tensor]
     losses: list[dict[str, Any]] = field(default_factory=list)
     chain: list[dict[str, object]] = field(default_factory=list)
+    seals: dict[str, list[str]] = field(default_factory=dict)
 
     @staticmethod
     def initial(
@@ -64,28 +88,62 @@ class State:
         """The parameters that stay as they are: those without moments."""
         return {name: p for name, p in self.parameters.items() if name not in self.first}
 
-    def tensors(self, workers: Workers = ALONE) -> Iterator[tuple[str, str, Tensor]]:
-        """Part, name and values of everything, whole, one after the other; on the first worker, and only there.
+    def changing(self) -> list[Chunk]:
+        """The chunks of all that training changes, in the order in which they are hashed and written."""
+        parts: tuple[Part, ...] = ("parameter", *_MOMENTS)
+        return [chunk for part in parts for name in self.first for chunk in self._chunks(part, name)]
 
-        So nobody ever holds more of the others' moments than one matrix.
-        """
-        yield from (("parameter", name, p) for name, p in self.parameters.items())
-        for part, moments in (("first", self.first), ("second", self.second)):
-            for name, mine in moments.items():
-                whole = workers.gather(mine, rows(self.parameters[name]).shape[0])
-                yield part, name, whole.view_as(self.parameters[name]) if workers.rank == 0 else whole
+    def _chunks(self, part: Part, name: str) -> Iterator[Chunk]:
+        return (Chunk(part, name, found) for found in _cut(rows(self.parameters[name])))
+
+    def values(self, chunk: Chunk, to: int | None, workers: Workers) -> Tensor | None:
+        """What a chunk holds, for one worker, by default the one that owns its first row; None for the others."""
+        whole = rows(self.parameters[chunk.name])
+        count = whole.shape[0]
+        to = owner(chunk.rows.start, count, workers.count) if to is None else to
+        if chunk.part == "parameter":
+            return whole[chunk.rows] if workers.rank == to else None
+        moments = self.first if chunk.part == "first" else self.second
+        return workers.gather(moments[chunk.name], count, chunk.rows, to)
+
+    def _hashes(self, chunks: list[Chunk], workers: Workers) -> list[str]:
+        """The sha256 of each chunk's canonical bytes, each found by one worker and told to all."""
+        found = torch.zeros((len(chunks), _HASH), dtype=torch.uint8)
+        for place, chunk in enumerate(chunks):
+            values = self.values(chunk, None, workers)
+            if values is not None:
+                found[place] = torch.frombuffer(
+                    bytearray(hashlib.sha256(canonical(values)).digest()), dtype=torch.uint8
+                )
+        workers.total(found)
+        return [bytes(row).hex() for row in found.numpy()]
+
+    def sealed(self, workers: Workers = ALONE) -> Mapping[str, list[str]]:
+        """The hashes of the frozen parameters' chunks, which are found only once."""
+        unknown = [
+            chunk for name in self.frozen() if name not in self.seals for chunk in self._chunks("parameter", name)
+        ]
+        if unknown:
+            for chunk, found in zip(unknown, self._hashes(unknown, workers), strict=True):
+                self.seals.setdefault(chunk.name, []).append(found)
+        return self.seals
 
     def digest(self, workers: Workers = ALONE) -> str:
-        """sha256 over the step and every tensor: name, shape and canonical bytes, in the order of the names.
+        """sha256 over the step and every tensor: name, shape and the hashes of its chunks, in the order of the names.
 
-        Frozen parameters count: what was learned means something together with them alone.
+        Frozen parameters count: what was learned means something together with them alone. Every worker hashes what
+        it owns.
         """
-        found = hashlib.sha256(f"step {self.step}\n".encode())
-        for part, name, values in self.tensors(workers):
-            if workers.rank == 0:
-                found.update(f"{part} {name} {tuple(values.shape)}\n".encode())
-                found.update(canonical_bytes(values))
-        return found.hexdigest()
+        chunks = self.changing()
+        hashes: dict[tuple[Part, str], list[str]] = {("parameter", name): x for name, x in self.sealed(workers).items()}
+        for chunk, found in zip(chunks, self._hashes(chunks, workers), strict=True):
+            hashes.setdefault((chunk.part, chunk.name), []).append(found)
+        tensors = [("parameter", name) for name in self.parameters]
+        tensors += [(part, name) for part in _MOMENTS for name in self.first]
+        text = [f"step {self.step}\n"]
+        for part, name in tensors:
+            text += [f"{part} {name} {tuple(self.parameters[name].shape)}\n", *_lines(hashes[part, name])]
+        return sha256_bytes("".join(text).encode())
 
     def link(self, workers: Workers = ALONE) -> None:
         """Add a link to the chain: the state's digest, and a hash that binds it to every link before."""
@@ -121,39 +179,50 @@ def begin(scratch: Path, task: Task, workers: Workers = ALONE) -> State:
 
 
 def save(state: State, scratch: Path, workers: Workers = ALONE) -> None:
-    """Write a checkpoint, whole or not at all, and drop all but the newest ones. The first worker writes.
+    """Write a checkpoint, whole or not at all, and drop all others. The first worker writes.
 
+    It has twelve bytes for each parameter that is trained, and two are there only while one takes the other's place.
     Frozen parameters are not in it, since they can be large and are given again; but it is sealed with them, so that a
     run with others does not go on from it.
     """
+    seal = _seal(state.sealed(workers))
+    values = (state.values(chunk, 0, workers) for chunk in state.changing())
     if workers.rank > 0:
-        for _ in state.tensors(workers):
+        for _ in values:
             pass
         return
     with new_directory(scratch / folder_of(state.step)) as directory:
-        digest = _seal(state.frozen())
         with (directory / _VALUES).open("wb") as file:
-            for _, name, values in state.tensors(workers):
-                if name in state.first:
-                    data = canonical_bytes(values)
-                    digest.update(data)
-                    file.write(data)
+            for chunk in values:
+                assert chunk is not None
+                data = canonical(chunk)
+                seal.update(data)
+                file.write(data)
         record = {"step": state.step, "losses": state.losses, "chain": state.chain}
-        lines = _sealed(json.dumps(record), digest)
+        lines = _sealed(json.dumps(record), seal)
         (directory / _RECORD).write_text(lines, encoding="utf-8")
     # Those of later steps are damaged, or the run would have gone on from there.
-    kept = [directory for directory in checkpoints(scratch) if directory.name <= folder_of(state.step)][:_KEPT]
     for directory in checkpoints(scratch):
-        if directory not in kept:
+        if directory.name != folder_of(state.step):
             remove_tree(directory)
 
 
-def _seal(frozen: Mapping[str, Tensor]) -> Any:
+def _cut(matrix: Tensor) -> Iterator[slice]:
+    """The rows of a matrix, as many at a time as make a chunk."""
+    count, size = matrix.shape
+    step = max(1, STRETCH // max(1, 4 * size))
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
+
+
+def _lines(hashes: Iterable[str]) -> Iterator[str]:
+    return (f"{one}\n" for one in hashes)
+
+
+def _seal(hashes: Mapping[str, list[str]]) -> Any:
     """A sha256 to go on with: of the frozen parameters, in the order of their names."""
     found = hashlib.sha256()
-    for name, values in sorted(frozen.items()):
-        found.update(f"frozen {name} {tuple(values.shape)}\n".encode())
-        found.update(canonical_bytes(values))
+    for name, values in sorted(hashes.items()):
+        found.update("".join((f"frozen {name}\n", *_lines(values))).encode())
     return found
 
 
@@ -168,8 +237,8 @@ def _sealed(record: str, values: Any) -> str:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A state on disk: a record, and beside it the bytes of what training changes in the order of
-    :meth:`State.tensors`.
+    """A state on disk: a record, and beside it the bytes of what training changes, in the order of
+    :meth:`State.changing`.
 
     Attributes:
         values: the file with the bytes.
@@ -187,10 +256,22 @@ class Checkpoint:
         """The trained parameters, given their shapes."""
         return {name: values for part, name, values in self.read(shapes) if part == "parameter"}
 
-    def read(self, shapes: Mapping[str, Shape]) -> Iterator[tuple[str, str, Tensor]]:
+    def moments(self, shapes: Mapping[str, Shape]) -> dict[str, Tensor]:
+        """The moments as ``first.NAME`` and ``second.NAME``: views of the file, which nothing holds in memory."""
+        mapped = np.memmap(self.values, dtype="<f4", mode="c")
+        found, place = dict[str, Tensor](), sum(map(math.prod, shapes.values()))
+        for part in _MOMENTS:
+            for name, shape in sorted(shapes.items()):
+                count = math.prod(shape)
+                found[f"{part}.{name}"] = torch.from_numpy(mapped[place : place + count].reshape(shape))
+                place += count
+        return found
+
+    def read(self, shapes: Mapping[str, Shape]) -> Iterator[tuple[Part, str, Tensor]]:
         """Part, name and values of everything, one after the other."""
+        parts: tuple[Part, ...] = ("parameter", *_MOMENTS)
         with self.values.open("rb") as file:
-            for part in ("parameter", "first", "second"):
+            for part in parts:
                 for name, shape in sorted(shapes.items()):
                     values = np.fromfile(file, dtype="<f4", count=math.prod(shape))
                     yield part, name, torch.from_numpy(values.astype(np.float32, copy=False).reshape(shape))
@@ -198,8 +279,10 @@ class Checkpoint:
 
 def restore(scratch: Path, frozen: Mapping[str, Tensor] = MappingProxyType({})) -> Checkpoint | None:
     """The newest checkpoint that is whole and was made with these frozen parameters; others are passed over."""
-    seal = _seal(frozen)
-    for directory in checkpoints(scratch):
+    if not (found := checkpoints(scratch)):
+        return None
+    seal = _seal(State.initial({}, frozen).sealed())
+    for directory in found:
         try:
             text = (directory / _RECORD).read_text(encoding="utf-8")
             with (directory / _VALUES).open("rb") as file:

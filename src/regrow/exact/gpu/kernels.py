@@ -614,8 +614,8 @@ def row_bits(x, out, rows, columns, BR: tl.constexpr, BC: tl.constexpr):
 
 @jit
 def add_to_grid(x, exponents, total, rows, columns, BR: tl.constexpr, BC: tl.constexpr):
-    """Add to int32 ``total`` on row grids of 24 bits."""
-    # Within 2**24 each: int32 has room for the 127 micro-batches that `optimizer` allows.
+    """Add to int32 or int64 ``total`` on row grids of 24 bits."""
+    # Within 2**24 each: int32 has room for 127 of them.
     r, c, mask = f.tile(rows, columns, BR, BC)
     e = tl.load(exponents + r, mask=r < rows, other=0)
     q = f.on_grid(tl.load(x + r * columns + c, mask=mask, other=0.0), e, 24).to(tl.int32)

@@ -7,7 +7,6 @@ Names of tensors are ``base_model.model.`` with the path of a module and ``.lora
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -123,7 +122,7 @@ def write(folder: Path, settings: Settings, tensors: Mapping[str, Tensor], base:
         base: sha256 of the base's weights.
         turned: whether the base's matrices have a row for each input, which PEFT wants to be told.
     """
-    from regrow.formats.safetensors import safetensors_bytes
+    from regrow.formats.safetensors import write_safetensors
 
     alpha = int(settings.alpha) if settings.alpha == int(settings.alpha) else settings.alpha
     said: dict[str, Any] = {
@@ -135,13 +134,7 @@ def write(folder: Path, settings: Settings, tensors: Mapping[str, Tensor], base:
     }  # fmt: skip
     for name, members in ((CONFIG, said), (BASE, {"model.safetensors": {"sha256": base}})):
         (folder / name).write_text(json.dumps(members, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    (folder / WEIGHTS).write_bytes(safetensors_bytes({f"{PREFIX}{name}": x for name, x in tensors.items()}))
-
-
-def digest_of(weights: Path) -> str:
-    """The sha256 by which an adapter knows its base: of the file of weights that a stage gave."""
-    with (weights / "model.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    write_safetensors(folder / WEIGHTS, {f"{PREFIX}{name}": x for name, x in tensors.items()})
 
 
 def find(root: Path) -> Path:
