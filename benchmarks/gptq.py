@@ -97,7 +97,7 @@ def prepared(
     file: Path, layers: int | None, text: str, context: int, count: int, root: Path
 ) -> tuple[Path, np.ndarray, np.ndarray]:
     """The folder of the model, and its tokens of the text: to calibrate with, and to measure with."""
-    from regrow.corpus import tokenizers
+    from regrow.corpus import gguf_tokenizer
     from regrow.corpus.tokenizer import Tokenizer
     from regrow.model import gguf, weights
 
@@ -106,7 +106,7 @@ def prepared(
     model = gguf.load(file)
     config = replace(model.config, layers=layers or model.config.layers)
     weights.save(folder, config, {name: model.parameters[name] for name in config.shapes()}, gguf.ends(model.metadata))
-    tokenizers.from_gguf(gguf.metadata(file), file.name, folder)
+    gguf_tokenizer.from_gguf(gguf.metadata(file), file.name, folder)
     ids = Tokenizer.open(folder).documents([text])[0]
     needed = (count + HELD_OUT) * context + 1
     if len(ids) < needed:

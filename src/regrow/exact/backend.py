@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from regrow.exact.blend import Blend
-from regrow.exact.gemm import FusedProducts, GemmBackend
+from regrow.exact.gemm import FusedProducts, GemmBackend, Packed
 from regrow.exact.grid import LEFT, Block, Digits, Layout
 
 
@@ -140,10 +140,16 @@ class Backend:
                 high = multiply(a.along(a.high), b.along(b.high).mT)
                 yield Tile(g, r, high, multiply(a.along(a.both), b.along(b.both).mT))
 
-    def matmul(self, left: Digits, right: Digits, onto: Tensor | None = None) -> Tensor:
+    def packed(self, right: Digits, *depths: int) -> Digits | Packed:
+        """A right operand as products take it, for whoever has several with it, and others of these depths with them."""
+        fused = self._fused(right.depth, *depths)
+        return fused.pack(right) if fused else right
+
+    def matmul(self, left: Digits, right: Digits | Packed, onto: Tensor | None = None) -> Tensor:
         """The product of two operands as float32 ``(G, P, Q)``, rounded; then added to ``onto``, if that is given."""
         if fused := self._fused(left.depth):
             return fused.matmul(left, right, onto)
+        right = _unpacked(right)
         if onto is not None:
             return onto.add_(self.matmul(left, right))
         shape = *left.exponents.shape, right.exponents.shape[1]
@@ -183,8 +189,8 @@ class Backend:
         self.kernels.accumulate(top[0], middle[0], bottom[0], total)
 
     def attend(
-        self, block: Block, queries: Digits, keys: Digits, values: Digits, scale: float, weights: Tensor,
-        totals: Tensor, out: Tensor,
+        self, block: Block, queries: Digits, keys: Digits | Packed, values: Digits | Packed, scale: float,
+        weights: Tensor, totals: Tensor, out: Tensor,
     ) -> None:  # fmt: skip
         """Causal attention of a block of queries.
 
@@ -200,6 +206,7 @@ class Backend:
         """
         if fused := self._fused(queries.depth, block.keys):
             return fused.attend(block, queries, keys, values, scale, weights, totals, out)
+        keys, values = _unpacked(keys), _unpacked(values)
         some, sums, means = queries.rows(block.rows), totals[:, block.rows], out[:, block.rows]
         for tile in self.tiles(some, keys):
             at = tile.groups, tile.rows
@@ -213,8 +220,8 @@ class Backend:
         return None
 
     def attend_backward(
-        self, block: Block, gradients: Digits, values: Digits, keys: Digits, scale: float, weights: Tensor,
-        totals: Tensor, delta: Tensor, out: Tensor,
+        self, block: Block, gradients: Digits, values: Digits | Packed, keys: Digits | Packed, scale: float,
+        weights: Tensor, totals: Tensor, delta: Tensor, out: Tensor,
     ) -> Digits:  # fmt: skip
         """The gradients of a block's scores, ``(G, rows of the block, K)`` on row grids.
 
@@ -231,6 +238,7 @@ class Backend:
         """
         if fused := self._fused(gradients.depth, block.keys):
             return fused.attend_backward(block, gradients, values, keys, scale, weights, totals, delta, out)
+        values, keys = _unpacked(values), _unpacked(keys)
         some, sums, dots = gradients.rows(block.rows), totals[:, block.rows], delta[:, block.rows]
         exponents = torch.empty(sums.shape, dtype=torch.int32, device=weights.device)
         digits = Digits(torch.empty_like(weights), exponents, LEFT)
@@ -249,6 +257,13 @@ class Backend:
         """
         within = max(depths) <= self.gemm.depth and self.kernels.name != "reference"
         return self.gemm.fused if within else None
+
+
+def _unpacked(right: Digits | Packed) -> Digits:
+    """What is not packed where plain products multiply: it was given by the same backend."""
+    if isinstance(right, Packed):
+        raise TypeError("an operand was packed for another backend")
+    return right
 
 
 def numerators(weights: Tensor, layout: Layout) -> Digits:

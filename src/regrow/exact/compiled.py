@@ -134,11 +134,11 @@ def _clear_non_finite_kernel(out: Any, exponents: Any) -> None:
 
 
 def _numpy(x: Tensor) -> Any:
-    return x.detach().numpy()
+    return (x.detach() if x.requires_grad else x).numpy()
 
 
 def _bits(x: Tensor) -> Any:
-    return x.detach().view(torch.int32).numpy()
+    return _numpy(x).view(np.int32)
 
 
 def _block(rows: int) -> int:
@@ -153,15 +153,15 @@ def split(x: Tensor, layout: Layout, dtype: torch.dtype) -> Digits:
     groups, rows, columns = x.shape
     x = x.contiguous()
     data = torch.empty(layout.shape(groups, rows, columns), dtype=dtype)
-    out = _numpy(data.view(-1, columns))
     e = torch.empty((groups, rows if layout.by_row else columns), dtype=torch.int32)
+    given, out, grids = _numpy(x), _numpy(data).reshape(-1, columns), _numpy(e)
     if layout.by_row:
-        flat = x.view(-1, columns)
-        _split_rows_kernel(_numpy(flat), _bits(flat), out, _numpy(e.view(-1)), layout.right)
+        flat = given.reshape(-1, columns)
+        _split_rows_kernel(flat, flat.view(np.int32), out, grids.reshape(-1), layout.right)
     else:
-        _split_columns_kernel(_numpy(x), _bits(x), out, _numpy(e), layout.right, layout.stacked, _block(rows))
-        if bool((e == int(_NON_FINITE)).any()):
-            _clear_non_finite_kernel(out, _numpy(e))
+        _split_columns_kernel(given, given.view(np.int32), out, grids, layout.right, layout.stacked, _block(rows))
+        if (grids == _NON_FINITE).any():
+            _clear_non_finite_kernel(out, grids)
     return Digits(data, e, layout)
 
 

@@ -1,20 +1,21 @@
-"""Matrices that stay as they are: their digits are made once, and not anew for every product.
+"""Matrices that stay as they are: what products multiply by is made of them once, and not anew for every product.
 
-Digits are kept with the tensor itself and go with it. Those of a byte alone: a number then takes 2 bytes more for the
+It is kept with the tensor itself and goes with it. Digits of a byte alone: a number then takes 2 bytes more for the
 products forwards and 2 for those backwards; formats of several bytes would take several times what the matrix does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from regrow.exact.grid import Digits, Layout
-
 _PLACE = "regrow_constant"
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,11 @@ class _Constant:
 
     Attributes:
         version: how often torch had changed the tensor.
-        digits: those made of it so far.
+        made: what was made of it so far.
     """
 
     version: int
-    digits: dict[tuple[Layout, torch.dtype], Digits] = field(default_factory=dict)
+    made: dict[Hashable, Any] = field(default_factory=dict)
 
 
 def constant(x: Tensor) -> Tensor:
@@ -41,14 +42,15 @@ def constant(x: Tensor) -> Tensor:
     return x
 
 
-def digits(x: Tensor, layout: Layout, dtype: torch.dtype, make: Callable[[], Digits]) -> Digits:
-    """The digits of a tensor: what ``make`` gives, or gave before if the tensor is a constant."""
+def kept(x: Tensor, dtype: torch.dtype, key: Hashable, make: Callable[[], Made]) -> Made:
+    """What ``make`` gives of a tensor, in digits of a type, or gave before for this key if the tensor is a constant."""
     found = _of(x) if dtype.itemsize == 1 else None
     if found is None:
         return make()
-    if (layout, dtype) not in found.digits:
-        found.digits[layout, dtype] = make()
-    return found.digits[layout, dtype]
+    if key not in found.made:
+        found.made[key] = make()
+    made: Made = found.made[key]
+    return made
 
 
 def _of(x: Tensor) -> _Constant | None:

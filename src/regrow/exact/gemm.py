@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -29,12 +29,30 @@ from torch import Tensor
 from regrow.exact.grid import Block, Digits
 
 
+@dataclass(frozen=True)
+class Packed:
+    """A right operand as fused products multiply by it, made once for several products.
+
+    Attributes:
+        exponents: int32 ``(groups, columns)``.
+        depth: how many products a sum has.
+        panels: what its digits became; of use to none but whoever made them.
+    """
+
+    exponents: Tensor
+    depth: int
+    panels: Any
+
+
 class FusedProducts(Protocol):
     """Products of operands with all their digits, packed once and rounded block by block, instead of one GEMM for each
     pair of digits and a pass over its integers.
     """
 
-    def matmul(self, left: Digits, right: Digits, onto: Tensor | None = None) -> Tensor:
+    def pack(self, right: Digits) -> Packed:
+        """A right operand for several products."""
+
+    def matmul(self, left: Digits, right: Digits | Packed, onto: Tensor | None = None) -> Tensor:
         """See :meth:`regrow.exact.backend.Backend.matmul`."""
 
     def accumulate(self, left: list[Tensor], right: Digits, total: Tensor) -> None:
@@ -43,14 +61,14 @@ class FusedProducts(Protocol):
         """
 
     def attend(
-        self, block: Block, queries: Digits, keys: Digits, values: Digits, scale: float, weights: Tensor,
-        totals: Tensor, out: Tensor,
+        self, block: Block, queries: Digits, keys: Digits | Packed, values: Digits | Packed, scale: float,
+        weights: Tensor, totals: Tensor, out: Tensor,
     ) -> None:  # fmt: skip
         """See :meth:`regrow.exact.backend.Backend.attend`."""
 
     def attend_backward(
-        self, block: Block, gradients: Digits, values: Digits, keys: Digits, scale: float, weights: Tensor,
-        totals: Tensor, delta: Tensor, out: Tensor,
+        self, block: Block, gradients: Digits, values: Digits | Packed, keys: Digits | Packed, scale: float,
+        weights: Tensor, totals: Tensor, delta: Tensor, out: Tensor,
     ) -> Digits:  # fmt: skip
         """See :meth:`regrow.exact.backend.Backend.attend_backward`."""
 

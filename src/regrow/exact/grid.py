@@ -161,3 +161,9 @@ def power_of_two(exponent: Tensor) -> Tensor:
     """float64 ``2**exponent`` for integers within -1022..1023, made from bits; NaN for NON_FINITE."""
     value = ((exponent.to(torch.int64) + 1023) << 52).view(torch.float64)
     return torch.where(exponent == NON_FINITE, torch.full_like(value, torch.nan), value)
+
+
+def power_of_two_float32(exponent: Tensor) -> Tensor:
+    """float32 ``2**exponent`` of int32 exponents of groups: up to 128, which is infinite; NaN for NON_FINITE."""
+    value = ((exponent + 127) << 23).view(torch.float32)
+    return value.masked_fill(exponent == NON_FINITE, torch.nan)

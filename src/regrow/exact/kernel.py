@@ -69,7 +69,7 @@ class _SharedKernel:
             threads: how many, from :meth:`regrow.exact.threads.Threads.worth`; by default what suits as much memory
                 as the arguments have, because that is what most kernels wait for.
         """
-        memory = 0 if threads else sum(x.nbytes for x in arguments if isinstance(x, np.ndarray))
+        memory = 0 if threads else sum([x.nbytes for x in arguments if isinstance(x, np.ndarray)])
         with THREADS.taken(threads or THREADS.worth(memory)) as shared:
             (self._shared if shared else self._alone)(*arguments)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar, cast
 
 import torch
@@ -24,6 +25,7 @@ from regrow.exact import checks, constant
 from regrow.exact.backend import Backend, block_divisor, device_scale, numerators
 from regrow.exact.blend import Blend
 from regrow.exact.definition import grid_sum
+from regrow.exact.gemm import Packed
 from regrow.exact.grid import (
     LEFT,
     LEFT_TRANSPOSED,
@@ -36,6 +38,7 @@ from regrow.exact.grid import (
     Digits,
     Layout,
     power_of_two,
+    power_of_two_float32,
 )
 from regrow.exact.selection import current
 
@@ -62,16 +65,27 @@ def once(backward: Backward) -> Backward:
 
 
 def _split(backend: Backend, x: Tensor, layout: Layout) -> Digits:
+    """An operand; the digits of a constant are made once."""
+    dtype = backend.gemm.dtype
+    return constant.kept(x, dtype, (layout, dtype), lambda: _digits(backend, x, layout))
+
+
+def _factor(backend: Backend, x: Tensor, layout: Layout) -> Digits | Packed:
+    """A right operand of rounded products, as they take it; likewise."""
+    if backend.gemm.fused is None:
+        return _split(backend, x, layout)
+    key = layout, str(backend)
+    return constant.kept(x, backend.gemm.dtype, key, lambda: backend.packed(_digits(backend, x, layout)))
+
+
+def _digits(backend: Backend, x: Tensor, layout: Layout) -> Digits:
     if torch.is_autocast_enabled(x.device.type):
         raise checks.ArgumentError(
             "exact products cannot be taken under `torch.autocast`",
             why="it would round their integers to fewer bits",
             hint="leave autocast out, or wrap these calls in `torch.autocast(..., enabled=False)`",
         )
-    dtype = backend.gemm.dtype
-    return constant.digits(
-        x, layout, dtype, lambda: backend.kernels.split(x if x.dim() == 3 else x[None], layout, dtype)
-    )
+    return backend.kernels.split(x if x.dim() == 3 else x[None], layout, backend.gemm.dtype)
 
 
 class _Linear(Function):
@@ -80,7 +94,7 @@ class _Linear(Function):
         ctx.backend = backend = current(x)
         moves, changes = ctx.needs_input_grad
         ctx.save_for_backward(x if changes else None, weight if moves else None)
-        return backend.matmul(_split(backend, x, LEFT), _split(backend, weight, RIGHT_TRANSPOSED))[0]
+        return backend.matmul(_split(backend, x, LEFT), _factor(backend, weight, RIGHT_TRANSPOSED))[0]
 
     @staticmethod
     @once
@@ -88,9 +102,9 @@ class _Linear(Function):
         (dy,), (x, weight), backend = gradients, ctx.saved_tensors, ctx.backend
         dx = dweight = None
         if ctx.needs_input_grad[0]:
-            dx = backend.matmul(_split(backend, dy, LEFT), _split(backend, weight, RIGHT))[0]
+            dx = backend.matmul(_split(backend, dy, LEFT), _factor(backend, weight, RIGHT))[0]
         if ctx.needs_input_grad[1]:
-            dweight = backend.matmul(_split(backend, dy, LEFT_TRANSPOSED), _split(backend, x, RIGHT_OF_TRANSPOSED))[0]
+            dweight = backend.matmul(_split(backend, dy, LEFT_TRANSPOSED), _factor(backend, x, RIGHT_OF_TRANSPOSED))[0]
         return dx, dweight
 
 
@@ -138,9 +152,9 @@ class _LowRank(Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, a: Tensor, b: Tensor) -> Tensor:
         ctx.backend = backend = current(x)
         rows = _split(backend, x, LEFT)
-        narrow = backend.matmul(rows, _split(backend, a, RIGHT_TRANSPOSED))[0]
-        y = backend.matmul(rows, _split(backend, weight, RIGHT_TRANSPOSED))[0]
-        backend.matmul(_split(backend, narrow, LEFT), _split(backend, b, RIGHT_TRANSPOSED), onto=y[None])
+        narrow = backend.matmul(rows, _factor(backend, a, RIGHT_TRANSPOSED))[0]
+        y = backend.matmul(rows, _factor(backend, weight, RIGHT_TRANSPOSED))[0]
+        backend.matmul(_split(backend, narrow, LEFT), _factor(backend, b, RIGHT_TRANSPOSED), onto=y[None])
         ctx.save_for_backward(rows.data.to(torch.int8), rows.exponents, narrow, weight, a, b)
         return y
 
@@ -150,19 +164,19 @@ class _LowRank(Function):
         backend: Backend = ctx.backend
         data, exponents, narrow, weight, a, b = ctx.saved_tensors
         rows = _split(backend, gradients[0], LEFT)
-        dnarrow = backend.matmul(rows, _split(backend, b, RIGHT))[0]
+        dnarrow = backend.matmul(rows, _factor(backend, b, RIGHT))[0]
         dx = None
         if ctx.needs_input_grad[0]:
-            dx = backend.matmul(rows, _split(backend, weight, RIGHT))[0]
-            backend.matmul(_split(backend, dnarrow, LEFT), _split(backend, a, RIGHT), onto=dx[None])
+            dx = backend.matmul(rows, _factor(backend, weight, RIGHT))[0]
+            backend.matmul(_split(backend, dnarrow, LEFT), _factor(backend, a, RIGHT), onto=dx[None])
         seen = Digits(data.to(backend.gemm.dtype), exponents, LEFT)
         return dx, None, _over_rows(backend, seen, dnarrow).mT, _over_rows(backend, rows, narrow)
 
 
 def _over_rows(backend: Backend, left: Digits, x: Tensor) -> Tensor:
     """The transpose of an operand on row grids times ``x`` ``(R, N)``."""
-    folded = x * power_of_two(left.exponents[0]).to(torch.float32)[:, None]
-    return backend.matmul(numerators(left.data, LEFT_TRANSPOSED), _split(backend, folded, RIGHT_OF_TRANSPOSED))[0]
+    folded = x * power_of_two_float32(left.exponents[0])[:, None]
+    return backend.matmul(numerators(left.data, LEFT_TRANSPOSED), _factor(backend, folded, RIGHT_OF_TRANSPOSED))[0]
 
 
 def low_rank(x: Tensor, weight: Tensor, a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -322,6 +336,11 @@ def _blocks(backend: Backend, x: Tensor, positions: int) -> list[Block]:
     ]
 
 
+def _parts(backend: Backend, operand: Digits) -> Callable[[int], Digits | Packed]:
+    """The first so many rows of an operand, once for all blocks that ask for as many: those of each head of a group."""
+    return cache(lambda count: backend.packed(operand.rows(slice(count)), count, operand.data.shape[-1]))
+
+
 class _Attention(Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -332,12 +351,12 @@ class _Attention(Function):
         left, right = _split(backend, queries, LEFT), _split(backend, keys, RIGHT_TRANSPOSED)
         held = _split(backend, values, RIGHT)
         totals, out = torch.empty(queries.shape[:2], dtype=torch.float32, device=q.device), torch.empty_like(queries)
+        seen, means = _parts(backend, right), _parts(backend, held)
         weights = []
         for block in _blocks(backend, queries, positions):
             shape = totals.shape[0], block.rows.stop - block.rows.start, 2, block.keys
             digits = torch.empty(shape, dtype=backend.gemm.dtype, device=q.device)
-            seen, means = right.rows(slice(block.keys)), held.rows(slice(block.keys))
-            backend.attend(block, left, seen, means, ctx.scale, digits, totals, out)
+            backend.attend(block, left, seen(block.keys), means(block.keys), ctx.scale, digits, totals, out)
             weights.append(digits.to(torch.int8))  # what is kept, whatever multiplied them
         ctx.save_for_backward(queries, keys, values, totals, out, *weights)
         return ungrouped(out, batch, positions)
@@ -354,12 +373,13 @@ class _Attention(Function):
         left, right = _split(backend, dout, LEFT), _split(backend, values, RIGHT_TRANSPOSED)
         held, dq = _split(backend, keys, RIGHT), torch.empty_like(queries)
         blocks = _blocks(backend, dout, positions)
+        seen, means = _parts(backend, right), _parts(backend, held)
         dscores = []
         for block, digits in zip(blocks, weights, strict=True):
-            seen, means = right.rows(slice(block.keys)), held.rows(slice(block.keys))
-            dscores.append(backend.attend_backward(block, left, seen, means, ctx.scale, digits, totals, delta, dq))
+            parts = seen(block.keys), means(block.keys)
+            dscores.append(backend.attend_backward(block, left, *parts, ctx.scale, digits, totals, delta, dq))
         # The grids of the rows are folded into the queries, so that one set of digits serves both products.
-        folded = queries * power_of_two(torch.cat([d.exponents for d in dscores], 1)).to(torch.float32)[:, :, None]
+        folded = queries * power_of_two_float32(torch.cat([d.exponents for d in dscores], 1))[:, :, None]
         dk = _transposed_product(backend, blocks, [d.data for d in dscores], folded, positions)
         normal = dout * (torch.full_like(totals, 8192.0) / totals)[:, :, None]
         dv = _transposed_product(backend, blocks, weights, normal, positions)
@@ -491,7 +511,7 @@ def _head_blocks(
     backend: Backend, x: Tensor, weight: Tensor, of: HeadLosses
 ) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
     """Some rows at a time, with their losses and gradient digits, so that the logits never exist as a whole."""
-    left, right = _split(backend, x, LEFT), _split(backend, weight, RIGHT_TRANSPOSED)
+    left, right = _split(backend, x, LEFT), _factor(backend, weight, RIGHT_TRANSPOSED)
     for rows in _row_blocks(x.shape[0], _head_height(backend, x, weight)):
         yield rows, *of(rows, backend.matmul(left.rows(rows), right)[0])
 
@@ -599,7 +619,7 @@ class _LinearDistillation(Function):
         ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, teacher: tuple[Tensor, Tensor], blend: Blend, top: int
     ) -> Tensor:
         backend, (states, matrix) = current(x), teacher
-        left, right = _split(backend, states, LEFT), _split(backend, matrix, RIGHT_TRANSPOSED)
+        left, right = _split(backend, states, LEFT), _factor(backend, matrix, RIGHT_TRANSPOSED)
 
         def of(rows: slice, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             likely = _most_likely(backend.matmul(left.rows(rows), right)[0], top)

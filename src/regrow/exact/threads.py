@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numba
@@ -54,29 +54,26 @@ class Threads:
         compute with fewer."""
         return self.count() if memory >= SHARED_BYTES else 1
 
-    @contextmanager
-    def taken(self, count: int) -> Iterator[bool]:
-        """Have kernels of this block computed by so many threads, or by the caller if somebody else has them.
+    def taken(self, count: int) -> _Taken:
+        """Have kernels of a ``with`` block computed by so many threads, or by the caller if somebody else has them.
 
-        Returns:
-            Whether kernels for threads can be used.
+        What ``with`` gives is whether kernels for threads can be used.
         """
+        return _Taken(self, count)
+
+    def take(self, count: int) -> tuple[bool, Callable[[], object] | None]:
+        """As :meth:`taken`, and what gives them back, if anything has to."""
         if not self.start():
-            yield False
-        elif count > 1 and self._free.acquire(blocking=False):
-            try:
-                yield True
-            finally:
-                self._free.release()
-        elif self._reentrant:
-            before = _numba._get_num_threads()
-            _numba._set_num_threads(1)
-            try:
-                yield True
-            finally:
-                _numba._set_num_threads(before)
-        else:
-            yield False
+            return False, None
+        if count > 1 and self._free.acquire(blocking=False):
+            return True, self._free.release
+        if not self._reentrant:
+            return False, None
+        before = _numba._get_num_threads()
+        if before == 1:
+            return True, None
+        _numba._set_num_threads(1)
+        return True, partial(_numba._set_num_threads, before)
 
     def start(self) -> bool:
         """Whether there are threads; started when this is first asked, if as many can be had."""
@@ -108,6 +105,23 @@ class Threads:
     def _compute_alone(self) -> None:
         self._alone = True
         torch.set_num_threads(1)
+
+
+class _Taken:
+    """A block of code that has threads. No generator: there are thousands of such blocks to a step of training."""
+
+    __slots__ = ("_back", "_count", "_threads")
+
+    def __init__(self, threads: Threads, count: int) -> None:
+        self._threads, self._count = threads, count
+
+    def __enter__(self) -> bool:
+        shared, self._back = self._threads.take(self._count)
+        return shared
+
+    def __exit__(self, *_: object) -> None:
+        if self._back is not None:
+            self._back()
 
 
 def _try_threads(count: int) -> None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import ctypes
 import platform
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numba.core.registry import cpu_target
 from torch import Tensor
 
-from regrow.exact.gemm import GemmBackend
+from regrow.exact.gemm import GemmBackend, Packed
 from regrow.exact.grid import LEFT, Block, Digits
 from regrow.exact.microkernels import attention, kernels
 from regrow.exact.microkernels.instructions import AMX, STEP, VNNI
@@ -37,6 +37,13 @@ _CHUNK_BYTES, _CHUNK_ROWS = 1 << 20, 64
 _DIGITS_TO_BYTE = 64
 # Sums that are added up anyway are cut at this depth, so that a block's panels fit that cache too.
 _DEPTH = 4096
+# Bytes to go through for a number of the result, by what becomes of it: integers of at least one part, float32, float32
+# that is read as well, and float64 likewise.
+_BYTES_OF_RESULT = {kernels.INTEGERS: 4, kernels.ROUNDED: 4, kernels.SUMMED: 8, kernels.ADDED: 16}
+# What a kernel is given for what is none of its kind.
+_NO_GRID, _NO_OFFSETS = np.empty((0, 0), np.int32), np.empty((0, 0, 0), np.int32)
+_NO_INTEGERS, _NO_FLOATS = np.empty((0,) * 4, np.int32), np.empty((0,) * 3, np.float32)
+_NO_DOUBLES = np.empty((0,) * 3, np.float64)
 
 
 @cache
@@ -53,6 +60,53 @@ def refusal(name: str) -> str:
     return ""
 
 
+class _Operand(NamedTuple):
+    """Planes of digits as kernels take them. Whoever has one keeps the tensors.
+
+    Attributes:
+        addresses: of three planes, the highest digits first; where there are fewer, of some of them again.
+        strides: from group to group, outer to outer, and along the depth.
+        count: of planes.
+        groups: how many matrices.
+        outer: rows of a left one, columns of a right one.
+        depth: what is summed over.
+    """
+
+    addresses: tuple[int, int, int]
+    strides: tuple[int, int, int]
+    count: int
+    groups: int
+    outer: int
+    depth: int
+
+    @staticmethod
+    def of(planes: list[Tensor]) -> _Operand:
+        """Of planes ``(G, outer, depth)``, whose strides are the same."""
+        first, second, third = (plane.data_ptr() for plane in (planes * 3)[:3])
+        group, outer, depth = planes[0].stride()
+        return _Operand((first, second, third), (group, outer, depth), len(planes), *planes[0].shape)
+
+    @staticmethod
+    def digits(digits: Digits) -> _Operand:
+        """Of both digits; what :meth:`of` makes of their planes, without making these."""
+        # Digits are a byte each, so that strides are bytes.
+        layout, (group, *inner), (groups, *lengths) = digits.layout, digits.data.stride(), digits.data.shape
+        plane = inner.pop(0 if layout.stacked else 1)
+        lengths.pop(0 if layout.stacked else 1)
+        if not layout.by_row:
+            inner.reverse()
+            lengths.reverse()
+        start = digits.data.data_ptr()
+        high, low = (start + plane, start) if layout.right else (start, start + plane)
+        return _Operand((high, low, high), (group, inner[0], inner[1]), 2, groups, lengths[0], lengths[1])
+
+    def part(self, start: int, stop: int) -> _Operand:
+        """Some of the depth."""
+        step = start * self.strides[2]
+        first, second, third = self.addresses
+        return self._replace(addresses=(first + step, second + step, third + step), depth=stop - start)
+
+
 class MicrokernelProducts:
     """Products of operands with all their digits; see :class:`regrow.exact.gemm.FusedProducts`."""
 
@@ -61,48 +115,60 @@ class MicrokernelProducts:
 
     def integers(self, left: Tensor, right: Tensor) -> Tensor:
         """int32 ``(G, P, K) x (G, K, Q)``."""
-        return self._multiply([left], [right.mT], kernels.INTEGERS)[0]
+        rows, columns = _Operand.of([left]), _Operand.of([right.mT])
+        out = torch.empty((1, rows.groups, rows.outer, columns.outer), dtype=torch.int32)
+        self._multiply(rows, self._panels(columns, 1), columns.outer, kernels.INTEGERS, integers=out.numpy())
+        return out[0]
 
-    def matmul(self, left: Digits, right: Digits, onto: Tensor | None = None) -> Tensor:
+    def pack(self, right: Digits) -> Packed:
+        """See :class:`regrow.exact.gemm.Packed`."""
+        operand = _Operand.digits(right)
+        return Packed(right.exponents.contiguous(), operand.depth, self._panels(operand, 2))
+
+    def matmul(self, left: Digits, right: Digits | Packed, onto: Tensor | None = None) -> Tensor:
         """See :meth:`regrow.exact.backend.Backend.matmul`."""
         # Two digits each give the parts HH and HL + LH; LL is left out, by definition.
-        kind = kernels.ROUNDED if onto is None else kernels.SUMMED
-        exponents = left.exponents.contiguous(), right.exponents.contiguous()
-        return self._multiply(left.planes, right.planes, kind, *exponents, onto)
+        packed, operand = self._packed(right), _Operand.digits(left)
+        wide, kind = packed.exponents.shape[1], kernels.ROUNDED if onto is None else kernels.SUMMED
+        shape = operand.groups, operand.outer, wide
+        out = torch.empty(shape, dtype=torch.float32) if onto is None else onto
+        grids = left.exponents.contiguous().numpy(), packed.exponents.numpy()
+        self._multiply(operand, packed.panels, wide, kind, grids, floats=out.numpy())
+        return out
 
     def accumulate(self, left: list[Tensor], right: Digits, total: Tensor) -> None:
         """Add the exact integers of two or three planes ``(G, P, K)``, the highest first, to float64
         ``(G, P or more, Q)``.
         """
-        for start in range(0, right.depth, _DEPTH):
-            some = slice(start, start + _DEPTH)
-            self._multiply(
-                [x[:, :, some] for x in left], [x[:, :, some] for x in right.planes], kernels.ADDED, given=total
-            )
+        rows, columns, doubles = _Operand.of(left), _Operand.digits(right), total.numpy()
+        for start in range(0, columns.depth, _DEPTH):
+            stop = min(columns.depth, start + _DEPTH)
+            panels = self._panels(columns.part(start, stop), rows.count)
+            self._multiply(rows.part(start, stop), panels, columns.outer, kernels.ADDED, doubles=doubles)
 
     def attend(
-        self, block: Block, queries: Digits, keys: Digits, values: Digits, scale: float, weights: Tensor,
-        totals: Tensor, out: Tensor,
+        self, block: Block, queries: Digits, keys: Digits | Packed, values: Digits | Packed, scale: float,
+        weights: Tensor, totals: Tensor, out: Tensor,
     ) -> None:  # fmt: skip
         """See :meth:`regrow.exact.backend.Backend.attend`."""
-        key_panels, value_panels = (self._pack(x.planes, 2) for x in (keys, values))
+        seen, means = self._packed(keys), self._packed(values)
         threads = _attention_threads(weights, queries.depth)
         attention.attend(
-            *self._rows(block, queries), *key_panels, *value_panels, *_exponents(queries, keys, values),
+            *self._rows(block, queries), *seen.panels, *means.panels, *_exponents(queries, seen, means),
             np.float32(scale), *_attention_buffers(threads, queries.depth, block.keys), weights.numpy(), totals.numpy(),
             out.numpy(), threads=threads,
         )  # fmt: skip
 
     def attend_backward(
-        self, block: Block, gradients: Digits, values: Digits, keys: Digits, scale: float, weights: Tensor,
-        totals: Tensor, delta: Tensor, out: Tensor,
+        self, block: Block, gradients: Digits, values: Digits | Packed, keys: Digits | Packed, scale: float,
+        weights: Tensor, totals: Tensor, delta: Tensor, out: Tensor,
     ) -> Digits:  # fmt: skip
         """See :meth:`regrow.exact.backend.Backend.attend_backward`."""
-        value_panels, key_panels = (self._pack(x.planes, 2) for x in (values, keys))
+        seen, means = self._packed(values), self._packed(keys)
         digits = Digits(torch.empty_like(weights), torch.empty(weights.shape[:2], dtype=torch.int32), LEFT)
         threads = _attention_threads(weights, gradients.depth)
         attention.attend_backward(
-            *self._rows(block, gradients), *value_panels, *key_panels, *_exponents(gradients, values, keys),
+            *self._rows(block, gradients), *seen.panels, *means.panels, *_exponents(gradients, seen, means),
             np.float32(scale), *_attention_buffers(threads, gradients.depth, block.keys), weights.numpy(),
             totals.numpy(), delta.numpy(), digits.data.numpy(), digits.exponents.numpy(), out.numpy(), threads=threads,
         )  # fmt: skip
@@ -110,65 +176,52 @@ class MicrokernelProducts:
 
     def _rows(self, block: Block, operand: Digits) -> tuple[Any, ...]:
         """The rows of a block, as kernels of attention take them."""
-        high, low = operand.planes
-        strides = high.stride(0), high.stride(1), low.data_ptr() - high.data_ptr()
-        return self._unit, self._shift, block.rows.start, block.first, high.data_ptr(), strides, operand.depth
+        (high, low, _), (group, row, _), *_, depth = _Operand.digits(operand)
+        return self._unit, self._shift, block.rows.start, block.first, high, (group, row, low - high), depth
+
+    def _packed(self, right: Digits | Packed) -> Packed:
+        return right if isinstance(right, Packed) else self.pack(right)
 
     def _multiply(
         self,
-        left: list[Tensor],
-        right: list[Tensor],
+        left: _Operand,
+        panels: tuple[Any, Any],
+        wide: int,
         kind: int,
-        rows: Tensor | None = None,
-        columns: Tensor | None = None,
-        given: Tensor | None = None,
-    ) -> Tensor:
-        """Planes ``(G, P, K)`` and ``(G, Q, K)`` to what ``kind`` says."""
-        groups, outer, depth = left[0].shape
-        wide, parts, size = right[0].shape[1], len(left), -(-depth // 64) * STEP
-        packed, offsets = self._pack(right, parts)
-        threads = THREADS.worth(groups * outer * wide * depth * parts // _DIGITS_TO_BYTE)
-        chunk = _chunk(groups, outer, parts * depth, threads)
-        shape = groups, outer, wide
-        integers = torch.empty((parts, *shape) if kind == kernels.INTEGERS else (0,) * 4, dtype=torch.int32)
-        floats = torch.empty(shape if kind == kernels.ROUNDED else (0,) * 3, dtype=torch.float32)
-        doubles = torch.empty((0,) * 3, dtype=torch.float64)
-        if given is not None:
-            floats, doubles = (given, doubles) if kind == kernels.SUMMED else (floats, given)
-        none = torch.empty((0, 0), dtype=torch.int32)
-        scratch = _buffer(threads, chunk // kernels.SIDE * parts * size)
+        grids: tuple[Any, Any] = (_NO_GRID, _NO_GRID),
+        integers: Any = _NO_INTEGERS,
+        floats: Any = _NO_FLOATS,
+        doubles: Any = _NO_DOUBLES,
+    ) -> None:
+        """A left operand times the panels of a right one with ``wide`` columns, to where ``kind`` says."""
+        parts, steps = left.count, -(-left.depth // 64)
+        rows = left.groups * left.outer
+        # What is multiplied, and what is gone through: a narrow product is little of the one and much of the other.
+        work = wide * left.depth * parts // _DIGITS_TO_BYTE + left.depth * parts + _BYTES_OF_RESULT[kind] * wide
+        threads = THREADS.worth(rows * work)
+        chunk = _chunk(left.groups, left.outer, parts * left.depth, threads)
+        scratch = _buffer(threads, chunk // kernels.SIDE * parts * steps * STEP)
         blocks = _buffer(threads, parts, kernels.SIDE, kernels.SIDE, dtype=torch.int32)
+        planes = 1 if kind == kernels.INTEGERS else 2
         kernels.multiply(
-            self._unit, *_addresses(left), groups, (parts, len(right)), outer, wide, depth, chunk, self._shift,
-            packed, offsets, scratch, blocks, kind,
-            (none if rows is None else rows).numpy(), (none if columns is None else columns).numpy(),
-            integers.numpy(), floats.numpy(), doubles.numpy(), threads=threads,
+            self._unit, left.addresses, left.strides, left.groups, (parts, planes), left.outer, wide, left.depth, chunk,
+            self._shift, *panels, scratch, blocks, kind, *grids, integers, floats, doubles, threads=threads,
         )  # fmt: skip
-        return given if given is not None else floats if kind == kernels.ROUNDED else integers
 
-    def _pack(self, right: list[Tensor], parts: int) -> tuple[Any, Any]:
+    def _panels(self, right: _Operand, parts: int) -> tuple[Any, Any]:
         """The panels of a right operand, and the offsets of the parts if the unit asks for such."""
-        groups, outer, depth = right[0].shape
-        panels = -(-outer // kernels.SIDE)
-        packed = _buffer(groups * panels * len(right) * -(-depth // 64) * STEP)
-        columns = (groups * panels, len(right), kernels.SIDE) if self._shift else (0, 0, 0)
-        offsets = torch.empty(columns, dtype=torch.int32)
-        threads = THREADS.worth(packed.nbytes)
+        panels = right.groups * -(-right.outer // kernels.SIDE)
+        packed = _buffer(panels * right.count * -(-right.depth // 64) * STEP)
+        offsets = _buffer(panels, right.count, kernels.SIDE, dtype=torch.int32) if self._shift else _NO_OFFSETS
         kernels.pack_right(
-            *_addresses(right), groups, len(right), outer, depth, packed, offsets.numpy(), threads=threads
-        )
+            right.addresses, right.strides, right.groups, right.count, right.outer, right.depth, packed, offsets,
+            threads=THREADS.worth(packed.nbytes),
+        )  # fmt: skip
         if self._shift and parts > 1:
             # The first part is of the highest digits alone, the others are of both; all left planes are shifted.
-            both = offsets.sum(1, keepdim=True, dtype=torch.int32)
-            offsets = torch.cat([offsets[:, :1], *[both] * (parts - 1)], 1)
-        return packed, offsets.numpy()
-
-
-def _addresses(planes: list[Tensor]) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """Addresses and strides, as kernels take them."""
-    first, second, third = (plane.data_ptr() for plane in (planes * 3)[:3])
-    groups, outer, depth = planes[0].stride()
-    return (first, second, third), (groups, outer, depth)
+            both = offsets.sum(1, keepdims=True, dtype=np.int32)
+            offsets = np.concatenate([offsets[:, :1], *[both] * (parts - 1)], 1)
+        return packed, offsets
 
 
 def _chunk(groups: int, outer: int, bytes_of_row: int, threads: int) -> int:
@@ -186,8 +239,8 @@ def _buffer(*shape: int, dtype: torch.dtype = torch.int8) -> Any:
     return torch.empty(shape, dtype=dtype).numpy()
 
 
-def _exponents(*operands: Digits) -> tuple[Any, ...]:
-    return tuple(operand.exponents.contiguous().numpy() for operand in operands)
+def _exponents(rows: Digits, *columns: Packed) -> tuple[Any, ...]:
+    return rows.exponents.contiguous().numpy(), *(operand.exponents.numpy() for operand in columns)
 
 
 def _attention_threads(weights: Tensor, width: int) -> int:
