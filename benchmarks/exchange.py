@@ -22,8 +22,8 @@ from regrow.recipe.kind import FilesHere
 BANDS = 32
 TOKENS = 1e12
 TOKENS_OF_A_DOCUMENT = 1000
-WIDTH = 4
-"""Numbers of a row: the band with its number, and whose it is."""
+WIDTH = 2
+"""Numbers of a row: that of the band, and the name of the text."""
 
 
 def main() -> None:
