@@ -38,14 +38,16 @@ def ours(model: Path, rows: Path, out: Path) -> Used:
     from regrow.compression.rounding import Grid
     from regrow.model.decoder import Decoder, initialise
     from regrow.model.weights import ends, load, save
+    from regrow.stages.calibrating import matrices
     from regrow.stages.quantise import Rounding
 
     config, parameters = load(model)
     tokens = torch.from_numpy(np.load(rows))
     small = replace(config, vocabulary=64, layers=1, width=64, hidden=64, heads=2, kv_heads=1, head_width=32)
-    changed(Decoder(small), initialise(small, 1), tokens[:2, :32] % 64, Rounding(Grid(4, 32), 0.01).gptq)  # compiles
-    rounding = Rounding(Grid(4, 32), 0.01)
-    used = timed(lambda: changed(Decoder(config), parameters, tokens, rounding.gptq))
+    first = tokens[:2, :32] % 64  # compiles
+    changed(Decoder(small), initialise(small, 1), matrices(small, ("*",)), first, Rounding(Grid(4, 32), 0.01).gptq)
+    names, rounding = matrices(config, ("*",)), Rounding(Grid(4, 32), 0.01)
+    used = timed(lambda: changed(Decoder(config), parameters, names, tokens, rounding.gptq))
     save(out, config, parameters, ends(model), rounding.codes)
     return used
 

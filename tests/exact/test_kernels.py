@@ -27,6 +27,12 @@ def test_the_comparison_notices_one_bit():
     assert "differs in 1 places, first at (1,)" in comparison.difference(y, x)
 
 
+def test_powers_in_float32_are_those_of_float64_rounded():
+    exponents = torch.arange(grid.MIN_EXPONENT, grid.NON_FINITE + 1, dtype=torch.int32)
+    expected = grid.power_of_two(exponents).to(torch.float32)
+    assert comparison.difference(grid.power_of_two_float32(exponents), expected) == ""
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     rows=st.integers(1, 9),

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from regrow.exact import comparison, definition, grid, operations, selftest
 from regrow.exact.backend import Backend
 from regrow.exact.gemm import FLOAT64, GemmBackend
+from regrow.exact.microkernels import products
 from regrow.exact.registry import cpu_gemm_backends, load_kernels
 from regrow.exact.selection import use
+from regrow.exact.threads import THREADS
 
 fused = [gemm for gemm in cpu_gemm_backends() if gemm.fused]
 if not fused:
@@ -81,6 +83,53 @@ def test_the_number_of_threads_does_not_matter(gemm):
         found.append(Backend(numba, gemm).matmul(*operands))
     jit.set_num_threads(before)
     assert all(torch.equal(found[0], other) for other in found)
+
+
+@each
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(1, 1100, 300, 7), (1, 700, 9, 1000), (2, 90, 33, 65), (1, 1, 1, 1)])
+def test_narrow_products_are_the_same_for_any_number_of_threads(gemm, shape, threads, monkeypatch):
+    monkeypatch.setattr(type(THREADS), "worth", lambda _self, _memory: min(threads, jit.config.NUMBA_NUM_THREADS))
+    for which in PAIRS:
+        operands = comparison._operands(which, shape, "edges", Backend(numba, gemm))
+        given = comparison.sample((shape[0], operands[0].exponents.shape[1], operands[1].exponents.shape[1]), 3)
+        found = Backend(numba, gemm).matmul(*operands, onto=given.clone())
+        expected = given + oracle.matmul(*comparison._operands(which, shape, "edges", oracle))
+        assert comparison.difference(found, expected) == ""
+
+
+@each
+@pytest.mark.parametrize("which", PAIRS)
+def test_an_operand_packed_once_gives_what_it_gives_anew(gemm, which):
+    backend = Backend(numba, gemm)
+    left, right = comparison._operands(which, (2, 70, 45, 33), "wide", backend)
+    packed = backend.packed(right)
+    wanted = backend.matmul(left, right)
+    assert all(torch.equal(backend.matmul(left, packed), wanted) for _ in range(2))
+    with pytest.raises(TypeError, match="another backend"):
+        Backend(numba, FLOAT64).matmul(left, packed)
+
+
+@each
+@pytest.mark.parametrize("layout", list(comparison.LAYOUTS.values()), ids=list(comparison.LAYOUTS))
+def test_planes_lie_where_digits_say(gemm, layout):
+    digits = numba.split(comparison.sample((3, 20, 12), 1), layout, torch.int8)
+    for some in (digits, digits.tile(slice(1, 3), slice(2, 9)), digits.rows(slice(4, 9))):
+        found, expected = products._Operand.digits(some), products._Operand.of(some.planes)
+        assert found[1:] == expected[1:]
+        assert found.addresses[:2] == expected.addresses[:2]
+
+
+def test_heads_of_a_group_share_their_keys(monkeypatch):
+    packed = []
+    pack = products.MicrokernelProducts.pack
+    monkeypatch.setattr(products.MicrokernelProducts, "pack", lambda self, x: packed.append(x) or pack(self, x))
+    q, k, v = (comparison.sample((1, 20, heads, 8), heads).requires_grad_() for heads in (6, 2, 2))
+    with use("numba", fused[0].name):
+        y = operations.attention(q, k, v)
+        assert len(packed) == 2
+        y.sum().backward()
+        assert len(packed) == 4
 
 
 @each

@@ -82,6 +82,16 @@ def test_who_finds_the_threads_taken_computes_alone() -> None:
     assert THREADS.count() == count
 
 
+def test_threads_are_given_back_whatever_happens() -> None:
+    count = THREADS.count()
+    for asked in (1, 2):
+        with pytest.raises(ValueError, match="here"), THREADS.taken(asked):
+            raise ValueError("here")
+        assert THREADS.count() == count
+        with THREADS.taken(2) as shared:
+            assert shared
+
+
 def test_threads_that_the_system_refuses_are_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: int) -> None:
         raise RuntimeError("can't start new thread")

@@ -141,7 +141,7 @@ class Backend:
                 yield Tile(g, r, high, multiply(a.along(a.both), b.along(b.both).mT))
 
     def packed(self, right: Digits, *depths: int) -> Digits | Packed:
-        """A right operand as products take it, for whoever has several with it, and others of these depths with them."""
+        """A right operand as products take it, for whoever has several with it, beside some of these depths."""
         fused = self._fused(right.depth, *depths)
         return fused.pack(right) if fused else right
 

@@ -174,9 +174,17 @@ class Decoder:
         if packed is not None:
             tokens, places = tokens.reshape(1, -1).index_select(1, packed.chosen), packed.positions
             products = replace(products, attention=packed.to(device).attention(products.attention))
-        tokens, places = tokens.to(device), places.to(device)
+        return self._passing(parameters, tokens, products, places)(tokens.to(device))
+
+    def passing(self, parameters: Parameters, tokens: Tensor, products: Products) -> Pass:
+        """The way of int64 ``(B, T)`` through the layers, for whoever goes it layer by layer."""
+        return self._passing(parameters, tokens, products, torch.arange(tokens.shape[1]))
+
+    def _passing(self, parameters: Parameters, tokens: Tensor, products: Products, places: Tensor) -> Pass:
+        device = parameters["embed"].device
+        places = places.to(device)
         seen = self._seen(places, device)
-        return _Pass(self.config, parameters, products, (tokens.shape[0], tokens.shape[1]), seen, places)(tokens)
+        return Pass(self.config, parameters, products, (tokens.shape[0], tokens.shape[1]), seen, places)
 
     def _seen(self, places: Tensor, device: torch.device) -> tuple[Tensor, ...]:
         """The tables of positions: the same rows for every length, unless they follow from it."""
@@ -189,7 +197,20 @@ class Decoder:
 
 
 @dataclass(frozen=True)
-class _Pass:
+class Between:
+    """What comes out of a layer and goes into the next.
+
+    Attributes:
+        x: ``(R, C)``.
+        kept: of earlier layers, what extra connections add further on, by the pairs of layers.
+    """
+
+    x: Tensor
+    kept: Mapping[tuple[int, int], Tensor]
+
+
+@dataclass(frozen=True)
+class Pass:
     """The way of one batch through the layers.
 
     Attributes:
@@ -210,22 +231,30 @@ class _Pass:
 
     def __call__(self, tokens: Tensor) -> Tensor:
         """From tokens ``(B, T)`` to what the output matrix reads, ``(R, C)``."""
+        between = self.begin(tokens)
+        for i in range(self.config.layers):
+            between = self.layer(i, between)
+        return self._norm("norm", between.x)
+
+    def begin(self, tokens: Tensor) -> Between:
+        """What the first layer reads."""
         x = ops.embedding(tokens, self.parameters["embed"])
         if self.config.positions == "learned":
             # Looked up for every sequence, so that the sum of the gradients over sequences is exact.
             x = x + ops.embedding(self.places.expand(self.size), self.parameters["positions"])
-        x = x.view(-1, self.config.width)
-        kept: dict[tuple[int, int], Tensor] = {}
-        for i in range(self.config.layers):
-            for pair in self.config.skips:
-                if pair[1] == i:
-                    x = x + ops.rms_norm(kept.pop(pair), self.parameters[skip(pair)], self.config.norm_epsilon)
-            for pair in self.config.skips:
-                if pair[0] == i:
-                    # Names of their own, so that gradients are added two at a time, in one order.
-                    kept[pair], x = x.view_as(x), x.view_as(x)
-            x = self._layer(f"layers.{i:03}", x)
-        return self._norm("norm", x)
+        return Between(x.view(-1, self.config.width), {})
+
+    def layer(self, i: int, between: Between) -> Between:
+        """What a layer, numbered from 0, makes of what the one before gave."""
+        x, kept = between.x, dict(between.kept)
+        for pair in self.config.skips:
+            if pair[1] == i:
+                x = x + ops.rms_norm(kept.pop(pair), self.parameters[skip(pair)], self.config.norm_epsilon)
+        for pair in self.config.skips:
+            if pair[0] == i:
+                # Names of their own, so that gradients are added two at a time, in one order.
+                kept[pair], x = x.view_as(x), x.view_as(x)
+        return Between(self._layer(f"layers.{i:03}", x), kept)
 
     def _layer(self, name: str, x: Tensor) -> Tensor:
         attention, mlp = f"{name}.attention", f"{name}.mlp"

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 INPUTS = {"weights": Slot("weights"), "tokens": Slot("tokens", optional=True)}
 
 _TOKENS_PER_SECOND = 4e10  # times the parameters: a pass of the text and the sums of what every matrix reads
-_ACTIVATIONS = 12  # of the width of the widest matrix, in memory for each row
+_ACTIVATIONS = 12  # times the width, in memory for each row that is in a layer
+_ROWS = 1 << 12  # that are in one at a time
 
 Record = dict[str, Any]
 """What was done to one matrix."""
@@ -109,8 +110,6 @@ def calibrate(
 
     def changing(name: str, matrix: Tensor, read: Read) -> Tensor:
         nonlocal done
-        if name not in names:
-            return matrix
         if call.context.stopping():
             call.context.stop()
         found = change(name, matrix, read)
@@ -118,7 +117,7 @@ def calibrate(
         call.context.emit("progress", done=done, total=len(names), unit="matrices")
         return found
 
-    changed(Decoder(config), parameters, tokens, changing)
+    changed(Decoder(config), parameters, names, tokens, changing)
 
 
 def write_record(call: Call[Any], name: str, records: Iterator[Record] | list[Record]) -> None:
@@ -128,7 +127,7 @@ def write_record(call: Call[Any], name: str, records: Iterator[Record] | list[Re
 
 
 def cost(parameters: Calibrated, inputs: Mapping[str, tuple[Expected, ...]], reads: bool, share: float) -> Cost:
-    """Estimate: one pass of the text, and as many operations again for what the matrices read.
+    """Estimate: the text goes through each layer one and a half times, and is added up by all matrices.
 
     Args:
         parameters: of the stage.
@@ -139,14 +138,14 @@ def cost(parameters: Calibrated, inputs: Mapping[str, tuple[Expected, ...]], rea
     given = all_of(inputs, "weights")
     learned = given.parameters or int(given.size / 4)
     tokens = parameters.rows * parameters.context if reads else 0
-    flops = 4.0 * learned * tokens
+    flops = 5.0 * learned * tokens
     gives = Expected(
         size=given.size * share, vocabulary=given.vocabulary, parameters=given.parameters, context=given.context,
         sequence_flops=given.sequence_flops,
     )  # fmt: skip
     seconds = START + flops / _TOKENS_PER_SECOND + given.size / 1e8
     width = int((learned / 12) ** 0.5 / 4)
-    memory = PROGRAM + 12 * learned + 4 * _ACTIVATIONS * tokens * width
+    memory = PROGRAM + 12 * learned + 4 * width * (2 * tokens + _ACTIVATIONS * min(tokens, _ROWS))
     return Cost(gives, flops=flops, seconds=seconds, memory_bytes=memory)
 
 

@@ -66,7 +66,7 @@ class _Operand(NamedTuple):
     Attributes:
         addresses: of three planes, the highest digits first; where there are fewer, of some of them again.
         strides: from group to group, outer to outer, and along the depth.
-        count: of planes.
+        planes: how many.
         groups: how many matrices.
         outer: rows of a left one, columns of a right one.
         depth: what is summed over.
@@ -74,7 +74,7 @@ class _Operand(NamedTuple):
 
     addresses: tuple[int, int, int]
     strides: tuple[int, int, int]
-    count: int
+    planes: int
     groups: int
     outer: int
     depth: int
@@ -143,7 +143,7 @@ class MicrokernelProducts:
         rows, columns, doubles = _Operand.of(left), _Operand.digits(right), total.numpy()
         for start in range(0, columns.depth, _DEPTH):
             stop = min(columns.depth, start + _DEPTH)
-            panels = self._panels(columns.part(start, stop), rows.count)
+            panels = self._panels(columns.part(start, stop), rows.planes)
             self._multiply(rows.part(start, stop), panels, columns.outer, kernels.ADDED, doubles=doubles)
 
     def attend(
@@ -194,7 +194,7 @@ class MicrokernelProducts:
         doubles: Any = _NO_DOUBLES,
     ) -> None:
         """A left operand times the panels of a right one with ``wide`` columns, to where ``kind`` says."""
-        parts, steps = left.count, -(-left.depth // 64)
+        parts, steps = left.planes, -(-left.depth // 64)
         rows = left.groups * left.outer
         # What is multiplied, and what is gone through: a narrow product is little of the one and much of the other.
         work = wide * left.depth * parts // _DIGITS_TO_BYTE + left.depth * parts + _BYTES_OF_RESULT[kind] * wide
@@ -211,10 +211,10 @@ class MicrokernelProducts:
     def _panels(self, right: _Operand, parts: int) -> tuple[Any, Any]:
         """The panels of a right operand, and the offsets of the parts if the unit asks for such."""
         panels = right.groups * -(-right.outer // kernels.SIDE)
-        packed = _buffer(panels * right.count * -(-right.depth // 64) * STEP)
-        offsets = _buffer(panels, right.count, kernels.SIDE, dtype=torch.int32) if self._shift else _NO_OFFSETS
+        packed = _buffer(panels * right.planes * -(-right.depth // 64) * STEP)
+        offsets = _buffer(panels, right.planes, kernels.SIDE, dtype=torch.int32) if self._shift else _NO_OFFSETS
         kernels.pack_right(
-            right.addresses, right.strides, right.groups, right.count, right.outer, right.depth, packed, offsets,
+            right.addresses, right.strides, right.groups, right.planes, right.outer, right.depth, packed, offsets,
             threads=THREADS.worth(packed.nbytes),
         )  # fmt: skip
         if self._shift and parts > 1:
