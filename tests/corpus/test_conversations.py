@@ -104,7 +104,8 @@ def test_the_file_and_the_line_of_what_is_left_out_are_told(tmp_path):
     assert "first a.jsonl:" in tally.words() and "line 3" in tally.words()
     assert [one.conversation for one in documents.kept] == [True]
     with pytest.raises(InputError, match="no text can be read from 2 of 3 rows") as error:
-        KIND.run(Call("documents", DocumentsParameters(**SOURCE), {"files": (tmp_path,)}, tmp_path, tmp_path, Silent()))
+        wanted, out = DocumentsParameters(**SOURCE), tmp_path / "out"
+        phases.run(KIND, Call("documents", wanted, {"files": (tmp_path,)}, out, tmp_path / "scratch", Silent()))
     assert "line 3: it has `prompt`" in error.value.why
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from regrow.corpus import parquet_rows
 from regrow.corpus.formats import read
 from regrow.corpus.reading import Piece, Reading, Refusal
 from regrow.errors import StageError
@@ -187,3 +188,24 @@ def test_what_a_group_is_does_not_depend_on_the_words_for_it() -> None:
     assert [one.rows for one in found] == [2, 2, 1, 1]
     lines = "\n".join(json.dumps({"text": str(n), "k": value}) for n, value in enumerate(values)).encode()
     assert [one.rows for one in read(lines, "jsonl", Reading(group_by=("k",)))] == [2, 2, 1, 1]
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_a_large_row_group_is_read_a_few_rows_at_a_time(dictionary: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"text {n} " * (n % 50) for n in range(3000)]
+    data = parquet(pa.table({"text": texts}), use_dictionary=dictionary, compression="zstd")
+    usual = list(read(data, "parquet", Reading()))
+    monkeypatch.setattr(parquet_rows, "_are_large", lambda chunks: True)
+    assert list(read(data, "parquet", Reading())) == usual
+    assert len(usual) == 3000
+
+
+def test_a_text_that_stands_once_for_many_rows_is_not_written_out_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_rows, "_are_large", lambda chunks: True)
+    sizes: list[int] = []
+    sized = parquet_rows._text_bytes
+    monkeypatch.setattr(parquet_rows, "_text_bytes", lambda *given: sizes.append(sized(*given)) or sizes[-1])
+    table = pa.table({"text": ["x" * 900_000] * 300})
+    data = parquet(table, compression="zstd", data_page_size=1 << 28)
+    assert list(read(data, "parquet", Reading()))[-1].reason == "unpacks to too much"  # type: ignore[union-attr]
+    assert 0 < max(sizes) < 1 << 27

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from regrow.corpus.tables import GROUP, Order, Stretch, TableWriter, merged
+from regrow.errors import StageError
 from regrow.formats import parquet, parts
 from regrow.store.digest import sha256_bytes
 
@@ -29,6 +31,17 @@ EXCLUDED_ORDER = Order(("source", "locator", "stage", "id"))
 R = TypeVar("R")
 
 
+MOST_BYTES = (1 << 31) - 1
+"""Of a text as UTF-8: what a cell of a table holds."""
+
+_WIDEST = 4  # bytes of a character
+
+
+def holds_too_much(text: str) -> bool:
+    """Whether a text is longer than a table can hold."""
+    return len(text) > MOST_BYTES // _WIDEST and len(text.encode()) > MOST_BYTES
+
+
 def inside(file: str, name: str) -> str:
     """What is called by a name inside a file: ``texts.zip!/play.txt``."""
     return f"{file}!/{name}"
@@ -39,9 +52,11 @@ def locator(file: str, start: int, end: int) -> str:
     return f"{file}:{start}-{end}"
 
 
-def identify(source: str, place: str, text: str) -> str:
-    """The id of a document: a hash of where it comes from and what it says there."""
-    return sha256_bytes(f"{source}\0{place}\0{text}".encode())
+def identify(source: str, place: str, text: str | bytes) -> str:
+    """The id of a document: a hash of where it comes from and what it says there, as UTF-8."""
+    hashed = sha256(f"{source}\0{place}\0".encode())
+    hashed.update(text if isinstance(text, bytes) else text.encode())
+    return hashed.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -267,7 +282,15 @@ class DocumentsWriter:
             table.__exit__(kind, error, at)
 
     def add(self, document: Document) -> None:
-        """Write a text."""
+        """Write a text.
+
+        Raises:
+            StageError: if it is longer than a table can hold.
+        """
+        if holds_too_much(document.text):
+            why = f"a document has at most {MOST_BYTES:,} bytes as UTF-8"
+            hint = f"cut it with `max_characters` of the source `{document.source}`"
+            raise StageError("a text is too long", where=document.locator, why=why, hint=hint)
         self.documents.add(document)
 
     def exclude(self, exclusion: Exclusion) -> None:

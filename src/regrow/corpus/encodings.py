@@ -8,12 +8,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from regrow.corpus.content import Content
 from regrow.corpus.reading import Refusal
 
 EXAMPLES = "utf-8, utf-16, utf-32, iso8859-1, cp1252, koi8-r, shift_jis, euc_jp, gb18030, big5, euc_kr"
 """Some of the encodings that are read, for messages and the reference."""
 
 BYTE_ORDER_MARK = "\ufeff"
+WIDE = ("utf-16", "utf-32")
+"""How encodings are called in which every character has several bytes."""
+
 _KNOWN = re.compile(
     r"utf-8(-sig)?|ascii|utf-(16|32)(-[lb]e)?|iso8859-\d+|cp(125\d|437|850|852|866|874)|koi8-[ru]|mac-roman|tis-620"
     r"|shift_jis|cp932|euc_jp|gb2312|gbk|gb18030|big5|cp950|euc_kr|cp949|johab"
@@ -68,35 +72,45 @@ class Decoded:
         return sized(self, characters)
 
 
-def decoded(data: bytes, encoding: str) -> Decoded | Refusal:
+def decoded(content: Content, encoding: str) -> Decoded | Refusal:
     """The text of a file, without the byte order mark that its encoding asks for."""
-    plain = plain_encoding(data, encoding)
+    plain = plain_encoding(content, encoding)
     if isinstance(plain, Refusal):
         return plain
     name, start = plain
+    data = content.data
     try:
-        return Decoded(data[start:].decode(name), data, name, start)
+        return Decoded(str(memoryview(data)[start:], name), data, name, start)
     except UnicodeDecodeError as error:
         return not_encoded(data, 0, len(data), encoding, start + error.start)
 
 
-def plain_encoding(data: bytes, encoding: str) -> tuple[str, int] | Refusal:
+def plain_encoding(content: Content, encoding: str) -> tuple[str, int] | Refusal:
     """The encoding of what follows the byte order mark of a file, and where that begins."""
     if encoding not in _MARKED:
         return encoding, 0
-    if not data:
+    if not content.head:
         return _MARKED[encoding][0][1], 0
     for mark, name in _MARKED[encoding]:
-        if data.startswith(mark):
+        if content.head.startswith(mark):
             return name, len(mark)
     hint = f"it has no byte order mark, without which it would be `{encoding}-le` or `{encoding}-be`"
-    return Refusal(0, len(data), f"not {encoding}", _with_guess(hint, data, encoding))
+    return Refusal(0, content.size, f"not {encoding}", _with_guess(hint, content.head, encoding))
 
 
-def not_encoded(data: bytes, start: int, end: int, encoding: str, place: int, rows: int = 0) -> Refusal:
-    """A refusal of bytes that are not in an encoding: which one it is, and in what they may be instead."""
-    detail = f"byte {place} is 0x{data[place : place + 1].hex()}"
-    return Refusal(start, end, f"not {encoding}", _with_guess(detail, data[start:end], encoding), rows)
+def not_encoded(part: bytes, start: int, end: int, encoding: str, place: int, rows: int = 0) -> Refusal:
+    """A refusal of bytes that are not in an encoding: which one it is, and in what they may be instead.
+
+    Args:
+        part: the bytes, or the first of them.
+        start: where they begin in the file.
+        end: where they end there.
+        encoding: in which they are not.
+        place: of the one that is not, in the part.
+        rows: as of a :class:`Refusal`.
+    """
+    detail = f"byte {start + place} is 0x{part[place : place + 1].hex()}"
+    return Refusal(start, end, f"not {encoding}", _with_guess(detail, part, encoding), rows)
 
 
 def guess(data: bytes) -> str:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
-from regrow.corpus.encodings import BYTE_ORDER_MARK, Decoded, decoded, guess, not_encoded, plain_encoding
+from regrow.corpus.content import Content
+from regrow.corpus.encodings import BYTE_ORDER_MARK, WIDE, Decoded, decoded, guess, not_encoded, plain_encoding
 from regrow.corpus.json_rows import LOOKS_LIKE_ROWS, json_lines, json_rows
 from regrow.corpus.parquet_rows import parquet_rows
 from regrow.corpus.reading import Piece, Reading, Refusal
@@ -37,8 +38,6 @@ _STRUCTURED = frozenset(
         "topojson", "jsonld", "ipynb", "har"
     )
 )  # fmt: skip
-_WIDE = ("utf-16", "utf-32")
-_HEAD = 1 << 16  # bytes that show what a file is whose name does not say it
 _PAGE = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
 _XML = re.compile(r"\s*<\?xml\s")
 _BLANK_LINES = re.compile(r"\n[ \t\r]*\n(?:[ \t\r]*\n)*")
@@ -48,7 +47,7 @@ _FRONT_MATTER = re.compile(
 )
 
 
-def format_of(path: str, data: bytes = b"", encoding: str = "utf-8") -> str:
+def format_of(path: str, data: bytes | Content = b"", encoding: str = "utf-8") -> str:
     """The format a file's name speaks of; if it speaks of none, or of text, the one that its first bytes show.
 
     Args:
@@ -60,32 +59,38 @@ def format_of(path: str, data: bytes = b"", encoding: str = "utf-8") -> str:
     suffix = end.lower() if stem else ""
     if suffix in _STRUCTURED:
         return "structured"
-    return _SUFFIXES.get(suffix) or _shown(data, encoding)
+    return _SUFFIXES.get(suffix) or _shown(_content(data), encoding)
 
 
-def read(data: bytes, format: str, reading: Reading) -> Iterator[Piece | Refusal]:
+def read(data: bytes | Content, format: str, reading: Reading) -> Iterator[Piece | Refusal]:
     """The texts of a file, in the order in which they stand there. What cannot be read is a :class:`Refusal`."""
-    if (stands_for_another := stand_in(data)) is not None:
+    content = _content(data)
+    head = content.head
+    if (stands_for_another := stand_in(head)) is not None:
         return iter((stands_for_another,))
-    if format != "parquet" and (kind := kind_of(data)):
-        return iter((Refusal(0, len(data), "not text", f"it is {kind}"),))
-    if format != "parquet" and (place := data.find(b"\0", 0, _HEAD)) >= 0 and _is_wide_instead(data, reading.encoding):
-        return iter((not_encoded(data, 0, len(data), reading.encoding, place),))
-    return _READERS[format](data, reading)
+    if format != "parquet" and (kind := kind_of(content.ends)):
+        return iter((Refusal(0, content.size, "not text", f"it is {kind}"),))
+    if format != "parquet" and (place := head.find(b"\0")) >= 0 and _is_wide_instead(head, reading.encoding):
+        return iter((not_encoded(head, 0, content.size, reading.encoding, place),))
+    return _READERS[format](content, reading)
 
 
-def _is_wide_instead(data: bytes, encoding: str) -> bool:
+def _content(data: bytes | Content) -> Content:
+    return data if isinstance(data, Content) else Content.of(data)
+
+
+def _is_wide_instead(head: bytes, encoding: str) -> bool:
     """Whether what would pass for letters with null characters between them is in an encoding that has such bytes."""
-    return not encoding.startswith(_WIDE) and guess(data).startswith(_WIDE)
+    return not encoding.startswith(WIDE) and guess(head).startswith(WIDE)
 
 
-def _shown(data: bytes, encoding: str) -> str:
+def _shown(content: Content, encoding: str) -> str:
     """The format that the first bytes of a file show; plain text if they show none."""
-    if is_parquet(data):
+    if is_parquet(content.ends):
         return "parquet"
-    plain = plain_encoding(data[:_HEAD], encoding)
+    plain = plain_encoding(content, encoding)
     name, start = ("utf-8", 0) if isinstance(plain, Refusal) else plain
-    head = data[start:_HEAD].decode(name, "replace").removeprefix(BYTE_ORDER_MARK)
+    head = content.head[start:].decode(name, "replace").removeprefix(BYTE_ORDER_MARK)
     if _PAGE.match(head):
         return "html"
     if _XML.match(head):
@@ -93,56 +98,63 @@ def _shown(data: bytes, encoding: str) -> str:
     return "json" if LOOKS_LIKE_ROWS.match(head) else "text"
 
 
-def _text(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
+def _text(content: Content, reading: Reading) -> Iterator[Piece | Refusal]:
     """Plain text: all of it, in pieces that end where a paragraph ends."""
-    text = decoded(data, reading.encoding)
+    text = decoded(content, reading.encoding)
     yield from (text,) if isinstance(text, Refusal) else _pieces(text, 0, reading)
 
 
-def _markdown(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
+def _markdown(content: Content, reading: Reading) -> Iterator[Piece | Refusal]:
     """Markdown is text, written to be read as it is; only the metadata some tools put in front is left out."""
-    text = decoded(data, reading.encoding)
+    text = decoded(content, reading.encoding)
     if isinstance(text, Refusal):
         yield text
         return
     yield from _pieces(text, match.end() if (match := _FRONT_MATTER.match(text.text)) else 0, reading)
 
 
-def _html(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
+def _html(content: Content, reading: Reading) -> Iterator[Piece | Refusal]:
     """A page is one piece: its text has no byte range of its own in the file."""
     from regrow.corpus.markup import TooDeepError, html_text
 
-    text = decoded(data, reading.encoding)
+    text = decoded(content, reading.encoding)
     if isinstance(text, Refusal):
         yield text
         return
     try:
         page = html_text(text.text.removeprefix(BYTE_ORDER_MARK))
     except TooDeepError as error:
-        yield Refusal(0, len(data), "nested too deeply", str(error))
+        yield Refusal(0, content.size, "nested too deeply", str(error))
         return
-    yield from _cut(Piece(0, len(data), page), reading)
+    yield from _cut(Piece(0, content.size, page), reading)
 
 
-def _structured(data: bytes, reading: Reading) -> Iterator[Piece | Refusal]:
+def _structured(content: Content, reading: Reading) -> Iterator[Piece | Refusal]:
     """What is written for programs: its keys and brackets are no text unless somebody says so."""
-    yield Refusal(0, len(data), "structured text", 'format = "text" would take it as it is, keys and all')
+    yield Refusal(0, content.size, "structured text", 'format = "text" would take it as it is, keys and all')
 
 
 def _rows(
-    rows: Callable[[bytes, Reading], Iterator[Row | Refusal]], data: bytes, reading: Reading
+    rows: Callable[[Content, Reading], Iterator[Row | Refusal]], content: Content, reading: Reading
 ) -> Iterator[Piece | Refusal]:
     """One piece of each run of rows that agree in the fields of ``group_by``, up to ``max_characters``."""
+    if not reading.group_by:
+        for row in rows(content, reading):
+            if isinstance(row, Refusal):
+                yield row
+            else:
+                yield from _cut(Piece(row.start, row.end, row.text, 1), reading)
+        return
     held: list[Row] = []
     size = 0
-    for row in rows(data, reading):
+    for row in rows(content, reading):
         if isinstance(row, Refusal):
             yield from _joined(held, reading)
             held, size = [], 0
             yield row
             continue
         size += len(row.text) + 1
-        same = bool(reading.group_by and held) and row.key == held[-1].key
+        same = bool(held) and row.key == held[-1].key
         if not same or 0 < reading.max_characters < size:
             yield from _joined(held, reading)
             held, size = [], len(row.text) + 1
@@ -150,7 +162,7 @@ def _rows(
     yield from _joined(held, reading)
 
 
-_READERS: Mapping[str, Callable[[bytes, Reading], Iterator[Piece | Refusal]]] = {
+_READERS: Mapping[str, Callable[[Content, Reading], Iterator[Piece | Refusal]]] = {
     "text": _text,
     "markdown": _markdown,
     "html": _html,
@@ -176,8 +188,8 @@ def _pieces(text: Decoded, begin: int, reading: Reading) -> Iterator[Piece]:
 
 def _cut(whole: Piece, reading: Reading) -> Iterator[Piece]:
     """A text that has no bytes of its own in the file, in parts that are bytes of it if it is too long."""
-    ends = list(_cuts(whole.text, reading.max_characters))
-    if len(ends) == 1:
+    ends = [*_cuts(whole.text, reading.max_characters)] if 0 < reading.max_characters < len(whole.text) else []
+    if len(ends) <= 1:
         yield whole
         return
     part_of, rows = f"{whole.start}-{whole.end}", whole.rows

@@ -22,6 +22,7 @@ _JAMO = range(0x1100, 0x1200)
 _KNOWN = (range(0x80, 0x3400), range(0xF900, 0x10000), range(0x1D000, 0x1D800))  # where what combines is known
 _PLAIN, _LINE, _ODD, _LEAD = range(4)
 _MANY_LINES = 4
+_DELETE = 0x7F  # neither it nor what comes behind it is a plain character of ASCII
 
 
 def irregular(texts: pyarrow.StringArray) -> list[int]:
@@ -40,9 +41,8 @@ def irregular(texts: pyarrow.StringArray) -> list[int]:
         return []
     units = np.frombuffer(data, np.uint8, int(bounds[-1] - bounds[0]), int(bounds[0]))
     bounds -= bounds[0]
-    kinds = _kinds()[units]
-    noted = np.flatnonzero(kinds)
-    which = kinds[noted]
+    noted = np.flatnonzero(units - np.uint8(ord(" ")) >= _DELETE - ord(" "))  # what is smaller becomes large
+    which = _kinds()[units[noted]]
     found = [
         noted[which == _ODD],
         _among_lines(units, noted[which == _LINE]),
@@ -52,7 +52,8 @@ def irregular(texts: pyarrow.StringArray) -> list[int]:
     filled = np.flatnonzero(bounds[1:] > bounds[:-1])
     first, last = units[bounds[filled]], units[bounds[filled + 1] - 1]
     edges = filled[(first == ord("\n")) | (last == ord("\n")) | _is_blank(last)]
-    return np.unique(np.concatenate([rows, edges])).tolist()
+    places: list[int] = np.unique(np.concatenate([rows, edges])).tolist()
+    return places
 
 
 def _among_lines(units: NDArray[np.uint8], ends: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -66,7 +67,9 @@ def _among_lines(units: NDArray[np.uint8], ends: NDArray[np.int64]) -> NDArray[n
 
 def _is_blank(units: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Whether a byte is a blank, or the last of a no-break space, or of something else that ends as one does."""
-    return (units == ord(" ")) | (units == ord("\t")) | (units == _NO_BREAK_SPACE)
+    import numpy as np
+
+    return np.isin(units, (ord(" "), ord("\t"), _NO_BREAK_SPACE))
 
 
 def _among_wide(units: NDArray[np.uint8], leads: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -91,7 +94,7 @@ def _kinds() -> NDArray[np.uint8]:
     import numpy as np
 
     kinds = np.full(256, _PLAIN, np.uint8)
-    kinds[:0x20] = kinds[0x7F] = _ODD
+    kinds[: ord(" ")] = kinds[_DELETE] = _ODD
     kinds[ord("\t")] = _PLAIN
     kinds[ord("\n")] = _LINE
     kinds[0xC0:] = _LEAD

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from itertools import accumulate, islice
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import cache
+from itertools import accumulate, chain, islice
 
+from regrow.corpus.content import Content
 from regrow.corpus.conversations import conversation_row
-from regrow.corpus.encodings import BYTE_ORDER_MARK, decoded, not_encoded, plain_encoding
+from regrow.corpus.encodings import BYTE_ORDER_MARK, WIDE, decoded, not_encoded, plain_encoding
 from regrow.corpus.reading import Reading, Refusal
 from regrow.corpus.rows import LONGEST, Row, refused, require_groups, row_of
 from regrow.words import shown
@@ -20,6 +23,8 @@ _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},]', re.DOTALL)
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _DEEPEST = 100  # brackets within brackets; how many Python's parser takes differs from version to version
 _DIGITS = 640  # of a whole number; Python takes as many under all of its settings, and more under some
+_BLANKS = b" \t\r\v\f"
+_Line = tuple[int, int, bytes]
 _LINES = 100  # that are looked at to see whether each is an object
 
 
@@ -27,54 +32,80 @@ class _TooLongError(ValueError):
     """A number that not every Python takes."""
 
 
-def json_lines(data: bytes, reading: Reading) -> Iterator[Row | Refusal]:
+def json_lines(content: Content, reading: Reading) -> Iterator[Row | Refusal]:
     """An object to a line."""
-    plain = plain_encoding(data, reading.encoding)
+    plain = plain_encoding(content, reading.encoding)
     if isinstance(plain, Refusal):
         yield plain
         return
-    seen: set[str] = set()
-    for start, end in _lines(data, *plain):
-        yield _line(data, start, end, plain[0], reading, seen)
-    _require_groups(reading, seen)
+    lines = _lines(content, *plain)
+    content.settle()
+    yield from _objects(lines, plain[0], reading)
 
 
-def json_rows(data: bytes, reading: Reading) -> Iterator[Row | Refusal]:
+def json_rows(content: Content, reading: Reading) -> Iterator[Row | Refusal]:
     """Objects in whichever way the file has them: the items of an array, one to a line, or one after another."""
-    plain = plain_encoding(data, reading.encoding)
+    plain = plain_encoding(content, reading.encoding)
     if isinstance(plain, Refusal):
         yield plain
         return
-    if (opening := _opening(data, *plain)) == "":
-        yield from json_lines(data, reading)
+    first: list[_Line] = []
+    lines = _lines(content, *plain)
+    if (opening := _opening(_noted(lines, first), plain[0])) == "":
+        content.settle()
+        yield from _objects(chain(first, lines), plain[0], reading)
         return
-    text = decoded(data, reading.encoding)
+    text = decoded(content, reading.encoding)
     if isinstance(text, Refusal):
         yield text
         return
     seen: set[str] = set()
+    number, counted = 1, 0
     found = list(_items(text.text) if opening == "[" else _values(text.text))
     places = text.places(place for start, end, _ in found for place in (start, end))
     for start, end, whole in found:
         here = next(places), next(places)
         part = text.text[start:end]
-        yield _value(part, *here, reading, seen) if whole else refused(*here, "not JSON", _rest(part))
+        row = _value(part, *here, reading, seen) if whole else refused(*here, "not JSON", _rest(part))
+        if isinstance(row, Refusal) and reading.conversations:
+            number, counted = number + text.text.count("\n", counted, start), start
+            row = _numbered(row, number)
+        yield row
     _require_groups(reading, seen)
 
 
-def _opening(data: bytes, encoding: str, start: int) -> str:
+def _objects(lines: Iterable[_Line], encoding: str, reading: Reading) -> Iterator[Row | Refusal]:
+    """The objects of lines."""
+    seen: set[str] = set()
+    for number, start, line in lines:
+        row = _line(line, start, encoding, reading, seen)
+        yield _numbered(row, number) if isinstance(row, Refusal) and reading.conversations else row
+    _require_groups(reading, seen)
+
+
+def _numbered(refusal: Refusal, line: int) -> Refusal:
+    """What is refused with its line, by which an editor finds it."""
+    return replace(refusal, detail=f"line {line}: {refusal.detail}" if refusal.detail else f"line {line}")
+
+
+def _noted(lines: Iterator[_Line], notes: list[_Line]) -> Iterator[_Line]:
+    for line in lines:
+        notes.append(line)
+        yield line
+
+
+def _opening(lines: Iterator[_Line], encoding: str) -> str:
     """With what the rows of a file begin that are not lines: the bracket of an array, or of objects; else empty."""
-    places = islice(_lines(data, encoding, start), _LINES)
-    lines = (data[begin:end].decode(encoding, "replace") for begin, end in places)
-    first = next(lines, "").lstrip(BYTE_ORDER_MARK + " \t\r")
+    texts = (line.decode(encoding, "replace") for _, _, line in islice(lines, _LINES))
+    first = next(texts, "").lstrip(BYTE_ORDER_MARK + " \t\r")
     if first[:1] not in ("[", "{"):
         return ""
     end = _whole(first)
     if first[0] == "[":
-        return "[" if next(lines, None) is None or not end else ""
+        return "[" if next(texts, None) is None or not end else ""
     if end and first[end:].lstrip(" \t\r")[:1] != "{":
         return ""
-    return "" if any(line[0] == "{" and _whole(line) for line in lines) else "{"
+    return "" if any(line[0] == "{" and _whole(line) for line in texts) else "{"
 
 
 def _whole(line: str) -> int:
@@ -82,7 +113,7 @@ def _whole(line: str) -> int:
     if len(line) > LONGEST or _depth(line) > _DEEPEST:
         return len(line)  # as good as one: it is refused for that
     try:
-        return json.JSONDecoder(parse_int=_integer).raw_decode(line)[1]
+        return _decoder().raw_decode(line)[1]
     except ValueError:
         return 0
 
@@ -139,24 +170,36 @@ def _require_groups(reading: Reading, seen: set[str]) -> None:
         require_groups(reading, seen, "no line has a field")
 
 
-def _lines(data: bytes, encoding: str, start: int) -> Iterator[tuple[int, int]]:
-    """The byte ranges of the lines that are not blank, without their ends."""
+def _lines(content: Content, encoding: str, start: int) -> Iterator[_Line]:
+    """The lines that are not blank, with their numbers and places, without their ends."""
+    if encoding.startswith(WIDE):
+        return _wide_lines(content.data, encoding, start)
+    lines = enumerate(content.lines(start), 1)
+    return ((number, place, line) for number, (place, line) in lines if line.strip(_BLANKS))
+
+
+def _wide_lines(data: bytes, encoding: str, start: int) -> Iterator[_Line]:
+    """The same where a newline has several bytes."""
     newline = "\n".encode(encoding)
+    number = 0
     while start < len(data):
+        number += 1
         end = data.find(newline, start)
         while end >= 0 and (end - start) % len(newline):  # the halves of two characters
             end = data.find(newline, end + 1)
         end = len(data) if end < 0 else end
-        if data[start:end].decode(encoding, "replace").strip(" \t\r\v\f"):
-            yield start, end
+        line = data[start:end]
+        if line.decode(encoding, "replace").strip(_BLANKS.decode()):
+            yield number, start, line
         start = end + len(newline)
 
 
-def _line(data: bytes, start: int, end: int, encoding: str, reading: Reading, seen: set[str]) -> Row | Refusal:
+def _line(line: bytes, start: int, encoding: str, reading: Reading, seen: set[str]) -> Row | Refusal:
+    end = start + len(line)
     try:
-        text = data[start:end].decode(encoding).removeprefix(BYTE_ORDER_MARK)
+        text = line.decode(encoding).removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
-        return not_encoded(data, start, end, reading.encoding, start + error.start, rows=1)
+        return not_encoded(line, start, end, reading.encoding, error.start, rows=1)
     return _value(text, start, end, reading, seen)
 
 
@@ -167,7 +210,7 @@ def _value(text: str, start: int, end: int, reading: Reading, seen: set[str]) ->
     if _depth(text) > _DEEPEST:
         return refused(start, end, "not JSON", f"nested more than {_DEEPEST} deep")
     try:
-        row = json.loads(text, parse_int=_integer)
+        row = _decoder().decode(text)
     except _TooLongError:
         return refused(start, end, "not JSON", f"a whole number in it has more than {_DIGITS} digits")
     except ValueError:  # every version of Python says it in other words
@@ -184,7 +227,7 @@ def _value(text: str, start: int, end: int, reading: Reading, seen: set[str]) ->
 def _follows(text: str) -> str:
     """What stands after a value, if that is all that is wrong."""
     try:
-        _, end = json.JSONDecoder(parse_int=_integer).raw_decode(text := text.lstrip(" \t\r\n"))
+        _, end = _decoder().raw_decode(text := text.lstrip(" \t\r\n"))
     except ValueError:
         return ""
     return f"{shown(text[end:].strip()[:1])} follows the object"
@@ -196,6 +239,11 @@ def _depth(text: str) -> int:
         return 0  # as good as any number that is small enough
     brackets = re.findall(r"[\[\]{}]", _STRING.sub("", text))
     return max(accumulate(1 if bracket in "[{" else -1 for bracket in brackets), default=0)
+
+
+@cache
+def _decoder() -> json.JSONDecoder:
+    return json.JSONDecoder(parse_int=_integer)
 
 
 def _integer(digits: str) -> int:

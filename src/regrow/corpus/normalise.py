@@ -9,7 +9,8 @@ from regrow.corpus.characters import combining_class, composed, decomposed, such
 
 _BREAKS = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ufeff]")
-_BLANKS = " \t\xa0"
+_BLANKS = (" ", "\t", "\xa0")
+_MANY_LINES = re.compile("\n{4,}")
 _MANY_MARKS = 30
 
 
@@ -23,8 +24,9 @@ def normalise(text: str) -> str:
     text = _CONTROLS.sub("", _BREAKS.sub("\n", text))
     if not text.isascii():
         text = composed(_long_runs_of_marks().sub(_in_order, text))
-    text = "\n".join(line.rstrip(_BLANKS) for line in text.split("\n"))
-    return re.sub("\n{4,}", "\n\n\n", text.strip("\n"))
+    if text.endswith(_BLANKS) or any(f"{blank}\n" in text for blank in _BLANKS):
+        text = "\n".join(line.rstrip("".join(_BLANKS)) for line in text.split("\n"))
+    return _MANY_LINES.sub("\n\n\n", text.strip("\n"))
 
 
 @cache

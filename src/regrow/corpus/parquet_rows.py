@@ -6,9 +6,11 @@ need no other type than the integers they are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
+from regrow.corpus.content import Content, Kept
 from regrow.corpus.reading import Reading, Refusal
 from regrow.corpus.rows import Row, names, no_field, refused, require_groups, row_of
 from regrow.corpus.signatures import is_parquet, kind_of
@@ -19,36 +21,81 @@ if TYPE_CHECKING:
     import pyarrow
 
 _ROWS = 4096  # in memory at a time
+_BUFFER = 1 << 20  # bytes of a column that are read at a time
 _SMALL = 1 << 26  # bytes that a file may unpack to, however small it is
 _TIMES = 100  # as many as it has itself that it may unpack to otherwise
+_PAGE = re.compile(rb"\x15([\x80-\xff]*[\x00-\x7f])\x15([\x80-\xff]*[\x00-\x7f])")  # its kind, its bytes unpacked
+_PAGE_HEADER = 32
+_IS_DICTIONARY = 2
 _LEAST = 16  # bytes that a row counts for
 _LONGEST_TYPE = 80
 
 
-def parquet_rows(data: bytes, reading: Reading) -> Iterator[Row | Refusal]:
+def parquet_rows(content: Content, reading: Reading) -> Iterator[Row | Refusal]:
     """A column of each row; the place of a row is its number."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not is_parquet(data):
-        kind = kind_of(data)
-        yield Refusal(0, len(data), "not a Parquet file", f"it is {kind}" if kind else "")
+    ends, size = content.ends, content.size
+    if not is_parquet(ends):
+        kind = kind_of(ends)
+        yield Refusal(0, size, "not a Parquet file", f"it is {kind}" if kind else "")
         return
     try:
-        schema = pq.read_schema(pa.BufferReader(data))
+        schema = pq.read_schema(_source(content))
         columns = [reading.field, *reading.group_by]
         texts = [name for name in columns if schema.names.count(name) == 1 and _is_text(schema.field(name).type)]
-        file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=list(dict.fromkeys(texts)))
+        chunks = _chunks(pq.read_metadata(_source(content)), columns)
+        coded = [] if _are_large(chunks) else list(dict.fromkeys(texts))
+        file = pq.ParquetFile(_source(content), read_dictionary=coded, buffer_size=_BUFFER)
+        rows = _ROWS if coded else _rows_at_a_time(content.opened(), chunks)
     except MemoryError:  # says something of the machine, not of the file
         raise
     except (pa.ArrowException, OSError, ValueError):
-        yield _damaged(data, 0, len(data))
+        yield _damaged(ends, 0, size)
         return
     if trouble := _trouble(schema, reading):
-        yield Refusal(0, len(data), "no text", trouble)
+        yield Refusal(0, size, "no text", trouble)
         return
     require_groups(reading, schema.names, "there is no column")
-    yield from _rows(data, file, reading, _Budget(max(_SMALL, _TIMES * len(data))))
+    yield from _rows(content, file, reading, _Budget(max(_SMALL, _TIMES * size)), rows)
+
+
+def _source(content: Content) -> pyarrow.NativeFile:
+    """What pyarrow reads from. It closes it, but not the file."""
+    import pyarrow as pa
+
+    return pa.PythonFile(Kept(content.opened()), mode="r")
+
+
+def _chunks(metadata: Any, columns: Sequence[str]) -> list[Any]:
+    """What the file says of some columns in each row group."""
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    found = (group.column(number) for group in groups for number in range(group.num_columns))
+    return [chunk for chunk in found if chunk.path_in_schema in columns]
+
+
+def _are_large(chunks: Sequence[Any]) -> bool:
+    """Whether texts are better written out as they are read: pyarrow holds all of a row group that are not."""
+    return max((chunk.total_uncompressed_size for chunk in chunks), default=0) > _SMALL
+
+
+def _rows_at_a_time(file: IO[bytes], chunks: Sequence[Any]) -> int:
+    """As many rows as do not take too much if each has the longest text that a row group writes but once."""
+    once = max((_dictionary(file, chunk) for chunk in chunks), default=0)
+    return max(1, min(_ROWS, _SMALL // max(1, once)))
+
+
+def _dictionary(file: IO[bytes], chunk: Any) -> int:
+    """The bytes of the texts that stand once for many rows, by the header of the page with which a chunk begins."""
+    file.seek(chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset)
+    found = _PAGE.match(file.read(_PAGE_HEADER))
+    if found is None:
+        return _SMALL
+    kind, size = (
+        sum((byte & 0x7F) << 7 * place for place, byte in enumerate(number)) >> 1 for number in found.groups()
+    )
+    return size if kind == _IS_DICTIONARY else 0
 
 
 def _trouble(schema: pyarrow.Schema, reading: Reading) -> str:
@@ -66,7 +113,7 @@ def _trouble(schema: pyarrow.Schema, reading: Reading) -> str:
     return f"column `{reading.field}` holds {_named(type)}; those that hold text: {names(texts)}"
 
 
-def _rows(data: bytes, file: Any, reading: Reading, budget: _Budget) -> Iterator[Row | Refusal]:
+def _rows(content: Content, file: Any, reading: Reading, budget: _Budget, rows: int) -> Iterator[Row | Refusal]:
     import pyarrow as pa
 
     claimed = file.metadata.num_rows
@@ -74,12 +121,12 @@ def _rows(data: bytes, file: Any, reading: Reading, budget: _Budget) -> Iterator
     columns = [reading.field, *reading.group_by]
     try:
         if not budget.spend(claimed * _LEAST + unpacked(file)):
-            yield budget.refusal(len(data))
+            yield budget.refusal(content.size)
             return
-        batches = file.iter_batches(_ROWS, columns=list(dict.fromkeys(columns)))
+        batches = file.iter_batches(rows, columns=list(dict.fromkeys(columns)), use_threads=False)
         while (batch := next(batches, None)) is not None:
             if not budget.spend(_text_bytes(batch, reading.field)):
-                yield budget.refusal(len(data))
+                yield budget.refusal(content.size)
                 return
             values = [_values(batch.column(batch.schema.get_field_index(name)), name) for name in columns]
             for row in zip(*values, strict=True):
@@ -88,7 +135,7 @@ def _rows(data: bytes, file: Any, reading: Reading, budget: _Budget) -> Iterator
     except MemoryError:
         raise
     except (pa.ArrowException, OSError, ValueError):  # what pyarrow says of damaged bytes
-        yield _damaged(data, at, max(at, min(claimed, at + len(data))))
+        yield _damaged(content.ends, at, max(at, min(claimed, at + content.size)))
 
 
 def _row(at: int, values: Sequence[Any], columns: Sequence[str], reading: Reading) -> Row | Refusal:
@@ -198,6 +245,6 @@ def _named(type: pyarrow.DataType) -> str:
     return name if len(name) <= _LONGEST_TYPE else f"{name[:_LONGEST_TYPE]}..."
 
 
-def _damaged(data: bytes, start: int, end: int) -> Refusal:
-    what = "encrypted" if data.startswith(b"PARE") else "damaged"
+def _damaged(ends: bytes, start: int, end: int) -> Refusal:
+    what = "encrypted" if ends.startswith(b"PARE") else "damaged"
     return Refusal(start, end, f"a Parquet file that is {what}")

@@ -39,7 +39,8 @@ def row_of(start: int, end: int, values: Mapping[str, Any], reading: Reading) ->
     if not isinstance(text, str):
         return refused(start, end, "no text", _missing(values, reading.field))
     try:
-        text.encode()
+        if not text.isascii():
+            text.encode()
     except UnicodeEncodeError:
         return refused(start, end, "half a character", f"field `{reading.field}` holds a lone surrogate")
     group = [values.get(name) for name in reading.group_by]

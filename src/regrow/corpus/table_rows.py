@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
+from regrow.corpus.content import Content
 from regrow.corpus.encodings import BYTE_ORDER_MARK, decoded
 from regrow.corpus.reading import Reading, Refusal
 from regrow.corpus.rows import LONGEST, Row, names, no_field, refused, require_groups, row_of
@@ -15,9 +16,9 @@ _OTHERS = {";": "semicolons", "\t": "tabs", ",": "commas", "|": "bars"}
 _Record = tuple[int, int, list[str] | None]
 
 
-def table_rows(data: bytes, reading: Reading, delimiter: str, name: str) -> Iterator[Row | Refusal]:
+def table_rows(content: Content, reading: Reading, delimiter: str, name: str) -> Iterator[Row | Refusal]:
     """A column of each row. The first row names the columns; the delimiter is given and never guessed."""
-    text = decoded(data, reading.encoding)
+    text = decoded(content, reading.encoding)
     if isinstance(text, Refusal):
         yield text
         return
@@ -26,7 +27,7 @@ def table_rows(data: bytes, reading: Reading, delimiter: str, name: str) -> Iter
         return
     columns = records[0][2] or []
     if trouble := _header_trouble(columns, reading, name):
-        yield Refusal(0, len(data), *trouble)
+        yield Refusal(0, content.size, *trouble)
         return
     require_groups(reading, columns, "there is no column")
     places = text.places(place for start, end, _ in records[1:] for place in (start, end))

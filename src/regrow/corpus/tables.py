@@ -25,8 +25,10 @@ GROUP_BYTES = 1 << 26
 """Bytes of text with which a row group ends, however few rows it has: it is what readers hold in memory."""
 
 _BATCH = 1024  # rows that are read at a time
+_FEW = 16  # of each table where many are merged
 _HELD = 1 << 16  # rows that are held to be sorted
-_HELD_SIZE = 1 << 25  # characters of them
+_HELD_SIZE = 1 << 22  # characters of them
+_SORTED_SIZE = 1 << 25  # the same once some were out of order, so that there are few files to merge
 _TEXT = "text"
 
 
@@ -88,7 +90,7 @@ class Stretch:
 
 
 def merged(
-    stretches: Sequence[Stretch], order: Order, columns: Sequence[str] | None = None
+    stretches: Sequence[Stretch], order: Order, columns: Sequence[str] | None = None, rows: int = _BATCH
 ) -> Iterator[pyarrow.RecordBatch]:
     """The rows of tables, each of which is in canonical order, as those of one table.
 
@@ -99,9 +101,10 @@ def merged(
         order: of the rows.
         columns: which ones are read; None for all. If there are several tables, those of the order have to be among
             them.
+        rows: as many of a table at a time, at most.
     """
     if len(stretches) == 1:
-        yield from stretches[0].batches(columns)
+        yield from stretches[0].batches(columns, rows)
         return
     firsts = ((stretch.first(order), number) for number, stretch in enumerate(stretches))
     heap = [(first, number) for first, number in firsts if first is not None]
@@ -112,7 +115,7 @@ def merged(
         if number in begun:
             batch, others = begun.pop(number)
         else:
-            others = stretches[number].batches(columns)
+            others = stretches[number].batches(columns, rows)
             batch = next(others)
         count = max(1, order.before(batch, heap[0][0])) if heap else batch.num_rows
         yield batch.slice(0, count)
@@ -174,7 +177,7 @@ class TableWriter:
         """Add a row: an object that has the columns as attributes."""
         self._rows.append(row)
         self._size += len(getattr(row, _TEXT, ""))
-        if len(self._rows) >= _HELD or self._size >= _HELD_SIZE:
+        if len(self._rows) >= _HELD or self._size >= (_HELD_SIZE if len(self._runs) < 2 else _SORTED_SIZE):
             self._flush()
 
     def extend(self, rows: pyarrow.Table | pyarrow.RecordBatch) -> None:
@@ -192,7 +195,7 @@ class TableWriter:
         if len(runs) > 1:
             paths = [path.rename(self._beside(number)) for number, path in enumerate(run.file.path for run in runs)]
             file = _File(self.path, self._schema, self._optional)
-            for batch in merged([Stretch(path) for path in paths], self._order):
+            for batch in merged([Stretch(path) for path in paths], self._order, rows=max(_FEW, _BATCH // len(paths))):
                 file.write(batch)
             file.finish()
             for path in paths:

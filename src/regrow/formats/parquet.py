@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 4 << 30
 """Of the columns that are read, unpacked."""
 
+_BUFFER = 1 << 16  # bytes of a column that are read at a time
+
 REPEATING = ("source", "licence", "availability", "file", "split", "stage", "reason")
 """Columns in which few values stand often, written once each. Another name here changes bytes of tables."""
 
@@ -45,10 +47,10 @@ def writer(path: Path, schema: pyarrow.Schema) -> pyarrow.parquet.ParquetWriter:
 
 
 def opened(path: Path) -> pyarrow.parquet.ParquetFile:
-    """A table of ours, which is read group by group."""
+    """A table of ours, of which little more than the rows that are asked for is in memory."""
     import pyarrow.parquet
 
-    return pyarrow.parquet.ParquetFile(path, pre_buffer=False)
+    return pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER)
 
 
 def group_borders(file: pyarrow.parquet.ParquetFile) -> list[int]:

@@ -1,4 +1,4 @@
-"""Reading archives member by member in memory: nothing is ever written where an archive says."""
+"""Reading archives member by member: nothing is ever written where an archive says."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ _PACKED = re.compile(r"\.(gz|bz2|xz|zst)$", re.IGNORECASE)
 _ZIPPED = (b"PK\x03\x04", b"PK\x05\x06")
 _TARRED = slice(257, 262)  # bytes that are `ustar`
 _CHUNK = 1 << 20
+_HELD = 1 << 26  # bytes of a file that are unpacked before anybody sees it, so that a damaged one is none
 _AFTER = 1 << 15  # blocks behind the end of a tar file that are looked at; programs write a few hundred at most
 _WINDOW = "requires too much memory"  # as Zstandard puts it
 _UNREADABLE = (
@@ -45,7 +46,8 @@ class Limits:
     """What an archive may hold, with the archives in it. Beyond it, it is taken for an attack.
 
     Attributes:
-        member: bytes of a file that is read; it depends on the machine, so a file beyond it has to be an error.
+        member: bytes of a file that is read as a whole; it depends on the machine, so a file beyond it has to be an
+            error. One that is read as a stream may have more.
         nested: bytes of an archive in it that no pattern names.
         total: bytes of all files.
         members: number of entries.
@@ -77,6 +79,64 @@ class Refused:
     reason: str
 
 
+class Large:
+    """A file in an archive that is read as a stream, before the next one is asked for.
+
+    Args:
+        path: what it is called.
+        held: its beginning.
+        rest: what comes behind it.
+        archive: what the archive is called.
+        budget: what the archive may hold.
+        size: bytes of the file as far as they are accounted for already; None for one that does not tell.
+    """
+
+    def __init__(self, path: str, held: bytes, rest: IO[bytes], archive: str, budget: Budget, size: int | None) -> None:
+        self.path = path
+        self._held = io.BytesIO(held)
+        self._rest, self._archive, self._budget, self._size = rest, archive, budget, size
+        self._at = len(held)
+
+    def peek(self, size: int) -> bytes:
+        """How it begins, as long as nothing was read."""
+        return bytes(self._held.getbuffer()[:size])
+
+    def seekable(self) -> bool:
+        """It is not."""
+        return False
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, at most so many, and none at the end; or all that are left.
+
+        Raises:
+            TooLargeError: if they are more than this machine reads at once.
+            InputError: if the archive is damaged, or holds more than it may.
+        """
+        if size < 0:
+            found = io.BytesIO()  # gives its bytes away without a copy
+            while part := self.read(_CHUNK):
+                found.write(part)
+                if found.tell() > self._budget.limits.member:
+                    raise self._budget.too_large(self.path)
+            return found.getvalue()
+        if part := self._held.read(size):
+            return part
+        self._held = io.BytesIO()
+        with _faults_named(self._archive):
+            part = self._rest.read(size)
+            if not part and self._size not in (None, self._at):
+                raise EOFError(f"{self.path} is cut short")
+        self._at += len(part)
+        if self._size is None:
+            self._budget.grow(len(part))
+        return part
+
+    def drain(self) -> None:
+        """Read what nobody asked for: the archive may be damaged there, or hold too much."""
+        while self.read(_CHUNK):
+            pass
+
+
 Wanted = Callable[[str, int], bool]
 
 
@@ -97,28 +157,33 @@ class Budget:
         self._name = name
         self._bytes = self._entries = self._characters = 0
 
-    def spend(self, size: int, name: str, read: bool = True) -> None:
+    def spend(self, size: int, name: str) -> None:
         """Take one more entry into account.
 
         Args:
             size: its bytes.
             name: what it is called.
-            read: False if it is passed over.
+
+        Raises:
+            InputError: if that is too much.
+        """
+        self._characters += len(name)
+        self._entries += 1
+        self.grow(size)
+
+    def grow(self, size: int) -> None:
+        """Take more bytes of an entry into account.
 
         Raises:
             InputError: if that is too much.
         """
         self._bytes += size
-        self._characters += len(name)
-        self._entries += 1
         limits = self.limits
         if size < 0 or self._bytes > limits.total or self._entries > limits.members or self._characters > limits.names:
             raise self.exceeded(
                 f"entry {self._entries} makes it {self._bytes} bytes unpacked, and {self._characters} "
                 "characters of names",
             )
-        if read and size > limits.member:
-            raise self.too_large(name)
 
     def too_large(self, name: str) -> InputError:
         """The error for a file that is too large."""
@@ -143,12 +208,13 @@ def is_archive(name: str, head: bytes = b"") -> bool:
 def members(
     path: Path, name: str, wanted: Callable[[str], bool], limits: Limits | None = None
 ) -> Iterator[Member | Refused]:
-    """The wanted files of an archive, in its order; see :func:`entries`."""
+    """The wanted files of an archive as a whole, in its order; see :func:`entries`."""
     with path.open("rb") as file:
-        yield from entries(file, name, lambda path, _: wanted(path), Budget(name, limits))
+        for entry in entries(file, name, lambda path, _: wanted(path), Budget(name, limits)):
+            yield Member(entry.path, entry.read()) if isinstance(entry, Large) else entry
 
 
-def entries(file: IO[bytes], name: str, wanted: Wanted, budget: Budget) -> Iterator[Member | Refused]:
+def entries(file: IO[bytes], name: str, wanted: Wanted, budget: Budget) -> Iterator[Member | Large | Refused]:
     """The wanted files of an archive, in its order. Their paths begin neither with ``./`` nor twice with a slash.
 
     Args:
@@ -158,8 +224,7 @@ def entries(file: IO[bytes], name: str, wanted: Wanted, budget: Budget) -> Itera
         budget: what it may hold.
 
     Raises:
-        TooLargeError: if a wanted file is larger than this machine reads.
-        InputError: if it is damaged or exceeds the other limits, which are the same everywhere.
+        InputError: if it is damaged or exceeds the limits, which are the same everywhere but that of a file as a whole.
     """
     seen: set[str] = set()
     with _faults_named(name):
@@ -169,28 +234,30 @@ def entries(file: IO[bytes], name: str, wanted: Wanted, budget: Budget) -> Itera
             else:
                 seen.add(entry.path)
                 yield entry
+            if isinstance(entry, Large):
+                entry.drain()
 
 
-def _entries(file: IO[bytes], name: str, wanted: Wanted, budget: Budget) -> Iterator[Member | Refused]:
+def _entries(file: IO[bytes], name: str, wanted: Wanted, budget: Budget) -> Iterator[Member | Large | Refused]:
     """What the bytes say counts, then what the name says."""
     file.seek(0)
     head = file.read(HEAD)
     if head.startswith(_ZIPPED) or (_ZIP.search(name) and not is_compressed(head)):
-        yield from _zip(file, wanted, budget)
+        yield from _zip(file, name, wanted, budget)
         return
     with unpacked(file) as stream:
         is_tar = bool(_TAR.search(name)) or stream.read(HEAD)[_TARRED] == b"ustar"
         stream.seek(0)
-        yield from _tar(stream, wanted, budget) if is_tar else _packed(stream, name, wanted, budget)
+        yield from _tar(stream, name, wanted, budget) if is_tar else _packed(stream, name, wanted, budget)
 
 
-def _tar(unpacked: IO[bytes], wanted: Wanted, budget: Budget) -> Iterator[Member | Refused]:
+def _tar(unpacked: IO[bytes], name: str, wanted: Wanted, budget: Budget) -> Iterator[Member | Large | Refused]:
     limits = budget.limits
     stream = _Metered(unpacked, limits.header)
     for archive, entry in _tar_entries(stream, limits):
         inside = _plain(entry.name)
         read = not entry.isdir() and wanted(inside, entry.size)
-        budget.spend(entry.size, inside, read)
+        budget.spend(entry.size, inside)
         if not read:
             continue
         trouble = _trouble(inside) or ("" if entry.isreg() else _KINDS.get(entry.type, "not a plain file"))
@@ -198,11 +265,7 @@ def _tar(unpacked: IO[bytes], wanted: Wanted, budget: Budget) -> Iterator[Member
             yield Refused(inside, trouble)
             continue
         stream.left = entry.size
-        file = archive.extractfile(entry)
-        data = _read(file, inside, budget) if file else b""
-        if len(data) != entry.size:
-            raise EOFError(f"{inside} is cut short")
-        yield Member(inside, data)
+        yield _begun(inside, archive.extractfile(entry) or io.BytesIO(), name, budget, entry.size)
 
 
 def _tar_entries(stream: _Metered, limits: Limits) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
@@ -234,14 +297,14 @@ def _require_the_last(rest: IO[bytes]) -> None:
             return
 
 
-def _zip(file: IO[bytes], wanted: Wanted, budget: Budget) -> Iterator[Member | Refused]:
+def _zip(file: IO[bytes], called: str, wanted: Wanted, budget: Budget) -> Iterator[Member | Large | Refused]:
     with zipfile.ZipFile(file) as archive:
         for entry in archive.infolist():
             # `filename` is another in newer versions of Python if there are two
             name = entry.orig_filename
             inside = _plain(name)
             read = not name.endswith("/") and wanted(inside, entry.file_size)
-            budget.spend(entry.file_size, inside, read)
+            budget.spend(entry.file_size, inside)
             if not read:
                 continue
             kind = entry.external_attr >> 28
@@ -250,16 +313,41 @@ def _zip(file: IO[bytes], wanted: Wanted, budget: Budget) -> Iterator[Member | R
                 yield Refused(inside, trouble or "encrypted")
                 continue
             with archive.open(entry) as content:
-                yield Member(inside, _read(content, inside, budget))
+                yield _begun(inside, content, called, budget, entry.file_size)
 
 
-def _packed(stream: IO[bytes], name: str, wanted: Wanted, budget: Budget) -> Iterator[Member | Refused]:
+def _packed(stream: IO[bytes], name: str, wanted: Wanted, budget: Budget) -> Iterator[Member | Large | Refused]:
     """A single compressed file, which is called what the archive is without its last suffix."""
     inside = _PACKED.sub("", name.rpartition("/")[2])
     if wanted(inside, 0):
-        data = _read(stream, inside, budget)
-        budget.spend(len(data), inside)
-        yield Member(inside, data)
+        budget.spend(0, inside)
+        yield _begun(inside, stream, name, budget, None)
+
+
+def _begun(path: str, file: IO[bytes], archive: str, budget: Budget, size: int | None) -> Member | Large:
+    """A file in an archive: all of it, or as a stream if it is large. A lie about its size costs nothing.
+
+    Args:
+        path: what it is called.
+        file: its bytes.
+        archive: what the archive is called.
+        budget: what the archive may hold.
+        size: bytes of the file, if it tells; they are accounted for.
+    """
+    held = io.BytesIO()  # gives its bytes away without a copy
+    while (part := file.read(_CHUNK)) and held.tell() + len(part) <= _HELD:
+        held.write(part)
+    held.write(part)
+    data = held.getvalue()
+    if size is None:
+        budget.grow(len(data))
+    if part:
+        return Large(path, data, file, archive, budget, size)
+    if len(data) > budget.limits.member:
+        raise budget.too_large(path)
+    if size not in (None, len(data)):
+        raise EOFError(f"{path} is cut short")
+    return Member(path, data)
 
 
 _KINDS = {
@@ -289,16 +377,6 @@ class _Metered:
         self.left -= size
         self.last = self.rest.read(size)
         return self.last
-
-
-def _read(file: IO[bytes], name: str, budget: Budget) -> bytes:
-    """All of a file, a bit at a time, so that a lie about its size costs nothing."""
-    found = io.BytesIO()  # gives its bytes away without a copy
-    while part := file.read(_CHUNK):
-        found.write(part)
-        if found.tell() > budget.limits.member:
-            raise budget.too_large(name)
-    return found.getvalue()
 
 
 def _plain(path: str) -> str:

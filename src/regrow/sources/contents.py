@@ -8,17 +8,33 @@ from pathlib import Path
 from typing import IO
 
 from regrow.errors import InputError
-from regrow.sources.archives import Budget, Limits, Refused, TooLargeError, entries, is_archive
+from regrow.sources.archives import Budget, Large, Limits, Member, Refused, TooLargeError, entries, is_archive
 from regrow.sources.packing import HEAD, unknown_packing
 from regrow.sources.select import INSIDE, Choice
 
+Opened = IO[bytes] | Large
+"""A file that is read: from its beginning on, and if it is large and in an archive, once."""
+
 _DEEPEST = 3  # archives in one another
+_PACKED = "packed with {}, which is not unpacked here: unpack it yourself"
 
 
 def contents(
     path: Path, name: str, choice: Choice, seen: Callable[[str], None], limits: Limits | None = None
 ) -> Iterator[tuple[str, bytes | Refused]]:
-    """Names and bytes of the wanted files; in an archive, ``ARCHIVE!/PATH``. What nothing here unpacks is refused.
+    """Names and bytes of the wanted files, as :func:`opened` finds them.
+
+    Raises:
+        TooLargeError: if a file in an archive is larger than this machine reads as a whole.
+    """
+    for inside, file in opened(path, name, choice, seen, limits):
+        yield inside, file if isinstance(file, Refused) else file.read()
+
+
+def opened(
+    path: Path, name: str, choice: Choice, seen: Callable[[str], None], limits: Limits | None = None
+) -> Iterator[tuple[str, Opened | Refused]]:
+    """The wanted files, each open until the next; in an archive, ``ARCHIVE!/PATH``. What nothing unpacks is refused.
 
     Args:
         path: the file.
@@ -39,23 +55,23 @@ class _Contents:
     def __init__(self, choice: Choice, seen: Callable[[str], None], budget: Budget) -> None:
         self._choice, self._seen, self._budget = choice, seen, budget
 
-    def of(self, file: IO[bytes], name: str, depth: int = 0) -> Iterator[tuple[str, bytes | Refused]]:
+    def of(self, file: Opened, name: str, depth: int = 0) -> Iterator[tuple[str, Opened | Refused]]:
         """The wanted files in one, which is in so many archives."""
-        head = file.read(HEAD)
-        file.seek(0)
+        head = _head(file)
         if not is_archive(name, head):
             if depth == 0:
                 self._seen(name)
             if self._choice.wants(name):
-                yield name, _text(name, file.read())
+                packing = unknown_packing(name, head)
+                yield name, Refused(name, _PACKED.format(packing)) if packing else file
         elif depth == _DEEPEST:
             yield name, Refused(name, f"an archive in {depth} others")
         elif self._choice.enters(name):
-            yield from self._inside(file, name, depth)
+            yield from self._inside(io.BytesIO(file.read()) if isinstance(file, Large) else file, name, depth)
         else:
             self._seen(name)
 
-    def _inside(self, file: IO[bytes], name: str, depth: int) -> Iterator[tuple[str, bytes | Refused]]:
+    def _inside(self, file: IO[bytes], name: str, depth: int) -> Iterator[tuple[str, Opened | Refused]]:
         met = False
         large: list[str] = []
 
@@ -78,7 +94,7 @@ class _Contents:
                 if isinstance(entry, Refused):
                     yield inside, entry
                 else:
-                    yield from self.of(io.BytesIO(entry.data), inside, depth + 1)
+                    yield from self.of(_open(entry), inside, depth + 1)
         except TooLargeError:
             raise
         except InputError as error:
@@ -88,7 +104,13 @@ class _Contents:
         yield from ((inside, Refused(inside, "an archive too large to look into")) for inside in large)
 
 
-def _text(name: str, data: bytes) -> bytes | Refused:
-    if packing := unknown_packing(name, data[:HEAD]):
-        return Refused(name, f"packed with {packing}, which is not unpacked here: unpack it yourself")
-    return data
+def _head(file: Opened) -> bytes:
+    if isinstance(file, Large):
+        return file.peek(HEAD)
+    head = file.read(HEAD)
+    file.seek(0)
+    return head
+
+
+def _open(entry: Member | Large) -> Opened:
+    return entry if isinstance(entry, Large) else io.BytesIO(entry.data)

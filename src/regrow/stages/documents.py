@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from regrow.corpus.content import Content
 from regrow.corpus.documents import (
+    MOST_BYTES,
+    TALLY,
     Document,
     Documents,
+    DocumentsWriter,
     Exclusion,
     LeftOut,
     Tally,
+    holds_too_much,
     identify,
+    in_order,
     inside,
     locator,
 )
 from regrow.corpus.encodings import EXAMPLES, known_encoding
 from regrow.corpus.reading import Piece, Reading, Refusal
 from regrow.errors import InputError, StageError
-from regrow.recipe.kind import Call, Context, Kind, Slot, Table
+from regrow.formats import parts
+from regrow.recipe.kind import Call, Context, Kind, Phase, Slot, Table, Task
 from regrow.recipe.values import Licence, Name, Patterns, Texts
 from regrow.sections import LARGEST, Parameters, fault
 from regrow.sources.archives import Refused, is_archive
-from regrow.sources.contents import contents
+from regrow.sources.contents import Opened, opened
 from regrow.sources.select import INSIDE, Choice
 from regrow.sources.survey import Survey
 from regrow.stages.costs import through_text
@@ -48,8 +55,15 @@ _HINTS = {
     "no conversation": "leave out `format`, or see what the rows are: a list of messages, or a question and its answer",
     "a pair of equal answers": "leave such pairs out of the file: they say nothing of which answer is better",
     "an unknown role": "rename the role, or leave such conversations out of the file",
+    "too long": "cut long texts with `max_characters`, or leave such files out with `exclude`",
     "no text": "name the field that holds the text as `field`",
 }
+PART = 1 << 28
+"""Bytes of the files that a part is made of, at least."""
+
+_PAST = INSIDE[:-1] + chr(ord(INSIDE[-1]) + 1)  # behind whatever is in a file, or was cut from it
+_PAUSE = 4096  # texts between looks at whether to stop
+_NOTED, _TOLD = 1000, 6  # names of files
 _HINT = "see whether `format`, `field` and `encoding` fit the files"
 
 
@@ -169,142 +183,223 @@ class DocumentsParameters(Parameters):
             raise fault(f"{shown(value)} is not an encoding regrow reads", why=why, hint=_ENCODINGS) from None
 
 
-def run(call: Call[DocumentsParameters]) -> None:
-    """Read the selected files; what cannot be read is recorded, and does not stop the others, unless it is too much."""
-    found, tally = gathered(call.input("files"), call.parameters, call.context)
+def groups(task: Task[DocumentsParameters]) -> None:
+    """Decide which files make which part, by their sizes and names."""
+    folder = task.files.path(task.call.input("files"))
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _walked(folder)}
+    for number, names in enumerate(grouped(sizes)):
+        _list(task.output, number).write_text(json.dumps(names), "utf-8")
+
+
+def grouped(sizes: Mapping[str, int], least: int = PART) -> list[list[str]]:
+    """Files in groups of some bytes at least, so that the documents of a group come before those of the next.
+
+    What is in a file, or was cut from it, is called ``FILE!/...``, so that a group does not end between that and names
+    that come before it.
+
+    Args:
+        sizes: name of a file -> its bytes.
+        least: bytes of a group.
+    """
+    found: list[list[str]] = [[]]
+    size, reach = 0, ""
+    for name in sorted(sizes):
+        if size >= least and name >= reach:
+            found.append([])
+            size = 0
+        found[-1].append(name)
+        size += sizes[name]
+        reach = max(reach, f"{name}{_PAST}")
+    if len(found) > 1 and size < least:
+        found[-2:] = [found[-2] + found[-1]]
+    return found
+
+
+def parts_of(call: Call[DocumentsParameters], results: Mapping[str, tuple[Path, ...]]) -> int:
+    """How many groups there are."""
+    (lists,) = results["groups"]
+    return sum(1 for _ in lists.iterdir())
+
+
+def read_group(task: Task[DocumentsParameters]) -> None:
+    """Read the files of a group. What cannot be read is recorded, and does not stop the others."""
+    wanted, context = task.call.parameters, task.call.context
+    (lists,) = task.given("groups")
+    folder = task.call.input("files")
+    names = json.loads(task.files.path(_list(lists, task.index)).read_text("utf-8"))
+    reader = _Reader(wanted, context)
+    part = parts.made(task.output, task.index, task.count)
+    with DocumentsWriter(part) as writer:
+        for found in reader.read((task.files.path(folder / name), name) for name in names):
+            if isinstance(found, Document):
+                writer.add(found)
+            else:
+                writer.exclude(found)
+    tally = reader.tally(writer.documents.count)
+    if task.count == 1:
+        _conclude(tally, reader.seen, task.call)
+    tally.write(part, task.count)
+
+
+def several(call: Call[DocumentsParameters], results: Mapping[str, tuple[Path, ...]]) -> int:
+    """One task if there are several parts: a single one speaks for itself."""
+    return int(len(results["read"]) > 1)
+
+
+def together(task: Task[DocumentsParameters]) -> None:
+    """Say what became of all files, of which each group knows its own."""
+    outputs = task.given("read")
+    tallies = (parts.folder(output, part, len(outputs)) / TALLY for part, output in enumerate(outputs))
+    tally = Tally.together([Tally.read(task.files.path(path).parent) for path in tallies])
+    (lists,) = task.given("groups")
+    _conclude(tally, json.loads(task.files.path(_list(lists, 0)).read_text("utf-8")), task.call)
+
+
+def _conclude(tally: Tally, seen: Sequence[str], call: Call[DocumentsParameters]) -> None:
+    """Tell what became of the files of a source.
+
+    Raises:
+        InputError: if none was read, or too much in them is without a text.
+    """
+    if not tally.files:
+        raise _nothing(call.parameters, seen)
     _require_enough(tally, call.parameters.max_unreadable)
-    found.write(call.output)
-    tally.write(call.output)
     call.context.emit("tally", text=tally_words(tally), left_out=bool(tally.losses))
 
 
 def gathered(folder: Path, wanted: DocumentsParameters, context: Context) -> tuple[Documents, Tally]:
-    """The texts of the files of a source, and what became of everything in them.
+    """The texts of the files of a source, and what became of everything in them, in memory.
 
     Raises:
         InputError: if no file is selected.
     """
-    documents: list[Document] = []
-    excluded: list[Exclusion] = []
-    seen: list[str] = []
-    archived = Survey()
-    count = _Count()
-    for file, data in _files(folder, Choice(wanted.select, wanted.exclude), seen, archived):
-        count.files += 1
-        for found in _found(file, data, wanted):
-            count.take(file, found)
-            if isinstance(found, Piece):
-                documents.append(_document(file, found, wanted))
-            else:
-                excluded.append(_excluded(file, found, wanted))
-        context.emit("progress", done=len(documents), total=None, unit="documents")
-        if context.stopping():
-            context.stop()
-    if archived:
-        context.emit("selected", source=f"archives of {wanted.source}", **archived.event())
-    if not count.files:
-        raise _nothing(wanted, seen)
-    return Documents(documents, excluded), count.tally(wanted.source, len(documents))
+    reader = _Reader(wanted, context)
+    files = sorted((path.relative_to(folder).as_posix(), path) for path in _walked(folder))
+    found = [*reader.read((path, name) for name, path in files)]
+    kept = [one for one in found if isinstance(one, Document)]
+    tally = reader.tally(len(kept))
+    if not tally.files:
+        raise _nothing(wanted, reader.seen)
+    return Documents(kept, [one for one in found if isinstance(one, Exclusion)]), tally
 
 
-class _Count:
-    """Counts what becomes of files and rows, as they are read."""
-
-    def __init__(self) -> None:
-        self.files = self.rows = 0
-        self._lost: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
-        self._first: dict[tuple[bool, str], tuple[str, str]] = {}
-
-    def take(self, file: str, found: Piece | Refusal) -> None:
-        """Take a text, or a place without one, into account."""
-        self.rows += found.rows
-        if isinstance(found, Refusal):
-            is_row = bool(found.rows)
-            self._lost[is_row][found.reason] += 1
-            place = locator(_printable(file), found.start, found.end) if is_row else _printable(file)
-            self._first.setdefault((is_row, found.reason), (place, found.detail))
-
-    def tally(self, source: str, documents: int) -> Tally:
-        """All of it."""
-        return Tally(source, documents, self.files, self.rows, self._left_out(False), self._left_out(True))
-
-    def _left_out(self, rows: bool) -> tuple[LeftOut, ...]:
-        counted = sorted(self._lost[rows].items(), key=lambda one: (-one[1], one[0]))
-        return tuple(LeftOut(reason, count, *self._first[rows, reason]) for reason, count in counted)
+def _walked(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
 
 
-def _files(folder: Path, choice: Choice, seen: list[str], archived: Survey) -> Iterator[tuple[str, bytes | Refused]]:
-    """The selected files and their bytes, also those inside archives.
+def _list(folder: Path, group: int) -> Path:
+    return folder / f"{group:05}.json"
 
-    ``seen`` gets the names of all there are, and ``archived`` counts those in archives.
-    """
 
-    def see(name: str) -> None:
-        seen.append(_printable(name))
-        reason = choice.reason(name)
+class _Reader:
+    """Reads files, and counts what becomes of them and of the rows in them."""
+
+    def __init__(self, wanted: DocumentsParameters, context: Context) -> None:
+        self.seen: list[str] = []
+        self._wanted, self._context = wanted, context
+        self._choice = Choice(wanted.select, wanted.exclude)
+        self._archived = Survey()
+        self._files = self._rows = self._texts = 0
+        self._lost: dict[bool, dict[str, LeftOut]] = {True: {}, False: {}}
+
+    def read(self, files: Iterable[tuple[Path, str]]) -> Iterator[Document | Exclusion]:
+        """The texts of the selected ones of some files, and those in archives, and what is without one."""
+        for path, name in files:
+            for file, data in opened(path, name, self._choice, self._see):
+                self._files += 1
+                for found in _found(file, data, self._wanted):
+                    yield self._taken(file, found)
+                self._pause()
+        if self._archived:
+            self._context.emit("selected", source=f"archives of {self._wanted.source}", **self._archived.event())
+
+    def tally(self, documents: int) -> Tally:
+        """What became of everything."""
+        files, rows = (in_order(self._lost[is_row].values()) for is_row in (False, True))
+        return Tally(self._wanted.source, documents, self._files, self._rows, files, rows)
+
+    def _see(self, name: str) -> None:
+        """Note that there is a file; the first few names are kept."""
+        shown = printable(name)
+        self.seen.append(shown)
+        if len(self.seen) > _NOTED:
+            self.seen = sorted(self.seen)[:_TOLD]
+        reason = self._choice.reason(name)
         if INSIDE in name and (reason or not is_archive(name)):
-            archived.add(seen[-1], reason)
+            self._archived.add(shown, reason)
 
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = path.relative_to(folder).as_posix()
-        yield from contents(path, name, choice, see)
+    def _taken(self, file: str, found: Piece | Refusal) -> Document | Exclusion:
+        """Take a text, or a place without one, into account."""
+        self._rows += found.rows
+        if isinstance(found, Piece):
+            self._texts += 1
+            if self._texts % _PAUSE == 0:
+                self._pause()
+            return _document(file, found, self._wanted)
+        lost = self._lost[bool(found.rows)]
+        place = locator(printable(file), found.start, found.end) if found.rows else printable(file)
+        known = lost.get(found.reason) or LeftOut(found.reason, 0, place, found.detail)
+        lost[found.reason] = replace(known, count=known.count + 1)
+        return _excluded(file, found, self._wanted)
+
+    def _pause(self) -> None:
+        self._context.emit("progress", done=self._texts, total=None, unit="documents")
+        if self._context.stopping():
+            self._context.stop()
 
 
-def _found(file: str, data: bytes | Refused, wanted: DocumentsParameters) -> Iterator[Piece | Refusal]:
+def _found(file: str, data: Opened | Refused, wanted: DocumentsParameters) -> Iterator[Piece | Refusal]:
     """The texts of a file, and the places in it that are without one."""
     from regrow.corpus.formats import format_of, read
 
     if isinstance(data, Refused):
         yield Refusal(0, 0, "not read", data.reason)
         return
-    format = format_of(file, data, wanted.encoding) if wanted.format == "auto" else wanted.format
+    content = Content(data)
+    format = format_of(file, content, wanted.encoding) if wanted.format == "auto" else wanted.format
     talk = format == _CONVERSATIONS
     reading = Reading(wanted.encoding, wanted.field, wanted.group_by, wanted.max_characters, conversations=talk)
     try:
-        found = read(data, format, reading)
-        yield from _with_lines(data, found) if talk else found
+        for found in read(content, format, reading):
+            yield _too_long(found) if isinstance(found, Piece) and holds_too_much(found.text) else found
     except StageError as error:
-        error.where = error.where or _printable(file)
+        error.where = error.where or printable(file)
         raise
 
 
-def _with_lines(data: bytes, found: Iterator[Piece | Refusal]) -> Iterator[Piece | Refusal]:
-    """What is found, and of what is refused the line, by which an editor finds it."""
-    line, place = 1, 0
-    for one in found:
-        if isinstance(one, Refusal) and one.rows:
-            line, place = line + data.count(b"\n", place, one.start), one.start
-            one = replace(one, detail=f"line {line}: {one.detail}" if one.detail else f"line {line}")
-        yield one
+def _too_long(piece: Piece) -> Refusal:
+    detail = f"a document has at most {MOST_BYTES:,} bytes as UTF-8"
+    return Refusal(piece.start, piece.end, "too long", detail, piece.rows)
 
 
 def _document(file: str, piece: Piece, wanted: DocumentsParameters) -> Document:
     file = inside(file, piece.part_of) if piece.part_of else file
+    data = piece.text.encode()
     return Document(
-        id=identify(wanted.source, locator(file, piece.start, piece.end), piece.text),
+        id=identify(wanted.source, locator(file, piece.start, piece.end), data),
         source=wanted.source,
         licence=wanted.licence,
         availability=wanted.availability,
         file=file,
         start=piece.start,
         end=piece.end,
-        sha256=sha256_bytes(piece.text.encode()),
+        sha256=sha256_bytes(data),
         text=piece.text,
         conversation=wanted.format == _CONVERSATIONS,
     )
 
 
-def _printable(path: str) -> str:
+def printable(path: str) -> str:
     """A path as text: an archive may name its files with bytes that are none."""
     return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _excluded(file: str, refusal: Refusal, wanted: DocumentsParameters) -> Exclusion:
-    source, place = wanted.source, locator(_printable(file), refusal.start, refusal.end)
+    source, place = wanted.source, locator(printable(file), refusal.start, refusal.end)
     return Exclusion(identify(source, place, ""), source, place, "documents", refusal.reason, refusal.detail, 0)
 
 
-def _nothing(wanted: DocumentsParameters, seen: list[str]) -> InputError:
+def _nothing(wanted: DocumentsParameters, seen: Sequence[str]) -> InputError:
     patterns = " or ".join(f"`{pattern}`" for pattern in wanted.select)
     return InputError(
         f"no file of source `{wanted.source}` fits {patterns}",
@@ -333,18 +428,21 @@ def _share(part: int, whole: int) -> float:
 def tally_words(tally: Tally) -> str:
     """What was taken of a source, and what was not."""
     rows = f" with {counted(tally.rows, 'row')}" if tally.rows else ""
-    used = tally.files - sum(one.count for one in tally.files_left_out)
-    read = f"{tally.source}: {counted(tally.documents, 'document')} from {counted(used, 'file')}{rows}"
+    read = f"{tally.source}: {counted(tally.documents, 'document')} from {counted(tally.taken, 'file')}{rows}"
     return f"{read}; left out {tally.words()}" if tally.losses else read
 
 
 KIND = Kind(
     name="documents",
-    version=3,
+    version=4,
     parameters=DocumentsParameters,
     inputs={"files": Slot("files")},
     output="documents",
-    run=run,
+    phases=(
+        Phase("groups", groups),
+        Phase("read", read_group, parts_of, kept=True),
+        Phase("together", together, several),
+    ),
     libraries=("pyarrow", "selectolax"),
     summary="cut the files of a source into documents",
     table=Table("source", many=True),
