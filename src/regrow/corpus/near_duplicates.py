@@ -154,8 +154,9 @@ def _numbers(batch: list[tuple[int, Hashes]]) -> tuple[Hashes, Hashes]:
     import numpy as np
 
     rows = signatures([found for _, found in batch]).astype(np.uint64).reshape(-1, BANDS, _ROWS)
-    mixed = _mixed([rows[..., place] for place in range(_ROWS)])
-    return np.array([name for name, _ in batch], np.uint64), mix(mixed + np.arange(BANDS, dtype=np.uint64))
+    bands = np.broadcast_to(np.arange(BANDS, dtype=np.uint64), rows.shape[:-1])
+    mixed = _mixed([*(rows[..., place] for place in range(_ROWS)), bands])
+    return np.array([name for name, _ in batch], np.uint64), mixed
 
 
 def signatures(sets: Sequence[Hashes]) -> Signatures:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator
 
 from regrow.corpus.conversations import read
-from regrow.corpus.documents import DOCUMENTS, Document, DocumentsWriter, stream, stream_exclusions, tables
+from regrow.corpus.documents import DOCUMENTS, Document, DocumentsWriter, count, stream, stream_exclusions, tables
 from regrow.corpus.exchange import Exchange, Sender, spread
 from regrow.corpus.lending import ASKED, borrowed, lend
 from regrow.corpus.names import HASH, digits, homes, names, numbers
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from regrow.corpus.lending import Lent
+
+_STEP = 128  # documents
 
 _HASHES = Exchange("hashes", 2 * HASH + 2)  # of a document: the hash of its text, its part, its row there, and its id
 _TEXTS = Exchange("texts", 2)  # of the first of copies: its row, and a name
@@ -114,7 +116,7 @@ def _signatures(task: Task[DeduplicateParameters]) -> None:
 
     from regrow.corpus import near_duplicates
 
-    texts = ((name, _words(document)) for name, document in _named(task) if name is not None)
+    texts = ((name, _words(document)) for name, document in _told(task) if name is not None)
     with _NUMBERS.sender(task.output, task.count) as sender:
         for found, bands in near_duplicates.numbers(texts):
             rows = np.column_stack([bands.ravel(), np.repeat(found, bands.shape[1])])
@@ -215,7 +217,8 @@ class _Near:
         import numpy as np
 
         found = [np.empty((0, 2), np.uint64), *_NEAR.received(task.files, task.given("groups"), task.index)]
-        return _Near(*np.ascontiguousarray(np.concatenate(found).T), lent)
+        texts, firsts = np.ascontiguousarray(np.concatenate(found).T)
+        return _Near(texts, firsts, lent)
 
     def detail(self, name: int) -> str:
         """Which text stands for one, and how alike they are; empty if none does."""
@@ -236,11 +239,22 @@ def _named(task: Task[DeduplicateParameters]) -> Iterator[tuple[int | None, Docu
     rows = (row for block in known for row in block.tolist())
     row, name = next(rows, (-1, None))
     for place, document in enumerate(stream(_part(task))):
+        if place % _STEP == 0 and task.call.context.stopping():
+            task.call.context.stop()
         if place == row:
             yield name, document
             row, name = next(rows, (-1, None))
         else:
             yield None, document
+
+
+def _told(task: Task[DeduplicateParameters]) -> Iterator[tuple[int | None, Document]]:
+    """The same, telling how many there were."""
+    total = count(_part(task))
+    for done, named in enumerate(_named(task), 1):
+        yield named
+        if done == total or done % _STEP == 0:
+            task.call.context.emit("progress", done=done, total=total, unit="documents")
 
 
 def _part(task: Task[DeduplicateParameters]) -> Path:
