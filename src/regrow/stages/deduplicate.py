@@ -17,7 +17,7 @@ are in. Each part is read by a task of its own; what tasks have to know of each 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,11 +26,11 @@ from pydantic import Field, field_validator
 
 from regrow.corpus.conversations import read
 from regrow.corpus.documents import DOCUMENTS, Document, DocumentsWriter, count, stream, stream_exclusions, tables
-from regrow.corpus.exchange import Exchange, Sender, spread
+from regrow.corpus.exchange import HELD, Exchange, Sender, spread
 from regrow.corpus.lending import ASKED, borrowed, lend
 from regrow.corpus.names import HASH, digits, homes, names, numbers
 from regrow.formats import parts
-from regrow.recipe.kind import Call, Kind, Phase, Slot, Table, Task
+from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Phase, Slot, Table, Task
 from regrow.sections import Parameters, fault
 from regrow.stages.costs import through_text
 
@@ -281,6 +281,11 @@ def _near_once(call: Call[DeduplicateParameters], results: Mapping[str, tuple[Pa
     return 1 if call.parameters.near_duplicates else 0
 
 
+def _cost(parameters: DeduplicateParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
+    """That of going through the text a few times; what is held of it does not grow with it."""
+    return replace(through_text("documents", 4e6)(parameters, inputs), memory_bytes=PROGRAM + 8 * HELD)
+
+
 KIND = Kind(
     name="deduplicate",
     version=2,
@@ -303,6 +308,6 @@ KIND = Kind(
     table=Table("corpus"),
     usual=True,
     after=("clean",),
-    cost=through_text("documents", 4e6),
+    cost=_cost,
     on_documents="filter",
 )
