@@ -25,7 +25,16 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator
 
 from regrow.corpus.conversations import read
-from regrow.corpus.documents import DOCUMENTS, Document, DocumentsWriter, count, stream, stream_exclusions, tables
+from regrow.corpus.documents import (
+    DOCUMENTS,
+    Document,
+    DocumentsWriter,
+    count,
+    documents_of,
+    stream,
+    stream_exclusions,
+    tables,
+)
 from regrow.corpus.exchange import HELD, Exchange, Sender, spread
 from regrow.corpus.lending import ASKED, borrowed, lend
 from regrow.corpus.names import HASH, digits, homes, names, numbers
@@ -145,9 +154,10 @@ def _lend(task: Task[DeduplicateParameters], asking: str) -> None:
     """Send the runs of texts to where a phase has asked for them."""
     import numpy as np
 
-    asked = [np.empty((0, ASKED.width), np.uint64), *ASKED.received(task.files, task.given(asking), task.index)]
-    texts = ((name, document.id, _words(document)) for name, document in _named(task) if name is not None)
-    lend(task.output, task.count, np.concatenate(asked), texts)
+    found = [np.empty((0, ASKED.width), np.uint64), *ASKED.received(task.files, task.given(asking), task.index)]
+    asked = np.concatenate(found)
+    texts = ((name, document.id, _words(document)) for name, document in _called(task, asked[:, 0]))
+    lend(task.output, task.count, asked, texts)
 
 
 def _compare(task: Task[DeduplicateParameters]) -> None:
@@ -239,8 +249,8 @@ def _named(task: Task[DeduplicateParameters]) -> Iterator[tuple[int | None, Docu
     rows = (row for block in known for row in block.tolist())
     row, name = next(rows, (-1, None))
     for place, document in enumerate(stream(_part(task))):
-        if place % _STEP == 0 and task.call.context.stopping():
-            task.call.context.stop()
+        if place % _STEP == 0:
+            _stop_if_asked(task)
         if place == row:
             yield name, document
             row, name = next(rows, (-1, None))
@@ -248,13 +258,37 @@ def _named(task: Task[DeduplicateParameters]) -> Iterator[tuple[int | None, Docu
             yield None, document
 
 
+def _called(task: Task[DeduplicateParameters], wanted: NDArray[np.uint64]) -> Iterator[tuple[int, Document]]:
+    """The documents of a part whose texts have some names, each with its name; others are not looked at."""
+    import numpy as np
+    import pyarrow as pa
+
+    blocks = _TEXTS.received(task.files, task.given("copies"), task.index)
+    chosen = (block[np.isin(block[:, 1], wanted)] for block in blocks)
+    rows = np.concatenate([np.empty((0, _TEXTS.width), np.uint64), *chosen])
+    start = 0
+    for table in tables(DOCUMENTS, _part(task)) if len(rows) else ():
+        for batch in table.batches():
+            _stop_if_asked(task)
+            end = start + batch.num_rows
+            here = rows[slice(*np.searchsorted(rows[:, 0], np.array([start, end], np.uint64)))]
+            documents = documents_of(batch.take(pa.array(here[:, 0] - np.uint64(start))))
+            yield from zip(here[:, 1].tolist(), documents, strict=True)
+            start = end
+
+
 def _told(task: Task[DeduplicateParameters]) -> Iterator[tuple[int | None, Document]]:
-    """The same, telling how many there were."""
+    """All documents of a part, as :func:`_named` has them, telling how many there were."""
     total = count(_part(task))
     for done, named in enumerate(_named(task), 1):
         yield named
         if done == total or done % _STEP == 0:
             task.call.context.emit("progress", done=done, total=total, unit="documents")
+
+
+def _stop_if_asked(task: Task[DeduplicateParameters]) -> None:
+    if task.call.context.stopping():
+        task.call.context.stop()
 
 
 def _part(task: Task[DeduplicateParameters]) -> Path:
