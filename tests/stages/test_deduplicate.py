@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 from collections import defaultdict
 from dataclasses import replace
@@ -17,10 +18,9 @@ from regrow.corpus import exchange
 from regrow.corpus.documents import Document, Documents, Exclusion, identify
 from regrow.corpus.near_duplicates import numbers, runs, similarity
 from regrow.engine import phases
-from regrow.errors import StageError
+from regrow.errors import Interrupted, StageError
 from regrow.formats import parts
 from regrow.recipe.kind import Call
-from regrow.stages import KINDS
 from regrow.stages.deduplicate import KIND
 from regrow.store.digest import sha256_bytes
 
@@ -45,10 +45,9 @@ def written(folder: Path, documents: list[Document], borders: list[int]) -> Path
     return folder
 
 
-def deduplicated(root: Path, given: Path, near: float = 0.6) -> Path:
-    call: Call[Any] = Call(
-        "d", KIND.parameters(near_duplicates=near), {"documents": (given,)}, root / "out", root / "scratch", Quiet()
-    )
+def deduplicated(root: Path, given: Path, *, stopped: bool = False) -> Path:
+    wanted = KIND.parameters(near_duplicates=0.6)
+    call: Call[Any] = Call("d", wanted, {"documents": (given,)}, root / "out", root / "scratch", Quiet(stopped))
     call.output.mkdir()
     phases.run(KIND, call)
     return call.output
@@ -146,7 +145,10 @@ def test_an_id_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 def test_other_processes_find_what_tasks_run() -> None:
-    import pickle
+    assert all(pickle.loads(pickle.dumps(phase.run)) for phase in KIND.phases)
 
-    for phase in KINDS["deduplicate"].phases:
-        assert pickle.loads(pickle.dumps(phase.run)).__class__ is phase.run.__class__
+
+def test_a_part_stops_when_asked(tmp_path: Path) -> None:
+    given = written(tmp_path / "given", [document("a", 0)], [])
+    with pytest.raises(Interrupted):
+        deduplicated(tmp_path, given, stopped=True)

@@ -33,7 +33,7 @@ def lend(folder: Path, destinations: int, asked: NDArray[np.uint64], texts: Iter
         folder: of the task that sends.
         destinations: how many tasks there are.
         asked: rows of :data:`ASKED`, sorted.
-        texts: the name, the id and the words of each text that somebody has asked for, and perhaps of others.
+        texts: the name, the id and the words of each text that was asked for.
     """
     import numpy as np
 
@@ -43,8 +43,6 @@ def lend(folder: Path, destinations: int, asked: NDArray[np.uint64], texts: Iter
     with _RUNS.sender(folder, destinations) as lent, _ENTRIES.sender(folder, destinations) as entries:
         for name, identity, text in texts:
             begin, end = (int(np.searchsorted(wanted, np.uint64(name), side)) for side in ("left", "right"))
-            if begin == end:
-                continue
             found = runs(text)
             entry = np.array([[name, len(found), *numbers([identity])[0].tolist()]], np.uint64)
             for destination in asked[begin:end, 1].tolist():

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     Hashes = NDArray[np.uint64]
     Signatures = NDArray[np.uint32]
+    # The hashes of the words of a text; and how many halves of a word each is worth, if they are not all whole.
+    _Words = tuple[Hashes, NDArray[np.int64] | None]
 
 BANDS = 32
 """Of a signature: texts that agree in one are compared."""
@@ -36,7 +38,7 @@ BANDS = 32
 _RUN = 5
 _HALVES = 2 * _RUN  # of words: what a run has where characters are halves
 _ROWS, _SEED = 4, 1
-_BATCH = 2**18  # runs whose signatures are made at once
+_BATCH = 2**18  # words of texts whose signatures are made at once
 _PIECE = 2**18  # characters
 _MIXED = 2**14  # numbers that stay near the processor
 _WORDS_KEPT = 2**16
@@ -111,7 +113,7 @@ def runs(text: str) -> Hashes:
     """The set of the runs of five words of a text, as their hashes, ascending; a shorter text is one run."""
     import numpy as np
 
-    found = _run_hashes(text)
+    (found,) = _run_hashes([_word_hashes(text)])
     found.sort()
     new = np.ones(len(found), np.bool_)
     np.not_equal(found[1:], found[:-1], out=new[1:])
@@ -122,8 +124,10 @@ def similarity(one: Hashes, other: Hashes) -> float:
     """The Jaccard similarity of two sets, of which one at least is not empty."""
     import numpy as np
 
-    shared = len(np.intersect1d(one, other, assume_unique=True))
-    return shared / (len(one) + len(other) - shared)
+    both = np.concatenate([one, other])
+    both.sort()
+    shared = int(np.count_nonzero(both[1:] == both[:-1]))
+    return shared / (len(both) - shared)
 
 
 def numbers(texts: Iterable[tuple[int, str]]) -> Iterator[tuple[Hashes, Hashes]]:
@@ -137,12 +141,12 @@ def numbers(texts: Iterable[tuple[int, str]]) -> Iterator[tuple[Hashes, Hashes]]
     Yields:
         (texts,) names and (texts, bands) numbers.
     """
-    batch: list[tuple[int, Hashes]] = []
+    batch: list[tuple[int, _Words]] = []
     held = 0
     for name, text in texts:
-        if len(found := _run_hashes(text)):
+        if len((found := _word_hashes(text))[0]):
             batch.append((name, found))
-            held += len(found)
+            held += len(found[0])
         if held >= _BATCH:
             yield _numbers(batch)
             batch, held = [], 0
@@ -150,12 +154,13 @@ def numbers(texts: Iterable[tuple[int, str]]) -> Iterator[tuple[Hashes, Hashes]]
         yield _numbers(batch)
 
 
-def _numbers(batch: list[tuple[int, Hashes]]) -> tuple[Hashes, Hashes]:
+def _numbers(batch: list[tuple[int, _Words]]) -> tuple[Hashes, Hashes]:
     import numpy as np
 
-    rows = signatures([found for _, found in batch]).astype(np.uint64).reshape(-1, BANDS, _ROWS)
-    mixed = _mixed([rows[..., place] for place in range(_ROWS)])
-    return np.array([name for name, _ in batch], np.uint64), mix(mixed + np.arange(BANDS, dtype=np.uint64))
+    rows = signatures(_run_hashes([found for _, found in batch])).astype(np.uint64).reshape(-1, BANDS, _ROWS)
+    bands = np.broadcast_to(np.arange(BANDS, dtype=np.uint64), rows.shape[:-1])
+    mixed = _mixed([*(rows[..., place] for place in range(_ROWS)), bands])
+    return np.array([name for name, _ in batch], np.uint64), mixed
 
 
 def signatures(sets: Sequence[Hashes]) -> Signatures:
@@ -168,8 +173,7 @@ def signatures(sets: Sequence[Hashes]) -> Signatures:
     return np.array(rows.to_rows(), np.uint32)
 
 
-def _run_hashes(text: str) -> Hashes:
-    """A 64-bit hash of each run of a text, in its order."""
+def _word_hashes(text: str) -> _Words:
     import numpy as np
 
     folded = _folded(text)
@@ -179,11 +183,27 @@ def _run_hashes(text: str) -> Hashes:
         hashes.append(np.fromiter(map(_word_hash, found), np.uint64, len(found)))
         if half:
             halves.append(np.fromiter((1 if half.match(word) else 2 for word in found), np.int64, len(found)))
-    row = np.concatenate(hashes)
-    if half:
-        return _mixed_by_halves(row, np.concatenate(halves))
-    others = min(_RUN, len(row)) - 1
-    return _mixed([row[place : len(row) - others + place] for place in range(others + 1)]) if len(row) else row
+    return np.concatenate(hashes), np.concatenate(halves) if half else None
+
+
+def _run_hashes(texts: Sequence[_Words]) -> list[Hashes]:
+    """A 64-bit hash of each run of some texts, in its order; those of many short texts take one calculation."""
+    import numpy as np
+
+    others = _RUN - 1
+    whole = np.concatenate([np.empty(0, np.uint64), *(row for row, halves in texts if halves is None)])
+    mixed = _mixed([whole[place : max(0, len(whole) - others) + place] for place in range(_RUN)])
+    found, end = [], 0
+    for row, halves in texts:
+        if halves is not None:
+            found.append(_mixed_by_halves(row, halves))
+            continue
+        end += len(row)
+        if len(row) < _RUN:
+            found.append(_mixed([row[place : place + 1] for place in range(len(row))]) if len(row) else row)
+        else:
+            found.append(mixed[end - len(row) : end - others])
+    return found
 
 
 def _mixed_by_halves(row: Hashes, halves: NDArray[np.int64]) -> Hashes:

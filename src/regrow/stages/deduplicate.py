@@ -17,7 +17,7 @@ are in. Each part is read by a task of its own; what tasks have to know of each 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,12 +25,21 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator
 
 from regrow.corpus.conversations import read
-from regrow.corpus.documents import DOCUMENTS, Document, DocumentsWriter, stream, stream_exclusions, tables
-from regrow.corpus.exchange import Exchange, Sender, spread
+from regrow.corpus.documents import (
+    DOCUMENTS,
+    Document,
+    DocumentsWriter,
+    count,
+    documents_of,
+    stream,
+    stream_exclusions,
+    tables,
+)
+from regrow.corpus.exchange import HELD, Exchange, Sender, spread
 from regrow.corpus.lending import ASKED, borrowed, lend
 from regrow.corpus.names import HASH, digits, homes, names, numbers
 from regrow.formats import parts
-from regrow.recipe.kind import Call, Kind, Phase, Slot, Table, Task
+from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Phase, Slot, Table, Task
 from regrow.sections import Parameters, fault
 from regrow.stages.costs import texts_held, through_text
 
@@ -39,6 +48,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from regrow.corpus.lending import Lent
+
+_STEP = 128  # documents
 
 _HASHES = Exchange("hashes", 2 * HASH + 2)  # of a document: the hash of its text, its part, its row there, and its id
 _TEXTS = Exchange("texts", 2)  # of the first of copies: its row, and a name
@@ -114,7 +125,7 @@ def _signatures(task: Task[DeduplicateParameters]) -> None:
 
     from regrow.corpus import near_duplicates
 
-    texts = ((name, _words(document)) for name, document in _named(task) if name is not None)
+    texts = ((name, _words(document)) for name, document in _told(task) if name is not None)
     with _NUMBERS.sender(task.output, task.count) as sender:
         for found, bands in near_duplicates.numbers(texts):
             rows = np.column_stack([bands.ravel(), np.repeat(found, bands.shape[1])])
@@ -143,9 +154,10 @@ def _lend(task: Task[DeduplicateParameters], asking: str) -> None:
     """Send the runs of texts to where a phase has asked for them."""
     import numpy as np
 
-    asked = [np.empty((0, ASKED.width), np.uint64), *ASKED.received(task.files, task.given(asking), task.index)]
-    texts = ((name, document.id, _words(document)) for name, document in _named(task) if name is not None)
-    lend(task.output, task.count, np.concatenate(asked), texts)
+    found = [np.empty((0, ASKED.width), np.uint64), *ASKED.received(task.files, task.given(asking), task.index)]
+    asked = np.concatenate(found)
+    texts = ((name, document.id, _words(document)) for name, document in _called(task, asked[:, 0]))
+    lend(task.output, task.count, asked, texts)
 
 
 def _compare(task: Task[DeduplicateParameters]) -> None:
@@ -215,7 +227,8 @@ class _Near:
         import numpy as np
 
         found = [np.empty((0, 2), np.uint64), *_NEAR.received(task.files, task.given("groups"), task.index)]
-        return _Near(*np.ascontiguousarray(np.concatenate(found).T), lent)
+        texts, firsts = np.ascontiguousarray(np.concatenate(found).T)
+        return _Near(texts, firsts, lent)
 
     def detail(self, name: int) -> str:
         """Which text stands for one, and how alike they are; empty if none does."""
@@ -236,11 +249,46 @@ def _named(task: Task[DeduplicateParameters]) -> Iterator[tuple[int | None, Docu
     rows = (row for block in known for row in block.tolist())
     row, name = next(rows, (-1, None))
     for place, document in enumerate(stream(_part(task))):
+        if place % _STEP == 0:
+            _stop_if_asked(task)
         if place == row:
             yield name, document
             row, name = next(rows, (-1, None))
         else:
             yield None, document
+
+
+def _called(task: Task[DeduplicateParameters], wanted: NDArray[np.uint64]) -> Iterator[tuple[int, Document]]:
+    """The documents of a part whose texts have some names, each with its name; others are not looked at."""
+    import numpy as np
+    import pyarrow as pa
+
+    blocks = _TEXTS.received(task.files, task.given("copies"), task.index)
+    chosen = (block[np.isin(block[:, 1], wanted)] for block in blocks)
+    rows = np.concatenate([np.empty((0, _TEXTS.width), np.uint64), *chosen])
+    start = 0
+    for table in tables(DOCUMENTS, _part(task)) if len(rows) else ():
+        for batch in table.batches():
+            _stop_if_asked(task)
+            end = start + batch.num_rows
+            here = rows[slice(*np.searchsorted(rows[:, 0], np.array([start, end], np.uint64)))]
+            documents = documents_of(batch.take(pa.array(here[:, 0] - np.uint64(start))))
+            yield from zip(here[:, 1].tolist(), documents, strict=True)
+            start = end
+
+
+def _told(task: Task[DeduplicateParameters]) -> Iterator[tuple[int | None, Document]]:
+    """All documents of a part, as :func:`_named` has them, telling how many there were."""
+    total = count(_part(task))
+    for done, named in enumerate(_named(task), 1):
+        yield named
+        if done == total or done % _STEP == 0:
+            task.call.context.emit("progress", done=done, total=total, unit="documents")
+
+
+def _stop_if_asked(task: Task[DeduplicateParameters]) -> None:
+    if task.call.context.stopping():
+        task.call.context.stop()
 
 
 def _part(task: Task[DeduplicateParameters]) -> Path:
@@ -267,6 +315,11 @@ def _near_once(call: Call[DeduplicateParameters], results: Mapping[str, tuple[Pa
     return 1 if call.parameters.near_duplicates else 0
 
 
+def _cost(parameters: DeduplicateParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
+    """That of going through the text a few times; what is held of it does not grow with it."""
+    return replace(through_text("documents", 4e6)(parameters, inputs), memory_bytes=PROGRAM + 8 * HELD)
+
+
 KIND = Kind(
     name="deduplicate",
     version=2,
@@ -289,7 +342,7 @@ KIND = Kind(
     table=Table("corpus"),
     usual=True,
     after=("clean",),
-    cost=through_text("documents", 4e6),
+    cost=_cost,
     found=texts_held(DOCUMENTS),
     on_documents="filter",
 )
