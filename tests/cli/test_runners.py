@@ -49,21 +49,26 @@ def test_options_become_one_choice() -> None:
     assert CliRunner().invoke(command, []).stdout == f"{Choice()!r}\n"
 
 
-def test_a_task_of_a_recipe(shell: Shell) -> None:
-    done = shell.run("task", "mine", "clean")
-    assert done.returncode == 2 and "regrow.lock" in done.stderr
-    assert shell.run("lock", "mine").returncode == 0
-    for words, hint in {
-        "nothing": "its stages are fetch-",
-        "clean nothing": "leave the phase out|its phases are",
-    }.items():
-        done = shell.run("task", "mine", *words.split())
-        assert done.returncode == 2 and any(one in done.stderr for one in hint.split("|")), done.stderr
-    fetch = "fetch-texts"
-    done = shell.run("task", "mine", fetch)
-    assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    assert f"Built {fetch}" in done.stderr and f"Done {fetch}" in done.stderr
-    assert f"Cached {fetch}" in shell.run("task", "mine", fetch).stderr
+def test_a_task_of_a_recipe(tmp_path: Path) -> None:
+    start(tmp_path / "mine")
+
+    def run(command: str, *words: str) -> tuple[int, str, str]:
+        store = ["--store", str(tmp_path / "store")] if command == "task" else []
+        done = CliRunner().invoke(cli, [command, str(tmp_path / "mine"), *words, *store])
+        return done.exit_code, done.stdout, done.stderr
+
+    code, _, said = run("task", "clean")
+    assert code == 2 and "regrow.lock" in said
+    assert run("lock")[0] == 0
+    for words, hints in (
+        ("nothing", ("its stages are",)),
+        ("clean nothing", ("leave the phase out", "its phases are")),
+    ):
+        code, _, said = run("task", *words.split())
+        assert code == 2 and any(hint in said for hint in hints), said
+    code, out, said = run("task", "fetch-texts")
+    assert (code, out) == (0, "") and "Built fetch-texts" in said and "Done fetch-texts" in said
+    assert "Cached fetch-texts" in run("task", "fetch-texts")[2]
 
 
 def test_the_script_is_all_there_is_on_stdout(shell: Shell) -> None:
