@@ -10,10 +10,11 @@ from typing import Any
 import phased
 import pytest
 from phased import sorting
+from test_runners import Place as Alone
+from test_runners import killed
 
-from regrow.engine import Choice, evaluate
+from regrow.engine import Choice
 from regrow.errors import InputError, Interrupted, RegrowError
-from regrow.store import Store
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
@@ -38,22 +39,18 @@ def cluster() -> Iterator[Any]:
 
 
 class Place:
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.log = root / "log"
-        self.stop = threading.Event()
-        self.events: list[Any] = []
+    """A place of the other tests, in which words are sorted."""
 
-    def __call__(self, who: Choice, **parameters: Any) -> Any:
-        with Store(self.root / "store") as store:
-            graph = sorting(self.log, **parameters)
-            made = evaluate(graph, store, scope="here", listener=self.events.append, stop=self.stop, who=who)
-            return made.results["sorted"].digest
+    def __init__(self, root: Path) -> None:
+        self.alone = Alone(root)
+        self.root, self.log = root, self.alone.log
+        self.stop, self.events = self.alone.stop, self.alone.events
+
+    def __call__(self, who: Choice, **parameters: Any) -> str:
+        return self.alone(sorting(self.log, **parameters), who).results["sorted"].digest
 
     def done(self) -> list[str]:
-        lines = [line.rpartition(" ")[0] for line in self.log.read_text().splitlines()]
-        self.log.unlink()
-        return sorted(lines)
+        return sorted(self.alone.done().elements())
 
 
 @pytest.fixture
@@ -116,6 +113,13 @@ def test_a_node_that_is_lost_has_its_tasks_done_by_others(cluster: Any, place: P
     place(RAY, cuts=12, seconds=0.5)
     loser.join()
     assert {*place.done()} == {*(f"cut {index}" for index in range(12)), "merge 0", "merge 1", "tally 0"}
+
+
+def test_after_a_kill_only_what_is_missing_is_done(cluster: Any, place: Place) -> None:
+    killed(place.alone, 'sorting(root / "log", trouble="kill parent at merge 1")', 'Choice("ray")')
+    assert set(place.done()) == {*ALL} - {"tally 0"}
+    place(RAY, trouble="kill parent at merge 1")
+    assert place.done() == ["merge 1", "tally 0"]
 
 
 def test_no_cluster_is_named(place: Place) -> None:

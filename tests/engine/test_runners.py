@@ -21,9 +21,10 @@ from phased import SORT, TINY, sorting
 from toy import WRITE, stage
 
 from regrow.engine import Choice, Evaluation, evaluate, rerun, share
+from regrow.engine.machine import memory_kills
 from regrow.engine.runners import FolderShelf, Tasks
 from regrow.engine.runners.elsewhere import identity, perform
-from regrow.engine.runners.faults import plain
+from regrow.engine.runners.faults import Lives, plain
 from regrow.engine.runners.ray_tasks import _piece
 from regrow.engine.runners.slurm import script
 from regrow.engine.runners.work import Nobody, packed
@@ -99,9 +100,25 @@ def test_processes_give_the_same(place: Place, digest: str) -> None:
     assert notes == {"part 0", "part 1", "counted"}  # what tasks say, and what libraries warn of
 
 
-def test_a_location_gives_the_same(place: Place, digest: str) -> None:
+def test_a_location_gives_the_same(place: Place, digest: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert place(sorting(place.log), place.shared()).results["sorted"].digest == digest
     assert place.done() == ALL and place.left() == []
+    other = Place(place.root / "other")
+    assert other(sorting(other.log), Choice(location="memory://exchange")).results["sorted"].digest == digest
+    monkeypatch.chdir(place.root)
+    third = Place(place.root / "third")
+    assert third(sorting(third.log), Choice(location="shared")).results["sorted"].digest == digest
+    assert third.left() == [] and (place.root / "shared").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [("nothing://here", "the location cannot be used"), ("file:///dev/null/x", "does not answer|disk")],
+)
+def test_a_location_that_is_none_is_named(place: Place, url: str, words: str) -> None:
+    with pytest.raises(RegrowError, match=words) as error:
+        place(sorting(place.log), Choice(location=url))
+    assert url in str(error.value) and error.value.hint
 
 
 def test_a_whole_stage_is_done_by_another_process_unless_nobody_else_finds_it(place: Place) -> None:
@@ -394,3 +411,20 @@ def test_a_script_for_slurm_has_an_array_for_each_phase(tmp_path: Path) -> None:
     assert "--dependency afterok:$job1_0 " in arrays[1] and "--dependency afterok:$job1_1 " in arrays[2]
     assert lines[-1].startswith("submit --job-name m --dependency afterok:$job1 --wrap")
     assert "regrow build" in lines[-1]
+
+
+def test_whether_the_machine_killed_for_memory_is_seen(tmp_path: Path) -> None:
+    assert memory_kills(tmp_path) is None
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "vmstat").write_text("pgfault 12\noom_kill 3\n")
+    assert memory_kills(tmp_path) == 3
+
+
+@pytest.mark.parametrize(("before", "now", "words"), [(3, 4, "ran out of memory"), (3, 3, "somebody killed it")])
+def test_a_kill_for_memory_is_told_from_others(
+    monkeypatch: pytest.MonkeyPatch, before: int, now: int, words: str
+) -> None:
+    counts = iter([before, now])
+    monkeypatch.setattr("regrow.engine.runners.faults.memory_kills", lambda: next(counts))
+    error = Lives().ended(-9, "stage `clean`")
+    assert words in str(error) and "--jobs" in str(error) and "the same command goes on" in str(error)

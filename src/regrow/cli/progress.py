@@ -234,4 +234,5 @@ def _amount(event: Event) -> str:
         return f"{size(done)} of {size(total)}" if total else size(done)
     if unit == "steps":
         return f"step {done:,}/{total:,}"
-    return f"{done:,}/{total:,} {unit}" if total else f"{done:,} {unit}"
+    of = f" of {event['phase']}" if event.get("phase") else ""
+    return f"{done:,}/{total:,} {unit}{of}" if total else f"{done:,} {unit}{of}"

@@ -280,10 +280,9 @@ def _writable(store: Store | StoreReader) -> Store:
 
 
 def _require_declared(stage: Stage, output: Path) -> None:
-    """A file that a kind says is released has to be there, or in each part, before the output is kept."""
+    """A file that a kind says is released has to be there before the output is kept."""
     for item in stage.kind.released:
-        places = (output / item.files, *(part / item.files for part in parts.folders(output)))
-        if "*" not in item.files and not places[0].is_file() and not all(place.is_file() for place in places[1:]):
+        if "*" not in item.files and not all((part / item.files).is_file() for part in parts.folders(output)):
             raise StageError(
                 f"the kind `{stage.kind.name}` has given no `{item.files}`",
                 why="it declares that releases hold it",

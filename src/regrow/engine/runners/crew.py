@@ -60,7 +60,7 @@ def crew(choice: Choice) -> Iterator[Crew]:
     """Who was chosen. Nobody is there before there is work, and after the block nobody is left."""
     runner = _runner(choice)
     try:
-        yield Crew(runner, Location(choice.location.rstrip("/")) if choice.location else None)
+        yield Crew(runner, Location.named(choice.location) if choice.location else None)
     finally:
         runner.close()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +34,11 @@ class Location:
     """
 
     url: str
+
+    @classmethod
+    def named(cls, name: str) -> Location:
+        """The place of a URL, or of a path on this machine."""
+        return cls((name if "://" in name else Path(name).absolute().as_uri()).rstrip("/"))
 
     @cached_property
     def _place(self) -> tuple[Any, str]:
@@ -72,16 +77,12 @@ class Location:
     def put(self, source: Path, name: str) -> None:
         """Take a file there."""
         with self._trouble(name):
-            filesystem, root = self._place
-            filesystem.makedirs(f"{root}/{name}".rpartition("/")[0], exist_ok=True)
-            filesystem.put_file(str(source), f"{root}/{name}")
+            self._written(name, lambda filesystem, path: filesystem.put_file(str(source), path))
 
     def write(self, data: bytes, name: str) -> None:
         """Write a small file there."""
         with self._trouble(name):
-            filesystem, root = self._place
-            filesystem.makedirs(f"{root}/{name}".rpartition("/")[0], exist_ok=True)
-            filesystem.pipe_file(f"{root}/{name}", data)
+            self._written(name, lambda filesystem, path: filesystem.pipe_file(path, data))
 
     def has(self, name: str) -> bool:
         """Whether there is a file of that name."""
@@ -97,6 +98,15 @@ class Location:
             filesystem.invalidate_cache()
             if filesystem.exists(f"{root}/{name}"):
                 filesystem.rm(f"{root}/{name}", recursive=True)
+
+    def _written(self, name: str, write: Callable[[Any, str], None]) -> None:
+        """Write a file, and make folders for it where there is such a thing as folders."""
+        filesystem, root = self._place
+        try:
+            write(filesystem, f"{root}/{name}")
+        except FileNotFoundError:
+            filesystem.makedirs(f"{root}/{name}".rpartition("/")[0], exist_ok=True)
+            write(filesystem, f"{root}/{name}")
 
     @contextmanager
     def _trouble(self, name: str) -> Iterator[None]:

@@ -109,7 +109,6 @@ class _Child:
 
     def __init__(self, threads: int) -> None:
         ours, theirs = socket.socketpair()
-        self._lives = Lives()
         path = json.dumps([os.path.abspath(one) for one in sys.path])  # noqa: PTH100 (an empty one is this folder)
         begin = _BEGIN.format("regrow.engine.runners.child")
         try:
@@ -134,12 +133,13 @@ class _Child:
     def do(self, job: _Job, index: int) -> None:
         """Have a piece done."""
         self.ready = False
+        lives = Lives()
         try:
             self._wire.send((None if self._knows is job.data else job.data, index))
             self._knows = job.data
             word, content = self._answer(job)
         except (EOFError, OSError):
-            raise self._lives.ended(self._code(), job.work.words(index)) from None
+            raise lives.ended(self._code(), job.work.words(index)) from None
         self.ready = True
         if word == "failed":
             raise content

@@ -27,6 +27,8 @@ _ANSWER = 10.0
 """Seconds in which a cluster has to answer."""
 _TRIES = 3
 """How often Ray does a task again whose process or machine is lost."""
+_SMALL = 1 << 16
+"""Bytes of work that go along with each task; more is kept by Ray once for all of them."""
 _AHEAD = 4
 """Tasks that Ray is given for each processor of the cluster: so many that none waits, and few to call off."""
 
@@ -104,17 +106,17 @@ class _Round:
         self._desk = Desk(work, context)
         self._running: dict[Any, int] = {}
 
-    def run(self, order: dict[str, Any]) -> None:
+    def run(self, order: Any) -> None:
         """Do them."""
         ray = self._ray
         task = ray.remote(num_cpus=1, max_retries=_TRIES, max_calls=0)(_piece())
-        reference = ray.put(order)
+        order = ray.put(order) if len(order["work"]) > _SMALL else order
         left = iter(range(self._work.count))
         try:
             while True:
                 room = max(1, int(ray.cluster_resources().get("CPU", 1))) * _AHEAD - len(self._running)
                 for _, index in zip(range(room), left, strict=False):
-                    self._running[task.remote(reference, index)] = index
+                    self._running[task.remote(order, index)] = index
                 if not self._running:
                     return
                 self._answers()
