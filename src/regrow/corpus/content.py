@@ -66,6 +66,11 @@ class Content:
         return len(self.data)
 
     @property
+    def is_file(self) -> bool:
+        """Whether any place in it can be read, as often as need be."""
+        return self._file.seekable()
+
+    @property
     def data(self) -> bytes:
         """All of it."""
         if self._data is None:
