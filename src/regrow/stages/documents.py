@@ -187,11 +187,11 @@ def groups(task: Task[DocumentsParameters]) -> None:
     """Decide which files make which part, by their sizes and names."""
     folder = task.files.path(task.call.input("files"))
     sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _walked(folder)}
-    for number, names in enumerate(grouped(sizes)):
+    for number, names in enumerate(grouped(sizes, PART)):
         _list(task.output, number).write_text(json.dumps(names), "utf-8")
 
 
-def grouped(sizes: Mapping[str, int], least: int = PART) -> list[list[str]]:
+def grouped(sizes: Mapping[str, int], least: int) -> list[list[str]]:
     """Files in groups of some bytes at least, so that the documents of a group come before those of the next.
 
     What is in a file, or was cut from it, is called ``FILE!/...``, so that a group does not end between that and names
