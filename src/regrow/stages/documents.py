@@ -37,7 +37,7 @@ from regrow.sources.archives import Refused, is_archive
 from regrow.sources.contents import Opened, opened
 from regrow.sources.select import INSIDE, Choice
 from regrow.sources.survey import Survey
-from regrow.stages.costs import through_text
+from regrow.stages.costs import streaming
 from regrow.store.digest import sha256_bytes
 from regrow.words import counted, shown
 
@@ -446,5 +446,5 @@ KIND = Kind(
     libraries=("pyarrow", "selectolax"),
     summary="cut the files of a source into documents",
     table=Table("source", many=True),
-    cost=through_text("files", 20e6),
+    cost=streaming("files", 50e6),
 )
