@@ -16,8 +16,8 @@ from regrow.corpus.rows import LONGEST, Row, names, no_field, refused, require_g
 _BROKEN = "a quotation mark is not closed, or closed before the field ends"
 _OTHERS = {";": "semicolons", "\t": "tabs", ",": "commas", "|": "bars"}
 _QUOTED = re.compile('"[^"]*+(?:""[^"]*+)*+"')
-_LONG = 1 << 26  # bytes of a file that is not decoded at once
-_WINDOW = 1 << 22  # of those that are read at a time
+_LONG = 1 << 22  # bytes of a file that is not decoded at once
+_WINDOW = 1 << 20  # of those that are read at a time
 _NOTHING = [""]
 _Record = tuple[int, int, list[str] | None]
 
