@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from regrow.corpus import content
 from regrow.corpus import documents as corpus_documents
 from regrow.corpus.documents import (
     DOCUMENTS,
@@ -324,6 +325,17 @@ def test_a_large_file_in_an_archive_is_read_as_a_stream(
     if how != "zip":
         with pytest.raises(InputError, match=r"`rows\.jsonl\..*gz` cannot be read"):
             bench.documents({f"rows.jsonl.{how}": half})
+
+
+def test_a_line_without_an_end_does_not_fill_memory(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (archives, content):
+        monkeypatch.setattr(module, "_CHUNK", 1 << 12)
+    monkeypatch.setattr(archives, "_HELD", 1000)
+    monkeypatch.setattr(content, "_LONGEST_LINE", 1 << 16)
+    with pytest.raises(StageError, match="a line is too long to be unpacked") as caught:
+        bench.documents({"a.jsonl.gz": gzip.compress(bytes([65]) * 500_000)})
+    assert caught.value.where == "a.jsonl.gz!/a.jsonl"
+    assert "unpack the file yourself" in caught.value.hint
 
 
 def test_a_stream_that_nobody_reads_to_its_end_is_still_checked(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
