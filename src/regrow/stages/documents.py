@@ -243,7 +243,7 @@ def read_group(task: Task[DocumentsParameters]) -> None:
 
 def several(call: Call[DocumentsParameters], results: Mapping[str, tuple[Path, ...]]) -> int:
     """One task if there are several parts: a single one speaks for itself."""
-    return int(len(results["read"]) > 1)
+    return int(parts_of(call, results) > 1)
 
 
 def together(task: Task[DocumentsParameters]) -> None:
