@@ -195,13 +195,13 @@ def test_a_large_row_group_is_read_a_few_rows_at_a_time(dictionary: bool, monkey
     texts = [f"text {n} " * (n % 50) for n in range(3000)]
     data = parquet(pa.table({"text": texts}), use_dictionary=dictionary, compression="zstd")
     usual = list(read(data, "parquet", Reading()))
-    monkeypatch.setattr(parquet_rows, "_are_large", lambda chunks: True)
+    monkeypatch.setattr(parquet_rows, "_is_large", lambda file: True)
     assert list(read(data, "parquet", Reading())) == usual
     assert len(usual) == 3000
 
 
 def test_a_text_that_stands_once_for_many_rows_is_not_written_out_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet_rows, "_are_large", lambda chunks: True)
+    monkeypatch.setattr(parquet_rows, "_is_large", lambda file: True)
     sizes: list[int] = []
     sized = parquet_rows._text_bytes
     monkeypatch.setattr(parquet_rows, "_text_bytes", lambda *given: sizes.append(sized(*given)) or sizes[-1])

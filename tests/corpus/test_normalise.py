@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from regrow.corpus import normalise as normalise_module
 from regrow.corpus.normalise import normalise
 
 
@@ -67,3 +68,10 @@ def tidied(text: str) -> str:
 def test_it_takes_linear_time() -> None:
     for unit in (" ", "\n", " \n", "\r", "\t", "e\u0301", "\u0301\u0323", "\u0344\u0323", "\u0f73", "\u05b0\u0591"):
         normalise(unit * 100_000 + "x")
+
+
+def test_one_look_finds_all_that_goes_or_becomes_a_line_break() -> None:
+    for code in range(0x10000):
+        character = chr(code)
+        odd = bool(normalise_module._BREAKS.match(character) or normalise_module._CONTROLS.match(character))
+        assert bool(normalise_module._ODD.match(character)) is odd

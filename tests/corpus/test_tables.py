@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regrow.corpus import tables
@@ -67,6 +67,7 @@ ROWS = st.lists(
 )
 
 
+@settings(max_examples=30)
 @given(ROWS, st.integers(1, 9), st.integers(1, 9))
 def test_the_bytes_follow_from_the_rows_alone(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Document], held: int, group: int
@@ -82,6 +83,7 @@ def test_the_bytes_follow_from_the_rows_alone(
     assert {path.name for path in folder.iterdir()} == {"streamed", "whole"}
 
 
+@settings(max_examples=25)
 @given(ROWS, st.lists(st.integers(0, 40), max_size=4), st.integers(1, 5))
 def test_parts_and_several_artifacts_are_one(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Document], cuts: list[int], artifacts: int

@@ -162,7 +162,7 @@ def test_the_parts_of_a_corpus_are_what_it_is_in_one(bench: Bench, monkeypatch: 
     kept, left_out = list(stream(whole)), list(stream_exclusions(whole))
     assert len(kept) > 200 and {row.stage for row in left_out} == {"documents", "clean"}
     size = sum(len(row.text) for row in kept)
-    for shards in (2, 3, 7, 64):
+    for shards in (2, 17):
         out = bench.run("clean", {**parameters, "shards": shards}, documents=given)
         assert [path.name for path in out.iterdir()] == [path.name for path in out.glob(f"part-*-of-{shards:05}")]
         joined = [row for folder in parts.folders(out) for row in read(folder)]

@@ -1,13 +1,25 @@
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import subprocess
+import sys
 import tarfile
+import zipfile
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
 
 import pyarrow
+import pyarrow.parquet
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from regrow.corpus import content
+from regrow.corpus import documents as corpus_documents
 from regrow.corpus.documents import (
     DOCUMENTS,
     EXCLUDED,
@@ -16,9 +28,14 @@ from regrow.corpus.documents import (
     identify,
     read_documents,
     read_exclusions,
+    stream,
+    stream_exclusions,
 )
 from regrow.errors import InputError, Interrupted, StageError
-from regrow.stages.documents import DocumentsParameters, tally_words
+from regrow.formats import parts
+from regrow.sources import archives
+from regrow.stages import documents
+from regrow.stages.documents import DocumentsParameters, grouped, tally_words
 
 from .conftest import SOURCE, TINY, Bench, Quiet
 
@@ -228,3 +245,170 @@ def test_a_table_with_other_delimiters_is_not_taken_for_one_without_the_column(b
         bench.documents({"a.csv": "id;text\n1;x\n"})
     assert caught.value.why == "not CSV (1), first a.csv: the first row has semicolons between its columns"
     assert "commas in CSV" in caught.value.hint
+
+
+NAMES = st.lists(st.text("ab!/0.-\U0001f600", min_size=1, max_size=4), unique=True, max_size=12)
+
+
+@given(NAMES, st.lists(st.text("ab!/0-", max_size=4), min_size=1, max_size=3), st.integers(1, 5))
+def test_what_is_in_the_files_of_a_group_comes_before_what_is_in_those_of_the_next(
+    names: list[str], inner: list[str], least: int
+) -> None:
+    sizes = {name: len(name) for name in names}
+    found = grouped(sizes, least)
+    assert [name for group in found for name in group] == sorted(names)
+    assert len(found) == 1 or all(sum(map(sizes.__getitem__, group)) >= least for group in found)
+    given = [[one for name in group for one in (name, *(f"{name}!/{path}" for path in inner))] for group in found]
+    assert all(max(one) < min(other) for one, other in pairwise(given))
+
+
+def files_of_all_sorts() -> dict[str, bytes | str]:
+    rows = "".join(json.dumps({"text": f"row {n}\n\n" * (n % 9)}) + "\n" for n in range(200))
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
+        for name in ("z.txt", "a.txt", "deep/m.jsonl"):
+            archive.writestr(name, rows)
+    return {
+        "a.jsonl": rows + "no row\n",
+        "a.jsonl!.txt": "after its rows",
+        "a.jsonl .txt": "before its pieces",
+        "b.zip": buffer.getvalue(),
+        "b/c.txt": "in a folder\n\n" * 20,
+        "d.jsonl.gz": gzip.compress(rows.encode()),
+        "e.png": b"\x89PNG\r\n\x1a\n",
+        "f.md": "last",
+    }
+
+
+def test_the_parts_of_a_source_are_what_it_is_in_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[dict[str, object]] = []
+    monkeypatch.setattr(Quiet, "emit", lambda _, event, **fields: said.append({"event": event, **fields}))
+    parameters = {"max_characters": 30, "max_unreadable": 1.0}
+    whole = bench.documents(files_of_all_sorts(), **parameters)
+    assert len(parts.folders(whole)) == 1
+    (told,) = (event for event in said if event["event"] == "tally")
+    for size in (1, 100, 1000, 3000):
+        said.clear()
+        monkeypatch.setattr(documents, "PART", size)
+        out = bench.documents(files_of_all_sorts(), **parameters)
+        assert len(parts.folders(out)) > 1
+        assert [row for folder in parts.folders(out) for row in read_documents(folder / DOCUMENTS)] == [*stream(whole)]
+        assert list(stream_exclusions(out)) == list(stream_exclusions(whole))
+        assert Tally.open(out) == Tally.open(whole) is not None
+        assert [event for event in said if event["event"] == "tally"] == [told]
+
+
+def test_nothing_in_any_part_is_one_error(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "PART", 1)
+    with pytest.raises(InputError, match=r"no file of source `s` fits `\*.md`") as caught:
+        bench.documents({"a.txt": "a", "b.txt": "b"}, select=["*.md"])
+    assert "a.txt" in caught.value.why
+    with pytest.raises(InputError, match="no text can be read from 2 of 3 files of source `s`"):
+        bench.documents({"a.txt": b"\xff", "b.txt": b"\xff", "c.txt": "c"})
+
+
+@pytest.mark.parametrize("how", ["gz", "tar.gz", "zip"])
+def test_a_large_file_in_an_archive_is_read_as_a_stream(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(archives, "_HELD", 1000)
+    monkeypatch.setattr(archives, "_CHUNK", 1 << 12)
+    monkeypatch.setattr(archives, "Limits", partial(archives.Limits, member=20_000))  # of what is read as a whole
+    rows = "".join(json.dumps({"text": f"row {n}"}) + "\n" for n in range(9000)).encode()
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as zipped:
+        zipped.writestr("rows.jsonl", rows)
+    packed = {"gz": gzip.compress(rows), "tar.gz": archive(("rows.jsonl", rows, b"0")), "zip": buffer.getvalue()}
+    out = bench.documents({f"rows.jsonl.{how}": packed[how]})
+    assert [row.text for row in read_documents(out / DOCUMENTS)] == [f"row {n}" for n in range(9000)]
+    with pytest.raises(InputError, match=r"`rows\.jsonl` has more than 20000 bytes unpacked"):
+        bench.documents({f"rows.jsonl.{how}": packed[how]}, format="text")
+    half = packed[how][: len(packed[how]) // 2]
+    if how != "zip":
+        with pytest.raises(InputError, match=r"`rows\.jsonl\..*gz` cannot be read"):
+            bench.documents({f"rows.jsonl.{how}": half})
+
+
+def test_a_line_without_an_end_does_not_fill_memory(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (archives, content):
+        monkeypatch.setattr(module, "_CHUNK", 1 << 12)
+    monkeypatch.setattr(archives, "_HELD", 1000)
+    monkeypatch.setattr(content, "_LONGEST_LINE", 1 << 16)
+    with pytest.raises(StageError, match="a line is too long to be unpacked") as caught:
+        bench.documents({"a.jsonl.gz": gzip.compress(bytes([65]) * 500_000)})
+    assert caught.value.where == "a.jsonl.gz!/a.jsonl"
+    assert "unpack the file yourself" in caught.value.hint
+
+
+def test_a_stream_that_nobody_reads_to_its_end_is_still_checked(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_HELD", 1000)
+    monkeypatch.setattr(archives, "_CHUNK", 1 << 12)
+    packed = gzip.compress(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 900, 1)
+    out = bench.documents({"a.txt": "a", "b.gz": packed})
+    assert [row.reason for row in read_exclusions(out / EXCLUDED)] == ["not text"]
+    with pytest.raises(InputError, match="cannot be read"):
+        bench.documents({"a.txt": "a", "b.gz": packed[:-9]})
+
+
+def test_a_text_that_no_table_holds_is_left_out_with_the_reason(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus_documents, "MOST_BYTES", 100)
+    files: dict[str, bytes | str] = {
+        "a.txt": "\xe4" * 51,
+        "b.txt": "a" * 100,
+        "c.jsonl": json.dumps({"text": "x" * 101}),
+    }
+    out = bench.documents(files, max_unreadable=1.0)
+    assert [row.file for row in read_documents(out / DOCUMENTS)] == ["b.txt"]
+    assert [(row.locator, row.reason) for row in read_exclusions(out / EXCLUDED)] == [
+        ("a.txt:0-102", "too long"),
+        ("c.jsonl:0-113", "too long"),
+    ]
+
+
+MEMORY = """
+import sys
+from pathlib import Path
+from regrow.engine import phases
+from regrow.recipe.kind import Call, Surroundings
+from regrow.stages import KINDS
+
+class Quiet:
+    surroundings = Surroundings(Path())
+    def emit(self, event, **fields): pass
+    def stopping(self): return False
+
+root = Path(sys.argv[1])
+source = {"source": "s", "licence": "CC0-1.0", "availability": "open", **eval(sys.argv[2])}
+for kind, slot, given, parameters in (
+    ("documents", "files", "files", source),
+    ("clean", "documents", "documents", {"minimum_characters": 1, "shards": 3}),
+):
+    (root / kind).mkdir()
+    inputs = {slot: (root / given,)}
+    call = Call(kind, KINDS[kind].parameters(**parameters), inputs, root / kind, root / f"{kind}-scratch", Quiet())
+    phases.run(KINDS[kind], call)
+status = Path("/proc/self/status").read_text()
+print(next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) // 1000)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks the kernel of Linux")
+@pytest.mark.parametrize("form", ["jsonl", "jsonl.gz", "csv", "parquet", "out of order"])
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path, form: str) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    texts = [f"a text of a few words and a number, which is {n}" for n in range(600_000)]
+    if form == "csv":
+        (files / "a.csv").write_text("text\n" + "".join(f'"{text}"\n' for text in texts))
+    elif form == "parquet":
+        pyarrow.parquet.write_table(pyarrow.table({"text": texts}), files / "a.parquet", compression="none")
+    elif form == "out of order":  # the names of what is cut from rows are not in the order of their numbers
+        rows = (json.dumps({"text": f"{text}\n\n{text}"}) for text in texts[:200_000])
+        (files / "a.jsonl").write_text("\n".join(rows))
+    else:
+        data = "".join(json.dumps({"text": text}) + "\n" for text in texts).encode()
+        (files / f"a.{form}").write_bytes(gzip.compress(data, 1) if form.endswith("gz") else data)
+    more = {"max_characters": 60} if form == "out of order" else {}
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, str(tmp_path), repr(more)], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 400

@@ -6,11 +6,14 @@ import io
 from collections.abc import Iterator
 from typing import IO, Protocol, cast
 
+from regrow.errors import StageError
+
 HEAD = 1 << 16
 """Bytes that show what a file is whose name does not say it."""
 
 _TAIL = 12  # bytes that show where a file ends
 _CHUNK = 1 << 20
+_LONGEST_LINE = 1 << 30  # bytes
 _NEWLINE = b"\n"
 
 
@@ -66,6 +69,11 @@ class Content:
         return len(self.data)
 
     @property
+    def is_file(self) -> bool:
+        """Whether any place in it can be read, as often as need be."""
+        return self._file.seekable()
+
+    @property
     def data(self) -> bytes:
         """All of it."""
         if self._data is None:
@@ -86,11 +94,18 @@ class Content:
         """Its lines without the newlines that end them, and where each begins, from a place in its head on.
 
         They are told by the byte, so that this is for encodings in which no other character has it.
+
+        Raises:
+            StageError: if one is so long that what unpacks to it may be an attack.
         """
         parts: list[bytes] = []  # of a line that is longer than what was read at a time
         for chunk in self._chunks(start):
             first, *others = chunk.split(_NEWLINE)
             parts.append(first)
+            if not self.is_file and len(parts) > 1 and sum(map(len, parts)) > _LONGEST_LINE:
+                why = f"byte {start} is followed by more than {_LONGEST_LINE:,} in which none ends"
+                hint = "unpack the file yourself and use `file:` if you trust it"
+                raise StageError("a line is too long to be unpacked", why=why, hint=hint)
             if others:
                 line = b"".join(parts)
                 yield start, line

@@ -28,6 +28,7 @@ _MARKED: Mapping[str, tuple[tuple[bytes, str], ...]] = {
     "utf-32": ((codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be")),
 }
 """Encodings whose files begin with a byte order mark: what it may be, and what it says about the rest."""
+_CHUNK = 1 << 20
 _EVIDENCE = 1 << 16  # bytes that are looked at to find out what a file may be in
 
 
@@ -96,6 +97,30 @@ def plain_encoding(content: Content, encoding: str) -> tuple[str, int] | Refusal
             return name, len(mark)
     hint = f"it has no byte order mark, without which it would be `{encoding}-le` or `{encoding}-be`"
     return Refusal(0, content.size, f"not {encoding}", _with_guess(hint, content.head, encoding))
+
+
+def not_encoded_in(content: Content, encoding: str) -> Refusal | None:
+    """A refusal of a file that is not in an encoding, which is looked for without all of it in memory."""
+    plain = plain_encoding(content, encoding)
+    if isinstance(plain, Refusal):
+        return plain
+    name, start = plain
+    file = content.opened()
+    file.seek(start)
+    decoder = codecs.getincrementaldecoder(name)()
+    before = start
+    while True:
+        data = file.read(_CHUNK)
+        pending = decoder.getstate()[0]
+        try:
+            decoder.decode(data, final=not data)
+        except UnicodeDecodeError as error:
+            place = before - len(pending) + error.start
+            detail = f"byte {place} is 0x{error.object[error.start : error.start + 1].hex()}"
+            return Refusal(0, content.size, f"not {encoding}", _with_guess(detail, content.head, encoding))
+        before += len(data)
+        if not data:
+            return None
 
 
 def not_encoded(part: bytes, start: int, end: int, encoding: str, place: int, rows: int = 0) -> Refusal:

@@ -9,7 +9,9 @@ from regrow.corpus.characters import combining_class, composed, decomposed, such
 
 _BREAKS = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ufeff]")
+_ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")  # any of both
 _BLANKS = (" ", "\t", "\xa0")
+_SOME_LINES = "\n\n\n"
 _MANY_LINES = re.compile("\n{4,}")
 _MANY_MARKS = 30
 
@@ -21,12 +23,14 @@ def normalise(text: str) -> str:
     Every Python ships the tables of Unicode 3.2 beside those of its own version; composing by them gives the same text
     under each, and differs from the newest tables only in scripts that were added since.
     """
-    text = _CONTROLS.sub("", _BREAKS.sub("\n", text))
+    if _ODD.search(text):
+        text = _CONTROLS.sub("", _BREAKS.sub("\n", text))
     if not text.isascii():
         text = composed(_long_runs_of_marks().sub(_in_order, text))
     if text.endswith(_BLANKS) or any(f"{blank}\n" in text for blank in _BLANKS):
         text = "\n".join(line.rstrip("".join(_BLANKS)) for line in text.split("\n"))
-    return _MANY_LINES.sub("\n\n\n", text.strip("\n"))
+    text = text.strip("\n")
+    return _MANY_LINES.sub(_SOME_LINES, text) if f"{_SOME_LINES}\n" in text else text
 
 
 @cache

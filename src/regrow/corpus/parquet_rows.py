@@ -6,9 +6,8 @@ need no other type than the integers they are.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from regrow.corpus.content import Content, Kept
 from regrow.corpus.reading import Reading, Refusal
@@ -20,13 +19,11 @@ from regrow.formats.parquet import unpacked
 if TYPE_CHECKING:
     import pyarrow
 
-_ROWS = 4096  # in memory at a time
+_ROWS = 4096  # in memory at a time, texts that repeat being there once
+_FEW = 64  # the same of large row groups, where one that repeats is there as often as it does
 _BUFFER = 1 << 20  # bytes of a column that are read at a time
 _SMALL = 1 << 26  # bytes that a file may unpack to, however small it is
 _TIMES = 100  # as many as it has itself that it may unpack to otherwise
-_PAGE = re.compile(rb"\x15([\x80-\xff]*[\x00-\x7f])\x15([\x80-\xff]*[\x00-\x7f])")  # its kind, its bytes unpacked
-_PAGE_HEADER = 32
-_IS_DICTIONARY = 2
 _LEAST = 16  # bytes that a row counts for
 _LONGEST_TYPE = 80
 
@@ -45,10 +42,9 @@ def parquet_rows(content: Content, reading: Reading) -> Iterator[Row | Refusal]:
         schema = pq.read_schema(_source(content))
         columns = [reading.field, *reading.group_by]
         texts = [name for name in columns if schema.names.count(name) == 1 and _is_text(schema.field(name).type)]
-        chunks = _chunks(pq.read_metadata(_source(content)), columns)
-        coded = [] if _are_large(chunks) else list(dict.fromkeys(texts))
-        file = pq.ParquetFile(_source(content), read_dictionary=coded, buffer_size=_BUFFER)
-        rows = _ROWS if coded else _rows_at_a_time(content.opened(), chunks)
+        file = pq.ParquetFile(_source(content), buffer_size=_BUFFER)
+        if not (large := _is_large(file)):
+            file = pq.ParquetFile(_source(content), read_dictionary=list(dict.fromkeys(texts)), buffer_size=_BUFFER)
     except MemoryError:  # says something of the machine, not of the file
         raise
     except (pa.ArrowException, OSError, ValueError):
@@ -58,7 +54,7 @@ def parquet_rows(content: Content, reading: Reading) -> Iterator[Row | Refusal]:
         yield Refusal(0, size, "no text", trouble)
         return
     require_groups(reading, schema.names, "there is no column")
-    yield from _rows(content, file, reading, _Budget(max(_SMALL, _TIMES * size)), rows)
+    yield from _rows(content, file, reading, _Budget(max(_SMALL, _TIMES * size)), _FEW if large else _ROWS)
 
 
 def _source(content: Content) -> pyarrow.NativeFile:
@@ -68,34 +64,13 @@ def _source(content: Content) -> pyarrow.NativeFile:
     return pa.PythonFile(Kept(content.opened()), mode="r")
 
 
-def _chunks(metadata: Any, columns: Sequence[str]) -> list[Any]:
-    """What the file says of some columns in each row group."""
-    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
-    found = (group.column(number) for group in groups for number in range(group.num_columns))
-    return [chunk for chunk in found if chunk.path_in_schema in columns]
+def _is_large(file: Any) -> bool:
+    """Whether texts are better written out as they are read: pyarrow holds all of a row group that are not.
 
-
-def _are_large(chunks: Sequence[Any]) -> bool:
-    """Whether texts are better written out as they are read: pyarrow holds all of a row group that are not."""
-    return max((chunk.total_uncompressed_size for chunk in chunks), default=0) > _SMALL
-
-
-def _rows_at_a_time(file: IO[bytes], chunks: Sequence[Any]) -> int:
-    """As many rows as do not take too much if each has the longest text that a row group writes but once."""
-    once = max((_dictionary(file, chunk) for chunk in chunks), default=0)
-    return max(1, min(_ROWS, _SMALL // max(1, once)))
-
-
-def _dictionary(file: IO[bytes], chunk: Any) -> int:
-    """The bytes of the texts that stand once for many rows, by the header of the page with which a chunk begins."""
-    file.seek(chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset)
-    found = _PAGE.match(file.read(_PAGE_HEADER))
-    if found is None:
-        return _SMALL
-    kind, size = (
-        sum((byte & 0x7F) << 7 * place for place, byte in enumerate(number)) >> 1 for number in found.groups()
-    )
-    return size if kind == _IS_DICTIONARY else 0
+    Row groups are asked, and not the texts in them: to ask damaged columns would end the process.
+    """
+    groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
+    return max((group.total_byte_size for group in groups), default=0) > _SMALL
 
 
 def _trouble(schema: pyarrow.Schema, reading: Reading) -> str:

@@ -20,6 +20,7 @@ START = 3.0
 WRITING = 0.012
 """Seconds in which a small model writes a token."""
 
+_STREAM = 1 << 27  # bytes of rows in memory, where they come and go
 _COPIES = 3  # of the text, in memory
 
 
@@ -63,6 +64,16 @@ def through_text(slot: str, bytes_per_second: float) -> Callable[[Any, Mapping[s
         given = all_of(inputs, slot)
         gives = replace(given, size=given.text)
         return Cost(gives, seconds=given.text / bytes_per_second, memory_bytes=text_memory(given.text))
+
+    return cost
+
+
+def streaming(slot: str, bytes_per_second: float) -> Callable[[Any, Mapping[str, tuple[Expected, ...]]], Cost]:
+    """The same for what holds little of the text at a time."""
+    through = through_text(slot, bytes_per_second)
+
+    def cost(parameters: Any, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
+        return replace(through(parameters, inputs), memory_bytes=PROGRAM + _STREAM)
 
     return cost
 

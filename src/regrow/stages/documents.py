@@ -38,7 +38,7 @@ from regrow.sources.archives import Refused, is_archive
 from regrow.sources.contents import Opened, opened
 from regrow.sources.select import INSIDE, Choice
 from regrow.sources.survey import Survey
-from regrow.stages.costs import texts_held, through_text
+from regrow.stages.costs import streaming, texts_held
 from regrow.store.digest import sha256_bytes
 from regrow.words import counted, shown
 
@@ -188,11 +188,11 @@ def groups(task: Task[DocumentsParameters]) -> None:
     """Decide which files make which part, by their sizes and names."""
     folder = task.files.path(task.call.input("files"))
     sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _walked(folder)}
-    for number, names in enumerate(grouped(sizes)):
+    for number, names in enumerate(grouped(sizes, PART)):
         _list(task.output, number).write_text(json.dumps(names), "utf-8")
 
 
-def grouped(sizes: Mapping[str, int], least: int = PART) -> list[list[str]]:
+def grouped(sizes: Mapping[str, int], least: int) -> list[list[str]]:
     """Files in groups of some bytes at least, so that the documents of a group come before those of the next.
 
     What is in a file, or was cut from it, is called ``FILE!/...``, so that a group does not end between that and names
@@ -244,7 +244,7 @@ def read_group(task: Task[DocumentsParameters]) -> None:
 
 def several(call: Call[DocumentsParameters], results: Mapping[str, tuple[Path, ...]]) -> int:
     """One task if there are several parts: a single one speaks for itself."""
-    return int(len(results["read"]) > 1)
+    return int(parts_of(call, results) > 1)
 
 
 def together(task: Task[DocumentsParameters]) -> None:
@@ -447,6 +447,6 @@ KIND = Kind(
     libraries=("pyarrow", "selectolax"),
     summary="cut the files of a source into documents",
     table=Table("source", many=True),
-    cost=through_text("files", 20e6),
+    cost=streaming("files", 50e6),
     found=texts_held(DOCUMENTS),
 )
