@@ -413,9 +413,8 @@ class Release:
         count = parts.count(max(there).parent.name)
         wanted = [parts.folder(whole.parent, number, count) / whole.name for number in range(count)]
         if missing := [path for path in wanted if path not in there]:
-            raise DamagedError(
-                self.path, missing[0].as_posix(), f"there is no such file, and the tokens are in {count} parts"
-            )
+            why = f"there is no such file, and the tokens are in {count} parts"
+            raise DamagedError(self.path, missing[0].as_posix(), why)
         return tuple(path.as_posix() for path in wanted)
 
     def token_rows(

@@ -114,7 +114,8 @@ class _Row:
         import numpy as np
         import pyarrow.compute as pc
 
-        found, begin = [], 0
+        found: list[tuple[NDArray[Any], ...]] = []
+        begin = 0
         lists = _said(release, TOKENS, lambda: release.token_lists)
         for path in lists:
             read = partial(release.token_rows, [], ["end"], ["learnt", "rejected"], path)
@@ -128,7 +129,8 @@ class _Row:
 
     def ids(self, release: Release, documents: Collection[int]) -> dict[int, str]:
         """Documents by their places."""
-        found, begin = {}, 0
+        found: dict[int, str] = {}
+        begin = 0
         for path, count in zip(self.lists, self.documents, strict=True):
             if here := sorted(one for one in documents if begin <= one < begin + count):
                 rows = _said(release, path, partial(release.token_rows, ["id"], [], (), path))
