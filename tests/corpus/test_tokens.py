@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -67,7 +68,7 @@ def told(shards: TokenShards) -> list[Any]:
 @given(st.lists(TEXT | TALK, min_size=1, max_size=12), st.lists(st.integers(0, 12), max_size=3))
 def test_in_parts_it_is_the_same_row(rows: list[tuple[Any, ...]], cuts: list[int]) -> None:
     borders = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
-    pieces = [rows[start:end] for start, end in zip(borders, borders[1:], strict=False)]
+    pieces = [rows[start:end] for start, end in pairwise(borders)]
     with TemporaryDirectory() as folder:
         whole, cut = written(Path(folder, "whole"), rows), written(Path(folder, "cut"), *pieces)
         assert told(whole) == told(cut)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regrow.corpus import tokenizer
+from regrow.corpus import encoded, tokenizer
 from regrow.corpus.documents import EXCLUDED, Document, Documents, DocumentsWriter, Exclusion
 from regrow.corpus.split import PARTS, Split
 from regrow.corpus.tokenizer import Tokenizer
@@ -38,7 +39,7 @@ def document(number: int, text: str) -> Document:
 def laid(folder: Path, cuts: Sequence[int], documents: Sequence[Document], excluded: Sequence[Exclusion] = ()) -> Path:
     """An artifact of documents in parts, which end before the documents of these numbers."""
     borders = [0, *cuts, len(documents)]
-    for number, (start, end) in enumerate(zip(borders, borders[1:], strict=False)):
+    for number, (start, end) in enumerate(pairwise(borders)):
         with DocumentsWriter(parts.made(folder, number, len(borders) - 1)) as writer:
             for one in documents[start:end]:
                 writer.add(one)
@@ -229,3 +230,76 @@ def test_of_much_held_out_text_some_is_measured(
     assert "sequences" not in everything["validation"]
     for name in ("validation", "unigram"):
         assert 0.8 < found[name]["bits_per_byte"] / everything[name]["bits_per_byte"] < 1.25
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from regrow.engine import phases
+from regrow.recipe.kind import Call
+from regrow.stages import KINDS
+
+def peak():
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
+
+context = SimpleNamespace(emit=lambda *_, **__: None, stopping=lambda: False)
+root = Path(sys.argv[1])
+given = root / "documents"
+def run(name, parameters, **inputs):
+    output = root / name
+    output.mkdir()
+    kind = KINDS[name]
+    call = Call(name, kind.parameters(**parameters), {k: (v,) for k, v in inputs.items()}, output, root / "s", context)
+    phases.run(kind, call)
+    return output
+import pyarrow.parquet, pyarrow.compute, tokenizers, numpy
+before = peak()
+split = run("split", {}, documents=given)
+run("tokenizer", {"vocabulary": 300, "sample_bytes": 1 << 20}, split=split)
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says how much memory was used")
+def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
+    """All of it at once would be four bytes and more for each byte of 160 MB."""
+    line = "".join(f"word{number % 1000} " for number in range(1200))
+    texts = (document(number, f"{number} {line}") for number in range(16_000))
+    with DocumentsWriter(parts.made(tmp_path / "documents", 0, 1)) as writer:
+        for one in texts:
+            writer.add(one)
+    done = subprocess.run([sys.executable, "-c", PEAK, tmp_path], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 250e6
+
+
+COUNTED = """
+import sys
+from pathlib import Path
+from regrow.corpus.tokens import TokenShards
+from regrow.stages.evaluate import counts, unigram_bits
+
+def peak():
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
+
+shards = TokenShards.open(Path(sys.argv[1]))
+import regrow.exact.polynomials, numpy as np
+before = peak()
+bits = unigram_bits(shards, counts([np.array([1, 2])], shards.vocabulary))
+print(peak() - before, bits)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says how much memory was used")
+def test_frequencies_are_counted_some_at_a_time(tmp_path: Path) -> None:
+    """To count all tokens at once takes ten bytes for each: after days of training there may be no room for them."""
+    count = 24 << 20
+    encoded.write(tmp_path, {"train": [], "validation": []}, vocabulary=300, end_of_text=0)
+    np.ones(count, "<u2").tofile(tmp_path / "train.bin")
+    facts = json.loads((tmp_path / "tokens.json").read_text())
+    (tmp_path / "tokens.json").write_text(json.dumps({**facts, "train_tokens": count}))
+    done = subprocess.run([sys.executable, "-c", COUNTED, tmp_path], capture_output=True, text=True, check=True)
+    grown, bits = done.stdout.split()
+    assert int(grown) < 2 * count
+    assert float(bits) == pytest.approx(np.log2((count + 300) / (count + 1)) + np.log2(count + 300))
