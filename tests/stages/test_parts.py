@@ -285,6 +285,7 @@ def peak():
 
 shards = TokenShards.open(Path(sys.argv[1]))
 import regrow.exact.polynomials, numpy as np
+shards.is_packed("train")
 before = peak()
 bits = unigram_bits(shards, counts([np.array([1, 2])], shards.vocabulary))
 print(peak() - before, bits)
