@@ -26,6 +26,12 @@ def made(artifact: Path, part: int, count: int) -> Path:
     return found
 
 
+def count(name: str) -> int:
+    """How many parts there are, by the name of the folder of one; one if it is no such name."""
+    found = _NAME.fullmatch(name)
+    return int(found[2]) if found else 1
+
+
 def folders(artifact: Path) -> tuple[Path, ...]:
     """The parts of an artifact, in their order.
 
@@ -35,8 +41,8 @@ def folders(artifact: Path) -> tuple[Path, ...]:
     names = sorted(path.name for path in artifact.iterdir() if _NAME.fullmatch(path.name))
     if not names:
         return (artifact,)
-    count = int(names[-1].rpartition("-")[2])
-    wanted = [folder(artifact, part, count).name for part in range(count)]
+    whole = count(names[-1])
+    wanted = [folder(artifact, part, whole).name for part in range(whole)]
     if missing := sorted({*wanted} - {*names}):
-        raise StageError(f"{artifact.name} has no {missing[0]}", where=str(artifact), why=f"it is in {count} parts")
+        raise StageError(f"{artifact.name} has no {missing[0]}", where=str(artifact), why=f"it is in {whole} parts")
     return tuple(artifact / name for name in wanted)
