@@ -105,7 +105,7 @@ def test_tokens_in_parts_are_one_row(copy: Shell) -> None:
     with pytest.raises(InputError, match="does not say which tokens are whose") as caught:
         steps.pieces(Release.open(release), 2)
     assert caught.value.where == str(path)
-    assert "the tokens are in 2 parts" in caught.value.why
+    assert "the table is in 2 parts" in caught.value.why
 
 
 @pytest.mark.parametrize("name", ["tokens.parquet", "documents.parquet"])

@@ -321,7 +321,7 @@ def test_a_lock_that_cannot_be_written_does_not_undo_the_build(bench: Bench, mon
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(module, "write_atomic", refuse)
+    monkeypatch.setattr(module, "write_lock", refuse)
     result = bench.build()
     assert result.lock_written is False
     assert any(event["event"] == "note" and "regrow.lock" in event["text"] for event in bench.events)

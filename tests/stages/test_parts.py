@@ -235,30 +235,19 @@ def test_of_much_held_out_text_some_is_measured(
 PEAK = """
 import sys
 from pathlib import Path
-from types import SimpleNamespace
-from regrow.engine import phases
-from regrow.recipe.kind import Call
-from regrow.stages import KINDS
+import pyarrow.parquet, pyarrow.compute, tokenizers, numpy
+from tests.stages.conftest import Bench
 
 def peak():
     return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
 
-context = SimpleNamespace(emit=lambda *_, **__: None, stopping=lambda: False)
-root = Path(sys.argv[1])
-given = root / "documents"
-def run(name, parameters, **inputs):
-    output = root / name
-    output.mkdir()
-    kind = KINDS[name]
-    call = Call(name, kind.parameters(**parameters), {k: (v,) for k, v in inputs.items()}, output, root / "s", context)
-    phases.run(kind, call)
-    return output
-import pyarrow.parquet, pyarrow.compute, tokenizers, numpy
+bench = Bench(Path(sys.argv[1]))
 before = peak()
-split = run("split", {}, documents=given)
-run("tokenizer", {"vocabulary": 300, "sample_bytes": 1 << 20}, split=split)
+split = bench.run("split", {}, documents=bench.root / "documents")
+bench.run("tokenizer", {"vocabulary": 300, "sample_bytes": 1 << 20}, split=split)
 print(peak() - before)
 """
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
@@ -270,7 +259,7 @@ def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
     with DocumentsWriter(parts.made(tmp_path / "documents", 0, 1)) as writer:
         for one in texts:
             writer.add(one)
-    done = subprocess.run([sys.executable, "-c", PEAK, tmp_path], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", PEAK, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 250e6
 
 

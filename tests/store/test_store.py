@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from regrow.errors import InputError, RecipeError, StageError
-from regrow.store import Store, copy_tree, default_root, remove_tree, tree_digest
+from regrow.store import Store, StoreReader, copy_tree, default_root, remove_tree, seals, tree_digest
+from regrow.store import digest as store_digest
 from regrow.store.locks import locked
 
 A_KEY = "a" * 64
@@ -109,6 +110,88 @@ def test_damage_is_found_quarantined_and_forgotten(store, damage):
     assert len(names(store, "quarantine")) == was_there
     assert put(store) == digest
     assert store.check(digest)
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_damage_is_found_without_reading_what_was_not_touched(store, damage):
+    digest = put(store)
+    for folder in (store.path(digest), store.path(digest) / "deep"):
+        folder.chmod(0o755)
+    damage(store.path(digest))
+    assert store.condition(digest, read=False) != "whole"
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The files that are hashed."""
+    found = []
+    real = store_digest.sha256_file
+    monkeypatch.setattr(store_digest, "sha256_file", lambda path: found.append(path.name) or real(path))
+    return found
+
+
+def test_what_was_put_is_not_read_again_to_be_used(store, reads):
+    digest = put(store)
+    reads.clear()
+    assert store.condition(digest, read=False) == "whole"
+    assert seals.listed(store.path(digest), digest).keys() == {"deep/file", "other"}
+    assert reads == []
+    assert store.condition(digest) == "whole"
+    assert sorted(reads) == ["file", "other"]
+
+
+def test_bytes_changed_behind_the_dates_are_found_by_the_inode_or_its_own_date(store):
+    digest = put(store)
+    path = store.path(digest) / "other"
+    before = path.stat()
+    flip(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert store.condition(digest, read=False) == "damaged"
+
+
+@pytest.mark.parametrize("seal", [None, b"", b"nonsense", b"\xff\n\xff", "of another"])
+def test_without_a_true_seal_an_artifact_is_read_once_and_remembered(store, reads, seal):
+    digest = put(store)
+    if seal is None:
+        seals.remove(store.path(digest))
+    else:
+        said = seals.place(store.path(put(store, "other"))).read_bytes() if seal == "of another" else seal
+        seals.place(store.path(digest)).write_bytes(said)
+    reads.clear()
+    assert store.condition(digest, read=False) == "whole"
+    assert sorted(reads) == ["file", "other"]
+    assert store.condition(digest, read=False) == "whole"
+    assert len(reads) == 2
+
+
+def test_a_copy_of_a_store_is_read_once(tmp_path, store, reads):
+    digest = put(store)
+    shutil.copytree(store.root, tmp_path / "copy", copy_function=shutil.copy2, ignore=lambda *_: ["tmp", "locks"])
+    reads.clear()
+    with Store(tmp_path / "copy") as copy:
+        for _ in range(2):
+            assert copy.condition(digest, read=False) == "whole"
+        assert sorted(reads) == ["file", "other"]
+
+
+def test_one_who_only_reads_believes_a_seal_and_writes_none(store, reads):
+    digest = put(store)
+    reads.clear()
+    assert StoreReader(store.root).condition(digest, read=False) == "whole"
+    assert reads == []
+    seals.remove(store.path(digest))
+    assert StoreReader(store.root).condition(digest, read=False) == "whole"
+    assert not seals.place(store.path(digest)).exists()
+
+
+def test_a_seal_goes_with_its_artifact(store):
+    digest = put(store)
+    store.gc(keep_days=-1)
+    store.close()
+    with Store(store.root) as again:
+        again.gc(keep_days=-1)
+        assert not again.path(digest).exists()
+        assert not seals.place(again.path(digest)).exists()
 
 
 def test_putting_replaces_a_damaged_artifact(store):

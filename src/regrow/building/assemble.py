@@ -11,7 +11,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -48,6 +48,7 @@ from regrow.release.layout import (
 )
 from regrow.release.sums import changed, parse
 from regrow.store import new_directory, sha256_bytes, sha256_file, sums
+from regrow.store.copying import copy
 
 _LICENCES = ("LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "LICENCE.md", "LICENCE.txt")
 
@@ -74,6 +75,7 @@ class Contents:
         licence: the text of the licence of the weights.
         paper: what the makers write about the model at length, if they do.
         buildinfo: path -> text of what lies in ``buildinfo/``.
+        lists: path -> text of the lists of files that the lock names.
     """
 
     graph: Graph
@@ -83,6 +85,7 @@ class Contents:
     licence: bytes
     paper: bytes | None
     buildinfo: Mapping[str, str]
+    lists: Mapping[str, str] = field(default_factory=dict)
 
 
 def licence_text(recipe_folder: Path, expression: str) -> bytes:
@@ -176,6 +179,9 @@ def _covered(contents: Contents, release: Path) -> None:
 
     (release / RECIPE).write_bytes(contents.recipe)
     (release / LOCK).write_text(contents.lock, "utf-8", newline="\n")
+    for path, listed in contents.lists.items():
+        (release / path).parent.mkdir(exist_ok=True)
+        (release / path).write_text(listed, "utf-8", newline="\n")
     (release / LICENCE).write_bytes(contents.licence)
     (release / PROVENANCE).mkdir()
     for stage in contents.graph.stages:
@@ -185,7 +191,7 @@ def _covered(contents: Contents, release: Path) -> None:
     require_every_document(contents.graph, outputs)
     for source, target in released_files(contents.graph, outputs):
         (release / target).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, release / target)
+        copy(source, release / target)
     large = _GIT_GGUF if any(release.rglob("*.gguf")) else ""
     (release / ".gitattributes").write_text(_GIT + large, "utf-8", newline="\n")
     equip(release)

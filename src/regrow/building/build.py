@@ -15,7 +15,7 @@ from regrow.building.assemble import Contents, assemble, json_text, licence_text
 from regrow.building.documents import left_out
 from regrow.building.environment import environment
 from regrow.building.live import TRAINED, EventLog, Metrics
-from regrow.building.locking import Locked, Mode, locked_recipe
+from regrow.building.locking import Locked, Mode, locked_recipe, write_lock
 from regrow.building.place import refuse_another_model, refuse_to_replace
 from regrow.building.planning import planned
 from regrow.building.selection import released_weights
@@ -33,7 +33,7 @@ from regrow.release.layout import DATES, ENVIRONMENT, EVENTS, LICENCE, LOCK, LOS
 from regrow.release.release import Sample
 from regrow.report import Doubt, Effect, Measure, doubts, effects, measures
 from regrow.stages import KINDS
-from regrow.store import default_root, opened, write_atomic
+from regrow.store import default_root, opened
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
             measures=measures(built),
             doubts=doubts(built),
             seconds=time.monotonic() - started,
-            lock_written=_write_lock(recipe / LOCK, locked.text(outputs, digest), options.mode, listener),
+            lock_written=_write_lock(recipe / LOCK, locked, locked.text(outputs, digest), options.mode, listener),
             effects=effects(built),
             left_out=left_out(locked.graph, {name: result.path for name, result in made.results.items()}),
         )
@@ -259,6 +259,7 @@ def contents(
         evaluation=made,
         recipe=locked.recipe,
         lock=locked.text(outputs, None),
+        lists=locked.lists,
         licence=licence_text(locked.folder, locked.licence),
         paper=paper_text(locked.folder),
         buildinfo={
@@ -296,7 +297,7 @@ def _libraries(graph: Graph) -> set[str]:
     return {name for stage in graph.stages for name in stage.kind.libraries}
 
 
-def _write_lock(path: Path, text: str, mode: Mode, listener: Listener) -> bool:
+def _write_lock(path: Path, locked: Locked, text: str, mode: Mode, listener: Listener) -> bool:
     """Write the lock if it says something new and may be written; a build does not fail for it any more."""
     if mode is not Mode.RENEW or (path.is_file() and path.read_text("utf-8") == text):
         return False
@@ -304,7 +305,7 @@ def _write_lock(path: Path, text: str, mode: Mode, listener: Listener) -> bool:
         listener({"event": "note", "text": f"{path} is part of a release and stays as it is"})
         return False
     try:
-        write_atomic(path, text)
+        write_lock(path, text, locked.lists)
     except OSError as error:
         listener({"event": "note", "text": f"{path.name} could not be written: {error.strerror}"})
         return False

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from regrow.building.selection import members
-from regrow.corpus.documents import DOCUMENTS, EXCLUDED, Tally
+from regrow.corpus.documents import DOCUMENTS, EXCLUDED, Tally, count
 from regrow.corpus.split import PARTS, Split
 from regrow.errors import StageError
 from regrow.recipe.graph import Graph, Stage
@@ -51,7 +51,4 @@ def left_out(graph: Graph, outputs: Mapping[str, Path]) -> tuple[Tally, ...]:
 
 
 def _count(stage: Stage, outputs: Mapping[str, Path]) -> int:
-    import pyarrow.parquet
-
-    tables = (outputs[stage.name] / name for name in _TABLES[stage.kind.output])
-    return sum(int(pyarrow.parquet.read_metadata(table).num_rows) for table in tables)
+    return sum(count(outputs[stage.name], table=name) for name in _TABLES[stage.kind.output])

@@ -8,7 +8,8 @@ Files beside the recipe are as much the author's as the recipe is, so they are l
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -23,13 +24,13 @@ from regrow.recipe.inherit import Spoken, spoken
 from regrow.recipe.kind import Surroundings
 from regrow.recipe.lock import ONLY_LINE_ENDS, Lock, kept_pins, reasons_stale
 from regrow.recipe.lock import load as load_lock
-from regrow.recipe.pin import Pin, Pinned
+from regrow.recipe.pin import FOLDER, Pin, Pinned, Pins
 from regrow.recipe.schema import Source, understood
 from regrow.release import is_release
 from regrow.release.layout import LOCK, RECIPE
 from regrow.sources import LINE_ENDS, cautions, is_local, only_line_ends
 from regrow.stages import KINDS
-from regrow.store import sha256_bytes
+from regrow.store import sha256_bytes, write_atomic
 
 
 class Mode(Enum):
@@ -55,6 +56,7 @@ class Locked:
         promised: stage -> digest, as the lock has them; empty if the lock is new.
         promised_release: the release digest the lock has, if any.
         text: (outputs of the stages, release digest) -> the text of the lock with these.
+        lists: path beside the lock -> the list of files that it names by its digest.
     """
 
     folder: Path
@@ -66,6 +68,7 @@ class Locked:
     promised: Mapping[str, str]
     promised_release: str | None
     text: Callable[[Mapping[str, str], str | None], str]
+    lists: Mapping[str, str] = field(default_factory=dict)
 
 
 def locked_recipe(
@@ -149,6 +152,24 @@ def as_locked(release: Path, *, sources: Path | None, offline: bool) -> tuple[Lo
     return locked, (*reasons, *(f"the lock does not say what stage {name} gave" for name in missing))
 
 
+def write_lock(path: Path, text: str, lists: Mapping[str, str]) -> None:
+    """Write a lock and the lists that it names: first the new lists, so that it never names one that is not there.
+
+    Args:
+        path: of the lock.
+        text: the lock.
+        lists: path beside it -> text.
+    """
+    for name, listed in lists.items():
+        write_atomic(path.with_name(FOLDER) / Path(name).name, listed)
+    write_atomic(path, text)
+    if (folder := path.with_name(FOLDER)).is_dir():
+        for old in [one for one in folder.glob("*.sha256") if f"{FOLDER}/{one.name}" not in lists]:
+            old.unlink()
+        with suppress(OSError):  # there may be something of somebody's own in it
+            folder.rmdir()
+
+
 def _require_arithmetic(lock: Lock, file: Path) -> None:
     if lock.arithmetic != ARITHMETIC:
         raise RecipeError(
@@ -179,6 +200,7 @@ def _locked(lock: Lock, said: Spoken, place: _Place) -> Locked:
         promised=lock.outputs,
         promised_release=lock.release,
         text=lambda outputs, release: lock.with_outputs(outputs, release).text(),
+        lists=lock.lists,
     )
 
 
@@ -190,12 +212,12 @@ class _Look:
     listener: Listener
     stop: Stop
 
-    def __call__(self, source: Source) -> tuple[Pin, ...]:
+    def __call__(self, source: Source) -> Pins:
         from regrow.sources import resolve
 
         context = StageContext(source.stage, self.listener, self.stop)
         try:
-            return resolve(
+            found = resolve(
                 source.fetch,
                 self.place.base,
                 source.select,
@@ -204,6 +226,7 @@ class _Look:
                 offline=self.place.offline,
                 poll=context.stop_if_asked,
             )
+            return Pins.of(found)
         except RegrowError as error:
             error.where = error.where or f"source `{source.name}`"
             raise
@@ -216,7 +239,7 @@ class _Look:
 def _require_files(lock: Lock, release: Path) -> None:
     for source in lock.sources:
         place = release / source.fetch.partition(":")[2]
-        files = [place] if place.is_file() else [place / file.file for file in source.files]
+        files = [place] if place.is_file() else (place / pin.file for pin in source.pins)
         if is_local(source.fetch) and not all(file.exists() for file in files):
             raise InputError(
                 f"the files of source `{source.name}` are not part of the release",

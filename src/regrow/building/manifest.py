@@ -3,51 +3,95 @@
 from __future__ import annotations
 
 import lzma
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regrow.corpus.documents import ORDER
 from regrow.corpus.split import PARTS, Split
-from regrow.formats import parquet
+from regrow.corpus.tables import Stretch, merged
+from regrow.formats import parquet, parts
 
 if TYPE_CHECKING:
     import pyarrow
 
 _KEPT = ("id", "source", "licence", "availability", "file", "start", "end", "sha256")
+_GROUP = 1 << 16
+_ROWS = 1024  # texts that are read at a time
 
 
 def write_manifest(split: Path, path: Path) -> None:
     """Write the manifest of a ``split`` artifact, in the order of its documents, as Parquet with fixed settings.
 
+    A few texts are in memory at a time, and the rows of one row group.
+
     Args:
         split: the folder of the artifact.
         path: the file to write.
     """
-    import pyarrow
 
-    table = pyarrow.concat_tables(rows for part in PARTS for rows in _rows(Split(split).path(part), part))
-    order = [(column, "ascending") for column in ("source", "file", "start", "id")]
-    parquet.write(path, table.sort_by(order).combine_chunks(), rows_in_group=1 << 16)
+    sides = [_Side(Split(folder).path(part), split=part) for part in PARTS for folder in parts.folders(split)]
+    schema = sides[0].schema
+    with parquet.writer(path, schema) as file:
+        for group in _groups(merged(sides, ORDER), schema):
+            file.write_table(group, row_group_size=_GROUP)
 
 
-def _rows(path: Path, split: str) -> Iterator[pyarrow.Table]:
-    """The rows of one side of the split, a batch of texts in memory at a time."""
-    import pyarrow
-    import pyarrow.compute as pc
-    import pyarrow.parquet
+def _groups(batches: Iterator[pyarrow.RecordBatch], schema: pyarrow.Schema) -> Iterator[pyarrow.Table]:
+    """The rows in row groups, all of them full but the last."""
+    import pyarrow as pa
 
-    with pyarrow.parquet.ParquetFile(path) as file:
-        empty = file.schema_arrow.empty_table().to_batches() or [pyarrow.RecordBatch.from_pylist([], file.schema_arrow)]
-        for batch in (*empty, *file.iter_batches(4096, columns=[*_KEPT, "text"])):
-            table = pyarrow.Table.from_batches([batch])
-            text = table["text"]
-            yield (
-                table.select(_KEPT)
-                .replace_schema_metadata(None)
-                .append_column("characters", pc.cast(pc.utf8_length(text), pyarrow.int64()))
-                .append_column("bytes", pc.cast(pc.binary_length(text), pyarrow.int64()))
-                .append_column("split", pyarrow.array([split] * len(table), pyarrow.string()))
-            )
+    held: list[pa.RecordBatch] = []
+    count, given = 0, False
+    for batch in batches:
+        held.append(batch)
+        count += len(batch)
+        while count >= _GROUP:
+            table = pa.Table.from_batches(held, schema)
+            yield table.slice(0, _GROUP).combine_chunks()
+            given = True
+            held, count = table.slice(_GROUP).to_batches(), count - _GROUP
+    if held or not given:
+        yield pa.Table.from_batches(held, schema).combine_chunks()
+
+
+@dataclass(frozen=True)
+class _Side(Stretch):
+    """The rows of the manifest about the documents of one side of the split, in one part of it."""
+
+    split: str = ""
+
+    @property
+    def schema(self) -> pyarrow.Schema:
+        """The columns of the manifest."""
+        import pyarrow.parquet
+
+        empty = pyarrow.RecordBatch.from_pylist([], pyarrow.parquet.read_schema(self.path))
+        return self._about(empty).schema
+
+    def batches(self, columns: Sequence[str] | None = None, rows: int = _ROWS) -> Iterator[pyarrow.RecordBatch]:
+        """The rows, a few at a time."""
+        if columns is not None:
+            yield from super().batches(columns, rows)
+            return
+        for batch in super().batches([*_KEPT, "text"], rows):
+            yield self._about(batch)
+
+    def _about(self, batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
+        """What the manifest says of some documents."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        text = batch.column("text")
+        measured = (pc.cast(count(text), pa.int64()) for count in (pc.utf8_length, pc.binary_length))
+        split = pa.array([self.split] * len(batch), pa.string())
+        fields = [batch.schema.field(name) for name in _KEPT]
+        more = [pa.field("characters", pa.int64()), pa.field("bytes", pa.int64()), pa.field("split", pa.string())]
+        return pa.RecordBatch.from_arrays(
+            [*map(batch.column, _KEPT), *measured, split], schema=pa.schema([*fields, *more])
+        )
 
 
 def xz(split: Path) -> dict[str, Any]:
@@ -56,10 +100,11 @@ def xz(split: Path) -> dict[str, Any]:
     Of conversations a model is measured by the answers, and there is no such yardstick. Versions of xz differ a little,
     so this is no part of what a release digest covers.
     """
-    if any(_has_conversations(Split(split).path(part)) for part in PARTS):
+    sides = {part: [Split(folder).path(part) for folder in parts.folders(split)] for part in PARTS}
+    if any(map(_has_conversations, chain.from_iterable(sides.values()))):
         return {}
-    text = b"".join(_texts(Split(split).path("validation"), 1 << 22))
-    before = b"".join(_texts(Split(split).path("train"), 1 << 20))
+    text = b"".join(_texts(sides["validation"], 1 << 22))
+    before = b"".join(_texts(sides["train"], 1 << 20))
     if not text:
         return {}
     return {"bits_per_byte": 8 * (_packed(before + text) - _packed(before)) / len(text), "primed_with": len(before)}
@@ -75,15 +120,12 @@ def _packed(data: bytes) -> int:
     return len(lzma.compress(data, preset=6))
 
 
-def _texts(path: Path, most: int) -> Iterator[bytes]:
-    """Texts from a file of documents, until there are about ``most`` bytes."""
-    import pyarrow.parquet
-
-    with pyarrow.parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(64, columns=["text"]):
-            for text in batch["text"].to_pylist():
-                if most <= 0:
-                    return
-                data = text.encode()[:most]
-                most -= len(data)
-                yield data
+def _texts(paths: Sequence[Path], most: int) -> Iterator[bytes]:
+    """Texts from files of documents, until there are about ``most`` bytes."""
+    for batch in chain.from_iterable(Stretch(path).batches(["text"], 64) for path in paths):
+        for text in batch.column("text").to_pylist():
+            if most <= 0:
+                return
+            data = text.encode()[:most]
+            most -= len(data)
+            yield data

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regrow.building.locking import Mode, locked_recipe
+from regrow.building.locking import Mode, locked_recipe, write_lock
 from regrow.building.planning import planned
 from regrow.engine import Listener
 from regrow.engine.plan import Plan
 from regrow.errors import RecipeError
 from regrow.release import is_release
 from regrow.release.layout import LOCK
-from regrow.store import StoreReader, default_root, write_atomic
+from regrow.store import StoreReader, default_root
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def relock(recipe: Path, *, check: bool, offline: bool, listener: Listener) -> R
             hint="copy regrow.toml, and the files it speaks of, to a folder of their own and lock it there",
         )
     if reasons.found:
-        write_atomic(path, locked.text(locked.promised, locked.promised_release))
+        write_lock(path, locked.text(locked.promised, locked.promised_release), locked.lists)
     return Relocked(path, tuple(reasons.found))
 
 

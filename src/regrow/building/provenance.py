@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from regrow.engine import Evaluation
 from regrow.exact.version import ARITHMETIC, INFERENCE
 from regrow.recipe.graph import Stage
-from regrow.recipe.pin import Pinned
-from regrow.sections import Parameters
+from regrow.recipe.pin import MOST_NAMED, Pinned, Pins, list_path
 from regrow.sources import package_url
-from regrow.store.digest import files, sha256_file
+from regrow.store import seals
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
@@ -32,10 +32,12 @@ def statement(stage: Stage, evaluation: Evaluation) -> dict[str, Any]:
     """The statement about one stage.
 
     The first subject is the artifact as a whole: its sha256 is that of the list of checksums of its files. The files
-    follow, each with its own.
+    follow, each with its own; if they are very many, the first of them. So it is with the files that a source has, of
+    which the release then has the whole list.
     """
     result = evaluation.results[stage.name]
-    outputs = [_resource(f"{stage.name}/{path}", sha256_file(result.path / path)) for path in files(result.path)]
+    made = seals.listed(result.path, result.digest)
+    outputs = [_resource(f"{stage.name}/{path}", made[path]) for path in islice(made, MOST_NAMED)]
     parameters = stage.parameters.model_dump(mode="json")
     internal: dict[str, Any] = {"kind": stage.kind.name, "version": stage.kind.version}
     if stage.kind.origin:
@@ -55,7 +57,7 @@ def statement(stage: Stage, evaluation: Evaluation) -> dict[str, Any]:
                 "buildType": build_type(stage.kind.name, stage.kind.version),
                 "externalParameters": parameters,
                 "internalParameters": internal,
-                "resolvedDependencies": [*_inputs(stage, evaluation), *_pins(stage.parameters)],
+                "resolvedDependencies": [*_inputs(stage, evaluation), *_pins(stage)],
             },
             "runDetails": {"builder": {"id": BUILDER, "version": {"arithmetic": str(ARITHMETIC)}}},
         },
@@ -73,11 +75,14 @@ def _inputs(stage: Stage, evaluation: Evaluation) -> Iterator[dict[str, Any]]:
             yield _resource(name, evaluation.results[name].digest, {"slot": slot, "stage": name})
 
 
-def _pins(parameters: Parameters) -> Iterator[dict[str, Any]]:
+def _pins(stage: Stage) -> Iterator[dict[str, Any]]:
     """The files a stage brings in from outside."""
+    parameters = stage.parameters
     if isinstance(parameters, Pinned):
-        uri = package_url(parameters.fetch)
-        for pin in parameters.pins:
+        uri, pins = package_url(parameters.fetch), Pins.of(parameters.pins)
+        if pins.many:
+            yield _resource(list_path(stage.name.removeprefix(f"{stage.kind.name}-"), pins.sums), pins.sums)
+        for pin in pins[:MOST_NAMED]:
             yield {**_resource(pin.file, pin.sha256), **({"uri": uri} if uri else {})}
 
 

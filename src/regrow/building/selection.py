@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from regrow.errors import RecipeError, StageError
+from regrow.formats import parts
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Released
+from regrow.recipe.pin import FOLDER
 from regrow.release.layout import BUILDINFO, CARD, LICENCE, LOCK, MANIFEST, PAPER, PROVENANCE, RECIPE, REPORT, SUMS
 
 _OURS = (".gitattributes", CARD, LICENCE, LOCK, MANIFEST, PAPER, RECIPE, REPORT, SUMS)
-_OUR_FOLDERS = (BUILDINFO, PROVENANCE)
+_OUR_FOLDERS = (BUILDINFO, FOLDER, PROVENANCE)
 
 
 def released_weights(graph: Graph) -> Stage:
@@ -88,9 +90,11 @@ def _require_free(target: str, taken: set[str], stage: Stage) -> None:
 
 
 def _files(item: Released, artifact: Path, stage: str) -> Iterator[tuple[Path, str]]:
-    found = sorted(path for path in artifact.glob(item.files) if path.is_file())
-    if not found and "*" not in item.files:
-        raise StageError(f"stage `{stage}` has given no `{item.files}`", where=str(artifact))
-    for path in found:
-        name = item.name or path.relative_to(artifact).as_posix()
-        yield path, f"{item.folder}/{name}" if item.folder else name
+    """The files, each with its path in the release; those of a part lie there in a folder of its name."""
+    for part in parts.folders(artifact):
+        found = sorted(path for path in part.glob(item.files) if path.is_file())
+        if not found and "*" not in item.files:
+            raise StageError(f"stage `{stage}` has given no `{item.files}`", where=str(part))
+        for path in found:
+            name = item.name or path.relative_to(part).as_posix()
+            yield path, (PurePosixPath(item.folder) / part.relative_to(artifact) / name).as_posix()

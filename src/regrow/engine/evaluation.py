@@ -16,6 +16,7 @@ from regrow.engine.context import Listener, StageContext, Stop, Switch, faults_e
 from regrow.engine.key import ingredients, key_of
 from regrow.errors import StageError
 from regrow.exact import compiling
+from regrow.formats import parts
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Call, Surroundings
 from regrow.store import Store, StoreReader, copy_tree, remove_tree, tree_digest
@@ -160,9 +161,9 @@ class _Builder:
             return StageResult(stage.name, name, made_of, digest, self.store.path(digest), cached, seconds)
 
     def _cached(self, name: str, context: StageContext) -> str | None:
-        """The digest for a key if the store has the artifact, whole."""
+        """The digest for a key if the store has the artifact, whole as far as the disk tells."""
         digest = self.store.lookup(name)
-        if digest is None or (condition := self.store.condition(digest)) == "whole":
+        if digest is None or (condition := self.store.condition(digest, read=False)) == "whole":
             return digest
         context.emit(condition, key=name, digest=digest)
         return None
@@ -215,7 +216,7 @@ def _run(stage: Stage, call: Call[Any], context: StageContext) -> None:
 def _require_declared(stage: Stage, output: Path) -> None:
     """A file that a kind says is released has to be there before the output is kept."""
     for item in stage.kind.released:
-        if "*" not in item.files and not (output / item.files).is_file():
+        if "*" not in item.files and not all((part / item.files).is_file() for part in parts.folders(output)):
             raise StageError(
                 f"the kind `{stage.kind.name}` has given no `{item.files}`",
                 why="it declares that releases hold it",

@@ -23,7 +23,7 @@ from regrow.errors import RecipeError
 from regrow.recipe.facts import Brought, Facts, Telling
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import BEFORE, MODELS, Kind, Kinds, Slot
-from regrow.recipe.pin import Pin, Pinned
+from regrow.recipe.pin import Pin, Pinned, Pins
 from regrow.recipe.problems import Origin, adding, explain, header, nested, note, together
 from regrow.recipe.schema import Recipe, Said, StageEntry, recipe_type
 from regrow.sections import Place
@@ -127,7 +127,7 @@ def _usual(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Iterator[Draft]
             if other := wiring.rival(said):
                 raise _two_beginnings(other, said, recipe.origin)
             if issubclass(kind.parameters, Pinned):
-                draft = replace(draft, parameters={**draft.parameters, "pins": _pinned(known[said.stage])})
+                draft = replace(draft, parameters={**draft.parameters, "pins": Pins.of(known[said.stage]).bare})
             wiring.add(said, draft.inputs)
             yield replace(draft, missing=missing)
 
@@ -177,11 +177,6 @@ def _gives(draft: Draft, type: str, kinds: Kinds) -> bool:
 def _type(kind: Kind[Any], slot: str) -> str:
     """Of a slot; empty if there is none, which is somebody else's to say."""
     return kind.inputs[slot].type if slot in kind.inputs else ""
-
-
-def _pinned(pins: Sequence[Pin]) -> list[dict[str, Any]]:
-    """Pins as parameters: what a file says of itself is no ingredient."""
-    return [{"file": pin.file, "sha256": pin.sha256, "size": pin.size} for pin in pins]
 
 
 def in_order(kinds: Kinds, tables: Sequence[str] = ()) -> list[Kind[Any]]:
@@ -450,7 +445,9 @@ def _place(draft: Draft) -> Place:
 
 def _stage(draft: Draft, kinds: Kinds) -> Stage:
     kind = kinds[draft.kind]
-    parameters = kind.parameters.model_validate_json(json.dumps(draft.parameters), strict=True)
+    pins = {name: value for name, value in draft.parameters.items() if isinstance(value, Pins)}  # as they are
+    said = {name: value for name, value in draft.parameters.items() if name not in pins}
+    parameters = kind.parameters.model_validate_json(json.dumps(said), strict=True).model_copy(update=pins)
     return Stage(
         draft.name, kind, parameters, {slot: draft.inputs[slot] for slot in kind.inputs if slot in draft.inputs}
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -15,7 +17,7 @@ from regrow.recipe.differences import differences
 from regrow.recipe.expand import Draft, assemble, expand
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Kinds
-from regrow.recipe.pin import Pin, Pinned
+from regrow.recipe.pin import FOLDER, Pin, Pinned, Pins, list_path
 from regrow.recipe.problems import CombinedRecipeError, Origin
 from regrow.recipe.schema import Model, Recipe, Source, check, distinct
 from regrow.recipe.text import parsed, read
@@ -27,7 +29,14 @@ FILE = "regrow.lock"
 ONLY_LINE_ENDS = "only line ends differ"
 _HEADER = "# Written by regrow. Do not edit: change regrow.toml, then run `regrow lock`.\n\n"
 _REMEDY = "take a whole version of the file, or delete it and run `regrow lock`; do not mend it by hand"
+_LIST = f"take `{FOLDER}` from where the lock came from, or delete the lock and run `regrow lock`"
 _CONFLICT = re.compile(r"^(?:<{7}|={7}|>{7})(?: .*)?$", re.MULTILINE)
+
+_LISTS = ("file", "licences_found")
+"""Keys of a source that hold a list even of one."""
+
+_MOST_LISTED = 1 << 30
+"""Bytes of a list; it has 150 for a file."""
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 # As a name in a recipe; longer, since `documents-S` is the name of a stage for every source S.
@@ -44,14 +53,80 @@ class LockedFile(Section):
 
 
 class LockedSource(Section):
-    """A source, with all of its files."""
+    """A source, with all of its files: each in a table, or, if they are many, in a list beside the lock.
+
+    Attributes:
+        name: of the source.
+        fetch: where from.
+        select: patterns of its files.
+        licence: of the source.
+        attribution: whom to name.
+        sums: the digest of the list.
+        licences_found: what the files in the list say of their own licences, in their own words.
+        files: the files, if there is no list.
+    """
 
     name: Name
     fetch: str
     select: Texts
     licence: str
     attribution: str = ""
+    sums: Digest | None = None
+    licences_found: tuple[str, ...] = ()
     files: tuple[LockedFile, ...] = Field(alias="file", default=())
+
+    _listed: Pins = PrivateAttr(default=Pins())
+
+    @field_validator("files")
+    @classmethod
+    def _are_in_one_place(cls, value: tuple[LockedFile, ...], info: ValidationInfo) -> tuple[LockedFile, ...]:
+        if value and info.data.get("sums"):
+            raise fault("the files are both here and in a list", hint="")
+        return value
+
+    @cached_property
+    def pins(self) -> Pins:
+        """All of its files, wherever they are told."""
+        return self._listed if self.sums else Pins(Pin(**dict(file)) for file in self.files)
+
+    @property
+    def list_path(self) -> str:
+        """Where the list lies, beside the lock; empty if there is none."""
+        return list_path(self.name, self.sums) if self.sums else ""
+
+    @classmethod
+    def of(cls, source: Source, pins: Pins) -> Self:
+        """A source as it is said, with its files as they are."""
+        said = {key: getattr(source, key) for key in ("name", "fetch", "select", "licence", "attribution")}
+        if not pins.many:
+            keys = ("file", "sha256", "size", "licences_found")
+            return cls(**said, file=tuple(LockedFile(**{key: getattr(pin, key) for key in keys}) for pin in pins))
+        words = sorted({word for pin in pins for word in pin.licences_found})
+        found = cls(**said, sums=pins.bare.sums, licences_found=tuple(words))
+        found._listed = pins.bare
+        return found
+
+    def take(self, text: str, file: str) -> None:
+        """Take its files from the list that its digest names.
+
+        Args:
+            text: the list; empty if there is none.
+            file: where it is.
+
+        Raises:
+            RecipeError: if it is another one, or missing.
+        """
+        what = f"the list of the files of source `{self.name}`"
+        if not text:
+            raise RecipeError(f"{what} is missing", where=file, why="the lock names it by its digest", hint=_LIST)
+        try:
+            listed = Pins.parse(text)
+        except ValueError as error:
+            raise RecipeError(f"{what} is damaged", where=file, why=str(error), hint=_LIST) from None
+        if listed.sums != self.sums:
+            why = f"its sha256 is {listed.sums[:12]}..., and the lock names {self.list_path}"
+            raise RecipeError(f"{what} is not the one of the lock", where=file, why=why, hint=_LIST)
+        self._listed = listed
 
 
 class LockedStage(Section):
@@ -117,8 +192,8 @@ class Lock(Section):
             pins: source -> its files.
             arithmetic: the version of the arithmetic here.
         """
-        sources = tuple(_locked_source(source, pins.get(source.name, ())) for source in recipe.sources)
-        files = {said.stage: _pinned(locked.files) for said, locked in zip(recipe.sources, sources, strict=True)}
+        sources = tuple(LockedSource.of(source, Pins.of(pins.get(source.name, ()))) for source in recipe.sources)
+        files = {said.stage: locked.pins.bare for said, locked in zip(recipe.sources, sources, strict=True)}
         lock = cls(
             recipe=recipe.digest,
             arithmetic=arithmetic,
@@ -134,7 +209,12 @@ class Lock(Section):
     @property
     def pins(self) -> dict[str, tuple[Pin, ...]]:
         """Source -> its files."""
-        return {source.name: tuple(Pin(**dict(file)) for file in source.files) for source in self.sources}
+        return {source.name: source.pins for source in self.sources}
+
+    @property
+    def lists(self) -> dict[str, str]:
+        """Path beside the lock -> the list of files that lies there."""
+        return {source.list_path: source.pins.text for source in self.sources if source.sums}
 
     def with_outputs(self, outputs: Mapping[str, str], release: str | None) -> Self:
         """The lock after a build; the one inside a release does not have the release digest, which covers it."""
@@ -145,9 +225,13 @@ class Lock(Section):
         """The file: equal locks give equal bytes."""
         value = self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"outputs"})
         for table in (*value["source"], *(stage["inputs"] for stage in value["stage"])):
-            table.update({key: item[0] for key, item in table.items() if key != "file" and _alone(item)})
+            table.update({key: item[0] for key, item in table.items() if key not in _LISTS and _alone(item)})
         for key in ("source", "stage"):
             value[key] = [{name: item for name, item in table.items() if item not in ("", {})} for table in value[key]]
+        for source in value["source"]:
+            for name in ("file", "licences_found") if "sums" in source else ("licences_found",):
+                if not source[name]:
+                    del source[name]
         if self.outputs:
             value["outputs"] = dict(self.outputs)
         return _HEADER + tomli_w.dumps(value)
@@ -174,7 +258,7 @@ class Lock(Section):
                     why=f"this regrow has version {kind.version}",
                     hint="use the regrow that made the lock, or run `regrow lock` to lock for this one",
                 )
-        pins = {source.name: {"pins": _pinned(source.files)} for source in self.sources}
+        pins = {source.name: {"pins": source.pins.bare} for source in self.sources}
         drafts = {}
         for i, stage in enumerate(self.stages):
             brought = pins.get(stage.source, {}) if issubclass(kinds[stage.kind].parameters, Pinned) else {}
@@ -196,14 +280,23 @@ def load(path: Path) -> Lock:
         RecipeError: if it is not there or not whole.
     """
     file = path / FILE if path.is_dir() else path
-    return parse(read(file, "run `regrow lock` or `regrow build` first"), str(file))
+
+    def beside(name: str) -> str:
+        return read(file.parent / name, _LIST, _MOST_LISTED)
+
+    return parse(read(file, "run `regrow lock` or `regrow build` first"), str(file), beside)
 
 
-def parse(text: str, file: str = FILE) -> Lock:
+def parse(text: str, file: str = FILE, beside: Callable[[str], str] = lambda _: "") -> Lock:
     """The lock that a text holds.
 
+    Args:
+        text: the file.
+        file: where it is.
+        beside: path -> the text of a list beside it; empty if it is missing.
+
     Raises:
-        RecipeError: if it is damaged.
+        RecipeError: if it is damaged, or a list that it names is.
     """
     if conflict := _CONFLICT.search(text):
         line = text.count("\n", 0, conflict.start()) + 1
@@ -219,6 +312,9 @@ def parse(text: str, file: str = FILE) -> Lock:
     except RecipeError as error:
         raise _damaged(error) from None
     lock._origin = origin
+    for source in lock.sources:
+        if source.sums:
+            source.take(beside(source.list_path), str(Path(file).with_name(FOLDER) / Path(source.list_path).name))
     return lock
 
 
@@ -275,12 +371,14 @@ def _differences(old: Lock, new: Lock, only_line_ends: Callable[[str, Pin], bool
 
 def _file_changes(old: LockedSource, new: LockedSource, only_line_ends: Callable[[str, Pin], bool]) -> Iterator[str]:
     prefix = f"source {new.name}: "
-    before, now = ({file.file: file for file in source.files} for source in (old, new))
+    if old.pins == new.pins:
+        return
+    before, now = ({pin.file: pin for pin in source.pins} for source in (old, new))
     for name in _names(before, now):
         if name not in before or name not in now:
             yield f"{prefix}file `{name}` {'added' if name in now else 'removed'}"
         elif before[name].sha256 != now[name].sha256:
-            if only_line_ends(new.name, Pin(**dict(before[name]))):
+            if only_line_ends(new.name, before[name]):
                 yield f"{prefix}file `{name}` changed: {ONLY_LINE_ENDS}"
             else:
                 yield f"{prefix}file `{name}` changed: sha256 {before[name].sha256[:12]} -> {now[name].sha256[:12]}"
@@ -317,19 +415,14 @@ def _names(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return [*new, *(name for name in old if name not in new)]
 
 
-def _locked_source(source: Source, pins: Sequence[Pin]) -> LockedSource:
-    files = tuple(
-        LockedFile(file=pin.file, sha256=pin.sha256, size=pin.size, licences_found=pin.licences_found) for pin in pins
-    )
-    copied = {key: getattr(source, key) for key in ("name", "fetch", "select", "licence", "attribution")}
-    return LockedSource(**copied, file=files)
-
-
-def _locked_stage(stage: Stage, files: Mapping[str, list[dict[str, Any]]]) -> LockedStage:
+def _locked_stage(stage: Stage, files: Mapping[str, Pins]) -> LockedStage:
     parameters = stage.parameters.model_dump(mode="json", exclude_none=True)
-    pins = [{key: value for key, value in pin.items() if value != []} for pin in parameters.get("pins", ())]
-    if isinstance(stage.parameters, Pinned) and pins == files.get(stage.name):
-        del parameters["pins"]  # the source has them
+    if isinstance(stage.parameters, Pinned):
+        pins = stage.parameters.pins
+        if pins == files.get(stage.name):
+            del parameters["pins"]  # the source has them
+        else:
+            parameters["pins"] = [asdict(pin) for pin in pins]  # no list of a source has them
     inputs = {slot: tuple(names) for slot, names in stage.inputs.items()}
     return LockedStage(
         name=stage.name, kind=stage.kind.name, version=stage.kind.version, inputs=inputs, parameters=parameters
@@ -343,11 +436,6 @@ def _plain(stage: Stage) -> tuple[Any, ...]:
 
 def _alone(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 1
-
-
-def _pinned(files: Sequence[LockedFile]) -> list[dict[str, Any]]:
-    """Files as the parameters of a fetching stage hold them."""
-    return [{"file": file.file, "sha256": file.sha256, "size": file.size} for file in files]
 
 
 def _damaged(error: RecipeError) -> RecipeError:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, field_serializer
 
 from regrow.sections import Parameters
 
+FOLDER = "regrow.sums"
+"""Beside a lock: there lie the lists of files of sources that have many."""
+
+MOST_NAMED = 1000
+"""Files of a source that are named wherever it is told of; more have a list, and its digest stands for them."""
+
 _SHA256 = re.compile("[0-9a-f]{64}")
+_LISTED = re.compile(r"# (?P<size>\d{1,18})\n(?P<escaped>\\?)(?P<sha256>[0-9a-f]{64})  (?P<file>[^\n]+)\n")
+_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,86 @@ def is_sha256(text: str) -> bool:
     return _SHA256.fullmatch(text) is not None
 
 
+class Pins(tuple[Pin, ...]):
+    """The files of a source. Many of them are kept in a list beside the lock, and told of by the digest of that."""
+
+    @classmethod
+    def of(cls, pins: Iterable[Pin]) -> Pins:
+        """The same files; nothing is worked out again of those that are pins already."""
+        return pins if isinstance(pins, Pins) else Pins(pins)
+
+    @cached_property
+    def many(self) -> bool:
+        """Whether there are too many to name each wherever the source is told of."""
+        return len(self) > MOST_NAMED
+
+    @cached_property
+    def bare(self) -> Pins:
+        """The same files without what they say of themselves, which is no ingredient of anything."""
+        silent = not any(pin.licences_found for pin in self)
+        return self if silent else Pins(replace(pin, licences_found=()) for pin in self)
+
+    @cached_property
+    def text(self) -> str:
+        """The list: what ``sha256sum`` prints about the files, so that it can check them; above each line, the size."""
+        return "".join(map(_line, self))
+
+    @cached_property
+    def sums(self) -> str:
+        """The sha256 of the list."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(pin.size for pin in self)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The files that a list has.
+
+        Raises:
+            ValueError: if it is no such list.
+        """
+        found = cls(
+            Pin(_unescaped(one["file"]) if one["escaped"] else one["file"], one["sha256"], int(one["size"]))
+            for one in _LISTED.finditer(text)
+        )
+        if found.text != text:
+            raise ValueError("it is not a list of files as regrow writes it")
+        return found
+
+    def brief(self) -> dict[str, Any]:
+        """What is said of many files where few are named."""
+        return {"files": len(self), "bytes": self.size, "sums": self.sums}
+
+
+def list_path(source: str, sums: str) -> str:
+    """Where the list of the files of a source lies, beside the lock that names its digest.
+
+    A new list does not take the place of an old one, so a lock always has its own beside it, come what may.
+    """
+    return f"{FOLDER}/{source}-{sums[:12]}.sha256"
+
+
+def listed_in_short(told: Any) -> str:
+    """The digest of a list if that is how the files of a source are told of, as :meth:`Pins.brief` does; else empty."""
+    found = told.get("sums") if isinstance(told, dict) else None
+    return found if isinstance(found, str) and is_sha256(found) else ""
+
+
+def _line(pin: Pin) -> str:
+    name = pin.file
+    if "\\" in name or "\n" in name or "\r" in name:  # as sha256sum does it
+        return f"# {pin.size}\n\\{pin.sha256}  {''.join(_ESCAPES.get(letter, letter) for letter in name)}\n"
+    return f"# {pin.size}\n{pin.sha256}  {name}\n"
+
+
+def _unescaped(name: str) -> str:
+    meant = {said: letter for letter, said in _ESCAPES.items()}
+    return re.sub(r"\\[\\nr]", lambda found: meant[found[0]], name)
+
+
 class Pinned(Parameters):
     """Parameters of a stage that brings in files from outside. The recipe says where from, the lock which they are."""
 
@@ -47,6 +139,11 @@ class Pinned(Parameters):
         description="The files it must give, with their hashes.",
         json_schema_extra={"hidden": True, "settled": True},
     )
+
+    @field_serializer("pins", mode="wrap", when_used="json")
+    def _in_short(self, pins: tuple[Pin, ...], write: SerializerFunctionWrapHandler) -> Any:
+        """Many files are an ingredient by the digest of their list."""
+        return told.brief() if (told := Pins.of(pins)).many else write(pins)
 
 
 def is_unpinned(parameters: Parameters) -> bool:

@@ -30,28 +30,28 @@ def quoted(value: str) -> str:
     return tomli_w.dumps({"x": value}).removeprefix("x = ").rstrip("\n")
 
 
-def read(file: Path, missing: str) -> str:
+def read(file: Path, missing: str, most: int = MOST_BYTES) -> str:
     """The text of a recipe or a lock, which must lie where it seems to: see :func:`regrow.recipe.beside.beside`.
 
     Raises:
         RecipeError: if it cannot be had; ``missing`` is the hint if there is no such file.
     """
     beside(file.parent, file.name)
-    return _text(file, missing)
+    return _text(file, missing, most)
 
 
-def _text(file: Path, missing: str) -> str:
+def _text(file: Path, missing: str, most: int = MOST_BYTES) -> str:
     try:
         with os.fdopen(os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as opened:
             if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
                 raise RecipeError("is no file", where=str(file), why="it is a folder, a pipe or a device")
-            data = opened.read(MOST_BYTES + 1)
+            data = opened.read(most + 1)
     except FileNotFoundError:
         raise RecipeError("there is no such file", where=str(file), hint=missing) from None
     except OSError as error:
         raise RecipeError("cannot be read", where=str(file), why=(error.strerror or str(error)).lower()) from None
-    if len(data) > MOST_BYTES:
-        raise RecipeError("is too large", where=str(file), why=f"up to {MOST_BYTES:,} bytes are read")
+    if len(data) > most:
+        raise RecipeError("is too large", where=str(file), why=f"up to {most:,} bytes are read")
     try:
         return data.decode("utf-8").removeprefix("\ufeff")  # the mark with which some editors begin a file
     except UnicodeDecodeError as error:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from regrow.recipe.facts import Brought, Facts
 from regrow.recipe.kind import MODELS
-from regrow.recipe.pin import Pin
-from regrow.release.files import DamagedError
-from regrow.release.layout import PROVENANCE
 from regrow.release.release import Release
 from regrow.release.statements import Statement
 
@@ -39,13 +35,5 @@ def _brought(release: Release, licences: Mapping[str, str]) -> Iterator[tuple[St
         if "pins" not in one.parameters:
             continue
         name = one.stage.removeprefix(f"{one.kind}-")
-        try:
-            pins = [_pin(pin) for pin in one.parameters["pins"]]
-        except (TypeError, ValueError, LookupError) as error:
-            raise DamagedError(release.path, f"{PROVENANCE}/{one.stage}", "its pins are none") from error
         licence = licences.get(one.stage) or licences.get(name, "")
-        yield one, Brought.of(name, str(one.parameters.get("fetch", "")), licence, pins)
-
-
-def _pin(said: Mapping[str, Any]) -> Pin:
-    return Pin(file=str(said["file"]), sha256=str(said["sha256"]), size=int(said["size"]))
+        yield one, Brought.of(name, str(one.parameters.get("fetch", "")), licence, release.pins(one))

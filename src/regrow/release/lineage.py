@@ -152,7 +152,7 @@ def _standing(
     if not made:
         return Standing.PINNED, "there are no statements about its stages"
     fetching = [one for one in made if one.fetch]
-    if unpinned := [one.stage for one in fetching if not one.pins]:
+    if unpinned := [one.stage for one in fetching if not one.pinned]:
         return Standing.PINNED, f"nobody says which files {listed(unpinned)} took"
     made_again = {one.taken for one in parents if one.standing in (Standing.REBUILT, Standing.REBUILDABLE)}
     if local := [one.entry for one in fetching if is_local(one.fetch) and one.stage not in made_again]:
@@ -170,8 +170,8 @@ def _parent(
     if found is not None:
         model = _of_release(found, rebuilt, deep - 1)
         return replace(model, fetch=taken.fetch, licence=licence or model.licence, taken=taken.stage, relation=relation)
-    standing = Standing.PINNED if taken.pins else Standing.UNKNOWN
-    count = len(taken.pins)
+    standing = Standing.PINNED if taken.pinned else Standing.UNKNOWN
+    count = taken.pinned
     why = f"{count} {'file' if count == 1 else 'files'} pinned by sha256; how it was made is not known"
     return Model(
         name=taken.fetch,
@@ -179,7 +179,7 @@ def _parent(
         fetch=taken.fetch,
         licence=licence,
         standing=standing,
-        why=doubt or (why if taken.pins else "nobody says which files were taken"),
+        why=doubt or (why if taken.pinned else "nobody says which files were taken"),
         taken=taken.stage,
         relation=relation,
     )
@@ -194,7 +194,7 @@ def records(release: Release, taken: Statement) -> tuple[Release | None, str]:
     folder = min(lists, key=lambda path: (path.count("/"), path)).removesuffix(f"/{SUMS}")
     found = Release(Below(release.files, folder))
     try:
-        fault = _fault(found, {*taken.pins.values(), *(sha256 for _, sha256 in taken.files)})
+        fault = _fault(found, {*(pin.sha256 for pin in release.pins(taken)), *(sha256 for _, sha256 in taken.files)})
         found.statements, found.model  # noqa: B018 - read now, so that what is damaged is found out here
     except DamagedError as error:
         fault = f"{error.path}: {error.cause}"

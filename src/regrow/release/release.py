@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from regrow.errors import InputError, RecipeError
@@ -22,6 +22,7 @@ from regrow.formats import parts
 from regrow.formats.safetensors import read_entries
 from regrow.model.families import families
 from regrow.model.keys import INTENDED
+from regrow.recipe.pin import Pin, Pins, list_path, listed_in_short
 from regrow.recipe.text import toml
 from regrow.release import tables
 from regrow.release.files import (
@@ -41,7 +42,6 @@ from regrow.release.layout import (
     DATES,
     ENVIRONMENT,
     EVALUATION,
-    EXCLUDED,
     LICENCE,
     LOCK,
     LOSSES,
@@ -258,7 +258,7 @@ class Release:
 
         place = self.path / LOCK
         if self.files.has(LOCK):
-            return locks.parse(self.lock_text, str(place))
+            return locks.parse(self.lock_text, str(place), lambda path: read_text(self.files, path))
         if os.path.lexists(place):
             raise DamagedError(self.path, LOCK, "it is no file of the release, or leads out of it")
         return locks.load(place)  # which says that there is none
@@ -293,6 +293,36 @@ class Release:
         """The statement about one stage, if there is one."""
         path = statement_path(stage)
         return self._statement(path) if self.files.has(path) else None
+
+    def pins(self, said: Statement) -> Pins:
+        """The files that a stage brought in from outside: as its statement names them, or the list that it names.
+
+        Raises:
+            DamagedError: if they are no pins, or the list is missing or another one.
+        """
+        told = said.parameters.get("pins", ())
+        if sums := listed_in_short(told):
+            return self.listed_pins(said.entry, sums)
+        try:
+            return Pins(Pin(str(one["file"]), str(one["sha256"]), int(one["size"])) for one in told)
+        except (TypeError, ValueError, LookupError) as error:
+            raise DamagedError(self.path, statement_path(said.stage), "its pins are none") from error
+
+    def listed_pins(self, source: str, sums: str) -> Pins:
+        """The files of a source that has many, from their list beside the lock.
+
+        Raises:
+            DamagedError: if it is missing, or is not the one with that sha256.
+        """
+        path = list_path(source, sums)
+        try:
+            found = Pins.parse(read_text(self.files, path))
+        except ValueError as error:
+            raise DamagedError(self.path, path, str(error)) from error
+        if found.sums != sums:
+            what = "it is not the list that the lock names" if self.files.has(path) else "there is no such file"
+            raise DamagedError(self.path, path, what)
+        return found
 
     def _statement(self, path: str) -> Statement:
         try:
@@ -395,33 +425,48 @@ class Release:
         """Columns of the list of documents; None if there is no list."""
         return self._table(MANIFEST, texts, numbers)
 
-    def exclusions(self, texts: Sequence[str], numbers: Sequence[str], optional: Sequence[str]) -> pyarrow.Table | None:
-        """Columns of the list of what was read and not used; None if there is no list."""
-        return self._table(EXCLUDED, texts, numbers, optional)
-
-    @property
-    def token_lists(self) -> tuple[str, ...]:
-        """The lists that say which training tokens are whose, in the order of the tokens: one, or one of each part.
-
-        Raises:
-            DamagedError: if that of a part is missing.
-        """
-        whole = Path(TOKENS)
-        there = {path for path in map(Path, self.files.paths()) if path.match(f"{whole.parent}/*/{whole.name}")}
-        if self.files.has(TOKENS) or not there:
-            return (TOKENS,)
-        count = parts.count(max(there).parent.name)
-        wanted = [parts.folder(whole.parent, number, count) / whole.name for number in range(count)]
-        if missing := [path for path in wanted if path not in there]:
-            why = f"there is no such file, and the tokens are in {count} parts"
-            raise DamagedError(self.path, missing[0].as_posix(), why)
-        return tuple(path.as_posix() for path in wanted)
-
     def token_rows(
         self, texts: Sequence[str], numbers: Sequence[str], gaps: Sequence[str] = (), path: str = TOKENS
     ) -> pyarrow.Table | None:
         """Columns of a list that says which training tokens are whose; None if there is no list."""
         return self._table(path, texts, numbers, gaps=gaps)
+
+    def parts(self, path: str) -> tuple[str, ...]:
+        """The files that a table is in: the one of this path, one for each part, or none if there is no such table.
+
+        Raises:
+            DamagedError: if that of a part is missing.
+        """
+        whole = PurePosixPath(path)
+        if self.files.has(path):
+            return (path,)
+        there = {one for one in map(PurePosixPath, self.files.paths()) if one.match(f"{whole.parent}/*/{whole.name}")}
+        count = parts.count(max(there).parent.name) if there else 0
+        wanted = [PurePosixPath(parts.folder(Path(whole.parent), part, count), whole.name) for part in range(count)]
+        if missing := [one for one in wanted if one not in there]:
+            raise DamagedError(self.path, str(missing[0]), f"there is no such file, and the table is in {count} parts")
+        return tuple(map(str, wanted))
+
+    def groups(
+        self, path: str, texts: Sequence[str], numbers: Sequence[str], optional: Sequence[str] = ()
+    ) -> Iterator[pyarrow.Table]:
+        """Columns of a table that may be larger than memory, a row group at a time; nothing if there is no table.
+
+        Args:
+            path: of the table, which may be in parts.
+            texts: columns of texts.
+            numbers: columns of whole numbers.
+            optional: columns of texts with empty cells.
+
+        Raises:
+            DamagedError: if it cannot be read.
+        """
+        for one in self.parts(path):
+            try:
+                with self.files.open(one) as file:
+                    yield from tables.groups(file, texts, numbers, optional)
+            except (OSError, ValueError) as error:
+                raise DamagedError(self.path, one, str(error)) from error
 
     def _table(
         self,

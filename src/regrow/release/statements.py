@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from regrow.recipe.pin import listed_in_short
 from regrow.release.layout import PROVENANCE, STATEMENT
 
 
@@ -51,11 +52,12 @@ class Statement:
         return _word(self.parameters.get("fetch")) or ""
 
     @property
-    def pins(self) -> Mapping[str, str]:
-        """File -> sha256 of what it got."""
+    def pinned(self) -> int:
+        """How many files of what it got are pinned; which, :meth:`regrow.release.release.Release.pins` says."""
         found = self.parameters.get("pins")
-        rows = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-        return {str(one.get("file")): str(one.get("sha256")) for one in rows}
+        if isinstance(found, dict) and listed_in_short(found):
+            return count if type(count := found.get("files")) is int else 0
+        return len(found) if isinstance(found, list) else 0
 
 
 def is_statement(path: str) -> bool:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from regrow.errors import InputError, RecipeError
 from regrow.formats.pointer import pointer, remedy
 from regrow.recipe import lock, schema
 from regrow.recipe.beside import beside
-from regrow.recipe.pin import Pin
+from regrow.recipe.pin import FOLDER, Pin
 from regrow.sources.archives import is_archive
+from regrow.sources.looked import Looked
 from regrow.sources.packing import unknown_packing
 from regrow.sources.scheme import Site
 from regrow.sources.select import EXCLUDED, aside, matches
@@ -117,7 +119,8 @@ def _selected(folder: Path, site: Site) -> list[str]:
 
 def _reason(name: str, site: Site) -> str:
     """Why a file is left out by its name. An archive is taken if something in it may be wanted."""
-    return "" if is_archive(name) and site.choice.enters(name) else site.choice.reason(name)
+    why = site.choice.reason(name)
+    return "" if why and is_archive(name) and site.choice.enters(name) else why
 
 
 def _files(folder: Path, site: Site) -> Iterator[tuple[str, str]]:
@@ -126,16 +129,32 @@ def _files(folder: Path, site: Site) -> Iterator[tuple[str, str]]:
     Links are not followed: the folder is what others will have. What builds make is never what they are made from.
     """
     whole = _is_release(folder)
-    for place, folders, names in os.walk(folder, onerror=_unreadable):
+    pending = [""]
+    while pending:
+        place = pending.pop()
+        above = f"{place}/" if place else ""
+        try:
+            with os.scandir(folder / place) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:  # a folder that cannot be read would be left out without a word
+            what = f"`{error.filename}` cannot be read"
+            raise InputError(what, why=error.strerror or str(error)) from error
         kept = []
-        for path in (Path(place, name) for name in sorted(folders)):
-            if why := _closed(path, site, whole):
-                yield f"{path.relative_to(folder).as_posix()}/", why
+        for entry in (entry for entry in entries if _is_folder(entry)):
+            if why := _closed(Path(entry), site, whole):
+                yield f"{above}{entry.name}/", why
             else:
-                kept.append(path.name)
-        folders[:] = kept
-        for path in (Path(place, name) for name in sorted(names)):
-            yield path.relative_to(folder).as_posix(), _unusable(path, site)
+                kept.append(f"{above}{entry.name}")
+        pending += reversed(kept)
+        yield from ((f"{above}{entry.name}", _unusable(entry, site)) for entry in entries if not _is_folder(entry))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether this is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _closed(folder: Path, site: Site, whole: bool) -> str:
@@ -146,6 +165,8 @@ def _closed(folder: Path, site: Site, whole: bool) -> str:
         return "links"
     if not site.choice.walks(folder.name):
         return aside(folder.name)
+    if _same(folder, site.base / FOLDER):
+        return "of the recipe"
     made = (not whole and _is_release(folder)) or _is_cache(folder)
     return "made by regrow" if made or _same(folder, site.base / _BUILD) else ""
 
@@ -154,13 +175,13 @@ def _is_release(folder: Path) -> bool:
     return all((folder / name).is_file() for name in _RELEASE)
 
 
-def _unusable(path: Path, site: Site) -> str:
+def _unusable(entry: os.DirEntry[str], site: Site) -> str:
     """Why a file is left out, whatever is selected."""
-    if path.is_symlink():
+    if entry.is_symlink():
         return "links"
-    if not path.is_file():
+    if not entry.is_file():
         return "pipes or devices"
-    return "of the recipe" if _is_recipes(path, site) else ""
+    return "of the recipe" if entry.name in _OWN and _is_recipes(Path(entry), site) else ""
 
 
 def _is_recipes(path: Path, site: Site) -> bool:
@@ -181,11 +202,6 @@ def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _unreadable(error: OSError) -> None:
-    """A folder that cannot be read would be left out without a word."""
-    raise InputError(f"`{error.filename}` cannot be read", why=error.strerror or str(error)) from error
-
-
 def _folders(folder: Path, patterns: Sequence[str]) -> list[str]:
     """The patterns that are the path of a folder, and so fit nothing in it."""
     return [pattern for pattern in patterns if (folder / pattern).is_dir()]
@@ -193,10 +209,10 @@ def _folders(folder: Path, patterns: Sequence[str]) -> list[str]:
 
 def _missing(folder: Path, names: Sequence[str], patterns: Sequence[str]) -> list[str]:
     """The patterns that are the path of a file that is not there, or one that begins beside the folder."""
-    if any(map(is_archive, names)):  # in which it may be
-        return []
     spelled = [pattern for pattern in patterns if not _WILD.search(pattern) or _begins_beside(folder, pattern)]
     looked_for = [pattern for pattern in spelled if not any(map(aside, pattern.split("/")))]
+    if not looked_for or any(map(is_archive, names)):  # in which it may be
+        return []
     return [
         pattern
         for pattern in looked_for
@@ -230,13 +246,20 @@ def _nothing(folder: Path, names: list[str], survey: Survey, site: Site) -> Inpu
 
 def _pins(folder: Path, names: list[str], site: Site) -> tuple[Pin, ...]:
     """The files as they are now, none of which may be a pointer to one elsewhere."""
-    pins, pointers = [], {}
-    for name in names:
-        site.poll()
+    pins, pointers, looked = [], dict[str, str](), Looked(folder)
+
+    def read(name: str) -> Pin:
         pin, head = _pin(folder / name, name)
-        pins.append(pin)
         if kind := pointer(head):
             pointers[name] = kind
+        return pin
+
+    for name in names:
+        site.poll()
+        try:
+            pins.append(looked.pin(name, partial(read, name)))
+        except OSError as error:
+            raise InputError(f"`{folder / name}` cannot be read", why=error.strerror or str(error)) from error
     if pointers:
         (name, kind), *others = pointers.items()
         more = f", and so are {len(others)} more" if others else ""
@@ -246,15 +269,13 @@ def _pins(folder: Path, names: list[str], site: Site) -> tuple[Pin, ...]:
             why="the text itself is kept elsewhere, and was not fetched with the repository",
             hint=f"`{remedy(kind)}` fetches it; or leave it out with `exclude`",
         )
+    looked.keep()
     return tuple(pins)
 
 
 def _pin(path: Path, name: str) -> tuple[Pin, bytes]:
     """The pin of a file, and how the file begins."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-        said = tuple(sorted({word.decode() for word in _DECLARATION.findall(head)}))
-        return Pin(name, sha256_file(path), path.stat().st_size, said), head
-    except OSError as error:
-        raise InputError(f"`{path}` cannot be read", why=error.strerror or str(error)) from error
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    said = tuple(sorted({word.decode() for word in _DECLARATION.findall(head)}))
+    return Pin(name, sha256_file(path), path.stat().st_size, said), head

@@ -149,26 +149,37 @@ def _plain(paths: Sequence[str]) -> bool:
 
 
 def _fits(path: str, pattern: str, wild: bool = False) -> bool:
-    """Whether a pattern fits a path. Folder by folder, ``places`` are the parts of the pattern that may come next."""
-    parts = _parts(pattern)
-    places = _skipping([0], parts)
-    for name, special in _folders(path):
-        following = []
-        for i in places:
-            if i == len(parts):
-                continue
-            part, spelled = parts[i]
-            if special and not wild and not spelled:
-                continue
-            if part is None:
-                following.append(i)
-            elif part.fullmatch(name):
-                following.append(i + 1)
-        places = _skipping(following, parts)
-    return len(parts) in places
+    """Whether a pattern fits a path."""
+    folder, slash, name = path.rpartition("/")
+    return len(_parts(pattern)) in _behind(_places(folder if slash else None, pattern, wild), name, pattern, wild)
 
 
-def _skipping(places: list[int], parts: Sequence[tuple[re.Pattern[str] | None, bool]]) -> list[int]:
+@lru_cache(maxsize=1024)
+def _places(folder: str | None, pattern: str, wild: bool) -> tuple[int, ...]:
+    """The parts of a pattern that may come next behind a folder, in which many files may lie; None for the first."""
+    places = _skipping([0], _parts(pattern))
+    for name in [] if folder is None else folder.split("/"):
+        places = _behind(places, name, pattern, wild)
+    return places
+
+
+def _behind(places: Sequence[int], name: str, pattern: str, wild: bool) -> tuple[int, ...]:
+    """The parts of a pattern that may come next behind a name, of which some others fit what is before it."""
+    parts, special, following = _parts(pattern), bool(aside(name)), list[int]()
+    for i in places:
+        if i == len(parts):
+            continue
+        part, spelled = parts[i]
+        if special and not wild and not spelled:
+            continue
+        if part is None:
+            following.append(i)
+        elif part.fullmatch(name):
+            following.append(i + 1)
+    return _skipping(following, parts)
+
+
+def _skipping(places: Sequence[int], parts: Sequence[tuple[re.Pattern[str] | None, bool]]) -> tuple[int, ...]:
     """The places, and those behind a ``**``, which may stand for nothing; each once."""
     found: dict[int, None] = {}
     for i in places:
@@ -176,7 +187,7 @@ def _skipping(places: list[int], parts: Sequence[tuple[re.Pattern[str] | None, b
         while i < len(parts) and parts[i][0] is None:
             i += 1
             found[i] = None
-    return list(found)
+    return tuple(found)
 
 
 @lru_cache(maxsize=1024)

@@ -43,19 +43,28 @@ def files(directory: Path, exclude: Collection[str] = ()) -> list[str]:
         directory: where to look.
         exclude: relative paths of files, or of folders with all that is in them, to leave out.
     """
-    found: list[str] = []
+    return [path for path, _ in entries(directory, exclude)]
+
+
+def entries(directory: Path, exclude: Collection[str] = ()) -> list[tuple[str, os.DirEntry[str]]]:
+    """The same paths, each with what the disk has there."""
+    found: list[tuple[str, os.DirEntry[str]]] = []
     pending = [""]
     while pending:
         folder = pending.pop()
         with os.scandir(directory / folder) as listing:
-            entries = list(listing)
-        if folder and not entries:
+            here = list(listing)
+        if folder and not here:
             raise _refused(folder, "is an empty folder")
-        for entry in entries:
+        for entry in here:
             path = f"{folder}/{entry.name}" if folder else entry.name
-            if path not in exclude:
-                (pending if _is_folder(entry, path) else found).append(path)
-    return sorted(found, key=str.encode)
+            if path in exclude:
+                continue
+            if _is_folder(entry, path):
+                pending.append(path)
+            else:
+                found.append((path, entry))
+    return sorted(found, key=lambda one: one[0].encode())
 
 
 def sums(directory: Path, exclude: Collection[str] = ()) -> str:

@@ -2,7 +2,7 @@
 
 Layout below the root::
 
-    artifacts/<2 hex>/<digest>/   finished outputs of stages, read-only
+    artifacts/<2 hex>/<digest>/   finished outputs of stages, read-only; beside each its seal: regrow.store.seals
     actions.sqlite                key -> digest, and what each recipe used last
     work/<key>/                   scratch of stages that have not finished, kept over kills
     tmp/<session>/                what live processes are writing
@@ -29,9 +29,10 @@ from pathlib import Path
 from typing import Any
 
 from regrow.errors import StageError
+from regrow.store import seals
 from regrow.store.actions import Actions
 from regrow.store.atomic import chmod, freeze_tree, move_tree, remove_tree, sync, sync_tree, write_atomic
-from regrow.store.digest import tree_digest
+from regrow.store.digest import sha256_bytes, sums
 from regrow.store.faults import STORE, plain_words
 from regrow.store.locks import acquire, locked, release, remove_unheld
 from regrow.store.places import is_temporary, make_folder, writable
@@ -124,13 +125,13 @@ class Store(StoreReader):
 
     # Artifacts
 
-    def condition(self, digest: str) -> Condition:
-        """How the artifact is, found out by reading every byte of it.
+    def condition(self, digest: str, *, read: bool = True) -> Condition:
+        """How the artifact is; see :meth:`StoreReader.condition`.
 
         If it is damaged it is moved to quarantine. If it is not whole, no key gives it any longer.
         """
         with plain_words(self.root), self._claim(digest):
-            if self._whole(digest):
+            if self._whole(digest, read):
                 return "whole"
             there = self._quarantine(digest)
             self._actions.forget(digest)
@@ -139,10 +140,11 @@ class Store(StoreReader):
     def put(self, directory: Path) -> str:
         """Move a directory that :meth:`fresh` made into the store, whole and read-only, and return its digest."""
         with plain_words(self.root):
-            digest = tree_digest(directory)
+            text = sums(directory)
+            digest = sha256_bytes(text.encode())
             sync_tree(directory)
             with self._claim(digest):
-                if self._whole(digest):
+                if self._whole(digest, read=True):
                     remove_tree(directory)
                 else:
                     self._quarantine(digest)
@@ -150,6 +152,7 @@ class Store(StoreReader):
                     place.parent.mkdir(exist_ok=True)
                     move_tree(directory, place)
                     freeze_tree(place)
+                    self._seal(digest, text, seals.stamp(place))
                     sync(place.parent)
                     sync(place.parent.parent)
             return digest
@@ -214,6 +217,7 @@ class Store(StoreReader):
                 yield Garbage("artifact", path, entry.size)
                 if not dry_run:
                     self._actions.forget(entry.digest)
+                    seals.remove(path)
                     remove_tree(_moved(path, self.fresh() / "removed"))
 
     def _old_scratch(self, before: float, dry_run: bool) -> Iterator[Garbage]:
@@ -263,8 +267,12 @@ class Store(StoreReader):
             self._own_session().hold(digest)
             yield
 
+    def _seal(self, digest: str, text: str, looked: str) -> None:
+        seals.seal(self.path(digest), text, looked)
+
     def _quarantine(self, digest: str) -> bool:
         """Put what is in the place of an artifact, if anything is, out of the way for someone to look at."""
+        seals.remove(self.path(digest))
         if there := (path := self.path(digest)).exists():
             aside = self.root / "quarantine" / f"{digest}-{secrets.token_hex(4)}"
             os.utime(_moved(path, aside))

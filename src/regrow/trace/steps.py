@@ -116,7 +116,7 @@ class _Row:
 
         found: list[tuple[NDArray[Any], ...]] = []
         begin = 0
-        lists = _said(release, TOKENS, lambda: release.token_lists)
+        lists = _said(release, TOKENS, lambda: release.parts(TOKENS)) or (TOKENS,)
         for path in lists:
             read = partial(release.token_rows, [], ["end"], ["learnt", "rejected"], path)
             rows = _said(release, path, read)
@@ -198,8 +198,14 @@ def _known(release: Release, ids: Iterable[str]) -> dict[str, tuple[str, str, st
 
     wanted = pa.array({*ids}, pa.string())
     texts, numbers = ["id", "source", "licence", "file"], ["start", "end"]
-    table = _said(release, MANIFEST, lambda: release.manifest(texts, numbers))
-    rows = {row["id"]: row for row in table.filter(pc.is_in(table["id"], wanted)).to_pylist()}
+
+    def found() -> list[dict[str, Any]]:
+        groups = release.groups(MANIFEST, texts, numbers)
+        return [row for table in groups for row in table.filter(pc.is_in(table["id"], wanted)).to_pylist()]
+
+    if not _said(release, MANIFEST, lambda: release.parts(MANIFEST)):
+        raise _unsaid(release, MANIFEST, "there is no such file")
+    rows = {row["id"]: row for row in _said(release, MANIFEST, found)}
     if strangers := [one for one in wanted.to_pylist() if one not in rows]:
         said = f"document {min(strangers)} is not in the manifest"
         raise InputError(said, where=str(release.path / MANIFEST), hint=_DAMAGED)
@@ -219,7 +225,7 @@ def _reader(release: Release, lock: Lock, training: str, store: Path | None) -> 
     digest = lock.outputs.get(stage.inputs["tokens"][0], "")
     root = store or default_root()
     with StoreReader(root) as opened:
-        if not digest or not opened.check(digest):
+        if not digest or opened.condition(digest, read=False) != "whole":
             raise InputError(
                 "the store does not have the tokens of this release",
                 where=str(root),

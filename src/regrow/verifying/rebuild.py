@@ -202,6 +202,7 @@ class _Rebuild:
                 evaluation=made,
                 recipe=self.locked.recipe,
                 lock=self.locked.text(outputs, None),
+                lists=self.locked.lists,
                 licence=licence_text(self.locked.folder, self.locked.licence),
                 paper=paper_text(self.locked.folder),
                 buildinfo={},

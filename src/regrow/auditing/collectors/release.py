@@ -41,7 +41,7 @@ from regrow.auditing.facts import (
 )
 from regrow.auditing.findings import FindingId
 from regrow.model.architecture import Architecture
-from regrow.recipe.pin import is_sha256
+from regrow.recipe.pin import is_sha256, listed_in_short
 from regrow.release import Release
 from regrow.release.files import MOST_BYTES, DamagedError
 from regrow.release.layout import (
@@ -77,17 +77,43 @@ DAMAGE = (*BROKEN, "release-added")
 
 
 @dataclass(frozen=True)
+class _Files:
+    """What a lock tells of the files of a source.
+
+    Attributes:
+        count: how many there are; 0 if that is told elsewhere.
+        size: bytes of all of them, as far as it is told.
+        sha256: of the only one; empty if there are several.
+        pinned: whether all are pinned by their sha256, or by that of their list.
+    """
+
+    count: int = 0
+    size: int = 0
+    sha256: str = ""
+    pinned: bool = False
+
+    @staticmethod
+    def named(rows: Sequence[Mapping[str, Any]]) -> _Files:
+        """Of files that the lock names one by one."""
+        sums = [str(row.get("sha256", "")) for row in rows]
+        size = sum(size for row in rows if type(size := row.get("size")) is int)
+        return _Files(len(rows), size, sums[0] if len(sums) == 1 else "", bool(sums) and all(map(is_sha256, sums)))
+
+
+@dataclass(frozen=True)
 class Locked:
     """A lock, as far as it makes sense.
 
     Attributes:
         text: the file.
         value: what it says.
+        lists: name of a source -> its files, from the list that the lock names instead of them.
         models: the names of sources that are models.
     """
 
     text: Text
     value: Mapping[str, Any]
+    lists: Mapping[str, _Files]
     models: Collection[str] = ()
 
     @cached_property
@@ -100,10 +126,9 @@ class Locked:
         """The sources of texts."""
         return [one for one in tables(self.value.get("source")) if one.get("name") not in self.models]
 
-    @property
-    def files(self) -> Sequence[Mapping[str, Any]]:
-        """The files of all of them."""
-        return [file for source in self.sources for file in tables(source.get("file"))]
+    def files(self, source: Mapping[str, Any]) -> _Files:
+        """The files of a source."""
+        return self.lists.get(str(source.get("name"))) or _Files.named(tables(source.get("file")))
 
     def saying(self, *names: str) -> list[Mapping[str, Any]]:
         """The parameters of all stages that have certain ones."""
@@ -133,7 +158,7 @@ def is_one(folder: Folder) -> bool:
 
 
 @dataclass(frozen=True)
-class _Files:
+class _Audited:
     """The files of an audited folder as those of a release: with the audit's own rules about links."""
 
     folder: Folder
@@ -160,7 +185,7 @@ class _Files:
 
 def opened(folder: Folder) -> Release:
     """The release that an audited folder is."""
-    return Release(_Files(folder))
+    return Release(_Audited(folder))
 
 
 def name(folder: Folder) -> str:
@@ -273,10 +298,13 @@ def _locked(
     text: Text, folder: Folder, release: Release, made: tuple[Made, ...], broken: bool, whole: bool
 ) -> Iterator[Statement]:
     try:
-        lock = Locked(text, release.lock_data, {one.entry for one in brought_in(made)})
+        value = release.lock_data
     except DamagedError as error:
         yield _unreadable(LOCK, f"cannot be read: {printable(error.cause)}", folder)
         return
+    lists, damage = _lists(release, folder, tables(value.get("source")), whole)
+    yield from damage
+    lock = Locked(text, value, lists, {one.entry for one in brought_in(made)})
     used, found = release_data.manifest(folder, release) if whole and lock.sources else ({}, [])
     yield from found
     yield from _licence(lock)
@@ -285,6 +313,25 @@ def _locked(
     yield from _aspects(lock, used, folder, made)
     yield from _components(lock, folder, release, made)
     yield _rebuild(lock, folder, broken)
+
+
+def _lists(
+    release: Release, folder: Folder, sources: Sequence[Mapping[str, Any]], whole: bool
+) -> tuple[dict[str, _Files], list[Finding]]:
+    """The files of sources that have many, and what is wrong with their lists. Of a parent they were not kept."""
+    found, damage = dict[str, _Files](), list[Finding]()
+    for source in sources:
+        name, sums = str(source.get("name", "")), listed_in_short(source)
+        if not sums:
+            continue
+        found[name] = _Files(pinned=not whole)
+        if whole:
+            try:
+                pins = release.listed_pins(name, sums)
+                found[name] = _Files(len(pins), pins.size, pinned=True)
+            except DamagedError as error:
+                damage.append(_unreadable(error.path, f"cannot be read: {printable(error.cause)}", folder))
+    return found, damage
 
 
 def _licence(lock: Locked) -> Iterator[Statement]:
@@ -298,11 +345,10 @@ def _sources(lock: Locked, used: Mapping[str, release_data.Used]) -> Iterator[St
         name = str(source.get("name", ""))
         availability = str(lock.documents.get(name, {}).get("availability", ""))
         known = Availability(availability) if availability in list(Availability) else Availability.UNKNOWN
-        files = tables(source.get("file"))
+        files = lock.files(source)
         there = used.get(name)
-        sizes = [size for file in files if type(size := file.get("size")) is int]
         for role, size in (
-            (Role.TRAINING, there.training if there else sum(sizes)),
+            (Role.TRAINING, there.training if there else files.size),
             (Role.EVALUATION, there.evaluation if there else 0),
         ):
             if size or role is Role.TRAINING:
@@ -314,7 +360,7 @@ def _sources(lock: Locked, used: Mapping[str, release_data.Used]) -> Iterator[St
                     known,
                     printable(str(source.get("licence", ""))),
                     size,
-                    str(files[0].get("sha256", "")) if len(files) == 1 else "",
+                    files.sha256,
                     printable(str(source.get("fetch", ""))),
                 )
 
@@ -349,7 +395,8 @@ def _aspects(
     if not lock.sources:
         return
     origins = ", ".join(f"{source.get('name')} from {source.get('fetch')}" for source in lock.sources)
-    yield told(Aspect.PROVENANCE, lock.text.at(), f"{len(lock.files)} files pinned by sha256 and size: {origins}")
+    count = sum(lock.files(source).count for source in lock.sources)
+    yield told(Aspect.PROVENANCE, lock.text.at(), f"{count or 'all'} files pinned by sha256 and size: {origins}")
     for stage in lock.stages:
         parameters = mapping(stage.get("parameters"))
         if {"source", "select"} <= set(parameters):
@@ -439,14 +486,10 @@ def _components(lock: Locked, folder: Folder, release: Release, made: tuple[Made
 def _datasets(lock: Locked, component: Component) -> ComponentFact:
     """Data is there if each source has a public address and the build pinned by hash what it answered with."""
     where = [str(source.get("fetch", "")) for source in lock.sources]
-    pinned = all(_are_pinned(tables(source.get("file"))) for source in lock.sources)
+    pinned = all(lock.files(source).pinned for source in lock.sources)
     public = pinned and not any(is_local(one or "file:") for one in where)
     state = State.PRESENT if where and public else State.PROMISED
     return ComponentFact(Basis.FOUND, lock.text.at(), component, state, printable(", ".join(where)))
-
-
-def _are_pinned(files: Sequence[Mapping[str, Any]]) -> bool:
-    return bool(files) and all(is_sha256(str(file.get("sha256"))) for file in files)
 
 
 def _regrow(release: Release) -> str:
@@ -460,8 +503,9 @@ def _regrow(release: Release) -> str:
 
 def _rebuild(lock: Locked, folder: Folder, broken: bool) -> RebuildFact:
     """What a lock promises; of a broken release no more than that somebody says so."""
-    files = [file for source in tables(lock.value.get("source")) for file in tables(source.get("file"))]
-    whole = _are_pinned(files) and bool(mapping(lock.value.get("outputs")))
+    files = [lock.files(source) for source in tables(lock.value.get("source"))]
+    pinned = any(one.pinned for one in files) and all(one.pinned for one in files if one != _Files())
+    whole = pinned and bool(mapping(lock.value.get("outputs")))
     level = Rebuild.PINNED if whole and not broken else Rebuild.DECLARED
     at = lock.text.at("key outputs" if "outputs" in lock.value else "")
     return RebuildFact(Basis.FOUND, at, level, "", digest(folder))

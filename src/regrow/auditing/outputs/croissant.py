@@ -16,6 +16,7 @@ from regrow.auditing.outputs import view
 from regrow.auditing.outputs.safe import plain, whole
 from regrow.auditing.result import Audit
 from regrow.errors import RecipeError
+from regrow.recipe.pin import list_path, listed_in_short
 from regrow.release.layout import MANIFEST
 from regrow.report import ReportData, load
 from regrow.report.data import File
@@ -79,7 +80,7 @@ def _licence(name: str) -> str:
 
 
 def _bases(data: ReportData) -> Iterator[dict[str, Any]]:
-    """The sources, with the sha256 of each file that was fetched."""
+    """The sources, with the sha256 of each file that was fetched, or of the list of them."""
     pins = {stage.parameters.get("fetch"): stage.parameters.get("pins", ()) for stage in data.stages}
     for source in data.sources:
         fetched = pins.get(source.fetch, ())
@@ -89,9 +90,17 @@ def _bases(data: ReportData) -> Iterator[dict[str, Any]]:
             "url": link(source.fetch),
             "description": f"fetched from {plain(source.fetch)}" if source.fetch and not link(source.fetch) else "",
             "license": _licence(source.licence) if source.licence.strip() else "",
-            "identifier": [f"sha256:{plain(str(pin['sha256']))} {plain(str(pin['file']))}" for pin in fetched],
+            "identifier": list(_pinned(source.name, fetched)),
         }
         yield {key: value for key, value in told.items() if value}
+
+
+def _pinned(source: str, pins: Any) -> Iterator[str]:
+    """The files of a source by their sha256; of many, their list."""
+    if sums := listed_in_short(pins):
+        yield f"sha256:{sums} {plain(list_path(source, sums))}"
+    else:
+        yield from (f"sha256:{plain(str(pin['sha256']))} {plain(str(pin['file']))}" for pin in pins)
 
 
 def _file(file: File) -> dict[str, Any]:
