@@ -107,7 +107,7 @@ def measures(release: Release) -> tuple[Measure, ...]:
 
 def _measures(release: Release) -> Iterable[Measure]:
     told = (
-        (release.evaluation, "validation", "this model", "on text it has never seen", True),
+        (release.evaluation, "validation", "this model", _unseen(release.evaluation.get("validation")), True),
         (release.comparison, "float32", "the same in plain float32", "torch, same data order", False),
         (release.comparison, "xz", "xz", _packed(release.comparison.get("xz")), False),
         (release.evaluation, "unigram", "unigram", "how often each token occurs in training text", False),
@@ -117,6 +117,15 @@ def _measures(release: Release) -> Iterable[Measure]:
         bits = number(found.get("bits_per_byte")) if isinstance(found, dict) else None
         if bits is not None:
             yield Measure(name, bits, note, own, key)
+
+
+def _unseen(found: Any) -> str:
+    """What the model was measured on."""
+    told = found.get("sequences") if isinstance(found, dict) else None
+    counts = [number(told.get(name)) for name in ("measured", "held_out")] if isinstance(told, dict) else [None]
+    if None in counts:
+        return "on text it has never seen"
+    return "on {:,.0f} of {:,.0f} sequences of text it has never seen".format(*counts)
 
 
 def _packed(found: Any) -> str:
