@@ -4,11 +4,13 @@ import tomllib
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 import pytest
 
 from regrow.corpus.tokens import TokenShards
 from regrow.errors import InputError
+from regrow.formats import parts
 from regrow.release import Release
 from regrow.store import Store
 from regrow.tracing import steps
@@ -86,6 +88,24 @@ def test_a_table_of_tokens_that_cannot_be_is_a_clear_error(copy: Shell, columns:
     with pytest.raises(InputError, match="does not say which tokens are whose") as caught:
         steps.pieces(Release.open(copy.folder / "build" / "small"), 1)
     assert why in caught.value.why
+
+
+def test_tokens_in_parts_are_one_row(copy: Shell) -> None:
+    release = copy.folder / "build" / "small"
+    whole = release / "data" / "tokens.parquet"
+    expected, table = steps.pieces(Release.open(release), 2), pyarrow.parquet.read_table(whole)
+    whole.unlink()
+    cut = len(table) // 3
+    for number, rows in enumerate((table[:cut], table[cut:])):
+        path = parts.made(whole.parent, number, 2) / whole.name
+        moved = {name: pc.subtract(rows[name], rows["start"][0]) for name in ("start", "end")}
+        pyarrow.parquet.write_table(pa.table({"id": rows["id"], **moved}), path)
+    assert steps.pieces(Release.open(release), 2) == expected
+    path.unlink()
+    with pytest.raises(InputError, match="does not say which tokens are whose") as caught:
+        steps.pieces(Release.open(release), 2)
+    assert caught.value.where == str(path)
+    assert "the table is in 2 parts" in caught.value.why
 
 
 @pytest.mark.parametrize("name", ["tokens.parquet", "documents.parquet"])

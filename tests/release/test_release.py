@@ -28,7 +28,7 @@ PARTS: dict[str, tuple[str, Callable[[Release], Any]]] = {
     "chain": ("training/chain.jsonl", lambda release: release.chain),
     "facts": ("config.json", lambda release: release.facts),
     "documents": ("data/documents.parquet", lambda release: release.manifest(["id"], ["bytes"])),
-    "excluded": ("data/excluded.parquet", lambda release: release.exclusions(["id"], [], [])),
+    "excluded": ("data/excluded.parquet", lambda release: list(release.groups("data/excluded.parquet", ["id"], []))),
     "tokens": ("data/tokens.parquet", lambda release: release.token_rows(["id"], ["end"])),
     "dates": ("buildinfo/build.json", lambda release: release.dates),
     "comparison": ("buildinfo/comparison.json", lambda release: release.comparison),

@@ -27,13 +27,10 @@ from .conftest import Bench
 TRAIN = """
 import sys
 from pathlib import Path
-from regrow.engine import phases
-from regrow.recipe.kind import Call
-from regrow.stages import KINDS
-kind, (split, output, scratch) = KINDS["tokenizer"], map(Path, sys.argv[1:])
-output.mkdir()
-phases.run(kind, Call("t", kind.parameters(vocabulary=512), {"split": (split,)}, output, scratch, None))
+from tests.stages.conftest import Bench
+print(Bench(Path(sys.argv[2])).run("tokenizer", {"vocabulary": 512}, split=Path(sys.argv[1])))
 """
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -48,13 +45,12 @@ phases.run(kind, Call("t", kind.parameters(vocabulary=512), {"split": (split,)},
 )
 def test_the_same_tokenizer_in_every_process(tiny: dict[str, Path], tmp_path: Path, settings: dict[str, str]) -> None:
     environment = {**os.environ, **settings}
-    subprocess.run(
-        [sys.executable, "-c", TRAIN, tiny["split"], tmp_path / "out", tmp_path / "s"], env=environment, check=True
-    )
-    names = ["special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    command = [sys.executable, "-c", TRAIN, tiny["split"], tmp_path]
+    done = subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True, text=True)
+    output, names = Path(done.stdout.strip()), ["special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"]
+    assert sorted(path.name for path in output.iterdir()) == names
     for name in names:
-        assert (tmp_path / "out" / name).read_bytes() == (tiny["tokenizer"] / name).read_bytes()
+        assert (output / name).read_bytes() == (tiny["tokenizer"] / name).read_bytes()
 
 
 def test_ties_are_settled_the_same_way_each_time(bench: Bench, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ FindingId = Literal[
     "data-non-commercial",
     "data-share-alike",
     "duplicate-key",
+    "file-too-large",
     "file-unreadable",
     Fault,
     "index-differs",

@@ -47,6 +47,7 @@ from regrow.release.layout import (
 )
 from regrow.release.sums import changed, parse
 from regrow.store import new_directory, sha256_bytes, sha256_file, sums
+from regrow.store.copying import copy
 
 _LICENCES = ("LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "LICENCE.md", "LICENCE.txt")
 
@@ -189,7 +190,7 @@ def _covered(contents: Contents, release: Path) -> None:
     require_every_document(contents.graph, outputs)
     for source, target in released_files(contents.graph, outputs):
         (release / target).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, release / target)
+        copy(source, release / target)
     large = _GIT_GGUF if any(release.rglob("*.gguf")) else ""
     (release / ".gitattributes").write_text(_GIT + large, "utf-8", newline="\n")
     equip(release)

@@ -90,7 +90,7 @@ def _require_free(target: str, taken: set[str], stage: Stage) -> None:
 
 
 def _files(item: Released, artifact: Path, stage: str) -> Iterator[tuple[Path, str]]:
-    """The files, each with its path in the release; those of a part in a folder of its name."""
+    """The files, each with its path in the release; those of a part lie there in a folder of its name."""
     for part in parts.folders(artifact):
         found = sorted(path for path in part.glob(item.files) if path.is_file())
         if not found and "*" not in item.files:

@@ -118,9 +118,10 @@ class TokenShards:
         if others := [folder.name for folder, one in zip(folders, said, strict=True) if one != said[0]]:
             what = f"{others[0]} has the tokens of another tokenizer than the first part"
             raise StageError(what, where=str(directory), hint="delete it from the store, and build again")
+        dtype, vocabulary, end_of_text = said[0]
         held_out = sum(one["validation_bytes"] for one in facts)
         counts = {part: tuple(one[f"{part}_tokens"] for one in facts) for part in PARTS}
-        return TokenShards(directory, *said[0], held_out, folders, counts, ranges or Here())
+        return TokenShards(directory, dtype, vocabulary, end_of_text, held_out, folders, counts, ranges or Here())
 
     def tokens(self, part: Part) -> int:
         """How many tokens the row of a part has."""

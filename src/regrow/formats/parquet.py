@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -90,6 +90,29 @@ def read_columns(file: BinaryIO | Path, columns: Sequence[str], most_bytes: int 
             if lacking := [name for name in columns if name not in found.schema_arrow.names]:
                 raise InputError(f"the table has no column `{lacking[0]}`")
             return found.read(columns=list(columns))
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise InputError("the table cannot be read", why=str(error).partition("\n")[0]) from error
+
+
+def groups_of_columns(file: BinaryIO | Path, columns: Sequence[str]) -> Iterator[pyarrow.Table]:
+    """Read some columns of a table, row group by row group: of a large table, a part is in memory.
+
+    Raises:
+        InputError: if it is no such table, or a row group is too large.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(file, pre_buffer=False) as found:
+            if lacking := [name for name in columns if name not in found.schema_arrow.names]:
+                raise InputError(f"the table has no column `{lacking[0]}`")
+            for number in range(found.metadata.num_row_groups):
+                if found.metadata.row_group(number).total_byte_size > MOST_BYTES:
+                    raise InputError(
+                        "the table unpacks to too many bytes", why=f"up to {MOST_BYTES:,} are read at once"
+                    )
+                yield found.read_row_group(number, columns=list(columns), use_threads=False)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise InputError("the table cannot be read", why=str(error).partition("\n")[0]) from error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from regrow.errors import RecipeError
@@ -48,5 +49,13 @@ def _is_called_otherwise(path: Path) -> bool:
     if not path.name.isascii() or path.name in ("", ".."):  # how accents are written is not the author's to say
         return False
     with suppress(OSError):
-        return path.name not in (other.name for other in path.parent.iterdir())
+        folder = os.fspath(path.parent)
+        # A listing that is remembered may lack what was made since, and then another look is due.
+        return path.name not in _names(folder, os.stat(folder).st_mtime_ns) and path.name not in os.listdir(folder)  # noqa: PTH116, PTH208
     return False
+
+
+@lru_cache(maxsize=8)
+def _names(folder: str, written: int) -> frozenset[str]:
+    """The names in a folder that was last written to at some time: many of its files may be asked for."""
+    return frozenset(os.listdir(folder))  # noqa: PTH208

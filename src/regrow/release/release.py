@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from regrow.errors import InputError, RecipeError
@@ -42,7 +42,6 @@ from regrow.release.layout import (
     DATES,
     ENVIRONMENT,
     EVALUATION,
-    EXCLUDED,
     LICENCE,
     LOCK,
     LOSSES,
@@ -443,34 +442,48 @@ class Release:
         """Columns of the list of documents; None if there is no list."""
         return self._table(MANIFEST, texts, numbers)
 
-    def exclusions(self, texts: Sequence[str], numbers: Sequence[str], optional: Sequence[str]) -> pyarrow.Table | None:
-        """Columns of the list of what was read and not used; None if there is no list."""
-        return self._table(EXCLUDED, texts, numbers, optional)
-
-    @property
-    def token_lists(self) -> tuple[str, ...]:
-        """The lists that say which training tokens are whose, in the order of the tokens: one, or one of each part.
-
-        Raises:
-            DamagedError: if that of a part is missing.
-        """
-        whole = Path(TOKENS)
-        there = {path for path in map(Path, self.files.paths()) if path.match(f"{whole.parent}/*/{whole.name}")}
-        if self.files.has(TOKENS) or not there:
-            return (TOKENS,)
-        count = parts.count(max(there).parent.name)
-        wanted = [parts.folder(whole.parent, number, count) / whole.name for number in range(count)]
-        if missing := [path for path in wanted if path not in there]:
-            raise DamagedError(
-                self.path, missing[0].as_posix(), f"there is no such file, and the tokens are in {count} parts"
-            )
-        return tuple(path.as_posix() for path in wanted)
-
     def token_rows(
         self, texts: Sequence[str], numbers: Sequence[str], gaps: Sequence[str] = (), path: str = TOKENS
     ) -> pyarrow.Table | None:
         """Columns of a list that says which training tokens are whose; None if there is no list."""
         return self._table(path, texts, numbers, gaps=gaps)
+
+    def parts(self, path: str) -> tuple[str, ...]:
+        """The files that a table is in: the one of this path, one for each part, or none if there is no such table.
+
+        Raises:
+            DamagedError: if that of a part is missing.
+        """
+        whole = PurePosixPath(path)
+        if self.files.has(path):
+            return (path,)
+        there = {one for one in map(PurePosixPath, self.files.paths()) if one.match(f"{whole.parent}/*/{whole.name}")}
+        count = parts.count(max(there).parent.name) if there else 0
+        wanted = [PurePosixPath(parts.folder(Path(whole.parent), part, count), whole.name) for part in range(count)]
+        if missing := [one for one in wanted if one not in there]:
+            raise DamagedError(self.path, str(missing[0]), f"there is no such file, and the table is in {count} parts")
+        return tuple(map(str, wanted))
+
+    def groups(
+        self, path: str, texts: Sequence[str], numbers: Sequence[str], optional: Sequence[str] = ()
+    ) -> Iterator[pyarrow.Table]:
+        """Columns of a table that may be larger than memory, a row group at a time; nothing if there is no table.
+
+        Args:
+            path: of the table, which may be in parts.
+            texts: columns of texts.
+            numbers: columns of whole numbers.
+            optional: columns of texts with empty cells.
+
+        Raises:
+            DamagedError: if it cannot be read.
+        """
+        for one in self.parts(path):
+            try:
+                with self.files.open(one) as file:
+                    yield from tables.groups(file, texts, numbers, optional)
+            except (OSError, ValueError) as error:
+                raise DamagedError(self.path, one, str(error)) from error
 
     def _table(
         self,

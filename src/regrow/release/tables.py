@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from regrow.errors import InputError
-from regrow.formats.parquet import read_columns
+from regrow.formats.parquet import groups_of_columns, read_columns
 
 if TYPE_CHECKING:
     import pyarrow
@@ -41,12 +41,62 @@ def read(
         table = read_columns(file, [name for name in fields if name not in lacking])
         for name in lacking:
             table = table.append_column(name, pa.nulls(len(table), pa.int64()))
-        table = table.select(list(fields)).cast(pa.schema(fields))
-        table.validate(full=True)  # texts are read as they come, and may be no UTF-8
+        return _checked(table, fields, (*texts, *numbers))
     except InputError as error:
-        raise ValueError(": ".join(filter(None, (error.what, error.why)))) from error
+        raise _plain(error) from error
     except (TypeError, pa.ArrowException) as error:
         raise ValueError(str(error).partition("\n")[0]) from error
-    if any(table[name].null_count for name in (*texts, *numbers)):
+
+
+def groups(
+    file: BinaryIO, texts: Sequence[str] = (), numbers: Sequence[str] = (), optional: Sequence[str] = ()
+) -> Iterator[pyarrow.Table]:
+    """The same of tables that may be larger than memory: row group by row group.
+
+    Raises:
+        ValueError: as :func:`read`.
+    """
+    import pyarrow as pa
+
+    fields = {**dict.fromkeys((*texts, *optional), pa.string()), **dict.fromkeys(numbers, pa.int64())}
+    try:
+        for table in groups_of_columns(file, list(fields)):
+            yield _checked(table, fields, (*texts, *numbers))
+    except InputError as error:
+        raise _plain(error) from error
+    except (TypeError, pa.ArrowException) as error:
+        raise ValueError(str(error).partition("\n")[0]) from error
+
+
+def summed(groups: Iterable[pyarrow.Table], keys: Sequence[str], value: str) -> list[dict[str, Any]]:
+    """The sum of a column of numbers and the count of rows, for all rows that have the same keys, in their order.
+
+    Returns:
+        rows of the keys, ``sum`` and ``count``.
+    """
+    import pyarrow as pa
+
+    found: pyarrow.Table | None = None
+    for table in groups:
+        given = table.select([*keys, value]).append_column("count", pa.repeat(pa.scalar(1, pa.int64()), len(table)))
+        given = given.rename_columns([*keys, "sum", "count"])
+        together = given if found is None else pa.concat_tables([found, given])
+        counted = together.group_by(list(keys)).aggregate([("sum", "sum"), ("count", "sum")])
+        found = counted.select([*keys, "sum_sum", "count_sum"]).rename_columns([*keys, "sum", "count"])
+    rows: list[dict[str, Any]] = [] if found is None else found.to_pylist()
+    return sorted(rows, key=lambda row: tuple(row[key] for key in keys))
+
+
+def _checked(table: pyarrow.Table, fields: dict[str, pyarrow.DataType], full: Sequence[str]) -> pyarrow.Table:
+    """A table whose columns are of the types that they should be, without empty cells in some."""
+    import pyarrow as pa
+
+    table = table.select(list(fields)).cast(pa.schema(fields))
+    table.validate(full=True)  # texts are read as they come, and may be no UTF-8
+    if any(table[name].null_count for name in full):
         raise ValueError("there are empty cells")
     return table
+
+
+def _plain(error: InputError) -> ValueError:
+    return ValueError(": ".join(filter(None, (error.what, error.why))))

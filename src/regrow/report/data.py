@@ -10,6 +10,9 @@ from regrow.release.lineage import Model
 from regrow.release.release import Loss, Sample
 from regrow.report.doubts import Doubt
 
+NAMED = 200
+"""Files of a source that a report names; the list of documents has all."""
+
 
 @dataclass(frozen=True)
 class Base:
@@ -81,7 +84,9 @@ class Source:
     validation_documents: int
     validation_bytes: int
     files: tuple[tuple[str, int, int], ...]
-    """File name, documents and bytes in the training split."""
+    """File name, documents and bytes in the training split, of the first :data:`NAMED` files."""
+    more_files: int = 0
+    """How many others there are."""
 
 
 @dataclass(frozen=True)

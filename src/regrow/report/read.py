@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regrow.errors import RecipeError
-from regrow.release import Release
+from regrow.release import Release, tables
 from regrow.release.files import DamagedError, read_json
-from regrow.release.layout import EFFECTS, SUMS, TEMPLATE
+from regrow.release.layout import EFFECTS, EXCLUDED, MANIFEST, SUMS, TEMPLATE
 from regrow.release.lineage import lineage
 from regrow.release.release import number
 from regrow.release.statements import Statement, brought_in, line_of_weights
 from regrow.release.sums import leaves
-from regrow.report.data import Base, Effect, Example, Exclusion, File, Measure, ReportData, Source, StageRow
+from regrow.report.data import NAMED, Base, Effect, Example, Exclusion, File, Measure, ReportData, Source, StageRow
 from regrow.report.doubts import doubts
 from regrow.report.render import size
 
@@ -106,7 +107,7 @@ def measures(release: Release) -> tuple[Measure, ...]:
 
 def _measures(release: Release) -> Iterable[Measure]:
     told = (
-        (release.evaluation, "validation", "this model", "on text it has never seen", True),
+        (release.evaluation, "validation", "this model", _unseen(release.evaluation.get("validation")), True),
         (release.comparison, "float32", "the same in plain float32", "torch, same data order", False),
         (release.comparison, "xz", "xz", _packed(release.comparison.get("xz")), False),
         (release.evaluation, "unigram", "unigram", "how often each token occurs in training text", False),
@@ -118,6 +119,15 @@ def _measures(release: Release) -> Iterable[Measure]:
             yield Measure(name, bits, note, own, key)
 
 
+def _unseen(found: Any) -> str:
+    """What the model was measured on."""
+    told = found.get("sequences") if isinstance(found, dict) else None
+    counts = [number(told.get(name)) for name in ("measured", "held_out")] if isinstance(told, dict) else [None]
+    if None in counts:
+        return "on text it has never seen"
+    return "on {:,.0f} of {:,.0f} sequences of text it has never seen".format(*counts)
+
+
 def _packed(found: Any) -> str:
     """How the compressor was used."""
     primed = number(found.get("primed_with")) if isinstance(found, dict) else None
@@ -125,13 +135,10 @@ def _packed(found: Any) -> str:
 
 
 def _sources(release: Release) -> Iterable[Source]:
-    table = release.manifest(texts=["source", "split", "file"], numbers=["bytes"])
+    keys = ["source", "split", "file"]
     counts: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
-    if table is not None:
-        grouped = table.group_by(["source", "split", "file"]).aggregate([("bytes", "sum"), ("bytes", "count")])
-        for row in grouped.sort_by([("source", "ascending"), ("file", "ascending")]).to_pylist():
-            here = counts.setdefault((row["source"], row["split"]), {})
-            here[row["file"]] = (row["bytes_count"], row["bytes_sum"])
+    for row in tables.summed(release.groups(MANIFEST, keys, ["bytes"]), keys, "bytes"):
+        counts.setdefault((row["source"], row["split"]), {})[row["file"]] = (row["count"], row["sum"])
     for source in release.sources:
         train = counts.get((source.get("name", ""), "train"), {})
         held_out = counts.get((source.get("name", ""), "validation"), {})
@@ -141,33 +148,40 @@ def _sources(release: Release) -> Iterable[Source]:
             bytes=sum(size for _, size in train.values()),
             validation_documents=sum(documents for documents, _ in held_out.values()),
             validation_bytes=sum(size for _, size in held_out.values()),
-            files=tuple((file, documents, size) for file, (documents, size) in train.items()),
+            files=tuple((file, *train[file]) for file in islice(train, NAMED)),
+            more_files=max(0, len(train) - NAMED),
         )
 
 
 def _exclusions(release: Release) -> Iterable[Exclusion]:
-    texts = ["stage", "reason", "source", "locator"]
-    table = release.exclusions(texts, numbers=["characters"], optional=["detail"])
-    if table is None:
-        return
-    grouped = table.group_by(["stage", "reason"]).aggregate([("characters", "sum"), ("characters", "count")])
-    order = [("characters_count", "descending"), ("stage", "ascending"), ("reason", "ascending")]
-    for row in grouped.sort_by(order).to_pylist():
-        yield Exclusion(
-            stage=row["stage"],
-            reason=row["reason"],
-            documents=row["characters_count"],
-            characters=row["characters_sum"],
-            examples=_examples(table, row["stage"], row["reason"]),
-        )
+    texts, keys = ["stage", "reason", "source", "locator"], ["stage", "reason"]
+    examples: dict[tuple[str, str], list[Example]] = {}
+
+    def seen() -> Iterator[pyarrow.Table]:
+        """The rows, while some of them are kept for examples."""
+        for table in release.groups(EXCLUDED, texts, ["characters"], optional=["detail"]):
+            for one in table.select(keys).group_by(keys).aggregate([]).to_pylist():
+                held = examples.setdefault((one["stage"], one["reason"]), [])
+                held[:] = sorted([*held, *_first(table, **one)], key=_place)[:_EXAMPLES]
+            yield table
+
+    rows = tables.summed(seen(), keys, "characters")
+    for row in sorted(rows, key=lambda row: -row["count"]):
+        stage, reason = row["stage"], row["reason"]
+        yield Exclusion(stage, reason, row["count"], row["sum"], tuple(examples[stage, reason]))
 
 
-def _examples(table: pyarrow.Table, stage: str, reason: str) -> tuple[Example, ...]:
+def _first(table: pyarrow.Table, stage: str, reason: str) -> list[Example]:
+    """The first documents that a stage left out for a reason, of some rows."""
     import pyarrow.compute as pc
 
     rows = table.filter((pc.field("stage") == stage) & (pc.field("reason") == reason))
     first = rows.sort_by([("source", "ascending"), ("locator", "ascending")]).slice(0, _EXAMPLES)
-    return tuple(Example(row["source"], row["locator"], row["detail"] or "") for row in first.to_pylist())
+    return [Example(row["source"], row["locator"], row["detail"] or "") for row in first.to_pylist()]
+
+
+def _place(example: Example) -> tuple[str, str]:
+    return example.source, example.locator
 
 
 def _line(release: Release) -> tuple[tuple[str, str], ...]:

@@ -6,7 +6,6 @@ an error that says what came instead.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -19,7 +18,7 @@ from regrow.sources.faults import LINE_ENDS, Promise, differs_in_line_ends, unex
 from regrow.sources.scheme import Emit, Poll, Scheme, Site, idle, silent
 from regrow.sources.select import Choice
 from regrow.store.atomic import require_new
-from regrow.store.digest import sha256_file
+from regrow.store.copying import copy_hashed
 from regrow.words import closest, listed, shown
 
 __all__ = [
@@ -162,8 +161,7 @@ def retrieve(
         path = scheme.obtain(locator, pin, site)
         target.parent.mkdir(parents=True, exist_ok=True)
         require_new(target)
-        shutil.copyfile(path, target)
-        _require(pin, target, fetch)  # the copy, so that nobody can change it after the check
+        _require(pin, target, copy_hashed(path, target), fetch)  # the copy, which nobody can change after the check
 
 
 def only_line_ends(fetch: str, base: Path, pin: Pin) -> bool:
@@ -187,7 +185,7 @@ def _module(name: str) -> Scheme:
     return cast(Scheme, import_module(f"{__name__}.{name}"))
 
 
-def _require(pin: Pin, path: Path, fetch: str) -> None:
-    size, found = path.stat().st_size, sha256_file(path)
+def _require(pin: Pin, path: Path, found: str, fetch: str) -> None:
     if found != pin.sha256:
-        raise unexpected(Promise.of(pin), name_of(fetch), f"{size} bytes with sha256 {found}", path)
+        came = f"{path.stat().st_size} bytes with sha256 {found}"
+        raise unexpected(Promise.of(pin), name_of(fetch), came, path)

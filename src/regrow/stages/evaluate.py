@@ -46,7 +46,7 @@ class EvaluateParameters(Asking):
         description="Held-out tokens to measure the model on, at most: if there are more, whole sequences evenly "
         "spread over them, and the release says of how many.",
         examples=[100_000_000],
-        ge=2**17,
+        ge=1,
         le=LARGEST,
     )
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from regrow.errors import StageError
+from regrow.store.copying import copy
 from regrow.store.locks import acquire, release
 
 _RENAME_EXCHANGE = 2
@@ -91,7 +92,7 @@ def copy_tree(source: Path, destination: Path) -> None:
             copy_tree(entry, destination / entry.name)
         else:
             require_new(destination / entry.name)
-            shutil.copyfile(entry, destination / entry.name)
+            copy(entry, destination / entry.name)
 
 
 def require_new(path: Path) -> None:

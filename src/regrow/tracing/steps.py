@@ -115,8 +115,9 @@ class Row:
         import numpy as np
         import pyarrow.compute as pc
 
-        found, begin = [], 0
-        lists = said(release, TOKENS, lambda: release.token_lists)
+        found: list[tuple[NDArray[Any], ...]] = []
+        begin = 0
+        lists = said(release, TOKENS, lambda: release.parts(TOKENS)) or (TOKENS,)
         for path in lists:
             read = partial(release.token_rows, [], ["end"], ["learnt", "rejected"], path)
             rows = said(release, path, read)
@@ -136,7 +137,8 @@ class Row:
 
     def ids(self, release: Release, documents: Collection[int]) -> dict[int, str]:
         """Documents by their places."""
-        found, begin = {}, 0
+        found: dict[int, str] = {}
+        begin = 0
         for path, count in zip(self.lists, self.documents, strict=True):
             if here := sorted(one for one in documents if begin <= one < begin + count):
                 rows = said(release, path, partial(release.token_rows, ["id"], [], (), path))
@@ -204,8 +206,14 @@ def _known(release: Release, ids: Iterable[str]) -> dict[str, tuple[str, str, st
 
     wanted = pa.array({*ids}, pa.string())
     texts, numbers = ["id", "source", "licence", "file"], ["start", "end"]
-    table = said(release, MANIFEST, lambda: release.manifest(texts, numbers))
-    rows = {row["id"]: row for row in table.filter(pc.is_in(table["id"], wanted)).to_pylist()}
+
+    def found() -> list[dict[str, Any]]:
+        groups = release.groups(MANIFEST, texts, numbers)
+        return [row for table in groups for row in table.filter(pc.is_in(table["id"], wanted)).to_pylist()]
+
+    if not said(release, MANIFEST, lambda: release.parts(MANIFEST)):
+        raise _unsaid(release, MANIFEST, "there is no such file")
+    rows = {row["id"]: row for row in said(release, MANIFEST, found)}
     if strangers := [one for one in wanted.to_pylist() if one not in rows]:
         what = f"document {min(strangers)} is not in the manifest"
         raise InputError(what, where=str(release.path / MANIFEST), hint=DAMAGED)

@@ -51,7 +51,7 @@ _COLLECTORS: tuple[Callable[[Folder], Iterator[Statement]], ...] = (
     legal.collect,
     code.collect,
 )
-_UNREAD = frozenset(("card-unreadable", "file-unreadable", "link-outside", "too-many-files"))
+_UNREAD = frozenset(("card-unreadable", "file-too-large", "file-unreadable", "link-outside", "too-many-files"))
 _HUB_FILES = ("config.json", "adapter_config.json", "model_index.json", "mergekit_config.yml", "params.json")
 
 

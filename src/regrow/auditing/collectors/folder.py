@@ -164,7 +164,9 @@ class Folder:
         with self.open(path, collector) as file:
             data = file.read(limit + 1)
         if len(data) > limit:
-            raise self.unreadable(path, collector, f"it has more than {limit:,} bytes, which no text for people has")
+            said = f"{printable(path)} is too large to be read: {self.size(path):,} bytes, and up to {limit:,} are"
+            at = self.evidence(path, collector)
+            raise UnreadableError(Finding("file-too-large", Severity.WARNING, said, (at,)))
         sha256 = self.hashes[path] = hashlib.sha256(data).hexdigest()
         return Text(path, data.decode("utf-8-sig", "replace"), sha256, collector, self.date)
 

@@ -200,6 +200,9 @@ def _obtain(site: str, info: Mapping[str, Any], repository: str, scratch: Path, 
             if kept is not None and (kept / path).is_symlink() and (kept / path).is_file():
                 place.symlink_to((kept / path).resolve())
                 continue
+            if count >= _MOST_FILES and _WANTED.fullmatch(place.name):
+                yield path
+                continue
             if path.endswith(".safetensors"):
                 place.write_bytes(_header(url, repository))
             elif count < _MOST_FILES and size <= _SMALL and _WANTED.fullmatch(place.name):

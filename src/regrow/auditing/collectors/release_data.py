@@ -6,19 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from regrow.auditing.collectors.folder import Folder, UnreadableError, printable
 from regrow.auditing.facts import Finding, Severity
-from regrow.release import Release
+from regrow.release import Release, tables
 from regrow.release.files import DamagedError
 from regrow.release.layout import MANIFEST
 
-if TYPE_CHECKING:
-    import pyarrow
-
 NAME = "release"
-_LARGEST = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -49,25 +45,18 @@ def manifest(folder: Folder, release: Release) -> tuple[Mapping[str, Used], list
         said = f"{MANIFEST} is not there, so nothing says which documents were used"
         return {}, [Finding("release-incomplete", Severity.CONFLICT, said, (folder.inventory(NAME),))]
     try:
-        if folder.size(MANIFEST) > _LARGEST:
-            raise folder.unreadable(MANIFEST, NAME, "it is too large")
         folder.hash(MANIFEST, NAME)
-        table = release.manifest(texts=["source", "split", "licence"], numbers=["bytes"])
+        keys = ["source", "split", "licence"]
+        rows = tables.summed(release.groups(MANIFEST, keys, ["bytes"]), keys, "bytes")
     except DamagedError as error:
         return {}, [folder.unreadable(MANIFEST, NAME, f"it is no manifest: {printable(error.cause)}").finding]
     except UnreadableError as error:
         return {}, [error.finding]
-    return _sums(table) if table is not None else {}, []
-
-
-def _sums(table: pyarrow.Table) -> Mapping[str, Used]:
-    grouped = table.group_by(["source", "split", "licence"]).aggregate([("bytes", "sum"), ("bytes", "count")])
-    rows = sorted(grouped.to_pylist(), key=itemgetter("source"))
-    return {name: _used(list(group)) for name, group in groupby(rows, key=itemgetter("source"))}
+    return {name: _used(list(group)) for name, group in groupby(rows, key=itemgetter("source"))}, []
 
 
 def _used(rows: Sequence[Mapping[str, Any]]) -> Used:
-    size = sum(row["bytes_sum"] for row in rows)
-    held_out = sum(row["bytes_sum"] for row in rows if row["split"] != "train")
+    size = sum(row["sum"] for row in rows)
+    held_out = sum(row["sum"] for row in rows if row["split"] != "train")
     licences = sorted({row["licence"] for row in rows})
-    return Used(sum(row["bytes_count"] for row in rows), size - held_out, held_out, printable(", ".join(licences)))
+    return Used(sum(row["count"] for row in rows), size - held_out, held_out, printable(", ".join(licences)))

@@ -9,7 +9,17 @@ from regrow.auditing.names import short
 from regrow.auditing.result import Outcome, Verdict
 from regrow.auditing.rules.case import Case
 from regrow.auditing.rules.predicates import PREDICATES, TAKES_KNOWN
-from regrow.auditing.rules.results import Result, all_of, any_of, as_known, capped, limited, rank, unique
+from regrow.auditing.rules.results import (
+    Result,
+    all_of,
+    any_of,
+    as_known,
+    capped,
+    limited,
+    one_line,
+    rank,
+    unique,
+)
 from regrow.auditing.rules.rulesets import Leaf, Needs, Rule
 
 
@@ -81,8 +91,19 @@ def _asked(leaf: Leaf, case: Case, node: Node) -> Result:
 
 
 def _result(rule: Rule, case: Case, ancestor: Ancestor) -> Result:
-    result = evaluate(rule.needs, case, ancestor.node)
+    result = _as_far_as_read(evaluate(rule.needs, case, ancestor.node), ancestor.node)
     return result if ancestor.sure else capped(result, "how the child was made from it is not told")
+
+
+def _as_far_as_read(result: Result, node: Node) -> Result:
+    """What was not shown may stand in a file that is too large to be read: that is no sign that it is nowhere."""
+    large = [place for one in node.collected.findings if one.id == "file-too-large" for place in one.evidence]
+    if result.outcome is not Outcome.NOT_SHOWN or not large:
+        return result
+    first, *others = result.reasons
+    named = f"{one_line(large[0].file, 60)} is too large to be read"
+    reasons = (f"{first}, as far as was read: {named}", *others)
+    return replace(result, reasons=reasons, evidence=unique((*result.evidence, large[0])))
 
 
 def _applies(rule: Rule, case: Case, node: Node) -> bool:
