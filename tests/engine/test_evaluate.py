@@ -7,6 +7,7 @@ import textwrap
 import threading
 import time
 from collections import Counter
+from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,9 @@ from toy import COUNT, JOIN, WRITE, diamond, note, stage
 
 from regrow.engine import Choice, Evaluation, evaluate, ingredients, key_of, rerun
 from regrow.errors import InputError, Interrupted, RegrowError, StageError
-from regrow.recipe.graph import Graph
-from regrow.recipe.kind import Kind, Parameters
+from regrow.formats import parts
+from regrow.recipe.graph import Graph, Stage
+from regrow.recipe.kind import Call, Kind, Parameters, Released
 from regrow.store import Store, StoreReader, opened, remove_tree, tree_digest
 
 
@@ -499,3 +501,20 @@ def test_nothing_heavy_is_imported():
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     assert run.stdout == "\n"
+
+
+def test_a_file_that_is_declared_has_to_be_in_each_part(tmp_path: Path) -> None:
+    def lacks(call: Call[Any]) -> None:
+        (parts.made(call.output, 0, 2) / "text.txt").write_text("a")
+        (parts.made(call.output, 1, 2) / "other.txt").write_text("b")
+
+    def has(call: Call[Any]) -> None:
+        for number in range(2):
+            (parts.made(call.output, number, 2) / "text.txt").write_text("a")
+
+    for name, run, whole in (("has", has, True), ("lacks", lacks, False)):
+        kind = Kind(name, 1, Parameters, {}, "texts", run, released=(Released("text.txt"),))
+        with Store(tmp_path / name) as store:
+            given = Graph((Stage("one", kind, Parameters(), {}),))
+            with nullcontext() if whole else pytest.raises(StageError, match="has given no `text"):
+                evaluate(given, store, scope="s", listener=lambda _: None, stop=threading.Event())

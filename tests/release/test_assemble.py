@@ -168,7 +168,7 @@ def test_trouble_with_the_disk_leaves_the_old_release(
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number), "x")
 
-    monkeypatch.setattr(module.shutil, "copyfile", fail)
+    monkeypatch.setattr(module, "copy", fail)
     with pytest.raises(error, match=words) as caught:
         assemble(contents(tmp_path / "store", seed=2), release)
     assert caught.value.exit_code == code

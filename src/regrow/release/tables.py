@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from regrow.errors import InputError
 from regrow.formats.parquet import groups_of_columns, read_columns
@@ -68,23 +68,26 @@ def groups(
         raise ValueError(str(error).partition("\n")[0]) from error
 
 
-def summed(groups: Iterable[pyarrow.Table], keys: Sequence[str], value: str) -> list[dict[str, Any]]:
+def summed(groups: Iterable[pyarrow.Table], keys: Sequence[str], value: str) -> pyarrow.Table:
     """The sum of a column of numbers and the count of rows, for all rows that have the same keys, in their order.
 
     Returns:
-        rows of the keys, ``sum`` and ``count``.
+        the keys, which are texts, ``sum`` and ``count``.
     """
     import pyarrow as pa
 
-    found: pyarrow.Table | None = None
+    numbers = ("sum", "count")
+    found = pa.schema({**dict.fromkeys(keys, pa.string()), **dict.fromkeys(numbers, pa.int64())}).empty_table()
     for table in groups:
         given = table.select([*keys, value]).append_column("count", pa.repeat(pa.scalar(1, pa.int64()), len(table)))
         given = given.rename_columns([*keys, "sum", "count"])
-        together = given if found is None else pa.concat_tables([found, given])
-        counted = together.group_by(list(keys)).aggregate([("sum", "sum"), ("count", "sum")])
+        counted = (
+            pa.concat_tables([found, given.cast(found.schema)])
+            .group_by(list(keys))
+            .aggregate([("sum", "sum"), ("count", "sum")])
+        )
         found = counted.select([*keys, "sum_sum", "count_sum"]).rename_columns([*keys, "sum", "count"])
-    rows: list[dict[str, Any]] = [] if found is None else found.to_pylist()
-    return sorted(rows, key=lambda row: tuple(row[key] for key in keys))
+    return found.sort_by([(key, "ascending") for key in keys])
 
 
 def _checked(table: pyarrow.Table, fields: dict[str, pyarrow.DataType], full: Sequence[str]) -> pyarrow.Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,20 +134,23 @@ def _packed(found: Any) -> str:
 
 
 def _sources(release: Release) -> Iterable[Source]:
+    import pyarrow.compute as pc
+
     keys = ["source", "split", "file"]
-    counts: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
-    for row in tables.summed(release.groups(MANIFEST, keys, ["bytes"]), keys, "bytes"):
-        counts.setdefault((row["source"], row["split"]), {})[row["file"]] = (row["count"], row["sum"])
+    table = tables.summed(release.groups(MANIFEST, keys, ["bytes"]), keys, "bytes")
+
+    def of(name: Any, split: str) -> pyarrow.Table:
+        return table.filter((pc.field("source") == str(name)) & (pc.field("split") == split))
+
     for source in release.sources:
-        train = counts.get((source.get("name", ""), "train"), {})
-        held_out = counts.get((source.get("name", ""), "validation"), {})
+        train, held_out = (of(source.get("name", ""), split) for split in ("train", "validation"))
         yield Source(
             **{key: str(source.get(key) or "") for key in ("name", "fetch", "licence", "availability", "attribution")},
-            documents=sum(documents for documents, _ in train.values()),
-            bytes=sum(size for _, size in train.values()),
-            validation_documents=sum(documents for documents, _ in held_out.values()),
-            validation_bytes=sum(size for _, size in held_out.values()),
-            files=tuple((file, *train[file]) for file in islice(train, NAMED)),
+            documents=pc.sum(train["count"]).as_py() or 0,
+            bytes=pc.sum(train["sum"]).as_py() or 0,
+            validation_documents=pc.sum(held_out["count"]).as_py() or 0,
+            validation_bytes=pc.sum(held_out["sum"]).as_py() or 0,
+            files=tuple((row["file"], row["count"], row["sum"]) for row in train.slice(0, NAMED).to_pylist()),
             more_files=max(0, len(train) - NAMED),
         )
 
@@ -165,7 +167,7 @@ def _exclusions(release: Release) -> Iterable[Exclusion]:
                 held[:] = sorted([*held, *_first(table, **one)], key=_place)[:_EXAMPLES]
             yield table
 
-    rows = tables.summed(seen(), keys, "characters")
+    rows = tables.summed(seen(), keys, "characters").to_pylist()
     for row in sorted(rows, key=lambda row: -row["count"]):
         stage, reason = row["stage"], row["reason"]
         yield Exclusion(stage, reason, row["count"], row["sum"], tuple(examples[stage, reason]))

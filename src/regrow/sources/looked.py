@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from regrow.recipe.pin import Pin, is_sha256
+from regrow.recipe.pin import Pin
 from regrow.store import default_root, sha256_bytes, write_atomic
 
 _HEAD = "regrow/looked/1"
@@ -80,6 +80,6 @@ def _pin(name: str, size: int, said: str) -> Pin | None:
     sha256, _, words = said.partition(" ")
     with suppress(ValueError):
         licences = json.loads(words) if words != "[]" else []
-        if is_sha256(sha256) and isinstance(licences, list):
+        if isinstance(licences, list):
             return Pin(name, sha256, size, tuple(map(str, licences)))
     return None

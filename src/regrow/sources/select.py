@@ -98,6 +98,8 @@ def _named(chain: Sequence[str], pattern: str, wild: bool = False) -> bool:
         wild: True to let wildcards take everything.
     """
     wanted = _segments(pattern)
+    if len(chain) == len(wanted) == 1 and not _has_archive(wanted[0]):  # nearly always, and there may be many
+        return _fits(chain[0], wanted[0], wild)
     if len(wanted) > 1:
         fit = all(_fits(path, segment, wild) for path, segment in zip(chain, wanted, strict=False))
         return fit and len(wanted) <= len(chain) and (wild or _plain(chain[len(wanted) :]))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from regrow.auditing.audit import Options, audit
 from regrow.auditing.facts import Component, ComponentFact, LicenceFact, State
 from regrow.errors import InputError, RecipeError
 
@@ -176,3 +177,14 @@ def test_what_is_not_a_model(tmp_path: Path) -> None:
         read(write(tmp_path / "folder", {"a.mp3": b""}))
     with pytest.raises(RecipeError, match="is not a model"):
         read(write(tmp_path, {"a.mp3": b""}) / "a.mp3")
+
+
+def test_a_file_that_is_too_large_is_said_to_be_and_nothing_in_it_is_said_to_be_nowhere(tmp_path: Path) -> None:
+    text = "# model\n\n## Training data\n\nTrained on Wikipedia.\n" + "word " * 900_000
+    write(tmp_path, {"README.md": text, "model.safetensors": sound(16), "config.json": '{"model_type": "llama"}'})
+    audited = audit(str(tmp_path), Options("2026-11-21"))
+    (large,) = (one for one in audited.findings if one.id == "file-too-large")
+    assert large.text == f"README.md is too large to be read: {len(text):,} bytes, and up to 4,194,304 are"
+    assert not audited.lineage.nodes[0].collected.complete
+    (named,) = (one for one in audited.parts if one.name == "data")
+    assert "as far as was read: README.md is too large to be read" in named.reason

@@ -47,7 +47,7 @@ def manifest(folder: Folder, release: Release) -> tuple[Mapping[str, Used], list
     try:
         folder.hash(MANIFEST, NAME)
         keys = ["source", "split", "licence"]
-        rows = tables.summed(release.groups(MANIFEST, keys, ["bytes"]), keys, "bytes")
+        rows = tables.summed(release.groups(MANIFEST, keys, ["bytes"]), keys, "bytes").to_pylist()
     except DamagedError as error:
         return {}, [folder.unreadable(MANIFEST, NAME, f"it is no manifest: {printable(error.cause)}").finding]
     except UnreadableError as error:
