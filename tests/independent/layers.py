@@ -40,6 +40,26 @@ def linear_backward(dy, x, w):
     return product(dy, w), product(turned(dy), x)
 
 
+def low_rank(x, w, a, b):
+    """``linear`` with two narrow matrices beside it; and what the gradient needs."""
+    h = linear(x, a)
+    return linear(x, w) + linear(h, b), h
+
+
+def low_rank_backward(dy, x, w, a, b, h):
+    """Gradients of ``x``, ``a`` and ``b``."""
+    g = product(dy, b)
+    return product(dy, w) + product(g, a), turned(over_rows(x, g)), over_rows(dy, h)
+
+
+def over_rows(left, right):
+    """The transpose of ``left`` times ``right``: the integers of the one's rows, their exponents with the other's."""
+    e = exponent(left, 1)
+    right = right * f32(two(e))
+    f = exponent(right, 0)
+    return f32(digit_product(turned(on_grid(left, e, 13)), on_grid(right, f, 13)) * (two(f) * 2.0**-26))
+
+
 def rms_norm(x, gain, epsilon):
     """The result and the inverse roots, a column."""
     inverse = f32(1.0 / np.sqrt(grid_sum(x * x, 1) / f64(x.shape[1]) + epsilon))[:, None]

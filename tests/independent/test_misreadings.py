@@ -47,6 +47,11 @@ MISREADINGS = [
     ("arithmetic", "ordered_linear", "((a + e) + (c + g)) + ((b + f) + (d + h))", "((a + e) + (b + f)) + ((c + g) + (d + h))"),
     ("arithmetic", "ordered_linear", "    a, b = a.astype(f64), b.astype(f64)\n", ""),
     ("layers", "linear", "return product(dy, w), product(turned(dy), x)", "return product(dy, w), turned(product(turned(x), dy) + 1)"),
+    ("layers", "low_rank", "return linear(x, w) + linear(h, b), h", "return product(np.hstack((x, h)), turned(np.hstack((w, b)))), h"),
+    ("layers", "low_rank", "product(dy, w) + product(g, a), turned", "product(dy, w + product(b, a)), turned"),
+    ("layers", "low_rank", "turned(over_rows(x, g)), over_rows(dy, h)", "product(turned(g), x), product(turned(dy), h)"),
+    ("layers", "low_rank", "turned(over_rows(x, g)), over_rows(dy, h)", "over_rows(g, x), over_rows(dy, h)"),
+    ("layers", "low_rank", "turned(over_rows(x, g)), over_rows(dy, h)", "turned(over_rows(x, g)), turned(over_rows(h, dy))"),
     # elementary functions
     ("arithmetic", "exp32", "f32(-87)), f32(88))", "f32(-87)), f32(87))"),
     ("arithmetic", "exp32", "x < f32(-87), f32(0)", "x <= f32(-87), f32(0)"),

@@ -71,6 +71,11 @@ def linear(x, w, dy, b=None):
     return {"y": y + b, "dx": dx, "dw": dw, "db": np.float32(arithmetic.grid_sum(dy, 0))}
 
 
+def low_rank(x, w, a, b, dy):
+    y, h = layers.low_rank(x, w, a, b)
+    return {"y": y, **dict(zip(("dx", "da", "db"), layers.low_rank_backward(dy, x, w, a, b, h), strict=True))}
+
+
 def rms_norm(x, gain, epsilon, dy):
     y, inverse = layers.rms_norm(x, gain, epsilon)
     dx, dgain = layers.rms_norm_backward(dy, x, gain, inverse)
@@ -194,6 +199,7 @@ DOES = {
     "digits": digits,
     "S": y(arithmetic.grid_sum),
     "linear": linear,
+    "low_rank": low_rank,
     "rms_norm": rms_norm,
     "swiglu": lambda x, dy: {"y": layers.swiglu(x), "dx": layers.swiglu_backward(dy, x)},
     "rotate": rotate,

@@ -11,6 +11,18 @@ from regrow.train.task import Batch
 
 CONFIGS = {
     "rotary": DecoderConfig(vocabulary=60, layers=2, width=16, heads=4, kv_heads=2, hidden=24, context=24),
+    "dynamic": DecoderConfig(
+        vocabulary=60,
+        layers=2,
+        width=16,
+        heads=4,
+        kv_heads=2,
+        hidden=24,
+        context=24,
+        rope_scaling="dynamic",
+        rope_factor=3.0,
+        rope_original_context=8,
+    ),
     "learned": DecoderConfig(
         vocabulary=60, layers=1, width=16, heads=2, kv_heads=2, hidden=24, context=24, positions="learned"
     ),
@@ -76,6 +88,22 @@ def test_a_document_alone_is_what_it_is_without_packing(name):
     alone = bits(config, weights, Batch(tokens[1][None], masks[1][None]))
     assert same(bits(config, weights, packed([[1]], tokens, masks, 24)), alone)
     assert not same(bits(config, weights, packed([[0, 1]], tokens, masks, 26)), alone)
+
+
+def test_positions_that_follow_from_the_length_follow_from_that_of_each_document():
+    """Beyond the old length of dynamic scaling, where documents of several lengths are turned at several bases."""
+    config = CONFIGS["dynamic"]
+    tokens, masks = documents((12, 10, 20))
+    weights = {name: value.detach() for name, value in parameters(config).items()}
+
+    def read(*rows):
+        batch = packed(rows, tokens, masks, 24)
+        predicted, _ = Decoder(config).predictions(weights, batch.tokens, batch.mask, batch.segments)
+        return predicted
+
+    alone = torch.cat([read([0]), read([1]), read([2])])
+    assert torch.equal(read([0, 1], [2]), alone)
+    assert torch.equal(read([0], [1], [2]), alone)
 
 
 def test_no_document_sees_another():

@@ -144,6 +144,16 @@ def test_numbers_that_are_none_are_refused(bench: Bench, model: Path) -> None:
         imported(bench, model)
 
 
+def test_a_model_with_code_of_its_own_is_refused_and_its_code_not_run(bench: Bench, model: Path) -> None:
+    said = json.loads((model / "config.json").read_text())
+    classes = {"AutoModelForCausalLM": "modeling_other.Other", "AutoTokenizer": ["cuts.Cuts", None]}
+    (model / "config.json").write_text(json.dumps({**said, "auto_map": classes}))
+    (model / "modeling_other.py").write_text(f"open({str(bench.root / 'ran')!r}, 'w')")
+    with pytest.raises(InputError, match="brings code of its own, for `AutoModelForCausalLM`"):
+        imported(bench, model)
+    assert not (bench.root / "ran").exists()
+
+
 def test_a_token_that_no_text_can_end_with_is_refused(bench: Bench, model: Path) -> None:
     (model / "generation_config.json").write_text('{"eos_token_id": 512}')
     with pytest.raises(InputError, match="the token that ends a text of the base is 512"):

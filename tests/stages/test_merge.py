@@ -117,8 +117,9 @@ def test_tokens_are_found_by_their_text(tmp_path: Path, given: dict[str, Path]) 
     given = {**given, "other": other}
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-    with pytest.raises(RegrowError, match="the model `other` has another tokenizer: token"):
+    with pytest.raises(RegrowError, match="the model `other` has another tokenizer: token") as error:
         join(tmp_path / "a", given, models=("other",))
+    assert 'or write `vocabulary = "union"`' in error.value.hint
     found = join(tmp_path / "b", given, models=("other",), weight=0.0, vocabulary="base")
     rows = [json.loads(line) for line in (found / "vocabulary.jsonl").read_text("utf-8").splitlines()]
     merged, theirs, ours = (load(one)[1]["embed"] for one in (found, other, given["base"]))
@@ -236,8 +237,9 @@ def test_training_on_tokens_before_there_are_rows_for_them_is_refused(tmp_path: 
 )
 def test_other_shapes_are_refused(tmp_path: Path, given: dict[str, Path], change: dict[str, Any], fault: str) -> None:
     other = model(tmp_path / "other", replace(CONFIG, **change), 5)
-    with pytest.raises(RegrowError, match=fault):
+    with pytest.raises(RegrowError, match=fault) as error:
         join(tmp_path, {**given, "other": other}, models=("other",))
+    assert ("vocabulary" in error.value.hint) == ("vocabulary" in change)
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,7 @@ def vectors() -> Iterator[Vector]:
     yield from _functions()
     yield from _grids()
     yield from _products()
+    yield from _low_rank()
     yield from _layers()
     yield from _attention()
     yield from _output_layer()
@@ -241,6 +242,38 @@ def _products() -> Iterator[Vector]:
     x, w, b, dy = (normal(f"linear {n}", *s) for n, s in (("x", (3, 5)), ("w", (4, 5)), ("b", (4,)), ("dy", (3, 4))))
     y, (dx, dw, db) = _run(ops.linear, (x, w, b), dy)
     yield vector("linear", "bias", {"x": x, "w": w, "b": b, "dy": dy}, {"y": y, "dx": dx, "dw": dw, "db": db})
+
+
+def _low_rank() -> Iterator[Vector]:
+    narrow = {n: normal(f"low rank {n}", *s) for n, s in (("a", (2, 5)), ("b", (4, 2)))}
+    wide = {n: normal(f"low rank {n}", *s) for n, s in (("a", (8, 900)), ("b", (40, 8)))}
+    inputs = {
+        "small": (normal("linear x", 3, 5), normal("linear w", 4, 5), narrow),
+        "deep and high": (normal("linear x", 300, 900), normal("linear w", 40, 900), wide),
+        "rows of different sizes": (literal(_uneven(6, 5)), normal("linear w", 4, 5), narrow),
+        "extremes": (
+            _extremes(),
+            normal("linear w", 2, 6),
+            {n: normal(f"low rank {n}", 2, 6 if n == "a" else 2) for n in "ab"},
+        ),
+    }
+    for name, (x, w, pair) in inputs.items():
+        yield _with_low_rank(name, x, w, pair, normal("linear dy", len(x.array), len(w.array)))
+    x, w, pair = inputs["small"]
+    yield _with_low_rank("gradients of different sizes", x, w, pair, literal(_uneven(3, 4)))
+    # As adapters begin: nothing is added, and only the second matrix gets a gradient.
+    begun = {**pair, "b": literal(np.zeros((4, 2), np.float32))}
+    yield _with_low_rank("the second is zero", x, w, begun, normal("linear dy", 3, 4))
+
+
+def _uneven(rows: int, columns: int) -> Array:
+    """Rows that have grids of their own, far apart."""
+    return normal("uneven", rows, columns).array * np.ldexp(1.0, 7 * np.arange(rows) - 16).astype(np.float32)[:, None]
+
+
+def _with_low_rank(name: str, x: Input, w: Input, pair: Mapping[str, Input], dy: Input) -> Vector:
+    y, (dx, da, db) = _run(lambda x, a, b: ops.low_rank(x, w.tensor, a, b), (x, pair["a"], pair["b"]), dy)
+    return vector("low_rank", name, {"x": x, "w": w, **pair, "dy": dy}, {"y": y, "dx": dx, "da": da, "db": db})
 
 
 def _run(

@@ -91,8 +91,7 @@ class Decoder:
 
     def __init__(self, config: DecoderConfig) -> None:
         self.config = config
-        self._tables: tuple[Tensor, ...] = ()
-        self._total = 0
+        self._tables: dict[int, tuple[Tensor, ...]] = {}
 
     def __call__(
         self, parameters: Parameters, tokens: Tensor, mask: Tensor | None = None, segments: Tensor | None = None
@@ -171,29 +170,48 @@ class Decoder:
         """
         device = parameters["embed"].device
         places = torch.arange(first, first + tokens.shape[1])
+        lengths = torch.full_like(places, first + tokens.shape[1])
         if packed is not None:
             tokens, places = tokens.reshape(1, -1).index_select(1, packed.chosen), packed.positions
+            lengths = packed.lengths
             products = replace(products, attention=packed.to(device).attention(products.attention))
-        return self._passing(parameters, tokens, products, places)(tokens.to(device))
+        return self._passing(parameters, tokens, products, places, lengths)(tokens.to(device))
 
     def passing(self, parameters: Parameters, tokens: Tensor, products: Products) -> Pass:
         """The way of int64 ``(B, T)`` through the layers, for whoever goes it layer by layer."""
-        return self._passing(parameters, tokens, products, torch.arange(tokens.shape[1]))
+        places = torch.arange(tokens.shape[1])
+        return self._passing(parameters, tokens, products, places, torch.full_like(places, tokens.shape[1]))
 
-    def _passing(self, parameters: Parameters, tokens: Tensor, products: Products, places: Tensor) -> Pass:
+    def _passing(
+        self, parameters: Parameters, tokens: Tensor, products: Products, places: Tensor, lengths: Tensor
+    ) -> Pass:
         device = parameters["embed"].device
-        places = places.to(device)
-        seen = self._seen(places, device)
-        return Pass(self.config, parameters, products, (tokens.shape[0], tokens.shape[1]), seen, places)
+        seen = self._seen(places, lengths, device)
+        shape = (tokens.shape[0], tokens.shape[1])
+        return Pass(self.config, parameters, products, shape, seen, places.to(device))
 
-    def _seen(self, places: Tensor, device: torch.device) -> tuple[Tensor, ...]:
-        """The tables of positions: the same rows for every length, unless they follow from it."""
+    def _seen(self, places: Tensor, lengths: Tensor, device: torch.device) -> tuple[Tensor, ...]:
+        """The rows of the tables of positions for places in texts of some lengths, which they may follow from."""
         if self.config.positions != "rotary":
             return ()
-        if (total := rotary.total(self.config, int(places.max()) + 1)) != self._total:
-            self._tables, self._total = rotary.tables(self.config, total), total
-        self._tables = tuple(table.to(device) for table in self._tables)
-        return tuple(table.index_select(0, places) for table in self._tables)
+        totals = torch.tensor([rotary.total(self.config, length) for length in lengths.unique().tolist()])
+        totals = totals[lengths.unique(return_inverse=True)[1]]
+        self._tables = {total: self._made(total, device) for total in totals.unique().tolist()}
+        if len(self._tables) == 1:
+            (tables,) = self._tables.values()
+            return tuple(table.index_select(0, places.to(device)) for table in tables)
+        found = []
+        for kind in range(2):
+            rows = torch.empty((len(places), self.config.rope_width // 2), device=device)
+            for total, tables in self._tables.items():
+                of = (totals == total).nonzero().flatten()
+                rows[of.to(device)] = tables[kind].index_select(0, places[of].to(device))
+            found.append(rows)
+        return tuple(found)
+
+    def _made(self, total: int, device: torch.device) -> tuple[Tensor, ...]:
+        known = self._tables.get(total) or rotary.tables(self.config, total)
+        return tuple(table.to(device) for table in known)
 
 
 @dataclass(frozen=True)

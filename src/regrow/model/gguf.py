@@ -305,4 +305,5 @@ class _Data:
 
 
 def _unreadable(path: Path | str, why: str) -> InputError:
-    return InputError("this model cannot be read", where=str(path), why=why)
+    hint = "get the file again, which may have been cut off or changed, or take another base"
+    return InputError("this model cannot be read", where=str(path), why=why, hint=hint)

@@ -23,6 +23,7 @@ class Segments:
     Attributes:
         chosen: int64 ``(R,)``: the places of a batch ``(B, T)``, flattened, that belong to a document.
         positions: int64 ``(R,)``: of each in its document.
+        lengths: int64 ``(R,)``: how long the document of each is.
         slots: int64 ``(R,)``: of each among the places of all documents, ``count`` times ``longest``.
         count: how many documents.
         longest: how long the longest is.
@@ -30,6 +31,7 @@ class Segments:
 
     chosen: Tensor
     positions: Tensor
+    lengths: Tensor
     slots: Tensor
     count: int
     longest: int
@@ -47,7 +49,7 @@ class Segments:
         starts = lengths.cumsum(0) - lengths
         positions = torch.arange(len(chosen), device=segments.device) - starts[numbers]
         longest = int(lengths.max()) if len(lengths) else 0
-        return Segments(chosen, positions, numbers * longest + positions, len(lengths), longest)
+        return Segments(chosen, positions, lengths[numbers], numbers * longest + positions, len(lengths), longest)
 
     def to(self, device: torch.device) -> Segments:
         """The same on a device."""

@@ -401,6 +401,7 @@ def _config(directory: Path) -> DecoderConfig:
             f"a model of the kind {shown(name)} cannot be read", where=f"{path}: model_type",
             why="its tensors have names and an order that are not known here", hint=f"known are {listed(families())}",
         )  # fmt: skip
+    _require_no_code(path, values.get("auto_map"))
     _require_method(path, values.get("quantization_config"))
     try:
         return families()[name].read(values)
@@ -408,6 +409,16 @@ def _config(directory: Path) -> DecoderConfig:
         raise InputError(
             error.what, where=f"{path}: {error.where}", why=error.why, hint=error.hint or _DAMAGED
         ) from error
+
+
+def _require_no_code(path: Path, said: object) -> None:
+    """A model that names classes of its own may compute something else than the family that it calls itself."""
+    if named := [key for key in (said if isinstance(said, dict) else ()) if key != "AutoTokenizer"]:
+        raise InputError(
+            f"this model brings code of its own, for {listed(named)}", where=f"{path}: auto_map",
+            why="code of a stranger is never run here, and without it the numbers may mean something else",
+            hint="take a model that the classes of transformers compute; or, if they do, a copy without `auto_map`",
+        )  # fmt: skip
 
 
 def _require_method(path: Path, said: object) -> None:

@@ -178,7 +178,7 @@ def _rows_of(call: Call[MergeParameters], folders: Mapping[str, Path]) -> Rows |
     ours, said = call.input("tokenizer"), call.parameters
     if said.vocabulary == "same":
         for name, folder in folders.items():
-            require_same_tokens(ours, folder, name)
+            require_same_tokens(ours, folder, name, ', or write `vocabulary = "union"` or `"base"`')
         return None
     tokens = Tokenizer.open(ours).tokens()
     own = union.before(ours) if said.vocabulary == "union" else len(tokens)
@@ -202,17 +202,19 @@ def _require_alike(ours: DecoderConfig, theirs: DecoderConfig, name: str, rows: 
         name: what the recipe calls it.
         rows: whether it has to have as many rows for tokens, too.
     """
+    from regrow.model.token_rows import TABLES
+
     what = f"the model `{name}` cannot be merged"
     shapes, others = ours.shapes(), theirs.shapes()
     for tensor in {**shapes, **others}:
-        free = tensor in ("embed", "head") and not rows
+        free = tensor in TABLES and not rows
         mine, other = (one.get(tensor, ())[free:] for one in (shapes, others))
         if mine != other:
             raise InputError(
                 f"{what}: its `{tensor}` is {_shape(other)}, and here it is {_shape(mine)}",
                 why="entries are merged one by one",
-                hint='write `vocabulary = "base"` or "union"'
-                if mine[1:] == other[1:] != ()
+                hint='write `vocabulary = "union"` or `"base"`'
+                if tensor in TABLES and mine[1:] == other[1:]
                 else "merge models of one shape",
             )
     for option in fields(ours):

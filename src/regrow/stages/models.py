@@ -30,13 +30,14 @@ def named(call: Call[Any], slot: str, names: Sequence[str]) -> dict[str, Path]:
     return dict(zip(names, folders, strict=True))
 
 
-def require_same_tokens(ours: Path, theirs: Path, name: str) -> None:
+def require_same_tokens(ours: Path, theirs: Path, name: str, or_else: str = "") -> None:
     """Refuse a model that calls tokens by other numbers: what it says of number 17 is about something else.
 
     Args:
         ours: the folder of the tokenizer of the weights.
         theirs: that of the other model.
         name: what the recipe calls the other one.
+        or_else: what else to do than to take another model.
 
     Raises:
         InputError: naming the first token that differs.
@@ -48,5 +49,5 @@ def require_same_tokens(ours: Path, theirs: Path, name: str) -> None:
             raise InputError(
                 f"the model `{name}` has another tokenizer: token {number:,} is {said[1]} there, and here {said[0]}",
                 why="numbers of tokens stand for different texts in the two",
-                hint="take a model with the same tokenizer",
+                hint=f"take a model with the same tokenizer{or_else}",
             )

@@ -61,10 +61,13 @@ def run(call: Call[VocabularyParameters]) -> None:
             hint="leave it out of `vocabulary.drop`",
         )
     others = tuple(numbers.get(token, token) for token in before.others if token not in changed.dropped)
-    begin, end, pad = (
-        None if token is None else numbers.get(token, token) for token in (before.begin, before.end, before.pad)
+    kept = replace(
+        before,
+        begin=numbers.get(before.begin, before.begin),
+        end=numbers.get(before.end, before.end),
+        others=others,
+        pad=None if before.pad is None or before.pad in changed.dropped else numbers.get(before.pad, before.pad),
     )
-    kept = replace(before, begin=begin, end=end, others=others, pad=None if before.pad in changed.dropped else pad)
     save(call.output, replace(config, vocabulary=rows), parameters, kept.also(ending(call.input("tokenizer"))))
 
 
