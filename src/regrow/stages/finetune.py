@@ -36,7 +36,7 @@ def run(call: Call[FinetuneParameters]) -> None:
 
 KIND = Kind(
     name="finetune",
-    version=2,
+    version=3,
     parameters=FinetuneParameters,
     inputs=SLOTS,
     output="weights",

@@ -171,7 +171,7 @@ def cost(parameters: LoraParameters, inputs: Mapping[str, tuple[Expected, ...]])
 
 KIND = Kind(
     name="lora",
-    version=1,
+    version=2,
     parameters=LoraParameters,
     inputs=SLOTS,
     output=ADAPTER,

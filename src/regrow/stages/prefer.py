@@ -90,7 +90,7 @@ def cost(parameters: PreferParameters, inputs: Mapping[str, tuple[Expected, ...]
 
 KIND = Kind(
     name="prefer",
-    version=1,
+    version=2,
     parameters=PreferParameters,
     inputs=SLOTS,
     output="weights",
