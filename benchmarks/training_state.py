@@ -6,10 +6,13 @@ are at the settings' defaults, and the highest memory with what the plan says.
 
 import argparse
 import math
+import os
 import resource
 import tempfile
 import time
 from pathlib import Path
+
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # as the command line does before torch is loaded; regrow.cli says why
 
 import torch
 
