@@ -16,7 +16,7 @@ from regrow.recipe.pin import Pin
 from regrow.recipe.schema import parse
 from regrow.stages import KINDS
 from regrow.train.checkpoints import folder_of
-from regrow.train.section import Train, steps, training_flops, training_memory, training_seconds
+from regrow.train.section import Train, needs, steps, training_flops, training_memory, training_seconds
 
 RECIPE = """\
 recipe = 1
@@ -97,8 +97,18 @@ def test_memory_grows_with_what_needs_it() -> None:
     more = train.model_copy(update={"micro_batch": 4})
     assert training_memory(SMALL, train, 10) < training_memory(SMALL, more, 10)
     assert training_memory(SMALL, train, 10) < training_memory(SMALL, train, 1000)
-    several = train.model_copy(update={"micro_batches_per_step": 9})
-    assert training_memory(SMALL, train, 10) == training_memory(SMALL, several, 10)  # one after the other
+    few, several, many = (train.model_copy(update={"micro_batches_per_step": number}) for number in (2, 9, 900))
+    assert training_memory(SMALL, few, 10) < training_memory(SMALL, several, 10) == training_memory(SMALL, many, 10)
+
+
+def test_a_run_needs_room_for_two_checkpoints_and_its_snapshots() -> None:
+    plain = needs(Train(tokens=100), 1000)
+    assert (plain.scratch, plain.output) == (24_000, 4_000)
+    kept = needs(Train(tokens=100, snapshots=3, keep_optimizer=True), 1000)
+    assert (kept.scratch, kept.output) == (24_000 + 12_000, 4_000 + 12_000 + 8_000)
+    frozen = needs(Train(tokens=100), 1000, frozen=50_000)
+    assert (frozen.scratch, frozen.memory - plain.memory) == (plain.scratch, 8 * 50_000)
+    assert needs(Train(tokens=100), 1000, workers=4).memory < plain.memory
 
 
 def test_text() -> None:
@@ -119,9 +129,9 @@ def test_text() -> None:
         "to fetch: 0 bytes",
         "pretrain: 127,296 parameters, 98,304 tokens in 48 steps, 8e+10 FLOPs",
         "                       time    memory        disk",
-        "  pretrain              7 s    414 MB      509 kB",
+        "  pretrain              7 s    416 MB      509 kB",
         "  evaluate              1 s    400 MB     0 bytes",
-        "about 7 s, 414 MB of memory, 509 kB of disk",
+        "about 7 s, 416 MB of memory, 509 kB of disk",
         "the times are those of two cores of an Intel Xeon with AMX; how fast this machine is will be known from its "
         "first build",
         "where kernels were never compiled, that takes a minute more, once",
@@ -158,7 +168,7 @@ def test_json() -> None:
         "cost": {
             "flops": 79725330432,
             "seconds": pytest.approx(6.82, abs=0.01),
-            "memory_bytes": 414327296,
+            "memory_bytes": 415854848,
             "disk_bytes": 509184,
             "scratch_bytes": 0,
         },
@@ -264,7 +274,7 @@ def test_what_is_there_is_looked_at(tmp_path: Path) -> None:
 def test_too_little_memory_and_disk_are_told_before_a_build() -> None:
     assert list(plan("x", graph(), forecasts(9), machine=Machine(10**9, 10**9)).warnings()) == []
     memory, disk = plan("x", graph(), forecasts(9), machine=Machine(200_000_000, 1000)).warnings()
-    assert memory.startswith("`pretrain` needs about 414 MB of memory, and there are 200 MB; lower `micro_batch`")
+    assert memory.startswith("`pretrain` needs about 416 MB of memory, and there are 200 MB; lower `micro_batch`")
     assert disk.startswith("the build needs about 509 kB of disk, and 1.0 kB are free")
     assert list(plan("x", graph(), forecasts(11), machine=Machine(1, 1)).warnings()) == []
 
@@ -310,4 +320,4 @@ def test_a_build_that_cannot_be_is_refused() -> None:
     plan("x", graph(), forecasts(9)).require_possible()
     with pytest.raises(StageError, match="far too little memory") as caught:
         plan("x", graph(), forecasts(9), machine=Machine(50_000_000, 10**9)).require_possible()
-    assert caught.value.why == "it needs about 414 MB, and there are 50 MB"
+    assert caught.value.why == "it needs about 416 MB, and there are 50 MB"

@@ -1,6 +1,8 @@
 """What is said of a folder that holds no model, a foreign one or a damaged one."""
 
 import json
+import tracemalloc
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +14,9 @@ from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
 from regrow.model.families import families
 from regrow.model.options import OptionError
+from regrow.release import Release
+from regrow.release.files import DamagedError
+from regrow.store.digest import sha256_bytes, sha256_file
 from regrow.words import listed
 
 LLAMA = DecoderConfig(vocabulary=40, layers=2, width=16, heads=4, kv_heads=2, hidden=24, context=16)
@@ -190,3 +195,37 @@ def test_there_is_no_writing_for_a_family_that_is_not_there(tmp_path):
     other = DecoderConfig(vocabulary=4, layers=1, width=4, heads=2, kv_heads=2, hidden=4, context=4, family="other")
     with pytest.raises(OptionError, match="there is no family `other`"):
         weights.save(tmp_path, other, {}, weights.Ends.both(0))
+
+
+def test_large_weights_are_several_files_and_an_index_and_read_as_one(tmp_path):
+    parameters = initialise(LLAMA, 1)
+    weights.save(tmp_path, LLAMA, parameters, weights.Ends.both(0), largest=3000)
+    names = weights.files(tmp_path)
+    assert len(names) > 2
+    assert names[0] == f"model-00001-of-{len(names):05}.safetensors"
+    index = json.loads((tmp_path / INDEX).read_text())
+    assert index["metadata"]["total_size"] == sum(4 * p.numel() for p in parameters.values())
+    _, found = weights.load(tmp_path)
+    assert all(torch.equal(found[name], p) for name, p in parameters.items())
+    assert Release.at(tmp_path).facts["parameters"] == sum(p.numel() for p in parameters.values())
+    lines = "".join(f"{sha256_file(tmp_path / name)}  {name}\n" for name in names)
+    assert weights.digest(tmp_path) == sha256_bytes(lines.encode())
+
+
+def test_one_of_several_files_that_is_not_there_is_named(tmp_path):
+    weights.save(tmp_path, LLAMA, initialise(LLAMA, 1), weights.Ends.both(0), largest=3000)
+    gone = weights.files(tmp_path)[1]
+    (tmp_path / gone).unlink()
+    assert gone in said(tmp_path).why
+    with pytest.raises(DamagedError, match="no such file"):
+        Release.at(tmp_path).facts  # noqa: B018
+
+
+def test_weights_are_written_without_a_copy_of_them(tmp_path):
+    config = replace(LLAMA, vocabulary=60_000, width=64)
+    parameters = initialise(config, 1)
+    tracemalloc.start()
+    weights.save(tmp_path, config, parameters, weights.Ends.both(0))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 << 20 < (tmp_path / weights.WEIGHTS).stat().st_size / 3

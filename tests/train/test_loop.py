@@ -271,7 +271,7 @@ def test_a_save_is_due_when_the_run_has_gone_on_for_fifty_times_its_cost():
             now[0] += 1.0
         return now[0] - begun
 
-    assert [saved(seconds) for seconds in (0.1, 1.0, 30.0)] == [20.0, 50.0, 1500.0]
+    assert [saved(seconds) for seconds in (0.25, 1.0, 32.0)] == [20.0, 50.0, 1600.0]
 
 
 def test_the_digest_of_a_state_names_chunks_of_a_mebibyte():

@@ -26,14 +26,14 @@ def files_of(model: Path) -> list[str]:
     return [name for name in names if (model / name).exists()]
 
 
-def written(model: Path, output: Path, dtype: Dtype = "float32", largest: int = weights.LARGEST_FILE) -> None:
+def written(model: Path, output: Path, dtype: Dtype = "float32", largest: int | None = None) -> None:
     """Write a model into an empty folder.
 
     Args:
         model: the folder of a model, or of a release.
         output: where it goes.
         dtype: what its numbers are stored as; those that are integers of few bits stay that.
-        largest: bytes of tensors in a file of weights; with more than that, there are several.
+        largest: bytes of tensors in a file of weights, with more than which there are several; None for the usual.
 
     Raises:
         InputError: if there is no model, or one for which Hugging Face's libraries have no class.
@@ -43,7 +43,8 @@ def written(model: Path, output: Path, dtype: Dtype = "float32", largest: int = 
         raise _unknown(model, f"{LIBRARY} has no class for models of the kind `{config.family}`")
     ends = weights.ends(model, Tokenizer.open(model).end_of_text)
     try:
-        weights.save(output, config, parameters, ends, weights.load_codes(model), dtype, largest)
+        most = weights.LARGEST_FILE if largest is None else largest
+        weights.save(output, config, parameters, ends, weights.load_codes(model), dtype, most)
     except OptionError as error:
         raise _unknown(model, error.what) from error
     for name in _BESIDE:

@@ -98,7 +98,7 @@ def done(parameters: PretrainParameters, scratch: Path) -> float:
 
 KIND = Kind(
     name="pretrain",
-    version=3,
+    version=4,
     parameters=PretrainParameters,
     inputs={"tokens": Slot("tokens"), "tokenizer": Slot("tokenizer", optional=True)},
     output="weights",

@@ -138,7 +138,7 @@ class State:
         hashes: dict[tuple[Part, str], list[str]] = {("parameter", name): x for name, x in self.sealed(workers).items()}
         for chunk, found in zip(chunks, self._hashes(chunks, workers), strict=True):
             hashes.setdefault((chunk.part, chunk.name), []).append(found)
-        tensors = [("parameter", name) for name in self.parameters]
+        tensors: list[tuple[Part, str]] = [("parameter", name) for name in self.parameters]
         tensors += [(part, name) for part in _MOMENTS for name in self.first]
         text = [f"step {self.step}\n"]
         for part, name in tensors:
