@@ -16,7 +16,7 @@ from regrow.recipe.pin import Pin
 from regrow.recipe.schema import parse
 from regrow.stages import KINDS
 from regrow.train.checkpoints import folder_of
-from regrow.train.section import Train, needs, steps, training_flops, training_memory, training_seconds
+from regrow.train.section import Train, needs, steps, training_flops, training_needs, training_seconds
 
 RECIPE = """\
 recipe = 1
@@ -95,10 +95,14 @@ def test_flops_by_hand() -> None:
 def test_memory_grows_with_what_needs_it() -> None:
     train = Train(tokens=100, micro_batch=2)
     more = train.model_copy(update={"micro_batch": 4})
-    assert training_memory(SMALL, train, 10) < training_memory(SMALL, more, 10)
-    assert training_memory(SMALL, train, 10) < training_memory(SMALL, train, 1000)
+    assert training_needs(SMALL, train, 10).memory < training_needs(SMALL, more, 10).memory
+    assert training_needs(SMALL, train, 10).memory < training_needs(SMALL, train, 1000).memory
     few, several, many = (train.model_copy(update={"micro_batches_per_step": number}) for number in (2, 9, 900))
-    assert training_memory(SMALL, few, 10) < training_memory(SMALL, several, 10) == training_memory(SMALL, many, 10)
+    assert (
+        training_needs(SMALL, few, 10).memory
+        < training_needs(SMALL, several, 10).memory
+        == training_needs(SMALL, many, 10).memory
+    )
 
 
 def test_a_run_needs_room_for_two_checkpoints_and_its_snapshots() -> None:

@@ -197,13 +197,14 @@ def cost(parameters: LoraParameters, inputs: Mapping[str, tuple[Expected, ...]])
     whole = tuning.cost(parameters, inputs)
     assert whole.training is not None
     learned, share = whole.training.parameters, 1.0 if parameters.preferences else 2 / 3
-    seconds = whole.seconds * share
+    seconds, takes = whole.seconds * share, needs(parameters, learned // 50, frozen=learned)
     return replace(
         whole,
         gives=replace(whole.gives, size=whole.gives.size / 50),
         flops=whole.flops * share,
         seconds=seconds,
-        memory_bytes=PROGRAM + needs(parameters, learned // 50, frozen=learned).memory,
+        memory_bytes=PROGRAM + takes.memory,
+        scratch_bytes=takes.scratch,
         training=replace(whole.training, seconds=seconds),
     )
 

@@ -15,7 +15,7 @@ from regrow.stages.costs import START, WRITING, all_of
 from regrow.stages.training import RECORDS, WORDS, Schedule, require_a_step, settings_of
 from regrow.stages.weights import WEIGHTS
 from regrow.train.checkpoints import newest
-from regrow.train.section import Train, steps, training_flops, training_memory, training_seconds
+from regrow.train.section import Train, steps, training_flops, training_needs, training_seconds
 
 if TYPE_CHECKING:
     from regrow.model.config import DecoderConfig
@@ -69,10 +69,11 @@ def cost(parameters: PretrainParameters, inputs: Mapping[str, tuple[Expected, ..
     architecture, train, vocabulary = parameters.architecture, parameters.train, all_of(inputs, "tokens").vocabulary
     learned, count = parameter_count(architecture, vocabulary), steps(architecture, train)
     seconds = training_seconds(architecture, train, vocabulary)
+    takes = training_needs(architecture, train, vocabulary)
     looks = (count - 1) // train.validate_every if train.validate_every else 0
     return Cost(
         Expected(
-            size=4 * learned,
+            size=takes.output,
             vocabulary=vocabulary,
             parameters=learned,
             context=architecture.context,
@@ -80,7 +81,8 @@ def cost(parameters: PretrainParameters, inputs: Mapping[str, tuple[Expected, ..
         ),
         flops=training_flops(architecture, train, vocabulary),
         seconds=START + seconds + looks * (WRITING * WORDS + seconds / count / 3),
-        memory_bytes=PROGRAM + training_memory(architecture, train, vocabulary),
+        memory_bytes=PROGRAM + takes.memory,
+        scratch_bytes=takes.scratch,
         training=Training(
             learned,
             count * train.sequences_per_step * architecture.context,

@@ -191,7 +191,7 @@ def cost(parameters: TokenizeParameters, inputs: Mapping[str, tuple[Expected, ..
 
 KIND = Kind(
     name="tokenize",
-    version=1,
+    version=2,
     parameters=TokenizeParameters,
     inputs={"split": Slot("split"), "tokenizer": Slot("tokenizer")},
     output="tokens",

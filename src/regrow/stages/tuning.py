@@ -123,12 +123,13 @@ def cost(parameters: Tuning, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost
     learned = given.parameters or int(given.size / 4)
     tokens = count * parameters.sequences_per_step * parameters.context
     flops = 6.0 * learned * tokens
-    seconds = START + flops / _FLOPS_PER_SECOND
+    seconds, takes = START + flops / _FLOPS_PER_SECOND, needs(parameters, learned)
     return Cost(
         replace(given, context=parameters.context, vocabulary=given.vocabulary),
         flops=flops,
         seconds=seconds,
-        memory_bytes=PROGRAM + needs(parameters, learned).memory,
+        memory_bytes=PROGRAM + takes.memory,
+        scratch_bytes=takes.scratch,
         training=Training(learned, tokens, count, seconds, parameters.micro_batches_per_step),
     )
 

@@ -130,10 +130,10 @@ def training_flops(architecture: Architecture, train: Train, vocabulary: int) ->
     return 3 * forward_flops(architecture, vocabulary) * sequences
 
 
-def training_memory(architecture: Architecture, train: Train, vocabulary: int) -> int:
-    """Estimate the bytes that a run on one worker needs, besides the program."""
+def training_needs(architecture: Architecture, train: Train, vocabulary: int) -> Needs:
+    """Estimate what a run on one worker needs."""
     activations = train.micro_batch * architecture.context * _activations(architecture, vocabulary)
-    return needs(train, parameter_count(architecture, vocabulary), activations=activations).memory
+    return needs(train, parameter_count(architecture, vocabulary), activations=activations)
 
 
 @dataclass(frozen=True)
