@@ -74,7 +74,8 @@ def test_a_file_of_another_name_is_not_found(tmp_path: Path, monkeypatch: pytest
     """As on disks that take capitals for small letters, where the same folder would make another release."""
     (tmp_path / "LICENSE").write_text("mine")
     assert beside(tmp_path, "LICENSE") is not None
-    monkeypatch.setattr(Path, "iterdir", lambda folder: iter([folder / "License"]))
+    (tmp_path / "License").touch()  # the folder was written to since, and is looked at again
+    monkeypatch.setattr(os, "listdir", lambda folder: ["License"])
     assert beside(tmp_path, "LICENSE") is None
 
 
