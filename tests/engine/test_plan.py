@@ -133,9 +133,9 @@ def test_text() -> None:
         "to fetch: 0 bytes",
         "pretrain: 127,296 parameters, 98,304 tokens in 48 steps, 8e+10 FLOPs",
         "                       time    memory        disk",
-        "  pretrain              7 s    416 MB      509 kB",
+        "  pretrain              7 s    416 MB      3.6 MB",
         "  evaluate              1 s    400 MB     0 bytes",
-        "about 7 s, 416 MB of memory, 509 kB of disk",
+        "about 7 s, 416 MB of memory, 509 kB of disk, and 3.1 MB more while it runs",
         "the times are those of two cores of an Intel Xeon with AMX; how fast this machine is will be known from its "
         "first build",
         "where kernels were never compiled, that takes a minute more, once",
@@ -174,7 +174,7 @@ def test_json() -> None:
             "seconds": pytest.approx(6.82, abs=0.01),
             "memory_bytes": 415854848,
             "disk_bytes": 509184,
-            "scratch_bytes": 0,
+            "scratch_bytes": 3055104,
         },
         "training": {
             "parameters": 127296,
@@ -279,7 +279,7 @@ def test_too_little_memory_and_disk_are_told_before_a_build() -> None:
     assert list(plan("x", graph(), forecasts(9), machine=Machine(10**9, 10**9)).warnings()) == []
     memory, disk = plan("x", graph(), forecasts(9), machine=Machine(200_000_000, 1000)).warnings()
     assert memory.startswith("`pretrain` needs about 416 MB of memory, and there are 200 MB; lower `micro_batch`")
-    assert disk.startswith("the build needs about 509 kB of disk, and 1.0 kB are free")
+    assert disk.startswith("the build needs about 3.6 MB of disk, and 1.0 kB are free")
     assert list(plan("x", graph(), forecasts(11), machine=Machine(1, 1)).warnings()) == []
 
 
