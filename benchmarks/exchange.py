@@ -48,7 +48,7 @@ def main() -> None:
             got += sum(len(block) for block in exchange.received(FilesHere(), senders, destination))
         read = (time.process_time() - begin) / options.destinations
     documents = options.shards * options.documents
-    offsets = 8 * options.shards * (options.shards + 1)
+    offsets = 8 * options.shards * (2 * options.shards + 1)
     print(f"{options.shards} senders, {documents:,} documents: {size / documents:,.0f} bytes sent for each")
     print(
         f"of which {offsets / size:.1%} say where segments begin ({offsets / 1e6:,.0f} MB for any number of documents)"

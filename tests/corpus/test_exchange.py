@@ -97,7 +97,7 @@ def test_a_destination_reads_little_more_than_what_is_for_it(tmp_path: Path) -> 
             sender.put(np.arange(4000), np.stack([np.arange(4000, dtype=np.uint64)] * 2, axis=1))
     files = Counting()
     assert [block.tolist() for block in PAIRS.received(files, made, 17)] == [[[17, 17]]]
-    assert files.bytes == 3 * (16 + 16)
+    assert files.bytes == 3 * (24 + 16)
     assert list(PAIRS.received(FilesHere(), made, 4095)) == []
 
 
@@ -110,13 +110,19 @@ def test_destinations_are_even_ranges() -> None:
     assert np.bincount(spread(hashes, 4)).min() > 900
 
 
-@pytest.mark.parametrize("damage", ["cut", "emptied", "no offsets"])
+@pytest.mark.parametrize("damage", ["cut", "emptied", "no offsets", "a bit"])
 def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
     with PAIRS.sender(tmp_path, 2) as sender:
         sender.put(1, rows((1, 2), (3, 4)))
     path = tmp_path / "pairs"
     data = path.read_bytes()
-    path.write_bytes({"cut": data[:-5], "emptied": b"", "no offsets": data[:8] + bytes(8) + data[16:]}[damage])
+    made = {
+        "cut": data[:-5],
+        "emptied": b"",
+        "no offsets": data[:16] + bytes(8) + data[24:],
+        "a bit": data[:-1] + bytes([data[-1] ^ 1]),
+    }
+    path.write_bytes(made[damage])
     with pytest.raises(StageError, match="pairs is damaged") as caught:
         list(PAIRS.received(FilesHere(), [tmp_path], 1))
     assert caught.value.where == str(path)

@@ -1,10 +1,10 @@
 """The exchange: each task of a phase sends rows to tasks of the next, and those read them sorted.
 
-A row is a few 64-bit numbers. What a task sends lies in one file: at its top where the rows for each destination begin,
-then the rows themselves, one destination after the other. A destination reads two numbers and its own rows from each
-file, and merges what all have sent. What it sees is a set of rows in ascending order, so it depends on the rows alone
-and not on how many tasks there were to send them. No side holds much: what is to be sent is sorted and put aside when
-it reaches :data:`HELD` bytes, and both sides merge sorted rows block by block.
+A row is a few 64-bit numbers. What a task sends lies in one file: at its top where the rows for each destination begin
+and their CRC-32, then the rows themselves, one destination after the other. A destination reads three numbers and its
+own rows from each file, and merges what all have sent. What it sees is a set of rows in ascending order, so it depends
+on the rows alone and not on how many tasks there were to send them. No side holds much: what is to be sent is sorted
+and put aside when it reaches :data:`HELD` bytes, and both sides merge sorted rows block by block.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, BinaryIO
+from zlib import crc32
 
 from regrow.errors import StageError
 from regrow.recipe.kind import Files
@@ -104,11 +105,22 @@ class Exchange:
                 )
             return data
 
-        begin, end = np.frombuffer(read(destination * _SIZE, 2 * _SIZE), _NUMBER).tolist()
+        begin, sent, end = np.frombuffer(read(2 * destination * _SIZE, 3 * _SIZE), _NUMBER).tolist()
         count, odd = divmod(end - begin, size)
         if odd or count < 0:
             raise StageError(f"{path.name} is damaged", where=str(path), why=f"no rows are from {begin:,} to {end:,}")
-        return Segment(count, lambda first, rows: self.parsed(read(begin + first * size, rows * size)))
+        found = 0
+
+        def rows(first: int, wanted: int) -> Rows:
+            nonlocal found
+            data = read(begin + first * size, wanted * size)
+            found = crc32(data, found)  # rows are read once, in their order
+            if first + wanted == count and found != sent:
+                why = f"what is from {begin:,} to {end:,} is not what was sent"
+                raise StageError(f"{path.name} is damaged", where=str(path), why=why)
+            return self.parsed(data)
+
+        return Segment(count, rows)
 
     def parsed(self, data: bytes) -> Rows:
         """Rows from their bytes."""
@@ -123,7 +135,7 @@ class Segment:
 
     Attributes:
         rows: how many.
-        read: (first, count) -> some of them.
+        read: (first, count) -> some of them; all are read once, from the first to the last.
     """
 
     rows: int
@@ -161,18 +173,22 @@ class Sender:
 
         last, bounds = self._in_order()
         counts = np.zeros(self._destinations + 1, np.int64)
+        checks = np.zeros(self._destinations + 1, np.uint64)
         whole = path.with_name(f"{path.name}.part")
         with whole.open("wb") as file:
-            file.write(bytes(len(counts) * _SIZE))
+            top = (2 * len(counts) - 1) * _SIZE
+            file.write(bytes(top))
             for destination in range(self._destinations):
                 segments = [self._lot(lot, destination) for lot in self._lots]
                 segments.append(_part(last, bounds[destination], bounds[destination + 1]))
                 for rows in self._exchange.together([segment for segment in segments if segment.rows]):
-                    file.write(rows.astype(_NUMBER, copy=False).tobytes())
+                    data = rows.astype(_NUMBER, copy=False).tobytes()
+                    file.write(data)
+                    checks[destination] = crc32(data, int(checks[destination]))
                     counts[destination + 1] += len(rows)
             file.seek(0)
-            offsets = len(counts) + np.cumsum(counts) * self._exchange.width
-            file.write((offsets * _SIZE).astype(_NUMBER).tobytes())
+            begins = (top + np.cumsum(counts) * self._exchange.width * _SIZE).astype(np.uint64)
+            file.write(np.column_stack([begins, checks]).astype(_NUMBER).tobytes()[:top])
         whole.replace(path)
 
     def _in_order(self) -> tuple[Rows, NDArray[np.int64]]:

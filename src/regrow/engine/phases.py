@@ -17,7 +17,7 @@ _TRIES = 3
 """How often the same result may be lost before there must be another reason than chance."""
 
 
-def run(kind: Kind[Any], call: Call[Any], key: str, crew: Crew) -> None:
+def run(kind: Kind[Any], call: Call[Any], key: str = "", crew: Crew | None = None) -> None:
     """Fill ``call.output`` with what the stage gives.
 
     What its tasks give lies in scratch, or where the crew keeps it, until the stage is done: a run that follows a kill
@@ -27,8 +27,9 @@ def run(kind: Kind[Any], call: Call[Any], key: str, crew: Crew) -> None:
         kind: of the stage.
         call: what is evaluated.
         key: of the stage.
-        crew: who does it.
+        crew: who does it; by default whoever asks.
     """
+    crew = crew or Crew(Here())
     if kind.run is not None:
         # Who computes exactly has threads, and perhaps workers, of its own.
         crew.runner.run(Whole(kind.run, call, reach="here" if kind.exact else "machine"), call.context)
