@@ -48,9 +48,9 @@ SAID = [
 ]
 ROWS = [{"prompt": prompt, "chosen": chosen, "rejected": rejected} for prompt, chosen, rejected in SAID]
 RUN = {"tokens": 600, "context": 60, "micro_batch": 1, "micro_batches_per_step": 1, "validate_every": 0}
-GOLDEN = "06bc32b943f235c2c4a8b67a45cf2742061dfb8a43d60b27deab5cc4833976c6"
+GOLDEN = "fab882b061840d3eb8fb955473cbb499a787702d5878cf785f9c73227222dbbf"
 
-LORA_GOLDEN = "b5239b344ee2fc15a4b02752a31b379ef4d54f611928b312cf2eb8e1661a23ff"
+LORA_GOLDEN = "c19c15048637723cbe2972a578dbbb4e4da41ac4ea8980ff1ee5cfb94a8eeda8"
 
 
 def user(said: str) -> dict[str, str]:
