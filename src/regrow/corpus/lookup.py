@@ -115,7 +115,8 @@ class Lookup:
         if within[1] - within[0] <= _FEW:
             there = {token for at in range(*within) for token in shard.tokens(at, depth, 1)}
             for token in sorted(there):
-                if (left := _behind(self._said[token], rest, after_blank)) is not None:
+                # Special tokens say nothing, and no text goes on behind them.
+                if (said := self._said[token]) and (left := _behind(said, rest, after_blank)) is not None:
                     yield token, left
             return
         for start in (rest, b" " + rest) if after_blank else (rest,):
