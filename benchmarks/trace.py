@@ -60,9 +60,8 @@ def main() -> None:
         begin = time.process_time()
         spans.append(len(trace(answer, there, Wanted()).spans))
         took.append((time.process_time() - begin) * 1000)
-    print(
-        f"traced: median {statistics.median(took):.0f} ms, at most {max(took):.0f} ms, {statistics.mean(spans):.0f} spans"
-    )
+    middle, mean = statistics.median(took), statistics.mean(spans)
+    print(f"traced: median {middle:.0f} ms, at most {max(took):.0f} ms, {mean:.0f} spans")
     for fold in (False, True):
         find("x", there, fold=fold)
         begin = time.process_time()
