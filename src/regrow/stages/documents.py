@@ -38,7 +38,7 @@ from regrow.sources.archives import Refused, is_archive
 from regrow.sources.contents import Opened, opened
 from regrow.sources.select import INSIDE, Choice
 from regrow.sources.survey import Survey
-from regrow.stages.costs import streaming, texts_held
+from regrow.stages.costs import texts_held, through_text
 from regrow.store.digest import sha256_bytes
 from regrow.words import counted, shown
 
@@ -447,6 +447,6 @@ KIND = Kind(
     libraries=("pyarrow", "selectolax"),
     summary="cut the files of a source into documents",
     table=Table("source", many=True),
-    cost=streaming("files", 50e6),
+    cost=through_text("files", 50e6),
     found=texts_held(DOCUMENTS),
 )
