@@ -57,7 +57,7 @@ _HINTS = {
     "a pair of equal answers": "leave such pairs out of the file: they say nothing of which answer is better",
     "an unknown role": "rename the role, or leave such conversations out of the file",
     "too long": "cut long texts with `max_characters`, or leave such files out with `exclude`",
-    "no text": "name the field that holds the text as `field`",
+    "no text": 'name the field that holds the text as `field`; conversations need `format = "conversations"`',
 }
 PART = 1 << 28
 """Bytes of the files that a part is made of, at least."""
