@@ -124,9 +124,11 @@ class Location:
         """What a location's library says, in our words, but for what ``means`` something; it may raise anything."""
         try:
             yield
-        except (*means, RegrowError):
+        except RegrowError:
             raise
         except Exception as error:
+            if isinstance(error, means):
+                raise
             where = f"{self.url}/{name}, from {socket.gethostname()}"
             if isinstance(error, OSError) and (plain := disk_error(error, self.url, where)) is not None:
                 raise plain from error
