@@ -126,13 +126,13 @@ def stage(folder: Path, name: str, jobs: int) -> None:
     from threading import Event
 
     from regrow.building.locking import Mode, locked_recipe
-    from regrow.engine import evaluate
+    from regrow.engine import Choice, evaluate
     from regrow.store import opened
 
     locked = locked_recipe(folder, Mode.RENEW, listener=lambda event: None, stop=Event(), offline=True)
     with opened(folder / "store") as store:
         evaluate(locked.graph, store, scope="benchmark", listener=lambda event: None, stop=Event(), only=[name],
-                 jobs=jobs, surroundings=locked.surroundings)  # fmt: skip
+                 who=Choice(jobs=jobs), surroundings=locked.surroundings)  # fmt: skip
 
 
 def step(folder: Path, name: str, jobs: int) -> None:

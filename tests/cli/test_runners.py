@@ -8,7 +8,9 @@ from click.testing import CliRunner
 
 from regrow.building.template import start
 from regrow.cli.root import cli
+from regrow.cli.task import command as task
 from regrow.engine import Choice
+from regrow.stages import KINDS
 
 from .conftest import Shell
 
@@ -28,11 +30,17 @@ def shell(tmp_path: Path) -> Shell:
         ("plan mine --jobs 3", "--jobs is about array jobs"),
         ("task mine clean --share 3/3", "`3/3` is not a share"),
         ("task mine clean --share 1", "`1` is not a share"),
+        ("task mine clean --share 0/2", "there is no PHASE"),
     ],
 )
 def test_options_that_make_no_sense(line: str, words: str) -> None:
     result = CliRunner().invoke(cli, line.split())
     assert result.exit_code == 2 and words in result.stderr
+
+
+def test_the_example_of_a_task_names_a_phase_that_there_is() -> None:
+    _, stage, phase, *_ = str(task.epilog).rpartition("regrow task")[2].split()
+    assert phase in [one.name for one in KINDS[stage].phases]
 
 
 def test_options_become_one_choice() -> None:

@@ -106,3 +106,11 @@ def test_what_cannot_be_traced(arguments: tuple[str, ...], message: str, built: 
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (built.folder / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--find",)])
+def test_no_text_is_no_text_that_stands_nowhere(built: Shell, options: tuple[str, ...]) -> None:
+    for text in ("", " \n"):
+        shown = built.run("trace", "build/small", *options, text)
+        assert (shown.returncode, shown.stdout) == (6, "")
+        assert "there is no text to look for" in shown.stderr

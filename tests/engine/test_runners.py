@@ -113,12 +113,23 @@ def test_a_location_gives_the_same(place: Place, digest: str, monkeypatch: pytes
 
 @pytest.mark.parametrize(
     ("url", "words"),
-    [("nothing://here", "the location cannot be used"), ("file:///dev/null/x", "does not answer|disk")],
+    [
+        ("nothing://here", "the location cannot be used"),
+        ("memory://here", "the location cannot be used"),
+        ("file:///dev/null/x", "does not answer|disk"),
+        ("file:///proc/x", "does not answer|disk"),
+    ],
 )
 def test_a_location_that_is_none_is_named(place: Place, url: str, words: str) -> None:
     with pytest.raises(RegrowError, match=words) as error:
-        place(sorting(place.log), Choice(location=url))
+        place(sorting(place.log), Choice(location=url, jobs=2))
     assert url in str(error.value) and error.value.hint
+
+
+def test_a_location_that_is_none_is_named_before_anything_is_done(place: Place) -> None:
+    with pytest.raises(RegrowError, match="the location cannot be used"):
+        place(Graph((stage("whole", WRITE),)), Choice(location="nothing://here"))
+    assert place.events == []
 
 
 def test_a_whole_stage_is_done_by_another_process_unless_nobody_else_finds_it(place: Place) -> None:

@@ -150,6 +150,7 @@ def test_a_field_that_no_row_has_is_one_line_that_names_those_there_are(bench: B
     assert caught.value.what == "no text can be read from 300 of 300 rows of source `s`"
     assert caught.value.why == ("no text (300), first a.jsonl:0-26: there is no field `body`, but `text`, `id`")
     assert "`field`" in caught.value.hint
+    assert '`format = "conversations"`' in caught.value.hint  # which have no field of texts
     assert "with `max_unreadable = 1.0` they may be missing" in caught.value.hint
 
 

@@ -38,6 +38,17 @@ def test_the_plan_knows_the_bytes() -> None:
     here, elsewhere = (kind.cost(kind.parameters(fetch=fetch, pins=pins), {}) for fetch in ("file:a", "pypi:a==1"))
     assert (here.gives.size, here.download_bytes) == (7, 0)
     assert (elsewhere.gives.size, elsewhere.download_bytes) == (7, 7)
+    assert elsewhere.seconds > 10 * here.seconds  # what lies beside the recipe is taken over, not downloaded
+
+
+def test_a_source_that_is_larger_than_memory_is_not_held() -> None:
+    kind = KINDS["fetch"]
+    assert kind.cost is not None
+    sizes = (10, 1 << 40)
+    small, large = (
+        kind.cost(kind.parameters(fetch="file:a", pins=(Pin("a.zip", "0" * 64, size),)), {}) for size in sizes
+    )
+    assert small.memory_bytes == large.memory_bytes
 
 
 @pytest.mark.parametrize("sha256", ["", "/etc/passwd", "A" * 64, "a" * 63, "a" * 64 + "\n"])

@@ -35,7 +35,7 @@ class Share(click.ParamType[tuple[int, int]]):
         return int(index), int(of)
 
 
-@click.command(epilog=example("  regrow task my-model clean\n  regrow task my-model deduplicate hash --share 3/16"))
+@click.command(epilog=example("  regrow task my-model clean\n  regrow task my-model deduplicate hashes --share 3/16"))
 @required_recipe_argument
 @click.argument("stage")
 @click.argument("phase", default="")
@@ -59,6 +59,8 @@ def command(
     from regrow.cli.interrupts import stop_on_interrupt
     from regrow.cli.progress import progress
 
+    if share[1] > 1 and not phase:
+        raise click.UsageError("--share is of the tasks of a phase, and there is no PHASE")
     piece = Piece(stage, phase, *share)
     with stop_on_interrupt(console) as stop, progress(console) as listener:
         perform(recipe, piece, offline=offline, store=store, listener=listener, stop=stop)

@@ -92,8 +92,13 @@ def command(
 
 
 def _given(text: str) -> str:
-    if text != "-":
-        return text
+    given = _read() if text == "-" else text
+    if not given.strip():
+        raise InputError("there is no text to look for", where="standard input" if text == "-" else "TEXT")
+    return given
+
+
+def _read() -> str:
     data = sys.stdin.buffer.read(_LARGEST + 1)
     if len(data) > _LARGEST:
         raise InputError("the text is too long", where="standard input", why=f"up to {_LARGEST:,} bytes are looked up")

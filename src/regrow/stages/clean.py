@@ -31,7 +31,7 @@ from regrow.errors import StageError
 from regrow.formats import parts
 from regrow.recipe.kind import Call, Kind, Phase, Slot, Table, Task
 from regrow.sections import LARGEST, Parameters
-from regrow.stages.costs import streaming, texts_held
+from regrow.stages.costs import texts_held, through_text
 from regrow.store.digest import sha256_bytes
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ KIND = Kind(
     summary="normalise the texts and drop the shortest",
     table=Table("corpus", about="How documents become the training corpus."),
     usual=True,
-    cost=streaming("documents", 80e6),
+    cost=through_text("documents", 80e6),
     found=texts_held(DOCUMENTS),
     on_documents="filter",
 )

@@ -21,7 +21,6 @@ WRITING = 0.012
 """Seconds in which a small model writes a token."""
 
 _STREAM = 1 << 27  # bytes of rows in memory, where they come and go
-_COPIES = 3  # of the text, in memory
 
 
 def all_of(inputs: Mapping[str, tuple[Expected, ...]], slot: str) -> Expected:
@@ -58,22 +57,12 @@ def _text(table: FileMetaData) -> int:
 
 
 def through_text(slot: str, bytes_per_second: float) -> Callable[[Any, Mapping[str, tuple[Expected, ...]]], Cost]:
-    """The cost of reading all text in a slot once, on one core, and writing about as much."""
+    """The cost of going through all text in a slot once, on one core, little of it at a time, and writing as much."""
 
     def cost(parameters: Any, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
         given = all_of(inputs, slot)
         gives = replace(given, size=given.text)
-        return Cost(gives, seconds=given.text / bytes_per_second, memory_bytes=text_memory(given.text))
-
-    return cost
-
-
-def streaming(slot: str, bytes_per_second: float) -> Callable[[Any, Mapping[str, tuple[Expected, ...]]], Cost]:
-    """The same for what holds little of the text at a time."""
-    through = through_text(slot, bytes_per_second)
-
-    def cost(parameters: Any, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
-        return replace(through(parameters, inputs), memory_bytes=PROGRAM + _STREAM)
+        return Cost(gives, seconds=given.text / bytes_per_second, memory_bytes=PROGRAM + _STREAM)
 
     return cost
 
@@ -82,8 +71,3 @@ def rewriting(given: Expected, gives: Expected) -> Cost:
     """The cost of reading weights and writing others, on one core; both are held in memory."""
     size = given.size + gives.size
     return Cost(gives, seconds=START + size / 3e8, memory_bytes=int(PROGRAM + 2 * size))
-
-
-def text_memory(text: float) -> int:
-    """Bytes of memory of a stage that holds all of the text."""
-    return int(PROGRAM + _COPIES * text)

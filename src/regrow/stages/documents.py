@@ -38,7 +38,7 @@ from regrow.sources.archives import Refused, is_archive
 from regrow.sources.contents import Opened, opened
 from regrow.sources.select import INSIDE, Choice
 from regrow.sources.survey import Survey
-from regrow.stages.costs import streaming, texts_held
+from regrow.stages.costs import texts_held, through_text
 from regrow.store.digest import sha256_bytes
 from regrow.words import counted, shown
 
@@ -57,7 +57,7 @@ _HINTS = {
     "a pair of equal answers": "leave such pairs out of the file: they say nothing of which answer is better",
     "an unknown role": "rename the role, or leave such conversations out of the file",
     "too long": "cut long texts with `max_characters`, or leave such files out with `exclude`",
-    "no text": "name the field that holds the text as `field`",
+    "no text": 'name the field that holds the text as `field`; conversations need `format = "conversations"`',
 }
 PART = 1 << 28
 """Bytes of the files that a part is made of, at least."""
@@ -447,6 +447,6 @@ KIND = Kind(
     libraries=("pyarrow", "selectolax"),
     summary="cut the files of a source into documents",
     table=Table("source", many=True),
-    cost=streaming("files", 50e6),
+    cost=through_text("files", 50e6),
     found=texts_held(DOCUMENTS),
 )

@@ -8,14 +8,14 @@ from pydantic import Field, field_validator
 
 from regrow import sources
 from regrow.errors import InputError, RecipeError
-from regrow.recipe.kind import Call, Cost, Expected, Kind, Table
+from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Table
 from regrow.recipe.pin import Pinned
 from regrow.sections import fault
 from regrow.sources.downloads import LARGEST
-from regrow.stages.costs import text_memory
 
 _PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip", ".whl")
 _UNPACKING = 3  # bytes of text in a byte of an archive
+_AWAY, _BESIDE = 5e6, 1e8  # bytes in a second: of a network, and of a disk from which files are taken over
 
 
 class FetchParameters(Pinned):
@@ -58,12 +58,13 @@ def run(call: Call[FetchParameters]) -> None:
 def cost(parameters: FetchParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
     """Estimate: the pinned bytes, and the text that they hold if some of them are archives."""
     size = sum(pin.size for pin in parameters.pins)
+    local = sources.is_local(parameters.fetch)
     text = sum(pin.size * (_UNPACKING if pin.file.endswith(_PACKED) else 1) for pin in parameters.pins)
     return Cost(
         Expected(size=size, text=text),
-        seconds=size / 5e6,
-        memory_bytes=text_memory(text),
-        download_bytes=0 if sources.is_local(parameters.fetch) else size,
+        seconds=size / (_BESIDE if local else _AWAY),
+        memory_bytes=PROGRAM,
+        download_bytes=0 if local else size,
     )
 
 

@@ -57,10 +57,17 @@ class Crew:
 
 @contextmanager
 def crew(choice: Choice) -> Iterator[Crew]:
-    """Who was chosen. Nobody is there before there is work, and after the block nobody is left."""
+    """Who was chosen. Nobody is there before there is work, and after the block nobody is left.
+
+    Raises:
+        RecipeError: if the location is none.
+    """
+    location = Location.named(choice.location) if choice.location else None
     runner = _runner(choice)
+    if location is not None:
+        location.check(shared=not isinstance(runner, Here))
     try:
-        yield Crew(runner, Location.named(choice.location) if choice.location else None)
+        yield Crew(runner, location)
     finally:
         runner.close()
 

@@ -53,6 +53,17 @@ class Location:
             where = f"{self.url} on {socket.gethostname()}"
             raise RecipeError("the location cannot be used", where=where, why=str(error), hint=hint) from error
 
+    def check(self, *, shared: bool) -> None:
+        """See that there is such a kind of place, and that other processes reach it if it is ``shared`` with them.
+
+        Raises:
+            RecipeError: if not.
+        """
+        filesystem, _ = self._place
+        if shared and filesystem.protocol == "memory":
+            why, hint = "no other process sees the memory of this one", "`file://`, `s3://`, `gs://`, ..."
+            raise RecipeError("the location cannot be used", where=self.url, why=why, hint=hint)
+
     def __getstate__(self) -> dict[str, Any]:
         """Without the connection, which is this process's."""
         return {"url": self.url}
@@ -76,12 +87,12 @@ class Location:
 
     def put(self, source: Path, name: str) -> None:
         """Take a file there."""
-        with self._trouble(name):
+        with self._trouble(name, ()):
             self._written(name, lambda filesystem, path: filesystem.put_file(str(source), path))
 
     def write(self, data: bytes, name: str) -> None:
         """Write a small file there."""
-        with self._trouble(name):
+        with self._trouble(name, ()):
             self._written(name, lambda filesystem, path: filesystem.pipe_file(path, data))
 
     def has(self, name: str) -> bool:
@@ -109,13 +120,15 @@ class Location:
             write(filesystem, f"{root}/{name}")
 
     @contextmanager
-    def _trouble(self, name: str) -> Iterator[None]:
-        """What a location's library says, in our words; it may raise anything."""
+    def _trouble(self, name: str, means: tuple[type[Exception], ...] = (FileNotFoundError,)) -> Iterator[None]:
+        """What a location's library says, in our words, but for what ``means`` something; it may raise anything."""
         try:
             yield
-        except (FileNotFoundError, RegrowError):
+        except RegrowError:
             raise
         except Exception as error:
+            if isinstance(error, means):
+                raise
             where = f"{self.url}/{name}, from {socket.gethostname()}"
             if isinstance(error, OSError) and (plain := disk_error(error, self.url, where)) is not None:
                 raise plain from error
