@@ -24,8 +24,10 @@ from regrow.model.weights import Ends, load, save
 from regrow.recipe.expand import expand
 from regrow.recipe.schema import parse
 from regrow.release import Release
+from regrow.release.layout import UNCOVERED
 from regrow.release.lineage import lineage
 from regrow.stages import KINDS
+from regrow.store import sums
 
 CONFIG = DecoderConfig(
     vocabulary=300, layers=2, width=16, heads=2, kv_heads=1, hidden=24, context=32, tied_embeddings=True
@@ -182,6 +184,20 @@ def test_it_is_built_again_to_the_same_bits(root: Path, tmp_path: Path) -> None:
     assert report.verdict.value == "same", report
 
 
+def test_a_release_of_another_version_keeps_its_lock(root: Path, tmp_path: Path) -> None:
+    """Nobody is told to lock a release anew, which would be another one."""
+    release = shutil.copytree(root / "release", tmp_path / "release")
+    lock = (release / "regrow.lock").read_text()
+    version = KINDS["lora"].version
+    (release / "regrow.lock").write_text(
+        lock.replace(f'kind = "lora"\nversion = {version}', 'kind = "lora"\nversion = 0')
+    )
+    (release / "SHA256SUMS").write_text(sums(release, UNCOVERED))
+    with pytest.raises(RegrowError, match="stage `lora` is of version 0 of the kind `lora`") as error:
+        regrow.verify(release, sources=root / "tuned", store=root / "store")
+    assert "use the regrow that made the release" in error.value.hint and "regrow lock" not in error.value.hint
+
+
 def test_it_is_merged_where_its_table_stands() -> None:
     """What a later table changes begins with the merged weights, and an earlier one's are the adapter's base."""
     more = f"\n[finetune]\n{LORA.partition('[lora]')[2].partition('rank')[0]}"
@@ -222,6 +238,8 @@ def test_its_lineage_tells_how_the_adapter_was_trained(root: Path) -> None:
     steps = lineage(Release.at(root / "release")).steps
     assert [one.stage for one in steps] == ["import-weights", "lora", "merge-adapter"]
     assert steps[1].parameters["targets"]
+    report = (root / "release" / "report.html").read_text("utf-8")
+    assert "the one above is this, given an adapter" in report
 
 
 def test_two_adapters_are_one_too_many(root: Path, tmp_path: Path) -> None:

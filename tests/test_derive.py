@@ -130,6 +130,39 @@ def test_a_base_that_cannot_be_read_is_named_as_the_recipe_does(built: Path, tmp
     with pytest.raises(RegrowError, match="this model cannot be read") as error:
         regrow.build(tmp_path / "tuned", tmp_path / "release", store=built / "store")
     assert error.value.where == "stage `base`"
+    assert "get the files again" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("left", "where", "hint"),
+    [
+        ((), "base", "look whether this is the folder that you mean"),
+        (("config.json",), "stage `base`", "a model is a GGUF file, or a folder with"),
+        (("model.safetensors",), "stage `base`", "a model is a GGUF file, or a folder with"),
+        (("tokenizer.json",), "stage `base`", "byte-level BPE in a `tokenizer.json`"),
+    ],
+)
+def test_what_a_base_lacks_is_told_as_what_a_model_has(
+    built: Path, tmp_path: Path, left: tuple[str, ...], where: str, hint: str
+) -> None:
+    folder = shutil.copytree(built / "tuned", tmp_path / "tuned")
+    for path in (folder / "base").iterdir():
+        if not left or path.name in left:
+            path.unlink()
+    with pytest.raises(RegrowError) as error:
+        regrow.build(folder, tmp_path / "release", store=tmp_path / "store")
+    assert error.value.where.endswith(where)
+    assert hint in error.value.hint
+    assert str(tmp_path / "store") not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "generation_config.json"])
+def test_a_file_of_a_base_that_is_damaged_is_named(built: Path, tmp_path: Path, name: str) -> None:
+    folder = shutil.copytree(built / "tuned", tmp_path / "tuned")
+    (folder / "base" / name).write_text("{]")
+    with pytest.raises(RegrowError, match="cannot be read") as error:
+        regrow.build(folder, tmp_path / "release", store=tmp_path / "store")
+    assert name in f"{error.value.where} {error.value.why}"
 
 
 def test_a_hint_is_short(tmp_path: Path) -> None:

@@ -8,6 +8,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+DAMAGED = "get the files again; of a release, `regrow verify` names those that are damaged or missing"
+"""A hint, where files of a model cannot be read, whoever made it."""
+
 _LONGEST = 60
 _NAMED = 40
 

@@ -10,7 +10,7 @@ from regrow.corpus.documents import Documents
 from regrow.corpus.split import Split
 from regrow.engine import phases
 from regrow.errors import Interrupted
-from regrow.recipe.kind import Call, Surroundings
+from regrow.recipe.kind import Call, Surroundings, Workers
 from regrow.stages import KINDS
 
 TINY = Path(__file__).parents[2] / "examples" / "tiny" / "texts"
@@ -19,9 +19,9 @@ TINY = Path(__file__).parents[2] / "examples" / "tiny" / "texts"
 class Quiet:
     """A context that nobody listens to."""
 
-    def __init__(self, stopped: bool = False, base: Path | None = None) -> None:
+    def __init__(self, stopped: bool = False, base: Path | None = None, workers: Workers | None = None) -> None:
         self.stopped = stopped
-        self.surroundings = Surroundings(base or Path())
+        self.surroundings = Surroundings(base or Path(), workers=workers)
 
     def emit(self, event: str, **fields: Any) -> None:
         pass
@@ -40,6 +40,7 @@ class Bench:
         self.root = root
         self.count = 0
         self.base: Path | None = None
+        self.workers: Workers | None = None
 
     def run(self, kind: str, parameters: dict[str, Any], *, stopped: bool = False, **inputs: Path | list[Path]) -> Path:
         self.count += 1
@@ -48,7 +49,7 @@ class Bench:
         fed = {slot: tuple(given) if isinstance(given, list) else (given,) for slot, given in inputs.items()}
         known = KINDS[kind]
         scratch = self.root / f"{self.count:02}-scratch"
-        context = Quiet(stopped, self.base)
+        context = Quiet(stopped, self.base, self.workers)
         phases.run(known, Call(kind, known.parameters(**parameters), fed, output, scratch, context))
         return output
 

@@ -48,12 +48,21 @@ def test_clean_merges_normalises_and_drops_the_short(bench: Bench) -> None:
     assert (again / DOCUMENTS).read_bytes() == (out / DOCUMENTS).read_bytes()
 
 
-@pytest.mark.parametrize("files", [{"a.txt": " \n"}, {"a.jsonl": ""}, {"a.txt": "short"}])
-def test_an_empty_corpus_has_a_remedy(bench: Bench, files: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({"a.txt": " \n"}, "left out: empty (1)"),
+        ({"a.jsonl": ""}, "there are no texts in the files of the sources"),
+        ({"a.txt": "short", "b.txt": "", "c.txt": "less"}, "left out: too short (2), empty (1)"),
+    ],
+)
+def test_an_empty_corpus_has_the_remedy_for_its_cause(bench: Bench, files: dict[str, str], why: str) -> None:
     documents = bench.documents(files)
     with pytest.raises(StageError, match="the corpus is empty") as caught:
         bench.run("clean", {"minimum_characters": 200}, documents=documents)
-    assert "min_characters" in caught.value.hint
+    assert caught.value.why == why
+    assert ("lower `corpus.min_characters`, which is 200" in caught.value.hint) == ("short" in why)
+    assert "look at the files" in caught.value.hint
     assert not list((bench.root / f"{bench.count:02}-clean").iterdir())
 
 
@@ -190,10 +199,10 @@ def test_sources_that_lie_between_one_another_are_cut_in_one_order(
 def test_nothing_that_is_long_enough_is_one_error_for_all_parts(bench: Bench, shards: int) -> None:
     with pytest.raises(StageError) as caught:
         bench.run("clean", {"shards": shards}, documents=[bench.documents({"a.txt": "a", "b.txt": "b"})])
-    assert (caught.value.what, caught.value.why) == ("the corpus is empty", "none of the 2 texts has 200 characters")
+    assert (caught.value.what, caught.value.why) == ("the corpus is empty", "left out: too short (2)")
     with pytest.raises(StageError, match="the corpus is empty") as caught:
         bench.run("clean", {"shards": shards}, documents=[bench.documents({"a.jsonl": ""})])
-    assert caught.value.why == "the sources have no texts"
+    assert caught.value.why == "there are no texts in the files of the sources"
 
 
 def test_a_stop_is_heard_between_texts(bench: Bench) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import safe_open
 
 from regrow.errors import RegrowError
 from regrow.formats.safetensors import safetensors_bytes
@@ -112,10 +114,24 @@ def test_a_state_that_is_missing_or_damaged_is_refused(runs: Runs, tmp_path: Pat
     with pytest.raises(RegrowError, match="bring no state of an optimizer"):
         runs.go_on(runs.base)
     shutil.copytree(runs.half, tmp_path / "half")
-    for data in (b"", (runs.half / FILES[1]).read_bytes()[:-9], safetensors_bytes({}, {"regrow": "[]"})):
+    for data in (b"", (runs.half / FILES[1]).read_bytes()[:-9], safetensors_bytes({}, more={"regrow": "[]"})):
         (tmp_path / "half" / FILES[1]).write_bytes(data)
         with pytest.raises(RegrowError, match=r"`optimizer.safetensors` cannot be read"):
             runs.go_on(tmp_path / "half")
+
+
+@pytest.mark.parametrize("version", ["arithmetic", "chain of states"])
+@pytest.mark.parametrize("was", [None, 0])
+def test_a_state_of_another_version_is_refused(runs: Runs, tmp_path: Path, version: str, was: int | None) -> None:
+    half = shutil.copytree(runs.half, tmp_path / "half")
+    with safe_open(half / FILES[1], "pt") as file:
+        record, moments = json.loads(file.metadata()["regrow"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    terms = {**record["terms"], version: was, "seed": 9}  # what a recipe says may be another besides
+    record["terms"] = {name: value for name, value in terms.items() if value is not None}
+    (half / FILES[1]).write_bytes(safetensors_bytes(moments, more={"regrow": json.dumps(record)}))
+    with pytest.raises(RegrowError, match=f"kept by another version of regrow.*\n.*`{version}`") as error:
+        runs.go_on(half)
+    assert "build the weights again with this version" in error.value.hint
 
 
 def test_a_part_longer_than_the_run_is_refused(runs: Runs) -> None:

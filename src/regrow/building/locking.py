@@ -22,12 +22,12 @@ from regrow.recipe.expand import expand
 from regrow.recipe.graph import Graph
 from regrow.recipe.inherit import Spoken, spoken
 from regrow.recipe.kind import Surroundings
-from regrow.recipe.lock import ONLY_LINE_ENDS, Lock, kept_pins, reasons_stale
+from regrow.recipe.lock import ONLY_LINE_ENDS, Lock, OtherVersionError, kept_pins, reasons_stale
 from regrow.recipe.lock import load as load_lock
 from regrow.recipe.pin import FOLDER, Pin, Pinned, Pins
 from regrow.recipe.schema import Source, understood
 from regrow.release import is_release
-from regrow.release.layout import LOCK, RECIPE
+from regrow.release.layout import ENVIRONMENT, LOCK, RECIPE
 from regrow.sources import LINE_ENDS, cautions, is_local, only_line_ends
 from regrow.stages import KINDS
 from regrow.store import sha256_bytes, write_atomic
@@ -144,8 +144,12 @@ def as_locked(release: Path, *, sources: Path | None, offline: bool) -> tuple[Lo
         InputError: if the release was made from files that are not in it, and nobody said where they are.
     """
     lock, said = load_lock(release), spoken(release / RECIPE)
-    locked = _locked(lock, said, _Place(release, (sources or release).absolute(), offline))
-    _require_arithmetic(lock, release / LOCK)
+    try:
+        locked = _locked(lock, said, _Place(release, (sources or release).absolute(), offline))
+        _require_arithmetic(lock, release / LOCK)
+    except OtherVersionError as error:
+        error.hint = f"use the regrow that made the release, which `{ENVIRONMENT}` in it names"
+        raise
     reasons = reasons_stale(lock, understood(said, KINDS), ARITHMETIC)
     missing = [stage.name for stage in lock.stages if stage.name not in lock.outputs]
     if not reasons and sources is None:
@@ -173,12 +177,8 @@ def write_lock(path: Path, text: str, lists: Mapping[str, str]) -> None:
 
 def _require_arithmetic(lock: Lock, file: Path) -> None:
     if lock.arithmetic != ARITHMETIC:
-        raise RecipeError(
-            f"the lock is for version {lock.arithmetic} of the arithmetic",
-            where=str(file),
-            why=f"this regrow has version {ARITHMETIC}",
-            hint="use the regrow that made the lock, or run `regrow lock` to lock for this one",
-        )
+        what = f"the lock is for version {lock.arithmetic} of the arithmetic"
+        raise OtherVersionError(what, str(file), ARITHMETIC)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import Any
 
 from regrow.corpus.alphabet import LETTERS, lacking
 from regrow.errors import InputError
-from regrow.words import shown
+from regrow.words import DAMAGED, shown
 
 END_OF_TEXT = "<|endoftext|>"
 FILE = "tokenizer.json"
@@ -54,7 +54,6 @@ _SEVERAL = {
     "post_processor": "processors",
 }
 """The parts that may be a sequence, and what its members are called."""
-_DAMAGED = "`regrow verify` names the files that are damaged or missing"
 LEARNT: Mapping[str, Any] = {
     "added_tokens_decoder": {
         "0": {
@@ -104,14 +103,14 @@ class Tokenizer:
             raw = _read(path)
             library: Any = tokenizers.Tokenizer.from_str(json.dumps(_known(raw)))
         except Exception as error:  # the library has no class of its own for it
-            raise InputError("the tokenizer cannot be read", where=str(path), why=str(error), hint=_DAMAGED) from error
+            raise InputError("the tokenizer cannot be read", where=str(path), why=str(error), hint=DAMAGED) from error
         said = settings(folder / CONFIG)
         end_of_text, ids = _ending(library, {**settings(folder / SPECIAL), **said}), library.get_vocab().values()
         if end_of_text is None:
             raise InputError(f"the tokenizer has no `{END_OF_TEXT}`", where=str(path), hint="rebuild the release")
         if max(ids) >= len(ids):
             why = f"it calls one of its {len(ids):,} tokens {max(ids):,}, and they are counted from 0"
-            raise InputError("the tokenizer cannot be read", where=str(path), why=why, hint=_DAMAGED)
+            raise InputError("the tokenizer cannot be read", where=str(path), why=why, hint=DAMAGED)
         return Tokenizer(
             end_of_text, _start(library, raw.get("post_processor"), said), len(ids), library, _in_words(raw)
         )
@@ -288,7 +287,7 @@ def settings(path: Path) -> dict[str, Any]:
     try:
         said = _read(path) if path.is_file() else {}
     except (OSError, ValueError) as error:
-        raise InputError("the tokenizer cannot be read", where=str(path), why=str(error), hint=_DAMAGED) from error
+        raise InputError("the tokenizer cannot be read", where=str(path), why=str(error), hint=DAMAGED) from error
     return said if isinstance(said, dict) else {}
 
 

@@ -14,6 +14,8 @@ from regrow.errors import InputError
 from regrow.words import listed
 
 CONFIG = "config.json"
+WHOLE = "a model is a GGUF file, or a folder with `config.json`, weights in safetensors and `tokenizer.json`"
+"""A hint, where something of it is missing."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ def find(root: Path) -> Found:
     folders = [folder for folder in folders if folder in whole or not any(folder in path.parents for path in files)]
     found = [Found(path.parent, path) for path in files] + [Found(path, None) for path in folders]
     if not found:
-        raise InputError("there is no model", why=f"there is neither a `{CONFIG}` nor a GGUF file")
+        raise InputError(
+            "there is no model", where=str(root), why=f"there is neither a `{CONFIG}` nor a GGUF file", hint=WHOLE
+        )
     if len(found) > 1:
         names = [str((one.gguf or one.folder / CONFIG).relative_to(root)) for one in found]
         raise InputError(

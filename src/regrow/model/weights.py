@@ -27,10 +27,11 @@ from regrow.model import packed
 from regrow.model.config import DecoderConfig
 from regrow.model.families import families
 from regrow.model.family import Family
+from regrow.model.foreign import WHOLE
 from regrow.model.options import OptionError
 from regrow.model.packed import Codes
 from regrow.model.pieces import Transposed
-from regrow.words import listed, shown, some
+from regrow.words import DAMAGED, listed, shown, some
 
 CONFIG = "config.json"
 GENERATION = "generation_config.json"
@@ -48,7 +49,6 @@ _LARGEST_CONFIG = 1 << 20
 _TYPES = ("F32", "F16", "BF16")  # float32 has all numbers of the other two
 _COMPUTED = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq")
 """What older files hold besides parameters: masks and frequencies, which everybody computes from the configuration."""
-_DAMAGED = "`regrow verify` names the files that are damaged"
 
 
 def _usual() -> dict[str, Any]:
@@ -407,7 +407,7 @@ def _config(directory: Path) -> DecoderConfig:
         return families()[name].read(values)
     except OptionError as error:
         raise InputError(
-            error.what, where=f"{path}: {error.where}", why=error.why, hint=error.hint or _DAMAGED
+            error.what, where=f"{path}: {error.where}", why=error.why, hint=error.hint or DAMAGED
         ) from error
 
 
@@ -468,12 +468,11 @@ def _require(directory: Path, wanted: Mapping[str, tuple[int, ...]], found: Mapp
 
 
 def _no_model(directory: Path, name: str) -> InputError:
-    hint = "give the folder that `regrow build` wrote"
-    return InputError(f"`{directory}` is not a model", why=f"it has no `{name}`", hint=hint)
+    return InputError("this is not a model", where=str(directory), why=f"it has no `{name}`", hint=WHOLE)
 
 
 def _unreadable(directory: Path, why: str) -> InputError:
     return InputError(
         "this model cannot be read", where=str(directory), why=why,
-        hint=f"what can be read are models of the kinds {listed(families())}; {_DAMAGED}",
+        hint=f"what can be read are models of the kinds {listed(families())}; {DAMAGED}",
     )  # fmt: skip

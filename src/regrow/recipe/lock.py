@@ -43,6 +43,24 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 StageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64 + len("documents-"))]
 
 
+class OtherVersionError(RecipeError):
+    """A lock is for another version of regrow.
+
+    Args:
+        what: is of another version.
+        where: the lock.
+        here: the version of this regrow.
+    """
+
+    def __init__(self, what: str, where: str, here: int) -> None:
+        super().__init__(
+            what,
+            where=where,
+            why=f"this regrow has version {here}",
+            hint="use the regrow that made the lock, or run `regrow lock` to lock for this one",
+        )
+
+
 class LockedFile(Section):
     """A :class:`Pin` as the lock holds it."""
 
@@ -252,12 +270,8 @@ class Lock(Section):
                     hint="install the package that brings it; kinds of others come as entry points `regrow.kinds`",
                 )
             if kind.version != stage.version:
-                raise RecipeError(
-                    f"stage `{stage.name}` is of version {stage.version} of the kind `{stage.kind}`",
-                    where=self._origin.file,
-                    why=f"this regrow has version {kind.version}",
-                    hint="use the regrow that made the lock, or run `regrow lock` to lock for this one",
-                )
+                what = f"stage `{stage.name}` is of version {stage.version} of the kind `{stage.kind}`"
+                raise OtherVersionError(what, self._origin.file, kind.version)
         pins = {source.name: {"pins": source.pins.bare} for source in self.sources}
         drafts = {}
         for i, stage in enumerate(self.stages):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from regrow.release.lineage import made
 from regrow.release.release import Loss
 from regrow.report.chart import Curve, curve, every, graph_drawing, loss_chart
 from regrow.report.data import ReportData, Source
@@ -26,7 +27,14 @@ def render(data: ReportData) -> str:
     here = files("regrow.report")
     environment = SandboxedEnvironment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(
-        count=count, size=size, seconds=seconds, share=share, json=pretty_json, link=link, licence_link=licence_link
+        count=count,
+        size=size,
+        seconds=seconds,
+        share=share,
+        json=pretty_json,
+        link=link,
+        licence_link=licence_link,
+        made=made,
     )
     template = environment.from_string(here.joinpath("report.html.j2").read_text("utf-8"))
     return template.render(

@@ -20,6 +20,7 @@ from regrow.model.sampling import Sampling, generate
 from regrow.model.weights import ends, load
 from regrow.release import Release
 from regrow.release.layout import CONFIG, TOKENIZER, WEIGHTS, WEIGHTS_INDEX
+from regrow.words import DAMAGED
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Generator:
                 f"the tokenizer has {tokenizer.vocabulary:,} tokens, and the model knows {config.vocabulary:,}",
                 where=str(folder / TOKENIZER),
                 why="the two were not made for each other",
-                hint="`regrow verify` names the files that are damaged",
+                hint=DAMAGED,
             )
         stops = frozenset((tokenizer.end_of_text, *ends(folder, tokenizer.end_of_text).stops))
         return Generator(Decoder(config), parameters, tokenizer, ChatTemplate.open(folder), stops)

@@ -231,7 +231,9 @@ def _nothing(folder: Path, names: list[str], survey: Survey, site: Site) -> Inpu
     if excluded := survey.reasons[EXCLUDED]:
         some += f", and `exclude` leaves out {excluded} of {len(names)} files"
     packed = next((f"{name} is packed with {how}" for name in names if (how := unknown_packing(name, None))), "")
-    hint = "`**/*.txt` fits every .txt file in all folders below"
+    hint = "look whether this is the folder that you mean"
+    if shallow := [pattern for pattern in site.choice.select if not pattern.startswith("**")]:
+        hint = f"patterns begin in the folder: `**/{shallow[0]}` fits in all folders below, too"
     if within := _folders(folder, site.choice.select):
         hint = f"`{within[0]}/**` fits every file in that folder"
     elif beside_it := [pattern for pattern in site.choice.select if _begins_beside(folder, pattern)]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 MOST_SHARDS = 4096
+_SHORT = "too short"
 
 
 class CleanParameters(Parameters):
@@ -98,12 +100,17 @@ def require_some(task: Task[CleanParameters]) -> None:
     made = [parts.folder(output, part, len(given)) for part, output in enumerate(given)]
     if any(count(task.files.path(folder)) for folder in made):
         return
-    least = max(1, task.call.parameters.minimum_characters)
-    excluded = count(*map(task.files.path, made), table=EXCLUDED)
+    reasons: Counter[str] = Counter()
+    for table in tables(EXCLUDED, *map(task.files.path, made)):
+        for batch in table.batches(["reason"]):
+            reasons.update(batch.column("reason").to_pylist())
+    least, look = task.call.parameters.minimum_characters, "look at the files that the sources select"
     raise StageError(
         "the corpus is empty",
-        why=f"none of the {excluded} texts has {least} characters" if excluded else "the sources have no texts",
-        hint="lower `corpus.min_characters`, or look at what the sources select",
+        why=f"left out: {', '.join(f'{reason} ({n:,})' for reason, n in reasons.most_common())}"
+        if reasons
+        else "there are no texts in the files of the sources",
+        hint=f"lower `corpus.min_characters`, which is {least:,}, or {look}" if reasons[_SHORT] else look,
     )
 
 
@@ -171,7 +178,7 @@ def _trouble(document: Document, least: int) -> tuple[str, str] | None:
 
 def _too_short(document: Document, least: int) -> tuple[str, str]:
     size = len(document.text)
-    return "too short" if size else "empty", f"{size} of {least} characters"
+    return _SHORT if size else "empty", f"{size} of {least} characters"
 
 
 def _unusable(text: str) -> tuple[str, str] | None:

@@ -92,13 +92,18 @@ def go_on(folder: Path, task: Task, settings: Settings, tokens: str, scratch: Pa
     return step
 
 
+def _versions() -> dict[str, Any]:
+    """What is not for a recipe to say: how this version of regrow computes, and what it says of a state."""
+    return {"arithmetic": ARITHMETIC, "chain of states": states.CHAIN}
+
+
 def _terms(task: Task, settings: Settings, tokens: str) -> dict[str, Any]:
     """What has to be the same in all parts of a run."""
     told = {name: value for name, value in asdict(settings).items() if name not in _FREE}
     described = {name: x for name, x in task.description().items() if name not in _SAID_ELSEWHERE}
     terms = {
         **told, **described, "context": task.context, "trained parameters": sorted(task.trained()), "tokens": tokens,
-        "arithmetic": ARITHMETIC, "chain of states": states.CHAIN,
+        **_versions(),
     }  # fmt: skip
     return dict(json.loads(json.dumps(terms)))
 
@@ -126,6 +131,13 @@ def _read(path: Path) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
 def _require_same(record: Mapping[str, Any], terms: Mapping[str, Any]) -> None:
     before = record["terms"]
     other = [name for name in sorted({*before, *terms}) if before.get(name) != terms.get(name)]
+    if made := [name for name in other if name in _versions()]:
+        raise StageError(
+            "the state of the optimizer was kept by another version of regrow",
+            where=FILE,
+            why=f"it has another {listed(made)}, and would not go on as the same run",
+            hint="build the weights again with this version and `keep_optimizer`, or leave out `optimizer`",
+        )
     if other:
         name = other[0]
         raise StageError(
