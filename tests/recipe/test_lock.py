@@ -202,7 +202,7 @@ REMEDY = "hint: take a whole version of the file, or delete it and run `regrow l
         (
             "fetch-plays = ",
             "fetch-play = ",
-            "x/regrow.lock:225: outputs.fetch-play: the lock is damaged\n"
+            "x/regrow.lock:228: outputs.fetch-play: the lock is damaged\n"
             f"because of this: there is no stage `fetch-play`\n{REMEDY}",
         ),
     ],
@@ -227,13 +227,13 @@ def test_a_damaged_lock(old: str, new: str, expected: str) -> None:
         (
             'documents = "clean"',
             'documents = "clear"',
-            "x/regrow.lock:133: stage.deduplicate.inputs.documents: the lock is damaged\n"
+            "x/regrow.lock:134: stage.deduplicate.inputs.documents: the lock is damaged\n"
             f"because of this: there is no stage `clear`\n{REMEDY}",
         ),
         (
             "vocabulary = 512\n",
             "",
-            "x/regrow.lock:157: stage.tokenizer.parameters.vocabulary: the lock is damaged\n"
+            "x/regrow.lock:158: stage.tokenizer.parameters.vocabulary: the lock is damaged\n"
             f"because of this: missing\n{REMEDY}",
         ),
     ],
