@@ -65,7 +65,7 @@ def test_parameters_are_complete() -> None:
     assert found["clean"]["minimum_characters"] == 200
     assert found["deduplicate"] == {"near_duplicates": 0.8}
     assert found["split"] == {"validation": 0.02}
-    assert found["tokenizer"] == {"vocabulary": 512}
+    assert found["tokenizer"] == {"vocabulary": 512, "sample_bytes": 2**28}
     assert found["tokenize"] == {}
     assert found["pretrain"]["architecture"] == {
         "layers": 2,
@@ -102,6 +102,7 @@ def test_parameters_are_complete() -> None:
         "sample_tokens": 80,
         "temperature": 0.8,
         "seed": 1,
+        "validation_tokens": 10_000_000,
     }
 
 
@@ -116,7 +117,7 @@ def test_licences_found_are_no_ingredient() -> None:
 def test_a_usual_stage_with_changes_keeps_the_rest() -> None:
     more = '\n[[stage]]\nname = "clean"\nparameters = { form = "NFKC" }\ninputs = { documents = "documents-bible" }\n'
     clean = fakes.graph(more=more)["clean"]
-    assert clean.parameters.model_dump() == {"minimum_characters": 200, "form": "NFKC"}
+    assert clean.parameters.model_dump() == {"minimum_characters": 200, "shards": 1, "form": "NFKC"}
     assert clean.inputs == {"documents": ("documents-bible",)}
 
 
@@ -156,7 +157,7 @@ inputs = { documents = "again" }
     found = fakes.graph(more=more)
     names = [stage.name for stage in found.stages]
     assert names.index("deduplicate") < names.index("again") < names.index("split")
-    assert found["again"].parameters.model_dump() == {"minimum_characters": 200, "form": "NFC"}
+    assert found["again"].parameters.model_dump() == {"minimum_characters": 200, "shards": 1, "form": "NFC"}
     assert found["split"].parameters.model_dump() == {"validation": 0.02}
 
 
@@ -164,7 +165,7 @@ def test_another_kind_begins_from_its_own_defaults() -> None:
     more = '\n[[stage]]\nname = "deduplicate"\nkind = "clean"\ninputs = { documents = "clean" }\n'
     stage = fakes.graph(more=more)["deduplicate"]
     assert stage.kind.name == "clean"
-    assert stage.parameters.model_dump() == {"minimum_characters": 200, "form": "NFC"}
+    assert stage.parameters.model_dump() == {"minimum_characters": 200, "shards": 1, "form": "NFC"}
 
 
 def test_what_a_kind_refuses_is_told_where_the_recipe_says_it() -> None:

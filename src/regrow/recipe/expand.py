@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
+from itertools import chain
 from typing import Any
 
 from pydantic import ValidationError
@@ -139,6 +140,7 @@ def _usual(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Iterator[Draft]
     """The stages of the tables and those that are always there, in the order of the work."""
     known = {source.stage: pins.get(source.name, ()) for source in recipe.sources}
     wiring = _Wiring(recipe.kinds)
+    lacking: set[str] = set()
     for kind in in_order(recipe.kinds, tuple(recipe.origin.data)):
         for said in [] if kind.watches else list(recipe.said(kind)):
             if unknown := wiring.unknown(said):
@@ -147,11 +149,13 @@ def _usual(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Iterator[Draft]
             missing = {slot: wiring.missing(kind.inputs[slot]) for slot in wiring.unfed(kind, draft.inputs)}
             if missing and not said.aloud:
                 continue  # a usual stage has nothing to do here
-            if other := wiring.rival(said):
+            if (other := wiring.rival(said)) and other.stage not in lacking:  # or what it lacks is the fault
                 raise _two_beginnings(other, said, recipe.origin)
             if issubclass(kind.parameters, Pinned):
                 draft = replace(draft, parameters={**draft.parameters, "pins": Pins.of(known[said.stage]).bare})
             wiring.add(said, draft.inputs)
+            if missing:
+                lacking.add(said.stage)
             yield replace(draft, missing=missing)
 
 
@@ -291,21 +295,25 @@ class _Wiring:
             if slot.type == said.kind.output:
                 self._worked_on.update(inputs.get(name, ()))
 
-    def missing(self, slot: Slot, seen: frozenset[str] = frozenset()) -> tuple[str, ...]:
-        """The fewest tables with which something would give what a slot takes."""
-        givers = (kind for kind in self._kinds.values() if kind.output == slot.type and kind.name not in seen)
-        options = [self._lacking(kind, seen | {kind.name}) for kind in givers]
-        return min((tables for tables in options if tables), key=len, default=())
+    def missing(self, slot: Slot) -> tuple[str, ...]:
+        """The fewest tables with which something would give what a slot takes, found type by type."""
+        found: dict[str, tuple[str, ...]] = {said.kind.output: () for said in self._stages}
+        better = True
+        while better:
+            better = False
+            for kind in self._kinds.values():
+                tables = self._lacking(kind, found)
+                if tables and (kind.output not in found or len(tables) < len(found[kind.output])):
+                    found[kind.output], better = tables, True
+        return found.get(slot.type, ())
 
-    def _lacking(self, kind: Kind[Any], seen: frozenset[str]) -> tuple[str, ...]:
-        """The tables that a stage of a kind, and those before it, would need."""
-        found: dict[str, None] = {}
-        if kind.table is not None and not kind.usual and not any(one.kind is kind for one in self._stages):
-            found |= dict.fromkeys(kind.tables)
-        for slot in kind.inputs.values():
-            if not slot.optional and not self._given(slot.type):
-                found |= dict.fromkeys(self.missing(slot, seen))
-        return tuple(found)
+    def _lacking(self, kind: Kind[Any], known: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+        """The tables that a stage of a kind would need, and those before it; none if that is not known yet."""
+        needs = [slot.type for slot in kind.inputs.values() if not slot.optional]
+        if any(type not in known for type in needs):
+            return ()
+        there = kind.usual or any(one.kind is kind for one in self._stages)
+        return tuple(dict.fromkeys([*(() if there else kind.tables), *chain(*(known[type] for type in needs))]))
 
     def _given(self, type: str) -> list[Said]:
         return [said for said in self._stages if said.kind.output == type]
