@@ -96,7 +96,7 @@ def test_a_string_is_found_wherever_it_begins(built: Shell) -> None:
     ("arguments", "message"),
     [
         (("build/small", "x", "--fold"), "--fold is for --find"),
-        (("build/small", "x", "--store", "elsewhere"), "the store does not have the training text of this release"),
+        (("build/small", "x", "--store", "no-such-store"), "the store does not have the training text of this release"),
         (("small", "x"), "no release"),
     ],
 )
@@ -105,7 +105,7 @@ def test_what_cannot_be_traced(arguments: tuple[str, ...], message: str, built: 
     assert done.returncode != 0
     assert message in done.stderr
     assert "Traceback" not in done.stderr
-    assert not (built.folder / "elsewhere").exists()
+    assert not (built.folder / "no-such-store").exists()
 
 
 @pytest.mark.parametrize("options", [(), ("--find",)])

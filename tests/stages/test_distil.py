@@ -25,7 +25,7 @@ from .conftest import Bench
 RUN = {"tokens": 128, "context": 16, "micro_batches_per_step": 1, "learning_rate": 1e-2, "validate_every": 0}
 LARGE = replace(CONFIG, layers=3, width=32, heads=4, vocabulary=304)
 GOLDEN_TAUGHT = "40f5a7742affbb45f086474765438be655a69329c596283c96970dadaa702f3d"
-GOLDEN_SHRUNK = "0b4edc442b4ecb1e83e16c472638a5a0be8f87bf2029db02d7cb3dfaf4151eb1"
+GOLDEN_SHRUNK = "ca906e2271d2df1a56e1e3addd0758245d6fb6e4218550d12be962d0bfb0d002"
 
 
 @pytest.fixture(scope="module")

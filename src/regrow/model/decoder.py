@@ -194,9 +194,9 @@ class Decoder:
         """The rows of the tables of positions for places in texts of some lengths, which they may follow from."""
         if self.config.positions != "rotary":
             return ()
-        totals = torch.tensor([rotary.total(self.config, length) for length in lengths.unique().tolist()])
-        totals = totals[lengths.unique(return_inverse=True)[1]]
-        self._tables = {total: self._made(total, device) for total in totals.unique().tolist()}
+        each = lengths.tolist()
+        total_of = {length: rotary.total(self.config, length) for length in {*each}}
+        self._tables = {total: self._made(total, device) for total in sorted({*total_of.values()})}
         if len(self._tables) == 1:
             (tables,) = self._tables.values()
             return tuple(table.index_select(0, places.to(device)) for table in tables)
@@ -204,7 +204,7 @@ class Decoder:
         for kind in range(2):
             rows = torch.empty((len(places), self.config.rope_width // 2), device=device)
             for total, tables in self._tables.items():
-                of = (totals == total).nonzero().flatten()
+                of = torch.tensor([place for place, length in enumerate(each) if total_of[length] == total])
                 rows[of.to(device)] = tables[kind].index_select(0, places[of].to(device))
             found.append(rows)
         return tuple(found)
