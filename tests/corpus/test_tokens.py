@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import fsspec
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 
 from regrow.corpus import encoded
 from regrow.corpus.encoded import Encoded
-from regrow.corpus.flat import Elsewhere, Flat, Here
+from regrow.corpus.flat import Flat
 from regrow.corpus.tokens import TokenShards
 from regrow.errors import StageError
 from regrow.formats import parts
@@ -109,18 +108,6 @@ def test_the_table_is_that_of_all_rows_at_once(tmp_path: Path, count: int) -> No
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".bin", ".bin", ".json", *[".parquet"] * 3]
 
 
-def test_rows_are_served_from_elsewhere(tmp_path: Path) -> None:
-    """The rows alone: facts and tables are here."""
-    shards = written(tmp_path / "here", [([1, 2, 3], None, None)], [([4, 5, 6], [False, True, True], None)])
-    expected = told(shards)
-    system = fsspec.filesystem("memory")
-    system.put(str(tmp_path / "here"), "/far/tokens", recursive=True)
-    for path in [*tmp_path.rglob("*.bin"), *tmp_path.rglob("*.learnt")]:
-        path.unlink()
-    far = TokenShards.open(tmp_path / "here", Elsewhere("memory://far/tokens", tmp_path / "here"))
-    assert told(far) == expected
-
-
 def test_a_row_that_is_cut_short_is_named(tmp_path: Path) -> None:
     shards = written(tmp_path, [([1, 2, 3], None, None)], [([4, 5, 6], None, None)])
     path = shards.folders[1] / "train.bin"
@@ -159,7 +146,7 @@ def test_a_window_costs_the_pages_that_it_lies_on(tmp_path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    row, windows = Flat((path,), (count,), np.dtype("<u2"), Here()), 60
+    row, windows = Flat((path,), (count,), np.dtype("<u2")), 60
 
     def read() -> int:
         return int(Path("/proc/self/io").read_text().partition("\nread_bytes: ")[2].split()[0])

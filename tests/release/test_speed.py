@@ -62,10 +62,21 @@ def test_stages_of_text_are_seen_too_and_the_network_is_not():
     found = speed.speeds()
     assert found.of("deduplicate", exact=False) == pytest.approx((10 + 2) / (5 + 2))
     assert found.of("clean", exact=False) == 1
-    assert found.of("pretrain", exact=True) == found.of("evaluate", exact=True)  # of which it has not seen a run
+    assert found.of("pretrain", exact=True) == 1  # of which it has not seen a run
     before, after = (plan("x", graph(), forecasts(0), speeds=one) for one in (None, found))
     at = [stage.name for stage in graph().stages].index("tokenize")
     assert after.stages[at].cost.seconds > before.stages[at].cost.seconds
+
+
+def test_what_does_not_train_tells_nothing_of_training():
+    costs = {name: replace(cost, seconds=3.0) for name, cost in estimated(graph()).items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speed, "estimated", lambda graph, artifacts: costs)
+        speed.note(graph(), results(("pretrain",), seconds=0.1), {})
+    found = speed.speeds()
+    assert found.trained is None
+    assert found.of("evaluate", exact=True) < 1
+    assert found.of("pretrain", exact=True) == 1
 
 
 def test_a_build_that_runs_nothing_says_nothing(place):

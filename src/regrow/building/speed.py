@@ -27,7 +27,7 @@ def speeds() -> Speeds:
     """How long the last builds took here, by kind."""
     known = _known()
     slowness = {kind: _slowness(pairs, exact=_is_exact(kind)) for kind, pairs in known.items()}
-    trained = [pair for kind, pairs in known.items() if _is_exact(kind) for pair in pairs]
+    trained = [pair for kind, pairs in known.items() if _trains(kind) for pair in pairs]
     return Speeds(slowness, _slowness(trained, exact=True) if trained else None)
 
 
@@ -68,6 +68,11 @@ def _slowness(pairs: Sequence[tuple[float, float]], *, exact: bool) -> float:
 
 def _is_exact(kind: str) -> bool:
     return kind in KINDS and KINDS[kind].exact
+
+
+def _trains(kind: str) -> bool:
+    """Whether stages of a kind train: others take a moment, and tell nothing of how long that takes."""
+    return kind in KINDS and hasattr(KINDS[kind].parameters, "schedule")
 
 
 def _known() -> dict[str, list[tuple[float, float]]]:

@@ -1,16 +1,17 @@
 """Numbers in flat files, one file behind the other, of which ranges are read where and when they are needed.
 
 Nothing is mapped and nothing read ahead: a window of a row of tokens costs the pages that it lies on, however large the
-row is, and a row that lies elsewhere is asked for the same ranges.
+row is.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,56 +24,6 @@ CHUNK = 1 << 20
 """Numbers that are read at once by what goes through all of them."""
 
 
-class Ranges(Protocol):
-    """Where ranges of files are read."""
-
-    def read(self, path: Path, start: int, length: int) -> bytes:
-        """Some bytes of a file; fewer if it ends before."""
-
-
-class Here:
-    """Files on this machine."""
-
-    def read(self, path: Path, start: int, length: int) -> bytes:
-        """Some bytes of a file, and of the disk no others than the pages that they lie on."""
-        import os
-
-        with path.open("rb", buffering=0) as file:
-            if hasattr(os, "posix_fadvise"):  # not on every system
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
-            file.seek(start)
-            found = bytearray()
-            while len(found) < length and (more := file.read(length - len(found))):
-                found += more
-        return bytes(found)
-
-
-@dataclass(frozen=True)
-class Elsewhere:
-    """Files below a location that fsspec reaches, such as ``s3://bucket/tokens``.
-
-    Attributes:
-        url: of the location.
-        base: the folder on this machine that it stands for.
-    """
-
-    url: str
-    base: Path
-
-    @cached_property
-    def _place(self) -> tuple[Any, str]:
-        import fsspec.core
-
-        system, root = fsspec.core.url_to_fs(self.url)
-        return system, root
-
-    def read(self, path: Path, start: int, length: int) -> bytes:
-        """Some bytes of the file that is there what this path is here."""
-        system, root = self._place
-        found: bytes = system.cat_file(f"{root}/{path.relative_to(self.base).as_posix()}", start, start + length)
-        return found
-
-
 @dataclass(frozen=True)
 class Flat:
     """Numbers of some files as one row.
@@ -81,13 +32,11 @@ class Flat:
         files: in their order; None for one that is not there, all numbers of which are 1.
         counts: how many numbers each of them has.
         dtype: of the numbers.
-        ranges: where they are read.
     """
 
     files: tuple[Path | None, ...]
     counts: tuple[int, ...]
     dtype: np.dtype[Any]
-    ranges: Ranges
 
     def __len__(self) -> int:
         """How many numbers there are."""
@@ -123,7 +72,7 @@ class Flat:
         size, path = self.dtype.itemsize, self.files[number]
         if path is None:
             return np.ones(stop - start, self.dtype)
-        data = self.ranges.read(path, start * size, (stop - start) * size)
+        data = _read(path, start * size, (stop - start) * size)
         if len(data) != (stop - start) * size:
             raise StageError(
                 f"{path.name} ends before its last number",
@@ -132,3 +81,15 @@ class Flat:
                 hint="`regrow store verify` names what is damaged in the store",
             )
         return np.frombuffer(data, self.dtype)
+
+
+def _read(path: Path, start: int, length: int) -> bytes:
+    """Some bytes of a file, fewer if it ends before; and of the disk no others than the pages that they lie on."""
+    with path.open("rb", buffering=0) as file:
+        if hasattr(os, "posix_fadvise"):  # not on every system
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+        file.seek(start)
+        found = bytearray()
+        while len(found) < length and (more := file.read(length - len(found))):
+            found += more
+    return bytes(found)

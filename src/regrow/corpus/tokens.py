@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from regrow.corpus.flat import Flat, Ranges
+    from regrow.corpus.flat import Flat
     from regrow.corpus.order import Unit
     from regrow.corpus.packing import Packing
 
@@ -91,7 +91,6 @@ class TokenShards:
         validation_bytes: UTF-8 bytes of the validation documents; of conversations, of what is learnt in them.
         folders: of its parts.
         counts: the tokens in the row of each of them.
-        ranges: where the rows are read; all else is read from the directory.
     """
 
     directory: Path
@@ -101,16 +100,14 @@ class TokenShards:
     validation_bytes: int
     folders: tuple[Path, ...]
     counts: Mapping[Part, tuple[int, ...]]
-    ranges: Ranges
 
     @staticmethod
-    def open(directory: Path, ranges: Ranges | None = None) -> TokenShards:
+    def open(directory: Path) -> TokenShards:
         """Read the description of the shards in ``directory``; the tokens stay where they are.
 
         Raises:
             StageError: if the parts do not belong together.
         """
-        from regrow.corpus.flat import Here
 
         folders = parts.folders(directory)
         facts = [json.loads((folder / FACTS).read_text(encoding="utf-8")) for folder in folders]
@@ -121,7 +118,7 @@ class TokenShards:
         dtype, vocabulary, end_of_text = said[0]
         held_out = sum(one["validation_bytes"] for one in facts)
         counts = {part: tuple(one[f"{part}_tokens"] for one in facts) for part in PARTS}
-        return TokenShards(directory, dtype, vocabulary, end_of_text, held_out, folders, counts, ranges or Here())
+        return TokenShards(directory, dtype, vocabulary, end_of_text, held_out, folders, counts)
 
     def tokens(self, part: Part) -> int:
         """How many tokens the row of a part has."""
@@ -258,8 +255,7 @@ class TokenShards:
 
         dtype = np.dtype(self.dtype).newbyteorder("<")
         return {
-            part: Flat(tuple(one / f"{part}.bin" for one in self.folders), self.counts[part], dtype, self.ranges)
-            for part in PARTS
+            part: Flat(tuple(one / f"{part}.bin" for one in self.folders), self.counts[part], dtype) for part in PARTS
         }
 
     def _marks(self, part: Part, start: int, stop: int) -> NDArray[np.bool_]:
@@ -270,7 +266,7 @@ class TokenShards:
 
         talking = zip(self.folders, self._talks[part], strict=True)
         files = tuple(folder / f"{part}.learnt" if talks else None for folder, talks in talking)
-        return Flat(files, self.counts[part], np.dtype(np.bool_), self.ranges).read(start, stop)
+        return Flat(files, self.counts[part], np.dtype(np.bool_)).read(start, stop)
 
     def _tables(self, part: Part) -> list[Path]:
         """The tables that say which tokens are whose."""
