@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from regrow.corpus.alphabet import LETTERS
 from regrow.corpus.lookup import Lookup, pieces
 from regrow.errors import InputError, RecipeError
-from regrow.tracing.spans import heads
 from regrow.tracing.steps import DAMAGED, Row, said, training
 
 if TYPE_CHECKING:
@@ -28,6 +27,9 @@ if TYPE_CHECKING:
     from regrow.recipe.graph import Graph
     from regrow.release import Release
     from regrow.stages.training import Schedule
+
+_BLANK = LETTERS[ord(" ")]
+"""How a blank before a word is written in byte-level tokens."""
 
 TRACE = "trace:"
 """What the store knows an index by that no recipe asks for."""
@@ -107,7 +109,9 @@ class Corpus:
 
     def heads(self, token: int) -> tuple[int, ...]:
         """The tokens that say the same word as one does: with a blank before it, and without."""
-        return heads(self._numbers, self._names, token)
+        name = self._names[token]
+        other = self._numbers.get(name.removeprefix(_BLANK) if name.startswith(_BLANK) else _BLANK + name)
+        return (token,) if other is None else (token, other)
 
     @cached_property
     def _names(self) -> tuple[str, ...]:

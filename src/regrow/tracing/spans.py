@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from regrow.tracing.corpus import Corpus
 
 Ranking = Literal["rarity", "length"]
-_SPACE = "\u0120"
-"""How a blank before a word is written in byte-level tokens."""
 _SEGMENT = re.compile(r"[^\n]*?(?:[.!?][\"'\u2019\u201d)\]]*(?=\s)|(?=\n)|\Z)\s*")
 _SAMPLE = 40
 """Places of a span that are looked at, where it stands at more."""
@@ -117,7 +115,7 @@ class Trace:
     """
 
     text: str
-    spans: tuple[Span, ...] = field(default_factory=tuple)
+    spans: tuple[Span, ...]
 
     def regions(self) -> Iterator[tuple[int, int, tuple[Span, ...]]]:
         """Stretches of the text that spans cover together, and which: spans that overlap are in one."""
@@ -366,10 +364,3 @@ def find(text: str, corpus: Corpus, *, fold: bool = False, most: int = 10) -> Fi
     count = sum(high - low for _, (low, high) in ranges)
     tokens = [one for one, _, _ in corpus.tokenizer.placed(text)]
     return Finding(text, count, documents(corpus, ranges, max(1, len(tokens)), tokens, most))
-
-
-def heads(tokens: Mapping[str, int], names: Sequence[str], token: int) -> tuple[int, ...]:
-    """The tokens that say the same word as one does: with a blank before it, and without."""
-    name = names[token]
-    other = tokens.get(name[1:] if name.startswith(_SPACE) else _SPACE + name)
-    return (token,) if other is None else (token, other)
