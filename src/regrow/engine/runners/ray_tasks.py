@@ -11,6 +11,7 @@ import secrets
 import socket
 import threading
 from contextlib import suppress
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -201,8 +202,7 @@ def _imported() -> ModuleType:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a build tells nobody that it runs
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of what it will do one day
     try:
-        import ray
+        return import_module("ray")
     except ImportError as error:
         hint = "python -m pip install 'regrow[ray]', here and on all machines of the cluster"
         raise RecipeError("Ray is not installed", why=str(error), hint=hint) from error
-    return ray
