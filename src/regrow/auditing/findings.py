@@ -15,6 +15,7 @@ FindingId = Literal[
     "card-unreadable",
     "config-unreadable",
     "custom-code",
+    "data-evidence",
     "data-licence-unknown",
     "data-no-derivatives",
     "data-non-commercial",

@@ -31,7 +31,7 @@ from regrow.release import Release, is_release
 from regrow.release.files import DamagedError
 from regrow.release.layout import DATES, ENVIRONMENT, EVENTS, LICENCE, LOCK, LOSSES, METRICS, REPORT, TIMINGS
 from regrow.release.release import Sample
-from regrow.report import Doubt, Effect, Measure, doubts, effects, measures
+from regrow.report import Doubt, Effect, Found, Measure, doubts, effects, evidence, measures
 from regrow.stages import KINDS
 from regrow.store import default_root, opened
 
@@ -78,6 +78,7 @@ class BuildResult:
         lock_written: True if ``regrow.lock`` is new or was changed.
         left_out: what was left out of sources because it could not be read; none for a source that was read whole.
         effects: what each change of weights did, in the order in which they were made.
+        evidence: what checks of the text found, in their order.
     """
 
     digest: str
@@ -92,6 +93,7 @@ class BuildResult:
     lock_written: bool
     left_out: tuple[Tally, ...] = ()
     effects: tuple[Effect, ...] = ()
+    evidence: tuple[Found, ...] = ()
 
     @property
     def report(self) -> Path:
@@ -168,6 +170,7 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
             seconds=time.monotonic() - started,
             lock_written=_write_lock(recipe / LOCK, locked, locked.text(outputs, digest), options.mode, listener),
             effects=effects(built),
+            evidence=evidence(built),
             left_out=left_out(locked.graph, {name: result.path for name, result in made.results.items()}),
         )
 

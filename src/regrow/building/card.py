@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from regrow.model.families import families
-from regrow.release.layout import EFFECTS, LINEAGE
+from regrow.release.layout import EFFECTS, EVIDENCE, LINEAGE
 from regrow.release.lineage import Model, made, relation_on_hubs
 from regrow.report import ReportData, said
 from regrow.sources import is_local, name_of
@@ -74,7 +74,7 @@ def hub_licence(expression: str) -> str | None:
 def model_card(data: ReportData) -> str:
     """The card of a release. It cannot name the release digest, which covers it."""
     about = (_front_matter(data), _head(data), _purpose(data), _use(data))
-    details = (_check(data), _data(data), _results(data), _effects(data), _licence(data))
+    details = (_check(data), _data(data), _evidence(data), _results(data), _effects(data), _licence(data))
     return "\n".join(line for part in (*about, *details) for line in part)
 
 
@@ -267,6 +267,17 @@ def _data(data: ReportData) -> Iterator[str]:
     yield "`data/documents.parquet` names every document by file, byte range, licence and hash;"
     yield f"`data/excluded.parquet` names the {dropped:,} that were read but not used, with reasons."
     yield ""
+
+
+def _evidence(data: ReportData) -> Iterator[str]:
+    """What was found in the text, with what was not looked for in the files that it names."""
+    if data.evidence:
+        yield from ("## What is in the training data", "")
+    for found in data.evidence:
+        yield f"- **{_text(found.evidence.question)}** {_text(found.evidence.answer)}"
+        yield from (f"  - **Notice:** {_text(notice)}" for notice in found.evidence.notices)
+    if data.evidence:
+        yield from ("", f"How each was looked for, and what such a search cannot see, stands in `{EVIDENCE}/`.", "")
 
 
 def _results(data: ReportData) -> Iterator[str]:

@@ -136,6 +136,44 @@ def _locked_recipe(said: Spoken, place: _Place, mode: Mode, listener: Listener, 
     return _locked(Lock.of(recipe, expand(recipe, pins), pins, ARITHMETIC), said, place)
 
 
+def stages_of(
+    said: Spoken,
+    lock: Lock | None,
+    base: Path,
+    bases: Mapping[str, Path],
+    offline: bool,
+    listener: Listener,
+    stop: Stop,
+) -> tuple[Graph, Mapping[str, str]]:
+    """The stages of a recipe of which nothing is kept, every input pinned.
+
+    Args:
+        said: the recipe.
+        lock: has pins of sources, which are not looked up then.
+        base: the folder in which the paths of ``file:`` sources begin.
+        bases: the same for sources that lie elsewhere, by name.
+        offline: never use the network.
+        listener: gets the events of looking up sources.
+        stop: when it is set, :class:`regrow.errors.Interrupted` is raised.
+
+    Returns:
+        The stages; and of each source the one that brings it in.
+
+    Raises:
+        RecipeError: if the recipe is wrong.
+        InputError: if a source cannot be had.
+    """
+    recipe = understood(said, KINDS)
+    expand(recipe, {})
+    known = kept_pins(lock, recipe) if lock is not None else {}
+    pins = {
+        source.name: known.get(source.name)
+        or _Look(_Place(said.root, bases.get(source.name, base), offline), listener, stop)(source)
+        for source in recipe.sources
+    }
+    return expand(recipe, pins), {source.name: source.stage for source in recipe.sources}
+
+
 def as_locked(release: Path, *, sources: Path | None, offline: bool) -> tuple[Locked, tuple[str, ...]]:
     """The recipe and the lock in a release, and the reasons, if any, why they do not belong together.
 

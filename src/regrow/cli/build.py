@@ -202,6 +202,7 @@ def _document(result: BuildResult, recipe: Path) -> dict[str, object]:
         "warnings": [asdict(doubt) for doubt in result.doubts],
         "samples": [asdict(sample) for sample in result.samples],
         "effects": [asdict(effect) for effect in result.effects],
+        "evidence": [asdict(found) for found in result.evidence],
     }
 
 
@@ -230,6 +231,10 @@ def _tell(console: Console, result: BuildResult, recipe: Path) -> None:
             console.verb("Measured", f"{measure.bits_per_byte:.4f} bits per byte {measure.note}; fewer is better")
         else:
             console.verb("", f"{measure.bits_per_byte:.4f} for {measure.name}: {measure.note}")
+    for found in result.evidence:
+        console.verb("Evidence", f"{found.evidence.check}: {found.evidence.answer}")
+        for notice in found.evidence.notices:
+            console.verb("Notice", notice, "yellow")
     for doubt in result.doubts:
         console.verb("Warning", doubt.what, "yellow")
         console.verb("", doubt.hint)

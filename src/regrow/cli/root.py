@@ -28,6 +28,7 @@ COMMANDS = (
     "lineage",
     "data",
     "trace",
+    "scan",
     "chat",
     "export",
     "store",

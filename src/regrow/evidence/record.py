@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 SCHEMA = "regrow/evidence/1"
 
 EVIDENCE = "evidence.json"
@@ -84,12 +86,4 @@ class Evidence:
         told = json.loads(text)
         if not isinstance(told, dict) or told.pop("schema", None) != SCHEMA:
             raise ValueError(f"not of the shape {SCHEMA}")
-        try:
-            tables = tuple(
-                Rows(one["title"], tuple(one["columns"]), tuple(map(tuple, one["rows"])), one["note"])
-                for one in told.pop("tables")
-            )
-            lists = {name: tuple(told.pop(name)) for name in ("notices", "limits", "method")}
-            return Evidence(**{**told, **lists, "tables": tables})
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not of the shape {SCHEMA}: {error}") from None
+        return TypeAdapter(Evidence).validate_python(told)

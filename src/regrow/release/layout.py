@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from regrow.corpus import evaluation, tokenizer
+from regrow.evidence import record
 from regrow.sources import records
 
 SUMS = "SHA256SUMS"
@@ -25,6 +26,7 @@ SPECIAL_TOKENS = tokenizer.SPECIAL
 EVALUATION = evaluation.MEASURED
 SAMPLES = evaluation.SAMPLES
 EFFECTS = evaluation.EFFECTS
+EVIDENCE = record.FOLDER
 CHAIN = "training/chain.jsonl"
 LOSSES = "training/losses.jsonl"
 
@@ -50,6 +52,11 @@ UNCOVERED = (SUMS, REPORT, BUILDINFO)
 """What the release digest does not cover: itself, a rendering of what it covers, and what differs between machines."""
 GIVEN = (RECIPE, LOCK, LICENCE, PAPER)
 """What its makers say, from which the rest follows or which stands for itself."""
+
+
+def evidence_path(stage: str) -> str:
+    """Where what a check found lies, if the kind of the stage releases it where all do."""
+    return f"{EVIDENCE}/{stage}/{record.EVIDENCE}"
 
 
 def statement_path(stage: str) -> str:

@@ -6,12 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from regrow.evidence import Evidence
 from regrow.release.lineage import Model
 from regrow.release.release import Loss, Sample
 from regrow.report.doubts import Doubt
 
 NAMED = 200
 """Files of a source that a report names; the list of documents has all."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a check of the text found.
+
+    Attributes:
+        stage: that looked.
+        evidence: what it says.
+    """
+
+    stage: str
+    evidence: Evidence
 
 
 @dataclass(frozen=True)
@@ -169,6 +183,8 @@ class ReportData:
     doubts: tuple[Doubt, ...] = ()
     sources: tuple[Source, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
+    evidence: tuple[Found, ...] = ()
+    """What checks of the text found, in their order."""
     stages: tuple[StageRow, ...] = ()
     files: tuple[File, ...] = ()
     machine: Mapping[str, Any] = field(default_factory=dict)

@@ -7,14 +7,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regrow.errors import RecipeError
+from regrow.evidence import Evidence
 from regrow.release import Release, tables
-from regrow.release.files import DamagedError, read_json
-from regrow.release.layout import EFFECTS, EXCLUDED, MANIFEST, SUMS, TEMPLATE
+from regrow.release.files import DamagedError, read_json, read_text
+from regrow.release.layout import EFFECTS, EXCLUDED, MANIFEST, SUMS, TEMPLATE, evidence_path
 from regrow.release.lineage import lineage
 from regrow.release.release import number
 from regrow.release.statements import Statement, brought_in, line_of_weights
 from regrow.release.sums import leaves
-from regrow.report.data import NAMED, Base, Effect, Example, Exclusion, File, Measure, ReportData, Source, StageRow
+from regrow.report.data import (
+    NAMED,
+    Base,
+    Effect,
+    Example,
+    Exclusion,
+    File,
+    Found,
+    Measure,
+    ReportData,
+    Source,
+    StageRow,
+)
 from regrow.report.doubts import doubts
 from regrow.report.render import size
 
@@ -63,6 +76,7 @@ def contents(release: Release) -> ReportData:
         doubts=doubts(release),
         sources=tuple(_sources(release)),
         exclusions=tuple(_exclusions(release)),
+        evidence=evidence(release),
         stages=tuple(_stage(statement, release.timings.get(statement.stage, {})) for statement in release.statements),
         files=tuple(_files(release)),
         machine=release.environment,
@@ -97,6 +111,20 @@ def _effect(release: Release, stage: str, told: Mapping[str, Any]) -> Effect:
         )
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise DamagedError(release.path, f"{EFFECTS}/{stage}.json", "it is no effect as regrow writes it") from error
+
+
+def evidence(release: Release) -> tuple[Found, ...]:
+    """What checks of the text found, in their order."""
+    names = (one.stage for one in release.statements if one.artifact == "evidence")
+    return tuple(_found(release, name) for name in names if release.files.has(evidence_path(name)))
+
+
+def _found(release: Release, stage: str) -> Found:
+    path = evidence_path(stage)
+    try:
+        return Found(stage, Evidence.read(read_text(release.files, path)))
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(release.path, path, f"it is no evidence as regrow writes it: {error}") from error
 
 
 def measures(release: Release) -> tuple[Measure, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,6 +40,7 @@ from regrow.auditing.facts import (
     TrainingFact,
 )
 from regrow.auditing.findings import FindingId
+from regrow.evidence import Evidence as Found
 from regrow.model.architecture import Architecture
 from regrow.recipe.pin import is_sha256, listed_in_short
 from regrow.release import Release
@@ -55,6 +56,7 @@ from regrow.release.layout import (
     REPORT,
     SAMPLES,
     SUMS,
+    evidence_path,
     is_covered,
 )
 from regrow.release.lineage import records
@@ -208,6 +210,21 @@ def collect(folder: Folder) -> Iterator[Statement]:
     yield from damage
     yield from origins.collect(folder, made, followed(release, made))
     yield from _of_lock(folder, release, made, broken)
+    for stage in (one.stage for one in made if one.artifact == "evidence"):
+        yield from folder.texts([evidence_path(stage)], NAME, partial(_of_check, folder))
+
+
+def _of_check(folder: Folder, text: Text) -> Iterator[Statement]:
+    """What a check of the training text found, as the release says it; `regrow scan` looks again."""
+    try:
+        found = Found.read(text.text)
+    except (ValueError, RecursionError):
+        yield _unreadable(text.path, "is no evidence as regrow writes it", folder)
+        return
+    said = printable(f"{found.question} {found.answer}", 400)
+    yield Finding("data-evidence", Severity.NOTE, said, (text.at("key answer"),))
+    for number, notice in enumerate(found.notices):
+        yield Finding("data-evidence", Severity.WARNING, printable(notice, 400), (text.at(f"key notices.{number}"),))
 
 
 def _of_lock(
