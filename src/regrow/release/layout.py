@@ -46,8 +46,13 @@ COMPARISON = f"{BUILDINFO}/comparison.json"
 EVENTS = f"{BUILDINFO}/events.jsonl"
 METRICS = f"{BUILDINFO}/metrics.csv"
 
-UNCOVERED = (SUMS, REPORT, BUILDINFO)
-"""What the release digest does not cover: itself, a rendering of what it covers, and what differs between machines."""
+STATES = "states"
+"""Complete states of the training on the way. The chain names each by its digest, so they may lie elsewhere too."""
+
+UNCOVERED = (SUMS, REPORT, BUILDINFO, STATES)
+"""What the release digest does not cover: itself, a rendering of what it covers, what differs between machines, and
+what is as large as it is dispensable.
+"""
 GIVEN = (RECIPE, LOCK, LICENCE, PAPER)
 """What its makers say, from which the rest follows or which stands for itself."""
 

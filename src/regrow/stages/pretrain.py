@@ -100,7 +100,7 @@ def done(parameters: PretrainParameters, scratch: Path) -> float:
 
 KIND = Kind(
     name="pretrain",
-    version=4,
+    version=5,
     parameters=PretrainParameters,
     inputs={"tokens": Slot("tokens"), "tokenizer": Slot("tokenizer", optional=True)},
     output="weights",

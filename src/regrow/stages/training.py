@@ -14,6 +14,7 @@ from regrow.recipe.kind import Call, Released
 from regrow.sections import fault
 from regrow.stages.validation import nats, spread
 from regrow.store import new_directory, sums, tree_digest
+from regrow.train.checkpoints import state_file
 from regrow.train.section import Train
 from regrow.words import counted
 
@@ -31,11 +32,13 @@ WORDS = 32
 """Tokens that the model writes on the way."""
 
 SNAPSHOTS = "checkpoints"
+STATES = "states"
 LEFT_OUT = "left_out.json"
 RECORDS = (
     Released(f"{SNAPSHOTS}/*/*", always=True),
     Released(f"{LEFT_OUT}*", "training", always=True),  # the star: only where something was
     *(Released(name, "training", always=True) for name in ("chain.jsonl", "losses.jsonl")),
+    Released(f"{STATES}/*", always=True),
     Released("optimizer.*", "training"),
 )
 """What a release holds of a run besides the weights. The state of the optimizer goes with the weights that it made."""
@@ -151,6 +154,7 @@ def settings_of(train: Train, context: int) -> Settings:
         snapshots=train.snapshots,
         validate_every=train.validate_every,
         until=train.stop_after,
+        states=train.states,
         keep=train.keep_optimizer,
     )
 
@@ -158,6 +162,7 @@ def settings_of(train: Train, context: int) -> Settings:
 def train(call: Call[Any], task: Task, run: Run) -> None:
     """Train a decoder on the tokens, in the order that the seed and the epoch fix, and write weights and records."""
     from regrow.train import former, loop
+    from regrow.train.state import line
     from regrow.train.task import Batch
 
     settings, shards = run.settings, run.shards
@@ -190,6 +195,9 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
     run.save(call.output, state.parameters)
     for step in (step for step in settings.snapshot_steps if begun < step <= settings.end):
         _release(_snapshot(call.scratch, step), call.output / SNAPSHOTS / f"step-{step:09}")
+    for step in (step for step in settings.state_steps if begun < step):
+        (call.output / STATES).mkdir(exist_ok=True)
+        shutil.copyfile(call.scratch / state_file(step), call.output / STATES / state_file(step))
     if settings.keep:
         former.keep(call.output, task, settings, data, call.scratch)
     if left_out:
@@ -197,8 +205,7 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
         text = json.dumps({"reason": reason, "documents": left_out}, indent=1) + "\n"
         (call.output / LEFT_OUT).write_text(text, encoding="utf-8")
     for name, records in (("losses", state.losses), ("chain", state.chain)):
-        lines = "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
-        (call.output / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+        (call.output / f"{name}.jsonl").write_text("".join(map(line, records)), encoding="utf-8")
 
 
 def _measure(call: Call[Any], context: int, run: Run) -> Callable[[State], dict[str, Any]]:

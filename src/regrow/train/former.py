@@ -37,6 +37,7 @@ _FREE = (
     "snapshots",
     "validate_every",
     "until",
+    "states",
     "keep",
 )
 """Settings that may be others: those of the learning rate, as long as it was the same, and what is noted on the way."""
