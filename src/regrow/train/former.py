@@ -93,6 +93,15 @@ def go_on(folder: Path, task: Task, settings: Settings, tokens: str, scratch: Pa
     return step
 
 
+def step_of(folder: Path) -> int:
+    """After how many steps what was kept stands, beside the weights in a folder; 0 if nothing was.
+
+    Raises:
+        StageError: if it cannot be read.
+    """
+    return int(_read(folder / FILE)[0]["step"]) if (folder / FILE).is_file() else 0
+
+
 def _versions() -> dict[str, Any]:
     """What is not for a recipe to say: how this version of regrow computes, and what it says of a state."""
     return {"arithmetic": ARITHMETIC, "chain of states": states.CHAIN}

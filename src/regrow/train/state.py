@@ -15,19 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from regrow.errors import StageError
 from regrow.exact.optimizer import rows
 from regrow.exact.workers import ALONE, Workers, owner
 from regrow.formats.safetensors import STRETCH, canonical
 from regrow.store.atomic import new_directory, new_file, remove_tree
 from regrow.store.digest import sha256_bytes
 from regrow.train.checkpoints import checkpoints, folder_of, state_file
+from regrow.train.records import STEP, line
 from regrow.train.task import Shape, Task
 
 CHAIN = 3
 """The version of the links of the chain: what a digest of a state is made of, and what a link binds."""
-
-STEP = ("step", "batch", "loss", "learning_rate", "gradient_norm")
-"""What a link binds of a record: what was noted on the way besides depends on the state, and nothing on it."""
 
 _VALUES, _RECORD = "values.f32", "state.json"
 _HASH = hashlib.sha256().digest_size
@@ -160,11 +159,6 @@ class State:
         self.chain.append({"step": self.step, "state": state, "records": records, "chain": chain})
 
 
-def line(record: Mapping[str, Any]) -> str:
-    """A record of a step, or a link, as its file has it."""
-    return json.dumps(record, sort_keys=True) + "\n"
-
-
 def begin(scratch: Path, task: Task, workers: Workers = ALONE) -> State:
     """The state to go on from: the first worker's newest checkpoint, or the beginning.
 
@@ -242,7 +236,7 @@ def lay(scratch: Path, task: Task, values: Path | None, losses: Sequence[Any], c
     save(state, scratch)
 
 
-class StateError(ValueError):
+class StateError(StageError):
     """A state is not the one that it is said to be."""
 
 
@@ -266,7 +260,7 @@ def keep(state: State, scratch: Path, workers: Workers = ALONE) -> None:
         file.writelines(values)
 
 
-def _values(state: State, workers: Workers) -> Iterator[bytes]:
+def _values(state: State, workers: Workers) -> Iterator[memoryview]:
     """The bytes of what training changes, chunk by chunk, for the first worker; nothing for the others, who give."""
     for chunk in state.changing():
         values = state.values(chunk, 0, workers)
