@@ -69,7 +69,7 @@ def rebuild(
         if reasons:
             report = replace(report, verdict=Verdict.INCONSISTENT, reasons=reasons)
         else:
-            with _room(store) as room:
+            with room_of(store) as room:
                 report = _Rebuild(release, check, locked, room, listener, stop, who).report()
             if report.verdict is Verdict.SAME and store is None:
                 rebuilds.note(check.digest, "regrow verify")
@@ -77,7 +77,7 @@ def rebuild(
 
 
 @contextmanager
-def _room(root: Path | None) -> Iterator[Store]:
+def room_of(root: Path | None) -> Iterator[Store]:
     """The store to build in: the given one, or an empty one that goes afterwards."""
     folder = root or Path(tempfile.mkdtemp(prefix="regrow-verify-"))
     try:
