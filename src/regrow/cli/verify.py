@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 @click.option(
     "--states",
     metavar="PLACE",
-    help="With --segments: a folder or URL that has states of the runs, beside the release.",
+    help="With --segments: a folder or URL with states of the runs, beside the release.",
 )
 @offline_option
 @who_option
