@@ -22,6 +22,8 @@ COMMANDS = (
     "build",
     "task",
     "verify",
+    "key",
+    "attest",
     "report",
     "inspect",
     "audit",

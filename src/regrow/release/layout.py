@@ -49,9 +49,12 @@ METRICS = f"{BUILDINFO}/metrics.csv"
 STATES = "states"
 """Complete states of the training on the way. The chain names each by its digest, so they may lie elsewhere too."""
 
-UNCOVERED = (SUMS, REPORT, BUILDINFO, STATES)
-"""What the release digest does not cover: itself, a rendering of what it covers, what differs between machines, and
-what is as large as it is dispensable.
+ATTESTATIONS = "attestations"
+"""What others sign about the release, which they can only once it is there."""
+
+UNCOVERED = (SUMS, REPORT, BUILDINFO, STATES, ATTESTATIONS)
+"""What the release digest does not cover: itself, a rendering of what it covers, what differs between machines, what is
+as large as it is dispensable, and what others say.
 """
 GIVEN = (RECIPE, LOCK, LICENCE, PAPER)
 """What its makers say, from which the rest follows or which stands for itself."""

@@ -72,7 +72,8 @@ def rebuild(
             with room_of(store) as room:
                 report = _Rebuild(release, check, locked, room, listener, stop, who).report()
             if report.verdict is Verdict.SAME and store is None:
-                rebuilds.note(check.digest, "regrow verify")
+                libraries = {name for stage in locked.graph.stages for name in stage.kind.libraries}
+                rebuilds.note(check.digest, "regrow verify", time.monotonic() - started, libraries)
     return replace(report, seconds=time.monotonic() - started)
 
 
