@@ -24,6 +24,7 @@ COMMANDS = (
     "verify",
     "key",
     "attest",
+    "explain",
     "report",
     "inspect",
     "audit",
