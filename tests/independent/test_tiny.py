@@ -98,6 +98,7 @@ def example(inputs):
 def test_the_first_steps_have_the_states_of_regrow(example, tmp_path):
     shape, run, row = example.shape, example.run, example.row("train")
     state = training.State(initial(shape, run.seed))
+    state.link()
     for number in range(1, STEPS + 1):
         training.step(shape, run, state, training.batch(row, run, number, shape.context))
         state.link()

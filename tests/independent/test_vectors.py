@@ -160,6 +160,7 @@ def weights_file(shape, seed):
 def train(shape, run, batches):
     shape, run = decoder.Shape(**shape), training.Run(**run)
     state = training.State(decoder.initial(shape, run.seed))
+    state.link()
     for batch in batches:
         training.step(shape, run, state, np.array(batch))
         state.link()

@@ -157,9 +157,13 @@ class State:
 
     def link(self):
         """One more link of the chain."""
-        state, before = self.digest(), self.chain[-1]["chain"] if self.chain else ""
-        chain = hashlib.sha256((before + state).encode()).hexdigest()
-        self.chain.append({"chain": chain, "state": state, "step": self.step})
+        state, before = self.digest(), self.chain[-1] if self.chain else {"chain": "", "step": 0}
+        noted = ("sample", "validation_loss")
+        records = [{k: v for k, v in one.items() if k not in noted} for one in self.losses[before["step"] :]]
+        lines = (json.dumps(record, sort_keys=True) + "\n" for record in records)
+        records = hashlib.sha256("".join(lines).encode()).hexdigest()
+        chain = hashlib.sha256((before["chain"] + state + records).encode()).hexdigest()
+        self.chain.append({"chain": chain, "records": records, "state": state, "step": self.step})
 
 
 def chunks(x):
@@ -189,14 +193,16 @@ def step(shape, run, state, tokens):
             run, number, learning_rate, clip, state.parameters[name], g, state.first[name], state.second[name]
         )
     state.step = number
+    batch = hashlib.sha256(tokens.astype("<i4").tobytes()).hexdigest()
     state.losses.append(
-        {"gradient_norm": length, "learning_rate": learning_rate, "loss": float(loss), "step": number}
+        {"batch": batch, "gradient_norm": length, "learning_rate": learning_rate, "loss": float(loss), "step": number}
     )  # fmt: skip
 
 
 def train(shape, run, row, steps=None, measure=lambda state: {}):
     """The state after some steps, by default all, with what is measured where the run says so."""
     state = State(initial(shape, run.seed))
+    state.link()
     while state.step < (steps or run.steps):
         step(shape, run, state, batch(row, run, state.step + 1, shape.context))
         if state.step % run.checkpoint_every == 0 or state.step == run.steps:

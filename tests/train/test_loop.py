@@ -1,6 +1,8 @@
 """The loop: same bits on every backend and after every interruption, and a clear end when training diverges."""
 
 import dataclasses
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -9,6 +11,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,7 +26,7 @@ from regrow.train.tasks import pretraining
 from regrow.train.tasks.pretraining import Pretraining
 from tests.train.toy import CONFIG, FREEZING, SETTINGS, TASK, batch, masked, watch
 
-GOLDEN = "a335b1d9433a3ecd0bf2307d61842247f2484e8ca77091a293e8be994a5a7de5"
+GOLDEN = "ecf1bf1593f1ee0e7b91cb94f4e8bc4c5280feec4a9f14eced408c48a52f9338"
 
 
 def final(scratch, **changes):
@@ -291,3 +294,47 @@ def test_time_between_saves_does_not_change_the_result(tmp_path, monkeypatch):
     start = time.monotonic()
     assert final(tmp_path).chain[-1]["chain"] == GOLDEN
     assert time.monotonic() > start
+
+
+def test_states_are_kept_that_the_chain_names_and_a_run_goes_on_from_each(tmp_path):
+    whole = final(tmp_path / "whole", states=2)
+    names = sorted(path.name for path in (tmp_path / "whole").glob("*.f32"))
+    assert names == ["step-000000002.f32", "step-000000004.f32"]
+    assert [link["step"] for link in whole.chain] == [0, 2, 4, 6]
+    for number, name in enumerate(names, 1):
+        place = tmp_path / name.partition(".")[0]
+        state.lay(place, TASK, tmp_path / "whole" / name, whole.losses[: 2 * number], whole.chain[: number + 1])
+        again = loop.train(TASK, SETTINGS, batch, place, watch())
+        assert (again.chain, again.losses) == (whole.chain, whole.losses)
+
+
+@pytest.mark.parametrize("task", [TASK, FREEZING])
+def test_a_run_goes_on_from_a_state_that_somebody_says_it_had(task, tmp_path):
+    settings = dataclasses.replace(SETTINGS, states=1)
+    whole = loop.train(task, settings, masked, tmp_path / "whole", watch())
+    (kept,) = (tmp_path / "whole").glob("*.f32")
+    state.lay(tmp_path / "part", task, kept, whole.losses[:4], whole.chain[:3])  # of step 4
+    assert loop.train(task, settings, masked, tmp_path / "part", watch()).chain == whole.chain
+
+
+def test_a_state_that_is_not_the_one_of_the_chain_is_not_taken(tmp_path):
+    whole = final(tmp_path / "whole", states=2)
+    kept = tmp_path / "whole" / "step-000000002.f32"
+    values = np.fromfile(kept, "<f4")
+    for number, other in enumerate((values[:-1], np.where(values == values[3], np.nan, values), values + values)):
+        other.astype("<f4").tofile(tmp_path / str(number))
+        with pytest.raises(state.StateError):
+            state.lay(tmp_path / "part", TASK, tmp_path / str(number), whole.losses[:2], whole.chain[:2])
+    with pytest.raises(state.StateError, match="step 4"):
+        state.lay(tmp_path / "part", TASK, kept, whole.losses[:4], whole.chain[:3])
+    assert not (tmp_path / "part").exists()
+
+
+def test_a_link_binds_what_every_step_read_and_gave(tmp_path):
+    done = final(tmp_path)
+    first = json.dumps(done.losses[0], sort_keys=True) + "\n" + json.dumps(done.losses[1], sort_keys=True) + "\n"
+    assert done.chain[1]["records"] == hashlib.sha256(first.encode()).hexdigest()
+    told = "".join((done.chain[0]["chain"], done.chain[1]["state"], done.chain[1]["records"]))
+    assert done.chain[1]["chain"] == hashlib.sha256(told.encode()).hexdigest()
+    tokens = batch(1).tokens.numpy().astype("<i4").tobytes()
+    assert done.losses[0]["batch"] == hashlib.sha256(tokens).hexdigest()

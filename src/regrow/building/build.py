@@ -156,7 +156,7 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
         if options.workers is None:
             speed.note(locked.graph, made.results.values(), metrics.tokens_per_second)
         if digest == locked.promised_release and not any(result.cached for result in made.results.values()):
-            rebuilds.note(digest, "regrow build")
+            rebuilds.note(digest, "regrow build", time.monotonic() - started, _libraries(locked.graph))
         built = Release.at(output)
         return BuildResult(
             digest=digest,

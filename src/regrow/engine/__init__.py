@@ -1,7 +1,7 @@
 """The engine: keys, the cache, events, and what to say when a stage fails."""
 
 from regrow.engine.context import Listener, StageContext, Stop
-from regrow.engine.evaluation import Evaluation, StageResult, evaluate, rerun, share
+from regrow.engine.evaluation import Evaluation, StageResult, alone, evaluate, rerun, share
 from regrow.engine.explain import why
 from regrow.engine.forecasts import Forecast, forecast
 from regrow.engine.key import ingredients, key_of, library_version
@@ -15,6 +15,7 @@ __all__ = [
     "StageContext",
     "StageResult",
     "Stop",
+    "alone",
     "evaluate",
     "forecast",
     "ingredients",

@@ -194,6 +194,36 @@ def rerun(
         remove_tree(scratch)
 
 
+def alone(
+    stage: Stage,
+    inputs: Mapping[str, Path],
+    output: Path,
+    scratch: Path,
+    *,
+    listener: Listener,
+    stop: Stop,
+    surroundings: Surroundings | None = None,
+) -> str:
+    """Run one stage on folders that no store has to have, and return the digest of what it gives.
+
+    Args:
+        stage: the stage.
+        inputs: name of a stage -> the folder with what it gave.
+        output: an empty folder to fill.
+        scratch: a folder for the stage to work in.
+        listener: gets the events.
+        stop: see :func:`evaluate`.
+        surroundings: what the stage is lent.
+    """
+    context = StageContext(stage.name, listener, stop, surroundings)
+    given = {slot: tuple(inputs[name] for name in names) for slot, names in stage.inputs.items()}
+    with faults_explained(context, scratch, {name: inputs[name] for names in stage.inputs.values() for name in names}):
+        context.emit("stage-start", again=True)
+        with kernels_told(context):
+            phases.run(stage.kind, Call(stage.name, stage.parameters, given, output, scratch, context))
+    return tree_digest(output)
+
+
 def _key(stage: Stage, results: Mapping[str, StageResult]) -> tuple[dict[str, Any], str]:
     """The ingredients of a stage whose inputs are in ``results``, and their key."""
     digests = {slot: [results[name].digest for name in names] for slot, names in stage.inputs.items()}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from regrow.errors import RecipeError
 
@@ -49,11 +50,39 @@ def key_id(key: PublicKey) -> str:
 
 
 def sign(key: PrivateKey, data: bytes) -> bytes:
-    """Sign some bytes."""
+    """Sign some bytes: the same bytes get the same signature, on a curve too (RFC 6979)."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
     from cryptography.hazmat.primitives.hashes import SHA256
 
-    return key.sign(data) if isinstance(key, ed25519.Ed25519PrivateKey) else key.sign(data, ec.ECDSA(SHA256()))
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return key.sign(data)
+    return key.sign(data, ec.ECDSA(SHA256(), deterministic_signing=True))
+
+
+def new(path: Path, kind: Literal["ed25519", "p256"]) -> PublicKey:
+    """Make a key: the private one in a file that only its owner may read, and the public one beside it, ``.pub``.
+
+    Args:
+        path: of the private key, which nothing may lie at yet.
+        kind: Ed25519, for attestations; or ECDSA on P-256, which OpenSSF's model signing takes.
+
+    Raises:
+        RecipeError: if something is there.
+    """
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+    public = path.with_name(f"{path.name}.pub")
+    for one in (path, public):
+        if os.path.lexists(one):
+            raise RecipeError("there is a file already", where=str(one), hint="a key that is lost cannot be had again")
+    key: PrivateKey
+    key = ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else ec.generate_private_key(ec.SECP256R1())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return key.public_key()
 
 
 def signed_by(key: PublicKey, signature: bytes, data: bytes) -> bool:
@@ -93,5 +122,5 @@ def _unusable(path: Path, why: str) -> RecipeError:
         "the key cannot be used",
         where=str(path),
         why=why,
-        hint="a key without a passphrase: `openssl genpkey -algorithm ed25519 -out key.pem`",
+        hint="`regrow key new FILE` makes one; it has no passphrase",
     )

@@ -48,8 +48,16 @@ COMPARISON = f"{BUILDINFO}/comparison.json"
 EVENTS = f"{BUILDINFO}/events.jsonl"
 METRICS = f"{BUILDINFO}/metrics.csv"
 
-UNCOVERED = (SUMS, REPORT, BUILDINFO)
-"""What the release digest does not cover: itself, a rendering of what it covers, and what differs between machines."""
+STATES = "states"
+"""Complete states of the training on the way. The chain names each by its digest, so they may lie elsewhere too."""
+
+ATTESTATIONS = "attestations"
+"""What others sign about the release, which they can only once it is there."""
+
+UNCOVERED = (SUMS, REPORT, BUILDINFO, STATES, ATTESTATIONS)
+"""What the release digest does not cover: itself, a rendering of what it covers, what differs between machines, what is
+as large as it is dispensable, and what others say.
+"""
 GIVEN = (RECIPE, LOCK, LICENCE, PAPER)
 """What its makers say, from which the rest follows or which stands for itself."""
 

@@ -196,7 +196,7 @@ def cost(parameters: DistilParameters, inputs: Mapping[str, tuple[Expected, ...]
 
 KIND = Kind(
     name="distil",
-    version=2,
+    version=3,
     parameters=DistilParameters,
     inputs={**SLOTS, "teacher": Slot(MODEL, optional=True, named="teacher")},
     output="weights",

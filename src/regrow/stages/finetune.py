@@ -36,7 +36,7 @@ def run(call: Call[FinetuneParameters]) -> None:
 
 KIND = Kind(
     name="finetune",
-    version=3,
+    version=4,
     parameters=FinetuneParameters,
     inputs=SLOTS,
     output="weights",

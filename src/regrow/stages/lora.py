@@ -211,7 +211,7 @@ def cost(parameters: LoraParameters, inputs: Mapping[str, tuple[Expected, ...]])
 
 KIND = Kind(
     name="lora",
-    version=2,
+    version=3,
     parameters=LoraParameters,
     inputs=SLOTS,
     output=ADAPTER,

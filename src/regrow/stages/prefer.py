@@ -98,7 +98,7 @@ def cost(parameters: PreferParameters, inputs: Mapping[str, tuple[Expected, ...]
 
 KIND = Kind(
     name="prefer",
-    version=2,
+    version=3,
     parameters=PreferParameters,
     inputs=SLOTS,
     output="weights",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -12,7 +12,7 @@ from regrow.model.architecture import Architecture, forward_flops, parameter_cou
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Slot, Table, Training
 from regrow.sections import Parameters
 from regrow.stages.costs import START, WRITING, all_of
-from regrow.stages.training import RECORDS, WORDS, Schedule, require_a_step, settings_of
+from regrow.stages.training import RECORDS, WORDS, Schedule, part_of, require_a_step, settings_of
 from regrow.stages.weights import WEIGHTS
 from regrow.train.checkpoints import newest
 from regrow.train.section import Train, steps, training_flops, training_needs, training_seconds
@@ -31,7 +31,12 @@ class PretrainParameters(Parameters):
     def schedule(self) -> Schedule:
         """What its steps take."""
         train, context = self.train, self.architecture.context
-        return Schedule(train.seed, steps(self.architecture, train), train.sequences_per_step, context)
+        count = steps(self.architecture, train)
+        return Schedule(train.seed, count, train.sequences_per_step, context, links=train.checkpoint_every)
+
+    def part(self, end: int) -> Self:
+        """Those of the same run up to a step."""
+        return self.model_copy(update={"train": part_of(self.train, end, self.schedule.steps)})
 
     @field_validator("train")
     @classmethod
@@ -100,7 +105,7 @@ def done(parameters: PretrainParameters, scratch: Path) -> float:
 
 KIND = Kind(
     name="pretrain",
-    version=4,
+    version=5,
     parameters=PretrainParameters,
     inputs={"tokens": Slot("tokens"), "tokenizer": Slot("tokenizer", optional=True)},
     output="weights",

@@ -7,13 +7,14 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
 
 from regrow.errors import StageError
 from regrow.recipe.kind import Call, Released
 from regrow.sections import fault
 from regrow.stages.validation import nats, spread
 from regrow.store import new_directory, sums, tree_digest
+from regrow.train.checkpoints import state_file
 from regrow.train.section import Train
 from regrow.words import counted
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from regrow.train.state import State
     from regrow.train.task import Task
 
+T = TypeVar("T", bound=Train)
+
 WORDS = 32
 """Tokens that the model writes on the way."""
 
@@ -36,6 +39,7 @@ RECORDS = (
     Released(f"{SNAPSHOTS}/*/*", always=True),
     Released(f"{LEFT_OUT}*", "training", always=True),  # the star: only where something was
     *(Released(name, "training", always=True) for name in ("chain.jsonl", "losses.jsonl")),
+    Released("step-*.f32", "states/{stage}", always=True),
     Released("optimizer.*", "training"),
 )
 """What a release holds of a run besides the weights. The state of the optimizer goes with the weights that it made."""
@@ -54,6 +58,7 @@ class Schedule:
         sequences: in a step.
         context: tokens of a sequence.
         pairs: whether rejected answers are read, too.
+        links: steps between links of the chain.
     """
 
     seed: int
@@ -61,6 +66,7 @@ class Schedule:
     sequences: int
     context: int
     pairs: bool = False
+    links: int = 0
 
 
 @runtime_checkable
@@ -70,6 +76,16 @@ class Scheduled(Protocol):
     @property
     def schedule(self) -> Schedule:
         """What its steps take."""
+
+    def part(self, end: int) -> Self:
+        """Those of the same run up to a step, of which nothing is kept on the way."""
+
+
+def part_of(train: T, end: int, steps: int) -> T:
+    """The same run up to a step: what it keeps at its end is kept only there."""
+    last = end == steps
+    update = {"stop_after": train.stop_after if last else end, "snapshots": 0, "states": 0}
+    return train.model_copy(update={**update, "keep_optimizer": train.keep_optimizer and last})
 
 
 @dataclass(frozen=True)
@@ -151,19 +167,22 @@ def settings_of(train: Train, context: int) -> Settings:
         snapshots=train.snapshots,
         validate_every=train.validate_every,
         until=train.stop_after,
+        states=train.states,
         keep=train.keep_optimizer,
     )
 
 
 def train(call: Call[Any], task: Task, run: Run) -> None:
     """Train a decoder on the tokens, in the order that the seed and the epoch fix, and write weights and records."""
-    from regrow.train import former, loop
+    from regrow.train import former, loop, part
+    from regrow.train.records import line
     from regrow.train.task import Batch
 
     settings, shards = run.settings, run.shards
     left_out = _left_out(call, shards, task.context, run.pairs)
     _require_enough(call, shards.windows("train", task.context, pairs=run.pairs), settings)
     data = tree_digest(shards.directory) if run.former or settings.keep else ""
+    part.begin(call.scratch, task)
     begun = former.go_on(run.former, task, settings, data, call.scratch) if run.former else 0
 
     def progress(**fields: Any) -> None:
@@ -190,6 +209,8 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
     run.save(call.output, state.parameters)
     for step in (step for step in settings.snapshot_steps if begun < step <= settings.end):
         _release(_snapshot(call.scratch, step), call.output / SNAPSHOTS / f"step-{step:09}")
+    for step in (step for step in settings.state_steps if begun < step):
+        shutil.copyfile(call.scratch / state_file(step), call.output / state_file(step))
     if settings.keep:
         former.keep(call.output, task, settings, data, call.scratch)
     if left_out:
@@ -197,8 +218,7 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
         text = json.dumps({"reason": reason, "documents": left_out}, indent=1) + "\n"
         (call.output / LEFT_OUT).write_text(text, encoding="utf-8")
     for name, records in (("losses", state.losses), ("chain", state.chain)):
-        lines = "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
-        (call.output / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+        (call.output / f"{name}.jsonl").write_text("".join(map(line, records)), encoding="utf-8")
 
 
 def _measure(call: Call[Any], context: int, run: Run) -> Callable[[State], dict[str, Any]]:

@@ -13,7 +13,7 @@ from regrow.errors import StageError
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Slot, Training
 from regrow.sections import LARGEST, Parameters
 from regrow.stages.costs import START, all_of
-from regrow.stages.training import Schedule, require_a_step, settings_of
+from regrow.stages.training import Schedule, part_of, require_a_step, settings_of
 from regrow.train.checkpoints import newest
 from regrow.train.section import MOST_MICRO_BATCHES, Train, needs
 
@@ -85,7 +85,11 @@ class Tuning(Train, Parameters):
     @property
     def schedule(self) -> Schedule:
         """What its steps take."""
-        return Schedule(self.seed, self.steps, self.sequences_per_step, self.context)
+        return Schedule(self.seed, self.steps, self.sequences_per_step, self.context, links=self.checkpoint_every)
+
+    def part(self, end: int) -> Self:
+        """Those of the same run up to a step."""
+        return part_of(self, end, self.steps)
 
 
 def run_of(call: Call[T]) -> Run:

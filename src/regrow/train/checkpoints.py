@@ -12,6 +12,11 @@ def folder_of(step: int) -> str:
     return f"{_BEGINNING}{step:09}"
 
 
+def state_file(step: int) -> str:
+    """What the file of a complete state is called that is kept for whoever checks a part of the run."""
+    return f"step-{step:09}.f32"
+
+
 def checkpoints(scratch: Path) -> list[Path]:
     """The checkpoints that there are, the newest first."""
     return sorted(scratch.glob(f"{_BEGINNING}*"), reverse=True)

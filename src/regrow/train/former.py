@@ -37,6 +37,7 @@ _FREE = (
     "snapshots",
     "validate_every",
     "until",
+    "states",
     "keep",
 )
 """Settings that may be others: those of the learning rate, as long as it was the same, and what is noted on the way."""
@@ -90,6 +91,15 @@ def go_on(folder: Path, task: Task, settings: Settings, tokens: str, scratch: Pa
     if states.restore(scratch, frozen) is None:
         states.save(_state(record, moments, task, frozen, settings), scratch)
     return step
+
+
+def step_of(folder: Path) -> int:
+    """After how many steps what was kept stands, beside the weights in a folder; 0 if nothing was.
+
+    Raises:
+        StageError: if it cannot be read.
+    """
+    return int(_read(folder / FILE)[0]["step"]) if (folder / FILE).is_file() else 0
 
 
 def _versions() -> dict[str, Any]:

@@ -94,6 +94,8 @@ def train(
         tensors.update(placed(tensors))
     if workers.rank == 0 and state.step:
         watch.resumed(state)
+    if not state.chain and not state.step:  # what a run begins with is as much part of it as what it comes to
+        state.link(workers)
     pace, saves = Pace(settings, task.context), Saves()
     with Reading() as reading:
         while state.step < settings.end:
@@ -108,13 +110,14 @@ def train(
             stopping, saving = _wishes(watch, saves, workers)
             stopping = stopping and state.step < settings.end
             linking = state.step % settings.checkpoint_every == 0 or state.step == settings.end
+            keeping = state.step in settings.state_steps
             saving = saving or stopping or (settings.keep and state.step == settings.end)
             if linking:
                 _require_finite_parameters(state)
             if workers.rank == 0 and state.step in settings.snapshot_steps:
                 watch.keep(state)
             if linking or saving:
-                reading.begin(partial(_record, state, scratch, workers.aside(), saves, linking, saving))
+                reading.begin(partial(_record, state, scratch, workers.aside(), saves, linking, keeping, saving))
             if stopping:
                 reading.end()
                 watch.stop()
@@ -122,10 +125,14 @@ def train(
     return state
 
 
-def _record(state: State, scratch: Path, workers: Workers, saves: Saves, linking: bool, saving: bool) -> None:
+def _record(
+    state: State, scratch: Path, workers: Workers, saves: Saves, linking: bool, keeping: bool, saving: bool
+) -> None:
     """What is done with a state after its step; it changes nothing but the chain."""
     if linking:
         state.link(workers)
+    if keeping:
+        states.keep(state, scratch, workers)
     if saving:
         with saves.saving():
             states.save(state, scratch, workers)
@@ -143,7 +150,7 @@ def _batch(task: Task, settings: Settings, batch: Callable[[int], Batch], step: 
 
 def _progress(task: Task, settings: Settings, state: State) -> dict[str, Any]:
     """How far a run is, with the record of its last step."""
-    record = {name: value for name, value in state.losses[-1].items() if name != "step"}
+    record = {name: value for name, value in state.losses[-1].items() if name not in ("step", "batch")}
     tokens = state.step * settings.sequences_per_step * task.context
     return {"done": state.step, "total": settings.end, "unit": "steps", "tokens": tokens, **record}
 
@@ -197,7 +204,8 @@ def step(
         optimizer.adamw_step(matrices[name][mine], gradient, state.first[name], state.second[name], constants)
     workers.share(list(matrices.values()))
     state.step = number
-    state.losses.append({"step": number, "loss": loss, "learning_rate": rate, "gradient_norm": norm})
+    record = {"step": number, "batch": batch.digest(), "loss": loss, "learning_rate": rate, "gradient_norm": norm}
+    state.losses.append(record)
 
 
 def _gradients(

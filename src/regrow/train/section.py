@@ -97,6 +97,15 @@ class Train(Section):
         le=LARGEST,
         exclude_if=operator.not_,
     )
+    states: int = Field(
+        default=0,
+        description="Complete states of the run to release, at equal distances, twelve bytes for each parameter: with "
+        "them `regrow verify --segments` checks a part of the run without repeating what came before.",
+        examples=[8],
+        ge=0,
+        le=10_000,
+        exclude_if=operator.not_,
+    )
     keep_optimizer: bool = Field(
         default=False,
         description="Release the state of the optimizer too, twice as large as the weights, so that `[finetune]` of "
@@ -171,7 +180,8 @@ def needs(train: Train, learned: int, frozen: int = 0, activations: float = 0.0,
     memory = state + 4 * (learned + frozen) + _gradients(mine) * learned + 4 * activations
     snapshots = 4 * train.snapshots * learned
     optimizer = 8 * learned if train.keep_optimizer else 0
-    return Needs(int(memory), 24 * learned + snapshots, 4 * learned + snapshots + optimizer)
+    kept = snapshots + 12 * train.states * learned
+    return Needs(int(memory), 24 * learned + kept, 4 * learned + kept + optimizer)
 
 
 def _gradients(micro_batches: int) -> int:

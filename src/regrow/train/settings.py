@@ -32,6 +32,7 @@ class Settings:
         snapshots: how many intermediate parameters are kept, at equal distances.
         validate_every: steps between looks at the validation text; 0 for none.
         until: the step after which this part of the run ends; 0 for the last one.
+        states: how many complete states are kept, at equal distances, each where there is a link of the chain.
         keep: whether the whole state is wanted at the end: then the last checkpoint has it.
     """
 
@@ -52,6 +53,7 @@ class Settings:
     snapshots: int = 0
     validate_every: int = 0
     until: int = 0
+    states: int = 0
     keep: bool = False
 
     @property
@@ -69,6 +71,13 @@ class Settings:
         """The steps after which intermediate parameters are kept."""
         steps = (self.steps * number // (self.snapshots + 1) for number in range(1, self.snapshots + 1))
         return tuple(sorted({step for step in steps if 0 < step < self.steps}))
+
+    @property
+    def state_steps(self) -> tuple[int, ...]:
+        """The steps after which complete states are kept: the links of the chain next to equal distances."""
+        links, count = self.end // self.checkpoint_every, self.states + 1
+        numbers = {(links * number + count // 2) // count for number in range(1, count)}
+        return tuple(step for one in sorted(numbers) if 0 < (step := one * self.checkpoint_every) < self.end)
 
     @property
     def validation_steps(self) -> range:

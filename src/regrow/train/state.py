@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -15,16 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from regrow.errors import StageError
 from regrow.exact.optimizer import rows
 from regrow.exact.workers import ALONE, Workers, owner
 from regrow.formats.safetensors import STRETCH, canonical
-from regrow.store.atomic import new_directory, remove_tree
+from regrow.store.atomic import new_directory, new_file, remove_tree
 from regrow.store.digest import sha256_bytes
-from regrow.train.checkpoints import checkpoints, folder_of
+from regrow.train.checkpoints import checkpoints, folder_of, state_file
+from regrow.train.records import STEP, line
 from regrow.train.task import Shape, Task
 
-CHAIN = 2
-"""The version of the links of the chain: what a digest of a state is made of."""
+CHAIN = 3
+"""The version of the links of the chain: what a digest of a state is made of, and what a link binds."""
 
 _VALUES, _RECORD = "values.f32", "state.json"
 _HASH = hashlib.sha256().digest_size
@@ -58,7 +60,7 @@ class State:
         parameters: float32, by name: those that are trained and those that are frozen.
         first: AdamW's first moments of the trained ones, as matrices; of each only the rows that this worker owns.
         second: AdamW's second moments, likewise.
-        losses: a record for each step done.
+        losses: a record for each step done: its number, the sha256 of its tokens, the loss, the gradient's norm.
         chain: the links of the checkpoint chain so far; the first worker's.
         seals: the hashes of the frozen parameters' chunks, by name, once they are known.
     """
@@ -146,10 +148,15 @@ class State:
         return sha256_bytes("".join(text).encode())
 
     def link(self, workers: Workers = ALONE) -> None:
-        """Add a link to the chain: the state's digest, and a hash that binds it to every link before."""
+        """Add a link to the chain: the digests of the state and of the records of all steps since the link before, and
+        a hash that binds them to every link before.
+        """
         state = self.digest(workers)
-        previous = str(self.chain[-1]["chain"]) if self.chain else ""
-        self.chain.append({"step": self.step, "state": state, "chain": sha256_bytes(f"{previous}{state}".encode())})
+        last = self.chain[-1] if self.chain else {"step": -1, "chain": ""}
+        since = (record for record in self.losses if record["step"] > int(str(last["step"])))
+        records = sha256_bytes("".join(line({name: one[name] for name in STEP}) for one in since).encode())
+        chain = sha256_bytes(f"{last['chain']}{state}{records}".encode())
+        self.chain.append({"step": self.step, "state": state, "records": records, "chain": chain})
 
 
 def begin(scratch: Path, task: Task, workers: Workers = ALONE) -> State:
@@ -186,16 +193,14 @@ def save(state: State, scratch: Path, workers: Workers = ALONE) -> None:
     run with others does not go on from it.
     """
     seal = _seal(state.sealed(workers))
-    values = (state.values(chunk, 0, workers) for chunk in state.changing())
+    values = _values(state, workers)
     if workers.rank > 0:
         for _ in values:
             pass
         return
     with new_directory(scratch / folder_of(state.step)) as directory:
         with (directory / _VALUES).open("wb") as file:
-            for chunk in values:
-                assert chunk is not None
-                data = canonical(chunk)
+            for data in values:
                 seal.update(data)
                 file.write(data)
         record = {"step": state.step, "losses": state.losses, "chain": state.chain}
@@ -205,6 +210,62 @@ def save(state: State, scratch: Path, workers: Workers = ALONE) -> None:
     for directory in checkpoints(scratch):
         if directory.name != folder_of(state.step):
             remove_tree(directory)
+
+
+def lay(scratch: Path, task: Task, values: Path | None, losses: Sequence[Any], chain: Sequence[Any]) -> None:
+    """Lay a checkpoint for a run that is to go on from a state that somebody else says it had.
+
+    Args:
+        scratch: of the run.
+        task: what is trained.
+        values: the file of the state, as :func:`keep` writes it; None for that before the first step.
+        losses: the records of the steps before.
+        chain: the links up to that of the state.
+
+    Raises:
+        StateError: if the values are not those of a state of this task, or not the ones that the last link names.
+    """
+    frozen = task.given()
+    state = State.initial(task.initial(), frozen)
+    state.step = int(chain[-1]["step"])
+    if values is not None:
+        _read_into(state, values, task.trained())
+    if (found := state.digest()) != chain[-1]["state"]:
+        raise StateError(f"the state at step {state.step} has the digest {found}, and the chain {chain[-1]['state']}")
+    state.losses, state.chain = list(losses), list(chain)
+    save(state, scratch)
+
+
+class StateError(StageError):
+    """A state is not the one that it is said to be."""
+
+
+def _read_into(state: State, values: Path, shapes: Mapping[str, Shape]) -> None:
+    size = 4 * 3 * sum(map(math.prod, shapes.values()))
+    if values.stat().st_size != size:
+        raise StateError(f"it has {values.stat().st_size:,} bytes, and a state of this model has {size:,}")
+    for part, name, tensor in Checkpoint(values, state.step, [], []).read(shapes):
+        own = {"parameter": state.parameters, "first": state.first, "second": state.second}[part][name]
+        own.copy_(tensor.reshape(own.shape))
+
+
+def keep(state: State, scratch: Path, workers: Workers = ALONE) -> None:
+    """Write a complete state as :meth:`State.read` reads it, whole or not at all. The first worker writes."""
+    values = _values(state, workers)
+    if workers.rank > 0:
+        for _ in values:
+            pass
+        return
+    with new_file(scratch / state_file(state.step)) as file:
+        file.writelines(values)
+
+
+def _values(state: State, workers: Workers) -> Iterator[memoryview]:
+    """The bytes of what training changes, chunk by chunk, for the first worker; nothing for the others, who give."""
+    for chunk in state.changing():
+        values = state.values(chunk, 0, workers)
+        if values is not None:
+            yield canonical(values)
 
 
 def _cut(matrix: Tensor) -> Iterator[slice]:

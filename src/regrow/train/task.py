@@ -7,6 +7,7 @@ are lie in :mod:`regrow.train.tasks`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -58,6 +59,10 @@ class Batch:
         if self.mask is not None:
             tokens[:, 1:] = torch.where(self.mask, tokens[:, 1:], ~tokens[:, 1:])
         return tokens
+
+    def digest(self) -> str:
+        """The sha256 of all of it, :meth:`packed`, as little-endian numbers row by row."""
+        return hashlib.sha256(self.packed().numpy().astype("<i4", copy=False).tobytes()).hexdigest()
 
     @staticmethod
     def unpacked(packed: Tensor) -> Batch:

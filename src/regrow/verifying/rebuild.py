@@ -69,15 +69,16 @@ def rebuild(
         if reasons:
             report = replace(report, verdict=Verdict.INCONSISTENT, reasons=reasons)
         else:
-            with _room(store) as room:
+            with room_of(store) as room:
                 report = _Rebuild(release, check, locked, room, listener, stop, who).report()
             if report.verdict is Verdict.SAME and store is None:
-                rebuilds.note(check.digest, "regrow verify")
+                libraries = {name for stage in locked.graph.stages for name in stage.kind.libraries}
+                rebuilds.note(check.digest, "regrow verify", time.monotonic() - started, libraries)
     return replace(report, seconds=time.monotonic() - started)
 
 
 @contextmanager
-def _room(root: Path | None) -> Iterator[Store]:
+def room_of(root: Path | None) -> Iterator[Store]:
     """The store to build in: the given one, or an empty one that goes afterwards."""
     folder = root or Path(tempfile.mkdtemp(prefix="regrow-verify-"))
     try:

@@ -1,0 +1,1 @@
+"""Attesting: who rebuilt a release signs that, and whoever trusts enough of them need not rebuild it."""

@@ -1,0 +1,160 @@
+"""What somebody signs who rebuilt a release, and how it is read from strangers.
+
+The statement is in-toto's; its predicate has the shape of SLSA's provenance, with a build type of our own: what was
+done, by which program, on which kind of machine, and how long it took. The same record gives the same bytes, and the
+same bytes the same signature.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from regrow.building import rebuilds
+from regrow.errors import InputError
+from regrow.formats import dsse, keys
+from regrow.formats.dsse import Envelope, Signature
+from regrow.recipe.pin import is_sha256
+from regrow.release import Release
+from regrow.release.files import DamagedError
+from regrow.release.layout import RECIPE
+from regrow.store.digest import sha256_bytes
+from regrow.version import __version__
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+PROVENANCE = "https://slsa.dev/provenance/v1"
+EVALUATION = "https://in-toto.io/attestation/eval-result/v0.1"
+BUILD_TYPE = "urn:regrow:rebuild:1"
+FULL = "full rebuild"
+
+Form = Literal["provenance", "eval-result"]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a statement says, as far as it makes sense.
+
+    Attributes:
+        digest: of the release that it is about.
+        recipe: the sha256 of the recipe that was built.
+        method: what was done: ``full rebuild``, or less.
+        when: the day, ``2026-11-30``; empty if it does not say.
+        machine: the processor and the system.
+    """
+
+    digest: str
+    recipe: str
+    method: str
+    when: str = ""
+    machine: str = ""
+
+
+def statement(release: Release, form: Form = "provenance") -> dict[str, Any]:
+    """The statement that this machine rebuilt a release, by the record that it kept of that.
+
+    Raises:
+        InputError: if it did not.
+    """
+    record = rebuilds.read(release.digest)
+    if record is None:
+        raise InputError(
+            "this machine has not rebuilt this release",
+            where=str(release.path),
+            why="only what was seen here can be signed",
+            hint=f"`regrow verify {release.path}` rebuilds it, and notes that it came out the same",
+        )
+    subject = [{"name": release.name or release.path.name, "digest": {"sha256": release.digest}}]
+    predicate = _provenance(release, record) if form == "provenance" else _evaluation(release, record)
+    kind = PROVENANCE if form == "provenance" else EVALUATION
+    return {"_type": STATEMENT, "subject": subject, "predicateType": kind, "predicate": predicate}
+
+
+def _provenance(release: Release, record: Mapping[str, Any]) -> dict[str, Any]:
+    recipe = {"sha256": sha256_bytes(release.recipe_text.encode())}
+    return {
+        "buildDefinition": {
+            "buildType": BUILD_TYPE,
+            "externalParameters": {"recipe": recipe, "method": FULL, "command": record["how"]},
+            "internalParameters": {"environment": record.get("environment", {})},
+            "resolvedDependencies": [{"name": RECIPE, "digest": recipe}],
+        },
+        "runDetails": {
+            "builder": {"id": "urn:regrow:rebuilder", "version": {"regrow": str(record["regrow"])}},
+            "metadata": {"finishedOn": str(record["when"]).replace("+00:00", "Z")},
+            "byproducts": [{"name": "seconds", "annotations": {"seconds": record.get("seconds", 0)}}],
+        },
+    }
+
+
+def _evaluation(release: Release, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for those who look for evaluations: the one claim is that the digest came out again."""
+    return {
+        "suite": {"name": "regrow rebuild", "version": __version__},
+        "claims": [{"metric": "release digest equals", "comparator": "==", "threshold": "1", "passed": True}],
+        "sampleSize": 1,
+        "commitments": {
+            "model": {"sha256": release.digest},
+            "dataset": {"sha256": sha256_bytes(release.recipe_text.encode())},
+        },
+        "assuranceLevel": "reproduced",
+        "producedOn": str(record["when"]).replace("+00:00", "Z"),
+    }
+
+
+def signed(statement: Mapping[str, Any], key: keys.PrivateKey) -> Envelope:
+    """An envelope with one signature."""
+    payload = json.dumps(statement, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    envelope = Envelope(dsse.IN_TOTO, payload, ())
+    signature = Signature(keys.key_id(key.public_key()), keys.sign(key, envelope.signed))
+    return Envelope(dsse.IN_TOTO, payload, (signature,))
+
+
+def said(envelope: Envelope) -> Said | None:
+    """What an envelope says of a rebuild; None if it says nothing of one."""
+    if envelope.faults or envelope.payload_type != dsse.IN_TOTO:
+        return None
+    try:
+        told = json.loads(envelope.payload)
+        (subject,) = told["subject"]
+        definition = told["predicate"]["buildDefinition"]
+        if told["_type"] != STATEMENT or definition["buildType"] != BUILD_TYPE:
+            return None
+        external = definition["externalParameters"]
+        run = told["predicate"].get("runDetails", {}).get("metadata", {})
+        there = definition.get("internalParameters", {}).get("environment", {})
+        found = Said(
+            str(subject["digest"]["sha256"]),
+            str(external["recipe"]["sha256"]),
+            str(external["method"]),
+            str(run.get("finishedOn", ""))[:10],
+            ", ".join(str(there[name]) for name in ("processor", "system") if there.get(name)),
+        )
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return found if is_sha256(found.digest) and is_sha256(found.recipe) else None
+
+
+def envelopes(*places: Path) -> Iterator[tuple[Path, Envelope]]:
+    """The envelopes in some folders and files.
+
+    Raises:
+        InputError: if one of the places is not there.
+    """
+    for place in places:
+        if not place.exists():
+            raise InputError("there is no such file", where=str(place))
+        paths = sorted(path for path in place.glob("*.json") if path.is_file()) if place.is_dir() else [place]
+        for path in paths:
+            with path.open("rb") as file:
+                yield path, dsse.read(file.read(dsse.LARGEST + 1))
+
+
+def recipe_of(release: Release) -> str:
+    """The sha256 of the recipe; empty if it cannot be read."""
+    try:
+        return sha256_bytes(release.recipe_text.encode())
+    except DamagedError:
+        return ""

@@ -1,0 +1,210 @@
+"""Whom one trusts, and whether enough of them say the same of a release.
+
+A file names rebuilders with their keys. Several keys of one rebuilder count as one, so that nobody can be two; a key
+that expired or was revoked counts for nothing; and whoever got something else from the same recipe is named.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from regrow.attesting.statements import FULL, Said, said
+from regrow.errors import RecipeError
+from regrow.formats import keys
+from regrow.formats.dsse import Envelope
+from regrow.sections import Section
+
+
+class Key(Section):
+    """A public key.
+
+    Attributes:
+        file: its PEM, beside the file that names it.
+        expires: the first day on which it does not count any more.
+        revoked: the day from which on it does not count, also for what was signed before: nobody knows who signed.
+    """
+
+    file: str = Field(min_length=1)
+    expires: date | None = None
+    revoked: date | None = None
+
+
+class Rebuilder(Section):
+    """Somebody who rebuilds releases, independent of the others."""
+
+    name: str = Field(min_length=1)
+    key: tuple[Key, ...] = Field(min_length=1, strict=False)
+
+
+class _Trust(Section):
+    rebuilder: tuple[Rebuilder, ...] = Field(min_length=1, strict=False)
+
+
+@dataclass(frozen=True)
+class Trusted:
+    """A key of somebody who is trusted.
+
+    Attributes:
+        rebuilder: whose.
+        id: of the key.
+        key: the key.
+        why_not: why it does not count; empty if it does.
+    """
+
+    rebuilder: str
+    id: str
+    key: keys.PublicKey
+    why_not: str
+
+
+@dataclass(frozen=True)
+class Word:
+    """What one envelope is worth.
+
+    Attributes:
+        file: where it is.
+        rebuilder: who signed; empty if nobody who is trusted did.
+        counts: whether it speaks for the release.
+        why: in words.
+        said: what it says, if anything.
+    """
+
+    file: str
+    rebuilder: str
+    counts: bool
+    why: str
+    said: Said | None = None
+
+
+@dataclass(frozen=True)
+class Consent:
+    """Whether enough rebuilders agree.
+
+    Attributes:
+        digest: of the release.
+        required: how many were asked for.
+        agree: who rebuilt it and got the same.
+        differ: who got something else from the same recipe.
+        words: every envelope, and what it is worth.
+    """
+
+    digest: str
+    required: int
+    agree: tuple[str, ...]
+    differ: tuple[str, ...]
+    words: tuple[Word, ...]
+
+    @property
+    def enough(self) -> bool:
+        """Whether as many as were asked for agree. Who does not is named, and does not outvote those who do."""
+        return len(self.agree) >= self.required
+
+    @property
+    def exit_code(self) -> int:
+        """5 if the policy is not met."""
+        return 0 if self.enough else 5
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        count = len(self.agree)
+        who = f": {', '.join(self.agree)}" if self.agree else ""
+        yield f"{'Enough' if self.enough else 'Not enough'}: {count} of the {self.required} required rebuilders{who}"
+        if self.differ:
+            yield f"  Somebody got another digest from this recipe: {', '.join(self.differ)}"
+        for word in self.words:
+            yield f"  {word.file}: {word.why}"
+        yield "  Nothing was rebuilt here: this is their word, signed, and the files are those that they speak of."
+        yield self.digest
+
+
+def trusted(path: Path, today: date) -> list[Trusted]:
+    """The keys of a file of trust.
+
+    Raises:
+        RecipeError: if it, or a key that it names, cannot be read, or two rebuilders have one key.
+    """
+    try:
+        told = _Trust.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise _unreadable(path, str(error)) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _unreadable(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    found = [_trusted(path, one, key, today) for one in told.rebuilder for key in one.key]
+    owners: dict[str, str] = {}
+    for one in found:
+        if owners.setdefault(one.id, one.rebuilder) != one.rebuilder:
+            raise _unreadable(path, f"{owners[one.id]} and {one.rebuilder} have the same key, so they are one")
+    return found
+
+
+def _trusted(path: Path, rebuilder: Rebuilder, key: Key, today: date) -> Trusted:
+    public = keys.public_key(path.parent / key.file)
+    why = ""
+    if key.revoked is not None and key.revoked <= today:
+        why = f"the key was revoked on {key.revoked}"
+    elif key.expires is not None and key.expires <= today:
+        why = f"the key expired on {key.expires}"
+    return Trusted(rebuilder.name, keys.key_id(public), public, why)
+
+
+def _unreadable(path: Path, why: str) -> RecipeError:
+    return RecipeError(
+        "this is no list of whom to trust",
+        where=str(path),
+        why=why,
+        hint='write [[rebuilder]] with a name, and for each key [[rebuilder.key]] with file = "alice.pub"',
+    )
+
+
+def consent(
+    digest: str, recipe: str, found: Sequence[tuple[Path, Envelope]], trust: Sequence[Trusted], required: int
+) -> Consent:
+    """Count those who are trusted and rebuilt a release.
+
+    Args:
+        digest: of the release, whose files were compared with their list.
+        recipe: the sha256 of its recipe.
+        found: envelopes, with the files they come from.
+        trust: whom to believe.
+        required: how many.
+    """
+    words = tuple(_word(path, envelope, digest, recipe, trust) for path, envelope in found)
+    agree = tuple(sorted({word.rebuilder for word in words if word.counts}))
+    differ = {word.rebuilder for word in words if _differs(word, digest, recipe)}
+    return Consent(digest, required, agree, tuple(sorted(differ)), words)
+
+
+def _differs(word: Word, digest: str, recipe: str) -> bool:
+    there = word.said
+    return bool(word.rebuilder) and there is not None and there.recipe == recipe and there.digest != digest
+
+
+def _word(path: Path, envelope: Envelope, digest: str, recipe: str, trust: Sequence[Trusted]) -> Word:
+    told = said(envelope)
+    if told is None:
+        return Word(str(path), "", False, "no statement about a rebuild")
+    signers = [one for one in trust if _signed_by(envelope, one.key)]
+    able = [one for one in signers if not one.why_not]
+    if not able:
+        why = f"{signers[0].rebuilder}: {signers[0].why_not}" if signers else "by nobody who is trusted"
+        return Word(str(path), "", False, why, told)
+    who = able[0].rebuilder
+    if told.digest != digest:
+        what = "this recipe" if told.recipe == recipe else "something else"
+        return Word(str(path), who, False, f"{who}: about {what}, with the digest {told.digest}", told)
+    if told.method != FULL:
+        return Word(str(path), who, False, f"{who}: {told.method}, which is no full rebuild", told)
+    details = ", ".join(part for part in (told.when, told.machine) if part)
+    return Word(str(path), who, True, f"{who}: {told.method}" + (f" ({details})" if details else ""), told)
+
+
+def _signed_by(envelope: Envelope, key: Any) -> bool:
+    return any(keys.signed_by(key, one.value, envelope.signed) for one in envelope.signatures)

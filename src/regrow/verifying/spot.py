@@ -1,0 +1,454 @@
+"""Checking parts of a release: everything but training is built again, and of each training run some segments.
+
+A release commits to its runs before anybody asks: a chain of hashes names the complete state at every link, and binds
+what each step read and gave. A segment is run from its first state, and has to end at the state that the chain names,
+bit for bit. What was not run was not seen, and the report says so with a figure.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+from regrow.building.assemble import Contents, assemble, licence_text, paper_text
+from regrow.building.locking import Locked, as_locked
+from regrow.engine import Choice, Evaluation, Listener, StageResult, Stop, alone, evaluate, ingredients, key_of
+from regrow.errors import InputError
+from regrow.recipe.graph import Graph, Stage
+from regrow.recipe.pin import MOST_NAMED
+from regrow.release import Release
+from regrow.release.layout import STATES, statement_path
+from regrow.release.statements import Statement
+from regrow.release.sums import changed
+from regrow.sections import Parameters
+from regrow.stages.training import SNAPSHOTS, Scheduled
+from regrow.store import Store
+from regrow.store.digest import sha256_file
+from regrow.train.checkpoints import state_file
+from regrow.verifying.chain import BrokenChainError, Run, Segment, run_of
+from regrow.verifying.draw import drawn, missed
+from regrow.verifying.files import check_files
+
+_SHARE = 0.1
+"""The share of a run that is changed where a figure says how likely that is passed over."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was run of one training stage.
+
+    Attributes:
+        stage: its name.
+        segments: how many there are.
+        checked: which ones were run, as drawn or on the way to them.
+        root: the hash that binds the run.
+        steps: how many optimizer steps were run, of how many.
+    """
+
+    stage: str
+    segments: int
+    checked: tuple[Segment, ...]
+    root: str
+    steps: tuple[int, int]
+
+    @property
+    def passed_over(self) -> float:
+        """How likely this passes over a run with a tenth of its segments changed."""
+        return missed(self.segments, len(self.checked), max(1, round(_SHARE * self.segments)))
+
+    def __str__(self) -> str:
+        """In a sentence, which claims no more than was seen."""
+        count, whole = len(self.checked), self.segments
+        if count == whole:
+            return f"{self.stage}: all {whole} segments were run, and each ends where the chain says"
+        share = max(1, round(_SHARE * whole))
+        return (
+            f"{self.stage}: {count} of {whole} segments were run ({self.steps[0]:,} of {self.steps[1]:,} steps), and "
+            f"each ends where the chain says; a run with {share} other segments changed would have passed with "
+            f"probability {self.passed_over:.2f}"
+        )
+
+
+@dataclass(frozen=True)
+class SpotReport:
+    """What a check of parts established.
+
+    Attributes:
+        release: the folder, as the user named it.
+        digest: of the release as it is.
+        nonce: by which the segments were drawn.
+        lie: what is not as the release says; empty if nothing was found.
+        where: the stage in which it was found.
+        same: stages that were built again as a whole, and are the same.
+        looked: what was run of the stages that train.
+        seconds: how long it took.
+    """
+
+    release: str
+    digest: str
+    nonce: str
+    lie: str = ""
+    where: str = ""
+    same: tuple[str, ...] = ()
+    looked: tuple[Looked, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """Of ``regrow verify``: 3 if something differs."""
+        return 3 if self.lie else 0
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        if self.lie:
+            yield f"Different: {self.where + ': ' if self.where else ''}{self.lie}"
+        else:
+            yield "Nothing differs in what was looked at, which is not all: only a full rebuild is a proof."
+        yield from (f"  {one}" for one in self.looked)
+        if self.same:
+            yield f"  built again as a whole, and the same: {', '.join(self.same)}"
+        yield f"  nonce {self.nonce} (the same one draws the same segments; `--nonce` takes one)"
+        yield self.digest
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "release": self.release,
+            "digest": self.digest,
+            "nonce": self.nonce,
+            "verdict": "different" if self.lie else "same in part",
+            "lie": self.lie,
+            "stage": self.where,
+            "same": list(self.same),
+            "runs": [
+                {
+                    "stage": one.stage,
+                    "segments": one.segments,
+                    "checked": [segment.number + 1 for segment in one.checked],
+                    "root": one.root,
+                    "steps_run": one.steps[0],
+                    "steps": one.steps[1],
+                    "passed_over": one.passed_over,
+                }
+                for one in self.looked
+            ],
+            "seconds": round(self.seconds, 3),
+        }
+
+
+class LieError(Exception):
+    """Something is not as the release says."""
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(what)
+        self.where = where
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to look at.
+
+    Attributes:
+        segments: of each training run; the first and the last are always among them.
+        nonce: draws the others.
+        states: a folder or an fsspec URL with complete states, besides those of the release.
+        sources: the folder in which ``file:`` sources are found.
+        offline: never use the network.
+    """
+
+    segments: int
+    nonce: str
+    states: str = ""
+    sources: Path | None = None
+    offline: bool = False
+
+
+def spot_check(
+    folder: Path, wanted: Wanted, *, store: Store, listener: Listener, stop: Stop, who: Choice | None = None
+) -> SpotReport:
+    """Check parts of a release.
+
+    Args:
+        folder: of the release.
+        wanted: what to look at.
+        store: in which to build what is not training.
+        listener: gets the events.
+        stop: when it is set, :class:`regrow.errors.Interrupted` is raised.
+        who: who prepares text.
+
+    Raises:
+        InputError: if there is no release, or a source cannot be had (exit code 6).
+    """
+    started = time.monotonic()
+    release = Release.open(folder)
+    files = check_files(release)
+    report = SpotReport(str(folder), files.digest, wanted.nonce)
+    if not files.whole:
+        named = (*files.damaged, *files.missing, *files.extra)
+        lie = f"the files are not the ones that its list of checksums names, such as {named[0]}"
+        return replace(report, lie=lie)
+    locked, reasons = as_locked(folder, sources=wanted.sources, offline=wanted.offline)
+    if reasons:
+        return replace(report, lie=f"the lock was not made from the recipe: {'; '.join(reasons)}")
+    check = _Check(release, locked, wanted, store, listener, stop, who)
+    try:
+        check.run()
+    except LieError as lie:
+        report = replace(report, lie=str(lie), where=lie.where)
+    return replace(report, same=tuple(check.same), looked=tuple(check.looked), seconds=time.monotonic() - started)
+
+
+@dataclass
+class _Check:
+    release: Release
+    locked: Locked
+    wanted: Wanted
+    store: Store
+    listener: Listener
+    stop: Stop
+    who: Choice | None
+    same: list[str] = field(default_factory=list)
+    looked: list[Looked] = field(default_factory=list)
+    places: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> Graph:
+        """The stages."""
+        return self.locked.graph
+
+    def run(self) -> None:
+        """Go through the stages in their order."""
+        runs = {stage.name: self._committed(stage) for stage in self.graph.stages if _trains(stage)}
+        self._build([stage for stage in self.graph.stages if not _follows_training(stage, self.graph)])
+        with TemporaryDirectory(prefix="regrow-segments-") as room:
+            for stage in self.graph.stages:
+                if stage.name in runs:
+                    self._segments(stage, runs[stage.name], Path(room))
+                elif stage.name not in self.places:
+                    self._alone(stage, Path(room))
+            self._compare_release(Path(room) / "release")
+
+    def _said(self, stage: Stage) -> Statement:
+        """The statement about a stage, which has to agree with the lock."""
+        said = self.release.statement(stage.name)
+        if said is None or said.digest != self.locked.promised.get(stage.name):
+            raise LieError(stage.name, "lock and provenance do not agree on what it gave")
+        return said
+
+    def _committed(self, stage: Stage) -> Run:
+        try:
+            return run_of(self.release, self._said(stage), _scheduled(stage).schedule)
+        except BrokenChainError as error:
+            raise LieError(stage.name, str(error)) from error
+
+    def _build(self, stages: Sequence[Stage]) -> None:
+        """Build whatever does not follow from training, all of it."""
+        made = evaluate(
+            self.graph,
+            self.store,
+            scope="verify",
+            listener=self.listener,
+            stop=self.stop,
+            only=[stage.name for stage in stages],
+            who=self.who,
+            surroundings=self.locked.surroundings,
+        )
+        for name, result in made.results.items():
+            self._compare(self.graph[name], result.digest)
+            self.places[name] = result.path
+
+    def _compare(self, stage: Stage, digest: str) -> None:
+        if digest != self.locked.promised.get(stage.name):
+            raise LieError(stage.name, f"it gives {digest} here, and the lock has {self.locked.promised[stage.name]}")
+        self.same.append(stage.name)
+
+    def _alone(self, stage: Stage, room: Path) -> None:
+        """Run a stage that follows from training on what the last segment gave."""
+        output, scratch = room / stage.name, room / f"{stage.name}.scratch"
+        output.mkdir()
+        scratch.mkdir()
+        given = self.locked.surroundings
+        digest = alone(stage, self.places, output, scratch, listener=self.listener, stop=self.stop, surroundings=given)
+        self._compare(stage, digest)
+        self.places[stage.name] = output
+
+    def _segments(self, stage: Stage, run: Run, room: Path) -> None:
+        """Run the segments of a training stage that are drawn."""
+        first = _begins(self.places, stage)
+        segments = [one for one in run.segments if one.start >= first]
+        numbers = drawn(run.root, self.wanted.nonce, len(segments), self.wanted.segments)
+        kept = self._kept(stage, run, room)
+        groups: dict[int, int] = {}  # the step of a state that there is -> the last step that is wanted from there
+        for segment in (segments[number] for number in numbers):
+            start = max((step for step in kept if step <= segment.start), default=first)
+            groups[start] = max(groups.get(start, 0), segment.end)
+        ran = sorted(groups.items())
+        for number, (start, end) in enumerate(ran):
+            self.places[stage.name] = self._part(stage, run, kept.get(start), start, end, room, number)
+        checked = [one for one in segments if any(start <= one.start and one.end <= end for start, end in ran)]
+        count = sum(end - start for start, end in ran)
+        steps = run.segments[-1].end - first
+        self.looked.append(Looked(stage.name, len(segments), tuple(checked), run.root, (count, steps)))
+        self._compare_weights(stage)
+
+    def _kept(self, stage: Stage, run: Run, room: Path) -> dict[int, Path]:
+        """The states that there are, by their steps."""
+        places = [self.release.path / STATES / stage.name]
+        if self.wanted.states:
+            places.append(fetched(self.wanted.states, stage.name, room))
+        names = {state_file(int(link["step"])): int(link["step"]) for link in run.links}
+        return {
+            names[path.name]: path
+            for place in places
+            for path in sorted(place.glob("step-*.f32"))
+            if path.name in names and path.is_file() and not path.is_symlink()
+        }
+
+    def _part(self, stage: Stage, run: Run, values: Path | None, start: int, end: int, room: Path, number: int) -> Path:
+        """Run a part of a stage from a state; gives what it gave."""
+        from regrow.train import part
+        from regrow.train.state import StateError
+
+        output, scratch = room / f"{stage.name}.{number}", room / f"{stage.name}.{number}.scratch"
+        output.mkdir()
+        scratch.mkdir()
+        if values is not None:
+            part.prepare(scratch, values.absolute(), *run.before(start))
+        shorter = replace(stage, parameters=cast(Parameters, _scheduled(stage).part(end)))
+        try:
+            alone(
+                shorter,
+                self.places,
+                output,
+                scratch,
+                listener=self.listener,
+                stop=self.stop,
+                surroundings=self.locked.surroundings,
+            )
+        except StateError as error:
+            raise LieError(
+                stage.name, f"the state that is kept of step {start:,} is another one: {error.what}"
+            ) from error
+        self._compare_run(stage, run, output, end)
+        return output
+
+    def _compare_run(self, stage: Stage, run: Run, output: Path, end: int) -> None:
+        losses, links = run.before(end)
+        for said, here in zip(losses, _read(output / "losses.jsonl"), strict=True):
+            if other := sorted(name for name in {*said, *here} if said.get(name) != here.get(name)):
+                name = other[0]
+                raise LieError(
+                    stage.name,
+                    f"step {said['step']:,} is the first that differs: its {name.replace('_', ' ')} is "
+                    f"{_short(here.get(name))} here, and the release has {_short(said.get(name))}",
+                )
+        for before, said, here in zip([{"step": 0}, *links[:-1]], links, _read(output / "chain.jsonl"), strict=True):
+            if said["state"] != here["state"]:
+                raise LieError(
+                    stage.name,
+                    f"the state at step {said['step']:,} does not follow from that at step {before['step']:,}: it has "
+                    f"the digest {here['state']} here, and the chain has {said['state']}",
+                )
+
+    def _compare_release(self, room: Path) -> None:
+        """What is made of all this is the release, but for what a run keeps on its way."""
+        outputs = dict(self.locked.promised)
+        assemble(
+            Contents(
+                graph=self.graph,
+                evaluation=self._evaluation(),
+                recipe=self.locked.recipe,
+                lock=self.locked.text(outputs, None),
+                lists=self.locked.lists,
+                licence=licence_text(self.locked.folder, self.locked.licence),
+                paper=paper_text(self.locked.folder),
+                buildinfo={},
+            ),
+            room,
+        )
+        kept = {statement_path(stage.name) for stage in self.graph.stages if _trains(stage)}
+        for path in changed(self.release.listed, Release.at(room).listed):
+            if path not in kept and not path.startswith(f"{SNAPSHOTS}/"):
+                raise LieError("", f"{path} is not what follows from the stages")
+
+    def _evaluation(self) -> Evaluation:
+        """The stages as they would have been evaluated, each of which gave what the lock promises."""
+        promised, results = self.locked.promised, dict[str, StageResult]()
+        for stage in self.graph.stages:
+            digests = {slot: [promised[name] for name in names] for slot, names in stage.inputs.items()}
+            made_of, path = ingredients(stage, digests), self.places[stage.name]
+            results[stage.name] = StageResult(
+                stage.name, key_of(made_of), made_of, promised[stage.name], path, cached=True, seconds=0.0
+            )
+        return Evaluation(results)
+
+    def _compare_weights(self, stage: Stage) -> None:
+        """What the last segment gave is what the statement names."""
+        said = dict(self._said(stage).files)
+        if len(said) >= MOST_NAMED:
+            return
+        output = self.places[stage.name]
+        here = {path.relative_to(output).as_posix(): path for path in output.rglob("*") if path.is_file()}
+        whole = {name for name in said if not name.startswith((f"{SNAPSHOTS}/", "step-"))}
+        for name in sorted({*here, *whole}):
+            if name not in here or name not in said or sha256_file(here[name]) != said[name]:
+                raise LieError(stage.name, f"{name} is not what the last segment gives")
+
+
+def fetched(place: str, stage: str, room: Path) -> Path:
+    """States that lie elsewhere, brought to this machine.
+
+    Raises:
+        InputError: if the place cannot be read.
+    """
+    import fsspec
+
+    local = Path(place)
+    if local.is_dir():
+        return local / stage if (local / stage).is_dir() else local
+    target = room / "states" / stage
+    try:
+        there, path = fsspec.core.url_to_fs(place)
+        found = there.glob(f"{path.rstrip('/')}/{stage}/step-*.f32") or there.glob(f"{path.rstrip('/')}/step-*.f32")
+        target.mkdir(parents=True)
+        for one in found:
+            there.get_file(one, str(target / str(one).rpartition("/")[2]))
+    except Exception as error:  # a library for each kind of place, and each has errors of its own
+        raise InputError("the states cannot be had", where=place, why=str(error) or type(error).__name__) from error
+    return target
+
+
+def _trains(stage: Stage) -> bool:
+    return isinstance(stage.parameters, Scheduled)
+
+
+def _scheduled(stage: Stage) -> Scheduled:
+    assert isinstance(stage.parameters, Scheduled)
+    return stage.parameters
+
+
+def _follows_training(stage: Stage, graph: Graph) -> bool:
+    return _trains(stage) or any(map(_trains, graph.ancestors(stage)))
+
+
+def _begins(places: Mapping[str, Path], stage: Stage) -> int:
+    """The step after which a stage's own part of a run begins: 0, unless it goes on with a run of others."""
+    if getattr(stage.parameters, "optimizer", "new") != "continue":
+        return 0
+    from regrow.train.former import step_of
+
+    return step_of(places[stage.inputs["weights"][0]])
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    import json
+
+    return [json.loads(row) for row in path.read_text("utf-8").splitlines()]
+
+
+def _short(value: Any) -> str:
+    return "nothing" if value is None else f"{value:.9g}" if isinstance(value, float) else str(value)[:40]

@@ -1,0 +1,191 @@
+"""Who rebuilt a release signs it, and whoever counts signatures is not deceived."""
+
+import json
+import stat
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from regrow.attesting.statements import Form, envelopes, recipe_of, said, signed, statement
+from regrow.attesting.trust import Consent, consent, trusted
+from regrow.building import rebuilds
+from regrow.cli.root import cli
+from regrow.errors import InputError, RecipeError
+from regrow.formats import dsse, keys
+from regrow.release import Release
+from regrow.store import sums
+
+TODAY = date(2026, 11, 30)
+RECIPE = 'recipe = 1\n\n[model]\nname = "toy"\nlicence = "CC0-1.0"\n'
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGROW_STORE", str(tmp_path / "store"))
+
+
+def made(folder: Path, text: str = "weights") -> Release:
+    folder.mkdir()
+    (folder / "regrow.toml").write_text(RECIPE)
+    (folder / "model.safetensors").write_text(text)
+    (folder / "SHA256SUMS").write_text(sums(folder, ("SHA256SUMS",)))
+    return Release.open(folder)
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Release:
+    found = made(tmp_path / "release")
+    rebuilds.note(found.digest, "regrow verify", 12.0)
+    return found
+
+
+def key(folder: Path, name: str, kind: str = "ed25519") -> Path:
+    keys.new(folder / name, "p256" if kind == "p256" else "ed25519")
+    return folder / name
+
+
+def attest(release: Release, private: Path, form: Form = "provenance") -> Path:
+    """What ``regrow attest`` does, into a file beside the release."""
+    path = private.with_name(f"{private.name}.{release.path.name}.json")
+    path.write_bytes(dsse.write(signed(statement(release, form), keys.private_key(private))))
+    return path
+
+
+def counted(release: Release, folder: Path, *files: Path, trust: str, required: int = 2) -> Consent:
+    (folder / "trust.toml").write_text(trust)
+    believed = trusted(folder / "trust.toml", TODAY)
+    return consent(release.digest, recipe_of(release), list(envelopes(*files)), believed, required)
+
+
+def rebuilder(name: str, *files: str, more: str = "") -> str:
+    return f'[[rebuilder]]\nname = "{name}"\n' + "".join(
+        f'[[rebuilder.key]]\nfile = "{file}.pub"\n{more}\n' for file in files
+    )
+
+
+def test_two_strangers_who_rebuilt_it_are_enough(release: Release, tmp_path: Path) -> None:
+    files = [attest(release, key(tmp_path, "a")), attest(release, key(tmp_path, "b", "p256"))]
+    trust = rebuilder("alice", "a") + rebuilder("bob", "b")
+    agreed = counted(release, tmp_path, *files, trust=trust)
+    assert (agreed.enough, agreed.agree, agreed.differ, agreed.exit_code) == (True, ("alice", "bob"), (), 0)
+    assert not counted(release, tmp_path, files[0], trust=trust).enough
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "p256"])
+def test_the_same_record_gives_the_same_bytes(release: Release, tmp_path: Path, kind: str) -> None:
+    private = key(tmp_path, "a", kind)
+    assert attest(release, private).read_bytes() == attest(release, private).read_bytes()
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    with pytest.raises(RecipeError, match="there is a file already"):
+        keys.new(private, "ed25519")
+
+
+def test_nothing_is_signed_that_was_not_seen(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has not rebuilt"):
+        statement(made(tmp_path / "other"))
+
+
+def test_one_rebuilder_with_two_keys_is_one(release: Release, tmp_path: Path) -> None:
+    files = [attest(release, key(tmp_path, name)) for name in "ab"]
+    agreed = counted(release, tmp_path, *files, trust=rebuilder("alice", "a", "b"))
+    assert (agreed.enough, agreed.agree) == (False, ("alice",))
+    with pytest.raises(RecipeError, match="the same key, so they are one") as caught:
+        counted(release, tmp_path, trust=rebuilder("alice", "a") + rebuilder("bob", "a"))
+    assert "alice and bob" in caught.value.why
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("expires = 2026-11-30", "expired on 2026-11-30"),
+        ("revoked = 2026-01-01", "revoked on 2026-01-01"),
+    ],
+)
+def test_keys_that_do_not_count_any_more(release: Release, tmp_path: Path, more: str, said: str) -> None:
+    file = attest(release, key(tmp_path, "a"))
+    agreed = counted(release, tmp_path, file, trust=rebuilder("alice", "a", more=more), required=1)
+    assert not agreed.enough
+    assert said in agreed.words[0].why
+    later = counted(
+        release, tmp_path, file, trust=rebuilder("alice", "a", more=more.replace("2026", "2027")), required=1
+    )
+    assert later.enough
+
+
+def test_a_stranger_and_another_digest_do_not_count_and_who_differs_is_named(release: Release, tmp_path: Path) -> None:
+    other = made(tmp_path / "other", "other weights")
+    rebuilds.note(other.digest, "regrow build", 3.0)
+    trust = rebuilder("alice", "a") + rebuilder("mallory", "m")
+    files = [
+        attest(release, key(tmp_path, "a")),
+        attest(other, key(tmp_path, "m")),
+        attest(release, key(tmp_path, "x")),
+    ]
+    agreed = counted(release, tmp_path, *files, trust=trust, required=1)
+    assert (agreed.agree, agreed.differ) == (("alice",), ("mallory",))
+    assert "mallory" in "\n".join(agreed.lines())
+    assert [word.counts for word in agreed.words] == [True, False, False]
+    assert agreed.words[2].why == "by nobody who is trusted"
+
+
+def test_what_was_changed_in_an_envelope_is_not_what_was_signed(release: Release, tmp_path: Path) -> None:
+    other = made(tmp_path / "other", "other weights")
+    path = attest(release, key(tmp_path, "a"))
+    envelope = dsse.read(path.read_bytes())
+    forged = envelope.payload.replace(release.digest.encode(), other.digest.encode())
+    path.write_bytes(dsse.write(dsse.Envelope(envelope.payload_type, forged, envelope.signatures)))
+    agreed = counted(other, tmp_path, path, trust=rebuilder("alice", "a"), required=1)
+    assert (agreed.enough, agreed.words[0].rebuilder) == (False, "")
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b'{"payload": "AA==", "payloadType": 3}', b"\xff\xfe"])
+def test_hostile_envelopes_say_nothing(release: Release, tmp_path: Path, data: bytes) -> None:
+    key(tmp_path, "a")
+    (tmp_path / "x.json").write_bytes(data)
+    agreed = counted(release, tmp_path, tmp_path / "x.json", trust=rebuilder("alice", "a"), required=1)
+    assert agreed.words[0].why == "no statement about a rebuild"
+
+
+def test_the_form_for_evaluations_says_reproduced_and_is_no_rebuild_to_count(release: Release, tmp_path: Path) -> None:
+    path = attest(release, key(tmp_path, "a"), "eval-result")
+    told = json.loads(dsse.read(path.read_bytes()).payload)
+    assert told["predicateType"] == "https://in-toto.io/attestation/eval-result/v0.1"
+    assert told["predicate"]["assuranceLevel"] == "reproduced"
+    assert told["predicate"]["commitments"]["model"] == {"sha256": release.digest}
+    assert said(dsse.read(path.read_bytes())) is None
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "p256"])
+def test_verifiers_of_others_accept_our_envelopes(release: Release, tmp_path: Path, kind: str) -> None:
+    """securesystemslib, which in-toto and TUF use."""
+    from securesystemslib.dsse import Envelope
+    from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]
+
+    private = key(tmp_path, "a", kind)
+    public = keys.public_key(private.with_name("a.pub"))
+    theirs = SSlibKey.from_crypto(public, keyid=keys.key_id(public))
+    envelope = Envelope.from_dict(json.loads(attest(release, private).read_text()))
+    assert envelope.verify([theirs], 1)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments, catch_exceptions=False)
+
+
+def test_the_way_of_a_user(release: Release, tmp_path: Path) -> None:
+    """One rebuilds and signs, another trusts, and the files are compared before anybody's word counts."""
+    folder, here = str(release.path), str(tmp_path)
+    assert run("key", "new", f"{here}/a").exit_code == 0
+    assert run("attest", folder, "--key", f"{here}/a").exit_code == 0
+    (signed_file,) = (release.path / "attestations").iterdir()
+    assert sha256(signed_file.read_bytes())
+    (tmp_path / "trust.toml").write_text(rebuilder("alice", "a"))
+    agreed = run("verify", folder, "--require", "1", "--trust", f"{here}/trust.toml")
+    assert (agreed.exit_code, agreed.output.splitlines()[0]) == (0, "Enough: 1 of the 1 required rebuilders: alice")
+    few = run("verify", folder, "--require", "2", "--trust", f"{here}/trust.toml")
+    assert few.exit_code == 5
+    (release.path / "model.safetensors").write_text("other")
+    assert run("verify", folder, "--require", "1", "--trust", f"{here}/trust.toml").exit_code == 3

@@ -1,0 +1,131 @@
+"""Where two builds part: the first thing that differs is named, and a cause that fits it."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import regrow
+from regrow.errors import InputError, RecipeError
+from regrow.verifying.explain import explain
+
+
+def variant(made: Path, folder: Path, *changes: tuple[str, str]) -> Path:
+    """The same recipe with other words in it, built."""
+    shutil.copytree(made / "part", folder / "part", ignore=shutil.ignore_patterns("regrow.lock"))
+    text = (folder / "part" / "regrow.toml").read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "part" / "regrow.toml").write_text(text)
+    return regrow.build(folder / "part", folder / "release", store=made / "store").release
+
+
+@pytest.mark.parametrize(
+    ("change", "stage", "step", "field", "guess"),
+    [
+        (("micro_batch = 2", "micro_batch = 2\nseed = 2"), "pretrain", 0, "state", "train.seed"),
+        (
+            ("micro_batch = 2", "micro_batch = 2\nlearning_rate = 0.003"),
+            "pretrain",
+            1,
+            "learning_rate",
+            "learning_rate",
+        ),
+        (("micro_batch = 2", "micro_batch = 2\nbeta2 = 0.9"), "pretrain", 3, "loss", "beta2"),
+        (("min_characters = 1", "min_characters = 350"), "clean", 1, "batch", "clean.parameters.minimum_characters"),
+    ],
+)
+def test_two_recipes(
+    made: Path, tmp_path: Path, change: tuple[str, str], stage: str, step: int, field: str, guess: str
+) -> None:
+    found = explain(made / "release", variant(made, tmp_path, change))
+    assert (found.same, found.stage, found.exit_code) == (False, stage, 3)
+    assert found.step is not None
+    assert (found.step.stage, found.step.step, found.step.field) == ("pretrain", step, field)
+    assert guess in found.guess
+    assert found.element is not None
+    said = "\n".join(found.lines())
+    assert f"first stage that differs: {stage}" in said
+    assert json.loads(json.dumps(found.to_json()))["stage"] == stage
+
+
+def test_the_same_are_the_same(made: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(made / "release", tmp_path / "copy"))
+    found = explain(made / "release", copy)
+    assert (found.same, found.exit_code, list(found.lines())) == (
+        True,
+        0,
+        ["Same: nothing differs in what was compared."],
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "guess"),
+    [("batch", "data or its order"), ("loss", "the update of step 29"), ("gradient_norm", "backward pass")],
+)
+def test_causes_of_runs_that_were_told_the_same(made: Path, tmp_path: Path, field: str, guess: str) -> None:
+    """Machines that do not agree: nothing differs in what was said, and the first step tells what it was."""
+    copy = Path(shutil.copytree(made / "release", tmp_path / "copy"))
+    path = copy / "training" / "losses.jsonl"
+    rows = [json.loads(row) for row in path.read_text().splitlines()]
+    rows[29][field] = "0" * 64 if field == "batch" else rows[29][field] + 1e-6
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = explain(made / "release", copy)
+    assert found.step is not None
+    assert (found.step.step, found.step.field) == (30, field)
+    assert guess in found.guess
+
+
+def changed(value: torch.Tensor) -> torch.Tensor:
+    """The third number one unit in the last place further from 0."""
+    bits = value.numpy().reshape(-1).view(np.int32).copy()
+    bits[2] += 1
+    return torch.from_numpy(bits.view(np.float32).reshape(value.shape))
+
+
+@pytest.mark.parametrize("place", [lambda path: path, lambda path: path / "model.safetensors"])
+def test_models_of_anybody(made: Path, tmp_path: Path, place: Callable[[Path], Path]) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        shutil.copy(made / "release" / "model.safetensors", tmp_path / name)
+    file = tmp_path / "b" / "model.safetensors"
+    tensors = load_file(file)
+    name = sorted(tensors)[1]
+    tensors[name] = changed(tensors[name])
+    save_file(tensors, file)
+    found = explain(place(tmp_path / "a"), place(tmp_path / "b"))
+    assert found.element is not None
+    assert (found.element.tensor, found.element.ulps, found.element.differing) == (name, 1, 1)
+    assert int(found.element.bits[1], 16) - int(found.element.bits[0], 16) == 1
+    assert found.tensors == (f"1 of {len(tensors)} differ",)
+
+
+def test_logs_of_builds(tmp_path: Path) -> None:
+    for name, loss in (("a", 2.0), ("b", 2.5)):
+        events = [
+            {"event": "stage-done", "stage": "tokenize", "digest": "1" * 64},
+            {"event": "progress", "stage": "pretrain", "done": 1, "loss": 3.0},
+            {"event": "progress", "stage": "pretrain", "done": 2, "loss": loss},
+            {"event": "stage-done", "stage": "pretrain", "digest": f"{loss}"},
+        ]
+        (tmp_path / f"{name}.events.jsonl").write_text("".join(json.dumps(one) + "\n" for one in events))
+    found = explain(tmp_path / "a.events.jsonl", tmp_path / "b.events.jsonl")
+    assert found.stage == "pretrain"
+    assert found.step is not None
+    assert (found.step.step, found.step.first, found.step.second) == (2, 2.0, 2.5)
+
+
+def test_what_cannot_be_compared(made: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing here"):
+        explain(tmp_path / "a", tmp_path)
+    with pytest.raises(InputError, match="no weights"):
+        explain(tmp_path, made / "release")
+    (tmp_path / "model.safetensors").write_bytes(b"\xff" * 40)
+    with pytest.raises(RecipeError, match="cannot be read"):
+        explain(tmp_path, made / "release")

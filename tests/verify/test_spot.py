@@ -1,0 +1,131 @@
+"""Parts of a release are checked, a liar is named, and the figure that is printed is right."""
+
+import json
+import random
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from regrow.store import Store, sums
+from regrow.verifying.draw import drawn, missed
+from regrow.verifying.spot import SpotReport, Wanted, spot_check
+
+SEGMENTS = 10
+UNCOVERED = ("SHA256SUMS", "report.html", "buildinfo", "states")
+
+
+@pytest.fixture
+def release(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made / "release", tmp_path / "release"))
+
+
+def check(release: Path, made: Path, segments: int = 3, **more: object) -> SpotReport:
+    wanted = Wanted(segments, nonce="a word", sources=made / "part", **more)  # type: ignore[arg-type]
+    with Store(made / "store") as store:
+        return spot_check(release, wanted, store=store, listener=lambda _: None, stop=threading.Event())
+
+
+def repair(release: Path) -> None:
+    """What an adversary does after a change: make the list of checksums agree with it."""
+    (release / "SHA256SUMS").write_text(sums(release, UNCOVERED))
+
+
+def test_a_true_release_passes_and_nothing_more_is_said_than_was_seen(release: Path, made: Path) -> None:
+    report = check(release, made)
+    assert not report.lie
+    (run,) = report.looked
+    assert run.segments == SEGMENTS
+    assert {0, SEGMENTS - 1} <= {one.number for one in run.checked}
+    assert 3 <= len(run.checked) < SEGMENTS
+    assert run.steps[0] < run.steps[1] == 60
+    said = "\n".join(report.lines())
+    assert f"{len(run.checked)} of 10 segments were run" in said
+    assert "would have passed with probability" in said
+    assert {"tokenize", "evaluate"} <= set(report.same)
+    assert check(release, made).to_json() | {"seconds": 0} == report.to_json() | {"seconds": 0}
+
+
+def test_the_same_nonce_draws_the_same_and_another_one_others() -> None:
+    assert drawn("root", "a", 40, 5) == drawn("root", "a", 40, 5)
+    found = {drawn("root", str(word), 40, 3) for word in range(200)}
+    assert len(found) == 38
+    assert all(one[0] == 0 and one[-1] == 39 and len(one) == 3 for one in found)
+    assert drawn("other", "a", 40, 5) != drawn("root", "a", 40, 5)
+    assert drawn("root", "a", 3, 9) == (0, 1, 2)
+    assert drawn("root", "a", 1, 3) == (0,)
+
+
+@pytest.mark.parametrize(("segments", "checked", "changed"), [(40, 3, 4), (40, 12, 4), (10, 4, 1), (100, 20, 10)])
+def test_the_figure_is_right_for_a_thousand_liars(segments: int, checked: int, changed: int) -> None:
+    chance, passed = random.Random(segments * checked), 0
+    for liar in range(1000):
+        hidden = set(chance.sample(range(1, segments - 1), changed))
+        passed += hidden.isdisjoint(drawn(f"root {liar}", f"word {liar}", segments, checked))
+    assert passed / 1000 == pytest.approx(missed(segments, checked, changed), abs=0.05)
+
+
+def test_without_kept_states_the_run_is_repeated(release: Path, made: Path) -> None:
+    shutil.rmtree(release / "states")
+    report = check(release, made)
+    assert not report.lie
+    assert len(report.looked[0].checked) == SEGMENTS
+    elsewhere = check(release, made, states=(made / "release" / "states").as_uri())
+    assert not elsewhere.lie
+    assert len(elsewhere.looked[0].checked) < SEGMENTS
+
+
+def edit(path: Path, number: int, **changes: object) -> None:
+    rows = [json.loads(row) for row in path.read_text().splitlines()]
+    rows[number].update(changes)
+    path.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
+
+
+def lies() -> Iterator[tuple[str, Callable[[Path], object], str]]:
+    def weights(release: Path) -> None:
+        path = release / "model.safetensors"
+        data = bytearray(path.read_bytes())
+        data[-2] ^= 1
+        path.write_bytes(data)
+        repair(release)
+
+    def records(release: Path) -> None:
+        edit(release / "training" / "losses.jsonl", 7, loss=1.0)
+        repair(release)
+
+    def truncated(release: Path) -> None:
+        path = release / "training" / "chain.jsonl"
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+        repair(release)
+
+    def state(release: Path) -> None:
+        path = next((release / "states" / "pretrain").glob("*"))
+        path.write_bytes(path.read_bytes()[::-1])
+
+    def shorter(release: Path) -> None:
+        path = next((release / "states" / "pretrain").glob("*"))
+        path.write_bytes(path.read_bytes()[:-4])
+
+    def swapped(release: Path) -> None:
+        first, second, *_ = sorted((release / "states" / "pretrain").glob("*"))
+        data = first.read_bytes()
+        first.write_bytes(second.read_bytes())
+        second.write_bytes(data)
+
+    yield "files changed", lambda release: (release / "README.md").write_text("other"), "README.md"
+    yield "weights tuned afterwards", weights, "model.safetensors"
+    yield "records edited", records, "does not have the losses.jsonl that the statement"
+    yield "chain truncated", truncated, "does not have the chain.jsonl that the statement"
+    yield "state", state, "is another one"
+    yield "state of another shape", shorter, "bytes, and a state of this model has"
+    yield "states swapped", swapped, "is another one"
+
+
+@pytest.mark.parametrize(("lie", "said"), [pytest.param(lie, said, id=name) for name, lie, said in lies()])
+def test_a_lie_is_named(release: Path, made: Path, lie: Callable[[Path], object], said: str) -> None:
+    lie(release)
+    report = check(release, made, segments=SEGMENTS)
+    assert report.exit_code == 3
+    assert said in report.lie
