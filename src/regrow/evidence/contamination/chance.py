@@ -44,10 +44,12 @@ class Chance:
 
     def without(self, entry: Entry, runs: Runs, times: int) -> None:
         """Leave a match out of what is known of the language."""
+        import numpy as np
+
         for begin, end in runs:
-            self.words[entry.ids[begin:end]] -= times
-            for place in self._pairs_between(entry, begin, end):
-                self.pairs[place] -= times  # the last place is for those that are none
+            np.subtract.at(self.words, entry.ids[begin:end], times)
+            pairs = entry.pairs[begin : end - 1]
+            np.subtract.at(self.pairs, pairs[pairs >= 0], times)
 
     def expected(self, entry: Entry, runs: Runs) -> float:
         """How often the runs of an item that stand in a text would do so by chance, in all of the corpus."""
@@ -56,20 +58,13 @@ class Chance:
         for number, (begin, end) in enumerate(runs):
             first = max(1.0, float(self.words[entry.ids[begin]]))
             found = found * min(1.0, entry.width * first / total) if number else first
-            for place, pair in enumerate(self._pairs_between(entry, begin, end), begin):
-                found *= self._follows(int(entry.ids[place]), int(entry.ids[place + 1]), pair, total)
+            for place in range(begin, end - 1):
+                found *= self._follows(entry, place, total)
         return found
 
-    def _pairs_between(self, entry: Entry, begin: int, end: int) -> list[int]:
-        """The numbers of the pairs in a run; across the end of a question or choice there is none, which is -1."""
-        borders = set(entry.segments)
-        return [
-            -1 if place + 1 in borders else self.index.pair_number(int(entry.ids[place]), int(entry.ids[place + 1]))
-            for place in range(begin, end - 1)
-        ]
-
-    def _follows(self, word: int, other: int, pair: int, total: float) -> float:
-        """How likely a word stands behind another one."""
+    def _follows(self, entry: Entry, place: int, total: float) -> float:
+        """How likely a word of an item stands behind the one before it."""
+        word, other, pair = int(entry.ids[place]), int(entry.ids[place + 1]), int(entry.pairs[place])
         share = (max(0.0, float(self.words[other])) + 1.0) / (total + 1.0)
         seen = max(0.0, float(self.pairs[pair])) if pair >= 0 else 0.0
         return (seen + _PRIOR * share) / (max(seen, float(self.words[word])) + _PRIOR)

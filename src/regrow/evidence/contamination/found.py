@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,12 +87,10 @@ def hunt(part: Path, output: Path, search: Search, pause: Callable[[int], None])
     done = 0
     with TableWriter(output / _MATCHES, _schema(), _ORDER) as writer:
         for batch in merged(tables_of(DOCUMENTS, part), ORDER):
-            rows: dict[int, Document] = {}
-            texts = _texts(batch)
-            for match in search.through(texts):
-                if match.text not in rows:
-                    (rows[match.text],) = documents_of(batch.slice(match.text, 1))
-                writer.add(_found(match, rows[match.text], search.index))
+            for row, matches in groupby(search.through(_texts(batch)), key=attrgetter("text")):
+                (document,) = documents_of(batch.slice(row, 1))
+                for found in _found([*matches], document, search.index):
+                    writer.add(found)
             done += batch.num_rows
             pause(done)
     counts = {"words": search.word_counts, "pairs": search.pair_counts, "documents": np.array([done])}
@@ -128,27 +128,38 @@ def _said(text: str) -> str:
     return "\n".join(one.content for messages in read(text) for one in messages)
 
 
-def _found(match: Match, document: Document, index: Index) -> Found:
-    entry = index.entries[match.entry]
-    data = b"" if document.conversation else document.text.encode()
-    start = len(data[: match.start].decode("utf-8", "ignore"))
-    end = start + len(data[match.start : match.end].decode("utf-8", "ignore"))
-    shown = index.benchmarks[entry.benchmark].is_open and document.availability != _UNSHAREABLE
-    return Found(
-        entry=match.entry,
-        source=document.source,
-        document=document.id,
-        locator=document.locator,
-        start=start,
-        end=end,
-        coverage=match.coverage,
-        choices=match.choices,
-        runs=[place for run in match.runs for place in run],
-        times=match.times,
-        longest=match.longest,
-        answer=match.answer,
-        words=" ".join(match.words.split()) if shown else "",
-    )
+def _found(matches: Sequence[Match], document: Document, index: Index) -> Iterator[Found]:
+    """The matches in a document."""
+    places = _characters("" if document.conversation else document.text, matches)
+    for match, (start, end) in zip(matches, places, strict=True):
+        entry = index.entries[match.entry]
+        shown = index.benchmarks[entry.benchmark].is_open and document.availability != _UNSHAREABLE
+        yield Found(
+            entry=match.entry,
+            source=document.source,
+            document=document.id,
+            locator=document.locator,
+            start=start,
+            end=end,
+            coverage=match.coverage,
+            choices=match.choices,
+            runs=[place for run in match.runs for place in run],
+            times=match.times,
+            longest=match.longest,
+            answer=match.answer,
+            words=" ".join(match.words.split()) if shown else "",
+        )
+
+
+def _characters(text: str, matches: Sequence[Match]) -> list[tuple[int, int]]:
+    """The places of matches as characters; all 0 if there is no text to count in."""
+    import numpy as np
+
+    units = np.frombuffer(text.encode(), np.uint8)
+    before = np.concatenate([[0], np.cumsum((units & 0xC0) != 0x80)])
+    bounds = [min(place, len(units)) for match in matches for place in (match.start, match.end)]
+    places = before[bounds].tolist()
+    return [*zip(places[::2], places[1::2], strict=True)]
 
 
 def _schema() -> pyarrow.Schema:

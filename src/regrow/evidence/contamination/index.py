@@ -6,14 +6,16 @@ number of items that have the same four words in a row around it; words of an it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, pairwise
+from math import fsum
 from typing import TYPE_CHECKING, Any
 
 from regrow.corpus.mixing import mix
 from regrow.corpus.normalise import normalise
-from regrow.evidence.contamination.items import Benchmark
+from regrow.evidence.contamination.items import Benchmark, Item
 from regrow.evidence.contamination.words import cut
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ class Entry:
         question: how many of them are the question's.
         answer: the words of the answer.
         ids: of the words.
-        segments: where the question and each choice begin, and the end.
+        pairs: of the pair that each word makes with the next; -1 where a question or choice ends.
         weights: of the words.
         run_keys: of the runs of its words, ascending.
         run_places: the first word of each.
@@ -81,8 +83,8 @@ class Entry:
     words: Hashes
     question: int
     answer: Hashes
-    segments: tuple[int, ...]
     ids: Integers
+    pairs: Integers
     weights: NDArray[np.float64]
     run_keys: Hashes
     run_places: Integers
@@ -93,12 +95,11 @@ class Entry:
         """Words of a text within which it has to stand."""
         return 2 * len(self.words) + _SLACK
 
-    @property
-    def views(self) -> Iterator[slice]:
-        """Which words are looked at together: those of the question, and all; if enough of them are its own."""
-        for end in dict.fromkeys((self.question, len(self.words))):
-            if self.weights[:end].sum() >= _OWN:
-                yield slice(0, end)
+    @cached_property
+    def views(self) -> tuple[int, ...]:
+        """How many words are looked at together: those of the question, and all; if enough of them are its own."""
+        ends = dict.fromkeys((self.question, len(self.words)))
+        return tuple(end for end in ends if fsum(self.weights[:end].tolist()) >= _OWN)
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class Index:
         words: table of their words.
         word_count: how many different ones there are.
         pairs: table of their neighbouring words.
-        pair_keys: of those, ascending: their numbers are their places here.
+        pair_count: how many different ones there are.
         seeds: table of their seeds.
         postings: where the entries of each seed begin in ``posted``.
         posted: entries.
@@ -127,7 +128,7 @@ class Index:
     words: Table
     word_count: int
     pairs: Table
-    pair_keys: Hashes
+    pair_count: int
     seeds: Table
     postings: Integers
     posted: Integers
@@ -140,18 +141,21 @@ class Index:
         flat = _Flat.of(drafts)
         return flat.index(benchmarks, drafts, same, untold)
 
+    @cached_property
+    def named(self) -> Mapping[int, Sequence[tuple[Benchmark, Item]]]:
+        """Entry -> the items that it is, of one benchmark: those that say the same in other signs share one."""
+        found: dict[int, list[tuple[Benchmark, Item]]] = {}
+        for (number, place), entry in self.same.items():
+            benchmark = self.benchmarks[number]
+            found.setdefault(entry, []).append((benchmark, benchmark.items[place]))
+        return found
+
     @property
     def reach(self) -> Integers:
         """Of each entry, how many words may lie between two of its seeds."""
         import numpy as np
 
         return np.array([entry.width for entry in self.entries], np.int64)
-
-    def pair_number(self, word: int, other: int) -> int:
-        """The number of the pair that two words make."""
-        import numpy as np
-
-        return int(np.searchsorted(self.pair_keys, np.uint64(word << 32 | other + 1)))
 
 
 @dataclass(frozen=True)
@@ -274,7 +278,7 @@ class _Flat:
         seeds, seed_ids = np.unique(keys, return_inverse=True)
         posted = np.unique(np.column_stack([seed_ids, self.entry[places]]), axis=0)
         weights = 1 / np.maximum(1, self.shared(np.array([draft.benchmark for draft in drafts], np.int64)))
-        entries = [self._entry(number, draft, ids, weights) for number, draft in enumerate(drafts)]
+        entries = [self._entry(number, draft, ids, pair_at, weights) for number, draft in enumerate(drafts)]
         needs = np.array([self._need(entry, number, seeded) for number, entry in enumerate(entries)], np.int64)
         kept = {place: number for place, number in same.items() if needs[number]}
         nothing = {place: "nothing of its own" for place, number in same.items() if not needs[number]}
@@ -286,14 +290,14 @@ class _Flat:
             Table.of(vocabulary),
             len(vocabulary),
             Table.of(pair_keys),
-            pair_keys,
+            len(pair_keys),
             Table.of(seeds),
             np.searchsorted(posted[:, 0], np.arange(len(seeds) + 1)),
             np.ascontiguousarray(posted[:, 1]),
             needs,
         )
 
-    def _entry(self, number: int, draft: _Draft, ids: Integers, weights: NDArray[np.float64]) -> Entry:
+    def _entry(self, number: int, draft: _Draft, ids: Integers, pairs: Integers, weights: NDArray[np.float64]) -> Entry:
         import numpy as np
 
         part = slice(self.starts[number], self.starts[number + 1])
@@ -307,14 +311,14 @@ class _Flat:
         order = np.lexsort((-places, keys))
         return Entry(
             draft.benchmark, draft.item, self.words[part], len(draft.segments[0]), draft.answer,
-            tuple(borders.tolist()), ids[part], weights[part], keys[order], places[order], lengths[order],
+            ids[part], pairs[part], weights[part], keys[order], places[order], lengths[order],
         )  # fmt: skip
 
     def _need(self, entry: Entry, number: int, seeded: NDArray[np.bool_]) -> int:
         """How many words of seeds make a text worth a closer look; 0 if nothing would."""
         part = seeded[self.starts[number] : self.starts[number + 1]]
         for view in entry.views:
-            if reach := int(part[view].sum()):
+            if reach := int(part[:view].sum()):
                 return max(RUN, -int(-_SHARE * reach // 1))
         return 0
 

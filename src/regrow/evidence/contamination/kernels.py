@@ -266,7 +266,7 @@ def _run_key(hashes: Any, at: int, length: int) -> Any:
 
 
 @_kernel
-def compare(hashes: Any, keys: Any, places: Any, lengths: Any, size: int, width: int, covered: Any) -> Any:
+def compare(hashes: Any, keys: Any, places: Any, lengths: Any, width: int, covered: Any) -> Any:
     """Find the stretch of a text in which most words of an item stand, in runs that both have.
 
     Args:
@@ -274,30 +274,30 @@ def compare(hashes: Any, keys: Any, places: Any, lengths: Any, size: int, width:
         keys: of the runs of the item, ascending; of equal ones the last first.
         places: the first word of each run in the item.
         lengths: how many words each has, at most three.
-        size: words of the item.
         width: words of a stretch, at most.
-        covered: uint8 (size,), gets which words of the item stand there.
+        covered: uint8, for each word of the item; gets which of them stand there.
 
     Returns:
         The first word of the stretch and the one behind it; and of the longest run of words that both have in a row,
         its length, its place in the item and its place in the text.
     """
+    size = covered.shape[0]
+    there = np.zeros(4, np.bool_)
+    for k in range(lengths.shape[0]):
+        there[lengths[k]] = True
+    at = np.empty(2 * hashes.shape[0] + 16, np.int64)
+    run = np.empty_like(at)
     count = 0
     for j in range(hashes.shape[0]):
         for length in range(1, min(4, hashes.shape[0] - j + 1)):
+            if not there[length]:
+                continue
             key = _run_key(hashes, j, length)
             k = _first_with(keys, key)
             while k < keys.shape[0] and keys[k] == key:
-                count += 1
-                k += 1
-    at = np.empty(count, np.int64)
-    run = np.empty(count, np.int64)
-    count = 0
-    for j in range(hashes.shape[0]):
-        for length in range(1, min(4, hashes.shape[0] - j + 1)):
-            key = _run_key(hashes, j, length)
-            k = _first_with(keys, key)
-            while k < keys.shape[0] and keys[k] == key:
+                if count == at.shape[0]:
+                    at = np.concatenate((at, np.empty_like(at)))
+                    run = np.concatenate((run, np.empty_like(run)))
                 at[count], run[count] = j, k
                 count += 1
                 k += 1
@@ -336,3 +336,16 @@ def compare(hashes: Any, keys: Any, places: Any, lengths: Any, size: int, width:
         if words > longest:
             longest, longest_item, longest_text = words, end - words + 1, text_end - words + 1
     return first, last, longest, longest_item, longest_text
+
+
+@_kernel
+def share(covered: Any, weights: Any, end: int) -> float:
+    """Which share of the first words of an item is covered: of all alike, or by weights, whichever is less."""
+    count = 0
+    there = total = 0.0
+    for k in range(end):
+        total += weights[k]
+        if covered[k]:
+            count += 1
+            there += weights[k]
+    return min(count / end, there / total)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from regrow.evidence.contamination.index import Entry, Index
+from regrow.evidence.contamination.index import Index
 from regrow.evidence.contamination.words import characters, placed
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Search:
 
         self.index, self._least = index, least
         self.word_counts = np.zeros(index.word_count + 1, np.int64)
-        self.pair_counts = np.zeros(len(index.pair_keys) + 1, np.int64)
+        self.pair_counts = np.zeros(index.pair_count + 1, np.int64)
         count = len(index.entries)
         self._reach = index.reach
         self._state = np.full((count, 10), -1, np.int64)
@@ -105,7 +105,7 @@ class Search:
         """What of an item there is around a stretch, if it is enough."""
         import numpy as np
 
-        from regrow.evidence.contamination.kernels import compare
+        from regrow.evidence.contamination.kernels import compare, share
 
         entry = self.index.entries[number]
         margin = _LONG * len(entry.words) + _MARGIN
@@ -114,8 +114,8 @@ class Search:
         )
         covered = np.zeros(len(entry.words), np.uint8)
         keys, places, lengths = entry.run_keys, entry.run_places, entry.run_lengths
-        begin, end, longest, _, at = compare(words, keys, places, lengths, len(covered), entry.width, covered)
-        best, all_of_it = max((_coverage(entry, covered, view), view.stop > entry.question) for view in entry.views)
+        begin, end, longest, _, at = compare(words, keys, places, lengths, entry.width, covered)
+        best, all_of_it = max((share(covered, entry.weights, end), end > entry.question) for end in entry.views)
         if best < self._least:
             return None
         shown = data[starts[at] : min(ends[at + longest - 1], starts[at] + _SHOWN)].tobytes().decode("utf-8", "ignore")
@@ -152,14 +152,6 @@ def _character(data: NDArray[np.uint8], at: int) -> int:
     while at < len(data) and data[at] & 0xC0 == 0x80:
         at += 1
     return at
-
-
-def _coverage(entry: Entry, covered: NDArray[np.uint8], view: slice) -> float:
-    """Which share of the words of a view is covered: of all alike, or by weights, whichever is less."""
-    weights = entry.weights[view]
-    plain = int(covered[view].sum()) / len(weights)
-    weighted = float((weights * covered[view]).sum() / weights.sum())
-    return min(plain, weighted)
 
 
 def _runs(covered: NDArray[np.uint8]) -> tuple[tuple[int, int], ...]:

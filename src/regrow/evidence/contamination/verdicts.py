@@ -12,7 +12,7 @@ from regrow.corpus.tables import Order, TableWriter
 from regrow.evidence.contamination.chance import ENOUGH, Chance
 from regrow.evidence.contamination.found import Found, all_found, tallies
 from regrow.evidence.contamination.index import RUN, SEED, SHARED, Index
-from regrow.evidence.contamination.items import Item
+from regrow.evidence.contamination.items import Benchmark, Item
 from regrow.evidence.record import Evidence, Rows
 from regrow.evidence.tags import Tag
 from regrow.evidence.tags import writer as tag_writer
@@ -129,9 +129,8 @@ def left_out(judge: Judge, least: float) -> Iterator[tuple[str, str]]:
             if other is None or found.coverage > other.coverage:
                 best[found.document] = found
     for document, found in sorted(best.items()):
-        entry = judge.index.entries[found.entry]
-        benchmark = judge.index.benchmarks[entry.benchmark]
-        yield document, f"{benchmark.items[entry.item].id} of {benchmark.name}, coverage {found.coverage:.2f}"
+        benchmark, item = judge.index.named[found.entry][0]
+        yield document, f"{item.id} of {benchmark.name}, coverage {found.coverage:.2f}"
 
 
 def write(judge: Judge, folder: Path, thresholds: Thresholds) -> None:
@@ -146,7 +145,8 @@ def write(judge: Judge, folder: Path, thresholds: Thresholds) -> None:
                 ordinary.add(found.entry)
                 continue
             documents[found.entry] += 1
-            tags.add(_tag(found, index))
+            for benchmark, item in index.named[found.entry]:
+                tags.add(_tag(found, benchmark, item))
             if (other := best.get(found.entry)) is None or found.coverage > other.coverage:
                 best[found.entry] = found
     verdicts = [*_verdicts(index, best, documents, ordinary, thresholds)]
@@ -156,10 +156,8 @@ def write(judge: Judge, folder: Path, thresholds: Thresholds) -> None:
     _evidence(judge, verdicts, thresholds).write(folder)
 
 
-def _tag(found: Found, index: Index) -> Tag:
-    entry = index.entries[found.entry]
-    benchmark = index.benchmarks[entry.benchmark]
-    value = f"{benchmark.name}/{benchmark.items[entry.item].id}"
+def _tag(found: Found, benchmark: Benchmark, item: Item) -> Tag:
+    value = f"{benchmark.name}/{item.id}"
     return Tag(found.source, found.document, "benchmark-item", found.start, found.end, value)
 
 
