@@ -43,8 +43,8 @@ _PIECE = 2**18  # characters
 _MIXED = 2**14  # numbers that stay near the processor
 _WORDS_KEPT = 2**16
 _ASCII_WORD = re.compile("[0-9a-z]+")
-_EMOJI = ((0x2600, 0x27BF), (0x1F000, 0x1FBFF))
-_WITHOUT_BLANKS = (
+EMOJI = ((0x2600, 0x27BF), (0x1F000, 0x1FBFF))
+WITHOUT_BLANKS = (
     (0x0E00, 0x0EFF),  # Thai, Lao
     (0x1000, 0x109F),  # Burmese
     (0x1780, 0x17FF),  # Khmer
@@ -65,9 +65,9 @@ _WITHOUT_BLANKS = (
     (0x20000, 0x3FFFF),  # ideographs
 )
 # What is newer than the tables: of punctuation and symbols whole blocks, and the marks of scripts above.
-_BETWEEN_WORDS = ((0x2010, 0x206F), (0x20A0, 0x20CF), (0x2190, 0x2BFF), (0x2E00, 0x2E7F), (0xFE10, 0xFE1F))
+BETWEEN_WORDS = ((0x2010, 0x206F), (0x20A0, 0x20CF), (0x2190, 0x2BFF), (0x2E00, 0x2E7F), (0xFE10, 0xFE1F))
 
-_MARKS = (
+MARKS = (
     *((0x200C, 0x200D), (0x102B, 0x103E), (0x1056, 0x1059), (0x1062, 0x1064), (0x1067, 0x106D), (0x1071, 0x1074)),
     *((0x1082, 0x108D), (0x1A55, 0x1A7F), (0x1B34, 0x1B44), (0xA9B3, 0xA9C0), (0x1F3FB, 0x1F3FF)),
 )
@@ -97,16 +97,16 @@ def _pieces(folded: str) -> Iterator[list[str]]:
 def _word() -> re.Pattern[str]:
     """A word of any script."""
     between = "\0-/:-`{-\x7f" + such_that(lambda c: category(c)[0] in "PSZ" or category(c) == "Cc")
-    between += blocks(_BETWEEN_WORDS)
-    marks = blocks(_MARKS) + such_that(lambda c: category(c)[0] == "M")
-    emoji, alone = blocks(_EMOJI), blocks(_WITHOUT_BLANKS)
+    between += blocks(BETWEEN_WORDS)
+    marks = blocks(MARKS) + such_that(lambda c: category(c)[0] == "M")
+    emoji, alone = blocks(EMOJI), blocks(WITHOUT_BLANKS)
     return re.compile(f"[^{between}{emoji}{alone}]+|[{emoji}][{marks}]*|(?![{between}])[{alone}][{marks}]*")
 
 
 @cache
 def _half() -> re.Pattern[str]:
     """A word that is a character of a script without blanks."""
-    return re.compile(f"[{blocks(_WITHOUT_BLANKS)}]")
+    return re.compile(f"[{blocks(WITHOUT_BLANKS)}]")
 
 
 def runs(text: str) -> Hashes:

@@ -1,0 +1,219 @@
+"""From the files of a benchmark to its items: JSON, CSV, TSV or Parquet, an item to a row."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+from regrow.corpus.content import Content
+from regrow.corpus.formats import format_of
+from regrow.corpus.rows import names, value_in_words
+from regrow.errors import StageError
+from regrow.evidence.contamination.items import Item
+from regrow.words import shown
+
+TABULAR = ("json", "csv", "tsv", "parquet")
+"""Formats, as :func:`regrow.corpus.formats.format_of` calls them, that have rows."""
+
+USUAL: Mapping[str, tuple[str, ...]] = {
+    "question": ("question", "prompt", "problem", "query", "instruction", "text"),
+    "choices": ("choices", "options", "endings"),
+    "answer": ("answer", "canonical_solution", "solution", "answerKey", "label", "target"),
+    "item": ("task_id", "id", "question_id", "_id", "idx"),
+}
+"""What fields are called where a recipe does not say; the first that a row has."""
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Which fields of a row are what.
+
+    Attributes:
+        question: joined by a line break; one at least is in every row.
+        choices: lists, or one choice each.
+        answer: joined by a line break.
+        item: the id.
+    """
+
+    question: tuple[str, ...]
+    choices: tuple[str, ...]
+    answer: tuple[str, ...]
+    item: tuple[str, ...]
+
+    def of(self, row: _Row) -> Shape:
+        """The same, where what is not said goes by what the first row has."""
+        usual = {key: next(((name,) for name in known if name in row), ()) for key, known in USUAL.items()}
+        return Shape(**{key: getattr(self, key) or found for key, found in usual.items()})
+
+
+def items(file: str, data: IO[bytes], shape: Shape) -> tuple[Shape, list[Item]] | None:
+    """The items of a file, and which fields they were taken from; None if it is no table.
+
+    Raises:
+        StageError: if its rows are not as they should be, naming the first that is not.
+    """
+    content = Content(data)
+    format = format_of(file, content)
+    if format not in TABULAR:
+        return None
+    found: list[Item] = []
+    for number, row in enumerate(_READERS[format](content, file), 1):
+        if number == 1:
+            shape = shape.of(row)
+        found.append(_item(row, shape, file, number))
+    return shape, found
+
+
+def _item(row: _Row, shape: Shape, file: str, number: int) -> Item:
+    if not shape.question:
+        raise _misshapen(file, number, f"none of its fields is known to be the question; it has {names(row)}")
+    for name in (*shape.question, *shape.choices, *shape.item):
+        if name not in row:
+            raise _misshapen(file, number, f"it has no field `{name}`, but {names(row)}")
+    for name in shape.question:
+        if not _leaves(row[name]) and row[name] != "":
+            raise _misshapen(file, number, f"its field `{name}` is {value_in_words(row[name])}, and holds no text")
+    choices = tuple(choice for name in shape.choices for choice in _choices(row[name]))
+    called = "-".join(_text(row[name]) for name in shape.item)
+    item = Item(
+        called or f"{file}:{number}",
+        "\n".join(_text(row[name]) for name in shape.question),
+        choices,
+        "\n".join(_answer(row[name], choices, _labels(row, shape)) for name in shape.answer if name in row),
+    )
+    try:
+        "".join([item.id, item.question, *item.choices, item.answer]).encode()
+    except UnicodeEncodeError:
+        raise _misshapen(file, number, "it holds half a character (a lone surrogate)") from None
+    return item
+
+
+def _text(value: Any) -> str:
+    return "\n".join(_leaves(value))
+
+
+def _leaves(value: Any) -> list[str]:
+    """The texts and numbers in a value, however they are nested; of messages what is said, and not by whom."""
+    if isinstance(value, str):
+        return [value] if value else []
+    if isinstance(value, bool | int | float):
+        return [str(value)]
+    if isinstance(value, dict):
+        inner = next((value[name] for name in ("text", "content") if name in value), list(value.values()))
+        return _leaves(inner)
+    return [text for one in value for text in _leaves(one)] if isinstance(value, list | tuple) else []
+
+
+def _choices(value: Any) -> list[str]:
+    """What may be answered: the elements of a list, or one text."""
+    if isinstance(value, dict):
+        value = value["text"] if isinstance(value.get("text"), list) else list(value.values())
+    return [_text(one) for one in value] if isinstance(value, list | tuple) else [_text(value)]
+
+
+def _labels(row: _Row, shape: Shape) -> list[str]:
+    """What the choices are called: letters, or what the row says."""
+    told = next((row[name] for name in shape.choices if isinstance(row[name], dict)), None)
+    if told is None:
+        return list(_LETTERS)
+    return [str(label) for label in (told["label"] if isinstance(told.get("label"), list) else told)]
+
+
+def _answer(value: Any, choices: Sequence[str], labels: Sequence[str]) -> str:
+    """The answer in words: of one that only says which choice it is, that choice."""
+    if choices and isinstance(value, str) and value in labels[: len(choices)]:
+        return choices[labels.index(value)]
+    which = value if isinstance(value, int) else int(value) if isinstance(value, str) and value.isdecimal() else -1
+    return choices[which] if choices and 0 <= which < len(choices) else _text(value)
+
+
+def _json_rows(content: Content, file: str) -> Iterator[_Row]:
+    text = _decoded(content, file)
+    if text.lstrip()[:1] == "[":
+        yield from (_object(one, file, number) for number, one in enumerate(_parsed(text, file, 1), 1))
+        return
+    lines = [line for line in text.splitlines() if line.strip()] if text.strip() else []
+    try:
+        json.loads(lines[0]) if lines else None
+    except ValueError:
+        whole = _object(_parsed(text, file, 1), file, 1)  # one object over many lines
+        inside = [name for name, value in whole.items() if isinstance(value, list)]
+        also = f"; `{inside[0]}` in it is a list" if inside else ""
+        raise _misshapen(file, 1, f"all of the file is one object, with {names(whole)}{also}") from None
+    for number, line in enumerate(lines, 1):
+        yield _object(_parsed(line, file, number), file, number)
+
+
+def _parsed(text: str, file: str, number: int) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _misshapen(file, number, f"it is not JSON: {shown(text.strip()[:40])}") from error
+
+
+def _object(value: Any, file: str, number: int) -> _Row:
+    if not isinstance(value, dict):
+        raise _misshapen(file, number, f"it is {value_in_words(value)}, and not an object")
+    return value
+
+
+def _csv_rows(content: Content, file: str, delimiter: str) -> Iterator[_Row]:
+    reader = csv.DictReader(io.StringIO(_decoded(content, file), newline=""), delimiter=delimiter, strict=True)
+    try:
+        for number, row in enumerate(reader, 1):
+            if None in row or None in row.values():
+                has = len(row) - (None in row) + len(row.get(None) or ()) - list(row.values()).count(None)
+                raise _misshapen(file, number, f"it has {has} fields, the first row has {len(reader.fieldnames or ())}")
+            yield row
+    except csv.Error as error:
+        raise _misshapen(file, reader.line_num, f"it breaks the rules of CSV: {error}") from error
+
+
+def _parquet_rows(content: Content, file: str) -> Iterator[_Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(pa.BufferReader(content.data)) as table:
+            for batch in table.iter_batches(1024, use_threads=False):
+                yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise _misshapen(file, 1, "the file is damaged, or no Parquet") from error
+
+
+def _decoded(content: Content, file: str) -> str:
+    try:
+        return content.data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.data.count(b"\n", 0, error.start) + 1
+        raise StageError(
+            "a benchmark cannot be read",
+            where=f"{file}, line {line}",
+            why="it is not in UTF-8",
+            hint="store the file in UTF-8",
+        ) from error
+
+
+def _misshapen(file: str, number: int, why: str) -> StageError:
+    return StageError(
+        "a row is no item of a benchmark",
+        where=f"{file}, row {number}",
+        why=why,
+        hint="name the fields that the rows have as `question`, and as `choices`, `answer` and `item` if there are "
+        "such; leave other files out with `select`",
+    )
+
+
+_READERS: Mapping[str, Callable[[Content, str], Iterable[_Row]]] = {
+    "json": _json_rows,
+    "csv": lambda content, file: _csv_rows(content, file, ","),
+    "tsv": lambda content, file: _csv_rows(content, file, "\t"),
+    "parquet": _parquet_rows,
+}
