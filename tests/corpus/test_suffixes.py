@@ -46,7 +46,7 @@ def test_all_places_are_found(given, query):
         assert sorted(index.place(*one) for one in ranges(index.find(query))) == wanted
         assert index.count(query) == len(wanted)
         lengths = [length for length in range(1, len(query) + 1) if _places(row.tolist(), query[:length], shards)]
-        assert index.longest(query) == max(lengths, default=0)
+        assert index.longest(query, query[:1], [0], [len(query)]) == [max(lengths, default=0)]
         assert index.unigrams.tolist() == np.bincount(row, minlength=vocabulary).tolist()
 
 

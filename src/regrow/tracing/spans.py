@@ -14,6 +14,8 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -228,19 +230,24 @@ def _surprise(unigrams: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def _maximal(said: _Text, corpus: Corpus) -> Iterator[_Candidate]:
     """The longest run of whole words from each word, if it goes beyond those before."""
+    asked = [
+        (first, min(segment.stop, first + _LONGEST), head)
+        for segment in said.segments()
+        for first in segment
+        if said.breaks(said.starts[first]) and said.is_word(first)
+        for head in corpus.heads(said.ids[first])
+    ]
+    firsts, ends, heads = ([one[part] for one in asked] for part in range(3))
     reached = 0
-    for segment in said.segments():
-        for first in segment:
-            if not said.breaks(said.starts[first]) or not said.is_word(first):
-                continue
-            row = said.ids[first : min(segment.stop, first + _LONGEST)]
-            lengths = {head: corpus.index.longest([head, *row[1:]]) for head in corpus.heads(row[0])}
-            last = first + max(lengths.values(), default=0)
-            while last > first and not (said.breaks(said.ends[last - 1]) and said.is_word(last - 1)):
-                last -= 1
-            if last > reached:
-                reached = last
-                yield _Candidate(first, last, tuple(head for head, one in lengths.items() if one >= last - first))
+    found = zip(firsts, heads, corpus.index.longest(said.ids, heads, firsts, ends), strict=True)
+    for first, group in groupby(found, key=itemgetter(0)):
+        lengths = {head: length for _, head, length in group}
+        last = first + max(lengths.values())
+        while last > first and not (said.breaks(said.ends[last - 1]) and said.is_word(last - 1)):
+            last -= 1
+        if last > reached:
+            reached = last
+            yield _Candidate(first, last, tuple(head for head, one in lengths.items() if one >= last - first))
 
 
 def _words(said: _Text, one: _Candidate) -> list[str]:
