@@ -1,11 +1,11 @@
 """The loops of suffix arrays, compiled by Numba: sorting the places of a row of tokens, and searching among them.
 
 Sorting is by induction (Nong, Zhang and Chan, 2009). A place is *small* if what begins there comes before what begins
-one token later, else *large*; a *corner* is a small place behind a large one, and no more than every second is one. When
-the corners are sorted, one pass from the front puts the large places where they belong, and one from the back the small
-ones. The same two passes sort corners by what stands up to the next corner; those that are alike until there are told
-apart by the ranks of later corners, twice as far ahead each time (Larsson and Sadakane, 2007). The end of the row comes
-before every token, and the result is the only one there is.
+one token later, else *large*; a *corner* is a small place behind a large one, and no more than every second is one.
+When the corners are sorted, one pass from the front puts the large places where they belong, and one from the back the
+small ones. The same two passes sort corners by what stands up to the next corner; those that are alike until there are
+told apart by the ranks of later corners, twice as far ahead each time (Larsson and Sadakane, 2007). The end of the row
+comes before every token, and the result is the only one there is.
 """
 
 from __future__ import annotations

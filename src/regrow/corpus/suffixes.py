@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from regrow.errors import StageError
 from regrow.store.digest import canonical_json
@@ -113,7 +113,10 @@ class Index:
         for number, (begin, end) in enumerate(_facts(folder)):
             file = int(np.searchsorted(before, begin, side="right")) - 1
             stretch = rows[file][begin - int(before[file]) : end - int(before[file])]
-            found.append(_shard(folder, number, stretch, begin, end))
+            places, starts = _tables(folder, number)
+            if not len(stretch) == end - begin == len(places):
+                raise _damaged(folder / _places(number), "it is not as long as its stretch of the row")
+            found.append(Shard(stretch, begin, places, starts))
         if [0, *(one.end for one in found)] != [*(one.begin for one in found), int(before[-1])]:
             raise _damaged(folder / FACTS, "its shards are not stretches of the row that it is said to be of")
         return Index(tuple(found))
@@ -245,6 +248,41 @@ def describe(folder: Path, shards: Sequence[Range]) -> None:
     (folder / FACTS).write_bytes(canonical_json({"shards": [list(one) for one in shards]}) + b"\n")
 
 
+def restore(folder: Path) -> None:
+    """Write the row that the tables in a folder are of beside them: each place has the token whose range it is in."""
+    import numpy as np
+
+    for number, (begin, end) in enumerate(_facts(folder)):
+        places, starts = _tables(folder, number)
+        row = np.empty(end - begin, "<u2" if len(starts) <= 2**16 + 1 else "<u4")
+        for first in range(0, len(places), _PIECE):
+            piece = places[first : first + _PIECE]
+            row[piece] = np.repeat(np.arange(len(starts) - 1), np.diff(starts.clip(first, first + len(piece))))
+        row.tofile(folder / _row(number))
+
+
+def restored_rows(folder: Path) -> list[Row]:
+    """What :func:`restore` wrote, mapped from disk."""
+    return [
+        mapped(folder / _row(number), "<u2" if len(_tables(folder, number)[1]) <= 2**16 + 1 else "<u4")
+        for number in range(len(_facts(folder)))
+    ]
+
+
+def mapped(path: Path, dtype: str) -> NDArray[Any]:
+    """A file of numbers that is read here and there, mapped from disk."""
+    import mmap
+
+    import numpy as np
+
+    if not path.stat().st_size:
+        return np.empty(0, dtype)
+    found = np.memmap(path, dtype, "r")
+    if hasattr(mmap, "MADV_RANDOM"):
+        found._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]
+    return np.asarray(found)  # of which a part is had in a tenth of the time
+
+
 def _facts(folder: Path) -> list[Range]:
     """The shards, as the index tells."""
     try:
@@ -253,23 +291,26 @@ def _facts(folder: Path) -> list[Range]:
         raise _damaged(folder / FACTS, str(error)) from error
 
 
-def _shard(folder: Path, number: int, row: Row, begin: int, end: int) -> Shard:
-    """A shard whose tables are as long as its stretch of the row."""
+def _tables(folder: Path, number: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """The sorted places of a shard, and where those of each token begin."""
     import numpy as np
 
     try:
-        places = np.asarray(np.memmap(folder / _places(number), np.dtype("<u4"), "r"))
-        starts = np.fromfile(folder / _starts(number), np.dtype("<i8"))
+        places, starts = mapped(folder / _places(number), "<u4"), np.fromfile(folder / _starts(number), "<i8")
     except (OSError, ValueError) as error:
         raise _damaged(folder, str(error)) from error
-    if not len(row) == end - begin == len(places) or not len(starts) or int(starts[-1]) != len(row):
-        raise _damaged(folder / _places(number), "it is not as long as the stretch of the row that it is said to be of")
-    return Shard(row, begin, places, starts)
+    if len(starts) < 2 or int(starts[-1]) != len(places):
+        raise _damaged(folder / _starts(number), "it does not tell of as many places as there are")
+    return places, starts
 
 
 def _damaged(where: Path, why: str) -> StageError:
-    hint = "delete it, or its folder in the store, and it is made again"
+    hint = "`regrow store verify` finds what is damaged and removes it; then it is made again"
     return StageError("the index of the training text is damaged", where=str(where), why=why, hint=hint)
+
+
+def _row(number: int) -> str:
+    return f"row-{number:05}.bin"
 
 
 def _places(number: int) -> str:

@@ -25,18 +25,9 @@ class IndexParameters(Parameters):
 
 def rows(tokens: TokenShards) -> list[NDArray[Any]]:
     """The files of the training row, mapped from disk."""
-    import mmap
-
     import numpy as np
 
-    found = []
-    for folder, count in zip(tokens.folders, tokens.counts["train"], strict=True):
-        dtype = np.dtype(tokens.dtype).newbyteorder("<")
-        row: NDArray[Any] = np.memmap(folder / "train.bin", dtype, "r") if count else np.empty(0, dtype)
-        if count and hasattr(mmap, "MADV_RANDOM"):
-            row._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]
-        found.append(np.asarray(row))  # of which a part is had in a tenth of the time
-    return found
+    return [suffixes.mapped(one / "train.bin", np.dtype(tokens.dtype).newbyteorder("<").str) for one in tokens.folders]
 
 
 def cut(tokens: TokenShards) -> list[suffixes.Range]:
