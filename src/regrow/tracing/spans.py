@@ -315,7 +315,11 @@ def _require_text(text: str) -> None:
     """
     if not text.strip():
         raise InputError("there is no text to look for")
-    if (size := len(text.encode(errors="surrogatepass"))) > LARGEST:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise InputError("the text is not UTF-8", where=f"the text, character {error.start:,}") from error
+    if size > LARGEST:
         raise InputError("the text is too long", why=f"it has {size:,} bytes, and {LARGEST:,} are looked up at a time")
 
 
