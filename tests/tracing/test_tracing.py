@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -153,3 +155,19 @@ def test_a_corpus_that_was_changed(built: Built) -> None:
     assert "damaged copy of the training text" in built.refused().what
     assert "does not have the training text" in built.refused(built.store.parent / "nowhere").what
     assert not (built.store.parent / "nowhere").exists()
+
+
+def test_the_text_is_exported_from_the_release_alone(elsewhere: Built) -> None:
+    output = elsewhere.release.parent / "text"
+    command = ["export", str(elsewhere.release), "--to", "infini-gram", "-o", str(output)]
+    for code, words in ((0, ""), (2, "an export replaces nothing")):
+        done = subprocess.run(
+            [sys.executable, "-m", "regrow.cli", *command, "--store", str(elsewhere.store)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code and words in done.stderr, done.stderr
+    said = [json.loads(line) for line in (output / "metadata.0").read_text("utf-8").splitlines()]
+    assert {one["path"] for one in said} >= {"crow.txt", "frog.txt", "mill.txt", "wind.txt"}
+    assert {one["metadata"]["licence"] for one in said} == {"CC0-1.0"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from regrow.corpus.alphabet import LETTERS
 from regrow.corpus.lookup import Lookup, pieces
@@ -14,6 +14,8 @@ from regrow.errors import InputError, RecipeError
 from regrow.tracing.steps import DAMAGED, Row, Sequences, said, training
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     import pyarrow
     from numpy.typing import NDArray
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from regrow.corpus.suffixes import Index
     from regrow.corpus.tokenizer import Tokenizer
     from regrow.engine import Listener
+    from regrow.exporting.infini_gram import Text
     from regrow.recipe.graph import Stage
     from regrow.release import Release
     from regrow.stages.training import Schedule
@@ -90,8 +93,13 @@ class Sources:
         """Where a document of the training is from."""
         from regrow.corpus.documents import locator
 
-        (row,) = self.manifest.slice(int(self.rows[document]), 1).to_pylist()
+        row = self.row(document)
         return Source(row["id"], row["source"], row["licence"], locator(row["file"], row["start"], row["end"]))
+
+    def row(self, document: int) -> dict[str, Any]:
+        """What the manifest says of a document of the training."""
+        found: list[dict[str, Any]] = self.manifest.slice(int(self.rows[document]), 1).to_pylist()
+        return found[0]
 
 
 def _short(table: pyarrow.Table, columns: tuple[str, ...]) -> pyarrow.Table:
@@ -156,6 +164,24 @@ class Corpus:
         name = self._names[token]
         other = self._numbers.get(name.removeprefix(_BLANK) if name.startswith(_BLANK) else _BLANK + name)
         return (token,) if other is None else (token, other)
+
+    def shards(self) -> Iterator[Iterator[Text]]:
+        """The documents, shard after shard, as they are exported."""
+        import numpy as np
+
+        for shard in self.index.shards:
+            first, last = np.searchsorted(self.row.ends, (shard.begin, shard.end), side="right").tolist()
+            yield map(self._text, range(first, last))
+
+    def beginnings(self) -> list[int]:
+        """The tokens that begin a word."""
+        return [number for number, name in enumerate(self._names) if name.startswith(_BLANK)]
+
+    def _text(self, document: int) -> Text:
+        from regrow.exporting.infini_gram import Text
+
+        row = self.sources.row(document)
+        return Text(self.index.read(*self.bounds(document)), row.pop("file"), document, row)
 
     @cached_property
     def surprise(self) -> NDArray[np.float64]:
