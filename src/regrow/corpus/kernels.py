@@ -202,8 +202,9 @@ def refine(order: Any, ranks: Any) -> None:
 
 
 @_compiled
-def _largest(firsts: Any, lasts: Any) -> int:
-    most = 0
+def _largest(firsts: Any, lasts: Any) -> Any:
+    """The size of the largest group."""
+    most = np.int64(0)
     for group in range(firsts.shape[0]):
         most = max(most, np.int64(lasts[group]) - np.int64(firsts[group]))
     return most

@@ -207,10 +207,10 @@ class Trace:
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
-        more = {"regions": self.regions, "documents": self.documents}
         return {
             **asdict(self),
-            **{name: [asdict(one) for one in found] for name, found in more.items()},
+            "regions": [asdict(one) for one in self.regions],
+            "documents": [asdict(one) for one in self.documents],
             "covered": self.covered,
         }
 
