@@ -29,14 +29,12 @@ SIZE = 1000
 def answers(there: Corpus, count: int) -> list[str]:
     """Texts of about a kilobyte."""
     chance = random.Random(1)
-    found: list[str] = []
-    while len(found) < count:
+    found = []
+    for _ in range(count):
         place = chance.randrange(there.index.tokens)
-        begin, end = there.bounds(there.document(place))
-        if end - begin < SIZE:
-            continue
-        begin = min(place, end - SIZE)
-        words = there.text(begin, begin + SIZE)[:SIZE].split(" ")
+        first, last = there.bounds(there.document(place))
+        begin = max(first, min(place, last - SIZE))
+        words = there.text(begin, min(last, begin + SIZE))[:SIZE].split(" ")
         found.append(" ".join("another" if number % 10 == 9 else word for number, word in enumerate(words)))
     return found
 

@@ -14,7 +14,7 @@ from regrow.errors import InputError, RecipeError
 from regrow.tracing.steps import DAMAGED, Row, Sequences, said, training
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     import pyarrow
@@ -145,15 +145,17 @@ class Corpus:
         """What a range of the row, in one document, says."""
         return self.tokenizer.decode(self.index.read(begin, end).tolist())
 
-    def steps(self, begin: int, end: int) -> list[int] | None:
-        """The optimizer steps (from 1) that saw any of a range of the row; None if nobody can say."""
+    def steps(self, ranges: Sequence[tuple[int, int]]) -> list[list[int]] | None:
+        """Of each of some ranges of the row the optimizer steps (from 1) that saw any of it; None if nobody can say."""
         from regrow.corpus.order import steps_of
 
         run, taken = self.schedule, self._sequences
         if run is None or taken is None:
             return None
-        seen = taken.having(begin, end)
-        return sorted({step for one in seen for step in steps_of(run.seed, one, run.sequences, taken.count, run.steps)})
+        having = [list(taken.having(*one)) for one in ranges]
+        asked = sorted({one for some in having for one in some})
+        seen = dict(zip(asked, steps_of(run.seed, asked, run.sequences, taken.count, run.steps), strict=True))
+        return [sorted({step for one in some for step in seen[one]}) for some in having]
 
     def lookup(self, fold: bool) -> Lookup:
         """What finds strings; with ``fold``, whatever their case and their blanks."""

@@ -19,7 +19,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import groupby
+from itertools import groupby, repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -392,12 +392,16 @@ def documents(corpus: Corpus, asked: Sequence[Asked], query: Sequence[int], most
         for document, place in there.items()
     ]
     scores = iter(_bm25(passages, query))
-    found = []
-    for one, there in zip(asked, places, strict=True):
+    chosen: list[list[tuple[int, float]]] = []
+    for there in places:
         scored = [(place, next(scores)) for place in there.values()]
-        order = sorted(scored, key=lambda pair: (-pair[1], pair[0]))
-        found.append(tuple(_found(place, one.length, corpus, score) for place, score in order[:most]))
-    return found
+        chosen.append(sorted(scored, key=lambda pair: (-pair[1], pair[0]))[:most])
+    steps = corpus.steps([(at, at + one.length) for one, some in zip(asked, chosen, strict=True) for at, _ in some])
+    seen = repeat(None) if steps is None else iter(steps)
+    return [
+        tuple(_found(place, one.length, corpus, score, next(seen)) for place, score in some)
+        for one, some in zip(asked, chosen, strict=True)
+    ]
 
 
 def _passage(corpus: Corpus, document: int, place: int, length: int) -> NDArray[Any]:
@@ -440,10 +444,10 @@ def _bm25(passages: Sequence[NDArray[Any]], query: Sequence[int]) -> list[float]
     return [round(score, 4) for score in np.bincount(passage, parts, len(passages)).tolist()]
 
 
-def _found(place: int, length: int, corpus: Corpus, score: float) -> Found:
+def _found(place: int, length: int, corpus: Corpus, score: float, steps: Sequence[int] | None) -> Found:
     document = corpus.document(place)
     source, (begin, end) = corpus.sources[document], corpus.bounds(document)
-    steps, stop = corpus.steps(place, place + length), min(end, place + length)
+    stop = min(end, place + length)
     return Found(
         source.document,
         source.source,
