@@ -15,6 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from regrow.corpus import suffixes
 from regrow.release import Release
 from regrow.tracing.corpus import Corpus, corpus
@@ -28,10 +31,24 @@ def answers(there: Corpus, count: int) -> list[str]:
     chance = random.Random(1)
     found = []
     for _ in range(count):
-        begin = chance.randrange(max(1, there.tokens.tokens("train") - SIZE))
-        words = there.text(begin, begin + SIZE)[:SIZE].split(" ")
+        place = chance.randrange(there.index.tokens)
+        first, last = there.bounds(there.document(place))
+        begin = max(first, min(place, last - SIZE))
+        words = there.text(begin, min(last, begin + SIZE))[:SIZE].split(" ")
         found.append(" ".join("another" if number % 10 == 9 else word for number, word in enumerate(words)))
     return found
+
+
+def peer(row: NDArray[np.unsignedinteger], text: int) -> None:
+    """The same by libdivsufsort, if it is there: as bytes, of which every second place is one of a token."""
+    try:
+        from pydivsufsort import divsufsort
+    except ImportError:
+        return
+    begin = time.process_time()
+    places = divsufsort(row.astype(row.dtype.newbyteorder(">")).view(np.uint8))
+    _ = (places[places % row.itemsize == 0] // row.itemsize).astype("<u4")
+    print(f"by pydivsufsort: {text / (time.process_time() - begin) / 1e6:.1f} MB/s")
 
 
 def main() -> None:
@@ -44,16 +61,18 @@ def main() -> None:
     begin = time.process_time()
     there = corpus(Release.open(options.release), options.store, lambda event: None)
     print(f"opened: {time.process_time() - begin:.2f} s")
-    row = there.tokens.read("train", 0, 2**23)
-    text = sum(len(there.text(at, at + 4096).encode()) for at in range(0, len(row), 4096))
+    row = np.array(there.index.shards[0].row)
+    text = sum(len(there.tokenizer.decode(row[at : at + 4096].tolist()).encode()) for at in range(0, len(row), 4096))
     with tempfile.TemporaryDirectory() as folder:
+        suffixes.build(Path(folder), row[:1000], 0, 1, there.index.vocabulary)  # the loops are compiled
         begin = time.process_time()
-        suffixes.build(Path(folder), row, 0, 0, there.tokens.vocabulary)
+        suffixes.build(Path(folder), row, 0, 0, there.index.vocabulary)
         taken = time.process_time() - begin
-        size = sum(one.stat().st_size for one in Path(folder).iterdir())
+        size = sum(one.stat().st_size for one in Path(folder).glob("*-00000.bin"))
     print(
         f"indexed: {text / 1e6:.1f} MB of text, {text / taken / 1e6:.1f} MB/s, {size / text:.2f} bytes for each of text"
     )
+    peer(row, text)
     trace("warm", there)
     took, spans = [], []
     for answer in answers(there, options.answers):

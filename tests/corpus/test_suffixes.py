@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from regrow.corpus.lookup import Lookup
 from regrow.corpus.order import place_of, step_windows, steps_of, window_at
-from regrow.corpus.suffixes import Index, build, describe, ranges, stretches
+from regrow.corpus.suffixes import Index, build, describe, ranges, restore, restored_rows, sorted_places, stretches
+from regrow.errors import StageError
 
 
 def indexed(row, ends, vocabulary, most, folder):
@@ -46,7 +47,7 @@ def test_all_places_are_found(given, query):
         assert sorted(index.place(*one) for one in ranges(index.find(query))) == wanted
         assert index.count(query) == len(wanted)
         lengths = [length for length in range(1, len(query) + 1) if _places(row.tolist(), query[:length], shards)]
-        assert index.longest(query) == max(lengths, default=0)
+        assert index.longest(query, query[:1], [0], [len(query)]) == [max(lengths, default=0)]
         assert index.unigrams.tolist() == np.bincount(row, minlength=vocabulary).tolist()
 
 
@@ -122,6 +123,57 @@ def test_the_order_can_be_undone(count):
         windows = window_at(7, epoch, places, count)
         assert place_of(7, epoch, windows, count).tolist() == places.tolist()
     steps = [step_windows(7, step, 3, count).tolist() for step in range(1, 41)]
-    for window in {0, count // 2, count - 1}:
-        seen = sorted(step for step, there in enumerate(steps, 1) for one in there if one == window)
-        assert steps_of(7, window, 3, count, 40) == seen
+    asked = [0, count // 2, count - 1]
+    seen = [sorted(step for step, there in enumerate(steps, 1) for one in there if one == window) for window in asked]
+    assert steps_of(7, asked, 3, count, 40) == seen
+    assert steps_of(7, [], 3, count, 40) == []
+
+
+def repetitive(kind: str, dtype: str) -> np.ndarray:
+    """Rows in which much stands twice, or many times, or all the time."""
+    chance = np.random.default_rng(3)
+    text = chance.integers(0, 500, 4000)
+    found = {
+        "one token": np.full(5000, 7),
+        "two tokens": np.tile([9, 4], 2500),
+        "a text again and again": np.tile(text[:700], 12),
+        "nearly the same text": np.concatenate([np.where(chance.random(900) < 0.01, 3, text[:900]) for _ in range(9)]),
+        "words": text[np.concatenate([np.arange(at, at + 5) for at in chance.integers(0, 3900, 3000)])],
+        "falling": np.arange(499, -1, -1),
+        "rising": np.arange(500),
+    }
+    return found[kind].astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["<u2", "<u4"])
+@pytest.mark.parametrize(
+    "kind",
+    ["one token", "two tokens", "a text again and again", "nearly the same text", "words", "falling", "rising"],
+)
+def test_the_order_is_that_of_libdivsufsort(kind, dtype):
+    divsufsort = pytest.importorskip("pydivsufsort").divsufsort
+    row = repetitive(kind, dtype)
+    theirs = divsufsort(row.astype(row.dtype.newbyteorder(">")).view(np.uint8))
+    starts = np.concatenate(([0], np.cumsum(np.bincount(row, minlength=500))))
+    theirs = theirs[theirs % row.itemsize == 0] // row.itemsize
+    assert sorted_places(row, starts).tolist() == theirs.tolist()
+
+
+def test_a_table_of_places_holds_the_row(tmp_path):
+    row, ends = repetitive("words", "<u2"), [4000, 9000, 15000]
+    indexed(row, ends, 500, 6000, tmp_path)
+    restore(tmp_path)
+    assert np.concatenate(restored_rows(tmp_path)).tolist() == row.tolist()
+
+
+def test_an_index_that_does_not_fit_the_row_is_damaged(tmp_path):
+    row = repetitive("words", "<u2")
+    indexed(row, [4000, len(row)], 500, 6000, tmp_path)
+    with pytest.raises(StageError, match="damaged"):
+        Index.open(tmp_path, [row[:-1]])
+    (tmp_path / "places-00001.bin").write_bytes(b"1234")
+    with pytest.raises(StageError, match="damaged"):
+        Index.open(tmp_path, [row])
+    (tmp_path / "index.json").write_text("{}")
+    with pytest.raises(StageError, match="damaged"):
+        Index.open(tmp_path, [row])

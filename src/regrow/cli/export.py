@@ -26,6 +26,7 @@ _OPTIONS = {
     "gguf": ("type", "context", "adapter", "base"),
     "hf": ("dtype", "shard_size"),
     "peft": ("base",),
+    "infini-gram": ("store",),
 }
 """Which options say something to which format."""
 
@@ -70,7 +71,8 @@ def _bytes(_: click.Context, __: click.Parameter, value: str | None) -> int | No
     epilog=example(
         "  regrow export build/bard --to gguf --type Q8_0\n"
         "  regrow export build/bard --to hf --dtype bfloat16 -o bard-bf16\n"
-        "  regrow export build/tuned --to peft --base HuggingFaceTB/SmolLM2-135M-Instruct"
+        "  regrow export build/tuned --to peft --base HuggingFaceTB/SmolLM2-135M-Instruct\n"
+        "  regrow export build/bard --to infini-gram -o bard-text"
     )
 )
 @click.argument("model", type=click.Path(path_type=Path))
@@ -88,6 +90,7 @@ def _bytes(_: click.Context, __: click.Parameter, value: str | None) -> int | No
     "--dtype", type=click.Choice(["float32", "bfloat16"]), help="hf: what numbers are stored as. [default: float32]"
 )
 @click.option("--shard-size", callback=_bytes, metavar="SIZE", help="hf: the most in one file, e.g. 2GB.")
+@click.option("--store", type=click.Path(path_type=Path), metavar="DIR", help="infini-gram: has the training text.")
 @click.option("--output", "-o", type=Place(), metavar="PATH", help="By default the model's name, here.")
 @json_option
 @pass_console
@@ -101,19 +104,22 @@ def command(
     base: str | None,
     dtype: str | None,
     shard_size: int | None,
+    store: Path | None,
     output: Path | None,
 ) -> None:
-    """Write a model for other programs.
+    """Write a model, or its training text, for other programs.
 
     MODEL is a release, or a folder with a model as Hugging Face's libraries have it. `gguf` is one file for llama.cpp
     and what is built on it, with the tokenizer, the chat template, and in its header where the model comes from. `hf`
-    is a folder for transformers. `peft` are the files of a release's adapter. The same model gives the same bytes on
-    every machine. What a format cannot express is an error, and nothing is written.
+    is a folder for transformers. `peft` are the files of a release's adapter. `infini-gram` is a folder with the text
+    that a release was trained on, for its engine: the store has to have the text, or the release an index. The same
+    model gives the same bytes on every machine. What a format cannot express is an error, and nothing is written.
 
     The path of what was written is the only line on stdout.
     """
     options = {
-        "type": type, "context": context, "adapter": adapter, "base": base, "dtype": dtype, "shard_size": shard_size
+        "type": type, "context": context, "adapter": adapter, "base": base, "dtype": dtype, "shard_size": shard_size,
+        "store": store,
     }  # fmt: skip
     given = {name: value for name, value in options.items() if value is not None}
     if strange := [name for name in given if name not in _OPTIONS[form]]:
@@ -189,10 +195,29 @@ def _peft(model: _Model, options: Mapping[str, Any], output: Path | None) -> tup
     return place, []
 
 
+def _infini_gram(model: _Model, options: Mapping[str, Any], output: Path | None) -> tuple[Path, list[str]]:
+    from regrow.exporting.infini_gram import written
+    from regrow.release import Release
+    from regrow.tracing.corpus import corpus
+
+    place = _free(output or Path(f"{model.name}-infini-gram"))
+    text = corpus(Release.open(model.folder), options.get("store"), lambda event: None)
+    with _new_directory(place) as folder:
+        written(
+            folder,
+            text.shards(),
+            vocabulary=text.index.vocabulary,
+            end_of_text=text.tokenizer.end_of_text,
+            words=text.beginnings(),
+        )
+    return place, []
+
+
 _WRITERS: Mapping[str, Callable[[_Model, Mapping[str, Any], Path | None], tuple[Path, list[str]]]] = {
     "gguf": _gguf,
     "hf": _hf,
     "peft": _peft,
+    "infini-gram": _infini_gram,
 }
 
 

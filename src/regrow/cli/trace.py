@@ -16,10 +16,8 @@ from regrow.errors import InputError
 from regrow.words import shown
 
 if TYPE_CHECKING:
-    from regrow.tracing.spans import Found, Span, Trace
+    from regrow.tracing.spans import Finding, Found, Span, Trace
 
-_LARGEST = 1 << 20
-"""Bytes of a text: no answer is as long."""
 _CLAIM = "What is marked stands in the training data word for word. That does not say that the text was made from it."
 
 
@@ -79,7 +77,7 @@ def command(
             console.document("find/1", {"release": str(release), **asdict(place)})
             return
         console.result(f"{shown(given)} stands {_times(place.count)} in the training data")
-        for line in (line for one in place.documents for line in _document(one)):
+        for line in (*(line for one in place.documents for line in _document(one)), *_untold(place)):
             console.result(line)
         return
     wanted = room.Wanted("length" if rank == "length" else "rarity", spans, words, documents)
@@ -99,9 +97,11 @@ def _given(text: str) -> str:
 
 
 def _read() -> str:
-    data = sys.stdin.buffer.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise InputError("the text is too long", where="standard input", why=f"up to {_LARGEST:,} bytes are looked up")
+    from regrow.tracing.spans import LARGEST
+
+    data = sys.stdin.buffer.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise InputError("the text is too long", where="standard input", why=f"up to {LARGEST:,} bytes are looked up")
     try:
         return data.decode().removesuffix("\n")
     except UnicodeDecodeError as error:
@@ -113,18 +113,24 @@ def _lines(found: Trace) -> Iterator[str]:
         yield "nothing of this stands in the training data, as far as whole words in a row are looked for"
         return
     yield from _marked(found).splitlines()
-    for number, span in enumerate(found.spans, 1):
+    for span in sorted(found.spans, key=lambda span: span.rank):
         yield ""
-        yield from _span(number, span)
+        yield from _span(span)
     yield ""
     yield _CLAIM
+    yield from _untold(found)
+
+
+def _untold(found: Trace | Finding) -> Iterator[str]:
+    """Why no steps are named, if that is so."""
+    if found.untold:
+        yield f"Which steps of the training saw it is not known here: {found.untold}."
 
 
 def _marked(found: Trace) -> str:
     """The text with its spans in brackets, each with its number."""
     cuts = sorted(
-        [(span.end, 0, f"]{number}") for number, span in enumerate(found.spans, 1)]
-        + [(span.start, 1, "[") for span in found.spans]
+        [(span.end, 0, f"]{span.rank}") for span in found.spans] + [(span.start, 1, "[") for span in found.spans]
     )
     said, at = "", 0
     for place, _, mark in cuts:
@@ -132,8 +138,8 @@ def _marked(found: Trace) -> str:
     return said + found.text[at:]
 
 
-def _span(number: int, span: Span) -> Iterator[str]:
-    yield f"{number}  {_short(span.text, 70)}: {_times(span.count)}"
+def _span(span: Span) -> Iterator[str]:
+    yield f"{span.rank}  {_short(span.text, 70)}: {_times(span.count)}"
     for one in span.documents:
         yield from _document(one)
 
@@ -143,13 +149,18 @@ def _times(count: int) -> str:
 
 
 def _document(one: Found) -> Iterator[str]:
-    steps = ", ".join(f"{step:,}" for step in one.steps)
-    more = f" and {one.seen - len(one.steps):,} more" if one.seen > len(one.steps) else ""
-    seen = f"seen at step {steps}{more}" if one.steps else "seen at no step"
-    yield f"   {one.source}  {one.locator}  {one.licence}  {seen}"
+    yield f"   {one.source}  {one.locator}  {one.licence}{_seen(one)}"
     text = one.text.lstrip()
     before = _short(one.before + " " * (text != one.text), 40, left=True)
     yield f"   {before}[{_short(text, 70)}]{_short(one.after, 40)}"
+
+
+def _seen(one: Found) -> str:
+    if one.seen is None:
+        return ""
+    steps = ", ".join(f"{step:,}" for step in one.steps)
+    more = f" and {one.seen - len(one.steps):,} more" if one.seen > len(one.steps) else ""
+    return f"  seen at step {steps}{more}" if one.steps else "  seen at no step"
 
 
 def _short(text: str, most: int, *, left: bool = False) -> str:

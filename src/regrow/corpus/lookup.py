@@ -113,8 +113,7 @@ class Lookup:
     ) -> Iterator[tuple[int, bytes]]:
         """The tokens that may come next, each with what is left of the string behind it."""
         if within[1] - within[0] <= _FEW:
-            there = {token for at in range(*within) for token in shard.tokens(at, depth, 1)}
-            for token in sorted(there):
+            for token in shard.next(within, depth):
                 # Special tokens say nothing, and no text goes on behind them.
                 if (said := self._said[token]) and (left := _behind(said, rest, after_blank)) is not None:
                     yield token, left

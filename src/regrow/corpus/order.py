@@ -66,11 +66,13 @@ def place_of(seed: int, epoch: int, window: ArrayLike, count: int) -> NDArray[np
     return flat.astype(np.int64).reshape(np.shape(window))
 
 
-def steps_of(seed: int, window: int, windows_per_step: int, count: int, steps: int) -> list[int]:
-    """The optimizer steps (from 1), up to a last one, that a window is part of."""
+def steps_of(seed: int, windows: ArrayLike, windows_per_step: int, count: int, steps: int) -> list[list[int]]:
+    """The optimizer steps (from 1), up to a last one, that each of some windows is part of."""
     epochs = range(-(-steps * windows_per_step // max(1, count)))
-    places = (epoch * count + int(place_of(seed, epoch, window, count)) for epoch in epochs)
-    return [step for place in places if (step := place // windows_per_step + 1) <= steps]
+    wanted = np.asarray(windows, np.int64).ravel()
+    visited = [epoch * count + place_of(seed, epoch, wanted, count) for epoch in epochs] if wanted.size else []
+    found = np.array(visited, np.int64).reshape(len(visited), wanted.size).T // windows_per_step + 1
+    return [[step for step in row if step <= steps] for row in found.tolist()]
 
 
 def step_windows(seed: int, step: int, windows_per_step: int, count: int) -> NDArray[np.int64]:

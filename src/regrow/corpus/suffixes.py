@@ -1,4 +1,4 @@
-"""Where any run of tokens stands: suffix arrays over the training row (Manber and Myers, 1993), built by libdivsufsort.
+"""Where any run of tokens stands: suffix arrays over the training row (Manber and Myers, 1993).
 
 The row is cut into shards between documents, and each shard has the places of its tokens, sorted by what follows them.
 What stands at many places is then one range of that table, which bisection finds. The row itself is not copied::
@@ -13,12 +13,14 @@ Sorted by the numbers of tokens, not by bytes, so that the table is the same on 
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regrow.errors import StageError
 from regrow.store.digest import canonical_json
 
 if TYPE_CHECKING:
@@ -29,9 +31,9 @@ if TYPE_CHECKING:
 
 FACTS = "index.json"
 SHARD = 2**25
-"""Tokens in a shard, about: what is sorted at once needs twelve bytes of memory for each."""
+"""Tokens in a shard, about: what is sorted at once needs sixteen bytes of memory for each."""
 
-_AHEAD = 16
+_PIECE = 2**22
 Range = tuple[int, int]
 """From where, and up to where, in the table of a shard."""
 
@@ -52,52 +54,35 @@ class Shard:
     places: NDArray[np.uint32]
     starts: NDArray[np.int64]
 
+    @property
+    def end(self) -> int:
+        """Where the stretch ends in the whole row."""
+        return self.begin + len(self.row)
+
     def bucket(self, token: int) -> Range:
         """The range of all places of a token."""
         return int(self.starts[token]), int(self.starts[token + 1])
 
     def narrowed(self, within: Range, tokens: Sequence[int], skip: int) -> Range:
         """Of a range of places that are alike for ``skip`` tokens, that of those at which some follow."""
-        wanted = list(tokens)
-        low = self._bisect(within, wanted, skip, after=False)
-        return low, self._bisect((low, within[1]), wanted, skip, after=True)
+        import numpy as np
+
+        from regrow.corpus.kernels import bisect
+
+        wanted = np.array(tokens, np.int64)
+        low = bisect(self.row, self.places, *within, skip, wanted, False)
+        return low, bisect(self.row, self.places, low, within[1], skip, wanted, True)
 
     def find(self, tokens: Sequence[int]) -> Range:
         """The range of the places at which tokens stand; it is empty if they stand nowhere."""
         within = self.bucket(tokens[0])
         return self.narrowed(within, tokens[1:], 1) if len(tokens) > 1 and within[0] < within[1] else within
 
-    def longest(self, tokens: Sequence[int]) -> int:
-        """How many of the first of some tokens stand together somewhere."""
-        within = self.bucket(tokens[0])
-        if within[0] == within[1]:
-            return 0
-        at = self._bisect(within, list(tokens[1:]), 1, after=False)
-        neighbours = (one for one in (at - 1, at) if within[0] <= one < within[1])
-        return max(1 + self._alike(one, tokens[1:]) for one in neighbours)
-
-    def tokens(self, at: int, skip: int, count: int) -> list[int]:
-        """The tokens at a place of the table, ``skip`` tokens on."""
-        place = int(self.places[at]) + skip
-        found: list[int] = self.row[place : place + count].tolist()
+    def next(self, within: Range, skip: int) -> list[int]:
+        """The tokens that follow, ``skip`` tokens on, at the places of a range."""
+        places = self.places[slice(*within)].astype("int64") + skip
+        found: list[int] = sorted({*self.row[places[places < len(self.row)]].tolist()})
         return found
-
-    def _bisect(self, within: Range, tokens: list[int], skip: int, *, after: bool) -> int:
-        """The first place in a range whose tokens are not less than some; or are greater, if ``after``."""
-        low, high = within
-        while low < high:
-            middle = (low + high) // 2
-            there = self.tokens(middle, skip, len(tokens))
-            if there < tokens or (after and there == tokens):
-                low = middle + 1
-            else:
-                high = middle
-        return low
-
-    def _alike(self, at: int, tokens: Sequence[int]) -> int:
-        """How many tokens are the same from a place on, the first one left out."""
-        there = self.tokens(at, 1, len(tokens))
-        return next((n for n, (one, other) in enumerate(zip(there, tokens, strict=False)) if one != other), len(there))
 
 
 @dataclass(frozen=True)
@@ -117,24 +102,39 @@ class Index:
         Args:
             folder: the artifact.
             rows: the files of the row, mapped, one after the other.
+
+        Raises:
+            StageError: if they are not those of the row.
         """
         import numpy as np
 
-        facts = json.loads((folder / FACTS).read_text("utf-8"))
         before = np.concatenate(([0], np.cumsum([len(row) for row in rows], dtype=np.int64)))
         found = []
-        for number, (begin, end) in enumerate(facts["shards"]):
+        for number, (begin, end) in enumerate(_facts(folder)):
             file = int(np.searchsorted(before, begin, side="right")) - 1
             stretch = rows[file][begin - int(before[file]) : end - int(before[file])]
-            places = np.memmap(folder / _places(number), np.dtype("<u4"), "r")
-            starts = np.fromfile(folder / _starts(number), np.dtype("<i8"))
+            places, starts = _tables(folder, number)
+            if not len(stretch) == end - begin == len(places):
+                raise _damaged(folder / _places(number), "it is not as long as its stretch of the row")
             found.append(Shard(stretch, begin, places, starts))
+        if [0, *(one.end for one in found)] != [*(one.begin for one in found), int(before[-1])]:
+            raise _damaged(folder / FACTS, "its shards are not stretches of the row that it is said to be of")
         return Index(tuple(found))
 
     @property
     def tokens(self) -> int:
         """In the row."""
         return sum(len(shard.row) for shard in self.shards)
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of tokens there are."""
+        return len(self.shards[0].starts) - 1 if self.shards else 0
+
+    def read(self, begin: int, end: int) -> Row:
+        """The tokens of a range of the row that lies in one shard, as a document does."""
+        shard = self.shards[bisect_right(self.shards, begin, key=lambda one: one.begin) - 1]
+        return shard.row[begin - shard.begin : end - shard.begin]
 
     @cached_property
     def unigrams(self) -> NDArray[np.int64]:
@@ -151,9 +151,27 @@ class Index:
         """How often tokens stand together."""
         return sum(high - low for low, high in self.find(tokens))
 
-    def longest(self, tokens: Sequence[int]) -> int:
-        """How many of the first of some tokens stand together somewhere."""
-        return max((shard.longest(tokens) for shard in self.shards), default=0)
+    def longest(
+        self, text: Sequence[int], heads: Sequence[int], begins: Sequence[int], ends: Sequence[int]
+    ) -> list[int]:
+        """How many tokens of a text, from some places on, stand together somewhere.
+
+        Args:
+            text: the tokens.
+            heads: for each of the places the token to begin with, which may be another than the one there.
+            begins: the places.
+            ends: up to where to look.
+        """
+        import numpy as np
+
+        from regrow.corpus.kernels import longest
+
+        first, row, rest, end = (np.array(one, np.int64) for one in (heads, text, begins, ends))
+        found = np.zeros(len(heads), np.int64)
+        for shard in self.shards:
+            longest(shard.row, shard.places, shard.starts, first, row, rest + 1, end, found)
+        lengths: list[int] = found.tolist()
+        return lengths
 
     def place(self, shard: int, at: int) -> int:
         """Where in the whole row a place of a shard's table is."""
@@ -190,24 +208,109 @@ def build(folder: Path, row: Row, begin: int, number: int, vocabulary: int) -> N
         vocabulary: number of tokens there are.
     """
     import numpy as np
-    from pydivsufsort import divsufsort
 
-    width = row.dtype.itemsize
-    # Big-endian, so that the order of bytes is the order of tokens.
-    sorted_bytes: NDArray[Any] = divsufsort(row.astype(row.dtype.newbyteorder(">")).view(np.uint8))
-    counts = np.zeros(vocabulary, np.int64)
-    with (folder / _places(number)).open("wb") as file:
-        for first in range(0, len(sorted_bytes), 2**22):
-            part = sorted_bytes[first : first + 2**22]
-            file.write((part[part % width == 0] // width).astype("<u4").tobytes())
-    for first in range(0, len(row), 2**22):
-        counts += np.bincount(row[first : first + 2**22], minlength=vocabulary)
-    np.concatenate(([0], np.cumsum(counts))).astype("<i8").tofile(folder / _starts(number))
+    starts = np.zeros(vocabulary + 1, np.int64)
+    for first in range(0, len(row), _PIECE):
+        starts[1:] += np.bincount(row[first : first + _PIECE], minlength=vocabulary)
+    starts = np.cumsum(starts)
+    starts.astype("<i8").tofile(folder / _starts(number))
+    sorted_places(row, starts).astype("<u4", copy=False).tofile(folder / _places(number))
+
+
+def sorted_places(row: Row, starts: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """The places of a row, sorted by the tokens from there to its end.
+
+    Args:
+        row: the tokens, at least one, and fewer than 2**32.
+        starts: ``(vocabulary + 1,)``: how many tokens are less than each, and all of them.
+    """
+    import numpy as np
+
+    from regrow.corpus import kernels
+
+    row = np.ascontiguousarray(row)
+    places = np.empty(len(row), np.uint32)
+    ends = np.empty(len(starts) - 1, np.int64)
+    room = np.empty(len(row) // 2, np.uint32)
+    found = room[len(room) - kernels.corners(row, room) :]
+    if len(found) > 1:
+        order, ranks = np.empty_like(found), np.empty_like(found)
+        kernels.sort_pieces(row, found, starts, places, ends)
+        kernels.rank_pieces(row, found, places, places[len(row) // 2 :], order, ranks)
+        kernels.refine(order, ranks)
+        found = found[order]
+    kernels.induce(row, found, starts, places, ends)
+    return places
 
 
 def describe(folder: Path, shards: Sequence[Range]) -> None:
     """Write what there is."""
     (folder / FACTS).write_bytes(canonical_json({"shards": [list(one) for one in shards]}) + b"\n")
+
+
+def restore(folder: Path) -> None:
+    """Write the row that the tables in a folder are of beside them: each place has the token whose range it is in."""
+    import numpy as np
+
+    for number, (begin, end) in enumerate(_facts(folder)):
+        places, starts = _tables(folder, number)
+        row = np.empty(end - begin, "<u2" if len(starts) <= 2**16 + 1 else "<u4")
+        for first in range(0, len(places), _PIECE):
+            piece = places[first : first + _PIECE]
+            row[piece] = np.repeat(np.arange(len(starts) - 1), np.diff(starts.clip(first, first + len(piece))))
+        row.tofile(folder / _row(number))
+
+
+def restored_rows(folder: Path) -> list[Row]:
+    """What :func:`restore` wrote, mapped from disk."""
+    return [
+        mapped(folder / _row(number), "<u2" if len(_tables(folder, number)[1]) <= 2**16 + 1 else "<u4")
+        for number in range(len(_facts(folder)))
+    ]
+
+
+def mapped(path: Path, dtype: str) -> NDArray[Any]:
+    """A file of numbers that is read here and there, mapped from disk."""
+    import mmap
+
+    import numpy as np
+
+    if not path.stat().st_size:
+        return np.empty(0, dtype)
+    found = np.memmap(path, dtype, "r")
+    if hasattr(mmap, "MADV_RANDOM"):
+        found._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]
+    return np.asarray(found)  # of which a part is had in a tenth of the time
+
+
+def _facts(folder: Path) -> list[Range]:
+    """The shards, as the index tells."""
+    try:
+        return [(int(begin), int(end)) for begin, end in json.loads((folder / FACTS).read_text("utf-8"))["shards"]]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise _damaged(folder / FACTS, str(error)) from error
+
+
+def _tables(folder: Path, number: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """The sorted places of a shard, and where those of each token begin."""
+    import numpy as np
+
+    try:
+        places, starts = mapped(folder / _places(number), "<u4"), np.fromfile(folder / _starts(number), "<i8")
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, str(error)) from error
+    if len(starts) < 2 or int(starts[-1]) != len(places):
+        raise _damaged(folder / _starts(number), "it does not tell of as many places as there are")
+    return places, starts
+
+
+def _damaged(where: Path, why: str) -> StageError:
+    hint = "`regrow store verify` finds what is damaged and removes it; then it is made again"
+    return StageError("the index of the training text is damaged", where=str(where), why=why, hint=hint)
+
+
+def _row(number: int) -> str:
+    return f"row-{number:05}.bin"
 
 
 def _places(number: int) -> str:

@@ -59,6 +59,7 @@ def evaluate(
     listener: Listener,
     stop: Stop,
     only: Collection[str] | None = None,
+    given: Mapping[str, StageResult] | None = None,
     who: Choice | None = None,
     surroundings: Surroundings | None = None,
 ) -> Evaluation:
@@ -72,6 +73,7 @@ def evaluate(
         listener: gets the events.
         stop: when it is set, the running stage saves its work and :class:`regrow.errors.Interrupted` is raised.
         only: the names of the stages that are wanted; their inputs come along. All by default.
+        given: what there is of stages that are not in the graph, for those that take it as an input.
         who: who does the work, and how many stages may run at the same time. It changes no output. By default this
             process does all.
         surroundings: what the stages are lent.
@@ -86,7 +88,7 @@ def evaluate(
         store.sweep()
         for text in store.notes:
             listener({"event": "note", "text": text})
-    results: dict[str, StageResult] = {}
+    results: dict[str, StageResult] = dict(given or {})
     with crew(who) as those:
         builder = _Builder(store, scope, one_at_a_time(listener), switch, surroundings, those)
         if who.jobs <= 1:
@@ -365,7 +367,7 @@ def _build_side_by_side(
 
     Stages run in threads, in which context variables are the caller's.
     """
-    order = TopologicalSorter({stage.name: _needs(stage) for stage in stages})
+    order = TopologicalSorter({stage.name: _needs(stage) - results.keys() for stage in stages})
     order.prepare()
     by_name = {stage.name: stage for stage in stages}
     running: dict[Future[StageResult], str] = {}

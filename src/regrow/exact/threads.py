@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any
 
 import numba
-import torch
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.errors import NumbaSystemWarning
 from numba.np.ufunc import parallel
@@ -78,6 +77,8 @@ class Threads:
     def start(self) -> bool:
         """Whether there are threads; started when this is first asked, if as many can be had."""
         if not self._tried:
+            import torch  # which kernels do not need that compute alone
+
             self._tried = True
             count = max(int(vars(numba.config)["NUMBA_NUM_THREADS"]), torch.get_num_threads())
             try:
@@ -103,6 +104,8 @@ class Threads:
             self._compute_alone()
 
     def _compute_alone(self) -> None:
+        import torch
+
         self._alone = True
         torch.set_num_threads(1)
 

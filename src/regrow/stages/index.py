@@ -16,7 +16,7 @@ from regrow.stages.costs import BYTES_PER_TOKEN, all_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_MEMORY = 12  # bytes for a token of a shard
+_MEMORY = 16  # bytes for a token of a shard
 
 
 class IndexParameters(Parameters):
@@ -25,18 +25,9 @@ class IndexParameters(Parameters):
 
 def rows(tokens: TokenShards) -> list[NDArray[Any]]:
     """The files of the training row, mapped from disk."""
-    import mmap
-
     import numpy as np
 
-    found = []
-    for folder, count in zip(tokens.folders, tokens.counts["train"], strict=True):
-        dtype = np.dtype(tokens.dtype).newbyteorder("<")
-        row: NDArray[Any] = np.memmap(folder / "train.bin", dtype, "r") if count else np.empty(0, dtype)
-        if count and hasattr(mmap, "MADV_RANDOM"):
-            row._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]
-        found.append(row)
-    return found
+    return [suffixes.mapped(one / "train.bin", np.dtype(tokens.dtype).newbyteorder("<").str) for one in tokens.folders]
 
 
 def cut(tokens: TokenShards) -> list[suffixes.Range]:
@@ -72,7 +63,7 @@ def cost(parameters: IndexParameters, inputs: Mapping[str, tuple[Expected, ...]]
     """Estimate: the tokens of a shard are sorted at a time."""
     tokens = all_of(inputs, "tokens").text / BYTES_PER_TOKEN
     memory = int(PROGRAM + _MEMORY * min(tokens, suffixes.SHARD))
-    return Cost(Expected(size=4 * tokens), seconds=tokens / 6e6, memory_bytes=memory)
+    return Cost(Expected(size=4 * tokens), seconds=tokens / 9e6, memory_bytes=memory)
 
 
 KIND = Kind(
@@ -82,7 +73,6 @@ KIND = Kind(
     inputs={"tokens": Slot("tokens")},
     output="index",
     phases=(Phase("tables", tables, tasks=_shards, kept=True), Phase("facts", facts, kept=True)),
-    libraries=("pydivsufsort",),
     summary="sort the places of the training text by what stands there",
     table=Table("index", about="An index of the training text that is part of the release, for `regrow trace`."),
     cost=cost,

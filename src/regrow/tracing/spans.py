@@ -3,9 +3,14 @@
 The spans are those of OLMoTrace (Liu et al., 2025): from each word the longest run of whole words, within a line and a
 sentence, that stands in the training text; of those the ones that lie in no other; and of these the rarest, by the
 probability of their tokens, or the longest. Where a word begins a line, its token is another one than after a blank, so
-both are looked for. Documents of a span are ordered by BM25 (Robertson and Zaragoza, 2009) against the whole text.
+both are looked for. Documents are ordered by BM25 (Robertson and Zaragoza, 2009) of the passage that a span stands in
+against the whole text, among the passages of all spans.
 
-That a span stands in a document says that the words are there. It does not say that the model has them from there.
+That a span stands in a document says that the words are there. It does not say that the model has them from there. ::
+
+    there = corpus(Release.open(folder), None, print)  # once
+    found = trace(answer, there)  # any number of times, from any thread
+    found.to_json()  # spans with places in characters; regions; documents with what stands around
 """
 
 from __future__ import annotations
@@ -14,7 +19,11 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby, repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
+
+from regrow.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +39,12 @@ _SAMPLE = 40
 """Places of a span that are looked at, where it stands at more."""
 _CONTEXT = 40
 """Tokens before and after a place that are shown."""
+_PASSAGE = 250
+"""Tokens before and after a place that are compared with the text."""
+_STEPS = 5
+"""That are named of those that saw a place."""
+LARGEST = 1 << 20
+"""Bytes of a text: no answer is as long."""
 _LONGEST = 512
 """Tokens of a span."""
 _K1, _B = 1.5, 0.75
@@ -41,8 +56,8 @@ class Wanted:
     """What to look for.
 
     Attributes:
-        ranking: which spans are kept, where there are more than ``most``.
-        most: spans; by default one for each 20 tokens, and at least 10.
+        ranking: which spans come first, and are kept where there are more than ``most``.
+        most: spans; by default one for each 20 tokens, at least 10 and at most 1,000.
         words: the fewest in a span.
         documents: the most of a span.
     """
@@ -63,11 +78,11 @@ class Found:
         licence: of the source.
         locator: where in the source the document is.
         steps: the first optimizer steps that saw the span there.
-        seen: how many steps did.
+        seen: how many steps did; None if nobody here can say.
         before: what stands before it there.
         text: the span as it stands there.
         after: what stands behind it.
-        score: of the document, by BM25 against the whole text.
+        score: of the passage it stands in, by BM25 against the whole text.
     """
 
     document: str
@@ -75,7 +90,7 @@ class Found:
     licence: str
     locator: str
     steps: tuple[int, ...]
-    seen: int
+    seen: int | None
     before: str
     text: str
     after: str
@@ -90,6 +105,7 @@ class Span:
         start: where it begins, in characters.
         end: where it ends.
         text: what it is.
+        rank: its place among the spans, from 1: the rarest is the first, or the longest.
         tokens: how many it has.
         count: how often it stands in the training data.
         rarity: minus the logarithm of the probability of its tokens, each by itself.
@@ -99,10 +115,47 @@ class Span:
     start: int
     end: int
     text: str
+    rank: int
     tokens: int
     count: int
     rarity: float
     documents: tuple[Found, ...] = ()
+
+
+@dataclass(frozen=True)
+class Region:
+    """A stretch of the text that spans cover together: spans that overlap are in one.
+
+    Attributes:
+        start: where it begins, in characters.
+        end: where it ends.
+        spans: the ranks of the spans.
+    """
+
+    start: int
+    end: int
+    spans: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A document in which spans stand.
+
+    Attributes:
+        document: its id.
+        source: the name of the source in the recipe.
+        licence: of the source.
+        locator: where in the source the document is.
+        score: the best of the spans' in it.
+        spans: the ranks of the spans.
+    """
+
+    document: str
+    source: str
+    licence: str
+    locator: str
+    score: float
+    spans: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -112,41 +165,74 @@ class Trace:
     Attributes:
         text: the text.
         spans: in its order.
+        untold: why it is not known which steps saw them; empty if it is.
     """
 
     text: str
     spans: tuple[Span, ...]
+    untold: str = ""
 
-    def regions(self) -> Iterator[tuple[int, int, tuple[Span, ...]]]:
-        """Stretches of the text that spans cover together, and which: spans that overlap are in one."""
-        begin, end, held = 0, 0, list[Span]()
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The text's stretches that stand in the training data."""
+        found: list[Region] = []
         for span in self.spans:
-            if held and span.start >= end:
-                yield begin, end, tuple(held)
-                held = []
-            begin = begin if held else span.start
-            end = max(end, span.end) if held else span.end
-            held.append(span)
-        if held:
-            yield begin, end, tuple(held)
+            if found and span.start < found[-1].end:
+                last = found.pop()
+                found.append(Region(last.start, max(last.end, span.end), (*last.spans, span.rank)))
+            else:
+                found.append(Region(span.start, span.end, (span.rank,)))
+        return tuple(found)
+
+    @property
+    def documents(self) -> tuple[Traced, ...]:
+        """The documents of all spans, each once, the likest to the text first."""
+        by_id: dict[str, list[tuple[Found, int]]] = {}
+        for span in self.spans:
+            for one in span.documents:
+                by_id.setdefault(one.document, []).append((one, span.rank))
+        merged = (
+            Traced(
+                name, here[0][0].source, here[0][0].licence, here[0][0].locator,
+                max(one.score for one, _ in here), tuple(sorted(rank for _, rank in here)),
+            )
+            for name, here in by_id.items()
+        )  # fmt: skip
+        return tuple(sorted(merged, key=lambda one: (-one.score, one.spans, one.document)))
 
     @property
     def covered(self) -> float:
         """The share of the text's characters that stand in the training data."""
-        return sum(end - begin for begin, end, _ in self.regions()) / max(1, len(self.text))
+        return sum(one.end - one.start for one in self.regions) / max(1, len(self.text))
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
-        return {**asdict(self), "covered": self.covered}
+        return {
+            **asdict(self),
+            "regions": [asdict(one) for one in self.regions],
+            "documents": [asdict(one) for one in self.documents],
+            "covered": self.covered,
+        }
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """Tokens ``[first, last)`` of the text that stand in the training data, perhaps with another first one."""
+    """Tokens ``[first, last)`` of the text that stand in the training data, perhaps with another first one.
+
+    Attributes:
+        first: the first token.
+        last: the one after the last.
+        ranges: where they stand: ranges in the tables of shards.
+    """
 
     first: int
     last: int
-    heads: tuple[int, ...]
+    ranges: Sequence[tuple[int, Range]]
+
+    @property
+    def count(self) -> int:
+        """At how many places they stand."""
+        return sum(high - low for _, (low, high) in self.ranges)
 
 
 @dataclass(frozen=True)
@@ -203,84 +289,125 @@ def trace(text: str, corpus: Corpus, wanted: Wanted | None = None) -> Trace:
         wanted: what to look for.
 
     Raises:
-        InputError: if the text has a character that the tokenizer has no bytes for.
+        InputError: if there is no text, too much of it, or a character that the tokenizer has no bytes for.
     """
+    _require_text(text)
     wanted = wanted or Wanted()
     said = _Text.of(text, corpus.tokenizer)
-    weights = _surprise(corpus.index.unigrams)
     spans = [
-        (one, _span(one, said, corpus.index, weights))
+        (one, _span(one, said, corpus.surprise))
         for one in _maximal(said, corpus)
         if len(_words(said, one)) >= wanted.words
     ]
-    most = wanted.most if wanted.most is not None else max(10, math.ceil(len(said.ids) / 20))
+    most = wanted.most if wanted.most is not None else min(1000, max(10, math.ceil(len(said.ids) / 20)))
     spans.sort(key=lambda pair: (-pair[1].rarity if wanted.ranking == "rarity" else -pair[1].tokens, pair[1].start))
-    chosen = sorted(spans[:most], key=lambda pair: pair[1].start)
-    return Trace(text, tuple(_documented(one, span, said, corpus, wanted.documents) for one, span in chosen))
+    asked = [Asked(one.ranges, one.last - one.first) for one, _ in spans[:most]]
+    ranked = zip(spans, documents(corpus, asked, said.ids, wanted.documents), strict=False)
+    found = [replace(span, rank=rank, documents=there) for rank, ((_, span), there) in enumerate(ranked, 1)]
+    return Trace(text, tuple(sorted(found, key=lambda span: span.start)), corpus.untold)
 
 
-def _surprise(unigrams: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Minus the logarithm of each token's share; of one that never stands there, as if it stood once."""
-    import numpy as np
+def _require_text(text: str) -> None:
+    """Refuse a text that cannot be looked for.
 
-    return np.asarray(-np.log(np.maximum(unigrams, 1) / max(1, int(unigrams.sum()))))
+    Raises:
+        InputError: saying why.
+    """
+    if not text.strip():
+        raise InputError("there is no text to look for")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise InputError("the text is not UTF-8", where=f"the text, character {error.start:,}") from error
+    if size > LARGEST:
+        raise InputError("the text is too long", why=f"it has {size:,} bytes, and {LARGEST:,} are looked up at a time")
 
 
 def _maximal(said: _Text, corpus: Corpus) -> Iterator[_Candidate]:
     """The longest run of whole words from each word, if it goes beyond those before."""
+    asked = [
+        (first, min(segment.stop, first + _LONGEST), head)
+        for segment in said.segments()
+        for first in segment
+        if said.breaks(said.starts[first]) and said.is_word(first)
+        for head in corpus.heads(said.ids[first])
+    ]
+    firsts, ends, heads = ([one[part] for one in asked] for part in range(3))
+    lengths = zip(firsts, heads, corpus.index.longest(said.ids, heads, firsts, ends), strict=True)
     reached = 0
-    for segment in said.segments():
-        for first in segment:
-            if not said.breaks(said.starts[first]) or not said.is_word(first):
-                continue
-            row = said.ids[first : min(segment.stop, first + _LONGEST)]
-            lengths = {head: corpus.index.longest([head, *row[1:]]) for head in corpus.heads(row[0])}
-            last = first + max(lengths.values(), default=0)
-            while last > first and not (said.breaks(said.ends[last - 1]) and said.is_word(last - 1)):
-                last -= 1
-            if last > reached:
-                reached = last
-                yield _Candidate(first, last, tuple(head for head, one in lengths.items() if one >= last - first))
+    for first, group in groupby(lengths, key=itemgetter(0)):
+        alike = [(head, length) for _, head, length in group]
+        last = first + max(length for _, length in alike)
+        while last > first and not (said.breaks(said.ends[last - 1]) and said.is_word(last - 1)):
+            last -= 1
+        if last > reached:
+            reached = last
+            runs = [[head, *said.ids[first + 1 : last]] for head, length in alike if length >= last - first]
+            yield _Candidate(first, last, [one for run in runs for one in enumerate(corpus.index.find(run))])
 
 
 def _words(said: _Text, one: _Candidate) -> list[str]:
     return re.findall(r"\w+", said.text[said.starts[one.first] : said.ends[one.last - 1]])
 
 
-def _span(one: _Candidate, said: _Text, index: Index, weights: NDArray[np.float64]) -> Span:
+def _span(one: _Candidate, said: _Text, surprise: NDArray[np.float64]) -> Span:
     start, end = said.starts[one.first], said.ends[one.last - 1]
     start += len(said.text[start:end]) - len(said.text[start:end].lstrip())
-    rest = said.ids[one.first + 1 : one.last]
-    count = sum(index.count([head, *rest]) for head in one.heads)
-    rarity = float(weights[said.ids[one.first : one.last]].sum())
-    return Span(start, end, said.text[start:end], one.last - one.first, count, rarity)
+    rarity = float(surprise[said.ids[one.first : one.last]].sum())
+    return Span(start, end, said.text[start:end], 0, one.last - one.first, one.count, rarity)
 
 
-def _documented(one: _Candidate, span: Span, said: _Text, corpus: Corpus, most: int) -> Span:
-    """A span with documents in which it stands."""
-    rest = said.ids[one.first + 1 : one.last]
-    ranges = [(shard, found) for head in one.heads for shard, found in enumerate(corpus.index.find([head, *rest]))]
-    return replace(span, documents=documents(corpus, ranges, one.last - one.first, said.ids, most))
+@dataclass(frozen=True)
+class Asked:
+    """What documents are looked for of.
+
+    Attributes:
+        ranges: of places in the tables of shards; where they are many, some at equal distances are looked at.
+        length: tokens of what stands there.
+    """
+
+    ranges: Sequence[tuple[int, Range]]
+    length: int
 
 
-def documents(
-    corpus: Corpus, ranges: Sequence[tuple[int, Range]], length: int, query: Sequence[int], most: int
-) -> tuple[Found, ...]:
+def documents(corpus: Corpus, asked: Sequence[Asked], query: Sequence[int], most: int) -> list[tuple[Found, ...]]:
     """Documents that have what stands at some places, the likest to a text first.
 
     Args:
         corpus: the training data.
-        ranges: of places in the tables of shards; where they are many, some at equal distances are looked at.
-        length: tokens of what stands there.
+        asked: several such.
         query: the tokens of the text.
-        most: how many.
+        most: how many of each.
     """
-    by_document: dict[int, int] = {}
-    for place in _sample(ranges, corpus.index):
-        by_document.setdefault(corpus.document(place), place)
-    scores = _bm25([corpus.tokens_of(document) for document in by_document], query)
-    order = sorted(zip(scores, by_document.values(), strict=True), key=lambda pair: (-pair[0], pair[1]))
-    return tuple(_found(place, length, corpus, score) for score, place in order[:most])
+    if not most:
+        return [() for _ in asked]
+    places: list[dict[int, int]] = []
+    for one in asked:
+        places.append({})
+        for place in _sample(one.ranges, corpus.index):
+            places[-1].setdefault(corpus.document(place), place)
+    passages = [
+        _passage(corpus, document, place, one.length)
+        for one, there in zip(asked, places, strict=True)
+        for document, place in there.items()
+    ]
+    scores = iter(_bm25(passages, query))
+    chosen: list[list[tuple[int, float]]] = []
+    for there in places:
+        scored = [(place, next(scores)) for place in there.values()]
+        chosen.append(sorted(scored, key=lambda pair: (-pair[1], pair[0]))[:most])
+    steps = corpus.steps([(at, at + one.length) for one, some in zip(asked, chosen, strict=True) for at, _ in some])
+    seen = repeat(None) if steps is None else iter(steps)
+    return [
+        tuple(_found(place, one.length, corpus, score, next(seen)) for place, score in some)
+        for one, some in zip(asked, chosen, strict=True)
+    ]
+
+
+def _passage(corpus: Corpus, document: int, place: int, length: int) -> NDArray[Any]:
+    """The tokens around a place, in its document."""
+    begin, end = corpus.bounds(document)
+    return corpus.index.read(max(begin, place - _PASSAGE), min(end, place + length + _PASSAGE))
 
 
 def _sample(ranges: Sequence[tuple[int, Range]], index: Index) -> list[int]:
@@ -296,42 +423,41 @@ def _sample(ranges: Sequence[tuple[int, Range]], index: Index) -> list[int]:
     return sorted(places)
 
 
-def _bm25(documents: Sequence[NDArray[Any]], query: Sequence[int]) -> list[float]:
-    """How well documents fit a text, with their own frequencies for those of all."""
+def _bm25(passages: Sequence[NDArray[Any]], query: Sequence[int]) -> list[float]:
+    """How well passages fit a text, with their own frequencies for those of all."""
     import numpy as np
 
+    if not passages:
+        return []
     terms = np.unique(np.array(query, np.int64))
-    lengths = np.array([len(one) for one in documents], np.float64)
-    counts = np.array([_counted(terms, one) for one in documents], np.float64).reshape(len(documents), len(terms))
-    having = (counts > 0).sum(axis=0)
-    weight = np.log(1 + (len(documents) - having + 0.5) / (having + 0.5))
-    scaled = _K1 * (1 - _B + _B * lengths / max(1.0, float(lengths.mean()) if len(lengths) else 1.0))
-    scores = (weight * counts * (_K1 + 1) / (counts + scaled[:, None])).sum(axis=1)
-    return [round(float(score), 4) for score in scores]
+    lengths = np.array([len(one) for one in passages], np.int64)
+    tokens = np.concatenate(passages).astype(np.int64)
+    at = np.minimum(np.searchsorted(terms, tokens), len(terms) - 1)
+    same = terms[at] == tokens
+    passage = np.repeat(np.arange(len(passages)), lengths)[same]
+    pairs, counts = np.unique(passage * len(terms) + at[same], return_counts=True)
+    passage, term = np.divmod(pairs, len(terms))
+    having = np.bincount(term, minlength=len(terms))
+    weight = np.log(1 + (len(passages) - having + 0.5) / (having + 0.5))
+    scaled = _K1 * (1 - _B + _B * lengths / max(1.0, float(lengths.mean())))
+    parts = weight[term] * counts * (_K1 + 1) / (counts + scaled[passage])
+    return [round(score, 4) for score in np.bincount(passage, parts, len(passages)).tolist()]
 
 
-def _counted(terms: NDArray[np.int64], document: NDArray[Any]) -> NDArray[np.int64]:
-    """How often each term stands in a document."""
-    import numpy as np
-
-    at = np.minimum(np.searchsorted(terms, document), len(terms) - 1)
-    return np.asarray(np.bincount(at[terms[at] == document], minlength=len(terms)), np.int64)
-
-
-def _found(place: int, length: int, corpus: Corpus, score: float) -> Found:
-    source = corpus.source(corpus.document(place))
-    begin, end = corpus.bounds(corpus.document(place))
-    steps = corpus.steps(place, place + length)
+def _found(place: int, length: int, corpus: Corpus, score: float, steps: Sequence[int] | None) -> Found:
+    document = corpus.document(place)
+    source, (begin, end) = corpus.sources[document], corpus.bounds(document)
+    stop = min(end, place + length)
     return Found(
         source.document,
         source.source,
         source.licence,
         source.locator,
-        tuple(steps[:5]),
-        len(steps),
+        tuple((steps or ())[:_STEPS]),
+        None if steps is None else len(steps),
         corpus.text(max(begin, place - _CONTEXT), place),
-        corpus.text(place, place + length),
-        corpus.text(place + length, min(end, place + length + _CONTEXT)),
+        corpus.text(place, stop),
+        corpus.text(stop, min(end, stop + _CONTEXT)),
         score,
     )
 
@@ -344,11 +470,13 @@ class Finding:
         text: the string.
         count: how often.
         documents: some in which it does.
+        untold: why it is not known which steps saw them; empty if it is.
     """
 
     text: str
     count: int
     documents: tuple[Found, ...]
+    untold: str = ""
 
 
 def find(text: str, corpus: Corpus, *, fold: bool = False, most: int = 10) -> Finding:
@@ -359,8 +487,12 @@ def find(text: str, corpus: Corpus, *, fold: bool = False, most: int = 10) -> Fi
         corpus: the training data.
         fold: take capitals and small letters for the same, and any blanks and ends of lines, too.
         most: documents to name.
+
+    Raises:
+        InputError: as :func:`trace`.
     """
+    _require_text(text)
     ranges = corpus.lookup(fold).find(text)
-    count = sum(high - low for _, (low, high) in ranges)
     tokens = [one for one, _, _ in corpus.tokenizer.placed(text)]
-    return Finding(text, count, documents(corpus, ranges, max(1, len(tokens)), tokens, most))
+    (found,) = documents(corpus, [Asked(ranges, max(1, len(tokens)))], tokens, most)
+    return Finding(text, sum(high - low for _, (low, high) in ranges), found, corpus.untold)

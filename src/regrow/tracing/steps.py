@@ -74,8 +74,7 @@ def pieces(
     if step > run.steps:
         raise RecipeError(f"there is no step {step}", where=str(release.path), why=f"training took {run.steps} steps")
     row = Row.of(release)
-    kept = row.ends if run.pairs else row.kept
-    sequences = _sequences(row.ends, kept, row.conversations, context)
+    sequences = Sequences.of(row, run)
     if sequences.count < 1:
         raise _unsaid(release, TOKENS, f"it has fewer tokens than the {context} of one sequence")
     numbers = step_windows(run.seed, step, run.sequences, sequences.count).tolist()
@@ -128,6 +127,11 @@ class Row:
         counts = tuple(len(ends) for ends, _, _ in found)
         return Row(lists, counts, *map(np.concatenate, zip(*found, strict=True)))
 
+    @property
+    def tokens(self) -> int:
+        """How many there are."""
+        return int(self.ends[-1]) if len(self.ends) else 0
+
     def all_ids(self, release: Release) -> pyarrow.ChunkedArray:
         """All documents, in the order of their tokens."""
         import pyarrow as pa
@@ -148,25 +152,36 @@ class Row:
 
 
 @dataclass(frozen=True)
-class _Sequences:
-    """The sequences that training takes the row of tokens in: how many, and what is in each."""
+class Sequences:
+    """The sequences that training takes the row of tokens in.
+
+    Attributes:
+        count: how many.
+        units: what is in each.
+        having: which of them have any token of a range of the row.
+    """
 
     count: int
     units: Callable[[int], Sequence[Unit]]
+    having: Callable[[int, int], Iterable[int]]
 
+    @staticmethod
+    def of(row: Row, run: Schedule) -> Sequences:
+        """Windows of the row, or, where there are conversations, documents packed whole."""
+        from regrow.corpus.order import units, windows
+        from regrow.corpus.packing import Packing
 
-def _sequences(
-    ends: NDArray[np.int64], kept: NDArray[np.int64], conversations: NDArray[np.bool_], context: int
-) -> _Sequences:
-    """Windows of the row, or, where there are conversations, documents packed whole."""
-    from regrow.corpus.order import units, windows
-    from regrow.corpus.packing import Packing
-
-    if conversations.any():
-        packed = Packing.of(ends, conversations, context, kept)
-        return _Sequences(len(packed), packed.units)
-    count = windows(int(ends[-1]) if len(ends) else 0, context)
-    return _Sequences(count, lambda number: units(number, context, ends))
+        context = run.context
+        if row.conversations.any():
+            packed = Packing.of(row.ends, row.conversations, context, row.ends if run.pairs else row.kept)
+            return Sequences(len(packed), packed.units, packed.having)
+        count = windows(row.tokens, context)
+        return Sequences(
+            count,
+            lambda number: units(number, context, row.ends),
+            # The first token of a window is also the last that the one before predicts.
+            lambda begin, end: range(max(0, begin - 1) // context, min(count, (end - 1) // context + 1)),
+        )
 
 
 def training(release: Release, lock: Lock, wanted: str | None) -> tuple[str, Schedule]:
