@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import sys
 from array import array
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
@@ -55,6 +57,11 @@ class Text:
     id: str
     parts: tuple[Part, ...]
     hashes: array[int]
+
+    @cached_property
+    def counts(self) -> Mapping[int, int]:
+        """How often it has each shingle."""
+        return Counter(self.hashes)
 
     @cached_property
     def starts(self) -> list[int]:
