@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from regrow.evidence.rights.places import Place
 
@@ -37,14 +39,22 @@ class Passage:
 
     def start_of_sentence(self, at: int) -> int:
         """Where the sentence begins that a place is in."""
-        lower = max(0, at - BEFORE)
-        ends = [lower, *(end.end() for end in _SENTENCE.finditer(self.text, lower, at))]
-        return ends[-1]
+        before = bisect_right(self._ends, at)
+        return max(at - BEFORE, self._ends[before - 1] if before else 0)
 
     def end_of_sentence(self, at: int) -> int:
         """Where it ends."""
-        end = _SENTENCE.search(self.text, at)
-        return min(end.end() if end else len(self.text), at + BEHIND)
+        behind = bisect_right(self._ends, at)
+        return min(self._ends[behind] if behind < len(self._ends) else len(self.text), at + BEHIND)
+
+    @cached_property
+    def small(self) -> str:
+        """The text in small letters; each of Latin-1 stays one letter."""
+        return self.text.lower()
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return [end.end() for end in _SENTENCE.finditer(self.text)]
 
     def begins_line(self, at: int) -> bool:
         """Whether nothing but marks stands before a place in its line."""

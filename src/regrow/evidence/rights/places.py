@@ -1,8 +1,4 @@
-"""The places of a corpus at which something may be said of rights: one pass over the bytes, before anything is read.
-
-A regular expression engine that never looks back (RE2, in Arrow) says which texts have any cue at all. In those, every
-cue is sought by itself, in all texts of a batch at once, which is faster than one expression for all of them.
-"""
+"""The places of a corpus at which something may be said of rights: one pass over the bytes, before anything is read."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from regrow.data import toml
+from regrow.data import any_of, toml
 
 if TYPE_CHECKING:
     import pyarrow
@@ -40,38 +36,49 @@ def cues() -> Mapping[str, tuple[str, ...]]:
 def places(texts: pyarrow.StringArray) -> Iterator[tuple[int, bytes, list[Place]]]:
     """The texts of an array that have cues: the row, the text as UTF-8, and the places in their order."""
     import numpy as np
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    rows = np.flatnonzero(np.asarray(pc.match_substring_regex(texts, _any(), ignore_case=True)))
-    if not len(rows):
-        return
-    data, borders = _bytes(texts.take(rows))
-    small = data.lower()
-    found = sorted((at, cue) for cue in cues() for at in _all(small, cue.encode()))
-    ends = np.searchsorted(np.array([at for at, _ in found]), borders)
-    for number, row in enumerate(rows.tolist()):
-        begin, end = int(borders[number]), int(borders[number + 1])
-        told = found[ends[number] : ends[number + 1]]
-        here = [Place(at - begin, cue) for at, cue in told if at + len(cue.encode()) <= end]
-        if here:
-            yield row, data[begin:end], here
-
-
-def _any() -> str:
-    return "|".join(map(re.escape, cues()))
-
-
-def _bytes(texts: pyarrow.StringArray) -> tuple[bytes, list[int]]:
-    """The bytes of all texts one after the other, and where each begins and ends."""
-    import numpy as np
-
     _, offsets, data = texts.buffers()
-    borders = np.frombuffer(offsets, np.int32, len(texts) + 1, 4 * texts.offset)
-    return bytes(memoryview(data)[borders[0] : borders[-1]]), borders - borders[0]
+    if data is None:
+        return
+    begin = np.frombuffer(offsets, np.int32, len(texts) + 1, 4 * texts.offset)
+    small = bytes(data).lower()  # of ASCII, so that every byte stays where it is
+    lowered = pa.BinaryArray.from_buffers(
+        pa.binary(), len(texts), [None, offsets, pa.py_buffer(small)], offset=texts.offset
+    )
+    # RE2 never looks back: a text is cut where it finds a cue, and the lengths of the pieces tell where that is.
+    pieces = pc.split_pattern_regex(lowered, _any())
+    lengths = pc.binary_length(pieces.flatten()).to_numpy(zero_copy_only=False)
+    ends = np.asarray(pieces.offsets) - pieces.offsets[0].as_py()
+    whole = bytes(data)
+    for row in np.flatnonzero(np.diff(ends) > 1).tolist():
+        first, last = int(begin[row]), int(begin[row + 1])
+        yield row, whole[first:last], _placed(small, first, lengths[ends[row] : ends[row + 1] - 1].tolist())
 
 
-def _all(data: bytes, cue: bytes) -> Iterator[int]:
-    at = data.find(cue)
-    while at >= 0:
-        yield at
-        at = data.find(cue, at + len(cue))
+def _placed(small: bytes, begin: int, lengths: list[int]) -> list[Place]:
+    """The places of a text, by the lengths of what is before each and behind the one before."""
+    found = []
+    at = begin
+    for length in lengths:
+        at += length
+        cue, spelt = next(one for one in _spelt()[small[at]] if small.startswith(one[1], at))
+        found.append(Place(at - begin, cue))
+        at += len(spelt)
+    return found
+
+
+@cache
+def _any() -> str:
+    return any_of(map(re.escape, cues()))
+
+
+@cache
+def _spelt() -> Mapping[int, tuple[tuple[str, bytes], ...]]:
+    """First byte -> the cues that begin with it, and how they are spelt."""
+    found: dict[int, tuple[tuple[str, bytes], ...]] = {}
+    for cue in cues():
+        spelt = cue.encode()
+        found[spelt[0]] = (*found.get(spelt[0], ()), (cue, spelt))
+    return found

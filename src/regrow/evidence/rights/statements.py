@@ -14,21 +14,24 @@ from functools import cache, lru_cache
 
 from regrow.data import toml
 from regrow.evidence.rights.copies import copies
-from regrow.evidence.rights.passages import Passage, passages
+from regrow.evidence.rights.passages import BEHIND, Passage, passages
 from regrow.evidence.rights.places import Place, cues
-from regrow.licences import find, get
+from regrow.licences import find
 from regrow.licences.catalogue import linked
 from regrow.licences.expressions import alternatives
-from regrow.licences.naming import named
+from regrow.licences.naming import Named, named
 
 TAG, LICENCE, TEXT = "licence-tag", "licence", "licence-text"
-COPYRIGHT, RESERVED, ELSEWHERE = "copyright", "rights-reserved", "licence-elsewhere"
+COPYRIGHT, RESERVED = "copyright", "rights-reserved"
 RESTRICTION, OPT_OUT = "restriction", "opt-out"
 
 PUBLIC_DOMAIN = "public-domain"
 
+ELSEWHERE = "licence elsewhere"
+"""Said of reserved rights where the text speaks of a licence beside it."""
+
 _NAME = 200  # characters in which a name ends
-_NEAR = 140  # characters from a verb to a cue
+_NEAR, _AHEAD = 140, 64  # characters before and behind a cue in which its verb is
 _SENTENCE = 700  # characters of a sentence that is looked at
 _TITLED = 300  # characters under a heading
 
@@ -153,25 +156,29 @@ def _heading(passage: Passage, at: int) -> Said | None:
         r"\W*(?:licen[cs]e\w*)?\W*(?:$|\n|see|copy|\(c\))", first[name[1] :], re.IGNORECASE
     ):
         return LICENCE, at, title.end() + name[1], name[0]
-    for verb in _verb().finditer(first):
-        name = _name_after(first, verb.end())
-        if name and not _other().search(first, 0, verb.start()):
+    for under in re.finditer(r"\bunder\s", first, re.IGNORECASE):
+        verb = _verb().search(first, 0, under.start())
+        name = _name_after(first, under.end())
+        if verb and name and not _other().search(first, 0, verb.start()):
             return LICENCE, at, title.end() + name[1], name[0]
     return None
 
 
 def _grant(passage: Passage, at: int) -> Said | None:
     """A sentence by which the text puts itself under a licence."""
-    begin = passage.start_of_sentence(at)
-    for verb in _verb().finditer(passage.text, max(begin, at - _NEAR), min(len(passage.text), at + _NEAR)):
-        if verb.start() > at + len("licensed "):
-            break
-        name = _name_after(passage.text, verb.end())
-        if name and at < name[1] and _of_itself(passage, begin, verb.start()):
+    under = passage.small.find("under", max(0, at - _NEAR), at + _AHEAD)
+    while under >= 0:
+        end = under + len("under")
+        begin = passage.start_of_sentence(under)
+        verb = _verb().search(passage.text, max(begin, under - _VERB), under)
+        name = _name_after(passage.text, end) if verb and passage.text[end : end + 1].isspace() else None
+        if verb and name and at < name[1] and _of_itself(passage, begin, verb.start()):
             return LICENCE, begin, name[1], name[0]
+        under = passage.small.find("under", end, at + _AHEAD)
     return None
 
 
+_VERB = 60  # characters before "under" in which there is a verb
 _LICENSED = re.compile(r"licen[cs]ed\b", re.IGNORECASE)
 
 
@@ -220,13 +227,18 @@ def _named(text: str, at: int) -> tuple[str, int] | None:
     """The licence that a text names at a place, and where the name ends."""
     if gnu := _gnu_names().match(text, at):
         return _gnu(text, gnu)
-    name = named(text[at : at + _NAME])
-    if name is None:
+    name = _name(text[at : at + _NAME])
+    return (name.expression, at + name.end) if name else None
+
+
+@lru_cache(4096)
+def _name(text: str) -> Named | None:
+    """The licence that a text begins with; one that shares its name with other things has to be called a licence."""
+    name = named(text)
+    known = find(name.expression) if name else None
+    if name and known and known.exact and not re.search("licen[cs]e", text[: name.end], re.IGNORECASE):
         return None
-    known = find(name.expression)
-    if known and known.exact and not re.search("licen[cs]e", text[at : at + name.end], re.IGNORECASE):
-        return None
-    return name.expression, at + name.end
+    return name
 
 
 def _gnu(text: str, name: re.Match[str]) -> tuple[str, int]:
@@ -315,16 +327,10 @@ def _copyright(passage: Passage, at: int) -> Said | None:
 def _reserved(passage: Passage, at: int) -> Said | None:
     """All rights reserved."""
     all_of = re.search(r"\ball\s+$", passage.text[max(0, at - 12) : at], re.IGNORECASE)
-    return (RESERVED, at - len(all_of[0]), at + len("rights reserved"), "") if all_of else None
-
-
-def _elsewhere(passage: Passage, at: int) -> Said | None:
-    """That a licence is somewhere else."""
-    begin = max(0, at - 80)
-    for found in _pointer().finditer(passage.text, begin, min(len(passage.text), at + 12)):
-        if found.end() > at:
-            return ELSEWHERE, found.start(), found.end(), ""
-    return None
+    if all_of is None:
+        return None
+    elsewhere = _pointer().search(passage.text, max(0, at - BEHIND), at + BEHIND)
+    return RESERVED, at - len(all_of[0]), at + len("rights reserved"), ELSEWHERE if elsewhere else ""
 
 
 # What is forbidden
@@ -334,12 +340,14 @@ def _restriction(passage: Passage, at: int) -> Said | None:
     """A sentence that forbids."""
     begin, end = passage.sentence(at)
     sentence = passage.text[begin : min(end, begin + _SENTENCE)]
-    for sort, says in _restrictions():
-        for found in says.finditer(sentence):
-            if found.start() <= at - begin + 20 and at - begin < found.end():
-                if _unless().search(sentence) or not _GUARDS.get(sort, _anyway)(sentence, found):
-                    continue
-                return RESTRICTION, begin, begin + len(sentence.rstrip()), sort
+    cue = next((cue for cue in _cues_of_restrictions() if passage.small.startswith(cue, at)), "")
+    for one in _restrictions():
+        if cue not in one.cues or not one.needs.search(sentence):
+            continue
+        for found in one.says.finditer(sentence):
+            within = found.start() <= at - begin + len(cue) and at - begin < found.end()
+            if within and not _unless().search(sentence) and _GUARDS[one.sort](sentence, found):
+                return RESTRICTION, begin, begin + len(sentence.rstrip()), one.sort
     return None
 
 
@@ -348,7 +356,8 @@ def _anyway(sentence: str, found: re.Match[str]) -> bool:
 
 
 _FORBIDS = re.compile(
-    r"\b(?:no part|not|never|prohibited|forbidden|must|illegal|unlawful)\b.*\b(?:copi|copy|re-?publi|reproduc|redistribut|distribut|publish|post|transmit|stor)",
+    r"\b(?:no part|not|never|prohibited|forbidden|must|illegal|unlawful)\b.*"
+    r"\b(?:copi|copy|re-?publi|reproduc|redistribut|distribut|publish|post|transmit|stor)",
     re.IGNORECASE | re.DOTALL,
 )
 _WHOLE = re.compile(r"without|in (?:any|whole|part)|no part|permission|elsewhere|\bplease\b|strictly", re.IGNORECASE)
@@ -374,6 +383,7 @@ def _subject(sentence: str, found: re.Match[str]) -> bool:
 
 
 _GUARDS: Mapping[str, Callable[[str, re.Match[str]], bool]] = {
+    "no-training": _anyway,
     "no-republishing": _of_text,
     "permission-needed": _forbids,
     "non-commercial": _subject,
@@ -410,7 +420,6 @@ _READERS: Mapping[str, Callable[[Passage, int], Said | None]] = {
     "domain": _domain,
     "copyright": _copyright,
     "reserved": _reserved,
-    "elsewhere": _elsewhere,
     "restriction": _restriction,
     "signal": _signal,
 }
@@ -474,7 +483,25 @@ def _unless() -> re.Pattern[str]:
     return _compiled(toml("evidence.rights", "statements")["restrictions"]["unless"])
 
 
+@dataclass(frozen=True)
+class _Restriction:
+    """How something is forbidden: see ``data/statements.toml``."""
+
+    sort: str
+    cues: tuple[str, ...]
+    needs: re.Pattern[str]
+    says: re.Pattern[str]
+
+
 @cache
-def _restrictions() -> tuple[tuple[str, re.Pattern[str]], ...]:
+def _restrictions() -> tuple[_Restriction, ...]:
     told = toml("evidence.rights", "statements")["restriction"]
-    return tuple((one["sort"], _compiled(one["says"])) for one in told)
+    return tuple(
+        _Restriction(one["sort"], tuple(one["cues"]), re.compile(one["needs"], re.IGNORECASE), _compiled(one["says"]))
+        for one in told
+    )
+
+
+@cache
+def _cues_of_restrictions() -> frozenset[str]:
+    return frozenset(cue for one in _restrictions() for cue in one.cues)
