@@ -95,6 +95,17 @@ def contained(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*(id for id, _ in restricted), *(copy.id for copy in copies)]))
 
 
+def familiar(text: str) -> float:
+    """The share of a text's words that stand so in an open licence."""
+    hashes = shingles(words(text))
+    return sum(hash in _open_hashes() for hash in hashes) / max(1, len(hashes))
+
+
+@cache
+def _open_hashes() -> frozenset[int]:
+    return frozenset(hash for known in shipped() if get(known.id).open for hash in known.hashes)
+
+
 def _whole(found: _Input) -> list[_Copy]:
     """The copies of licences that are used word for word."""
     near = [known for known in shipped() if _is_standard(known) and found.share(known) >= _PROBABLE]

@@ -62,7 +62,10 @@ class Passage:
         return _MARKS.fullmatch(line) is not None
 
 
-_SENTENCE = re.compile(r"[.!?][\"')]{0,2}(?=\s)\s+|(?:[ \t]*\n){2,}|\n[ \t]*(?=[-*+\u2022][ \t])|[|]")
+_SENTENCE = re.compile(
+    r"[.!?][\"')]{0,2}(?=\s)\s+|(?:[ \t]*\n){2,}|\n[ \t]*(?=[-*+\u2022][ \t])|[|]"
+    r"|\n\s*(?=(?:This|These|Licensed|Released|Distributed|Permission|All|SPDX)\b)"
+)
 _MARKS = re.compile(r"[^\w\n]{0,16}(?:dnl |rem |REM |[\"'])?[^\w\n]{0,8}")
 
 

@@ -19,6 +19,7 @@ from regrow.evidence.rights.places import Place, cues
 from regrow.licences import find
 from regrow.licences.catalogue import linked
 from regrow.licences.expressions import alternatives
+from regrow.licences.matching import familiar
 from regrow.licences.naming import Named, named
 
 TAG, LICENCE, TEXT = "licence-tag", "licence", "licence-text"
@@ -346,9 +347,17 @@ def _restriction(passage: Passage, at: int) -> Said | None:
             continue
         for found in one.says.finditer(sentence):
             within = found.start() <= at - begin + len(cue) and at - begin < found.end()
-            if within and not _unless().search(sentence) and _GUARDS[one.sort](sentence, found):
+            if within and _GUARDS[one.sort](sentence, found) and not _is_of_licence(sentence):
                 return RESTRICTION, begin, begin + len(sentence.rstrip()), one.sort
     return None
+
+
+def _is_of_licence(sentence: str) -> bool:
+    """Whether a sentence only looks like one that forbids, or belongs to the text of an open licence."""
+    return _unless().search(sentence) is not None or familiar(sentence) >= _FAMILIAR
+
+
+_FAMILIAR = 0.5  # of the words of a sentence
 
 
 def _anyway(sentence: str, found: re.Match[str]) -> bool:
