@@ -308,7 +308,7 @@ def _bytes(size: int) -> str:
 _METHOD = (
     "Declared is what the recipe says of a source. In each text are sought: tags of SPDX, lines and headings that "
     "name a licence, sentences by which the text puts itself under one, links that say of themselves that they lead to "
-    "the licence, texts of licences (the same words in the same order as one of the catalogue, whatever else is there), "
+    "the licence, texts of licences (the same words in the same order as those of one in the catalogue), "
     "notices of copyright, reserved rights, sentences that forbid, and the signs tdm-reservation, noai and robots.txt.",
     "A licence that is only spoken of counts for nothing: the sentence has to be about the text itself.",
     "A text contradicts its source if the freest licence that it offers asks for more than the freest declared one "

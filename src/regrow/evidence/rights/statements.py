@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import chain
 
 from regrow.data import toml
 from regrow.evidence.rights.copies import copies
@@ -66,10 +67,11 @@ def statements(data: bytes, places: Sequence[Place]) -> list[Statement]:
         data: the text as UTF-8.
         places: its cues (:mod:`regrow.evidence.rights.places`), in their order.
     """
-    found = {(one.sort, one.start): one for passage in passages(data, places) for one in _read(passage)}
-    for start, end, says in copies(data, [one for one in places if "copy" in cues()[one.cue]]):
-        found[TEXT, start] = Statement(TEXT, start, end, says)
-    return sorted(found.values(), key=lambda one: (one.start, one.end, one.sort))
+    found: dict[tuple[str, int], Statement] = {}
+    for one in chain.from_iterable(map(_read, passages(data, places))):
+        found.setdefault((one.sort, one.start), one)
+    texts = [Statement(TEXT, *one) for one in copies(data, [one for one in places if "copy" in cues()[one.cue]])]
+    return sorted((*found.values(), *texts), key=lambda one: (one.start, one.end, one.sort, one.says))
 
 
 def _read(passage: Passage) -> Iterator[Statement]:
@@ -173,7 +175,7 @@ def _grant(passage: Passage, at: int) -> Said | None:
         begin = passage.start_of_sentence(under)
         verb = _verb().search(passage.text, max(begin, under - _VERB), under)
         name = _name_after(passage.text, end) if verb and passage.text[end : end + 1].isspace() else None
-        if verb and name and at < name[1] and _of_itself(passage, begin, verb.start()):
+        if verb and name and at < name[1] and _of_itself(passage.text[begin:under], verb[0]):
             return LICENCE, begin, name[1], name[0]
         under = passage.small.find("under", end, at + _AHEAD)
     return None
@@ -195,12 +197,12 @@ def _adjective(passage: Passage, at: int) -> Said | None:
     return (LICENCE, begin, at + len("licensed"), says) if says else None
 
 
-def _of_itself(passage: Passage, begin: int, end: int) -> bool:
-    """Whether the words of a sentence before its verb say that the text speaks of itself."""
-    words = passage.text[begin:end]
-    if not re.search(r"[^\W\d_]", words):
+def _of_itself(words: str, verb: str) -> bool:
+    """Whether the words of a sentence, the last of which are its verb, say that the text speaks of itself."""
+    before = words.removesuffix(verb)
+    if not re.search(r"[^\W\d_]", before):
         return True
-    return _own().search(words) is not None and _other().search(words) is None
+    return _own().search(words) is not None and _other().search(before) is None
 
 
 _VERSION = re.compile(r"\bv(?:ersion)?s?\.?\s*(?P<version>\d(?:\.\d)?)\b", re.IGNORECASE)
