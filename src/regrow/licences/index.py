@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import sys
 from array import array
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from itertools import accumulate
 
-from regrow.auditing.licences.words import LENGTH
 from regrow.errors import RegrowError
+from regrow.licences.words import LENGTH
 
 FILE = "texts.bin"
 FORMAT = 1
@@ -55,6 +57,11 @@ class Text:
     id: str
     parts: tuple[Part, ...]
     hashes: array[int]
+
+    @cached_property
+    def counts(self) -> Mapping[int, int]:
+        """How often it has each shingle."""
+        return Counter(self.hashes)
 
     @cached_property
     def starts(self) -> list[int]:
@@ -121,7 +128,7 @@ def shipped() -> tuple[Text, ...]:
 
 def place() -> Traversable:
     """Where it is."""
-    return files("regrow.auditing.licences") / "data" / FILE
+    return files("regrow.licences") / "data" / FILE
 
 
 def little_endian(hashes: array[int]) -> array[int]:

@@ -66,6 +66,8 @@ def _runs(
     for i in range(start, end + 1):
         hash = hashes[i] if i < end else None
         places = known.get(hash, ()) if hash is not None and hash in usable else ()
+        if not places and not open_runs:
+            continue
         going = {place: open_runs.pop(place, i) for place in places}
         runs += (Run(began, place - (i - began), i - began) for place, began in open_runs.items())
         open_runs = {place + 1: began for place, began in going.items()}

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
 
-from regrow.auditing.data import any_of, toml
-from regrow.auditing.licences.align import align, usable
-from regrow.auditing.licences.catalogue import Kind, get
-from regrow.auditing.licences.index import Text, shipped
-from regrow.auditing.licences.words import LARGEST, LENGTH, shingles, words
+from regrow.data import any_of, toml
+from regrow.licences.align import align, usable
+from regrow.licences.catalogue import Kind, get
+from regrow.licences.index import Text, shipped
+from regrow.licences.words import LARGEST, LENGTH, shingles, words
 
 _RESTRICTED = 0.85  # of the shingles that only restricted licences have, in any order
 _PROBABLE = 0.6  # of an open licence's shingles, below which it is not looked at closely
@@ -77,13 +77,39 @@ def identify(text: str) -> Match | None:
     found = _Input(words(text))
     if not found.hashes:
         return None
-    near = [known for known in shipped() if _is_standard(known) and found.share(known) >= _PROBABLE]
-    copies = _chosen([copy for known in near for copy in _copies(found, known)])
+    copies = _whole(found)
     restricted = _restricted(found, [known for known in shipped() if not _is_standard(known)])
     restricted += [(copy.id, copy.score) for copy in copies if not get(copy.id).open]
     if restricted:
         return _match([*restricted, *((copy.id, copy.score) for copy in copies if not _within(copy, restricted))])
     return _match([(copy.id, copy.score) for copy in copies]) if copies and _silent(found, copies) else None
+
+
+def contained(text: str) -> tuple[str, ...]:
+    """The licences of which a text holds a whole copy, or the terms, whatever stands around them."""
+    if len(text) > LARGEST or "\0" in text:
+        return ()
+    found = _Input(words(text))
+    restricted = _restricted(found, [known for known in shipped() if not _is_standard(known)])
+    copies = [copy for copy in _whole(found) if not _within(copy, restricted)]
+    return tuple(dict.fromkeys([*(id for id, _ in restricted), *(copy.id for copy in copies)]))
+
+
+def familiar(text: str) -> float:
+    """The share of a text's words that stand so in an open licence."""
+    hashes = shingles(words(text))
+    return sum(hash in _open_hashes() for hash in hashes) / max(1, len(hashes))
+
+
+@cache
+def _open_hashes() -> frozenset[int]:
+    return frozenset(hash for known in shipped() if get(known.id).open for hash in known.hashes)
+
+
+def _whole(found: _Input) -> list[_Copy]:
+    """The copies of licences that are used word for word."""
+    near = [known for known in shipped() if _is_standard(known) and found.share(known) >= _PROBABLE]
+    return _chosen([copy for known in near for copy in _copies(found, known)])
 
 
 def _is_standard(known: Text) -> bool:
@@ -114,7 +140,7 @@ class _Input:
 
     def share(self, known: Text) -> float:
         """How much of a known text's shingles are here."""
-        return sum(hash in self.present for hash in known.hashes) / max(1, len(known.hashes))
+        return sum(known.counts[hash] for hash in known.counts.keys() & self.present) / max(1, len(known.hashes))
 
 
 # Restricted licences

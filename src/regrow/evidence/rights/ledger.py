@@ -1,0 +1,323 @@
+"""How much of a corpus is under what: counts that can be added up over parts, and the evidence that they come to."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from regrow.evidence.record import Evidence, Rows
+from regrow.evidence.rights.statements import COPYRIGHT, OPT_OUT, RESERVED, RESTRICTION, TAG, TEXT, Statement
+from regrow.evidence.rights.verdict import SEVERAL, State, Verdict, declares_none
+from regrow.licences import find
+from regrow.words import counted
+
+_TALLY = "tally.json"
+_SAMPLES = 5  # of a source and a state, each saying something else
+_EXCERPT = 160  # characters
+_ROWS = 60  # of a table
+_NAMED = 3  # things said, in a sentence
+_SHOWN = (State.CONTRADICTS, State.RESERVES, State.OTHER, State.FOUND)
+_MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+
+WORDS: Mapping[State, str] = {
+    State.CONTRADICTS: "text asks for more than is declared",
+    State.RESERVES: "all rights reserved, no licence named",
+    State.SEVERAL: "text lists licences of several works",
+    State.OTHER: "text names another licence that asks for no more",
+    State.FOUND: "found in the text, declared nowhere known",
+    State.AGREES: "text says what is declared",
+    State.DECLARED: "declared by the source, text says nothing",
+    State.UNKNOWN: "unknown",
+}
+
+_RESTRICTIONS = {
+    "no-republishing": "asks not to be republished",
+    "permission-needed": "may not be copied without permission",
+    "non-commercial": "is for non-commercial use",
+    "personal-use": "is for personal use",
+    "no-training": "may not be used to train models",
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Documents of which the same is known.
+
+    Attributes:
+        source: their source.
+        declared: its licence.
+        state: how what they say goes with it.
+        says: what they say, as :attr:`regrow.evidence.rights.verdict.Verdict.says`.
+    """
+
+    source: str
+    declared: str
+    state: State
+    says: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A document that shows what there is.
+
+    Attributes:
+        source: its source.
+        state: as of its group, or that it opts out.
+        says: what it says.
+        document: its id.
+        locator: where it comes from.
+        excerpt: the statement, short, without addresses of e-mail.
+    """
+
+    source: str
+    state: str
+    says: tuple[str, ...]
+    document: str
+    locator: str
+    excerpt: str
+
+
+@dataclass
+class Ledger:
+    """Counts of documents and bytes, and the first documents that show something.
+
+    Attributes:
+        documents: of each group.
+        size: of the texts of each group, in bytes.
+        statements: sort of a statement, and what it says -> in how many documents there is one.
+        samples: in the order of the corpus.
+    """
+
+    documents: Counter[Group] = field(default_factory=Counter)
+    size: Counter[Group] = field(default_factory=Counter)
+    statements: Counter[tuple[str, str]] = field(default_factory=Counter)
+    samples: list[Sample] = field(default_factory=list)
+    _sampled: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _seen: set[tuple[str, str, tuple[str, ...]]] = field(default_factory=set)
+
+    def add(self, group: Group, documents: int, size: int) -> None:
+        """Count documents of a group."""
+        self.documents[group] += documents
+        self.size[group] += size
+
+    def note(self, statements: Iterable[Statement]) -> None:
+        """Count what a document says."""
+        self.statements.update(
+            {(one.sort, one.says if one.sort in (OPT_OUT, RESTRICTION) else "") for one in statements}
+        )
+
+    def show(self, sample: Sample) -> None:
+        """Keep a document as a sample, if it is among the first of its source and state that say something new."""
+        told, kind = (sample.source, sample.state, sample.says), (sample.source, sample.state)
+        if told not in self._seen and self._sampled[kind] < _SAMPLES:
+            self._seen.add(told)
+            self._sampled[kind] += 1
+            self.samples.append(sample)
+
+    def join(self, other: Ledger) -> None:
+        """Add what was found in a later part of the corpus."""
+        for group, documents in other.documents.items():
+            self.add(group, documents, other.size[group])
+        self.statements.update(other.statements)
+        for sample in other.samples:
+            self.show(sample)
+
+    def write(self, folder: Path) -> None:
+        """Write it for a later phase."""
+        groups = [[*asdict(group).values(), count, self.size[group]] for group, count in self.documents.items()]
+        statements = [[*key, count] for key, count in self.statements.items()]
+        told = {"groups": groups, "statements": statements, "samples": [asdict(one) for one in self.samples]}
+        (folder / _TALLY).write_text(json.dumps(told), "utf-8")
+
+    @staticmethod
+    def read(folder: Path) -> Ledger:
+        """What was written."""
+        told = json.loads((folder / _TALLY).read_text("utf-8"))
+        ledger = Ledger(statements=Counter({(sort, says): count for sort, says, count in told["statements"]}))
+        for source, declared, state, says, count, size in told["groups"]:
+            ledger.add(Group(source, declared, State(state), tuple(says)), count, size)
+        for one in told["samples"]:
+            ledger.show(Sample(**{**one, "says": tuple(one["says"])}))
+        return ledger
+
+
+def samples(
+    source: str, document: str, locator: str, data: bytes, verdict: Verdict, signals: Sequence[Statement]
+) -> Iterator[Sample]:
+    """What a document is worth showing for."""
+    if verdict.state in _SHOWN and verdict.because:
+        excerpt = _excerpt(data, verdict.because[0])
+        yield Sample(source, verdict.state, verdict.says, document, locator, excerpt)
+    if signals:
+        says = tuple(sorted({one.says for one in signals}))
+        yield Sample(source, OPT_OUT, says, document, locator, _excerpt(data, signals[0]))
+
+
+def _excerpt(data: bytes, statement: Statement) -> str:
+    """A statement in a line; of the text of a licence nothing, since its name says it."""
+    if statement.sort == TEXT:
+        return ""
+    said = " ".join(_MAIL.sub("[e-mail]", data[statement.start : statement.end].decode("utf-8", "ignore")).split())
+    return said if len(said) <= _EXCERPT else f"... {said[-_EXCERPT:]}"
+
+
+def spelt(expression: str) -> str:
+    """Licences as SPDX spells them, where it has them; what is no licence as it is."""
+    words = expression.split(" ")
+    return " ".join(known.spdx or known.id if (known := find(word)) else word for word in words)
+
+
+def evidence(ledger: Ledger) -> Evidence:
+    """What the counts of a corpus come to."""
+    documents, size = ledger.documents.total(), ledger.size.total()
+    by_state = {state: [group for group in ledger.documents if group.state is state] for state in State}
+    counts = {state: sum(ledger.documents[group] for group in groups) for state, groups in by_state.items()}
+    sizes = {state: sum(ledger.size[group] for group in groups) for state, groups in by_state.items()}
+    opted = sum(count for (sort, _), count in ledger.statements.items() if sort == OPT_OUT)
+    measures: dict[str, int | float] = {"documents": documents, "bytes": size, "opt-outs": opted}
+    for state in State:
+        measures |= {f"documents-{state}": counts[state], f"bytes-{state}": sizes[state]}
+    return Evidence(
+        check="rights",
+        question="On which terms may the texts be used, and do they say so themselves?",
+        answer=_answer(documents, size, counts, sizes),
+        measures=measures,
+        notices=tuple(_notices(ledger)),
+        tables=tuple(_tables(ledger)),
+        limits=_LIMITS,
+        method=_METHOD,
+    )
+
+
+def _answer(documents: int, size: int, counts: Mapping[State, int], sizes: Mapping[State, int]) -> str:
+    if not documents:
+        return "There are no documents."
+    agreeing = counts[State.AGREES] + counts[State.OTHER]
+    told = (
+        f"Of {counted(documents, 'document')} ({_bytes(size)}), {agreeing:,} name a licence in their text that asks for"
+    )
+    told += f" no more than their source declares, and {counts[State.DECLARED]:,} name none."
+    if counts[State.CONTRADICTS]:
+        told += f" {counts[State.CONTRADICTS]:,} ({_bytes(sizes[State.CONTRADICTS])}) ask for more than is declared."
+    if counts[State.RESERVES]:
+        told += f" {counts[State.RESERVES]:,} reserve all rights and name no licence."
+    if counts[State.UNKNOWN] or counts[State.FOUND]:
+        told += f" The sources of {counts[State.UNKNOWN] + counts[State.FOUND]:,} declare no terms that are known here;"
+        told += f" {counts[State.FOUND]:,} of these say something themselves."
+    return told
+
+
+def _notices(ledger: Ledger) -> Iterator[str]:
+    """A sentence for each source that has something a reader must know."""
+    for source in sorted({group.source for group in ledger.documents}):
+        groups = [group for group in ledger.documents if group.source == source]
+        whole = sum(ledger.documents[group] for group in groups)
+        declared = ", ".join(sorted({group.declared for group in groups}))
+        for state in (State.CONTRADICTS, State.RESERVES):
+            if some := [group for group in groups if group.state is state]:
+                number, size = sum(ledger.documents[one] for one in some), sum(ledger.size[one] for one in some)
+                said = {
+                    says: sum(ledger.documents[one] for one in some if says in one.says)
+                    for one in some
+                    for says in one.says
+                }
+                first = sorted(said, key=lambda says: (-said[says], says))[:_NAMED]
+                what = "; ".join(f"{_in_words(says)} ({said[says]:,})" for says in first)
+                yield (
+                    f"The source `{source}` is declared {declared}, but the text of {number:,} of its "
+                    f"{counted(whole, 'document')} ({_bytes(size)}) says otherwise: {what}."
+                )
+        unknown = sum(ledger.documents[group] for group in groups if declares_none(group.declared))
+        if unknown:
+            yield f"The source `{source}` declares no terms for its {counted(unknown, 'document')}: `{declared}`."
+    opted = {says: count for (sort, says), count in sorted(ledger.statements.items()) if sort == OPT_OUT}
+    if opted:
+        what = ", ".join(f"{says} ({count:,})" for says, count in opted.items())
+        yield f"{counted(sum(opted.values()), 'document')} carry a sign that machines are not to use them: {what}."
+
+
+def _in_words(says: str) -> str:
+    return _RESTRICTIONS.get(says, spelt(says))
+
+
+def _tables(ledger: Ledger) -> Iterator[Rows]:
+    groups = sorted(ledger.documents, key=lambda one: (one.source, -ledger.size[one], one.state, one.says))
+    rows = [
+        (one.source, one.declared, WORDS[one.state], _listed(one.says), ledger.documents[one], ledger.size[one])
+        for one in groups
+    ]
+    columns = ("source", "declared", "what is known", "the text says", "documents", "bytes")
+    yield _cut("Text by source and licence", columns, rows)
+    rank = [*State, OPT_OUT]
+    told = sorted(ledger.samples, key=lambda one: (rank.index(one.state), one.source))
+    if told:
+        yield _cut(
+            "Documents to look at",
+            ("source", "what is known", "the text says", "where", "document", "in its words"),
+            [
+                (one.source, _of_state(one.state), _listed(one.says), one.locator, one.document, one.excerpt)
+                for one in told
+            ],
+            "The first documents of each source that say something new; all are in tags.parquet.",
+        )
+    if ledger.statements:
+        yield Rows(
+            "What texts say of their rights",
+            ("statement", "sort", "documents"),
+            tuple(
+                (_SORTS.get(sort, sort), says or None, count)
+                for (sort, says), count in sorted(ledger.statements.items(), key=lambda item: (-item[1], item[0]))
+            ),
+        )
+
+
+_SORTS = {
+    TAG: "tag of SPDX",
+    TEXT: "text of a licence",
+    "licence": "placed under a licence",
+    COPYRIGHT: "notice of copyright",
+    RESERVED: "all rights reserved",
+    RESTRICTION: "something is forbidden",
+    OPT_OUT: "machines are not to use it",
+}
+
+
+def _of_state(state: str) -> str:
+    return WORDS[State(state)] if state in list(State) else _SORTS[state]
+
+
+def _listed(says: Sequence[str]) -> str | None:
+    return "; ".join(map(_in_words, says)) or None
+
+
+def _cut(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str | int | None, ...]], note: str = "") -> Rows:
+    """A table of some rows, and a note of how many are not shown."""
+    if len(rows) > _ROWS:
+        note = " ".join(filter(None, (note, f"{len(rows) - _ROWS:,} more rows are not shown.")))
+    return Rows(title, columns, tuple(rows[:_ROWS]), note)
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size:,} bytes"
+
+
+_METHOD = (
+    "Declared is what the recipe says of a source. In each text are sought: tags of SPDX, lines and headings that "
+    "name a licence, sentences by which the text puts itself under one, links that say of themselves that they lead to "
+    "the licence, texts of licences (the same words in the same order as those of one in the catalogue), "
+    "notices of copyright, reserved rights, sentences that forbid, and the signs tdm-reservation, noai and robots.txt.",
+    "A licence that is only spoken of counts for nothing: the sentence has to be about the text itself.",
+    "A text contradicts its source if the freest licence that it offers asks for more than the freest declared one "
+    "(nothing, notices, the same licence for changed files, the same licence for all, or terms that are not open), "
+    "or if a sentence forbids what an open licence allows. Versions of one licence agree.",
+    f"A text that names {SEVERAL} or more licences is taken for a list of what others are under.",
+)
+
+_LIMITS = (
+    "Only what is written in the text is seen. A text that says nothing may be anybody's.",
+    "Sentences are read in English; tags, links and texts of licences in whatever language stands around them.",
+)

@@ -1,0 +1,139 @@
+"""Look for what the texts say of their rights, beside what their sources declare."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from regrow.corpus.documents import DOCUMENTS, count, locator
+from regrow.corpus.tables import Stretch, merged
+from regrow.evidence import TAGS, tags
+from regrow.evidence.tags import Tag
+from regrow.formats import parts
+from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Phase, Released, Slot, Table, Task
+from regrow.sections import Parameters
+from regrow.stages.costs import all_of
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    from regrow.evidence.rights.ledger import Ledger
+    from regrow.evidence.rights.statements import Statement
+
+_COLUMNS = ("id", "source", "licence", "file", "start", "end", "text")
+_SPEED = 40e6  # bytes of text in a second
+
+
+class RightsParameters(Parameters):
+    """There is nothing to choose."""
+
+
+def _parts(call: Call[RightsParameters], results: Mapping[str, tuple[Path, ...]]) -> int:
+    return len(parts.folders(call.input("documents")))
+
+
+def look(task: Task[RightsParameters]) -> None:
+    """Read the texts of a part."""
+    from regrow.evidence.rights.ledger import Ledger
+
+    part = task.files.path(parts.folder(task.call.input("documents"), task.index, task.count))
+    ledger, total, done = Ledger(), count(part), 0
+    with tags.writer(task.output) as writer:
+        for batch in Stretch(part / DOCUMENTS).batches(_COLUMNS):
+            for tag in _read(batch, ledger):
+                writer.add(tag)
+            done += batch.num_rows
+            task.call.context.emit("progress", done=done, total=total, unit="documents")
+            if task.call.context.stopping():
+                task.call.context.stop()
+    ledger.write(task.output)
+
+
+def _read(batch: pyarrow.RecordBatch, ledger: Ledger) -> list[Tag]:
+    """Count some documents, and say what is found in them."""
+    import pyarrow.compute as pc
+
+    from regrow.evidence.rights.ledger import Group, samples, spelt
+    from regrow.evidence.rights.places import places
+    from regrow.evidence.rights.statements import OPT_OUT, statements
+    from regrow.evidence.rights.verdict import State, judge
+
+    found: list[Tag] = []
+    sources, declared = batch.column("source").to_pylist(), batch.column("licence").to_pylist()
+    sizes = pc.binary_length(batch.column("text")).to_pylist()
+    silent = [True] * batch.num_rows
+    for row, data, cues in places(batch.column("text")):
+        if not (told := statements(data, cues)):
+            continue
+        silent[row] = False
+        source, id = sources[row], batch.column("id")[row].as_py()
+        verdict = judge(declared[row], told)
+        ledger.add(Group(source, declared[row], verdict.state, verdict.says), 1, sizes[row])
+        ledger.note(told)
+        where = locator(*(batch.column(name)[row].as_py() for name in ("file", "start", "end")))
+        for sample in samples(source, id, where, data, verdict, [one for one in told if one.sort == OPT_OUT]):
+            ledger.show(sample)
+        found += _tags(source, id, data, told)
+        if verdict.state is not State.DECLARED:
+            found.append(Tag(source, id, f"rights-{verdict.state}", 0, 0, "; ".join(map(spelt, verdict.says))))
+    documents: Counter[tuple[str, str]] = Counter()
+    size: Counter[tuple[str, str]] = Counter()
+    for row in range(batch.num_rows):
+        if silent[row]:
+            documents[sources[row], declared[row]] += 1
+            size[sources[row], declared[row]] += sizes[row]
+    for (source, licence), number in documents.items():
+        verdict = judge(licence, ())
+        ledger.add(Group(source, licence, verdict.state, verdict.says), number, size[source, licence])
+    return found
+
+
+def _tags(source: str, id: str, data: bytes, told: list[Statement]) -> list[Tag]:
+    """Statements by the characters of the text, of which they know the bytes."""
+    import numpy as np
+
+    from regrow.evidence.rights.ledger import spelt
+
+    if data.isascii():
+        return [Tag(source, id, one.sort, one.start, one.end, spelt(one.says)) for one in told]
+    begins = (np.frombuffer(data, np.uint8) & 0xC0) != 0x80
+    place = np.concatenate([[0], np.cumsum(begins)])
+    return [Tag(source, id, one.sort, int(place[one.start]), int(place[one.end]), spelt(one.says)) for one in told]
+
+
+def conclude(task: Task[RightsParameters]) -> None:
+    """Add up the parts."""
+    from regrow.evidence.rights.ledger import Ledger, evidence
+
+    given = [task.files.path(one) for one in task.given("look")]
+    ledger = Ledger()
+    for folder in given:
+        ledger.join(Ledger.read(folder))
+    evidence(ledger).write(task.output)
+    with tags.writer(task.output) as writer:
+        for batch in merged([Stretch(folder / TAGS) for folder in given], tags.ORDER):
+            writer.extend(batch)
+
+
+def _cost(parameters: RightsParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
+    """Estimate: the text is gone through once, little of it at a time."""
+    given = all_of(inputs, "documents")
+    return Cost(Expected(size=given.documents * 100), seconds=given.text / _SPEED, memory_bytes=PROGRAM)
+
+
+KIND = Kind(
+    name="rights",
+    version=1,
+    parameters=RightsParameters,
+    inputs={"documents": Slot("documents")},
+    output="evidence",
+    phases=(Phase("look", look, _parts), Phase("conclude", conclude, kept=True)),
+    libraries=("pyarrow",),
+    summary="look for what texts say of their rights",
+    table=Table("rights", about="What the texts say of their rights, beside what their sources declare."),
+    usual=True,
+    cost=_cost,
+    released=(Released("*", "evidence/{stage}", always=True),),
+)

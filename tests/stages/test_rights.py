@@ -1,0 +1,75 @@
+"""The evidence of rights over a corpus, with texts that contradict what is declared of them as packages do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from regrow.evidence import EVIDENCE, TAGS, Evidence
+from tests.stages.conftest import Bench
+
+SONGS = (
+    "# songbook\n\nThe words of a few hundred songs, to try things out with. They belong to those who wrote them, so "
+    "please do not republish them elsewhere. Write to ann@heron.example.\n"
+)
+PLAYS = "The plays are old. This edition of them is licensed under a Creative Commons Attribution 2.5 License.\n"
+VERSES = "# verses\n\nThe text of these verses is in the public domain, and has been for centuries.\n"
+
+
+def found(artifact: Path) -> Evidence:
+    return Evidence.read((artifact / EVIDENCE).read_text("utf-8"))
+
+
+def states(evidence: Evidence) -> dict[str, float]:
+    begin = "documents-"
+    return {name.removeprefix(begin): n for name, n in evidence.measures.items() if name.startswith(begin) and n}
+
+
+def test_a_readme_that_asks_not_to_republish(bench: Bench) -> None:
+    documents = bench.documents({"README.md": SONGS, "a.txt": "One, two, three, four.\n"}, licence="MIT")
+    output = bench.run("rights", {}, documents=documents)
+    evidence = found(output)
+    assert states(evidence) == {"contradicts": 1, "declared": 1}
+    [notice] = evidence.notices
+    assert notice.startswith("The source `s` is declared MIT, but the text of 1 of its 2 documents")
+    assert "asks not to be republished (1)" in notice
+    assert "heron.example" not in (output / EVIDENCE).read_text("utf-8")
+    tags = pq.read_table(output / TAGS).to_pylist()
+    [said] = [one for one in tags if one["tag"] == "restriction"]
+    assert SONGS[said["start"] : said["end"]].endswith("please do not republish them elsewhere.")
+    assert [one["value"] for one in tags if one["tag"] == "rights-contradicts"] == ["no-republishing"]
+
+
+def test_an_edition_under_another_licence_than_the_package(bench: Bench) -> None:
+    evidence = found(bench.run("rights", {}, documents=bench.documents({"plays.txt": PLAYS}, licence="MIT")))
+    assert states(evidence) == {"names-another": 1}
+    assert evidence.tables[1].rows[0][2] == "CC-BY-2.5"
+    assert not evidence.notices
+
+
+def test_free_verses_in_a_package_that_claims_more(bench: Bench) -> None:
+    evidence = found(bench.run("rights", {}, documents=bench.documents({"v.md": VERSES}, licence="GPL-3.0-only")))
+    assert states(evidence) == {"names-another": 1}
+    assert evidence.tables[1].rows[0][2] == "public-domain"
+
+
+def test_the_number_of_parts_changes_nothing(bench: Bench) -> None:
+    files = {f"{i}.txt": f"Text {i} stands here. {said}\n" for i, said in enumerate((SONGS, PLAYS, VERSES, "é") * 5)}
+    documents = bench.documents(files, licence="MIT")
+    outputs = [
+        bench.run(
+            "rights", {}, documents=bench.run("clean", {"minimum_characters": 0, "shards": n}, documents=documents)
+        )
+        for n in (1, 3)
+    ]
+    for name in (EVIDENCE, TAGS):
+        assert (outputs[0] / name).read_bytes() == (outputs[1] / name).read_bytes()
+    assert sorted(path.name for path in outputs[1].iterdir()) == sorted((EVIDENCE, TAGS))
+
+
+def test_places_count_characters(bench: Bench) -> None:
+    text = "Über den Reihern. Ça va. © 2019 Ünï.\n\nThis poem is licensed under the MIT license.\n"
+    output = bench.run("rights", {}, documents=bench.documents({"a.txt": text}, licence="MIT"))
+    [said] = [one for one in pq.read_table(output / TAGS).to_pylist() if one["tag"] == "licence"]
+    assert text[said["start"] : said["end"]] == "This poem is licensed under the MIT license"
