@@ -138,5 +138,8 @@ def spoken(batch: pyarrow.RecordBatch) -> pyarrow.StringArray:
     told = batch.column("conversation").to_pylist()
     if not any(told):
         return texts
-    blank = (_ESCAPE.sub(lambda it: " " * len(it[0]), text) if it else text for text, it in zip(texts.to_pylist(), told, strict=True))
+    blank = (
+        _ESCAPE.sub(lambda it: " " * len(it[0]), text) if it else text
+        for text, it in zip(texts.to_pylist(), told, strict=True)
+    )
     return pa.array(blank, pa.string())

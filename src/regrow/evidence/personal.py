@@ -54,13 +54,11 @@ _IP_BEFORE = re.compile(
 )
 _IP_AFTER = re.compile(rb"[A-Za-z0-9_+~-]|/\d|\.[A-Za-z0-9]")
 _SMALL = 10  # most parts of a version are below; of four random bytes, three are so once in four thousand
-_V4_OTHERS = tuple(
-    IPv4Network(one)
-    for one in (
-        "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 "
-        "192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/3"
-    ).split()
+_V4_SPECIAL = (
+    "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 "
+    "192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/3"
 )
+_V4_OTHERS = tuple(IPv4Network(one) for one in _V4_SPECIAL.split())
 _V6_PUBLIC = IPv6Network("2000::/3")
 _V6_OTHERS = tuple(IPv6Network(one) for one in ("2001::/23", "2001:db8::/32", "3fff::/20"))
 _V6 = re.compile(rb"[0-9A-Fa-f]{4}(?::{1,2}[0-9A-Fa-f]{1,4}){1,7}(?:::)?(?![0-9A-Za-z_:/]|\.\d)")
@@ -151,9 +149,10 @@ def addresses(block: Block, runs: Runs) -> Iterator[Span]:
     likely &= ~dotted[4:] & short[:parts] & short[1 : parts + 1] & short[2 : parts + 2] & short[3:]
     for first in np.flatnonzero(likely).tolist():
         start, end = int(runs.starts[first]), int(runs.ends[first + 3])
-        if not _IP_BEFORE.search(block.before(start, 16)) and not _IP_AFTER.match(block.data, end):
-            if _is_public_v4(block.data[start:end]):
-                yield Span(start, end, IP, "v4")
+        if _IP_BEFORE.search(block.before(start, 16)) or _IP_AFTER.match(block.data, end):
+            continue
+        if _is_public_v4(block.data[start:end]):
+            yield Span(start, end, IP, "v4")
 
 
 def wide_addresses(block: Block) -> Iterator[Span]:

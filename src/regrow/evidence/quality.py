@@ -24,12 +24,10 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
     Counts = NDArray[np.int64]
 
-GOPHER, C4, FINEWEB = "gopher", "c4", "fineweb"
-SETS = (GOPHER, C4, FINEWEB)
-"""Who published rules."""
-
 _STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
-_PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u00ab\u00bb\u00b7\u2022\xa0"
+_PUNCTUATION = (
+    "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u00ab\u00bb\u00b7\u2022\xa0"
+)
 _ELLIPSIS = "\u2026"
 _ENDS = ".?!\"'\u2026\u201d\u2019\u3002\uff01\uff1f\u061f\u0964"  # of lines that are sentences
 _C4_ENDS = ".?!\"'"
@@ -314,7 +312,9 @@ def _bytes_at(lines: pyarrow.StringArray, last: bool) -> Counts:
         return np.zeros(0, np.int64)
     _, offsets, data = lines.buffers()
     bounds = np.frombuffer(offsets, np.int32, len(lines) + 1, 4 * lines.offset).astype(np.int64)
-    units = np.concatenate([np.zeros(3, np.uint8), np.frombuffer(data, np.uint8, int(bounds[-1])), np.zeros(3, np.uint8)])
+    units = np.concatenate(
+        [np.zeros(3, np.uint8), np.frombuffer(data, np.uint8, int(bounds[-1])), np.zeros(3, np.uint8)]
+    )
     found = np.zeros(len(lines), np.int64)
     for step in range(3):
         place = bounds[1:] - 3 + step if last else bounds[:-1] + step
@@ -353,7 +353,9 @@ def _letters() -> re.Pattern[str]:
     """A letter beyond ASCII, by tables that no newer Unicode changes; of scripts that are newer, none."""
     from regrow.corpus.characters import category, such_that
 
-    return re.compile(f"[{such_that(lambda one: category(one)[0] == 'L')}\u3400-\u9fff\uac00-\ud7a3\U00020000-\U0003ffff]")
+    return re.compile(
+        f"[{such_that(lambda one: category(one)[0] == 'L')}\u3400-\u9fff\uac00-\ud7a3\U00020000-\U0003ffff]"
+    )
 
 
 def _word_count(texts: _Texts) -> Mask:
@@ -457,13 +459,21 @@ RULES: Sequence[Rule] = (
     Rule("gopher-ellipses", "more than 30 % of the lines end with an ellipsis", _ellipses),
     Rule("gopher-alphabetic", "fewer than 80 % of the words have a letter", _alphabetic),
     Rule("gopher-stop-words", f"fewer than two of: {', '.join(_STOP_WORDS)}", _stop_words),
-    Rule("gopher-lines-again", "more than 30 % of the lines, or 20 % of the characters, in lines said before", _lines_again),
+    Rule(
+        "gopher-lines-again",
+        "more than 30 % of the lines, or 20 % of the characters, are lines said before",
+        _lines_again,
+    ),
     Rule("gopher-paragraphs-again", "the same of paragraphs", _paragraphs_again),
     Rule("gopher-top-n-gram", "one run of 2, 3 or 4 words is more than 20, 18 or 16 % of the text", _top_n_grams),
     Rule("gopher-n-grams-again", "more than 15 to 10 % in runs of 5 to 10 words said before", _n_grams_again),
     Rule("c4-curly-bracket", "a curly bracket", _curly),
     Rule("c4-lorem-ipsum", "a text that only fills a page", _lorem),
-    Rule("c4-sentences", "fewer than 5 sentences, in lines that end like one and are not about scripts or cookies", _sentences),
+    Rule(
+        "c4-sentences",
+        "fewer than 5 sentences in lines that end like one, but for notices of web pages",
+        _sentences,
+    ),
     Rule("fineweb-punctuation", "12 % of the lines or fewer end with punctuation", _punctuation),
     Rule("fineweb-lines-again", "10 % of the characters or more in lines said before", _duplicates),
     Rule("fineweb-short-lines", "67 % of the lines or more have fewer than 30 characters", _short_lines),
