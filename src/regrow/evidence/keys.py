@@ -59,11 +59,12 @@ _PRIVATE = re.compile(
     rb"(?:(?!-----)[A-Za-z0-9+/=,:.\s\\-]){64,32768}+-----END [A-Z0-9 ]{0,40}KEY(?: BLOCK)?-----"
 )
 _LOGIN = re.compile(rb"://([A-Za-z0-9._~%+-]{1,64}):([^\s\0/?#@:<>{}$*\[\]\"'|\\]{1,96})\Z")
-_STANDS_FOR_ONE = re.compile(
-    r"example|(.)\1{7}|(?:my|your|the|some)?[_-]?(?:pass(?:word|wd|phrase)?|pwd|pw|secret|token|key)\d{0,3}\Z|"
-    r"x+\Z|\.+\Z|0123456|12345678|abcdefgh",
-    re.IGNORECASE,
+_PLACEHOLDER = re.compile(
+    rb"(?:(?:my|your|the|some)?[_-]?(?:pass(?:word|wd|phrase)?|pwd|pw|secret|token|key)\d{0,3}|x+|\.+)\Z|"
+    rb".*?(?:example|(.)\1{7}|01234567|123456789|abcdefgh)",
+    re.IGNORECASE | re.DOTALL,
 )
+"""What stands for a key in a manual."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _logins(block: Block) -> Iterator[Span]:
     for place in block.places("@").tolist():
         before = block.before(place, _BEHIND)
         found = _LOGIN.search(before) if b"://" in before else None
-        if found and not _STANDS_FOR_ONE.match(found[2].decode("ascii", "replace")):
+        if found and not _PLACEHOLDER.match(found[2]):
             yield Span(place - len(found[2]), place, KEY, "login")
 
 
@@ -135,9 +136,11 @@ def _in_word(block: Block, start: int, end: int) -> Iterator[Span]:
     for detector in detectors():
         for secret in detector.found(text) if detector.beginning.match(around, at) else ():
             first = text.find(secret)
-            if first <= at + _SHORTEST and first + len(secret) > at and not _STANDS_FOR_ONE.search(secret):
-                rest = _REST.match(around, first)
-                last = max(first + len(secret), rest.end() if rest else 0)
+            if not at - _BEFORE < first <= at + _SHORTEST or first + len(secret) <= at - 1:
+                continue
+            rest = _REST.match(around, min(first, at))
+            last = max(first + len(secret), rest.end() if rest else 0)
+            if not _PLACEHOLDER.match(around[first:last]):
                 yield Span(start - at + first, start - at + last, KEY, detector.sort)
 
 

@@ -67,7 +67,7 @@ _CALLING = re.compile(  # what begins a number of each country (ITU-T E.164)
     rb"1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|2[1-689]\d|3[578]\d|42\d|5[09]\d|6[7-9]\d|8[0578]\d|9[679]\d"
 )
 _INTERNATIONAL = re.compile(rb"[1-9](?:[ ./()-]{0,2}\d){7,14}(?!\d)")
-_NATIONAL = re.compile(rb"\d(?:[ ./()-]{0,2}\d){6,14}(?!\d)")
+_NATIONAL = re.compile(rb"\d(?:[ ./()-]{0,3}\d){6,14}(?!\d)")
 _PLUS = re.compile(rb"(?<![A-Za-z0-9_)\]+-])\+\(?\Z")
 _WRITTEN = re.compile(rb"\d{3}(?:\) ?|[.-])\d{3}[ .-]\d{4}(?![\w-]|\.\d)")
 _AHEAD = re.compile(rb"(?<![\w.+#$/-])(?:1[ .-]?)?\(?\Z")
@@ -225,8 +225,9 @@ def _north_american(block: Block, runs: Runs) -> Iterator[Span]:
 def _called(block: Block, runs: Runs) -> Iterator[Span]:
     import numpy as np
 
-    units, ends = block.units, runs.ends[:-1]
-    joins = (runs.between <= 2) & _separates()[units[ends]] & ((runs.between == 1) | _separates()[units[ends + 1]])
+    units, ends, joins = block.units, runs.ends[:-1], runs.between <= 3
+    for step in range(3):
+        joins &= (runs.between <= step) | _separates()[units[np.minimum(ends + step, len(units) - 1)]]
     heads = np.flatnonzero(np.concatenate([[True], ~joins]))
     digits = np.add.reduceat(runs.lengths, heads)
     likely = heads[(digits >= _FEWEST_DIGITS) & (digits <= _MOST_DIGITS)]
