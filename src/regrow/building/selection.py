@@ -91,7 +91,8 @@ def _require_free(target: str, taken: set[str], stage: Stage) -> None:
 
 def _files(item: Released, artifact: Path, stage: str) -> Iterator[tuple[Path, str]]:
     """The files, each with its path in the release; those of a part lie there in a folder of its name."""
-    for part in parts.folders(artifact):
+    is_of_all = any(path.is_file() for path in artifact.glob(item.files))
+    for part in (artifact,) if is_of_all else parts.folders(artifact):
         found = sorted(path for path in part.glob(item.files) if path.is_file())
         if not found and "*" not in item.files:
             raise StageError(f"stage `{stage}` has given no `{item.files}`", where=str(part))

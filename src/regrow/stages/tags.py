@@ -1,0 +1,283 @@
+"""Look for personal data and keys in the texts, and for what sets prose apart; the texts stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from regrow.corpus.documents import DOCUMENTS, count, locator, tables
+from regrow.evidence import Evidence, Rows
+from regrow.evidence.block import Block, sliced, spoken
+from regrow.evidence.keys import KEY
+from regrow.evidence.places import SORTS, WORDS, in_words, places
+from regrow.evidence.tallies import Tally, share, top
+from regrow.formats import parts
+from regrow.recipe.kind import Call, Kind, Phase, Released, Slot, Table, Task
+from regrow.recipe.values import Texts
+from regrow.sections import Parameters, fault
+from regrow.stages.costs import through_text
+from regrow.words import counted, suggestion
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow
+    from numpy.typing import NDArray
+
+SETS = ("gopher", "c4", "fineweb")
+"""Who published rules that tell prose from other text."""
+
+_ABOUT = "What is looked for in the texts, and told beside them: a check that each recipe has."
+
+
+class TagsParameters(Parameters):
+    """What is looked for."""
+
+    rules: Texts = Field(
+        default=SETS,
+        description="Whose rules tell prose from other text: `gopher`, `c4` and `fineweb`, or none. Which texts break "
+        "which rule is told; nothing is left out.",
+        examples=[["gopher"]],
+    )
+
+    @field_validator("rules")
+    @classmethod
+    def _are_known(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if unknown := [name for name in value if name not in SETS]:
+            raise fault(f"there are no rules `{unknown[0]}`", hint=suggestion(unknown[0], SETS, "there are"))
+        return tuple(name for name in SETS if name in value)
+
+
+def parts_of(call: Call[Any], results: Mapping[str, tuple[Path, ...]]) -> int:
+    """How many parts the documents have."""
+    return len(parts.folders(call.input("documents")))
+
+
+def part_of(task: Task[Any]) -> Path:
+    """The documents that a task reads."""
+    return task.files.path(parts.folder(task.call.input("documents"), task.index, task.count))
+
+
+def pieces(task: Task[Any]) -> Iterator[pyarrow.RecordBatch]:
+    """The documents of the part of a task, some at a time, with a look at whether to stop."""
+    folder = part_of(task)
+    total, done = count(folder), 0
+    for table in tables(DOCUMENTS, folder):
+        for batch in table.batches():
+            yield from sliced(batch)
+            done += batch.num_rows
+            task.call.context.emit("progress", done=done, total=total, unit="documents")
+            if task.call.context.stopping():
+                task.call.context.stop()
+
+
+def look(task: Task[TagsParameters]) -> None:
+    """Tag the documents of a part."""
+    from regrow.evidence import tags
+
+    tally = Tally()
+    with tags.Runs(task.output) as runs:
+        for batch in pieces(task):
+            runs.add(_tagged(batch, task.call.parameters.rules, tally))
+    tally.write(task.output)
+
+
+def _tagged(batch: pyarrow.RecordBatch, sets: tuple[str, ...], tally: Tally) -> pyarrow.Table:
+    """The tags of some documents, counted."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from regrow.evidence import tags
+
+    sizes = pc.binary_length(batch.column("text")).to_numpy(zero_copy_only=False)
+    sources = [(name, np.flatnonzero(of)) for name, of in by_source(batch)]
+    for name, rows in sources:
+        tally.look(name, len(rows), int(sizes[rows].sum()))
+    block = Block.of(spoken(batch))
+    spans = places(block)
+    found = [
+        (row, one.sort, start, end, one.value)
+        for one, (row, start, end) in zip(spans, block.characters(spans), strict=True)
+    ]
+    for _, sort, _, _, value in found:
+        tally.places[sort][value] += 1
+    having = {sort: np.zeros(batch.num_rows, np.bool_) for sort in SORTS}
+    for row, sort, *_ in found:
+        having[sort][row] = True
+    rules = broken(batch, sets)
+    for tag, mask in {**having, **rules}.items():
+        for name, rows in sources:
+            if len(chosen := rows[mask[rows]]):
+                tally.tag(tag, name, len(chosen), (sample(batch, row) for row in chosen[:3].tolist()))
+    rows = [np.array([row for row, *_ in found], np.int64), *(np.flatnonzero(mask) for mask in rules.values())]
+    names = [sort for _, sort, *_ in found] + [tag for tag, mask in rules.items() for _ in range(int(mask.sum()))]
+    documents, more = np.concatenate(rows), len(names) - len(found)
+    columns = [
+        batch.column("source").take(pa.array(documents)),
+        batch.column("id").take(pa.array(documents)),
+        pa.array(names, pa.string()),
+        pa.array(np.concatenate([np.array([one[2] for one in found], np.int64), np.zeros(more, np.int64)])),
+        pa.array(np.concatenate([np.array([one[3] for one in found], np.int64), np.zeros(more, np.int64)])),
+        pa.array([one[4] for one in found] + [""] * more, pa.string()),
+    ]
+    return pa.table(
+        [column.cast(field.type) for column, field in zip(columns, tags.schema(), strict=True)], tags.schema()
+    )
+
+
+def by_source(batch: pyarrow.RecordBatch) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """The sources of documents, and which documents are of each."""
+    import pyarrow.compute as pc
+
+    names = batch.column("source").cast("string")
+    for name in pc.unique(names).to_pylist():
+        yield name, pc.equal(names, name).to_numpy(zero_copy_only=False)
+
+
+def sample(batch: pyarrow.RecordBatch, row: int) -> str:
+    """Where a document comes from, with its source."""
+    source, *place = (batch.column(name)[row].as_py() for name in ("source", "file", "start", "end"))
+    return f"{source}: {locator(*place)}"
+
+
+def broken(batch: pyarrow.RecordBatch, sets: tuple[str, ...]) -> dict[str, NDArray[np.bool_]]:
+    """Rule -> which of some documents break it; conversations, for which none was made, break none."""
+    from regrow.evidence import quality
+
+    if not sets:
+        return {}
+    found = quality.broken(batch.column("text"))
+    if "conversation" in batch.schema.names:
+        found &= ~batch.column("conversation").to_numpy(zero_copy_only=False)
+    return {rule.name: mask for rule, mask in zip(quality.RULES, found, strict=True) if rule.of in sets}
+
+
+def together(task: Task[TagsParameters]) -> None:
+    """Write what was found in all parts as evidence."""
+    from regrow.evidence import tags
+
+    folders = [task.files.path(folder) for folder in task.given("look")]
+    tags.gather(folders, task.output)
+    told(Tally.together(folders), task.call.parameters.rules).write(task.output)
+
+
+def told(tally: Tally, sets: tuple[str, ...]) -> Evidence:
+    """What was counted, in words."""
+    from regrow.evidence.quality import RULES
+
+    rules = [rule for rule in RULES if rule.of in sets]
+    found = {sort: tally.found(sort) for sort in SORTS}
+    measures = {
+        "documents": tally.total,
+        "bytes": tally.bytes,
+        **{f"{sort}_found": number for sort, number in found.items()},
+        **{f"{sort}_documents": tally.has(sort) for sort in SORTS},
+        **{f"{rule.name.replace('-', '_')}_documents": tally.has(rule.name) for rule in rules},
+    }
+    return Evidence(
+        check="tags",
+        question="Is there personal data in the texts, are there keys, and are they prose?",
+        answer=_answer(tally, found, rules),
+        measures=measures,
+        notices=tuple(_notices(tally, found)),
+        tables=tuple(_tables(tally, rules)),
+        limits=LIMITS,
+        method=_METHOD,
+    )
+
+
+def _answer(tally: Tally, found: Mapping[str, int], rules: list[Any]) -> str:
+    searched = counted(tally.total, "document")
+    there = _and([in_words(number, sort) for sort, number in found.items() if number])
+    first = (
+        f"{there} were found in {searched}."
+        if there
+        else f"No {_and([*WORDS.values()], 'or')} were found in {searched}."
+    )
+    if not rules:
+        return first
+    worst, number = top({rule.name: tally.has(rule.name) for rule in rules}, 1)[0]
+    if not number:
+        return f"{first} No document breaks any of {len(rules)} rules for prose."
+    return f"{first} Of {len(rules)} rules for prose, `{worst}` is broken most often, by {share(number, tally.total)}."
+
+
+def _and(names: list[str], word: str = "and") -> str:
+    return f" {word} ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def _notices(tally: Tally, found: Mapping[str, int]) -> Iterator[str]:
+    if found[KEY]:
+        yield (
+            f"There seem to be {in_words(found[KEY], KEY)} in {counted(tally.has(KEY), 'document')}: whoever has the model "
+            "may get them out of it. `[redact]` in the recipe takes them out of the texts."
+        )
+    people = [sort for sort in SORTS if sort != KEY and found[sort]]
+    if people:
+        words = _and([in_words(found[sort], sort) for sort in people])
+        yield f"The texts name {words}, which the model may repeat. `[redact]` takes them out."
+
+
+def _tables(tally: Tally, rules: list[Any]) -> Iterator[Rows]:
+    some = [sort for sort in SORTS if tally.has(sort)]
+    if some:
+        rows = tuple(
+            (WORDS[sort], tally.found(sort), tally.has(sort), _kinds(tally, sort), "; ".join(tally.samples[sort]))
+            for sort in some
+        )
+        yield Rows("Personal data and keys", ("what", "found", "documents", "sorts", "for instance"), rows)
+        sources = top({name: sum(tally.tagged[sort][name] for sort in some) for name in tally.documents}, _MOST)
+        yield Rows(
+            "Documents with personal data or keys, by source",
+            ("source", "documents", *(WORDS[sort] for sort in some)),
+            tuple(
+                (name, tally.documents[name], *(tally.tagged[sort][name] for sort in some)) for name, n in sources if n
+            ),
+        )
+    if broken := [rule for rule in rules if tally.has(rule.name)]:
+        yield Rows(
+            "Rules for prose",
+            ("rule", "broken by", "of the documents", "which have", "for instance"),
+            tuple(
+                (
+                    rule.name,
+                    tally.has(rule.name),
+                    share(tally.has(rule.name), tally.total),
+                    rule.about,
+                    _first(tally, rule.name),
+                )
+                for rule in broken
+            ),
+            "They are for English web pages: verse, tables, code and other languages break them without being bad.",
+        )
+
+
+def _kinds(tally: Tally, sort: str) -> str:
+    return ", ".join(f"{value} {number:,}" for value, number in top(tally.places[sort], _MOST) if value)
+
+
+def _first(tally: Tally, tag: str) -> str:
+    return tally.samples[tag][0] if tally.samples[tag] else ""
+
+
+_MOST = 20  # rows of a table
+LIMITS = ("Names of people, postal addresses and numbers of documents have no form that could be searched for.",)
+_METHOD = ()
+
+KIND = Kind(
+    name="tags",
+    version=1,
+    parameters=TagsParameters,
+    inputs={"documents": Slot("documents")},
+    output="evidence",
+    phases=(Phase("look", look, tasks=parts_of), Phase("together", together, kept=True)),
+    libraries=("pyarrow", "detect-secrets"),
+    summary="look for personal data and keys, and tell prose from other text",
+    table=Table("tags", about=_ABOUT),
+    usual=True,
+    cost=through_text("documents", 12e6),
+    released=(Released("*", "evidence/{stage}", always=True),),
+)
