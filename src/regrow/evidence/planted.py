@@ -122,7 +122,7 @@ def frequent(blocks: Iterable[Hashes], least: int) -> Hashes:
         held = sums[-1:]
         kept.append(sums[:-1][sums[:-1, 1] >= least])
     kept.append(held[held[:, 1] >= least])
-    return np.concatenate([rows for rows in kept if len(rows)] or [held])
+    return np.concatenate([rows for rows in kept if len(rows)] or [held[:0]])
 
 
 def _of_whole_documents(blocks: Iterable[Hashes]) -> Iterator[Hashes]:
