@@ -30,7 +30,6 @@ from numba.core.targetconfig import ConfigStack
 
 from regrow.errors import Note
 from regrow.exact import compiling, kept
-from regrow.exact.threads import THREADS
 
 # None of these is typed.
 _intrinsic: Any = extending.intrinsic
@@ -69,6 +68,8 @@ class _SharedKernel:
             threads: how many, from :meth:`regrow.exact.threads.Threads.worth`; by default what suits as much memory
                 as the arguments have, because that is what most kernels wait for.
         """
+        from regrow.exact.threads import THREADS  # torch comes with it, which no kernel needs
+
         memory = 0 if threads else sum([x.nbytes for x in arguments if isinstance(x, np.ndarray)])
         with THREADS.taken(threads or THREADS.worth(memory)) as shared:
             (self._shared if shared else self._alone)(*arguments)
