@@ -25,7 +25,7 @@ from regrow.recipe.kind import Kind, Kinds, Table
 from regrow.recipe.pin import Pinned
 from regrow.recipe.problems import Origin, explain, fields, note, together
 from regrow.recipe.text import parsed
-from regrow.recipe.values import Licence, Name, Texts
+from regrow.recipe.values import UNSHAREABLE, Licence, Name, Texts
 from regrow.sections import Place, Section, fault
 from regrow.words import shown, suggestion
 
@@ -99,6 +99,7 @@ class Source:
         exclude: patterns of files to leave out again.
         licence: as declared; empty where the table has no such key.
         attribution: whom to name.
+        withheld: whether its texts may not be shared.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Source:
     exclude: tuple[str, ...]
     licence: str
     attribution: str
+    withheld: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,8 @@ class Recipe(Section):
                 yield Said(kind, "", _plain(self, kind), places, True, self)
         elif table.many:
             for i, entry in enumerate(getattr(self, table.name)):
+                if kind.asked is not None and not kind.asked(entry):
+                    continue
                 yield Said(kind, entry_name(entry), _plain(entry, kind), _places(kind, (table.name, i)), True, entry)
         elif (value := getattr(self, table.name)) is not None and (kind.asked is None or kind.asked(value)):
             aloud = table.name in self.origin.data
@@ -329,6 +333,7 @@ def _source(said: Said) -> Source:
         exclude=getattr(values, "exclude", ()),
         licence=getattr(values, "licence", ""),
         attribution=getattr(values, "attribution", ""),
+        withheld=getattr(values, "availability", "") == UNSHAREABLE,
     )
 
 
