@@ -28,6 +28,7 @@ COMMANDS = (
     "lineage",
     "data",
     "trace",
+    "commitment",
     "chat",
     "export",
     "store",

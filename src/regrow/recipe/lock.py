@@ -350,22 +350,31 @@ def load(path: Path, texts: Path | None = None) -> Lock:
     """
     file = path / FILE if path.is_dir() else path
 
+    def place(name: str) -> Path:
+        return (texts or file.parent if name.startswith(f"{WITHHELD}/") else file.parent) / name
+
     def beside(name: str) -> str:
-        if name.startswith(f"{WITHHELD}/"):
-            place = (texts or file.parent) / name
-            return read(place, _HELD, _MOST_LISTED) if place.exists() else ""
-        return read(file.parent / name, _LIST, _MOST_LISTED)
+        found = place(name)
+        if name.startswith(f"{WITHHELD}/") and not found.exists():
+            return ""
+        return read(found, _LIST, _MOST_LISTED)
 
-    return parse(read(file, "run `regrow lock` or `regrow build` first"), str(file), beside)
+    return parse(read(file, "run `regrow lock` or `regrow build` first"), str(file), beside, place)
 
 
-def parse(text: str, file: str = FILE, beside: Callable[[str], str] = lambda _: "") -> Lock:
+def parse(
+    text: str,
+    file: str = FILE,
+    beside: Callable[[str], str] = lambda _: "",
+    place: Callable[[str], Path] | None = None,
+) -> Lock:
     """The lock that a text holds.
 
     Args:
         text: the file.
         file: where it is.
         beside: path -> the text of a list beside it; empty if it is missing.
+        place: path -> where that is, for errors; by default beside the file.
 
     Raises:
         RecipeError: if it is damaged, or a list that it names is.
@@ -386,7 +395,8 @@ def parse(text: str, file: str = FILE, beside: Callable[[str], str] = lambda _: 
     lock._origin = origin
     for source in lock.sources:
         if source.digest:
-            source.take(beside(source.list_path), str(Path(file).parent / source.list_path))
+            where = place(source.list_path) if place else Path(file).parent / source.list_path
+            source.take(beside(source.list_path), str(where))
     return lock
 
 

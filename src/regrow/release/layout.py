@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from regrow.corpus import evaluation, tokenizer
+from regrow.evidence import record
 from regrow.sources import records
 
 SUMS = "SHA256SUMS"
@@ -25,6 +26,7 @@ SPECIAL_TOKENS = tokenizer.SPECIAL
 EVALUATION = evaluation.MEASURED
 SAMPLES = evaluation.SAMPLES
 EFFECTS = evaluation.EFFECTS
+EVIDENCE = record.FOLDER
 CHAIN = "training/chain.jsonl"
 LOSSES = "training/losses.jsonl"
 
