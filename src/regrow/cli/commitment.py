@@ -13,7 +13,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.group(
-    epilog=example("  regrow commitment open build/mine 4be0ea3e1c52 -o proof.json\n  regrow commitment check build/mine proof.json")
+    epilog=example(
+        "  regrow commitment open build/mine 4be0ea3e1c52 -o proof.json\n  regrow commitment check build/mine proof.json"
+    )
 )
 def command() -> None:
     """Show that a text is part of a release that may not hold it.

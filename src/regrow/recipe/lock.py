@@ -30,7 +30,9 @@ ONLY_LINE_ENDS = "only line ends differ"
 _HEADER = "# Written by regrow. Do not edit: change regrow.toml, then run `regrow lock`.\n\n"
 _REMEDY = "take a whole version of the file, or delete it and run `regrow lock`; do not mend it by hand"
 _LIST = f"take `{FOLDER}` from where the lock came from, or delete the lock and run `regrow lock`"
-_HELD = f"take `{WITHHELD}` from where the lock was made; without it the texts of that lock are not known to be the same"
+_HELD = (
+    f"take `{WITHHELD}` from where the lock was made; without it the texts of that lock are not known to be the same"
+)
 _CONFLICT = re.compile(r"^(?:<{7}|={7}|>{7})(?: .*)?$", re.MULTILINE)
 
 _LISTS = ("file", "licences_found")

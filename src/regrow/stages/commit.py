@@ -20,7 +20,7 @@ from regrow.stages.documents import OfSource
 from regrow.words import counted
 
 if TYPE_CHECKING:
-    import pyarrow
+    pass
 
 _LEAVES, _FIGURES = "leaves.bin", "figures.json"
 _HASH = 32

@@ -90,6 +90,7 @@ class OfSource(Parameters):
         json_schema_extra={"settled": True, "why": "a stranger must know whether the build can be repeated"},
     )
 
+
 class DocumentsParameters(OfSource):
     """Which files of a source are text, and how they are read."""
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from regrow.corpus.alphabet import LETTERS
 from regrow.corpus.lookup import Lookup, pieces
 from regrow.errors import InputError, RecipeError
+from regrow.recipe.values import UNSHAREABLE
 from regrow.tracing.steps import DAMAGED, Row, said, training
+from regrow.words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -170,7 +172,7 @@ def _artifacts(release: Release, store: Path | None, listener: Listener) -> tupl
                 "the store does not have the training text of this release",
                 where=str(root),
                 why="a release says where its texts are from, and does not hold them",
-                hint="`regrow build` gets and makes them again from the release's recipe; --store names another store",
+                hint=remedy(release),
             )
     made = next((one for one in graph.stages if one.kind.output == KIND.output), None)
     if made is None:
@@ -184,6 +186,13 @@ def _artifacts(release: Release, store: Path | None, listener: Listener) -> tupl
     with opened(root) as there:
         found = evaluate(graph, there, scope=f"{TRACE}{digest}", listener=heard, stop=Event(), only=[made.name])
         return found.results[name].path, found.results[made.name].path
+
+
+def remedy(release: Release) -> str:
+    """What to do where the store does not have the texts of a release."""
+    if kept := [str(one.get("name")) for one in release.sources if one.get("availability") == UNSHAREABLE]:
+        return f"the texts of {listed(kept)} may not be shared: ask who holds them; --store names another store"
+    return "`regrow build` gets and makes them again from the release's recipe; --store names another store"
 
 
 def _last(graph: Graph, release: Release) -> str:

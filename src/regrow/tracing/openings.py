@@ -66,7 +66,9 @@ def opening(release: Release, documents: Sequence[str], *, text: bool = True, st
     sources = {ids[one][0] for one in wanted}
     if len(sources) > 1:
         why = f"each source has a commitment of its own, and these are of {', '.join(sorted(sources))}"
-        raise RecipeError("the documents are of several sources", why=why, hint="open those of each source by themselves")
+        raise RecipeError(
+            "the documents are of several sources", why=why, hint="open those of each source by themselves"
+        )
     (source,) = sources
     leaves = [row.leaf for row in known[source]]
     there = {document.id: document for document in _held(release, {*wanted}, store)}
