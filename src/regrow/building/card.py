@@ -251,8 +251,8 @@ def _check(data: ReportData) -> Iterator[str]:
         names = ", ".join(beside)
         yield f"It needs the files of {names}, which are not in the release: `--source DIR` says where they are."
     if kept:
-        yield f"The texts of {', '.join(kept)} may not be shared, so only who holds them can build all of it; others are"
-        yield "told what could be checked without them. `regrow commitment check . PROOF` checks whether a text is one."
+        yield f"The texts of {', '.join(kept)} may not be shared, so only who holds them can build all of it; to others"
+        yield "it says what could be checked. `regrow commitment check . PROOF` checks a proof that a text is one."
     yield ""
 
 

@@ -144,7 +144,7 @@ def _locked_recipe(said: Spoken, place: _Place, mode: Mode, listener: Listener, 
         )
     listener({"event": "lock", "reasons": list(reasons)})
     known = {**(kept_pins(lock, recipe) if lock is not None else {}), **found}
-    unknown = [source for source in recipe.sources if not Pins.of(known.get(source.name, ())).count]
+    unknown = [source for source in recipe.sources if not Pins.of(known.get(source.name, ())).number]
     missing = unknown if mode is not Mode.DRAFT else []
     pins = {**known, **{source.name: look(source) for source in missing}}
     return _locked(Lock.of(recipe, expand(recipe, pins), pins, ARITHMETIC), said, place)

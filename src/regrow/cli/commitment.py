@@ -14,7 +14,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.group(
     epilog=example(
-        "  regrow commitment open build/mine 4be0ea3e1c52 -o proof.json\n  regrow commitment check build/mine proof.json"
+        "  regrow commitment open build/mine 4be0ea3e1c52 -o proof.json\n"
+        "  regrow commitment check build/mine proof.json"
     )
 )
 def command() -> None:

@@ -32,6 +32,7 @@ COMMITMENT = "commitment.json"
 SCHEMA = "regrow/commitment/1"
 _LEAF, _NODE = b"\0", b"\1"
 _DOMAIN = SCHEMA.encode()
+_Data = str | bytes
 
 
 def leaf(salt: str, id: str, text: bytes) -> bytes:
@@ -87,22 +88,22 @@ def root_from(found: bytes, index: int, count: int, beside: Sequence[str]) -> st
     """
     if not 0 <= index < count:
         return None
-    rest, top = [bytes.fromhex(one) for one in beside], found
-    for first, size in reversed(list(_halves(index, count))):
-        if not rest:
-            return None
-        other = rest.pop(0)
+    sides = [*_sides(index, count)]
+    if len(sides) != len(beside):
+        return None
+    top = found
+    for first, other in zip(reversed(sides), map(bytes.fromhex, beside), strict=True):
         top = _node(top, other) if first else _node(other, top)
-    return None if rest else top.hex()
+    return top.hex()
 
 
-def _halves(index: int, count: int) -> Iterator[tuple[bool, int]]:
-    """From the root down to a leaf: whether it goes to the first half, and how many leaves that half has."""
+def _sides(index: int, count: int) -> Iterator[bool]:
+    """From the root down to a leaf, whether it goes to the first half."""
     while count > 1:
         middle = 1 << ((count - 1).bit_length() - 1)
         first = index < middle
         index, count = (index, middle) if first else (index - middle, count - middle)
-        yield first, count
+        yield first
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class Commitment:
         (folder / COMMITMENT).write_text(text + "\n", "utf-8", newline="\n")
 
     @staticmethod
-    def read(text: str | bytes) -> Commitment:
+    def read(text: _Data) -> Commitment:
         """What was written.
 
         Raises:
@@ -189,7 +190,7 @@ class Opening:
         return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
     @staticmethod
-    def read(text: str | bytes) -> Opening:
+    def read(text: _Data) -> Opening:
         """What a file holds, whoever wrote it.
 
         Raises:

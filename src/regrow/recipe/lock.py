@@ -135,7 +135,7 @@ class LockedSource(Section):
 
     @property
     def list_path(self) -> str:
-        """Where the list lies, beside the lock or, if it may not be shared, beside the texts; empty if there is none."""
+        """Where the list lies, beside the lock, or beside texts that may not be shared; empty if there is none."""
         place = withheld_path if self.withheld else list_path
         return place(self.name, self.digest) if self.digest else ""
 
@@ -144,7 +144,7 @@ class LockedSource(Section):
         """A source as it is said, with its files as they are."""
         said = {key: getattr(source, key) for key in ("name", "fetch", "select", "licence", "attribution")}
         if pins.withheld:
-            told = Withheld(files=pins.count, bytes=pins.size, commitment=pins.bare.sums)
+            told = Withheld(files=pins.number, bytes=pins.size, commitment=pins.bare.sums)
             kept = cls(**said, withheld=told)
             kept._listed = pins.bare
             return kept

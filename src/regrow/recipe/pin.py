@@ -17,7 +17,7 @@ FOLDER = "regrow.sums"
 """Beside a lock: there lie the lists of files of sources that have many."""
 
 WITHHELD = "regrow.withheld"
-"""Beside texts that may not be shared: there lie the lists of their files, each with its secret. It is never released."""
+"""Beside texts that may not be shared: there lie the lists of their files, each with its secret, never released."""
 
 MOST_NAMED = 1000
 """Files of a source that are named wherever it is told of; more have a list, and its digest stands for them."""
@@ -97,7 +97,7 @@ class Pins(tuple[Pin, ...]):
         return self.missing or bool(self.secret)
 
     @property
-    def count(self) -> int:
+    def number(self) -> int:
         """How many files there are, named or not."""
         return self._described[0] if self._described else len(self)
 
@@ -151,7 +151,7 @@ class Pins(tuple[Pin, ...]):
 
     def brief(self) -> dict[str, Any]:
         """What is said of files that are not named."""
-        return {"files": self.count, "bytes": self.size, "commitment" if self.withheld else "sums": self.sums}
+        return {"files": self.number, "bytes": self.size, "commitment" if self.withheld else "sums": self.sums}
 
 
 def read_brief(told: Any) -> Pins | None:
@@ -217,4 +217,4 @@ class Pinned(Parameters):
 
 def is_unpinned(parameters: Parameters) -> bool:
     """True if a stage with these parameters brings in files that nobody has seen yet."""
-    return isinstance(parameters, Pinned) and not Pins.of(parameters.pins).count
+    return isinstance(parameters, Pinned) and not Pins.of(parameters.pins).number

@@ -108,7 +108,7 @@ class _Files:
             found = read_brief(said)
         except ValueError:
             return _Files(withheld=True)
-        return found if found is None else _Files(found.count, found.size, pinned=True, withheld=True)
+        return found if found is None else _Files(found.number, found.size, pinned=True, withheld=True)
 
 
 @dataclass(frozen=True)
@@ -498,9 +498,11 @@ def _components(lock: Locked, folder: Folder, release: Release, made: tuple[Made
 
 
 def _datasets(lock: Locked, component: Component) -> ComponentFact:
-    """Data is there if each source has a public address and the build pinned by hash what it answered with."""
+    """Data is there if each source has a public address and the build pinned by hash what it answered with, and shows
+    which.
+    """
     where = [str(source.get("fetch", "")) for source in lock.sources]
-    pinned = all(lock.files(source).pinned for source in lock.sources)
+    pinned = all((it := lock.files(source)).pinned and not it.withheld for source in lock.sources)
     public = pinned and not any(is_local(one or "file:") for one in where)
     state = State.PRESENT if where and public else State.PROMISED
     return ComponentFact(Basis.FOUND, lock.text.at(), component, state, printable(", ".join(where)))
