@@ -1,8 +1,8 @@
 """Texts that may be learnt from and not be shared: what is called by other names, so that nothing of them is published.
 
 An id of a document is a hash of its text, and names of files tell of what is in them, so neither of such texts may
-stand in a release. Their files are called by their numbers in the list of the source, and their ids, and the salts that hide
-them in a commitment, are HMACs (RFC 2104) under the secret of the source. Who has the secret finds all of them again;
+stand in a release. Their files are called by their numbers in the list of the source. Their ids, and the salts that
+hide them in a commitment, are HMACs (RFC 2104) under the secret of the source: who has it finds all of them again, and
 who has not cannot try out what a short text might have been.
 """
 

@@ -8,16 +8,19 @@ texts, the manifest is held against the commitment to them; of the others, again
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from regrow.building.engines import EQUIPPED, unequipped
 from regrow.building.locking import Locked
 from regrow.corpus.documents import columns
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Call, Kind
 from regrow.release import Release
 from regrow.release.commitments import commitments, fault
+from regrow.release.files import DamagedError, read_bytes
 from regrow.release.layout import EXCLUDED, MANIFEST, statement_path
 from regrow.sections import Parameters
 from regrow.store.copying import copy
@@ -32,17 +35,22 @@ class GivenParameters(Parameters):
 
     Attributes:
         release: the folder.
-        files: path in the artifact, and in the release.
+        files: path in the artifact, sha256, and path in the release of what it is there, or was made.
     """
 
     release: str
-    files: tuple[tuple[str, str], ...]
+    files: tuple[tuple[str, str, str], ...]
 
 
 def _take(call: Call[GivenParameters]) -> None:
-    for name, path in call.parameters.files:
-        (call.output / name).parent.mkdir(parents=True, exist_ok=True)
-        copy(Path(call.parameters.release) / path, call.output / name)
+    release = Release.at(Path(call.parameters.release))
+    for name, sha256, path in call.parameters.files:
+        target = call.output / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if release.listed.get(path) == sha256:
+            copy(release.path / path, target)
+        else:
+            target.write_bytes(unequipped(target.name, read_bytes(release.files, path)))
 
 
 @dataclass(frozen=True)
@@ -78,17 +86,27 @@ def part_of(release: Release, locked: Locked) -> Part:
     return Part(Graph(stages), frozenset(given & needed), missing)
 
 
-def _whole(release: Release, stage: str, promised: str) -> dict[str, str]:
-    """Path in the artifact of a stage -> path in the release, if the release has every file of it."""
+def _whole(release: Release, stage: str, promised: str) -> list[tuple[str, str, str]]:
+    """Path in the artifact of a stage, sha256 and path in the release, if the release has every file of it."""
     said = release.statement(stage)
     if said is None or not said.files or not all(_is_below(name) for name, _ in said.files):
-        return {}
+        return []
     listing = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(said.files, key=lambda one: one[0].encode()))
     if sha256_bytes(listing.encode()) != promised:  # some of its files are not named
-        return {}
+        return []
     places = {sha256: path for path, sha256 in release.listed.items()}
-    found = {name: places.get(sha256, "") for name, sha256 in said.files}
-    return found if all(found.values()) else {}
+    found = [(name, sha256, places.get(sha256) or _changed(release, name, sha256)) for name, sha256 in said.files]
+    return found if all(path for _, _, path in found) else []
+
+
+def _changed(release: Release, name: str, sha256: str) -> str:
+    """Where a file of an artifact lies that the release holds as other engines want it; empty if nowhere."""
+    called = PurePosixPath(name).name
+    for path in (path for path in release.listed if called in EQUIPPED and PurePosixPath(path).name == called):
+        with suppress(ValueError, RecursionError, DamagedError):
+            if sha256_bytes(unequipped(called, read_bytes(release.files, path))) == sha256:
+                return path
+    return ""
 
 
 def _is_below(name: str) -> bool:
@@ -96,8 +114,8 @@ def _is_below(name: str) -> bool:
     return bool(name) and "\\" not in name and not {"", ".", ".."} & {*name.split("/")}
 
 
-def _given(stage: Stage, release: Release, files: Mapping[str, str]) -> Stage:
-    parameters = GivenParameters(release=str(release.path), files=tuple(files.items()))
+def _given(stage: Stage, release: Release, files: list[tuple[str, str, str]]) -> Stage:
+    parameters = GivenParameters(release=str(release.path.resolve()), files=tuple(files))
     kind = Kind("given", 1, GivenParameters, {}, stage.kind.output, _take, summary="take it from the release")
     return Stage(stage.name, kind, parameters, {})
 
