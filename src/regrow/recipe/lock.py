@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
 from pydantic import Field, PrivateAttr, StringConstraints, ValidationInfo, field_validator
@@ -19,6 +19,7 @@ from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Kinds
 from regrow.recipe.pin import FOLDER, WITHHELD, Pin, Pinned, Pins, list_path, withheld_path
 from regrow.recipe.problems import CombinedRecipeError, Origin
+from regrow.recipe.roles import TRAINING, Role
 from regrow.recipe.schema import Model, Recipe, Source, check, distinct
 from regrow.recipe.text import parsed, read
 from regrow.recipe.values import Name, Texts
@@ -96,6 +97,7 @@ class LockedSource(Section):
         select: patterns of its files.
         licence: of the source.
         attribution: whom to name.
+        role: what it is for; empty if that is training.
         sums: the digest of the list.
         withheld: what is told of the files if they may not be shared; their list lies beside the texts.
         licences_found: what the files in the list say of their own licences, in their own words.
@@ -107,6 +109,7 @@ class LockedSource(Section):
     select: Texts
     licence: str
     attribution: str = ""
+    role: Role | Literal[""] = ""
     sums: Digest | None = None
     withheld: Withheld | None = None
     licences_found: tuple[str, ...] = ()
@@ -143,6 +146,7 @@ class LockedSource(Section):
     def of(cls, source: Source, pins: Pins) -> Self:
         """A source as it is said, with its files as they are."""
         said = {key: getattr(source, key) for key in ("name", "fetch", "select", "licence", "attribution")}
+        said["role"] = "" if source.role == TRAINING else source.role
         if pins.withheld:
             told = Withheld(files=pins.number, bytes=pins.size, commitment=pins.bare.sums)
             kept = cls(**said, withheld=told)

@@ -14,9 +14,10 @@ from regrow.evidence import FOLDER, Evidence, Rows
 from regrow.evidence.commitment import SCHEMA, Commitment, leaf, root
 from regrow.formats import parquet, parts
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Phase, Released, Slot, Table, Task
+from regrow.recipe.roles import TRAINING
 from regrow.recipe.values import UNSHAREABLE
 from regrow.stages.costs import all_of
-from regrow.stages.documents import OfSource
+from regrow.stages.sourced import SourceParameters
 from regrow.words import counted
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _LEAVES, _FIGURES = "leaves.bin", "figures.json"
 _HASH = 32
 
 
-class CommitParameters(OfSource):
+class CommitParameters(SourceParameters):
     """The source whose texts are committed to."""
 
 
@@ -131,7 +132,7 @@ KIND = Kind(
     libraries=("pyarrow",),
     summary="commit to texts that may not be shared",
     table=Table("source", many=True),
-    asked=lambda said: said.availability == UNSHAREABLE,
+    asked=lambda said: said.role == TRAINING and said.availability == UNSHAREABLE,
     cost=cost,
     released=(Released("*", f"{FOLDER}/{{stage}}", always=True),),
 )

@@ -134,11 +134,11 @@ def contradictions(release: Release, locked: Locked, part: Part, made: Mapping[s
         if said is None or said.digest != locked.promised.get(stage.name):
             path = statement_path(stage.name)
             yield f"the lock and the statement in {path} do not agree on what `{stage.name}` gave"
-    promised = commitments(release)
+    promised, names = commitments(release), {stage.name for stage in locked.graph.stages}
     for source in part.missing:
-        if source not in promised:
+        if source not in promised and f"commit-{source}" in names:
             yield f"there is no commitment to the texts of `{source}`"
-        elif why := fault(release, promised[source]):
+        elif source in promised and (why := fault(release, promised[source])):
             yield why
     for stage in part.graph.stages:
         if stage.kind.output == "documents" and stage.name in made and _brings_in(stage, locked.graph):
