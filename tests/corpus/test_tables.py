@@ -46,8 +46,9 @@ def exclusion(number: int, file: str = "a") -> Exclusion:
 def at_once(path: Path, rows: list[Document]) -> Path:
     """The table as it is without any streaming."""
     schema = schema_of(Document)
-    if not any(row.conversation for row in rows):
-        schema = schema.remove(schema.get_field_index("conversation"))
+    for name in ("conversation", "salt"):
+        if not any(getattr(row, name) for row in rows):
+            schema = schema.remove(schema.get_field_index(name))
     table = pa.Table.from_pylist([asdict(row) for row in sorted(rows, key=lambda row: row.position)], schema=schema)
     parquet.write(path, table, rows_in_group=tables.GROUP)
     return path

@@ -182,15 +182,17 @@ def _covered(contents: Contents, release: Path) -> None:
         (release / path).parent.mkdir(exist_ok=True)
         (release / path).write_text(listed, "utf-8", newline="\n")
     (release / LICENCE).write_bytes(contents.licence)
-    (release / PROVENANCE).mkdir()
-    for stage in contents.graph.stages:
-        text = to_json(statement(stage, contents.evaluation))
-        (release / statement_path(stage.name)).write_text(text, "utf-8", newline="\n")
     outputs = _outputs(contents)
     require_every_document(contents.graph, outputs)
     for source, target in released_files(contents.graph, outputs):
         (release / target).parent.mkdir(parents=True, exist_ok=True)
         copy(source, release / target)
+    withheld = contents.graph.withheld
+    shown = {sha256_file(path) for path in release.rglob("*") if path.is_file()} if withheld else frozenset()
+    (release / PROVENANCE).mkdir()
+    for stage in contents.graph.stages:
+        text = to_json(statement(stage, contents.evaluation, shown if stage.name in withheld else None))
+        (release / statement_path(stage.name)).write_text(text, "utf-8", newline="\n")
     large = _GIT_GGUF if any(release.rglob("*.gguf")) else ""
     (release / ".gitattributes").write_text(_GIT + large, "utf-8", newline="\n")
     equip(release)

@@ -125,6 +125,7 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
         locked = locked_recipe(
             recipe, options.mode, sources=options.sources, offline=options.offline, listener=log, stop=stop
         )
+        locked.keep_secrets()
         released_weights(locked.graph)  # a recipe that makes none is told so before anything is built
         scope = str(recipe.resolve())
         plan = planned(locked, store, scope)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from regrow.model.families import families
+from regrow.recipe.values import UNSHAREABLE
 from regrow.release.layout import EFFECTS, EVIDENCE, LINEAGE
 from regrow.release.lineage import Model, made, relation_on_hubs
 from regrow.report import ReportData, said
@@ -244,10 +245,14 @@ def _check(data: ReportData) -> Iterator[str]:
         "`regrow verify .` builds everything again from recipe, lock and sources, and compares bit for bit.",
     )
     beside = ["the base"] if any(is_local(base.fetch) for base in data.bases) else []
-    beside += [source.name for source in data.sources if is_local(source.fetch)]
+    kept = [source.name for source in data.sources if source.availability == UNSHAREABLE]
+    beside += [source.name for source in data.sources if is_local(source.fetch) and source.name not in kept]
     if beside:
         names = ", ".join(beside)
         yield f"It needs the files of {names}, which are not in the release: `--source DIR` says where they are."
+    if kept:
+        yield f"The texts of {', '.join(kept)} may not be shared, so only who holds them can build all of it; to others"
+        yield "it says what could be checked. `regrow commitment check . PROOF` checks a proof that a text is one."
     yield ""
 
 
@@ -265,6 +270,8 @@ def _data(data: ReportData) -> Iterator[str]:
         yield ""
     dropped = sum(exclusion.documents for exclusion in data.exclusions)
     yield "`data/documents.parquet` names every document by file, byte range, licence and hash;"
+    if any(source.availability == UNSHAREABLE for source in data.sources):
+        yield "of texts that may not be shared, files are numbers, and hashes and ids are made under a secret key;"
     yield f"`data/excluded.parquet` names the {dropped:,} that were read but not used, with reasons."
     yield ""
 

@@ -17,6 +17,9 @@ from regrow.release import Release
 from regrow.release.files import Files, read_json
 from regrow.release.layout import GENERATION, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS, WEIGHTS_INDEX
 
+EQUIPPED = (TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, GENERATION)
+"""The names of the files that are changed for other engines."""
+
 _NO_END = int(1e30)
 """What transformers writes for a length without a limit."""
 
@@ -40,6 +43,26 @@ def equip(folder: Path) -> None:
         for name, value in {**same, GENERATION: generation}.items():
             text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
             (folder / place / name).write_text(text, "utf-8", newline="\n")
+
+
+def unequipped(name: str, data: bytes) -> bytes:
+    """What a file may have been before :func:`equip` changed it; whoever asks knows the hash of what it was.
+
+    Args:
+        name: of the file.
+        data: what it is now.
+
+    Raises:
+        ValueError: if it is none that :func:`equip` writes.
+    """
+    value = json.loads(data)
+    if not isinstance(value, dict):
+        raise ValueError("it is no table")
+    if name == TOKENIZER:
+        return json.dumps({**value, "post_processor": None}, indent=2, ensure_ascii=False).encode()
+    added = {TOKENIZER_CONFIG: {*value} - {*LEARNT}, SPECIAL_TOKENS: {"pad_token"}, GENERATION: {"pad_token_id"}}
+    before = {key: one for key, one in value.items() if key not in added.get(name, ())}
+    return json.dumps(before, indent=2, sort_keys=True).encode() + b"\n"
 
 
 def _template(begin: int) -> Mapping[str, Any]:

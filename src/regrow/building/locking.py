@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from threading import Event
 
+from regrow.building.secrets import keep, secret_of
 from regrow.engine import Listener, StageContext, Stop
 from regrow.errors import InputError, RecipeError, RegrowError
 from regrow.exact.version import ARITHMETIC
@@ -57,6 +58,7 @@ class Locked:
         promised_release: the release digest the lock has, if any.
         text: (outputs of the stages, release digest) -> the text of the lock with these.
         lists: path beside the lock -> the list of files that it names by its digest.
+        secrets: path beside the texts -> the list of files that may not be shared.
     """
 
     folder: Path
@@ -69,6 +71,17 @@ class Locked:
     promised_release: str | None
     text: Callable[[Mapping[str, str], str | None], str]
     lists: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The stages that would bring in texts that may not be shared and that nobody here holds."""
+        brought = ((stage.name, stage.parameters) for stage in self.graph.stages)
+        return tuple(name for name, it in brought if isinstance(it, Pinned) and Pins.of(it.pins).missing)
+
+    def keep_secrets(self) -> None:
+        """Write the secrets of texts that may not be shared, before anything is made that depends on them."""
+        keep(self.secrets, self.surroundings.base)
 
 
 def locked_recipe(
@@ -99,7 +112,7 @@ def locked_recipe(
 def _locked_recipe(said: Spoken, place: _Place, mode: Mode, listener: Listener, stop: Stop) -> Locked:
     folder = place.folder
     if mode is Mode.FROZEN:
-        frozen = load_lock(folder)
+        frozen = load_lock(folder, place.base)
         _require_arithmetic(frozen, folder / LOCK)
         locked = _locked(frozen, said, place)
         if sha256_bytes(locked.recipe) != frozen.recipe:
@@ -113,8 +126,8 @@ def _locked_recipe(said: Spoken, place: _Place, mode: Mode, listener: Listener, 
     recipe = understood(said, KINDS)
     expand(recipe, {})  # what does not fit together is told before anything is looked up
     # Files of the author's may have changed since. Those of a release are not in it, and its lock is a promise.
-    lock = load_lock(folder) if (folder / LOCK).exists() else None
-    look = _Look(place, listener, stop)
+    lock = load_lock(folder, place.base) if (folder / LOCK).exists() else None
+    look = _Look(place, listener, stop, lock)
     own = () if is_release(folder) else (source for source in recipe.sources if is_local(source.fetch))
     found = {source.name: look(source) for source in own}
     reasons = ("there is no lock yet",) if lock is None else reasons_stale(lock, recipe, ARITHMETIC, found, look.again)
@@ -131,7 +144,8 @@ def _locked_recipe(said: Spoken, place: _Place, mode: Mode, listener: Listener, 
         )
     listener({"event": "lock", "reasons": list(reasons)})
     known = {**(kept_pins(lock, recipe) if lock is not None else {}), **found}
-    missing = [source for source in recipe.sources if not known.get(source.name)] if mode is not Mode.DRAFT else []
+    unknown = [source for source in recipe.sources if not Pins.of(known.get(source.name, ())).number]
+    missing = unknown if mode is not Mode.DRAFT else []
     pins = {**known, **{source.name: look(source) for source in missing}}
     return _locked(Lock.of(recipe, expand(recipe, pins), pins, ARITHMETIC), said, place)
 
@@ -181,7 +195,7 @@ def as_locked(release: Path, *, sources: Path | None, offline: bool) -> tuple[Lo
         RecipeError: if the lock is for another version of regrow.
         InputError: if the release was made from files that are not in it, and nobody said where they are.
     """
-    lock, said = load_lock(release), spoken(release / RECIPE)
+    lock, said = load_lock(release, sources), spoken(release / RECIPE)
     try:
         locked = _locked(lock, said, _Place(release, (sources or release).absolute(), offline))
         _require_arithmetic(lock, release / LOCK)
@@ -240,21 +254,24 @@ def _locked(lock: Lock, said: Spoken, place: _Place) -> Locked:
         promised_release=lock.release,
         text=lambda outputs, release: lock.with_outputs(outputs, release).text(),
         lists=lock.lists,
+        secrets=lock.secrets,
     )
 
 
 @dataclass(frozen=True)
 class _Look:
-    """Finds out which files a source has now."""
+    """Finds out which files a source has now; of texts that may not be shared, with their secret."""
 
     place: _Place
     listener: Listener
     stop: Stop
+    lock: Lock | None = None
 
     def __call__(self, source: Source) -> Pins:
         from regrow.sources import resolve
 
         context = StageContext(source.stage, self.listener, self.stop)
+        secret = secret_of(source.name, self.lock, self.place.base) if source.withheld else ""
         try:
             found = resolve(
                 source.fetch,
@@ -265,7 +282,7 @@ class _Look:
                 offline=self.place.offline,
                 poll=context.stop_if_asked,
             )
-            return Pins.of(found)
+            return Pins.kept_back(found, secret)
         except RegrowError as error:
             error.where = error.where or f"source `{source.name}`"
             raise
@@ -279,7 +296,7 @@ def _require_files(lock: Lock, release: Path) -> None:
     for source in lock.sources:
         place = release / source.fetch.partition(":")[2]
         files = [place] if place.is_file() else (place / pin.file for pin in source.pins)
-        if is_local(source.fetch) and not all(file.exists() for file in files):
+        if is_local(source.fetch) and not source.pins.missing and not all(file.exists() for file in files):
             raise InputError(
                 f"the files of source `{source.name}` are not part of the release",
                 where=str(release / RECIPE),

@@ -1,4 +1,8 @@
-"""The data manifest: every document of the training corpus by place, licence and hash, without its text."""
+"""The data manifest: every document of the training corpus by place, licence and hash, without its text.
+
+Of a text that may not be shared the hash is its leaf in the commitment: anyone could try out what a short text might
+have been if it were that of the text alone.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from regrow.corpus.documents import ORDER
 from regrow.corpus.split import PARTS, Split
-from regrow.corpus.tables import Stretch, merged
+from regrow.corpus.tables import Stretch, merged, replaced
+from regrow.evidence.commitment import leaf
 from regrow.formats import parquet, parts
 
 if TYPE_CHECKING:
     import pyarrow
 
 _KEPT = ("id", "source", "licence", "availability", "file", "start", "end", "sha256")
+_SALT = "salt"
 _GROUP = 1 << 16
 _ROWS = 1024  # texts that are read at a time
 
@@ -76,8 +82,9 @@ class _Side(Stretch):
         if columns is not None:
             yield from super().batches(columns, rows)
             return
-        for batch in super().batches([*_KEPT, "text"], rows):
-            yield self._about(batch)
+        salted = [_SALT] if _SALT in parquet.columns(self.path) else []
+        for batch in super().batches([*_KEPT, "text", *salted], rows):
+            yield self._about(_hidden(batch) if salted else batch)
 
     def _about(self, batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
         """What the manifest says of some documents."""
@@ -92,6 +99,14 @@ class _Side(Stretch):
         return pa.RecordBatch.from_arrays(
             [*map(batch.column, _KEPT), *measured, split], schema=pa.schema([*fields, *more])
         )
+
+
+def _hidden(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
+    """Documents, with the leaf of each that has a salt in place of the hash of its text."""
+    rows = enumerate(zip(*(batch.column(name).to_pylist() for name in (_SALT, "id", "text")), strict=True))
+    return replaced(
+        batch, "sha256", {row: leaf(salt, id, text.encode()).hex() for row, (salt, id, text) in rows if salt}
+    )
 
 
 def xz(split: Path) -> dict[str, Any]:

@@ -89,6 +89,7 @@ def relock(recipe: Path, *, check: bool, offline: bool, listener: Listener) -> R
             hint="copy regrow.toml, and the files it speaks of, to a folder of their own and lock it there",
         )
     if reasons.found:
+        locked.keep_secrets()
         write_lock(path, locked.text(locked.promised, locked.promised_release), locked.lists)
     return Relocked(path, tuple(reasons.found))
 

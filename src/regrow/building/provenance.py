@@ -7,14 +7,14 @@ outputs agree: no times, no versions of libraries, no key. Those lie in ``buildi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 from regrow.engine import Evaluation
 from regrow.exact.version import ARITHMETIC, INFERENCE
 from regrow.recipe.graph import Stage
-from regrow.recipe.pin import MOST_NAMED, Pinned, Pins, list_path
+from regrow.recipe.pin import MOST_NAMED, Pinned, Pins, list_path, withheld_path
 from regrow.sources import package_url
 from regrow.store import seals
 
@@ -28,15 +28,22 @@ def build_type(kind: str, version: int) -> str:
     return f"urn:regrow:stage:{kind}:{version}"
 
 
-def statement(stage: Stage, evaluation: Evaluation) -> dict[str, Any]:
+def statement(stage: Stage, evaluation: Evaluation, shown: Collection[str] | None = None) -> dict[str, Any]:
     """The statement about one stage.
 
     The first subject is the artifact as a whole: its sha256 is that of the list of checksums of its files. The files
     follow, each with its own; if they are very many, the first of them. So it is with the files that a source has, of
     which the release then has the whole list.
+
+    Args:
+        stage: the stage.
+        evaluation: has what it gave.
+        shown: sha256 of the files that may be named, where texts that may not be shared are in others: a hash of those
+            could be tried out. The artifact has a hash in any case, which covers secrets. By default all may be.
     """
     result = evaluation.results[stage.name]
-    made = seals.listed(result.path, result.digest)
+    listed = seals.listed(result.path, result.digest)
+    made = {path: sha256 for path, sha256 in listed.items() if shown is None or sha256 in shown}
     outputs = [_resource(f"{stage.name}/{path}", made[path]) for path in islice(made, MOST_NAMED)]
     parameters = stage.parameters.model_dump(mode="json")
     internal: dict[str, Any] = {"kind": stage.kind.name, "version": stage.kind.version}
@@ -80,6 +87,9 @@ def _pins(stage: Stage) -> Iterator[dict[str, Any]]:
     parameters = stage.parameters
     if isinstance(parameters, Pinned):
         uri, pins = package_url(parameters.fetch), Pins.of(parameters.pins)
+        if pins.withheld:
+            yield _resource(withheld_path(stage.name.removeprefix(f"{stage.kind.name}-"), pins.sums), pins.sums)
+            return
         if pins.many:
             yield _resource(list_path(stage.name.removeprefix(f"{stage.kind.name}-"), pins.sums), pins.sums)
         for pin in pins[:MOST_NAMED]:

@@ -9,11 +9,11 @@ from regrow.errors import RecipeError, StageError
 from regrow.formats import parts
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Released
-from regrow.recipe.pin import FOLDER
+from regrow.recipe.pin import FOLDER, WITHHELD
 from regrow.release.layout import BUILDINFO, CARD, LICENCE, LOCK, MANIFEST, PAPER, PROVENANCE, RECIPE, REPORT, SUMS
 
 _OURS = (".gitattributes", CARD, LICENCE, LOCK, MANIFEST, PAPER, RECIPE, REPORT, SUMS)
-_OUR_FOLDERS = (BUILDINFO, FOLDER, PROVENANCE)
+_OUR_FOLDERS = (BUILDINFO, FOLDER, PROVENANCE, WITHHELD)
 
 
 def released_weights(graph: Graph) -> Stage:
@@ -32,11 +32,20 @@ def released_weights(graph: Graph) -> Stage:
 
 
 def members(graph: Graph) -> tuple[Stage, ...]:
-    """The stages that the released weights were made by, those that were made from them, and those that watch these."""
+    """The stages that the released weights were made by, those that were made from them, and those that watch these;
+    and those that keep a record of what any of them gave.
+    """
     weights = released_weights(graph)
     before = {stage.name for stage in graph.ancestors(weights)} | {weights.name}
-    after = {stage.name for stage in graph.stages if weights in graph.ancestors(stage)}
-    return tuple(stage for stage in graph.stages if {stage.name, *stage.watched} & (before | after))
+    after = {stage.name for stage in graph.made_from([weights.name])}
+    found = {stage.name for stage in graph.stages if {stage.name, *stage.watched} & (before | after)}
+    records = {stage.name for stage in graph.stages if _is_record(stage) and stage.needs <= found}
+    return tuple(stage for stage in graph.stages if stage.name in found | records)
+
+
+def _is_record(stage: Stage) -> bool:
+    """Whether what a stage gives is released whatever comes after it."""
+    return bool(stage.needs) and any(item.always for item in stage.kind.released)
 
 
 def last_of(graph: Graph, output: str) -> Stage | None:
@@ -61,7 +70,7 @@ def released_files(graph: Graph, outputs: Mapping[str, Path]) -> Iterator[tuple[
     taken: set[str] = set()
     for stage in reversed(members(graph)):
         stands_for_its_type = last_of(graph, stage.kind.output) is stage
-        for folder, items in _by_folder(stage, stands_for_its_type).items():
+        for folder, items in _by_folder(stage, stands_for_its_type, stage.name in graph.withheld).items():
             files = [found for item in items for found in _files(item, outputs[stage.name], stage.name)]
             if taken & {target for _, target in files}:
                 files = [(path, f"{folder}/{stage.name}/{target.removeprefix(f'{folder}/')}") for path, target in files]
@@ -71,10 +80,10 @@ def released_files(graph: Graph, outputs: Mapping[str, Path]) -> Iterator[tuple[
                 yield path, target
 
 
-def _by_folder(stage: Stage, stands_for_its_type: bool) -> dict[str, list[Released]]:
+def _by_folder(stage: Stage, stands_for_its_type: bool, withheld: bool) -> dict[str, list[Released]]:
     found: dict[str, list[Released]] = {}
     for item in (one.of(stage.kind.name, stage.name) for one in stage.kind.released):
-        if item.always or stands_for_its_type:
+        if (item.always or stands_for_its_type) and not (item.verbatim and withheld):
             found.setdefault(item.folder, []).append(item)
     return found
 

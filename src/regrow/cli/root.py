@@ -32,6 +32,7 @@ COMMANDS = (
     "data",
     "trace",
     "scan",
+    "commitment",
     "chat",
     "export",
     "store",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from hashlib import sha256
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +27,9 @@ ORDER = Order(("source", "file", "start", "id"))
 
 EXCLUDED_ORDER = Order(("source", "locator", "stage", "id"))
 """Of exclusions: as :attr:`Exclusion.position`."""
+
+_OPTIONAL = ("conversation", "salt")
+"""Columns of documents that a table has only where there is something to say."""
 
 R = TypeVar("R")
 
@@ -70,11 +73,13 @@ class Document:
         availability: of the source, as the recipe declares it.
         file: path of the file in the source; in an archive, ``archive!/path``. A row or page that was too long is
             taken for a file of its own, which holds its text as UTF-8: ``file!/START-END``, by its place in the file.
+            Of texts that may not be shared, the number of the file.
         start: first byte of the text in the file (in a Parquet file: its row).
         end: one past the last byte (in a Parquet file: row).
         sha256: of the text as UTF-8.
         text: the text; of a conversation, its messages as :func:`regrow.corpus.conversations.written` has them.
         conversation: whether it is one, or a pair of them.
+        salt: of a text that may not be shared, the secret that hides it in a commitment, as 64 hex digits; else empty.
     """
 
     id: str
@@ -87,6 +92,7 @@ class Document:
     sha256: str
     text: str
     conversation: bool = False
+    salt: str = ""
 
     @property
     def locator(self) -> str:
@@ -337,8 +343,8 @@ def count(*artifacts: Path, table: str = DOCUMENTS) -> int:
 
 
 def documents_table(path: Path) -> TableWriter:
-    """A table of documents, with a column for conversations if there are any."""
-    return TableWriter(path, schema_of(Document), ORDER, optional="conversation")
+    """A table of documents, with a column for conversations if there are any, and one for salts."""
+    return TableWriter(path, schema_of(Document), ORDER, optional=_OPTIONAL)
 
 
 def exclusions_table(path: Path) -> TableWriter:
@@ -387,7 +393,7 @@ def write_table(path: Path, schema: pyarrow.Schema, rows: Sequence[Any]) -> None
 
 def documents_of(batch: pyarrow.RecordBatch) -> Iterator[Document]:
     """The documents that the rows of a table are."""
-    return map(Document, *(column.to_pylist() for column in batch.columns))
+    return _rows(Document, [batch])
 
 
 def holds_conversations(batch: pyarrow.RecordBatch) -> bool:
@@ -398,5 +404,8 @@ def holds_conversations(batch: pyarrow.RecordBatch) -> bool:
 
 
 def _rows(kind: Callable[..., R], batches: Iterable[pyarrow.RecordBatch]) -> Iterator[R]:
+    columns = fields(kind)  # type: ignore[arg-type]
     for batch in batches:
-        yield from map(kind, *(column.to_pylist() for column in batch.columns))
+        there = batch.schema.names
+        values = (batch.column(one.name).to_pylist() if one.name in there else repeat(one.default) for one in columns)
+        yield from map(kind, *values)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from regrow.corpus.documents import EXCLUDED, Document, Exclusion, write_documents, write_exclusions
+from regrow.corpus.documents import EXCLUDED, Document, Exclusion, documents_of, write_documents, write_exclusions
 from regrow.corpus.tables import Stretch
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Split:
     def documents(self, part: Part) -> Iterator[Document]:
         """The documents of a part, in canonical order, a few in memory."""
         for batch in self.batches(part):
-            yield from map(Document, *(column.to_pylist() for column in batch.columns))
+            yield from documents_of(batch)
 
     def count(self, part: Part) -> int:
         """How many documents a part has."""

@@ -153,10 +153,10 @@ class TableWriter:
         path: of the table.
         schema: its columns.
         order: of its rows.
-        optional: a column of truth values that the table has only if one of them is true.
+        optional: columns of truth values or texts that the table has only if one of them is true, or says something.
     """
 
-    def __init__(self, path: Path, schema: pyarrow.Schema, order: Order, optional: str = "") -> None:
+    def __init__(self, path: Path, schema: pyarrow.Schema, order: Order, optional: Sequence[str] = ()) -> None:
         self.path = path
         self.count = 0
         self._schema, self._order, self._optional = schema, order, optional
@@ -242,10 +242,10 @@ class _Run:
 class _File:
     """A Parquet file whose rows come in order, in batches of any size."""
 
-    def __init__(self, path: Path, schema: pyarrow.Schema, optional: str) -> None:
+    def __init__(self, path: Path, schema: pyarrow.Schema, optional: Sequence[str]) -> None:
         self.path = path
         self._whole, self._optional = schema, optional
-        self._columns = [name for name in schema.names if name != optional]
+        self._columns = [name for name in schema.names if name not in optional]
         self._held: list[pyarrow.Table] = []
         self._rows = self._bytes = 0
         self._groups = 0
@@ -261,12 +261,11 @@ class _File:
     def write(self, rows: pyarrow.Table | pyarrow.RecordBatch) -> None:
         """Write rows, or hold them until there are enough for a row group."""
         import pyarrow as pa
-        import pyarrow.compute as pc
 
         table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
-        marked = self._optional in table.column_names and bool(pc.any(table.column(self._optional)).as_py())
-        if marked and self._optional not in self._columns:
-            self._widen()
+        there = (name for name in self._optional if name in table.column_names and name not in self._columns)
+        if said := {name for name in there if _says_something(table.column(name))}:
+            self._widen(said)
         table = self._fitted(table)
         start = 0
         for end in self._ends(table):
@@ -306,11 +305,11 @@ class _File:
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         self._groups += 1
 
-    def _widen(self) -> None:
-        """Give the rows that are written already the optional column, too."""
+    def _widen(self, columns: set[str]) -> None:
+        """Give the rows that are written already some optional columns, too."""
         held, self._held = self._held, []
         self.close()
-        self._columns = list(self._whole.names)
+        self._columns = [name for name in self._whole.names if name in columns or name in self._columns]
         narrow = self.path.rename(self.path.with_name(f"{self.path.name}.narrow"))
         self._begin()
         if self._groups:
@@ -322,12 +321,23 @@ class _File:
         self._held = [self._fitted(table) for table in held]
 
     def _fitted(self, table: pyarrow.Table) -> pyarrow.Table:
-        """Rows with the columns of the file, those of the optional one being false if they have none."""
+        """Rows with the columns of the file; in an optional one that they lack, they say nothing."""
         import pyarrow as pa
 
-        if self._optional in self._columns and self._optional not in table.column_names:
-            table = table.append_column(self._optional, pa.array([False] * table.num_rows))
+        for name in self._optional:
+            if name in self._columns and name not in table.column_names:
+                nothing = False if pa.types.is_boolean(self._whole.field(name).type) else ""
+                table = table.append_column(name, pa.array([nothing] * table.num_rows))
         return table.select(self._columns).cast(self._schema)
+
+
+def _says_something(column: pyarrow.ChunkedArray) -> bool:
+    """Whether a column has a value that is not false or empty."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    said = column if pa.types.is_boolean(column.type) else pc.not_equal(column, "")
+    return bool(pc.any(said).as_py())
 
 
 def _sizes(table: pyarrow.Table) -> list[int]:

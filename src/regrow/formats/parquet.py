@@ -53,6 +53,13 @@ def opened(path: Path) -> pyarrow.parquet.ParquetFile:
     return pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER)
 
 
+def columns(path: Path) -> list[str]:
+    """The names of the columns of a table of ours."""
+    import pyarrow.parquet
+
+    return list(pyarrow.parquet.read_schema(path).names)
+
+
 def group_borders(file: pyarrow.parquet.ParquetFile) -> list[int]:
     """The row with which each row group begins, and at last how many rows there are."""
     groups = (file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups))

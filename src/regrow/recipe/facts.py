@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field
 
-from regrow.recipe.pin import Pin
+from regrow.recipe.pin import Pin, Pins
 from regrow.sections import Parameters
 
 
@@ -24,7 +24,8 @@ class Brought(Parameters):
         name: as the recipe calls it.
         fetch: where it was got.
         licence: as the recipe declares it.
-        sha256: of its file; of several, of what ``sha256sum`` prints of them in the order of their names.
+        sha256: of its file; of several, of what ``sha256sum`` prints of them in the order of their names; of files that
+            may not be shared, of their list with its secret.
     """
 
     name: str
@@ -35,7 +36,9 @@ class Brought(Parameters):
     @staticmethod
     def of(name: str, fetch: str, licence: str, pins: Sequence[Pin]) -> Brought:
         """With the digest of what is pinned."""
-        return Brought(name=name, fetch=fetch, licence=licence, sha256=_digest({one.file: one.sha256 for one in pins}))
+        told = Pins.of(pins)
+        sha256 = told.bare.sums if told.withheld else _digest({one.file: one.sha256 for one in told})
+        return Brought(name=name, fetch=fetch, licence=licence, sha256=sha256)
 
 
 class Facts(Parameters):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from regrow.recipe.kind import AFTER, Kind
+from regrow.recipe.pin import Pinned, Pins
 from regrow.sections import Parameters
 
 
@@ -46,3 +47,18 @@ class Graph:
             if other.name in needed:
                 needed |= other.needs
         return (other for other in self.stages if other.name in needed)
+
+    def made_from(self, names: Collection[str]) -> tuple[Stage, ...]:
+        """Some stages, by their names, and all that are made from what they give, in the order of the graph."""
+        found = set(names)
+        for stage in self.stages:
+            if stage.needs & found:
+                found.add(stage.name)
+        return tuple(stage for stage in self.stages if stage.name in found)
+
+    @property
+    def withheld(self) -> frozenset[str]:
+        """The names of the stages that bring in texts that may not be shared, and of all that are made from them."""
+        brought = ((stage.name, stage.parameters) for stage in self.stages)
+        secret = [name for name, it in brought if isinstance(it, Pinned) and Pins.of(it.pins).withheld]
+        return frozenset(stage.name for stage in self.made_from(secret))

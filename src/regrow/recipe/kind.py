@@ -250,12 +250,14 @@ class Released:
         name: what the file is called there, where that differs and the pattern names a single one.
         always: True for a record of what was done, which is released whatever comes after; False for files that stand
             for their type of artifact, of which a release holds the last one's.
+        verbatim: True if texts can be read off them, so that a release of texts that may not be shared lacks them.
     """
 
     files: str
     folder: str = ""
     name: str = ""
     always: bool = False
+    verbatim: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a place outside of the release.

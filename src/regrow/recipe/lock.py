@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal, Self
 import tomli_w
 from pydantic import Field, PrivateAttr, StringConstraints, ValidationInfo, field_validator
 
-from regrow.errors import RecipeError
+from regrow.errors import InputError, RecipeError
 from regrow.recipe.differences import differences
 from regrow.recipe.expand import Draft, assemble, expand
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Kinds
-from regrow.recipe.pin import FOLDER, Pin, Pinned, Pins, list_path
+from regrow.recipe.pin import FOLDER, WITHHELD, Pin, Pinned, Pins, list_path, withheld_path
 from regrow.recipe.problems import CombinedRecipeError, Origin
 from regrow.recipe.roles import TRAINING, Role
 from regrow.recipe.schema import Model, Recipe, Source, check, distinct
@@ -31,6 +31,9 @@ ONLY_LINE_ENDS = "only line ends differ"
 _HEADER = "# Written by regrow. Do not edit: change regrow.toml, then run `regrow lock`.\n\n"
 _REMEDY = "take a whole version of the file, or delete it and run `regrow lock`; do not mend it by hand"
 _LIST = f"take `{FOLDER}` from where the lock came from, or delete the lock and run `regrow lock`"
+_HELD = (
+    f"take `{WITHHELD}` from where the lock was made; without it the texts of that lock are not known to be the same"
+)
 _CONFLICT = re.compile(r"^(?:<{7}|={7}|>{7})(?: .*)?$", re.MULTILINE)
 
 _LISTS = ("file", "licences_found")
@@ -71,6 +74,20 @@ class LockedFile(Section):
     licences_found: tuple[str, ...] = ()
 
 
+class Withheld(Section):
+    """Files that may not be shared: what others may know of them.
+
+    Attributes:
+        files: how many.
+        bytes: of all.
+        commitment: the sha256 of their list, which begins with a secret.
+    """
+
+    files: int = Field(ge=0)
+    bytes: int = Field(ge=0)
+    commitment: Digest
+
+
 class LockedSource(Section):
     """A source, with all of its files: each in a table, or, if they are many, in a list beside the lock.
 
@@ -82,6 +99,7 @@ class LockedSource(Section):
         attribution: whom to name.
         role: what it is for; empty if that is training.
         sums: the digest of the list.
+        withheld: what is told of the files if they may not be shared; their list lies beside the texts.
         licences_found: what the files in the list say of their own licences, in their own words.
         files: the files, if there is no list.
     """
@@ -93,6 +111,7 @@ class LockedSource(Section):
     attribution: str = ""
     role: Role | Literal[""] = ""
     sums: Digest | None = None
+    withheld: Withheld | None = None
     licences_found: tuple[str, ...] = ()
     files: tuple[LockedFile, ...] = Field(alias="file", default=())
 
@@ -101,25 +120,38 @@ class LockedSource(Section):
     @field_validator("files")
     @classmethod
     def _are_in_one_place(cls, value: tuple[LockedFile, ...], info: ValidationInfo) -> tuple[LockedFile, ...]:
-        if value and info.data.get("sums"):
+        if value and (info.data.get("sums") or info.data.get("withheld")):
             raise fault("the files are both here and in a list", hint="")
         return value
 
     @cached_property
     def pins(self) -> Pins:
-        """All of its files, wherever they are told."""
-        return self._listed if self.sums else Pins(Pin(**dict(file)) for file in self.files)
+        """All of its files, wherever they are told; those of others that may not be shared are only described."""
+        if self.withheld and not self._listed.withheld:
+            return Pins.described(self.withheld.files, self.withheld.bytes, self.withheld.commitment)
+        return self._listed if self.digest else Pins(Pin(**dict(file)) for file in self.files)
+
+    @property
+    def digest(self) -> str:
+        """What stands for the list of its files; empty if there is none."""
+        return self.withheld.commitment if self.withheld else self.sums or ""
 
     @property
     def list_path(self) -> str:
-        """Where the list lies, beside the lock; empty if there is none."""
-        return list_path(self.name, self.sums) if self.sums else ""
+        """Where the list lies, beside the lock, or beside texts that may not be shared; empty if there is none."""
+        place = withheld_path if self.withheld else list_path
+        return place(self.name, self.digest) if self.digest else ""
 
     @classmethod
     def of(cls, source: Source, pins: Pins) -> Self:
         """A source as it is said, with its files as they are."""
         said = {key: getattr(source, key) for key in ("name", "fetch", "select", "licence", "attribution")}
         said["role"] = "" if source.role == TRAINING else source.role
+        if pins.withheld:
+            told = Withheld(files=pins.number, bytes=pins.size, commitment=pins.bare.sums)
+            kept = cls(**said, withheld=told)
+            kept._listed = pins.bare
+            return kept
         if not pins.many:
             keys = ("file", "sha256", "size", "licences_found")
             return cls(**said, file=tuple(LockedFile(**{key: getattr(pin, key) for key in keys}) for pin in pins))
@@ -137,8 +169,13 @@ class LockedSource(Section):
 
         Raises:
             RecipeError: if it is another one, or missing.
+            InputError: if it is another one, and its texts may not be shared.
         """
         what = f"the list of the files of source `{self.name}`"
+        if self.withheld:
+            if text:
+                self._listed = self._secret(text, file)
+            return
         if not text:
             raise RecipeError(f"{what} is missing", where=file, why="the lock names it by its digest", hint=_LIST)
         try:
@@ -149,6 +186,18 @@ class LockedSource(Section):
             why = f"its sha256 is {listed.sums[:12]}..., and the lock names {self.list_path}"
             raise RecipeError(f"{what} is not the one of the lock", where=file, why=why, hint=_LIST)
         self._listed = listed
+
+    def _secret(self, text: str, file: str) -> Pins:
+        """The files of the list that lies beside texts that may not be shared."""
+        what = f"the secret list of the files of source `{self.name}`"
+        try:
+            found = Pins.parse(text)
+        except ValueError as error:
+            raise InputError(f"{what} is damaged", where=file, why=str(error), hint=_HELD) from None
+        if found.sums != self.digest or not found.secret:
+            why = f"its sha256 is {found.sums[:12]}..., and the lock names {self.list_path}"
+            raise InputError(f"{what} is not the one of the lock", where=file, why=why, hint=_HELD)
+        return found
 
 
 class LockedStage(Section):
@@ -238,6 +287,11 @@ class Lock(Section):
         """Path beside the lock -> the list of files that lies there."""
         return {source.list_path: source.pins.text for source in self.sources if source.sums}
 
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Path beside the texts -> the list of files that may not be shared, of those sources whose list is here."""
+        return {source.list_path: source.pins.text for source in self.sources if source.pins.secret}
+
     def with_outputs(self, outputs: Mapping[str, str], release: str | None) -> Self:
         """The lock after a build; the one inside a release does not have the release digest, which covers it."""
         ordered = {stage.name: outputs[stage.name] for stage in self.stages if stage.name in outputs}
@@ -251,7 +305,8 @@ class Lock(Section):
         for key in ("source", "stage"):
             value[key] = [{name: item for name, item in table.items() if item not in ("", {})} for table in value[key]]
         for source in value["source"]:
-            for name in ("file", "licences_found") if "sums" in source else ("licences_found",):
+            listed = "sums" in source or "withheld" in source
+            for name in ("file", "licences_found") if listed else ("licences_found",):
                 if not source[name]:
                     del source[name]
         if self.outputs:
@@ -288,30 +343,44 @@ class Lock(Section):
             raise _damaged(error) from None
 
 
-def load(path: Path) -> Lock:
+def load(path: Path, texts: Path | None = None) -> Lock:
     """Read a lock.
 
     Args:
         path: the file, or the folder with a ``regrow.lock``.
+        texts: the folder beside whose texts the lists of those lie that may not be shared; by default that of the lock.
 
     Raises:
         RecipeError: if it is not there or not whole.
+        InputError: if a list of files that may not be shared is another one.
     """
     file = path / FILE if path.is_dir() else path
 
+    def place(name: str) -> Path:
+        return (texts or file.parent if name.startswith(f"{WITHHELD}/") else file.parent) / name
+
     def beside(name: str) -> str:
-        return read(file.parent / name, _LIST, _MOST_LISTED)
+        found = place(name)
+        if name.startswith(f"{WITHHELD}/") and not found.exists():
+            return ""
+        return read(found, _LIST, _MOST_LISTED)
 
-    return parse(read(file, "run `regrow lock` or `regrow build` first"), str(file), beside)
+    return parse(read(file, "run `regrow lock` or `regrow build` first"), str(file), beside, place)
 
 
-def parse(text: str, file: str = FILE, beside: Callable[[str], str] = lambda _: "") -> Lock:
+def parse(
+    text: str,
+    file: str = FILE,
+    beside: Callable[[str], str] = lambda _: "",
+    place: Callable[[str], Path] | None = None,
+) -> Lock:
     """The lock that a text holds.
 
     Args:
         text: the file.
         file: where it is.
         beside: path -> the text of a list beside it; empty if it is missing.
+        place: path -> where that is, for errors; by default beside the file.
 
     Raises:
         RecipeError: if it is damaged, or a list that it names is.
@@ -331,16 +400,18 @@ def parse(text: str, file: str = FILE, beside: Callable[[str], str] = lambda _: 
         raise _damaged(error) from None
     lock._origin = origin
     for source in lock.sources:
-        if source.sums:
-            source.take(beside(source.list_path), str(Path(file).with_name(FOLDER) / Path(source.list_path).name))
+        if source.digest:
+            where = place(source.list_path) if place else Path(file).parent / source.list_path
+            source.take(beside(source.list_path), str(where))
     return lock
 
 
 def kept_pins(lock: Lock, recipe: Recipe) -> dict[str, tuple[Pin, ...]]:
     """The pins of those sources that the recipe still fetches as it did, so that they need not be found again."""
     locked = {source.name: source for source in lock.sources}
-    now = ((source.name, source.fetch, source.select) for source in recipe.sources)
-    same = [name for name, *how in now if name in locked and how == [locked[name].fetch, locked[name].select]]
+    now = ((source.name, source.fetch, source.select, source.withheld) for source in recipe.sources)
+    before = {name: [one.fetch, one.select, one.withheld is not None] for name, one in locked.items()}
+    same = [name for name, *how in now if before.get(name) == how]
     return {name: lock.pins[name] for name in same}
 
 
@@ -389,6 +460,10 @@ def _differences(old: Lock, new: Lock, only_line_ends: Callable[[str, Pin], bool
 
 def _file_changes(old: LockedSource, new: LockedSource, only_line_ends: Callable[[str, Pin], bool]) -> Iterator[str]:
     prefix = f"source {new.name}: "
+    if old.withheld or new.withheld:  # what is told of them is no secret
+        if old.digest != new.digest:
+            yield f"{prefix}its files changed"
+        return
     if old.pins == new.pins:
         return
     before, now = ({pin.file: pin for pin in source.pins} for source in (old, new))

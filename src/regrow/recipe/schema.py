@@ -26,7 +26,7 @@ from regrow.recipe.pin import Pinned
 from regrow.recipe.problems import Origin, explain, fields, note, together
 from regrow.recipe.roles import TRAINING
 from regrow.recipe.text import parsed
-from regrow.recipe.values import Licence, Name, Texts
+from regrow.recipe.values import UNSHAREABLE, Licence, Name, Texts
 from regrow.sections import Place, Section, fault
 from regrow.words import shown, suggestion
 
@@ -101,6 +101,7 @@ class Source:
         licence: as declared; empty where the table has no such key.
         attribution: whom to name.
         role: what it is for.
+        withheld: whether its texts may not be shared.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Source:
     licence: str
     attribution: str
     role: str
+    withheld: bool = False
 
 
 @dataclass(frozen=True)
@@ -341,6 +343,7 @@ def _source(said: Said) -> Source:
         licence=getattr(values, "licence", ""),
         attribution=getattr(values, "attribution", ""),
         role=getattr(values, "role", TRAINING),
+        withheld=getattr(values, "availability", "") == UNSHAREABLE,
     )
 
 

@@ -11,6 +11,9 @@ from regrow.recipe import licences
 from regrow.sections import fault
 from regrow.words import shown
 
+UNSHAREABLE = "unshareable"
+"""The availability of texts that may be learnt from and not be shared."""
+
 _MANY = 20
 _SYNTAX = "`*`, `?` and `[...]` stand for parts of a name, and `**` between slashes for folders"
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

@@ -22,7 +22,7 @@ from regrow.formats import parts
 from regrow.formats.safetensors import read_entries
 from regrow.model.families import families
 from regrow.model.keys import INTENDED
-from regrow.recipe.pin import Pin, Pins, list_path, listed_in_short
+from regrow.recipe.pin import Pin, Pins, list_path, listed_in_short, read_brief
 from regrow.recipe.roles import TRAINING, role_of
 from regrow.recipe.text import toml
 from regrow.release import tables
@@ -308,6 +308,8 @@ class Release:
     def pins(self, said: Statement) -> Pins:
         """The files that a stage brought in from outside: as its statement names them, or the list that it names.
 
+        Those that may not be shared are only described.
+
         Raises:
             DamagedError: if they are no pins, or the list is missing or another one.
         """
@@ -315,6 +317,8 @@ class Release:
         if sums := listed_in_short(told):
             return self.listed_pins(said.entry, sums)
         try:
+            if (described := read_brief(told)) is not None:
+                return described
             return Pins(Pin(str(one["file"]), str(one["sha256"]), int(one["size"])) for one in told)
         except (TypeError, ValueError, LookupError) as error:
             raise DamagedError(self.path, statement_path(said.stage), "its pins are none") from error

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from regrow.recipe.pin import listed_in_short
 from regrow.release.layout import PROVENANCE, STATEMENT
 
 
@@ -55,7 +54,7 @@ class Statement:
     def pinned(self) -> int:
         """How many files of what it got are pinned; which, :meth:`regrow.release.release.Release.pins` says."""
         found = self.parameters.get("pins")
-        if isinstance(found, dict) and listed_in_short(found):
+        if isinstance(found, dict):
             return count if type(count := found.get("files")) is int else 0
         return len(found) if isinstance(found, list) else 0
 

@@ -12,7 +12,7 @@ from regrow.errors import InputError, RecipeError
 from regrow.formats.pointer import pointer, remedy
 from regrow.recipe import lock, schema
 from regrow.recipe.beside import beside
-from regrow.recipe.pin import FOLDER, Pin
+from regrow.recipe.pin import FOLDER, WITHHELD, Pin
 from regrow.sources.archives import is_archive
 from regrow.sources.looked import Looked
 from regrow.sources.packing import unknown_packing
@@ -43,6 +43,9 @@ def check(locator: str) -> None:
             why="a recipe has to mean the same on another machine, so its files are in its own folder or below",
             hint='put the files there and write, for example, "file:texts"',
         )
+    if WITHHELD in locator.split("/"):
+        why = "they are what hides texts that may not be shared"
+        raise RecipeError(f"{shown('file:' + locator)} is where secrets lie", why=why, hint="name a folder with texts")
     if "*" in locator:
         folder = locator.partition("*")[0].rpartition("/")[0]
         raise RecipeError(
@@ -165,7 +168,7 @@ def _closed(folder: Path, site: Site, whole: bool) -> str:
         return "links"
     if not site.choice.walks(folder.name):
         return aside(folder.name)
-    if _same(folder, site.base / FOLDER):
+    if folder.name == WITHHELD or _same(folder, site.base / FOLDER):
         return "of the recipe"
     made = (not whole and _is_release(folder)) or _is_cache(folder)
     return "made by regrow" if made or _same(folder, site.base / _BUILD) else ""

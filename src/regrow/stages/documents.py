@@ -22,18 +22,18 @@ from regrow.corpus.documents import (
     LeftOut,
     Tally,
     holds_too_much,
-    identify,
     in_order,
     inside,
     locator,
 )
 from regrow.corpus.encodings import EXAMPLES, known_encoding
 from regrow.corpus.reading import Piece, Reading, Refusal
+from regrow.corpus.withheld import SECRET, Hidden, Names, Plain, is_secret
 from regrow.errors import InputError, StageError
 from regrow.formats import parts
 from regrow.recipe.kind import Call, Context, Kind, Phase, Slot, Table, Task
 from regrow.recipe.roles import TRAINING, of_role
-from regrow.recipe.values import Texts
+from regrow.recipe.values import UNSHAREABLE, Texts
 from regrow.sections import LARGEST, fault
 from regrow.sources.archives import Refused, is_archive
 from regrow.sources.contents import Opened, opened
@@ -155,8 +155,10 @@ def groups(task: Task[DocumentsParameters]) -> None:
     """Decide which files make which part, by their sizes and names."""
     folder = task.files.path(task.call.input("files"))
     sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _walked(folder)}
+    first = 1
     for number, names in enumerate(grouped(sizes, PART)):
-        _list(task.output, number).write_text(json.dumps(names), "utf-8")
+        _list(task.output, number).write_text(json.dumps({"first": first, "names": names}), "utf-8")
+        first += len(names)
 
 
 def grouped(sizes: Mapping[str, int], least: int) -> list[list[str]]:
@@ -194,11 +196,11 @@ def read_group(task: Task[DocumentsParameters]) -> None:
     wanted, context = task.call.parameters, task.call.context
     (lists,) = task.given("groups")
     folder = task.call.input("files")
-    names = json.loads(task.files.path(_list(lists, task.index)).read_text("utf-8"))
-    reader = _Reader(wanted, context)
+    listed = _listed(task, lists, task.index)
+    reader = _Reader(wanted, context, _names(task, listed))
     part = parts.made(task.output, task.index, task.count)
     with DocumentsWriter(part) as writer:
-        for found in reader.read((task.files.path(folder / name), name) for name in names):
+        for found in reader.read((task.files.path(folder / name), name) for name in listed):
             if isinstance(found, Document):
                 writer.add(found)
             else:
@@ -220,7 +222,7 @@ def together(task: Task[DocumentsParameters]) -> None:
     tallies = (parts.folder(output, part, len(outputs)) / TALLY for part, output in enumerate(outputs))
     tally = Tally.together([Tally.read(task.files.path(path).parent) for path in tallies])
     (lists,) = task.given("groups")
-    _conclude(tally, json.loads(task.files.path(_list(lists, 0)).read_text("utf-8")), task.call)
+    _conclude(tally, [*_listed(task, lists, 0)], task.call)
 
 
 def _conclude(tally: Tally, seen: Sequence[str], call: Call[DocumentsParameters]) -> None:
@@ -241,7 +243,7 @@ def gathered(folder: Path, wanted: DocumentsParameters, context: Context) -> tup
     Raises:
         InputError: if no file is selected.
     """
-    reader = _Reader(wanted, context)
+    reader = _Reader(wanted, context, Plain(wanted.source))
     files = sorted((path.relative_to(folder).as_posix(), path) for path in _walked(folder))
     found = [*reader.read((path, name) for name, path in files)]
     kept = [one for one in found if isinstance(one, Document)]
@@ -252,19 +254,43 @@ def gathered(folder: Path, wanted: DocumentsParameters, context: Context) -> tup
 
 
 def _walked(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file())
+    return (path for path in folder.rglob("*") if path.is_file() and not is_secret(path, folder))
 
 
 def _list(folder: Path, group: int) -> Path:
     return folder / f"{group:05}.json"
 
 
+def _listed(task: Task[DocumentsParameters], lists: Path, group: int) -> dict[str, int]:
+    """The files of a group, each with its number among all."""
+    told = json.loads(task.files.path(_list(lists, group)).read_text("utf-8"))
+    return {name: number for number, name in enumerate(told["names"], told["first"])}
+
+
+def _names(task: Task[DocumentsParameters], numbers: Mapping[str, int]) -> Names:
+    """What the documents of a source are called.
+
+    Raises:
+        StageError: if its texts may not be shared, and there is no secret to hide them with.
+    """
+    wanted = task.call.parameters
+    if wanted.availability != UNSHAREABLE:
+        return Plain(wanted.source)
+    try:
+        secret = task.files.path(task.call.input("files") / SECRET).read_text("utf-8")
+        return Hidden(wanted.source, secret, numbers)
+    except (OSError, ValueError):
+        what = f"there is no secret to hide the texts of `{wanted.source}` with"
+        why = "they may not be shared, and an id that anyone can work out tells what they say"
+        raise StageError(what, why=why, hint="a source of a recipe gets one with its lock") from None
+
+
 class _Reader:
     """Reads files, and counts what becomes of them and of the rows in them."""
 
-    def __init__(self, wanted: DocumentsParameters, context: Context) -> None:
+    def __init__(self, wanted: DocumentsParameters, context: Context, names: Names) -> None:
         self.seen: list[str] = []
-        self._wanted, self._context = wanted, context
+        self._wanted, self._context, self._names = wanted, context, names
         self._choice = Choice(wanted.select, wanted.exclude)
         self._archived = Survey()
         self._files = self._rows = self._texts = 0
@@ -303,12 +329,13 @@ class _Reader:
             self._texts += 1
             if self._texts % _PAUSE == 0:
                 self._pause()
-            return _document(file, found, self._wanted)
+            return _document(file, found, self._wanted, self._names)
         lost = self._lost[bool(found.rows)]
-        place = locator(printable(file), found.start, found.end) if found.rows else printable(file)
-        known = lost.get(found.reason) or LeftOut(found.reason, 0, place, found.detail)
+        called = printable(self._names.file(file))
+        place = locator(called, found.start, found.end) if found.rows else called
+        known = lost.get(found.reason) or LeftOut(found.reason, 0, place, self._names.detail(found.detail))
         lost[found.reason] = replace(known, count=known.count + 1)
-        return _excluded(file, found, self._wanted)
+        return _excluded(file, found, self._wanted, self._names)
 
     def _pause(self) -> None:
         self._context.emit("progress", done=self._texts, total=None, unit="documents")
@@ -340,20 +367,22 @@ def _too_long(piece: Piece) -> Refusal:
     return Refusal(piece.start, piece.end, "too long", detail, piece.rows)
 
 
-def _document(file: str, piece: Piece, wanted: DocumentsParameters) -> Document:
-    file = inside(file, piece.part_of) if piece.part_of else file
+def _document(file: str, piece: Piece, wanted: DocumentsParameters, names: Names) -> Document:
+    true, called = (inside(one, piece.part_of) if piece.part_of else one for one in (file, names.file(file)))
     data = piece.text.encode()
+    id = names.id(locator(true, piece.start, piece.end), data)
     return Document(
-        id=identify(wanted.source, locator(file, piece.start, piece.end), data),
+        id=id,
         source=wanted.source,
         licence=wanted.licence,
         availability=wanted.availability,
-        file=file,
+        file=called,
         start=piece.start,
         end=piece.end,
         sha256=sha256_bytes(data),
         text=piece.text,
         conversation=wanted.format == _CONVERSATIONS,
+        salt=names.salt(id),
     )
 
 
@@ -362,9 +391,10 @@ def printable(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
 
 
-def _excluded(file: str, refusal: Refusal, wanted: DocumentsParameters) -> Exclusion:
-    source, place = wanted.source, locator(printable(file), refusal.start, refusal.end)
-    return Exclusion(identify(source, place, ""), source, place, "documents", refusal.reason, refusal.detail, 0)
+def _excluded(file: str, refusal: Refusal, wanted: DocumentsParameters, names: Names) -> Exclusion:
+    true, called = (locator(printable(one), refusal.start, refusal.end) for one in (file, names.file(file)))
+    detail = names.detail(refusal.detail)
+    return Exclusion(names.id(true, b""), wanted.source, called, "documents", refusal.reason, detail, 0)
 
 
 def _nothing(wanted: DocumentsParameters, seen: Sequence[str]) -> InputError:

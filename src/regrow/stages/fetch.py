@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pydantic import Field, field_validator
 
 from regrow import sources
+from regrow.corpus.withheld import SECRET
 from regrow.errors import InputError, RecipeError
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Table
-from regrow.recipe.pin import Pinned
+from regrow.recipe.pin import WITHHELD, Pinned, Pins
 from regrow.sections import fault
 from regrow.sources.downloads import LARGEST
+from regrow.store.atomic import require_new
 
 _PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip", ".whl")
 _UNPACKING = 3  # bytes of text in a byte of an archive
@@ -40,24 +42,33 @@ class FetchParameters(Pinned):
 
 def run(call: Call[FetchParameters]) -> None:
     """Get the files, or fail saying what came instead."""
-    wanted = call.parameters
-    if not wanted.pins:
+    wanted, pins = call.parameters, Pins.of(call.parameters.pins)
+    if pins.missing:
+        raise InputError(
+            f"the texts of `{sources.name_of(wanted.fetch)}` may not be shared, and are not here",
+            why=f"who holds them has the list of their files in `{WITHHELD}` beside them, and others have its digest",
+            hint="`regrow verify` tells what of a release can be checked without them",
+        )
+    if not pins:
         hint = "`regrow lock` finds out what it has and pins it"
         raise InputError(f"`{sources.name_of(wanted.fetch)}` is not pinned", hint=hint)
     sources.retrieve(
         wanted.fetch,
-        wanted.pins,
+        pins,
         call.context.surroundings.base,
         call.output,
         emit=call.context.emit,
         offline=call.context.surroundings.offline,
         poll=lambda: call.context.stop() if call.context.stopping() else None,
     )
+    if pins.secret:  # what is made of them depends on it, and nobody can guess a digest that it is in
+        require_new(call.output / SECRET)
+        (call.output / SECRET).write_text(pins.secret, "utf-8")
 
 
 def cost(parameters: FetchParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
     """Estimate: the pinned bytes, and the text that they hold if some of them are archives."""
-    size = sum(pin.size for pin in parameters.pins)
+    size = Pins.of(parameters.pins).size
     local = sources.is_local(parameters.fetch)
     text = sum(pin.size * (_UNPACKING if pin.file.endswith(_PACKED) else 1) for pin in parameters.pins)
     return Cost(

@@ -76,5 +76,5 @@ KIND = Kind(
     summary="sort the places of the training text by what stands there",
     table=Table("index", about="An index of the training text that is part of the release, for `regrow trace`."),
     cost=cost,
-    released=(Released("*", "index", always=True),),
+    released=(Released("*", "index", always=True, verbatim=True),),
 )

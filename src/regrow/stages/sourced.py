@@ -27,7 +27,8 @@ class SourceParameters(Parameters):
     )
     availability: Literal["open", "public", "obtainable", "unshareable"] = Field(
         description="Who can get the texts: `open`, anyone, to use and pass on; `public`, anyone can read them; "
-        "`obtainable`, anyone can ask for them or buy them; `unshareable`, only described.",
+        "`obtainable`, anyone can ask for them or buy them; `unshareable`, nobody: they are learnt "
+        "from, committed to, and no part of the release ([evidence](evidence.md)).",
         examples=["open"],
         json_schema_extra={"settled": True, "why": "a stranger must know whether the build can be repeated"},
     )

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from regrow.corpus.alphabet import LETTERS
 from regrow.corpus.lookup import Lookup, pieces
 from regrow.errors import InputError, RecipeError
+from regrow.recipe.values import UNSHAREABLE
 from regrow.tracing.steps import DAMAGED, Row, Sequences, said, training
+from regrow.words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -277,8 +279,15 @@ def _index(release: Release, store: Path | None, listener: Listener) -> Index:
         f"the store {has} the training text of this release",
         where=str(root),
         why="a release says where its texts are from, and does not hold them unless its recipe asks for an `[index]`",
-        hint="`regrow build` gets and makes them again from the release's recipe; --store names another store",
+        hint=remedy(release),
     )
+
+
+def remedy(release: Release) -> str:
+    """What to do where the store does not have the texts of a release."""
+    if kept := [str(one.get("name")) for one in release.sources if one.get("availability") == UNSHAREABLE]:
+        return f"the texts of {listed(kept)} may not be shared: ask who holds them; --store names another store"
+    return "`regrow build` gets and makes them again from the release's recipe; --store names another store"
 
 
 def tokens_stage(release: Release) -> tuple[str, str]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from regrow.building.locking import Locked, as_locked
 from regrow.engine import Choice, Evaluation, Listener, Stop, evaluate, rerun
 from regrow.errors import Interrupted, StageError
 from regrow.recipe.differences import differences
-from regrow.recipe.pin import MOST_NAMED
+from regrow.recipe.graph import Graph
+from regrow.recipe.pin import MOST_NAMED, WITHHELD
 from regrow.release import Release
 from regrow.release.files import DamagedError, read_bytes
 from regrow.release.layout import BUILDINFO, GIVEN, REPORT, SUMS, statement_path
@@ -26,6 +28,7 @@ from regrow.report import contents, render
 from regrow.store import Store, remove_tree
 from regrow.store.digest import files, sha256_file
 from regrow.verifying.files import FileCheck, check_files
+from regrow.verifying.partial import Part, contradictions, part_of
 from regrow.verifying.report import StageCheck, Verdict, VerifyReport
 
 _TEMPORARY = "free some space there, or set TMPDIR to a folder on a disk with room that you may write to"
@@ -46,7 +49,8 @@ def rebuild(
     The files are compared with the list of checksums first; if they are not whole, or the lock does not belong to the
     recipe, the answer is known without a rebuild. Building stops at the first stage that gives something else; that
     stage is run once more, to tell a difference from a machine that does not agree with itself. If every stage gives
-    the same, so do card, statements and tables that follow from them, and the report; the rest is named.
+    the same, so do card, statements and tables that follow from them, and the report; the rest is named. Where texts
+    are missing that may not be shared, what can be built without them is, and the answer says so.
 
     Args:
         folder: of the release.
@@ -71,6 +75,7 @@ def rebuild(
         else:
             with room_of(store) as room:
                 report = _Rebuild(release, check, locked, room, listener, stop, who).report()
+            report = replace(report, reasons=(*report.reasons, *_other_secrets(locked, sources)))
             if report.verdict is Verdict.SAME and store is None:
                 libraries = {name for stage in locked.graph.stages for name in stage.kind.libraries}
                 rebuilds.note(check.digest, "regrow verify", time.monotonic() - started, libraries)
@@ -106,9 +111,20 @@ class _Rebuild:
     who: Choice | None
     found: dict[str, str] = field(default_factory=dict)
 
+    @cached_property
+    def part(self) -> Part | None:
+        """What can be built, if that is not all."""
+        return part_of(self.release, self.locked) if self.locked.missing else None
+
+    @property
+    def graph(self) -> Graph:
+        """What is built."""
+        return self.part.graph if self.part else self.locked.graph
+
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Note what the stages give, and pass the event on."""
-        if event.get("event") in ("stage-done", "stage-cached"):
+        taken = self.part.given if self.part else ()
+        if event.get("event") in ("stage-done", "stage-cached") and event["stage"] not in taken:
             self.found[event["stage"]] = event["digest"]
         self.listener(event)
 
@@ -128,13 +144,13 @@ class _Rebuild:
         if first is not None:
             return self._stage_differs(replace(report, first=first))
         assert made is not None  # it stops early for a difference only
-        return self._release_differs(report, made)
+        return self._part_differs(report, made, self.part) if self.part else self._release_differs(report, made)
 
     def _evaluate(self) -> Evaluation | None:
         """Build up to the end, or up to the first difference and then give None."""
         try:
             return evaluate(
-                self.locked.graph,
+                self.graph,
                 self.store,
                 scope="verify",
                 listener=self,
@@ -155,7 +171,7 @@ class _Rebuild:
         """Run the first stage that differs once more: does this machine agree with itself?"""
         name = report.first or ""
         made = evaluate(
-            self.locked.graph,
+            self.graph,
             self.store,
             scope="verify",
             listener=self.listener,
@@ -165,7 +181,7 @@ class _Rebuild:
         )
         again = self.store.fresh()
         digest = rerun(
-            self.locked.graph[name],
+            self.graph[name],
             made,
             self.store,
             listener=self.listener,
@@ -195,6 +211,18 @@ class _Rebuild:
                 return dict(said.files), ()
         path = statement_path(name)
         return {}, (f"the lock and the statement in {path} do not agree on what `{name}` gave",)
+
+    def _part_differs(self, report: VerifyReport, made: Evaluation, part: Part) -> VerifyReport:
+        """What can be built is as promised: does the rest fit together, as far as that is seen without building it?"""
+        report = replace(report, missing=part.missing, taken=tuple(sorted(part.given)))
+        artifacts = {name: result.path for name, result in made.results.items()}
+        try:
+            wrong = tuple(contradictions(self.release, self.locked, part, artifacts))
+        except DamagedError as error:
+            wrong = (f"{error.path}: {error.cause}",)
+        if wrong:
+            return replace(report, verdict=Verdict.DIFFERENT, reasons=wrong)
+        return replace(report, verdict=Verdict.NOT_HERE)
 
     def _release_differs(self, report: VerifyReport, made: Evaluation) -> VerifyReport:
         """Every stage is as promised: are the files of the release what the stages gave?"""
@@ -244,6 +272,14 @@ class _Rebuild:
         here = environment(name for stage in self.locked.graph.stages for name in stage.kind.libraries)
         told = [one for one in differences(there, here) if isinstance(one.old, str) and isinstance(one.new, str)]
         return tuple(f"{one.path[-1]} {one.new}, the release was made with {one.old}" for one in told)
+
+
+def _other_secrets(locked: Locked, sources: Path | None) -> Iterator[str]:
+    """That there are secrets beside the texts, but not those of the release."""
+    for stage in locked.missing if sources is not None else ():
+        name = stage.removeprefix(f"{locked.graph[stage].kind.name}-")
+        if any((sources or Path()).glob(f"{WITHHELD}/{name}-*.sha256")):
+            yield f"{sources}/{WITHHELD} has a list of `{name}`, but of other files or with another secret"
 
 
 def _there(release: Release, places: Sequence[str]) -> tuple[str, ...]:

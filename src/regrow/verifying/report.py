@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from regrow.errors import DifferentError, NotDeterministicError
+from regrow.errors import DifferentError, InputError, NotDeterministicError
+from regrow.words import counted
 
 SCHEMA = "regrow/verify/1"
 _NAMED = 8
@@ -24,13 +25,14 @@ class Verdict(Enum):
     DIFFERENT = "different"
     NOT_DETERMINISTIC = "not deterministic"
     """A stage gave two different outputs on this machine, so nothing is said about the release."""
+    NOT_HERE = "cannot be rebuilt here"
+    """Texts that may not be shared are missing. What can be built without them is the same."""
 
     @property
     def exit_code(self) -> int:
         """Of ``regrow verify``."""
-        if self is Verdict.SAME:
-            return 0
-        return NotDeterministicError.exit_code if self is Verdict.NOT_DETERMINISTIC else DifferentError.exit_code
+        others = {Verdict.NOT_DETERMINISTIC: NotDeterministicError.exit_code, Verdict.NOT_HERE: InputError.exit_code}
+        return 0 if self is Verdict.SAME else others.get(self, DifferentError.exit_code)
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class VerifyReport:
         given: files that are the makers' own words, which the rebuild began with or took over.
         unchecked: files that nothing was compared with, as they tell of the machine that built the release.
         machines: what is different about this machine, as far as the release tells about the author's.
+        missing: sources whose texts may not be shared, and are not here.
+        taken: stages whose artifacts were taken from the release, for what is made from them.
         seconds: how long it took.
     """
 
@@ -78,6 +82,8 @@ class VerifyReport:
     given: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
     machines: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
     seconds: float = 0.0
 
     @property
@@ -103,6 +109,8 @@ class VerifyReport:
             "given": list(self.given),
             "unchecked": list(self.unchecked),
             "machines": list(self.machines),
+            "missing_sources": list(self.missing),
+            "taken_stages": list(self.taken),
             "seconds": round(self.seconds, 3),
         }
 
@@ -135,8 +143,24 @@ def _inconsistent(report: VerifyReport) -> Iterator[str]:
     yield from (f"  {line}" for line in report.reasons)
 
 
+def _not_here(report: VerifyReport) -> Iterator[str]:
+    names = ", ".join(f"`{name}`" for name in report.missing)
+    built = [stage.name for stage in report.stages if stage.same]
+    rest = [stage.name for stage in report.stages if stage.found is None and stage.name not in report.taken]
+    yield f"Cannot be rebuilt here: {counted(len(report.missing), 'source')} missing, of texts that may not be shared."
+    yield f"  missing: {names}; who holds the texts can build all of it: `regrow verify RELEASE --source DIR`"
+    yield f"  built again here, the same: {', '.join(built) or 'nothing'}"
+    yield from _taken("from what the release holds of", report.taken)
+    yield f"  fits together: the list of documents, the commitment to those of {names}, the lock and the statements"
+    yield from _taken("not checked, since it is made from what is missing", rest)
+    yield from (f"  {line}" for line in report.reasons)
+    yield report.digest
+
+
 def _different(report: VerifyReport) -> Iterator[str]:
-    if report.first is None:
+    if report.first is None and report.reasons and not report.files:
+        yield "Different: what the release says of itself does not fit together."
+    elif report.first is None:
         yield "Different: every stage gives what the lock has, but these files of the release are others."
     else:
         stage = next(stage for stage in report.stages if stage.name == report.first)
@@ -161,4 +185,5 @@ _WORDS = {
     Verdict.INCONSISTENT: _inconsistent,
     Verdict.DIFFERENT: _different,
     Verdict.NOT_DETERMINISTIC: _not_deterministic,
+    Verdict.NOT_HERE: _not_here,
 }

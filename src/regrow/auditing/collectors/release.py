@@ -42,7 +42,7 @@ from regrow.auditing.facts import (
 from regrow.auditing.findings import FindingId
 from regrow.evidence import Evidence as Found
 from regrow.model.architecture import Architecture
-from regrow.recipe.pin import is_sha256, listed_in_short
+from regrow.recipe.pin import is_sha256, listed_in_short, read_brief
 from regrow.recipe.roles import EVALUATION as BENCHMARK
 from regrow.recipe.roles import TRAINING, role_of
 from regrow.release import Release
@@ -89,12 +89,14 @@ class _Files:
         size: bytes of all of them, as far as it is told.
         sha256: of the only one; empty if there are several.
         pinned: whether all are pinned by their sha256, or by that of their list.
+        withheld: whether they are only committed to: the list has a secret in it, and who has it can see what they are.
     """
 
     count: int = 0
     size: int = 0
     sha256: str = ""
     pinned: bool = False
+    withheld: bool = False
 
     @staticmethod
     def named(rows: Sequence[Mapping[str, Any]]) -> _Files:
@@ -102,6 +104,15 @@ class _Files:
         sums = [str(row.get("sha256", "")) for row in rows]
         size = sum(size for row in rows if type(size := row.get("size")) is int)
         return _Files(len(rows), size, sums[0] if len(sums) == 1 else "", bool(sums) and all(map(is_sha256, sums)))
+
+    @staticmethod
+    def committed(said: Any) -> _Files | None:
+        """Of files that may not be shared; None if nothing is said of such."""
+        try:
+            found = read_brief(said)
+        except ValueError:
+            return _Files(withheld=True)
+        return found if found is None else _Files(found.number, found.size, pinned=True, withheld=True)
 
 
 @dataclass(frozen=True)
@@ -137,7 +148,8 @@ class Locked:
 
     def files(self, source: Mapping[str, Any]) -> _Files:
         """The files of a source."""
-        return self.lists.get(str(source.get("name"))) or _Files.named(tables(source.get("file")))
+        listed = self.lists.get(str(source.get("name"))) or _Files.committed(source.get("withheld"))
+        return listed or _Files.named(tables(source.get("file")))
 
     def saying(self, *names: str) -> list[Mapping[str, Any]]:
         """The parameters of all stages that have certain ones."""
@@ -421,9 +433,11 @@ def _aspects(
 
     if not lock.sources:
         return
-    origins = ", ".join(f"{source.get('name')} from {source.get('fetch')}" for source in lock.sources)
-    count = sum(lock.files(source).count for source in lock.sources)
-    yield told(Aspect.PROVENANCE, lock.text.at(), f"{count or 'all'} files pinned by sha256 and size: {origins}")
+    for how, withheld in (("pinned by sha256 and size", False), ("committed to by a keyed hash of their list", True)):
+        if there := [source for source in lock.sources if lock.files(source).withheld is withheld]:
+            origins = ", ".join(f"{source.get('name')} from {source.get('fetch')}" for source in there)
+            count = sum(lock.files(source).count for source in there)
+            yield told(Aspect.PROVENANCE, lock.text.at(), f"{count or 'all'} files {how}: {origins}")
     for stage in lock.stages:
         parameters = mapping(stage.get("parameters"))
         if {"source", "select"} <= set(parameters):
@@ -511,9 +525,11 @@ def _components(lock: Locked, folder: Folder, release: Release, made: tuple[Made
 
 
 def _datasets(lock: Locked, component: Component) -> ComponentFact:
-    """Data is there if each source has a public address and the build pinned by hash what it answered with."""
+    """Data is there if each source has a public address and the build pinned by hash what it answered with, and shows
+    which.
+    """
     where = [str(source.get("fetch", "")) for source in lock.sources]
-    pinned = all(lock.files(source).pinned for source in lock.sources)
+    pinned = all((it := lock.files(source)).pinned and not it.withheld for source in lock.sources)
     public = pinned and not any(is_local(one or "file:") for one in where)
     state = State.PRESENT if where and public else State.PROMISED
     return ComponentFact(Basis.FOUND, lock.text.at(), component, state, printable(", ".join(where)))

@@ -96,7 +96,9 @@ def _bases(data: ReportData) -> Iterator[dict[str, Any]]:
 
 
 def _pinned(source: str, pins: Any) -> Iterator[str]:
-    """The files of a source by their sha256; of many, their list."""
+    """The files of a source by their sha256; of many, their list, and of those that may not be shared nothing."""
+    if isinstance(pins, dict) and "commitment" in pins:
+        return
     if sums := listed_in_short(pins):
         yield f"sha256:{sums} {plain(list_path(source, sums))}"
     else:
