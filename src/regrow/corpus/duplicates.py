@@ -30,7 +30,12 @@ class Duplicate:
     @staticmethod
     def read(reason: str, detail: str) -> Duplicate | None:
         """What an exclusion says of it; None if it was made for another reason."""
-        found = _WORDS.fullmatch(detail) if reason in (EXACT, NEAR) else None
+        return Duplicate.of_words(detail) if reason in (EXACT, NEAR) else None
+
+    @staticmethod
+    def of_words(detail: str) -> Duplicate | None:
+        """What its words say; None if they are others."""
+        found = _WORDS.fullmatch(detail)
         if found is None:
             return None
         return Duplicate(found["id"], float(found["similarity"]) if found["similarity"] else None)
