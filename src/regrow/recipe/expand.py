@@ -26,6 +26,7 @@ from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import BEFORE, MODELS, Kind, Kinds, Slot
 from regrow.recipe.pin import Pin, Pinned, Pins
 from regrow.recipe.problems import Origin, adding, explain, header, nested, note, together
+from regrow.recipe.roles import TRAINING
 from regrow.recipe.schema import Recipe, Said, StageEntry, recipe_type
 from regrow.sections import Place
 from regrow.words import listed, suggestion
@@ -114,7 +115,9 @@ def _facts(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Facts:
     bringing = (kind for kind in recipe.kinds.values() if issubclass(kind.parameters, Pinned))
     models = {said.stage for kind in bringing if kind.output in MODELS for said in recipe.said(kind)}
     brought = {
-        one.stage: Brought.of(one.name, one.fetch, one.licence, pins.get(one.name, ())) for one in recipe.sources
+        one.stage: Brought.of(one.name, one.fetch, one.licence, pins.get(one.name, ()))
+        for one in recipe.sources
+        if one.role == TRAINING
     }
     return Facts.of(
         recipe.model.model_dump(),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
 from pydantic import Field, PrivateAttr, StringConstraints, ValidationInfo, field_validator
@@ -19,6 +19,7 @@ from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Kinds
 from regrow.recipe.pin import FOLDER, Pin, Pinned, Pins, list_path
 from regrow.recipe.problems import CombinedRecipeError, Origin
+from regrow.recipe.roles import TRAINING, Role
 from regrow.recipe.schema import Model, Recipe, Source, check, distinct
 from regrow.recipe.text import parsed, read
 from regrow.recipe.values import Name, Texts
@@ -79,6 +80,7 @@ class LockedSource(Section):
         select: patterns of its files.
         licence: of the source.
         attribution: whom to name.
+        role: what it is for; empty if that is training.
         sums: the digest of the list.
         licences_found: what the files in the list say of their own licences, in their own words.
         files: the files, if there is no list.
@@ -89,6 +91,7 @@ class LockedSource(Section):
     select: Texts
     licence: str
     attribution: str = ""
+    role: Role | Literal[""] = ""
     sums: Digest | None = None
     licences_found: tuple[str, ...] = ()
     files: tuple[LockedFile, ...] = Field(alias="file", default=())
@@ -116,6 +119,7 @@ class LockedSource(Section):
     def of(cls, source: Source, pins: Pins) -> Self:
         """A source as it is said, with its files as they are."""
         said = {key: getattr(source, key) for key in ("name", "fetch", "select", "licence", "attribution")}
+        said["role"] = "" if source.role == TRAINING else source.role
         if not pins.many:
             keys = ("file", "sha256", "size", "licences_found")
             return cls(**said, file=tuple(LockedFile(**{key: getattr(pin, key) for key in keys}) for pin in pins))

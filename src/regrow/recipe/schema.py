@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, time
 from pathlib import Path
@@ -24,6 +24,7 @@ from regrow.recipe.inherit import SYNTAX, Spoken, spoken
 from regrow.recipe.kind import Kind, Kinds, Table
 from regrow.recipe.pin import Pinned
 from regrow.recipe.problems import Origin, explain, fields, note, together
+from regrow.recipe.roles import TRAINING
 from regrow.recipe.text import parsed
 from regrow.recipe.values import Licence, Name, Texts
 from regrow.sections import Place, Section, fault
@@ -99,6 +100,7 @@ class Source:
         exclude: patterns of files to leave out again.
         licence: as declared; empty where the table has no such key.
         attribution: whom to name.
+        role: what it is for.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Source:
     exclude: tuple[str, ...]
     licence: str
     attribution: str
+    role: str
 
 
 @dataclass(frozen=True)
@@ -193,8 +196,10 @@ class Recipe(Section):
                 yield Said(kind, "", _plain(self, kind), places, True, self)
         elif table.many:
             for i, entry in enumerate(getattr(self, table.name)):
-                yield Said(kind, entry_name(entry), _plain(entry, kind), _places(kind, (table.name, i)), True, entry)
-        elif (value := getattr(self, table.name)) is not None and (kind.asked is None or kind.asked(value)):
+                if _asks_for(entry, kind):
+                    places = _places(kind, (table.name, i))
+                    yield Said(kind, entry_name(entry), _plain(entry, kind), places, True, entry)
+        elif (value := getattr(self, table.name)) is not None and _asks_for(value, kind):
             aloud = table.name in self.origin.data
             yield Said(kind, "", _plain(value, kind), _places(kind, (table.name,)), aloud, value)
 
@@ -284,7 +289,8 @@ def recipe_type(kinds: Kinds, asked: Mapping[str, Any] | None = None) -> type[Re
 
 def _keys(name: str, members: list[Kind[Any]]) -> type[BaseModel]:
     """The model of a table that one kind has, or several share."""
-    first, *others = dict.fromkeys(kind.parameters for kind in members)
+    known = dict.fromkeys(kind.parameters for kind in members)
+    first, *others = (one for one in known if not any(one is not other and issubclass(other, one) for other in known))
     if not others:
         return first
     about = next((kind.table.about for kind in members if kind.table and kind.table.about), "")
@@ -310,6 +316,11 @@ def _absent(info: FieldInfo) -> tuple[Any, Any]:
     return annotation | None, Field(default=None, description=info.description)
 
 
+def _asks_for(values: BaseModel, kind: Kind[Any]) -> bool:
+    """Whether what a table says asks for a stage of one of the kinds that share it."""
+    return kind.asked is None or kind.asked(values)
+
+
 def _plain(values: BaseModel, kind: Kind[Any]) -> dict[str, Any]:
     """The parameters of a kind among the values of a table."""
     return values.model_dump(include=set(kind.parameters.model_fields))
@@ -329,6 +340,7 @@ def _source(said: Said) -> Source:
         exclude=getattr(values, "exclude", ()),
         licence=getattr(values, "licence", ""),
         attribution=getattr(values, "attribution", ""),
+        role=getattr(values, "role", TRAINING),
     )
 
 
@@ -384,7 +396,10 @@ def understood(said: Spoken, kinds: Kinds) -> Recipe:
     origin = said.origin
     if errors := list(_hidden(origin.data, kinds, origin)):
         raise together(origin.file, errors)
-    return check(recipe_type(kinds, origin.data), origin.data, origin).at(said, kinds)
+    recipe = check(recipe_type(kinds, origin.data), origin.data, origin).at(said, kinds)
+    if errors := list(_idle(recipe, kinds)):
+        raise together(origin.file, errors)
+    return recipe
 
 
 def _hidden(data: Mapping[str, Any], kinds: Kinds, origin: Origin) -> Iterator[RecipeError]:
@@ -397,6 +412,23 @@ def _hidden(data: Mapping[str, Any], kinds: Kinds, origin: Origin) -> Iterator[R
             for key in hidden & entry.keys() if isinstance(entry, dict) else ():
                 hint = suggestion(key, fields(model), "known here:")
                 yield origin.error((*place, key), "unknown key", hint=hint)
+
+
+def _idle(recipe: Recipe, kinds: Kinds) -> Iterator[RecipeError]:
+    """Keys of an entry of a ``[[table]]`` that only kinds know which it does not ask for: nobody would read them."""
+    for name in (name for name, (table, _) in tables(kinds).items() if table.many):
+        sharing = [kind for kind in kinds.values() if name in kind.tables]
+        for i, entry in enumerate(recipe.origin.data.get(name, ())):
+            asked = [kind for kind in sharing if _asks_for(getattr(recipe, name)[i], kind)]
+            for key in entry.keys() - _said_by(asked):
+                others = [f"`{kind.name}`" for kind in sharing if key in _said_by([kind])]
+                why = f"it is for {' or '.join(others)}, which this entry does not ask for"
+                yield recipe.origin.error((name, i, key), "means nothing here", why=why, hint="leave it out")
+
+
+def _said_by(kinds: Iterable[Kind[Any]]) -> set[str]:
+    """What a recipe may say to some kinds, in its own words."""
+    return {info.alias or name for kind in kinds for name, info in kind.parameters.model_fields.items()}
 
 
 def check(model: type[M], data: Any, origin: Origin, prefix: Place = ()) -> M:

@@ -21,7 +21,7 @@ def facts(release: Release) -> Facts:
     return Facts.of(
         {**release.model, "name": release.name},
         (one for stage, one in brought if stage.artifact in MODELS),
-        (one for stage, one in brought if stage.artifact not in MODELS),
+        (one for stage, one in brought if stage.artifact not in MODELS and one.name not in release.beside_training),
     )
 
 

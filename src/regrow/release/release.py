@@ -23,6 +23,7 @@ from regrow.formats.safetensors import read_entries
 from regrow.model.families import families
 from regrow.model.keys import INTENDED
 from regrow.recipe.pin import Pin, Pins, list_path, listed_in_short
+from regrow.recipe.roles import TRAINING, role_of
 from regrow.recipe.text import toml
 from regrow.release import tables
 from regrow.release.files import (
@@ -235,7 +236,16 @@ class Release:
 
     @cached_property
     def sources(self) -> tuple[Mapping[str, Any], ...]:
-        """What the recipe says of its sources."""
+        """What the recipe says of the sources of what the model is trained on."""
+        return tuple(one for one in self._told_sources if role_of(one) == TRAINING)
+
+    @cached_property
+    def beside_training(self) -> frozenset[str]:
+        """The names of sources that no model is trained on: benchmarks, and texts that should not be in the others."""
+        return frozenset(str(one.get("name")) for one in self._told_sources if role_of(one) != TRAINING)
+
+    @cached_property
+    def _told_sources(self) -> tuple[Mapping[str, Any], ...]:
         return tuple(self._mapping(RECIPE, one) for one in self._list(RECIPE, self.recipe.get("source", [])))
 
     @cached_property

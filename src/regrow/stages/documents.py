@@ -32,13 +32,15 @@ from regrow.corpus.reading import Piece, Reading, Refusal
 from regrow.errors import InputError, StageError
 from regrow.formats import parts
 from regrow.recipe.kind import Call, Context, Kind, Phase, Slot, Table, Task
-from regrow.recipe.values import Licence, Name, Patterns, Texts
-from regrow.sections import LARGEST, Parameters, fault
+from regrow.recipe.roles import TRAINING, of_role
+from regrow.recipe.values import Texts
+from regrow.sections import LARGEST, fault
 from regrow.sources.archives import Refused, is_archive
 from regrow.sources.contents import Opened, opened
 from regrow.sources.select import INSIDE, Choice
 from regrow.sources.survey import Survey
 from regrow.stages.costs import texts_held, through_text
+from regrow.stages.sourced import SourceParameters
 from regrow.store.digest import sha256_bytes
 from regrow.words import counted, shown
 
@@ -68,37 +70,9 @@ _NOTED, _TOLD = 1000, 6  # names of files
 _HINT = "see whether `format`, `field` and `encoding` fit the files"
 
 
-class DocumentsParameters(Parameters):
+class DocumentsParameters(SourceParameters):
     """Which files of a source are text, and how they are read."""
 
-    source: Name = Field(
-        alias="name",
-        description="The name of the source, used in the names of its stages.",
-        examples=["shakespeare"],
-        json_schema_extra={"settled": True},
-    )
-    licence: Licence = Field(
-        description="SPDX expression: the licence of the texts, which may differ from that of the package around them.",
-        examples=["CC0-1.0"],
-        json_schema_extra={"settled": True, "why": "nobody could tell on which terms the text may be used"},
-    )
-    availability: Literal["open", "public", "obtainable", "unshareable"] = Field(
-        description="Who can get the texts: `open`, anyone, to use and pass on; `public`, anyone can read them; "
-        "`obtainable`, anyone can ask for them or buy them; `unshareable`, only described.",
-        examples=["open"],
-        json_schema_extra={"settled": True, "why": "a stranger must know whether the build can be repeated"},
-    )
-    select: Patterns = Field(
-        default=("**/*",),
-        description="Patterns of the files to use, inside archives too. `*` stops at `/`, `**` does not, and neither "
-        "takes hidden files, backups or what systems leave behind unless it is spelled out, as in `.github/**`. "
-        "`texts.zip` is all in an archive, `texts.zip!/a.txt` one file in it.",
-        examples=["**/*_gut.txt"],
-        min_length=1,
-    )
-    exclude: Patterns = Field(
-        default=(), description="Patterns of files to leave out again, and of archives.", examples=["**/README*"]
-    )
     format: _Format = Field(
         default="auto",
         description="How the files are read; `auto` goes by the ends of their names, and by what is in them where "
@@ -144,13 +118,6 @@ class DocumentsParameters(Parameters):
         examples=[1.0],
         ge=0,
         le=1,
-    )
-    attribution: str = Field(
-        default="",
-        exclude=True,  # no document depends on it
-        description="Whom to name, in the words the licence asks for.",
-        examples=["J. Doe"],
-        json_schema_extra={"settled": True},
     )
 
     @field_validator("field", "group_by")
@@ -447,6 +414,7 @@ KIND = Kind(
     libraries=("pyarrow", "selectolax"),
     summary="cut the files of a source into documents",
     table=Table("source", many=True),
+    asked=of_role(TRAINING),
     cost=through_text("files", 50e6),
     found=texts_held(DOCUMENTS),
 )

@@ -42,6 +42,8 @@ from regrow.auditing.facts import (
 from regrow.auditing.findings import FindingId
 from regrow.model.architecture import Architecture
 from regrow.recipe.pin import is_sha256, listed_in_short
+from regrow.recipe.roles import EVALUATION as BENCHMARK
+from regrow.recipe.roles import TRAINING, role_of
 from regrow.release import Release
 from regrow.release.files import MOST_BYTES, DamagedError
 from regrow.release.layout import (
@@ -123,8 +125,13 @@ class Locked:
 
     @cached_property
     def sources(self) -> Sequence[Mapping[str, Any]]:
-        """The sources of texts."""
-        return [one for one in tables(self.value.get("source")) if one.get("name") not in self.models]
+        """The sources of what the model is trained on."""
+        return self.of_role(TRAINING)
+
+    def of_role(self, role: str) -> list[Mapping[str, Any]]:
+        """The sources of texts that are for one thing."""
+        found = (one for one in tables(self.value.get("source")) if one.get("name") not in self.models)
+        return [one for one in found if role_of(one) == role]
 
     def files(self, source: Mapping[str, Any]) -> _Files:
         """The files of a source."""
@@ -340,29 +347,32 @@ def _licence(lock: Locked) -> Iterator[Statement]:
 
 
 def _sources(lock: Locked, used: Mapping[str, release_data.Used]) -> Iterator[Statement]:
-    """A fact for each source, and for its part that was held out to judge the model."""
+    """A fact for each source, for its part that was held out to judge the model, and for each benchmark."""
     for source in lock.sources:
-        name = str(source.get("name", ""))
-        availability = str(lock.documents.get(name, {}).get("availability", ""))
-        known = Availability(availability) if availability in list(Availability) else Availability.UNKNOWN
-        files = lock.files(source)
-        there = used.get(name)
-        for role, size in (
-            (Role.TRAINING, there.training if there else files.size),
-            (Role.EVALUATION, there.evaluation if there else 0),
-        ):
-            if size or role is Role.TRAINING:
-                yield DatasetFact(
-                    Basis.FOUND,
-                    lock.at("source", name),
-                    printable(name),
-                    role,
-                    known,
-                    printable(str(source.get("licence", ""))),
-                    size,
-                    files.sha256,
-                    printable(str(source.get("fetch", ""))),
-                )
+        there = used.get(str(source.get("name", "")))
+        yield _dataset(lock, source, Role.TRAINING, there.training if there else lock.files(source).size)
+        if there and there.evaluation:
+            yield _dataset(lock, source, Role.EVALUATION, there.evaluation)
+    for source in lock.of_role(BENCHMARK):
+        yield _dataset(lock, source, Role.EVALUATION, lock.files(source).size)
+
+
+def _dataset(lock: Locked, source: Mapping[str, Any], role: Role, size: int) -> DatasetFact:
+    """A source, or a part of one, of some bytes."""
+    name = str(source.get("name", ""))
+    availability = str(lock.documents.get(name, {}).get("availability", ""))
+    known = Availability(availability) if availability in list(Availability) else Availability.UNKNOWN
+    return DatasetFact(
+        Basis.FOUND,
+        lock.at("source", name),
+        printable(name),
+        role,
+        known,
+        printable(str(source.get("licence", ""))),
+        size,
+        lock.files(source).sha256,
+        printable(str(source.get("fetch", ""))),
+    )
 
 
 def _training(lock: Locked) -> Iterator[Statement]:
