@@ -56,7 +56,7 @@ def test_a_key_that_only_another_role_reads_is_an_error() -> None:
         fakes.recipe(said, kinds=KINDS)
     assert str(error.value).split("\n")[:2] == [
         "bard/regrow.toml:19: source.bible.group_by: means nothing here",
-        "why: it is for `documents`, which this entry does not ask for",
+        "because it is for `documents`, which this entry does not ask for",
     ]
 
 
