@@ -43,6 +43,8 @@ DATES = f"{BUILDINFO}/build.json"
 ENVIRONMENT = f"{BUILDINFO}/environment.json"
 TIMINGS = f"{BUILDINFO}/timings.json"
 COMPARISON = f"{BUILDINFO}/comparison.json"
+WHOLE = "whole"
+"""What :data:`COMPARISON` calls the model from which something was left out."""
 EVENTS = f"{BUILDINFO}/events.jsonl"
 METRICS = f"{BUILDINFO}/metrics.csv"
 

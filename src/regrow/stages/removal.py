@@ -65,7 +65,7 @@ class RemovalParameters(Parameters):
         description="Names of sources of which nothing is learnt. They are still read, to find what says the same "
         "elsewhere.",
         examples=[["bible"]],
-        json_schema_extra={"entries": "documents"},
+        json_schema_extra={"leaves_out": "documents"},
     )
     documents: Texts = Field(
         default=(),
@@ -302,7 +302,7 @@ def _conclude(task: Task[RemovalParameters]) -> None:
         for one in read([task.files.path(folder) for folder in task.given("list")]):
             table.add(one)
     facts.write(task.output)
-    task.call.context.emit("tally", text=words(facts), left_out=False)
+    task.call.context.emit("tally", text=words(facts), left_out=True)
 
 
 def _require_some(facts: Facts) -> None:
