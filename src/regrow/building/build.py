@@ -25,17 +25,19 @@ from regrow.corpus.documents import Tally
 from regrow.engine import Choice, Evaluation, Listener, StageResult, Stop, evaluate
 from regrow.engine.plan import estimated
 from regrow.errors import DifferentError, RecipeError
+from regrow.recipe.beside import beside
 from regrow.recipe.graph import Graph
 from regrow.recipe.inherit import spoken
 from regrow.recipe.kind import Workers
 from regrow.recipe.lock import load as load_lock
 from regrow.recipe.schema import load as load_recipe
 from regrow.release import Release, is_release
-from regrow.release.files import DamagedError
+from regrow.release.files import DamagedError, Directory, read_json
 from regrow.release.layout import (
     DATES,
     ENVIRONMENT,
     EVENTS,
+    FORK,
     LICENCE,
     LOCK,
     LOSSES,
@@ -47,6 +49,7 @@ from regrow.release.layout import (
 )
 from regrow.release.release import Sample
 from regrow.report import Doubt, Effect, Measure, doubts, effects, measures
+from regrow.sources import kept
 from regrow.stages import KINDS
 from regrow.store import Store, StoreReader, default_root, opened
 
@@ -135,7 +138,11 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
     _refuse_to_spoil(output)
     refuse_to_replace(output)
     refuse_another_model(output, name)
-    licence_text(recipe, ""), paper_text(recipe)  # what must not be released is refused before the work, not after it
+    (
+        licence_text(recipe, ""),
+        paper_text(recipe),
+        _forked(recipe),
+    )  # what must not be released is refused before the work, not after it
     with (
         EventLog(output, listener) as log,
         Metrics(output, log, listener) as metrics,
@@ -333,8 +340,28 @@ def contents(
             TIMINGS: json_text(timings(made, _timed(old) if old else {})),
             EVENTS: log.text(),
             **({METRICS: measured} if measured is not None else {}),
+            **_forked(locked.folder),
         },
     )
+
+
+def _forked(recipe: Path) -> dict[str, str]:
+    """What the folder of a fork says of the release that it was made from.
+
+    Raises:
+        RecipeError: if it is damaged.
+    """
+    place = f"{kept.FOLDER}/{Path(FORK).name}"
+    if beside(recipe, place) is None:
+        return {}
+    try:
+        told = read_json(Directory(recipe), place)
+    except DamagedError as error:
+        told = error.cause
+    if not isinstance(told, dict):
+        hint = "take it from where the fork was made, or delete it: the model stays the same"
+        raise RecipeError("the record of the fork is damaged", where=str(recipe / place), hint=hint)
+    return {FORK: json_text({key: told[key] for key in ("schema", "name", "digest", "outputs") if key in told})}
 
 
 def _timed(old: Path) -> Mapping[str, Mapping[str, Any]]:

@@ -22,6 +22,7 @@ COMMANDS = (
     "build",
     "task",
     "verify",
+    "fork",
     "report",
     "inspect",
     "audit",

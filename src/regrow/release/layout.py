@@ -45,6 +45,8 @@ TIMINGS = f"{BUILDINFO}/timings.json"
 COMPARISON = f"{BUILDINFO}/comparison.json"
 WHOLE = "whole"
 """What :data:`COMPARISON` calls the model from which something was left out."""
+FORK = f"{BUILDINFO}/fork.json"
+"""What it was forked from, if it was."""
 EVENTS = f"{BUILDINFO}/events.jsonl"
 METRICS = f"{BUILDINFO}/metrics.csv"
 
