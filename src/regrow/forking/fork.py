@@ -273,26 +273,23 @@ def _write_recipe(
         the sources that were taken out, and why it cannot be built; or nothing.
     """
     missing = tuple(one.name for one in parts if one.standing == "missing")
-    text, locked = release.recipe_text, lock.with_outputs(lock.outputs, release.digest).text()
-    stuck = ""
+    text, locked, stuck = release.recipe_text, lock.with_outputs(lock.outputs, release.digest), ""
     if missing:
         try:
             text, locked = _without(release, recipe, lock, missing, parts)
         except RecipeError as error:
             missing, stuck = (), f"without {listed(missing)} no recipe is left: {error.what}"
     (made / RECIPE).write_text(text, "utf-8", newline="")
-    (made / LOCK).write_text(locked, "utf-8", newline="\n")
-    for path, told in lock.lists.items():
-        if not any(path.startswith(f"{SUMS_FOLDER}/{name}-") for name in missing):
-            (made / path).parent.mkdir(exist_ok=True)
-            (made / path).write_text(told, "utf-8", newline="\n")
+    for path, told in {LOCK: locked.text(), **locked.lists}.items():
+        (made / path).parent.mkdir(exist_ok=True)
+        (made / path).write_text(told, "utf-8", newline="\n")
     (made / FOLDER).mkdir(exist_ok=True)
     return missing, stuck
 
 
 def _without(
     release: Release, recipe: Recipe, lock: Lock, missing: Sequence[str], parts: Sequence[Part]
-) -> tuple[str, str]:
+) -> tuple[str, Lock]:
     """A recipe that goes on without some sources, and its lock.
 
     Raises:
@@ -312,7 +309,7 @@ def _without(
     text = _said(release, missing, parts) + tomli_w.dumps(data)
     changed = parse(text, KINDS)
     pins = {name: found for name, found in lock.pins.items() if name not in missing}
-    return text, Lock.of(changed, expand(changed, pins), pins, ARITHMETIC).text()
+    return text, Lock.of(changed, expand(changed, pins), pins, ARITHMETIC)
 
 
 def _said(release: Release, missing: Sequence[str], parts: Sequence[Part]) -> str:
