@@ -106,8 +106,8 @@ def _runs(whole: Graph, graph: Graph, made: Evaluation, there: Mapping[str, Path
             yield stage.name, _first_other(tokens, made.results[now].path, stage.parameters)
 
 
-def _first_other(before: Path, now: Path, run: Scheduled) -> int:
-    """The first step of a run that sees other tokens; one behind the last if none does."""
+def _first_other(before: Path, now: Path, run: Scheduled) -> int | None:
+    """The first step of a run that sees other tokens; None if none does."""
     schedule, shards = run.schedule, [TokenShards.open(path) for path in (before, now)]
     for step in range(1, schedule.steps + 1):
         seen = [
@@ -116,7 +116,7 @@ def _first_other(before: Path, now: Path, run: Scheduled) -> int:
         for one, other in zip(*seen, strict=True):
             if (one is None) is not (other is None) or (one is not None and not one.equal(other)):
                 return step
-    return schedule.steps + 1
+    return None
 
 
 def _split(measured: Stage, graph: Graph) -> Stage | None:

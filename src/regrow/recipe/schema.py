@@ -203,7 +203,7 @@ class Recipe(Section):
     def left_out(self) -> tuple[LeftOut, ...]:
         """The entries of tables of which nothing is learnt though they are there."""
         kinds = self._kinds.values()
-        noted = ((kind, key, note(info, "leaves_out")) for kind in kinds for key, info in _fields(kind))
+        noted = ((kind, key, note(info, "leaves_out")) for kind in kinds for key, info in _fields(kind).items())
         return tuple(
             LeftOut(name, self._kinds[of], said.places[key])
             for kind, key, of in noted
@@ -343,8 +343,10 @@ def _absent(info: FieldInfo) -> tuple[Any, Any]:
     return annotation | None, Field(default=None, description=info.description)
 
 
-def _fields(kind: Kind[Any]) -> Iterable[tuple[str, FieldInfo]]:
-    return kind.parameters.model_fields.items()
+def _fields(kind: Kind[Any]) -> Mapping[str, FieldInfo]:
+    """The parameters of a kind."""
+    fields: Mapping[str, FieldInfo] = kind.parameters.model_fields
+    return fields
 
 
 def _asks_for(values: BaseModel, kind: Kind[Any]) -> bool:

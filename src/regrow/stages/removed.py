@@ -8,6 +8,7 @@ from pathlib import Path
 
 from regrow.corpus.removal import Count, Facts, Removed, read
 from regrow.evidence import EVIDENCE, FOLDER, Evidence, Rows
+from regrow.evidence.record import Cell
 from regrow.recipe.kind import Call, Kind, Released, Slot, Table
 from regrow.sections import Parameters
 from regrow.words import counted, listed
@@ -68,7 +69,7 @@ def _bytes(count: int) -> str:
 
 
 def _tables(facts: Facts, folder: Path) -> Iterator[Rows]:
-    rows = [(source, *_row(count)) for source, count in sorted(facts.counts.items())]
+    rows: list[tuple[Cell, ...]] = [(source, *_row(count)) for source, count in sorted(facts.counts.items())]
     yield Rows(
         "What went, by source",
         ("source", "documents", "bytes", "left out", "bytes left out", "says the same", "bytes that do"),
@@ -86,7 +87,7 @@ def _row(count: Count) -> tuple[int, ...]:
     return count.documents, count.bytes, count.gone, count.gone_bytes, count.alike, count.alike_bytes
 
 
-def _told(one: Removed) -> tuple[str | float | None, ...]:
+def _told(one: Removed) -> tuple[Cell, ...]:
     like = one.like
     of, similarity = (like.of[:_ID], 1.0 if like.similarity is None else like.similarity) if like else ("", None)
     before = "was in the corpus" if one.there else "left out for the other one"
