@@ -76,6 +76,8 @@ def compared(
         return Compared({}, "the recipe measures nothing", runs)
     if any(stage.name not in there for stage in whole.ancestors(former)):
         return Compared({}, "the store does not have the model with everything; build that, and then this again", runs)
+    if not isinstance(store, Store):
+        return Compared({}, "the store can only be read, and does not have that measurement", runs)
     split, before = (_split(one, of) for one, of in ((measured, graph), (former, whole)))
     if split is None or before is None or not _is_part(made.results[split.name].path, there[before.name]):
         return Compared({}, "the model with everything has learnt from some of the text that this one is held to", runs)
