@@ -49,6 +49,7 @@ def build(
     *,
     store: str | PathLike[str] | None = None,
     locked: bool = False,
+    without: Sequence[str] = (),
     offline: bool = False,
     jobs: int = 1,
     listener: Callable[[Event], None] = _unheard,
@@ -61,6 +62,7 @@ def build(
         output: the folder of the release; by default ``build/`` and the name of the recipe's folder.
         store: where stages are kept; by default the user's.
         locked: fail if ``regrow.lock`` is missing or out of date, instead of renewing it.
+        without: sources, ids of documents, and files with such ids, to be left out with all that says the same.
         offline: never use the network.
         jobs: how many processes may work, on as many stages at the same time. The result is the same for any number.
         listener: gets every event, one at a time, in the thread of whoever caused it.
@@ -82,6 +84,7 @@ def build(
         output=_path(output),
         store=_path(store),
         mode=Mode.LOCKED if locked else Mode.RENEW,
+        without=tuple(without),
         offline=offline,
         who=Choice(jobs=jobs),
     )

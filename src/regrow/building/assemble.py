@@ -75,6 +75,7 @@ class Contents:
         paper: what the makers write about the model at length, if they do.
         buildinfo: path -> text of what lies in ``buildinfo/``.
         lists: path -> text of the lists of files that the lock names.
+        comparison: what other models make of the same text, by name.
     """
 
     graph: Graph
@@ -85,6 +86,7 @@ class Contents:
     paper: bytes | None
     buildinfo: Mapping[str, str]
     lists: Mapping[str, str] = field(default_factory=dict)
+    comparison: Mapping[str, Any] = field(default_factory=dict)
 
 
 def licence_text(recipe_folder: Path, expression: str) -> bytes:
@@ -221,7 +223,7 @@ def _beside(contents: Contents, release: Path, old: Path) -> None:
             shutil.copyfile(kept, release / name)
         else:
             (release / name).write_text(text, "utf-8", newline="\n")
-    comparison = dict(_kept_comparison(old, release))
+    comparison = {**_kept_comparison(old, release), **contents.comparison}
     if "xz" not in comparison and (split := last_of(contents.graph, "split")) is not None:
         comparison["xz"] = xz(contents.evaluation.results[split.name].path)
     (release / COMPARISON).write_text(json_text(comparison), "utf-8", newline="\n")

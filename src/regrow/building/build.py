@@ -12,6 +12,7 @@ from typing import Any
 
 from regrow.building import rebuilds, speed
 from regrow.building.assemble import Contents, assemble, json_text, licence_text, named_licence, paper_text
+from regrow.building.compared import compared
 from regrow.building.documents import left_out
 from regrow.building.environment import environment
 from regrow.building.live import TRAINED, EventLog, Metrics
@@ -19,21 +20,38 @@ from regrow.building.locking import Locked, Mode, locked_recipe, write_lock
 from regrow.building.place import refuse_another_model, refuse_to_replace
 from regrow.building.planning import planned
 from regrow.building.selection import released_weights
+from regrow.building.without import NOTHING, Without, asked, require_left_out
 from regrow.corpus.documents import Tally
 from regrow.engine import Choice, Evaluation, Listener, StageResult, Stop, evaluate
 from regrow.engine.plan import estimated
 from regrow.errors import DifferentError, RecipeError
+from regrow.recipe.beside import beside
 from regrow.recipe.graph import Graph
+from regrow.recipe.inherit import spoken
 from regrow.recipe.kind import Workers
 from regrow.recipe.lock import load as load_lock
 from regrow.recipe.schema import load as load_recipe
 from regrow.release import Release, is_release
-from regrow.release.files import DamagedError
-from regrow.release.layout import DATES, ENVIRONMENT, EVENTS, LICENCE, LOCK, LOSSES, METRICS, REPORT, TIMINGS
+from regrow.release.files import DamagedError, Directory, read_json
+from regrow.release.layout import (
+    DATES,
+    ENVIRONMENT,
+    EVENTS,
+    FORK,
+    LICENCE,
+    LOCK,
+    LOSSES,
+    METRICS,
+    RECIPE,
+    REPORT,
+    TIMINGS,
+    WHOLE,
+)
 from regrow.release.release import Sample
 from regrow.report import Doubt, Effect, Found, Measure, doubts, effects, evidence, measures
+from regrow.sources import kept
 from regrow.stages import KINDS
-from regrow.store import default_root, opened
+from regrow.store import Store, StoreReader, default_root, opened
 
 
 @dataclass(frozen=True)
@@ -49,6 +67,8 @@ class Options:
         who: who does the work, and how much at the same time; by default this process does all.
         sources: the folder in which ``file:`` sources are found; by default the recipe's.
         workers: who share the training; by default nobody does.
+        without: names of sources, ids of documents and files with such ids, to be left out. The lock of the recipe
+            gives the pins and stays as it is; the release is that of a variant, which has a name of its own.
     """
 
     output: Path | None = None
@@ -59,6 +79,7 @@ class Options:
     who: Choice | None = None
     sources: Path | None = None
     workers: Workers | None = None
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,6 +100,7 @@ class BuildResult:
         left_out: what was left out of sources because it could not be read; none for a source that was read whole.
         effects: what each change of weights did, in the order in which they were made.
         evidence: what checks of the text found, in their order.
+        without: what was asked to be left out.
     """
 
     digest: str
@@ -94,6 +116,7 @@ class BuildResult:
     left_out: tuple[Tally, ...] = ()
     effects: tuple[Effect, ...] = ()
     evidence: tuple[Found, ...] = ()
+    without: Without = NOTHING
 
     @property
     def report(self) -> Path:
@@ -110,24 +133,36 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
         RegrowError: for whatever else is wrong; its ``exit_code`` says what.
     """
     started = time.monotonic()
-    output = _named(options.output or Path("build") / recipe.resolve().name)
-    name = _model(recipe, options.mode)
+    without = _without(recipe, options)
+    output = _named(options.output or Path("build") / _called(recipe.resolve().name, without))
+    name = _called(_model(recipe, options.mode), without)
     _refuse_the_recipe(output, recipe)
     _refuse_to_spoil(output)
     refuse_to_replace(output)
     refuse_another_model(output, name)
-    licence_text(recipe, ""), paper_text(recipe)  # what must not be released is refused before the work, not after it
+    (
+        licence_text(recipe, ""),
+        paper_text(recipe),
+        _forked(recipe),
+    )  # what must not be released is refused before the work, not after it
     with (
         EventLog(output, listener) as log,
         Metrics(output, log, listener) as metrics,
         opened(options.store or default_root()) as store,
     ):
         locked = locked_recipe(
-            recipe, options.mode, sources=options.sources, offline=options.offline, listener=log, stop=stop
+            recipe,
+            options.mode,
+            sources=options.sources,
+            offline=options.offline,
+            without=without,
+            listener=log,
+            stop=stop,
         )
         locked.keep_secrets()
+        require_left_out(locked.graph)
         released_weights(locked.graph)  # a recipe that makes none is told so before anything is built
-        scope = str(recipe.resolve())
+        scope = str(output if without else recipe.resolve())
         plan = planned(locked, store, scope)
         for text in (*plan.warnings(), *_lacking_licence(locked)):
             log({"event": "warning", "text": text})
@@ -147,8 +182,9 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
         outputs = {name: result.digest for name, result in made.results.items()}
         promised = {} if options.update_lock else locked.promised
         compare(locked.graph, promised, outputs)
+        beside = _compared(locked, made, store, scope, log, stop)
         digest = assemble(
-            contents(locked, made, log, metrics, output),
+            replace(contents(locked, made, log, metrics, output), comparison=beside),
             output,
             None if options.update_lock else locked.promised_release,
         )
@@ -169,7 +205,9 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
             measures=measures(built),
             doubts=doubts(built),
             seconds=time.monotonic() - started,
-            lock_written=_write_lock(recipe / LOCK, locked, locked.text(outputs, digest), options.mode, listener),
+            lock_written=not without
+            and _write_lock(recipe / LOCK, locked, locked.text(outputs, digest), options.mode, listener),
+            without=without,
             effects=effects(built),
             evidence=evidence(built),
             left_out=left_out(locked.graph, {name: result.path for name, result in made.results.items()}),
@@ -187,6 +225,40 @@ def _named(path: Path) -> Path:
 def _model(recipe: Path, mode: Mode) -> str:
     """What the model is called. A recipe or a lock that cannot be read is found out here, before a log is begun."""
     return (load_lock(recipe) if mode is Mode.FROZEN else load_recipe(recipe, KINDS)).model.name
+
+
+def _without(recipe: Path, options: Options) -> Without:
+    """What is asked to be left out.
+
+    Raises:
+        RecipeError: if that cannot be, or does not go together with the other options.
+    """
+    if not options.without:
+        return NOTHING
+    if options.mode is Mode.FROZEN or options.update_lock:
+        option = "--frozen" if options.mode is Mode.FROZEN else "--update-lock"
+        raise RecipeError(
+            f"`--without` and `{option}` do not go together",
+            why="the lock of the recipe is that of the model with everything, and stays as it is",
+            hint="leave one of them out; `--locked` makes sure that the lock fits the recipe, and takes its pins",
+        )
+    return asked(options.without, spoken(recipe / RECIPE))
+
+
+def _compared(
+    locked: Locked, made: Evaluation, store: Store | StoreReader, scope: str, log: Listener, stop: Stop
+) -> Mapping[str, Any]:
+    """What the model with everything makes of the held-out text, if something was left out and that can be seen."""
+    if locked.whole is None:
+        return {}
+    found = compared(locked.whole, locked.graph, made, store, scope, log, stop)
+    for text in found.words():
+        log({"event": "note", "text": text})
+    return {WHOLE: found.cost} if found.cost else {}
+
+
+def _called(name: str, without: Without) -> str:
+    return without.called(name) if without else name
 
 
 def _refuse_the_recipe(output: Path, recipe: Path) -> None:
@@ -272,8 +344,28 @@ def contents(
             TIMINGS: json_text(timings(made, _timed(old) if old else {})),
             EVENTS: log.text(),
             **({METRICS: measured} if measured is not None else {}),
+            **_forked(locked.folder),
         },
     )
+
+
+def _forked(recipe: Path) -> dict[str, str]:
+    """What the folder of a fork says of the release that it was made from.
+
+    Raises:
+        RecipeError: if it is damaged.
+    """
+    place = f"{kept.FOLDER}/{Path(FORK).name}"
+    if beside(recipe, place) is None:
+        return {}
+    try:
+        told = read_json(Directory(recipe), place)
+    except DamagedError as error:
+        told = error.cause
+    if not isinstance(told, dict):
+        hint = "take it from where the fork was made, or delete it: the model stays the same"
+        raise RecipeError("the record of the fork is damaged", where=str(recipe / place), hint=hint)
+    return {FORK: json_text({key: told[key] for key in ("schema", "name", "digest", "outputs") if key in told})}
 
 
 def _timed(old: Path) -> Mapping[str, Mapping[str, Any]]:

@@ -7,15 +7,16 @@ Files beside the recipe are as much the author's as the recipe is, so they are l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
 from threading import Event
 
 from regrow.building.secrets import keep, secret_of
+from regrow.building.without import NOTHING, Without, variant
 from regrow.engine import Listener, StageContext, Stop
 from regrow.errors import InputError, RecipeError, RegrowError
 from regrow.exact.version import ARITHMETIC
@@ -59,6 +60,8 @@ class Locked:
         text: (outputs of the stages, release digest) -> the text of the lock with these.
         lists: path beside the lock -> the list of files that it names by its digest.
         secrets: path beside the texts -> the list of files that may not be shared.
+        pins: source -> its files.
+        whole: the stages of the recipe that this is a variant of, where something is left out.
     """
 
     folder: Path
@@ -82,6 +85,8 @@ class Locked:
     def keep_secrets(self) -> None:
         """Write the secrets of texts that may not be shared, before anything is made that depends on them."""
         keep(self.secrets, self.surroundings.base)
+    pins: Mapping[str, Sequence[Pin]] = field(default_factory=dict)
+    whole: Graph | None = None
 
 
 def locked_recipe(
@@ -90,10 +95,20 @@ def locked_recipe(
     *,
     sources: Path | None = None,
     offline: bool = False,
+    without: Without = NOTHING,
     listener: Listener,
     stop: Stop | None = None,
 ) -> Locked:
     """A recipe with its lock, renewed where the mode says so and it is needed. Nothing is written.
+
+    Args:
+        folder: of the recipe.
+        mode: what to do about its lock.
+        sources: where paths after ``file:`` begin; by default at the recipe.
+        offline: never use the network.
+        without: what to leave out; then it is the variant that does so, which has the pins of the recipe's lock.
+        listener: is told what is done.
+        stop: see below.
 
     Raises:
         RecipeError: if recipe or lock are wrong, or the lock is missing or out of date and must not be renewed.
@@ -103,6 +118,8 @@ def locked_recipe(
     said = spoken(folder / RECIPE)
     place = _Place(folder, (sources or said.root).absolute(), offline)
     locked = _locked_recipe(said, place, mode, listener, stop or Event())
+    if without:
+        locked = _varied(variant(said, without), locked, place)
     fetched = (stage.parameters.fetch for stage in locked.graph.stages if isinstance(stage.parameters, Pinned))
     for caution in dict.fromkeys(caution for fetch in fetched for caution in cautions(fetch)):
         listener({"event": "note", "text": caution})
@@ -188,6 +205,13 @@ def stages_of(
     return expand(recipe, pins), {source.name: source.stage for source in recipe.sources}
 
 
+def _varied(said: Spoken, locked: Locked, place: _Place) -> Locked:
+    """A variant of a locked recipe that fetches what that one does."""
+    recipe = understood(said, KINDS)
+    lock = Lock.of(recipe, expand(recipe, locked.pins), locked.pins, ARITHMETIC)
+    return replace(_locked(lock, said, place), whole=locked.graph)
+
+
 def as_locked(release: Path, *, sources: Path | None, offline: bool) -> tuple[Locked, tuple[str, ...]]:
     """The recipe and the lock in a release, and the reasons, if any, why they do not belong together.
 
@@ -255,6 +279,7 @@ def _locked(lock: Lock, said: Spoken, place: _Place) -> Locked:
         text=lambda outputs, release: lock.with_outputs(outputs, release).text(),
         lists=lock.lists,
         secrets=lock.secrets,
+        pins=lock.pins,
     )
 
 

@@ -36,13 +36,23 @@ _SAMPLE_LINES = 4
 
 
 @click.command(
-    epilog=example("  regrow build examples/bard\n  regrow build my-model --locked --offline --output /tmp/mine")
+    epilog=example(
+        "  regrow build examples/bard\n  regrow build my-model --locked --offline --output /tmp/mine\n"
+        "  regrow build examples/bard --without bible"
+    )
 )
 @recipe_argument
 @click.option("--locked", is_flag=True, help="Fail if regrow.lock is missing or out of date.")
 @click.option("--frozen", is_flag=True, help="Take regrow.lock for the truth, without looking at the recipe.")
 @click.option(
     "--update-lock", is_flag=True, help="Take the digests that come out into regrow.lock, if others are there."
+)
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="SOURCE-OR-FILE",
+    help="Leave out a source, or the documents whose ids are in a file, and all that says the same; may be given "
+    "several times.",
 )
 @offline_option
 @click.option(
@@ -72,6 +82,7 @@ def command(
     locked: bool,
     frozen: bool,
     update_lock: bool,
+    without: tuple[str, ...],
     offline: bool,
     output: Path | None,
     store: Path | None,
@@ -113,7 +124,9 @@ def command(
     from regrow.cli.progress import progress
 
     mode = Mode.LOCKED if locked else Mode.FROZEN if frozen else Mode.RENEW
-    options = Options(output=output, store=store, mode=mode, offline=offline, update_lock=update_lock, who=who)
+    options = Options(
+        output=output, store=store, mode=mode, offline=offline, update_lock=update_lock, who=who, without=without
+    )
     with (
         _leading(rendezvous) as group,
         stop_on_interrupt(console) as stop,
@@ -266,6 +279,8 @@ def _standing(result: BuildResult, recipe: Path) -> tuple[str, str, str]:
     from regrow.release.layout import LOCK
 
     lock = _shown(recipe / LOCK)
+    if result.without:
+        return "Release", f"is a model of its own; its recipe and lock are in it, and {lock} stays as it is", "cyan"
     if result.matches_lock:
         return "Release", f"equals {lock}", "green"
     if result.lock_written:

@@ -70,6 +70,8 @@ def _lines(model: Model) -> Iterator[str]:
     if model.licence:
         yield f"{bar}under {model.licence}"
     yield f"{bar}{model.why}"
+    if model.forked:
+        yield f"{bar}forked from {model.forked}"
     for step in model.steps:
         yield f"{bar}{step.said}, {step.digest[:_SHORT]}"
     if model.parents:

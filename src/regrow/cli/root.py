@@ -25,6 +25,7 @@ COMMANDS = (
     "key",
     "attest",
     "explain",
+    "fork",
     "report",
     "inspect",
     "audit",

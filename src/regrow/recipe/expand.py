@@ -29,7 +29,7 @@ from regrow.recipe.problems import Origin, adding, explain, header, nested, note
 from regrow.recipe.roles import TRAINING
 from regrow.recipe.schema import Recipe, Said, StageEntry, recipe_type
 from regrow.sections import Place
-from regrow.words import listed, suggestion
+from regrow.words import listed, shown, suggestion
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def expand(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Graph:
         if (kind := recipe.kinds.get(draft.kind)) and issubclass(kind.parameters, Telling):
             drafts[name] = replace(draft, parameters={**draft.parameters, "facts": facts})
     graph = assemble(_watched(drafts, recipe), recipe.kinds, recipe.origin)
-    if faults := list(_unused(graph, recipe)):
+    if faults := [*_unused(graph, recipe), *_strangers(recipe)]:
         raise together(recipe.origin.file, faults)
     return graph
 
@@ -110,14 +110,27 @@ def _unused(graph: Graph, recipe: Recipe) -> Iterator[RecipeError]:
                 )
 
 
+def _strangers(recipe: Recipe) -> Iterator[RecipeError]:
+    """What is to be left out and is not there."""
+    for one in recipe.left_out:
+        known = [said.entry for said in recipe.said(one.kind)]
+        if one.name not in known and one.kind.table:
+            yield recipe.origin.error(
+                one.place,
+                f"there is no {one.kind.table.name} {shown(one.name)} to leave out",
+                hint=suggestion(one.name, known, f"each {one.kind.table.name} has a name; there are"),
+            )
+
+
 def _facts(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Facts:
     """What the recipe says of the model as a whole."""
     bringing = (kind for kind in recipe.kinds.values() if issubclass(kind.parameters, Pinned))
     models = {said.stage for kind in bringing if kind.output in MODELS for said in recipe.said(kind)}
+    left_out = {one.name for one in recipe.left_out}
     brought = {
         one.stage: Brought.of(one.name, one.fetch, one.licence, pins.get(one.name, ()))
         for one in recipe.sources
-        if one.role == TRAINING
+        if one.role == TRAINING and one.name not in left_out
     }
     return Facts.of(
         recipe.model.model_dump(),

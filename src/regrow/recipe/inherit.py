@@ -67,11 +67,26 @@ def spoken(file: Path, name: str = "regrow.toml") -> Spoken:
             why="two models of one name would take each other's place",
             hint='add a table `[model]` with a `name`, as in `name = "bard-wide"`',
         )
-    origin = chain[-1].origin
-    for one in reversed(chain[:-1]):
-        origin = laid_over(origin, one.origin)
+    return _together([one.origin for one in reversed(chain)], chain[-1].root)
+
+
+def varied(said: Spoken, data: Mapping[str, Any]) -> Spoken:
+    """What a variant of a recipe would come to that says these data, and that it extends the recipe.
+
+    Args:
+        said: the recipe, with all that it extends.
+        data: of the variant.
+    """
+    return _together([said.origin, Origin(said.origin.file, dict(data))], said.root)
+
+
+def _together(origins: Sequence[Origin], root: Path) -> Spoken:
+    """A recipe with the changes of its variants, each laid over those before."""
+    origin = origins[0]
+    for one in origins[1:]:
+        origin = laid_over(origin, one)
     data = {key: value for key, value in origin.data.items() if key != KEY}
-    return Spoken(text_of(data), replace(origin, data=data), chain[-1].root)
+    return Spoken(text_of(data), replace(origin, data=data), root)
 
 
 def text_of(data: Mapping[str, Any]) -> str:

@@ -146,6 +146,21 @@ class Said:
         return f"{self.kind.name}-{self.entry}" if self.entry else self.kind.name
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """An entry of a table of which nothing is learnt, as another table says.
+
+    Attributes:
+        name: of the entry.
+        kind: the kind of the stages that its table makes.
+        place: where the file says that it is left out.
+    """
+
+    name: str
+    kind: Kind[Any]
+    place: Place
+
+
 class Recipe(Section):
     """A recipe: everything an author decides."""
 
@@ -185,6 +200,18 @@ class Recipe(Section):
         """What it brings in from outside, in the order of the file."""
         bringing = (kind for kind in self._kinds.values() if issubclass(kind.parameters, Pinned))
         return tuple(_source(said) for kind in bringing for said in self.said(kind))
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """The entries of tables of which nothing is learnt though they are there."""
+        kinds = self._kinds.values()
+        noted = ((kind, key, note(info, "leaves_out")) for kind in kinds for key, info in _fields(kind).items())
+        return tuple(
+            LeftOut(name, self._kinds[of], said.places[key])
+            for kind, key, of in noted
+            for said in (self.said(kind) if of else ())
+            for name in said.parameters[key]
+        )
 
     def said(self, kind: Kind[Any]) -> Iterator[Said]:
         """What it says to a kind; several times for a ``[[table]]``, and not at all if it does not ask for one."""
@@ -316,6 +343,12 @@ def _table_field(table: Table, model: type[BaseModel], usual: bool, asked: bool)
 def _absent(info: FieldInfo) -> tuple[Any, Any]:
     annotation: Any = info.annotation
     return annotation | None, Field(default=None, description=info.description)
+
+
+def _fields(kind: Kind[Any]) -> Mapping[str, FieldInfo]:
+    """The parameters of a kind."""
+    fields: Mapping[str, FieldInfo] = kind.parameters.model_fields
+    return fields
 
 
 def _asks_for(values: BaseModel, kind: Kind[Any]) -> bool:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from regrow.recipe.kind import ADAPTER
-from regrow.release.files import Below, DamagedError, read_bytes
-from regrow.release.layout import LINEAGE, LOCK, RECIPE, SUMS
+from regrow.release.files import Below, DamagedError, read_bytes, read_json
+from regrow.release.layout import FORK, LINEAGE, LOCK, RECIPE, SUMS
 from regrow.release.release import Release
 from regrow.release.statements import Statement, brought_in, done_to, line_of_weights
 from regrow.sources import is_local
@@ -23,6 +23,7 @@ DEEPEST = 32
 """Releases in each other whose records are followed."""
 
 _WEIGHTS = ".safetensors"
+_SHORT = 12  # digits of a digest
 
 
 class Standing(StrEnum):
@@ -87,6 +88,7 @@ class Model:
         parents: the models that it was made from.
         taken: the stage that took it into the child.
         relation: how the child was made of it: the origins of the child's steps behind it.
+        forked: the release that its recipe was forked from, as its build says, and how much is still the same.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Model:
     parents: tuple[Model, ...] = ()
     taken: str = ""
     relation: tuple[str, ...] = ()
+    forked: str = ""
 
     def all(self) -> Iterator[Model]:
         """It and all its ancestors, each child before its parents."""
@@ -132,7 +135,20 @@ def _of_release(release: Release, rebuilt: Callable[[str], bool], deep: int) -> 
         why=why,
         steps=tuple(map(_step, _steps(made))),
         parents=parents,
+        forked=_forked(release, made),
     )
+
+
+def _forked(release: Release, made: tuple[Statement, ...]) -> str:
+    """What a release was forked from. That its build says so is no proof; that stages give the same bytes is one."""
+    told = read_json(release.files, FORK)
+    if not isinstance(told, dict) or not isinstance(told.get("outputs"), dict):
+        return ""
+    digest = str(told.get("digest", ""))
+    if digest and digest == release.digest:
+        return f"{told.get('name')} {digest[:_SHORT]}, and came out the same"
+    same = sum(told["outputs"].get(one.stage) == one.digest for one in made)
+    return f"{told.get('name')} {digest[:_SHORT]}; {same} of {len(made)} stages give the same bytes as there"
 
 
 def _steps(made: tuple[Statement, ...]) -> Iterator[Statement]:

@@ -23,7 +23,7 @@ from regrow.formats.safetensors import read_entries
 from regrow.model.families import families
 from regrow.model.keys import INTENDED
 from regrow.recipe.pin import Pin, Pins, list_path, listed_in_short, read_brief
-from regrow.recipe.roles import TRAINING, role_of
+from regrow.recipe.roles import TRAINING, left_out, role_of
 from regrow.recipe.text import toml
 from regrow.release import tables
 from regrow.release.files import (
@@ -237,12 +237,15 @@ class Release:
     @cached_property
     def sources(self) -> tuple[Mapping[str, Any], ...]:
         """What the recipe says of the sources of what the model is trained on."""
-        return tuple(one for one in self._told_sources if role_of(one) == TRAINING)
+        return tuple(one for one in self._told_sources if str(one.get("name")) not in self.beside_training)
 
     @cached_property
     def beside_training(self) -> frozenset[str]:
-        """The names of sources that no model is trained on: benchmarks, and texts that should not be in the others."""
-        return frozenset(str(one.get("name")) for one in self._told_sources if role_of(one) != TRAINING)
+        """The names of sources that no model is trained on: benchmarks, texts that should not be in the others, and
+        what was left out on purpose.
+        """
+        beside = (str(one.get("name")) for one in self._told_sources if role_of(one) != TRAINING)
+        return frozenset((*beside, *left_out(self.recipe)))
 
     @cached_property
     def _told_sources(self) -> tuple[Mapping[str, Any], ...]:

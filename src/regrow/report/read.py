@@ -10,7 +10,7 @@ from regrow.errors import RecipeError
 from regrow.evidence import Evidence
 from regrow.release import Release, tables
 from regrow.release.files import DamagedError, read_json, read_text
-from regrow.release.layout import EFFECTS, EXCLUDED, MANIFEST, SUMS, TEMPLATE, evidence_path
+from regrow.release.layout import EFFECTS, EXCLUDED, MANIFEST, SUMS, TEMPLATE, WHOLE, evidence_path
 from regrow.release.lineage import lineage
 from regrow.release.release import number
 from regrow.release.statements import Statement, brought_in, line_of_weights
@@ -136,6 +136,7 @@ def _measures(release: Release) -> Iterable[Measure]:
     told = (
         (release.evaluation, "validation", "this model", _unseen(release.evaluation.get("validation")), True),
         (release.comparison, "float32", "the same in plain float32", "torch, same data order", False),
+        (release.comparison, WHOLE, "the model with everything", _cost(release), False),
         (release.comparison, "xz", "xz", _packed(release.comparison.get("xz")), False),
         (release.evaluation, "unigram", "unigram", "how often each token occurs in training text", False),
     )
@@ -153,6 +154,16 @@ def _unseen(found: Any) -> str:
     if None in counts:
         return "on text it has never seen"
     return "on {:,.0f} of {:,.0f} sequences of text it has never seen".format(*counts)
+
+
+def _cost(release: Release) -> str:
+    """What it has cost to leave something out."""
+    whole = release.comparison.get(WHOLE)
+    before = number(whole.get("bits_per_byte")) if isinstance(whole, dict) else None
+    now = release.measured("validation", "bits_per_byte")
+    if before is None or now is None:
+        return ""
+    return f"what was left out cost {now - before:+.4f} bits per byte on the held-out text that both have"
 
 
 def _packed(found: Any) -> str:

@@ -13,7 +13,7 @@ from typing import cast
 
 from regrow.errors import InputError, RecipeError
 from regrow.recipe.pin import Pin
-from regrow.sources import addresses
+from regrow.sources import addresses, kept
 from regrow.sources.faults import LINE_ENDS, Promise, differs_in_line_ends, unexpected
 from regrow.sources.scheme import Emit, Poll, Scheme, Site, idle, silent
 from regrow.sources.select import Choice
@@ -142,7 +142,7 @@ def retrieve(
     offline: bool = False,
     poll: Poll = idle,
 ) -> None:
-    """Put the pinned files into a folder, byte for byte.
+    """Put the pinned files into a folder, byte for byte: those that a fork keeps, or as the scheme gets them.
 
     Raises:
         InputError: if a file cannot be had, or is not what was pinned.
@@ -158,7 +158,7 @@ def retrieve(
                 where=name_of(fetch),
                 hint="the lock is damaged: remove it and lock again",
             )
-        path = scheme.obtain(locator, pin, site)
+        path = kept.find(base, pin) or scheme.obtain(locator, pin, site)
         target.parent.mkdir(parents=True, exist_ok=True)
         require_new(target)
         _require(pin, target, copy_hashed(path, target), fetch)  # the copy, which nobody can change after the check

@@ -13,6 +13,7 @@ from regrow.formats.pointer import pointer, remedy
 from regrow.recipe import lock, schema
 from regrow.recipe.beside import beside
 from regrow.recipe.pin import FOLDER, WITHHELD, Pin
+from regrow.sources import kept
 from regrow.sources.archives import is_archive
 from regrow.sources.looked import Looked
 from regrow.sources.packing import unknown_packing
@@ -168,7 +169,7 @@ def _closed(folder: Path, site: Site, whole: bool) -> str:
         return "links"
     if not site.choice.walks(folder.name):
         return aside(folder.name)
-    if folder.name == WITHHELD or _same(folder, site.base / FOLDER):
+    if folder.name == WITHHELD or any(_same(folder, site.base / name) for name in (FOLDER, kept.FOLDER)):
         return "of the recipe"
     made = (not whole and _is_release(folder)) or _is_cache(folder)
     return "made by regrow" if made or _same(folder, site.base / _BUILD) else ""

@@ -139,7 +139,13 @@ class Locked:
     @cached_property
     def sources(self) -> Sequence[Mapping[str, Any]]:
         """The sources of what the model is trained on."""
-        return self.of_role(TRAINING)
+        return [one for one in self.of_role(TRAINING) if str(one.get("name")) not in self.left_out]
+
+    @cached_property
+    def left_out(self) -> frozenset[str]:
+        """The names of sources of which nothing is learnt."""
+        found = (one["sources"] for one in self.saying("sources", "documents", "near_duplicates"))
+        return frozenset(str(name) for names in found if isinstance(names, list) for name in names)
 
     def of_role(self, role: str) -> list[Mapping[str, Any]]:
         """The sources of texts that are for one thing."""

@@ -1,0 +1,1 @@
+"""Forks: a folder in which one can go on without the owner of a release."""
