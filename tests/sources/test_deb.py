@@ -5,6 +5,7 @@ import hashlib
 import io
 import lzma
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,10 @@ PLACE = "pool/main/p/poems/poems_1.0-2+b1_all.deb"
 def zstd(data: bytes) -> bytes:
     import pyarrow as pa
 
-    return pa.compress(data, codec="zstd", asbytes=True)
+    return bytes(pa.compress(data, codec="zstd", asbytes=True))
 
 
-PACKERS = {".xz": lzma.compress, ".gz": gzip.compress, ".zst": zstd, "": bytes}
+PACKERS: dict[str, Callable[[bytes], bytes]] = {".xz": lzma.compress, ".gz": gzip.compress, ".zst": zstd, "": bytes}
 
 
 def tar(files: dict[str, bytes]) -> bytes:

@@ -38,7 +38,7 @@ __all__ = [
     "retrieve",
 ]
 
-SCHEMES = ("deb", "file", "hf", "https", "npm", "pypi")
+SCHEMES = ("deb", "file", "git", "hf", "https", "npm", "pypi")
 """Each is a module of this package that keeps the contract of :class:`regrow.sources.scheme.Scheme`."""
 
 

@@ -145,7 +145,7 @@ class Session(requests.Session):
 
     def __init__(self) -> None:
         super().__init__()
-        self.trusted = _trusted()
+        self.trusted = trusted()
         self.headers["User-Agent"] = "regrow"
 
     def resolve_redirects(self, *_: Any, **__: Any) -> Iterator[Any]:
@@ -304,7 +304,7 @@ def too_large(url: str, most: int, hint: str) -> InputError:
     return InputError(f"`{shown(url)}` is too large", why=f"it has more than {most} bytes", hint=hint)
 
 
-def _trusted() -> str | bool:
+def trusted() -> str | bool:
     """The file or folder of certificates that the environment names; True for the usual ones.
 
     Raises:
