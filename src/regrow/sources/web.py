@@ -133,11 +133,13 @@ class Page:
         url: where it came from in the end.
         type: what the server says it is.
         body: all of it.
+        following: the address of the page that follows it, if it says so; empty otherwise.
     """
 
     url: str
     type: str
     body: bytes
+    following: str = ""
 
 
 class Session(requests.Session):
@@ -238,9 +240,16 @@ def page(url: str, accept: str, most: int, caller: Caller) -> Page | None:
                         body += piece
                         if len(body) > most:
                             raise too_large(url, most, "see whether it is the address that you meant")
-                    return Page(str(response.url), response.headers.get("Content-Type", ""), bytes(body))
+                    here, kind = str(response.url), response.headers.get("Content-Type", "")
+                    return Page(here, kind, bytes(body), _following(response))
             except PassingError as trouble:
                 patience.wait(trouble)
+
+
+def _following(response: requests.Response) -> str:
+    """The address of the next page, as RFC 8288 has it."""
+    said = response.links.get("next", {}).get("url", "")
+    return urljoin(str(response.url), said) if said else ""
 
 
 def require_uncoded(url: str, response: requests.Response) -> None:
