@@ -42,7 +42,7 @@ from regrow.stages.costs import texts_held, through_text
 from regrow.store.digest import sha256_bytes
 from regrow.words import counted, shown
 
-_Format = Literal["auto", "text", "markdown", "html", "json", "jsonl", "csv", "tsv", "parquet", "conversations"]
+_Format = Literal["auto", "text", "markdown", "html", "json", "jsonl", "csv", "tsv", "parquet", "warc", "conversations"]
 _TABULAR = ("json", "jsonl", "csv", "tsv", "parquet")
 _CONVERSATIONS = "conversations"
 _ENCODINGS = f"some that are read: {EXAMPLES}"
@@ -55,6 +55,8 @@ _HINTS = {
     "not CSV": 'see what stands between the columns: commas in CSV, and tabs in `format = "tsv"`',
     "no conversation": "leave out `format`, or see what the rows are: a list of messages, or a question and its answer",
     "a pair of equal answers": "leave such pairs out of the file: they say nothing of which answer is better",
+    "a damaged web archive": "fetch the file again: what it holds ends too early, or is no WARC",
+    "no page": "what servers did not answer with a page is left out: only pages that were there count",
     "an unknown role": "rename the role, or leave such conversations out of the file",
     "too long": "cut long texts with `max_characters`, or leave such files out with `exclude`",
     "no text": 'name the field that holds the text as `field`; conversations need `format = "conversations"`',
@@ -106,7 +108,8 @@ class DocumentsParameters(Parameters):
         "another; `jsonl` is lines and nothing else. A table in `csv` or `tsv` names its columns in the first row. "
         "`conversations` is JSON too, and each row a conversation: `messages` of `role` and `content`, "
         "`conversations` of `from` and `value`, `prompt` and `completion`, or `instruction`, `input` and `output`; or "
-        "a pair of answers, `prompt`, `chosen` and `rejected`. Other text that is written for programs (XML, YAML and "
+        "a pair of answers, `prompt`, `chosen` and `rejected`. `warc` is a web archive, or a WET file: "
+        "a document is a page, called by its date and address. Other text that is written for programs (XML, YAML and "
         "the like) is left out unless it is read as `text`.",
         examples=["jsonl"],
     )
@@ -374,7 +377,8 @@ def _too_long(piece: Piece) -> Refusal:
 
 
 def _document(file: str, piece: Piece, wanted: DocumentsParameters) -> Document:
-    file = inside(file, piece.part_of) if piece.part_of else file
+    for name in filter(None, (piece.name, piece.part_of)):
+        file = inside(file, name)
     data = piece.text.encode()
     return Document(
         id=identify(wanted.source, locator(file, piece.start, piece.end), data),
@@ -435,7 +439,7 @@ def tally_words(tally: Tally) -> str:
 
 KIND = Kind(
     name="documents",
-    version=4,
+    version=5,
     parameters=DocumentsParameters,
     inputs={"files": Slot("files")},
     output="documents",
