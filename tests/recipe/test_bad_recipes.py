@@ -5,6 +5,7 @@ from pathlib import Path
 import fakes
 import pytest
 
+from regrow import sources
 from regrow.corpus.encodings import EXAMPLES
 from regrow.errors import RecipeError
 from regrow.recipe.problems import CombinedRecipeError
@@ -162,27 +163,21 @@ CASES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
         [('"file:plays"', '"ftp:plays"')],
         "",
         "bard/regrow.toml:9: source.plays.fetch: unknown scheme `ftp:`\n"
-        "because what can be fetched is `file:texts`, a file or a folder beside the recipe; "
-        "`hf:owner/name@revision`, files of a model on the hub; "
-        "`https://example.org/text.txt`; `pypi:name==1.2.3`, a release of a Python package\n"
-        "hint: known schemes: `file:`, `hf:`, `https:`, `pypi:`",
+        f"because what can be fetched is {sources.examples()}\n"
+        "hint: known schemes: `deb:`, `file:`, `git:`, `hf:`, `https:`, `npm:`, `pypi:`",
     ),
     "no scheme": (
         [('"file:plays"', '"plays/a.txt"')],
         "",
         'bard/regrow.toml:9: source.plays.fetch: "plays/a.txt" has no scheme\n'
-        "because what can be fetched is `file:texts`, a file or a folder beside the recipe; "
-        "`hf:owner/name@revision`, files of a model on the hub; "
-        "`https://example.org/text.txt`; `pypi:name==1.2.3`, a release of a Python package\n"
+        f"because what can be fetched is {sources.examples()}\n"
         'hint: write "file:plays/a.txt" for files beside the recipe',
     ),
     "http": (
         [('"file:plays"', '"http://example.org/a.txt"')],
         "",
         "bard/regrow.toml:9: source.plays.fetch: unknown scheme `http:`\n"
-        "because what can be fetched is `file:texts`, a file or a folder beside the recipe; "
-        "`hf:owner/name@revision`, files of a model on the hub; "
-        "`https://example.org/text.txt`; `pypi:name==1.2.3`, a release of a Python package\n"
+        f"because what can be fetched is {sources.examples()}\n"
         "hint: use https",
     ),
     "a file that is elsewhere": (

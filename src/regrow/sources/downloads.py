@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -90,14 +91,58 @@ class Downloads:
         from regrow.sources.transfer import Transfer
         from regrow.sources.web import Caller, Session
 
-        part = self.folder / "parts" / sha256_bytes(url.encode("utf-8", "surrogatepass"))
-        # The lock lets a second build wait for the first one's download, and then find it.
-        with self._writable(), locked(part.with_suffix(".lock"), poll):
+        with self.part(url, poll) as part:  # a second build waits for the first one's download, and then finds it
             if promise is not None and (path := self.find(promise.sha256)) is not None:
                 return path
             with Session() as session:
                 Transfer(session, url, part, promise, self._limit(promise), Caller(emit, poll, self.sleep)).run()
             return self._keep(part, url, promise)
+
+    def once(self, name: str, make: Callable[[Path], None], *, offline: bool, poll: Callable[[], None]) -> Path:
+        """A folder that is made where it is missing, and found again afterwards.
+
+        Args:
+            name: what it is known by, in words of the recipe.
+            make: gets an empty folder, fills it, and raises if it cannot: then nothing stays.
+            offline: True if it may not be made.
+            poll: called while somebody else makes it; may raise to give up.
+        """
+        key = sha256_bytes(name.encode("utf-8", "surrogatepass"))
+        folder, part = self.folder / "folders" / key, self.folder / "parts" / key
+        with plain_words(self.folder, _VARIABLE):
+            if folder.is_dir():
+                return folder
+        if offline:
+            raise offline_error(name)
+        with self._writable(), locked(part.with_suffix(".lock"), poll):
+            if not folder.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+                part.mkdir()
+                try:
+                    make(part)
+                    part.replace(folder)
+                finally:
+                    shutil.rmtree(part, ignore_errors=True)
+        return folder
+
+    @contextmanager
+    def part(self, name: str, poll: Callable[[], None]) -> Iterator[Path]:
+        """The path of a file that is still to come, or of its beginning, for nobody else meanwhile.
+
+        Args:
+            name: what it is known by: that of the same bytes, whenever they come.
+            poll: called while somebody else has it; may raise to give up.
+        """
+        part = self.folder / "parts" / sha256_bytes(name.encode("utf-8", "surrogatepass"))
+        with self._writable(), locked(part.with_suffix(".lock"), poll):
+            yield part
+
+    def take(self, part: Path) -> Path:
+        """Move a file that is complete to where it is found by its hash."""
+        sync(part)
+        path = self.folder / "files" / sha256_file(part)
+        part.replace(path)
+        return path
 
     def page(
         self,
@@ -121,7 +166,7 @@ class Downloads:
         """The folder, made where it is missing, and troubles with it in words."""
         with plain_words(self.folder, _VARIABLE):
             try:
-                for folder in ("files", "parts"):
+                for folder in ("files", "folders", "parts"):
                     (self.folder / folder).mkdir(parents=True, exist_ok=True)
             except (FileExistsError, NotADirectoryError) as error:
                 what = f"there is a file where downloads should be kept: {error.filename}"
@@ -138,9 +183,7 @@ class Downloads:
                 raise unexpected(promise, shown(url), f"{part.stat().st_size} bytes with sha256 {sha256}", part)
             finally:
                 forget(part)
-        sync(part)
-        path = self.folder / "files" / sha256
-        part.replace(path)
+        path = self.take(part)
         forget(part)
         return path
 

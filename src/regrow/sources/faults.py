@@ -31,6 +31,7 @@ _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 _BEGINNINGS = {
     **dict.fromkeys((".gz", ".tgz", ".bz2", ".tbz", ".tbz2", ".xz", ".txz", ".zst"), _PACKED),
     **dict.fromkeys((".zip", ".whl", ".egg"), (b"PK",)),
+    ".deb": (b"!<arch>\ndebian-binary",),
     ".parquet": (b"PAR1",),
 }
 """How files begin whose names end so. Archives are read by what they hold, so any way of packing will do for them."""
@@ -48,13 +49,13 @@ class Promise:
         file: its name.
         sha256: of its bytes.
         size: in bytes; None if that is not known.
-        index: True if a package index lists it so; False if the lock has it.
+        index: the variable that names the package index that lists it so; empty if the lock has it.
     """
 
     file: str
     sha256: str
     size: int | None
-    index: bool = False
+    index: str = ""
 
     @classmethod
     def of(cls, pin: Pin) -> Promise:
@@ -77,7 +78,7 @@ def unexpected(promise: Promise, where: str, came: str, path: Path | None = None
         what = f"`{promise.file}` is not what the package index lists{instead}"
         size = f" and {promise.size} bytes" if promise.size is not None else ""
         why = f"the index lists sha256 {promise.sha256}{size}, and {came} came"
-        hint = "tell whoever keeps the index, or use another one: see REGROW_PYPI_INDEX"
+        hint = f"tell whoever keeps the index, or use another one: see {promise.index}"
     else:
         what = f"`{promise.file}` is not what was locked{instead}"
         why = f"the lock has {promise.size} bytes with sha256 {promise.sha256}; {came} came"

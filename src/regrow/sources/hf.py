@@ -1,7 +1,7 @@
-"""``hf:OWNER/NAME@REVISION``: files of a model or data set on the hub, at a branch, a tag or, best, a commit.
+"""``hf:OWNER/NAME@COMMIT``: files of a model on the hub, or of a data set: ``hf:datasets/OWNER/NAME@COMMIT``.
 
 The hub lists the sha256 of large files, so that these are pinned without being downloaded; small ones are. Where the
-hub is says ``HF_ENDPOINT``, as for its own library. Data sets are ``hf:datasets/OWNER/NAME@REVISION``.
+hub is says ``HF_ENDPOINT``, as for its own library. Of a branch or a tag, which move, it is told which commit they are.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from regrow.sources.survey import Survey
 from regrow.store.digest import sha256_file
 from regrow.words import shown
 
-EXAMPLE = "`hf:owner/name@revision`, files of a model on the hub"
+EXAMPLE = "`hf:owner/name@COMMIT` and `hf:datasets/owner/name@COMMIT`, files of a model or data set on the hub"
 LOCAL = False
 
 _PART = r"[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9_])?"
 _LOCATOR = re.compile(rf"(?P<kind>datasets/)?(?P<id>{_PART}/{_PART})@(?P<revision>[\w./-]{{1,200}})", re.ASCII)
 _LARGEST_PAGE = 1 << 24
-_MOST_FILES = 1000
-"""As many as the hub lists on one page."""
+_MOST_FILES = 100_000
+_COMMIT = re.compile("[0-9a-f]{40}")
 
 
 def check(locator: str) -> None:
@@ -40,9 +40,10 @@ def check(locator: str) -> None:
     match = _LOCATOR.fullmatch(locator)
     if match is None or ".." in locator or "--" in match["id"]:
         raise RecipeError(
-            f"{shown('hf:' + locator)} does not name one state of a model",
+            f"{shown('hf:' + locator)} does not name one state of a model or data set",
             why="what lies behind a name alone changes",
-            hint='write owner, name and revision, a commit at best: "hf:owner/name@main"',
+            hint='write owner, name and commit: "hf:owner/name@0123..." or "hf:datasets/owner/name@0123..."; with '
+            "`@main` in its place it is told which commit that is",
         )
 
 
@@ -73,6 +74,7 @@ def endpoint() -> str:
 
 def resolve(locator: str, site: Site) -> tuple[Pin, ...]:
     """The selected files as they are now. Emits ``selected``: see :class:`regrow.sources.survey.Survey`."""
+    _require_commit(locator, site)
     pins, survey = list[Pin](), Survey()
     for name, sha256, size in _listed(locator, site):
         enters = is_archive(name) and site.choice.enters(name)
@@ -97,35 +99,69 @@ def obtain(locator: str, pin: Pin, site: Site) -> Path:
     return site.download(_address(locator, pin.file), Promise.of(pin))
 
 
+def _require_commit(locator: str, site: Site) -> None:
+    """Refuse a branch or a tag, and say which commit it is now."""
+    match = _parts(locator)
+    if _COMMIT.fullmatch(match["revision"]):
+        return
+    told = _told(f"{_interface(locator)}/revision/{quote(match['revision'], safe='')}", locator, site)[0]
+    commit = told.get("sha") if isinstance(told, dict) else None
+    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
+        raise _senseless(_interface(locator))
+    raise InputError(
+        f"`{match['revision']}` of `hf:{match['kind'] or ''}{match['id']}` is no commit",
+        why="a branch or a tag may be another one tomorrow, and then nobody could build this again",
+        hint=f'write the commit that it is now: "hf:{match["kind"] or ""}{match["id"]}@{commit}"',
+    )
+
+
 def _listed(locator: str, site: Site) -> Iterator[tuple[str, str, int]]:
     """Name, sha256 and size of each file; of small ones no sha256."""
-    match = _parts(locator)
-    kind, revision = match["kind"] or "models/", quote(match["revision"], safe="")
-    url = f"{endpoint()}/api/{kind}{match['id']}/tree/{revision}?recursive=true"
+    url, count = f"{_interface(locator)}/tree/{quote(_parts(locator)['revision'], safe='')}?recursive=true", 0
+    while url:
+        entries, following = _told(url, locator, site)
+        try:
+            if not isinstance(entries, list):
+                raise TypeError("no list of files")
+            found = [_entry(entry) for entry in entries if entry["type"] == "file"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise _senseless(url) from error
+        count += len(entries)
+        if count > _MOST_FILES or (following and not entries):
+            what = f"`hf:{locator}` has more than {_MOST_FILES:,} files"
+            raise InputError(what, hint="download those you need, and name their folder")
+        yield from found
+        url = following
+
+
+def _told(url: str, locator: str, site: Site) -> tuple[Any, str]:
+    """What the hub says, and the address of what follows."""
     page = site.page(url, accept="application/json", most=_LARGEST_PAGE)
     if page is None:
         raise InputError(
             f"there is no `hf:{locator}` that everyone can see",
             where=shown_address(url),
-            hint="look at the spelling of owner, name and revision; of a model that asks for an account, download the "
-            "files and name their folder",
+            hint="look at the spelling of owner, name and revision; of what asks for an account, download the files "
+            "and name their folder",
         )
     try:
-        entries: list[dict[str, Any]] = json.loads(page.body)
-        if not isinstance(entries, list):
-            raise TypeError("no list of files")
-        found = [_entry(entry) for entry in entries if entry["type"] == "file"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(
-            "what came is not what a hub answers",
-            where=shown_address(url),
-            hint="a log-in page or a notice of the network may be in the way; look at HF_ENDPOINT if it is set",
-        ) from error
-    if len(entries) >= _MOST_FILES:
-        raise InputError(
-            f"`hf:{locator}` has {_MOST_FILES:,} files or more", hint="download those you need, and name their folder"
-        )
-    yield from found
+        return json.loads(page.body), page.following
+    except (ValueError, RecursionError) as error:
+        raise _senseless(url) from error
+
+
+def _senseless(url: str) -> InputError:
+    return InputError(
+        "what came is not what a hub answers",
+        where=shown_address(url),
+        hint="a log-in page or a notice of the network may be in the way; look at HF_ENDPOINT if it is set",
+    )
+
+
+def _interface(locator: str) -> str:
+    """The address at which the hub tells of a model or data set."""
+    match = _parts(locator)
+    return f"{endpoint()}/api/{match['kind'] or 'models/'}{match['id']}"
 
 
 def _entry(entry: dict[str, Any]) -> tuple[str, str, int]:

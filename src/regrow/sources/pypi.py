@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _LOCATOR = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)==([\w.!+]+)(?:#([\w.+!-]+))?", re.ASCII)
 _LARGEST_PAGE = 1 << 27  # bytes that an index may say of a project
 _WHICH_INDEX = "see whether it is the address of an index: REGROW_PYPI_INDEX, PIP_INDEX_URL, pip's configuration"
+_VARIABLE = "REGROW_PYPI_INDEX"
 _METADATA = re.compile(r"[^/]+/PKG-INFO|[^/]+\.dist-info/METADATA")
 
 
@@ -62,7 +63,7 @@ def resolve(locator: str, site: Site) -> tuple[Pin, ...]:
     package = _chosen(locator, site)
     name, sha256 = package.filename, _listed(package)
     size = package.size if package.size is not None and package.size >= 0 else None
-    path = site.download(package.url, Promise(name, sha256, size, index=True) if sha256 else None)
+    path = site.download(package.url, Promise(name, sha256, size, _VARIABLE) if sha256 else None)
     if not sha256:
         require_asked_for(path, name, shown_address(package.url), site.emit)
     return (Pin(name, sha256_file(path), path.stat().st_size, _licences(path, name)),)
@@ -93,7 +94,7 @@ def index() -> str:
     """The address of the package index, as pip would find it."""
     from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
-    for name in ("REGROW_PYPI_INDEX", "PIP_INDEX_URL"):
+    for name in (_VARIABLE, "PIP_INDEX_URL"):
         if address := os.environ.get(name):
             return address
     return _configured_index() or PYPI_SIMPLE_ENDPOINT

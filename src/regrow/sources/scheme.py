@@ -14,7 +14,7 @@ from regrow.sources.faults import Promise
 from regrow.sources.select import Choice
 
 if TYPE_CHECKING:
-    from regrow.sources.web import Page
+    from regrow.sources.web import Caller, Page
 
 Emit = Callable[..., None]
 """Takes an event's name and its fields: ``emit("progress", done=3, total=10, unit="bytes")``."""
@@ -60,6 +60,13 @@ class Site:
         if self.offline:
             raise offline_error(shown(url))
         return self.downloads.page(url, accept=accept, most=most, emit=self.emit, poll=self.poll)
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks the web."""
+        from regrow.sources.web import Caller
+
+        return Caller(self.emit, self.poll, self.downloads.sleep)
 
 
 class Scheme(Protocol):

@@ -133,11 +133,13 @@ class Page:
         url: where it came from in the end.
         type: what the server says it is.
         body: all of it.
+        following: the address of the page that follows it, if it says so; empty otherwise.
     """
 
     url: str
     type: str
     body: bytes
+    following: str = ""
 
 
 class Session(requests.Session):
@@ -145,7 +147,7 @@ class Session(requests.Session):
 
     def __init__(self) -> None:
         super().__init__()
-        self.trusted = _trusted()
+        self.trusted = trusted()
         self.headers["User-Agent"] = "regrow"
 
     def resolve_redirects(self, *_: Any, **__: Any) -> Iterator[Any]:
@@ -238,9 +240,16 @@ def page(url: str, accept: str, most: int, caller: Caller) -> Page | None:
                         body += piece
                         if len(body) > most:
                             raise too_large(url, most, "see whether it is the address that you meant")
-                    return Page(str(response.url), response.headers.get("Content-Type", ""), bytes(body))
+                    here, kind = str(response.url), response.headers.get("Content-Type", "")
+                    return Page(here, kind, bytes(body), _following(response))
             except PassingError as trouble:
                 patience.wait(trouble)
+
+
+def _following(response: requests.Response) -> str:
+    """The address of the next page, as RFC 8288 has it."""
+    said = response.links.get("next", {}).get("url", "")
+    return urljoin(str(response.url), said) if said else ""
 
 
 def require_uncoded(url: str, response: requests.Response) -> None:
@@ -304,7 +313,7 @@ def too_large(url: str, most: int, hint: str) -> InputError:
     return InputError(f"`{shown(url)}` is too large", why=f"it has more than {most} bytes", hint=hint)
 
 
-def _trusted() -> str | bool:
+def trusted() -> str | bool:
     """The file or folder of certificates that the environment names; True for the usual ones.
 
     Raises:

@@ -44,7 +44,7 @@ from regrow.stages.sourced import SourceParameters
 from regrow.store.digest import sha256_bytes
 from regrow.words import counted, shown
 
-_Format = Literal["auto", "text", "markdown", "html", "json", "jsonl", "csv", "tsv", "parquet", "conversations"]
+_Format = Literal["auto", "text", "markdown", "html", "json", "jsonl", "csv", "tsv", "parquet", "warc", "conversations"]
 _TABULAR = ("json", "jsonl", "csv", "tsv", "parquet")
 _CONVERSATIONS = "conversations"
 _ENCODINGS = f"some that are read: {EXAMPLES}"
@@ -57,6 +57,8 @@ _HINTS = {
     "not CSV": 'see what stands between the columns: commas in CSV, and tabs in `format = "tsv"`',
     "no conversation": "leave out `format`, or see what the rows are: a list of messages, or a question and its answer",
     "a pair of equal answers": "leave such pairs out of the file: they say nothing of which answer is better",
+    "a damaged web archive": "fetch the file again: what it holds ends too early, or is no WARC",
+    "no page": "what servers did not answer with a page is left out: only pages that were there count",
     "an unknown role": "rename the role, or leave such conversations out of the file",
     "too long": "cut long texts with `max_characters`, or leave such files out with `exclude`",
     "no text": 'name the field that holds the text as `field`; conversations need `format = "conversations"`',
@@ -80,7 +82,8 @@ class DocumentsParameters(SourceParameters):
         "another; `jsonl` is lines and nothing else. A table in `csv` or `tsv` names its columns in the first row. "
         "`conversations` is JSON too, and each row a conversation: `messages` of `role` and `content`, "
         "`conversations` of `from` and `value`, `prompt` and `completion`, or `instruction`, `input` and `output`; or "
-        "a pair of answers, `prompt`, `chosen` and `rejected`. Other text that is written for programs (XML, YAML and "
+        "a pair of answers, `prompt`, `chosen` and `rejected`. `warc` is a web archive, or a WET file: "
+        "a document is a page, called by its date and address. Other text that is written for programs (XML, YAML and "
         "the like) is left out unless it is read as `text`.",
         examples=["jsonl"],
     )
@@ -368,7 +371,8 @@ def _too_long(piece: Piece) -> Refusal:
 
 
 def _document(file: str, piece: Piece, wanted: DocumentsParameters, names: Names) -> Document:
-    true, called = (inside(one, piece.part_of) if piece.part_of else one for one in (file, names.file(file)))
+    true = _within(file, piece.name, piece.part_of)
+    called = _within(names.file(file), names.detail(piece.name), piece.part_of)
     data = piece.text.encode()
     id = names.id(locator(true, piece.start, piece.end), data)
     return Document(
@@ -384,6 +388,13 @@ def _document(file: str, piece: Piece, wanted: DocumentsParameters, names: Names
         conversation=wanted.format == _CONVERSATIONS,
         salt=names.salt(id),
     )
+
+
+def _within(file: str, *names: str) -> str:
+    """What is called by names inside a file, those that are none left out."""
+    for name in filter(None, names):
+        file = inside(file, name)
+    return file
 
 
 def printable(path: str) -> str:
@@ -432,7 +443,7 @@ def tally_words(tally: Tally) -> str:
 
 KIND = Kind(
     name="documents",
-    version=4,
+    version=5,
     parameters=DocumentsParameters,
     inputs={"files": Slot("files")},
     output="documents",

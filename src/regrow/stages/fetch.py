@@ -15,7 +15,7 @@ from regrow.sections import fault
 from regrow.sources.downloads import LARGEST
 from regrow.store.atomic import require_new
 
-_PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip", ".whl")
+_PACKED = (".deb", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip", ".whl")
 _UNPACKING = 3  # bytes of text in a byte of an archive
 _AWAY, _BESIDE = 5e6, 1e8  # bytes in a second: of a network, and of a disk from which files are taken over
 
