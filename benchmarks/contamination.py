@@ -445,7 +445,7 @@ def main() -> None:
                 )
                 or "nothing"
             )
-        )  # noqa: E501
+        )
         for number, benchmark, item in sorted(alone.hits)[:12] if name == "regrow" else ():
             question = next(
                 one.question for b in benchmarks if b.name == benchmark for one in b.items if one.id == item

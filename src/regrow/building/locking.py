@@ -85,6 +85,7 @@ class Locked:
     def keep_secrets(self) -> None:
         """Write the secrets of texts that may not be shared, before anything is made that depends on them."""
         keep(self.secrets, self.surroundings.base)
+
     pins: Mapping[str, Sequence[Pin]] = field(default_factory=dict)
     whole: Graph | None = None
 
