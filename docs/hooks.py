@@ -20,6 +20,7 @@ PAGES = {
     "CONTRIBUTING.md": "project/contributing.md",
     "RELEASE.md": "project/release.md",
     "SECURITY.md": "project/security.md",
+    "examples/commons/README.md": "examples/commons.md",
     "examples/gpt2/README.md": "examples/gpt2.md",
     "examples/tiny/README.md": "examples/tiny.md",
 }

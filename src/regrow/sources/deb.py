@@ -122,7 +122,7 @@ def archives() -> Sequence[Archive]:
 
 
 def configured(folder: Path = _APT) -> Iterator[Archive]:
-    """The archives that apt is configured for, see sources.list(5); by https, which all of them speak."""
+    """The archives that apt is configured for, see sources.list(5). They are asked by https, whatever it says there."""
     try:
         parts = sorted((folder / "sources.list.d").glob("*")) if (folder / "sources.list.d").is_dir() else []
         files = [path for path in (folder / "sources.list", *parts) if path.is_file()]
