@@ -79,6 +79,7 @@ def test_texts_of_pages() -> None:
         (PAGE.encode(), {"Transfer_Encoding": "chunked"}),  # joined by the crawler
         (PAGE.encode(), {"Content_Type": "TEXT/HTML ; charset=UTF-8"}),
     ],
+    ids=("gzip", "zlib", "deflate", "unpacked", "chunks", "joined", "a type in capitals"),
 )
 def test_bodies_as_servers_send_them(body: bytes, headers: dict[str, str]) -> None:
     type = headers.pop("Content_Type", "text/html")
@@ -112,6 +113,7 @@ def test_encodings_that_pages_tell(body: bytes, type: str) -> None:
         (page(type="text/html; charset=klingon"), "unknown encoding: `klingon`"),
         (page(type="text/html; charset=utf-7"), "unknown encoding: `utf-7`"),
     ],
+    ids=range(9),
 )
 def test_pages_without_a_text_are_on_record(data: bytes, reason: str) -> None:
     assert texts(data + page("<p>next</p>")) == [reason, "next"]
@@ -131,6 +133,7 @@ def test_pages_without_a_text_are_on_record(data: bytes, reason: str) -> None:
         b"x" * 100_000,
         b"WARC/1.0\r\nContent-Length: 999999999999\r\nWARC-Type: request\r\n\r\nx",
     ],
+    ids=range(10),
 )
 def test_a_damaged_archive_is_a_refusal_behind_what_could_be_read(rest: bytes) -> None:
     first, *_, last = found(page() + rest)

@@ -133,6 +133,7 @@ def test_paths_that_lead_out_are_refused(tmp_path: Path) -> None:
         ar(("debian-binary", b"2.0\n"), ("data.tar.xz", b"x")),
         deb().replace(b"`\n", b"!!"),
     ],
+    ids=range(8),
 )
 def test_a_damaged_package(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.deb").write_bytes(data)
