@@ -28,6 +28,7 @@ COMMANDS = (
     "lineage",
     "data",
     "trace",
+    "fingerprint",
     "chat",
     "export",
     "store",

@@ -16,6 +16,7 @@ SEVERAL = 4
 """So many licences in one text are a list of what others are under, and none of them need be its own."""
 
 _OWN = "LicenseRef-"
+_SILENT = ("not declared", "undeclared")
 _WEIGHT = {Kind.PERMISSIVE: 1, Kind.DATA_PERMISSIVE: 1, Kind.WEAK_COPYLEFT: 2, Kind.COPYLEFT: 3, Kind.DATA_COPYLEFT: 3}
 _CLOSED = 4
 
@@ -50,7 +51,8 @@ class Verdict:
 
 def declares_none(licence: str) -> bool:
     """Whether the licence that a source declares says nothing of its terms."""
-    return names_none(licence.removeprefix(_OWN).replace("-", " ")) or licence.removeprefix(_OWN) in ("Undeclared", "")
+    said = licence.removeprefix(_OWN).replace("-", " ")
+    return names_none(said) or said.casefold() in _SILENT
 
 
 def judge(declared: str, statements: Iterable[Statement]) -> Verdict:
