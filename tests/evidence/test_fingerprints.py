@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +135,7 @@ def test_lists_together_are_what_one_would_be() -> None:
     assert (apart.work == whole.work).all()
 
 
-DAMAGE = {
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "its first line does not say": lambda data: b"{}\n",
     "its windows have 13 words": lambda data: data.replace(b'"words":50', b'"words":13', 1),
     "bytes, and says of itself": lambda data: data[:-4],

@@ -20,12 +20,10 @@ BOOK, OTHER = prose(2000, 21), prose(900, 22)
 REFERENCE = {**SOURCE, "source": "books", "licence": "LicenseRef-Proprietary", "availability": "obtainable"}
 
 
-def corpus() -> dict[str, str]:
+def corpus() -> dict[str, bytes | str]:
     words = BOOK.split()
-    texts = {f"{n:02}.txt": prose(300, 30 + n) for n in range(12)}
-    texts["03.txt"] += f"\n\n{' '.join(words[100:900])}\n"
-    texts["05.txt"] += f"\n\nÉ. {' '.join(words[850:1000])}\n"
-    return texts
+    more = {3: f"\n\n{' '.join(words[100:900])}\n", 5: f"\n\nÉ. {' '.join(words[850:1000])}\n"}
+    return {f"{n:02}.txt": prose(300, 30 + n) + more.get(n, "") for n in range(12)}
 
 
 def fingerprints(bench: Bench, folder: Path, **parameters: object) -> Path:

@@ -55,7 +55,9 @@ def test_free_verses_in_a_package_that_claims_more(bench: Bench) -> None:
 
 
 def test_the_number_of_parts_changes_nothing(bench: Bench) -> None:
-    files = {f"{i}.txt": f"Text {i} stands here. {said}\n" for i, said in enumerate((SONGS, PLAYS, VERSES, "é") * 5)}
+    files: dict[str, bytes | str] = {
+        f"{i}.txt": f"Text {i} stands here. {said}\n" for i, said in enumerate((SONGS, PLAYS, VERSES, "é") * 5)
+    }
     documents = bench.documents(files, licence="MIT")
     outputs = [
         bench.run(

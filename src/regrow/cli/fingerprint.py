@@ -43,9 +43,7 @@ def command(console: Console, texts: Path, output: Path) -> None:
     if not texts.exists():
         raise InputError(f"there is no {texts}", hint="name a file with a text, or a folder of such files")
     folder, select = (texts, "**/*") if texts.is_dir() else (texts.parent, texts.name)
-    wanted = DocumentsParameters(
-        source=_NAME, licence="LicenseRef-Unknown", availability="obtainable", select=(select,)
-    )
+    wanted = DocumentsParameters(name=_NAME, licence="LicenseRef-Unknown", availability="obtainable", select=(select,))
     context = StageContext(_NAME, lambda event: None, threading.Event())
     found, tally = fingerprints(folder, wanted, context)
     found.write(output)

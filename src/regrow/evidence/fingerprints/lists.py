@@ -102,8 +102,8 @@ class Fingerprints:
         try:
             with beside.open("wb") as file:
                 file.write(head)
-                file.write(memoryview(self.hashes.astype("<u8", copy=False)).cast("B"))
-                file.write(memoryview(self.work.astype("<u4", copy=False)).cast("B"))
+                self.hashes.astype("<u8", copy=False).tofile(file)
+                self.work.astype("<u4", copy=False).tofile(file)
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)

@@ -167,8 +167,15 @@ def _excerpt(data: bytes, statement: Statement) -> str:
 
 def spelt(expression: str) -> str:
     """Licences as SPDX spells them, where it has them; what is no licence as it is."""
-    words = expression.split(" ")
-    return " ".join(known.spdx or known.id if (known := find(word)) else word for word in words)
+    return " ".join(_spdx(word) for word in expression.split(" "))
+
+
+def _spdx(id: str) -> str:
+    """A licence as SPDX spells it; the catalogue has some together with their later versions."""
+    known = find(id)
+    if known is None:
+        return id
+    return known.spdx if known.id.endswith("-only") else known.spdx.removesuffix("-only") or known.id
 
 
 def evidence(ledger: Ledger) -> Evidence:

@@ -135,7 +135,7 @@ def _line(passage: Passage, at: int) -> Said | None:
 @lru_cache(4096)
 def _whole(value: str) -> str:
     """The licence that a value names if that is all it does; a note in brackets may follow."""
-    if (known := find(value)) is not None:
+    if (known := find(value) or find(re.sub(r"^gnu\s+", "", value, flags=re.IGNORECASE))) is not None:
         return known.id
     name = named(value)
     rest = value[name.end :] if name else ""
@@ -297,7 +297,8 @@ def _domain(passage: Passage, at: int) -> Said | None:
     begin = passage.start_of_sentence(at)
     end = at + len("public domain")
     before = passage.text[begin:at]
-    if passage.begins_line(at) and re.match(r"[\s.*_)]*(?:\n|$)", passage.raw[end : end + 40]):
+    alone = not re.search(r"\w", before) or passage.begins_line(at)
+    if alone and re.match(r"[\s.*_)]*(?:\n|$|[A-Z])", passage.raw[end : end + 40]):
         return LICENCE, at, end, PUBLIC_DOMAIN
     if _own().search(before) and _INTO.search(before) and not _other().search(before):
         return LICENCE, begin, end, PUBLIC_DOMAIN
