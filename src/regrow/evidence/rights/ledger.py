@@ -325,6 +325,10 @@ _METHOD = (
 )
 
 _LIMITS = (
-    "Only what is written in the text is seen. A text that says nothing may be anybody's.",
+    "Only what is written in the text is seen. A text that says nothing may be anybody's, and what a text claims may be "
+    "false.",
+    "Of 50 different sentences that were read as putting a text under a licence, in 60 MB of code and documentation, 48 "
+    "did; of documents that do, about 2 % were missed. In the same text one sentence was wrongly read as forbidding.",
     "Sentences are read in English; tags, links and texts of licences in whatever language stands around them.",
+    "Signs in the head of an HTML page, or in fields beside the text of a row, are not part of a document and not seen.",
 )

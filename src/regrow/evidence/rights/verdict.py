@@ -77,8 +77,8 @@ def judge(declared: str, statements: Iterable[Statement]) -> Verdict:
         return Verdict(State.CONTRADICTS, tuple(sorted({one.says for one in against})), tuple(against))
     if reserves and not licences and _weight(ways) < _CLOSED:
         return Verdict(State.RESERVES, ("all rights reserved",), tuple(reserves))
-    if other := [one for one in licences if not agrees(one.says, declared)]:
-        return Verdict(State.OTHER, tuple(sorted({one.says for one in other})), tuple(other))
+    if licences and not any(agrees(one.says, declared) for one in licences):
+        return Verdict(State.OTHER, says, tuple(licences))
     return Verdict(State.AGREES if licences else State.DECLARED, says, tuple(licences))
 
 
