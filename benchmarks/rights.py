@@ -122,7 +122,7 @@ def packages() -> Row:
     """What installed packages declare, beside what is read in their licence files."""
     counts = dict.fromkeys((*State, "declare no expression"), 0)
     for one in distributions():
-        declared = one.metadata.get("License-Expression", "")
+        declared = next(iter(one.metadata.get_all("License-Expression") or ()), "")
         texts = [
             path.read_text("utf-8", "replace")
             for file in one.files or ()

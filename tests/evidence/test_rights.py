@@ -9,18 +9,8 @@ import pytest
 
 from regrow.evidence.rights.ledger import Group, Ledger, Sample, evidence
 from regrow.evidence.rights.places import places
-from regrow.evidence.rights.statements import (
-    COPYRIGHT,
-    ELSEWHERE,
-    LICENCE,
-    OPT_OUT,
-    RESERVED,
-    RESTRICTION,
-    TAG,
-    TEXT,
-    Statement,
-    statements,
-)
+from regrow.evidence.rights.sorts import COPYRIGHT, ELSEWHERE, LICENCE, OPT_OUT, RESERVED, RESTRICTION, TAG, TEXT
+from regrow.evidence.rights.statements import Statement, statements
 from regrow.evidence.rights.verdict import State, agrees, asks_for_more, declares_none, judge
 from tests.audit.licences.test_identify import OPEN
 
@@ -40,6 +30,7 @@ GRANTS = {
         "artistic-1.0-perl OR gpl"
     ),
     "This table is in the public domain.": "public-domain",
+    "# Written by a heron and released into the public\n# domain.": "public-domain",
     "This package is MIT licensed.": "mit",
     "Text is available under CC BY-SA 4.0; other terms may apply.": "cc-by-sa-4.0",
     "All texts are published under the MIT or Apache-2.0 licence.": "mit OR apache-2.0",
@@ -142,6 +133,7 @@ def test_reserved_rights_and_notices() -> None:
     settled = "Copyright 2020 Ann. All rights reserved. Use of it is governed by a license, see the file LICENSE."
     assert [one.says for one in said(settled) if one.sort == RESERVED] == [ELSEWHERE]
     assert [one.sort for one in said("© 2019 Ünï")] == [COPYRIGHT]
+    assert [one.sort for one in said("# All rights\n# reserved, as always")] == [RESERVED]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("id", "source", "licence", "file", "start", "end", "text")
 _SPEED = 40e6  # bytes of text in a second
+_HELD = 1 << 28  # bytes of texts that are read together, and of copies of them
 
 
 class RightsParameters(Parameters):
@@ -57,7 +58,8 @@ def _read(batch: pyarrow.RecordBatch, ledger: Ledger) -> list[Tag]:
 
     from regrow.evidence.rights.ledger import Group, samples, spelt
     from regrow.evidence.rights.places import places
-    from regrow.evidence.rights.statements import OPT_OUT, statements
+    from regrow.evidence.rights.sorts import OPT_OUT
+    from regrow.evidence.rights.statements import statements
     from regrow.evidence.rights.verdict import State, judge
 
     found: list[Tag] = []
@@ -120,7 +122,7 @@ def conclude(task: Task[RightsParameters]) -> None:
 def _cost(parameters: RightsParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
     """Estimate: the text is gone through once, little of it at a time."""
     given = all_of(inputs, "documents")
-    return Cost(Expected(size=given.documents * 100), seconds=given.text / _SPEED, memory_bytes=PROGRAM)
+    return Cost(Expected(size=given.documents * 100), seconds=given.text / _SPEED, memory_bytes=PROGRAM + _HELD)
 
 
 KIND = Kind(

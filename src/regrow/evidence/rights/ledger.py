@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from regrow.evidence.record import Evidence, Rows
-from regrow.evidence.rights.statements import COPYRIGHT, OPT_OUT, RESERVED, RESTRICTION, TAG, TEXT, Statement
+from regrow.evidence.rights.sorts import COPYRIGHT, LICENCE, OPT_OUT, RESERVED, RESTRICTION, TAG, TEXT
+from regrow.evidence.rights.statements import Statement
 from regrow.evidence.rights.verdict import SEVERAL, State, Verdict, declares_none
 from regrow.licences import find
 from regrow.words import counted
@@ -209,9 +210,9 @@ def _answer(documents: int, size: int, counts: Mapping[State, int], sizes: Mappi
     )
     told += f" no more than their source declares, and {counts[State.DECLARED]:,} name none."
     if counts[State.CONTRADICTS]:
-        told += f" {counts[State.CONTRADICTS]:,} ({_bytes(sizes[State.CONTRADICTS])}) ask for more than is declared."
+        told += f" In {counts[State.CONTRADICTS]:,} ({_bytes(sizes[State.CONTRADICTS])}) the text asks for more."
     if counts[State.RESERVES]:
-        told += f" {counts[State.RESERVES]:,} reserve all rights and name no licence."
+        told += f" In {counts[State.RESERVES]:,} all rights are reserved and no licence is named."
     if counts[State.UNKNOWN] or counts[State.FOUND]:
         told += f" The sources of {counts[State.UNKNOWN] + counts[State.FOUND]:,} declare no terms that are known here;"
         told += f" {counts[State.FOUND]:,} of these say something themselves."
@@ -285,7 +286,7 @@ def _tables(ledger: Ledger) -> Iterator[Rows]:
 _SORTS = {
     TAG: "tag of SPDX",
     TEXT: "text of a licence",
-    "licence": "placed under a licence",
+    LICENCE: "placed under a licence",
     COPYRIGHT: "notice of copyright",
     RESERVED: "all rights reserved",
     RESTRICTION: "something is forbidden",
@@ -325,10 +326,10 @@ _METHOD = (
 )
 
 _LIMITS = (
-    "Only what is written in the text is seen. A text that says nothing may be anybody's, and what a text claims may be "
+    "Only what is written in the text is seen. A text that says nothing may be anybody's, and what one claims may be "
     "false.",
-    "Of 50 different sentences that were read as putting a text under a licence, in 60 MB of code and documentation, 48 "
-    "did; of documents that do, about 2 % were missed. In the same text one sentence was wrongly read as forbidding.",
+    "Of 50 different sentences that were read as putting a text under a licence, in 60 MB of code and documentation, "
+    "48 did; of documents that do, about 2 % were missed. In that text one sentence was wrongly read as forbidding.",
     "Sentences are read in English; tags, links and texts of licences in whatever language stands around them.",
-    "Signs in the head of an HTML page, or in fields beside the text of a row, are not part of a document and not seen.",
+    "Signs in the head of an HTML page, or in fields beside the text of a row, are not part of a document, nor seen.",
 )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-from regrow.evidence.rights.statements import RESERVED, RESTRICTION, Statement
+from regrow.evidence.rights.sorts import RESERVED, RESTRICTION
+from regrow.evidence.rights.statements import Statement
 from regrow.licences import Kind, covers, get, names_none
 from regrow.licences.comparing import freest
 from regrow.licences.expressions import Alternatives, alternatives
