@@ -134,6 +134,8 @@ def test_reserved_rights_and_notices() -> None:
     assert [one.says for one in said(settled) if one.sort == RESERVED] == [ELSEWHERE]
     assert [one.sort for one in said("© 2019 Ünï")] == [COPYRIGHT]
     assert [one.sort for one in said("# All rights\n# reserved, as always")] == [RESERVED]
+    assert [one.sort for one in said("London, 1891\n\n  [_All rights reserved_]\n")] == [RESERVED]
+    assert said("In all, small rights reserved for kings are few, and overall rights reserved are fewer.") == []
 
 
 @pytest.mark.parametrize(

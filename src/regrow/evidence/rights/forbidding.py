@@ -30,7 +30,7 @@ def _copyright(passage: Passage, at: int) -> Said | None:
 
 def _reserved(passage: Passage, at: int) -> Said | None:
     """All rights reserved."""
-    all_of = re.search(r"\ball\s+rights\s+$", passage.text[max(0, at - 48) : at], re.IGNORECASE)
+    all_of = re.search(r"(?<![^\W_])all\s+rights\s+$", passage.text[max(0, at - 48) : at], re.IGNORECASE)
     if all_of is None:
         return None
     elsewhere = pattern("pointer").search(passage.text, max(0, at - BEHIND), at + BEHIND)

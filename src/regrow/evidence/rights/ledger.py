@@ -31,7 +31,7 @@ WORDS: Mapping[State, str] = {
     State.OTHER: "text names another licence that asks for no more",
     State.FOUND: "found in the text, declared nowhere known",
     State.AGREES: "text says what is declared",
-    State.DECLARED: "declared by the source, text says nothing",
+    State.DECLARED: "declared by the source, text names no licence",
     State.UNKNOWN: "unknown",
 }
 
