@@ -31,6 +31,9 @@ def test_a_readme_that_asks_not_to_republish(bench: Bench) -> None:
     output = bench.run("rights", {}, documents=documents)
     evidence = found(output)
     assert states(evidence) == {"contradicts": 1, "declared": 1}
+    assert evidence.answer == (
+        "Of 2 documents (201 bytes), the text of 1 (178 bytes) asks for more than its source declares."
+    )
     [notice] = evidence.notices
     assert notice.startswith("The source `s` is declared MIT, but the text of 1 of its 2 documents")
     assert "asks not to be republished (1)" in notice
@@ -46,6 +49,7 @@ def test_an_edition_under_another_licence_than_the_package(bench: Bench) -> None
     assert states(evidence) == {"names-another": 1}
     assert evidence.tables[1].rows[0][2] == "CC-BY-2.5"
     assert not evidence.notices
+    assert evidence.answer.startswith("No text of 1 document")
 
 
 def test_free_verses_in_a_package_that_claims_more(bench: Bench) -> None:

@@ -204,19 +204,26 @@ def evidence(ledger: Ledger) -> Evidence:
 def _answer(documents: int, size: int, counts: Mapping[State, int], sizes: Mapping[State, int]) -> str:
     if not documents:
         return "There are no documents."
-    agreeing = counts[State.AGREES] + counts[State.OTHER]
-    told = (
-        f"Of {counted(documents, 'document')} ({_bytes(size)}), {agreeing:,} name a licence in their text that asks for"
-    )
-    told += f" no more than their source declares, and {counts[State.DECLARED]:,} name none."
-    if counts[State.CONTRADICTS]:
-        told += f" In {counts[State.CONTRADICTS]:,} ({_bytes(sizes[State.CONTRADICTS])}) the text asks for more."
-    if counts[State.RESERVES]:
-        told += f" In {counts[State.RESERVES]:,} all rights are reserved and no licence is named."
-    if counts[State.UNKNOWN] or counts[State.FOUND]:
-        told += f" The sources of {counts[State.UNKNOWN] + counts[State.FOUND]:,} declare no terms that are known here;"
-        told += f" {counts[State.FOUND]:,} of these say something themselves."
-    return told
+    texts = f"{counted(documents, 'document')} ({_bytes(size)})"
+    said = {
+        State.CONTRADICTS: "asks for more than its source declares",
+        State.RESERVES: "reserves all rights and names no licence",
+    }
+    against = [
+        f"the text of {counts[one]:,} ({_bytes(sizes[one])}) {what}" for one, what in said.items() if counts[one]
+    ]
+    told = [
+        f"Of {texts}, {' and '.join(against)}"
+        if against
+        else f"No text of {texts} contradicts what its source declares"
+    ]
+    if agreeing := counts[State.AGREES] + counts[State.OTHER]:
+        told.append(f"; that of {agreeing:,} names a licence that asks for no more")
+    told.append(".")
+    if undeclared := counts[State.UNKNOWN] + counts[State.FOUND]:
+        told.append(f" The sources of {undeclared:,} declare no terms that are known here; {counts[State.FOUND]:,} of")
+        told.append(" these say something themselves.")
+    return "".join(told)
 
 
 def _notices(ledger: Ledger) -> Iterator[str]:
@@ -330,6 +337,7 @@ _LIMITS = (
     "false.",
     "Of 50 different sentences that were read as putting a text under a licence, in 60 MB of code and documentation, "
     "48 did; of documents that do, about 2 % were missed. In that text one sentence was wrongly read as forbidding.",
+    "Where a file is cut into several documents, what it says of itself is seen in one of them.",
     "Sentences are read in English; tags, links and texts of licences in whatever language stands around them.",
     "Signs in the head of an HTML page, or in fields beside the text of a row, are not part of a document, nor seen.",
 )
