@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import textwrap
 
 import pyarrow as pa
 import pytest
 
 from regrow.evidence.rights.ledger import Group, Ledger, Sample, evidence
-from regrow.evidence.rights.places import places
+from regrow.evidence.rights.places import cues, places
 from regrow.evidence.rights.sorts import COPYRIGHT, ELSEWHERE, LICENCE, OPT_OUT, RESERVED, RESTRICTION, TAG, TEXT
 from regrow.evidence.rights.statements import Statement, statements
 from regrow.evidence.rights.verdict import State, agrees, asks_for_more, declares_none, judge
@@ -102,6 +103,13 @@ def test_a_sentence_forbids(text: str) -> None:
     [one] = [one for one in said(f"Songs of herons. {text} They are old.") if one.sort == RESTRICTION]
     assert one.says == FORBIDDEN[text]
     assert f"Songs of herons. {text} They are old."[one.start : one.end] == text
+
+
+def test_statements_are_whole_characters() -> None:
+    for n in range(200, 300):
+        text = f"{'é' * n} this is licensed under the MIT license.\n\nSPDX-License-Identifier: MITé"
+        for one in said(text):
+            assert text.encode()[one.start : one.end].decode()
 
 
 def test_a_tag_says_what_a_file_is_under() -> None:
@@ -224,3 +232,30 @@ def test_a_table_says_how_much_of_it_is_not_shown() -> None:
 
 def test_no_documents() -> None:
     assert evidence(Ledger()).answer == "There are no documents."
+
+
+def test_whatever_a_text_is_made_of_places_lie_in_it() -> None:
+    chance = random.Random(3)
+    pieces = [
+        *cues(),
+        *GRANTS,
+        *FORBIDDEN,
+        "\n\n",
+        " ",
+        ". ",
+        "\n# ",
+        "é",
+        "\u2028",
+        "<a rel='",
+        '"',
+        "(",
+        "under ",
+        "\\n",
+    ]
+    texts = ["".join(chance.choices(pieces, k=chance.randrange(1, 30))) for _ in range(300)]
+    for row, data, cued in places(pa.array(texts)):
+        assert data.decode() == texts[row]
+        assert all(data[one.at :].lower().startswith(one.cue.encode()) for one in cued)
+        for one in statements(data, cued):
+            assert 0 <= one.start < one.end <= len(data)
+            data[: one.start].decode(), data[: one.end].decode()

@@ -8,7 +8,7 @@ no statement, since it puts nothing under that licence.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from regrow.evidence.rights import forbidding, grants
@@ -53,7 +53,22 @@ def statements(data: bytes, places: Sequence[Place]) -> list[Statement]:
     for one in chain.from_iterable(map(_read, passages(data, places))):
         found.setdefault((one.sort, one.start), one)
     texts = [Statement(TEXT, *one) for one in copies(data, [one for one in places if "copy" in cues()[one.cue]])]
-    return sorted((*found.values(), *texts), key=lambda one: (one.start, one.end, one.sort, one.says))
+    told = [replace(one, start=_back(data, one.start), end=_on(data, one.end)) for one in (*found.values(), *texts)]
+    return sorted(told, key=lambda one: (one.start, one.end, one.sort, one.says))
+
+
+def _back(data: bytes, at: int) -> int:
+    """Where the character begins that a byte belongs to."""
+    while 0 < at < len(data) and data[at] & 0xC0 == 0x80:
+        at -= 1
+    return at
+
+
+def _on(data: bytes, at: int) -> int:
+    """Where the next character begins, unless one begins there."""
+    while at < len(data) and data[at] & 0xC0 == 0x80:
+        at += 1
+    return at
 
 
 def _read(passage: Passage) -> Iterator[Statement]:
