@@ -213,7 +213,7 @@ def test_parts_add_up_to_what_the_whole_is() -> None:
         for ledger in (whole, parts[i // 10]):
             ledger.add(group, 1, i)
             ledger.note([Statement(LICENCE, 0, 1, group.says[0])])
-            ledger.show(Sample("s", group.state, group.says, f"{i:064}", f"{i}.txt:0-1", ""))
+            ledger.show(Sample("s", f"{i:064}", f"{i}.txt:0-1", group.state, group.says))
     joined = Ledger()
     for part in parts:
         joined.join(part)

@@ -44,6 +44,16 @@ def test_a_readme_that_asks_not_to_republish(bench: Bench) -> None:
     assert [one["value"] for one in tags if one["tag"] == "rights-contradicts"] == ["no-republishing"]
 
 
+def test_nothing_is_quoted_of_what_may_not_be_shared(bench: Bench) -> None:
+    files: dict[str, bytes | str] = {"README.md": SONGS, "robots.txt": "User-agent: GPTBot\nDisallow: /\n"}
+    documents = bench.documents(files, licence="MIT", availability="unshareable")
+    evidence = found(bench.run("rights", {}, documents=documents))
+    assert [row[2:3] + row[5:] for row in evidence.tables[1].rows] == [
+        ("asks not to be republished", ""),
+        ("robots", ""),
+    ]
+
+
 def test_an_edition_under_another_licence_than_the_package(bench: Bench) -> None:
     evidence = found(bench.run("rights", {}, documents=bench.documents({"plays.txt": PLAYS}, licence="MIT")))
     assert states(evidence) == {"names-another": 1}

@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from regrow.evidence.record import Evidence, Rows
@@ -67,19 +67,19 @@ class Sample:
 
     Attributes:
         source: its source.
-        state: as of its group, or that it opts out.
-        says: what it says.
         document: its id.
         locator: where it comes from.
+        state: as of its group, or that it opts out.
+        says: what it says.
         excerpt: the statement, short, without addresses of e-mail.
     """
 
     source: str
-    state: str
-    says: tuple[str, ...]
     document: str
     locator: str
-    excerpt: str
+    state: str = ""
+    says: tuple[str, ...] = ()
+    excerpt: str = ""
 
 
 @dataclass
@@ -146,16 +146,21 @@ class Ledger:
         return ledger
 
 
-def samples(
-    source: str, document: str, locator: str, data: bytes, verdict: Verdict, signals: Sequence[Statement]
-) -> Iterator[Sample]:
-    """What a document is worth showing for."""
+def samples(sample: Sample, data: bytes, verdict: Verdict, told: Sequence[Statement]) -> Iterator[Sample]:
+    """What a document is worth showing for.
+
+    Args:
+        sample: where it is.
+        data: what may be quoted of it: its text as UTF-8, or nothing.
+        verdict: what is known of it.
+        told: what it says.
+    """
     if verdict.state in _SHOWN and verdict.because:
         excerpt = _excerpt(data, verdict.because[0])
-        yield Sample(source, verdict.state, verdict.says, document, locator, excerpt)
-    if signals:
+        yield replace(sample, state=verdict.state, says=verdict.says, excerpt=excerpt)
+    if signals := [one for one in told if one.sort == OPT_OUT]:
         says = tuple(sorted({one.says for one in signals}))
-        yield Sample(source, OPT_OUT, says, document, locator, _excerpt(data, signals[0]))
+        yield replace(sample, state=OPT_OUT, says=says, excerpt=_excerpt(data, signals[0]))
 
 
 def _excerpt(data: bytes, statement: Statement) -> str:
