@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import textwrap
 
 import pyarrow as pa
 import pytest
 
 from regrow.evidence.rights.ledger import Group, Ledger, Sample, evidence
-from regrow.evidence.rights.places import places
-from regrow.evidence.rights.statements import (
-    COPYRIGHT,
-    ELSEWHERE,
-    LICENCE,
-    OPT_OUT,
-    RESERVED,
-    RESTRICTION,
-    TAG,
-    TEXT,
-    Statement,
-    statements,
-)
+from regrow.evidence.rights.places import cues, places
+from regrow.evidence.rights.sorts import COPYRIGHT, ELSEWHERE, LICENCE, OPT_OUT, RESERVED, RESTRICTION, TAG, TEXT
+from regrow.evidence.rights.statements import Statement, statements
 from regrow.evidence.rights.verdict import State, agrees, asks_for_more, declares_none, judge
 from tests.audit.licences.test_identify import OPEN
 
@@ -40,6 +31,7 @@ GRANTS = {
         "artistic-1.0-perl OR gpl"
     ),
     "This table is in the public domain.": "public-domain",
+    "# Written by a heron and released into the public\n# domain.": "public-domain",
     "This package is MIT licensed.": "mit",
     "Text is available under CC BY-SA 4.0; other terms may apply.": "cc-by-sa-4.0",
     "All texts are published under the MIT or Apache-2.0 licence.": "mit OR apache-2.0",
@@ -113,6 +105,13 @@ def test_a_sentence_forbids(text: str) -> None:
     assert f"Songs of herons. {text} They are old."[one.start : one.end] == text
 
 
+def test_statements_are_whole_characters() -> None:
+    for n in range(200, 300):
+        text = f"{'é' * n} this is licensed under the MIT license.\n\nSPDX-License-Identifier: MITé"
+        for one in said(text):
+            assert text.encode()[one.start : one.end].decode()
+
+
 def test_a_tag_says_what_a_file_is_under() -> None:
     assert [(one.sort, one.says) for one in said("// SPDX-License-Identifier: MIT OR Apache-2.0\n")] == [
         (TAG, "apache-2.0 OR mit")
@@ -142,6 +141,9 @@ def test_reserved_rights_and_notices() -> None:
     settled = "Copyright 2020 Ann. All rights reserved. Use of it is governed by a license, see the file LICENSE."
     assert [one.says for one in said(settled) if one.sort == RESERVED] == [ELSEWHERE]
     assert [one.sort for one in said("© 2019 Ünï")] == [COPYRIGHT]
+    assert [one.sort for one in said("# All rights\n# reserved, as always")] == [RESERVED]
+    assert [one.sort for one in said("London, 1891\n\n  [_All rights reserved_]\n")] == [RESERVED]
+    assert said("In all, small rights reserved for kings are few, and overall rights reserved are fewer.") == []
 
 
 @pytest.mark.parametrize(
@@ -211,7 +213,7 @@ def test_parts_add_up_to_what_the_whole_is() -> None:
         for ledger in (whole, parts[i // 10]):
             ledger.add(group, 1, i)
             ledger.note([Statement(LICENCE, 0, 1, group.says[0])])
-            ledger.show(Sample("s", group.state, group.says, f"{i:064}", f"{i}.txt:0-1", ""))
+            ledger.show(Sample("s", f"{i:064}", f"{i}.txt:0-1", group.state, group.says))
     joined = Ledger()
     for part in parts:
         joined.join(part)
@@ -230,3 +232,30 @@ def test_a_table_says_how_much_of_it_is_not_shown() -> None:
 
 def test_no_documents() -> None:
     assert evidence(Ledger()).answer == "There are no documents."
+
+
+def test_whatever_a_text_is_made_of_places_lie_in_it() -> None:
+    chance = random.Random(3)
+    pieces = [
+        *cues(),
+        *GRANTS,
+        *FORBIDDEN,
+        "\n\n",
+        " ",
+        ". ",
+        "\n# ",
+        "é",
+        "\u2028",
+        "<a rel='",
+        '"',
+        "(",
+        "under ",
+        "\\n",
+    ]
+    texts = ["".join(chance.choices(pieces, k=chance.randrange(1, 30))) for _ in range(300)]
+    for row, data, cued in places(pa.array(texts)):
+        assert data.decode() == texts[row]
+        assert all(data[one.at :].lower().startswith(one.cue.encode()) for one in cued)
+        for one in statements(data, cued):
+            assert 0 <= one.start < one.end <= len(data)
+            data[: one.start].decode(), data[: one.end].decode()

@@ -31,6 +31,9 @@ def test_a_readme_that_asks_not_to_republish(bench: Bench) -> None:
     output = bench.run("rights", {}, documents=documents)
     evidence = found(output)
     assert states(evidence) == {"contradicts": 1, "declared": 1}
+    assert evidence.answer == (
+        "Of 2 documents (201 bytes), the text of 1 (178 bytes) asks for more than its source declares."
+    )
     [notice] = evidence.notices
     assert notice.startswith("The source `s` is declared MIT, but the text of 1 of its 2 documents")
     assert "asks not to be republished (1)" in notice
@@ -41,11 +44,22 @@ def test_a_readme_that_asks_not_to_republish(bench: Bench) -> None:
     assert [one["value"] for one in tags if one["tag"] == "rights-contradicts"] == ["no-republishing"]
 
 
+def test_nothing_is_quoted_of_what_may_not_be_shared(bench: Bench) -> None:
+    files: dict[str, bytes | str] = {"README.md": SONGS, "robots.txt": "User-agent: GPTBot\nDisallow: /\n"}
+    documents = bench.documents(files, licence="MIT", availability="unshareable")
+    evidence = found(bench.run("rights", {}, documents=documents))
+    assert [row[2:3] + row[5:] for row in evidence.tables[1].rows] == [
+        ("asks not to be republished", ""),
+        ("robots", ""),
+    ]
+
+
 def test_an_edition_under_another_licence_than_the_package(bench: Bench) -> None:
     evidence = found(bench.run("rights", {}, documents=bench.documents({"plays.txt": PLAYS}, licence="MIT")))
     assert states(evidence) == {"names-another": 1}
     assert evidence.tables[1].rows[0][2] == "CC-BY-2.5"
     assert not evidence.notices
+    assert evidence.answer.startswith("No text of 1 document")
 
 
 def test_free_verses_in_a_package_that_claims_more(bench: Bench) -> None:
@@ -55,7 +69,9 @@ def test_free_verses_in_a_package_that_claims_more(bench: Bench) -> None:
 
 
 def test_the_number_of_parts_changes_nothing(bench: Bench) -> None:
-    files = {f"{i}.txt": f"Text {i} stands here. {said}\n" for i, said in enumerate((SONGS, PLAYS, VERSES, "é") * 5)}
+    files: dict[str, bytes | str] = {
+        f"{i}.txt": f"Text {i} stands here. {said}\n" for i, said in enumerate((SONGS, PLAYS, VERSES, "é") * 5)
+    }
     documents = bench.documents(files, licence="MIT")
     outputs = [
         bench.run(

@@ -36,6 +36,7 @@ COMMANDS = (
     "commitment",
     "chat",
     "export",
+    "fingerprint",
     "store",
     "selftest",
     "completion",

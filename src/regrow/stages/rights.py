@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from regrow.evidence.rights.ledger import Ledger
     from regrow.evidence.rights.statements import Statement
 
-_COLUMNS = ("id", "source", "licence", "file", "start", "end", "text")
+_COLUMNS = ("id", "source", "licence", "availability", "file", "start", "end", "text")
+_NOT_SHARED = "unshareable"  # of a source, no text of which may be published
 _SPEED = 40e6  # bytes of text in a second
+_HELD = 1 << 28  # bytes of texts that are read together, and of copies of them
 
 
 class RightsParameters(Parameters):
@@ -55,9 +57,9 @@ def _read(batch: pyarrow.RecordBatch, ledger: Ledger) -> list[Tag]:
     """Count some documents, and say what is found in them."""
     import pyarrow.compute as pc
 
-    from regrow.evidence.rights.ledger import Group, samples, spelt
+    from regrow.evidence.rights.ledger import Group, Sample, samples, spelt
     from regrow.evidence.rights.places import places
-    from regrow.evidence.rights.statements import OPT_OUT, statements
+    from regrow.evidence.rights.statements import statements
     from regrow.evidence.rights.verdict import State, judge
 
     found: list[Tag] = []
@@ -73,7 +75,8 @@ def _read(batch: pyarrow.RecordBatch, ledger: Ledger) -> list[Tag]:
         ledger.add(Group(source, declared[row], verdict.state, verdict.says), 1, sizes[row])
         ledger.note(told)
         where = locator(*(batch.column(name)[row].as_py() for name in ("file", "start", "end")))
-        for sample in samples(source, id, where, data, verdict, [one for one in told if one.sort == OPT_OUT]):
+        quotable = b"" if batch.column("availability")[row].as_py() == _NOT_SHARED else data
+        for sample in samples(Sample(source, id, where), quotable, verdict, told):
             ledger.show(sample)
         found += _tags(source, id, data, told)
         if verdict.state is not State.DECLARED:
@@ -120,7 +123,7 @@ def conclude(task: Task[RightsParameters]) -> None:
 def _cost(parameters: RightsParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
     """Estimate: the text is gone through once, little of it at a time."""
     given = all_of(inputs, "documents")
-    return Cost(Expected(size=given.documents * 100), seconds=given.text / _SPEED, memory_bytes=PROGRAM)
+    return Cost(Expected(size=given.documents * 100), seconds=given.text / _SPEED, memory_bytes=PROGRAM + _HELD)
 
 
 KIND = Kind(

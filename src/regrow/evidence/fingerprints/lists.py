@@ -102,8 +102,8 @@ class Fingerprints:
         try:
             with beside.open("wb") as file:
                 file.write(head)
-                file.write(memoryview(self.hashes.astype("<u8", copy=False)).cast("B"))
-                file.write(memoryview(self.work.astype("<u4", copy=False)).cast("B"))
+                self.hashes.astype("<u8", copy=False).tofile(file)
+                self.work.astype("<u4", copy=False).tofile(file)
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
@@ -139,7 +139,10 @@ def _head(path: Path, where: str) -> tuple[tuple[Work, ...], int, int]:
     with path.open("rb") as file:
         line = file.readline(_HEAD)
     try:
-        told: Any = json.loads(line)
+        told: Any = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise _damaged(where, "its first line is not JSON") from None
+    try:
         if not isinstance(told, dict) or told.get("format") != FORMAT:
             raise ValueError(f"its first line does not say `{FORMAT}`")
         if told["words"] != WORDS:
@@ -150,7 +153,7 @@ def _head(path: Path, where: str) -> tuple[tuple[Work, ...], int, int]:
             raise ValueError("its first line has no length of eight, or a negative number of rows")
     except KeyError as error:
         raise _damaged(where, f"its first line does not say `{error.args[0]}`") from None
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         raise _damaged(where, str(error)) from None
     return works, rows, len(line)
 

@@ -170,8 +170,8 @@ def _answer(prints: Fingerprints, works: Sequence[_Found], overlap: Overlap) -> 
     if not works:
         return f"Nothing of {listed} stands in the {counted(overlap.read[0], 'document')} of the corpus."
     return (
-        f"Of {listed}, {len(works):,} have words in {counted(overlap.matched, 'document')} of {overlap.read[0]:,}; "
-        f"of `{works[0].name}`, the most, {works[0].share:.1%} of the windows are there."
+        f"Of {listed}, something of {len(works):,} is in {counted(overlap.matched, 'document')} of "
+        f"{overlap.read[0]:,}; most is there of `{works[0].name}`, {works[0].share:.1%}."
     )
 
 

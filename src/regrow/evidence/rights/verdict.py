@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-from regrow.evidence.rights.statements import RESERVED, RESTRICTION, Statement
+from regrow.evidence.rights.sorts import RESERVED, RESTRICTION
+from regrow.evidence.rights.statements import Statement
 from regrow.licences import Kind, covers, get, names_none
 from regrow.licences.comparing import freest
 from regrow.licences.expressions import Alternatives, alternatives
@@ -16,6 +17,7 @@ SEVERAL = 4
 """So many licences in one text are a list of what others are under, and none of them need be its own."""
 
 _OWN = "LicenseRef-"
+_SILENT = ("not declared", "undeclared")
 _WEIGHT = {Kind.PERMISSIVE: 1, Kind.DATA_PERMISSIVE: 1, Kind.WEAK_COPYLEFT: 2, Kind.COPYLEFT: 3, Kind.DATA_COPYLEFT: 3}
 _CLOSED = 4
 
@@ -50,7 +52,8 @@ class Verdict:
 
 def declares_none(licence: str) -> bool:
     """Whether the licence that a source declares says nothing of its terms."""
-    return names_none(licence.removeprefix(_OWN).replace("-", " ")) or licence.removeprefix(_OWN) in ("Undeclared", "")
+    said = licence.removeprefix(_OWN).replace("-", " ")
+    return names_none(said) or said.casefold() in _SILENT
 
 
 def judge(declared: str, statements: Iterable[Statement]) -> Verdict:
@@ -75,8 +78,8 @@ def judge(declared: str, statements: Iterable[Statement]) -> Verdict:
         return Verdict(State.CONTRADICTS, tuple(sorted({one.says for one in against})), tuple(against))
     if reserves and not licences and _weight(ways) < _CLOSED:
         return Verdict(State.RESERVES, ("all rights reserved",), tuple(reserves))
-    if other := [one for one in licences if not agrees(one.says, declared)]:
-        return Verdict(State.OTHER, tuple(sorted({one.says for one in other})), tuple(other))
+    if licences and not any(agrees(one.says, declared) for one in licences):
+        return Verdict(State.OTHER, says, tuple(licences))
     return Verdict(State.AGREES if licences else State.DECLARED, says, tuple(licences))
 
 
