@@ -14,15 +14,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 from regrow.building.build import Options, build
 from regrow.building.locking import Mode, locked_recipe
 from regrow.building.preparing import relock
+from regrow.cli.root import cli
 from regrow.corpus.documents import identify, locator
 from regrow.corpus.normalise import normalise
 from regrow.corpus.withheld import Hidden
 from regrow.engine import evaluate
-from regrow.errors import DifferentError, InputError, RecipeError
+from regrow.errors import DifferentError, InputError, RecipeError, StageError
 from regrow.evidence.commitment import Commitment, Opening
 from regrow.formats import parquet
 from regrow.recipe.pin import WITHHELD, Pins
@@ -63,6 +65,9 @@ sample_tokens = 4
 [gguf]
 """
 HEAD = 'recipe = 1\n[model]\nname = "kept"\nlicence = "Apache-2.0"\n'
+SIGNED = "Copyright 1923 Otto Lilienthal-Zwick. All rights reserved. Write to otto@zwick-example.org"
+"""What checks of rights and of personal data find."""
+
 TEXTS = {
     "play": {
         f"act-{number}.txt": f"Act {number}: the wind blows over the heath and it rains.\n" for number in range(9)
@@ -147,7 +152,7 @@ def telling(source: str, files: dict[str, str]) -> Iterator[str]:
     """All that would tell of some texts, or let somebody try out what they say."""
     for name, text in files.items():
         raw, clean = text.encode(), normalise(text)
-        yield from (name, text.strip(), " ".join(text.split()[-3:]))
+        yield from (name, text.strip(), " ".join(text.split()[-3:]), "Zwick" if SIGNED in text else name)
         for data in {raw, clean.encode()}:
             sha256 = hashlib.sha256(data).hexdigest()
             yield from (sha256[:12], hashlib.sha256(f"{sha256}  {name}\n".encode()).hexdigest()[:12])
@@ -532,6 +537,27 @@ def test_a_commitment_that_is_none(release: Path) -> None:
     repair(release)
     with pytest.raises(DamagedError, match="no commitment"):
         commitments(Release.open(release))
+
+
+def test_the_commands(built: tuple[Path, Path], store: Path, tmp_path: Path) -> None:
+    release, proof = str(built[1]), str(tmp_path / "proof.json")
+
+    def run(*args: str) -> Any:
+        return CliRunner().invoke(cli, ["commitment", *args])
+
+    first = ids(built[1])[0]
+    told = json.loads(run("open", release, first, "--store", str(store)).stdout)
+    assert (told["schema"], told["opened"][0]["document"]) == ("regrow/opening/1", first)
+    assert run("open", release, first, "--store", str(store), "-o", proof).exit_code == 0
+    found = run("check", release, proof)
+    assert found.stdout.splitlines()[0].startswith(f"{first}  letters  ")
+    assert found.stdout.splitlines()[-1] == Release.open(built[1]).digest
+    shown = json.loads(run("check", release, proof, "--json").stdout)
+    assert [one["document"] for one in shown["documents"]] == [first]
+    Path(proof).write_text(Path(proof).read_text().replace("Dear Anna", "Dear Otto"))
+    assert run("check", release, proof).exit_code == DifferentError.exit_code
+    assert run("check", release, str(tmp_path / "none.json")).exit_code == InputError.exit_code
+    assert run("open", release, first, "--store", str(store), "-o", f"{proof}/x").exit_code == StageError.exit_code
 
 
 # Other shapes
