@@ -20,7 +20,7 @@ from regrow.building.build import Options, build
 from regrow.building.locking import Mode, locked_recipe
 from regrow.building.preparing import relock
 from regrow.cli.root import cli
-from regrow.corpus.documents import identify, locator
+from regrow.corpus.documents import identify, locator, stream
 from regrow.corpus.normalise import normalise
 from regrow.corpus.withheld import Hidden
 from regrow.engine import evaluate
@@ -34,6 +34,7 @@ from regrow.release.files import DamagedError
 from regrow.stages import documents
 from regrow.store import Store, sums
 from regrow.tracing.openings import check, opening, read
+from regrow.tracing.steps import pieces
 from regrow.verifying.rebuild import rebuild
 from regrow.verifying.report import Verdict, VerifyReport
 
@@ -55,7 +56,7 @@ width = 32
 heads = 2
 context = 16
 [train]
-tokens = 64
+tokens = 256
 micro_batch = 2
 micro_batches_per_step = 2
 learning_rate = 1e-3
@@ -233,9 +234,28 @@ def test_the_same_recipe_gives_the_same_release(built: tuple[Path, Path], recipe
 def test_another_secret_makes_every_id_another(recipe: Path, built: tuple[Path, Path], tmp_path: Path) -> None:
     shutil.rmtree(recipe / WITHHELD)
     (recipe / "regrow.lock").unlink()
-    other = Release.open(made(recipe, tmp_path / "store"))
+    locked, name = lock(recipe), "documents-letters"
+    with Store(tmp_path / "store") as there:
+        found = evaluate(
+            locked.graph,
+            there,
+            scope="",
+            listener=quiet,
+            stop=threading.Event(),
+            only=[name],
+            surroundings=locked.surroundings,
+        )
+        now = {one.id for one in stream(found.results[name].path)}
     before = {row.id for row in rows(Release.open(built[1]), "letters")}
-    assert before.isdisjoint(row.id for row in rows(other, "letters"))
+    assert len(now) == len(before) and before.isdisjoint(now)
+
+
+def test_a_step_is_told_of_without_the_texts(built: tuple[Path, Path]) -> None:
+    there = Release.open(built[1])
+    known = {row.id for row in rows(there, "letters")}
+    found = [piece for step in range(1, 5) for piece in pieces(there, step) if piece.source == "letters"]
+    assert found
+    assert all(piece.document in known and re.fullmatch(r"0{8}\d:\d+-\d+", piece.locator) for piece in found)
 
 
 # Locking
