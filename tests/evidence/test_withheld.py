@@ -66,7 +66,7 @@ sample_tokens = 4
 [gguf]
 """
 HEAD = 'recipe = 1\n[model]\nname = "kept"\nlicence = "Apache-2.0"\n'
-SIGNED = "Copyright 1923 Otto Lilienthal-Zwick. All rights reserved. Write to otto@zwick-example.org"
+SIGNED = "Copyright 1923 Otto Lilienthal-Zwick. All rights reserved. Write to otto@zwick-example.org; nobody else."
 """What checks of rights and of personal data find."""
 
 TEXTS = {
@@ -219,6 +219,14 @@ def test_the_manifest_has_a_leaf_for_each_and_the_root_stands_for_them(built: tu
     assert "may not be shared" in (built[1] / "README.md").read_text()
 
 
+def test_who_might_guess_so_few_texts_is_said(built: tuple[Path, Path]) -> None:
+    told = {
+        name: json.loads((built[1] / f"evidence/commit-{name}/evidence.json").read_text())["notices"] for name in SECRET
+    }
+    assert [len(told[name]) for name in SECRET] == [0, 1]
+    assert "might guess" in told["diaries"][0]
+
+
 def test_files_are_called_by_their_numbers(built: tuple[Path, Path]) -> None:
     table = pq.read_table(built[1] / "data/documents.parquet", columns=["source", "file"]).to_pylist()
     files = {source: sorted(row["file"] for row in table if row["source"] == source) for source in TEXTS}
@@ -280,6 +288,16 @@ def test_a_secret_is_kept_for_as_long_as_it_is_there(recipe: Path) -> None:
     secrets = {Pins.parse(path.read_text()).secret for path in (recipe / WITHHELD).glob("letters-*")}
     assert len(secrets) == 1
     assert len([*(recipe / WITHHELD).glob("letters-*")]) == 2
+
+
+def test_a_variant_takes_the_secrets_of_what_it_extends(recipe: Path) -> None:
+    variant = recipe.parent / "variant"
+    variant.mkdir()
+    (variant / "regrow.toml").write_text('extends = "../recipe"\n[model]\nname = "other"\n')
+    locked = lock(variant)
+    assert locked.secrets == lock(recipe).secrets
+    locked.keep_secrets()
+    assert not (variant / WITHHELD).exists()
 
 
 def test_a_changed_text_is_told_of_without_its_name(recipe: Path) -> None:
