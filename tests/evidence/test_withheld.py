@@ -66,7 +66,7 @@ sample_tokens = 4
 [gguf]
 """
 HEAD = 'recipe = 1\n[model]\nname = "kept"\nlicence = "Apache-2.0"\n'
-SIGNED = "Copyright 1923 Otto Lilienthal-Zwick. All rights reserved. Write to otto@zwick-example.org; nobody else."
+SIGNED = "Copyright 1923 Otto Lilienthal-Zwick. All rights reserved. Write to otto@zwick-example.org; nobody else has his address. Keep this."
 """What checks of rights and of personal data find."""
 
 TEXTS = {

@@ -93,8 +93,8 @@ def evidence(made: Commitment) -> Evidence:
         f"{made.training:,}. Who holds them can show that a text is one of them, and build the release again.",
         measures={"documents": made.documents, "bytes": made.bytes, "training": made.training},
         notices=(
-            f"The texts of `{made.source}` are so few that who has all others might guess them, and see from any figure "
-            "of the model whether that was right.",
+            f"The texts of `{made.source}` are so few that who has all others might guess them, and see from any "
+            "figure of the model whether that was right.",
         )
         if 0 < made.bytes < _FEW
         else (),
