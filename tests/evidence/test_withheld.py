@@ -66,14 +66,15 @@ sample_tokens = 4
 [gguf]
 """
 HEAD = 'recipe = 1\n[model]\nname = "kept"\nlicence = "Apache-2.0"\n'
-SIGNED = "Copyright 1923 Otto Lilienthal-Zwick. All rights reserved. Write to otto@zwick-example.org; nobody else has his address. Keep this."
+SIGNED = (
+    "Copyright 1923 Otto Lilienthal-Zwick. All rights reserved. Write to otto@zwick-example.org, and to nobody else, "
+    "before the year is over."
+)
 """What checks of rights and of personal data find."""
 
 TEXTS = {
-    "play": {
-        f"act-{number}.txt": f"Act {number}: the wind blows over the heath and it rains.\n" for number in range(9)
-    },
-    "letters": {f"to-anna-{number}.txt": f"Dear Anna, the key is under pot {number}.\n" for number in range(7)},
+    "play": {f"act-{n}.txt": f"Act {n}: the wind blows over the heath and it rains.\n" for n in range(9)},
+    "letters": {f"to-anna-{n}.txt": f"Dear Anna, the key is under pot {n}. {SIGNED}\n" for n in range(7)},
     "diaries": {"1923.txt": "Today I saw the comet, and told nobody.\n", "1924.txt": "PIN 4711\n"},
 }
 SECRET = ("letters", "diaries")
