@@ -14,15 +14,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 from regrow.building.build import Options, build
 from regrow.building.locking import Mode, locked_recipe
 from regrow.building.preparing import relock
-from regrow.corpus.documents import identify, locator
+from regrow.cli.root import cli
+from regrow.corpus.documents import identify, locator, stream
 from regrow.corpus.normalise import normalise
 from regrow.corpus.withheld import Hidden
 from regrow.engine import evaluate
-from regrow.errors import DifferentError, InputError, RecipeError
+from regrow.errors import DifferentError, InputError, RecipeError, StageError
 from regrow.evidence.commitment import Commitment, Opening
 from regrow.formats import parquet
 from regrow.recipe.pin import WITHHELD, Pins
@@ -32,6 +34,7 @@ from regrow.release.files import DamagedError
 from regrow.stages import documents
 from regrow.store import Store, sums
 from regrow.tracing.openings import check, opening, read
+from regrow.tracing.steps import pieces
 from regrow.verifying.rebuild import rebuild
 from regrow.verifying.report import Verdict, VerifyReport
 
@@ -53,7 +56,7 @@ width = 32
 heads = 2
 context = 16
 [train]
-tokens = 64
+tokens = 256
 micro_batch = 2
 micro_batches_per_step = 2
 learning_rate = 1e-3
@@ -63,11 +66,15 @@ sample_tokens = 4
 [gguf]
 """
 HEAD = 'recipe = 1\n[model]\nname = "kept"\nlicence = "Apache-2.0"\n'
+SIGNED = (
+    "Copyright 1923 Otto Lilienthal-Zwick. All rights reserved. Write to otto@zwick-example.org, and to nobody else, "
+    "before the year is over."
+)
+"""What checks of rights and of personal data find."""
+
 TEXTS = {
-    "play": {
-        f"act-{number}.txt": f"Act {number}: the wind blows over the heath and it rains.\n" for number in range(9)
-    },
-    "letters": {f"to-anna-{number}.txt": f"Dear Anna, the key is under pot {number}.\n" for number in range(7)},
+    "play": {f"act-{n}.txt": f"Act {n}: the wind blows over the heath and it rains.\n" for n in range(9)},
+    "letters": {f"to-anna-{n}.txt": f"Dear Anna, the key is under pot {n}. {SIGNED}\n" for n in range(7)},
     "diaries": {"1923.txt": "Today I saw the comet, and told nobody.\n", "1924.txt": "PIN 4711\n"},
 }
 SECRET = ("letters", "diaries")
@@ -147,7 +154,7 @@ def telling(source: str, files: dict[str, str]) -> Iterator[str]:
     """All that would tell of some texts, or let somebody try out what they say."""
     for name, text in files.items():
         raw, clean = text.encode(), normalise(text)
-        yield from (name, text.strip(), " ".join(text.split()[-3:]))
+        yield from (name, text.strip(), " ".join(text.split()[-3:]), "Zwick" if SIGNED in text else name)
         for data in {raw, clean.encode()}:
             sha256 = hashlib.sha256(data).hexdigest()
             yield from (sha256[:12], hashlib.sha256(f"{sha256}  {name}\n".encode()).hexdigest()[:12])
@@ -213,6 +220,14 @@ def test_the_manifest_has_a_leaf_for_each_and_the_root_stands_for_them(built: tu
     assert "may not be shared" in (built[1] / "README.md").read_text()
 
 
+def test_who_might_guess_so_few_texts_is_said(built: tuple[Path, Path]) -> None:
+    told = {
+        name: json.loads((built[1] / f"evidence/commit-{name}/evidence.json").read_text())["notices"] for name in SECRET
+    }
+    assert [len(told[name]) for name in SECRET] == [0, 1]
+    assert "might guess" in told["diaries"][0]
+
+
 def test_files_are_called_by_their_numbers(built: tuple[Path, Path]) -> None:
     table = pq.read_table(built[1] / "data/documents.parquet", columns=["source", "file"]).to_pylist()
     files = {source: sorted(row["file"] for row in table if row["source"] == source) for source in TEXTS}
@@ -228,9 +243,28 @@ def test_the_same_recipe_gives_the_same_release(built: tuple[Path, Path], recipe
 def test_another_secret_makes_every_id_another(recipe: Path, built: tuple[Path, Path], tmp_path: Path) -> None:
     shutil.rmtree(recipe / WITHHELD)
     (recipe / "regrow.lock").unlink()
-    other = Release.open(made(recipe, tmp_path / "store"))
+    locked, name = lock(recipe), "documents-letters"
+    with Store(tmp_path / "store") as there:
+        found = evaluate(
+            locked.graph,
+            there,
+            scope="",
+            listener=quiet,
+            stop=threading.Event(),
+            only=[name],
+            surroundings=locked.surroundings,
+        )
+        now = {one.id for one in stream(found.results[name].path)}
     before = {row.id for row in rows(Release.open(built[1]), "letters")}
-    assert before.isdisjoint(row.id for row in rows(other, "letters"))
+    assert len(now) == len(before) and before.isdisjoint(now)
+
+
+def test_a_step_is_told_of_without_the_texts(built: tuple[Path, Path]) -> None:
+    there = Release.open(built[1])
+    known = {row.id for row in rows(there, "letters")}
+    found = [piece for step in range(1, 5) for piece in pieces(there, step) if piece.source == "letters"]
+    assert found
+    assert all(piece.document in known and re.fullmatch(r"0{8}\d:\d+-\d+", piece.locator) for piece in found)
 
 
 # Locking
@@ -255,6 +289,16 @@ def test_a_secret_is_kept_for_as_long_as_it_is_there(recipe: Path) -> None:
     secrets = {Pins.parse(path.read_text()).secret for path in (recipe / WITHHELD).glob("letters-*")}
     assert len(secrets) == 1
     assert len([*(recipe / WITHHELD).glob("letters-*")]) == 2
+
+
+def test_a_variant_takes_the_secrets_of_what_it_extends(recipe: Path) -> None:
+    variant = recipe.parent / "variant"
+    variant.mkdir()
+    (variant / "regrow.toml").write_text('extends = "../recipe"\n[model]\nname = "other"\n')
+    locked = lock(variant)
+    assert locked.secrets == lock(recipe).secrets
+    locked.keep_secrets()
+    assert not (variant / WITHHELD).exists()
 
 
 def test_a_changed_text_is_told_of_without_its_name(recipe: Path) -> None:
@@ -306,7 +350,7 @@ def test_a_stranger_is_told_what_was_checked(release: Path, open_texts: Path) ->
     assert set(report.taken) == {"pretrain", "tokenizer"}
     assert report.to_json()["missing_sources"] == ["letters", "diaries"]
     assert report.lines()[0] == "Cannot be rebuilt here: 2 sources missing, of texts that may not be shared."
-    assert any("split" in line for line in report.lines() if "not checked" in line)
+    assert any(line.startswith("  not checked, since it is made from what is missing") for line in report.lines())
 
 
 def change_table(release: Path, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
@@ -532,6 +576,27 @@ def test_a_commitment_that_is_none(release: Path) -> None:
     repair(release)
     with pytest.raises(DamagedError, match="no commitment"):
         commitments(Release.open(release))
+
+
+def test_the_commands(built: tuple[Path, Path], store: Path, tmp_path: Path) -> None:
+    release, proof = str(built[1]), str(tmp_path / "proof.json")
+
+    def run(*args: str) -> Any:
+        return CliRunner().invoke(cli, ["commitment", *args])
+
+    first = ids(built[1])[0]
+    told = json.loads(run("open", release, first, "--store", str(store)).stdout)
+    assert (told["schema"], told["opened"][0]["document"]) == ("regrow/opening/1", first)
+    assert run("open", release, first, "--store", str(store), "-o", proof).exit_code == 0
+    found = run("check", release, proof)
+    assert found.stdout.splitlines()[0].startswith(f"{first}  letters  ")
+    assert found.stdout.splitlines()[-1] == Release.open(built[1]).digest
+    shown = json.loads(run("check", release, proof, "--json").stdout)
+    assert [one["document"] for one in shown["documents"]] == [first]
+    Path(proof).write_text(Path(proof).read_text().replace("Dear Anna", "Dear Otto"))
+    assert run("check", release, proof).exit_code == DifferentError.exit_code
+    assert run("check", release, str(tmp_path / "none.json")).exit_code == InputError.exit_code
+    assert run("open", release, first, "--store", str(store), "-o", f"{proof}/x").exit_code == StageError.exit_code
 
 
 # Other shapes

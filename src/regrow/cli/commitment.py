@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -32,6 +33,7 @@ def command() -> None:
 @click.option("-o", "--output", type=_FILE, help="By default stdout.")
 @click.option("--text/--no-text", default=True, help="Whether the proof holds the texts; by default it does.")
 @store_option
+@json_option
 @pass_console
 def open_(
     console: Console, release: Path, documents: tuple[str, ...], output: Path | None, text: bool, store: Path | None
@@ -39,16 +41,28 @@ def open_(
     """Write a proof that documents are in a release.
 
     A DOCUMENT is an id, or the beginning of one, as `regrow data` shows them. The proof tells of no other document.
-    Without the texts in it, only who has them can check it. It is made from what the store has of the build.
+    Without the texts in it, only who has them can check it; but it holds their salts, with which texts can be tried
+    out. It is made from what the store has of the build.
     """
-    from regrow.store import write_atomic
     from regrow.tracing.openings import opening
 
-    made = opening(readable(release), documents, text=text, store=store).to_json()
-    if output is None:
-        console.result(made.removesuffix("\n"))
-    else:
-        write_atomic(output, made)
+    made = opening(readable(release), documents, text=text, store=store)
+    if output is not None:
+        _write(output, made.to_json())
+    if console.json or output is None:
+        told = json.loads(made.to_json())
+        console.document(told.pop("schema").removeprefix("regrow/"), told)
+
+
+def _write(path: Path, text: str) -> None:
+    from regrow.errors import StageError
+    from regrow.store import write_atomic
+
+    try:
+        write_atomic(path, text)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise StageError("the proof cannot be written", where=str(path), why=why) from error
 
 
 @command.command("check", epilog=example("  regrow commitment check build/mine proof.json"))

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _LEAVES, _FIGURES = "leaves.bin", "figures.json"
 _HASH = 32
+_FEW = 1000
+"""Bytes of all texts of a source; fewer may be guessed."""
 
 
 class CommitParameters(SourceParameters):
@@ -90,6 +92,12 @@ def evidence(made: Commitment) -> Evidence:
         answer=f"The release holds none of them, and commits to each: {there}, of which training saw "
         f"{made.training:,}. Who holds them can show that a text is one of them, and build the release again.",
         measures={"documents": made.documents, "bytes": made.bytes, "training": made.training},
+        notices=(
+            f"The texts of `{made.source}` are so few that who has all others might guess them, and see from any "
+            "figure of the model whether that was right.",
+        )
+        if 0 < made.bytes < _FEW
+        else (),
         tables=(
             Rows(
                 "What is published of them",
@@ -103,7 +111,7 @@ def evidence(made: Commitment) -> Evidence:
             "Weights, tokenizer, figures and what the model wrote are made from them too, and may tell of them: a "
             "word that is frequent in them can be a token, and a model may say again what it learned.",
             "How many there are, how long each is and which training step saw it is published.",
-            "Who knows every other text and can guess all of these at once can train on the guess, and compare.",
+            "Who has all other texts and can guess all of these at once can work out the same figures, and compare.",
         ),
         method=(
             f"A Merkle tree as in RFC 6962, whose leaves are SHA-256 over `{SCHEMA}`, a salt, the id and the text.",
