@@ -178,8 +178,8 @@ def variant(said: Spoken, left_out: Without) -> Spoken:
     before = data.get(_TABLE, {})
     table: dict[str, Any] = {}
     for key, value in (("sources", left_out.sources), ("documents", left_out.documents)):
-        told = before.get(key, [])
-        if every := sorted({*([told] if isinstance(told, str) else told), *value}):
+        named = before.get(key, [])
+        if every := sorted({*([named] if isinstance(named, str) else named), *value}):
             table[key] = every
     near = data.get("corpus", {}).get("near_duplicates") or _NEAR
     if near != _NEAR and "near_duplicates" not in before:
