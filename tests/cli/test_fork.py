@@ -145,6 +145,13 @@ def test_nothing_is_overwritten(built: Shell, tmp_path: Path) -> None:
     assert not list((tmp_path / "mine").iterdir())
 
 
+def test_no_release_is_spoiled(copy: Shell) -> None:
+    release = copy.folder / "build" / "small"
+    with pytest.raises(RecipeError, match="cannot be made inside a release"):
+        made(release, release / "mine", copy.store)
+    assert not (release / "mine").exists()
+
+
 def sealed(release: Path) -> None:
     """Let a release list the files that it has now, as whoever made it may do."""
     (release / "SHA256SUMS").write_text(sums(release, UNCOVERED), "utf-8")

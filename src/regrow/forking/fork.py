@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -32,7 +33,7 @@ from regrow.recipe.lock import Lock
 from regrow.recipe.pin import FOLDER as SUMS_FOLDER
 from regrow.recipe.pin import Pin
 from regrow.recipe.schema import Recipe, Source, parse
-from regrow.release import Release
+from regrow.release import Release, is_release
 from regrow.release.files import DamagedError, read_text
 from regrow.release.layout import FORK, LICENCE, LOCK, PAPER, RECIPE, SUMS, UNCOVERED
 from regrow.release.sums import leaves
@@ -130,7 +131,7 @@ def fork(
     offline: bool = False,
     listener: Listener,
 ) -> Fork:
-    """Make a fork of a release.
+    """Make a fork of a release; whole or not at all.
 
     Args:
         path: the release.
@@ -147,6 +148,7 @@ def fork(
     if folder.exists() or folder.is_symlink():
         what = f"`{folder}` is there already"
         raise RecipeError(what, why="nothing is overwritten", hint="name another folder, or move that one away")
+    _refuse_to_spoil(folder)
     release = _whole(path)
     recipe, lock = _recipe(release)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -176,6 +178,16 @@ def fork(
         (made / RECORD).write_text(_record(result, lock), "utf-8", newline="\n")
         (made / _PAGE).write_text(page(result), "utf-8", newline="\n")
     return result
+
+
+def _refuse_to_spoil(folder: Path) -> None:
+    """Raise if a folder lies in a release, which would not be whole any more with other files in it."""
+    for parent in folder.resolve().parents:
+        with suppress(OSError, DamagedError):
+            if is_release(parent):
+                what = "a fork cannot be made inside a release"
+                why = f"{parent} is one, and would not be whole any more with other files in it"
+                raise RecipeError(what, where=str(folder), why=why, hint="name a folder elsewhere")
 
 
 def _whole(path: Path) -> Release:
