@@ -78,13 +78,6 @@ class Telling(Parameters):
     )
 
 
-def left_out(recipe: Mapping[str, Any]) -> frozenset[str]:
-    """The sources that a recipe leaves out though it has them, by its table ``[without]``."""
-    table = recipe.get("without")
-    told = table.get("sources", ()) if isinstance(table, dict) else ()
-    return frozenset([told] if isinstance(told, str) else map(str, told) if isinstance(told, list) else ())
-
-
 def _sorted(brought: Iterable[Brought]) -> tuple[Brought, ...]:
     return tuple(sorted(brought, key=lambda one: one.name))
 

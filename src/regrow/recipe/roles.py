@@ -21,3 +21,10 @@ def role_of(table: Mapping[str, Any]) -> str:
 def of_role(role: Role) -> Callable[[Any], bool]:
     """For :attr:`regrow.recipe.kind.Kind.asked`: whether an entry of ``[[source]]`` is for this."""
     return lambda entry: bool(entry.role == role)
+
+
+def left_out(recipe: Mapping[str, Any]) -> frozenset[str]:
+    """The sources that a recipe leaves out though it has them, by its table ``[without]``."""
+    table = recipe.get("without")
+    told = table.get("sources", ()) if isinstance(table, dict) else ()
+    return frozenset([told] if isinstance(told, str) else map(str, told) if isinstance(told, list) else ())

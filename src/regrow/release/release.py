@@ -22,9 +22,8 @@ from regrow.formats import parts
 from regrow.formats.safetensors import read_entries
 from regrow.model.families import families
 from regrow.model.keys import INTENDED
-from regrow.recipe.facts import left_out
 from regrow.recipe.pin import Pin, Pins, list_path, listed_in_short
-from regrow.recipe.roles import TRAINING, role_of
+from regrow.recipe.roles import TRAINING, left_out, role_of
 from regrow.recipe.text import toml
 from regrow.release import tables
 from regrow.release.files import (
