@@ -20,7 +20,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from regrow.auditing.licences import every, get, identify, index
+from regrow.licences import every, get, identify, index
 from tools import licence_index
 
 Text = tuple[str, str]  # the id of the licence, and its text

@@ -19,10 +19,10 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from regrow.auditing.licences import index
-from regrow.auditing.licences.index import Part, Text
-from regrow.auditing.licences.words import LENGTH, shingles, words
 from regrow.errors import InputError, RecipeError
+from regrow.licences import index
+from regrow.licences.index import Part, Text
+from regrow.licences.words import LENGTH, shingles, words
 
 PLAN = Path(__file__).parent / "licence_texts.toml"
 INDEX = Path(str(index.place()))

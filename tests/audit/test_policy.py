@@ -11,11 +11,11 @@ import pytest
 from regrow.auditing import findings, policy
 from regrow.auditing.facts import AccessFact, DatasetFact, Fact, Finding, LicenceFact, Relation, Severity
 from regrow.auditing.findings import FindingId
-from regrow.auditing.licences import Kind, every
 from regrow.auditing.lineage import Lineage
 from regrow.auditing.result import Audit, Claim, Conflict, Cost, DataShare, Outcome, PolicyCheck
 from regrow.errors import RecipeError
 from regrow.formats import header
+from regrow.licences import Kind, every
 
 from .rules.build import VERSION, alone, complete, derived, drop, judged, licence, weights_only
 

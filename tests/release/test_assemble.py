@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from toy_model import RECIPE, contents
 
-from regrow.auditing.licences import identify
 from regrow.building import assemble as module
 from regrow.building.assemble import assemble, licence_text, named_licence, paper_text
 from regrow.errors import DifferentError, RecipeError, StageError
+from regrow.licences import identify
 from regrow.report import load
 
 _COVERED = """.gitattributes LICENSE

@@ -22,7 +22,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from regrow.auditing.data import toml
 from regrow.auditing.facts import (
     Basis,
     ClaimFact,
@@ -34,10 +33,11 @@ from regrow.auditing.facts import (
     Scope,
     State,
 )
-from regrow.auditing.licences import find
 from regrow.auditing.result import Claim, Outcome
 from regrow.auditing.rules.predicates.words import name_of
 from regrow.auditing.rules.results import Result, all_of, met, not_met, not_shown, one_line, unique
+from regrow.data import toml
+from regrow.licences import find
 from regrow.recipe import schema
 from regrow.recipe.lines import line_of
 from regrow.recipe.text import opened
@@ -107,7 +107,7 @@ def check(
 
 
 def _check(fact: ClaimFact, collected: Collected, links: Links) -> Claim:
-    names = [Component(name) for name in toml("rules", "words")["claims"].get(fact.topic, ())]
+    names = [Component(name) for name in toml("auditing.rules", "words")["claims"].get(fact.topic, ())]
     states = {name: _best(collected, name) for name in names}
     found = [name_of(name) for name, state in states.items() if state and state.state is State.PRESENT]
     results = [_delivered(name, state) for name, state in states.items()]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from urllib.parse import unquote, urlsplit
 
-from regrow.auditing.data import toml
+from regrow.data import toml
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
 _HUB = re.compile(r"(www\.)?(huggingface|hf)\.(co|com)")
@@ -26,13 +26,13 @@ def model(text: str) -> str:
 @cache
 def moved() -> Mapping[str, str]:
     """The old ids without an organisation that the hub leads to others."""
-    return {name: f"{owner}/{name}" for owner, names in toml("collectors", "moved").items() for name in names}
+    return {name: f"{owner}/{name}" for owner, names in toml("auditing.collectors", "moved").items() for name in names}
 
 
 @cache
 def pages() -> Mapping[str, Mapping[str, str]]:
     """The first parts of addresses on the hub that are no organisation's, with ``what`` is there and what ``todo``."""
-    return {path: page for page in toml("collectors", "pages")["page"] for path in page["paths"]}
+    return {path: page for page in toml("auditing.collectors", "pages")["page"] for path in page["paths"]}
 
 
 def _of_address(text: str) -> str:

@@ -32,13 +32,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from regrow.auditing.facts import LicenceFact, Rebuild, Severity
 from regrow.auditing.findings import FindingId
-from regrow.auditing.licences import Kind, Licence, every, find
-from regrow.auditing.licences.catalogue import clause_names
 from regrow.auditing.licences.inheritance import Inheritance
 from regrow.auditing.lineage import chain, facts
 from regrow.auditing.names import short
 from regrow.auditing.result import Answer, Audit, Claim, Definition, Outcome, PolicyCheck, Verdict
 from regrow.auditing.rules.results import one_line, rank, unique
+from regrow.licences import Kind, Licence, every, find
+from regrow.licences.catalogue import clause_names
 from regrow.recipe import licences, schema
 from regrow.recipe.problems import fields, nested
 from regrow.recipe.text import opened

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from regrow.auditing.facts import Relation
-from regrow.auditing.licences import Kind, Right, every, find, get
-from regrow.auditing.licences.catalogue import linked, load
 from regrow.auditing.outputs.view import spdx_expression
 from regrow.errors import RegrowError
+from regrow.licences import Kind, Right, every, find, get
+from regrow.licences.catalogue import linked, load
 
 HUB = """
 apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from regrow.auditing.licences import get, identify
+from regrow.licences import get, identify
 from tools import licence_index
 
 from .test_identify import DEFORMATIONS

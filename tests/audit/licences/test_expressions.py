@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow.auditing.licences import get
-from regrow.auditing.licences.expressions import alternatives
+from regrow.licences import get
+from regrow.licences.expressions import alternatives
 
 
 @pytest.mark.parametrize(

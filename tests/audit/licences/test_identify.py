@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regrow.auditing.licences import Match, get, identify, index, matching
-from regrow.auditing.licences.words import words
+from regrow.licences import Match, get, identify, index, matching
+from regrow.licences.words import words
 from tools.licence_index import fingerprint
 
 from .texts import COMMUNITY, apache, installed

@@ -21,9 +21,10 @@ from regrow.auditing.facts import (
     Scope,
     Severity,
 )
-from regrow.auditing.licences import Terms, every, find, judge
+from regrow.auditing.licences import Terms, judge
 from regrow.auditing.lineage import Edge, Lineage, Node
 from regrow.auditing.result import DataShare, Outcome
+from regrow.licences import every, find
 
 ME = "hf:me/tern"
 RIGHTS = ("open", "osi", "use", "commercial", "modify", "share")

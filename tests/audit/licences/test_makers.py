@@ -2,7 +2,7 @@
 
 import pytest
 
-from regrow.auditing.licences import Right, find
+from regrow.licences import Right, find
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow.auditing.licences import every
-from regrow.auditing.licences.expressions import alternatives
-from regrow.auditing.licences.naming import named
+from regrow.licences import every
+from regrow.licences.expressions import alternatives
+from regrow.licences.naming import named
 
 
 @pytest.mark.parametrize(

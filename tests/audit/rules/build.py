@@ -29,10 +29,11 @@ from regrow.auditing.facts import (
     TrainingFact,
     UsageFact,
 )
-from regrow.auditing.licences import Effective, Right, Terms, find
+from regrow.auditing.licences import Effective, Terms
 from regrow.auditing.lineage import Edge, Lineage, Node
 from regrow.auditing.result import Outcome
 from regrow.auditing.rules import Judgement, judge
+from regrow.licences import Right, find
 
 MODEL = "path:model"
 VERSION = "d" * 64

@@ -13,7 +13,6 @@ from regrow.auditing.collectors import legal, prose
 from regrow.auditing.collectors.folder import At, Folder, Statement, Text, printable
 from regrow.auditing.collectors.markdown import blocks, clean
 from regrow.auditing.collectors.structured import Data, mapping, read_yaml, strings, tables
-from regrow.auditing.data import toml
 from regrow.auditing.facts import (
     AccessFact,
     Availability,
@@ -33,6 +32,7 @@ from regrow.auditing.facts import (
     TrainingFact,
     UsageFact,
 )
+from regrow.data import toml
 
 NAME = "card"
 PATHS = ("README.md", "MODEL_CARD.md", "model_card.md")
@@ -171,7 +171,7 @@ def _parents(fields: Mapping[str, Any], at: At) -> Iterator[ParentFact]:
 def _use(fields: Mapping[str, Any], at: At) -> Iterator[Statement]:
     task = next(iter(strings(fields.get("pipeline_tag"))), "")
     if task:
-        modalities = ", ".join(toml("collectors", "tasks").get(task, ()))
+        modalities = ", ".join(toml("auditing.collectors", "tasks").get(task, ()))
         yield UsageFact(Basis.DECLARED, at("pipeline_tag"), "modalities", printable(modalities or task))
     if library := next(iter(strings(fields.get("library_name"))), ""):
         yield UsageFact(Basis.DECLARED, at("library_name"), "integration", f"loads with {printable(library)}")

@@ -12,8 +12,8 @@ from typing import Any
 from regrow.auditing.collectors import kinds, legal
 from regrow.auditing.collectors.folder import Folder, Statement, Text, printable
 from regrow.auditing.collectors.structured import mapping, strings
-from regrow.auditing.data import any_of, toml
 from regrow.auditing.facts import Basis, Component, ComponentFact, Finding, Scope, Severity, State
+from regrow.data import any_of, toml
 
 NAME = "code"
 _LIMIT = 1 << 20
@@ -33,7 +33,7 @@ def _signs() -> tuple[tuple[Component, re.Pattern[str], re.Pattern[str]], ...]:
             re.compile(f"(?:^|[/_.-]){any_of(sign['path'])}", re.IGNORECASE),
             re.compile(any_of(sign["text"]), re.IGNORECASE if sign.get("any_case") else 0),
         )
-        for name, sign in toml("collectors", "code").items()
+        for name, sign in toml("auditing.collectors", "code").items()
     )
 
 

@@ -27,7 +27,7 @@ from regrow.auditing.facts import (
     Role,
     State,
 )
-from regrow.auditing.licences.catalogue import find, linked
+from regrow.licences.catalogue import find, linked
 
 NAME = "croissant"
 PATH = re.compile(r"(?:\w+/){0,2}(?:[\w.-]*croissant[\w.-]*|metadata)\.json", re.IGNORECASE)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import PurePosixPath
 
-from regrow.auditing.data import toml
+from regrow.data import toml
 
 PICKLED = frozenset((".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill", ".h5", ".hdf5", ".keras"))
 """Loading one of these may run code that is in it."""
@@ -39,7 +39,7 @@ _MODEL_NAMES = re.compile(r"(pytorch_|adapter_|tf_|flax_)?model|consolidated|che
 @cache
 def _kinds(table: str) -> Mapping[str, str]:
     """Names or endings of files, or names of folders -> kinds."""
-    return {name: kind for kind, names in toml("collectors", "kinds")[table].items() for name in names}
+    return {name: kind for kind, names in toml("auditing.collectors", "kinds")[table].items() for name in names}
 
 
 def kind(path: str) -> str:

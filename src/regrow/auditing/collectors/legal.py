@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from regrow.auditing.collectors import kinds
 from regrow.auditing.collectors.folder import Folder, Statement, Text, printable
 from regrow.auditing.facts import Basis, Evidence, Finding, LicenceFact, Scope, Severity
-from regrow.auditing.licences import find, identify
+from regrow.licences import find, identify
 
 NAME = "licence"
 _DEEPEST = 3

@@ -27,7 +27,7 @@ from regrow.auditing.facts import (
     Severity,
     State,
 )
-from regrow.auditing.licences import find
+from regrow.licences import find
 
 NAME = "mot"
 UNLICENSED = "unlicensed"

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 
 from regrow.auditing import names
 from regrow.auditing.collectors.folder import Folder, Statement, printable
-from regrow.auditing.data import toml
 from regrow.auditing.facts import Basis, Evidence, OriginFact, ParentFact, Relation
 from regrow.auditing.lineage import MECHANICAL
+from regrow.data import toml
 from regrow.release import Release
 from regrow.release.layout import statement_path
 from regrow.release.statements import Statement as Made
@@ -72,7 +72,7 @@ def _said(line: tuple[Made, ...]) -> str:
 def _relation(given: Made, made: tuple[Made, ...]) -> Relation:
     """How the final weights were made of a model: by training, if anything behind it trains."""
     later = done_to(given, made)[::-1] or ("imported",)
-    found = [Relation(toml("collectors", "origins").get(origin, Relation.UNKNOWN)) for origin in later]
+    found = [Relation(toml("auditing.collectors", "origins").get(origin, Relation.UNKNOWN)) for origin in later]
     trained = [one for one in found if one not in (*MECHANICAL, Relation.UNKNOWN)]
     return next(iter(trained), Relation.UNKNOWN if Relation.UNKNOWN in found else found[0])
 

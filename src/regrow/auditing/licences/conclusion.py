@@ -8,15 +8,11 @@ from enum import StrEnum
 from itertools import combinations
 
 from regrow.auditing.facts import Basis, Collected, Evidence, Finding, LicenceFact, Scope, Severity, places
-from regrow.auditing.licences.catalogue import Kind, Licence, find, get, linked
-from regrow.auditing.licences.expressions import Alternatives, alternatives
-from regrow.auditing.licences.matching import title_words
-from regrow.auditing.licences.words import words
-
-_NONE = frozenset(
-    ("", "unknown", "none", "unlicensed", "unlicenced", "noassertion", "no license", "no licence", "proprietary")
-)
-_ORDER = list(Kind)
+from regrow.licences.catalogue import Licence, find, get, linked
+from regrow.licences.comparing import covers, freest, names_none
+from regrow.licences.expressions import Alternatives, alternatives
+from regrow.licences.matching import title_words
+from regrow.licences.words import words
 
 
 class Status(StrEnum):
@@ -122,11 +118,6 @@ def resolve(fact: LicenceFact) -> Alternatives | None:
     return ((licence.id,),) if licence else None
 
 
-def covers(declared: str, found: str) -> bool:
-    """Whether a declared licence is the found one, or a family that it belongs to."""
-    return declared == found or found in get(declared).members or declared in get(found).members
-
-
 def _for(facts: Sequence[LicenceFact], scope: Scope, basis: Basis) -> list[LicenceFact]:
     """The facts of one basis for a scope; those for everything where it has none of its own."""
     ours = [fact for fact in facts if fact.basis is basis and fact.scope is scope]
@@ -149,11 +140,6 @@ def says_none(fact: LicenceFact) -> bool:
     return fact.id is None and not fact.name and not fact.link and names_none(fact.raw)
 
 
-def names_none(tag: str) -> bool:
-    """Whether a tag says that there is no licence, or that it is not known."""
-    return tag.strip().casefold() in _NONE
-
-
 def _together(ways: Iterable[Alternatives]) -> tuple[str, ...]:
     """The licences that hold together where each group of alternatives must be met; the freest way of each."""
     ids: dict[str, None] = {}
@@ -162,20 +148,6 @@ def _together(ways: Iterable[Alternatives]) -> tuple[str, ...]:
             ids |= dict.fromkeys(freest(choice))
     special = [id for id in ids if not any(other in get(id).members for other in ids)]
     return tuple(special)
-
-
-def freest(ways: Alternatives) -> tuple[str, ...]:
-    """The way that leaves the most freedom, which whoever may choose can take."""
-    return min(ways, key=_burden)
-
-
-def _burden(ids: Sequence[str]) -> tuple[int, ...]:
-    licences = [get(id) for id in ids]
-    limits = sum(len(clause.limits) for licence in licences for clause in licence.clauses)
-    denied = sum(4 - len(licence.permits) for licence in licences)
-    kinds = max(_ORDER.index(licence.kind) for licence in licences)
-    closed, duties = (sum(not licence.open for licence in licences), sum(len(licence.clauses) for licence in licences))
-    return (limits + denied, closed, kinds, duties)
 
 
 def _as_offered(found: tuple[str, ...], tags: Sequence[LicenceFact]) -> tuple[str, ...]:

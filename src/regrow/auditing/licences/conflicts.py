@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from itertools import combinations, groupby
 
 from regrow.auditing.facts import Collected, Finding, NameFact, Severity, places
-from regrow.auditing.licences.catalogue import Licence
 from regrow.auditing.licences.inheritance import Inheritance, Inherited
 from regrow.auditing.lineage import BY_OUTPUTS, BY_PARAMETERS, Node
 from regrow.auditing.names import comparable, is_of_hub
 from regrow.auditing.result import Conflict
+from regrow.licences.catalogue import Licence
 
 _PREFIX = "name-prefix"
 _SAME = "same-licence"

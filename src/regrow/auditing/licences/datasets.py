@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from regrow.auditing.facts import Basis, Collected, DatasetFact, Finding, Relation, Role, Severity, places
 from regrow.auditing.findings import FindingId
-from regrow.auditing.licences.catalogue import Clause, Licence, get
-from regrow.auditing.licences.conclusion import freest
-from regrow.auditing.licences.expressions import alternatives
 from regrow.auditing.result import DataShare, Duty
+from regrow.licences.catalogue import Clause, Licence, get
+from regrow.licences.comparing import freest
+from regrow.licences.expressions import alternatives
 
 UNKNOWN = "unknown"
 _NAMED = 3  # sources named in a line

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from regrow.auditing.facts import Evidence, Scope
-from regrow.auditing.licences.catalogue import Licence, Right
 from regrow.auditing.licences.conclusion import Conclusion, Status, conclude
 from regrow.auditing.licences.inheritance import Inheritance
 from regrow.auditing.licences.terms import Effective
 from regrow.auditing.lineage import BY_PARAMETERS
 from regrow.auditing.result import Outcome
+from regrow.licences.catalogue import Licence, Right
 
 _ASKED = ("open", "osi", *Right)
 _ALL = frozenset(_ASKED)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from regrow.auditing.facts import Evidence, Relation, Scope
-from regrow.auditing.licences.catalogue import Clause, Licence
 from regrow.auditing.licences.conclusion import Conclusion, conclude
-from regrow.auditing.lineage import WORDS, Lineage, Node
+from regrow.auditing.lineage import BY_PARAMETERS, WORDS, Lineage, Node
+from regrow.licences.catalogue import DERIVATIVES, Clause, Licence
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,9 @@ class Inheritance:
         """The ids of the ancestors from which a clause of this reach arrives, and of those from which it may."""
         key = frozenset(reach)
         if key not in self._reached:  # many clauses have the same reach
-            certain = self._ancestors(key)
-            possible = self._ancestors(key | {Relation.UNKNOWN}) - certain if key else frozenset[str]()
+            relations = key | {*BY_PARAMETERS} if DERIVATIVES in key else key
+            certain = self._ancestors(relations)
+            possible = self._ancestors(relations | {Relation.UNKNOWN}) - certain if key else frozenset[str]()
             self._reached[key] = (certain, possible)
         return self._reached[key]
 

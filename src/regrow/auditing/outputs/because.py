@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from regrow.auditing.data import toml
 from regrow.auditing.names import short
 from regrow.auditing.outputs import view
 from regrow.auditing.outputs.safe import plain
 from regrow.auditing.result import Definition, Outcome, Verdict
 from regrow.auditing.rules.results import unique, worst
 from regrow.auditing.rules.rulesets import ruleset
+from regrow.data import toml
 
 _THINGS = 2
 _SUBJECTS = 2
@@ -18,7 +18,7 @@ _SUBJECTS = 2
 
 def standing(definition: Definition) -> str:
     """How the model stands, in a few words: ``not open source AI``."""
-    words = toml("outputs", "words")["standing"].get(definition.id, {})
+    words = toml("auditing.outputs", "words")["standing"].get(definition.id, {})
     said = words.get(definition.level) if definition.id == "ladder" else words.get(definition.outcome)
     if said is None:
         return f"{plain(definition.title)}: {plain(view.standing(definition))}"
@@ -61,10 +61,10 @@ def _clause(definition: Definition, outcome: Outcome, by: str, verdicts: Iterabl
     listed = " or ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
     subject = plain(short(by)) if by else "for a higher one it" if definition.outcome is Outcome.MET else "it"
     how = " under open terms" if view.has_classes(definition) else ""
-    return f"{subject} {toml('outputs', 'words')['verbs'].get(outcome, outcome)} {listed}{how}"
+    return f"{subject} {toml('auditing.outputs', 'words')['verbs'].get(outcome, outcome)} {listed}{how}"
 
 
 def _thing(definition: Definition, verdict: Verdict) -> str:
-    things = toml("outputs", "words")["things"].get(definition.id, {})
+    things = toml("auditing.outputs", "words")["things"].get(definition.id, {})
     rule = verdict.rule.removeprefix(f"{definition.id}/")
     return next((words for start, words in things.items() if rule.startswith(start)), plain(verdict.title).lower())

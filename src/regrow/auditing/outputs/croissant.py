@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from regrow.auditing.data import toml
 from regrow.auditing.facts import Aspect, DataAspectFact
 from regrow.auditing.outputs import view
 from regrow.auditing.outputs.safe import plain, whole
 from regrow.auditing.result import Audit
+from regrow.data import toml
 from regrow.errors import RecipeError
 from regrow.recipe.pin import list_path, listed_in_short
 from regrow.release.layout import MANIFEST
@@ -63,7 +63,7 @@ def croissant(audit: Audit, release: Path | None = None) -> dict[str, Any]:
 
 def _fixed() -> Mapping[str, Any]:
     """What every document says."""
-    return toml("outputs", "croissant")
+    return toml("auditing.outputs", "croissant")
 
 
 def _description(audit: Audit, data: ReportData) -> str:

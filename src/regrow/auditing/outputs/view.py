@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from regrow.auditing.data import toml
 from regrow.auditing.facts import (
     ArchitectureFact,
     Basis,
@@ -20,11 +19,12 @@ from regrow.auditing.facts import (
     Scope,
     Severity,
 )
-from regrow.auditing.licences import find
 from regrow.auditing.lineage import Edge
 from regrow.auditing.names import short
 from regrow.auditing.outputs.safe import plain
 from regrow.auditing.result import Answer, Audit, Cost, Definition, Duty, Outcome, Verdict
+from regrow.data import toml
+from regrow.licences import find
 from regrow.report.render import seconds
 
 _RANK = {basis.value: rank for rank, basis in enumerate((Basis.FOUND, Basis.KNOWN, Basis.DECLARED))}
@@ -33,7 +33,7 @@ _RANK = {basis.value: rank for rank, basis in enumerate((Basis.FOUND, Basis.KNOW
 
 def duties(audit: Audit) -> list[tuple[str, list[Duty]]]:
     """The duties by the moment at which they hold, with a heading for each."""
-    headings = toml("outputs", "words")["moments"]
+    headings = toml("auditing.outputs", "words")["moments"]
     moments = [*headings, *sorted({duty.when for duty in audit.duties} - set(headings))]
     grouped = [(headings.get(when, when), [duty for duty in audit.duties if duty.when == when]) for when in moments]
     return [(heading, found) for heading, found in grouped if found]

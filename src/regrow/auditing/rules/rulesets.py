@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from regrow.auditing.data import toml
+from regrow.data import toml
 from regrow.errors import RecipeError
 from regrow.words import listed, nearest
 
@@ -98,7 +98,7 @@ class RuleSet:
 @cache
 def ruleset(definition: str) -> RuleSet:
     """The rules of a definition."""
-    raw = toml("rules", definition)
+    raw = toml("auditing.rules", definition)
     common = {"source": raw["source"], "version": raw["version"]}
     rules = [{**common, **rule, "id": f"{definition}/{rule['id']}", "needs": _needs(rule)} for rule in raw["rule"]]
     return RuleSet(definition, raw["title"], tuple(Rule(**rule) for rule in rules))
@@ -107,7 +107,7 @@ def ruleset(definition: str) -> RuleSet:
 @cache
 def usual_licences() -> Mapping[str, frozenset[str]]:
     """For code, data and documents: the licences that the Model Openness Framework calls appropriate, in lower case."""
-    raw = toml("rules", "mof-licences")
+    raw = toml("auditing.rules", "mof-licences")
     return {kind: frozenset(map(str.lower, raw[kind])) for kind in ("code", "data", "document")}
 
 

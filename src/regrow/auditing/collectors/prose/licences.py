@@ -17,10 +17,10 @@ from regrow.auditing.collectors.folder import Statement, printable
 from regrow.auditing.collectors.markdown import Block, clean
 from regrow.auditing.collectors.prose.parents import is_of_another
 from regrow.auditing.collectors.prose.words import short
-from regrow.auditing.data import any_of, toml, whole_words
 from regrow.auditing.facts import Basis, Evidence, LicenceFact, Scope
-from regrow.auditing.licences import find
-from regrow.auditing.licences.naming import named
+from regrow.data import any_of, toml, whole_words
+from regrow.licences import find
+from regrow.licences.naming import named
 
 _LONGEST = 1200  # characters of a sentence
 _SHORT = 3  # words of a name
@@ -142,7 +142,7 @@ def _subject(text: str, headings: tuple[str, ...], stated: bool = False) -> Scop
 
 def _is_own_name(subject: str, headings: tuple[str, ...]) -> bool:
     """Whether a subject is what the model is called. Under a heading about licences, every name of few words is."""
-    small = toml("collectors", "licences")["small"]
+    small = toml("auditing.collectors", "licences")["small"]
     words = [word for word in re.findall(r"[\w./-]+", subject) if word.lower() not in small]
     own = names.plain("".join(words).rpartition("/")[2])
     title = names.plain(headings[0]) if headings else ""
@@ -156,7 +156,7 @@ def _fact(scope: Scope, value: str, said: str, block: Block, at: Evidence) -> It
     if known := named(text):
         id = None if " " in known.expression else known.expression
         yield LicenceFact(Basis.DECLARED, at, scope, id, known.expression, quote=short(said))
-    elif value in toml("collectors", "licences")["terms"]:
+    elif value in toml("auditing.collectors", "licences")["terms"]:
         yield LicenceFact(Basis.DECLARED, at, scope, value, value, quote=short(said))
     elif name := _unknown(text):
         link = next(iter(block.links), "")
@@ -192,31 +192,33 @@ def _parts() -> re.Pattern[str]:
 
 
 def _groups(table: str) -> str:
-    groups = (f"(?P<{name}>{any_of(words)})" for name, words in toml("collectors", "licences")[table].items())
+    groups = (f"(?P<{name}>{any_of(words)})" for name, words in toml("auditing.collectors", "licences")[table].items())
     return any_of(groups)
 
 
 @cache
 def _sentences() -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(words, re.IGNORECASE) for words in toml("collectors", "licences")["sentences"]["under"])
+    return tuple(
+        re.compile(words, re.IGNORECASE) for words in toml("auditing.collectors", "licences")["sentences"]["under"]
+    )
 
 
 @cache
 def _lead() -> re.Pattern[str]:
-    return re.compile(toml("collectors", "licences")["sentences"]["lead"], re.IGNORECASE)
+    return re.compile(toml("auditing.collectors", "licences")["sentences"]["lead"], re.IGNORECASE)
 
 
 @cache
 def _subjects() -> Mapping[str, re.Pattern[str]]:
-    return {name: whole_words(words) for name, words in toml("collectors", "licences")["subjects"].items()}
+    return {name: whole_words(words) for name, words in toml("auditing.collectors", "licences")["subjects"].items()}
 
 
 @cache
 def _terms() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    table = toml("collectors", "licences")["terms"]
+    table = toml("auditing.collectors", "licences")["terms"]
     return tuple((id, re.compile(rf"{_NOT_ONLY}{any_of(words)}", re.IGNORECASE)) for id, words in table.items())
 
 
 @cache
 def _words() -> Mapping[str, re.Pattern[str]]:
-    return {name: whole_words(words) for name, words in toml("collectors", "licences")["not"].items()}
+    return {name: whole_words(words) for name, words in toml("auditing.collectors", "licences")["not"].items()}

@@ -11,15 +11,15 @@ from regrow.auditing.collectors.folder import Statement, printable
 from regrow.auditing.collectors.markdown import ITEM, Block, clean
 from regrow.auditing.collectors.prose.described import is_about_data
 from regrow.auditing.collectors.prose.words import says
-from regrow.auditing.data import any_of, toml
 from regrow.auditing.facts import Availability, Basis, Component, ComponentFact, DatasetFact, Evidence, Role, State
+from regrow.data import any_of, toml
 
 _LINKED = re.compile(
     r"[*_`]{0,3}(?:\[(?P<name>[^\[\]]{1,200})\]\(\s?<?(?P<link>https?://[^\s()<>]{1,500})"
     r"|(?P<words>[^\[\]()<>|:]{2,80}):[*_`]{0,3}\s<?(?P<bare>https?://[^\s()<>]{1,500})>?\s*$)"
 )
 _DATASETS = "datasets/"
-_NO_DATA = re.compile(any_of(toml("collectors", "sources")["no-data"]["addresses"]), re.IGNORECASE)
+_NO_DATA = re.compile(any_of(toml("auditing.collectors", "sources")["no-data"]["addresses"]), re.IGNORECASE)
 
 
 def sources(block: Block, at: Evidence) -> Iterator[Statement]:

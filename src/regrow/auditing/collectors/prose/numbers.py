@@ -11,10 +11,10 @@ from regrow.auditing.collectors.markdown import Block
 from regrow.auditing.collectors.prose.quantities import Quantity, Unit
 from regrow.auditing.collectors.prose.subject import is_named, is_on_another, is_own, is_this_model
 from regrow.auditing.collectors.prose.words import says, short
-from regrow.auditing.data import any_of, toml
 from regrow.auditing.facts import Basis, Evidence, OriginFact, TrainingFact
+from regrow.data import any_of, toml
 
-_TABLE: Mapping[str, Mapping[str, list[str]]] = toml("collectors", "numbers")
+_TABLE: Mapping[str, Mapping[str, list[str]]] = toml("auditing.collectors", "numbers")
 _ADJECTIVE = rf"(?!{any_of(_TABLE['no-adjective']['words'])}\b)[A-Za-z][\w/'-]{{0,24}}\s"
 
 

@@ -16,9 +16,9 @@ from regrow.auditing import names
 from regrow.auditing.collectors.folder import Statement, printable
 from regrow.auditing.collectors.markdown import Block, clean, sentences
 from regrow.auditing.collectors.prose.subject import is_on_another
-from regrow.auditing.data import any_of, toml, whole_words
 from regrow.auditing.facts import Basis, Evidence, ParentFact, Relation
 from regrow.auditing.lineage import BY_OUTPUTS
+from regrow.data import any_of, toml, whole_words
 
 _MARK = re.compile(r"\[(?P<kind>hf|id|weak|path):(?P<name>[^\[\]]{1,300})\]")
 _ID = re.compile(
@@ -192,13 +192,13 @@ def _keys() -> re.Pattern[str]:
 @cache
 def _groups(table: str) -> re.Pattern[str]:
     """The phrases of a table, in a group for each relation."""
-    groups = (f"(?P<{name}>{any_of(words)})" for name, words in toml("collectors", "parents")[table].items())
+    groups = (f"(?P<{name}>{any_of(words)})" for name, words in toml("auditing.collectors", "parents")[table].items())
     return re.compile(any_of(groups), re.IGNORECASE)
 
 
 @cache
 def _sentences() -> tuple[tuple[Relation, re.Pattern[str]], ...]:
-    table = toml("collectors", "parents")
+    table = toml("auditing.collectors", "parents")
     slots = {
         "{the}": table["the"],
         "{ANY}": r"\[(?:hf|id|weak|path):(?P<name>[^\[\]]{1,300})\]",
@@ -220,4 +220,4 @@ def _sentences() -> tuple[tuple[Relation, re.Pattern[str]], ...]:
 
 @cache
 def _words() -> Mapping[str, re.Pattern[str]]:
-    return {name: whole_words(words) for name, words in toml("collectors", "parents")["not"].items()}
+    return {name: whole_words(words) for name, words in toml("auditing.collectors", "parents")["not"].items()}

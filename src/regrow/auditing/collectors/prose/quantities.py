@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from regrow.auditing.data import any_of, toml
+from regrow.data import any_of, toml
 
-_TABLE: Mapping[str, Mapping[str, list[str]]] = toml("collectors", "quantities")
+_TABLE: Mapping[str, Mapping[str, list[str]]] = toml("auditing.collectors", "quantities")
 
 
 def _forms(table: str) -> dict[str, re.Pattern[str]]:

@@ -16,7 +16,6 @@ from regrow.auditing.collectors.folder import Statement, printable
 from regrow.auditing.collectors.markdown import ITEM, Block, clean, links_in
 from regrow.auditing.collectors.prose import described
 from regrow.auditing.collectors.prose.words import PATTERNS
-from regrow.auditing.data import any_of, toml, whole_words
 from regrow.auditing.facts import (
     AllDataFact,
     Aspect,
@@ -30,7 +29,8 @@ from regrow.auditing.facts import (
     Role,
     State,
 )
-from regrow.auditing.licences.catalogue import find
+from regrow.data import any_of, toml, whole_words
+from regrow.licences.catalogue import find
 
 Found = Sequence[tuple[Block, Evidence]]
 """The blocks of a text, each with its place."""
@@ -124,13 +124,13 @@ def is_all(said: str) -> bool:
 @cache
 def _words(table: str) -> Mapping[str, re.Pattern[str]]:
     """A table of ``data/sources.toml``."""
-    return {name: whole_words(words) for name, words in toml("collectors", "sources")[table].items()}
+    return {name: whole_words(words) for name, words in toml("auditing.collectors", "sources")[table].items()}
 
 
 @cache
 def _cells(table: str) -> Mapping[str, re.Pattern[str]]:
     """The same, for words that have to be all of a cell."""
-    tables = toml("collectors", "sources")[table].items()
+    tables = toml("auditing.collectors", "sources")[table].items()
     return {name: re.compile(any_of(words), re.IGNORECASE) for name, words in tables}
 
 

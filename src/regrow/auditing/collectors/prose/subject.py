@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 
 from regrow.auditing import names
-from regrow.auditing.data import any_of, toml
+from regrow.data import any_of, toml
 
-_TABLE: Mapping[str, list[str]] = toml("collectors", "subject")
+_TABLE: Mapping[str, list[str]] = toml("auditing.collectors", "subject")
 _MODELS = re.compile(rf"(?<![A-Za-z])(?P<name>{any_of(_TABLE['names'])})(?![A-Za-z])", re.IGNORECASE)
 _TUNED = re.compile(any_of(_TABLE["tuned"]), re.IGNORECASE)
 _OWN = re.compile(rf"\W*(?:(?i:{any_of(_TABLE['own'])}\b)|[Tt]he\s(?![A-Z])|$)")

@@ -15,8 +15,8 @@ from regrow.auditing.collectors.folder import Statement, printable
 from regrow.auditing.collectors.markdown import Block
 from regrow.auditing.collectors.prose.subject import is_this_model
 from regrow.auditing.collectors.prose.words import says
-from regrow.auditing.data import any_of, toml
 from regrow.auditing.facts import Basis, Component, ComponentFact, Evidence, State
+from regrow.data import any_of, toml
 
 _LONGEST = 700
 _QUOTE = 160
@@ -67,7 +67,7 @@ def _form(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
 
 
-_TABLE: Mapping[str, Mapping[str, list[str]]] = toml("collectors", "withheld")
+_TABLE: Mapping[str, Mapping[str, list[str]]] = toml("auditing.collectors", "withheld")
 _LANGUAGES = tuple(_language(words) for words in _TABLE.values())
 
 

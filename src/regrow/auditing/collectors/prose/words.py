@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 
 from regrow.auditing.collectors.folder import printable
-from regrow.auditing.data import toml, whole_words
+from regrow.data import toml, whole_words
 
 _QUOTE = 300
 
 PATTERNS: Mapping[str, Mapping[str, re.Pattern[str]]] = {
     table: {name: whole_words(words) for name, words in lists.items()}
-    for table, lists in toml("collectors", "prose").items()
+    for table, lists in toml("auditing.collectors", "prose").items()
 }
 """What the lists stand for -> how their words are recognised."""
 

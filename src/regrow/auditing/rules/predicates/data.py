@@ -20,7 +20,6 @@ from regrow.auditing.facts import (
     State,
     places,
 )
-from regrow.auditing.licences import find
 from regrow.auditing.lineage import Node, facts, seen
 from regrow.auditing.names import plain
 from regrow.auditing.result import Outcome
@@ -28,6 +27,7 @@ from regrow.auditing.rules.case import Case
 from regrow.auditing.rules.predicates.components import delivered, said_of
 from regrow.auditing.rules.predicates.words import in_brackets, names_of, wording
 from regrow.auditing.rules.results import Result, all_of, met, not_met, not_shown, one_line, unique
+from regrow.licences import find
 
 TRAINING = (Role.TRAINING, Role.FINETUNING, Role.CALIBRATION, Role.UNKNOWN)
 """Data that went into the parameters; what is not said to be for evaluation may have."""

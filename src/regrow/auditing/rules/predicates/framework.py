@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from regrow.auditing.facts import Component, ComponentFact, DatasetFact, Evidence, Role, Scope, State, places
-from regrow.auditing.licences import find, names_none
 from regrow.auditing.lineage import Node, facts
 from regrow.auditing.result import Outcome
 from regrow.auditing.rules.case import Case
@@ -13,6 +12,7 @@ from regrow.auditing.rules.predicates.components import not_there, said_of
 from regrow.auditing.rules.predicates.words import name_of, names_of
 from regrow.auditing.rules.results import Result, all_of, not_met, not_shown, unique
 from regrow.auditing.rules.rulesets import usual_licences
+from regrow.licences import find, names_none
 
 
 def included(

@@ -14,13 +14,14 @@ from regrow.auditing.facts import (
     Scope,
     State,
 )
-from regrow.auditing.licences import Effective, find, says_none
+from regrow.auditing.licences import Effective, says_none
 from regrow.auditing.lineage import Node, facts
 from regrow.auditing.result import Outcome
 from regrow.auditing.rules.case import Case
 from regrow.auditing.rules.predicates.components import said_of
 from regrow.auditing.rules.predicates.words import name_of, names_of, wording
 from regrow.auditing.rules.results import Result, all_of, met, not_met, not_shown, one_line
+from regrow.licences import find
 
 
 def terms(case: Case, node: Node, *, scope: str, right: str) -> Result:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from regrow.auditing.data import toml
 from regrow.auditing.facts import Component, ComponentFact
 from regrow.auditing.rules.results import one_line, unique
+from regrow.data import toml
 
 
 def wording(table: str) -> Mapping[str, str]:
     """A table of ``data/words.toml``."""
-    words: Mapping[str, str] = toml("rules", "words")[table]
+    words: Mapping[str, str] = toml("auditing.rules", "words")[table]
     return words
 
 

@@ -1,4 +1,4 @@
-"""Data files of the audit: TOML beside the code that it is for, each read once."""
+"""Data files: TOML beside the code that it is for, each read once."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 @cache
 def toml(package: str, name: str) -> Mapping[str, Any]:
-    """Read the file ``data/NAME.toml`` of a package below ``regrow.auditing``."""
-    return tomllib.loads((files(f"regrow.auditing.{package}") / "data" / f"{name}.toml").read_text("utf-8"))
+    """Read the file ``data/NAME.toml`` of a package below ``regrow``."""
+    return tomllib.loads((files(f"regrow.{package}") / "data" / f"{name}.toml").read_text("utf-8"))
 
 
 def any_of(patterns: Iterable[str]) -> str:

@@ -15,8 +15,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from itertools import accumulate
 
-from regrow.auditing.licences.words import LENGTH
 from regrow.errors import RegrowError
+from regrow.licences.words import LENGTH
 
 FILE = "texts.bin"
 FORMAT = 1
@@ -121,7 +121,7 @@ def shipped() -> tuple[Text, ...]:
 
 def place() -> Traversable:
     """Where it is."""
-    return files("regrow.auditing.licences") / "data" / FILE
+    return files("regrow.licences") / "data" / FILE
 
 
 def little_endian(hashes: array[int]) -> array[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from regrow.auditing.licences.catalogue import find
+from regrow.licences.catalogue import find
 
 _LONGEST = 500  # characters, and so few terms that every combination can be written out
 _MOST = 12  # licences in an expression

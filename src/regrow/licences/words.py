@@ -13,7 +13,7 @@ from array import array
 from functools import cache
 from hashlib import blake2b
 
-from regrow.auditing.data import any_of, toml
+from regrow.data import any_of, toml
 
 LENGTH = 4  # words in a shingle
 LARGEST = 10_000_000  # characters of a text that is looked at

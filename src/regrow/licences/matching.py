@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
 
-from regrow.auditing.data import any_of, toml
-from regrow.auditing.licences.align import align, usable
-from regrow.auditing.licences.catalogue import Kind, get
-from regrow.auditing.licences.index import Text, shipped
-from regrow.auditing.licences.words import LARGEST, LENGTH, shingles, words
+from regrow.data import any_of, toml
+from regrow.licences.align import align, usable
+from regrow.licences.catalogue import Kind, get
+from regrow.licences.index import Text, shipped
+from regrow.licences.words import LARGEST, LENGTH, shingles, words
 
 _RESTRICTED = 0.85  # of the shingles that only restricted licences have, in any order
 _PROBABLE = 0.6  # of an open licence's shingles, below which it is not looked at closely

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from regrow.auditing.data import toml
+from regrow.data import toml
 
 WORD = re.compile(
     r"non[- ]?commercial|share[- ]?alike|no[- ]?deriv(?:ative|ation)?s?|open[- ]?rail(?:\+\+)?|[a-z]+|\d+(?:\.\d+)*",

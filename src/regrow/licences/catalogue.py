@@ -22,18 +22,15 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from regrow.auditing.licences.spelling import key, words
-from regrow.auditing.lineage import BY_OUTPUTS, BY_PARAMETERS
 from regrow.errors import RegrowError
+from regrow.licences.spelling import key, words
 
-_FOLDER = files("regrow.auditing.licences") / "data"
+_FOLDER = files("regrow.licences") / "data"
 _CLAUSES = "clauses.toml"
-OUTPUTS = "outputs"
-_REACH: dict[str, tuple[str, ...]] = {
-    "derivatives": BY_PARAMETERS,
-    **{relation: (relation,) for relation in (*BY_PARAMETERS, *BY_OUTPUTS)},
-    OUTPUTS: (OUTPUTS,),
-}
+DERIVATIVES = "derivatives"
+"""The reach of a clause that travels wherever parameters are taken over."""
+
+_REACHES = (DERIVATIVES, "distilled", "synthetic-data", "outputs")
 
 
 class Kind(StrEnum):
@@ -82,7 +79,8 @@ class Clause:
         does: whether it requires, forbids, or sets a threshold.
         text: what it says, in one line.
         when: whom it meets: ``use``, ``share``, ``modify``, ``output`` or ``scale``.
-        reach: the relations, and ``outputs``, along which it travels from a model to what is made from it.
+        reach: along what it travels from a model to what is made from it: ``derivatives`` for all that takes over its
+            parameters, ``distilled``, ``synthetic-data``, and ``outputs``.
         limits: the rights that are less than full while it holds.
         open: whether a licence with this clause can still be open.
         value: the prefix, the badge or the regions it names, or empty.
@@ -283,6 +281,6 @@ def _clause(item: Any, does: Does, known: Mapping[str, Any], where: str) -> dict
     values = {"name": name, **known[name], **{key: value for key, value in own.items() if key != "clause"}}
     if values["does"] != does:
         raise RegrowError(f"`{name}` does not belong under `{does}`", where=where)
-    if strange := [kind for kind in values.get("reach", ()) if kind not in _REACH]:
+    if strange := [kind for kind in values.get("reach", ()) if kind not in _REACHES]:
         raise RegrowError(f"the reach of `{name}` cannot be {strange[0]!r}", where=where)
-    return {**values, "reach": [edge for kind in values.get("reach", ()) for edge in _REACH[kind]]}
+    return values

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from regrow.auditing.data import toml
-from regrow.auditing.licences.catalogue import every, find, linked
-from regrow.auditing.licences.spelling import WORD, plain
+from regrow.data import toml
+from regrow.licences.catalogue import every, find, linked
+from regrow.licences.spelling import WORD, plain
 
 _BREAK = re.compile(r"[^\s,\-_*`\"'“”(\[\]]")
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
