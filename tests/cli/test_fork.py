@@ -13,10 +13,13 @@ import pytest
 from regrow.errors import InputError, RecipeError, RegrowError
 from regrow.forking.fork import Fork, fork
 from regrow.forking.terms import duties, refusal
+from regrow.recipe.expand import expand
 from regrow.recipe.pin import Pin
+from regrow.recipe.schema import parse
 from regrow.release.layout import UNCOVERED
 from regrow.sources import retrieve
 from regrow.sources.kept import place
+from regrow.stages import KINDS
 from regrow.store import sha256_bytes, sums
 
 from .conftest import Shell, write_recipe
@@ -102,6 +105,26 @@ def test_what_may_not_be_passed_on_is_named_and_left_out(letters: Shell, tmp_pat
     assert "forked from two" in letters.run("lineage", str(tmp_path / "out")).stdout
 
 
+def test_a_source_that_was_left_out_need_not_be_had(letters: Shell, tmp_path: Path) -> None:
+    """The list of what went along with it stands for it."""
+    done = letters.run("build", "two", "--without", "letters", "--output", str(tmp_path / "without"))
+    assert done.returncode == 0, done.stderr
+    release = tmp_path / "without"
+    along = release / "evidence" / "removed" / "documents.txt"
+    if not along.is_file():
+        pytest.skip("evidence is not released yet")
+    along.write_text(f"# one that went along\n{'0' * 64}\n", "utf-8")
+    sealed(release)
+    made(release, tmp_path / "mine", letters.store)
+    recipe = parse((tmp_path / "mine" / "regrow.toml").read_text("utf-8"), KINDS)
+    (removal,) = (stage for stage in expand(recipe, {}).stages if stage.kind.name == "removal")
+    assert removal.parameters.model_dump()["documents"] == ("0" * 64,)
+    assert removal.parameters.model_dump()["sources"] == ()
+    along.unlink()
+    sealed(release)
+    assert "does not say what was left out along with `letters`" in made(release, tmp_path / "o", letters.store).stuck
+
+
 def test_with_nothing_left_to_learn_from_only_the_weights_are_to_go_on_with(built: Shell, tmp_path: Path) -> None:
     """No store and no folder has its texts."""
     found = made(built.folder / "build" / "small", tmp_path / "mine", tmp_path / "no-store")
@@ -120,6 +143,13 @@ def test_nothing_is_overwritten(built: Shell, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="is there already"):
         made(built.folder / "build" / "small", tmp_path / "link", built.store)
     assert not list((tmp_path / "mine").iterdir())
+
+
+def test_no_release_is_spoiled(copy: Shell) -> None:
+    release = copy.folder / "build" / "small"
+    with pytest.raises(RecipeError, match="cannot be made inside a release"):
+        made(release, release / "mine", copy.store)
+    assert not (release / "mine").exists()
 
 
 def sealed(release: Path) -> None:

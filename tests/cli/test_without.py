@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from regrow.building.without import Without, asked, ids, require_left_out, variant
-from regrow.errors import InputError, RecipeError, RegrowError
+from regrow.errors import InputError, RecipeError
 from regrow.recipe.expand import expand
+from regrow.recipe.graph import Graph
 from regrow.recipe.inherit import spoken
 from regrow.recipe.schema import parse, understood
 from regrow.release import Release
@@ -251,11 +252,82 @@ def test_copies_are_looked_for_where_the_corpus_keeps_them(recipe: Path) -> None
         assert removal.parameters.model_dump()["near_duplicates"] == used
 
 
+def graph_of(recipe: Path) -> Graph:
+    return expand(understood(variant(spoken(recipe), Without(("fables",))), KINDS), {})
+
+
 def test_a_way_past_it_is_refused(recipe: Path) -> None:
     """A stage that is spelled out takes documents from where nothing has been left out yet."""
-    text = recipe.read_text("utf-8") + '\n[[stage]]\nname = "split"\ninputs = { documents = "deduplicate" }\n'
-    recipe.write_text(text, "utf-8")
-    made = understood(variant(spoken(recipe), Without(("fables",))), KINDS)
-    with pytest.raises(RegrowError, match="texts of `fables` reach stage `split` without passing") as error:
-        require_left_out(expand(made, {}))
+    stage = '\n[[stage]]\nname = "split"\ninputs = { documents = "deduplicate" }\n'
+    text = recipe.read_text("utf-8") + stage
+    with pytest.raises(RecipeError, match="to be left out reach stage `split` from `deduplicate`") as error:
+        require_left_out(expand(parse(text + '[without]\nsources = ["fables"]\n', KINDS), {}))
     assert "feed `split` from `without`" in error.value.hint
+    recipe.write_text(text, "utf-8")
+    assert graph_of(recipe)["split"].inputs["documents"] == ("without",)
+    require_left_out(graph_of(recipe))
+
+
+LATER = """
+[[stage]]
+name = "clean"
+inputs = { documents = "documents-texts" }
+
+[[stage]]
+name = "clean-later"
+kind = "clean"
+parameters = { min_characters = 40 }
+inputs = { documents = ["documents-fables", "documents-tales"] }
+
+[[stage]]
+name = "deduplicate-later"
+kind = "deduplicate"
+inputs = { documents = "clean-later" }
+
+[[stage]]
+name = "split-later"
+kind = "split"
+parameters = { validation = 0.2 }
+inputs = { documents = "deduplicate-later" }
+
+[[stage]]
+name = "tokenize-later"
+kind = "tokenize"
+inputs = { split = "split-later", tokenizer = "tokenizer" }
+
+[[stage]]
+name = "finetune"
+kind = "finetune"
+parameters = { tokens = 512, context = 32, micro_batch = 2, micro_batches_per_step = 1 }
+inputs = { weights = "pretrain", tokens = "tokenize-later", tokenizer = "tokenizer" }
+
+[[stage]]
+name = "evaluate"
+inputs = { weights = "finetune", tokens = "tokenize-later" }
+"""
+
+
+def test_a_training_that_saw_none_of_it_is_taken_over(shell: Shell) -> None:
+    """What comes only later goes from there on, and is looked for in the texts before."""
+    recipe = two_sources(shell.folder / "two")
+    tales = '[[source]]\nname = "tales"\nfetch = "file:tales"\nlicence = "CC0-1.0"\navailability = "open"\n'
+    text = recipe.read_text("utf-8").replace("\n[corpus]", f"\n{tales}\n[corpus]")
+    recipe.write_text(text + LATER, "utf-8")
+    (recipe.parent / "tales").mkdir()
+    for n in range(8):
+        told = f"Once upon a time, in the year {n * 7}, a miller had {n} sons and a mill that stood by a brook. " * 2
+        (recipe.parent / "tales" / f"{n}.txt").write_text(told + "\n", "utf-8")
+    (recipe.parent / "fables" / "repeated.txt").unlink()
+    made = graph_of(recipe)
+    assert made["removal"].inputs["documents"] == ("deduplicate", "deduplicate-later")
+    assert made["split-later"].inputs["documents"] == ("without-deduplicate-later",)
+    require_left_out(made)
+    assert shell.run("build", "two").returncode == 0
+    done = shell.run("build", "two", "--without", "fables", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    cached = {stage["name"]: stage["cached"] for stage in told["stages"]}
+    assert cached["pretrain"] and not cached["finetune"]
+    assert "pretrain is the run of the model with everything" in done.stderr
+    assert "finetune began anew" in done.stderr
+    assert "whole" in told["baselines"]

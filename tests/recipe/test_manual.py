@@ -25,6 +25,7 @@ BESIDE: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "weight": {"method": "linear"},
         "seed": {"method": "dare-ties"},
     },
+    "without": {"near_duplicates": {"sources": ["bible"]}},
     "lora": {"beta": {"preferences": True}},
     "distil": {name: {} if name == "teacher" else STUDENT for name in KINDS["distil"].parameters.model_fields},
 }

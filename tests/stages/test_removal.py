@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from regrow.building.without import ids
 from regrow.corpus.documents import Document, Documents, identify
 from regrow.corpus.duplicates import NEAR, Duplicate
 from regrow.corpus.near_duplicates import runs, similarity
-from regrow.corpus.removal import ALIKE, NAMED, SOURCE, Facts, read
+from regrow.corpus.removal import ALIKE, NAMED, SOURCE, WENT_ALONG, Facts, read
 from regrow.corpus.split import Split
 from regrow.errors import StageError
 from regrow.evidence import EVIDENCE, Evidence
@@ -71,6 +72,7 @@ class Without:
         self.facts = Facts.read(self.removal)
         self.rows = {one.id: one for one in read([self.removal])}
         shown = bench.run("removed", {}, removal=self.removal)
+        self.along = shown / WENT_ALONG
         self.evidence = Evidence.read((shown / EVIDENCE).read_text("utf-8"))
 
 
@@ -211,7 +213,7 @@ def test_learning_does_not_depend_on_having_read_what_goes(bench: Bench) -> None
     documents = [document("a", n, one) for n, one in enumerate(said)]
     others = [document("b", 0, changed(said[0], 9)), *(document("b", n, text(30 + n)) for n in range(1, 12))]
     found = Without(bench, documents + others, 0.0, sources=["a"])
-    again = Without(bench, others, 0.0, documents=[one.id for one in found.rows.values()])
+    again = Without(bench, others, 0.0, documents=sorted(ids(found.along)))
     train = []
     for one in (found, again):
         split = Split(bench.run("split", {"validation": 0.3}, documents=one.after))

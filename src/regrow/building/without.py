@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from regrow.errors import InputError, RecipeError
+from regrow.recipe.expand import expand
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.inherit import Spoken, varied
 from regrow.recipe.schema import Recipe, understood
@@ -24,6 +25,7 @@ _TABLE = "without"
 _READING = KINDS["documents"]
 _NEAR = RemovalParameters.model_fields["near_duplicates"].default
 _LONGEST_NAME = 96  # of a model
+_LONGEST = 64  # of a stage
 _MOST_BYTES = 1 << 28  # of a list of ids
 _OF_NAMES = 8  # digits that stand for names which are too long together
 
@@ -176,14 +178,69 @@ def variant(said: Spoken, left_out: Without) -> Spoken:
     before = data.get(_TABLE, {})
     table: dict[str, Any] = {}
     for key, value in (("sources", left_out.sources), ("documents", left_out.documents)):
-        told = before.get(key, [])
-        if every := sorted({*([told] if isinstance(told, str) else told), *value}):
+        named = before.get(key, [])
+        if every := sorted({*([named] if isinstance(named, str) else named), *value}):
             table[key] = every
     near = data.get("corpus", {}).get("near_duplicates") or _NEAR
     if near != _NEAR and "near_duplicates" not in before:
         table["near_duplicates"] = near
     name = left_out.called(str(data["model"]["name"]))
-    return varied(said, {"model": {"name": name}, _TABLE: table})
+    told: dict[str, Any] = {"model": {"name": name}, _TABLE: table}
+    graph = expand(understood(varied(said, told), KINDS), {})
+    entries = list(_entries(graph))
+    return varied(said, {**told, **({"stage": entries} if entries else {})})
+
+
+def _entries(graph: Graph) -> Iterator[dict[str, Any]]:
+    """What a variant has to spell out of a recipe that spells out stages, so that no text gets past.
+
+    Where a recipe trains several times on texts of their own, each of these corpora gets a stage that leaves documents
+    out, and all are searched together for what says the same.
+    """
+    ways = list(_ways_past(graph))
+    if not ways:
+        return
+    usual = graph[_TABLE].inputs["documents"]
+    givers = [name for name in dict.fromkeys(giver for giver, _, _ in ways) if name not in usual]
+    yield {"name": "removal", "inputs": {"documents": [*graph["removal"].inputs["documents"], *givers]}}
+    instead = {name: f"{_TABLE}-{name}"[:_LONGEST].rstrip("-") for name in givers} | dict.fromkeys(usual, _TABLE)
+    for name in givers:
+        inputs = {"documents": name, "removal": "removal"}
+        yield {"name": instead[name], "kind": _TABLE, "inputs": inputs}
+    for taker in dict.fromkeys(taker for _, taker, _ in ways):
+        slots = dict.fromkeys(slot for _, one, slot in ways if one == taker)
+        fed = {slot: [instead.get(name, name) for name in graph[taker].inputs[slot]] for slot in slots}
+        yield {"name": taker, "inputs": fed}
+
+
+def _ways_past(graph: Graph) -> Iterator[tuple[str, str, str]]:
+    """Where texts that are to be left out become something else than documents, from which weights are made.
+
+    Yields:
+        the stage that gives them, the one that takes them, and its slot.
+    """
+    reached = {stage.name for removal in _removals(graph) for stage in _left_out(removal, graph)}
+    made_from = {one.name for last in graph.stages if last.kind.output == "weights" for one in graph.ancestors(last)}
+    for stage in graph.stages:
+        if stage.kind.name in (_TABLE, "removal") or not stage.needs & reached:
+            continue
+        if stage.kind.output == "documents":
+            reached.add(stage.name)
+        elif stage.name in made_from:
+            for slot, names in stage.inputs.items():
+                yield from ((name, stage.name, slot) for name in names if name in reached)
+
+
+def _removals(graph: Graph) -> list[Stage]:
+    return [stage for stage in graph.stages if stage.kind.name == "removal"]
+
+
+def _left_out(removal: Stage, graph: Graph) -> Iterator[Stage]:
+    """The stages that read the sources of which something is to be left out."""
+    wanted = removal.parameters.model_dump()
+    for stage in (one for one in graph.stages if one.kind is _READING):
+        if wanted["documents"] or stage.parameters.model_dump()["source"] in wanted["sources"]:
+            yield stage
 
 
 def require_left_out(graph: Graph) -> None:
@@ -192,32 +249,10 @@ def require_left_out(graph: Graph) -> None:
     Raises:
         RecipeError: naming the first stage on such a way.
     """
-    removals = [stage for stage in graph.stages if stage.kind.name == "removal"]
-    for removal in removals:
-        sources = {*removal.parameters.model_dump()["sources"]}
-        every = bool(removal.parameters.model_dump()["documents"])
-        for stage in (one for one in graph.stages if one.kind is _READING):
-            name = str(stage.parameters.model_dump()["source"])
-            if (every or name in sources) and (past := _past(stage, graph)):
-                raise RecipeError(
-                    f"texts of `{name}` reach stage `{past.name}` without passing one that leaves them out",
-                    why="that stage is spelled out, and takes documents from before",
-                    hint=f"feed `{past.name}` from `without`, or from a `[[stage]]` of the kinds `removal` and "
-                    "`without` of its own",
-                )
-
-
-def _past(stage: Stage, graph: Graph) -> Stage | None:
-    """The first stage that makes something else of documents on a way on which nothing leaves them out, and from which
-    weights are made.
-    """
-    reached = {stage.name}
-    made_from = {one.name for last in graph.stages if last.kind.output == "weights" for one in graph.ancestors(last)}
-    for other in graph.stages:
-        if other.kind.name == "without" or not other.needs & reached:
-            continue
-        if other.kind.output == "documents":
-            reached.add(other.name)
-        elif other.name in made_from and other.kind.name != "removal":
-            return other
-    return None
+    for giver, taker, _ in _ways_past(graph):
+        raise RecipeError(
+            f"texts that are to be left out reach stage `{taker}` from `{giver}`",
+            why="that stage is spelled out, and takes documents from before they are left out",
+            hint=f"feed `{taker}` from `without`, or from a stage of the kind `without` that takes `{giver}`, and let "
+            "`removal` take that, too",
+        )

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 TABLE = "removal.parquet"
 FACTS = "removal.json"
+WENT_ALONG = "documents.txt"
+"""A list of ids: what has to be left out elsewhere, for whoever does not have the sources that are left out."""
+
 ORDER = Order(("source", "locator", "id"))
 
 SOURCE = "left out with its source"

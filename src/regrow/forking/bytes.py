@@ -15,7 +15,7 @@ from regrow.recipe.beside import beside
 from regrow.recipe.pin import Pin
 from regrow.recipe.schema import Source
 from regrow.sources.kept import find as kept
-from regrow.store import StoreReader, default_root, seals
+from regrow.store import StoreReader, default_root, seals, sha256_file
 from regrow.store.copying import copy_hashed
 
 
@@ -65,6 +65,8 @@ class Bytes:
                 target = targets[pin]
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if target.exists():  # the same bytes in two files of a source, or in two sources
+                    if sha256_file(target) != pin.sha256:
+                        raise RecipeError(f"another source has other bytes in the place of `{pin.file}`")
                     continue
                 made.append(target)
                 if path is None or copy_hashed(path, target) != pin.sha256:
@@ -79,7 +81,9 @@ class Bytes:
 
     def _lacking(self, source: Source) -> str:
         where = "neither the store nor a folder here has its files"
-        return where if sources.is_local(source.fetch) else f"{where}, and they were not downloaded"
+        return (
+            f"{where}, and they {'have no public address' if sources.is_local(source.fetch) else 'were not downloaded'}"
+        )
 
     def _found(self, source: Source, pins: Sequence[Pin]) -> Iterator[tuple[Pin, Path | None]]:
         known = dict(self._in_store(source.stage))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,8 +19,10 @@ from typing import Any
 import tomli_w
 
 from regrow import sources
+from regrow.corpus.removal import WENT_ALONG
 from regrow.engine import Listener
 from regrow.errors import InputError, RecipeError
+from regrow.evidence import FOLDER as EVIDENCE
 from regrow.exact.version import ARITHMETIC
 from regrow.forking.bytes import Bytes
 from regrow.forking.page import page
@@ -30,8 +33,8 @@ from regrow.recipe.lock import Lock
 from regrow.recipe.pin import FOLDER as SUMS_FOLDER
 from regrow.recipe.pin import Pin
 from regrow.recipe.schema import Recipe, Source, parse
-from regrow.release import Release
-from regrow.release.files import DamagedError
+from regrow.release import Release, is_release
+from regrow.release.files import DamagedError, read_text
 from regrow.release.layout import FORK, LICENCE, LOCK, PAPER, RECIPE, SUMS, UNCOVERED
 from regrow.release.sums import leaves
 from regrow.sources.archives import is_archive
@@ -128,7 +131,7 @@ def fork(
     offline: bool = False,
     listener: Listener,
 ) -> Fork:
-    """Make a fork of a release.
+    """Make a fork of a release; whole or not at all.
 
     Args:
         path: the release.
@@ -145,6 +148,7 @@ def fork(
     if folder.exists() or folder.is_symlink():
         what = f"`{folder}` is there already"
         raise RecipeError(what, why="nothing is overwritten", hint="name another folder, or move that one away")
+    _refuse_to_spoil(folder)
     release = _whole(path)
     recipe, lock = _recipe(release)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -174,6 +178,16 @@ def fork(
         (made / RECORD).write_text(_record(result, lock), "utf-8", newline="\n")
         (made / _PAGE).write_text(page(result), "utf-8", newline="\n")
     return result
+
+
+def _refuse_to_spoil(folder: Path) -> None:
+    """Raise if a folder lies in a release, which would not be whole any more with other files in it."""
+    for parent in folder.resolve().parents:
+        with suppress(OSError, DamagedError):
+            if is_release(parent):
+                what = "a fork cannot be made inside a release"
+                why = f"{parent} is one, and would not be whole any more with other files in it"
+                raise RecipeError(what, where=str(folder), why=why, hint="name a folder elsewhere")
 
 
 def _whole(path: Path) -> Release:
@@ -278,7 +292,8 @@ def _write_recipe(
         try:
             text, locked = _without(release, recipe, lock, missing, parts)
         except RecipeError as error:
-            missing, stuck = (), f"without {listed(missing)} no recipe is left: {error.what}"
+            why = error.cause if isinstance(error, DamagedError) else error.what
+            missing, stuck = (), f"without {listed(missing)} no recipe is left: {why}"
     (made / RECIPE).write_text(text, "utf-8", newline="")
     for path, told in {LOCK: locked.text(), **locked.lists}.items():
         (made / path).parent.mkdir(exist_ok=True)
@@ -303,13 +318,35 @@ def _without(
         raise RecipeError("there is nothing else to learn from")
     data["source"] = [one for one in data["source"] if one["name"] not in missing]
     data["model"] = {**data["model"], "name": f"{recipe.model.name}-fork"}
-    if isinstance(told := data.get("without"), dict) and "sources" in told:
-        named = [told["sources"]] if isinstance(told["sources"], str) else told["sources"]
-        data["without"] = {**told, "sources": [one for one in named if one not in missing]}
+    if table := _left_out(release, recipe, missing):
+        data["without"] = table
+    else:
+        data.pop("without", None)
     text = _said(release, missing, parts) + tomli_w.dumps(data)
     changed = parse(text, KINDS)
     pins = {name: found for name, found in lock.pins.items() if name not in missing}
     return text, Lock.of(changed, expand(changed, pins), pins, ARITHMETIC)
+
+
+def _left_out(release: Release, recipe: Recipe, missing: Sequence[str]) -> dict[str, Any]:
+    """The table ``[without]`` of a recipe that lacks some of the sources that it left out: it names what went along.
+
+    Raises:
+        DamagedError: if the release does not say what that is.
+    """
+    table = dict(release.recipe.get("without") or {})
+    named = {one.name for one in recipe.left_out}
+    if gone := named & {*missing}:
+        path = f"{EVIDENCE}/removed/{WENT_ALONG}"
+        if not release.files.has(path):
+            raise DamagedError(
+                release.path, path, f"it does not say what was left out along with {listed(sorted(gone))}"
+            )
+        told = (line.strip() for line in read_text(release.files, path).splitlines())
+        table["documents"] = [line for line in told if line and not line.startswith("#")]
+        table["sources"] = sorted(named - gone)  # `[]` means what a missing key does
+    kept = {key: table[key] for key in ("sources", "documents") if table.get(key)}
+    return {**table, **kept} if kept else {}
 
 
 def _said(release: Release, missing: Sequence[str], parts: Sequence[Part]) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from regrow.auditing.licences.catalogue import Does, Licence, Right, get
 from regrow.auditing.licences.conclusion import freest
-from regrow.auditing.licences.expressions import alternatives
+from regrow.licences.catalogue import Does, Licence, Right, get
+from regrow.licences.expressions import alternatives
 
 _NOT_FOR_ALL = {
     "unshareable": "it may not be shared",

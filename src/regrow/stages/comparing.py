@@ -241,7 +241,12 @@ def stop_if_asked(task: Task[Any]) -> None:
 
 def part_of(task: Task[Any]) -> Path:
     """The documents that a task reads."""
-    return task.files.path(parts.folder(task.call.input("documents"), task.index, task.count))
+    return task.files.path(_folders(task.call)[task.index])
+
+
+def _folders(call: Call[Any]) -> list[Path]:
+    """All parts of what is in the slot ``documents``, one artifact after the other."""
+    return [folder for artifact in call.inputs["documents"] for folder in parts.folders(artifact)]
 
 
 def _words(document: Document) -> str:
@@ -253,7 +258,7 @@ def _words(document: Document) -> str:
 
 def parts_given(call: Call[Any], results: Mapping[str, tuple[Path, ...]]) -> int:
     """A task for each part of the documents."""
-    return len(parts.folders(call.input("documents")))
+    return len(_folders(call))
 
 
 def _near_parts(call: Call[Any], results: Mapping[str, tuple[Path, ...]]) -> int:

@@ -5,7 +5,8 @@ same goes whole if one of it goes: this is the forget closure of "Unlearning at 
 from two places. ``deduplicate`` has kept one of each group and recorded which others it stands for: if it stands for
 one that goes, it goes; and if it goes, the others, which are out already, must stay out. Among the documents that are
 there, groups are found as ``deduplicate`` finds them (:mod:`regrow.stages.comparing`), so that copies are found in a
-corpus that keeps near-duplicates, too. Every document has a name here, also that of a copy.
+corpus that keeps near-duplicates, too. Every document has a name here, also that of a copy; and where a recipe trains
+several times on texts of their own, all of them are searched together.
 
     part        the documents that go as the recipe says, and those that stand for some that went before
     all         refuse ids that are of no document
@@ -161,7 +162,7 @@ def _nearest(wanted: str, task: Task[RemovalParameters]) -> Iterator[str]:
     digits = np.frombuffer(bytes.fromhex(wanted), np.uint8)
     best, found = _ALIKE_DIGITS, ""
     for table in (DOCUMENTS, EXCLUDED):
-        for stretch in tables_of(table, task.files.path(task.call.input("documents"))):
+        for stretch in tables_of(table, *map(task.files.path, task.call.inputs["documents"])):
             for batch in stretch.batches(["id"]):
                 ids = batch.column("id").to_pylist()
                 rows = np.frombuffer(bytes.fromhex("".join(ids)), np.uint8).reshape(len(ids), -1)
@@ -408,7 +409,7 @@ KIND = Kind(
     name="removal",
     version=1,
     parameters=RemovalParameters,
-    inputs={"documents": Slot("documents")},
+    inputs={"documents": Slot("documents", many=True)},
     output="removal",
     phases=(
         Phase("find", _find, comparing.parts_given),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from regrow.corpus.removal import Count, Facts, Removed, read
+from regrow.corpus.removal import WENT_ALONG, Count, Facts, Removed, read
 from regrow.evidence import EVIDENCE, FOLDER, Evidence, Rows
 from regrow.evidence.record import Cell
 from regrow.recipe.kind import Call, Kind, Released, Slot, Table
@@ -15,6 +15,11 @@ from regrow.words import counted, listed
 
 _MOST = 50
 _ID = 12  # digits of an id that a table shows
+_HEAD = (
+    "Documents that were left out by name, or since they say what others say that were left out.",
+    "A recipe without the sources that were left out makes the same weights if these are left out of it,",
+    "as `documents` of `[without]`, or by `regrow build --without` and the name of this file.",
+)
 _PAPER = "a group of documents that say the same goes whole: the forget closure of arXiv:2508.12220."
 
 
@@ -23,8 +28,12 @@ class RemovedParameters(Parameters):
 
 
 def run(call: Call[RemovedParameters]) -> None:
-    """Write the evidence."""
-    evidence(call.input("removal")).write(call.output)
+    """Write the evidence, and a list of what went along with whole sources."""
+    folder = call.input("removal")
+    evidence(folder).write(call.output)
+    with (call.output / WENT_ALONG).open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"# {line}\n" for line in _HEAD)
+        file.writelines(f"{one.id}\n" for one in read([folder]))
 
 
 def evidence(folder: Path) -> Evidence:
@@ -121,5 +130,5 @@ KIND = Kind(
     libraries=("pyarrow",),
     summary="tell what was left out on purpose",
     table=Table("without"),
-    released=(Released(EVIDENCE, f"{FOLDER}/{{stage}}", always=True),),
+    released=tuple(Released(name, f"{FOLDER}/{{stage}}", always=True) for name in (EVIDENCE, WENT_ALONG)),
 )
