@@ -39,8 +39,9 @@ def members(graph: Graph) -> tuple[Stage, ...]:
     before = {stage.name for stage in graph.ancestors(weights)} | {weights.name}
     after = {stage.name for stage in graph.made_from([weights.name])}
     found = {stage.name for stage in graph.stages if {stage.name, *stage.watched} & (before | after)}
-    records = {stage.name for stage in graph.stages if _is_record(stage) and stage.needs <= found}
-    return tuple(stage for stage in graph.stages if stage.name in found | records)
+    records = [stage for stage in graph.stages if _is_record(stage) and stage.needs & found]
+    theirs = {one.name for stage in records for one in (stage, *graph.ancestors(stage))}
+    return tuple(stage for stage in graph.stages if stage.name in found | theirs)
 
 
 def _is_record(stage: Stage) -> bool:
