@@ -232,7 +232,7 @@ def trace(
 ) -> Trace:
     """Find which parts of a text stand in the training data, and in which documents, as ``regrow trace`` does.
 
-    Whoever has many texts opens the corpus once, as the lines of this function do.
+    Whoever has many texts opens the corpus once, as the lines of this function do, and asks it from any thread.
 
     Args:
         release: its folder.
@@ -245,10 +245,12 @@ def trace(
         listener: gets the events of making it.
 
     Returns:
-        The spans with their documents, sources, licences and the steps that saw them.
+        The spans with their documents, sources, licences and the steps that saw them, and the places of the spans in
+        the text in characters.
 
     Raises:
-        RegrowError: if there is no release, or the store does not have its training text.
+        RegrowError: if there is no release, neither the store nor an index in the release has its training text, or
+            ``text`` is empty, longer than a megabyte or not UTF-8.
     """
     from regrow.release import Release
     from regrow.tracing import spans as room

@@ -117,3 +117,14 @@ def elsewhere(built: Built) -> Built:
     """The release where there is nothing in the store."""
     remove_tree(built.store)
     return built
+
+
+@pytest.fixture(scope="session")
+def in_parts(_built: Built, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The same recipe, with a corpus in two parts."""
+    folder = tmp_path_factory.mktemp("parts")
+    copy_tree(_built.release.parent / "fables", folder / "fables")
+    (folder / "fables" / "regrow.lock").unlink()
+    said = RECIPE.replace("[corpus]", "[corpus]\nshards = 2")
+    (folder / "fables" / "regrow.toml").write_text(said, "utf-8")
+    return Built(regrow.build(folder / "fables", folder / "out", store=_built.store).release, _built.store)

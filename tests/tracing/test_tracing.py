@@ -171,3 +171,14 @@ def test_the_text_is_exported_from_the_release_alone(elsewhere: Built) -> None:
     said = [json.loads(line) for line in (output / "metadata.0").read_text("utf-8").splitlines()]
     assert {one["path"] for one in said} >= {"crow.txt", "frog.txt", "mill.txt", "wind.txt"}
     assert {one["metadata"]["licence"] for one in said} == {"CC0-1.0"}
+
+
+def test_a_corpus_in_parts_is_one_corpus(there, in_parts: Built) -> None:
+    other = in_parts.corpus()
+    assert len(other.index.shards) == 2
+    found, wanted = trace(ANSWER, other), trace(ANSWER, there)
+    assert [(one.text, one.count, one.rank) for one in found.spans] == [
+        (one.text, one.count, one.rank) for one in wanted.spans
+    ]
+    assert [one.document for one in found.documents] == [one.document for one in wanted.documents]
+    assert find("the", other, fold=True).count == find("the", there, fold=True).count

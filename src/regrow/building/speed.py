@@ -40,6 +40,8 @@ def note(graph: Graph, results: Iterable[StageResult], tokens_per_second: Mappin
         tokens_per_second: of those that have trained, at their end.
     """
     given = {one.name: one for one in results}
+    if all(one.cached for one in given.values()):
+        return  # and nothing has to be estimated
     costs = estimated(graph, {name: one.path for name, one in given.items()})
     known = {kind: [*pairs] for kind, pairs in _known().items()}
     noted = False

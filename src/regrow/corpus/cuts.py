@@ -114,7 +114,7 @@ class _Indexed:
             return self.borders[-1]
         start, end = self.borders[group : group + 2]
         (batch,) = replace(self._table, start=start, end=end).batches(self._order.columns, rows=max(GROUP, end - start))
-        return start + self._order.before(batch, key)
+        return start + bisect_left(self._order.keys(batch), key)
 
     def _key(self, row: int) -> _Key:
         found = replace(self._table, start=row, end=row + 1).first(self._order)

@@ -272,6 +272,63 @@ def bisect(row: Any, places: Any, low: int, high: int, skip: int, tokens: Any, a
 
 
 @_compiled
+def _leap(row: Any, places: Any, low: int, high: int, skip: int, token: int, after: bool) -> int:
+    """The first place in a range with a token, ``skip`` tokens on, that is not less than one; or greater, if ``after``.
+
+    It is looked for near the beginning first.
+    """
+    step = 1
+    until = low
+    while until < high and _before(row, np.int64(places[until]) + skip, token, after):
+        low = until + 1
+        until += step
+        step *= 2
+    high = min(until, high)
+    while low < high:
+        middle = (low + high) // 2
+        if _before(row, np.int64(places[middle]) + skip, token, after):
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@_compiled
+def _before(row: Any, at: int, token: int, same: bool) -> bool:
+    """Whether the token at a place comes before one, or is the ``same``; the end of the row comes before all."""
+    return at >= row.shape[0] or row[at] < token or (same and row[at] == token)
+
+
+@_compiled
+def following(row: Any, places: Any, low: int, high: int, skip: int, tokens: Any, lows: Any, highs: Any) -> None:
+    """The ranges within one in which each of some tokens stands, ``skip`` tokens on.
+
+    Args:
+        row: the tokens.
+        places: the table.
+        low: where the range begins.
+        high: where it ends.
+        skip: tokens that are alike in the range.
+        tokens: int64 ``(N,)``, ascending.
+        lows: int64 ``(N,)``: gets where the range of each begins.
+        highs: int64 ``(N,)``: gets where it ends; as ``lows`` if it is empty.
+    """
+    lows[:], highs[:] = low, low
+    number = 0
+    while number < tokens.shape[0] and low < high:
+        low = _leap(row, places, low, high, skip, tokens[number], False)
+        if low < high:
+            there = np.int64(row[np.int64(places[low]) + skip])
+            while number < tokens.shape[0] and tokens[number] < there:
+                number += 1
+            if number < tokens.shape[0] and tokens[number] == there:
+                lows[number] = low
+                low = _leap(row, places, low, high, skip, there, True)
+                highs[number] = low
+                number += 1
+
+
+@_compiled
 def longest(row: Any, places: Any, starts: Any, heads: Any, tokens: Any, begins: Any, ends: Any, found: Any) -> None:
     """How many of the first of some tokens stand together, of many at once; a number is raised and never lowered.
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
+from functools import cache, cached_property, partial
+from typing import TYPE_CHECKING
 
 from regrow.corpus.suffixes import Index, Range, Shard
 
-Folding = Literal["", "case", "blanks", "case and blanks"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 _BLANKS = re.compile(rb"[ \t\r\n\x0b\x0c]+")
-_FEW = 64
-"""Places of which the next tokens are looked at, rather than looked for."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,11 @@ class Lookup:
         A token in which it begins twice is there twice. An empty text stands nowhere.
         """
         wanted = self._folded(text.encode())
+        follows = cache(partial(self._follows, wanted))
         found: list[tuple[int, Range]] = []
-        for token, rest in self._begun(wanted) if wanted else ():
+        for token, at in self._begun(wanted) if wanted else ():
             for number, shard in enumerate(self.index.shards):
-                within = shard.bucket(token)
-                if within[0] < within[1]:
-                    found += [(number, one) for one in self._down(shard, within, 1, rest, wanted)]
+                found += [(number, one) for one in _down(shard, token, at, len(wanted), follows)]
         return found
 
     def count(self, text: str) -> int:
@@ -87,54 +87,63 @@ class Lookup:
     def _longest(self) -> int:
         return max(map(len, self._sorted), default=0)
 
-    def _begun(self, wanted: bytes) -> Iterator[tuple[int, bytes]]:
-        """The tokens in which a string can begin, each with what is left of the string behind it."""
+    def _begun(self, wanted: bytes) -> Iterator[tuple[int, int]]:
+        """The tokens in which a string can begin, each with how much of the string it says."""
         for said, tokens in self._tokens.items():
             place = said.find(wanted[:1])
             while place >= 0:
                 tail = said[place:]
                 if tail.startswith(wanted) or wanted.startswith(tail):
-                    yield from ((token, wanted[len(tail) :]) for token in tokens)
+                    yield from ((token, min(len(tail), len(wanted))) for token in tokens)
                 place = said.find(wanted[:1], place + 1)
 
-    def _down(self, shard: Shard, within: Range, depth: int, rest: bytes, wanted: bytes) -> Iterator[Range]:
-        """The ranges in which the rest of a string follows, ``depth`` tokens on."""
-        if not rest:
-            yield within
-            return
-        after_blank = self.blanks and wanted[len(wanted) - len(rest) - 1 : len(wanted) - len(rest)] == b" "
-        for token, left in self._next(shard, within, depth, rest, after_blank):
-            narrower = shard.narrowed(within, [token], depth)
-            if narrower[0] < narrower[1]:
-                yield from self._down(shard, narrower, depth + 1, left, wanted)
+    def _follows(self, wanted: bytes, at: int) -> _Following:
+        """The tokens that may come next, where some of a string is said.
 
-    def _next(
-        self, shard: Shard, within: Range, depth: int, rest: bytes, after_blank: bool
-    ) -> Iterator[tuple[int, bytes]]:
-        """The tokens that may come next, each with what is left of the string behind it."""
-        if within[1] - within[0] <= _FEW:
-            for token in shard.next(within, depth):
-                # Special tokens say nothing, and no text goes on behind them.
-                if (said := self._said[token]) and (left := _behind(said, rest, after_blank)) is not None:
-                    yield token, left
-            return
-        for start in (rest, b" " + rest) if after_blank else (rest,):
+        Special tokens say nothing, and no text goes on behind them.
+        """
+        import numpy as np
+
+        found: list[tuple[int, int]] = []
+        after_blank = self.blanks and wanted[at - 1 : at] == b" "
+        for blank in (b"", b" ") if after_blank else (b"",):
+            start = blank + wanted[at : at + self._longest]
             for length in range(1, min(len(start), self._longest) + 1):
-                for token in self._tokens.get(start[:length], ()):
-                    yield token, start[length:] if start is rest else rest[max(0, length - 1) :]
-            for at in range(bisect_left(self._sorted, start + b"\0"), len(self._sorted)):
-                if not self._sorted[at].startswith(start):
+                found += [(token, at + length - len(blank)) for token in self._tokens.get(start[:length], ())]
+            for more in range(bisect_left(self._sorted, start + b"\0"), len(self._sorted)):
+                if not self._sorted[more].startswith(start):
                     break
-                yield from ((token, b"") for token in self._tokens[self._sorted[at]])
+                found += [(token, len(wanted)) for token in self._tokens[self._sorted[more]]]
+        found.sort()
+        return _Following(np.array([token for token, _ in found], np.int64), [said for _, said in found])
 
 
-def _behind(said: bytes, rest: bytes, after_blank: bool) -> bytes | None:
-    """What is left of a string behind a token; None if the token is not what comes next."""
-    if after_blank:
-        said = said.removeprefix(b" ")
-    if said.startswith(rest) and said:
-        return b""
-    return rest[len(said) :] if rest.startswith(said) and (said or after_blank) else None
+@dataclass(frozen=True)
+class _Following:
+    """Tokens that may come next.
+
+    Attributes:
+        tokens: ascending.
+        said: how much of the string is said behind each.
+    """
+
+    tokens: NDArray[np.int64]
+    said: list[int]
+
+
+def _down(shard: Shard, token: int, at: int, size: int, follows: Callable[[int], _Following]) -> Iterator[Range]:
+    """The ranges in which a string of some bytes stands that begins in a token, which says the first of them."""
+    left = [(shard.bucket(token), 1, at)]
+    while left:
+        within, depth, at = left.pop()
+        if within[0] == within[1]:
+            continue
+        if at == size:
+            yield within
+        else:
+            next_ones = follows(at)
+            narrower = shard.following(within, next_ones.tokens, depth)
+            left += [(one, depth + 1, next_ones.said[number]) for number, one in reversed(narrower)]
 
 
 def pieces(names: Sequence[str], special: Sequence[int], letters: dict[str, int]) -> list[bytes]:

@@ -78,11 +78,25 @@ class Shard:
         within = self.bucket(tokens[0])
         return self.narrowed(within, tokens[1:], 1) if len(tokens) > 1 and within[0] < within[1] else within
 
-    def next(self, within: Range, skip: int) -> list[int]:
-        """The tokens that follow, ``skip`` tokens on, at the places of a range."""
-        places = self.places[slice(*within)].astype("int64") + skip
-        found: list[int] = sorted({*self.row[places[places < len(self.row)]].tolist()})
-        return found
+    def following(self, within: Range, tokens: NDArray[np.int64], skip: int) -> list[tuple[int, Range]]:
+        """Of a range of places that are alike for ``skip`` tokens those at which one of some tokens follows.
+
+        Args:
+            within: the range.
+            tokens: that may follow, ascending.
+            skip: how many are alike.
+
+        Returns:
+            the numbers of those that follow somewhere, in ``tokens``, and their ranges.
+        """
+        import numpy as np
+
+        from regrow.corpus.kernels import following
+
+        lows, highs = np.empty((2, len(tokens)), np.int64)
+        following(self.row, self.places, *within, skip, tokens, lows, highs)
+        found = np.flatnonzero(lows < highs)
+        return list(zip(found.tolist(), zip(lows[found].tolist(), highs[found].tolist(), strict=True), strict=True))
 
 
 @dataclass(frozen=True)

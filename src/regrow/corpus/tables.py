@@ -6,7 +6,7 @@ import heapq
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
@@ -42,11 +42,9 @@ class Order:
         """The values of a row by which it is compared."""
         return tuple(batch.column(name)[row].as_py() for name in self.columns)
 
-    def before(self, batch: pyarrow.RecordBatch, limit: tuple[Any, ...]) -> int:
-        """How many rows of a batch come before a limit."""
-        if self.key(batch, batch.num_rows - 1) < limit:
-            return int(batch.num_rows)
-        return bisect_left(range(batch.num_rows), limit, key=lambda row: self.key(batch, row))
+    def keys(self, batch: pyarrow.RecordBatch) -> list[tuple[Any, ...]]:
+        """The same of all rows."""
+        return list(zip(*(batch.column(name).to_pylist() for name in self.columns), strict=True))
 
 
 @dataclass(frozen=True)
@@ -109,20 +107,47 @@ def merged(
     firsts = ((stretch.first(order), number) for number, stretch in enumerate(stretches))
     heap = [(first, number) for first, number in firsts if first is not None]
     heapq.heapify(heap)
-    begun: dict[int, tuple[pyarrow.RecordBatch, Iterator[pyarrow.RecordBatch]]] = {}
+    begun: dict[int, _Begun] = {}
     while heap:
         _, number = heapq.heappop(heap)
         if number in begun:
-            batch, others = begun.pop(number)
+            here = begun.pop(number)
         else:
             others = stretches[number].batches(columns, rows)
-            batch = next(others)
-        count = max(1, order.before(batch, heap[0][0])) if heap else batch.num_rows
-        yield batch.slice(0, count)
-        rest = batch.slice(count) if count < batch.num_rows else next(others, None)
-        if rest is not None:
-            begun[number] = rest, others
-            heapq.heappush(heap, (order.key(rest, 0), number))
+            here = _Begun.at(next(others), others, order)
+        # Of rows that are compared alike one comes at a time.
+        end = max(here.row + 1, bisect_left(here.keys, heap[0][0], here.row)) if heap else len(here.keys)
+        yield here.batch.slice(here.row, end - here.row)
+        if end < len(here.keys):
+            here = replace(here, row=end)
+        elif (batch := next(here.others, None)) is not None:
+            here = _Begun.at(batch, here.others, order)
+        else:
+            continue
+        begun[number] = here
+        heapq.heappush(heap, (here.keys[here.row], number))
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A table some of whose rows are merged.
+
+    Attributes:
+        batch: rows that are at hand.
+        keys: by what each of them is compared.
+        row: the first that is not merged yet.
+        others: the rows behind them.
+    """
+
+    batch: pyarrow.RecordBatch
+    keys: list[tuple[Any, ...]]
+    row: int
+    others: Iterator[pyarrow.RecordBatch]
+
+    @staticmethod
+    def at(batch: pyarrow.RecordBatch, others: Iterator[pyarrow.RecordBatch], order: Order) -> _Begun:
+        """The beginning of some rows."""
+        return _Begun(batch, order.keys(batch), 0, others)
 
 
 def replaced(batch: pyarrow.RecordBatch, name: str, values: Mapping[int, str]) -> pyarrow.RecordBatch:
