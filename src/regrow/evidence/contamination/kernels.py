@@ -52,7 +52,7 @@ def cut_words(data: Any, at: int, end: int, kinds: Any, small: Any, hashes: Any,
     value = np.uint64(0)
     start = last = at
     while at < end:
-        code = np.int64(data[at])
+        code: Any = np.int64(data[at])
         size = 1
         if code >= 0x80:
             if code >= 0xF0 and at + 3 < end:

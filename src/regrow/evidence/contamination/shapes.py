@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -47,9 +47,14 @@ class Shape:
     answer: tuple[str, ...]
     item: tuple[str, ...]
 
-    def of(self, row: _Row) -> Shape:
-        """The same, where what is not said goes by what the first row has."""
-        usual = {key: next(((name,) for name in known if name in row), ()) for key, known in USUAL.items()}
+    def of(self, rows: Sequence[_Row]) -> Shape:
+        """The same, where what is not said goes by what the rows have: of the question, by the first."""
+        names = {"question": {*rows[0]}} if rows else {}
+        all_names = {name for row in rows for name in row}
+        usual = {
+            key: next(((name,) for name in known if name in names.get(key, all_names)), ())
+            for key, known in USUAL.items()
+        }
         return Shape(**{key: getattr(self, key) or found for key, found in usual.items()})
 
 
@@ -63,25 +68,23 @@ def items(file: str, data: IO[bytes], shape: Shape) -> tuple[Shape, list[Item]] 
     format = format_of(file, content)
     if format not in TABULAR:
         return None
-    found: list[Item] = []
-    for number, row in enumerate(_READERS[format](content, file), 1):
-        if number == 1:
-            shape = shape.of(row)
-        found.append(_item(row, shape, file, number))
-    return shape, found
+    rows = [*_READERS[format](content, file)]
+    known = shape.of(rows)
+    needed = {*known.question, *shape.choices, *shape.answer, *shape.item}
+    return known, [_item(row, known, needed, file, number) for number, row in enumerate(rows, 1)]
 
 
-def _item(row: _Row, shape: Shape, file: str, number: int) -> Item:
+def _item(row: _Row, shape: Shape, needed: Set[str], file: str, number: int) -> Item:
     if not shape.question:
         raise _misshapen(file, number, f"none of its fields is known to be the question; it has {names(row)}")
-    for name in (*shape.question, *shape.choices, *shape.item):
+    for name in sorted(needed):
         if name not in row:
             raise _misshapen(file, number, f"it has no field `{name}`, but {names(row)}")
     for name in shape.question:
         if not _leaves(row[name]) and row[name] != "":
             raise _misshapen(file, number, f"its field `{name}` is {value_in_words(row[name])}, and holds no text")
-    choices = tuple(choice for name in shape.choices for choice in _choices(row[name]))
-    called = "-".join(_text(row[name]) for name in shape.item)
+    choices = tuple(choice for name in shape.choices if name in row for choice in _choices(row[name]))
+    called = "-".join(_text(row[name]) for name in shape.item if name in row)
     item = Item(
         called or f"{file}:{number}",
         "\n".join(_text(row[name]) for name in shape.question),
@@ -120,7 +123,7 @@ def _choices(value: Any) -> list[str]:
 
 def _labels(row: _Row, shape: Shape) -> list[str]:
     """What the choices are called: letters, or what the row says."""
-    told = next((row[name] for name in shape.choices if isinstance(row[name], dict)), None)
+    told = next((row[name] for name in shape.choices if isinstance(row.get(name), dict)), None)
     if told is None:
         return list(_LETTERS)
     return [str(label) for label in (told["label"] if isinstance(told.get("label"), list) else told)]
@@ -144,9 +147,12 @@ def _json_rows(content: Content, file: str) -> Iterator[_Row]:
         json.loads(lines[0]) if lines else None
     except ValueError:
         whole = _object(_parsed(text, file, 1), file, 1)  # one object over many lines
-        inside = [name for name, value in whole.items() if isinstance(value, list)]
-        also = f"; `{inside[0]}` in it is a list" if inside else ""
-        raise _misshapen(file, 1, f"all of the file is one object, with {names(whole)}{also}") from None
+        inside = [name for name, value in whole.items() if isinstance(value, list) and isinstance([*value, 0][0], dict)]
+        if inside:
+            why = f"all of the file is one object, and the rows may be the list `{inside[0]}` in it"
+            raise _misshapen(file, 1, why) from None
+        yield whole
+        return
     for number, line in enumerate(lines, 1):
         yield _object(_parsed(line, file, number), file, number)
 
