@@ -21,3 +21,8 @@ def role_of(table: Mapping[str, Any]) -> str:
 def of_role(role: Role) -> Callable[[Any], bool]:
     """For :attr:`regrow.recipe.kind.Kind.asked`: whether an entry of ``[[source]]`` is for this."""
     return lambda entry: bool(entry.role == role)
+
+
+def saying(role: Role) -> str:
+    """For :attr:`regrow.recipe.kind.Kind.asking`: how an entry says it."""
+    return f'role = "{role}"'

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from regrow.errors import InputError
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Slot, Table
-from regrow.recipe.roles import EVALUATION, of_role
+from regrow.recipe.roles import EVALUATION, of_role, saying
 from regrow.recipe.values import Texts
 from regrow.sources.archives import Refused
 from regrow.sources.contents import Opened, opened
@@ -112,6 +112,7 @@ KIND = Kind(
     summary="read the items of a benchmark",
     table=Table("source", many=True),
     asked=of_role(EVALUATION),
+    asking=saying(EVALUATION),
     libraries=("pyarrow",),
     cost=cost,
 )

@@ -32,7 +32,7 @@ from regrow.corpus.reading import Piece, Reading, Refusal
 from regrow.errors import InputError, StageError
 from regrow.formats import parts
 from regrow.recipe.kind import Call, Context, Kind, Phase, Slot, Table, Task
-from regrow.recipe.roles import TRAINING, of_role
+from regrow.recipe.roles import TRAINING, of_role, saying
 from regrow.recipe.values import Texts
 from regrow.sections import LARGEST, fault
 from regrow.sources.archives import Refused, is_archive
@@ -415,6 +415,7 @@ KIND = Kind(
     summary="cut the files of a source into documents",
     table=Table("source", many=True),
     asked=of_role(TRAINING),
+    asking=saying(TRAINING),
     cost=through_text("files", 50e6),
     found=texts_held(DOCUMENTS),
 )

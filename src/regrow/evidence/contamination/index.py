@@ -276,7 +276,7 @@ class _Flat:
         for k in range(SEED):
             seeded[places[lengths > k] + k] = True
         seeds, seed_ids = np.unique(keys, return_inverse=True)
-        posted = np.unique(np.column_stack([seed_ids, self.entry[places]]), axis=0)
+        posting, posted = _distinct(seed_ids, self.entry[places])
         shared = self.shared(np.array([draft.benchmark for draft in drafts], np.int64))
         weights = 1.0 / np.square(np.maximum(1, shared))
         entries = [*self._entries(drafts, ids, pair_at, weights)]
@@ -293,8 +293,8 @@ class _Flat:
             Table.of(pair_keys),
             len(pair_keys),
             Table.of(seeds),
-            np.searchsorted(posted[:, 0], np.arange(len(seeds) + 1)),
-            np.ascontiguousarray(posted[:, 1]),
+            np.searchsorted(posting, np.arange(len(seeds) + 1)),
+            posted,
             needs,
         )
 
@@ -365,6 +365,14 @@ def _items_with(keys: Hashes, entries: Integers) -> Integers:
     if not len(keys):
         return np.empty(0, np.int64)
     _, ids = np.unique(keys, return_inverse=True)
-    pairs = np.unique(np.column_stack([ids, entries]), axis=0)
-    counts: Integers = np.bincount(pairs[:, 0])[ids]
+    counts: Integers = np.bincount(_distinct(ids, entries)[0])[ids]
     return counts
+
+
+def _distinct(ids: Integers, entries: Integers) -> tuple[Integers, Integers]:
+    """The different pairs of a number and an entry, ascending."""
+    import numpy as np
+
+    width = int(entries.max(initial=0)) + 1
+    found = np.unique(ids * width + entries)
+    return found // width, found % width
