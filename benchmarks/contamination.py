@@ -52,6 +52,15 @@ taken = time.process_time() - begin
 rows = [json.loads(line) for file in (root / "out").rglob("*.jsonl") for line in file.read_text().splitlines()]
 print(json.dumps({"seconds": taken, "rows": rows}))
 """
+SYNONYMS = (
+    "is:was are:were was:is the:one a:some an:this this:the that:which of:from in:within on:upon to:for if:when and:plus "
+    "or:nor return:give returns:gives given:supplied should:ought will:shall must:should all:every any:some use:employ"
+)
+ORDINALS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+FRAME = (
+    "Read what follows with care, and choose the one answer that fits it best according to the rules of part {} of this "
+    "test, where more than one may seem right: {} Which of these would somebody say who agrees?"
+)
 Way = Callable[[Item, random.Random, Sequence[str]], str]
 
 
@@ -140,13 +149,7 @@ def made_up(said: Sequence[str], number: int) -> list[Benchmark]:
         "short": [Item(str(i), take(4, 12)) for i in range(number)],
         "choice": [Item(str(i), take(8, 30), tuple(chance.sample(few, 4))) for i in range(number)],
         "template": [
-            Item(
-                str(i),
-                f"Read what follows with care, and choose the one answer that fits it best according to the rules of "
-                f"part {['one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten'][i % 10]} of this test, where more "
-                f"than one may seem right: {take(8, 20)} Which of these would somebody say who agrees?",
-                tuple(chance.sample(phrases, 4)),
-            )
+            Item(str(i), FRAME.format(ORDINALS[i % 10], take(8, 20)), tuple(chance.sample(phrases, 4)))
             for i in range(number)
         ],
     }
@@ -188,11 +191,7 @@ def dropped(item: Item, chance: random.Random, filler: Sequence[str]) -> str:
 def paraphrased(item: Item, chance: random.Random, filler: Sequence[str]) -> str:
     """Every sixth word or so is another one, and so are common ones for which a table knows others."""
     pool = [word for text in chance.sample(filler, 5) for word in words_of(text)]
-    known = dict(zip(
-        ["is", "are", "was", "the", "a", "an", "this", "that", "of", "in", "on", "to", "if", "and", "or", "return", "returns", "given", "should", "will", "must", "all", "any", "use"],
-        ["was", "were", "is", "this", "one", "some", "the", "which", "from", "within", "upon", "for", "when", "plus", "nor", "give", "gives", "supplied", "ought", "shall", "should", "every", "some", "employ"],
-        strict=True,
-    ))  # fmt: skip
+    known = dict(pair.split(":") for pair in SYNONYMS.split())
     put = []
     for word in laid_out(item).split():
         other = known.get(word.lower()) if chance.random() < 0.25 else None
@@ -445,7 +444,7 @@ def main() -> None:
                 )
                 or "nothing"
             )
-        )  # noqa: E501
+        )
         for number, benchmark, item in sorted(alone.hits)[:12] if name == "regrow" else ():
             question = next(
                 one.question for b in benchmarks if b.name == benchmark for one in b.items if one.id == item
