@@ -363,7 +363,7 @@ def decontaminate(python: Path) -> Searching:
                 rows = (
                     {
                         "eval_key": benchmark.name, "eval_instance_index": number, "split": "test",
-                        "question": laid_out(item), "answer": item.answer, "passage": "", "doc_id": first + number,
+                        "question": laid_out(item), "answer": "", "passage": "", "doc_id": first + number,
                         "fingerprint": item.sha256, "is_correct": True,
                     }
                     for number, item in enumerate(benchmark.items)

@@ -309,7 +309,8 @@ LIMITS: tuple[str, ...] = (
     "Of 964 items planted in real text, 99.7 % were dirty where they stood verbatim, in other lines, within up to a "
     "hundred times as much other text, or without every 15th word; 99.3 % in other case and punctuation; all with "
     "their choices in another order; and 40 % where about one word in five was another, 87 % suspicious at least. None "
-    "of 200 documents with nothing but the template of an item, and none of 1,088 without any, was taken for one.",
+    "of 200 documents with nothing but the template of an item was taken for it, and none of 1,088 without any item "
+    "was dirty; for 7 of the items one or more of them were suspicious.",
     "Items of fewer than three words, and those that have nothing of their own beside what many share, are not "
     "searched for.",
     "An answer that stands without its question is not looked for.",
