@@ -209,7 +209,7 @@ def test_what_is_found_is_dirty_and_shown(searched: tuple[Path, set[tuple[str, s
     assert said["short-0"]["documents"] == len(WAYS) - 1
     told = evidence(folder)
     assert told.measures["quiz.items"] == told.measures["quiz.dirty"] == len(items())
-    assert told.tables[0].rows == (("quiz", "dirty", len(items()), 0, 0, 0),)
+    assert told.tables[0].rows == (("quiz", "dirty", len(items()), 0, 0, 0, 1, 0),)
     assert told.notices
 
 
@@ -218,7 +218,7 @@ def test_what_many_items_have_in_common_is_no_item(corpus: Corpus, quiz: Path) -
     folder = corpus.found(corpus.documents(texts), quiz)
     assert tags(folder) == []
     assert evidence(folder).notices == ()
-    assert evidence(folder).tables[0].rows == (("quiz", "clean", 0, 0, len(items()), 0),)
+    assert evidence(folder).tables[0].rows == (("quiz", "clean", 0, 0, len(items()), 0, 1, 0),)
 
 
 def test_an_ordinary_phrase_is_no_item(corpus: Corpus) -> None:
@@ -426,6 +426,19 @@ def test_a_benchmark_without_items(name: str, data: str, corpus: Corpus) -> None
     with pytest.raises(InputError, match="in the files of the benchmark `quiz`") as error:
         corpus.benchmark(data, name)
     assert name in str(error.value)
+
+
+def test_files_without_questions_are_passed_over_and_counted(corpus: Corpus) -> None:
+    folder = corpus.bench.root / "several"
+    folder.mkdir()
+    (folder / "items.jsonl").write_text('{"question": "x"}\n')
+    (folder / "samples.jsonl").write_text('{"task_id": 1, "completion": "y"}\n')
+    (folder / "README").write_text("Questions.")
+    said = {"source": "quiz", "licence": "CC0-1.0", "availability": "open"}
+    facts = json.loads((corpus.bench.run("benchmark", said, files=folder) / "benchmark.json").read_text())
+    assert (facts["files"], facts["passed_over"]) == (1, 2)
+    with pytest.raises(StageError, match="it has no field `question`, but `task_id`"):
+        corpus.bench.run("benchmark", {**said, "question": "question"}, files=folder)
 
 
 def test_a_field_that_is_not_there(corpus: Corpus) -> None:

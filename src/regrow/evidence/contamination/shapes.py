@@ -31,6 +31,10 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _Row = Mapping[str, Any]
 
 
+class NoQuestionError(StageError):
+    """Nothing says which field of a file is the question, and none is called as usual."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """Which fields of a row are what.
@@ -62,6 +66,7 @@ def items(file: str, data: IO[bytes], shape: Shape) -> tuple[Shape, list[Item]] 
     """The items of a file, and which fields they were taken from; None if it is no table.
 
     Raises:
+        NoQuestionError: if no field is known to be the question.
         StageError: if its rows are not as they should be, naming the first that is not.
     """
     content = Content(data)
@@ -70,13 +75,14 @@ def items(file: str, data: IO[bytes], shape: Shape) -> tuple[Shape, list[Item]] 
         return None
     rows = [*_READERS[format](content, file)]
     known = shape.of(rows)
+    if rows and not known.question:
+        why = f"none of its fields is known to be the question; it has {names(rows[0])}"
+        raise _misshapen(file, 1, why, NoQuestionError)
     needed = {*known.question, *shape.choices, *shape.answer, *shape.item}
     return known, [_item(row, known, needed, file, number) for number, row in enumerate(rows, 1)]
 
 
 def _item(row: _Row, shape: Shape, needed: Set[str], file: str, number: int) -> Item:
-    if not shape.question:
-        raise _misshapen(file, number, f"none of its fields is known to be the question; it has {names(row)}")
     for name in sorted(needed):
         if name not in row:
             raise _misshapen(file, number, f"it has no field `{name}`, but {names(row)}")
@@ -207,8 +213,8 @@ def _decoded(content: Content, file: str) -> str:
         ) from error
 
 
-def _misshapen(file: str, number: int, why: str) -> StageError:
-    return StageError(
+def _misshapen(file: str, number: int, why: str, kind: type[StageError] = StageError) -> StageError:
+    return kind(
         "a row is no item of a benchmark",
         where=f"{file}, row {number}",
         why=why,

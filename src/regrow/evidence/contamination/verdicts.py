@@ -223,7 +223,7 @@ def _evidence(judge: Judge, verdicts: Sequence[Verdict], thresholds: Thresholds)
         answer=" ".join(_answer(name, told[name], counts, judge.documents) for name, counts in by_name.items()),
         measures=measures,
         notices=tuple(_notices(by_name, told)),
-        tables=tuple(_tables(by_name, told, bad)),
+        tables=tuple(_tables(judge.index.benchmarks, by_name, told, bad)),
         limits=LIMITS,
         method=_method(thresholds),
     )
@@ -255,12 +255,15 @@ def _notices(by_name: dict[str, Counter[str]], told: dict[str, str]) -> Iterator
             )
 
 
-def _tables(by_name: dict[str, Counter[str]], told: dict[str, str], bad: Sequence[Verdict]) -> Iterator[Rows]:
+def _tables(
+    benchmarks: Sequence[Benchmark], by_name: dict[str, Counter[str]], told: dict[str, str], bad: Sequence[Verdict]
+) -> Iterator[Rows]:
     order = (DIRTY, SUSPICIOUS, CLEAN, UNTOLD)
     rows: list[tuple[Cell, ...]] = [
-        (name, told[name], *(counts[one] for one in order)) for name, counts in by_name.items()
+        (one.name, told[one.name], *(by_name[one.name][verdict] for verdict in order), one.files, one.passed_over)
+        for one in benchmarks
     ]
-    yield Rows("Benchmarks", ("benchmark", "verdict", *order), tuple(rows))
+    yield Rows("Benchmarks", ("benchmark", "verdict", *order, "files", "files passed over"), tuple(rows))
     if bad:
         worst = sorted(bad, key=lambda one: (-one.coverage, -one.longest, one.benchmark, one.number))[:_SHOWN]
         yield Rows(
