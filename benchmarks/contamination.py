@@ -26,7 +26,7 @@ import textwrap
 import time
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,16 @@ taken = time.process_time() - begin
 rows = [json.loads(line) for file in (root / "out").rglob("*.jsonl") for line in file.read_text().splitlines()]
 print(json.dumps({"seconds": taken, "rows": rows}))
 """
+SYNONYMS = (
+    "is:was are:were was:is the:one a:some an:this this:the that:which of:from in:within on:upon to:for if:when "
+    "and:plus or:nor return:give returns:gives given:supplied should:ought will:shall must:should all:every any:some "
+    "use:employ"
+)
+ORDINALS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+FRAME = (
+    "Read what follows with care, and choose the one answer that fits it best according to the rules of part {} of "
+    "this test, where more than one may seem right: {} Which of these would somebody say who agrees?"
+)
 Way = Callable[[Item, random.Random, Sequence[str]], str]
 
 
@@ -80,7 +90,7 @@ def texts(folder: Path, most: int) -> list[str]:
             text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
         except (OSError, EOFError, UnicodeDecodeError):
             continue
-        for part in textwrap_paragraphs(text):
+        for part in cut(text):
             if len(part) > 200 and part not in seen:
                 seen.add(part)
                 found.append(part)
@@ -90,7 +100,7 @@ def texts(folder: Path, most: int) -> list[str]:
     return found
 
 
-def textwrap_paragraphs(text: str) -> Iterator[str]:
+def cut(text: str) -> Iterator[str]:
     """Pieces of about the length of a document, which end with a paragraph."""
     held = ""
     for paragraph in text.split("\n\n"):
@@ -107,9 +117,9 @@ def sentences(held_out: Sequence[str]) -> list[str]:
     for text in held_out:
         for one in re.split(r"(?<=[.?!])\s+", text):
             words = one.split()
-            if 3 <= len(words) <= 60 and all(re.fullmatch(r"[\w'(\",.;:!?)-]+", word) for word in words):
-                if one[0].isupper() and one[-1] in ".?!":
-                    found[" ".join(words)] = None
+            is_one = 3 <= len(words) <= 60 and one[0].isupper() and one[-1] in ".?!"
+            if is_one and all(re.fullmatch(r"[\w'(\",.;:!?)-]+", word) for word in words):
+                found[" ".join(words)] = None
     shuffled = [*found]
     random.Random(SEED).shuffle(shuffled)
     return shuffled
@@ -140,13 +150,7 @@ def made_up(said: Sequence[str], number: int) -> list[Benchmark]:
         "short": [Item(str(i), take(4, 12)) for i in range(number)],
         "choice": [Item(str(i), take(8, 30), tuple(chance.sample(few, 4))) for i in range(number)],
         "template": [
-            Item(
-                str(i),
-                f"Read what follows with care, and choose the one answer that fits it best according to the rules of "
-                f"part {['one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten'][i % 10]} of this test, where more "
-                f"than one may seem right: {take(8, 20)} Which of these would somebody say who agrees?",
-                tuple(chance.sample(phrases, 4)),
-            )
+            Item(str(i), FRAME.format(ORDINALS[i % 10], take(8, 20)), tuple(chance.sample(phrases, 4)))
             for i in range(number)
         ],
     }
@@ -188,11 +192,7 @@ def dropped(item: Item, chance: random.Random, filler: Sequence[str]) -> str:
 def paraphrased(item: Item, chance: random.Random, filler: Sequence[str]) -> str:
     """Every sixth word or so is another one, and so are common ones for which a table knows others."""
     pool = [word for text in chance.sample(filler, 5) for word in words_of(text)]
-    known = dict(zip(
-        ["is", "are", "was", "the", "a", "an", "this", "that", "of", "in", "on", "to", "if", "and", "or", "return", "returns", "given", "should", "will", "must", "all", "any", "use"],
-        ["was", "were", "is", "this", "one", "some", "the", "which", "from", "within", "upon", "for", "when", "plus", "nor", "give", "gives", "supplied", "ought", "shall", "should", "every", "some", "employ"],
-        strict=True,
-    ))  # fmt: skip
+    known = dict(pair.split(":") for pair in SYNONYMS.split())
     put = []
     for word in laid_out(item).split():
         other = known.get(word.lower()) if chance.random() < 0.25 else None
@@ -273,6 +273,9 @@ class Told:
     partly: frozenset[tuple[int, str, str]] = frozenset()
 
 
+Searching = Callable[[Sequence[str], Sequence[Benchmark]], Told]
+
+
 def regrow(documents: Sequence[str], benchmarks: Sequence[Benchmark]) -> Told:
     """What regrow says, as its stages do."""
     with tempfile.TemporaryDirectory() as folder:
@@ -306,7 +309,7 @@ def regrow(documents: Sequence[str], benchmarks: Sequence[Benchmark]) -> Told:
     return Told(hits[True], taken, frozenset(hits[False]))
 
 
-def grams(size: int) -> Callable[[Sequence[str], Sequence[Benchmark]], Told]:
+def grams(size: int) -> Searching:
     """Any so many words in a row that both have."""
 
     def told(documents: Sequence[str], benchmarks: Sequence[Benchmark]) -> Told:
@@ -345,7 +348,7 @@ def expressions(documents: Sequence[str], benchmarks: Sequence[Benchmark]) -> To
     return Told(hits, time.process_time() - begin)
 
 
-def decontaminate(python: Path) -> Callable[[Sequence[str], Sequence[Benchmark]], Told]:
+def decontaminate(python: Path) -> Searching:
     """The package of this name, in a Python of its own."""
 
     def told(documents: Sequence[str], benchmarks: Sequence[Benchmark]) -> Told:
@@ -355,17 +358,19 @@ def decontaminate(python: Path) -> Callable[[Sequence[str], Sequence[Benchmark]]
                 (there / name).mkdir()
             lines = (json.dumps({"text": text}) + "\n" for text in documents)
             (there / "texts" / "a.jsonl").write_text("".join(lines))
+            first = 0  # ids are of all items together
             for benchmark in benchmarks:
                 rows = (
                     {
                         "eval_key": benchmark.name, "eval_instance_index": number, "split": "test",
-                        "question": laid_out(item), "answer": item.answer, "passage": "", "doc_id": number,
+                        "question": laid_out(item), "answer": "", "passage": "", "doc_id": first + number,
                         "fingerprint": item.sha256, "is_correct": True,
                     }
                     for number, item in enumerate(benchmark.items)
                 )  # fmt: skip
                 text = "".join(json.dumps(row) + "\n" for row in rows)
                 (there / "evals" / f"{benchmark.name}.jsonl").write_text(text)
+                first += len(benchmark.items)
             done = subprocess.run([python, "-c", DECON, there], capture_output=True, text=True, check=False)
             if done.returncode:
                 raise SystemExit(done.stderr[-2000:])
@@ -422,44 +427,33 @@ def main() -> None:
     size, whole = (sum(len(text.encode()) for text in some) / 1e6 for some in (clean, documents))
     print(f"{len(clean):,} documents of {size:.1f} MB, and {len(plants):,} with items; {whole:.1f} MB in all")
     names = [benchmark.name for benchmark in benchmarks]
-    ways: dict[str, Callable[[Sequence[str], Sequence[Benchmark]], Told]] = {
-        "regrow": regrow, "13 words": grams(13), "8 words": grams(8),
-    }  # fmt: skip
+    ways: dict[str, Searching] = {"regrow": regrow, "13 words": grams(13), "8 words": grams(8)}
     if options.decon:
         ways["decontaminate"] = decontaminate(options.decon)
     for name, way in ways.items():
-        told = way(documents, benchmarks)
-        alone = way(clean, benchmarks)
+        told, alone = way(documents, benchmarks), way(clean, benchmarks)
         show(name, matrix(told, plants, len(clean)), names)
         if told.partly:
             show(f"{name}, partly found ones too", matrix(told, plants, len(clean), partly=True), names)
-        wrong = defaultdict(set)
-        for number, benchmark, item in alone.hits:
-            wrong[benchmark].add((item, number))
-        print(
-            "  in clean text: "
-            + (
-                ", ".join(
-                    f"{key}: {len({i for i, _ in found})} items in {len({n for _, n in found})} documents"
-                    for key, found in wrong.items()
-                )
-                or "nothing"
-            )
-        )
-        for number, benchmark, item in sorted(alone.hits)[:12] if name == "regrow" else ():
-            question = next(
-                one.question for b in benchmarks if b.name == benchmark for one in b.items if one.id == item
-            )
-            print(f"    {benchmark}/{item}: {question[:100]!r}")
+        print(f"  in clean text: {wrong(alone.hits)}; and in part: {wrong(alone.partly)}")
         print(f"  {whole / told.seconds:.1f} MB/s with items planted, {size / alone.seconds:.1f} MB/s without")
-    some = [number for number in range(len(clean), len(documents)) if number % 20 == 0]
-    told = expressions([documents[number] for number in some], benchmarks)
-    found = Told({(some[number], *item) for number, *item in told.hits}, told.seconds)
-    shares = matrix(found, [plants[number - len(clean)] for number in some], 0)
-    renumbered = Told({(some.index(number), *item) for number, *item in found.hits}, told.seconds)
-    shares = matrix(renumbered, [plants[number - len(clean)] for number in some], 0)
-    show("regular expressions, for one in twenty", shares, names)
-    print(f"  {sum(len(documents[number].encode()) for number in some) / 1e6 / told.seconds:.3f} MB/s")
+    some = range(0, len(plants), 20)
+    chosen = [plants[number] for number in some]
+    told = expressions([one.text for one in chosen], benchmarks)
+    show("regular expressions, for one in twenty", matrix(told, chosen, 0), names)
+    print(f"  {sum(len(one.text.encode()) for one in chosen) / 1e6 / told.seconds:.3f} MB/s")
+
+
+def wrong(hits: Set[tuple[int, str, str]]) -> str:
+    """How many items were found in how many documents that have none, in words."""
+    by_name: dict[str, set[tuple[int, str]]] = defaultdict(set)
+    for number, benchmark, item in hits:
+        by_name[benchmark].add((number, item))
+    told = (
+        f"{name}: {len({item for _, item in found})} items in {len({number for number, _ in found})} documents"
+        for name, found in sorted(by_name.items())
+    )
+    return ", ".join(told) or "nothing"
 
 
 if __name__ == "__main__":

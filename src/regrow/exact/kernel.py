@@ -14,6 +14,8 @@ import platform
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import llvmlite
@@ -115,13 +117,22 @@ class _Function(CPUDispatcher):
             return super().compile(sig)
 
 
+@cache
+def _file(path: str) -> str:
+    """The hash of a module: helpers and constants in it go into a kernel, too, and are not in its code."""
+    with suppress(OSError):
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return ""
+
+
 class _Kept(NullCache):
     """What Numba asks for compiled code and gives it to."""
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
         self._title = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
         code = function.__code__
-        self._function = code.co_firstlineno, code.co_code, sorted((name, repr(x)) for name, x in options.items())
+        said = sorted((name, repr(x)) for name, x in options.items())
+        self._function = code.co_firstlineno, code.co_code, _file(code.co_filename), said
         self.missed = ExitStack()
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:

@@ -33,6 +33,21 @@ from regrow.words import listed, shown, suggestion
 
 
 @dataclass(frozen=True)
+class Lack:
+    """A table, or an entry of one, that would make a stage that is needed.
+
+    Attributes:
+        table: its name.
+        asking: what it has to say.
+        gives: what would come of it.
+    """
+
+    table: str
+    asking: str
+    gives: str
+
+
+@dataclass(frozen=True)
 class Draft:
     """A stage before it is checked.
 
@@ -52,7 +67,7 @@ class Draft:
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     place: Place = ()
     places: Mapping[str, Place] = field(default_factory=dict)
-    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    missing: Mapping[str, tuple[Lack, ...]] = field(default_factory=dict)
 
     def where(self, parameter: Place) -> Place:
         """Where to look for a parameter in the file."""
@@ -315,9 +330,9 @@ class _Wiring:
             if slot.type == said.kind.output:
                 self._worked_on.update(inputs.get(name, ()))
 
-    def missing(self, slot: Slot) -> tuple[str, ...]:
+    def missing(self, slot: Slot) -> tuple[Lack, ...]:
         """The fewest tables with which something would give what a slot takes, found type by type."""
-        found: dict[str, tuple[str, ...]] = {said.kind.output: () for said in self._stages}
+        found: dict[str, tuple[Lack, ...]] = {said.kind.output: () for said in self._stages}
         better = True
         while better:
             better = False
@@ -327,13 +342,17 @@ class _Wiring:
                     found[kind.output], better = tables, True
         return found.get(slot.type, ())
 
-    def _lacking(self, kind: Kind[Any], known: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    def _lacking(self, kind: Kind[Any], known: Mapping[str, tuple[Lack, ...]]) -> tuple[Lack, ...]:
         """The tables that a stage of a kind would need, and those before it; none if that is not known yet."""
         needs = [slot.type for slot in kind.inputs.values() if not slot.optional]
         if any(type not in known for type in needs):
             return ()
         there = kind.usual or any(one.kind is kind for one in self._stages)
-        return tuple(dict.fromkeys([*(() if there else kind.tables), *chain(*(known[type] for type in needs))]))
+        own = () if there else (Lack(table, kind.asking, kind.output) for table in kind.tables)
+        by_table: dict[str, Lack] = {}
+        for one in (*own, *chain(*(known[type] for type in needs))):
+            by_table.setdefault(one.table, one)
+        return tuple(by_table.values())
 
     def _given(self, type: str) -> list[Said]:
         return [said for said in self._stages if said.kind.output == type]
@@ -487,7 +506,7 @@ def _slot_faults(
     wanted, names = kinds[draft.kind].inputs[slot], draft.inputs.get(slot, ())
     place = (*_place(draft), "inputs", slot)
     if not names and draft.missing.get(slot):
-        yield from (_missing_table(name, kinds, origin) for name in draft.missing[slot])
+        yield from (_missing_table(lack, kinds, origin) for lack in draft.missing[slot])
     elif not names and not wanted.optional:
         fitting = _giving(wanted.type, drafts, kinds, but=draft.name)
         hint = f"feed it from {listed(fitting)}" if fitting else f"add a stage that gives {wanted.type}"
@@ -503,9 +522,14 @@ def _slot_faults(
             yield origin.error(place, what, hint=f"stages that give {wanted.type}: {listed(fitting)}")
 
 
-def _missing_table(name: str, kinds: Kinds, origin: Origin) -> RecipeError:
-    """The error about a table that a recipe has to have for what else it says."""
+def _missing_table(lack: Lack, kinds: Kinds, origin: Origin) -> RecipeError:
+    """The error about a table, or an entry of one, that a recipe has to have for what else it says."""
+    name = lack.table
     info = recipe_type(kinds).model_fields[name]
+    if lack.asking and name in origin.data:
+        why = f"without one there is nothing that makes {lack.gives}"
+        hint = f"add a `{header(name, info)}` with `{lack.asking}`"
+        return origin.error((name,), f"none of them has `{lack.asking}`", why=why, hint=hint)
     model = nested(info)
     hint = adding(header(name, info), model) if model else ""
     return origin.error((name,), "missing", why=note(info, "why"), hint=hint)

@@ -365,6 +365,7 @@ class Kind(Generic[P]):
         table: where a recipe says the parameters; None if they are said in ``[[stage]]`` only, or there are none.
         asked: (what its table says) -> whether that asks for such a stage, where several kinds share a table and not
             all are wanted; by default it always does.
+        asking: what a table says to ask for it, in the words of a recipe; empty where that cannot be said in short.
         usual: True if it is part of a recipe that does not mention it, wherever its inputs are there.
         after: kinds that come before it where both take and give the same type.
         watches: a type of artifact: beside each stage that takes and gives it, there is one of this kind, called
@@ -393,6 +394,7 @@ class Kind(Generic[P]):
     summary: str = ""
     table: Table | None = None
     asked: Callable[[Any], bool] | None = None
+    asking: str = ""
     usual: bool = False
     after: tuple[str, ...] = ()
     watches: str = ""

@@ -28,3 +28,8 @@ def left_out(recipe: Mapping[str, Any]) -> frozenset[str]:
     table = recipe.get("without")
     told = table.get("sources", ()) if isinstance(table, dict) else ()
     return frozenset([told] if isinstance(told, str) else map(str, told) if isinstance(told, list) else ())
+
+
+def saying(role: Role) -> str:
+    """For :attr:`regrow.recipe.kind.Kind.asking`: how an entry says it."""
+    return f'role = "{role}"'

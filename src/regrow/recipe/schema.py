@@ -457,9 +457,11 @@ def _idle(recipe: Recipe, kinds: Kinds) -> Iterator[RecipeError]:
         for i, entry in enumerate(recipe.origin.data.get(name, ())):
             asked = [kind for kind in sharing if _asks_for(getattr(recipe, name)[i], kind)]
             for key in entry.keys() - _said_by(asked):
-                others = [f"`{kind.name}`" for kind in sharing if key in _said_by([kind])]
-                why = f"it is for {' or '.join(others)}, which this entry does not ask for"
-                yield recipe.origin.error((name, i, key), "means nothing here", why=why, hint="leave it out")
+                others = [kind for kind in sharing if key in _said_by([kind])]
+                asking = " or ".join(f"`{kind.asking}`" for kind in others if kind.asking)
+                why = f"it is for {' or '.join(f'`{kind.name}`' for kind in others)}, which this entry does not ask for"
+                hint = f"leave it out, or say {asking}" if asking else "leave it out"
+                yield recipe.origin.error((name, i, key), "means nothing here", why=why, hint=hint)
 
 
 def _said_by(kinds: Iterable[Kind[Any]]) -> set[str]:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from regrow.errors import InputError
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Slot, Table
-from regrow.recipe.roles import EVALUATION, of_role
+from regrow.recipe.roles import EVALUATION, of_role, saying
 from regrow.recipe.values import Texts
 from regrow.sources.archives import Refused
 from regrow.sources.contents import Opened, opened
@@ -55,19 +55,26 @@ class BenchmarkParameters(SourceParameters):
 def run(call: Call[BenchmarkParameters]) -> None:
     """Read all items, or say what is wrong with the first row that is none."""
     from regrow.evidence.contamination.items import Benchmark, Item
-    from regrow.evidence.contamination.shapes import Shape, items
+    from regrow.evidence.contamination.shapes import NoQuestionError, Shape, items
 
     wanted = call.parameters
     seen: list[str] = []
+    strange: NoQuestionError | None = None
     shape, found, files, passed_over = Shape(*(getattr(wanted, one.name) for one in fields(Shape))), list[Item](), 0, 0
     for name, data in _files(call, seen):
         if isinstance(data, Refused):
             raise InputError("a benchmark cannot be read", where=name, why=data.reason, hint="leave it out: `exclude`")
-        if (read := items(name, data, shape)) is None:  # type: ignore[arg-type]
+        try:
+            read = items(name, data, shape)  # type: ignore[arg-type]
+        except NoQuestionError as error:
+            read, strange = None, strange or error
+        if read is None:
             passed_over += 1
         else:
             files, found = files + 1, found + read[1]
             told = read[0]
+    if strange and not found:
+        raise strange
     if not found:
         what = "no item" if files else "no table"
         raise InputError(
@@ -112,6 +119,7 @@ KIND = Kind(
     summary="read the items of a benchmark",
     table=Table("source", many=True),
     asked=of_role(EVALUATION),
+    asking=saying(EVALUATION),
     libraries=("pyarrow",),
     cost=cost,
 )

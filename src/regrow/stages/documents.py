@@ -32,7 +32,7 @@ from regrow.corpus.withheld import SECRET, Hidden, Names, Plain, is_secret
 from regrow.errors import InputError, StageError
 from regrow.formats import parts
 from regrow.recipe.kind import Call, Context, Kind, Phase, Slot, Table, Task
-from regrow.recipe.roles import TRAINING, of_role
+from regrow.recipe.roles import TRAINING, of_role, saying
 from regrow.recipe.values import UNSHAREABLE, Texts
 from regrow.sections import LARGEST, fault
 from regrow.sources.archives import Refused, is_archive
@@ -456,6 +456,7 @@ KIND = Kind(
     summary="cut the files of a source into documents",
     table=Table("source", many=True),
     asked=of_role(TRAINING),
+    asking=saying(TRAINING),
     cost=through_text("files", 50e6),
     found=texts_held(DOCUMENTS),
 )

@@ -93,8 +93,7 @@ def hunt(part: Path, output: Path, search: Search, pause: Callable[[int], None])
                     writer.add(found)
             done += batch.num_rows
             pause(done)
-    counts = {"words": search.word_counts, "pairs": search.pair_counts, "documents": np.array([done])}
-    np.savez(output / _COUNTS, **counts)
+    np.savez(output / _COUNTS, words=search.word_counts, pairs=search.pair_counts, documents=np.array([done]))
 
 
 def tallies(outputs: Sequence[Path]) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:

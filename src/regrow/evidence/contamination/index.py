@@ -1,7 +1,7 @@
 """What is known of the items of benchmarks before any text is read: their words, and what of them is their own.
 
 Words that many items of a benchmark have in common say nothing of a single one. So each word weighs one divided by the
-number of items that have the same four words in a row around it; words of an item that nobody shares weigh one.
+square of the number of items that have the same four words in a row around it; words that nobody shares weigh one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, pairwise
+from itertools import chain
 from math import fsum
 from typing import TYPE_CHECKING, Any
 
@@ -276,9 +276,10 @@ class _Flat:
         for k in range(SEED):
             seeded[places[lengths > k] + k] = True
         seeds, seed_ids = np.unique(keys, return_inverse=True)
-        posted = np.unique(np.column_stack([seed_ids, self.entry[places]]), axis=0)
-        weights = 1 / np.maximum(1, self.shared(np.array([draft.benchmark for draft in drafts], np.int64)))
-        entries = [self._entry(number, draft, ids, pair_at, weights) for number, draft in enumerate(drafts)]
+        posting, posted = _distinct(seed_ids, self.entry[places])
+        shared = self.shared(np.array([draft.benchmark for draft in drafts], np.int64))
+        weights = 1.0 / np.square(np.maximum(1, shared))
+        entries = [*self._entries(drafts, ids, pair_at, weights)]
         needs = np.array([self._need(entry, number, seeded) for number, entry in enumerate(entries)], np.int64)
         kept = {place: number for place, number in same.items() if needs[number]}
         nothing = {place: "nothing of its own" for place, number in same.items() if not needs[number]}
@@ -292,27 +293,38 @@ class _Flat:
             Table.of(pair_keys),
             len(pair_keys),
             Table.of(seeds),
-            np.searchsorted(posted[:, 0], np.arange(len(seeds) + 1)),
-            np.ascontiguousarray(posted[:, 1]),
+            np.searchsorted(posting, np.arange(len(seeds) + 1)),
+            posted,
             needs,
         )
 
-    def _entry(self, number: int, draft: _Draft, ids: Integers, pairs: Integers, weights: NDArray[np.float64]) -> Entry:
+    def _entries(
+        self, drafts: Sequence[_Draft], ids: Integers, pairs: Integers, weights: NDArray[np.float64]
+    ) -> Iterator[Entry]:
+        """All items as they are searched for."""
         import numpy as np
 
-        part = slice(self.starts[number], self.starts[number + 1])
-        borders = np.cumsum([0, *map(len, draft.segments)])
-        runs = []
-        for begin, end in pairwise(borders):
-            length = min(RUN, end - begin)
-            places = np.arange(begin, end - length + 1) if length else np.empty(0, np.int64)
-            runs.append((run_keys(self.words[part], places, length), places, np.full(len(places), length)))
-        keys, places, lengths = (np.concatenate(column) for column in zip(*runs, strict=True))
-        order = np.lexsort((-places, keys))
-        return Entry(
-            draft.benchmark, draft.item, self.words[part], len(draft.segments[0]), draft.answer,
-            ids[part], pairs[part], weights[part], keys[order], places[order], lengths[order],
-        )  # fmt: skip
+        keys, places, lengths = self._runs()
+        borders = np.searchsorted(places, self.starts).tolist()
+        for number, draft in enumerate(drafts):
+            begin, end = self.starts[number], self.starts[number + 1]
+            part, runs = slice(begin, end), slice(*borders[number : number + 2])
+            order = np.lexsort((-places[runs], keys[runs]))
+            yield Entry(
+                draft.benchmark, draft.item, self.words[part], len(draft.segments[0]), draft.answer, ids[part],
+                pairs[part], weights[part], keys[runs][order], places[runs][order] - begin, lengths[runs][order],
+            )  # fmt: skip
+
+    def _runs(self) -> tuple[Hashes, Integers, Integers]:
+        """The runs of all items in the order of their places: their keys, their first words, and their lengths."""
+        import numpy as np
+
+        found = [(length, places) for length, places in self.whole(RUN - 1)] + [(RUN, self.in_a_row(RUN))]
+        keys = np.concatenate([run_keys(self.words, places, length) for length, places in found])
+        places = np.concatenate([places for _, places in found])
+        lengths = np.repeat([length for length, _ in found], [len(places) for _, places in found])
+        order = np.argsort(places, kind="stable")
+        return keys[order], places[order], lengths[order]
 
     def _need(self, entry: Entry, number: int, seeded: NDArray[np.bool_]) -> int:
         """How many words of seeds make a text worth a closer look; 0 if nothing would."""
@@ -353,6 +365,14 @@ def _items_with(keys: Hashes, entries: Integers) -> Integers:
     if not len(keys):
         return np.empty(0, np.int64)
     _, ids = np.unique(keys, return_inverse=True)
-    pairs = np.unique(np.column_stack([ids, entries]), axis=0)
-    counts: Integers = np.bincount(pairs[:, 0])[ids]
+    counts: Integers = np.bincount(_distinct(ids, entries)[0])[ids]
     return counts
+
+
+def _distinct(ids: Integers, entries: Integers) -> tuple[Integers, Integers]:
+    """The different pairs of a number and an entry, ascending."""
+    import numpy as np
+
+    width = int(entries.max(initial=0)) + 1
+    found = np.unique(ids * width + entries)
+    return found // width, found % width

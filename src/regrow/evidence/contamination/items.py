@@ -44,7 +44,7 @@ class Benchmark:
         availability: of its source: the texts of one that is not open are never published.
         fields: what of its rows is the question, the choices, the answer and the id.
         files: how many it was read from.
-        passed_over: how many files of the source are no tables.
+        passed_over: how many files of the source are no tables with questions.
         items: all of them, in order.
     """
 

@@ -51,6 +51,7 @@ def cut_words(data: Any, at: int, end: int, kinds: Any, small: Any, hashes: Any,
     open_as = _BETWEEN
     value = np.uint64(0)
     start = last = at
+    code: Any
     while at < end:
         code = np.int64(data[at])
         size = 1
@@ -71,7 +72,7 @@ def cut_words(data: Any, at: int, end: int, kinds: Any, small: Any, hashes: Any,
             kind = np.int64(kinds[code])
             code = np.int64(small[code])
         else:
-            kind = _ALONE if code <= _LAST_IDEOGRAPH else _WORD
+            kind = np.int64(_ALONE if code <= _LAST_IDEOGRAPH else _WORD)
         if kind == _PASSED_OVER:
             at += size
             continue

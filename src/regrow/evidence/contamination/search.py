@@ -31,11 +31,11 @@ class Match:
         end: one past the last.
         coverage: the share of the words of the item that stand there, of the view in which it is the largest; the
             smaller of that of all words alike, and that by weights.
-        choices: whether that view has the choices too.
+        choices: whether most words of the choices stand there, too.
         runs: which words of the item those are: where runs of them begin and end.
         times: in how many stretches of the text it may be.
         longest: words of the longest run that item and text have in a row.
-        answer: whether all words of the answer stand in a row behind it.
+        answer: whether the answer stands behind it, in a row, and not only as one of the choices.
         words: the longest run as it stands in the text.
     """
 
@@ -115,7 +115,7 @@ class Search:
         covered = np.zeros(len(entry.words), np.uint8)
         keys, places, lengths = entry.run_keys, entry.run_places, entry.run_lengths
         begin, end, longest, _, at = compare(words, keys, places, lengths, entry.width, covered)
-        best, all_of_it = max((share(covered, entry.weights, end), end > entry.question) for end in entry.views)
+        best = max(share(covered, entry.weights, end) for end in entry.views)
         if best < self._least:
             return None
         shown = data[starts[at] : min(ends[at + longest - 1], starts[at] + _SHOWN)].tobytes().decode("utf-8", "ignore")
@@ -125,11 +125,11 @@ class Search:
             int(starts[begin]) - bounds[0],
             int(ends[end - 1]) - bounds[0],
             best,
-            all_of_it,
+            choices := 2 * int(covered[entry.question :].sum()) > len(covered) - entry.question,
             _runs(covered),
             times,
             longest,
-            _stands(entry.answer, words[begin:]),
+            not choices and _stands(entry.answer, words[begin:]),
             shown,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -31,6 +31,10 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _Row = Mapping[str, Any]
 
 
+class NoQuestionError(StageError):
+    """Nothing says which field of a file is the question, and none is called as usual."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """Which fields of a row are what.
@@ -47,9 +51,14 @@ class Shape:
     answer: tuple[str, ...]
     item: tuple[str, ...]
 
-    def of(self, row: _Row) -> Shape:
-        """The same, where what is not said goes by what the first row has."""
-        usual = {key: next(((name,) for name in known if name in row), ()) for key, known in USUAL.items()}
+    def of(self, rows: Sequence[_Row]) -> Shape:
+        """The same, where what is not said goes by what the rows have: of the question, by the first."""
+        names = {"question": {*rows[0]}} if rows else {}
+        all_names = {name for row in rows for name in row}
+        usual = {
+            key: next(((name,) for name in known if name in names.get(key, all_names)), ())
+            for key, known in USUAL.items()
+        }
         return Shape(**{key: getattr(self, key) or found for key, found in usual.items()})
 
 
@@ -57,31 +66,31 @@ def items(file: str, data: IO[bytes], shape: Shape) -> tuple[Shape, list[Item]] 
     """The items of a file, and which fields they were taken from; None if it is no table.
 
     Raises:
+        NoQuestionError: if no field is known to be the question.
         StageError: if its rows are not as they should be, naming the first that is not.
     """
     content = Content(data)
     format = format_of(file, content)
     if format not in TABULAR:
         return None
-    found: list[Item] = []
-    for number, row in enumerate(_READERS[format](content, file), 1):
-        if number == 1:
-            shape = shape.of(row)
-        found.append(_item(row, shape, file, number))
-    return shape, found
+    rows = [*_READERS[format](content, file)]
+    known = shape.of(rows)
+    if rows and not known.question:
+        why = f"none of its fields is known to be the question; it has {names(rows[0])}"
+        raise _misshapen(file, 1, why, NoQuestionError)
+    needed = {*known.question, *shape.choices, *shape.answer, *shape.item}
+    return known, [_item(row, known, needed, file, number) for number, row in enumerate(rows, 1)]
 
 
-def _item(row: _Row, shape: Shape, file: str, number: int) -> Item:
-    if not shape.question:
-        raise _misshapen(file, number, f"none of its fields is known to be the question; it has {names(row)}")
-    for name in (*shape.question, *shape.choices, *shape.item):
+def _item(row: _Row, shape: Shape, needed: Set[str], file: str, number: int) -> Item:
+    for name in sorted(needed):
         if name not in row:
             raise _misshapen(file, number, f"it has no field `{name}`, but {names(row)}")
     for name in shape.question:
         if not _leaves(row[name]) and row[name] != "":
             raise _misshapen(file, number, f"its field `{name}` is {value_in_words(row[name])}, and holds no text")
-    choices = tuple(choice for name in shape.choices for choice in _choices(row[name]))
-    called = "-".join(_text(row[name]) for name in shape.item)
+    choices = tuple(choice for name in shape.choices if name in row for choice in _choices(row[name]))
+    called = "-".join(_text(row[name]) for name in shape.item if name in row)
     item = Item(
         called or f"{file}:{number}",
         "\n".join(_text(row[name]) for name in shape.question),
@@ -120,7 +129,7 @@ def _choices(value: Any) -> list[str]:
 
 def _labels(row: _Row, shape: Shape) -> list[str]:
     """What the choices are called: letters, or what the row says."""
-    told = next((row[name] for name in shape.choices if isinstance(row[name], dict)), None)
+    told = next((row[name] for name in shape.choices if isinstance(row.get(name), dict)), None)
     if told is None:
         return list(_LETTERS)
     return [str(label) for label in (told["label"] if isinstance(told.get("label"), list) else told)]
@@ -144,9 +153,12 @@ def _json_rows(content: Content, file: str) -> Iterator[_Row]:
         json.loads(lines[0]) if lines else None
     except ValueError:
         whole = _object(_parsed(text, file, 1), file, 1)  # one object over many lines
-        inside = [name for name, value in whole.items() if isinstance(value, list)]
-        also = f"; `{inside[0]}` in it is a list" if inside else ""
-        raise _misshapen(file, 1, f"all of the file is one object, with {names(whole)}{also}") from None
+        inside = [name for name, value in whole.items() if isinstance(value, list) and isinstance([*value, 0][0], dict)]
+        if inside:
+            why = f"all of the file is one object, and the rows may be the list `{inside[0]}` in it"
+            raise _misshapen(file, 1, why) from None
+        yield whole
+        return
     for number, line in enumerate(lines, 1):
         yield _object(_parsed(line, file, number), file, number)
 
@@ -201,8 +213,8 @@ def _decoded(content: Content, file: str) -> str:
         ) from error
 
 
-def _misshapen(file: str, number: int, why: str) -> StageError:
-    return StageError(
+def _misshapen(file: str, number: int, why: str, kind: type[StageError] = StageError) -> StageError:
+    return kind(
         "a row is no item of a benchmark",
         where=f"{file}, row {number}",
         why=why,

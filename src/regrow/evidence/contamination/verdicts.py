@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from regrow.evidence.contamination.chance import ENOUGH, Chance
 from regrow.evidence.contamination.found import Found, all_found, tallies
 from regrow.evidence.contamination.index import RUN, SEED, SHARED, Index
 from regrow.evidence.contamination.items import Benchmark, Item
-from regrow.evidence.record import Evidence, Rows
+from regrow.evidence.record import Cell, Evidence, Rows
 from regrow.evidence.tags import Tag
 from regrow.evidence.tags import writer as tag_writer
 from regrow.words import counted
@@ -58,6 +58,7 @@ class Verdict:
 
     Attributes:
         benchmark: its name.
+        number: of the item in it, from 1.
         item: the id of the item.
         sha256: of the item.
         words: of its question and choices.
@@ -75,6 +76,7 @@ class Verdict:
     """
 
     benchmark: str
+    number: int
     item: str
     sha256: str
     words: int
@@ -150,7 +152,7 @@ def write(judge: Judge, folder: Path, thresholds: Thresholds) -> None:
             if (other := best.get(found.entry)) is None or found.coverage > other.coverage:
                 best[found.entry] = found
     verdicts = [*_verdicts(index, best, documents, ordinary, thresholds)]
-    with TableWriter(folder / ITEMS, _schema(), Order(("benchmark", "item"))) as table:
+    with TableWriter(folder / ITEMS, _schema(), Order(("benchmark", "number"))) as table:
         for verdict in verdicts:
             table.add(verdict)
     _evidence(judge, verdicts, thresholds).write(folder)
@@ -166,28 +168,34 @@ def _verdicts(
 ) -> Iterator[Verdict]:
     for number, benchmark in enumerate(index.benchmarks):
         for place, item in enumerate(benchmark.items):
-            if (number, place) in index.untold:
-                yield Verdict(benchmark.name, item.id, item.sha256, 0, UNTOLD, index.untold[number, place])
-                continue
-            entry = index.same[number, place]
-            yield _verdict(
-                benchmark.name, item, entry, index, best.get(entry), documents[entry], entry in ordinary, thresholds
-            )
+            entry = index.same.get((number, place), -1)
+            size = len(index.entries[entry].words) if entry >= 0 else 0
+            verdict = Verdict(benchmark.name, place + 1, item.id, item.sha256, size, CLEAN)
+            if entry < 0:
+                yield replace(verdict, verdict=UNTOLD, reason=index.untold[number, place])
+            elif (found := best.get(entry)) is not None:
+                yield _with(verdict, found, documents[entry], thresholds)
+            elif entry in ordinary:
+                yield replace(verdict, verdict=UNTOLD, reason="an ordinary phrase")
+            else:
+                yield verdict
 
 
-def _verdict(
-    benchmark: str, item: Item, entry: int, index: Index, best: Found | None, documents: int, ordinary: bool,
-    thresholds: Thresholds,
-) -> Verdict:  # fmt: skip
-    size = len(index.entries[entry].words)
-    if best is None and ordinary:
-        return Verdict(benchmark, item.id, item.sha256, size, UNTOLD, "an ordinary phrase")
-    if best is None:
-        return Verdict(benchmark, item.id, item.sha256, size, CLEAN)
-    return Verdict(
-        benchmark, item.id, item.sha256, size, thresholds.of(best.coverage), "", round(best.coverage, 4), best.longest,
-        best.choices, best.answer, documents, best.source, best.document, best.locator, best.words,
-    )  # fmt: skip
+def _with(verdict: Verdict, found: Found, documents: int, thresholds: Thresholds) -> Verdict:
+    """What is said of an item that stands in some documents, most of it in one."""
+    return replace(
+        verdict,
+        verdict=thresholds.of(found.coverage),
+        coverage=round(found.coverage, 4),
+        longest=found.longest,
+        choices=found.choices,
+        answer=found.answer,
+        documents=documents,
+        source=found.source,
+        document=found.document,
+        locator=found.locator,
+        text=found.words,
+    )
 
 
 def _schema() -> pyarrow.Schema:
@@ -215,7 +223,7 @@ def _evidence(judge: Judge, verdicts: Sequence[Verdict], thresholds: Thresholds)
         answer=" ".join(_answer(name, told[name], counts, judge.documents) for name, counts in by_name.items()),
         measures=measures,
         notices=tuple(_notices(by_name, told)),
-        tables=tuple(_tables(by_name, told, bad)),
+        tables=tuple(_tables(judge.index.benchmarks, by_name, told, bad)),
         limits=LIMITS,
         method=_method(thresholds),
     )
@@ -247,12 +255,17 @@ def _notices(by_name: dict[str, Counter[str]], told: dict[str, str]) -> Iterator
             )
 
 
-def _tables(by_name: dict[str, Counter[str]], told: dict[str, str], bad: Sequence[Verdict]) -> Iterator[Rows]:
+def _tables(
+    benchmarks: Sequence[Benchmark], by_name: dict[str, Counter[str]], told: dict[str, str], bad: Sequence[Verdict]
+) -> Iterator[Rows]:
     order = (DIRTY, SUSPICIOUS, CLEAN, UNTOLD)
-    rows = tuple((name, told[name], *(counts[one] for one in order)) for name, counts in by_name.items())
-    yield Rows("Benchmarks", ("benchmark", "verdict", *order), rows)
+    rows: list[tuple[Cell, ...]] = [
+        (one.name, told[one.name], *(by_name[one.name][verdict] for verdict in order), one.files, one.passed_over)
+        for one in benchmarks
+    ]
+    yield Rows("Benchmarks", ("benchmark", "verdict", *order, "files", "files passed over"), tuple(rows))
     if bad:
-        worst = sorted(bad, key=lambda one: (-one.coverage, -one.longest, one.benchmark, one.item))[:_SHOWN]
+        worst = sorted(bad, key=lambda one: (-one.coverage, -one.longest, one.benchmark, one.number))[:_SHOWN]
         yield Rows(
             "Items that stand in the text",
             ("benchmark", "item", "verdict", "coverage", "longest run", "documents", "answer too", "where", "text"),
@@ -279,9 +292,9 @@ def _method(thresholds: Thresholds) -> tuple[str, ...]:
         f"Where {SEED} words in a row are those of an item, and not of more than {SHARED} items, the text around is "
         f"compared with it: what counts are runs of {RUN} words and more, in any order, within about twice its length.",
         "The coverage of an item is the share of its words in such runs in one document; the smaller of that of all "
-        "words alike, and that in which each word weighs one divided by the number of items that have the same four "
-        "words in a row around it, so that what many items have in common counts for little. It is taken of the "
-        "question, and of question and choices, and the larger one counts.",
+        "words alike, and that in which each word weighs one divided by the square of the number of items that have "
+        "the same four words in a row around it, so that what many items have in common counts for little. It is "
+        "taken of the question, and of question and choices, and the larger one counts.",
         f"An item is {DIRTY} from a coverage of {thresholds.dirty:g} on, and {SUSPICIOUS} from "
         f"{thresholds.suspicious:g} on. A benchmark is {DIRTY} if more than {thresholds.benchmark:.0%} of its items "
         f"are, {SUSPICIOUS} if any item is {DIRTY} or {SUSPICIOUS}.",
@@ -295,7 +308,12 @@ def _method(thresholds: Thresholds) -> tuple[str, ...]:
 
 
 LIMITS: tuple[str, ...] = (
-    "Other wording, translations and summaries of an item are not found; light paraphrase is found in part.",
+    "Other wording, translations and summaries of an item are not found.",
+    "Of 964 items planted in real text, 99.7 % were dirty where they stood verbatim, in other lines, within up to a "
+    "hundred times as much other text, or without every 15th word; 99.3 % in other case and punctuation; all with "
+    "their choices in another order; and 40 % where about one word in five was another, 87 % suspicious at least. None "
+    "of 200 documents with nothing but the template of an item was taken for it, and none of 1,088 without any item "
+    "was dirty; for 7 of the items one or more of them were suspicious.",
     "Items of fewer than three words, and those that have nothing of their own beside what many share, are not "
     "searched for.",
     "An answer that stands without its question is not looked for.",
