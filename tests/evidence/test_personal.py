@@ -159,7 +159,11 @@ def chance(letters: str, count: int, seed: int = 1) -> str:
     return "".join(random.Random(seed).choices(letters, k=count))
 
 
-MIXED, LOWER, UPPER = string.ascii_letters + string.digits, string.ascii_lowercase + string.digits, string.ascii_uppercase
+MIXED, LOWER, UPPER = (
+    string.ascii_letters + string.digits,
+    string.ascii_lowercase + string.digits,
+    string.ascii_uppercase,
+)
 HEX = "0123456789abcdef"
 PEM = "\n".join(chance(MIXED, 64, seed) for seed in range(4))
 KEYS = {
@@ -250,7 +254,8 @@ def test_places_are_the_same_whatever_stands_beside_a_text(texts: list[str]) -> 
 
 
 @pytest.mark.parametrize(
-    "piece", ["@", "a@b.", "1.1.1.1.", "2001:", "+1 ", "1 ", "://a:b", "-----BEGIN PRIVATE KEY-----", "eyJa.", "A" * 21 + " "]
+    "piece",
+    ["@", "a@b.", "1.1.1.1.", "2001:", "+1 ", "1 ", "://a:b", "-----BEGIN PRIVATE KEY-----", "eyJa.", "A" * 21 + " "],
 )
 def test_no_text_takes_long(piece: str) -> None:
     """A million characters of what is looked at closely; what is quadratic would take minutes."""

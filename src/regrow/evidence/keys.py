@@ -58,7 +58,7 @@ _PRIVATE = re.compile(
     rb"-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----"
     rb"(?:(?!-----)[A-Za-z0-9+/=,:.\s\\-]){64,32768}+-----END [A-Z0-9 ]{0,40}KEY(?: BLOCK)?-----"
 )
-_LOGIN = re.compile(rb"://([A-Za-z0-9._~%+-]{1,64}):([^\s\0/?#@:<>{}$*\[\]\"'|\\]{1,96})\Z")
+_LOGIN = re.compile(rb"://[A-Za-z0-9._~%+-]{1,64}:([^\s\0/?#@:<>{}$*\[\]\"'|\\]{1,96})(?=@[A-Za-z0-9])")
 _PLACEHOLDER = re.compile(
     rb"(?:(?:my|your|the|some)?[_-]?(?:pass(?:word|wd|phrase)?|pwd|pw|secret|token|key)\d{0,3}|x+|\.+)\Z|"
     rb".*?(?:example|(.)\1{7}|01234567|123456789|abcdefgh)",
@@ -112,11 +112,9 @@ def _private(block: Block) -> Iterator[Span]:
 
 def _logins(block: Block) -> Iterator[Span]:
     """Passwords in addresses, as in ``https://user:password@host``."""
-    for place in block.places("@").tolist():
-        before = block.before(place, _BEHIND)
-        found = _LOGIN.search(before) if b"://" in before else None
-        if found and not _PLACEHOLDER.match(found[2]):
-            yield Span(place - len(found[2]), place, KEY, "login")
+    for found in _LOGIN.finditer(block.data):
+        if not _PLACEHOLDER.match(found[1]):
+            yield Span(found.start(1), found.end(1), KEY, "login")
 
 
 def _long_words(block: Block) -> Iterator[tuple[int, int]]:

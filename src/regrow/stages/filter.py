@@ -59,9 +59,7 @@ class FilterParameters(Parameters):
 def keep(task: Task[FilterParameters]) -> None:
     """Write the documents of a part that stay, and those that do not."""
     with DocumentsWriter(parts.made(task.output, task.index, task.count)) as writer:
-        for exclusion in stream_exclusions(
-            task.files.path(parts.folder(task.call.input("documents"), task.index, task.count))
-        ):
+        for exclusion in stream_exclusions(part_of(task)):
             writer.exclude(exclusion)
         for batch in pieces(task):
             sort_out(batch, reasons(batch, task.call.parameters), "filter", writer)
