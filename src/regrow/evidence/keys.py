@@ -54,6 +54,7 @@ _OTHERS = {
 _SHORTEST = 20  # letters, digits, `_` and `-` in a row that every key of these sorts has
 _BEFORE, _BEHIND = 96, 256
 _REST = re.compile(rb"[\w+/=.-]*[\w+/=-]", re.ASCII)
+_INSIDE = re.compile(rb"[A-Za-z0-9]\Z")
 _PRIVATE = re.compile(
     rb"-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----"
     rb"(?:(?!-----)[A-Za-z0-9+/=,:.\s\\-]){64,32768}+-----END [A-Z0-9 ]{0,40}KEY(?: BLOCK)?-----"
@@ -132,9 +133,10 @@ def _in_word(block: Block, start: int, end: int) -> Iterator[Span]:
     around, at = block.around(start, _BEFORE, min(end - start, _BEHIND) + _BEHIND)
     text = around.decode("ascii", "replace")  # a character for each byte
     for detector in detectors():
-        for secret in detector.found(text) if detector.beginning.match(around, at) else ():
+        for told in detector.found(text) if detector.beginning.match(around, at) else ():
+            secret = told.strip("\"=: \t\r\n")
             first = text.find(secret)
-            if not at - _BEFORE < first <= at + _SHORTEST or first + len(secret) <= at - 1:
+            if not at - _BEFORE < first <= at + _SHORTEST or first + len(secret) < at or _INSIDE.search(around[:first]):
                 continue
             rest = _REST.match(around, min(first, at))
             last = max(first + len(secret), rest.end() if rest else 0)

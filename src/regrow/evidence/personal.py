@@ -66,10 +66,10 @@ _V6 = re.compile(rb"[0-9A-Fa-f]{4}(?::{1,2}[0-9A-Fa-f]{1,4}){1,7}(?:::)?(?![0-9A
 _CALLING = re.compile(  # what begins a number of each country (ITU-T E.164)
     rb"1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|2[1-689]\d|3[578]\d|42\d|5[09]\d|6[7-9]\d|8[0578]\d|9[679]\d"
 )
-_INTERNATIONAL = re.compile(rb"[1-9](?:[ ./()-]{0,2}\d){7,14}(?!\d)")
+_INTERNATIONAL = re.compile(rb"[1-9](?:(?:[ /()-]{0,2}|\.(?=\d\d))\d){7,14}(?!\d)")
 _NATIONAL = re.compile(rb"\d(?:[ ./()-]{0,3}\d){6,14}(?!\d)")
 _PLUS = re.compile(rb"(?<![A-Za-z0-9_)\]+-])\+\(?\Z")
-_WRITTEN = re.compile(rb"\d{3}(?:\) ?|[.-])\d{3}[ .-]\d{4}(?![\w-]|\.\d)")
+_WRITTEN = re.compile(rb"\d{3}(?:\) ?\d{3}[ .-]|([.-])\d{3}\1)\d{4}(?![\w-]|\.\d)")
 _AHEAD = re.compile(rb"(?<![\w.+#$/-])(?:1[ .-]?)?\(?\Z")
 _CALLED = re.compile(
     rb"(?:\b(?:tele?(?:phone|fon[eo]?|fax)?|phone|mobile?|fax|whatsapp|handy|fon|movil)|t\xc3\xa9l(?:\xc3\xa9phone)?"
@@ -172,8 +172,8 @@ def wide_addresses(block: Block) -> Iterator[Span]:
 def _is_public_v4(text: bytes) -> bool:
     parts = text.split(b".")
     values = [int(part) for part in parts]
-    if max(values) > 255 or sum(value >= _SMALL for value in values) < 2:
-        return False
+    if max(values) > 255 or not values[-1] or sum(value >= _SMALL for value in values) < 2:
+        return False  # one that ends in 0 is a network
     if any(len(part) > 1 and part[:1] == b"0" for part in parts):
         return False
     number = int.from_bytes(bytes(values), "big")
@@ -242,8 +242,9 @@ def _digits(text: bytes) -> bytes:
 
 
 def _is_north_american(digits: bytes) -> bool:
-    """Whether ten digits are a number there, and not one of those that are kept for films."""
-    return len(digits) == 10 and digits[0] > ord("1") and digits[3] > ord("1") and digits[3:8] != b"55501"
+    """Whether ten digits are a number there, and not one with 555, which belong to films and services."""
+    area, exchange = digits[:3], digits[3:6]
+    return len(digits) == 10 and min(area, exchange) >= b"200" and b"555" not in (area, exchange)
 
 
 @cache
