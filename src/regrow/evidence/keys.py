@@ -50,6 +50,7 @@ _OTHERS = {
     "github": r"github_pat_[A-Za-z0-9_]{60,}",
     "google": r"AIza[A-Za-z0-9_-]{35}",
     "hugging-face": r"hf_[A-Za-z]{34}",
+    "npm": r"npm_[A-Za-z0-9]{36}",
 }
 _SHORTEST = 20  # letters, digits, `_` and `-` in a row that every key of these sorts has
 _BEFORE, _BEHIND = 96, 256
@@ -134,7 +135,7 @@ def _in_word(block: Block, start: int, end: int) -> Iterator[Span]:
     text = around.decode("ascii", "replace")  # a character for each byte
     for detector in detectors():
         for told in detector.found(text) if detector.beginning.match(around, at) else ():
-            secret = told.strip("\"=: \t\r\n")
+            secret = told.strip('"=: \t\r\n')
             first = text.find(secret)
             if not at - _BEFORE < first <= at + _SHORTEST or first + len(secret) < at or _INSIDE.search(around[:first]):
                 continue

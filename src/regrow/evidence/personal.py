@@ -66,6 +66,7 @@ _V6 = re.compile(rb"[0-9A-Fa-f]{4}(?::{1,2}[0-9A-Fa-f]{1,4}){1,7}(?:::)?(?![0-9A
 _CALLING = re.compile(  # what begins a number of each country (ITU-T E.164)
     rb"1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|2[1-689]\d|3[578]\d|42\d|5[09]\d|6[7-9]\d|8[0578]\d|9[679]\d"
 )
+_NORTH_AMERICAN = re.compile(rb"1[ .-]?\(?\d{3}\)?[ .-]?\d{3}[ .-]?\d{4}(?![\d-])")
 _INTERNATIONAL = re.compile(rb"[1-9](?:(?:[ /()-]{0,2}|\.(?=\d\d))\d){7,14}(?!\d)")
 _NATIONAL = re.compile(rb"\d(?:[ ./()-]{0,3}\d){6,14}(?!\d)")
 _PLUS = re.compile(rb"(?<![A-Za-z0-9_)\]+-])\+\(?\Z")
@@ -200,15 +201,18 @@ def _international(block: Block, runs: Runs) -> Iterator[Span]:
     units, starts = block.units, runs.starts
     plus = (units[starts - 1] == ord("+")) | ((units[starts - 1] == ord("(")) & (units[starts - 2] == ord("+")))
     for start in starts[plus].tolist():
-        found, ahead = _INTERNATIONAL.match(block.data, start), _PLUS.search(block.before(start, 3))
-        if not found or not ahead:
-            continue
-        digits = _digits(found[0])
-        country = _CALLING.match(digits)
-        if not country or (len(digits) < _PLAIN and found[0] == digits):
-            continue
-        if country[0] != b"1" or _is_north_american(digits[1:]):
+        ahead = _PLUS.search(block.before(start, 3))
+        found = _NORTH_AMERICAN.match(block.data, start) or _INTERNATIONAL.match(block.data, start)
+        if found and ahead and _is_international(found[0]):
             yield Span(start - len(ahead[0]), found.end(), PHONE, "international")
+
+
+def _is_international(text: bytes) -> bool:
+    digits = _digits(text)
+    country = _CALLING.match(digits)
+    if not country or (len(digits) < _PLAIN and text == digits):
+        return False
+    return country[0] != b"1" or _is_north_american(digits[1:])
 
 
 def _north_american(block: Block, runs: Runs) -> Iterator[Span]:
