@@ -280,23 +280,23 @@ def _first(tally: Tally, tag: str) -> str:
 _MOST = 20  # rows of a table
 LIMITS = (
     "Names of people, postal addresses and numbers of passports or accounts have no form that could be searched for.",
-    "Addresses that are written to be read by people only, as in `joe at house dot org`, and those in other scripts than "
-    "Latin are not seen; nor are those at rare generic domains (84 of 100 planted ones were missed).",
+    "Addresses that only people can read, as in `joe at house dot org`, and those in other scripts than Latin are not "
+    "seen; nor are those at rare generic domains (84 of 100 planted ones were missed).",
     "National telephone numbers are found where a word such as `Tel.` stands before them; without it only the North "
     "American forms `(212) 736-5000` and `212-736-5000` are. Of other planted addresses and numbers 98 to 100 of 100 "
     "were found.",
-    "What was found need not lead to anybody: of e-mail addresses in manuals and change logs about 1 of 100 was made up, "
-    "of IP addresses, numbers and keys most were examples.",
+    "What was found need not lead to anybody: of e-mail addresses in manuals and change logs about 1 of 100 was made "
+    "up, and of IP addresses, numbers and keys most were examples.",
     "Keys are known by the forms of some twenty services; a password or a key without a form of its own is not seen.",
 )
 """What nobody can see this way, and how often it was wrong (docs/evidence.md)."""
 
 _METHOD = (
-    "Bytes that may begin something are found in vectors, and expressions look at what stands there. Addresses kept for "
+    "Bytes that may begin something are found in vectors, and expressions look at what stands there. Addresses for "
     "examples (RFC 2606, 5737, 3849), private and reserved networks and numbers with 555 are passed over.",
     "Keys and tokens by the detectors of detect-secrets that go by form, and five more.",
-    "Rules: Gopher (Rae et al., 2021, appendix A), C4 (Raffel et al., 2020) and FineWeb (Penedo et al., 2024) with their "
-    "thresholds, where words stand between blanks; conversations are not judged by them.",
+    "Rules: Gopher (Rae et al., 2021, appendix A), C4 (Raffel et al., 2020) and FineWeb (Penedo et al., 2024) with "
+    "their thresholds, where words stand between blanks; conversations are not judged by them.",
     "Languages are another check, which `language = true` in `[tags]` asks for.",
 )
 
