@@ -222,6 +222,7 @@ def test_private_keys_and_passwords_in_addresses_are_found() -> None:
         "AKIAIOSFODNN7EXAMPLE",
         "ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
         "https://user:password@host.org and https://user:pass@host.org and ftp://a:${PW}@host.org",
+        "mysql://scott:tiger@localhost/test, scott:tiger@db80, mysql://scott:tiger@127.0.0.1, a://b:cdefg@example.com",
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         "data:image/png;base64," + chance(MIXED + "+/", 500),
         "arn:aws:ec2::320805250157:ipam-resource-discovery-association/x",

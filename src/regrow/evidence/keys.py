@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from regrow.evidence.block import Block, Span, such
+from regrow.evidence.personal import host_end
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,9 +114,9 @@ def _private(block: Block) -> Iterator[Span]:
 
 
 def _logins(block: Block) -> Iterator[Span]:
-    """Passwords in addresses, as in ``https://user:password@host``."""
+    """Passwords in addresses of the public net, as in ``https://user:password@host.org``."""
     for found in _LOGIN.finditer(block.data):
-        if not _PLACEHOLDER.match(found[1]):
+        if host_end(block, found.end()) and not _PLACEHOLDER.match(found[1]):
             yield Span(found.start(1), found.end(1), KEY, "login")
 
 

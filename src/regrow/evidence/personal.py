@@ -96,15 +96,21 @@ def emails(block: Block) -> Iterator[Span]:
     places = block.places("@")
     likely = _is_word()[block.units[places - 1]] & _is_word()[block.units[places + 1]]
     for place in places[likely].tolist():
-        found = _DOMAIN.match(block.data, place)
-        if not found or found[2].lower() not in _TOP or len(found[1]) > _LONGEST_DOMAIN:
-            continue
+        end = host_end(block, place)
         before = block.before(place, _LONGEST_LOCAL + 16)
         local = before[len(before.rstrip(_LOCAL)) :].lstrip(b".%+-")
-        if not 0 < len(local) <= _LONGEST_LOCAL or _FOR_EXAMPLES.search(found[1].lower()):
+        if not end or not 0 < len(local) <= _LONGEST_LOCAL:
             continue
-        if not _USER_INFO.search(before) and not _PATH.match(block.data, found.end()):
-            yield Span(place - len(local), found.end(), EMAIL)
+        if not _USER_INFO.search(before) and not _PATH.match(block.data, end):
+            yield Span(place - len(local), end, EMAIL)
+
+
+def host_end(block: Block, place: int) -> int:
+    """Where the name of a host in the public net ends that begins behind an ``@``; 0 if there is none there."""
+    found = _DOMAIN.match(block.data, place)
+    if not found or found[2].lower() not in _TOP or len(found[1]) > _LONGEST_DOMAIN:
+        return 0
+    return 0 if _FOR_EXAMPLES.search(found[1].lower()) else found.end()
 
 
 @dataclass(frozen=True)

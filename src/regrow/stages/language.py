@@ -85,10 +85,10 @@ def told(tally: Tally) -> Evidence:
     sizes = {code: tally.found(code) for code in tally.tagged}
     order = top(sizes, len(sizes))
     spoken = [(code, size) for code, size in order if code != UNKNOWN]
-    rest = sizes.get(UNKNOWN, 0)
+    rest, others = sizes.get(UNKNOWN, 0), sum(size for _, size in spoken[1:])
     answer = (
-        f"{share(spoken[0][1], tally.bytes)} of the text is in `{spoken[0][0]}`; there are "
-        f"{counted(len(spoken) - 1, 'other language')}, and of {share(rest, tally.bytes)} it is not certain."
+        f"{share(spoken[0][1], tally.bytes)} of the text is in `{spoken[0][0]}`, {share(others, tally.bytes)} in "
+        f"{counted(len(spoken) - 1, 'other language')}; of {share(rest, tally.bytes)} it is not certain."
         if spoken
         else f"Of no document, of {tally.total:,}, is the language certain."
     )
