@@ -216,8 +216,12 @@ class _Words:
         return np.bitwise_count(found).astype(np.int64)
 
     def in_lines(self, of_different: Mask) -> Counts:
-        """How many words of each line are among some of the different ones."""
-        return _sums(of_different[self.codes], self.ends_in_lines)
+        """How many words of each line, none of which is empty, are among some of the different ones."""
+        import numpy as np
+
+        if not len(self.per_line):
+            return np.zeros(0, np.int64)
+        return np.add.reduceat(of_different[self.codes], self.ends_in_lines[:-1], dtype=np.int64)
 
     def ends_sentence(self) -> Mask:
         """Which of the different words end a sentence."""
