@@ -35,6 +35,7 @@ def only(text: str) -> tuple[str, str]:
     [
         ("Write to jane.doe@mail-house.net.", "jane.doe@mail-house.net"),
         ("<j+list@a.b.co.uk>", "j+list@a.b.co.uk"),
+        ("Jane <jane@house.club>", "jane@house.club"),
         ("mailto:x_y@firma.de?subject=a", "x_y@firma.de"),
         ("von Jürgen (jg@uni-jena.de), é", "jg@uni-jena.de"),
         ("see https://a.net/?to=joe@house.org", "joe@house.org"),
@@ -59,7 +60,7 @@ def test_addresses_are_found_where_they_stand(text: str, what: str) -> None:
         "https://me@host.org/path",
         "logo@2x.png",
         "jane@example.com and joe@mail.example.org",
-        "root@localhost",
+        "root@localhost, <root@my.localhost>, <joe@house.invalid>, jane@house.club",
         "joe at house dot org",
         "lodash@4.17.21",
         "getty@tty1.service",

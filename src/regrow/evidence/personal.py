@@ -45,7 +45,7 @@ _LONGEST_LOCAL, _LONGEST_DOMAIN = 64, 253
 _DOMAIN = re.compile(rb"@((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}([A-Za-z]{2,24}))(?![A-Za-z0-9_-])")
 _USER_INFO = re.compile(rb"://[^/?#\s\0]*\Z")
 _PATH = re.compile(rb":[^\s\0:;,.)>\]\"']|\.[a-z0-9]")  # behind a host, as in `user@host.org:folder`
-_FOR_EXAMPLES = re.compile(rb"(?:\A|\.)example\.(?:com|net|org|edu)\Z")
+_FOR_EXAMPLES = re.compile(rb"(?:(?:\A|\.)example\.(?:com|net|org|edu)|\.(?:example|invalid|test|local(?:host)?))\Z")
 
 _IP_BEFORE = re.compile(
     rb"(?:(?<!/)/|[A-Za-z0-9_.+~-]|\b(?:v|ver|vers|version|release|rev|revision|build|update|firmware|kernel)"
@@ -96,21 +96,29 @@ def emails(block: Block) -> Iterator[Span]:
     places = block.places("@")
     likely = _is_word()[block.units[places - 1]] & _is_word()[block.units[places + 1]]
     for place in places[likely].tolist():
-        end = host_end(block, place)
         before = block.before(place, _LONGEST_LOCAL + 16)
         local = before[len(before.rstrip(_LOCAL)) :].lstrip(b".%+-")
+        start = place - len(local)
+        end = host_end(block, place, bracketed=block.data[start - 1 : start] == b"<")
         if not end or not 0 < len(local) <= _LONGEST_LOCAL:
             continue
         if not _USER_INFO.search(before) and not _PATH.match(block.data, end):
-            yield Span(place - len(local), end, EMAIL)
+            yield Span(start, end, EMAIL)
 
 
-def host_end(block: Block, place: int) -> int:
-    """Where the name of a host in the public net ends that begins behind an ``@``; 0 if there is none there."""
+def host_end(block: Block, place: int, bracketed: bool = False) -> int:
+    """Where the name of a host in the public net ends that begins behind an ``@``; 0 if there is none there.
+
+    Args:
+        block: the texts.
+        place: of the ``@``.
+        bracketed: whether a bracket has opened, as in ``<joe@house.club>``, so that any domain is taken for one.
+    """
     found = _DOMAIN.match(block.data, place)
-    if not found or found[2].lower() not in _TOP or len(found[1]) > _LONGEST_DOMAIN:
+    if not found or len(found[1]) > _LONGEST_DOMAIN or _FOR_EXAMPLES.search(found[1].lower()):
         return 0
-    return 0 if _FOR_EXAMPLES.search(found[1].lower()) else found.end()
+    is_known = found[2].lower() in _TOP or (bracketed and block.data[found.end()] == ord(">"))
+    return found.end() if is_known else 0
 
 
 @dataclass(frozen=True)

@@ -281,9 +281,9 @@ _MOST = 20  # rows of a table
 LIMITS = (
     "Names of people, postal addresses and numbers of passports or accounts have no form that could be searched for.",
     "Addresses that only people can read, as in `joe at house dot org`, and those in other scripts than Latin are not "
-    "seen; nor are those at rare generic domains (84 of 100 planted ones were missed).",
+    "seen; nor are those at rare generic domains, unless they stand in brackets as `<joe@house.club>` does.",
     "National telephone numbers are found where a word such as `Tel.` stands before them; without it only the North "
-    "American forms `(212) 736-5000` and `212-736-5000` are. Of other planted addresses and numbers 98 to 100 of 100 "
+    "American forms `(212) 736-5000` and `212-736-5000` are. Of other planted addresses and numbers 99 to 100 of 100 "
     "were found.",
     "What was found need not lead to anybody: of e-mail addresses in manuals and change logs about 1 of 100 was made "
     "up, and of IP addresses, numbers and keys most were examples.",
