@@ -87,20 +87,20 @@ def repeats(codes: Any, sizes: Any, ends: Any, characters: Any, top: Any, again:
                 mask *= 2
             table[:mask] = -1
             mask -= 1
-            best = size = covered = last = 0
+            best = size = covered = last = np.int64(0)
             for i in range(left):
-                place = np.int64(places[i])
-                runs[i] = runs[i] * _MIX + _mixed(codes[begin + place + n - 1])
+                at = np.int64(places[i])
+                runs[i] = runs[i] * _MIX + _mixed(codes[begin + at + n - 1])
                 slot = _slot(table, runs, runs[i], mask)
-                length = np.int64(reach[place + n]) - reach[place]
+                length = np.int64(reach[at + n]) - reach[at]
                 if table[slot] < 0:
                     table[slot] = firsts[i] = i
                     counts[i] = 1
                 else:
                     first = firsts[i] = table[slot]
                     counts[first] += 1
-                    covered += np.int64(reach[place + n]) - reach[max(place, last)]
-                    last = place + n
+                    covered += np.int64(reach[at + n]) - reach[max(at, last)]
+                    last = at + n
                     if counts[first] > best or (counts[first] == best and length > size):
                         best, size = np.int64(counts[first]), length
             out[0, text] |= best * (size + n - 1) > top[n - _FEWEST] * characters[text]

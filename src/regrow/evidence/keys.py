@@ -17,13 +17,11 @@ from typing import TYPE_CHECKING
 
 from regrow.evidence.block import Block, Span, such
 from regrow.evidence.personal import host_end
+from regrow.evidence.sorts import KEY
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-KEY = "key"
-"""The tag of a key or token."""
 
 _BEGINNINGS = {
     "artifactory.ArtifactoryDetector": rb"AKC",

@@ -15,13 +15,11 @@ from ipaddress import AddressValueError, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING
 
 from regrow.evidence.block import Block, Span, such
+from regrow.evidence.sorts import EMAIL, IP, PHONE
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-EMAIL, IP, PHONE = "email", "ip", "phone"
-"""The sorts of personal data, as tags have them."""
 
 _COUNTRIES = (
     "ac ad ae af ag ai al am ao aq ar as at au aw ax az ba bb bd be bf bg bh bi bj bm bn bo br bs bt bv bw by bz ca cc "

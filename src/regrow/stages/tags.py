@@ -11,8 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from regrow.corpus.documents import DOCUMENTS, count, locator, tables
 from regrow.evidence import Evidence, Rows
 from regrow.evidence.block import Block, sliced, spoken
-from regrow.evidence.keys import KEY
-from regrow.evidence.places import SORTS, WORDS, in_words, places
+from regrow.evidence.sorts import KEY, SORTS, WORDS, in_words
 from regrow.evidence.tallies import Tally, share, top
 from regrow.formats import parts
 from regrow.recipe.kind import Call, Kind, Phase, Released, Slot, Table, Task
@@ -87,6 +86,8 @@ def look(task: Task[TagsParameters]) -> None:
 def _tagged(batch: pyarrow.RecordBatch, sets: tuple[str, ...], tally: Tally) -> pyarrow.Table:
     """The tags of some documents, counted."""
     import numpy as np
+
+    from regrow.evidence.places import places
 
     block = Block.of(spoken(batch))
     spans = places(block)
