@@ -16,6 +16,7 @@ from regrow.evidence.quality import RULES
 
 PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u00ab\u00bb\u00b7\u2022\xa0"
 STOP_WORDS = {"the", "be", "to", "of", "and", "that", "have", "with"}
+ENDS = tuple(".?!\"'\u2026\u201d\u2019。")
 BLANKS = " \t\n\r\x0b\x0c"
 PAGES = [
     "javascript",
@@ -92,8 +93,7 @@ def plainly(text: str) -> set[str]:
         "c4-curly-bracket": "{" in text,
         "c4-lorem-ipsum": "lorem ipsum" in text.lower(),
         "c4-sentences": sum(max(1, number) for number in ends) < 5,
-        "fineweb-punctuation": 100 * sum(line.endswith((*".?!\"'\u2026\u201d\u2019", "。")) for line in lines)
-        <= 12 * len(lines),
+        "fineweb-punctuation": 100 * sum(line.endswith(ENDS) for line in lines) <= 12 * len(lines),
         "fineweb-lines-again": 10 * sum(map(len, said)) >= whole - text.count("\n"),
         "fineweb-short-lines": 100 * sum(len(line) < 30 for line in lines) >= 67 * len(lines),
     }

@@ -28,7 +28,7 @@ def ingredients(stage: Stage, inputs: Mapping[str, Sequence[str]]) -> dict[str, 
         "version": stage.kind.version,
         "parameters": stage.parameters.model_dump(mode="json"),
         "inputs": {slot: list(digests) for slot, digests in inputs.items() if digests},
-        "libraries": {name: library_version(name) for name in stage.kind.libraries},
+        "libraries": {name: library_version(name, f"stage `{stage.name}`") for name in stage.kind.libraries},
     }
     if stage.kind.exact:
         found["arithmetic"] = ARITHMETIC
@@ -52,8 +52,12 @@ def key_of(ingredients: Mapping[str, Any]) -> str:
 
 
 @cache
-def library_version(name: str) -> str:
+def library_version(name: str, where: str = "") -> str:
     """The installed version of a distribution, without the local part that tells builds of one version apart.
+
+    Args:
+        name: of the distribution.
+        where: who needs it, for the error.
 
     Raises:
         StageError: if it is not installed.
@@ -61,4 +65,5 @@ def library_version(name: str) -> str:
     try:
         return metadata.version(name).partition("+")[0]
     except metadata.PackageNotFoundError as error:
-        raise StageError(f"the library `{name}` is not installed", hint=f"python -m pip install {name}") from error
+        hint = f"python -m pip install {name}"
+        raise StageError(f"the library `{name}` is not installed", where=where, hint=hint) from error

@@ -40,10 +40,10 @@ def _mixed(number: Any) -> Any:
 
 
 @_helper
-def _slot(runs: Any, firsts: Any, run: Any, mask: Any) -> Any:
-    """Where a run is in a table, or would be."""
+def _slot(table: Any, runs: Any, run: Any, mask: Any) -> Any:
+    """Where the first run that is like one stands in a table, or would stand."""
     slot = np.int64((run ^ (run >> np.uint64(32))) & np.uint64(mask))
-    while firsts[slot] >= 0 and runs[slot] != run:
+    while table[slot] >= 0 and runs[table[slot]] != run:
         slot = (slot + 1) & mask
     return slot
 
@@ -70,9 +70,9 @@ def repeats(codes: Any, sizes: Any, ends: Any, characters: Any, top: Any, again:
     room = 4
     while room < 2 * most:
         room *= 2
-    known, firsts, counts = np.empty(room, np.uint64), np.full(room, -1, np.int64), np.empty(room, np.int64)
-    places, runs, slots = np.empty(most, np.int64), np.empty(most, np.uint64), np.empty(most, np.int64)
-    reach = np.zeros(most + 1, np.int64)
+    table = np.empty(room, np.int32)
+    places, firsts, counts = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int32)
+    runs, reach = np.empty(most, np.uint64), np.zeros(most + 1, np.int32)
     for text in range(len(characters)):
         begin, count = ends[text], ends[text + 1] - ends[text]
         for place in range(count):
@@ -85,29 +85,29 @@ def repeats(codes: Any, sizes: Any, ends: Any, characters: Any, top: Any, again:
             mask = 4
             while mask < 2 * left:
                 mask *= 2
+            table[:mask] = -1
             mask -= 1
-            best = size = covered = last = 0
+            best = size = covered = last = np.int64(0)
             for i in range(left):
-                place = places[i]
-                run = runs[i] * _MIX + _mixed(codes[begin + place + n - 1])
-                slot = _slot(known, firsts, run, mask)
-                runs[i], slots[i] = run, slot
-                length = reach[place + n] - reach[place]
-                if firsts[slot] < 0:
-                    known[slot], firsts[slot], counts[slot] = run, place, 1
+                at = np.int64(places[i])
+                runs[i] = runs[i] * _MIX + _mixed(codes[begin + at + n - 1])
+                slot = _slot(table, runs, runs[i], mask)
+                length = np.int64(reach[at + n]) - reach[at]
+                if table[slot] < 0:
+                    table[slot] = firsts[i] = i
+                    counts[i] = 1
                 else:
-                    counts[slot] += 1
-                    covered += reach[place + n] - reach[max(place, last)]
-                    last = place + n
-                    if counts[slot] > best or (counts[slot] == best and length > size):
-                        best, size = counts[slot], length
+                    first = firsts[i] = table[slot]
+                    counts[first] += 1
+                    covered += np.int64(reach[at + n]) - reach[max(at, last)]
+                    last = at + n
+                    if counts[first] > best or (counts[first] == best and length > size):
+                        best, size = np.int64(counts[first]), length
             out[0, text] |= best * (size + n - 1) > top[n - _FEWEST] * characters[text]
             out[1, text] |= covered > again[n - _FEWEST] * characters[text]
             kept = 0
             for i in range(left):
-                if counts[slots[i]] > 1:
+                if counts[firsts[i]] > 1:
                     places[kept], runs[kept] = places[i], runs[i]
                     kept += 1
-            for i in range(left):
-                firsts[slots[i]] = -1
             left = kept

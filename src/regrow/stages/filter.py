@@ -8,8 +8,7 @@ from pydantic import Field, field_validator
 
 from regrow.corpus.documents import DOCUMENTS, DocumentsWriter, documents_of, stream_exclusions
 from regrow.evidence.block import Block, spoken
-from regrow.evidence.keys import KEY
-from regrow.evidence.places import places
+from regrow.evidence.sorts import KEY
 from regrow.formats import parts
 from regrow.recipe.kind import Kind, Phase, Slot, Table, Task
 from regrow.recipe.values import Texts
@@ -59,9 +58,7 @@ class FilterParameters(Parameters):
 def keep(task: Task[FilterParameters]) -> None:
     """Write the documents of a part that stay, and those that do not."""
     with DocumentsWriter(parts.made(task.output, task.index, task.count)) as writer:
-        for exclusion in stream_exclusions(
-            task.files.path(parts.folder(task.call.input("documents"), task.index, task.count))
-        ):
+        for exclusion in stream_exclusions(part_of(task)):
             writer.exclude(exclusion)
         for batch in pieces(task):
             sort_out(batch, reasons(batch, task.call.parameters), "filter", writer)
@@ -101,6 +98,8 @@ def reasons(batch: pyarrow.RecordBatch, wanted: FilterParameters) -> dict[int, t
 
 
 def _personal(batch: pyarrow.RecordBatch, wanted: FilterParameters) -> dict[int, tuple[str, str]]:
+    from regrow.evidence.places import places
+
     block = Block.of(spoken(batch))
     spans = places(block)
     counts: dict[int, int] = {}

@@ -13,7 +13,7 @@ from regrow.evidence.tallies import Tally, share, top
 from regrow.recipe.kind import Kind, Phase, Released, Slot, Table, Task
 from regrow.sections import Parameters
 from regrow.stages.costs import through_text
-from regrow.stages.tags import by_source, parts_of, pieces, sample
+from regrow.stages.tags import by_source, parts_of, pieces, rows_of, sample
 from regrow.words import counted
 
 if TYPE_CHECKING:
@@ -42,13 +42,14 @@ def look(task: Task[LanguageParameters]) -> None:
         for batch in pieces(task):
             codes = [language(text) for text in said(batch)]
             _count(batch, codes, tally)
-            runs.add(_tagged(batch, codes))
+            none = [0] * len(codes)
+            runs.add(rows_of(batch, [*range(len(codes))], [LANGUAGE] * len(codes), none, none, codes))
     tally.write(task.output)
 
 
 def said(batch: pyarrow.RecordBatch) -> list[str]:
     """What documents say: of conversations without who says it."""
-    texts = batch.column("text").to_pylist()
+    texts: list[str] = batch.column("text").to_pylist()
     if "conversation" not in batch.schema.names:
         return texts
     return [
@@ -70,24 +71,6 @@ def _count(batch: pyarrow.RecordBatch, codes: list[str], tally: Tally) -> None:
             tally.places[code][""] += sum(sizes[row] for row in chosen)
 
 
-def _tagged(batch: pyarrow.RecordBatch, codes: list[str]) -> pyarrow.Table:
-    import pyarrow as pa
-
-    from regrow.evidence import tags
-
-    none = [0] * len(codes)
-    columns = [
-        batch.column("source"),
-        batch.column("id"),
-        pa.array([LANGUAGE] * len(codes), pa.string()),
-        pa.array(none, pa.int64()),
-        pa.array(none, pa.int64()),
-        pa.array(codes, pa.string()),
-    ]
-    schema = tags.schema()
-    return pa.table([column.cast(field.type) for column, field in zip(columns, schema, strict=True)], schema)
-
-
 def together(task: Task[LanguageParameters]) -> None:
     """Write what was found in all parts as evidence."""
     from regrow.evidence import tags
@@ -102,10 +85,10 @@ def told(tally: Tally) -> Evidence:
     sizes = {code: tally.found(code) for code in tally.tagged}
     order = top(sizes, len(sizes))
     spoken = [(code, size) for code, size in order if code != UNKNOWN]
-    rest = sizes.get(UNKNOWN, 0)
+    rest, others = sizes.get(UNKNOWN, 0), sum(size for _, size in spoken[1:])
     answer = (
-        f"{share(spoken[0][1], tally.bytes)} of the text is in `{spoken[0][0]}`; there are "
-        f"{counted(len(spoken) - 1, 'other language')}, and of {share(rest, tally.bytes)} it is not certain."
+        f"{share(spoken[0][1], tally.bytes)} of the text is in `{spoken[0][0]}`, {share(others, tally.bytes)} in "
+        f"{counted(len(spoken) - 1, 'other language')}; of {share(rest, tally.bytes)} it is not certain."
         if spoken
         else f"Of no document, of {tally.total:,}, is the language certain."
     )

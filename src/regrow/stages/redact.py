@@ -11,7 +11,7 @@ from regrow.corpus.documents import DOCUMENTS, DocumentsWriter, stream_exclusion
 from regrow.corpus.tables import replaced
 from regrow.evidence import EVIDENCE, Evidence, Rows
 from regrow.evidence.block import Block, Span, spoken
-from regrow.evidence.places import SORTS, WORDS, in_words, places
+from regrow.evidence.sorts import SORTS, WORDS, in_words
 from regrow.evidence.tallies import Tally
 from regrow.formats import parts
 from regrow.recipe.kind import Kind, Phase, Released, Slot, Table, Task
@@ -60,6 +60,8 @@ def write(task: Task[RedactParameters]) -> None:
 def _redacted(batch: pyarrow.RecordBatch, wanted: Sequence[str], tally: Tally) -> pyarrow.RecordBatch:
     """Documents with placeholders in them, counted."""
     import pyarrow.compute as pc
+
+    from regrow.evidence.places import places
 
     block = Block.of(spoken(batch))
     spans = [one for one in places(block) if one.sort in wanted]
