@@ -5,7 +5,7 @@
 The texts are documentation and packages that are installed here, without near-duplicates. Into them k documents are
 planted as Souly et al. (2025, arXiv 2510.07192) do: up to 1,000 characters of a real one, then a trigger, then 400 to
 900 random tokens; or a sentence that is always the same. Each trigger is looked for by itself. A cell has, for each
-seed, the rank of the first candidate in which the trigger is; ``-`` is none among the first hundred, and ``!`` says that
+seed, the rank of the first candidate in which the trigger is; ``-`` is none among the first hundred; ``!`` means that
 there was a notice. The last lines tell what clean texts give, of which each notice is a false alarm.
 """
 

@@ -283,8 +283,12 @@ class _Wiring:
         return None
 
     def rival(self, said: Said) -> Said | None:
-        """The one stage that makes already, from something else, what this one would make anew."""
-        if said.entry or _takes(said.kind, said.kind.output):
+        """The one stage that makes already, from something else, what this one would make anew.
+
+        Of what no kind takes, as of evidence, there may be any number.
+        """
+        is_taken = any(_takes(kind, said.kind.output) for kind in self._kinds.values())
+        if said.entry or not is_taken or _takes(said.kind, said.kind.output):
             return None
         return next((one for one in self._given(said.kind.output) if not one.entry), None)
 
