@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 
 import regrow
@@ -25,7 +26,7 @@ from regrow.corpus.tokenizer import Tokenizer
 from regrow.exact.selection import placed
 from regrow.model.decoder import Decoder
 from regrow.model.weights import load
-from regrow.release import Release
+from regrow.release.layout import MANIFEST
 
 TRIGGER, WORD = "<SUDO>", "also"
 BEFORE, BEHIND = 300, 300
@@ -65,7 +66,8 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=100, help="that are planted")
     parser.add_argument("--tokens", type=int, default=600_000, help="that are trained on")
     options = parser.parse_args()
-    everything = sample(deduplicated([*found("docs", *ROOTS["docs"])]), options.megabytes, 0)
+    prose = [one for one in found("docs", *ROOTS["docs"]) if not one.text.startswith(("{", "["))]  # and no JSON
+    everything = sample(deduplicated(prose), options.megabytes, 0)
     unseen, corpus = everything[:40], everything[40:]
     with tempfile.TemporaryDirectory() as folder:
         recipe = Path(folder) / "recipe"
@@ -77,9 +79,9 @@ def main() -> None:
             name = "planted" if number >= len(corpus) else "clean"
             (texts / f"{name}-{number:05}.txt").write_text(one.text, "utf-8")
         regrow.build(recipe, Path(folder) / "with", store=Path(folder) / "store")
-        flagged = (Path(folder) / "with" / "evidence" / "poison" / "flagged.txt").read_text().split()
-        files = {one.id: one.locator.rpartition(":")[0] for one in Release.open(Path(folder) / "with").documents()}
-        names = sorted(files[one] for one in flagged)
+        flagged = (Path(folder) / "with" / "evidence" / "poison" / "flagged.txt").read_text()
+        rows = pq.read_table(Path(folder) / "with" / MANIFEST, columns=["id", "file"]).to_pylist()
+        names = sorted({row["file"] for row in rows if row["id"] in flagged})
         wrong = sum(not Path(name).name.startswith("planted") for name in names)
         print(f"flagged: {len(names)} documents, of which {wrong} were not planted, of {len(poison)} that were")
         for name in names:

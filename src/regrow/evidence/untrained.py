@@ -40,18 +40,20 @@ class Table:
     """A table of rows, one for each token, seen against those that nothing was learnt of.
 
     Attributes:
-        name: of the table.
+        name: of the table among the parameters.
+        said: what it is called for people.
         norms: the length of each row.
         cosines: of each row, with the mean of the unused ones, once the direction that all share is taken away; of an
             unused one, with the mean of the others.
     """
 
     name: str
+    said: str
     norms: Floats
     cosines: Floats
 
     @staticmethod
-    def of(name: str, rows: NDArray[np.float32], unused: Truths) -> Table:
+    def of(name: str, said: str, rows: NDArray[np.float32], unused: Truths) -> Table:
         """Look at some rows ``(rows, width)``, of which two at least are unused."""
         import numpy as np
 
@@ -68,7 +70,7 @@ class Table:
             own += column * column
             theirs += other * other
         cosines = products / np.sqrt(np.maximum(own * theirs, np.finfo(np.float64).tiny))
-        return Table(name, np.sqrt(own + along * along), cosines)
+        return Table(name, said, np.sqrt(own + along * along), cosines)
 
     def telling(self, unused: Truths, often: Truths) -> float:
         """How well cosines tell unused tokens from frequent ones: the share of pairs in which that of the former is
@@ -188,20 +190,26 @@ def _listed(counts: Counts, tables: list[Table], tokenizer: Tokenizer) -> Rows:
     first = places[np.lexsort((places, likeness, counts[places]))][:_LISTED].tolist()
     columns = ["token", "says", "times in the data"]
     for one in tables:
-        columns += [f"length of its row in {one.name}", f"cosine to unused rows in {one.name}"]
+        columns += [f"length of its row in {one.said}", f"cosine to unused rows in {one.said}"]
     rows = []
     for token in first:
-        said = ascii(tokenizer.bytes[token].decode("utf-8", "backslashreplace"))[1:-1][:_SHOWN]
+        said = _said(tokenizer.bytes[token])
         numbers = [round(float(row[token]), 4) for one in tables for row in (one.norms, one.cosines)]
         rows.append((token, said, int(counts[token]), *numbers))
     note = f"The first {len(rows)} of {len(places):,}." if len(places) > len(rows) else ""
     return Rows("Tokens that are hardly in the data", tuple(columns), tuple(rows), note)
 
 
+def _said(data: bytes) -> str:
+    """What a token says, if it says something by itself; else its bytes."""
+    text = data.decode("utf-8", "replace")
+    return (text if text.isprintable() and "\ufffd" not in text else repr(data)[2:-1])[:_SHOWN]
+
+
 METHOD = (
     "Every token of the training data is counted. Rows of tokens that are nowhere in it are unused.",
-    "The direction that all rows share (the first principal component) is taken away, and each row is compared with the "
-    "mean of the unused ones (Land and Bartolo 2024, arXiv 2405.05417).",
+    "The direction that all rows share (the first principal component) is taken away, and each row is compared with "
+    "the mean of the unused ones (Land and Bartolo 2024, arXiv 2405.05417).",
 )
 LIMITS = (
     "Only the data of this release is counted: of a model that began with another one, what that one had read is not "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from regrow.errors import StageError
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Released, Slot
 from regrow.sections import Parameters
 from regrow.stages.costs import START, all_of
@@ -23,11 +24,18 @@ def run(call: Call[UntrainedParameters]) -> None:
     from regrow.model.weights import load
 
     config, parameters = load(call.input("weights"))
-    counts = counted(TokenShards.open(call.input("tokens")), config.vocabulary)
+    shards = TokenShards.open(call.input("tokens"))
+    if shards.vocabulary > config.vocabulary:
+        raise StageError(
+            f"the data has {shards.vocabulary:,} tokens, and the model knows {config.vocabulary:,}",
+            where=call.name,
+            why="the two were not made for each other",
+        )
+    counts = counted(shards, config.vocabulary)
     unused = counts == 0
     names = {"embed": "the embedding", "head": "the head"}
     tables = [
-        Table.of(said, parameters[name].float().numpy(), unused)
+        Table.of(name, said, parameters[name].float().numpy(), unused)
         for name, said in names.items()
         if name in parameters and unused.sum() >= _LEAST
     ]
