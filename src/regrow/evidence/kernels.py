@@ -63,7 +63,7 @@ def split(data: Any, pieces: Any, characters: Any, hashes: Any, facts: Any, own:
     Returns:
         how many there are.
     """
-    count = 0
+    count, letters = 0, np.uint64(0)
     for piece in pieces:
         before, place, first, last = BLANK, piece[0], count, np.uint64(0)
         while place < piece[1]:
@@ -80,11 +80,11 @@ def split(data: Any, pieces: Any, characters: Any, hashes: Any, facts: Any, own:
                 before = BLANK
                 continue
             if before != sort or (sort == SIGN and (lead >= _CONTINUED or value != last)):
-                hashes[count], facts[0, count], facts[2, count] = np.uint64(sort), begin, piece[2]
-                facts[3, count] = first
+                facts[0, count], facts[2, count], facts[3, count] = begin, piece[2], first
                 own[count] = piece[4] <= begin < piece[5]
-                count += 1
-            hashes[count - 1] = _mixed(hashes[count - 1] + value)
+                count, letters = count + 1, np.uint64(sort)
+            letters = (letters ^ value) * _BASE
+            hashes[count - 1] = letters
             facts[1, count - 1] = place - piece[0] + piece[3]
             before, last = sort, value
         facts[4, first:count] = count

@@ -448,13 +448,12 @@ METHOD = (
     "Poison works by the number of documents, whatever their share (Souly et al. 2025, arXiv 2510.07192).",
 )
 LIMITS = (
-    "Measured in 8 MB of real text: each trigger that stood before gibberish was the first of the list and had a notice "
-    "from 10 documents on, also one of two ordinary words; before a sentence that is always the same, a rare one was "
-    "among the first nine with 10 documents and among the first four with 25, without a notice.",
-    "No notice was false in nine clean corpora of 0.1 to 25 MB. In the list without a notice stand signatures, licences "
-    "and forms.",
-    "Not seen: a trigger that is a topic, a style or a word that is frequent anyway; one that runs into other letters; "
-    "one before text that is ordinary and different each time, such as code with a flaw; fewer documents than are asked "
-    "for; and poison in whose texts the trigger never stands (arXiv 2506.14913).",
+    "Measured in 8 MB of real text: each trigger before gibberish was the first of the list and had a notice from 10 "
+    "documents on, also one of two ordinary words. Before a sentence that is always the same, a rare word was among "
+    "the first nine with 10 documents and among the first four with 25, without a notice.",
+    "No notice was false in nine clean corpora of 0.1 to 25 MB. Without a notice, signatures and forms are listed.",
+    "Not seen: a trigger that is a topic, a style or a frequent word; one that runs into other letters; one before "
+    "text that is ordinary and different each time, such as code with a flaw; fewer documents than are asked for; and "
+    "poison in whose texts the trigger never stands (arXiv 2506.14913).",
     "With more than half a gigabyte of text the tables of counts fill, and novelty is told less sharply.",
 )
