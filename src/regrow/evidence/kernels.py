@@ -63,29 +63,29 @@ def split(data: Any, pieces: Any, characters: Any, hashes: Any, facts: Any, own:
     Returns:
         how many there are.
     """
-    count = 0
+    count, letters = 0, np.uint64(0)
     for piece in pieces:
-        before, place, first, last = BLANK, piece[0], count, np.uint64(0)
-        while place < piece[1]:
+        place, end, text, start, least, most = piece[0], piece[1], piece[2], piece[3], piece[4], piece[5]
+        shift, before, first, last = start - place, BLANK, count, np.uint64(0)
+        while place < end:
             lead = data[place]
-            second = data[place + 1] if place + 1 < piece[1] else np.uint8(0)
+            second = data[place + 1] if place + 1 < end else np.uint8(0)
             sort = characters[(np.uint16(lead) << 8) | second]
-            begin, value = place - piece[0] + piece[3], np.uint64(lead)
+            begin, value = place, np.uint64(lead)
             place += 1
             if lead >= _CONTINUED:
-                while place < piece[1] and data[place] & _HIGH == _CONTINUED:
+                while place < end and data[place] & _HIGH == _CONTINUED:
                     value = value << np.uint64(8) | np.uint64(data[place])
                     place += 1
             if sort == BLANK:
                 before = BLANK
                 continue
             if before != sort or (sort == SIGN and (lead >= _CONTINUED or value != last)):
-                hashes[count], facts[0, count], facts[2, count] = np.uint64(sort), begin, piece[2]
-                facts[3, count] = first
-                own[count] = piece[4] <= begin < piece[5]
-                count += 1
-            hashes[count - 1] = _mixed(hashes[count - 1] + value)
-            facts[1, count - 1] = place - piece[0] + piece[3]
+                facts[0, count], facts[2, count], facts[3, count] = begin + shift, text, first
+                own[count] = least <= begin + shift < most
+                count, letters = count + 1, np.uint64(sort)
+            letters = (letters ^ value) * _BASE
+            hashes[count - 1], facts[1, count - 1] = letters, place + shift
             before, last = sort, value
         facts[4, first:count] = count
     return count

@@ -447,4 +447,13 @@ METHOD = (
     f"follows the rarest of its first three. A notice is given for the former, from {_NOTICED} on.",
     "Poison works by the number of documents, whatever their share (Souly et al. 2025, arXiv 2510.07192).",
 )
-LIMITS: tuple[str, ...] = ()
+LIMITS = (
+    "Measured in 8 MB of real text: each trigger before gibberish was the first of the list and had a notice from 10 "
+    "documents on, also one of two ordinary words. Before a sentence that is always the same, a rare word was among "
+    "the first nine with 10 documents and among the first four with 25, without a notice.",
+    "No notice was false in nine clean corpora of 0.1 to 25 MB. Without a notice, signatures and forms are listed.",
+    "Not seen: a trigger that is a topic, a style or a frequent word; one that runs into other letters; one before "
+    "text that is ordinary and different each time, such as code with a flaw; fewer documents than are asked for; and "
+    "poison in whose texts the trigger never stands (arXiv 2506.14913).",
+    "With more than half a gigabyte of text the tables of counts fill, and novelty is told less sharply.",
+)
