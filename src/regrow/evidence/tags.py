@@ -6,6 +6,7 @@ view of them: it can be changed and run again without another search.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -111,7 +112,7 @@ def _merged(files: Sequence[Path]) -> Iterator[pyarrow.Table]:
         taken, left = [], []
         for batch, stream in here:
             whole = ORDER.key(batch, batch.num_rows - 1) == limit
-            count = batch.num_rows if whole else ORDER.before(batch, limit)
+            count = batch.num_rows if whole else bisect_left(ORDER.keys(batch), limit)
             taken.append(batch.slice(0, count))
             rest = next(stream, None) if whole else batch.slice(count)
             left += [] if rest is None else [(rest, stream)]

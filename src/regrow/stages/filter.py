@@ -14,7 +14,7 @@ from regrow.recipe.kind import Kind, Phase, Slot, Table, Task
 from regrow.recipe.values import Texts
 from regrow.sections import LARGEST, Parameters, fault
 from regrow.stages.costs import texts_held, through_text
-from regrow.stages.tags import SETS, broken, parts_of, pieces
+from regrow.stages.tags import SETS, broken, part_of, parts_of, pieces
 from regrow.words import suggestion
 
 if TYPE_CHECKING:
