@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from regrow.errors import InputError
+from regrow.tracing import spans
 from regrow.tracing.spans import LARGEST, Wanted, find, trace
 
 from .conftest import FABLES, Built
@@ -60,6 +61,16 @@ def test_spans_that_overlap_make_a_region_and_a_document_is_named_once(there) ->
     frog = next(one for one in found.documents if one.locator.startswith("frog"))
     assert len(frog.spans) >= 2
     assert plain["regions"][0]["start"] == found.regions[0].start
+
+
+def test_a_long_sentence_is_marked_once(there, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one with more tokens than are compared at a time, each piece is a span, and not each of its words."""
+    monkeypatch.setattr(spans, "_LONGEST", 12)
+    text = FABLES["mill"].partition("\n")[0].replace(".", ",")
+    found = trace(text, there, Wanted(most=1000, words=1))
+    assert all(one.end <= other.start for one, other in zip(found.spans, found.spans[1:], strict=False))
+    assert found.covered > 0.8
+    assert len(found.spans) <= len(there.tokenizer.placed(text)) // 12 + 2
 
 
 def test_a_corpus_is_asked_again_and_again(there) -> None:

@@ -341,4 +341,4 @@ def _schedule(release: Release) -> tuple[Schedule | None, str]:
     try:
         return training(release, release.lock, None)[1], ""
     except (RecipeError, InputError) as error:
-        return None, f"{error.what}: {error.why}" if error.why else error.what
+        return None, f"{error.what}, because {error.why}" if error.why else error.what

@@ -267,17 +267,20 @@ class _Text:
         return any(map(str.isalnum, self.text[self.starts[token] : self.ends[token]]))
 
     def segments(self) -> Iterator[range]:
-        """The tokens of each sentence, or line."""
+        """The tokens of each sentence, or line; of a long one, in pieces."""
         first = 0
         for match in _SEGMENT.finditer(self.text):
             last = first
             while last < len(self.ids) and self.ends[last] <= match.end():
                 last += 1
-            if last > first:
-                yield range(first, last)
+            yield from _cut(range(first, last))
             first = last
-        if first < len(self.ids):
-            yield range(first, len(self.ids))
+        yield from _cut(range(first, len(self.ids)))
+
+
+def _cut(tokens: range) -> Iterator[range]:
+    """Tokens in pieces, so that no run of them is compared for long."""
+    return (tokens[at : at + _LONGEST] for at in range(0, len(tokens), _LONGEST))
 
 
 def trace(text: str, corpus: Corpus, wanted: Wanted | None = None) -> Trace:
@@ -326,7 +329,7 @@ def _require_text(text: str) -> None:
 def _maximal(said: _Text, corpus: Corpus) -> Iterator[_Candidate]:
     """The longest run of whole words from each word, if it goes beyond those before."""
     asked = [
-        (first, min(segment.stop, first + _LONGEST), head)
+        (first, segment.stop, head)
         for segment in said.segments()
         for first in segment
         if said.breaks(said.starts[first]) and said.is_word(first)
