@@ -16,7 +16,7 @@ from regrow.evidence.quality import RULES
 
 PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u00ab\u00bb\u00b7\u2022\xa0"
 STOP_WORDS = {"the", "be", "to", "of", "and", "that", "have", "with"}
-ENDS = tuple(".?!\"'\u2026\u201d\u2019。")
+ENDS = tuple(".?!。")
 BLANKS = " \t\n\r\x0b\x0c"
 PAGES = [
     "javascript",

@@ -40,6 +40,23 @@ def test_the_usual_stages() -> None:
     ]
 
 
+def feeding(more: str) -> dict[str, tuple[str, ...]]:
+    """What feeds each stage that takes documents."""
+    return {one.name: one.inputs["documents"] for one in fakes.graph(more=more).stages if "documents" in one.inputs}
+
+
+def test_a_check_looks_at_what_is_trained_on() -> None:
+    """Filters come in the order in which a recipe names them, and checks after all of them."""
+    found = feeding('[redact]\n\n[filter]\nquality = "c4"\nlanguages = ["en"]\n\n[tags]\nlanguage = true\n')
+    assert found["redact"] == ("deduplicate",)
+    assert found["filter"] == ("redact",)
+    assert found["filter-languages"] == ("filter",)
+    assert found["tags"] == found["language"] == found["split"] == ("filter-languages",)
+    found = feeding('[filter]\nmax_personal = 0\n\n[redact]\nwhat = "key"\n')
+    assert (found["filter"], found["redact"], found["tags"]) == (("deduplicate",), ("filter",), ("redact",))
+    assert not {"language", "filter-languages"} & {*found}
+
+
 def test_parameters_are_complete() -> None:
     found = {stage.name: stage.parameters.model_dump() for stage in fakes.graph().stages}
     assert found["fetch-plays"] == {

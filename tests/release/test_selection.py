@@ -61,6 +61,21 @@ def test_records_of_one_run_stay_together(tmp_path: Path) -> None:
     }
 
 
+def test_a_record_of_all_parts_lies_beside_them(tmp_path: Path) -> None:
+    """Of an artifact in parts a file at its top is released once, and a file of the parts once for each."""
+    made = artifacts(tmp_path, train=["model.safetensors", "record.json"])
+    for number in range(2):
+        part = tmp_path / "train" / f"part-{number:05}-of-00002"
+        part.mkdir()
+        (part / "chain.jsonl").touch()
+    train = replace(TRAIN, released=(Released("record.json", "evidence/{stage}", always=True), RECORDS[0]))
+    assert {target for _, target in released_files(graph(train), made)} == {
+        "evidence/train/record.json",
+        "training/part-00000-of-00002/chain.jsonl",
+        "training/part-00001-of-00002/chain.jsonl",
+    }
+
+
 @pytest.mark.parametrize(
     "released",
     [

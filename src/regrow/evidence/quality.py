@@ -29,7 +29,7 @@ _PUNCTUATION = (
     "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u00ab\u00bb\u00b7\u2022\xa0"
 )
 _ELLIPSIS = "\u2026"
-_ENDS = ".?!\"'\u2026\u201d\u2019\u3002\uff01\uff1f\u061f\u0964"  # of lines that are sentences
+_ENDS = ".?!\u3002\uff01\uff1f\u061f\u0964"  # of lines that are sentences, for FineWeb
 _C4_ENDS = ".?!\"'"
 _BULLETS = "-\u2022"
 _SENTENCE_END = "[.?!][\"'\u2019\u201d)\\]]*$"
