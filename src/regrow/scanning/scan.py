@@ -146,8 +146,8 @@ def _told(target: Path, graph: Graph, checks: Sequence[Stage], made: Evaluation)
     paths = {name: result.path for name, result in made.results.items()}
     found = [Found(one.name, Evidence.read((paths[one.name] / EVIDENCE).read_text("utf-8"))) for one in checks]
     stages = [stage for stage in graph.stages if stage.name in paths]
-    searched = {name for one in checks for name in one.needs if _gives(graph, name, "documents")}
-    dropped = [one for stage in stages if stage.kind.output == "documents" for one in _dropped(paths[stage.name])]
+    searched = sorted({name for one in checks for name in one.needs if _gives(graph, name, "documents")})
+    dropped = [one for name in searched[-1:] for one in _dropped(paths[name])]  # it has those of the stages before
     return Scan(
         str(target),
         max((count(paths[name]) for name in searched), default=0),
