@@ -246,7 +246,12 @@ def _source(place: str, licence: str, suffix: str) -> tuple[dict[str, Any], Path
     else:
         raise InputError("there is no such file", where=place, hint="name a file, a folder, or scheme:locator")
     name = f"{re.sub('[^a-z0-9]+', '-', stem.lower())[:40].strip('-')}-{suffix}".strip("-")
-    return {"name": name, "fetch": fetch, "licence": licence, "availability": "obtainable"}, base
+    return {
+        "name": name,
+        "fetch": fetch,
+        "licence": licence,
+        "availability": "open" if suffix.startswith("evaluation") else "obtainable",
+    }, base
 
 
 def _spoken(data: Mapping[str, Any], root: Path) -> Spoken:
