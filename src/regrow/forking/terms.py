@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from regrow.auditing.licences.conclusion import freest
 from regrow.licences.catalogue import Does, Licence, Right, get
+from regrow.licences.comparing import freest
 from regrow.licences.expressions import alternatives
 
 _NOT_FOR_ALL = {
