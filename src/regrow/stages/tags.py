@@ -217,7 +217,8 @@ def _answer(tally: Tally, found: Mapping[str, int], rules: list[Any]) -> str:
     worst, number = top({rule.name: tally.has(rule.name) for rule in rules}, 1)[0]
     if not number:
         return f"{first} No document breaks any of {len(rules)} rules for prose."
-    return f"{first} Of {len(rules)} rules for prose, `{worst}` is broken most often, by {share(number, tally.total)}."
+    most = f"by {share(number, tally.total)} of the documents"
+    return f"{first} Of {len(rules)} rules for prose, `{worst}` is broken most often, {most}."
 
 
 def _and(names: list[str], word: str = "and") -> str:
