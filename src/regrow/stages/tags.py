@@ -207,17 +207,16 @@ def told(tally: Tally, sets: tuple[str, ...]) -> Evidence:
 def _answer(tally: Tally, found: Mapping[str, int], rules: list[Any]) -> str:
     searched = counted(tally.total, "document")
     there = _and([in_words(number, sort) for sort, number in found.items() if number])
-    first = (
-        f"{there} were found in {searched}."
-        if there
-        else f"No {_and([*WORDS.values()], 'or')} were found in {searched}."
-    )
+    verb = "was" if sum(found.values()) == 1 else "were"
+    nothing = f"No {_and([*WORDS.values()], 'or')}"
+    first = f"{there or nothing} {verb} found in {searched}."
     if not rules:
         return first
     worst, number = top({rule.name: tally.has(rule.name) for rule in rules}, 1)[0]
     if not number:
         return f"{first} No document breaks any of {len(rules)} rules for prose."
-    return f"{first} Of {len(rules)} rules for prose, `{worst}` is broken most often, by {share(number, tally.total)}."
+    most = f"by {share(number, tally.total)} of the documents"
+    return f"{first} Of {len(rules)} rules for prose, `{worst}` is broken most often, {most}."
 
 
 def _and(names: list[str], word: str = "and") -> str:
