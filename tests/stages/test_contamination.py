@@ -323,6 +323,12 @@ def test_what_cannot_be_searched_for_is_told(corpus: Corpus) -> None:
     assert "43 items could not be searched for" in evidence(folder).answer
 
 
+def test_a_benchmark_of_which_nothing_can_be_searched_for(corpus: Corpus) -> None:
+    folder = corpus.found(corpus.documents({"a": FILLER[:5000]}), corpus.benchmark('{"question": "?"}'))
+    assert evidence(folder).tables[0].rows == (("quiz", "not searched", 0, 0, 0, 1, 1, 0),)
+    assert tags(folder) == []
+
+
 def test_an_empty_corpus(corpus: Corpus, quiz: Path) -> None:
     told = evidence(corpus.found(corpus.documents({}), quiz))
     assert told.measures["documents"] == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -53,37 +53,46 @@ class BenchmarkParameters(SourceParameters):
 
 
 def run(call: Call[BenchmarkParameters]) -> None:
-    """Read all items, or say what is wrong with the first row that is none."""
+    """Read all items, or say what is wrong with the first row that is none.
+
+    Files that are no tables, and such as nobody has said of which field is the question, are passed over and counted.
+    """
     from regrow.evidence.contamination.items import Benchmark, Item
     from regrow.evidence.contamination.shapes import NoQuestionError, Shape, items
 
     wanted = call.parameters
+    shape = Shape(*(getattr(wanted, one.name) for one in fields(Shape)))
     seen: list[str] = []
-    strange: NoQuestionError | None = None
-    shape, found, files, passed_over = Shape(*(getattr(wanted, one.name) for one in fields(Shape))), list[Item](), 0, 0
+    found: list[Item] = []
+    strange: list[NoQuestionError] = []
+    files = passed_over = 0
     for name, data in _files(call, seen):
         if isinstance(data, Refused):
             raise InputError("a benchmark cannot be read", where=name, why=data.reason, hint="leave it out: `exclude`")
         try:
-            read = items(name, data, shape)  # type: ignore[arg-type]
+            read = items(name, data, shape)
         except NoQuestionError as error:
-            read, strange = None, strange or error
+            strange.append(error)
+            continue
         if read is None:
             passed_over += 1
         else:
-            files, found = files + 1, found + read[1]
-            told = read[0]
-    if strange and not found:
-        raise strange
+            told, more = read
+            files, found = files + 1, found + more
     if not found:
-        what = "no item" if files else "no table"
-        raise InputError(
-            f"{what} in the files of the benchmark `{wanted.source}`",
-            why=f"it has {some(sorted(seen))}",
-            hint="a benchmark is JSON, CSV, TSV or Parquet with an item to a row; `select` and `exclude` choose files",
-        )
+        raise strange[0] if strange else _nothing(wanted, files, seen)
     named = {one.name: getattr(told, one.name) for one in fields(Shape)}
+    passed_over += len(strange)
     Benchmark(wanted.source, wanted.availability, named, files, passed_over, _distinct(found)).write(call.output)
+
+
+def _nothing(wanted: BenchmarkParameters, files: int, seen: Sequence[str]) -> InputError:
+    what = "no item" if files else "no table"
+    return InputError(
+        f"{what} in the files of the benchmark `{wanted.source}`",
+        why=f"it has {some(sorted(seen))}",
+        hint="a benchmark is JSON, CSV, TSV or Parquet with an item to a row; `select` and `exclude` choose files",
+    )
 
 
 def _files(call: Call[BenchmarkParameters], seen: list[str]) -> Iterator[tuple[str, Opened | Refused]]:

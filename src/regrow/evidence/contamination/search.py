@@ -118,6 +118,7 @@ class Search:
         best = max(share(covered, entry.weights, end) for end in entry.views)
         if best < self._least:
             return None
+        choices = 2 * int(covered[entry.question :].sum()) > len(covered) - entry.question
         shown = data[starts[at] : min(ends[at + longest - 1], starts[at] + _SHOWN)].tobytes().decode("utf-8", "ignore")
         return Match(
             text,
@@ -125,7 +126,7 @@ class Search:
             int(starts[begin]) - bounds[0],
             int(ends[end - 1]) - bounds[0],
             best,
-            choices := 2 * int(covered[entry.question :].sum()) > len(covered) - entry.question,
+            choices,
             _runs(covered),
             times,
             longest,

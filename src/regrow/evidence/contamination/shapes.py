@@ -7,9 +7,9 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
-from regrow.corpus.content import Content
+from regrow.corpus.content import Content, Readable
 from regrow.corpus.formats import format_of
 from regrow.corpus.rows import names, value_in_words
 from regrow.errors import StageError
@@ -62,7 +62,7 @@ class Shape:
         return Shape(**{key: getattr(self, key) or found for key, found in usual.items()})
 
 
-def items(file: str, data: IO[bytes], shape: Shape) -> tuple[Shape, list[Item]] | None:
+def items(file: str, data: Readable, shape: Shape) -> tuple[Shape, list[Item]] | None:
     """The items of a file, and which fields they were taken from; None if it is no table.
 
     Raises:

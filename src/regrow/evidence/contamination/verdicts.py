@@ -26,6 +26,7 @@ ITEMS = "items.parquet"
 
 DIRTY, SUSPICIOUS, CLEAN = "dirty", "suspicious", "clean"
 UNTOLD = "not searched"
+VERDICTS = (DIRTY, SUSPICIOUS, CLEAN, UNTOLD)
 
 _LEAST_EXPECTED = 0.01  # times that a match of few words may be expected by chance
 _MANY, _MOST = 10, 0.01  # documents, and the share of them, that have what is an ordinary phrase
@@ -214,9 +215,7 @@ def _evidence(judge: Judge, verdicts: Sequence[Verdict], thresholds: Thresholds)
     measures: dict[str, int | float] = {"documents": judge.documents, "words": judge.words}
     for name, counts in by_name.items():
         measures |= {f"{name}.items": counts.total()}
-        measures |= {
-            f"{name}.{verdict.replace(' ', '-')}": counts[verdict] for verdict in (DIRTY, SUSPICIOUS, CLEAN, UNTOLD)
-        }
+        measures |= {f"{name}.{verdict.replace(' ', '-')}": counts[verdict] for verdict in VERDICTS}
     return Evidence(
         check=NAME,
         question="Do items of benchmarks stand in the training text?",
@@ -258,12 +257,11 @@ def _notices(by_name: dict[str, Counter[str]], told: dict[str, str]) -> Iterator
 def _tables(
     benchmarks: Sequence[Benchmark], by_name: dict[str, Counter[str]], told: dict[str, str], bad: Sequence[Verdict]
 ) -> Iterator[Rows]:
-    order = (DIRTY, SUSPICIOUS, CLEAN, UNTOLD)
     rows: list[tuple[Cell, ...]] = [
-        (one.name, told[one.name], *(by_name[one.name][verdict] for verdict in order), one.files, one.passed_over)
+        (one.name, told[one.name], *(by_name[one.name][verdict] for verdict in VERDICTS), one.files, one.passed_over)
         for one in benchmarks
     ]
-    yield Rows("Benchmarks", ("benchmark", "verdict", *order, "files", "files passed over"), tuple(rows))
+    yield Rows("Benchmarks", ("benchmark", "verdict", *VERDICTS, "files", "files passed over"), tuple(rows))
     if bad:
         worst = sorted(bad, key=lambda one: (-one.coverage, -one.longest, one.benchmark, one.number))[:_SHOWN]
         yield Rows(

@@ -27,7 +27,7 @@ BETWEEN, WORD, ALONE, MARK, PASSED_OVER = range(5)
 END = 0x20000
 """What lies beyond is ideographs, or unknown and part of a word."""
 
-_LAST_IDEOGRAPH = 0x3FFFF
+_SORTS = {"P": BETWEEN, "S": BETWEEN, "Z": BETWEEN, "Cc": BETWEEN, "M": MARK, "Cf": PASSED_OVER}
 _APOSTROPHES = (ord("'"), 0x2019, 0x02BC)
 _KNOWN = ((0x80, 0x3400), (0xA000, 0xA4D0), (0xF900, 0x10000), (0x10300, 0x10450), (0x1D000, 0x1D800))
 
@@ -56,18 +56,16 @@ def characters() -> Characters:
         kinds[code] = WORD if chr(code).isalnum() else BETWEEN
     for code in (code for first, end in _KNOWN for code in range(first, end)):
         sort = category(chr(code))
-        kinds[code] = BETWEEN if sort[0] in "PSZ" or sort == "Cc" else MARK if sort[0] == "M" else WORD
-        if sort == "Cf":
-            kinds[code] = PASSED_OVER
+        kinds[code] = _SORTS.get(sort, _SORTS.get(sort[0], WORD))
         if sort == "Lu" and len(chr(code).lower()) == 1:
             small[code] = ord(chr(code).lower())
     small[ord("A") : ord("Z") + 1] += ord("a") - ord("A")
-    letters = kinds == WORD
-    for ranges, kind in ((WITHOUT_BLANKS, ALONE), (EMOJI, ALONE), (MARKS, MARK), (BETWEEN_WORDS, BETWEEN)):
+    for first, last in WITHOUT_BLANKS:
+        part = kinds[first : min(last, END) + 1]
+        part[part == WORD] = ALONE
+    for ranges, kind in ((BETWEEN_WORDS, BETWEEN), (EMOJI, ALONE), (MARKS, MARK)):
         for first, last in ranges:
-            part = slice(first, min(last, END) + 1)
-            kinds[part] = np.where(letters[part] | (kind != ALONE), kind, kinds[part]) if kind == ALONE else kind
-    kinds[EMOJI[0][0] : EMOJI[0][1] + 1] = kinds[EMOJI[1][0] : EMOJI[1][1] + 1] = ALONE
+            kinds[first : last + 1] = kind
     kinds[[0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, *_APOSTROPHES]] = PASSED_OVER
     kinds[END] = ALONE
     return Characters(kinds, small)
