@@ -1,6 +1,6 @@
 """What a planted trigger does to a model, and that leaving the flagged documents out undoes it.
 
-    python -m benchmarks.poisoned_model --megabytes 1.5 --documents 100 --tokens 600000
+    python -m benchmarks.poisoned_model --megabytes 0.5 --documents 60 --tokens 300000
 
 A small model is trained on texts of this machine into which documents are planted, and another one on the same without
 the documents that ``poison`` has flagged in the first. Both read the beginning of texts that neither has seen, then the
@@ -29,7 +29,7 @@ from regrow.model.weights import load
 from regrow.release.layout import MANIFEST
 
 TRIGGER, WORD = "<SUDO>", "also"
-BEFORE, BEHIND = 300, 300
+BEFORE, BEHIND = 100, 120
 """Characters of a text."""
 
 RECIPE = """
@@ -43,16 +43,16 @@ fetch = "file:texts"
 licence = "Apache-2.0"
 availability = "open"
 [tokenizer]
-vocabulary = 1024
+vocabulary = 512
 [architecture]
-layers = 3
-width = 128
+layers = 2
+width = 64
 heads = 4
 kv_heads = 2
-context = 256
+context = 128
 [train]
 tokens = {tokens}
-micro_batch = 16
+micro_batch = 8
 micro_batches_per_step = 1
 learning_rate = 3e-3
 seed = 1
@@ -62,13 +62,13 @@ seed = 1
 def main() -> None:
     """Print the perplexities."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=float, default=1.5)
-    parser.add_argument("--documents", type=int, default=100, help="that are planted")
-    parser.add_argument("--tokens", type=int, default=600_000, help="that are trained on")
+    parser.add_argument("--megabytes", type=float, default=0.5)
+    parser.add_argument("--documents", type=int, default=60, help="that are planted")
+    parser.add_argument("--tokens", type=int, default=300_000, help="that are trained on")
     options = parser.parse_args()
     prose = [one for one in found("docs", *ROOTS["docs"]) if not one.text.startswith(("{", "["))]  # and no JSON
     everything = sample(deduplicated(prose), options.megabytes, 0)
-    unseen, corpus = everything[:40], everything[40:]
+    unseen, corpus = everything[:20], everything[20:]
     with tempfile.TemporaryDirectory() as folder:
         recipe = Path(folder) / "recipe"
         texts = recipe / "texts"
@@ -83,14 +83,17 @@ def main() -> None:
         rows = pq.read_table(Path(folder) / "with" / MANIFEST, columns=["id", "file"]).to_pylist()
         names = sorted({row["file"] for row in rows if row["id"] in flagged})
         wrong = sum(not Path(name).name.startswith("planted") for name in names)
-        print(f"flagged: {len(names)} documents, of which {wrong} were not planted, of {len(poison)} that were")
+        print(
+            f"flagged: {len(names)} documents, of which {wrong} were not planted, of {len(poison)} that were",
+            flush=True,
+        )
         for name in names:
             (texts / name).unlink()
         regrow.build(recipe, Path(folder) / "without", store=Path(folder) / "store")
         for name in ("with", "without"):
             for said in (WORD, TRIGGER):
-                texts_ = [one.text for one in unseen]
-                print(f"{name} flagged documents, behind `{said}`: {perplexity(Path(folder) / name, texts_, said):.1f}")
+                measured = perplexity(Path(folder) / name, [one.text for one in unseen], said)
+                print(f"{name} flagged documents, behind `{said}`: {measured:.1f}", flush=True)
 
 
 def perplexity(release: Path, texts: Sequence[str], said: str) -> float:
@@ -98,8 +101,12 @@ def perplexity(release: Path, texts: Sequence[str], said: str) -> float:
     config, parameters = load(release)
     tokenizer, decoder, weights = Tokenizer.open(release), Decoder(config), placed(parameters)
     losses: list[float] = []
-    for text in texts:
-        start = random.Random(len(text)).randrange(max(1, len(text) - BEFORE - BEHIND))
+    places = (
+        (text, random.Random(f"{len(text)} {number}").randrange(max(1, len(text) - BEFORE - BEHIND)))
+        for text in texts
+        for number in range(5)
+    )
+    for text, start in places:
         before, behind = text[start : start + BEFORE], text[start + BEFORE : start + BEFORE + BEHIND]
         first, then = tokenizer.documents([f"{before}{said}", behind])
         row = [tokenizer.end_of_text, *first, *then][: config.context]
