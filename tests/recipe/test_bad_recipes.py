@@ -26,7 +26,7 @@ CASES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
         "bard/regrow.toml:33: train.xyzzy: unknown key\n"
         "hint: known here: `tokens`, `micro_batch`, `micro_batches_per_step`, `learning_rate`, `warmup`, "
         "`decay`, `final_learning_rate`, `weight_decay`, `beta1`, `beta2`, `epsilon`, `clip`, `seed`, "
-        "`checkpoint_every`, `snapshots`, `validate_every`, `stop_after`, `keep_optimizer`",
+        "`checkpoint_every`, `snapshots`, `validate_every`, `stop_after`, `states`, `keep_optimizer`",
     ),
     "a misspelt table": (
         [("[tokenizer]", "[tokeniser]")],
@@ -419,7 +419,7 @@ def test_several_faults_can_be_had_one_by_one() -> None:
 
 
 def test_the_good_recipe_is_good() -> None:
-    assert [stage.name for stage in fakes.graph().stages][-1] == "evaluate"
+    assert [stage.name for stage in fakes.graph().stages][-2:] == ["evaluate", "untrained"]
 
 
 def test_no_recipe(tmp_path: Path) -> None:

@@ -25,7 +25,10 @@ def test_the_usual_stages() -> None:
         ("documents-bible", {"files": ("fetch-bible",)}),
         ("clean", {"documents": ("documents-plays", "documents-bible")}),
         ("deduplicate", {"documents": ("clean",)}),
+        ("poison", {"documents": ("deduplicate",)}),
+        ("rights", {"documents": ("deduplicate",)}),
         ("split", {"documents": ("deduplicate",)}),
+        ("tags", {"documents": ("deduplicate",)}),
         ("tokenizer", {"split": ("split",)}),
         ("tokenize", {"split": ("split",), "tokenizer": ("tokenizer",)}),
         ("pretrain", {"tokens": ("tokenize",), "tokenizer": ("tokenizer",)}),
@@ -35,6 +38,14 @@ def test_the_usual_stages() -> None:
                 "weights": ("pretrain",),
                 "tokens": ("tokenize",),
                 "tokenizer": ("tokenizer",),
+            },
+        ),
+        (
+            "untrained",
+            {
+                "weights": ("pretrain",),
+                "tokenizer": ("tokenizer",),
+                "tokens": ("tokenize",),
             },
         ),
     ]

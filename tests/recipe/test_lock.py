@@ -202,7 +202,7 @@ REMEDY = "hint: take a whole version of the file, or delete it and run `regrow l
         (
             "fetch-plays = ",
             "fetch-play = ",
-            "x/regrow.lock:228: outputs.fetch-play: the lock is damaged\n"
+            "x/regrow.lock:273: outputs.fetch-play: the lock is damaged\n"
             f"because of this: there is no stage `fetch-play`\n{REMEDY}",
         ),
     ],
@@ -233,7 +233,7 @@ def test_a_damaged_lock(old: str, new: str, expected: str) -> None:
         (
             "vocabulary = 512\n",
             "",
-            "x/regrow.lock:158: stage.tokenizer.parameters.vocabulary: the lock is damaged\n"
+            "x/regrow.lock:193: stage.tokenizer.parameters.vocabulary: the lock is damaged\n"
             f"because of this: missing\n{REMEDY}",
         ),
     ],

@@ -51,12 +51,12 @@ def test_a_lock_says_what_a_source_is_for_unless_it_is_training() -> None:
 
 
 def test_a_key_that_only_another_role_reads_is_an_error() -> None:
-    said = ('name = "bible"', 'name = "bible"\nrole = "reference"')
+    said = ('name = "bible"', 'name = "bible"\nrole = "evaluation"')
     with pytest.raises(RecipeError) as error:
         fakes.recipe(said, kinds=KINDS)
     assert str(error.value).split("\n")[:2] == [
         "bard/regrow.toml:19: source.bible.group_by: means nothing here",
-        "because it is for `documents`, which this entry does not ask for",
+        "because it is for `documents` or `fingerprint`, which this entry does not ask for",
     ]
 
 
