@@ -67,6 +67,15 @@ if TYPE_CHECKING:
     metavar="PLACE",
     help="With --require: more envelopes, beside those in the release.",
 )
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Rebuild nothing: compare the files, of a release or any folder, with this bundle of OpenSSF model signing.",
+)
+@click.option(
+    "--key", type=click.Path(path_type=Path), metavar="FILE", help="With --bundle: the public key of whoever signed."
+)
 @offline_option
 @who_option
 @threads_option
@@ -83,6 +92,8 @@ def command(
     require: int | None,
     trust: Path | None,
     attestations: tuple[Path, ...],
+    bundle: Path | None,
+    key: Path | None,
     offline: bool,
     who: Choice,
 ) -> int:
@@ -93,7 +104,7 @@ def command(
     has to lead from one to the next. That takes less time and is no proof; it says how likely a lie is passed over.
 
     With --require nothing is built, and the files are compared with what others have signed (exit code 5 if they are
-    too few).
+    too few). With --bundle the files are compared with what the holder of a key signed, in a release or elsewhere.
 
     Exits with 0 if all is the same, with 3 if something differs, naming the first stage that does, and with 4 if two
     runs on this machine differ, so that nothing can be said.
@@ -109,6 +120,10 @@ def command(
         raise click.UsageError("--nonce and --states are about a check of parts\nhint: add --segments, or leave it out")
     if (require is None) is not (trust is None) or (attestations and require is None):
         raise click.UsageError("--require and --trust belong together\nhint: --require 2 --trust rebuilders.toml")
+    if (bundle is None) is not (key is None) or (bundle and (require or segments)):
+        raise click.UsageError("--bundle and --key go together, and alone\nhint: --bundle model.sig --key alice.pub")
+    if bundle is not None and key is not None:
+        return _signed(console, release, bundle, key)
     if require is not None and trust is not None:
         return _trusted(console, release, require, trust, attestations)
     keep_freed_memory()
@@ -131,6 +146,18 @@ def command(
     return report.exit_code
 
 
+def _signed(console: Console, place: Path, bundle: Path, key: Path) -> int:
+    """Compare files with what somebody signed."""
+    from regrow.attesting.bundles import check_bundle
+
+    found = check_bundle(place, bundle, key)
+    if console.json:
+        console.document("verify-bundle/1", found.to_json())
+    else:
+        console.result("\n".join(found.lines()))
+    return found.exit_code
+
+
 def _trusted(console: Console, release: Path, required: int, trust: Path, more: tuple[Path, ...]) -> int:
     """Count those who signed that they rebuilt a release, whose files are compared with its list first."""
     from dataclasses import asdict
@@ -138,22 +165,12 @@ def _trusted(console: Console, release: Path, required: int, trust: Path, more: 
 
     from regrow.attesting.statements import envelopes, recipe_of
     from regrow.attesting.trust import consent, trusted
-    from regrow.errors import DifferentError
     from regrow.release.layout import ATTESTATIONS
-    from regrow.verifying.files import check_files
+    from regrow.verifying.files import require_whole
 
     there = readable(release)
     believed = trusted(trust, datetime.now(UTC).date())
-    files = check_files(there)
-    if not files.whole:
-        named = (*files.damaged, *files.missing, *files.extra)
-        raise DifferentError(
-            "the files are not the ones that anybody signed",
-            where=str(release),
-            why=f"{named[0]} is not as its list of checksums says"
-            + (f", and {len(named) - 1} more" * (len(named) > 1)),
-            hint="get the release again from where it came",
-        )
+    files = require_whole(there)
     own = release / ATTESTATIONS
     found = list(envelopes(*((own,) if own.is_dir() else ()), *more))
     agreed = consent(files.digest, recipe_of(there), found, believed, required)

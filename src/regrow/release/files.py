@@ -100,6 +100,11 @@ class Directory:
             raise OSError("it is no file")
         return file
 
+    @property
+    def is_cache(self) -> bool:
+        """Whether it is a snapshot in a model hub's cache, where each file is a link to its bytes."""
+        return self._blobs is not None
+
     def _is_inside(self, place: Path) -> bool:
         return place.resolve().is_relative_to(self._top) or place.resolve().parent == self._blobs
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from regrow.errors import DifferentError
 from regrow.release import Release
 from regrow.release.layout import SUMS, is_covered
 from regrow.store import sha256_file
@@ -51,6 +52,25 @@ def check_files(release: Release) -> FileCheck:
         extra=tuple(sorted(there - set(listed))),
         listed=listed,
     )
+
+
+def require_whole(release: Release) -> FileCheck:
+    """Compare a release with its own list of checksums.
+
+    Raises:
+        DifferentError: naming the first file that is not as listed.
+    """
+    files = check_files(release)
+    if not files.whole:
+        named = (*files.damaged, *files.missing, *files.extra)
+        raise DifferentError(
+            "the files are not the ones that anybody signed",
+            where=str(release.path),
+            why=f"{named[0]} is not as its list of checksums says"
+            + (f", and {len(named) - 1} more" * (len(named) > 1)),
+            hint="get the release again from where it came",
+        )
+    return files
 
 
 def _is(release: Release, path: str, sha256: str) -> bool:
