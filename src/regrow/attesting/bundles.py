@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -270,11 +271,7 @@ def _digest(read: Callable[[int], bytes], name: str, most: int | None = None) ->
 
 
 def _hasher(name: str) -> Any:
-    if name != "blake3":
-        return hashlib.new(name)
-    from blake3 import blake3
-
-    return blake3()
+    return import_module("blake3").blake3() if name == "blake3" else hashlib.new(name)
 
 
 def _require_hash(name: str) -> None:

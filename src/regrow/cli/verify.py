@@ -76,6 +76,12 @@ if TYPE_CHECKING:
 @click.option(
     "--key", type=click.Path(path_type=Path), metavar="FILE", help="With --bundle: the public key of whoever signed."
 )
+@click.option(
+    "--parent",
+    type=click.Path(path_type=Path),
+    metavar="MODEL",
+    help="Of a GGUF file, anybody's: quantise this model again, and compare tensor by tensor.",
+)
 @offline_option
 @who_option
 @threads_option
@@ -94,6 +100,7 @@ def command(
     attestations: tuple[Path, ...],
     bundle: Path | None,
     key: Path | None,
+    parent: Path | None,
     offline: bool,
     who: Choice,
 ) -> int:
@@ -105,6 +112,7 @@ def command(
 
     With --require nothing is built, and the files are compared with what others have signed (exit code 5 if they are
     too few). With --bundle the files are compared with what the holder of a key signed, in a release or elsewhere.
+    With --parent RELEASE is a file, and the parent is quantised again.
 
     Exits with 0 if all is the same, with 3 if something differs, naming the first stage that does, and with 4 if two
     runs on this machine differ, so that nothing can be said.
@@ -122,6 +130,10 @@ def command(
         raise click.UsageError("--require and --trust belong together\nhint: --require 2 --trust rebuilders.toml")
     if (bundle is None) is not (key is None) or (bundle and (require or segments)):
         raise click.UsageError("--bundle and --key go together, and alone\nhint: --bundle model.sig --key alice.pub")
+    if parent is not None and (bundle or require or segments):
+        raise click.UsageError("--parent is about one file, and nothing else\nhint: model.gguf --parent MODEL")
+    if parent is not None:
+        return _quantised(console, release, parent)
     if bundle is not None and key is not None:
         return _signed(console, release, bundle, key)
     if require is not None and trust is not None:
@@ -153,6 +165,18 @@ def _signed(console: Console, place: Path, bundle: Path, key: Path) -> int:
     found = check_bundle(place, bundle, key)
     if console.json:
         console.document("verify-bundle/1", found.to_json())
+    else:
+        console.result("\n".join(found.lines()))
+    return found.exit_code
+
+
+def _quantised(console: Console, file: Path, parent: Path) -> int:
+    """Quantise a parent again, and compare."""
+    from regrow.verifying.quantised import compare_with_parent
+
+    found = compare_with_parent(file, parent)
+    if console.json:
+        console.document("verify-parent/1", found.to_json())
     else:
         console.result("\n".join(found.lines()))
     return found.exit_code

@@ -82,6 +82,38 @@ class Written:
         return [f"`{name}` is written as {own}" for own, name in kept] + (again if types else [])
 
 
+@dataclass(frozen=True)
+class Laid:
+    """A decoder as the tensors of a file, whose types are still to be chosen.
+
+    Attributes:
+        tensors: float32, by the names of the file.
+        whole: those of them that are integers with scales.
+    """
+
+    tensors: Mapping[str, torch.Tensor]
+    whole: Mapping[str, Codes]
+
+    def tensor(self, name: str, type: str) -> Tensor:
+        """A tensor of a file; a matrix of integers is written with these where the type has room for them."""
+        codes = self.whole.get(name)
+        return _tensor(name, type, self.tensors[name], codes if codes and _has_room(type, codes) else None)
+
+
+def laid(config: DecoderConfig, parameters: Mapping[str, torch.Tensor], codes: Mapping[str, Codes]) -> Laid:
+    """Lay the parameters of a decoder out as tensors; see :func:`written`."""
+    architecture = architecture_of(config)
+    family = laid_out(architecture)
+    tensors = family.apart(config, parameters)
+    if config.tied_embeddings and ARCHITECTURES[architecture].head:
+        tensors[HEAD] = tensors[EMBEDDING]
+    if config.rope_scaling == "llama3":
+        from regrow.model.rotary import divisors
+
+        tensors[FREQUENCIES] = divisors(config)
+    return Laid(tensors, dict(_pieces(family, config, codes)))
+
+
 def written(
     config: DecoderConfig,
     parameters: Mapping[str, torch.Tensor],
@@ -106,15 +138,8 @@ def written(
     """
     architecture = architecture_of(config)
     _require_known(config, architecture)
-    family = laid_out(architecture)
-    tensors, whole = family.apart(config, parameters), dict(_pieces(family, config, codes))
-    if config.tied_embeddings and ARCHITECTURES[architecture].head:
-        tensors[HEAD] = tensors[EMBEDDING]
-    said = dict(_keys(config, architecture))
-    if config.rope_scaling == "llama3":
-        from regrow.model.rotary import divisors
-
-        tensors[FREQUENCIES] = divisors(config)
+    said, found = dict(_keys(config, architecture)), laid(config, parameters, codes)
+    tensors = found.tensors
     _require_the_same(config, said, tensors)
     logits = HEAD if HEAD in tensors else EMBEDDING
     types = {name: _type(name, tuple(x.shape), type, name == logits) for name, x in tensors.items()}
@@ -124,10 +149,9 @@ def written(
     if type not in _PLAIN:
         said["regrow.rounding"] = Value(Kind.STRING, ROUNDING)
     kept = {name: own for name, own in types.items() if own != type and tensors[name].dim() > 1}
-    fitting = {name: codes for name, codes in whole.items() if _has_room(types[name], codes)}
-    rounded = {name: types[name] for name in whole if name not in fitting and types[name] != "F32"}
-    made = (_tensor(name, types[name], x, fitting.get(name)) for name, x in tensors.items())
-    return Written(said, tuple(made), kept, rounded)
+    fitting = {name for name, codes in found.whole.items() if _has_room(types[name], codes)}
+    rounded = {name: types[name] for name in found.whole if name not in fitting and types[name] != "F32"}
+    return Written(said, tuple(found.tensor(name, types[name]) for name in tensors), kept, rounded)
 
 
 def _pieces(family: Family, config: DecoderConfig, codes: Mapping[str, Codes]) -> Iterator[tuple[str, Codes]]:
