@@ -1,5 +1,7 @@
 """Whether a file was quantised from a parent: by us, by another program, and not at all."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from regrow.cli.root import cli
+from regrow.exporting.gguf import prepared
 from regrow.formats.gguf_blocks import ENCODED, encode
 from regrow.formats.gguf_steps import KNOWN, steps
 from regrow.formats.gguf_writer import Tensor, gguf_bytes
@@ -16,7 +19,9 @@ from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
 from regrow.model.gguf_writing import FILE_TYPES, Written, written
 from regrow.model.weights import Ends, save
+from regrow.recipe.facts import Facts
 from regrow.verifying.quantised import FAR, NEAR, SAME, Parentage, compare_with_parent
+from tests.models import model
 
 CONFIG = DecoderConfig(vocabulary=64, layers=1, width=64, heads=2, kv_heads=1, hidden=96, context=64)
 MATRIX = "blk.0.ffn_up.weight"
@@ -210,3 +215,26 @@ def test_the_way_of_a_user(parent: Path, tmp_path: Path) -> None:
     assert "A model can be prepared" in found.output
     wrong = CliRunner().invoke(cli, [*arguments[:1], str(file(tmp_path / "o.gguf", "Q8_0", seed=5)), *arguments[2:]])
     assert wrong.exit_code == 3
+
+
+@pytest.mark.parametrize(("number", "own"), [(2, "Q4_0"), (7, "Q8_0"), (8, "Q5_0"), (15, "Q4_K"), (18, "Q6_K")])
+def test_files_of_llama_cpp_are_near(number: int, own: str, tmp_path: Path) -> None:
+    """Its program searches for scales as it likes, and writes types that we do not."""
+    pytest.importorskip("llama_cpp")
+    wide = replace(CONFIG, vocabulary=300, width=256, hidden=256)
+    parent = model(tmp_path / "parent", wide)
+    with (tmp_path / "f32.gguf").open("xb") as plain:
+        prepared(parent, parent, "F32", Facts()).write(plain)
+    subprocess.run([sys.executable, "-c", _QUANTIZE, tmp_path / "f32.gguf", tmp_path / "m.gguf", str(number)],
+        check=True, capture_output=True)  # fmt: skip
+    found = compare_with_parent(tmp_path / "m.gguf", parent)
+    assert found.near, list(found.lines())
+    assert own in {one.type for one in found.tensors}
+
+
+_QUANTIZE = """
+import ctypes, sys, llama_cpp
+options = llama_cpp.llama_model_quantize_default_params()
+options.ftype, options.nthread = int(sys.argv[3]), 1
+sys.exit(llama_cpp.llama_model_quantize(sys.argv[1].encode(), sys.argv[2].encode(), ctypes.byref(options)))
+"""

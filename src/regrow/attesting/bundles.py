@@ -21,7 +21,7 @@ from regrow.formats.dsse import Envelope, Signature
 from regrow.formats.model_signing import USUALLY_IGNORED, Bundle, Manifest, Piece
 from regrow.printable import escaped
 from regrow.release import Release
-from regrow.release.files import Directory
+from regrow.release.files import HUBS_OWN, Directory
 from regrow.release.layout import SUMS, UNCOVERED
 from regrow.words import counted
 
@@ -94,7 +94,7 @@ class SignedFiles:
             yield from _some(f"`{escaped(path)}` is missing{self._now_called(path)}" for path in self.missing)
             yield from _some(f"`{escaped(path)}` {why}" for path, why in self.added.items())
         if self.left_out:
-            yield "  Not signed, since whoever signed left these names out, so anybody can have put them there:"
+            yield "  Not signed, since these names were left out, so anybody can have put them there:"
             yield from _some(f"`{escaped(path)}`" for path in self.left_out)
         if self.manifest.shard:
             yield "  It was signed in shards: whether an empty file was taken away cannot be seen."
@@ -117,6 +117,25 @@ class SignedFiles:
         }
 
 
+def signed_in(bundle: Path, key: Path) -> Manifest:
+    """What somebody signed.
+
+    Args:
+        bundle: the file with the signature.
+        key: whose signature it has to be: a public key.
+
+    Raises:
+        InputError: if the bundle is not there, or makes no sense.
+        DifferentError: if it was signed with another key, or changed since.
+        RecipeError: if the key cannot be used.
+    """
+    read = _read(bundle)
+    _require_signed(read, bundle, keys.public_key(key))
+    if read.manifest is None:
+        raise _senseless(bundle, read.faults)
+    return read.manifest
+
+
 def check_bundle(place: Path, bundle: Path, key: Path) -> SignedFiles:
     """Compare files with what somebody signed.
 
@@ -130,15 +149,12 @@ def check_bundle(place: Path, bundle: Path, key: Path) -> SignedFiles:
         DifferentError: if it was signed with another key, or changed since.
         RecipeError: if the key cannot be used.
     """
-    read = _read(bundle)
-    _require_signed(read, bundle, keys.public_key(key))
-    if read.manifest is None:
-        raise _senseless(bundle, read.faults)
-    _require_hash(read.manifest.hash)
+    manifest = signed_in(bundle, key)
+    _require_hash(manifest.hash)
     if not place.exists():
         raise InputError("there is no such file or folder", where=str(place))
     files = Directory(place) if place.is_dir() else _Single(place.parent, place.name)
-    return _compared(files, read.manifest, _inside(place, bundle))
+    return _compared(files, manifest, _inside(place, bundle))
 
 
 @dataclass(frozen=True)
@@ -216,7 +232,11 @@ def _trouble(files: Directory, path: str, manifest: Manifest) -> str:
 
 
 def _why_added(files: Directory, path: str, manifest: Manifest) -> str:
-    """Why something that nobody signed should not be there; empty if whoever signed left it out by name."""
+    """Why something that nobody signed should not be there; empty if whoever signed left it out by name, and if the
+    hub in whose cache it is put it there.
+    """
+    if files.is_cache and path == HUBS_OWN:
+        return ""
     if _is_below(path, USUALLY_IGNORED):
         return "was not signed: programs leave that name out, so anybody can have put it there"
     if _is_below(path, manifest.ignored):

@@ -17,6 +17,9 @@ from regrow.errors import RecipeError
 MOST_BYTES = 256 << 20
 """Of a file that is read whole; those of ours have a few megabytes."""
 
+HUBS_OWN = ".gitattributes"
+"""What a model hub puts into every repository by itself. No program that loads a model reads it."""
+
 _DEEPEST = 50  # lists and tables in each other, where a release of ours has five
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from regrow.errors import DifferentError
 from regrow.release import Release
+from regrow.release.files import HUBS_OWN, Directory
 from regrow.release.layout import SUMS, is_covered
 from regrow.store import sha256_file
 
@@ -39,12 +40,14 @@ class FileCheck:
 def check_files(release: Release) -> FileCheck:
     """Compare a release with its own list of checksums.
 
-    A link counts as the file it leads to, if that is in the release or in a model hub's cache.
+    A link counts as the file it leads to, if that is in the release or in a model hub's cache. What the hub itself puts
+    into its cache is no file of the release.
     """
     if not release.sums.canonical:
         return FileCheck(release.digest, damaged=(SUMS,), missing=(), extra=(), listed={})
     listed = release.listed
-    there = {path for path in release.files.paths() if is_covered(path)}
+    cached = isinstance(release.files, Directory) and release.files.is_cache
+    there = {path for path in release.files.paths() if is_covered(path) and not (cached and path == HUBS_OWN)}
     return FileCheck(
         digest=release.digest,
         damaged=tuple(sorted(name for name in there & set(listed) if not _is(release, name, listed[name]))),
