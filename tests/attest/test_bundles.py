@@ -38,7 +38,8 @@ def written(folder: Path, files: Mapping[str, bytes] = FILES) -> Path:
 
 @pytest.fixture
 def release(tmp_path: Path) -> Release:
-    folder = written(tmp_path / "toy", {**FILES, "regrow.toml": b'recipe = 1\n\n[model]\nname = "toy"\n'})
+    more = {"regrow.toml": b'recipe = 1\n\n[model]\nname = "toy"\n', ".gitattributes": b"* -text\n"}
+    folder = written(tmp_path / "toy", {**FILES, **more})
     (folder / "SHA256SUMS").write_text(sums(folder, ("SHA256SUMS",)))
     written(folder, {"report.html": b"x", "buildinfo/build.json": b"{}", "states/1": b"s", "attestations/y": b""})
     return Release.open(folder)
@@ -98,7 +99,7 @@ def test_a_release_is_signed_with_all_that_its_digest_covers(release: Release, t
     assert bundle.faults == ()
     assert bundle.manifest is not None
     assert set(bundle.manifest.files) == {*FILES, "regrow.toml", "SHA256SUMS"}
-    assert bundle.manifest.ignored == ("attestations", "buildinfo", "report.html", "states")
+    assert set(bundle.manifest.ignored) == {"attestations", "buildinfo", "report.html", "states", *GIT}
     with pytest.raises(RecipeError, match="model signing has no such keys"):
         bundle_of(release, keys.private_key(key(tmp_path, "e", "ed25519")))
 
@@ -117,7 +118,9 @@ def test_the_way_of_a_user(release: Release, tmp_path: Path) -> None:
     assert json.loads(run(*arguments, "--json").stdout)["left_out"] == [
         "attestations/y", "buildinfo/build.json", "report.html", "states/1"
     ]  # fmt: skip
-    written(release.path, {"config.json": b"[]"})
+    written(release.path, {".gitattributes": b"* filter=evil\n"})
+    assert list(json.loads(run(*arguments, "--json").stdout)["added"]) == [".gitattributes"], "the list signs for it"
+    written(release.path, {".gitattributes": b"* -text\n", "config.json": b"[]"})
     assert run(*arguments).exit_code == 3
     assert run("verify", folder, "--bundle", str(bundle)).exit_code == 2
 

@@ -17,7 +17,7 @@ from regrow.formats.gguf_writer import Tensor, gguf_bytes
 from regrow.model import gguf
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
-from regrow.model.gguf_writing import FILE_TYPES, Written, written
+from regrow.model.gguf_writing import FILE_TYPES, laid, written
 from regrow.model.weights import Ends, save
 from regrow.recipe.facts import Facts
 from regrow.verifying.quantised import FAR, NEAR, SAME, Parentage, compare_with_parent
@@ -41,13 +41,10 @@ def file(path: Path, type: str, change: dict[str, Tensor] | None = None, seed: i
     return path
 
 
-def numbers(type: str) -> tuple[Tensor, np.ndarray]:
-    """The tensor that tests change, and its numbers."""
-    made: Written = written(CONFIG, initialise(CONFIG, 3), type)
-    plain = written(CONFIG, initialise(CONFIG, 3), "F32")
-    (found,) = (one for one in made.tensors if one.name == MATRIX)
-    (whole,) = (one for one in plain.tensors if one.name == MATRIX)
-    return found, np.frombuffer(whole.data(), "<f4").reshape(whole.shape)
+def numbers(type: str, name: str = MATRIX, config: DecoderConfig = CONFIG) -> tuple[Tensor, np.ndarray]:
+    """A tensor of the file, and the numbers that it is made of."""
+    found = laid(config, initialise(config, 3), {})
+    return found.tensor(name, type), found.tensors[name].contiguous().numpy()
 
 
 def verdicts(found: Parentage) -> dict[str, str]:
@@ -119,7 +116,7 @@ def test_scales_so_coarse_that_anything_would_be_near(type: str, parent: Path, t
 @pytest.mark.parametrize("scale", [b"\0\0", b"\0\x7c", b"\0\x7e"])
 def test_scales_of_nothing_infinity_and_no_number(type: str, scale: bytes, parent: Path, tmp_path: Path) -> None:
     tensor, _ = numbers(type)
-    raw = bytearray(tensor.data())
+    raw = bytearray(laid(CONFIG, initialise(CONFIG, 3), {}).encoded(MATRIX, type))
     raw[:2] = scale
     other = replace(tensor, data=lambda: bytes(raw))
     found = compare_with_parent(file(tmp_path / "m.gguf", type, {MATRIX: other}), parent)
@@ -151,8 +148,8 @@ def k_quants(x: np.ndarray, type: str) -> bytes:
         codes = (np.rint(groups / np.where(step, step, 1)).clip(-32, 31) + 32).astype(np.uint8).reshape(-1, 2, 4, 32)
         low = (codes & 15)[:, :, :2] | (codes & 15)[:, :, 2:] << 4
         high = sum((codes >> 4)[:, :, i] << (2 * i) for i in range(4))
-        parts = low.reshape(len(own), -1), np.asarray(high, np.uint8).reshape(len(own), -1), own, scale
-        return np.concatenate([np.ascontiguousarray(part).view(np.uint8) for part in parts], 1).tobytes()
+        six = low.reshape(len(own), -1), np.asarray(high, np.uint8).reshape(len(own), -1), own, scale
+        return np.concatenate([np.ascontiguousarray(part).view(np.uint8) for part in six], 1).tobytes()
     groups = x.reshape(-1, 8, 32).astype(np.float64)
     lowest = np.minimum(groups.min(2), 0)
     need = (groups.max(2) - lowest) / 15
@@ -173,8 +170,7 @@ def test_types_that_only_others_write(type: str, tmp_path: Path) -> None:
     (tmp_path / "parent").mkdir()
     save(tmp_path / "parent", wide, initialise(wide, 3), Ends(0, 0))
     made = written(wide, initialise(wide, 3), "Q8_0")
-    (plain,) = (one for one in written(wide, initialise(wide, 3), "F32").tensors if one.name == "blk.0.ffn_down.weight")
-    x = np.frombuffer(plain.data(), "<f4").reshape(plain.shape)
+    plain, x = numbers("F32", "blk.0.ffn_down.weight", wide)
 
     def judged(x: np.ndarray) -> Parentage:
         theirs = Tensor(plain.name, type, plain.shape, lambda: k_quants(x, type))

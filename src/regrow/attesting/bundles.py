@@ -21,8 +21,9 @@ from regrow.formats.dsse import Envelope, Signature
 from regrow.formats.model_signing import USUALLY_IGNORED, Bundle, Manifest, Piece
 from regrow.printable import escaped
 from regrow.release import Release
-from regrow.release.files import HUBS_OWN, Directory
+from regrow.release.files import HUBS_OWN, MOST_BYTES, Directory, read_bytes
 from regrow.release.layout import SUMS, UNCOVERED
+from regrow.release.sums import parse
 from regrow.words import counted
 
 _CHUNK = 1 << 20
@@ -31,6 +32,8 @@ _NAMED = 20
 
 def bundle_of(release: Release, key: keys.PrivateKey) -> bytes:
     """Sign the files of a release, which were compared with their list before. The same release is the same bytes.
+
+    Programs of others look for no file that is called as Git's are. If a release has one, its list signs for it.
 
     Raises:
         RecipeError: if the key is of a kind that model signing does not know.
@@ -45,8 +48,8 @@ def bundle_of(release: Release, key: keys.PrivateKey) -> bytes:
     digests = {**release.listed, SUMS: release.digest}
     manifest = Manifest(
         release.path.resolve().name,
-        {path: (Piece(0, None, digest),) for path, digest in digests.items()},
-        ignored=tuple(sorted(set(UNCOVERED) - {SUMS})),
+        {path: (Piece(0, None, digest),) for path, digest in digests.items() if not _is_below(path, USUALLY_IGNORED)},
+        ignored=tuple(sorted({*UNCOVERED, *USUALLY_IGNORED} - {SUMS})),
     )
     payload = json.dumps(model_signing.statement(manifest), sort_keys=True, separators=(",", ":")).encode()
     unsigned = Envelope(dsse.IN_TOTO, payload, ())
@@ -210,12 +213,29 @@ def _inside(place: Path, bundle: Path) -> str:
 def _compared(files: Directory, manifest: Manifest, own: str) -> SignedFiles:
     there = sorted(path for path in files.paths() if path != own)
     wrong = {path: why for path in there if path in manifest.files if (why := _trouble(files, path, manifest))}
-    unsigned = {path: _why_added(files, path, manifest) for path in there if path not in manifest.files}
+    vouched = _vouched(files) if SUMS in manifest.files and SUMS not in wrong else {}
+    unsigned = {
+        path: _why_added(files, path, manifest)
+        for path in there
+        if path not in manifest.files and not (path in vouched and _is(files, path, vouched[path]))
+    }
     added = {path: why for path, why in unsigned.items() if why}
-    missing = tuple(sorted(set(manifest.files) - set(there)))
+    missing = tuple(sorted({*manifest.files, *vouched} - set(there)))
     renamed = dict(_renamed(files, manifest, missing, tuple(added)))
     left_out = tuple(path for path, why in unsigned.items() if not why)
     return SignedFiles(manifest, wrong, missing, added, renamed, left_out)
+
+
+def _vouched(files: Directory) -> Mapping[str, str]:
+    """Path -> sha256, as a list of checksums says that was signed itself: so was what it says."""
+    if not files.has(SUMS) or files.size(SUMS) > MOST_BYTES:
+        return {}
+    sums = parse(read_bytes(files, SUMS))
+    return sums.listed if sums.canonical else {}
+
+
+def _is(files: Directory, path: str, sha256: str) -> bool:
+    return files.has(path) and _pieces(files, path, Manifest("", {})) == (Piece(0, None, sha256),)
 
 
 def _trouble(files: Directory, path: str, manifest: Manifest) -> str:
@@ -262,7 +282,7 @@ def _renamed(
             with suppress(OSError):
                 found[_pieces(files, path, manifest)] = path
     for path in missing:
-        if (now := found.get(manifest.files[path])) is not None:
+        if (now := found.get(manifest.files.get(path, ()))) is not None:
             yield path, now
 
 

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -95,9 +96,25 @@ class Laid:
     whole: Mapping[str, Codes]
 
     def tensor(self, name: str, type: str) -> Tensor:
-        """A tensor of a file; a matrix of integers is written with these where the type has room for them."""
+        """A tensor of a file, whose bytes are made when they are asked for."""
+        return Tensor(name, type, tuple(self.tensors[name].shape), partial(self.encoded, name, type))
+
+    def encoded(self, name: str, type: str) -> bytes:
+        """The bytes of a tensor; a matrix of integers is written with these where the type has room for them.
+
+        Raises:
+            InputError: if its numbers do not fit into the type.
+        """
         codes = self.whole.get(name)
-        return _tensor(name, type, self.tensors[name], codes if codes and _has_room(type, codes) else None)
+        if codes and _has_room(type, codes):
+            scales = codes.scales.repeat_interleave(codes.group // BLOCK, 1)
+            return encode_whole(codes.integers.numpy(), scales.numpy(), type)
+        try:
+            return encode(self.tensors[name].contiguous().numpy(), type)
+        except UnfitError as error:
+            raise InputError(
+                f"the numbers of `{name}` cannot be written as {type}", why=str(error), hint="choose another type"
+            ) from error
 
 
 def laid(config: DecoderConfig, parameters: Mapping[str, torch.Tensor], codes: Mapping[str, Codes]) -> Laid:
@@ -165,21 +182,6 @@ def _has_room(type: str, codes: Codes) -> bool:
     """Whether blocks of a type can be these integers and scales."""
     exact = bool((codes.scales.half().float() == codes.scales).all())
     return codes.bits <= WHOLE.get(type, 0) and codes.group % BLOCK == 0 and exact
-
-
-def _tensor(name: str, type: str, x: torch.Tensor, codes: Codes | None) -> Tensor:
-    def data() -> bytes:
-        if codes:
-            scales = codes.scales.repeat_interleave(codes.group // BLOCK, 1)
-            return encode_whole(codes.integers.numpy(), scales.numpy(), type)
-        try:
-            return encode(x.contiguous().numpy(), type)
-        except UnfitError as error:
-            raise InputError(
-                f"the numbers of `{name}` cannot be written as {type}", why=str(error), hint="choose another type"
-            ) from error
-
-    return Tensor(name, type, tuple(x.shape), data)
 
 
 def _type(name: str, shape: tuple[int, ...], wanted: str, logits: bool) -> str:

@@ -149,7 +149,8 @@ def _fetch(
     if signed is None:
         names.append(SUMS)
     if served is not None:
-        names += [path for path in served if path not in {*names, HUBS_OWN} and (signed is not None or needed(path))]
+        others = [path for path in served if path != HUBS_OWN or SUMS in promised]  # a signed list may have one too
+        names += [path for path in others if signed is not None or needed(path)]
     for path in dict.fromkeys(names):
         if leaves(path):
             raise InputError("this is no path in a folder", where=f"{said}: {escaped(path)}")

@@ -47,7 +47,9 @@ def check_files(release: Release) -> FileCheck:
         return FileCheck(release.digest, damaged=(SUMS,), missing=(), extra=(), listed={})
     listed = release.listed
     cached = isinstance(release.files, Directory) and release.files.is_cache
-    there = {path for path in release.files.paths() if is_covered(path) and not (cached and path == HUBS_OWN)}
+    there = {path for path in release.files.paths() if is_covered(path)}
+    if cached and HUBS_OWN not in listed:
+        there.discard(HUBS_OWN)
     return FileCheck(
         digest=release.digest,
         damaged=tuple(sorted(name for name in there & set(listed) if not _is(release, name, listed[name]))),

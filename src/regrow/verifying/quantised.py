@@ -194,7 +194,7 @@ def _compared(data: gguf.Data, stored: Stored, parent: Laid) -> Likeness:
 def _bytes(parent: Laid, name: str, type: str) -> bytes:
     """What we would have written; nothing if the parent's numbers do not fit into the type."""
     try:
-        return parent.tensor(name, type).data()
+        return parent.encoded(name, type)
     except InputError:
         return b""
 
