@@ -13,9 +13,11 @@ import fsspec
 import pytest
 from click.testing import CliRunner, Result
 
+from regrow.attesting import statements
+from regrow.building import rebuilds
 from regrow.cli.root import cli
 from regrow.errors import DifferentError, InputError, RecipeError
-from regrow.formats import keys
+from regrow.formats import dsse, keys
 from regrow.release import Release
 from regrow.store import sums
 from regrow.verifying.fetched import here
@@ -47,6 +49,7 @@ def release(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGROW_DOWNLOADS", str(tmp_path / "downloads"))
+    monkeypatch.setenv("REGROW_STORE", str(tmp_path / "store"))
 
 
 def serve(server: Server, files: dict[str, bytes], **claims: str) -> None:
@@ -228,3 +231,15 @@ def test_the_cache_of_a_hub(release: Path, tmp_path: Path) -> None:
     assert check_files(Release.open(cached)).damaged == ("model.safetensors",), "its name is no evidence"
     (cached / "evil.py").write_bytes(b"x")
     assert check_files(Release.open(cached)).extra == ("evil.py",)
+
+
+def test_what_others_signed_of_an_archive(release: Path, tmp_path: Path) -> None:
+    keys.new(tmp_path / "a", "ed25519")
+    (tmp_path / "trust.toml").write_text('[[rebuilder]]\nname = "alice"\n[[rebuilder.key]]\nfile = "a.pub"\n')
+    opened = Release.open(release)
+    rebuilds.note(opened.digest, "regrow verify", 1.0)
+    envelope = dsse.write(statements.signed(statements.statement(opened), keys.private_key(tmp_path / "a")))
+    files = {path.relative_to(release).as_posix(): path.read_bytes() for path in release.rglob("*") if path.is_file()}
+    path = packed(tmp_path / "toy.tar.gz", {**files, "attestations/a.json": envelope})
+    found = run("verify", str(path), "--require", "1", "--trust", str(tmp_path / "trust.toml"))
+    assert (found.exit_code, found.output.splitlines()[0]) == (0, "Enough: 1 of the 1 required rebuilders: alice")
