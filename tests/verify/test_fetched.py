@@ -119,6 +119,14 @@ def test_a_list_that_leads_out(hub: Server, release: Path) -> None:
         pass
 
 
+def test_a_model_on_the_hub_that_is_no_release(hub: Server) -> None:
+    serve(hub, {"model.safetensors": b"w" * 50})
+    with pytest.raises(InputError, match="there is no release here") as caught, here(HUB):
+        pass
+    assert "--bundle" in caught.value.hint
+    assert not weights_asked_for(hub)
+
+
 def test_signed_files_on_the_hub(hub: Server, release: Path, tmp_path: Path) -> None:
     keys.new(tmp_path / "a", "p256")
     plain = {"config.json": b"{}", "model.safetensors": b"w" * 50}

@@ -141,8 +141,15 @@ def _fetch(
     said: str, place: _Place, needed: Callable[[str], bool], signed: Mapping[str, str] | None, into: Path
 ) -> None:
     """Put files into a folder, once the place does not contradict what they should be."""
-    promised = _listed(said, place) if signed is None else signed
     served = place.served()
+    if signed is None and served is not None and SUMS not in served:
+        raise InputError(
+            "there is no release here",
+            where=escaped(said),
+            why=f"it has no {SUMS}, which says what its files should be",
+            hint="any model can be compared with a signature: --bundle model.sig --key them.pub",
+        )
+    promised = _listed(said, place) if signed is None else signed
     if served is not None:
         _require_promised(said, served, promised, whole=signed is None)
     names = [path for path in promised if needed(path)]
