@@ -13,6 +13,8 @@ from regrow.formats import keys
 KINDS = {
     "ed25519": ed25519.Ed25519PrivateKey.generate,
     "p256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "p521": lambda: ec.generate_private_key(ec.SECP521R1()),
 }
 
 
@@ -44,7 +46,7 @@ def test_a_key_is_named_by_its_hash(tmp_path: Path) -> None:
 
 def test_a_key_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "text.pem").write_text("not a key")
-    secret, public = pair(tmp_path, ec.generate_private_key(ec.SECP384R1()))
+    secret, public = pair(tmp_path, ec.generate_private_key(ec.SECP256K1()))
     for path in (tmp_path / "none.pem", tmp_path / "text.pem", secret, public):
         with pytest.raises(RecipeError, match="the key cannot be used") as caught:
             keys.private_key(path)

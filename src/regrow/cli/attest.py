@@ -1,13 +1,18 @@
-"""``regrow attest``: sign that this machine rebuilt a release."""
+"""``regrow attest``: sign that this machine rebuilt a release, or that these are its files."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from regrow.cli.console import Console
 from regrow.cli.options import Place, example, json_option, pass_console, readable, release_argument
+
+if TYPE_CHECKING:
+    from regrow.formats.keys import PrivateKey
+    from regrow.release import Release
 
 
 @click.command(epilog=example("  regrow verify build/bard\n  regrow attest build/bard --key ~/.config/regrow/alice"))
@@ -16,13 +21,14 @@ from regrow.cli.options import Place, example, json_option, pass_console, readab
 @click.option(
     "--as",
     "form",
-    type=click.Choice(["provenance", "eval-result"]),
+    type=click.Choice(["provenance", "eval-result", "model-signing"]),
     default="provenance",
     show_default=True,
-    help="The predicate: SLSA's, which `regrow verify --require` counts, or in-toto's for evaluations.",
+    help="The predicate: SLSA's, which `regrow verify --require` counts; in-toto's for evaluations; or a bundle of "
+    "OpenSSF model signing, which says of the files that they are yours and nothing of a rebuild.",
 )
 @click.option(
-    "--output", type=Place(file=True), metavar="FILE", help="By default attestations/KEY.dsse.json in the release."
+    "--output", type=Place(file=True), metavar="FILE", help="By default a file in attestations/, called by the key."
 )
 @json_option
 @pass_console
@@ -32,20 +38,39 @@ def command(console: Console, release: Path, key: Path, form: str, output: Path 
     It is signed only if this machine did, by `regrow verify`, or by `regrow build` from nothing. The statement is
     in-toto's in an envelope of DSSE; what lies in attestations/ is not covered by the release digest, since it can only
     be made afterwards.
+
+    With `--as model-signing` the files are signed, after they were compared with the list of the release; it takes a
+    key of `regrow key new --kind p256`, and `model_signing verify key` of OpenSSF accepts it.
     """
-    from regrow.attesting.statements import signed, statement
-    from regrow.formats import dsse, keys
+    from regrow.formats import keys
     from regrow.release.layout import ATTESTATIONS
     from regrow.store import write_atomic
 
     there = readable(release)
     private = keys.private_key(key)
-    name = keys.key_id(private.public_key())[:16]
-    told = statement(there, "eval-result" if form == "eval-result" else "provenance")
-    path = output or release / ATTESTATIONS / f"{name}{'' if form == 'provenance' else '.eval'}.dsse.json"
-    write_atomic(path, dsse.write(signed(told, private)))
+    suffix, data = _bundle(there, private) if form == "model-signing" else _envelope(there, private, form)
+    path = output or release / ATTESTATIONS / f"{keys.key_id(private.public_key())[:16]}{suffix}"
+    write_atomic(path, data)
     if console.json:
         console.document("attest/1", {"release": str(release), "digest": there.digest, "file": str(path)})
         return
     console.verb("Signed", str(path))
     console.result(there.digest)
+
+
+def _envelope(release: Release, key: PrivateKey, form: str) -> tuple[str, bytes]:
+    """How the file ends, and what is in it."""
+    from regrow.attesting.statements import signed, statement
+    from regrow.formats import dsse
+
+    told = statement(release, "eval-result" if form == "eval-result" else "provenance")
+    return f"{'' if form == 'provenance' else '.eval'}.dsse.json", dsse.write(signed(told, key))
+
+
+def _bundle(release: Release, key: PrivateKey) -> tuple[str, bytes]:
+    from regrow.attesting.bundles import bundle_of
+    from regrow.formats.model_signing import SUFFIX
+    from regrow.verifying.files import require_whole
+
+    require_whole(release)
+    return SUFFIX, bundle_of(release, key)

@@ -15,17 +15,17 @@ from regrow.cli.options import (
     offline_option,
     pass_console,
     readable,
-    release_argument,
     threads_option,
     who_option,
 )
 
 if TYPE_CHECKING:
     from regrow.engine import Choice
+    from regrow.verifying.spot import Wanted
 
 
 @click.command(epilog=example("  regrow verify build/bard\n  regrow verify build/tiny --source examples/tiny"))
-@release_argument
+@click.argument("release", metavar="RELEASE")
 @click.option(
     "--source",
     "sources",
@@ -67,6 +67,21 @@ if TYPE_CHECKING:
     metavar="PLACE",
     help="With --require: more envelopes, beside those in the release.",
 )
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Rebuild nothing: compare the files, of a release or any folder, with this bundle of OpenSSF model signing.",
+)
+@click.option(
+    "--key", type=click.Path(path_type=Path), metavar="FILE", help="With --bundle: the public key of whoever signed."
+)
+@click.option(
+    "--parent",
+    type=click.Path(path_type=Path),
+    metavar="MODEL",
+    help="Of a GGUF file, anybody's: quantise this model again, and compare tensor by tensor.",
+)
 @offline_option
 @who_option
 @threads_option
@@ -74,7 +89,7 @@ if TYPE_CHECKING:
 @pass_console
 def command(
     console: Console,
-    release: Path,
+    release: str,
     sources: Path | None,
     store: Path | None,
     segments: int | None,
@@ -83,52 +98,134 @@ def command(
     require: int | None,
     trust: Path | None,
     attestations: tuple[Path, ...],
+    bundle: Path | None,
+    key: Path | None,
+    parent: Path | None,
     offline: bool,
     who: Choice,
 ) -> int:
     """Build a release again and compare.
+
+    RELEASE is its folder, also in the cache of a model hub; an archive of it; hf:owner/name@COMMIT; or the address of a
+    folder or an archive, https://... or one that fsspec knows. What lies elsewhere is fetched as far as it is needed.
 
     It is built from its own recipe and lock, and every stage is compared. With --segments all is built again but
     training, of which some parts are: the release committed to its states before anybody asked for them, and each part
     has to lead from one to the next. That takes less time and is no proof; it says how likely a lie is passed over.
 
     With --require nothing is built, and the files are compared with what others have signed (exit code 5 if they are
-    too few).
+    too few). With --bundle the files are compared with what the holder of a key signed, in a release or elsewhere.
+    With --parent RELEASE is a file, and the parent is quantised again.
 
     Exits with 0 if all is the same, with 3 if something differs, naming the first stage that does, and with 4 if two
     runs on this machine differ, so that nothing can be said.
     """
-    from regrow.cli.interrupts import stop_on_interrupt
-    from regrow.cli.progress import progress
-    from regrow.train.memory import keep_freed_memory
-    from regrow.verifying import draw
-    from regrow.verifying.rebuild import rebuild, room_of
-    from regrow.verifying.spot import Wanted, spot_check
-
     if segments is None and (nonce or states):
         raise click.UsageError("--nonce and --states are about a check of parts\nhint: add --segments, or leave it out")
     if (require is None) is not (trust is None) or (attestations and require is None):
         raise click.UsageError("--require and --trust belong together\nhint: --require 2 --trust rebuilders.toml")
-    if require is not None and trust is not None:
-        return _trusted(console, release, require, trust, attestations)
-    keep_freed_memory()
-    if segments is not None:
-        with stop_on_interrupt(console) as stop, progress(console) as listener, room_of(store) as room:
+    if (bundle is None) is not (key is None) or (bundle and (require or segments)):
+        raise click.UsageError("--bundle and --key go together, and alone\nhint: --bundle model.sig --key alice.pub")
+    if parent is not None and (bundle or require or segments):
+        raise click.UsageError("--parent is about one file, and nothing else\nhint: model.gguf --parent MODEL")
+    if parent is not None:
+        return _quantised(console, Path(release), parent)
+    if bundle is not None and key is not None:
+        return _signed(console, release, bundle, key, offline)
+    from regrow.release.layout import STATES
+    from regrow.verifying import draw
+    from regrow.verifying.fetched import here, is_elsewhere
+    from regrow.verifying.spot import Wanted
+
+    if is_elsewhere(release):
+        console.verb("Fetching", release)
+    left_out = "" if segments else STATES
+    with here(release, needed=lambda path: path.partition("/")[0] != left_out, offline=offline) as folder:
+        if require is not None and trust is not None:
+            return _trusted(console, folder, require, trust, attestations)
+        if segments is not None:
             wanted = Wanted(segments, nonce or draw.nonce(), states or "", sources, offline)
-            found = spot_check(release, wanted, store=room, listener=listener, stop=stop, who=who)
-        if console.json:
-            console.document("verify-segments/1", found.to_json())
-        else:
-            console.result("\n".join(found.lines()))
-        return found.exit_code
+            return _in_part(console, release, folder, wanted, store, who)
+        return _wholly(console, release, folder, store, sources, offline, who)
+
+
+def _in_part(console: Console, said: str, folder: Path, wanted: Wanted, store: Path | None, who: Choice) -> int:
+    """Build again all but training, and parts of that."""
+    from dataclasses import replace
+
+    from regrow.cli.interrupts import stop_on_interrupt
+    from regrow.cli.progress import progress
+    from regrow.train.memory import keep_freed_memory
+    from regrow.verifying.rebuild import room_of
+    from regrow.verifying.spot import spot_check
+
+    keep_freed_memory()
+    with stop_on_interrupt(console) as stop, progress(console) as listener, room_of(store) as room:
+        found = spot_check(folder, wanted, store=room, listener=listener, stop=stop, who=who)
+    found = replace(found, release=said)
+    if console.json:
+        console.document("verify-segments/1", found.to_json())
+    else:
+        console.result("\n".join(found.lines()))
+    return found.exit_code
+
+
+def _wholly(
+    console: Console,
+    said: str,
+    folder: Path,
+    store: Path | None,
+    sources: Path | None,
+    offline: bool,
+    who: Choice,
+) -> int:
+    """Build again all of it."""
+    from dataclasses import replace
+
+    from regrow.cli.interrupts import stop_on_interrupt
+    from regrow.cli.progress import progress
+    from regrow.train.memory import keep_freed_memory
+    from regrow.verifying.rebuild import rebuild
+
+    keep_freed_memory()
     with stop_on_interrupt(console) as stop, progress(console) as listener:
-        report = rebuild(release, listener=listener, stop=stop, store=store, sources=sources, offline=offline, who=who)
+        report = rebuild(folder, listener=listener, stop=stop, store=store, sources=sources, offline=offline, who=who)
+    report = replace(report, release=said)
     if console.json:
         document = report.to_json()
         console.document(document.pop("schema").removeprefix("regrow/"), document)
     else:
         console.result("\n".join(report.lines()))
     return report.exit_code
+
+
+def _signed(console: Console, said: str, bundle: Path, key: Path, offline: bool) -> int:
+    """Compare files with what somebody signed."""
+    from regrow.attesting.bundles import check_bundle, signed_in
+    from regrow.verifying.fetched import here
+
+    manifest = signed_in(bundle, key)
+    whole = manifest.hash == "sha256" and not manifest.shard
+    promised = {path: pieces[0].digest if whole else "" for path, pieces in manifest.files.items()}
+    with here(said, signed=promised, offline=offline) as place:
+        found = check_bundle(place, bundle, key)
+    if console.json:
+        console.document("verify-bundle/1", found.to_json())
+    else:
+        console.result("\n".join(found.lines()))
+    return found.exit_code
+
+
+def _quantised(console: Console, file: Path, parent: Path) -> int:
+    """Quantise a parent again, and compare."""
+    from regrow.verifying.quantised import compare_with_parent
+
+    found = compare_with_parent(file, parent)
+    if console.json:
+        console.document("verify-parent/1", found.to_json())
+    else:
+        console.result("\n".join(found.lines()))
+    return found.exit_code
 
 
 def _trusted(console: Console, release: Path, required: int, trust: Path, more: tuple[Path, ...]) -> int:
@@ -138,22 +235,12 @@ def _trusted(console: Console, release: Path, required: int, trust: Path, more: 
 
     from regrow.attesting.statements import envelopes, recipe_of
     from regrow.attesting.trust import consent, trusted
-    from regrow.errors import DifferentError
     from regrow.release.layout import ATTESTATIONS
-    from regrow.verifying.files import check_files
+    from regrow.verifying.files import require_whole
 
     there = readable(release)
     believed = trusted(trust, datetime.now(UTC).date())
-    files = check_files(there)
-    if not files.whole:
-        named = (*files.damaged, *files.missing, *files.extra)
-        raise DifferentError(
-            "the files are not the ones that anybody signed",
-            where=str(release),
-            why=f"{named[0]} is not as its list of checksums says"
-            + (f", and {len(named) - 1} more" * (len(named) > 1)),
-            hint="get the release again from where it came",
-        )
+    files = require_whole(there)
     own = release / ATTESTATIONS
     found = list(envelopes(*((own,) if own.is_dir() else ()), *more))
     agreed = consent(files.digest, recipe_of(there), found, believed, required)

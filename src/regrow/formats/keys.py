@@ -1,4 +1,4 @@
-"""Keys in PEM and what they sign: Ed25519, and ECDSA on the curve P-256."""
+"""Keys in PEM and what they sign: Ed25519, and ECDSA on the curves of NIST, of which we make those on P-256."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from regrow.errors import RecipeError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+    from cryptography.hazmat.primitives.hashes import HashAlgorithm
 
     PrivateKey = Ed25519PrivateKey | EllipticCurvePrivateKey
     PublicKey = Ed25519PublicKey | EllipticCurvePublicKey
@@ -49,14 +50,27 @@ def key_id(key: PublicKey) -> str:
     return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
+def pem_id(key: PublicKey) -> str:
+    """Name a key as OpenSSF's model signing does: the sha256 of its PEM."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return sha256(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+
+def is_elliptic(key: PublicKey) -> bool:
+    """Whether a key is one on a curve of NIST."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    return isinstance(key, ec.EllipticCurvePublicKey)
+
+
 def sign(key: PrivateKey, data: bytes) -> bytes:
     """Sign some bytes: the same bytes get the same signature, on a curve too (RFC 6979)."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-    from cryptography.hazmat.primitives.hashes import SHA256
 
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return key.sign(data)
-    return key.sign(data, ec.ECDSA(SHA256(), deterministic_signing=True))
+    return key.sign(data, ec.ECDSA(_hash(key), deterministic_signing=True))
 
 
 def new(path: Path, kind: Literal["ed25519", "p256"]) -> PublicKey:
@@ -89,16 +103,23 @@ def signed_by(key: PublicKey, signature: bytes, data: bytes) -> bool:
     """Check a signature of some bytes."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-    from cryptography.hazmat.primitives.hashes import SHA256
 
     try:
         if isinstance(key, ed25519.Ed25519PublicKey):
             key.verify(signature, data)
         else:
-            key.verify(signature, data, ec.ECDSA(SHA256()))
+            key.verify(signature, data, ec.ECDSA(_hash(key)))
     except InvalidSignature:
         return False
     return True
+
+
+def _hash(key: EllipticCurvePrivateKey | EllipticCurvePublicKey) -> HashAlgorithm:
+    """The hash that belongs to a curve."""
+    from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
+
+    kinds: dict[int, HashAlgorithm] = {256: SHA256(), 384: SHA384(), 521: SHA512()}
+    return kinds[key.curve.key_size]
 
 
 def _key(path: Path, read: Callable[[bytes], Any]) -> Any:
@@ -111,7 +132,7 @@ def _key(path: Path, read: Callable[[bytes], Any]) -> Any:
         raise _unusable(path, str(error)) from error
     elliptic = isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey)
     if isinstance(key, ed25519.Ed25519PrivateKey | ed25519.Ed25519PublicKey) or (
-        elliptic and isinstance(key.curve, ec.SECP256R1)
+        elliptic and isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1)
     ):
         return key
     raise _unusable(path, f"it is of the kind {type(key).__name__}")

@@ -77,7 +77,7 @@ def metadata(path: Path) -> Mapping[str, Any]:
     Raises:
         InputError: if its header is broken.
     """
-    return _header(path).values
+    return header_of(path).values
 
 
 def ends(said: Mapping[str, Any]) -> Ends:
@@ -94,10 +94,10 @@ def load(path: Path) -> Model:
     Raises:
         InputError: if the file is broken, or holds a model or numbers that are not known here.
     """
-    header = _header(path)
+    header = header_of(path)
     architecture = _architecture(path, header)
     stored = {tensor.name: tensor for tensor in header.tensors}
-    data = _Data(path, header)
+    data = Data(path, header)
     head, embedding = stored.get(HEAD), stored.get(EMBEDDING)
     tied = head is None or (ARCHITECTURES[architecture].head and data.are_equal(head, embedding))
     config = config_of(str(path), header.values, {tensor.name: tensor.shape for tensor in header.tensors}, tied)
@@ -110,7 +110,12 @@ def load(path: Path) -> Model:
     return Model(config, family.together(config, tensors), header.values)
 
 
-def _header(path: Path) -> Header:
+def header_of(path: Path) -> Header:
+    """The header of a file.
+
+    Raises:
+        InputError: if it is broken, or cannot be read.
+    """
     try:
         with path.open("rb") as file:
             header = read_header(file, path.stat().st_size, _WHOLE)
@@ -276,7 +281,7 @@ def _require_frequencies(path: Path, config: DecoderConfig, found: Tensor) -> No
         raise _unreadable(path, f"`{FREQUENCIES}` has other numbers than `regrow.rope` tells of")
 
 
-class _Data:
+class Data:
     """The tensors of a file, which is mapped; one tensor's blocks are turned into numbers at a time."""
 
     def __init__(self, path: Path, header: Header) -> None:
@@ -285,21 +290,23 @@ class _Data:
         self._data = np.memmap(path, mode="r", dtype=np.uint8, offset=header.data)
 
     def numbers(self, tensor: Stored) -> Tensor:
+        """What a tensor stands for, float32."""
         import gguf
         import numpy as np
         import torch
 
         kind, rows = gguf.GGMLQuantizationType[tensor.dtype], tensor.shape[0] if len(tensor.shape) > 1 else 1
-        numbers = gguf.quants.dequantize(self._raw(tensor).reshape(rows, -1), kind).astype(np.float32, copy=True)
+        numbers = gguf.quants.dequantize(self.raw(tensor).reshape(rows, -1), kind).astype(np.float32, copy=True)
         return torch.from_numpy(numbers).reshape(tensor.shape)
 
     def are_equal(self, one: Stored, other: Stored | None) -> bool:
         """Whether a tensor is another once more, byte for byte."""
         import numpy as np
 
-        return other is not None and one.dtype == other.dtype and np.array_equal(self._raw(one), self._raw(other))
+        return other is not None and one.dtype == other.dtype and np.array_equal(self.raw(one), self.raw(other))
 
-    def _raw(self, tensor: Stored) -> np.ndarray[Any, Any]:
+    def raw(self, tensor: Stored) -> np.ndarray[Any, Any]:
+        """The bytes of a tensor."""
         raw: np.ndarray[Any, Any] = self._data[tensor.begin : tensor.end]
         return raw
 

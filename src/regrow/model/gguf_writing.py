@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +83,54 @@ class Written:
         return [f"`{name}` is written as {own}" for own, name in kept] + (again if types else [])
 
 
+@dataclass(frozen=True)
+class Laid:
+    """A decoder as the tensors of a file, whose types are still to be chosen.
+
+    Attributes:
+        tensors: float32, by the names of the file.
+        whole: those of them that are integers with scales.
+    """
+
+    tensors: Mapping[str, torch.Tensor]
+    whole: Mapping[str, Codes]
+
+    def tensor(self, name: str, type: str) -> Tensor:
+        """A tensor of a file, whose bytes are made when they are asked for."""
+        return Tensor(name, type, tuple(self.tensors[name].shape), partial(self.encoded, name, type))
+
+    def encoded(self, name: str, type: str) -> bytes:
+        """The bytes of a tensor; a matrix of integers is written with these where the type has room for them.
+
+        Raises:
+            InputError: if its numbers do not fit into the type.
+        """
+        codes = self.whole.get(name)
+        if codes and _has_room(type, codes):
+            scales = codes.scales.repeat_interleave(codes.group // BLOCK, 1)
+            return encode_whole(codes.integers.numpy(), scales.numpy(), type)
+        try:
+            return encode(self.tensors[name].contiguous().numpy(), type)
+        except UnfitError as error:
+            raise InputError(
+                f"the numbers of `{name}` cannot be written as {type}", why=str(error), hint="choose another type"
+            ) from error
+
+
+def laid(config: DecoderConfig, parameters: Mapping[str, torch.Tensor], codes: Mapping[str, Codes]) -> Laid:
+    """Lay the parameters of a decoder out as tensors; see :func:`written`."""
+    architecture = architecture_of(config)
+    family = laid_out(architecture)
+    tensors = family.apart(config, parameters)
+    if config.tied_embeddings and ARCHITECTURES[architecture].head:
+        tensors[HEAD] = tensors[EMBEDDING]
+    if config.rope_scaling == "llama3":
+        from regrow.model.rotary import divisors
+
+        tensors[FREQUENCIES] = divisors(config)
+    return Laid(tensors, dict(_pieces(family, config, codes)))
+
+
 def written(
     config: DecoderConfig,
     parameters: Mapping[str, torch.Tensor],
@@ -106,15 +155,8 @@ def written(
     """
     architecture = architecture_of(config)
     _require_known(config, architecture)
-    family = laid_out(architecture)
-    tensors, whole = family.apart(config, parameters), dict(_pieces(family, config, codes))
-    if config.tied_embeddings and ARCHITECTURES[architecture].head:
-        tensors[HEAD] = tensors[EMBEDDING]
-    said = dict(_keys(config, architecture))
-    if config.rope_scaling == "llama3":
-        from regrow.model.rotary import divisors
-
-        tensors[FREQUENCIES] = divisors(config)
+    said, found = dict(_keys(config, architecture)), laid(config, parameters, codes)
+    tensors = found.tensors
     _require_the_same(config, said, tensors)
     logits = HEAD if HEAD in tensors else EMBEDDING
     types = {name: _type(name, tuple(x.shape), type, name == logits) for name, x in tensors.items()}
@@ -124,10 +166,9 @@ def written(
     if type not in _PLAIN:
         said["regrow.rounding"] = Value(Kind.STRING, ROUNDING)
     kept = {name: own for name, own in types.items() if own != type and tensors[name].dim() > 1}
-    fitting = {name: codes for name, codes in whole.items() if _has_room(types[name], codes)}
-    rounded = {name: types[name] for name in whole if name not in fitting and types[name] != "F32"}
-    made = (_tensor(name, types[name], x, fitting.get(name)) for name, x in tensors.items())
-    return Written(said, tuple(made), kept, rounded)
+    fitting = {name for name, codes in found.whole.items() if _has_room(types[name], codes)}
+    rounded = {name: types[name] for name in found.whole if name not in fitting and types[name] != "F32"}
+    return Written(said, tuple(found.tensor(name, types[name]) for name in tensors), kept, rounded)
 
 
 def _pieces(family: Family, config: DecoderConfig, codes: Mapping[str, Codes]) -> Iterator[tuple[str, Codes]]:
@@ -141,21 +182,6 @@ def _has_room(type: str, codes: Codes) -> bool:
     """Whether blocks of a type can be these integers and scales."""
     exact = bool((codes.scales.half().float() == codes.scales).all())
     return codes.bits <= WHOLE.get(type, 0) and codes.group % BLOCK == 0 and exact
-
-
-def _tensor(name: str, type: str, x: torch.Tensor, codes: Codes | None) -> Tensor:
-    def data() -> bytes:
-        if codes:
-            scales = codes.scales.repeat_interleave(codes.group // BLOCK, 1)
-            return encode_whole(codes.integers.numpy(), scales.numpy(), type)
-        try:
-            return encode(x.contiguous().numpy(), type)
-        except UnfitError as error:
-            raise InputError(
-                f"the numbers of `{name}` cannot be written as {type}", why=str(error), hint="choose another type"
-            ) from error
-
-    return Tensor(name, type, tuple(x.shape), data)
 
 
 def _type(name: str, shape: tuple[int, ...], wanted: str, logits: bool) -> str:

@@ -17,6 +17,9 @@ from regrow.errors import RecipeError
 MOST_BYTES = 256 << 20
 """Of a file that is read whole; those of ours have a few megabytes."""
 
+HUBS_OWN = ".gitattributes"
+"""What a model hub puts into every repository by itself. No program that loads a model reads it."""
+
 _DEEPEST = 50  # lists and tables in each other, where a release of ours has five
 
 
@@ -99,6 +102,11 @@ class Directory:
             file.close()
             raise OSError("it is no file")
         return file
+
+    @property
+    def is_cache(self) -> bool:
+        """Whether it is a snapshot in a model hub's cache, where each file is a link to its bytes."""
+        return self._blobs is not None
 
     def _is_inside(self, place: Path) -> bool:
         return place.resolve().is_relative_to(self._top) or place.resolve().parent == self._blobs

@@ -99,6 +99,18 @@ def obtain(locator: str, pin: Pin, site: Site) -> Path:
     return site.download(_address(locator, pin.file), Promise.of(pin))
 
 
+def served(locator: str, site: Site) -> tuple[tuple[str, str, int], ...]:
+    """Name, sha256 and size of all files, as the hub says; of small ones no sha256."""
+    _require_commit(locator, site)
+    return tuple(_listed(locator, site))
+
+
+def fetched(locator: str, name: str, site: Site) -> Path:
+    """A file as it is served now, of which nothing is promised."""
+    _require_commit(locator, site)
+    return site.download(_address(locator, name))
+
+
 def _require_commit(locator: str, site: Site) -> None:
     """Refuse a branch or a tag, and say which commit it is now."""
     match = _parts(locator)

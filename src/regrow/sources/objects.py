@@ -95,6 +95,21 @@ def obtain(locator: str, pin: Pin, site: Site) -> Path:
     return place.got(pin.file, place.info(pin.file))
 
 
+def served(locator: str, site: Site) -> tuple[str, ...]:
+    """The names of all files in a folder."""
+    if site.offline:
+        raise offline_error(shown_address(locator))
+    return tuple(name for name, _ in _Place(locator, site).files())
+
+
+def fetched(locator: str, name: str, site: Site) -> Path:
+    """A file of a folder as it is now, of which nothing is promised; with no name, the file itself."""
+    if site.offline:
+        raise offline_error(shown_address(locator))
+    place = _Place(locator, site)
+    return place.got(name, place.info(name))
+
+
 class _Place:
     """A file or folder that fsspec reaches."""
 

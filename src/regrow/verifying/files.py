@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from regrow.errors import DifferentError
 from regrow.release import Release
+from regrow.release.files import HUBS_OWN, Directory
 from regrow.release.layout import SUMS, is_covered
 from regrow.store import sha256_file
 
@@ -38,12 +40,16 @@ class FileCheck:
 def check_files(release: Release) -> FileCheck:
     """Compare a release with its own list of checksums.
 
-    A link counts as the file it leads to, if that is in the release or in a model hub's cache.
+    A link counts as the file it leads to, if that is in the release or in a model hub's cache. What the hub itself puts
+    into its cache is no file of the release.
     """
     if not release.sums.canonical:
         return FileCheck(release.digest, damaged=(SUMS,), missing=(), extra=(), listed={})
     listed = release.listed
+    cached = isinstance(release.files, Directory) and release.files.is_cache
     there = {path for path in release.files.paths() if is_covered(path)}
+    if cached and HUBS_OWN not in listed:
+        there.discard(HUBS_OWN)
     return FileCheck(
         digest=release.digest,
         damaged=tuple(sorted(name for name in there & set(listed) if not _is(release, name, listed[name]))),
@@ -51,6 +57,25 @@ def check_files(release: Release) -> FileCheck:
         extra=tuple(sorted(there - set(listed))),
         listed=listed,
     )
+
+
+def require_whole(release: Release) -> FileCheck:
+    """Compare a release with its own list of checksums.
+
+    Raises:
+        DifferentError: naming the first file that is not as listed.
+    """
+    files = check_files(release)
+    if not files.whole:
+        named = (*files.damaged, *files.missing, *files.extra)
+        raise DifferentError(
+            "the files are not the ones that anybody signed",
+            where=str(release.path),
+            why=f"{named[0]} is not as its list of checksums says"
+            + (f", and {len(named) - 1} more" * (len(named) > 1)),
+            hint="get the release again from where it came",
+        )
+    return files
 
 
 def _is(release: Release, path: str, sha256: str) -> bool:
