@@ -22,7 +22,11 @@ from regrow.cli.options import Place, example, json_option, pass_console, readab
     help="The predicate: SLSA's, which `regrow verify --require` counts, or in-toto's for evaluations.",
 )
 @click.option(
-    "--output", type=Place(file=True), metavar="FILE", help="By default attestations/KEY.dsse.json in the release."
+    "--output",
+    "-o",
+    type=Place(file=True),
+    metavar="FILE",
+    help="By default attestations/KEY.dsse.json in the release.",
 )
 @json_option
 @pass_console
