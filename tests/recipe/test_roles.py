@@ -6,6 +6,7 @@ import fakes
 import pytest
 
 from regrow.errors import RecipeError
+from regrow.recipe.expand import expand
 from regrow.recipe.kind import Kind, Slot, Table
 from regrow.recipe.lock import Lock
 from regrow.recipe.roles import REFERENCE, of_role
@@ -73,5 +74,5 @@ def test_what_asks_for_a_role_that_no_source_has_is_named() -> None:
         'availability = "open"\n[decontaminate]\n'
     )
     with pytest.raises(RecipeError, match=r'no `\[\[source\]\]` has `role = "evaluation"`') as error:
-        parse(said, REAL)
+        expand(parse(said, REAL), {"a": fakes.PINS["plays"]})
     assert "`decontaminate`" in str(error.value)

@@ -76,6 +76,19 @@ def test_what_is_looked_for_has_the_name_of_its_file(texts: Path, tmp_path: Path
     assert [row[0] for row in one.evidence.tables[0].rows] == ["test", "test-2"]
 
 
+def test_what_can_be_read_is_searched_and_the_rest_is_told(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    for name in "abc":
+        (tmp_path / "texts" / f"{name}.json").write_text(json.dumps({"settings": name}))
+    with pytest.raises(RegrowError) as caught:
+        scan(tmp_path, only=["tags"])
+    assert "there is no field `text`" in caught.value.why
+    (tmp_path / "texts" / "d.txt").write_text("Write to jane.roe@mail-of-hers.org about the barn.")
+    found = scan(tmp_path, only=["tags"])
+    assert found.documents == 1
+    assert [loss.count for tally in found.left_out for loss in tally.losses] == [3]
+
+
 def test_who_scans_a_folder_reads_what_was_found_there(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
     chance = random.Random(1)

@@ -216,7 +216,7 @@ def _recipe(target: Path, wanted: Wanted) -> _Said:
         data = {
             "recipe": 1,
             "model": {"name": "scan", "licence": NOT_DECLARED},
-            "source": [source],
+            "source": [{**source, "max_unreadable": 1.0}],
             "corpus": {"min_characters": 1},
         }
         said, lock = _spoken(data, base), None
