@@ -86,7 +86,7 @@ def test_what_can_be_read_is_searched_and_the_rest_is_told(tmp_path: Path) -> No
     (tmp_path / "texts" / "d.txt").write_text("Write to jane.roe@mail-of-hers.org about the barn.")
     found = scan(tmp_path, only=["tags"])
     assert found.documents == 1
-    assert [loss.count for tally in found.left_out for loss in tally.losses] == [3]
+    assert [loss[0] for tally in found.left_out for loss in tally.losses] == [3]
 
 
 def test_who_scans_a_folder_reads_what_was_found_there(tmp_path: Path) -> None:

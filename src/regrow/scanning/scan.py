@@ -1,8 +1,8 @@
 """A scan: the stages that find evidence, and those that they need, evaluated for any text there is.
 
 What a build does with a recipe's text, a scan does with a recipe that it makes up: the folder, or the file, is its only
-source, and every text in it is kept, however short. So the store keeps what was found, many processes can share the
-work, and evidence is the same whichever way one comes to it.
+source, every text in it is kept, however short, and what is none is told. So the store keeps what was found, many
+processes can share the work, and evidence is the same whichever way one comes to it.
 """
 
 from __future__ import annotations
