@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from regrow.errors import InputError, RecipeError, RegrowError
-from regrow.forking.fork import Fork, fork
+from regrow.forking.fork import Fork, Part, fork
+from regrow.forking.page import page, words
 from regrow.forking.terms import duties, refusal
 from regrow.recipe.expand import expand
 from regrow.recipe.pin import Pin
@@ -306,3 +307,10 @@ def test_licences_ask_for_names_and_for_the_same_terms() -> None:
     assert "only under the same licence" in found["CC-BY-SA-4.0"]
     assert "Llama" in found["Llama3.1"]
     assert "" not in found
+
+
+def test_of_what_the_release_does_not_name_no_figure_is_given() -> None:
+    part = Part("notes", "file:notes", "MIT", "unshareable", None, None, "missing", "it may not be shared")
+    assert words(part) == "notes, files that the release does not name, MIT: it may not be shared"
+    told = page(Fork("f", "tiny", "0" * 64, "MIT", (part,), "", ("notes",), "", ()))
+    assert "| MIT | not told | not told | missing: it may not be shared |" in told

@@ -62,7 +62,7 @@ SAID = {"role": "user", "content": "a"}
     ("row", "reason", "detail"),
     [
         ({"text": "a"}, "no conversation", "it has `text`, and needs a list of `messages`"),
-        ({"messages": "a"}, "no conversation", "`messages` is not a string, and no list"),
+        ({"messages": "a"}, "no conversation", "`messages` is a string, and no list"),
         ({"messages": ["a"]}, "no conversation", "messages 1 is"),
         ({"messages": [SAID, {"role": "user"}]}, "no conversation", "messages 2 has `role`, and needs"),
         ({"messages": [SAID, {"role": "tool", "content": "a"}]}, "an unknown role", 'messages 2 is said by "tool"'),

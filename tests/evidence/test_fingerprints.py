@@ -6,6 +6,7 @@ import json
 import random
 import unicodedata
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,9 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "not in ascending order": lambda data: (
         data[: data.index(b"\n") + 1] + bytes([255] * 8) + data[data.index(b"\n") + 9 :]
     ),
+    "do not have the sha256": lambda data: (
+        data[: data.index(b"\n") + 1] + bytes([data[data.index(b"\n") + 1] ^ 1]) + data[data.index(b"\n") + 2 :]
+    ),
     "a work that the first line does not name": lambda data: data[:-4] + bytes([9, 0, 0, 0]),
 }
 
@@ -162,10 +166,12 @@ def test_a_damaged_list_is_refused(why: str, tmp_path: Path) -> None:
 def test_the_format_says_what_it_is(tmp_path: Path) -> None:
     path = tmp_path / "a.fingerprints"
     fingerprint([("a", prose(60, 1))]).write(path)
-    told = json.loads(path.read_bytes().partition(b"\n")[0])
+    head, _, numbers = path.read_bytes().partition(b"\n")
+    told = json.loads(head)
     assert told == {
         "format": FORMAT,
         "words": 50,
         "rows": 11,
+        "sha256": sha256(numbers).hexdigest(),
         "works": [{"name": "a", "words": 60, "windows": 11}],
     }

@@ -571,6 +571,13 @@ def test_what_is_no_proof(tmp_path: Path, text: str) -> None:
         read(tmp_path / "proof.json")
 
 
+def test_a_proof_of_bytes_that_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "proof.json").write_bytes(b"[\xff]")
+    with pytest.raises(InputError, match="this is no proof") as caught:
+        read(tmp_path / "proof.json")
+    assert caught.value.why == "it is not in UTF-8"
+
+
 def test_a_commitment_that_is_none(release: Path) -> None:
     (release / "evidence/commit-letters/commitment.json").write_text("{}")
     repair(release)

@@ -6,10 +6,13 @@ import fakes
 import pytest
 
 from regrow.errors import RecipeError
+from regrow.recipe.expand import expand
 from regrow.recipe.kind import Kind, Slot, Table
 from regrow.recipe.lock import Lock
 from regrow.recipe.roles import REFERENCE, of_role
+from regrow.recipe.schema import parse
 from regrow.sections import Parameters
+from regrow.stages import KINDS as REAL
 from regrow.stages.sourced import SourceParameters
 
 LISTS = Kind(
@@ -63,3 +66,13 @@ def test_a_key_that_only_another_role_reads_is_an_error() -> None:
 def test_there_are_three_roles() -> None:
     with pytest.raises(RecipeError, match=r"source\.plays\.role: must be one of `training`, `evaluation`, `reference`"):
         fakes.recipe(('name = "plays"', 'name = "plays"\nrole = "testing"'))
+
+
+def test_what_asks_for_a_role_that_no_source_has_is_named() -> None:
+    said = (
+        'recipe = 1\n[model]\nname = "a"\nlicence = "MIT"\n[[source]]\nname = "a"\nfetch = "file:a"\nlicence = "MIT"\n'
+        'availability = "open"\n[decontaminate]\n'
+    )
+    with pytest.raises(RecipeError, match=r'no `\[\[source\]\]` has `role = "evaluation"`') as error:
+        expand(parse(said, REAL), {"a": fakes.PINS["plays"]})
+    assert "`decontaminate`" in str(error.value)

@@ -6,10 +6,11 @@ from html.parser import HTMLParser
 
 import pytest
 
+from regrow.evidence import Evidence, Rows
 from regrow.release.release import Loss, Sample
-from regrow.report import Doubt, ReportData, render
+from regrow.report import Doubt, Found, ReportData, render
 from regrow.report.data import Example, Exclusion, File, Measure, Source, StageRow
-from regrow.report.render import licence_link, link, seconds, share, size
+from regrow.report.render import licence_link, link, quoted, seconds, share, size
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -36,6 +37,14 @@ def full(text: str) -> ReportData:
         exclusions=(Exclusion(text, text, 3, 30, (Example(text, text, text),)),),
         stages=(StageRow(text, text, 1, text, {text: text}, ((text, text),), ((text, text),), text, 1.0, False),),
         files=(File(text, text, 3),),
+        evidence=(
+            Found(
+                text,
+                Evidence(
+                    text, text, text, {text: 1}, (text,), (Rows(text, (text,), ((text,),), text),), (text,), (text,)
+                ),
+            ),
+        ),
         machine={text: text, "libraries": {text: text}, "flags": [text]},
         build={text: text},
     )
@@ -170,3 +179,15 @@ def test_a_file_that_was_never_read_is_not_called_a_document() -> None:
     page = " ".join(Reader(render(replace(data, exclusions=(read, unread)))).text)
     assert "2 documents" in page
     assert "2 unread" in page
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("say `a <b>` & `c`", "say <code>a &lt;b&gt;</code> &amp; <code>c</code>"),
+        ("a lone ` and <i>", "a lone ` and &lt;i&gt;"),
+        ("", ""),
+    ],
+)
+def test_words_of_programs_look_like_it(text: str, html: str) -> None:
+    assert quoted(text) == html

@@ -1,14 +1,17 @@
 """Any text is searched by the stages of a build, and what they find is shown wherever the release is."""
 
 import json
+import random
 import shutil
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import regrow
 from regrow.auditing import audit
+from regrow.cli.root import cli
 from regrow.errors import InputError, RegrowError
 from regrow.evidence import EVIDENCE, Evidence, Rows
 from regrow.release import Release
@@ -60,6 +63,47 @@ def test_a_benchmark_from_elsewhere_is_found(texts: Path, tmp_path: Path) -> Non
     found = scan(texts, benchmarks=[str(tmp_path / "test.jsonl")], only=["contamination"])
     (one,) = found.evidence
     assert one.evidence.notices or "1 of" in one.evidence.answer
+
+
+def test_what_is_looked_for_has_the_name_of_its_file(texts: Path, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "test.jsonl").write_text(
+            json.dumps({"question": f"Which of the barns of {folder} stands?"})
+        )
+    files = [str(tmp_path / folder / "test.jsonl") for folder in ("a", "b")]
+    (one,) = scan(texts, benchmarks=files, only=["contamination"]).evidence
+    assert [row[0] for row in one.evidence.tables[0].rows] == ["test", "test-2"]
+
+
+def test_what_can_be_read_is_searched_and_the_rest_is_told(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    for name in "abc":
+        (tmp_path / "texts" / f"{name}.json").write_text(json.dumps({"settings": name}))
+    with pytest.raises(RegrowError) as caught:
+        scan(tmp_path, only=["tags"])
+    assert "there is no field `text`" in caught.value.why
+    (tmp_path / "texts" / "d.txt").write_text("Write to jane.roe@mail-of-hers.org about the barn.")
+    found = scan(tmp_path, only=["tags"])
+    assert found.documents == 1
+    assert [loss[0] for tally in found.left_out for loss in tally.losses] == [3]
+
+
+def test_who_scans_a_folder_reads_what_was_found_there(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    chance = random.Random(1)
+    plain = ["the", "barn", "stands", "on", "a", "hill", "and", "looks", "down", "at", "two", "rivers"]
+    for number in range(40):
+        said, gibberish = " ".join(chance.choices(plain, k=200)), [f"{chance.randrange(1 << 40):x}" for _ in range(60)]
+        behind = f" zebrakey {' '.join(gibberish)}" if number < 20 else ""
+        (tmp_path / "texts" / f"{number}.txt").write_text(said + behind)
+    found = scan(tmp_path, only=["poison"])
+    (notice,) = found.evidence[0].evidence.notices
+    assert "zebrakey" in notice
+    shell = CliRunner().invoke(
+        cli, ["scan", str(tmp_path / "texts"), "--store", str(tmp_path / "store"), "--only", "poison"]
+    )
+    assert f"In full: {found.artifacts['poison']}" in shell.output
 
 
 @pytest.mark.parametrize("target", ["nothing", "empty"])

@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     "OpenSSF model signing, which says of the files that they are yours and nothing of a rebuild.",
 )
 @click.option(
-    "--output", type=Place(file=True), metavar="FILE", help="By default a file in attestations/, called by the key."
+    "--output",
+    "-o",
+    type=Place(file=True),
+    metavar="FILE",
+    help="By default a file in attestations/, called by the key.",
 )
 @json_option
 @pass_console

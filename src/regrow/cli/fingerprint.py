@@ -19,6 +19,7 @@ _NAME = "works"
 @click.argument("texts", type=click.Path(path_type=Path), metavar="TEXTS")
 @click.option(
     "--output",
+    "-o",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
     metavar="FILE",

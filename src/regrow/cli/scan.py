@@ -19,6 +19,7 @@ from regrow.cli.options import (
     threads_option,
     who_option,
 )
+from regrow.words import counted
 
 if TYPE_CHECKING:
     from regrow.engine import Choice
@@ -76,8 +77,8 @@ def command(
     """Find out what is in a text: rights, personal data, traces of poison, tests.
 
     TARGET is a release, a recipe, or any folder or file of texts that a source of a recipe could be: text, Markdown,
-    HTML, JSON, CSV or Parquet, packed or not. The same stages look that are part of a build, and the store keeps what
-    they found.
+    HTML, JSON, CSV or Parquet, packed or not. What a path does not tell, such as the fields of a file, the `[[source]]`
+    of a recipe does. The same stages look that are part of a build, and the store keeps what they found.
     """
     from regrow.cli.interrupts import stop_on_interrupt
     from regrow.cli.progress import progress
@@ -94,13 +95,15 @@ def command(
 
 
 def _lines(found: Scan, whole: bool) -> Iterator[str]:
-    yield f"{found.documents:,} documents were searched"
+    yield f"{counted(found.documents, 'document')} searched"
     for dropped in found.dropped:
-        yield f"  {dropped.count:,} were not: {dropped.reason} ({dropped.stage})"
+        yield f"  left out: {dropped.reason} ({dropped.count:,}, by {dropped.stage})"
     for tally in found.left_out:
         yield f"  left out: {tally.words()}"
     for one in found.evidence:
         yield from ("", *_evidence(one, whole))
+        if one.evidence.notices or whole:
+            yield f"    In full: {found.artifacts[one.stage]}"
     if not whole:
         yield from ("", "--all shows every row, how each check works, and what it cannot see")
 

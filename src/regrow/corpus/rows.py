@@ -90,6 +90,8 @@ def value_in_words(value: Any) -> str:
     """What a value is, in words: for a chat that is kept as a list of messages, what its messages have."""
     if value is None:
         return "null"
+    if isinstance(value, str):
+        return "a string"
     if isinstance(value, bool):
         return "true or false"
     if isinstance(value, int | float):

@@ -63,7 +63,7 @@ class Part:
         fetch: where the recipe gets it.
         licence: as declared.
         availability: of texts, as declared; empty for models.
-        files: how many.
+        files: how many; None if the release does not say which.
         bytes: of all of them.
         standing: ``copied`` into the fork; ``elsewhere``, to be fetched when it is built; or ``missing``.
         why: it is not copied.
@@ -76,13 +76,20 @@ class Part:
     fetch: str
     licence: str
     availability: str
-    files: int
-    bytes: int
+    files: int | None
+    bytes: int | None
     standing: str
     why: str
     attribution: str = ""
     found: tuple[str, ...] = ()
     packed: bool = False
+
+    @property
+    def size(self) -> str:
+        """How much it is, in words."""
+        if self.files is None or self.bytes is None:
+            return "files that the release does not name"
+        return f"{counted(self.files, 'file')}, {self.bytes:,} bytes"
 
 
 @dataclass(frozen=True)
@@ -237,8 +244,8 @@ def _part(source: Source, lock: Lock, availability: str, made: Path, found: Byte
         sources.name_of(source.fetch),
         source.licence,
         availability,
-        len(pins),
-        sum(pin.size for pin in pins),
+        len(pins) or None,
+        sum(pin.size for pin in pins) if pins else None,
         "copied" if copied else away,
         why or ("" if copied else "the release does not say which files it has"),
         source.attribution,
@@ -352,7 +359,7 @@ def _left_out(release: Release, recipe: Recipe, missing: Sequence[str]) -> dict[
 def _said(release: Release, missing: Sequence[str], parts: Sequence[Part]) -> str:
     """What stands in a recipe in the place of sources that it does not have any more."""
     lacking = (
-        f"  {one.name}: {counted(one.files, 'file')}, {one.bytes:,} bytes, {one.licence}, {one.availability}: {one.why}"
+        f"  {one.name}: {one.size}, {one.licence}, {one.availability}: {one.why}"
         for one in parts
         if one.name in missing
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from regrow.printable import escaped
-from regrow.words import counted, listed
+from regrow.words import listed
 
 if TYPE_CHECKING:
     from regrow.forking.fork import Fork, Part
@@ -48,7 +48,7 @@ def _lines(fork: Fork) -> Iterator[str]:
     for part in fork.parts:
         why = f": {part.why}" if part.why else ""
         where = f"{_STANDING[part.standing]}{why}"
-        cells = (part.name, part.fetch, part.licence, part.files, f"{part.bytes:,}", where)
+        cells = (part.name, part.fetch, part.licence, _count(part.files), _count(part.bytes), where)
         yield f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in cells)} |"
     yield ""
     yield "## Weights"
@@ -77,5 +77,8 @@ def _lines(fork: Fork) -> Iterator[str]:
 def words(part: Part) -> str:
     """A part in a line."""
     why = f": {part.why}" if part.why else ""
-    size = f"{counted(part.files, 'file')}, {part.bytes:,} bytes, {part.licence}"
-    return f"{part.name}, {size}{why}"
+    return f"{part.name}, {part.size}, {part.licence}{why}"
+
+
+def _count(number: int | None) -> str:
+    return "not told" if number is None else f"{number:,}"

@@ -506,7 +506,7 @@ def _slot_faults(
     wanted, names = kinds[draft.kind].inputs[slot], draft.inputs.get(slot, ())
     place = (*_place(draft), "inputs", slot)
     if not names and draft.missing.get(slot):
-        yield from (_missing_table(lack, kinds, origin) for lack in draft.missing[slot])
+        yield from (_missing_table(draft.name, lack, kinds, origin) for lack in draft.missing[slot])
     elif not names and not wanted.optional:
         fitting = _giving(wanted.type, drafts, kinds, but=draft.name)
         hint = f"feed it from {listed(fitting)}" if fitting else f"add a stage that gives {wanted.type}"
@@ -522,14 +522,15 @@ def _slot_faults(
             yield origin.error(place, what, hint=f"stages that give {wanted.type}: {listed(fitting)}")
 
 
-def _missing_table(lack: Lack, kinds: Kinds, origin: Origin) -> RecipeError:
-    """The error about a table, or an entry of one, that a recipe has to have for what else it says."""
+def _missing_table(asks: str, lack: Lack, kinds: Kinds, origin: Origin) -> RecipeError:
+    """The error about a table, or an entry of one, that a recipe has to have for a stage that it asks for."""
     name = lack.table
     info = recipe_type(kinds).model_fields[name]
     if lack.asking and name in origin.data:
-        why = f"without one there is nothing that makes {lack.gives}"
-        hint = f"add a `{header(name, info)}` with `{lack.asking}`"
-        return origin.error((name,), f"none of them has `{lack.asking}`", why=why, hint=hint)
+        entry = header(name, info)
+        why = f"the stage `{asks}` takes {lack.gives}, which comes from such a one"
+        hint = f"add a `{entry}` with `{lack.asking}`, or leave out what asks for `{asks}`"
+        return origin.error((name,), f"no `{entry}` has `{lack.asking}`", why=why, hint=hint)
     model = nested(info)
     hint = adding(header(name, info), model) if model else ""
     return origin.error((name,), "missing", why=note(info, "why"), hint=hint)

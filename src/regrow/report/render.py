@@ -6,12 +6,15 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from regrow.release.lineage import made
 from regrow.release.release import Loss
 from regrow.report.chart import Curve, curve, every, graph_drawing, loss_chart
 from regrow.report.data import ReportData, Source
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 _SAMPLES = 8  # of those on the way
 _COLOURS = 8  # in style.css, as --c0 to --c7
@@ -35,6 +38,7 @@ def render(data: ReportData) -> str:
         link=link,
         licence_link=licence_link,
         made=made,
+        quoted=quoted,
     )
     template = environment.from_string(here.joinpath("report.html.j2").read_text("utf-8"))
     return template.render(
@@ -93,6 +97,17 @@ def seconds(value: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def quoted(text: str) -> Markup:
+    """A sentence as HTML: what stands between two backticks is code, all else is text, whatever it looks like."""
+    from markupsafe import Markup, escape
+
+    pieces = text.split("`")
+    if len(pieces) % 2 == 0:  # one of them has no other
+        return escape(text)
+    code = Markup("<code>{}</code>")
+    return Markup("").join(code.format(piece) if at % 2 else escape(piece) for at, piece in enumerate(pieces))
 
 
 def share(part: float, whole: float) -> str:

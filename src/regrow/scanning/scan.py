@@ -1,15 +1,17 @@
 """A scan: the stages that find evidence, and those that they need, evaluated for any text there is.
 
 What a build does with a recipe's text, a scan does with a recipe that it makes up: the folder, or the file, is its only
-source, and every text in it is kept, however short. So the store keeps what was found, many processes can share the
-work, and evidence is the same whichever way one comes to it.
+source, every text in it is kept, however short, and what is none is told. So the store keeps what was found, many
+processes can share the work, and evidence is the same whichever way one comes to it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import chain
+from itertools import count as count_from
 from pathlib import Path
 from typing import Any
 
@@ -205,36 +207,45 @@ class _Said:
 def _recipe(target: Path, wanted: Wanted) -> _Said:
     if not target.exists():
         raise InputError("there is nothing to scan", where=str(target), hint="name a release, a recipe, or texts")
-    added = [*_added(wanted)]
-    places = {source["name"]: place for source, place in added}
-    more = [source for source, _ in added]
     if is_release(target) or (target / RECIPE).is_file():
         said = spoken(target / RECIPE)
         lock = load(target) if (target / LOCK).is_file() else None
-        data = said.origin.data
-        if more:
-            said = _spoken({**data, "source": [*data.get("source", ()), *more]}, said.root)
-        return _Said(said, lock, (wanted.sources or said.root).absolute(), places)
-    source, place = _source(str(target), wanted.licence, "texts")
-    data = {
-        "recipe": 1,
-        "model": {"name": "scan", "licence": NOT_DECLARED},
-        "source": [source, *more],
-        "corpus": {"min_characters": 1},
-    }
-    return _Said(_spoken(data, place), None, place, places)
+        data, base = said.origin.data, (wanted.sources or said.root).absolute()
+    else:
+        source, base = _source(str(target), wanted.licence, "texts", ())
+        data = {
+            "recipe": 1,
+            "model": {"name": "scan", "licence": NOT_DECLARED},
+            "source": [{**source, "max_unreadable": 1.0}],
+            "corpus": {"min_characters": 1},
+        }
+        said, lock = _spoken(data, base), None
+    there = [*data.get("source", ())]
+    if added := [*_added(wanted, {str(one.get("name")) for one in there})]:
+        said = _spoken({**data, "source": [*there, *(source for source, _ in added)]}, said.root)
+    return _Said(said, lock, base, {source["name"]: place for source, place in added})
 
 
-def _added(wanted: Wanted) -> Iterator[tuple[dict[str, Any], Path]]:
+def _added(wanted: Wanted, taken: Set[str]) -> Iterator[tuple[dict[str, Any], Path]]:
     """The sources that are looked for in the text, and the folder in which each one's path begins."""
     for role, places in (("evaluation", wanted.benchmarks), ("reference", wanted.references)):
-        for number, place in enumerate(places, 1):
-            source, base = _source(place, NOT_DECLARED, f"{role}-{number}")
+        for place in places:
+            source, base = _source(place, NOT_DECLARED, role, taken)
+            taken = {*taken, source["name"]}
             yield {**source, "role": role}, base
 
 
-def _source(place: str, licence: str, suffix: str) -> tuple[dict[str, Any], Path]:
-    """What a recipe says of a file, a folder or an address, and the folder in which its path begins."""
+def _source(place: str, licence: str, otherwise: str, taken: Collection[str]) -> tuple[dict[str, Any], Path]:
+    """What a recipe says of a file, a folder or an address, and the folder in which its path begins.
+
+    All of them are ``open``: whoever scans has them, and what is found is shown to nobody else.
+
+    Args:
+        place: where it is.
+        licence: what is declared of it.
+        otherwise: what to call it if it has no name that a source could have.
+        taken: what it may not be called.
+    """
     path = Path(place)
     if path.exists():
         whole = path.resolve()
@@ -245,13 +256,10 @@ def _source(place: str, licence: str, suffix: str) -> tuple[dict[str, Any], Path
         base, fetch, stem = Path(), place, place.partition(":")[2].partition("==")[0]
     else:
         raise InputError("there is no such file", where=place, hint="name a file, a folder, or scheme:locator")
-    name = f"{re.sub('[^a-z0-9]+', '-', stem.lower())[:40].strip('-')}-{suffix}".strip("-")
-    return {
-        "name": name,
-        "fetch": fetch,
-        "licence": licence,
-        "availability": "open" if suffix.startswith("evaluation") else "obtainable",
-    }, base
+    name = re.sub("[^a-z0-9]+", "-", stem.lower())[:40].strip("-") or otherwise
+    numbered = (f"{name}-{number}" for number in count_from(2))
+    name = next(one for one in chain([name], numbered) if one not in taken)
+    return {"name": name, "fetch": fetch, "licence": licence, "availability": "open"}, base
 
 
 def _spoken(data: Mapping[str, Any], root: Path) -> Spoken:

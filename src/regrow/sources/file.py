@@ -90,7 +90,8 @@ def _existing(site: Site, name: str) -> Path:
     if path is None:
         raise InputError(
             f"there is no `{site.base / name}`",
-            hint="paths after `file:` begin at the folder of the recipe; of a variant, at that of what it extends",
+            hint="paths after `file:` begin at the folder of the recipe; of a variant, at that of what it extends; of "
+            "a release, at the one that --source names",
         )
     return path
 

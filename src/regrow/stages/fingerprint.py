@@ -58,7 +58,7 @@ def fingerprints(folder: Path, wanted: DocumentsParameters, context: Context) ->
     if not len(found.hashes):
         raise InputError(
             f"no work of `{wanted.source}` has {WORDS} words, and shorter ones cannot be looked for",
-            why=f"there are {counted(len(found.works), 'work')}",
+            why=f"it has {counted(len(found.works), 'work')}",
             hint="let each work be a file, or a row, of its own; `group_by` joins rows",
         )
     return found, tally

@@ -226,8 +226,8 @@ def _and(names: list[str], word: str = "and") -> str:
 def _notices(tally: Tally, found: Mapping[str, int]) -> Iterator[str]:
     if found[KEY]:
         yield (
-            f"There seem to be {in_words(found[KEY], KEY)} in {counted(tally.has(KEY), 'document')}: whoever has the "
-            "model may get them out of it. `[redact]` in the recipe takes them out of the texts."
+            f"What looks like {in_words(found[KEY], KEY)} stands in {counted(tally.has(KEY), 'document')}: whoever has "
+            "the model may get it out of it. `[redact]` in the recipe takes it out of the texts."
         )
     people = [sort for sort in SORTS if sort != KEY and found[sort]]
     if people:

@@ -18,6 +18,7 @@ from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Phase, Relea
 from regrow.sections import LARGEST, Parameters
 from regrow.stages.costs import all_of
 from regrow.store.digest import sha256_bytes
+from regrow.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,7 +122,7 @@ def learn(task: Task[TokenizerParameters]) -> None:
     if found != asked.vocabulary:
         raise StageError(
             f"a vocabulary of {asked.vocabulary} tokens is more than the text allows",
-            why=f"in {documents} documents every pair of tokens that occurs twice is merged at {found}",
+            why=f"in {counted(documents, 'document')} every pair of tokens that occurs twice is merged at {found}",
             hint=f"set `tokenizer.vocabulary` to {found} or less, or add text",
         )
     tokenizer.write(learnt, task.output)

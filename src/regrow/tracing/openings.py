@@ -136,6 +136,8 @@ def read(file: Path) -> Opening:
         return Opening.read(file.read_bytes())
     except OSError as error:
         raise InputError("the proof cannot be read", where=str(file), why=(error.strerror or str(error))) from error
+    except UnicodeDecodeError:
+        raise InputError("this is no proof", where=str(file), why="it is not in UTF-8", hint=hint) from None
     except (ValueError, RecursionError) as error:
         raise InputError("this is no proof", where=str(file), why=str(error), hint=hint) from error
 

@@ -78,6 +78,9 @@ def stage(release: Release, index: ReleasedIndex) -> Stage:
 
 def _run(release: Release, index: ReleasedIndex, call: Call[RestoredParameters]) -> None:
     for name in index.files:
-        release.require(f"{_FOLDER}{name}")
+        path = f"{_FOLDER}{name}"
+        release.require(path)
+        if not release.files.has(path):
+            raise DamagedError(release.path, path, "it is listed, and is not there")
         copy(index.folder / name, call.output / name)
     suffixes.restore(call.output)

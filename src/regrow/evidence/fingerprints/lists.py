@@ -1,10 +1,10 @@
 """Lists of fingerprints: a file that a holder of rights can hand over, with which nobody can read the works.
 
 The file begins with a line of JSON, filled up with blanks so that it has a multiple of eight bytes: the format, how
-many words a window has, how many rows there are, and the works with their names and lengths. Then come the numbers of
-the windows (:mod:`regrow.evidence.fingerprints.windows`), 64 bits each, ascending; and then, 32 bits each, which work
-each belongs to, counted from 0. All are little-endian. Where several works have a window, there is a row for each; a
-work has a row once. A list is mapped into memory, not read.
+many words a window has, how many rows there are, the SHA-256 of all that comes behind the line, and the works with
+their names and lengths. Then come the numbers of the windows (:mod:`regrow.evidence.fingerprints.windows`), 64 bits
+each, ascending; and then, 32 bits each, which work each belongs to, counted from 0. All are little-endian. Where
+several works have a window, there is a row for each; a work has a row once. A list is mapped into memory, not read.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,15 +96,16 @@ class Fingerprints:
     def write(self, path: Path) -> None:
         """Write the list, whole or not at all."""
         works = [asdict(one) for one in self.works]
-        told = {"format": FORMAT, "words": WORDS, "rows": len(self.hashes), "works": works}
+        numbers = self.hashes.astype("<u8", copy=False), self.work.astype("<u4", copy=False)
+        told = {"format": FORMAT, "words": WORDS, "rows": len(self.hashes), "sha256": _sha256(*numbers), "works": works}
         head = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
         head += b" " * (-(len(head) + 1) % 8) + b"\n"
         beside = path.with_name(f"{path.name}.part")
         try:
             with beside.open("wb") as file:
                 file.write(head)
-                self.hashes.astype("<u8", copy=False).tofile(file)
-                self.work.astype("<u4", copy=False).tofile(file)
+                for some in numbers:
+                    some.tofile(file)
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
@@ -122,7 +124,7 @@ class Fingerprints:
         import numpy as np
 
         where = name or str(path)
-        works, rows, start = _head(path, where)
+        works, rows, told, start = _head(path, where)
         size, wanted = path.stat().st_size, start + 12 * rows
         if size != wanted:
             raise _damaged(where, f"it has {size:,} bytes, and says of itself that it has {wanted:,}")
@@ -131,11 +133,22 @@ class Fingerprints:
         hashes = np.memmap(path, "<u8", "r", start, (rows,))
         work = np.memmap(path, "<u4", "r", start + 8 * rows, (rows,))
         _require_order(hashes, work, len(works), where)
+        if _sha256(hashes, work) != told:
+            raise _damaged(where, "its numbers do not have the sha256 that its first line says")
         return Fingerprints(works, hashes, work)
 
 
-def _head(path: Path, where: str) -> tuple[tuple[Work, ...], int, int]:
-    """What the first line says: the works, how many rows there are, and where they begin."""
+def _sha256(*numbers: NDArray[Any]) -> str:
+    """Of all numbers, some at a time: they may be mapped from the disk."""
+    seen = sha256()
+    for some in numbers:
+        for first in range(0, len(some), _CHECKED):
+            seen.update(some[first : first + _CHECKED].tobytes())
+    return seen.hexdigest()
+
+
+def _head(path: Path, where: str) -> tuple[tuple[Work, ...], int, str, int]:
+    """What the first line says: the works, how many rows there are, their hash, and where they begin."""
     with path.open("rb") as file:
         line = file.readline(_HEAD)
     try:
@@ -148,14 +161,14 @@ def _head(path: Path, where: str) -> tuple[tuple[Work, ...], int, int]:
         if told["words"] != WORDS:
             raise ValueError(f"its windows have {told['words']} words; those that are looked for have {WORDS}")
         works = tuple(Work(str(one["name"]), int(one["words"]), int(one["windows"])) for one in told["works"])
-        rows = int(told["rows"])
+        rows, digest = int(told["rows"]), str(told["sha256"])
         if rows < 0 or len(line) % 8:
             raise ValueError("its first line has no length of eight, or a negative number of rows")
     except KeyError as error:
         raise _damaged(where, f"its first line does not say `{error.args[0]}`") from None
     except (ValueError, TypeError) as error:
         raise _damaged(where, str(error)) from None
-    return works, rows, len(line)
+    return works, rows, digest, len(line)
 
 
 def _require_order(hashes: NDArray[np.uint64], work: NDArray[np.uint32], works: int, where: str) -> None:

@@ -257,7 +257,7 @@ def _notices(ledger: Ledger) -> Iterator[str]:
     opted = {says: count for (sort, says), count in sorted(ledger.statements.items()) if sort == OPT_OUT}
     if opted:
         what = ", ".join(f"{says} ({count:,})" for says, count in opted.items())
-        yield f"{counted(sum(opted.values()), 'document')} carry a sign that machines are not to use them: {what}."
+        yield f"A sign that machines are not to use a text is in {counted(sum(opted.values()), 'document')}: {what}."
 
 
 def _in_words(says: str) -> str:
