@@ -67,6 +67,8 @@ if TYPE_CHECKING:
     metavar="PLACE",
     help="With --require: more envelopes, beside those in the release.",
 )
+@click.option("--keep-going", is_flag=True, help="Build all stages, and name every one that differs.")
+@click.option("--yes", "confirmed", is_flag=True, help="Begin even if it takes days, or more than this machine has.")
 @offline_option
 @who_option
 @threads_option
@@ -83,6 +85,8 @@ def command(
     require: int | None,
     trust: Path | None,
     attestations: tuple[Path, ...],
+    keep_going: bool,
+    confirmed: bool,
     offline: bool,
     who: Choice,
 ) -> int:
@@ -95,6 +99,8 @@ def command(
     With --require nothing is built, and the files are compared with what others have signed (exit code 5 if they are
     too few).
 
+    What would take more than a day, or more memory or disk than this machine has, is begun only with --yes.
+
     Exits with 0 if all is the same, with 3 if something differs, naming the first stage that does, and with 4 if two
     runs on this machine differ, so that nothing can be said.
     """
@@ -105,6 +111,11 @@ def command(
     from regrow.verifying.rebuild import rebuild, room_of
     from regrow.verifying.spot import Wanted, spot_check
 
+    if segments is not None and (require is not None or keep_going):
+        other = "--keep-going" if require is None else "--require"
+        raise click.UsageError(f"--segments and {other} are two ways to check\nhint: one after the other")
+    if require is not None and keep_going:
+        raise click.UsageError("with --require nothing is built\nhint: leave --keep-going out")
     if segments is None and (nonce or states):
         raise click.UsageError("--nonce and --states are about a check of parts\nhint: add --segments, or leave it out")
     if (require is None) is not (trust is None) or (attestations and require is None):
@@ -114,7 +125,7 @@ def command(
     keep_freed_memory()
     if segments is not None:
         with stop_on_interrupt(console) as stop, progress(console) as listener, room_of(store) as room:
-            wanted = Wanted(segments, nonce or draw.nonce(), states or "", sources, offline)
+            wanted = Wanted(segments, nonce or draw.nonce(), states or "", sources, offline, confirmed)
             found = spot_check(release, wanted, store=room, listener=listener, stop=stop, who=who)
         if console.json:
             console.document("verify-segments/1", found.to_json())
@@ -122,7 +133,17 @@ def command(
             console.result("\n".join(found.lines()))
         return found.exit_code
     with stop_on_interrupt(console) as stop, progress(console) as listener:
-        report = rebuild(release, listener=listener, stop=stop, store=store, sources=sources, offline=offline, who=who)
+        report = rebuild(
+            release,
+            listener=listener,
+            stop=stop,
+            store=store,
+            sources=sources,
+            offline=offline,
+            who=who,
+            confirmed=confirmed,
+            keep_going=keep_going,
+        )
     if console.json:
         document = report.to_json()
         console.document(document.pop("schema").removeprefix("regrow/"), document)

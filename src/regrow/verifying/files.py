@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from regrow.release import Release
@@ -51,6 +51,11 @@ def check_files(release: Release) -> FileCheck:
         extra=tuple(sorted(there - set(listed))),
         listed=listed,
     )
+
+
+def there(release: Release, places: Sequence[str]) -> tuple[str, ...]:
+    """The files of a release that are, or lie in, some places."""
+    return tuple(sorted(path for path in release.files.paths() if path.partition("/")[0] in places))
 
 
 def _is(release: Release, path: str, sha256: str) -> bool:
