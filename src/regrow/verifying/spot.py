@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -30,6 +31,7 @@ from regrow.stages.training import SNAPSHOTS, Scheduled
 from regrow.store import Store
 from regrow.store.digest import sha256_bytes, sha256_file
 from regrow.train.checkpoints import state_file
+from regrow.train.records import STEP
 from regrow.verifying.chain import BrokenChainError, Run, Segment, run_of
 from regrow.verifying.cost import require_wanted
 from regrow.verifying.draw import drawn, missed
@@ -389,21 +391,43 @@ class _Check:
         return output
 
     def _compare_run(self, stage: Stage, run: Run, output: Path, end: int) -> None:
+        """In the order in which things happened, so that the first that differs is named."""
         losses, links = run.before(end)
-        for said, here in zip(losses, _read(output / "losses.jsonl"), strict=True):
-            if other := sorted(name for name in {*said, *here} if said.get(name) != here.get(name)):
-                name = other[0]
+        here = {name: _read(output / f"{name}.jsonl") for name in ("losses", "chain")}
+        self._compare_states(stage, links[:1], here["chain"][:1])
+        for before, link in pairwise(links):
+            since = slice(before["step"], link["step"])
+            self._compare_records(stage, losses[since], here["losses"][since])
+            self._compare_states(stage, [link], [one for one in here["chain"] if one["step"] == link["step"]], before)
+
+    def _compare_records(
+        self, stage: Stage, said: Sequence[Mapping[str, Any]], here: Sequence[Mapping[str, Any]]
+    ) -> None:
+        for one, other in zip(said, here, strict=True):
+            if names := sorted(name for name in {*one, *other} if one.get(name) != other.get(name)):
+                name = next((known for known in STEP if known in names), names[0])
                 raise LieError(
                     stage.name,
-                    f"step {said['step']:,} is the first that differs: its {name.replace('_', ' ')} is "
-                    f"{_short(here.get(name))} here, and the release has {_short(said.get(name))}",
+                    f"step {one['step']:,} is the first that differs: its {name.replace('_', ' ')} is "
+                    f"{_short(other.get(name))} here, and the release has {_short(one.get(name))}",
                 )
-        for before, said, here in zip([{"step": 0}, *links[:-1]], links, _read(output / "chain.jsonl"), strict=True):
-            if said["state"] != here["state"]:
+
+    def _compare_states(
+        self,
+        stage: Stage,
+        said: Sequence[Mapping[str, Any]],
+        here: Sequence[Mapping[str, Any]],
+        before: Mapping[str, Any] | None = None,
+    ) -> None:
+        for one, other in zip(said, here, strict=True):
+            if one["state"] != other["state"]:
+                what = (
+                    f"does not follow from that at step {before['step']:,}" if before else "is not what it begins with"
+                )
                 raise LieError(
                     stage.name,
-                    f"the state at step {said['step']:,} does not follow from that at step {before['step']:,}: it has "
-                    f"the digest {here['state']} here, and the chain has {said['state']}",
+                    f"the state at step {one['step']:,} {what}: it has the digest {other['state']} here, and the "
+                    f"chain has {one['state']}",
                 )
 
     def _compare_release(self, room: Path) -> None:
@@ -422,7 +446,8 @@ class _Check:
             ),
             room,
         )
-        made, on_the_way = Release.at(room), set[str]()
+        made = Release.at(room)
+        on_the_way = {*made.listed.values()}  # a snapshot has a tokenizer and settings, too, as the release has
         for stage in (stage for stage in self.graph.stages if _trains(stage)):
             self._compare_statement(stage, made)
             on_the_way |= {sha256 for name, sha256 in self._said(stage).files if _is_kept(name)}
