@@ -189,3 +189,25 @@ def test_the_way_of_a_user(release: Release, tmp_path: Path) -> None:
     assert few.exit_code == 5
     (release.path / "model.safetensors").write_text("other")
     assert run("verify", folder, "--require", "1", "--trust", f"{here}/trust.toml").exit_code == 3
+
+
+def test_a_key_that_is_lost_in_one_place_is_lost(release: Release, tmp_path: Path) -> None:
+    file = attest(release, key(tmp_path, "a"))
+    trust = rebuilder("alice", "a", more="revoked = 2026-01-01") + '[[rebuilder.key]]\nfile = "a.pub"\n'
+    agreed = counted(release, tmp_path, file, trust=trust, required=1)
+    assert (agreed.enough, agreed.words[0].why) == (False, "alice: the key was revoked on 2026-01-01")
+
+
+def test_an_envelope_that_two_signed_is_the_word_of_both(release: Release, tmp_path: Path) -> None:
+    files = [attest(release, key(tmp_path, name)) for name in "ab"]
+    one, other = (dsse.read(file.read_bytes()) for file in files)
+    both = dsse.Envelope(one.payload_type, one.payload, (*one.signatures, *other.signatures, *one.signatures))
+    (tmp_path / "both.json").write_bytes(dsse.write(both))
+    trust = rebuilder("alice", "a") + rebuilder("bob", "b")
+    assert counted(release, tmp_path, tmp_path / "both.json", trust=trust).agree == ("alice", "bob")
+
+
+@pytest.mark.parametrize("other", [["--segments", "3"], ["--keep-going"]])
+def test_two_ways_to_check_at_once_are_refused(release: Release, tmp_path: Path, other: list[str]) -> None:
+    told = run("verify", str(release.path), "--require", "1", "--trust", str(tmp_path / "t.toml"), *other)
+    assert (told.exit_code, "--require" in told.output) == (2, True)

@@ -110,3 +110,20 @@ def test_parts_of_every_kind_of_run(root: Path, task: str) -> None:
     with pytest.raises(RegrowError) as caught:
         check(root, release, root / task, store="empty")
     assert caught.value.exit_code == 6
+
+
+def test_a_run_that_goes_on_with_one_of_others(root: Path) -> None:
+    """Its own part is checked, and begins with what the parent gave, whatever lies among its states."""
+    first = built(root, "half", f"[finetune]{RUN}stop_after = 6\nkeep_optimizer = true\n")
+    folder = root / "whole"
+    folder.mkdir()
+    shutil.copytree(root / "texts", folder / "texts")
+    shutil.copytree(first, folder / "base", ignore=shutil.ignore_patterns("states"))
+    recipe = RECIPE.replace('licence = "Apache-2.0"', 'licence = "MIT"')
+    (folder / "regrow.toml").write_text(f'{recipe}[finetune]{RUN}optimizer = "continue"\n')
+    release = regrow.build(folder, root / "whole.release", store=root / "store").release
+    report = check(root, release, folder)
+    assert not report.lie
+    (run,) = report.looked
+    assert run.steps[1] == 5
+    assert run.checked[-1].end == 11
