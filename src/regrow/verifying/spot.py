@@ -8,7 +8,7 @@ bit for bit. What was not run was not seen, and the report says so with a figure
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -236,9 +236,15 @@ def spot_check(
         same=tuple(check.same),
         looked=tuple(check.looked),
         given=there(release, GIVEN),
-        unchecked=there(release, (*(set(UNCOVERED) - {SUMS}), SNAPSHOTS)),
+        unchecked=_passed_by(release, check.begun),
         seconds=time.monotonic() - started,
     )
+
+
+def _passed_by(release: Release, begun: Set[Path]) -> tuple[str, ...]:
+    """The files that a check of parts compares with nothing: of the states, those that no part began with."""
+    found = there(release, (*(set(UNCOVERED) - {SUMS}), SNAPSHOTS))
+    return tuple(path for path in found if release.path / path not in begun)
 
 
 def _texts_missing(folder: Path, locked: Locked) -> InputError:
@@ -264,6 +270,7 @@ class _Check:
     same: list[str] = field(default_factory=list)
     looked: list[Looked] = field(default_factory=list)
     places: dict[str, Path] = field(default_factory=dict)
+    begun: set[Path] = field(default_factory=set)
 
     @property
     def graph(self) -> Graph:
@@ -338,6 +345,7 @@ class _Check:
             start = max((step for step in kept if step <= segment.start), default=first)
             groups[start] = max(groups.get(start, 0), segment.end)
         ran = sorted(groups.items())
+        self.begun |= {kept[start] for start in groups if start in kept}
         for number, (start, end) in enumerate(ran):
             self.places[stage.name] = self._part(stage, run, kept.get(start), start, end, room, number)
         checked = [one for one in segments if any(start <= one.start and one.end <= end for start, end in ran)]
