@@ -91,9 +91,9 @@ def built(root: Path, name: str, table: str) -> Path:
 
 
 def check(root: Path, release: Path, sources: Path, store: str = "store") -> SpotReport:
-    with Store(root / store) as store:
+    with Store(root / store) as there:
         wanted = Wanted(2, "a word", sources=sources)
-        return spot_check(release, wanted, store=store, listener=lambda _: None, stop=threading.Event())
+        return spot_check(release, wanted, store=there, listener=lambda _: None, stop=threading.Event())
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -34,6 +34,12 @@ def lie_in(patch: Patch, kind: str, run: Callable[[Call[Any]], None]) -> None:
     patch.setattr(locking, "KINDS", {**KINDS, kind: replace(KINDS[kind], run=run)})
 
 
+def honest(kind: str, call: Call[Any]) -> None:
+    run = KINDS[kind].run
+    assert run is not None
+    run(call)
+
+
 @pytest.fixture(scope="module")
 def ground(made: Path) -> Path:
     """A store with all that comes before training."""
@@ -69,7 +75,7 @@ def trained_with(**other: object) -> Callable[[Patch, Path], None]:
     def lie(patch: Patch, room: Path) -> None:
         def run(call: Call[Any]) -> None:
             train = call.parameters.train.model_copy(update=other)
-            KINDS["pretrain"].run(replace(call, parameters=call.parameters.model_copy(update={"train": train})))
+            honest("pretrain", replace(call, parameters=call.parameters.model_copy(update={"train": train})))
 
         lie_in(patch, "pretrain", run)
 
@@ -80,7 +86,7 @@ def other_documents(patch: Patch, room: Path) -> None:
     shutil.rmtree(room / "store")
 
     def run(call: Call[Any]) -> None:
-        KINDS["fetch"].run(call)
+        honest("fetch", call)
         one = next(path for path in sorted(call.output.rglob("*.txt")))
         one.write_text("Something that nobody was told of.\n")
 

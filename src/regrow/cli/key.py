@@ -10,7 +10,7 @@ from regrow.cli.console import Console
 from regrow.cli.options import Place, example, json_option, pass_console
 
 
-@click.group()
+@click.group(epilog=example("  regrow key new ~/.config/regrow/alice"))
 def command() -> None:
     """Make keys to sign with."""
 
