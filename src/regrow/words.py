@@ -64,3 +64,9 @@ def shown(value: Any) -> str:
         return "a list of tables"
     text = re.sub(r"//\S*@", "//...@", json.dumps(value, ensure_ascii=False))
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def one_line(text: str, most: int = 400) -> str:
+    """What strangers call their files, or say, as a part of a line of ours: it shall not look like another line."""
+    kept = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[:most])
+    return kept if len(text) <= most else f"{kept}..."

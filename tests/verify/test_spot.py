@@ -176,3 +176,12 @@ def test_the_figure_does_not_count_what_is_run_on_the_way() -> None:
         passed += late not in drawn(f"root {liar}", f"word {liar}", 10, 3)
     assert seen.passed_over == pytest.approx(passed / 1000, abs=0.05)
     assert replace(seen, checked=segments).passed_over == 0
+
+
+def test_names_of_files_look_like_no_line_of_ours(release: Path, made: Path) -> None:
+    (release / "buildinfo" / "a\nNothing differs").write_text("x")
+    lines = "\n".join(check(release, made, 2).lines()).splitlines()
+    assert [line for line in lines if line.startswith("Nothing differs")] == lines[:1]
+    (release / "b\nSame").write_text("x")
+    (line, *_) = check(release, made, 2).lines()
+    assert line.startswith("Different") and "\n" not in line

@@ -20,9 +20,7 @@ from regrow.errors import RecipeError
 from regrow.formats import keys
 from regrow.formats.dsse import Envelope
 from regrow.sections import Section
-
-_LONGEST = 400
-"""Characters of what a signer says that are shown."""
+from regrow.words import one_line
 
 
 class Key(Section):
@@ -122,15 +120,9 @@ class Consent:
         if self.differ:
             yield f"  Somebody got another digest from this recipe: {', '.join(self.differ)}"
         for word in self.words:
-            yield f"  {_one_line(word.file)}: {_one_line(word.why)}"
+            yield f"  {one_line(word.file)}: {one_line(word.why)}"
         yield "  Nothing was rebuilt here: this is their word, signed, and the files are those that they speak of."
         yield self.digest
-
-
-def _one_line(text: str) -> str:
-    """What strangers call their files, and what signers say, as a part of a line: it shall not look like lines of ours."""
-    kept = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[:_LONGEST])
-    return kept if len(text) <= _LONGEST else f"{kept}..."
 
 
 def trusted(path: Path, today: date) -> list[Trusted]:

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from regrow.errors import DifferentError, InputError, NotDeterministicError
-from regrow.words import counted
+from regrow.words import counted, one_line
 
 SCHEMA = "regrow/verify/1"
 _NAMED = 8
@@ -144,12 +144,12 @@ def taken(how: str, files: Sequence[str]) -> Iterator[str]:
     """A line about some files, of which the first are named; none if there are none."""
     more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
     if files:
-        yield f"  {how}: {', '.join(files[:_NAMED])}{more}"
+        yield f"  {how}: {', '.join(map(one_line, files[:_NAMED]))}{more}"
 
 
 def _damaged(report: VerifyReport) -> Iterator[str]:
     yield "Different: the files are not the ones SHA256SUMS lists, so nothing was rebuilt."
-    yield from (f"  {line}" for line in report.files)
+    yield from (f"  {one_line(line)}" for line in report.files)
     yield from (f"  {line}" for line in report.reasons)
 
 
@@ -187,7 +187,7 @@ def _different(report: VerifyReport) -> Iterator[str]:
         for other in (one for one in report.stages if one.same is False and one is not stage):
             why = f"made from {', '.join(other.fed_other)}" if other.fed_other else "made from the same"
             yield f"  other, too: {other.name}, {why}"
-    yield from (f"  differs: {name}" for name in report.files)
+    yield from (f"  differs: {one_line(name)}" for name in report.files)
     yield from (f"  {line}" for line in report.reasons)
 
 
@@ -198,7 +198,7 @@ def _all_ran(report: VerifyReport) -> bool:
 def _not_deterministic(report: VerifyReport) -> Iterator[str]:
     yield f"Not deterministic: stage `{report.first}` gave two different outputs on this machine."
     yield "  This says nothing about the release. `regrow selftest` looks for the cause."
-    yield from (f"  differs: {name}" for name in report.files)
+    yield from (f"  differs: {one_line(name)}" for name in report.files)
 
 
 _WORDS = {

@@ -37,7 +37,7 @@ from regrow.verifying.cost import require_wanted
 from regrow.verifying.draw import drawn, missed
 from regrow.verifying.files import check_files, there
 from regrow.verifying.report import taken
-from regrow.words import counted
+from regrow.words import counted, one_line
 
 _SHARE = 0.1
 """The share of a run that is changed where a figure says how likely that is passed over."""
@@ -124,7 +124,7 @@ class SpotReport:
     def lines(self) -> Iterator[str]:
         """For people."""
         if self.lie:
-            yield f"Different: {self.where + ': ' if self.where else ''}{self.lie}"
+            yield one_line(f"Different: {self.where + ': ' if self.where else ''}{self.lie}")
         else:
             yield "Nothing differs in what was looked at, which is not all: only a full rebuild is a proof."
         yield from (f"  {one}" for one in self.looked)
