@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from regrow.printable import escaped
+
 DAMAGED = "get the files again; of a release, `regrow verify` names those that are damaged or missing"
 """A hint, where files of a model cannot be read, whoever made it."""
 
@@ -68,5 +70,5 @@ def shown(value: Any) -> str:
 
 def one_line(text: str, most: int = 400) -> str:
     """What strangers call their files, or say, as a part of a line of ours: it shall not look like another line."""
-    kept = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[:most])
+    kept = escaped(text[:most])
     return kept if len(text) <= most else f"{kept}..."
