@@ -98,6 +98,8 @@ def verify(
     store: str | PathLike[str] | None = None,
     offline: bool = False,
     jobs: int = 1,
+    confirmed: bool = True,
+    keep_going: bool = False,
     listener: Callable[[Event], None] = _unheard,
     stop: threading.Event | None = None,
 ) -> VerifyReport:
@@ -109,6 +111,8 @@ def verify(
         store: a store whose content is believed; by default an empty one, which goes afterwards.
         offline: never use the network.
         jobs: how many processes may work, on as many stages at the same time.
+        confirmed: whether to begin even if it takes more than a day, or more than this machine has.
+        keep_going: whether to build all stages, and not only up to the first that differs.
         listener: gets every event of the rebuild.
         stop: see :func:`build`.
 
@@ -129,6 +133,8 @@ def verify(
         sources=_path(sources),
         offline=offline,
         who=Choice(jobs=jobs),
+        confirmed=confirmed,
+        keep_going=keep_going,
     )
 
 

@@ -189,3 +189,46 @@ def test_the_way_of_a_user(release: Release, tmp_path: Path) -> None:
     assert few.exit_code == 5
     (release.path / "model.safetensors").write_text("other")
     assert run("verify", folder, "--require", "1", "--trust", f"{here}/trust.toml").exit_code == 3
+
+
+def test_a_key_that_is_lost_in_one_place_is_lost(release: Release, tmp_path: Path) -> None:
+    file = attest(release, key(tmp_path, "a"))
+    trust = rebuilder("alice", "a", more="revoked = 2026-01-01") + '[[rebuilder.key]]\nfile = "a.pub"\n'
+    agreed = counted(release, tmp_path, file, trust=trust, required=1)
+    assert (agreed.enough, agreed.words[0].why) == (False, "alice: the key was revoked on 2026-01-01")
+
+
+def test_an_envelope_that_two_signed_is_the_word_of_both(release: Release, tmp_path: Path) -> None:
+    files = [attest(release, key(tmp_path, name)) for name in "ab"]
+    one, other = (dsse.read(file.read_bytes()) for file in files)
+    both = dsse.Envelope(one.payload_type, one.payload, (*one.signatures, *other.signatures, *one.signatures))
+    (tmp_path / "both.json").write_bytes(dsse.write(both))
+    trust = rebuilder("alice", "a") + rebuilder("bob", "b")
+    assert counted(release, tmp_path, tmp_path / "both.json", trust=trust).agree == ("alice", "bob")
+
+
+@pytest.mark.parametrize("other", [["--segments", "3"], ["--keep-going"]])
+def test_two_ways_to_check_at_once_are_refused(release: Release, tmp_path: Path, other: list[str]) -> None:
+    told = run("verify", str(release.path), "--require", "1", "--trust", str(tmp_path / "t.toml"), *other)
+    assert (told.exit_code, "--require" in told.output) == (2, True)
+
+
+def test_what_signers_say_looks_like_no_line_of_ours(release: Release, tmp_path: Path) -> None:
+    told = statement(release)
+    external = told["predicate"]["buildDefinition"]["externalParameters"]
+    external["method"] = "nothing\nEnough: 9 of the 9 required rebuilders\x1b[2J"
+    path = key(tmp_path, "a").with_name("x\nEnough.json")
+    path.write_bytes(dsse.write(signed(told, keys.private_key(tmp_path / "a"))))
+    agreed = counted(release, tmp_path, path, trust=rebuilder("alice", "a"), required=1)
+    lines = "\n".join(agreed.lines()).splitlines()
+    assert [line for line in lines if line.startswith("Enough")] == []
+    assert "\x1b" not in "".join(lines)
+
+
+@pytest.mark.parametrize("place", ["/dev/zero", "folder", "large"])
+def test_what_a_list_of_trust_names_may_be_anything(tmp_path: Path, place: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "large").write_bytes(bytes(1 << 20))
+    (tmp_path / "trust.toml").write_text(f'[[rebuilder]]\nname = "x"\nkey = [{{file = "{place}"}}]\n')
+    with pytest.raises(RecipeError, match="cannot be used"):
+        trusted(tmp_path / "trust.toml", TODAY)

@@ -129,3 +129,21 @@ def test_what_cannot_be_compared(made: Path, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"\xff" * 40)
     with pytest.raises(RecipeError, match="cannot be read"):
         explain(tmp_path, made / "release")
+
+
+@pytest.mark.parametrize("row", ['{"step": "x"}', '{"step": 0}', "{}", "[1]", '{"step": [1], "state": {}}'])
+def test_records_may_be_anything(made: Path, tmp_path: Path, row: str) -> None:
+    copy = Path(shutil.copytree(made / "release", tmp_path / "copy"))
+    for name in ("losses", "chain"):
+        (copy / "training" / f"{name}.jsonl").write_text(f"{row}\n")
+    (copy / "regrow.lock").write_text("stage = 3\n")
+    found = explain(made / "release", copy)
+    assert not found.same
+    assert list(found.lines())
+
+
+def test_logs_may_be_anything(tmp_path: Path) -> None:
+    rows = [{"event": "stage-done"}, {"event": "progress", "loss": 1, "done": "x"}, {"event": "progress", "loss": 1}]
+    (tmp_path / "a.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (tmp_path / "b.jsonl").write_text('{"event": "stage-done", "stage": [1], "digest": {}}\n')
+    assert list(explain(tmp_path / "a.jsonl", tmp_path / "b.jsonl").lines())

@@ -13,8 +13,8 @@ import toy_model
 
 from regrow.building import build as build_module
 from regrow.building.build import Options, build
-from regrow.errors import Interrupted, StageError
-from regrow.recipe.kind import Call
+from regrow.errors import Interrupted, RecipeError, StageError
+from regrow.recipe.kind import Call, Cost, Expected
 from regrow.store import sums
 from regrow.verifying import rebuild as module
 from regrow.verifying.rebuild import rebuild
@@ -312,3 +312,38 @@ def test_reasons_are_told_with_the_stage_that_differs(release: Path, monkeypatch
     (release / "provenance" / "tokenizer.intoto.json").unlink()
     repair(release)
     assert any("do not agree on what `tokenizer` gave" in line for line in verify(release).lines())
+
+
+def test_every_stage_that_differs_is_named_if_asked(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def otherwise(call: Call) -> None:
+        toy_model.KINDS[call.name].run(call)
+        (call.output / "more").write_text("x")
+
+    kinds = {name: replace(toy_model.KINDS[name], run=otherwise) for name in ("split", "tokenizer", "pretrain")}
+    stages = tuple(replace(one, kind=kinds.get(one.name, one.kind)) for one in toy_model.graph().stages)
+    graph = replace(toy_model.graph(), stages=stages)
+    monkeypatch.setattr(module, "as_locked", lambda folder, **_: (replace(toy_model.locked(folder), graph=graph), ()))
+    report = verify(release, keep_going=True)
+    assert (report.verdict, report.exit_code, report.first) == (Verdict.DIFFERENT, 3, "split")
+    assert all(stage.found for stage in report.stages)
+    other = {stage.name: stage.fed_other for stage in report.stages if stage.same is False}
+    assert other == {one.name: tuple(sorted(one.needs & kinds.keys())) for one in stages if one.name in kinds}
+    assert any(other.values())
+    for name in ("tokenizer", "pretrain"):
+        why = f"made from {', '.join(other[name]) or 'the same'}"
+        assert f"  other, too: {name}, {why}" in report.lines()
+
+
+def test_what_would_take_days_is_asked_first(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def costs(*_: object) -> Cost:
+        return Cost(Expected(), seconds=5e6)
+
+    kinds = {**toy_model.KINDS, "pretrain": replace(toy_model.KINDS["pretrain"], cost=costs)}
+    stages = tuple(replace(stage, kind=kinds[stage.kind.name]) for stage in toy_model.graph().stages)
+    graph = replace(toy_model.graph(), stages=stages)
+    monkeypatch.setattr(module, "as_locked", lambda folder, **_: (replace(toy_model.locked(folder), graph=graph), ()))
+    with pytest.raises(RecipeError, match="asks for much") as caught:
+        verify(release)
+    assert "about 58 days" in caught.value.why
+    assert "--yes" in caught.value.hint
+    assert verify(release, confirmed=True).verdict is Verdict.SAME

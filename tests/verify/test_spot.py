@@ -1,17 +1,20 @@
 """Parts of a release are checked, a liar is named, and the figure that is printed is right."""
 
+import hashlib
 import json
 import random
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from regrow.store import Store, sums
+from regrow.verifying.chain import Segment
 from regrow.verifying.draw import drawn, missed
-from regrow.verifying.spot import SpotReport, Wanted, spot_check
+from regrow.verifying.spot import Looked, SpotReport, Wanted, spot_check
 
 SEGMENTS = 10
 UNCOVERED = ("SHA256SUMS", "report.html", "buildinfo", "states")
@@ -129,3 +132,56 @@ def test_a_lie_is_named(release: Path, made: Path, lie: Callable[[Path], object]
     report = check(release, made, segments=SEGMENTS)
     assert report.exit_code == 3
     assert said in report.lie
+
+
+def relink(release: Path, text: str) -> None:
+    """Make the statement about training, the list of checksums and nothing else agree with another chain."""
+    path = release / "training" / "chain.jsonl"
+    before = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.write_text(text)
+    statement = release / "provenance" / "pretrain.intoto.json"
+    statement.write_text(statement.read_text().replace(before, hashlib.sha256(path.read_bytes()).hexdigest()))
+    repair(release)
+
+
+@pytest.mark.parametrize("step", ["0.0", "false", '"0"', "[0]", "null"])
+def test_steps_that_are_no_numbers_of_steps(release: Path, made: Path, step: str) -> None:
+    chain = (release / "training" / "chain.jsonl").read_text()
+    relink(release, chain.replace('"step": 0}', f'"step": {step}}}'))
+    assert "the chain is not in its order" in check(release, made).lie
+
+
+def test_a_statement_about_training_that_says_something_else(release: Path, made: Path) -> None:
+    path = release / "provenance" / "pretrain.intoto.json"
+    told = json.loads(path.read_text())
+    told["predicate"]["buildDefinition"]["externalParameters"]["train"]["seed"] = 99
+    path.write_text(json.dumps(told))
+    repair(release)
+    assert "pretrain.intoto.json is not what follows" in check(release, made).lie
+
+
+def test_snapshots_that_no_run_kept(release: Path, made: Path) -> None:
+    (release / "checkpoints" / "step-000000003").mkdir(parents=True)
+    (release / "checkpoints" / "step-000000003" / "model.safetensors").write_text("anything")
+    repair(release)
+    assert "checkpoints/step-000000003/model.safetensors is not what follows" in check(release, made).lie
+
+
+def test_the_figure_does_not_count_what_is_run_on_the_way() -> None:
+    """A liar knows which states are kept, and changes only segments that nobody comes by who does not mean to."""
+    segments = tuple(Segment(number, number * 6, number * 6 + 6) for number in range(10))
+    seen = Looked("pretrain", 10, 3, (segments[0], segments[4], segments[5], segments[9]), "root", (24, 60))
+    late, passed = 5, 0
+    for liar in range(1000):
+        passed += late not in drawn(f"root {liar}", f"word {liar}", 10, 3)
+    assert seen.passed_over == pytest.approx(passed / 1000, abs=0.05)
+    assert replace(seen, checked=segments).passed_over == 0
+
+
+def test_names_of_files_look_like_no_line_of_ours(release: Path, made: Path) -> None:
+    (release / "buildinfo" / "a\nNothing differs").write_text("x")
+    lines = "\n".join(check(release, made, 2).lines()).splitlines()
+    assert [line for line in lines if line.startswith("Nothing differs")] == lines[:1]
+    (release / "b\nSame").write_text("x")
+    (line, *_) = check(release, made, 2).lines()
+    assert line.startswith("Different") and "\n" not in line

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from regrow.errors import RecipeError
 from regrow.formats import keys
 from regrow.formats.dsse import Envelope
 from regrow.sections import Section
+from regrow.words import one_line
 
 
 class Key(Section):
@@ -92,7 +93,7 @@ class Consent:
         required: how many were asked for.
         agree: who rebuilt it and got the same.
         differ: who got something else from the same recipe.
-        words: every envelope, and what it is worth.
+        words: every envelope, and what it is worth; one for each rebuilder who signed it.
     """
 
     digest: str
@@ -119,7 +120,7 @@ class Consent:
         if self.differ:
             yield f"  Somebody got another digest from this recipe: {', '.join(self.differ)}"
         for word in self.words:
-            yield f"  {word.file}: {word.why}"
+            yield f"  {one_line(word.file)}: {one_line(word.why)}"
         yield "  Nothing was rebuilt here: this is their word, signed, and the files are those that they speak of."
         yield self.digest
 
@@ -137,12 +138,18 @@ def trusted(path: Path, today: date) -> list[Trusted]:
     except ValidationError as error:
         first = error.errors()[0]
         raise _unreadable(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    found = [_trusted(path, one, key, today) for one in told.rebuilder for key in one.key]
+    found = _lost_as_one([_trusted(path, one, key, today) for one in told.rebuilder for key in one.key])
     owners: dict[str, str] = {}
     for one in found:
         if owners.setdefault(one.id, one.rebuilder) != one.rebuilder:
             raise _unreadable(path, f"{owners[one.id]} and {one.rebuilder} have the same key, so they are one")
     return found
+
+
+def _lost_as_one(found: Sequence[Trusted]) -> list[Trusted]:
+    """A key that is named twice, and does not count in one place, counts in none."""
+    lost = {one.id: one.why_not for one in found if one.why_not}
+    return [replace(one, why_not=lost.get(one.id, "")) for one in found]
 
 
 def _trusted(path: Path, rebuilder: Rebuilder, key: Key, today: date) -> Trusted:
@@ -176,7 +183,7 @@ def consent(
         trust: whom to believe.
         required: how many.
     """
-    words = tuple(_word(path, envelope, digest, recipe, trust) for path, envelope in found)
+    words = tuple(word for path, envelope in found for word in _words(str(path), envelope, digest, recipe, trust))
     agree = tuple(sorted({word.rebuilder for word in words if word.counts}))
     differ = {word.rebuilder for word in words if _differs(word, digest, recipe)}
     return Consent(digest, required, agree, tuple(sorted(differ)), words)
@@ -187,23 +194,28 @@ def _differs(word: Word, digest: str, recipe: str) -> bool:
     return bool(word.rebuilder) and there is not None and there.recipe == recipe and there.digest != digest
 
 
-def _word(path: Path, envelope: Envelope, digest: str, recipe: str, trust: Sequence[Trusted]) -> Word:
+def _words(path: str, envelope: Envelope, digest: str, recipe: str, trust: Sequence[Trusted]) -> Iterator[Word]:
     told = said(envelope)
     if told is None:
-        return Word(str(path), "", False, "no statement about a rebuild")
+        yield Word(path, "", False, "no statement about a rebuild")
+        return
     signers = [one for one in trust if _signed_by(envelope, one.key)]
     able = [one for one in signers if not one.why_not]
     if not able:
         why = f"{signers[0].rebuilder}: {signers[0].why_not}" if signers else "by nobody who is trusted"
-        return Word(str(path), "", False, why, told)
-    who = able[0].rebuilder
+        yield Word(path, "", False, why, told)
+    for who in dict.fromkeys(one.rebuilder for one in able):
+        yield _word(path, told, digest, recipe, who)
+
+
+def _word(path: str, told: Said, digest: str, recipe: str, who: str) -> Word:
     if told.digest != digest:
         what = "this recipe" if told.recipe == recipe else "something else"
-        return Word(str(path), who, False, f"{who}: about {what}, with the digest {told.digest}", told)
+        return Word(path, who, False, f"{who}: about {what}, with the digest {told.digest}", told)
     if told.method != FULL:
-        return Word(str(path), who, False, f"{who}: {told.method}, which is no full rebuild", told)
+        return Word(path, who, False, f"{who}: {told.method}, which is no full rebuild", told)
     details = ", ".join(part for part in (told.when, told.machine) if part)
-    return Word(str(path), who, True, f"{who}: {told.method}" + (f" ({details})" if details else ""), told)
+    return Word(path, who, True, f"{who}: {told.method}" + (f" ({details})" if details else ""), told)
 
 
 def _signed_by(envelope: Envelope, key: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -82,6 +82,8 @@ if TYPE_CHECKING:
     metavar="MODEL",
     help="Of a GGUF file, anybody's: quantise this model again, and compare tensor by tensor.",
 )
+@click.option("--keep-going", is_flag=True, help="Build all stages, and name every one that differs.")
+@click.option("--yes", "confirmed", is_flag=True, help="Begin even if it takes days, or more than this machine has.")
 @offline_option
 @who_option
 @threads_option
@@ -101,6 +103,8 @@ def command(
     bundle: Path | None,
     key: Path | None,
     parent: Path | None,
+    keep_going: bool,
+    confirmed: bool,
     offline: bool,
     who: Choice,
 ) -> int:
@@ -117,9 +121,16 @@ def command(
     too few). With --bundle the files are compared with what the holder of a key signed, in a release or elsewhere.
     With --parent RELEASE is a file, and the parent is quantised again.
 
+    What would take more than a day, or more memory or disk than this machine has, is begun only with --yes.
+
     Exits with 0 if all is the same, with 3 if something differs, naming the first stage that does, and with 4 if two
     runs on this machine differ, so that nothing can be said.
     """
+    if segments is not None and (require is not None or keep_going):
+        other = "--keep-going" if require is None else "--require"
+        raise click.UsageError(f"--segments and {other} are two ways to check\nhint: one after the other")
+    if require is not None and keep_going:
+        raise click.UsageError("with --require nothing is built\nhint: leave --keep-going out")
     if segments is None and (nonce or states):
         raise click.UsageError("--nonce and --states are about a check of parts\nhint: add --segments, or leave it out")
     if (require is None) is not (trust is None) or (attestations and require is None):
@@ -144,9 +155,10 @@ def command(
         if require is not None and trust is not None:
             return _trusted(console, folder, require, trust, attestations)
         if segments is not None:
-            wanted = Wanted(segments, nonce or draw.nonce(), states or "", sources, offline)
+            wanted = Wanted(segments, nonce or draw.nonce(), states or "", sources, offline, confirmed)
             return _in_part(console, release, folder, wanted, store, who)
-        return _wholly(console, release, folder, store, sources, offline, who)
+        how = {"store": store, "sources": sources, "offline": offline, "who": who}
+        return _wholly(console, release, folder, **how, confirmed=confirmed, keep_going=keep_going)
 
 
 def _in_part(console: Console, said: str, folder: Path, wanted: Wanted, store: Path | None, who: Choice) -> int:
@@ -174,12 +186,9 @@ def _wholly(
     console: Console,
     said: str,
     folder: Path,
-    store: Path | None,
-    sources: Path | None,
-    offline: bool,
-    who: Choice,
+    **how: Any,
 ) -> int:
-    """Build again all of it."""
+    """Build again all of it, as :func:`regrow.verifying.rebuild.rebuild` is told."""
     from dataclasses import replace
 
     from regrow.cli.interrupts import stop_on_interrupt
@@ -189,7 +198,7 @@ def _wholly(
 
     keep_freed_memory()
     with stop_on_interrupt(console) as stop, progress(console) as listener:
-        report = rebuild(folder, listener=listener, stop=stop, store=store, sources=sources, offline=offline, who=who)
+        report = rebuild(folder, listener=listener, stop=stop, **how)
     report = replace(report, release=said)
     if console.json:
         document = report.to_json()

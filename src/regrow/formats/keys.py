@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     PublicKey = Ed25519PublicKey | EllipticCurvePublicKey
 
 
+_LARGEST = 1 << 16
+"""Bytes that are read of a key; one has a few hundred."""
+
+
 def private_key(path: Path) -> PrivateKey:
     """Read a private key without a passphrase.
 
@@ -127,7 +131,7 @@ def _key(path: Path, read: Callable[[bytes], Any]) -> Any:
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
     try:
-        key = read(path.read_bytes())
+        key = read(_bytes(path))
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise _unusable(path, str(error)) from error
     elliptic = isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey)
@@ -136,6 +140,14 @@ def _key(path: Path, read: Callable[[bytes], Any]) -> Any:
     ):
         return key
     raise _unusable(path, f"it is of the kind {type(key).__name__}")
+
+
+def _bytes(path: Path) -> bytes:
+    """As much of a file as a key can have; a list of whom to trust may name anything."""
+    if path.exists() and not path.is_file():
+        raise OSError("it is no file")
+    with path.open("rb") as file:
+        return file.read(_LARGEST)
 
 
 def _unusable(path: Path, why: str) -> RecipeError:

@@ -55,6 +55,10 @@ class Watch:
     resumed: Callable[[State], None] = lambda state: None
 
 
+class DivergedError(StageError):
+    """A loss, a gradient or a parameter is not finite any more."""
+
+
 class WorkerGroup(Protocol):
     """Who shares training runs: a handle that whoever started the workers lends to what trains."""
 
@@ -87,7 +91,7 @@ def train(
         The state after the last step, its chain closed by a link for it. Complete on the first worker only.
 
     Raises:
-        StageError: if a loss or gradient is NaN or infinite; names the tensor and the step.
+        DivergedError: if a loss or gradient is NaN or infinite; names the tensor and the step.
     """
     state = states.begin(scratch, task, workers)
     for tensors in (state.parameters, state.first, state.second):
@@ -248,7 +252,7 @@ def _require_finite(step: int, loss: float, norm: float, gradients: dict[str, Te
     tensor = (
         f"the gradient of `{broken[0]}`" if broken else "the loss" if not math.isfinite(loss) else "the gradient norm"
     )
-    raise StageError(
+    raise DivergedError(
         f"training diverged: {tensor} is not finite at step {step}",
         why=f"the loss is {loss} and the gradient norm {norm}",
         hint="lower `learning_rate` or `clip`, of which 0 is no limit, or lengthen `warmup`; "
@@ -260,7 +264,7 @@ def _require_finite_parameters(state: State) -> None:
     """What the next loss would tell, if there is one. Every worker has all parameters, so all say the same."""
     for name, values in state.parameters.items():
         if not bool(values.isfinite().all()):
-            raise StageError(
+            raise DivergedError(
                 f"training diverged: `{name}` is not finite after step {state.step}",
                 why="the update was too large for float32, or divided nothing by nothing",
                 hint="lower `learning_rate` or raise `epsilon`; nothing built so far is lost",

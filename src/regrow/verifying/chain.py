@@ -101,15 +101,20 @@ def _lines(release: Release, said: Statement, path: str) -> Sequence[Mapping[str
 
 def _require_steps(run: Run, schedule: Schedule) -> None:
     """Records for every step and links where they belong: none is missing, twice or in another place."""
-    steps = [record.get("step") for record in run.losses]
+    steps = _numbers(run.losses)
     if steps != list(range(1, schedule.steps + 1)):
         said = f"{len(steps):,} of {schedule.steps:,}" if len(steps) != schedule.steps else "not in their order"
         raise BrokenChainError(f"the records of steps are {said}")
     wanted = sorted({*range(0, schedule.steps + 1, schedule.links), schedule.steps})
-    links = [link.get("step") for link in run.links]
+    links = _numbers(run.links)
     if links != wanted:
         what = "truncated" if links == wanted[: len(links)] else "not in its order, or has links of another run"
         raise BrokenChainError(f"the chain is {what}: {len(links):,} links, and {len(wanted):,} belong to this run")
+
+
+def _numbers(rows: Sequence[Mapping[str, Any]]) -> list[int | None]:
+    """The steps that records are of. To JSON ``6.0`` and ``true`` are numbers, too, and no record of ours has them."""
+    return [step if type(step := row.get("step")) is int else None for row in rows]
 
 
 def _require_links(run: Run) -> None:

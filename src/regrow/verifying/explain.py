@@ -211,7 +211,9 @@ def _inputs(first: Release, second: Release) -> Iterator[str]:
         for key in ("outputs", "release", "recipe"):
             one.pop(key, None)
         for key in ("stage", "source"):  # by their names, and not by their places
-            one[key] = {str(row.get("name")): row for row in one.get(key, ()) if isinstance(row, dict)}
+            rows = one.get(key)
+            named = rows if isinstance(rows, list) else []
+            one[key] = {str(row.get("name")): row for row in named if isinstance(row, dict)}
     yield from (f"{'.'.join(one.path)} {one.words()}" for one in differences(left, right))
 
 
@@ -236,20 +238,24 @@ def _steps(first: Release, second: Release, one: Statement, other: Statement) ->
     chains, losses = (
         [_rows(release, said, path) for release, said in ((first, one), (second, other))] for path in (CHAIN, LOSSES)
     )
-    starts = [rows[0] for rows in chains if rows and rows[0].get("step") == 0]
-    if len(starts) == 2 and starts[0]["state"] != starts[1]["state"]:
-        return Step(one.stage, 0, "state", starts[0]["state"], starts[1]["state"])
+    starts = [rows[0].get("state") for rows in chains if rows and rows[0].get("step") == 0]
+    if len(starts) == 2 and starts[0] != starts[1]:
+        return Step(one.stage, 0, "state", *starts)
     for mine, yours in zip_longest(*losses, fillvalue={}):
         names = ("step", "batch", "learning_rate", "loss", "gradient_norm")
         for name in names:
             if mine.get(name) != yours.get(name):
-                step = int(mine.get("step") or yours.get("step") or 0)
-                return Step(one.stage, step, name, mine.get(name), yours.get(name))
+                return Step(one.stage, _number(mine, yours), name, mine.get(name), yours.get(name))
     for mine, yours in zip_longest(*chains, fillvalue={}):
         if mine.get("state") != yours.get("state"):
-            step = int(mine.get("step") or yours.get("step") or 0)
-            return Step(one.stage, step, "state", mine.get("state"), yours.get("state"))
+            return Step(one.stage, _number(mine, yours), "state", mine.get("state"), yours.get("state"))
     return None
+
+
+def _number(*records: Mapping[str, Any]) -> int:
+    """The step that records are of, as the first says that does; whoever wrote them may have written anything."""
+    steps = (record.get("step") for record in records)
+    return next((step for step in steps if type(step) is int), 0)
 
 
 def _rows(release: Release, said: Statement, path: str) -> list[Mapping[str, Any]]:
@@ -399,10 +405,18 @@ def _hex(bits: int, width: int) -> str:
 def _logs(first: Path, second: Path) -> Explanation:
     """The first stage of which two logs tell another digest, and the first step with another loss."""
     logs = [_events(path) for path in (first, second)]
-    given = [{e["stage"]: e["digest"] for e in log if e.get("event") in ("stage-done", "stage-cached")} for log in logs]
+    given = [
+        {str(e.get("stage")): e.get("digest") for e in log if e.get("event") in ("stage-done", "stage-cached")}
+        for log in logs
+    ]
     stage = next((name for name in given[1] if name in given[0] and given[0][name] != given[1][name]), "")
     steps = [
-        {(e.get("stage"), e["done"]): e for e in log if e.get("event") == "progress" and "loss" in e} for log in logs
+        {
+            (str(e.get("stage")), e["done"]): e
+            for e in log
+            if e.get("event") == "progress" and "loss" in e and type(e.get("done")) is int
+        }
+        for log in logs
     ]
     step = None
     for key in sorted(steps[0].keys() & steps[1].keys(), key=lambda one: one[1]):

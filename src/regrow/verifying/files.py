@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from regrow.errors import DifferentError
@@ -76,6 +76,11 @@ def require_whole(release: Release) -> FileCheck:
             hint="get the release again from where it came",
         )
     return files
+
+
+def there(release: Release, places: Sequence[str]) -> tuple[str, ...]:
+    """The files of a release that are, or lie in, some places."""
+    return tuple(sorted(path for path in release.files.paths() if path.partition("/")[0] in places))
 
 
 def _is(release: Release, path: str, sha256: str) -> bool:

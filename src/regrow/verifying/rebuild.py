@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,12 +22,13 @@ from regrow.recipe.graph import Graph
 from regrow.recipe.pin import MOST_NAMED, WITHHELD
 from regrow.release import Release
 from regrow.release.files import DamagedError, read_bytes
-from regrow.release.layout import BUILDINFO, GIVEN, REPORT, SUMS, statement_path
+from regrow.release.layout import ATTESTATIONS, BUILDINFO, GIVEN, REPORT, STATES, SUMS, statement_path
 from regrow.release.sums import changed
 from regrow.report import contents, render
 from regrow.store import Store, remove_tree
 from regrow.store.digest import files, sha256_file
-from regrow.verifying.files import FileCheck, check_files
+from regrow.verifying.cost import require_wanted
+from regrow.verifying.files import FileCheck, check_files, there
 from regrow.verifying.partial import Part, contradictions, part_of
 from regrow.verifying.report import StageCheck, Verdict, VerifyReport
 
@@ -43,6 +44,8 @@ def rebuild(
     sources: Path | None = None,
     offline: bool = False,
     who: Choice | None = None,
+    confirmed: bool = False,
+    keep_going: bool = False,
 ) -> VerifyReport:
     """Verify a release by building it again.
 
@@ -60,9 +63,12 @@ def rebuild(
         sources: the folder in which ``file:`` sources are found.
         offline: never use the network.
         who: who does the work, and how much at the same time; by default this process does all.
+        confirmed: whether to build however long it takes.
+        keep_going: build all stages, and report each that differs.
 
     Raises:
         InputError: if there is no release, or a source cannot be had (exit code 6).
+        RecipeError: if it would take very long or more than this machine has, and nobody confirmed it.
     """
     started = time.monotonic()
     release = Release.open(folder)
@@ -74,7 +80,9 @@ def rebuild(
             report = replace(report, verdict=Verdict.INCONSISTENT, reasons=reasons)
         else:
             with room_of(store) as room:
-                report = _Rebuild(release, check, locked, room, listener, stop, who).report()
+                work = _Rebuild(release, check, locked, room, listener, stop, who, keep_going)
+                require_wanted(replace(locked, graph=work.graph), room, confirmed)
+                report = work.report()
             report = replace(report, reasons=(*report.reasons, *_other_secrets(locked, sources)))
             if report.verdict is Verdict.SAME and store is None:
                 libraries = {name for stage in locked.graph.stages for name in stage.kind.libraries}
@@ -109,6 +117,7 @@ class _Rebuild:
     listener: Listener
     stop: Stop
     who: Choice | None
+    keep_going: bool = False
     found: dict[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -130,7 +139,7 @@ class _Rebuild:
 
     def is_set(self) -> bool:
         """True once the user asked to stop, or there is nothing more to find out."""
-        return self.stop.is_set() or self.different()
+        return self.stop.is_set() or (self.different() and not self.keep_going)
 
     def different(self) -> bool:
         """True once a stage gave something else than the lock promises."""
@@ -164,11 +173,27 @@ class _Rebuild:
             return None
 
     def _stages(self) -> tuple[StageCheck, ...]:
-        names = [stage.name for stage in self.locked.graph.stages]
-        return tuple(StageCheck(name, self.locked.promised.get(name, ""), self.found.get(name)) for name in names)
+        graph, promised = self.locked.graph, self.locked.promised
+        other = {name for name, digest in self.found.items() if digest != promised.get(name)}
+        return tuple(
+            StageCheck(
+                stage.name,
+                promised.get(stage.name, ""),
+                self.found.get(stage.name),
+                tuple(sorted(other & stage.needs)),
+            )
+            for stage in graph.stages
+        )
 
     def _stage_differs(self, report: VerifyReport) -> VerifyReport:
-        """Run the first stage that differs once more: does this machine agree with itself?"""
+        """Run what differs, from the same inputs, once more: does this machine agree with itself?"""
+        causes = [stage.name for stage in report.stages if stage.same is False and not stage.fed_other]
+        first, *others = [self._again(replace(report, first=name)) for name in causes]
+        moody = [one.first for one in others if one.verdict is Verdict.NOT_DETERMINISTIC]
+        told = (f"`{name}` gives two different outputs on this machine, so nothing is said about it" for name in moody)
+        return replace(first, reasons=(*first.reasons, *told))
+
+    def _again(self, report: VerifyReport) -> VerifyReport:
         name = report.first or ""
         made = evaluate(
             self.graph,
@@ -241,7 +266,7 @@ class _Rebuild:
             ),
             new,
         )
-        report = replace(report, rebuilt=digest, given=_there(self.release, GIVEN))
+        report = replace(report, rebuilt=digest, given=there(self.release, GIVEN))
         if digest == self.check.digest:
             return self._page_differs(report)
         return replace(
@@ -253,7 +278,7 @@ class _Rebuild:
 
     def _page_differs(self, report: VerifyReport) -> VerifyReport:
         """Everything covered is as promised: does the page beside it show that, and what is nobody's to check?"""
-        report = replace(report, unchecked=_there(self.release, (BUILDINFO,)))
+        report = replace(report, unchecked=there(self.release, (BUILDINFO, STATES, ATTESTATIONS)))
         try:
             page = render(contents(self.release)).encode()
             if not self.release.files.has(REPORT) or read_bytes(self.release.files, REPORT) == page:
@@ -280,11 +305,6 @@ def _other_secrets(locked: Locked, sources: Path | None) -> Iterator[str]:
         name = stage.removeprefix(f"{locked.graph[stage].kind.name}-")
         if any((sources or Path()).glob(f"{WITHHELD}/{name}-*.sha256")):
             yield f"{sources}/{WITHHELD} has a list of `{name}`, but of other files or with another secret"
-
-
-def _there(release: Release, places: Sequence[str]) -> tuple[str, ...]:
-    """The files of a release that are, or lie in, some places."""
-    return tuple(sorted(path for path in release.files.paths() if path.partition("/")[0] in places))
 
 
 def _doubt(check: FileCheck) -> tuple[str, ...]:

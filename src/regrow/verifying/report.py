@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from regrow.errors import DifferentError, InputError, NotDeterministicError
-from regrow.words import counted
+from regrow.words import counted, one_line
 
 SCHEMA = "regrow/verify/1"
 _NAMED = 8
@@ -37,11 +37,19 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class StageCheck:
-    """One stage: the digest its lock promises, and the one it has here; none if it was not run."""
+    """One stage: the digest its lock promises, and the one it has here.
+
+    Attributes:
+        name: of the stage.
+        promised: by the lock.
+        found: here; None if it was not run.
+        fed_other: the stages which it takes something from that gave something else than promised.
+    """
 
     name: str
     promised: str
     found: str | None
+    fed_other: tuple[str, ...] = ()
 
     @property
     def same(self) -> bool | None:
@@ -100,7 +108,13 @@ class VerifyReport:
             "verdict": self.verdict.value,
             "rebuilt": self.rebuilt,
             "stages": [
-                {"name": stage.name, "promised": stage.promised, "found": stage.found, "same": stage.same}
+                {
+                    "name": stage.name,
+                    "promised": stage.promised,
+                    "found": stage.found,
+                    "same": stage.same,
+                    "fed_other": list(stage.fed_other),
+                }
                 for stage in self.stages
             ],
             "first_difference": self.first,
@@ -121,20 +135,21 @@ class VerifyReport:
 
 def _same(report: VerifyReport) -> Iterator[str]:
     yield f"Same: built again here, all {len(report.stages)} stages and the release are bit for bit what was released."
-    yield from _taken("taken as given", report.given)
-    yield from _taken("not checked", report.unchecked)
+    yield from taken("taken as given", report.given)
+    yield from taken("not checked", report.unchecked)
     yield report.digest
 
 
-def _taken(how: str, files: Sequence[str]) -> Iterator[str]:
+def taken(how: str, files: Sequence[str]) -> Iterator[str]:
+    """A line about some files, of which the first are named; none if there are none."""
     more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
     if files:
-        yield f"  {how}: {', '.join(files[:_NAMED])}{more}"
+        yield f"  {how}: {', '.join(map(one_line, files[:_NAMED]))}{more}"
 
 
 def _damaged(report: VerifyReport) -> Iterator[str]:
     yield "Different: the files are not the ones SHA256SUMS lists, so nothing was rebuilt."
-    yield from (f"  {line}" for line in report.files)
+    yield from (f"  {one_line(line)}" for line in report.files)
     yield from (f"  {line}" for line in report.reasons)
 
 
@@ -150,9 +165,9 @@ def _not_here(report: VerifyReport) -> Iterator[str]:
     yield f"Cannot be rebuilt here: {counted(len(report.missing), 'source')} missing, of texts that may not be shared."
     yield f"  missing: {names}; who holds the texts can build all of it: `regrow verify RELEASE --source DIR`"
     yield f"  built again here, the same: {', '.join(built) or 'nothing'}"
-    yield from _taken("from what the release holds of", report.taken)
+    yield from taken("from what the release holds of", report.taken)
     yield f"  fits together: the list of documents, the commitment to those of {names}, the lock and the statements"
-    yield from _taken("not checked, since it is made from what is missing", rest)
+    yield from taken("not checked, since it is made from what is missing", rest)
     yield from (f"  {line}" for line in report.reasons)
     yield report.digest
 
@@ -168,15 +183,22 @@ def _different(report: VerifyReport) -> Iterator[str]:
         yield f"Different: stage `{stage.name}` is the first to give something else, twice the same here."
         yield f"  released {stage.promised}"
         yield f"  here     {stage.found}"
-        yield f"  the same so far: {', '.join(equal) or 'nothing'}"
-    yield from (f"  differs: {name}" for name in report.files)
+        yield f"  the same{'' if _all_ran(report) else ' so far'}: {', '.join(equal) or 'nothing'}"
+        for other in (one for one in report.stages if one.same is False and one is not stage):
+            why = f"made from {', '.join(other.fed_other)}" if other.fed_other else "made from the same"
+            yield f"  other, too: {other.name}, {why}"
+    yield from (f"  differs: {one_line(name)}" for name in report.files)
     yield from (f"  {line}" for line in report.reasons)
+
+
+def _all_ran(report: VerifyReport) -> bool:
+    return all(stage.found is not None for stage in report.stages)
 
 
 def _not_deterministic(report: VerifyReport) -> Iterator[str]:
     yield f"Not deterministic: stage `{report.first}` gave two different outputs on this machine."
     yield "  This says nothing about the release. `regrow selftest` looks for the cause."
-    yield from (f"  differs: {name}" for name in report.files)
+    yield from (f"  differs: {one_line(name)}" for name in report.files)
 
 
 _WORDS = {

@@ -8,8 +8,9 @@ bit for bit. What was not run was not seen, and the report says so with a figure
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -21,17 +22,22 @@ from regrow.errors import InputError
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.pin import MOST_NAMED
 from regrow.release import Release
-from regrow.release.layout import STATES, statement_path
+from regrow.release.files import read_json
+from regrow.release.layout import GIVEN, STATES, SUMS, UNCOVERED, statement_path
 from regrow.release.statements import Statement
 from regrow.release.sums import changed
 from regrow.sections import Parameters
 from regrow.stages.training import SNAPSHOTS, Scheduled
 from regrow.store import Store
-from regrow.store.digest import sha256_file
+from regrow.store.digest import sha256_bytes, sha256_file
 from regrow.train.checkpoints import state_file
+from regrow.train.records import STEP
 from regrow.verifying.chain import BrokenChainError, Run, Segment, run_of
+from regrow.verifying.cost import require_wanted
 from regrow.verifying.draw import drawn, missed
-from regrow.verifying.files import check_files
+from regrow.verifying.files import check_files, there
+from regrow.verifying.report import taken
+from regrow.words import counted, one_line
 
 _SHARE = 0.1
 """The share of a run that is changed where a figure says how likely that is passed over."""
@@ -44,32 +50,41 @@ class Looked:
     Attributes:
         stage: its name.
         segments: how many there are.
-        checked: which ones were run, as drawn or on the way to them.
+        drawn: how many were drawn; the first and the last are among them.
+        checked: which ones were run, as drawn or on the way from a kept state to them.
         root: the hash that binds the run.
         steps: how many optimizer steps were run, of how many.
     """
 
     stage: str
     segments: int
+    drawn: int
     checked: tuple[Segment, ...]
     root: str
     steps: tuple[int, int]
 
     @property
+    def changed(self) -> int:
+        """How many changed segments the figure is about: a tenth, as far as so many were not run."""
+        return min(max(1, round(_SHARE * self.segments)), self.segments - len(self.checked))
+
+    @property
     def passed_over(self) -> float:
-        """How likely this passes over a run with a tenth of its segments changed."""
-        return missed(self.segments, len(self.checked), max(1, round(_SHARE * self.segments)))
+        """How likely, at most, this passes over a run with so many of its segments changed.
+
+        What is run on the way does not count: it is known which states are kept, and so where nobody comes by.
+        """
+        return missed(self.segments, self.drawn, self.changed) if self.changed else 0.0
 
     def __str__(self) -> str:
         """In a sentence, which claims no more than was seen."""
         count, whole = len(self.checked), self.segments
         if count == whole:
             return f"{self.stage}: all {whole} segments were run, and each ends where the chain says"
-        share = max(1, round(_SHARE * whole))
         return (
             f"{self.stage}: {count} of {whole} segments were run ({self.steps[0]:,} of {self.steps[1]:,} steps), and "
-            f"each ends where the chain says; a run with {share} other segments changed would have passed with "
-            f"probability {self.passed_over:.2f}"
+            f"each ends where the chain says; a run with {counted(self.changed, 'other segment')} changed would have "
+            f"passed with probability {self.passed_over:.2f}"
         )
 
 
@@ -85,6 +100,8 @@ class SpotReport:
         where: the stage in which it was found.
         same: stages that were built again as a whole, and are the same.
         looked: what was run of the stages that train.
+        given: files that are the makers' own words, which the check began with.
+        unchecked: files that nothing was compared with.
         seconds: how long it took.
     """
 
@@ -95,6 +112,8 @@ class SpotReport:
     where: str = ""
     same: tuple[str, ...] = ()
     looked: tuple[Looked, ...] = ()
+    given: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
     seconds: float = 0.0
 
     @property
@@ -105,12 +124,15 @@ class SpotReport:
     def lines(self) -> Iterator[str]:
         """For people."""
         if self.lie:
-            yield f"Different: {self.where + ': ' if self.where else ''}{self.lie}"
+            yield one_line(f"Different: {self.where + ': ' if self.where else ''}{self.lie}")
         else:
             yield "Nothing differs in what was looked at, which is not all: only a full rebuild is a proof."
         yield from (f"  {one}" for one in self.looked)
         if self.same:
             yield f"  built again as a whole, and the same: {', '.join(self.same)}"
+        if not self.lie:
+            yield from taken("taken as given", self.given)
+            yield from taken("not looked at", self.unchecked)
         yield f"  nonce {self.nonce} (the same one draws the same segments; `--nonce` takes one)"
         yield self.digest
 
@@ -128,14 +150,18 @@ class SpotReport:
                 {
                     "stage": one.stage,
                     "segments": one.segments,
+                    "drawn": one.drawn,
                     "checked": [segment.number + 1 for segment in one.checked],
                     "root": one.root,
                     "steps_run": one.steps[0],
                     "steps": one.steps[1],
+                    "changed": one.changed,
                     "passed_over": one.passed_over,
                 }
                 for one in self.looked
             ],
+            "given": list(self.given),
+            "unchecked": list(self.unchecked),
             "seconds": round(self.seconds, 3),
         }
 
@@ -158,6 +184,7 @@ class Wanted:
         states: a folder or an fsspec URL with complete states, besides those of the release.
         sources: the folder in which ``file:`` sources are found.
         offline: never use the network.
+        confirmed: whether to begin however long it takes.
     """
 
     segments: int
@@ -165,6 +192,7 @@ class Wanted:
     states: str = ""
     sources: Path | None = None
     offline: bool = False
+    confirmed: bool = False
 
 
 def spot_check(
@@ -182,6 +210,7 @@ def spot_check(
 
     Raises:
         InputError: if there is no release, or a source cannot be had (exit code 6).
+        RecipeError: if it would take very long or more than this machine has, and nobody confirmed it.
     """
     started = time.monotonic()
     release = Release.open(folder)
@@ -194,12 +223,39 @@ def spot_check(
     locked, reasons = as_locked(folder, sources=wanted.sources, offline=wanted.offline)
     if reasons:
         return replace(report, lie=f"the lock was not made from the recipe: {'; '.join(reasons)}")
+    if locked.missing:
+        raise _texts_missing(folder, locked)
+    require_wanted(locked, store, wanted.confirmed)
     check = _Check(release, locked, wanted, store, listener, stop, who)
     try:
         check.run()
     except LieError as lie:
         report = replace(report, lie=str(lie), where=lie.where)
-    return replace(report, same=tuple(check.same), looked=tuple(check.looked), seconds=time.monotonic() - started)
+    return replace(
+        report,
+        same=tuple(check.same),
+        looked=tuple(check.looked),
+        given=there(release, GIVEN),
+        unchecked=_passed_by(release, check.begun),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _passed_by(release: Release, begun: Set[Path]) -> tuple[str, ...]:
+    """The files that a check of parts compares with nothing: of the states, those that no part began with."""
+    found = there(release, (*(set(UNCOVERED) - {SUMS}), SNAPSHOTS))
+    return tuple(path for path in found if release.path / path not in begun)
+
+
+def _texts_missing(folder: Path, locked: Locked) -> InputError:
+    sources = (locked.graph[name] for name in locked.missing)
+    names = ", ".join(f"`{stage.name.removeprefix(f'{stage.kind.name}-')}`" for stage in sources)
+    return InputError(
+        f"the texts of {names} may not be shared, and are not here",
+        where=str(folder),
+        why="a segment can only be run by who holds what it read",
+        hint=f"`regrow verify {folder}` checks what can be without them; who holds them adds --source DIR",
+    )
 
 
 @dataclass
@@ -214,6 +270,7 @@ class _Check:
     same: list[str] = field(default_factory=list)
     looked: list[Looked] = field(default_factory=list)
     places: dict[str, Path] = field(default_factory=dict)
+    begun: set[Path] = field(default_factory=set)
 
     @property
     def graph(self) -> Graph:
@@ -281,18 +338,20 @@ class _Check:
         first = _begins(self.places, stage)
         segments = [one for one in run.segments if one.start >= first]
         numbers = drawn(run.root, self.wanted.nonce, len(segments), self.wanted.segments)
-        kept = self._kept(stage, run, room)
+        # What a run begins with is made here, and never taken from whoever says what it was.
+        kept = {step: path for step, path in self._kept(stage, run, room).items() if step > first}
         groups: dict[int, int] = {}  # the step of a state that there is -> the last step that is wanted from there
         for segment in (segments[number] for number in numbers):
             start = max((step for step in kept if step <= segment.start), default=first)
             groups[start] = max(groups.get(start, 0), segment.end)
         ran = sorted(groups.items())
+        self.begun |= {kept[start] for start in groups if start in kept}
         for number, (start, end) in enumerate(ran):
             self.places[stage.name] = self._part(stage, run, kept.get(start), start, end, room, number)
         checked = [one for one in segments if any(start <= one.start and one.end <= end for start, end in ran)]
         count = sum(end - start for start, end in ran)
         steps = run.segments[-1].end - first
-        self.looked.append(Looked(stage.name, len(segments), tuple(checked), run.root, (count, steps)))
+        self.looked.append(Looked(stage.name, len(segments), len(numbers), tuple(checked), run.root, (count, steps)))
         self._compare_weights(stage)
 
     def _kept(self, stage: Stage, run: Run, room: Path) -> dict[int, Path]:
@@ -311,6 +370,7 @@ class _Check:
     def _part(self, stage: Stage, run: Run, values: Path | None, start: int, end: int, room: Path, number: int) -> Path:
         """Run a part of a stage from a state; gives what it gave."""
         from regrow.train import part
+        from regrow.train.loop import DivergedError
         from regrow.train.state import StateError
 
         output, scratch = room / f"{stage.name}.{number}", room / f"{stage.name}.{number}.scratch"
@@ -333,25 +393,49 @@ class _Check:
             raise LieError(
                 stage.name, f"the state that is kept of step {start:,} is another one: {error.what}"
             ) from error
+        except DivergedError as error:
+            raise LieError(stage.name, f"{error.what}, when it is run from step {start:,}") from error
         self._compare_run(stage, run, output, end)
         return output
 
     def _compare_run(self, stage: Stage, run: Run, output: Path, end: int) -> None:
+        """In the order in which things happened, so that the first that differs is named."""
         losses, links = run.before(end)
-        for said, here in zip(losses, _read(output / "losses.jsonl"), strict=True):
-            if other := sorted(name for name in {*said, *here} if said.get(name) != here.get(name)):
-                name = other[0]
+        here = {name: _read(output / f"{name}.jsonl") for name in ("losses", "chain")}
+        self._compare_states(stage, links[:1], here["chain"][:1])
+        for before, link in pairwise(links):
+            since = slice(before["step"], link["step"])
+            self._compare_records(stage, losses[since], here["losses"][since])
+            self._compare_states(stage, [link], [one for one in here["chain"] if one["step"] == link["step"]], before)
+
+    def _compare_records(
+        self, stage: Stage, said: Sequence[Mapping[str, Any]], here: Sequence[Mapping[str, Any]]
+    ) -> None:
+        for one, other in zip(said, here, strict=True):
+            if names := sorted(name for name in {*one, *other} if one.get(name) != other.get(name)):
+                name = next((known for known in STEP if known in names), names[0])
                 raise LieError(
                     stage.name,
-                    f"step {said['step']:,} is the first that differs: its {name.replace('_', ' ')} is "
-                    f"{_short(here.get(name))} here, and the release has {_short(said.get(name))}",
+                    f"step {one['step']:,} is the first that differs: its {name.replace('_', ' ')} is "
+                    f"{_short(other.get(name))} here, and the release has {_short(one.get(name))}",
                 )
-        for before, said, here in zip([{"step": 0}, *links[:-1]], links, _read(output / "chain.jsonl"), strict=True):
-            if said["state"] != here["state"]:
+
+    def _compare_states(
+        self,
+        stage: Stage,
+        said: Sequence[Mapping[str, Any]],
+        here: Sequence[Mapping[str, Any]],
+        before: Mapping[str, Any] | None = None,
+    ) -> None:
+        for one, other in zip(said, here, strict=True):
+            if one["state"] != other["state"]:
+                what = (
+                    f"does not follow from that at step {before['step']:,}" if before else "is not what it begins with"
+                )
                 raise LieError(
                     stage.name,
-                    f"the state at step {said['step']:,} does not follow from that at step {before['step']:,}: it has "
-                    f"the digest {here['state']} here, and the chain has {said['state']}",
+                    f"the state at step {one['step']:,} {what}: it has the digest {other['state']} here, and the "
+                    f"chain has {one['state']}",
                 )
 
     def _compare_release(self, room: Path) -> None:
@@ -370,10 +454,27 @@ class _Check:
             ),
             room,
         )
+        made = Release.at(room)
+        on_the_way = {*made.listed.values()}  # a snapshot has a tokenizer and settings, too, as the release has
+        for stage in (stage for stage in self.graph.stages if _trains(stage)):
+            self._compare_statement(stage, made)
+            on_the_way |= {sha256 for name, sha256 in self._said(stage).files if _is_kept(name)}
         kept = {statement_path(stage.name) for stage in self.graph.stages if _trains(stage)}
-        for path in changed(self.release.listed, Release.at(room).listed):
-            if path not in kept and not path.startswith(f"{SNAPSHOTS}/"):
+        for path in changed(self.release.listed, made.listed):
+            snapshot = path.startswith(f"{SNAPSHOTS}/") and self.release.listed.get(path) in on_the_way
+            if path not in kept and not snapshot:
                 raise LieError("", f"{path} is not what follows from the stages")
+
+    def _compare_statement(self, stage: Stage, made: Release) -> None:
+        """A statement is what follows from the stages, but for the files that were kept on the way, which it adds."""
+        path, said = statement_path(stage.name), self._said(stage)
+        released, here = (read_json(one.files, path) for one in (self.release, made))
+        whole, *named = released.pop("subject")
+        if [whole] != here.pop("subject")[:1] or released != here:
+            raise LieError(stage.name, f"{path} is not what follows from the stages")
+        listing = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(said.files, key=lambda one: one[0].encode()))
+        if len(named) < MOST_NAMED and sha256_bytes(listing.encode()) != said.digest:
+            raise LieError(stage.name, f"the files that {path} names are not those of {said.digest}")
 
     def _evaluation(self) -> Evaluation:
         """The stages as they would have been evaluated, each of which gave what the lock promises."""
@@ -393,7 +494,7 @@ class _Check:
             return
         output = self.places[stage.name]
         here = {path.relative_to(output).as_posix(): path for path in output.rglob("*") if path.is_file()}
-        whole = {name for name in said if not name.startswith((f"{SNAPSHOTS}/", "step-"))}
+        whole = {name for name in said if not _is_kept(name)}
         for name in sorted({*here, *whole}):
             if name not in here or name not in said or sha256_file(here[name]) != said[name]:
                 raise LieError(stage.name, f"{name} is not what the last segment gives")
@@ -429,6 +530,11 @@ def _trains(stage: Stage) -> bool:
 def _scheduled(stage: Stage) -> Scheduled:
     assert isinstance(stage.parameters, Scheduled)
     return stage.parameters
+
+
+def _is_kept(name: str) -> bool:
+    """Whether a file of a training stage was kept on the way, and does not come from its end."""
+    return name.startswith((f"{SNAPSHOTS}/", "step-"))
 
 
 def _follows_training(stage: Stage, graph: Graph) -> bool:

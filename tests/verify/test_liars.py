@@ -1,0 +1,172 @@
+"""Authors whose own regrow lies for them: everything that they release agrees with itself, and the lie is named."""
+
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import regrow
+from regrow.building import locking
+from regrow.errors import StageError
+from regrow.recipe.kind import Call
+from regrow.stages import KINDS
+from regrow.store import Store
+from regrow.train import loop
+from regrow.train import state as states
+from regrow.train.checkpoints import state_file
+from regrow.train.state import State
+from regrow.verifying.draw import drawn
+from regrow.verifying.spot import SpotReport, Wanted, spot_check
+
+Patch = pytest.MonkeyPatch
+SEGMENTS = 10
+FORGED = 24
+"""The step after which a state is invented: the end of segment 4, and one that is kept."""
+
+
+def lie_in(patch: Patch, kind: str, run: Callable[[Call[Any]], None]) -> None:
+    patch.setattr(locking, "KINDS", {**KINDS, kind: replace(KINDS[kind], run=run)})
+
+
+def honest(kind: str, call: Call[Any]) -> None:
+    run = KINDS[kind].run
+    assert run is not None
+    run(call)
+
+
+@pytest.fixture(scope="module")
+def ground(made: Path) -> Path:
+    """A store with all that comes before training."""
+
+    def fail(_: Call[Any]) -> None:
+        raise StageError("later")
+
+    folder = Path(shutil.copytree(made / "part", made / "ground" / "part", ignore=shutil.ignore_patterns("*.lock")))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(StageError, match="later"):
+        lie_in(patch, "pretrain", fail)
+        regrow.build(folder, made / "ground" / "release", store=made / "ground" / "store")
+    return made / "ground"
+
+
+def lied(ground: Path, room: Path, lie: Callable[[Patch, Path], None]) -> Path:
+    """The release of an author who builds with a regrow that was changed."""
+    store, folder = (Path(shutil.copytree(ground / name, room / name)) for name in ("store", "part"))
+    with pytest.MonkeyPatch.context() as patch:
+        lie(patch, room)
+        regrow.build(folder, room / "release", store=store)
+    return room / "release"
+
+
+def check(release: Path, made: Path, segments: int = SEGMENTS, nonce: str = "a word") -> SpotReport:
+    wanted = Wanted(segments, nonce, sources=made / "part")
+    with Store(made / "store") as store:
+        return spot_check(release, wanted, store=store, listener=lambda _: None, stop=threading.Event())
+
+
+def trained_with(**other: object) -> Callable[[Patch, Path], None]:
+    """Trains otherwise than the recipe says."""
+
+    def lie(patch: Patch, room: Path) -> None:
+        def run(call: Call[Any]) -> None:
+            train = call.parameters.train.model_copy(update=other)
+            honest("pretrain", replace(call, parameters=call.parameters.model_copy(update={"train": train})))
+
+        lie_in(patch, "pretrain", run)
+
+    return lie
+
+
+def other_documents(patch: Patch, room: Path) -> None:
+    shutil.rmtree(room / "store")
+
+    def run(call: Call[Any]) -> None:
+        honest("fetch", call)
+        one = next(path for path in sorted(call.output.rglob("*.txt")))
+        one.write_text("Something that nobody was told of.\n")
+
+    lie_in(patch, "fetch", run)
+
+
+def other_order(patch: Patch, room: Path) -> None:
+    honest = loop.train
+
+    def train(task: Any, settings: Any, batch: Any, *more: Any) -> State:
+        return honest(task, settings, lambda step: batch(settings.steps + 1 - step), *more)
+
+    patch.setattr(loop, "train", train)
+
+
+def other_beginning(patch: Patch, room: Path) -> None:
+    """Begins with weights of another run, and releases them as the state of step 0."""
+    honest = states.begin
+
+    def begin(*given: Any) -> State:
+        state = honest(*given)
+        next(iter(state.parameters.values())).mul_(1.5)
+        states.keep(state, room)
+        return state
+
+    patch.setattr(states, "begin", begin)
+
+
+def invented(tamper: Callable[[torch.Tensor], object]) -> Callable[[Patch, Path], None]:
+    """Commits in the middle to a state that the run never had, and goes on from the true one."""
+
+    def lie(patch: Patch, room: Path) -> None:
+        honest = loop._record
+
+        def record(state: State, *more: Any) -> None:
+            if state.step == FORGED:
+                name, values = next(iter(state.parameters.items()))
+                other = values.clone()
+                tamper(other)
+                state = replace(state, parameters={**state.parameters, name: other})
+            honest(state, *more)
+
+        patch.setattr(loop, "_record", record)
+
+    return lie
+
+
+def lies() -> Iterator[tuple[str, Callable[[Patch, Path], None], str]]:
+    yield "seed", trained_with(seed=7), "the state at step 0"
+    yield "learning rate", trained_with(learning_rate=5e-3), "step 1 is the first that differs: its learning rate"
+    yield "schedule", trained_with(final_learning_rate=0.9), "is the first that differs: its learning rate"
+    yield "documents", other_documents, "it gives"
+    yield "order", other_order, "step 1 is the first that differs: its batch"
+    yield "beginning", other_beginning, "the state at step 0"
+    yield "invented state", invented(lambda values: values.mul_(1.5)), f"the state at step {FORGED}"
+
+
+@pytest.mark.parametrize(("lie", "said"), [pytest.param(lie, said, id=name) for name, lie, said in lies()])
+def test_the_lie_is_named(made: Path, ground: Path, tmp_path: Path, lie: Any, said: str) -> None:
+    release = lied(ground, tmp_path, lie)
+    kept = tmp_path / state_file(0)
+    if kept.exists():
+        shutil.copy(kept, release / "states" / "pretrain" / kept.name)
+    report = check(release, made)
+    assert (report.exit_code, said in report.lie) == (3, True), report.lie
+
+
+@pytest.mark.parametrize(
+    ("tamper", "said"),
+    [
+        (lambda values: values.mul_(1.5), f"step {FORGED + 1} is the first that differs: its loss"),
+        (lambda values: values.fill_(torch.nan), "training diverged"),
+    ],
+)
+def test_what_follows_from_an_invented_state_is_enough(
+    made: Path, ground: Path, tmp_path: Path, tamper: Any, said: str
+) -> None:
+    """The segment that ends in it is not drawn, the one that begins with it is."""
+    release = lied(ground, tmp_path, invented(tamper))
+    root = json.loads((release / "training" / "chain.jsonl").read_text().splitlines()[-1])["chain"]
+    after = FORGED // 6
+    report = check(release, made, 3, next(word for word in map(str, range(99)) if after in drawn(root, word, 10, 3)))
+    assert (report.exit_code, said in report.lie) == (3, True), report.lie
