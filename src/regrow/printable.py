@@ -26,3 +26,9 @@ def _is_space(character: str) -> bool:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def one_line(text: str, most: int = 400) -> str:
+    """What strangers call their files, or say, as a part of a line of ours: it shall not look like another line."""
+    kept = escaped(text[:most])
+    return kept if len(text) <= most else f"{kept}..."

@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from regrow.printable import escaped
-
 DAMAGED = "get the files again; of a release, `regrow verify` names those that are damaged or missing"
 """A hint, where files of a model cannot be read, whoever made it."""
 
@@ -66,9 +64,3 @@ def shown(value: Any) -> str:
         return "a list of tables"
     text = re.sub(r"//\S*@", "//...@", json.dumps(value, ensure_ascii=False))
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
-
-
-def one_line(text: str, most: int = 400) -> str:
-    """What strangers call their files, or say, as a part of a line of ours: it shall not look like another line."""
-    kept = escaped(text[:most])
-    return kept if len(text) <= most else f"{kept}..."

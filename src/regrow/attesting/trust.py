@@ -19,8 +19,8 @@ from regrow.attesting.statements import FULL, Said, said
 from regrow.errors import RecipeError
 from regrow.formats import keys
 from regrow.formats.dsse import Envelope
+from regrow.printable import one_line
 from regrow.sections import Section
-from regrow.words import one_line
 
 
 class Key(Section):

@@ -8,7 +8,8 @@ from enum import Enum
 from typing import Any
 
 from regrow.errors import DifferentError, InputError, NotDeterministicError
-from regrow.words import counted, one_line
+from regrow.printable import one_line
+from regrow.words import counted
 
 SCHEMA = "regrow/verify/1"
 _NAMED = 8

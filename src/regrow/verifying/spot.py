@@ -19,6 +19,7 @@ from regrow.building.assemble import Contents, assemble, licence_text, paper_tex
 from regrow.building.locking import Locked, as_locked
 from regrow.engine import Choice, Evaluation, Listener, StageResult, Stop, alone, evaluate, ingredients, key_of
 from regrow.errors import InputError
+from regrow.printable import one_line
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.pin import MOST_NAMED
 from regrow.release import Release
@@ -37,7 +38,7 @@ from regrow.verifying.cost import require_wanted
 from regrow.verifying.draw import drawn, missed
 from regrow.verifying.files import check_files, there
 from regrow.verifying.report import taken
-from regrow.words import counted, one_line
+from regrow.words import counted
 
 _SHARE = 0.1
 """The share of a run that is changed where a figure says how likely that is passed over."""
