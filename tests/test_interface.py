@@ -29,7 +29,7 @@ def test_the_example_of_the_page_runs(tmp_path: Path) -> None:
 def test_names_and_nothing_else_are_there() -> None:
     code = "import regrow, sys; print(dir(regrow), sorted(set(sys.modules) & {'torch', 'numpy', 'pydantic', 'click'}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "['Generator', '__version__', 'audit', 'build', 'trace', 'verify'] []\n"
+    assert done.stdout == "['Generator', '__version__', 'audit', 'build', 'scan', 'trace', 'verify'] []\n"
     with pytest.raises(AttributeError, match="has no `bild`"):
         _ = regrow.bild  # type: ignore[attr-defined]
 

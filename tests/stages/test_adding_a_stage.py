@@ -117,7 +117,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 def test_the_plan_knows_its_bytes_and_what_comes_after(shop: Shop) -> None:
     stages = {stage["name"]: stage for stage in shop.plan["stages"]}  # type: ignore[attr-defined]
-    assert [*stages][-4:] == ["pretrain", "scale", "evaluate", "effect-scale"]
+    assert [*stages][-5:] == ["pretrain", "scale", "evaluate", "untrained", "effect-scale"]
     scale, pretrain = stages["scale"]["cost"], stages["pretrain"]["cost"]
     assert scale["disk_bytes"] == pretrain["disk_bytes"] > 0
     assert scale["memory_bytes"] > scale["disk_bytes"]

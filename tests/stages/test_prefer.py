@@ -48,9 +48,9 @@ SAID = [
 ]
 ROWS = [{"prompt": prompt, "chosen": chosen, "rejected": rejected} for prompt, chosen, rejected in SAID]
 RUN = {"tokens": 600, "context": 60, "micro_batch": 1, "micro_batches_per_step": 1, "validate_every": 0}
-GOLDEN = "fab882b061840d3eb8fb955473cbb499a787702d5878cf785f9c73227222dbbf"
+GOLDEN = "e7fe579882a51a90292e3be96480c49bc2e81a2d34598276dbdbb1a1116bef14"
 
-LORA_GOLDEN = "c19c15048637723cbe2972a578dbbb4e4da41ac4ea8980ff1ee5cfb94a8eeda8"
+LORA_GOLDEN = "86bb9bf93e942fd34916e02d14c0c4da606a564de8efc5584551e6f2cc473119"
 
 
 def user(said: str) -> dict[str, str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from regrow.corpus.documents import Documents
 from regrow.evidence import EVIDENCE, TAGS, Evidence
 from tests.stages.conftest import Bench
 
@@ -46,7 +48,9 @@ def test_a_readme_that_asks_not_to_republish(bench: Bench) -> None:
 
 def test_nothing_is_quoted_of_what_may_not_be_shared(bench: Bench) -> None:
     files: dict[str, bytes | str] = {"README.md": SONGS, "robots.txt": "User-agent: GPTBot\nDisallow: /\n"}
-    documents = bench.documents(files, licence="MIT", availability="unshareable")
+    documents = bench.documents(files, licence="MIT")
+    shared = Documents.open(documents)
+    Documents([replace(one, availability="unshareable") for one in shared.kept], shared.excluded).write(documents)
     evidence = found(bench.run("rights", {}, documents=documents))
     assert [row[2:3] + row[5:] for row in evidence.tables[1].rows] == [
         ("asks not to be republished", ""),
