@@ -128,7 +128,7 @@ def test_something_else_that_was_signed_is_no_statement(tmp_path: Path) -> None:
 
 def test_a_key_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "text.pem").write_text("not a key")
-    secret, public = keys(tmp_path, ec.generate_private_key(ec.SECP384R1()))
+    secret, public = keys(tmp_path, ec.generate_private_key(ec.SECP256K1()))
     for path in (tmp_path / "none.pem", tmp_path / "text.pem", secret, public):
         with pytest.raises(RecipeError, match="the key cannot be used"):
             outputs.sign(outputs.statement(OURS), path)
