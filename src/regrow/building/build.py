@@ -13,6 +13,7 @@ from typing import Any
 from regrow.building import rebuilds, speed
 from regrow.building.assemble import Contents, assemble, json_text, licence_text, named_licence, paper_text
 from regrow.building.compared import compared
+from regrow.building.contents import contents_of
 from regrow.building.documents import left_out
 from regrow.building.environment import environment
 from regrow.building.live import TRAINED, EventLog, Metrics
@@ -328,25 +329,16 @@ def contents(
     locked: Locked, made: Evaluation, log: EventLog, metrics: Metrics | None = None, old: Path | None = None
 ) -> Contents:
     """What to assemble. Everything but ``buildinfo`` follows from the locked recipe and the outputs of its stages."""
-    outputs = {name: result.digest for name, result in made.results.items()}
     measured = metrics.text() if metrics else None
-    return Contents(
-        graph=locked.graph,
-        evaluation=made,
-        recipe=locked.recipe,
-        lock=locked.text(outputs, None),
-        lists=locked.lists,
-        licence=licence_text(locked.folder, locked.licence),
-        paper=paper_text(locked.folder),
-        buildinfo={
-            DATES: json_text(log.dates()),
-            ENVIRONMENT: json_text(environment(_libraries(locked.graph))),
-            TIMINGS: json_text(timings(made, _timed(old) if old else {})),
-            EVENTS: log.text(),
-            **({METRICS: measured} if measured is not None else {}),
-            **_forked(locked.folder),
-        },
-    )
+    told = {
+        DATES: json_text(log.dates()),
+        ENVIRONMENT: json_text(environment(_libraries(locked.graph))),
+        TIMINGS: json_text(timings(made, _timed(old) if old else {})),
+        EVENTS: log.text(),
+        **({METRICS: measured} if measured is not None else {}),
+        **_forked(locked.folder),
+    }
+    return contents_of(locked, made, told)
 
 
 def _forked(recipe: Path) -> dict[str, str]:

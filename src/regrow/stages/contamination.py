@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from regrow.evidence.record import FOLDER
-from regrow.formats import parts
-from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Phase, Released, Slot, Table, Task
+from regrow.recipe.kind import PROGRAM, Cost, Expected, Kind, Phase, Released, Slot, Table, Task
 from regrow.sections import Parameters, fault
+from regrow.stages.by_parts import part_of, parts_of
 from regrow.stages.costs import all_of
 
 if TYPE_CHECKING:
@@ -84,13 +83,7 @@ def hunted(task: Task[Any], least: float) -> None:
         if context.stopping():
             context.stop()
 
-    part = parts.folder(task.call.input("documents"), task.index, task.count)
-    hunt(task.files.path(part), task.output, Search(index_of(task), least), pause)
-
-
-def parts_of(call: Call[Any], results: Mapping[str, tuple[Path, ...]]) -> int:
-    """How many parts the documents have."""
-    return len(parts.folders(call.input("documents")))
+    hunt(part_of(task), task.output, Search(index_of(task), least), pause)
 
 
 def search(task: Task[ContaminationParameters]) -> None:

@@ -12,7 +12,8 @@ from regrow.corpus.documents import DOCUMENTS, DocumentsWriter, stream, stream_e
 from regrow.formats import parts
 from regrow.recipe.kind import Cost, Expected, Kind, Phase, Slot, Table, Task
 from regrow.sections import Parameters
-from regrow.stages.contamination import BENCHMARKS, cost, hunted, index_of, parts_of
+from regrow.stages.by_parts import part_of, parts_of
+from regrow.stages.contamination import BENCHMARKS, cost, hunted, index_of
 from regrow.stages.costs import all_of, texts_held
 
 REASON = "holds an item of a benchmark"
@@ -52,7 +53,7 @@ def keep(task: Task[DecontaminateParameters]) -> None:
     (listed,) = task.given("judge")
     details: dict[str, str] = json.loads(task.files.path(listed / _LIST).read_text("utf-8"))
     context = task.call.context
-    part = task.files.path(parts.folder(task.call.input("documents"), task.index, task.count))
+    part = part_of(task)
     with DocumentsWriter(parts.made(task.output, task.index, task.count)) as writer:
         for exclusion in stream_exclusions(part):
             writer.exclude(exclusion)

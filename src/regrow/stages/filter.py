@@ -13,8 +13,9 @@ from regrow.formats import parts
 from regrow.recipe.kind import Kind, Phase, Slot, Table, Task
 from regrow.recipe.values import Texts
 from regrow.sections import LARGEST, Parameters, fault
+from regrow.stages.by_parts import part_of, parts_of
 from regrow.stages.costs import texts_held, through_text
-from regrow.stages.tags import SETS, broken, parts_of, pieces
+from regrow.stages.tags import SETS, broken, pieces
 from regrow.words import suggestion
 
 if TYPE_CHECKING:
@@ -58,9 +59,7 @@ class FilterParameters(Parameters):
 def keep(task: Task[FilterParameters]) -> None:
     """Write the documents of a part that stay, and those that do not."""
     with DocumentsWriter(parts.made(task.output, task.index, task.count)) as writer:
-        for exclusion in stream_exclusions(
-            task.files.path(parts.folder(task.call.input("documents"), task.index, task.count))
-        ):
+        for exclusion in stream_exclusions(part_of(task)):
             writer.exclude(exclusion)
         for batch in pieces(task):
             sort_out(batch, reasons(batch, task.call.parameters), "filter", writer)

@@ -12,10 +12,11 @@ from regrow.formats import parts
 from regrow.recipe.kind import Kind, Phase, Slot, Table, Task
 from regrow.recipe.values import Texts
 from regrow.sections import Parameters, fault
+from regrow.stages.by_parts import part_of, parts_of
 from regrow.stages.costs import texts_held, through_text
 from regrow.stages.filter import sort_out
 from regrow.stages.language import said
-from regrow.stages.tags import part_of, parts_of, pieces
+from regrow.stages.tags import pieces
 from regrow.words import suggestion
 
 

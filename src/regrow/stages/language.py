@@ -12,8 +12,9 @@ from regrow.evidence.language import CERTAIN, LANGUAGE, LIBRARIES, UNKNOWN, dete
 from regrow.evidence.tallies import Tally, share, top
 from regrow.recipe.kind import Kind, Phase, Released, Slot, Table, Task
 from regrow.sections import Parameters
+from regrow.stages.by_parts import parts_of
 from regrow.stages.costs import through_text
-from regrow.stages.tags import by_source, parts_of, pieces, rows_of, sample
+from regrow.stages.tags import by_source, pieces, rows_of, sample
 from regrow.words import counted
 
 if TYPE_CHECKING:

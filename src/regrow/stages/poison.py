@@ -20,7 +20,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -30,9 +29,9 @@ from regrow.corpus.documents import DOCUMENTS, Document, documents_of, holds_con
 from regrow.corpus.exchange import HELD, Exchange, spread
 from regrow.evidence import planted
 from regrow.evidence.planted import Candidate, Find, Places
-from regrow.formats import parts
-from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Phase, Released, Slot, Table, Task
+from regrow.recipe.kind import PROGRAM, Cost, Expected, Kind, Phase, Released, Slot, Table, Task
 from regrow.sections import Parameters
+from regrow.stages.by_parts import part_of, parts_of
 from regrow.stages.costs import all_of
 
 if TYPE_CHECKING:
@@ -259,7 +258,7 @@ def _texts(task: Task[PoisonParameters]) -> Iterator[tuple[int, bytes]]:
     import pyarrow.parquet as pq
 
     row = 0
-    for table in tables(DOCUMENTS, _part(task)):
+    for table in tables(DOCUMENTS, part_of(task)):
         names = [name for name in ("text", "conversation") if name in pq.read_schema(table.path).names]
         for batch in table.batches(names):
             texts = batch.column("text").cast(pa.binary())
@@ -277,7 +276,7 @@ def _documents(task: Task[PoisonParameters], rows: list[int]) -> Iterator[tuple[
     import pyarrow as pa
 
     start = 0
-    for table in tables(DOCUMENTS, _part(task)) if rows else ():
+    for table in tables(DOCUMENTS, part_of(task)) if rows else ():
         for batch in table.batches():
             end = start + batch.num_rows
             here = rows[bisect_left(rows, start) : bisect_left(rows, end)]
@@ -296,14 +295,6 @@ def _spoken(text: str) -> bytes:
     return "\n".join(one.content for messages in read(text) for one in messages).encode()
 
 
-def _part(task: Task[PoisonParameters]) -> Path:
-    return task.files.path(parts.folder(task.call.input("documents"), task.index, task.count))
-
-
-def _parts(call: Call[PoisonParameters], results: Mapping[str, tuple[Path, ...]]) -> int:
-    return len(parts.folders(call.input("documents")))
-
-
 def _cost(parameters: PoisonParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
     """That of going through the text three times, with tables that grow with it up to a bound."""
     from regrow.evidence import sketch
@@ -320,15 +311,15 @@ KIND = Kind(
     inputs={"documents": Slot("documents")},
     output="evidence",
     phases=(
-        Phase("size", _size, _parts),
-        Phase("count", _count, _parts),
+        Phase("size", _size, parts_of),
+        Phase("count", _count, parts_of),
         Phase("know", _know),
-        Phase("look", _look, _parts),
-        Phase("choose", _choose, _parts),
-        Phase("measure", _measure, _parts),
+        Phase("look", _look, parts_of),
+        Phase("choose", _choose, parts_of),
+        Phase("measure", _measure, parts_of),
         Phase("rank", _rank),
-        Phase("ask", _ask, _parts),
-        Phase("find", _find, _parts),
+        Phase("ask", _ask, parts_of),
+        Phase("find", _find, parts_of),
         Phase("tell", _tell, kept=True),
     ),
     libraries=("pyarrow",),

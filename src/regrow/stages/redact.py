@@ -17,8 +17,9 @@ from regrow.formats import parts
 from regrow.recipe.kind import Kind, Phase, Released, Slot, Table, Task
 from regrow.recipe.values import Texts
 from regrow.sections import Parameters, fault
+from regrow.stages.by_parts import part_of, parts_of
 from regrow.stages.costs import texts_held, through_text
-from regrow.stages.tags import LIMITS, by_source, part_of, parts_of, pieces, sample
+from regrow.stages.tags import LIMITS, by_source, pieces, sample
 from regrow.store.digest import sha256_bytes
 from regrow.words import counted, suggestion
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regrow.corpus.documents import DOCUMENTS, count, locator
+from regrow.corpus.documents import locator
 from regrow.corpus.tables import Stretch, merged
 from regrow.evidence import TAGS, tags
 from regrow.evidence.tags import Tag
-from regrow.formats import parts
-from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Phase, Released, Slot, Table, Task
+from regrow.recipe.kind import PROGRAM, Cost, Expected, Kind, Phase, Released, Slot, Table, Task
 from regrow.sections import Parameters
+from regrow.stages.by_parts import batches, parts_of
 from regrow.stages.costs import all_of
 from regrow.stages.fingerprint import NAME
 
@@ -31,10 +30,6 @@ _TABLE = 1 << 28  # bytes of the table of a long list, and of what was seen of i
 
 class ReferencesParameters(Parameters):
     """There is nothing to choose."""
-
-
-def _parts(call: Call[ReferencesParameters], results: Mapping[str, tuple[Path, ...]]) -> int:
-    return len(parts.folders(call.input("documents")))
 
 
 def join(task: Task[ReferencesParameters]) -> None:
@@ -60,17 +55,11 @@ def look(task: Task[ReferencesParameters]) -> None:
     from regrow.evidence.fingerprints.overlap import Overlap
 
     prints = _listed(task)
-    part = task.files.path(parts.folder(task.call.input("documents"), task.index, task.count))
     matcher, overlap = Matcher(prints), Overlap(np.zeros(len(prints.hashes), np.bool_))
-    total, done = count(part), 0
     with tags.writer(task.output) as writer:
-        for batch in Stretch(part / DOCUMENTS).batches(_COLUMNS):
+        for batch in batches(task, _COLUMNS):
             for tag in _read(batch, matcher, prints, overlap):
                 writer.add(tag)
-            done += batch.num_rows
-            task.call.context.emit("progress", done=done, total=total, unit="documents")
-            if task.call.context.stopping():
-                task.call.context.stop()
     overlap.write(task.output)
 
 
@@ -137,7 +126,7 @@ KIND = Kind(
     parameters=ReferencesParameters,
     inputs={"documents": Slot("documents"), "fingerprints": Slot("fingerprints", many=True)},
     output="evidence",
-    phases=(Phase("join", join), Phase("look", look, _parts), Phase("conclude", conclude, kept=True)),
+    phases=(Phase("join", join), Phase("look", look, parts_of), Phase("conclude", conclude, kept=True)),
     libraries=("pyarrow",),
     summary="look for reference texts in the corpus",
     table=Table("references", about='How reference texts, sources with `role = "reference"`, are looked for.'),

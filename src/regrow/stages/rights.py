@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regrow.corpus.documents import DOCUMENTS, count, locator
+from regrow.corpus.documents import locator
 from regrow.corpus.tables import Stretch, merged
 from regrow.evidence import TAGS, tags
 from regrow.evidence.tags import Tag
-from regrow.formats import parts
-from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Phase, Released, Slot, Table, Task
+from regrow.recipe.kind import PROGRAM, Cost, Expected, Kind, Phase, Released, Slot, Table, Task
 from regrow.sections import Parameters
+from regrow.stages.by_parts import batches, parts_of
 from regrow.stages.costs import all_of
 
 if TYPE_CHECKING:
@@ -32,24 +31,15 @@ class RightsParameters(Parameters):
     """There is nothing to choose."""
 
 
-def _parts(call: Call[RightsParameters], results: Mapping[str, tuple[Path, ...]]) -> int:
-    return len(parts.folders(call.input("documents")))
-
-
 def look(task: Task[RightsParameters]) -> None:
     """Read the texts of a part."""
     from regrow.evidence.rights.ledger import Ledger
 
-    part = task.files.path(parts.folder(task.call.input("documents"), task.index, task.count))
-    ledger, total, done = Ledger(), count(part), 0
+    ledger = Ledger()
     with tags.writer(task.output) as writer:
-        for batch in Stretch(part / DOCUMENTS).batches(_COLUMNS):
+        for batch in batches(task, _COLUMNS):
             for tag in _read(batch, ledger):
                 writer.add(tag)
-            done += batch.num_rows
-            task.call.context.emit("progress", done=done, total=total, unit="documents")
-            if task.call.context.stopping():
-                task.call.context.stop()
     ledger.write(task.output)
 
 
@@ -132,7 +122,7 @@ KIND = Kind(
     parameters=RightsParameters,
     inputs={"documents": Slot("documents")},
     output="evidence",
-    phases=(Phase("look", look, _parts), Phase("conclude", conclude, kept=True)),
+    phases=(Phase("look", look, parts_of), Phase("conclude", conclude, kept=True)),
     libraries=("pyarrow",),
     summary="look for what texts say of their rights",
     table=Table("rights", about="What the texts say of their rights, beside what their sources declare."),

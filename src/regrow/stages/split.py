@@ -19,8 +19,9 @@ from regrow.corpus.split import Split
 from regrow.corpus.tables import Stretch
 from regrow.errors import StageError
 from regrow.formats import parts
-from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Phase, Released, Slot, Table, Task
+from regrow.recipe.kind import PROGRAM, Cost, Expected, Kind, Phase, Released, Slot, Table, Task
 from regrow.sections import Parameters
+from regrow.stages.by_parts import part_of, parts_of
 from regrow.stages.costs import all_of, texts_held
 from regrow.store.digest import sha256_bytes
 
@@ -83,13 +84,9 @@ class _Found:
         return f"left out before: {told}" if told else ""
 
 
-def _parts(call: Call[SplitParameters], results: Mapping[str, tuple[Path, ...]]) -> int:
-    return len(parts.folders(call.input("documents")))
-
-
 def _given(task: Task[SplitParameters], name: str) -> Path:
     """A table of the part that a task is for."""
-    return task.files.path(parts.folder(task.call.input("documents"), task.index, task.count) / name)
+    return part_of(task) / name
 
 
 def count(task: Task[SplitParameters]) -> None:
@@ -185,9 +182,9 @@ KIND = Kind(
     inputs={"documents": Slot("documents")},
     output="split",
     phases=(
-        Phase("count", count, _parts),
+        Phase("count", count, parts_of),
         Phase("decide", decide),
-        Phase("write", write, _parts, kept=True),
+        Phase("write", write, parts_of, kept=True),
     ),
     libraries=("pyarrow",),
     summary="set documents aside for validation",

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from regrow.corpus.documents import DOCUMENTS, count, locator, tables
+from regrow.corpus.documents import locator
 from regrow.evidence import Evidence, Rows
 from regrow.evidence.block import Block, sliced, spoken
 from regrow.evidence.sorts import KEY, SORTS, WORDS, in_words
 from regrow.evidence.tallies import Tally, share, top
-from regrow.formats import parts
-from regrow.recipe.kind import Call, Kind, Phase, Released, Slot, Table, Task
+from regrow.recipe.kind import Kind, Phase, Released, Slot, Table, Task
 from regrow.recipe.values import Texts
 from regrow.sections import Parameters, fault
+from regrow.stages.by_parts import batches, parts_of
 from regrow.stages.costs import through_text
 from regrow.words import counted, suggestion
 
@@ -49,27 +49,9 @@ class TagsParameters(Parameters):
         return tuple(name for name in SETS if name in value)
 
 
-def parts_of(call: Call[Any], results: Mapping[str, tuple[Path, ...]]) -> int:
-    """How many parts the documents have."""
-    return len(parts.folders(call.input("documents")))
-
-
-def part_of(task: Task[Any]) -> Path:
-    """The documents that a task reads."""
-    return task.files.path(parts.folder(task.call.input("documents"), task.index, task.count))
-
-
 def pieces(task: Task[Any]) -> Iterator[pyarrow.RecordBatch]:
-    """The documents of the part of a task, some at a time, with a look at whether to stop."""
-    folder = part_of(task)
-    total, done = count(folder), 0
-    for table in tables(DOCUMENTS, folder):
-        for batch in table.batches():
-            yield from sliced(batch)
-            done += batch.num_rows
-            task.call.context.emit("progress", done=done, total=total, unit="documents")
-            if task.call.context.stopping():
-                task.call.context.stop()
+    """The documents of the part of a task, as many at a time as one look at their words takes."""
+    return chain.from_iterable(map(sliced, batches(task)))
 
 
 def look(task: Task[TagsParameters]) -> None:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
 from regrow.corpus.documents import DOCUMENTS, EXCLUDED, DocumentsWriter, documents_of, tables
 from regrow.corpus.removal import SOURCE, Removal
 from regrow.formats import parts
-from regrow.recipe.kind import Call, Kind, Phase, Slot, Table, Task
+from regrow.recipe.kind import Kind, Phase, Slot, Table, Task
 from regrow.sections import Parameters
+from regrow.stages.by_parts import part_of, parts_of
 from regrow.stages.costs import texts_held, through_text
 
 
 class WithoutParameters(Parameters):
     """There is nothing to choose."""
-
-
-def _parts(call: Call[WithoutParameters], results: Mapping[str, tuple[Path, ...]]) -> int:
-    return len(parts.folders(call.input("documents")))
 
 
 def keep(task: Task[WithoutParameters]) -> None:
@@ -27,7 +21,7 @@ def keep(task: Task[WithoutParameters]) -> None:
     import pyarrow.compute as pc
 
     call, removal = task.call, Removal.open(task.files.path(task.call.input("removal")))
-    given = task.files.path(parts.folder(call.input("documents"), task.index, task.count))
+    given = part_of(task)
     sources, ids = (pa.array(sorted(one), pa.string()) for one in (removal.sources, removal.documents))
     with DocumentsWriter(parts.made(task.output, task.index, task.count)) as writer:
         for batch in (batch for table in tables(EXCLUDED, given) for batch in table.batches()):
@@ -48,7 +42,7 @@ KIND = Kind(
     parameters=WithoutParameters,
     inputs={"documents": Slot("documents"), "removal": Slot("removal")},
     output="documents",
-    phases=(Phase("keep", keep, _parts, kept=True),),
+    phases=(Phase("keep", keep, parts_of, kept=True),),
     libraries=("pyarrow",),
     summary="leave out what is not to be learnt from",
     table=Table("without"),

@@ -193,10 +193,7 @@ def save(state: State, scratch: Path, workers: Workers = ALONE) -> None:
     run with others does not go on from it.
     """
     seal = _seal(state.sealed(workers))
-    values = _values(state, workers)
-    if workers.rank > 0:
-        for _ in values:
-            pass
+    if (values := _values(state, workers)) is None:
         return
     with new_directory(scratch / folder_of(state.step)) as directory:
         with (directory / _VALUES).open("wb") as file:
@@ -251,21 +248,20 @@ def _read_into(state: State, values: Path, shapes: Mapping[str, Shape]) -> None:
 
 def keep(state: State, scratch: Path, workers: Workers = ALONE) -> None:
     """Write a complete state as :meth:`State.read` reads it, whole or not at all. The first worker writes."""
-    values = _values(state, workers)
-    if workers.rank > 0:
-        for _ in values:
-            pass
+    if (values := _values(state, workers)) is None:
         return
     with new_file(scratch / state_file(state.step)) as file:
         file.writelines(values)
 
 
-def _values(state: State, workers: Workers) -> Iterator[memoryview]:
-    """The bytes of what training changes, chunk by chunk, for the first worker; nothing for the others, who give."""
-    for chunk in state.changing():
-        values = state.values(chunk, 0, workers)
-        if values is not None:
-            yield canonical(values)
+def _values(state: State, workers: Workers) -> Iterator[memoryview] | None:
+    """The bytes of what training changes, chunk by chunk, for the first worker; the others give theirs and get None."""
+    given = (state.values(chunk, 0, workers) for chunk in state.changing())
+    if workers.rank == 0:
+        return (canonical(values) for values in given if values is not None)
+    for _ in given:
+        pass
+    return None
 
 
 def _cut(matrix: Tensor) -> Iterator[slice]:

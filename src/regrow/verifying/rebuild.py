@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from regrow.building import rebuilds
-from regrow.building.assemble import Contents, assemble, licence_text, paper_text
+from regrow.building.assemble import assemble
+from regrow.building.contents import contents_of
 from regrow.building.environment import environment
 from regrow.building.locking import Locked, as_locked
 from regrow.engine import Choice, Evaluation, Listener, Stop, evaluate, rerun
@@ -252,20 +253,7 @@ class _Rebuild:
     def _release_differs(self, report: VerifyReport, made: Evaluation) -> VerifyReport:
         """Every stage is as promised: are the files of the release what the stages gave?"""
         new = self.store.fresh() / "release"
-        outputs = {name: result.digest for name, result in made.results.items()}
-        digest = assemble(
-            Contents(
-                graph=self.locked.graph,
-                evaluation=made,
-                recipe=self.locked.recipe,
-                lock=self.locked.text(outputs, None),
-                lists=self.locked.lists,
-                licence=licence_text(self.locked.folder, self.locked.licence),
-                paper=paper_text(self.locked.folder),
-                buildinfo={},
-            ),
-            new,
-        )
+        digest = assemble(contents_of(self.locked, made), new)
         report = replace(report, rebuilt=digest, given=there(self.release, GIVEN))
         if digest == self.check.digest:
             return self._page_differs(report)

@@ -15,7 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
-from regrow.building.assemble import Contents, assemble, licence_text, paper_text
+from regrow.building.assemble import assemble
+from regrow.building.contents import contents_of
 from regrow.building.locking import Locked, as_locked
 from regrow.engine import Choice, Evaluation, Listener, StageResult, Stop, alone, evaluate, ingredients, key_of
 from regrow.errors import InputError
@@ -441,20 +442,7 @@ class _Check:
 
     def _compare_release(self, room: Path) -> None:
         """What is made of all this is the release, but for what a run keeps on its way."""
-        outputs = dict(self.locked.promised)
-        assemble(
-            Contents(
-                graph=self.graph,
-                evaluation=self._evaluation(),
-                recipe=self.locked.recipe,
-                lock=self.locked.text(outputs, None),
-                lists=self.locked.lists,
-                licence=licence_text(self.locked.folder, self.locked.licence),
-                paper=paper_text(self.locked.folder),
-                buildinfo={},
-            ),
-            room,
-        )
+        assemble(contents_of(self.locked, self._evaluation()), room)
         made = Release.at(room)
         on_the_way = {*made.listed.values()}  # a snapshot has a tokenizer and settings, too, as the release has
         for stage in (stage for stage in self.graph.stages if _trains(stage)):
