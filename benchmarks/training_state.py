@@ -20,7 +20,7 @@ from regrow.model.architecture import Architecture, parameter_count
 from regrow.model.config import DecoderConfig
 from regrow.train import reading, state
 from regrow.train.loop import step
-from regrow.train.section import Train, training_memory
+from regrow.train.section import Train, training_needs
 from regrow.train.settings import Settings
 from regrow.train.task import Batch
 from regrow.train.tasks.pretraining import Pretraining
@@ -77,7 +77,7 @@ def main() -> None:
     links = middle["link"] / train.checkpoint_every / middle["step"]
     print(f"of a run: links {links:.2%}, saves at most {1 / (1 + reading.TIMES_A_SAVE):.2%}")
     print(f"scratch: {size / count:.1f} bytes for each parameter")
-    planned = training_memory(architecture, train, VOCABULARY)
+    planned = training_needs(architecture, train, VOCABULARY).memory
     print(f"memory: {(_peak() - before) / 1e6:.0f} MB besides the program; the plan says {planned / 1e6:.0f} MB")
 
 
