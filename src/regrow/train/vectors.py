@@ -62,7 +62,7 @@ def _rates() -> Iterator[Vector]:
 
 def _told(run: Settings) -> dict[str, Any]:
     """What a training run is given, without what changes nothing of it."""
-    untold = ("validate_every", "until", "keep")
+    untold = ("validate_every", "states", "until", "keep")
     return {name: value for name, value in dataclasses.asdict(run).items() if name not in untold}
 
 
