@@ -43,7 +43,7 @@ def generate(
     stop: Collection[int] = (),
 ) -> Iterator[int]:
     """Up to ``count`` tokens that continue ``prompt``, ending before one of ``stop``; see :func:`window`."""
-    tokens, reader = list(prompt), _Reader(decoder, parameters)
+    tokens, reader = list(prompt), Reader(decoder, parameters)
     for draw in uniforms(sampling.seed, "sampling", count):
         token = choose(reader.logits(tokens), float(draw), sampling)
         if token in stop:
@@ -61,7 +61,7 @@ def window(count: int, context: int) -> int:
     return max(0, -(-(count - context) // half) * half)
 
 
-class _Reader:
+class Reader:
     """Reads a text that grows, each token once as long as it keeps its position, and positions keep their keys."""
 
     def __init__(self, decoder: Decoder, parameters: Mapping[str, Tensor]) -> None:
