@@ -172,6 +172,12 @@ class Tokens(_Object):
 _A = TypeVar("_A", bound=_Object)
 
 
+class Passage(_Object):
+    """To say where its words stand in the training data."""
+
+    text: str
+
+
 def _said(number: int, message: Mapping[str, Any]) -> Said:
     told = {name: value for name, value in message.items() if value not in (None, [])}  # as clients send answers back
     try:

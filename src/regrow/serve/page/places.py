@@ -1,0 +1,56 @@
+"""Where the words of an answer stand in the training data, as the page asks for it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from regrow.recipe.values import UNSHAREABLE
+from regrow.release import Release
+from regrow.tracing.corpus import Corpus, corpus
+from regrow.tracing.spans import trace
+
+_WITHHELD = "Its text may not be shared. Who holds it sees what stands around with `regrow trace`."
+
+
+@dataclass
+class Places:
+    """The training data of a release, opened when somebody asks for the first time.
+
+    Attributes:
+        release: whose.
+        store: where its text is; by default the user's.
+    """
+
+    release: Release
+    store: Path | None = None
+    _opening: threading.Lock = field(default_factory=threading.Lock)
+    _corpus: Corpus | None = None
+
+    def of(self, text: str) -> dict[str, Any]:
+        """Which spans of a text stand there, and in which documents. From any thread.
+
+        Of texts that may not be shared only the span itself is shown: a page may have other readers than their holder.
+
+        Raises:
+            RegrowError: as :func:`corpus` and :func:`trace` do. It is tried anew the next time.
+        """
+        found = trace(text, self._opened()).to_json()
+        for span in found["spans"]:
+            for one in span["documents"]:
+                if one["source"] in self._unshareable:
+                    one |= {"before": "", "after": "", "withheld": _WITHHELD}
+        return found
+
+    def _opened(self) -> Corpus:
+        with self._opening:  # two that ask at once shall not make two indices
+            if self._corpus is None:
+                self._corpus = corpus(self.release, self.store, lambda event: None)
+            return self._corpus
+
+    @cached_property
+    def _unshareable(self) -> frozenset[str]:
+        return frozenset(str(one.get("name")) for one in self.release.sources if one.get("availability") == UNSHAREABLE)
