@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
@@ -169,9 +169,6 @@ class Tokens(_Object):
     tokens: list[int]
 
 
-_A = TypeVar("_A", bound=_Object)
-
-
 class Passage(_Object):
     """To say where its words stand in the training data."""
 
@@ -203,15 +200,17 @@ def _is_idle(name: str, value: Any) -> bool:
 
 
 def _refused(cls: type[_Object], error: ValidationError) -> RefusedError:
-    first, *_ = error.errors(include_url=False, include_context=False, include_input=False)
-    place = [part for part in first["loc"] if not (isinstance(part, str) and "[" in part)]
-    name = ".".join(map(str, place)) or "body"
+    """The first field that is wrong; of one that may be of several sorts, what each would have to be."""
+    first, *others = error.errors(include_url=False, include_context=False, include_input=False)
+    name = ".".join(str(part) for part in first["loc"] if part != "str" and "[" not in str(part)) or "body"
     if first["type"] == "extra_forbidden":
-        hint = suggestion(str(place[-1]), cls.model_fields, "known are")
+        hint = suggestion(str(first["loc"][-1]), cls.model_fields, "known are")
         return RefusedError(f"there is no field `{name}`: {hint}", param=name, code="unknown_parameter")
     if first["type"] == "missing":
         return RefusedError(f"`{name}` is missing", param=name, code="missing_required_parameter")
-    return RefusedError(f"`{name}`: {_lower(first['msg'])}", param=name, code="invalid_value")
+    of_it = (first, *(one for one in others if one["loc"][0] == first["loc"][0]))
+    why = " or ".join(dict.fromkeys(_lower(one["msg"]) for one in of_it))
+    return RefusedError(f"`{name}`: {why}", param=name, code="invalid_value")
 
 
 def _lower(text: str) -> str:

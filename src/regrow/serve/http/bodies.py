@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from regrow.serve.http.errors import RefusedError
 from regrow.serve.http.limits import Limits
@@ -59,6 +59,3 @@ def _object(data: bytes) -> dict[str, Any]:
 
 def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
-
-
-__all__ = ["ClientDisconnect", "asked_of"]

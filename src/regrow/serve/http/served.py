@@ -11,8 +11,10 @@ from regrow.corpus.tokenizer import CONFIG, SPECIAL, settings
 from regrow.exact.version import INFERENCE
 from regrow.model.weights import ends
 from regrow.release import Release
+from regrow.release.layout import SUMS
 from regrow.serve.engine import Engine
 from regrow.serve.generate import Generator
+from regrow.serve.http.chosen import unheeded
 from regrow.serve.http.limits import Limits
 
 
@@ -76,6 +78,16 @@ class Served:
     def usual(self) -> Mapping[str, Any]:
         """How the release says that it is usually let write: members of its ``generation_config.json``."""
         return ends(self.release.path, self.generator.tokenizer.end_of_text).settings
+
+    @property
+    def unheeded(self) -> list[str]:
+        """Those of :attr:`usual` that nothing is written with here."""
+        return unheeded(self.usual)
+
+    @cached_property
+    def made(self) -> int:
+        """When the release was put together, in seconds since 1970: what its list of files has for its date."""
+        return int((self.release.path / SUMS).stat().st_mtime)
 
     @cached_property
     def tokenizer_settings(self) -> Mapping[str, Any]:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from starlette.staticfiles import PathLike
     from starlette.types import Scope
 
+_PACKAGE = "regrow.serve.page"
 _AT_ONCE = 2
 """Texts that are looked up at a time: each keeps a core busy."""
 _POLICY = {
@@ -57,7 +58,9 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
 }
-"""Of all that a browser shows: nothing comes from elsewhere, nothing is sent elsewhere, and no text becomes a script."""
+"""Of all that a browser shows: nothing comes from elsewhere or goes there, and no text becomes a script."""
+OPEN = tuple(f"/page/{one.name}" for one in files(_PACKAGE).joinpath("static").iterdir())
+"""Paths of what the page is made of, before anybody can show a key."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def routes(page: Page) -> list[BaseRoute]:
     """Where the page is, with everything that it needs."""
     return [
         Route("/", partial(_page, page, _template())),
-        Mount("/page", _Static(packages=[("regrow.serve.page", "static")])),
+        Mount("/page", _Static(packages=[(_PACKAGE, "static")])),
         Route("/regrow/release", partial(_release, page)),
         Route("/regrow/trace", partial(_trace, page), methods=["POST"]),
     ]
@@ -112,7 +115,7 @@ def _template() -> Template:
 
     environment = SandboxedEnvironment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(quoted=quoted, licence_link=licence_link)
-    return environment.from_string(files("regrow.serve.page").joinpath("page.html.j2").read_text("utf-8"))
+    return environment.from_string(files(_PACKAGE).joinpath("page.html.j2").read_text("utf-8"))
 
 
 async def _page(page: Page, template: Template, _: Request) -> Response:
