@@ -64,8 +64,8 @@ def command(
     """Serve a release on a port, to a browser and to any client of OpenAI's interface.
 
     In a browser, one can ask, read the answer as it is written, and see where its words stand in the training data.
-    Only this machine is listened to unless --host says otherwise. The same request gives the same answer, for any number
-    of clients; each answer names the release, and how its tokens were chosen. Ctrl-C ends it.
+    Only this machine is listened to unless --host says otherwise. The same request gives the same answer, for any
+    number of clients; each answer names the release, and how its tokens were chosen. Ctrl-C ends it.
     """
     _require_libraries()
     from datetime import UTC, datetime

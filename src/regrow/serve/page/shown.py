@@ -70,8 +70,8 @@ class Shown:
     def of(served: Served, trust: Sequence[Trusted] = ()) -> Shown:
         """That of what is served; damage in one part spares the others."""
         release = served.release
-        model = _read(lambda: release.model, {})
-        samples = _read(lambda: release.samples, ())
+        model = _read(lambda: release.model) or {}
+        samples = _read(lambda: release.samples) or ()
         chat = served.generator.template is not None
         told = [one.prompt for one in samples if one.answers == chat and 0 < len(one.prompt) <= _LONGEST]
         return Shown(
@@ -89,9 +89,9 @@ class Shown:
             facts=_facts(served),
             sources=tuple(
                 Source(one_line(str(one.get("name", ""))), one_line(str(one.get("licence", ""))))
-                for one in _read(lambda: release.sources, ())
+                for one in _read(lambda: release.sources) or ()
             ),
-            standing=_read(lambda: Standing.of(release, served.digest, trust), Standing()),
+            standing=_read(lambda: Standing.of(release, served.digest, trust)) or Standing(),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -100,16 +100,16 @@ class Shown:
         return {**asdict(self), "standing": {**asdict(self.standing), **standing}}
 
 
-def _read(read: Callable[[], T], otherwise: T) -> T:
-    """A part of a release; something else if it is damaged."""
+def _read(read: Callable[[], T]) -> T | None:
+    """A part of a release; None if it is damaged."""
     try:
         return read()
     except DamagedError:
-        return otherwise
+        return None
 
 
 def _facts(served: Served) -> tuple[tuple[str, str], ...]:
-    parameters = _read(lambda: served.release.facts.get("parameters"), None)
+    parameters = _read(lambda: served.release.facts.get("parameters"))
     return (
         ("Arithmetic", f"inference {INFERENCE}, training {ARITHMETIC}"),
         *([("Parameters", f"{parameters:,}")] if parameters else []),
