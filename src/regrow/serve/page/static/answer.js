@@ -122,7 +122,7 @@ export function alternatives(unit) {
   const listed = new Map([...unit.likeliest, [unit.chosen, unit.logprob]]);
   const rows = [...listed].sort((one, other) => other[1] - one[1]);
   return make("table", {},
-    make("caption", {}, "Likeliest here, before temperature"),
+    make("caption", {}, "Likeliest before temperature"),
     ...rows.map(([text, logprob]) =>
       make(`tr${text === unit.chosen ? ".chosen" : ""}`, {},
         make("th", { scope: "row" }, visible(text)),
