@@ -54,8 +54,8 @@ def command(
 ) -> None:
     """Serve a release on a port, to a browser and to any client of OpenAI's interface.
 
-    Only this machine is listened to unless --host says otherwise. The same request gives the same answer, for any number
-    of clients; each answer names the release, and how its tokens were chosen. Ctrl-C ends it.
+    Only this machine is listened to unless --host says otherwise. The same request gives the same answer, for any
+    number of clients; each answer names the release, and how its tokens were chosen. Ctrl-C ends it.
     """
     _require_libraries()
     from regrow.serve.http.app import application
