@@ -133,9 +133,10 @@ def _choices() -> Iterator[Vector]:
         yield _chosen(f"temperature {temperature}", logits, draws, Sampling(temperature, top))
     for temperature in (0.7, 1.3):
         yield _chosen("borders", some, _borders(some.array, temperature), Sampling(temperature, 0))
+    draws = [number / 32 for number in range(32)]
     for top, top_p in ((0, 0.5), (3, 0.9), (0, 1e-9), (2, 0.5)):
         yield _chosen(f"top_p {top_p}", some if top != 2 else equal, draws, Sampling(1.1, top), top_p=top_p)
-    bias, written = [[7, 0.1], [3, 2.5], [9, -100.0]], [3, 3, 5, 11, 3]
+    bias, written = [[33, -1.5], [3, 2.5], [22, 1.0]], [39, 39, 18, 3, 39]
     for temperature in (0.0, 0.9):
         cold = Sampling(temperature, 0)
         for told in ({"bias": bias}, {"presence": 1.7}, {"frequency": 0.9}, {"presence": -0.3, "frequency": 2.0}):
@@ -153,7 +154,7 @@ def _chosen(name: str, logits: Input, draws: list[float], sampling: Sampling, **
 
 def _chances() -> Iterator[Vector]:
     for name, logits in {
-        "many": normal("logprobs", 1003, factor=5.0),
+        **{f"many, times {factor}": normal("logprobs", 1003, factor=factor) for factor in (0.1, 1.0, 2.0, 5.0)},
         "far apart": literal(np.array([3e38, -3e38, 80.0, -np.inf, 3e38], np.float32)),
         "fewer than lanes": literal(np.array([1.0, 2.0, 2.0], np.float32)),
         "infinite": literal(np.array([1.0, np.inf], np.float32)),
