@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .arithmetic import exp64, f64, hexadecimal, integers, log64, uniforms
+from .arithmetic import exp64, f64, hexadecimal, log64, uniforms
 from .decoder import logits, loss_and_gradients
 
 LN2 = hexadecimal("0x1.62e42fefa39efp-1")
@@ -77,9 +77,11 @@ def generate(shape, parameters, prompt, count, temperature, top, seed, stop=None
     return found
 
 
-def choose(row, draw, temperature, top, top_p=1.0, presence=0.0, frequency=0.0, bias=(), written=()):
+def choose(
+    row, draw, temperature, top, top_p=1.0, presence_penalty=0.0, frequency_penalty=0.0, logit_bias=(), written=()
+):
     """The token that ``draw`` picks from logits."""
-    row = adjusted(row, presence, frequency, dict(bias), written)
+    row = adjusted(row, presence_penalty, frequency_penalty, dict(logit_bias), written)
     order = sorted(range(len(row)), key=lambda i: (-row[i], i))[: top or None]
     if temperature == 0.0:
         return order[0]
@@ -120,8 +122,3 @@ def logprobs(row):
     a, b, c, d, e, f, g, h = lanes
     total = ((a + e) + (c + g)) + ((b + f) + (d + h))
     return (row.astype(f64) - largest) - log64(np.array([total]))
-
-
-def seeds(seed, count):
-    """Those of several answers."""
-    return [seed, *map(int, integers(seed, "answers", count - 1))]

@@ -197,8 +197,6 @@ MISREADINGS = [
     ("evaluation", "logprobs", "- largest, -700.0", ", -700.0"),
     ("evaluation", "logprobs", "(row.astype(f64) - largest) - log64(np.array([total]))", "row.astype(f64) - (largest + log64(np.array([total])))"),
     ("evaluation", "logprobs", "((a + e) + (c + g)) + ((b + f) + (d + h))", "((a + b) + (c + d)) + ((e + f) + (g + h))"),
-    ("evaluation", "seeds", '"answers"', '"sampling"'),
-    ("evaluation", "seeds", "[seed, *", "[*"),
     ("evaluation", "generate", "tokens[first:]", "tokens[-shape.context :]"),
     ("evaluation", "generate", "> shape.context:", ">= shape.context:"),
     ("evaluation", "generate", "first += half", "first += 1"),

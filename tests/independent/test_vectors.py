@@ -233,7 +233,6 @@ DOES = {
     "train": train,
     "choose": choose,
     "logprobs": y(lambda logits: evaluation.logprobs(logits)),
-    "seeds": lambda **given: {"seeds": evaluation.seeds(**given)},
 }
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from regrow.exact.chances import exponential_sums
 from regrow.exact.polynomials import exp64, log64
-from regrow.exact.random import integers, uniforms
+from regrow.exact.random import uniforms
 from regrow.model.cache import Cache
 from regrow.model.decoder import Decoder
 from regrow.model.rotary import keeps
@@ -33,36 +33,31 @@ class Sampling:
         top: how many of the likeliest tokens may be chosen; 0 means all.
         seed: of the random numbers.
         top_p: of these, as few of the likeliest as have together so much of the probability may be chosen.
-        presence: taken from the logit of each token that was written.
-        frequency: taken from it as often as it was written.
-        bias: token -> what is added to its logit.
+        presence_penalty: taken from the logit of each token that was written.
+        frequency_penalty: taken from it as often as it was written.
+        logit_bias: token -> what is added to its logit.
     """
 
     temperature: float = 0.8
     top: int = 40
     seed: int = 1
     top_p: float = 1.0
-    presence: float = 0.0
-    frequency: float = 0.0
-    bias: Mapping[int, float] = field(default_factory=dict)
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
 
     def adjusted(self, logits: np.ndarray, written: Mapping[int, int] = _NONE) -> np.ndarray:
         """The logits that are chosen by, given how often tokens were written: float64 sums, rounded once each."""
-        penalised = written if self.presence or self.frequency else _NONE
-        if not penalised and not self.bias:
+        penalised = written if self.presence_penalty or self.frequency_penalty else _NONE
+        if not penalised and not self.logit_bias:
             return logits
         found = logits.copy()
-        for token in {*self.bias, *penalised}:
-            value = float(logits[token]) + self.bias.get(token, 0.0)
+        for token in {*self.logit_bias, *penalised}:
+            value = float(logits[token]) + self.logit_bias.get(token, 0.0)
             if times := penalised.get(token, 0):
-                value -= self.presence + self.frequency * times
+                value -= self.presence_penalty + self.frequency_penalty * times
             found[token] = np.float32(value)
         return found
-
-
-def seeds(seed: int, count: int) -> tuple[int, ...]:
-    """Those of several answers to one request: of the first its own, of the others random integers that follow."""
-    return (seed, *map(int, integers(seed, "answers", count - 1)))
 
 
 def generate(

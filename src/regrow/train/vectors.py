@@ -21,7 +21,7 @@ from regrow.exact.vectors import SEED, Input, Vector, document, literal, normal,
 from regrow.formats.safetensors import safetensors_bytes
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise
-from regrow.model.sampling import Chances, Sampling, choose, generate, seeds
+from regrow.model.sampling import Chances, Sampling, choose, generate
 from regrow.model.weights import to_hugging_face
 from regrow.train.loop import Watch, train
 from regrow.train.settings import Settings
@@ -36,7 +36,7 @@ SHAPES = {"tied": TIED, "untied": TIED | {"layers": 1, "kv_heads": 4, "tied_embe
 WRITING: dict[str, dict[str, Any]] = {
     "": {"temperature": 0.8, "top": 40},
     ", of few tokens, and others than before": {
-        "temperature": 0.8, "top": 0, "top_p": 0.7, "presence": 0.4, "frequency": 0.3,
+        "temperature": 0.8, "top": 0, "top_p": 0.7, "presence_penalty": 0.4, "frequency_penalty": 0.3,
     },
 }  # fmt: skip
 RUN = Settings(
@@ -139,16 +139,21 @@ def _choices() -> Iterator[Vector]:
     bias, written = [[33, -1.5], [3, 2.5], [22, 1.0]], [39, 39, 18, 3, 39]
     for temperature in (0.0, 0.9):
         cold = Sampling(temperature, 0)
-        for told in ({"bias": bias}, {"presence": 1.7}, {"frequency": 0.9}, {"presence": -0.3, "frequency": 2.0}):
+        for told in (
+            {"logit_bias": bias},
+            {"presence_penalty": 1.7},
+            {"frequency_penalty": 0.9},
+            {"presence_penalty": -0.3, "frequency_penalty": 2.0},
+        ):
             given = {**told, "written": written}
             yield _chosen(f"{' and '.join(told)}, temperature {temperature}", some, draws, cold, **given)
-    yield _chosen("all", some, draws, Sampling(1.0, 20), **given, bias=bias, top_p=0.8)
+    yield _chosen("all", some, draws, Sampling(1.0, 20), **given, logit_bias=bias, top_p=0.8)
 
 
 def _chosen(name: str, logits: Input, draws: list[float], sampling: Sampling, **more: Any) -> Vector:
     given = {"logits": logits, "draws": draws, "temperature": sampling.temperature, "top": sampling.top, **more}
     written = Counter[int](more.pop("written", ()))
-    sampling = dataclasses.replace(sampling, **{**more, "bias": dict(more.get("bias", ()))})
+    sampling = dataclasses.replace(sampling, **{**more, "logit_bias": dict(more.get("logit_bias", ()))})
     return vector("choose", name, given, {"tokens": [choose(logits.array, draw, sampling, written) for draw in draws]})
 
 
@@ -162,8 +167,6 @@ def _chances() -> Iterator[Vector]:
         chances = Chances(logits.array[None])
         found = np.array([chances.of(0, token) for token in range(len(logits.array))])
         yield vector("logprobs", name, {"logits": logits}, {"y": found})
-    for seed in (SEED, 2**64 - 1):
-        yield vector("seeds", str(seed), {"seed": seed, "count": 3}, {"seeds": list(seeds(seed, 3))})
 
 
 def _borders(logits: np.ndarray, temperature: float) -> list[float]:
