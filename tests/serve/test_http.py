@@ -76,7 +76,7 @@ def test_a_client_gets_a_text_and_how_it_was_made(client: openai.OpenAI, folder:
     told = made.to_dict()["regrow"]
     assert told["release"] == f"sha256:{digest}" and told["seeds"] == [5] and told["max_tokens"] == [9]
     assert told["sampling"]["temperature"] == 0.8  # of the release, as nobody said another
-    assert told["usual"] == ["temperature", "top_k", "top_p"]
+    assert "temperature" in told["usual"] and "seed" not in told["usual"]
 
 
 def test_the_same_request_gives_the_same_answer_and_another_seed_another(client: openai.OpenAI) -> None:
@@ -110,7 +110,7 @@ def test_each_of_several_texts_is_what_it_is_alone(server: Server) -> None:
     assert [one["index"] for one in several["choices"]] == list(range(6))
     alone = [ask(server, prompt=one, seed=seed, max_tokens=8) for one in prompts for seed in (7, 8)]
     assert [one["text"] for one in several["choices"]] == [one["choices"][0]["text"] for one in alone]
-    assert several["regrow"]["seeds"] == [7, 8] * 3
+    assert several["regrow"]["seeds"] == [7, 8]
     assert several["usage"]["prompt_tokens"] == sum(one["usage"]["prompt_tokens"] for one in alone[::2])
 
 
