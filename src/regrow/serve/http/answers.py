@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from regrow.model.sampling import Sampling
 from regrow.serve.http.chosen import Chosen
 from regrow.serve.http.prompts import Prompt
 from regrow.serve.http.served import Served
@@ -74,7 +75,8 @@ class Answer(ABC):
     @property
     def wanted(self) -> list[Wanted]:
         """The texts, in the order of their indexes."""
-        return [self._wanted(prompt, number) for prompt in self.prompts for number in range(self.each)]
+        samplings = self.chosen.samplings(self.each, self.served.generator.decoder.config.vocabulary)
+        return [self._wanted(prompt, one) for prompt in self.prompts for one in samplings]
 
     async def told(self, texts: Texts) -> dict[str, Any]:
         """All texts, once they are written."""
@@ -108,7 +110,7 @@ class Answer(ABC):
         return {
             "release": f"sha256:{self.served.digest}",
             "sampling": dict(self.chosen.values),
-            "seeds": [self.chosen.seed(number) for _ in self.prompts for number in range(self.each)],
+            "seeds": list(self.chosen.seeds(self.each)),
             "usual": list(self.chosen.usual),
             "stop": list(self.shape.stops),
             "max_tokens": [self._most(prompt) for prompt in self.prompts],
@@ -129,10 +131,9 @@ class Answer(ABC):
     def _count(self) -> int:
         return len(self.prompts) * self.each
 
-    def _wanted(self, prompt: Prompt, number: int) -> Wanted:
+    def _wanted(self, prompt: Prompt, sampling: Sampling) -> Wanted:
         shape = self.shape
-        sampling, most = self.chosen.sampling(number), self._most(prompt)
-        return Wanted(prompt.tokens, most, sampling, shape.stops, shape.likeliest, shape.echo)
+        return Wanted(prompt.tokens, self._most(prompt), sampling, shape.stops, shape.likeliest, shape.echo)
 
     def _most(self, prompt: Prompt) -> int:
         """A text ends where the context does: every token follows from all before it."""

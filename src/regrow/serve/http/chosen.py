@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from regrow.model.sampling import Sampling
@@ -12,12 +12,26 @@ from regrow.serve.http.errors import RefusedError
 
 SEED = 1
 """As `regrow chat` has it: the same request gives the same answer, until another seed is asked for."""
-_PLAIN: Mapping[str, Any] = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": SEED}
+_SILENT: Mapping[str, Any] = {
+    "temperature": 1.0,
+    "top_k": 0,
+    "top_p": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "logit_bias": {},
+    "seed": SEED,
+}
 """Where neither a request nor the release says anything: what the model holds likely, as it is."""
-_IDLE: Mapping[str, Any] = {"presence_penalty": 0.0, "frequency_penalty": 0.0, "logit_bias": {}}
-"""What is not usually said, and what it then is."""
-_OURS = {"top_k": "top"}
-_KNOWN = frozenset(field.name for field in fields(Sampling))
+_UNHEEDED: Mapping[str, Any] = {
+    "min_p": 0,
+    "no_repeat_ngram_size": 0,
+    "num_beams": 1,
+    "repetition_penalty": 1,
+    "typical_p": 1,
+}
+"""What releases may say that nothing is written with here, and what then makes no difference."""
+_DIGITS = 18
+"""Of the number of a token; some thousand of them take Python a while to read."""
 
 
 @dataclass(frozen=True)
@@ -34,48 +48,54 @@ class Chosen:
 
     @staticmethod
     def of(asked: Asked, usual: Mapping[str, Any]) -> Chosen:
-        """What a request and the settings of a release make together.
+        """What a request and the settings of a release make together."""
+        wanted = {name: value for name in _SILENT if (value := getattr(asked, name)) is not None}
+        values = {**_SILENT, **_said(usual), **wanted}
+        values["top_k"] = max(0, values["top_k"])  # others say -1 for all
+        return Chosen(values, tuple(name for name in _SILENT if name not in wanted))
+
+    def samplings(self, count: int, vocabulary: int) -> list[Sampling]:
+        """For each of several answers to one prompt.
 
         Raises:
-            RefusedError: if the engine cannot choose so.
+            RefusedError: if there is no such token as one of `logit_bias`.
         """
-        wanted = {name: getattr(asked, name) for name in (*_PLAIN, *_IDLE)}
-        silent = tuple(name for name in _PLAIN if wanted[name] is None)
-        values = {**_PLAIN, **_IDLE, **_said(usual), **{name: x for name, x in wanted.items() if x is not None}}
-        values["top_k"] = max(0, values["top_k"])  # others say -1 for all
-        for name, value in values.items():
-            if _OURS.get(name, name) not in _KNOWN and value != {**_PLAIN, **_IDLE}[name]:
-                raise RefusedError(f"`{name}` is not supported", param=name, code="unsupported_parameter")
-        return Chosen(values, silent)
+        values, bias = self.values, self._bias(vocabulary)
+        given = (values["top_p"], values["presence_penalty"], values["frequency_penalty"], bias)
+        return [Sampling(values["temperature"], values["top_k"], seed, *given) for seed in self.seeds(count)]
 
-    def sampling(self, number: int) -> Sampling:
-        """For the answer of a number, from 0, of several to one prompt: the first has the seed, the next the next."""
-        ours = {_OURS.get(name, name): value for name, value in self.values.items()}
-        ours["seed"] = self.seed(number)
-        return Sampling(**{name: value for name, value in ours.items() if name in _KNOWN})
+    def seeds(self, count: int) -> Sequence[int]:
+        """Of each of several answers to one prompt: the first has the one that is told, the next the next."""
+        return [(self.values["seed"] + number) % (LARGEST_SEED + 1) for number in range(count)]
 
-    def seed(self, number: int) -> int:
-        """Of an answer of several."""
-        return int(self.values["seed"] + number) % (LARGEST_SEED + 1)
+    def _bias(self, vocabulary: int) -> dict[int, float]:
+        found = {}
+        for token, value in self.values["logit_bias"].items():
+            if not (token.isascii() and token.isdecimal() and len(token) < _DIGITS and int(token) < vocabulary):
+                why = (
+                    f"`logit_bias` is for tokens by their numbers, from 0 to {vocabulary - 1:,}, and `{token}` is none"
+                )
+                raise RefusedError(why, param="logit_bias", code="invalid_value")
+            found[int(token)] = float(value)
+        return found
 
 
 def unheeded(usual: Mapping[str, Any]) -> list[str]:
     """What a release says of how it is let write that is not done here."""
-    idle = {"repetition_penalty": 1, "no_repeat_ngram_size": 0, "min_p": 0, "typical_p": 1, "num_beams": 1, "top_p": 1}
-    return [name for name, value in idle.items() if usual.get(name, value) not in (value, None) and name not in _KNOWN]
+    return [name for name, value in _UNHEEDED.items() if usual.get(name, value) not in (value, None)]
 
 
 def _said(usual: Mapping[str, Any]) -> dict[str, Any]:
     """Of the settings of a release those that can be followed; one that does not sample takes the likeliest."""
     if usual.get("do_sample") is False:
         return {"temperature": 0.0}
-    said = {name: usual[name] for name in ("temperature", "top_p") if _is_number(usual.get(name))}
-    if type(top := usual.get("top_k")) is int:
-        said["top_k"] = top
-    if "temperature" in said:
-        said["temperature"] = min(max(float(said["temperature"]), 0.0), HOTTEST)
-    if "top_p" not in _KNOWN:
-        said.pop("top_p", None)
+    said: dict[str, Any] = {}
+    if _is_number(temperature := usual.get("temperature")):
+        said["temperature"] = min(max(float(temperature), 0.0), HOTTEST)
+    if _is_number(top_p := usual.get("top_p")) and 0 < top_p <= 1:
+        said["top_p"] = float(top_p)
+    if type(top_k := usual.get("top_k")) is int:
+        said["top_k"] = top_k
     return said
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from types import TracebackType
 from typing import Literal, Self
 
@@ -194,7 +195,7 @@ class Texts:
         if not text.wanted.echo:
             return None
         spelling, pieces = Spelling(self._served.generator.tokenizer), list[str]()
-        for token, chance in zip(text.wanted.tokens, (None, *event.chances), strict=False):
+        for token, chance in zip_longest(text.wanted.tokens, (None, *event.chances)):
             text.places.append(Place(token, spelling.characters, chance))
             pieces.append(spelling.add(token))
         pieces.append(spelling.end())
