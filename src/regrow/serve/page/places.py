@@ -36,19 +36,25 @@ class Places:
         Of texts that may not be shared only the span itself is shown: a page may have other readers than their holder.
 
         Raises:
-            RegrowError: as :func:`corpus` and :func:`trace` do. It is tried anew the next time.
+            RegrowError: as :func:`trace` and :attr:`corpus` do.
         """
-        found = trace(text, self._opened()).to_json()
+        found = trace(text, self.corpus).to_json()
         for span in found["spans"]:
             for one in span["documents"]:
                 if one["source"] in self._unshareable:
                     one |= {"before": "", "after": "", "withheld": _WITHHELD}
         return found
 
-    def _opened(self) -> Corpus:
+    @property
+    def corpus(self) -> Corpus:
+        """The training data.
+
+        Raises:
+            RegrowError: as :func:`regrow.tracing.corpus.corpus` does; the next time it is tried anew.
+        """
         with self._opening:  # two that ask at once shall not make two indices
             if self._corpus is None:
-                self._corpus = corpus(self.release, self.store, lambda event: None)
+                self._corpus = corpus(self.release, self.store, lambda _: None)
             return self._corpus
 
     @cached_property

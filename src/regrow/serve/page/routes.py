@@ -5,11 +5,11 @@ routes(Page(served, Places(served.release)))
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from starlette.staticfiles import PathLike
     from starlette.types import Scope
 
+T = TypeVar("T")
 _PACKAGE = "regrow.serve.page"
 _AT_ONCE = 2
 """Texts that are looked up at a time: each keeps a core busy."""
@@ -128,7 +129,13 @@ async def _release(page: Page, _: Request) -> Response:
 
 async def _trace(page: Page, request: Request) -> Response:
     asked = Passage.read(await asked_of(request, page.served.limits))
+    await _done(page, 404, lambda: page.places.corpus)
+    return JSONResponse(await _done(page, 400, lambda: page.places.of(asked.text)))
+
+
+async def _done(page: Page, status: int, work: Callable[[], T]) -> T:
+    """What some work with texts gives, a few at a time; a status says whose fault it is if it fails."""
     try:
-        return JSONResponse(await run_sync(page.places.of, asked.text, limiter=page.limiter))
+        return await run_sync(work, limiter=page.limiter)
     except RegrowError as error:
-        raise plain(error, 404) from error
+        raise plain(error, status) from error
