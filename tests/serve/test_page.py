@@ -209,7 +209,7 @@ def tab(browser: Any) -> Iterator[Any]:
 def opened(browser: Any, **options: Any) -> Iterator[Any]:
     context = browser.new_context(**{"viewport": {"width": 1200, "height": 800}, **options})
     context.add_init_script(WATCH)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(60_000)  # of which a busy machine may take most to compile kernels
     tab, wrong, asked = context.new_page(), list[str](), list[str]()
     tab.on("pageerror", lambda error: wrong.append(str(error)))
     tab.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)

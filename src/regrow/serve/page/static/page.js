@@ -119,7 +119,7 @@ async function write(asked, wanted = "") {
   } finally {
     running = null;
     document.body.classList.remove("running");
-    turn.end();
+    following(() => turn.end());
   }
   if (asked.mode === "chat") messages = turn.conversation();
   await turn.compare(wanted);
