@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from regrow.model.sampling import Sampling
 from regrow.serve.http.asked import HOTTEST, LARGEST_SEED, Asked
@@ -99,5 +99,5 @@ def _said(usual: Mapping[str, Any]) -> dict[str, Any]:
     return said
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
