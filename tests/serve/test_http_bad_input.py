@@ -10,6 +10,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from tests.serve.servers import Server
 
 LIMITS = Limits(body=20_000, answer=50, texts=20)
 HERE = "http://localhost:8000"
+HEAD = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +90,9 @@ def chatted(client: TestClient, **fields: Any) -> Any:
         (b'{"prompt": "a", "temperature": -Infinity}', "-Infinity is no number"),
         (b'{"prompt": ' + b"[" * 9_000, "nested too deeply"),
         (b'{"prompt": "a", "seed": ' + b"9" * 9_000 + b"}", "no JSON"),
-        (b'{"prompt": "\\ud800"}', "`prompt`"),
-        (b'{"prompt": ["a", "\\udfff"]}', "`prompt`|not UTF-8"),
-        (b'{"prompt": "a", "stop": "\\ud800"}', "`stop`"),
+        (b'{"prompt": "\\ud800"}', "half a character"),
+        (b'{"prompt": ["a", "\\udfff"]}', "half a character"),
+        (b'{"prompt": "a", "\\ud83d": "\\ud83d\\ude00"}', "half a character"),
         (b"{}", "`prompt` is missing"),
     ],
 )
@@ -304,17 +306,16 @@ def test_an_answer_that_takes_too_long_is_ended(folder: Path) -> None:
 def raw(server: Server, data: bytes, seconds: float = 60) -> bytes:
     """What comes back for some bytes, until the server hangs up."""
     with socket.create_connection(server.address, timeout=seconds) as connection:
-        connection.sendall(data)
+        with suppress(ConnectionError):  # it may hang up amid what it does not want
+            connection.sendall(data)
         return _rest(connection)
 
 
 def _rest(connection: socket.socket) -> bytes:
     found = b""
-    try:
+    with suppress(ConnectionResetError):
         while data := connection.recv(1 << 16):
             found += data
-    except ConnectionResetError:
-        pass
     return found
 
 
@@ -334,8 +335,7 @@ def counted(server: Server, name: str) -> float:
         b"\r\n\r\n",
         b"GARBAGE\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # as TLS begins
-        b"GET / HTTP/9.9\r\n\r\n",
-        b"GET /health HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * 100_000 + b"\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * (1 << 20) + b"\r\n\r\n",
         b"POST /tokenize HTTP/1.1\r\nhost: localhost\r\ncontent-length: -5\r\n\r\n",
         b"POST /tokenize HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
     ],
@@ -354,15 +354,15 @@ def test_a_body_of_ten_megabytes_is_refused_and_not_kept(server: Server) -> None
 
 
 def test_who_sends_slowly_or_nothing_is_hung_up_on(server: Server) -> None:
-    head = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     begun = time.monotonic()
     connections = [socket.create_connection(server.address, timeout=60) for _ in range(4)]
-    for connection, sent in zip(connections, (b"", b"POST", head, head + b"content-length: 99\r\n\r\n{"), strict=True):
+    for connection, sent in zip(connections, (b"", b"POST", HEAD, HEAD + b"content-length: 99\r\n\r\n{"), strict=True):
         connection.sendall(sent)
     for connection in connections:
         for _ in range(3):  # a byte now and then does not help
             time.sleep(0.1)
-            connection.sendall(b"x")
+            with suppress(ConnectionError):
+                connection.sendall(b"x")
         _rest(connection)
         connection.close()
     assert time.monotonic() - begun < 30
@@ -371,8 +371,7 @@ def test_who_sends_slowly_or_nothing_is_hung_up_on(server: Server) -> None:
 
 def test_who_closes_his_end_or_all_is_no_harm(server: Server) -> None:
     body = json.dumps({"prompt": ["Say"] * 20, "max_tokens": 90}).encode()
-    head = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-    whole = head % len(body) + body
+    whole = b"%scontent-length: %d\r\n\r\n%s" % (HEAD, len(body), body)
     for sent, half in ((whole, True), (whole[:-5], True), (whole[:40], True), (whole, False), (b"", False)):
         connection = socket.create_connection(server.address, timeout=60)
         connection.sendall(sent)
@@ -393,11 +392,10 @@ def test_who_never_reads_is_written_for_no_longer(server: Server) -> None:
     before = given_up()
     fields = {"prompt": ["Say", "it"] * 20, "n": 5, "max_tokens": 90, "logprobs": 20, "temperature": 0, "stream": True}
     body = json.dumps(fields).encode()
-    head = f"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect(server.address)
-    connection.sendall(f"{head}\r\n\r\n".encode() + body)
+    connection.sendall(b"%scontent-length: %d\r\n\r\n%s" % (HEAD, len(body), body))
     until = time.monotonic() + 120
     while given_up() == before and time.monotonic() < until:
         time.sleep(0.1)

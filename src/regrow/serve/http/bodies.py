@@ -46,8 +46,13 @@ async def _read(request: Request, most: int) -> bytes:
 def _object(data: bytes) -> dict[str, Any]:
     try:
         said = json.loads(data.decode("utf-8"), parse_constant=_no_number)
+        if b"\\u" in data:
+            json.dumps(said, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
         raise RefusedError(f"the body is not UTF-8: byte {error.start:,} is 0x{data[error.start]:02x}") from error
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise RefusedError(f"the body holds a text with `{half}`, which is half a character") from error
     except RecursionError:
         raise RefusedError("the body is no JSON that can be read: it is nested too deeply") from None
     except ValueError as error:
