@@ -140,7 +140,7 @@ class Api:
     def _require_model(self, name: str | None) -> None:
         served = self._served
         if name not in (None, served.name, served.pinned):
-            what = f"there is no model `{name}` here; there is `{served.name}`, of the release {served.digest}"
+            what = f"there is no model {shown(name)} here; there is `{served.name}`, of the release {served.digest}"
             raise RefusedError(what, 404, "model", "model_not_found")
 
     def _require(self, asked: Asked, likeliest: int | None, name: str) -> None:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from regrow.serve.http.errors import RefusedError
 from regrow.serve.http.limits import Limits
-from regrow.words import counted
+from regrow.words import counted, shown
 
 _DISCARDED = 16
 """Times the limit that is read of a body which is too large, so that its sender gets to read why."""
@@ -24,7 +24,9 @@ async def asked_of(request: Request, limits: Limits) -> dict[str, Any]:
     """
     sort = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if sort != "application/json":  # what a page of somebody else may send unasked is never that
-        raise RefusedError(f"the content type is `{sort}`, and has to be `application/json`; with curl: {_CURL}", 415)
+        raise RefusedError(
+            f"the content type is {shown(sort)}, and has to be `application/json`; with curl: {_CURL}", 415
+        )
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise RefusedError("the body is packed; send it as it is", 415)
     return _object(await _read(request, limits.body))
