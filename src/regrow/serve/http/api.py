@@ -22,6 +22,7 @@ from regrow.serve.http.meters import CONTENT_TYPE, Meters
 from regrow.serve.http.prompts import Prompt, Prompts
 from regrow.serve.http.served import Served
 from regrow.serve.http.texts import Room, Texts
+from regrow.words import shown
 
 _USUAL_LENGTH = 16
 """Tokens that OpenAI adds to a text where nobody says how many."""
