@@ -22,6 +22,7 @@ from regrow.serve.http.meters import CONTENT_TYPE, Meters
 from regrow.serve.http.prompts import Prompt, Prompts
 from regrow.serve.http.served import Served
 from regrow.serve.http.texts import Room, Texts
+from regrow.words import shown
 
 _USUAL_LENGTH = 16
 """Tokens that OpenAI adds to a text where nobody says how many."""
@@ -140,7 +141,7 @@ class Api:
     def _require_model(self, name: str | None) -> None:
         served = self._served
         if name not in (None, served.name, served.pinned):
-            what = f"there is no model `{name}` here; there is `{served.name}`, of the release {served.digest}"
+            what = f"there is no model {shown(name)} here; there is `{served.name}`, of the release {served.digest}"
             raise RefusedError(what, 404, "model", "model_not_found")
 
     def _require(self, asked: Asked, likeliest: int | None, name: str) -> None:

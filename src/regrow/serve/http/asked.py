@@ -12,6 +12,8 @@ from regrow.serve.http.errors import RefusedError
 from regrow.words import suggestion
 
 LARGEST_SEED = 2**64 - 1
+_SHOWN = 60
+"""Characters of a name that somebody gave."""
 HOTTEST = 100.0
 """The highest temperature, as in a recipe."""
 
@@ -202,7 +204,8 @@ def _is_idle(name: str, value: Any) -> bool:
 def _refused(cls: type[_Object], error: ValidationError) -> RefusedError:
     """The first field that is wrong; of one that may be of several sorts, what each would have to be."""
     first, *others = error.errors(include_url=False, include_context=False, include_input=False)
-    name = ".".join(str(part) for part in first["loc"] if part != "str" and "[" not in str(part)) or "body"
+    parts = (str(part)[:_SHOWN] for part in first["loc"] if part != "str" and "[" not in str(part))
+    name = ".".join(parts) or "body"
     if first["type"] == "extra_forbidden":
         hint = suggestion(str(first["loc"][-1]), cls.model_fields, "known are")
         return RefusedError(f"there is no field `{name}`: {hint}", param=name, code="unknown_parameter")

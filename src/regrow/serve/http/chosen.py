@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from regrow.model.sampling import Sampling
 from regrow.serve.http.asked import HOTTEST, LARGEST_SEED, Asked
 from regrow.serve.http.errors import RefusedError
+from regrow.words import shown
 
 SEED = 1
 """As `regrow chat` has it: the same request gives the same answer, until another seed is asked for."""
@@ -72,10 +73,8 @@ class Chosen:
         found = {}
         for token, value in self.values["logit_bias"].items():
             if not (token.isascii() and token.isdecimal() and len(token) < _DIGITS and int(token) < vocabulary):
-                why = (
-                    f"`logit_bias` is for tokens by their numbers, from 0 to {vocabulary - 1:,}, and `{token}` is none"
-                )
-                raise RefusedError(why, param="logit_bias", code="invalid_value")
+                why = f"`logit_bias` is for tokens by their numbers, from 0 to {vocabulary - 1:,}"
+                raise RefusedError(f"{why}, and {shown(token)} is none", param="logit_bias", code="invalid_value")
             found[int(token)] = float(value)
         return found
 
@@ -99,5 +98,5 @@ def _said(usual: Mapping[str, Any]) -> dict[str, Any]:
     return said
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

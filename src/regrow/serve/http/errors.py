@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from regrow.errors import RegrowError
+from regrow.words import shown
 
 _TYPES = {401: "authentication_error", 429: "rate_limit_error"}
 
@@ -60,10 +61,5 @@ async def refused(_: Request, error: Exception) -> Response:
 async def not_there(request: Request, error: Exception) -> Response:
     """Paths and methods that there are not."""
     status = getattr(error, "status_code", 500)
-    what = f"{request.method} {request.url.path}: {HTTPStatus(status).phrase.lower()}"
+    what = f"{shown(request.method)} {shown(request.url.path)}: {HTTPStatus(status).phrase.lower()}"
     return RefusedError(what, status, headers=getattr(error, "headers", None) or {}).response
-
-
-async def failed(_: Request, error: Exception) -> Response:
-    """A fault of our own, whose details are for whoever runs the server."""
-    return RefusedError(f"the server failed: {type(error).__name__}", 500, code="internal_error").response

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from regrow.serve.http.errors import RefusedError
 from regrow.serve.http.meters import Meters
+from regrow.words import shown
 
 _LOG = logging.getLogger("regrow.serve")
 _HERE = frozenset(("localhost", "127.0.0.1", "[::1]"))
@@ -62,10 +63,12 @@ class Doors:
         """
         name = request.headers.get("host", "").lower()
         if self.hosts and name.rpartition(":")[0] not in self.hosts and name not in self.hosts:
-            raise RefusedError(f"`{name}` is not what this server is called; use localhost", 403, code="unknown_host")
+            raise RefusedError(
+                f"{shown(name)} is not what this server is called; use localhost", 403, code="unknown_host"
+            )
         origin = request.headers.get("origin")
         if not (origin is None or self._is_known(origin.lower(), name)):
-            why = f"pages of `{origin}` may not ask here; the server's option --cors-origin names those that may"
+            why = f"pages of {shown(origin)} may not ask here; the server's option --cors-origin names those that may"
             raise RefusedError(why, 403, code="unknown_origin")
         if self.key and request.url.path not in self.open:
             self._require_key(request.headers.get("authorization", ""))
