@@ -12,6 +12,7 @@ const said = document.getElementById("said");
 const notice = document.getElementById("notice");
 const clear = document.getElementById("clear");
 const tooltip = document.getElementById("chances");
+const NAME = document.querySelector("h1").textContent;
 const SLOW = 1500; // milliseconds after which a reader wonders
 
 /** The messages of the conversation so far. */
@@ -108,19 +109,20 @@ async function write(asked, wanted = "") {
   said.append(turn.element);
   clear.hidden = false;
   turn.element.scrollIntoView({ block: "end" });
-  running = new AbortController();
+  const mine = (running = new AbortController());
   document.body.classList.add("running");
   announce("Writing.");
   try {
     await known();
-    await withKey(() => turn.write(running.signal));
+    await withKey(() => turn.write(mine.signal));
   } catch (error) {
     turn.fail(error);
   } finally {
-    running = null;
-    document.body.classList.remove("running");
+    if (running === mine) running = null;
+    document.body.classList.toggle("running", running !== null);
     following(() => turn.end());
   }
+  if (!turn.element.isConnected) return; // cleared away meanwhile
   if (asked.mode === "chat") messages = turn.conversation();
   await turn.compare(wanted);
   await turn.trace();
@@ -138,16 +140,17 @@ class Turn {
     this._meta = make("p.small.soft.how");
     this._where = make("p.small.soft.where");
     this._same = make("p.small", { hidden: true });
+    this._copied = make("span.copied.soft");
     this._shades = make("button.quiet", { type: "button", "aria-pressed": "false", click: () => this._shade() }, "Probabilities");
     const does = [
-      ["Copy", "Copy the text", () => copy(this.answer.before + this.answer.text, "The text")],
+      ["Copy", "Copy the text", () => this._copy(this.answer.before + this.answer.text, "The text")],
       ["Link", "Copy a link by which anybody gets the same answer", () => this._link()],
       ["Another", "Write another answer, with the next seed", () => this._another()],
     ].map(([name, title, click]) => make("button.quiet", { type: "button", title, click }, name));
-    const before = asked.mode === "chat" ? [make("p.who", {}, "You"), make("p.asked", {}, asked.messages.at(-1).content), make("p.who", {}, document.title.split(" · ")[0])] : [];
+    const before = asked.mode === "chat" ? [...message(asked.messages.at(-1)), make("p.who", {}, NAME)] : [];
     this.element = make("article.turn.writing", { "aria-busy": "true", "aria-label": asked.mode === "chat" ? "Question and answer" : "Text" },
       ...before, this.answer.element,
-      make("footer.made", {}, make("div.do", {}, ...does, this._shades), this._same, this._meta, this._where));
+      make("footer.made", {}, make("div.do", {}, ...does, this._shades, this._copied), this._same, this._meta, this._where));
   }
 
   async write(signal) {
@@ -242,7 +245,17 @@ class Turn {
     if (this.reason === "stopped") asked.max_tokens = Math.max(1, this.answer.tokens.length);
     const link = address({ mode, ...asked }, this.made.fingerprint ?? release.fingerprint, await hash(this.answer.text));
     history.replaceState(null, "", link);
-    await copy(link, "The link, by which this release writes the same again,");
+    await this._copy(link, "A link by which this release writes the same again");
+  }
+
+  async _copy(words, what) {
+    try {
+      await navigator.clipboard.writeText(words);
+      this._copied.replaceChildren(`${what} is copied.`);
+    } catch {
+      this._copied.replaceChildren(`${what}: `, make("code", {}, words));
+    }
+    announce(this._copied.textContent);
   }
 
   _another() {
@@ -251,6 +264,12 @@ class Turn {
     form.elements.seed.value = seed;
     write({ ...this.asked, seed });
   }
+}
+
+/** What somebody said, and who. */
+function message({ role, content }, more = "") {
+  const who = { user: "You", assistant: NAME }[role] ?? role;
+  return [make("p.who", {}, who + more), make("p.asked", {}, content)];
 }
 
 /** Say aloud the sentences that are whole, and give what is left. */
@@ -277,20 +296,6 @@ function following(change) {
   const atEnd = page.scrollHeight - page.scrollTop - page.clientHeight < 60;
   change();
   if (atEnd) scrollTo({ top: page.scrollHeight });
-}
-
-async function copy(words, what) {
-  try {
-    await navigator.clipboard.writeText(words);
-    tell(`${what} is copied.`);
-  } catch {
-    tell(`${what} cannot be copied by this browser: `, make("code", {}, words));
-  }
-}
-
-/** A line of the page's own. */
-function tell(words, ...more) {
-  notice.replaceChildren(make("p.small.soft", {}, words, ...more));
 }
 
 // Chances of tokens: shown for the one that is pointed at or has the focus.
@@ -329,6 +334,7 @@ function hideChances() {
 /** Write what a link asks for, if this is the release that it speaks of; or else say so, and wait. */
 async function follow() {
   let link;
+  running?.abort();
   try {
     link = read(location.hash);
   } catch (error) {
@@ -340,16 +346,24 @@ async function follow() {
   fill(link.asked);
   const go = () => {
     notice.replaceChildren();
-    messages = [];
+    const earlier = (link.asked.messages ?? []).slice(0, -1).flatMap((one) => message(one, ", as the link has it"));
+    said.replaceChildren(...(earlier.length ? [make("article.turn", { "aria-label": "Earlier" }, ...earlier)] : []));
     write({ ...sampling(), ...link.asked }, link.answer);
   };
   const refused = link.asked.mode === "chat" && !chat;
   if (link.fingerprint === fingerprint && !refused) return go();
   const why = refused
     ? "It asks in a conversation, and this release has no chat template."
-    : `Its answer is of ${link.fingerprint || "a release that it does not name"}, and here answers ${fingerprint}. The words may be others.`;
+    : `The answer is of ${short(link.fingerprint)}, and here answers ${short(fingerprint)}: the words may be others.`;
   const button = refused ? null : make("button", { type: "button", click: go }, "Ask this release");
-  notice.replaceChildren(make("div.notice", {}, make("p", {}, make("strong", {}, "This link speaks of another release. "), why), button));
+  const what = make("strong", {}, "This link speaks of another release. ");
+  notice.replaceChildren(make("div.notice", {}, make("p", {}, what, why), button));
+}
+
+/** Release and arithmetic in a few letters. */
+function short(fingerprint) {
+  const [digest, arithmetic] = fingerprint.replace("sha256:", "").split("+");
+  return digest ? `${digest.slice(0, 12)}… with the arithmetic ${arithmetic ?? "that it does not name"}` : "a release that it does not name";
 }
 
 addEventListener("hashchange", follow);

@@ -14,9 +14,11 @@ export function show(spans, untold, from) {
   const ranked = [...spans].sort((one, other) => one.rank - other.rank);
   document.getElementById("spans").replaceChildren(...ranked.map((span) => section(span, untold)));
   turn("found");
-  found.scrollIntoView({ block: "nearest" });
-  document.getElementById("side").scrollTop = 0;
+  const side = document.getElementById("side");
+  side.scrollTop = 0;
   found.focus({ preventScroll: true });
+  const covered = innerHeight - side.offsetHeight;
+  if (!beside.matches && from.getBoundingClientRect().bottom > covered) from.scrollIntoView({ block: "start" });
 }
 
 /** Go back to what was read before; the focus goes to what was chosen there. */
@@ -60,7 +62,7 @@ function turn(side) {
 }
 
 function section(span, untold) {
-  const more = span.count > span.documents.length ? `, of which ${counted(span.documents.length, "document")} here` : "";
+  const more = span.count > span.documents.length ? `; ${counted(span.documents.length, "document")} shown` : "";
   return make("section.span", {},
     make("h3", {}, `“${span.text.trim()}”`),
     make("p.small.soft", {}, `Stands there ${span.count === 1 ? "once" : `${span.count.toLocaleString("en")} times`}${more}`),
