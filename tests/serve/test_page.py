@@ -25,6 +25,7 @@ from regrow.attesting.statements import signed, statement
 from regrow.attesting.trust import trusted
 from regrow.building import rebuilds
 from regrow.corpus.tokenizer import Tokenizer
+from regrow.errors import Interrupted
 from regrow.formats import dsse, keys
 from regrow.release import Release
 from regrow.serve.engine import Chance, Ended, Hearer, Read, Request, Running, Written
@@ -618,6 +619,13 @@ def test_many_who_ask_at_once_get_the_same(site: Site) -> None:
         said = {body for _, _, body in pool.map(lambda _: get(site.url + "regrow/trace", {"text": PLACE}), range(16))}
     (only,) = said
     assert json.loads(only)["spans"][0]["text"] == PLACE
+
+
+def test_a_server_that_stops_does_not_wait_for_an_index(fables: Path, tmp_path: Path) -> None:
+    places = Places(Release.open(fables / "out"), tmp_path / "empty")
+    places.close()
+    with pytest.raises(Interrupted):
+        places.of(PLACE)
 
 
 def test_what_stands_around_words_is_not_shown_of_texts_that_may_not_be_shared(fables: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,15 +87,14 @@ def command(
     believed = trusted(trust, datetime.now(UTC).date()) if trust else []
     with bound(host, port) as listener:  # before loading, which takes longer than to find a port taken
         console.verb("Loading", str(release))
-        served = Served.load(readable(release), limits)
-        try:
-            page = Page(served, Places(served.release, store), believed)
-            app = application(served, doors, routes(page))
+        with (
+            closing(Served.load(readable(release), limits)) as served,
+            closing(Places(served.release, store)) as places,
+        ):
+            app = application(served, doors, routes(Page(served, places, believed)))
             listen(listener)
             _tell(console, served, doors, listener.getsockname()[1])
             run(app, listener, limits)
-        finally:
-            served.close()
     console.verb("Stopped", "")
 
 

@@ -221,7 +221,7 @@ class Corpus:
         return {name: number for number, name in enumerate(self._names)}
 
 
-def corpus(release: Release, store: Path | None, listener: Listener) -> Corpus:
+def corpus(release: Release, store: Path | None, listener: Listener, stop: Event | None = None) -> Corpus:
     """The training data of a release, indexed, for any number of texts and threads.
 
     The store has the tokens, where the release was built, or gets them from the index in the release, if it has one. An
@@ -231,6 +231,7 @@ def corpus(release: Release, store: Path | None, listener: Listener) -> Corpus:
         release: a release, of this version of regrow or another.
         store: the root of the store; by default the user's.
         listener: gets the events of making the index.
+        stop: ends that when it is set.
 
     Raises:
         InputError: if the release does not say which tokens are whose, or nothing here has them.
@@ -240,7 +241,7 @@ def corpus(release: Release, store: Path | None, listener: Listener) -> Corpus:
 
     release.require(TOKENIZER)
     tokenizer, row = Tokenizer.open(release.path), Row.of(release)
-    index = _index(release, store, listener)
+    index = _index(release, store, listener, stop or Event())
     if index.tokens != row.tokens:
         why = f"it has {index.tokens:,} tokens, and those that the release lists are {row.tokens:,}"
         raise InputError(
@@ -253,7 +254,7 @@ def corpus(release: Release, store: Path | None, listener: Listener) -> Corpus:
     return Corpus(index, tokenizer, row, Sources.of(release, row), *_schedule(release))
 
 
-def _index(release: Release, store: Path | None, listener: Listener) -> Index:
+def _index(release: Release, store: Path | None, listener: Listener, stop: Event) -> Index:
     """The index of the text of a release, which is made if it has to be."""
     from regrow.corpus.suffixes import Index, restored_rows
     from regrow.corpus.tokens import TokenShards
@@ -268,11 +269,11 @@ def _index(release: Release, store: Path | None, listener: Listener) -> Index:
         condition = reader.condition(digest, read=False) if digest else "missing"
     if condition == "whole":
         made = Stage(stage.KIND.name, stage.KIND, stage.IndexParameters(), {"tokens": (name,)})
-        index, tokens = _evaluated(made, digest, None, root, listener)
+        index, tokens = _evaluated(made, digest, None, root, listener, stop)
         return Index.open(index, stage.rows(TokenShards.open(tokens)))
     if released := restored.released(release, name):
         made = restored.stage(release, released)
-        index, _ = _evaluated(made, released.digest, released.folder, root, listener)
+        index, _ = _evaluated(made, released.digest, released.folder, root, listener, stop)
         return Index.open(index, restored_rows(index))
     has = "has a damaged copy of" if condition == "damaged" else "does not have"
     raise InputError(
@@ -312,7 +313,9 @@ def tokens_stage(release: Release) -> tuple[str, str]:
     return names[-1], lock.outputs.get(names[-1], "")
 
 
-def _evaluated(stage: Stage, digest: str, folder: Path | None, root: Path, listener: Listener) -> tuple[Path, Path]:
+def _evaluated(
+    stage: Stage, digest: str, folder: Path | None, root: Path, listener: Listener, stop: Event
+) -> tuple[Path, Path]:
     """What a stage gives, from the store if it is there; and where its one input lies.
 
     Args:
@@ -321,6 +324,7 @@ def _evaluated(stage: Stage, digest: str, folder: Path | None, root: Path, liste
         folder: where that lies; by default in the store.
         root: of the store.
         listener: gets the events.
+        stop: ends it when it is set.
     """
     from regrow.engine import evaluate
     from regrow.engine.evaluation import StageResult
@@ -331,7 +335,7 @@ def _evaluated(stage: Stage, digest: str, folder: Path | None, root: Path, liste
     with opened(root) as there:
         given = StageResult(name, "", {}, digest, folder or there.path(digest), cached=True, seconds=0.0)
         found = evaluate(
-            Graph((stage,)), there, scope=f"{TRACE}{digest}", listener=listener, stop=Event(), given={name: given}
+            Graph((stage,)), there, scope=f"{TRACE}{digest}", listener=listener, stop=stop, given={name: given}
         )
         return found.results[stage.name].path, given.path
 

@@ -28,6 +28,7 @@ class Places:
     release: Release
     store: Path | None = None
     _opening: threading.Lock = field(default_factory=threading.Lock)
+    _stop: threading.Event = field(default_factory=threading.Event)
     _corpus: Corpus | None = None
 
     def of(self, text: str) -> dict[str, Any]:
@@ -54,8 +55,12 @@ class Places:
         """
         with self._opening:  # two that ask at once shall not make two indices
             if self._corpus is None:
-                self._corpus = corpus(self.release, self.store, lambda _: None)
+                self._corpus = corpus(self.release, self.store, lambda _: None, self._stop)
             return self._corpus
+
+    def close(self) -> None:
+        """Give up what is not opened yet: the index of much text takes long to make."""
+        self._stop.set()
 
     @cached_property
     def _unshareable(self) -> frozenset[str]:

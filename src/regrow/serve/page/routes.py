@@ -136,6 +136,6 @@ async def _trace(page: Page, request: Request) -> Response:
 async def _done(page: Page, status: int, work: Callable[[], T]) -> T:
     """What some work with texts gives, a few at a time; a status says whose fault it is if it fails."""
     try:
-        return await run_sync(work, limiter=page.limiter)
+        return await run_sync(work, abandon_on_cancel=True, limiter=page.limiter)  # or nobody could stop the server
     except RegrowError as error:
         raise plain(error, status) from error

@@ -114,5 +114,5 @@ def _facts(served: Served) -> tuple[tuple[str, str], ...]:
         ("Arithmetic", f"inference {INFERENCE}, training {ARITHMETIC}"),
         *([("Parameters", f"{parameters:,}")] if parameters else []),
         ("Context", f"{served.context:,} tokens"),
-        *([("Files", "as listed, hashed when loaded")] if served.digest else []),
+        *([("Files", "weights, configuration and tokenizer as listed")] if served.digest else []),
     )

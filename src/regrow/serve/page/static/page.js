@@ -281,7 +281,7 @@ function sentences(unread) {
 }
 
 function told(regions, first, text) {
-  if (!regions.length) return "No three words of it in a row stand in the training data.";
+  if (!regions.length) return "Nothing of it stands in the training data, as far as three whole words in a row are looked for.";
   const covered = regions.reduce((sum, one) => sum + one.end - Math.max(one.start, first), 0);
   return `${percent(covered / Array.from(text).length)} of it stands in the training data word for word, in ${counted(regions.length, "place")}. Choose one to see the documents.`;
 }
