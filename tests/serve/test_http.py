@@ -174,8 +174,9 @@ def test_an_echo_begins_with_the_prompt_and_tells_of_all_tokens_but_the_first(se
     assert len(told["tokens"]) == len(told["token_logprobs"]) == made["usage"]["total_tokens"]
     assert told["tokens"][0] == "<|endoftext|>" and told["text_offset"][:2] == [0, 0]
     assert told["token_logprobs"][0] is None and told["top_logprobs"][0] is None
+    assert told["text_offset"] == sorted(told["text_offset"]) and told["text_offset"][-1] <= len(text)
     for token, offset in zip(told["tokens"][1:], told["text_offset"][1:], strict=True):
-        assert token.startswith("bytes:") or text.startswith(token, offset)
+        assert offset >= len(PROMPT) or text.startswith(token, offset)
     for logprob, top in zip(told["token_logprobs"][1:], told["top_logprobs"][1:], strict=True):
         assert 2 <= len(top) <= 3 and logprob in top.values() and max(top.values()) >= logprob
 
@@ -195,7 +196,7 @@ def test_tokens_are_as_likely_when_they_are_read_as_when_they_are_written(
     prompt, heard = generator.tokenizer.prompt(PROMPT), queue.SimpleQueue[Any]()
     engine = Engine(generator.decoder, generator.parameters)
     engine.submit(Request(prompt, 6, Sampling(temperature), likeliest=1), heard.put)
-    engine.close()
+    engine.close()  # once it is written
     written = [one.chance for _ in range(heard.qsize()) if isinstance(one := heard.get(), Written)]
     tokens = [*prompt, *(chance.token for chance in written)]
     made = ask(server, prompt=[tokens], max_tokens=1, logprobs=1, echo=True, temperature=0)

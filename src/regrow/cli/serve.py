@@ -38,6 +38,7 @@ _LARGEST_KEY = 4096
 @click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="Of an answer; by default 4096.")
 @click.option("--max-texts", type=click.IntRange(min=1), metavar="N", help="At a time, with those that wait; 256.")
 @click.option("--max-seconds", type=Finite(min=0.1), metavar="S", help="For an answer; by default 600.")
+@click.option("--max-memory", type=click.IntRange(min=1), metavar="MIB", help="For texts; a quarter of what is there.")
 @threads_option
 @pass_console
 def command(
@@ -51,6 +52,7 @@ def command(
     max_tokens: int | None,
     max_texts: int | None,
     max_seconds: float | None,
+    max_memory: int | None,
 ) -> None:
     """Serve a release on a port, to a browser and to any client of OpenAI's interface.
 
@@ -64,7 +66,8 @@ def command(
     from regrow.serve.http.served import Served
     from regrow.serve.http.server import bound, listen, run
 
-    asked = {"body": max_body, "answer": max_tokens, "texts": max_texts, "seconds": max_seconds}
+    memory = None if max_memory is None else max_memory << 20
+    asked = {"body": max_body, "answer": max_tokens, "texts": max_texts, "seconds": max_seconds, "memory": memory}
     limits = Limits(**{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
     doors = Doors(host, _key(api_key_file), tuple(one.lower().rstrip("/") for one in origins))
     with bound(host, port) as listener:  # before loading, which takes longer than to find a port taken
@@ -110,6 +113,7 @@ def _tell(console: Console, served: Served, doors: Doors, port: int) -> None:
     console.verb("Release", served.digest)
     per_answer = f"{limits.answer:,} tokens and {limits.seconds:g} seconds an answer"
     console.verb("Limits", f"{limits.texts:,} texts at a time, {per_answer}, {limits.body:,} bytes a request")
+    console.verb("Memory", f"{served.engine.limits.memory_bytes >> 20:,} MiB at most for keys and values")
     console.verb("Key", "has to be shown" if doors.key else "none is asked for")
     for name in served.unheeded:
         console.verb("Note", f"`{name}` of generation_config.json is not followed here", "yellow")

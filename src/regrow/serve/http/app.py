@@ -25,7 +25,7 @@ def application(served: Served, doors: Doors | None = None) -> Starlette:
         served: the release.
         doors: who may ask; by default whoever is on this machine.
     """
-    doors, meters = doors or Doors(), Meters()
+    doors, meters = doors or Doors(), Meters(served.engine)
     routes: list[BaseRoute] = [*Api(served, meters).routes]
     paths = {route.path for route in routes if isinstance(route, Route)}
     middleware = [Middleware(Guard, doors=doors, meters=meters, paths=paths)]
