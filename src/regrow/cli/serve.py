@@ -39,6 +39,7 @@ _LARGEST_KEY = 4096
 @click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="Of an answer; by default 4096.")
 @click.option("--max-texts", type=click.IntRange(min=1), metavar="N", help="At a time, with those that wait; 256.")
 @click.option("--max-seconds", type=Finite(min=0.1), metavar="S", help="For an answer; by default 600.")
+@click.option("--max-memory", type=click.IntRange(min=1), metavar="MIB", help="For texts; a quarter of what is there.")
 @click.option(
     "--trust",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -59,6 +60,7 @@ def command(
     max_tokens: int | None,
     max_texts: int | None,
     max_seconds: float | None,
+    max_memory: int | None,
     trust: Path | None,
     store: Path | None,
 ) -> None:
@@ -80,7 +82,8 @@ def command(
     from regrow.serve.page.places import Places
     from regrow.serve.page.routes import OPEN, Page, routes
 
-    asked = {"body": max_body, "answer": max_tokens, "texts": max_texts, "seconds": max_seconds}
+    memory = None if max_memory is None else max_memory << 20
+    asked = {"body": max_body, "answer": max_tokens, "texts": max_texts, "seconds": max_seconds, "memory": memory}
     limits = Limits(**{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
     allowed = tuple(one.lower().rstrip("/") for one in origins)
     doors = Doors(host, _key(api_key_file), allowed, (*Doors.open, *OPEN))
@@ -128,6 +131,7 @@ def _tell(console: Console, served: Served, doors: Doors, port: int) -> None:
     console.verb("Release", served.digest)
     per_answer = f"{limits.answer:,} tokens and {limits.seconds:g} seconds an answer"
     console.verb("Limits", f"{limits.texts:,} texts at a time, {per_answer}, {limits.body:,} bytes a request")
+    console.verb("Memory", f"{served.engine.limits.memory_bytes >> 20:,} MiB at most for keys and values")
     console.verb("Key", "has to be shown" if doors.key else "none is asked for")
     for name in served.unheeded:
         console.verb("Note", f"`{name}` of generation_config.json is not followed here", "yellow")

@@ -28,7 +28,7 @@ def application(served: Served, doors: Doors | None = None, beside: Sequence[Bas
         doors: who may ask; by default whoever is on this machine.
         beside: other paths than those of OpenAI's interface, such as those of the page.
     """
-    doors, meters = doors or Doors(), Meters()
+    doors, meters = doors or Doors(), Meters(served.engine)
     routes: list[BaseRoute] = [*Api(served, meters).routes, *beside]
     paths = {route.path for route in routes if isinstance(route, Route)}
     middleware = [Middleware(Guard, doors=doors, meters=meters, paths=paths)]

@@ -20,6 +20,7 @@ class Limits:
         patience: seconds in which a client sends its request, or takes what was sent to it.
         unread: events kept for a client that reads more slowly than the model writes.
         connections: at a time.
+        memory: bytes of keys and values; a quarter of the machine's memory if nothing is said.
     """
 
     body: int = 2 << 20
@@ -32,3 +33,4 @@ class Limits:
     patience: float = 30.0
     unread: int = 1024
     connections: int = 1024
+    memory: int | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ from regrow.model.weights import ends
 from regrow.release import Release
 from regrow.release.layout import SUMS
 from regrow.serve.engine import Engine
+from regrow.serve.engine import Limits as EngineLimits
 from regrow.serve.generate import Generator
 from regrow.serve.http.chosen import unheeded
 from regrow.serve.http.limits import Limits
@@ -46,8 +47,11 @@ class Served:
             InputError: as :meth:`Generator.load` does.
             RecipeError: as :meth:`Generator.load` does.
         """
-        generator = Generator.load(release.path)
-        return Served(release, generator, Engine(generator.decoder, generator.parameters), limits or Limits())
+        generator, limits = Generator.load(release.path), limits or Limits()
+        of_engine = EngineLimits(waiting=limits.texts)
+        if limits.memory is not None:
+            of_engine = replace(of_engine, memory_bytes=limits.memory)
+        return Served(release, generator, Engine(generator.decoder, generator.parameters, of_engine), limits)
 
     @cached_property
     def name(self) -> str:
@@ -96,5 +100,5 @@ class Served:
         return {**settings(folder / SPECIAL), **settings(folder / CONFIG)}
 
     def close(self) -> None:
-        """End the engine."""
-        self.engine.close()
+        """End the engine, and whatever it writes."""
+        self.engine.close(now=True)

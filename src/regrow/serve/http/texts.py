@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -20,7 +20,18 @@ from typing import Literal, Self
 
 from regrow.errors import RegrowError
 from regrow.model.sampling import Sampling
-from regrow.serve.engine import Chance, Ended, Event, Read, Request, Running, Written
+from regrow.serve.engine import (
+    BusyError,
+    Chance,
+    ClosedError,
+    Ended,
+    Event,
+    Read,
+    Request,
+    RequestError,
+    Running,
+    Written,
+)
 from regrow.serve.http.errors import RefusedError, plain
 from regrow.serve.http.meters import Meters
 from regrow.serve.http.served import Served
@@ -28,6 +39,7 @@ from regrow.serve.text import Spelling
 from regrow.words import counted
 
 Finish = Literal["stop", "length"]
+_STATUS: Mapping[type, int] = {RequestError: 400, BusyError: 429, ClosedError: 503}
 
 
 @dataclass(frozen=True)
@@ -114,29 +126,33 @@ class Texts:
         self._texts = [_Text(one, Spelling(served.generator.tokenizer, one.stops)) for one in wanted]
         self._heard: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
         self._room = max(served.limits.unread, 8 * len(wanted))
-        self._stops, self._overrun = served.generator.stops, False
+        self._overrun = False
         self._end = self._begun + served.limits.seconds
         self._why = "disconnect"
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         self._meters.texts.inc(len(self._texts))
-        self._meters.prompt_tokens.inc(sum(len(text.wanted.tokens) for text in self._texts))
-        for number, text in enumerate(self._texts):
-            text.running = self._submit(loop, number, text.wanted)
+        try:
+            for number, text in enumerate(self._texts):
+                text.running = self._submit(loop, number, text.wanted)
+        except BaseException:
+            self._leave()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
+        self._leave()
+        self._meters.whole.observe(time.monotonic() - self._begun)
+
+    def _leave(self) -> None:
         for text in self._texts:
-            if not text.ended:
-                self._cancel(text)
+            if not text.ended and text.running is not None:
+                text.running.cancel()
                 self._meters.cancelled.labels(self._why).inc()
         self._meters.texts.dec(len(self._texts))
-        self._meters.cached_tokens.inc(sum(self.cached))
-        self._meters.written_tokens.inc(self.written)
-        self._meters.whole.observe(time.monotonic() - self._begun)
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, Piece]]:
         """Pieces with the number of their text, until all have ended.
@@ -165,11 +181,12 @@ class Texts:
             with suppress(RuntimeError):  # the loop may be closed, when nobody waits for anything any more
                 loop.call_soon_threadsafe(self._hear, number, event)
 
-        # A token that ends a text is told of only if the engine takes it for one like any other.
-        stops = self._stops if wanted.likeliest is None else frozenset()
-        echo = wanted.echo and wanted.likeliest is not None
+        echo, stops = wanted.echo and wanted.likeliest is not None, self._served.generator.stops
         asked = Request(wanted.tokens, wanted.most, wanted.sampling, stops, wanted.likeliest, echo)
-        return self._served.engine.submit(asked, heard)
+        try:
+            return self._served.engine.submit(asked, heard)
+        except RegrowError as error:
+            raise plain(error, _STATUS.get(type(error), 500)) from error
 
     def _hear(self, number: int, event: Event) -> None:
         if self._overrun or self._texts[number].ended:
@@ -205,9 +222,6 @@ class Texts:
     def _written(self, text: _Text, event: Written) -> Piece | None:
         self.written += 1
         text.places.append(Place(event.token, text.before + text.spelling.characters, event.chance))
-        if event.token in self._stops:
-            self._cancel(text)
-            return text.took(text.spelling.end(), "stop")
         told = text.spelling.add(event.token)
         if not text.spelling.stopped:
             return text.took(told)
@@ -219,6 +233,8 @@ class Texts:
             text.ended = True
             raise _failure(event)
         self.written += event.reason == "stop"  # as others count: with the token that ends it
+        if event.chance is not None:
+            text.places.append(Place(event.chance.token, text.before + text.spelling.characters, event.chance))
         told = text.spelling.end()
         finish: Finish = "stop" if event.reason == "stop" or text.spelling.stopped else "length"
         return text.took(told, finish)
