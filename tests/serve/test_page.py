@@ -207,7 +207,8 @@ def tab(browser: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def opened(browser: Any, **options: Any) -> Iterator[Any]:
+def opened(browser: Any, refused: int = 404, **options: Any) -> Iterator[Any]:
+    """A tab; ``refused`` is the status of what is refused to it on purpose."""
     context = browser.new_context(**{"viewport": {"width": 1200, "height": 800}, **options})
     context.add_init_script(WATCH)
     context.set_default_timeout(60_000)  # of which a busy machine may take most to compile kernels
@@ -218,7 +219,7 @@ def opened(browser: Any, **options: Any) -> Iterator[Any]:
     yield tab
     home = re.match(r"http://[^/]+/", tab.url)
     assert home and {one for one in asked if not one.startswith(home[0])} == set()
-    assert [one for one in wrong if "401" not in one and "404" not in one] == []
+    assert [one for one in wrong if f"status of {refused}" not in one] == []
     context.close()
 
 
@@ -425,7 +426,7 @@ def test_a_conversation_goes_on_and_its_link_holds_all_of_it(talks, tab) -> None
 
 @pytest.mark.browser
 def test_a_key_is_asked_for_where_one_is_needed(fables, browser) -> None:
-    with serving(fables / "out", fables / "store", key="sesame") as locked, opened(browser) as tab:
+    with serving(fables / "out", fables / "store", key="sesame") as locked, opened(browser, 401) as tab:
         tab.goto(locked.url)
         tab.get_by_label("A text to continue").fill("A crow")
         tab.keyboard.press("Enter")
@@ -434,6 +435,23 @@ def test_a_key_is_asked_for_where_one_is_needed(fables, browser) -> None:
             tab.get_by_role("button", name="Go on").click()
             tab.wait_for_timeout(100)
         assert places(answered(tab)) == [PLACE, "salt across the river"]
+
+
+@pytest.mark.browser
+def test_what_is_refused_is_not_lost_and_what_is_broken_off_is_said_to_be(site, browser) -> None:
+    with opened(browser, refused=400) as tab:
+        tab.goto(site.url)
+        field = tab.get_by_label("A text to continue")
+        field.fill("on and " * 200)
+        tab.keyboard.press("Enter")
+        tab.get_by_role("alert").get_by_text("Not written.").wait_for()
+        assert field.input_value() == "on and " * 200
+        tab.route("**/v1/completions", lambda route: route.fulfill(body='data: {"choices": [{"text": " a"}]}\n\n'))
+        field.fill("on")
+        tab.keyboard.press("Enter")
+        tab.get_by_text("The connection ended before the answer did.").wait_for()
+        assert tab.locator(".answer").last.text_content() == "on a"
+        assert "Broken off." in tab.locator(".turn").last.text_content()
 
 
 @pytest.mark.browser

@@ -101,10 +101,10 @@ class Shown:
 
 
 def _read(read: Callable[[], T]) -> T | None:
-    """A part of a release; None if it is damaged."""
+    """A part of a release; None if it cannot be read."""
     try:
         return read()
-    except DamagedError:
+    except (DamagedError, OSError):
         return None
 
 

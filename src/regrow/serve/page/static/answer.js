@@ -89,7 +89,8 @@ export class Answer {
     for (const unit of units(this.tokens)) {
       if (!rest.startsWith(unit.text)) break;
       rest = rest.slice(unit.text.length);
-      spans.push(make("span.token", { tabindex: spans.length ? "-1" : "0", "data-doubt": doubt(unit.logprob) }, unit.text));
+      const attributes = { tabindex: spans.length ? "-1" : "0", "data-doubt": doubt(unit.logprob) };
+      spans.push(make("span.token", attributes, unit.text));
       chances.set(spans.at(-1), unit);
     }
     return [...(this.before ? [make("b", {}, this.before)] : []), ...spans, document.createTextNode(rest)];

@@ -12,7 +12,8 @@ export function make(name, attributes = {}, ...inside) {
   if (classes.length) made.className = classes.join(" ");
   for (const [key, value] of Object.entries(attributes)) {
     if (typeof value === "function") made.addEventListener(key, value);
-    else if (value !== undefined && value !== null && value !== false) made.setAttribute(key, value === true ? "" : value);
+    else if (value === true) made.setAttribute(key, "");
+    else if (value !== undefined && value !== null && value !== false) made.setAttribute(key, value);
   }
   made.append(...inside.filter((one) => one !== null && one !== undefined));
   return made;

@@ -62,20 +62,32 @@ function turn(side) {
 }
 
 function section(span, untold) {
+  const times = span.count === 1 ? "once" : `${span.count.toLocaleString("en")} times`;
   const more = span.count > span.documents.length ? `; ${counted(span.documents.length, "document")} shown` : "";
   return make("section.span", {},
-    make("h3", {}, `“${span.text.trim()}”`),
-    make("p.small.soft", {}, `Stands there ${span.count === 1 ? "once" : `${span.count.toLocaleString("en")} times`}${more}`),
-    ...span.documents.map((one) => document_(one, untold)));
+    make("h3", {}, `\u201c${span.text.trim()}\u201d`),
+    make("p.small.soft", {}, `Stands there ${times}${more}`),
+    ...span.documents.map((one) => drawn(one, untold)));
 }
 
-function document_(one, untold) {
-  const said = [["Source", one.source], ["Licence", one.licence], ["Place", make("code", {}, one.locator)], ["Seen", seen(one, untold)]];
-  const quote = one.withheld
-    ? make("p.small.soft", {}, one.withheld)
-    : make("blockquote", {}, (one.before + blank(one.text)).trimStart(), make("mark", {}, one.text.trimStart()), one.after.trimEnd());
-  return make("article.document", { "aria-label": `${one.source}, ${one.locator}` }, quote,
-    make("dl.pairs", {}, ...said.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)])));
+/** A document in which a span stands. */
+function drawn(one, untold) {
+  const facts = {
+    Source: one.source,
+    Licence: one.licence,
+    Place: make("code", {}, one.locator),
+    Seen: seen(one, untold),
+  };
+  return make("article.document", { "aria-label": `${one.source}, ${one.locator}` },
+    one.withheld ? make("p.small.soft", {}, one.withheld) : quote(one),
+    make("dl.pairs", {}, ...Object.entries(facts).flatMap(([name, value]) =>
+      [make("dt", {}, name), make("dd", {}, value)])));
+}
+
+/** A span with what stands around it there. */
+function quote({ before, text, after }) {
+  const start = (before + blank(text)).trimStart();
+  return make("blockquote", {}, start, make("mark", {}, text.trimStart()), after.trimEnd());
 }
 
 /** The blanks that a text begins with. */

@@ -2,6 +2,7 @@
 
 const LIKELIEST = 5;
 const KEY = "regrow-key";
+const BROKEN = "The connection ended before the answer did.";
 
 /** What the server refused, in its words. */
 export class Refused extends Error {
@@ -49,6 +50,7 @@ export async function* written(model, question, signal) {
       made: { fingerprint: said.system_fingerprint, usage: said.usage, sampling: said.regrow?.sampling },
     };
   }
+  throw new Refused(BROKEN, 0);
 }
 
 /** Tokens as chats tell them. */
@@ -100,7 +102,9 @@ async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let kept = "";
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await reader.read().catch((error) => {
+      throw error.name === "AbortError" ? error : new Refused(BROKEN, 0);
+    });
     if (done) return;
     const blocks = (kept + value.replaceAll("\r", "")).split("\n\n");
     kept = blocks.pop();
