@@ -41,7 +41,7 @@ export class Turn {
     this._shades = make("button.quiet", { type: "button", "aria-pressed": "false", click: () => this._shade() });
     this._shades.append("Probabilities");
     const does = [
-      ["Copy", "Copy the text", () => this._copy(this.answer.before + this.answer.text, "The text")],
+      ["Copy", "Copy the text", () => this._copy(this.answer.before + this.answer.text, "Copied.")],
       ["Link", "Copy a link by which anybody gets the same answer", () => this._link()],
       ["Another", "Write another answer, with the next seed", () => this._another()],
     ].map(([name, title, click]) => make("button.quiet", { type: "button", title, click }, name));
@@ -151,16 +151,18 @@ export class Turn {
     const fingerprint = this._made.fingerprint ?? this._served.fingerprint;
     const link = address({ mode, ...asked }, fingerprint, await hash(this.answer.text));
     history.replaceState(null, "", link);
-    await this._copy(link, "A link by which this release writes the same again");
+    await this._copy(link, "The link is copied.");
   }
 
-  async _copy(words, what) {
+  async _copy(words, done) {
+    let shown;
     try {
       await navigator.clipboard.writeText(words);
-      this._copied.replaceChildren(`${what} is copied.`);
+      shown = [done];
     } catch {
-      this._copied.replaceChildren(`${what}: `, make("code", {}, words));
+      shown = ["This browser copies nothing: ", make("code", {}, words)];
     }
+    following(() => this._copied.replaceChildren(...shown));
     announce(this._copied.textContent);
   }
 
