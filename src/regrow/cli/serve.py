@@ -78,10 +78,10 @@ def command(
     asked = {"body": max_body, "answer": max_tokens, "texts": max_texts, "seconds": max_seconds, "memory": memory}
     limits = Limits(**{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
     doors = Doors(host, _key(api_key_file), tuple(one.lower().rstrip("/") for one in origins))
-    beside = _adapters(adapters)
+    there, beside = readable(release), _adapters(adapters)
     with bound(host, port) as listener:  # before loading, which takes longer than to find a port taken
         console.verb("Loading", str(release))
-        served = Served.load(readable(release), limits, beside)
+        served = Served.load(there, limits, beside)
         try:
             app = application(served, doors)
             listen(listener)
