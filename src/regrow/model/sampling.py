@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from regrow.exact.polynomials import exp64
 from regrow.exact.random import uniforms
 from regrow.model.cache import Cache
-from regrow.model.decoder import Decoder
+from regrow.model.decoder import Decoder, Weights
 from regrow.model.rotary import keeps
 
 _TOKENS_AT_ONCE = 512
@@ -36,7 +35,7 @@ class Sampling:
 
 def generate(
     decoder: Decoder,
-    parameters: Mapping[str, Tensor],
+    parameters: Weights,
     prompt: Sequence[int],
     count: int,
     sampling: Sampling,
@@ -64,7 +63,7 @@ def window(count: int, context: int) -> int:
 class Reader:
     """Reads a text that grows, each token once as long as it keeps its position, and positions keep their keys."""
 
-    def __init__(self, decoder: Decoder, parameters: Mapping[str, Tensor]) -> None:
+    def __init__(self, decoder: Decoder, parameters: Weights) -> None:
         self._decoder, self._parameters = decoder, parameters
         self._first, self._cache = 0, Cache()
 

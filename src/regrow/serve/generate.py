@@ -17,7 +17,7 @@ from regrow.errors import InputError, RecipeError
 from regrow.exact.selection import current
 from regrow.model.decoder import Decoder
 from regrow.model.sampling import Sampling, generate
-from regrow.model.weights import ends, load
+from regrow.model.weights import ends, load_weights
 from regrow.release import Release
 from regrow.release.layout import CONFIG, TOKENIZER, WEIGHTS, WEIGHTS_INDEX
 from regrow.words import DAMAGED
@@ -60,7 +60,7 @@ class Generator:
             release.require(name)
         for name in set(release.weights) - {WEIGHTS}:
             release.require(name)
-        config, parameters = load(folder)
+        config, parameters = load_weights(folder)
         if not release.files.has(TOKENIZER):
             raise InputError(
                 f"`{folder}` has no tokenizer",
