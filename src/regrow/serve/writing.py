@@ -53,6 +53,7 @@ class Text:
     def __init__(self, number: int, request: Request, heard: Hearer, running: Running, model: Model) -> None:
         self.number, self.request, self.running, self.model = number, request, running, model
         self.tokens, self.ended = list(request.tokens), False
+        self.first = self.goal = 0
         self._heard, self._config = heard, model.decoder.config
         self._prompt, self._written = len(self.tokens), Counter[int]()
         self._draws = _draws(request.sampling.seed)
