@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,16 @@ from typing import TYPE_CHECKING
 import click
 
 from regrow.cli.console import Console
-from regrow.cli.options import Finite, example, pass_console, readable, release_argument, store_option, threads_option
+from regrow.cli.options import (
+    Finite,
+    example,
+    json_option,
+    pass_console,
+    readable,
+    release_argument,
+    store_option,
+    threads_option,
+)
 from regrow.errors import InputError, RecipeError
 from regrow.words import listed
 
@@ -55,6 +65,7 @@ _LARGEST_KEY = 4096
 )
 @store_option
 @threads_option
+@json_option
 @pass_console
 def command(
     console: Console,
@@ -95,11 +106,12 @@ def command(
     limits = Limits(**{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
     allowed = tuple(one.lower().rstrip("/") for one in origins)
     doors = Doors(host, _key(api_key_file), allowed, (*Doors.open, *OPEN))
-    beside, believed = _adapters(adapters), trusted(trust, datetime.now(UTC).date()) if trust else []
+    there, beside = readable(release), _adapters(adapters)
+    believed = trusted(trust, datetime.now(UTC).date()) if trust else []
     with bound(host, port) as listener:  # before loading, which takes longer than to find a port taken
         console.verb("Loading", str(release))
         with (
-            closing(Served.load(readable(release), limits, beside)) as served,
+            closing(Served.load(there, limits, beside)) as served,
             closing(Places(served.release, store)) as places,
         ):
             app = application(served, doors, routes(Page(served, places, believed)))
@@ -158,4 +170,9 @@ def _tell(console: Console, served: Served, doors: Doors, port: int) -> None:
         console.verb("Note", f"`{name}` of generation_config.json is not followed here", "yellow")
     if not doors.key and not doors.local:
         console.verb("Note", "whoever reaches this machine may ask: think of --api-key-file", "yellow")
-    console.result(f"http://{doors.named}:{port}")
+    url = f"http://{doors.named}:{port}"
+    if console.json:
+        models = {writer.name: writer.fingerprint for writer in served.writers}
+        console.document("serve/1", {"url": url, "models": models, "limits": asdict(limits)})
+    else:
+        console.result(url)
