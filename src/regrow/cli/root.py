@@ -35,6 +35,8 @@ COMMANDS = (
     "scan",
     "commitment",
     "chat",
+    "eval",
+    "test",
     "export",
     "fingerprint",
     "store",

@@ -1,0 +1,54 @@
+"""What a release was asked and keeps the answers to: its prompts, and the tasks that it has scores of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from regrow.errors import InputError
+from regrow.evaluating.names import ANSWERS_FOLDER, SCORES_FOLDER
+from regrow.evaluating.prompts import Answered
+from regrow.evaluating.scores import parsed
+from regrow.release.files import DamagedError, read_json
+from regrow.release.release import Release
+
+_SUFFIX = ".json"
+
+
+def answers(release: Release) -> Mapping[str, Answered]:
+    """The prompts with their answers, by the names of the prompts.
+
+    Raises:
+        DamagedError: if one cannot be read.
+    """
+    found = {}
+    for name, path in _named(release, ANSWERS_FOLDER):
+        try:
+            found[name] = Answered.parse(read_json(release.files, path))
+        except ValueError as error:
+            raise DamagedError(release.path, path, str(error)) from error
+    return found
+
+
+def scores(release: Release) -> Mapping[str, Mapping[str, Any]]:
+    """What it reached, as :meth:`regrow.evaluating.scores.Scores.document` has it, by the names in the recipe.
+
+    Raises:
+        DamagedError: if one cannot be read.
+    """
+    found = {}
+    for name, path in _named(release, SCORES_FOLDER):
+        try:
+            found[name] = parsed(read_json(release.files, path), path)
+        except InputError as error:
+            raise DamagedError(release.path, path, "it has no scores") from error
+    return found
+
+
+def _named(release: Release, folder: str) -> Iterator[tuple[str, str]]:
+    """The files of a folder, by what they are called."""
+    for path in sorted(release.files.paths()):
+        place = PurePosixPath(path)
+        if place.parent == PurePosixPath(folder) and place.suffix == _SUFFIX and release.files.has(path):
+            yield place.stem, path
