@@ -61,7 +61,7 @@ def unigram(vocabulary, train, row):
     return math.fsum(seen * costs)
 
 
-def generate(shape, parameters, prompt, count, temperature, top, seed, stop=None):
+def generate(shape, parameters, prompt, count, temperature, top, seed, stop=None, **settings):
     """Tokens that continue a prompt."""
     tokens, found = list(prompt), []
     for draw in uniforms(seed, "sampling", count):
@@ -69,7 +69,7 @@ def generate(shape, parameters, prompt, count, temperature, top, seed, stop=None
         while len(tokens) - first > shape.context:
             first += half
         row = logits(shape, parameters, np.array([tokens[first:]]))[0, -1]
-        token = choose(row, draw, temperature, top)
+        token = choose(row, draw, temperature, top, written=found, **settings)
         if token == stop:
             break
         found.append(token)
@@ -77,8 +77,11 @@ def generate(shape, parameters, prompt, count, temperature, top, seed, stop=None
     return found
 
 
-def choose(row, draw, temperature, top):
+def choose(
+    row, draw, temperature, top, top_p=1.0, presence_penalty=0.0, frequency_penalty=0.0, logit_bias=(), written=()
+):
     """The token that ``draw`` picks from logits."""
+    row = adjusted(row, presence_penalty, frequency_penalty, dict(logit_bias), written)
     order = sorted(range(len(row)), key=lambda i: (-row[i], i))[: top or None]
     if temperature == 0.0:
         return order[0]
@@ -87,5 +90,35 @@ def choose(row, draw, temperature, top):
     for weight in exp64(np.maximum(scaled, -700.0)):
         total += weight
         cumulative.append(total)
+    if top_p < 1.0:
+        enough = [i for i, weight in enumerate(cumulative) if weight >= top_p * total]
+        cumulative = cumulative[: enough[0] + 1]
+        total = cumulative[-1]
     places = (i for i, weight in enumerate(cumulative) if weight > draw * total)
-    return order[next(places, len(order) - 1)]
+    return order[next(places, len(cumulative) - 1)]
+
+
+def adjusted(row, presence, frequency, bias, written):
+    """Logits with what was asked for and what was written taken into account."""
+    found = list(row)
+    for token, logit in enumerate(row):
+        times = list(written).count(token)
+        if token in bias or (times and (presence or frequency)):
+            value = f64(logit) + bias.get(token, 0.0)
+            if times:
+                value = value - (presence + frequency * times)
+            found[token] = np.float32(value)
+    return np.array(found, np.float32)
+
+
+def logprobs(row):
+    """The logarithm of the probability of each token."""
+    largest = f64(max(row))
+    if not np.isfinite(largest):
+        return np.full(len(row), np.nan)
+    lanes = np.zeros(8)
+    for i, weight in enumerate(exp64(np.maximum(row.astype(f64) - largest, -700.0))):
+        lanes[i % 8] += weight
+    a, b, c, d, e, f, g, h = lanes
+    total = ((a + e) + (c + g)) + ((b + f) + (d + h))
+    return (row.astype(f64) - largest) - log64(np.array([total]))

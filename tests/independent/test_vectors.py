@@ -172,8 +172,8 @@ def rate(run):
     return {"rates": np.array([training.rate(run, step) for step in range(1, run.steps + 1)])}
 
 
-def choose(logits, draws, temperature, top):
-    return {"tokens": [evaluation.choose(logits, draw, temperature, top) for draw in draws]}
+def choose(logits, draws, **settings):
+    return {"tokens": [evaluation.choose(logits, draw, **settings) for draw in draws]}
 
 
 def y(function):
@@ -232,6 +232,7 @@ DOES = {
     "weights_file": weights_file,
     "train": train,
     "choose": choose,
+    "logprobs": y(lambda logits: evaluation.logprobs(logits)),
 }
 
 

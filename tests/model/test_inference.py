@@ -96,6 +96,29 @@ def test_the_definition_gives_the_same_logits(name):
     assert comparison.difference(found, WHOLE[name][:, :30].contiguous()) == ""
 
 
+@settings(max_examples=25, deadline=None)
+@given(name=st.sampled_from(list(CONFIGS)), cuts=st.lists(st.sets(st.integers(1, 79), max_size=5), min_size=5))
+def test_texts_of_any_lengths_are_read_together_as_each_alone(name, cuts):
+    decoder, parameters = MODELS[name]
+    waiting = [(Cache(), text % 2, parts(cut), []) for text, cut in enumerate(cuts)]
+    while left := [one for one in waiting if one[2]]:
+        some = [TOKENS[text, left.pop(0)] for _, text, left, _ in left]
+        final = decoder.step(parameters, some, [cache for cache, *_ in left])
+        rows = decoder.outputs(parameters, final).split([len(tokens) for tokens in some])
+        for (*_, found), mine in zip(left, rows, strict=True):
+            found.append(mine)
+    for cache, text, _, found in waiting:
+        assert cache.length == LENGTH
+        assert comparison.difference(torch.cat(found), WHOLE[name][text]) == ""
+
+
+def test_a_step_in_which_a_text_does_not_fit_computes_nothing():
+    (decoder, parameters), caches = MODELS["llama"], [Cache(), Cache()]
+    with pytest.raises(ValueError, match="91 positions are more than the 90 of the context"):
+        decoder.step(parameters, [TOKENS[0, :3], TOKENS[0].repeat(2)[:91]], caches)
+    assert [cache.length for cache in caches] == [0, 0]
+
+
 def test_threads_change_nothing():
     x, w = comparison.sample((70, 45), 1, "wide"), comparison.sample((130, 45), 2, "wide")
     q, k = comparison.sample((3, 100, 10), 3), comparison.sample((3, 100, 10), 4)

@@ -17,6 +17,8 @@ Example:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -68,12 +70,12 @@ ROUND32 = 12582912.0
 LN2_HIGH64 = float.fromhex("0x1.62e42ffp-1")
 LN2_LOW64 = float.fromhex("-0x1.718432a1b0e26p-35")
 ROOT_HALF64 = float.fromhex("0x1.6a09e667f3bcdp-1")
-_INVERSE_LN2_64 = float.fromhex("0x1.71547652b82fep+0")
+INVERSE_LN2_64 = float.fromhex("0x1.71547652b82fep+0")
 _HALF_PI = tuple(map(float.fromhex, ("0x1.921fb544p+0", "0x1.0b4611a6p-34", "0x1.3198a2e037073p-69")))
 _INVERSE_HALF_PI = float.fromhex("0x1.45f306dc9c883p-1")
 
 
-def _horner(x: Float64, coefficients: list[float]) -> Float64:
+def _horner(x: Float64, coefficients: Sequence[float]) -> Float64:
     """Evaluate a polynomial, highest coefficient first, one multiplication and one addition at a time."""
     result = np.full_like(x, coefficients[0])
     for coefficient in coefficients[1:]:
@@ -91,11 +93,16 @@ def _inverse_factorials(*numbers: int) -> list[float]:
     return values
 
 
+EXP64_COEFFICIENTS = tuple(_inverse_factorials(*range(14, -1, -1)))
+EXP64_SMALLEST = -700.0
+"""The exponentials of smaller arguments are taken to be that of it, where sums are made of them."""
+
+
 def exp64(x: Float64) -> Float64:
     """e to the power of x for |x| < 700, float64, error below 4 units in the last place."""
-    k = np.rint(x * _INVERSE_LN2_64)
+    k = np.rint(x * INVERSE_LN2_64)
     r = (x - k * LN2_HIGH64) - k * LN2_LOW64
-    return np.ldexp(_horner(r, _inverse_factorials(*range(14, -1, -1))), k.astype(np.int32))
+    return np.ldexp(_horner(r, EXP64_COEFFICIENTS), k.astype(np.int32))
 
 
 def log64(x: Float64) -> Float64:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
+from regrow.model.config import DecoderConfig
+
 _LEAST_ROOM = 64
+
+Kept = Mapping[str, Tensor]
+"""Of some positions of one sequence, all that there is of them, by name: ``(1, G, S, D)``."""
+
+
+def bytes_of(config: DecoderConfig) -> int:
+    """What a cache holds for each position of one sequence: keys and values of every layer."""
+    return 2 * 4 * config.layers * config.kv_heads * config.head_width
 
 
 class Cache:
@@ -16,22 +28,60 @@ class Cache:
         length: how many positions of each were read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        """Begin with nothing.
+
+        Args:
+            most: how many positions there will be at the most, if that is known, so that memory is taken for no more.
+        """
         self.length = 0
+        self._most = most
         self._held: dict[str, Tensor] = {}
+
+    @property
+    def room(self) -> int:
+        """How many positions there is memory for."""
+        return min((held.shape[2] for held in self._held.values()), default=0)
+
+    def growing(self, end: int) -> int:
+        """The room that there will be once ``end`` positions are held: it grows by doubling."""
+        if end <= (room := self.room):
+            return room
+        return self._grown(end)
+
+    def _grown(self, end: int) -> int:
+        wanted = max(_LEAST_ROOM, 2 * self.length, end)
+        return wanted if self._most is None else max(end, min(wanted, self._most))
 
     def extended(self, name: str, x: Tensor) -> Tensor:
         """What is held by a name, ``(B, G, S, D)``, with that of the next positions, ``(B, T, G, D)``.
 
-        S is the number of all positions. It is a view, whose memory grows by doubling.
+        S is the number of all positions. It is a view.
         """
         end = self.length + x.shape[1]
+        held = self._with_room(name, x.transpose(1, 2), end)
+        held[:, :, self.length : end] = x.transpose(1, 2)
+        return held[:, :, :end]
+
+    def append(self, kept: Kept) -> None:
+        """Go on with positions that another cache has read, right behind the same ones as here."""
+        end = self.length
+        for name, x in kept.items():
+            end = self.length + x.shape[2]
+            self._with_room(name, x, end)[:, :, self.length : end] = x
+        self.length = end
+
+    def between(self, start: int, stop: int) -> Kept:
+        """A copy of what is held of some positions."""
+        return {name: held[:, :, start:stop].clone() for name, held in self._held.items()}
+
+    def _with_room(self, name: str, like: Tensor, end: int) -> Tensor:
+        """What is held by a name, where there is room for ``end`` positions."""
         held = self._held.get(name)
         if held is None or held.shape[2] < end:
-            batch, _, groups, width = x.shape
-            room = x.new_empty((batch, groups, max(_LEAST_ROOM, 2 * self.length, end), width))
+            batch, groups, _, width = like.shape
+            room = like.new_empty((batch, groups, self._grown(end), width))
             if held is not None:
                 room[:, :, : self.length] = held[:, :, : self.length]
             self._held[name] = held = room
-        held[:, :, self.length : end] = x.transpose(1, 2)
-        return held[:, :, :end]
+        return held

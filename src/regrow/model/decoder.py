@@ -10,7 +10,7 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -71,6 +71,14 @@ def _attention(_name: str, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def _cached_attention(cache: Cache, name: str, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     keys, values = cache.extended(f"{name} keys", k), cache.extended(f"{name} values", v)
     return inference.attention(q, keys, values, cache.length)
+
+
+def _attention_of_each(
+    caches: Sequence[Cache], counts: Sequence[int], name: str, q: Tensor, k: Tensor, v: Tensor
+) -> Tensor:
+    """Attention within each of some texts, whose rows lie one behind the other in ``(1, R, H, D)``."""
+    pieces = zip(caches, *(x.split(tuple(counts), dim=1) for x in (q, k, v)), strict=True)
+    return torch.cat([_cached_attention(cache, name, *piece) for cache, *piece in pieces], dim=1)
 
 
 def _inference_low_rank(x: Tensor, weight: Tensor, a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
@@ -138,24 +146,62 @@ class Decoder:
             tokens: of the next positions.
             cache: of the positions before, which ``tokens`` are added to; all of them fit into the context.
         """
-        return inference.linear(self.read(parameters, tokens, cache), self.head(parameters))
+        return self.outputs(parameters, self.read(parameters, tokens, cache))
 
     def last_logits(self, parameters: Parameters, tokens: Tensor, cache: Cache | None = None) -> Tensor:
         """The logits of the last position, ``(B, vocabulary)``; see :meth:`logits`."""
-        return inference.linear(self.read(parameters, tokens, cache)[:, -1], self.head(parameters))
+        return self.outputs(parameters, self.read(parameters, tokens, cache)[:, -1])
+
+    def outputs(self, parameters: Parameters, final: Tensor) -> Tensor:
+        """The logits ``(..., vocabulary)`` of some rows of what :meth:`read` and :meth:`step` give, ``(..., C)``."""
+        return inference.linear(final, self.head(parameters))
 
     def read(self, parameters: Parameters, tokens: Tensor, cache: Cache | None) -> Tensor:
         """What the output matrix makes logits of, ``(B, T, C)``; see :meth:`logits`."""
         cache = Cache() if cache is None else cache
-        end = cache.length + tokens.shape[1]
-        if end > self.config.context:
-            raise ValueError(f"{end} positions are more than the {self.config.context} of the context")
-        if cache.length and not rotary.keeps(self.config, cache.length, end):
-            raise ValueError(f"what is kept of {cache.length} positions is not what {end} have there")
+        end = self._end(cache, tokens.shape[1])
         products = Products(inference.linear, partial(_cached_attention, cache), _inference_low_rank)
         final = self.final(parameters, tokens, products, first=cache.length)
         cache.length = end
         return final.view(*tokens.shape, -1)
+
+    def step(self, parameters: Parameters, texts: Sequence[Tensor], caches: Sequence[Cache]) -> Tensor:
+        """What the output matrix makes logits of, for the next tokens of several texts, each as if it were alone.
+
+        Matrices are read once for all of them, which is most of what a token costs. The texts need not be of one
+        length, nor as many tokens new in each.
+
+        Args:
+            parameters: all of them.
+            texts: int64 ``(T,)`` each, one token at least.
+            caches: of each, of one sequence; all of it fits into the context.
+
+        Returns:
+            ``(R, C)``, the rows of the first text first.
+
+        Raises:
+            ValueError: as :meth:`read`, before anything was computed.
+        """
+        counts = [len(tokens) for tokens in texts]
+        ends = [self._end(cache, count) for cache, count in zip(caches, counts, strict=True)]
+        places = torch.cat([torch.arange(end - count, end) for end, count in zip(ends, counts, strict=True)])
+        lengths = torch.tensor(ends).repeat_interleave(torch.tensor(counts))
+        attention = partial(_attention_of_each, caches, counts)
+        products = Products(inference.linear, attention, _inference_low_rank)
+        tokens = torch.cat(list(texts)).view(1, -1).to(parameters["embed"].device)
+        final = self._passing(parameters, tokens, products, places, lengths)(tokens)
+        for cache, end in zip(caches, ends, strict=True):
+            cache.length = end
+        return final
+
+    def _end(self, cache: Cache, count: int) -> int:
+        """How many positions there are with ``count`` more than a cache holds."""
+        end = cache.length + count
+        if end > self.config.context:
+            raise ValueError(f"{end} positions are more than the {self.config.context} of the context")
+        if cache.length and not rotary.keeps(self.config, cache.length, end):
+            raise ValueError(f"what is kept of {cache.length} positions is not what {end} have there")
+        return end
 
     def final(
         self,

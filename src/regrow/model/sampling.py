@@ -1,15 +1,19 @@
-"""Choosing the next token: the same text from the same seed on every machine."""
+"""Choosing the next token, and how likely each is: the same text from the same seed on every machine."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from regrow.exact.polynomials import exp64
+from regrow.exact.chances import exponential_sums
+from regrow.exact.polynomials import exp64, log64
 from regrow.exact.random import uniforms
 from regrow.model.cache import Cache
 from regrow.model.decoder import Decoder
@@ -17,6 +21,7 @@ from regrow.model.rotary import keeps
 
 _TOKENS_AT_ONCE = 512
 """Of a prompt: enough that a weight that is loaded serves many, and little memory."""
+_NONE: Mapping[int, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -27,11 +32,32 @@ class Sampling:
         temperature: divides the logits; 0 takes the likeliest token (the first of equals).
         top: how many of the likeliest tokens may be chosen; 0 means all.
         seed: of the random numbers.
+        top_p: of these, as few of the likeliest as have together so much of the probability may be chosen.
+        presence_penalty: taken from the logit of each token that was written.
+        frequency_penalty: taken from it as often as it was written.
+        logit_bias: token -> what is added to its logit.
     """
 
     temperature: float = 0.8
     top: int = 40
     seed: int = 1
+    top_p: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+
+    def adjusted(self, logits: np.ndarray, written: Mapping[int, int] = _NONE) -> np.ndarray:
+        """The logits that are chosen by, given how often tokens were written: float64 sums, rounded once each."""
+        penalised = written if self.presence_penalty or self.frequency_penalty else _NONE
+        if not penalised and not self.logit_bias:
+            return logits
+        found = logits.copy()
+        for token in {*self.logit_bias, *penalised}:
+            value = float(logits[token]) + self.logit_bias.get(token, 0.0)
+            if times := penalised.get(token, 0):
+                value -= self.presence_penalty + self.frequency_penalty * times
+            found[token] = np.float32(value)
+        return found
 
 
 def generate(
@@ -43,13 +69,14 @@ def generate(
     stop: Collection[int] = (),
 ) -> Iterator[int]:
     """Up to ``count`` tokens that continue ``prompt``, ending before one of ``stop``; see :func:`window`."""
-    tokens, reader = list(prompt), Reader(decoder, parameters)
+    tokens, reader, written = list(prompt), Reader(decoder, parameters), Counter[int]()
     for draw in uniforms(sampling.seed, "sampling", count):
-        token = choose(reader.logits(tokens), float(draw), sampling)
+        token = choose(reader.logits(tokens), float(draw), sampling, written)
         if token in stop:
             return
         yield token
         tokens.append(token)
+        written[token] += 1
 
 
 def window(count: int, context: int) -> int:
@@ -84,11 +111,46 @@ class Reader:
         return found
 
 
-def choose(logits: np.ndarray, draw: float, sampling: Sampling) -> int:
-    """The token that ``draw`` (in [0, 1)) picks from float32 ``logits``."""
+def choose(logits: np.ndarray, draw: float, sampling: Sampling, written: Mapping[int, int] = _NONE) -> int:
+    """The token that ``draw`` (in [0, 1)) picks from float32 ``logits``; ``written`` says how often each was before."""
+    logits = sampling.adjusted(logits, written)
     if sampling.temperature == 0.0:
         return int(logits.argmax())
-    order = np.argsort(-logits, kind="stable")[: sampling.top or None]
-    scaled = (logits[order] - logits[order[0]]).astype(np.float64) / sampling.temperature
+    order = ranked(logits, sampling.top)
+    # Next to no temperature makes all but the likeliest infinitely unlikely.
+    with np.errstate(over="ignore"):
+        scaled = (logits[order] - logits[order[0]]).astype(np.float64) / sampling.temperature
     cumulative = np.cumsum(exp64(np.maximum(scaled, -700.0)))
-    return int(order[np.searchsorted(cumulative, draw * cumulative[-1], side="right").clip(max=len(order) - 1)])
+    if sampling.top_p < 1.0:
+        kept = int(np.searchsorted(cumulative, sampling.top_p * cumulative[-1], side="left")) + 1
+        cumulative = cumulative[:kept]
+    return int(order[np.searchsorted(cumulative, draw * cumulative[-1], side="right").clip(max=len(cumulative) - 1)])
+
+
+def ranked(logits: np.ndarray, count: int = 0) -> NDArray[np.intp]:
+    """The tokens of the largest logits, falling, equal ones by rising number; 0 for all of them."""
+    some = np.arange(len(logits))
+    if 0 < count < len(logits):
+        least = np.partition(logits, len(logits) - count)[len(logits) - count]
+        some = np.flatnonzero(logits >= least) if least == least else some  # nothing is as much as what is no number
+    order: NDArray[np.intp] = some[np.argsort(-logits[some], kind="stable")]
+    return order[: count or None]
+
+
+class Chances:
+    """How likely tokens are to follow, before any temperature, by rows of logits: natural logarithms."""
+
+    def __init__(self, logits: np.ndarray) -> None:
+        """Take float32 ``(R, V)``."""
+        self._logits = logits
+        self._largest, sums = exponential_sums(logits)
+        self._totals = log64(sums)
+
+    def of(self, row: int, token: int) -> float:
+        """The logarithm of the probability of a token."""
+        return float((np.float64(self._logits[row, token]) - self._largest[row]) - self._totals[row])
+
+    def likeliest(self, row: int, count: int) -> tuple[tuple[int, float], ...]:
+        """As many of the likeliest tokens with theirs, falling, equal ones by rising number."""
+        order = ranked(self._logits[row], count).tolist() if count else []
+        return tuple((token, self.of(row, token)) for token in order)

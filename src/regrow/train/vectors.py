@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from regrow.exact.vectors import SEED, Input, Vector, document, literal, normal,
 from regrow.formats.safetensors import safetensors_bytes
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, initialise
-from regrow.model.sampling import Sampling, choose, generate
+from regrow.model.sampling import Chances, Sampling, choose, generate
 from regrow.model.weights import to_hugging_face
 from regrow.train.loop import Watch, train
 from regrow.train.settings import Settings
@@ -32,6 +33,12 @@ TIED: dict[str, Any] = {
     "tied_embeddings": True, "rope_theta": 10000.0, "norm_epsilon": 1e-5,
 }  # fmt: skip
 SHAPES = {"tied": TIED, "untied": TIED | {"layers": 1, "kv_heads": 4, "tied_embeddings": False}}
+WRITING: dict[str, dict[str, Any]] = {
+    "": {"temperature": 0.8, "top": 40},
+    ", of few tokens, and others than before": {
+        "temperature": 0.8, "top": 0, "top_p": 0.7, "presence_penalty": 0.4, "frequency_penalty": 0.3,
+    },
+}  # fmt: skip
 RUN = Settings(
     steps=5, micro_batch=2, micro_batches_per_step=3, learning_rate=3e-3, warmup=2, decay="cosine",
     final_learning_rate=3e-4, weight_decay=0.1, beta1=0.9, beta2=0.95, epsilon=1e-8, clip=1.0, seed=SEED,
@@ -47,6 +54,7 @@ def vectors() -> Iterator[Vector]:
     yield _weights_file("seven spaces behind the header", TIED | {"layers": 1})
     yield from _runs()
     yield from _choices()
+    yield from _chances()
 
 
 def _rates() -> Iterator[Vector]:
@@ -83,10 +91,11 @@ def _decoder(name: str, shape: Mapping[str, Any]) -> Iterator[Vector]:
 
     with torch.no_grad():
         yield vector("logits", name, given, {"logits": decoder.logits(placed(parameters), tokens[:, :-1])})
-        sampling = Sampling(temperature=0.8, top=40, seed=SEED)
-        written = list(generate(decoder, placed(parameters), [7, 3], 16, sampling))
-    given = {"shape": shape, "prompt": [7, 3], "count": 16, **dataclasses.asdict(sampling)}
-    yield vector("generate", name, given, {"tokens": written})
+        for kind, settings in WRITING.items():
+            sampling = Sampling(seed=SEED, **settings)
+            written = list(generate(decoder, placed(parameters), [7, 3], 16, sampling))
+            given = {"shape": shape, "prompt": [7, 3], "count": 16, **settings, "seed": SEED}
+            yield vector("generate", f"{name}{kind}", given, {"tokens": written})
     yield _weights_file(name, shape)
 
 
@@ -124,11 +133,40 @@ def _choices() -> Iterator[Vector]:
         yield _chosen(f"temperature {temperature}", logits, draws, Sampling(temperature, top))
     for temperature in (0.7, 1.3):
         yield _chosen("borders", some, _borders(some.array, temperature), Sampling(temperature, 0))
+    draws = [number / 32 for number in range(32)]
+    for top, top_p in ((0, 0.5), (3, 0.9), (0, 1e-9), (2, 0.5)):
+        yield _chosen(f"top_p {top_p}", some if top != 2 else equal, draws, Sampling(1.1, top), top_p=top_p)
+    bias, written = [[33, -1.5], [3, 2.5], [22, 1.0]], [39, 39, 18, 3, 39]
+    for temperature in (0.0, 0.9):
+        cold = Sampling(temperature, 0)
+        for told in (
+            {"logit_bias": bias},
+            {"presence_penalty": 1.7},
+            {"frequency_penalty": 0.9},
+            {"presence_penalty": -0.3, "frequency_penalty": 2.0},
+        ):
+            given = {**told, "written": written}
+            yield _chosen(f"{' and '.join(told)}, temperature {temperature}", some, draws, cold, **given)
+    yield _chosen("all", some, draws, Sampling(1.0, 20), **given, logit_bias=bias, top_p=0.8)
 
 
-def _chosen(name: str, logits: Input, draws: list[float], sampling: Sampling) -> Vector:
-    given = {"logits": logits, "draws": draws, "temperature": sampling.temperature, "top": sampling.top}
-    return vector("choose", name, given, {"tokens": [choose(logits.array, draw, sampling) for draw in draws]})
+def _chosen(name: str, logits: Input, draws: list[float], sampling: Sampling, **more: Any) -> Vector:
+    given = {"logits": logits, "draws": draws, "temperature": sampling.temperature, "top": sampling.top, **more}
+    written = Counter[int](more.pop("written", ()))
+    sampling = dataclasses.replace(sampling, **{**more, "logit_bias": dict(more.get("logit_bias", ()))})
+    return vector("choose", name, given, {"tokens": [choose(logits.array, draw, sampling, written) for draw in draws]})
+
+
+def _chances() -> Iterator[Vector]:
+    for name, logits in {
+        **{f"many, times {factor}": normal("logprobs", 1003, factor=factor) for factor in (0.1, 1.0, 2.0, 5.0)},
+        "far apart": literal(np.array([3e38, -3e38, 80.0, -np.inf, 3e38], np.float32)),
+        "fewer than lanes": literal(np.array([1.0, 2.0, 2.0], np.float32)),
+        "infinite": literal(np.array([1.0, np.inf], np.float32)),
+    }.items():
+        chances = Chances(logits.array[None])
+        found = np.array([chances.of(0, token) for token in range(len(logits.array))])
+        yield vector("logprobs", name, {"logits": logits}, {"y": found})
 
 
 def _borders(logits: np.ndarray, temperature: float) -> list[float]:
