@@ -193,10 +193,9 @@ class _Line:
     def _said(self, text: str) -> str:
         try:
             text.encode()
-        except UnicodeEncodeError:
-            raise self.wrong(
-                "it has half of a character", hint="JSON writes a character beyond U+FFFF as two, or as it is"
-            )
+        except UnicodeEncodeError as error:
+            hint = "JSON writes a character beyond U+FFFF as two, or as it is"
+            raise self.wrong("it has half of a character", hint) from error
         return text
 
 

@@ -6,6 +6,7 @@ What is kept may be that of another release, to see what a new one does otherwis
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +136,7 @@ def _prompted(name: str, was: Answered, writing: Writing, written: Written, ours
     now = Answered.of(was.prompt, writing, written, was.expect, was.contains)
     changed = diff(was.text, now.text)
     if now.unmet:
-        accept = f"if that is right now, write `expect = {shown(now.text.strip())}` in its `[[prompt]]`"
+        accept = f"if that is right now, write `expect = {json.dumps(now.text.strip(), ensure_ascii=False)}` in its `[[prompt]]`"
         return Case("prompt", name, "failed", now.unmet, changed, accept)
     if changed:
         reason = (

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from regrow.corpus.tokenizer import Tokenizer
+from regrow.errors import StageError
 from regrow.evaluating.asking import GREEDY, Likely, Span, Writing, Written, before_stop
 from regrow.serve.engine import Chance, Ended, Engine, Event, Read, Request, Running
 from regrow.serve.engine import Written as Token
@@ -121,6 +122,11 @@ class _Heard:
 
 
 def _likely(span: Span, heard: _Heard) -> Likely:
+    if len(heard.chances) != len(span.tokens) - 1:  # else nothing would be more likely than anything
+        raise StageError(
+            f"the engine told of {len(heard.chances):,} tokens of {len(span.tokens) - 1:,}",
+            hint="this is a fault of regrow: please report it",
+        )
     chances = heard.chances[span.first - 1 :]
     greedy = all(one.logprob == one.likeliest[0][1] for one in chances)
     return Likely(tuple(one.logprob for one in chances), greedy)
