@@ -50,11 +50,11 @@ def command(console: Console, release: Path, against: Path | None, batch: int, j
     another release are asked: what does the new one do otherwise?
     """
     from regrow.store import write_atomic
-    from regrow.testing.again import test
+    from regrow.testing.again import ask_again
     from regrow.testing.junit import junit as written
 
     there, other = readable(release), readable(against) if against else None
-    outcome = test(there.path, other.path if other else None, batch)
+    outcome = ask_again(there.path, other.path if other else None, batch)
     if junit:
         write_atomic(junit, written(outcome))
     if console.json:

@@ -5,12 +5,13 @@ Only a task that says which data set of the hub it is can stand in ``.eval_resul
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from regrow.evaluating.scores import Score, Scores
+if TYPE_CHECKING:
+    from regrow.evaluating.scores import Score, Scores
 
 FOLDER = ".eval_results"
 
@@ -36,12 +37,12 @@ def _entry(score: Score, scores: Scores, release: str) -> dict[str, Any]:
     return {"dataset": dataset, "value": first.value, "notes": "; ".join(notes)}
 
 
-def model_index(name: str, scores: Mapping[str, Any]) -> Iterator[str]:
-    """The lines of a card's front matter about scores, from their document.
+def model_index(name: str, documents: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The lines of a card's front matter about scores, from their documents.
 
     Args:
         name: of the model.
-        scores: as :meth:`regrow.evaluating.scores.Scores.document` has them.
+        documents: as :meth:`regrow.evaluating.scores.Scores.document` has them.
     """
     results = [
         {
@@ -49,6 +50,7 @@ def model_index(name: str, scores: Mapping[str, Any]) -> Iterator[str]:
             "dataset": {"name": one["task"], "type": one["task"]},
             "metrics": [{"type": metric, "value": found["value"]} for metric, found in one["measures"].items()],
         }
-        for one in scores["scores"]
+        for document in documents
+        for one in document["scores"]
     ]
     yield from yaml.safe_dump([{"name": name, "results": results}], sort_keys=False, allow_unicode=True).splitlines()

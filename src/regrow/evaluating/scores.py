@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from regrow.errors import InputError
 from regrow.evaluating.asking import Answering, Likely, Span, Writing, Written
 from regrow.evaluating.forms import Form
 from regrow.evaluating.items import Judged
@@ -184,18 +183,3 @@ def ratio(pairs: Sequence[tuple[float, float]]) -> tuple[float, float | None]:
     rest = [part - value * out_of for part, out_of in pairs]
     squares = math.fsum(one * one for one in rest)
     return value, math.sqrt(squares * count / (count - 1)) / whole
-
-
-def parsed(said: Any, where: str) -> Mapping[str, Any]:
-    """The document of scores that somebody wrote, as far as it is one.
-
-    Raises:
-        InputError: if it is none.
-    """
-    try:
-        rows = said["scores"]
-        if all(isinstance(row["task"], str) and isinstance(row["digest"], str) for row in rows) and said["digest"]:
-            return dict(said)
-    except (TypeError, LookupError):
-        pass
-    raise InputError("these are no scores", where=where, hint="`regrow eval --output FILE` writes some")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from regrow.errors import InputError
 from regrow.evaluating.names import ANSWERS_FOLDER, SCORES_FOLDER
-from regrow.evaluating.prompts import Answered
-from regrow.evaluating.scores import parsed
 from regrow.release.files import DamagedError, read_json
 from regrow.release.release import Release
+
+if TYPE_CHECKING:
+    from regrow.evaluating.prompts import Answered
 
 _SUFFIX = ".json"
 
@@ -22,6 +22,8 @@ def answers(release: Release) -> Mapping[str, Answered]:
     Raises:
         DamagedError: if one cannot be read.
     """
+    from regrow.evaluating.prompts import Answered  # not for those who only look at a release
+
     found = {}
     for name, path in _named(release, ANSWERS_FOLDER):
         try:
@@ -39,11 +41,25 @@ def scores(release: Release) -> Mapping[str, Mapping[str, Any]]:
     """
     found = {}
     for name, path in _named(release, SCORES_FOLDER):
-        try:
-            found[name] = parsed(read_json(release.files, path), path)
-        except InputError as error:
-            raise DamagedError(release.path, path, "it has no scores") from error
+        said = read_json(release.files, path)
+        if not _are_scores(said):
+            raise DamagedError(release.path, path, "it has no scores as regrow writes them")
+        found[name] = said
     return found
+
+
+def _are_scores(said: Any) -> bool:
+    """Whether it has what everybody relies on who reads it."""
+    try:
+        return isinstance(said["arithmetic"]["inference"], int) and all(map(_is_score, said["scores"]))
+    except (TypeError, LookupError):
+        return False
+
+
+def _is_score(said: Any) -> bool:
+    texts = all(isinstance(said[key], str) for key in ("task", "asked", "digest"))
+    values = (one["value"] for one in said["measures"].values())
+    return texts and type(said["items"]) is int and all(isinstance(value, float) for value in values)
 
 
 def _named(release: Release, folder: str) -> Iterator[tuple[str, str]]:

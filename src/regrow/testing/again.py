@@ -24,7 +24,6 @@ from regrow.release import Release, asked
 from regrow.release.layout import RECIPE
 from regrow.testing.subject import Subject, subject
 from regrow.testing.together import BATCH
-from regrow.words import shown
 
 Verdict = Literal["passed", "failed", "skipped"]
 _EVALUATE = "evaluate"
@@ -90,7 +89,7 @@ class _Sample:
         return Writing(tuple(tokens), self.most, (), self.sampling)
 
 
-def test(folder: Path, against: Path | None = None, batch: int = BATCH) -> Outcome:
+def ask_again(folder: Path, against: Path | None = None, batch: int = BATCH) -> Outcome:
     """Ask a release again what it, or another one, keeps answers to.
 
     Args:
@@ -136,15 +135,12 @@ def _prompted(name: str, was: Answered, writing: Writing, written: Written, ours
     now = Answered.of(was.prompt, writing, written, was.expect, was.contains)
     changed = diff(was.text, now.text)
     if now.unmet:
-        accept = f"if that is right now, write `expect = {json.dumps(now.text.strip(), ensure_ascii=False)}` in its `[[prompt]]`"
+        said = json.dumps(now.text.strip(), ensure_ascii=False)
+        accept = f"if that is right now, write `expect = {said}` in its `[[prompt]]`"
         return Case("prompt", name, "failed", now.unmet, changed, accept)
     if changed:
-        reason = (
-            "the answer is another"
-            if now.rendered == was.rendered
-            else "it is put in other tokens, and the answer is another"
-        )
-        return Case("prompt", name, "failed", reason, changed, _BUILT if ours else "")
+        put = "" if now.rendered == was.rendered else "it is put in other tokens, and "
+        return Case("prompt", name, "failed", f"{put}the answer is another", changed, _BUILT if ours else "")
     if (now.rendered, now.tokens, now.ended) != (was.rendered, was.tokens, was.ended) and ours:
         return Case("prompt", name, "failed", "the text is the same, and its tokens are not", (), _BUILT)
     return Case("prompt", name, "passed")
