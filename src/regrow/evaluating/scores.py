@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from regrow.evaluating.asking import Answering, Likely, Span, Writing, Written
+from regrow.evaluating.asking import Answering, Span, Writing
 from regrow.evaluating.forms import Form
 from regrow.evaluating.items import Judged
 from regrow.evaluating.tasks import Hub, Task
@@ -141,8 +141,8 @@ def judge(task: Task, form: Form, model: Answering, told: Callable[[int, int], N
     writings = model.written([one for each in asks for one in each if isinstance(one, Writing)])
     judged: list[Judged] = []
     for item, each in zip(task.items, asks, strict=True):
-        answers: list[Likely | Written] = [next(spans if isinstance(one, Span) else writings) for one in each]
-        judged.append(item.judged(answers))
+        answers = (next(spans) if isinstance(one, Span) else next(writings) for one in each)
+        judged.append(item.judged([*answers]))
         if told:
             told(len(judged), len(task.items))
     return Score(

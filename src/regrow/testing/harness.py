@@ -239,7 +239,7 @@ class _Plain(yaml.SafeLoader):
     """Reads values, and names of functions as texts."""
 
 
-_Plain.add_constructor(_FUNCTION, lambda loader, node: loader.construct_scalar(node))
+_Plain.add_constructor(_FUNCTION, lambda _, node: str(node.value))
 
 
 def _score(
