@@ -148,7 +148,7 @@ def test_an_engine_that_tells_nothing_of_the_prompt_is_no_model_that_guesses(pla
     from regrow.errors import StageError
     from regrow.testing import together
 
-    with pytest.raises(StageError, match="the engine told of 0 tokens of 2"):
+    with pytest.raises(StageError, match="the engine told of 0 tokens in place of 2"):
         together._likely(Span((1, 2, 3), 1), together._Heard())
 
 

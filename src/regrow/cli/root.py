@@ -35,6 +35,7 @@ COMMANDS = (
     "scan",
     "commitment",
     "chat",
+    "serve",
     "eval",
     "test",
     "export",

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from regrow.corpus.tokenizer import Tokenizer
 from regrow.evaluating.asking import Likely, Span, Writing, Written, before_stop
-from regrow.exact import inference
 from regrow.exact.random import uniforms
 from regrow.model.cache import Cache
 from regrow.model.decoder import Decoder
@@ -58,11 +57,10 @@ class Alone:
     @torch.no_grad()
     def _likely(self, span: Span) -> Likely:
         read = self.decoder.read(self.parameters, torch.tensor([span.tokens[:-1]]), Cache())[0, span.first - 1 :]
-        logits = inference.linear(read, self.decoder.head(self.parameters)).cpu().numpy()
-        chances, asked = Chances(logits), enumerate(span.tokens[span.first :])
-        found = tuple(chances.of(row, token) for row, token in asked)
-        best = (chances.likeliest(row, 1)[0][1] for row in range(len(found)))
-        return Likely(found, all(one == other for one, other in zip(found, best, strict=True)))
+        chances = Chances.of(self.decoder.outputs(self.parameters, read).cpu().numpy())
+        asked = zip(chances, span.tokens[span.first :], strict=True)
+        found = [(one.logprob(token), one.likeliest(1)) for one, token in asked]
+        return Likely(tuple(one for one, _ in found), all(one == best for one, ((_, best),) in found))
 
     def written(self, writings: Sequence[Writing]) -> Iterator[Written]:
         """What follows texts."""

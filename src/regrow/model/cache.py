@@ -26,6 +26,7 @@ class Cache:
 
     Attributes:
         length: how many positions of each were read.
+        room: how many there is memory for, or will be once they are read.
     """
 
     def __init__(self, most: int | None = None) -> None:
@@ -34,24 +35,20 @@ class Cache:
         Args:
             most: how many positions there will be at the most, if that is known, so that memory is taken for no more.
         """
-        self.length = 0
+        self.length = self.room = 0
         self._most = most
         self._held: dict[str, Tensor] = {}
 
-    @property
-    def room(self) -> int:
-        """How many positions there is memory for."""
-        return min((held.shape[2] for held in self._held.values()), default=0)
-
     def growing(self, end: int) -> int:
-        """The room that there will be once ``end`` positions are held: it grows by doubling."""
-        if end <= (room := self.room):
-            return room
-        return self._grown(end)
-
-    def _grown(self, end: int) -> int:
+        """The room that there is once ``end`` positions are held: it grows by doubling."""
+        if end <= self.room:
+            return self.room
         wanted = max(_LEAST_ROOM, 2 * self.length, end)
         return wanted if self._most is None else max(end, min(wanted, self._most))
+
+    def reserve(self, end: int) -> None:
+        """Have room for ``end`` positions."""
+        self.room = self.growing(end)
 
     def extended(self, name: str, x: Tensor) -> Tensor:
         """What is held by a name, ``(B, G, S, D)``, with that of the next positions, ``(B, T, G, D)``.
@@ -79,8 +76,9 @@ class Cache:
         """What is held by a name, where there is room for ``end`` positions."""
         held = self._held.get(name)
         if held is None or held.shape[2] < end:
+            self.reserve(end)
             batch, groups, _, width = like.shape
-            room = like.new_empty((batch, groups, self._grown(end), width))
+            room = like.new_empty((batch, groups, self.room, width))
             if held is not None:
                 room[:, :, : self.length] = held[:, :, : self.length]
             self._held[name] = held = room

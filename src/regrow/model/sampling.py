@@ -137,20 +137,31 @@ def ranked(logits: np.ndarray, count: int = 0) -> NDArray[np.intp]:
     return order[: count or None]
 
 
+@dataclass(frozen=True)
 class Chances:
-    """How likely tokens are to follow, before any temperature, by rows of logits: natural logarithms."""
+    """How likely tokens are to follow, before any temperature, bias and penalty: natural logarithms.
 
-    def __init__(self, logits: np.ndarray) -> None:
-        """Take float32 ``(R, V)``."""
-        self._logits = logits
-        self._largest, sums = exponential_sums(logits)
-        self._totals = log64(sums)
+    Attributes:
+        logits: float32 ``(V,)``.
+        largest: of them.
+        total: the logarithm of the sum of the exponentials of all, less the largest.
+    """
 
-    def of(self, row: int, token: int) -> float:
+    logits: np.ndarray
+    largest: np.float64
+    total: np.float64
+
+    @staticmethod
+    def of(logits: np.ndarray) -> list[Chances]:
+        """For each row of ``(R, V)``."""
+        largest, sums = exponential_sums(logits)
+        return [Chances(*row) for row in zip(logits, largest, log64(sums), strict=True)]
+
+    def logprob(self, token: int) -> float:
         """The logarithm of the probability of a token."""
-        return float((np.float64(self._logits[row, token]) - self._largest[row]) - self._totals[row])
+        return float((np.float64(self.logits[token]) - self.largest) - self.total)
 
-    def likeliest(self, row: int, count: int) -> tuple[tuple[int, float], ...]:
+    def likeliest(self, count: int) -> tuple[tuple[int, float], ...]:
         """As many of the likeliest tokens with theirs, falling, equal ones by rising number."""
-        order = ranked(self._logits[row], count).tolist() if count else []
-        return tuple((token, self.of(row, token)) for token in order)
+        order = ranked(self.logits, count).tolist() if count else []
+        return tuple((token, self.logprob(token)) for token in order)

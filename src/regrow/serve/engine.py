@@ -1,7 +1,7 @@
 """Many texts at once from one model, each with the same bits as if it were alone.
 
     engine = Engine(decoder, parameters)
-    engine.submit(Request(tokens, most=64), print)  # prints Read, then each Written, then Ended
+    engine.submit(Request(tokens, most=64, sampling=Sampling()), print)  # prints Read, then each Written, then Ended
 
 Events of a request come in the order in which they happen, from the engine's own thread, so whoever hears them hands
 them on and returns at once.
@@ -9,157 +9,137 @@ them on and returns at once.
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
-import numpy as np
-from torch import Tensor
+from regrow.model.decoder import Decoder, Parameters
+from regrow.serve.batch import Batch, Figures, Limits
+from regrow.serve.requests import (
+    BusyError,
+    Chance,
+    ClosedError,
+    Ended,
+    Event,
+    Hearer,
+    Read,
+    Reason,
+    Request,
+    RequestError,
+    Running,
+    Written,
+)
+from regrow.serve.writing import Model, Text
 
-from regrow.exact.random import uniforms
-from regrow.model.decoder import Decoder
-from regrow.model.sampling import Reader, Sampling, choose
+__all__ = [
+    "BusyError", "Chance", "ClosedError", "Ended", "Engine", "Event", "Figures", "Hearer", "Limits", "Model", "Read",
+    "Reason", "Request", "RequestError", "Running", "Written",
+]  # fmt: skip
 
-Reason = Literal["stop", "length", "cancelled", "failed"]
-
-
-@dataclass(frozen=True)
-class Chance:
-    """A token and how likely the model holds it to be.
-
-    Attributes:
-        token: its number.
-        logprob: the natural logarithm of its probability before temperature, a float64.
-        likeliest: the tokens that are most likely at its place with their logprobs, falling, as many as were asked for.
-    """
-
-    token: int
-    logprob: float
-    likeliest: tuple[tuple[int, float], ...] = ()
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be written.
-
-    Attributes:
-        tokens: the prompt, one at least.
-        most: tokens that may be written; 0 only reads the prompt.
-        sampling: how they are chosen.
-        stops: tokens that end the text and are not part of it.
-        likeliest: how many of the likeliest tokens are told of each place; None tells no logprobs at all.
-        echo: whether those of the prompt are told too, but of its first token, which nothing foretells.
-    """
-
-    tokens: Sequence[int]
-    most: int
-    sampling: Sampling
-    stops: frozenset[int] = frozenset()
-    likeliest: int | None = None
-    echo: bool = False
+_LINGER = 1.0
+"""Seconds for which the thread waits for more to do before it ends: another one is begun in no time."""
 
 
-@dataclass(frozen=True)
-class Read:
-    """The prompt was read.
+class Engine:
+    """Takes requests from any thread, and works on them in one of its own, which is there while there is work."""
 
-    Attributes:
-        cached: how many of its tokens had been read for an earlier request.
-        chances: of its tokens from the second on, if they were asked for.
-    """
+    def __init__(
+        self,
+        decoder: Decoder,
+        parameters: Parameters,
+        limits: Limits | None = None,
+        adapters: Mapping[str, Model] = MappingProxyType({}),
+    ) -> None:
+        """Take a model.
 
-    cached: int
-    chances: tuple[Chance, ...] = ()
-
-
-@dataclass(frozen=True)
-class Written:
-    """A token was chosen; ``chance`` is there if logprobs were asked for."""
-
-    token: int
-    chance: Chance | None = None
-
-
-@dataclass(frozen=True)
-class Ended:
-    """Nothing more comes. ``error`` is there if it failed."""
-
-    reason: Reason
-    error: BaseException | None = None
-
-
-Event = Read | Written | Ended
-Hearer = Callable[[Event], None]
-
-
-class Running:
-    """A request that was taken."""
-
-    def __init__(self) -> None:
-        self._cancelled = threading.Event()
-
-    def cancel(self) -> None:
-        """Write nothing more of it; `Ended("cancelled")` follows if it had not ended."""
-        self._cancelled.set()
+        Args:
+            decoder: the computation.
+            parameters: of the model.
+            limits: what may be taken of the machine.
+            adapters: other models by the names that requests have for them, which may share its parameters.
+        """
+        self.limits = Limits() if limits is None else limits
+        self._models = {"": Model(decoder, parameters), **adapters}
+        self._batch = Batch(self.limits)
+        self._asked: list[Text] = []
+        self._number = 0
+        self._wake = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
 
     @property
-    def cancelled(self) -> bool:
-        """Whether somebody gave it up."""
-        return self._cancelled.is_set()
-
-
-@dataclass
-class Engine:
-    """Takes requests from any thread, and works on them in one of its own."""
-
-    decoder: Decoder
-    parameters: Mapping[str, Tensor]
-    _asked: queue.SimpleQueue[tuple[Request, Hearer, Running] | None] = field(default_factory=queue.SimpleQueue)
-
-    def __post_init__(self) -> None:
-        self._thread = threading.Thread(target=self._work, name="regrow engine", daemon=True)
-        self._thread.start()
+    def figures(self) -> Figures:
+        """What is going on, for those who watch."""
+        with self._wake:
+            return replace(self._batch.figures, waiting=self._batch.figures.waiting + len(self._asked))
 
     def submit(self, request: Request, heard: Hearer) -> Running:
-        """Begin with a request as soon as there is room for it."""
-        running = Running()
-        self._asked.put((request, heard, running))
-        return running
+        """Begin with a request as soon as there is room for it.
 
-    def close(self) -> None:
-        """End what was asked for so far, and take no more."""
-        self._asked.put(None)
-        self._thread.join()
+        Raises:
+            RequestError: if nothing could ever be written for it.
+            BusyError: if as many wait already as may.
+            ClosedError: if the engine was closed.
+        """
+        model = self._models.get(request.adapter)
+        if model is None:
+            raise RequestError(f"there is no adapter `{request.adapter}`", where="adapter")
+        request.require(model.decoder.config)
+        with self._wake:
+            text = Text(self._number, request, heard, Running(), model)
+            self._require_room(text)
+            self._number += 1
+            self._asked.append(text)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="regrow engine", daemon=True)
+                self._thread.start()
+            self._wake.notify()
+        return text.running
+
+    def close(self, *, now: bool = False) -> None:
+        """Take no more, and end what was asked for so far: by writing it, or ``now`` by giving it up."""
+        with self._wake:
+            self._closed = True
+            if now:
+                for text in (*self._asked, *self._batch.texts):
+                    text.running.cancel()
+            thread = self._thread
+            self._wake.notify()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _require_room(self, text: Text) -> None:
+        if self._closed:
+            raise ClosedError("the engine was closed")
+        needed = text.longest * text.model.position_bytes
+        if needed > self.limits.memory_bytes:
+            raise RequestError(
+                f"{text.longest:,} positions need {needed:,} bytes of keys and values",
+                where="most",
+                why=f"there may be {self.limits.memory_bytes:,}",
+                hint="ask for fewer tokens, or give the engine more memory",
+            )
+        if len(self._asked) + self._batch.figures.waiting >= self.limits.waiting:
+            raise BusyError(
+                f"{self.limits.waiting:,} requests are waiting already", hint="ask again when some have ended"
+            )
 
     def _work(self) -> None:
-        while (asked := self._asked.get()) is not None:
-            request, heard, running = asked
+        while self._has_work():
             try:
-                heard(Ended(self._write(request, heard, running)))
-            except Exception as error:  # one request that fails is no reason to fail others
-                heard(Ended("failed", error))
+                self._batch.step()
+            except Exception as error:  # whoever waits is told, whatever happens
+                self._batch.fail(error)
 
-    def _write(self, request: Request, heard: Hearer, running: Running) -> Reason:
-        tokens, reader = list(request.tokens), Reader(self.decoder, self.parameters)
-        logits = reader.logits(tokens)
-        heard(Read(0))
-        for draw in uniforms(request.sampling.seed, "sampling", request.most):
-            if running.cancelled:
-                return "cancelled"
-            token = choose(logits, float(draw), request.sampling)
-            if token in request.stops:
-                return "stop"
-            heard(Written(token, self._chance(logits, token, request.likeliest)))
-            tokens.append(token)
-            logits = reader.logits(tokens)
-        return "length"
-
-    def _chance(self, logits: np.ndarray, token: int, likeliest: int | None) -> Chance | None:
-        if likeliest is None:
-            return None
-        scaled = logits.astype(np.float64) - float(logits.max())
-        logprobs = scaled - np.log(np.exp(scaled).sum())
-        order = np.argsort(-logits, kind="stable")[:likeliest]
-        return Chance(token, float(logprobs[token]), tuple((int(i), float(logprobs[i])) for i in order))
+    def _has_work(self) -> bool:
+        """Wait for something to do; False, and the thread is no longer there, if nothing comes."""
+        with self._wake:
+            while not (self._asked or self._batch.busy):
+                if self._closed or not self._wake.wait(_LINGER):
+                    self._thread = None
+                    return False
+            for text in self._asked:
+                self._batch.add(text)
+            self._asked.clear()
+            return True

@@ -54,7 +54,7 @@ class Request:
         stops: tokens that end the text and are not part of it.
         likeliest: how many of the likeliest tokens are told of each place; None tells no logprobs at all.
         echo: whether those of the prompt are told too, but of its first token, which nothing foretells.
-        since: of the prompt, the first token that is told of; those before may have been read for others.
+        told_from: with ``echo``, the first token of the prompt that is told of; those before may be known already.
         adapter: of those that the engine has, which one writes; empty for the model itself.
     """
 
@@ -64,7 +64,7 @@ class Request:
     stops: frozenset[int] = frozenset()
     likeliest: int | None = None
     echo: bool = False
-    since: int = 1
+    told_from: int = 1
     adapter: str = ""
 
     def require(self, config: DecoderConfig) -> None:
@@ -77,24 +77,23 @@ class Request:
             raise _refused("tokens", "there is no token to begin with")
         if strange := next((one for one in self.tokens if not 0 <= one < config.vocabulary), None):
             raise _refused("tokens", f"the model has no token {strange}; it has {config.vocabulary:,}")
-        if min(self.tokens) < 0:
-            raise _refused("tokens", f"the model has no token {min(self.tokens)}")
-        if self.most < 0 or (self.likeliest or 0) < 0 or self.since < 1:
-            raise _refused("most, likeliest, since", "a number of tokens is negative, or `since` is 0")
+        counts = {"most": self.most, "likeliest": self.likeliest or 0, "told_from": self.told_from - 1}
+        if negative := next((name for name, value in counts.items() if value < 0), None):
+            raise _refused(negative, f"{getattr(self, negative)} is too few")
         for name, least, largest in _BOUNDS:
             if not least <= getattr(self.sampling, name) <= largest:
                 raise _refused(name, f"is {getattr(self.sampling, name)}, and not within {least} to {largest}")
         if not 0.0 < self.sampling.top_p <= 1.0:
             raise _refused("top_p", f"is {self.sampling.top_p}, and not more than 0 and at most 1")
-        for token, value in self.sampling.bias.items():
+        for token, value in self.sampling.logit_bias.items():
             if not (0 <= token < config.vocabulary and abs(value) <= _MOST_BIAS):
-                raise _refused("bias", f"token {token} cannot be biased by {value}: at most {_MOST_BIAS:g} each way")
+                raise _refused("logit_bias", f"{value} for token {token}, and not within {_MOST_BIAS:g} each way")
 
 
 _MOST_BIAS = 100.0
 _BOUNDS = (
-    ("temperature", 0.0, 100.0), ("top", 0, math.inf), ("seed", 0, _LARGEST_SEED), ("presence", -100.0, 100.0),
-    ("frequency", -100.0, 100.0),
+    ("temperature", 0.0, 100.0), ("top", 0, math.inf), ("seed", 0, _LARGEST_SEED),
+    ("presence_penalty", -100.0, 100.0), ("frequency_penalty", -100.0, 100.0),
 )  # fmt: skip
 
 
@@ -125,10 +124,17 @@ class Written:
 
 @dataclass(frozen=True)
 class Ended:
-    """Nothing more comes. ``error`` is there if it failed."""
+    """Nothing more comes.
+
+    Attributes:
+        reason: why.
+        error: what went wrong, if it failed.
+        chance: of the token that it stopped at, which is no part of the text, if logprobs were asked for.
+    """
 
     reason: Reason
     error: BaseException | None = None
+    chance: Chance | None = None
 
 
 Event = Read | Written | Ended

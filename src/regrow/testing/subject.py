@@ -10,6 +10,7 @@ from pathlib import Path
 from regrow.errors import InputError
 from regrow.evaluating.forms import Form
 from regrow.model import weights
+from regrow.serve.batch import Limits
 from regrow.serve.engine import Engine
 from regrow.serve.generate import Generator
 from regrow.testing.together import BATCH, Together
@@ -57,7 +58,7 @@ def subject(folder: Path, batch: int = BATCH) -> Iterator[Subject]:
         InputError: if it holds no model or tokenizer, or one that cannot be read.
     """
     generator = Generator.load(folder)
-    engine = Engine(generator.decoder, generator.parameters)
+    engine = Engine(generator.decoder, generator.parameters, Limits(together=batch))
     try:
         yield Subject(folder, generator, Together(engine, generator.tokenizer, generator.stops, batch))
     finally:

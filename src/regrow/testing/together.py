@@ -13,6 +13,7 @@ from regrow.errors import StageError
 from regrow.evaluating.asking import GREEDY, Likely, Span, Writing, Written, before_stop
 from regrow.serve.engine import Chance, Ended, Engine, Event, Read, Request, Running
 from regrow.serve.engine import Written as Token
+from regrow.words import counted
 
 Q = TypeVar("Q", Span, Writing)
 A = TypeVar("A", Likely, Written)
@@ -63,7 +64,9 @@ class Together:
                 heard.give_up()
 
     def _read(self, span: Span) -> _Heard:
-        return _Heard().begin(self.engine, Request(span.tokens, 0, GREEDY, likeliest=1, echo=True))
+        return _Heard().begin(
+            self.engine, Request(span.tokens, 0, GREEDY, likeliest=1, echo=True, told_from=span.first)
+        )
 
     def _write(self, writing: Writing) -> _Heard:
         request = Request(writing.tokens, writing.most, writing.sampling, self.stops)
@@ -122,12 +125,12 @@ class _Heard:
 
 
 def _likely(span: Span, heard: _Heard) -> Likely:
-    if len(heard.chances) != len(span.tokens) - 1:  # else nothing would be more likely than anything
+    asked, chances = span.tokens[span.first :], heard.chances
+    if tuple(one.token for one in chances) != asked:  # without them, nothing would be more likely than anything
         raise StageError(
-            f"the engine told of {len(heard.chances):,} tokens of {len(span.tokens) - 1:,}",
+            f"the engine told of {counted(len(chances), 'token')} in place of {len(asked):,}",
             hint="this is a fault of regrow: please report it",
         )
-    chances = heard.chances[span.first - 1 :]
     greedy = all(one.logprob == one.likeliest[0][1] for one in chances)
     return Likely(tuple(one.logprob for one in chances), greedy)
 

@@ -39,6 +39,11 @@ WRITING: dict[str, dict[str, Any]] = {
         "temperature": 0.8, "top": 0, "top_p": 0.7, "presence_penalty": 0.4, "frequency_penalty": 0.3,
     },
 }  # fmt: skip
+BIAS = [[33, -1.5], [3, 2.5], [22, 1.0]]
+PENALTIES: tuple[dict[str, Any], ...] = (
+    {"logit_bias": BIAS}, {"presence_penalty": 1.7}, {"frequency_penalty": 0.9},
+    {"presence_penalty": -0.3, "frequency_penalty": 2.0},
+)  # fmt: skip
 RUN = Settings(
     steps=5, micro_batch=2, micro_batches_per_step=3, learning_rate=3e-3, warmup=2, decay="cosine",
     final_learning_rate=3e-4, weight_decay=0.1, beta1=0.9, beta2=0.95, epsilon=1e-8, clip=1.0, seed=SEED,
@@ -136,18 +141,13 @@ def _choices() -> Iterator[Vector]:
     draws = [number / 32 for number in range(32)]
     for top, top_p in ((0, 0.5), (3, 0.9), (0, 1e-9), (2, 0.5)):
         yield _chosen(f"top_p {top_p}", some if top != 2 else equal, draws, Sampling(1.1, top), top_p=top_p)
-    bias, written = [[33, -1.5], [3, 2.5], [22, 1.0]], [39, 39, 18, 3, 39]
+    written = [39, 39, 18, 3, 39]
     for temperature in (0.0, 0.9):
-        cold = Sampling(temperature, 0)
-        for told in (
-            {"logit_bias": bias},
-            {"presence_penalty": 1.7},
-            {"frequency_penalty": 0.9},
-            {"presence_penalty": -0.3, "frequency_penalty": 2.0},
-        ):
-            given = {**told, "written": written}
-            yield _chosen(f"{' and '.join(told)}, temperature {temperature}", some, draws, cold, **given)
-    yield _chosen("all", some, draws, Sampling(1.0, 20), **given, logit_bias=bias, top_p=0.8)
+        for told in PENALTIES:
+            name = f"{' and '.join(told)}, temperature {temperature}"
+            yield _chosen(name, some, draws, Sampling(temperature, 0), **told, written=written)
+    last: dict[str, Any] = {**PENALTIES[-1], "written": written, "logit_bias": BIAS, "top_p": 0.8}
+    yield _chosen("all", some, draws, Sampling(1.0, 20), **last)
 
 
 def _chosen(name: str, logits: Input, draws: list[float], sampling: Sampling, **more: Any) -> Vector:
@@ -164,8 +164,8 @@ def _chances() -> Iterator[Vector]:
         "fewer than lanes": literal(np.array([1.0, 2.0, 2.0], np.float32)),
         "infinite": literal(np.array([1.0, np.inf], np.float32)),
     }.items():
-        chances = Chances(logits.array[None])
-        found = np.array([chances.of(0, token) for token in range(len(logits.array))])
+        [chances] = Chances.of(logits.array[None])
+        found = np.array([chances.logprob(token) for token in range(len(logits.array))])
         yield vector("logprobs", name, {"logits": logits}, {"y": found})
 
 

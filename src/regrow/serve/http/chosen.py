@@ -1,0 +1,102 @@
+"""How tokens are chosen for a request: as it asks, or as the release is usually let write, and what of both it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from regrow.model.sampling import Sampling
+from regrow.serve.http.asked import HOTTEST, LARGEST_SEED, Asked
+from regrow.serve.http.errors import RefusedError
+from regrow.words import shown
+
+SEED = 1
+"""As `regrow chat` has it: the same request gives the same answer, until another seed is asked for."""
+_SILENT: Mapping[str, Any] = {
+    "temperature": 1.0,
+    "top_k": 0,
+    "top_p": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "logit_bias": {},
+    "seed": SEED,
+}
+"""Where neither a request nor the release says anything: what the model holds likely, as it is."""
+_UNHEEDED: Mapping[str, Any] = {
+    "min_p": 0,
+    "no_repeat_ngram_size": 0,
+    "num_beams": 1,
+    "repetition_penalty": 1,
+    "typical_p": 1,
+}
+"""What releases may say that nothing is written with here, and what then makes no difference."""
+_DIGITS = 18
+"""Of the number of a token; some thousand of them take Python a while to read."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is used.
+
+    Attributes:
+        values: by the names that requests have for them.
+        usual: the names of those that were not asked for.
+    """
+
+    values: Mapping[str, Any]
+    usual: tuple[str, ...]
+
+    @staticmethod
+    def of(asked: Asked, usual: Mapping[str, Any]) -> Chosen:
+        """What a request and the settings of a release make together."""
+        wanted = {name: value for name in _SILENT if (value := getattr(asked, name)) is not None}
+        values = {**_SILENT, **_said(usual), **wanted}
+        values["top_k"] = max(0, values["top_k"])  # others say -1 for all
+        return Chosen(values, tuple(name for name in _SILENT if name not in wanted))
+
+    def samplings(self, count: int, vocabulary: int) -> list[Sampling]:
+        """For each of several answers to one prompt.
+
+        Raises:
+            RefusedError: if there is no such token as one of `logit_bias`.
+        """
+        values, bias = self.values, self._bias(vocabulary)
+        given = (values["top_p"], values["presence_penalty"], values["frequency_penalty"], bias)
+        return [Sampling(values["temperature"], values["top_k"], seed, *given) for seed in self.seeds(count)]
+
+    def seeds(self, count: int) -> Sequence[int]:
+        """Of each of several answers to one prompt: the first has the one that is told, the next the next."""
+        return [(self.values["seed"] + number) % (LARGEST_SEED + 1) for number in range(count)]
+
+    def _bias(self, vocabulary: int) -> dict[int, float]:
+        found = {}
+        for token, value in self.values["logit_bias"].items():
+            if not (token.isascii() and token.isdecimal() and len(token) < _DIGITS and int(token) < vocabulary):
+                why = f"`logit_bias` is for tokens by their numbers, from 0 to {vocabulary - 1:,}"
+                raise RefusedError(f"{why}, and {shown(token)} is none", param="logit_bias", code="invalid_value")
+            found[int(token)] = float(value)
+        return found
+
+
+def unheeded(usual: Mapping[str, Any]) -> list[str]:
+    """What a release says of how it is let write that is not done here."""
+    return [name for name, value in _UNHEEDED.items() if usual.get(name, value) not in (value, None)]
+
+
+def _said(usual: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the settings of a release those that can be followed; one that does not sample takes the likeliest."""
+    if usual.get("do_sample") is False:
+        return {"temperature": 0.0}
+    said: dict[str, Any] = {}
+    if _is_number(temperature := usual.get("temperature")):
+        said["temperature"] = min(max(float(temperature), 0.0), HOTTEST)
+    if _is_number(top_p := usual.get("top_p")) and 0 < top_p <= 1:
+        said["top_p"] = float(top_p)
+    if type(top_k := usual.get("top_k")) is int:
+        said["top_k"] = top_k
+    return said
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
