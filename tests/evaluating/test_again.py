@@ -108,8 +108,6 @@ def test_the_command_says_that_all_is_as_it_was(kept: Path, tmp_path: Path) -> N
     shell = Shell(tmp_path, tmp_path / "store")
     done = shell.run("test", str(kept), "--batch", "1")
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "4 tests, all as they were")
-    told = shell.json("test", str(kept))
-    assert told["passed"] and len(told["cases"]) == 4
 
 
 def test_a_release_that_keeps_nothing_is_told_what_to_do(plain: Path) -> None:
@@ -140,8 +138,8 @@ def test_a_damaged_model_answers_nothing(kept: Path, tmp_path: Path) -> None:
     folder = copied(kept, tmp_path)
     with (folder / "model.safetensors").open("ab") as file:
         file.write(b" ")
-    done = Shell(tmp_path, tmp_path / "store").run("test", str(folder))
-    assert done.returncode == 6 and "not the file that was released" in done.stderr
+    with pytest.raises(InputError, match="not the file that was released"):
+        ask_again(folder)
 
 
 def test_a_conversation_needs_a_template(plain: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from regrow.errors import RegrowError
 from regrow.evaluating import tasks
 from regrow.evaluating.alone import Alone
 from regrow.evaluating.asking import GREEDY, Likely, Span, Writing, before_stop
@@ -19,8 +21,11 @@ from regrow.evaluating.items import Choice, Continuation
 from regrow.evaluating.scores import Measure, Score, Scores, judge, measures, ratio
 from regrow.evaluating.tasks import Hub, Task
 from regrow.model.sampling import Sampling
+from regrow.testing.evaluation import Options, evaluate
 from regrow.testing.subject import subject
 from tests.cli.conftest import Shell
+
+from .conftest import seal
 
 
 def test_the_error_of_a_mean_is_the_usual_one_and_that_of_a_rate_counts_both_sums() -> None:
@@ -116,18 +121,25 @@ def test_threads_change_nothing_and_the_table_shows_what_guessing_gives(kept: Pa
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("names", "options", "what"),
     [
-        (("--tasks", "coping"), "there is no task `coping`\nhint: did you mean `copying`?"),
-        (("--tasks", "agreement", "--chat"), "the model has no chat template"),
-        (("--tasks", "knowledge", "--tasks", "knowledge"), "there are two tasks called `knowledge`"),
-        (("--tasks", "nowhere.yaml"), "there is no such file"),
+        (("coping",), Options(), "there is no task `coping`"),
+        (("agreement",), Options(chat=True), "the model has no chat template"),
+        (("knowledge", "knowledge"), Options(limit=1), "there are two tasks called `knowledge`"),
+        (("nowhere.yaml",), Options(), "there is no such file"),
     ],
 )
-def test_what_cannot_be_judged_is_told(kept: Path, tmp_path: Path, words: tuple[str, ...], said: str) -> None:
-    done = Shell(tmp_path, tmp_path / "store").run("eval", str(kept), *words, "--limit", "1", "--output", "out.json")
-    assert done.returncode in (2, 6)
-    assert said in done.stderr and "Traceback" not in done.stderr
+def test_what_cannot_be_judged_is_told(kept: Path, names: tuple[str, ...], options: Options, what: str) -> None:
+    with pytest.raises(RegrowError, match=what):
+        evaluate(kept, names, options)
+
+
+def test_a_release_without_a_tokenizer_is_judged_in_nothing(kept: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(kept, tmp_path / "release"))
+    (folder / "tokenizer.json").unlink()
+    done = Shell(tmp_path, tmp_path / "store").run("eval", str(seal(folder)), "--output", "out.json")
+    assert done.returncode == 6
+    assert done.stderr.startswith(f"error: `{folder}` has no tokenizer")
     assert done.stdout == "" and not (tmp_path / "out.json").exists()
 
 
