@@ -224,7 +224,7 @@ ANY = {
 }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(**ANY)
 def test_any_requests_in_any_company_are_written_as_each_alone(name: str, requests: Any, limits: Limits) -> None:
     they_write_as_if_alone(name, requests, limits)
@@ -287,10 +287,10 @@ def test_the_oldest_text_goes_on_where_memory_is_short() -> None:
 
 
 def test_texts_that_grow_beyond_the_memory_are_read_again() -> None:
-    config = replace(CONFIG, context=400)
+    config = replace(CONFIG, context=200)
     model = made(config)
-    asking = Asking(Limits(memory_bytes=400 * bytes_of(config), block=0), model)
-    requests = [request(TOKENS[start : start + 9], 150) for start in range(4)]
+    asking = Asking(Limits(memory_bytes=200 * bytes_of(config), block=0), model)
+    requests = [request(TOKENS[start : start + 9], 90) for start in range(4)]
     for asked in requests:
         asking.ask(asked)
     asking.work()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import queue
 import re
@@ -338,21 +339,58 @@ def test_what_does_not_fit_in_the_queue_is_refused_for_now_or_for_good(server: S
     assert refused.json()["error"]["type"] == "rate_limit_error" and refused.headers["retry-after"] == "1"
 
 
-def _many(server: Server, count: int, clients: int) -> None:
-    """Requests from clients at the same time, each answered as it is alone."""
-    kinds = [{"prompt": PROMPT[:size], "max_tokens": size, "seed": size, "n": 1 + size % 2} for size in range(3, 11)]
-    alone = [[one["text"] for one in ask(server, **kind)["choices"]] for kind in kinds]
+KINDS: tuple[dict[str, Any], ...] = (
+    {"prompt": PROMPT, "max_tokens": 9, "seed": 3},
+    {"prompt": "Say", "max_tokens": 20, "temperature": 0, "logprobs": 2},
+    {"prompt": "say it " * 20, "max_tokens": 5, "n": 2},
+    {"prompt": "say it " * 20 + "again", "max_tokens": 12, "echo": True, "logprobs": 1},
+    {"prompt": ["Say", PROMPT, "Say it"], "max_tokens": 7, "top_p": 0.7, "frequency_penalty": 1.5},
+    {"prompt": "old man", "max_tokens": 30, "stop": ["e", "s"], "top_k": 20},
+)
 
-    def answered(number: int) -> bool:
-        found = ask(server, **kinds[number % len(kinds)])
-        return [one["text"] for one in found["choices"]] == alone[number % len(kinds)]
+
+def texts(server: Server, kind: int) -> Any:
+    return ask(server, **KINDS[kind])["choices"]
+
+
+@pytest.fixture(scope="module")
+def alone(server: Server) -> list[Any]:
+    """What is answered to requests of each kind when nobody else asks."""
+    return [texts(server, kind) for kind in range(len(KINDS))]
+
+
+def leave(server: Server, kind: int) -> None:
+    """Ask, and hang up at some time."""
+    with suppress(requests.Timeout):
+        fields = {**KINDS[kind], "max_tokens": 60, "stream": True}
+        requests.post(f"{server.url}/v1/completions", json=fields, stream=True, timeout=0.01 * (1 + kind)).close()
+
+
+@settings(max_examples=8)
+@given(
+    asked=st.lists(st.tuples(st.integers(0, len(KINDS) - 1), st.booleans()), min_size=1, max_size=10),
+    clients=st.integers(1, 6),
+)
+def test_answers_are_what_they_are_alone_whoever_else_asks_and_leaves(
+    server: Server, alone: list[Any], asked: list[tuple[int, bool]], clients: int
+) -> None:
+    def answered(one: tuple[int, bool]) -> Any:
+        kind, leaves = one
+        return leave(server, kind) if leaves else texts(server, kind)
 
     with ThreadPoolExecutor(clients) as pool:
-        assert all(pool.map(answered, range(count)))
+        found = list(pool.map(answered, asked))
+    assert found == [None if leaves else alone[kind] for kind, leaves in asked]
 
 
-def test_clients_at_the_same_time_get_what_each_gets_alone(server: Server) -> None:
-    _many(server, count=24, clients=8)
+def test_what_was_read_before_is_not_read_again_and_changes_nothing(server: Server) -> None:
+    prompt = ask(server, "/tokenize", prompt="the old man said it again, say it now and then")["tokens"] * 2
+    asked: dict[str, Any] = {"prompt": prompt[:64], "max_tokens": 8, "logprobs": 3}
+    cold, warm = ask(server, **asked), ask(server, **asked)
+    assert cold["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
+    assert warm["usage"]["prompt_tokens_details"]["cached_tokens"] > 0
+    assert warm["choices"] == cold["choices"] and warm["system_fingerprint"] == cold["system_fingerprint"]
+    assert counted(server, "regrow_found_tokens_total") > 0 and counted(server, "regrow_kept_cache_bytes") > 0
 
 
 @pytest.mark.slow
@@ -361,11 +399,12 @@ def test_a_thousand_requests_take_no_more_memory_than_some(folder: Path) -> None
         said = Path(f"/proc/{server.process.pid}/status").read_text()
         return int(re.findall(r"VmRSS:\s*(\d+) kB", said)[0]) // 1024
 
-    with servers.command(folder) as server:
-        _many(server, count=100, clients=32)
+    with servers.command(folder) as server, ThreadPoolExecutor(32) as pool:
+        first = list(pool.map(texts, [server] * 100, itertools.cycle(range(len(KINDS)))))
         before = memory(server)
-        _many(server, count=1000, clients=32)
+        rest = list(pool.map(texts, [server] * 1000, itertools.cycle(range(len(KINDS)))))
         assert memory(server) < before + 50  # MiB
+    assert all(one == first[number % len(KINDS)] for number, one in enumerate(rest))
 
 
 def test_a_server_that_was_killed_answers_the_same_when_it_is_back(folder: Path, server: Server) -> None:

@@ -9,6 +9,7 @@ them on and returns at once.
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -93,6 +94,8 @@ class Engine:
             self._asked.append(text)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="regrow engine", daemon=True)
+                # A thread that is left in the middle of a product when Python goes ends the process with a fault.
+                atexit.register(self._leave)
                 self._thread.start()
             self._wake.notify()
         return text.running
@@ -108,6 +111,9 @@ class Engine:
             self._wake.notify()
         if thread is not None and thread is not threading.current_thread():
             thread.join()
+
+    def _leave(self) -> None:
+        self.close(now=True)
 
     def _require_room(self, text: Text) -> None:
         if self._closed:
@@ -138,6 +144,7 @@ class Engine:
             while not (self._asked or self._batch.busy):
                 if self._closed or not self._wake.wait(_LINGER):
                     self._thread = None
+                    atexit.unregister(self._leave)
                     return False
             for text in self._asked:
                 self._batch.add(text)

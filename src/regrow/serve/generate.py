@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import queue
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
-
-import numpy as np
-from torch import Tensor
 
 from regrow.corpus.chat import ChatTemplate
 from regrow.corpus.conversations import SYSTEM, Message
 from regrow.corpus.tokenizer import Tokenizer
 from regrow.errors import InputError, RecipeError
-from regrow.exact.selection import current
-from regrow.model.decoder import Decoder
-from regrow.model.sampling import Sampling, generate
-from regrow.model.weights import ends, load
-from regrow.release import Release
-from regrow.release.layout import CONFIG, TOKENIZER, WEIGHTS, WEIGHTS_INDEX
-from regrow.words import DAMAGED
+from regrow.model.decoder import Decoder, Parameters
+from regrow.model.sampling import Sampling
+from regrow.serve.engine import Ended, Engine, Event, Model, Request, Written
+from regrow.serve.loading import adapted, load
+from regrow.serve.text import Spelling
 
 
 @dataclass(frozen=True)
@@ -37,58 +34,56 @@ class Generator:
         tokenizer: text to tokens and back.
         template: how the model takes a conversation; None if it knows of none.
         stops: the tokens that end a text.
+        adapters: the model with an adapter beside it, by the names that were given.
     """
 
     decoder: Decoder
-    parameters: dict[str, Tensor]
+    parameters: Parameters
     tokenizer: Tokenizer
     template: ChatTemplate | None
     stops: frozenset[int]
+    adapters: Mapping[str, Model] = field(default_factory=dict)
 
     @staticmethod
-    def load(folder: str | PathLike[str]) -> Generator:
-        """Read the model in the folder of a release.
+    def load(folder: str | PathLike[str], adapters: Mapping[str, str | PathLike[str]] | None = None) -> Generator:
+        """Read the model in a folder, which is a release or one of Hugging Face's libraries, or in a GGUF file.
+
+        Args:
+            folder: where it lies.
+            adapters: folders with adapters of PEFT for it, by names of the caller's choice. They share its memory.
 
         Raises:
             InputError: if it holds no model or tokenizer, one that cannot be read, or another than its list of
-                checksums names.
+                checksums names; or if an adapter is not for it.
             RecipeError: if the way to compute that the environment asks for is not to be had.
         """
-        folder = Path(folder)
-        release = Release.at(folder)
-        for name in (CONFIG, WEIGHTS, WEIGHTS_INDEX, TOKENIZER):
-            release.require(name)
-        for name in set(release.weights) - {WEIGHTS}:
-            release.require(name)
-        config, parameters = load(folder)
-        if not release.files.has(TOKENIZER):
-            raise InputError(
-                f"`{folder}` has no tokenizer",
-                where=str(folder / TOKENIZER),
-                hint="give the folder that `regrow build` wrote",
-            )
-        current()  # a way to compute that is asked for in vain is an error now, and not amid a text
-        tokenizer = Tokenizer.open(folder)
-        if tokenizer.vocabulary > config.vocabulary:
-            raise InputError(
-                f"the tokenizer has {tokenizer.vocabulary:,} tokens, and the model knows {config.vocabulary:,}",
-                where=str(folder / TOKENIZER),
-                why="the two were not made for each other",
-                hint=DAMAGED,
-            )
-        stops = frozenset((tokenizer.end_of_text, *ends(folder, tokenizer.end_of_text).stops))
-        return Generator(Decoder(config), parameters, tokenizer, ChatTemplate.open(folder), stops)
+        base = load(Path(folder))
+        beside = {name: adapted(base, Path(place)) for name, place in (adapters or {}).items()}
+        model = base.model
+        return Generator(model.decoder, model.parameters, base.tokenizer, base.template, base.stops, beside)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What writes, for as many at once as ask; what was read for one is found again by the next."""
+        return Engine(self.decoder, self.parameters, adapters=self.adapters)
 
     def generate(
-        self, prompt: str, max_tokens: int = 200, temperature: float = 0.8, top: int = 40, seed: int = 1
+        self,
+        prompt: str,
+        max_tokens: int = 200,
+        temperature: float = 0.8,
+        top: int = 40,
+        seed: int = 1,
+        adapter: str = "",
     ) -> Iterator[str]:
         """Pieces of text that continue ``prompt``, as soon as each is whole characters; the last as it is.
 
         Raises:
-            RecipeError: if the prompt is no text.
+            RecipeError: if the prompt is no text, or what is asked for cannot be done.
         """
         _require_text(prompt)
-        return self._pieces(self._tokens(self.tokenizer.prompt(prompt), max_tokens, Sampling(temperature, top, seed)))
+        ids = self.tokenizer.prompt(prompt)
+        return self._pieces(self._tokens(ids, max_tokens, Sampling(temperature, top, seed), adapter))
 
     def reply(
         self,
@@ -97,17 +92,18 @@ class Generator:
         temperature: float = 0.8,
         top: int = 40,
         seed: int = 1,
+        adapter: str = "",
     ) -> Iterator[str]:
         """Pieces of what the model answers to a conversation, through its own template.
 
         Raises:
-            RecipeError: if a message is no text.
+            RecipeError: if a message is no text, or what is asked for cannot be done.
             InputError: if the model has no template, or one that fails.
         """
         for message in messages:
             _require_text(message.content)
         ids = self._asked(messages)
-        return self._pieces(self._tokens(ids, max_tokens, Sampling(temperature, top, seed)))
+        return self._pieces(self._tokens(ids, max_tokens, Sampling(temperature, top, seed), adapter))
 
     def fitting(self, messages: Sequence[Message], max_tokens: int) -> Sequence[Message]:
         """The conversation without as many of its oldest questions and answers as leave no room for one more answer.
@@ -127,26 +123,21 @@ class Generator:
         return self.tokenizer.meant(self.template.render(messages, prompt=True))
 
     def _pieces(self, tokens: Iterator[int]) -> Iterator[str]:
-        pending: list[int] = []  # since the last whole character: tokens are bytes, which know nothing of characters
-        text = ""
-        for token in tokens:
-            pending.append(token)
-            text = self.tokenizer.decode(pending)
-            if not text.endswith("\N{REPLACEMENT CHARACTER}"):
-                yield text
-                pending, text = [], ""
-        if text:
-            yield text
+        spelling = Spelling(self.tokenizer)
+        yield from filter(None, map(spelling.add, tokens))
+        yield from filter(None, [spelling.end()])
 
-    def _tokens(self, ids: list[int], most: int, sampling: Sampling) -> Iterator[int]:
-        tokens = generate(self.decoder, self.parameters, ids, most, sampling, stop=self.stops)
-        while True:
-            # Next to no temperature makes all but the likeliest infinitely unlikely.
-            with np.errstate(over="ignore"):
-                token = next(tokens, None)
-            if token is None:
-                return
-            yield token
+    def _tokens(self, ids: list[int], most: int, sampling: Sampling, adapter: str = "") -> Iterator[int]:
+        heard = queue.SimpleQueue[Event]()
+        running = self.engine.submit(Request(ids, most, sampling, self.stops, adapter=adapter), heard.put)
+        try:
+            while not isinstance(event := heard.get(), Ended):
+                if isinstance(event, Written):
+                    yield event.token
+            if event.error is not None:
+                raise event.error
+        finally:
+            running.cancel()  # if nobody reads on
 
 
 def _require_text(prompt: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from regrow.errors import InputError, StageError
+from regrow.errors import StageError
 from regrow.recipe.kind import ADAPTER, PROGRAM, Call, Cost, Expected, Kind, Slot
 from regrow.sections import Parameters
 from regrow.stages.costs import all_of
@@ -35,21 +35,12 @@ def run(call: Call[MergeAdapterParameters]) -> None:
 
     source = call.input("weights")
     adapter = files.read(call.input("adapter"))
-    _require_base(adapter.base, weights.digest(source))
+    files.require_base(adapter.base, weights.digest(source))
     config, parameters = weights.load(source)
     fit = fitted(config, adapter, tensors_of(config, parameters))
     weights.save(call.output, *merged(config, parameters, fit), weights.ends(source))
     together = _logits(*weights.load(call.output))
     _require_same(call.name, _logits(*unmerged(config, parameters, fit)), together)
-
-
-def _require_base(recorded: str | None, given: str) -> None:
-    if recorded not in (None, given):
-        raise InputError(
-            "the adapter was made for another base",
-            why=f"it records weights with the sha256 {recorded}, and these have {given}",
-            hint="get the base that it was made for, or train an adapter for this one",
-        )
 
 
 def _logits(config: DecoderConfig, parameters: Mapping[str, Tensor]) -> Tensor:

@@ -152,6 +152,26 @@ def find(root: Path) -> Path:
     return found[0]
 
 
+def require_base(recorded: str | None, given: str, where: str = "") -> None:
+    """See that an adapter was made for a base.
+
+    Args:
+        recorded: sha256 of the weights that the adapter names; None if it names none.
+        given: that of the base.
+        where: the adapter lies.
+
+    Raises:
+        InputError: if it was made for another.
+    """
+    if recorded not in (None, given):
+        raise InputError(
+            "the adapter was made for another base",
+            where=where,
+            why=f"it records weights with the sha256 {recorded}, and these have {given}",
+            hint="get the base that it was made for, or train an adapter for this one",
+        )
+
+
 def read(folder: Path) -> Files:
     """Read an adapter.
 

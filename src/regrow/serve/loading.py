@@ -1,0 +1,130 @@
+"""What a model that lies somewhere needs to write: a release, a folder of Hugging Face's libraries, or a GGUF file; and
+adapters beside it, which share its memory.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from regrow.corpus.chat import ChatTemplate
+from regrow.corpus.gguf_tokenizer import from_gguf
+from regrow.corpus.tokenizer import Tokenizer
+from regrow.errors import InputError
+from regrow.exact.selection import current
+from regrow.model import gguf, weights
+from regrow.model.adapters import files
+from regrow.model.adapters.low_rank import fitted, tensors_of, unmerged
+from regrow.model.decoder import Decoder, Parameters
+from regrow.model.foreign import find
+from regrow.release import Release
+from regrow.release.layout import CONFIG, TOKENIZER, WEIGHTS, WEIGHTS_INDEX
+from regrow.serve.writing import Model
+from regrow.words import DAMAGED
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model with what lies beside its weights.
+
+    Attributes:
+        model: what computes.
+        tokenizer: text to tokens and back.
+        template: how the model takes a conversation; None if it knows of none.
+        stops: the tokens that end a text.
+        source: where it lies.
+    """
+
+    model: Model
+    tokenizer: Tokenizer
+    template: ChatTemplate | None
+    stops: frozenset[int]
+    source: Path
+
+
+def load(place: Path) -> Loaded:
+    """Read a model.
+
+    Args:
+        place: a folder that holds one, or a GGUF file.
+
+    Raises:
+        InputError: if there is no model or tokenizer, one that cannot be read, or another than a release's list of
+            checksums names.
+        RecipeError: if the way to compute that the environment asks for is not to be had.
+    """
+    current()  # a way to compute that is asked for in vain is an error now, and not amid a text
+    file = place if place.is_file() else _only_file(place)
+    loaded = _from_folder(place) if file is None else _from_file(file)
+    known, given = loaded.model.decoder.config.vocabulary, loaded.tokenizer.vocabulary
+    if given > known:
+        raise InputError(
+            f"the tokenizer has {given:,} tokens, and the model knows {known:,}",
+            where=str(file or place / TOKENIZER),
+            why="the two were not made for each other",
+            hint=DAMAGED,
+        )
+    return loaded
+
+
+def _only_file(folder: Path) -> Path | None:
+    """The GGUF file that a folder holds and that is its model: one without other weights beside it."""
+    if not folder.is_dir() or (folder / CONFIG).exists() or not any(folder.glob("*.gguf")):
+        return None
+    return find(folder).gguf
+
+
+def _from_folder(folder: Path) -> Loaded:
+    release = Release.at(folder)
+    for name in (CONFIG, WEIGHTS, WEIGHTS_INDEX, TOKENIZER):
+        release.require(name)
+    for name in set(release.weights) - {WEIGHTS}:
+        release.require(name)
+    config, parameters = weights.load(folder)
+    if not release.files.has(TOKENIZER):
+        raise InputError(
+            f"`{folder}` has no tokenizer",
+            where=str(folder / TOKENIZER),
+            hint="give the folder that `regrow build` wrote",
+        )
+    tokenizer = Tokenizer.open(folder)
+    stops = frozenset((tokenizer.end_of_text, *weights.ends(folder, tokenizer.end_of_text).stops))
+    return Loaded(Model(Decoder(config), parameters), tokenizer, ChatTemplate.open(folder), stops, folder)
+
+
+def _from_file(path: Path) -> Loaded:
+    model = gguf.load(path)
+    with tempfile.TemporaryDirectory(prefix="regrow-tokenizer-") as scratch:
+        from_gguf(model.metadata, str(path), Path(scratch))
+        tokenizer, template = Tokenizer.open(Path(scratch)), ChatTemplate.open(Path(scratch))
+    stops = frozenset((tokenizer.end_of_text, *gguf.ends(model.metadata).stops))
+    return Loaded(Model(Decoder(model.config), model.parameters), tokenizer, template, stops, path)
+
+
+def adapted(base: Loaded, folder: Path) -> Model:
+    """A model with an adapter of PEFT beside its matrices; what the adapter leaves as it is takes no memory again.
+
+    Args:
+        base: the model.
+        folder: holds the adapter, or has a folder below it that does.
+
+    Raises:
+        InputError: if the adapter cannot be read, or was made for another base.
+    """
+    place = files.find(folder)
+    read = files.read(place)
+    if base.source.is_dir():
+        files.require_base(read.base, weights.digest(base.source), str(place))
+    config, given = base.model.decoder.config, base.model.parameters
+    fit = fitted(config, read, tensors_of(config, given))
+    changed, parameters = unmerged(config, dict(given), fit)
+    shared = {name: _shared(given, name, value) for name, value in parameters.items()}
+    return Model(base.model.decoder if changed == config else Decoder(changed), shared)
+
+
+def _shared(given: Parameters, name: str, value: torch.Tensor) -> torch.Tensor:
+    """The base's own tensor where another one has the same numbers."""
+    return given[name] if name in given and torch.equal(given[name], value) else value
