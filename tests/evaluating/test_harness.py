@@ -136,3 +136,47 @@ def test_python_beside_a_task_runs_if_it_is_allowed(plain: Path, tmp_path: Path)
     path = task(tmp_path, CHOICE + "process_docs: !function mine.prepare\n")
     (score,) = evaluate(plain, [path], Options(code=True)).scores
     assert len(score.said) == 2
+
+
+@pytest.fixture(scope="module")
+def served(plain: Path) -> Iterator[str]:
+    for name in ("aiohttp", "tenacity", "uvicorn", "prometheus_client"):
+        pytest.importorskip(name)
+    from tests.serve import servers
+
+    with servers.command(plain) as server:
+        yield server.url
+
+
+@pytest.mark.parametrize(("batch", "concurrent"), [(1, 1), (5, 1), (1, 3)])
+def test_scores_over_http_are_the_same_to_the_last_digit(
+    asked: Subject, served: str, batch: int, concurrent: int
+) -> None:
+    from lm_eval.models.openai_completions import LocalCompletionsAPI
+
+    pairs = [(context, each) for context in ("one two ", "three four ", "what? ") for each in CONTINUATIONS]
+    theirs = LocalCompletionsAPI(
+        base_url=f"{served}/v1/completions",
+        model=asked.folder.name,
+        tokenizer_backend="huggingface",  # with that of a server, lm-eval leaves out the token that begins a text
+        tokenizer=str(asked.folder),
+        max_length=64,
+        add_bos_token=True,
+        batch_size=batch,
+        num_concurrent=concurrent,
+    )
+    found = theirs.loglikelihood(_instances(pairs), disable_tqdm=True)
+    assert found == ours(asked).loglikelihood(requests(*pairs))
+    assert len({total for total, _ in found}) == len(pairs)  # without an echo they would all be nothing
+    said = {"until": ["e"], "max_gen_toks": 7, "do_sample": False}
+    writings = [(context, said) for context in ("one", "two three", "four five six")]
+    assert _generated(theirs, writings) == ours(asked).generate_until(requests(*writings))
+
+
+def _generated(model: Any, arguments: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    from lm_eval.api.instance import Instance
+
+    found: list[str] = model.generate_until(
+        [Instance("generate_until", {}, one, 0) for one in arguments], disable_tqdm=True
+    )
+    return found
