@@ -25,6 +25,13 @@ _LARGEST_KEY = 4096
 
 @click.command(epilog=example("  regrow serve build/bard\n  regrow serve build/bard --port 0 --api-key-file key.txt"))
 @release_argument
+@click.option(
+    "--adapter",
+    "adapters",
+    multiple=True,
+    metavar="NAME=FOLDER",
+    help="An adapter for it, and what clients call the two together.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 is everywhere.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: one that is free.")
 @click.option(
@@ -44,6 +51,7 @@ _LARGEST_KEY = 4096
 def command(
     console: Console,
     release: Path,
+    adapters: tuple[str, ...],
     host: str,
     port: int,
     api_key_file: Path | None,
@@ -70,9 +78,10 @@ def command(
     asked = {"body": max_body, "answer": max_tokens, "texts": max_texts, "seconds": max_seconds, "memory": memory}
     limits = Limits(**{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
     doors = Doors(host, _key(api_key_file), tuple(one.lower().rstrip("/") for one in origins))
+    beside = _adapters(adapters)
     with bound(host, port) as listener:  # before loading, which takes longer than to find a port taken
         console.verb("Loading", str(release))
-        served = Served.load(readable(release), limits)
+        served = Served.load(readable(release), limits, beside)
         try:
             app = application(served, doors)
             listen(listener)
@@ -87,6 +96,17 @@ def _require_libraries() -> None:
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
         hint = "python -m pip install 'regrow[serve]'"
         raise InputError("a server needs more libraries", why=f"{listed(missing)} are not there", hint=hint)
+
+
+def _adapters(said: tuple[str, ...]) -> dict[str, Path]:
+    """Folders of adapters by their names."""
+    found: dict[str, Path] = {}
+    for one in said:
+        name, _, folder = one.partition("=")
+        if not (name and folder and name.isprintable() and not {*" @/"} & {*name}) or name in found:
+            raise click.BadParameter(f"`{one}` is no NAME=FOLDER with a name of its own", param_hint="--adapter")
+        found[name] = Path(folder)
+    return found
 
 
 def _key(path: Path | None) -> str:
@@ -111,6 +131,8 @@ def _tell(console: Console, served: Served, doors: Doors, port: int) -> None:
     limits = served.limits
     console.verb("Serving", f"{served.name}, which reads {served.context:,} tokens at once")
     console.verb("Release", served.digest)
+    for writer in served.writers[1:]:
+        console.verb("Adapter", f"{writer.name}, {writer.digest}")
     per_answer = f"{limits.answer:,} tokens and {limits.seconds:g} seconds an answer"
     console.verb("Limits", f"{limits.texts:,} texts at a time, {per_answer}, {limits.body:,} bytes a request")
     console.verb("Memory", f"{served.engine.limits.memory_bytes >> 20:,} MiB at most for keys and values")

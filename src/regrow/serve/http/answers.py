@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from regrow.model.sampling import Sampling
 from regrow.serve.http.chosen import Chosen
 from regrow.serve.http.prompts import Prompt
-from regrow.serve.http.served import Served
+from regrow.serve.http.served import Served, Writer
 from regrow.serve.http.texts import Piece, Place, Texts, Wanted
 
 
@@ -38,7 +38,8 @@ class Answer(ABC):
     """How the texts of a request are told: ``each`` to the first prompt, then as many to the next.
 
     Attributes:
-        served: who writes them.
+        served: what is served.
+        writer: who of it writes them.
         chosen: how tokens are chosen.
         prompts: what they begin with.
         each: how many to a prompt.
@@ -49,6 +50,7 @@ class Answer(ABC):
     """
 
     served: Served
+    writer: Writer
     chosen: Chosen
     prompts: Sequence[Prompt]
     each: int
@@ -103,12 +105,14 @@ class Answer(ABC):
 
     def _head(self, sort: str) -> dict[str, Any]:
         named = {"id": f"{self.prefix}-{self.id}", "object": sort, "created": self.created}
-        return {**named, "model": self.served.name, "system_fingerprint": self.served.fingerprint}
+        return {**named, "model": self.writer.name, "system_fingerprint": self.writer.fingerprint}
 
     def _used(self) -> dict[str, Any]:
         """Everything beside the prompts that the texts depend on."""
+        adapter = {"adapter": f"sha256:{self.writer.digest}"} if self.writer.adapter else {}
         return {
             "release": f"sha256:{self.served.digest}",
+            **adapter,
             "sampling": dict(self.chosen.values),
             "seeds": list(self.chosen.seeds(self.each)),
             "usual": list(self.chosen.usual),
@@ -132,8 +136,9 @@ class Answer(ABC):
         return len(self.prompts) * self.each
 
     def _wanted(self, prompt: Prompt, sampling: Sampling) -> Wanted:
-        shape = self.shape
-        return Wanted(prompt.tokens, self._most(prompt), sampling, shape.stops, shape.likeliest, shape.echo)
+        shape, most = self.shape, self._most(prompt)
+        told = (shape.stops, shape.likeliest, shape.echo)
+        return Wanted(prompt.tokens, most, sampling, *told, adapter=self.writer.adapter)
 
     def _most(self, prompt: Prompt) -> int:
         """A text ends where the context does: every token follows from all before it."""

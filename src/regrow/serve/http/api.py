@@ -20,9 +20,9 @@ from regrow.serve.http.errors import RefusedError
 from regrow.serve.http.hearers import Stream, unless_gone
 from regrow.serve.http.meters import CONTENT_TYPE, Meters
 from regrow.serve.http.prompts import Prompt, Prompts
-from regrow.serve.http.served import Served
+from regrow.serve.http.served import Served, Writer
 from regrow.serve.http.texts import Room, Texts
-from regrow.words import shown
+from regrow.words import shown, some
 
 _USUAL_LENGTH = 16
 """Tokens that OpenAI adds to a text where nobody says how many."""
@@ -63,13 +63,12 @@ class Api:
         return Response(self._meters.told(), media_type=CONTENT_TYPE)
 
     async def models(self, request: Request) -> Response:
-        """The one model that there is."""
-        return JSONResponse({"object": "list", "data": [self._model]})
+        """The model, alone and with its adapters."""
+        return JSONResponse({"object": "list", "data": [self._model(one) for one in self._served.writers]})
 
     async def model(self, request: Request) -> Response:
-        """The same, by its name."""
-        self._require_model(request.path_params["id"])
-        return JSONResponse(self._model)
+        """One of them, by its name."""
+        return JSONResponse(self._model(self._writer(request.path_params["id"])))
 
     async def completions(self, request: Request) -> Response:
         """Texts that go on."""
@@ -104,14 +103,14 @@ class Api:
     async def tokenize(self, request: Request) -> Response:
         """The tokens of a text."""
         asked = AskedTexts.read(await asked_of(request, self._limits))
-        self._require_model(asked.model)
+        self._writer(asked.model)
         tokens = await self._prompts.told(asked)
         return JSONResponse({"tokens": tokens, "count": len(tokens), "max_model_len": self._served.context})
 
     async def detokenize(self, request: Request) -> Response:
         """The text of tokens, special ones included."""
         asked = AskedTokens.read(await asked_of(request, self._limits))
-        self._require_model(asked.model)
+        self._writer(asked.model)
         return JSONResponse({"prompt": self._prompts.text(asked.tokens)})
 
     async def tokenizer_info(self, request: Request) -> Response:
@@ -120,32 +119,33 @@ class Api:
         told = {name: value for name, value in self._served.tokenizer_settings.items() if name != "chat_template"}
         return JSONResponse({**told, "chat_template": None if template is None else template.source})
 
-    @property
-    def _model(self) -> dict[str, Any]:
+    def _model(self, writer: Writer) -> dict[str, Any]:
         served = self._served
         return {
-            "id": served.name,
+            "id": writer.name,
             "object": "model",
             "created": served.made,
             "owned_by": "regrow",
+            "parent": served.name if writer.adapter else None,
             "max_model_len": served.context,
             "regrow": {
                 "release": f"sha256:{served.digest}",
-                "pinned": served.pinned,
-                "system_fingerprint": served.fingerprint,
+                "pinned": writer.pinned,
+                "system_fingerprint": writer.fingerprint,
                 "converses": served.generator.template is not None,
                 "sampling": dict(Chosen.of(Asked(), served.usual).values),
             },
         }
 
-    def _require_model(self, name: str | None) -> None:
-        served = self._served
-        if name not in (None, served.name, served.pinned):
-            what = f"there is no model {shown(name)} here; there is `{served.name}`, of the release {served.digest}"
+    def _writer(self, name: str | None) -> Writer:
+        writer = self._served.writer(name)
+        if writer is None:
+            known = some(one.name for one in self._served.writers)
+            what = f"there is no model {shown(name)} here; there is {known}, of the release {self._served.digest}"
             raise RefusedError(what, 404, "model", "model_not_found")
+        return writer
 
     def _require(self, asked: Asked, likeliest: int | None, name: str) -> None:
-        self._require_model(asked.model)
         if (likeliest or 0) > self._limits.likeliest:
             raise RefusedError(f"`{name}` may be {self._limits.likeliest} here", param=name, code="invalid_value")
         if asked.stream_options is not None and not asked.stream:
@@ -176,7 +176,8 @@ class Api:
         prompts: list[Prompt],
         shape: Shape,
     ) -> Response:
-        answer = sort(self._served, chosen, prompts, asked.n or 1, shape, asked.counts_usage)
+        writer = self._writer(asked.model)
+        answer = sort(self._served, writer, chosen, prompts, asked.n or 1, shape, asked.counts_usage)
         texts = len(prompts) * answer.each
         if asked.stream:
             return Stream(self._parts(answer, texts))

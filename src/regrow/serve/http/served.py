@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from regrow.corpus.tokenizer import CONFIG, SPECIAL, settings
+from regrow.errors import RecipeError
 from regrow.exact.version import INFERENCE
+from regrow.model.adapters import files
 from regrow.model.weights import ends
 from regrow.release import Release
 from regrow.release.layout import SUMS
@@ -17,6 +22,28 @@ from regrow.serve.engine import Limits as EngineLimits
 from regrow.serve.generate import Generator
 from regrow.serve.http.chosen import unheeded
 from regrow.serve.http.limits import Limits
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Who writes, of those that clients can ask for: the model, or the model with an adapter.
+
+    Attributes:
+        name: what clients call it.
+        digest: of the release, or of the adapter's files.
+        fingerprint: what fixes every answer beside the request: the release, the adapter, and the arithmetic.
+        adapter: by which the engine knows it; empty for the model itself.
+    """
+
+    name: str
+    digest: str
+    fingerprint: str
+    adapter: str = ""
+
+    @property
+    def pinned(self) -> str:
+        """The name by which a client asks for this one and no other of the same name."""
+        return f"{self.name}@{self.digest}"
 
 
 @dataclass(frozen=True)
@@ -32,31 +59,44 @@ class Served:
         generator: its tokenizer, template and weights.
         engine: writes for all requests at the same time.
         limits: of what is taken.
+        adapters: digests of the files of adapters beside the model, by their names.
     """
 
     release: Release
     generator: Generator
     engine: Engine
     limits: Limits
+    adapters: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
-    def load(release: Release, limits: Limits | None = None) -> Served:
+    def load(
+        release: Release, limits: Limits | None = None, adapters: Mapping[str, Path] = MappingProxyType({})
+    ) -> Served:
         """Load a release and start an engine for it.
+
+        Args:
+            release: it.
+            limits: of what is taken.
+            adapters: folders of adapters that were made for it, by the names that clients are to call them.
 
         Raises:
             InputError: as :meth:`Generator.load` does.
-            RecipeError: as :meth:`Generator.load` does.
+            RecipeError: as :meth:`Generator.load` does; or if an adapter is called as the model is.
         """
-        generator, limits = Generator.load(release.path), limits or Limits()
+        generator, limits = Generator.load(release.path, adapters), limits or Limits()
+        digests = {name: _digest(files.find(place)) for name, place in adapters.items()}
         of_engine = EngineLimits(waiting=limits.texts)
         if limits.memory is not None:
             of_engine = replace(of_engine, memory_bytes=limits.memory)
-        return Served(release, generator, Engine(generator.decoder, generator.parameters, of_engine), limits)
+        if (name := _name(release)) in adapters:
+            raise RecipeError(f"an adapter cannot be called `{name}`", why="the model is", hint="call it otherwise")
+        engine = Engine(generator.decoder, generator.parameters, of_engine, generator.adapters)
+        return Served(release, generator, engine, limits, digests)
 
     @cached_property
     def name(self) -> str:
         """What clients call the model."""
-        return self.release.name or self.release.path.resolve().name
+        return _name(self.release)
 
     @cached_property
     def digest(self) -> str:
@@ -65,13 +105,20 @@ class Served:
 
     @property
     def fingerprint(self) -> str:
-        """What fixes every answer beside the request: the release, and the arithmetic of inference."""
+        """What fixes every answer of the model beside the request: the release, and the arithmetic of inference."""
         return f"sha256:{self.digest}+inference{INFERENCE}"
 
     @property
-    def pinned(self) -> str:
-        """The name by which a client asks for this release and no other of the same name."""
-        return f"{self.name}@{self.digest}"
+    def writers(self) -> tuple[Writer, ...]:
+        """The model, then the model with each of its adapters."""
+        beside = (
+            Writer(name, digest, f"{self.fingerprint}+adapter:{digest}", name) for name, digest in self.adapters.items()
+        )
+        return (Writer(self.name, self.digest, self.fingerprint), *beside)
+
+    def writer(self, name: str | None) -> Writer | None:
+        """The one of a name, with a digest or without, if there is such; without a name, the model itself."""
+        return next((one for one in self.writers if name in (None, one.name, one.pinned)), None)
 
     @property
     def context(self) -> int:
@@ -102,3 +149,14 @@ class Served:
     def close(self) -> None:
         """End the engine, and whatever it writes."""
         self.engine.close(now=True)
+
+
+def _name(release: Release) -> str:
+    return release.name or release.path.resolve().name
+
+
+def _digest(folder: Path) -> str:
+    """Of the files of an adapter, as of a directory: the sha256 of what ``sha256sum`` prints for them."""
+    names = sorted(name for name in files.FILES if (folder / name).is_file())
+    printed = "".join(f"{sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
+    return sha256(printed.encode()).hexdigest()

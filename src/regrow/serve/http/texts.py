@@ -53,6 +53,7 @@ class Wanted:
         stops: texts that it ends before.
         likeliest: how many tokens are told of each place; None tells of none how likely it was.
         echo: whether what it begins with is told too.
+        adapter: who writes it, of those that the engine has beside the model.
     """
 
     tokens: Sequence[int]
@@ -61,6 +62,7 @@ class Wanted:
     stops: tuple[str, ...] = ()
     likeliest: int | None = None
     echo: bool = False
+    adapter: str = ""
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,8 @@ class Texts:
                 loop.call_soon_threadsafe(self._hear, number, event)
 
         echo, stops = wanted.echo and wanted.likeliest is not None, self._served.generator.stops
-        asked = Request(wanted.tokens, wanted.most, wanted.sampling, stops, wanted.likeliest, echo)
+        told = (stops, wanted.likeliest, echo)
+        asked = Request(wanted.tokens, wanted.most, wanted.sampling, *told, adapter=wanted.adapter)
         try:
             return self._served.engine.submit(asked, heard)
         except RegrowError as error:
