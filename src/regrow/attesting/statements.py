@@ -10,18 +10,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from regrow.building import rebuilds
 from regrow.errors import InputError
 from regrow.formats import dsse, keys
 from regrow.formats.dsse import Envelope, Signature
 from regrow.recipe.pin import is_sha256
-from regrow.release import Release
+from regrow.release import Release, asked
 from regrow.release.files import DamagedError
 from regrow.release.layout import RECIPE
-from regrow.store.digest import sha256_bytes
+from regrow.store.digest import canonical_json, sha256_bytes
 from regrow.version import __version__
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -31,6 +32,9 @@ BUILD_TYPE = "urn:regrow:rebuild:1"
 FULL = "full rebuild"
 
 Form = Literal["provenance", "eval-result"]
+
+if TYPE_CHECKING:
+    from regrow.evaluating.scores import Scores
 
 
 @dataclass(frozen=True)
@@ -90,11 +94,15 @@ def _provenance(release: Release, record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _evaluation(release: Release, record: Mapping[str, Any]) -> dict[str, Any]:
-    """The same for those who look for evaluations: the one claim is that the digest came out again."""
+    """The same for those who look for evaluations: the digest came out again, and with it the scores it covers."""
+    rows = [row for one in asked.scores(release).values() for row in one["scores"]]
+    scores = [
+        _claim(f"{row['task']} {name}", found["value"]) for row in rows for name, found in row["measures"].items()
+    ]
     return {
         "suite": {"name": "regrow rebuild", "version": __version__},
-        "claims": [{"metric": "release digest equals", "comparator": "==", "threshold": "1", "passed": True}],
-        "sampleSize": 1,
+        "claims": [{"metric": "release digest equals", "comparator": "==", "threshold": "1", "passed": True}, *scores],
+        "sampleSize": 1 + sum(row["items"] for row in rows),
         "commitments": {
             "model": {"sha256": release.digest},
             "dataset": {"sha256": sha256_bytes(release.recipe_text.encode())},
@@ -102,6 +110,39 @@ def _evaluation(release: Release, record: Mapping[str, Any]) -> dict[str, Any]:
         "assuranceLevel": "reproduced",
         "producedOn": str(record["when"]).replace("+00:00", "Z"),
     }
+
+
+def scored(release: Release, scores: Scores) -> dict[str, Any]:
+    """The statement that a release reached scores, by whoever has just seen it.
+
+    It is ``reproduced`` where the release itself carries the same, and these came out again; else it is one's own word.
+    """
+    subject = [{"name": release.name or release.path.name, "digest": {"sha256": release.digest}}]
+    kept = carried(release)
+    again = bool(kept) and all((one.task, one.digest) in kept for one in scores.scores)
+    items = canonical_json([[one.task, one.asked] for one in scores.scores])
+    predicate = {
+        "suite": {"name": "regrow eval", "version": __version__},
+        "claims": [_claim(f"{score.task} {one.name}", one.value) for score in scores.scores for one in score.measures],
+        "sampleSize": sum(len(one.said) for one in scores.scores),
+        "commitments": {
+            "model": {"sha256": release.digest},
+            "dataset": {"sha256": sha256_bytes(items)},
+            "scores": {"sha256": scores.digest},
+        },
+        "assuranceLevel": "reproduced" if again else "self_attested",
+        "producedOn": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+    }
+    return {"_type": STATEMENT, "subject": subject, "predicateType": EVALUATION, "predicate": predicate}
+
+
+def _claim(metric: str, value: float) -> dict[str, Any]:
+    return {"metric": metric, "comparator": "==", "threshold": repr(value), "passed": True}
+
+
+def carried(release: Release) -> frozenset[tuple[str, str]]:
+    """Tasks that a release carries scores of, each with its digest."""
+    return frozenset((row["task"], row["digest"]) for one in asked.scores(release).values() for row in one["scores"])
 
 
 def signed(statement: Mapping[str, Any], key: keys.PrivateKey) -> Envelope:

@@ -88,7 +88,15 @@ def _front_matter(data: ReportData) -> Iterator[str]:
     yield from _parents_on_hub(data)
     yield from _parents_anywhere(data)
     yield from (f"library_name: {_library(data)}", "pipeline_tag: text-generation")
-    yield from ("tags:", "- regrow", "- reproducible-build", "---", "")
+    yield from ("tags:", "- regrow", "- reproducible-build", *_index(data), "---", "")
+
+
+def _index(data: ReportData) -> Iterator[str]:
+    """The scores as hubs read them from a card."""
+    if data.scores:
+        from regrow.evaluating.hub import model_index
+
+        yield from ("model-index:", *model_index(data.name, data.scores.values()))
 
 
 def _head(data: ReportData) -> Iterator[str]:
@@ -292,8 +300,27 @@ def _results(data: ReportData) -> Iterator[str]:
         yield from ("## Evaluation", "", "| bits per byte of validation text | |", "|---|---:|")
         yield from (f"| {_text(measure.name)} | {measure.bits_per_byte:.3f} |" for measure in data.measures)
         yield ""
+    yield from _scores(data)
     for doubt in data.doubts:
         yield from (f"> **Warning:** {_text(doubt.what)}.", "")
+
+
+def _scores(data: ReportData) -> Iterator[str]:
+    if not data.scores:
+        return
+    yield from (
+        "## Scores",
+        "",
+        "| task | items | measure | value | standard error | chance |",
+        "|---|---:|---|---:|---:|---:|",
+    )
+    for row in (row for one in data.scores.values() for row in one["scores"]):
+        for name, found in row["measures"].items():
+            error, chance = (
+                "" if value is None else f"{value:.4f}" for value in (found.get("standard_error"), row.get("chance"))
+            )
+            yield f"| {_text(row['task'])} | {row['items']:,} | {name} | {found['value']:.4f} | {error} | {chance} |"
+    yield from ("", "`regrow test .` asks all of it again, and gets the same to the last digit.", "")
 
 
 def _licence(data: ReportData) -> Iterator[str]:

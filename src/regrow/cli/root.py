@@ -36,6 +36,8 @@ COMMANDS = (
     "commitment",
     "chat",
     "serve",
+    "eval",
+    "test",
     "export",
     "fingerprint",
     "store",

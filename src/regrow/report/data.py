@@ -180,6 +180,8 @@ class ReportData:
     losses: tuple[Loss, ...] = ()
     validation_loss: float | None = None
     measures: tuple[Measure, ...] = ()
+    scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What it reached in tasks, by the names that its recipe has for them."""
     doubts: tuple[Doubt, ...] = ()
     sources: tuple[Source, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()

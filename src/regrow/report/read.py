@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from regrow.errors import RecipeError
 from regrow.evidence import Evidence
-from regrow.release import Release, tables
+from regrow.release import Release, asked, tables
 from regrow.release.files import DamagedError, read_json, read_text
 from regrow.release.layout import EFFECTS, EXCLUDED, MANIFEST, SUMS, TEMPLATE, WHOLE, evidence_path
 from regrow.release.lineage import lineage
@@ -73,6 +73,7 @@ def contents(release: Release) -> ReportData:
         losses=release.losses,
         validation_loss=release.measured("validation", "loss"),
         measures=measures(release),
+        scores=asked.scores(release),
         doubts=doubts(release),
         sources=tuple(_sources(release)),
         exclusions=tuple(_exclusions(release)),

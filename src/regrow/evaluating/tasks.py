@@ -1,0 +1,286 @@
+"""Tasks: sets of items in files of our own, one JSON object to a line.
+
+    {"task": "greetings", "about": "What is said in the morning."}
+    {"question": "Good", "choices": [" morning", " table"], "answer": 0}
+
+Which keys a line has says what it asks, and all lines of a file ask the same kind of thing. A first line with `task`
+says more of all: what it is called, and where answers end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from regrow.errors import InputError
+from regrow.evaluating.forms import Form
+from regrow.evaluating.items import Answer, Choice, Continuation, Item, Shape, Text
+from regrow.evaluating.names import SETS, known
+from regrow.store.digest import canonical_json
+from regrow.words import closest, listed, shown
+
+SUFFIXES = (".jsonl", ".ndjson")
+
+_LARGEST = 64 << 20
+_MOST_CHOICES = 64
+_MOST_TOKENS = 4096
+_KEYS: Mapping[Shape, tuple[str, ...]] = {
+    "choice": ("question", "choices", "answer"),
+    "continuation": ("question", "continuation"),
+    "answer": ("question", "answer"),
+    "text": ("text",),
+}
+_BESIDE = ("id",)
+_SHAPES = "; ".join(" and ".join(f"`{key}`" for key in keys) for keys in _KEYS.values())
+_STOPS = ("\n",)
+_TOKENS = 32
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A data set of the hub that a task is: scores on it are shown there.
+
+    Attributes:
+        dataset: ``owner/name``.
+        task: which of its tasks.
+        revision: the commit; empty if it is not said.
+    """
+
+    dataset: str
+    task: str
+    revision: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A set of items.
+
+    Attributes:
+        name: of the task.
+        shape: what its items ask.
+        items: one at least.
+        about: a sentence; empty if there is none.
+        hub: the data set of the hub that it is, if it is one.
+    """
+
+    name: str
+    shape: Shape
+    items: tuple[Item, ...]
+    about: str = ""
+    hub: Hub | None = None
+
+    @property
+    def chance(self) -> float | None:
+        """How often who knows nothing is right, on average."""
+        each = [item.chance for item in self.items if item.chance is not None]
+        return math.fsum(each) / len(each) if each else None
+
+    def digest(self, form: Form) -> str:
+        """The sha256 of all that is asked, as it is asked, and of what is right."""
+        said = [self.shape, [item.rendered(form) for item in self.items]]
+        return hashlib.sha256(canonical_json(said)).hexdigest()
+
+    def first(self, count: int) -> Task:
+        """The same with fewer items."""
+        return Task(self.name, self.shape, self.items[:count], self.about, self.hub)
+
+
+def find(name: str) -> Task:
+    """A task that comes along, or one in a file.
+
+    Raises:
+        InputError: if there is none, or it is not one that can be judged.
+    """
+    if name in known():
+        return read(SETS / f"{name}.jsonl")
+    path = Path(name)
+    if path.suffix in SUFFIXES or path.exists():
+        return read(path)
+    near = closest(name, known())
+    hint = f"did you mean `{near}`?" if near else f"there are {listed(known())}; a file is named by its path"
+    raise InputError(f"there is no task `{name}`", hint=hint)
+
+
+def read(path: Path) -> Task:
+    """The task in a file.
+
+    Raises:
+        InputError: naming the line that is wrong, and what is wrong with it.
+    """
+    lines = list(_lines(path))
+    head: Mapping[str, Any] = lines.pop(0).row if lines and "task" in lines[0].row else {}
+    beginning = _Line(str(path), 1, head)
+    beginning.require_known(("task", "about", "stop", "max_tokens", "dataset", "dataset_task", "revision"))
+    if not lines:
+        raise InputError("the task has no items", where=str(path), hint="each is a line, a JSON object")
+    settings = _Settings(
+        beginning.texts("stop", _STOPS), beginning.whole("max_tokens", _TOKENS, _MOST_TOKENS), beginning
+    )
+    shape = lines[0].shape()
+    for line in lines:
+        if line.shape() != shape:
+            raise line.wrong(
+                f"it asks for {_ASKS[line.shape()]}, and the lines before for {_ASKS[shape]}",
+                hint="put the two kinds into files of their own: each has scores of its own",
+            )
+        line.require_known((*_KEYS[shape], *_BESIDE))
+    items = tuple(_READ[shape](line, settings) for line in lines)
+    return Task(
+        beginning.text("task", path.stem), shape, items, beginning.text("about", "", empty=True), _hub(beginning)
+    )
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of a file."""
+
+    file: str
+    number: int
+    row: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def where(self) -> str:
+        return f"{self.file}: line {self.number}"
+
+    def wrong(self, why: str, hint: str = "") -> InputError:
+        """What is wrong with it, as an error."""
+        return InputError("this is no item of a task", where=self.where, why=why, hint=hint)
+
+    def require_known(self, keys: Sequence[str]) -> None:
+        for key in self.row:
+            if key not in keys:
+                near = closest(key, keys)
+                raise self.wrong(
+                    f"it has the unknown key {shown(key)}",
+                    hint=f"did you mean `{near}`?" if near else f"there are {listed(keys)}",
+                )
+
+    def shape(self) -> Shape:
+        """What it asks."""
+        for shape, keys in _KEYS.items():
+            if all(key in self.row for key in keys):
+                return shape
+        if "question" in self.row and "choices" in self.row:
+            raise self.wrong(
+                "it has no `answer`", hint="say which of the choices is right, by its number from 0 or its text"
+            )
+        raise self.wrong(f"it has {listed(self.row)}", hint=f"an item has {_SHAPES}")
+
+    def text(self, key: str, otherwise: str = "", *, empty: bool = False) -> str:
+        value = self.row.get(key, otherwise)
+        if not isinstance(value, str) or not (value or empty):
+            raise self.wrong(f"`{key}` is {shown(value)}, and no text")
+        return self._said(value)
+
+    def texts(self, key: str, otherwise: tuple[str, ...] = ()) -> tuple[str, ...]:
+        value = self.row.get(key, list(otherwise))
+        values = [value] if isinstance(value, str) else value
+        if not isinstance(values, list) or not all(isinstance(one, str) and one for one in values):
+            raise self.wrong(f"`{key}` is {shown(value)}, and no list of texts")
+        return tuple(map(self._said, values))
+
+    def whole(self, key: str, otherwise: int, largest: int) -> int:
+        value = self.row.get(key, otherwise)
+        if type(value) is not int or not 1 <= value <= largest:
+            raise self.wrong(f"`{key}` is {shown(value)}, and no whole number from 1 to {largest:,}")
+        return value
+
+    def _said(self, text: str) -> str:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            hint = "JSON writes a character beyond U+FFFF as two, or as it is"
+            raise self.wrong("it has half of a character", hint) from error
+        return text
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What is said of all items."""
+
+    stops: tuple[str, ...]
+    most: int
+    line: _Line
+
+
+_ASKS: Mapping[Shape, str] = {
+    "choice": "a choice",
+    "continuation": "how likely a continuation is",
+    "answer": "an answer",
+    "text": "how likely a text is",
+}
+
+
+def _choice(line: _Line, _: _Settings) -> Item:
+    choices, answer = line.texts("choices"), line.row["answer"]
+    if not 2 <= len(choices) <= _MOST_CHOICES:
+        raise line.wrong(f"it has {len(choices):,} choices", hint=f"give from 2 to {_MOST_CHOICES}")
+    if isinstance(answer, str) and answer in choices:
+        answer = choices.index(answer)
+    if type(answer) is not int or not 0 <= answer < len(choices):
+        raise line.wrong(
+            f"`answer` is {shown(answer)}, and none of the {len(choices)} choices",
+            hint="say which is right, by its number from 0 or its text",
+        )
+    return Choice(line.where, line.text("question", empty=True), choices, answer)
+
+
+def _continuation(line: _Line, _: _Settings) -> Item:
+    return Continuation(line.where, line.text("question", empty=True), line.text("continuation"))
+
+
+def _answer(line: _Line, settings: _Settings) -> Item:
+    if not (answers := line.texts("answer")):
+        raise line.wrong("`answer` is an empty list", hint="say what is right")
+    return Answer(line.where, line.text("question"), answers, settings.most, settings.stops)
+
+
+def _text(line: _Line, _: _Settings) -> Item:
+    return Text(line.where, line.text("text"))
+
+
+_READ: Mapping[Shape, Callable[[_Line, _Settings], Item]] = {
+    "choice": _choice,
+    "continuation": _continuation,
+    "answer": _answer,
+    "text": _text,
+}
+
+
+def _hub(line: _Line) -> Hub | None:
+    if "dataset" not in line.row:
+        return None
+    name = line.text("dataset")
+    return Hub(name, line.text("dataset_task", "default"), line.text("revision", "", empty=True))
+
+
+def _lines(path: Path) -> Iterator[_Line]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise InputError("the task cannot be read", where=str(path), why=why) from error
+    if len(data) > _LARGEST:
+        raise InputError("the task cannot be read", where=str(path), why=f"it has more than {_LARGEST:,} bytes")
+    for number, line in enumerate(data.splitlines(), 1):
+        if line.strip():
+            yield _Line(str(path), number, _row(line, f"{path}: line {number}"))
+
+
+def _row(line: bytes, where: str) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InputError("this line is no JSON", where=where, why=why, hint="each line is a JSON object") from error
+    if not isinstance(row, dict):
+        raise InputError(
+            "this is no item of a task", where=where, why=f"it is {shown(row)}", hint=f"an item has {_SHAPES}"
+        )
+    return row
