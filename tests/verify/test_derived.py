@@ -12,8 +12,8 @@ from regrow.errors import RegrowError
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
 from regrow.model.weights import Ends, save
-from regrow.store import Store
-from regrow.verifying.spot import SpotReport, Wanted, spot_check
+from regrow.verifying.seen import SpotReport
+from regrow.verifying.spot import Wanted, spot_check
 
 CONFIG = DecoderConfig(
     vocabulary=300, layers=2, width=16, heads=2, kv_heads=1, hidden=24, context=32, tied_embeddings=True
@@ -91,9 +91,8 @@ def built(root: Path, name: str, table: str) -> Path:
 
 
 def check(root: Path, release: Path, sources: Path, store: str = "store") -> SpotReport:
-    with Store(root / store) as there:
-        wanted = Wanted(2, "a word", sources=sources)
-        return spot_check(release, wanted, store=there, listener=lambda _: None, stop=threading.Event())
+    wanted = Wanted(2, "a word", sources=sources)
+    return spot_check(release, wanted, store=root / store, listener=lambda _: None, stop=threading.Event())
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -16,13 +16,13 @@ from regrow.building import locking
 from regrow.errors import StageError
 from regrow.recipe.kind import Call
 from regrow.stages import KINDS
-from regrow.store import Store
 from regrow.train import loop
 from regrow.train import state as states
 from regrow.train.checkpoints import state_file
 from regrow.train.state import State
 from regrow.verifying.draw import drawn
-from regrow.verifying.spot import SpotReport, Wanted, spot_check
+from regrow.verifying.seen import SpotReport
+from regrow.verifying.spot import Wanted, spot_check
 
 Patch = pytest.MonkeyPatch
 SEGMENTS = 10
@@ -65,8 +65,7 @@ def lied(ground: Path, room: Path, lie: Callable[[Patch, Path], None]) -> Path:
 
 def check(release: Path, made: Path, segments: int = SEGMENTS, nonce: str = "a word") -> SpotReport:
     wanted = Wanted(segments, nonce, sources=made / "part")
-    with Store(made / "store") as store:
-        return spot_check(release, wanted, store=store, listener=lambda _: None, stop=threading.Event())
+    return spot_check(release, wanted, store=made / "store", listener=lambda _: None, stop=threading.Event())
 
 
 def trained_with(**other: object) -> Callable[[Patch, Path], None]:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from regrow.store import Store, sums
+from regrow.store import sums
 from regrow.verifying.chain import Segment
 from regrow.verifying.draw import drawn, missed
-from regrow.verifying.spot import Looked, SpotReport, Wanted, spot_check
+from regrow.verifying.seen import Looked, SpotReport
+from regrow.verifying.spot import Wanted, spot_check
 
 SEGMENTS = 10
 UNCOVERED = ("SHA256SUMS", "report.html", "buildinfo", "states")
@@ -27,8 +28,7 @@ def release(made: Path, tmp_path: Path) -> Path:
 
 def check(release: Path, made: Path, segments: int = 3, **more: object) -> SpotReport:
     wanted = Wanted(segments, nonce="a word", sources=made / "part", **more)  # type: ignore[arg-type]
-    with Store(made / "store") as store:
-        return spot_check(release, wanted, store=store, listener=lambda _: None, stop=threading.Event())
+    return spot_check(release, wanted, store=made / "store", listener=lambda _: None, stop=threading.Event())
 
 
 def repair(release: Path) -> None:
@@ -75,7 +75,7 @@ def test_without_kept_states_the_run_is_repeated(release: Path, made: Path) -> N
     report = check(release, made)
     assert not report.lie
     assert len(report.looked[0].checked) == SEGMENTS
-    elsewhere = check(release, made, states=(made / "release" / "states").as_uri())
+    elsewhere = check(release, made, kept=(made / "release" / "states").as_uri())
     assert not elsewhere.lie
     assert len(elsewhere.looked[0].checked) < SEGMENTS
 
@@ -174,8 +174,8 @@ def test_the_figure_does_not_count_what_is_run_on_the_way() -> None:
     late, passed = 5, 0
     for liar in range(1000):
         passed += late not in drawn(f"root {liar}", f"word {liar}", 10, 3)
-    assert seen.passed_over == pytest.approx(passed / 1000, abs=0.05)
-    assert replace(seen, checked=segments).passed_over == 0
+    assert seen.figure.passed_over == pytest.approx(passed / 1000, abs=0.05)
+    assert replace(seen, checked=segments).figure.passed_over == 0
 
 
 def test_names_of_files_look_like_no_line_of_ours(release: Path, made: Path) -> None:

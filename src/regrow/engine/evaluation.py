@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -224,6 +224,52 @@ def alone(
         with kernels_told(context):
             phases.run(stage.kind, Call(stage.name, stage.parameters, given, output, scratch, context))
     return tree_digest(output)
+
+
+def some(
+    stage: Stage,
+    inputs: Mapping[str, Path],
+    output: Path,
+    scratch: Path,
+    choose: Callable[[int], Sequence[int]],
+    *,
+    listener: Listener,
+    stop: Stop,
+    who: Choice | None = None,
+    surroundings: Surroundings | None = None,
+) -> tuple[int, ...]:
+    """Make some of the parts of what a stage gives whose kind gives it in parts: see :func:`is_parted`.
+
+    Args:
+        stage: the stage.
+        inputs: name of a stage -> the folder with what it gave.
+        output: an empty folder, in which the parts lie as in the whole artifact.
+        scratch: a folder for the stage to work in.
+        choose: how many parts there are -> the indices of those that are wanted.
+        listener: gets the events.
+        stop: see :func:`evaluate`.
+        who: who does what comes before the parts.
+        surroundings: what the stage is lent.
+
+    Returns:
+        The indices.
+    """
+    context = StageContext(stage.name, listener, stop, surroundings)
+    given = {slot: tuple(inputs[name] for name in names) for slot, names in stage.inputs.items()}
+    with (
+        faults_explained(context, scratch, {name: inputs[name] for name in stage.needs}),
+        crew(who or Choice()) as they,
+    ):
+        context.emit("stage-start", again=True)
+        call = Call(stage.name, stage.parameters, given, output, scratch, context)
+        with kernels_told(context):
+            # What others left at a location was not made here, so nothing of this goes by way of one.
+            return phases.run_some(stage.kind, call, choose, Crew(they.runner if they.location is None else Here()))
+
+
+def is_parted(stage: Stage) -> bool:
+    """Whether each part of what a stage gives can be made without the others."""
+    return phases.parted(stage.kind) is not None
 
 
 def _key(stage: Stage, results: Mapping[str, StageResult]) -> tuple[dict[str, Any], str]:

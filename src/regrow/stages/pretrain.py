@@ -94,6 +94,7 @@ def cost(parameters: PretrainParameters, inputs: Mapping[str, tuple[Expected, ..
             count,
             seconds,
             train.micro_batches_per_step,
+            *train.states_of(learned, architecture.context),
         ),
     )
 

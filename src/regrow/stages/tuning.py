@@ -134,7 +134,14 @@ def cost(parameters: Tuning, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost
         seconds=seconds,
         memory_bytes=PROGRAM + takes.memory,
         scratch_bytes=takes.scratch,
-        training=Training(learned, tokens, count, seconds, parameters.micro_batches_per_step),
+        training=Training(
+            learned,
+            tokens,
+            count,
+            seconds,
+            parameters.micro_batches_per_step,
+            *parameters.states_of(learned, parameters.context),
+        ),
     )
 
 
