@@ -50,7 +50,7 @@ def run(kind: Kind[Any], call: Call[Any], key: str = "", crew: Crew | None = Non
 
 
 def parted(kind: Kind[Any]) -> Phase[Any] | None:
-    """The phase of a kind each of whose tasks gives a part of the output, and which gives all of it, if there is one."""
+    """The phase of a kind whose tasks give a part of the output each, and together all of it, if there is one."""
     kept = [phase for phase in kind.phases if phase.kept]
     return kept[0] if len(kept) == 1 and not kept[0].is_single else None
 

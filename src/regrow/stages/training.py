@@ -35,11 +35,13 @@ WORDS = 32
 
 SNAPSHOTS = "checkpoints"
 LEFT_OUT = "left_out.json"
+STATES = "step-*.f32"
+"""The complete states of a run, as :func:`regrow.train.checkpoints.state_file` calls them."""
 RECORDS = (
     Released(f"{SNAPSHOTS}/*/*", always=True),
     Released(f"{LEFT_OUT}*", "training", always=True),  # the star: only where something was
     *(Released(name, "training", always=True) for name in ("chain.jsonl", "losses.jsonl")),
-    Released("step-*.f32", "states/{stage}", always=True),
+    Released(STATES, "states/{stage}", always=True),
     Released("optimizer.*", "training"),
 )
 """What a release holds of a run besides the weights. The state of the optimizer goes with the weights that it made."""

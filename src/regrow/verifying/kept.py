@@ -7,7 +7,7 @@ again, so that a place which is gone costs time, and no certainty.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,6 @@ from regrow.release.files import MOST_BYTES
 from regrow.release.layout import SUMS
 from regrow.release.sums import parse
 from regrow.sources import Site
-from regrow.store import sha256_bytes
 from regrow.store.copying import copy_hashed
 from regrow.train.checkpoints import state_file
 from regrow.verifying.fetched import place_of
@@ -69,33 +68,39 @@ class Kept:
 
     def state(self, stage: str, step: int) -> Path | None:
         """The complete state of a run after a step, or what is given for it; None if there is none."""
-        return self._file(f"{stage}/{state_file(step)}")
+        return next(self._files(f"{stage}/{state_file(step)}"), None)
 
     def artifact(self, stage: str, digest: str) -> Path | None:
         """A folder with what a stage gave, every file of which is as its digest says; None if it is not there so.
 
         A list of checksums lies beside the files, and the digest is that of the list.
         """
-        listing = self._file(f"{stage}/{SUMS}")
-        if listing is None or listing.stat().st_size > MOST_BYTES:
-            return None
-        data = listing.read_bytes()
-        if sha256_bytes(data) != digest or (sums := parse(data)) is None or not sums.canonical:
-            return None
         folder = self.room / "kept" / stage
-        for path, sha256 in sums.listed.items():
-            target = folder / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            found = self._file(f"{stage}/{path}")
-            if found is None or copy_hashed(found, target) != sha256:
-                return None
-        return folder
+        if (listed := self._listed(f"{stage}/{SUMS}", digest)) is None:
+            return None
+        got = (self._copied(f"{stage}/{path}", folder / path, sha256) for path, sha256 in listed.items())
+        return folder if all(got) else None
 
-    def _file(self, path: str) -> Path | None:
+    def _listed(self, path: str, digest: str) -> Mapping[str, str] | None:
+        for found in self._files(path):
+            if found.stat().st_size <= MOST_BYTES and (sums := parse(found.read_bytes())).digest == digest:
+                return sums.listed if sums.canonical else None
+        return None
+
+    def _copied(self, path: str, target: Path, sha256: str) -> bool:
+        """Whether a file with some bytes is anywhere, of which there is a copy then."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for found in self._files(path):
+            if copy_hashed(found, target) == sha256:
+                return True
+            target.unlink()
+        return False
+
+    def _files(self, path: str) -> Iterator[Path]:
+        """What is given for a file, place by place."""
         for place in self.places:
             with suppress(InputError):
-                return place.get(path)
-        return None
+                yield place.get(path)
 
 
 def _place(said: str, site: Site) -> _Place:
