@@ -8,9 +8,11 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from regrow.errors import RecipeError
 from regrow.store import sums
 from regrow.verifying.chain import Segment
 from regrow.verifying.draw import drawn, missed
@@ -26,9 +28,9 @@ def release(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made / "release", tmp_path / "release"))
 
 
-def check(release: Path, made: Path, segments: int = 3, **more: object) -> SpotReport:
-    wanted = Wanted(segments, nonce="a word", sources=made / "part", **more)  # type: ignore[arg-type]
-    return spot_check(release, wanted, store=made / "store", listener=lambda _: None, stop=threading.Event())
+def check(release: Path, made: Path, segments: int = 3, store: Path | None = None, **more: Any) -> SpotReport:
+    wanted = Wanted(segments, nonce="a word", sources=made / "part", **more)
+    return spot_check(release, wanted, store=store or made / "store", listener=lambda _: None, stop=threading.Event())
 
 
 def repair(release: Path) -> None:
@@ -149,6 +151,42 @@ def test_steps_that_are_no_numbers_of_steps(release: Path, made: Path, step: str
     chain = (release / "training" / "chain.jsonl").read_text()
     relink(release, chain.replace('"step": 0}', f'"step": {step}}}'))
     assert "the chain is not in its order" in check(release, made).lie
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda rows: rows[:-1], "the chain is truncated"),
+        (lambda rows: [rows[0], rows[2], rows[1], *rows[3:]], "the chain is not in its order"),
+        (lambda rows: [*rows[:4], rows[3], *rows[4:]], "the chain is not in its order"),
+        (lambda rows: rows[:4] + [rows[4] | {"state": rows[5]["state"]}] + rows[5:], "the link of step 24 does not"),
+        (lambda rows: rows[:4] + [rows[4] | {"records": "0" * 64}] + rows[5:], "the records of steps 19 to 24 are not"),
+    ],
+)
+def test_chains_that_do_not_hold(
+    release: Path, made: Path, change: Callable[[list[Any]], list[Any]], said: str
+) -> None:
+    rows = [json.loads(row) for row in (release / "training" / "chain.jsonl").read_text().splitlines()]
+    relink(release, "".join(json.dumps(row, sort_keys=True) + "\n" for row in change(rows)))
+    assert said in check(release, made).lie
+
+
+def test_a_version_of_the_arithmetic_that_is_unknown_here(release: Path, made: Path) -> None:
+    lock = release / "regrow.lock"
+    lock.write_text(lock.read_text().replace("arithmetic = ", "arithmetic = 9", 1))
+    repair(release)
+    with pytest.raises(RecipeError, match="of the arithmetic") as caught:
+        check(release, made)
+    assert "use the regrow that made the release" in caught.value.hint
+
+
+def test_a_build_that_would_take_very_long_is_asked_about(
+    release: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("regrow.verifying.cost.LONGEST", 0)
+    with pytest.raises(RecipeError, match="asks for much") as caught:
+        check(release, made, store=made / "nothing")
+    assert "--yes" in caught.value.hint
 
 
 def test_a_statement_about_training_that_says_something_else(release: Path, made: Path) -> None:

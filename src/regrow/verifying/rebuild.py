@@ -17,7 +17,7 @@ from regrow.building.contents import contents_of
 from regrow.building.environment import environment
 from regrow.building.locking import Locked, as_locked
 from regrow.engine import Choice, Evaluation, Listener, Stop, evaluate, rerun
-from regrow.errors import Interrupted, StageError
+from regrow.errors import Interrupted, RegrowError, StageError
 from regrow.recipe.differences import differences
 from regrow.recipe.graph import Graph
 from regrow.recipe.pin import MOST_NAMED, WITHHELD
@@ -65,7 +65,7 @@ def rebuild(
         offline: never use the network.
         who: who does the work, and how much at the same time; by default this process does all.
         confirmed: whether to build however long it takes.
-        keep_going: build all stages, and report each that differs.
+        keep_going: build all stages, and report each that differs; one that fails only ends what needs it.
 
     Raises:
         InputError: if there is no release, or a source cannot be had (exit code 6).
@@ -120,6 +120,7 @@ class _Rebuild:
     who: Choice | None
     keep_going: bool = False
     found: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, RegrowError] = field(default_factory=dict)
 
     @cached_property
     def part(self) -> Part | None:
@@ -153,6 +154,8 @@ class _Rebuild:
         first = next((stage.name for stage in report.stages if stage.same is False), None)
         if first is not None:
             return self._stage_differs(replace(report, first=first))
+        if self.failed:
+            return replace(report, verdict=Verdict.FAILED)
         assert made is not None  # it stops early for a difference only
         return self._part_differs(report, made, self.part) if self.part else self._release_differs(report, made)
 
@@ -167,6 +170,7 @@ class _Rebuild:
                 stop=self,
                 who=self.who,
                 surroundings=self.locked.surroundings,
+                failed=(lambda stage, error: self.failed.update({stage.name: error})) if self.keep_going else None,
             )
         except Interrupted:
             if self.stop.is_set():
@@ -182,6 +186,7 @@ class _Rebuild:
                 promised.get(stage.name, ""),
                 self.found.get(stage.name),
                 tuple(sorted(other & stage.needs)),
+                str(self.failed.get(stage.name, "")),
             )
             for stage in graph.stages
         )
