@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -366,6 +367,6 @@ def test_what_would_take_days_is_asked_first(release: Path, monkeypatch: pytest.
     monkeypatch.setattr(module, "as_locked", lambda folder, **_: (replace(toy_model.locked(folder), graph=graph), ()))
     with pytest.raises(RecipeError, match="asks for much") as caught:
         verify(release)
-    assert "about 58 days" in caught.value.why
+    assert re.search(r"about \d+ days", caught.value.why)  # how many depends on what this machine was seen to take
     assert "--yes" in caught.value.hint
     assert verify(release, confirmed=True).verdict is Verdict.SAME

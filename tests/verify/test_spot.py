@@ -159,8 +159,8 @@ def test_steps_that_are_no_numbers_of_steps(release: Path, made: Path, step: str
         (lambda rows: rows[:-1], "the chain is truncated"),
         (lambda rows: [rows[0], rows[2], rows[1], *rows[3:]], "the chain is not in its order"),
         (lambda rows: [*rows[:4], rows[3], *rows[4:]], "the chain is not in its order"),
-        (lambda rows: rows[:4] + [rows[4] | {"state": rows[5]["state"]}] + rows[5:], "the link of step 24 does not"),
-        (lambda rows: rows[:4] + [rows[4] | {"records": "0" * 64}] + rows[5:], "the records of steps 19 to 24 are not"),
+        (lambda rows: [*rows[:4], rows[4] | {"state": rows[5]["state"]}, *rows[5:]], "the link of step 24 does not"),
+        (lambda rows: [*rows[:4], rows[4] | {"records": "0" * 64}, *rows[5:]], "the records of steps 19 to 24 are not"),
     ],
 )
 def test_chains_that_do_not_hold(

@@ -2,7 +2,8 @@
 
 The statement is in-toto's; its predicate has the shape of SLSA's provenance, with a build type of our own: what was
 done, by which program, on which kind of machine, and how long it took. A check of parts says which, and which nonce
-drew them, and never calls itself a rebuild. The same record gives the same bytes, and the same bytes the same signature.
+drew them, and never calls itself a rebuild. The same record gives the same bytes, and the same bytes the same
+signature.
 """
 
 from __future__ import annotations

@@ -217,7 +217,8 @@ def consent(
     agree = {word.rebuilder for word in words if word.counts}
     wholly = {word.rebuilder for word in words if word.counts and word.said and word.said.method == FULL}
     differ = {word.rebuilder for word in words if _differs(word, digest, recipe)}
-    return Consent(digest, required, *(tuple(sorted(who)) for who in (agree, agree - wholly, differ)), words)
+    agreed, in_part, others = (tuple(sorted(who)) for who in (agree, agree - wholly, differ))
+    return Consent(digest, required, agreed, in_part, others, words)
 
 
 def _differs(word: Word, digest: str, recipe: str) -> bool:

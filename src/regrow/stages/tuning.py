@@ -87,9 +87,9 @@ class Tuning(Train, Parameters):
         """What its steps take."""
         return Schedule(self.seed, self.steps, self.sequences_per_step, self.context, links=self.checkpoint_every)
 
-    def part(self, end: int) -> Self:
+    def part(self, end: int, links: int = 0) -> Self:
         """Those of the same run up to a step."""
-        return part_of(self, end, self.steps)
+        return part_of(self, end, self.steps, links)
 
 
 def run_of(call: Call[T]) -> Run:

@@ -50,7 +50,7 @@ from regrow.stages.training import SNAPSHOTS, Scheduled
 from regrow.store import Store
 from regrow.store.digest import files, sha256_bytes, sha256_file
 from regrow.train.checkpoints import state_file
-from regrow.train.records import STEP
+from regrow.train.records import first_other
 from regrow.verifying.chain import BrokenChainError, Run, run_of
 from regrow.verifying.cost import require_wanted
 from regrow.verifying.draw import drawn, nonce
@@ -366,19 +366,21 @@ class _Check:
     def _compare_run(self, stage: Stage, run: Run, output: Path, end: int) -> None:
         """In the order in which things happened, so that the first that differs is named."""
         losses, links = run.before(end)
-        here = {name: _read(output / f"{name}.jsonl") for name in ("losses", "chain")}
-        self._compare_states(stage, links[:1], here["chain"][:1])
+        here = Run.read(output)
+        self._compare_states(stage, links[:1], here.links[:1])
         for before, link in pairwise(links):
             since = slice(before["step"], link["step"])
-            self._compare_records(stage, losses[since], here["losses"][since])
-            self._compare_states(stage, [link], [one for one in here["chain"] if one["step"] == link["step"]], before)
+            self._compare_records(stage, losses[since], here.losses[since])
+            self._compare_states(stage, [link], [one for one in here.links if one["step"] == link["step"]], before)
 
     def _compare_records(
         self, stage: Stage, said: Sequence[Mapping[str, Any]], here: Sequence[Mapping[str, Any]]
     ) -> None:
         for one, other in zip(said, here, strict=True):
-            if names := sorted(name for name in {*one, *other} if one.get(name) != other.get(name)):
-                name = next((known for known in STEP if known in names), names[0])
+            # What was noted on the way depends on the state, too, so it has to be the same here.
+            names = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+            if names:
+                name = first_other(one, other) or names[0]
                 raise LieError(
                     stage.name,
                     f"step {one['step']:,} is the first that differs: its {name.replace('_', ' ')} is "
@@ -480,12 +482,6 @@ def _begins(places: Mapping[str, Path], stage: Stage) -> int:
 
 def _sums(directory: Path) -> dict[str, str]:
     return {path: sha256_file(directory / path) for path in files(directory)} if directory.is_dir() else {}
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    import json
-
-    return [json.loads(row) for row in path.read_text("utf-8").splitlines()]
 
 
 def _short(value: Any) -> str:
