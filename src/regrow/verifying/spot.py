@@ -10,7 +10,7 @@ was not run was not seen, and the report says so with a figure.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -132,7 +132,7 @@ def spot_check(
     if locked.missing:
         raise _texts_missing(folder, locked)
     with room_of(store) as room, TemporaryDirectory(prefix="regrow-segments-") as place:
-        require_wanted(locked, room, wanted.confirmed)
+        require_wanted(locked, room, wanted.confirmed, dict(_shares(release, locked, wanted.segments)))
         check = _Check(release, locked, wanted, room, listener, stop, who, Path(place))
         try:
             check.run()
@@ -152,6 +152,17 @@ def spot_check(
         libraries = {name for stage in locked.graph.stages for name in stage.kind.libraries}
         rebuilds.note(found.digest, "regrow verify --segments", report.seconds, libraries, told)
     return report
+
+
+def _shares(release: Release, locked: Locked, segments: int) -> Iterator[tuple[str, float]]:
+    """Of each training stage how much of its run is expected to be run: to each segment one comes from a kept state,
+    which is half of the way between two on average.
+    """
+    for stage in (stage for stage in locked.graph.stages if _trains(stage)):
+        schedule, said = _scheduled(stage).schedule, release.statement(stage.name)
+        kept = sum(name.startswith("step-") for name, _ in said.files) if said else 0
+        each = schedule.links + schedule.steps / (kept + 1) / 2
+        yield stage.name, min(1.0, segments * each / schedule.steps) if kept else 1.0
 
 
 def _passed_by(release: Release, begun: Set[Path]) -> tuple[str, ...]:
