@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypedDict, Unpack, overload
 
 from regrow.attesting.trust import Consent
 from regrow.auditing.result import Audit
@@ -96,16 +96,42 @@ def build(
     return room.build(Path(recipe), options, listener=listener, stop=stop or threading.Event())
 
 
-@overload
-def verify(release: str | PathLike[str], *, require: int, trust: str | PathLike[str], **how: Any) -> Consent: ...
+class _Rebuilding(TypedDict, total=False):
+    """What all ways to verify take."""
+
+    sources: str | PathLike[str] | None
+    store: str | PathLike[str] | None
+    offline: bool
+    jobs: int
+    confirmed: bool
+    listener: Callable[[Event], None]
+    stop: threading.Event | None
 
 
 @overload
-def verify(release: str | PathLike[str], *, segments: int, **how: Any) -> SpotReport: ...
+def verify(
+    release: str | PathLike[str],
+    *,
+    require: int,
+    trust: str | PathLike[str],
+    attestations: Sequence[str | PathLike[str]] = (),
+    offline: bool = False,
+) -> Consent: ...
 
 
 @overload
-def verify(release: str | PathLike[str], **how: Any) -> VerifyReport: ...
+def verify(
+    release: str | PathLike[str],
+    *,
+    segments: int,
+    nonce: str = "",
+    kept: str | PathLike[str] = "",
+    **how: Unpack[_Rebuilding],
+) -> SpotReport: ...
+
+
+@overload
+def verify(release: str | PathLike[str], *, keep_going: bool = False, **how: Unpack[_Rebuilding]) -> VerifyReport: ...
 
 
 def verify(

@@ -41,9 +41,9 @@ def test_what_others_signed(made: Path, tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "a.json").write_bytes(dsse.write(signed(statement(release), keys.private_key(tmp_path / "a"))))
     (tmp_path / "trust.toml").write_text('[[rebuilder]]\nname = "alice"\nkey = [{file = "a.pub"}]\n')
     where = shutil.copytree(made / "release", tmp_path / "release")
-    how = {"trust": tmp_path / "trust.toml", "attestations": [tmp_path / "a.json"]}
-    assert regrow.verify(where, require=1, **how).agree == ("alice",)
-    assert regrow.verify(where, require=2, **how).exit_code == 5
+    trust, said = tmp_path / "trust.toml", [tmp_path / "a.json"]
+    assert regrow.verify(where, require=1, trust=trust, attestations=said).agree == ("alice",)
+    assert regrow.verify(where, require=2, trust=trust, attestations=said).exit_code == 5
 
 
 @pytest.mark.parametrize("more", [{"require": 1}, {"nonce": "x"}, {"segments": 2, "require": 1, "trust": "t"}])
