@@ -73,7 +73,7 @@ def test_states_lie_where_the_recipe_says(author: Path, kept: Path) -> None:
 
 
 def test_parts_are_drawn_and_what_was_not_looked_at_is_said(author: Path, kept: Path) -> None:
-    heard = []
+    heard: list[Any] = []
     report = check(author, kept, listener=heard.append)
     assert not report.lie
     looked = {one.stage: one for one in report.parts}

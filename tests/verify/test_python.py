@@ -49,4 +49,4 @@ def test_what_others_signed(made: Path, tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("more", [{"require": 1}, {"nonce": "x"}, {"segments": 2, "require": 1, "trust": "t"}])
 def test_arguments_that_do_not_go_together(made: Path, more: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="belong"):
-        regrow.verify(made / "release", **more)  # type: ignore[call-overload]
+        regrow.verify(made / "release", **more)

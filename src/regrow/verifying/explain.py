@@ -338,7 +338,7 @@ def _models(first: Path, second: Path) -> Explanation:
 
 def _on_the_way(path: Path) -> dict[int, Path]:
     """Step -> the folder with the weights of it, as regrow and the trainers of others call these."""
-    found = {}
+    found = dict[int, Path]()
     for pattern in ("checkpoints/step-*", "step-*", "checkpoint-*", "checkpoints/checkpoint-*"):
         for folder in path.glob(pattern) if path.is_dir() else ():
             number = folder.name.rpartition("-")[2]
