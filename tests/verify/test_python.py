@@ -3,6 +3,7 @@
 import shutil
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,6 @@ def test_what_others_signed(made: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("more", [{"require": 1}, {"nonce": "x"}, {"segments": 2, "require": 1, "trust": "t"}])
-def test_arguments_that_do_not_go_together(made: Path, more: dict[str, object]) -> None:
+def test_arguments_that_do_not_go_together(made: Path, more: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="belong"):
         regrow.verify(made / "release", **more)

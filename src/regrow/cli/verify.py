@@ -20,6 +20,7 @@ from regrow.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from regrow.attesting.keyless import Account
     from regrow.engine import Choice
     from regrow.verifying.spot import Wanted
 
@@ -79,6 +80,10 @@ if TYPE_CHECKING:
     "--key", type=click.Path(path_type=Path), metavar="FILE", help="With --bundle: the public key of whoever signed."
 )
 @click.option(
+    "--identity", metavar="NAME", help="With --bundle, instead of a key: the account of whoever signed by Sigstore."
+)
+@click.option("--issuer", metavar="URL", help="With --identity: who vouches for the account.")
+@click.option(
     "--parent",
     type=click.Path(path_type=Path),
     metavar="MODEL",
@@ -104,6 +109,8 @@ def command(
     attestations: tuple[Path, ...],
     bundle: Path | None,
     key: Path | None,
+    identity: str | None,
+    issuer: str | None,
     parent: Path | None,
     keep_going: bool,
     confirmed: bool,
@@ -121,7 +128,8 @@ def command(
     are made again, too. That takes less time and is no proof; it says how likely a lie is passed over.
 
     With --require nothing is built, and the files are compared with what others have signed (exit code 5 if they are
-    too few). With --bundle the files are compared with what the holder of a key signed, in a release or elsewhere.
+    too few). With --bundle the files are compared with what somebody signed, with a key, or by Sigstore with an
+    account, in a release or elsewhere.
     With --parent RELEASE is a file, and the parent is quantised again.
 
     What would take more than a day, or more memory or disk than this machine has, is begun only with --yes.
@@ -138,14 +146,19 @@ def command(
         raise click.UsageError("--nonce and --kept are about a check of parts\nhint: add --segments, or leave it out")
     if (require is None) is not (trust is None) or (attestations and require is None):
         raise click.UsageError("--require and --trust belong together\nhint: --require 2 --trust rebuilders.toml")
-    if (bundle is None) is not (key is None) or (bundle and (require or segments)):
+    if (bundle is None) is not (key is None and identity is None) or (bundle and (require or segments)):
         raise click.UsageError("--bundle and --key go together, and alone\nhint: --bundle model.sig --key alice.pub")
+    if (identity is None) is not (issuer is None) or (identity and key):
+        raise click.UsageError("--identity and --issuer go together\nhint: leave --key out; the issuer is an address")
     if parent is not None and (bundle or require or segments):
         raise click.UsageError("--parent is about one file, and nothing else\nhint: model.gguf --parent MODEL")
     if parent is not None:
         return _quantised(console, Path(release), parent)
-    if bundle is not None and key is not None:
-        return _signed(console, release, bundle, key, offline)
+    if bundle is not None:
+        from regrow.attesting.keyless import Account
+
+        signer = Account(identity or "", issuer or "", offline) if key is None else key
+        return _signed(console, release, bundle, signer, offline)
     from regrow.release.layout import STATES
     from regrow.verifying.fetched import here, is_elsewhere
     from regrow.verifying.spot import Wanted
@@ -209,16 +222,16 @@ def _wholly(
     return report.exit_code
 
 
-def _signed(console: Console, said: str, bundle: Path, key: Path, offline: bool) -> int:
+def _signed(console: Console, said: str, bundle: Path, signer: Path | Account, offline: bool) -> int:
     """Compare files with what somebody signed."""
     from regrow.attesting.bundles import check_bundle, signed_in
     from regrow.verifying.fetched import here
 
-    manifest = signed_in(bundle, key)
+    manifest = signed_in(bundle, signer)
     whole = manifest.hash == "sha256" and not manifest.shard
     promised = {path: pieces[0].digest if whole else "" for path, pieces in manifest.files.items()}
     with here(said, signed=promised, offline=offline) as place:
-        found = check_bundle(place, bundle, key)
+        found = check_bundle(place, bundle, signer)
     if console.json:
         console.document("verify-bundle/1", found.to_json())
     else:
