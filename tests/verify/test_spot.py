@@ -223,3 +223,15 @@ def test_names_of_files_look_like_no_line_of_ours(release: Path, made: Path) -> 
     (release / "b\nSame").write_text("x")
     (line, *_) = check(release, made, 2).lines()
     assert line.startswith("Different") and "\n" not in line
+
+
+def test_on_another_machine_it_is_said_what_is_other(release: Path, made: Path) -> None:
+    path = release / "buildinfo" / "environment.json"
+    told = json.loads(path.read_text()) | {"processor": "Another 9000", "processors": 777}
+    path.write_text(json.dumps(told))
+    report = check(release, made, 2)
+    assert not report.lie
+    said = "\n".join(report.lines())
+    assert "the release was made with Another 9000" in said
+    assert "the release was made with 777" in said
+    assert report.to_json()["machines"] == list(report.machines)

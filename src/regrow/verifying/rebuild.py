@@ -14,11 +14,9 @@ from typing import Any
 from regrow.building import rebuilds
 from regrow.building.assemble import assemble
 from regrow.building.contents import contents_of
-from regrow.building.environment import environment
 from regrow.building.locking import Locked, as_locked
 from regrow.engine import Choice, Evaluation, Listener, Stop, evaluate, rerun
 from regrow.errors import Interrupted, RegrowError, StageError
-from regrow.recipe.differences import differences
 from regrow.recipe.graph import Graph
 from regrow.recipe.pin import MOST_NAMED, WITHHELD
 from regrow.release import Release
@@ -30,6 +28,7 @@ from regrow.store import Store, remove_tree
 from regrow.store.digest import files, sha256_file
 from regrow.verifying.cost import require_wanted
 from regrow.verifying.files import FileCheck, check_files, there
+from regrow.verifying.machines import machines
 from regrow.verifying.partial import Part, contradictions, part_of
 from regrow.verifying.report import StageCheck, Verdict, VerifyReport
 
@@ -231,7 +230,7 @@ class _Rebuild:
             verdict=Verdict.DIFFERENT,
             files=changed(here, released) if released else (),
             reasons=doubt,
-            machines=self._machines(),
+            machines=machines(self.release, self.locked),
         )
 
     def _released(self, name: str) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -266,12 +265,13 @@ class _Rebuild:
             report,
             verdict=Verdict.DIFFERENT,
             files=changed(self.check.listed, Release.at(new).listed),
-            machines=self._machines(),
+            machines=machines(self.release, self.locked),
         )
 
     def _page_differs(self, report: VerifyReport) -> VerifyReport:
         """Everything covered is as promised: does the page beside it show that, and what is nobody's to check?"""
-        report = replace(report, unchecked=there(self.release, (BUILDINFO, STATES, ATTESTATIONS)))
+        unchecked = there(self.release, (BUILDINFO, STATES, ATTESTATIONS))
+        report = replace(report, unchecked=unchecked, machines=machines(self.release, self.locked))
         try:
             page = render(contents(self.release)).encode()
             if not self.release.files.has(REPORT) or read_bytes(self.release.files, REPORT) == page:
@@ -280,16 +280,6 @@ class _Rebuild:
         except DamagedError as error:
             damaged, why = error.path, error.cause
         return replace(report, verdict=Verdict.DIFFERENT, files=(damaged,), reasons=(f"{damaged}: {why}",))
-
-    def _machines(self) -> tuple[str, ...]:
-        """What the release tells about the author's machine, where this one is otherwise."""
-        try:  # what lies beside the release is not covered by its digest, so it may be anything
-            there = self.release.environment
-        except DamagedError:
-            return ()
-        here = environment(name for stage in self.locked.graph.stages for name in stage.kind.libraries)
-        told = [one for one in differences(there, here) if isinstance(one.old, str) and isinstance(one.new, str)]
-        return tuple(f"{one.path[-1]} {one.new}, the release was made with {one.old}" for one in told)
 
 
 def _other_secrets(locked: Locked, sources: Path | None) -> Iterator[str]:

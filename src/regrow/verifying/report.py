@@ -140,7 +140,9 @@ class VerifyReport:
 
     def lines(self) -> list[str]:
         """For people."""
-        return [*_WORDS[self.verdict](self), *(f"  this machine: {line}" for line in self.machines)]
+        found, here = list(_WORDS[self.verdict](self)), (f"  this machine: {one_line(line)}" for line in self.machines)
+        place = len(found) - (found[-1] == self.digest)  # which is always last
+        return [*found[:place], *here, *found[place:]]
 
 
 def _same(report: VerifyReport) -> Iterator[str]:

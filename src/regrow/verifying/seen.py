@@ -157,6 +157,7 @@ class SpotReport:
         parts: what was made again of stages that give their output in parts.
         given: files that are the makers' own words, which the check began with.
         unchecked: files that nothing was compared with.
+        machines: what is different about this machine, as far as the release tells about the author's.
         seconds: how long it took.
     """
 
@@ -171,6 +172,7 @@ class SpotReport:
     parts: tuple[LookedParts, ...] = ()
     given: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
+    machines: tuple[str, ...] = ()
     seconds: float = 0.0
 
     @property
@@ -190,6 +192,7 @@ class SpotReport:
         if not self.lie:
             yield from taken("taken as given", self.given)
             yield from taken("not looked at", self.unchecked)
+        yield from (f"  this machine: {one_line(line)}" for line in self.machines)
         yield from self._nonce()
         yield self.digest
 
@@ -216,6 +219,7 @@ class SpotReport:
             "parts": _plain(self.parts),
             "given": list(self.given),
             "unchecked": list(self.unchecked),
+            "machines": list(self.machines),
             "seconds": round(self.seconds, 3),
         }
 

@@ -56,6 +56,7 @@ from regrow.verifying.cost import require_wanted
 from regrow.verifying.draw import drawn, nonce
 from regrow.verifying.files import check_files, there
 from regrow.verifying.kept import Kept
+from regrow.verifying.machines import machines
 from regrow.verifying.rebuild import room_of
 from regrow.verifying.seen import Looked, LookedParts, SpotReport
 
@@ -145,6 +146,7 @@ def spot_check(
         parts=tuple(check.parts),
         given=there(release, GIVEN),
         unchecked=_passed_by(release, check.begun),
+        machines=machines(release, locked),
         seconds=time.monotonic() - started,
     )
     if not report.lie and store is None:
