@@ -6,6 +6,7 @@ check takes; and how likely a run with a tenth of its segments changed is passed
 """
 
 import argparse
+import os
 import random
 import tempfile
 import threading
@@ -13,6 +14,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # as the command line does before torch is loaded; regrow.cli says why
 
 import regrow
 from regrow.verifying.spot import Wanted, spot_check
@@ -37,7 +40,7 @@ near_duplicates = 0
 vocabulary = 1024
 
 [architecture]
-layers = 4
+layers = {layers}
 width = {width}
 heads = 4
 context = 128
@@ -86,6 +89,7 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=400)
     options.add_argument("--states", type=int, default=39)
     options.add_argument("--width", type=int, default=128)
+    options.add_argument("--layers", type=int, default=4)
     options.add_argument("--tries", type=int, default=3)
     said = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="regrow-benchmark-") as place:
@@ -100,7 +104,11 @@ def main() -> None:
             text = " ".join(chance.choice(words) for _ in range(900))
             (root / "recipe" / "texts" / f"{number:03}.txt").write_text(f"{text}.\n")
         recipe = RECIPE.format(
-            tokens=said.steps * 16 * 128, every=said.steps // said.segments, states=said.states, width=said.width
+            tokens=said.steps * 16 * 128,
+            every=said.steps // said.segments,
+            states=said.states,
+            width=said.width,
+            layers=said.layers,
         )
         (root / "recipe" / "regrow.toml").write_text(recipe)
         built = Clock()
