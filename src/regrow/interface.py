@@ -9,23 +9,28 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack, overload
 
+from regrow.attesting.trust import Consent
 from regrow.auditing.result import Audit
 from regrow.building.build import BuildResult
 from regrow.scanning.scan import NOT_DECLARED, Scan
 from regrow.serve.generate import Generator
 from regrow.tracing.spans import Ranking, Trace
 from regrow.verifying.report import VerifyReport
+from regrow.verifying.seen import SpotReport
 
 __all__ = [
     "Audit",
     "BuildResult",
+    "Consent",
     "Generator",
     "Scan",
+    "SpotReport",
     "Trace",
     "VerifyReport",
     "audit",
@@ -91,9 +96,53 @@ def build(
     return room.build(Path(recipe), options, listener=listener, stop=stop or threading.Event())
 
 
+class _Rebuilding(TypedDict, total=False):
+    """What all ways to verify take."""
+
+    sources: str | PathLike[str] | None
+    store: str | PathLike[str] | None
+    offline: bool
+    jobs: int
+    confirmed: bool
+    listener: Callable[[Event], None]
+    stop: threading.Event | None
+
+
+@overload
 def verify(
     release: str | PathLike[str],
     *,
+    require: int,
+    trust: str | PathLike[str],
+    attestations: Sequence[str | PathLike[str]] = (),
+    offline: bool = False,
+) -> Consent: ...
+
+
+@overload
+def verify(
+    release: str | PathLike[str],
+    *,
+    segments: int,
+    nonce: str = "",
+    kept: str | PathLike[str] = "",
+    **how: Unpack[_Rebuilding],
+) -> SpotReport: ...
+
+
+@overload
+def verify(release: str | PathLike[str], *, keep_going: bool = False, **how: Unpack[_Rebuilding]) -> VerifyReport: ...
+
+
+def verify(
+    release: str | PathLike[str],
+    *,
+    segments: int | None = None,
+    nonce: str = "",
+    kept: str | PathLike[str] = "",
+    require: int | None = None,
+    trust: str | PathLike[str] | None = None,
+    attestations: Sequence[str | PathLike[str]] = (),
     sources: str | PathLike[str] | None = None,
     store: str | PathLike[str] | None = None,
     offline: bool = False,
@@ -102,11 +151,18 @@ def verify(
     keep_going: bool = False,
     listener: Callable[[Event], None] = _unheard,
     stop: threading.Event | None = None,
-) -> VerifyReport:
-    """Build a release again and compare every stage, as ``regrow verify`` does.
+) -> VerifyReport | SpotReport | Consent:
+    """Build a release again and compare every stage, or check parts of it, or ask who did, as ``regrow verify`` does.
 
     Args:
-        release: its folder.
+        release: its folder; an archive; ``hf:owner/name@COMMIT``; or the address of a folder or an archive. What lies
+            elsewhere is fetched as far as it is needed, into a folder that goes afterwards.
+        segments: check only so many segments of each training run, and parts of each stage of a corpus in parts.
+        nonce: draws them; by default one is made up that nobody could foresee.
+        kept: a folder or address where the author keeps states and parts, beside what the recipe says.
+        require: build nothing, and ask that so many of those in ``trust`` have signed that they did.
+        trust: the file that says whose signatures count, and what they count for.
+        attestations: more envelopes, beside those in the release.
         sources: the folder in which the ``file:`` sources of its recipe are.
         store: a store whose content is believed; by default an empty one, which goes afterwards.
         offline: never use the network.
@@ -117,25 +173,46 @@ def verify(
         stop: see :func:`build`.
 
     Returns:
-        The verdict, and what differs. That something differs is no error.
+        The verdict, and what differs. That something differs is no error, and neither is that too few agree.
 
     Raises:
         RegrowError: if there is no release, or something that it is made from cannot be had.
+        ValueError: for arguments that do not go together.
     """
     from regrow.engine import Choice
+    from regrow.release.layout import STATES
+    from regrow.verifying.fetched import here
     from regrow.verifying.rebuild import rebuild
+    from regrow.verifying.spot import Wanted, spot_check
 
-    return rebuild(
-        Path(release),
-        listener=listener,
-        stop=stop or threading.Event(),
-        store=_path(store),
-        sources=_path(sources),
-        offline=offline,
-        who=Choice(jobs=jobs),
-        confirmed=confirmed,
-        keep_going=keep_going,
-    )
+    if (require is None) is not (trust is None) or (attestations and require is None):
+        raise ValueError("`require` and `trust` belong together, and `attestations` to them")
+    if (segments is None and (nonce or kept)) or (require is not None and segments is not None):
+        raise ValueError("`nonce` and `kept` belong to `segments`, which is another way to check than `require`")
+    how: dict[str, Any] = {"listener": listener, "stop": stop or threading.Event(), "who": Choice(jobs=jobs)}
+    left_out = "" if segments else STATES
+    said = fspath(release)
+    with here(said, needed=lambda path: path.partition("/")[0] != left_out, offline=offline) as folder:
+        if require is not None and trust is not None:
+            return _consent(folder, require, Path(trust), [Path(one) for one in attestations])
+        if segments is not None:
+            wanted = Wanted(segments, nonce, fspath(kept), _path(sources), offline, confirmed)
+            return replace(spot_check(folder, wanted, store=_path(store), **how), release=said)
+        how |= {"store": _path(store), "sources": _path(sources), "offline": offline}
+        return replace(rebuild(folder, confirmed=confirmed, keep_going=keep_going, **how), release=said)
+
+
+def _consent(folder: Path, required: int, trust: Path, more: Sequence[Path]) -> Consent:
+    from regrow.attesting.statements import envelopes, recipe_of
+    from regrow.attesting.trust import consent, trusted
+    from regrow.release import Release
+    from regrow.release.layout import ATTESTATIONS
+    from regrow.verifying.files import require_whole
+
+    release, believed = Release.open(folder), trusted(trust, datetime.now(UTC).date())
+    files, own = require_whole(release), folder / ATTESTATIONS
+    found = list(envelopes(*((own,) if own.is_dir() else ()), *more))
+    return consent(files.digest, recipe_of(release), found, believed, required)
 
 
 def audit(

@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from regrow.attesting.statements import Form, envelopes, recipe_of, said, signed, statement
+from regrow.attesting.statements import (
+    FULL,
+    IN_PART,
+    Form,
+    Method,
+    envelopes,
+    most_done,
+    recipe_of,
+    said,
+    signed,
+    statement,
+)
 from regrow.attesting.trust import Consent, consent, trusted
 from regrow.building import rebuilds
 from regrow.cli.root import cli
@@ -47,10 +58,10 @@ def key(folder: Path, name: str, kind: str = "ed25519") -> Path:
     return folder / name
 
 
-def attest(release: Release, private: Path, form: Form = "provenance") -> Path:
+def attest(release: Release, private: Path, form: Form = "provenance", method: Method = FULL) -> Path:
     """What ``regrow attest`` does, into a file beside the release."""
-    path = private.with_name(f"{private.name}.{release.path.name}.json")
-    path.write_bytes(dsse.write(signed(statement(release, form), keys.private_key(private))))
+    path = private.with_name(f"{private.name}.{release.path.name}.{method}.json")
+    path.write_bytes(dsse.write(signed(statement(release, form, method), keys.private_key(private))))
     return path
 
 
@@ -231,4 +242,93 @@ def test_what_a_list_of_trust_names_may_be_anything(tmp_path: Path, place: str) 
     (tmp_path / "large").write_bytes(bytes(1 << 20))
     (tmp_path / "trust.toml").write_text(f'[[rebuilder]]\nname = "x"\nkey = [{{file = "{place}"}}]\n')
     with pytest.raises(RecipeError, match="cannot be used"):
+        trusted(tmp_path / "trust.toml", TODAY)
+
+
+def looked(segments: int = 5, here: bool = True) -> dict[str, object]:
+    """What is noted of a check of parts."""
+    run = {"stage": "pretrain", "segments": 40, "drawn": segments, "checked": [1, 40], "root": "0" * 64}
+    part = {"stage": "clean", "parts": 6, "drawn": min(6, segments), "checked": [1, 6], "root": "1" * 64}
+    return {"nonce": "a word", "nonce_drawn_here": here, "same": ["tokenizer"], "runs": [run], "parts": [part]}
+
+
+@pytest.fixture
+def checked(tmp_path: Path) -> Release:
+    """A release of which this machine checked parts, and no more."""
+    found = made(tmp_path / "checked")
+    rebuilds.note(found.digest, "regrow verify --segments", 3.0, (), looked())
+    return found
+
+
+def test_a_check_of_parts_is_signed_as_what_it_was(checked: Release, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has not rebuilt"):
+        statement(checked)
+    assert most_done(checked) == IN_PART
+    path = attest(checked, key(tmp_path, "a"), method=IN_PART)
+    assert path.read_bytes() == attest(checked, tmp_path / "a", method=IN_PART).read_bytes()
+    predicate = json.loads(dsse.read(path.read_bytes()).payload)["predicate"]
+    told = predicate["buildDefinition"]["externalParameters"]
+    assert (told["method"], told["nonce"], told["runs"][0]["drawn"]) == ("segments", "a word", 5)
+    assert predicate["buildDefinition"]["internalParameters"]["environment"]["processor"]
+    assert predicate["runDetails"]["byproducts"][0]["annotations"] == {"seconds": 3}
+    rebuilds.note(checked.digest, "regrow verify", 9.0)
+    assert most_done(checked) == FULL
+    other = json.loads(dsse.read(attest(checked, tmp_path / "a", "eval-result", IN_PART).read_bytes()).payload)
+    assert (other["predicate"]["assuranceLevel"], other["predicate"]["sampleSize"]) == ("third_party", 10)
+
+
+def test_nobody_audits_a_check_of_parts_as_a_rebuild(checked: Release) -> None:
+    assert rebuilds.read(checked.digest) is None
+    assert not rebuilds.is_noted(rebuilds.place(checked.digest, rebuilds.IN_PART), checked.digest)
+
+
+@pytest.mark.parametrize(
+    ("policy", "note", "agree", "why"),
+    [
+        ("", looked(), (), "which is no full rebuild"),
+        ("[policy]\nsegments = 6\n", looked(), (), "and the policy asks for 6"),
+        ("[policy]\nsegments = 5\n", looked(), ("alice",), "nonce a word"),
+        ("[policy]\nsegments = 5\n", looked(here=False), (), "so that the author could know which"),
+        ("[policy]\nsegments = 99\n", looked(40), ("alice",), "all segments and parts"),
+    ],
+)
+def test_what_counts_is_for_whoever_trusts_to_say(
+    checked: Release, tmp_path: Path, policy: str, note: dict[str, object], agree: tuple[str, ...], why: str
+) -> None:
+    rebuilds.note(checked.digest, "regrow verify --segments", 3.0, (), note)
+    path = attest(checked, key(tmp_path, "a"), method=IN_PART)
+    agreed = counted(checked, tmp_path, path, trust=policy + rebuilder("alice", "a"), required=1)
+    assert (agreed.agree, agreed.in_part) == (agree, agree)
+    assert why in agreed.words[0].why
+    assert ("checked only parts" in "\n".join(agreed.lines())) is bool(agree)
+
+
+@pytest.mark.parametrize(
+    "other", [{"runs": []}, {"runs": [{"drawn": 9, "segments": 3}]}, {"parts": None}, {"nonce": 1}]
+)
+def test_checks_that_make_no_sense_count_for_nothing(
+    checked: Release, tmp_path: Path, other: dict[str, object]
+) -> None:
+    told = statement(checked, method=IN_PART)
+    told["predicate"]["buildDefinition"]["externalParameters"] |= {"parts": [], **other}
+    path = key(tmp_path, "a").with_name("x.json")
+    path.write_bytes(dsse.write(signed(told, keys.private_key(tmp_path / "a"))))
+    trust = "[policy]\nsegments = 1\n" + rebuilder("alice", "a")
+    assert counted(checked, tmp_path, path, trust=trust, required=1).enough is (other == {"nonce": 1})
+
+
+def test_one_envelope_named_twice_is_one_word(release: Release, tmp_path: Path) -> None:
+    file = attest(release, key(tmp_path, "a"))
+    (tmp_path / "copy.json").write_bytes(file.read_bytes())
+    agreed = counted(release, tmp_path, file, tmp_path / "copy.json", file, trust=rebuilder("alice", "a"))
+    assert (agreed.enough, agreed.agree) == (False, ("alice",))
+
+
+@pytest.mark.parametrize(
+    "policy", ["[policy]\nsegments = 0\n", "[policy]\nrebuilds = 1\n", "[policy]\nsegments = true\n"]
+)
+def test_policies_that_make_no_sense(tmp_path: Path, policy: str) -> None:
+    key(tmp_path, "a")
+    (tmp_path / "trust.toml").write_text(policy + rebuilder("alice", "a"))
+    with pytest.raises(RecipeError, match="no list of whom to trust"):
         trusted(tmp_path / "trust.toml", TODAY)

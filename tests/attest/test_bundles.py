@@ -5,18 +5,23 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from hashlib import blake2b, sha256
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from regrow.attesting.bundles import SignedFiles, bundle_of, check_bundle
+from regrow.attesting.bundles import SignedFiles, bundle_of, check_bundle, signed_in
+from regrow.attesting.keyless import Account
 from regrow.cli.root import cli
 from regrow.errors import DifferentError, InputError, RecipeError
 from regrow.formats import dsse, keys, model_signing
+from regrow.formats.model_signing import Manifest, Piece
 from regrow.release import Release
 from regrow.store import sums
 
@@ -304,3 +309,92 @@ def test_ours_accepts_theirs(tmp_path: Path) -> None:
     assert peer("verify", "key", folder, "--signature", folder / "model.sig", "--public_key", tmp_path / "a.pub"
     ).returncode == 0  # fmt: skip
     assert list(check_bundle(folder, folder / "model.sig", tmp_path / "a.pub").added) == [".gitattributes"]
+
+
+ACCOUNT = Account("alice@example.org", "https://accounts.example.org", offline=True)
+
+
+def keyless(folder: Path, **material: object) -> Path:
+    """A bundle of one file, as Sigstore's programs write them, with a signature of nobody."""
+    (folder / "model").mkdir()
+    (folder / "model" / "w").write_text("weights")
+    manifest = Manifest("model", {"w": (Piece(0, None, sha256(b"weights").hexdigest()),)})
+    payload = json.dumps(model_signing.statement(manifest)).encode()
+    envelope = dsse.Envelope(dsse.IN_TOTO, payload, (dsse.Signature("", b"none"),))
+    told = json.loads(model_signing.write(envelope, ""))
+    told["verificationMaterial"] = material
+    (folder / "model.sig").write_text(json.dumps(told))
+    return folder / "model.sig"
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """What stands for the library of Sigstore, which accepts what it is told to: no log can be asked here."""
+    said: dict[str, Any] = {}
+
+    class Failure(Exception):
+        pass
+
+    class Verifier:
+        @classmethod
+        def production(cls, offline: bool) -> object:
+            if not offline:
+                raise Failure("no network")
+            return cls()
+
+        def verify_dsse(self, bundle: Any, policy: Any) -> tuple[str, bytes]:
+            if policy != said["account"]:
+                raise Failure("it was\nsomebody else")
+            return dsse.IN_TOTO, said.get("payload") or dsse.taken_apart(bundle["dsseEnvelope"]).payload
+
+    names: dict[str, dict[str, Any]] = {
+        "sigstore": {},
+        "sigstore.errors": {"Error": Failure},
+        "sigstore.models": {"Bundle": SimpleNamespace(from_json=json.loads), "InvalidBundle": Failure},
+        "sigstore.verify": {"Verifier": Verifier},
+        "sigstore.verify.policy": {"Identity": lambda identity, issuer: (identity, issuer)},
+    }
+    for name, values in names.items():
+        module = ModuleType(name)
+        vars(module).update(values)
+        monkeypatch.setitem(sys.modules, name, module)
+    said["account"] = (ACCOUNT.identity, ACCOUNT.issuer)
+    yield said
+
+
+def test_files_that_an_account_signed(library: dict[str, Any], tmp_path: Path) -> None:
+    bundle = keyless(tmp_path)
+    assert check_bundle(tmp_path / "model", bundle, ACCOUNT).same
+    (tmp_path / "model" / "w").write_text("other")
+    assert not check_bundle(tmp_path / "model", bundle, ACCOUNT).same
+    library["account"] = ("mallory@example.org", ACCOUNT.issuer)
+    with pytest.raises(DifferentError, match="was not signed by alice") as caught:
+        check_bundle(tmp_path / "model", bundle, ACCOUNT)
+    assert caught.value.why == "it was somebody else"
+
+
+def test_what_the_library_saw_is_what_counts(library: dict[str, Any], tmp_path: Path) -> None:
+    library["payload"] = b"another statement"
+    with pytest.raises(InputError, match="no bundle") as caught:
+        signed_in(keyless(tmp_path), ACCOUNT)
+    assert "two readers" in caught.value.why
+
+
+def test_without_network_nothing_is_believed(library: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="which authorities") as caught:
+        signed_in(keyless(tmp_path), replace(ACCOUNT, offline=False))
+    assert "--offline" in caught.value.hint
+
+
+def test_without_the_library_it_is_said_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sigstore.errors", None)
+    with pytest.raises(InputError, match="cannot be checked here") as caught:
+        signed_in(keyless(tmp_path), ACCOUNT)
+    assert "regrow[sigstore]" in caught.value.hint
+
+
+@pytest.mark.parametrize("material", [{}, {"certificate": {"rawBytes": "AA=="}, "tlogEntries": []}])
+def test_the_library_itself_believes_no_bundle_without_a_log(tmp_path: Path, material: dict[str, object]) -> None:
+    pytest.importorskip("sigstore.verify")
+    with pytest.raises(DifferentError, match="was not signed by"):
+        signed_in(keyless(tmp_path, **material), ACCOUNT)

@@ -183,6 +183,8 @@ def test_json() -> None:
             "steps": 48,
             "seconds": pytest.approx(3.82, abs=0.01),
             "micro_batches": 4,
+            "states": 0,
+            "states_bytes": 0,
         },
         "done": 0.0,
     }

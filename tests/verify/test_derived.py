@@ -2,18 +2,23 @@
 
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import regrow
+from regrow.building import locking
 from regrow.corpus import tokenizer
 from regrow.errors import RegrowError
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
 from regrow.model.weights import Ends, save
-from regrow.store import Store
-from regrow.verifying.spot import SpotReport, Wanted, spot_check
+from regrow.recipe.kind import Call
+from regrow.stages import KINDS
+from regrow.verifying.seen import SpotReport
+from regrow.verifying.spot import Wanted, spot_check
 
 CONFIG = DecoderConfig(
     vocabulary=300, layers=2, width=16, heads=2, kv_heads=1, hidden=24, context=32, tied_embeddings=True
@@ -91,9 +96,8 @@ def built(root: Path, name: str, table: str) -> Path:
 
 
 def check(root: Path, release: Path, sources: Path, store: str = "store") -> SpotReport:
-    with Store(root / store) as there:
-        wanted = Wanted(2, "a word", sources=sources)
-        return spot_check(release, wanted, store=there, listener=lambda _: None, stop=threading.Event())
+    wanted = Wanted(2, "a word", sources=sources)
+    return spot_check(release, wanted, store=root / store, listener=lambda _: None, stop=threading.Event())
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -127,3 +131,20 @@ def test_a_run_that_goes_on_with_one_of_others(root: Path) -> None:
     (run,) = report.looked
     assert run.steps[1] == 5
     assert run.checked[-1].end == 11
+
+
+def test_a_parent_that_is_not_the_one_that_is_named(root: Path) -> None:
+    """An author pins one model and trains another: all hashes agree, and no run that begins with the first ends so."""
+
+    def run(call: Call[Any]) -> None:
+        inputs = {**call.inputs, "weights": (root / "other",)}
+        honest = KINDS["finetune"].run
+        assert honest is not None
+        honest(replace(call, inputs=inputs))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(locking, "KINDS", {**KINDS, "finetune": replace(KINDS["finetune"], run=run)})
+        release = built(root, "lied", TASKS["finetune"].replace("tokens = 704", "tokens = 640"))
+    report = check(root, release, root / "lied")
+    assert (report.exit_code, report.where) == (3, "finetune")
+    assert "the state at step 0 is not what it begins with" in report.lie

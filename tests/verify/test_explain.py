@@ -2,17 +2,24 @@
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 import regrow
+from regrow.cli.root import cli
 from regrow.errors import InputError, RecipeError
-from regrow.verifying.explain import explain
+from regrow.store import sha256_bytes
+from regrow.train.records import line
+from regrow.verifying.explain import Explanation, explain
+from regrow.verifying.page import explained
+from regrow.verifying.replay import How, Replayed
 
 
 def variant(made: Path, folder: Path, *changes: tuple[str, str]) -> Path:
@@ -147,3 +154,113 @@ def test_logs_may_be_anything(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     (tmp_path / "b.jsonl").write_text('{"event": "stage-done", "stage": [1], "digest": {}}\n')
     assert list(explain(tmp_path / "a.jsonl", tmp_path / "b.jsonl").lines())
+
+
+def replayed(made: Path, first: Path, second: Path, *sources: Path) -> Replayed:
+    places = (sources[0], sources[-1]) if sources else (made / "part", made / "part")
+    how = How(places, lambda _: None, threading.Event(), store=made / "store")
+    found = explain(first, second, how)
+    assert found.replayed is not None
+    assert "run again here" in "\n".join(found.lines())
+    return found.replayed
+
+
+def test_a_step_of_two_recipes_is_run_again(made: Path, tmp_path: Path) -> None:
+    """The loss differs at step 3, and the moments do so from the first step on, which only running it again shows."""
+    other = variant(made, tmp_path, ("micro_batch = 2", "micro_batch = 2\nbeta2 = 0.9"))
+    found = replayed(made, made / "release", other, made / "part", tmp_path / "part")
+    assert (found.start, found.end, found.step, found.as_said) == (0, 3, 1, (True, True))
+    assert "it is what they were told" in found.meaning
+    assert found.element is not None
+    assert found.element.tensor.startswith("second.")
+
+
+def forged_from(made: Path, folder: Path, step: int) -> Path:
+    """A release whose run went on from a step with other weights than it had; its makers' machine is to blame."""
+    release = Path(shutil.copytree(made / "release", folder / "release"))
+    losses = release / "training" / "losses.jsonl"
+    rows = [json.loads(row) for row in losses.read_text().splitlines()]
+    for row in rows[step - 1 :]:
+        row["loss"] += 1e-3
+    before, old = (
+        losses.read_bytes(),
+        {one.name: one.read_bytes() for one in (release / "states" / "pretrain").iterdir()},
+    )
+    losses.write_text("".join(line(row) for row in rows))
+    statement = release / "provenance" / "pretrain.intoto.json"
+    text = statement.read_text()
+    statement.write_text(text.replace(sha256_bytes(before), sha256_bytes(losses.read_bytes())))
+    for name, data in old.items():
+        if int(name[5:14]) >= step:
+            values = np.frombuffer(data, "<f4").copy()
+            values[7] = np.nextafter(values[7], np.float32(9), dtype=np.float32)
+            (release / "states" / "pretrain" / name).write_bytes(values.tobytes())
+    return release
+
+
+def test_who_of_two_is_right_on_this_machine(made: Path, tmp_path: Path) -> None:
+    """Both were told the same: the step is run again from a state that both kept, and what one kept later is not it."""
+    found = replayed(made, made / "release", forged_from(made, tmp_path, 30))
+    assert (found.start, found.end, found.step, found.as_said) == (24, 30, 0, (True, False))
+    assert "this machine gives what the first says" in found.meaning
+    assert found.kept == 36
+    assert found.element is not None
+    assert (found.element.ulps, found.element.differing) == (1, 1)
+    assert found.element.tensor.startswith("parameter.")
+
+
+def test_a_run_that_cannot_be_gone_through_again(made: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(made / "release", tmp_path / "copy"))
+    edited = copy / "training" / "losses.jsonl"
+    edited.write_text(edited.read_text().replace("4", "5"))
+    with pytest.raises(RecipeError, match="no run here"):
+        replayed(made, made / "release", copy)
+
+
+def on_the_way(folder: Path, *values: float) -> Path:
+    for step, value in enumerate(values, 1):
+        place = folder / (f"checkpoint-{step * 100}" if step < len(values) else "")
+        place.mkdir(parents=True, exist_ok=True)
+        save_file({"w": torch.tensor([1.0, value])}, place / "model.safetensors")
+    return folder
+
+
+def test_models_without_records_are_halved(tmp_path: Path) -> None:
+    first = on_the_way(tmp_path / "a", 1, 2, 3, 4, 5)
+    found = explain(first, on_the_way(tmp_path / "b", 1, 2, 7, 8, 9))
+    assert found.step is not None
+    assert (found.step.step, found.step.field) == (300, "weights")
+    assert "one of the steps 201 to 300" in found.guess
+    assert found.element is not None
+    assert (found.element.tensor, found.element.index) == ("w", (1,))
+    late = explain(first, on_the_way(tmp_path / "c", 1, 2, 3, 4, 6))
+    assert "what came after step 400" in late.guess
+    early = explain(first, on_the_way(tmp_path / "d", 9, 9, 9, 9, 9))
+    assert "one of the first 100 steps" in early.guess
+
+
+def test_a_library_is_a_likely_cause(made: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(made / "release", tmp_path / "copy"))
+    path = copy / "buildinfo" / "environment.json"
+    told = json.loads(path.read_text())
+    told["libraries"]["tokenizers"] = "0.0.1"
+    path.write_text(json.dumps(told))
+    statement = copy / "provenance" / "tokenizer.intoto.json"
+    said = json.loads(statement.read_text())
+    said["subject"][0]["digest"]["sha256"] = "0" * 64
+    statement.write_text(json.dumps(said))
+    found = explain(made / "release", copy)
+    assert "`tokenizer` gives something else from the same inputs, and a library is another one" in found.guess
+    assert "tokenizers" in found.guess
+
+
+def test_a_page(made: Path, tmp_path: Path) -> None:
+    other = variant(made, tmp_path, ("micro_batch = 2", "micro_batch = 2\nseed = 2"))
+    page = tmp_path / "page.html"
+    told = CliRunner().invoke(cli, ["explain", str(made / "release"), str(other), "--html", str(page)])
+    assert told.exit_code == 3
+    text = page.read_text()
+    assert "Where they part" in text and "train.seed" in text and "model.embed_tokens.weight" in text
+    assert "<script" not in text and "http:" not in text.replace("http-equiv", "")
+    found = Explanation("<script>a</script>", "b", False, guess="`<b>` x")
+    assert "<script>a" not in explained(found) and "&lt;b&gt;" in explained(found)

@@ -10,19 +10,21 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import regrow
 from regrow.building import locking
 from regrow.errors import StageError
 from regrow.recipe.kind import Call
 from regrow.stages import KINDS
-from regrow.store import Store
 from regrow.train import loop
 from regrow.train import state as states
 from regrow.train.checkpoints import state_file
+from regrow.train.records import line
 from regrow.train.state import State
 from regrow.verifying.draw import drawn
-from regrow.verifying.spot import SpotReport, Wanted, spot_check
+from regrow.verifying.seen import SpotReport
+from regrow.verifying.spot import Wanted, spot_check
 
 Patch = pytest.MonkeyPatch
 SEGMENTS = 10
@@ -65,8 +67,7 @@ def lied(ground: Path, room: Path, lie: Callable[[Patch, Path], None]) -> Path:
 
 def check(release: Path, made: Path, segments: int = SEGMENTS, nonce: str = "a word") -> SpotReport:
     wanted = Wanted(segments, nonce, sources=made / "part")
-    with Store(made / "store") as store:
-        return spot_check(release, wanted, store=store, listener=lambda _: None, stop=threading.Event())
+    return spot_check(release, wanted, store=made / "store", listener=lambda _: None, stop=threading.Event())
 
 
 def trained_with(**other: object) -> Callable[[Patch, Path], None]:
@@ -82,15 +83,77 @@ def trained_with(**other: object) -> Callable[[Patch, Path], None]:
     return lie
 
 
-def other_documents(patch: Patch, room: Path) -> None:
-    shutil.rmtree(room / "store")
+def documents(tamper: Callable[[list[Path]], object]) -> Callable[[Patch, Path], None]:
+    """Trains on other texts than the source has."""
+
+    def lie(patch: Patch, room: Path) -> None:
+        shutil.rmtree(room / "store")
+
+        def run(call: Call[Any]) -> None:
+            honest("fetch", call)
+            tamper(sorted(call.output.rglob("*.txt")))
+
+        lie_in(patch, "fetch", run)
+
+    return lie
+
+
+def tuned_afterwards(patch: Patch, room: Path) -> None:
+    """Releases other weights than the run ended with."""
 
     def run(call: Call[Any]) -> None:
-        honest("fetch", call)
-        one = next(path for path in sorted(call.output.rglob("*.txt")))
-        one.write_text("Something that nobody was told of.\n")
+        honest("pretrain", call)
+        file = call.output / "model.safetensors"
+        tensors = load_file(file)
+        name = next(iter(tensors))
+        save_file({**tensors, name: tensors[name] * 1.01}, file, metadata={"format": "pt"})
 
-    lie_in(patch, "fetch", run)
+    lie_in(patch, "pretrain", run)
+
+
+def spliced(patch: Patch, room: Path) -> None:
+    """The first half of one run and the second of another, with every hash made again."""
+
+    def run(call: Call[Any]) -> None:
+        first = replace(call, output=room / "first", scratch=room / "first.scratch")
+        for folder in (first.output, first.scratch):
+            folder.mkdir()
+        honest("pretrain", first)
+        train = call.parameters.train.model_copy(update={"seed": 7})
+        honest("pretrain", replace(call, parameters=call.parameters.model_copy(update={"train": train})))
+        losses, links = (
+            [
+                json.loads(line)
+                for folder, rows in ((first.output, slice(None, many)), (call.output, slice(many, None)))
+                for line in (folder / f"{name}.jsonl").read_text().splitlines()[rows]
+            ]
+            for name, many in (("losses", FORGED), ("chain", FORGED // 6 + 1))
+        )
+        state = State(0, {}, {}, {}, losses)
+        for link in links:
+            digest = link["state"]
+            patch.setattr(State, "digest", lambda self, workers, digest=digest: digest)
+            state.step = link["step"]
+            state.losses = losses[: state.step]
+            state.link()
+        for one in (one for one in first.output.glob("step-*.f32") if int(one.stem[5:]) <= FORGED):
+            shutil.copy(one, call.output / one.name)
+        for name, rows in (("losses", losses), ("chain", state.chain)):
+            (call.output / f"{name}.jsonl").write_text("".join(map(line, rows)))
+
+    lie_in(patch, "pretrain", run)
+
+
+def invented_record(patch: Patch, room: Path) -> None:
+    """Commits to another loss than a step had."""
+    honest = loop._record
+
+    def record(state: State, *more: Any) -> None:
+        if state.step == FORGED:
+            state.losses[-3]["loss"] = 1.0
+        honest(state, *more)
+
+    patch.setattr(loop, "_record", record)
 
 
 def other_order(patch: Patch, room: Path) -> None:
@@ -138,7 +201,12 @@ def lies() -> Iterator[tuple[str, Callable[[Patch, Path], None], str]]:
     yield "seed", trained_with(seed=7), "the state at step 0"
     yield "learning rate", trained_with(learning_rate=5e-3), "step 1 is the first that differs: its learning rate"
     yield "schedule", trained_with(final_learning_rate=0.9), "is the first that differs: its learning rate"
-    yield "documents", other_documents, "it gives"
+    yield "document changed", documents(lambda texts: texts[0].write_text("Nobody was told of this.\n")), "it gives"
+    yield "document removed", documents(lambda texts: texts[0].unlink()), "it gives"
+    yield "document added", documents(lambda texts: texts[0].with_name("x.txt").write_text("More.\n")), "it gives"
+    yield "weights", tuned_afterwards, "model.safetensors is not what the last segment gives"
+    yield "spliced", spliced, f"step {FORGED + 1} is the first that differs: its batch"
+    yield "record", invented_record, f"step {FORGED - 2} is the first that differs: its loss"
     yield "order", other_order, "step 1 is the first that differs: its batch"
     yield "beginning", other_beginning, "the state at step 0"
     yield "invented state", invented(lambda values: values.mul_(1.5)), f"the state at step {FORGED}"
@@ -170,3 +238,22 @@ def test_what_follows_from_an_invented_state_is_enough(
     after = FORGED // 6
     report = check(release, made, 3, next(word for word in map(str, range(99)) if after in drawn(root, word, 10, 3)))
     assert (report.exit_code, said in report.lie) == (3, True), report.lie
+
+
+def test_a_nonce_of_the_author_is_worth_nothing_and_the_report_says_so(
+    made: Path, ground: Path, tmp_path: Path
+) -> None:
+    """Whoever may choose it tries words until nobody looks at what was invented; a word made up afterwards finds it."""
+    release = lied(ground, tmp_path, invented(lambda values: values.mul_(1.5)))
+    root = json.loads((release / "training" / "chain.jsonl").read_text().splitlines()[-1])["chain"]
+    around = {FORGED // 6 - 1, FORGED // 6}
+    chosen = next(word for word in map(str, range(999)) if around.isdisjoint(drawn(root, word, SEGMENTS, 3)))
+    report = check(release, made, 3, chosen)
+    assert (report.lie, report.drawn_here) == ("", False)
+    (run,) = report.looked
+    assert around.isdisjoint(segment.number for segment in run.checked)
+    said = "\n".join(report.lines())
+    assert "other segment changed would have passed with probability" in said
+    assert "then the figures mean nothing" in said
+    found = sum(not around.isdisjoint(drawn(root, f"fresh {word}", SEGMENTS, 3)) for word in range(400))
+    assert found / 400 == pytest.approx(2 / 8, abs=0.07)  # of eight that may be drawn, two find it

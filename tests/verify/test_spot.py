@@ -8,13 +8,16 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from regrow.store import Store, sums
+from regrow.errors import RecipeError
+from regrow.store import sums
 from regrow.verifying.chain import Segment
 from regrow.verifying.draw import drawn, missed
-from regrow.verifying.spot import Looked, SpotReport, Wanted, spot_check
+from regrow.verifying.seen import Looked, SpotReport
+from regrow.verifying.spot import Wanted, spot_check
 
 SEGMENTS = 10
 UNCOVERED = ("SHA256SUMS", "report.html", "buildinfo", "states")
@@ -25,10 +28,9 @@ def release(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made / "release", tmp_path / "release"))
 
 
-def check(release: Path, made: Path, segments: int = 3, **more: object) -> SpotReport:
-    wanted = Wanted(segments, nonce="a word", sources=made / "part", **more)  # type: ignore[arg-type]
-    with Store(made / "store") as store:
-        return spot_check(release, wanted, store=store, listener=lambda _: None, stop=threading.Event())
+def check(release: Path, made: Path, segments: int = 3, store: Path | None = None, **more: Any) -> SpotReport:
+    wanted = Wanted(segments, nonce="a word", sources=made / "part", **more)
+    return spot_check(release, wanted, store=store or made / "store", listener=lambda _: None, stop=threading.Event())
 
 
 def repair(release: Path) -> None:
@@ -75,7 +77,7 @@ def test_without_kept_states_the_run_is_repeated(release: Path, made: Path) -> N
     report = check(release, made)
     assert not report.lie
     assert len(report.looked[0].checked) == SEGMENTS
-    elsewhere = check(release, made, states=(made / "release" / "states").as_uri())
+    elsewhere = check(release, made, kept=(made / "release" / "states").as_uri())
     assert not elsewhere.lie
     assert len(elsewhere.looked[0].checked) < SEGMENTS
 
@@ -151,6 +153,42 @@ def test_steps_that_are_no_numbers_of_steps(release: Path, made: Path, step: str
     assert "the chain is not in its order" in check(release, made).lie
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda rows: rows[:-1], "the chain is truncated"),
+        (lambda rows: [rows[0], rows[2], rows[1], *rows[3:]], "the chain is not in its order"),
+        (lambda rows: [*rows[:4], rows[3], *rows[4:]], "the chain is not in its order"),
+        (lambda rows: [*rows[:4], rows[4] | {"state": rows[5]["state"]}, *rows[5:]], "the link of step 24 does not"),
+        (lambda rows: [*rows[:4], rows[4] | {"records": "0" * 64}, *rows[5:]], "the records of steps 19 to 24 are not"),
+    ],
+)
+def test_chains_that_do_not_hold(
+    release: Path, made: Path, change: Callable[[list[Any]], list[Any]], said: str
+) -> None:
+    rows = [json.loads(row) for row in (release / "training" / "chain.jsonl").read_text().splitlines()]
+    relink(release, "".join(json.dumps(row, sort_keys=True) + "\n" for row in change(rows)))
+    assert said in check(release, made).lie
+
+
+def test_a_version_of_the_arithmetic_that_is_unknown_here(release: Path, made: Path) -> None:
+    lock = release / "regrow.lock"
+    lock.write_text(lock.read_text().replace("arithmetic = ", "arithmetic = 9", 1))
+    repair(release)
+    with pytest.raises(RecipeError, match="of the arithmetic") as caught:
+        check(release, made)
+    assert "use the regrow that made the release" in caught.value.hint
+
+
+def test_a_build_that_would_take_very_long_is_asked_about(
+    release: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("regrow.verifying.cost.LONGEST", 0)
+    with pytest.raises(RecipeError, match="asks for much") as caught:
+        check(release, made, store=made / "nothing")
+    assert "--yes" in caught.value.hint
+
+
 def test_a_statement_about_training_that_says_something_else(release: Path, made: Path) -> None:
     path = release / "provenance" / "pretrain.intoto.json"
     told = json.loads(path.read_text())
@@ -174,8 +212,8 @@ def test_the_figure_does_not_count_what_is_run_on_the_way() -> None:
     late, passed = 5, 0
     for liar in range(1000):
         passed += late not in drawn(f"root {liar}", f"word {liar}", 10, 3)
-    assert seen.passed_over == pytest.approx(passed / 1000, abs=0.05)
-    assert replace(seen, checked=segments).passed_over == 0
+    assert seen.figure.passed_over == pytest.approx(passed / 1000, abs=0.05)
+    assert replace(seen, checked=segments).figure.passed_over == 0
 
 
 def test_names_of_files_look_like_no_line_of_ours(release: Path, made: Path) -> None:
@@ -185,3 +223,15 @@ def test_names_of_files_look_like_no_line_of_ours(release: Path, made: Path) -> 
     (release / "b\nSame").write_text("x")
     (line, *_) = check(release, made, 2).lines()
     assert line.startswith("Different") and "\n" not in line
+
+
+def test_on_another_machine_it_is_said_what_is_other(release: Path, made: Path) -> None:
+    path = release / "buildinfo" / "environment.json"
+    told = json.loads(path.read_text()) | {"processor": "Another 9000", "processors": 777}
+    path.write_text(json.dumps(told))
+    report = check(release, made, 2)
+    assert not report.lie
+    said = "\n".join(report.lines())
+    assert "the release was made with Another 9000" in said
+    assert "the release was made with 777" in said
+    assert report.to_json()["machines"] == list(report.machines)

@@ -41,6 +41,12 @@ def test_whom_to_believe(made: Path, tmp_path: Path) -> None:
             assert run("attest", release, "--key", key).exit_code == 6  # nothing was seen yet
             assert run("verify", release, "--source", made / "part").exit_code == 0
             assert run("attest", release, "--key", key, "--output", said / f"{name}.json").exit_code == 0
+    with machine_of("dave", tmp_path) as key:  # who has less time, and says so
+        release = received(made, tmp_path / "dave" / "release")
+        assert run("key", "new", key).exit_code == 0
+        assert run("verify", release, "--source", made / "part", "--segments", 3).exit_code == 0
+        assert run("attest", release, "--key", key, "--method", "full").exit_code == 6
+        assert run("attest", release, "--key", key, "--output", said / "dave.json").exit_code == 0
     true = received(made, tmp_path / "release")
     with machine_of("mallory", tmp_path) as key:
         forged = received(made, tmp_path / "mallory" / "release")
@@ -50,10 +56,10 @@ def test_whom_to_believe(made: Path, tmp_path: Path) -> None:
         rebuilds.note(Release.open(forged).digest, "regrow verify", 9.0)
         assert run("key", "new", key).exit_code == 0
         assert run("attest", forged, "--key", key, "--output", said / "mallory.json").exit_code == 0
-    people = "\n".join(
-        f'[[rebuilder]]\nname = "{name}"\nkey = [{{file = "{name}/key.pub"}}]' for name in ("alice", "bob", "mallory")
-    )
+    names = ("alice", "bob", "dave", "mallory")
+    people = "\n".join(f'[[rebuilder]]\nname = "{name}"\nkey = [{{file = "{name}/key.pub"}}]' for name in names)
     (tmp_path / "trust.toml").write_text(people)
+    (tmp_path / "mild.toml").write_text(f"[policy]\nsegments = 3\n{people}")
     with machine_of("carol", tmp_path):
         policy = ("--require", 2, "--trust", tmp_path / "trust.toml", "--attestations", said)
         agreed = run("verify", true, *policy)
@@ -62,7 +68,13 @@ def test_whom_to_believe(made: Path, tmp_path: Path) -> None:
         assert "Somebody got another digest from this recipe: mallory" in agreed.output
         told = json.loads(run("verify", true, *policy, "--json").output)
         assert (told["enough"], told["agree"], told["differ"]) == (True, ["alice", "bob"], ["mallory"])
-        assert run("verify", true, "--require", 3, *policy[2:]).exit_code == 5
+        few = run("verify", true, "--require", 3, *policy[2:])
+        assert few.exit_code == 5
+        assert "dave: a check of 3 segments or parts of each stage, or more, nonce" in few.output
+        assert "which is no full rebuild" in few.output
+        mild = run("verify", true, "--require", 3, "--trust", tmp_path / "mild.toml", *policy[4:])
+        assert mild.exit_code == 0
+        assert "Of these, checked only parts, as the policy lets them: dave" in mild.output
         alone = run("verify", forged, *policy)
         assert alone.exit_code == 5
         assert "another digest from this recipe: alice, bob" in alone.output

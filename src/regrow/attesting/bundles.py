@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from regrow.attesting.keyless import Account, require_signed
 from regrow.errors import DifferentError, InputError, RecipeError
 from regrow.formats import dsse, keys, model_signing
 from regrow.formats.dsse import Envelope, Signature
@@ -90,7 +91,7 @@ class SignedFiles:
     def lines(self) -> Iterator[str]:
         """For people."""
         if self.same:
-            yield f"Signed: {counted(len(self.manifest.files), 'file')}, and each is as the holder of the key signed it"
+            yield f"Signed: {counted(len(self.manifest.files), 'file')}, and each is as it was signed"
         else:
             yield "Not what was signed:"
             yield from _some(f"`{escaped(path)}` {why}" for path, why in self.wrong.items())
@@ -120,39 +121,44 @@ class SignedFiles:
         }
 
 
-def signed_in(bundle: Path, key: Path) -> Manifest:
+def signed_in(bundle: Path, signer: Path | Account) -> Manifest:
     """What somebody signed.
 
     Args:
         bundle: the file with the signature.
-        key: whose signature it has to be: a public key.
+        signer: whose signature it has to be: a public key, or an account.
 
     Raises:
         InputError: if the bundle is not there, or makes no sense.
-        DifferentError: if it was signed with another key, or changed since.
+        DifferentError: if it was signed with another key, or by another account, or changed since.
         RecipeError: if the key cannot be used.
     """
     read = _read(bundle)
-    _require_signed(read, bundle, keys.public_key(key))
+    if isinstance(signer, Account):
+        # What was signed is what the library gives back, and not what another reader finds in the file.
+        if require_signed(bundle.read_bytes(), bundle, signer) != read.envelope.payload:
+            raise _senseless(bundle, ("two readers find two statements in it",))
+    else:
+        _require_signed(read, bundle, keys.public_key(signer))
     if read.manifest is None:
         raise _senseless(bundle, read.faults)
     return read.manifest
 
 
-def check_bundle(place: Path, bundle: Path, key: Path) -> SignedFiles:
+def check_bundle(place: Path, bundle: Path, signer: Path | Account) -> SignedFiles:
     """Compare files with what somebody signed.
 
     Args:
         place: a folder, or the one file that was signed.
         bundle: the file with the signature, which may lie in the folder.
-        key: whose signature it has to be: a public key.
+        signer: whose signature it has to be: a public key, or an account.
 
     Raises:
         InputError: if a file is not there, or the bundle makes no sense.
         DifferentError: if it was signed with another key, or changed since.
         RecipeError: if the key cannot be used.
     """
-    manifest = signed_in(bundle, key)
+    manifest = signed_in(bundle, signer)
     _require_hash(manifest.hash)
     if not place.exists():
         raise InputError("there is no such file or folder", where=str(place))

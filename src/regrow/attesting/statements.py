@@ -1,8 +1,9 @@
-"""What somebody signs who rebuilt a release, and how it is read from strangers.
+"""What somebody signs who rebuilt a release, or parts of it, and how it is read from strangers.
 
 The statement is in-toto's; its predicate has the shape of SLSA's provenance, with a build type of our own: what was
-done, by which program, on which kind of machine, and how long it took. The same record gives the same bytes, and the
-same bytes the same signature.
+done, by which program, on which kind of machine, and how long it took. A check of parts says which, and which nonce
+drew them, and never calls itself a rebuild. The same record gives the same bytes, and the same bytes the same
+signature.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 EVALUATION = "https://in-toto.io/attestation/eval-result/v0.1"
 BUILD_TYPE = "urn:regrow:rebuild:1"
-FULL = "full rebuild"
+Method = Literal["full rebuild", "segments"]
+FULL: Method = "full rebuild"
+IN_PART: Method = "segments"
 
 Form = Literal["provenance", "eval-result"]
 
@@ -44,7 +47,10 @@ class Said:
     Attributes:
         digest: of the release that it is about.
         recipe: the sha256 of the recipe that was built.
-        method: what was done: ``full rebuild``, or less.
+        method: what was done: ``full rebuild``, ``segments``, or whatever a stranger calls it.
+        segments: the fewest that were drawn of a training run, or parts of a stage; 0 if that is not told.
+        whole: whether they were all of each.
+        nonce: what drew them; empty if it was not made up for the check, or nothing was drawn.
         when: the day, ``2026-11-30``; empty if it does not say.
         machine: the processor and the system.
     """
@@ -52,23 +58,39 @@ class Said:
     digest: str
     recipe: str
     method: str
+    segments: int = 0
+    whole: bool = False
+    nonce: str = ""
     when: str = ""
     machine: str = ""
 
 
-def statement(release: Release, form: Form = "provenance") -> dict[str, Any]:
-    """The statement that this machine rebuilt a release, by the record that it kept of that.
+def most_done(release: Release) -> Method:
+    """The most that this machine did of checking a release, and a full rebuild if it did nothing."""
+    checked = rebuilds.read(release.digest, rebuilds.IN_PART) and not rebuilds.read(release.digest)
+    return IN_PART if checked else FULL
+
+
+def statement(release: Release, form: Form = "provenance", method: Method = FULL) -> dict[str, Any]:
+    """The statement that this machine rebuilt a release, or parts of it, by the record that it kept of that.
+
+    Args:
+        release: the release.
+        form: which predicate.
+        method: what is to be signed.
 
     Raises:
-        InputError: if it did not.
+        InputError: if this machine did not do that.
     """
-    record = rebuilds.read(release.digest)
+    record = rebuilds.read(release.digest, rebuilds.IN_PART if method == IN_PART else rebuilds.SCHEMA)
     if record is None:
+        how = " --segments N" if method == IN_PART else ""
         raise InputError(
-            "this machine has not rebuilt this release",
+            f"this machine has not {'checked parts of' if method == IN_PART else 'rebuilt'} this release",
             where=str(release.path),
             why="only what was seen here can be signed",
-            hint=f"`regrow verify {release.path}` rebuilds it, and notes that it came out the same",
+            hint=f"`regrow verify {release.path}{how}` does that, and notes that it came out the same; what is "
+            "believed because it is in --store is not seen",
         )
     subject = [{"name": release.name or release.path.name, "digest": {"sha256": release.digest}}]
     predicate = _provenance(release, record) if form == "provenance" else _evaluation(release, record)
@@ -81,7 +103,7 @@ def _provenance(release: Release, record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "buildDefinition": {
             "buildType": BUILD_TYPE,
-            "externalParameters": {"recipe": recipe, "method": FULL, "command": record["how"]},
+            "externalParameters": {"recipe": recipe, "command": record["how"], **_done(record)},
             "internalParameters": {"environment": record.get("environment", {})},
             "resolvedDependencies": [{"name": RECIPE, "digest": recipe}],
         },
@@ -93,21 +115,32 @@ def _provenance(release: Release, record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _done(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What was done, no more and no less."""
+    return {"method": FULL} if "looked" not in record else {"method": IN_PART, **record["looked"]}
+
+
 def _evaluation(release: Release, record: Mapping[str, Any]) -> dict[str, Any]:
-    """The same for those who look for evaluations: the digest came out again, and with it the scores it covers."""
-    rows = [row for one in asked.scores(release).values() for row in one["scores"]]
+    """The same for those who look for evaluations: the digest came out again, and with it the scores that it covers; or
+    each part that was drawn did, which reproduces no release.
+    """
+    looked = record.get("looked")
+    drawn = [one["drawn"] for one in (*looked["runs"], *looked["parts"])] if looked else []
+    what = "drawn segments and parts that are as committed" if looked else "release digest equals"
+    count = sum(drawn) if looked else 1
+    rows = [] if looked else [row for one in asked.scores(release).values() for row in one["scores"]]
     scores = [
         _claim(f"{row['task']} {name}", found["value"]) for row in rows for name, found in row["measures"].items()
     ]
     return {
-        "suite": {"name": "regrow rebuild", "version": __version__},
-        "claims": [{"metric": "release digest equals", "comparator": "==", "threshold": "1", "passed": True}, *scores],
-        "sampleSize": 1 + sum(row["items"] for row in rows),
+        "suite": {"name": "regrow segments" if looked else "regrow rebuild", "version": __version__},
+        "claims": [{"metric": what, "comparator": "==", "threshold": str(count), "passed": True}, *scores],
+        "sampleSize": count + sum(row["items"] for row in rows),
         "commitments": {
             "model": {"sha256": release.digest},
             "dataset": {"sha256": sha256_bytes(release.recipe_text.encode())},
         },
-        "assuranceLevel": "reproduced",
+        "assuranceLevel": "third_party" if looked else "reproduced",
         "producedOn": str(record["when"]).replace("+00:00", "Z"),
     }
 
@@ -170,12 +203,25 @@ def said(envelope: Envelope) -> Said | None:
             str(subject["digest"]["sha256"]),
             str(external["recipe"]["sha256"]),
             str(external["method"]),
+            *_drawn(external),
             str(run.get("finishedOn", ""))[:10],
             ", ".join(str(there[name]) for name in ("processor", "system") if there.get(name)),
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
     return found if is_sha256(found.digest) and is_sha256(found.recipe) else None
+
+
+def _drawn(external: Mapping[str, Any]) -> tuple[int, bool, str]:
+    """The fewest segments or parts that a check drew of anything, whether it was all of each, and the nonce."""
+    if external["method"] != IN_PART:
+        return 0, False, ""
+    told = [(one["drawn"], one["segments"]) for one in external["runs"]]
+    told += [(one["drawn"], one["parts"]) for one in external["parts"]]
+    if not told or not all(type(number) is int and 0 < number <= whole for number, whole in told):
+        return 0, False, ""
+    nonce = str(external["nonce"]) if external["nonce_drawn_here"] is True else ""
+    return min(number for number, _ in told), all(number == whole for number, whole in told), nonce
 
 
 def envelopes(*places: Path) -> Iterator[tuple[Path, Envelope]]:

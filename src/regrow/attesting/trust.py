@@ -1,21 +1,22 @@
 """Whom one trusts, and whether enough of them say the same of a release.
 
 A file names rebuilders with their keys. Several keys of one rebuilder count as one, so that nobody can be two; a key
-that expired or was revoked counts for nothing; and whoever got something else from the same recipe is named.
+that expired or was revoked counts for nothing; and whoever got something else from the same recipe is named. A check of
+parts counts only if the file says so, and how many parts it takes.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
 
-from regrow.attesting.statements import FULL, Said, said
+from regrow.attesting.statements import FULL, IN_PART, Said, said
 from regrow.errors import RecipeError
 from regrow.formats import keys
 from regrow.formats.dsse import Envelope
@@ -44,8 +45,33 @@ class Rebuilder(Section):
     key: tuple[Key, ...] = Field(min_length=1, strict=False)
 
 
+class Policy(Section):
+    """What counts besides full rebuilds.
+
+    Attributes:
+        segments: checks of parts count that drew at least so many segments of each training run and parts of each stage
+            of the corpus, or all there are, by a nonce of their own; None if none does.
+    """
+
+    segments: int | None = Field(default=None, ge=1)
+
+
 class _Trust(Section):
+    policy: Policy = Policy()
     rebuilder: tuple[Rebuilder, ...] = Field(min_length=1, strict=False)
+
+
+@dataclass(frozen=True)
+class Believed:
+    """Whom one trusts, and for what.
+
+    Attributes:
+        keys: of those.
+        policy: what counts.
+    """
+
+    keys: tuple[Trusted, ...]
+    policy: Policy = field(default_factory=Policy)
 
 
 @dataclass(frozen=True)
@@ -91,7 +117,8 @@ class Consent:
     Attributes:
         digest: of the release.
         required: how many were asked for.
-        agree: who rebuilt it and got the same.
+        agree: who rebuilt it and got the same, or checked as much of it as counts.
+        in_part: those of them who only checked parts.
         differ: who got something else from the same recipe.
         words: every envelope, and what it is worth; one for each rebuilder who signed it.
     """
@@ -99,6 +126,7 @@ class Consent:
     digest: str
     required: int
     agree: tuple[str, ...]
+    in_part: tuple[str, ...]
     differ: tuple[str, ...]
     words: tuple[Word, ...]
 
@@ -117,6 +145,8 @@ class Consent:
         count = len(self.agree)
         who = f": {', '.join(self.agree)}" if self.agree else ""
         yield f"{'Enough' if self.enough else 'Not enough'}: {count} of the {self.required} required rebuilders{who}"
+        if self.in_part:
+            yield f"  Of these, checked only parts, as the policy lets them: {', '.join(self.in_part)}"
         if self.differ:
             yield f"  Somebody got another digest from this recipe: {', '.join(self.differ)}"
         for word in self.words:
@@ -125,8 +155,8 @@ class Consent:
         yield self.digest
 
 
-def trusted(path: Path, today: date) -> list[Trusted]:
-    """The keys of a file of trust.
+def trusted(path: Path, today: date) -> Believed:
+    """Whom a file of trust names, and what counts for it.
 
     Raises:
         RecipeError: if it, or a key that it names, cannot be read, or two rebuilders have one key.
@@ -143,7 +173,7 @@ def trusted(path: Path, today: date) -> list[Trusted]:
     for one in found:
         if owners.setdefault(one.id, one.rebuilder) != one.rebuilder:
             raise _unreadable(path, f"{owners[one.id]} and {one.rebuilder} have the same key, so they are one")
-    return found
+    return Believed(tuple(found), told.policy)
 
 
 def _lost_as_one(found: Sequence[Trusted]) -> list[Trusted]:
@@ -172,7 +202,7 @@ def _unreadable(path: Path, why: str) -> RecipeError:
 
 
 def consent(
-    digest: str, recipe: str, found: Sequence[tuple[Path, Envelope]], trust: Sequence[Trusted], required: int
+    digest: str, recipe: str, found: Sequence[tuple[Path, Envelope]], trust: Believed, required: int
 ) -> Consent:
     """Count those who are trusted and rebuilt a release.
 
@@ -184,9 +214,11 @@ def consent(
         required: how many.
     """
     words = tuple(word for path, envelope in found for word in _words(str(path), envelope, digest, recipe, trust))
-    agree = tuple(sorted({word.rebuilder for word in words if word.counts}))
+    agree = {word.rebuilder for word in words if word.counts}
+    wholly = {word.rebuilder for word in words if word.counts and word.said and word.said.method == FULL}
     differ = {word.rebuilder for word in words if _differs(word, digest, recipe)}
-    return Consent(digest, required, agree, tuple(sorted(differ)), words)
+    agreed, in_part, others = (tuple(sorted(who)) for who in (agree, agree - wholly, differ))
+    return Consent(digest, required, agreed, in_part, others, words)
 
 
 def _differs(word: Word, digest: str, recipe: str) -> bool:
@@ -194,28 +226,48 @@ def _differs(word: Word, digest: str, recipe: str) -> bool:
     return bool(word.rebuilder) and there is not None and there.recipe == recipe and there.digest != digest
 
 
-def _words(path: str, envelope: Envelope, digest: str, recipe: str, trust: Sequence[Trusted]) -> Iterator[Word]:
+def _words(path: str, envelope: Envelope, digest: str, recipe: str, trust: Believed) -> Iterator[Word]:
     told = said(envelope)
     if told is None:
         yield Word(path, "", False, "no statement about a rebuild")
         return
-    signers = [one for one in trust if _signed_by(envelope, one.key)]
+    signers = [one for one in trust.keys if _signed_by(envelope, one.key)]
     able = [one for one in signers if not one.why_not]
     if not able:
         why = f"{signers[0].rebuilder}: {signers[0].why_not}" if signers else "by nobody who is trusted"
         yield Word(path, "", False, why, told)
     for who in dict.fromkeys(one.rebuilder for one in able):
-        yield _word(path, told, digest, recipe, who)
+        yield _word(path, told, digest, recipe, who, trust.policy)
 
 
-def _word(path: str, told: Said, digest: str, recipe: str, who: str) -> Word:
+def _word(path: str, told: Said, digest: str, recipe: str, who: str, policy: Policy) -> Word:
     if told.digest != digest:
         what = "this recipe" if told.recipe == recipe else "something else"
         return Word(path, who, False, f"{who}: about {what}, with the digest {told.digest}", told)
-    if told.method != FULL:
-        return Word(path, who, False, f"{who}: {told.method}, which is no full rebuild", told)
+    if why_not := _too_little(told, policy):
+        return Word(path, who, False, f"{who}: {why_not}", told)
     details = ", ".join(part for part in (told.when, told.machine) if part)
-    return Word(path, who, True, f"{who}: {told.method}" + (f" ({details})" if details else ""), told)
+    return Word(path, who, True, f"{who}: {_what(told)}" + (f" ({details})" if details else ""), told)
+
+
+def _what(told: Said) -> str:
+    """What somebody did, in words."""
+    if told.method != IN_PART:
+        return told.method
+    many = "all segments and parts" if told.whole else f"{told.segments:,} segments or parts of each stage, or more"
+    return f"a check of {many}, nonce {told.nonce or 'of somebody else'}"
+
+
+def _too_little(told: Said, policy: Policy) -> str:
+    """Why what somebody did does not count; empty if it does."""
+    if told.method == FULL:
+        return ""
+    if told.method != IN_PART or policy.segments is None:
+        return f"{_what(told)}, which is no full rebuild"
+    if not told.nonce:
+        return f"{_what(told)}, so that the author could know which"
+    enough = told.whole or told.segments >= policy.segments
+    return "" if enough else f"{_what(told)}, and the policy asks for {policy.segments:,}"
 
 
 def _signed_by(envelope: Envelope, key: Any) -> bool:

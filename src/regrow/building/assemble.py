@@ -41,6 +41,7 @@ from regrow.release.layout import (
     PROVENANCE,
     RECIPE,
     REPORT,
+    STATES,
     SUMS,
     UNCOVERED,
     statement_path,
@@ -76,6 +77,7 @@ class Contents:
         buildinfo: path -> text of what lies in ``buildinfo/``.
         lists: path -> text of the lists of files that the lock names.
         comparison: what other models make of the same text, by name.
+        kept_at: where others find the states of the runs, which the release does not hold then.
     """
 
     graph: Graph
@@ -87,6 +89,7 @@ class Contents:
     buildinfo: Mapping[str, str]
     lists: Mapping[str, str] = field(default_factory=dict)
     comparison: Mapping[str, Any] = field(default_factory=dict)
+    kept_at: str = ""
 
 
 def licence_text(recipe_folder: Path, expression: str) -> bytes:
@@ -187,6 +190,8 @@ def _covered(contents: Contents, release: Path) -> None:
     outputs = _outputs(contents)
     require_every_document(contents.graph, outputs)
     for source, target in released_files(contents.graph, outputs):
+        if contents.kept_at and target.startswith(f"{STATES}/"):
+            continue
         (release / target).parent.mkdir(parents=True, exist_ok=True)
         copy(source, release / target)
     withheld = contents.graph.withheld

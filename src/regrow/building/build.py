@@ -189,6 +189,9 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
             output,
             None if options.update_lock else locked.promised_release,
         )
+        if locked.kept_at:
+            text = f"what others need to check parts is for {locked.kept_at}: `regrow keep {output}` puts it there"
+            listener({"event": "note", "text": text})
         log.remove()
         metrics.remove()
         if options.workers is None:

@@ -24,4 +24,5 @@ def contents_of(locked: Locked, made: Evaluation, buildinfo: Mapping[str, str] =
         licence=licence_text(locked.folder, locked.licence),
         paper=paper_text(locked.folder),
         buildinfo=buildinfo,
+        kept_at=locked.kept_at,
     )

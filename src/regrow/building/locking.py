@@ -30,9 +30,10 @@ from regrow.recipe.pin import FOLDER, Pin, Pinned, Pins
 from regrow.recipe.schema import Source, understood
 from regrow.release import is_release
 from regrow.release.layout import ENVIRONMENT, LOCK, RECIPE
-from regrow.sources import LINE_ENDS, cautions, is_local, only_line_ends
+from regrow.sources import LINE_ENDS, SCHEMES, cautions, check, is_local, only_line_ends
 from regrow.stages import KINDS
 from regrow.store import sha256_bytes, write_atomic
+from regrow.words import shown
 
 
 class Mode(Enum):
@@ -62,6 +63,7 @@ class Locked:
         secrets: path beside the texts -> the list of files that may not be shared.
         pins: source -> its files.
         whole: the stages of the recipe that this is a variant of, where something is left out.
+        kept_at: where others find complete states of the runs; empty for the release itself.
     """
 
     folder: Path
@@ -88,6 +90,7 @@ class Locked:
 
     pins: Mapping[str, Sequence[Pin]] = field(default_factory=dict)
     whole: Graph | None = None
+    kept_at: str = ""
 
 
 def locked_recipe(
@@ -142,6 +145,7 @@ def _locked_recipe(said: Spoken, place: _Place, mode: Mode, listener: Listener, 
             )
         return locked
     recipe = understood(said, KINDS)
+    _require_place(recipe.model.kept_at, folder / RECIPE)
     expand(recipe, {})  # what does not fit together is told before anything is looked up
     # Files of the author's may have changed since. Those of a release are not in it, and its lock is a promise.
     lock = load_lock(folder, place.base) if (folder / LOCK).exists() else None
@@ -252,6 +256,24 @@ def write_lock(path: Path, text: str, lists: Mapping[str, str]) -> None:
             folder.rmdir()
 
 
+def _require_place(kept_at: str, file: Path) -> None:
+    """Refuse an address at which nobody finds what a check of parts begins with."""
+    if not kept_at:
+        return
+    where = f"{file}: model.kept_at"
+    if kept_at.partition(":")[0] in {*SCHEMES} - {"https", "hf"}:
+        raise RecipeError(
+            f"{shown(kept_at)} is no folder that others can read",
+            where=where,
+            hint='write "s3://bucket/bard" or the like, "hf:owner/name@COMMIT" or "https://..."',
+        )
+    try:
+        check(kept_at)
+    except RecipeError as error:
+        error.where = where
+        raise
+
+
 def _require_arithmetic(lock: Lock, file: Path) -> None:
     if lock.arithmetic != ARITHMETIC:
         what = f"the lock is for version {lock.arithmetic} of the arithmetic"
@@ -273,6 +295,7 @@ def _locked(lock: Lock, said: Spoken, place: _Place) -> Locked:
         recipe=said.text.encode(),
         model=lock.model.name,
         licence=lock.model.licence,
+        kept_at=lock.model.kept_at,
         graph=lock.graph(KINDS),
         surroundings=Surroundings(place.base, place.offline),
         promised=lock.outputs,

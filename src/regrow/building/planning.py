@@ -29,4 +29,5 @@ def planned(locked: Locked, store: StoreReader, scope: str, hosts: Hosts | None 
         speeds=speeds(),
         machine=machine(store.root),
         hosts=hosts,
+        kept_at=locked.kept_at,
     )

@@ -25,6 +25,7 @@ COMMANDS = (
     "key",
     "attest",
     "explain",
+    "keep",
     "fork",
     "report",
     "inspect",

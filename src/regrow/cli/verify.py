@@ -20,6 +20,7 @@ from regrow.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from regrow.attesting.keyless import Account
     from regrow.engine import Choice
     from regrow.verifying.spot import Wanted
 
@@ -43,13 +44,15 @@ if TYPE_CHECKING:
     "--segments",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Of each training run repeat only N segments: the first, the last, and others that the nonce draws.",
+    help="Of each training run repeat only N segments, and of a corpus in parts make N again: the first, the last, and "
+    "others that the nonce draws.",
 )
 @click.option("--nonce", metavar="WORD", help="With --segments: what draws them; by default nobody can foresee it.")
 @click.option(
-    "--states",
+    "--kept",
     metavar="PLACE",
-    help="With --segments: a folder or URL with states of the runs, beside the release.",
+    help="With --segments: a folder or address where the author keeps states of the runs and parts of the corpus, "
+    "beside the release and what its recipe says.",
 )
 @click.option(
     "--require",
@@ -77,6 +80,10 @@ if TYPE_CHECKING:
     "--key", type=click.Path(path_type=Path), metavar="FILE", help="With --bundle: the public key of whoever signed."
 )
 @click.option(
+    "--identity", metavar="NAME", help="With --bundle, instead of a key: the account of whoever signed by Sigstore."
+)
+@click.option("--issuer", metavar="URL", help="With --identity: who vouches for the account.")
+@click.option(
     "--parent",
     type=click.Path(path_type=Path),
     metavar="MODEL",
@@ -96,12 +103,14 @@ def command(
     store: Path | None,
     segments: int | None,
     nonce: str | None,
-    states: str | None,
+    kept: str | None,
     require: int | None,
     trust: Path | None,
     attestations: tuple[Path, ...],
     bundle: Path | None,
     key: Path | None,
+    identity: str | None,
+    issuer: str | None,
     parent: Path | None,
     keep_going: bool,
     confirmed: bool,
@@ -115,10 +124,12 @@ def command(
 
     It is built from its own recipe and lock, and every stage is compared. With --segments all is built again but
     training, of which some parts are: the release committed to its states before anybody asked for them, and each part
-    has to lead from one to the next. That takes less time and is no proof; it says how likely a lie is passed over.
+    has to lead from one to the next. Where the author keeps what the stages of the corpus gave in parts, some of these
+    are made again, too. That takes less time and is no proof; it says how likely a lie is passed over.
 
     With --require nothing is built, and the files are compared with what others have signed (exit code 5 if they are
-    too few). With --bundle the files are compared with what the holder of a key signed, in a release or elsewhere.
+    too few). With --bundle the files are compared with what somebody signed, with a key, or by Sigstore with an
+    account, in a release or elsewhere.
     With --parent RELEASE is a file, and the parent is quantised again.
 
     What would take more than a day, or more memory or disk than this machine has, is begun only with --yes.
@@ -131,20 +142,24 @@ def command(
         raise click.UsageError(f"--segments and {other} are two ways to check\nhint: one after the other")
     if require is not None and keep_going:
         raise click.UsageError("with --require nothing is built\nhint: leave --keep-going out")
-    if segments is None and (nonce or states):
-        raise click.UsageError("--nonce and --states are about a check of parts\nhint: add --segments, or leave it out")
+    if segments is None and (nonce or kept):
+        raise click.UsageError("--nonce and --kept are about a check of parts\nhint: add --segments, or leave it out")
     if (require is None) is not (trust is None) or (attestations and require is None):
         raise click.UsageError("--require and --trust belong together\nhint: --require 2 --trust rebuilders.toml")
-    if (bundle is None) is not (key is None) or (bundle and (require or segments)):
+    if (bundle is None) is not (key is None and identity is None) or (bundle and (require or segments)):
         raise click.UsageError("--bundle and --key go together, and alone\nhint: --bundle model.sig --key alice.pub")
+    if (identity is None) is not (issuer is None) or (identity and key):
+        raise click.UsageError("--identity and --issuer go together\nhint: leave --key out; the issuer is an address")
     if parent is not None and (bundle or require or segments):
         raise click.UsageError("--parent is about one file, and nothing else\nhint: model.gguf --parent MODEL")
     if parent is not None:
         return _quantised(console, Path(release), parent)
-    if bundle is not None and key is not None:
-        return _signed(console, release, bundle, key, offline)
+    if bundle is not None:
+        from regrow.attesting.keyless import Account
+
+        signer = Account(identity or "", issuer or "", offline) if key is None else key
+        return _signed(console, release, bundle, signer, offline)
     from regrow.release.layout import STATES
-    from regrow.verifying import draw
     from regrow.verifying.fetched import here, is_elsewhere
     from regrow.verifying.spot import Wanted
 
@@ -155,7 +170,7 @@ def command(
         if require is not None and trust is not None:
             return _trusted(console, folder, require, trust, attestations)
         if segments is not None:
-            wanted = Wanted(segments, nonce or draw.nonce(), states or "", sources, offline, confirmed)
+            wanted = Wanted(segments, nonce or "", kept or "", sources, offline, confirmed)
             return _in_part(console, release, folder, wanted, store, who)
         how = {"store": store, "sources": sources, "offline": offline, "who": who}
         return _wholly(console, release, folder, **how, confirmed=confirmed, keep_going=keep_going)
@@ -168,12 +183,11 @@ def _in_part(console: Console, said: str, folder: Path, wanted: Wanted, store: P
     from regrow.cli.interrupts import stop_on_interrupt
     from regrow.cli.progress import progress
     from regrow.train.memory import keep_freed_memory
-    from regrow.verifying.rebuild import room_of
     from regrow.verifying.spot import spot_check
 
     keep_freed_memory()
-    with stop_on_interrupt(console) as stop, progress(console) as listener, room_of(store) as room:
-        found = spot_check(folder, wanted, store=room, listener=listener, stop=stop, who=who)
+    with stop_on_interrupt(console) as stop, progress(console) as listener:
+        found = spot_check(folder, wanted, store=store, listener=listener, stop=stop, who=who)
     found = replace(found, release=said)
     if console.json:
         console.document("verify-segments/1", found.to_json())
@@ -208,16 +222,16 @@ def _wholly(
     return report.exit_code
 
 
-def _signed(console: Console, said: str, bundle: Path, key: Path, offline: bool) -> int:
+def _signed(console: Console, said: str, bundle: Path, signer: Path | Account, offline: bool) -> int:
     """Compare files with what somebody signed."""
     from regrow.attesting.bundles import check_bundle, signed_in
     from regrow.verifying.fetched import here
 
-    manifest = signed_in(bundle, key)
+    manifest = signed_in(bundle, signer)
     whole = manifest.hash == "sha256" and not manifest.shard
     promised = {path: pieces[0].digest if whole else "" for path, pieces in manifest.files.items()}
     with here(said, signed=promised, offline=offline) as place:
-        found = check_bundle(place, bundle, key)
+        found = check_bundle(place, bundle, signer)
     if console.json:
         console.document("verify-bundle/1", found.to_json())
     else:

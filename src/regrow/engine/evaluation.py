@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from regrow.engine.context import (
 )
 from regrow.engine.key import ingredients, key_of
 from regrow.engine.runners import Choice, Crew, Here, crew
-from regrow.errors import StageError
+from regrow.errors import Interrupted, RegrowError, StageError
 from regrow.formats import parts
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import Call, Surroundings
@@ -44,6 +44,10 @@ class StageResult:
     seconds: float
 
 
+_Build = Callable[["Stage", Mapping[str, StageResult]], StageResult | None]
+"""What gives the output of a stage whose inputs are there; None if it has none."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """The results of the stages, by name, in the order of the graph."""
@@ -62,6 +66,7 @@ def evaluate(
     given: Mapping[str, StageResult] | None = None,
     who: Choice | None = None,
     surroundings: Surroundings | None = None,
+    failed: Callable[[Stage, RegrowError], None] | None = None,
 ) -> Evaluation:
     """Give every stage's output, from the store where it is there whole and else by running the stage.
 
@@ -77,6 +82,8 @@ def evaluate(
         who: who does the work, and how many stages may run at the same time. It changes no output. By default this
             process does all.
         surroundings: what the stages are lent.
+        failed: is told of each stage that fails, and then all go on that do not need what it gives; those that do have
+            no result. By default the first that fails ends it.
 
     Raises:
         RegrowError: naming the stage that failed. Everything finished until then is kept.
@@ -91,17 +98,19 @@ def evaluate(
     results: dict[str, StageResult] = dict(given or {})
     with crew(who) as those:
         builder = _Builder(store, scope, one_at_a_time(listener), switch, surroundings, those)
+        build = builder.build if failed is None else _Spared(builder.build, failed)
         if who.jobs <= 1:
             for stage in stages:
-                results[stage.name] = builder.build(stage, results)
+                if (made := build(stage, results)) is not None:
+                    results[stage.name] = made
         else:
-            _build_side_by_side(stages, who.jobs, builder.build, switch, results)
+            _build_side_by_side(stages, who.jobs, build, switch, results)
         if not all(one.cached for one in results.values()):
             those.leave(one.path for one in results.values())
     if isinstance(store, Store):
         used = {name: (one.key, one.digest) for name, one in results.items()}
-        store.record_root(scope, used, complete=only is None)
-    return Evaluation({stage.name: results[stage.name] for stage in stages})
+        store.record_root(scope, used, complete=only is None and len(used) >= len(stages))
+    return Evaluation({stage.name: results[stage.name] for stage in stages if stage.name in results})
 
 
 def share(
@@ -226,6 +235,52 @@ def alone(
     return tree_digest(output)
 
 
+def some(
+    stage: Stage,
+    inputs: Mapping[str, Path],
+    output: Path,
+    scratch: Path,
+    choose: Callable[[int], Sequence[int]],
+    *,
+    listener: Listener,
+    stop: Stop,
+    who: Choice | None = None,
+    surroundings: Surroundings | None = None,
+) -> tuple[int, ...]:
+    """Make some of the parts of what a stage gives whose kind gives it in parts: see :func:`is_parted`.
+
+    Args:
+        stage: the stage.
+        inputs: name of a stage -> the folder with what it gave.
+        output: an empty folder, in which the parts lie as in the whole artifact.
+        scratch: a folder for the stage to work in.
+        choose: how many parts there are -> the indices of those that are wanted.
+        listener: gets the events.
+        stop: see :func:`evaluate`.
+        who: who does what comes before the parts.
+        surroundings: what the stage is lent.
+
+    Returns:
+        The indices.
+    """
+    context = StageContext(stage.name, listener, stop, surroundings)
+    given = {slot: tuple(inputs[name] for name in names) for slot, names in stage.inputs.items()}
+    with (
+        faults_explained(context, scratch, {name: inputs[name] for name in stage.needs}),
+        crew(who or Choice()) as they,
+    ):
+        context.emit("stage-start", again=True)
+        call = Call(stage.name, stage.parameters, given, output, scratch, context)
+        with kernels_told(context):
+            # What others left at a location was not made here, so nothing of this goes by way of one.
+            return phases.run_some(stage.kind, call, choose, Crew(they.runner if they.location is None else Here()))
+
+
+def is_parted(stage: Stage) -> bool:
+    """Whether each part of what a stage gives can be made without the others."""
+    return phases.parted(stage.kind) is not None
+
+
 def _key(stage: Stage, results: Mapping[str, StageResult]) -> tuple[dict[str, Any], str]:
     """The ingredients of a stage whose inputs are in ``results``, and their key."""
     digests = {slot: [results[name].digest for name in names] for slot, names in stage.inputs.items()}
@@ -300,6 +355,26 @@ class _Builder:
         return digest
 
 
+@dataclass(frozen=True)
+class _Spared:
+    """Builds stages as another does, and tells of those that fail; what needs their outputs is left."""
+
+    build: _Build
+    failed: Callable[[Stage, RegrowError], None]
+
+    def __call__(self, stage: Stage, results: Mapping[str, StageResult]) -> StageResult | None:
+        """The output of a stage; None if there is none."""
+        if not stage.needs <= results.keys():
+            return None
+        try:
+            return self.build(stage, results)
+        except Interrupted:
+            raise
+        except RegrowError as error:
+            self.failed(stage, error)
+            return None
+
+
 def _writable(store: Store | StoreReader) -> Store:
     """A store that takes what has to be built."""
     if not isinstance(store, Store):
@@ -359,7 +434,7 @@ def _needs(stage: Stage) -> set[str]:
 def _build_side_by_side(
     stages: list[Stage],
     jobs: int,
-    build: Callable[[Stage, Mapping[str, StageResult]], StageResult],
+    build: _Build,
     switch: Switch,
     results: dict[str, StageResult],
 ) -> None:
@@ -370,7 +445,7 @@ def _build_side_by_side(
     order = TopologicalSorter({stage.name: _needs(stage) - results.keys() for stage in stages})
     order.prepare()
     by_name = {stage.name: stage for stage in stages}
-    running: dict[Future[StageResult], str] = {}
+    running: dict[Future[StageResult | None], str] = {}
     with ThreadPoolExecutor(jobs) as pool:
         try:
             while order.is_active():
@@ -378,7 +453,8 @@ def _build_side_by_side(
                     running[pool.submit(copy_context().run, build, by_name[name], results)] = name
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     name = running.pop(future)
-                    results[name] = future.result()
+                    if (made := future.result()) is not None:
+                        results[name] = made
                     order.done(name)
         except BaseException:
             switch.set()  # what runs saves its work, what waits does not begin

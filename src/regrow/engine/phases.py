@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regrow.engine.runners import Crew, Here, Lost, Results, Share, Shelf, Tasks, Whole, task_name
+from regrow.engine.runners import Crew, Here, Lost, Results, Shelf, Some, Tasks, Whole, task_name
 from regrow.errors import StageError
 from regrow.recipe.kind import Call, Files, Kind, Phase
 from regrow.store import remove_tree
@@ -49,6 +49,43 @@ def run(kind: Kind[Any], call: Call[Any], key: str = "", crew: Crew | None = Non
             shelf.drop(lost.name)
 
 
+def parted(kind: Kind[Any]) -> Phase[Any] | None:
+    """The phase of a kind whose tasks give a part of the output each, and together all of it, if there is one."""
+    kept = [phase for phase in kind.phases if phase.kept]
+    return kept[0] if len(kept) == 1 and not kept[0].is_single else None
+
+
+def run_some(kind: Kind[Any], call: Call[Any], choose: Callable[[int], Sequence[int]], crew: Crew) -> tuple[int, ...]:
+    """Fill ``call.output`` with some of the parts of what a stage gives whose kind is :func:`parted`.
+
+    What comes before the parts is done as a whole, and what comes after them is left.
+
+    Args:
+        kind: of the stage.
+        call: what is evaluated.
+        choose: how many parts there are -> the indices of those that are wanted.
+        crew: who does what comes before.
+
+    Returns:
+        The indices of the parts.
+    """
+    last = parted(kind)
+    assert last is not None
+    shelf, counts = crew.shelf(call, ""), dict[str, int]()
+    shelf.prepare()
+    for phase in kind.phases:
+        work = _tasks(kind, phase, call, "", counts, shelf)
+        if phase is last:
+            chosen = tuple(choose(work.count))
+            Here().run(Some(work, chosen), call.context)
+            for index in chosen:
+                shelf.take(task_name(phase.name, index), call.output)
+            return chosen
+        crew.runner.run(work, call.context)
+        counts[phase.name] = work.count
+    raise AssertionError(last.name)
+
+
 def clear(kind: Kind[Any], call: Call[Any], key: str, crew: Crew) -> None:
     """Let go of what the tasks of a stage gave, once its output is kept."""
     if kind.phases:
@@ -66,7 +103,7 @@ def share(kind: Kind[Any], name: str, call: Call[Any], key: str, *, index: int, 
     for phase in kind.phases:
         work = _tasks(kind, phase, call, key, counts, shelf)
         if phase.name == name:
-            Here().run(Share(work, index, of), call.context)
+            Here().run(Some(work, range(index, work.count, of)), call.context)
             return
         counts[phase.name] = work.count
         for task in range(work.count):

@@ -20,6 +20,7 @@ from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import PROGRAM, Cost, Expected, Training
 from regrow.recipe.pin import is_unpinned
 from regrow.store import tree_size
+from regrow.words import counted
 
 _FLOPS_PER_SECOND = 100e9
 """Of a stage that only tells its operations."""
@@ -78,6 +79,7 @@ class Plan:
         machine: what there is for it.
         speeds: how long this machine was seen to take.
         hosts: who shares the training.
+        kept_at: where complete states of the runs go; empty for the release.
     """
 
     model: str
@@ -88,6 +90,7 @@ class Plan:
     machine: Machine = field(default_factory=Machine)
     speeds: Speeds = field(default_factory=Speeds)
     hosts: Hosts = field(default_factory=Hosts)
+    kept_at: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -147,12 +150,18 @@ class Plan:
         for stage in running:
             if stage.training:
                 yield f"{stage.name}: {_training(stage)}, {stage.cost.flops:.2g} FLOPs"
+            if stage.training and stage.training.states:
+                yield f"{stage.name}: {self._kept(stage.training)}"
         if running:
             yield from _table(running, width)
             yield f"{'more than' if self.unpinned else 'about'} {_words(self.cost)}"
             yield f"the times are those of {self.speeds.words({stage.kind for stage in running})}"
             if any(stage.training for stage in running):
                 yield "where kernels were never compiled, that takes a minute more, once"
+
+    def _kept(self, training: Training) -> str:
+        place = f"for {self.kept_at}, where `regrow keep` puts them" if self.kept_at else "in the release"
+        return f"{counted(training.states, 'complete state')} of it, {size(training.states_bytes)}, {place}"
 
     def _to_fetch(self) -> str:
         if not self.unpinned:
@@ -170,6 +179,7 @@ def plan(
     speeds: Speeds | None = None,
     machine: Machine | None = None,
     hosts: Hosts | None = None,
+    kept_at: str = "",
 ) -> Plan:
     """Plan a build.
 
@@ -181,6 +191,7 @@ def plan(
         speeds: how long this machine was seen to take.
         machine: what there is for it.
         hosts: who shares the training.
+        kept_at: where complete states of the runs go; empty for the release.
     """
     expected = {forecast.stage: forecast for forecast in forecasts}
     costs, seen, shared = estimated(graph, artifacts or {}), speeds or Speeds(), hosts or Hosts()
@@ -195,7 +206,7 @@ def plan(
     )
     unpinned = tuple(stage.name for stage in graph.stages if is_unpinned(stage.parameters))
     fetched = sum(costs[stage.name].download_bytes for stage in running)
-    return Plan(model, stages, fetched, total, unpinned, machine or Machine(), seen, shared)
+    return Plan(model, stages, fetched, total, unpinned, machine or Machine(), seen, shared, kept_at)
 
 
 def estimated(graph: Graph, artifacts: Mapping[str, Path] | None = None) -> Mapping[str, Cost]:

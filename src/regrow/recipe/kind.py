@@ -199,6 +199,11 @@ class Phase(Generic[P]):
     tasks: Callable[[Call[P], Mapping[str, tuple[Path, ...]]], int] = _once
     kept: bool = False
 
+    @property
+    def is_single(self) -> bool:
+        """Whether it has one task, whatever it is about."""
+        return self.tasks is _once
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -313,6 +318,8 @@ class Training:
         steps: of the optimizer.
         seconds: that it takes where the costs of stages were measured.
         micro_batches: of a step, each of which one worker does.
+        states: how many complete states are kept on the way.
+        states_bytes: of these.
     """
 
     parameters: int
@@ -320,6 +327,8 @@ class Training:
     steps: int
     seconds: float = 0.0
     micro_batches: int = 1
+    states: int = 0
+    states_bytes: int = 0
 
 
 @dataclass(frozen=True)

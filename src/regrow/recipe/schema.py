@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -48,6 +49,14 @@ class Model(Section):
         json_schema_extra={"why": "whoever gets the weights must know on which terms"},
     )
     description: str = Field(default="", description="A sentence for the model card.", examples=["Writes Shakespeare."])
+    kept_at: str = Field(
+        default="",
+        description="Where others find what they need to check parts: the complete states of the training runs "
+        "(`states`), and what the stages of the corpus gave. An address as `fetch` has them, of a folder into which "
+        "`regrow keep` puts it all. By default the states lie in the release.",
+        examples=["s3://bucket/bard"],
+        exclude_if=operator.not_,
+    )
 
     @field_validator("name")
     @classmethod

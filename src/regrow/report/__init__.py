@@ -3,7 +3,7 @@
 from regrow.report.data import Effect, Found, Measure, ReportData
 from regrow.report.doubts import Doubt, doubts
 from regrow.report.read import contents, effects, evidence, load, measures
-from regrow.report.render import render
+from regrow.report.render import page, render
 
 __all__ = [
     "Doubt",
@@ -17,5 +17,6 @@ __all__ = [
     "evidence",
     "load",
     "measures",
+    "page",
     "render",
 ]

@@ -22,29 +22,12 @@ _COLOURS = 8  # in style.css, as --c0 to --c7
 
 def render(data: ReportData) -> str:
     """The report as HTML. Every text in ``data`` is taken as text, whatever it looks like."""
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import SandboxedEnvironment
-
     from regrow.report import said
 
-    here = files("regrow.report")
-    environment = SandboxedEnvironment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(
-        count=count,
-        size=size,
-        seconds=seconds,
-        share=share,
-        json=pretty_json,
-        link=link,
-        licence_link=licence_link,
-        made=made,
-        quoted=quoted,
-    )
-    template = environment.from_string(here.joinpath("report.html.j2").read_text("utf-8"))
-    return template.render(
+    return page(
+        files("regrow.report").joinpath("report.html.j2").read_text("utf-8"),
         data=data,
         said=said,
-        style=here.joinpath("style.css").read_text("utf-8"),
         # The loss on validation text is that of the released weights, which others may have changed since.
         chart=loss_chart(data.losses, data.validation_loss if len(data.line) <= 1 else None),
         curves=[one for one in _curves(data.losses) if one is not None],
@@ -57,6 +40,27 @@ def render(data: ReportData) -> str:
         worst=max((measure.bits_per_byte for measure in data.measures), default=1.0) or 1.0,
         total_seconds=sum(stage.seconds or 0.0 for stage in data.stages),
     )
+
+
+def page(template: str, **values: Any) -> str:
+    """A page that looks as the report does: what a template makes of some values, each of which is taken as text."""
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import SandboxedEnvironment
+
+    environment = SandboxedEnvironment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(
+        count=count,
+        size=size,
+        seconds=seconds,
+        share=share,
+        json=pretty_json,
+        link=link,
+        licence_link=licence_link,
+        made=made,
+        quoted=quoted,
+    )
+    style = files("regrow.report").joinpath("style.css").read_text("utf-8")
+    return environment.from_string(template).render(style=style, **values)
 
 
 def _curves(losses: Sequence[Loss]) -> Iterator[Curve | None]:

@@ -205,7 +205,7 @@ def cost(parameters: LoraParameters, inputs: Mapping[str, tuple[Expected, ...]])
         seconds=seconds,
         memory_bytes=PROGRAM + takes.memory,
         scratch_bytes=takes.scratch,
-        training=replace(whole.training, seconds=seconds),
+        training=replace(whole.training, seconds=seconds, states_bytes=whole.training.states_bytes // 50),
     )
 
 

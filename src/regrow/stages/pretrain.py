@@ -34,9 +34,9 @@ class PretrainParameters(Parameters):
         count = steps(self.architecture, train)
         return Schedule(train.seed, count, train.sequences_per_step, context, links=train.checkpoint_every)
 
-    def part(self, end: int) -> Self:
+    def part(self, end: int, links: int = 0) -> Self:
         """Those of the same run up to a step."""
-        return self.model_copy(update={"train": part_of(self.train, end, self.schedule.steps)})
+        return self.model_copy(update={"train": part_of(self.train, end, self.schedule.steps, links)})
 
     @field_validator("train")
     @classmethod
@@ -94,6 +94,7 @@ def cost(parameters: PretrainParameters, inputs: Mapping[str, tuple[Expected, ..
             count,
             seconds,
             train.micro_batches_per_step,
+            *train.states_of(learned, architecture.context),
         ),
     )
 

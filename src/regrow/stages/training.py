@@ -35,11 +35,13 @@ WORDS = 32
 
 SNAPSHOTS = "checkpoints"
 LEFT_OUT = "left_out.json"
+STATES = "step-*.f32"
+"""The complete states of a run, as :func:`regrow.train.checkpoints.state_file` calls them."""
 RECORDS = (
     Released(f"{SNAPSHOTS}/*/*", always=True),
     Released(f"{LEFT_OUT}*", "training", always=True),  # the star: only where something was
     *(Released(name, "training", always=True) for name in ("chain.jsonl", "losses.jsonl")),
-    Released("step-*.f32", "states/{stage}", always=True),
+    Released(STATES, "states/{stage}", always=True),
     Released("optimizer.*", "training"),
 )
 """What a release holds of a run besides the weights. The state of the optimizer goes with the weights that it made."""
@@ -77,15 +79,21 @@ class Scheduled(Protocol):
     def schedule(self) -> Schedule:
         """What its steps take."""
 
-    def part(self, end: int) -> Self:
-        """Those of the same run up to a step, of which nothing is kept on the way."""
+    def part(self, end: int, links: int = 0) -> Self:
+        """Those of the same run up to a step, of which nothing is kept on the way.
+
+        Args:
+            end: the step.
+            links: steps between links of the chain, if others than those of the run are wanted.
+        """
 
 
-def part_of(train: T, end: int, steps: int) -> T:
+def part_of(train: T, end: int, steps: int, links: int = 0) -> T:
     """The same run up to a step: what it keeps at its end is kept only there."""
     last = end == steps
     update = {"stop_after": train.stop_after if last else end, "snapshots": 0, "states": 0}
-    return train.model_copy(update={**update, "keep_optimizer": train.keep_optimizer and last})
+    kept = {"keep_optimizer": train.keep_optimizer and last, "checkpoint_every": links or train.checkpoint_every}
+    return train.model_copy(update={**update, **kept})
 
 
 @dataclass(frozen=True)
@@ -206,6 +214,7 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
     )
     workers: loop.WorkerGroup | None = call.context.surroundings.workers
     state = (workers.train if workers else loop.train)(task, settings, batch, call.scratch, watch)
+    part.give(call.scratch, state)
     run.save(call.output, state.parameters)
     for step in (step for step in settings.snapshot_steps if begun < step <= settings.end):
         _release(_snapshot(call.scratch, step), call.output / SNAPSHOTS / f"step-{step:09}")

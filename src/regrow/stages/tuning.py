@@ -87,9 +87,9 @@ class Tuning(Train, Parameters):
         """What its steps take."""
         return Schedule(self.seed, self.steps, self.sequences_per_step, self.context, links=self.checkpoint_every)
 
-    def part(self, end: int) -> Self:
+    def part(self, end: int, links: int = 0) -> Self:
         """Those of the same run up to a step."""
-        return part_of(self, end, self.steps)
+        return part_of(self, end, self.steps, links)
 
 
 def run_of(call: Call[T]) -> Run:
@@ -134,7 +134,14 @@ def cost(parameters: Tuning, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost
         seconds=seconds,
         memory_bytes=PROGRAM + takes.memory,
         scratch_bytes=takes.scratch,
-        training=Training(learned, tokens, count, seconds, parameters.micro_batches_per_step),
+        training=Training(
+            learned,
+            tokens,
+            count,
+            seconds,
+            parameters.micro_batches_per_step,
+            *parameters.states_of(learned, parameters.context),
+        ),
     )
 
 

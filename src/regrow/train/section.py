@@ -14,6 +14,9 @@ from regrow.sections import LARGEST, Section
 MOST_MICRO_BATCHES = 1 << 15
 """As many as :mod:`regrow.exact.accumulation` takes, which loads more than a recipe needs to be read."""
 
+_STATE = 12
+"""Bytes of a complete state for each parameter that is trained: its value and two moments."""
+
 _FLOPS_PER_SECOND = 5.3e11
 _SECONDS_PER_NUMBER = 2e-9
 _SECONDS_PER_LAYER = 6e-3
@@ -99,8 +102,9 @@ class Train(Section):
     )
     states: int = Field(
         default=0,
-        description="Complete states of the run to release, at equal distances, twelve bytes for each parameter: with "
-        "them `regrow verify --segments` checks a part of the run without repeating what came before.",
+        description="Complete states of the run to keep, at equal distances, twelve bytes for each parameter: with "
+        "them `regrow verify --segments` checks a part of the run without repeating what came before. They lie in the "
+        "release, or where `kept_at` of `[model]` says.",
         examples=[8],
         ge=0,
         le=10_000,
@@ -126,6 +130,16 @@ class Train(Section):
     def steps_of(self, context: int) -> int:
         """The optimizer steps up to which it goes: all, or as many as are asked for."""
         return self.stop_after or self.whole(context)
+
+    def states_of(self, learned: int, context: int) -> tuple[int, int]:
+        """How many complete states it keeps, each where there is a link of the chain, and their bytes.
+
+        Args:
+            learned: parameters that training changes.
+            context: tokens of a sequence.
+        """
+        count = min(self.states, (self.steps_of(context) - 1) // self.checkpoint_every)
+        return count, _STATE * learned * count
 
 
 def steps(architecture: Architecture, train: Train) -> int:
@@ -180,7 +194,7 @@ def needs(train: Train, learned: int, frozen: int = 0, activations: float = 0.0,
     memory = state + 4 * (learned + frozen) + _gradients(mine) * learned + 4 * activations
     snapshots = 4 * train.snapshots * learned
     optimizer = 8 * learned if train.keep_optimizer else 0
-    kept = snapshots + 12 * train.states * learned
+    kept = snapshots + _STATE * train.states * learned
     return Needs(int(memory), 24 * learned + kept, 4 * learned + kept + optimizer)
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from regrow.recipe.pin import is_sha256
@@ -63,6 +64,15 @@ class Run:
         """In their order."""
         return tuple(Segment(number, a["step"], b["step"]) for number, (a, b) in enumerate(pairwise(self.links)))
 
+    @staticmethod
+    def read(folder: Path) -> Run:
+        """That of a stage that was run here."""
+        losses, links = (
+            [json.loads(row) for row in (folder / Path(name).name).read_text("utf-8").splitlines()]
+            for name in (LOSSES, CHAIN)
+        )
+        return Run(losses, links)
+
     def before(self, step: int) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
         """The records and the links up to a step, the one of it included."""
         return self.losses[:step], [link for link in self.links if link["step"] <= step]
@@ -79,10 +89,19 @@ def run_of(release: Release, said: Statement, schedule: Schedule) -> Run:
     Raises:
         BrokenChainError: if the chain is not whole, was edited, or is that of another run.
     """
-    found = Run(_lines(release, said, LOSSES), _lines(release, said, CHAIN))
+    found = records_of(release, said)
     _require_steps(found, schedule)
     _require_links(found)
     return found
+
+
+def records_of(release: Release, said: Statement) -> Run:
+    """The same, of which nothing is followed but that the statement names the files.
+
+    Raises:
+        BrokenChainError: if the release does not have them.
+    """
+    return Run(_lines(release, said, LOSSES), _lines(release, said, CHAIN))
 
 
 def _lines(release: Release, said: Statement, path: str) -> Sequence[Mapping[str, Any]]:

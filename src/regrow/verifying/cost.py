@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from regrow.building.locking import Locked
 from regrow.building.planning import planned
 from regrow.engine.plan import duration
@@ -12,13 +15,16 @@ LONGEST = 86_400
 """Seconds that a check may be expected to take before it is asked whether that is wanted."""
 
 
-def require_wanted(locked: Locked, store: Store, confirmed: bool) -> None:
+def require_wanted(
+    locked: Locked, store: Store, confirmed: bool, shares: Mapping[str, float] = MappingProxyType({})
+) -> None:
     """Refuse to begin what is expected to take more than a day, or more than this machine has.
 
     Args:
         locked: what would be built.
         store: where; what is in it already takes nothing.
         confirmed: whether the user knows.
+        shares: how much of a stage would be, of those that are not built as a whole.
 
     Raises:
         RecipeError: with the estimate.
@@ -27,8 +33,10 @@ def require_wanted(locked: Locked, store: Store, confirmed: bool) -> None:
         return
     plan = planned(locked, store, "verify")
     reasons = [*plan.warnings()]
-    if plan.cost.seconds > LONGEST:
-        reasons.insert(0, f"to build all of it takes about {duration(plan.cost.seconds)}")
+    seconds = sum(stage.cost.seconds * shares.get(stage.name, 1.0) for stage in plan.stages)
+    if seconds > LONGEST:
+        what = f"to check {', '.join(shares)} in part, and the rest," if shares else "to build all of it"
+        reasons.insert(0, f"{what} takes about {duration(seconds)}")
     if reasons:
         raise RecipeError(
             "this release asks for much",

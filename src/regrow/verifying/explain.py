@@ -1,19 +1,20 @@
 """Where and why two builds part: the first input, stage, step, tensor and number that differ, and a guess at the cause.
 
-It reads what both say of themselves and runs nothing. Of two releases that is recipe, lock, statements, the records of
-steps and the weights; of two models of anybody's it is the weights; of two logs of builds, their events.
+It reads what both say of themselves. Of two releases that is recipe, lock, statements, the records of steps and the
+weights; of two models of anybody's it is the weights, and those on the way where there are no records; of two logs of
+builds, their events. If it is asked to, it runs the first step again that differs.
 """
 
 from __future__ import annotations
 
 import json
-import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from regrow.errors import InputError, RecipeError
 from regrow.recipe.differences import ABSENT, Difference, differences
@@ -21,15 +22,12 @@ from regrow.release import Release, is_release
 from regrow.release.files import DamagedError, Directory, read_json_lines
 from regrow.release.layout import CHAIN, LOSSES
 from regrow.release.statements import Statement
+from regrow.train.records import first_other
+from regrow.verifying.replay import How, Replayed, replay
+from regrow.verifying.tensors import Element, compared, tensors_of
 from regrow.words import shown
 
-if TYPE_CHECKING:
-    import torch
-
 _MOST = 12
-_FREE = ("validation_loss", "sample")
-"""What was noted of a step on the way, on which nothing depends."""
-_KINDS = {"float64": "int64", "float32": "int32", "float16": "int16", "bfloat16": "int16"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,8 @@ class Step:
     Attributes:
         stage: that trains.
         step: its number; 0 for the state before the first one.
-        field: what differs: ``state``, ``batch``, ``learning_rate``, ``loss`` or ``gradient_norm``.
+        field: what differs: ``state``, ``batch``, ``learning_rate``, ``loss`` or ``gradient_norm``; or ``weights``,
+            where those on the way are all that there is.
         first: the value in one.
         second: the value in the other.
     """
@@ -49,33 +48,6 @@ class Step:
     field: str
     first: Any
     second: Any
-
-
-@dataclass(frozen=True)
-class Element:
-    """The first number of the first tensor in which two models differ.
-
-    Attributes:
-        tensor: its name.
-        index: of the number, one for each dimension.
-        first: its value in one.
-        second: its value in the other.
-        bits: both as hexadecimal digits.
-        ulps: how many numbers of the type lie between them; None between numbers of other signs, or none at all.
-        differing: how many numbers of the tensor differ.
-        size: how many it has.
-        largest: the largest difference in it.
-    """
-
-    tensor: str
-    index: tuple[int, ...]
-    first: float
-    second: float
-    bits: tuple[str, str]
-    ulps: int | None
-    differing: int
-    size: int
-    largest: float
 
 
 @dataclass(frozen=True)
@@ -95,6 +67,7 @@ class Explanation:
         machines: what is different about the machines.
         guess: what the cause is likely to be, and why.
         files: what differs, where nothing else could be compared.
+        replayed: what running the step again showed, if that was asked for.
     """
 
     first: str
@@ -109,6 +82,7 @@ class Explanation:
     machines: tuple[str, ...] = ()
     guess: str = ""
     files: tuple[str, ...] = ()
+    replayed: Replayed | None = None
 
     @property
     def exit_code(self) -> int:
@@ -133,21 +107,24 @@ class Explanation:
         if self.step:
             where = f"step {self.step.step:,}" if self.step.step else "the state before the first step"
             yield f"  first step that differs: {where} of {self.step.stage}, in its {self.step.field.replace('_', ' ')}"
-            yield f"    {_value(self.step.first)}"
-            yield f"    {_value(self.step.second)}"
+            yield f"    {value(self.step.first)}"
+            yield f"    {value(self.step.second)}"
         if self.element:
-            yield from _element(self.element)
+            yield from self.element.lines()
+        if self.replayed:
+            yield from self.replayed.lines()
         yield from _listed("tensors", self.tensors)
         yield from _listed("files", self.files)
         yield from _listed("machines", self.machines)
 
 
-def explain(first: Path, second: Path) -> Explanation:
+def explain(first: Path, second: Path, how: How | None = None) -> Explanation:
     """Find where two builds part.
 
     Args:
         first: a release, a model's folder or file, or the log of a build.
         second: another one of the same sort.
+        how: what it takes to run the first step again that differs, of two releases; by default nothing is run.
 
     Raises:
         InputError: if there is nothing to compare.
@@ -158,7 +135,11 @@ def explain(first: Path, second: Path) -> Explanation:
                 "there is nothing here", where=str(path), hint="name a release, a model, or a log of a build"
             )
     if is_release(first) and is_release(second):
-        return _releases(Release.open(first), Release.open(second))
+        releases = Release.open(first), Release.open(second)
+        found = _releases(*releases)
+        if how is not None and found.step is not None:
+            found = replace(found, replayed=replay(*releases, found.step.stage, found.step.step, how))
+        return found
     if first.name.endswith(".jsonl") and second.name.endswith(".jsonl"):
         return _logs(first, second)
     return _models(first, second)
@@ -199,7 +180,7 @@ def _releases(first: Release, second: Release) -> Explanation:
         element,
         tensors,
         tuple(_machines(first, second)),
-        "" if same else _guess(found),
+        "" if same else _guess(found, tuple(_machines(first, second))),
         files if not found.stage else (),
     )
 
@@ -242,10 +223,8 @@ def _steps(first: Release, second: Release, one: Statement, other: Statement) ->
     if len(starts) == 2 and starts[0] != starts[1]:
         return Step(one.stage, 0, "state", *starts)
     for mine, yours in zip_longest(*losses, fillvalue={}):
-        names = ("step", "batch", "learning_rate", "loss", "gradient_norm")
-        for name in names:
-            if mine.get(name) != yours.get(name):
-                return Step(one.stage, _number(mine, yours), name, mine.get(name), yours.get(name))
+        if name := first_other(mine, yours):
+            return Step(one.stage, _number(mine, yours), name, mine.get(name), yours.get(name))
     for mine, yours in zip_longest(*chains, fillvalue={}):
         if mine.get("state") != yours.get("state"):
             return Step(one.stage, _number(mine, yours), "state", mine.get("state"), yours.get("state"))
@@ -269,21 +248,27 @@ def _rows(release: Release, said: Statement, path: str) -> list[Mapping[str, Any
     return []
 
 
-def _guess(found: _Found) -> str:
+def _guess(found: _Found, machines: Sequence[str] = ()) -> str:
     """The cause that fits what was seen first; what is not certain is called likely."""
     if found.stage and any("version" in one for one in found.because):
         return f"`{found.stage}` is of another version of regrow, or of a library that it depends on"
     if found.inputs:
         return f"the two were made from different instructions, first `{found.inputs[0]}`"
     if found.step is None:
-        return (
-            f"`{found.stage}` gives something else from the same inputs" if found.stage else "files beside the stages"
-        )
+        if not found.stage:
+            return "files beside the stages"
+        library = next((one.removeprefix("libraries.") for one in machines if one.startswith("libraries.")), "")
+        other = f", and a library is another one: {library}" if library else ""
+        return f"`{found.stage}` gives something else from the same inputs{other}"
     match found.step.field:
         case "state" if found.step.step == 0:
             return "the initial values: another seed, another base, or other random numbers"
-        case "batch":
+        case "batch" if found.stage == found.step.stage:
+            return "the order of the data: the same step read other tokens of the same corpus"
+        case "batch" if not found.stage:
             return "the data or its order: the same step read other tokens"
+        case "batch":
+            return f"the data: the same step read other tokens, and `{found.stage}` gave something else before it"
         case "learning_rate":
             return "the schedule of the learning rate"
         case "loss" if found.step.step == 1:
@@ -314,92 +299,57 @@ def _files(first: Release, second: Release) -> tuple[str, ...]:
     return tuple(sorted(name for name in {*left, *right} if left.get(name) != right.get(name)))[:_MOST]
 
 
-def _models(first: Path, second: Path) -> Explanation:
-    element, tensors = _weights(first, second)
-    same = element is None and not tensors
-    guess = "" if same else "the weights themselves; what they were made from is not told by both"
-    return Explanation(str(first), str(second), same, element=element, tensors=tensors, guess=guess)
-
-
 def _weights(first: Path, second: Path) -> tuple[Element | None, tuple[str, ...]]:
     """The first number that differs, and how many tensors do."""
-    ours, theirs = _tensors(first), _tensors(second)
-    if not ours or not theirs:
-        lacking = first if not ours else second
-        if is_release(first) and is_release(second):
-            return None, ()
-        raise InputError("there are no weights here", where=str(lacking), hint="safetensors files are compared")
-    both, element, other = sorted(ours.keys() & theirs.keys()), None, 0
-    for name in both:
-        found = _compared(name, ours[name], theirs[name])
-        other += found is not None
-        element = element or (found if isinstance(found, Element) else None)
-    told = [f"{other:,} of {len(both):,} differ"] if other else []
-    for label, left, right in (("first", ours, theirs), ("second", theirs, ours)):
-        if alone := sorted(left.keys() - right.keys()):
-            told.append(
-                f"only in the {label}: {', '.join(alone[:3])}" + (f" and {len(alone) - 3:,} more" * (len(alone) > 3))
-            )
-    return element, tuple(told)
+    ours, theirs = tensors_of(first), tensors_of(second)
+    if ours and theirs:
+        return compared(ours, theirs)
+    if is_release(first) and is_release(second):
+        return None, ()
+    lacking = first if not ours else second
+    raise InputError("there are no weights here", where=str(lacking), hint="safetensors files are compared")
 
 
-def _tensors(path: Path) -> dict[str, tuple[Path, str]]:
-    """Tensor -> the file that has it."""
-    from safetensors import SafetensorError, safe_open
-
-    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
-    found: dict[str, tuple[Path, str]] = {}
-    for file in files:
-        if file.name.startswith("optimizer."):
-            continue
-        try:
-            with safe_open(file, "pt") as opened:
-                found |= {name: (file, name) for name in opened.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise RecipeError("the weights cannot be read", where=str(file), why=str(error)) from error
-    return found
-
-
-def _read(place: tuple[Path, str]) -> torch.Tensor:
-    from safetensors import safe_open
-
-    with safe_open(place[0], "pt") as opened:
-        found: torch.Tensor = opened.get_tensor(place[1])
-    return found
-
-
-def _compared(name: str, one: tuple[Path, str], other: tuple[Path, str]) -> Element | str | None:
-    """None if two tensors are the same, bit for bit."""
-    import torch
-
-    left, right = _read(one), _read(other)
-    if left.dtype != right.dtype or left.shape != right.shape:
-        return f"{name}: {left.dtype} {tuple(left.shape)}, and {right.dtype} {tuple(right.shape)}"
-    kind = _KINDS.get(str(left.dtype).removeprefix("torch."))
-    numbers = [x.contiguous().view(getattr(torch, kind)) if kind else x for x in (left, right)]
-    where = (numbers[0] != numbers[1]).reshape(-1)
-    count = int(where.sum())
-    if not count:
-        return None
-    place = int(where.to(torch.uint8).argmax())
-    bits = [int(x.reshape(-1)[place]) for x in numbers]
-    width = left.element_size()
-    apart = (left.to(torch.float64) - right.to(torch.float64)).abs()
-    return Element(
-        name,
-        tuple(int(one) for one in torch.unravel_index(torch.tensor(place), left.shape)) if left.dim() else (),
-        float(left.reshape(-1)[place]),
-        float(right.reshape(-1)[place]),
-        (_hex(bits[0], width), _hex(bits[1], width)),
-        abs(bits[0] - bits[1]) if kind and (bits[0] < 0) == (bits[1] < 0) else None,
-        count,
-        left.numel(),
-        float(apart[apart.isfinite()].max()) if bool(apart.isfinite().any()) else math.nan,
+def _models(first: Path, second: Path) -> Explanation:
+    """What differs of two models, and since when, as far as both have weights from on the way."""
+    element, tensors = _weights(first, second)
+    same = element is None and not tensors
+    if same:
+        return Explanation(str(first), str(second), same)
+    ways = [_on_the_way(path) for path in (first, second)]
+    steps = sorted(ways[0].keys() & ways[1].keys())
+    place = bisect_left(steps, True, key=lambda step: _differ(ways[0][step], ways[1][step]))
+    since = steps[place - 1] if place else 0
+    guess = "the weights themselves; what they were made from is not told by both"
+    if not steps:
+        return Explanation(str(first), str(second), same, element=element, tensors=tensors, guess=guess)
+    if place == len(steps):
+        guess = f"what came after step {since:,}, up to which the weights on the way are the same"
+        return Explanation(str(first), str(second), same, element=element, tensors=tensors, guess=guess)
+    element, tensors = _weights(ways[0][steps[place]], ways[1][steps[place]])
+    guess = (
+        f"one of the steps {since + 1:,} to {steps[place]:,}: the weights of step {since:,} are the same"
+        if place
+        else f"the beginning, or one of the first {steps[place]:,} steps"
     )
+    step = Step("the run", steps[place], "weights", str(ways[0][steps[place]]), str(ways[1][steps[place]]))
+    return Explanation(str(first), str(second), same, step=step, element=element, tensors=tensors, guess=guess)
 
 
-def _hex(bits: int, width: int) -> str:
-    return f"{bits & (1 << 8 * width) - 1:0{2 * width}x}"
+def _on_the_way(path: Path) -> dict[int, Path]:
+    """Step -> the folder with the weights of it, as regrow and the trainers of others call these."""
+    found = dict[int, Path]()
+    for pattern in ("checkpoints/step-*", "step-*", "checkpoint-*", "checkpoints/checkpoint-*"):
+        for folder in path.glob(pattern) if path.is_dir() else ():
+            number = folder.name.rpartition("-")[2]
+            if number.isdecimal() and any(folder.glob("*.safetensors")):
+                found.setdefault(int(number), folder)
+    return found
+
+
+def _differ(first: Path, second: Path) -> bool:
+    """Whether the weights in two folders differ; once they do, they stay so."""
+    return _weights(first, second) != (None, ())
 
 
 def _logs(first: Path, second: Path) -> Explanation:
@@ -420,14 +370,8 @@ def _logs(first: Path, second: Path) -> Explanation:
     ]
     step = None
     for key in sorted(steps[0].keys() & steps[1].keys(), key=lambda one: one[1]):
-        names = [
-            name
-            for name in ("learning_rate", "loss", "gradient_norm")
-            if steps[0][key].get(name) != steps[1][key].get(name)
-        ]
-        if names:
-            values = (steps[0][key].get(names[0]), steps[1][key].get(names[0]))
-            step = Step(str(key[0]), int(key[1]), names[0], *values)
+        if name := first_other(steps[0][key], steps[1][key]):
+            step = Step(str(key[0]), int(key[1]), name, steps[0][key].get(name), steps[1][key].get(name))
             break
     same = not stage and step is None
     found = _Found(stage=stage, step=step)
@@ -442,19 +386,12 @@ def _events(path: Path) -> Sequence[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict)]
 
 
-def _element(one: Element) -> Iterator[str]:
-    index = f"[{', '.join(map(str, one.index))}]" if one.index else ""
-    yield f"  first number that differs: {one.tensor}{index}"
-    ulps = "" if one.ulps is None else f", {one.ulps:,} apart in units of the last place"
-    yield f"    {one.first!r} ({one.bits[0]}) and {one.second!r} ({one.bits[1]}){ulps}"
-    yield f"    {one.differing:,} of its {one.size:,} numbers differ, by {one.largest:.3g} at most"
-
-
 def _listed(what: str, lines: Sequence[str]) -> Iterator[str]:
     if lines:
         yield f"  {what}:"
         yield from (f"    {line}" for line in lines)
 
 
-def _value(value: Any) -> str:
-    return "nothing" if value is None else json.dumps(value) if not isinstance(value, str) else shown(value)
+def value(said: Any) -> str:
+    """A value of a record, for people."""
+    return "nothing" if said is None else json.dumps(said) if not isinstance(said, str) else shown(said)

@@ -113,15 +113,20 @@ def here(
         if not elsewhere:
             yield _unpacked(Path(said), said, folder)
         elif packed:
-            yield _unpacked(_place(said, Site(offline=offline)).get(""), said, folder)
+            yield _unpacked(place_of(said, Site(offline=offline)).get(""), said, folder)
         else:
-            _fetch(said, _place(said, Site(offline=offline)), needed, signed, folder)
+            _fetch(said, place_of(said, Site(offline=offline)), needed, signed, folder)
             yield folder
     finally:
         remove_tree(folder)
 
 
-def _place(said: str, site: Site) -> _Place:
+def place_of(said: str, site: Site) -> _Place:
+    """The place at an address.
+
+    Raises:
+        RecipeError: if there is no such address.
+    """
     scheme, _, locator = said.partition(":")
     if scheme == "hf":
         hf.check(locator)

@@ -14,11 +14,9 @@ from typing import Any
 from regrow.building import rebuilds
 from regrow.building.assemble import assemble
 from regrow.building.contents import contents_of
-from regrow.building.environment import environment
 from regrow.building.locking import Locked, as_locked
 from regrow.engine import Choice, Evaluation, Listener, Stop, evaluate, rerun
-from regrow.errors import Interrupted, StageError
-from regrow.recipe.differences import differences
+from regrow.errors import Interrupted, RegrowError, StageError
 from regrow.recipe.graph import Graph
 from regrow.recipe.pin import MOST_NAMED, WITHHELD
 from regrow.release import Release
@@ -30,6 +28,7 @@ from regrow.store import Store, remove_tree
 from regrow.store.digest import files, sha256_file
 from regrow.verifying.cost import require_wanted
 from regrow.verifying.files import FileCheck, check_files, there
+from regrow.verifying.machines import machines
 from regrow.verifying.partial import Part, contradictions, part_of
 from regrow.verifying.report import StageCheck, Verdict, VerifyReport
 
@@ -65,7 +64,7 @@ def rebuild(
         offline: never use the network.
         who: who does the work, and how much at the same time; by default this process does all.
         confirmed: whether to build however long it takes.
-        keep_going: build all stages, and report each that differs.
+        keep_going: build all stages, and report each that differs; one that fails only ends what needs it.
 
     Raises:
         InputError: if there is no release, or a source cannot be had (exit code 6).
@@ -120,6 +119,7 @@ class _Rebuild:
     who: Choice | None
     keep_going: bool = False
     found: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, RegrowError] = field(default_factory=dict)
 
     @cached_property
     def part(self) -> Part | None:
@@ -153,6 +153,8 @@ class _Rebuild:
         first = next((stage.name for stage in report.stages if stage.same is False), None)
         if first is not None:
             return self._stage_differs(replace(report, first=first))
+        if self.failed:
+            return replace(report, verdict=Verdict.FAILED)
         assert made is not None  # it stops early for a difference only
         return self._part_differs(report, made, self.part) if self.part else self._release_differs(report, made)
 
@@ -167,6 +169,7 @@ class _Rebuild:
                 stop=self,
                 who=self.who,
                 surroundings=self.locked.surroundings,
+                failed=(lambda stage, error: self.failed.update({stage.name: error})) if self.keep_going else None,
             )
         except Interrupted:
             if self.stop.is_set():
@@ -182,6 +185,7 @@ class _Rebuild:
                 promised.get(stage.name, ""),
                 self.found.get(stage.name),
                 tuple(sorted(other & stage.needs)),
+                str(self.failed.get(stage.name, "")),
             )
             for stage in graph.stages
         )
@@ -226,7 +230,7 @@ class _Rebuild:
             verdict=Verdict.DIFFERENT,
             files=changed(here, released) if released else (),
             reasons=doubt,
-            machines=self._machines(),
+            machines=machines(self.release, self.locked),
         )
 
     def _released(self, name: str) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -261,12 +265,13 @@ class _Rebuild:
             report,
             verdict=Verdict.DIFFERENT,
             files=changed(self.check.listed, Release.at(new).listed),
-            machines=self._machines(),
+            machines=machines(self.release, self.locked),
         )
 
     def _page_differs(self, report: VerifyReport) -> VerifyReport:
         """Everything covered is as promised: does the page beside it show that, and what is nobody's to check?"""
-        report = replace(report, unchecked=there(self.release, (BUILDINFO, STATES, ATTESTATIONS)))
+        unchecked = there(self.release, (BUILDINFO, STATES, ATTESTATIONS))
+        report = replace(report, unchecked=unchecked, machines=machines(self.release, self.locked))
         try:
             page = render(contents(self.release)).encode()
             if not self.release.files.has(REPORT) or read_bytes(self.release.files, REPORT) == page:
@@ -275,16 +280,6 @@ class _Rebuild:
         except DamagedError as error:
             damaged, why = error.path, error.cause
         return replace(report, verdict=Verdict.DIFFERENT, files=(damaged,), reasons=(f"{damaged}: {why}",))
-
-    def _machines(self) -> tuple[str, ...]:
-        """What the release tells about the author's machine, where this one is otherwise."""
-        try:  # what lies beside the release is not covered by its digest, so it may be anything
-            there = self.release.environment
-        except DamagedError:
-            return ()
-        here = environment(name for stage in self.locked.graph.stages for name in stage.kind.libraries)
-        told = [one for one in differences(there, here) if isinstance(one.old, str) and isinstance(one.new, str)]
-        return tuple(f"{one.path[-1]} {one.new}, the release was made with {one.old}" for one in told)
 
 
 def _other_secrets(locked: Locked, sources: Path | None) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from regrow.errors import DifferentError, InputError, NotDeterministicError
+from regrow.errors import DifferentError, InputError, NotDeterministicError, StageError
 from regrow.printable import one_line
 from regrow.words import counted
 
@@ -26,13 +26,19 @@ class Verdict(Enum):
     DIFFERENT = "different"
     NOT_DETERMINISTIC = "not deterministic"
     """A stage gave two different outputs on this machine, so nothing is said about the release."""
+    FAILED = "a stage failed"
+    """A stage failed here, which says nothing about the release. What does not need it is the same."""
     NOT_HERE = "cannot be rebuilt here"
     """Texts that may not be shared are missing. What can be built without them is the same."""
 
     @property
     def exit_code(self) -> int:
         """Of ``regrow verify``."""
-        others = {Verdict.NOT_DETERMINISTIC: NotDeterministicError.exit_code, Verdict.NOT_HERE: InputError.exit_code}
+        others = {
+            Verdict.NOT_DETERMINISTIC: NotDeterministicError.exit_code,
+            Verdict.NOT_HERE: InputError.exit_code,
+            Verdict.FAILED: StageError.exit_code,
+        }
         return 0 if self is Verdict.SAME else others.get(self, DifferentError.exit_code)
 
 
@@ -45,12 +51,14 @@ class StageCheck:
         promised: by the lock.
         found: here; None if it was not run.
         fed_other: the stages which it takes something from that gave something else than promised.
+        failed: why it gave nothing, if it was run and failed.
     """
 
     name: str
     promised: str
     found: str | None
     fed_other: tuple[str, ...] = ()
+    failed: str = ""
 
     @property
     def same(self) -> bool | None:
@@ -115,6 +123,7 @@ class VerifyReport:
                     "found": stage.found,
                     "same": stage.same,
                     "fed_other": list(stage.fed_other),
+                    "failed": stage.failed,
                 }
                 for stage in self.stages
             ],
@@ -131,7 +140,9 @@ class VerifyReport:
 
     def lines(self) -> list[str]:
         """For people."""
-        return [*_WORDS[self.verdict](self), *(f"  this machine: {line}" for line in self.machines)]
+        found, here = list(_WORDS[self.verdict](self)), (f"  this machine: {one_line(line)}" for line in self.machines)
+        place = len(found) - (found[-1] == self.digest)  # which is always last
+        return [*found[:place], *here, *found[place:]]
 
 
 def _same(report: VerifyReport) -> Iterator[str]:
@@ -184,12 +195,32 @@ def _different(report: VerifyReport) -> Iterator[str]:
         yield f"Different: stage `{stage.name}` is the first to give something else, twice the same here."
         yield f"  released {stage.promised}"
         yield f"  here     {stage.found}"
-        yield f"  the same{'' if _all_ran(report) else ' so far'}: {', '.join(equal) or 'nothing'}"
+        so_far = "" if _all_ran(report) or _failures(report) else " so far"
+        yield f"  the same{so_far}: {', '.join(equal) or 'nothing'}"
         for other in (one for one in report.stages if one.same is False and one is not stage):
             why = f"made from {', '.join(other.fed_other)}" if other.fed_other else "made from the same"
             yield f"  other, too: {other.name}, {why}"
+        yield from _lost(report)
     yield from (f"  differs: {one_line(name)}" for name in report.files)
     yield from (f"  {line}" for line in report.reasons)
+
+
+def _failed(report: VerifyReport) -> Iterator[str]:
+    yield "Not all could be built: a stage failed here, which says nothing about the release. The others are the same."
+    yield f"  the same: {', '.join(stage.name for stage in report.stages if stage.same) or 'nothing'}"
+    yield from _lost(report)
+    yield report.digest
+
+
+def _failures(report: VerifyReport) -> list[StageCheck]:
+    return [stage for stage in report.stages if stage.failed]
+
+
+def _lost(report: VerifyReport) -> Iterator[str]:
+    """What failed, and what was not built because of that."""
+    yield from (f"  failed: {stage.name}: {one_line(stage.failed)}" for stage in _failures(report))
+    if left := [stage.name for stage in report.stages if stage.found is None and not stage.failed]:
+        yield f"  not built: {', '.join(left)}"
 
 
 def _all_ran(report: VerifyReport) -> bool:
@@ -209,4 +240,5 @@ _WORDS = {
     Verdict.DIFFERENT: _different,
     Verdict.NOT_DETERMINISTIC: _not_deterministic,
     Verdict.NOT_HERE: _not_here,
+    Verdict.FAILED: _failed,
 }

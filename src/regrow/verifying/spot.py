@@ -1,26 +1,42 @@
-"""Checking parts of a release: everything but training is built again, and of each training run some segments.
+"""Checking parts of a release: of each training run some segments, and of what the corpus comes in some parts.
 
 A release commits to its runs before anybody asks: a chain of hashes names the complete state at every link, and binds
 what each step read and gave. A segment is run from its first state, and has to end at the state that the chain names,
-bit for bit. What was not run was not seen, and the report says so with a figure.
+bit for bit. So it is with stages that give their output in parts: the digest of a stage binds every part, and where
+the author keeps them, some are made again from what the stages before gave. All else is built again as a whole. What
+was not run was not seen, and the report says so with a figure.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
+from regrow.building import rebuilds
 from regrow.building.assemble import assemble
 from regrow.building.contents import contents_of
 from regrow.building.locking import Locked, as_locked
-from regrow.engine import Choice, Evaluation, Listener, StageResult, Stop, alone, evaluate, ingredients, key_of
+from regrow.engine import (
+    Choice,
+    Evaluation,
+    Listener,
+    StageResult,
+    Stop,
+    alone,
+    evaluate,
+    ingredients,
+    is_parted,
+    key_of,
+    some,
+)
 from regrow.errors import InputError
-from regrow.printable import one_line
+from regrow.formats import parts
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.pin import MOST_NAMED
 from regrow.release import Release
@@ -29,143 +45,23 @@ from regrow.release.layout import GIVEN, STATES, SUMS, UNCOVERED, statement_path
 from regrow.release.statements import Statement
 from regrow.release.sums import changed
 from regrow.sections import Parameters
+from regrow.sources import Site
 from regrow.stages.training import SNAPSHOTS, Scheduled
 from regrow.store import Store
-from regrow.store.digest import sha256_bytes, sha256_file
+from regrow.store.digest import files, sha256_bytes, sha256_file
 from regrow.train.checkpoints import state_file
-from regrow.train.records import STEP
-from regrow.verifying.chain import BrokenChainError, Run, Segment, run_of
+from regrow.train.records import first_other
+from regrow.verifying.chain import BrokenChainError, Run, run_of
 from regrow.verifying.cost import require_wanted
-from regrow.verifying.draw import drawn, missed
+from regrow.verifying.draw import drawn, nonce
 from regrow.verifying.files import check_files, there
-from regrow.verifying.report import taken
-from regrow.words import counted
+from regrow.verifying.kept import Kept
+from regrow.verifying.machines import machines
+from regrow.verifying.rebuild import room_of
+from regrow.verifying.seen import Looked, LookedParts, SpotReport
 
-_SHARE = 0.1
-"""The share of a run that is changed where a figure says how likely that is passed over."""
-
-
-@dataclass(frozen=True)
-class Looked:
-    """What was run of one training stage.
-
-    Attributes:
-        stage: its name.
-        segments: how many there are.
-        drawn: how many were drawn; the first and the last are among them.
-        checked: which ones were run, as drawn or on the way from a kept state to them.
-        root: the hash that binds the run.
-        steps: how many optimizer steps were run, of how many.
-    """
-
-    stage: str
-    segments: int
-    drawn: int
-    checked: tuple[Segment, ...]
-    root: str
-    steps: tuple[int, int]
-
-    @property
-    def changed(self) -> int:
-        """How many changed segments the figure is about: a tenth, as far as so many were not run."""
-        return min(max(1, round(_SHARE * self.segments)), self.segments - len(self.checked))
-
-    @property
-    def passed_over(self) -> float:
-        """How likely, at most, this passes over a run with so many of its segments changed.
-
-        What is run on the way does not count: it is known which states are kept, and so where nobody comes by.
-        """
-        return missed(self.segments, self.drawn, self.changed) if self.changed else 0.0
-
-    def __str__(self) -> str:
-        """In a sentence, which claims no more than was seen."""
-        count, whole = len(self.checked), self.segments
-        if count == whole:
-            return f"{self.stage}: all {whole} segments were run, and each ends where the chain says"
-        return (
-            f"{self.stage}: {count} of {whole} segments were run ({self.steps[0]:,} of {self.steps[1]:,} steps), and "
-            f"each ends where the chain says; a run with {counted(self.changed, 'other segment')} changed would have "
-            f"passed with probability {self.passed_over:.2f}"
-        )
-
-
-@dataclass(frozen=True)
-class SpotReport:
-    """What a check of parts established.
-
-    Attributes:
-        release: the folder, as the user named it.
-        digest: of the release as it is.
-        nonce: by which the segments were drawn.
-        lie: what is not as the release says; empty if nothing was found.
-        where: the stage in which it was found.
-        same: stages that were built again as a whole, and are the same.
-        looked: what was run of the stages that train.
-        given: files that are the makers' own words, which the check began with.
-        unchecked: files that nothing was compared with.
-        seconds: how long it took.
-    """
-
-    release: str
-    digest: str
-    nonce: str
-    lie: str = ""
-    where: str = ""
-    same: tuple[str, ...] = ()
-    looked: tuple[Looked, ...] = ()
-    given: tuple[str, ...] = ()
-    unchecked: tuple[str, ...] = ()
-    seconds: float = 0.0
-
-    @property
-    def exit_code(self) -> int:
-        """Of ``regrow verify``: 3 if something differs."""
-        return 3 if self.lie else 0
-
-    def lines(self) -> Iterator[str]:
-        """For people."""
-        if self.lie:
-            yield one_line(f"Different: {self.where + ': ' if self.where else ''}{self.lie}")
-        else:
-            yield "Nothing differs in what was looked at, which is not all: only a full rebuild is a proof."
-        yield from (f"  {one}" for one in self.looked)
-        if self.same:
-            yield f"  built again as a whole, and the same: {', '.join(self.same)}"
-        if not self.lie:
-            yield from taken("taken as given", self.given)
-            yield from taken("not looked at", self.unchecked)
-        yield f"  nonce {self.nonce} (the same one draws the same segments; `--nonce` takes one)"
-        yield self.digest
-
-    def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return {
-            "release": self.release,
-            "digest": self.digest,
-            "nonce": self.nonce,
-            "verdict": "different" if self.lie else "same in part",
-            "lie": self.lie,
-            "stage": self.where,
-            "same": list(self.same),
-            "runs": [
-                {
-                    "stage": one.stage,
-                    "segments": one.segments,
-                    "drawn": one.drawn,
-                    "checked": [segment.number + 1 for segment in one.checked],
-                    "root": one.root,
-                    "steps_run": one.steps[0],
-                    "steps": one.steps[1],
-                    "changed": one.changed,
-                    "passed_over": one.passed_over,
-                }
-                for one in self.looked
-            ],
-            "given": list(self.given),
-            "unchecked": list(self.unchecked),
-            "seconds": round(self.seconds, 3),
-        }
+_NOTED = ("nonce", "nonce_drawn_here", "same", "runs", "parts")
+"""What is remembered of a check, for whoever signs it."""
 
 
 class LieError(Exception):
@@ -181,45 +77,54 @@ class Wanted:
     """What to look at.
 
     Attributes:
-        segments: of each training run; the first and the last are always among them.
-        nonce: draws the others.
-        states: a folder or an fsspec URL with complete states, besides those of the release.
+        segments: of each training run, and parts of each stage of the corpus; the first and the last are always among
+            them.
+        nonce: draws the others; by default one that is made up for this.
+        kept: a folder or an address where the author keeps states and parts, besides what the release says.
         sources: the folder in which ``file:`` sources are found.
         offline: never use the network.
         confirmed: whether to begin however long it takes.
     """
 
     segments: int
-    nonce: str
-    states: str = ""
+    nonce: str = ""
+    kept: str = ""
     sources: Path | None = None
     offline: bool = False
     confirmed: bool = False
 
 
 def spot_check(
-    folder: Path, wanted: Wanted, *, store: Store, listener: Listener, stop: Stop, who: Choice | None = None
+    folder: Path,
+    wanted: Wanted,
+    *,
+    listener: Listener,
+    stop: Stop,
+    store: Path | None = None,
+    who: Choice | None = None,
 ) -> SpotReport:
-    """Check parts of a release.
+    """Check parts of a release. If nothing differs, that is noted on this machine, as a check of parts.
 
     Args:
         folder: of the release.
         wanted: what to look at.
-        store: in which to build what is not training.
         listener: gets the events.
         stop: when it is set, :class:`regrow.errors.Interrupted` is raised.
+        store: the root of a store to build in what is not training; what is in it already is believed. By default an
+            empty one that goes.
         who: who prepares text.
 
     Raises:
         InputError: if there is no release, or a source cannot be had (exit code 6).
         RecipeError: if it would take very long or more than this machine has, and nobody confirmed it.
     """
-    started = time.monotonic()
+    started, drawn_here = time.monotonic(), not wanted.nonce
     release = Release.open(folder)
-    files = check_files(release)
-    report = SpotReport(str(folder), files.digest, wanted.nonce)
-    if not files.whole:
-        named = (*files.damaged, *files.missing, *files.extra)
+    found = check_files(release)
+    wanted = replace(wanted, nonce=wanted.nonce or nonce())
+    report = SpotReport(str(folder), found.digest, wanted.nonce, drawn_here)
+    if not found.whole:
+        named = (*found.damaged, *found.missing, *found.extra)
         lie = f"the files are not the ones that its list of checksums names, such as {named[0]}"
         return replace(report, lie=lie)
     locked, reasons = as_locked(folder, sources=wanted.sources, offline=wanted.offline)
@@ -227,20 +132,39 @@ def spot_check(
         return replace(report, lie=f"the lock was not made from the recipe: {'; '.join(reasons)}")
     if locked.missing:
         raise _texts_missing(folder, locked)
-    require_wanted(locked, store, wanted.confirmed)
-    check = _Check(release, locked, wanted, store, listener, stop, who)
-    try:
-        check.run()
-    except LieError as lie:
-        report = replace(report, lie=str(lie), where=lie.where)
-    return replace(
+    with room_of(store) as room, TemporaryDirectory(prefix="regrow-segments-") as place:
+        require_wanted(locked, room, wanted.confirmed, dict(_shares(release, locked, wanted.segments)))
+        check = _Check(release, locked, wanted, room, listener, stop, who, Path(place))
+        try:
+            check.run()
+        except LieError as lie:
+            report = replace(report, lie=str(lie), where=lie.where)
+    report = replace(
         report,
         same=tuple(check.same),
         looked=tuple(check.looked),
+        parts=tuple(check.parts),
         given=there(release, GIVEN),
         unchecked=_passed_by(release, check.begun),
+        machines=machines(release, locked),
         seconds=time.monotonic() - started,
     )
+    if not report.lie and store is None:
+        told = {name: value for name, value in report.to_json().items() if name in _NOTED}
+        libraries = {name for stage in locked.graph.stages for name in stage.kind.libraries}
+        rebuilds.note(found.digest, "regrow verify --segments", report.seconds, libraries, told)
+    return report
+
+
+def _shares(release: Release, locked: Locked, segments: int) -> Iterator[tuple[str, float]]:
+    """Of each training stage how much of its run is expected to be run: to each segment one comes from a kept state,
+    which is half of the way between two on average.
+    """
+    for stage in (stage for stage in locked.graph.stages if _trains(stage)):
+        schedule, said = _scheduled(stage).schedule, release.statement(stage.name)
+        kept = sum(name.startswith("step-") for name, _ in said.files) if said else 0
+        each = schedule.links + schedule.steps / (kept + 1) / 2
+        yield stage.name, min(1.0, segments * each / schedule.steps) if kept else 1.0
 
 
 def _passed_by(release: Release, begun: Set[Path]) -> tuple[str, ...]:
@@ -269,8 +193,10 @@ class _Check:
     listener: Listener
     stop: Stop
     who: Choice | None
+    room: Path
     same: list[str] = field(default_factory=list)
     looked: list[Looked] = field(default_factory=list)
+    parts: list[LookedParts] = field(default_factory=list)
     places: dict[str, Path] = field(default_factory=dict)
     begun: set[Path] = field(default_factory=set)
 
@@ -282,14 +208,32 @@ class _Check:
     def run(self) -> None:
         """Go through the stages in their order."""
         runs = {stage.name: self._committed(stage) for stage in self.graph.stages if _trains(stage)}
-        self._build([stage for stage in self.graph.stages if not _follows_training(stage, self.graph)])
-        with TemporaryDirectory(prefix="regrow-segments-") as room:
-            for stage in self.graph.stages:
-                if stage.name in runs:
-                    self._segments(stage, runs[stage.name], Path(room))
-                elif stage.name not in self.places:
-                    self._alone(stage, Path(room))
-            self._compare_release(Path(room) / "release")
+        before = [stage for stage in self.graph.stages if not _follows_training(stage, self.graph)]
+        parted = {stage.name: folder for stage in before if (folder := self._kept_parts(stage)) is not None}
+        self.places.update(parted)
+        self._build([stage for stage in before if stage.name not in parted], parted)
+        for name, folder in parted.items():
+            self._parts(self.graph[name], folder)
+        for stage in self.graph.stages:
+            if stage.name in runs:
+                self._segments(stage, runs[stage.name])
+            elif stage.name not in self.places:
+                self._alone(stage)
+        self._compare_release(self.room / "release")
+
+    @cached_property
+    def kept(self) -> Kept:
+        """What the author keeps: in the release, and where the user or the recipe says."""
+        places = (self.release.path / STATES, self.wanted.kept, self.locked.kept_at)
+        site = Site(offline=self.wanted.offline)
+        return Kept.at((place for place in places if place), self.room, site)
+
+    def _kept_parts(self, stage: Stage) -> Path | None:
+        """What a stage gave, if it is kept and in several parts that can be made one by one."""
+        if not is_parted(stage) or stage.name in self.graph.withheld:
+            return None
+        folder = self.kept.artifact(stage.name, self.locked.promised[stage.name])
+        return folder if folder is not None and len(parts.folders(folder)) > 1 else None
 
     def _said(self, stage: Stage) -> Statement:
         """The statement about a stage, which has to agree with the lock."""
@@ -304,15 +248,15 @@ class _Check:
         except BrokenChainError as error:
             raise LieError(stage.name, str(error)) from error
 
-    def _build(self, stages: Sequence[Stage]) -> None:
-        """Build whatever does not follow from training, all of it."""
+    def _build(self, stages: Sequence[Stage], given: Collection[str]) -> None:
+        """Build whatever does not follow from training as a whole, with what is kept of other stages."""
         made = evaluate(
-            self.graph,
+            Graph(tuple(stages)),
             self.store,
             scope="verify",
             listener=self.listener,
             stop=self.stop,
-            only=[stage.name for stage in stages],
+            given={name: self._result(self.graph[name]) for name in given},
             who=self.who,
             surroundings=self.locked.surroundings,
         )
@@ -325,59 +269,91 @@ class _Check:
             raise LieError(stage.name, f"it gives {digest} here, and the lock has {self.locked.promised[stage.name]}")
         self.same.append(stage.name)
 
-    def _alone(self, stage: Stage, room: Path) -> None:
-        """Run a stage that follows from training on what the last segment gave."""
-        output, scratch = room / stage.name, room / f"{stage.name}.scratch"
+    def _parts(self, stage: Stage, folder: Path) -> None:
+        """Make those parts of what a stage gave that are drawn."""
+        count, root = len(parts.folders(folder)), self.locked.promised[stage.name]
+        output, scratch = self._rooms(stage.name)
+        chosen = some(
+            stage,
+            self.places,
+            output,
+            scratch,
+            lambda number: drawn(root, self.wanted.nonce, count, self.wanted.segments) if number == count else (),
+            listener=self.listener,
+            stop=self.stop,
+            who=self.who,
+            surroundings=self.locked.surroundings,
+        )
+        if not chosen:
+            raise LieError(stage.name, f"it gives another number of parts here, and the lock names {count}")
+        for index in chosen:
+            here, there = (_sums(parts.folder(one, index, count)) for one in (output, folder))
+            if other := changed(here, there):
+                raise LieError(
+                    stage.name, f"part {index + 1:,} of {count:,} gives another {other[0]} here than the lock names"
+                )
+        own = {parts.folder(folder, index, count).name for index in range(count)}
+        if strange := [path for path in files(folder) if path.partition("/")[0] not in own]:
+            raise LieError(stage.name, f"{strange[0]} is in no part of what it gave")
+        self.parts.append(LookedParts(stage.name, count, chosen, root))
+
+    def _rooms(self, name: str) -> tuple[Path, Path]:
+        """A folder for what a stage gives, and one in which it works."""
+        output, scratch = self.room / name, self.room / f"{name}.scratch"
         output.mkdir()
         scratch.mkdir()
+        return output, scratch
+
+    def _alone(self, stage: Stage) -> None:
+        """Run a stage that follows from training on what the last segment gave."""
+        output, scratch = self._rooms(stage.name)
         given = self.locked.surroundings
         digest = alone(stage, self.places, output, scratch, listener=self.listener, stop=self.stop, surroundings=given)
         self._compare(stage, digest)
         self.places[stage.name] = output
 
-    def _segments(self, stage: Stage, run: Run, room: Path) -> None:
+    def _segments(self, stage: Stage, run: Run) -> None:
         """Run the segments of a training stage that are drawn."""
         first = _begins(self.places, stage)
         segments = [one for one in run.segments if one.start >= first]
         numbers = drawn(run.root, self.wanted.nonce, len(segments), self.wanted.segments)
-        # What a run begins with is made here, and never taken from whoever says what it was.
-        kept = {step: path for step, path in self._kept(stage, run, room).items() if step > first}
+        kept: dict[int, Path] = {}
         groups: dict[int, int] = {}  # the step of a state that there is -> the last step that is wanted from there
         for segment in (segments[number] for number in numbers):
-            start = max((step for step in kept if step <= segment.start), default=first)
+            start = self._nearest(stage, segment.start, first, kept)
             groups[start] = max(groups.get(start, 0), segment.end)
         ran = sorted(groups.items())
-        self.begun |= {kept[start] for start in groups if start in kept}
+        self.begun |= {*kept.values()}
         for number, (start, end) in enumerate(ran):
-            self.places[stage.name] = self._part(stage, run, kept.get(start), start, end, room, number)
+            self.places[stage.name] = self._part(stage, run, kept.get(start), start, end, number)
         checked = [one for one in segments if any(start <= one.start and one.end <= end for start, end in ran)]
         count = sum(end - start for start, end in ran)
         steps = run.segments[-1].end - first
         self.looked.append(Looked(stage.name, len(segments), len(numbers), tuple(checked), run.root, (count, steps)))
         self._compare_weights(stage)
 
-    def _kept(self, stage: Stage, run: Run, room: Path) -> dict[int, Path]:
-        """The states that there are, by their steps."""
-        places = [self.release.path / STATES / stage.name]
-        if self.wanted.states:
-            places.append(fetched(self.wanted.states, stage.name, room))
-        names = {state_file(int(link["step"])): int(link["step"]) for link in run.links}
-        return {
-            names[path.name]: path
-            for place in places
-            for path in sorted(place.glob("step-*.f32"))
-            if path.name in names and path.is_file() and not path.is_symlink()
-        }
+    def _nearest(self, stage: Stage, start: int, first: int, kept: dict[int, Path]) -> int:
+        """The step of the last state before a segment that there is; what is found is put into ``kept``.
 
-    def _part(self, stage: Stage, run: Run, values: Path | None, start: int, end: int, room: Path, number: int) -> Path:
+        What a run begins with is made here, and never taken from whoever says what it was.
+        """
+        said = {name for name, _ in self._said(stage).files}
+        links = range(start, first, -1)
+        for step in (step for step in links if state_file(step) in said):
+            if step in kept:
+                return step
+            if (found := self.kept.state(stage.name, step)) is not None:
+                kept[step] = found
+                return step
+        return first
+
+    def _part(self, stage: Stage, run: Run, values: Path | None, start: int, end: int, number: int) -> Path:
         """Run a part of a stage from a state; gives what it gave."""
         from regrow.train import part
         from regrow.train.loop import DivergedError
         from regrow.train.state import StateError
 
-        output, scratch = room / f"{stage.name}.{number}", room / f"{stage.name}.{number}.scratch"
-        output.mkdir()
-        scratch.mkdir()
+        output, scratch = self._rooms(f"{stage.name}.{number}")
         if values is not None:
             part.prepare(scratch, values.absolute(), *run.before(start))
         shorter = replace(stage, parameters=cast(Parameters, _scheduled(stage).part(end)))
@@ -403,19 +379,21 @@ class _Check:
     def _compare_run(self, stage: Stage, run: Run, output: Path, end: int) -> None:
         """In the order in which things happened, so that the first that differs is named."""
         losses, links = run.before(end)
-        here = {name: _read(output / f"{name}.jsonl") for name in ("losses", "chain")}
-        self._compare_states(stage, links[:1], here["chain"][:1])
+        here = Run.read(output)
+        self._compare_states(stage, links[:1], here.links[:1])
         for before, link in pairwise(links):
             since = slice(before["step"], link["step"])
-            self._compare_records(stage, losses[since], here["losses"][since])
-            self._compare_states(stage, [link], [one for one in here["chain"] if one["step"] == link["step"]], before)
+            self._compare_records(stage, losses[since], here.losses[since])
+            self._compare_states(stage, [link], [one for one in here.links if one["step"] == link["step"]], before)
 
     def _compare_records(
         self, stage: Stage, said: Sequence[Mapping[str, Any]], here: Sequence[Mapping[str, Any]]
     ) -> None:
         for one, other in zip(said, here, strict=True):
-            if names := sorted(name for name in {*one, *other} if one.get(name) != other.get(name)):
-                name = next((known for known in STEP if known in names), names[0])
+            # What was noted on the way depends on the state, too, so it has to be the same here.
+            names = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+            if names:
+                name = first_other(one, other) or names[0]
                 raise LieError(
                     stage.name,
                     f"step {one['step']:,} is the first that differs: its {name.replace('_', ' ')} is "
@@ -467,14 +445,13 @@ class _Check:
 
     def _evaluation(self) -> Evaluation:
         """The stages as they would have been evaluated, each of which gave what the lock promises."""
-        promised, results = self.locked.promised, dict[str, StageResult]()
-        for stage in self.graph.stages:
-            digests = {slot: [promised[name] for name in names] for slot, names in stage.inputs.items()}
-            made_of, path = ingredients(stage, digests), self.places[stage.name]
-            results[stage.name] = StageResult(
-                stage.name, key_of(made_of), made_of, promised[stage.name], path, cached=True, seconds=0.0
-            )
-        return Evaluation(results)
+        return Evaluation({stage.name: self._result(stage) for stage in self.graph.stages})
+
+    def _result(self, stage: Stage) -> StageResult:
+        promised = self.locked.promised
+        digests = {slot: [promised[name] for name in names] for slot, names in stage.inputs.items()}
+        made_of, path = ingredients(stage, digests), self.places[stage.name]
+        return StageResult(stage.name, key_of(made_of), made_of, promised[stage.name], path, cached=True, seconds=0.0)
 
     def _compare_weights(self, stage: Stage) -> None:
         """What the last segment gave is what the statement names."""
@@ -487,29 +464,6 @@ class _Check:
         for name in sorted({*here, *whole}):
             if name not in here or name not in said or sha256_file(here[name]) != said[name]:
                 raise LieError(stage.name, f"{name} is not what the last segment gives")
-
-
-def fetched(place: str, stage: str, room: Path) -> Path:
-    """States that lie elsewhere, brought to this machine.
-
-    Raises:
-        InputError: if the place cannot be read.
-    """
-    import fsspec
-
-    local = Path(place)
-    if local.is_dir():
-        return local / stage if (local / stage).is_dir() else local
-    target = room / "states" / stage
-    try:
-        there, path = fsspec.core.url_to_fs(place)
-        found = there.glob(f"{path.rstrip('/')}/{stage}/step-*.f32") or there.glob(f"{path.rstrip('/')}/step-*.f32")
-        target.mkdir(parents=True)
-        for one in found:
-            there.get_file(one, str(target / str(one).rpartition("/")[2]))
-    except Exception as error:  # a library for each kind of place, and each has errors of its own
-        raise InputError("the states cannot be had", where=place, why=str(error) or type(error).__name__) from error
-    return target
 
 
 def _trains(stage: Stage) -> bool:
@@ -539,10 +493,8 @@ def _begins(places: Mapping[str, Path], stage: Stage) -> int:
     return step_of(places[stage.inputs["weights"][0]])
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    import json
-
-    return [json.loads(row) for row in path.read_text("utf-8").splitlines()]
+def _sums(directory: Path) -> dict[str, str]:
+    return {path: sha256_file(directory / path) for path in files(directory)} if directory.is_dir() else {}
 
 
 def _short(value: Any) -> str:

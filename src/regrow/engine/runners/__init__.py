@@ -3,7 +3,7 @@
 from regrow.engine.runners.crew import PHASES, Choice, Crew, crew
 from regrow.engine.runners.runner import Here
 from regrow.engine.runners.shelf import FolderShelf, Lost, Shelf
-from regrow.engine.runners.work import Results, Share, Tasks, Whole, task_name
+from regrow.engine.runners.work import Results, Some, Tasks, Whole, task_name
 
 __all__ = [
     "PHASES",
@@ -13,8 +13,8 @@ __all__ = [
     "Here",
     "Lost",
     "Results",
-    "Share",
     "Shelf",
+    "Some",
     "Tasks",
     "Whole",
     "crew",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -126,23 +126,21 @@ class Tasks:
 
 
 @dataclass(frozen=True)
-class Share:
-    """Every so manieth of some tasks.
+class Some:
+    """Some of the tasks of a phase.
 
     Attributes:
         tasks: all of them.
-        first: the index of the first.
-        step: from one to the next.
+        chosen: the indices of those that are done.
     """
 
     tasks: Tasks
-    first: int
-    step: int
+    chosen: Sequence[int]
 
     @property
     def count(self) -> int:
         """How many they are."""
-        return len(range(self.first, self.tasks.count, self.step))
+        return len(self.chosen)
 
     @property
     def phase(self) -> str:
@@ -151,7 +149,7 @@ class Share:
 
     def __call__(self, index: int, context: Context) -> None:
         """Do one of them."""
-        self.tasks(self.first + index * self.step, context)
+        self.tasks(self.chosen[index], context)
 
 
 @dataclass(frozen=True)
