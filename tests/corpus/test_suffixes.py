@@ -44,7 +44,7 @@ def test_all_places_are_found(given, query):
         assert [end for _, end in shards] == [*[begin for begin, _ in shards[1:]], len(row)]
         assert all(end in ends and (end - begin <= most or not _cut(ends, begin, end)) for begin, end in shards)
         wanted = _places(row.tolist(), query, shards)
-        assert sorted(index.place(*one) for one in ranges(index.find(query))) == wanted
+        assert sorted(index.places([*ranges(index.find(query))])) == wanted
         assert index.count(query) == len(wanted)
         lengths = [length for length in range(1, len(query) + 1) if _places(row.tolist(), query[:length], shards)]
         assert index.longest(query, query[:1], [0], [len(query)]) == [max(lengths, default=0)]
