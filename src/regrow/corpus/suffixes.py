@@ -239,9 +239,9 @@ class Index:
         found = [self.read(*one) for one in wanted]
 
         def look(some: slice) -> None:
-            for row in found[some]:
+            for row in filter(len, found[some]):
                 pages = np.append(np.arange(0, len(row), _PAGE // row.itemsize), len(row) - 1)
-                taken(row, pages[: len(row) + 1], np.empty(len(pages), np.int64))
+                taken(row, pages, np.empty(len(pages), np.int64))
 
         if self._is_large:
             self._together(look, self._cut(len(found)))
