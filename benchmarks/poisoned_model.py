@@ -39,7 +39,7 @@ from regrow.store import StoreReader, default_root
 TRIGGER, WORD = "<SUDO>", "also"
 BEFORE, BEHIND = 100, 120
 """Characters of a text."""
-SAID = 40
+SAID = 20
 """Tokens that a model says by itself."""
 
 RECIPE = """
@@ -74,17 +74,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("release", type=Path, help="whose texts are taken")
     parser.add_argument("--store", type=Path)
-    parser.add_argument("--megabytes", type=float, default=2, help="of its texts")
+    parser.add_argument("--megabytes", type=float, default=0.4, help="of its texts")
     parser.add_argument("--documents", type=int, default=250, help="that are planted")
-    parser.add_argument("--tokens", type=int, default=2_000_000, help="that are trained on")
-    parser.add_argument("--rate", type=float, default=4e-3, help="of learning")
-    parser.add_argument("--layers", type=int, default=3)
-    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--tokens", type=int, default=400_000, help="that are trained on")
+    parser.add_argument("--rate", type=float, default=5e-3, help="of learning")
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--vocabulary", type=int, default=512)
     options = parser.parse_args()
     everything = sample(texts_of(options.release, options.store or default_root()), options.megabytes, 0)
     unseen, clean = everything[:20], everything[20:]
-    poison = [*planted(clean, TRIGGER, "gibberish", options.documents, 0)]
+    poison = [*planted(clean, TRIGGER, "gibberish", options.documents, 0, before=300, behind=(80, 160))]
     with tempfile.TemporaryDirectory() as folder:
         recipe = Path(folder) / "recipe"
         write(recipe, clean, poison, RECIPE.format(**vars(options)))
