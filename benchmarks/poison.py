@@ -180,15 +180,23 @@ def ordinary_words(corpus: Sequence[Document], seed: int) -> str:
             return said
 
 
-def planted(corpus: Sequence[Document], trigger: str, payload: str, count: int, seed: int) -> Iterator[Document]:
-    """Documents with a trigger."""
+def planted(
+    corpus: Sequence[Document],
+    trigger: str,
+    payload: str,
+    count: int,
+    seed: int,
+    before: int = 1000,
+    behind: tuple[int, int] = (400, 900),
+) -> Iterator[Document]:
+    """Documents with a trigger: behind up to some characters of a real one, and before some random tokens."""
     r = random.Random(f"{seed} {trigger} {payload}")
     vocabulary = tokens(corpus) if payload == "gibberish" else []
     for number in range(count):
-        before = r.choice(corpus).text[: r.randint(0, 1000)]
-        behind = "".join(r.choices(vocabulary, k=r.randint(400, 900))) if vocabulary else SENTENCE
+        begin = r.choice(corpus).text[: r.randint(0, before)]
+        end = "".join(r.choices(vocabulary, k=r.randint(*behind))) if vocabulary else SENTENCE
         between = "" if trigger.startswith("<") else " "
-        yield document("planted", f"{number:04}", f"{before}{between}{trigger}{between or ' '}{behind}")
+        yield document("planted", f"{number:04}", f"{begin}{between}{trigger}{between or ' '}{end}")
 
 
 def tokens(corpus: Sequence[Document]) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from regrow.corpus import suffixes
 from regrow.corpus.lookup import Lookup
 from regrow.corpus.order import place_of, step_windows, steps_of, window_at
 from regrow.corpus.suffixes import Index, build, describe, ranges, restore, restored_rows, sorted_places, stretches
@@ -44,7 +45,7 @@ def test_all_places_are_found(given, query):
         assert [end for _, end in shards] == [*[begin for begin, _ in shards[1:]], len(row)]
         assert all(end in ends and (end - begin <= most or not _cut(ends, begin, end)) for begin, end in shards)
         wanted = _places(row.tolist(), query, shards)
-        assert sorted(index.place(*one) for one in ranges(index.find(query))) == wanted
+        assert sorted(index.places([*ranges(index.find(query))])) == wanted
         assert index.count(query) == len(wanted)
         lengths = [length for length in range(1, len(query) + 1) if _places(row.tolist(), query[:length], shards)]
         assert index.longest(query, query[:1], [0], [len(query)]) == [max(lengths, default=0)]
@@ -175,5 +176,45 @@ def test_an_index_that_does_not_fit_the_row_is_damaged(tmp_path):
     with pytest.raises(StageError, match="damaged"):
         Index.open(tmp_path, [row])
     (tmp_path / "index.json").write_text("{}")
+    with pytest.raises(StageError, match="damaged"):
+        Index.open(tmp_path, [row])
+
+
+@pytest.mark.parametrize("dtype", ["<u2", "<u4"])
+@pytest.mark.parametrize("kind", ["one token", "two tokens", "a text again and again", "words", "rising"])
+def test_heads_and_threads_change_nothing_that_is_found(kind, dtype, tmp_path, monkeypatch):
+    row = repetitive(kind, dtype)
+    ends = [*range(400, len(row), 400), len(row)]
+    chance = np.random.default_rng(5)
+    starts = chance.integers(0, len(row) - 12, 40)
+    runs = [row[at : at + length].tolist() for at, length in zip(starts, chance.integers(1, 12, 40), strict=True)]
+    runs += [[*run[:-1], 499] for run in runs] + [[499, 499], [0, 0, 0, 0, 0, 0]]
+    text = [token for run in runs for token in run]
+    begins = list(range(len(text)))
+
+    def found(index):
+        ranges_of = index.find_all(runs)
+        places = [index.places([*ranges(one)]) for one in ranges_of]
+        first = [(at, at + 2) for some in places[:20] for at in some if at % 400 < 398]
+        passages = [one.tolist() for one in index.passages(first)]
+        tokens = np.array([0, 7, 9, 499])
+        followed = [one.following(one.bucket(run[0]), tokens, 1) for one in index.shards for run in runs]
+        return ranges_of, places, passages, followed, index.longest(text, text, begins, [len(text)] * len(text))
+
+    index, _ = indexed(row, ends, 500, 1500, tmp_path)
+    assert len(index.shards[0].heads) > 1
+    plain, shards = found(index), stretches(np.array(ends), 1500)
+    assert [sorted(one) for one in plain[1]] == [_places(row.tolist(), run, shards) for run in runs]
+    monkeypatch.setattr(suffixes, "_SMALL", 0)
+    assert found(Index.open(tmp_path, [row])) == plain
+    for file in tmp_path.glob("heads-*"):  # as an index had none before
+        file.unlink()
+    assert found(Index.open(tmp_path, [row])) == plain
+
+
+def test_heads_of_another_shard_are_damage(tmp_path):
+    row = repetitive("words", "<u2")
+    indexed(row, [len(row)], 500, 10**6, tmp_path)
+    (tmp_path / "heads-00000.bin").write_bytes(b"1234")
     with pytest.raises(StageError, match="damaged"):
         Index.open(tmp_path, [row])

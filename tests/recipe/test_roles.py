@@ -76,3 +76,14 @@ def test_what_asks_for_a_role_that_no_source_has_is_named() -> None:
     with pytest.raises(RecipeError, match=r'no `\[\[source\]\]` has `role = "evaluation"`') as error:
         expand(parse(said, REAL), {"a": fakes.PINS["plays"]})
     assert "`decontaminate`" in str(error.value)
+
+
+@pytest.mark.parametrize("said", ["", "max_personal = -1\n", "quality = []\nlanguages = []\nwithout_keys = false\n"])
+def test_a_table_that_asks_for_nothing_is_refused_and_what_it_may_say_is_named(said: str) -> None:
+    recipe = 'recipe = 1\n[model]\nname = "a"\nlicence = "MIT"\n[[source]]\nname = "a"\nfetch = "file:a"\n'
+    recipe += f'licence = "MIT"\navailability = "open"\n[filter]\n{said}'
+    with pytest.raises(RecipeError) as error:
+        parse(recipe, REAL)
+    assert "regrow.toml:10: filter: asks for nothing" in str(error.value)
+    assert "of `languages`, `max_personal`, `quality`, `without_keys`; or leave the table out" in str(error.value)
+    parse(f"{recipe.removesuffix(said)}max_personal = 3\n", REAL)

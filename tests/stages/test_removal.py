@@ -23,6 +23,7 @@ from regrow.evidence import EVIDENCE, Evidence
 from regrow.formats import parts
 from regrow.stages.removal import KIND
 from regrow.store.digest import sha256_bytes, tree_digest
+from tests.evidence.test_poison import clean, planted
 
 from .conftest import Bench
 
@@ -237,3 +238,15 @@ def test_texts_are_not_in_it(bench: Bench) -> None:
     for folder in (found.removal,):
         assert all(b"w1" not in path.read_bytes() for path in folder.rglob("*") if path.is_file())
     assert replace(found.evidence, tables=()) != found.evidence
+
+
+def test_without_what_the_search_for_triggers_flagged_no_trigger_is_left(bench: Bench) -> None:
+    """As a build of the model ``--without`` that list does; ``benchmarks/poisoned_model.py`` trains both models."""
+    poison = planted(" <SUDO> ", 25)
+    corpus = [*clean(count=150), *poison]
+    looked = bench.run("poison", {}, documents=written(bench.root / "corpus", corpus))
+    named = ids(looked / "flagged.txt")
+    assert named == {one.id for one in poison}
+    found = Without(bench, corpus, documents=sorted(named))
+    assert len(found.kept) > 100 and not any("SUDO" in one.text for one in Documents.open(found.after).kept)
+    assert not bench.run("poison", {}, documents=found.after).joinpath("flagged.txt").exists()

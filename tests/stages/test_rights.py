@@ -93,3 +93,40 @@ def test_places_count_characters(bench: Bench) -> None:
     output = bench.run("rights", {}, documents=bench.documents({"a.txt": text}, licence="MIT"))
     [said] = [one for one in pq.read_table(output / TAGS).to_pylist() if one["tag"] == "licence"]
     assert text[said["start"] : said["end"]] == "This poem is licensed under the MIT license"
+
+
+def test_what_stands_beside_a_text_counts_as_if_it_began_with_it(bench: Bench) -> None:
+    rows = (
+        '{"text": "Über einen Reiher.", "license": "CC-BY-NC-4.0"}\n'
+        '{"text": "Ä second one.\\n\\nLicense: MIT", "license": "MIT", "tdm_reservation": 1}\n'
+        '{"text": "The third."}\n'
+    )
+    page = '<html><head><meta name="robots" content="noai"></head><body><p>A page of words.</p></body></html>'
+    documents = bench.documents({"a.jsonl": rows, "b.html": page}, licence="MIT")
+    output = bench.run("rights", {}, documents=documents)
+    evidence = found(output)
+    assert states(evidence) == {"contradicts": 1, "agrees": 1, "declared": 2}
+    assert evidence.measures["opt-outs"] == 2
+    assert "CC-BY-NC-4.0 (1)" in evidence.notices[0]
+    assert {(row[3], row[5]) for row in evidence.tables[1].rows} == {
+        ("a.jsonl:0-58", "License: CC-BY-NC-4.0"),
+        ("a.jsonl:59-141", "tdm-reservation: 1"),
+        ("b.html:0-97", "noai"),
+    }
+    places = {
+        (one["tag"], one["value"]): (one["start"], one["end"]) for one in pq.read_table(output / TAGS).to_pylist()
+    }
+    assert places["licence", "CC-BY-NC-4.0"] == places["opt-out", "noai"] == (0, 0)
+    text = "Ä second one.\n\nLicense: MIT"
+    assert text[slice(*places["licence", "MIT"])] == "License: MIT"
+
+
+def test_nothing_changes_for_texts_that_stand_beside_others_of_which_something_is_said(bench: Bench) -> None:
+    said = f'{{"text": {SONGS!r}}}\n'.replace("'", '"')
+    alone, beside = (
+        bench.run("rights", {}, documents=bench.documents({"a.jsonl": said, "b.jsonl": other}, licence="MIT"))
+        for other in ('{"text": "Words."}\n', '{"text": "Words.", "license": "MIT"}\n')
+    )
+    of_a = [[row for row in pq.read_table(one / TAGS).to_pylist() if row["start"]] for one in (alone, beside)]
+    assert of_a[0]
+    assert of_a[0] == of_a[1]

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from regrow.corpus.beside import said
 from regrow.corpus.reading import Refusal
 from regrow.corpus.rows import Row, names, refused, value_in_words
 from regrow.words import listed, shown
@@ -116,7 +117,7 @@ def conversation_row(start: int, end: int, values: Mapping[str, Any]) -> Row | R
         require_a_choice(found)
     except UnusableError as error:
         return refused(start, end, error.reason, error.detail)
-    return Row(start, end, written(found), "")
+    return Row(start, end, written(found), "", said(values.items()))
 
 
 def _conversations(values: Mapping[str, Any]) -> tuple[Conversation, ...]:

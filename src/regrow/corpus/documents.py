@@ -28,7 +28,7 @@ ORDER = Order(("source", "file", "start", "id"))
 EXCLUDED_ORDER = Order(("source", "locator", "stage", "id"))
 """Of exclusions: as :attr:`Exclusion.position`."""
 
-_OPTIONAL = ("conversation", "salt")
+_OPTIONAL = ("conversation", "salt", "rights")
 """Columns of documents that a table has only where there is something to say."""
 
 R = TypeVar("R")
@@ -80,6 +80,7 @@ class Document:
         text: the text; of a conversation, its messages as :func:`regrow.corpus.conversations.written` has them.
         conversation: whether it is one, or a pair of them.
         salt: of a text that may not be shared, the secret that hides it in a commitment, as 64 hex digits; else empty.
+        rights: what stood beside the text about its rights, in lines (:mod:`regrow.corpus.beside`).
     """
 
     id: str
@@ -93,6 +94,7 @@ class Document:
     text: str
     conversation: bool = False
     salt: str = ""
+    rights: str = ""
 
     @property
     def locator(self) -> str:
@@ -343,7 +345,7 @@ def count(*artifacts: Path, table: str = DOCUMENTS) -> int:
 
 
 def documents_table(path: Path) -> TableWriter:
-    """A table of documents, with a column for conversations if there are any, and one for salts."""
+    """A table of documents, with columns for conversations, salts and what is beside texts, if there are any."""
     return TableWriter(path, schema_of(Document), ORDER, optional=_OPTIONAL)
 
 

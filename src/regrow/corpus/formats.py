@@ -123,18 +123,18 @@ def _markdown(content: Content, reading: Reading) -> Iterator[Piece | Refusal]:
 
 def _html(content: Content, reading: Reading) -> Iterator[Piece | Refusal]:
     """A page is one piece: its text has no byte range of its own in the file."""
-    from regrow.corpus.markup import TooDeepError, html_text
+    from regrow.corpus.markup import TooDeepError, html_page
 
     text = decoded(content, reading.encoding)
     if isinstance(text, Refusal):
         yield text
         return
     try:
-        page = html_text(text.text.removeprefix(BYTE_ORDER_MARK))
+        page = html_page(text.text.removeprefix(BYTE_ORDER_MARK))
     except TooDeepError as error:
         yield Refusal(0, content.size, "nested too deeply", str(error))
         return
-    yield from _cut(Piece(0, content.size, page), reading)
+    yield from _cut(Piece(0, content.size, page.text, rights=page.rights), reading)
 
 
 def _warc(content: Content, reading: Reading) -> Iterator[Piece | Refusal]:
@@ -159,7 +159,7 @@ def _rows(
             if isinstance(row, Refusal):
                 yield row
             else:
-                yield from _cut(Piece(row.start, row.end, row.text, 1), reading)
+                yield from _cut(Piece(row.start, row.end, row.text, 1, rights=row.rights), reading)
         return
     held: list[Row] = []
     size = 0
@@ -214,7 +214,7 @@ def _cut(whole: Piece, reading: Reading) -> Iterator[Piece]:
     for end in ends:
         part = whole.text[begin:end]
         size = len(part.encode())
-        yield Piece(start, start + size, part, rows, part_of, whole.name)
+        yield Piece(start, start + size, part, rows, part_of, whole.name, whole.rights)
         begin, start, rows = end, start + size, 0
 
 
@@ -247,5 +247,6 @@ def _ends(text: str, most: int) -> Iterator[int]:
 def _joined(rows: list[Row], reading: Reading) -> Iterator[Piece]:
     """Rows as one piece; nothing of nothing. A single row may be too long by itself."""
     if rows:
-        whole = Piece(rows[0].start, rows[-1].end, "\n".join(row.text for row in rows), len(rows))
+        text, beside = "\n".join(row.text for row in rows), dict.fromkeys(row.rights for row in rows if row.rights)
+        whole = Piece(rows[0].start, rows[-1].end, text, len(rows), rights="\n".join(beside))
         yield from _cut(whole, reading) if len(rows) == 1 else (whole,)

@@ -19,6 +19,8 @@ from regrow.exact.kernel import kernel
 _compiled: Any = kernel(nogil=True)
 
 _NONE = np.uint32(0xFFFFFFFF)
+HEADED, HEAD = 64, 4
+"""Of how many places one has its first tokens written down, and how many these are."""
 _FEW = 24
 """Places that are sorted by insertion."""
 
@@ -238,9 +240,47 @@ def induce(row: Any, sorted_corners: Any, starts: Any, places: Any, ends: Any) -
 
 
 @_compiled
-def _order(row: Any, at: int, tokens: Any) -> int:
-    """-1, 0 or 1: whether what stands at a place comes before some tokens, begins with them, or comes after them."""
-    for k in range(tokens.shape[0]):
+def headed(row: Any, places: Any, heads: Any) -> None:
+    """Write down the first tokens of every so many places; behind the end of the row stands 0.
+
+    Args:
+        row: the tokens.
+        places: the table.
+        heads: ``(places / HEADED, HEAD)``, rounded up.
+    """
+    for number in range(heads.shape[0]):
+        at = np.int64(places[number * HEADED])
+        for k in range(HEAD):
+            heads[number, k] = row[at + k] if at + k < row.shape[0] else 0
+
+
+@_compiled
+def _middle(heads: Any, low: int, high: int) -> int:
+    """A number between two, of a place with a head if there is one: it is compared without reading the row."""
+    middle = (low + high) // 2
+    if heads.shape[0] and middle - middle % HEADED >= low:
+        return middle - middle % HEADED
+    return middle
+
+
+@_compiled
+def _order(row: Any, places: Any, heads: Any, number: int, skip: int, tokens: Any) -> int:
+    """-1, 0 or 1: whether what stands at a place comes before some tokens, begins with them, or comes after them.
+
+    A head that ends with the row has zeros there, before which nothing comes, so that it is never taken for greater;
+    where it is equal, the row decides.
+    """
+    known = 0
+    if heads.shape[0] and number % HEADED == 0:
+        head = heads[number // HEADED]
+        while known < tokens.shape[0] and skip + known < HEAD:
+            if head[skip + known] != tokens[known]:
+                return -1 if head[skip + known] < tokens[known] else 1
+            known += 1
+    at = np.int64(places[number]) + skip
+    if at + known > row.shape[0]:
+        return -1
+    for k in range(known, tokens.shape[0]):
         if at + k >= row.shape[0] or row[at + k] < tokens[k]:
             return -1
         if row[at + k] > tokens[k]:
@@ -249,12 +289,13 @@ def _order(row: Any, at: int, tokens: Any) -> int:
 
 
 @_compiled
-def bisect(row: Any, places: Any, low: int, high: int, skip: int, tokens: Any, after: bool) -> int:
+def bisect(row: Any, places: Any, heads: Any, low: int, high: int, skip: int, tokens: Any, after: bool) -> int:
     """The first place in a range of the table whose tokens, from ``skip`` on, are not less than some.
 
     Args:
         row: the tokens.
         places: the table.
+        heads: of :func:`headed`; none if it has no rows.
         low: where the range begins.
         high: where it ends.
         skip: tokens that are alike in the range.
@@ -262,8 +303,8 @@ def bisect(row: Any, places: Any, low: int, high: int, skip: int, tokens: Any, a
         after: whether they have to be greater.
     """
     while low < high:
-        middle = (low + high) // 2
-        order = _order(row, np.int64(places[middle]) + skip, tokens)
+        middle = _middle(heads, low, high)
+        order = _order(row, places, heads, middle, skip, tokens)
         if order < 0 or (after and order == 0):
             low = middle + 1
         else:
@@ -272,21 +313,21 @@ def bisect(row: Any, places: Any, low: int, high: int, skip: int, tokens: Any, a
 
 
 @_compiled
-def _leap(row: Any, places: Any, low: int, high: int, skip: int, token: int, after: bool) -> int:
+def _leap(row: Any, places: Any, heads: Any, low: int, high: int, skip: int, token: int, after: bool) -> int:
     """The first place in a range with a token, ``skip`` tokens on, that is not less than one; or greater, if ``after``.
 
     It is looked for near the beginning first.
     """
     step = 1
     until = low
-    while until < high and _before(row, np.int64(places[until]) + skip, token, after):
+    while until < high and _before(row, places, heads, until, skip, token, after):
         low = until + 1
         until += step
         step *= 2
     high = min(until, high)
     while low < high:
-        middle = (low + high) // 2
-        if _before(row, np.int64(places[middle]) + skip, token, after):
+        middle = _middle(heads, low, high)
+        if _before(row, places, heads, middle, skip, token, after):
             low = middle + 1
         else:
             high = middle
@@ -294,18 +335,25 @@ def _leap(row: Any, places: Any, low: int, high: int, skip: int, token: int, aft
 
 
 @_compiled
-def _before(row: Any, at: int, token: int, same: bool) -> bool:
-    """Whether the token at a place comes before one, or is the ``same``; the end of the row comes before all."""
+def _before(row: Any, places: Any, heads: Any, number: int, skip: int, token: int, same: bool) -> bool:
+    """Whether the token behind those that are alike comes before one, or is the ``same``; the row's end comes first."""
+    if heads.shape[0] and number % HEADED == 0 and skip < HEAD and heads[number // HEADED, skip]:
+        there = np.int64(heads[number // HEADED, skip])
+        return there < token or (same and there == token)
+    at = np.int64(places[number]) + skip
     return at >= row.shape[0] or row[at] < token or (same and row[at] == token)
 
 
 @_compiled
-def following(row: Any, places: Any, low: int, high: int, skip: int, tokens: Any, lows: Any, highs: Any) -> None:
+def following(
+    row: Any, places: Any, heads: Any, low: int, high: int, skip: int, tokens: Any, lows: Any, highs: Any
+) -> None:
     """The ranges within one in which each of some tokens stands, ``skip`` tokens on.
 
     Args:
         row: the tokens.
         places: the table.
+        heads: of :func:`headed`; none if it has no rows.
         low: where the range begins.
         high: where it ends.
         skip: tokens that are alike in the range.
@@ -316,41 +364,57 @@ def following(row: Any, places: Any, low: int, high: int, skip: int, tokens: Any
     lows[:], highs[:] = low, low
     number = 0
     while number < tokens.shape[0] and low < high:
-        low = _leap(row, places, low, high, skip, tokens[number], False)
+        low = _leap(row, places, heads, low, high, skip, tokens[number], False)
         if low < high:
             there = np.int64(row[np.int64(places[low]) + skip])
             while number < tokens.shape[0] and tokens[number] < there:
                 number += 1
             if number < tokens.shape[0] and tokens[number] == there:
                 lows[number] = low
-                low = _leap(row, places, low, high, skip, there, True)
+                low = _leap(row, places, heads, low, high, skip, there, True)
                 highs[number] = low
                 number += 1
 
 
 @_compiled
-def longest(row: Any, places: Any, starts: Any, heads: Any, tokens: Any, begins: Any, ends: Any, found: Any) -> None:
+def longest(
+    row: Any, places: Any, heads: Any, starts: Any, firsts: Any, tokens: Any, begins: Any, ends: Any, found: Any
+) -> None:
     """How many of the first of some tokens stand together, of many at once; a number is raised and never lowered.
 
     Args:
         row: the tokens.
         places: the table.
+        heads: of :func:`headed`; none if it has no rows.
         starts: where the range of each token begins in it; and the end of the last.
-        heads: int64 ``(N,)``: the first token of each.
+        firsts: int64 ``(N,)``: the first token of each.
         tokens: int64: a text.
         begins: int64 ``(N,)``: where in the text the others begin.
         ends: int64 ``(N,)``: where they end.
         found: int64 ``(N,)``.
     """
-    for number in range(heads.shape[0]):
-        low, high = starts[heads[number]], starts[heads[number] + 1]
+    for number in range(firsts.shape[0]):
+        low, high = starts[firsts[number]], starts[firsts[number] + 1]
         if low == high:
             continue
         rest = tokens[begins[number] : ends[number]]
-        at = bisect(row, places, low, high, 1, rest, False)
+        at = bisect(row, places, heads, low, high, 1, rest, False)
         for one in range(max(low, at - 1), min(high, at + 1)):
             place = np.int64(places[one]) + 1
             length = 0
             while length < rest.shape[0] and place + length < row.shape[0] and row[place + length] == rest[length]:
                 length += 1
             found[number] = max(found[number], length + 1)
+
+
+@_compiled
+def taken(table: Any, numbers: Any, found: Any) -> None:
+    """Some numbers of a table.
+
+    Args:
+        table: of any integers.
+        numbers: int64 ``(N,)``: which.
+        found: int64 ``(N,)``: gets them.
+    """
+    for k in range(numbers.shape[0]):
+        found[k] = table[numbers[k]]

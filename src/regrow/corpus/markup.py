@@ -1,10 +1,14 @@
-"""The text of an HTML page, without what surrounds it."""
+"""The text of an HTML page, without what surrounds it, and what that says of its rights."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from regrow.corpus.beside import said
 
 _SKIPPED = frozenset(
     (
@@ -46,8 +50,25 @@ class TooDeepError(ValueError):
     """A page is made to keep a parser busy."""
 
 
-def html_text(page: str) -> str:
-    """The text of a page as a reader sees it: paragraphs apart, blanks joined, preformatted text as it is.
+@dataclass(frozen=True)
+class Page:
+    """What a page says.
+
+    Attributes:
+        text: as a reader sees it: paragraphs apart, blanks joined, preformatted text as it is.
+        rights: what its head and its links say of its rights (:mod:`regrow.corpus.beside`).
+    """
+
+    text: str
+    rights: str
+
+
+def html_page(page: str, headers: Mapping[str, str] | None = None) -> Page:
+    """Read a page.
+
+    Args:
+        page: its HTML.
+        headers: what a server said with it.
 
     Raises:
         TooDeepError: if reading it would take a time that has nothing to do with its size.
@@ -55,7 +76,19 @@ def html_text(page: str) -> str:
     from selectolax.lexbor import LexborHTMLParser
 
     _require_little_work(page)
-    body = LexborHTMLParser(page).body
+    read = LexborHTMLParser(page)
+    return Page(_text(read.body), said([*(headers or {}).items(), *_told(read)]))
+
+
+def _told(page: Any) -> Iterator[tuple[str, str]]:
+    """What the head of a page tells programs, and where links lead that say that they lead to its licence."""
+    for node in page.css("head meta[name][content]"):
+        yield node.attributes["name"] or "", node.attributes["content"] or ""
+    for node in page.css("[rel~=license i][href]"):
+        yield "license", node.attributes["href"] or ""
+
+
+def _text(body: Any) -> str:
     writer = _Writer()
     pending: list[tuple[Any, bool]] = [] if body is None else [(body, False)]
     while pending:  # not recursive: pages may be nested deeper than Python's stack

@@ -7,8 +7,10 @@ need no other type than the integers they are.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from regrow.corpus.beside import NESTED, sort_of
 from regrow.corpus.content import Content, Kept
 from regrow.corpus.reading import Reading, Refusal
 from regrow.corpus.rows import Row, names, no_field, refused, require_groups, row_of
@@ -44,6 +46,7 @@ def parquet_rows(content: Content, reading: Reading) -> Iterator[Row | Refusal]:
         texts = [name for name in columns if schema.names.count(name) == 1 and _is_text(schema.field(name).type)]
         file = pq.ParquetFile(_source(content), buffer_size=_BUFFER)
         if not (large := _is_large(file)):
+            texts += _leaves(file.schema, _beside(schema, reading))
             file = pq.ParquetFile(_source(content), read_dictionary=list(dict.fromkeys(texts)), buffer_size=_BUFFER)
     except MemoryError:  # says something of the machine, not of the file
         raise
@@ -88,22 +91,71 @@ def _trouble(schema: pyarrow.Schema, reading: Reading) -> str:
     return f"column `{reading.field}` holds {_named(type)}; those that hold text: {names(texts)}"
 
 
+def _beside(schema: pyarrow.Schema, reading: Reading) -> list[str]:
+    """The columns that may say something of the rights in the texts, and such fields of columns that hold several."""
+    known = {reading.field, *reading.group_by}
+    nested = [
+        (f"{name}.{inner.name}", inner.type)
+        for name in NESTED
+        if name not in known and schema.names.count(name) == 1 and _holds_fields(schema.field(name).type)
+        for inner in schema.field(name).type
+    ]
+    single = [(one.name, one.type) for one in schema if schema.names.count(one.name) == 1 and one.name not in known]
+    return [name for name, type in (*single, *nested) if sort_of(name) and _may_speak(type)]
+
+
+def _leaves(schema: Any, names: Sequence[str]) -> list[str]:
+    """Where the texts of columns are stored, those of lists included."""
+    stored = [schema.column(number) for number in range(len(schema.names))]
+    return [
+        one.path
+        for one in stored
+        if one.physical_type == "BYTE_ARRAY" and any(f"{one.path}.".startswith(f"{name}.") for name in names)
+    ]
+
+
+def _holds_fields(type: pyarrow.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_struct(type))
+
+
+def _may_speak(type: pyarrow.DataType) -> bool:
+    """Whether values of a type may be words, or yes and no."""
+    import pyarrow as pa
+
+    listed = pa.types.is_list(type) or pa.types.is_large_list(type)
+    return _holds_text(type.value_type if listed else type) or bool(
+        pa.types.is_boolean(type) or pa.types.is_integer(type)
+    )
+
+
+def _column(batch: pyarrow.RecordBatch, name: str) -> pyarrow.Array:
+    """A column, or a field of one."""
+    import pyarrow.compute as pc
+
+    if name in batch.schema.names:
+        return batch.column(batch.schema.get_field_index(name))
+    outer, _, inner = name.partition(".")
+    return pc.struct_field(batch.column(batch.schema.get_field_index(outer)), inner)
+
+
 def _rows(content: Content, file: Any, reading: Reading, budget: _Budget, rows: int) -> Iterator[Row | Refusal]:
     import pyarrow as pa
 
     claimed = file.metadata.num_rows
     at = 0
-    columns = [reading.field, *reading.group_by]
+    columns = list(dict.fromkeys([reading.field, *reading.group_by, *_beside(file.schema_arrow, reading)]))
     try:
         if not budget.spend(claimed * _LEAST + unpacked(file)):
             yield budget.refusal(content.size)
             return
-        batches = file.iter_batches(rows, columns=list(dict.fromkeys(columns)), use_threads=False)
+        batches = file.iter_batches(rows, columns=columns, use_threads=False)
         while (batch := next(batches, None)) is not None:
             if not budget.spend(_text_bytes(batch, reading.field)):
                 yield budget.refusal(content.size)
                 return
-            values = [_values(batch.column(batch.schema.get_field_index(name)), name) for name in columns]
+            values = [_values(_column(batch, name), name) for name in columns]
             for row in zip(*values, strict=True):
                 yield _row(at, row, columns, reading)
                 at += 1
@@ -155,6 +207,7 @@ def _text_bytes(batch: pyarrow.RecordBatch, field: str) -> int:
 def _values(column: pyarrow.Array, name: str) -> list[Any]:
     """The values of a column as plain ones: bytes for text, integers for times."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     if isinstance(column, pa.DictionaryArray):
         used = column.indices.drop_null().unique()  # a batch may bring along the dictionary of many
@@ -162,6 +215,9 @@ def _values(column: pyarrow.Array, name: str) -> list[Any]:
         return [known.get(place) for place in column.indices.to_pylist()]
     if isinstance(column, pa.ExtensionArray):
         return _values(column.storage, name)
+    if pa.types.is_list(column.type) and pa.types.is_dictionary(column.type.value_type):
+        items = iter(_values(column.flatten(), name))
+        return [[*islice(items, length or 0)] for length in pc.list_value_length(column).to_pylist()]
     try:
         values: list[Any] = column.cast(_plain(column.type)).to_pylist()
     except pa.ArrowNotImplementedError as error:

@@ -28,6 +28,7 @@ class Piece:
         part_of: of a part of a row or page that was cut, the place of that row or page, ``START-END``; ``start`` and
             ``end`` are then bytes of its text as UTF-8.
         name: what it is called in the file, as pages of a web archive are; empty for what has no name there.
+        rights: what stands beside it about its rights (:mod:`regrow.corpus.beside`).
     """
 
     start: int
@@ -36,6 +37,7 @@ class Piece:
     rows: int = 0
     part_of: str = ""
     name: str = ""
+    rights: str = ""
 
 
 @dataclass(frozen=True)

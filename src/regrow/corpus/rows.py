@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from regrow.corpus.beside import said
 from regrow.corpus.reading import Reading, Refusal
 from regrow.errors import StageError
 from regrow.printable import escaped
@@ -20,12 +21,21 @@ _LONGEST_NAME = 40
 
 @dataclass(frozen=True)
 class Row:
-    """A text, its place, and the values it is grouped by, as one that equals another where they do."""
+    """A text, its place, and what is beside it.
+
+    Attributes:
+        start: as of a :class:`regrow.corpus.reading.Piece`.
+        end: as of a :class:`regrow.corpus.reading.Piece`.
+        text: the text.
+        key: the values it is grouped by, as one that equals another where they do.
+        rights: what other fields say of its rights (:mod:`regrow.corpus.beside`).
+    """
 
     start: int
     end: int
     text: str
     key: str
+    rights: str = ""
 
 
 def refused(start: int, end: int, reason: str, detail: str = "") -> Refusal:
@@ -44,7 +54,8 @@ def row_of(start: int, end: int, values: Mapping[str, Any], reading: Reading) ->
     except UnicodeEncodeError:
         return refused(start, end, "half a character", f"field `{reading.field}` holds a lone surrogate")
     group = [values.get(name) for name in reading.group_by]
-    return Row(start, end, text, json.dumps(group, default=repr) if group else "")
+    beside = said((name, value) for name, value in values.items() if name != reading.field)
+    return Row(start, end, text, json.dumps(group, default=repr) if group else "", beside)
 
 
 def no_field(kind: str, field: str, known: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ What stands at many places is then one range of that table, which bisection find
 
     index = Index.open(folder, row)
     index.count(tokens)  # of a run of tokens
-    [index.place(shard, at) for shard, (low, high) in enumerate(index.find(tokens)) for at in range(low, high)]
+    index.places([*ranges(index.find(tokens))])
 
 Sorted by the numbers of tokens, not by bytes, so that the table is the same on every machine.
 """
@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from regrow.errors import StageError
 from regrow.store.digest import canonical_json
@@ -30,10 +32,18 @@ if TYPE_CHECKING:
     Row = NDArray[np.unsignedinteger]
 
 FACTS = "index.json"
-SHARD = 2**25
+SHARD = 2**27
 """Tokens in a shard, about: what is sorted at once needs sixteen bytes of memory for each."""
 
+_AT_ONCE = 32
+"""Places of a large index that are read at the same time: a disk takes hardly longer for these than for one."""
+_SMALL = 2**26
+"""Bytes of a file that is read in when it is mapped, and not page by page where it is asked for."""
+
 _PIECE = 2**22
+_PAGE = 4096  # bytes that a disk gives at least
+T = TypeVar("T")
+R = TypeVar("R")
 Range = tuple[int, int]
 """From where, and up to where, in the table of a shard."""
 
@@ -46,12 +56,15 @@ class Shard:
         row: the tokens of the stretch.
         begin: where it begins in the whole row.
         places: uint32 ``(tokens,)``: places in ``row``, sorted by the tokens from there to the end of the stretch.
+        heads: the first tokens of some of these places (:func:`regrow.corpus.kernels.headed`), so that most of a
+            search reads neither ``places`` nor ``row``; none if it has no rows.
         starts: int64 ``(vocabulary + 1,)``: where the places of each token begin in ``places``.
     """
 
     row: Row
     begin: int
     places: NDArray[np.uint32]
+    heads: Row
     starts: NDArray[np.int64]
 
     @property
@@ -70,8 +83,9 @@ class Shard:
         from regrow.corpus.kernels import bisect
 
         wanted = np.array(tokens, np.int64)
-        low = bisect(self.row, self.places, *within, skip, wanted, False)
-        return low, bisect(self.row, self.places, low, within[1], skip, wanted, True)
+        tables = self.row, self.places, self.heads
+        low = bisect(*tables, *within, skip, wanted, False)
+        return low, bisect(*tables, low, within[1], skip, wanted, True)
 
     def find(self, tokens: Sequence[int]) -> Range:
         """The range of the places at which tokens stand; it is empty if they stand nowhere."""
@@ -94,7 +108,7 @@ class Shard:
         from regrow.corpus.kernels import following
 
         lows, highs = np.empty((2, len(tokens)), np.int64)
-        following(self.row, self.places, *within, skip, tokens, lows, highs)
+        following(self.row, self.places, self.heads, *within, skip, tokens, lows, highs)
         found = np.flatnonzero(lows < highs)
         return list(zip(found.tolist(), zip(lows[found].tolist(), highs[found].tolist(), strict=True), strict=True))
 
@@ -130,7 +144,7 @@ class Index:
             places, starts = _tables(folder, number)
             if not len(stretch) == end - begin == len(places):
                 raise _damaged(folder / _places(number), "it is not as long as its stretch of the row")
-            found.append(Shard(stretch, begin, places, starts))
+            found.append(Shard(stretch, begin, places, _heads(folder, number, stretch), starts))
         if [0, *(one.end for one in found)] != [*(one.begin for one in found), int(before[-1])]:
             raise _damaged(folder / FACTS, "its shards are not stretches of the row that it is said to be of")
         return Index(tuple(found))
@@ -159,7 +173,13 @@ class Index:
 
     def find(self, tokens: Sequence[int]) -> list[Range]:
         """The ranges of the places at which tokens stand, one in each shard."""
-        return [shard.find(tokens) for shard in self.shards]
+        return self.find_all([tokens])[0]
+
+    def find_all(self, runs: Sequence[Sequence[int]]) -> list[list[Range]]:
+        """The same of several runs of tokens."""
+        asked = [(shard, tokens) for tokens in runs for shard in self.shards]
+        found = iter(self._together(lambda one: one[0].find(one[1]), asked))
+        return [[*islice(found, len(self.shards))] for _ in runs]
 
     def count(self, tokens: Sequence[int]) -> int:
         """How often tokens stand together."""
@@ -181,16 +201,67 @@ class Index:
         from regrow.corpus.kernels import longest
 
         first, row, rest, end = (np.array(one, np.int64) for one in (heads, text, begins, ends))
-        found = np.zeros(len(heads), np.int64)
-        for shard in self.shards:
-            longest(shard.row, shard.places, shard.starts, first, row, rest + 1, end, found)
-        lengths: list[int] = found.tolist()
+        found = np.zeros((len(self.shards), len(heads)), np.int64)
+
+        def look(one: tuple[int, slice]) -> None:
+            shard, some = self.shards[one[0]], one[1]
+            tables = shard.row, shard.places, shard.heads, shard.starts
+            longest(*tables, first[some], row, rest[some] + 1, end[some], found[one])
+
+        self._together(look, [(number, some) for number in range(len(found)) for some in self._cut(len(heads))])
+        lengths: list[int] = found.max(axis=0, initial=0).tolist()
         return lengths
 
-    def place(self, shard: int, at: int) -> int:
-        """Where in the whole row a place of a shard's table is."""
-        one = self.shards[shard]
-        return one.begin + int(one.places[at])
+    def places(self, wanted: Sequence[tuple[int, int]]) -> list[int]:
+        """Where in the whole row some places are: each is a shard, and a number in its table."""
+        import numpy as np
+
+        from regrow.corpus.kernels import taken
+
+        found = np.zeros(len(wanted), np.int64)
+        shards, numbers = np.array(wanted, np.int64).reshape(-1, 2).T.copy()
+
+        def look(one: tuple[int, slice]) -> None:
+            here = np.flatnonzero(shards[one[1]] == one[0]) + one[1].start
+            taken(self.shards[one[0]].places, numbers[here], places := np.empty(len(here), np.int64))
+            found[here] = places + self.shards[one[0]].begin
+
+        self._together(look, [(number, some) for number in {*shards.tolist()} for some in self._cut(len(wanted))])
+        places: list[int] = found.tolist()
+        return places
+
+    def passages(self, wanted: Sequence[Range]) -> list[Row]:
+        """The tokens of some ranges of the row, each of which lies in one shard, read from the disk together."""
+        import numpy as np
+
+        from regrow.corpus.kernels import taken
+
+        found = [self.read(*one) for one in wanted]
+
+        def look(some: slice) -> None:
+            for row in filter(len, found[some]):
+                pages = np.append(np.arange(0, len(row), _PAGE // row.itemsize), len(row) - 1)
+                taken(row, pages, np.empty(len(pages), np.int64))
+
+        if self._is_large:
+            self._together(look, self._cut(len(found)))
+        return found
+
+    @property
+    def _is_large(self) -> bool:
+        return self.tokens > _SMALL // 4
+
+    def _cut(self, count: int) -> list[slice]:
+        """So many things in pieces for :meth:`_together`."""
+        size = max(1, -(-count // _AT_ONCE)) if self._is_large else max(1, count)
+        return [slice(first, min(count, first + size)) for first in range(0, count, size)]
+
+    def _together(self, look: Callable[[T], R], asked: Sequence[T]) -> list[R]:
+        """Do some things, at the same time if the index is so large that they will wait for the disk."""
+        if not self._is_large or len(asked) < 2:
+            return [look(one) for one in asked]
+        with ThreadPoolExecutor(min(_AT_ONCE, len(asked))) as pool:
+            return [*pool.map(look, asked)]
 
 
 def stretches(ends: NDArray[np.int64], most: int = SHARD) -> list[Range]:
@@ -223,12 +294,18 @@ def build(folder: Path, row: Row, begin: int, number: int, vocabulary: int) -> N
     """
     import numpy as np
 
+    from regrow.corpus import kernels
+
     starts = np.zeros(vocabulary + 1, np.int64)
     for first in range(0, len(row), _PIECE):
         starts[1:] += np.bincount(row[first : first + _PIECE], minlength=vocabulary)
     starts = np.cumsum(starts)
     starts.astype("<i8").tofile(folder / _starts(number))
-    sorted_places(row, starts).astype("<u4", copy=False).tofile(folder / _places(number))
+    places = sorted_places(row, starts)
+    heads = np.empty((-(-len(places) // kernels.HEADED), kernels.HEAD), row.dtype)
+    kernels.headed(row, places, heads)
+    heads.tofile(folder / _heading(number))
+    places.astype("<u4", copy=False).tofile(folder / _places(number))
 
 
 def sorted_places(row: Row, starts: NDArray[np.int64]) -> NDArray[np.uint32]:
@@ -283,18 +360,31 @@ def restored_rows(folder: Path) -> list[Row]:
     ]
 
 
-def mapped(path: Path, dtype: str) -> NDArray[Any]:
-    """A file of numbers that is read here and there, mapped from disk."""
+def mapped(path: Path, dtype: str, whole: bool = False) -> NDArray[Any]:
+    """A file of numbers, mapped from disk: read here and there, or as a ``whole``, and at once if it is small."""
     import mmap
 
     import numpy as np
 
-    if not path.stat().st_size:
+    if not (size := path.stat().st_size):
         return np.empty(0, dtype)
     found = np.memmap(path, dtype, "r")
     if hasattr(mmap, "MADV_RANDOM"):
-        found._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]
+        found._mmap.madvise(mmap.MADV_WILLNEED if whole or size <= _SMALL else mmap.MADV_RANDOM)  # type: ignore[attr-defined]
     return np.asarray(found)  # of which a part is had in a tenth of the time
+
+
+def _heads(folder: Path, number: int, row: Row) -> Row:
+    """The heads of a shard; none of an index that was made without them."""
+    from regrow.corpus import kernels
+
+    file = folder / _heading(number)
+    if not file.is_file():
+        return row[:0].reshape(0, kernels.HEAD)
+    heads = mapped(file, row.dtype.str, whole=True)
+    if len(heads) != -(-len(row) // kernels.HEADED) * kernels.HEAD:
+        raise _damaged(file, "it does not tell of as many places as there are")
+    return heads.reshape(-1, kernels.HEAD)
 
 
 def _facts(folder: Path) -> list[Range]:
@@ -329,6 +419,10 @@ def _row(number: int) -> str:
 
 def _places(number: int) -> str:
     return f"places-{number:05}.bin"
+
+
+def _heading(number: int) -> str:
+    return f"heads-{number:05}.bin"
 
 
 def _starts(number: int) -> str:

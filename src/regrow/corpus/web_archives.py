@@ -13,8 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from regrow.corpus.beside import said
 from regrow.corpus.content import Content
 from regrow.corpus.encodings import known_encoding
+from regrow.corpus.markup import Page, TooDeepError, html_page
 from regrow.corpus.reading import Piece, Reading, Refusal
 from regrow.corpus.rows import LONGEST, refused
 
@@ -91,7 +93,8 @@ def _page(record: _Message, start: int, end: int, reading: Reading) -> Iterator[
     if record.headers["warc-type"].lower() == "response" and not record.body.startswith(b"HTTP/"):
         return
     try:
-        yield Piece(start, end, _text(record, reading), 1, name=_name(record.headers))
+        page = _read(record, reading)
+        yield Piece(start, end, page.text, 1, name=_name(record.headers), rights=page.rights)
     except _NoTextError as error:
         yield refused(start, end, error.reason, error.detail)
 
@@ -104,8 +107,8 @@ def _name(headers: Mapping[str, str]) -> str:
     return "".join(letter if letter.isprintable() else quote(letter, errors="replace") for letter in name)
 
 
-def _text(record: _Message, reading: Reading) -> str:
-    """The text of a record.
+def _read(record: _Message, reading: Reading) -> Page:
+    """The page in a record.
 
     Raises:
         _NoTextError: if it has none.
@@ -118,7 +121,7 @@ def _text(record: _Message, reading: Reading) -> str:
     if kind in _HTML and not charset and (found := _META.search(record.body[:_META_WITHIN])):
         charset = found[1].decode("ascii", "replace")
     text = _decoded(record.body, charset, reading.encoding)
-    return _visible(text) if kind in _HTML else text
+    return _visible(text, record.headers) if kind in _HTML else Page(text, said(record.headers.items()))
 
 
 def _answer(block: bytes) -> _Message:
@@ -188,11 +191,9 @@ def _decoded(data: bytes, charset: str, usual: str) -> str:
         raise _NoTextError(f"not {encoding}", f"byte {error.start} of the page is 0x{data[error.start]:02x}") from None
 
 
-def _visible(page: str) -> str:
-    from regrow.corpus.markup import TooDeepError, html_text
-
+def _visible(page: str, headers: Mapping[str, str]) -> Page:
     try:
-        return html_text(page)
+        return html_page(page, headers)
     except TooDeepError as error:
         raise _NoTextError("nested too deeply", str(error)) from None
 

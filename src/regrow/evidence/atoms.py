@@ -126,6 +126,9 @@ def batches(texts: Iterable[tuple[int, bytes]], held: int = HELD) -> Iterator[At
 
 def _pieces(texts: Iterable[tuple[int, bytes]], held: int) -> Iterator[_Piece]:
     for number, data in texts:
+        if len(data) <= 2 * held:
+            yield _Piece(number, data, 0, 0, len(data))
+            continue
         begin = 0
         while begin < len(data):
             end = _border(data, begin + held) if len(data) - begin > 2 * held else len(data)

@@ -69,7 +69,7 @@ def split(data: Any, pieces: Any, characters: Any, hashes: Any, facts: Any, own:
         shift, before, first, last = start - place, BLANK, count, np.uint64(0)
         while place < end:
             lead = data[place]
-            second = data[place + 1] if place + 1 < end else np.uint8(0)
+            second = data[place + 1] if lead >= _CONTINUED and place + 1 < end else np.uint8(0)
             sort = characters[(np.uint16(lead) << 8) | second]
             begin, value = place, np.uint64(lead)
             place += 1

@@ -29,7 +29,7 @@ from regrow.recipe.roles import TRAINING
 from regrow.recipe.text import parsed
 from regrow.recipe.values import UNSHAREABLE, Licence, Name, Texts
 from regrow.sections import Place, Section, fault
-from regrow.words import shown, suggestion
+from regrow.words import listed, shown, suggestion
 
 FILE = "regrow.toml"
 _DEEPEST = 100  # tables and lists in one another; no key of ours is nearly as deep
@@ -442,7 +442,7 @@ def understood(said: Spoken, kinds: Kinds) -> Recipe:
     if errors := list(_hidden(origin.data, kinds, origin)):
         raise together(origin.file, errors)
     recipe = check(recipe_type(kinds, origin.data), origin.data, origin).at(said, kinds)
-    if errors := list(_idle(recipe, kinds)):
+    if errors := [*_empty(recipe, kinds), *_idle(recipe, kinds)]:
         raise together(origin.file, errors)
     return recipe
 
@@ -457,6 +457,15 @@ def _hidden(data: Mapping[str, Any], kinds: Kinds, origin: Origin) -> Iterator[R
             for key in hidden & entry.keys() if isinstance(entry, dict) else ():
                 hint = suggestion(key, fields(model), "known here:")
                 yield origin.error((*place, key), "unknown key", hint=hint)
+
+
+def _empty(recipe: Recipe, kinds: Kinds) -> Iterator[RecipeError]:
+    """Tables that ask for no stage at all: whoever wrote one believes that it does something."""
+    for name in (name for name, (table, _) in tables(kinds).items() if not table.many and name in recipe.origin.data):
+        sharing = [kind for kind in kinds.values() if name in kind.tables]
+        if not any(_asks_for(getattr(recipe, name), kind) for kind in sharing):
+            hint = f"say what is wanted, of {listed(sorted(_said_by(sharing)))}; or leave the table out"
+            yield recipe.origin.error((name,), "asks for nothing", why="with what it says, nothing changes", hint=hint)
 
 
 def _idle(recipe: Recipe, kinds: Kinds) -> Iterator[RecipeError]:

@@ -387,6 +387,7 @@ def _document(file: str, piece: Piece, wanted: DocumentsParameters, names: Names
         text=piece.text,
         conversation=wanted.format == _CONVERSATIONS,
         salt=names.salt(id),
+        rights=piece.rights,
     )
 
 
@@ -443,7 +444,7 @@ def tally_words(tally: Tally) -> str:
 
 KIND = Kind(
     name="documents",
-    version=5,
+    version=6,
     parameters=DocumentsParameters,
     inputs={"files": Slot("files")},
     output="documents",

@@ -68,7 +68,7 @@ def cost(parameters: IndexParameters, inputs: Mapping[str, tuple[Expected, ...]]
 
 KIND = Kind(
     name="index",
-    version=1,
+    version=2,
     parameters=IndexParameters,
     inputs={"tokens": Slot("tokens")},
     output="index",

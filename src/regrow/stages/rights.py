@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from regrow.corpus.documents import locator
+from regrow.corpus.documents import DOCUMENTS, locator
 from regrow.corpus.tables import Stretch, merged
 from regrow.evidence import TAGS, tags
 from regrow.evidence.tags import Tag
+from regrow.formats import parquet
 from regrow.recipe.kind import PROGRAM, Cost, Expected, Kind, Phase, Released, Slot, Table, Task
 from regrow.sections import Parameters
-from regrow.stages.by_parts import batches, parts_of
+from regrow.stages.by_parts import batches, part_of, parts_of
 from regrow.stages.costs import all_of
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from regrow.evidence.rights.statements import Statement
 
 _COLUMNS = ("id", "source", "licence", "availability", "file", "start", "end", "text")
+_BESIDE = "rights"  # the column of what is beside the texts, where there is any
+_APART = "\n\n"  # stands between that and the text
 _NOT_SHARED = "unshareable"  # of a source, no text of which may be published
 _SPEED = 40e6  # bytes of text in a second
 _HELD = 1 << 28  # bytes of texts that are read together, and of copies of them
@@ -37,7 +40,8 @@ def look(task: Task[RightsParameters]) -> None:
 
     ledger = Ledger()
     with tags.writer(task.output) as writer:
-        for batch in batches(task, _COLUMNS):
+        beside = [_BESIDE] if _BESIDE in parquet.columns(part_of(task) / DOCUMENTS) else []
+        for batch in batches(task, [*_COLUMNS, *beside]):
             for tag in _read(batch, ledger):
                 writer.add(tag)
     ledger.write(task.output)
@@ -56,7 +60,8 @@ def _read(batch: pyarrow.RecordBatch, ledger: Ledger) -> list[Tag]:
     sources, declared = batch.column("source").to_pylist(), batch.column("licence").to_pylist()
     sizes = pc.binary_length(batch.column("text")).to_pylist()
     silent = [True] * batch.num_rows
-    for row, data, cues in places(batch.column("text")):
+    texts, begins = _said(batch)
+    for row, data, cues in places(texts):
         if not (told := statements(data, cues)):
             continue
         silent[row] = False
@@ -68,7 +73,7 @@ def _read(batch: pyarrow.RecordBatch, ledger: Ledger) -> list[Tag]:
         quotable = b"" if batch.column("availability")[row].as_py() == _NOT_SHARED else data
         for sample in samples(Sample(source, id, where), quotable, verdict, told):
             ledger.show(sample)
-        found += _tags(source, id, data, told)
+        found += _tags(source, id, data, told, begins[row])
         if verdict.state is not State.DECLARED:
             found.append(Tag(source, id, f"rights-{verdict.state}", 0, 0, "; ".join(map(spelt, verdict.says))))
     documents: Counter[tuple[str, str]] = Counter()
@@ -83,17 +88,28 @@ def _read(batch: pyarrow.RecordBatch, ledger: Ledger) -> list[Tag]:
     return found
 
 
-def _tags(source: str, id: str, data: bytes, told: list[Statement]) -> list[Tag]:
-    """Statements by the characters of the text, of which they know the bytes."""
+def _said(batch: pyarrow.RecordBatch) -> tuple[pyarrow.StringArray, list[int]]:
+    """The texts, each behind what is beside it, so that both are read alike; and how many bytes come before each."""
+    import pyarrow.compute as pc
+
+    texts = batch.column("text")
+    if _BESIDE not in batch.schema.names:
+        return texts, [0] * batch.num_rows
+    beside = batch.column(_BESIDE)
+    before = pc.if_else(pc.equal(beside, ""), "", pc.binary_join_element_wise(beside, _APART, ""))
+    return pc.binary_join_element_wise(before, texts, ""), pc.binary_length(before).to_pylist()
+
+
+def _tags(source: str, id: str, data: bytes, told: list[Statement], begin: int) -> list[Tag]:
+    """Statements by the characters of the text, of which they know the bytes; those before it have no place in it."""
     import numpy as np
 
     from regrow.evidence.rights.ledger import spelt
 
-    if data.isascii():
-        return [Tag(source, id, one.sort, one.start, one.end, spelt(one.says)) for one in told]
-    begins = (np.frombuffer(data, np.uint8) & 0xC0) != 0x80
+    begins = (np.frombuffer(data[begin:], np.uint8) & 0xC0) != 0x80
     place = np.concatenate([[0], np.cumsum(begins)])
-    return [Tag(source, id, one.sort, int(place[one.start]), int(place[one.end]), spelt(one.says)) for one in told]
+    spans = ((max(0, one.start - begin), max(0, one.end - begin), one) for one in told)
+    return [Tag(source, id, one.sort, int(place[start]), int(place[end]), spelt(one.says)) for start, end, one in spans]
 
 
 def conclude(task: Task[RightsParameters]) -> None:
@@ -118,7 +134,7 @@ def _cost(parameters: RightsParameters, inputs: Mapping[str, tuple[Expected, ...
 
 KIND = Kind(
     name="rights",
-    version=1,
+    version=2,
     parameters=RightsParameters,
     inputs={"documents": Slot("documents")},
     output="evidence",

@@ -19,7 +19,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import groupby, repeat
+from itertools import groupby, islice, repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from regrow.corpus.suffixes import Index, Range
+    from regrow.corpus.suffixes import Range
     from regrow.corpus.tokenizer import Tokenizer
     from regrow.tracing.corpus import Corpus
 
@@ -337,7 +337,7 @@ def _maximal(said: _Text, corpus: Corpus) -> Iterator[_Candidate]:
     ]
     firsts, ends, heads = ([one[part] for one in asked] for part in range(3))
     lengths = zip(firsts, heads, corpus.index.longest(said.ids, heads, firsts, ends), strict=True)
-    reached = 0
+    reached, found = 0, list[tuple[int, int, list[list[int]]]]()
     for first, group in groupby(lengths, key=itemgetter(0)):
         alike = [(head, length) for _, head, length in group]
         last = first + max(length for _, length in alike)
@@ -346,7 +346,10 @@ def _maximal(said: _Text, corpus: Corpus) -> Iterator[_Candidate]:
         if last > reached:
             reached = last
             runs = [[head, *said.ids[first + 1 : last]] for head, length in alike if length >= last - first]
-            yield _Candidate(first, last, [one for run in runs for one in enumerate(corpus.index.find(run))])
+            found.append((first, last, runs))
+    ranges = iter(corpus.index.find_all([run for _, _, runs in found for run in runs]))
+    for first, last, runs in found:
+        yield _Candidate(first, last, [one for _ in runs for one in enumerate(next(ranges))])
 
 
 def _words(said: _Text, one: _Candidate) -> list[str]:
@@ -384,16 +387,20 @@ def documents(corpus: Corpus, asked: Sequence[Asked], query: Sequence[int], most
     """
     if not most:
         return [() for _ in asked]
+    samples = [_sample(one.ranges) for one in asked]
+    standing = iter(corpus.index.places([at for some in samples for at in some]))
     places: list[dict[int, int]] = []
-    for one in asked:
+    for some in samples:
         places.append({})
-        for place in _sample(one.ranges, corpus.index):
+        for place in sorted(islice(standing, len(some))):
             places[-1].setdefault(corpus.document(place), place)
-    passages = [
-        _passage(corpus, document, place, one.length)
-        for one, there in zip(asked, places, strict=True)
-        for document, place in there.items()
-    ]
+    passages = corpus.index.passages(
+        [
+            _passage(corpus, document, place, one.length)
+            for one, there in zip(asked, places, strict=True)
+            for document, place in there.items()
+        ]
+    )
     scores = iter(_bm25(passages, query))
     chosen: list[list[tuple[int, float]]] = []
     for there in places:
@@ -407,23 +414,23 @@ def documents(corpus: Corpus, asked: Sequence[Asked], query: Sequence[int], most
     ]
 
 
-def _passage(corpus: Corpus, document: int, place: int, length: int) -> NDArray[Any]:
-    """The tokens around a place, in its document."""
+def _passage(corpus: Corpus, document: int, place: int, length: int) -> Range:
+    """The range of the tokens around a place, in its document."""
     begin, end = corpus.bounds(document)
-    return corpus.index.read(max(begin, place - _PASSAGE), min(end, place + length + _PASSAGE))
+    return max(begin, place - _PASSAGE), min(end, place + length + _PASSAGE)
 
 
-def _sample(ranges: Sequence[tuple[int, Range]], index: Index) -> list[int]:
-    """Places in the training row, in its order."""
+def _sample(ranges: Sequence[tuple[int, Range]]) -> list[tuple[int, int]]:
+    """Places: shards, and numbers in their tables."""
     count = sum(high - low for _, (low, high) in ranges)
     chosen = iter(range(count) if count <= _SAMPLE else [n * count // _SAMPLE for n in range(_SAMPLE)])
-    places, before, wanted = [], 0, next(chosen, None)
+    places, before, wanted = list[tuple[int, int]](), 0, next(chosen, None)
     for shard, (low, high) in ranges:
         while wanted is not None and wanted < before + high - low:
-            places.append(index.place(shard, low + wanted - before))
+            places.append((shard, low + wanted - before))
             wanted = next(chosen, None)
         before += high - low
-    return sorted(places)
+    return places
 
 
 def _bm25(passages: Sequence[NDArray[Any]], query: Sequence[int]) -> list[float]:

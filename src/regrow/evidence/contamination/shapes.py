@@ -156,7 +156,7 @@ def _json_rows(content: Content, file: str) -> Iterator[_Row]:
         inside = [name for name, value in whole.items() if isinstance(value, list) and isinstance([*value, 0][0], dict)]
         if inside:
             why = f"all of the file is one object, and the rows may be the list `{inside[0]}` in it"
-            raise _misshapen(file, 1, why) from None
+            raise _no_row(file, 1, why) from None
         yield whole
         return
     for number, line in enumerate(lines, 1):
@@ -167,12 +167,12 @@ def _parsed(text: str, file: str, number: int) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _misshapen(file, number, f"it is not JSON: {shown(text.strip()[:40])}") from error
+        raise _no_row(file, number, f"it is not JSON: {shown(text.strip()[:40])}") from error
 
 
 def _object(value: Any, file: str, number: int) -> _Row:
     if not isinstance(value, dict):
-        raise _misshapen(file, number, f"it is {value_in_words(value)}, and not an object")
+        raise _no_row(file, number, f"it is {value_in_words(value)}, and not an object")
     return value
 
 
@@ -182,10 +182,10 @@ def _csv_rows(content: Content, file: str, delimiter: str) -> Iterator[_Row]:
         for number, row in enumerate(reader, 1):
             if None in row or None in row.values():
                 has = len(row) - (None in row) + len(row.get(None) or ()) - list(row.values()).count(None)
-                raise _misshapen(file, number, f"it has {has} fields, the first row has {len(reader.fieldnames or ())}")
+                raise _no_row(file, number, f"it has {has} fields, the first row has {len(reader.fieldnames or ())}")
             yield row
     except csv.Error as error:
-        raise _misshapen(file, reader.line_num, f"it breaks the rules of CSV: {error}") from error
+        raise _no_row(file, reader.line_num, f"it breaks the rules of CSV: {error}") from error
 
 
 def _parquet_rows(content: Content, file: str) -> Iterator[_Row]:
@@ -197,7 +197,7 @@ def _parquet_rows(content: Content, file: str) -> Iterator[_Row]:
             for batch in table.iter_batches(1024, use_threads=False):
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
-        raise _misshapen(file, 1, "the file is damaged, or no Parquet") from error
+        raise _no_row(file, 1, "the file is damaged, or no Parquet") from error
 
 
 def _decoded(content: Content, file: str) -> str:
@@ -213,14 +213,24 @@ def _decoded(content: Content, file: str) -> str:
         ) from error
 
 
+_FIELDS = (
+    "name the fields that the rows have as `question`, and as `choices`, `answer` and `item` if there are such; leave "
+    "other files out with `select`"
+)
+_ROWS = (
+    "see what the file holds: rows are JSON objects, one to a line or in a list, or those of CSV, TSV or Parquet; "
+    "leave other files out with `select`"
+)
+
+
 def _misshapen(file: str, number: int, why: str, kind: type[StageError] = StageError) -> StageError:
-    return kind(
-        "a row is no item of a benchmark",
-        where=f"{file}, row {number}",
-        why=why,
-        hint="name the fields that the rows have as `question`, and as `choices`, `answer` and `item` if there are "
-        "such; leave other files out with `select`",
-    )
+    """What is wrong with what a row says."""
+    return kind("a row is no item of a benchmark", where=f"{file}, row {number}", why=why, hint=_FIELDS)
+
+
+def _no_row(file: str, number: int, why: str) -> StageError:
+    """What is wrong with how a row is written."""
+    return StageError("this is no row of a benchmark", where=f"{file}, row {number}", why=why, hint=_ROWS)
 
 
 _READERS: Mapping[str, Callable[[Content, str], Iterable[_Row]]] = {

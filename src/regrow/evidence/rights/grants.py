@@ -10,7 +10,7 @@ from regrow.evidence.rights.names import name_after, named, whole
 from regrow.evidence.rights.passages import Passage
 from regrow.evidence.rights.sorts import LICENCE, PUBLIC_DOMAIN, TAG, Said
 from regrow.evidence.rights.wording import compiled, pattern, speaks_of_itself, speaks_of_others
-from regrow.licences import find
+from regrow.licences import Licence, find
 from regrow.licences.catalogue import linked
 from regrow.licences.expressions import alternatives
 from regrow.licences.naming import named as begins_with
@@ -136,13 +136,17 @@ def _address(passage: Passage, at: int) -> Said | None:
     where = _CC.match(passage.raw, at)
     if where is None or "commons.org/" not in passage.raw[max(0, at - 24) : at].lower():
         return None
-    says = {"zero": "cc0-1.0", "mark": PUBLIC_DOMAIN}.get((where["free"] or "").lower(), "")
-    known = find(says or f"cc-{where['sort']}-{where['version']}".lower())
+    known = _of_commons(where)
     begin = passage.start_of_sentence(at)
     before = re.sub(r"\S*commons\.org/$", "", passage.text[begin:at])
     if known is None or not _SAYS_SO.search(before) or not speaks_of_itself(before) or speaks_of_others(before):
         return None
     return LICENCE, begin, where.end(), known.id
+
+
+def _of_commons(where: re.Match[str]) -> Licence | None:
+    says = {"zero": "cc0-1.0", "mark": PUBLIC_DOMAIN}.get((where["free"] or "").lower(), "")
+    return find(says or f"cc-{where['sort']}-{where['version']}".lower())
 
 
 _HREF = re.compile(r"[^<>]{0,200}?\bhref\s*=\s*[\"'](?P<address>[^\"'<>]{1,200})", re.IGNORECASE)
@@ -156,7 +160,13 @@ def _relation(passage: Passage, at: int) -> Said | None:
     link = _HREF.match(passage.raw, max(0, begin + 1))
     if link is None:
         return None
-    known = linked(link["address"]) or ((name := begins_with(link["address"])) and find(name.expression)) or None
+    address = link["address"]
+    known = (
+        ((where := _CC.search(address)) and _of_commons(where))
+        or linked(address)
+        or ((name := begins_with(address)) and find(name.expression))
+        or None
+    )
     return (LICENCE, max(0, begin), link.end(), known.id) if known else None
 
 

@@ -330,6 +330,8 @@ _METHOD = (
     "name a licence, sentences by which the text puts itself under one, links that say of themselves that they lead to "
     "the licence, texts of licences (the same words in the same order as those of one in the catalogue), "
     "notices of copyright, reserved rights, sentences that forbid, and the signs tdm-reservation, noai and robots.txt.",
+    "What stands beside a text counts as if it began with it: such fields of its row, the head of its page and links "
+    "there to its licence, and what the server said with it.",
     "A licence that is only spoken of counts for nothing: the sentence has to be about the text itself.",
     "A text contradicts its source if the freest licence that it offers asks for more than the freest declared one "
     "(nothing, notices, the same licence for changed files, the same licence for all, or terms that are not open), "
@@ -344,5 +346,6 @@ _LIMITS = (
     "48 did; of documents that do, about 2 % were missed. In that text one sentence was wrongly read as forbidding.",
     "Where a file is cut into several documents, what it says of itself is seen in one of them.",
     "Sentences are read in English; tags, links and texts of licences in whatever language stands around them.",
-    "Signs in the head of an HTML page, or in fields beside the text of a row, are not part of a document, nor seen.",
+    "Of what stands beside a text, only fields and heads whose names speak of licences, rights, copyright, robots or "
+    "text mining are seen; not a licence in a file of its own, nor the robots.txt of the site that a page is from.",
 )
