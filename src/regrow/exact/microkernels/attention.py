@@ -17,7 +17,7 @@ from regrow.exact.grid import NON_FINITE
 from regrow.exact.kernel import kernel, shared_kernel, thread_id
 from regrow.exact.microkernels.instructions import STEP
 from regrow.exact.microkernels.kernels import SIDE, pack_panel
-from regrow.exact.microkernels.units import begin, block, end, finish_left
+from regrow.exact.microkernels.units import call
 from regrow.exact.rows import (
     column_scales,
     column_scales_float32,
@@ -47,7 +47,7 @@ def _block(unit: Any, here: int, panels: Any, offsets: Any, number: int, deep: i
     """Both parts of a panel and one of the right operand's, to the columns of ``sums`` from ``x`` on."""
     there, stride = panels.ctypes.data + number * panels.shape[1], 4 * sums.shape[2]
     offset = offsets[number].ctypes.data if offsets.size else 0
-    block(unit, here, there, 2, deep, offset, sums.ctypes.data + 4 * x, stride * sums.shape[1], stride)
+    call(unit.block, (here, there, 2, deep, offset, sums.ctypes.data + 4 * x, stride * sums.shape[1], stride))
 
 
 @_helper
@@ -58,7 +58,7 @@ def _pack_rows(
     steps = (depth + 63) // 64
     for p in range(2):
         pack_panel(source + p * plane, stride, 1, rows, depth, target.ctypes.data + places[p] * steps * STEP, False)
-    finish_left(unit, target.ctypes.data, 2, steps)
+    call(unit.finish_left, (target.ctypes.data, 2, steps))
 
 
 @_helper
@@ -68,7 +68,7 @@ def _score_products(
 ) -> None:  # fmt: skip
     """Make the unit ready, and multiply ``count`` rows by the right operand's panels from ``first`` to ``stop``."""
     _pack_rows(unit, places, source, strides[2], strides[1], count, width, mine)
-    begin(unit, unit.ctypes.data)  # by each block of queries, since which thread has it is not known before
+    call(unit.begin, (unit.settings,))  # by each block of queries, since which thread has it is not known before
     for n in range(first, stop):
         _block(unit, mine.ctypes.data, panels, offsets, n, (width + 63) // 64, sums, SIDE * (n - first))
 
@@ -91,7 +91,7 @@ def attend(
     """Attention of some rows of queries, all of one sequence; see the three kernels of attention in ``definition``.
 
     Args:
-        unit: the settings of what multiplies.
+        unit: what multiplies, :class:`regrow.exact.microkernels.units.Addresses`.
         places: of the planes in a panel of a left operand, as in :func:`regrow.exact.microkernels.kernels.multiply`.
         start: the first of the rows.
         first: its position.
@@ -155,7 +155,7 @@ def attend(
                 mean_row(
                     product[0, r], product[1, r], value_scales[g, span], np.float64(totals[g, row]), out[g, row, span]
                 )
-        end(unit)
+        call(unit.end, ())
 
 
 @_parallel
@@ -215,4 +215,4 @@ def attend_backward(
                 span = slice(SIDE * n, SIDE * n + wide)
                 a, found_row = power(exponents[g, y + r]), out[g, start + y + r, span]
                 product_row(product[0, r], product[1, r], a, key_scales[g, span], one, found_row)
-        end(unit)
+        call(unit.end, ())

@@ -85,32 +85,26 @@ def broadcast(builder: Any, value: Any, count: int = 16) -> Any:
     return shuffle(builder, one, one, [0] * count)
 
 
-def writes(write: Callable[..., None], *arguments: Any, title: str = "") -> tuple[Any, Any]:
+def writes(write: Callable[..., None], *arguments: Any) -> tuple[Any, Any]:
     """What an intrinsic is: its signature, and what writes its instructions. It gives nothing.
 
     The instructions become a function that is not inlined, because there are many of them and compilers take long.
-
-    Args:
-        write: is given LLVM's builder and the values of those arguments that are integers.
-        arguments: the types of all.
-        title: of the function; by default the name of whoever defines ``write``.
     """
 
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        given = [value for value, of in zip(values, signature.args, strict=True) if isinstance(of, types.Integer)]
-        name = f"regrow.{title or write.__qualname__.split('.')[0]}"
-        builder.call(function(builder.module, name, write, [value.type for value in given]), given)
+    def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        name = f"regrow.{write.__qualname__.split('.')[0]}"
+        builder.call(function(builder.module, name, write, [value.type for value in values]), values)
         return context.get_dummy_value()
 
     return types.void(*arguments), generate
 
 
-def function(module: Any, name: str, write: Callable[..., None], of: list[Any]) -> Any:
+def function(module: Any, name: str, write: Callable[..., None], of: list[Any], linkage: str = "internal") -> Any:
     """A function that is not inlined; written once for each module."""
     known = module.globals.get(name)
     if known is None:
         known = ir.Function(module, ir.FunctionType(ir.VoidType(), of), name)
-        known.linkage = "internal"
+        known.linkage = linkage
         known.attributes.add("noinline")
         inside = ir.IRBuilder(known.append_basic_block("entry"))
         write(inside, *known.args)

@@ -31,7 +31,7 @@ from regrow.exact.microkernels.instructions import (
     subtract_columns,
     transpose_tile,
 )
-from regrow.exact.microkernels.units import begin, block, end, finish_left, finish_right
+from regrow.exact.microkernels.units import call
 from regrow.exact.rows import exponent_range, float32_epilogue_is_exact, power, power32
 
 F = np.float32
@@ -123,7 +123,7 @@ def pack_right(
     """Bring a right operand into panels.
 
     Args:
-        unit: the settings of what will multiply.
+        unit: the addresses of what will multiply.
         planes: the addresses of the planes; 0 where there is none.
         places: where in a panel they go, in multiples of a plane; of these three and how many a panel has.
         strides: from group to group, outer to outer, and along the depth.
@@ -152,7 +152,7 @@ def pack_right(
                     sums = offsets[g * panels + panel + n, p]
                     sums[:] = 0
                     subtract_columns(start + n * full + places[p] * size, steps, shift, sums.ctypes.data)
-            finish_right(unit, start + n * full, count, steps)
+            call(unit.finish_right, (start + n * full, count, steps))
 
 
 @_helper
@@ -218,7 +218,7 @@ def multiply(
     """Multiply a left operand by packed panels.
 
     Args:
-        unit: the settings of what multiplies, of :mod:`regrow.exact.microkernels.units`.
+        unit: what multiplies, :class:`regrow.exact.microkernels.units.Addresses`.
         planes: of the left operand, as in :func:`pack_right`; so are places, strides, groups and depth.
         places: see ``planes``.
         strides: see ``planes``.
@@ -266,7 +266,7 @@ def multiply(
                     False,
                 )
         for h in range(heights):
-            finish_left(unit, panels_of_left + h * full, counts[0], steps)
+            call(unit.finish_left, (panels_of_left + h * full, counts[0], steps))
         # Asked once for a chunk and not for each block, in which it would be taken again for every panel.
         short = rounded and float32_epilogue_is_exact(
             depth, exponent_range(left[g], first, last), exponent_range(right[g], 0, columns)
@@ -279,7 +279,7 @@ def multiply(
                 rows[y] = power(left[g, first + y]) * 2.0**-26
                 rows32[y] = power32(left[g, first + y]) if short else F(0.0)
         # Here, since which thread has a chunk is not known before; it costs nothing beside a chunk.
-        begin(unit, unit.ctypes.data)
+        call(unit.begin, (unit.settings,))
         for n in range(panels):
             there = packed.ctypes.data + (g * panels + n) * counts[1] * size
             offset = offsets[g * panels + n].ctypes.data if offsets.size else 0
@@ -295,7 +295,7 @@ def multiply(
                 out, stride = sums.ctypes.data, 4 * SIDE
                 if kind == INTEGERS and high == SIDE and wide == SIDE:
                     out, stride = integers[g, y:, x:].ctypes.data, 4 * columns
-                block(unit, here, there, counts[0], steps, offset, out, 4 * SIDE * SIDE, stride)
+                call(unit.block, (here, there, counts[0], steps, offset, out, 4 * SIDE * SIDE, stride))
                 if rounded:
                     span = slice(SIDE * h, SIDE * h + SIDE)
                     target = floats[g, y : y + high, x : x + wide]
@@ -304,4 +304,4 @@ def multiply(
                     _add(sums, doubles[g, y : y + high, x : x + wide], edge64)
                 elif high < SIDE or wide < SIDE:
                     _copy(sums[0], integers[g, y : y + high, x : x + wide])
-        end(unit)
+        call(unit.end, ())

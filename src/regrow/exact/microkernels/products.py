@@ -22,7 +22,7 @@ from regrow.exact.grid import LEFT, Block, Digits
 from regrow.exact.microkernels import attention, kernels
 from regrow.exact.microkernels.instructions import STEP
 from regrow.exact.microkernels.unit import Unit
-from regrow.exact.microkernels.units import UNITS
+from regrow.exact.microkernels.units import UNITS, addresses
 from regrow.exact.threads import THREADS
 
 # Linux gives a process the registers of AMX when it asks: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA). It is
@@ -177,7 +177,7 @@ class MicrokernelProducts:
         """The rows of a block, as kernels of attention take them."""
         (high, low, _), (group, row, _), *_, depth = _Operand.digits(operand)
         places = self._unit.left[2].padded
-        return self._unit.settings, places, block.rows.start, block.first, high, (group, row, low - high), depth
+        return addresses(self._unit), places, block.rows.start, block.first, high, (group, row, low - high), depth
 
     def _buffers(self, threads: int, width: int, keys: int) -> tuple[Any, Any, Any]:
         """Each thread's panel, parts of scores, and parts of output, for attention."""
@@ -211,7 +211,7 @@ class MicrokernelProducts:
         scratch = _buffer(threads, chunk // kernels.SIDE * panel.size * steps * STEP)
         blocks = _buffer(threads, parts, kernels.SIDE, kernels.SIDE, dtype=torch.int32)
         kernels.multiply(
-            self._unit.settings, left.addresses, (*panel.padded, panel.size), left.strides, left.groups,
+            addresses(self._unit), left.addresses, (*panel.padded, panel.size), left.strides, left.groups,
             (parts, held.size), left.outer, wide, left.depth, chunk, *panels, scratch, blocks, kind, *grids, integers,
             floats, doubles, threads=threads,
         )  # fmt: skip
@@ -223,7 +223,7 @@ class MicrokernelProducts:
         packed = _buffer(panels, panel.size * -(-right.depth // 64) * STEP)
         offsets = _buffer(panels, right.planes, kernels.SIDE, dtype=torch.int32) if unit.shift else _NO_OFFSETS
         kernels.pack_right(
-            unit.settings, right.addresses, (*panel.padded, panel.size), right.strides, right.groups, right.planes,
+            addresses(unit), right.addresses, (*panel.padded, panel.size), right.strides, right.groups, right.planes,
             right.outer, right.depth, unit.shift, packed, offsets, threads=THREADS.worth(packed.nbytes),
         )  # fmt: skip
         if unit.shift:

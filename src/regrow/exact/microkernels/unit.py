@@ -48,7 +48,7 @@ def nothing(_builder: Any, *_values: Any) -> None:
     """No instructions."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Unit:
     """A unit.
 
@@ -67,7 +67,7 @@ class Unit:
         shift: what is added to the left digits. The offsets make up for it: of each part, the columns of these planes
             of the right operand, summed and multiplied by it, are taken off.
         offsets: the planes for the first part, and those for the others.
-        settings: what it is told; its type, in which its name is, says which unit a kernel is compiled for.
+        settings: what ``begin`` is told, bytes.
     """
 
     name: str
@@ -81,14 +81,7 @@ class Unit:
     end: Emitter = nothing
     shift: int = 0
     offsets: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
-    settings: Any = field(default=None, compare=False)
-
-
-def settings(name: str, values: Any = (0,)) -> Any:
-    """The settings of a unit of this name: bytes."""
-    array = np.zeros(len(values), [(name, np.uint8)])
-    array[name] = values
-    return array
+    settings: Any = field(default_factory=lambda: np.zeros(1, np.uint8))
 
 
 # Planes one after the other. Those of a left operand in order, those of a right one in the opposite order, so that each

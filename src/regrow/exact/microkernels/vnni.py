@@ -14,7 +14,7 @@ from llvmlite.binding import llvm_version_info
 
 from regrow.exact.microkernels import emission as emit
 from regrow.exact.microkernels.instructions import ROW, STEP, TILE
-from regrow.exact.microkernels.unit import LEFT_IN_ORDER, RIGHT_IN_ORDER, Emitter, Unit, by_runs, settings
+from regrow.exact.microkernels.unit import LEFT_IN_ORDER, RIGHT_IN_ORDER, Emitter, Unit, by_runs
 
 _SHIFT = 64
 
@@ -86,7 +86,7 @@ def _runs(lanes: int, heights: tuple[int, ...]) -> Emitter:
 def _unit(name: str, features: tuple[str, ...], block: Callable[..., None]) -> Unit:
     return Unit(
         name, features, LEFT_IN_ORDER, RIGHT_IN_ORDER, block, finish_left=_shifted, shift=_SHIFT,
-        offsets=((0,), (0, 1)), settings=settings(name),
+        offsets=((0,), (0, 1)),
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from llvmlite import ir
 
 from regrow.exact.microkernels import emission as emit
 from regrow.exact.microkernels.instructions import ROW, STEP, TILE
-from regrow.exact.microkernels.unit import Emitter, Panel, Unit, settings
+from regrow.exact.microkernels.unit import Emitter, Panel, Unit
 from regrow.exact.microkernels.vnni import add_shift
 
 # A part's panel: words, which take the room of two planes, and bytes. Digits that become words are packed where the
@@ -219,7 +219,7 @@ def _blocks(lanes: int, height: int) -> Emitter:
 def _unit(name: str, features: tuple[str, ...], block: Emitter) -> Unit:
     return Unit(
         name, features, _LEFT, _RIGHT, block, finish_left=_finish_left, finish_right=_finish_right, shift=64,
-        offsets=((1,), (1,)), settings=settings(name),
+        offsets=((1,), (1,)),
     )  # fmt: skip
 
 
