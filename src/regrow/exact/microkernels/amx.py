@@ -1,4 +1,4 @@
-"""AMX: products of whole tiles. Intel's *Intrinsics Guide* and *Software Developer's Manual* define the instructions."""
+"""AMX: products of whole tiles; see Intel's *Intrinsics Guide* and *Software Developer's Manual*."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """What a unit that multiplies digits is: a file for each kind of them says what the kernels ask of it.
 
 A unit is given panels: a block's share of an operand, 32 rows or columns over the whole depth, in tiles (see
-:mod:`regrow.exact.microkernels.instructions`). Where in a panel each plane of digits goes, and what becomes of it there, is
-the unit's to say; what it gives is the same for all: of a block, 32 x 32 int32 sums for each part of the product.
+:mod:`regrow.exact.microkernels.instructions`). Where in a panel each plane of digits goes, and what becomes of it
+there, is the unit's to say; what it gives is the same for all: of a block, 32 x 32 int32 sums for each part of the
+product.
 
 * Of single digits: their product.
 * Of two planes ``(h, l)`` each: parts whose sum ``2**7 first + second`` is that of ``2**7 h h' + (h l' + l h')``.

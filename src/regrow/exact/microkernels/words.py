@@ -1,14 +1,14 @@
 """AVX2 and AVX512BW: products of words, where there are none of bytes that add up in 32 bits.
 
 ``2**7 (h h') + (h l' + l h')`` is ``n h' + h l'`` with ``n = 2**7 h + l``. Of these products those with ``n`` are pairs
-of words, added to an int32 (VPMADDWD, VPADDD). The others are pairs of bytes, of which one is unsigned, and whose sum is
-a word (VPMADDUBSW): ``h`` is taken plus 64, so that it is within 0..128, and ``l'``, the lower digit of
+of words, added to an int32 (VPMADDWD, VPADDD). The others are pairs of bytes, of which one is unsigned, and whose sum
+is a word (VPMADDUBSW): ``h`` is taken plus 64, so that it is within 0..128, and ``l'``, the lower digit of
 :func:`regrow.exact.definition.split`, is within -64..63; four such products are at least ``-2**15`` and less than
-``2**15``, so that two instructions' sums may be added as words before they are made int32. All in all 13 instructions for
-8 of the depth, for each register of columns; as bytes alone they would be 16, as words alone too.
+``2**15``, so that two instructions' sums may be added as words before they are made int32. All in all 13 instructions
+for 8 of the depth, for each register of columns; as bytes alone they would be 16, as words alone too.
 
-A plane of words has in each row, or for each four of the depth, first the even digits, then the odd ones: pairs that need
-no shuffle to be made from bytes.
+A plane of words has in each row, or for each four of the depth, first the even digits, then the odd ones: pairs that
+need no shuffle to be made from bytes.
 """
 
 from __future__ import annotations
