@@ -1,4 +1,4 @@
-"""Products of our own on AMX and AVX512-VNNI: the bits of the definition, and who may use them."""
+"""Products of our own on what the processor has: the bits of the definition, and who may use them."""
 
 import numba as jit
 import pytest
@@ -16,7 +16,7 @@ from regrow.exact.threads import THREADS
 
 fused = [gemm for gemm in cpu_gemm_backends() if gemm.fused]
 if not fused:
-    pytest.skip("this processor has neither AMX nor AVX512-VNNI", allow_module_level=True)
+    pytest.skip("this processor has none of the units", allow_module_level=True)
 
 numba = load_kernels("numba")
 oracle = Backend(definition, FLOAT64)

@@ -17,6 +17,18 @@ from regrow.exact.registry import cpu_gemm_backends
 VARIABLES = ("REGROW_GEMM", "REGROW_CARRIER")
 
 
+class FusedProducts:
+    """Products of operands with all their digits, which add up right."""
+
+    def accumulate(self, left, right, total):
+        planes = [x.to(torch.float64) for x in (*left, right.high, right.low)]
+        places = [*reversed(range(len(left))), 1, 0]
+        for x, i in zip(planes[:-2], places, strict=False):
+            for y, j in zip(planes[-2:], places[-2:], strict=True):
+                if i + j:
+                    total += x @ y.mT * 2.0 ** (7 * (i + j))
+
+
 def saturating(limit):
     """A product whose pairs of neighbouring terms saturate, as 8-bit products of some x86 processors do."""
 
@@ -62,6 +74,19 @@ def test_reduced_precision_is_noticed():
     assert "integers wrong" in selftest.gemm_fault(GemmBackend("rounded", torch.float32, 1 << 12, product))
 
 
+def test_wrong_sums_of_operands_with_all_their_digits_are_noticed():
+    class Saturating(FusedProducts):
+        """As if words of the pairs' sums saturated: of the worst digits alone."""
+
+        def accumulate(self, left, right, total):
+            super().accumulate(left, right, total)
+            total.clamp_(max=2.0**14 * 64 * 64 * right.depth)
+
+    fused = [GemmBackend("fused", torch.int8, 1 << 18, INT8.product, one()) for one in (FusedProducts, Saturating)]
+    assert selftest.gemm_fault(fused[0]) == ""
+    assert "sums of operands with all their digits wrong" in selftest.gemm_fault(fused[1])
+
+
 def test_a_gemm_backend_that_fails_is_not_chosen_and_cannot_be_asked_for(monkeypatch):
     monkeypatch.setattr(selection, "gemm_fault", lambda gemm, device: "" if gemm is FLOAT64 else "wrong")
     for variable in VARIABLES:
@@ -74,7 +99,7 @@ def test_a_gemm_backend_that_fails_is_not_chosen_and_cannot_be_asked_for(monkeyp
 
 
 @pytest.mark.parametrize(
-    ("int8_products", "fitting", "asked", "why"),
+    ("vectors", "fitting", "asked", "why"),
     [
         (True, "", "int8", "NUMBA_CPU_NAME"),
         (True, "vnni", "float32", "`vnni` was made for it"),
@@ -82,9 +107,9 @@ def test_a_gemm_backend_that_fails_is_not_chosen_and_cannot_be_asked_for(monkeyp
         (True, "vnni", "vnni", ""),
     ],
 )
-def test_a_slow_gemm_backend_is_told(int8_products, fitting, asked, why, monkeypatch):
-    fused = GemmBackend("vnni", torch.int8, 1 << 12, INT8.product, fused=object())
-    monkeypatch.setattr(registry, "_has_int8_products", lambda: int8_products)
+def test_a_slow_gemm_backend_is_told(vectors, fitting, asked, why, monkeypatch):
+    fused = GemmBackend("vnni", torch.int8, 1 << 12, INT8.product, fused=FusedProducts())
+    monkeypatch.setattr(registry, "_has_vectors", lambda: vectors)
     monkeypatch.setattr(registry, "_microkernels", lambda: [(fused, "" if fitting else "NUMBA_CPU_NAME")])
     gemm = fused if asked == "vnni" else {"int8": INT8, "float32": FLOAT32}[asked]
     assert registry.slower_than_need_be(gemm) == why
@@ -114,7 +139,7 @@ def test_the_choice_withstands_a_machine_that_does_other_things_meanwhile(second
 
 
 def test_a_backend_made_for_the_processor_is_not_timed(monkeypatch):
-    made = GemmBackend("made", torch.int8, 1 << 17, INT8.product, fused=object())
+    made = GemmBackend("made", torch.int8, 1 << 17, INT8.product, fused=FusedProducts())
     monkeypatch.setattr(selection, "cpu_gemm_backends", lambda: (made, INT8, FLOAT32, FLOAT64))
     monkeypatch.setattr(selection, "_seconds", lambda run: pytest.fail("timed"))
     for variable in VARIABLES:

@@ -15,7 +15,7 @@ from regrow.errors import RecipeError
 from regrow.exact.backend import Kernels
 from regrow.exact.gemm import CPU_GEMM_BACKENDS, CUDA_GEMM_BACKENDS, GemmBackend
 
-MICROKERNELS = ("amx", "vnni")
+MICROKERNELS = ("amx", "vnni", "avxvnni", "avx512", "avx2")
 _MOST_THREADS = 1024  # more than any machine has use for
 
 
@@ -76,18 +76,18 @@ def find_gemm_backend(name: str, asked_by: str = "") -> GemmBackend:
 def slower_than_need_be(gemm: GemmBackend) -> str:
     """Why an integer GEMM backend computes that is not one of those that are made for this processor; empty if it is.
 
-    Only of processors with int8 products is known that others are slower, mostly several times.
+    Only of processors that there are some for is known that others are slower, mostly several times.
     """
-    if gemm.fused or not _has_int8_products():
+    if gemm.fused or not _has_vectors():
         return ""
     refusals = [refusal for _, refusal in _microkernels() if refusal]
     fitting = [one.name for one, refusal in _microkernels() if not refusal]
     return f"`{fitting[0]}` was made for it" if fitting else "; ".join(dict.fromkeys(refusals)) or "Numba is missing"
 
 
-def _has_int8_products() -> bool:
-    """Whether torch sees AVX512-VNNI, whatever Numba compiles for."""
-    known = getattr(torch.cpu, "_is_vnni_supported", None)  # no other library of ours tells it on every system
+def _has_vectors() -> bool:
+    """Whether torch sees AVX2, the least that there are microkernels for, whatever Numba compiles for."""
+    known = getattr(torch.cpu, "_is_avx2_supported", None)  # no other library of ours tells it on every system
     return bool(known and known())
 
 

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from regrow.exact.backend import interpreted
 from regrow.exact.comparison import kernel_faults, product_faults
-from regrow.exact.gemm import CUDA_GEMM_BACKENDS, GemmBackend
+from regrow.exact.gemm import CUDA_GEMM_BACKENDS, FusedProducts, GemmBackend
+from regrow.exact.grid import RIGHT_TRANSPOSED, Digits
 from regrow.exact.registry import cpu_gemm_backends
 
 
@@ -68,7 +69,28 @@ def gemm_fault(gemm: GemmBackend, device: torch.device = _CPU) -> str:
             wrong = int((found != expected).sum())
             if wrong:
                 return f"{wrong} of {expected.numel()} integers wrong at depth {depth}, {layout}"
+        if gemm.fused and (wrong := _wrong_sums(gemm.fused, rows, depth, columns)):
+            return f"{wrong} sums of operands with all their digits wrong at depth {depth}"
     return ""
+
+
+def _wrong_sums(fused: FusedProducts, rows: int, depth: int, columns: int) -> int:
+    """How many numbers of a product are wrong whose operands have two digits, or the left one three."""
+    high, middle, low = (_worst_digits(rows, depth, seed).to(torch.int8)[None] for seed in (1, 2, 3))
+    first, second = (_worst_digits(columns, depth, seed).to(torch.int8)[None] for seed in (4, 5))
+    second = second.clamp(max=63)  # as all low digits are
+    right = Digits(torch.stack((second, first), 2), torch.zeros((1, columns), dtype=torch.int32), RIGHT_TRANSPOSED)
+    wrong = 0
+    for left in ([high, low], [high, middle, low]):
+        total, expected = (torch.zeros((1, rows, columns), dtype=torch.float64) for _ in range(2))
+        fused.accumulate(left, right, total)
+        # Each digit is worth 2**7 of the next; the products of the lowest are left out.
+        for place, digits in enumerate(reversed(left)):
+            for other, factor in ((first, 1), (second, 0)):
+                if place + factor:
+                    expected += digits.to(torch.float64) @ other.to(torch.float64).mT * 2.0 ** (7 * (place + factor))
+        wrong += int((total != expected).sum())
+    return wrong
 
 
 def self_test(full: bool = False) -> list[Result]:

@@ -1,1 +1,1 @@
-"""Fused products on the processor's own units for small integers, AMX and AVX512-VNNI."""
+"""Fused products on the processor's own units for small integers: AMX, VNNI, or those of words."""

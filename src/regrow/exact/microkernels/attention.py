@@ -15,8 +15,9 @@ from numba import prange
 
 from regrow.exact.grid import NON_FINITE
 from regrow.exact.kernel import kernel, shared_kernel, thread_id
-from regrow.exact.microkernels.instructions import STEP, begin, block, end
-from regrow.exact.microkernels.kernels import SIDE, add_shift, pack_panel
+from regrow.exact.microkernels.instructions import STEP
+from regrow.exact.microkernels.kernels import SIDE, pack_panel
+from regrow.exact.microkernels.units import call
 from regrow.exact.rows import (
     column_scales,
     column_scales_float32,
@@ -42,37 +43,34 @@ _helper: Any = kernel()
 
 
 @_helper
-def _blocks(unit: Any, here: int, panels: Any, offsets: Any, number: int, size: int, sums: Any, x: int) -> None:
-    """HH and HL + LH of a panel and one of the right operand's, to the columns of ``sums`` from ``x`` on."""
-    # Panels of a right operand have low digits first: HH begins a plane later, HL + LH is one run over both planes.
-    there, stride = panels.ctypes.data + 2 * number * size, 4 * sums.shape[2]
-    high, cross = sums.ctypes.data + 4 * x, sums.ctypes.data + 4 * (x + sums.shape[1] * sums.shape[2])
-    first = offsets[number, 0].ctypes.data if offsets.size else 0
-    second = offsets[number, 1].ctypes.data if offsets.size else 0
-    block(unit, here, there + size, size // STEP, first, high, stride)
-    block(unit, here, there, 2 * (size // STEP), second, cross, stride)
+def _block(unit: Any, here: int, panels: Any, offsets: Any, number: int, deep: int, sums: Any, x: int) -> None:
+    """Both parts of a panel and one of the right operand's, to the columns of ``sums`` from ``x`` on."""
+    there, stride = panels.ctypes.data + number * panels.shape[1], 4 * sums.shape[2]
+    offset = offsets[number].ctypes.data if offsets.size else 0
+    call(unit.block, (here, there, 2, deep, offset, sums.ctypes.data + 4 * x, stride * sums.shape[1], stride))
 
 
 @_helper
-def _pack_rows(source: int, plane: int, stride: int, rows: int, depth: int, target: Any, shift: int) -> None:
+def _pack_rows(
+    unit: Any, places: Any, source: int, plane: int, stride: int, rows: int, depth: int, target: Any
+) -> None:  # fmt: skip
     """A panel of two planes of rows, as a left operand."""
-    size = (depth + 63) // 64 * STEP
+    steps = (depth + 63) // 64
     for p in range(2):
-        pack_panel(source + p * plane, stride, 1, rows, depth, target.ctypes.data + p * size, False)
-    add_shift(target, 2 * size, shift)
+        pack_panel(source + p * plane, stride, 1, rows, depth, target.ctypes.data + places[p] * steps * STEP, False)
+    call(unit.finish_left, (target.ctypes.data, 2, steps))
 
 
 @_helper
 def _score_products(
-    unit: Any, shift: int, source: int, strides: Any, count: int, width: int, panels: Any, offsets: Any, first: int,
+    unit: Any, places: Any, source: int, strides: Any, count: int, width: int, panels: Any, offsets: Any, first: int,
     stop: int, mine: Any, sums: Any,
 ) -> None:  # fmt: skip
     """Make the unit ready, and multiply ``count`` rows by the right operand's panels from ``first`` to ``stop``."""
-    size = (width + 63) // 64 * STEP
-    _pack_rows(source, strides[2], strides[1], count, width, mine, shift)
-    begin(unit, unit.ctypes.data)  # by each block of queries, since which thread has it is not known before
+    _pack_rows(unit, places, source, strides[2], strides[1], count, width, mine)
+    call(unit.begin, (unit.settings,))  # by each block of queries, since which thread has it is not known before
     for n in range(first, stop):
-        _blocks(unit, mine.ctypes.data, panels, offsets, n, size, sums, SIDE * (n - first))
+        _block(unit, mine.ctypes.data, panels, offsets, n, (width + 63) // 64, sums, SIDE * (n - first))
 
 
 @_helper
@@ -86,15 +84,15 @@ def _row(short: bool, parts: Any, r: int, e: int, columns: Any, columns32: Any, 
 
 @_parallel
 def attend(
-    unit: Any, shift: int, start: int, first: int, queries: int, query_strides: Any, width: int, keys: Any,
+    unit: Any, places: Any, start: int, first: int, queries: int, query_strides: Any, width: int, keys: Any,
     key_offsets: Any, values: Any, value_offsets: Any, left: Any, right: Any, held: Any, scale: Any, scratch: Any,
     sums: Any, products: Any, weights: Any, totals: Any, out: Any,
 ) -> None:  # fmt: skip
     """Attention of some rows of queries, all of one sequence; see the three kernels of attention in ``definition``.
 
     Args:
-        unit: what multiplies.
-        shift: what it wants added to left digits.
+        unit: what multiplies, :class:`regrow.exact.microkernels.units.Addresses`.
+        places: of the planes in a panel of a left operand, as in :func:`regrow.exact.microkernels.kernels.multiply`.
         start: the first of the rows.
         first: its position.
         queries: the address of the queries' high digits, on row grids.
@@ -117,7 +115,7 @@ def attend(
     """
     groups, rows, _, seen = weights.shape
     panels, key_panels, value_panels = (rows + SIDE - 1) // SIDE, (seen + SIDE - 1) // SIDE, (width + SIDE - 1) // SIDE
-    deep = (seen + 63) // 64 * STEP
+    deep = (seen + 63) // 64
     scales, value_scales, scales32 = column_scales(right), column_scales(held), column_scales_float32(right)
     for i in prange(groups * panels):
         g, y = i // panels, i % panels * SIDE
@@ -131,7 +129,7 @@ def attend(
         source = queries + g * query_strides[0] + (start + y) * query_strides[1]
         before, reach = g * key_panels, min(key_panels, (first + y + count + SIDE - 1) // SIDE)
         _score_products(
-            unit, shift, source, query_strides, count, width, keys, key_offsets, before, before + reach, mine, parts
+            unit, places, source, query_strides, count, width, keys, key_offsets, before, before + reach, mine, parts
         )
         # Row by row, from integers to digits, while the integers are in the cache. What a query may not see is not
         # read; its digits are 0, because the product with the values takes all keys.
@@ -148,21 +146,21 @@ def attend(
                 totals[g, row] = F(np.nan)
                 weights[g, y + r] = 0
         # The digits just written are the left operand of the second product, in the room of the queries' panel.
-        _pack_rows(weights[g, y].ctypes.data, seen, 2 * seen, count, seen, mine, shift)
+        _pack_rows(unit, places, weights[g, y].ctypes.data, seen, 2 * seen, count, seen, mine)
         for n in range(value_panels):
-            _blocks(unit, mine.ctypes.data, values, value_offsets, g * value_panels + n, deep, product, 0)
+            _block(unit, mine.ctypes.data, values, value_offsets, g * value_panels + n, deep, product, 0)
             wide = min(SIDE, width - SIDE * n)
             for r in range(count):
                 row, span = start + y + r, slice(SIDE * n, SIDE * n + wide)
                 mean_row(
                     product[0, r], product[1, r], value_scales[g, span], np.float64(totals[g, row]), out[g, row, span]
                 )
-        end(unit)
+        call(unit.end, ())
 
 
 @_parallel
 def attend_backward(
-    unit: Any, shift: int, start: int, first: int, gradients: int, gradient_strides: Any, width: int, values: Any,
+    unit: Any, places: Any, start: int, first: int, gradients: int, gradient_strides: Any, width: int, values: Any,
     value_offsets: Any, keys: Any, key_offsets: Any, left: Any, right: Any, held: Any, scale: Any, scratch: Any,
     sums: Any, products: Any, weights: Any, totals: Any, delta: Any, digits: Any, exponents: Any, out: Any,
 ) -> None:  # fmt: skip
@@ -178,7 +176,7 @@ def attend_backward(
     """
     groups, rows, _, seen = weights.shape
     panels, key_panels, width_panels = (rows + SIDE - 1) // SIDE, (seen + SIDE - 1) // SIDE, (width + SIDE - 1) // SIDE
-    deep = (seen + 63) // 64 * STEP
+    deep = (seen + 63) // 64
     scales, key_scales, scales32 = column_scales(right), column_scales(held), column_scales_float32(right)
     for i in prange(groups * panels):
         g, y = i // panels, i % panels * SIDE
@@ -191,7 +189,7 @@ def attend_backward(
         source = gradients + g * gradient_strides[0] + (start + y) * gradient_strides[1]
         before, reach = g * key_panels, min(key_panels, (first + y + count + SIDE - 1) // SIDE)
         _score_products(
-            unit, shift, source, gradient_strides, count, width, values, value_offsets, before, before + reach, mine,
+            unit, places, source, gradient_strides, count, width, values, value_offsets, before, before + reach, mine,
             parts,
         )  # fmt: skip
         # Likewise: products of gradients and values to gradients of scores, and these to digits on a grid for each row.
@@ -209,12 +207,12 @@ def attend_backward(
                 row_digits(found[:last], power32(13 - e), digits[g, y + r, 0], digits[g, y + r, 1], False)
                 digits[g, y + r, :, last:] = 0
         # Rounded in float64 always: exponents of the rows are new, so that what holds for all of them is not known.
-        _pack_rows(digits[g, y].ctypes.data, seen, 2 * seen, count, seen, mine, shift)
+        _pack_rows(unit, places, digits[g, y].ctypes.data, seen, 2 * seen, count, seen, mine)
         for n in range(width_panels):
-            _blocks(unit, mine.ctypes.data, keys, key_offsets, g * width_panels + n, deep, product, 0)
+            _block(unit, mine.ctypes.data, keys, key_offsets, g * width_panels + n, deep, product, 0)
             wide = min(SIDE, width - SIDE * n)
             for r in range(count):
                 span = slice(SIDE * n, SIDE * n + wide)
                 a, found_row = power(exponents[g, y + r]), out[g, start + y + r, span]
                 product_row(product[0, r], product[1, r], a, key_scales[g, span], one, found_row)
-        end(unit)
+        call(unit.end, ())

@@ -3,10 +3,7 @@
 A block is 32 x 32 sums: four tiles of AMX, so that each tile that is loaded is multiplied twice, and 4 KiB, so that the
 two or three parts of a block are still in the first-level cache when they are rounded. Operands come as addresses and
 strides of their planes of digits, so that views of any kind are one kind of argument, and a kernel is compiled once.
-Plane 0 holds the highest digits. The right operand has one plane or two, the left one as many, or three; part ``j`` of
-the product sums the products of planes whose numbers add up to ``j``. The panels of a left operand hold its planes in
-order, those of a right one in the opposite order, so that each part is one run over both: digits of the left from plane
-``j - 1`` on times those of the right.
+Plane 0 holds the highest digits. The right operand has one plane or two, the left one as many, or three.
 """
 
 from __future__ import annotations
@@ -23,19 +20,18 @@ from regrow.exact.microkernels.instructions import (
     add_block,
     add_deep_block,
     add_rounded_block,
-    begin,
-    block,
     clear_tile,
     copy_tile,
-    end,
     interleave_tile,
     interleave_tiles,
     load_byte,
     round_block,
     round_block_float32,
     store_byte,
+    subtract_columns,
     transpose_tile,
 )
+from regrow.exact.microkernels.units import call
 from regrow.exact.rows import exponent_range, float32_epilogue_is_exact, power, power32
 
 F = np.float32
@@ -119,59 +115,44 @@ def pack_pair(
                 transpose_tile(place, 64, place)
 
 
-@_helper
-def _column_offsets(packed: Any, start: int, count: int, out: Any) -> None:
-    """What makes up for left digits that are taken plus 64: -64 times the sum of each column."""
-    # From the packed tiles, which are in the cache: word by word, four digits of the depth for each of 16 columns.
-    out[:] = 0
-    for tile in range(count // TILE):
-        columns = out[16 * (tile % 2) : 16 * (tile % 2) + 16]
-        for word in range(16):
-            at = start + tile * TILE + word * 64
-            for c in range(16):
-                for byte in range(4):
-                    columns[c] -= np.int32(64) * np.int32(packed[at + 4 * c + byte])
-
-
 @_parallel
 def pack_right(
-    planes: Any, strides: Any, groups: int, count: int, outer: int, depth: int, packed: Any, offsets: Any
+    unit: Any, planes: Any, places: Any, strides: Any, groups: int, count: int, outer: int, depth: int, shift: int,
+    packed: Any, offsets: Any,
 ) -> None:  # fmt: skip
     """Bring a right operand into panels.
 
     Args:
+        unit: the addresses of what will multiply.
         planes: the addresses of the planes; 0 where there is none.
+        places: where in a panel they go, in multiples of a plane; of these three and how many a panel has.
         strides: from group to group, outer to outer, and along the depth.
         groups: how many products.
         count: of planes.
         outer: columns of the product.
         depth: what is summed over.
-        packed: int8, takes ``(groups, panels, count, steps)`` of ``STEP`` bytes.
+        shift: what the unit has added to left digits.
+        packed: int8, takes ``(groups, panels, planes of a panel, steps)`` of ``STEP`` bytes.
         offsets: int32 ``(groups * panels, count, 32)``, or empty for a unit that needs none: those of each plane.
     """
-    panels = (outer + SIDE - 1) // SIDE
-    size = (depth + 63) // 64 * STEP
-    pairs = (panels + 1) // 2
+    panels, steps = (outer + SIDE - 1) // SIDE, (depth + 63) // 64
+    pairs, size = (panels + 1) // 2, steps * STEP
+    full = places[3] * size
     # Each pair of panels is written by one thread, once for all rows of the left operand that will be multiplied by it.
     for i in prange(groups * pairs):
         g, panel = i // pairs, i % pairs * 2
         wide = min(2 * SIDE, outer - SIDE * panel)
+        start = packed.ctypes.data + (g * panels + panel) * full
         for p in range(count):
-            start = ((g * panels + panel) * count + count - 1 - p) * size  # lowest digits first; see the module
             source = planes[p] + g * strides[0] + SIDE * panel * strides[1]
-            target = packed.ctypes.data + start
-            pack_pair(source, strides[1], strides[2], wide, depth, target, count * size, True)
+            pack_pair(source, strides[1], strides[2], wide, depth, start + places[p] * size, full, True)
+        for n in range((wide + SIDE - 1) // SIDE):
             if offsets.size:
-                for n in range((wide + SIDE - 1) // SIDE):
-                    _column_offsets(packed, start + n * count * size, size, offsets[g * panels + panel + n, p])
-
-
-@_helper
-def add_shift(panels: Any, count: int, shift: int) -> None:
-    """Add to the first ``count`` digits what a unit wants added."""
-    if shift:
-        for byte in range(count):
-            panels[byte] += np.int8(shift)
+                for p in range(count):
+                    sums = offsets[g * panels + panel + n, p]
+                    sums[:] = 0
+                    subtract_columns(start + n * full + places[p] * size, steps, shift, sums.ctypes.data)
+            call(unit.finish_right, (start + n * full, count, steps))
 
 
 @_helper
@@ -230,37 +211,37 @@ def _add(sums: Any, target: Any, edge: Any) -> None:
 
 @_parallel
 def multiply(
-    unit: Any, planes: Any, strides: Any, groups: int, counts: Any, outer: int, columns: int, depth: int, chunk: int,
-    shift: int, packed: Any, offsets: Any, scratch: Any, blocks: Any, kind: int, left: Any, right: Any, integers: Any,
+    unit: Any, planes: Any, places: Any, strides: Any, groups: int, counts: Any, outer: int, columns: int, depth: int,
+    chunk: int, packed: Any, offsets: Any, scratch: Any, blocks: Any, kind: int, left: Any, right: Any, integers: Any,
     floats: Any, doubles: Any,
 ) -> None:  # fmt: skip
     """Multiply a left operand by packed panels.
 
     Args:
-        unit: what multiplies, from :mod:`regrow.exact.microkernels.instructions`.
-        planes: of the left operand, as in :func:`pack_right`; so are strides, groups and depth.
+        unit: what multiplies, :class:`regrow.exact.microkernels.units.Addresses`.
+        planes: of the left operand, as in :func:`pack_right`; so are places, strides, groups and depth.
+        places: see ``planes``.
         strides: see ``planes``.
         groups: see ``planes``.
-        counts: how many planes the left operand has, and the right one.
+        counts: how many planes the left operand has, and for how many a panel of the right one has room.
         outer: rows of the product.
         columns: of the product.
         depth: see ``planes``.
         chunk: rows that a thread takes at a time, a multiple of 32.
-        shift: what the unit wants added to the left digits.
         packed: the right operand, from :func:`pack_right`.
         offsets: its offsets by part, ``(groups * panels, parts, 32)``, or empty.
-        scratch: int8 ``(threads, S)``, where S takes ``(chunk / 32, planes, steps)`` of ``STEP`` bytes.
+        scratch: int8 ``(threads, S)``, where S takes ``(chunk / 32, planes of a panel, steps)`` of ``STEP`` bytes.
         blocks: int32 ``(threads, parts, 32, 32)``.
         kind: what is written: ``INTEGERS``, ``ROUNDED``, ``SUMMED`` or ``ADDED``.
         left: exponents ``(groups, outer)``, if rounded.
         right: exponents ``(groups, columns)``, if rounded.
-        integers: int32 ``(parts, groups, outer, columns)``.
+        integers: int32 ``(groups, outer, columns)``.
         floats: float32 ``(groups, outer, columns)``.
         doubles: float64 ``(groups, at least outer, columns)``.
     """
-    panels, chunks = (columns + SIDE - 1) // SIDE, (outer + chunk - 1) // chunk
-    size = (depth + 63) // 64 * STEP
-    parts, rounded = counts[0], kind in (ROUNDED, SUMMED)
+    panels, chunks, steps = (columns + SIDE - 1) // SIDE, (outer + chunk - 1) // chunk, (depth + 63) // 64
+    size = steps * STEP
+    full, rounded = places[3] * size, kind in (ROUNDED, SUMMED)
     # The loops are those of Goto and van de Geijn (2008), and the left operand is what stays in the second-level cache:
     # a thread packs a chunk of its rows once, and takes one panel of the right operand after the other through all
     # blocks of the chunk; a block goes through the whole depth in the unit's registers.
@@ -271,13 +252,21 @@ def multiply(
         thread = thread_id()
         panels_of_left, sums = scratch[thread].ctypes.data, blocks[thread]
         for h in range(0, heights, 2):
-            row = first + SIDE * h
+            row, here = first + SIDE * h, panels_of_left + h * full
             for p in range(counts[0]):
                 source = planes[p] + g * strides[0] + row * strides[1]
-                target = panels_of_left + (h * counts[0] + p) * size
-                high = min(2 * SIDE, last - row)
-                pack_pair(source, strides[1], strides[2], high, depth, target, counts[0] * size, False)
-        add_shift(scratch[thread], heights * counts[0] * size, shift)
+                pack_pair(
+                    source,
+                    strides[1],
+                    strides[2],
+                    min(2 * SIDE, last - row),
+                    depth,
+                    here + places[p] * size,
+                    full,
+                    False,
+                )
+        for h in range(heights):
+            call(unit.finish_left, (panels_of_left + h * full, counts[0], steps))
         # Asked once for a chunk and not for each block, in which it would be taken again for every panel.
         short = rounded and float32_epilogue_is_exact(
             depth, exponent_range(left[g], first, last), exponent_range(right[g], 0, columns)
@@ -290,9 +279,10 @@ def multiply(
                 rows[y] = power(left[g, first + y]) * 2.0**-26
                 rows32[y] = power32(left[g, first + y]) if short else F(0.0)
         # Here, since which thread has a chunk is not known before; it costs nothing beside a chunk.
-        begin(unit, unit.ctypes.data)
+        call(unit.begin, (unit.settings,))
         for n in range(panels):
             there = packed.ctypes.data + (g * panels + n) * counts[1] * size
+            offset = offsets[g * panels + n].ctypes.data if offsets.size else 0
             x = SIDE * n
             wide = min(SIDE, columns - x)
             if rounded:
@@ -300,19 +290,12 @@ def multiply(
                     scales[c] = power(right[g, x + c])
                     scales32[c] = power32(right[g, x + c] - 19) if short else F(0.0)
             for h in range(heights):
-                here, y = panels_of_left + h * counts[0] * size, first + SIDE * h
+                here, y = panels_of_left + h * full, first + SIDE * h
                 high = min(SIDE, last - y)
-                for j in range(parts):
-                    # The planes of a part are next to each other on both sides, in opposite order, so that a part is a
-                    # single run: HH from where the right operand's high digits begin, HL + LH over twice the depth.
-                    out, stride = sums[j].ctypes.data, 4 * SIDE
-                    if kind == INTEGERS and high == SIDE and wide == SIDE:
-                        out, stride = integers[j, g, y:, x:].ctypes.data, 4 * columns
-                    offset = offsets[g * panels + n, j].ctypes.data if offsets.size else 0
-                    if j == 0:
-                        block(unit, here, there + (counts[1] - 1) * size, size // STEP, offset, out, stride)
-                    else:
-                        block(unit, here + (j - 1) * size, there, 2 * (size // STEP), offset, out, stride)
+                out, stride = sums.ctypes.data, 4 * SIDE
+                if kind == INTEGERS and high == SIDE and wide == SIDE:
+                    out, stride = integers[g, y:, x:].ctypes.data, 4 * columns
+                call(unit.block, (here, there, counts[0], steps, offset, out, 4 * SIDE * SIDE, stride))
                 if rounded:
                     span = slice(SIDE * h, SIDE * h + SIDE)
                     target = floats[g, y : y + high, x : x + wide]
@@ -320,6 +303,5 @@ def multiply(
                 elif kind == ADDED:
                     _add(sums, doubles[g, y : y + high, x : x + wide], edge64)
                 elif high < SIDE or wide < SIDE:
-                    for j in range(parts):
-                        _copy(sums[j], integers[j, g, y : y + high, x : x + wide])
-        end(unit)
+                    _copy(sums[0], integers[g, y : y + high, x : x + wide])
+        call(unit.end, ())

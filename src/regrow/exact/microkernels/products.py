@@ -1,4 +1,4 @@
-"""Integer GEMM backends over the microkernels: int8 digits, multiplied by AMX or AVX512-VNNI without torch.
+"""Integer GEMM backends over the microkernels: int8 digits, multiplied by what the processor has, without torch.
 
 A library's product packs its operands at every call and gives back int32 matrices, which then have to be read again
 to be rounded. Here each operand is packed once for all parts of a product, and the parts are rounded while they are
@@ -20,13 +20,11 @@ from torch import Tensor
 from regrow.exact.gemm import GemmBackend, Packed
 from regrow.exact.grid import LEFT, Block, Digits
 from regrow.exact.microkernels import attention, kernels
-from regrow.exact.microkernels.instructions import AMX, STEP, VNNI
+from regrow.exact.microkernels.instructions import STEP
+from regrow.exact.microkernels.unit import Unit
+from regrow.exact.microkernels.units import UNITS, addresses
 from regrow.exact.threads import THREADS
 
-_FEATURES = {
-    "amx": ("avx512f", "avx512bw", "avx512vbmi", "amx-tile", "amx-int8"),
-    "vnni": ("avx512f", "avx512bw", "avx512vnni"),
-}
 # Linux gives a process the registers of AMX when it asks: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA). It is
 # asked when a process first looks for a way to multiply, and changes nothing for whoever does not use them.
 _ARCH_PRCTL, _REQUEST, _TILE_DATA = 158, 0x1023, 18
@@ -48,12 +46,13 @@ _NO_DOUBLES = np.empty((0,) * 3, np.float64)
 
 @cache
 def refusal(name: str) -> str:
-    """Why a unit, ``amx`` or ``vnni``, is not to be had here, or an empty string."""
+    """Why a unit is not to be had here, or an empty string."""
     if platform.machine() not in ("x86_64", "AMD64"):
         return "it is an instruction of x86-64 processors"
     # What Numba compiles for, which NUMBA_CPU_NAME can make less than the processor has.
     there = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
-    if missing := [feature for feature in _FEATURES[name] if f"+{feature}" not in there]:
+    features = next(unit.features for unit in UNITS if unit.name == name)
+    if missing := [feature for feature in features if f"+{feature}" not in there]:
         return f"the processor, or what Numba compiles for, lacks {', '.join(missing)}"
     if name == "amx" and (platform.system() != "Linux" or ctypes.CDLL(None).syscall(_ARCH_PRCTL, _REQUEST, _TILE_DATA)):
         return "the system does not give its registers to this process"
@@ -110,15 +109,15 @@ class _Operand(NamedTuple):
 class MicrokernelProducts:
     """Products of operands with all their digits; see :class:`regrow.exact.gemm.FusedProducts`."""
 
-    def __init__(self, unit: Any, shift: int) -> None:
-        self._unit, self._shift = unit, shift
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
 
     def integers(self, left: Tensor, right: Tensor) -> Tensor:
         """int32 ``(G, P, K) x (G, K, Q)``."""
         rows, columns = _Operand.of([left]), _Operand.of([right.mT])
-        out = torch.empty((1, rows.groups, rows.outer, columns.outer), dtype=torch.int32)
+        out = torch.empty((rows.groups, rows.outer, columns.outer), dtype=torch.int32)
         self._multiply(rows, self._panels(columns, 1), columns.outer, kernels.INTEGERS, integers=out.numpy())
-        return out[0]
+        return out
 
     def pack(self, right: Digits) -> Packed:
         """See :class:`regrow.exact.gemm.Packed`."""
@@ -155,7 +154,7 @@ class MicrokernelProducts:
         threads = _attention_threads(weights, queries.depth)
         attention.attend(
             *self._rows(block, queries), *seen.panels, *means.panels, *_exponents(queries, seen, means),
-            np.float32(scale), *_attention_buffers(threads, queries.depth, block.keys), weights.numpy(), totals.numpy(),
+            np.float32(scale), *self._buffers(threads, queries.depth, block.keys), weights.numpy(), totals.numpy(),
             out.numpy(), threads=threads,
         )  # fmt: skip
 
@@ -169,7 +168,7 @@ class MicrokernelProducts:
         threads = _attention_threads(weights, gradients.depth)
         attention.attend_backward(
             *self._rows(block, gradients), *seen.panels, *means.panels, *_exponents(gradients, seen, means),
-            np.float32(scale), *_attention_buffers(threads, gradients.depth, block.keys), weights.numpy(),
+            np.float32(scale), *self._buffers(threads, gradients.depth, block.keys), weights.numpy(),
             totals.numpy(), delta.numpy(), digits.data.numpy(), digits.exponents.numpy(), out.numpy(), threads=threads,
         )  # fmt: skip
         return digits
@@ -177,7 +176,15 @@ class MicrokernelProducts:
     def _rows(self, block: Block, operand: Digits) -> tuple[Any, ...]:
         """The rows of a block, as kernels of attention take them."""
         (high, low, _), (group, row, _), *_, depth = _Operand.digits(operand)
-        return self._unit, self._shift, block.rows.start, block.first, high, (group, row, low - high), depth
+        places = self._unit.left[2].padded
+        return addresses(self._unit), places, block.rows.start, block.first, high, (group, row, low - high), depth
+
+    def _buffers(self, threads: int, width: int, keys: int) -> tuple[Any, Any, Any]:
+        """Each thread's panel, parts of scores, and parts of output, for attention."""
+        side, planes = kernels.SIDE, self._unit.left[2].size
+        panel = _buffer(threads, planes * max(-(-width // 64), -(-keys // 64)) * STEP)
+        sums = _buffer(threads, 2, side, -(-keys // side) * side, dtype=torch.int32)
+        return panel, sums, _buffer(threads, 2, side, side, dtype=torch.int32)
 
     def _packed(self, right: Digits | Packed) -> Packed:
         return right if isinstance(right, Packed) else self.pack(right)
@@ -195,32 +202,34 @@ class MicrokernelProducts:
     ) -> None:
         """A left operand times the panels of a right one with ``wide`` columns, to where ``kind`` says."""
         parts, steps = left.planes, -(-left.depth // 64)
+        panel, held = self._unit.left[parts], self._unit.right[min(parts, 2)]
         rows = left.groups * left.outer
         # What is multiplied, and what is gone through: a narrow product is little of the one and much of the other.
         work = wide * left.depth * parts // _DIGITS_TO_BYTE + left.depth * parts + _BYTES_OF_RESULT[kind] * wide
         threads = THREADS.worth(rows * work)
         chunk = _chunk(left.groups, left.outer, parts * left.depth, threads)
-        scratch = _buffer(threads, chunk // kernels.SIDE * parts * steps * STEP)
+        scratch = _buffer(threads, chunk // kernels.SIDE * panel.size * steps * STEP)
         blocks = _buffer(threads, parts, kernels.SIDE, kernels.SIDE, dtype=torch.int32)
-        planes = 1 if kind == kernels.INTEGERS else 2
         kernels.multiply(
-            self._unit, left.addresses, left.strides, left.groups, (parts, planes), left.outer, wide, left.depth, chunk,
-            self._shift, *panels, scratch, blocks, kind, *grids, integers, floats, doubles, threads=threads,
+            addresses(self._unit), left.addresses, (*panel.padded, panel.size), left.strides, left.groups,
+            (parts, held.size), left.outer, wide, left.depth, chunk, *panels, scratch, blocks, kind, *grids, integers,
+            floats, doubles, threads=threads,
         )  # fmt: skip
 
     def _panels(self, right: _Operand, parts: int) -> tuple[Any, Any]:
         """The panels of a right operand, and the offsets of the parts if the unit asks for such."""
+        panel, unit = self._unit.right[right.planes], self._unit
         panels = right.groups * -(-right.outer // kernels.SIDE)
-        packed = _buffer(panels * right.planes * -(-right.depth // 64) * STEP)
-        offsets = _buffer(panels, right.planes, kernels.SIDE, dtype=torch.int32) if self._shift else _NO_OFFSETS
+        packed = _buffer(panels, panel.size * -(-right.depth // 64) * STEP)
+        offsets = _buffer(panels, right.planes, kernels.SIDE, dtype=torch.int32) if unit.shift else _NO_OFFSETS
         kernels.pack_right(
-            right.addresses, right.strides, right.groups, right.planes, right.outer, right.depth, packed, offsets,
-            threads=THREADS.worth(packed.nbytes),
+            addresses(unit), right.addresses, (*panel.padded, panel.size), right.strides, right.groups, right.planes,
+            right.outer, right.depth, unit.shift, packed, offsets, threads=THREADS.worth(packed.nbytes),
         )  # fmt: skip
-        if self._shift and parts > 1:
-            # The first part is of the highest digits alone, the others are of both; all left planes are shifted.
-            both = offsets.sum(1, keepdims=True, dtype=np.int32)
-            offsets = np.concatenate([offsets[:, :1], *[both] * (parts - 1)], 1)
+        if unit.shift:
+            chosen = unit.offsets[0], *[unit.offsets[1]] * (parts - 1)
+            there = [[plane for plane in some if plane < right.planes] for some in chosen]
+            offsets = np.stack([offsets[:, some].sum(1, dtype=np.int32) for some in there], 1)
         return packed, offsets
 
 
@@ -248,20 +257,12 @@ def _attention_threads(weights: Tensor, width: int) -> int:
     return THREADS.worth(2 * weights.numel() + weights.numel() * width // _DIGITS_TO_BYTE)
 
 
-def _attention_buffers(threads: int, width: int, keys: int) -> tuple[Any, Any, Any]:
-    """Each thread's panel, parts of scores, and parts of output."""
-    side = kernels.SIDE
-    panel = _buffer(threads, 2 * max(-(-width // 64), -(-keys // 64)) * STEP)
-    sums = _buffer(threads, 2, side, -(-keys // side) * side, dtype=torch.int32)
-    return panel, sums, _buffer(threads, 2, side, side, dtype=torch.int32)
-
-
-def _gemm(name: str, unit: Any, shift: int) -> GemmBackend:
+def _gemm(unit: Unit) -> GemmBackend:
     # The widest part of a product, HL + LH, has two products of at most 2**12 for each of the depth: 2**17 * 2 * 2**12
-    # is 2**30, within int32. VNNI's shifted digits reach 2**13 on the way and may wrap around, which integers modulo
-    # 2**32 survive: its instruction does not saturate, and what is added for the shift is taken off by the offsets.
-    products = MicrokernelProducts(unit, shift)
-    return GemmBackend(name, torch.int8, 1 << 17, products.integers, products)
+    # is 2**30, within int32. Shifted digits reach 2**13 on the way and may wrap around, which integers modulo 2**32
+    # survive, since no unit saturates; what is added for the shift is taken off by the offsets.
+    products = MicrokernelProducts(unit)
+    return GemmBackend(unit.name, torch.int8, 1 << 17, products.integers, products)
 
 
-GEMM_BACKENDS = (_gemm("amx", AMX, 0), _gemm("vnni", VNNI, 64))
+GEMM_BACKENDS = tuple(_gemm(unit) for unit in UNITS)

@@ -1,0 +1,112 @@
+"""Writing LLVM's instructions from Python: what the functions that Numba's kernels call are made of.
+
+Addresses and strides are int64, in bytes. LLVM's language reference and ``IntrinsicsX86.td`` define the names; vectors
+that are wider than a processor's registers are taken by LLVM in parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import extending, types
+from numba.core import cgutils
+
+intrinsic: Any = extending.intrinsic
+for_range: Any = cgutils.for_range
+alloca: Any = cgutils.alloca_once
+
+BYTE, SHORT, INT, LONG = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
+BYTES_16, BYTES_64, INTS_16 = ir.VectorType(BYTE, 16), ir.VectorType(BYTE, 64), ir.VectorType(INT, 16)
+SHORTS_32 = ir.VectorType(SHORT, 32)
+FLOATS_16, DOUBLES_16 = ir.VectorType(ir.FloatType(), 16), ir.VectorType(ir.DoubleType(), 16)
+
+A = types.int64  # an address, a stride or a count
+
+
+def constant(value: int, of: Any = LONG) -> Any:
+    """An integer."""
+    return ir.Constant(of, value)
+
+
+def constants(value: int, of: Any) -> Any:
+    """A vector of the same integer."""
+    return ir.Constant(of, [value] * of.count)
+
+
+def call(builder: Any, name: str, *arguments: Any, gives: Any = None) -> Any:
+    """What an intrinsic of LLVM's gives; nothing by default."""
+    known = builder.module.globals.get(name)
+    of = ir.FunctionType(gives or ir.VoidType(), [a.type for a in arguments])
+    return builder.call(known or ir.Function(builder.module, of, name), arguments)
+
+
+def pointer(builder: Any, address: Any, to: Any = BYTE) -> Any:
+    """An address as LLVM takes it."""
+    return builder.inttoptr(address, to.as_pointer())
+
+
+def offset(builder: Any, address: Any, count: int) -> Any:
+    """So many bytes further."""
+    return builder.add(address, constant(count))
+
+
+def row(builder: Any, address: Any, stride: Any, number: int) -> Any:
+    """So many rows further."""
+    return builder.add(address, builder.mul(stride, constant(number)))
+
+
+def times(builder: Any, value: Any, size: int) -> Any:
+    """So many times as much."""
+    return builder.mul(value, constant(size))
+
+
+def load(builder: Any, of: Any, address: Any) -> Any:
+    """What lies at an address, whatever it is a multiple of."""
+    # Alignment 1: operands are views of any tensor. Where the address happens to be aligned it costs nothing.
+    return builder.load(pointer(builder, address, of), align=1)
+
+
+def store(builder: Any, value: Any, address: Any) -> None:
+    """Write to an address, likewise."""
+    builder.store(value, pointer(builder, address, value.type), align=1)
+
+
+def shuffle(builder: Any, x: Any, y: Any, places: list[int]) -> Any:
+    """Entries of two vectors by their numbers, those of the second after those of the first."""
+    return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(INT, len(places)), places))
+
+
+def broadcast(builder: Any, value: Any, count: int = 16) -> Any:
+    """A vector of the same number."""
+    none = ir.Constant(ir.VectorType(value.type, count), ir.Undefined)
+    one = builder.insert_element(none, value, constant(0, INT))
+    return shuffle(builder, one, one, [0] * count)
+
+
+def writes(write: Callable[..., None], *arguments: Any) -> tuple[Any, Any]:
+    """What an intrinsic is: its signature, and what writes its instructions. It gives nothing.
+
+    The instructions become a function that is not inlined, because there are many of them and compilers take long.
+    """
+
+    def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        name = f"regrow.{write.__qualname__.split('.')[0]}"
+        builder.call(function(builder.module, name, write, [value.type for value in values]), values)
+        return context.get_dummy_value()
+
+    return types.void(*arguments), generate
+
+
+def function(module: Any, name: str, write: Callable[..., None], of: list[Any], linkage: str = "internal") -> Any:
+    """A function that is not inlined; written once for each module."""
+    known = module.globals.get(name)
+    if known is None:
+        known = ir.Function(module, ir.FunctionType(ir.VoidType(), of), name)
+        known.linkage = linkage
+        known.attributes.add("noinline")
+        inside = ir.IRBuilder(known.append_basic_block("entry"))
+        write(inside, *known.args)
+        inside.ret_void()
+    return known
