@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 _LEAST_ROOM = 64
@@ -25,13 +26,19 @@ class Cache:
 
         S is the number of all positions. It is a view, whose memory grows by doubling.
         """
-        end = self.length + x.shape[1]
+        batch, positions, groups, width = x.shape
+        end = self.length + positions
+        held = self.room(name, end, (batch, groups, width), x.device)
+        held[:, :, self.length : end] = x.transpose(1, 2)
+        return held[:, :, :end]
+
+    def room(self, name: str, end: int, shape: tuple[int, int, int], device: torch.device | None = None) -> Tensor:
+        """Where a name has its positions, ``(B, G, S, D)``, with room for ``end`` of them; shape is ``(B, G, D)``."""
         held = self._held.get(name)
         if held is None or held.shape[2] < end:
-            batch, _, groups, width = x.shape
-            room = x.new_empty((batch, groups, max(_LEAST_ROOM, 2 * self.length, end), width))
+            batch, groups, width = shape
+            room = torch.empty((batch, groups, max(_LEAST_ROOM, 2 * self.length, end), width), device=device)
             if held is not None:
                 room[:, :, : self.length] = held[:, :, : self.length]
             self._held[name] = held = room
-        held[:, :, self.length : end] = x.transpose(1, 2)
-        return held[:, :, :end]
+        return held
