@@ -22,7 +22,7 @@ import uvicorn
 
 import regrow
 from regrow.attesting.statements import signed, statement
-from regrow.attesting.trust import trusted
+from regrow.attesting.trust import NOBODY, trusted
 from regrow.building import rebuilds
 from regrow.corpus.tokenizer import Tokenizer
 from regrow.errors import Interrupted
@@ -684,7 +684,7 @@ def test_a_yes_rests_on_what_was_seen(fables: Path, tmp_path: Path, monkeypatch:
 
     def standing(trust: str = "") -> Standing:
         (tmp_path / "trust.toml").write_text(trust)
-        return Standing.of(release, digest, trusted(tmp_path / "trust.toml", TODAY) if trust else [])
+        return Standing.of(release, digest, trusted(tmp_path / "trust.toml", TODAY) if trust else NOBODY)
 
     assert (standing().words, standing().shown) == ("Not verified here", False)
     rebuilds.note(digest, "regrow verify build/fables", 2.0)

@@ -70,8 +70,12 @@ class Believed:
         policy: what counts.
     """
 
-    keys: tuple[Trusted, ...]
+    keys: tuple[Trusted, ...] = ()
     policy: Policy = field(default_factory=Policy)
+
+
+NOBODY = Believed()
+"""Is trusted where nobody says whom to trust."""
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def command(
     _require_libraries()
     from datetime import UTC, datetime
 
-    from regrow.attesting.trust import trusted
+    from regrow.attesting.trust import NOBODY, trusted
     from regrow.serve.http.app import application
     from regrow.serve.http.guard import Doors
     from regrow.serve.http.limits import Limits
@@ -107,7 +107,7 @@ def command(
     allowed = tuple(one.lower().rstrip("/") for one in origins)
     doors = Doors(host, _key(api_key_file), allowed, (*Doors.open, *OPEN))
     there, beside = readable(release), _adapters(adapters)
-    believed = trusted(trust, datetime.now(UTC).date()) if trust else []
+    believed = trusted(trust, datetime.now(UTC).date()) if trust else NOBODY
     with bound(host, port) as listener:  # before loading, which takes longer than to find a port taken
         console.verb("Loading", str(release))
         with (

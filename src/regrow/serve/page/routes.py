@@ -5,7 +5,7 @@ routes(Page(served, Places(served.release)))
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.resources import files
@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from regrow.attesting.trust import Trusted
+from regrow.attesting.trust import NOBODY, Believed
 from regrow.errors import RegrowError
 from regrow.report.render import licence_link, quoted
 from regrow.serve.http.asked import Passage
@@ -76,7 +76,7 @@ class Page:
 
     served: Served
     places: Places
-    trust: Sequence[Trusted] = ()
+    trust: Believed = NOBODY
 
     @property
     def shown(self) -> Shown:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from regrow.attesting.trust import Trusted
+from regrow.attesting.trust import NOBODY, Believed
 from regrow.exact.version import ARITHMETIC, INFERENCE
 from regrow.printable import one_line
 from regrow.release.files import DamagedError
@@ -67,7 +67,7 @@ class Shown:
     standing: Standing
 
     @staticmethod
-    def of(served: Served, trust: Sequence[Trusted] = ()) -> Shown:
+    def of(served: Served, trust: Believed = NOBODY) -> Shown:
         """That of what is served; damage in one part spares the others."""
         release = served.release
         model = _read(lambda: release.model) or {}

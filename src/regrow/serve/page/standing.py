@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from regrow.attesting.statements import envelopes, recipe_of
-from regrow.attesting.trust import Trusted, Word, consent
+from regrow.attesting.trust import NOBODY, Believed, Word, consent
 from regrow.building import rebuilds
 from regrow.printable import one_line
 from regrow.release import Release
@@ -31,7 +31,7 @@ class Standing:
     strangers: int = 0
 
     @staticmethod
-    def of(release: Release, digest: str, trust: Sequence[Trusted] = ()) -> Standing:
+    def of(release: Release, digest: str, trust: Believed = NOBODY) -> Standing:
         """That of a release.
 
         Args:
