@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -598,3 +601,30 @@ def test_many_clients_at_once_get_what_each_would_alone(clients: int, each: int)
     assert not wrong
     assert max(most) <= limits.memory_bytes
     assert engine.figures.found > 0
+
+
+THREADS = """
+import hashlib
+from dataclasses import replace
+from tests.serve.test_engine import CONFIG, Asking, made, request, told
+from regrow.serve.engine import Limits
+
+model = made(replace(CONFIG, width=512, hidden=600, heads=8, kv_heads=4, context=64))
+asking = Asking(Limits(1 << 26, tokens=30, block=8), model)
+for turn in range(2):
+    for last in range(4):
+        asking.ask(request([*range(20), last], 8, likeliest=2, echo=last % 2 == 0))
+    asking.work()
+assert asking.batch.figures.found
+print(hashlib.sha256(repr([told(events) for events in asking.heard]).encode()).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_any_number_of_threads_writes_the_same() -> None:
+    found = set()
+    for count in ("1", "2", "3"):
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS"), count)
+        command = [sys.executable, "-c", THREADS]
+        found.add(subprocess.run(command, env={**os.environ, **threads}, capture_output=True, check=True).stdout)
+    assert len(found) == 1

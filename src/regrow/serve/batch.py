@@ -123,6 +123,11 @@ class Batch:
         self._waiting.append(text)
         self.figures.waiting += 1
 
+    def give_up(self) -> None:
+        """Write nothing more of any text."""
+        for text in self.texts:
+            text.running.cancel()
+
     def fail(self, error: BaseException) -> None:
         """End all texts."""
         for text in list(self.texts):

@@ -67,7 +67,7 @@ class Engine:
         self._number = 0
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._closed = False
+        self._closed = self._given_up = False
 
     @property
     def figures(self) -> Figures:
@@ -103,10 +103,7 @@ class Engine:
     def close(self, *, now: bool = False) -> None:
         """Take no more, and end what was asked for so far: by writing it, or ``now`` by giving it up."""
         with self._wake:
-            self._closed = True
-            if now:
-                for text in (*self._asked, *self._batch.texts):
-                    text.running.cancel()
+            self._closed, self._given_up = True, self._given_up or now
             thread = self._thread
             self._wake.notify()
         if thread is not None and thread is not threading.current_thread():
@@ -126,7 +123,8 @@ class Engine:
                 why=f"there may be {self.limits.memory_bytes:,}",
                 hint="ask for fewer tokens, or give the engine more memory",
             )
-        if len(self._asked) + self._batch.figures.waiting >= self.limits.waiting:
+        figures = self._batch.figures
+        if len(self._asked) + figures.waiting + figures.running >= self.limits.waiting + self.limits.together:
             raise BusyError(
                 f"{self.limits.waiting:,} requests are waiting already", hint="ask again when some have ended"
             )
@@ -149,4 +147,6 @@ class Engine:
             for text in self._asked:
                 self._batch.add(text)
             self._asked.clear()
+            if self._given_up:
+                self._batch.give_up()
             return True
