@@ -31,7 +31,7 @@ from regrow.serve.http.served import Served
 from regrow.serve.http.server import bound, listen
 from tests.serve import servers
 
-LIMITS = Limits(body=20_000, answer=50, texts=20)
+LIMITS = Limits(body=20_000, answer=50, texts=20, chances=900)
 HERE = "http://localhost:8000"
 HEAD = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 
@@ -238,6 +238,14 @@ def test_what_is_no_json_or_too_large_has_a_status_of_its_own(client: TestClient
     refused(client.post("/v1/completions", content=b"x", headers=packed), 415)
     error = refused(asked(client, prompt="x" * 20_000), 413)
     assert "20,000 bytes" in error["message"]
+
+
+def test_an_answer_that_tells_too_many_chances_has_to_be_streamed(client: TestClient) -> None:
+    fields = {"prompt": ["a"] * 10, "n": 2, "max_tokens": 5}  # 100 tokens are written, and 40 are read
+    assert "ask for fewer, or for a stream" in refused(asked(client, **fields, logprobs=9))["message"]
+    assert asked(client, **fields, logprobs=9, stream=True).status_code == 200
+    assert asked(client, **fields, logprobs=8).status_code == 200
+    refused(asked(client, **fields, logprobs=8, echo=True))
 
 
 def test_paths_and_methods_that_there_are_not(client: TestClient) -> None:
