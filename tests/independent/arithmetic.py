@@ -78,6 +78,20 @@ def ordered_product(a, b):
     return f32(ordered_sum(a[:, k, None] * b[k] for k in range(len(b))))
 
 
+def coded_product(x, integers, scales, offsets=None):
+    """float32 product of rows with a matrix of codes, whose groups are as wide as the number of scales says."""
+    group = x.shape[1] // scales.shape[1]
+    block, y = min(32, group), np.zeros((len(x), len(integers)))
+    for start in range(0, x.shape[1], block):
+        some, q = x[:, start : start + block], integers[:, start : start + block].astype(f64)
+        e = exponent(some, 1)
+        n, step = on_grid(some, e, 22), two(e) * 2.0**-22
+        y = y + (n @ q.T) * (scales[:, start // group].astype(f64) * step)
+        if offsets is not None:
+            y = y + offsets[:, start // group].astype(f64) * (n.sum(1, keepdims=True) * step)
+    return f32(y)
+
+
 def grid_sum(x, axis):
     """``S``: the plain sum of float32 along an axis, as float64."""
     e = exponent(x, axis)

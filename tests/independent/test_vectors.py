@@ -220,6 +220,7 @@ DOES = {
     "AdamW": lambda **given: dict(zip("pmv", library.adamw(**given), strict=True)),
     "clip_grad_norm_": clip,
     "ordered_linear": y(lambda x, w: arithmetic.ordered_product(x, arithmetic.turned(w))),
+    "coded_linear": y(arithmetic.coded_product),
     "ordered_attention": y(layers.ordered_attention),
     "order": lambda count, **g: {"windows": [training.window_at(place=i, count=count, **g) for i in range(count)]},
     "step_windows": lambda **given: {"windows": training.step_windows(**given)},

@@ -7,18 +7,21 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import regrow
 from regrow.corpus import tokenizer
 from regrow.model import weights
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
+from regrow.serve.http.app import application
+from regrow.serve.http.served import Served
+from regrow.serve.http.server import bound, listen, server
 from regrow.store import sums
 
 TEXT = "Say it now, say it again, and say what the old man said. “Né,” he said. "
@@ -27,18 +30,6 @@ TEMPLATE = (
     "{% for m in messages %}{% if m.role == 'assistant' and loop.first %}{{ raise_exception('you go first') }}"
     "{% endif %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
 )
-_WITHIN = """
-import json, sys
-from pathlib import Path
-from regrow.release import Release
-from regrow.serve.http import app, limits, served, server
-serves = served.Served.load(Release.open(Path(sys.argv[1])), limits.Limits(**json.loads(sys.argv[2])))
-with server.bound("127.0.0.1", 0) as found:
-    server.listen(found)
-    print(f"http://127.0.0.1:{found.getsockname()[1]}", flush=True)
-    server.run(app.application(serves), found, serves.limits)
-serves.close()
-"""
 
 
 def release(folder: Path, template: str | None = TEMPLATE, **generation: Any) -> Path:
@@ -70,13 +61,6 @@ class Server:
     url: str
     process: subprocess.Popen[str]
 
-    @property
-    def address(self) -> tuple[str, int]:
-        """For sockets."""
-        at = urlsplit(self.url)
-        assert at.hostname and at.port
-        return at.hostname, at.port
-
 
 @contextmanager
 def command(folder: Path, *options: str, **env: str) -> Iterator[Server]:
@@ -94,10 +78,16 @@ def told(folder: Path) -> Any:
 
 
 @contextmanager
-def limited(folder: Path, **limits: float) -> Iterator[Server]:
-    """A server with limits that the command has no options for."""
-    with _running("-c", _WITHIN, str(folder), json.dumps(limits)) as server:
-        yield server
+def within(served: Served) -> Iterator[str]:
+    """A server in a thread of this process; gives its address."""
+    with bound("127.0.0.1", 0) as found:
+        listen(found)
+        serves = server(application(served), served.limits)
+        thread = threading.Thread(target=serves.run, kwargs={"sockets": [found]})
+        thread.start()
+        yield f"http://127.0.0.1:{found.getsockname()[1]}"
+        serves.should_exit = True
+        thread.join()
 
 
 @contextmanager

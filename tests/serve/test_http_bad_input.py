@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -29,9 +30,8 @@ from regrow.serve.http.limits import Limits
 from regrow.serve.http.served import Served
 from regrow.serve.http.server import bound, listen
 from tests.serve import servers
-from tests.serve.servers import Server
 
-LIMITS = Limits(body=20_000, answer=50, texts=20)
+LIMITS = Limits(body=20_000, answer=50, texts=20, chances=900)
 HERE = "http://localhost:8000"
 HEAD = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 
@@ -54,9 +54,12 @@ def client(served: Served) -> TestClient:
 
 
 @pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[Server]:
-    with servers.limited(folder, patience=1.5, unread=50, connections=40, answer=90, body=1 << 20) as running:
-        yield running
+def server(folder: Path) -> Iterator[str]:
+    limits = Limits(patience=1.5, unread=50, connections=40, answer=90, body=1 << 20)
+    serves = Served.load(Release.open(folder), limits)
+    with servers.within(serves) as url:
+        yield url
+    serves.close()
 
 
 def refused(answer: Any, status: int = 400) -> dict[str, Any]:
@@ -237,6 +240,14 @@ def test_what_is_no_json_or_too_large_has_a_status_of_its_own(client: TestClient
     assert "20,000 bytes" in error["message"]
 
 
+def test_an_answer_that_tells_too_many_chances_has_to_be_streamed(client: TestClient) -> None:
+    fields = {"prompt": ["a"] * 10, "n": 2, "max_tokens": 5}  # 100 tokens are written, and 40 are read
+    assert "ask for fewer, or for a stream" in refused(asked(client, **fields, logprobs=9))["message"]
+    assert asked(client, **fields, logprobs=9, stream=True).status_code == 200
+    assert asked(client, **fields, logprobs=8).status_code == 200
+    refused(asked(client, **fields, logprobs=8, echo=True))
+
+
 def test_paths_and_methods_that_there_are_not(client: TestClient) -> None:
     refused(client.get("/v1/nothing"), 404)
     refused(client.get("/../../etc/passwd"), 404)
@@ -305,9 +316,15 @@ def test_an_answer_that_takes_too_long_is_ended(folder: Path) -> None:
     serves.close()
 
 
-def raw(server: Server, data: bytes, seconds: float = 60) -> bytes:
+def address(server: str) -> tuple[str, int]:
+    at = urlsplit(server)
+    assert at.hostname and at.port
+    return at.hostname, at.port
+
+
+def raw(server: str, data: bytes, seconds: float = 60) -> bytes:
     """What comes back for some bytes, until the server hangs up."""
-    with socket.create_connection(server.address, timeout=seconds) as connection:
+    with socket.create_connection(address(server), timeout=seconds) as connection:
         with suppress(ConnectionError):  # it may hang up amid what it does not want
             connection.sendall(data)
         return _rest(connection)
@@ -321,13 +338,13 @@ def _rest(connection: socket.socket) -> bytes:
     return found
 
 
-def lives(server: Server) -> bool:
-    return requests.post(f"{server.url}/v1/completions", json={"prompt": "Say", "max_tokens": 1}).status_code == 200
+def lives(server: str) -> bool:
+    return requests.post(f"{server}/v1/completions", json={"prompt": "Say", "max_tokens": 1}).status_code == 200
 
 
-def counted(server: Server, name: str) -> float:
+def counted(server: str, name: str) -> float:
     """A number of /metrics."""
-    found = re.search(rf"^{re.escape(name)} (\S+)$", requests.get(f"{server.url}/metrics").text, re.MULTILINE)
+    found = re.search(rf"^{re.escape(name)} (\S+)$", requests.get(f"{server}/metrics").text, re.MULTILINE)
     return float(found[1]) if found else 0.0
 
 
@@ -342,22 +359,22 @@ def counted(server: Server, name: str) -> float:
         b"POST /tokenize HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
     ],
 )
-def test_what_is_no_http_is_told_so(server: Server, data: bytes) -> None:
+def test_what_is_no_http_is_told_so(server: str, data: bytes) -> None:
     head, _, body = raw(server, data).partition(b"\r\n\r\n")
     assert not head or (b" 400 " in head and json.loads(body)["error"]["message"])
     assert lives(server)
 
 
-def test_a_body_of_ten_megabytes_is_refused_and_not_kept(server: Server) -> None:
+def test_a_body_of_ten_megabytes_is_refused_and_not_kept(server: str) -> None:
     body = json.dumps({"prompt": "x" * (10 << 20)})
     headers = {"content-type": "application/json"}
-    refused(requests.post(f"{server.url}/v1/completions", data=body, headers=headers), 413)
+    refused(requests.post(f"{server}/v1/completions", data=body, headers=headers), 413)
     assert lives(server)
 
 
-def test_who_sends_slowly_or_nothing_is_hung_up_on(server: Server) -> None:
+def test_who_sends_slowly_or_nothing_is_hung_up_on(server: str) -> None:
     begun = time.monotonic()
-    connections = [socket.create_connection(server.address, timeout=60) for _ in range(4)]
+    connections = [socket.create_connection(address(server), timeout=60) for _ in range(4)]
     for connection, sent in zip(connections, (b"", b"POST", HEAD, HEAD + b"content-length: 99\r\n\r\n{"), strict=True):
         connection.sendall(sent)
     for connection in connections:
@@ -371,11 +388,11 @@ def test_who_sends_slowly_or_nothing_is_hung_up_on(server: Server) -> None:
     assert lives(server)
 
 
-def test_who_closes_his_end_or_all_is_no_harm(server: Server) -> None:
+def test_who_closes_his_end_or_all_is_no_harm(server: str) -> None:
     body = json.dumps({"prompt": ["Say"] * 20, "max_tokens": 90}).encode()
     whole = b"%scontent-length: %d\r\n\r\n%s" % (HEAD, len(body), body)
     for sent, half in ((whole, True), (whole[:-5], True), (whole[:40], True), (whole, False), (b"", False)):
-        connection = socket.create_connection(server.address, timeout=60)
+        connection = socket.create_connection(address(server), timeout=60)
         connection.sendall(sent)
         if half:
             connection.shutdown(socket.SHUT_WR)
@@ -387,7 +404,7 @@ def test_who_closes_his_end_or_all_is_no_harm(server: Server) -> None:
     assert counted(server, "regrow_texts") == 0 and lives(server)
 
 
-def test_who_never_reads_is_written_for_no_longer(server: Server) -> None:
+def test_who_never_reads_is_written_for_no_longer(server: str) -> None:
     def given_up() -> float:
         return sum(counted(server, f'regrow_cancelled_texts_total{{why="{why}"}}') for why in ("unread", "disconnect"))
 
@@ -396,7 +413,7 @@ def test_who_never_reads_is_written_for_no_longer(server: Server) -> None:
     body = json.dumps(fields).encode()
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    connection.connect(server.address)
+    connection.connect(address(server))
     connection.sendall(b"%scontent-length: %d\r\n\r\n%s" % (HEAD, len(body), body))
     until = time.monotonic() + 120
     while given_up() == before and time.monotonic() < until:
@@ -405,10 +422,10 @@ def test_who_never_reads_is_written_for_no_longer(server: Server) -> None:
     connection.close()
 
 
-def test_too_many_connections_are_refused_until_some_end(server: Server) -> None:
-    held = [socket.create_connection(server.address, timeout=60) for _ in range(40)]
+def test_too_many_connections_are_refused_until_some_end(server: str) -> None:
+    held = [socket.create_connection(address(server), timeout=60) for _ in range(40)]
     time.sleep(0.2)
-    with socket.create_connection(server.address, timeout=60) as one_more:
+    with socket.create_connection(address(server), timeout=60) as one_more:
         assert b" 503 " in _rest(one_more)
     for connection in held:
         connection.close()

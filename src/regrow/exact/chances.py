@@ -18,6 +18,7 @@ from regrow.exact.definition import LANES
 from regrow.exact.kernel import kernel, shared_kernel
 
 _inline: Any = kernel(inline="always")
+_helper: Any = kernel()
 _parallel: Any = shared_kernel
 
 _ROUND = 6755399441055744.0
@@ -55,6 +56,20 @@ def _kernel(logits: Any, largest: Any, out: Any) -> None:
                 for j in range(LANES):
                     lanes[j] += piece[c + j]
         out[r] = ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
+
+
+@_helper
+def _exponentials(x: Any, out: Any) -> None:
+    for i in range(len(x)):
+        out[i] = _exp(max(x[i], _SMALLEST))
+
+
+def exponentials(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """e to the power of each of ``(N,)``, none above 0; of one below -700, as if it were that."""
+    out = np.empty(len(x))
+    _exponentials(np.ascontiguousarray(x), out)
+    out[np.isnan(x)] = np.nan  # what the larger one of that and a number is differs between processors
+    return out
 
 
 def exponential_sums(logits: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

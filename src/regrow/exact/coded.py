@@ -47,6 +47,11 @@ class Layout:
         return SIDE * self.block * self.bits // 8
 
     @property
+    def title(self) -> str:
+        """A name of it."""
+        return f"{self.bits}.{self.block}.{self.zero}.{int(self.offset)}"
+
+    @property
     def run(self) -> int:
         """Bytes of a run."""
         return self.codes + _FLOATS * (1 + self.offset)

@@ -60,37 +60,81 @@ def write_records(x: Any, bits: Any, block: int, zero: int, out: Any) -> None:
         ints[b, LOWER // 4] = -zero * lower
 
 
-def _made(layout: Layout) -> Any:
-    single, several = tile(1, layout), tile(_ROWS, layout)
-    block, zero = layout.block, layout.zero
-
-    def product(x: Any, bits: Any, runs: Any, records: Any, out: Any) -> None:
-        rows, groups = x.shape[0], runs.shape[0]
-        for r in prange(rows):
-            write_records(x[r], bits[r], block, zero, records[r])
-        apart, stride, blocks = records.strides[0], out.strides[0], runs.shape[1]
-        step = 1 if rows == 1 else _ROWS
-        stretches = (rows + _INPUTS - 1) // _INPUTS
-        for i in prange(groups * stretches):
-            g, first = i // stretches, i % stretches * _INPUTS
-            stop = min(rows, first + _INPUTS)
-            run = np.int64(runs.ctypes.data + g * runs.strides[0])
-            for r in range(first, stop, step):
-                row = np.int64(records.ctypes.data + r * apart)
-                target = np.int64(out.ctypes.data + g * SIDE * 4 + r * stride)
-                if step == 1:
-                    single(run, blocks, row, apart, 1, target, stride)
-                else:
-                    several(run, blocks, row, apart, stop - r, target, stride)
-
+@cache
+def group_product(layout: Layout, vnni: bool = _VNNI) -> Any:
+    """What multiplies rows, as records, with 16 rows of codes, and writes float32 ``(rows, 16)``."""
+    made = _by_vnni(layout) if vnni else _plainly(layout)
     # What is kept of compiled kernels has this name, and so is of one layout.
-    product.__qualname__ = f"coded_product_{layout.bits}_{block}_{zero}_{int(layout.offset)}"
+    made.__qualname__ = f"group_product.{layout.title}.{vnni}"
+    return kernel()(made)
+
+
+def _by_vnni(layout: Layout) -> Any:
+    single, several = tile(1, layout), tile(_ROWS, layout)
+
+    def product(runs: Any, records: Any, out: Any) -> None:
+        rows, apart, stride, blocks = len(records), records.strides[0], out.strides[0], runs.shape[0]
+        run = np.int64(runs.ctypes.data)
+        if rows == 1:
+            single(run, blocks, np.int64(records.ctypes.data), apart, 1, np.int64(out.ctypes.data), stride)
+            return
+        for r in range(0, rows, _ROWS):
+            row, target = np.int64(records.ctypes.data + r * apart), np.int64(out.ctypes.data + r * stride)
+            several(run, blocks, row, apart, rows - r, target, stride)
+
+    return product
+
+
+def _plainly(layout: Layout) -> Any:
+    bits, block, zero, offset, codes = layout.bits, layout.block, layout.zero, layout.offset, layout.codes
+
+    def product(runs: Any, records: Any, out: Any) -> None:
+        integers, sums, totals = np.empty(block, np.float64), np.empty(SIDE, np.float64), np.empty(SIDE, np.float64)
+        for r in range(len(records)):
+            totals[:] = 0.0
+            for b in range(len(runs)):
+                record, run = records[r, b], runs[b]
+                digits, doubles, floats = record.view(np.int8), record.view(np.float64), run.view(np.float32)
+                for c in range(block):
+                    upper = np.int32(digits[c]) * 65536 + np.int32(digits[DIGITS + c]) * 256
+                    integers[c] = upper + np.int32(digits[2 * DIGITS + c])
+                # Integers of 23 bits times such of 9, 32 of them: exact in any order.
+                sums[:] = 0.0
+                for c in range(block):
+                    shift = 4 if bits == 4 and c >= block // 2 else 0
+                    place = c - block // 2 if shift else c
+                    for side in range(SIDE):
+                        code = np.int32(run[place // 4 * 4 * SIDE + 4 * side + place % 4])
+                        code = (code >> shift) & 15 if bits == 4 else code
+                        sums[side] += np.float64(code - zero) * integers[c]
+                for side in range(SIDE):
+                    scale = np.float64(floats[codes // 4 + side]) * doubles[POWER // 8]
+                    totals[side] = totals[side] + sums[side] * scale
+                    if offset:
+                        more = np.float64(floats[codes // 4 + SIDE + side]) * doubles[WHOLE // 8]
+                        totals[side] = totals[side] + more
+            for side in range(SIDE):
+                out[r, side] = F(totals[side])
+
     return product
 
 
 @cache
-def _kernel(layout: Layout) -> Any:
-    return shared_kernel(_made(layout))
+def _kernel(layout: Layout, vnni: bool = _VNNI) -> Any:
+    multiply, block, zero = group_product(layout, vnni), layout.block, layout.zero
+
+    def product(x: Any, bits: Any, runs: Any, records: Any, out: Any) -> None:
+        rows = x.shape[0]
+        for r in prange(rows):
+            write_records(x[r], bits[r], block, zero, records[r])
+        stretches = (rows + _INPUTS - 1) // _INPUTS
+        for i in prange(runs.shape[0] * stretches):
+            g, first = i // stretches, i % stretches * _INPUTS
+            target = out[first : first + _INPUTS, g * SIDE : (g + 1) * SIDE]
+            multiply(runs[g], records[first : first + _INPUTS], target)
+
+    product.__qualname__ = f"coded_product.{layout.title}.{vnni}"
+    return shared_kernel(product)
 
 
 def coded_product(x: Tensor, weight: Coded) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from regrow.exact import definition, grid
 from regrow.exact.backend import Backend, Kernels
 from regrow.exact.blend import Blend
+from regrow.exact.coded import Coded
 from regrow.exact.gemm import FLOAT64, GemmBackend
 from regrow.exact.grid import Block, Digits, Layout
 from regrow.exact.random import normals
@@ -187,6 +188,32 @@ def _long() -> dict[str, Case]:
     }
 
 
+CODED = {
+    "4": ((-8, 7), 32, False),
+    "4 offset": ((0, 15), 32, True),
+    "6": ((-32, 31), 16, False),
+    "8": ((-128, 127), 96, False),
+}
+"""Spans of integers, columns that share a scale, and whether there are offsets."""
+
+
+def coded(span: tuple[int, int], group: int, offset: bool) -> Coded:
+    """A matrix of codes, ``(21, 96)``, with scales from subnormal to infinite."""
+    integers = torch.arange(21 * 96).view(21, 96) ** 2 * 7 % (span[1] - span[0] + 1) + span[0]
+    scales, offsets = (sample((21, 96 // group), seed) for seed in (11, 12))
+    scales[3], scales[4, 0], scales[5, 0], scales[6] = 1e-45, torch.inf, torch.nan, 0.0
+    return Coded.of(integers.to(torch.int8), scales, offsets if offset else None, span)
+
+
+def _coded(kind: str) -> dict[str, Case]:
+    x = sample((9, 96), 13, kind)
+
+    def case(weight: Coded, rows: int) -> Case:
+        return lambda k: k.coded_product(x[:rows], weight)
+
+    return {f"{name}, {rows} rows": case(coded(*how), rows) for name, how in CODED.items() for rows in (1, 9)}
+
+
 def _usual(kind: str) -> dict[str, Case]:
     x, y, gain = sample((37, 50), 1, kind), sample((37, 50), 2, kind), sample((50,), 3)
     batch, heads = sample((3, 29, 22), 4, kind), sample((2, 5, 6, 8), 6, kind)
@@ -208,6 +235,7 @@ def _usual(kind: str) -> dict[str, Case]:
         **{f"activation {kind}": partial(_activation, x * 4.0, y, kind) for kind in ("silu", "gelu", "gelu_tanh")},
         "rotate": lambda k: k.rotate(heads, cosine, sine, 4),
         "ordered_product": lambda k: k.ordered_product(x, y[:35]),
+        **{f"coded_product {name}": case for name, case in _coded(kind).items()},
         "ordered_product row": lambda k: k.ordered_product(x[3:4, :48], y[:, :48]),
         "ordered_attention": lambda k: k.ordered_attention(batch[:, :9], batch, batch, 20, 1, 0.25),
         "ordered_attention shared": lambda k: k.ordered_attention(batch[:, :24], batch, batch, 0, 3, 0.25),
@@ -229,6 +257,8 @@ def _non_finite(name: str, value: float) -> dict[str, Case]:
     """A NaN or an infinity must come out as NaN, in the same places."""
     x, y, gain = sample((6, 20), 1), sample((6, 20), 2), torch.ones(20)
     x[2, 3] = value
+    wide = x.repeat(1, 5)[:, :96]
+    wide[:, 40:] = 1.0
     return {
         f"split {name} rows": _split(x[None], grid.LEFT),
         f"split {name} columns": _split(x[None], grid.RIGHT),
@@ -238,6 +268,7 @@ def _non_finite(name: str, value: float) -> dict[str, Case]:
         f"layer_norm_backward {name}": lambda k: k.layer_norm_backward(y, x, gain, gain[:6].double(), gain[:6]),
         f"column_sum {name}": lambda k: k.column_sum(x),
         f"softmax {name}": lambda k: k.softmax(x),
+        f"coded_product {name}": lambda k: k.coded_product(wide, coded(*CODED["4 offset"])),
         f"ordered_product {name}": lambda k: k.ordered_product(x, y),
         f"ordered_attention {name} key": lambda k: k.ordered_attention(y[None], x[None], y[None], 0, 1, 0.25),
         f"ordered_attention {name} value": lambda k: k.ordered_attention(y[None], y[None], x[None], 0, 1, 0.25),

@@ -233,18 +233,23 @@ def _grid_sum_row(x: Any, bits: Any) -> float:
     return total * back
 
 
+@kernel()
+def rms_norm_row(x: Any, gain: Any, epsilon: float, out: Any, out_bits: Any) -> Any:
+    """See :func:`regrow.exact.definition.rms_norm`; gives the inverse root."""
+    # The squares are kept where the result will be, so that no memory is asked for and the row stays in the cache.
+    for c in range(x.shape[0]):
+        out[c] = x[c] * x[c]
+    mean = _grid_sum_row(out, out_bits) / np.float64(x.shape[0])
+    i = F(1.0 / np.sqrt(mean + epsilon))
+    for c in range(x.shape[0]):
+        out[c] = (x[c] * i) * gain[c]
+    return i
+
+
 @_parallel
 def _rms_norm_kernel(x: Any, gain: Any, epsilon: float, out: Any, out_bits: Any, inverse: Any) -> None:
-    rows, columns = x.shape
-    for r in prange(rows):
-        # The squares are kept where the result will be, so that no memory is asked for and the row stays in the cache.
-        for c in range(columns):
-            out[r, c] = x[r, c] * x[r, c]
-        mean = _grid_sum_row(out[r], out_bits[r]) / np.float64(columns)
-        i = F(1.0 / np.sqrt(mean + epsilon))
-        inverse[r] = i
-        for c in range(columns):
-            out[r, c] = (x[r, c] * i) * gain[c]
+    for r in prange(x.shape[0]):
+        inverse[r] = rms_norm_row(x[r], gain, epsilon, out[r], out_bits[r])
 
 
 def rms_norm(x: Tensor, gain: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:

@@ -222,26 +222,35 @@ def _weighted(numerators: Any, values: Any, sums: Any) -> None:
                 sums[lane, c] += weight * np.float64(values[t, c])
 
 
+@_helper
+def attend(q: Any, k: Any, v: Any, first: int, share: int, scale: Any, out: Any) -> None:
+    """Attention of the rows of some positions, ``share`` of each, the first of which is ``first``."""
+    rows, width = q.shape
+    keys = first + (rows - 1) // share + 1
+    scores = np.empty((rows, keys), np.float32)
+    sums, total = np.empty((LANES, width), np.float64), np.empty(LANES, np.float64)
+    _multiply(q, k[:keys], scores)
+    for r in range(rows):
+        seen = first + r // share + 1
+        row = scores[r, :seen]
+        denominator = _numerators(row, scale, total)
+        _weighted(row, v[:seen], sums)
+        for c in range(width):
+            lower = (sums[0, c] + sums[4, c]) + (sums[2, c] + sums[6, c])
+            upper = (sums[1, c] + sums[5, c]) + (sums[3, c] + sums[7, c])
+            out[r, c] = np.float32((lower + upper) / denominator)
+
+
 @_parallel
 def _attention_kernel(q: Any, k: Any, v: Any, first: int, share: int, scale: Any, out: Any) -> None:
-    groups, rows, width = q.shape
-    blocks = (rows + _QUERIES - 1) // _QUERIES
+    groups, rows, _ = q.shape
+    positions = max(1, _QUERIES // share)
+    blocks = (rows // share + positions - 1) // positions
     for i in prange(groups * blocks):
-        g, start = i % groups, i // groups * _QUERIES
-        stop = min(rows, start + _QUERIES)
-        keys = first + (stop - 1) // share + 1
-        scores = np.empty((stop - start, keys), np.float32)
-        sums, total = np.empty((LANES, width), np.float64), np.empty(LANES, np.float64)
-        _multiply(q[g, start:stop], k[g, :keys], scores)
-        for r in range(start, stop):
-            seen = first + r // share + 1
-            row = scores[r - start, :seen]
-            denominator = _numerators(row, scale, total)
-            _weighted(row, v[g, :seen], sums)
-            for c in range(width):
-                lower = (sums[0, c] + sums[4, c]) + (sums[2, c] + sums[6, c])
-                upper = (sums[1, c] + sums[5, c]) + (sums[3, c] + sums[7, c])
-                out[g, r, c] = np.float32((lower + upper) / denominator)
+        g, start = i % groups, i // groups * positions
+        stop = min(rows, (start + positions) * share)
+        some = slice(start * share, stop)
+        attend(q[g, some], k[g], v[g], first + start, share, scale, out[g, some])
 
 
 def ordered_attention(q: Tensor, k: Tensor, v: Tensor, first: int, share: int, scale: float) -> Tensor:

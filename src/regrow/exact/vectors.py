@@ -20,6 +20,7 @@ from torch import Tensor
 from regrow.exact import adamw, definition, inference, initial, layers, polynomials, random
 from regrow.exact import operations as ops
 from regrow.exact.accumulation import Gradients
+from regrow.exact.coded import Coded
 from regrow.exact.grid import LEFT
 from regrow.exact.optimizer import AdamW, clip_factor, gradient_norm
 from regrow.exact.selection import current
@@ -142,6 +143,7 @@ def vectors() -> Iterator[Vector]:
     yield from _optimizer()
     yield from _library_optimizer()
     yield from _inference()
+    yield from _coded()
 
 
 def _random() -> Iterator[Vector]:
@@ -558,6 +560,29 @@ def _inference() -> Iterator[Vector]:
         q, k, v = (x.tensor for x in given.values())
         y = inference.attention(q, k.transpose(1, 2), v.transpose(1, 2), first)
         yield vector("ordered_attention", f"from {first}", {**given, "first": first}, {"y": y})
+
+
+def _coded() -> Iterator[Vector]:
+    # Integers of all formats, and groups of 16, 32 and more; rows with magnitudes that differ from block to block.
+    for name, (low, high), group, offset in (
+        ("of 4 bits", (-8, 7), 32, False),
+        ("with offsets", (0, 15), 32, True),
+        ("narrow groups", (-32, 31), 16, False),
+        ("wide groups", (-128, 127), 96, False),
+        ("not finite", (0, 31), 32, True),
+    ):
+        x = normal(f"coded x {name}", 3, 96, factor=3.0)
+        x = with_entries(x, {5: 3e4, 40: 1e-30, 96: 2.0**-103, 130: 1e38, 200: 77.0})
+        if name == "not finite":
+            x = with_entries(x, {0: np.nan, 100: np.inf, **dict.fromkeys(range(224, 256), 0.0)})
+        drawn = random.integers(SEED, f"codes {name}", 4 * 96).astype(np.int64) % (high - low + 1) + low
+        integers = literal(drawn.astype(np.int8).reshape(4, 96))
+        given = {"x": x, "integers": integers, "scales": normal(f"scales {name}", 4, 96 // group, factor=0.01)}
+        if offset:
+            given["offsets"] = normal(f"offsets {name}", 4, 96 // group, factor=0.1)
+        offsets = given["offsets"].tensor if offset else None
+        weight = Coded.of(integers.tensor, given["scales"].tensor, offsets, (low, high))
+        yield vector("coded_linear", name, given, {"y": inference.linear(x.tensor, weight)})
 
 
 def _cancelling() -> tuple[Input, Input]:

@@ -2,5 +2,6 @@
 
 ARITHMETIC = 1
 """Of all but what follows: training, and measuring losses."""
-INFERENCE = 2
-"""Of logits, and so of what models write. With it, the version of every kind that `infers` is raised: locks name it."""
+INFERENCE = 3
+"""Of logits, and so of what models write. Where it changes what stages give, the version of every kind that `infers` is
+raised with it: locks name that. Version 3 did not: stages read float32 matrices, whose bits are those of version 2."""

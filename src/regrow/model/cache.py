@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from regrow.model.config import DecoderConfig
@@ -55,8 +56,9 @@ class Cache:
 
         S is the number of all positions. It is a view.
         """
-        end = self.length + x.shape[1]
-        held = self._with_room(name, x.transpose(1, 2), end)
+        batch, positions, groups, width = x.shape
+        end = self.length + positions
+        held = self.held(name, end, (batch, groups, width), x.device)
         held[:, :, self.length : end] = x.transpose(1, 2)
         return held[:, :, :end]
 
@@ -64,21 +66,22 @@ class Cache:
         """Go on with positions that another cache has read, right behind the same ones as here."""
         end = self.length
         for name, x in kept.items():
-            end = self.length + x.shape[2]
-            self._with_room(name, x, end)[:, :, self.length : end] = x
+            batch, groups, positions, width = x.shape
+            end = self.length + positions
+            self.held(name, end, (batch, groups, width), x.device)[:, :, self.length : end] = x
         self.length = end
 
     def between(self, start: int, stop: int) -> Kept:
         """A copy of what is held of some positions."""
         return {name: held[:, :, start:stop].clone() for name, held in self._held.items()}
 
-    def _with_room(self, name: str, like: Tensor, end: int) -> Tensor:
-        """What is held by a name, where there is room for ``end`` positions."""
+    def held(self, name: str, end: int, shape: tuple[int, int, int], device: torch.device | None = None) -> Tensor:
+        """Where a name has its positions, ``(B, G, S, D)``, with room for ``end`` of them; shape is ``(B, G, D)``."""
         held = self._held.get(name)
         if held is None or held.shape[2] < end:
             self.reserve(end)
-            batch, groups, _, width = like.shape
-            room = like.new_empty((batch, groups, self.room, width))
+            batch, groups, width = shape
+            room = torch.empty((batch, groups, self.room, width), device=device)
             if held is not None:
                 room[:, :, : self.length] = held[:, :, : self.length]
             self._held[name] = held = room

@@ -24,6 +24,7 @@ from regrow.exact import operations as ops
 from regrow.exact.coded import Coded, Stacked
 from regrow.exact.random import normals
 from regrow.model import rotary
+from regrow.model.blocks import Blocks
 from regrow.model.cache import Cache
 from regrow.model.config import DecoderConfig, skip
 from regrow.model.segments import Segments
@@ -61,11 +62,14 @@ class Products:
         linear: of rows, a matrix and its bias.
         attention: of the name of its block, and queries, keys and values of the positions that are read.
         low_rank: as ``linear``, with two narrow matrices beside the one.
+        whole: of all parameters, the tables of positions, the name of a block and what it reads: that plus what the
+            block makes of it, or None if it is to be computed operation by operation.
     """
 
     linear: Callable[[Tensor, Any, Tensor | None], Tensor]
     attention: Callable[[str, Tensor, Tensor, Tensor], Tensor]
     low_rank: Callable[[Tensor, Any, Tensor, Tensor, Tensor | None], Tensor]
+    whole: Callable[[Weights, Sequence[Tensor], str, Tensor], Tensor | None] | None = None
 
 
 def _attention(_name: str, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -170,7 +174,8 @@ class Decoder:
         """What the output matrix makes logits of, ``(B, T, C)``; see :meth:`logits`."""
         cache = Cache() if cache is None else cache
         end = self._end(cache, tokens.shape[1])
-        products = Products(inference.linear, partial(_cached_attention, cache), _inference_low_rank)
+        blocks = Blocks(self.config, [cache], [tokens.shape[1]], len(tokens))
+        products = Products(inference.linear, partial(_cached_attention, cache), _inference_low_rank, blocks)
         final = self.final(parameters, tokens, products, first=cache.length)
         cache.length = end
         return final.view(*tokens.shape, -1)
@@ -197,7 +202,7 @@ class Decoder:
         places = torch.cat([torch.arange(end - count, end) for end, count in zip(ends, counts, strict=True)])
         lengths = torch.tensor(ends).repeat_interleave(torch.tensor(counts))
         attention = partial(_attention_of_each, caches, counts)
-        products = Products(inference.linear, attention, _inference_low_rank)
+        products = Products(inference.linear, attention, _inference_low_rank, Blocks(self.config, caches, counts))
         tokens = torch.cat(list(texts)).view(1, -1).to(parameters["embed"].device)
         final = self._passing(parameters, tokens, products, places, lengths)(tokens)
         for cache, end in zip(caches, ends, strict=True):
@@ -336,8 +341,10 @@ class Pass:
             # A name of its own for what both blocks read: gradients are then added two at a time, in one order.
             read = x.view_as(x)
             return x + self._block(attention, read, self._attention) + self._block(mlp, read, self._mlp)
-        x = x + self._block(attention, x, self._attention)
-        return x + self._block(mlp, x, self._mlp)
+        for block, inside in ((attention, self._attention), (mlp, self._mlp)):
+            whole = self.products.whole(self.parameters, self.tables, block, x) if self.products.whole else None
+            x = x + self._block(block, x, inside) if whole is None else whole
+        return x
 
     def _block(self, name: str, x: Tensor, inside: Callable[[str, Tensor], Tensor]) -> Tensor:
         place = self.config.norm_place

@@ -63,7 +63,7 @@ def tile(rows: int, layout: Layout) -> Any:
                     _store(builder, value, _offset(builder, address, 32 * half))
 
     def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        title = f"regrow.coded.{rows}.{layout.bits}.{layout.block}.{int(layout.offset)}"
+        title = f"regrow.coded.{rows}.{layout.title}"
         function = builder.module.globals.get(title)
         if function is None:
             function = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [_LONG] * 7), title)

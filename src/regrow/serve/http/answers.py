@@ -80,6 +80,14 @@ class Answer(ABC):
         samplings = self.chosen.samplings(self.each, self.served.generator.decoder.config.vocabulary)
         return [self._wanted(prompt, one) for prompt in self.prompts for one in samplings]
 
+    @property
+    def chances(self) -> int:
+        """How many it may tell, of tokens and of those that are likeliest in their places."""
+        if self.shape.likeliest is None:
+            return 0
+        places = sum(self._most(one) + self.shape.echo * len(one.tokens) for one in self.prompts)
+        return places * self.each * (1 + self.shape.likeliest)
+
     async def told(self, texts: Texts) -> dict[str, Any]:
         """All texts, once they are written."""
         pieces: list[list[Piece]] = [[] for _ in range(self._count)]

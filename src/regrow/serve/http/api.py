@@ -181,6 +181,9 @@ class Api:
         texts = len(prompts) * answer.each
         if asked.stream:
             return Stream(self._parts(answer, texts))
+        if answer.chances > (most := self._limits.chances):
+            why = f"up to {answer.chances:,} chances of tokens would be told at once, and {most:,} may be"
+            raise RefusedError(f"{why}; ask for fewer, or for a stream", param="logprobs", code="invalid_value")
         return JSONResponse(await unless_gone(request.receive, self._told(answer, texts)))
 
     async def _told(self, answer: Answer, texts: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ class Limits:
         stops: texts that one request may stop at.
         stop: characters of each of these.
         likeliest: tokens told of one place, beside the one that stands there.
+        chances: of tokens that an answer tells which is kept until it is whole, and not streamed.
         seconds: in which a request is answered.
         patience: seconds in which a client sends its request, or takes what was sent to it.
         unread: events kept for a client that reads more slowly than the model writes.
@@ -29,6 +30,7 @@ class Limits:
     stops: int = 64
     stop: int = 1024
     likeliest: int = 20
+    chances: int = 2 << 20
     seconds: float = 600.0
     patience: float = 30.0
     unread: int = 1024

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from queue import SimpleQueue
 from types import MappingProxyType
 from typing import Any
 
@@ -14,10 +15,11 @@ from regrow.corpus.tokenizer import CONFIG, SPECIAL, settings
 from regrow.errors import RecipeError
 from regrow.exact.version import INFERENCE
 from regrow.model.adapters import files
+from regrow.model.sampling import Sampling
 from regrow.model.weights import ends
 from regrow.release import Release
 from regrow.release.layout import SUMS
-from regrow.serve.engine import Engine
+from regrow.serve.engine import Ended, Engine, Event, Request
 from regrow.serve.engine import Limits as EngineLimits
 from regrow.serve.generate import Generator
 from regrow.serve.http.chosen import unheeded
@@ -80,7 +82,7 @@ class Served:
             adapters: folders of adapters that were made for it, by the names that clients are to call them.
 
         Raises:
-            InputError: as :meth:`Generator.load` does.
+            InputError: as :meth:`Generator.load` does; or if the model cannot write.
             RecipeError: as :meth:`Generator.load` does; or if an adapter is called as the model is.
         """
         generator, limits = Generator.load(release.path, adapters), limits or Limits()
@@ -91,6 +93,7 @@ class Served:
         if (name := _name(release)) in adapters:
             raise RecipeError(f"an adapter cannot be called `{name}`", why="the model is", hint="call it otherwise")
         engine = Engine(generator.decoder, generator.parameters, of_engine, generator.adapters)
+        _warm(engine, generator.tokenizer.end_of_text)
         return Served(release, generator, engine, limits, digests)
 
     @cached_property
@@ -149,6 +152,16 @@ class Served:
     def close(self) -> None:
         """End the engine, and whatever it writes."""
         self.engine.close(now=True)
+
+
+def _warm(engine: Engine, token: int) -> None:
+    """Let a model write something: whoever asks first does not wait for kernels, and one that fails is told of now."""
+    heard = SimpleQueue[Event]()
+    engine.submit(Request([token, token], 2, Sampling()), heard.put)
+    while not isinstance(event := heard.get(), Ended):
+        pass
+    if event.error is not None:
+        raise event.error
 
 
 def _name(release: Release) -> str:

@@ -12,6 +12,7 @@ import errno
 import json
 import signal
 import socket
+import threading
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -84,6 +85,11 @@ def _said(where: str) -> Iterator[None]:
 
 def run(app: ASGIApp, listener: socket.socket, limits: Limits) -> None:
     """Serve until Ctrl-C or SIGTERM: answers that are being written may end, unless there is a second one."""
+    server(app, limits).run(sockets=[listener])
+
+
+def server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
+    """What serves, in whichever thread runs it; signals are for the main thread."""
 
     class Protocol(Patient):
         patience, most = limits.patience, limits.connections
@@ -101,14 +107,15 @@ def run(app: ASGIApp, listener: socket.socket, limits: Limits) -> None:
         h11_max_incomplete_event_size=_HEAD,
         timeout_graceful_shutdown=_GRACE,
     )
-    _Server(config).run(sockets=[listener])
+    return _Server(config)
 
 
 class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """Stop at a signal, which is how a server is meant to end, and nothing that failed."""
-        loop, signals = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
+        ours = threading.current_thread() is threading.main_thread()
+        loop, signals = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM) if ours else ()
         for one in signals:
             loop.add_signal_handler(one, self.handle_exit, one, None)
         try:

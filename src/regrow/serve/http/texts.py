@@ -170,8 +170,11 @@ class Texts:
                 yield number, piece
 
     async def _next(self) -> tuple[int, Event]:
+        left = self._end - time.monotonic()
         try:
-            async with asyncio.timeout(max(0.0, self._end - time.monotonic())):
+            if left <= 0:  # also if there always is something to tell
+                raise TimeoutError
+            async with asyncio.timeout(left):
                 return await self._heard.get()
         except TimeoutError:
             self._why = "timeout"

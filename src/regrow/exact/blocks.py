@@ -1,0 +1,204 @@
+"""The two blocks of a layer over matrices of codes, each computed by one kernel: what operations one by one give.
+
+A token of a small model has so little to do in an operation that to ask for it takes as long. Rows may be of several
+texts, each with keys and values of its own: attention goes by *stretches*, some neighbouring positions of one text.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from llvmlite import ir
+from numba import extending, prange, types
+from torch import Tensor
+
+from regrow.exact.coded import SIDE, Coded, Layout
+from regrow.exact.coded_products import RECORD, group_product, write_records
+from regrow.exact.compiled import rms_norm_row
+from regrow.exact.kernel import shared_kernel
+from regrow.exact.ordered import attend
+from regrow.exact.rows import exp
+
+_intrinsic: Any = extending.intrinsic
+_F = np.float32
+_ONE = _F(1.0)
+_STRETCH = 16  # positions at most: their scores fit a cache
+
+
+@_intrinsic
+def _floats_at(_typing: Any, address: Any) -> Any:
+    """The pointer of an address."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.inttoptr(values[0], ir.FloatType().as_pointer())
+
+    return types.CPointer(types.float32)(types.int64), generate
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Where the rows of a pass stand.
+
+    Attributes:
+        cosine: float32 ``(R, D / 2)``, of each row's position.
+        sine: the same.
+        stretches: int64 ``(S, 4)``: first row, one behind the last, number of the text, position of the first.
+        places: int64 ``(R, 2)``: of each row, the number of its text and its position there.
+    """
+
+    cosine: Tensor
+    sine: Tensor
+    stretches: Any
+    places: Any
+
+    @staticmethod
+    def of(firsts: list[int], counts: list[int], cosine: Tensor, sine: Tensor) -> Rows:
+        """Of texts from their ``firsts`` positions on, so many of each, one behind the other."""
+        stretches, places, row = [], [], 0
+        for text, (first, count) in enumerate(zip(firsts, counts, strict=True)):
+            for start in range(0, count, _STRETCH):
+                stop = min(count, start + _STRETCH)
+                stretches.append((row + start, row + stop, text, first + start))
+            places += [(text, first + i) for i in range(count)]
+            row += count
+        return Rows(cosine, sine, np.array(stretches, np.int64), np.array(places, np.int64))
+
+
+@cache
+def _attention_kernel(inner: Layout, outer: Layout) -> Any:
+    read, write = group_product(inner), group_product(outer)
+    inner_block, inner_zero, outer_block, outer_zero = inner.block, inner.zero, outer.block, outer.zero
+
+    def block(
+        x: Any, gain: Any, epsilon: float, into: Any, back: Any, cosine: Any, sine: Any, stretches: Any, places: Any,
+        held: Any, heads: int, groups: int, width: int, scale: Any, records: Any, normal: Any, joined: Any,
+        means: Any, out: Any,
+    ) -> None:  # fmt: skip
+        rows, columns, share, half = x.shape[0], x.shape[1], heads // groups, width // 2
+        depth, deeper = into.shape[1], back.shape[1]
+        for r in prange(rows):
+            rms_norm_row(x[r], gain, epsilon, normal[r], normal[r].view(np.int32))
+            write_records(normal[r], normal[r].view(np.int32), inner_block, inner_zero, records[r, :depth])
+        for g in prange(into.shape[0]):
+            read(into[g], records[:, :depth], joined[:, g * SIDE : (g + 1) * SIDE])
+        for r in prange(rows):
+            text, place = places[r, 0], places[r, 1]
+            for h in range(heads + groups):
+                head = joined[r, h * width : (h + 1) * width]
+                for c in range(half):
+                    u, v = head[c], head[c + half]
+                    head[c] = u * cosine[r, c] - v * sine[r, c]
+                    head[c + half] = v * cosine[r, c] + u * sine[r, c]
+            for kind in range(2):
+                kept = numba.carray(_floats_at(held[text, kind]), (groups, held[text, 2], width))
+                for g in range(groups):
+                    start = (heads + kind * groups + g) * width
+                    kept[g, place] = joined[r, start : start + width]
+        for i in prange(len(stretches) * groups):
+            s, g = i // groups, i % groups
+            start, stop, text, first = stretches[s, 0], stretches[s, 1], stretches[s, 2], stretches[s, 3]
+            keys = numba.carray(_floats_at(held[text, 0]), (groups, held[text, 2], width))
+            values = numba.carray(_floats_at(held[text, 1]), (groups, held[text, 2], width))
+            queries, found = (
+                np.empty(((stop - start) * share, width), _F),
+                np.empty(((stop - start) * share, width), _F),
+            )
+            for r in range(start, stop):
+                for h in range(share):
+                    place = (g * share + h) * width
+                    queries[(r - start) * share + h] = joined[r, place : place + width]
+            attend(queries, keys[g], values[g], first, share, scale, found)
+            for r in range(start, stop):
+                for h in range(share):
+                    place = (g * share + h) * width
+                    means[r, place : place + width] = found[(r - start) * share + h]
+        for r in prange(rows):
+            write_records(means[r], means[r].view(np.int32), outer_block, outer_zero, records[r, :deeper])
+        for g in prange(back.shape[0]):
+            write(back[g], records[:, :deeper], out[:, g * SIDE : (g + 1) * SIDE])
+            for r in range(rows):
+                for c in range(g * SIDE, min(columns, (g + 1) * SIDE)):
+                    out[r, c] = x[r, c] + out[r, c]
+
+    block.__qualname__ = f"attention_block.{inner.title}.{outer.title}"
+    return shared_kernel(block)
+
+
+def attention(
+    x: Tensor, gain: Tensor, epsilon: float, into: Coded, back: Coded, rows: Rows, keys: list[Tensor],
+    values: list[Tensor], heads: int,
+) -> Tensor:  # fmt: skip
+    """``x`` ``(R, C)`` plus the attention of its norm, whose keys and values are written to where they are kept.
+
+    Args:
+        x: what the layer reads.
+        gain: of the norm.
+        epsilon: of the norm.
+        into: what makes queries, keys and values, one behind the other.
+        back: what makes the result of the heads.
+        rows: where they stand.
+        keys: of each text, ``(G, S, D)``, with room for the new ones.
+        values: the same.
+        heads: of queries.
+    """
+    groups, _, width = keys[0].shape
+    held = np.array([(k.data_ptr(), v.data_ptr(), k.shape[1]) for k, v in zip(keys, values, strict=True)], np.int64)
+    count, depth = len(x), max(into.runs.shape[1], back.runs.shape[1])
+    given = (x, gain, into.runs, back.runs, rows.cosine, rows.sine)
+    x_, gain_, into_, back_, cosine, sine = (tensor.numpy() for tensor in given)
+    out = torch.empty((count, back.runs.shape[0] * SIDE))
+    _attention_kernel(into.layout, back.layout)(
+        x_, gain_, epsilon, into_, back_, cosine, sine, rows.stretches, rows.places, held, heads, groups, width,
+        _F(1.0 / math.sqrt(width)), np.empty((count, depth, RECORD), np.uint8), np.empty_like(x_),
+        np.empty((count, into.runs.shape[0] * SIDE), _F), np.empty((count, heads * width), _F), out.numpy(),
+    )  # fmt: skip
+    return out
+
+
+@cache
+def _mlp_kernel(inner: Layout, outer: Layout) -> Any:
+    read, write = group_product(inner), group_product(outer)
+    inner_block, inner_zero, outer_block, outer_zero = inner.block, inner.zero, outer.block, outer.zero
+
+    def block(
+        x: Any, gain: Any, epsilon: float, into: Any, back: Any, records: Any, normal: Any, joined: Any, active: Any,
+        out: Any,
+    ) -> None:  # fmt: skip
+        rows, columns, hidden = x.shape[0], x.shape[1], active.shape[1]
+        depth, deeper = into.shape[1], back.shape[1]
+        for r in prange(rows):
+            rms_norm_row(x[r], gain, epsilon, normal[r], normal[r].view(np.int32))
+            write_records(normal[r], normal[r].view(np.int32), inner_block, inner_zero, records[r, :depth])
+        for g in prange(into.shape[0]):
+            read(into[g], records[:, :depth], joined[:, g * SIDE : (g + 1) * SIDE])
+        for r in prange(rows):
+            for c in range(hidden):
+                gate = joined[r, c]
+                active[r, c] = (gate * (_ONE / (_ONE + exp(-gate)))) * joined[r, hidden + c]
+            write_records(active[r], active[r].view(np.int32), outer_block, outer_zero, records[r, :deeper])
+        for g in prange(back.shape[0]):
+            write(back[g], records[:, :deeper], out[:, g * SIDE : (g + 1) * SIDE])
+            for r in range(rows):
+                for c in range(g * SIDE, min(columns, (g + 1) * SIDE)):
+                    out[r, c] = x[r, c] + out[r, c]
+
+    block.__qualname__ = f"mlp_block.{inner.title}.{outer.title}"
+    return shared_kernel(block)
+
+
+def mlp(x: Tensor, gain: Tensor, epsilon: float, into: Coded, back: Coded) -> Tensor:
+    """``x`` ``(R, C)`` plus SwiGLU of its norm; ``into`` makes gate and up, one behind the other, ``back`` all."""
+    count, depth = len(x), max(into.runs.shape[1], back.runs.shape[1])
+    x_, gain_, into_, back_ = (tensor.numpy() for tensor in (x, gain, into.runs, back.runs))
+    out = torch.empty((count, back.runs.shape[0] * SIDE))
+    _mlp_kernel(into.layout, back.layout)(
+        x_, gain_, epsilon, into_, back_, np.empty((count, depth, RECORD), np.uint8), np.empty_like(x_),
+        np.empty((count, into.runs.shape[0] * SIDE), _F), np.empty((count, back.columns), _F), out.numpy(),
+    )  # fmt: skip
+    return out

@@ -1,0 +1,150 @@
+"""Matrices that a file holds as integers stay such in a model that runs; texts have the same bits however read."""
+
+import itertools
+from dataclasses import replace
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from regrow.exact import coded_products, comparison, definition, inference
+from regrow.exact.coded import Coded, Stacked
+from regrow.exact.selection import use
+from regrow.model import gguf_blocks
+from regrow.model.cache import Cache
+from regrow.model.coding import Piece, joined
+from regrow.model.config import DecoderConfig
+from regrow.model.decoder import Decoder, initialise
+from regrow.model.families import families
+from regrow.model.packed import Codes
+from regrow.model.weights import Ends, load, load_weights, save
+
+CONFIG = DecoderConfig(
+    vocabulary=50, layers=2, width=64, heads=4, kv_heads=2, hidden=96, context=60, tied_embeddings=False
+)
+TOKENS = torch.arange(2 * 40).view(2, 40) ** 2 * 7 % 50
+
+
+def integers(rows, columns, low, high, seed=1):
+    return (torch.arange(rows * columns).view(rows, columns) ** 2 * (2 * seed + 5) % (high - low + 1) + low).to(
+        torch.int8
+    )
+
+
+def codes(rows, columns, bits, seed=1):
+    """Integers with scales of few digits, as files have them."""
+    half = 1 << (bits - 1)
+    scales = (comparison.sample((rows, columns // 32), seed) / half).to(torch.float16).float()
+    return Codes(integers(rows, columns, -half, half - 1, seed), scales, bits)
+
+
+def packed(bits=4):
+    """A model whose matrices in the layers are codes, and the same as codes alone."""
+    matrices = [name for name in initialise(CONFIG, 1) if name.startswith("layers") and "norm" not in name]
+    shapes = CONFIG.shapes()
+    return {name: codes(*shapes[name], bits, seed) for seed, name in enumerate(matrices)}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder, found = tmp_path_factory.mktemp("model"), packed()
+    plain = {n: p + 0.1 if p.dim() == 1 else p * 9.0 for n, p in initialise(CONFIG, 1).items() if n not in found}
+    save(folder, CONFIG, plain, Ends.both(0), found)
+    return folder
+
+
+def test_a_folder_with_packed_matrices_gives_them_as_codes_and_the_rest_as_numbers(model):
+    (config, numbers), (_, weights) = load(model), load_weights(model)
+    assert config == CONFIG
+    assert {name for name, one in weights.items() if isinstance(one, Coded)} == set(packed())
+    for name, one in weights.items():
+        whole = one.embedded(torch.arange(one.rows)) if isinstance(one, Coded) else one
+        assert comparison.difference(whole, numbers[name]) == ""
+    small = sum(weights[name].nbytes for name in packed())
+    assert small < 0.2 * sum(numbers[name].nbytes for name in packed())
+
+
+@settings(max_examples=15, deadline=None)
+@given(cuts=st.lists(st.sets(st.integers(1, 39), max_size=4), min_size=1, max_size=6))
+def test_texts_are_read_together_and_in_parts_as_each_alone_and_whole(model, cuts):
+    (config, weights), waiting = load_weights(model), []
+    decoder = Decoder(config)
+    whole = decoder.logits(weights, TOKENS)
+    for number, some in enumerate(cuts):
+        ends = [0, *sorted(some), 40]
+        waiting.append((Cache(), number % 2, [slice(*pair) for pair in itertools.pairwise(ends)], []))
+    while left := [one for one in waiting if one[2]]:
+        parts = [TOKENS[text, slices.pop(0)] for _, text, slices, _ in left]
+        final = decoder.step(weights, parts, [cache for cache, *_ in left])
+        rows = decoder.outputs(weights, final).split([len(part) for part in parts])
+        for (*_, found), mine in zip(left, rows, strict=True):
+            found.append(mine)
+    for _, text, _, found in waiting:
+        assert comparison.difference(torch.cat(found), whole[text]) == ""
+
+
+def test_operation_by_operation_and_by_the_definition_the_logits_are_the_same(model, monkeypatch):
+    config, weights = load_weights(model)
+    decoder = Decoder(config)
+    found = decoder.logits(weights, TOKENS[:, :9])
+    with use("reference", "float64"):
+        assert comparison.difference(decoder.logits(weights, TOKENS[:, :9]), found) == ""
+    monkeypatch.setattr("regrow.model.decoder.Blocks", lambda *_: None)
+    assert comparison.difference(decoder.logits(weights, TOKENS[:, :9]), found) == ""
+
+
+def test_the_logits_are_those_of_the_numbers_that_the_codes_stand_for_but_for_the_grid(model):
+    (config, numbers), (_, weights) = load(model), load_weights(model)
+    decoder = Decoder(config)
+    found, close = decoder.logits(weights, TOKENS), decoder.logits(numbers, TOKENS)
+    assert not torch.equal(found, close)
+    assert float((found - close).abs().max()) < 1e-4 * float(close.abs().max())
+
+
+@pytest.mark.parametrize("name", list(comparison.CODED))
+@pytest.mark.parametrize("kind", ["normal", "wide", "edges"])
+def test_without_the_processors_own_products_the_bits_are_the_same(name, kind):
+    x, weight = comparison.sample((5, 96), 3, kind), comparison.coded(*comparison.CODED[name])
+    records = torch.empty((5, weight.runs.shape[1], coded_products.RECORD), dtype=torch.uint8)
+    out = torch.empty((5, len(weight.runs) * 16))
+    given = x.numpy(), x.numpy().view(np.int32), weight.runs.numpy(), records.numpy(), out.numpy()
+    coded_products._kernel(weight.layout, False)(*given)
+    assert comparison.difference(out[:, : weight.rows].contiguous(), definition.coded_product(x, weight)) == ""
+
+
+@pytest.mark.parametrize("name", sorted(gguf_blocks.KINDS))
+def test_blocks_of_a_gguf_file_stand_for_the_numbers_that_its_own_library_gives(name):
+    kind, generator = gguf.GGMLQuantizationType[name], np.random.default_rng(1)
+    block, size = gguf.GGML_QUANT_SIZES[kind]
+    raw = generator.integers(0, 256, (3, 512 // block, size), dtype=np.uint8)
+    halves = {"Q4_1": (0, 2), "Q5_1": (0, 2), "Q4_K": (0, 2), "Q6_K": (208,)}.get(name, (0,))
+    for place in halves:  # of which any other bytes would be NaN now and then
+        raw[..., place : place + 2] = generator.standard_normal((3, 512 // block, 1)).astype("<f2").view(np.uint8)
+    found = gguf_blocks.piece(name, raw.reshape(-1), (3, 512)).rows(torch.arange(3)).embedded(torch.arange(3))
+    expected = gguf.quants.dequantize(raw.reshape(3, -1), kind).astype(np.float32)
+    assert comparison.difference(found, torch.from_numpy(expected)) == ""
+
+
+def piece(low, high, rows=32, columns=64, group=32):
+    return Piece(integers(rows, columns, low, high), comparison.sample((rows, columns // group), 2), None, (low, high))
+
+
+def test_pieces_of_several_kinds_lie_above_each_other_and_give_the_rows_of_each():
+    config = replace(CONFIG, heads=2, kv_heads=2, head_width=16)
+    form = families()["llama"].parameters["layers.*.attention.qkv"]
+    pieces = [piece(-8, 7), piece(-8, 7), piece(-32, 31, group=16)]
+    weight, x = joined(form, config, pieces), comparison.sample((3, 64), 1)
+    assert isinstance(weight, Stacked)
+    each = [inference.linear(x, one.rows(torch.arange(32))) for one in pieces]
+    assert comparison.difference(inference.linear(x, weight), torch.cat(each, 1)) == ""
+    assert isinstance(joined(form, config, [piece(-8, 7)] * 3), Coded)
+
+
+@pytest.mark.parametrize(("columns", "group"), [(64, 64), (96, 48), (40, 8), (48, 24)])
+def test_groups_that_make_no_blocks_are_not_kept(columns, group):
+    form = families()["llama"].parameters["layers.*.attention.out"]
+    found = joined(form, CONFIG, [piece(-8, 7, columns=columns, group=group)])
+    assert (found is not None) == (group == 64)
