@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -84,6 +85,14 @@ def command(folder: Path, *options: str, **env: str) -> Iterator[Server]:
         yield server
 
 
+def told(folder: Path) -> Any:
+    """What `regrow serve --json` says of a server that begins."""
+    with _started("-m", "regrow.cli", "serve", str(folder), "--port", "0", "--json") as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        return json.loads("".join(itertools.takewhile(lambda line: line != "}\n", lines)) + "}")
+
+
 @contextmanager
 def limited(folder: Path, **limits: float) -> Iterator[Server]:
     """A server with limits that the command has no options for."""
@@ -93,6 +102,15 @@ def limited(folder: Path, **limits: float) -> Iterator[Server]:
 
 @contextmanager
 def _running(*args: str, **env: str) -> Iterator[Server]:
+    with _started(*args, **env) as process:
+        assert process.stdout is not None and process.stderr is not None
+        url = process.stdout.readline().strip()
+        assert url.startswith("http://"), process.stderr.read()
+        yield Server(url, process)
+
+
+@contextmanager
+def _started(*args: str, **env: str) -> Iterator[subprocess.Popen[str]]:
     here = str(Path(regrow.__file__).parents[1])
     process = subprocess.Popen(
         [sys.executable, *args],
@@ -102,10 +120,7 @@ def _running(*args: str, **env: str) -> Iterator[Server]:
         text=True,
     )
     try:
-        assert process.stdout is not None and process.stderr is not None
-        url = process.stdout.readline().strip()
-        assert url.startswith("http://"), process.stderr.read()
-        yield Server(url, process)
+        yield process
     finally:
         process.kill()
         process.communicate()

@@ -421,6 +421,13 @@ def test_a_server_that_was_killed_answers_the_same_when_it_is_back(folder: Path,
         assert "Traceback" not in second.process.stderr.read()
 
 
+@pytest.mark.slow
+def test_programs_are_told_where_a_server_listens(folder: Path) -> None:
+    found = servers.told(folder)
+    assert found["url"].startswith("http://127.0.0.1:") and found["limits"]["answer"] == 4096
+    assert Release.open(folder).digest in found["models"]["babble"]
+
+
 @contextmanager
 def busy(server: Server) -> Iterator[None]:
     """Somebody asks for much."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from regrow.exporting.gguf import prepared
 from regrow.model import gguf, weights
 from regrow.model.adapters import files
 from regrow.model.adapters.files import Settings
-from regrow.model.adapters.low_rank import fitted, tensors_of, unmerged
+from regrow.model.adapters.low_rank import beside, fitted, tensors_of, unmerged
 from regrow.model.config import DecoderConfig
-from regrow.model.decoder import Decoder
+from regrow.model.decoder import Decoder, Weights
 from regrow.model.sampling import Sampling, generate
 from regrow.recipe.facts import Facts
 from regrow.serve.engine import Ended, Engine, Event, Limits, Model, Request, Written
@@ -30,9 +29,7 @@ PROMPTS = [[5 * i % 300 for i in range(17)], [5 * i % 300 for i in range(12)], [
 SAMPLING = Sampling(temperature=1.2, top=0, seed=4)
 
 
-def require_same(
-    generator: Generator, config: DecoderConfig, parameters: Mapping[str, Tensor], adapter: str = ""
-) -> None:
+def require_same(generator: Generator, config: DecoderConfig, parameters: Weights, adapter: str = "") -> None:
     """Requests that begin alike, together and twice, against each one's own run with what was loaded otherwise."""
     engine = Engine(generator.decoder, generator.parameters, Limits(1 << 26, block=4), generator.adapters)
     expected = [list(generate(Decoder(config), parameters, prompt, 9, SAMPLING)) for prompt in PROMPTS]
@@ -68,7 +65,7 @@ def test_small_integers(tmp_path: Path, bits: int) -> None:
     weights.save(tmp_path / "packed", config, rest, weights.Ends.both(0), codes)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / "packed" / name).write_bytes((tmp_path / "base" / name).read_bytes())
-    require_same(Generator.load(tmp_path / "packed"), config, {n: c.values() for n, c in codes.items()} | rest)
+    require_same(Generator.load(tmp_path / "packed"), *weights.load_weights(tmp_path / "packed"))
 
 
 @pytest.mark.parametrize("kind", ["F16", "Q8_0", "Q4_0"])
@@ -77,10 +74,9 @@ def test_a_gguf_file_and_a_folder_with_nothing_else(tmp_path: Path, kind: Any) -
     place.parent.mkdir()
     with place.open("xb") as file:
         prepared(base, base, kind, Facts(), context=None).write(file)
-    model = gguf.load(place)
     for given in (place, place.parent):
         generator = Generator.load(given)
-        require_same(generator, model.config, model.parameters)
+        require_same(generator, *gguf.load_weights(place))
         assert generator.tokenizer.prompt("one two") == Generator.load(base).tokenizer.prompt("one two")
         assert 0 in generator.stops
 
@@ -132,8 +128,20 @@ def test_adapters_over_one_base_that_is_in_memory_once(tmp_path: Path) -> None:
 
 def new_bytes(generator: Generator, model: Model) -> int:
     """Of an adapter's parameters, what is not the base's own memory."""
-    ours = {x.data_ptr() for x in generator.parameters.values()}
-    return sum(x.numel() * x.element_size() for x in model.parameters.values() if x.data_ptr() not in ours)
+    new = [x for name, x in model.parameters.items() if generator.parameters.get(name) is not x]
+    return sum(x.numel() * x.element_size() for x in new if isinstance(x, Tensor))
+
+
+def test_an_adapter_over_small_integers_leaves_them_such(tmp_path: Path) -> None:
+    place, file = adapter(tmp_path / "lora", folder(tmp_path / "base"), ADAPTERS["lora"], 1), tmp_path / "base.gguf"
+    with file.open("xb") as opened:
+        prepared(tmp_path / "base", tmp_path / "base", "Q8_0", Facts(), context=None).write(opened)
+    generator = Generator.load(file, {"lora": place})
+    config, parameters = gguf.load_weights(file)
+    require_same(generator, config, parameters)
+    fit = fitted(config, files.read(place), tensors_of(config, gguf.load(file).parameters))
+    require_same(generator, config, {**parameters, **beside(config, fit.pairs)}, adapter="lora")
+    assert new_bytes(generator, generator.adapters["lora"]) < 40_000
 
 
 def test_an_adapter_of_another_base_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from regrow.cli.console import Console
-from regrow.cli.options import Finite, example, pass_console, readable, release_argument, threads_option
+from regrow.cli.options import (
+    Finite,
+    example,
+    json_option,
+    pass_console,
+    readable,
+    release_argument,
+    threads_option,
+)
 from regrow.errors import InputError, RecipeError
 from regrow.words import listed
 
@@ -47,6 +56,7 @@ _LARGEST_KEY = 4096
 @click.option("--max-seconds", type=Finite(min=0.1), metavar="S", help="For an answer; by default 600.")
 @click.option("--max-memory", type=click.IntRange(min=1), metavar="MIB", help="For texts; a quarter of what is there.")
 @threads_option
+@json_option
 @pass_console
 def command(
     console: Console,
@@ -78,10 +88,10 @@ def command(
     asked = {"body": max_body, "answer": max_tokens, "texts": max_texts, "seconds": max_seconds, "memory": memory}
     limits = Limits(**{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
     doors = Doors(host, _key(api_key_file), tuple(one.lower().rstrip("/") for one in origins))
-    beside = _adapters(adapters)
+    there, beside = readable(release), _adapters(adapters)
     with bound(host, port) as listener:  # before loading, which takes longer than to find a port taken
         console.verb("Loading", str(release))
-        served = Served.load(readable(release), limits, beside)
+        served = Served.load(there, limits, beside)
         try:
             app = application(served, doors)
             listen(listener)
@@ -141,4 +151,9 @@ def _tell(console: Console, served: Served, doors: Doors, port: int) -> None:
         console.verb("Note", f"`{name}` of generation_config.json is not followed here", "yellow")
     if not doors.key and not doors.local:
         console.verb("Note", "whoever reaches this machine may ask: think of --api-key-file", "yellow")
-    console.result(f"http://{doors.named}:{port}")
+    url = f"http://{doors.named}:{port}"
+    if console.json:
+        models = {writer.name: writer.fingerprint for writer in served.writers}
+        console.document("serve/1", {"url": url, "models": models, "limits": asdict(limits)})
+    else:
+        console.result(url)

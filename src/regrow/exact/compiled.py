@@ -26,6 +26,7 @@ from torch import Tensor
 
 from regrow.exact import polynomials
 from regrow.exact.blend import Blend
+from regrow.exact.coded_products import coded_product as coded_product
 from regrow.exact.grid import Digits, Layout
 from regrow.exact.kernel import kernel, shared_kernel
 from regrow.exact.ordered import ordered_attention as ordered_attention

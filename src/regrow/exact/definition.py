@@ -16,7 +16,9 @@ from torch import Tensor
 
 from regrow.exact import polynomials
 from regrow.exact.blend import Blend
+from regrow.exact.coded import Coded
 from regrow.exact.grid import (
+    CODED_BITS,
     DIGIT_BITS,
     GRADIENT_BITS,
     HALF_DIGIT,
@@ -534,6 +536,32 @@ def _ordered_rows(x: Tensor, weight: Tensor) -> Tensor:
         some = lanes[..., : products.shape[2]]
         some.copy_(some + products)
     return _joined(lanes).to(torch.float32)
+
+
+def coded_product(x: Tensor, weight: Coded) -> Tensor:
+    """``x @ weight.T`` for float32 ``(R, K)`` and codes of ``(N, K)``, as float32 ``(R, N)``.
+
+    Each block of a row of ``x`` is put on a grid of its own. Its products with codes are integers, whose sum is exact;
+    the blocks' sums, times the scales, are added from the first to the last in float64, and rounded once.
+    """
+    block = weight.layout.block
+    blocks = x.reshape(x.shape[0], -1, block)
+    e = exponents(_magnitude_bits(blocks).amax(2))
+    # Not finite: the integers are 0, and the power of two is NaN, which makes the sum NaN.
+    up = power_of_two(CODED_BITS - torch.where(e == NON_FINITE, 0, e))
+    n = (blocks.to(torch.float64) * up[:, :, None]).round()
+    n = torch.where((e == NON_FINITE)[:, :, None], torch.zeros_like(n), n).to(torch.int64)
+    down = power_of_two(e) * 2.0**-CODED_BITS
+    codes = weight.integers().to(torch.int64).view(weight.rows, -1, block)
+    scales, offsets = weight.scales().to(torch.float64), weight.offsets()
+    total = torch.zeros((x.shape[0], weight.rows), dtype=torch.float64, device=x.device)
+    for b in range(n.shape[1]):
+        sums = (n[:, None, b] * codes[None, :, b]).sum(2).to(torch.float64)
+        total = total + sums * (scales[None, :, b] * down[:, b, None])
+        if offsets is not None:
+            whole = n[:, b].sum(1).to(torch.float64) * down[:, b]
+            total = total + offsets[None, :, b].to(torch.float64) * whole[:, None]
+    return total.to(torch.float32)
 
 
 def ordered_attention(q: Tensor, k: Tensor, v: Tensor, first: int, share: int, scale: float) -> Tensor:

@@ -10,6 +10,7 @@ Demmel and Nguyen, 2015.)
   two balanced base-128 digits ``q = 128 h + l``, both within -64..64.
 * Addends of a plain sum: ``q = rint(x * 2**(30 - e))``, at most 2**22 of them, exact in int64 and in float64.
 * Probabilities in cross-entropy: grid 2**-20, three digits.
+* What a matrix of codes is multiplied by: ``rint(x * 2**(22 - e))`` of each block of a row, three digits of base 256.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ DIGIT = 1 << DIGIT_BITS
 HALF_DIGIT = DIGIT // 2
 SUM_BITS = 30
 GRADIENT_BITS = 24
+CODED_BITS = 22
 PROBABILITY_BITS = 20
 
 # Groups whose largest magnitude is below 2**-100 share the grid of 2**-100, so that every scale is a normal float32.

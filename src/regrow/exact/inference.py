@@ -11,15 +11,24 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
+from regrow.exact.coded import Coded, Stacked
 from regrow.exact.selection import current
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(x: Tensor, weight: Tensor | Coded | Stacked, bias: Tensor | None = None) -> Tensor:
     """``x @ weight.T + bias`` for float32 ``(..., K)`` and ``(N, K)``, as float32 ``(..., N)``."""
-    y = current(x).kernels.ordered_product(x.reshape(-1, x.shape[-1]), weight).view(*x.shape[:-1], -1)
+    y = _product(x.reshape(-1, x.shape[-1]), weight).view(*x.shape[:-1], -1)
     return y if bias is None else y + bias
+
+
+def _product(x: Tensor, weight: Tensor | Coded | Stacked) -> Tensor:
+    kernels = current(x).kernels
+    if isinstance(weight, Stacked):
+        return torch.cat([kernels.coded_product(x, part) for part in weight.parts], 1)
+    return kernels.coded_product(x, weight) if isinstance(weight, Coded) else kernels.ordered_product(x, weight)
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, first: int = 0) -> Tensor:

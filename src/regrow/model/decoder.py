@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from regrow.exact import inference, layers
 from regrow.exact import operations as ops
+from regrow.exact.coded import Coded, Stacked
 from regrow.exact.random import normals
 from regrow.model import rotary
 from regrow.model.cache import Cache
@@ -27,6 +29,8 @@ from regrow.model.config import DecoderConfig, skip
 from regrow.model.segments import Segments
 
 Parameters = Mapping[str, Tensor]
+Weights = Mapping[str, Tensor | Coded | Stacked]
+"""Parameters of a model that runs, of which matrices may be codes."""
 
 INITIAL_STANDARD_DEVIATION = 0.02
 
@@ -59,9 +63,9 @@ class Products:
         low_rank: as ``linear``, with two narrow matrices beside the one.
     """
 
-    linear: Callable[[Tensor, Tensor, Tensor | None], Tensor]
+    linear: Callable[[Tensor, Any, Tensor | None], Tensor]
     attention: Callable[[str, Tensor, Tensor, Tensor], Tensor]
-    low_rank: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None], Tensor]
+    low_rank: Callable[[Tensor, Any, Tensor, Tensor, Tensor | None], Tensor]
 
 
 def _attention(_name: str, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -81,7 +85,9 @@ def _attention_of_each(
     return torch.cat([_cached_attention(cache, name, *piece) for cache, *piece in pieces], dim=1)
 
 
-def _inference_low_rank(x: Tensor, weight: Tensor, a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
+def _inference_low_rank(
+    x: Tensor, weight: Tensor | Coded | Stacked, a: Tensor, b: Tensor, bias: Tensor | None
+) -> Tensor:
     return inference.linear(x, weight, bias) + inference.linear(inference.linear(x, a), b)
 
 
@@ -133,9 +139,13 @@ class Decoder:
 
     def head(self, parameters: Parameters) -> Tensor:
         """The output matrix, ``(vocabulary, C)``."""
-        return parameters["embed" if self.config.tied_embeddings else "head"]
+        return parameters[self._head]
 
-    def logits(self, parameters: Parameters, tokens: Tensor, cache: Cache | None = None) -> Tensor:
+    @property
+    def _head(self) -> str:
+        return "embed" if self.config.tied_embeddings else "head"
+
+    def logits(self, parameters: Weights, tokens: Tensor, cache: Cache | None = None) -> Tensor:
         """float32 ``(B, T, vocabulary)`` for int64 ``(B, T)``; without gradients.
 
         Those of a position depend on its token and the ones before, and on nothing else; under ``dynamic`` scaling
@@ -148,15 +158,15 @@ class Decoder:
         """
         return self.outputs(parameters, self.read(parameters, tokens, cache))
 
-    def last_logits(self, parameters: Parameters, tokens: Tensor, cache: Cache | None = None) -> Tensor:
+    def last_logits(self, parameters: Weights, tokens: Tensor, cache: Cache | None = None) -> Tensor:
         """The logits of the last position, ``(B, vocabulary)``; see :meth:`logits`."""
         return self.outputs(parameters, self.read(parameters, tokens, cache)[:, -1])
 
-    def outputs(self, parameters: Parameters, final: Tensor) -> Tensor:
+    def outputs(self, parameters: Weights, final: Tensor) -> Tensor:
         """The logits ``(..., vocabulary)`` of some rows of what :meth:`read` and :meth:`step` give, ``(..., C)``."""
-        return inference.linear(final, self.head(parameters))
+        return inference.linear(final, parameters[self._head])
 
-    def read(self, parameters: Parameters, tokens: Tensor, cache: Cache | None) -> Tensor:
+    def read(self, parameters: Weights, tokens: Tensor, cache: Cache | None) -> Tensor:
         """What the output matrix makes logits of, ``(B, T, C)``; see :meth:`logits`."""
         cache = Cache() if cache is None else cache
         end = self._end(cache, tokens.shape[1])
@@ -165,7 +175,7 @@ class Decoder:
         cache.length = end
         return final.view(*tokens.shape, -1)
 
-    def step(self, parameters: Parameters, texts: Sequence[Tensor], caches: Sequence[Cache]) -> Tensor:
+    def step(self, parameters: Weights, texts: Sequence[Tensor], caches: Sequence[Cache]) -> Tensor:
         """What the output matrix makes logits of, for the next tokens of several texts, each as if it were alone.
 
         Matrices are read once for all of them, which is most of what a token costs. The texts need not be of one
@@ -205,7 +215,7 @@ class Decoder:
 
     def final(
         self,
-        parameters: Parameters,
+        parameters: Weights,
         tokens: Tensor,
         products: Products,
         packed: Segments | None = None,
@@ -229,7 +239,7 @@ class Decoder:
         return self._passing(parameters, tokens, products, places, torch.full_like(places, tokens.shape[1]))
 
     def _passing(
-        self, parameters: Parameters, tokens: Tensor, products: Products, places: Tensor, lengths: Tensor
+        self, parameters: Weights, tokens: Tensor, products: Products, places: Tensor, lengths: Tensor
     ) -> Pass:
         device = parameters["embed"].device
         seen = self._seen(places, lengths, device)
@@ -287,7 +297,7 @@ class Pass:
     """
 
     config: DecoderConfig
-    parameters: Parameters
+    parameters: Weights
     products: Products
     size: tuple[int, int]
     tables: tuple[Tensor, ...]
@@ -302,10 +312,10 @@ class Pass:
 
     def begin(self, tokens: Tensor) -> Between:
         """What the first layer reads."""
-        x = ops.embedding(tokens, self.parameters["embed"])
+        x = self._embedded(tokens)
         if self.config.positions == "learned":
             # Looked up for every sequence, so that the sum of the gradients over sequences is exact.
-            x = x + ops.embedding(self.places.expand(self.size), self.parameters["positions"])
+            x = x + ops.embedding(self.places.expand(self.size), self._vector("positions"))
         return Between(x.view(-1, self.config.width), {})
 
     def layer(self, i: int, between: Between) -> Between:
@@ -313,7 +323,7 @@ class Pass:
         x, kept = between.x, dict(between.kept)
         for pair in self.config.skips:
             if pair[1] == i:
-                x = x + ops.rms_norm(kept.pop(pair), self.parameters[skip(pair)], self.config.norm_epsilon)
+                x = x + ops.rms_norm(kept.pop(pair), self._vector(skip(pair)), self.config.norm_epsilon)
         for pair in self.config.skips:
             if pair[0] == i:
                 # Names of their own, so that gradients are added two at a time, in one order.
@@ -374,14 +384,31 @@ class Pass:
 
     def _linear(self, name: str, x: Tensor) -> Tensor:
         """A matrix of the decoder and, if they are there, two narrow ones beside it."""
-        weight, bias = self.parameters[name], self.parameters.get(f"{name}.bias")
+        weight = self.parameters[name]
+        bias = self._vector(f"{name}.bias") if f"{name}.bias" in self.parameters else None
         if f"{name}.lora_a" not in self.parameters:
             return self.products.linear(x, weight, bias)
-        a, b = (self.parameters[f"{name}.lora_{part}"] for part in "ab")
+        a, b = (self._vector(f"{name}.lora_{part}") for part in "ab")
         return self.products.low_rank(x, weight, a, b, bias)
 
     def _norm(self, name: str, x: Tensor) -> Tensor:
-        gain, epsilon = self.parameters[name], self.config.norm_epsilon
+        gain, epsilon = self._vector(name), self.config.norm_epsilon
         if self.config.norm == "rms":
             return ops.rms_norm(x, gain, epsilon)
-        return layers.layer_norm(x, gain, self.parameters[f"{name}.bias"], epsilon)
+        return layers.layer_norm(x, gain, self._vector(f"{name}.bias"), epsilon)
+
+    def _embedded(self, tokens: Tensor) -> Tensor:
+        weight = self.parameters["embed"]
+        if isinstance(weight, Tensor):
+            return ops.embedding(tokens, weight)
+        parts = weight.parts if isinstance(weight, Stacked) else (weight,)
+        if len(parts) > 1:
+            raise TypeError("an embedding is one tensor of a file")
+        return parts[0].embedded(tokens)
+
+    def _vector(self, name: str) -> Tensor:
+        """A parameter that is float32 in every file."""
+        found = self.parameters[name]
+        if not isinstance(found, Tensor):
+            raise TypeError(f"`{name}` is a matrix of codes")
+        return found

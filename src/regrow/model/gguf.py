@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from regrow.model.coding import Matrix, Piece
+
 STORED = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q6_K")
 """The types of tensors that are read."""
 
@@ -89,11 +91,39 @@ def ends(said: Mapping[str, Any]) -> Ends:
 
 
 def load(path: Path) -> Model:
-    """Read a model.
+    """Read a model, all of it as float32.
 
     Raises:
         InputError: if the file is broken, or holds a model or numbers that are not known here.
     """
+    config, family, stored, data = _opened(path)
+    tensors = {name: data.numbers(stored[name]).reshape(shape) for name, shape in family.shapes(config).items()}
+    return Model(config, family.together(config, tensors), data.header.values)
+
+
+def load_weights(path: Path) -> tuple[DecoderConfig, dict[str, Matrix]]:
+    """Read a model that is to run: matrices that are stored as integers stay such, as far as they can.
+
+    Raises:
+        InputError: as :func:`load`.
+    """
+    from regrow.model.coding import joined
+
+    config, family, stored, data = _opened(path)
+    shapes = family.shapes(config)
+    found: dict[str, Matrix] = {}
+    for ours, form, theirs in family.places(config):
+        pieces = [data.piece(stored[name]) for name in theirs]
+        known = [piece for piece in pieces if piece is not None]
+        matrix = joined(form, config, known) if len(known) == len(pieces) else None
+        if matrix is None:
+            matrix = form.together(config, [data.numbers(stored[name]).reshape(shapes[name]) for name in theirs])
+        found[ours] = matrix
+    return config, found
+
+
+def _opened(path: Path) -> tuple[DecoderConfig, Family, dict[str, Stored], Data]:
+    """What a file tells of its decoder, and its tensors, which are those of one."""
     header = header_of(path)
     architecture = _architecture(path, header)
     stored = {tensor.name: tensor for tensor in header.tensors}
@@ -106,8 +136,7 @@ def load(path: Path) -> Model:
     _require(path, family.shapes(config), stored, {HEAD} if tied else set())
     if config.rope_scaling == "llama3":
         _require_frequencies(path, config, data.numbers(stored[FREQUENCIES]))
-    tensors = {name: data.numbers(stored[name]).reshape(shape) for name, shape in family.shapes(config).items()}
-    return Model(config, family.together(config, tensors), header.values)
+    return config, family, stored, data
 
 
 def header_of(path: Path) -> Header:
@@ -287,6 +316,7 @@ class Data:
     def __init__(self, path: Path, header: Header) -> None:
         import numpy as np
 
+        self.header = header
         self._data = np.memmap(path, mode="r", dtype=np.uint8, offset=header.data)
 
     def numbers(self, tensor: Stored) -> Tensor:
@@ -298,6 +328,14 @@ class Data:
         kind, rows = gguf.GGMLQuantizationType[tensor.dtype], tensor.shape[0] if len(tensor.shape) > 1 else 1
         numbers = gguf.quants.dequantize(self.raw(tensor).reshape(rows, -1), kind).astype(np.float32, copy=True)
         return torch.from_numpy(numbers).reshape(tensor.shape)
+
+    def piece(self, tensor: Stored) -> Piece | None:
+        """A matrix as the integers that it is stored as, if it is."""
+        from regrow.model import gguf_blocks
+
+        if tensor.dtype not in gguf_blocks.KINDS or len(tensor.shape) != 2:
+            return None
+        return gguf_blocks.piece(tensor.dtype, self.raw(tensor), tensor.shape)
 
     def are_equal(self, one: Stored, other: Stored | None) -> bool:
         """Whether a tensor is another once more, byte for byte."""

@@ -10,13 +10,12 @@ from types import MappingProxyType
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from regrow.exact.chances import exponential_sums
 from regrow.exact.polynomials import exp64, log64
 from regrow.exact.random import uniforms
 from regrow.model.cache import Cache
-from regrow.model.decoder import Decoder
+from regrow.model.decoder import Decoder, Weights
 from regrow.model.rotary import keeps
 
 _TOKENS_AT_ONCE = 512
@@ -62,7 +61,7 @@ class Sampling:
 
 def generate(
     decoder: Decoder,
-    parameters: Mapping[str, Tensor],
+    parameters: Weights,
     prompt: Sequence[int],
     count: int,
     sampling: Sampling,
@@ -91,7 +90,7 @@ def window(count: int, context: int) -> int:
 class Reader:
     """Reads a text that grows, each token once as long as it keeps its position, and positions keep their keys."""
 
-    def __init__(self, decoder: Decoder, parameters: Mapping[str, Tensor]) -> None:
+    def __init__(self, decoder: Decoder, parameters: Weights) -> None:
         self._decoder, self._parameters = decoder, parameters
         self._first, self._cache = 0, Cache()
 

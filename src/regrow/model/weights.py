@@ -24,6 +24,7 @@ from torch import Tensor
 from regrow.errors import InputError
 from regrow.formats.safetensors import SIZES, Dtype, write_safetensors
 from regrow.model import packed
+from regrow.model.coding import Matrix, Piece, joined
 from regrow.model.config import DecoderConfig
 from regrow.model.families import families
 from regrow.model.family import Family
@@ -193,6 +194,29 @@ def load(directory: Path) -> tuple[DecoderConfig, dict[str, Tensor]]:
         _require(directory, wanted, {ours: stored[name].get_slice(name) for ours, name in called.items()})
         tensors = {ours: stored[called[ours]].get_tensor(called[ours]).to(torch.float32, copy=True) for ours in wanted}
     return config, from_hugging_face(config, tensors)
+
+
+def load_weights(directory: Path) -> tuple[DecoderConfig, dict[str, Matrix]]:
+    """Read a model that is to run: matrices that are stored as integers stay such, as far as they can.
+
+    Raises:
+        InputError: as :func:`load`.
+    """
+    config = load_config(directory)
+    family = _family(config.family)
+    wanted, found = family.shapes(config), dict[str, Matrix]()
+    with _stored(directory) as stored:
+        called = _called(wanted, stored, _head(directory, config, stored))
+        _require(directory, wanted, {ours: stored[name].get_slice(name) for ours, name in called.items()})
+        for ours, form, theirs in family.places(config):
+            files = {called[name]: stored[called[name]] for name in theirs}
+            packs = [Piece.of(file.codes()) for file in files.values() if isinstance(file, packed.Stored)]
+            matrix = joined(form, config, packs) if len(packs) == len(files) else None
+            if matrix is None:
+                numbers = [file.get_tensor(name).to(torch.float32, copy=True) for name, file in files.items()]
+                matrix = form.together(config, numbers)
+            found[ours] = matrix
+    return config, found
 
 
 def load_codes(directory: Path) -> dict[str, Codes]:

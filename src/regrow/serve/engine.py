@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from regrow.model.decoder import Decoder, Parameters
+from regrow.model.decoder import Decoder, Weights
 from regrow.serve.batch import Batch, Figures, Limits
 from regrow.serve.requests import (
     BusyError,
@@ -48,7 +48,7 @@ class Engine:
     def __init__(
         self,
         decoder: Decoder,
-        parameters: Parameters,
+        parameters: Weights,
         limits: Limits | None = None,
         adapters: Mapping[str, Model] = MappingProxyType({}),
     ) -> None:

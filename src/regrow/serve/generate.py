@@ -13,7 +13,7 @@ from regrow.corpus.chat import ChatTemplate
 from regrow.corpus.conversations import SYSTEM, Message
 from regrow.corpus.tokenizer import Tokenizer
 from regrow.errors import InputError, RecipeError
-from regrow.model.decoder import Decoder, Parameters
+from regrow.model.decoder import Decoder, Weights
 from regrow.model.sampling import Sampling
 from regrow.serve.engine import Ended, Engine, Event, Model, Request, Written
 from regrow.serve.loading import adapted, load
@@ -30,7 +30,7 @@ class Generator:
 
     Attributes:
         decoder: the computation.
-        parameters: float32, by name.
+        parameters: by name; matrices that are stored as small integers stay such.
         tokenizer: text to tokens and back.
         template: how the model takes a conversation; None if it knows of none.
         stops: the tokens that end a text.
@@ -38,7 +38,7 @@ class Generator:
     """
 
     decoder: Decoder
-    parameters: Parameters
+    parameters: Weights
     tokenizer: Tokenizer
     template: ChatTemplate | None
     stops: frozenset[int]

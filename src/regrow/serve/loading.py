@@ -18,7 +18,8 @@ from regrow.exact.selection import current
 from regrow.model import gguf, weights
 from regrow.model.adapters import files
 from regrow.model.adapters.low_rank import fitted, tensors_of, unmerged
-from regrow.model.decoder import Decoder, Parameters
+from regrow.model.config import DecoderConfig
+from regrow.model.decoder import Decoder, Weights
 from regrow.model.foreign import find
 from regrow.release import Release
 from regrow.release.layout import CONFIG, TOKENIZER, WEIGHTS, WEIGHTS_INDEX
@@ -83,7 +84,7 @@ def _from_folder(folder: Path) -> Loaded:
         release.require(name)
     for name in set(release.weights) - {WEIGHTS}:
         release.require(name)
-    config, parameters = weights.load(folder)
+    config, parameters = weights.load_weights(folder)
     if not release.files.has(TOKENIZER):
         raise InputError(
             f"`{folder}` has no tokenizer",
@@ -96,12 +97,13 @@ def _from_folder(folder: Path) -> Loaded:
 
 
 def _from_file(path: Path) -> Loaded:
-    model = gguf.load(path)
+    config, parameters = gguf.load_weights(path)
+    said = gguf.metadata(path)
     with tempfile.TemporaryDirectory(prefix="regrow-tokenizer-") as scratch:
-        from_gguf(model.metadata, str(path), Path(scratch))
+        from_gguf(said, str(path), Path(scratch))
         tokenizer, template = Tokenizer.open(Path(scratch)), ChatTemplate.open(Path(scratch))
-    stops = frozenset((tokenizer.end_of_text, *gguf.ends(model.metadata).stops))
-    return Loaded(Model(Decoder(model.config), model.parameters), tokenizer, template, stops, path)
+    stops = frozenset((tokenizer.end_of_text, *gguf.ends(said).stops))
+    return Loaded(Model(Decoder(config), parameters), tokenizer, template, stops, path)
 
 
 def adapted(base: Loaded, folder: Path) -> Model:
@@ -118,13 +120,14 @@ def adapted(base: Loaded, folder: Path) -> Model:
     read = files.read(place)
     if base.source.is_dir():
         files.require_base(read.base, weights.digest(base.source), str(place))
-    config, given = base.model.decoder.config, base.model.parameters
-    fit = fitted(config, read, tensors_of(config, given))
-    changed, parameters = unmerged(config, dict(given), fit)
-    shared = {name: _shared(given, name, value) for name, value in parameters.items()}
+    # As float32, which takes memory for a while: what the adapter leaves alone stays as the base has it.
+    config, floats = weights.load(base.source) if base.source.is_dir() else _numbers(base.source)
+    changed, parameters = unmerged(config, floats, fitted(config, read, tensors_of(config, floats)))
+    alone = {name for name, value in parameters.items() if name in floats and torch.equal(floats[name], value)}
+    shared: Weights = {name: base.model.parameters[name] if name in alone else x for name, x in parameters.items()}
     return Model(base.model.decoder if changed == config else Decoder(changed), shared)
 
 
-def _shared(given: Parameters, name: str, value: torch.Tensor) -> torch.Tensor:
-    """The base's own tensor where another one has the same numbers."""
-    return given[name] if name in given and torch.equal(given[name], value) else value
+def _numbers(file: Path) -> tuple[DecoderConfig, dict[str, torch.Tensor]]:
+    model = gguf.load(file)
+    return model.config, model.parameters

@@ -14,7 +14,7 @@ import numpy as np
 from regrow.errors import RegrowError
 from regrow.exact.random import uniforms
 from regrow.model.cache import Cache, bytes_of
-from regrow.model.decoder import Decoder, Parameters
+from regrow.model.decoder import Decoder, Weights
 from regrow.model.rotary import keeps
 from regrow.model.sampling import Chances, choose, window
 from regrow.serve.requests import Chance, Ended, Event, Hearer, Read, Request, Running, Written
@@ -27,7 +27,7 @@ class Model:
     """What computes: a decoder with parameters, which may be shared with others."""
 
     decoder: Decoder
-    parameters: Parameters
+    parameters: Weights
 
     @property
     def position_bytes(self) -> int:
@@ -53,6 +53,7 @@ class Text:
     def __init__(self, number: int, request: Request, heard: Hearer, running: Running, model: Model) -> None:
         self.number, self.request, self.running, self.model = number, request, running, model
         self.tokens, self.ended = list(request.tokens), False
+        self.first = self.goal = 0
         self._heard, self._config = heard, model.decoder.config
         self._prompt, self._written = len(self.tokens), Counter[int]()
         self._draws = _draws(request.sampling.seed)

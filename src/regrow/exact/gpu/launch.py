@@ -17,6 +17,7 @@ from torch import Tensor
 from regrow.exact import definition
 from regrow.exact.blend import Blend
 from regrow.exact.definition import add_to_levels as add_to_levels  # no kernels of its own yet, as the next three
+from regrow.exact.definition import coded_product as coded_product
 from regrow.exact.definition import ordered_attention as ordered_attention
 from regrow.exact.definition import ordered_product as ordered_product
 from regrow.exact.definition import raise_levels as raise_levels

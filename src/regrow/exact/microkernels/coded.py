@@ -1,0 +1,145 @@
+"""Rows times 16 rows of codes by AVX512-VNNI, which multiplies unsigned bytes by signed ones: codes and digits.
+
+See :mod:`regrow.exact.coded` for how codes lie in memory and :mod:`regrow.exact.coded_products` for the records.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from llvmlite import ir
+from numba import extending, types
+from numba.core import cgutils
+
+from regrow.exact.coded import Layout
+from regrow.exact.microkernels.instructions import _call, _constant, _dot, _load, _offset, _row, _shuffle, _store
+
+_intrinsic: Any = extending.intrinsic
+_alloca: Any = cgutils.alloca_once
+_BYTE, _INT, _LONG, _DOUBLE = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.DoubleType()
+_BYTES, _INTS = ir.VectorType(_BYTE, 64), ir.VectorType(_INT, 16)
+_INTS_8, _FLOATS_8, _DOUBLES = ir.VectorType(_INT, 8), ir.VectorType(ir.FloatType(), 8), ir.VectorType(_DOUBLE, 8)
+_AHEAD = 8192  # bytes that are asked for before they are needed
+_HALVES = [list(range(8)), list(range(8, 16))]
+
+RECORD = 128
+DIGITS, POWER, WHOLE, UPPER, LOWER = 32, 96, 104, 112, 116
+"""Bytes of a record, of a digit's row in it, and where the numbers behind the digits are."""
+
+
+@cache
+def tile(rows: int, layout: Layout) -> Any:
+    """An intrinsic that writes ``rows`` x 16 products, float32.
+
+    Its arguments are int64: the address of the runs, how many there are; the address of the records, how many bytes
+    apart those of two rows are, and how many rows there are; the address of the result, and how many bytes apart its
+    rows are. For rows that are not there the last one is read, and nothing is written.
+    """
+
+    def write(builder: Any, *given: Any) -> None:
+        runs, blocks, records, apart, there, out, stride = given
+        last = builder.sub(there, _constant(1))
+        is_there = (builder.icmp_signed("<", _constant(row), there) for row in range(rows))
+        chosen = [builder.select(yes, _constant(row), last) for row, yes in enumerate(is_there)]
+        bases = [builder.add(records, builder.mul(apart, number)) for number in chosen]
+        totals = [[_alloca(builder, _DOUBLES) for _ in range(2)] for _ in range(rows)]
+        for total in (total for row in totals for total in row):
+            builder.store(ir.Constant(_DOUBLES, [0.0] * 8), total)
+        with cgutils.for_range(builder, blocks) as loop:
+            run = builder.add(runs, builder.mul(loop.index, _constant(layout.run)))
+            place = builder.mul(loop.index, _constant(RECORD))
+            if rows == 1:
+                _fetch_ahead(builder, run, layout)
+            quads = _quads(builder, run, layout)
+            floats = [_floats(builder, run, layout, number) for number in range(1 + layout.offset)]
+            for base, row in zip(bases, totals, strict=True):
+                _add(builder, builder.add(base, place), quads, floats, row, layout)
+        for number, row in enumerate(totals):
+            with builder.if_then(builder.icmp_signed("<", _constant(number), there)):
+                address = _row(builder, out, stride, number)
+                for half, total in enumerate(row):
+                    value = builder.fptrunc(builder.load(total), _FLOATS_8)
+                    _store(builder, value, _offset(builder, address, 32 * half))
+
+    def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        title = f"regrow.coded.{rows}.{layout.bits}.{layout.block}.{int(layout.offset)}"
+        function = builder.module.globals.get(title)
+        if function is None:
+            function = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [_LONG] * 7), title)
+            function.linkage = "internal"
+            function.attributes.add("noinline")
+            inside = ir.IRBuilder(function.append_basic_block("entry"))
+            write(inside, *function.args)
+            inside.ret_void()
+        builder.call(function, values)
+        return context.get_dummy_value()
+
+    def typed(_typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any) -> Any:
+        return types.void(*[types.int64] * 7), generate
+
+    return _intrinsic(typed)
+
+
+def _fetch_ahead(builder: Any, run: Any, layout: Layout) -> None:
+    """Ask for the memory of runs further on, which a processor does not foresee beyond the end of a page."""
+    for place in range(0, layout.run, 64):
+        address = builder.inttoptr(_offset(builder, run, _AHEAD + place), _BYTE.as_pointer())
+        settings = [_constant(number, _INT) for number in (0, 3, 1)]  # to read, into all caches, data
+        _call(builder, "llvm.prefetch.p0", address, *settings)
+
+
+def _quads(builder: Any, run: Any, layout: Layout) -> list[Any]:
+    """The codes of a run, four columns of the 16 rows in each."""
+    loaded = [_load(builder, _BYTES, _offset(builder, run, place)) for place in range(0, layout.codes, 64)]
+    if layout.bits == 8:
+        return loaded
+    lower = ir.Constant(_BYTES, [15] * 64)
+    four = ir.Constant(_INTS, [4] * 16)
+    upper = [builder.bitcast(builder.lshr(builder.bitcast(one, _INTS), four), _BYTES) for one in loaded]
+    return [builder.and_(one, lower) for one in (*loaded, *upper)]
+
+
+def _floats(builder: Any, run: Any, layout: Layout, number: int) -> list[Any]:
+    """The scales or the offsets of a run, as float64."""
+    places = (layout.codes + 64 * number + 32 * half for half in range(2))
+    return [builder.fpext(_load(builder, _FLOATS_8, _offset(builder, run, place)), _DOUBLES) for place in places]
+
+
+def _spread(builder: Any, of: Any, address: Any, count: int) -> Any:
+    """So many times the number at an address."""
+    value = _load(builder, of, address)
+    one = builder.insert_element(ir.Constant(ir.VectorType(of, count), ir.Undefined), value, _constant(0, _INT))
+    return _shuffle(builder, one, one, [0] * count)
+
+
+def _add(builder: Any, record: Any, quads: list[Any], numbers: list[Any], totals: list[Any], layout: Layout) -> None:
+    """Add what a block of a row gives to the sums of its 16 columns."""
+    sums = [
+        ir.Constant(_INTS, [0] * 16),
+        _spread(builder, _INT, _offset(builder, record, UPPER), 16),
+        _spread(builder, _INT, _offset(builder, record, LOWER), 16),
+    ]
+    for number, codes in enumerate(quads):
+        for digit in range(3):
+            digits = _spread(builder, _INT, _offset(builder, record, DIGITS * digit + 4 * number), 16)
+            sums[digit] = _dot(builder, sums[digit], codes, digits)
+    eight = ir.Constant(_INTS, [8] * 16)
+    upper = builder.add(builder.shl(sums[0], eight), sums[1])
+    power = _spread(builder, _DOUBLE, _offset(builder, record, POWER), 8)
+    whole = _spread(builder, _DOUBLE, _offset(builder, record, WHOLE), 8) if layout.offset else None
+    for half, places in enumerate(_HALVES):
+        if layout.bits == 4:
+            value = _doubles(builder, builder.add(builder.shl(upper, eight), sums[2]), places)
+        else:  # both are exact, as is their sum
+            value = builder.fmul(_doubles(builder, upper, places), ir.Constant(_DOUBLES, [256.0] * 8))
+            value = builder.fadd(value, _doubles(builder, sums[2], places))
+        value = builder.fmul(value, builder.fmul(numbers[0][half], power))
+        total = builder.fadd(builder.load(totals[half]), value)
+        if whole is not None:  # an exact product, so that it may be fused
+            total = _call(builder, "llvm.fmuladd.v8f64", numbers[1][half], whole, total, gives=_DOUBLES)
+        builder.store(total, totals[half])
+
+
+def _doubles(builder: Any, integers: Any, places: list[int]) -> Any:
+    return builder.sitofp(_shuffle(builder, integers, integers, places), _DOUBLES)
