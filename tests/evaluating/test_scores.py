@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from regrow.cli.root import cli
 from regrow.errors import RegrowError
 from regrow.evaluating import tasks
 from regrow.evaluating.alone import Alone
@@ -137,10 +139,10 @@ def test_what_cannot_be_judged_is_told(kept: Path, names: tuple[str, ...], optio
 def test_a_release_without_a_tokenizer_is_judged_in_nothing(kept: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(kept, tmp_path / "release"))
     (folder / "tokenizer.json").unlink()
-    done = Shell(tmp_path, tmp_path / "store").run("eval", str(seal(folder)), "--output", "out.json")
-    assert done.returncode == 6
-    assert done.stderr.startswith(f"error: `{folder}` has no tokenizer")
-    assert done.stdout == "" and not (tmp_path / "out.json").exists()
+    done = CliRunner().invoke(cli, ["eval", str(seal(folder)), "--output", str(tmp_path / "out.json")])
+    assert done.exit_code == 6
+    assert f"error: `{folder}` has no tokenizer" in done.output
+    assert not (tmp_path / "out.json").exists()
 
 
 def test_only_data_sets_of_the_hub_stand_in_eval_results() -> None:
