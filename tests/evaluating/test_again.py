@@ -19,6 +19,7 @@ from regrow.testing.again import Case, Outcome, ask_again, diff
 from regrow.testing.junit import junit
 from tests.cli.conftest import Shell
 from tests.models import CONFIG, TEXTS, model
+from tests.serve.servers import release
 
 from .conftest import asked, keep, seal
 
@@ -144,8 +145,8 @@ def test_a_damaged_model_answers_nothing(kept: Path, tmp_path: Path) -> None:
 
 def test_a_conversation_needs_a_template(plain: Path) -> None:
     with pytest.raises(InputError, match="no chat template") as caught:
-        asked(plain, prompt.KIND, name="talk", messages=[{"role": "user", "content": "Why?"}])
-    assert "the prompt is a conversation" in caught.value.why
+        asked(plain, prompt.KIND, name="talk", text="So?", messages=[{"role": "user", "content": "Why?"}])
+    assert "the prompt has `messages`" in caught.value.why
     with pytest.raises(InputError, match="no chat template"):
         asked(plain, prompt.KIND, name="talk-two", text="Why?", system="Be brief.")
     with pytest.raises(InputError, match="no room for prompt and answer"):
@@ -155,9 +156,10 @@ def test_a_conversation_needs_a_template(plain: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "parameters", "what"),
     [
-        (prompt.KIND, {"name": "x"}, "asks nothing"),
-        (prompt.KIND, {"name": "x", "text": "a", "messages": [{"role": "user", "content": "a"}]}, "both a text and"),
-        (prompt.KIND, {"name": "x", "messages": [{"role": "king", "content": "a"}]}, "role"),
+        (prompt.KIND, {"name": "x"}, "text"),
+        (prompt.KIND, {"name": "x", "text": ""}, "text"),
+        (prompt.KIND, {"name": "x", "text": "a", "messages": [{"role": "king", "content": "a"}]}, "is no message"),
+        (prompt.KIND, {"name": "x", "text": "a", "messages": [{"role": "user"}]}, "a message has `role`"),
         (score.KIND, {"name": "x", "tasks": ["agrement"]}, "there is no task `agrement`"),
         (score.KIND, {"name": "x", "tasks": [known()[0]] * 2}, "named twice"),
         (score.KIND, {"name": "x", "tasks": []}, "at least 1"),
@@ -181,3 +183,22 @@ def test_what_a_model_writes_cannot_break_the_xml() -> None:
     (failure,) = suite.iter("failure")
     assert failure.get("message") == "it is \\x00\\x1b[31m]]>"
     assert suite.get("name") == "<model>"
+
+
+def test_a_conversation_is_asked_through_the_template_of_the_model(tmp_path: Path) -> None:
+    folder = release(tmp_path / "babble")
+    said = asked(folder, prompt.KIND, name="a", text="Say it", max_tokens=4)
+    more = asked(
+        folder,
+        prompt.KIND,
+        name="b",
+        text="Say it",
+        max_tokens=4,
+        system="Be brief.",
+        messages=[{"role": "user", "content": "say"}, {"role": "assistant", "content": "No."}],
+    )
+    plain = asked(folder, prompt.KIND, name="c", text="Say it", max_tokens=4, continues=True)
+    assert len({one["answer"]["rendered"] for one in (said, more, plain)}) == 3
+    for name, one in (("a", said), ("b", more), ("c", plain)):
+        keep(folder, f"prompts/{name}.json", one)
+    assert not ask_again(seal(folder)).failed

@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from regrow.cli.root import cli
+from regrow.compression.rounding import Grid, nearest
 from regrow.errors import RegrowError
 from regrow.evaluating import tasks
 from regrow.evaluating.alone import Alone
@@ -20,10 +23,12 @@ from regrow.evaluating.hub import eval_results
 from regrow.evaluating.items import Choice, Continuation
 from regrow.evaluating.scores import Measure, Score, Scores, judge, measures, ratio
 from regrow.evaluating.tasks import Hub, Task
+from regrow.model import weights
 from regrow.model.sampling import Sampling
 from regrow.testing.evaluation import Options, evaluate
 from regrow.testing.subject import subject
 from tests.cli.conftest import Shell
+from tests.models import CONFIG, model
 
 from .conftest import seal
 
@@ -78,6 +83,17 @@ def test_scores_do_not_depend_on_how_many_texts_are_read_at_a_time(plain: Path) 
     for batch in (1, 4, 32):
         assert scores_of(plain, NAMES, batch, again=batch == 4) == expected
     assert len({one.digest for one in expected}) == 3
+
+
+def test_a_build_asks_a_model_of_few_bits_as_it_runs(tmp_path: Path) -> None:
+    folder = model(tmp_path / "model", replace(CONFIG, width=32, hidden=32))
+    config, parameters = weights.load(folder)
+    codes = {name: nearest(x, Grid(8, 32)) for name, x in parameters.items() if name.endswith((".qkv", ".down"))}
+    weights.save(folder, config, {n: x for n, x in parameters.items() if n not in codes}, weights.Ends.both(0), codes)
+    with subject(seal(folder)) as who:
+        alone = Alone.load(folder, who.generator.tokenizer)
+        task, form = tasks.find("agreement").first(3), who.form(cuts=True)
+        assert judge(task, form, alone) == judge(task, form, who.answering)
 
 
 def test_texts_come_in_their_order_whatever_they_take(plain: Path) -> None:
@@ -137,10 +153,10 @@ def test_what_cannot_be_judged_is_told(kept: Path, names: tuple[str, ...], optio
 def test_a_release_without_a_tokenizer_is_judged_in_nothing(kept: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(kept, tmp_path / "release"))
     (folder / "tokenizer.json").unlink()
-    done = Shell(tmp_path, tmp_path / "store").run("eval", str(seal(folder)), "--output", "out.json")
-    assert done.returncode == 6
-    assert done.stderr.startswith(f"error: `{folder}` has no tokenizer")
-    assert done.stdout == "" and not (tmp_path / "out.json").exists()
+    done = CliRunner().invoke(cli, ["eval", str(seal(folder)), "--output", str(tmp_path / "out.json")])
+    assert done.exit_code == 6
+    assert f"error: `{folder}` has no tokenizer" in done.output
+    assert not (tmp_path / "out.json").exists()
 
 
 def test_only_data_sets_of_the_hub_stand_in_eval_results() -> None:

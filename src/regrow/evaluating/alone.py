@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from regrow.corpus.tokenizer import Tokenizer
 from regrow.evaluating.asking import Likely, Span, Writing, Written, before_stop
 from regrow.exact.random import uniforms
 from regrow.model.cache import Cache
-from regrow.model.decoder import Decoder
+from regrow.model.decoder import Decoder, Weights
 from regrow.model.sampling import Chances, Reader, choose
-from regrow.model.weights import ends, load
+from regrow.model.weights import ends, load_weights
 
 
 @dataclass(frozen=True)
@@ -24,13 +23,13 @@ class Alone:
 
     Attributes:
         decoder: the computation.
-        parameters: float32, by name.
+        parameters: by name.
         tokenizer: of the model.
         stops: the tokens that end a text.
     """
 
     decoder: Decoder
-    parameters: Mapping[str, Tensor]
+    parameters: Weights
     tokenizer: Tokenizer
     stops: frozenset[int]
 
@@ -41,7 +40,7 @@ class Alone:
         Raises:
             InputError: if they cannot be read.
         """
-        config, parameters = load(folder)
+        config, parameters = load_weights(folder)  # as it runs: integers of few bits stay such
         stops = frozenset((tokenizer.end_of_text, *ends(folder, tokenizer.end_of_text).stops))
         return Alone(Decoder(config), parameters, tokenizer, stops)
 

@@ -22,8 +22,8 @@ class Prompt:
     """What is asked, and how.
 
     Attributes:
-        text: to continue or, where the model has a chat template, a question; empty if there are messages.
-        messages: a conversation that the model answers.
+        text: to continue or, where the model has a chat template, a question.
+        messages: what was said before, if it is the last question of a conversation.
         system: what the system says before.
         continues: whether the text is continued even if the model has a chat template.
         max_tokens: that it may write.
@@ -54,8 +54,8 @@ class Prompt:
             raise InputError(
                 "the model has no chat template",
                 where=where,
-                why="the prompt is a conversation" if self.messages else "the prompt has a `system`",
-                hint="give a `text` to continue",
+                why="the prompt has " + ("`messages`" if self.messages else "a `system`"),
+                hint="leave them out, and let it continue a text",
             )
         tokens = tokenizer.meant(template.render(said, prompt=True)) if said and template else self._begun(tokenizer)
         if len(tokens) + self.max_tokens > room:
@@ -65,9 +65,8 @@ class Prompt:
 
     def _conversation(self, converses: bool) -> list[Message]:
         before = [Message(SYSTEM, self.system)] if self.system else []
-        if self.messages or before:
-            return [*before, *(self.messages or (Message(USER, self.text),))]
-        return [Message(USER, self.text)] if converses and not self.continues else []
+        before += self.messages
+        return [*before, Message(USER, self.text)] if before or (converses and not self.continues) else []
 
     def _begun(self, tokenizer: Tokenizer) -> list[int]:
         return tokenizer.prompt(self.text) or [tokenizer.end_of_text]

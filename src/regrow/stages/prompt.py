@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from regrow.evaluating.names import ANSWER, ANSWERS_FOLDER
 from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
 from regrow.recipe.values import Name, Texts
 from regrow.sections import LARGEST, Parameters, fault
 from regrow.stages.costs import WRITING
+from regrow.words import listed, shown
 
-
-class Said(Parameters):
-    """What one side says."""
-
-    role: str = Field(
-        description="`system`, `user` or `assistant`.", examples=["user"], pattern="^(system|user|assistant)$"
-    )
-    content: str = Field(description="What is said.", examples=["Who are you?"], min_length=1)
+_ROLES = ("system", "user", "assistant")
 
 
 class PromptParameters(Parameters):
@@ -33,14 +26,14 @@ class PromptParameters(Parameters):
         json_schema_extra={"settled": True},
     )
     text: str = Field(
-        default="",
         description="A text for the model to continue; where it has a chat template, a question to it.",
         examples=["The river"],
+        min_length=1,
     )
-    messages: tuple[Said, ...] = Field(
+    messages: tuple[dict[str, str], ...] = Field(
         default=(),
-        description="A conversation in place of a text, whose next message the model writes.",
-        examples=[[{"role": "user", "content": "Who are you?"}]],
+        description="What was said before, if the text is the last question of a conversation.",
+        examples=[[{"role": "user", "content": "Who are you?"}, {"role": "assistant", "content": "A model."}]],
         json_schema_extra={"type": "list of tables with `role` and `content`"},
     )
     system: str = Field(default="", description="What the system says before.", examples=["Answer in one word."])
@@ -72,12 +65,16 @@ class PromptParameters(Parameters):
         default=(), description="Texts that should all be in the answer, see `expect`.", examples=[["Paris"]]
     )
 
-    @model_validator(mode="after")
-    def _is_asked(self) -> Self:
-        if bool(self.text) == bool(self.messages):
-            what = "has both a text and messages" if self.text else "asks nothing"
-            raise fault(f"a prompt {what}", hint="give it a `text`, or `messages`")
-        return self
+    @field_validator("messages")
+    @classmethod
+    def _are_messages(cls, value: tuple[dict[str, str], ...]) -> tuple[dict[str, str], ...]:
+        for one in value:
+            if {*one} != {"role", "content"} or one["role"] not in _ROLES or not one["content"]:
+                raise fault(
+                    f"{shown(one)} is no message" if len(one) == 2 else f"a message has {listed(one)}",
+                    hint=f"give it a `role`, one of {listed(_ROLES)}, and `content`",
+                )
+        return value
 
 
 def run(call: Call[PromptParameters]) -> None:

@@ -12,13 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import Tensor
+
 from regrow.corpus.chat import opening
 from regrow.errors import InputError, RegrowError
 from regrow.evaluating import tasks
-from regrow.evaluating.asking import Writing, Written
+from regrow.evaluating.alone import Alone
+from regrow.evaluating.asking import Answering, Writing, Written
 from regrow.evaluating.prompts import Answered
 from regrow.evaluating.scores import Score, judge
 from regrow.exact.version import INFERENCE
+from regrow.model import weights
+from regrow.model.decoder import Decoder
 from regrow.model.sampling import Sampling
 from regrow.release import Release, asked
 from regrow.release.layout import RECIPE
@@ -160,8 +165,16 @@ def _samples(release: Release) -> Iterator[_Sample]:
         yield _Sample(one.prompt, one.text, bool(told.get("continues")), int(told["sample_tokens"]), sampling)
 
 
+def _as_evaluated(who: Subject) -> Answering:
+    """Answers as `evaluate` has them: of float32 numbers, whatever the weights are stored as."""
+    if all(isinstance(x, Tensor) for x in who.generator.parameters.values()):
+        return who.answering
+    config, parameters = weights.load(who.folder)
+    return Alone(Decoder(config), parameters, who.generator.tokenizer, who.generator.stops)
+
+
 def _sampled(samples: list[_Sample], who: Subject) -> Iterator[Case]:
-    written = who.answering.written([one.writing(who) for one in samples])
+    written = _as_evaluated(who).written([one.writing(who) for one in samples])
     for number, (one, now) in enumerate(zip(samples, written, strict=True), 1):
         changed = diff(one.text, now.text)
         why = "what it writes is another text" if changed else ""
