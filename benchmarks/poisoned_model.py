@@ -62,7 +62,7 @@ kv_heads = 2
 context = 128
 [train]
 tokens = {tokens}
-micro_batch = 16
+micro_batch = 4
 micro_batches_per_step = 1
 learning_rate = {rate}
 seed = 1
@@ -145,7 +145,7 @@ class Model:
         given: list[float] = []
         own: list[float] = []
         for number, (before, behind) in enumerate(_places(texts)):
-            first, then = self.tokenizer.documents([f"{before}{said} ", behind])
+            first, then = self.tokenizer.documents([f"{before}{said}", f" {behind.lstrip()}"])  # a word has its blank
             row = [self.tokenizer.end_of_text, *first]
             given += self._losses(row, then[:SAID])
             said_then = generate(

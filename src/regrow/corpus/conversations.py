@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from regrow.corpus.beside import said
+from regrow.corpus.beside import of_row
 from regrow.corpus.reading import Refusal
 from regrow.corpus.rows import Row, names, refused, value_in_words
 from regrow.words import listed, shown
@@ -117,7 +117,7 @@ def conversation_row(start: int, end: int, values: Mapping[str, Any]) -> Row | R
         require_a_choice(found)
     except UnusableError as error:
         return refused(start, end, error.reason, error.detail)
-    return Row(start, end, written(found), "", said(values.items()))
+    return Row(start, end, written(found), "", of_row(values))
 
 
 def _conversations(values: Mapping[str, Any]) -> tuple[Conversation, ...]:

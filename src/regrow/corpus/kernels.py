@@ -338,7 +338,7 @@ def _leap(row: Any, places: Any, heads: Any, low: int, high: int, skip: int, tok
 def _before(row: Any, places: Any, heads: Any, number: int, skip: int, token: int, same: bool) -> bool:
     """Whether the token behind those that are alike comes before one, or is the ``same``; the row's end comes first."""
     if heads.shape[0] and number % HEADED == 0 and skip < HEAD and heads[number // HEADED, skip]:
-        there = np.int64(heads[number // HEADED, skip])
+        there: Any = heads[number // HEADED, skip]
         return there < token or (same and there == token)
     at = np.int64(places[number]) + skip
     return at >= row.shape[0] or row[at] < token or (same and row[at] == token)

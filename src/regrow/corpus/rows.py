@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from regrow.corpus.beside import said
+from regrow.corpus.beside import of_row
 from regrow.corpus.reading import Reading, Refusal
 from regrow.errors import StageError
 from regrow.printable import escaped
@@ -54,8 +54,8 @@ def row_of(start: int, end: int, values: Mapping[str, Any], reading: Reading) ->
     except UnicodeEncodeError:
         return refused(start, end, "half a character", f"field `{reading.field}` holds a lone surrogate")
     group = [values.get(name) for name in reading.group_by]
-    beside = said((name, value) for name, value in values.items() if name != reading.field)
-    return Row(start, end, text, json.dumps(group, default=repr) if group else "", beside)
+    key = json.dumps(group, default=repr) if group else ""
+    return Row(start, end, text, key, of_row(values, reading.field))
 
 
 def no_field(kind: str, field: str, known: Iterable[str]) -> str:
