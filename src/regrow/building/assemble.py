@@ -140,11 +140,17 @@ def _beside_recipe(folder: Path, name: str) -> bytes | None:
     return path.read_bytes() if path is not None and path.is_file() else None
 
 
-def assemble(contents: Contents, destination: Path, expected: str | None = None) -> str:
+def assemble(contents: Contents, destination: Path, expected: str | None = None, *, whole: bool = True) -> str:
     """Make the release at ``destination`` and return its digest.
 
     A release that is there already is replaced once the new one is complete, and only if it has the ``expected``
     digest where one is given.
+
+    Args:
+        contents: what it is made of.
+        destination: where.
+        expected: the digest that it has to have.
+        whole: whether to write what the digest does not cover, too, which whoever compares has no use for.
 
     Raises:
         DifferentError: if the digest is another one (exit code 3).
@@ -160,7 +166,8 @@ def assemble(contents: Contents, destination: Path, expected: str | None = None)
         if expected is not None and sha256_bytes(text.encode()) != expected:
             raise _unexpected(text, expected, destination)
         (release / SUMS).write_text(text, "utf-8", newline="\n")
-        _beside(contents, release, destination)
+        if whole:
+            _beside(contents, release, destination)
     return sha256_bytes(text.encode())
 
 

@@ -420,7 +420,7 @@ class _Check:
 
     def _compare_release(self, room: Path) -> None:
         """What is made of all this is the release, but for what a run keeps on its way."""
-        assemble(contents_of(self.locked, self._evaluation()), room)
+        assemble(contents_of(self.locked, self._evaluation()), room, whole=False)
         made = Release.at(room)
         on_the_way = {*made.listed.values()}  # a snapshot has a tokenizer and settings, too, as the release has
         for stage in (stage for stage in self.graph.stages if _trains(stage)):
