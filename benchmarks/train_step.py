@@ -3,6 +3,12 @@
     python benchmarks/train_step.py                 # a table
     python benchmarks/train_step.py --json          # one object per row
     python benchmarks/train_step.py --sizes 3M --contexts 256 --steps 9
+    python benchmarks/train_step.py --threads 1 --processor-time --kinds float32
+
+Held to AVX2, all three libraries and what Numba compiles:
+
+    export MKL_ENABLE_INSTRUCTIONS=AVX2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 NUMBA_CPU_NAME=haswell
+    export NUMBA_CPU_FEATURES=+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+lzcnt,+popcnt,+sse3,+ssse3,+sse4.1,+sse4.2,+cx16,+movbe
 
 A row gives the median over pairs of (our time / their time) for the same decoder, data and optimizer: eager
 float32 with scaled_dot_product_attention and fused AdamW, and the same under bfloat16 autocast. Peak memory is that
@@ -70,11 +76,11 @@ def theirs(size: str, context: int, bf16: bool) -> Callable[[], object]:
 KINDS = {"ours": ours, "float32": lambda s, c: theirs(s, c, False), "bf16": lambda s, c: theirs(s, c, True)}
 
 
-def seconds(function: Callable[[], object]) -> float:
+def seconds(function: Callable[[], object], clock: Callable[[], float]) -> float:
     """How long one call takes."""
-    start = time.perf_counter()
+    start = clock()
     function()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _peak(kind: str, size: str, context: int, threads: int, pipe: object) -> None:
@@ -99,27 +105,25 @@ def peak_kilobytes(kind: str, size: str, context: int, threads: int) -> int:
     return int(peak)
 
 
-def measure(size: str, context: int, steps: int, threads: int) -> dict[str, object]:
+def measure(
+    size: str, context: int, steps: int, threads: int, peers: list[str], clock: Callable[[], float]
+) -> dict[str, object]:
     """A row of the table."""
-    runs = {kind: make(size, context) for kind, make in KINDS.items()}
+    runs = {kind: KINDS[kind](size, context) for kind in ("ours", *peers)}
     for run in runs.values():
         run()
         run()
     times: dict[str, list[float]] = {kind: [] for kind in runs}
     for _ in range(steps):
         for kind, run in runs.items():
-            times[kind].append(seconds(run))
-    ratios = {
-        kind: statistics.median(a / b for a, b in zip(times["ours"], times[kind], strict=True))
-        for kind in ("float32", "bf16")
-    }
+            times[kind].append(seconds(run, clock))
+    ratios = {kind: statistics.median(a / b for a, b in zip(times["ours"], times[kind], strict=True)) for kind in peers}
     peaks = {kind: peak_kilobytes(kind, size, context, threads) for kind in ("ours", "float32")}
     return {
         "size": size,
         "parameters": plain.parameters(case(size, context)[0]),
         "context": context,
-        "ratio_float32": round(ratios["float32"], 3),
-        "ratio_bf16": round(ratios["bf16"], 3),
+        **{f"ratio_{kind}": round(ratio, 3) for kind, ratio in ratios.items()},
         "peak_memory_ratio": round(peaks["ours"] / peaks["float32"], 3),
         "seconds": {kind: round(statistics.median(t), 4) for kind, t in times.items()},
         "backend": str(current()),
@@ -133,17 +137,20 @@ def main() -> None:
     parser.add_argument("--contexts", nargs="+", type=int, default=[256, 1024])
     parser.add_argument("--steps", type=int, default=7, help="pairs counted")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--kinds", nargs="+", default=["float32", "bf16"], choices=["float32", "bf16"], help="peers")
+    parser.add_argument("--processor-time", action="store_true", help="of all threads, where others use the machine")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     keep_freed_memory()
+    clock = time.process_time if arguments.processor_time else time.perf_counter
     for size in arguments.sizes:
         for context in arguments.contexts:
-            row = measure(size, context, arguments.steps, arguments.threads)
+            row = measure(size, context, arguments.steps, arguments.threads, arguments.kinds, clock)
             if arguments.json:
                 print(json.dumps(row), flush=True)
             else:
-                ratios = f"ours/float32 {row['ratio_float32']:<6} ours/bf16 {row['ratio_bf16']:<6}"
+                ratios = " ".join(f"ours/{kind} {row[f'ratio_{kind}']:<6}" for kind in arguments.kinds)
                 rest = f"memory {row['peak_memory_ratio']:<6} {row['seconds']} {row['backend']}"
                 print(f"{size:>5} context {context:<5} {ratios} {rest}", flush=True)
 

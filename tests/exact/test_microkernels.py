@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regrow.exact import comparison, definition, grid, operations, selftest
+from regrow.exact import comparison, definition, grid, kept, operations, selftest
 from regrow.exact.backend import Backend
 from regrow.exact.gemm import FLOAT64, GemmBackend
-from regrow.exact.microkernels import products
+from regrow.exact.microkernels import products, units
 from regrow.exact.registry import cpu_gemm_backends, load_kernels
 from regrow.exact.selection import use
 from regrow.exact.threads import THREADS
@@ -149,3 +149,16 @@ def test_a_wrong_integer_of_a_microkernel_is_noticed(gemm):
         return out
 
     assert "1 of" in selftest.gemm_fault(GemmBackend("off", torch.int8, 1 << 17, product, gemm.fused))
+
+
+@pytest.mark.parametrize("unit", [u for u in units.UNITS if not products.refusal(u.name)], ids=lambda u: u.name)
+def test_the_code_of_a_unit_is_kept_and_made_again_if_it_is_damaged(unit, tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "folders", lambda: (tmp_path / "kernels",))
+    compiled, made = units._compiled, []
+    monkeypatch.setattr(units, "_compiled", lambda one: made.append(one) or compiled(one))
+    find = units.addresses.__wrapped__
+    assert all(find(unit)) and all(find(unit))
+    assert made == [unit]
+    assert kept.keep(units._file(unit), b"damaged")
+    assert all(find(unit))
+    assert made == [unit] * 2

@@ -16,6 +16,8 @@ from numba.core import cgutils
 intrinsic: Any = extending.intrinsic
 for_range: Any = cgutils.for_range
 alloca: Any = cgutils.alloca_once
+unpacked: Any = cgutils.unpack_tuple
+several: Any = types.UniTuple
 
 BYTE, SHORT, INT, LONG = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 BYTES_16, BYTES_64, INTS_16 = ir.VectorType(BYTE, 16), ir.VectorType(BYTE, 64), ir.VectorType(INT, 16)

@@ -17,7 +17,6 @@ import llvmlite
 import numba
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
@@ -49,7 +48,7 @@ def addresses(unit: Unit) -> Addresses:
     with global_compiler_lock:
         library = _kept(unit) or _compiled(unit)
         found = [library.get_pointer_to_function(f"regrow.{unit.name}.{name}") for name, _, _ in _functions(unit)]
-    return Addresses(*found, unit.settings.ctypes.data)
+    return Addresses._make([*found, unit.settings.ctypes.data])
 
 
 def _functions(unit: Unit) -> list[tuple[str, Callable[..., None], int]]:
@@ -98,9 +97,9 @@ def call(_typing: Any, address: Any, values: Any) -> Any:
     """Call what is at an address with so many int64."""
 
     def generate(context: Any, builder: Any, _signature: Any, given: Any) -> Any:
-        numbers = cgutils.unpack_tuple(builder, given[1], len(values))
+        numbers = emit.unpacked(builder, given[1], len(values))
         of = ir.FunctionType(ir.VoidType(), [emit.LONG] * len(values))
         builder.call(builder.inttoptr(given[0], of.as_pointer()), numbers)
         return context.get_dummy_value()
 
-    return types.void(emit.A, types.UniTuple(emit.A, len(values))), generate
+    return types.void(emit.A, emit.several(emit.A, len(values))), generate
