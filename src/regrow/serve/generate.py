@@ -8,14 +8,13 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from regrow.corpus.chat import ChatTemplate
 from regrow.corpus.conversations import SYSTEM, Message
 from regrow.corpus.tokenizer import Tokenizer
 from regrow.errors import InputError, RecipeError
 from regrow.exact.selection import current
-from regrow.model.decoder import Decoder
+from regrow.model.decoder import Decoder, Weights
 from regrow.model.sampling import Sampling, generate
 from regrow.model.weights import ends, load_weights
 from regrow.release import Release
@@ -33,14 +32,14 @@ class Generator:
 
     Attributes:
         decoder: the computation.
-        parameters: float32, by name.
+        parameters: by name; matrices that the files hold as small integers are such.
         tokenizer: text to tokens and back.
         template: how the model takes a conversation; None if it knows of none.
         stops: the tokens that end a text.
     """
 
     decoder: Decoder
-    parameters: dict[str, Tensor]
+    parameters: Weights
     tokenizer: Tokenizer
     template: ChatTemplate | None
     stops: frozenset[int]
