@@ -26,6 +26,7 @@ PROMPTS = (
     "To be, or not to be, that is the question:",
 )
 LONG = 512
+TOGETHER = 8
 
 
 def parsed() -> argparse.Namespace:
@@ -35,6 +36,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--llama", action="store_true", help="compare with llama.cpp, too; made for files of Q8_0")
     return parser.parse_args()
 
 
@@ -46,13 +48,15 @@ def main() -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     from regrow.model import gguf
+    from regrow.model.cache import Cache
     from regrow.model.decoder import Decoder
     from regrow.model.sampling import Sampling, generate
 
     torch.set_num_threads(options.threads)
     path: Path = options.file
-    model = gguf.load(path)
-    decoder, parameters = Decoder(model.config), model.parameters
+    config, parameters = gguf.load_weights(path)
+    decoder = Decoder(config)
+    print(f"weights in memory: {sum(one.nbytes for one in parameters.values()) / 1e6:.0f} MB", flush=True)
     asked = {"gguf_file": path.name, "quantization_config": GgufConfig(dequantize=True), "dtype": torch.float32}
     theirs = AutoModelForCausalLM.from_pretrained(path.parent, **asked).train(False)
     encode = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
@@ -69,6 +73,24 @@ def main() -> None:
         tokens: list[int] = found[0, len(prompt) :].tolist()
         return tokens
 
+    def ours_together(count: int) -> list[list[int]]:
+        caches, new = [Cache() for _ in range(TOGETHER)], [torch.tensor(prompts[0])] * TOGETHER
+        written: list[list[int]] = [[] for _ in range(TOGETHER)]
+        for _ in range(count):
+            final = decoder.step(parameters, new, caches)
+            last = torch.tensor([len(tokens) for tokens in new]).cumsum(0) - 1
+            new = list(decoder.outputs(parameters, final[last]).argmax(1, keepdim=True))
+            for text, token in zip(written, new, strict=True):
+                text.append(int(token))
+        return written
+
+    def theirs_together(count: int) -> list[list[int]]:
+        given = torch.tensor([prompts[0]] * TOGETHER)
+        settings: dict[str, Any] = {"do_sample": False, "eos_token_id": None, "pad_token_id": 0}
+        found = theirs.generate(given, attention_mask=torch.ones_like(given), max_new_tokens=count, **settings)
+        rows: list[list[int]] = found[:, len(prompts[0]) :].tolist()
+        return rows
+
     with torch.no_grad():
         wider = AutoModelForCausalLM.from_pretrained(path.parent, **asked).double().train(False)
         for prompt in (*prompts, long):
@@ -84,25 +106,47 @@ def main() -> None:
         for what, prompt, written in (("writing", prompts[0], options.tokens), ("reading", long, 1)):
             count = written if what == "writing" else len(prompt)
             compare(what, options.pairs, count, *(partial(f, prompt, written) for f in (ours_write, theirs_write)))
+        both = (partial(f, options.tokens) for f in (ours_together, theirs_together))
+        compare(f"writing {TOGETHER} texts", options.pairs, TOGETHER * options.tokens, *both)
+        if options.llama:
+            from llama_cpp import Llama
+
+            other = Llama(str(path), n_ctx=LONG + options.tokens, n_threads=options.threads, verbose=False)
+
+            def llama_writes(prompt: list[int], count: int) -> list[int]:
+                other.reset()
+                return list(itertools.islice(other.generate(prompt, temp=0.0), count))
+
+            pair = (partial(f, prompts[0], options.tokens) for f in (ours_write, llama_writes))
+            compare("writing", options.pairs, options.tokens, *pair, other="llama.cpp")
 
 
-def compare(what: str, pairs: int, tokens: int, ours: Callable[[], Any], theirs: Callable[[], Any]) -> None:
-    """Medians of both rates, and of the ratios of the pairs."""
-    rates, ratios = [], []
+def compare(
+    what: str,
+    pairs: int,
+    tokens: int,
+    ours: Callable[[], Any],
+    theirs: Callable[[], Any],
+    other: str = "transformers",
+) -> None:
+    """Medians of both rates, and of the ratios of the pairs, by the clock and by the processor's time."""
+    rates, ratios, work = [], [], []
     for _ in range(pairs):
-        pair = [tokens / timed(run) for run in (ours, theirs)]
-        rates.append(pair)
-        ratios.append(pair[0] / pair[1])
-    mine, other = (statistics.median(rate) for rate in zip(*rates, strict=True))
-    ratio = statistics.median(ratios)
-    print(f"{what}: regrow {mine:.1f} tokens/s, transformers {other:.1f}, ratio {ratio:.2f}", flush=True)
+        (mine, mine_work), (yours, yours_work) = timed(ours), timed(theirs)
+        rates.append((tokens / mine, tokens / yours))
+        ratios.append(yours / mine)
+        work.append(yours_work / mine_work)
+    first, second = (statistics.median(rate) for rate in zip(*rates, strict=True))
+    ratio, busy = statistics.median(ratios), statistics.median(work)
+    words = f"{what}: regrow {first:.1f} tokens/s, {other} {second:.1f}, ratio {ratio:.2f}"
+    print(f"{words}, of processor time {busy:.2f}", flush=True)
 
 
-def timed(run: Callable[[], Any]) -> float:
-    """Seconds."""
-    begin = time.perf_counter()
+def timed(run: Callable[[], Any]) -> tuple[float, float]:
+    """Seconds, by the clock and of the processor."""
+    begin, busy = time.perf_counter(), time.process_time()
     run()
-    return time.perf_counter() - begin
+    return time.perf_counter() - begin, time.process_time() - busy
 
 
 if __name__ == "__main__":

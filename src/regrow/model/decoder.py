@@ -95,6 +95,11 @@ def _inference_low_rank(
     return inference.linear(x, weight, bias) + inference.linear(inference.linear(x, a), b)
 
 
+def _device(parameters: Weights) -> torch.device:
+    embedding = parameters["embed"]
+    return embedding.device if isinstance(embedding, Tensor) else torch.device("cpu")
+
+
 TRAINING = Products(ops.linear, _attention, ops.low_rank)
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -203,7 +208,7 @@ class Decoder:
         lengths = torch.tensor(ends).repeat_interleave(torch.tensor(counts))
         attention = partial(_attention_of_each, caches, counts)
         products = Products(inference.linear, attention, _inference_low_rank, Blocks(self.config, caches, counts))
-        tokens = torch.cat(list(texts)).view(1, -1).to(parameters["embed"].device)
+        tokens = torch.cat(list(texts)).view(1, -1).to(_device(parameters))
         final = self._passing(parameters, tokens, products, places, lengths)(tokens)
         for cache, end in zip(caches, ends, strict=True):
             cache.length = end
@@ -229,7 +234,7 @@ class Decoder:
         """What the output matrix reads, ``(R, C)`` for int64 ``(B, T)``, with products of the caller's choice; of a
         packed batch for the places that are in a segment; ``first`` is the position of the first token.
         """
-        device = parameters["embed"].device
+        device = _device(parameters)
         places = torch.arange(first, first + tokens.shape[1])
         lengths = torch.full_like(places, first + tokens.shape[1])
         if packed is not None:
@@ -246,7 +251,7 @@ class Decoder:
     def _passing(
         self, parameters: Weights, tokens: Tensor, products: Products, places: Tensor, lengths: Tensor
     ) -> Pass:
-        device = parameters["embed"].device
+        device = _device(parameters)
         seen = self._seen(places, lengths, device)
         shape = (tokens.shape[0], tokens.shape[1])
         return Pass(self.config, parameters, products, shape, seen, places.to(device))

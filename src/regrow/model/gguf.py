@@ -115,7 +115,7 @@ def load_weights(path: Path) -> tuple[DecoderConfig, dict[str, Matrix]]:
     for ours, form, theirs in family.places(config):
         pieces = [data.piece(stored[name]) for name in theirs]
         known = [piece for piece in pieces if piece is not None]
-        matrix = joined(form, config, known) if len(known) == len(pieces) else None
+        matrix: Matrix | None = joined(form, config, known) if len(known) == len(pieces) else None
         if matrix is None:
             matrix = form.together(config, [data.numbers(stored[name]).reshape(shapes[name]) for name in theirs])
         found[ours] = matrix

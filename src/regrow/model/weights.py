@@ -211,7 +211,7 @@ def load_weights(directory: Path) -> tuple[DecoderConfig, dict[str, Matrix]]:
         for ours, form, theirs in family.places(config):
             files = {called[name]: stored[called[name]] for name in theirs}
             packs = [Piece.of(file.codes()) for file in files.values() if isinstance(file, packed.Stored)]
-            matrix = joined(form, config, packs) if len(packs) == len(files) else None
+            matrix: Matrix | None = joined(form, config, packs) if len(packs) == len(files) else None
             if matrix is None:
                 numbers = [file.get_tensor(name).to(torch.float32, copy=True) for name, file in files.items()]
                 matrix = form.together(config, numbers)
