@@ -13,7 +13,8 @@ from numba import extending, types
 from numba.core import cgutils
 
 from regrow.exact.coded import Layout
-from regrow.exact.microkernels.instructions import _call, _constant, _dot, _load, _offset, _row, _shuffle, _store
+from regrow.exact.microkernels import emission as emit
+from regrow.exact.microkernels.vnni import dot
 
 _intrinsic: Any = extending.intrinsic
 _alloca: Any = cgutils.alloca_once
@@ -39,16 +40,16 @@ def tile(rows: int, layout: Layout) -> Any:
 
     def write(builder: Any, *given: Any) -> None:
         runs, blocks, records, apart, there, out, stride = given
-        last = builder.sub(there, _constant(1))
-        is_there = (builder.icmp_signed("<", _constant(row), there) for row in range(rows))
-        chosen = [builder.select(yes, _constant(row), last) for row, yes in enumerate(is_there)]
+        last = builder.sub(there, emit.constant(1))
+        is_there = (builder.icmp_signed("<", emit.constant(row), there) for row in range(rows))
+        chosen = [builder.select(yes, emit.constant(row), last) for row, yes in enumerate(is_there)]
         bases = [builder.add(records, builder.mul(apart, number)) for number in chosen]
         totals = [[_alloca(builder, _DOUBLES) for _ in range(2)] for _ in range(rows)]
         for total in (total for row in totals for total in row):
             builder.store(ir.Constant(_DOUBLES, [0.0] * 8), total)
         with cgutils.for_range(builder, blocks) as loop:
-            run = builder.add(runs, builder.mul(loop.index, _constant(layout.run)))
-            place = builder.mul(loop.index, _constant(RECORD))
+            run = builder.add(runs, builder.mul(loop.index, emit.constant(layout.run)))
+            place = builder.mul(loop.index, emit.constant(RECORD))
             if rows == 1:
                 _fetch_ahead(builder, run, layout)
             quads = _quads(builder, run, layout)
@@ -56,11 +57,11 @@ def tile(rows: int, layout: Layout) -> Any:
             for base, row in zip(bases, totals, strict=True):
                 _add(builder, builder.add(base, place), quads, floats, row, layout)
         for number, row in enumerate(totals):
-            with builder.if_then(builder.icmp_signed("<", _constant(number), there)):
-                address = _row(builder, out, stride, number)
+            with builder.if_then(builder.icmp_signed("<", emit.constant(number), there)):
+                address = emit.row(builder, out, stride, number)
                 for half, total in enumerate(row):
                     value = builder.fptrunc(builder.load(total), _FLOATS_8)
-                    _store(builder, value, _offset(builder, address, 32 * half))
+                    emit.store(builder, value, emit.offset(builder, address, 32 * half))
 
     def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
         title = f"regrow.coded.{rows}.{layout.title}"
@@ -84,14 +85,14 @@ def tile(rows: int, layout: Layout) -> Any:
 def _fetch_ahead(builder: Any, run: Any, layout: Layout) -> None:
     """Ask for the memory of runs further on, which a processor does not foresee beyond the end of a page."""
     for place in range(0, layout.run, 64):
-        address = builder.inttoptr(_offset(builder, run, _AHEAD + place), _BYTE.as_pointer())
-        settings = [_constant(number, _INT) for number in (0, 3, 1)]  # to read, into all caches, data
-        _call(builder, "llvm.prefetch.p0", address, *settings)
+        address = builder.inttoptr(emit.offset(builder, run, _AHEAD + place), _BYTE.as_pointer())
+        settings = [emit.constant(number, _INT) for number in (0, 3, 1)]  # to read, into all caches, data
+        emit.call(builder, "llvm.prefetch.p0", address, *settings)
 
 
 def _quads(builder: Any, run: Any, layout: Layout) -> list[Any]:
     """The codes of a run, four columns of the 16 rows in each."""
-    loaded = [_load(builder, _BYTES, _offset(builder, run, place)) for place in range(0, layout.codes, 64)]
+    loaded = [emit.load(builder, _BYTES, emit.offset(builder, run, place)) for place in range(0, layout.codes, 64)]
     if layout.bits == 8:
         return loaded
     lower = ir.Constant(_BYTES, [15] * 64)
@@ -102,32 +103,32 @@ def _quads(builder: Any, run: Any, layout: Layout) -> list[Any]:
 
 def _floats(builder: Any, run: Any, layout: Layout, number: int) -> list[Any]:
     """The scales or the offsets of a run, as float64."""
-    places = (layout.codes + 64 * number + 32 * half for half in range(2))
-    return [builder.fpext(_load(builder, _FLOATS_8, _offset(builder, run, place)), _DOUBLES) for place in places]
+    places = (emit.offset(builder, run, layout.codes + 64 * number + 32 * half) for half in range(2))
+    return [builder.fpext(emit.load(builder, _FLOATS_8, place), _DOUBLES) for place in places]
 
 
 def _spread(builder: Any, of: Any, address: Any, count: int) -> Any:
     """So many times the number at an address."""
-    value = _load(builder, of, address)
-    one = builder.insert_element(ir.Constant(ir.VectorType(of, count), ir.Undefined), value, _constant(0, _INT))
-    return _shuffle(builder, one, one, [0] * count)
+    value = emit.load(builder, of, address)
+    one = builder.insert_element(ir.Constant(ir.VectorType(of, count), ir.Undefined), value, emit.constant(0, _INT))
+    return emit.shuffle(builder, one, one, [0] * count)
 
 
 def _add(builder: Any, record: Any, quads: list[Any], numbers: list[Any], totals: list[Any], layout: Layout) -> None:
     """Add what a block of a row gives to the sums of its 16 columns."""
     sums = [
         ir.Constant(_INTS, [0] * 16),
-        _spread(builder, _INT, _offset(builder, record, UPPER), 16),
-        _spread(builder, _INT, _offset(builder, record, LOWER), 16),
+        _spread(builder, _INT, emit.offset(builder, record, UPPER), 16),
+        _spread(builder, _INT, emit.offset(builder, record, LOWER), 16),
     ]
     for number, codes in enumerate(quads):
         for digit in range(3):
-            digits = _spread(builder, _INT, _offset(builder, record, DIGITS * digit + 4 * number), 16)
-            sums[digit] = _dot(builder, sums[digit], codes, digits)
+            digits = _spread(builder, _INT, emit.offset(builder, record, DIGITS * digit + 4 * number), 16)
+            sums[digit] = dot(builder, sums[digit], codes, digits)
     eight = ir.Constant(_INTS, [8] * 16)
     upper = builder.add(builder.shl(sums[0], eight), sums[1])
-    power = _spread(builder, _DOUBLE, _offset(builder, record, POWER), 8)
-    whole = _spread(builder, _DOUBLE, _offset(builder, record, WHOLE), 8) if layout.offset else None
+    power = _spread(builder, _DOUBLE, emit.offset(builder, record, POWER), 8)
+    whole = _spread(builder, _DOUBLE, emit.offset(builder, record, WHOLE), 8) if layout.offset else None
     for half, places in enumerate(_HALVES):
         if layout.bits == 4:
             value = _doubles(builder, builder.add(builder.shl(upper, eight), sums[2]), places)
@@ -137,9 +138,9 @@ def _add(builder: Any, record: Any, quads: list[Any], numbers: list[Any], totals
         value = builder.fmul(value, builder.fmul(numbers[0][half], power))
         total = builder.fadd(builder.load(totals[half]), value)
         if whole is not None:  # an exact product, so that it may be fused
-            total = _call(builder, "llvm.fmuladd.v8f64", numbers[1][half], whole, total, gives=_DOUBLES)
+            total = emit.call(builder, "llvm.fmuladd.v8f64", numbers[1][half], whole, total, gives=_DOUBLES)
         builder.store(total, totals[half])
 
 
 def _doubles(builder: Any, integers: Any, places: list[int]) -> Any:
-    return builder.sitofp(_shuffle(builder, integers, integers, places), _DOUBLES)
+    return builder.sitofp(emit.shuffle(builder, integers, integers, places), _DOUBLES)

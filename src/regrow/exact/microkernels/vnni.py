@@ -31,19 +31,24 @@ def _shifted(builder: Any, panel: Any, planes: Any, steps: Any) -> None:
     add_shift(builder, panel, emit.times(builder, builder.mul(planes, steps), STEP // ROW))
 
 
+def dot(builder: Any, total: Any, unsigned: Any, signed: Any) -> Any:
+    """Four products of bytes, added to each int32: VPDPBUSD, unsigned times signed, hence the shift of the left digits.
+    Not VPDPBUSDS, which saturates: sums may pass 2**31 on the way to one that does not, and then must wrap around.
+    """
+    of = total.type
+    # LLVM 22 takes vectors of bytes, those before it vectors of integers.
+    operand = ir.VectorType(emit.BYTE, 4 * of.count) if llvm_version_info[0] >= 22 else of
+    operands = [builder.bitcast(x, operand) for x in (unsigned, signed)]
+    return emit.call(builder, f"llvm.x86.avx512.vpdpbusd.{32 * of.count}", total, *operands, gives=of)
+
+
 def _runs(lanes: int, heights: tuple[int, ...]) -> Emitter:
     """Runs by registers of so many int32; so many rows at a time, whose sums of 32 columns, or 16 where registers are
     few, stay in two registers each.
     """
-    of, bits = ir.VectorType(emit.INT, lanes), 32 * lanes
-    # LLVM 22 takes vectors of bytes, those before it vectors of integers.
-    operand = ir.VectorType(emit.BYTE, 4 * lanes) if llvm_version_info[0] >= 22 else of
+    of = ir.VectorType(emit.INT, lanes)
     # Where in a step the digits of a register's columns begin: 16 columns to a tile.
     pairs = [[divmod(lanes * (2 * pair + i), 16) for i in range(2)] for pair in range(16 // lanes)]
-
-    def dot(builder: Any, total: Any, unsigned: Any, signed: Any) -> Any:
-        operands = [builder.bitcast(x, operand) for x in (unsigned, signed)]
-        return emit.call(builder, f"llvm.x86.avx512.vpdpbusd.{bits}", total, *operands, gives=of)
 
     def rows_of(builder: Any, left: Any, right: Any, steps: Any, starts: list[Any], height: int) -> list[list[Any]]:
         """The sums of some rows; ``right`` gives the address of each register's columns."""
