@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Row = NDArray[np.unsignedinteger]
 
 FACTS = "index.json"
-SHARD = 2**27
+SHARD = 2**26
 """Tokens in a shard, about: what is sorted at once needs sixteen bytes of memory for each."""
 
 _AT_ONCE = 32
