@@ -19,26 +19,32 @@ from numba import extending, prange, types
 from torch import Tensor
 
 from regrow.exact.coded import SIDE, Coded, Layout
-from regrow.exact.coded_products import RECORD, group_product, write_records
+from regrow.exact.coded_products import group_product, write_records
 from regrow.exact.compiled import rms_norm_row
 from regrow.exact.kernel import shared_kernel
+from regrow.exact.microkernels.coded import RECORD
 from regrow.exact.ordered import attend
 from regrow.exact.rows import exp
 
+# None of these is typed.
 _intrinsic: Any = extending.intrinsic
+_numba: Any = numba
+_types: Any = types
 _F = np.float32
 _ONE = _F(1.0)
 _STRETCH = 16  # positions at most: their scores fit a cache
 
 
-@_intrinsic
-def _floats_at(_typing: Any, address: Any) -> Any:
-    """The pointer of an address."""
+def _pointer(_typing: Any, address: Any) -> Any:
+    """The pointer of an address of float32."""
 
     def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
         return builder.inttoptr(values[0], ir.FloatType().as_pointer())
 
-    return types.CPointer(types.float32)(types.int64), generate
+    return _types.CPointer(types.float32)(types.int64), generate
+
+
+_floats_at: Any = _intrinsic(_pointer)
 
 
 @dataclass(frozen=True)
@@ -96,15 +102,15 @@ def _attention_kernel(inner: Layout, outer: Layout) -> Any:
                     head[c] = u * cosine[r, c] - v * sine[r, c]
                     head[c + half] = v * cosine[r, c] + u * sine[r, c]
             for kind in range(2):
-                kept = numba.carray(_floats_at(held[text, kind]), (groups, held[text, 2], width))
+                kept = _numba.carray(_floats_at(held[text, kind]), (groups, held[text, 2], width))
                 for g in range(groups):
                     start = (heads + kind * groups + g) * width
                     kept[g, place] = joined[r, start : start + width]
         for i in prange(len(stretches) * groups):
             s, g = i // groups, i % groups
             start, stop, text, first = stretches[s, 0], stretches[s, 1], stretches[s, 2], stretches[s, 3]
-            keys = numba.carray(_floats_at(held[text, 0]), (groups, held[text, 2], width))
-            values = numba.carray(_floats_at(held[text, 1]), (groups, held[text, 2], width))
+            keys = _numba.carray(_floats_at(held[text, 0]), (groups, held[text, 2], width))
+            values = _numba.carray(_floats_at(held[text, 1]), (groups, held[text, 2], width))
             queries, found = (
                 np.empty(((stop - start) * share, width), _F),
                 np.empty(((stop - start) * share, width), _F),
