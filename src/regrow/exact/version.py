@@ -2,6 +2,6 @@
 
 ARITHMETIC = 1
 """Of all but what follows: training, and measuring losses."""
-INFERENCE = 3
-"""Of logits, and so of what models write. Where it changes what stages give, the version of every kind that `infers` is
-raised with it: locks name that. Version 3 did not: stages read float32 matrices, whose bits are those of version 2."""
+INFERENCE = 2
+"""Of logits, and so of what models write. Where it changes, the version of every kind that `infers` is raised with it:
+locks name that. An operation that is added beside those that are there, as products with codes were, changes nothing."""
