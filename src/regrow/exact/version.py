@@ -4,4 +4,4 @@ ARITHMETIC = 1
 """Of all but what follows: training, and measuring losses."""
 INFERENCE = 2
 """Of logits, and so of what models write. Where it changes, the version of every kind that `infers` is raised with it:
-locks name that. An operation that is added beside those that are there, as products with codes were, changes nothing."""
+locks name that. An operation that is added beside those that are there, as products with codes are, changes none."""
