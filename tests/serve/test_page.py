@@ -35,6 +35,7 @@ from regrow.serve.http.guard import Doors
 from regrow.serve.http.limits import Limits
 from regrow.serve.http.served import Served
 from regrow.serve.http.server import bound, listen
+from regrow.serve.origin import Origin
 from regrow.serve.page.places import Places
 from regrow.serve.page.routes import HEADERS, OPEN, Page, routes
 from regrow.serve.page.standing import Standing
@@ -150,7 +151,7 @@ def serving(folder: Path, store: Path, key: str = "") -> Iterator[Site]:
     release = Release.open(folder)
     generator = Generator.load(folder)
     engine = Reciting(generator.tokenizer, ANSWERS)
-    served = Served(release, generator, engine, Limits())  # type: ignore[arg-type]
+    served = Served(Origin(release.path, release), generator, engine, Limits())  # type: ignore[arg-type]
     page = Page(served, Places(release, store))
     app = application(served, Doors(key=key, open=(*Doors.open, *OPEN)), routes(page))
     with bound("127.0.0.1", 0) as found:

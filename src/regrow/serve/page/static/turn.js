@@ -47,7 +47,7 @@ export class Turn {
     ].map(([name, title, click]) => make("button.quiet", { type: "button", title, click }, name));
     this._footer = make("footer.made", {},
       make("div.do", {}, ...does, this._shades, this._copied), this._same, this._how, this._where);
-    const before = chat ? [...message(this.asked.messages.at(-1)), make("p.who", {}, NAME)] : [];
+    const before = chat ? [...message(this.asked.messages.at(-1)), make("p.who", {}, this.asked.model ?? NAME)] : [];
     const attributes = { "aria-busy": "true", "aria-label": chat ? "Question and answer" : "Text" };
     return make("article.turn.writing", attributes, ...before, this.answer.element, this._footer);
   }
@@ -81,6 +81,7 @@ export class Turn {
     this.answer.draw();
     const used = { ...this.asked, ...this._made.sampling };
     this._how.textContent = [
+      this.asked.mode === "continue" && this.asked.model,
       counted(this._made.usage?.completion_tokens ?? this.answer.tokens.length, "token"),
       `temperature ${used.temperature}`,
       `top p ${used.top_p}`,
