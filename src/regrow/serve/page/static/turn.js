@@ -4,7 +4,7 @@ import { announce, following, sentences } from "./aloud.js";
 import { Answer } from "./answer.js";
 import { withKey } from "./key.js";
 import { address, hash } from "./link.js";
-import { counted, make, percent } from "./make.js";
+import { counted, make, percent, quoted } from "./make.js";
 import * as side from "./side.js";
 import { trace, written } from "./wire.js";
 
@@ -70,7 +70,7 @@ export class Turn {
     this.reason = error.name === "AbortError" ? "stopped" : "failed";
     if (this.reason === "stopped") return;
     const what = make("strong", {}, this.answer.text ? "Broken off. " : "Not written. ");
-    this._footer.before(make("div.notice", { role: "alert" }, make("p", {}, what, error.message)));
+    this._footer.before(make("div.notice", { role: "alert" }, make("p", {}, what, ...quoted(error.message))));
   }
 
   /** Say how it was written. */
@@ -131,7 +131,7 @@ export class Turn {
       });
     } catch (error) {
       clearTimeout(slow);
-      this._where.textContent = `Where its words stand is not known here: ${error.message}`;
+      this._where.replaceChildren("Where its words stand is not known here: ", ...quoted(error.message), ".");
     }
     announce(this._where.textContent);
   }
