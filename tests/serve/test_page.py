@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 import uvicorn
@@ -351,10 +352,10 @@ def test_what_the_model_is_told_before_a_conversation(talks, tab) -> None:
 
 
 @pytest.mark.browser
-def test_adapters_are_asked_by_their_names_and_their_links_tell(fables, site, tab) -> None:
-    tab.goto(site.url)
-    assert tab.get_by_label("Model", exact=True).count() == 0
-    with serving(fables / "talks", fables / "store", adapters={"sailor": "5" * 64}) as found:
+def test_adapters_are_asked_by_their_names_and_their_links_tell(fables, talks, browser) -> None:
+    assert 'id="who"' not in urlopen(talks.url).read().decode()
+    beside = {"sailor": "5" * 64}
+    with serving(fables / "talks", fables / "store", adapters=beside) as found, opened(browser) as tab:
         tab.goto(found.url)
         tab.get_by_label("Model", exact=True).select_option("sailor")
         turn = ask(tab, "goat?")
@@ -366,7 +367,6 @@ def test_adapters_are_asked_by_their_names_and_their_links_tell(fables, site, ta
         assert "letter for letter" in answered(tab).text_content()
         assert tab.get_by_label("Model", exact=True).input_value() == "sailor"
         assert found.engine.adapters == ["sailor", "sailor"]
-        tab.screenshot(path="/tmp/fresh1/adapters.png")
 
 
 @pytest.mark.browser
