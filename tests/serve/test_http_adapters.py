@@ -34,7 +34,7 @@ def places(folder: Path) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def client(folder: Path, places: dict[str, Path]) -> Iterator[TestClient]:
-    serves = Served.load(Release.open(folder), adapters=places)
+    serves = Served.load(folder, adapters=places)
     yield TestClient(application(serves), "http://localhost")
     serves.close()
 
@@ -75,7 +75,7 @@ def test_an_answer_names_release_and_adapter(client: TestClient, folder: Path, p
 
 def test_an_adapter_has_a_name_of_its_own(folder: Path, places: dict[str, Path]) -> None:
     with pytest.raises(RecipeError, match="an adapter cannot be called `babble`"):
-        Served.load(Release.open(folder), adapters={"babble": places["lora"]})
+        Served.load(folder, adapters={"babble": places["lora"]})
     for said in ("lora", "=x", "a=", "a b=x", "a@b=x"):
         result = CliRunner().invoke(root, ["serve", str(folder), "--port", "0", "--adapter", said])
         assert result.exit_code == RecipeError.exit_code and "is no NAME=FOLDER" in result.output

@@ -23,7 +23,6 @@ from starlette.testclient import TestClient
 from regrow.cli import serve as cli
 from regrow.cli.root import cli as root
 from regrow.errors import InputError, RecipeError
-from regrow.release import Release
 from regrow.serve.http.app import application
 from regrow.serve.http.guard import Doors
 from regrow.serve.http.limits import Limits
@@ -43,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def served(folder: Path) -> Iterator[Served]:
-    serves = Served.load(Release.open(folder), LIMITS)
+    serves = Served.load(folder, LIMITS)
     yield serves
     serves.close()
 
@@ -56,7 +55,7 @@ def client(served: Served) -> TestClient:
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[str]:
     limits = Limits(patience=1.5, unread=50, connections=40, answer=90, body=1 << 20)
-    serves = Served.load(Release.open(folder), limits)
+    serves = Served.load(folder, limits)
     with servers.within(serves) as url:
         yield url
     serves.close()
@@ -208,7 +207,7 @@ def test_a_conversation_that_is_wrong_is_refused(client: TestClient, fields: Any
 
 
 def test_a_model_without_a_template_answers_nobody(tmp_path: Path) -> None:
-    serves = Served.load(Release.open(servers.release(tmp_path / "plain", template=None)), LIMITS)
+    serves = Served.load(servers.release(tmp_path / "plain", template=None), LIMITS)
     error = refused(chatted(TestClient(application(serves), HERE)))
     assert error["code"] == "no_chat_template" and "/v1/completions" in error["message"]
     serves.close()
@@ -216,7 +215,7 @@ def test_a_model_without_a_template_answers_nobody(tmp_path: Path) -> None:
 
 def test_a_template_that_fails_is_the_fault_of_one_request(tmp_path: Path) -> None:
     path = servers.release(tmp_path / "odd", template="{{ messages[7].content.nothing() }}")
-    serves = Served.load(Release.open(path), LIMITS)
+    serves = Served.load(path, LIMITS)
     client = TestClient(application(serves), HERE)
     message = refused(chatted(client))["message"]
     assert "the chat template fails" in message and str(tmp_path) not in message
@@ -306,7 +305,7 @@ def test_pages_of_others_may_ask_only_if_they_are_named(served: Served) -> None:
 
 
 def test_an_answer_that_takes_too_long_is_ended(folder: Path) -> None:
-    serves = Served.load(Release.open(folder), Limits(seconds=0.05))
+    serves = Served.load(folder, Limits(seconds=0.05))
     client = TestClient(application(serves), HERE)
     fields = {"prompt": ["Say"] * 100, "max_tokens": 90}
     assert refused(client.post("/v1/completions", json=fields), 503)["code"] == "timeout"
@@ -484,11 +483,11 @@ def test_a_release_without_a_tokenizer_is_not_served(tmp_path: Path) -> None:
 
 def test_what_a_release_says_of_writing_is_followed_or_told(tmp_path: Path) -> None:
     path = servers.release(tmp_path / "babble", top_k=3, top_p=0.9, temperature=0.5, repetition_penalty=1.2)
-    serves = Served.load(Release.open(path), LIMITS)
+    serves = Served.load(path, LIMITS)
     told = asked(TestClient(application(serves), HERE)).json()["regrow"]["sampling"]
     assert (told["top_k"], told["top_p"], told["temperature"]) == (3, 0.9, 0.5)
     assert serves.unheeded == ["repetition_penalty"]
     serves.close()
-    greedy = Served.load(Release.open(servers.release(tmp_path / "greedy", do_sample=False)), LIMITS)
+    greedy = Served.load(servers.release(tmp_path / "greedy", do_sample=False), LIMITS)
     assert asked(TestClient(application(greedy), HERE)).json()["regrow"]["sampling"]["temperature"] == 0
     greedy.close()

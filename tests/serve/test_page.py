@@ -5,6 +5,7 @@ What is written here is written by a script, so that it is known which words sta
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 import uvicorn
@@ -35,6 +37,7 @@ from regrow.serve.http.guard import Doors
 from regrow.serve.http.limits import Limits
 from regrow.serve.http.served import Served
 from regrow.serve.http.server import bound, listen
+from regrow.serve.origin import Origin
 from regrow.serve.page.places import Places
 from regrow.serve.page.routes import HEADERS, OPEN, Page, routes
 from regrow.serve.page.standing import Standing
@@ -95,11 +98,13 @@ class Reciting:
     tokenizer: Tokenizer
     answers: Mapping[str, str]
     asked: list[str] = field(default_factory=list)
+    adapters: list[str] = field(default_factory=list)
     cancelled: int = 0
 
     def submit(self, request: Request, heard: Hearer) -> Running:
         running, said = Running(), self.tokenizer.decode(list(request.tokens)).rstrip()
         self.asked.append(said)
+        self.adapters.append(request.adapter)
         answer = next(text for end, text in self.answers.items() if said.endswith(end))
         answer += "" if request.sampling.seed == 1 else f" {request.sampling.seed} times"
         threading.Thread(target=self._write, args=(answer, request, heard, running), daemon=True).start()
@@ -145,12 +150,20 @@ def fables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def listed(folder: Path, name: str, text: str) -> None:
+    """One more file of a release."""
+    (folder / name).write_text(text)
+    line = f"{hashlib.sha256(text.encode()).hexdigest()}  {name}\n"
+    lines = [*(folder / "SHA256SUMS").read_text().splitlines(keepends=True), line]
+    (folder / "SHA256SUMS").write_text("".join(sorted(lines, key=lambda one: one[66:].encode())))
+
+
 @contextmanager
-def serving(folder: Path, store: Path, key: str = "") -> Iterator[Site]:
+def serving(folder: Path, store: Path, key: str = "", adapters: Mapping[str, str] | None = None) -> Iterator[Site]:
     release = Release.open(folder)
     generator = Generator.load(folder)
     engine = Reciting(generator.tokenizer, ANSWERS)
-    served = Served(release, generator, engine, Limits())  # type: ignore[arg-type]
+    served = Served(Origin(release.path, release), generator, engine, Limits(), adapters or {})  # type: ignore[arg-type]
     page = Page(served, Places(release, store))
     app = application(served, Doors(key=key, open=(*Doors.open, *OPEN)), routes(page))
     with bound("127.0.0.1", 0) as found:
@@ -173,7 +186,7 @@ def site(fables: Path) -> Iterator[Site]:
 def talks(fables: Path) -> Iterator[Site]:
     """The same with a chat template."""
     shutil.copytree(fables / "out", fables / "talks")
-    (fables / "talks" / "chat_template.jinja").write_text(TEMPLATE)
+    listed(fables / "talks", "chat_template.jinja", TEMPLATE)
     with serving(fables / "talks", fables / "store") as found:
         yield found
 
@@ -319,6 +332,41 @@ def test_no_text_becomes_html(talks, tab) -> None:
     turn.get_by_role("button", name="Probabilities").click()
     turn.locator(".token").nth(8).hover()
     assert tab.title() == "fables · regrow" and turn.locator(".answer").text_content() == GOAT
+
+
+@pytest.mark.browser
+def test_what_the_model_is_told_before_a_conversation(talks, tab) -> None:
+    tab.goto(talks.url)
+    tab.get_by_text("System prompt").click()
+    told = tab.get_by_label("What the model is told before a conversation")
+    told.fill("You are old.")
+    ask(tab, "goat?")
+    assert talks.engine.asked[-1] == "system: You are old.\nuser: goat?"
+    told.fill("You are young.")
+    link = linked(ask(tab, "again?"))
+    assert talks.engine.asked[-1] == f"system: You are young.\nuser: goat?\nassistant: {GOAT}\nuser: again?"
+    tab.goto("about:blank")
+    tab.goto(link)
+    assert "letter for letter" in answered(tab).text_content()
+    assert told.input_value() == "You are young." and told.is_visible()
+
+
+@pytest.mark.browser
+def test_adapters_are_asked_by_their_names_and_their_links_tell(fables, talks, browser) -> None:
+    assert 'id="who"' not in urlopen(talks.url).read().decode()
+    beside = {"sailor": "5" * 64}
+    with serving(fables / "talks", fables / "store", adapters=beside) as found, opened(browser) as tab:
+        tab.goto(found.url)
+        tab.get_by_label("Model", exact=True).select_option("sailor")
+        turn = ask(tab, "goat?")
+        assert turn.locator(".who").all_text_contents() == ["You", "sailor"]
+        link = linked(turn)
+        assert f"adapter%3A{'5' * 64}" in link
+        tab.goto("about:blank")
+        tab.goto(link)
+        assert "letter for letter" in answered(tab).text_content()
+        assert tab.get_by_label("Model", exact=True).input_value() == "sailor"
+        assert found.engine.adapters == ["sailor", "sailor"]
 
 
 @pytest.mark.browser
@@ -483,7 +531,7 @@ def test_a_release_whose_text_is_not_here_says_what_to_do(fables, tmp_path, brow
         tab.goto(site.url)
         turn = ask(tab, "A crow")
         said = turn.locator(".where").text_content()
-        assert "does not have the training text" in said and "`regrow build` gets and makes them again" in said
+        assert "does not have the training text" in said and "regrow build gets and makes them again" in said
         assert turn.locator(".answer").text_content() == "A crow" + CROW and places(turn) == []
 
 

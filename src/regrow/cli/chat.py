@@ -18,18 +18,16 @@ from regrow.cli.options import (
     example,
     json_option,
     pass_console,
-    readable,
     release_argument,
     threads_option,
 )
 from regrow.errors import RecipeError
+from regrow.serve.usual import HOTTEST, SEED
 
 if TYPE_CHECKING:
     from regrow.serve.generate import Generator
 
 _LARGEST_SEED = 2**64 - 1
-_HOTTEST = 100
-"""The highest temperature, as in a recipe."""
 _MOST_TOKENS = 1_000_000
 _NOTE = (
     "This is a base model: it continues your text, it does not answer. Ctrl-C ends what it writes; an empty line or "
@@ -46,15 +44,19 @@ _CONVERSES = (
 @click.option("--max-tokens", type=click.IntRange(min=1, max=_MOST_TOKENS), default=200, show_default=True, metavar="N")
 @click.option(
     "--temperature",
-    type=Finite(min=0, max=_HOTTEST),
-    default=0.8,
-    show_default=True,
-    help="0: the likeliest token.",
+    type=Finite(min=0, max=HOTTEST),
+    help="0: the likeliest token. By default as the release is usually let write.",
+)
+@click.option(
+    "--top-k",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Choose from so many of the likeliest; 0 is all. By default as is usual; samples of a build have 40.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(min=0, max=_LARGEST_SEED),
-    default=1,
+    default=SEED,
     show_default=True,
     help="Another seed, another text.",
 )
@@ -68,31 +70,33 @@ def command(
     release: Path,
     prompt: str | None,
     max_tokens: int,
-    temperature: float,
+    temperature: float | None,
+    top_k: int | None,
     seed: int,
     system: str,
     continues: bool,
 ) -> None:
-    """Let a release write.
+    """Let a release write, or another model: a GGUF file, or a folder of Hugging Face's libraries.
 
     A model with a chat template answers, and remembers what was said; any other continues a text. With PROMPT, or a
     text on stdin, it answers or continues that and is done; on a terminal it asks for one text after another. The same
     release, prompt, options and seed give the same text on every machine.
     """
     from regrow.serve.generate import Generator
+    from regrow.serve.origin import Origin
 
     if prompt is None and not sys.stdin.isatty():
         prompt = sys.stdin.read().rstrip("\n")
     if prompt is None and console.json:
         raise click.UsageError("--json needs a prompt")
-    generator = Generator.load(readable(release).path)
+    generator = Generator.load(Origin.of(release).place)
     converses = generator.template is not None and not continues
     if system and not converses:
         raise click.UsageError("--system needs a model with a chat template, and no --continue")
     writer = (
-        _Answerer(console, generator, max_tokens, temperature, system)
+        _Answerer(console, generator, max_tokens, temperature, top_k, system)
         if converses
-        else _Writer(console, generator, max_tokens, temperature)
+        else _Writer(console, generator, max_tokens, temperature, top_k)
     )
     if prompt is None:
         _converse(console, writer, seed)
@@ -101,7 +105,9 @@ def command(
     if not whole:
         raise KeyboardInterrupt
     if console.json:
-        console.document("chat/1", {"prompt": prompt, "text": text, "seed": seed, "temperature": temperature})
+        used = generator.sampling(temperature, top_k, seed)
+        how = {"seed": used.seed, "temperature": used.temperature, "top_k": used.top, "top_p": used.top_p}
+        console.document("chat/1", {"prompt": prompt, "text": text, **how})
 
 
 def _converse(console: Console, writer: _Writer, seed: int) -> None:
@@ -162,15 +168,15 @@ class _Writer:
 
     note = _NOTE
 
-    def __init__(self, console: Console, generator: Generator, max_tokens: int, temperature: float) -> None:
+    def __init__(
+        self, console: Console, generator: Generator, max_tokens: int, temperature: float | None, top: int | None
+    ) -> None:
         self._console, self._generator = console, generator
-        self._max_tokens, self._temperature = max_tokens, temperature
+        self._max_tokens, self._temperature, self._top = max_tokens, temperature, top
 
     def write(self, prompt: str, seed: int) -> tuple[str, bool]:
         """Continue a prompt, as long as somebody reads and nobody presses Ctrl-C; gives the text and if that is all."""
-        generated = self._generator.generate(
-            prompt, max_tokens=self._max_tokens, temperature=self._temperature, seed=seed
-        )
+        generated = self._generator.generate(prompt, self._max_tokens, self._temperature, self._top, seed)
         return self._written(generated, prompt)
 
     def _written(self, generated: Iterator[str], before: str = "") -> tuple[str, bool]:
@@ -196,9 +202,15 @@ class _Answerer(_Writer):
     note = _CONVERSES
 
     def __init__(
-        self, console: Console, generator: Generator, max_tokens: int, temperature: float, system: str
+        self,
+        console: Console,
+        generator: Generator,
+        max_tokens: int,
+        temperature: float | None,
+        top: int | None,
+        system: str,
     ) -> None:
-        super().__init__(console, generator, max_tokens, temperature)
+        super().__init__(console, generator, max_tokens, temperature, top)
         self._said: list[tuple[str, str]] = [("system", system)] if system else []
 
     def write(self, prompt: str, seed: int) -> tuple[str, bool]:
@@ -209,9 +221,7 @@ class _Answerer(_Writer):
         fitting = self._generator.fitting(asked, self._max_tokens)
         if len(fitting) < len(asked):
             self._console.verb("Note", "the beginning of the conversation has fallen out of the context", "yellow")
-        generated = self._generator.reply(
-            fitting, max_tokens=self._max_tokens, temperature=self._temperature, seed=seed
-        )
+        generated = self._generator.reply(fitting, self._max_tokens, self._temperature, self._top, seed)
         answer, whole = self._written(generated)
         self._said = [*((one.role, one.content) for one in fitting), ("assistant", answer)]
         return answer, whole

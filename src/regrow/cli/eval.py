@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from regrow.cli.console import Console
-from regrow.cli.options import Place, example, json_option, pass_console, readable, release_argument, threads_option
+from regrow.cli.options import Place, example, json_option, pass_console, release_argument, threads_option
 from regrow.cli.table import table
+from regrow.errors import InputError
 from regrow.words import counted
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def command(
     hub: Path | None,
     key: Path | None,
 ) -> None:
-    """Score a release in tasks.
+    """Score a release in tasks, or another model: a GGUF file, or a folder of Hugging Face's libraries.
 
     The scores are the same to the last digit on every machine, for any number of threads and of texts at a time. Their
     digest covers the weights, what was asked, and what the model said to each item, so that one line can be compared.
@@ -90,21 +91,24 @@ def command(
     from regrow.cli.progress import progress
     from regrow.evaluating import hub as hubs
     from regrow.evaluating.names import known
+    from regrow.serve.origin import Origin
     from regrow.store import write_atomic
     from regrow.testing.evaluation import Options, evaluate
 
-    there, signer = readable(release), _signer(key)
+    there, signer = Origin.of(release), _signer(key)
+    if signer and there.release is None:
+        raise InputError("this model is not a release", where=str(release), why="`--key` signs what is said of one")
     options = Options(limit, batch, chat, truncate, run_code)
     with progress(console) as listener:
-        scores = evaluate(there.path, names or known(), options, _heard(listener))
-    document = {"release": {"name": there.name, "digest": there.digest}, **scores.document(items)}
+        scores = evaluate(there.place, names or known(), options, _heard(listener))
+    document = {there.named[0]: {"name": there.name, "digest": there.digest}, **scores.document(items)}
     if output:
         told = json.dumps({"schema": "regrow/eval/1", **document}, indent=2, ensure_ascii=False, allow_nan=False)
         write_atomic(output, told + "\n")
     if hub:
         _write_hub(console, hub, hubs.eval_results(scores, there.digest))
-    if signer:
-        _sign(console, there, scores, signer)
+    if signer and there.release:
+        _sign(console, there.release, scores, signer)
     if console.json:
         console.document("eval/1", document)
         return

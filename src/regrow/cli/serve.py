@@ -17,7 +17,6 @@ from regrow.cli.options import (
     example,
     json_option,
     pass_console,
-    readable,
     release_argument,
     store_option,
     threads_option,
@@ -34,7 +33,7 @@ _KEY = "REGROW_API_KEY"
 _LARGEST_KEY = 4096
 
 
-@click.command(epilog=example("  regrow serve build/bard\n  regrow serve build/bard --port 0 --api-key-file key.txt"))
+@click.command(epilog=example("  regrow serve build/bard\n  regrow serve model.gguf --port 0 --api-key-file key.txt"))
 @release_argument
 @click.option(
     "--adapter",
@@ -85,6 +84,8 @@ def command(
 ) -> None:
     """Serve a release on a port, to a browser and to any client of OpenAI's interface.
 
+    RELEASE may be another model too: a GGUF file, or a folder of Hugging Face's libraries.
+
     In a browser, one can ask, read the answer as it is written, and see where its words stand in the training data.
     Only this machine is listened to unless --host says otherwise. The same request gives the same answer, for any
     number of clients; each answer names the release, and how its tokens were chosen. Ctrl-C ends it.
@@ -106,12 +107,12 @@ def command(
     limits = Limits(**{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
     allowed = tuple(one.lower().rstrip("/") for one in origins)
     doors = Doors(host, _key(api_key_file), allowed, (*Doors.open, *OPEN))
-    there, beside = readable(release), _adapters(adapters)
+    beside = _adapters(adapters)
     believed = trusted(trust, datetime.now(UTC).date()) if trust else NOBODY
     with bound(host, port) as listener:  # before loading, which takes longer than to find a port taken
         console.verb("Loading", str(release))
         with (
-            closing(Served.load(there, limits, beside)) as served,
+            closing(Served.load(release, limits, beside)) as served,
             closing(Places(served.release, store)) as places,
         ):
             app = application(served, doors, routes(Page(served, places, believed)))
@@ -159,7 +160,9 @@ def _checked(said: str, where: str) -> str:
 def _tell(console: Console, served: Served, doors: Doors, port: int) -> None:
     limits = served.limits
     console.verb("Serving", f"{served.name}, which reads {served.context:,} tokens at once")
-    console.verb("Release", served.digest)
+    console.verb("Release" if served.release else "Files", served.digest)
+    if not served.release:
+        console.verb("Note", "this is not a release: nothing is known of what it was made from", "yellow")
     for writer in served.writers[1:]:
         console.verb("Adapter", f"{writer.name}, {writer.digest}")
     per_answer = f"{limits.answer:,} tokens and {limits.seconds:g} seconds an answer"

@@ -169,28 +169,28 @@ class Release:
     def require(self, path: str) -> None:
         """Raise if another file is in the place of one, before a library opens it by itself.
 
-        What is missing is for the library to miss. Where there is no list of checksums, nobody says what is right.
+        One that is missing although it is listed is another too: without its template, a model says other things.
+        Where there is no list of checksums, nobody says what is right.
 
         Raises:
             InputError: if it is no file, one outside the release, or not the one that is listed.
         """
         place = self.path / path
-        if not os.path.lexists(place):
-            return
-        if not self.files.has(path):
+        there = os.path.lexists(place)
+        if there and not self.files.has(path):
             why = "it is neither a file nor in the release"
             raise InputError("this is no file of the release", where=str(place), why=why, hint=_AGAIN)
         if not self.files.has(SUMS):
             return
         if not self.sums.canonical:
             raise DamagedError(self.path, SUMS, "it is not a list as regrow writes it")
-        promised, found = self.listed.get(path), self._sha256(path)
+        promised, found = self.listed.get(path), self._sha256(path) if there else None
         if found != promised:
             listed = f"lists it with the sha256 {promised}" if promised else "does not list it"
             raise InputError(
-                "this is not the file that was released",
+                "this is not the file that was released" if found else "a file of the release is missing",
                 where=str(place),
-                why=f"its sha256 is {found}, and {SUMS} {listed}",
+                why=f"its sha256 is {found}, and {SUMS} {listed}" if found else f"{SUMS} {listed}",
                 hint=_AGAIN,
             )
 

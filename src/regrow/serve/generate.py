@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from regrow.corpus.chat import ChatTemplate
 from regrow.corpus.conversations import SYSTEM, Message
@@ -18,6 +19,7 @@ from regrow.model.sampling import Sampling
 from regrow.serve.engine import Ended, Engine, Event, Model, Request, Written
 from regrow.serve.loading import adapted, load
 from regrow.serve.text import Spelling
+from regrow.serve.usual import SEED, Usual
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Generator:
         template: how the model takes a conversation; None if it knows of none.
         stops: the tokens that end a text.
         adapters: the model with an adapter beside it, by the names that were given.
+        usual: how its maker says that it is usually let write: members of ``generation_config.json``.
+        described: what stands beside the tokenizer: special tokens, and its class.
     """
 
     decoder: Decoder
@@ -43,6 +47,8 @@ class Generator:
     template: ChatTemplate | None
     stops: frozenset[int]
     adapters: Mapping[str, Model] = field(default_factory=dict)
+    usual: Mapping[str, Any] = field(default_factory=dict)
+    described: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def load(folder: str | PathLike[str], adapters: Mapping[str, str | PathLike[str]] | None = None) -> Generator:
@@ -59,8 +65,8 @@ class Generator:
         """
         base = load(Path(folder))
         beside = {name: adapted(base, Path(place)) for name, place in (adapters or {}).items()}
-        model = base.model
-        return Generator(model.decoder, model.parameters, base.tokenizer, base.template, base.stops, beside)
+        model, told = base.model, (base.usual, base.described)
+        return Generator(model.decoder, model.parameters, base.tokenizer, base.template, base.stops, beside, *told)
 
     @cached_property
     def engine(self) -> Engine:
@@ -71,30 +77,38 @@ class Generator:
         self,
         prompt: str,
         max_tokens: int = 200,
-        temperature: float = 0.8,
-        top: int = 40,
-        seed: int = 1,
+        temperature: float | None = None,
+        top: int | None = None,
+        seed: int = SEED,
         adapter: str = "",
     ) -> Iterator[str]:
         """Pieces of text that continue ``prompt``, as soon as each is whole characters; the last as it is.
+
+        Args:
+            prompt: the text.
+            max_tokens: how many may be written, if the context has room for them.
+            temperature: 0 takes the likeliest token; by default as the model is usually let write: :meth:`sampling`.
+            top: so many of the likeliest tokens are chosen from, and 0 is all; by default as is usual.
+            seed: another one gives another text.
+            adapter: with which of those that were loaded.
 
         Raises:
             RecipeError: if the prompt is no text, or what is asked for cannot be done.
         """
         _require_text(prompt)
         ids = self.tokenizer.prompt(prompt)
-        return self._pieces(self._tokens(ids, max_tokens, Sampling(temperature, top, seed), adapter))
+        return self._pieces(self._tokens(ids, max_tokens, self.sampling(temperature, top, seed), adapter))
 
     def reply(
         self,
         messages: Sequence[Message],
         max_tokens: int = 200,
-        temperature: float = 0.8,
-        top: int = 40,
-        seed: int = 1,
+        temperature: float | None = None,
+        top: int | None = None,
+        seed: int = SEED,
         adapter: str = "",
     ) -> Iterator[str]:
-        """Pieces of what the model answers to a conversation, through its own template.
+        """Pieces of what the model answers to a conversation, through its own template, as :meth:`generate` does.
 
         Raises:
             RecipeError: if a message is no text, or what is asked for cannot be done.
@@ -103,7 +117,16 @@ class Generator:
         for message in messages:
             _require_text(message.content)
         ids = self._asked(messages)
-        return self._pieces(self._tokens(ids, max_tokens, Sampling(temperature, top, seed), adapter))
+        return self._pieces(self._tokens(ids, max_tokens, self.sampling(temperature, top, seed), adapter))
+
+    def sampling(self, temperature: float | None = None, top: int | None = None, seed: int = SEED) -> Sampling:
+        """How tokens are chosen: as is asked for, and for the rest as the maker of the model says that it is usual.
+
+        `regrow serve` and `regrow chat` ask the same, so that the same request gets the same answer from all three.
+        """
+        usual = Usual.of(self.usual)
+        heat = usual.temperature if temperature is None else temperature
+        return Sampling(heat, usual.top_k if top is None else top, seed, usual.top_p)
 
     def fitting(self, messages: Sequence[Message], max_tokens: int) -> Sequence[Message]:
         """The conversation without as many of its oldest questions and answers as leave no room for one more answer.

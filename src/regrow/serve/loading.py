@@ -5,14 +5,16 @@ adapters beside it, which share its memory.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from regrow.corpus.chat import ChatTemplate
 from regrow.corpus.gguf_tokenizer import from_gguf
-from regrow.corpus.tokenizer import Tokenizer
+from regrow.corpus.tokenizer import Tokenizer, settings
 from regrow.errors import InputError
 from regrow.exact.selection import current
 from regrow.model import gguf, weights
@@ -20,9 +22,9 @@ from regrow.model.adapters import files
 from regrow.model.adapters.low_rank import fitted, tensors_of, unmerged
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder, Weights
-from regrow.model.foreign import find
 from regrow.release import Release
-from regrow.release.layout import CONFIG, TOKENIZER, WEIGHTS, WEIGHTS_INDEX
+from regrow.release.layout import SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG
+from regrow.serve.origin import model_file, read_in
 from regrow.serve.writing import Model
 from regrow.words import DAMAGED
 
@@ -37,6 +39,8 @@ class Loaded:
         template: how the model takes a conversation; None if it knows of none.
         stops: the tokens that end a text.
         source: where it lies.
+        usual: how its maker says that it is usually let write: members of ``generation_config.json``.
+        described: what stands beside the tokenizer: special tokens, and its class.
     """
 
     model: Model
@@ -44,6 +48,8 @@ class Loaded:
     template: ChatTemplate | None
     stops: frozenset[int]
     source: Path
+    usual: Mapping[str, Any]
+    described: Mapping[str, Any]
 
 
 def load(place: Path) -> Loaded:
@@ -58,7 +64,7 @@ def load(place: Path) -> Loaded:
         RecipeError: if the way to compute that the environment asks for is not to be had.
     """
     current()  # a way to compute that is asked for in vain is an error now, and not amid a text
-    file = place if place.is_file() else _only_file(place)
+    file = model_file(place)
     loaded = _from_folder(place) if file is None else _from_file(file)
     known, given = loaded.model.decoder.config.vocabulary, loaded.tokenizer.vocabulary
     if given > known:
@@ -71,18 +77,9 @@ def load(place: Path) -> Loaded:
     return loaded
 
 
-def _only_file(folder: Path) -> Path | None:
-    """The GGUF file that a folder holds and that is its model: one without other weights beside it."""
-    if not folder.is_dir() or (folder / CONFIG).exists() or not any(folder.glob("*.gguf")):
-        return None
-    return find(folder).gguf
-
-
 def _from_folder(folder: Path) -> Loaded:
     release = Release.at(folder)
-    for name in (CONFIG, WEIGHTS, WEIGHTS_INDEX, TOKENIZER):
-        release.require(name)
-    for name in set(release.weights) - {WEIGHTS}:
+    for name in read_in(folder):
         release.require(name)
     config, parameters = weights.load_weights(folder)
     if not release.files.has(TOKENIZER):
@@ -92,8 +89,7 @@ def _from_folder(folder: Path) -> Loaded:
             hint="give the folder that `regrow build` wrote",
         )
     tokenizer = Tokenizer.open(folder)
-    stops = frozenset((tokenizer.end_of_text, *weights.ends(folder, tokenizer.end_of_text).stops))
-    return Loaded(Model(Decoder(config), parameters), tokenizer, ChatTemplate.open(folder), stops, folder)
+    return _loaded(Model(Decoder(config), parameters), folder, weights.ends(folder, tokenizer.end_of_text), folder)
 
 
 def _from_file(path: Path) -> Loaded:
@@ -101,9 +97,16 @@ def _from_file(path: Path) -> Loaded:
     said = gguf.metadata(path)
     with tempfile.TemporaryDirectory(prefix="regrow-tokenizer-") as scratch:
         from_gguf(said, str(path), Path(scratch))
-        tokenizer, template = Tokenizer.open(Path(scratch)), ChatTemplate.open(Path(scratch))
-    stops = frozenset((tokenizer.end_of_text, *gguf.ends(said).stops))
-    return Loaded(Model(Decoder(config), parameters), tokenizer, template, stops, path)
+        return _loaded(Model(Decoder(config), parameters), Path(scratch), gguf.ends(said), path)
+
+
+def _loaded(model: Model, beside: Path, ends: weights.Ends, source: Path) -> Loaded:
+    """A model with the tokenizer in a folder."""
+    tokenizer, template = Tokenizer.open(beside), ChatTemplate.open(beside)
+    described = {**settings(beside / SPECIAL_TOKENS), **settings(beside / TOKENIZER_CONFIG)}
+    return Loaded(
+        model, tokenizer, template, frozenset((tokenizer.end_of_text, *ends.stops)), source, ends.settings, described
+    )
 
 
 def adapted(base: Loaded, folder: Path) -> Model:

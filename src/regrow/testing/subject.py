@@ -13,6 +13,7 @@ from regrow.model import weights
 from regrow.serve.batch import Limits
 from regrow.serve.engine import Engine
 from regrow.serve.generate import Generator
+from regrow.serve.origin import Origin
 from regrow.testing.together import BATCH, Together
 
 
@@ -21,7 +22,7 @@ class Subject:
     """Whoever is asked.
 
     Attributes:
-        folder: of the release.
+        folder: of the release or another model, or a GGUF file.
         generator: what was loaded from it.
         answering: answers for it.
     """
@@ -32,8 +33,8 @@ class Subject:
 
     @property
     def weights(self) -> str:
-        """The sha256 of the weights."""
-        return weights.digest(self.folder)
+        """The sha256 of the weights; of a GGUF file, that of all that it holds."""
+        return weights.digest(self.folder) if self.folder.is_dir() else Origin(self.folder).digest
 
     def form(self, chat: bool = False, cuts: bool = False) -> Form:
         """How it is asked.

@@ -119,7 +119,7 @@ class Answer(ABC):
         """Everything beside the prompts that the texts depend on."""
         adapter = {"adapter": f"sha256:{self.writer.digest}"} if self.writer.adapter else {}
         return {
-            "release": f"sha256:{self.served.digest}",
+            **dict([self.served.origin.named]),
             **adapter,
             "sampling": dict(self.chosen.values),
             "seeds": list(self.chosen.seeds(self.each)),

@@ -116,7 +116,7 @@ class Api:
     async def tokenizer_info(self, request: Request) -> Response:
         """What stands beside the tokenizer, and the template for conversations."""
         template = self._served.generator.template
-        told = {name: value for name, value in self._served.tokenizer_settings.items() if name != "chat_template"}
+        told = {name: value for name, value in self._served.generator.described.items() if name != "chat_template"}
         return JSONResponse({**told, "chat_template": None if template is None else template.source})
 
     def _model(self, writer: Writer) -> dict[str, Any]:
@@ -124,12 +124,12 @@ class Api:
         return {
             "id": writer.name,
             "object": "model",
-            "created": served.made,
+            "created": served.origin.made,
             "owned_by": "regrow",
             "parent": served.name if writer.adapter else None,
             "max_model_len": served.context,
             "regrow": {
-                "release": f"sha256:{served.digest}",
+                **dict([served.origin.named]),
                 "pinned": writer.pinned,
                 "system_fingerprint": writer.fingerprint,
                 "converses": served.generator.template is not None,
@@ -141,7 +141,7 @@ class Api:
         writer = self._served.writer(name)
         if writer is None:
             known = some(one.name for one in self._served.writers)
-            what = f"there is no model {shown(name)} here; there is {known}, of the release {self._served.digest}"
+            what = f"there is no model {shown(name)} here; there is {known}, with the digest {self._served.digest}"
             raise RefusedError(what, 404, "model", "model_not_found")
         return writer
 

@@ -1,6 +1,6 @@
 """The application: which path leads where.
 
-app = application(Served.load(release))
+app = application(Served.load(Path("build/bard")))
 """
 
 from __future__ import annotations

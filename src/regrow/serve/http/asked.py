@@ -9,13 +9,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from regrow.serve.http.errors import RefusedError
+from regrow.serve.usual import HOTTEST
 from regrow.words import suggestion
 
 LARGEST_SEED = 2**64 - 1
 _SHOWN = 60
 """Characters of a name that somebody gave."""
-HOTTEST = 100.0
-"""The highest temperature, as in a recipe."""
 
 _ABOUT_CALLERS = frozenset(("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"))
 """Fields that say nothing of the answer."""

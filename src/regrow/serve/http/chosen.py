@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeGuard
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from regrow.model.sampling import Sampling
-from regrow.serve.http.asked import HOTTEST, LARGEST_SEED, Asked
+from regrow.serve.http.asked import LARGEST_SEED, Asked
 from regrow.serve.http.errors import RefusedError
+from regrow.serve.usual import SEED, Usual
 from regrow.words import shown
 
-SEED = 1
-"""As `regrow chat` has it: the same request gives the same answer, until another seed is asked for."""
 _SILENT: Mapping[str, Any] = {
-    "temperature": 1.0,
-    "top_k": 0,
-    "top_p": 1.0,
+    **asdict(Usual()),
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
     "logit_bias": {},
     "seed": SEED,
 }
 """Where neither a request nor the release says anything: what the model holds likely, as it is."""
-_UNHEEDED: Mapping[str, Any] = {
-    "min_p": 0,
-    "no_repeat_ngram_size": 0,
-    "num_beams": 1,
-    "repetition_penalty": 1,
-    "typical_p": 1,
-}
-"""What releases may say that nothing is written with here, and what then makes no difference."""
 _DIGITS = 18
 """Of the number of a token; some thousand of them take Python a while to read."""
 
@@ -51,7 +40,7 @@ class Chosen:
     def of(asked: Asked, usual: Mapping[str, Any]) -> Chosen:
         """What a request and the settings of a release make together."""
         wanted = {name: value for name in _SILENT if (value := getattr(asked, name)) is not None}
-        values = {**_SILENT, **_said(usual), **wanted}
+        values = {**_SILENT, **asdict(Usual.of(usual)), **wanted}
         values["top_k"] = max(0, values["top_k"])  # others say -1 for all
         return Chosen(values, tuple(name for name in _SILENT if name not in wanted))
 
@@ -77,26 +66,3 @@ class Chosen:
                 raise RefusedError(f"{why}, and {shown(token)} is none", param="logit_bias", code="invalid_value")
             found[int(token)] = float(value)
         return found
-
-
-def unheeded(usual: Mapping[str, Any]) -> list[str]:
-    """What a release says of how it is let write that is not done here."""
-    return [name for name, value in _UNHEEDED.items() if usual.get(name, value) not in (value, None)]
-
-
-def _said(usual: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the settings of a release those that can be followed; one that does not sample takes the likeliest."""
-    if usual.get("do_sample") is False:
-        return {"temperature": 0.0}
-    said: dict[str, Any] = {}
-    if _is_number(temperature := usual.get("temperature")):
-        said["temperature"] = min(max(float(temperature), 0.0), HOTTEST)
-    if _is_number(top_p := usual.get("top_p")) and 0 < top_p <= 1:
-        said["top_p"] = float(top_p)
-    if type(top_k := usual.get("top_k")) is int:
-        said["top_k"] = top_k
-    return said
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)

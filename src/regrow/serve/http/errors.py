@@ -48,8 +48,8 @@ class RefusedError(Exception):
 
 def plain(error: RegrowError, status: int = 400, param: str | None = None) -> RefusedError:
     """One of our own errors, without the places of files, which are nobody's business."""
-    parts = (error.what, f"because {error.why}" if error.why else "", f"hint: {error.hint}" if error.hint else "")
-    return RefusedError("; ".join(filter(None, parts)), status, param)
+    what = f"{error.what}: {error.why}" if error.why else error.what
+    return RefusedError("; ".join(filter(None, (what, error.hint))), status, param)
 
 
 async def refused(_: Request, error: Exception) -> Response:

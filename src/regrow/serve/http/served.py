@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from queue import SimpleQueue
 from types import MappingProxyType
 from typing import Any
 
-from regrow.corpus.tokenizer import CONFIG, SPECIAL, settings
 from regrow.errors import RecipeError
 from regrow.exact.version import INFERENCE
 from regrow.model.adapters import files
 from regrow.model.sampling import Sampling
-from regrow.model.weights import ends
 from regrow.release import Release
-from regrow.release.layout import SUMS
 from regrow.serve.engine import Ended, Engine, Event, Request
 from regrow.serve.engine import Limits as EngineLimits
 from regrow.serve.generate import Generator
-from regrow.serve.http.chosen import unheeded
 from regrow.serve.http.limits import Limits
+from regrow.serve.origin import Origin, digest
+from regrow.serve.usual import unheeded
 
 
 @dataclass(frozen=True)
@@ -50,65 +46,72 @@ class Writer:
 
 @dataclass(frozen=True)
 class Served:
-    """A release that is loaded, and works.
+    """A model that is loaded, and works.
 
     Example:
-        >>> served = Served.load(Release.open(Path("build/bard")))
+        >>> served = Served.load(Path("build/bard"))
         >>> served.name, served.fingerprint
 
     Attributes:
-        release: its files.
+        origin: which it is.
         generator: its tokenizer, template and weights.
         engine: writes for all requests at the same time.
         limits: of what is taken.
         adapters: digests of the files of adapters beside the model, by their names.
     """
 
-    release: Release
+    origin: Origin
     generator: Generator
     engine: Engine
     limits: Limits
     adapters: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
-    def load(
-        release: Release, limits: Limits | None = None, adapters: Mapping[str, Path] = MappingProxyType({})
-    ) -> Served:
-        """Load a release and start an engine for it.
+    def load(place: Path, limits: Limits | None = None, adapters: Mapping[str, Path] = MappingProxyType({})) -> Served:
+        """Load a model and start an engine for it.
 
         Args:
-            release: it.
+            place: a release, another folder of a model, or a GGUF file.
             limits: of what is taken.
             adapters: folders of adapters that were made for it, by the names that clients are to call them.
 
         Raises:
-            InputError: as :meth:`Generator.load` does; or if the model cannot write.
+            InputError: as :meth:`Origin.of` and :meth:`Generator.load` do; or if the model cannot write.
             RecipeError: as :meth:`Generator.load` does; or if an adapter is called as the model is.
         """
-        generator, limits = Generator.load(release.path, adapters), limits or Limits()
-        digests = {name: _digest(files.find(place)) for name, place in adapters.items()}
+        origin, limits = Origin.of(place), limits or Limits()
+        if origin.name in adapters:
+            raise RecipeError(
+                f"an adapter cannot be called `{origin.name}`", why="the model is", hint="call it otherwise"
+            )
+        origin.digest  # noqa: B018  (of the files as they are now, which are read next)
+        generator = Generator.load(origin.place, adapters)
+        digests = {name: digest(files.find(folder), files.FILES) for name, folder in adapters.items()}
         of_engine = EngineLimits(waiting=limits.texts)
         if limits.memory is not None:
             of_engine = replace(of_engine, memory_bytes=limits.memory)
-        if (name := _name(release)) in adapters:
-            raise RecipeError(f"an adapter cannot be called `{name}`", why="the model is", hint="call it otherwise")
         engine = Engine(generator.decoder, generator.parameters, of_engine, generator.adapters)
         _warm(engine, generator.tokenizer.end_of_text)
-        return Served(release, generator, engine, limits, digests)
+        return Served(origin, generator, engine, limits, digests)
 
-    @cached_property
+    @property
     def name(self) -> str:
         """What clients call the model."""
-        return _name(self.release)
+        return self.origin.name
 
-    @cached_property
+    @property
+    def release(self) -> Release | None:
+        """Its release; None if it is none."""
+        return self.origin.release
+
+    @property
     def digest(self) -> str:
-        """The release digest."""
-        return self.release.digest
+        """That of the release, or of the files if it is none."""
+        return self.origin.digest
 
     @property
     def fingerprint(self) -> str:
-        """What fixes every answer of the model beside the request: the release, and the arithmetic of inference."""
+        """What fixes every answer of the model beside the request: its files, and the arithmetic of inference."""
         return f"sha256:{self.digest}+inference{INFERENCE}"
 
     @property
@@ -128,26 +131,15 @@ class Served:
         """Tokens that the model reads at once."""
         return self.generator.decoder.config.context
 
-    @cached_property
+    @property
     def usual(self) -> Mapping[str, Any]:
-        """How the release says that it is usually let write: members of its ``generation_config.json``."""
-        return ends(self.release.path, self.generator.tokenizer.end_of_text).settings
+        """How its maker says that it is usually let write: members of its ``generation_config.json``."""
+        return self.generator.usual
 
     @property
     def unheeded(self) -> list[str]:
         """Those of :attr:`usual` that nothing is written with here."""
         return unheeded(self.usual)
-
-    @cached_property
-    def made(self) -> int:
-        """When the release was put together, in seconds since 1970: what its list of files has for its date."""
-        return int((self.release.path / SUMS).stat().st_mtime)
-
-    @cached_property
-    def tokenizer_settings(self) -> Mapping[str, Any]:
-        """What stands beside the tokenizer: special tokens, and its class."""
-        folder = self.release.path
-        return {**settings(folder / SPECIAL), **settings(folder / CONFIG)}
 
     def close(self) -> None:
         """End the engine, and whatever it writes."""
@@ -162,14 +154,3 @@ def _warm(engine: Engine, token: int) -> None:
         pass
     if event.error is not None:
         raise event.error
-
-
-def _name(release: Release) -> str:
-    return release.name or release.path.resolve().name
-
-
-def _digest(folder: Path) -> str:
-    """Of the files of an adapter, as of a directory: the sha256 of what ``sha256sum`` prints for them."""
-    names = sorted(name for name in files.FILES if (folder / name).is_file())
-    printed = "".join(f"{sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
-    return sha256(printed.encode()).hexdigest()

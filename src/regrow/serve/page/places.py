@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from regrow.errors import InputError
 from regrow.recipe.values import UNSHAREABLE
 from regrow.release import Release
 from regrow.tracing.corpus import Corpus, corpus
@@ -21,11 +22,11 @@ class Places:
     """The training data of a release, opened when somebody asks for the first time.
 
     Attributes:
-        release: whose.
+        release: whose; None if the model is no release, whose training data nobody knows.
         store: where its text is; by default the user's.
     """
 
-    release: Release
+    release: Release | None
     store: Path | None = None
     _opening: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -53,6 +54,8 @@ class Places:
         Raises:
             RegrowError: as :func:`regrow.tracing.corpus.corpus` does; the next time it is tried anew.
         """
+        if self.release is None:
+            raise InputError("this model is not a release", why="nothing is known of what it was trained on")
         with self._opening:  # two that ask at once shall not make two indices
             if self._corpus is None:
                 self._corpus = corpus(self.release, self.store, lambda _: None, self._stop)
@@ -64,4 +67,5 @@ class Places:
 
     @cached_property
     def _unshareable(self) -> frozenset[str]:
-        return frozenset(str(one.get("name")) for one in self.release.sources if one.get("availability") == UNSHAREABLE)
+        sources = self.release.sources if self.release else ()
+        return frozenset(str(one.get("name")) for one in sources if one.get("availability") == UNSHAREABLE)

@@ -37,7 +37,8 @@ class Shown:
     Attributes:
         model: what clients call it.
         name: what people do.
-        digest: of the release; empty if it has none.
+        digest: of the release; of the files of a model that is none.
+        adapters: whoever else answers, by what clients call them, each with its fingerprint.
         fingerprint: of whatever fixes an answer beside the question.
         description: in the words of its recipe.
         licence: of its weights.
@@ -54,6 +55,7 @@ class Shown:
     model: str
     name: str
     digest: str
+    adapters: Mapping[str, str]
     fingerprint: str
     description: str
     licence: str
@@ -70,14 +72,15 @@ class Shown:
     def of(served: Served, trust: Believed = NOBODY) -> Shown:
         """That of what is served; damage in one part spares the others."""
         release = served.release
-        model = _read(lambda: release.model) or {}
-        samples = _read(lambda: release.samples) or ()
+        model = (release and _read(lambda: release.model)) or {}
+        samples = (release and _read(lambda: release.samples)) or ()
         chat = served.generator.template is not None
         told = [one.prompt for one in samples if one.answers == chat and 0 < len(one.prompt) <= _LONGEST]
         return Shown(
             model=served.name,
             name=one_line(served.name),
             digest=served.digest,
+            adapters={one.name: one.fingerprint for one in served.writers if one.adapter},
             fingerprint=served.fingerprint,
             description=str(model.get("description", "")),
             licence=one_line(str(model.get("licence", ""))),
@@ -89,7 +92,7 @@ class Shown:
             facts=_facts(served),
             sources=tuple(
                 Source(one_line(str(one.get("name", ""))), one_line(str(one.get("licence", ""))))
-                for one in _read(lambda: release.sources) or ()
+                for one in (release and _read(lambda: release.sources)) or ()
             ),
             standing=_read(lambda: Standing.of(release, served.digest, trust)) or Standing(),
         )
@@ -109,10 +112,11 @@ def _read(read: Callable[[], T]) -> T | None:
 
 
 def _facts(served: Served) -> tuple[tuple[str, str], ...]:
-    parameters = _read(lambda: served.release.facts.get("parameters"))
+    release = served.release
+    parameters = release and _read(lambda: release.facts.get("parameters"))
     return (
         ("Arithmetic", f"inference {INFERENCE}, training {ARITHMETIC}"),
         *([("Parameters", f"{parameters:,}")] if parameters else []),
         ("Context", f"{served.context:,} tokens"),
-        *([("Files", "weights, configuration and tokenizer as listed")] if served.digest else []),
+        *([("Files", "weights, configuration, tokenizer and template as listed")] if release else []),
     )

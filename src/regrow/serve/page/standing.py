@@ -23,24 +23,26 @@ class Standing:
         attested: who of those that are trusted signed that they did, and what they say of it.
         differ: who of them signed that the recipe gave them something else.
         strangers: how many signed statements there are by nobody who is trusted.
+        release: whether it is one at all.
     """
 
     rebuilt: str = ""
     attested: tuple[tuple[str, str], ...] = ()
     differ: tuple[str, ...] = ()
     strangers: int = 0
+    release: bool = True
 
     @staticmethod
-    def of(release: Release, digest: str, trust: Believed = NOBODY) -> Standing:
+    def of(release: Release | None, digest: str, trust: Believed = NOBODY) -> Standing:
         """That of a release.
 
         Args:
-            release: whose files were compared with its list.
+            release: whose files were compared with its list; None of a model that is none.
             digest: of the files that are served.
             trust: whose word counts.
         """
-        if not digest:
-            return Standing()
+        if release is None:
+            return Standing(release=False)
         record, folder = rebuilds.read(digest), release.path / ATTESTATIONS
         found = list(envelopes(folder)) if folder.is_dir() else []
         agreed = consent(digest, recipe_of(release), found, trust, 0)
@@ -60,6 +62,8 @@ class Standing:
     @property
     def words(self) -> str:
         """In a few words."""
+        if not self.release:
+            return "Not a release"
         if self.differ:
             return "Disputed"
         if self.rebuilt:
@@ -74,6 +78,9 @@ class Standing:
         return tuple(self._lines())
 
     def _lines(self) -> Iterator[str]:
+        if not self.release:
+            yield "Nothing is known of what it was made from, or how, and nobody can build it again to compare."
+            return
         if self.rebuilt:
             yield f"This machine built it again from its recipe and got the same digest: {self.rebuilt}."
         for name, what in self.attested:

@@ -10,6 +10,7 @@ const NUMBERS = ["temperature", "top_p", "top_k", "seed", "max_tokens"];
  */
 export function address(asked, fingerprint, answer) {
   const said = new URLSearchParams({ mode: asked.mode, by: fingerprint });
+  if (asked.model) said.set("model", asked.model);
   if (asked.mode === "chat") said.set("messages", JSON.stringify(asked.messages));
   else said.set("prompt", asked.prompt);
   for (const name of NUMBERS) if (asked[name] !== undefined) said.set(name, String(asked[name]));
@@ -26,6 +27,7 @@ export function read(fragment) {
   const said = new URLSearchParams(fragment.replace(/^#/, ""));
   if (!said.has("mode")) return null;
   const asked = { mode: said.get("mode") };
+  if (said.get("model")) asked.model = said.get("model");
   if (asked.mode === "chat") asked.messages = messages(said.get("messages"));
   else if (asked.mode === "continue") asked.prompt = said.get("prompt") ?? "";
   else throw new Error("its mode is neither chat nor continue");

@@ -19,6 +19,11 @@ export function make(name, attributes = {}, ...inside) {
   return made;
 }
 
+/** A text in which what stands between backticks is code. */
+export function quoted(text) {
+  return text.split("`").map((part, at) => (at % 2 ? make("code", {}, part) : part));
+}
+
 /** A number of things: `1 token`, `2,000 tokens`. */
 export function counted(number, what) {
   return `${number.toLocaleString("en")} ${what}${number === 1 ? "" : "s"}`;

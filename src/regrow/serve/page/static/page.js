@@ -14,6 +14,8 @@ const text = document.getElementById("text");
 const said = document.getElementById("said");
 const notice = document.getElementById("notice");
 const clear = document.getElementById("clear");
+/** What the model is told before a conversation; null where none can be held. */
+const system = document.getElementById("system");
 
 /** The messages of the conversation so far. */
 let messages = [];
@@ -33,6 +35,17 @@ function sampling() {
   return Object.fromEntries(fields.map((one) => [one.name, one.valueAsNumber]));
 }
 
+/** Who is to write: the model, or one of its adapters. */
+function model() {
+  return form.elements.model ? { model: form.elements.model.value } : {};
+}
+
+/** The conversation so far, with one more question. */
+function spoken(typed) {
+  const told = system?.value.trim() ? [{ role: "system", content: system.value }] : [];
+  return [...told, ...messages.filter((one) => one.role !== "system"), { role: "user", content: typed }];
+}
+
 function mode() {
   return form.elements.mode.value;
 }
@@ -42,6 +55,11 @@ function fill(asked) {
   for (const one of form.querySelectorAll(".numbers input")) if (one.name in asked) one.value = asked[one.name];
   const wanted = form.querySelector(`[name=mode][value=${asked.mode}]`);
   if (!wanted.disabled) wanted.checked = true;
+  const who = [...(form.elements.model?.options ?? [])].find((one) => one.value === asked.model);
+  if (who) who.selected = true;
+  if (!system || !asked.messages) return;
+  system.value = asked.messages[0].role === "system" ? asked.messages[0].content : "";
+  system.parentElement.open = system.value !== "";
 }
 
 form.addEventListener("submit", (event) => {
@@ -49,9 +67,9 @@ form.addEventListener("submit", (event) => {
   if (running) return running.abort();
   const typed = text.value;
   if (!typed.trim()) return text.focus();
-  const asked = mode() === "chat" ? { messages: [...messages, { role: "user", content: typed }] } : { prompt: typed };
+  const asked = mode() === "chat" ? { messages: spoken(typed) } : { prompt: typed };
   text.value = "";
-  write({ mode: mode(), ...asked, ...sampling() });
+  write({ mode: mode(), ...asked, ...model(), ...sampling() });
 });
 text.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
@@ -125,7 +143,9 @@ async function follow() {
   } catch (error) {
     return warn("This link cannot be followed: ", error.message);
   }
-  const { chat, fingerprint } = by;
+  const { chat } = by;
+  if (!(link.asked.model in by.adapters)) delete link.asked.model; // which the fingerprint tells of
+  const fingerprint = by.adapters[link.asked.model] ?? by.fingerprint;
   running?.abort();
   fill(link.asked);
   const go = () => {

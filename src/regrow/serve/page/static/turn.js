@@ -4,7 +4,7 @@ import { announce, following, sentences } from "./aloud.js";
 import { Answer } from "./answer.js";
 import { withKey } from "./key.js";
 import { address, hash } from "./link.js";
-import { counted, make, percent } from "./make.js";
+import { counted, make, percent, quoted } from "./make.js";
 import * as side from "./side.js";
 import { trace, written } from "./wire.js";
 
@@ -47,7 +47,7 @@ export class Turn {
     ].map(([name, title, click]) => make("button.quiet", { type: "button", title, click }, name));
     this._footer = make("footer.made", {},
       make("div.do", {}, ...does, this._shades, this._copied), this._same, this._how, this._where);
-    const before = chat ? [...message(this.asked.messages.at(-1)), make("p.who", {}, NAME)] : [];
+    const before = chat ? [...message(this.asked.messages.at(-1)), make("p.who", {}, this.asked.model ?? NAME)] : [];
     const attributes = { "aria-busy": "true", "aria-label": chat ? "Question and answer" : "Text" };
     return make("article.turn.writing", attributes, ...before, this.answer.element, this._footer);
   }
@@ -70,7 +70,7 @@ export class Turn {
     this.reason = error.name === "AbortError" ? "stopped" : "failed";
     if (this.reason === "stopped") return;
     const what = make("strong", {}, this.answer.text ? "Broken off. " : "Not written. ");
-    this._footer.before(make("div.notice", { role: "alert" }, make("p", {}, what, error.message)));
+    this._footer.before(make("div.notice", { role: "alert" }, make("p", {}, what, ...quoted(error.message))));
   }
 
   /** Say how it was written. */
@@ -81,6 +81,7 @@ export class Turn {
     this.answer.draw();
     const used = { ...this.asked, ...this._made.sampling };
     this._how.textContent = [
+      this.asked.mode === "continue" && this.asked.model,
       counted(this._made.usage?.completion_tokens ?? this.answer.tokens.length, "token"),
       `temperature ${used.temperature}`,
       `top p ${used.top_p}`,
@@ -130,7 +131,7 @@ export class Turn {
       });
     } catch (error) {
       clearTimeout(slow);
-      this._where.textContent = `Where its words stand is not known here: ${error.message}`;
+      this._where.replaceChildren("Where its words stand is not known here: ", ...quoted(error.message), ".");
     }
     announce(this._where.textContent);
   }
