@@ -28,9 +28,12 @@ from regrow.exact.threads import THREADS
 # Linux gives a process the registers of AMX when it asks: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA). It is
 # asked when a process first looks for a way to multiply, and changes nothing for whoever does not use them.
 _ARCH_PRCTL, _REQUEST, _TILE_DATA = 158, 0x1023, 18
-# Bytes of the left operand that a thread keeps packed at a time, about half of its second-level cache; and rows: more
-# rows of a wide product are on more pages than the first-level cache of addresses holds.
-_CHUNK_BYTES, _CHUNK_ROWS = 1 << 20, 64
+# Bytes of the left operand that a thread keeps packed at a time, about half of its second-level cache; and rows: each
+# panel of the right operand is read for so many at a time, and every thread should have several chunks.
+_CHUNK_BYTES, _CHUNK_ROWS = 1 << 20, 256
+# A result of so many bytes is not in the second-level cache any more when it is read: it is written past the caches,
+# so that its lines are not read from memory first, which takes as long as the products of a block do.
+_STREAMED_BYTES, _LINE = 1 << 20, 64
 # So many digits multiplied take as long as a byte to go through, or longer.
 _DIGITS_TO_BYTE = 64
 # Sums that are added up anyway are cut at this depth, so that a block's panels fit that cache too.
@@ -212,7 +215,8 @@ class MicrokernelProducts:
         blocks = _buffer(threads, parts, kernels.SIDE, kernels.SIDE, dtype=torch.int32)
         kernels.multiply(
             addresses(self._unit), left.addresses, (*panel.padded, panel.size), left.strides, left.groups,
-            (parts, held.size), left.outer, wide, left.depth, chunk, *panels, scratch, blocks, kind, *grids, integers,
+            (parts, held.size), left.outer, wide, left.depth, chunk, kind == kernels.ROUNDED and _streamed(floats),
+            *panels, scratch, blocks, kind, *grids, integers,
             floats, doubles, threads=threads,
         )  # fmt: skip
 
@@ -266,3 +270,9 @@ def _gemm(unit: Unit) -> GemmBackend:
 
 
 GEMM_BACKENDS = tuple(_gemm(unit) for unit in UNITS)
+def _streamed(out: Any) -> bool:
+    """Whether a result is written past the caches."""
+    lines = out.ctypes.data % _LINE == 0 and all(stride % _LINE == 0 for stride in out.strides[:-1])
+    return bool(lines and out.nbytes >= _STREAMED_BYTES)
+
+
