@@ -38,6 +38,9 @@ _STREAMED_BYTES, _LINE = 1 << 20, 64
 _DIGITS_TO_BYTE = 64
 # Sums that are added up anyway are cut at this depth, so that a block's panels fit that cache too.
 _DEPTH = 4096
+# Queries that are multiplied at a time in the gradients of keys and values. Of those that see none of the keys at hand
+# fewer are multiplied where there are fewer at a time, but integers are added up more often.
+_QUERIES = 256
 # Bytes to go through for a number of the result, by what becomes of it: integers of at least one part, float32, float32
 # that is read as well, and float64 likewise.
 _BYTES_OF_RESULT = {kernels.INTEGERS: 4, kernels.ROUNDED: 4, kernels.SUMMED: 8, kernels.ADDED: 16}
@@ -176,6 +179,32 @@ class MicrokernelProducts:
         )  # fmt: skip
         return digits
 
+    def over_queries(self, blocks: list[Block], weights: list[Tensor], right: Digits) -> Tensor:
+        """See :meth:`regrow.exact.backend.Backend.over_queries`."""
+        operand, left, held = _Operand.digits(right), self._unit.left[2], self._unit.right[2].size
+        packed, table = [], []
+        for block, digits in zip(blocks, weights, strict=True):
+            group, row, plane, _ = digits.stride()
+            for start in range(0, digits.shape[1], _QUERIES):
+                stop = min(digits.shape[1], start + _QUERIES)
+                part = operand.part(block.rows.start + start, block.rows.start + stop)
+                panels, offsets = self._panels(part, 2)
+                packed.append((panels, offsets))  # whose memory is to last
+                table.append(
+                    (digits.data_ptr() + start * row, group, row, plane, stop - start, block.keys, panels.ctypes.data,
+                     offsets.ctypes.data if offsets.size else 0, block.first + stop)
+                )  # fmt: skip
+        out = torch.empty((operand.groups, max(block.keys for block in blocks), operand.outer), dtype=torch.float32)
+        threads = THREADS.worth(sum(digits.numel() for digits in weights) * operand.outer // _DIGITS_TO_BYTE)
+        side, wide = kernels.SIDE, -(-operand.outer // kernels.SIDE)
+        attention.over_queries(
+            addresses(self._unit), left.padded, left.size, held, np.array(table, np.int64),
+            right.exponents.contiguous().numpy(), _buffer(threads, 2 * left.size * -(-_QUERIES // 64) * STEP),
+            _buffer(threads, 2, side, side, dtype=torch.int32),
+            _buffer(threads, 2, wide, 2, side, side, dtype=torch.int32), out.numpy(), threads=threads,
+        )  # fmt: skip
+        return out
+
     def _rows(self, block: Block, operand: Digits) -> tuple[Any, ...]:
         """The rows of a block, as kernels of attention take them."""
         (high, low, _), (group, row, _), *_, depth = _Operand.digits(operand)
@@ -245,6 +274,12 @@ def _chunk(groups: int, outer: int, bytes_of_row: int, threads: int) -> int:
     return max(1, -(-rows // kernels.SIDE)) * kernels.SIDE
 
 
+def _streamed(out: Any) -> bool:
+    """Whether a result is written past the caches."""
+    lines = out.ctypes.data % _LINE == 0 and all(stride % _LINE == 0 for stride in out.strides[:-1])
+    return bool(lines and out.nbytes >= _STREAMED_BYTES)
+
+
 def _buffer(*shape: int, dtype: torch.dtype = torch.int8) -> Any:
     """Memory for kernels. It is torch's, which begins at a cache line: a tile whose rows lie across two lines each
     takes three and a half times as long to load, and NumPy's memory need not.
@@ -270,9 +305,3 @@ def _gemm(unit: Unit) -> GemmBackend:
 
 
 GEMM_BACKENDS = tuple(_gemm(unit) for unit in UNITS)
-def _streamed(out: Any) -> bool:
-    """Whether a result is written past the caches."""
-    lines = out.ctypes.data % _LINE == 0 and all(stride % _LINE == 0 for stride in out.strides[:-1])
-    return bool(lines and out.nbytes >= _STREAMED_BYTES)
-
-
