@@ -42,11 +42,20 @@ def test_any_shape_has_the_bits_of_the_definition(gemm, shape, which, kind):
 
 
 @each
+@pytest.mark.parametrize("columns", [528, 521], ids=["whole lines", "parts of lines"])
+def test_results_too_large_for_the_cache_have_the_bits_of_the_definition(gemm, columns):
+    shape = 1, 520, 70, columns
+    assert 4 * shape[1] * columns >= products._STREAMED_BYTES
+    found, expected = (comparison._matmul(PAIRS[0], shape, "normal", b) for b in (Backend(numba, gemm), oracle))
+    assert comparison.difference(found, expected) == ""
+
+
+@each
 @settings(max_examples=12, deadline=None)
 @given(
     heads=st.sampled_from([(1, 1), (2, 1), (4, 2), (3, 3)]),
     batch=st.integers(1, 2),
-    positions=st.sampled_from([1, 2, 31, 33, 256, 257, 300]),
+    positions=st.sampled_from([1, 2, 31, 33, 256, 257, 300, 600]),
     width=st.sampled_from([2, 16, 64, 80]),
     seed=st.integers(0, 1000),
 )

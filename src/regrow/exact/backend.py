@@ -18,7 +18,7 @@ from torch import Tensor
 from regrow.exact.blend import Blend
 from regrow.exact.coded import Coded
 from regrow.exact.gemm import FusedProducts, GemmBackend, Packed
-from regrow.exact.grid import LEFT, Block, Digits, Layout
+from regrow.exact.grid import LEFT, LEFT_TRANSPOSED, OPERAND_BITS, Block, Digits, Layout, power_of_two
 
 
 class Kernels(Protocol):
@@ -252,6 +252,29 @@ class Backend:
             )  # fmt: skip
         out[:, block.rows] = self.matmul(digits, keys)
         return digits
+
+    def over_queries(self, blocks: list[Block], weights: list[Tensor], right: Digits) -> Tensor:
+        """The transpose of attention's weights, or of digits on their grid, times a number for each query.
+
+        Args:
+            blocks: of queries, all there are.
+            weights: of each, digits ``(G, rows of the block, 2, keys of the block)``; 0 for what a query does not see.
+            right: over all queries, ``(G, R, D)`` on column grids.
+
+        Returns:
+            float32 ``(G, K, D)``.
+        """
+        if fused := self._fused(right.depth):
+            return fused.over_queries(blocks, weights, right)
+        # Transposed, because torch takes two thirds of the time for few rows and many columns.
+        groups, width = right.exponents.shape
+        total = torch.zeros(
+            (groups, width, max(block.keys for block in blocks)), dtype=torch.float64, device=right.data.device
+        )
+        for block, digits in zip(blocks, weights, strict=True):
+            self.add(right.rows(block.rows), numerators(digits, LEFT_TRANSPOSED), total[:, :, : block.keys])
+        scale = power_of_two(right.exponents) * 2.0 ** (-2 * OPERAND_BITS)
+        return (total.mT * scale[:, None, :]).to(torch.float32)
 
     def _fused(self, *depths: int) -> FusedProducts | None:
         """What multiplies operands with all their digits, if the GEMM backend does, these depths are within its budget,

@@ -72,6 +72,9 @@ class FusedProducts(Protocol):
     ) -> Digits:  # fmt: skip
         """See :meth:`regrow.exact.backend.Backend.attend_backward`."""
 
+    def over_queries(self, blocks: list[Block], weights: list[Tensor], right: Digits) -> Tensor:
+        """See :meth:`regrow.exact.backend.Backend.over_queries`."""
+
 
 @dataclass(frozen=True)
 class GemmBackend:

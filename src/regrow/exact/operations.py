@@ -380,28 +380,10 @@ class _Attention(Function):
             dscores.append(backend.attend_backward(block, left, *parts, ctx.scale, digits, totals, delta, dq))
         # The grids of the rows are folded into the queries, so that one set of digits serves both products.
         folded = queries * power_of_two_float32(torch.cat([d.exponents for d in dscores], 1))[:, :, None]
-        dk = _transposed_product(backend, blocks, [d.data for d in dscores], folded, positions)
+        dk = backend.over_queries(blocks, [d.data for d in dscores], _split(backend, folded, RIGHT_OF_TRANSPOSED))
         normal = dout * (torch.full_like(totals, 8192.0) / totals)[:, :, None]
-        dv = _transposed_product(backend, blocks, weights, normal, positions)
+        dv = backend.over_queries(blocks, weights, _split(backend, normal, RIGHT_OF_TRANSPOSED))
         return tuple(ungrouped(x, batch, positions) for x in (dq, dk, dv))  # type: ignore[return-value]
-
-
-def _transposed_product(backend: Backend, blocks: list[Block], left: list[Tensor], x: Tensor, positions: int) -> Tensor:
-    """The transpose of blocks of digits on the grid 2**-13, times ``x`` ``(G, R, D)``, as float32 ``(G, T, D)``."""
-    right = _split(backend, x, RIGHT_OF_TRANSPOSED)
-    transposed = backend.gemm.fused is None  # torch takes two thirds of the time for few rows and many columns
-    if len(blocks) == 1 and not transposed:
-        return backend.matmul(numerators(left[0], LEFT_TRANSPOSED), right)
-    size = (x.shape[2], positions) if transposed else (positions, x.shape[2])
-    total = torch.zeros((x.shape[0], *size), dtype=torch.float64, device=x.device)
-    for block, digits in zip(blocks, left, strict=True):
-        weights, some = numerators(digits, LEFT_TRANSPOSED), right.rows(block.rows)
-        if transposed:
-            backend.add(some, weights, total[:, :, : block.keys])
-        else:
-            backend.add(weights, some, total)
-    scale = power_of_two(right.exponents) * 2.0 ** (-2 * OPERAND_BITS)
-    return ((total.mT if transposed else total) * scale[:, None, :]).to(torch.float32)
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from numba import prange
 from regrow.exact.grid import NON_FINITE
 from regrow.exact.kernel import kernel, shared_kernel, thread_id
 from regrow.exact.microkernels.instructions import STEP
-from regrow.exact.microkernels.kernels import SIDE, pack_panel
+from regrow.exact.microkernels.kernels import SIDE, pack_pair, pack_panel
 from regrow.exact.microkernels.units import call
 from regrow.exact.rows import (
     column_scales,
@@ -216,3 +216,74 @@ def attend_backward(
                 a, found_row = power(exponents[g, y + r]), out[g, start + y + r, span]
                 product_row(product[0, r], product[1, r], a, key_scales[g, span], one, found_row)
         call(unit.end, ())
+
+
+@_helper
+def _gather(parts: Any, total: Any) -> None:
+    """Add both parts of a block to those of others."""
+    for p in range(2):
+        for y in range(SIDE):
+            for x in range(SIDE):
+                total[p, y, x] += parts[p, y, x]
+
+
+@_parallel
+def over_queries(
+    unit: Any, places: Any, full: int, held: int, blocks: Any, exponents: Any, scratch: Any, products: Any,
+    totals: Any, out: Any,
+) -> None:  # fmt: skip
+    """The transpose of the digits of several blocks of queries, on the grid ``2**-13``, times a number for each query.
+
+    Args:
+        unit: what multiplies.
+        places: of the planes in a panel of a left operand.
+        full: how many planes such a panel has room for.
+        held: how many one of a right operand has.
+        blocks: int64, for each block: the address of its digits ``(G, rows, 2, keys)``; their strides from group to
+            group, row to row, and from high to low digits; rows; keys; the addresses of the right operand's panels over
+            these rows and of their offsets, or 0; and the position after that of its last query.
+        exponents: of the right operand ``(G, D)``.
+        scratch: int8 ``(threads, S)`` for two panels over the rows of a block.
+        products: int32 ``(threads, 2, 32, 32)``.
+        totals: int32 ``(threads, 2, panels over D, 2, 32, 32)``.
+        out: float32 ``(G, K, D)``.
+    """
+    groups, keys, width = out.shape
+    pairs, width_panels, scales = (
+        (keys + 2 * SIDE - 1) // (2 * SIDE),
+        (width + SIDE - 1) // SIDE,
+        column_scales(exponents),
+    )
+    for i in prange(groups * pairs):
+        g, first = i // pairs, i % pairs * 2 * SIDE
+        thread = thread_id()
+        mine, product, total = scratch[thread].ctypes.data, products[thread], totals[thread]
+        total[:] = 0
+        call(unit.begin, (unit.settings,))
+        for b in range(blocks.shape[0]):
+            rows, seen = blocks[b, 4], blocks[b, 5]
+            # Queries before a key have no weight for it: what they would add is 0.
+            if first < seen and first < blocks[b, 8]:
+                steps, wide = (rows + 63) // 64, min(2 * SIDE, seen - first)
+                size = steps * STEP
+                for p in range(2):
+                    source = blocks[b, 0] + g * blocks[b, 1] + p * blocks[b, 3] + first
+                    pack_pair(source, 1, blocks[b, 2], wide, rows, mine + places[p] * size, full * size, False)
+                for h in range((wide + SIDE - 1) // SIDE):
+                    here = mine + h * full * size
+                    call(unit.finish_left, (here, 2, steps))
+                    for n in range(width_panels):
+                        number = g * width_panels + n
+                        there = blocks[b, 6] + number * held * size
+                        offset = blocks[b, 7] + number * 8 * SIDE if blocks[b, 7] else 0
+                        call(
+                            unit.block, (here, there, 2, steps, offset, product.ctypes.data, 4 * SIDE * SIDE, 4 * SIDE)
+                        )
+                        _gather(product, total[h, n])
+        call(unit.end, ())
+        for r in range(min(2 * SIDE, keys - first)):
+            h, y = r // SIDE, r % SIDE
+            for n in range(width_panels):
+                span = slice(SIDE * n, min(width, SIDE * n + SIDE))
+                row = out[g, first + r, span]
+                product_row(total[h, n, 0, y], total[h, n, 1, y], 1.0, scales[g, span], F(1.0), row)

@@ -75,6 +75,12 @@ def store(builder: Any, value: Any, address: Any) -> None:
     builder.store(value, pointer(builder, address, value.type), align=1)
 
 
+def stream(builder: Any, value: Any, address: Any) -> None:
+    """Write a whole line of the cache, without reading it first as other writes do, and without keeping it there."""
+    written = builder.store(value, pointer(builder, address, value.type), align=64)
+    written.set_metadata("nontemporal", builder.module.add_metadata([constant(1, INT)]))
+
+
 def shuffle(builder: Any, x: Any, y: Any, places: list[int]) -> Any:
     """Entries of two vectors by their numbers, those of the second after those of the first."""
     return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(INT, len(places)), places))

@@ -203,6 +203,31 @@ def add_rounded_block(_typing: Any, block: Any, out: Any, stride: Any) -> Any:
 
 
 @emit.intrinsic
+def stream_block(_typing: Any, block: Any, out: Any, stride: Any) -> Any:
+    """Write 32 x 32 float32, side by side, to whole lines of the cache at ``out``, past the cache.
+
+    Others may see it after :func:`end_streams` only.
+    """
+
+    def write(builder: Any, block: Any, out: Any, stride: Any) -> None:
+        with emit.for_range(builder, emit.constant(32)) as loop:
+            source = builder.add(block, emit.times(builder, loop.index, 2 * ROW))
+            target = builder.add(out, builder.mul(loop.index, stride))
+            for half in range(2):
+                value = emit.load(builder, emit.FLOATS_16, emit.offset(builder, source, ROW * half))
+                emit.stream(builder, value, emit.offset(builder, target, ROW * half))
+
+    return emit.writes(write, *[emit.A] * 3)
+
+
+@emit.intrinsic
+def end_streams(_typing: Any) -> Any:
+    """Have what was written past the cache come before whatever this thread writes next."""
+    # A release would do by the language's rules, but x86 needs no instruction for one, and its streams do.
+    return emit.writes(lambda builder: builder.fence("seq_cst"))
+
+
+@emit.intrinsic
 def add_block(_typing: Any, high: Any, cross: Any, out: Any, stride: Any) -> Any:
     """Add ``2**14 high + 2**7 cross`` to 32 x 32 float64 at ``out``, whose rows are ``stride`` apart."""
 

@@ -22,12 +22,14 @@ from regrow.exact.microkernels.instructions import (
     add_rounded_block,
     clear_tile,
     copy_tile,
+    end_streams,
     interleave_tile,
     interleave_tiles,
     load_byte,
     round_block,
     round_block_float32,
     store_byte,
+    stream_block,
     subtract_columns,
     transpose_tile,
 )
@@ -173,13 +175,16 @@ def _sum(source: Any, target: Any) -> None:
 
 @_helper
 def _round(
-    sums: Any, short: bool, rows: Any, rows32: Any, columns: Any, columns32: Any, target: Any, edge: Any, more: bool
+    sums: Any, short: bool, rows: Any, rows32: Any, columns: Any, columns32: Any, target: Any, edge: Any, more: bool,
+    streamed: bool,
 ) -> None:  # fmt: skip
-    """Write a block of the product as float32, by way of a full one where it lies at an edge; or add ``more``."""
+    """Write a block of the product as float32, by way of a full one where it lies at an edge or is ``streamed``; or add
+    ``more``.
+    """
     high, cross, out, stride = sums[0].ctypes.data, sums[1].ctypes.data, target.ctypes.data, target.strides[0]
     full = target.shape[0] == SIDE and target.shape[1] == SIDE
     # The instructions write blocks without asking for bounds, so those at an edge are written aside and copied.
-    if more or not full:
+    if more or streamed or not full:
         out, stride = edge.ctypes.data, edge.strides[0]
     if short:
         round_block_float32(high, cross, rows32.ctypes.data, columns32.ctypes.data, out, stride)
@@ -189,6 +194,8 @@ def _round(
         add_rounded_block(edge.ctypes.data, target.ctypes.data, target.strides[0])
     elif more:
         _sum(edge, target)
+    elif streamed and full:
+        stream_block(edge.ctypes.data, target.ctypes.data, target.strides[0])
     elif not full:
         _copy(edge, target)
 
@@ -212,8 +219,8 @@ def _add(sums: Any, target: Any, edge: Any) -> None:
 @_parallel
 def multiply(
     unit: Any, planes: Any, places: Any, strides: Any, groups: int, counts: Any, outer: int, columns: int, depth: int,
-    chunk: int, packed: Any, offsets: Any, scratch: Any, blocks: Any, kind: int, left: Any, right: Any, integers: Any,
-    floats: Any, doubles: Any,
+    chunk: int, streamed: bool, packed: Any, offsets: Any, scratch: Any, blocks: Any, kind: int, left: Any, right: Any,
+    integers: Any, floats: Any, doubles: Any,
 ) -> None:  # fmt: skip
     """Multiply a left operand by packed panels.
 
@@ -228,6 +235,7 @@ def multiply(
         columns: of the product.
         depth: see ``planes``.
         chunk: rows that a thread takes at a time, a multiple of 32.
+        streamed: whether blocks of float32 are written past the cache; rows begin at its lines then.
         packed: the right operand, from :func:`pack_right`.
         offsets: its offsets by part, ``(groups * panels, parts, 32)``, or empty.
         scratch: int8 ``(threads, S)``, where S takes ``(chunk / 32, planes of a panel, steps)`` of ``STEP`` bytes.
@@ -299,9 +307,13 @@ def multiply(
                 if rounded:
                     span = slice(SIDE * h, SIDE * h + SIDE)
                     target = floats[g, y : y + high, x : x + wide]
-                    _round(sums, short, rows[span], rows32[span], scales, scales32, target, edge, kind == SUMMED)
+                    _round(
+                        sums, short, rows[span], rows32[span], scales, scales32, target, edge, kind == SUMMED, streamed
+                    )
                 elif kind == ADDED:
                     _add(sums, doubles[g, y : y + high, x : x + wide], edge64)
                 elif high < SIDE or wide < SIDE:
                     _copy(sums[0], integers[g, y : y + high, x : x + wide])
         call(unit.end, ())
+        if streamed:
+            end_streams()

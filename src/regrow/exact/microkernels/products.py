@@ -28,13 +28,19 @@ from regrow.exact.threads import THREADS
 # Linux gives a process the registers of AMX when it asks: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA). It is
 # asked when a process first looks for a way to multiply, and changes nothing for whoever does not use them.
 _ARCH_PRCTL, _REQUEST, _TILE_DATA = 158, 0x1023, 18
-# Bytes of the left operand that a thread keeps packed at a time, about half of its second-level cache; and rows: more
-# rows of a wide product are on more pages than the first-level cache of addresses holds.
-_CHUNK_BYTES, _CHUNK_ROWS = 1 << 20, 64
+# Bytes of the left operand that a thread keeps packed at a time, about half of its second-level cache; and rows: each
+# panel of the right operand is read for so many at a time, and every thread should have several chunks.
+_CHUNK_BYTES, _CHUNK_ROWS = 1 << 20, 256
+# A result of so many bytes is not in the second-level cache any more when it is read: it is written past the caches,
+# so that its lines are not read from memory first, which takes as long as the products of a block do.
+_STREAMED_BYTES, _LINE = 1 << 20, 64
 # So many digits multiplied take as long as a byte to go through, or longer.
 _DIGITS_TO_BYTE = 64
 # Sums that are added up anyway are cut at this depth, so that a block's panels fit that cache too.
 _DEPTH = 4096
+# Queries that are multiplied at a time in the gradients of keys and values. Of those that see none of the keys at hand
+# fewer are multiplied where there are fewer at a time, but integers are added up more often.
+_QUERIES = 256
 # Bytes to go through for a number of the result, by what becomes of it: integers of at least one part, float32, float32
 # that is read as well, and float64 likewise.
 _BYTES_OF_RESULT = {kernels.INTEGERS: 4, kernels.ROUNDED: 4, kernels.SUMMED: 8, kernels.ADDED: 16}
@@ -173,6 +179,32 @@ class MicrokernelProducts:
         )  # fmt: skip
         return digits
 
+    def over_queries(self, blocks: list[Block], weights: list[Tensor], right: Digits) -> Tensor:
+        """See :meth:`regrow.exact.backend.Backend.over_queries`."""
+        operand, left, held = _Operand.digits(right), self._unit.left[2], self._unit.right[2].size
+        packed, table = [], []
+        for block, digits in zip(blocks, weights, strict=True):
+            group, row, plane, _ = digits.stride()
+            for start in range(0, digits.shape[1], _QUERIES):
+                stop = min(digits.shape[1], start + _QUERIES)
+                part = operand.part(block.rows.start + start, block.rows.start + stop)
+                panels, offsets = self._panels(part, 2)
+                packed.append((panels, offsets))  # whose memory is to last
+                table.append(
+                    (digits.data_ptr() + start * row, group, row, plane, stop - start, block.keys, panels.ctypes.data,
+                     offsets.ctypes.data if offsets.size else 0, block.first + stop)
+                )  # fmt: skip
+        out = torch.empty((operand.groups, max(block.keys for block in blocks), operand.outer), dtype=torch.float32)
+        threads = THREADS.worth(sum(digits.numel() for digits in weights) * operand.outer // _DIGITS_TO_BYTE)
+        side, wide = kernels.SIDE, -(-operand.outer // kernels.SIDE)
+        attention.over_queries(
+            addresses(self._unit), left.padded, left.size, held, np.array(table, np.int64),
+            right.exponents.contiguous().numpy(), _buffer(threads, 2 * left.size * -(-_QUERIES // 64) * STEP),
+            _buffer(threads, 2, side, side, dtype=torch.int32),
+            _buffer(threads, 2, wide, 2, side, side, dtype=torch.int32), out.numpy(), threads=threads,
+        )  # fmt: skip
+        return out
+
     def _rows(self, block: Block, operand: Digits) -> tuple[Any, ...]:
         """The rows of a block, as kernels of attention take them."""
         (high, low, _), (group, row, _), *_, depth = _Operand.digits(operand)
@@ -212,7 +244,8 @@ class MicrokernelProducts:
         blocks = _buffer(threads, parts, kernels.SIDE, kernels.SIDE, dtype=torch.int32)
         kernels.multiply(
             addresses(self._unit), left.addresses, (*panel.padded, panel.size), left.strides, left.groups,
-            (parts, held.size), left.outer, wide, left.depth, chunk, *panels, scratch, blocks, kind, *grids, integers,
+            (parts, held.size), left.outer, wide, left.depth, chunk, kind == kernels.ROUNDED and _streamed(floats),
+            *panels, scratch, blocks, kind, *grids, integers,
             floats, doubles, threads=threads,
         )  # fmt: skip
 
@@ -239,6 +272,12 @@ def _chunk(groups: int, outer: int, bytes_of_row: int, threads: int) -> int:
     """
     rows = min(_CHUNK_ROWS, _CHUNK_BYTES // bytes_of_row, -(-outer * groups // threads))
     return max(1, -(-rows // kernels.SIDE)) * kernels.SIDE
+
+
+def _streamed(out: Any) -> bool:
+    """Whether a result is written past the caches."""
+    lines = out.ctypes.data % _LINE == 0 and all(stride % _LINE == 0 for stride in out.strides[:-1])
+    return bool(lines and out.nbytes >= _STREAMED_BYTES)
 
 
 def _buffer(*shape: int, dtype: torch.dtype = torch.int8) -> Any:
