@@ -15,7 +15,7 @@ from regrow.errors import RecipeError
 from regrow.exact.backend import Kernels
 from regrow.exact.gemm import CPU_GEMM_BACKENDS, CUDA_GEMM_BACKENDS, GemmBackend
 
-MICROKERNELS = ("amx", "vnni", "avxvnni", "avx512", "avx2")
+MICROKERNELS = ("amx", "vnni", "avxvnni", "avx512", "avx2", "smmla", "sdot", "neon")
 _MOST_THREADS = 1024  # more than any machine has use for
 
 
