@@ -66,7 +66,7 @@ def panel_of_rows(planes):
 
 
 def panel_of_columns(planes):
-    """Planes ``(32, depth)`` in tiles of four of the depth of each of 16 columns, two to a step; the last plane first."""
+    """Planes ``(32, depth)`` in tiles of four of the depth of 16 columns, two to a step; the last plane first."""
     return b"".join(p.reshape(2, 16, -1, 16, 4).transpose(2, 0, 3, 1, 4).tobytes() for p in reversed(planes))
 
 

@@ -6,6 +6,7 @@ What needs a library that may be missing, or takes long to import, is imported w
 from __future__ import annotations
 
 import os
+import platform
 from functools import cache
 from importlib.util import find_spec
 
@@ -66,7 +67,7 @@ def find_gemm_backend(name: str, asked_by: str = "") -> GemmBackend:
         known = ", ".join(f"`{known}`" for known in (*libraries, *MICROKERNELS))
         raise RecipeError(f"there is no GEMM backend `{name}`", where=asked_by, hint=f"use one of {known}")
     ours = {gemm.name: (gemm, refusal) for gemm, refusal in _microkernels()}
-    gemm, refusal = ours.get(name, (None, "Numba is not installed"))
+    gemm, refusal = ours.get(name, (None, "it is of other processors" if ours else "Numba is not installed"))
     if gemm is None or refusal:
         hint = f"unset {asked_by}, or see `regrow selftest`" if asked_by else "see `regrow selftest`"
         raise RecipeError(f"there is no GEMM backend `{name}` here", where=asked_by, why=refusal, hint=hint)
@@ -86,7 +87,9 @@ def slower_than_need_be(gemm: GemmBackend) -> str:
 
 
 def _has_vectors() -> bool:
-    """Whether torch sees AVX2, the least that there are microkernels for, whatever Numba compiles for."""
+    """Whether there is the least that there are microkernels for, NEON or AVX2, whatever Numba compiles for."""
+    if platform.machine() in ("aarch64", "arm64"):
+        return True
     known = getattr(torch.cpu, "_is_avx2_supported", None)  # no other library of ours tells it on every system
     return bool(known and known())
 
@@ -103,7 +106,7 @@ def _require_thread_counts() -> None:
 
 
 def _microkernels() -> list[tuple[GemmBackend, str]]:
-    """The GEMM backends of our own, and why each is not to be had; nothing without Numba."""
+    """The GEMM backends of our own for processors like this, and why each is not to be had; nothing without Numba."""
     if not find_spec("numba"):
         return []
     from regrow.exact.microkernels import products

@@ -48,8 +48,6 @@ _NO_DOUBLES = np.empty((0,) * 3, np.float64)
 def refusal(name: str) -> str:
     """Why a unit is not to be had here, or an empty string."""
     unit = next(unit for unit in UNITS if unit.name == name)
-    if not unit.architecture.here:
-        return f"it is of {unit.architecture.title} processors"
     if missing := [feature for feature in unit.features if feature not in features()]:
         return f"the processor, or what Numba compiles for, lacks {', '.join(missing)}"
     if name == "amx" and (platform.system() != "Linux" or ctypes.CDLL(None).syscall(_ARCH_PRCTL, _REQUEST, _TILE_DATA)):
@@ -263,4 +261,4 @@ def _gemm(unit: Unit) -> GemmBackend:
     return GemmBackend(unit.name, torch.int8, 1 << 17, products.integers, products)
 
 
-GEMM_BACKENDS = tuple(_gemm(unit) for unit in UNITS)
+GEMM_BACKENDS = tuple(_gemm(unit) for unit in UNITS if unit.architecture.here)
