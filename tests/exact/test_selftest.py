@@ -110,7 +110,7 @@ def test_a_gemm_backend_that_fails_is_not_chosen_and_cannot_be_asked_for(monkeyp
 def test_a_slow_gemm_backend_is_told(vectors, fitting, asked, why, monkeypatch):
     fused = GemmBackend("vnni", torch.int8, 1 << 12, INT8.product, fused=FusedProducts())
     monkeypatch.setattr(registry, "_has_vectors", lambda: vectors)
-    monkeypatch.setattr(registry, "_microkernels", lambda: [(fused, "" if fitting else "NUMBA_CPU_NAME")])
+    monkeypatch.setattr(registry, "microkernels", lambda: [(fused, "" if fitting else "NUMBA_CPU_NAME")])
     gemm = fused if asked == "vnni" else {"int8": INT8, "float32": FLOAT32}[asked]
     assert registry.slower_than_need_be(gemm) == why
     monkeypatch.setattr(selection, "gemm_fault", lambda gemm, device: "")

@@ -47,7 +47,7 @@ def load_kernels(name: str) -> Kernels:
 @cache
 def cpu_gemm_backends() -> tuple[GemmBackend, ...]:
     """Those that this processor and what is installed offer, the most promising first."""
-    return *(gemm for gemm, refusal in _microkernels() if not refusal), *CPU_GEMM_BACKENDS
+    return *(gemm for gemm, refusal in microkernels() if not refusal), *CPU_GEMM_BACKENDS
 
 
 def find_gemm_backend(name: str, asked_by: str = "") -> GemmBackend:
@@ -66,7 +66,7 @@ def find_gemm_backend(name: str, asked_by: str = "") -> GemmBackend:
     if name not in MICROKERNELS:
         known = ", ".join(f"`{known}`" for known in (*libraries, *MICROKERNELS))
         raise RecipeError(f"there is no GEMM backend `{name}`", where=asked_by, hint=f"use one of {known}")
-    ours = {gemm.name: (gemm, refusal) for gemm, refusal in _microkernels()}
+    ours = {gemm.name: (gemm, refusal) for gemm, refusal in microkernels()}
     gemm, refusal = ours.get(name, (None, "it is of other processors" if ours else "Numba is not installed"))
     if gemm is None or refusal:
         hint = f"unset {asked_by}, or see `regrow selftest`" if asked_by else "see `regrow selftest`"
@@ -81,8 +81,8 @@ def slower_than_need_be(gemm: GemmBackend) -> str:
     """
     if gemm.fused or not _has_vectors():
         return ""
-    refusals = [refusal for _, refusal in _microkernels() if refusal]
-    fitting = [one.name for one, refusal in _microkernels() if not refusal]
+    refusals = [refusal for _, refusal in microkernels() if refusal]
+    fitting = [one.name for one, refusal in microkernels() if not refusal]
     return f"`{fitting[0]}` was made for it" if fitting else "; ".join(dict.fromkeys(refusals)) or "Numba is missing"
 
 
@@ -105,7 +105,7 @@ def _require_thread_counts() -> None:
             )
 
 
-def _microkernels() -> list[tuple[GemmBackend, str]]:
+def microkernels() -> list[tuple[GemmBackend, str]]:
     """The GEMM backends of our own for processors like this, and why each is not to be had; nothing without Numba."""
     if not find_spec("numba"):
         return []
