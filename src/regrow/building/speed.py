@@ -1,4 +1,4 @@
-"""How fast this machine is, as seen in its builds or measured, beside the one on which the costs of stages were measured."""
+"""How fast this machine is, as its builds or the self-test showed, beside the one on which costs were measured."""
 
 from __future__ import annotations
 
@@ -28,12 +28,10 @@ little of a long one.
 def speeds() -> Speeds:
     """How long the last builds took here, by kind, and what was measured."""
     known, measured = _known(), _measured()
-    usual = {True: measured or 1.0, False: 1.0}
-    slowness = {
-        kind: _slowness(pairs, usual[exact], exact) for kind, pairs in known.items() for exact in [_is_exact(kind)]
-    }
+    usual = measured or 1.0
+    slowness = {kind: _slowness(pairs, usual, exact=_is_exact(kind)) for kind, pairs in known.items()}
     trained = [pair for kind, pairs in known.items() if _trains(kind) for pair in pairs]
-    return Speeds(slowness, _slowness(trained, usual[True], exact=True) if trained else None, measured)
+    return Speeds(slowness, _slowness(trained, usual, exact=True) if trained else None, measured)
 
 
 def note_measured(slowness: float) -> None:
@@ -74,9 +72,10 @@ def note(graph: Graph, results: Iterable[StageResult], tokens_per_second: Mappin
             write_atomic(default_root() / _PLACE, json.dumps({"schema": SCHEMA, "kinds": known}) + "\n")
 
 
-def _slowness(pairs: Sequence[tuple[float, float]], usual: float, exact: bool) -> float:
+def _slowness(pairs: Sequence[tuple[float, float]], usual: float, *, exact: bool) -> float:
     doubt = _DOUBT[exact]
-    expected, taken = sum((one for one, _ in pairs), doubt), sum((other for _, other in pairs), doubt * usual)
+    doubted = doubt * usual if exact else doubt
+    expected, taken = sum((one for one, _ in pairs), doubt), sum((other for _, other in pairs), doubted)
     return taken / expected
 
 

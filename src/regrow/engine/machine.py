@@ -50,9 +50,7 @@ class Speeds:
         usual = "two cores of an Intel Xeon with AMX"
         if not self.slowness.keys() & {*kinds}:
             if self.measured:
-                return (
-                    f"{usual}, and training takes {self.measured:.2g} times as long here, as `regrow selftest` measured"
-                )
+                return f"{usual}, and training takes {self.measured:.2g} times as long, as `regrow selftest` measured"
             return f"{usual}; `regrow selftest` measures how fast this machine is, and its first build shows it"
         shown = "this machine as its last builds have shown them"
         if self.trained is None:

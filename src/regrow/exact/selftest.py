@@ -1,9 +1,9 @@
 """Proof, on this machine, that every way of computing gives the same integers and the same bits.
 
 The quick test runs when a process first computes: worst-case digits through each integer GEMM backend, milliseconds.
-``regrow selftest`` tests products with packed weights too, and with ``--full`` also compares each kernel of each backend with the definition. On a CUDA
-device the full one always runs first, a fraction of a second once the kernels are compiled, because there the compiler
-is the machine's: a device whose kernels differ is refused.
+``regrow selftest`` tests products with packed weights too, and with ``--full`` it compares each kernel of each backend
+with the definition. On a CUDA device the full test always runs first, a fraction of a second once the kernels are
+compiled, because there the compiler is the machine's: a device whose kernels differ is refused.
 
 x86 processors without VNNI multiply int8 with an instruction whose 16-bit pair sums saturate; some libraries
 use it and silently give wrong integers at full range. Digits within -64..64 stay below that limit, and this
