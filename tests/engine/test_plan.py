@@ -251,6 +251,13 @@ def test_a_machine_that_was_seen_to_be_slow_takes_longer() -> None:
     assert "training takes 3 times as long as on two cores" in "\n".join(slow.lines())
 
 
+def test_a_machine_that_was_measured_takes_as_long_as_that_says() -> None:
+    usual, slow = (plan("x", graph(), forecasts(9), speeds=one) for one in (Speeds(), Speeds(measured=3.0)))
+    assert slow.stages[9].cost.seconds == pytest.approx(3 * usual.stages[9].cost.seconds)
+    assert "training takes 3 times as long, as `regrow selftest` measured" in "\n".join(slow.lines())
+    assert "`regrow selftest` measures how fast" in "\n".join(usual.lines())
+
+
 @pytest.mark.parametrize(
     ("workers", "hosts", "share"),
     [(1, 1, 1), (2, 1, 1), (2, 2, 1 / 2), (4, 4, 1 / 4), (3, 3, 1 / 2), (8, 4, 1 / 2), (8, 8, 1 / 4), (8, 1, 2)],

@@ -204,3 +204,13 @@ def test_without_numba_there_are_plain_gemm_backends_only(monkeypatch):
     with pytest.raises(RecipeError, match="no GEMM backend `vnni` here") as caught:
         registry.find_gemm_backend("vnni")
     assert "Numba" in caught.value.why
+
+
+def test_products_with_packed_weights_are_tested_too(monkeypatch):
+    tests = dict(comparison.coded_faults())
+    assert len(tests) == 2 * len(comparison.CODED)
+    one = next(iter(tests))
+    right = definition.coded_product
+    assert tests[one]() == ""
+    monkeypatch.setattr(definition, "coded_product", lambda x, weight: right(x, weight) + 1.0)
+    assert "differs" in tests[one]()
