@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from regrow.errors import Note, RecipeError
-from regrow.exact import definition, registry, selection, selftest
+from regrow.exact import comparison, definition, registry, selection, selftest
 from regrow.exact.backend import Backend
 from regrow.exact.gemm import FLOAT32, FLOAT64, INT8, GemmBackend
 from regrow.exact.registry import cpu_gemm_backends
