@@ -58,5 +58,5 @@ def test_what_is_not_exact_is_not_measured(plain):
 def test_twice_the_time_of_both_is_twice_as_slow(plain, monkeypatch):
     known = [measuring._PRODUCT, measuring._DIGITS]
     for factor in (1, 2):
-        monkeypatch.setattr(selection, "best_seconds", lambda runs, factor=factor: [factor * x for x in known])
+        monkeypatch.setattr(measuring, "_seconds", lambda runs, factor=factor: [factor * x for x in known])
         assert measuring._slowness(selection.default("cpu")) == pytest.approx(factor)

@@ -1,14 +1,17 @@
 """How fast this machine multiplies exactly, beside float32; and how fast it trains, beside one that is known.
 
-A product of moderate size takes turns with torch's of float32, and the best time of each counts: what else a machine
-does then slows down both. It takes a second or two once the kernels are compiled.
+A product of moderate size takes turns with torch's of float32, each by one thread, and its processor time counts, so
+that what else a machine does then hardly matters. It takes a second or two once the kernels are compiled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numba
 import torch
 
 from regrow.errors import RecipeError
@@ -19,11 +22,12 @@ from regrow.exact.grid import LEFT
 from regrow.exact.registry import cpu_gemm_backends, microkernels
 from regrow.exact.selftest import Result
 
+_ROUNDS = 10
 _SLOW = 2.0
 _CLEARLY_FASTER = 1.2
 
-_PRODUCT, _DIGITS = 3.9e-3, 0.9e-3
-"""Seconds of a product and of splitting its left operand into digits, on two cores of an Intel Xeon with AMX."""
+_PRODUCT, _DIGITS, _THREADS = 1.4e-3, 0.63e-3, 2
+"""Seconds of a product and of splitting its left operand into digits, on an Intel Xeon with AMX; and its threads."""
 _SHARE = 0.4
 """Of a training step there, the products' share (docs/log.md)."""
 
@@ -73,13 +77,15 @@ def speed(results: list[Result]) -> Speed | None:
         chosen = selection.default("cpu")
     except RecipeError:  # what is asked for is not exact or not here; the self-test has said it
         return None
-    found = _measured(chosen, sound)
+    threads = torch.get_num_threads()
+    with _one_thread():
+        found, slowness = _measured(chosen, sound), _slowness(chosen) * _THREADS / threads
     refused = {gemm.name: refusal for gemm, refusal in units if refusal}
     ways = tuple(
         Way(name, refused.get(name) or faults.get(name, ""), name == chosen.gemm.name, found.get(name))
         for name in dict.fromkeys([*(gemm.name for gemm, _ in units), *(gemm.name for gemm in sound)])
     )
-    return Speed(ways, _slowness(chosen), _advice(ways))
+    return Speed(ways, slowness, _advice(ways))
 
 
 def _is_gemm(result: Result) -> bool:
@@ -92,16 +98,32 @@ def _measured(chosen: Backend, gemms: list[GemmBackend]) -> dict[str, float]:
     runs: dict[str, Callable[[], object]] = {
         gemm.name: selection.moderate_product(Backend(chosen.kernels, gemm)) for gemm in gemms
     }
-    *ours, theirs = selection.best_seconds([*runs.values(), lambda: a @ b])
+    *ours, theirs = _seconds([*runs.values(), lambda: a @ b])
     return {name: seconds / theirs for name, seconds in zip(runs, ours, strict=True)}
 
 
 def _slowness(chosen: Backend) -> float:
     x = torch.linspace(-1, 1, 1024 * 512).view(1, 1024, 512)
-    product, digits = selection.best_seconds(
-        [selection.moderate_product(chosen), lambda: chosen.kernels.split(x, LEFT, chosen.gemm.dtype)]
-    )
+    runs = selection.moderate_product(chosen), lambda: chosen.kernels.split(x, LEFT, chosen.gemm.dtype)
+    product, digits = _seconds(runs)
     return _SHARE * product / _PRODUCT + (1 - _SHARE) * digits / _DIGITS
+
+
+def _seconds(runs: Sequence[Callable[[], object]]) -> list[float]:
+    return selection.best_seconds(runs, _ROUNDS, time.thread_time)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute with one thread within the block, in torch and in kernels, if there are such."""
+    before = torch.get_num_threads(), numba.get_num_threads()
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        numba.set_num_threads(before[1])
 
 
 def _advice(ways: tuple[Way, ...]) -> str:

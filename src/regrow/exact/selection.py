@@ -189,13 +189,15 @@ def _fastest(backends: list[Backend], work: Callable[[Backend], Callable[[], obj
     return next(one for one, seconds in zip(backends, best, strict=True) if seconds <= _CLEARLY_SLOWER * min(best))
 
 
-def best_seconds(runs: Sequence[Callable[[], object]]) -> list[float]:
+def best_seconds(
+    runs: Sequence[Callable[[], object]], rounds: int = _ROUNDS, clock: Callable[[], float] = time.perf_counter
+) -> list[float]:  # fmt: skip
     """How long each takes. They take turns, and the best time counts: what else a machine does then slows down all."""
-    rounds = [[_seconds(run) for run in runs] for _ in range(1 + _ROUNDS)][1:]  # the first is not counted
-    return [min(times) for times in zip(*rounds, strict=True)]
+    found = [[_seconds(run, clock) for run in runs] for _ in range(1 + rounds)][1:]  # the first is not counted
+    return [min(times) for times in zip(*found, strict=True)]
 
 
-def _seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def _seconds(run: Callable[[], object], clock: Callable[[], float]) -> float:
+    start = clock()
     run()
-    return time.perf_counter() - start
+    return clock() - start
