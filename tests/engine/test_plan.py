@@ -137,8 +137,8 @@ def test_text() -> None:
         "  pretrain              7 s    416 MB      3.6 MB",
         "  evaluate              1 s    400 MB     0 bytes",
         "about 7 s, 416 MB of memory, 509 kB of disk, and 3.1 MB more while it runs",
-        "the times are those of two cores of an Intel Xeon with AMX; how fast this machine is will be known from its "
-        "first build",
+        "the times are those of two cores of an Intel Xeon with AMX; `regrow selftest` measures how fast this "
+        "machine is, and its first build shows it",
         "where kernels were never compiled, that takes a minute more, once",
     ]
 
@@ -249,6 +249,13 @@ def test_a_machine_that_was_seen_to_be_slow_takes_longer() -> None:
     )
     assert slow.stages[9].cost.seconds == pytest.approx(3 * usual.stages[9].cost.seconds)
     assert "training takes 3 times as long as on two cores" in "\n".join(slow.lines())
+
+
+def test_a_machine_that_was_measured_takes_as_long_as_that_says() -> None:
+    usual, slow = (plan("x", graph(), forecasts(9), speeds=one) for one in (Speeds(), Speeds(measured=3.0)))
+    assert slow.stages[9].cost.seconds == pytest.approx(3 * usual.stages[9].cost.seconds)
+    assert "training takes 3 times as long, as `regrow selftest` measured" in "\n".join(slow.lines())
+    assert "`regrow selftest` measures how fast" in "\n".join(usual.lines())
 
 
 @pytest.mark.parametrize(

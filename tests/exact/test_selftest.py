@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from regrow.errors import Note, RecipeError
-from regrow.exact import definition, registry, selection, selftest
+from regrow.exact import comparison, definition, registry, selection, selftest
 from regrow.exact.backend import Backend
 from regrow.exact.gemm import FLOAT32, FLOAT64, INT8, GemmBackend
 from regrow.exact.registry import cpu_gemm_backends
@@ -110,7 +110,7 @@ def test_a_gemm_backend_that_fails_is_not_chosen_and_cannot_be_asked_for(monkeyp
 def test_a_slow_gemm_backend_is_told(vectors, fitting, asked, why, monkeypatch):
     fused = GemmBackend("vnni", torch.int8, 1 << 12, INT8.product, fused=FusedProducts())
     monkeypatch.setattr(registry, "_has_vectors", lambda: vectors)
-    monkeypatch.setattr(registry, "_microkernels", lambda: [(fused, "" if fitting else "NUMBA_CPU_NAME")])
+    monkeypatch.setattr(registry, "microkernels", lambda: [(fused, "" if fitting else "NUMBA_CPU_NAME")])
     gemm = fused if asked == "vnni" else {"int8": INT8, "float32": FLOAT32}[asked]
     assert registry.slower_than_need_be(gemm) == why
     monkeypatch.setattr(selection, "gemm_fault", lambda gemm, device: "")
@@ -204,3 +204,13 @@ def test_without_numba_there_are_plain_gemm_backends_only(monkeypatch):
     with pytest.raises(RecipeError, match="no GEMM backend `vnni` here") as caught:
         registry.find_gemm_backend("vnni")
     assert "Numba" in caught.value.why
+
+
+def test_products_with_packed_weights_are_tested_too(monkeypatch):
+    tests = dict(comparison.coded_faults())
+    assert len(tests) == 2 * len(comparison.CODED)
+    one = next(iter(tests))
+    right = definition.coded_product
+    assert tests[one]() == ""
+    monkeypatch.setattr(definition, "coded_product", lambda x, weight: right(x, weight) + 1.0)
+    assert "differs" in tests[one]()

@@ -90,3 +90,17 @@ def test_a_record_that_cannot_be_read_is_none(pairs, place, monkeypatch):
     assert speed.speeds().trained is None
     note(1.5, monkeypatch)
     assert speed.speeds().trained == pytest.approx(1.25)
+
+
+def test_what_was_measured_holds_until_a_build_shows_more(place, monkeypatch):
+    speed.note_measured(3.0)
+    assert speed.speeds().of("pretrain", exact=True) == 3
+    assert speed.speeds().of("tokenize", exact=False) == 1
+    note(4.0, monkeypatch)
+    assert speed.speeds().of("pretrain", exact=True) == pytest.approx((20 * 4 + 20 * 3) / (20 + 20))
+
+
+@pytest.mark.parametrize("slowness", ["", "null", "-1", "[2]", "1e999"])
+def test_a_measure_that_cannot_be_read_is_none(slowness, place):
+    place.with_name("measured.json").write_text(f'{{"schema": "regrow/measured/1", "slowness": {slowness}}}')
+    assert speed.speeds().measured is None

@@ -1,4 +1,4 @@
-"""How fast this machine is, as seen in its builds, beside the one on which the costs of stages were measured."""
+"""How fast this machine is, as its builds or the self-test showed, beside the one on which costs were measured."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from regrow.store import default_root, write_atomic
 SCHEMA = "regrow/speed/2"
 _KEPT = 5
 _PLACE = "speed.json"
+_MEASURED = "measured.json"
+_MEASURED_SCHEMA = "regrow/measured/1"
 _DOUBT = {True: 20.0, False: 2.0}
 """Seconds at the usual speed that are added to what was seen, of kinds that calculate and of others: a short run says
 little of a long one.
@@ -24,11 +26,19 @@ little of a long one.
 
 
 def speeds() -> Speeds:
-    """How long the last builds took here, by kind."""
-    known = _known()
-    slowness = {kind: _slowness(pairs, exact=_is_exact(kind)) for kind, pairs in known.items()}
+    """How long the last builds took here, by kind, and what was measured."""
+    known, measured = _known(), _measured()
+    usual = measured or 1.0
+    slowness = {kind: _slowness(pairs, usual, exact=_is_exact(kind)) for kind, pairs in known.items()}
     trained = [pair for kind, pairs in known.items() if _trains(kind) for pair in pairs]
-    return Speeds(slowness, _slowness(trained, exact=True) if trained else None)
+    return Speeds(slowness, _slowness(trained, usual, exact=True) if trained else None, measured)
+
+
+def note_measured(slowness: float) -> None:
+    """Take note of how many times as long training was measured to take here."""
+    with suppress(OSError):  # a place that cannot be written to must not spoil a result
+        text = json.dumps({"schema": _MEASURED_SCHEMA, "slowness": slowness}) + "\n"
+        write_atomic(default_root() / _MEASURED, text)
 
 
 def note(graph: Graph, results: Iterable[StageResult], tokens_per_second: Mapping[str, float]) -> None:
@@ -62,10 +72,19 @@ def note(graph: Graph, results: Iterable[StageResult], tokens_per_second: Mappin
             write_atomic(default_root() / _PLACE, json.dumps({"schema": SCHEMA, "kinds": known}) + "\n")
 
 
-def _slowness(pairs: Sequence[tuple[float, float]], *, exact: bool) -> float:
+def _slowness(pairs: Sequence[tuple[float, float]], usual: float, *, exact: bool) -> float:
     doubt = _DOUBT[exact]
-    expected, taken = sum((one for one, _ in pairs), doubt), sum((other for _, other in pairs), doubt)
+    doubted = doubt * usual if exact else doubt
+    expected, taken = sum((one for one, _ in pairs), doubt), sum((other for _, other in pairs), doubted)
     return taken / expected
+
+
+def _measured() -> float | None:
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+        record = json.loads((default_root() / _MEASURED).read_text("utf-8"))
+        found = number(record["slowness"]) if record.get("schema") == _MEASURED_SCHEMA else None
+        return found if found and found > 0 else None
+    return None
 
 
 def _is_exact(kind: str) -> bool:

@@ -315,6 +315,12 @@ def kernel_faults(backends: tuple[str, ...] = ("numba",)) -> Iterator[tuple[str,
             yield f"{backend} {name}", partial(_compare, backend, case)
 
 
+def coded_faults() -> Iterator[tuple[str, Callable[[], str]]]:
+    """As :func:`kernel_faults`, of products with matrices of codes, which running a packed model rests on."""
+    for name, case in _coded("normal").items():
+        yield f"numba coded_product {name}", partial(_compare, "numba", case)
+
+
 def product_faults(gemms: Iterable[GemmBackend]) -> Iterator[tuple[str, Callable[[], str]]]:
     """As :func:`kernel_faults`, for integer GEMM backends with fused products."""
     for gemm in (gemm for gemm in gemms if gemm.fused):

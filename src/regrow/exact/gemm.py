@@ -10,7 +10,7 @@ cannot matter. Past the budget the depth is cut into blocks whose integers are a
 | bf16 (CUDA only) | bfloat16 | float32, 24 bits | 4096 |
 | float32 | float32 | float32, 24 bits | 4096 |
 | float64 | float64 | float64, 53 bits | 2**38 |
-| amx, vnni, avxvnni, avx512, avx2 (CPU only) | int8 | int32 | 2**17 |
+| amx, vnni, avxvnni, avx512, avx2; smmla, sdot, neon on Arm (CPU only) | int8 | int32 | 2**17 |
 
 A budget is the accumulator's largest integer over 64 * 64, the largest product of two digits, or less. The last row's
 are not torch's but ours, in :mod:`regrow.exact.microkernels`, and multiply operands with all their digits in one pass.

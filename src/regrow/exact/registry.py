@@ -6,6 +6,7 @@ What needs a library that may be missing, or takes long to import, is imported w
 from __future__ import annotations
 
 import os
+import platform
 from functools import cache
 from importlib.util import find_spec
 
@@ -15,7 +16,7 @@ from regrow.errors import RecipeError
 from regrow.exact.backend import Kernels
 from regrow.exact.gemm import CPU_GEMM_BACKENDS, CUDA_GEMM_BACKENDS, GemmBackend
 
-MICROKERNELS = ("amx", "vnni", "avxvnni", "avx512", "avx2")
+MICROKERNELS = ("amx", "vnni", "avxvnni", "avx512", "avx2", "smmla", "sdot", "neon")
 _MOST_THREADS = 1024  # more than any machine has use for
 
 
@@ -46,7 +47,7 @@ def load_kernels(name: str) -> Kernels:
 @cache
 def cpu_gemm_backends() -> tuple[GemmBackend, ...]:
     """Those that this processor and what is installed offer, the most promising first."""
-    return *(gemm for gemm, refusal in _microkernels() if not refusal), *CPU_GEMM_BACKENDS
+    return *(gemm for gemm, refusal in microkernels() if not refusal), *CPU_GEMM_BACKENDS
 
 
 def find_gemm_backend(name: str, asked_by: str = "") -> GemmBackend:
@@ -65,8 +66,8 @@ def find_gemm_backend(name: str, asked_by: str = "") -> GemmBackend:
     if name not in MICROKERNELS:
         known = ", ".join(f"`{known}`" for known in (*libraries, *MICROKERNELS))
         raise RecipeError(f"there is no GEMM backend `{name}`", where=asked_by, hint=f"use one of {known}")
-    ours = {gemm.name: (gemm, refusal) for gemm, refusal in _microkernels()}
-    gemm, refusal = ours.get(name, (None, "Numba is not installed"))
+    ours = {gemm.name: (gemm, refusal) for gemm, refusal in microkernels()}
+    gemm, refusal = ours.get(name, (None, "it is of other processors" if ours else "Numba is not installed"))
     if gemm is None or refusal:
         hint = f"unset {asked_by}, or see `regrow selftest`" if asked_by else "see `regrow selftest`"
         raise RecipeError(f"there is no GEMM backend `{name}` here", where=asked_by, why=refusal, hint=hint)
@@ -80,13 +81,15 @@ def slower_than_need_be(gemm: GemmBackend) -> str:
     """
     if gemm.fused or not _has_vectors():
         return ""
-    refusals = [refusal for _, refusal in _microkernels() if refusal]
-    fitting = [one.name for one, refusal in _microkernels() if not refusal]
+    refusals = [refusal for _, refusal in microkernels() if refusal]
+    fitting = [one.name for one, refusal in microkernels() if not refusal]
     return f"`{fitting[0]}` was made for it" if fitting else "; ".join(dict.fromkeys(refusals)) or "Numba is missing"
 
 
 def _has_vectors() -> bool:
-    """Whether torch sees AVX2, the least that there are microkernels for, whatever Numba compiles for."""
+    """Whether there is the least that there are microkernels for, NEON or AVX2, whatever Numba compiles for."""
+    if platform.machine() in ("aarch64", "arm64"):
+        return True
     known = getattr(torch.cpu, "_is_avx2_supported", None)  # no other library of ours tells it on every system
     return bool(known and known())
 
@@ -102,8 +105,8 @@ def _require_thread_counts() -> None:
             )
 
 
-def _microkernels() -> list[tuple[GemmBackend, str]]:
-    """The GEMM backends of our own, and why each is not to be had; nothing without Numba."""
+def microkernels() -> list[tuple[GemmBackend, str]]:
+    """The GEMM backends of our own for processors like this, and why each is not to be had; nothing without Numba."""
     if not find_spec("numba"):
         return []
     from regrow.exact.microkernels import products

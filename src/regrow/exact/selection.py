@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -93,7 +93,7 @@ def default(kind: str = "cpu") -> Backend:
 
 def _gemm(kernels: Kernels, kind: str, device: torch.device) -> GemmBackend:
     """The integer GEMM backend that the environment asks for, else the fastest that is exact."""
-    variable, asked = _asked_gemm_backend()
+    variable, asked = asked_gemm_backend()
     if asked:
         gemm = find_gemm_backend(asked, variable)
         if fault := gemm_fault(gemm, device):
@@ -116,10 +116,10 @@ def _gemm(kernels: Kernels, kind: str, device: torch.device) -> GemmBackend:
     if not sound:
         why = "no GEMM backend gives the right integers"
         raise RecipeError("this machine cannot compute exactly", why=why, hint="see `regrow selftest`")
-    return _fastest(sound, _cuda_product if kind == "cuda" else _product).gemm
+    return _fastest(sound, _cuda_product if kind == "cuda" else moderate_product).gemm
 
 
-def _asked_gemm_backend() -> tuple[str, str]:
+def asked_gemm_backend() -> tuple[str, str]:
     """The variable of the environment that names an integer GEMM backend, and the name; empty if none does."""
     for variable in ("REGROW_GEMM", "REGROW_CARRIER"):  # the second is the older name of the first
         if asked := os.environ.get(variable):
@@ -160,8 +160,8 @@ def _home() -> str:
     return "cuda"
 
 
-def _product(backend: Backend) -> Callable[[], object]:
-    """A layer of moderate size."""
+def moderate_product(backend: Backend) -> Callable[[], object]:
+    """What computes the product of a layer of moderate size: 1024 x 512 times 512 x 512."""
     digits = torch.ones((1, 1024, 2, 512), dtype=backend.gemm.dtype)
     rows = torch.zeros((1, 1024), dtype=torch.int32)
     left, right = Digits(digits, rows, LEFT), Digits(digits[:, :512], rows[:, :512], RIGHT_TRANSPOSED)
@@ -182,19 +182,22 @@ def _cuda_product(backend: Backend) -> Callable[[], object]:
 
 
 def _fastest(backends: list[Backend], work: Callable[[Backend], Callable[[], object]]) -> Backend:
-    """The first of them that takes at most a little longer than the fastest.
-
-    They take turns, and the best time of each counts: what else a machine does then slows down all of them.
-    """
+    """The first of them that takes at most a little longer than the fastest."""
     if len(backends) == 1:
         return backends[0]
-    runs = [work(backend) for backend in backends]
-    rounds = [[_seconds(run) for run in runs] for _ in range(1 + _ROUNDS)][1:]  # the first is not counted
-    best = [min(times) for times in zip(*rounds, strict=True)]
+    best = best_seconds([work(backend) for backend in backends])
     return next(one for one, seconds in zip(backends, best, strict=True) if seconds <= _CLEARLY_SLOWER * min(best))
 
 
-def _seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def best_seconds(
+    runs: Sequence[Callable[[], object]], rounds: int = _ROUNDS, clock: Callable[[], float] = time.perf_counter
+) -> list[float]:  # fmt: skip
+    """How long each takes. They take turns, and the best time counts: what else a machine does then slows down all."""
+    found = [[_seconds(run, clock) for run in runs] for _ in range(1 + rounds)][1:]  # the first is not counted
+    return [min(times) for times in zip(*found, strict=True)]
+
+
+def _seconds(run: Callable[[], object], clock: Callable[[], float]) -> float:
+    start = clock()
     run()
-    return time.perf_counter() - start
+    return clock() - start

@@ -1,9 +1,9 @@
 """Proof, on this machine, that every way of computing gives the same integers and the same bits.
 
 The quick test runs when a process first computes: worst-case digits through each integer GEMM backend, milliseconds.
-The full one (``regrow selftest --full``) also compares each kernel of each backend with the definition. On a CUDA
-device the full one always runs first, a fraction of a second once the kernels are compiled, because there the compiler
-is the machine's: a device whose kernels differ is refused.
+``regrow selftest`` tests products with packed weights too, and with ``--full`` it compares each kernel of each backend
+with the definition. On a CUDA device the full test always runs first, a fraction of a second once the kernels are
+compiled, because there the compiler is the machine's: a device whose kernels differ is refused.
 
 x86 processors without VNNI multiply int8 with an instruction whose 16-bit pair sums saturate; some libraries
 use it and silently give wrong integers at full range. Digits within -64..64 stay below that limit, and this
@@ -16,12 +16,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
 
 from regrow.exact.backend import interpreted
-from regrow.exact.comparison import kernel_faults, product_faults
+from regrow.exact.comparison import coded_faults, kernel_faults, product_faults
 from regrow.exact.gemm import CUDA_GEMM_BACKENDS, FusedProducts, GemmBackend
 from regrow.exact.grid import RIGHT_TRANSPOSED, Digits
 from regrow.exact.registry import cpu_gemm_backends
@@ -94,11 +95,13 @@ def _wrong_sums(fused: FusedProducts, rows: int, depth: int, columns: int) -> in
 
 
 def self_test(full: bool = False) -> list[Result]:
-    """Test each integer GEMM backend and, if ``full``, each kernel of each backend against the definition."""
+    """Test each integer GEMM backend, products with codes and, if ``full``, each kernel against the definition."""
     results = [_timed(f"gemm {gemm.name}", partial(gemm_fault, gemm)) for gemm in cpu_gemm_backends()]
     if torch.cuda.is_available():
         cuda = torch.device("cuda")
         results += [_timed(f"gemm {c.name} on cuda", partial(gemm_fault, c, cuda)) for c in CUDA_GEMM_BACKENDS]
+    if not full and find_spec("numba"):
+        results += [_timed(name, test) for name, test in coded_faults()]
     if full:
         results += [_timed(name, test) for name, test in product_faults(cpu_gemm_backends())]
         triton = torch.cuda.is_available() or interpreted()

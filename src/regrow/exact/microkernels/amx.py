@@ -8,6 +8,7 @@ import numpy as np
 
 from regrow.exact.microkernels import emission as emit
 from regrow.exact.microkernels.instructions import ROW, STEP, TILE
+from regrow.exact.microkernels.processor import X86
 from regrow.exact.microkernels.unit import LEFT_IN_ORDER, RIGHT_IN_ORDER, Unit, by_runs
 
 # The layout of the tile registers, eight of 16 rows of 64 bytes, the largest there are: palette 1; from byte 16 the
@@ -53,6 +54,6 @@ def _end(builder: Any) -> None:
 
 
 AMX = Unit(
-    "amx", ("avx512f", "avx512bw", "avx512vbmi", "amx-tile", "amx-int8"), LEFT_IN_ORDER, RIGHT_IN_ORDER, by_runs(_run),
-    begin=_begin, end=_end, settings=_TILES,
+    "amx", X86, ("avx512f", "avx512bw", "avx512vbmi", "amx-tile", "amx-int8"), LEFT_IN_ORDER, RIGHT_IN_ORDER,
+    by_runs(_run), begin=_begin, end=_end, settings=_TILES,
 )  # fmt: skip

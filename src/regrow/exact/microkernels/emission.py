@@ -1,7 +1,7 @@
 """Writing LLVM's instructions from Python: what the functions that Numba's kernels call are made of.
 
-Addresses and strides are int64, in bytes. LLVM's language reference and ``IntrinsicsX86.td`` define the names; vectors
-that are wider than a processor's registers are taken by LLVM in parts.
+Addresses and strides are int64, in bytes. LLVM's language reference, ``IntrinsicsX86.td`` and ``IntrinsicsAArch64.td``
+define the names; vectors that are wider than a processor's registers are taken by LLVM in parts.
 """
 
 from __future__ import annotations
@@ -105,6 +105,14 @@ def writes(write: Callable[..., None], *arguments: Any) -> tuple[Any, Any]:
         return context.get_dummy_value()
 
     return types.void(*arguments), generate
+
+
+def allow(module: Any, features: list[str]) -> None:
+    """Let a module's functions use what LLVM would not take for granted."""
+    for one in module.functions:
+        if not one.is_declaration:
+            # Of attributes with values llvmlite knows none, and refuses them; what it writes is in a set.
+            set.add(one.attributes, f'"target-features"="{",".join(features)}"')
 
 
 def function(module: Any, name: str, write: Callable[..., None], of: list[Any], linkage: str = "internal") -> Any:

@@ -60,22 +60,28 @@ def copy_tile(_typing: Any, source: Any, stride: Any, target: Any) -> Any:
     return emit.writes(write, emit.A, emit.A, emit.A)
 
 
+def transposed(builder: Any, rows: list[Any]) -> list[Any]:
+    """The columns of 16 rows of 16 words."""
+    rows = [*rows]
+    # Each round exchanges one bit of the number of the row with the same bit of the number of the column: 64 shuffles
+    # of registers for 256 words, where gathering them would be 256 loads.
+    for bit in (1, 2, 4, 8):
+        upper = [c if not c & bit else 16 + (c ^ bit) for c in range(16)]
+        lower = [c | bit if not c & bit else 16 + c for c in range(16)]
+        for row in (row for row in range(16) if not row & bit):
+            pair = rows[row], rows[row | bit]
+            rows[row], rows[row | bit] = emit.shuffle(builder, *pair, upper), emit.shuffle(builder, *pair, lower)
+    return rows
+
+
 @emit.intrinsic
 def transpose_tile(_typing: Any, source: Any, stride: Any, target: Any) -> Any:
     """A tile of the transpose of 16 rows of 16 words of four bytes. In place if the stride is a row's."""
 
     def write(builder: Any, source: Any, stride: Any, target: Any) -> None:
         rows = [emit.load(builder, emit.INTS_16, emit.row(builder, source, stride, row)) for row in range(16)]
-        # Each round exchanges one bit of the number of the row with the same bit of the number of the column: 64
-        # shuffles of registers for 256 words, where gathering them would be 256 loads.
-        for bit in (1, 2, 4, 8):
-            upper = [c if not c & bit else 16 + (c ^ bit) for c in range(16)]
-            lower = [c | bit if not c & bit else 16 + c for c in range(16)]
-            for row in (row for row in range(16) if not row & bit):
-                pair = rows[row], rows[row | bit]
-                rows[row], rows[row | bit] = emit.shuffle(builder, *pair, upper), emit.shuffle(builder, *pair, lower)
-        for row in range(16):
-            emit.store(builder, rows[row], emit.offset(builder, target, row * ROW))
+        for row, value in enumerate(transposed(builder, rows)):
+            emit.store(builder, value, emit.offset(builder, target, row * ROW))
 
     return emit.writes(write, emit.A, emit.A, emit.A)
 

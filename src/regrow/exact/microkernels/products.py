@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba.core.registry import cpu_target
 from torch import Tensor
 
 from regrow.exact.gemm import GemmBackend, Packed
 from regrow.exact.grid import LEFT, Block, Digits
 from regrow.exact.microkernels import attention, kernels
 from regrow.exact.microkernels.instructions import STEP
+from regrow.exact.microkernels.processor import features
 from regrow.exact.microkernels.unit import Unit
 from regrow.exact.microkernels.units import UNITS, addresses
 from regrow.exact.threads import THREADS
@@ -53,12 +53,8 @@ _NO_DOUBLES = np.empty((0,) * 3, np.float64)
 @cache
 def refusal(name: str) -> str:
     """Why a unit is not to be had here, or an empty string."""
-    if platform.machine() not in ("x86_64", "AMD64"):
-        return "it is an instruction of x86-64 processors"
-    # What Numba compiles for, which NUMBA_CPU_NAME can make less than the processor has.
-    there = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
-    features = next(unit.features for unit in UNITS if unit.name == name)
-    if missing := [feature for feature in features if f"+{feature}" not in there]:
+    unit = next(unit for unit in UNITS if unit.name == name)
+    if missing := [feature for feature in unit.features if feature not in features()]:
         return f"the processor, or what Numba compiles for, lacks {', '.join(missing)}"
     if name == "amx" and (platform.system() != "Linux" or ctypes.CDLL(None).syscall(_ARCH_PRCTL, _REQUEST, _TILE_DATA)):
         return "the system does not give its registers to this process"
@@ -304,4 +300,4 @@ def _gemm(unit: Unit) -> GemmBackend:
     return GemmBackend(unit.name, torch.int8, 1 << 17, products.integers, products)
 
 
-GEMM_BACKENDS = tuple(_gemm(unit) for unit in UNITS)
+GEMM_BACKENDS = tuple(_gemm(unit) for unit in UNITS if unit.architecture.here)

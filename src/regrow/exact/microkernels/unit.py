@@ -21,6 +21,7 @@ import numpy as np
 
 from regrow.exact.microkernels import emission as emit
 from regrow.exact.microkernels.instructions import STEP
+from regrow.exact.microkernels.processor import Architecture
 
 Emitter = Callable[..., None]
 """Writes instructions, given LLVM's builder and int64 values."""
@@ -55,6 +56,7 @@ class Unit:
 
     Attributes:
         name: of the GEMM backend.
+        architecture: of the processors that may have it.
         features: what LLVM calls what the processor must have.
         left: panels of a left operand, by the number of its planes.
         right: panels of a right one.
@@ -72,6 +74,7 @@ class Unit:
     """
 
     name: str
+    architecture: Architecture
     features: tuple[str, ...]
     left: Mapping[int, Panel]
     right: Mapping[int, Panel]

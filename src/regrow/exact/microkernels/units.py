@@ -23,11 +23,12 @@ from numba.core.registry import cpu_target
 from regrow.exact import kept
 from regrow.exact.microkernels import emission as emit
 from regrow.exact.microkernels.amx import AMX
+from regrow.exact.microkernels.neon import NEON, SDOT, SMMLA
 from regrow.exact.microkernels.unit import Unit
 from regrow.exact.microkernels.vnni import AVXVNNI, VNNI
 from regrow.exact.microkernels.words import AVX2, AVX512
 
-UNITS = AMX, VNNI, AVXVNNI, AVX512, AVX2
+UNITS = AMX, VNNI, AVXVNNI, AVX512, AVX2, SMMLA, SDOT, NEON
 """The most promising first."""
 
 
@@ -62,6 +63,13 @@ def _functions(unit: Unit) -> list[tuple[str, Callable[..., None], int]]:
     ]
 
 
+def write_functions(unit: Unit, module: Any, features: str = "") -> None:
+    """Write a unit's functions into a module of LLVM's, for a processor that has these features, and the unit's."""
+    for name, write, count in _functions(unit):
+        emit.function(module, f"regrow.{unit.name}.{name}", write, [emit.LONG] * count, linkage="")
+    emit.allow(module, [*filter(None, features.split(",")), *(f"+{feature}" for feature in unit.features)])
+
+
 def _codegen() -> Any:
     return cpu_target.target_context.codegen()
 
@@ -83,8 +91,7 @@ def _kept(unit: Unit) -> Any:
 def _compiled(unit: Unit) -> Any:
     library: Any = _codegen().create_library(f"regrow.{unit.name}")
     module = library.create_ir_module(f"regrow.{unit.name}")
-    for name, write, count in _functions(unit):
-        emit.function(module, f"regrow.{unit.name}.{name}", write, [emit.LONG] * count, linkage="")
+    write_functions(unit, module, _codegen().magic_tuple()[2])
     library.add_ir_module(module)
     library.enable_object_caching()
     library.finalize()

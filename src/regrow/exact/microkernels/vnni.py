@@ -14,6 +14,7 @@ from llvmlite.binding import llvm_version_info
 
 from regrow.exact.microkernels import emission as emit
 from regrow.exact.microkernels.instructions import ROW, STEP, TILE
+from regrow.exact.microkernels.processor import X86
 from regrow.exact.microkernels.unit import LEFT_IN_ORDER, RIGHT_IN_ORDER, Emitter, Unit, by_runs
 
 _SHIFT = 64
@@ -90,7 +91,7 @@ def _runs(lanes: int, heights: tuple[int, ...]) -> Emitter:
 
 def _unit(name: str, features: tuple[str, ...], block: Callable[..., None]) -> Unit:
     return Unit(
-        name, features, LEFT_IN_ORDER, RIGHT_IN_ORDER, block, finish_left=_shifted, shift=_SHIFT,
+        name, X86, features, LEFT_IN_ORDER, RIGHT_IN_ORDER, block, finish_left=_shifted, shift=_SHIFT,
         offsets=((0,), (0, 1)),
     )  # fmt: skip
 

@@ -19,6 +19,7 @@ from llvmlite import ir
 
 from regrow.exact.microkernels import emission as emit
 from regrow.exact.microkernels.instructions import ROW, STEP, TILE
+from regrow.exact.microkernels.processor import X86
 from regrow.exact.microkernels.unit import Emitter, Panel, Unit
 from regrow.exact.microkernels.vnni import add_shift
 
@@ -218,7 +219,7 @@ def _blocks(lanes: int, height: int) -> Emitter:
 
 def _unit(name: str, features: tuple[str, ...], block: Emitter) -> Unit:
     return Unit(
-        name, features, _LEFT, _RIGHT, block, finish_left=_finish_left, finish_right=_finish_right, shift=64,
+        name, X86, features, _LEFT, _RIGHT, block, finish_left=_finish_left, finish_right=_finish_right, shift=64,
         offsets=((1,), (1,)),
     )  # fmt: skip
 
