@@ -3,6 +3,7 @@
 import re
 import shutil
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ import regrow
 from regrow.building import locking
 from regrow.cli.root import cli
 from regrow.recipe.kind import Task
+from regrow.sources import Site
 from regrow.stages import KINDS
 from regrow.store import Store, sha256_bytes, tree_digest
 from regrow.verifying.draw import drawn, missed
+from regrow.verifying.kept import Kept
 from regrow.verifying.seen import LookedParts, SpotReport
 from regrow.verifying.spot import Wanted, spot_check
 
@@ -171,3 +174,45 @@ def test_to_keep_it_somewhere_it_has_to_be_there(author: Path, tmp_path: Path) -
         cli, ["keep", str(author / "release"), "https://x.org/y", "--store", str(author / "store")]
     )
     assert (told.exit_code, "nothing can be put to" in told.output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a", "a/b"],
+        ["a\0b"],
+        ["x" * 300],
+        ["../a"],
+        ["/a"],
+        ["a//b"],
+        ["./a"],
+        ["a/"],
+        ["."],
+        ["part-00000-of-00002/a"],
+    ],
+    ids=repr,
+)
+def test_a_list_by_a_stranger_that_no_folder_has(author: Path, tmp_path: Path, names: list[str]) -> None:
+    """Its digest may be the one that a lock promises; no stage gives it, so nothing of it counts as kept."""
+    text = "".join(f"{sha256_bytes(b'x')}  {name}\n" for name in sorted(names))
+    place = tmp_path / "kept" / "clean"
+    place.mkdir(parents=True)
+    (place / "SHA256SUMS").write_text(text)
+    for name in names:
+        with suppress(OSError, ValueError):
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_bytes(b"x")
+    kept = Kept.at(iter([place.parent]), tmp_path / "room", Site(offline=True))
+    found = kept.artifact("clean", sha256_bytes(text.encode()))
+    assert found is None or tree_digest(found) == sha256_bytes(text.encode())
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_promise_that_only_its_spelling_keeps_is_no_promise(author: Path, kept: Path, tmp_path: Path) -> None:
+    """A list with `./` in a path names the same files, and has a digest that no build gives."""
+    place = Path(shutil.copytree(kept, tmp_path / "kept"))
+    listed = (place / "clean" / "SHA256SUMS").read_text().splitlines(keepends=True)
+    text = "".join(sorted((line.replace("  ", "  ./", 1) for line in listed), key=lambda line: line[66:].encode()))
+    (place / "clean" / "SHA256SUMS").write_text(text)
+    stranger = Kept.at(iter([place]), tmp_path / "room", Site(offline=True))
+    assert stranger.artifact("clean", sha256_bytes(text.encode())) is None

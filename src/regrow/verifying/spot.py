@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -35,7 +36,7 @@ from regrow.engine import (
     key_of,
     some,
 )
-from regrow.errors import InputError
+from regrow.errors import InputError, StageError
 from regrow.formats import parts
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.pin import MOST_NAMED
@@ -233,7 +234,9 @@ class _Check:
         if not is_parted(stage) or stage.name in self.graph.withheld:
             return None
         folder = self.kept.artifact(stage.name, self.locked.promised[stage.name])
-        return folder if folder is not None and len(parts.folders(folder)) > 1 else None
+        with suppress(StageError):  # a part is missing: then it is made as a whole, and compared
+            return folder if folder is not None and len(parts.folders(folder)) > 1 else None
+        return None
 
     def _said(self, stage: Stage) -> Statement:
         """The statement about a stage, which has to agree with the lock."""
