@@ -18,7 +18,7 @@ from regrow.recipe.kind import Task
 from regrow.sources import Site
 from regrow.stages import KINDS
 from regrow.store import Store, sha256_bytes, tree_digest
-from regrow.verifying.draw import drawn, missed
+from regrow.verifying.draw import drawn, missed, told
 from regrow.verifying.kept import Kept
 from regrow.verifying.seen import LookedParts, SpotReport
 from regrow.verifying.spot import Wanted, spot_check
@@ -86,9 +86,9 @@ def test_parts_are_drawn_and_what_was_not_looked_at_is_said(author: Path, kept: 
         assert (one.parts, len(one.checked), one.checked[0], one.checked[-1]) == (PARTS, 3, 0, PARTS - 1)
     said = "\n".join(report.lines())
     assert "tokenize: 3 of 6 parts were made again, and each is the one that the lock names" in said
-    assert f"1 other part changed would have passed with probability {missed(6, 3, 1):.2f}" in said
-    told = report.to_json()["parts"]
-    assert {one["stage"]: one["checked"][-1] for one in told} == dict.fromkeys(looked, PARTS)
+    assert f"1 other part changed would have passed with probability {told(missed(6, 3, 1))}" in said
+    plain = report.to_json()["parts"]
+    assert {one["stage"]: one["checked"][-1] for one in plain} == dict.fromkeys(looked, PARTS)
     asked = {event["stage"] for event in heard if event.get("event") == "stage-cached"}
     assert asked and not asked & looked.keys()  # none of them was wanted as a whole
 
@@ -145,7 +145,15 @@ def test_what_is_kept_and_is_another_one_is_made_again(author: Path, kept: Path,
     report = check(author, place, offline=True, store=author / "store")
     assert not report.lie
     assert {"split", "tokenize"} <= {*report.same}
+    assert {*report.unkept} == {"split", "tokenize"}
+    assert "to begin with is kept, or not what was committed to: " in "\n".join(report.lines())
     assert "clean" in {one.stage for one in report.parts}
+
+
+def test_a_figure_is_never_less_than_what_a_liar_may_hope() -> None:
+    assert [told(one) for one in (0.0, 0.5, 0.874, 0.8947, 0.29, 1e-4, 0.999, 1.0)] == [
+        *("0.00", "0.50", "0.88", "0.90", "0.29", "0.01", "1.00", "1.00")
+    ]
 
 
 def test_the_figure_for_parts(author: Path) -> None:
