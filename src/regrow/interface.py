@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, overload
@@ -208,11 +209,12 @@ def _consent(folder: Path, required: int, trust: Path, more: Sequence[Path]) -> 
     from regrow.release import Release
     from regrow.release.layout import ATTESTATIONS
     from regrow.verifying.files import require_whole
+    from regrow.verifying.told import misfit
 
     release, believed = Release.open(folder), trusted(trust, datetime.now(UTC).date())
     files, own = require_whole(release), folder / ATTESTATIONS
     found = list(envelopes(*((own,) if own.is_dir() else ()), *more))
-    return consent(files.digest, recipe_of(release), found, believed, required)
+    return consent(files.digest, recipe_of(release), found, believed, required, partial(misfit, release))
 
 
 def audit(

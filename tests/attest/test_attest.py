@@ -332,3 +332,27 @@ def test_policies_that_make_no_sense(tmp_path: Path, policy: str) -> None:
     (tmp_path / "trust.toml").write_text(policy + rebuilder("alice", "a"))
     with pytest.raises(RecipeError, match="no list of whom to trust"):
         trusted(tmp_path / "trust.toml", TODAY)
+
+
+def test_one_nonce_of_two_rebuilders_counts_for_neither(tmp_path: Path) -> None:
+    """One of them copied what the other said, and nobody can tell which."""
+    checked = made(tmp_path / "checked")
+    trust, files = "[policy]\nsegments = 1\n" + rebuilder("alice", "a") + rebuilder("bob", "b"), []
+    for name in "ab":
+        rebuilds.note(checked.digest, "regrow verify --segments", 3.0, (), looked())
+        files.append(attest(checked, key(tmp_path, name), method=IN_PART))
+    agreed = counted(checked, tmp_path, *files, trust=trust)
+    assert (agreed.agree, agreed.exit_code) == ((), 5)
+    assert "which is the nonce of bob, too" in "\n".join(agreed.lines())
+    assert counted(checked, tmp_path, files[0], trust=trust, required=1).enough
+
+
+def test_what_does_not_fit_the_release_does_not_count(tmp_path: Path) -> None:
+    checked = made(tmp_path / "checked")
+    rebuilds.note(checked.digest, "regrow verify --segments", 3.0, (), looked())
+    file = attest(checked, key(tmp_path, "a"), method=IN_PART)
+    (tmp_path / "trust.toml").write_text("[policy]\nsegments = 1\n" + rebuilder("alice", "a"))
+    command = ["verify", str(checked.path), "--require", "1", "--trust", str(tmp_path / "trust.toml")]
+    told = CliRunner().invoke(cli, [*command, "--attestations", str(file)])
+    assert told.exit_code == 5
+    assert "of `pretrain`, which this release does not have in that way" in told.output

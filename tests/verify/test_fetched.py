@@ -20,6 +20,7 @@ from regrow.errors import DifferentError, InputError, RecipeError
 from regrow.formats import dsse, keys
 from regrow.release import Release
 from regrow.store import sums
+from regrow.verifying import fetched
 from regrow.verifying.fetched import here
 from regrow.verifying.files import check_files
 from tests.attest.test_bundles import signed, told
@@ -251,3 +252,20 @@ def test_what_others_signed_of_an_archive(release: Path, tmp_path: Path) -> None
     path = packed(tmp_path / "toy.tar.gz", {**files, "attestations/a.json": envelope})
     found = run("verify", str(path), "--require", "1", "--trust", str(tmp_path / "trust.toml"))
     assert (found.exit_code, found.output.splitlines()[0]) == (0, "Enough: 1 of the 1 required rebuilders: alice")
+
+
+def test_an_archive_that_unpacks_out_of_all_proportion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetched, "_SMALL", 1 << 16)
+    for times, what in ((60, None), (20_000, "holds more than an archive may")):
+        packed = tmp_path / f"{times}.tar.gz"
+        with tarfile.open(packed, "w:gz") as archive:
+            entry = tarfile.TarInfo("toy/model.safetensors")
+            entry.size = 1000 * times
+            archive.addfile(entry, io.BytesIO(bytes(entry.size)))
+        if what is None:
+            with here(str(packed)) as folder:
+                assert [path.name for path in folder.iterdir()] == ["model.safetensors"]
+        else:
+            with pytest.raises(InputError, match=what) as caught, here(str(packed)):
+                pass
+            assert "name the folder" in caught.value.hint

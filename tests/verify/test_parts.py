@@ -3,6 +3,7 @@
 import re
 import shutil
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ import regrow
 from regrow.building import locking
 from regrow.cli.root import cli
 from regrow.recipe.kind import Task
+from regrow.sources import Site
 from regrow.stages import KINDS
 from regrow.store import Store, sha256_bytes, tree_digest
-from regrow.verifying.draw import drawn, missed
+from regrow.verifying.draw import drawn, missed, told
+from regrow.verifying.kept import Kept
 from regrow.verifying.seen import LookedParts, SpotReport
 from regrow.verifying.spot import Wanted, spot_check
 
@@ -83,9 +86,9 @@ def test_parts_are_drawn_and_what_was_not_looked_at_is_said(author: Path, kept: 
         assert (one.parts, len(one.checked), one.checked[0], one.checked[-1]) == (PARTS, 3, 0, PARTS - 1)
     said = "\n".join(report.lines())
     assert "tokenize: 3 of 6 parts were made again, and each is the one that the lock names" in said
-    assert f"1 other part changed would have passed with probability {missed(6, 3, 1):.2f}" in said
-    told = report.to_json()["parts"]
-    assert {one["stage"]: one["checked"][-1] for one in told} == dict.fromkeys(looked, PARTS)
+    assert f"1 other part changed would have passed with probability {told(missed(6, 3, 1))}" in said
+    plain = report.to_json()["parts"]
+    assert {one["stage"]: one["checked"][-1] for one in plain} == dict.fromkeys(looked, PARTS)
     asked = {event["stage"] for event in heard if event.get("event") == "stage-cached"}
     assert asked and not asked & looked.keys()  # none of them was wanted as a whole
 
@@ -142,7 +145,15 @@ def test_what_is_kept_and_is_another_one_is_made_again(author: Path, kept: Path,
     report = check(author, place, offline=True, store=author / "store")
     assert not report.lie
     assert {"split", "tokenize"} <= {*report.same}
+    assert {*report.unkept} == {"split", "tokenize"}
+    assert "to begin with is kept, or not what was committed to: " in "\n".join(report.lines())
     assert "clean" in {one.stage for one in report.parts}
+
+
+def test_a_figure_is_never_less_than_what_a_liar_may_hope() -> None:
+    assert [told(one) for one in (0.0, 0.5, 0.874, 0.8947, 0.29, 1e-4, 0.999, 1.0)] == [
+        *("0.00", "0.50", "0.88", "0.90", "0.29", "0.01", "1.00", "1.00")
+    ]
 
 
 def test_the_figure_for_parts(author: Path) -> None:
@@ -171,3 +182,45 @@ def test_to_keep_it_somewhere_it_has_to_be_there(author: Path, tmp_path: Path) -
         cli, ["keep", str(author / "release"), "https://x.org/y", "--store", str(author / "store")]
     )
     assert (told.exit_code, "nothing can be put to" in told.output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a", "a/b"],
+        ["a\0b"],
+        ["x" * 300],
+        ["../a"],
+        ["/a"],
+        ["a//b"],
+        ["./a"],
+        ["a/"],
+        ["."],
+        ["part-00000-of-00002/a"],
+    ],
+    ids=repr,
+)
+def test_a_list_by_a_stranger_that_no_folder_has(author: Path, tmp_path: Path, names: list[str]) -> None:
+    """Its digest may be the one that a lock promises; no stage gives it, so nothing of it counts as kept."""
+    text = "".join(f"{sha256_bytes(b'x')}  {name}\n" for name in sorted(names))
+    place = tmp_path / "kept" / "clean"
+    place.mkdir(parents=True)
+    (place / "SHA256SUMS").write_text(text)
+    for name in names:
+        with suppress(OSError, ValueError):
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_bytes(b"x")
+    kept = Kept.at(iter([place.parent]), tmp_path / "room", Site(offline=True))
+    found = kept.artifact("clean", sha256_bytes(text.encode()))
+    assert found is None or tree_digest(found) == sha256_bytes(text.encode())
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_promise_that_only_its_spelling_keeps_is_no_promise(author: Path, kept: Path, tmp_path: Path) -> None:
+    """A list with `./` in a path names the same files, and has a digest that no build gives."""
+    place = Path(shutil.copytree(kept, tmp_path / "kept"))
+    listed = (place / "clean" / "SHA256SUMS").read_text().splitlines(keepends=True)
+    text = "".join(sorted((line.replace("  ", "  ./", 1) for line in listed), key=lambda line: line[66:].encode()))
+    (place / "clean" / "SHA256SUMS").write_text(text)
+    stranger = Kept.at(iter([place]), tmp_path / "room", Site(offline=True))
+    assert stranger.artifact("clean", sha256_bytes(text.encode())) is None

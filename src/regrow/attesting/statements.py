@@ -23,6 +23,7 @@ from regrow.recipe.pin import is_sha256
 from regrow.release import Release, asked
 from regrow.release.files import DamagedError
 from regrow.release.layout import RECIPE
+from regrow.release.looked import LookedAt
 from regrow.store.digest import canonical_json, sha256_bytes
 from regrow.version import __version__
 
@@ -48,8 +49,7 @@ class Said:
         digest: of the release that it is about.
         recipe: the sha256 of the recipe that was built.
         method: what was done: ``full rebuild``, ``segments``, or whatever a stranger calls it.
-        segments: the fewest that were drawn of a training run, or parts of a stage; 0 if that is not told.
-        whole: whether they were all of each.
+        looked: what was looked at, of each stage of which parts were; nothing if that is not told.
         nonce: what drew them; empty if it was not made up for the check, or nothing was drawn.
         when: the day, ``2026-11-30``; empty if it does not say.
         machine: the processor and the system.
@@ -58,11 +58,20 @@ class Said:
     digest: str
     recipe: str
     method: str
-    segments: int = 0
-    whole: bool = False
+    looked: tuple[LookedAt, ...] = ()
     nonce: str = ""
     when: str = ""
     machine: str = ""
+
+    @property
+    def segments(self) -> int:
+        """The fewest that were drawn of a training run, or parts of a stage; 0 if that is not told."""
+        return min((one.drawn for one in self.looked), default=0)
+
+    @property
+    def whole(self) -> bool:
+        """Whether they were all of each."""
+        return bool(self.looked) and all(one.drawn == one.whole for one in self.looked)
 
 
 def most_done(release: Release) -> Method:
@@ -212,16 +221,22 @@ def said(envelope: Envelope) -> Said | None:
     return found if is_sha256(found.digest) and is_sha256(found.recipe) else None
 
 
-def _drawn(external: Mapping[str, Any]) -> tuple[int, bool, str]:
-    """The fewest segments or parts that a check drew of anything, whether it was all of each, and the nonce."""
+def _drawn(external: Mapping[str, Any]) -> tuple[tuple[LookedAt, ...], str]:
+    """What a check of parts looked at, and the nonce; nothing if what is told makes no sense."""
     if external["method"] != IN_PART:
-        return 0, False, ""
-    told = [(one["drawn"], one["segments"]) for one in external["runs"]]
-    told += [(one["drawn"], one["parts"]) for one in external["parts"]]
-    if not told or not all(type(number) is int and 0 < number <= whole for number, whole in told):
-        return 0, False, ""
+        return (), ""
+    told = [_looked(one, "segments") for one in external["runs"]]
+    told += [_looked(one, "parts") for one in external["parts"]]
     nonce = str(external["nonce"]) if external["nonce_drawn_here"] is True else ""
-    return min(number for number, _ in told), all(number == whole for number, whole in told), nonce
+    return (tuple(one for one in told if one), nonce) if told and all(told) else ((), "")
+
+
+def _looked(row: Mapping[str, Any], sort: Literal["segments", "parts"]) -> LookedAt | None:
+    """What is told of one stage; None if it makes no sense."""
+    drawn, whole, checked = row["drawn"], row[sort], row["checked"]
+    if not all(type(number) is int for number in (drawn, whole, *checked)) or not 0 < drawn <= whole:
+        return None
+    return LookedAt(str(row["stage"]), sort == "segments", whole, drawn, tuple(checked), str(row["root"]))
 
 
 def envelopes(*places: Path) -> Iterator[tuple[Path, Envelope]]:

@@ -8,7 +8,7 @@ parts counts only if the file says so, and how many parts it takes.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -21,6 +21,7 @@ from regrow.errors import RecipeError
 from regrow.formats import keys
 from regrow.formats.dsse import Envelope
 from regrow.printable import one_line
+from regrow.release.looked import LookedAt
 from regrow.sections import Section
 
 
@@ -205,8 +206,17 @@ def _unreadable(path: Path, why: str) -> RecipeError:
     )
 
 
+Misfit = Callable[[str, Sequence[LookedAt]], str]
+"""The nonce and what was looked at -> why that cannot have been a check of the release; empty if it can."""
+
+
 def consent(
-    digest: str, recipe: str, found: Sequence[tuple[Path, Envelope]], trust: Believed, required: int
+    digest: str,
+    recipe: str,
+    found: Sequence[tuple[Path, Envelope]],
+    trust: Believed,
+    required: int,
+    misfit: Misfit = lambda _nonce, _looked: "",
 ) -> Consent:
     """Count those who are trusted and rebuilt a release.
 
@@ -216,8 +226,10 @@ def consent(
         found: envelopes, with the files they come from.
         trust: whom to believe.
         required: how many.
+        misfit: compares a check of parts with the release; by default it is taken as it is told.
     """
-    words = tuple(word for path, envelope in found for word in _words(str(path), envelope, digest, recipe, trust))
+    told = (_words(str(path), envelope, digest, recipe, trust, misfit) for path, envelope in found)
+    words = _drawn_alone([word for some in told for word in some])
     agree = {word.rebuilder for word in words if word.counts}
     wholly = {word.rebuilder for word in words if word.counts and word.said and word.said.method == FULL}
     differ = {word.rebuilder for word in words if _differs(word, digest, recipe)}
@@ -230,7 +242,23 @@ def _differs(word: Word, digest: str, recipe: str) -> bool:
     return bool(word.rebuilder) and there is not None and there.recipe == recipe and there.digest != digest
 
 
-def _words(path: str, envelope: Envelope, digest: str, recipe: str, trust: Believed) -> Iterator[Word]:
+def _drawn_alone(words: Sequence[Word]) -> tuple[Word, ...]:
+    """The same, where no check of parts counts whose nonce somebody else has, too: one of them made up none."""
+    whose: dict[str, set[str]] = {}
+    for word in words:
+        if word.counts and word.said and word.said.nonce:
+            whose.setdefault(word.said.nonce, set()).add(word.rebuilder)
+    return tuple(_unless_shared(word, whose) for word in words)
+
+
+def _unless_shared(word: Word, whose: Mapping[str, set[str]]) -> Word:
+    nonce = word.said.nonce if word.counts and word.said else ""
+    others = sorted(whose.get(nonce, set()) - {word.rebuilder})
+    why = f"{word.why}, which is the nonce of {' and '.join(others)}, too, so that one of them drew none"
+    return replace(word, counts=False, why=why) if others else word
+
+
+def _words(path: str, envelope: Envelope, digest: str, recipe: str, trust: Believed, misfit: Misfit) -> Iterator[Word]:
     told = said(envelope)
     if told is None:
         yield Word(path, "", False, "no statement about a rebuild")
@@ -241,15 +269,17 @@ def _words(path: str, envelope: Envelope, digest: str, recipe: str, trust: Belie
         why = f"{signers[0].rebuilder}: {signers[0].why_not}" if signers else "by nobody who is trusted"
         yield Word(path, "", False, why, told)
     for who in dict.fromkeys(one.rebuilder for one in able):
-        yield _word(path, told, digest, recipe, who, trust.policy)
+        yield _word(path, told, digest, recipe, who, trust.policy, misfit)
 
 
-def _word(path: str, told: Said, digest: str, recipe: str, who: str, policy: Policy) -> Word:
+def _word(path: str, told: Said, digest: str, recipe: str, who: str, policy: Policy, misfit: Misfit) -> Word:
     if told.digest != digest:
         what = "this recipe" if told.recipe == recipe else "something else"
         return Word(path, who, False, f"{who}: about {what}, with the digest {told.digest}", told)
     if why_not := _too_little(told, policy):
         return Word(path, who, False, f"{who}: {why_not}", told)
+    if told.method == IN_PART and (why_not := misfit(told.nonce, told.looked)):
+        return Word(path, who, False, f"{who}: {_what(told)}, {why_not}", told)
     details = ", ".join(part for part in (told.when, told.machine) if part)
     return Word(path, who, True, f"{who}: {_what(told)}" + (f" ({details})" if details else ""), told)
 

@@ -255,18 +255,20 @@ def _trusted(console: Console, release: Path, required: int, trust: Path, more: 
     """Count those who signed that they rebuilt a release, whose files are compared with its list first."""
     from dataclasses import asdict
     from datetime import UTC, datetime
+    from functools import partial
 
     from regrow.attesting.statements import envelopes, recipe_of
     from regrow.attesting.trust import consent, trusted
     from regrow.release.layout import ATTESTATIONS
     from regrow.verifying.files import require_whole
+    from regrow.verifying.told import misfit
 
     there = readable(release)
     believed = trusted(trust, datetime.now(UTC).date())
     files = require_whole(there)
     own = release / ATTESTATIONS
     found = list(envelopes(*((own,) if own.is_dir() else ()), *more))
-    agreed = consent(files.digest, recipe_of(there), found, believed, required)
+    agreed = consent(files.digest, recipe_of(there), found, believed, required, partial(misfit, there))
     if console.json:
         console.document("verify-trust/1", {"enough": agreed.enough, **asdict(agreed)})
     else:

@@ -20,7 +20,7 @@ class Sums:
         digest: of the list, and so of the release.
         listed: path -> sha256, of all lines that say so.
         canonical: whether the list is just as regrow writes it, to the byte, as its digest is made of: sorted, each
-            path once, a line feed behind each, and nowhere a way out of the release.
+            path once, a line feed behind each, and each the path of a file that can lie in the release.
     """
 
     digest: str
@@ -33,7 +33,8 @@ def parse(raw: bytes) -> Sums:
     lines = [_LINE.fullmatch(line) for line in raw.decode("utf-8", "replace").splitlines()]
     listed = {line["path"]: line["sha256"] for line in lines if line}
     again = "".join(f"{listed[path]}  {path}\n" for path in sorted(listed, key=str.encode))
-    return Sums(sha256_bytes(raw), listed, again.encode() == raw and not any(map(leaves, listed)))
+    possible = not any(leaves(path) or _is_within(path, listed) for path in listed)
+    return Sums(sha256_bytes(raw), listed, possible and again.encode() == raw)
 
 
 def changed(one: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, ...]:
@@ -42,5 +43,16 @@ def changed(one: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, ...]
 
 
 def leaves(path: str) -> bool:
-    """True for a path that could lead out of the release."""
-    return path.startswith("/") or ".." in path.split("/")
+    """True for a path that could lead out of the release, or is not written as that of a file in it.
+
+    One file has one path: ``a//b`` and ``./a/b`` would give a list another digest, and lead to the file ``a/b``.
+    """
+    return "\0" in path or not {"", ".", ".."}.isdisjoint(path.split("/"))
+
+
+def _is_within(path: str, listed: Mapping[str, str]) -> bool:
+    """Whether a path lies in what is itself listed as a file."""
+    while path := path.rpartition("/")[0]:
+        if path in listed:
+            return True
+    return False

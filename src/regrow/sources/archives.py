@@ -197,7 +197,7 @@ class Budget:
         return kind(
             f"`{self._name}` holds more than an archive may",
             why=why,
-            hint="unpack it yourself and use `file:` if you trust it",
+            hint="if you trust it, unpack it yourself, and name the folder",
         )
 
 

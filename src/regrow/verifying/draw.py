@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from math import comb
+from math import ceil, comb
 
 ALWAYS = 2
 """The first segment and the last, which are looked at whatever is drawn."""
@@ -33,6 +33,11 @@ def drawn(root: str, word: str, segments: int, count: int) -> tuple[int, ...]:
     place = {one: hashlib.sha256(f"regrow/draw/1\n{root}\n{word}\n{one}\n".encode()).digest() for one in others}
     chosen = sorted(others, key=place.__getitem__)[: max(0, count - len(always))]
     return tuple(sorted({*always, *chosen}))
+
+
+def told(probability: float) -> str:
+    """A probability with two digits, never less than it is: who checks has to know the most that a liar may hope."""
+    return f"{ceil(round(100 * probability, 9)) / 100:.2f}"
 
 
 def missed(segments: int, checked: int, changed: int) -> float:

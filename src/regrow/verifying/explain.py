@@ -111,9 +111,9 @@ class Explanation:
             yield f"    {value(self.step.second)}"
         if self.element:
             yield from self.element.lines()
+        yield from _listed("tensors", self.tensors)
         if self.replayed:
             yield from self.replayed.lines()
-        yield from _listed("tensors", self.tensors)
         yield from _listed("files", self.files)
         yield from _listed("machines", self.machines)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, unquote, urlsplit
@@ -27,6 +27,8 @@ from regrow.store.copying import copy_hashed
 from regrow.words import listed
 
 _CHUNK = 1 << 20
+_TIMES, _SMALL = 100, 256 << 20
+"""An archive unpacks to so many times its bytes at most, or to so many: weights hardly pack, and a bomb does."""
 _NAMED = 3
 
 
@@ -207,8 +209,9 @@ def _unpacked(archive: Path, said: str, into: Path) -> Path:
         InputError: if there is anything in it that is no plain file in its place.
     """
     name = unquote(urlsplit(said).path.rpartition("/")[2])
+    budget = archives.Budget(name, _limits(archive.stat().st_size))
     with archive.open("rb") as file:
-        for entry in archives.entries(file, name, lambda _, __: True, archives.Budget(name)):
+        for entry in archives.entries(file, name, lambda _, __: True, budget):
             if isinstance(entry, archives.Refused):
                 raise InputError(
                     "there is something in this archive that no release has",
@@ -219,6 +222,11 @@ def _unpacked(archive: Path, said: str, into: Path) -> Path:
             _write(entry, into, said)
     inside = list(into.iterdir())
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else into
+
+
+def _limits(size: int) -> archives.Limits:
+    limits = archives.Limits()
+    return replace(limits, total=min(limits.total, max(_SMALL, _TIMES * size)))
 
 
 def _write(entry: archives.Member | archives.Large, into: Path, said: str) -> None:

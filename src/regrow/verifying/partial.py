@@ -22,6 +22,7 @@ from regrow.release import Release
 from regrow.release.commitments import commitments, fault
 from regrow.release.files import DamagedError, read_bytes
 from regrow.release.layout import EXCLUDED, MANIFEST, statement_path
+from regrow.release.sums import leaves
 from regrow.sections import Parameters
 from regrow.store.copying import copy
 from regrow.store.digest import sha256_bytes
@@ -89,7 +90,7 @@ def part_of(release: Release, locked: Locked) -> Part:
 def _whole(release: Release, stage: str, promised: str) -> list[tuple[str, str, str]]:
     """Path in the artifact of a stage, sha256 and path in the release, if the release has every file of it."""
     said = release.statement(stage)
-    if said is None or not said.files or not all(_is_below(name) for name, _ in said.files):
+    if said is None or not said.files or any(leaves(name) or "\\" in name for name, _ in said.files):
         return []
     listing = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(said.files, key=lambda one: one[0].encode()))
     if sha256_bytes(listing.encode()) != promised:  # some of its files are not named
@@ -107,11 +108,6 @@ def _changed(release: Release, name: str, sha256: str) -> str:
             if sha256_bytes(unequipped(called, read_bytes(release.files, path))) == sha256:
                 return path
     return ""
-
-
-def _is_below(name: str) -> bool:
-    """Whether a stranger's path leads to a file below a folder."""
-    return bool(name) and "\\" not in name and not {"", ".", ".."} & {*name.split("/")}
 
 
 def _given(stage: Stage, release: Release, files: list[tuple[str, str, str]]) -> Stage:

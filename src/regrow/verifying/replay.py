@@ -88,15 +88,21 @@ class Replayed:
             case _:
                 return "this machine gives neither: see `regrow selftest`, or both were made otherwise than they say"
 
+    @property
+    def steps(self) -> str:
+        """Which steps were run, in words."""
+        first, last = self.start + 1, self.end
+        return f"step {last:,}" if first == last else f"steps {first:,} to {last:,}"
+
     def lines(self) -> Iterator[str]:
         """For people."""
-        yield f"  run again here, steps {self.start + 1:,} to {self.end:,}: {self.meaning}"
+        yield f"  run again here, {self.steps}: {self.meaning}"
         if self.step:
-            yield f"  the states differ first after step {self.step:,}"
+            yield f"    the states differ first after step {self.step:,}"
         elif self.kept:
-            yield f"  what is kept of step {self.kept:,} is not what follows here"
+            yield f"    what is kept of step {self.kept:,} is not what follows here"
         if self.element:
-            yield from self.element.lines()
+            yield from (f"  {one}" for one in self.element.lines())
         yield from (f"    {one}" for one in self.tensors)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from regrow.printable import one_line
 from regrow.verifying.chain import Segment
-from regrow.verifying.draw import missed
+from regrow.verifying.draw import missed, told
 from regrow.verifying.report import taken
 from regrow.words import counted
 
@@ -82,7 +82,7 @@ class Looked:
             f"{self.stage}: {figure.checked} of {self.segments} segments were run ({self.steps[0]:,} of "
             f"{self.steps[1]:,} steps), and each ends where the chain says; a run with "
             f"{counted(figure.changed, 'other segment')} changed would have passed with probability "
-            f"{figure.passed_over:.2f}"
+            f"{told(figure.passed_over)}"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class LookedParts:
         return (
             f"{self.stage}: {figure.checked} of {self.parts} parts were made again, and each is the one that the lock "
             f"names; {counted(figure.changed, 'other part')} changed would have passed with probability "
-            f"{figure.passed_over:.2f}"
+            f"{told(figure.passed_over)}"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -155,6 +155,8 @@ class SpotReport:
         same: stages that were built again as a whole, and are the same.
         looked: what was run of the stages that train.
         parts: what was made again of stages that give their output in parts.
+        unkept: stages that have parts or states to begin with, of which none that is right was found anywhere, so that
+            they were made from their beginning.
         given: files that are the makers' own words, which the check began with.
         unchecked: files that nothing was compared with.
         machines: what is different about this machine, as far as the release tells about the author's.
@@ -170,6 +172,7 @@ class SpotReport:
     same: tuple[str, ...] = ()
     looked: tuple[Looked, ...] = ()
     parts: tuple[LookedParts, ...] = ()
+    unkept: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
     machines: tuple[str, ...] = ()
@@ -189,6 +192,9 @@ class SpotReport:
         yield from (f"  {one}" for one in (*self.parts, *self.looked))
         if self.same:
             yield f"  built again as a whole, and the same: {', '.join(self.same)}"
+        if self.unkept:
+            why = "since nothing to begin with is kept, or not what was committed to"
+            yield f"  from the beginning, {why}: {', '.join(self.unkept)}"
         if not self.lie:
             yield from taken("taken as given", self.given)
             yield from taken("not looked at", self.unchecked)
@@ -217,6 +223,7 @@ class SpotReport:
             "same": list(self.same),
             "runs": _plain(self.looked),
             "parts": _plain(self.parts),
+            "unkept": list(self.unkept),
             "given": list(self.given),
             "unchecked": list(self.unchecked),
             "machines": list(self.machines),

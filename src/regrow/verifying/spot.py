@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -35,7 +36,7 @@ from regrow.engine import (
     key_of,
     some,
 )
-from regrow.errors import InputError
+from regrow.errors import InputError, StageError
 from regrow.formats import parts
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.pin import MOST_NAMED
@@ -144,6 +145,7 @@ def spot_check(
         same=tuple(check.same),
         looked=tuple(check.looked),
         parts=tuple(check.parts),
+        unkept=tuple(check.unkept),
         given=there(release, GIVEN),
         unchecked=_passed_by(release, check.begun),
         machines=machines(release, locked),
@@ -162,7 +164,7 @@ def _shares(release: Release, locked: Locked, segments: int) -> Iterator[tuple[s
     """
     for stage in (stage for stage in locked.graph.stages if _trains(stage)):
         schedule, said = _scheduled(stage).schedule, release.statement(stage.name)
-        kept = sum(name.startswith("step-") for name, _ in said.files) if said else 0
+        kept = sum(_is_state(name) for name, _ in said.files) if said else 0
         each = schedule.links + schedule.steps / (kept + 1) / 2
         yield stage.name, min(1.0, segments * each / schedule.steps) if kept else 1.0
 
@@ -197,6 +199,7 @@ class _Check:
     same: list[str] = field(default_factory=list)
     looked: list[Looked] = field(default_factory=list)
     parts: list[LookedParts] = field(default_factory=list)
+    unkept: list[str] = field(default_factory=list)
     places: dict[str, Path] = field(default_factory=dict)
     begun: set[Path] = field(default_factory=set)
 
@@ -233,7 +236,9 @@ class _Check:
         if not is_parted(stage) or stage.name in self.graph.withheld:
             return None
         folder = self.kept.artifact(stage.name, self.locked.promised[stage.name])
-        return folder if folder is not None and len(parts.folders(folder)) > 1 else None
+        with suppress(StageError):  # a part is missing: then it is made as a whole, and compared
+            return folder if folder is not None and len(parts.folders(folder)) > 1 else None
+        return None
 
     def _said(self, stage: Stage) -> Statement:
         """The statement about a stage, which has to agree with the lock."""
@@ -263,6 +268,8 @@ class _Check:
         for name, result in made.results.items():
             self._compare(self.graph[name], result.digest)
             self.places[name] = result.path
+            if is_parted(self.graph[name]) and len(parts.folders(result.path)) > 1:
+                self.unkept.append(name)
 
     def _compare(self, stage: Stage, digest: str) -> None:
         if digest != self.locked.promised.get(stage.name):
@@ -324,6 +331,8 @@ class _Check:
             groups[start] = max(groups.get(start, 0), segment.end)
         ran = sorted(groups.items())
         self.begun |= {*kept.values()}
+        if not kept and any(map(_is_state, dict(self._said(stage).files))):
+            self.unkept.append(stage.name)
         for number, (start, end) in enumerate(ran):
             self.places[stage.name] = self._part(stage, run, kept.get(start), start, end, number)
         checked = [one for one in segments if any(start <= one.start and one.end <= end for start, end in ran)]
@@ -475,9 +484,13 @@ def _scheduled(stage: Stage) -> Scheduled:
     return stage.parameters
 
 
+def _is_state(name: str) -> bool:
+    return name.startswith("step-")
+
+
 def _is_kept(name: str) -> bool:
     """Whether a file of a training stage was kept on the way, and does not come from its end."""
-    return name.startswith((f"{SNAPSHOTS}/", "step-"))
+    return name.startswith(f"{SNAPSHOTS}/") or _is_state(name)
 
 
 def _follows_training(stage: Stage, graph: Graph) -> bool:
