@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from regrow.attesting.statements import envelopes, recipe_of
 from regrow.attesting.trust import NOBODY, Believed, Word, consent
@@ -11,6 +12,7 @@ from regrow.building import rebuilds
 from regrow.printable import one_line
 from regrow.release import Release
 from regrow.release.layout import ATTESTATIONS
+from regrow.verifying.told import misfit
 from regrow.words import counted
 
 
@@ -45,7 +47,7 @@ class Standing:
             return Standing(release=False)
         record, folder = rebuilds.read(digest), release.path / ATTESTATIONS
         found = list(envelopes(folder)) if folder.is_dir() else []
-        agreed = consent(digest, recipe_of(release), found, trust, 0)
+        agreed = consent(digest, recipe_of(release), found, trust, 0, partial(misfit, release))
         words = {word.rebuilder: word.why.partition(": ")[2] for word in agreed.words if word.counts}
         return Standing(
             one_line(f"{str(record.get('when', ''))[:10]}, by `{record.get('how', '')}`") if record else "",
