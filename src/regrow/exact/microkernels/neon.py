@@ -135,7 +135,7 @@ def _add_matrices(builder: Any, sums: Vectors, left: Any, right: Any, row: Any, 
 def _write_matrices(builder: Any, sums: Vectors, corner: Any, stride: Any) -> None:
     halves = [0, 1, 4, 5], [2, 3, 6, 7]
     rows = [
-        [emit.shuffle(builder, *some[i : i + 2], half) for i in range(0, len(some), 2)]
+        [emit.shuffle(builder, some[i], some[i + 1], half) for i in range(0, len(some), 2)]
         for some in sums
         for half in halves
     ]
