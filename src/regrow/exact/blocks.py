@@ -19,7 +19,7 @@ from numba import extending, prange, types
 from torch import Tensor
 
 from regrow.exact.coded import SIDE, Coded, Layout
-from regrow.exact.coded_products import group_product, write_records
+from regrow.exact.coded_products import best, group_product, write_records
 from regrow.exact.compiled import rms_norm_row
 from regrow.exact.kernel import shared_kernel
 from regrow.exact.microkernels.coded import RECORD
@@ -77,8 +77,8 @@ class Rows:
 
 
 @cache
-def _attention_kernel(inner: Layout, outer: Layout) -> Any:
-    read, write = group_product(inner), group_product(outer)
+def _attention_kernel(inner: Layout, outer: Layout, way: str) -> Any:
+    read, write = group_product(inner, way), group_product(outer, way)
     inner_block, inner_zero, outer_block, outer_zero = inner.block, inner.zero, outer.block, outer.zero
 
     def block(
@@ -132,7 +132,7 @@ def _attention_kernel(inner: Layout, outer: Layout) -> Any:
                 for c in range(g * SIDE, min(columns, (g + 1) * SIDE)):
                     out[r, c] = x[r, c] + out[r, c]
 
-    block.__qualname__ = f"attention_block.{inner.title}.{outer.title}"
+    block.__qualname__ = f"attention_block.{inner.title}.{outer.title}.{way}"
     return shared_kernel(block)
 
 
@@ -159,7 +159,7 @@ def attention(
     given = (x, gain, into.runs, back.runs, rows.cosine, rows.sine)
     x_, gain_, into_, back_, cosine, sine = (tensor.numpy() for tensor in given)
     out = torch.empty((count, back.runs.shape[0] * SIDE))
-    _attention_kernel(into.layout, back.layout)(
+    _attention_kernel(into.layout, back.layout, best())(
         x_, gain_, epsilon, into_, back_, cosine, sine, rows.stretches, rows.places, held, heads, groups, width,
         _F(1.0 / math.sqrt(width)), np.empty((count, depth, RECORD), np.uint8), np.empty_like(x_),
         np.empty((count, into.runs.shape[0] * SIDE), _F), np.empty((count, heads * width), _F), out.numpy(),
@@ -168,8 +168,8 @@ def attention(
 
 
 @cache
-def _mlp_kernel(inner: Layout, outer: Layout) -> Any:
-    read, write = group_product(inner), group_product(outer)
+def _mlp_kernel(inner: Layout, outer: Layout, way: str) -> Any:
+    read, write = group_product(inner, way), group_product(outer, way)
     inner_block, inner_zero, outer_block, outer_zero = inner.block, inner.zero, outer.block, outer.zero
 
     def block(
@@ -194,7 +194,7 @@ def _mlp_kernel(inner: Layout, outer: Layout) -> Any:
                 for c in range(g * SIDE, min(columns, (g + 1) * SIDE)):
                     out[r, c] = x[r, c] + out[r, c]
 
-    block.__qualname__ = f"mlp_block.{inner.title}.{outer.title}"
+    block.__qualname__ = f"mlp_block.{inner.title}.{outer.title}.{way}"
     return shared_kernel(block)
 
 
@@ -203,7 +203,7 @@ def mlp(x: Tensor, gain: Tensor, epsilon: float, into: Coded, back: Coded) -> Te
     count, depth = len(x), max(into.runs.shape[1], back.runs.shape[1])
     x_, gain_, into_, back_ = (tensor.numpy() for tensor in (x, gain, into.runs, back.runs))
     out = torch.empty((count, back.runs.shape[0] * SIDE))
-    _mlp_kernel(into.layout, back.layout)(
+    _mlp_kernel(into.layout, back.layout, best())(
         x_, gain_, epsilon, into_, back_, np.empty((count, depth, RECORD), np.uint8), np.empty_like(x_),
         np.empty((count, into.runs.shape[0] * SIDE), _F), np.empty((count, back.columns), _F), out.numpy(),
     )  # fmt: skip
