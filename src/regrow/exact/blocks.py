@@ -23,6 +23,7 @@ from regrow.exact.coded_products import best, group_product, write_records
 from regrow.exact.compiled import rms_norm_row
 from regrow.exact.kernel import shared_kernel
 from regrow.exact.microkernels.coded import RECORD
+from regrow.exact.microkernels.coded_tiles import MOST
 from regrow.exact.ordered import attend
 from regrow.exact.rows import exp
 
@@ -91,8 +92,11 @@ def _attention_kernel(inner: Layout, outer: Layout, way: str) -> Any:
         for r in prange(rows):
             rms_norm_row(x[r], gain, epsilon, normal[r], normal[r].view(np.int32))
             write_records(normal[r], normal[r].view(np.int32), inner_block, inner_zero, records[r, :depth])
-        for g in prange(into.shape[0]):
-            read(into[g], records[:, :depth], joined[:, g * SIDE : (g + 1) * SIDE])
+        passes = (rows + MOST - 1) // MOST
+        for i in prange(into.shape[0] * passes):
+            g, first = i % into.shape[0], i // into.shape[0] * MOST
+            target = joined[first : first + MOST, g * SIDE : (g + 1) * SIDE]
+            read(into[g], records[first : first + MOST, :depth], target)
         for r in prange(rows):
             text, place = places[r, 0], places[r, 1]
             for h in range(heads + groups):
@@ -126,14 +130,22 @@ def _attention_kernel(inner: Layout, outer: Layout, way: str) -> Any:
                     means[r, place : place + width] = found[(r - start) * share + h]
         for r in prange(rows):
             write_records(means[r], means[r].view(np.int32), outer_block, outer_zero, records[r, :deeper])
-        for g in prange(back.shape[0]):
-            write(back[g], records[:, :deeper], out[:, g * SIDE : (g + 1) * SIDE])
-            for r in range(rows):
+        for i in prange(back.shape[0] * passes):
+            g, first = i % back.shape[0], i // back.shape[0] * MOST
+            target = out[first : first + MOST, g * SIDE : (g + 1) * SIDE]
+            write(back[g], records[first : first + MOST, :deeper], target)
+            for r in range(first, min(first + MOST, rows)):
                 for c in range(g * SIDE, min(columns, (g + 1) * SIDE)):
                     out[r, c] = x[r, c] + out[r, c]
 
     block.__qualname__ = f"attention_block.{inner.title}.{outer.title}.{way}"
     return shared_kernel(block)
+
+
+def _held(keys: Tensor, values: Tensor) -> list[tuple[int, int, int]]:
+    """Where the keys and values of each text are, and for how many positions there is room."""
+    (batch, _, room, _), text = keys.shape, keys.stride(0) * keys.itemsize
+    return [(keys.data_ptr() + text * i, values.data_ptr() + text * i, room) for i in range(batch)]
 
 
 def attention(
@@ -149,12 +161,12 @@ def attention(
         into: what makes queries, keys and values, one behind the other.
         back: what makes the result of the heads.
         rows: where they stand.
-        keys: of each text, ``(G, S, D)``, with room for the new ones.
+        keys: of some texts each, one after the other, ``(B, G, S, D)``, with room for the new ones.
         values: the same.
         heads: of queries.
     """
-    groups, _, width = keys[0].shape
-    held = np.array([(k.data_ptr(), v.data_ptr(), k.shape[1]) for k, v in zip(keys, values, strict=True)], np.int64)
+    _, groups, _, width = keys[0].shape
+    held = np.array([text for pair in zip(keys, values, strict=True) for text in _held(*pair)], np.int64)
     count, depth = len(x), max(into.runs.shape[1], back.runs.shape[1])
     given = (x, gain, into.runs, back.runs, rows.cosine, rows.sine)
     x_, gain_, into_, back_, cosine, sine = (tensor.numpy() for tensor in given)
@@ -181,16 +193,21 @@ def _mlp_kernel(inner: Layout, outer: Layout, way: str) -> Any:
         for r in prange(rows):
             rms_norm_row(x[r], gain, epsilon, normal[r], normal[r].view(np.int32))
             write_records(normal[r], normal[r].view(np.int32), inner_block, inner_zero, records[r, :depth])
-        for g in prange(into.shape[0]):
-            read(into[g], records[:, :depth], joined[:, g * SIDE : (g + 1) * SIDE])
+        passes = (rows + MOST - 1) // MOST
+        for i in prange(into.shape[0] * passes):
+            g, first = i % into.shape[0], i // into.shape[0] * MOST
+            target = joined[first : first + MOST, g * SIDE : (g + 1) * SIDE]
+            read(into[g], records[first : first + MOST, :depth], target)
         for r in prange(rows):
             for c in range(hidden):
                 gate = joined[r, c]
                 active[r, c] = (gate * (_ONE / (_ONE + exp(-gate)))) * joined[r, hidden + c]
             write_records(active[r], active[r].view(np.int32), outer_block, outer_zero, records[r, :deeper])
-        for g in prange(back.shape[0]):
-            write(back[g], records[:, :deeper], out[:, g * SIDE : (g + 1) * SIDE])
-            for r in range(rows):
+        for i in prange(back.shape[0] * passes):
+            g, first = i % back.shape[0], i // back.shape[0] * MOST
+            target = out[first : first + MOST, g * SIDE : (g + 1) * SIDE]
+            write(back[g], records[first : first + MOST, :deeper], target)
+            for r in range(first, min(first + MOST, rows)):
                 for c in range(g * SIDE, min(columns, (g + 1) * SIDE)):
                     out[r, c] = x[r, c] + out[r, c]
 

@@ -27,9 +27,8 @@ F = np.float32
 _ROUND = F(polynomials.ROUND32)
 _NON_FINITE = np.int32(129)
 _ROWS = 4  # of a tile, whose sums and codes stay in registers
-_INPUTS = 64  # rows whose records a thread goes through for the codes that it has in its cache
 
-_BY_TILES = 5  # rows from which on tiles are quicker
+_BY_TILES = 16  # rows from which on tiles are quicker
 
 
 @cache
@@ -148,11 +147,12 @@ def _kernel(layout: Layout, way: str) -> Any:
         rows = x.shape[0]
         for r in prange(rows):
             write_records(x[r], bits[r], block, zero, records[r])
-        stretches = (rows + _INPUTS - 1) // _INPUTS
-        for i in prange(runs.shape[0] * stretches):
-            g, first = i // stretches, i % stretches * _INPUTS
-            target = out[first : first + _INPUTS, g * SIDE : (g + 1) * SIDE]
-            multiply(runs[g], records[first : first + _INPUTS], target)
+        # So many rows at a time that their records stay in a cache while codes go by.
+        groups, stretches = runs.shape[0], (rows + MOST - 1) // MOST
+        for i in prange(groups * stretches):
+            g, first = i % groups, i // groups * MOST
+            target = out[first : first + MOST, g * SIDE : (g + 1) * SIDE]
+            multiply(runs[g], records[first : first + MOST], target)
 
     product.__qualname__ = f"coded_product.{layout.title}.{way}"
     return shared_kernel(product)

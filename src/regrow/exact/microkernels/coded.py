@@ -84,8 +84,13 @@ def tile(rows: int, layout: Layout) -> Any:
 
 def fetch_ahead(builder: Any, run: Any, layout: Layout) -> None:
     """Ask for the memory of runs further on, which a processor does not foresee beyond the end of a page."""
-    for place in range(0, layout.run, 64):
-        address = builder.inttoptr(emit.offset(builder, run, _AHEAD + place), _BYTE.as_pointer())
+    fetch(builder, emit.offset(builder, run, _AHEAD), layout.run)
+
+
+def fetch(builder: Any, start: Any, size: int) -> None:
+    """Ask for so many bytes of memory."""
+    for place in range(0, size, 64):
+        address = emit.pointer(builder, emit.offset(builder, start, place))
         settings = [emit.constant(number, _INT) for number in (0, 3, 1)]  # to read, into all caches, data
         emit.call(builder, "llvm.prefetch.p0", address, *settings)
 

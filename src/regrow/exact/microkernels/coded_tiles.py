@@ -18,17 +18,27 @@ from llvmlite import ir
 from regrow.exact.coded import Layout
 from regrow.exact.microkernels import emission as emit
 from regrow.exact.microkernels.coded import (
-    DIGITS, DOUBLES, HALVES, POWER, RECORD, WHOLE, fetch_ahead, floats_of, fused, quads_of, spread,
+    DIGITS,
+    DOUBLES,
+    HALVES,
+    POWER,
+    RECORD,
+    WHOLE,
+    fetch,
+    fetch_ahead,
+    floats_of,
+    fused,
+    quads_of,
+    spread,
 )  # fmt: skip
 
 MOST = 64
 """Rows at the most: their records, 16 at a time, have their place in the second-level cache."""
 _HEIGHT = 16  # rows of a tile
-_BLOCKS = 8  # at a time
+_BLOCKS = 2  # at a time: with more, the sums do not stay in the first-level cache
 _LINE = 64
 _TILE = _HEIGHT * _LINE
 _PLANES = 3  # of digits, and of sums
-_WEIGHTS = (65536.0, 256.0)  # of the upper ones
 _SUMS, _DIGITS, _CODES = (0, 1, 2), (3, 4, 5), 6  # registers
 _NUMBERS = 2 * _LINE  # bytes of 16 float64
 
@@ -48,6 +58,7 @@ def tiles(layout: Layout) -> Any:
         # As few tiles as there can be, of one height; the last one may have rows of the one before, which are left out.
         pieces = builder.sdiv(emit.offset(builder, rows, _HEIGHT - 1), emit.constant(_HEIGHT))
         height = builder.sdiv(builder.sub(builder.add(rows, pieces), emit.constant(1)), pieces)
+        below = builder.mul(height, apart)  # where the next tile's records are
         _begin(builder, height, layout)
         zeros = ir.Constant(DOUBLES, [0.0] * 8)
         with emit.for_range(builder, rows) as row:
@@ -71,7 +82,8 @@ def tiles(layout: Layout) -> Any:
                     row = builder.add(begin, number.index)
                     record = builder.add(there, builder.mul(row, apart))
                     found = builder.add(sums, emit.times(builder, builder.sub(row, start), _LINE))
-                    _add(builder, count, record, found, numbers, builder.add(totals, _times(builder, row)), layout)
+                    to = builder.add(totals, _times(builder, row))
+                    _add(builder, count, record, below, found, numbers, to, layout)
         emit.call(builder, "llvm.x86.tilerelease")
         with emit.for_range(builder, rows) as row:
             target = builder.add(out, builder.mul(row.index, stride))
@@ -165,7 +177,9 @@ def _multiply(builder: Any, left: Any, apart: Any, block: Any, codes: Any, sums:
         emit.call(builder, "llvm.x86.tilestored64", register(total), address, line)
 
 
-def _add(builder: Any, count: Any, record: Any, sums: Any, numbers: Any, totals: Any, layout: Layout) -> None:
+def _add(
+    builder: Any, count: Any, record: Any, ahead: Any, sums: Any, numbers: Any, totals: Any, layout: Layout
+) -> None:
     """Add what some blocks of a row give to its 16 totals, block by block."""
     kept = [emit.alloca(builder, DOUBLES) for _ in HALVES]  # registers, once LLVM has promoted them
     for half, total in enumerate(kept):
@@ -173,6 +187,7 @@ def _add(builder: Any, count: Any, record: Any, sums: Any, numbers: Any, totals:
     with emit.for_range(builder, count) as block:
         place = builder.add(record, emit.times(builder, block.index, RECORD))
         found = builder.add(sums, emit.times(builder, block.index, _PLANES * _TILE))
+        fetch(builder, builder.add(place, ahead), RECORD)
         power = spread(builder, ir.DoubleType(), emit.offset(builder, place, POWER), 8)
         whole = spread(builder, ir.DoubleType(), emit.offset(builder, place, WHOLE), 8) if layout.offset else None
         scale, more = emit.times(builder, block.index, 2), emit.offset(builder, emit.times(builder, block.index, 2), 1)
@@ -186,9 +201,9 @@ def _add(builder: Any, count: Any, record: Any, sums: Any, numbers: Any, totals:
                 )
                 for plane in range(_PLANES)
             )
-            for weight, other in zip((256.0, 256.0), (middle, lower), strict=True):
-                upper = fused(builder, upper, ir.Constant(DOUBLES, [weight] * 8), other)
-            value = builder.fmul(upper, _got(builder, numbers, scale, half))
+            weight = ir.Constant(DOUBLES, [256.0] * 8)
+            whole_sum = fused(builder, fused(builder, upper, weight, middle), weight, lower)
+            value = builder.fmul(whole_sum, _got(builder, numbers, scale, half))
             value = fused(builder, value, power, builder.load(total))
             if whole is not None:
                 value = fused(builder, _got(builder, numbers, more, half), whole, value)
