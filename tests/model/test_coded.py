@@ -111,7 +111,7 @@ def test_without_the_processors_own_products_the_bits_are_the_same(name, kind):
     records = torch.empty((5, weight.runs.shape[1], coded_products.RECORD), dtype=torch.uint8)
     out = torch.empty((5, len(weight.runs) * 16))
     given = x.numpy(), x.numpy().view(np.int32), weight.runs.numpy(), records.numpy(), out.numpy()
-    coded_products._kernel(weight.layout, False)(*given)
+    coded_products._kernel(weight.layout, "plain")(*given)
     assert comparison.difference(out[:, : weight.rows].contiguous(), definition.coded_product(x, weight)) == ""
 
 

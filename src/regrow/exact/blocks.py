@@ -19,10 +19,11 @@ from numba import extending, prange, types
 from torch import Tensor
 
 from regrow.exact.coded import SIDE, Coded, Layout
-from regrow.exact.coded_products import group_product, write_records
+from regrow.exact.coded_products import best, group_product, write_records
 from regrow.exact.compiled import rms_norm_row
 from regrow.exact.kernel import shared_kernel
 from regrow.exact.microkernels.coded import RECORD
+from regrow.exact.microkernels.coded_tiles import MOST
 from regrow.exact.ordered import attend
 from regrow.exact.rows import exp
 
@@ -77,8 +78,8 @@ class Rows:
 
 
 @cache
-def _attention_kernel(inner: Layout, outer: Layout) -> Any:
-    read, write = group_product(inner), group_product(outer)
+def _attention_kernel(inner: Layout, outer: Layout, way: str) -> Any:
+    read, write = group_product(inner, way), group_product(outer, way)
     inner_block, inner_zero, outer_block, outer_zero = inner.block, inner.zero, outer.block, outer.zero
 
     def block(
@@ -91,8 +92,11 @@ def _attention_kernel(inner: Layout, outer: Layout) -> Any:
         for r in prange(rows):
             rms_norm_row(x[r], gain, epsilon, normal[r], normal[r].view(np.int32))
             write_records(normal[r], normal[r].view(np.int32), inner_block, inner_zero, records[r, :depth])
-        for g in prange(into.shape[0]):
-            read(into[g], records[:, :depth], joined[:, g * SIDE : (g + 1) * SIDE])
+        passes = (rows + MOST - 1) // MOST
+        for i in prange(into.shape[0] * passes):
+            g, first = i % into.shape[0], i // into.shape[0] * MOST
+            target = joined[first : first + MOST, g * SIDE : (g + 1) * SIDE]
+            read(into[g], records[first : first + MOST, :depth], target)
         for r in prange(rows):
             text, place = places[r, 0], places[r, 1]
             for h in range(heads + groups):
@@ -126,14 +130,22 @@ def _attention_kernel(inner: Layout, outer: Layout) -> Any:
                     means[r, place : place + width] = found[(r - start) * share + h]
         for r in prange(rows):
             write_records(means[r], means[r].view(np.int32), outer_block, outer_zero, records[r, :deeper])
-        for g in prange(back.shape[0]):
-            write(back[g], records[:, :deeper], out[:, g * SIDE : (g + 1) * SIDE])
-            for r in range(rows):
+        for i in prange(back.shape[0] * passes):
+            g, first = i % back.shape[0], i // back.shape[0] * MOST
+            target = out[first : first + MOST, g * SIDE : (g + 1) * SIDE]
+            write(back[g], records[first : first + MOST, :deeper], target)
+            for r in range(first, min(first + MOST, rows)):
                 for c in range(g * SIDE, min(columns, (g + 1) * SIDE)):
                     out[r, c] = x[r, c] + out[r, c]
 
-    block.__qualname__ = f"attention_block.{inner.title}.{outer.title}"
+    block.__qualname__ = f"attention_block.{inner.title}.{outer.title}.{way}"
     return shared_kernel(block)
+
+
+def _held(keys: Tensor, values: Tensor) -> list[tuple[int, int, int]]:
+    """Where the keys and values of each text are, and for how many positions there is room."""
+    (batch, _, room, _), text = keys.shape, keys.stride(0) * keys.itemsize
+    return [(keys.data_ptr() + text * i, values.data_ptr() + text * i, room) for i in range(batch)]
 
 
 def attention(
@@ -149,17 +161,17 @@ def attention(
         into: what makes queries, keys and values, one behind the other.
         back: what makes the result of the heads.
         rows: where they stand.
-        keys: of each text, ``(G, S, D)``, with room for the new ones.
+        keys: of some texts each, one after the other, ``(B, G, S, D)``, with room for the new ones.
         values: the same.
         heads: of queries.
     """
-    groups, _, width = keys[0].shape
-    held = np.array([(k.data_ptr(), v.data_ptr(), k.shape[1]) for k, v in zip(keys, values, strict=True)], np.int64)
+    _, groups, _, width = keys[0].shape
+    held = np.array([text for pair in zip(keys, values, strict=True) for text in _held(*pair)], np.int64)
     count, depth = len(x), max(into.runs.shape[1], back.runs.shape[1])
     given = (x, gain, into.runs, back.runs, rows.cosine, rows.sine)
     x_, gain_, into_, back_, cosine, sine = (tensor.numpy() for tensor in given)
     out = torch.empty((count, back.runs.shape[0] * SIDE))
-    _attention_kernel(into.layout, back.layout)(
+    _attention_kernel(into.layout, back.layout, best())(
         x_, gain_, epsilon, into_, back_, cosine, sine, rows.stretches, rows.places, held, heads, groups, width,
         _F(1.0 / math.sqrt(width)), np.empty((count, depth, RECORD), np.uint8), np.empty_like(x_),
         np.empty((count, into.runs.shape[0] * SIDE), _F), np.empty((count, heads * width), _F), out.numpy(),
@@ -168,8 +180,8 @@ def attention(
 
 
 @cache
-def _mlp_kernel(inner: Layout, outer: Layout) -> Any:
-    read, write = group_product(inner), group_product(outer)
+def _mlp_kernel(inner: Layout, outer: Layout, way: str) -> Any:
+    read, write = group_product(inner, way), group_product(outer, way)
     inner_block, inner_zero, outer_block, outer_zero = inner.block, inner.zero, outer.block, outer.zero
 
     def block(
@@ -181,20 +193,25 @@ def _mlp_kernel(inner: Layout, outer: Layout) -> Any:
         for r in prange(rows):
             rms_norm_row(x[r], gain, epsilon, normal[r], normal[r].view(np.int32))
             write_records(normal[r], normal[r].view(np.int32), inner_block, inner_zero, records[r, :depth])
-        for g in prange(into.shape[0]):
-            read(into[g], records[:, :depth], joined[:, g * SIDE : (g + 1) * SIDE])
+        passes = (rows + MOST - 1) // MOST
+        for i in prange(into.shape[0] * passes):
+            g, first = i % into.shape[0], i // into.shape[0] * MOST
+            target = joined[first : first + MOST, g * SIDE : (g + 1) * SIDE]
+            read(into[g], records[first : first + MOST, :depth], target)
         for r in prange(rows):
             for c in range(hidden):
                 gate = joined[r, c]
                 active[r, c] = (gate * (_ONE / (_ONE + exp(-gate)))) * joined[r, hidden + c]
             write_records(active[r], active[r].view(np.int32), outer_block, outer_zero, records[r, :deeper])
-        for g in prange(back.shape[0]):
-            write(back[g], records[:, :deeper], out[:, g * SIDE : (g + 1) * SIDE])
-            for r in range(rows):
+        for i in prange(back.shape[0] * passes):
+            g, first = i % back.shape[0], i // back.shape[0] * MOST
+            target = out[first : first + MOST, g * SIDE : (g + 1) * SIDE]
+            write(back[g], records[first : first + MOST, :deeper], target)
+            for r in range(first, min(first + MOST, rows)):
                 for c in range(g * SIDE, min(columns, (g + 1) * SIDE)):
                     out[r, c] = x[r, c] + out[r, c]
 
-    block.__qualname__ = f"mlp_block.{inner.title}.{outer.title}"
+    block.__qualname__ = f"mlp_block.{inner.title}.{outer.title}.{way}"
     return shared_kernel(block)
 
 
@@ -203,7 +220,7 @@ def mlp(x: Tensor, gain: Tensor, epsilon: float, into: Coded, back: Coded) -> Te
     count, depth = len(x), max(into.runs.shape[1], back.runs.shape[1])
     x_, gain_, into_, back_ = (tensor.numpy() for tensor in (x, gain, into.runs, back.runs))
     out = torch.empty((count, back.runs.shape[0] * SIDE))
-    _mlp_kernel(into.layout, back.layout)(
+    _mlp_kernel(into.layout, back.layout, best())(
         x_, gain_, epsilon, into_, back_, np.empty((count, depth, RECORD), np.uint8), np.empty_like(x_),
         np.empty((count, into.runs.shape[0] * SIDE), _F), np.empty((count, back.columns), _F), out.numpy(),
     )  # fmt: skip

@@ -6,13 +6,11 @@ belongs to all of it. A record is read for 16 rows of codes at a time, from the 
 
 from __future__ import annotations
 
-import platform
 from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
-from llvmlite import binding
 from numba import prange
 from torch import Tensor
 
@@ -21,16 +19,22 @@ from regrow.exact.coded import SIDE, Coded, Layout
 from regrow.exact.grid import CODED_BITS
 from regrow.exact.kernel import kernel, shared_kernel
 from regrow.exact.microkernels.coded import DIGITS, LOWER, POWER, RECORD, UPPER, WHOLE, tile
+from regrow.exact.microkernels.coded_tiles import MOST, tiles
+from regrow.exact.microkernels.products import refusal
 from regrow.exact.rows import grid_exponent, largest_bits, power, power32
 
 F = np.float32
 _ROUND = F(polynomials.ROUND32)
 _NON_FINITE = np.int32(129)
 _ROWS = 4  # of a tile, whose sums and codes stay in registers
-_INPUTS = 64  # rows whose records a thread goes through for the codes that it has in its cache
 
-_host: Any = binding
-_VNNI = bool(_host.get_host_cpu_features().get("avx512vnni")) and platform.machine() in ("x86_64", "AMD64")
+_BY_TILES = 16  # rows from which on tiles are quicker
+
+
+@cache
+def best() -> str:
+    """The quickest way to multiply that there is here."""
+    return next((name for name in ("amx", "vnni") if not refusal(name)), "plain")
 
 
 @kernel()
@@ -61,12 +65,28 @@ def write_records(x: Any, bits: Any, block: int, zero: int, out: Any) -> None:
 
 
 @cache
-def group_product(layout: Layout, vnni: bool = _VNNI) -> Any:
+def group_product(layout: Layout, way: str) -> Any:
     """What multiplies rows, as records, with 16 rows of codes, and writes float32 ``(rows, 16)``."""
-    made = _by_vnni(layout) if vnni else _plainly(layout)
+    made = {"amx": _by_tiles, "vnni": _by_vnni, "plain": _plainly}[way](layout)
     # What is kept of compiled kernels has this name, and so is of one layout.
-    made.__qualname__ = f"group_product.{layout.title}.{vnni}"
+    made.__qualname__ = f"group_product.{layout.title}.{way}"
     return kernel()(made)
+
+
+def _by_tiles(layout: Layout) -> Any:
+    few, many = group_product(layout, "vnni"), tiles(layout)
+
+    def product(runs: Any, records: Any, out: Any) -> None:
+        rows, apart, stride, blocks = len(records), records.strides[0], out.strides[0], runs.shape[0]
+        if rows < _BY_TILES:
+            few(runs, records, out)
+            return
+        run = np.int64(runs.ctypes.data)
+        for r in range(0, rows, MOST):
+            row, target = np.int64(records.ctypes.data + r * apart), np.int64(out.ctypes.data + r * stride)
+            many(run, blocks, row, apart, min(rows - r, MOST), target, stride)
+
+    return product
 
 
 def _by_vnni(layout: Layout) -> Any:
@@ -120,20 +140,21 @@ def _plainly(layout: Layout) -> Any:
 
 
 @cache
-def _kernel(layout: Layout, vnni: bool = _VNNI) -> Any:
-    multiply, block, zero = group_product(layout, vnni), layout.block, layout.zero
+def _kernel(layout: Layout, way: str) -> Any:
+    multiply, block, zero = group_product(layout, way), layout.block, layout.zero
 
     def product(x: Any, bits: Any, runs: Any, records: Any, out: Any) -> None:
         rows = x.shape[0]
         for r in prange(rows):
             write_records(x[r], bits[r], block, zero, records[r])
-        stretches = (rows + _INPUTS - 1) // _INPUTS
-        for i in prange(runs.shape[0] * stretches):
-            g, first = i // stretches, i % stretches * _INPUTS
-            target = out[first : first + _INPUTS, g * SIDE : (g + 1) * SIDE]
-            multiply(runs[g], records[first : first + _INPUTS], target)
+        # So many rows at a time that their records stay in a cache while codes go by.
+        groups, stretches = runs.shape[0], (rows + MOST - 1) // MOST
+        for i in prange(groups * stretches):
+            g, first = i % groups, i // groups * MOST
+            target = out[first : first + MOST, g * SIDE : (g + 1) * SIDE]
+            multiply(runs[g], records[first : first + MOST], target)
 
-    product.__qualname__ = f"coded_product.{layout.title}.{vnni}"
+    product.__qualname__ = f"coded_product.{layout.title}.{way}"
     return shared_kernel(product)
 
 
@@ -144,5 +165,5 @@ def coded_product(x: Tensor, weight: Coded) -> Tensor:
     records = torch.empty((len(x), blocks, RECORD), dtype=torch.uint8)
     out = torch.empty((len(x), groups * SIDE))
     given = x.numpy()
-    _kernel(weight.layout)(given, given.view(np.int32), weight.runs.numpy(), records.numpy(), out.numpy())
+    _kernel(weight.layout, best())(given, given.view(np.int32), weight.runs.numpy(), records.numpy(), out.numpy())
     return out if out.shape[1] == weight.rows else out[:, : weight.rows].contiguous()

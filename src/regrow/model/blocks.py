@@ -49,10 +49,10 @@ class Blocks:
         return blocks.attention(x, gain, epsilon, into, back, self._rows, keys, values, self._config.heads)
 
     def _kept(self, name: str) -> list[Tensor]:
-        """Where each text has its positions, ``(G, S, D)``, with room for the next ones."""
+        """Where the texts of each cache have their positions, ``(B, G, S, D)``, with room for the next ones."""
         shape = self._batch, self._config.kv_heads, self._config.head_width
         each = zip(self._caches, self._counts, strict=True)
-        return [text for cache, count in each for text in cache.held(name, cache.length + count, shape)]
+        return [cache.held(name, cache.length + count, shape) for cache, count in each]
 
     @cached_property
     def _usual(self) -> bool:

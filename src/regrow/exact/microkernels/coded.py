@@ -20,9 +20,9 @@ _intrinsic: Any = extending.intrinsic
 _alloca: Any = cgutils.alloca_once
 _BYTE, _INT, _LONG, _DOUBLE = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.DoubleType()
 _BYTES, _INTS = ir.VectorType(_BYTE, 64), ir.VectorType(_INT, 16)
-_INTS_8, _FLOATS_8, _DOUBLES = ir.VectorType(_INT, 8), ir.VectorType(ir.FloatType(), 8), ir.VectorType(_DOUBLE, 8)
+_INTS_8, _FLOATS_8, DOUBLES = ir.VectorType(_INT, 8), ir.VectorType(ir.FloatType(), 8), ir.VectorType(_DOUBLE, 8)
 _AHEAD = 8192  # bytes that are asked for before they are needed
-_HALVES = [list(range(8)), list(range(8, 16))]
+HALVES = [list(range(8)), list(range(8, 16))]
 
 RECORD = 128
 DIGITS, POWER, WHOLE, UPPER, LOWER = 32, 96, 104, 112, 116
@@ -44,16 +44,16 @@ def tile(rows: int, layout: Layout) -> Any:
         is_there = (builder.icmp_signed("<", emit.constant(row), there) for row in range(rows))
         chosen = [builder.select(yes, emit.constant(row), last) for row, yes in enumerate(is_there)]
         bases = [builder.add(records, builder.mul(apart, number)) for number in chosen]
-        totals = [[_alloca(builder, _DOUBLES) for _ in range(2)] for _ in range(rows)]
+        totals = [[_alloca(builder, DOUBLES) for _ in range(2)] for _ in range(rows)]
         for total in (total for row in totals for total in row):
-            builder.store(ir.Constant(_DOUBLES, [0.0] * 8), total)
+            builder.store(ir.Constant(DOUBLES, [0.0] * 8), total)
         with cgutils.for_range(builder, blocks) as loop:
             run = builder.add(runs, builder.mul(loop.index, emit.constant(layout.run)))
             place = builder.mul(loop.index, emit.constant(RECORD))
             if rows == 1:
-                _fetch_ahead(builder, run, layout)
-            quads = _quads(builder, run, layout)
-            floats = [_floats(builder, run, layout, number) for number in range(1 + layout.offset)]
+                fetch_ahead(builder, run, layout)
+            quads = quads_of(builder, run, layout)
+            floats = [floats_of(builder, run, layout, number) for number in range(1 + layout.offset)]
             for base, row in zip(bases, totals, strict=True):
                 _add(builder, builder.add(base, place), quads, floats, row, layout)
         for number, row in enumerate(totals):
@@ -82,15 +82,20 @@ def tile(rows: int, layout: Layout) -> Any:
     return _intrinsic(typed)
 
 
-def _fetch_ahead(builder: Any, run: Any, layout: Layout) -> None:
+def fetch_ahead(builder: Any, run: Any, layout: Layout) -> None:
     """Ask for the memory of runs further on, which a processor does not foresee beyond the end of a page."""
-    for place in range(0, layout.run, 64):
-        address = builder.inttoptr(emit.offset(builder, run, _AHEAD + place), _BYTE.as_pointer())
+    fetch(builder, emit.offset(builder, run, _AHEAD), layout.run)
+
+
+def fetch(builder: Any, start: Any, size: int) -> None:
+    """Ask for so many bytes of memory."""
+    for place in range(0, size, 64):
+        address = emit.pointer(builder, emit.offset(builder, start, place))
         settings = [emit.constant(number, _INT) for number in (0, 3, 1)]  # to read, into all caches, data
         emit.call(builder, "llvm.prefetch.p0", address, *settings)
 
 
-def _quads(builder: Any, run: Any, layout: Layout) -> list[Any]:
+def quads_of(builder: Any, run: Any, layout: Layout) -> list[Any]:
     """The codes of a run, four columns of the 16 rows in each."""
     loaded = [emit.load(builder, _BYTES, emit.offset(builder, run, place)) for place in range(0, layout.codes, 64)]
     if layout.bits == 8:
@@ -101,13 +106,13 @@ def _quads(builder: Any, run: Any, layout: Layout) -> list[Any]:
     return [builder.and_(one, lower) for one in (*loaded, *upper)]
 
 
-def _floats(builder: Any, run: Any, layout: Layout, number: int) -> list[Any]:
+def floats_of(builder: Any, run: Any, layout: Layout, number: int) -> list[Any]:
     """The scales or the offsets of a run, as float64."""
     places = (emit.offset(builder, run, layout.codes + 64 * number + 32 * half) for half in range(2))
-    return [builder.fpext(emit.load(builder, _FLOATS_8, place), _DOUBLES) for place in places]
+    return [builder.fpext(emit.load(builder, _FLOATS_8, place), DOUBLES) for place in places]
 
 
-def _spread(builder: Any, of: Any, address: Any, count: int) -> Any:
+def spread(builder: Any, of: Any, address: Any, count: int) -> Any:
     """So many times the number at an address."""
     value = emit.load(builder, of, address)
     one = builder.insert_element(ir.Constant(ir.VectorType(of, count), ir.Undefined), value, emit.constant(0, _INT))
@@ -118,29 +123,34 @@ def _add(builder: Any, record: Any, quads: list[Any], numbers: list[Any], totals
     """Add what a block of a row gives to the sums of its 16 columns."""
     sums = [
         ir.Constant(_INTS, [0] * 16),
-        _spread(builder, _INT, emit.offset(builder, record, UPPER), 16),
-        _spread(builder, _INT, emit.offset(builder, record, LOWER), 16),
+        spread(builder, _INT, emit.offset(builder, record, UPPER), 16),
+        spread(builder, _INT, emit.offset(builder, record, LOWER), 16),
     ]
     for number, codes in enumerate(quads):
         for digit in range(3):
-            digits = _spread(builder, _INT, emit.offset(builder, record, DIGITS * digit + 4 * number), 16)
+            digits = spread(builder, _INT, emit.offset(builder, record, DIGITS * digit + 4 * number), 16)
             sums[digit] = dot(builder, sums[digit], codes, digits)
     eight = ir.Constant(_INTS, [8] * 16)
     upper = builder.add(builder.shl(sums[0], eight), sums[1])
-    power = _spread(builder, _DOUBLE, emit.offset(builder, record, POWER), 8)
-    whole = _spread(builder, _DOUBLE, emit.offset(builder, record, WHOLE), 8) if layout.offset else None
-    for half, places in enumerate(_HALVES):
+    power = spread(builder, _DOUBLE, emit.offset(builder, record, POWER), 8)
+    whole = spread(builder, _DOUBLE, emit.offset(builder, record, WHOLE), 8) if layout.offset else None
+    for half, places in enumerate(HALVES):
         if layout.bits == 4:
             value = _doubles(builder, builder.add(builder.shl(upper, eight), sums[2]), places)
         else:  # both are exact, as is their sum
-            value = builder.fmul(_doubles(builder, upper, places), ir.Constant(_DOUBLES, [256.0] * 8))
+            value = builder.fmul(_doubles(builder, upper, places), ir.Constant(DOUBLES, [256.0] * 8))
             value = builder.fadd(value, _doubles(builder, sums[2], places))
-        value = builder.fmul(value, builder.fmul(numbers[0][half], power))
-        total = builder.fadd(builder.load(totals[half]), value)
-        if whole is not None:  # an exact product, so that it may be fused
-            total = emit.call(builder, "llvm.fmuladd.v8f64", numbers[1][half], whole, total, gives=_DOUBLES)
+        # To multiply by a power of two is exact: where in a product it stands does not matter, and it may be fused.
+        total = fused(builder, builder.fmul(value, numbers[0][half]), power, builder.load(totals[half]))
+        if whole is not None:
+            total = fused(builder, numbers[1][half], whole, total)
         builder.store(total, totals[half])
 
 
+def fused(builder: Any, x: Any, y: Any, z: Any) -> Any:
+    """``x y + z``, of which ``x y`` is exact, so that one rounding is as two."""
+    return emit.call(builder, "llvm.fmuladd.v8f64", x, y, z, gives=DOUBLES)
+
+
 def _doubles(builder: Any, integers: Any, places: list[int]) -> Any:
-    return builder.sitofp(emit.shuffle(builder, integers, integers, places), _DOUBLES)
+    return builder.sitofp(emit.shuffle(builder, integers, integers, places), DOUBLES)

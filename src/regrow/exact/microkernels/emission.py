@@ -93,14 +93,14 @@ def broadcast(builder: Any, value: Any, count: int = 16) -> Any:
     return shuffle(builder, one, one, [0] * count)
 
 
-def writes(write: Callable[..., None], *arguments: Any) -> tuple[Any, Any]:
+def writes(write: Callable[..., None], *arguments: Any, title: str = "") -> tuple[Any, Any]:
     """What an intrinsic is: its signature, and what writes its instructions. It gives nothing.
 
     The instructions become a function that is not inlined, because there are many of them and compilers take long.
     """
 
     def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        name = f"regrow.{write.__qualname__.split('.')[0]}"
+        name = f"regrow.{title or write.__qualname__.split('.')[0]}"
         builder.call(function(builder.module, name, write, [value.type for value in values]), values)
         return context.get_dummy_value()
 
