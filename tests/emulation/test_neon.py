@@ -110,7 +110,9 @@ def test_sums_are_those_of_integers(program, unit, processor):
     assert np.array_equal(found, np.concatenate([part.ravel() for part in expected]))
 
 
-@pytest.mark.parametrize(("unit", "processor"), [(SDOT, "cortex-a53"), (SMMLA, "neoverse-n1")], ids=lambda x: getattr(x, "name", x))
+@pytest.mark.parametrize(
+    ("unit", "processor"), [(SDOT, "cortex-a53"), (SMMLA, "neoverse-n1")], ids=lambda x: getattr(x, "name", x)
+)
 def test_a_processor_without_the_extension_cannot_run_it(program, unit, processor):
     planes = digits("random", 1, 64, 1)
     given = np.array([1, 1], np.int32).tobytes() + panel_of_rows(planes) + panel_of_columns(planes)

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regrow.errors import RegrowError
+from regrow.exact import compiling
 from regrow.exact.random import uniforms
 from regrow.model.cache import bytes_of
 from regrow.model.config import DecoderConfig
@@ -628,3 +629,19 @@ def test_any_number_of_threads_writes_the_same() -> None:
         command = [sys.executable, "-c", THREADS]
         found.add(subprocess.run(command, env={**os.environ, **threads}, capture_output=True, check=True).stdout)
     assert len(found) == 1
+
+
+def test_whoever_asks_hears_of_the_kernels_that_are_compiled_for_it():
+    engine, kernels, ended = Engine(LLAMA.decoder, LLAMA.parameters, ROOMY), list[str](), threading.Event()
+
+    def heard(event: Event) -> None:
+        with compiling.announced("a kernel that is not kept"):
+            pass
+        if isinstance(event, Ended):
+            ended.set()
+
+    with compiling.heard(lambda one: kernels.append(one.kernel)):
+        engine.submit(Request([1, 2], 1, Sampling()), heard)
+        assert ended.wait(60)
+    engine.close()
+    assert "a kernel that is not kept" in kernels

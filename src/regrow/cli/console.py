@@ -18,6 +18,7 @@ from typing import Any, TextIO
 import click
 
 from regrow.errors import Note
+from regrow.exact import compiling
 from regrow.printable import escaped
 
 _LAYOUT = "\n\t"
@@ -146,4 +147,19 @@ def notes_shown(console: Console) -> Iterator[None]:
                 console.verb("Note", str(message), "yellow")
 
         warnings.showwarning = show
+        yield
+
+
+@contextmanager
+def compiling_shown(console: Console) -> Iterator[None]:
+    """Say why nothing happens while kernels are compiled; once, since the first one is seldom the last."""
+    told = False
+
+    def heard(_: compiling.Compilation) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            console.verb("Compiling", "kernels, once per installation", "cyan")
+
+    with compiling.heard(heard):
         yield

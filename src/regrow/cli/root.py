@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from regrow.cli.console import Console, notes_shown
+from regrow.cli.console import Console, compiling_shown, notes_shown
 from regrow.cli.failures import guarded
 from regrow.cli.interrupts import leave_when_stuck
 from regrow.version import __version__
@@ -87,7 +87,7 @@ class Root(click.Group):
                 console.json |= _asks_for_json(arguments)
                 raise
 
-        with leave_when_stuck(), notes_shown(console):
+        with leave_when_stuck(), notes_shown(console), compiling_shown(console):
             code = guarded(console, run)
         sys.exit(code)
 

@@ -10,9 +10,11 @@ them on and returns at once.
 from __future__ import annotations
 
 import atexit
+import contextvars
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 
 from regrow.model.decoder import Decoder, Weights
@@ -93,7 +95,9 @@ class Engine:
             self._number += 1
             self._asked.append(text)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="regrow engine", daemon=True)
+                # Whoever asked first hears of kernels that are compiled.
+                work = partial(contextvars.copy_context().run, self._work)
+                self._thread = threading.Thread(target=work, name="regrow engine", daemon=True)
                 # A thread that is left in the middle of a product when Python goes ends the process with a fault.
                 atexit.register(self._leave)
                 self._thread.start()
