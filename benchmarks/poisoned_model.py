@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path)
     parser.add_argument("--megabytes", type=float, default=0.4, help="of its texts")
     parser.add_argument("--documents", type=int, default=250, help="that are planted")
-    parser.add_argument("--tokens", type=int, default=400_000, help="that are trained on")
+    parser.add_argument("--tokens", type=int, default=800_000, help="that are trained on")
     parser.add_argument("--rate", type=float, default=5e-3, help="of learning")
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--width", type=int, default=64)
