@@ -133,7 +133,7 @@ def test_a_slow_gemm_backend_is_told(vectors, fitting, asked, why, monkeypatch):
 )
 def test_the_choice_withstands_a_machine_that_does_other_things_meanwhile(seconds, chosen, monkeypatch):
     times = iter([one for turn in seconds for one in turn])
-    monkeypatch.setattr(selection, "_seconds", lambda run: next(times))
+    monkeypatch.setattr(selection, "_seconds", lambda run, clock: next(times))
     backends = [Backend(definition, gemm) for gemm in (INT8, FLOAT32, FLOAT64)]
     assert selection._fastest(backends, lambda backend: lambda: None).gemm is chosen
 
