@@ -38,12 +38,12 @@ def test_both_streams_and_layout_stays(capsys: pytest.CaptureFixture[str]) -> No
 class Model:
     """Writes what a terminal would take for a command."""
 
-    def generate(self, prompt: str, **_: Any) -> Iterator[str]:
+    def generate(self, prompt: str, *_: Any) -> Iterator[str]:
         yield from ("a\n", NASTY)
 
 
 def chat(console: Console) -> str:
-    return _Writer(console, Model(), 9, 1.0).write("x", 1)[0]  # type: ignore[arg-type]
+    return _Writer(console, Model(), 9, 1.0, None).write("x", 1)[0]  # type: ignore[arg-type]
 
 
 def test_what_a_model_writes_is_exact_unless_a_terminal_would_read_it(
