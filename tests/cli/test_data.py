@@ -129,7 +129,7 @@ def test_a_text_that_is_none_is_a_clear_error(copy: Shell, name: str) -> None:
 def test_text_needs_a_whole_tokenizer(copy: Shell, text: str | None) -> None:
     path = copy.folder / "build" / "small" / "tokenizer.json"
     path.unlink() if text is None else path.write_text(text)
-    with pytest.raises(InputError, match="not the file that was released|a file of the release is missing") as caught:
+    with pytest.raises(InputError, match=r"not the file that was released|a file of the release is missing") as caught:
         steps.pieces(Release.open(copy.folder / "build" / "small"), 1, text=True, store=copy.store)
     assert (caught.value.exit_code, caught.value.where) == (6, str(path))
     assert steps.pieces(Release.open(copy.folder / "build" / "small"), 1, store=copy.store)

@@ -46,7 +46,7 @@ def exclusion(number: int, file: str = "a") -> Exclusion:
 def at_once(path: Path, rows: list[Document]) -> Path:
     """The table as it is without any streaming."""
     schema = schema_of(Document)
-    for name in ("conversation", "salt"):
+    for name in ("conversation", "salt", "rights"):
         if not any(getattr(row, name) for row in rows):
             schema = schema.remove(schema.get_field_index(name))
     table = pa.Table.from_pylist([asdict(row) for row in sorted(rows, key=lambda row: row.position)], schema=schema)

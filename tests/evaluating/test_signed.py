@@ -39,7 +39,7 @@ def test_what_it_does_not_keep_is_ones_own_word(kept: Path) -> None:
 
 def test_a_rebuild_says_the_scores_too(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = {"when": "2026-11-30T00:00:00+00:00", "how": "verify", "regrow": "0", "seconds": 1}
-    monkeypatch.setattr(rebuilds, "read", lambda _: record)
+    monkeypatch.setattr(rebuilds, "read", lambda *_: record)
     said = statements.statement(Release.open(kept), "eval-result")["predicate"]
     (score, other) = json.loads((kept / "scores" / "small.json").read_text())["scores"]
     assert said["sampleSize"] == 1 + score["items"] + other["items"]
