@@ -135,7 +135,7 @@ def test_a_damaged_index_is_not_believed(elsewhere: Built) -> None:
     assert "not the file that was released" in error.what and "places-00000.bin" in str(error.where)
     place.unlink()
     error = elsewhere.refused()
-    assert (error.what, error.where) == ("a file of the release is missing", str(place))
+    assert (error.what, error.where) == ("a file of the release is missing", "stage `index`: places-00000.bin")
 
 
 def test_an_index_of_another_text(elsewhere: Built) -> None:
