@@ -64,16 +64,8 @@ def tile(rows: int, layout: Layout) -> Any:
                     emit.store(builder, value, emit.offset(builder, address, 32 * half))
 
     def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        title = f"regrow.coded.{rows}.{layout.title}"
-        function = builder.module.globals.get(title)
-        if function is None:
-            function = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [_LONG] * 7), title)
-            function.linkage = "internal"
-            function.attributes.add("noinline")
-            inside = ir.IRBuilder(function.append_basic_block("entry"))
-            write(inside, *function.args)
-            inside.ret_void()
-        builder.call(function, values)
+        name = f"regrow.coded.{rows}.{layout.title}"
+        builder.call(emit.function(builder.module, name, write, [_LONG] * 7), values)
         return context.get_dummy_value()
 
     def typed(_typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any) -> Any:
