@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from regrow.errors import InputError, RecipeError, StageError
-from regrow.store import Store, StoreReader, copy_tree, default_root, remove_tree, seals, tree_digest
+from regrow.store import Beside, Store, StoreReader, copy_tree, default_root, remove_tree, seals, tree_digest
 from regrow.store import digest as store_digest
 from regrow.store.locks import locked
 
@@ -554,8 +554,9 @@ def test_a_directory_with_anything_else_in_it_is_no_store(tmp_path, name):
 
 
 def test_a_store_is_made_beside_what_else_of_ours_is_in_the_users_cache(tmp_path):
-    for name in ("downloads", f"kernels-{'0' * 16}"):
+    for name in (*Beside, f"kernels-{'0' * 16}"):
         mine(tmp_path / "root" / name)
+    (tmp_path / "root" / f".{Beside.MEASURED}.{'0' * 16}").write_text("half")  # and what a kill leaves of writing it
     with Store(tmp_path / "root"):
         pass
     assert {"downloads", f"kernels-{'0' * 16}", "actions.sqlite"} <= set(names_in(tmp_path / "root"))

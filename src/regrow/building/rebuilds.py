@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from regrow.building.environment import environment
-from regrow.store import default_root, write_atomic
+from regrow.store import Beside, default_root, write_atomic
 from regrow.version import __version__
 
 SCHEMA = "regrow/rebuilt/2"
@@ -23,7 +23,7 @@ IN_PART = "regrow/checked/1"
 
 def place(digest: str, schema: str = SCHEMA) -> Path:
     """Where the record of a release is, if there is one."""
-    return default_root() / "rebuilt" / f"{digest}{'.parts' if schema == IN_PART else ''}.json"
+    return default_root() / Beside.REBUILT / f"{digest}{'.parts' if schema == IN_PART else ''}.json"
 
 
 def note(

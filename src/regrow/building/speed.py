@@ -12,12 +12,10 @@ from regrow.engine.plan import estimated, seconds
 from regrow.recipe.graph import Graph
 from regrow.release.release import number
 from regrow.stages import KINDS
-from regrow.store import default_root, write_atomic
+from regrow.store import Beside, default_root, write_atomic
 
 SCHEMA = "regrow/speed/2"
 _KEPT = 5
-_PLACE = "speed.json"
-_MEASURED = "measured.json"
 _MEASURED_SCHEMA = "regrow/measured/1"
 _DOUBT = {True: 20.0, False: 2.0}
 """Seconds at the usual speed that are added to what was seen, of kinds that calculate and of others: a short run says
@@ -38,7 +36,7 @@ def note_measured(slowness: float) -> None:
     """Take note of how many times as long training was measured to take here."""
     with suppress(OSError):  # a place that cannot be written to must not spoil a result
         text = json.dumps({"schema": _MEASURED_SCHEMA, "slowness": slowness}) + "\n"
-        write_atomic(default_root() / _MEASURED, text)
+        write_atomic(default_root() / Beside.MEASURED, text)
 
 
 def note(graph: Graph, results: Iterable[StageResult], tokens_per_second: Mapping[str, float]) -> None:
@@ -69,7 +67,7 @@ def note(graph: Graph, results: Iterable[StageResult], tokens_per_second: Mappin
         noted = True
     if noted:
         with suppress(OSError):  # a place that cannot be written to must not spoil a result
-            write_atomic(default_root() / _PLACE, json.dumps({"schema": SCHEMA, "kinds": known}) + "\n")
+            write_atomic(default_root() / Beside.SPEED, json.dumps({"schema": SCHEMA, "kinds": known}) + "\n")
 
 
 def _slowness(pairs: Sequence[tuple[float, float]], usual: float, *, exact: bool) -> float:
@@ -81,7 +79,7 @@ def _slowness(pairs: Sequence[tuple[float, float]], usual: float, *, exact: bool
 
 def _measured() -> float | None:
     with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
-        record = json.loads((default_root() / _MEASURED).read_text("utf-8"))
+        record = json.loads((default_root() / Beside.MEASURED).read_text("utf-8"))
         found = number(record["slowness"]) if record.get("schema") == _MEASURED_SCHEMA else None
         return found if found and found > 0 else None
     return None
@@ -100,7 +98,7 @@ def _known() -> dict[str, list[tuple[float, float]]]:
     """Of the last builds, by kind, the seconds that were expected, and those that it took."""
     found: dict[str, list[tuple[float, float]]] = {}
     with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
-        record = json.loads((default_root() / _PLACE).read_text("utf-8"))
+        record = json.loads((default_root() / Beside.SPEED).read_text("utf-8"))
         for kind, pairs in (record["kinds"] if record.get("schema") == SCHEMA else {}).items():
             read = [(number(expected), number(taken)) for expected, taken in pairs]
             if sound := [(one, other) for one, other in read if one and other and one > 0 and other > 0]:

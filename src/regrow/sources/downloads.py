@@ -14,7 +14,7 @@ from regrow.errors import InputError, RecipeError
 from regrow.recipe.pin import is_sha256
 from regrow.sources.addresses import shown
 from regrow.sources.faults import Promise, unexpected
-from regrow.store import caches, folder_in
+from regrow.store import Beside, caches, folder_in
 from regrow.store.atomic import sync
 from regrow.store.digest import sha256_bytes, sha256_file
 from regrow.store.faults import plain_words
@@ -32,7 +32,7 @@ LARGEST = 1 << 35
 
 def default_folder() -> Path:
     """``$REGROW_DOWNLOADS``, or else ``regrow/downloads`` in the user's cache directory."""
-    return folder_in(_VARIABLE) or caches() / "downloads"
+    return folder_in(_VARIABLE) or caches() / Beside.DOWNLOADS
 
 
 @dataclass(frozen=True)

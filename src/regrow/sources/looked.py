@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from regrow.recipe.pin import Pin
-from regrow.store import default_root, sha256_bytes, write_atomic
+from regrow.store import Beside, default_root, sha256_bytes, write_atomic
 
 _HEAD = "regrow/looked/1"
 _SETTLED = 2 * 10**9  # nanoseconds; no disk has a coarser clock than vfat
@@ -33,7 +33,7 @@ class Looked:
     """
 
     folder: Path
-    root: Path = field(default_factory=lambda: default_root() / "looked")
+    root: Path = field(default_factory=lambda: default_root() / Beside.LOOKED)
     _now: dict[str, str] = field(default_factory=dict)
 
     def pin(self, name: str, read: Callable[[], Pin]) -> Pin:

@@ -6,10 +6,21 @@ import os
 import stat
 import tempfile
 from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
 
 from regrow.errors import RecipeError
 from regrow.store.faults import STORE
+
+
+class Beside(StrEnum):
+    """What else of ours may lie where the store is, and be there before it: anything else keeps a store from being made."""
+
+    DOWNLOADS = "downloads"
+    LOOKED = "looked"
+    REBUILT = "rebuilt"
+    SPEED = "speed.json"
+    MEASURED = "measured.json"
 
 
 def default_root() -> Path:

@@ -17,13 +17,14 @@ from regrow.store import seals
 from regrow.store.actions import Records, Use
 from regrow.store.digest import sha256_bytes, sums
 from regrow.store.faults import plain_words
+from regrow.store.places import Beside
 
 FOLDERS = ("artifacts", "work", "tmp", "quarantine", "locks")
+TAG = "CACHEDIR.TAG"
 CACHE_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Backup programs may leave this directory out.\n"
 DIGEST = re.compile(r"[0-9a-f]{64}")
-_NEIGHBOUR = re.compile(r"downloads|looked|rebuilt|speed\.json|kernels-[0-9a-f]{16}")
-"""What else of ours lies in the user's cache directory, and may be there first."""
-_TAG_ASIDE = re.compile(r"\.CACHEDIR\.TAG\.[0-9a-f]{16}(\.lock)?")
+_KERNELS = re.compile(r"kernels-[0-9a-f]{16}")
+_ASIDE = re.compile(r"\.(.+)\.[0-9a-f]{16}(\.lock)?")
 
 Condition = Literal["whole", "damaged", "missing"]
 
@@ -171,7 +172,7 @@ def is_store(root: Path) -> bool:
     if (root / "actions.sqlite").is_file():
         return True
     try:
-        return (root / "CACHEDIR.TAG").read_bytes() == CACHE_TAG.encode()
+        return (root / TAG).read_bytes() == CACHE_TAG.encode()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return False
 
@@ -188,7 +189,9 @@ def _begun(path: Path) -> bool:
     """Whether this is ours: a neighbour, or what is left where the making of a store was cut short."""
     if path.name in FOLDERS and path.is_dir():
         return not any(path.iterdir())
-    return any(name.fullmatch(path.name) for name in (_NEIGHBOUR, _TAG_ASIDE))
+    aside = _ASIDE.fullmatch(path.name)
+    name = aside[1] if aside else path.name
+    return name in {*Beside} or _KERNELS.fullmatch(name) is not None or (aside is not None and name == TAG)
 
 
 def tree_size(directory: Path) -> int:

@@ -40,6 +40,7 @@ from regrow.store.reader import (
     CACHE_TAG,
     DIGEST,
     FOLDERS,
+    TAG,
     Condition,
     StoreReader,
     is_store,
@@ -296,7 +297,7 @@ def _lay_out(root: Path) -> None:
     """Make what is missing, the tag first: it says whose all the rest is."""
     try:
         make_folder(root)
-        if not (tag := root / "CACHEDIR.TAG").exists():
+        if not (tag := root / TAG).exists():
             write_atomic(tag, CACHE_TAG)
         for folder in FOLDERS:
             (root / folder).mkdir(exist_ok=True)
