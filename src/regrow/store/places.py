@@ -14,7 +14,7 @@ from regrow.store.faults import STORE
 
 
 class Beside(StrEnum):
-    """What else of ours may lie where the store is, and be there before it: anything else keeps a store from being made."""
+    """What else of ours may lie where the store is, and before it. Anything else keeps a store from being made."""
 
     DOWNLOADS = "downloads"
     LOOKED = "looked"
