@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from regrow.errors import RecipeError
+from regrow.recipe.graph import Stage
 from regrow.store import sums
-from regrow.verifying.chain import Segment
+from regrow.verifying import spot
+from regrow.verifying.chain import Run, Segment
 from regrow.verifying.draw import drawn, missed
 from regrow.verifying.seen import Looked, SpotReport
 from regrow.verifying.spot import Wanted, spot_check
@@ -235,3 +237,22 @@ def test_on_another_machine_it_is_said_what_is_other(release: Path, made: Path) 
     assert "the release was made with Another 9000" in said
     assert "the release was made with 777" in said
     assert report.to_json()["machines"] == list(report.machines)
+
+
+def test_two_runs_of_a_segment_that_differ_here_are_not_held_against_the_release(
+    release: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare, mood = spot._Check._compare_run, iter([True, False])
+
+    def moody(check: spot._Check, stage: Stage, run: Run, output: Path, end: int) -> None:
+        if next(mood, False):
+            edit(output / "losses.jsonl", 3, loss=9.0)
+        compare(check, stage, run, output, end)
+
+    monkeypatch.setattr(spot._Check, "_compare_run", moody)
+    report = check(release, made)
+    assert (report.moody, report.lie, report.where, report.exit_code) == (True, "", "pretrain", 4)
+    assert report.to_json()["verdict"] == "not deterministic"
+    said = list(report.lines())
+    assert said[0].startswith("Not deterministic: stage `pretrain`")
+    assert not any("Different" in line or "taken as given" in line for line in said)

@@ -170,7 +170,8 @@ def canonical(x: Tensor) -> memoryview:
     import numpy as np
 
     values = x.detach().cpu().contiguous().numpy().astype(_WRITTEN[str(x.dtype)][1], copy=False)
-    return (np.ravel(values) + np.zeros(1, values.dtype)).view(np.uint8).data
+    with np.errstate(invalid="ignore"):  # of a stranger's file: a signalling NaN is written as a quiet one
+        return (np.ravel(values) + np.zeros(1, values.dtype)).view(np.uint8).data
 
 
 def _raw(file: BinaryIO, size: int, problems: Problems) -> tuple[bytes, bytes | None]:

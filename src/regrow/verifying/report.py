@@ -227,9 +227,14 @@ def _all_ran(report: VerifyReport) -> bool:
     return all(stage.found is not None for stage in report.stages)
 
 
-def _not_deterministic(report: VerifyReport) -> Iterator[str]:
-    yield f"Not deterministic: stage `{report.first}` gave two different outputs on this machine."
+def not_deterministic(stage: str) -> Iterator[str]:
+    """What is said where a machine does not agree with itself."""
+    yield f"Not deterministic: stage `{stage}` gave two different outputs on this machine."
     yield "  This says nothing about the release. `regrow selftest` looks for the cause."
+
+
+def _not_deterministic(report: VerifyReport) -> Iterator[str]:
+    yield from not_deterministic(report.first or "")
     yield from (f"  differs: {one_line(name)}" for name in report.files)
 
 

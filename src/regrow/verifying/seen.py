@@ -9,7 +9,7 @@ from typing import Any
 from regrow.printable import one_line
 from regrow.verifying.chain import Segment
 from regrow.verifying.draw import missed, told
-from regrow.verifying.report import taken
+from regrow.verifying.report import Verdict, not_deterministic, taken
 from regrow.words import counted
 
 _SHARE = 0.1
@@ -151,6 +151,8 @@ class SpotReport:
         nonce: by which the parts were drawn.
         drawn_here: whether the nonce was made up for this check, so that nobody could know it before.
         lie: what is not as the release says; empty if nothing was found.
+        moody: whether what differs gave something else again when it was run once more, so that nothing is said about
+            the release.
         where: the stage in which it was found.
         same: stages that were built again as a whole, and are the same.
         looked: what was run of the stages that train.
@@ -168,6 +170,7 @@ class SpotReport:
     nonce: str
     drawn_here: bool = True
     lie: str = ""
+    moody: bool = False
     where: str = ""
     same: tuple[str, ...] = ()
     looked: tuple[Looked, ...] = ()
@@ -180,12 +183,20 @@ class SpotReport:
 
     @property
     def exit_code(self) -> int:
-        """Of ``regrow verify``: 3 if something differs."""
-        return 3 if self.lie else 0
+        """Of ``regrow verify``."""
+        return self._verdict.exit_code
+
+    @property
+    def _verdict(self) -> Verdict:
+        if self.moody:
+            return Verdict.NOT_DETERMINISTIC
+        return Verdict.DIFFERENT if self.lie else Verdict.SAME
 
     def lines(self) -> Iterator[str]:
         """For people."""
-        if self.lie:
+        if self.moody:
+            yield from not_deterministic(self.where)
+        elif self.lie:
             yield one_line(f"Different: {self.where + ': ' if self.where else ''}{self.lie}")
         else:
             yield "Nothing differs in what was looked at, which is not all: only a full rebuild is a proof."
@@ -195,7 +206,7 @@ class SpotReport:
         if self.unkept:
             why = "since nothing to begin with is kept, or not what was committed to"
             yield f"  from the beginning, {why}: {', '.join(self.unkept)}"
-        if not self.lie:
+        if not self.exit_code:
             yield from taken("taken as given", self.given)
             yield from taken("not looked at", self.unchecked)
         yield from (f"  this machine: {one_line(line)}" for line in self.machines)
@@ -217,7 +228,7 @@ class SpotReport:
             "digest": self.digest,
             "nonce": self.nonce,
             "nonce_drawn_here": self.drawn_here,
-            "verdict": "different" if self.lie else "same in part",
+            "verdict": self._verdict.value if self.exit_code else "same in part",
             "lie": self.lie,
             "stage": self.where,
             "same": list(self.same),

@@ -10,14 +10,14 @@ was not run was not seen, and the report says so with a figure.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, cast
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any, TypeVar, cast
 
 from regrow.building import rebuilds
 from regrow.building.assemble import assemble
@@ -34,6 +34,7 @@ from regrow.engine import (
     ingredients,
     is_parted,
     key_of,
+    rerun,
     some,
 )
 from regrow.errors import InputError, StageError
@@ -61,6 +62,8 @@ from regrow.verifying.machines import machines
 from regrow.verifying.rebuild import room_of
 from regrow.verifying.seen import Looked, LookedParts, SpotReport
 
+T = TypeVar("T")
+
 _NOTED = ("nonce", "nonce_drawn_here", "same", "runs", "parts")
 """What is remembered of a check, for whoever signs it."""
 
@@ -70,6 +73,14 @@ class LieError(Exception):
 
     def __init__(self, where: str, what: str) -> None:
         super().__init__(what)
+        self.where = where
+
+
+class MoodyError(Exception):
+    """A stage gave two different outputs on this machine, so nothing is said about the release."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(where)
         self.where = where
 
 
@@ -140,6 +151,8 @@ def spot_check(
             check.run()
         except LieError as lie:
             report = replace(report, lie=str(lie), where=lie.where)
+        except MoodyError as moody:
+            report = replace(report, moody=True, where=moody.where)
     report = replace(
         report,
         same=tuple(check.same),
@@ -151,7 +164,7 @@ def spot_check(
         machines=machines(release, locked),
         seconds=time.monotonic() - started,
     )
-    if not report.lie and store is None:
+    if not report.exit_code and store is None:
         told = {name: value for name, value in report.to_json().items() if name in _NOTED}
         libraries = {name for stage in locked.graph.stages for name in stage.kind.libraries}
         rebuilds.note(found.digest, "regrow verify --segments", report.seconds, libraries, told)
@@ -216,12 +229,13 @@ class _Check:
         self.places.update(parted)
         self._build([stage for stage in before if stage.name not in parted], parted)
         for name, folder in parted.items():
-            self._parts(self.graph[name], folder)
+            self.parts.append(self._twice(partial(self._parts, self.graph[name], folder)))
         for stage in self.graph.stages:
             if stage.name in runs:
                 self._segments(stage, runs[stage.name])
             elif stage.name not in self.places:
-                self._alone(stage)
+                self.places[stage.name] = self._twice(partial(self._alone, stage))
+                self.same.append(stage.name)
         self._compare_release(self.room / "release")
 
     @cached_property
@@ -253,6 +267,20 @@ class _Check:
         except BrokenChainError as error:
             raise LieError(stage.name, str(error)) from error
 
+    def _twice(self, run: Callable[[], T]) -> T:
+        """What running a stage or a part of one gives. What differs is run once more: does this machine agree with
+        itself?
+        """
+        try:
+            return run()
+        except LieError as lie:
+            try:
+                run()
+            except LieError as again:
+                if str(again) == str(lie):
+                    raise
+            raise MoodyError(lie.where) from lie
+
     def _build(self, stages: Sequence[Stage], given: Collection[str]) -> None:
         """Build whatever does not follow from training as a whole, with what is kept of other stages."""
         made = evaluate(
@@ -266,7 +294,8 @@ class _Check:
             surroundings=self.locked.surroundings,
         )
         for name, result in made.results.items():
-            self._compare(self.graph[name], result.digest)
+            self._compare_built(self.graph[name], made)
+            self.same.append(name)
             self.places[name] = result.path
             if is_parted(self.graph[name]) and len(parts.folders(result.path)) > 1:
                 self.unkept.append(name)
@@ -274,9 +303,19 @@ class _Check:
     def _compare(self, stage: Stage, digest: str) -> None:
         if digest != self.locked.promised.get(stage.name):
             raise LieError(stage.name, f"it gives {digest} here, and the lock has {self.locked.promised[stage.name]}")
-        self.same.append(stage.name)
 
-    def _parts(self, stage: Stage, folder: Path) -> None:
+    def _compare_built(self, stage: Stage, made: Evaluation) -> None:
+        """As :meth:`_twice` does, but that the first output is in the store."""
+        digest = made.results[stage.name].digest
+        try:
+            self._compare(stage, digest)
+        except LieError as lie:
+            given = self.locked.surroundings
+            if digest != rerun(stage, made, self.store, listener=self.listener, stop=self.stop, surroundings=given):
+                raise MoodyError(stage.name) from lie
+            raise
+
+    def _parts(self, stage: Stage, folder: Path) -> LookedParts:
         """Make those parts of what a stage gave that are drawn."""
         count, root = len(parts.folders(folder)), self.locked.promised[stage.name]
         output, scratch = self._rooms(stage.name)
@@ -302,22 +341,20 @@ class _Check:
         own = {parts.folder(folder, index, count).name for index in range(count)}
         if strange := [path for path in files(folder) if path.partition("/")[0] not in own]:
             raise LieError(stage.name, f"{strange[0]} is in no part of what it gave")
-        self.parts.append(LookedParts(stage.name, count, chosen, root))
+        return LookedParts(stage.name, count, chosen, root)
 
     def _rooms(self, name: str) -> tuple[Path, Path]:
         """A folder for what a stage gives, and one in which it works."""
-        output, scratch = self.room / name, self.room / f"{name}.scratch"
-        output.mkdir()
-        scratch.mkdir()
+        output, scratch = (Path(mkdtemp(prefix=f"{name}.", dir=self.room)) for _ in range(2))
         return output, scratch
 
-    def _alone(self, stage: Stage) -> None:
+    def _alone(self, stage: Stage) -> Path:
         """Run a stage that follows from training on what the last segment gave."""
         output, scratch = self._rooms(stage.name)
         given = self.locked.surroundings
         digest = alone(stage, self.places, output, scratch, listener=self.listener, stop=self.stop, surroundings=given)
         self._compare(stage, digest)
-        self.places[stage.name] = output
+        return output
 
     def _segments(self, stage: Stage, run: Run) -> None:
         """Run the segments of a training stage that are drawn."""
@@ -333,8 +370,8 @@ class _Check:
         self.begun |= {*kept.values()}
         if not kept and any(map(_is_state, dict(self._said(stage).files))):
             self.unkept.append(stage.name)
-        for number, (start, end) in enumerate(ran):
-            self.places[stage.name] = self._part(stage, run, kept.get(start), start, end, number)
+        for start, end in ran:
+            self.places[stage.name] = self._twice(partial(self._part, stage, run, kept.get(start), start, end))
         checked = [one for one in segments if any(start <= one.start and one.end <= end for start, end in ran)]
         count = sum(end - start for start, end in ran)
         steps = run.segments[-1].end - first
@@ -356,13 +393,13 @@ class _Check:
                 return step
         return first
 
-    def _part(self, stage: Stage, run: Run, values: Path | None, start: int, end: int, number: int) -> Path:
+    def _part(self, stage: Stage, run: Run, values: Path | None, start: int, end: int) -> Path:
         """Run a part of a stage from a state; gives what it gave."""
         from regrow.train import part
         from regrow.train.loop import DivergedError
         from regrow.train.state import StateError
 
-        output, scratch = self._rooms(f"{stage.name}.{number}")
+        output, scratch = self._rooms(stage.name)
         if values is not None:
             part.prepare(scratch, values.absolute(), *run.before(start))
         shorter = replace(stage, parameters=cast(Parameters, _scheduled(stage).part(end)))
