@@ -86,7 +86,7 @@ def test_a_build_that_runs_nothing_says_nothing(place):
 
 @pytest.mark.parametrize("pairs", ["", "3", "[[1]]", "[[-1, 2]]", "[[null, 2]]"])
 def test_a_record_that_cannot_be_read_is_none(pairs, place, monkeypatch):
-    place.write_text(f'{{"schema": "regrow/speed/2", "kinds": {{"pretrain": {pairs}}}}}')
+    place.write_text(f'{{"schema": "regrow/speed/3", "kinds": {{"pretrain": {pairs}}}}}')
     assert speed.speeds().trained is None
     note(1.5, monkeypatch)
     assert speed.speeds().trained == pytest.approx(1.25)
