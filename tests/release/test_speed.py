@@ -93,14 +93,19 @@ def test_a_record_that_cannot_be_read_is_none(pairs, place, monkeypatch):
 
 
 def test_what_was_measured_holds_until_a_build_shows_more(place, monkeypatch):
-    speed.note_measured(3.0)
+    speed.note_measured(5.0, 1.0)
     assert speed.speeds().of("pretrain", exact=True) == 3
+    assert speed.speeds().of("pretrain", exact=True, products=1.0) == 5
     assert speed.speeds().of("tokenize", exact=False) == 1
+    # Of the training at hand products are none; it was expected to take as long as numbers do.
+    monkeypatch.setattr(speed, "products", lambda cost: 0.0)
     note(4.0, monkeypatch)
-    assert speed.speeds().of("pretrain", exact=True) == pytest.approx((20 * 4 + 20 * 3) / (20 + 20))
+    assert speed.speeds().of("pretrain", exact=True, products=0.0) == pytest.approx((20 * 4 + 20) / (20 + 20))
+    assert speed.speeds().of("lora", exact=True, products=1.0) == pytest.approx(5 * 2.5)
 
 
-@pytest.mark.parametrize("slowness", ["", "null", "-1", "[2]", "1e999"])
-def test_a_measure_that_cannot_be_read_is_none(slowness, place):
-    place.with_name("measured.json").write_text(f'{{"schema": "regrow/measured/1", "slowness": {slowness}}}')
+@pytest.mark.parametrize("products", ["", "null", "-1", "[2]", "1e999"])
+def test_a_measure_that_cannot_be_read_is_none(products, place):
+    text = f'{{"schema": "regrow/measured/2", "products": {products}, "numbers": 1.0}}'
+    place.with_name("measured.json").write_text(text)
     assert speed.speeds().measured is None

@@ -60,17 +60,17 @@ class Speeds:
     trained: float | None = None
     measured: Measured | None = None
 
-    def expected(self, *, exact: bool, products: float) -> float:
+    def expected(self, *, exact: bool, products: float = _TYPICAL) -> float:
         """How many times as long a stage takes by what was measured alone."""
         return self.measured.of(products) if self.measured and exact else 1.0
 
-    def of(self, kind: str, *, exact: bool, products: float) -> float:
+    def of(self, kind: str, *, exact: bool, products: float = _TYPICAL) -> float:
         """How many times as long a stage takes; of a kind that was not seen as others that calculate.
 
         Args:
             kind: of the stage.
             exact: whether it calculates.
-            products: the share of its time that it spends in exact products.
+            products: the share of its time that it spends in exact products, where that is known.
         """
         seen = self.slowness.get(kind) or (self.trained if exact else None) or 1.0
         return seen * self.expected(exact=exact, products=products)
@@ -78,7 +78,7 @@ class Speeds:
     def words(self, kinds: Collection[str]) -> str:
         """Whose times those of stages of some kinds are."""
         usual = "two threads of an Intel Xeon with AMX"
-        typical = self.expected(exact=True, products=_TYPICAL)
+        typical = self.expected(exact=True)
         if not self.slowness.keys() & {*kinds}:
             if self.measured:
                 return f"{usual}, and training takes {typical:.2g} times as long, as `regrow selftest` measured"
