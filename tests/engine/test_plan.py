@@ -136,7 +136,7 @@ def test_text() -> None:
         "                       time    memory        disk",
         "  pretrain              8 s    416 MB      3.6 MB",
         "  evaluate              1 s    400 MB     0 bytes",
-        "about 9 s, 416 MB of memory, 509 kB of disk, and 3.1 MB more while it runs",
+        "about 8 s, 416 MB of memory, 509 kB of disk, and 3.1 MB more while it runs",
         "the times are those of two threads of an Intel Xeon with AMX; `regrow selftest` measures how fast this "
         "machine is, and its first build shows it",
         "where kernels were never compiled, that takes a minute more, once",
