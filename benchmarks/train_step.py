@@ -62,7 +62,7 @@ APART = {
 def case(size: str, context: int, tokens: int) -> tuple[DecoderConfig, Settings, torch.Tensor]:
     """A decoder, a run of one micro-batch of so many tokens a step, and the tokens."""
     config = DecoderConfig(context=context, **SIZES[size])
-    batch = tokens // context
+    batch = max(1, tokens // context)
     settings = Settings(1000, batch, 1, 1e-3, 10, "cosine", 1e-4, 0.1, 0.9, 0.95, 1e-8, 1.0, 1, 100)
     shape, generator = (batch, context + 1), torch.Generator().manual_seed(1)
     return config, settings, torch.randint(0, config.vocabulary, shape, generator=generator)
