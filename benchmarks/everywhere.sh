@@ -45,5 +45,6 @@ fi
 
 echo "== how fast?"
 "$python" benchmarks/train_step.py --sizes 3M 25M --contexts 256 --steps 3 --kinds float32 "$@" || failed=1
+"$python" benchmarks/train_step.py --sizes 25M --contexts 256 --steps 3 --apart "$@" || failed=1
 
 exit "${failed:-0}"

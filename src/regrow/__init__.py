@@ -27,6 +27,9 @@ if not TYPE_CHECKING:  # or checkers would take any name for one that is there
         """Load the interface when it is asked for: commands that need none of it start without."""
         if name not in _INTERFACE:
             raise AttributeError(f"module `regrow` has no `{name}`")
+        from regrow.system import require_known_system
+
+        require_known_system()
         from regrow import interface
 
         value = getattr(interface, name)

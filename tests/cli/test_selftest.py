@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from regrow.building import speed
 from regrow.cli.root import cli
+from regrow.engine.machine import Measured
 from regrow.exact import measuring, selftest
 from regrow.exact.measuring import Speed, Way
 from regrow.exact.selftest import Result
@@ -46,14 +47,14 @@ def test_what_is_not_exact_is_shown(
 def test_what_multiplies_is_said_and_plan_takes_note(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ways = Way("amx", "the processor lacks amx-int8", False), Way("vnni", "", True, 0.62)
     monkeypatch.setattr(selftest, "self_test", lambda full: [Result("gemm vnni", True, "exact", 0.25)])
-    monkeypatch.setattr(measuring, "speed", lambda results: Speed(ways, 1.7, "try another"))
+    monkeypatch.setattr(measuring, "speed", lambda results: Speed(ways, 2.4, 1.0, "try another"))
     monkeypatch.setattr(speed, "default_root", lambda: tmp_path)
     said = CliRunner().invoke(cli, ["selftest"]).stdout
     assert re.search(r"vnni +computes +0\.62", said)
     assert re.search(r"amx +the processor lacks amx-int8", said)
     assert "training takes about 1.7 times as long" in said
     assert "try another" in said
-    assert speed.speeds().of("pretrain", exact=True) == 1.7
+    assert speed.speeds().measured == Measured(2.4, 1.0)
     Store(tmp_path).close()  # and the first build can be made there still
     document = json.loads(CliRunner().invoke(cli, ["selftest", "--json"]).stdout)
     assert document["speed"]["ways"][1] == {"name": "vnni", "missing": "", "chosen": True, "ratio": 0.62}

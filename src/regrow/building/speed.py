@@ -7,35 +7,34 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from regrow.engine.evaluation import StageResult
-from regrow.engine.machine import Speeds
-from regrow.engine.plan import estimated, seconds
+from regrow.engine.machine import Measured, Speeds
+from regrow.engine.plan import estimated, products, seconds
 from regrow.recipe.graph import Graph
 from regrow.release.release import number
 from regrow.stages import KINDS
 from regrow.store import Beside, default_root, write_atomic
 
-SCHEMA = "regrow/speed/2"
+SCHEMA = "regrow/speed/3"
 _KEPT = 5
-_MEASURED_SCHEMA = "regrow/measured/1"
+_MEASURED_SCHEMA = "regrow/measured/2"
 _DOUBT = {True: 20.0, False: 2.0}
-"""Seconds at the usual speed that are added to what was seen, of kinds that calculate and of others: a short run says
+"""Seconds, taken as expected, that are added to what was seen, of kinds that calculate and of others: a short run says
 little of a long one.
 """
 
 
 def speeds() -> Speeds:
     """How long the last builds took here, by kind, and what was measured."""
-    known, measured = _known(), _measured()
-    usual = measured or 1.0
-    slowness = {kind: _slowness(pairs, usual, exact=_is_exact(kind)) for kind, pairs in known.items()}
+    known = _known()
+    slowness = {kind: _slowness(pairs, _DOUBT[_is_exact(kind)]) for kind, pairs in known.items()}
     trained = [pair for kind, pairs in known.items() if _trains(kind) for pair in pairs]
-    return Speeds(slowness, _slowness(trained, usual, exact=True) if trained else None, measured)
+    return Speeds(slowness, _slowness(trained, _DOUBT[True]) if trained else None, _measured())
 
 
-def note_measured(slowness: float) -> None:
-    """Take note of how many times as long training was measured to take here."""
+def note_measured(products: float, numbers: float) -> None:
+    """Take note of how many times as long exact products, and the rest of training, were measured to take here."""
     with suppress(OSError):  # a place that cannot be written to must not spoil a result
-        text = json.dumps({"schema": _MEASURED_SCHEMA, "slowness": slowness}) + "\n"
+        text = json.dumps({"schema": _MEASURED_SCHEMA, "products": products, "numbers": numbers}) + "\n"
         write_atomic(default_root() / Beside.MEASURED, text)
 
 
@@ -51,7 +50,7 @@ def note(graph: Graph, results: Iterable[StageResult], tokens_per_second: Mappin
     if all(one.cached for one in given.values()):
         return  # and nothing has to be estimated
     costs = estimated(graph, {name: one.path for name, one in given.items()})
-    known = {kind: [*pairs] for kind, pairs in _known().items()}
+    known, measured = {kind: [*pairs] for kind, pairs in _known().items()}, Speeds(measured=_measured())
     noted = False
     for stage in graph.stages:
         cost, took = costs[stage.name], given[stage.name].seconds
@@ -63,6 +62,7 @@ def note(graph: Graph, results: Iterable[StageResult], tokens_per_second: Mappin
             expected, took = cost.training.seconds, cost.training.tokens / speed
         elif cost.download_bytes:
             continue  # that is the network's speed
+        expected *= measured.expected(exact=stage.kind.exact, products=products(cost))
         known[stage.kind.name] = [*known.get(stage.kind.name, []), (expected, took)][-_KEPT:]
         noted = True
     if noted:
@@ -70,18 +70,17 @@ def note(graph: Graph, results: Iterable[StageResult], tokens_per_second: Mappin
             write_atomic(default_root() / Beside.SPEED, json.dumps({"schema": SCHEMA, "kinds": known}) + "\n")
 
 
-def _slowness(pairs: Sequence[tuple[float, float]], usual: float, *, exact: bool) -> float:
-    doubt = _DOUBT[exact]
-    doubted = doubt * usual if exact else doubt
-    expected, taken = sum((one for one, _ in pairs), doubt), sum((other for _, other in pairs), doubted)
-    return taken / expected
+def _slowness(pairs: Sequence[tuple[float, float]], doubt: float) -> float:
+    return sum((taken for _, taken in pairs), doubt) / sum((expected for expected, _ in pairs), doubt)
 
 
-def _measured() -> float | None:
+def _measured() -> Measured | None:
     with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
         record = json.loads((default_root() / Beside.MEASURED).read_text("utf-8"))
-        found = number(record["slowness"]) if record.get("schema") == _MEASURED_SCHEMA else None
-        return found if found and found > 0 else None
+        found = [number(record[name]) for name in ("products", "numbers")]
+        products, numbers = (one if one and one > 0 else None for one in found)
+        if record.get("schema") == _MEASURED_SCHEMA and products and numbers:
+            return Measured(products, numbers)
     return None
 
 

@@ -13,6 +13,7 @@ import click
 from regrow.cli.console import Console, compiling_shown, notes_shown
 from regrow.cli.failures import guarded
 from regrow.cli.interrupts import leave_when_stuck
+from regrow.system import require_known_system
 from regrow.version import __version__
 
 COMMANDS = (
@@ -81,6 +82,7 @@ class Root(click.Group):
         arguments = sys.argv[1:] if args is None else list(args)
 
         def run() -> Any:
+            require_known_system()
             try:
                 return super(Root, self).main(args, *rest, **extra)
             except click.UsageError:  # raised before the options were looked at, as a rule

@@ -40,12 +40,11 @@ def command(console: Console, full: bool) -> int:
     ok = usable(results)
     measured = speed(results) if ok else None
     if measured:
-        note_measured(measured.slowness)
+        note_measured(measured.products, measured.numbers)
     if console.json:
         tests = [asdict(result) for result in results]
-        console.document(
-            "selftest/1", {"ok": ok, "full": full, "tests": tests, "speed": asdict(measured) if measured else None}
-        )
+        speeds = {**asdict(measured), "slowness": measured.slowness} if measured else None
+        console.document("selftest/1", {"ok": ok, "full": full, "tests": tests, "speed": speeds})
         return 0 if ok else 1
     rows = [(one.name, "exact" if one.ok else "not exact", f"{one.seconds:.2f}", one.detail) for one in results]
     rows = [(name, verdict, took, "" if detail == verdict else detail) for name, verdict, took, detail in rows]
@@ -71,6 +70,6 @@ def _lines(measured: Speed) -> Iterator[str]:
     ]
     yield ""
     yield from table(("products", "", "of float32's time", "not to be had"), rows, right="of float32's time")
-    yield f"training takes about {measured.slowness:.2g} times as long as on two cores of an Intel Xeon with AMX"
+    yield f"training takes about {measured.slowness:.2g} times as long as on two threads of an Intel Xeon with AMX"
     if measured.advice:
         yield f"note: {measured.advice}"

@@ -25,37 +25,68 @@ class Machine:
     disk_bytes: int | None = None
 
 
+_TYPICAL = 0.5
+"""The share of products in the time of training, for where one number is said of all."""
+
+
 @dataclass(frozen=True)
-class Speeds:
-    """How long stages took on this machine, beside the one on which their costs were measured.
+class Measured:
+    """What ``regrow selftest`` has measured: how many times as long this machine takes as the one on which costs were.
 
     Attributes:
-        slowness: kind -> how many times as long, of those that were seen.
+        products: for exact products, by which processors differ most.
+        numbers: for what training does beside them.
+    """
+
+    products: float = 1.0
+    numbers: float = 1.0
+
+    def of(self, products: float) -> float:
+        """How many times as long something takes that spends this share of its time in products."""
+        return products * self.products + (1 - products) * self.numbers
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """How long stages take on this machine, beside the one on which their costs were measured.
+
+    Attributes:
+        slowness: kind -> how many times as long as was to be expected by what was measured, of those that were seen.
         trained: the same of all that train, taken together; None if none was seen.
-        measured: the same as ``regrow selftest`` has measured it; None if it was not run.
+        measured: what to expect of stages that calculate; None if it was not measured.
     """
 
     slowness: Mapping[str, float] = field(default_factory=dict)
     trained: float | None = None
-    measured: float | None = None
+    measured: Measured | None = None
 
-    def of(self, kind: str, *, exact: bool) -> float:
-        """How many times as long a stage takes; of a kind that was not seen as others that calculate, or as
-        was measured; else once.
+    def expected(self, *, exact: bool, products: float = _TYPICAL) -> float:
+        """How many times as long a stage takes by what was measured alone."""
+        return self.measured.of(products) if self.measured and exact else 1.0
+
+    def of(self, kind: str, *, exact: bool, products: float = _TYPICAL) -> float:
+        """How many times as long a stage takes; of a kind that was not seen as others that calculate.
+
+        Args:
+            kind: of the stage.
+            exact: whether it calculates.
+            products: the share of its time that it spends in exact products, where that is known.
         """
-        return self.slowness.get(kind) or ((self.trained or self.measured) if exact else None) or 1.0
+        seen = self.slowness.get(kind) or (self.trained if exact else None) or 1.0
+        return seen * self.expected(exact=exact, products=products)
 
     def words(self, kinds: Collection[str]) -> str:
         """Whose times those of stages of some kinds are."""
-        usual = "two cores of an Intel Xeon with AMX"
+        usual = "two threads of an Intel Xeon with AMX"
+        typical = self.expected(exact=True)
         if not self.slowness.keys() & {*kinds}:
             if self.measured:
-                return f"{usual}, and training takes {self.measured:.2g} times as long, as `regrow selftest` measured"
+                return f"{usual}, and training takes {typical:.2g} times as long, as `regrow selftest` measured"
             return f"{usual}; `regrow selftest` measures how fast this machine is, and its first build shows it"
         shown = "this machine as its last builds have shown them"
         if self.trained is None:
             return shown
-        return f"{shown}: training takes {self.trained:.2g} times as long as on {usual}"
+        return f"{shown}: training takes {self.trained * typical:.2g} times as long as on {usual}"
 
 
 @dataclass(frozen=True)

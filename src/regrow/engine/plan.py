@@ -17,13 +17,18 @@ from regrow.engine.forecasts import Forecast
 from regrow.engine.machine import Hosts, Machine, Speeds
 from regrow.errors import StageError
 from regrow.recipe.graph import Graph, Stage
-from regrow.recipe.kind import PROGRAM, Cost, Expected, Training
+from regrow.recipe.kind import FLOPS_PER_SECOND, PROGRAM, Cost, Expected, Training
 from regrow.recipe.pin import is_unpinned
 from regrow.store import tree_size
 from regrow.words import counted
 
 _FLOPS_PER_SECOND = 100e9
 """Of a stage that only tells its operations."""
+
+START, _STAGE = 3.0, 0.05
+"""Seconds until what calculates is loaded, its kernels being compiled already, which is once for a build; and until
+what a stage gives is in the store.
+"""
 
 _HOPELESS = 4
 """Times the memory that there is: no estimate is as wrong, and hardly a swap as large."""
@@ -195,7 +200,11 @@ def plan(
     """
     expected = {forecast.stage: forecast for forecast in forecasts}
     costs, seen, shared = estimated(graph, artifacts or {}), speeds or Speeds(), hosts or Hosts()
-    stages = tuple(_planned(one, expected[one.name], costs[one.name], seen, shared) for one in graph.stages)
+    loads = next((one.name for one in graph.stages if one.kind.exact and not expected[one.name].cached), None)
+    stages = tuple(
+        _planned(one, expected[one.name], costs[one.name], seen, shared, START if one.name == loads else 0.0)
+        for one in graph.stages
+    )
     running = [stage for stage in stages if not stage.cached]
     total = Estimate(
         flops=sum(stage.cost.flops for stage in running),
@@ -249,7 +258,12 @@ def _going_through(stage: Stage, graph: Graph, inputs: Mapping[str, tuple[Expect
 
 def seconds(cost: Cost) -> float:
     """The time a stage takes where costs were measured."""
-    return cost.seconds or cost.flops / _FLOPS_PER_SECOND
+    return _STAGE + (cost.seconds or cost.flops / _FLOPS_PER_SECOND)
+
+
+def products(cost: Cost) -> float:
+    """The share of that time which a stage spends in exact products."""
+    return min(1.0, cost.flops / FLOPS_PER_SECOND / seconds(cost))
 
 
 def size(count: float) -> str:
@@ -294,12 +308,15 @@ def _table(running: Sequence[PlannedStage], width: int) -> Iterator[str]:
         yield f"  {stage.name:{width}}  {duration(cost.seconds):>8}  {size(cost.memory_bytes):>8}  {disk:>10}"
 
 
-def _planned(stage: Stage, forecast: Forecast, cost: Cost, speeds: Speeds, hosts: Hosts) -> PlannedStage:
+def _planned(
+    stage: Stage, forecast: Forecast, cost: Cost, speeds: Speeds, hosts: Hosts, start: float
+) -> PlannedStage:  # fmt: skip
     left = 1.0 - forecast.done
     share = hosts.share(cost.training.micro_batches) if cost.training else 1.0
+    slowness = speeds.of(stage.kind.name, exact=stage.kind.exact, products=products(cost))
     takes = Estimate(
         cost.flops * left,
-        seconds(cost) * left * share * speeds.of(stage.kind.name, exact=stage.kind.exact),
+        start + seconds(cost) * left * share * slowness,
         cost.memory_bytes,
         int(cost.gives.size),
         int(cost.scratch_bytes),

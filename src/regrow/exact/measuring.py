@@ -1,13 +1,14 @@
 """How fast this machine multiplies exactly, beside float32; and how fast it trains, beside one that is known.
 
 A product of moderate size takes turns with torch's of float32, each by one thread, and its processor time counts, so
-that what else a machine does then hardly matters. It takes a second or two once the kernels are compiled.
+that what else a machine does then hardly matters. For training all threads compute, because two of them may share a
+core, and the time of their processors is shared out. It takes a second or two once the kernels are compiled.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -22,14 +23,16 @@ from regrow.exact.grid import LEFT
 from regrow.exact.registry import cpu_gemm_backends, microkernels
 from regrow.exact.selftest import Result
 
-_ROUNDS = 10
+_ROUNDS, _MORE_ROUNDS = 10, 40
 _SLOW = 2.0
 _CLEARLY_FASTER = 1.2
 
-_PRODUCT, _DIGITS, _THREADS = 1.4e-3, 0.63e-3, 2
-"""Seconds of a product and of splitting its left operand into digits, on an Intel Xeon with AMX; and its threads."""
-_SHARE = 0.4
-"""Of a training step there, the products' share (docs/log.md)."""
+_PRODUCT, _DIGITS = 0.85e-3, 0.39e-3
+"""Seconds of a product, and of splitting its left operand into digits, where the costs of stages were measured: by two
+threads of one core of an Intel Xeon with AMX (docs/log.md).
+"""
+_SHARE = 0.5
+"""Of the time of training there, the products' share, where one number is said of all."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,20 @@ class Speed:
 
     Attributes:
         ways: all there are for processors like this one, the most promising first.
-        slowness: about how many times as long training takes as on two cores of an Intel Xeon with AMX.
+        products: how many times as long exact products take as on two threads of an Intel Xeon with AMX.
+        numbers: how many times as long it takes to go through numbers, as training does beside multiplying.
         advice: what would be faster, or what to expect; empty if all is well.
     """
 
     ways: tuple[Way, ...]
-    slowness: float
+    products: float
+    numbers: float
     advice: str
+
+    @property
+    def slowness(self) -> float:
+        """About how many times as long training takes."""
+        return _SHARE * self.products + (1 - _SHARE) * self.numbers
 
 
 def speed(results: list[Result]) -> Speed | None:
@@ -77,15 +87,15 @@ def speed(results: list[Result]) -> Speed | None:
         chosen = selection.default("cpu")
     except RecipeError:  # what is asked for is not exact or not here; the self-test has said it
         return None
-    threads = torch.get_num_threads()
+    products, numbers = _slowness(chosen)
     with _one_thread():
-        found, slowness = _measured(chosen, sound), _slowness(chosen) * _THREADS / threads
+        found = _measured(chosen, sound)
     refused = {gemm.name: refusal for gemm, refusal in units if refusal}
     ways = tuple(
         Way(name, refused.get(name) or faults.get(name, ""), name == chosen.gemm.name, found.get(name))
         for name in dict.fromkeys([*(gemm.name for gemm, _ in units), *(gemm.name for gemm in sound)])
     )
-    return Speed(ways, slowness, _advice(ways))
+    return Speed(ways, products, numbers, _advice(ways))
 
 
 def _is_gemm(result: Result) -> bool:
@@ -98,19 +108,18 @@ def _measured(chosen: Backend, gemms: list[GemmBackend]) -> dict[str, float]:
     runs: dict[str, Callable[[], object]] = {
         gemm.name: selection.moderate_product(Backend(chosen.kernels, gemm)) for gemm in gemms
     }
-    *ours, theirs = _seconds([*runs.values(), lambda: a @ b])
+    *ours, theirs = selection.best_seconds([*runs.values(), lambda: a @ b], _ROUNDS, time.thread_time)
     return {name: seconds / theirs for name, seconds in zip(runs, ours, strict=True)}
 
 
-def _slowness(chosen: Backend) -> float:
+def _slowness(chosen: Backend) -> tuple[float, float]:
+    """How many times as long products and numbers take."""
     x = torch.linspace(-1, 1, 1024 * 512).view(1, 1024, 512)
     runs = selection.moderate_product(chosen), lambda: chosen.kernels.split(x, LEFT, chosen.gemm.dtype)
-    product, digits = _seconds(runs)
-    return _SHARE * product / _PRODUCT + (1 - _SHARE) * digits / _DIGITS
-
-
-def _seconds(runs: Sequence[Callable[[], object]]) -> list[float]:
-    return selection.best_seconds(runs, _ROUNDS, time.thread_time)
+    # The time of all processors: whether another process had one of them meanwhile is of no account.
+    product, digits = selection.best_seconds(runs, _MORE_ROUNDS, time.process_time)
+    threads = torch.get_num_threads()
+    return product / threads / _PRODUCT, digits / threads / _DIGITS
 
 
 @contextmanager

@@ -60,6 +60,11 @@ BEFORE, AFTER = "before", "after"
 PROGRAM = 400_000_000
 """Bytes of memory of the libraries themselves."""
 
+FLOPS_PER_SECOND = 5.3e11
+"""Operations in exact products in a second, where the costs of stages were measured: by two threads of one core of an
+Intel Xeon with AMX.
+"""
+
 
 class Workers(Protocol):
     """Processes that share training runs; ``regrow.train.loop.WorkerGroup`` says what they are told."""
@@ -338,7 +343,8 @@ class Cost:
     Attributes:
         gives: what is expected of its output.
         flops: operations in matrix products, a multiplication and an addition each counted as one.
-        seconds: time on two cores of a server; if a kind only tells operations, it is reckoned from them.
+        seconds: time on two threads of a server, in a program that runs; if a kind only tells operations, it is
+            reckoned from them.
         memory_bytes: at its highest.
         scratch_bytes: on the disk while it works, beside its output.
         download_bytes: to get from elsewhere.

@@ -12,7 +12,7 @@ from regrow.errors import InputError, StageError
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Slot
 from regrow.recipe.values import Texts
 from regrow.sections import LARGEST, Parameters
-from regrow.stages.costs import START, all_of
+from regrow.stages.costs import all_of
 from regrow.words import counted, listed
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def cost(parameters: Calibrated, inputs: Mapping[str, tuple[Expected, ...]], rea
         size=given.size * share, vocabulary=given.vocabulary, parameters=given.parameters, context=given.context,
         sequence_flops=given.sequence_flops,
     )  # fmt: skip
-    seconds = START + flops / _TOKENS_PER_SECOND + given.size / 1e8
+    seconds = flops / _TOKENS_PER_SECOND + given.size / 1e8
     width = int((learned / 12) ** 0.5 / 4)
     memory = PROGRAM + 12 * learned + 4 * width * (2 * tokens + _ACTIVATIONS * min(tokens, _ROWS))
     return Cost(gives, flops=flops, seconds=seconds, memory_bytes=memory)

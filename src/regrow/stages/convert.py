@@ -35,7 +35,7 @@ def run(call: Call[ConvertParameters]) -> None:
 def cost(parameters: ConvertParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
     """Estimate: half the bytes."""
     size = all_of(inputs, "weights").size
-    return Cost(Expected(size=size / 2), seconds=1 + size / 2e8, memory_bytes=int(PROGRAM + 2.5 * size))
+    return Cost(Expected(size=size / 2), seconds=size / 2e8, memory_bytes=int(PROGRAM + 2.5 * size))
 
 
 KIND = Kind(

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from pyarrow.parquet import FileMetaData
 
 BYTES_PER_TOKEN = 3.5
-START = 3.0
-"""Seconds until a program has loaded what trains, its kernels being compiled already."""
-
 WRITING = 0.012
 """Seconds in which a small model writes a token."""
 
@@ -70,4 +67,4 @@ def through_text(slot: str, bytes_per_second: float) -> Callable[[Any, Mapping[s
 def rewriting(given: Expected, gives: Expected) -> Cost:
     """The cost of reading weights and writing others, on one core; both are held in memory."""
     size = given.size + gives.size
-    return Cost(gives, seconds=START + size / 3e8, memory_bytes=int(PROGRAM + 2 * size))
+    return Cost(gives, seconds=size / 3e8, memory_bytes=int(PROGRAM + 2 * size))

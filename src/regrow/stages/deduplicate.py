@@ -100,7 +100,7 @@ def _keep(task: Task[DeduplicateParameters]) -> None:
 
 def _cost(parameters: DeduplicateParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
     """That of going through the text a few times; what is held of it does not grow with it."""
-    return replace(through_text("documents", 4e6)(parameters, inputs), memory_bytes=PROGRAM + 8 * HELD)
+    return replace(through_text("documents", 10e6)(parameters, inputs), memory_bytes=PROGRAM + 8 * HELD)
 
 
 KIND = Kind(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from regrow.corpus.evaluation import EFFECT, EFFECTS
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Released, Slot, Table
 from regrow.stages.asking import Asking
-from regrow.stages.costs import START, all_of
+from regrow.stages.costs import all_of
 from regrow.stages.evaluate import LN2
 from regrow.stages.validation import spread
 
@@ -254,9 +254,7 @@ def cost(parameters: Asking, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost
     sides = [all_of(inputs, slot) for slot in ("before", "after")]
     learned = sum(side.parameters or int(side.size / 4) for side in sides)
     flops = 2.0 * learned * (_ROWS * _ROW + _WINDOWS * _WINDOW + _ANSWER)
-    return Cost(
-        flops=flops, seconds=START + flops / _FLOPS_PER_SECOND + learned / 1e8, memory_bytes=int(PROGRAM + 8 * learned)
-    )
+    return Cost(flops=flops, seconds=flops / _FLOPS_PER_SECOND + learned / 1e8, memory_bytes=int(PROGRAM + 8 * learned))
 
 
 KIND = Kind(

@@ -87,7 +87,7 @@ def _require_numbers(parameters: Mapping[str, Tensor]) -> None:
 def cost(parameters: ImportWeightsParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
     """Estimate: quantised numbers become float32, which has up to eight times their bytes."""
     size = all_of(inputs, "files").size
-    return Cost(Expected(size=5 * size), seconds=2 + size / 5e7, memory_bytes=int(PROGRAM + 12 * size))
+    return Cost(Expected(size=5 * size), seconds=size / 5e7, memory_bytes=int(PROGRAM + 12 * size))
 
 
 KIND = Kind(

@@ -235,7 +235,7 @@ def cost(parameters: MergeParameters, inputs: Mapping[str, tuple[Expected, ...]]
     """Estimate: every number of every model is read, and most are looked at a few times in float64."""
     given, others = all_of(inputs, "weights"), all_of(inputs, "models").size
     size = given.size + others
-    return Cost(given, seconds=2 + size / 4e7, memory_bytes=int(PROGRAM + 2 * size))
+    return Cost(given, seconds=size / 4e7, memory_bytes=int(PROGRAM + 2 * size))
 
 
 KIND = Kind(

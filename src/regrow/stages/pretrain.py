@@ -11,7 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from regrow.model.architecture import Architecture, forward_flops, parameter_count
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Slot, Table, Training
 from regrow.sections import Parameters
-from regrow.stages.costs import START, WRITING, all_of
+from regrow.stages.costs import WRITING, all_of
 from regrow.stages.training import RECORDS, WORDS, Schedule, part_of, require_a_step, settings_of
 from regrow.stages.weights import WEIGHTS
 from regrow.train.checkpoints import newest
@@ -85,7 +85,7 @@ def cost(parameters: PretrainParameters, inputs: Mapping[str, tuple[Expected, ..
             sequence_flops=forward_flops(architecture, vocabulary),
         ),
         flops=training_flops(architecture, train, vocabulary),
-        seconds=START + seconds + looks * (WRITING * WORDS + seconds / count / 3),
+        seconds=seconds + looks * (WRITING * WORDS + seconds / count / 3),
         memory_bytes=PROGRAM + takes.memory,
         scratch_bytes=takes.scratch,
         training=Training(

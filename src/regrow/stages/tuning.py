@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from regrow.errors import StageError
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Slot, Training
 from regrow.sections import LARGEST, Parameters
-from regrow.stages.costs import START, all_of
+from regrow.stages.costs import all_of
 from regrow.stages.training import Schedule, part_of, require_a_step, settings_of
 from regrow.train.checkpoints import newest
 from regrow.train.section import MOST_MICRO_BATCHES, Train, needs
@@ -127,7 +127,7 @@ def cost(parameters: Tuning, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost
     learned = given.parameters or int(given.size / 4)
     tokens = count * parameters.sequences_per_step * parameters.context
     flops = 6.0 * learned * tokens
-    seconds, takes = START + flops / _FLOPS_PER_SECOND, needs(parameters, learned)
+    seconds, takes = flops / _FLOPS_PER_SECOND, needs(parameters, learned)
     return Cost(
         replace(given, context=parameters.context, vocabulary=given.vocabulary),
         flops=flops,

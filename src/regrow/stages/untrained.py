@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from regrow.errors import StageError
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Released, Slot
 from regrow.sections import Parameters
-from regrow.stages.costs import START, all_of
+from regrow.stages.costs import all_of
 
 _LEAST = 2
 
@@ -45,7 +45,7 @@ def run(call: Call[UntrainedParameters]) -> None:
 def _cost(parameters: UntrainedParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
     """That of reading the tokens and the weights once."""
     weights, tokens = all_of(inputs, "weights"), all_of(inputs, "tokens")
-    seconds = START + tokens.size / 1e9 + weights.size / 1e8
+    seconds = tokens.size / 1e9 + weights.size / 1e8
     return Cost(Expected(), seconds=seconds, memory_bytes=int(PROGRAM + 4 * weights.size))
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from regrow.model.architecture import Architecture, forward_flops, parameter_count
+from regrow.recipe.kind import FLOPS_PER_SECOND
 from regrow.sections import LARGEST, Section
 
 MOST_MICRO_BATCHES = 1 << 15
@@ -17,9 +18,8 @@ MOST_MICRO_BATCHES = 1 << 15
 _STATE = 12
 """Bytes of a complete state for each parameter that is trained: its value and two moments."""
 
-_FLOPS_PER_SECOND = 5.3e11
 _SECONDS_PER_NUMBER = 2e-9
-_SECONDS_PER_LAYER = 6e-3
+_SECONDS_PER_LAYER = 9e-3
 
 
 class Train(Section):
@@ -204,19 +204,26 @@ def _gradients(micro_batches: int) -> int:
 
 
 def training_seconds(architecture: Architecture, train: Train, vocabulary: int) -> float:
-    """Estimate how long a run takes on two cores of an Intel Xeon with AMX, where this was measured.
+    """Estimate how long a run takes where costs were measured.
 
-    Three things take time: the products; the numbers between them, of which each is read and written a few times; and
-    calling a kernel at all, without which a small model would take a tenth of the time it does.
+    Three things take time: the products; the numbers between them, of which each is read and written a few times, but
+    those of attention while they are in the cache; and calling a kernel at all, without which a small model would take
+    a tenth of the time it does.
     """
     sequences = steps(architecture, train) * train.sequences_per_step
-    numbers = sequences * architecture.context * _activations(architecture, vocabulary)
+    weights = architecture.layers * _attention_weights(architecture)
+    numbers = sequences * architecture.context * (_activations(architecture, vocabulary) - 0.75 * weights)
     calls = sequences / train.micro_batch * (architecture.layers + 0.25)
-    products = training_flops(architecture, train, vocabulary) / _FLOPS_PER_SECOND
+    products = training_flops(architecture, train, vocabulary) / FLOPS_PER_SECOND
     return products + numbers * _SECONDS_PER_NUMBER + calls * _SECONDS_PER_LAYER
 
 
 def _activations(architecture: Architecture, vocabulary: int) -> int:
     """Numbers for each token between the products, forwards and backwards."""
-    layer = 10 * architecture.width + 6 * architecture.hidden + 3 * architecture.heads * architecture.context
+    layer = 10 * architecture.width + 6 * architecture.hidden + _attention_weights(architecture)
     return architecture.layers * layer + 3 * vocabulary
+
+
+def _attention_weights(architecture: Architecture) -> int:
+    """Those of them that are scores, weights and their gradients, in a layer."""
+    return 3 * architecture.heads * architecture.context
