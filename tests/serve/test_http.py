@@ -20,11 +20,14 @@ import pytest
 import requests
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from starlette.testclient import TestClient
 
 from regrow.model.sampling import Sampling
 from regrow.release import Release
 from regrow.serve.engine import Engine, Request, Written
 from regrow.serve.generate import Generator
+from regrow.serve.http.app import application
+from regrow.serve.http.served import Served
 from tests.serve import servers
 from tests.serve.servers import CONTEXT, Server
 
@@ -155,6 +158,16 @@ def test_a_conversation_tells_how_likely_its_tokens_are(client: openai.OpenAI) -
         assert place.bytes is not None
     said = b"".join(bytes(place.bytes or ()) for place in places)
     assert made.choices[0].message.content == said.decode(errors="replace")
+
+
+def test_who_speaks_may_have_a_name_for_templates_that_ask_for_it(tmp_path: Path) -> None:
+    template = "{% for m in messages %}{{ m.name if m.name is defined else m.role }}: {{ m.content }}\n{% endfor %}"
+    served = Served.load(servers.release(tmp_path / "named", template))
+    client = TestClient(application(served), "http://localhost")
+    said = [{"role": "user", "content": "Say", "name": "Ada"}, {"role": "user", "content": "it", "name": None}]
+    tokens = client.post("/tokenize", json={"messages": said}).json()["tokens"]
+    assert client.post("/detokenize", json={"tokens": tokens}).json() == {"prompt": "Ada: Say\nuser: it\n"}
+    served.close()
 
 
 def test_parts_of_messages_and_what_clients_send_back_are_read(client: openai.OpenAI) -> None:
