@@ -74,12 +74,18 @@ def items(file: str, data: Readable, shape: Shape) -> tuple[Shape, list[Item]] |
     if format not in TABULAR:
         return None
     rows = [*_READERS[format](content, file)]
+    del rows[: bool(rows) and _is_head(rows[0], shape)]
     known = shape.of(rows)
     if rows and not known.question:
         why = f"none of its fields is known to be the question; it has {names(rows[0])}"
         raise _misshapen(file, 1, why, NoQuestionError)
     needed = {*known.question, *shape.choices, *shape.answer, *shape.item}
     return known, [_item(row, known, needed, file, number) for number, row in enumerate(rows, 1)]
+
+
+def _is_head(row: _Row, shape: Shape) -> bool:
+    """Whether the first row says what the others are, as in a file of a task (docs/eval.md), and asks nothing."""
+    return "task" in row and row.keys().isdisjoint(shape.question or USUAL["question"])
 
 
 def _item(row: _Row, shape: Shape, needed: Set[str], file: str, number: int) -> Item:
