@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,21 @@ def _is_score(said: Any) -> bool:
     texts = all(isinstance(said[key], str) for key in ("task", "asked", "digest"))
     values = (one["value"] for one in said["measures"].values())
     return texts and type(said["items"]) is int and all(isinstance(value, float) for value in values)
+
+
+def said(release: Release, stages: Container[str]) -> Iterator[str]:
+    """What the model answered and reached in some stages, in short.
+
+    Raises:
+        DamagedError: if it cannot be read.
+    """
+    for name in answers(release):
+        if f"prompt-{name}" in stages or f"prompts-{name.partition('/')[0]}" in stages:
+            yield f"prompt {name}"
+    for name, document in scores(release).items():
+        for one in document["scores"] if f"score-{name}" in stages else ():
+            measure, found = next(iter(one["measures"].items()))
+            yield f"score {name}/{one['task']} ({measure} {found['value']:.4f})"
 
 
 def items(release: Release, scores: str) -> Iterator[Path]:

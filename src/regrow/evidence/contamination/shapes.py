@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ USUAL: Mapping[str, tuple[str, ...]] = {
 }
 """What fields are called where a recipe does not say; the first that a row has."""
 
+_ENDS = re.compile(r"[\r\n]+")
+"""Of lines: other characters that end one for Python may stand in a text of JSON."""
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _Row = Mapping[str, Any]
 
@@ -154,7 +157,7 @@ def _json_rows(content: Content, file: str) -> Iterator[_Row]:
     if text.lstrip()[:1] == "[":
         yield from (_object(one, file, number) for number, one in enumerate(_parsed(text, file, 1), 1))
         return
-    lines = [line for line in text.splitlines() if line.strip()] if text.strip() else []
+    lines = [line for line in _ENDS.split(text) if line.strip()]
     try:
         json.loads(lines[0]) if lines else None
     except ValueError:
