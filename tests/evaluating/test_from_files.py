@@ -97,6 +97,17 @@ def test_a_rebuild_says_what_was_asked_again(built: Path) -> None:
     assert any(line.startswith("  asked again, the same: prompt file/count, ") for line in found.lines())
 
 
+def test_what_may_not_be_shared_is_asked_and_not_released(tmp_path: Path) -> None:
+    folder = asking(tmp_path / "recipe", "unshareable")
+    regrow.build(folder, tmp_path / "release", store=tmp_path / "store")
+    held = b"".join(path.read_bytes() for path in (tmp_path / "release").rglob("*") if path.is_file())
+    assert b"one two" not in held.replace(b"one two three four", b"") and b"text\\u2028 5:" not in held
+    outcome = ask_again(tmp_path / "release")
+    assert {case.name: case.verdict for case in outcome.cases} == {
+        "own/sequences": "passed", "own/counting": "skipped",
+    }  # fmt: skip
+
+
 def test_another_file_is_another_release(built: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(built / "recipe", tmp_path / "recipe"))
     write(folder / "prompts.jsonl", PROMPTS[:1])

@@ -79,5 +79,5 @@ KIND = Kind(
     asked=lambda said: bool(said.sources),
     asking="sources",
     cost=cost,
-    released=(Released(ANSWERS, ANSWERS_FOLDER, "{entry}.jsonl", always=True),),
+    released=(Released(ANSWERS, ANSWERS_FOLDER, "{entry}.jsonl", always=True, verbatim=True),),
 )
