@@ -15,14 +15,14 @@ from regrow.store import sums
 from tests.models import model
 
 
-def asked(folder: Path, kind: Any, **parameters: Any) -> dict[str, Any]:
-    """What a stage of a kind gives for the model in a folder."""
+def asked(folder: Path, kind: Any, *files: Path, **parameters: Any) -> dict[str, Any]:
+    """What a stage of a kind gives for the model in a folder, if it is asked what stands in the files of others."""
     output = folder.parent / f"{kind.name}-{parameters['name']}"
     output.mkdir()
     said: list[tuple[str, Any]] = []
     context = SimpleNamespace(emit=lambda event, **told: said.append((event, told)), stopping=lambda: False)
     settings = kind.parameters.model_validate(parameters)
-    inputs = {"weights": (folder,), "tokenizer": (folder,)}
+    inputs = {"weights": (folder,), "tokenizer": (folder,), "files": files}
     kind.run(Call(kind.name, settings, inputs, output, output, context))
     (path,) = output.iterdir()
     return json.loads(path.read_text("utf-8"))

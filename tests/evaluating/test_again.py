@@ -156,13 +156,13 @@ def test_a_conversation_needs_a_template(plain: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "parameters", "what"),
     [
-        (prompt.KIND, {"name": "x"}, "text"),
-        (prompt.KIND, {"name": "x", "text": ""}, "text"),
+        (prompt.KIND, {"name": "x"}, "asks nothing"),
+        (prompt.KIND, {"name": "x", "text": ""}, "asks nothing"),
         (prompt.KIND, {"name": "x", "text": "a", "messages": [{"role": "king", "content": "a"}]}, "is no message"),
         (prompt.KIND, {"name": "x", "text": "a", "messages": [{"role": "user"}]}, "a message has `role`"),
         (score.KIND, {"name": "x", "tasks": ["agrement"]}, "there is no task `agrement`"),
         (score.KIND, {"name": "x", "tasks": [known()[0]] * 2}, "named twice"),
-        (score.KIND, {"name": "x", "tasks": []}, "at least 1"),
+        (score.KIND, {"name": "x", "tasks": []}, "asks nothing"),
     ],
 )
 def test_a_recipe_that_asks_wrongly_is_refused(kind: Kind[Any], parameters: dict[str, Any], what: str) -> None:

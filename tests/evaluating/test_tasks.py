@@ -51,7 +51,7 @@ def test_a_choice_may_be_named_by_its_text_and_the_head_names_the_task(tmp_path:
         ([], "the task has no items", ""),
         ([{"task": "x"}], "the task has no items", ""),
         (["{"], "this line is no JSON", ""),
-        (["[1]"], "this is no item", "it is [1]"),
+        (["[1]"], "this line is no JSON object", "it is [1]"),
         ([{"question": "x"}], "this is no item", "it has `question`"),
         ([{"question": "x", "choices": ["a", "b"]}], "this is no item", "it has no `answer`"),
         ([{**CHOICE, "answer": 2}], "this is no item", "`answer` is 2, and none of the 2 choices"),
@@ -87,7 +87,7 @@ def test_an_unknown_name_is_told_with_what_there_is() -> None:
     with pytest.raises(InputError) as caught:
         tasks.find("zzz")
     assert all(name in caught.value.hint for name in known())
-    with pytest.raises(InputError, match="the task cannot be read"):
+    with pytest.raises(InputError, match="the file cannot be read"):
         tasks.find("nowhere.jsonl")
 
 

@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,11 +20,14 @@ import pytest
 import requests
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from starlette.testclient import TestClient
 
 from regrow.model.sampling import Sampling
 from regrow.release import Release
 from regrow.serve.engine import Engine, Request, Written
 from regrow.serve.generate import Generator
+from regrow.serve.http.app import application
+from regrow.serve.http.served import Served
 from tests.serve import servers
 from tests.serve.servers import CONTEXT, Server
 
@@ -155,6 +158,16 @@ def test_a_conversation_tells_how_likely_its_tokens_are(client: openai.OpenAI) -
         assert place.bytes is not None
     said = b"".join(bytes(place.bytes or ()) for place in places)
     assert made.choices[0].message.content == said.decode(errors="replace")
+
+
+def test_who_speaks_may_have_a_name_for_templates_that_ask_for_it(tmp_path: Path) -> None:
+    template = "{% for m in messages %}{{ m.name if m.name is defined else m.role }}: {{ m.content }}\n{% endfor %}"
+    served = Served.load(servers.release(tmp_path / "named", template))
+    client = TestClient(application(served), "http://localhost")
+    said = [{"role": "user", "content": "Say", "name": "Ada"}, {"role": "user", "content": "it", "name": None}]
+    tokens = client.post("/tokenize", json={"messages": said}).json()["tokens"]
+    assert client.post("/detokenize", json={"tokens": tokens}).json() == {"prompt": "Ada: Say\nuser: it\n"}
+    served.close()
 
 
 def test_parts_of_messages_and_what_clients_send_back_are_read(client: openai.OpenAI) -> None:
@@ -288,6 +301,32 @@ def test_models_are_known_by_name_and_by_digest(client: openai.OpenAI, folder: P
         assert error.value.code == "model_not_found"
 
 
+def test_every_answer_is_one_of_the_interface(server: Server) -> None:
+    """The client takes whatever comes; its types say what should come."""
+    from openai.types import Completion, Model
+    from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+    def strictly(sort: Any, answer: Any) -> Any:
+        return sort.model_validate(answer, strict=True)
+
+    def finished(choice: dict[str, Any]) -> dict[str, Any]:  # of completions, the types have whole ones only
+        return {**choice, "finish_reason": choice["finish_reason"] or "stop"}
+
+    told: dict[str, Any] = {"max_tokens": 4, "n": 2, "seed": 3}
+    usage: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+    strictly(Completion, ask(server, prompt=["Say", "it"], logprobs=2, **told))
+    strictly(ChatCompletion, ask(server, "/v1/chat/completions", messages=MESSAGES, logprobs=True, **told))
+    for path, sort, fields in (
+        ("/v1/completions", Completion, {"prompt": "Say"}),
+        ("/v1/chat/completions", ChatCompletionChunk, {"messages": MESSAGES}),
+    ):
+        parts = events(requests.post(server.url + path, json={**fields, **told, **usage}).text)
+        assert len({strictly(sort, {**part, "choices": [*map(finished, part["choices"])]}).id for part in parts}) == 1
+        assert [part["usage"] is None for part in parts] == [True] * (len(parts) - 1) + [False]
+        assert parts[-1]["choices"] == []
+    strictly(Model, requests.get(f"{server.url}/v1/models/babble").json())
+
+
 def test_embeddings_are_refused(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="has no embeddings"):
         client.embeddings.create(model="babble", input="Say")
@@ -349,6 +388,9 @@ KINDS: tuple[dict[str, Any], ...] = (
 )
 
 
+PLACES = ("tokens", "token_logprobs", "top_logprobs", "text_offset")
+
+
 def texts(server: Server, kind: int) -> Any:
     return ask(server, **KINDS[kind])["choices"]
 
@@ -357,6 +399,18 @@ def texts(server: Server, kind: int) -> Any:
 def alone(server: Server) -> list[Any]:
     """What is answered to requests of each kind when nobody else asks."""
     return [texts(server, kind) for kind in range(len(KINDS))]
+
+
+def streamed(server: Server, kind: int) -> Any:
+    """The same in pieces, put together again."""
+    found: dict[int, dict[str, Any]] = {}
+    answer = requests.post(f"{server.url}/v1/completions", json={**KINDS[kind], "stream": True}, timeout=120)
+    for part in (part for event in events(answer.text) for part in event["choices"]):
+        whole = found.setdefault(part["index"], part)
+        if whole is not part:
+            lists = whole["logprobs"] and {name: [*whole["logprobs"][name], *part["logprobs"][name]] for name in PLACES}
+            whole |= {"text": whole["text"] + part["text"], "logprobs": lists, "finish_reason": part["finish_reason"]}
+    return [found[index] for index in sorted(found)]
 
 
 def leave(server: Server, kind: int) -> None:
@@ -368,19 +422,17 @@ def leave(server: Server, kind: int) -> None:
 
 @settings(max_examples=8)
 @given(
-    asked=st.lists(st.tuples(st.integers(0, len(KINDS) - 1), st.booleans()), min_size=1, max_size=10),
+    asked=st.lists(
+        st.tuples(st.integers(0, len(KINDS) - 1), st.sampled_from([texts, streamed, leave])), min_size=1, max_size=10
+    ),
     clients=st.integers(1, 6),
 )
-def test_answers_are_what_they_are_alone_whoever_else_asks_and_leaves(
-    server: Server, alone: list[Any], asked: list[tuple[int, bool]], clients: int
+def test_answers_are_what_they_are_alone_streamed_or_not_whoever_else_asks_and_leaves(
+    server: Server, alone: list[Any], asked: list[tuple[int, Callable[[Server, int], Any]]], clients: int
 ) -> None:
-    def answered(one: tuple[int, bool]) -> Any:
-        kind, leaves = one
-        return leave(server, kind) if leaves else texts(server, kind)
-
     with ThreadPoolExecutor(clients) as pool:
-        found = list(pool.map(answered, asked))
-    assert found == [None if leaves else alone[kind] for kind, leaves in asked]
+        found = list(pool.map(lambda one: one[1](server, one[0]), asked))
+    assert found == [None if how is leave else alone[kind] for kind, how in asked]
 
 
 def test_what_was_read_before_is_not_read_again_and_changes_nothing(server: Server) -> None:

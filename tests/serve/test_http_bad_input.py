@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ from tests.serve import servers
 
 LIMITS = Limits(body=20_000, answer=50, texts=20, chances=900)
 HERE = "http://localhost:8000"
+NAMES = ("", "a b", "<|im_end|>", "x" * 65, 5)
 HEAD = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 
 
@@ -95,6 +97,8 @@ def chatted(client: TestClient, **fields: Any) -> Any:
         (b'{"prompt": "\\ud800"}', "half a character"),
         (b'{"prompt": ["a", "\\udfff"]}', "half a character"),
         (b'{"prompt": "a", "\\ud83d": "\\ud83d\\ude00"}', "half a character"),
+        (b'{"prompt": "a", "prompt": "b"}', 'has "prompt" twice'),
+        (b'{"prompt": "a", "logit_bias": {"\\ud800": 1, "\\ud800": 2}}', "twice"),
         (b"{}", "`prompt` is missing"),
     ],
 )
@@ -117,6 +121,7 @@ def test_a_body_that_is_none_is_refused(client: TestClient, body: bytes, said: s
         ({"logit_bias": {"0": 1000}}, "logit_bias.0"),
         ({"logit_bias": {"x": 1}}, "logit_bias"),
         ({"logit_bias": {"290": 1}}, "logit_bias"),
+        ({"logit_bias": {"1": 1, "01": 2}}, "logit_bias"),
         ({"logit_bias": {"9" * 5000: 1}}, "logit_bias"),
         ({"n": 0}, "n"),
         ({"n": 10**12}, "n"),
@@ -191,6 +196,7 @@ def test_an_unknown_field_is_answered_with_the_one_that_was_meant(client: TestCl
         ({"messages": [{"role": "user", "content": 5}]}, r"messages\[0\]: `content`"),
         ({"messages": [{"role": "user", "content": "\\"}, {"role": "x"}]}, r"messages\[1\]"),
         ({"messages": [{"role": "assistant", "content": "x"}]}, "you go first"),
+        *(({"messages": [{"role": "user", "content": "x", "name": one}]}, r"messages\[0\]: `name`") for one in NAMES),
         ({"messages": [{"role": "user", "content": "x", "tool_calls": [{}]}]}, "tool_calls"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "file:///etc/x"}}]}]},
@@ -480,6 +486,25 @@ def test_a_release_without_a_tokenizer_is_not_served(tmp_path: Path) -> None:
     result = CliRunner().invoke(root, ["serve", str(path), "--port", "0"])
     assert result.exit_code == InputError.exit_code and "a file of the release is missing" in result.output
     assert "tokenizer.json" in result.output
+
+
+def test_what_becomes_of_a_release_while_it_is_served_is_no_matter(tmp_path: Path) -> None:
+    path = servers.release(tmp_path / "babble")
+    serves = Served.load(path, LIMITS)
+    client = TestClient(application(serves), HERE)
+
+    def told() -> list[Any]:
+        known = [client.get(one).json() for one in ("/health", "/v1/models", "/v1/models/babble", "/tokenizer_info")]
+        answer = asked(client, echo=True, logprobs=2, max_tokens=8).json()
+        return [*known, answer["choices"], answer["system_fingerprint"]]
+
+    before = told()
+    for one in path.iterdir():  # in place, as `cp` does it: whatever is mapped changes with it
+        one.write_bytes(b"")
+    assert told() == before
+    shutil.rmtree(path)
+    assert told() == before
+    serves.close()
 
 
 def test_what_a_release_says_of_writing_is_followed_or_told(tmp_path: Path) -> None:

@@ -14,8 +14,13 @@ from click.testing import CliRunner
 from starlette.testclient import TestClient
 
 from regrow.cli.root import cli
+from regrow.corpus.tokenizer import Tokenizer
 from regrow.errors import InputError
+from regrow.evaluating.alone import Alone
+from regrow.evaluating.forms import Form
 from regrow.exporting.gguf import prepared
+from regrow.model.sampling import Sampling
+from regrow.model.usual import stops
 from regrow.recipe.facts import Facts
 from regrow.release.layout import SUMS
 from regrow.serve.generate import Generator
@@ -25,6 +30,7 @@ from regrow.serve.origin import READ, Origin
 from regrow.serve.page.places import Places
 from regrow.serve.page.routes import Page, routes
 from regrow.serve.page.shown import Shown
+from regrow.testing.subject import subject
 from tests.exporting.models import folder as model_folder
 from tests.serve import servers
 
@@ -129,6 +135,32 @@ def test_all_who_ask_without_wishes_get_the_same(release: Path) -> None:
     asked = ["chat", str(release), "Say it", "--continue", "--max-tokens", "12", "--seed", "5", "--json"]
     said = json.loads(CliRunner().invoke(cli, asked).stdout)
     assert (said["text"], said["temperature"], said["top_p"], said["top_k"]) == (text, 1.3, 0.9, 0)
+
+
+def test_all_who_ask_without_wishes_end_where_the_release_does(tmp_path: Path) -> None:
+    """What a text ends before stands in `generation_config.json`; a build that scores ends there too."""
+    plain = "".join(Generator.load(servers.release(tmp_path / "plain")).generate("Say it", 12, seed=5))
+    stop = plain[len(plain) // 2 :][:2]
+    folder = servers.release(tmp_path / "babble", stop_strings=[stop])
+    one, client = served(folder)
+    answer = client.post("/v1/completions", json=ASKED).json()
+    other = client.post("/v1/completions", json=ASKED | {"stop": []}).json()
+    one.close()
+    before, _, after = plain.partition(stop)
+    assert answer["regrow"]["stop"] == [stop] and answer["choices"][0]["text"] == before and after
+    assert other["regrow"]["stop"] == [] and other["choices"][0]["text"] == plain
+    assert "".join(Generator.load(folder).generate("Say it", 12, seed=5)) == before
+    tokenizer = Tokenizer.open(folder)
+    alone = Alone.load(folder, tokenizer)
+    with subject(folder) as who:
+        forms = (who.form(), Form(tokenizer, alone.room, stops=stops(alone.usual)))
+        sampling = Sampling(temperature=0.8, top=0, seed=5)
+        writings = [form.writing("Say it", 12, (), "here", sampling) for form in forms]
+        assert [next(one.written([writing])).text for one in (who.answering, alone) for writing in writings] == 4 * [
+            before
+        ]
+        named = who.form().writing("Say it", 12, ("\0",), "here", sampling)
+        assert next(who.answering.written([named])).text == plain
 
 
 def test_the_page_knows_its_adapters(release: Path, bare: Path) -> None:

@@ -562,6 +562,15 @@ LOOKS = """() => {
 }"""
 
 
+IN_VIEW = """() => {
+  const bar = document.querySelector(".bar").getBoundingClientRect();
+  return ["strong", "code", ".licence", ".tag"].filter((part) => {
+    const box = document.querySelector(`#about ${part}`).getBoundingClientRect();
+    return !(box.width > 20 && box.top >= bar.top && box.bottom <= bar.bottom && box.right <= bar.right);
+  });
+}"""
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize(
     ("width", "scheme"), [(320, "dark"), (360, "light"), (768, "light"), (1200, "light"), (1200, "dark")]
@@ -576,6 +585,7 @@ def test_it_is_read_at_any_width_by_day_and_by_night(site, browser, width: int, 
         found = tab.locator("#side").bounding_box()
         assert found["x"] >= 0 and found["x"] + found["width"] <= width and found["y"] + found["height"] <= 741
         assert (found["y"] > 150) == (width < 992)  # a sheet at the bottom, or a column beside
+        assert tab.evaluate(IN_VIEW) == []
         assert tab.evaluate(LOOKS) == {"faint": [], "overflow": 0}
         tab.keyboard.press("Escape")
         turn.get_by_role("button", name="Probabilities").click()

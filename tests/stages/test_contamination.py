@@ -372,6 +372,7 @@ ROW = {"prompt": LONG[0], "canonical_solution": "eleven", "task_id": "Q/1"}
     ("name", "data"),
     [
         ("a.jsonl", json.dumps(ROW)),
+        ("a.jsonl", json.dumps({"task": "quiz", "about": "What a task is."}) + "\r\n\r\n" + json.dumps(ROW)),
         ("a.json", json.dumps([ROW], indent=2)),
         ("a.json", json.dumps(ROW, indent=2)),
         ("a.jsonl.gz", gzip.compress(json.dumps(ROW).encode())),
@@ -382,6 +383,12 @@ ROW = {"prompt": LONG[0], "canonical_solution": "eleven", "task_id": "Q/1"}
 def test_the_usual_shapes_are_known(name: str, data: str | bytes, corpus: Corpus) -> None:
     (row,) = map(json.loads, (corpus.benchmark(data, name) / "items.jsonl").read_text("utf-8").splitlines())
     assert row == {"id": "Q/1", "question": LONG[0], "choices": [], "answer": "eleven"}
+
+
+def test_what_ends_a_line_elsewhere_ends_no_row(corpus: Corpus) -> None:
+    row = ROW | {"prompt": "one\u2028two\x85three"}
+    text = corpus.benchmark(json.dumps(row, ensure_ascii=False), "a.jsonl") / "items.jsonl"
+    assert json.loads(text.read_text("utf-8"))["question"] == row["prompt"]
 
 
 def test_parquet_with_choices_in_a_struct(corpus: Corpus, tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_a_recipe_with_a_teacher_is_built_and_built_again(tmp_path: Path) -> Non
 def test_a_teacher_that_no_table_brings_is_refused(tmp_path: Path) -> None:
     folder = recipe(tmp_path / "child", PARENT.format("idle"), *TABLES[1:])
     model(folder / "base")
-    with pytest.raises(RegrowError, match="there is no model called `wise`") as error:
+    with pytest.raises(RegrowError, match=r"no `\[\[parent\]\]` is called `wise`") as error:
         regrow.build(folder, tmp_path / "release", store=tmp_path / "store")
     assert "distil.teacher" in str(error.value)
 

@@ -265,7 +265,8 @@ def test_json(release: Path) -> None:
     assert found["stages"][0]["name"] == "fetch-play"
     assert set(found) == {
         *("schema", "release", "digest", "verdict", "rebuilt", "stages", "first_difference"),
-        *("files", "reasons", "given", "unchecked", "machines", "missing_sources", "taken_stages", "seconds"),
+        *("files", "reasons", "given", "unchecked", "machines", "missing_sources", "taken_stages", "asked_again"),
+        "seconds",
     }
 
 

@@ -22,7 +22,7 @@ from regrow.cli.options import (
     threads_option,
 )
 from regrow.errors import RecipeError
-from regrow.serve.usual import HOTTEST, SEED
+from regrow.model.usual import HOTTEST, SEED
 
 if TYPE_CHECKING:
     from regrow.serve.generate import Generator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -72,9 +73,12 @@ def _lines(outcome: Outcome) -> Iterator[str]:
     if outcome.digest != outcome.kept:
         yield f"asked was {outcome.digest}"
         yield f"answers of {outcome.kept}, which is another release"
-    failed = len(outcome.failed)
-    total = counted(len(outcome.cases), "test")
-    yield f"{failed} of {total} failed" if failed else f"{total}, all as they were"
+    verdicts = Counter(case.verdict for case in outcome.cases)
+    failed, total = verdicts["failed"], counted(len(outcome.cases), "test")
+    told = f"{failed} of {total} failed" if failed else f"{total}, all as they were"
+    if skipped := verdicts["skipped"]:
+        told = f"{failed} of {total} failed, {skipped} skipped" if failed else f"{skipped} of {total} skipped"
+    yield told
 
 
 def _case(case: Case) -> Iterator[str]:

@@ -7,7 +7,7 @@ template.render([Message("user", "Where is Ulm?")], prompt=True)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ class ChatTemplate:
             InputError: if the template uses what it may not, fails, does not end, or refuses the messages.
         """
         values = {"tools": None, "documents": None, **self.tokens}
-        said = [asdict(message) for message in messages]
+        said = [message.plain for message in messages]
         return self._template.render({**values, "messages": said, "add_generation_prompt": prompt})
 
     @cached_property

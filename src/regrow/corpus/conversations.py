@@ -36,10 +36,17 @@ class Message:
     Attributes:
         role: of who says it, one of :data:`ROLES`.
         content: what is said.
+        name: of who says it, where several have one role; empty if it is not told.
     """
 
     role: str
     content: str
+    name: str = ""
+
+    @property
+    def plain(self) -> dict[str, str]:
+        """As plain data, which has no name where nobody gave one."""
+        return {key: value for key, value in asdict(self).items() if value or key != "name"}
 
 
 Conversation = tuple[Message, ...]
@@ -60,7 +67,7 @@ class UnusableError(Exception):
 
 def written(conversations: Sequence[Sequence[Message]]) -> str:
     """A conversation, or a pair, as a text, the same for the same messages."""
-    plain = [[asdict(message) for message in messages] for messages in conversations]
+    plain = [[message.plain for message in messages] for messages in conversations]
     said = plain[0] if len(plain) == 1 else dict(zip(_PAIR, plain, strict=True))
     return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,12 +27,14 @@ class Alone:
         parameters: by name.
         tokenizer: of the model.
         stops: the tokens that end a text.
+        usual: how the model is usually let write: members of ``generation_config.json``.
     """
 
     decoder: Decoder
     parameters: Weights
     tokenizer: Tokenizer
     stops: frozenset[int]
+    usual: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def load(folder: Path, tokenizer: Tokenizer) -> Alone:
@@ -41,8 +44,9 @@ class Alone:
             InputError: if they cannot be read.
         """
         config, parameters = load_weights(folder)  # as it runs: integers of few bits stay such
-        stops = frozenset((tokenizer.end_of_text, *ends(folder, tokenizer.end_of_text).stops))
-        return Alone(Decoder(config), parameters, tokenizer, stops)
+        said = ends(folder, tokenizer.end_of_text)
+        stops = frozenset((tokenizer.end_of_text, *said.stops))
+        return Alone(Decoder(config), parameters, tokenizer, stops, said.settings)
 
     @property
     def room(self) -> int:

@@ -27,12 +27,14 @@ class Form:
         room: tokens that a text may have.
         template: how it takes questions, if they are to be put as such.
         cuts: whether the beginning of a text is left out where there is no room for it; else it is an error.
+        stops: texts before which it ends what it writes, where a task names none.
     """
 
     tokenizer: Tokenizer
     room: int
     template: ChatTemplate | None = None
     cuts: bool = False
+    stops: tuple[str, ...] = ()
 
     def context(self, question: str) -> str:
         """The text that stands for a question: itself, or what the template makes of it."""
@@ -81,7 +83,7 @@ class Form:
         cut = max(0, len(tokens) - room)
         if cut and (not self.cuts or room < 1):
             raise self._too_long(len(tokens), where, f" and {counted(most, 'token')} more that may be written")
-        return Writing(tuple(tokens[cut:]), most, stops, sampling, cut)
+        return Writing(tuple(tokens[cut:]), most, stops or self.stops, sampling, cut)
 
     @property
     def _prefix(self) -> tuple[int, ...]:

@@ -13,15 +13,13 @@ import yaml
 if TYPE_CHECKING:
     from regrow.evaluating.scores import Score, Scores
 
-FOLDER = ".eval_results"
 
-
-def eval_results(scores: Scores, release: str) -> str:
+def eval_results(scores: Scores, release: str = "") -> str:
     """What stands in a file of ``.eval_results``; empty if no task is a data set of the hub.
 
     Args:
         scores: what was reached.
-        release: the digest of the release.
+        release: the digest of the release; empty in the release itself, which cannot name it.
     """
     told = [_entry(one, scores, release) for one in scores.scores if one.hub]
     return yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=2**16) if told else ""

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from regrow.errors import RecipeError
 from regrow.evaluating.asking import Answering, Span, Writing
 from regrow.evaluating.forms import Form
 from regrow.evaluating.items import Judged
@@ -122,6 +124,17 @@ class Scores:
             "digest": self.digest,
             "scores": [one.document(items) for one in self.scores],
         }
+
+
+def require_distinct(names: Iterable[str]) -> None:
+    """See that no two tasks have one name.
+
+    Raises:
+        RecipeError: naming the first that two have.
+    """
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise RecipeError(f"there are two tasks called `{twice[0]}`", hint="give one of them another name")
 
 
 def judge(task: Task, form: Form, model: Answering, told: Callable[[int, int], None] | None = None) -> Score:

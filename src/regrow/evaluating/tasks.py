@@ -10,23 +10,22 @@ says more of all: what it is called, and where answers end.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from regrow.errors import InputError
 from regrow.evaluating.forms import Form
 from regrow.evaluating.items import Answer, Choice, Continuation, Item, Shape, Text
+from regrow.evaluating.lines import Line, lines_of
 from regrow.evaluating.names import SETS, known
 from regrow.store.digest import canonical_json
 from regrow.words import closest, listed, shown
 
 SUFFIXES = (".jsonl", ".ndjson")
 
-_LARGEST = 64 << 20
 _MOST_CHOICES = 64
 _MOST_TOKENS = 4096
 _KEYS: Mapping[Shape, tuple[str, ...]] = {
@@ -106,18 +105,23 @@ def find(name: str) -> Task:
     raise InputError(f"there is no task `{name}`", hint=hint)
 
 
-def read(path: Path) -> Task:
+def read(path: Path, called: str = "") -> Task:
     """The task in a file.
+
+    Args:
+        path: the file.
+        called: what people call it; by default its path.
 
     Raises:
         InputError: naming the line that is wrong, and what is wrong with it.
     """
-    lines = list(_lines(path))
+    called = called or str(path)
+    lines = [_Line(called, one.number, one.row) for one in lines_of(path, called)]
     head: Mapping[str, Any] = lines.pop(0).row if lines and "task" in lines[0].row else {}
-    beginning = _Line(str(path), 1, head)
+    beginning = _Line(called, 1, head)
     beginning.require_known(("task", "about", "stop", "max_tokens", "dataset", "dataset_task", "revision"))
     if not lines:
-        raise InputError("the task has no items", where=str(path), hint="each is a line, a JSON object")
+        raise InputError("the task has no items", where=called, hint="each is a line, a JSON object")
     settings = _Settings(
         beginning.texts("stop", _STOPS), beginning.whole("max_tokens", _TOKENS, _MOST_TOKENS), beginning
     )
@@ -136,16 +140,8 @@ def read(path: Path) -> Task:
 
 
 @dataclass(frozen=True)
-class _Line:
-    """A line of a file."""
-
-    file: str
-    number: int
-    row: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def where(self) -> str:
-        return f"{self.file}: line {self.number}"
+class _Line(Line):
+    """A line of a task."""
 
     def wrong(self, why: str, hint: str = "") -> InputError:
         """What is wrong with it, as an error."""
@@ -257,30 +253,3 @@ def _hub(line: _Line) -> Hub | None:
         return None
     name = line.text("dataset")
     return Hub(name, line.text("dataset_task", "default"), line.text("revision", "", empty=True))
-
-
-def _lines(path: Path) -> Iterator[_Line]:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST + 1)
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise InputError("the task cannot be read", where=str(path), why=why) from error
-    if len(data) > _LARGEST:
-        raise InputError("the task cannot be read", where=str(path), why=f"it has more than {_LARGEST:,} bytes")
-    for number, line in enumerate(data.splitlines(), 1):
-        if line.strip():
-            yield _Line(str(path), number, _row(line, f"{path}: line {number}"))
-
-
-def _row(line: bytes, where: str) -> Mapping[str, Any]:
-    try:
-        row = json.loads(line.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise InputError("this line is no JSON", where=where, why=why, hint="each line is a JSON object") from error
-    if not isinstance(row, dict):
-        raise InputError(
-            "this is no item of a task", where=where, why=f"it is {shown(row)}", hint=f"an item has {_SHAPES}"
-        )
-    return row

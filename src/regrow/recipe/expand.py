@@ -304,13 +304,17 @@ class _Wiring:
         """The slots that need something and have nothing."""
         return [name for name, slot in kind.inputs.items() if name not in inputs and not slot.optional]
 
-    def unknown(self, said: Said) -> tuple[str, str, list[str]] | None:
-        """A parameter that names something of which there is no entry, the name, and the entries that there are."""
+    def unknown(self, said: Said) -> tuple[str, str, str, list[str]] | None:
+        """A parameter that names something of which there is no entry, the name, the table in which it would be one,
+        and the entries that there are.
+        """
         for slot in said.kind.inputs.values():
             entries = [one.entry for one in self._given(slot.type) if one.entry]
             for name in _named(slot, said):
                 if name not in entries:
-                    return slot.named, name, entries
+                    giving = (kind for kind in self._kinds.values() if kind.output == slot.type)
+                    table = next(kind.table.name for kind in giving if kind.table and kind.table.many)
+                    return slot.named, name, table, entries
         return None
 
     def rival(self, said: Said) -> Said | None:
@@ -374,11 +378,11 @@ def _named(slot: Slot, said: Said) -> tuple[str, ...]:
     return (value,) if value and isinstance(value, str) else tuple(value or ())
 
 
-def _no_such_entry(key: str, name: str, entries: Sequence[str], said: Said, origin: Origin) -> RecipeError:
+def _no_such_entry(key: str, name: str, table: str, entries: Sequence[str], said: Said, origin: Origin) -> RecipeError:
     return origin.error(
         said.places.get(key, (said.kind.name, key)),
-        f"there is no model called `{name}`",
-        hint=suggestion(name, entries, "the others are") if entries else f'add a `[[parent]]` with name = "{name}"',
+        f"no `[[{table}]]` is called `{name}`",
+        hint=suggestion(name, entries, "there are") if entries else f'add a `[[{table}]]` with name = "{name}"',
     )
 
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
+from collections.abc import Container, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from regrow.evaluating.names import ANSWERS_FOLDER, SCORES_FOLDER
-from regrow.release.files import DamagedError, read_json
+from regrow.release.files import DamagedError, read_json, read_json_lines
 from regrow.release.release import Release
 
 if TYPE_CHECKING:
     from regrow.evaluating.prompts import Answered
 
-_SUFFIX = ".json"
+_DOCUMENT, _LINES = ".json", ".jsonl"
 
 
 def answers(release: Release) -> Mapping[str, Answered]:
-    """The prompts with their answers, by the names of the prompts.
+    """The prompts with their answers, by the names of the prompts; those of a file are called ``FILE/NAME``.
 
     Raises:
         DamagedError: if one cannot be read.
@@ -25,12 +25,22 @@ def answers(release: Release) -> Mapping[str, Answered]:
     from regrow.evaluating.prompts import Answered  # not for those who only look at a release
 
     found = {}
-    for name, path in _named(release, ANSWERS_FOLDER):
+    for name, path, said in _answers(release):
         try:
-            found[name] = Answered.parse(read_json(release.files, path))
+            found[name] = Answered.parse(said)
         except ValueError as error:
             raise DamagedError(release.path, path, str(error)) from error
     return found
+
+
+def _answers(release: Release) -> Iterator[tuple[str, str, Any]]:
+    """Each answer as it is written down, with what it is called and where it stands."""
+    for name, path in _named(release, ANSWERS_FOLDER, _DOCUMENT):
+        yield name, path, read_json(release.files, path)
+    for name, path in _named(release, ANSWERS_FOLDER, _LINES):
+        for number, said in enumerate(read_json_lines(release.files, path), 1):
+            own = said.get("name") if isinstance(said, dict) else None
+            yield f"{name}/{own or number}", path, said
 
 
 def scores(release: Release) -> Mapping[str, Mapping[str, Any]]:
@@ -40,7 +50,7 @@ def scores(release: Release) -> Mapping[str, Mapping[str, Any]]:
         DamagedError: if one cannot be read.
     """
     found = {}
-    for name, path in _named(release, SCORES_FOLDER):
+    for name, path in _named(release, SCORES_FOLDER, _DOCUMENT):
         said = read_json(release.files, path)
         if not _are_scores(said):
             raise DamagedError(release.path, path, "it has no scores as regrow writes them")
@@ -62,9 +72,30 @@ def _is_score(said: Any) -> bool:
     return texts and type(said["items"]) is int and all(isinstance(value, float) for value in values)
 
 
-def _named(release: Release, folder: str) -> Iterator[tuple[str, str]]:
+def said(release: Release, stages: Container[str]) -> Iterator[str]:
+    """What the model answered and reached in some stages, in short.
+
+    Raises:
+        DamagedError: if it cannot be read.
+    """
+    for name in answers(release):
+        if f"prompt-{name}" in stages or f"prompts-{name.partition('/')[0]}" in stages:
+            yield f"prompt {name}"
+    for name, document in scores(release).items():
+        for one in document["scores"] if f"score-{name}" in stages else ():
+            measure, found = next(iter(one["measures"].items()))
+            yield f"score {name}/{one['task']} ({measure} {found['value']:.4f})"
+
+
+def items(release: Release, scores: str) -> Iterator[Path]:
+    """The files of the tasks that do not come along and that some scores are of, as far as the release has them."""
+    folder = f"{SCORES_FOLDER}/{scores}"
+    yield from (release.path / path for _, path in _named(release, folder, _LINES, ".ndjson"))
+
+
+def _named(release: Release, folder: str, *suffixes: str) -> Iterator[tuple[str, str]]:
     """The files of a folder, by what they are called."""
     for path in sorted(release.files.paths()):
         place = PurePosixPath(path)
-        if place.parent == PurePosixPath(folder) and place.suffix == _SUFFIX and release.files.has(path):
+        if place.parent == PurePosixPath(folder) and place.suffix in suffixes and release.files.has(path):
             yield place.stem, path

@@ -196,7 +196,7 @@ def read_json_lines(files: Files, path: str) -> Iterator[Any]:
     Raises:
         DamagedError: if it cannot be read.
     """
-    return (_value(files, path, line) for line in read_text(files, path).splitlines() if line.strip())
+    return (_value(files, path, line) for line in read_text(files, path).split("\n") if line.strip())
 
 
 def _value(files: Files, path: str, text: str) -> Any:

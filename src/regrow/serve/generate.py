@@ -16,10 +16,10 @@ from regrow.corpus.tokenizer import Tokenizer
 from regrow.errors import InputError, RecipeError
 from regrow.model.decoder import Decoder, Weights
 from regrow.model.sampling import Sampling
+from regrow.model.usual import SEED, Usual, stops
 from regrow.serve.engine import Ended, Engine, Event, Model, Request, Written
 from regrow.serve.loading import adapted, load
 from regrow.serve.text import Spelling
-from regrow.serve.usual import SEED, Usual
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,11 @@ class Generator:
         return self.tokenizer.meant(self.template.render(messages, prompt=True))
 
     def _pieces(self, tokens: Iterator[int]) -> Iterator[str]:
-        spelling = Spelling(self.tokenizer)
-        yield from filter(None, map(spelling.add, tokens))
+        spelling = Spelling(self.tokenizer, stops(self.usual))
+        for token in tokens:
+            yield from filter(None, [spelling.add(token)])
+            if spelling.stopped:
+                return
         yield from filter(None, [spelling.end()])
 
     def _tokens(self, ids: list[int], most: int, sampling: Sampling, adapter: str = "") -> Iterator[int]:

@@ -85,7 +85,7 @@ class Origin:
             return self.release.digest
         return _sha256(self.place) if self._is_file else digest(self.place, read_in(self.place))
 
-    @property
+    @cached_property
     def made(self) -> int:
         """When it was put together, as far as the files tell, in seconds since 1970."""
         first = self.place / (SUMS if self.release else CONFIG)

@@ -120,7 +120,7 @@ def cost(parameters: BenchmarkParameters, inputs: Mapping[str, tuple[Expected, .
 
 KIND = Kind(
     name="benchmark",
-    version=1,
+    version=2,
     parameters=BenchmarkParameters,
     inputs={"files": Slot("files")},
     output="benchmark",

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from regrow.evaluating.names import ANSWER, ANSWERS_FOLDER
-from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
-from regrow.recipe.values import Name, Texts
-from regrow.sections import LARGEST, Parameters, fault
+from regrow.recipe.kind import Call, Context, Cost, Expected, Kind, Released, Table
+from regrow.recipe.values import Texts
+from regrow.sections import LARGEST, fault
 from regrow.stages.costs import WRITING
+from regrow.stages.examining import INPUTS, Examinee, Examining, keep
 from regrow.words import listed, shown
+
+if TYPE_CHECKING:
+    from regrow.evaluating.prompts import Answered
 
 _ROLES = ("system", "user", "assistant")
 
 
-class PromptParameters(Parameters):
-    """A prompt, how tokens are chosen, and what the answer should be."""
+class PromptParameters(Examining):
+    """A prompt, how tokens are chosen, and what the answer should be; or files of prompts, with what their lines leave
+    open.
+    """
 
-    name: Name = Field(
-        description="What the prompt is called, used in the name of its stage and of its file.",
-        examples=["greeting"],
-        json_schema_extra={"settled": True},
-    )
     text: str = Field(
-        description="A text for the model to continue; where it has a chat template, a question to it.",
+        default="",
+        description="A text for the model to continue; where it has a chat template, a question to it. Or `sources`.",
         examples=["The river"],
-        min_length=1,
     )
     messages: tuple[dict[str, str], ...] = Field(
         default=(),
@@ -76,26 +77,40 @@ class PromptParameters(Parameters):
                 )
         return value
 
+    @model_validator(mode="after")
+    def _asks(self) -> Self:
+        if not self.text and not self.sources:
+            raise fault("asks nothing", hint="write a `text`, or name `sources` with a prompt to a line", at=("text",))
+        if self.text and self.sources:
+            raise fault("asks twice", why="the lines of `sources` have a `text` each", hint="keep one", at=("text",))
+        return self
+
+
+def answered(wanted: PromptParameters, who: Examinee, where: str, context: Context) -> Answered:
+    """What a model answers to one prompt.
+
+    Raises:
+        InputError: if it cannot be asked that.
+    """
+    from regrow.corpus.conversations import Message
+    from regrow.evaluating.prompts import Answered, Prompt
+
+    said = wanted.model_dump(exclude={"name", "sources", "expect", "contains"})
+    messages = tuple(Message(one["role"], one["content"]) for one in said["messages"])
+    prompt = Prompt(**{**said, "messages": messages})
+    writing = prompt.writing(who.tokenizer, who.template, who.alone.room, where)
+    (written,) = who.alone.written([writing])
+    found = Answered.of(prompt, writing, written, wanted.expect, wanted.contains)
+    if found.unmet:
+        context.emit("warning", text=f"{where}: {found.unmet}")
+    return found
+
 
 def run(call: Call[PromptParameters]) -> None:
     """Let the model answer."""
-    from regrow.corpus.chat import ChatTemplate, Message
-    from regrow.corpus.tokenizer import Tokenizer
-    from regrow.evaluating.alone import Alone
-    from regrow.evaluating.prompts import Answered, Prompt
-
-    said = call.parameters.model_dump(exclude={"name", "expect", "contains"})
-    messages = tuple(Message(one["role"], one["content"]) for one in said["messages"])
-    prompt = Prompt(**{**said, "messages": messages})
-    tokenizer, template = Tokenizer.open(call.input("tokenizer")), ChatTemplate.open(call.input("tokenizer"))
-    alone = Alone.load(call.input("weights"), tokenizer)
-    writing = prompt.writing(tokenizer, template, alone.room, f"prompt `{call.parameters.name}`")
-    (written,) = alone.written([writing])
-    answered = Answered.of(prompt, writing, written, call.parameters.expect, call.parameters.contains)
-    if answered.unmet:
-        call.context.emit("warning", text=f"prompt `{call.parameters.name}`: {answered.unmet}")
-    text = json.dumps(answered.document(), indent=2, sort_keys=True, ensure_ascii=False)
-    (call.output / ANSWER).write_text(text + "\n", encoding="utf-8")
+    wanted = call.parameters
+    found = answered(wanted, Examinee.of(call), f"prompt `{wanted.name}`", call.context)
+    keep(call.output / ANSWER, found.document())
 
 
 def cost(parameters: PromptParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
@@ -107,7 +122,7 @@ KIND = Kind(
     name="prompt",
     version=1,
     parameters=PromptParameters,
-    inputs={"weights": Slot("weights"), "tokenizer": Slot("tokenizer")},
+    inputs=INPUTS,
     output="answer",
     run=run,
     exact=True,
@@ -115,6 +130,7 @@ KIND = Kind(
     libraries=("tokenizers",),
     summary="ask the finished model a prompt, and keep the answer",
     table=Table("prompt", about="A prompt that the release keeps with its answer, for `regrow test`.", many=True),
+    asked=lambda said: not said.sources,
     cost=cost,
     released=(Released(ANSWER, ANSWERS_FOLDER, "{entry}.json", always=True),),
 )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from collections.abc import Mapping
+from typing import Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from regrow.evaluating.names import SCORES, SCORES_FOLDER, known
+from regrow.evaluating.names import HUB_FOLDER, SCORES, SCORES_FOLDER, known
 from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
-from regrow.recipe.values import Name, Texts
-from regrow.sections import Parameters, fault
-from regrow.stages.costs import all_of
+from regrow.recipe.values import Texts
+from regrow.sections import fault
+from regrow.stages.costs import BYTES_PER_TOKEN, all_of
+from regrow.stages.examining import FILES, INPUTS, Examinee, Examining, files, keep
 from regrow.words import suggestion
 
 _FLOPS_PER_SECOND = 5e10
@@ -19,18 +21,13 @@ _TEXTS, _TOKENS = 200, 20
 """Of a task that comes along, and of one of its texts."""
 
 
-class ScoreParameters(Parameters):
+class ScoreParameters(Examining):
     """In which tasks the model is judged."""
 
-    name: Name = Field(
-        description="What the scores are called, used in the name of their stage and of their file.",
-        examples=["small"],
-        json_schema_extra={"settled": True},
-    )
     tasks: Texts = Field(
-        description=f"The tasks, of those that come along: {', '.join(known())}.",
+        default=(),
+        description=f"The tasks, of those that come along: {', '.join(known())}. Or `sources`, or both.",
         examples=[["agreement", "copying"]],
-        min_length=1,
     )
     chat: bool = Field(default=False, description="Put questions through the model's chat template.", examples=[True])
 
@@ -44,47 +41,60 @@ class ScoreParameters(Parameters):
             raise fault("a task is named twice", hint="name it once")
         return value
 
+    @model_validator(mode="after")
+    def _asks(self) -> Self:
+        if not self.tasks and not self.sources:
+            raise fault("asks nothing", hint="name `tasks` that come along, or `sources` that are some", at=("tasks",))
+        return self
+
 
 def run(call: Call[ScoreParameters]) -> None:
     """Ask the model all items."""
-    from regrow.corpus.chat import ChatTemplate
-    from regrow.corpus.tokenizer import Tokenizer
     from regrow.errors import InputError
-    from regrow.evaluating import tasks
-    from regrow.evaluating.alone import Alone
+    from regrow.evaluating import hub, tasks
     from regrow.evaluating.forms import Form
-    from regrow.evaluating.scores import Scores, judge
+    from regrow.evaluating.scores import Scores, judge, require_distinct
     from regrow.model import weights
+    from regrow.model.usual import stops
 
-    tokenizer, template = Tokenizer.open(call.input("tokenizer")), ChatTemplate.open(call.input("tokenizer"))
-    if call.parameters.chat and template is None:
+    brought = list(files(call))
+    asked = [*map(tasks.find, call.parameters.tasks), *(tasks.read(path, name) for name, path in brought)]
+    require_distinct(one.name for one in asked)
+    who = Examinee.of(call)
+    if call.parameters.chat and who.template is None:
         raise InputError("the model has no chat template", where=call.name, hint="leave `chat` out: it continues texts")
-    alone = Alone.load(call.input("weights"), tokenizer)
-    form = Form(tokenizer, alone.room, template if call.parameters.chat else None)
+    template = who.template if call.parameters.chat else None
+    form = Form(who.tokenizer, who.alone.room, template, stops=stops(who.alone.usual))
 
     def told(done: int, total: int) -> None:
         call.context.emit("progress", done=done, total=total, unit="items")
         if call.context.stopping():
             call.context.stop()
 
-    found = tuple(judge(tasks.find(name), form, alone, told) for name in call.parameters.tasks)
+    found = tuple(judge(task, form, who.alone, told) for task in asked)
     scores = Scores(weights.digest(call.input("weights")), found)
-    text = json.dumps(scores.document(), indent=2, sort_keys=True, ensure_ascii=False)
-    (call.output / SCORES).write_text(text + "\n", encoding="utf-8")
+    keep(call.output / SCORES, scores.document())
+    for number, (_, path) in enumerate(brought, 1):  # to be asked again
+        shutil.copyfile(path, call.output / f"{number}-{path.name}")
+    if listed := hub.eval_results(scores):
+        place = call.output / HUB_FOLDER / f"{call.parameters.name}.yaml"
+        place.parent.mkdir()
+        place.write_text(listed, encoding="utf-8")
 
 
 def cost(parameters: ScoreParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
     """Estimate: each text is read once."""
-    weights = all_of(inputs, "weights")
-    flops = weights.sequence_flops / max(1, weights.context) * _TOKENS * _TEXTS * len(parameters.tasks)
-    return Cost(flops=flops, seconds=flops / _FLOPS_PER_SECOND)
+    weights, brought = all_of(inputs, "weights"), all_of(inputs, FILES)
+    tokens = _TOKENS * _TEXTS * len(parameters.tasks) + brought.size / BYTES_PER_TOKEN
+    flops = weights.sequence_flops / max(1, weights.context) * tokens
+    return Cost(Expected(size=brought.size), flops=flops, seconds=flops / _FLOPS_PER_SECOND)
 
 
 KIND = Kind(
     name="score",
     version=1,
     parameters=ScoreParameters,
-    inputs={"weights": Slot("weights"), "tokenizer": Slot("tokenizer")},
+    inputs={**INPUTS, FILES: Slot("files", many=True, optional=True, named="sources")},
     output="scores",
     run=run,
     exact=True,
@@ -95,5 +105,10 @@ KIND = Kind(
         "score", about="Tasks that the finished model is judged in; the release keeps what it reached.", many=True
     ),
     cost=cost,
-    released=(Released(SCORES, SCORES_FOLDER, "{entry}.json", always=True),),
+    released=(
+        Released(SCORES, SCORES_FOLDER, "{entry}.json", always=True),
+        Released("*.jsonl", f"{SCORES_FOLDER}/{{entry}}", always=True, verbatim=True),
+        Released("*.ndjson", f"{SCORES_FOLDER}/{{entry}}", always=True, verbatim=True),
+        Released(f"{HUB_FOLDER}/*.yaml", always=True),
+    ),
 )

@@ -19,6 +19,7 @@ from regrow.errors import InputError, RegrowError
 from regrow.evaluating import tasks
 from regrow.evaluating.alone import Alone
 from regrow.evaluating.asking import Answering, Writing, Written
+from regrow.evaluating.names import known
 from regrow.evaluating.prompts import Answered
 from regrow.evaluating.scores import Score, judge
 from regrow.exact.version import INFERENCE
@@ -118,7 +119,7 @@ def ask_again(folder: Path, against: Path | None = None, batch: int = BATCH) -> 
         cases = (
             *_prompts(answers, who, release is kept or release.digest == kept.digest),
             *_sampled(samples, who),
-            *(case for name, one in scores.items() for case in _scored(name, one, who)),
+            *(case for name, one in scores.items() for case in _scored(name, one, kept, who)),
         )
     return Outcome(release.name or folder.name, release.digest, kept.digest, cases)
 
@@ -141,7 +142,8 @@ def _prompted(name: str, was: Answered, writing: Writing, written: Written, ours
     changed = diff(was.text, now.text)
     if now.unmet:
         said = json.dumps(now.text.strip(), ensure_ascii=False)
-        accept = f"if that is right now, write `expect = {said}` in its `[[prompt]]`"
+        entry, line = f"`expect = {said}` in its `[[prompt]]`", f'`"expect": {said}` in its line of the file'
+        accept = f"if that is right now, write {line if '/' in name else entry}"
         return Case("prompt", name, "failed", now.unmet, changed, accept)
     if changed:
         put = "" if now.rendered == was.rendered else "it is put in other tokens, and "
@@ -181,17 +183,23 @@ def _sampled(samples: list[_Sample], who: Subject) -> Iterator[Case]:
         yield Case("sample", str(number), "failed" if changed else "passed", why, changed)
 
 
-def _scored(name: str, kept: Mapping[str, Any], who: Subject) -> Iterator[Case]:
+def _scored(name: str, kept: Mapping[str, Any], release: Release, who: Subject) -> Iterator[Case]:
     """The tasks of one set of scores."""
     if kept["arithmetic"]["inference"] != INFERENCE:
         why = f"they are of version {kept['arithmetic']['inference']} of the arithmetic, and this is {INFERENCE}"
         for one in kept["scores"]:
             yield Case("score", f"{name}/{one['task']}", "failed", why)
         return
+    brought = {task.name: task for task in map(tasks.read, asked.items(release, name))}
     for one in kept["scores"]:
         title = f"{name}/{one['task']}"
         form = who.form(bool((one.get("how") or {}).get("chat")))
-        task = tasks.find(one["task"])
+        task = brought.get(one["task"])
+        if task is None and one["task"] not in known():
+            why = "its items may not be shared, and are not in the release"
+            yield Case("score", title, "skipped", why, hint="who has them can ask with `regrow eval --tasks FILE`")
+            continue
+        task = task or tasks.find(one["task"])
         if task.digest(form) != one["asked"]:
             why = "its items are put otherwise now, so the scores cannot be compared"
             yield Case("score", title, "failed", why)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regrow.errors import InputError, RecipeError
+from regrow.errors import InputError
 from regrow.evaluating import tasks
-from regrow.evaluating.scores import Score, Scores, judge
+from regrow.evaluating.scores import Score, Scores, judge, require_distinct
 from regrow.testing.together import BATCH
 
 if TYPE_CHECKING:
@@ -63,9 +63,7 @@ def evaluate(folder: Path, names: Sequence[str], options: Options, heard: Heard 
     found = [_found(name) for name in names]  # before a model is loaded, which may take long
     with subject(folder, options.batch) as who:
         scores = [score for one in found for score in _scores(one, who, options, heard)]
-        twice = [one.task for i, one in enumerate(scores) if one.task in {other.task for other in scores[:i]}]
-        if twice:
-            raise RecipeError(f"there are two tasks called `{twice[0]}`", hint="give one of them another name")
+        require_distinct(one.task for one in scores)
         return Scores(who.weights, tuple(scores))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from regrow.errors import InputError
 from regrow.evaluating.forms import Form
 from regrow.model import weights
+from regrow.model.usual import stops
 from regrow.serve.batch import Limits
 from regrow.serve.engine import Engine
 from regrow.serve.generate import Generator
@@ -48,7 +49,7 @@ class Subject:
                 "the model has no chat template", where=str(self.folder), hint="leave `--chat` out: it continues texts"
             )
         room = self.generator.decoder.config.context
-        return Form(self.generator.tokenizer, room, template if chat else None, cuts)
+        return Form(self.generator.tokenizer, room, template if chat else None, cuts, stops(self.generator.usual))
 
 
 @contextmanager

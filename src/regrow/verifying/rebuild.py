@@ -20,6 +20,7 @@ from regrow.errors import Interrupted, RegrowError, StageError
 from regrow.recipe.graph import Graph
 from regrow.recipe.pin import MOST_NAMED, WITHHELD
 from regrow.release import Release
+from regrow.release.asked import said
 from regrow.release.files import DamagedError, read_bytes
 from regrow.release.layout import ATTESTATIONS, BUILDINFO, GIVEN, REPORT, STATES, SUMS, statement_path
 from regrow.release.sums import changed
@@ -84,6 +85,8 @@ def rebuild(
                 require_wanted(replace(locked, graph=work.graph), room, confirmed)
                 report = work.report()
             report = replace(report, reasons=(*report.reasons, *_other_secrets(locked, sources)))
+            if report.verdict is Verdict.SAME:
+                report = replace(report, asked=tuple(said(release, {stage.name for stage in report.stages})))
             if report.verdict is Verdict.SAME and store is None:
                 libraries = {name for stage in locked.graph.stages for name in stage.kind.libraries}
                 rebuilds.note(check.digest, "regrow verify", time.monotonic() - started, libraries)

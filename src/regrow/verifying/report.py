@@ -85,6 +85,7 @@ class VerifyReport:
         machines: what is different about this machine, as far as the release tells about the author's.
         missing: sources whose texts may not be shared, and are not here.
         taken: stages whose artifacts were taken from the release, for what is made from them.
+        asked: what the model answered and reached when it was asked again, which is the same.
         seconds: how long it took.
     """
 
@@ -101,6 +102,7 @@ class VerifyReport:
     machines: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
     seconds: float = 0.0
 
     @property
@@ -135,6 +137,7 @@ class VerifyReport:
             "machines": list(self.machines),
             "missing_sources": list(self.missing),
             "taken_stages": list(self.taken),
+            "asked_again": list(self.asked),
             "seconds": round(self.seconds, 3),
         }
 
@@ -147,6 +150,7 @@ class VerifyReport:
 
 def _same(report: VerifyReport) -> Iterator[str]:
     yield f"Same: built again here, all {len(report.stages)} stages and the release are bit for bit what was released."
+    yield from taken("asked again, the same", report.asked)
     yield from taken("taken as given", report.given)
     yield from taken("not checked", report.unchecked)
     yield report.digest

@@ -157,6 +157,7 @@ class SpotReport:
         same: stages that were built again as a whole, and are the same.
         looked: what was run of the stages that train.
         parts: what was made again of stages that give their output in parts.
+        asked: what the model answered and reached when it was asked again, which is the same.
         unkept: stages that have parts or states to begin with, of which none that is right was found anywhere, so that
             they were made from their beginning.
         given: files that are the makers' own words, which the check began with.
@@ -175,6 +176,7 @@ class SpotReport:
     same: tuple[str, ...] = ()
     looked: tuple[Looked, ...] = ()
     parts: tuple[LookedParts, ...] = ()
+    asked: tuple[str, ...] = ()
     unkept: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
@@ -203,6 +205,7 @@ class SpotReport:
         yield from (f"  {one}" for one in (*self.parts, *self.looked))
         if self.same:
             yield f"  built again as a whole, and the same: {', '.join(self.same)}"
+        yield from taken("asked again, the same", self.asked)
         if self.unkept:
             why = "since nothing to begin with is kept, or not what was committed to"
             yield f"  from the beginning, {why}: {', '.join(self.unkept)}"
@@ -234,6 +237,7 @@ class SpotReport:
             "same": list(self.same),
             "runs": _plain(self.looked),
             "parts": _plain(self.parts),
+            "asked_again": list(self.asked),
             "unkept": list(self.unkept),
             "given": list(self.given),
             "unchecked": list(self.unchecked),

@@ -42,6 +42,7 @@ from regrow.formats import parts
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.pin import MOST_NAMED
 from regrow.release import Release
+from regrow.release.asked import said
 from regrow.release.files import read_json
 from regrow.release.layout import GIVEN, STATES, SUMS, UNCOVERED, statement_path
 from regrow.release.statements import Statement
@@ -158,6 +159,7 @@ def spot_check(
         same=tuple(check.same),
         looked=tuple(check.looked),
         parts=tuple(check.parts),
+        asked=() if report.lie else tuple(said(release, check.same)),
         unkept=tuple(check.unkept),
         given=there(release, GIVEN),
         unchecked=_passed_by(release, check.begun),

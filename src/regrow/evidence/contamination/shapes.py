@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ USUAL: Mapping[str, tuple[str, ...]] = {
 }
 """What fields are called where a recipe does not say; the first that a row has."""
 
+_ENDS = re.compile(r"[\r\n]+")
+"""Of lines: other characters that end one for Python may stand in a text of JSON."""
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _Row = Mapping[str, Any]
 
@@ -74,12 +77,18 @@ def items(file: str, data: Readable, shape: Shape) -> tuple[Shape, list[Item]] |
     if format not in TABULAR:
         return None
     rows = [*_READERS[format](content, file)]
+    del rows[: bool(rows) and _is_head(rows[0], shape)]
     known = shape.of(rows)
     if rows and not known.question:
         why = f"none of its fields is known to be the question; it has {names(rows[0])}"
         raise _misshapen(file, 1, why, NoQuestionError)
     needed = {*known.question, *shape.choices, *shape.answer, *shape.item}
     return known, [_item(row, known, needed, file, number) for number, row in enumerate(rows, 1)]
+
+
+def _is_head(row: _Row, shape: Shape) -> bool:
+    """Whether the first row says what the others are, as in a file of a task (docs/eval.md), and asks nothing."""
+    return "task" in row and row.keys().isdisjoint(shape.question or USUAL["question"])
 
 
 def _item(row: _Row, shape: Shape, needed: Set[str], file: str, number: int) -> Item:
@@ -148,7 +157,7 @@ def _json_rows(content: Content, file: str) -> Iterator[_Row]:
     if text.lstrip()[:1] == "[":
         yield from (_object(one, file, number) for number, one in enumerate(_parsed(text, file, 1), 1))
         return
-    lines = [line for line in text.splitlines() if line.strip()] if text.strip() else []
+    lines = [line for line in _ENDS.split(text) if line.strip()]
     try:
         json.loads(lines[0]) if lines else None
     except ValueError:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from regrow.model.usual import stops as usual_stops
 from regrow.serve.http.answers import Answer, CompletionAnswer, ConversationAnswer, Shape
 from regrow.serve.http.asked import Asked, Completion, Conversation
 from regrow.serve.http.asked import Texts as AskedTexts
@@ -26,7 +27,6 @@ from regrow.words import shown, some
 
 _USUAL_LENGTH = 16
 """Tokens that OpenAI adds to a text where nobody says how many."""
-_STOPS = "stop_strings"
 
 
 class Api:
@@ -154,12 +154,12 @@ class Api:
     def _stops(self, asked: Asked) -> tuple[str, ...]:
         stops, limits = asked.stops, self._limits
         if asked.stop is None:
-            stops = tuple(self._served.usual.get(_STOPS, ()))
-        elif len(stops) > limits.stops:
+            return usual_stops(self._served.usual)
+        if len(stops) > limits.stops:
             raise RefusedError(f"there are {len(stops):,} texts to stop at, and {limits.stops} may be", param="stop")
-        elif not all(0 < len(stop) <= limits.stop for stop in stops):
+        if not all(0 < len(stop) <= limits.stop for stop in stops):
             raise RefusedError(f"a text to stop at has from 1 to {limits.stop:,} characters", param="stop")
-        return tuple(stop for stop in stops if stop)
+        return stops
 
     def _most(self, asked: int | None, name: str, usual: int) -> int:
         if asked is not None and asked > self._limits.answer:

@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from regrow.model.usual import HOTTEST
 from regrow.serve.http.errors import RefusedError
-from regrow.serve.usual import HOTTEST
 from regrow.words import suggestion
 
 LARGEST_SEED = 2**64 - 1
+_A_NAME = r"^[^\s<|\\/>]+$"
+"""Of whoever speaks, as OpenAI has it: nothing of which a template could make a token of its own."""
 _SHOWN = 60
 """Characters of a name that somebody gave."""
 
@@ -129,6 +131,7 @@ class Said(_Object):
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[Part]
+    name: Annotated[str, Field(pattern=_A_NAME, max_length=64)] | None = None
 
     @property
     def text(self) -> str:

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from regrow.model.sampling import Sampling
+from regrow.model.usual import SEED, Usual
 from regrow.serve.http.asked import LARGEST_SEED, Asked
 from regrow.serve.http.errors import RefusedError
-from regrow.serve.usual import SEED, Usual
 from regrow.words import shown
 
 _SILENT: Mapping[str, Any] = {
@@ -61,8 +61,9 @@ class Chosen:
     def _bias(self, vocabulary: int) -> dict[int, float]:
         found = {}
         for token, value in self.values["logit_bias"].items():
-            if not (token.isascii() and token.isdecimal() and len(token) < _DIGITS and int(token) < vocabulary):
+            number = int(token) if token.isascii() and token.isdecimal() and len(token) < _DIGITS else vocabulary
+            if not (number < vocabulary and str(number) == token):  # 01 would be another name for 1
                 why = f"`logit_bias` is for tokens by their numbers, from 0 to {vocabulary - 1:,}"
                 raise RefusedError(f"{why}, and {shown(token)} is none", param="logit_bias", code="invalid_value")
-            found[int(token)] = float(value)
+            found[number] = float(value)
         return found

@@ -38,7 +38,8 @@ class RefusedError(Exception):
     def body(self) -> dict[str, Any]:
         """As OpenAI's clients read it."""
         kind = _TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+        said = self.message.encode("utf-8", "backslashreplace").decode()  # it may quote half a character
+        return {"error": {"message": said, "type": kind, "param": self.param, "code": self.code}}
 
     @property
     def response(self) -> Response:

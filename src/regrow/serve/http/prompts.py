@@ -10,7 +10,7 @@ from anyio import CapacityLimiter, to_thread
 
 from regrow.corpus.conversations import SYSTEM, Message
 from regrow.errors import RegrowError
-from regrow.serve.http.asked import Asked, Completion, Conversation, Texts
+from regrow.serve.http.asked import Asked, Completion, Conversation, Said, Texts
 from regrow.serve.http.errors import RefusedError, plain
 from regrow.serve.http.served import Served
 from regrow.words import counted
@@ -87,7 +87,7 @@ class Prompts:
         if template is None:
             why = "the model has no chat template: it continues texts and answers nobody"
             raise RefusedError(f"{why}; use /v1/completions", param="messages", code="no_chat_template")
-        said = [Message(SYSTEM if one.role == "developer" else one.role, one.text) for one in asked.said]
+        said = [_message(one) for one in asked.said]
         return await self._slowly(lambda: meant(template.render(said, prompt=True)), "messages")
 
     async def _tokens(self, given: str | Sequence[int], begins: bool) -> list[int]:
@@ -135,6 +135,10 @@ class Prompts:
             return await to_thread.run_sync(make, limiter=self._turn)
         except RegrowError as error:
             raise plain(error, param=param) from error
+
+
+def _message(said: Said) -> Message:
+    return Message(SYSTEM if said.role == "developer" else said.role, said.text, said.name or "")
 
 
 def _several(prompt: Any) -> list[str | list[int]]:

@@ -13,13 +13,13 @@ from regrow.errors import RecipeError
 from regrow.exact.version import INFERENCE
 from regrow.model.adapters import files
 from regrow.model.sampling import Sampling
+from regrow.model.usual import unheeded
 from regrow.release import Release
 from regrow.serve.engine import Ended, Engine, Event, Request
 from regrow.serve.engine import Limits as EngineLimits
 from regrow.serve.generate import Generator
 from regrow.serve.http.limits import Limits
 from regrow.serve.origin import Origin, digest
-from regrow.serve.usual import unheeded
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Served:
             raise RecipeError(
                 f"an adapter cannot be called `{origin.name}`", why="the model is", hint="call it otherwise"
             )
-        origin.digest  # noqa: B018  (of the files as they are now, which are read next)
+        origin.digest, origin.made  # noqa: B018  (of the files as they are now; what becomes of them later is no matter)
         generator = Generator.load(origin.place, adapters)
         digests = {name: digest(files.find(folder), files.FILES) for name, folder in adapters.items()}
         of_engine = EngineLimits(waiting=limits.texts)
@@ -149,7 +149,7 @@ class Served:
 def _warm(engine: Engine, token: int) -> None:
     """Let a model write something: whoever asks first does not wait for kernels, and one that fails is told of now."""
     heard = SimpleQueue[Event]()
-    engine.submit(Request([token, token], 2, Sampling()), heard.put)
+    engine.submit(Request([token, token], 2, Sampling(), likeliest=1, echo=True), heard.put)
     while not isinstance(event := heard.get(), Ended):
         pass
     if event.error is not None:

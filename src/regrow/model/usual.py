@@ -47,6 +47,13 @@ class Usual:
         )
 
 
+def stops(said: Mapping[str, Any]) -> tuple[str, ...]:
+    """The texts before which a model usually ends what it writes, where nobody names others."""
+    named = said.get("stop_strings")
+    each = [named] if isinstance(named, str) else named if isinstance(named, list) else []
+    return tuple(one for one in each if isinstance(one, str) and one)
+
+
 def unheeded(said: Mapping[str, Any]) -> list[str]:
     """What a maker says of how a model is let write that is not done here."""
     return [name for name, value in _UNHEEDED.items() if said.get(name, value) not in (value, None)]

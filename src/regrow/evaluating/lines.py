@@ -1,0 +1,70 @@
+"""Files that say what is asked: a JSON object to a line, each known by its place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from regrow.errors import InputError
+from regrow.words import shown
+
+_LARGEST = 64 << 20
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a file.
+
+    Attributes:
+        file: what people call it.
+        number: from 1.
+        row: what it says.
+    """
+
+    file: str
+    number: int
+    row: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def where(self) -> str:
+        """Its place, for messages."""
+        return f"{self.file}: line {self.number}"
+
+
+def lines_of(path: Path, called: str = "") -> Iterator[Line]:
+    """The lines that are not empty.
+
+    Args:
+        path: the file.
+        called: what people call it; by default its path.
+
+    Raises:
+        InputError: if it cannot be read, or a line is no object.
+    """
+    called = called or str(path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise InputError("the file cannot be read", where=called, why=why) from error
+    if len(data) > _LARGEST:
+        raise InputError("the file cannot be read", where=called, why=f"it has more than {_LARGEST:,} bytes")
+    for number, line in enumerate(data.splitlines(), 1):
+        if line.strip():
+            yield Line(called, number, _row(line, Line(called, number).where))
+
+
+def _row(line: bytes, where: str) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InputError("this line is no JSON", where=where, why=why, hint="each line is a JSON object") from error
+    if not isinstance(row, dict):
+        why = f"it is {shown(row)}"
+        raise InputError("this line is no JSON object", where=where, why=why, hint="each line is one, `{...}`")
+    return row
