@@ -24,8 +24,8 @@ from tests.train.toy import CONFIG, FREEZING, SETTINGS, TASK, batch, masked, wat
 
 ROOT = Path(__file__).parents[2]
 UNEVEN = dataclasses.replace(SETTINGS, micro_batch=2, micro_batches_per_step=3)
-SINGLE = dataclasses.replace(SETTINGS, micro_batch=1, micro_batches_per_step=6)
-LOOKING = dataclasses.replace(SETTINGS, validate_every=2, snapshots=1)
+SINGLE = dataclasses.replace(SETTINGS, micro_batch=1, micro_batches_per_step=6, validate_every=2, snapshots=1)
+HUGE = dataclasses.replace(SETTINGS, learning_rate=1e38, warmup=1, clip=0.0)
 
 START = """
 import json, os, sys, pathlib, time
@@ -35,7 +35,7 @@ from regrow.train import loop, reading, state, task
 from regrow.train.tasks import pretraining
 from regrow.train.group.environment import worker_environment
 from regrow.train.group.run import follow, join, leading
-from tests.train.test_workers import LOOKING, SINGLE, UNEVEN, looked
+from tests.train.test_workers import HUGE, SINGLE, UNEVEN, looked
 from tests.train.toy import FREEZING, SETTINGS, TASK, TASKS_HERE, batch, masked, watch
 
 def take_part(shard=False):
@@ -102,22 +102,15 @@ with traffic, take_part() as workers:
     pretraining.initialise = initial
 
     workers._copies = 1  # from here on all of them hold the parameters together
-    for recompute in (False, True):
-        found[f"golden, shared, {recompute}"] = run(f"golden {recompute}", recompute=recompute).chain[-1]["chain"]
-    found["single, shared"] = run("single", SINGLE).chain[-1]["chain"]
-    found["freezing, shared"] = run("freezing shared", UNEVEN, masked, task=FREEZING).chain
-    found["freezing, shared, recomputed"] = run("recomputed", UNEVEN, masked, task=FREEZING, recompute=True).chain
-    run("stopped shared", watch=watch(3))
-    found["after stopped"] = run("stopped 2").chain[-1]["chain"]
+    found["golden, shared"] = run("stopped 2", recompute=True).chain[-1]["chain"]
     seen = []
-    run("looking", LOOKING, watch=looked(seen))
+    found["single, shared"] = run("single", SINGLE, watch=looked(seen)).chain[-1]["chain"]
     found["seen"] = seen
+    run("stopped shared", UNEVEN, masked, watch(3), FREEZING)
     pretraining.initialise = poisoned
     found["diverged, shared"] = run("diverged shared").what
     pretraining.initialise = initial
-    huge = {**LOOKING.__dict__, "learning_rate": 1e38, "warmup": 1, "clip": 0.0}
-    found["not finite, shared"] = run("huge", type(LOOKING)(**huge)).what
-    run("golden last")  # what each holds is noted
+    found["not finite, shared"] = run("huge", HUGE).what
     (folder / "found.json").write_text(json.dumps(found))
 """
 
@@ -179,7 +172,7 @@ def torchrun(program, folder, workers, *options, said=()):
 
 
 def finish(run):
-    out, err = run.communicate(timeout=120)
+    out, err = run.communicate(timeout=300)
     assert run.returncode == 0, err
     return out.split()
 
@@ -245,30 +238,23 @@ def test_frozen_parameters_and_masks_give_the_same_bits_too(group, tmp_path):
     assert loop.train(FREEZING, UNEVEN, masked, folder / "freezing stopped", watch()).chain == alone
 
 
-@pytest.mark.parametrize("recompute", [False, True])
-def test_workers_who_hold_the_parameters_together_come_to_the_same_bits(recompute, group):
+def test_workers_who_hold_the_parameters_together_go_on_from_the_checkpoint_of_one(group):
     _, _, found = group
-    assert found[f"golden, shared, {recompute}"] == GOLDEN
+    assert found["golden, shared"] == GOLDEN  # with layers computed once more
 
 
-def test_so_they_do_in_several_turns_and_with_frozen_parameters(group, tmp_path):
-    _, _, found = group
-    assert found["single, shared"] == loop.train(TASK, SINGLE, batch, tmp_path / "1", watch()).chain[-1]["chain"]
-    alone = loop.train(FREEZING, UNEVEN, masked, tmp_path / "2", watch()).chain
-    assert found["freezing, shared"] == found["freezing, shared, recomputed"] == alone
+def test_one_worker_goes_on_from_theirs(group, tmp_path):
+    _, folder, _ = group
+    alone = loop.train(FREEZING, UNEVEN, masked, tmp_path, watch()).chain
+    assert loop.train(FREEZING, UNEVEN, masked, folder / "stopped shared", watch()).chain == alone
 
 
-def test_they_go_on_from_the_checkpoint_of_another_number_and_others_from_theirs(group):
-    _, folder, found = group
-    assert found["after stopped"] == GOLDEN
-    assert loop.train(TASK, SETTINGS, batch, folder / "stopped shared", watch()).chain[-1]["chain"] == GOLDEN
-
-
-def test_what_is_looked_at_on_the_way_is_whole(group, tmp_path):
+def test_they_come_to_the_same_bits_in_several_turns_and_show_all_of_them_on_the_way(group, tmp_path):
     _, _, found = group
     seen = []
-    loop.train(TASK, LOOKING, batch, tmp_path, looked(seen))
-    assert [step for step, *_ in seen] == [2, 3, 4]
+    alone = loop.train(TASK, SINGLE, batch, tmp_path, looked(seen))
+    assert found["single, shared"] == alone.chain[-1]["chain"]
+    assert [step for step, _ in seen] == [2, 3, 4]
     assert found["seen"] == seen
 
 

@@ -102,9 +102,10 @@ def command(
     RECIPE is the folder with regrow.toml. What was built before is taken from the store. A build that is stopped, in
     whatever way, continues with the same command. The digest of the release is the only line on stdout.
 
-    It is the same for any number of workers and jobs. --threads is then for each of them; by default they share the
-    processors. So it is with --shard and --recompute, which take time and spare memory; `regrow plan` says how much. `regrow plan --workers N --hosts M` shows how to start workers on several machines, and `regrow plan
-    --runner slurm` how to prepare text there.
+    It is the same for any number of workers and jobs, and with --shard and --recompute, which take time and spare
+    memory; `regrow plan` says how much. --threads is then for each worker; by default they share the processors.
+    `regrow plan --workers N --hosts M` shows how to start workers on several machines, and `regrow plan --runner slurm`
+    how to prepare text there.
     """
     if sum((locked, frozen, update_lock)) > 1:
         raise click.UsageError("choose one of --locked, --frozen and --update-lock")
