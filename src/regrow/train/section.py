@@ -174,6 +174,7 @@ class Passing:
         outside: parameters that are read elsewhere than in layers.
         layer: parameters of a layer.
         layers: how many.
+        largest: parameters that are exchanged at once.
         kept: what a layer keeps for its gradient.
         between: of that, what it is given.
         working: what is there besides while a layer, or what is behind the last one, is computed.
@@ -182,6 +183,7 @@ class Passing:
     outside: int = 0
     layer: int = 0
     layers: int = 0
+    largest: int = 0
     kept: float = 0.0
     between: float = 0.0
     working: float = 0.0
@@ -214,9 +216,10 @@ def needs(
 
     In memory: of each parameter its value and its digits, and of each that is learned two moments, of which a worker
     has its share, and the gradients of a step. Where workers hold a copy together, each has its share of values and
-    gradients, and besides a layer, and what is outside of layers: values, digits, gradients, and these twice more on
-    their way. On the disk: a checkpoint has a value and two moments for each that is learned, and while it takes the
-    place of another there are two; then the snapshots, which are copied when all is done.
+    gradients. Besides it has those of a layer and of what is outside of layers, and of the largest of these, one at a
+    time, digits, and gradients on their way out and in. On the disk: a checkpoint has a value and two moments for each
+    that is learned, and while it takes the place of another there are two; then the snapshots, which are copied when
+    all is done.
 
     Args:
         train: the run.
@@ -232,8 +235,9 @@ def needs(
         held = 8.0 * every + _gradients(mine) * learned
     else:
         mine = -(-train.micro_batches_per_step // sharing.copies)
-        sums = 4 if mine <= holders else _gradients(mine)
-        held = (4.0 * every + sums * learned) / holders + 20.0 * (passing.outside + passing.layer)
+        sums = 4 if mine <= holders else _gradients(mine) - 4
+        held = (4.0 * every + sums * learned) / holders
+        held += 8.0 * (passing.outside + passing.layer) + 12.0 * passing.largest
     memory = held + 8.0 * learned / sharing.workers + 4.0 * passing.numbers(recompute=sharing.recompute)
     snapshots = 4 * train.snapshots * learned
     optimizer = 8 * learned if train.keep_optimizer else 0
@@ -251,10 +255,12 @@ def _passing(architecture: Architecture, train: Train, vocabulary: int) -> Passi
     outside = vocabulary * width * (1 if architecture.tied_embeddings else 2)
     learned = parameter_count(architecture, vocabulary)
     logits = 3 * vocabulary * (width + min(tokens, max(_HEAD_ROWS, _HEAD_ENTRIES // vocabulary)))
+    layer = (learned - outside) // architecture.layers
     return Passing(
         outside,
-        (learned - outside) // architecture.layers,
+        layer,
         architecture.layers,
+        max(layer, vocabulary * width),
         tokens * (8 * width + 3 * hidden) + pairs,
         tokens * width,
         max(tokens * (6 * width + 5 * hidden) + pairs, logits),

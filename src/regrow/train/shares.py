@@ -116,9 +116,9 @@ class Shares:
         if loss is not None:  # pieces take theirs on the way
             gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=shared)
             found = dict(zip(leaves, gradients, strict=True))
-        whole = tuple(name for name in leaves if not (shared and name in self.layered))
-        if whole:
-            self.take(whole, [found.pop(name) for name in whole] if found else [])
+        whole = [name for name in leaves if not (shared and name in self.layered)]
+        for names in ([name] for name in whole) if shared else [whole]:  # room for as little as is exchanged at a time
+            self.take(names, [found.pop(name) for name in names] if found else [])
 
     def whole(self, names: Sequence[str]) -> Mapping[str, Tensor]:
         """Gather them, unless they are those that were gathered last."""
