@@ -49,7 +49,8 @@ def work(rank: int, said: argparse.Namespace, sharing: Sharing, folder: Path, to
         clip=1.0, seed=1, checkpoint_every=100,
     )  # fmt: skip
     task = Pretraining(DecoderConfig(vocabulary=VOCABULARY, **architecture.model_dump()), 1)
-    store = torch.distributed.FileStore(str(folder / "store"), said.workers)
+    c10d: Any = torch.distributed  # not all of it is typed
+    store = c10d.FileStore(str(folder / "store"), said.workers)
     before, seconds = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, []
     with connected(store, rank, said.workers, sharing.copies) as workers, recomputing(sharing.recompute):
         current = state.begin(folder, task, workers)
@@ -84,12 +85,14 @@ def main() -> None:
     options.add_argument("--micro-batch", type=int, default=4)
     options.add_argument("--micro-batches", type=int, default=4)
     options.add_argument("--steps", type=int, default=4)
+    options.add_argument("--ways", type=int, nargs="+", default=[0, 1, 2, 3], help="Lines of the table.")
     said = options.parse_args()
     architecture = shape(said.millions, said.context)
     train = Train(tokens=10**9, micro_batch=said.micro_batch, micro_batches_per_step=said.micro_batches)
     context, digests = multiprocessing.get_context("spawn"), set()
     print("shard recompute   memory     plan   processor s   s")
-    for shard, recompute in itertools.product((False, True), repeat=2):
+    ways = [*itertools.product((False, True), repeat=2)]
+    for shard, recompute in (ways[number] for number in said.ways):
         sharing = Sharing(said.workers, 1 if shard else said.workers, recompute=recompute)
         with tempfile.TemporaryDirectory() as folder:
             told = context.SimpleQueue()

@@ -340,7 +340,8 @@ class Pass:
         def computed(parameters: Parameters, given: Between) -> Between:
             return replace(self, parameters=parameters)._passed(i, given)
 
-        own = {name: x for name, x in self.parameters.items() if name.startswith(f"{layer_name(i)}.")}
+        begins = f"{layer_name(i)}."
+        own = {name: x for name, x in self.parameters.items() if name.startswith(begins) and isinstance(x, Tensor)}
         return self.products.piece(computed, own, between)
 
     def _passed(self, i: int, between: Between) -> Between:
