@@ -72,7 +72,8 @@ def torchrun(tmp_path: Path) -> dict[str, str]:
 
 def test_workers_change_nothing_that_can_be_seen(copy: Shell, first_build: subprocess.CompletedProcess[str]) -> None:
     (copy.folder / "small" / "regrow.lock").unlink()
-    done = copy.run("build", "small", "--workers", "2", "--store", "other", "--output", "build/other")
+    sparing = ("--shard", "--recompute")  # nor do these; tests/train tries workers without them
+    done = copy.run("build", "small", "--workers", "2", *sparing, "--store", "other", "--output", "build/other")
     assert done.returncode == 0, done.stderr
     assert done.stdout == first_build.stdout
     said, before = (
@@ -122,6 +123,8 @@ def test_ctrl_c_and_kill(shell: Shell) -> None:
 def test_bad_workers(shell: Shell) -> None:
     for number in ("0", "-1", "two"):
         assert shell.run("build", ".", "--workers", number).returncode == 2
+    alone = shell.run("build", ".", "--shard")
+    assert (alone.returncode, "add --workers N" in alone.stderr) == (2, True)
     half = shell.run("build", ".", RANK="0", TORCHELASTIC_RUN_ID="job")
     assert half.returncode == 2
     assert "`WORLD_SIZE`" in half.stderr
@@ -140,6 +143,8 @@ def test_bad_workers(shell: Shell) -> None:
 def test_plan_prints_what_starts_workers(copy: Shell) -> None:
     assert copy.run("plan", "small", "--workers", "4").stdout.endswith("\nregrow build small --workers 4\n")
     assert "torchrun" not in copy.run("plan", "small").stdout
+    line = "regrow build small --shard --recompute --workers 4\n"
+    assert copy.run("plan", "small", "--workers", "4", "--shard", "--recompute").stdout.endswith(line)
     assert copy.run("plan", "small", "--workers", "3", "--hosts", "2").returncode == 2
     launch = copy.json("plan", "small", "--workers", "16", "--hosts", "2")["launch"]
     assert launch["torchrun"] == (

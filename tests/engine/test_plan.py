@@ -12,6 +12,7 @@ from regrow.errors import StageError
 from regrow.model.architecture import Architecture, forward_flops, parameter_count
 from regrow.recipe.expand import expand
 from regrow.recipe.graph import Graph
+from regrow.recipe.kind import Sharing
 from regrow.recipe.pin import Pin
 from regrow.recipe.schema import parse
 from regrow.stages import KINDS
@@ -113,7 +114,26 @@ def test_a_run_needs_room_for_two_checkpoints_and_its_snapshots() -> None:
     assert (kept.scratch, kept.output) == (24_000 + 12_000, 4_000 + 12_000 + 8_000)
     frozen = needs(Train(tokens=100), 1000, frozen=50_000)
     assert (frozen.scratch, frozen.memory - plain.memory) == (plain.scratch, 8 * 50_000)
-    assert needs(Train(tokens=100), 1000, workers=4).memory < plain.memory
+    assert needs(Train(tokens=100), 1000, sharing=Sharing(4, 4)).memory < plain.memory
+
+
+EIGHT_BILLION = Architecture(
+    layers=32, width=4096, heads=32, kv_heads=8, hidden=14336, context=8192, tied_embeddings=False
+)
+
+
+def test_eight_billion_parameters_fit_on_eight_devices_of_80_gb() -> None:
+    """As docs/scaling.md says."""
+    few, many = (Train(tokens=10**9, micro_batch=1, micro_batches_per_step=count) for count in (8, 64))
+
+    def gigabytes(train: Train, sharing: Sharing) -> int:
+        return round(training_needs(EIGHT_BILLION, train, 128_256, sharing).memory / 1e9 + 0.4)
+
+    ways = [Sharing(8, copies, recompute=recompute) for copies in (8, 1) for recompute in (False, True)]
+    assert [gigabytes(few, way) for way in ways] == [307, 154, 203, 50]
+    assert [gigabytes(many, way) for way in ways] == [499, 347, 227, 74]
+    on_64_hosts = few.model_copy(update={"micro_batches_per_step": 512})
+    assert gigabytes(on_64_hosts, Sharing(512, 64, recompute=True)) == 42
 
 
 def test_text() -> None:
@@ -134,9 +154,9 @@ def test_text() -> None:
         "to fetch: 0 bytes",
         "pretrain: 127,296 parameters, 98,304 tokens in 48 steps, 8e+10 FLOPs",
         "                       time    memory        disk",
-        "  pretrain              8 s    416 MB      3.6 MB",
+        "  pretrain              8 s    412 MB      3.6 MB",
         "  evaluate              1 s    400 MB     0 bytes",
-        "about 8 s, 416 MB of memory, 509 kB of disk, and 3.1 MB more while it runs",
+        "about 8 s, 412 MB of memory, 509 kB of disk, and 3.1 MB more while it runs",
         "the times are those of two threads of an Intel Xeon with AMX; `regrow selftest` measures how fast this "
         "machine is, and its first build shows it",
         "where kernels were never compiled, that takes a minute more, once",
@@ -173,7 +193,7 @@ def test_json() -> None:
         "cost": {
             "flops": 79725330432,
             "seconds": pytest.approx(8.06, abs=0.01),
-            "memory_bytes": 415854848,
+            "memory_bytes": 412342118,
             "disk_bytes": 509184,
             "scratch_bytes": 3055104,
         },
@@ -187,6 +207,7 @@ def test_json() -> None:
             "states_bytes": 0,
         },
         "done": 0.0,
+        "choices": {"": 412342118, "--recompute": 410494003},
     }
     assert value["warnings"] == []
     assert value["cost"]["disk_bytes"] == 509184
@@ -302,6 +323,33 @@ def test_hosts_share_the_training_by_micro_batches(workers: int, hosts: int, sha
     assert all(one.startswith("4 of 8 workers have nothing to do: a step of `pretrain` has 4") for one in told)
 
 
+def large(hosts: Hosts | None = None) -> Plan:
+    """The plan of a model whose activations and parameters are large."""
+    text = RECIPE.replace("width = 64", "width = 2048").replace("layers = 2", "layers = 24")
+    text = text.replace("context = 32", "context = 1024").replace("100_000", "1_000_000")
+    stages = (one for one in expand(parse(text, KINDS), PINS).stages if one.kind.output != "evidence")
+    return plan("x", Graph(tuple(stages)), forecasts(9), hosts=hosts, machine=Machine(10**10, 10**12))
+
+
+def test_memory_of_each_worker_by_the_options_of_a_build() -> None:
+    plain = large(Hosts(8))
+    found = plain.stages[9].choices
+    assert [*found] == ["", "--recompute", "--shard", "--shard --recompute"]
+    assert found[""] == plain.stages[9].cost.memory_bytes == plain.cost.memory_bytes
+    assert found["--shard --recompute"] < min(found["--shard"], found["--recompute"]) < found[""]
+    assert large(Hosts(8, shard=True, recompute=True)).cost.memory_bytes == found["--shard --recompute"]
+    told = next(line for line in plain.lines() if line.startswith("pretrain: memory"))
+    assert told.startswith(f"pretrain: memory of each of 8 workers: {size(found[''])}, --recompute ")
+    least = size(found["--shard --recompute"])
+    assert any(f"; --shard --recompute makes that {least}; or lower" in warning for warning in plain.warnings())
+
+
+def test_a_single_worker_has_nothing_to_share() -> None:
+    assert [*large().stages[9].choices] == ["", "--recompute"]
+    assert [*large(Hosts(2, 2)).stages[9].choices] == ["", "--recompute"]  # each machine holds a copy in any case
+    assert not any("memory of" in line for line in plan("x", graph(), forecasts(9)).lines())  # too little to tell
+
+
 def test_what_is_there_is_looked_at(tmp_path: Path) -> None:
     """A source says bytes of files; documents that are in the store say how much text there is in them."""
     kept = [Document(f"{n:064}", "plays", "CC0-1.0", "open", "a.txt", n, n + 9, "", "x" * 9000) for n in range(50)]
@@ -319,7 +367,7 @@ def test_what_is_there_is_looked_at(tmp_path: Path) -> None:
 def test_too_little_memory_and_disk_are_told_before_a_build() -> None:
     assert list(plan("x", graph(), forecasts(9), machine=Machine(10**9, 10**9)).warnings()) == []
     memory, disk = plan("x", graph(), forecasts(9), machine=Machine(200_000_000, 1000)).warnings()
-    assert memory.startswith("`pretrain` needs about 416 MB of memory, and there are 200 MB; lower `micro_batch`")
+    assert memory.startswith("`pretrain` needs about 412 MB of memory, and there are 200 MB; lower `micro_batch`")
     assert disk.startswith("the build needs about 3.6 MB of disk, and 1.0 kB are free")
     assert list(plan("x", graph(), forecasts(11), machine=Machine(1, 1)).warnings()) == []
 
@@ -365,4 +413,4 @@ def test_a_build_that_cannot_be_is_refused() -> None:
     plan("x", graph(), forecasts(9)).require_possible()
     with pytest.raises(StageError, match="far too little memory") as caught:
         plan("x", graph(), forecasts(9), machine=Machine(50_000_000, 10**9)).require_possible()
-    assert caught.value.why == "it needs about 416 MB, and there are 50 MB"
+    assert caught.value.why == "it needs about 412 MB, and there are 50 MB"

@@ -5,6 +5,7 @@
 compares every exchange of such tensors with that of ordinary ones, and fails if they differ.
 """
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -39,8 +40,13 @@ def refusing():
         return lambda x, *rest: function(near(x), *rest)
 
     found = {name: watched(getattr(c10d, name)) for name in COLLECTIVES}
-    move = c10d.P2POp
-    return mock.patch.multiple(c10d, **found, P2POp=lambda how, x, *rest: move(how, near(x), *rest))
+    move, all_to_all = c10d.P2POp, c10d.all_to_all_single
+    return mock.patch.multiple(
+        c10d,
+        **found,
+        P2POp=lambda how, x, **rest: move(how, near(x), **rest),
+        all_to_all_single=lambda x, y, *rest: all_to_all(near(x), near(y), *rest),
+    )
 
 
 def exchanges(group, place):
@@ -58,11 +64,12 @@ def exchanges(group, place):
     shared = [place(numbers(5, 3)), place(numbers(1, 4))]
     group.share(shared)
     mine = place(numbers(5, 3)[group.rows(5)])
+    dealt = [part for senders in (0, 1, group.count) for one in group.deal(shared, senders) for part in one]
     parts = [
         found for to in range(group.count) if (found := group.aside().gather(mine, 5, slice(0, 4), to)) is not None
     ]
     group.scatter(numbers(5, 3) if group.rank == 0 else None, mine)
-    return [largest, total, given, *sums, *shared, *filter(torch.is_tensor, parts), mine]
+    return [largest, total, given, *sums, *shared, *dealt, *filter(torch.is_tensor, parts), mine]
 
 
 def main(folder):
@@ -70,8 +77,10 @@ def main(folder):
     with connected(c10d.FileStore(str(folder / "store"), count), rank, count) as group, refusing():
         expected = exchanges(group, lambda x: x)
         found = exchanges(group, lambda x: x.as_subclass(Far))
-    for a, b in zip(expected, found, strict=True):
+        direct = exchanges(dataclasses.replace(group, devices=group.second, kind="cpu"), lambda x: x)  # as by NCCL
+    for a, b, c in zip(expected, found, direct, strict=True):
         assert torch.equal(a, b.as_subclass(torch.Tensor)), (a, b)
+        assert torch.equal(a, c), (a, c)
 
 
 if __name__ == "__main__":

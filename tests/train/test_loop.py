@@ -39,6 +39,15 @@ def test_the_chain_of_the_toy_run_is_known(tmp_path):
     assert final(tmp_path).chain[-1]["chain"] == GOLDEN
 
 
+@pytest.mark.parametrize(("task", "batch"), [(TASK, batch), (FREEZING, masked)])
+def test_layers_may_be_computed_once_more(task, batch, tmp_path):
+    kept, again = (
+        loop.train(task, SETTINGS, batch, tmp_path / str(recompute), watch(), recompute=recompute)
+        for recompute in (False, True)
+    )
+    assert kept.chain == again.chain
+
+
 @pytest.mark.parametrize("gemm", [gemm.name for gemm in cpu_gemm_backends()])
 @pytest.mark.parametrize("kernels", ["numba", "reference"])
 def test_every_backend_trains_to_the_same_state(kernels, gemm, tmp_path):

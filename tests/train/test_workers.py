@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from regrow.errors import Note, RecipeError, StageError
-from regrow.exact.workers import Alone, owned
+from regrow.exact.workers import Alone, Group, owned
+from regrow.store.digest import sha256_bytes
 from regrow.train import loop
 from regrow.train.group import environment
 from regrow.train.group.environment import network_interface, worker_environment
@@ -23,6 +24,8 @@ from tests.train.toy import CONFIG, FREEZING, SETTINGS, TASK, batch, masked, wat
 
 ROOT = Path(__file__).parents[2]
 UNEVEN = dataclasses.replace(SETTINGS, micro_batch=2, micro_batches_per_step=3)
+SINGLE = dataclasses.replace(SETTINGS, micro_batch=1, micro_batches_per_step=6, validate_every=2, snapshots=1)
+BARE = dataclasses.replace(SETTINGS, epsilon=0.0, checkpoint_every=1)  # divides nothing by nothing
 
 START = """
 import json, os, sys, pathlib, time
@@ -32,26 +35,30 @@ from regrow.train import loop, reading, state, task
 from regrow.train.tasks import pretraining
 from regrow.train.group.environment import worker_environment
 from regrow.train.group.run import follow, join, leading
-from tests.train.test_workers import UNEVEN
+from tests.train.test_workers import BARE, SINGLE, UNEVEN, looked
 from tests.train.toy import FREEZING, SETTINGS, TASK, TASKS_HERE, batch, masked, watch
 
-def take_part():
+def take_part(shard=False):
     rendezvous = join(worker_environment(), eligible=True)
     if rendezvous.rank > 0:
         sys.exit(follow(rendezvous, threads=1, tasks=TASKS_HERE))
-    return leading(rendezvous, threads=1)
+    return leading(rendezvous, threads=1, shard=shard)
 """
 
 EVERYTHING = """
 import torch
 from tests.train.counting import Traffic
 
+from regrow.exact import accumulation
+
+accumulation.FEW = 4  # so that both ways are gone
 traffic, begin, held = Traffic(), state.begin, {}
 
 def noted(*arguments):
     begun = begin(*arguments)
     rank = os.environ["RANK"]
     held["moments"] = sum(m.untyped_storage().nbytes() for ms in (begun.first, begun.second) for m in ms.values())
+    held["parameters"] = sum(p.untyped_storage().nbytes() for p in begun.parameters.values())
     (folder / f"held-{rank}.json").write_text(json.dumps(held))
     return begun
 
@@ -62,9 +69,9 @@ def nothing(step):
 
 state.begin = noted
 with traffic, take_part() as workers:
-    def run(name, settings=SETTINGS, batch=batch, watch=watch(), task=TASK):
+    def run(name, settings=SETTINGS, batch=batch, watch=watch(), task=TASK, recompute=False):
         try:
-            return workers.train(task, settings, batch, folder / name, watch)
+            return workers.train(task, settings, batch, folder / name, watch, recompute=recompute)
         except BaseException as error:
             return error
 
@@ -92,6 +99,18 @@ with traffic, take_part() as workers:
 
     pretraining.initialise = poisoned
     found["diverged"] = run("diverged").what
+    pretraining.initialise = initial
+
+    workers._copies = 1  # from here on all of them hold the parameters together
+    found["golden, shared"] = run("stopped 2", recompute=True).chain[-1]["chain"]
+    seen = []
+    found["single, shared"] = run("single", SINGLE, watch=looked(seen)).chain[-1]["chain"]
+    found["seen"] = seen
+    run("stopped shared", UNEVEN, masked, watch(3), FREEZING)
+    pretraining.initialise = poisoned
+    found["diverged, shared"] = run("diverged shared").what
+    pretraining.initialise = initial
+    found["not finite, shared"] = run("bare", BARE).what
     (folder / "found.json").write_text(json.dumps(found))
 """
 
@@ -102,9 +121,16 @@ def progress(**fields):
     (folder / "step").write_text(str(fields["done"]))
     time.sleep(0.2)
 
-with take_part() as workers:
+with take_part(shard=len(sys.argv) > 2) as workers:
     watch = loop.Watch(progress, lambda: False, lambda: None)
     print(workers.train(TASK, SETTINGS, batch, folder, watch).chain[-1]["chain"])
+"""
+
+HELD = """
+with take_part(shard=True) as workers:
+    assert workers._copies == 2
+    for name, settings in (("golden", SETTINGS), ("single", SINGLE)):
+        print(workers.train(TASK, settings, batch, folder / name, watch()).chain[-1]["chain"])
 """
 
 ON_A_DEVICE = """
@@ -128,25 +154,25 @@ except RecipeError as error:
 """
 
 
-def start(program, folder, workers, *options):
+def start(program, folder, workers, *options, said=()):
     """Start a program with torchrun."""
     (folder / "program.py").write_text(START + program)
-    return torchrun(folder / "program.py", folder, workers, *options)
+    return torchrun(folder / "program.py", folder, workers, *options, said=said)
 
 
-def torchrun(program, folder, workers, *options):
+def torchrun(program, folder, workers, *options, said=()):
     """Start a program in a file with torchrun."""
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={workers}", *options]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TORCH", "GLOO"))}
     environment = {**kept, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [*command, str(program), str(folder)],
+        [*command, str(program), str(folder), *said],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
 
 
 def finish(run):
-    out, err = run.communicate(timeout=120)
+    out, err = run.communicate(timeout=300)
     assert run.returncode == 0, err
     return out.split()
 
@@ -160,6 +186,17 @@ def kill(folder, rank, at_step):
     os.kill(int((folder / f"pid-{rank}-0").read_text()), signal.SIGKILL)
 
 
+def looked(seen):
+    """A watch that notes the parameters which it is shown."""
+
+    def note(state):
+        found = b"".join(state.parameters[name].numpy().tobytes() for name in CONFIG.shapes())
+        seen.append([state.step, sha256_bytes(found)])
+        return {}
+
+    return dataclasses.replace(watch(), measure=note, keep=note)
+
+
 def stopped_alone(folder, task=TASK, settings=SETTINGS, batch=batch):
     with pytest.raises(KeyboardInterrupt):
         loop.train(task, settings, batch, folder, watch(3))
@@ -170,6 +207,7 @@ def group(request, tmp_path_factory):
     """What a group of workers found: the number of workers and the folder. Three do not divide two micro-batches."""
     folder = tmp_path_factory.mktemp("group")
     stopped_alone(folder / "alone")
+    stopped_alone(folder / "stopped 2")
     stopped_alone(folder / "freezing alone", FREEZING, UNEVEN, masked)
     finish(start(EVERYTHING, folder, request.param, "--standalone"))
     return request.param, folder, json.loads((folder / "found.json").read_text())
@@ -198,6 +236,53 @@ def test_frozen_parameters_and_masks_give_the_same_bits_too(group, tmp_path):
     alone = loop.train(FREEZING, UNEVEN, masked, tmp_path, watch()).chain
     assert found["freezing"] == found["freezing after alone"] == alone
     assert loop.train(FREEZING, UNEVEN, masked, folder / "freezing stopped", watch()).chain == alone
+
+
+def test_workers_who_hold_the_parameters_together_go_on_from_the_checkpoint_of_one(group):
+    _, _, found = group
+    assert found["golden, shared"] == GOLDEN  # with layers computed once more
+
+
+def test_one_worker_goes_on_from_theirs(group, tmp_path):
+    _, folder, _ = group
+    alone = loop.train(FREEZING, UNEVEN, masked, tmp_path, watch()).chain
+    assert loop.train(FREEZING, UNEVEN, masked, folder / "stopped shared", watch()).chain == alone
+
+
+def test_they_come_to_the_same_bits_in_several_turns_and_show_all_of_them_on_the_way(group, tmp_path):
+    _, _, found = group
+    seen = []
+    alone = loop.train(TASK, SINGLE, batch, tmp_path, looked(seen))
+    assert found["single, shared"] == alone.chain[-1]["chain"]
+    assert [step for step, _ in seen] == [2, 3, 4]
+    assert found["seen"] == seen
+
+
+def test_they_all_stop_when_what_one_holds_is_not_finite(group):
+    _, _, found = group
+    assert "the gradient of `" in found["diverged, shared"]
+    assert "`embed` is not finite after step 1" in found["not finite, shared"]
+
+
+def test_each_holds_its_rows_only(group):
+    workers, folder, _ = group
+    held = [json.loads((folder / f"held-{rank}.json").read_text())["parameters"] for rank in range(workers)]
+    shapes = CONFIG.shapes().values()
+    rows = sum(4 * shape[0] if len(shape) == 1 else 4 * shape[1] for shape in shapes)
+    assert sum(held) == sum(4 * torch.Size(shape).numel() for shape in shapes)
+    assert max(held) <= sum(held) / workers + rows
+
+
+@pytest.mark.slow
+def test_each_of_two_hosts_may_hold_a_copy(tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    options = ("--nnodes=2", "--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{port}", "--rdzv-id=test")
+    hosts = [start(HELD, tmp_path, 2, *options) for _ in range(2)]
+    golden, single = (line for host in hosts for line in finish(host))
+    assert golden == GOLDEN
+    assert single == loop.train(TASK, SINGLE, batch, tmp_path / "alone", watch()).chain[-1]["chain"]
 
 
 def test_all_workers_stop_where_there_is_nothing_to_learn(group):
@@ -266,9 +351,10 @@ def test_divergence_is_found_in_the_rows_of_others():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("shard", [(), ("shard",)])
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_worker_that_is_killed_is_restarted_and_the_end_is_the_same(rank, tmp_path):
-    run = start(SLOW, tmp_path, 2, "--standalone", "--max-restarts=2")
+def test_a_worker_that_is_killed_is_restarted_and_the_end_is_the_same(rank, shard, tmp_path):
+    run = start(SLOW, tmp_path, 2, "--standalone", "--max-restarts=2", said=shard)
     kill(tmp_path, rank, at_step=3)
     assert finish(run) == [GOLDEN]
     assert (tmp_path / f"pid-{rank}-1").is_file()
@@ -373,3 +459,17 @@ def test_workers_of_one_host_meet_on_its_loopback_interface():
 def test_every_row_has_one_owner(workers, rows):
     found = [row for rank in range(workers) for row in range(rows)[owned(rows, rank, workers)]]
     assert found == list(range(rows))
+
+
+@pytest.mark.parametrize(("copies", "holders"), [(1, 6), (6, 1), (2, 3), (3, 2)])
+@pytest.mark.parametrize("rows", [1, 5, 64])
+def test_an_owner_has_a_share_of_what_it_holds(copies, holders, rows):
+    found = {}
+    for rank in range(6):
+        copy, place = divmod(rank, holders)
+        group = Group(rank, 6, holders=Group(place, holders), others=Group(copy, copies))
+        mine, held = group.rows(rows), group.holders.rows(rows)
+        assert range(rows)[held][group.peers.rows(held.stop - held.start)] == range(rows)[mine]
+        found |= dict.fromkeys(range(rows)[mine], rank)
+        assert all(group.owner(row, rows) == rank for row in range(rows)[mine])
+    assert sorted(found) == list(range(rows))

@@ -55,6 +55,9 @@ class Freezing:
     def frozen(self):
         return {name: x for name, x in self.whole.trained().items() if name.startswith(self.stays)}
 
+    def layered(self):
+        return self.whole.layered()
+
     def initial(self):
         return {name: x for name, x in self.whole.initial().items() if name in self.trained()}
 

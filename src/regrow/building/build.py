@@ -68,6 +68,7 @@ class Options:
         who: who does the work, and how much at the same time; by default this process does all.
         sources: the folder in which ``file:`` sources are found; by default the recipe's.
         workers: who share the training; by default nobody does.
+        recompute: whether training keeps less between forwards and backwards, and computes it once more.
         without: names of sources, ids of documents and files with such ids, to be left out. The lock of the recipe
             gives the pins and stays as it is; the release is that of a variant, which has a name of its own.
     """
@@ -80,6 +81,7 @@ class Options:
     who: Choice | None = None
     sources: Path | None = None
     workers: Workers | None = None
+    recompute: bool = False
     without: tuple[str, ...] = ()
 
 
@@ -176,7 +178,7 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
             listener=metrics,
             stop=stop,
             who=options.who,
-            surroundings=replace(locked.surroundings, workers=options.workers),
+            surroundings=replace(locked.surroundings, workers=options.workers, recompute=options.recompute),
         )
         for event in _trained_before(locked.graph, made):
             metrics(event)

@@ -19,6 +19,8 @@ from regrow.cli.options import (
     offline_option,
     pass_console,
     recipe_argument,
+    recompute_option,
+    shard_option,
     store_option,
     threads_option,
     who_option,
@@ -60,6 +62,8 @@ _SAMPLE_LINES = 4
 )
 @store_option
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes that share the training.")
+@shard_option
+@recompute_option
 @click.option(
     "--max-restarts",
     type=click.IntRange(min=0),
@@ -87,6 +91,8 @@ def command(
     output: Path | None,
     store: Path | None,
     workers: int | None,
+    shard: bool,
+    recompute: bool,
     max_restarts: int | None,
     who: Choice,
     log_to: tuple[str, ...],
@@ -96,9 +102,10 @@ def command(
     RECIPE is the folder with regrow.toml. What was built before is taken from the store. A build that is stopped, in
     whatever way, continues with the same command. The digest of the release is the only line on stdout.
 
-    It is the same for any number of workers and jobs. --threads is then for each of them; by default they share the
-    processors. `regrow plan --workers N --hosts M` shows how to start workers on several machines, and `regrow plan
-    --runner slurm` how to prepare text there.
+    It is the same for any number of workers and jobs, and with --shard and --recompute, which take time and spare
+    memory; `regrow plan` says how much. --threads is then for each worker; by default they share the processors.
+    `regrow plan --workers N --hosts M` shows how to start workers on several machines, and `regrow plan --runner slurm`
+    how to prepare text there.
     """
     if sum((locked, frozen, update_lock)) > 1:
         raise click.UsageError("choose one of --locked, --frozen and --update-lock")
@@ -107,6 +114,8 @@ def command(
     from regrow.train.group.environment import started_by_others, worker_environment
 
     environment = worker_environment()
+    if shard and workers is None and environment is None:
+        raise click.UsageError("--shard is about several workers\nhint: add --workers N, or leave it out")
     if workers is not None and started_by_others():
         raise click.UsageError("torchrun has started the workers\nhint: leave --workers out")
     if workers is not None and workers > 1 and environment is None:
@@ -125,10 +134,17 @@ def command(
 
     mode = Mode.LOCKED if locked else Mode.FROZEN if frozen else Mode.RENEW
     options = Options(
-        output=output, store=store, mode=mode, offline=offline, update_lock=update_lock, who=who, without=without
+        output=output,
+        store=store,
+        mode=mode,
+        offline=offline,
+        update_lock=update_lock,
+        who=who,
+        without=without,
+        recompute=recompute,
     )
     with (
-        _leading(rendezvous) as group,
+        _leading(rendezvous, shard=shard) as group,
         stop_on_interrupt(console) as stop,
         progress(console) as lines,
         tracked(log_to, (output or recipe).resolve().name, lines) as listener,
@@ -176,14 +192,14 @@ def _follow(rendezvous: Rendezvous) -> int:
     return follow(rendezvous, threads=processor_share(rendezvous.environment))
 
 
-def _leading(rendezvous: Rendezvous | None) -> AbstractContextManager[WorkerGroup | None]:
+def _leading(rendezvous: Rendezvous | None, *, shard: bool) -> AbstractContextManager[WorkerGroup | None]:
     """The workers to lend to the build, if there are any besides this process."""
     if rendezvous is None:
         return nullcontext()
     from regrow.train.group.environment import processor_share
     from regrow.train.group.run import leading
 
-    return leading(rendezvous, threads=processor_share(rendezvous.environment))
+    return leading(rendezvous, threads=processor_share(rendezvous.environment), shard=shard)
 
 
 def _document(result: BuildResult, recipe: Path) -> dict[str, object]:

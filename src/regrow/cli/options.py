@@ -67,6 +67,12 @@ store_option = click.option(
     metavar="DIR",
     help="The store; by default $REGROW_STORE or the user cache.",
 )
+shard_option = click.option(
+    "--shard", is_flag=True, help="Workers of a machine hold the parameters together, and not each all of them."
+)
+recompute_option = click.option(
+    "--recompute", is_flag=True, help="Training keeps less of each layer and computes it once more."
+)
 offline_option = click.option("--offline", is_flag=True, help="Leave the network alone.")
 
 

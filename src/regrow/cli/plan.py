@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from regrow.cli.console import Console
-from regrow.cli.options import example, json_option, offline_option, pass_console, recipe_argument, store_option
+from regrow.cli.options import (
+    example,
+    json_option,
+    offline_option,
+    pass_console,
+    recipe_argument,
+    recompute_option,
+    shard_option,
+    store_option,
+)
 
 if TYPE_CHECKING:
     from regrow.building.preparing import Prepared
@@ -21,6 +30,8 @@ _ARRAY = 16
 @recipe_argument
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Say how to build with so many processes.")
 @click.option("--hosts", type=click.IntRange(min=1), metavar="N", help="On so many machines; by default 1.")
+@shard_option
+@recompute_option
 @click.option("--runner", type=click.Choice(["slurm"]), help="Show a script that has text prepared by array jobs.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Jobs of an array; by default 16.")
 @offline_option
@@ -32,6 +43,8 @@ def command(
     recipe: Path,
     workers: int | None,
     hosts: int | None,
+    shard: bool,
+    recompute: bool,
     runner: str | None,
     jobs: int | None,
     offline: bool,
@@ -43,8 +56,9 @@ def command(
     fetch, and estimates of arithmetic, time, memory and disk. Nothing is built, fetched or written: files beside the
     recipe are looked up, and of sources elsewhere that no lock pins yet it says that their size is not known.
 
-    With --workers it also shows what starts so many: for several machines, command lines for torchrun and Slurm. With
-    --runner slurm, stdout has only a script to be run with bash, which submits jobs for all of the build.
+    With --workers it also shows what starts so many, for several machines as command lines for torchrun and Slurm; and
+    where --shard or --recompute spare memory, how much each worker then needs. With --runner slurm, stdout has only a
+    script to be run with bash, which submits jobs for all of the build.
     """
     if jobs is not None and runner is None:
         raise click.UsageError("--jobs is about array jobs\nhint: add --runner slurm, or leave it out")
@@ -57,13 +71,14 @@ def command(
     from regrow.train.group.launch import command_lines
 
     with progress(console) as listener:
-        shared = Hosts(workers or 1, hosts or 1)
+        shared = Hosts(workers or 1, hosts or 1, shard, recompute)
         prepared = prepare(recipe, offline=offline, store=store, listener=listener, hosts=shared)
     found, reasons = prepared.plan, list(prepared.reasons)
-    command = ["regrow", "build", str(recipe)]
+    options = ["--shard"] * shard + ["--recompute"] * recompute
+    command = ["regrow", "build", str(recipe), *options]
     lines = command_lines(command, workers, hosts or 1, name=found.model) if workers else {}
     if runner is not None:
-        lines = {"array": _script(prepared, recipe, store, jobs, workers, hosts)}
+        lines = {"array": _script(prepared, recipe, store, jobs, workers, hosts, options)}
     if console.json:
         document = {**found.to_json(), "lock_stale": reasons, **({"launch": lines} if lines else {})}
         console.document(document.pop("schema").removeprefix("regrow/"), document)
@@ -82,7 +97,13 @@ def command(
 
 
 def _script(
-    prepared: Prepared, recipe: Path, store: Path | None, jobs: int | None, workers: int | None, hosts: int | None
+    prepared: Prepared,
+    recipe: Path,
+    store: Path | None,
+    jobs: int | None,
+    workers: int | None,
+    hosts: int | None,
+    options: list[str],
 ) -> str:
     """What submits array jobs under Slurm, and then a job for the rest, with workers if there are any."""
     from regrow.engine.runners.slurm import script
@@ -91,7 +112,7 @@ def _script(
 
     name, last = prepared.plan.model, ""
     if workers is not None:
-        command = ["regrow", "build", str(recipe.absolute())]
+        command = ["regrow", "build", str(recipe.absolute()), *options]
         last = slurm(command, workers // (hosts or 1), hosts or 1, name=name)
     return script(prepared.graph, recipe, store or default_root(), name=name, jobs=jobs or _ARRAY, last=last)
 

@@ -8,8 +8,11 @@ import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
+
+from regrow.recipe.kind import Sharing
 
 
 @dataclass(frozen=True)
@@ -96,10 +99,27 @@ class Hosts:
     Attributes:
         workers: processes, all together.
         hosts: machines, which have equally many of them.
+        shard: whether those of a machine hold the parameters together.
+        recompute: whether they keep less of a layer and compute it once more.
     """
 
     workers: int = 1
     hosts: int = 1
+    shard: bool = False
+    recompute: bool = False
+
+    @property
+    def sharing(self) -> Sharing:
+        """What each of them holds."""
+        return Sharing(self.workers, self.hosts if self.shard else self.workers, recompute=self.recompute)
+
+    def choices(self) -> dict[str, Sharing]:
+        """What each of them could hold, by the options of ``regrow build``."""
+        found = {}
+        for shard, recompute in product((False, True)[: 1 + (self.workers > self.hosts)], (False, True)):
+            words = " ".join(("--shard",) * shard + ("--recompute",) * recompute)
+            found[words] = replace(self, shard=shard, recompute=recompute).sharing
+        return found
 
     def share(self, micro_batches: int) -> float:
         """The time that a step takes, of that on one machine: workers on one machine share its processors."""

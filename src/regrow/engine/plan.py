@@ -30,6 +30,9 @@ START, _STAGE = 3.0, 0.05
 what a stage gives is in the store.
 """
 
+_LESS = 0.95
+"""Of the memory that something takes: what is worth to be named."""
+
 _HOPELESS = 4
 """Times the memory that there is: no estimate is as wrong, and hardly a swap as large."""
 
@@ -58,7 +61,20 @@ class Estimate:
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """A stage of the plan; ``cost`` is what it takes now: nothing if it is cached, less if a part of it is done."""
+    """A stage of the plan.
+
+    Attributes:
+        name: of the stage.
+        kind: of the stage.
+        summary: what it does, in a line.
+        cached: whether it was done before.
+        reasons: why it was not.
+        digest: of what it gave, if it was.
+        cost: what it takes now: nothing if it is cached, less if a part of it is done.
+        training: the size of the run, if it trains.
+        done: the share of it that is done.
+        choices: bytes of memory of each worker, by options of ``regrow build``.
+    """
 
     name: str
     kind: str
@@ -69,6 +85,7 @@ class PlannedStage:
     cost: Estimate
     training: Training | None = None
     done: float = 0.0
+    choices: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,13 +135,19 @@ class Plan:
             stage = max(self.stages, key=lambda stage: stage.cost.memory_bytes)
             yield (
                 f"`{stage.name}` needs about {size(stage.cost.memory_bytes)} of memory, and there are {size(memory)}"
-                + ("; lower `micro_batch` or the size of the model" if stage.training else "")
+                + (f"; {self._sparing(stage)}lower `micro_batch` or the size of the model" if stage.training else "")
             )
         if disk is not None and (needed := self.cost.disk_bytes + self.cost.scratch_bytes) > disk:
             yield (
                 f"the build needs about {size(needed)} of disk, and {size(disk)} are free where the "
                 "store is; `regrow store gc` makes room, and --store says where else it may be"
             )
+
+    def _sparing(self, stage: PlannedStage) -> str:
+        """The option that needs least memory, if it helps."""
+        words = min(stage.choices, key=lambda words: stage.choices[words], default="")
+        found = stage.choices.get(words, stage.cost.memory_bytes)
+        return f"{words} makes that {size(found)}; or " if found < _LESS * stage.cost.memory_bytes else ""
 
     def require_possible(self) -> None:
         """Raise if this machine has so little memory that even a wrong estimate would not help.
@@ -155,6 +178,9 @@ class Plan:
         for stage in running:
             if stage.training:
                 yield f"{stage.name}: {_training(stage)}, {stage.cost.flops:.2g} FLOPs"
+            if less := _choices(stage):
+                each = f" of each of {self.hosts.workers} workers" if self.hosts.workers > 1 else ""
+                yield f"{stage.name}: memory{each}: {less}"
             if stage.training and stage.training.states:
                 yield f"{stage.name}: {self._kept(stage.training)}"
         if running:
@@ -293,6 +319,13 @@ def _training(stage: PlannedStage) -> str:
     return f"{told}, of which {left:,} are left" if stage.done else told
 
 
+def _choices(stage: PlannedStage) -> str:
+    """What options of ``regrow build`` do to its memory, of those that do something."""
+    plain = stage.choices.get("", 0)
+    some = [f"{words} {size(count)}" for words, count in stage.choices.items() if count < _LESS * plain]
+    return ", ".join((size(plain), *some)) if some else ""
+
+
 def _words(cost: Estimate) -> str:
     """What a build takes."""
     scratch = f", and {size(cost.scratch_bytes)} more while it runs" if cost.scratch_bytes else ""
@@ -317,7 +350,7 @@ def _planned(
     takes = Estimate(
         cost.flops * left,
         start + seconds(cost) * left * share * slowness,
-        cost.memory_bytes,
+        cost.memory_of(hosts.sharing) if cost.memory_of else cost.memory_bytes,
         int(cost.gives.size),
         int(cost.scratch_bytes),
     )
@@ -331,4 +364,5 @@ def _planned(
         Estimate() if forecast.cached else takes,
         cost.training,
         forecast.done,
+        {words: cost.memory_of(one) for words, one in hosts.choices().items()} if cost.memory_of else {},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +53,11 @@ class AdamW:
 def rows(x: Tensor) -> Tensor:
     """A tensor as a matrix: a vector is one row."""
     return x if x.dim() == 2 else x.view(1, -1) if x.dim() < 2 else x.view(x.shape[0], -1)
+
+
+def matrix(shape: Sequence[int]) -> tuple[int, int]:
+    """The shape of :func:`rows` of a tensor of a shape."""
+    return (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (1, math.prod(shape))
 
 
 def gradient_norm(gradients: Mapping[str, Tensor], workers: Workers = ALONE) -> float:

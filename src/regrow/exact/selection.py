@@ -160,6 +160,13 @@ def _home() -> str:
     return "cuda"
 
 
+def device_name() -> str:
+    """What the CUDA device is called that trains in this process, a name that no other has; empty if none does."""
+    if current().device.type != "cuda":
+        return ""
+    return str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
+
+
 def moderate_product(backend: Backend) -> Callable[[], object]:
     """What computes the product of a layer of moderate size: 1024 x 512 times 512 x 512."""
     digits = torch.ones((1, 1024, 2, 512), dtype=backend.gemm.dtype)

@@ -162,11 +162,16 @@ class DecoderConfig:
         }
         for i in range(self.layers):
             shapes |= dict.fromkeys((skip(pair) for pair in self.skips if pair[1] == i), (self.width,))
-            shapes |= {f"layers.{i:03}.{name}": shape for name, shape in layer.items()}
+            shapes |= {f"{layer_name(i)}.{name}": shape for name, shape in layer.items()}
         shapes |= self._gains("norm", self.width)
         if not self.tied_embeddings:
             shapes["head"] = (self.vocabulary, self.width)
         return shapes
+
+    def layered(self) -> tuple[str, ...]:
+        """The names of the parameters of layers, which nothing but their own layer reads."""
+        begins = tuple(f"{layer_name(i)}." for i in range(self.layers))
+        return tuple(name for name in self.shapes() if name.startswith(begins))
 
     def _block(self, name: str, inside: Shapes) -> Shapes:
         before = self._gains("norm", self.width) if self.norm_place != "after" else {}
@@ -194,7 +199,12 @@ class DecoderConfig:
 
 def skip(pair: tuple[int, int]) -> str:
     """The parameter of an extra connection: the gain of what the first layer reads, where the second reads it."""
-    return f"layers.{pair[1]:03}.skip.{pair[0]:03}"
+    return f"{layer_name(pair[1])}.skip.{pair[0]:03}"
+
+
+def layer_name(i: int) -> str:
+    """What the names of the parameters of a layer begin with, numbered from 0."""
+    return f"layers.{i:03}"
 
 
 def _matrix(name: str, rows: int, columns: int, bias: bool) -> Shapes:

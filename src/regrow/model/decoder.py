@@ -22,11 +22,12 @@ from torch import Tensor
 from regrow.exact import inference, layers
 from regrow.exact import operations as ops
 from regrow.exact.coded import Coded, Stacked
+from regrow.exact.pieces import piece
 from regrow.exact.random import normals
 from regrow.model import rotary
 from regrow.model.blocks import Blocks
 from regrow.model.cache import Cache
-from regrow.model.config import DecoderConfig, skip
+from regrow.model.config import DecoderConfig, layer_name, skip
 from regrow.model.segments import Segments
 
 Parameters = Mapping[str, Tensor]
@@ -64,12 +65,15 @@ class Products:
         low_rank: as ``linear``, with two narrow matrices beside the one.
         whole: of all parameters, the tables of positions, the name of a block and what it reads: that plus what the
             block makes of it, or None if it is to be computed operation by operation.
+        piece: how a layer is computed, from its parameters and what it is given, so that only that much of it is kept
+            for gradients as is asked for; None where there are none.
     """
 
     linear: Callable[[Tensor, Any, Tensor | None], Tensor]
     attention: Callable[[str, Tensor, Tensor, Tensor], Tensor]
     low_rank: Callable[[Tensor, Any, Tensor, Tensor, Tensor | None], Tensor]
     whole: Callable[[Weights, Sequence[Tensor], str, Tensor], Tensor | None] | None = None
+    piece: Callable[[Callable[[Parameters, Between], Between], Parameters, Between], Between] | None = None
 
 
 def _attention(_name: str, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -100,7 +104,7 @@ def _device(parameters: Weights) -> torch.device:
     return embedding.device if isinstance(embedding, Tensor) else torch.device("cpu")
 
 
-TRAINING = Products(ops.linear, _attention, ops.low_rank)
+TRAINING = Products(ops.linear, _attention, ops.low_rank, piece=piece)
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "silu": layers.silu,
@@ -330,6 +334,17 @@ class Pass:
 
     def layer(self, i: int, between: Between) -> Between:
         """What a layer, numbered from 0, makes of what the one before gave."""
+        if self.products.piece is None:
+            return self._passed(i, between)
+
+        def computed(parameters: Parameters, given: Between) -> Between:
+            return replace(self, parameters=parameters)._passed(i, given)
+
+        begins = f"{layer_name(i)}."
+        own = {name: x for name, x in self.parameters.items() if name.startswith(begins) and isinstance(x, Tensor)}
+        return self.products.piece(computed, own, between)
+
+    def _passed(self, i: int, between: Between) -> Between:
         x, kept = between.x, dict(between.kept)
         for pair in self.config.skips:
             if pair[1] == i:
@@ -338,7 +353,7 @@ class Pass:
             if pair[0] == i:
                 # Names of their own, so that gradients are added two at a time, in one order.
                 kept[pair], x = x.view_as(x), x.view_as(x)
-        return Between(self._layer(f"layers.{i:03}", x), kept)
+        return Between(self._layer(layer_name(i), x), kept)
 
     def _layer(self, name: str, x: Tensor) -> Tensor:
         attention, mlp = f"{name}.attention", f"{name}.mlp"

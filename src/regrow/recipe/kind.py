@@ -81,11 +81,13 @@ class Surroundings:
         base: the folder in which relative paths of sources begin.
         offline: True to leave the network alone.
         workers: who share a training run; None for this process alone.
+        recompute: whether training keeps less between forwards and backwards, and computes it once more.
     """
 
     base: Path = Path()
     offline: bool = False
     workers: Workers | None = None
+    recompute: bool = False
 
 
 class Context(Protocol):
@@ -337,6 +339,21 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Sharing:
+    """Who shares a training run, and what each holds of it. It changes time and memory, and never the bits.
+
+    Attributes:
+        workers: processes.
+        copies: of the parameters, each of which as many of them hold together.
+        recompute: whether training keeps less between forwards and backwards, and computes it once more.
+    """
+
+    workers: int = 1
+    copies: int = 1
+    recompute: bool = False
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a stage takes if it runs.
 
@@ -349,6 +366,7 @@ class Cost:
         scratch_bytes: on the disk while it works, beside its output.
         download_bytes: to get from elsewhere.
         training: the size of the run, if it trains.
+        memory_of: the same as ``memory_bytes`` of each worker, where the stage can be shared.
     """
 
     gives: Expected = field(default_factory=Expected)
@@ -358,6 +376,7 @@ class Cost:
     scratch_bytes: float = 0.0
     download_bytes: int = 0
     training: Training | None = None
+    memory_of: Callable[[Sharing], int] | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field, model_validator
 
 from regrow.errors import StageError
-from regrow.recipe.kind import ADAPTER, PROGRAM, Call, Cost, Expected, Kind, Released, Table
+from regrow.recipe.kind import ADAPTER, PROGRAM, Call, Cost, Expected, Kind, Released, Sharing, Table
 from regrow.recipe.values import Texts
 from regrow.sections import fault
 from regrow.stages import tuning
@@ -197,6 +197,10 @@ def cost(parameters: LoraParameters, inputs: Mapping[str, tuple[Expected, ...]])
     whole = tuning.cost(parameters, inputs)
     assert whole.training is not None
     learned, share = whole.training.parameters, 1.0 if parameters.preferences else 2 / 3
+
+    def memory(sharing: Sharing) -> int:
+        return PROGRAM + needs(parameters, learned // 50, frozen=learned, sharing=sharing).memory
+
     seconds, takes = whole.seconds * share, needs(parameters, learned // 50, frozen=learned)
     return replace(
         whole,
@@ -204,6 +208,7 @@ def cost(parameters: LoraParameters, inputs: Mapping[str, tuple[Expected, ...]])
         flops=whole.flops * share,
         seconds=seconds,
         memory_bytes=PROGRAM + takes.memory,
+        memory_of=memory,
         scratch_bytes=takes.scratch,
         training=replace(whole.training, seconds=seconds, states_bytes=whole.training.states_bytes // 50),
     )

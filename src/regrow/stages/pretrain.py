@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field, ValidationInfo, field_validator
 
 from regrow.model.architecture import Architecture, forward_flops, parameter_count
-from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Slot, Table, Training
+from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Sharing, Slot, Table, Training
 from regrow.sections import Parameters
 from regrow.stages.costs import WRITING, all_of
 from regrow.stages.training import RECORDS, WORDS, Schedule, part_of, require_a_step, settings_of
@@ -74,6 +74,10 @@ def cost(parameters: PretrainParameters, inputs: Mapping[str, tuple[Expected, ..
     architecture, train, vocabulary = parameters.architecture, parameters.train, all_of(inputs, "tokens").vocabulary
     learned, count = parameter_count(architecture, vocabulary), steps(architecture, train)
     seconds = training_seconds(architecture, train, vocabulary)
+
+    def memory(sharing: Sharing) -> int:
+        return PROGRAM + training_needs(architecture, train, vocabulary, sharing).memory
+
     takes = training_needs(architecture, train, vocabulary)
     looks = (count - 1) // train.validate_every if train.validate_every else 0
     return Cost(
@@ -87,6 +91,7 @@ def cost(parameters: PretrainParameters, inputs: Mapping[str, tuple[Expected, ..
         flops=training_flops(architecture, train, vocabulary),
         seconds=seconds + looks * (WRITING * WORDS + seconds / count / 3),
         memory_bytes=PROGRAM + takes.memory,
+        memory_of=memory,
         scratch_bytes=takes.scratch,
         training=Training(
             learned,

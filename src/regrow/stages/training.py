@@ -212,8 +212,10 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
     watch = loop.Watch(
         progress, call.context.stopping, call.context.stop, keep, _measure(call, task.context, run), resumed
     )
-    workers: loop.WorkerGroup | None = call.context.surroundings.workers
-    state = (workers.train if workers else loop.train)(task, settings, batch, call.scratch, watch)
+    lent = call.context.surroundings
+    workers: loop.WorkerGroup | None = lent.workers
+    together = workers.train if workers else loop.train
+    state = together(task, settings, batch, call.scratch, watch, recompute=lent.recompute)
     part.give(call.scratch, state)
     run.save(call.output, state.parameters)
     for step in (step for step in settings.snapshot_steps if begun < step <= settings.end):

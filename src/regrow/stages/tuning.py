@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeVar
 from pydantic import Field, model_validator
 
 from regrow.errors import StageError
-from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Slot, Training
+from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Sharing, Slot, Training
 from regrow.sections import LARGEST, Parameters
 from regrow.stages.costs import all_of
 from regrow.stages.training import Schedule, part_of, require_a_step, settings_of
@@ -127,12 +127,17 @@ def cost(parameters: Tuning, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost
     learned = given.parameters or int(given.size / 4)
     tokens = count * parameters.sequences_per_step * parameters.context
     flops = 6.0 * learned * tokens
+
+    def memory(sharing: Sharing) -> int:
+        return PROGRAM + needs(parameters, learned, sharing=sharing).memory
+
     seconds, takes = flops / _FLOPS_PER_SECOND, needs(parameters, learned)
     return Cost(
         replace(given, context=parameters.context, vocabulary=given.vocabulary),
         flops=flops,
         seconds=seconds,
         memory_bytes=PROGRAM + takes.memory,
+        memory_of=memory,
         scratch_bytes=takes.scratch,
         training=Training(
             learned,
@@ -150,7 +155,12 @@ def beside(other: Expected, trained: Cost) -> Cost:
     more = 2.0 * (other.parameters or other.size / 4) * (trained.training.tokens if trained.training else 0)
     flops = trained.flops + more
     seconds = trained.seconds * (flops / trained.flops if trained.flops else 1.0)
-    return replace(trained, flops=flops, seconds=seconds, memory_bytes=trained.memory_bytes + int(other.size))
+
+    def memory(sharing: Sharing) -> int:
+        share = sharing.copies / sharing.workers
+        return int(other.size * share) + (trained.memory_of(sharing) if trained.memory_of else trained.memory_bytes)
+
+    return replace(trained, flops=flops, seconds=seconds, memory_bytes=memory(Sharing()), memory_of=memory)
 
 
 def done(parameters: Tuning, scratch: Path) -> float:

@@ -19,14 +19,14 @@ from torch import Tensor
 from regrow.errors import StageError
 from regrow.exact import operations as ops
 from regrow.exact import optimizer
-from regrow.exact.accumulation import Gradients
-from regrow.exact.constant import constant
+from regrow.exact.pieces import recomputing
 from regrow.exact.selection import placed
 from regrow.exact.workers import ALONE, Workers
 from regrow.train import state as states
 from regrow.train.pace import Pace
 from regrow.train.reading import Reading, Saves
 from regrow.train.settings import Settings
+from regrow.train.shares import Shares, turns
 from regrow.train.state import State
 from regrow.train.task import Batch, Task
 
@@ -63,7 +63,14 @@ class WorkerGroup(Protocol):
     """Who shares training runs: a handle that whoever started the workers lends to what trains."""
 
     def train(
-        self, task: Task, settings: Settings, batch: Callable[[int], Batch], scratch: Path, watch: Watch
+        self,
+        task: Task,
+        settings: Settings,
+        batch: Callable[[int], Batch],
+        scratch: Path,
+        watch: Watch,
+        *,
+        recompute: bool = False,
     ) -> State:
         """As :func:`train`, with all workers; the state is complete."""
 
@@ -75,6 +82,8 @@ def train(
     scratch: Path,
     watch: Watch,
     workers: Workers = ALONE,
+    *,
+    recompute: bool = False,
 ) -> State:
     """Train from the start, or from where a run in ``scratch`` was stopped or killed.
 
@@ -86,6 +95,7 @@ def train(
         watch: progress and stop requests.
         workers: who share the steps; every one of them calls this function. Only the first one's ``batch``,
             ``scratch`` and ``watch`` are used, but for the way to stop.
+        recompute: whether to keep of a layer only what it is given, and compute it once more for its gradient.
 
     Returns:
         The state after the last step, its chain closed by a link for it. Complete on the first worker only.
@@ -103,13 +113,16 @@ def train(
     pace, saves = Pace(settings, task.context), Saves()
     with Reading() as reading:
         while state.step < settings.end:
-            with pace.step():
+            with pace.step(), recomputing(recompute):
                 given = _batch(task, settings, batch, state.step + 1, workers)
                 step(task, settings, state, given, workers, reading.end)
+            whole = state
+            if state.step in (*settings.validation_steps, *settings.snapshot_steps):
+                whole = state.complete(workers)
             if workers.rank == 0:
                 if state.step in settings.validation_steps:
                     with pace.validation():
-                        state.losses[-1].update(watch.measure(state))
+                        state.losses[-1].update(watch.measure(whole))
                 watch.progress(**_progress(task, settings, state), **pace.report(state.step))
             stopping, saving = _wishes(watch, saves, workers)
             stopping = stopping and state.step < settings.end
@@ -117,16 +130,17 @@ def train(
             keeping = state.step in settings.state_steps
             saving = saving or stopping or (settings.keep and state.step == settings.end)
             if linking:
-                _require_finite_parameters(state)
+                _require_finite_parameters(state, workers)
             if workers.rank == 0 and state.step in settings.snapshot_steps:
-                watch.keep(state)
+                watch.keep(whole)
+            del whole
             if linking or saving:
                 reading.begin(partial(_record, state, scratch, workers.aside(), saves, linking, keeping, saving))
             if stopping:
                 reading.end()
                 watch.stop()
         reading.end()
-    return state
+    return state.complete(workers)
 
 
 def _record(
@@ -183,7 +197,7 @@ def step(
     Args:
         task: computes the loss.
         settings: the run.
-        state: what is changed: this worker's rows of the moments, and all trained parameters.
+        state: what is changed: this worker's rows of the moments, and the trained parameters that it holds.
         batch: all micro-batches.
         workers: who share the step.
         before: called when the gradients are there, before anything is changed.
@@ -201,12 +215,12 @@ def step(
     before()
     rate, clip = settings.rate(number), optimizer.clip_factor(norm, settings.clip)
     adamw = optimizer.AdamW(settings.beta1, settings.beta2, settings.epsilon, settings.weight_decay)
-    matrices = {name: optimizer.rows(p) for name, p in state.trained().items()}
-    for name, gradient in gradients.items():
-        mine = workers.rows(matrices[name].shape[0])
-        constants = adamw.constants(number, rate, clip, decays=state.parameters[name].dim() > 1)
-        optimizer.adamw_step(matrices[name][mine], gradient, state.first[name], state.second[name], constants)
-    workers.share(list(matrices.values()))
+    held = {name: optimizer.rows(p) for name, p in state.trained().items()}
+    for name, matrix in held.items():
+        mine = matrix[workers.peers.rows(len(matrix))]
+        constants = adamw.constants(number, rate, clip, decays=len(state.shapes[name]) > 1)
+        optimizer.adamw_step(mine, gradients.pop(name), state.first[name], state.second[name], constants)
+    workers.peers.share(list(held.values()))
     state.step = number
     record = {"step": number, "batch": batch.digest(), "loss": loss, "learning_rate": rate, "gradient_norm": norm}
     state.losses.append(record)
@@ -216,19 +230,19 @@ def _gradients(
     task: Task, state: State, micro_batches: list[Batch], workers: Workers
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The losses of all micro-batches, and this worker's rows of the mean of their gradients, by name."""
-    leaves = {name: p.detach().requires_grad_() for name, p in state.trained().items()}
-    frozen = {name: constant(p) for name, p in state.frozen().items()}
-    parameters = {**frozen, **leaves}
-    losses = torch.zeros(len(micro_batches), device=next(iter(leaves.values())).device)
-    mine = range(workers.rank, len(micro_batches), workers.count)
-    gradients = Gradients.of(leaves, len(mine), len(micro_batches))
-    for i in mine:
-        loss = task.loss(parameters, micro_batches[i])
-        losses[i] = loss.detach()
-        gradients.add(torch.autograd.grad(loss, list(leaves.values())))
+    parts = turns(len(micro_batches), workers)
+    shares = Shares(state.parameters, state.shapes, state.first.keys(), {*task.layered()}, workers, parts)
+    losses = torch.zeros(len(micro_batches), device=next(iter(state.parameters.values())).device)
+    for turn in shares.each():
+        number, loss = turn.number(workers), None
+        if not shares.idle:
+            loss = task.loss(shares.parameters, micro_batches[-1 if number is None else number])
+        if loss is not None and number is not None:
+            losses[number] = loss.detach()
+        shares.differentiate(loss)
     # Every entry is +0 but on one worker, so the sum of the bit patterns is the losses.
     workers.total(losses.view(torch.int32))
-    return losses, gradients.mean(workers)
+    return losses, shares.means
 
 
 def _require_targets(step: int, micro_batches: list[Batch]) -> None:
@@ -260,10 +274,13 @@ def _require_finite(step: int, loss: float, norm: float, gradients: dict[str, Te
     )
 
 
-def _require_finite_parameters(state: State) -> None:
-    """What the next loss would tell, if there is one. Every worker has all parameters, so all say the same."""
-    for name, values in state.parameters.items():
-        if not bool(values.isfinite().all()):
+def _require_finite_parameters(state: State, workers: Workers) -> None:
+    """What the next loss would tell, if there is one. All workers say the same: that of the first name."""
+    flags = torch.tensor([not bool(values.isfinite().all()) for values in state.parameters.values()], dtype=torch.int32)
+    if workers.holders.count > 1:
+        workers.largest(flags)
+    for name, flag in zip(state.parameters, flags.tolist(), strict=True):
+        if flag:
             raise DivergedError(
                 f"training diverged: `{name}` is not finite after step {state.step}",
                 why="the update was too large for float32, or divided nothing by nothing",

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from regrow.model.architecture import Architecture, forward_flops, parameter_count
-from regrow.recipe.kind import FLOPS_PER_SECOND
+from regrow.recipe.kind import FLOPS_PER_SECOND, Sharing
 from regrow.sections import LARGEST, Section
 
 MOST_MICRO_BATCHES = 1 << 15
@@ -17,6 +17,12 @@ MOST_MICRO_BATCHES = 1 << 15
 
 _STATE = 12
 """Bytes of a complete state for each parameter that is trained: its value and two moments."""
+
+_PAIR = 0.3
+"""Numbers of four bytes for each query and key of a head, of which half is masked."""
+
+_HEAD_ROWS, _HEAD_ENTRIES = 1024, 1 << 22
+"""Of a block of logits, as :mod:`regrow.exact.operations` makes them, which loads more than a recipe needs."""
 
 _SECONDS_PER_NUMBER = 2e-9
 _SECONDS_PER_LAYER = 9e-3
@@ -153,10 +159,38 @@ def training_flops(architecture: Architecture, train: Train, vocabulary: int) ->
     return 3 * forward_flops(architecture, vocabulary) * sequences
 
 
-def training_needs(architecture: Architecture, train: Train, vocabulary: int) -> Needs:
-    """Estimate what a run on one worker needs."""
-    activations = train.micro_batch * architecture.context * _activations(architecture, vocabulary)
-    return needs(train, parameter_count(architecture, vocabulary), activations=activations)
+def training_needs(architecture: Architecture, train: Train, vocabulary: int, sharing: Sharing | None = None) -> Needs:
+    """Estimate what a run needs, by default on one worker."""
+    learned = parameter_count(architecture, vocabulary)
+    return needs(train, learned, passing=_passing(architecture, train, vocabulary), sharing=sharing)
+
+
+@dataclass(frozen=True)
+class Passing:
+    """Numbers, on the way of a micro-batch through a model.
+
+    Attributes:
+        outside: parameters that are read elsewhere than in layers.
+        layer: parameters of a layer.
+        layers: how many.
+        largest: parameters that are exchanged at once.
+        kept: what a layer keeps for its gradient.
+        between: of that, what it is given.
+        working: what is there besides while a layer, or what is behind the last one, is computed.
+    """
+
+    outside: int = 0
+    layer: int = 0
+    layers: int = 0
+    largest: int = 0
+    kept: float = 0.0
+    between: float = 0.0
+    working: float = 0.0
+
+    def numbers(self, *, recompute: bool) -> float:
+        """How many there are at the most."""
+        kept = self.layers * self.between + self.kept if recompute else self.layers * self.kept
+        return kept + self.working
 
 
 @dataclass(frozen=True)
@@ -174,28 +208,62 @@ class Needs:
     output: int
 
 
-def needs(train: Train, learned: int, frozen: int = 0, activations: float = 0.0, workers: int = 1) -> Needs:
+def needs(
+    train: Train, learned: int, frozen: int = 0, passing: Passing | None = None, sharing: Sharing | None = None
+) -> Needs:
     """Estimate what a run needs.
 
     In memory: of each parameter its value and its digits, and of each that is learned two moments, of which a worker
-    has its share, and the gradients of a step. On the disk: a checkpoint has a value and two moments for each that is
-    learned, and while it takes the place of another there are two; then the snapshots, which are copied when all is
-    done.
+    has its share, and the gradients of a step. Where workers hold a copy together, each has its share of values and
+    gradients. Besides it has those of a layer and of what is outside of layers, and of the largest of these, one at a
+    time, digits, and gradients on their way out and in. On the disk: a checkpoint has a value and two moments for each
+    that is learned, and while it takes the place of another there are two; then the snapshots, which are copied when
+    all is done.
 
     Args:
         train: the run.
         learned: parameters that training changes.
         frozen: parameters that only take part.
-        activations: numbers between the products of a micro-batch, forwards and backwards.
-        workers: how many share the run.
+        passing: what there is of a micro-batch; None if nothing is known of it.
+        sharing: who shares the run; by default nobody.
     """
-    mine = -(-train.micro_batches_per_step // workers)
-    state = 4 * (learned + frozen) + 8 * learned / workers
-    memory = state + 4 * (learned + frozen) + _gradients(mine) * learned + 4 * activations
+    passing, sharing = passing or Passing(), sharing or Sharing()
+    every, holders = learned + frozen, sharing.workers // sharing.copies
+    if holders == 1:
+        mine = -(-train.micro_batches_per_step // sharing.workers)
+        held = 8.0 * every + _gradients(mine) * learned
+    else:
+        mine = -(-train.micro_batches_per_step // sharing.copies)
+        sums = 4 if mine <= holders else _gradients(mine) - 4
+        held = (4.0 * every + sums * learned) / holders
+        held += 8.0 * (passing.outside + passing.layer) + 12.0 * passing.largest
+    memory = held + 8.0 * learned / sharing.workers + 4.0 * passing.numbers(recompute=sharing.recompute)
     snapshots = 4 * train.snapshots * learned
     optimizer = 8 * learned if train.keep_optimizer else 0
     kept = snapshots + _STATE * train.states * learned
     return Needs(int(memory), 24 * learned + kept, 4 * learned + kept + optimizer)
+
+
+def _passing(architecture: Architecture, train: Train, vocabulary: int) -> Passing:
+    """Norms, products and attention keep what they read, and attention the digits of its weights, two bytes for each
+    pair of a query and a key before it. Logits are there a block at a time, and the gradient of the matrix that gives
+    them in float64 and in float32.
+    """
+    width, hidden, tokens = architecture.width, architecture.hidden, train.micro_batch * architecture.context
+    pairs = _PAIR * tokens * architecture.context * architecture.heads
+    outside = vocabulary * width * (1 if architecture.tied_embeddings else 2)
+    learned = parameter_count(architecture, vocabulary)
+    logits = 3 * vocabulary * (width + min(tokens, max(_HEAD_ROWS, _HEAD_ENTRIES // vocabulary)))
+    layer = (learned - outside) // architecture.layers
+    return Passing(
+        outside,
+        layer,
+        architecture.layers,
+        max(layer, vocabulary * width),
+        tokens * (8 * width + 3 * hidden) + pairs,
+        tokens * width,
+        max(tokens * (6 * width + 5 * hidden) + pairs, logits),
+    )
 
 
 def _gradients(micro_batches: int) -> int:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from regrow.errors import StageError
-from regrow.exact.optimizer import rows
-from regrow.exact.workers import ALONE, Workers, owner
+from regrow.exact.optimizer import matrix, rows
+from regrow.exact.selection import placed
+from regrow.exact.workers import ALONE, Workers
 from regrow.formats.safetensors import STRETCH, canonical
 from regrow.store.atomic import new_directory, new_file, remove_tree
 from regrow.store.digest import sha256_bytes
@@ -57,12 +58,14 @@ class State:
 
     Attributes:
         step: steps done.
-        parameters: float32, by name: those that are trained and those that are frozen.
+        parameters: float32, by name: those that are trained and those that are frozen. Whole, or of each, as a matrix,
+            the rows that this worker holds, if several hold a copy together.
         first: AdamW's first moments of the trained ones, as matrices; of each only the rows that this worker owns.
         second: AdamW's second moments, likewise.
         losses: a record for each step done: its number, the sha256 of its tokens, the loss, the gradient's norm.
         chain: the links of the checkpoint chain so far; the first worker's.
         seals: the hashes of the frozen parameters' chunks, by name, once they are known.
+        shapes: of the whole parameters, by name.
     """
 
     step: int
@@ -72,15 +75,26 @@ class State:
     losses: list[dict[str, Any]] = field(default_factory=list)
     chain: list[dict[str, object]] = field(default_factory=list)
     seals: dict[str, list[str]] = field(default_factory=dict)
+    shapes: Mapping[str, Shape] = field(default_factory=dict)
 
     @staticmethod
-    def initial(
-        trained: Mapping[str, Tensor], frozen: Mapping[str, Tensor] = MappingProxyType({}), workers: Workers = ALONE
+    def initial(trained: Mapping[str, Tensor], frozen: Mapping[str, Tensor] = MappingProxyType({})) -> State:
+        """The state of a single worker before the first step."""
+        parameters = {**trained, **frozen}
+        return State.held(parameters, {name: tuple(p.shape) for name, p in parameters.items()}, trained)
+
+    @staticmethod
+    def held(
+        parameters: Mapping[str, Tensor],
+        shapes: Mapping[str, Shape],
+        trained: Iterable[str],
+        workers: Workers = ALONE,
     ) -> State:
-        """The state before the first step."""
-        ordered = dict(sorted(trained.items()))  # workers rely on it to make the same calls in the same order
-        first, second = ({name: _zeros(p, workers) for name, p in ordered.items()} for _ in range(2))
-        return State(0, dict(sorted({**ordered, **frozen}.items())), first, second)
+        """The state before the first step, of a worker that holds this much of the parameters."""
+        first, second = (
+            {name: _zeros(parameters[name], shapes[name], workers) for name in sorted(trained)} for _ in range(2)
+        )
+        return State(0, dict(sorted(parameters.items())), first, second, shapes=shapes)  # all workers have one order
 
     def trained(self) -> dict[str, Tensor]:
         """The parameters that training changes."""
@@ -96,17 +110,34 @@ class State:
         return [chunk for part in parts for name in self.first for chunk in self._chunks(part, name)]
 
     def _chunks(self, part: Part, name: str) -> Iterator[Chunk]:
-        return (Chunk(part, name, found) for found in _cut(rows(self.parameters[name])))
+        return (Chunk(part, name, found) for found in _cut(*matrix(self.shapes[name])))
 
     def values(self, chunk: Chunk, to: int | None, workers: Workers) -> Tensor | None:
         """What a chunk holds, for one worker, by default the one that owns its first row; None for the others."""
-        whole = rows(self.parameters[chunk.name])
-        count = whole.shape[0]
-        to = owner(chunk.rows.start, count, workers.count) if to is None else to
-        if chunk.part == "parameter":
-            return whole[chunk.rows] if workers.rank == to else None
-        moments = self.first if chunk.part == "first" else self.second
-        return workers.gather(moments[chunk.name], count, chunk.rows, to)
+        count, _ = matrix(self.shapes[chunk.name])
+        to = workers.owner(chunk.rows.start, count) if to is None else to
+        if chunk.part == "parameter" and workers.holders.count == 1:
+            return rows(self.parameters[chunk.name])[chunk.rows] if workers.rank == to else None
+        return workers.gather(self._owned(chunk.part, chunk.name, workers), count, chunk.rows, to)
+
+    def _owned(self, part: Part, name: str, workers: Workers) -> Tensor:
+        """The rows of a tensor that this worker owns, of which no other says what they are."""
+        if part == "parameter":
+            held = rows(self.parameters[name])
+            return held[workers.peers.rows(len(held))]
+        return (self.first if part == "first" else self.second)[name]
+
+    def complete(self, workers: Workers) -> State:
+        """The same with whole parameters, for the first worker; for others as it is. All workers call it."""
+        if workers.holders.count == 1:
+            return self
+        wholes: dict[str, Tensor] = {}
+        for name, shape in self.shapes.items():
+            count, _ = matrix(shape)
+            found = workers.gather(self._owned("parameter", name, workers), count, slice(0, count), 0)
+            if found is not None:
+                wholes[name] = found.view(shape)
+        return replace(self, parameters=placed(dict(sorted(wholes.items())))) if wholes else self
 
     def _hashes(self, chunks: list[Chunk], workers: Workers) -> list[str]:
         """The sha256 of each chunk's canonical bytes, each found by one worker and told to all."""
@@ -144,7 +175,7 @@ class State:
         tensors += [(part, name) for part in _MOMENTS for name in self.first]
         text = [f"step {self.step}\n"]
         for part, name in tensors:
-            text += [f"{part} {name} {tuple(self.parameters[name].shape)}\n", *_lines(hashes[part, name])]
+            text += [f"{part} {name} {tuple(self.shapes[name])}\n", *_lines(hashes[part, name])]
         return sha256_bytes("".join(text).encode())
 
     def link(self, workers: Workers = ALONE) -> None:
@@ -167,16 +198,13 @@ def begin(scratch: Path, task: Task, workers: Workers = ALONE) -> State:
         task: knows the parameters.
         workers: every one of them calls this function.
     """
-    checkpoint = None
-    if workers.rank > 0:
-        trained, frozen = _zeros_of(task.trained()), _zeros_of(task.frozen())
-    else:
-        frozen = task.given()
-        checkpoint = restore(scratch, frozen)
-        trained = checkpoint.parameters(task.trained()) if checkpoint else task.initial()
-    state = State.initial(trained, frozen, workers)
-    for values in state.parameters.values():
-        workers.give(values)
+    checkpoint, given = None, dict[str, Tensor]()
+    if workers.rank == 0:
+        given = {**task.given()}
+        checkpoint = restore(scratch, given)
+        given |= checkpoint.parameters(task.trained()) if checkpoint else task.initial()
+    shapes = {**task.trained(), **task.frozen()}
+    state = State.held(_spread(shapes, given, workers), shapes, task.trained(), workers)
     state.step = workers.tell(checkpoint.step if checkpoint else 0)
     if state.step:
         _restore_moments(state, checkpoint, workers)
@@ -264,9 +292,8 @@ def _values(state: State, workers: Workers) -> Iterator[memoryview] | None:
     return None
 
 
-def _cut(matrix: Tensor) -> Iterator[slice]:
-    """The rows of a matrix, as many at a time as make a chunk."""
-    count, size = matrix.shape
+def _cut(count: int, size: int) -> Iterator[slice]:
+    """The rows of a matrix of so many and so long ones, as many at a time as make a chunk."""
     step = max(1, STRETCH // max(1, 4 * size))
     return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
@@ -355,18 +382,36 @@ def restore(scratch: Path, frozen: Mapping[str, Tensor] = MappingProxyType({})) 
 
 def _restore_moments(state: State, checkpoint: Checkpoint | None, workers: Workers) -> None:
     """Give every worker its rows of the moments that the first one reads."""
-    shapes = {name: tuple(p.shape) for name, p in state.trained().items()}
+    shapes = {name: state.shapes[name] for name in state.first}
     found = (values for part, _, values in checkpoint.read(shapes) if part != "parameter") if checkpoint else None
     for moments in (state.first, state.second):
         for mine in moments.values():
             workers.scatter(rows(next(found)) if found else None, mine)
 
 
-def _zeros_of(shapes: Mapping[str, Shape]) -> Mapping[str, Tensor]:
-    return {name: torch.zeros(shape) for name, shape in shapes.items()}
+def _spread(shapes: Mapping[str, Shape], given: dict[str, Tensor], workers: Workers) -> dict[str, Tensor]:
+    """What each worker holds of the parameters that the first one is given, and lets go of."""
+    found = {}
+    for name, shape in sorted(shapes.items()):
+        whole = given.pop(name, None)
+        if workers.holders.count == 1:
+            found[name] = torch.zeros(shape) if whole is None else whole
+            workers.give(found[name])
+            continue
+        held = _rows_of(shape, workers.holders, torch.zeros(0))
+        workers.scatter(None if whole is None else rows(whole), held[workers.peers.rows(len(held))])
+        workers.peers.share([held])
+        found[name] = held
+    return found
 
 
-def _zeros(parameter: Tensor, workers: Workers) -> Tensor:
+def _zeros(parameter: Tensor, shape: Shape, workers: Workers) -> Tensor:
     """A moment of a parameter before the first step: the rows that this worker owns."""
-    matrix = rows(parameter)
-    return torch.zeros_like(matrix[workers.rows(matrix.shape[0])])
+    return _rows_of(shape, workers, parameter)
+
+
+def _rows_of(shape: Shape, workers: Workers, like: Tensor) -> Tensor:
+    """Zeros for the rows that are this worker's among others."""
+    count, columns = matrix(shape)
+    mine = workers.rows(count)
+    return like.new_zeros((mine.stop - mine.start, columns))

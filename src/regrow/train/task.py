@@ -8,7 +8,7 @@ are lie in :mod:`regrow.train.tasks`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -94,6 +94,11 @@ class Task(Protocol):
 
     def frozen(self) -> Mapping[str, Shape]:
         """Names and shapes of those that take part in the loss and stay as they are."""
+
+    def layered(self) -> Collection[str]:
+        """Names of those of both that the loss reads in :func:`regrow.exact.pieces.piece`, each in one that gradients
+        go through: workers who hold a copy together need not have others whole.
+        """
 
     def initial(self) -> Mapping[str, Tensor]:
         """The trained parameters before the first step: new tensors, which training changes in place.

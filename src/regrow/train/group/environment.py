@@ -43,6 +43,14 @@ class WorkerEnvironment:
     port: int
     restarts: int
 
+    def copies(self, *, shard: bool) -> int:
+        """How many copies of the parameters there are: one for each worker or, where they are shared out, each host,
+        between whose workers the way is short; but one for all if hosts have not equally many.
+        """
+        if not shard:
+            return self.count
+        return self.hosts if self.count == self.hosts * self.local_count else 1
+
 
 def worker_environment(variables: Mapping[str, str] = os.environ) -> WorkerEnvironment | None:
     """What torchrun says about this process; None if it was not started so, or is the only one.

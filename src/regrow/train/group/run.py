@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,15 +62,16 @@ def join(environment: WorkerEnvironment, eligible: bool) -> Rendezvous:
 
 
 @contextmanager
-def leading(rendezvous: Rendezvous, threads: int | None = None) -> Iterator[Leader]:
+def leading(rendezvous: Rendezvous, threads: int | None = None, *, shard: bool = False) -> Iterator[Leader]:
     """A handle on the workers, all of whom take part in what it trains; they leave when the block ends.
 
     Args:
         rendezvous: of the process with rank 0.
         threads: with which this worker computes in a training run; by default as many as ever.
+        shard: whether the workers of a host hold a copy of the parameters together; otherwise each has its own.
     """
     with _closing(rendezvous):
-        yield Leader(rendezvous, threads)
+        yield Leader(rendezvous, threads, shard=shard)
 
 
 def follow(rendezvous: Rendezvous, threads: int | None = None, tasks: Tasks | None = None) -> int:
@@ -92,23 +93,47 @@ def follow(rendezvous: Rendezvous, threads: int | None = None, tasks: Tasks | No
         for number in count():
             told = rendezvous.wait(f"run {number}")
             task = (tasks or known.tasks())[told["task"]](told["description"])
-            _take_part(rendezvous, number, threads, task, Settings(**told["settings"]))
+            run = Run(number, told["copies"], recompute=told["recompute"])
+            _take_part(rendezvous, run, threads, task, Settings(**told["settings"]))
     except Closed as closed:
         return closed.code
     raise AssertionError("unreachable")
 
 
+@dataclass(frozen=True)
+class Run:
+    """One training run of a group, as all of its workers know it.
+
+    Attributes:
+        number: from 0.
+        copies: of the parameters, each of which as many workers hold together.
+        recompute: whether layers are computed once more for their gradients.
+    """
+
+    number: int
+    copies: int
+    recompute: bool
+
+
 class Leader:
     """The first worker's handle on the others: a :class:`regrow.train.loop.WorkerGroup`."""
 
-    def __init__(self, rendezvous: Rendezvous, threads: int | None = None) -> None:
+    def __init__(self, rendezvous: Rendezvous, threads: int | None = None, *, shard: bool = False) -> None:
         self._rendezvous = rendezvous
         self._threads = threads
+        self._copies = rendezvous.environment.copies(shard=shard)
         self._numbers = count()
         self._turn = threading.Lock()  # stages may run side by side, but not train
 
     def train(
-        self, task: Task, settings: Settings, batch: Callable[[int], Batch], scratch: Path, watch: Watch
+        self,
+        task: Task,
+        settings: Settings,
+        batch: Callable[[int], Batch],
+        scratch: Path,
+        watch: Watch,
+        *,
+        recompute: bool = False,
     ) -> State:
         """As :func:`regrow.train.loop.train`, with all workers."""
         from regrow.exact.workers import WorkerLost
@@ -118,11 +143,12 @@ class Leader:
             if watch.stopping():
                 watch.stop()
         try:
-            number = next(self._numbers)
+            run = Run(next(self._numbers), self._copies, recompute)
             described = {"task": task.name, "description": task.description(), "settings": asdict(settings)}
-            self._rendezvous.publish(f"run {number}", described)
-            with _connected(self._rendezvous, number, self._threads) as workers:
-                return loop.train(task, settings, batch, scratch, watch, workers)
+            held = {"copies": run.copies, "recompute": recompute}
+            self._rendezvous.publish(f"run {run.number}", {**described, **held})
+            with _connected(self._rendezvous, run, self._threads) as workers:
+                return loop.train(task, settings, batch, scratch, watch, workers, recompute=recompute)
         except WorkerLost:
             time.sleep(_AGENT_SECONDS)  # most likely torchrun is about to start all again; no word about it then
             raise
@@ -130,7 +156,7 @@ class Leader:
             self._turn.release()
 
 
-def _take_part(rendezvous: Rendezvous, number: int, threads: int | None, task: Task, settings: Settings) -> None:
+def _take_part(rendezvous: Rendezvous, run: Run, threads: int | None, task: Task, settings: Settings) -> None:
     """Follow the leader in one run. However it ends, the leader says what comes next."""
     from regrow.train import loop
 
@@ -141,22 +167,24 @@ def _take_part(rendezvous: Rendezvous, number: int, threads: int | None, task: T
         raise Interrupted("stopped")
 
     try:
-        with _connected(rendezvous, number, threads) as workers:
-            loop.train(task, settings, unused, Path(), loop.Watch(unused, unused, stop), workers)
+        with _connected(rendezvous, run, threads) as workers:
+            watch = loop.Watch(unused, unused, stop)
+            loop.train(task, settings, unused, Path(), watch, workers, recompute=run.recompute)
     except (StageError, Interrupted):
         pass  # diverged or stopped, as all have; or the leader is lost, or has failed
 
 
 @contextmanager
-def _connected(rendezvous: Rendezvous, number: int, threads: int | None) -> Iterator[Group]:
+def _connected(rendezvous: Rendezvous, run: Run, threads: int | None) -> Iterator[Group]:
     """The workers of a run."""
+    from regrow.exact.selection import device_name
     from regrow.exact.workers import connected
 
-    environment = rendezvous.environment
+    environment, store = rendezvous.environment, rendezvous.store(f"group {run.number}")
     with (
         _gloo_on_interface(environment),
         _computing_with(threads),
-        connected(rendezvous.store(f"group {number}"), rendezvous.rank, environment.count) as workers,
+        connected(store, rendezvous.rank, environment.count, run.copies, device_name()) as workers,
     ):
         yield workers
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -54,6 +54,10 @@ class Distilling:
     def frozen(self) -> Mapping[str, Shape]:
         """The teacher's."""
         return {f"{TEACHER}{name}": shape for name, shape in self.teacher.shapes().items()}
+
+    def layered(self) -> Collection[str]:
+        """Those of the layers of both."""
+        return (*self.config.layered(), *(f"{TEACHER}{name}" for name in self.teacher.layered()))
 
     def initial(self) -> Mapping[str, Tensor]:
         """The student's, as they are given."""

@@ -42,6 +42,10 @@ class Finetuning:
         """All others."""
         return {name: shape for name, shape in self.config.shapes().items() if name not in self.names}
 
+    def layered(self) -> Collection[str]:
+        """Those of the decoder's layers."""
+        return self.config.layered()
+
     def initial(self) -> Mapping[str, Tensor]:
         """As they are in the source."""
         return self._read(self.trained())

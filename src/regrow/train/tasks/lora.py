@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -60,6 +60,10 @@ class Lora:
     def frozen(self) -> Mapping[str, Shape]:
         """All other parameters."""
         return {name: shape for name, shape in self.config.shapes().items() if name not in self.whole}
+
+    def layered(self) -> Collection[str]:
+        """Those of the decoder's layers, and no pair."""
+        return self.config.layered()
 
     def initial(self) -> Mapping[str, Tensor]:
         """Uniform numbers up to the root of 1 by the inputs, as PEFT has them, and zeros."""

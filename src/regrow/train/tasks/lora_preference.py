@@ -4,7 +4,7 @@ there anyway.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from regrow.train.task import Batch, Shape
 from regrow.train.tasks.lora import Lora
-from regrow.train.tasks.preference import REFERENCE, as_they_were, preferring
+from regrow.train.tasks.preference import REFERENCE, as_they_were, both, preferring
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,10 @@ class LoraPreferring(Lora):
         """Those of the base, and once more what is trained as a whole, as it was."""
         shapes = self.config.shapes()
         return {**super().frozen(), **{f"{REFERENCE}{name}": shapes[name] for name in self.whole}}
+
+    def layered(self) -> Collection[str]:
+        """Those of the decoder's layers, and what is trained of them as it was."""
+        return both(self.config.layered())
 
     def given(self) -> Mapping[str, Tensor]:
         """As they are in the source."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -50,6 +50,10 @@ class Preferring:
         """The same once more, as they were."""
         return {f"{REFERENCE}{name}": shape for name, shape in self.config.shapes().items()}
 
+    def layered(self) -> Collection[str]:
+        """Those of the decoder's layers, as they are and as they were."""
+        return both(self.config.layered())
+
     def initial(self) -> Mapping[str, Tensor]:
         """As they are in the source."""
         return {name: values.clone() for name, values in self._given.items()}
@@ -78,6 +82,11 @@ class Preferring:
     @cached_property
     def _decoder(self) -> Decoder:
         return Decoder(self.config)
+
+
+def both(names: Collection[str]) -> tuple[str, ...]:
+    """Names of parameters as they are, and as they were."""
+    return (*names, *(f"{REFERENCE}{name}" for name in names))
 
 
 def as_they_were(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -45,6 +45,10 @@ class Pretraining:
     def frozen(self) -> Mapping[str, Shape]:
         """None."""
         return {}
+
+    def layered(self) -> Collection[str]:
+        """Those of the decoder's layers."""
+        return self.config.layered()
 
     def initial(self) -> Mapping[str, Tensor]:
         """Random ones."""
