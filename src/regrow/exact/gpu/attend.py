@@ -29,35 +29,51 @@ def _queries(share, positions, BM: tl.constexpr):
 
 
 @jit
-def _rounded(high, cross, a, b):
-    """float32 of a product from its parts; ``a`` and ``b`` are powers of two of rows and columns, of both grids."""
-    return (f.total(high, cross) * (a * b)).to(tl.float32)
+def _rows(high, low, exponents, start, r, exists, width, BD: tl.constexpr, TYPE: tl.constexpr):
+    """Digits ``(R, BD)`` of rows ``r`` ``(R, 1)`` on row grids, counted from ``start``; and float64 powers of two."""
+    # What places are counted from is one pointer, so that they are int32.
+    d, begin = tl.arange(0, BD)[None, :], start * 2 * width
+    h, l = f.stored(high + begin, low + begin, r * 2 * width + d, exists & (d < width), TYPE)
+    return h, l, f.two(tl.load(exponents + start + r, mask=exists, other=0))
 
 
 @jit
-def _product(a, a_low, b, b_low, scale, other_scale, ROWS: tl.constexpr, COLUMNS: tl.constexpr, TYPE: tl.constexpr):
-    """float32 of a product of two tiles over the width of a head."""
+def _rows_transposed(high, low, exponents, start, r, exists, width, BD: tl.constexpr, TYPE: tl.constexpr):
+    """As :func:`_rows`, ``(BD, R)`` of rows ``(1, R)``."""
+    d, begin = tl.arange(0, BD)[:, None], start * 2 * width
+    h, l = f.stored(high + begin, low + begin, r * 2 * width + d, exists & (d < width), TYPE)
+    return h, l, f.two(tl.load(exponents + start + r, mask=exists, other=0))
+
+
+@jit
+def _product(a, a_low, two, b, b_low, other, ROWS: tl.constexpr, COLUMNS: tl.constexpr, TYPE: tl.constexpr):
+    """float32 of a product of rows and transposed rows over the width of a head."""
     high, cross = f.parts(a, a_low, b, b_low, f.zeros(ROWS, COLUMNS, TYPE), f.zeros(ROWS, COLUMNS, TYPE))
-    return _rounded(high, cross, scale, other_scale)
+    return (f.total(high, cross) * (two * (other * f.PRODUCT_STEP))).to(tl.float32)
 
 
 @jit
-def _add(a, a_low, b, b_low, high, cross, TYPE: tl.constexpr):
-    """Add a product to int32 parts."""
-    if tl.int8 == TYPE:
-        high, cross = f.parts(a, a_low, b, b_low, high, cross)
+def _add(weight, weight_low, high, low, begin, r, stride, exists, width, sum, cross, BD: tl.constexpr, TYPE: tl.constexpr):
+    """Add the product of weights and rows ``r`` ``(R, 1)`` on column grids to int32 parts ``(B, BD)``."""
+    d = tl.arange(0, BD)[None, :]
+    h, l = f.stored(high + begin, low + begin, r * stride + d, exists & (d < width), TYPE)
+    if TYPE == tl.int8:
+        sum, cross = f.parts(weight, weight_low, h, l, sum, cross)
     else:
         # A tile's sums are within float32's integers, those of all tiles are not.
-        nothing = tl.zeros(high.shape, tl.float32)
-        some, others = f.parts(a, a_low, b, b_low, nothing, nothing)
-        high, cross = high + some.to(tl.int32), cross + others.to(tl.int32)
-    return high, cross
+        nothing = tl.zeros(sum.shape, tl.float32)
+        some, others = f.parts(weight, weight_low, h, l, nothing, nothing)
+        sum, cross = sum + some.to(tl.int32), cross + others.to(tl.int32)
+    return sum, cross
 
 
 @jit
-def _scale(exponents, at, mask):
-    """float64 powers of two of groups; 1 for what is masked."""
-    return f.two(tl.load(exponents + at, mask=mask, other=0))
+def _write(out, start, r, exists, width, high, cross, two, exponents, g, BD: tl.constexpr):
+    """Round a product with an operand on column grids."""
+    d = tl.arange(0, BD)[None, :]
+    other = f.two(tl.load(exponents + g * width + d, mask=d < width, other=0)) * f.PRODUCT_STEP
+    found = (f.total(high, cross) * (two * other)).to(tl.float32)
+    tl.store(out + start * width + r * width + d, found, mask=exists & (d < width))
 
 
 @jit
@@ -68,10 +84,9 @@ def _numerators(s, largest, counts):
 
 @jit
 def _score_gradients(n, products, inverse, delta, scale):
-    """The gradients of scores; see `kernels.attention_gradient`."""
+    """The gradients of scores from numerators, and products of gradients and values."""
     # A weight of 0 gives +0, or NaN in a row without a total, whatever stands in the product.
-    q = n.to(tl.float32)
-    return tl.where(n == 0, 0.0 * inverse, ((q * inverse) * (products - delta)) * scale)
+    return tl.where(n == 0, 0.0 * inverse, ((n.to(tl.float32) * inverse) * (products - delta)) * scale)
 
 
 @jit
@@ -81,46 +96,56 @@ def attend(
     TYPE: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
     """Outputs of a block of queries, their largest scores, and the sums of their numerators."""
-    g, first_row, first = _queries(share, positions, BM)
-    place, d = first + tl.arange(0, BM)[:, None], tl.arange(0, BD)
-    exists, row = place < positions, g * share * positions + first_row + place
-    across, down = d[None, :], d[:, None]
-    q, q_low = f.stored(queries, queries_low, row * 2 * width + across, exists & (across < width), TYPE)
-    a = _scale(query_exponents, row, exists)
+    g, head, first = _queries(share, positions, BM)
+    place = first + tl.arange(0, BM)[:, None]
+    row, exists, start, seen = head + place, place < positions, g * share * positions, g * positions
+    q, q_low, two = _rows(queries, queries_low, query_exponents, start, row, exists, width, BD, TYPE)
     stop = tl.minimum(first + BM, positions)
     # NaNs are counted apart, because the device's maximum drops them.
     most = tl.full((BM, 1), float("-inf"), tl.float32)
     nans = tl.zeros((BM, 1), tl.int32)
-    for start in range(0, stop, BN):
-        c = start + tl.arange(0, BN)[None, :]
-        at, mask = (g * positions + c) * 2 * width + down, (c < positions) & (down < width)
-        k, k_low = f.stored(keys, keys_low, at, mask, TYPE)
-        b = _scale(key_exponents, g * positions + c, c < positions) * f.PRODUCT_STEP
-        s = _product(q, q_low, k, k_low, a, b, BM, BN, TYPE) * scale
-        seen = c <= place
-        nans = tl.maximum(nans, tl.max(tl.where(seen & (s != s), 1, 0), 1, keep_dims=True))
-        most = tl.maximum(most, tl.max(tl.where(seen & (s == s), s, float("-inf")), 1, keep_dims=True))
+    for at in range(0, stop, BN):
+        c = at + tl.arange(0, BN)[None, :]
+        k, k_low, other = _rows_transposed(keys, keys_low, key_exponents, seen, c, c < positions, width, BD, TYPE)
+        s = _product(q, q_low, two, k, k_low, other, BM, BN, TYPE) * scale
+        nans = tl.maximum(nans, tl.max(tl.where((c <= place) & (s != s), 1, 0), 1, keep_dims=True))
+        most = tl.maximum(most, tl.max(tl.where((c <= place) & (s == s), s, float("-inf")), 1, keep_dims=True))
     finite = (nans == 0) & (f.bits(most) < f.INFINITY_BITS)
     total = tl.zeros((BM, 1), tl.int32)
     high, cross = tl.zeros((BM, BD), tl.int32), tl.zeros((BM, BD), tl.int32)
-    for start in range(0, stop, BN):
-        c, below = start + tl.arange(0, BN)[None, :], start + tl.arange(0, BN)[:, None]
-        at, mask = (g * positions + c) * 2 * width + down, (c < positions) & (down < width)
-        k, k_low = f.stored(keys, keys_low, at, mask, TYPE)
-        b = _scale(key_exponents, g * positions + c, c < positions) * f.PRODUCT_STEP
-        s = _product(q, q_low, k, k_low, a, b, BM, BN, TYPE) * scale
+    for at in range(0, stop, BN):
+        c = at + tl.arange(0, BN)[None, :]
+        k, k_low, other = _rows_transposed(keys, keys_low, key_exponents, seen, c, c < positions, width, BD, TYPE)
+        s = _product(q, q_low, two, k, k_low, other, BM, BN, TYPE) * scale
         n = _numerators(s, most, (c <= place) & finite)
         total += tl.sum(n, 1, keep_dims=True)
-        weight, weight_low = f.digits(n, TYPE)
-        at, mask = (g * 2 * positions + below) * width + across, (below < positions) & (across < width)
-        v, v_low = f.stored(values, values_low, at, mask, TYPE)
-        high, cross = _add(weight, weight_low, v, v_low, high, cross, TYPE)
-    b = _scale(value_exponents, g * width + across, across < width) * f.OPERAND_STEP
+        w, w_low = f.digits(n, TYPE)
+        r = at + tl.arange(0, BN)[:, None]
+        high, cross = _add(
+            w, w_low, values, values_low, 2 * seen * width, r, width, r < positions, width, high, cross, BD, TYPE
+        )
     t = tl.where(finite, total.to(tl.float32), float("nan"))
+    d = tl.arange(0, BD)[None, :]
+    b = f.two(tl.load(value_exponents + g * width + d, mask=d < width, other=0)) * f.OPERAND_STEP
     mean = ((f.total(high, cross) * b) / t.to(tl.float64)).to(tl.float32)
-    tl.store(out + row * width + across, mean, mask=exists & (across < width))
-    tl.store(largest + row, most, mask=exists)
-    tl.store(totals + row, t, mask=exists)
+    tl.store(out + start * width + row * width + d, mean, mask=exists & (d < width))
+    tl.store(largest + start + row, most, mask=exists)
+    tl.store(totals + start + row, t, mask=exists)
+
+
+@jit
+def _found(
+    at, place, q, q_low, two, y, y_low, two_y, keys, keys_low, key_exponents, values, values_low, value_exponents,
+    most, t, inverse, less, scale, seen, positions, width,
+    BM: tl.constexpr, BN: tl.constexpr, BD: tl.constexpr, TYPE: tl.constexpr,
+):  # fmt: skip
+    """The gradients of the scores of a block of queries for a block of keys."""
+    c = at + tl.arange(0, BN)[None, :]
+    k, k_low, other = _rows_transposed(keys, keys_low, key_exponents, seen, c, c < positions, width, BD, TYPE)
+    s = _product(q, q_low, two, k, k_low, other, BM, BN, TYPE) * scale
+    n = _numerators(s, most, (c <= place) & (t == t))
+    v, v_low, other_v = _rows_transposed(values, values_low, value_exponents, seen, c, c < positions, width, BD, TYPE)
+    return _score_gradients(n, _product(y, y_low, two_y, v, v_low, other_v, BM, BN, TYPE), inverse, less, scale)
 
 
 @jit
@@ -133,49 +158,38 @@ def attend_queries(
     """Gradients of a block of queries, and the exponents of their scores' gradients; ``columns`` are keys on column
     grids, and values here on row grids.
     """
-    g, first_row, first = _queries(share, positions, BM)
-    place, d = first + tl.arange(0, BM)[:, None], tl.arange(0, BD)
-    exists, row = place < positions, g * share * positions + first_row + place
-    across, down = d[None, :], d[:, None]
-    at, mask = row * 2 * width + across, exists & (across < width)
-    q, q_low = f.stored(queries, queries_low, at, mask, TYPE)
-    y, y_low = f.stored(gradients, gradients_low, at, mask, TYPE)
-    a, o = _scale(query_exponents, row, exists), _scale(gradient_exponents, row, exists)
-    most, t = tl.load(largest + row, mask=exists, other=0.0), tl.load(totals + row, mask=exists, other=1.0)
-    less = tl.load(delta + row, mask=exists, other=0.0)
+    g, head, first = _queries(share, positions, BM)
+    place = first + tl.arange(0, BM)[:, None]
+    row, exists, start, seen = head + place, place < positions, g * share * positions, g * positions
+    q, q_low, two = _rows(queries, queries_low, query_exponents, start, row, exists, width, BD, TYPE)
+    y, y_low, two_y = _rows(gradients, gradients_low, gradient_exponents, start, row, exists, width, BD, TYPE)
+    most = tl.load(largest + start + row, mask=exists, other=0.0)
+    t = tl.load(totals + start + row, mask=exists, other=1.0)
+    less = tl.load(delta + start + row, mask=exists, other=0.0)
     inverse = tl.div_rn(tl.full((BM, 1), 1.0, tl.float32), t)
     stop = tl.minimum(first + BM, positions)
+    # The grid of a row follows from all of its gradients, so that they are made once for it and once more to be used.
     bits = tl.zeros((BM, 1), tl.int32)
-    for start in range(0, stop, BN):
-        c = start + tl.arange(0, BN)[None, :]
-        at, mask = (g * positions + c) * 2 * width + down, (c < positions) & (down < width)
-        k, k_low = f.stored(keys, keys_low, at, mask, TYPE)
-        b = _scale(key_exponents, g * positions + c, c < positions) * f.PRODUCT_STEP
-        s = _product(q, q_low, k, k_low, a, b, BM, BN, TYPE) * scale
-        n = _numerators(s, most, (c <= place) & (t == t))
-        v, v_low = f.stored(values, values_low, at, mask, TYPE)
-        b = _scale(value_exponents, g * positions + c, c < positions) * f.PRODUCT_STEP
-        found = _score_gradients(n, _product(y, y_low, v, v_low, o, b, BM, BN, TYPE), inverse, less, scale)
+    for at in range(0, stop, BN):
+        found = _found(
+            at, place, q, q_low, two, y, y_low, two_y, keys, keys_low, key_exponents, values, values_low,
+            value_exponents, most, t, inverse, less, scale, seen, positions, width, BM, BN, BD, TYPE,
+        )  # fmt: skip
         bits = tl.maximum(bits, tl.max(f.bits(found), 1, keep_dims=True))
     e = f.exponent(bits)
-    tl.store(exponents + row, e, mask=exists)
+    tl.store(exponents + start + row, e, mask=exists)
     high, cross = tl.zeros((BM, BD), tl.int32), tl.zeros((BM, BD), tl.int32)
-    for start in range(0, stop, BN):
-        c, below = start + tl.arange(0, BN)[None, :], start + tl.arange(0, BN)[:, None]
-        at, mask = (g * positions + c) * 2 * width + down, (c < positions) & (down < width)
-        k, k_low = f.stored(keys, keys_low, at, mask, TYPE)
-        b = _scale(key_exponents, g * positions + c, c < positions) * f.PRODUCT_STEP
-        s = _product(q, q_low, k, k_low, a, b, BM, BN, TYPE) * scale
-        n = _numerators(s, most, (c <= place) & (t == t))
-        v, v_low = f.stored(values, values_low, at, mask, TYPE)
-        b = _scale(value_exponents, g * positions + c, c < positions) * f.PRODUCT_STEP
-        found = _score_gradients(n, _product(y, y_low, v, v_low, o, b, BM, BN, TYPE), inverse, less, scale)
+    for at in range(0, stop, BN):
+        found = _found(
+            at, place, q, q_low, two, y, y_low, two_y, keys, keys_low, key_exponents, values, values_low,
+            value_exponents, most, t, inverse, less, scale, seen, positions, width, BM, BN, BD, TYPE,
+        )  # fmt: skip
         w, w_low = f.digits(f.operand(found, e), TYPE)
-        at, mask = (g * 2 * positions + below) * width + across, (below < positions) & (across < width)
-        k, k_low = f.stored(columns, columns_low, at, mask, TYPE)
-        high, cross = _add(w, w_low, k, k_low, high, cross, TYPE)
-    b = _scale(column_exponents, g * width + across, across < width) * f.PRODUCT_STEP
-    tl.store(out + row * width + across, _rounded(high, cross, f.two(e), b), mask=exists & (across < width))
+        r = at + tl.arange(0, BN)[:, None]
+        high, cross = _add(
+            w, w_low, columns, columns_low, 2 * seen * width, r, width, r < positions, width, high, cross, BD, TYPE
+        )
+    _write(out, start, row, exists, width, high, cross, f.two(e), column_exponents, g, BD)
 
 
 @jit
@@ -191,50 +205,45 @@ def attend_keys(
     ``folded`` are the queries times the powers of two of their scores' gradients, and ``normal`` the gradients of
     outputs divided by totals, both on column grids. Scores are made here with a row for each key.
     """
-    blocks = tl.cdiv(positions, BN)
     # The first keys are seen by the most queries, and begin first.
-    groups = tl.num_programs(0) // blocks
+    groups = tl.num_programs(0) // tl.cdiv(positions, BN)
     g, first = (tl.program_id(0) % groups).to(tl.int64), tl.program_id(0) // groups * BN
-    place, d = first + tl.arange(0, BN)[:, None], tl.arange(0, BD)
-    exists, across, down = place < positions, d[None, :], d[:, None]
-    at, mask = (g * positions + place) * 2 * width + across, exists & (across < width)
-    k, k_low = f.stored(keys, keys_low, at, mask, TYPE)
-    v, v_low = f.stored(values, values_low, at, mask, TYPE)
-    a = _scale(key_exponents, g * positions + place, exists) * f.PRODUCT_STEP
-    o = _scale(value_exponents, g * positions + place, exists) * f.PRODUCT_STEP
+    place = first + tl.arange(0, BN)[:, None]
+    exists, start, seen = place < positions, g * share * positions, g * positions
+    k, k_low, two = _rows(keys, keys_low, key_exponents, seen, place, exists, width, BD, TYPE)
+    v, v_low, two_v = _rows(values, values_low, value_exponents, seen, place, exists, width, BD, TYPE)
     key_high, key_cross = tl.zeros((BN, BD), tl.int32), tl.zeros((BN, BD), tl.int32)
     value_high, value_cross = tl.zeros((BN, BD), tl.int32), tl.zeros((BN, BD), tl.int32)
-    # Blocks of queries that see one of the keys at least, of each head.
+    # Blocks of queries of each head that see one of the keys at least.
     before = first // BM
     some = tl.cdiv(positions, BM) - before
-    for i in range(share * some):
-        head, block = g * share + i // some, (before + i % some) * BM
-        c, below = block + tl.arange(0, BM)[None, :], block + tl.arange(0, BM)[:, None]
-        row, inside = head * positions + c, c < positions
-        at, mask = row * 2 * width + down, inside & (down < width)
-        q, q_low = f.stored(queries, queries_low, at, mask, TYPE)
-        s = _product(k, k_low, q, q_low, a, _scale(query_exponents, row, inside), BN, BM, TYPE) * scale
-        t = tl.load(totals + row, mask=inside, other=1.0)
-        counts = inside & (place <= c) & (t == t)
-        n = _numerators(s, tl.load(largest + row, mask=inside, other=0.0), counts)
-        weight, weight_low = f.digits(n, TYPE)
-        y, y_low = f.stored(gradients, gradients_low, at, mask, TYPE)
-        products = _product(v, v_low, y, y_low, o, _scale(gradient_exponents, row, inside), BN, BM, TYPE)
+    for i in range(0, share * some):
+        head, at = i // some * positions, (before + i % some) * BM
+        c = at + tl.arange(0, BM)[None, :]
+        row, inside = head + c, c < positions
+        q, q_low, other = _rows_transposed(queries, queries_low, query_exponents, start, row, inside, width, BD, TYPE)
+        s = _product(k, k_low, two, q, q_low, other, BN, BM, TYPE) * scale
+        t = tl.load(totals + start + row, mask=inside, other=1.0)
+        most = tl.load(largest + start + row, mask=inside, other=0.0)
+        n = _numerators(s, most, inside & (place <= c) & (t == t))
+        y, y_low, other_y = _rows_transposed(
+            gradients, gradients_low, gradient_exponents, start, row, inside, width, BD, TYPE
+        )
+        products = _product(v, v_low, two_v, y, y_low, other_y, BN, BM, TYPE)
         inverse = tl.div_rn(tl.full((1, BM), 1.0, tl.float32), t)
-        found = _score_gradients(n, products, inverse, tl.load(delta + row, mask=inside, other=0.0), scale)
-        w, w_low = f.digits(f.operand(found, tl.load(exponents + row, mask=inside, other=0)), TYPE)
-        at = (head * positions + below) * 2 * width + across
-        mask = (below < positions) & (across < width)
-        x, x_low = f.stored(normal, normal_low, at, mask, TYPE)
-        value_high, value_cross = _add(weight, weight_low, x, x_low, value_high, value_cross, TYPE)
-        x, x_low = f.stored(folded, folded_low, at, mask, TYPE)
-        key_high, key_cross = _add(w, w_low, x, x_low, key_high, key_cross, TYPE)
-    to, mask, one = (
-        (g * positions + place) * width + across,
-        exists & (across < width),
-        tl.full((1, 1), 1.0, tl.float64),
-    )
-    b = _scale(folded_exponents, g * width + across, across < width) * f.PRODUCT_STEP
-    tl.store(dkeys + to, _rounded(key_high, key_cross, one, b), mask=mask)
-    b = _scale(normal_exponents, g * width + across, across < width) * f.PRODUCT_STEP
-    tl.store(dvalues + to, _rounded(value_high, value_cross, one, b), mask=mask)
+        less = tl.load(delta + start + row, mask=inside, other=0.0)
+        e = tl.load(exponents + start + row, mask=inside, other=0)
+        w, w_low = f.digits(n, TYPE)
+        r = at + tl.arange(0, BM)[:, None]
+        value_high, value_cross = _add(
+            w, w_low, normal, normal_low, 2 * start * width, head + r, 2 * width, r < positions, width, value_high,
+            value_cross, BD, TYPE,
+        )  # fmt: skip
+        d, d_low = f.digits(f.operand(_score_gradients(n, products, inverse, less, scale), e), TYPE)
+        key_high, key_cross = _add(
+            d, d_low, folded, folded_low, 2 * start * width, head + r, 2 * width, r < positions, width, key_high,
+            key_cross, BD, TYPE,
+        )  # fmt: skip
+    one = tl.full((1, 1), 1.0, tl.float64)
+    _write(dkeys, seen, place, exists, width, key_high, key_cross, one, folded_exponents, g, BD)
+    _write(dvalues, seen, place, exists, width, value_high, value_cross, one, normal_exponents, g, BD)

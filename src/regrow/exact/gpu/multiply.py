@@ -41,7 +41,7 @@ def _exponents(pointer, at, mask, STORED: tl.constexpr):
 
 @jit
 def _to_grid(e):
-    """What brings the numbers of a group to its grid. Of one that is not finite it does not matter: the result is NaN."""
+    """What brings the numbers of a group to its grid; of one that is not finite anything will do, its results are NaN."""
     return f.two32(13 - tl.where(e == f.NON_FINITE, 0, e))
 
 
@@ -57,19 +57,16 @@ def _operand(upper, lower, at, scale, mask, STORED: tl.constexpr, TYPE: tl.const
 
 @jit
 def _step(
-    start, left, left_low, right, right_low, at_left, at_right, left_step, right_step, left_scale, right_scale,
+    start, left, left_low, right, right_low, left_step, right_step, left_scale, right_scale, at_left, at_right,
     r_inside, c_inside, depth, high, cross,
     LEFT_STORED: tl.constexpr, RIGHT_STORED: tl.constexpr, TYPE: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     """Add what ``BK`` of the depth contribute to both parts of a tile."""
-    k = start + tl.arange(0, BK)
-    a, a_low = _operand(
-        left, left_low, at_left + k[None, :] * left_step, left_scale, r_inside & (k < depth)[None, :], LEFT_STORED, TYPE
-    )
-    b, b_low = _operand(
-        right, right_low, at_right + k[:, None] * right_step, right_scale, c_inside & (k < depth)[:, None],
-        RIGHT_STORED, TYPE,
-    )  # fmt: skip
+    # Places in a tile are int32; what they are counted from is one pointer.
+    k, here, there = tl.arange(0, BK), tl.cast(start, tl.int64) * left_step, tl.cast(start, tl.int64) * right_step
+    mask, other_mask = r_inside & (start + k < depth)[None, :], c_inside & (start + k < depth)[:, None]
+    a, a_low = _operand(left + here, left_low + here, at_left, left_scale, mask, LEFT_STORED, TYPE)
+    b, b_low = _operand(right + there, right_low + there, at_right, right_scale, other_mask, RIGHT_STORED, TYPE)
     return f.parts(a, a_low, b, b_low, high, cross)
 
 
@@ -83,55 +80,39 @@ def multiply(
 ):  # fmt: skip
     """A product of two operands, each of which has its digits stored or is numbers; rounded, and added if ``ONTO``."""
     g, first_row, first_column = _place(rows, columns, BM, BN)
-    r, c = first_row + tl.arange(0, BM)[:, None], first_column + tl.arange(0, BN)[None, :]
+    y, x, k = tl.arange(0, BM)[:, None], tl.arange(0, BN)[None, :], tl.arange(0, BK)
+    r, c = first_row + y, first_column + x
     e = _exponents(left_exponents, g * left_exponents_group + r, r < rows, LEFT_STORED)
     o = _exponents(right_exponents, g * right_exponents_group + c, c < columns, RIGHT_STORED)
-    at_left, at_right = g * left_group + r.to(tl.int64) * left_row, g * right_group + c.to(tl.int64) * right_column
     left_scale, right_scale = _to_grid(e), _to_grid(o)
+    here = g * left_group + first_row.to(tl.int64) * left_row
+    there = g * right_group + first_column.to(tl.int64) * right_column
+    at_left, at_right = y * left_row + k[None, :] * left_step, x * right_column + k[:, None] * right_step
     if DEEP:
         high, cross = tl.zeros((BM, BN), tl.int32), tl.zeros((BM, BN), tl.int32)
-        for start in range(0, depth, DEPTH):
+        for begin in range(0, depth, DEPTH):
             some, others = f.zeros(BM, BN, TYPE), f.zeros(BM, BN, TYPE)
-            for k in range(start, tl.minimum(start + DEPTH, depth), BK):
+            for start in range(begin, tl.minimum(begin + DEPTH, depth), BK):
                 some, others = _step(
-                    k, left, left_low, right, right_low, at_left, at_right, left_step, right_step, left_scale,
-                    right_scale, r < rows, c < columns, depth, some, others, LEFT_STORED, RIGHT_STORED, TYPE, BK,
+                    start, left + here, left_low + here, right + there, right_low + there, left_step, right_step,
+                    left_scale, right_scale, at_left, at_right, r < rows, c < columns, depth, some, others,
+                    LEFT_STORED, RIGHT_STORED, TYPE, BK,
                 )  # fmt: skip
             high += some.to(tl.int32)
             cross += others.to(tl.int32)
     else:
         high, cross = f.zeros(BM, BN, TYPE), f.zeros(BM, BN, TYPE)
-        for k in range(0, depth, BK):
+        for start in range(0, depth, BK):
             high, cross = _step(
-                k, left, left_low, right, right_low, at_left, at_right, left_step, right_step, left_scale,
-                right_scale, r < rows, c < columns, depth, high, cross, LEFT_STORED, RIGHT_STORED, TYPE, BK,
+                start, left + here, left_low + here, right + there, right_low + there, left_step, right_step,
+                left_scale, right_scale, at_left, at_right, r < rows, c < columns, depth, high, cross,
+                LEFT_STORED, RIGHT_STORED, TYPE, BK,
             )  # fmt: skip
     found = (f.total(high, cross) * (f.two(e) * (f.two(o) * f.PRODUCT_STEP))).to(tl.float32)
     to, mask = out + g * out_group + r.to(tl.int64) * out_row + c, (r < rows) & (c < columns)
     if ONTO:
         found = tl.load(to, mask=mask, other=0.0) + found
     tl.store(to, found, mask=mask)
-
-
-@jit
-def _planes_step(
-    start, first, second, third, right, right_low, at_left, at_right, left_step, right_step, r_inside, c_inside, depth,
-    top, middle, bottom, PLANES: tl.constexpr, TYPE: tl.constexpr, BK: tl.constexpr,
-):  # fmt: skip
-    """Add what ``BK`` of the depth contribute to as many parts of a tile as there are planes."""
-    k = start + tl.arange(0, BK)
-    at, mask = at_left + k[None, :] * left_step, r_inside & (k < depth)[None, :]
-    at_other, other_mask = at_right + k[:, None] * right_step, c_inside & (k < depth)[:, None]
-    a = f.digit(tl.load(first + at, mask=mask, other=0), TYPE)
-    h, l = f.stored(right, right_low, at_other, other_mask, TYPE)
-    top = f.dot(a, h, top)
-    if PLANES > 1:
-        b = f.digit(tl.load(second + at, mask=mask, other=0), TYPE)
-        middle = f.dot(b, h, f.dot(a, l, middle))
-        if PLANES > 2:
-            c = f.digit(tl.load(third + at, mask=mask, other=0), TYPE)
-            bottom = f.dot(c, h, f.dot(b, l, bottom))
-    return top, middle, bottom
 
 
 @jit
@@ -147,19 +128,30 @@ def sums(
     left out.
     """
     g, first_row, first_column = _place(rows, columns, BM, BN)
-    r, c = first_row + tl.arange(0, BM)[:, None], first_column + tl.arange(0, BN)[None, :]
-    at_left, at_right = g * left_group + r.to(tl.int64) * left_row, g * right_group + c.to(tl.int64) * right_column
+    y, x, k = tl.arange(0, BM)[:, None], tl.arange(0, BN)[None, :], tl.arange(0, BK)
+    r, c = first_row + y, first_column + x
+    here = g * left_group + first_row.to(tl.int64) * left_row
+    there = g * right_group + first_column.to(tl.int64) * right_column
+    at_left, at_right = y * left_row + k[None, :] * left_step, x * right_column + k[:, None] * right_step
     to, mask = total + g * total_group + r.to(tl.int64) * total_row + c, (r < rows) & (c < columns)
     found = tl.load(to, mask=mask, other=0.0)
     # Where float32 sums are full the integers go to the float64 numbers at once, which hold all of them.
     span = DEPTH if DEEP else depth
-    for start in range(0, depth, span):
+    for begin in range(0, depth, span):
         top, middle, bottom = f.zeros(BM, BN, TYPE), f.zeros(BM, BN, TYPE), f.zeros(BM, BN, TYPE)
-        for k in range(start, tl.minimum(start + span, depth), BK):
-            top, middle, bottom = _planes_step(
-                k, first, second, third, right, right_low, at_left, at_right, left_step, right_step, r < rows,
-                c < columns, depth, top, middle, bottom, PLANES, TYPE, BK,
-            )  # fmt: skip
+        for start in range(begin, tl.minimum(begin + span, depth), BK):
+            at = here + tl.cast(start, tl.int64) * left_step + at_left
+            inside, other_inside = (r < rows) & (start + k < depth)[None, :], (c < columns) & (start + k < depth)[:, None]
+            other = there + tl.cast(start, tl.int64) * right_step
+            h, low = f.stored(right + other, right_low + other, at_right, other_inside, TYPE)
+            a = f.digit(tl.load(first + at, mask=inside, other=0), TYPE)
+            top = f.dot(a, h, top)
+            if PLANES > 1:
+                b = f.digit(tl.load(second + at, mask=inside, other=0), TYPE)
+                middle = f.dot(b, h, f.dot(a, low, middle))
+                if PLANES > 2:
+                    d = f.digit(tl.load(third + at, mask=inside, other=0), TYPE)
+                    bottom = f.dot(d, h, f.dot(b, low, bottom))
         if PLANES == 1:
             found += top.to(tl.float64)
         elif PLANES == 2:
