@@ -417,15 +417,14 @@ def whole_faults(gemm: GemmBackend) -> Iterator[tuple[str, Callable[[], str]]]:
 
 
 def whole() -> dict[str, Callable[[Backend], Any]]:
-    """Products of numbers, and attention as a whole: edges in every direction, scales within and beyond the normal ones,
-    and what is not finite.
-    """
+    """Products of numbers, and attention as a whole: edges in every direction, extreme scales, what is not finite."""
     cases: dict[str, Callable[[Backend], Any]] = {}
     for which in _OPERANDS:
         for kind in ("normal", "edges", "not finite"):
             cases[f"matmul of numbers {which} {kind}"] = partial(_matmul_of_numbers, which, kind)
-    for kind in ("normal", "wide", "edges", "not finite"):
-        cases[f"attention {kind}"] = partial(_whole_attention, (2, 2, 70, 20), kind)
+    heads = {"normal": (1, 2, 70, 20), "wide": (2, 1, 33, 20), "edges": (1, 3, 20, 36), "not finite": (2, 2, 30, 20)}
+    for kind, shape in heads.items():
+        cases[f"attention {kind}"] = partial(_whole_attention, shape, kind)
     return cases | {
         "matmul of digits and numbers": _mixed,
         "matmul of slices": _slices,
@@ -441,24 +440,18 @@ def _given(shape: tuple[int, ...], seed: int, kind: str, backend: Backend) -> Te
     return x.to(backend.device)
 
 
-def _matmul_of_numbers(which: str, kind: str, backend: Backend) -> list[Tensor]:
+def _matmul_of_numbers(which: str, kind: str, backend: Backend) -> Tensor:
     (left, right), (groups, rows, depth, columns) = _OPERANDS[which], (2, 37, 70, 45)
     a = _given((groups, rows, depth) if left.by_row else (groups, depth, rows), 1, kind, backend)
     b = _given((groups, columns, depth) if right.by_row else (groups, depth, columns), 2, kind, backend)
-    onto = _given((groups, rows, columns), 3, "normal", backend)
-    operands = backend.operand(a, left), backend.operand(b, right)
-    return [backend.matmul(*operands), backend.matmul(*operands, onto)]
+    return backend.matmul(backend.operand(a, left), backend.operand(b, right))
 
 
-def _mixed(backend: Backend) -> list[Tensor]:
-    """Digits that are there times numbers, and the other way round."""
-    a, b = (_given((1, n, 40), n, "normal", backend) for n in (37, 45))
-    numbers = backend.operand(a, grid.LEFT), backend.operand(b, grid.RIGHT_TRANSPOSED)
-    left, right = (
-        backend.kernels.split(x, layout, backend.gemm.dtype)
-        for x, layout in ((a, grid.LEFT), (b, grid.RIGHT_TRANSPOSED))
-    )
-    return [backend.matmul(left, numbers[1]), backend.matmul(numbers[0], right), backend.matmul(left, right)]
+def _mixed(backend: Backend) -> Tensor:
+    """Digits that are there times numbers, added to what there is."""
+    a, b, onto = (_given((1, *shape), 1, "normal", backend) for shape in ((37, 40), (45, 40), (37, 45)))
+    left = backend.kernels.split(a, grid.LEFT, backend.gemm.dtype)
+    return backend.matmul(left, backend.operand(b, grid.RIGHT_TRANSPOSED), onto)
 
 
 def _slices(backend: Backend) -> Tensor:

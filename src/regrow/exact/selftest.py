@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from regrow.exact.backend import interpreted
-from regrow.exact.comparison import coded_faults, kernel_faults, product_faults
-from regrow.exact.gemm import CUDA_GEMM_BACKENDS, FusedProducts, GemmBackend
+from regrow.exact.comparison import coded_faults, kernel_faults, product_faults, whole_faults
+from regrow.exact.gemm import FusedProducts, GemmBackend
 from regrow.exact.grid import RIGHT_TRANSPOSED, Digits
-from regrow.exact.registry import cpu_gemm_backends
+from regrow.exact.registry import cpu_gemm_backends, cuda_gemm_backends
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,13 @@ def gemm_fault(gemm: GemmBackend, device: torch.device = _CPU) -> str:
                 return f"{wrong} of {expected.numel()} integers wrong at depth {depth}, {layout}"
         if gemm.fused and (wrong := _wrong_sums(gemm.fused, rows, depth, columns)):
             return f"{wrong} sums of operands with all their digits wrong at depth {depth}"
+    for name, test in whole_faults(gemm):
+        try:
+            fault = test()
+        except Exception as error:  # likewise
+            fault = _thrown(error)
+        if fault:
+            return f"{name}: {fault}"
     return ""
 
 
@@ -99,7 +106,7 @@ def self_test(full: bool = False) -> list[Result]:
     results = [_timed(f"gemm {gemm.name}", partial(gemm_fault, gemm)) for gemm in cpu_gemm_backends()]
     if torch.cuda.is_available():
         cuda = torch.device("cuda")
-        results += [_timed(f"gemm {c.name} on cuda", partial(gemm_fault, c, cuda)) for c in CUDA_GEMM_BACKENDS]
+        results += [_timed(f"gemm {c.name} on cuda", partial(gemm_fault, c, cuda)) for c in cuda_gemm_backends()]
     if not full and find_spec("numba"):
         results += [_timed(name, test) for name, test in coded_faults()]
     if full:
@@ -121,7 +128,7 @@ def cuda_fault() -> str:
     """Why no CUDA device computes exactly here, or an empty string. Compares every kernel with the definition."""
     if not torch.cuda.is_available():
         return "torch finds no CUDA device"
-    if all(gemm_fault(gemm, torch.device("cuda")) for gemm in CUDA_GEMM_BACKENDS):
+    if all(gemm_fault(gemm, torch.device("cuda")) for gemm in cuda_gemm_backends()):
         return "no way to multiply is exact there (`regrow selftest` says more)"
     try:
         for name, test in kernel_faults(("triton",)):

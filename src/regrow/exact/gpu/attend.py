@@ -11,10 +11,17 @@ time would take longer than to multiply them. Query heads that share a key head 
 
 from __future__ import annotations
 
+from typing import Any
+
+import triton
 import triton.language as tl
 
 from regrow.exact.gpu import functions as f
 from regrow.exact.gpu.functions import jit
+
+# Compiled once for all numbers of heads and positions: Triton would do so again for those that are 1, or multiples of
+# 16, which does not make these faster. For the width of a head it does, since loads run along it.
+sized: Any = triton.jit(do_not_specialize=["share", "positions"])
 
 
 @jit
@@ -33,16 +40,16 @@ def _rows(high, low, exponents, start, r, exists, width, BD: tl.constexpr, TYPE:
     """Digits ``(R, BD)`` of rows ``r`` ``(R, 1)`` on row grids, counted from ``start``; and float64 powers of two."""
     # What places are counted from is one pointer, so that they are int32.
     d, begin = tl.arange(0, BD)[None, :], start * 2 * width
-    h, l = f.stored(high + begin, low + begin, r * 2 * width + d, exists & (d < width), TYPE)
-    return h, l, f.two(tl.load(exponents + start + r, mask=exists, other=0))
+    h, h_low = f.stored(high + begin, low + begin, r * 2 * width + d, exists & (d < width), TYPE)
+    return h, h_low, f.two(tl.load(exponents + start + r, mask=exists, other=0))
 
 
 @jit
 def _rows_transposed(high, low, exponents, start, r, exists, width, BD: tl.constexpr, TYPE: tl.constexpr):
     """As :func:`_rows`, ``(BD, R)`` of rows ``(1, R)``."""
     d, begin = tl.arange(0, BD)[:, None], start * 2 * width
-    h, l = f.stored(high + begin, low + begin, r * 2 * width + d, exists & (d < width), TYPE)
-    return h, l, f.two(tl.load(exponents + start + r, mask=exists, other=0))
+    h, h_low = f.stored(high + begin, low + begin, r * 2 * width + d, exists & (d < width), TYPE)
+    return h, h_low, f.two(tl.load(exponents + start + r, mask=exists, other=0))
 
 
 @jit
@@ -53,18 +60,21 @@ def _product(a, a_low, two, b, b_low, other, ROWS: tl.constexpr, COLUMNS: tl.con
 
 
 @jit
-def _add(weight, weight_low, high, low, begin, r, stride, exists, width, sum, cross, BD: tl.constexpr, TYPE: tl.constexpr):
+def _add(
+    weight, weight_low, high, low, begin, r, stride, exists, width, total, cross,
+    BD: tl.constexpr, TYPE: tl.constexpr,
+):  # fmt: skip
     """Add the product of weights and rows ``r`` ``(R, 1)`` on column grids to int32 parts ``(B, BD)``."""
     d = tl.arange(0, BD)[None, :]
-    h, l = f.stored(high + begin, low + begin, r * stride + d, exists & (d < width), TYPE)
-    if TYPE == tl.int8:
-        sum, cross = f.parts(weight, weight_low, h, l, sum, cross)
+    x, x_low = f.stored(high + begin, low + begin, r * stride + d, exists & (d < width), TYPE)
+    if tl.int8 == TYPE:
+        total, cross = f.parts(weight, weight_low, x, x_low, total, cross)
     else:
         # A tile's sums are within float32's integers, those of all tiles are not.
-        nothing = tl.zeros(sum.shape, tl.float32)
-        some, others = f.parts(weight, weight_low, h, l, nothing, nothing)
-        sum, cross = sum + some.to(tl.int32), cross + others.to(tl.int32)
-    return sum, cross
+        nothing = tl.zeros(total.shape, tl.float32)
+        some, others = f.parts(weight, weight_low, x, x_low, nothing, nothing)
+        total, cross = total + some.to(tl.int32), cross + others.to(tl.int32)
+    return total, cross
 
 
 @jit
@@ -89,7 +99,7 @@ def _score_gradients(n, products, inverse, delta, scale):
     return tl.where(n == 0, 0.0 * inverse, ((n.to(tl.float32) * inverse) * (products - delta)) * scale)
 
 
-@jit
+@sized
 def attend(
     queries, queries_low, query_exponents, keys, keys_low, key_exponents, values, values_low, value_exponents,
     out, largest, totals, scale, share, positions, width,
@@ -148,7 +158,7 @@ def _found(
     return _score_gradients(n, _product(y, y_low, two_y, v, v_low, other_v, BM, BN, TYPE), inverse, less, scale)
 
 
-@jit
+@sized
 def attend_queries(
     queries, queries_low, query_exponents, keys, keys_low, key_exponents,
     gradients, gradients_low, gradient_exponents, values, values_low, value_exponents,
@@ -192,7 +202,7 @@ def attend_queries(
     _write(out, start, row, exists, width, high, cross, f.two(e), column_exponents, g, BD)
 
 
-@jit
+@sized
 def attend_keys(
     queries, queries_low, query_exponents, keys, keys_low, key_exponents,
     gradients, gradients_low, gradient_exponents, values, values_low, value_exponents,
@@ -217,7 +227,7 @@ def attend_keys(
     # Blocks of queries of each head that see one of the keys at least.
     before = first // BM
     some = tl.cdiv(positions, BM) - before
-    for i in range(0, share * some):
+    for i in range(share * some):
         head, at = i // some * positions, (before + i % some) * BM
         c = at + tl.arange(0, BM)[None, :]
         row, inside = head + c, c < positions

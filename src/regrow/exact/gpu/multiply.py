@@ -41,7 +41,7 @@ def _exponents(pointer, at, mask, STORED: tl.constexpr):
 
 @jit
 def _to_grid(e):
-    """What brings the numbers of a group to its grid; of one that is not finite anything will do, its results are NaN."""
+    """What brings a group to its grid; of one that is not finite anything will do, since its results are NaN."""
     return f.two32(13 - tl.where(e == f.NON_FINITE, 0, e))
 
 
@@ -141,7 +141,8 @@ def sums(
         top, middle, bottom = f.zeros(BM, BN, TYPE), f.zeros(BM, BN, TYPE), f.zeros(BM, BN, TYPE)
         for start in range(begin, tl.minimum(begin + span, depth), BK):
             at = here + tl.cast(start, tl.int64) * left_step + at_left
-            inside, other_inside = (r < rows) & (start + k < depth)[None, :], (c < columns) & (start + k < depth)[:, None]
+            there_is = start + k < depth
+            inside, other_inside = (r < rows) & there_is[None, :], (c < columns) & there_is[:, None]
             other = there + tl.cast(start, tl.int64) * right_step
             h, low = f.stored(right + other, right_low + other, at_right, other_inside, TYPE)
             a = f.digit(tl.load(first + at, mask=inside, other=0), TYPE)

@@ -26,6 +26,9 @@ from regrow.exact.grid import (
 
 # The widest part of a product, HL + LH, has two products of at most 2**12 for each of the depth: 2**30 within int32.
 _DEPTH = 1 << 17
+# So many bytes a program must be able to share, to have the loads of several steps on the way: consumers' devices have
+# 99 KiB, those of data centres 163 or more.
+_ROOM = 160 << 10
 # The widest heads of which a block of queries, or of keys, and its sums have room in a processor's registers.
 _WIDEST = 256
 
@@ -102,7 +105,7 @@ class TritonProducts:
             multiply.multiply, _grid(shape, tile), rows.high, rows.low, rows.exponents, columns.high, columns.low,
             columns.exponents, out, *shape[1:], left.depth, *rows.strides, rows.exponents.stride(0), *columns.strides,
             columns.exponents.stride(0), *out.stride()[:2], LEFT_STORED=rows.stored, RIGHT_STORED=columns.stored,
-            ONTO=onto is not None, DEEP=self._deep(left.depth), **self._constants(tile),
+            ONTO=onto is not None, DEEP=self._deep(left.depth), **self._constants(tile, out),
         )  # fmt: skip
         return out
 
@@ -172,19 +175,22 @@ class TritonProducts:
         launch.start(
             multiply.sums, _grid((groups, rows, columns), tile), first, second, third, high, low, total, rows, columns,
             depth, *first.stride(), *high.stride(), *total.stride()[:2], PLANES=len(left), DEEP=self._deep(depth),
-            **self._constants(tile),
+            **self._constants(tile, total),
         )  # fmt: skip
 
     def _deep(self, depth: int) -> bool:
         return self._type != tl.int8 and depth > multiply.DEPTH.value
 
-    def _constants(self, tile: Tile) -> dict[str, Any]:
-        size = {"BM": tile.rows, "BN": tile.columns, "BK": tile.depth}
-        return {"TYPE": self._type} | size | {"num_warps": tile.warps, "num_stages": tile.stages}
+    def _constants(self, tile: Tile, out: Tensor) -> dict[str, Any]:
+        return {"BM": tile.rows, "BN": tile.columns, "BK": tile.depth} | self._usual(tile, out)
 
     def _attention_constants(self, tile: Tile, q: Tensor) -> dict[str, Any]:
-        size = {"BM": tile.rows, "BN": tile.columns, "BD": max(32, triton.next_power_of_2(q.shape[2]))}
-        return {"TYPE": self._type} | size | {"num_warps": tile.warps, "num_stages": tile.stages}
+        width = max(32, triton.next_power_of_2(q.shape[2]))
+        return {"BM": tile.rows, "BN": tile.columns, "BD": width} | self._usual(tile, q)
+
+    def _usual(self, tile: Tile, x: Tensor) -> dict[str, Any]:
+        room = torch.cuda.get_device_properties(x.device).shared_memory_per_block_optin if x.is_cuda else _ROOM
+        return {"TYPE": self._type, "num_warps": tile.warps, "num_stages": tile.stages if room >= _ROOM else 1}
 
 
 def _grid(shape: tuple[int, ...], tile: Tile) -> tuple[int]:
