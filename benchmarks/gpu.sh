@@ -10,9 +10,9 @@
 #
 # Takes the Python of $PYTHON if that has regrow installed, else makes an environment in build/gpu, which is not counted.
 # Needs a C compiler and Python's headers, for Triton. The second example has its sources from the network; where there
-# is none, $TEXTS names a store in which its texts are, made elsewhere with
+# is none, $TEXTS names a store in which these are, made elsewhere with
 #
-#     for stage in fetch-plays-and-poems fetch-bible documents-plays-and-poems documents-bible clean deduplicate; do
+#     for stage in fetch-plays-and-poems fetch-bible; do
 #         python -m regrow task examples/bard $stage --store build/texts
 #     done
 set -euo pipefail
