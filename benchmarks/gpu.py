@@ -94,7 +94,7 @@ def theirs(size: str, context: int, kind: str) -> Callable[[], object]:
                 if device.type == "cuda":  # and nothing else, so that the row is what it says
                     stack.enter_context(sdpa_kernel(SDPBackend.FLASH_ATTENTION))
             loss = forward(tokens)
-            loss.backward()
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         adamw.step()
 

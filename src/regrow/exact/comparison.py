@@ -465,8 +465,9 @@ def _whole_attention(shape: tuple[int, int, int, int], kind: str, backend: Backe
     """Output, sums of numerators, and the gradients of queries, keys and values."""
     groups, share, positions, width = shape
     rows, scale = share * positions, 0.25
-    q, dy = (_given((groups, rows, width), seed, kind, backend) for seed in (1, 2))
-    k, v = (_given((groups, positions, width), seed, kind, backend) for seed in (4, 6))
+    # Transposes, as heads are where each has keys of its own.
+    q, dy = (_given((groups, rows, width), seed, kind, backend).mT.contiguous().mT for seed in (1, 2))
+    k, v = (_given((groups, positions, width), seed, kind, backend).mT.contiguous().mT for seed in (4, 6))
     if own := backend.whole(rows, width):
         out, largest, totals = own.attention(q, k, v, scale)
         return [out, totals, *own.attention_backward(dy, q, k, v, (out, largest, totals), scale)]

@@ -30,7 +30,7 @@ _DEPTH = 1 << 17
 # 99 KiB, those of data centres 163 or more.
 _ROOM = 160 << 10
 # The widest heads of which a block of queries, or of keys, and its sums have room in a processor's registers.
-_WIDEST = 256
+_WIDEST = 128
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class TritonProducts:
 
     def attention(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> tuple[Tensor, Tensor, Tensor]:
         """See :class:`regrow.exact.gemm.WholeProducts`."""
-        out, sizes = torch.empty_like(q), _sizes(q, k)
+        out, sizes = _dense(q), _sizes(q, k)
         largest, totals = (torch.empty(q.shape[:2], dtype=torch.float32, device=q.device) for _ in range(2))
         tile = _tile(self._tiles.attend, q.shape[2])
         launch.start(
@@ -145,7 +145,7 @@ class TritonProducts:
             *_row_digits(q, LEFT), *_row_digits(k, RIGHT_TRANSPOSED), *_row_digits(dy, LEFT),
             *_row_digits(v, RIGHT_TRANSPOSED),
         )  # fmt: skip
-        dq, e = torch.empty_like(q), torch.empty(q.shape[:2], dtype=torch.int32, device=q.device)
+        dq, e = _dense(q), torch.empty(q.shape[:2], dtype=torch.int32, device=q.device)
         tile = _tile(self._tiles.attend_queries, width)
         launch.start(
             attend.attend_queries, (_blocks(q, k, tile.rows),), *rows, *_row_digits(k, RIGHT), largest, totals, delta,
@@ -154,7 +154,7 @@ class TritonProducts:
         # The grids of the rows are folded into the queries, so that one set of digits serves both products.
         folded = _row_digits(q * power_of_two_float32(e)[:, :, None], RIGHT_OF_TRANSPOSED)
         normal = _row_digits(dy * (torch.full_like(totals, 8192.0) / totals)[:, :, None], RIGHT_OF_TRANSPOSED)
-        dk, dv = torch.empty_like(k), torch.empty_like(v)
+        dk, dv = _dense(k), _dense(v)
         tile = _tile(self._tiles.attend_keys, width)
         programs = k.shape[0] * triton.cdiv(k.shape[1], tile.columns)
         launch.start(
@@ -206,6 +206,11 @@ def _tile(by_width: tuple[tuple[int, Tile], ...], width: int) -> Tile:
 def _sizes(q: Tensor, k: Tensor) -> tuple[int, int, int]:
     """Heads that share a key head, positions, and the width of a head."""
     return q.shape[1] // k.shape[1], k.shape[1], k.shape[2]
+
+
+def _dense(x: Tensor) -> Tensor:
+    """Room for as many numbers, row by row, which ``empty_like`` is not if ``x`` is a transpose."""
+    return torch.empty(x.shape, dtype=x.dtype, device=x.device)
 
 
 def _blocks(q: Tensor, k: Tensor, queries: int) -> int:
