@@ -23,7 +23,7 @@ from torch import Tensor
 
 from regrow.exact.backend import interpreted
 from regrow.exact.comparison import coded_faults, kernel_faults, product_faults, whole_faults
-from regrow.exact.gemm import FusedProducts, GemmBackend
+from regrow.exact.gemm import GemmBackend
 from regrow.exact.grid import RIGHT_TRANSPOSED, Digits
 from regrow.exact.registry import cpu_gemm_backends, cuda_gemm_backends
 
