@@ -2,29 +2,36 @@
 
     python benchmarks/gpu.py                              # 110M (called 125M) and 1B parameters, context 2048
     python benchmarks/gpu.py --sizes 125M --profile       # and where our time goes
-    python benchmarks/gpu.py --json
+    python benchmarks/gpu.py --seconds 200 --json
+    python benchmarks/gpu.py --exact                      # only whether the device computes exactly
 
-The peers are the same decoder with scaled_dot_product_attention and fused AdamW under ``torch.compile``: ``float32``
-(strict), ``tf32``, and ``bf16`` (autocast, torch's fused attention). Each kind runs in a process of its own, in turn,
-for several rounds; a figure is the median over all of its steps. Without a CUDA device it measures the CPU.
+The peers are the same decoder with scaled_dot_product_attention and fused AdamW: ``float32`` (strict) and ``tf32`` as
+they are, and ``bf16`` under autocast, ``torch.compile`` and with flash attention. A row is printed when it is measured:
+the median of some steps, all kinds in one process, one after the other. What there is no time for is said. Without a
+CUDA device it measures the CPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
-import multiprocessing
 import platform
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import plain
+from regrow.exact.comparison import kernel_faults
+from regrow.exact.registry import cuda_gemm_backends
 from regrow.exact.selection import current
+from regrow.exact.selftest import cuda_fault, gemm_fault
 from regrow.model.config import DecoderConfig
 from regrow.train import loop
 from regrow.train.settings import Settings
@@ -68,7 +75,7 @@ def ours(size: str, context: int) -> Callable[[], object]:
     return lambda: loop.step(task, settings, state, batch)
 
 
-def theirs(size: str, context: int, kind: str, compiled: bool) -> Callable[[], object]:
+def theirs(size: str, context: int, kind: str) -> Callable[[], object]:
     """A function that does one plain torch step."""
     config, settings, tokens = case(size, context)
     device = current().device
@@ -77,11 +84,15 @@ def theirs(size: str, context: int, kind: str, compiled: bool) -> Callable[[], o
     model = plain.PlainDecoder(config).to(device)
     model.cosine, model.sine, tokens = model.cosine.to(device), model.sine.to(device), tokens.to(device)
     adamw = plain.optimizer(model, settings)
-    forward = torch.compile(model) if compiled else model
+    forward = torch.compile(model) if kind == "bf16" and device.type == "cuda" else model
 
     def step() -> None:
         adamw.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, torch.bfloat16, enabled=kind == "bf16"):
+        with ExitStack() as stack:
+            if kind == "bf16":
+                stack.enter_context(torch.autocast(device.type, torch.bfloat16))
+                if device.type == "cuda":  # and nothing else, so that the row is what it says
+                    stack.enter_context(sdpa_kernel(SDPBackend.FLASH_ATTENTION))
             loss = forward(tokens)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
@@ -99,19 +110,33 @@ def seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def worker(kind: str, size: str, context: int, steps: int, options: dict[str, Any], pipe: Any) -> None:
-    """Send the times of some steps and the peak memory, or why there are none."""
+def measure(kind: str, size: str, context: int, steps: int, until: float, profiled: bool) -> dict[str, Any]:
+    """The times of some steps and the peak memory, or why there are none; no step begins after ``until``."""
+    cuda = current().device.type == "cuda"
+    if time.monotonic() >= until:
+        return {"fault": "no time left"}
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
     try:
-        run = ours(size, context) if kind == "ours" else theirs(size, context, kind, options["compiled"])
-        for _ in range(UNCOUNTED):
-            seconds(run)
-        times = [seconds(run) for _ in range(steps)]
-        if options["profile"] and kind == "ours":
+        run = ours(size, context) if kind == "ours" else theirs(size, context, kind)
+        times = []
+        while len(times) < UNCOUNTED + steps and (len(times) <= UNCOUNTED or time.monotonic() < until):
+            times.append(seconds(run))
+        if profiled and kind == "ours":
             profile(run)
-        device = current().device.type
-        pipe.send({"times": times, "bytes": torch.cuda.max_memory_allocated() if device == "cuda" else 0})
+        return {"times": times[UNCOUNTED:], "bytes": torch.cuda.max_memory_allocated() if cuda else 0}
     except torch.OutOfMemoryError:
-        pipe.send({"fault": "out of memory"})
+        return {"fault": "out of memory"}
+    except Exception as error:  # whatever a compiler or a driver throws: the other rows are worth having
+        return {"fault": f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"}
+
+
+def forget() -> None:
+    """Give back what a kind took."""
+    torch.compiler.reset()
+    gc.collect()
+    if current().device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def profile(run: Callable[[], object]) -> None:
@@ -122,50 +147,30 @@ def profile(run: Callable[[], object]) -> None:
     print(found.key_averages().table(sort_by=by, row_limit=25), flush=True)
 
 
-def alone(kind: str, size: str, context: int, steps: int, options: dict[str, Any]) -> dict[str, Any]:
-    """What :func:`worker` sends from a process of its own."""
-    spawn = multiprocessing.get_context("spawn")
-    here, there = spawn.Pipe(duplex=False)
-    process = spawn.Process(target=worker, args=(kind, size, context, steps, options, there))
-    process.start()
-    there.close()
-    try:
-        return dict(here.recv())
-    except EOFError:
-        return {"fault": "the process ended early"}
-    finally:
-        process.join()
-
-
-def measure(size: str, context: int, steps: int, rounds: int, options: dict[str, Any]) -> dict[str, Any]:
-    """A row of the table for each kind."""
-    found: dict[str, dict[str, Any]] = {kind: {"times": [], "bytes": 0} for kind in KINDS}
-    for number in range(rounds):
-        for kind in KINDS:
-            if "fault" not in found[kind]:
-                one = alone(kind, size, context, steps, options | {"profile": options["profile"] and number == 0})
-                found[kind] = (
-                    one if "fault" in one else {"times": found[kind]["times"] + one["times"], "bytes": one["bytes"]}
-                )
-    return {"size": size, "parameters": plain.parameters(case(size, context)[0]), "context": context, "kinds": found}
-
-
-def lines(row: dict[str, Any]) -> list[str]:
+def line(kind: str, size: str, one: dict[str, Any], own: dict[str, Any]) -> str:
     """A measurement as text."""
-    size, context = row["size"], row["context"]
-    texts = [
-        f"{size} ({row['parameters'] / 1e6:.0f} million parameters), {TOKENS[size]} tokens a step, context {context}"
-    ]
-    our_times = row["kinds"]["ours"].get("times")
-    for kind, one in row["kinds"].items():
-        if "fault" in one:
-            texts.append(f"  {kind:<8} {one['fault']}")
-            continue
-        median = statistics.median(one["times"])
-        ratio = f"ours/{kind} {statistics.median(our_times) / median:.2f}" if our_times and kind != "ours" else ""
-        speed, memory = TOKENS[size] / median, one["bytes"] / 2**30
-        texts.append(f"  {kind:<8} {median * 1e3:9.1f} ms  {speed:10.0f} tokens/s  {memory:6.1f} GiB  {ratio}".rstrip())
-    return texts
+    if "fault" in one:
+        return f"  {kind:<8} {one['fault']}"
+    median = statistics.median(one["times"])
+    ratio = f"ours/{kind} {statistics.median(own['times']) / median:.2f}" if "times" in own and kind != "ours" else ""
+    speed, memory = TOKENS[size] / median, one["bytes"] / 2**30
+    return f"  {kind:<8} {median * 1e3:9.1f} ms  {speed:10.0f} tokens/s  {memory:6.1f} GiB  {ratio}".rstrip()
+
+
+def exact() -> bool:
+    """Say of every way to multiply on the device whether it is exact, and then of all kernels together."""
+    device, sound = torch.device("cuda"), True
+    for gemm in cuda_gemm_backends():
+        begun = time.perf_counter()
+        fault = gemm_fault(gemm, device)
+        print(f"  {gemm.name:<9} {fault or 'exact'}, {time.perf_counter() - begun:.0f} s", flush=True)
+    begun = time.perf_counter()
+    for name, test in kernel_faults(("triton",)):
+        if fault := test():
+            print(f"  {name}: {fault}", flush=True)
+            sound = False
+    print(f"  kernels   {'exact' if sound else 'not exact'}, {time.perf_counter() - begun:.0f} s", flush=True)
+    return sound and not cuda_fault()
 
 
 def machine() -> str:
@@ -185,18 +190,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["125M", "1B"], choices=list(SIZES))
     parser.add_argument("--context", type=int, default=2048)
-    parser.add_argument("--steps", type=int, default=10, help="counted in each round")
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--eager", action="store_true", help="peers without torch.compile")
+    parser.add_argument("--steps", type=int, default=10, help="counted of each kind, at most")
+    parser.add_argument("--seconds", type=float, default=300.0, help="for all of it; what is left then is not measured")
     parser.add_argument("--profile", action="store_true", help="print where our time goes")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--exact", action="store_true", help="say whether the device computes exactly, and end")
     arguments = parser.parse_args()
-    options = {"compiled": not arguments.eager, "profile": arguments.profile}
+    if arguments.exact:
+        raise SystemExit(0 if exact() else 1)
+    until = time.monotonic() + arguments.seconds
     if not arguments.json:
         print(machine(), flush=True)
     for size in arguments.sizes:
-        row = measure(size, arguments.context, arguments.steps, arguments.rounds, options)
-        print(json.dumps(row | {"machine": machine()}) if arguments.json else "\n".join(lines(row)), flush=True)
+        parameters, context = plain.parameters(case(size, arguments.context)[0]), arguments.context
+        if not arguments.json:
+            print(
+                f"{size} ({parameters / 1e6:.0f} million parameters), {TOKENS[size]} tokens a step, context {context}"
+            )
+        found: dict[str, dict[str, Any]] = {}
+        for kind in KINDS:
+            found[kind] = measure(kind, size, context, arguments.steps, until, arguments.profile)
+            forget()
+            if not arguments.json:
+                print(line(kind, size, found[kind], found["ours"]), flush=True)
+        if arguments.json:
+            row = {"size": size, "parameters": parameters, "context": context, "kinds": found, "machine": machine()}
+            print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

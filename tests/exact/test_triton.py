@@ -21,10 +21,6 @@ from regrow.exact import comparison, polynomials
 
 triton = pytest.importorskip("triton", reason="the CUDA kernels need triton")
 
-POINTERS = {
-    torch.float32: "*fp32", torch.float64: "*fp64", torch.int32: "*i32", torch.int64: "*i64", torch.int8: "*i8",
-    torch.bfloat16: "*bf16",
-}  # fmt: skip
 ROUNDED = re.compile(
     r"^\s*(?:@%p\d+ )?((?:add|sub|mul|fma|mad|div|sqrt|rcp|rsqrt|ex2|lg2|tanh)\.\S*f(?:32|64)\S*)", re.M
 )
@@ -32,48 +28,32 @@ CONVERSIONS = re.compile(r"\b(cvt\.\S*(?:\.f32\.f64|\.f(?:32|64)\.[su]\d+))\b")
 FAST = re.compile(r"\bf(?:add|sub|mul|div|neg)\s+(?:fast|nnan|ninf|nsz|arcp|contract|afn|reassoc)\b")
 
 
-def compiled_instead(seen):
-    """A stand-in for the launch of a kernel: compiles it for a device that is not there, once for each kernel."""
-
-    def launch(kernel, grid, *arguments, **constants):
-        name = kernel.fn.__name__ + str(constants.get("KIND", ""))
-        if name in seen:
-            return
-        signature = dict.fromkeys(constants, "constexpr")
-        for parameter, argument in zip(kernel.params, arguments, strict=False):
-            if isinstance(argument, torch.Tensor):
-                signature[parameter.name] = POINTERS[argument.dtype]
-            elif argument == 1 and isinstance(argument, int):
-                signature[parameter.name], constants[parameter.name] = "constexpr", 1
-            else:
-                signature[parameter.name] = "fp32" if isinstance(argument, float) else "i32"
-        source = triton.compiler.ASTSource(kernel, signature=signature, constexprs=constants)
-        target = triton.backends.compiler.GPUTarget("cuda", 90, 32)
-        seen[name] = triton.compile(source, target=target, options={"enable_fp_fusion": False}).asm
-
-    return launch
-
-
 @pytest.fixture(scope="module")
 def compiled():
     """The intermediate code and the PTX of every kernel, for compute capability 9.0."""
     from regrow.exact.gpu import launch
+    from tools import gpu_kernels
 
     seen = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "_launch", compiled_instead(seen))
+    with gpu_kernels.instead(gpu_kernels.compiling(seen)):
         for case in comparison.cases().values():
             case(launch)
-    return seen
+    seen |= gpu_kernels.kernels(90, 64, torch.int8)
+    return {name: one.asm for name, one in seen.items()}
 
 
 def test_every_kernel_is_compiled_here(compiled):
-    from regrow.exact.gpu import kernels
+    from regrow.exact.gpu import attend, kernels, multiply
 
-    written = {name for name, value in vars(kernels).items() if isinstance(value, triton.JITFunction)}
+    written = {
+        name
+        for module in (attend, kernels, multiply)
+        for name, value in vars(module).items()
+        if isinstance(value, triton.JITFunction)
+    }
     launched = {name for name in written if not name.startswith("_")} - {"jit"}
     assert {re.sub("(silu|gelu|gelu_tanh)$", "", name) for name in compiled} >= launched - {"swiglu", "activation"}
-    assert len(compiled) >= 35
+    assert len(compiled) >= 40
 
 
 def test_each_operation_is_rounded_on_its_own_and_to_nearest(compiled):

@@ -8,7 +8,8 @@ import torch
 
 from regrow.errors import RecipeError
 from regrow.exact import comparison, selection, selftest
-from regrow.exact.gemm import CUDA_GEMM_BACKENDS, padded_int8
+from regrow.exact.gemm import padded_int8
+from regrow.exact.registry import CUDA_GEMM_BACKENDS, TRITON, find_gemm_backend
 from regrow.train.loop import train
 from tests.train.toy import SETTINGS, TASK, batch, watch
 
@@ -82,9 +83,9 @@ def test_int8_operands_are_given_as_the_cuda_library_wants_them(rows, depth, col
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("gemm", CUDA_GEMM_BACKENDS, ids=lambda c: c.name)
-def test_a_gemm_backend_is_exact_on_the_device(gemm):
-    assert selftest.gemm_fault(gemm, torch.device("cuda")) == ""
+@pytest.mark.parametrize("name", [*TRITON, *(gemm.name for gemm in CUDA_GEMM_BACKENDS)])
+def test_a_gemm_backend_is_exact_on_the_device(name):
+    assert selftest.gemm_fault(find_gemm_backend(name), torch.device("cuda")) == ""
 
 
 @pytest.mark.gpu
@@ -94,7 +95,7 @@ def test_a_kernel_has_the_bits_of_the_definition_on_the_device(name):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("gemm", ["int8", "bf16", "float32", "float64"])
+@pytest.mark.parametrize("gemm", [*TRITON, "int8", "bf16", "float32", "float64"])
 def test_training_on_the_device_ends_at_the_hash_of_the_cpu(gemm, tmp_path):
     with selection.use("numba", "int8"):
         expected = train(TASK, SETTINGS, batch, tmp_path / "cpu", watch()).digest()

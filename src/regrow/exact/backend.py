@@ -17,8 +17,8 @@ from torch import Tensor
 
 from regrow.exact.blend import Blend
 from regrow.exact.coded import Coded
-from regrow.exact.gemm import FusedProducts, GemmBackend, Packed
-from regrow.exact.grid import LEFT, LEFT_TRANSPOSED, OPERAND_BITS, Block, Digits, Layout, power_of_two
+from regrow.exact.gemm import FusedProducts, GemmBackend, Packed, WholeProducts
+from regrow.exact.grid import LEFT, LEFT_TRANSPOSED, OPERAND_BITS, Block, Digits, Layout, Numbers, power_of_two
 
 
 class Kernels(Protocol):
@@ -142,16 +142,26 @@ class Backend:
                 high = multiply(a.along(a.high), b.along(b.high).mT)
                 yield Tile(g, r, high, multiply(a.along(a.both), b.along(b.both).mT))
 
+    def operand(self, x: Tensor, layout: Layout) -> Digits | Numbers:
+        """A matrix ``(G, R, C)`` as :meth:`matmul` takes it: with its digits, or to make them on the way."""
+        whole = self.whole(x.shape[2] if layout.by_row else x.shape[1])
+        return whole.operand(x, layout) if whole else self.kernels.split(x, layout, self.gemm.dtype)
+
     def packed(self, right: Digits, *depths: int) -> Digits | Packed:
         """A right operand as products take it, for whoever has several with it, beside some of these depths."""
         fused = self._fused(right.depth, *depths)
         return fused.pack(right) if fused else right
 
-    def matmul(self, left: Digits, right: Digits | Packed, onto: Tensor | None = None) -> Tensor:
+    def matmul(
+        self, left: Digits | Numbers, right: Digits | Numbers | Packed, onto: Tensor | None = None
+    ) -> Tensor:  # fmt: skip
         """The product of two operands as float32 ``(G, P, Q)``, rounded; then added to ``onto``, if that is given."""
+        if whole := self.whole(left.depth):
+            return whole.matmul(left, right if isinstance(right, Numbers) else _stored(right), onto)
+        left = _stored(left)
         if fused := self._fused(left.depth):
-            return fused.matmul(left, right, onto)
-        right = _unpacked(right)
+            return fused.matmul(left, right if isinstance(right, Packed) else _stored(right), onto)
+        right = _stored(right)
         if onto is not None:
             return onto.add_(self.matmul(left, right))
         shape = *left.exponents.shape, right.exponents.shape[1]
@@ -163,8 +173,8 @@ class Backend:
 
     def add(self, left: Digits, right: Digits, total: Tensor) -> None:
         """Add the exact integers of a product to float64 ``(G, P, Q)``; P may be more than the left operand has."""
-        if fused := self._fused(left.depth):
-            fused.accumulate(left.planes, right, total)
+        if own := self.whole(left.depth) or self._fused(left.depth):
+            own.accumulate(left.planes, right, total)
             return
         for tile in self.tiles(left, right):
             total[tile.groups, tile.rows].add_(tile.high, alpha=16384.0).add_(tile.cross, alpha=128.0)
@@ -180,8 +190,8 @@ class Backend:
         """
         transposed = not right.layout.stacked
         planes = [(plane.mT if transposed else plane)[None] for plane in (upper[:, 0], upper[:, 1], lower[:, 1])]
-        if fused := self._fused(right.depth):
-            fused.accumulate(planes, right, total[None])
+        if own := self.whole(right.depth) or self._fused(right.depth):
+            own.accumulate(planes, right, total[None])
             return
         rows, _, columns = upper.shape
         shape = (2 * rows, columns) if transposed else (rows, 2 * columns)
@@ -208,7 +218,7 @@ class Backend:
         """
         if fused := self._fused(queries.depth, block.keys):
             return fused.attend(block, queries, keys, values, scale, weights, totals, out)
-        keys, values = _unpacked(keys), _unpacked(values)
+        keys, values = _stored(keys), _stored(values)
         some, sums, means = queries.rows(block.rows), totals[:, block.rows], out[:, block.rows]
         for tile in self.tiles(some, keys):
             at = tile.groups, tile.rows
@@ -240,7 +250,7 @@ class Backend:
         """
         if fused := self._fused(gradients.depth, block.keys):
             return fused.attend_backward(block, gradients, values, keys, scale, weights, totals, delta, out)
-        values, keys = _unpacked(values), _unpacked(keys)
+        values, keys = _stored(values), _stored(keys)
         some, sums, dots = gradients.rows(block.rows), totals[:, block.rows], delta[:, block.rows]
         exponents = torch.empty(sums.shape, dtype=torch.int32, device=weights.device)
         digits = Digits(torch.empty_like(weights), exponents, LEFT)
@@ -276,19 +286,25 @@ class Backend:
         scale = power_of_two(right.exponents) * 2.0 ** (-2 * OPERAND_BITS)
         return (total.mT * scale[:, None, :]).to(torch.float32)
 
+    def whole(self, *depths: int) -> WholeProducts | None:
+        """What makes digits on the way, if the GEMM backend does; on the terms of :meth:`_fused`."""
+        return self.gemm.whole if self._within(*depths) else None
+
     def _fused(self, *depths: int) -> FusedProducts | None:
         """What multiplies operands with all their digits, if the GEMM backend does, these depths are within its budget,
         and the kernels are not the definition, which has nothing but plain products.
         """
-        within = max(depths) <= self.gemm.depth and self.kernels.name != "reference"
-        return self.gemm.fused if within else None
+        return self.gemm.fused if self._within(*depths) else None
+
+    def _within(self, *depths: int) -> bool:
+        return max(depths) <= self.gemm.depth and self.kernels.name != "reference"
 
 
-def _unpacked(right: Digits | Packed) -> Digits:
-    """What is not packed where plain products multiply: it was given by the same backend."""
-    if isinstance(right, Packed):
-        raise TypeError("an operand was packed for another backend")
-    return right
+def _stored(operand: Digits | Numbers | Packed) -> Digits:
+    """An operand whose digits are stored, where nothing else is multiplied: it was given by the same backend."""
+    if not isinstance(operand, Digits):
+        raise TypeError("an operand was made for another backend")
+    return operand
 
 
 def numerators(weights: Tensor, layout: Layout) -> Digits:

@@ -379,11 +379,12 @@ def _add(shape: tuple[int, ...], backend: Backend) -> Tensor:
 def _add_deep(shape: tuple[int, ...], backend: Backend) -> list[Tensor]:
     _, rows, depth, columns = shape
     dtype = backend.gemm.dtype
-    logits, targets = sample((depth, rows), 3) * 4.0, torch.arange(depth) % rows
+    there = backend.device
+    logits, targets = sample((depth, rows), 3).to(there) * 4.0, torch.arange(depth, device=there) % rows
     _, upper, lower = definition.cross_entropy(logits, targets, dtype)
-    inner = definition.split(sample((1, rows, columns), 4), grid.RIGHT, dtype)
-    outer = definition.split(sample((1, depth, columns), 5), grid.RIGHT_OF_TRANSPOSED, dtype)
-    totals = [torch.zeros((n, columns), dtype=torch.float64) for n in (depth, rows)]
+    inner = definition.split(sample((1, rows, columns), 4).to(there), grid.RIGHT, dtype)
+    outer = definition.split(sample((1, depth, columns), 5).to(there), grid.RIGHT_OF_TRANSPOSED, dtype)
+    totals = [torch.zeros((n, columns), dtype=torch.float64, device=there) for n in (depth, rows)]
     backend.add_deep(upper, lower, inner, totals[0])
     backend.add_deep(upper, lower, outer, totals[1])
     return totals
@@ -405,6 +406,105 @@ def _attention(positions: int, backend: Backend) -> list[Any]:
     backend.attend(block, queries, keys, value_columns, 0.25, weights, totals, out)
     digits = backend.attend_backward(block, gradients, values, key_columns, 0.25, weights, totals, delta, dq)
     return [weights.to(torch.int8), totals, out, digits.data.to(torch.int8), digits.exponents, dq]
+
+
+def whole_faults(gemm: GemmBackend) -> Iterator[tuple[str, Callable[[], str]]]:
+    """As :func:`kernel_faults`, for an integer GEMM backend that makes digits on the way; nothing for others."""
+    if gemm.whole:
+        backend = Backend(load_kernels("triton"), gemm)
+        for name, case in whole().items():
+            yield f"{gemm.name} {name}", partial(_compare_whole, case, backend)
+
+
+def whole() -> dict[str, Callable[[Backend], Any]]:
+    """Products of numbers, and attention as a whole: edges in every direction, extreme scales, what is not finite."""
+    cases: dict[str, Callable[[Backend], Any]] = {}
+    for which in _OPERANDS:
+        for kind in ("normal", "edges", "not finite"):
+            cases[f"matmul of numbers {which} {kind}"] = partial(_matmul_of_numbers, which, kind)
+    heads = {"normal": (1, 2, 70, 20), "wide": (2, 1, 33, 20), "edges": (1, 3, 20, 36), "not finite": (2, 2, 30, 20)}
+    for kind, shape in heads.items():
+        cases[f"attention {kind}"] = partial(_whole_attention, shape, kind)
+    return cases | {
+        "matmul of digits and numbers": _mixed,
+        "matmul of slices": _slices,
+        "sums": partial(_add_deep, (1, 37, 70, 45)),
+        "attention of one": partial(_whole_attention, (1, 1, 1, 1), "normal"),
+    }
+
+
+def _given(shape: tuple[int, ...], seed: int, kind: str, backend: Backend) -> Tensor:
+    x = sample(shape, seed, "normal" if kind == "not finite" else kind)
+    if kind == "not finite":
+        x[0, shape[1] // 2, shape[2] // 3] = torch.nan if seed % 2 else torch.inf
+    return x.to(backend.device)
+
+
+def _matmul_of_numbers(which: str, kind: str, backend: Backend) -> Tensor:
+    (left, right), (groups, rows, depth, columns) = _OPERANDS[which], (2, 37, 70, 45)
+    a = _given((groups, rows, depth) if left.by_row else (groups, depth, rows), 1, kind, backend)
+    b = _given((groups, columns, depth) if right.by_row else (groups, depth, columns), 2, kind, backend)
+    return backend.matmul(backend.operand(a, left), backend.operand(b, right))
+
+
+def _mixed(backend: Backend) -> Tensor:
+    """Digits that are there times numbers, added to what there is."""
+    a, b, onto = (_given((1, *shape), 1, "normal", backend) for shape in ((37, 40), (45, 40), (37, 45)))
+    left = backend.kernels.split(a, grid.LEFT, backend.gemm.dtype)
+    return backend.matmul(left, backend.operand(b, grid.RIGHT_TRANSPOSED), onto)
+
+
+def _slices(backend: Backend) -> Tensor:
+    """Some rows of a left operand."""
+    a, b = (_given((1, n, 40), n, "normal", backend) for n in (90, 45))
+    left = backend.operand(a, grid.LEFT).rows(slice(7, 82))
+    return backend.matmul(left, backend.operand(b, grid.RIGHT_TRANSPOSED))
+
+
+def _whole_attention(shape: tuple[int, int, int, int], kind: str, backend: Backend) -> list[Tensor]:
+    """Output, sums of numerators, and the gradients of queries, keys and values."""
+    groups, share, positions, width = shape
+    rows, scale = share * positions, 0.25
+    # Transposes, as heads are where each has keys of its own.
+    q, dy = (_given((groups, rows, width), seed, kind, backend).mT.contiguous().mT for seed in (1, 2))
+    k, v = (_given((groups, positions, width), seed, kind, backend).mT.contiguous().mT for seed in (4, 6))
+    if own := backend.whole(rows, width):
+        out, largest, totals = own.attention(q, k, v, scale)
+        return [out, totals, *own.attention_backward(dy, q, k, v, (out, largest, totals), scale)]
+    return _attention_by_blocks(q, k, v, dy, scale, backend)
+
+
+def _attention_by_blocks(
+    q: Tensor, k: Tensor, v: Tensor, dy: Tensor, scale: float, backend: Backend
+) -> list[Tensor]:  # fmt: skip
+    """The same with the weights stored, a block for each head."""
+    (groups, rows, width), positions, dtype = q.shape, k.shape[1], backend.gemm.dtype
+    split, blocks = (
+        backend.kernels.split,
+        [Block(slice(i, i + positions), 0, positions) for i in range(0, rows, positions)],
+    )
+    out, dq, totals = torch.empty_like(q), torch.empty_like(q), torch.empty((groups, rows))
+    weights = [torch.empty((groups, positions, 2, positions), dtype=dtype) for _ in blocks]
+    operands = split(q, grid.LEFT, dtype), split(k, grid.RIGHT_TRANSPOSED, dtype), split(v, grid.RIGHT, dtype)
+    for block, digits in zip(blocks, weights, strict=True):
+        backend.attend(block, *operands, scale, digits, totals, out)
+    delta = backend.kernels.row_dot(dy.reshape(-1, width), out.reshape(-1, width)).view(totals.shape)
+    operands = split(dy, grid.LEFT, dtype), split(v, grid.RIGHT_TRANSPOSED, dtype), split(k, grid.RIGHT, dtype)
+    found = [
+        backend.attend_backward(block, *operands, scale, digits, totals, delta, dq)
+        for block, digits in zip(blocks, weights, strict=True)
+    ]
+    folded = q * grid.power_of_two_float32(torch.cat([d.exponents for d in found], 1))[:, :, None]
+    normal = dy * (torch.full_like(totals, 8192.0) / totals)[:, :, None]
+    dk, dv = (
+        backend.over_queries(blocks, digits, split(x, grid.RIGHT_OF_TRANSPOSED, dtype))
+        for digits, x in (([d.data for d in found], folded), (weights, normal))
+    )
+    return [out, totals, dq, dk, dv]
+
+
+def _compare_whole(case: Callable[[Backend], Any], backend: Backend) -> str:
+    return difference([x.cpu() for x in tensors(case(backend))], case(Backend(definition, FLOAT64)))
 
 
 def _compare_products(gemm: GemmBackend, case: Callable[[Backend], Any]) -> str:

@@ -8,12 +8,15 @@ cannot matter. Past the budget the depth is cut into blocks whose integers are a
 |---|---|---|---|
 | int8 | int8 | int32 | 2**18 |
 | bf16 (CUDA only) | bfloat16 | float32, 24 bits | 4096 |
+| triton8 (CUDA only) | int8 | int32 | 2**17 |
+| triton16 (CUDA only) | bfloat16 | float32, and int32 for each 2048 | 2**17 |
 | float32 | float32 | float32, 24 bits | 4096 |
 | float64 | float64 | float64, 53 bits | 2**38 |
 | amx, vnni, avxvnni, avx512, avx2; smmla, sdot, neon on Arm (CPU only) | int8 | int32 | 2**17 |
 
 A budget is the accumulator's largest integer over 64 * 64, the largest product of two digits, or less. The last row's
 are not torch's but ours, in :mod:`regrow.exact.microkernels`, and multiply operands with all their digits in one pass.
+So do those of Triton, in :mod:`regrow.exact.gpu.products`, which make the digits on the way.
 :mod:`regrow.exact.registry` says which of them this machine has.
 """
 
@@ -26,7 +29,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from regrow.exact.grid import Block, Digits
+from regrow.exact.grid import Block, Digits, Layout, Numbers
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,37 @@ class FusedProducts(Protocol):
         """See :meth:`regrow.exact.backend.Backend.over_queries`."""
 
 
+class WholeProducts(Protocol):
+    """Products of float32 matrices whose digits are made where they are multiplied, and attention as a whole: of what
+    is between queries, keys, values and outputs nothing is kept that grows with the square of the positions.
+    """
+
+    def operand(self, x: Tensor, layout: Layout) -> Numbers:
+        """A matrix ``(G, R, C)`` as products take it."""
+
+    def matmul(self, left: Digits | Numbers, right: Digits | Numbers, onto: Tensor | None = None) -> Tensor:
+        """See :meth:`regrow.exact.backend.Backend.matmul`."""
+
+    def accumulate(self, left: list[Tensor], right: Digits, total: Tensor) -> None:
+        """As :meth:`FusedProducts.accumulate`."""
+
+    def takes(self, rows: int, width: int) -> bool:
+        """Whether attention has room for so many queries of a group, and heads so wide."""
+
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Causal attention of ``(G, R, D)`` queries, the heads of a group below each other, over ``(G, T, D)`` keys and
+        values.
+
+        Returns:
+            outputs ``(G, R, D)``, largest scores and sums of numerators ``(G, R)``.
+        """
+
+    def attention_backward(
+        self, dy: Tensor, q: Tensor, k: Tensor, v: Tensor, found: tuple[Tensor, Tensor, Tensor], scale: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The gradients of queries, keys and values from that of the outputs and what :meth:`attention` found."""
+
+
 @dataclass(frozen=True)
 class GemmBackend:
     """A way to multiply matrices of digits exactly.
@@ -86,6 +120,7 @@ class GemmBackend:
         depth: the largest depth of one product that is exact whatever the digits.
         product: ``(G, P, K) x (G, K, Q)`` to integers of any dtype.
         fused: products of operands with all their digits, if it has such.
+        whole: products that make digits on the way, and attention as a whole, if it has such.
     """
 
     name: str
@@ -93,6 +128,7 @@ class GemmBackend:
     depth: int
     product: Callable[[Tensor, Tensor], Tensor]
     fused: FusedProducts | None = None
+    whole: WholeProducts | None = None
 
     def multiply(self, left: Tensor, right: Tensor) -> Tensor:
         """The exact integers of ``(G, P, K) x (G, K, Q)``, as ``(G, P, Q)``."""

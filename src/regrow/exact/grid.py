@@ -131,6 +131,30 @@ class Digits:
 
 
 @dataclass(frozen=True)
+class Numbers:
+    """A matrix that is brought to its grids where it is multiplied, so that its digits are never stored.
+
+    Attributes:
+        data: float32 ``(groups, rows, columns)``.
+        bits: the largest bit pattern of each group, int32, ``(groups, rows)`` or ``(groups, columns)``.
+        layout: which axis the grids are of; nothing is arranged.
+    """
+
+    data: Tensor
+    bits: Tensor
+    layout: Layout
+
+    @property
+    def depth(self) -> int:
+        """How many products a sum has."""
+        return self.data.shape[2 if self.layout.by_row else 1]
+
+    def rows(self, rows: slice) -> Numbers:
+        """Some of the rows."""
+        return Numbers(self.data[:, rows], self.bits[:, rows] if self.layout.by_row else self.bits, self.layout)
+
+
+@dataclass(frozen=True)
 class Block:
     """Some queries of a sequence at successive positions.
 

@@ -25,7 +25,7 @@ from regrow.exact import checks, constant
 from regrow.exact.backend import Backend, block_divisor, device_scale, numerators
 from regrow.exact.blend import Blend
 from regrow.exact.definition import grid_sum
-from regrow.exact.gemm import Packed
+from regrow.exact.gemm import Packed, WholeProducts
 from regrow.exact.grid import (
     LEFT,
     LEFT_TRANSPOSED,
@@ -37,6 +37,7 @@ from regrow.exact.grid import (
     Block,
     Digits,
     Layout,
+    Numbers,
     power_of_two,
     power_of_two_float32,
 )
@@ -70,22 +71,37 @@ def _split(backend: Backend, x: Tensor, layout: Layout) -> Digits:
     return constant.kept(x, dtype, (layout, dtype), lambda: _digits(backend, x, layout))
 
 
-def _factor(backend: Backend, x: Tensor, layout: Layout) -> Digits | Packed:
+def _factor(backend: Backend, x: Tensor, layout: Layout) -> Digits | Numbers | Packed:
     """A right operand of rounded products, as they take it; likewise."""
+    if backend.gemm.whole:
+        return _rows(backend, x, layout)
     if backend.gemm.fused is None:
         return _split(backend, x, layout)
     key = layout, str(backend)
     return constant.kept(x, backend.gemm.dtype, key, lambda: backend.packed(_digits(backend, x, layout)))
 
 
+def _rows(backend: Backend, x: Tensor, layout: Layout) -> Digits | Numbers:
+    """An operand of rounded products; of a constant likewise."""
+    if backend.gemm.whole is None:
+        return _split(backend, x, layout)
+    key = layout, str(backend)
+    return constant.kept(x, backend.gemm.dtype, key, lambda: backend.operand(_matrices(x), layout))
+
+
 def _digits(backend: Backend, x: Tensor, layout: Layout) -> Digits:
+    return backend.kernels.split(_matrices(x), layout, backend.gemm.dtype)
+
+
+def _matrices(x: Tensor) -> Tensor:
+    """``(G, R, C)`` of what is to be brought to grids."""
     if torch.is_autocast_enabled(x.device.type):
         raise checks.ArgumentError(
             "exact products cannot be taken under `torch.autocast`",
             why="it would round their integers to fewer bits",
             hint="leave autocast out, or wrap these calls in `torch.autocast(..., enabled=False)`",
         )
-    return backend.kernels.split(x if x.dim() == 3 else x[None], layout, backend.gemm.dtype)
+    return x if x.dim() == 3 else x[None]
 
 
 class _Linear(Function):
@@ -94,7 +110,7 @@ class _Linear(Function):
         ctx.backend = backend = current(x)
         moves, changes = ctx.needs_input_grad
         ctx.save_for_backward(x if changes else None, weight if moves else None)
-        return backend.matmul(_split(backend, x, LEFT), _factor(backend, weight, RIGHT_TRANSPOSED))[0]
+        return backend.matmul(_rows(backend, x, LEFT), _factor(backend, weight, RIGHT_TRANSPOSED))[0]
 
     @staticmethod
     @once
@@ -102,9 +118,9 @@ class _Linear(Function):
         (dy,), (x, weight), backend = gradients, ctx.saved_tensors, ctx.backend
         dx = dweight = None
         if ctx.needs_input_grad[0]:
-            dx = backend.matmul(_split(backend, dy, LEFT), _factor(backend, weight, RIGHT))[0]
+            dx = backend.matmul(_rows(backend, dy, LEFT), _factor(backend, weight, RIGHT))[0]
         if ctx.needs_input_grad[1]:
-            dweight = backend.matmul(_split(backend, dy, LEFT_TRANSPOSED), _factor(backend, x, RIGHT_OF_TRANSPOSED))[0]
+            dweight = backend.matmul(_rows(backend, dy, LEFT_TRANSPOSED), _factor(backend, x, RIGHT_OF_TRANSPOSED))[0]
         return dx, dweight
 
 
@@ -386,6 +402,28 @@ class _Attention(Function):
         return tuple(ungrouped(x, batch, positions) for x in (dq, dk, dv))  # type: ignore[return-value]
 
 
+class _WholeAttention(Function):
+    """Where the GEMM backend computes attention as a whole: weights are not kept, and made anew backwards."""
+
+    @staticmethod
+    def forward(ctx: Any, whole: WholeProducts, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        batch, positions, _, width = q.shape
+        ctx.whole, ctx.scale = whole, 1.0 / math.sqrt(width)
+        given = tuple(_matrices(grouped(x, k.shape[2])) for x in (q, k, v))
+        found = whole.attention(*given, ctx.scale)
+        ctx.save_for_backward(*given, *found)
+        return ungrouped(found[0], batch, positions)
+
+    @staticmethod
+    @once
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, *found = ctx.saved_tensors
+        batch, positions, *_ = gradients[0].shape
+        dout = grouped(gradients[0], k.shape[0] // batch)
+        made = ctx.whole.attention_backward(dout, q, k, v, tuple(found), ctx.scale)
+        return None, *(ungrouped(x, batch, positions) for x in made)
+
+
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Causal softmax attention (Vaswani et al., 2017), with grouped queries (Ainslie et al., 2023) if ``G < H``.
 
@@ -408,8 +446,12 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     if heads % k.shape[2]:
         raise checks.refused("attention", "k", k, f"its heads do not divide the {heads} heads of `q`")
     checks.addends("attention", "q", q, positions, MOST_POSITIONS)
-    checks.addends("attention", "q", q, max(width, heads // k.shape[2] * positions))
-    out: Tensor = _Attention.apply(q, k, v)
+    rows = heads // k.shape[2] * positions
+    checks.addends("attention", "q", q, max(width, rows))
+    whole = current(q).whole(rows, width)
+    out: Tensor = (
+        _WholeAttention.apply(whole, q, k, v) if whole and whole.takes(rows, width) else _Attention.apply(q, k, v)
+    )
     return out
 
 
@@ -493,7 +535,7 @@ def _head_blocks(
     backend: Backend, x: Tensor, weight: Tensor, of: HeadLosses
 ) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
     """Some rows at a time, with their losses and gradient digits, so that the logits never exist as a whole."""
-    left, right = _split(backend, x, LEFT), _factor(backend, weight, RIGHT_TRANSPOSED)
+    left, right = _rows(backend, x, LEFT), _factor(backend, weight, RIGHT_TRANSPOSED)
     for rows in _row_blocks(x.shape[0], _head_height(backend, x, weight)):
         yield rows, *of(rows, backend.matmul(left.rows(rows), right)[0])
 
@@ -601,7 +643,7 @@ class _LinearDistillation(Function):
         ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, teacher: tuple[Tensor, Tensor], blend: Blend, top: int
     ) -> Tensor:
         backend, (states, matrix) = current(x), teacher
-        left, right = _split(backend, states, LEFT), _factor(backend, matrix, RIGHT_TRANSPOSED)
+        left, right = _rows(backend, states, LEFT), _factor(backend, matrix, RIGHT_TRANSPOSED)
 
         def of(rows: slice, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             likely = _most_likely(backend.matmul(left.rows(rows), right)[0], top)

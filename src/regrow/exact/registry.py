@@ -17,6 +17,7 @@ from regrow.exact.backend import Kernels
 from regrow.exact.gemm import CPU_GEMM_BACKENDS, CUDA_GEMM_BACKENDS, GemmBackend
 
 MICROKERNELS = ("amx", "vnni", "avxvnni", "avx512", "avx2", "smmla", "sdot", "neon")
+TRITON = ("triton8", "triton16")
 _MOST_THREADS = 1024  # more than any machine has use for
 
 
@@ -50,6 +51,16 @@ def cpu_gemm_backends() -> tuple[GemmBackend, ...]:
     return *(gemm for gemm, refusal in microkernels() if not refusal), *CPU_GEMM_BACKENDS
 
 
+@cache
+def cuda_gemm_backends() -> tuple[GemmBackend, ...]:
+    """Those of a CUDA device, the most promising first: Triton's, where that is installed, and its library's."""
+    if not find_spec("triton"):
+        return CUDA_GEMM_BACKENDS
+    from regrow.exact.gpu import products
+
+    return *products.GEMM_BACKENDS, *CUDA_GEMM_BACKENDS
+
+
 def find_gemm_backend(name: str, asked_by: str = "") -> GemmBackend:
     """The integer GEMM backend by name.
 
@@ -60,11 +71,14 @@ def find_gemm_backend(name: str, asked_by: str = "") -> GemmBackend:
     Raises:
         RecipeError: if there is none of this name, or not on this machine.
     """
-    libraries = {gemm.name: gemm for gemm in CUDA_GEMM_BACKENDS}
+    libraries = {gemm.name: gemm for gemm in (CUDA_GEMM_BACKENDS if name not in TRITON else cuda_gemm_backends())}
     if name in libraries:
         return libraries[name]
+    if name in TRITON:
+        hint = "install Triton, as `pip install 'regrow[gpu]'` does"
+        raise RecipeError(f"there is no GEMM backend `{name}` here", where=asked_by, why="Triton is missing", hint=hint)
     if name not in MICROKERNELS:
-        known = ", ".join(f"`{known}`" for known in (*libraries, *MICROKERNELS))
+        known = ", ".join(f"`{known}`" for known in (*libraries, *TRITON, *MICROKERNELS))
         raise RecipeError(f"there is no GEMM backend `{name}`", where=asked_by, hint=f"use one of {known}")
     ours = {gemm.name: (gemm, refusal) for gemm, refusal in microkernels()}
     gemm, refusal = ours.get(name, (None, "it is of other processors" if ours else "Numba is not installed"))

@@ -25,9 +25,15 @@ from torch import Tensor
 
 from regrow.errors import Note, RecipeError
 from regrow.exact.backend import Backend, Kernels, interpreted
-from regrow.exact.gemm import CUDA_GEMM_BACKENDS, GemmBackend
-from regrow.exact.grid import LEFT, RIGHT_TRANSPOSED, Digits
-from regrow.exact.registry import cpu_gemm_backends, find_gemm_backend, load_kernels, slower_than_need_be
+from regrow.exact.gemm import GemmBackend
+from regrow.exact.grid import LEFT, LEFT_TRANSPOSED, RIGHT, RIGHT_OF_TRANSPOSED, RIGHT_TRANSPOSED, Digits
+from regrow.exact.registry import (
+    cpu_gemm_backends,
+    cuda_gemm_backends,
+    find_gemm_backend,
+    load_kernels,
+    slower_than_need_be,
+)
 from regrow.exact.selftest import cuda_fault, gemm_fault
 
 _ROUNDS = 4
@@ -104,7 +110,7 @@ def _gemm(kernels: Kernels, kind: str, device: torch.device) -> GemmBackend:
                 hint=f"unset {variable}, or see `regrow selftest`",
             )
         return gemm
-    expected, *_ = gemms = CUDA_GEMM_BACKENDS if kind == "cuda" else cpu_gemm_backends()
+    expected, *_ = gemms = cuda_gemm_backends() if kind == "cuda" else cpu_gemm_backends()
     sound: list[Backend] = []
     for gemm in gemms:
         if not (fault := gemm_fault(gemm, device)):
@@ -176,13 +182,17 @@ def moderate_product(backend: Backend) -> Callable[[], object]:
 
 
 def _cuda_product(backend: Backend) -> Callable[[], object]:
-    """The products of a layer on a CUDA device: forward, its gradients, and attention."""
-    a = torch.ones((1, 4096, 2048), device="cuda").to(backend.gemm.dtype)
-    heads = torch.ones((64, 512, 128), device="cuda").to(backend.gemm.dtype)
+    """The products of a layer on a CUDA device, forward and its gradients, from float32 numbers to float32 numbers."""
+    x, weight = torch.ones((1, 4096, 2048), device="cuda"), torch.ones((1, 2048, 2048), device="cuda")
+    layouts = (
+        (x, LEFT, weight, RIGHT_TRANSPOSED),
+        (x, LEFT, weight, RIGHT),
+        (x, LEFT_TRANSPOSED, x, RIGHT_OF_TRANSPOSED),
+    )
 
     def products() -> None:
-        for left, right in ((a, a.mT), (a, a[:, :2048]), (a.mT, a), (heads, heads.mT)):
-            backend.gemm.product(left, right)
+        for a, left, b, right in layouts:
+            backend.matmul(backend.operand(a, left), backend.operand(b, right))
         torch.cuda.synchronize()
 
     return products

@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from regrow.exact.backend import interpreted
-from regrow.exact.comparison import coded_faults, kernel_faults, product_faults
-from regrow.exact.gemm import CUDA_GEMM_BACKENDS, FusedProducts, GemmBackend
+from regrow.exact.comparison import coded_faults, kernel_faults, product_faults, whole_faults
+from regrow.exact.gemm import GemmBackend
 from regrow.exact.grid import RIGHT_TRANSPOSED, Digits
-from regrow.exact.registry import cpu_gemm_backends
+from regrow.exact.registry import cpu_gemm_backends, cuda_gemm_backends
 
 
 @dataclass(frozen=True)
@@ -70,21 +70,36 @@ def gemm_fault(gemm: GemmBackend, device: torch.device = _CPU) -> str:
             wrong = int((found != expected).sum())
             if wrong:
                 return f"{wrong} of {expected.numel()} integers wrong at depth {depth}, {layout}"
-        if gemm.fused and (wrong := _wrong_sums(gemm.fused, rows, depth, columns)):
+        if wrong := _wrong_sums(gemm, device, rows, depth, columns):
             return f"{wrong} sums of operands with all their digits wrong at depth {depth}"
+    for name, test in whole_faults(gemm):
+        try:
+            fault = test()
+        except Exception as error:  # likewise
+            fault = _thrown(error)
+        if fault:
+            return f"{name}: {fault}"
     return ""
 
 
-def _wrong_sums(fused: FusedProducts, rows: int, depth: int, columns: int) -> int:
-    """How many numbers of a product are wrong whose operands have two digits, or the left one three."""
-    high, middle, low = (_worst_digits(rows, depth, seed).to(torch.int8)[None] for seed in (1, 2, 3))
-    first, second = (_worst_digits(columns, depth, seed).to(torch.int8)[None] for seed in (4, 5))
+def _wrong_sums(gemm: GemmBackend, device: torch.device, rows: int, depth: int, columns: int) -> int:
+    """How many numbers of a product are wrong whose operands have two digits, or the left one three; of a GEMM backend
+    that multiplies such by itself.
+    """
+    own = gemm.fused or gemm.whole
+    if own is None:
+        return 0
+    high, middle, low = (_worst_digits(rows, depth, seed).to(gemm.dtype)[None] for seed in (1, 2, 3))
+    first, second = (_worst_digits(columns, depth, seed).to(gemm.dtype)[None] for seed in (4, 5))
     second = second.clamp(max=63)  # as all low digits are
-    right = Digits(torch.stack((second, first), 2), torch.zeros((1, columns), dtype=torch.int32), RIGHT_TRANSPOSED)
+    grids = torch.zeros((1, columns), dtype=torch.int32, device=device)
+    right = Digits(torch.stack((second, first), 2).to(device), grids, RIGHT_TRANSPOSED)
     wrong = 0
     for left in ([high, low], [high, middle, low]):
         total, expected = (torch.zeros((1, rows, columns), dtype=torch.float64) for _ in range(2))
-        fused.accumulate(left, right, total)
+        there = total.to(device)
+        own.accumulate([digits.to(device) for digits in left], right, there)
+        total = there.to(_CPU)
         # Each digit is worth 2**7 of the next; the products of the lowest are left out.
         for place, digits in enumerate(reversed(left)):
             for other, factor in ((first, 1), (second, 0)):
@@ -99,7 +114,7 @@ def self_test(full: bool = False) -> list[Result]:
     results = [_timed(f"gemm {gemm.name}", partial(gemm_fault, gemm)) for gemm in cpu_gemm_backends()]
     if torch.cuda.is_available():
         cuda = torch.device("cuda")
-        results += [_timed(f"gemm {c.name} on cuda", partial(gemm_fault, c, cuda)) for c in CUDA_GEMM_BACKENDS]
+        results += [_timed(f"gemm {c.name} on cuda", partial(gemm_fault, c, cuda)) for c in cuda_gemm_backends()]
     if not full and find_spec("numba"):
         results += [_timed(name, test) for name, test in coded_faults()]
     if full:
@@ -121,7 +136,7 @@ def cuda_fault() -> str:
     """Why no CUDA device computes exactly here, or an empty string. Compares every kernel with the definition."""
     if not torch.cuda.is_available():
         return "torch finds no CUDA device"
-    if all(gemm_fault(gemm, torch.device("cuda")) for gemm in CUDA_GEMM_BACKENDS):
+    if all(gemm_fault(gemm, torch.device("cuda")) for gemm in cuda_gemm_backends()):
         return "no way to multiply is exact there (`regrow selftest` says more)"
     try:
         for name, test in kernel_faults(("triton",)):

@@ -2,13 +2,15 @@
 
 The sequences are those of ``definition``. Triton's ``/`` and ``tl.sqrt`` of float32 are approximate and not used:
 ``tl.div_rn`` and ``tl.sqrt_rn`` round correctly, and so do both of float64. Rounding to nearest even is
-``(v + ROUND) - ROUND``, as on the CPU: two additions that are IEEE's on every device, and no library function.
+``(v + ROUND) - ROUND``, as on the CPU: two additions that are IEEE's on every device, and no library function. Where
+the integer is asked for, it is read from the bits of ``v + ROUND``, since conversions are slow on devices.
 
 No function takes the compiler's word for a reduction: what is reduced is an integer, whatever the order.
 """
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import triton
@@ -19,6 +21,7 @@ from regrow.exact import grid, polynomials
 jit: Any = triton.jit
 
 ROUND32 = tl.constexpr(polynomials.ROUND32)
+ROUND32_BITS = tl.constexpr(struct.unpack("<i", struct.pack("<f", polynomials.ROUND32))[0])
 ROUND64 = tl.constexpr(6755399441055744.0)  # 1.5 * 2**52
 INVERSE_LN2 = tl.constexpr(polynomials.EXP_INVERSE_LN2)
 LN2_HIGH = tl.constexpr(polynomials.EXP_LN2_HIGH)
@@ -74,9 +77,15 @@ def two32(e):
 
 
 @jit
+def integer32(x):
+    """int32 of float32 ``n + ROUND32``, ``n`` an integer below 2**22 in magnitude; something else of what is not."""
+    return x.to(tl.int32, bitcast=True) - ROUND32_BITS
+
+
+@jit
 def rint32(x):
     """int32 of float32 below 2**22 in magnitude."""
-    return ((x + ROUND32) - ROUND32).to(tl.int32)
+    return integer32(x + ROUND32)
 
 
 @jit
@@ -110,10 +119,11 @@ def exp(x):
     """float32 e to the power of x."""
     # The device's minimum and maximum drop NaNs, so one is put back at the end.
     c = tl.minimum(tl.maximum(x, SMALLEST), LARGEST)
-    k = (c * INVERSE_LN2 + ROUND32) - ROUND32
+    rounded = c * INVERSE_LN2 + ROUND32
+    k = rounded - ROUND32
     r = (c - k * LN2_HIGH) - k * LN2_LOW
     p = (((r * C6 + C5) * r + C4) * r + C3) * r + C2
-    y = (((r * r) * p + r) + 1.0) * two32(k.to(tl.int32))
+    y = (((r * r) * p + r) + 1.0) * two32(integer32(rounded))
     return tl.where(x != x, x, tl.where(x < SMALLEST, 0.0, y))
 
 
@@ -150,6 +160,50 @@ def high(q):
 
 
 @jit
+def digit(q, TYPE: tl.constexpr):
+    """A digit in the type that multiplies."""
+    return q.to(tl.int8) if tl.int8 == TYPE else q.to(tl.float32).to(TYPE)
+
+
+@jit
+def digits(q, TYPE: tl.constexpr):
+    """Both digits of an integer, likewise."""
+    upper = high(q)
+    return digit(upper, TYPE), digit(q - (upper << 7), TYPE)
+
+
+@jit
+def stored(upper, lower, at, mask, TYPE: tl.constexpr):
+    """Both digits of part of an operand that are stored, likewise; 0 for what is masked."""
+    first, second = tl.load(upper + at, mask=mask, other=0), tl.load(lower + at, mask=mask, other=0)
+    return digit(first, TYPE), digit(second, TYPE)
+
+
+@jit
+def zeros(ROWS: tl.constexpr, COLUMNS: tl.constexpr, TYPE: tl.constexpr):
+    """What sums of products of digits of a type begin with."""
+    return tl.zeros((ROWS, COLUMNS), tl.int32 if tl.int8 == TYPE else tl.float32)
+
+
+@jit
+def dot(a, b, total):
+    """The exact sums of products of digits, added to ``total``: within its budget, see `regrow.exact.gemm`."""
+    return tl.dot(a, b, total, input_precision="ieee", out_dtype=total.dtype)
+
+
+@jit
+def parts(a, a_low, b, b_low, high, cross):
+    """Both parts of a product added to what there is, the definition's HH and HL + LH."""
+    return dot(a, b, high), dot(a_low, b, dot(a, b_low, cross))
+
+
+@jit
+def total(high, cross):
+    """The exact integer ``2**14 HH + 2**7 (HL + LH)`` in float64."""
+    return high.to(tl.float64) * 16384.0 + cross.to(tl.float64) * 128.0
+
+
+@jit
 def write(pointer, value, mask):
     """Store integers as digits of the pointer's type."""
     # By way of float32, from which there is a conversion to int8 and bfloat16 alike; exact, being within -64..64.
@@ -158,10 +212,9 @@ def write(pointer, value, mask):
 
 @jit
 def terms(high, cross, at_high, at_cross, mask):
-    """The exact integer ``2**14 HH + 2**7 (HL + LH)`` in float64."""
+    """The exact integer of a product whose parts are stored, in float64."""
     # Below 2**49 for the 2**22 addends of at most 2**12 that a product may have.
-    h = tl.load(high + at_high, mask=mask, other=0).to(tl.float64)
-    return h * 16384.0 + tl.load(cross + at_cross, mask=mask, other=0).to(tl.float64) * 128.0
+    return total(tl.load(high + at_high, mask=mask, other=0), tl.load(cross + at_cross, mask=mask, other=0))
 
 
 @jit

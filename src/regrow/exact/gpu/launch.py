@@ -22,7 +22,7 @@ from regrow.exact.definition import ordered_attention as ordered_attention
 from regrow.exact.definition import ordered_product as ordered_product
 from regrow.exact.definition import raise_levels as raise_levels
 from regrow.exact.gpu import kernels
-from regrow.exact.grid import Digits, Layout, exponents
+from regrow.exact.grid import Digits, Layout, Numbers, exponents
 
 name = "triton"
 
@@ -31,7 +31,7 @@ name = "triton"
 ENTRIES = 2048
 
 
-def _launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
+def start(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
     """Run a kernel where its tensors are, each product and sum rounded on its own. Without programs, do nothing."""
     # Triton launches on the current device, not on that of the tensors. Fusion is what it does unless told otherwise.
     if min(grid) > 0:
@@ -48,27 +48,27 @@ def _shape(columns: int) -> dict[str, int]:
 def _by_rows(kernel: Any, rows: int, columns: int, *arguments: Any, **constants: Any) -> None:
     """Run a kernel whose programs have all columns of some rows."""
     shape = _shape(columns)
-    _launch(kernel, (triton.cdiv(rows, shape["BR"]),), *arguments, **shape, **constants)
+    start(kernel, (triton.cdiv(rows, shape["BR"]),), *arguments, **shape, **constants)
 
 
 def _by_tiles(kernel: Any, rows: int, columns: int, *arguments: Any, groups: int = 1, **constants: Any) -> None:
     """Run a kernel whose programs have a tile each of one of the groups."""
     shape = _shape(columns)
     tiles = triton.cdiv(rows, shape["BR"]) * triton.cdiv(columns, shape["BC"])
-    _launch(kernel, (groups * tiles,), *arguments, **shape, **constants)
+    start(kernel, (groups * tiles,), *arguments, **shape, **constants)
 
 
 def _by_entries(kernel: Any, x: Tensor, *arguments: Any, **constants: Any) -> None:
     """Run a kernel whose programs have some entries of flat tensors."""
-    _launch(kernel, (triton.cdiv(x.numel(), ENTRIES),), *arguments, **constants, BLOCK=ENTRIES)
+    start(kernel, (triton.cdiv(x.numel(), ENTRIES),), *arguments, **constants, BLOCK=ENTRIES)
 
 
-def _rows_apart(x: Tensor) -> Tensor:
+def rows_apart(x: Tensor) -> Tensor:
     """``x`` with its last axis dense; the others may have any strides."""
     return x if x.stride(-1) == 1 or x.shape[-1] == 1 else x.contiguous()
 
 
-def _require_dense(*tensors: Tensor) -> None:
+def require_dense(*tensors: Tensor) -> None:
     """What is written in place cannot be copied first."""
     assert all(x.stride(-1) == 1 or x.shape[-1] == 1 for x in tensors), "columns are not dense"
 
@@ -91,6 +91,13 @@ def split(x: Tensor, layout: Layout, dtype: torch.dtype) -> Digits:
     return Digits(data, e, layout)
 
 
+def numbers(x: Tensor, layout: Layout) -> Numbers:
+    """What :func:`split` brings to grids, as it is, and what its exponents follow from."""
+    x = x.contiguous()
+    bits = row_bits(x.view(-1, x.shape[2])).view(x.shape[:2]) if layout.by_row else _column_bits(x)
+    return Numbers(x, bits, layout)
+
+
 def _column_bits(x: Tensor) -> Tensor:
     """The largest bit patterns of the columns of ``(G, R, C)``."""
     groups, rows, columns = x.shape
@@ -101,8 +108,8 @@ def _column_bits(x: Tensor) -> Tensor:
 
 def combine(high: Tensor, cross: Tensor, left: Tensor, right: Tensor, out: Tensor) -> None:
     """See :func:`regrow.exact.definition.combine`."""
-    high, cross, left, right = (_rows_apart(x) for x in (high, cross, left, right))
-    _require_dense(out)
+    high, cross, left, right = (rows_apart(x) for x in (high, cross, left, right))
+    require_dense(out)
     groups, rows, columns = high.shape
     strides = (*high.stride()[:2], *cross.stride()[:2], left.stride(0), right.stride(0), *out.stride()[:2])
     arguments = (high, cross, left, right, out, rows, columns, *strides)
@@ -112,7 +119,7 @@ def combine(high: Tensor, cross: Tensor, left: Tensor, right: Tensor, out: Tenso
 def accumulate(top: Tensor, middle: Tensor, bottom: Tensor, total: Tensor) -> None:
     """See :func:`regrow.exact.definition.accumulate`."""
     assert total.is_contiguous()
-    top, middle, bottom = (_rows_apart(x) for x in (top, middle, bottom))
+    top, middle, bottom = (rows_apart(x) for x in (top, middle, bottom))
     rows, columns = total.shape
     strides = (top.stride(0), middle.stride(0), bottom.stride(0))
     _by_tiles(kernels.accumulate, rows, columns, top, middle, bottom, total, rows, columns, *strides)
@@ -244,8 +251,8 @@ def attention_weights(
     high: Tensor, cross: Tensor, left: Tensor, right: Tensor, scale: float, first: int, weights: Tensor, totals: Tensor
 ) -> None:
     """See :func:`regrow.exact.definition.attention_weights`."""
-    high, cross, left, right = (_rows_apart(x) for x in (high, cross, left, right))
-    _require_dense(weights[:, :, 0], totals)
+    high, cross, left, right = (rows_apart(x) for x in (high, cross, left, right))
+    require_dense(weights[:, :, 0], totals)
     groups, rows, positions = high.shape
     strides = (*high.stride()[:2], *cross.stride()[:2], *(x.stride(0) for x in (left, right, weights, totals)))
     arguments = (high, cross, left, right, weights, totals, float(np.float32(scale)), first, groups * rows)
@@ -254,8 +261,8 @@ def attention_weights(
 
 def attention_output(high: Tensor, cross: Tensor, right: Tensor, totals: Tensor, out: Tensor) -> None:
     """See :func:`regrow.exact.definition.attention_output`."""
-    high, cross, right, totals = (_rows_apart(x) for x in (high, cross, right, totals))
-    _require_dense(out)
+    high, cross, right, totals = (rows_apart(x) for x in (high, cross, right, totals))
+    require_dense(out)
     groups, rows, columns = high.shape
     strides = (*high.stride()[:2], *cross.stride()[:2], right.stride(0), totals.stride(0), *out.stride()[:2])
     arguments = (high, cross, right, totals, out, rows, columns, *strides)
@@ -267,8 +274,8 @@ def attention_gradient(
     scale: float, first: int, out: Tensor, out_exponents: Tensor,
 ) -> None:  # fmt: skip
     """See :func:`regrow.exact.definition.attention_gradient`."""
-    high, cross, left, right, totals, delta = (_rows_apart(x) for x in (high, cross, left, right, totals, delta))
-    _require_dense(weights[:, :, 0], out[:, :, 0], out_exponents)
+    high, cross, left, right, totals, delta = (rows_apart(x) for x in (high, cross, left, right, totals, delta))
+    require_dense(weights[:, :, 0], out[:, :, 0], out_exponents)
     groups, rows, positions = high.shape
     apart = (left, right, weights, totals, delta, out, out_exponents)
     strides = (*high.stride()[:2], *cross.stride()[:2], *(x.stride(0) for x in apart))
@@ -311,7 +318,7 @@ def embedding_backward(dy: Tensor, ids: Tensor, rows: int) -> Tensor:
     out = torch.empty((rows, columns), dtype=torch.float32, device=dy.device)
     width = min(triton.next_power_of_2(columns), 128, ENTRIES)
     grid = (rows * triton.cdiv(columns, width),)
-    _launch(kernels.embedding_backward, grid, dy, starts, order, largest, out, columns, BR=ENTRIES // width, BC=width)
+    start(kernels.embedding_backward, grid, dy, starts, order, largest, out, columns, BR=ENTRIES // width, BC=width)
     return out
 
 
