@@ -18,7 +18,7 @@ from torch import Tensor
 from regrow.exact.blend import Blend
 from regrow.exact.coded import Coded
 from regrow.exact.gemm import FusedProducts, GemmBackend, Packed
-from regrow.exact.grid import LEFT, LEFT_TRANSPOSED, OPERAND_BITS, Block, Digits, Layout, power_of_two
+from regrow.exact.grid import LEFT, LEFT_TRANSPOSED, OPERAND_BITS, Block, Digits, Layout, Numbers, power_of_two
 
 
 class Kernels(Protocol):
@@ -142,16 +142,22 @@ class Backend:
                 high = multiply(a.along(a.high), b.along(b.high).mT)
                 yield Tile(g, r, high, multiply(a.along(a.both), b.along(b.both).mT))
 
-    def packed(self, right: Digits, *depths: int) -> Digits | Packed:
+    def operand(self, x: Tensor, layout: Layout) -> Digits | Numbers:
+        """An operand ``(G, R, C)`` of one product: its digits, unless they are better made on the way."""
+        if self._fused(x.shape[2 if layout.by_row else 1]):
+            return Numbers(x.detach().contiguous(), layout)
+        return self.kernels.split(x, layout, self.gemm.dtype)
+
+    def packed(self, right: Digits | Numbers, *depths: int) -> Digits | Packed:
         """A right operand as products take it, for whoever has several with it, beside some of these depths."""
         fused = self._fused(right.depth, *depths)
-        return fused.pack(right) if fused else right
+        return fused.pack(right) if fused else _split(right)
 
-    def matmul(self, left: Digits, right: Digits | Packed, onto: Tensor | None = None) -> Tensor:
+    def matmul(self, left: Digits | Numbers, right: Digits | Packed, onto: Tensor | None = None) -> Tensor:
         """The product of two operands as float32 ``(G, P, Q)``, rounded; then added to ``onto``, if that is given."""
         if fused := self._fused(left.depth):
             return fused.matmul(left, right, onto)
-        right = _unpacked(right)
+        left, right = _split(left), _unpacked(right)
         if onto is not None:
             return onto.add_(self.matmul(left, right))
         shape = *left.exponents.shape, right.exponents.shape[1]
@@ -282,6 +288,13 @@ class Backend:
         """
         within = max(depths) <= self.gemm.depth and self.kernels.name != "reference"
         return self.gemm.fused if within else None
+
+
+def _split(operand: Digits | Numbers) -> Digits:
+    """What is digits already where plain products multiply, likewise."""
+    if isinstance(operand, Numbers):
+        raise TypeError("an operand was made for another backend")
+    return operand
 
 
 def _unpacked(right: Digits | Packed) -> Digits:

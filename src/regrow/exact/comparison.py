@@ -335,10 +335,13 @@ def products() -> dict[str, Callable[[Backend], Any]]:
     for size, shape in shapes.items():
         for which in ("forward", "dx", "dweight"):
             cases[f"matmul {which} {size}"] = partial(_matmul, which, shape, "normal")
+            cases[f"matmul of numbers {which} {size}"] = partial(_matmul_of_numbers, which, shape, "normal")
         cases[f"add {size}"] = partial(_add, shape)
         cases[f"add_deep {size}"] = partial(_add_deep, shape)
     for kind in ("wide", "edges", "tiny", "apart"):
         cases[f"matmul {kind}"] = partial(_matmul, "forward", shapes["edges"], kind)
+        for which in ("forward", "dweight"):
+            cases[f"matmul of numbers {which} {kind}"] = partial(_matmul_of_numbers, which, shapes["edges"], kind)
     for positions in (5, 70):
         cases[f"attention {positions}"] = partial(_attention, positions)
     return cases
@@ -352,6 +355,13 @@ _OPERANDS = {
 
 
 def _operands(which: str, shape: tuple[int, ...], kind: str, backend: Backend) -> tuple[Digits, Digits]:
+    (a, left), (b, right) = _factors(which, shape, kind)
+    dtype = backend.gemm.dtype
+    return definition.split(a, left, dtype), definition.split(b, right, dtype)
+
+
+def _factors(which: str, shape: tuple[int, ...], kind: str) -> tuple[tuple[Tensor, grid.Layout], ...]:
+    """Two operands, with the layouts of their digits."""
     groups, rows, depth, columns = shape
     left, right = _OPERANDS[which]
     made = {"tiny": "normal", "apart": "edges"}.get(kind, kind)
@@ -361,12 +371,16 @@ def _operands(which: str, shape: tuple[int, ...], kind: str, backend: Backend) -
         a, b = a * 2.0**-70, b * 2.0**-70
     if kind == "apart":  # the largest numbers times small ones
         b = b * 2.0**-20
-    dtype = backend.gemm.dtype
-    return definition.split(a, left, dtype), definition.split(b, right, dtype)
+    return (a, left), (b, right)
 
 
 def _matmul(which: str, shape: tuple[int, ...], kind: str, backend: Backend) -> Tensor:
     return backend.matmul(*_operands(which, shape, kind, backend))
+
+
+def _matmul_of_numbers(which: str, shape: tuple[int, ...], kind: str, backend: Backend) -> Tensor:
+    left, right = (backend.operand(*factor) for factor in _factors(which, shape, kind))
+    return backend.matmul(left, backend.packed(right))
 
 
 def _add(shape: tuple[int, ...], backend: Backend) -> Tensor:

@@ -26,7 +26,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from regrow.exact.grid import Block, Digits
+from regrow.exact.grid import Block, Digits, Numbers
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ class FusedProducts(Protocol):
     pair of digits and a pass over its integers.
     """
 
-    def pack(self, right: Digits) -> Packed:
+    def pack(self, right: Digits | Numbers) -> Packed:
         """A right operand for several products."""
 
-    def matmul(self, left: Digits, right: Digits | Packed, onto: Tensor | None = None) -> Tensor:
+    def matmul(self, left: Digits | Numbers, right: Digits | Packed, onto: Tensor | None = None) -> Tensor:
         """See :meth:`regrow.exact.backend.Backend.matmul`."""
 
     def accumulate(self, left: list[Tensor], right: Digits, total: Tensor) -> None:

@@ -131,6 +131,24 @@ class Digits:
 
 
 @dataclass(frozen=True)
+class Numbers:
+    """A matrix whose digits are made when it is multiplied, by what can do that on the way.
+
+    Attributes:
+        data: float32 ``(groups, rows, columns)``, contiguous.
+        layout: that of the digits.
+    """
+
+    data: Tensor
+    layout: Layout
+
+    @property
+    def depth(self) -> int:
+        """How many products a sum has."""
+        return self.data.shape[2 if self.layout.by_row else 1]
+
+
+@dataclass(frozen=True)
 class Block:
     """Some queries of a sequence at successive positions.
 

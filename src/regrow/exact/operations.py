@@ -37,6 +37,7 @@ from regrow.exact.grid import (
     Block,
     Digits,
     Layout,
+    Numbers,
     power_of_two,
     power_of_two_float32,
 )
@@ -65,9 +66,14 @@ def once(backward: Backward) -> Backward:
 
 
 def _split(backend: Backend, x: Tensor, layout: Layout) -> Digits:
-    """An operand; the digits of a constant are made once."""
+    """The digits of an operand; those of a constant are made once."""
     dtype = backend.gemm.dtype
-    return constant.kept(x, dtype, (layout, dtype), lambda: _digits(backend, x, layout))
+    return constant.kept(x, dtype, (layout, dtype), lambda: backend.kernels.split(_groups(x), layout, dtype))
+
+
+def _operand(backend: Backend, x: Tensor, layout: Layout) -> Digits | Numbers:
+    """A left operand of one rounded product."""
+    return backend.operand(_groups(x), layout)
 
 
 def _factor(backend: Backend, x: Tensor, layout: Layout) -> Digits | Packed:
@@ -75,17 +81,18 @@ def _factor(backend: Backend, x: Tensor, layout: Layout) -> Digits | Packed:
     if backend.gemm.fused is None:
         return _split(backend, x, layout)
     key = layout, str(backend)
-    return constant.kept(x, backend.gemm.dtype, key, lambda: backend.packed(_digits(backend, x, layout)))
+    return constant.kept(x, backend.gemm.dtype, key, lambda: backend.packed(_operand(backend, x, layout)))
 
 
-def _digits(backend: Backend, x: Tensor, layout: Layout) -> Digits:
+def _groups(x: Tensor) -> Tensor:
+    """An operand as groups of matrices: one, if it is a matrix."""
     if torch.is_autocast_enabled(x.device.type):
         raise checks.ArgumentError(
             "exact products cannot be taken under `torch.autocast`",
             why="it would round their integers to fewer bits",
             hint="leave autocast out, or wrap these calls in `torch.autocast(..., enabled=False)`",
         )
-    return backend.kernels.split(x if x.dim() == 3 else x[None], layout, backend.gemm.dtype)
+    return x if x.dim() == 3 else x[None]
 
 
 class _Linear(Function):
@@ -94,7 +101,7 @@ class _Linear(Function):
         ctx.backend = backend = current(x)
         moves, changes = ctx.needs_input_grad
         ctx.save_for_backward(x if changes else None, weight if moves else None)
-        return backend.matmul(_split(backend, x, LEFT), _factor(backend, weight, RIGHT_TRANSPOSED))[0]
+        return backend.matmul(_operand(backend, x, LEFT), _factor(backend, weight, RIGHT_TRANSPOSED))[0]
 
     @staticmethod
     @once
@@ -102,9 +109,10 @@ class _Linear(Function):
         (dy,), (x, weight), backend = gradients, ctx.saved_tensors, ctx.backend
         dx = dweight = None
         if ctx.needs_input_grad[0]:
-            dx = backend.matmul(_split(backend, dy, LEFT), _factor(backend, weight, RIGHT))[0]
+            dx = backend.matmul(_operand(backend, dy, LEFT), _factor(backend, weight, RIGHT))[0]
         if ctx.needs_input_grad[1]:
-            dweight = backend.matmul(_split(backend, dy, LEFT_TRANSPOSED), _factor(backend, x, RIGHT_OF_TRANSPOSED))[0]
+            left = _operand(backend, dy, LEFT_TRANSPOSED)
+            dweight = backend.matmul(left, _factor(backend, x, RIGHT_OF_TRANSPOSED))[0]
         return dx, dweight
 
 
@@ -154,7 +162,7 @@ class _LowRank(Function):
         rows = _split(backend, x, LEFT)
         narrow = backend.matmul(rows, _factor(backend, a, RIGHT_TRANSPOSED))[0]
         y = backend.matmul(rows, _factor(backend, weight, RIGHT_TRANSPOSED))[0]
-        backend.matmul(_split(backend, narrow, LEFT), _factor(backend, b, RIGHT_TRANSPOSED), onto=y[None])
+        backend.matmul(_operand(backend, narrow, LEFT), _factor(backend, b, RIGHT_TRANSPOSED), onto=y[None])
         ctx.save_for_backward(rows.data.to(torch.int8), rows.exponents, narrow, weight, a, b)
         return y
 
@@ -168,7 +176,7 @@ class _LowRank(Function):
         dx = None
         if ctx.needs_input_grad[0]:
             dx = backend.matmul(rows, _factor(backend, weight, RIGHT))[0]
-            backend.matmul(_split(backend, dnarrow, LEFT), _factor(backend, a, RIGHT), onto=dx[None])
+            backend.matmul(_operand(backend, dnarrow, LEFT), _factor(backend, a, RIGHT), onto=dx[None])
         seen = Digits(data.to(backend.gemm.dtype), exponents, LEFT)
         return dx, None, _over_rows(backend, seen, dnarrow).mT, _over_rows(backend, rows, narrow)
 
