@@ -217,9 +217,10 @@ class MicrokernelProducts:
 
     def _rows(self, block: Block, operand: Digits) -> tuple[Any, ...]:
         """The rows of a block, as kernels of attention take them."""
-        (high, low, _), (group, row, _), *_, depth = _Operand.digits(operand)
+        found = _Operand.digits(operand)
+        (high, low, _), (group, row, _) = found.addresses, found.strides
         places = self._unit.left[2].padded
-        return addresses(self._unit), places, block.rows.start, block.first, high, (group, row, low - high), depth
+        return addresses(self._unit), places, block.rows.start, block.first, high, (group, row, low - high), found.depth
 
     def _buffers(self, threads: int, width: int, keys: int) -> tuple[Any, Any, Any]:
         """Each thread's panel, parts of scores, and parts of output, for attention."""
