@@ -184,8 +184,7 @@ class Backend:
             right: if its digits are stacked, C is contracted, else R.
             total: changed in place.
         """
-        transposed = not right.layout.stacked
-        planes = [(plane.mT if transposed else plane)[None] for plane in (upper[:, 0], upper[:, 1], lower[:, 1])]
+        planes, transposed = _deep_planes(upper, lower, right), not right.layout.stacked
         if fused := self._fused(right.depth):
             fused.accumulate(planes, right, total[None])
             return
@@ -195,6 +194,15 @@ class Backend:
         top = self.gemm.multiply(planes[0], right.high)
         middle, bottom = (self.gemm.multiply(pair, right.both) for pair in pairs)
         self.kernels.accumulate(top[0], middle[0], bottom[0], total)
+
+    def deep(self, upper: Tensor, lower: Tensor, right: Digits, factors: Tensor, out: Tensor) -> None:
+        """What :meth:`add_deep` adds, each column times its float64 factor, and rounded to float32 ``(P, Q)``."""
+        if fused := self._fused(right.depth):
+            fused.scaled(_deep_planes(upper, lower, right), right, factors, out[None])
+            return
+        total = torch.zeros(out.shape, dtype=torch.float64, device=out.device)
+        self.add_deep(upper, lower, right, total)
+        out.copy_(self.kernels.round_total(total, factors))
 
     def attend(
         self, block: Block, queries: Digits, keys: Digits | Packed, values: Digits | Packed, scale: float,
@@ -288,6 +296,12 @@ class Backend:
         """
         within = max(depths) <= self.gemm.depth and self.kernels.name != "reference"
         return self.gemm.fused if within else None
+
+
+def _deep_planes(upper: Tensor, lower: Tensor, right: Digits) -> list[Tensor]:
+    """The three planes of :meth:`Backend.add_deep`'s left operand, the contracted axis last."""
+    planes = upper[:, 0], upper[:, 1], lower[:, 1]
+    return [(plane if right.layout.stacked else plane.mT)[None] for plane in planes]
 
 
 def _split(operand: Digits | Numbers) -> Digits:

@@ -400,7 +400,9 @@ def _add_deep(shape: tuple[int, ...], backend: Backend) -> list[Tensor]:
     totals = [torch.zeros((n, columns), dtype=torch.float64) for n in (depth, rows)]
     backend.add_deep(upper, lower, inner, totals[0])
     backend.add_deep(upper, lower, outer, totals[1])
-    return totals
+    scaled = torch.empty((rows, columns), dtype=torch.float32)
+    backend.deep(upper, lower, outer, grid.power_of_two(outer.exponents[0]) / 3.0, scaled)
+    return [*totals, scaled]
 
 
 def _attention(positions: int, backend: Backend) -> list[Any]:

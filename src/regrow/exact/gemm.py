@@ -60,6 +60,11 @@ class FusedProducts(Protocol):
         ``(G, P or more, Q)``.
         """
 
+    def scaled(self, left: list[Tensor], right: Digits, factors: Tensor, out: Tensor) -> None:
+        """The exact integers of three planes ``(G, P, K)``, the highest first, each column times its factor, float64
+        ``(Q,)``, and rounded to float32 ``(G, P, Q)``.
+        """
+
     def attend(
         self, block: Block, queries: Digits, keys: Digits | Packed, values: Digits | Packed, scale: float,
         weights: Tensor, totals: Tensor, out: Tensor,

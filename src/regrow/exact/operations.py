@@ -697,11 +697,12 @@ class _HeadGradient:
         self, some: slice, rows: slice, x: Digits, dweight: Tensor, upper: Tensor, lower: Tensor
     ) -> None:
         """Take in what a block adds to some rows of the weights' gradient, and round them with the last block."""
-        fresh = self.total is None
-        total = torch.zeros_like(dweight, dtype=torch.float64) if self.total is None else self.total[some]
-        self.backend.add_deep(upper, lower, x.rows(rows), total)
-        if fresh or rows.stop == x.data.shape[1]:
-            dweight.copy_(self.backend.kernels.round_total(total, self._scale(x)))
+        if self.total is None:
+            self.backend.deep(upper, lower, x.rows(rows), self._scale(x), dweight)
+            return
+        self.backend.add_deep(upper, lower, x.rows(rows), self.total[some])
+        if rows.stop == x.data.shape[1]:
+            dweight.copy_(self.backend.kernels.round_total(self.total[some], self._scale(x)))
 
     def _scale(self, right: Digits) -> Tensor:
         """What makes an exact integer a gradient of the mean loss."""

@@ -31,9 +31,9 @@ from regrow.exact.rows import exponent_range, float32_epilogue_is_exact, power, 
 
 F = np.float32
 
-# What becomes of a block: integers as they are; rounded to float32; that and then added to others; or added to float64
-# integers.
-INTEGERS, ROUNDED, SUMMED, ADDED = 0, 1, 2, 3
+# What becomes of a block: integers as they are; rounded to float32; that and then added to others; added to float64
+# integers; or, of three parts, multiplied by a number for each column and rounded.
+INTEGERS, ROUNDED, SUMMED, ADDED, SCALED = 0, 1, 2, 3, 4
 
 _parallel: Any = shared_kernel
 _helper: Any = kernel()
@@ -146,11 +146,21 @@ def _add(sums: Any, target: Any, edge: Any) -> None:
         _copy(edge, target)
 
 
+@_helper
+def _scale(sums: Any, factors: Any, target: Any) -> None:
+    """Write the sum of three parts, each column times its factor; see :func:`regrow.exact.definition.round_total`."""
+    for y in range(target.shape[0]):
+        for x in range(target.shape[1]):
+            # Exact, as `accumulate` in `compiled` says.
+            total = np.float64(sums[0, y, x]) * 2097152.0 + np.float64(sums[1, y, x]) * 16384.0
+            target[y, x] = F((total + np.float64(sums[2, y, x]) * 128.0) * factors[x])
+
+
 @_parallel
 def multiply(
     unit: Any, planes: Any, places: Any, strides: Any, numbers: Any, by_row: bool, groups: int, counts: Any, outer: int,
     columns: int, depth: int, chunk: int, streamed: bool, packed: Any, offsets: Any, scratch: Any, blocks: Any,
-    kind: int, left: Any, right: Any, integers: Any, floats: Any, doubles: Any,
+    kind: int, left: Any, right: Any, factors: Any, integers: Any, floats: Any, doubles: Any,
 ) -> None:  # fmt: skip
     """Multiply a left operand by packed panels.
 
@@ -172,9 +182,10 @@ def multiply(
         offsets: its offsets by part, ``(groups * panels, parts, 32)``, or empty.
         scratch: int8 ``(threads, S)``, where S takes ``(chunk / 32, planes of a panel, steps)`` of ``STEP`` bytes.
         blocks: int32 ``(threads, parts, 32, 32)``.
-        kind: what is written: ``INTEGERS``, ``ROUNDED``, ``SUMMED`` or ``ADDED``.
+        kind: what is written: ``INTEGERS``, ``ROUNDED``, ``SUMMED``, ``ADDED`` or ``SCALED``.
         left: exponents ``(groups, outer)``, if rounded; takes those of the numbers.
         right: exponents ``(groups, columns)``, if rounded.
+        factors: float64 ``(columns,)``, if scaled.
         integers: int32 ``(groups, outer, columns)``.
         floats: float32 ``(groups, outer, columns)``.
         doubles: float64 ``(groups, at least outer, columns)``.
@@ -239,6 +250,8 @@ def multiply(
                     )
                 elif kind == ADDED:
                     _add(sums, doubles[g, y : y + high, x : x + wide], edge64)
+                elif kind == SCALED:
+                    _scale(sums, factors[x : x + wide], floats[g, y : y + high, x : x + wide])
                 elif high < SIDE or wide < SIDE:
                     _copy(sums[0], integers[g, y : y + high, x : x + wide])
         call(unit.end, ())

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from regrow.exact.grid import NON_FINITE
 from regrow.exact.kernel import kernel
 from regrow.exact.microkernels.instructions import (
     STEP,
@@ -29,7 +30,6 @@ from regrow.exact.rows import grid_exponent, largest_bits, power32
 
 F = np.float32
 SIDE = 32  # of a block
-NON_FINITE = np.int32(129)
 _SQUARE = 2 * SIDE  # numbers are split so many by so many
 _MASK = np.int32(0x7FFFFFFF)
 

@@ -44,11 +44,13 @@ _DEPTH = 4096
 _QUERIES = 256
 # Bytes to go through for a number of the result, by what becomes of it: integers of at least one part, float32, float32
 # that is read as well, and float64 likewise.
-_BYTES_OF_RESULT = {kernels.INTEGERS: 4, kernels.ROUNDED: 4, kernels.SUMMED: 8, kernels.ADDED: 16}
+_BYTES_OF_RESULT = {
+    kernels.INTEGERS: 4, kernels.ROUNDED: 4, kernels.SUMMED: 8, kernels.ADDED: 16, kernels.SCALED: 4,
+}  # fmt: skip
 # What a kernel is given for what is none of its kind.
 _NO_GRID, _NO_OFFSETS = np.empty((0, 0), np.int32), np.empty((0, 0, 0), np.int32)
 _NO_INTEGERS, _NO_FLOATS = np.empty((0,) * 4, np.int32), np.empty((0,) * 3, np.float32)
-_NO_DOUBLES = np.empty((0,) * 3, np.float64)
+_NO_DOUBLES, _NO_FACTORS = np.empty((0,) * 3, np.float64), np.empty(0, np.float64)
 
 
 @cache
@@ -161,6 +163,12 @@ class MicrokernelProducts:
             panels = self._panels(columns.part(start, stop), rows.planes)
             self._multiply(rows.part(start, stop), panels, columns.outer, kernels.ADDED, doubles=doubles)
 
+    def scaled(self, left: list[Tensor], right: Digits, factors: Tensor, out: Tensor) -> None:
+        """See :meth:`regrow.exact.gemm.FusedProducts.scaled`."""
+        rows, columns = _Operand.of(left), _Operand.digits(right)
+        panels = self._panels(columns, rows.planes)
+        self._multiply(rows, panels, columns.outer, kernels.SCALED, factors=factors.numpy(), floats=out.numpy())
+
     def attend(
         self, block: Block, queries: Digits, keys: Digits | Packed, values: Digits | Packed, scale: float,
         weights: Tensor, totals: Tensor, out: Tensor,
@@ -239,6 +247,7 @@ class MicrokernelProducts:
         wide: int,
         kind: int,
         grids: tuple[Any, Any] = (_NO_GRID, _NO_GRID),
+        factors: Any = _NO_FACTORS,
         integers: Any = _NO_INTEGERS,
         floats: Any = _NO_FLOATS,
         doubles: Any = _NO_DOUBLES,
@@ -256,8 +265,8 @@ class MicrokernelProducts:
         kernels.multiply(
             addresses(self._unit), left.addresses, (*panel.padded, panel.size), left.strides, left.numbers,
             left.by_row, left.groups, (parts, held.size), left.outer, wide, left.depth, chunk,
-            kind == kernels.ROUNDED and _streamed(floats), *panels, scratch, blocks, kind, *grids, integers, floats,
-            doubles, threads=threads,
+            kind == kernels.ROUNDED and _streamed(floats), *panels, scratch, blocks, kind, *grids, factors, integers,
+            floats, doubles, threads=threads,
         )  # fmt: skip
 
     def _panels(self, right: _Operand, parts: int, exponents: Any = _NO_GRID) -> tuple[Any, Any]:
