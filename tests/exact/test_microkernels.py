@@ -39,6 +39,23 @@ def test_fused_products_have_the_bits_of_the_definition(name, test):
 def test_any_shape_has_the_bits_of_the_definition(gemm, shape, which, kind):
     found, expected = (comparison._matmul(which, shape, kind, b) for b in (Backend(numba, gemm), oracle))
     assert comparison.difference(found, expected) == ""
+    assert (
+        comparison.difference(comparison._matmul_of_numbers(which, shape, kind, Backend(numba, gemm)), expected) == ""
+    )
+
+
+@each
+@pytest.mark.parametrize("which", PAIRS)
+@pytest.mark.parametrize("shape", [(1, 700, 130, 90), (2, 64, 64, 64)], ids=["several chunks", "whole squares"])
+def test_what_is_not_finite_in_numbers_reaches_its_row_or_column_alone(gemm, which, shape):
+    (a, left), (b, right) = comparison._factors(which, shape, "normal")
+    for x, bad in ((a, torch.nan), (b, -torch.inf)):
+        x[-1, 3, 5] = x[0, 40, 40] = bad
+    found, expected = (
+        y.matmul(y.operand(a, left), y.packed(y.operand(b, right))) for y in (Backend(numba, gemm), oracle)
+    )
+    assert 0 < expected.isnan().sum() < expected.numel()
+    assert comparison.difference(found, expected) == ""
 
 
 @each

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, overload
 
 import numpy as np
 import torch
@@ -143,11 +143,21 @@ class Backend:
                 yield Tile(g, r, high, multiply(a.along(a.both), b.along(b.both).mT))
 
     def operand(self, x: Tensor, layout: Layout) -> Digits | Numbers:
-        """A matrix ``(G, R, C)`` as :meth:`matmul` takes it: with its digits, or to make them on the way."""
-        whole = self.whole(x.shape[2] if layout.by_row else x.shape[1])
-        return whole.operand(x, layout) if whole else self.kernels.split(x, layout, self.gemm.dtype)
+        """An operand ``(G, R, C)`` of one product: its digits, unless they are better made on the way."""
+        depth = x.shape[2 if layout.by_row else 1]
+        if whole := self.whole(depth):
+            return whole.operand(x, layout)
+        if self._fused(depth):
+            return Numbers(x.detach().contiguous(), layout)
+        return self.kernels.split(x, layout, self.gemm.dtype)
 
-    def packed(self, right: Digits, *depths: int) -> Digits | Packed:
+    @overload
+    def packed(self, right: Digits, *depths: int) -> Digits | Packed: ...
+
+    @overload
+    def packed(self, right: Digits | Numbers, *depths: int) -> Digits | Numbers | Packed: ...
+
+    def packed(self, right: Digits | Numbers, *depths: int) -> Digits | Numbers | Packed:
         """A right operand as products take it, for whoever has several with it, beside some of these depths."""
         fused = self._fused(right.depth, *depths)
         return fused.pack(right) if fused else right
@@ -160,8 +170,8 @@ class Backend:
             return whole.matmul(left, right if isinstance(right, Numbers) else _stored(right), onto)
         left = _stored(left)
         if fused := self._fused(left.depth):
-            return fused.matmul(left, right if isinstance(right, Packed) else _stored(right), onto)
-        right = _stored(right)
+            return fused.matmul(left, right, onto)
+        left, right = _stored(left), _stored(right)
         if onto is not None:
             return onto.add_(self.matmul(left, right))
         shape = *left.exponents.shape, right.exponents.shape[1]
@@ -188,8 +198,7 @@ class Backend:
             right: if its digits are stacked, C is contracted, else R.
             total: changed in place.
         """
-        transposed = not right.layout.stacked
-        planes = [(plane.mT if transposed else plane)[None] for plane in (upper[:, 0], upper[:, 1], lower[:, 1])]
+        planes, transposed = _deep_planes(upper, lower, right), not right.layout.stacked
         if own := self.whole(right.depth) or self._fused(right.depth):
             own.accumulate(planes, right, total[None])
             return
@@ -199,6 +208,15 @@ class Backend:
         top = self.gemm.multiply(planes[0], right.high)
         middle, bottom = (self.gemm.multiply(pair, right.both) for pair in pairs)
         self.kernels.accumulate(top[0], middle[0], bottom[0], total)
+
+    def deep(self, upper: Tensor, lower: Tensor, right: Digits, factors: Tensor, out: Tensor) -> None:
+        """What :meth:`add_deep` adds, each column times its float64 factor, and rounded to float32 ``(P, Q)``."""
+        if fused := self._fused(right.depth):
+            fused.scaled(_deep_planes(upper, lower, right), right, factors, out[None])
+            return
+        total = torch.zeros(out.shape, dtype=torch.float64, device=out.device)
+        self.add_deep(upper, lower, right, total)
+        out.copy_(self.kernels.round_total(total, factors))
 
     def attend(
         self, block: Block, queries: Digits, keys: Digits | Packed, values: Digits | Packed, scale: float,
@@ -298,6 +316,12 @@ class Backend:
 
     def _within(self, *depths: int) -> bool:
         return max(depths) <= self.gemm.depth and self.kernels.name != "reference"
+
+
+def _deep_planes(upper: Tensor, lower: Tensor, right: Digits) -> list[Tensor]:
+    """The three planes of :meth:`Backend.add_deep`'s left operand, the contracted axis last."""
+    planes = upper[:, 0], upper[:, 1], lower[:, 1]
+    return [(plane if right.layout.stacked else plane.mT)[None] for plane in planes]
 
 
 def _stored(operand: Digits | Numbers | Packed) -> Digits:

@@ -335,10 +335,13 @@ def products() -> dict[str, Callable[[Backend], Any]]:
     for size, shape in shapes.items():
         for which in ("forward", "dx", "dweight"):
             cases[f"matmul {which} {size}"] = partial(_matmul, which, shape, "normal")
+            cases[f"matmul of numbers {which} {size}"] = partial(_matmul_of_numbers, which, shape, "normal")
         cases[f"add {size}"] = partial(_add, shape)
         cases[f"add_deep {size}"] = partial(_add_deep, shape)
     for kind in ("wide", "edges", "tiny", "apart"):
         cases[f"matmul {kind}"] = partial(_matmul, "forward", shapes["edges"], kind)
+        for which in ("forward", "dweight"):
+            cases[f"matmul of numbers {which} {kind}"] = partial(_matmul_of_numbers, which, shapes["edges"], kind)
     for positions in (5, 70):
         cases[f"attention {positions}"] = partial(_attention, positions)
     return cases
@@ -352,21 +355,34 @@ _OPERANDS = {
 
 
 def _operands(which: str, shape: tuple[int, ...], kind: str, backend: Backend) -> tuple[Digits, Digits]:
+    (a, left), (b, right) = _factors(which, shape, kind)
+    dtype = backend.gemm.dtype
+    return definition.split(a, left, dtype), definition.split(b, right, dtype)
+
+
+def _factors(which: str, shape: tuple[int, ...], kind: str) -> tuple[tuple[Tensor, grid.Layout], ...]:
+    """Two operands, with the layouts of their digits."""
     groups, rows, depth, columns = shape
     left, right = _OPERANDS[which]
-    made = {"tiny": "normal", "apart": "edges"}.get(kind, kind)
+    made = {"tiny": "normal", "apart": "edges", "not finite": "normal"}.get(kind, kind)
     a = sample((groups, rows, depth) if left.by_row else (groups, depth, rows), 1, made)
     b = sample((groups, columns, depth) if right.by_row else (groups, depth, columns), 2)
     if kind == "tiny":
         a, b = a * 2.0**-70, b * 2.0**-70
     if kind == "apart":  # the largest numbers times small ones
         b = b * 2.0**-20
-    dtype = backend.gemm.dtype
-    return definition.split(a, left, dtype), definition.split(b, right, dtype)
+    if kind == "not finite":
+        a[0, a.shape[1] // 2, a.shape[2] // 3], b[0, b.shape[1] // 2, b.shape[2] // 3] = torch.nan, torch.inf
+    return (a, left), (b, right)
 
 
 def _matmul(which: str, shape: tuple[int, ...], kind: str, backend: Backend) -> Tensor:
     return backend.matmul(*_operands(which, shape, kind, backend))
+
+
+def _matmul_of_numbers(which: str, shape: tuple[int, ...], kind: str, backend: Backend) -> Tensor:
+    left, right = (backend.operand(x.to(backend.device), layout) for x, layout in _factors(which, shape, kind))
+    return backend.matmul(left, backend.packed(right))
 
 
 def _add(shape: tuple[int, ...], backend: Backend) -> Tensor:
@@ -387,7 +403,9 @@ def _add_deep(shape: tuple[int, ...], backend: Backend) -> list[Tensor]:
     totals = [torch.zeros((n, columns), dtype=torch.float64, device=there) for n in (depth, rows)]
     backend.add_deep(upper, lower, inner, totals[0])
     backend.add_deep(upper, lower, outer, totals[1])
-    return totals
+    scaled = torch.empty((rows, columns), dtype=torch.float32)
+    backend.deep(upper, lower, outer, grid.power_of_two(outer.exponents[0]) / 3.0, scaled)
+    return [*totals, scaled]
 
 
 def _attention(positions: int, backend: Backend) -> list[Any]:
@@ -421,7 +439,7 @@ def whole() -> dict[str, Callable[[Backend], Any]]:
     cases: dict[str, Callable[[Backend], Any]] = {}
     for which in _OPERANDS:
         for kind in ("normal", "edges", "not finite"):
-            cases[f"matmul of numbers {which} {kind}"] = partial(_matmul_of_numbers, which, kind)
+            cases[f"matmul of numbers {which} {kind}"] = partial(_matmul_of_numbers, which, (2, 37, 70, 45), kind)
     heads = {"normal": (1, 2, 70, 20), "wide": (2, 1, 33, 20), "edges": (1, 3, 20, 36), "not finite": (2, 2, 30, 20)}
     for kind, shape in heads.items():
         cases[f"attention {kind}"] = partial(_whole_attention, shape, kind)
@@ -438,13 +456,6 @@ def _given(shape: tuple[int, ...], seed: int, kind: str, backend: Backend) -> Te
     if kind == "not finite":
         x[0, shape[1] // 2, shape[2] // 3] = torch.nan if seed % 2 else torch.inf
     return x.to(backend.device)
-
-
-def _matmul_of_numbers(which: str, kind: str, backend: Backend) -> Tensor:
-    (left, right), (groups, rows, depth, columns) = _OPERANDS[which], (2, 37, 70, 45)
-    a = _given((groups, rows, depth) if left.by_row else (groups, depth, rows), 1, kind, backend)
-    b = _given((groups, columns, depth) if right.by_row else (groups, depth, columns), 2, kind, backend)
-    return backend.matmul(backend.operand(a, left), backend.operand(b, right))
 
 
 def _mixed(backend: Backend) -> Tensor:

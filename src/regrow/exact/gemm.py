@@ -52,15 +52,22 @@ class FusedProducts(Protocol):
     pair of digits and a pass over its integers.
     """
 
-    def pack(self, right: Digits) -> Packed:
+    def pack(self, right: Digits | Numbers) -> Packed:
         """A right operand for several products."""
 
-    def matmul(self, left: Digits, right: Digits | Packed, onto: Tensor | None = None) -> Tensor:
+    def matmul(
+        self, left: Digits | Numbers, right: Digits | Numbers | Packed, onto: Tensor | None = None
+    ) -> Tensor:  # fmt: skip
         """See :meth:`regrow.exact.backend.Backend.matmul`."""
 
     def accumulate(self, left: list[Tensor], right: Digits, total: Tensor) -> None:
         """Add the exact integers of two or three planes ``(G, P, K)``, the highest first, to float64
         ``(G, P or more, Q)``.
+        """
+
+    def scaled(self, left: list[Tensor], right: Digits, factors: Tensor, out: Tensor) -> None:
+        """The exact integers of three planes ``(G, P, K)``, the highest first, each column times its factor, float64
+        ``(Q,)``, and rounded to float32 ``(G, P, Q)``.
         """
 
     def attend(

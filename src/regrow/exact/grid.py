@@ -132,17 +132,18 @@ class Digits:
 
 @dataclass(frozen=True)
 class Numbers:
-    """A matrix that is brought to its grids where it is multiplied, so that its digits are never stored.
+    """A matrix whose digits are made where it is multiplied, so that they are never stored.
 
     Attributes:
         data: float32 ``(groups, rows, columns)``.
-        bits: the largest bit pattern of each group, int32, ``(groups, rows)`` or ``(groups, columns)``.
         layout: which axis the grids are of; nothing is arranged.
+        bits: the largest bit pattern of each group, int32, ``(groups, rows)`` or ``(groups, columns)``, where whatever
+            multiplies does not find them on its way.
     """
 
     data: Tensor
-    bits: Tensor
     layout: Layout
+    bits: Tensor | None = None
 
     @property
     def depth(self) -> int:
@@ -151,7 +152,10 @@ class Numbers:
 
     def rows(self, rows: slice) -> Numbers:
         """Some of the rows."""
-        return Numbers(self.data[:, rows], self.bits[:, rows] if self.layout.by_row else self.bits, self.layout)
+        bits = self.bits
+        if bits is not None and self.layout.by_row:
+            bits = bits[:, rows]
+        return Numbers(self.data[:, rows], self.layout, bits)
 
 
 @dataclass(frozen=True)

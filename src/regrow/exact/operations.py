@@ -66,35 +66,26 @@ def once(backward: Backward) -> Backward:
 
 
 def _split(backend: Backend, x: Tensor, layout: Layout) -> Digits:
-    """An operand; the digits of a constant are made once."""
+    """The digits of an operand; those of a constant are made once."""
     dtype = backend.gemm.dtype
-    return constant.kept(x, dtype, (layout, dtype), lambda: _digits(backend, x, layout))
+    return constant.kept(x, dtype, (layout, dtype), lambda: backend.kernels.split(_matrices(x), layout, dtype))
+
+
+def _operand(backend: Backend, x: Tensor, layout: Layout) -> Digits | Numbers:
+    """A left operand of one rounded product."""
+    return backend.operand(_matrices(x), layout)
 
 
 def _factor(backend: Backend, x: Tensor, layout: Layout) -> Digits | Numbers | Packed:
     """A right operand of rounded products, as they take it; likewise."""
-    if backend.gemm.whole:
-        return _rows(backend, x, layout)
-    if backend.gemm.fused is None:
+    if backend.gemm.fused is None and backend.gemm.whole is None:
         return _split(backend, x, layout)
     key = layout, str(backend)
-    return constant.kept(x, backend.gemm.dtype, key, lambda: backend.packed(_digits(backend, x, layout)))
-
-
-def _rows(backend: Backend, x: Tensor, layout: Layout) -> Digits | Numbers:
-    """An operand of rounded products; of a constant likewise."""
-    if backend.gemm.whole is None:
-        return _split(backend, x, layout)
-    key = layout, str(backend)
-    return constant.kept(x, backend.gemm.dtype, key, lambda: backend.operand(_matrices(x), layout))
-
-
-def _digits(backend: Backend, x: Tensor, layout: Layout) -> Digits:
-    return backend.kernels.split(_matrices(x), layout, backend.gemm.dtype)
+    return constant.kept(x, backend.gemm.dtype, key, lambda: backend.packed(_operand(backend, x, layout)))
 
 
 def _matrices(x: Tensor) -> Tensor:
-    """``(G, R, C)`` of what is to be brought to grids."""
+    """``(G, R, C)`` of what is to be brought to grids: one group, if it is a matrix."""
     if torch.is_autocast_enabled(x.device.type):
         raise checks.ArgumentError(
             "exact products cannot be taken under `torch.autocast`",
@@ -110,7 +101,7 @@ class _Linear(Function):
         ctx.backend = backend = current(x)
         moves, changes = ctx.needs_input_grad
         ctx.save_for_backward(x if changes else None, weight if moves else None)
-        return backend.matmul(_rows(backend, x, LEFT), _factor(backend, weight, RIGHT_TRANSPOSED))[0]
+        return backend.matmul(_operand(backend, x, LEFT), _factor(backend, weight, RIGHT_TRANSPOSED))[0]
 
     @staticmethod
     @once
@@ -118,9 +109,10 @@ class _Linear(Function):
         (dy,), (x, weight), backend = gradients, ctx.saved_tensors, ctx.backend
         dx = dweight = None
         if ctx.needs_input_grad[0]:
-            dx = backend.matmul(_rows(backend, dy, LEFT), _factor(backend, weight, RIGHT))[0]
+            dx = backend.matmul(_operand(backend, dy, LEFT), _factor(backend, weight, RIGHT))[0]
         if ctx.needs_input_grad[1]:
-            dweight = backend.matmul(_rows(backend, dy, LEFT_TRANSPOSED), _factor(backend, x, RIGHT_OF_TRANSPOSED))[0]
+            left = _operand(backend, dy, LEFT_TRANSPOSED)
+            dweight = backend.matmul(left, _factor(backend, x, RIGHT_OF_TRANSPOSED))[0]
         return dx, dweight
 
 
@@ -170,7 +162,7 @@ class _LowRank(Function):
         rows = _split(backend, x, LEFT)
         narrow = backend.matmul(rows, _factor(backend, a, RIGHT_TRANSPOSED))[0]
         y = backend.matmul(rows, _factor(backend, weight, RIGHT_TRANSPOSED))[0]
-        backend.matmul(_split(backend, narrow, LEFT), _factor(backend, b, RIGHT_TRANSPOSED), onto=y[None])
+        backend.matmul(_operand(backend, narrow, LEFT), _factor(backend, b, RIGHT_TRANSPOSED), onto=y[None])
         ctx.save_for_backward(rows.data.to(torch.int8), rows.exponents, narrow, weight, a, b)
         return y
 
@@ -184,7 +176,7 @@ class _LowRank(Function):
         dx = None
         if ctx.needs_input_grad[0]:
             dx = backend.matmul(rows, _factor(backend, weight, RIGHT))[0]
-            backend.matmul(_split(backend, dnarrow, LEFT), _factor(backend, a, RIGHT), onto=dx[None])
+            backend.matmul(_operand(backend, dnarrow, LEFT), _factor(backend, a, RIGHT), onto=dx[None])
         seen = Digits(data.to(backend.gemm.dtype), exponents, LEFT)
         return dx, None, _over_rows(backend, seen, dnarrow).mT, _over_rows(backend, rows, narrow)
 
@@ -409,9 +401,9 @@ class _WholeAttention(Function):
     def forward(ctx: Any, whole: WholeProducts, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         batch, positions, _, width = q.shape
         ctx.whole, ctx.scale = whole, 1.0 / math.sqrt(width)
-        given = tuple(_matrices(grouped(x, k.shape[2])) for x in (q, k, v))
-        found = whole.attention(*given, ctx.scale)
-        ctx.save_for_backward(*given, *found)
+        queries, keys, values = (_matrices(grouped(x, k.shape[2])) for x in (q, k, v))
+        found = whole.attention(queries, keys, values, ctx.scale)
+        ctx.save_for_backward(queries, keys, values, *found)
         return ungrouped(found[0], batch, positions)
 
     @staticmethod
@@ -535,7 +527,7 @@ def _head_blocks(
     backend: Backend, x: Tensor, weight: Tensor, of: HeadLosses
 ) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
     """Some rows at a time, with their losses and gradient digits, so that the logits never exist as a whole."""
-    left, right = _rows(backend, x, LEFT), _factor(backend, weight, RIGHT_TRANSPOSED)
+    left, right = _operand(backend, x, LEFT), _factor(backend, weight, RIGHT_TRANSPOSED)
     for rows in _row_blocks(x.shape[0], _head_height(backend, x, weight)):
         yield rows, *of(rows, backend.matmul(left.rows(rows), right)[0])
 
@@ -643,7 +635,7 @@ class _LinearDistillation(Function):
         ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, teacher: tuple[Tensor, Tensor], blend: Blend, top: int
     ) -> Tensor:
         backend, (states, matrix) = current(x), teacher
-        left, right = _rows(backend, states, LEFT), _factor(backend, matrix, RIGHT_TRANSPOSED)
+        left, right = _operand(backend, states, LEFT), _factor(backend, matrix, RIGHT_TRANSPOSED)
 
         def of(rows: slice, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             likely = _most_likely(backend.matmul(left.rows(rows), right)[0], top)
@@ -731,11 +723,12 @@ class _HeadGradient:
         self, some: slice, rows: slice, x: Digits, dweight: Tensor, upper: Tensor, lower: Tensor
     ) -> None:
         """Take in what a block adds to some rows of the weights' gradient, and round them with the last block."""
-        fresh = self.total is None
-        total = torch.zeros_like(dweight, dtype=torch.float64) if self.total is None else self.total[some]
-        self.backend.add_deep(upper, lower, x.rows(rows), total)
-        if fresh or rows.stop == x.data.shape[1]:
-            dweight.copy_(self.backend.kernels.round_total(total, self._scale(x)))
+        if self.total is None:
+            self.backend.deep(upper, lower, x.rows(rows), self._scale(x), dweight)
+            return
+        self.backend.add_deep(upper, lower, x.rows(rows), self.total[some])
+        if rows.stop == x.data.shape[1]:
+            dweight.copy_(self.backend.kernels.round_total(self.total[some], self._scale(x)))
 
     def _scale(self, right: Digits) -> Tensor:
         """What makes an exact integer a gradient of the mean loss."""

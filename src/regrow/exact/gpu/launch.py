@@ -94,8 +94,16 @@ def split(x: Tensor, layout: Layout, dtype: torch.dtype) -> Digits:
 def numbers(x: Tensor, layout: Layout) -> Numbers:
     """What :func:`split` brings to grids, as it is, and what its exponents follow from."""
     x = x.contiguous()
-    bits = row_bits(x.view(-1, x.shape[2])).view(x.shape[:2]) if layout.by_row else _column_bits(x)
-    return Numbers(x, bits, layout)
+    return Numbers(x, layout, _largest(x, layout))
+
+
+def largest(operand: Numbers) -> Tensor:
+    """The largest bit pattern of each group."""
+    return _largest(operand.data, operand.layout) if operand.bits is None else operand.bits
+
+
+def _largest(x: Tensor, layout: Layout) -> Tensor:
+    return row_bits(x.reshape(-1, x.shape[2])).view(x.shape[:2]) if layout.by_row else _column_bits(x)
 
 
 def _column_bits(x: Tensor) -> Tensor:

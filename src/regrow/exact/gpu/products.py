@@ -75,7 +75,7 @@ class _Operand:
         high, low = (operand.high, operand.low) if isinstance(operand, Digits) else (operand.data, operand.data)
         group, *inner = high.stride()
         outer, step = inner if operand.layout.by_row else reversed(inner)
-        found = operand.exponents if isinstance(operand, Digits) else operand.bits
+        found = operand.exponents if isinstance(operand, Digits) else launch.largest(operand)
         return _Operand(high, low, launch.rows_apart(found), (group, outer, step), stored)
 
 

@@ -16,7 +16,7 @@ from numba import prange
 from regrow.exact.grid import NON_FINITE
 from regrow.exact.kernel import kernel, shared_kernel, thread_id
 from regrow.exact.microkernels.instructions import STEP
-from regrow.exact.microkernels.kernels import SIDE, pack_pair, pack_panel
+from regrow.exact.microkernels.packing import SIDE, pack_pair, pack_panel
 from regrow.exact.microkernels.units import call
 from regrow.exact.rows import (
     column_scales,

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 
+from regrow.exact import polynomials
 from regrow.exact.microkernels import emission as emit
 
 ROW = 64  # bytes of a row of a tile
@@ -132,6 +134,71 @@ def interleave_tiles(_typing: Any, source: Any, stride: Any, target: Any, apart:
                     emit.store(builder, emit.shuffle(builder, upper, lower, words), address)
 
     return emit.writes(write, emit.A, emit.A, emit.A, emit.A)
+
+
+@emit.intrinsic
+def largest_of_columns(_typing: Any, source: Any, stride: Any, count: Any, out: Any) -> Any:
+    """The largest bit pattern, without its sign, of each of 64 columns of so many rows of float32: 64 int32."""
+
+    def write(builder: Any, source: Any, stride: Any, count: Any, out: Any) -> None:
+        found = [emit.alloca(builder, emit.INTS_16) for _ in range(4)]
+        for part in found:
+            builder.store(emit.constants(0, emit.INTS_16), part)
+        with emit.for_range(builder, count) as loop:
+            line = builder.add(source, builder.mul(loop.index, stride))
+            for quarter, part in enumerate(found):
+                bits = emit.load(builder, emit.INTS_16, emit.offset(builder, line, ROW * quarter))
+                bits, before = builder.and_(bits, emit.constants(0x7FFFFFFF, emit.INTS_16)), builder.load(part)
+                builder.store(builder.select(builder.icmp_signed(">", bits, before), bits, before), part)
+        for quarter, part in enumerate(found):
+            emit.store(builder, builder.load(part), emit.offset(builder, out, ROW * quarter))
+
+    return emit.writes(write, *[emit.A] * 4)
+
+
+@emit.intrinsic
+def split_by_row(_typing: Any, source: Any, stride: Any, scales: Any, target: Any) -> Any:
+    """Both digits of 64 x 64 float32, whose rows are ``stride`` apart: 64 x 64 bytes of the high ones at ``target``,
+    then as many of the low ones. ``scales`` are 64 float32, which bring each row to its grid.
+    """
+
+    def write(builder: Any, source: Any, stride: Any, scales: Any, target: Any) -> None:
+        with emit.for_range(builder, emit.constant(ROW)) as loop:
+            scale = emit.load(builder, ir.FloatType(), builder.add(scales, emit.times(builder, loop.index, 4)))
+            _split_line(builder, loop, source, stride, [emit.broadcast(builder, scale)] * 4, target)
+
+    return emit.writes(write, *[emit.A] * 4)
+
+
+@emit.intrinsic
+def split_by_column(_typing: Any, source: Any, stride: Any, scales: Any, target: Any) -> Any:
+    """As :func:`split_by_row`, with scales that bring each column to its grid."""
+
+    def write(builder: Any, source: Any, stride: Any, scales: Any, target: Any) -> None:
+        of_columns = [emit.load(builder, emit.FLOATS_16, emit.offset(builder, scales, ROW * i)) for i in range(4)]
+        with emit.for_range(builder, emit.constant(ROW)) as loop:
+            _split_line(builder, loop, source, stride, of_columns, target)
+
+    return emit.writes(write, *[emit.A] * 4)
+
+
+def _split_line(builder: Any, loop: Any, source: Any, stride: Any, scales: list[Any], target: Any) -> None:
+    """The digits of a row of 64 numbers; see :func:`regrow.exact.rows.row_digits`."""
+    line = builder.add(source, builder.mul(loop.index, stride))
+    place = builder.add(target, emit.times(builder, loop.index, ROW))
+    # The sum's last bits are the integer to which it rounds, since all of them have the exponent of ROUND32. Of what is
+    # not finite some integer comes, where a conversion would be undefined.
+    rounding = ir.Constant(emit.FLOATS_16, [polynomials.ROUND32] * 16)
+    zero = int(np.float32(polynomials.ROUND32).view(np.int32))
+    for quarter, scale in enumerate(scales):
+        x = emit.load(builder, emit.FLOATS_16, emit.offset(builder, line, ROW * quarter))
+        total = builder.bitcast(builder.fadd(builder.fmul(x, scale), rounding), emit.INTS_16)
+        q = builder.sub(total, emit.constants(zero, emit.INTS_16))
+        high = builder.ashr(builder.add(q, emit.constants(64, emit.INTS_16)), emit.constants(7, emit.INTS_16))
+        low = builder.sub(q, builder.shl(high, emit.constants(7, emit.INTS_16)))
+        for plane, digits in enumerate((high, low)):
+            there = emit.offset(builder, place, 16 * quarter + ROW * ROW * plane)
+            emit.store(builder, builder.trunc(digits, emit.BYTES_16), there)
 
 
 @emit.intrinsic

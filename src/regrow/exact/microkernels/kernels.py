@@ -16,111 +16,33 @@ from numba import prange
 from regrow.exact.kernel import kernel, shared_kernel, thread_id
 from regrow.exact.microkernels.instructions import (
     STEP,
-    TILE,
     add_block,
     add_deep_block,
     add_rounded_block,
-    clear_tile,
-    copy_tile,
     end_streams,
-    interleave_tile,
-    interleave_tiles,
-    load_byte,
     round_block,
     round_block_float32,
-    store_byte,
     stream_block,
     subtract_columns,
-    transpose_tile,
 )
+from regrow.exact.microkernels.packing import SIDE, pack_numbers, pack_pair
 from regrow.exact.microkernels.units import call
 from regrow.exact.rows import exponent_range, float32_epilogue_is_exact, power, power32
 
 F = np.float32
-SIDE = 32  # of a block
 
-# What becomes of a block: integers as they are; rounded to float32; that and then added to others; or added to float64
-# integers.
-INTEGERS, ROUNDED, SUMMED, ADDED = 0, 1, 2, 3
+# What becomes of a block: integers as they are; rounded to float32; that and then added to others; added to float64
+# integers; or, of three parts, multiplied by a number for each column and rounded.
+INTEGERS, ROUNDED, SUMMED, ADDED, SCALED = 0, 1, 2, 3, 4
 
 _parallel: Any = shared_kernel
 _helper: Any = kernel()
 
 
-@_helper
-def _pack_tile(source: int, outer_stride: int, depth_stride: int, target: int, right: bool) -> None:
-    """A tile of 16 columns or rows times 64 of depth; one of the strides is 1."""
-    # The two units want of a right operand four digits of the depth side by side, for each column; of a left one rows
-    # as they are. Dense along the depth, that is a transpose of words of four bytes; dense across it, an interleaving.
-    if depth_stride == 1:
-        if right:
-            transpose_tile(source, outer_stride, target)
-        else:
-            copy_tile(source, outer_stride, target)
-    else:
-        interleave_tile(source, depth_stride, target)
-        if not right:
-            transpose_tile(target, 64, target)
-
-
-@_helper
-def _pack_edge(
-    source: int, outer_stride: int, depth_stride: int, outer: int, depth: int, target: int, right: bool
-) -> None:  # fmt: skip
-    """A tile that is not full: zeros beyond what there is, which add nothing to a sum."""
-    # Byte by byte and slow, but only where an operand ends; and nothing is read beyond its end, where no memory may be.
-    clear_tile(target)
-    for o in range(outer):
-        for k in range(depth):
-            place = k // 4 * 64 + 4 * o + k % 4 if right else 64 * o + k
-            store_byte(load_byte(source + o * outer_stride + k * depth_stride), target + place)
-
-
-@_helper
-def pack_panel(
-    source: int, outer_stride: int, depth_stride: int, outer: int, depth: int, target: int, right: bool
-) -> None:  # fmt: skip
-    """A block's share of one plane, step by step."""
-    for step in range((depth + 63) // 64):
-        long = min(64, depth - 64 * step)
-        for half in range(2):
-            wide = min(16, outer - 16 * half)
-            place = target + step * STEP + half * TILE
-            at = source + 16 * half * outer_stride + 64 * step * depth_stride
-            if wide == 16 and long == 64 and (depth_stride == 1 or outer_stride == 1):
-                _pack_tile(at, outer_stride, depth_stride, place, right)
-            else:
-                _pack_edge(at, outer_stride, depth_stride, wide, long, place, right)
-
-
-@_helper
-def pack_pair(
-    source: int, outer_stride: int, depth_stride: int, outer: int, depth: int, target: int, apart: int, right: bool
-) -> None:  # fmt: skip
-    """The shares of two blocks, whose panels lie ``apart``, or of one if ``outer`` is 32 or less."""
-    # Two at a time, because across the depth the bytes of two blocks are a line of the cache, which is read once so.
-    if outer < 2 * SIDE or outer_stride != 1 or depth_stride == 1:
-        pack_panel(source, outer_stride, depth_stride, min(SIDE, outer), depth, target, right)
-        if outer > SIDE:
-            beyond = source + SIDE * outer_stride
-            pack_panel(beyond, outer_stride, depth_stride, outer - SIDE, depth, target + apart, right)
-        return
-    for step in range((depth + 63) // 64):
-        long, at = min(64, depth - 64 * step), source + 64 * step * depth_stride
-        if long == 64:
-            interleave_tiles(at, depth_stride, target + step * STEP, apart)
-        for tile in range(4):
-            place = target + tile // 2 * apart + step * STEP + tile % 2 * TILE
-            if long < 64:
-                _pack_edge(at + 16 * tile, 1, depth_stride, 16, long, place, right)
-            elif not right:
-                transpose_tile(place, 64, place)
-
-
 @_parallel
 def pack_right(
-    unit: Any, planes: Any, places: Any, strides: Any, groups: int, count: int, outer: int, depth: int, shift: int,
-    packed: Any, offsets: Any,
+    unit: Any, planes: Any, places: Any, strides: Any, numbers: Any, by_row: bool, groups: int, count: int, outer: int,
+    depth: int, shift: int, exponents: Any, packed: Any, offsets: Any,
 ) -> None:  # fmt: skip
     """Bring a right operand into panels.
 
@@ -129,11 +51,14 @@ def pack_right(
         planes: the addresses of the planes; 0 where there is none.
         places: where in a panel they go, in multiples of a plane; of these three and how many a panel has.
         strides: from group to group, outer to outer, and along the depth.
+        numbers: the operand itself, ``(groups, rows, columns)``, if its digits are to be made here; or empty.
+        by_row: whether rows of the numbers have a grid each, or columns.
         groups: how many products.
         count: of planes.
         outer: columns of the product.
         depth: what is summed over.
         shift: what the unit has added to left digits.
+        exponents: ``(groups, outer)``, takes the grids of the numbers.
         packed: int8, takes ``(groups, panels, planes of a panel, steps)`` of ``STEP`` bytes.
         offsets: int32 ``(groups * panels, count, 32)``, or empty for a unit that needs none: those of each plane.
     """
@@ -145,9 +70,14 @@ def pack_right(
         g, panel = i // pairs, i % pairs * 2
         wide = min(2 * SIDE, outer - SIDE * panel)
         start = packed.ctypes.data + (g * panels + panel) * full
-        for p in range(count):
-            source = planes[p] + g * strides[0] + SIDE * panel * strides[1]
-            pack_pair(source, strides[1], strides[2], wide, depth, start + places[p] * size, full, True)
+        if numbers.size:
+            pack_numbers(
+                numbers[g], by_row, SIDE * panel, wide, depth, exponents[g], places, size, full, start, True
+            )  # fmt: skip
+        else:
+            for p in range(count):
+                source = planes[p] + g * strides[0] + SIDE * panel * strides[1]
+                pack_pair(source, strides[1], strides[2], wide, depth, start + places[p] * size, full, True)
         for n in range((wide + SIDE - 1) // SIDE):
             if offsets.size:
                 for p in range(count):
@@ -216,19 +146,31 @@ def _add(sums: Any, target: Any, edge: Any) -> None:
         _copy(edge, target)
 
 
+@_helper
+def _scale(sums: Any, factors: Any, target: Any) -> None:
+    """Write the sum of three parts, each column times its factor; see :func:`regrow.exact.definition.round_total`."""
+    for y in range(target.shape[0]):
+        for x in range(target.shape[1]):
+            # Exact, as `accumulate` in `compiled` says.
+            total = np.float64(sums[0, y, x]) * 2097152.0 + np.float64(sums[1, y, x]) * 16384.0
+            target[y, x] = F((total + np.float64(sums[2, y, x]) * 128.0) * factors[x])
+
+
 @_parallel
 def multiply(
-    unit: Any, planes: Any, places: Any, strides: Any, groups: int, counts: Any, outer: int, columns: int, depth: int,
-    chunk: int, streamed: bool, packed: Any, offsets: Any, scratch: Any, blocks: Any, kind: int, left: Any, right: Any,
-    integers: Any, floats: Any, doubles: Any,
+    unit: Any, planes: Any, places: Any, strides: Any, numbers: Any, by_row: bool, groups: int, counts: Any, outer: int,
+    columns: int, depth: int, chunk: int, streamed: bool, packed: Any, offsets: Any, scratch: Any, blocks: Any,
+    kind: int, left: Any, right: Any, factors: Any, integers: Any, floats: Any, doubles: Any,
 ) -> None:  # fmt: skip
     """Multiply a left operand by packed panels.
 
     Args:
         unit: what multiplies, :class:`regrow.exact.microkernels.units.Addresses`.
-        planes: of the left operand, as in :func:`pack_right`; so are places, strides, groups and depth.
+        planes: of the left operand, as in :func:`pack_right`; so are places, strides, numbers, groups and depth.
         places: see ``planes``.
         strides: see ``planes``.
+        numbers: see ``planes``.
+        by_row: see ``planes``.
         groups: see ``planes``.
         counts: how many planes the left operand has, and for how many a panel of the right one has room.
         outer: rows of the product.
@@ -240,9 +182,10 @@ def multiply(
         offsets: its offsets by part, ``(groups * panels, parts, 32)``, or empty.
         scratch: int8 ``(threads, S)``, where S takes ``(chunk / 32, planes of a panel, steps)`` of ``STEP`` bytes.
         blocks: int32 ``(threads, parts, 32, 32)``.
-        kind: what is written: ``INTEGERS``, ``ROUNDED``, ``SUMMED`` or ``ADDED``.
-        left: exponents ``(groups, outer)``, if rounded.
+        kind: what is written: ``INTEGERS``, ``ROUNDED``, ``SUMMED``, ``ADDED`` or ``SCALED``.
+        left: exponents ``(groups, outer)``, if rounded; takes those of the numbers.
         right: exponents ``(groups, columns)``, if rounded.
+        factors: float64 ``(columns,)``, if scaled.
         integers: int32 ``(groups, outer, columns)``.
         floats: float32 ``(groups, outer, columns)``.
         doubles: float64 ``(groups, at least outer, columns)``.
@@ -261,18 +204,13 @@ def multiply(
         panels_of_left, sums = scratch[thread].ctypes.data, blocks[thread]
         for h in range(0, heights, 2):
             row, here = first + SIDE * h, panels_of_left + h * full
-            for p in range(counts[0]):
-                source = planes[p] + g * strides[0] + row * strides[1]
-                pack_pair(
-                    source,
-                    strides[1],
-                    strides[2],
-                    min(2 * SIDE, last - row),
-                    depth,
-                    here + places[p] * size,
-                    full,
-                    False,
-                )
+            wide = min(2 * SIDE, last - row)
+            if numbers.size:
+                pack_numbers(numbers[g], by_row, row, wide, depth, left[g], places, size, full, here, False)
+            else:
+                for p in range(counts[0]):
+                    source = planes[p] + g * strides[0] + row * strides[1]
+                    pack_pair(source, strides[1], strides[2], wide, depth, here + places[p] * size, full, False)
         for h in range(heights):
             call(unit.finish_left, (panels_of_left + h * full, counts[0], steps))
         # Asked once for a chunk and not for each block, in which it would be taken again for every panel.
@@ -312,6 +250,8 @@ def multiply(
                     )
                 elif kind == ADDED:
                     _add(sums, doubles[g, y : y + high, x : x + wide], edge64)
+                elif kind == SCALED:
+                    _scale(sums, factors[x : x + wide], floats[g, y : y + high, x : x + wide])
                 elif high < SIDE or wide < SIDE:
                     _copy(sums[0], integers[g, y : y + high, x : x + wide])
         call(unit.end, ())

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from regrow.exact.gemm import GemmBackend, Packed
-from regrow.exact.grid import LEFT, Block, Digits
+from regrow.exact.grid import LEFT, Block, Digits, Numbers
 from regrow.exact.microkernels import attention, kernels
 from regrow.exact.microkernels.instructions import STEP
+from regrow.exact.microkernels.packing import SIDE
 from regrow.exact.microkernels.processor import features
 from regrow.exact.microkernels.unit import Unit
 from regrow.exact.microkernels.units import UNITS, addresses
@@ -43,11 +44,13 @@ _DEPTH = 4096
 _QUERIES = 256
 # Bytes to go through for a number of the result, by what becomes of it: integers of at least one part, float32, float32
 # that is read as well, and float64 likewise.
-_BYTES_OF_RESULT = {kernels.INTEGERS: 4, kernels.ROUNDED: 4, kernels.SUMMED: 8, kernels.ADDED: 16}
+_BYTES_OF_RESULT = {
+    kernels.INTEGERS: 4, kernels.ROUNDED: 4, kernels.SUMMED: 8, kernels.ADDED: 16, kernels.SCALED: 4,
+}  # fmt: skip
 # What a kernel is given for what is none of its kind.
 _NO_GRID, _NO_OFFSETS = np.empty((0, 0), np.int32), np.empty((0, 0, 0), np.int32)
 _NO_INTEGERS, _NO_FLOATS = np.empty((0,) * 4, np.int32), np.empty((0,) * 3, np.float32)
-_NO_DOUBLES = np.empty((0,) * 3, np.float64)
+_NO_DOUBLES, _NO_FACTORS = np.empty((0,) * 3, np.float64), np.empty(0, np.float64)
 
 
 @cache
@@ -62,7 +65,7 @@ def refusal(name: str) -> str:
 
 
 class _Operand(NamedTuple):
-    """Planes of digits as kernels take them. Whoever has one keeps the tensors.
+    """Planes of digits as kernels take them, or numbers. Whoever has one keeps the tensors.
 
     Attributes:
         addresses: of three planes, the highest digits first; where there are fewer, of some of them again.
@@ -71,6 +74,8 @@ class _Operand(NamedTuple):
         groups: how many matrices.
         outer: rows of a left one, columns of a right one.
         depth: what is summed over.
+        numbers: float32 ``(groups, rows, columns)`` whose digits are made while they are packed; empty for digits.
+        by_row: whether rows of the numbers have a grid each, or columns.
     """
 
     addresses: tuple[int, int, int]
@@ -79,6 +84,8 @@ class _Operand(NamedTuple):
     groups: int
     outer: int
     depth: int
+    numbers: Any = _NO_FLOATS
+    by_row: bool = True
 
     @staticmethod
     def of(planes: list[Tensor]) -> _Operand:
@@ -101,6 +108,14 @@ class _Operand(NamedTuple):
         high, low = (start + plane, start) if layout.right else (start, start + plane)
         return _Operand((high, low, high), (group, inner[0], inner[1]), 2, groups, lengths[0], lengths[1])
 
+    @staticmethod
+    def of_numbers(given: Numbers) -> _Operand:
+        """Of what is to become digits."""
+        x, by_row = given.data.numpy(), given.layout.by_row
+        groups, rows, columns = x.shape
+        outer, depth = (rows, columns) if by_row else (columns, rows)
+        return _Operand((0, 0, 0), (0, 0, 0), 2, groups, outer, depth, x, by_row)
+
     def part(self, start: int, stop: int) -> _Operand:
         """Some of the depth."""
         step = start * self.strides[2]
@@ -118,22 +133,25 @@ class MicrokernelProducts:
         """int32 ``(G, P, K) x (G, K, Q)``."""
         rows, columns = _Operand.of([left]), _Operand.of([right.mT])
         out = torch.empty((rows.groups, rows.outer, columns.outer), dtype=torch.int32)
-        self._multiply(rows, self._panels(columns, 1), columns.outer, kernels.INTEGERS, integers=out.numpy())
+        panels = self._panels(columns, 1)
+        self._multiply(rows, panels, columns.outer, kernels.INTEGERS, integers=out.numpy())
         return out
 
-    def pack(self, right: Digits) -> Packed:
+    def pack(self, right: Digits | Numbers) -> Packed:
         """See :class:`regrow.exact.gemm.Packed`."""
-        operand = _Operand.digits(right)
-        return Packed(right.exponents.contiguous(), operand.depth, self._panels(operand, 2))
+        operand, exponents = _factor(right)
+        return Packed(exponents, operand.depth, self._panels(operand, 2, exponents.numpy()))
 
-    def matmul(self, left: Digits, right: Digits | Packed, onto: Tensor | None = None) -> Tensor:
+    def matmul(
+        self, left: Digits | Numbers, right: Digits | Numbers | Packed, onto: Tensor | None = None
+    ) -> Tensor:  # fmt: skip
         """See :meth:`regrow.exact.backend.Backend.matmul`."""
         # Two digits each give the parts HH and HL + LH; LL is left out, by definition.
-        packed, operand = self._packed(right), _Operand.digits(left)
+        packed, (operand, exponents) = self._packed(right), _factor(left)
         wide, kind = packed.exponents.shape[1], kernels.ROUNDED if onto is None else kernels.SUMMED
         shape = operand.groups, operand.outer, wide
         out = torch.empty(shape, dtype=torch.float32) if onto is None else onto
-        grids = left.exponents.contiguous().numpy(), packed.exponents.numpy()
+        grids = exponents.numpy(), packed.exponents.numpy()
         self._multiply(operand, packed.panels, wide, kind, grids, floats=out.numpy())
         return out
 
@@ -146,6 +164,12 @@ class MicrokernelProducts:
             stop = min(columns.depth, start + _DEPTH)
             panels = self._panels(columns.part(start, stop), rows.planes)
             self._multiply(rows.part(start, stop), panels, columns.outer, kernels.ADDED, doubles=doubles)
+
+    def scaled(self, left: list[Tensor], right: Digits, factors: Tensor, out: Tensor) -> None:
+        """See :meth:`regrow.exact.gemm.FusedProducts.scaled`."""
+        rows, columns = _Operand.of(left), _Operand.digits(right)
+        panels = self._panels(columns, rows.planes)
+        self._multiply(rows, panels, columns.outer, kernels.SCALED, factors=factors.numpy(), floats=out.numpy())
 
     def attend(
         self, block: Block, queries: Digits, keys: Digits | Packed, values: Digits | Packed, scale: float,
@@ -192,7 +216,7 @@ class MicrokernelProducts:
                 )  # fmt: skip
         out = torch.empty((operand.groups, max(block.keys for block in blocks), operand.outer), dtype=torch.float32)
         threads = THREADS.worth(sum(digits.numel() for digits in weights) * operand.outer // _DIGITS_TO_BYTE)
-        side, wide = kernels.SIDE, -(-operand.outer // kernels.SIDE)
+        side, wide = SIDE, -(-operand.outer // SIDE)
         attention.over_queries(
             addresses(self._unit), left.padded, left.size, held, np.array(table, np.int64),
             right.exponents.contiguous().numpy(), _buffer(threads, 2 * left.size * -(-_QUERIES // 64) * STEP),
@@ -203,18 +227,19 @@ class MicrokernelProducts:
 
     def _rows(self, block: Block, operand: Digits) -> tuple[Any, ...]:
         """The rows of a block, as kernels of attention take them."""
-        (high, low, _), (group, row, _), *_, depth = _Operand.digits(operand)
+        found = _Operand.digits(operand)
+        (high, low, _), (group, row, _) = found.addresses, found.strides
         places = self._unit.left[2].padded
-        return addresses(self._unit), places, block.rows.start, block.first, high, (group, row, low - high), depth
+        return addresses(self._unit), places, block.rows.start, block.first, high, (group, row, low - high), found.depth
 
     def _buffers(self, threads: int, width: int, keys: int) -> tuple[Any, Any, Any]:
         """Each thread's panel, parts of scores, and parts of output, for attention."""
-        side, planes = kernels.SIDE, self._unit.left[2].size
+        side, planes = SIDE, self._unit.left[2].size
         panel = _buffer(threads, planes * max(-(-width // 64), -(-keys // 64)) * STEP)
         sums = _buffer(threads, 2, side, -(-keys // side) * side, dtype=torch.int32)
         return panel, sums, _buffer(threads, 2, side, side, dtype=torch.int32)
 
-    def _packed(self, right: Digits | Packed) -> Packed:
+    def _packed(self, right: Digits | Numbers | Packed) -> Packed:
         return right if isinstance(right, Packed) else self.pack(right)
 
     def _multiply(
@@ -224,6 +249,7 @@ class MicrokernelProducts:
         wide: int,
         kind: int,
         grids: tuple[Any, Any] = (_NO_GRID, _NO_GRID),
+        factors: Any = _NO_FACTORS,
         integers: Any = _NO_INTEGERS,
         floats: Any = _NO_FLOATS,
         doubles: Any = _NO_DOUBLES,
@@ -236,24 +262,27 @@ class MicrokernelProducts:
         work = wide * left.depth * parts // _DIGITS_TO_BYTE + left.depth * parts + _BYTES_OF_RESULT[kind] * wide
         threads = THREADS.worth(rows * work)
         chunk = _chunk(left.groups, left.outer, parts * left.depth, threads)
-        scratch = _buffer(threads, chunk // kernels.SIDE * panel.size * steps * STEP)
-        blocks = _buffer(threads, parts, kernels.SIDE, kernels.SIDE, dtype=torch.int32)
+        scratch = _buffer(threads, chunk // SIDE * panel.size * steps * STEP)
+        blocks = _buffer(threads, parts, SIDE, SIDE, dtype=torch.int32)
         kernels.multiply(
-            addresses(self._unit), left.addresses, (*panel.padded, panel.size), left.strides, left.groups,
-            (parts, held.size), left.outer, wide, left.depth, chunk, kind == kernels.ROUNDED and _streamed(floats),
-            *panels, scratch, blocks, kind, *grids, integers,
+            addresses(self._unit), left.addresses, (*panel.padded, panel.size), left.strides, left.numbers,
+            left.by_row, left.groups, (parts, held.size), left.outer, wide, left.depth, chunk,
+            kind == kernels.ROUNDED and _streamed(floats), *panels, scratch, blocks, kind, *grids, factors, integers,
             floats, doubles, threads=threads,
         )  # fmt: skip
 
-    def _panels(self, right: _Operand, parts: int) -> tuple[Any, Any]:
-        """The panels of a right operand, and the offsets of the parts if the unit asks for such."""
+    def _panels(self, right: _Operand, parts: int, exponents: Any = _NO_GRID) -> tuple[Any, Any]:
+        """The panels of a right operand, and the offsets of the parts if the unit asks for such; ``exponents`` take
+        those of numbers.
+        """
         panel, unit = self._unit.right[right.planes], self._unit
-        panels = right.groups * -(-right.outer // kernels.SIDE)
+        panels = right.groups * -(-right.outer // SIDE)
         packed = _buffer(panels, panel.size * -(-right.depth // 64) * STEP)
-        offsets = _buffer(panels, right.planes, kernels.SIDE, dtype=torch.int32) if unit.shift else _NO_OFFSETS
+        offsets = _buffer(panels, right.planes, SIDE, dtype=torch.int32) if unit.shift else _NO_OFFSETS
         kernels.pack_right(
-            addresses(unit), right.addresses, (*panel.padded, panel.size), right.strides, right.groups, right.planes,
-            right.outer, right.depth, unit.shift, packed, offsets, threads=THREADS.worth(packed.nbytes),
+            addresses(unit), right.addresses, (*panel.padded, panel.size), right.strides, right.numbers, right.by_row,
+            right.groups, right.planes, right.outer, right.depth, unit.shift, exponents, packed, offsets,
+            threads=THREADS.worth(packed.nbytes + right.numbers.nbytes),
         )  # fmt: skip
         if unit.shift:
             chosen = unit.offsets[0], *[unit.offsets[1]] * (parts - 1)
@@ -262,12 +291,20 @@ class MicrokernelProducts:
         return packed, offsets
 
 
+def _factor(given: Digits | Numbers) -> tuple[_Operand, Tensor]:
+    """An operand, and its exponents, or room for them."""
+    if isinstance(given, Numbers):
+        operand = _Operand.of_numbers(given)
+        return operand, torch.empty((operand.groups, operand.outer), dtype=torch.int32)
+    return _Operand.digits(given), given.exponents.contiguous()
+
+
 def _chunk(groups: int, outer: int, bytes_of_row: int, threads: int) -> int:
     """Rows to a chunk, a multiple of a block's: as many as the cache holds packed, because a chunk goes over the whole
     right operand, which so is read from memory as often as there are chunks; but something for every thread.
     """
     rows = min(_CHUNK_ROWS, _CHUNK_BYTES // bytes_of_row, -(-outer * groups // threads))
-    return max(1, -(-rows // kernels.SIDE)) * kernels.SIDE
+    return max(1, -(-rows // SIDE)) * SIDE
 
 
 def _streamed(out: Any) -> bool:
