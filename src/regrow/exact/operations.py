@@ -409,9 +409,9 @@ class _WholeAttention(Function):
     def forward(ctx: Any, whole: WholeProducts, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         batch, positions, _, width = q.shape
         ctx.whole, ctx.scale = whole, 1.0 / math.sqrt(width)
-        given = tuple(_matrices(grouped(x, k.shape[2])) for x in (q, k, v))
-        found = whole.attention(*given, ctx.scale)
-        ctx.save_for_backward(*given, *found)
+        queries, keys, values = (_matrices(grouped(x, k.shape[2])) for x in (q, k, v))
+        found = whole.attention(queries, keys, values, ctx.scale)
+        ctx.save_for_backward(queries, keys, values, *found)
         return ungrouped(found[0], batch, positions)
 
     @staticmethod
