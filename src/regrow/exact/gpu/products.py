@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -179,7 +180,7 @@ class TritonProducts:
         )  # fmt: skip
 
     def _deep(self, depth: int) -> bool:
-        return self._type != tl.int8 and depth > multiply.DEPTH.value
+        return bool(self._type != tl.int8 and depth > multiply.DEPTH.value)
 
     def _constants(self, tile: Tile, out: Tensor) -> dict[str, Any]:
         return {"BM": tile.rows, "BN": tile.columns, "BK": tile.depth} | self._usual(tile, out)
@@ -189,8 +190,15 @@ class TritonProducts:
         return {"BM": tile.rows, "BN": tile.columns, "BD": width} | self._usual(tile, q)
 
     def _usual(self, tile: Tile, x: Tensor) -> dict[str, Any]:
-        room = torch.cuda.get_device_properties(x.device).shared_memory_per_block_optin if x.is_cuda else _ROOM
-        return {"TYPE": self._type, "num_warps": tile.warps, "num_stages": tile.stages if room >= _ROOM else 1}
+        stages = tile.stages if not x.is_cuda or _shared(x.device) >= _ROOM else 1
+        return {"TYPE": self._type, "num_warps": tile.warps, "num_stages": stages}
+
+
+@cache
+def _shared(device: torch.device) -> int:
+    """How many bytes a program of a device can share at most."""
+    properties: Any = torch.cuda.get_device_properties(device)  # whose types lack the name
+    return int(properties.shared_memory_per_block_optin)
 
 
 def _grid(shape: tuple[int, ...], tile: Tile) -> tuple[int]:
@@ -215,7 +223,7 @@ def _dense(x: Tensor) -> Tensor:
 
 def _blocks(q: Tensor, k: Tensor, queries: int) -> int:
     """Blocks of queries of all heads: none has those of two."""
-    return q.shape[0] * (q.shape[1] // k.shape[1]) * triton.cdiv(k.shape[1], queries)
+    return int(q.shape[0] * (q.shape[1] // k.shape[1]) * triton.cdiv(k.shape[1], queries))
 
 
 def _row_digits(x: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
