@@ -16,30 +16,14 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from regrow.exact import polynomials
 from regrow.exact.coded import SIDE, Coded, Layout
-from regrow.exact.grid import CODED_BITS
 from regrow.exact.kernel import kernel, shared_kernel
-from regrow.exact.microkernels.coded import (
-    DIGITS,
-    LOWER,
-    NUMBERS,
-    PLACE,
-    POWER,
-    RECORD,
-    UPPER,
-    WHOLE,
-    ZERO,
-    halves,
-    tile,
-)
+from regrow.exact.microkernels.coded import DIGITS, NUMBERS, POWER, RECORD, WHOLE, halves, tile
+from regrow.exact.microkernels.coded_records import record as coded_record
 from regrow.exact.microkernels.coded_tiles import BEYOND, MOST, tiles
 from regrow.exact.microkernels.products import refusal
-from regrow.exact.rows import grid_exponent, largest_bits, power, power32
 
 F = np.float32
-_ROUND = F(polynomials.ROUND32)
-_NON_FINITE = np.int32(129)
 _ROWS = 4  # of a tile, whose sums and codes stay in registers
 _BY_TILES = 8  # rows from which on tiles are quicker
 
@@ -64,7 +48,7 @@ class Product:
     """What other kernels call.
 
     Attributes:
-        write: of a row, its bits as int32, its number, how many rows there are, and room for all records; writes its.
+        write: of a row, its number, how many rows there are, and room for all records; writes its.
         multiply: of the number of a part, runs, the records of all rows and the result, float32; writes what
             :func:`spanned` says of the number.
     """
@@ -99,53 +83,20 @@ def records_of(rows: int, blocks: int) -> Any:
 
 
 def _recorder(layout: Layout, way: str) -> Any:
-    block, zero, fourfold = layout.block, layout.zero, halves(layout) and way == "amx"
+    size, fourfold = layout.block, halves(layout) and way == "amx"
+    record = coded_record(layout, fourfold)
 
-    def write(x: Any, bits: Any, row: int, rows: int, out: Any) -> None:
-        blocks = x.shape[0] // block
-        in_halves = fourfold and rows >= _BY_TILES
+    def write(x: Any, row: int, rows: int, out: Any) -> None:
+        blocks, start, in_halves = (
+            x.shape[0] // size,
+            np.int64(out.ctypes.data),
+            np.int64(fourfold and rows >= _BY_TILES),
+        )
+        behind = start + blocks * rows * RECORD
         for b in range(blocks):
-            start, place = b * block, b * rows + row
-            record = out[place * RECORD : (place + 1) * RECORD].view(np.int8)
-            numbers = out[blocks * rows * RECORD + place * NUMBERS :][:NUMBERS].view(np.float64)
-            ints, words = record.view(np.int32), numbers.view(np.int32)
-            e = grid_exponent(largest_bits(bits[start : start + block]))
-            finite = e != _NON_FINITE
-            scale = power32(np.int32(CODED_BITS) - e) if finite else F(0.0)
-            whole = np.int32(0)
-            if in_halves:
-                for c in range(block):
-                    n = np.int32((x[start + c] * scale + _ROUND) - _ROUND) if finite else np.int32(0)
-                    whole += n
-                    low = np.int32(((n + 2048) & 4095) - 2048)
-                    high = np.int32((n - low) >> 12)
-                    record[c] = high >> 4
-                    record[block + c] = high & 15
-                    record[2 * DIGITS + c] = low >> 4
-                    record[2 * DIGITS + block + c] = low & 15
-            else:
-                upper, lower = np.int32(0), np.int32(0)
-                for c in range(block):
-                    n = np.int32((x[start + c] * scale + _ROUND) - _ROUND) if finite else np.int32(0)
-                    low = np.int32(((n + 128) & 255) - 128)
-                    rest = np.int32((n - low) >> 8)
-                    middle = np.int32(((rest + 128) & 255) - 128)
-                    record[c] = (rest - middle) >> 8
-                    record[DIGITS + c] = middle
-                    record[2 * DIGITS + c] = low
-                    upper += rest
-                    lower += low
-                whole = upper * 256 + lower
-                ints[UPPER // 4] = -zero * upper
-                ints[LOWER // 4] = -zero * lower
-            two = power(e) * 2.0**-CODED_BITS
-            numbers[POWER // 8] = two
-            numbers[WHOLE // 8] = np.float64(whole) * two
-            # What sums of 0 become: their upper words, and 2**31 in the lower ones.
-            nothing, more = two * (2.0**52 + 2.0**31), two * (2.0**60 + 2.0**39)
-            numbers[ZERO // 8] = nothing if fourfold else more + nothing
-            for number, value in enumerate((nothing if fourfold else more, nothing)):
-                words[PLACE // 4 + number] = np.float64(value).view(np.int64) >> 32
+            place = b * rows + row
+            number = np.int64(x.ctypes.data + 4 * b * size)
+            record(number, start + place * RECORD, behind + place * NUMBERS, in_halves)
 
     return write
 
@@ -239,10 +190,10 @@ def _kernel(layout: Layout, way: str) -> Any:
     of = product(layout, way)
     write, multiply = of.write, of.multiply
 
-    def compute(x: Any, bits: Any, runs: Any, records: Any, out: Any) -> None:
+    def compute(x: Any, runs: Any, records: Any, out: Any) -> None:
         rows = x.shape[0]
         for r in prange(rows):
-            write(x[r], bits[r], r, rows, records)
+            write(x[r], r, rows, records)
         for i in prange(parts(rows, len(runs))):
             multiply(i, runs, records, out)
 
@@ -254,6 +205,6 @@ def coded_product(x: Tensor, weight: Coded, way: str = "") -> Tensor:
     x = x.contiguous()
     groups, blocks, _ = weight.runs.shape
     out = torch.empty((len(x), groups * SIDE))
-    given, records = x.numpy(), records_of(len(x), blocks)
-    _kernel(weight.layout, way or best())(given, given.view(np.int32), weight.runs.numpy(), records, out.numpy())
+    records = records_of(len(x), blocks)
+    _kernel(weight.layout, way or best())(x.numpy(), weight.runs.numpy(), records, out.numpy())
     return out if out.shape[1] == weight.rows else out[:, : weight.rows].contiguous()

@@ -250,10 +250,16 @@ def _add(
     """Add what one or two blocks of some rows give to their totals."""
     scales = builder.add(numbers, emit.times(builder, first, 2 * _WIDE))
     loaded = [
-        [_halves_at(builder, emit.offset(builder, scales, _WIDE * (2 * block + kind))) for kind in range(1 + layout.offset)]
+        [
+            _halves_at(builder, emit.offset(builder, scales, _WIDE * (2 * block + kind)))
+            for kind in range(1 + layout.offset)
+        ]
         for block in range(count)
     ]
-    own, place = builder.add(tail, emit.times(builder, row, NUMBERS)), builder.add(totals, emit.times(builder, row, _WIDE))
+    own, place = (
+        builder.add(tail, emit.times(builder, row, NUMBERS)),
+        builder.add(totals, emit.times(builder, row, _WIDE)),
+    )
     # Where two digits are rows of one tile, their sums are neighbours.
     line = builder.add(sums, emit.times(builder, row, _LINE * (2 if halves(layout) else 1)))
     for number in range(_ROWS):
@@ -262,9 +268,12 @@ def _add(
             record = emit.offset(builder, own, NUMBERS * number)
             record = builder.add(record, further) if block else record
             found = emit.offset(builder, line, _TILE * _planes(layout) * block)
-            values = _values(builder, emit.offset(builder, found, _LINE * number * (2 if halves(layout) else 1)), record, layout)
+            values = _values(
+                builder, emit.offset(builder, found, _LINE * number * (2 if halves(layout) else 1)), record, layout
+            )
             kept = [
-                builder.fadd(total, builder.fmul(value, one)) for total, value, one in zip(kept, values, scale, strict=True)
+                builder.fadd(total, builder.fmul(value, one))
+                for total, value, one in zip(kept, values, scale, strict=True)
             ]
             for offsets in more:
                 whole = spread(builder, ir.DoubleType(), emit.offset(builder, record, WHOLE), 8)
