@@ -87,16 +87,12 @@ def _recorder(layout: Layout, way: str) -> Any:
     record = coded_record(layout, fourfold)
 
     def write(x: Any, row: int, rows: int, out: Any) -> None:
-        blocks, start, in_halves = (
-            x.shape[0] // size,
-            np.int64(out.ctypes.data),
-            np.int64(fourfold and rows >= _BY_TILES),
-        )
+        blocks, in_halves = x.shape[0] // size, np.int64(fourfold and rows >= _BY_TILES)
+        start = np.int64(out.ctypes.data)
         behind = start + blocks * rows * RECORD
         for b in range(blocks):
-            place = b * rows + row
-            number = np.int64(x.ctypes.data + 4 * b * size)
-            record(number, start + place * RECORD, behind + place * NUMBERS, in_halves)
+            place, first = b * rows + row, np.int64(x.ctypes.data + 4 * b * size)
+            record(first, start + place * RECORD, behind + place * NUMBERS, in_halves)
 
     return write
 

@@ -22,7 +22,7 @@ def record(layout: Layout, fourfold: bool) -> Any:
     """An intrinsic that writes a record, of four digits of 4 bits or of three of 8, and the numbers that belong to it.
 
     Its arguments are int64, the addresses of the block of float32, of the record and of the numbers, and whether it is
-    one of four digits, 0 or 1. ``fourfold`` is whether tiles take this layout so; that settles what is among the numbers.
+    one of four digits, 0 or 1. ``fourfold`` is whether tiles take this layout so, and settles what the numbers are.
     """
     ints, bytes_ = ir.VectorType(emit.INT, layout.block), ir.VectorType(emit.BYTE, layout.block)
     floats = ir.VectorType(ir.FloatType(), layout.block)
