@@ -108,11 +108,28 @@ def test_the_logits_are_those_of_the_numbers_that_the_codes_stand_for_but_for_th
 @pytest.mark.parametrize("kind", ["normal", "wide", "edges"])
 def test_without_the_processors_own_products_the_bits_are_the_same(name, kind):
     x, weight = comparison.sample((5, 96), 3, kind), comparison.coded(*comparison.CODED[name])
-    records = torch.empty((5, weight.runs.shape[1], coded_products.RECORD), dtype=torch.uint8)
-    out = torch.empty((5, len(weight.runs) * 16))
-    given = x.numpy(), x.numpy().view(np.int32), weight.runs.numpy(), records.numpy(), out.numpy()
-    coded_products._kernel(weight.layout, "plain")(*given)
-    assert comparison.difference(out[:, : weight.rows].contiguous(), definition.coded_product(x, weight)) == ""
+    found = coded_products.coded_product(x, weight, "plain")
+    assert comparison.difference(found, definition.coded_product(x, weight)) == ""
+
+
+@pytest.mark.parametrize("rows", [8, 24, 70])
+@pytest.mark.parametrize(("name", "group"), [("4", 32), ("4 offset", 32), ("6", 16), ("8", 32)])
+def test_many_rows_of_more_blocks_than_are_taken_at_a_time_have_the_same_bits(name, group, rows):
+    (low, high), _, offset = comparison.CODED[name]
+    x, scales = comparison.sample((rows, 864), 3, "wide"), comparison.sample((20, 864 // group), 2)
+    x[rows // 2, 40], x[rows - 1, 863] = torch.nan, torch.inf
+    weight = Coded.of(integers(20, 864, low, high), scales, scales * 0.3 if offset else None, (low, high))
+    assert comparison.difference(coded_products.coded_product(x, weight), definition.coded_product(x, weight)) == ""
+
+
+@pytest.mark.parametrize("zero", [0, 8])
+def test_sums_that_are_as_large_as_they_can_be_have_the_same_bits(zero):
+    x = torch.full((9, 64), 1.0 - 2.0**-24)
+    x[4:] = -x[4:]
+    for value in (-zero, 15 - zero):
+        extremes, scales = torch.full((16, 64), value, dtype=torch.int8), torch.ones((16, 2))
+        weight = Coded.of(extremes, scales, scales if not zero else None, (-zero, 15 - zero))
+        assert comparison.difference(coded_products.coded_product(x, weight), definition.coded_product(x, weight)) == ""
 
 
 @pytest.mark.parametrize("name", sorted(gguf_blocks.KINDS))

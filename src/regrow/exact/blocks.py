@@ -19,11 +19,9 @@ from numba import extending, prange, types
 from torch import Tensor
 
 from regrow.exact.coded import SIDE, Coded, Layout
-from regrow.exact.coded_products import best, group_product, write_records
+from regrow.exact.coded_products import best, parts, product, records_of, spanned
 from regrow.exact.compiled import rms_norm_row
 from regrow.exact.kernel import shared_kernel
-from regrow.exact.microkernels.coded import RECORD
-from regrow.exact.microkernels.coded_tiles import MOST
 from regrow.exact.ordered import attend
 from regrow.exact.rows import exp
 
@@ -79,8 +77,8 @@ class Rows:
 
 @cache
 def _attention_kernel(inner: Layout, outer: Layout, way: str) -> Any:
-    read, write = group_product(inner, way), group_product(outer, way)
-    inner_block, inner_zero, outer_block, outer_zero = inner.block, inner.zero, outer.block, outer.zero
+    first_of, last_of = product(inner, way), product(outer, way)
+    write_inner, read, write_outer, write = first_of.write, first_of.multiply, last_of.write, last_of.multiply
 
     def block(
         x: Any, gain: Any, epsilon: float, into: Any, back: Any, cosine: Any, sine: Any, stretches: Any, places: Any,
@@ -88,15 +86,11 @@ def _attention_kernel(inner: Layout, outer: Layout, way: str) -> Any:
         means: Any, out: Any,
     ) -> None:  # fmt: skip
         rows, columns, share, half = x.shape[0], x.shape[1], heads // groups, width // 2
-        depth, deeper = into.shape[1], back.shape[1]
         for r in prange(rows):
             rms_norm_row(x[r], gain, epsilon, normal[r], normal[r].view(np.int32))
-            write_records(normal[r], normal[r].view(np.int32), inner_block, inner_zero, records[r, :depth])
-        passes = (rows + MOST - 1) // MOST
-        for i in prange(into.shape[0] * passes):
-            g, first = i % into.shape[0], i // into.shape[0] * MOST
-            target = joined[first : first + MOST, g * SIDE : (g + 1) * SIDE]
-            read(into[g], records[first : first + MOST, :depth], target)
+            write_inner(normal[r], r, rows, records)
+        for i in prange(parts(rows, len(into))):
+            read(i, into, records, joined)
         for r in prange(rows):
             text, place = places[r, 0], places[r, 1]
             for h in range(heads + groups):
@@ -129,12 +123,11 @@ def _attention_kernel(inner: Layout, outer: Layout, way: str) -> Any:
                     place = (g * share + h) * width
                     means[r, place : place + width] = found[(r - start) * share + h]
         for r in prange(rows):
-            write_records(means[r], means[r].view(np.int32), outer_block, outer_zero, records[r, :deeper])
-        for i in prange(back.shape[0] * passes):
-            g, first = i % back.shape[0], i // back.shape[0] * MOST
-            target = out[first : first + MOST, g * SIDE : (g + 1) * SIDE]
-            write(back[g], records[first : first + MOST, :deeper], target)
-            for r in range(first, min(first + MOST, rows)):
+            write_outer(means[r], r, rows, records)
+        for i in prange(parts(rows, len(back))):
+            write(i, back, records, out)
+            first, stop, g = spanned(i, rows, len(back))
+            for r in range(first, stop):
                 for c in range(g * SIDE, min(columns, (g + 1) * SIDE)):
                     out[r, c] = x[r, c] + out[r, c]
 
@@ -173,7 +166,7 @@ def attention(
     out = torch.empty((count, back.runs.shape[0] * SIDE))
     _attention_kernel(into.layout, back.layout, best())(
         x_, gain_, epsilon, into_, back_, cosine, sine, rows.stretches, rows.places, held, heads, groups, width,
-        _F(1.0 / math.sqrt(width)), np.empty((count, depth, RECORD), np.uint8), np.empty_like(x_),
+        _F(1.0 / math.sqrt(width)), records_of(count, depth), np.empty_like(x_),
         np.empty((count, into.runs.shape[0] * SIDE), _F), np.empty((count, heads * width), _F), out.numpy(),
     )  # fmt: skip
     return out
@@ -181,33 +174,28 @@ def attention(
 
 @cache
 def _mlp_kernel(inner: Layout, outer: Layout, way: str) -> Any:
-    read, write = group_product(inner, way), group_product(outer, way)
-    inner_block, inner_zero, outer_block, outer_zero = inner.block, inner.zero, outer.block, outer.zero
+    first_of, last_of = product(inner, way), product(outer, way)
+    write_inner, read, write_outer, write = first_of.write, first_of.multiply, last_of.write, last_of.multiply
 
     def block(
         x: Any, gain: Any, epsilon: float, into: Any, back: Any, records: Any, normal: Any, joined: Any, active: Any,
         out: Any,
     ) -> None:  # fmt: skip
         rows, columns, hidden = x.shape[0], x.shape[1], active.shape[1]
-        depth, deeper = into.shape[1], back.shape[1]
         for r in prange(rows):
             rms_norm_row(x[r], gain, epsilon, normal[r], normal[r].view(np.int32))
-            write_records(normal[r], normal[r].view(np.int32), inner_block, inner_zero, records[r, :depth])
-        passes = (rows + MOST - 1) // MOST
-        for i in prange(into.shape[0] * passes):
-            g, first = i % into.shape[0], i // into.shape[0] * MOST
-            target = joined[first : first + MOST, g * SIDE : (g + 1) * SIDE]
-            read(into[g], records[first : first + MOST, :depth], target)
+            write_inner(normal[r], r, rows, records)
+        for i in prange(parts(rows, len(into))):
+            read(i, into, records, joined)
         for r in prange(rows):
             for c in range(hidden):
                 gate = joined[r, c]
                 active[r, c] = (gate * (_ONE / (_ONE + exp(-gate)))) * joined[r, hidden + c]
-            write_records(active[r], active[r].view(np.int32), outer_block, outer_zero, records[r, :deeper])
-        for i in prange(back.shape[0] * passes):
-            g, first = i % back.shape[0], i // back.shape[0] * MOST
-            target = out[first : first + MOST, g * SIDE : (g + 1) * SIDE]
-            write(back[g], records[first : first + MOST, :deeper], target)
-            for r in range(first, min(first + MOST, rows)):
+            write_outer(active[r], r, rows, records)
+        for i in prange(parts(rows, len(back))):
+            write(i, back, records, out)
+            first, stop, g = spanned(i, rows, len(back))
+            for r in range(first, stop):
                 for c in range(g * SIDE, min(columns, (g + 1) * SIDE)):
                     out[r, c] = x[r, c] + out[r, c]
 
@@ -221,7 +209,7 @@ def mlp(x: Tensor, gain: Tensor, epsilon: float, into: Coded, back: Coded) -> Te
     x_, gain_, into_, back_ = (tensor.numpy() for tensor in (x, gain, into.runs, back.runs))
     out = torch.empty((count, back.runs.shape[0] * SIDE))
     _mlp_kernel(into.layout, back.layout, best())(
-        x_, gain_, epsilon, into_, back_, np.empty((count, depth, RECORD), np.uint8), np.empty_like(x_),
+        x_, gain_, epsilon, into_, back_, records_of(count, depth), np.empty_like(x_),
         np.empty((count, into.runs.shape[0] * SIDE), _F), np.empty((count, back.columns), _F), out.numpy(),
     )  # fmt: skip
     return out

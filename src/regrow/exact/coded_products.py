@@ -1,11 +1,13 @@
 """Products with matrices of codes on CPUs, exact block by block; see :func:`regrow.exact.definition.coded_product`.
 
-What is multiplied becomes records first, one for each block of a row: the three digits of its integers, and what
-belongs to all of it. A record is read for 16 rows of codes at a time, from the first-level cache.
+What is multiplied becomes records first, one for each block of a row: the digits of its integers, and what belongs to
+all of it. A record is read for 16 or 32 rows of codes at a time, from the first- or second-level cache.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -14,21 +16,16 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from regrow.exact import polynomials
 from regrow.exact.coded import SIDE, Coded, Layout
-from regrow.exact.grid import CODED_BITS
 from regrow.exact.kernel import kernel, shared_kernel
-from regrow.exact.microkernels.coded import DIGITS, LOWER, POWER, RECORD, UPPER, WHOLE, tile
-from regrow.exact.microkernels.coded_tiles import MOST, tiles
+from regrow.exact.microkernels.coded import DIGITS, NUMBERS, POWER, RECORD, WHOLE, halves, tile
+from regrow.exact.microkernels.coded_records import record as coded_record
+from regrow.exact.microkernels.coded_tiles import BEYOND, MOST, tiles
 from regrow.exact.microkernels.products import refusal
-from regrow.exact.rows import grid_exponent, largest_bits, power, power32
 
 F = np.float32
-_ROUND = F(polynomials.ROUND32)
-_NON_FINITE = np.int32(129)
 _ROWS = 4  # of a tile, whose sums and codes stay in registers
-
-_BY_TILES = 16  # rows from which on tiles are quicker
+_BY_TILES = 8  # rows from which on tiles are quicker
 
 
 @cache
@@ -37,87 +34,132 @@ def best() -> str:
     return next((name for name in ("amx", "vnni") if not refusal(name)), "plain")
 
 
-@kernel()
-def write_records(x: Any, bits: Any, block: int, zero: int, out: Any) -> None:
-    """The records of a row, uint8 ``(blocks, 128)``."""
-    digits, ints, doubles = out.view(np.int8), out.view(np.int32), out.view(np.float64)
-    for b in range(out.shape[0]):
-        start = b * block
-        e = grid_exponent(largest_bits(bits[start : start + block]))
-        finite = e != _NON_FINITE
-        scale = power32(np.int32(CODED_BITS) - e) if finite else F(0.0)
-        upper, lower = np.int32(0), np.int32(0)
-        for c in range(block):
-            n = np.int32((x[start + c] * scale + _ROUND) - _ROUND) if finite else np.int32(0)
-            low = np.int32(((n + 128) & 255) - 128)
-            rest = np.int32((n - low) >> 8)
-            middle = np.int32(((rest + 128) & 255) - 128)
-            digits[b, c] = (rest - middle) >> 8
-            digits[b, DIGITS + c] = middle
-            digits[b, 2 * DIGITS + c] = low
-            upper += rest
-            lower += low
-        two = power(e) * 2.0**-CODED_BITS
-        doubles[b, POWER // 8] = two
-        doubles[b, WHOLE // 8] = (np.float64(upper) * 256.0 + np.float64(lower)) * two
-        ints[b, UPPER // 4] = -zero * upper
-        ints[b, LOWER // 4] = -zero * lower
-
-
 @cache
-def group_product(layout: Layout, way: str) -> Any:
-    """What multiplies rows, as records, with 16 rows of codes, and writes float32 ``(rows, 16)``."""
-    made = {"amx": _by_tiles, "vnni": _by_vnni, "plain": _plainly}[way](layout)
+def product(layout: Layout, way: str) -> Product:
+    """How rows are multiplied with matrices of a layout."""
+    return Product(
+        kernel()(_named(_recorder(layout, way), f"write_records.{layout.title}.{way}")),
+        kernel()(_named(_multiplier(layout, way), f"multiply.{layout.title}.{way}")),
+    )
+
+
+@dataclass(frozen=True)
+class Product:
+    """What other kernels call.
+
+    Attributes:
+        write: of a row, its number, how many rows there are, and room for all records; writes its.
+        multiply: of the number of a part, runs, the records of all rows and the result, float32; writes what
+            :func:`spanned` says of the number.
+    """
+
+    write: Any
+    multiply: Any
+
+
+def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     # What is kept of compiled kernels has this name, and so is of one layout.
-    made.__qualname__ = f"group_product.{layout.title}.{way}"
-    return kernel()(made)
+    function.__qualname__ = name
+    return function
+
+
+@kernel()
+def parts(rows: int, groups: int) -> int:
+    """In how many parts rows are multiplied with so many groups of 16 rows of codes."""
+    return (rows + MOST - 1) // MOST * groups
+
+
+@kernel()
+def spanned(number: int, rows: int, groups: int) -> Any:
+    """Of which rows a part is, the first and the one behind the last, and of which group."""
+    # So many rows at a time that their records stay in a cache while codes go by; as many in each part.
+    stretch, stretches = number // groups, (rows + MOST - 1) // MOST
+    return stretch * rows // stretches, (stretch + 1) * rows // stretches, number % groups
+
+
+def records_of(rows: int, blocks: int) -> Any:
+    """Room for the records of some rows, uint8."""
+    return torch.empty(rows * blocks * (RECORD + NUMBERS) + BEYOND, dtype=torch.uint8).numpy()
+
+
+def _recorder(layout: Layout, way: str) -> Any:
+    size, fourfold = layout.block, halves(layout) and way == "amx"
+    record = coded_record(layout, fourfold)
+
+    def write(x: Any, row: int, rows: int, out: Any) -> None:
+        blocks, in_halves = x.shape[0] // size, np.int64(fourfold and rows >= _BY_TILES)
+        start = np.int64(out.ctypes.data)
+        behind = start + blocks * rows * RECORD
+        for b in range(blocks):
+            place, first = b * rows + row, np.int64(x.ctypes.data + 4 * b * size)
+            record(first, start + place * RECORD, behind + place * NUMBERS, in_halves)
+
+    return write
+
+
+def _multiplier(layout: Layout, way: str) -> Any:
+    return {"amx": _by_tiles, "vnni": _by_vnni, "plain": _plainly}[way](layout)
+
+
+@kernel()
+def _addresses(runs: Any, records: Any, out: Any, first: int, group: int) -> Any:
+    """What tiles read: see :func:`regrow.exact.microkernels.coded.tile`."""
+    rows, blocks, start = len(out), runs.shape[1], np.int64(records.ctypes.data)
+    behind = start + blocks * rows * RECORD + first * NUMBERS
+    run = np.int64(runs.ctypes.data + group * runs.strides[0])
+    return run, blocks, start + first * RECORD, rows * RECORD, behind
+
+
+@kernel()
+def _target(out: Any, first: int, group: int) -> Any:
+    """Where tiles write, and how many bytes apart rows are there."""
+    return np.int64(out.ctypes.data + first * out.strides[0] + group * 4 * SIDE), out.strides[0]
 
 
 def _by_tiles(layout: Layout) -> Any:
-    few, many = group_product(layout, "vnni"), tiles(layout)
+    few, many = kernel()(_named(_by_vnni(layout), f"multiply.{layout.title}.vnni")), tiles(layout)
 
-    def product(runs: Any, records: Any, out: Any) -> None:
-        rows, apart, stride, blocks = len(records), records.strides[0], out.strides[0], runs.shape[0]
-        if rows < _BY_TILES:
-            few(runs, records, out)
+    def multiply(number: int, runs: Any, records: Any, out: Any) -> None:
+        if len(out) < _BY_TILES:
+            few(number, runs, records, out)
             return
-        run = np.int64(runs.ctypes.data)
-        for r in range(0, rows, MOST):
-            row, target = np.int64(records.ctypes.data + r * apart), np.int64(out.ctypes.data + r * stride)
-            many(run, blocks, row, apart, min(rows - r, MOST), target, stride)
+        first, stop, g = spanned(number, len(out), len(runs))
+        many(*_addresses(runs, records, out, first, g), stop - first, *_target(out, first, g))
 
-    return product
+    return multiply
 
 
 def _by_vnni(layout: Layout) -> Any:
     single, several = tile(1, layout), tile(_ROWS, layout)
 
-    def product(runs: Any, records: Any, out: Any) -> None:
-        rows, apart, stride, blocks = len(records), records.strides[0], out.strides[0], runs.shape[0]
-        run = np.int64(runs.ctypes.data)
-        if rows == 1:
-            single(run, blocks, np.int64(records.ctypes.data), apart, 1, np.int64(out.ctypes.data), stride)
+    def multiply(number: int, runs: Any, records: Any, out: Any) -> None:
+        first, stop, g = spanned(number, len(out), len(runs))
+        target, stride = _target(out, first, g)
+        if stop - first == 1:
+            single(*_addresses(runs, records, out, first, g), 1, target, stride)
             return
-        for r in range(0, rows, _ROWS):
-            row, target = np.int64(records.ctypes.data + r * apart), np.int64(out.ctypes.data + r * stride)
-            several(run, blocks, row, apart, rows - r, target, stride)
+        for r in range(0, stop - first, _ROWS):
+            several(*_addresses(runs, records, out, first + r, g), stop - first - r, target + r * stride, stride)
 
-    return product
+    return multiply
 
 
 def _plainly(layout: Layout) -> Any:
     bits, block, zero, offset, codes = layout.bits, layout.block, layout.zero, layout.offset, layout.codes
 
-    def product(runs: Any, records: Any, out: Any) -> None:
+    def multiply(number: int, runs: Any, records: Any, out: Any) -> None:
+        first, stop, g = spanned(number, len(out), len(runs))
+        blocks, rows = runs.shape[1], len(out)
         integers, sums, totals = np.empty(block, np.float64), np.empty(SIDE, np.float64), np.empty(SIDE, np.float64)
-        for r in range(len(records)):
+        for r in range(first, stop):
             totals[:] = 0.0
-            for b in range(len(runs)):
-                record, run = records[r, b], runs[b]
-                digits, doubles, floats = record.view(np.int8), record.view(np.float64), run.view(np.float32)
+            for b in range(blocks):
+                run, place = runs[g, b], b * rows + r
+                record, floats = records[place * RECORD : (place + 1) * RECORD].view(np.int8), run.view(np.float32)
+                own = records[blocks * rows * RECORD + place * NUMBERS :][:NUMBERS].view(np.float64)
                 for c in range(block):
-                    upper = np.int32(digits[c]) * 65536 + np.int32(digits[DIGITS + c]) * 256
-                    integers[c] = upper + np.int32(digits[2 * DIGITS + c])
+                    upper = np.int32(record[c]) * 65536 + np.int32(record[DIGITS + c]) * 256
+                    integers[c] = upper + np.int32(record[2 * DIGITS + c])
                 # Integers of 23 bits times such of 9, 32 of them: exact in any order.
                 sums[:] = 0.0
                 for c in range(block):
@@ -128,42 +170,37 @@ def _plainly(layout: Layout) -> Any:
                         code = (code >> shift) & 15 if bits == 4 else code
                         sums[side] += np.float64(code - zero) * integers[c]
                 for side in range(SIDE):
-                    scale = np.float64(floats[codes // 4 + side]) * doubles[POWER // 8]
+                    scale = np.float64(floats[codes // 4 + side]) * own[POWER // 8]
                     totals[side] = totals[side] + sums[side] * scale
                     if offset:
-                        more = np.float64(floats[codes // 4 + SIDE + side]) * doubles[WHOLE // 8]
+                        more = np.float64(floats[codes // 4 + SIDE + side]) * own[WHOLE // 8]
                         totals[side] = totals[side] + more
             for side in range(SIDE):
-                out[r, side] = F(totals[side])
+                out[r, g * SIDE + side] = F(totals[side])
 
-    return product
+    return multiply
 
 
 @cache
 def _kernel(layout: Layout, way: str) -> Any:
-    multiply, block, zero = group_product(layout, way), layout.block, layout.zero
+    of = product(layout, way)
+    write, multiply = of.write, of.multiply
 
-    def product(x: Any, bits: Any, runs: Any, records: Any, out: Any) -> None:
+    def compute(x: Any, runs: Any, records: Any, out: Any) -> None:
         rows = x.shape[0]
         for r in prange(rows):
-            write_records(x[r], bits[r], block, zero, records[r])
-        # So many rows at a time that their records stay in a cache while codes go by.
-        groups, stretches = runs.shape[0], (rows + MOST - 1) // MOST
-        for i in prange(groups * stretches):
-            g, first = i % groups, i // groups * MOST
-            target = out[first : first + MOST, g * SIDE : (g + 1) * SIDE]
-            multiply(runs[g], records[first : first + MOST], target)
+            write(x[r], r, rows, records)
+        for i in prange(parts(rows, len(runs))):
+            multiply(i, runs, records, out)
 
-    product.__qualname__ = f"coded_product.{layout.title}.{way}"
-    return shared_kernel(product)
+    return shared_kernel(_named(compute, f"coded_product.{layout.title}.{way}"))
 
 
-def coded_product(x: Tensor, weight: Coded) -> Tensor:
-    """See :func:`regrow.exact.definition.coded_product`."""
+def coded_product(x: Tensor, weight: Coded, way: str = "") -> Tensor:
+    """See :func:`regrow.exact.definition.coded_product`; ``way`` is the quickest unless told."""
     x = x.contiguous()
     groups, blocks, _ = weight.runs.shape
-    records = torch.empty((len(x), blocks, RECORD), dtype=torch.uint8)
     out = torch.empty((len(x), groups * SIDE))
-    given = x.numpy()
-    _kernel(weight.layout, best())(given, given.view(np.int32), weight.runs.numpy(), records.numpy(), out.numpy())
+    records = records_of(len(x), blocks)
+    _kernel(weight.layout, way or best())(x.numpy(), weight.runs.numpy(), records, out.numpy())
     return out if out.shape[1] == weight.rows else out[:, : weight.rows].contiguous()

@@ -165,6 +165,11 @@ def _long() -> dict[str, Case]:
     x, y, gain = sample((3, 4500), 1), sample((3, 4500), 2), sample((4500,), 3)
     tall, inverse, targets = sample((1, 2100, 3), 4), torch.full((3,), 0.37), torch.tensor([0, 4499, 2047])
     parts = _parts(1, 2, 2100, 41)
+    broad, blind = sample((2, 104, 64), 5), sample((2, 104, 64), 6)
+    blind[:, 97, 3], blind[:, 99] = (
+        torch.nan,
+        torch.inf,
+    )  # the last position sees the former, none the latter
     return {
         "split left long": _split(x[None], grid.LEFT),
         "split right of transposed long": _split(tall, grid.RIGHT_OF_TRANSPOSED),
@@ -176,6 +181,7 @@ def _long() -> dict[str, Case]:
         "row_dot long": lambda k: k.row_dot(x, y),
         "ordered_product long": lambda k: k.ordered_product(tall[0, :150], tall[0, :70]),
         "ordered_attention long": lambda k: k.ordered_attention(tall[:, :130], tall, tall, 1950, 2, 0.25),
+        "ordered_attention wide": lambda k: k.ordered_attention(broad[:, :24], broad, blind, 90, 3, 0.25),
         "softmax long": lambda k: k.softmax(x),
         "softmax_backward long": lambda k: k.softmax_backward(y, x),
         "cross_entropy long": lambda k: k.cross_entropy(x, targets, torch.int8),

@@ -24,9 +24,20 @@ _INTS_8, _FLOATS_8, DOUBLES = ir.VectorType(_INT, 8), ir.VectorType(ir.FloatType
 _AHEAD = 8192  # bytes that are asked for before they are needed
 HALVES = [list(range(8)), list(range(8, 16))]
 
-RECORD = 128
-DIGITS, POWER, WHOLE, UPPER, LOWER = 32, 96, 104, 112, 116
-"""Bytes of a record, of a digit's row in it, and where the numbers behind the digits are."""
+RECORD, NUMBERS = 128, 32
+"""Bytes of a record, and of the numbers that belong to it. Block by block, records of all rows lie beside each other,
+and in the same order behind them all the numbers."""
+DIGITS, UPPER, LOWER = 32, 96, 100
+"""Bytes of a digit's row in a record, and where the sums behind three of them are."""
+POWER, WHOLE, ZERO, PLACE = 0, 8, 16, 24
+"""Where numbers are: 2**(e - 22); that times the sum of the integers; and for tiles, what a sum of 0 becomes, and the
+upper words of float64 whose last bit is 2**(e - 22) or, for sums of three digits, 256 times that, and then the former.
+"""
+
+
+def halves(layout: Layout) -> bool:
+    """Whether tiles take integers as four digits of 4 bits, two at once, and not as three of 8 bits."""
+    return layout.bits == 4 and layout.zero in (0, 8)  # 16 times an integer is a byte, without or with a sign
 
 
 @cache
@@ -34,28 +45,31 @@ def tile(rows: int, layout: Layout) -> Any:
     """An intrinsic that writes ``rows`` x 16 products, float32.
 
     Its arguments are int64: the address of the runs, how many there are; the address of the records, how many bytes
-    apart those of two rows are, and how many rows there are; the address of the result, and how many bytes apart its
-    rows are. For rows that are not there the last one is read, and nothing is written.
+    apart those of two blocks are, the address of the numbers that belong to them, and how many rows there are; the
+    address of the result, and how many bytes apart its rows are. For rows that are not there the last one is read, and
+    nothing is written.
     """
 
     def write(builder: Any, *given: Any) -> None:
-        runs, blocks, records, apart, there, out, stride = given
+        runs, blocks, records, apart, numbers, there, out, stride = given
         last = builder.sub(there, emit.constant(1))
         is_there = (builder.icmp_signed("<", emit.constant(row), there) for row in range(rows))
         chosen = [builder.select(yes, emit.constant(row), last) for row, yes in enumerate(is_there)]
-        bases = [builder.add(records, builder.mul(apart, number)) for number in chosen]
+        bases = [builder.add(records, emit.times(builder, number, RECORD)) for number in chosen]
+        tails = [builder.add(numbers, emit.times(builder, number, NUMBERS)) for number in chosen]
+        further = builder.sdiv(apart, emit.constant(RECORD // NUMBERS))
         totals = [[_alloca(builder, DOUBLES) for _ in range(2)] for _ in range(rows)]
         for total in (total for row in totals for total in row):
             builder.store(ir.Constant(DOUBLES, [0.0] * 8), total)
         with cgutils.for_range(builder, blocks) as loop:
             run = builder.add(runs, builder.mul(loop.index, emit.constant(layout.run)))
-            place = builder.mul(loop.index, emit.constant(RECORD))
+            place, behind = (builder.mul(loop.index, of) for of in (apart, further))
             if rows == 1:
                 fetch_ahead(builder, run, layout)
             quads = quads_of(builder, run, layout)
             floats = [floats_of(builder, run, layout, number) for number in range(1 + layout.offset)]
-            for base, row in zip(bases, totals, strict=True):
-                _add(builder, builder.add(base, place), quads, floats, row, layout)
+            for base, tail, row in zip(bases, tails, totals, strict=True):
+                _add(builder, builder.add(base, place), builder.add(tail, behind), quads, floats, row, layout)
         for number, row in enumerate(totals):
             with builder.if_then(builder.icmp_signed("<", emit.constant(number), there)):
                 address = emit.row(builder, out, stride, number)
@@ -65,11 +79,11 @@ def tile(rows: int, layout: Layout) -> Any:
 
     def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
         name = f"regrow.coded.{rows}.{layout.title}"
-        builder.call(emit.function(builder.module, name, write, [_LONG] * 7), values)
+        builder.call(emit.function(builder.module, name, write, [_LONG] * 8), values)
         return context.get_dummy_value()
 
-    def typed(_typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any) -> Any:
-        return types.void(*[types.int64] * 7), generate
+    def typed(_typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> Any:
+        return types.void(*[types.int64] * 8), generate
 
     return _intrinsic(typed)
 
@@ -111,7 +125,9 @@ def spread(builder: Any, of: Any, address: Any, count: int) -> Any:
     return emit.shuffle(builder, one, one, [0] * count)
 
 
-def _add(builder: Any, record: Any, quads: list[Any], numbers: list[Any], totals: list[Any], layout: Layout) -> None:
+def _add(
+    builder: Any, record: Any, tail: Any, quads: list[Any], numbers: list[Any], totals: list[Any], layout: Layout
+) -> None:
     """Add what a block of a row gives to the sums of its 16 columns."""
     sums = [
         ir.Constant(_INTS, [0] * 16),
@@ -124,8 +140,8 @@ def _add(builder: Any, record: Any, quads: list[Any], numbers: list[Any], totals
             sums[digit] = dot(builder, sums[digit], codes, digits)
     eight = ir.Constant(_INTS, [8] * 16)
     upper = builder.add(builder.shl(sums[0], eight), sums[1])
-    power = spread(builder, _DOUBLE, emit.offset(builder, record, POWER), 8)
-    whole = spread(builder, _DOUBLE, emit.offset(builder, record, WHOLE), 8) if layout.offset else None
+    power = spread(builder, _DOUBLE, emit.offset(builder, tail, POWER), 8)
+    whole = spread(builder, _DOUBLE, emit.offset(builder, tail, WHOLE), 8) if layout.offset else None
     for half, places in enumerate(HALVES):
         if layout.bits == 4:
             value = _doubles(builder, builder.add(builder.shl(upper, eight), sums[2]), places)

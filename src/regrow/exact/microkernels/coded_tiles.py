@@ -1,15 +1,22 @@
-"""Rows times 16 rows of codes by AMX, whose tiles are made for this: 16 rows of digits times a block of 16 rows.
+"""Rows times 16 rows of codes by AMX, whose tiles are made for this: rows of digits times a block of 16 rows.
 
 Scales change from block to block, so that int32 sums live for one block only, and most of the work is what comes behind
-them: to make float64 of them and to add these up. So it goes by some blocks at a time, in three steps, each of which
-leaves the next what it reads in the first-level cache: codes and scales of the blocks as tiles and vectors need them;
-the sums of all these blocks; and row by row the totals, which stay in registers meanwhile.
+them: to make float64 of them and to add these up. So tiles multiply two blocks while vectors add up the two before.
+
+A tile has room for 64 columns, and a block has 32. Where codes have 4 bits, the other half holds the same codes times
+16: then a product is of two digits of 4 bits at once, and two of these make an integer of 22 bits where it takes three
+digits of 8 bits. Both are rows of one tile, which so has eight rows of what is multiplied.
+
+A sum becomes float64 as the lower half of one, whose upper half says that its last bit is the power of two of the
+block: less what that stands for where the sum is 0, it is the sum times that power. So sums begin at 2**31, which
+leaves none of them negative.
 
 See :mod:`regrow.exact.microkernels.coded`, which does the same for few rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -20,27 +27,38 @@ from regrow.exact.microkernels import emission as emit
 from regrow.exact.microkernels.coded import (
     DIGITS,
     DOUBLES,
-    HALVES,
-    POWER,
+    NUMBERS,
+    PLACE,
     RECORD,
     WHOLE,
-    fetch,
+    ZERO,
     fetch_ahead,
-    floats_of,
     fused,
+    halves,
     quads_of,
     spread,
 )  # fmt: skip
 
 MOST = 64
-"""Rows at the most: their records, 16 at a time, have their place in the second-level cache."""
-_HEIGHT = 16  # rows of a tile
-_BLOCKS = 2  # at a time: with more, the sums do not stay in the first-level cache
+"""Rows at the most: their records have their place in the second-level cache."""
+BEYOND = 16 * RECORD
+"""Bytes behind records that are read, too, though nothing comes of them."""
+_BLOCKS = 24  # at a time, whose codes as tiles stay in a cache
+_HEIGHT = 16  # rows at a time, those of a tile or two
+_ROWS = 4  # that vectors take at a time
+_PAIR = 2  # blocks that are multiplied while as many are added up
+_BLOCKS = 24  # at a time, whose codes as tiles stay in a cache
 _LINE = 64
 _TILE = _HEIGHT * _LINE
-_PLANES = 3  # of digits, and of sums
-_SUMS, _DIGITS, _CODES = (0, 1, 2), (3, 4, 5), 6  # registers
-_NUMBERS = 2 * _LINE  # bytes of 16 float64
+_WIDE = 2 * _LINE  # bytes of 16 float64
+# The order in which a register's two halves of each quarter become float64, four quarters at a time.
+_ORDER = [[4 * quarter + 2 * half + i for quarter in range(4) for i in range(2)] for half in range(2)]
+_NATURAL = sorted(range(16), key=(_ORDER[0] + _ORDER[1]).__getitem__)
+
+
+def _planes(layout: Layout) -> int:
+    """Of digits, and of sums."""
+    return 2 if halves(layout) else 3
 
 
 @cache
@@ -50,50 +68,41 @@ def tiles(layout: Layout) -> Any:
     """
 
     def write(builder: Any, *given: Any) -> None:
-        runs, blocks, records, apart, rows, out, stride = given
-        codes, numbers, sums, totals = (
-            _room(builder, size)
-            for size in (_BLOCKS * _TILE, _BLOCKS * 2 * _NUMBERS, _BLOCKS * _PLANES * _TILE, MOST * _NUMBERS)
-        )
-        # As few tiles as there can be, of one height; the last one may have rows of the one before, which are left out.
-        pieces = builder.sdiv(emit.offset(builder, rows, _HEIGHT - 1), emit.constant(_HEIGHT))
-        height = builder.sdiv(builder.sub(builder.add(rows, pieces), emit.constant(1)), pieces)
-        below = builder.mul(height, apart)  # where the next tile's records are
-        _begin(builder, height, layout)
+        runs, blocks, records, apart, tails, rows, out, stride = given
+        sizes = _BLOCKS * _TILE, _BLOCKS * 2 * _WIDE, _PAIR * _planes(layout) * _TILE, MOST * _WIDE
+        codes, numbers, sums, totals = (_room(builder, size) for size in sizes)
+        pieces = _parts(builder, rows, _HEIGHT)
+        _begin(builder, layout)
         zeros = ir.Constant(DOUBLES, [0.0] * 8)
-        with emit.for_range(builder, rows) as row:
-            _put(builder, totals, row.index, [zeros, zeros])
-        step = emit.constant(_BLOCKS)
-        with emit.for_range(builder, builder.sdiv(emit.offset(builder, blocks, _BLOCKS - 1), step)) as several:
+        with emit.for_range(builder, emit.times(builder, pieces, 2 * _HEIGHT)) as half:
+            emit.store(builder, zeros, builder.add(totals, emit.times(builder, half.index, _LINE)))
+        step, further = emit.constant(_BLOCKS), builder.sdiv(apart, emit.constant(RECORD // NUMBERS))
+        with emit.for_range(builder, _parts(builder, blocks, _BLOCKS)) as several:
             first = builder.mul(several.index, step)
             count = _least(builder, builder.sub(blocks, first), step)
             here = builder.add(runs, emit.times(builder, first, layout.run))
-            there = builder.add(records, emit.times(builder, first, RECORD))
+            digits = builder.add(records, builder.mul(first, apart))
+            tail = builder.add(tails, builder.mul(first, further))
             with emit.for_range(builder, count) as block:
                 _unpack(builder, here, block.index, codes, numbers, layout)
             with emit.for_range(builder, pieces) as piece:
-                begin = builder.mul(piece.index, height)
-                end = _least(builder, builder.add(begin, height), rows)
-                start = builder.sub(end, height)
-                left = builder.add(there, builder.mul(start, apart))
-                with emit.for_range(builder, count) as block:
-                    _multiply(builder, left, apart, block.index, codes, sums)
-                with emit.for_range(builder, builder.sub(end, begin)) as number:
-                    row = builder.add(begin, number.index)
-                    record = builder.add(there, builder.mul(row, apart))
-                    found = builder.add(sums, emit.times(builder, builder.sub(row, start), _LINE))
-                    to = builder.add(totals, _times(builder, row))
-                    _add(builder, count, record, below, found, numbers, to, layout)
+                begin = emit.times(builder, piece.index, _HEIGHT)
+                height = _least(builder, builder.sub(rows, begin), emit.constant(_HEIGHT))
+                kept = builder.add(totals, emit.times(builder, begin, _WIDE))
+                left = builder.add(digits, emit.times(builder, begin, RECORD))
+                behind = builder.add(tail, emit.times(builder, begin, NUMBERS))
+                _add_up(builder, count, height, left, apart, behind, further, codes, numbers, sums, kept, layout)
         emit.call(builder, "llvm.x86.tilerelease")
         with emit.for_range(builder, rows) as row:
             target = builder.add(out, builder.mul(row.index, stride))
-            for half in range(2):
-                total = _got(builder, totals, row.index, half)
-                value = builder.fptrunc(total, ir.VectorType(ir.FloatType(), 8))
-                emit.store(builder, value, emit.offset(builder, target, 32 * half))
+            values = [
+                builder.fptrunc(one, ir.VectorType(ir.FloatType(), 8))
+                for one in _halves_at(builder, builder.add(totals, emit.times(builder, row.index, _WIDE)))
+            ]
+            emit.store(builder, emit.shuffle(builder, *values, _NATURAL), target)
 
-    def typed(_typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any) -> Any:
-        return emit.writes(write, *[emit.A] * 7, title=f"coded_tiles.{layout.title}")
+    def typed(_typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> Any:
+        return emit.writes(write, *[emit.A] * 8, title=f"coded_tiles.{layout.title}")
 
     return emit.intrinsic(typed)
 
@@ -110,35 +119,36 @@ def _least(builder: Any, x: Any, y: Any) -> Any:
     return builder.select(builder.icmp_signed("<", x, y), x, y)
 
 
-def _times(builder: Any, number: Any) -> Any:
-    return emit.times(builder, number, _NUMBERS)
+def _parts(builder: Any, count: Any, size: int) -> Any:
+    """How many times as much, rounded up."""
+    return builder.sdiv(emit.offset(builder, count, size - 1), emit.constant(size))
 
 
-def _put(builder: Any, base: Any, number: Any, halves: list[Any]) -> None:
-    """Write 16 float64 to the place of that number."""
-    place = builder.add(base, _times(builder, number))
-    for half, value in enumerate(halves):
-        emit.store(builder, value, emit.offset(builder, place, _LINE * half))
+def _halves_at(builder: Any, address: Any) -> list[Any]:
+    """16 float64."""
+    return [emit.load(builder, DOUBLES, emit.offset(builder, address, _LINE * half)) for half in range(2)]
 
 
-def _got(builder: Any, base: Any, number: Any, half: int) -> Any:
-    return emit.load(builder, DOUBLES, emit.offset(builder, builder.add(base, _times(builder, number)), _LINE * half))
+def _registers(layout: Layout, block: int) -> tuple[list[int], list[int], int]:
+    """Those of the sums, digits and codes of the first or second block of a pair."""
+    planes = _planes(layout)
+    sums = [planes * block + plane for plane in range(planes)]
+    # There are eight. What is loaded while a product still reads it waits, so that there are two where it can be.
+    return (sums, [4, 5], 6 + block) if halves(layout) else (sums, [6] * planes, 7)
 
 
-def _begin(builder: Any, height: Any, layout: Layout) -> None:
+def _begin(builder: Any, layout: Layout) -> None:
     """Say how large tiles are: palette 1; from byte 16 the bytes of a row, 16 bits each, from byte 48 the rows."""
+    width = layout.block * (2 if halves(layout) else 1)
     settings = [0] * 64
     settings[0] = 1
-    for register in _SUMS:
-        settings[16 + 2 * register] = _LINE
-    for register in _DIGITS:
-        settings[16 + 2 * register] = layout.block
-    settings[16 + 2 * _CODES] = _LINE
-    settings[48 + _CODES] = layout.block // 4
+    for block in range(_PAIR):
+        sums, lefts, right = _registers(layout, block)
+        for register in (*sums, *lefts, right):
+            settings[16 + 2 * register] = width if register in lefts else _LINE
+            settings[48 + register] = width // 4 if register == right else _HEIGHT
     room = _room(builder, 64)
     emit.store(builder, ir.Constant(emit.BYTES_64, settings), room)
-    for register in (*_SUMS, *_DIGITS):
-        emit.store(builder, builder.trunc(height, emit.BYTE), emit.offset(builder, room, 48 + register))
     emit.call(builder, "llvm.x86.ldtilecfg", emit.pointer(builder, room))
 
 
@@ -146,67 +156,162 @@ def _unpack(builder: Any, runs: Any, block: Any, codes: Any, numbers: Any, layou
     """The integers of a block as a tile, and its scales and offsets as float64."""
     run = builder.add(runs, emit.times(builder, block, layout.run))
     fetch_ahead(builder, run, layout)
-    tile = builder.add(codes, emit.times(builder, block, _TILE))
-    for number, quad in enumerate(quads_of(builder, run, layout)):
-        integers = builder.sub(quad, emit.constants(layout.zero, emit.BYTES_64))
-        emit.store(builder, integers, emit.offset(builder, tile, _LINE * number))
-    for number in range(1 + layout.offset):
-        place = builder.add(emit.times(builder, block, 2), emit.constant(number))
-        _put(builder, numbers, place, floats_of(builder, run, layout, number))
+    tile, zero = builder.add(codes, emit.times(builder, block, _TILE)), emit.constants(layout.zero, emit.BYTES_64)
+    lines = [builder.sub(quad, zero) for quad in quads_of(builder, run, layout)]
+    if halves(layout):
+        # The lower four bits of each byte, times 16: what of them gets into the next byte is left out.
+        four, upper = emit.constants(4, emit.INTS_16), emit.constants(0xF0, emit.BYTES_64)
+        shifted = [builder.shl(builder.bitcast(line, emit.INTS_16), four) for line in lines]
+        lines = [builder.and_(builder.bitcast(one, emit.BYTES_64), upper) for one in shifted] + lines
+    for place, line in enumerate(lines):
+        emit.store(builder, line, emit.offset(builder, tile, _LINE * place))
+    target = builder.add(numbers, emit.times(builder, block, 2 * _WIDE))
+    for kind in range(1 + layout.offset):
+        floats = emit.load(builder, emit.FLOATS_16, emit.offset(builder, run, layout.codes + _LINE * kind))
+        for half, order in enumerate(_ORDER):
+            value = builder.fpext(emit.shuffle(builder, floats, floats, order), DOUBLES)
+            emit.store(builder, value, emit.offset(builder, target, _WIDE * kind + _LINE * half))
 
 
-def _multiply(builder: Any, left: Any, apart: Any, block: Any, codes: Any, sums: Any) -> None:
-    """The sums of a block: those of each plane of digits are a tile."""
+def _add_up(
+    builder: Any, count: Any, height: Any, left: Any, apart: Any, tail: Any, further: Any, codes: Any, numbers: Any,
+    sums: Any, totals: Any, layout: Layout,
+) -> None:  # fmt: skip
+    """Add what some blocks of up to 16 rows give to their 16 totals each, block by block."""
+    # Either 16 rows of a digit each, or eight and eight rows of two digits each: (register of sums, of digits) of each.
+    eight = builder.icmp_signed(">", height, emit.constant(_HEIGHT // 2))
+    span, stride = (_HEIGHT // 2 * RECORD, 2 * DIGITS) if halves(layout) else (DIGITS, RECORD)
+    # Codes without a sign are unsigned bytes even times 16, all others signed ones.
+    product = "llvm.x86.tdpbsud" if layout.zero == 0 else "llvm.x86.tdpbssd"
 
-    def register(number: int) -> Any:
-        return emit.constant(number, emit.BYTE)
+    def each(number: int, act: Callable[[int, int, int], None]) -> None:
+        """For all tiles of a block: with their number, and the registers of their sums and digits."""
+        for place, (total, digits) in enumerate(zip(*_registers(layout, number)[:2], strict=True)):
+            if place and halves(layout):
+                with builder.if_then(eight):
+                    act(place, total, digits)
+            else:
+                act(place, total, digits)
 
-    def load(number: int, address: Any, stride: Any) -> None:
-        emit.call(builder, "llvm.x86.tileloadd64", register(number), emit.pointer(builder, address), stride)
+    def load(block: Any, number: int) -> None:
+        right = _registers(layout, number)[2]
+        _load(builder, right, builder.add(codes, emit.times(builder, block, _TILE)), emit.constant(_LINE))
 
-    line = emit.constant(_LINE)
-    load(_CODES, builder.add(codes, emit.times(builder, block, _TILE)), line)
-    record = builder.add(left, emit.times(builder, block, RECORD))
-    target = builder.add(sums, emit.times(builder, block, _PLANES * _TILE))
-    for plane, (digits, total) in enumerate(zip(_DIGITS, _SUMS, strict=True)):
-        load(digits, emit.offset(builder, record, DIGITS * plane), apart)
-        emit.call(builder, "llvm.x86.tilezero", register(total))
-        emit.call(builder, "llvm.x86.tdpbssd", register(total), register(digits), register(_CODES))
-    for plane, total in enumerate(_SUMS):
-        address = emit.pointer(builder, emit.offset(builder, target, _TILE * plane))
-        emit.call(builder, "llvm.x86.tilestored64", register(total), address, line)
+    def multiply(block: Any, number: int) -> None:
+        record, right = builder.add(left, builder.mul(block, apart)), _registers(layout, number)[2]
+
+        def act(place: int, total: int, digits: int) -> None:
+            _load(builder, digits, emit.offset(builder, record, span * place), emit.constant(stride))
+            emit.call(builder, "llvm.x86.tilezero", _register(total))
+            emit.call(builder, product, *map(_register, (total, digits, right)))
+
+        each(number, act)
+
+    def store(number: int) -> None:
+        def act(place: int, total: int, _digits: int) -> None:
+            target = emit.offset(builder, sums, _TILE * (_planes(layout) * number + place))
+            address = emit.pointer(builder, target)
+            emit.call(builder, "llvm.x86.tilestored64", _register(total), address, emit.constant(_LINE))
+
+        each(number, act)
+
+    def add(first: Any, number: int) -> None:
+        behind = builder.add(tail, builder.mul(first, further))
+        with emit.for_range(builder, _parts(builder, height, _ROWS)) as quad:
+            row = emit.times(builder, quad.index, _ROWS)
+            _add(builder, first, number, row, behind, further, numbers, sums, totals, layout)
+
+    for number in range(_PAIR):
+        with builder.if_then(builder.icmp_signed(">", count, emit.constant(number))):
+            load(emit.constant(number), number)
+            multiply(emit.constant(number), number)
+    with emit.for_range(builder, builder.sdiv(count, emit.constant(_PAIR))) as pair:
+        first = emit.times(builder, pair.index, _PAIR)
+        for number in range(_PAIR):
+            after = emit.offset(builder, first, _PAIR + number)
+            more = builder.icmp_signed("<", after, count)
+            # Loaded before sums are stored, as loads wait for stores to places that look alike.
+            with builder.if_then(more):
+                load(after, number)
+            store(number)
+            with builder.if_then(more):
+                multiply(after, number)
+        add(first, _PAIR)
+    rest = builder.srem(count, emit.constant(_PAIR))
+    with builder.if_then(builder.icmp_signed(">", rest, emit.constant(0))):
+        store(0)
+        add(builder.sub(count, rest), 1)
 
 
 def _add(
-    builder: Any, count: Any, record: Any, ahead: Any, sums: Any, numbers: Any, totals: Any, layout: Layout
-) -> None:
-    """Add what some blocks of a row give to its 16 totals, block by block."""
-    kept = [emit.alloca(builder, DOUBLES) for _ in HALVES]  # registers, once LLVM has promoted them
-    for half, total in enumerate(kept):
-        builder.store(emit.load(builder, DOUBLES, emit.offset(builder, totals, _LINE * half)), total)
-    with emit.for_range(builder, count) as block:
-        place = builder.add(record, emit.times(builder, block.index, RECORD))
-        found = builder.add(sums, emit.times(builder, block.index, _PLANES * _TILE))
-        fetch(builder, builder.add(place, ahead), RECORD)
-        power = spread(builder, ir.DoubleType(), emit.offset(builder, place, POWER), 8)
-        whole = spread(builder, ir.DoubleType(), emit.offset(builder, place, WHOLE), 8) if layout.offset else None
-        scale, more = emit.times(builder, block.index, 2), emit.offset(builder, emit.times(builder, block.index, 2), 1)
-        for half, total in enumerate(kept):
-            upper, middle, lower = (
-                builder.sitofp(
-                    emit.load(
-                        builder, ir.VectorType(emit.INT, 8), emit.offset(builder, found, _TILE * plane + 32 * half)
-                    ),
-                    DOUBLES,
-                )
-                for plane in range(_PLANES)
+    builder: Any, first: Any, count: int, row: Any, tail: Any, further: Any, numbers: Any, sums: Any, totals: Any,
+    layout: Layout,
+) -> None:  # fmt: skip
+    """Add what one or two blocks of some rows give to their totals."""
+    scales = builder.add(numbers, emit.times(builder, first, 2 * _WIDE))
+    loaded = [
+        [
+            _halves_at(builder, emit.offset(builder, scales, _WIDE * (2 * block + kind)))
+            for kind in range(1 + layout.offset)
+        ]
+        for block in range(count)
+    ]
+    own, place = (
+        builder.add(tail, emit.times(builder, row, NUMBERS)),
+        builder.add(totals, emit.times(builder, row, _WIDE)),
+    )
+    # Where two digits are rows of one tile, their sums are neighbours.
+    line = builder.add(sums, emit.times(builder, row, _LINE * (2 if halves(layout) else 1)))
+    for number in range(_ROWS):
+        kept = _halves_at(builder, emit.offset(builder, place, _WIDE * number))
+        for block, (scale, *more) in enumerate(loaded):
+            record = emit.offset(builder, own, NUMBERS * number)
+            record = builder.add(record, further) if block else record
+            found = emit.offset(builder, line, _TILE * _planes(layout) * block)
+            values = _values(
+                builder, emit.offset(builder, found, _LINE * number * (2 if halves(layout) else 1)), record, layout
             )
-            weight = ir.Constant(DOUBLES, [256.0] * 8)
-            whole_sum = fused(builder, fused(builder, upper, weight, middle), weight, lower)
-            value = builder.fmul(whole_sum, _got(builder, numbers, scale, half))
-            value = fused(builder, value, power, builder.load(total))
-            if whole is not None:
-                value = fused(builder, _got(builder, numbers, more, half), whole, value)
-            builder.store(value, total)
-    for half, total in enumerate(kept):
-        emit.store(builder, builder.load(total), emit.offset(builder, totals, _LINE * half))
+            kept = [
+                builder.fadd(total, builder.fmul(value, one))
+                for total, value, one in zip(kept, values, scale, strict=True)
+            ]
+            for offsets in more:
+                whole = spread(builder, ir.DoubleType(), emit.offset(builder, record, WHOLE), 8)
+                kept = [fused(builder, one, whole, total) for total, one in zip(kept, offsets, strict=True)]
+        for half, total in enumerate(kept):
+            emit.store(builder, total, emit.offset(builder, place, _WIDE * number + _LINE * half))
+
+
+def _register(number: int) -> Any:
+    return emit.constant(number, emit.BYTE)
+
+
+def _load(builder: Any, number: int, address: Any, stride: Any) -> None:
+    emit.call(builder, "llvm.x86.tileloadd64", _register(number), emit.pointer(builder, address), stride)
+
+
+def _values(builder: Any, sums: Any, record: Any, layout: Layout) -> list[Any]:
+    """The 16 sums of a row and block times the power of two of these, float64, eight and eight."""
+    apart = _LINE if halves(layout) else _TILE
+    planes = [
+        emit.load(builder, emit.INTS_16, emit.offset(builder, sums, apart * plane)) for plane in range(_planes(layout))
+    ]
+    shift = emit.constants(12 if halves(layout) else 8, emit.INTS_16)
+    planes = [builder.add(builder.shl(planes[0], shift), planes[1]), *planes[2:]]
+    # Beginning with 2**31: to turn the first bit is to add it.
+    upper, *rest = (builder.xor(plane, emit.constants(-(1 << 31), emit.INTS_16)) for plane in planes)
+    zero = spread(builder, ir.DoubleType(), emit.offset(builder, record, ZERO), 8)
+    words = [spread(builder, emit.INT, emit.offset(builder, record, PLACE + 4 * number), 16) for number in range(2)]
+    found = []
+    for half in range(2):
+        value = builder.fsub(_placed(builder, upper, words[0], half), zero)
+        for lower in rest:
+            value = builder.fadd(value, _placed(builder, lower, words[1], half))
+        found.append(value)
+    return found
+
+
+def _placed(builder: Any, lower: Any, upper: Any, half: int) -> Any:
+    """Eight float64 of their lower and upper words."""
+    places = [place for number in _ORDER[half] for place in (number, 16 + number)]
+    return builder.bitcast(emit.shuffle(builder, lower, upper, places), DOUBLES)

@@ -1,0 +1,101 @@
+"""Rows as records, block by block: what :mod:`regrow.exact.microkernels.coded` and its tiles multiply."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from llvmlite import ir
+
+from regrow.exact import polynomials
+from regrow.exact.coded import Layout
+from regrow.exact.grid import CODED_BITS
+from regrow.exact.microkernels import emission as emit
+from regrow.exact.microkernels.coded import DIGITS, LOWER, PLACE, POWER, UPPER, WHOLE, ZERO
+
+_NON_FINITE, _LEAST = 129, -100
+_DOUBLE = ir.DoubleType()
+
+
+@cache
+def record(layout: Layout, fourfold: bool) -> Any:
+    """An intrinsic that writes a record, of four digits of 4 bits or of three of 8, and the numbers that belong to it.
+
+    Its arguments are int64, the addresses of the block of float32, of the record and of the numbers, and whether it is
+    one of four digits, 0 or 1. ``fourfold`` is whether tiles take this layout so, and settles what the numbers are.
+    """
+    ints, bytes_ = ir.VectorType(emit.INT, layout.block), ir.VectorType(emit.BYTE, layout.block)
+    floats = ir.VectorType(ir.FloatType(), layout.block)
+
+    def write(builder: Any, *given: Any) -> None:
+        x, digits, numbers, in_halves = given
+
+        def sum_of(vector: Any) -> Any:
+            return emit.call(builder, f"llvm.vector.reduce.add.v{layout.block}i32", vector, gives=emit.INT)
+
+        def number(value: int) -> Any:
+            return emit.constants(value, ints)
+
+        def put(values: list[Any], apart: int) -> None:
+            for place, value in enumerate(values):
+                emit.store(builder, builder.trunc(value, bytes_), emit.offset(builder, digits, apart * place))
+
+        def split(value: Any, bits: int) -> tuple[Any, Any]:
+            """A number as a multiple of 2**bits and a rest from -2**(bits - 1) on."""
+            half = 1 << (bits - 1)
+            rest = builder.and_(builder.add(value, number(half)), number(2 * half - 1))
+            rest = builder.sub(rest, number(half))
+            return builder.ashr(builder.sub(value, rest), number(bits)), rest
+
+        numbers_in = emit.load(builder, floats, x)
+        magnitudes = builder.and_(builder.bitcast(numbers_in, ints), number(0x7FFFFFFF))
+        largest = emit.call(builder, f"llvm.vector.reduce.smax.v{layout.block}i32", magnitudes, gives=emit.INT)
+        e = builder.sub(builder.lshr(largest, emit.constant(23, emit.INT)), emit.constant(126, emit.INT))
+        small = builder.icmp_signed("<", e, emit.constant(_LEAST, emit.INT))
+        e = builder.select(small, emit.constant(_LEAST, emit.INT), e)
+        finite = builder.icmp_signed("!=", e, emit.constant(_NON_FINITE, emit.INT))
+        scale = builder.shl(builder.sub(emit.constant(CODED_BITS + 127, emit.INT), e), emit.constant(23, emit.INT))
+        scale = emit.broadcast(builder, builder.bitcast(scale, ir.FloatType()), layout.block)
+        rounding = ir.Constant(floats, [polynomials.ROUND32] * layout.block)
+        there = builder.select(finite, numbers_in, ir.Constant(floats, [0.0] * layout.block))
+        scaled = builder.fsub(builder.fadd(builder.fmul(there, scale), rounding), rounding)
+        n = builder.fptosi(scaled, ints)
+
+        with builder.if_else(builder.trunc(in_halves, ir.IntType(1))) as (four, three):
+            with four:
+                high, low = split(n, 12)
+                fifteen, bits = number(15), number(4)
+                each = [(builder.ashr(half, bits), builder.and_(half, fifteen)) for half in (high, low)]
+                for place, pair in enumerate(each):
+                    for second, value in enumerate(pair):
+                        target = emit.offset(builder, digits, 2 * DIGITS * place + layout.block * second)
+                        emit.store(builder, builder.trunc(value, bytes_), target)
+            with three:
+                upper, low = split(n, 8)
+                high, middle = split(upper, 8)
+                put([high, middle, low], DIGITS)
+                for place, value in ((UPPER, upper), (LOWER, low)):
+                    total = builder.mul(sum_of(value), emit.constant(-layout.zero, emit.INT))
+                    emit.store(builder, total, emit.offset(builder, digits, place))
+
+        exponent = builder.sext(builder.add(e, emit.constant(1023 - CODED_BITS, emit.INT)), emit.LONG)
+        two = builder.bitcast(builder.shl(exponent, emit.constant(52)), _DOUBLE)
+        two = builder.select(finite, two, ir.Constant(_DOUBLE, float("nan")))
+        # What sums of 0 become: their upper words, and 2**31 in the lower ones.
+        nothing = builder.fmul(two, ir.Constant(_DOUBLE, 2.0**52 + 2.0**31))
+        more = nothing if fourfold else builder.fmul(two, ir.Constant(_DOUBLE, 2.0**60 + 2.0**39))
+        zero = nothing if fourfold else builder.fadd(more, nothing)
+        for place, value in (
+            (POWER, two),
+            (WHOLE, builder.fmul(builder.sitofp(sum_of(n), _DOUBLE), two)),
+            (ZERO, zero),
+        ):
+            emit.store(builder, value, emit.offset(builder, numbers, place))
+        for second, value in enumerate((more, nothing)):
+            word = builder.lshr(builder.bitcast(value, emit.LONG), emit.constant(32))
+            emit.store(builder, builder.trunc(word, emit.INT), emit.offset(builder, numbers, PLACE + 4 * second))
+
+    def typed(_typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+        return emit.writes(write, *[emit.A] * 4, title=f"coded_record.{layout.title}.{fourfold}")
+
+    return emit.intrinsic(typed)
