@@ -59,7 +59,7 @@ def test_a_file_of_this_moment_is_not_remembered(base: Path, reads: list[str], m
     assert reads == ["a.txt", "b.txt"] * 2
 
 
-@pytest.mark.parametrize("spoiled", [b"", b"nonsense", b"\xff", b"regrow/looked/1\na.txt\0 x\nno line\n\0\0\n"])
+@pytest.mark.parametrize("spoiled", [b"", b"nonsense", b"\xff", b"regrow/looked/2\na.txt\0 x\nno line\n\0\0\n"])
 def test_notes_that_make_no_sense_are_read_past(base: Path, reads: list[str], spoiled: bytes) -> None:
     first = resolve("file:texts", base)
     (note,) = (base.parent / "store" / "looked").iterdir()
