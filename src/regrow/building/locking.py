@@ -330,7 +330,7 @@ class _Look:
                 emit=partial(context.emit, source=source.name),
                 offline=self.place.offline,
                 poll=context.stop_if_asked,
-                known=self.lock.pins.get(source.name, Pins()) if self.lock is not None else Pins(),
+                known=None if self.lock is None else self.lock.pins.get(source.name),
             )
             return Pins.kept_back(found, secret) if secret else Pins.of(found)
         except RegrowError as error:

@@ -72,10 +72,12 @@ class _Side(Stretch):
     @property
     def schema(self) -> pyarrow.Schema:
         """The columns of the manifest."""
-        import pyarrow.parquet
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
-        empty = pyarrow.parquet.read_schema(self.path).empty_table()
-        return self._about(empty.to_batches()[0]).schema
+        schema = pq.read_schema(self.path)
+        nothing = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
+        return self._about(nothing).schema
 
     def batches(self, columns: Sequence[str] | None = None, rows: int = _ROWS) -> Iterator[pyarrow.RecordBatch]:
         """The rows, a few at a time."""

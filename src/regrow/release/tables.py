@@ -77,7 +77,8 @@ def summed(groups: Iterable[pyarrow.Table], keys: Sequence[str], value: str) -> 
     import pyarrow as pa
 
     numbers = ("sum", "count")
-    found = pa.schema({**dict.fromkeys(keys, pa.string()), **dict.fromkeys(numbers, pa.int64())}).empty_table()
+    schema = pa.schema({**dict.fromkeys(keys, pa.string()), **dict.fromkeys(numbers, pa.int64())})
+    found = pa.Table.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
     for table in groups:
         given = table.select([*keys, value]).append_column("count", repeated(1, len(table)))
         given = given.rename_columns([*keys, "sum", "count"])

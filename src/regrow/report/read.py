@@ -183,7 +183,9 @@ def _sources(release: Release) -> Iterable[Source]:
         sides[one["source"], one["split"]] = _Side(one["count_sum"], one["sum_sum"], at, one["file_count"])
         at += one["file_count"]
     for source in release.sources:
-        train, held_out = (sides.get((str(source.get("name", "")), split), _Side()) for split in ("train", "validation"))
+        train, held_out = (
+            sides.get((str(source.get("name", "")), split), _Side()) for split in ("train", "validation")
+        )
         named = table.slice(train.begin, min(train.files, NAMED)).to_pylist()
         yield Source(
             **{key: str(source.get(key) or "") for key in ("name", "fetch", "licence", "availability", "attribution")},

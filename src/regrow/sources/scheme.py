@@ -51,7 +51,7 @@ class Site:
     offline: bool = False
     poll: Poll = idle
     downloads: Downloads = field(default_factory=Downloads)
-    known: Pins = Pins()
+    known: Pins = field(default_factory=Pins)
 
     def download(self, url: str, promise: Promise | None = None) -> Path:
         """A file from the web: see :meth:`regrow.sources.downloads.Downloads.get`."""
