@@ -1,11 +1,11 @@
 """What is remembered of an artifact whose bytes were read: which files it has, and how they looked then.
 
 To read every byte of a corpus in order to use none of it is dear. So beside an artifact lies its seal: the list of its
-files, of which the artifact's digest is the sha256, and a stamp made of the size, dates and inode of each, with the bytes of all. While the
-stamp is the same, nothing has been written there since, as far as the disk tells: a program that writes to a file
-changes its dates, and nobody can set back the one of them that the system keeps for itself (``ctime``; on Windows there
-is none such, and size and date of writing have to do). What a disk spoils by itself has the old dates, and only reading
-finds it. A copy of a store has other inodes, so what was copied is read once.
+files, of which the artifact's digest is the sha256, and a stamp made of the size, dates and inode of each, with the
+bytes of all. While the stamp is the same, nothing has been written there since, as far as the disk tells: a program
+that writes to a file changes its dates, and nobody can set back the one of them that the system keeps for itself
+(``ctime``; on Windows there is none such, and size and date of writing have to do). What a disk spoils by itself has
+the old dates, and only reading finds it. A copy of a store has other inodes, so what was copied is read once.
 
 A seal is as good as the store it lies in: whoever may write there may write a false one. ``regrow verify`` builds in a
 store of its own, and ``regrow store verify`` believes no seal.
