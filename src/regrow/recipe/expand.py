@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from regrow.errors import RecipeError
-from regrow.recipe.facts import Brought, Facts, Telling
+from regrow.recipe.facts import TOLD, Brought, Declaring, Facts, Telling
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import BEFORE, MODELS, Kind, Kinds, Slot
 from regrow.recipe.pin import Pin, Pinned, Pins
@@ -95,14 +95,20 @@ def expand(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Graph:
             faults.append(error)
     if faults:
         raise together(recipe.origin.file, faults)
-    facts = _facts(recipe, pins).model_dump(mode="json")
+    facts = _facts(recipe, pins)
+    told = {Telling: facts.model_dump(mode="json"), Declaring: {one.name: one.licence for one in facts.texts}}
     for name, draft in drafts.items():
-        if (kind := recipe.kinds.get(draft.kind)) and issubclass(kind.parameters, Telling):
-            drafts[name] = replace(draft, parameters={**draft.parameters, "facts": facts})
+        if (kind := recipe.kinds.get(draft.kind)) and (asks := _told(kind)):
+            drafts[name] = replace(draft, parameters={**draft.parameters, TOLD[asks]: told[asks]})
     graph = assemble(_watched(drafts, recipe), recipe.kinds, recipe.origin)
     if faults := [*_unused(graph, recipe), *_strangers(recipe)]:
         raise together(recipe.origin.file, faults)
     return graph
+
+
+def _told(kind: Kind[Any]) -> type[Telling | Declaring] | None:
+    """Which of :data:`regrow.recipe.facts.TOLD` the parameters of a kind are, if they are one."""
+    return next((one for one in TOLD if issubclass(kind.parameters, one)), None)
 
 
 def _unused(graph: Graph, recipe: Recipe) -> Iterator[RecipeError]:
@@ -416,8 +422,9 @@ def _spelled_out(entry: StageEntry, place: Place, drafts: Mapping[str, Draft], r
                 why="the lock pins what tables such as `[[source]]` fetch, and not what a stage does by itself",
                 hint="add a `[[source]]` for it",
             )
-        if kind is not None and issubclass(kind.parameters, Telling) and "facts" in said:
-            raise origin.error((*place, "parameters", "facts"), "unknown key", hint="leave it out: the recipe says it")
+        if kind is not None and (asks := _told(kind)) and TOLD[asks] in said:
+            where = (*place, "parameters", TOLD[asks])
+            raise origin.error(where, "unknown key", hint="leave it out: the recipe says it")
         return Draft(entry.name, entry.kind, values, entry.inputs, place, places)
     if kind is not None:
         for key, (_, where) in said.items():
