@@ -76,3 +76,11 @@ def test_a_file_that_breaks_off_is_an_error(tmp_path: Path, part: int) -> None:
 def test_no_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         parquet.read_columns(tmp_path / "none.parquet", ["bytes"])
+
+
+@pytest.mark.parametrize("value", ["", "train", "\u00e9", 0, 1 << 40])
+def test_a_column_of_one_value(value: str | int) -> None:
+    for count in (0, 1, 5):
+        column = parquet.repeated(value, count)
+        column.validate(full=True)
+        assert column.to_pylist() == [value] * count

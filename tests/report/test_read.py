@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ from regrow.errors import RecipeError
 from regrow.release import Release
 from regrow.release.release import Loss
 from regrow.report import ReportData, load, render
-from regrow.report.read import contents
+from regrow.report.read import _sources, contents
 
 DEEP = "[" * 600 + "]" * 600
 
@@ -84,3 +85,21 @@ def test_parameters_are_counted_if_they_can_be(tmp_path: Path, shape: list[int],
     header = json.dumps({"__metadata__": {}, "a": {"shape": shape}}).encode()
     (tmp_path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
     assert contents(Release.at(tmp_path)).facts.get("parameters") == parameters
+
+
+def test_documents_of_each_source_are_counted_with_the_files_that_are_named() -> None:
+    """The rows come in groups, in an order of their own, and a file may be in several."""
+    rows = [
+        ("b", "train", "2.txt", 7),
+        ("b", "train", "1.txt", 5),
+        ("a", "validation", "x", 3),
+        ("\u00e9", "train", "z", 1),
+    ]
+    columns = dict(zip(("source", "split", "file", "bytes"), map(list, zip(*rows, strict=True)), strict=True))
+    table = pa.table({**columns, "bytes": pa.array(columns["bytes"], pa.int64())})
+    named = [{"name": "a"}, {"name": "b"}, {"name": "gone"}, {"name": "\u00e9"}]
+    release = SimpleNamespace(sources=named, groups=lambda *_: iter([table, table.slice(1, 1)]))
+    a, b, gone, last = _sources(release)  # type: ignore[arg-type]
+    assert (a.documents, a.validation_documents, a.validation_bytes, a.files) == (0, 1, 3, ())
+    assert (b.documents, b.bytes, b.files, b.more_files) == (3, 17, (("1.txt", 2, 10), ("2.txt", 1, 7)), 0)
+    assert (gone.documents, gone.files, last.files) == (0, (), (("z", 1, 1),))

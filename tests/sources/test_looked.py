@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from regrow.recipe.pin import Pins
 from regrow.sources import file as module
 from regrow.sources import looked, resolve
 from regrow.store import sha256_bytes
@@ -59,7 +60,7 @@ def test_a_file_of_this_moment_is_not_remembered(base: Path, reads: list[str], m
     assert reads == ["a.txt", "b.txt"] * 2
 
 
-@pytest.mark.parametrize("spoiled", [b"", b"nonsense", b"\xff", b"regrow/looked/1\na.txt\0 x\nno line\n\0\0\n"])
+@pytest.mark.parametrize("spoiled", [b"", b"nonsense", b"\xff", b"regrow/looked/2\na.txt\0 x\nno line\n\0\0\n"])
 def test_notes_that_make_no_sense_are_read_past(base: Path, reads: list[str], spoiled: bytes) -> None:
     first = resolve("file:texts", base)
     (note,) = (base.parent / "store" / "looked").iterdir()
@@ -72,3 +73,24 @@ def test_a_place_that_cannot_be_written_to_only_costs_time(base: Path, reads: li
     (base.parent / "store").write_text("a file")
     assert resolve("file:texts", base) == resolve("file:texts", base)
     assert len(reads) == 4
+
+
+def test_files_that_are_as_they_were_are_not_gone_over_again(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has the list of them gets it back as it is, without a pin made anew; a change of any one is seen."""
+    for name in ("a.txt", "deep/b.txt"):
+        (base / "texts" / name).write_text(name)
+    known = Pins(resolve("file:texts", base))
+    assert resolve("file:texts", base, known=known) is known
+    others = Pins(resolve("file:texts", base)[:1])
+    assert resolve("file:texts", base, known=others) == known
+    (base / "texts" / "c.txt").write_text("more")
+    assert [pin.file for pin in resolve("file:texts", base, known=known)] == ["a.txt", "c.txt", "deep/b.txt"]
+    (base / "texts" / "c.txt").unlink()
+    (base / "texts" / "a.txt").write_text("b.txt")
+    assert resolve("file:texts", base, known=known)[0].sha256 == sha256_bytes(b"b.txt")
+
+
+def test_what_files_say_of_their_licences_is_not_forgotten(base: Path) -> None:
+    """It stands in no list, so that a list is not taken for all that is known of the files."""
+    known = Pins(resolve("file:texts", base)).bare
+    assert resolve("file:texts", base, known=known)[0].licences_found == ("MIT",)

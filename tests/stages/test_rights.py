@@ -130,3 +130,49 @@ def test_nothing_changes_for_texts_that_stand_beside_others_of_which_something_i
     of_a = [[row for row in pq.read_table(one / TAGS).to_pylist() if row["start"]] for one in (alone, beside)]
     assert of_a[0]
     assert of_a[0] == of_a[1]
+
+
+def test_terms_of_texts_that_others_stand_for_are_known(bench: Bench) -> None:
+    """A copy and a text that is nearly the same, in a source of which nothing is left; in one part and in three."""
+    words = " ".join(f"word{i}" for i in range(200))
+    near = words.replace("word7 ", "other ")
+    licences = {"a": "MIT", "b": "GPL-3.0-only", "c": "MIT"}
+    texts = {
+        "a": {"1.txt": words, "2.txt": "A text of its own."},
+        "b": {"x.txt": words, "y.txt": near},
+        "c": {"z.txt": words},
+    }
+    given = [
+        bench.documents(dict(files), source=name, licence=licences[name], availability="open")
+        for name, files in texts.items()
+    ]
+    evidences = []
+    for shards in (1, 3):
+        clean = bench.run("clean", {"minimum_characters": 0, "shards": shards}, documents=given)
+        kept = bench.run("deduplicate", {}, documents=clean)
+        [(source, id)] = [(one.source, one.id) for one in Documents.open(kept).kept if len(one.text) > 99]
+        assert len(Documents.open(kept).kept) == 2
+        output = bench.run("rights", {"licences": licences}, documents=kept)
+        evidences.append(found(output))
+        others = {*licences.values()} - {licences[source]}
+        tags = [one for one in pq.read_table(output / TAGS).to_pylist() if one["tag"] == "rights-elsewhere"]
+        assert {one["document"] for one in tags} == {id}
+        assert {one["value"].partition(": ")[2] for one in tags} == others
+    first, second = evidences
+    assert first == second
+    [table] = [one for one in first.tables if one.title == "The same text under other terms"]
+    assert sum(int(row[5] or 0) for row in table.rows) == first.measures["duplicates-under-other-terms"] == 2
+    assert [row[:4] for row in table.rows] == [
+        (source, licences[source], *pair) for pair in sorted(licences.items()) if pair[1] != licences[source]
+    ]
+    if licences[source] == "MIT":
+        assert first.notices[0].endswith("is also in `b`, which is declared GPL-3.0-only and asks for more.")
+
+
+def test_sources_of_one_licence_have_nothing_elsewhere(bench: Bench) -> None:
+    given = [bench.documents({"1.txt": "A text."}, source=name, licence="MIT", availability="open") for name in "ab"]
+    clean = bench.run("clean", {"minimum_characters": 0}, documents=given)
+    kept = bench.run("deduplicate", {}, documents=clean)
+    evidence = found(bench.run("rights", {"licences": {"a": "MIT", "b": "MIT"}}, documents=kept))
+    assert evidence.measures["duplicates-under-other-terms"] == 0
+    assert "The same text under other terms" not in [one.title for one in evidence.tables]

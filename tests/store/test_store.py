@@ -140,6 +140,17 @@ def test_what_was_put_is_not_read_again_to_be_used(store, reads):
     assert sorted(reads) == ["file", "other"]
 
 
+def test_the_size_of_an_artifact_is_known_without_a_look_at_its_files(store, monkeypatch):
+    path = store.path(put(store))
+    looked = seals.size(path)
+    assert looked == sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    monkeypatch.setattr(seals, "entries", lambda artifact: pytest.fail("all files were looked at"))
+    assert seals.size(path) == looked
+    monkeypatch.undo()
+    seals.place(path).write_bytes(b"of another version")
+    assert seals.size(path) == looked
+
+
 def test_bytes_changed_behind_the_dates_are_found_by_the_inode_or_its_own_date(store):
     digest = put(store)
     path = store.path(digest) / "other"

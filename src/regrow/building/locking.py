@@ -330,8 +330,9 @@ class _Look:
                 emit=partial(context.emit, source=source.name),
                 offline=self.place.offline,
                 poll=context.stop_if_asked,
+                known=None if self.lock is None else self.lock.pins.get(source.name),
             )
-            return Pins.kept_back(found, secret)
+            return Pins.kept_back(found, secret) if secret else Pins.of(found)
         except RegrowError as error:
             error.where = error.where or f"source `{source.name}`"
             raise

@@ -72,10 +72,12 @@ class _Side(Stretch):
     @property
     def schema(self) -> pyarrow.Schema:
         """The columns of the manifest."""
-        import pyarrow.parquet
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
-        empty = pyarrow.RecordBatch.from_pylist([], pyarrow.parquet.read_schema(self.path))
-        return self._about(empty).schema
+        schema = pq.read_schema(self.path)
+        nothing = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
+        return self._about(nothing).schema
 
     def batches(self, columns: Sequence[str] | None = None, rows: int = _ROWS) -> Iterator[pyarrow.RecordBatch]:
         """The rows, a few at a time."""
@@ -93,7 +95,7 @@ class _Side(Stretch):
 
         text = batch.column("text")
         measured = (pc.cast(count(text), pa.int64()) for count in (pc.utf8_length, pc.binary_length))
-        split = pa.array([self.split] * len(batch), pa.string())
+        split = parquet.repeated(self.split, len(batch))
         fields = [batch.schema.field(name) for name in _KEPT]
         more = [pa.field("characters", pa.int64()), pa.field("bytes", pa.int64()), pa.field("split", pa.string())]
         return pa.RecordBatch.from_arrays(

@@ -51,7 +51,6 @@ def key_of(ingredients: Mapping[str, Any]) -> str:
         ) from error
 
 
-@cache
 def library_version(name: str, where: str = "") -> str:
     """The installed version of a distribution, without the local part that tells builds of one version apart.
 
@@ -63,7 +62,12 @@ def library_version(name: str, where: str = "") -> str:
         StageError: if it is not installed.
     """
     try:
-        return metadata.version(name).partition("+")[0]
+        return _installed(name).partition("+")[0]
     except metadata.PackageNotFoundError as error:
         hint = f"python -m pip install {name}"
         raise StageError(f"the library `{name}` is not installed", where=where, hint=hint) from error
+
+
+@cache
+def _installed(name: str) -> str:
+    return metadata.version(name)

@@ -19,7 +19,7 @@ from regrow.errors import StageError
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import FLOPS_PER_SECOND, PROGRAM, Cost, Expected, Training
 from regrow.recipe.pin import is_unpinned
-from regrow.store import tree_size
+from regrow.store import seals
 from regrow.words import counted
 
 _FLOPS_PER_SECOND = 100e9
@@ -264,7 +264,7 @@ def estimated(graph: Graph, artifacts: Mapping[str, Path] | None = None) -> Mapp
 def _found(stage: Stage, expected: Expected, artifact: Path) -> Expected:
     """What an artifact gives; where it is damaged, which the build will find out and mend, what was expected of it."""
     with suppress(OSError, ValueError, LookupError, StageError):
-        sized = replace(expected, size=tree_size(artifact))
+        sized = replace(expected, size=seals.size(artifact))
         return stage.kind.found(sized, artifact) if stage.kind.found else sized
     return expected
 

@@ -46,6 +46,21 @@ def writer(path: Path, schema: pyarrow.Schema) -> pyarrow.parquet.ParquetWriter:
     )
 
 
+def repeated(value: str | int, count: int) -> pyarrow.Array:
+    """A column of texts or 64-bit numbers that are all the same.
+
+    Made of buffers, since pyarrow looks for pandas where it is given values of Python: half a second for nothing.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    if isinstance(value, int):
+        return pa.Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(np.full(count, value, np.int64))])
+    data = value.encode()
+    ends = np.arange(count + 1, dtype=np.int32) * len(data)
+    return pa.Array.from_buffers(pa.string(), count, [None, *map(pa.py_buffer, (ends.tobytes(), data * count))])
+
+
 def opened(path: Path) -> pyarrow.parquet.ParquetFile:
     """A table of ours, of which little more than the rows that are asked for is in memory."""
     import pyarrow.parquet

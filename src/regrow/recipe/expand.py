@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from regrow.errors import RecipeError
-from regrow.recipe.facts import Brought, Facts, Telling
+from regrow.recipe.facts import TOLD, Brought, Declaring, Facts, Telling
 from regrow.recipe.graph import Graph, Stage
 from regrow.recipe.kind import BEFORE, MODELS, Kind, Kinds, Slot
 from regrow.recipe.pin import Pin, Pinned, Pins
@@ -95,14 +95,20 @@ def expand(recipe: Recipe, pins: Mapping[str, Sequence[Pin]]) -> Graph:
             faults.append(error)
     if faults:
         raise together(recipe.origin.file, faults)
-    facts = _facts(recipe, pins).model_dump(mode="json")
+    facts = _facts(recipe, pins)
+    told = {Telling: facts.model_dump(mode="json"), Declaring: {one.name: one.licence for one in facts.texts}}
     for name, draft in drafts.items():
-        if (kind := recipe.kinds.get(draft.kind)) and issubclass(kind.parameters, Telling):
-            drafts[name] = replace(draft, parameters={**draft.parameters, "facts": facts})
+        if (kind := recipe.kinds.get(draft.kind)) and (asks := _told(kind)):
+            drafts[name] = replace(draft, parameters={**draft.parameters, TOLD[asks]: told[asks]})
     graph = assemble(_watched(drafts, recipe), recipe.kinds, recipe.origin)
     if faults := [*_unused(graph, recipe), *_strangers(recipe)]:
         raise together(recipe.origin.file, faults)
     return graph
+
+
+def _told(kind: Kind[Any]) -> type[Telling | Declaring] | None:
+    """Which of :data:`regrow.recipe.facts.TOLD` the parameters of a kind are, if they are one."""
+    return next((one for one in TOLD if issubclass(kind.parameters, one)), None)
 
 
 def _unused(graph: Graph, recipe: Recipe) -> Iterator[RecipeError]:
@@ -220,10 +226,12 @@ def _watching(kind: Kind[Any], draft: Draft, drafts: Mapping[str, Draft], kinds:
 
 def _nearest_first(name: str, drafts: Mapping[str, Draft]) -> list[str]:
     """A stage, and those that it was made from."""
-    queue = [name] if name in drafts else []
+    found = {name} if name in drafts else set[str]()
+    queue = list(found)
     for one in queue:  # grows while it is read
         needed = dict.fromkeys(other for names in drafts[one].inputs.values() for other in names)
-        queue += [other for other in needed if other in drafts and other not in queue]
+        queue += (new := [other for other in needed if other in drafts and other not in found])
+        found.update(new)
     return queue
 
 
@@ -292,7 +300,8 @@ class _Wiring:
 
     def __init__(self, kinds: Kinds) -> None:
         self._kinds = kinds
-        self._stages: list[Said] = []
+        self._stages: dict[str, list[Said]] = {}  # by what they give
+        self._of_entries: dict[tuple[str, str | None, str], Said] = {}  # the last one, by that, table and entry
         self._worked_on: set[str] = set()
 
     def inputs(self, said: Said) -> dict[str, tuple[str, ...]]:
@@ -309,12 +318,12 @@ class _Wiring:
         and the entries that there are.
         """
         for slot in said.kind.inputs.values():
-            entries = [one.entry for one in self._given(slot.type) if one.entry]
-            for name in _named(slot, said):
-                if name not in entries:
+            if named := _named(slot, said):
+                entries = [one.entry for one in self._given(slot.type) if one.entry]
+                if unknown := next((name for name in named if name not in entries), ""):
                     giving = (kind for kind in self._kinds.values() if kind.output == slot.type)
                     table = next(kind.table.name for kind in giving if kind.table and kind.table.many)
-                    return slot.named, name, table, entries
+                    return slot.named, unknown, table, entries
         return None
 
     def rival(self, said: Said) -> Said | None:
@@ -329,14 +338,15 @@ class _Wiring:
 
     def add(self, said: Said, inputs: Mapping[str, tuple[str, ...]]) -> None:
         """Take note of one more stage."""
-        self._stages.append(said)
+        self._stages.setdefault(said.kind.output, []).append(said)
+        self._of_entries[said.kind.output, said.table, said.entry] = said
         for name, slot in said.kind.inputs.items():
             if slot.type == said.kind.output:
                 self._worked_on.update(inputs.get(name, ()))
 
     def missing(self, slot: Slot) -> tuple[Lack, ...]:
         """The fewest tables with which something would give what a slot takes, found type by type."""
-        found: dict[str, tuple[Lack, ...]] = {said.kind.output: () for said in self._stages}
+        found: dict[str, tuple[Lack, ...]] = dict.fromkeys(self._stages, ())
         better = True
         while better:
             better = False
@@ -351,20 +361,20 @@ class _Wiring:
         needs = [slot.type for slot in kind.inputs.values() if not slot.optional]
         if any(type not in known for type in needs):
             return ()
-        there = kind.usual or any(one.kind is kind for one in self._stages)
+        there = kind.usual or any(one.kind is kind for one in self._given(kind.output))
         own = () if there else (Lack(table, kind.asking, kind.output) for table in kind.tables)
         by_table: dict[str, Lack] = {}
         for one in (*own, *chain(*(known[type] for type in needs))):
             by_table.setdefault(one.table, one)
         return tuple(by_table.values())
 
-    def _given(self, type: str) -> list[Said]:
-        return [said for said in self._stages if said.kind.output == type]
+    def _given(self, type: str) -> Sequence[Said]:
+        return self._stages.get(type, ())
 
     def _feeding(self, slot: Slot, said: Said) -> tuple[str, ...]:
         given = self._given(slot.type)
-        if own := [one for one in given if said.entry and (one.table, one.entry) == (said.table, said.entry)]:
-            return (own[-1].stage,)
+        if said.entry and (own := self._of_entries.get((slot.type, said.table, said.entry))):
+            return (own.stage,)
         if slot.named:
             return tuple(one.stage for name in _named(slot, said) for one in given if one.entry == name)
         if slot.many:
@@ -420,8 +430,9 @@ def _spelled_out(entry: StageEntry, place: Place, drafts: Mapping[str, Draft], r
                 why="the lock pins what tables such as `[[source]]` fetch, and not what a stage does by itself",
                 hint="add a `[[source]]` for it",
             )
-        if kind is not None and issubclass(kind.parameters, Telling) and "facts" in said:
-            raise origin.error((*place, "parameters", "facts"), "unknown key", hint="leave it out: the recipe says it")
+        if kind is not None and (asks := _told(kind)) and TOLD[asks] in said:
+            where = (*place, "parameters", TOLD[asks])
+            raise origin.error(where, "unknown key", hint="leave it out: the recipe says it")
         return Draft(entry.name, entry.kind, values, entry.inputs, place, places)
     if kind is not None:
         for key, (_, where) in said.items():
@@ -483,8 +494,8 @@ def _early(draft: Draft, drafts: Mapping[str, Draft], kinds: Kinds, origin: Orig
     """
     needed: dict[str, set[str]] = {"weights": set(), "tokenizer": set(), "tokens": set()}
     for slot, names in draft.inputs.items():
-        for name in names:
-            needed.get(_type(kinds[draft.kind], slot), set()).update(_nearest_first(name, drafts))
+        if (those := needed.get(_type(kinds[draft.kind], slot))) is not None:
+            those.update(other for name in names for other in _nearest_first(name, drafts))
     for name in needed["tokenizer"] | needed["tokens"] if needed["weights"] else ():
         for other in _making_rows(name, drafts, kinds) - needed["weights"] - {draft.name}:
             yield origin.error(
@@ -499,7 +510,9 @@ def _making_rows(name: str, drafts: Mapping[str, Draft], kinds: Kinds) -> set[st
     """The stages that change weights by the table by which a stage changes a tokenizer."""
     kind = kinds.get(drafts[name].kind)
     table = kind.table.name if kind and kind.table and kind.output == "tokenizer" else ""
-    by = {one for one, other in kinds.items() if table and table in other.tables and other.output == "weights"}
+    if not table:
+        return set()
+    by = {one for one, other in kinds.items() if table in other.tables and other.output == "weights"}
     return {one for one, draft in drafts.items() if draft.kind in by}
 
 

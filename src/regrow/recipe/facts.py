@@ -81,6 +81,20 @@ class Telling(Parameters):
     )
 
 
+class Declaring(Parameters):
+    """Parameters of a stage that sets what it finds beside what the recipe declares of its sources."""
+
+    licences: dict[str, str] = Field(
+        default={},
+        description="Source -> its licence, as the recipe declares it.",
+        json_schema_extra={"hidden": True, "settled": True},
+    )
+
+
+TOLD: Mapping[type[Telling | Declaring], str] = {Telling: "facts", Declaring: "licences"}
+"""Parameters that a recipe fills by itself, and which one of them."""
+
+
 def _sorted(brought: Iterable[Brought]) -> tuple[Brought, ...]:
     return tuple(sorted(brought, key=lambda one: one.name))
 

@@ -278,7 +278,7 @@ class Lock(Section):
         return lock
 
     @property
-    def pins(self) -> dict[str, tuple[Pin, ...]]:
+    def pins(self) -> dict[str, Pins]:
         """Source -> its files."""
         return {source.name: source.pins for source in self.sources}
 

@@ -24,7 +24,7 @@ MOST_NAMED = 1000
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _SECRET = re.compile(r"# withheld (?P<secret>[0-9a-f]{64})\n")
-_LISTED = re.compile(r"# (?P<size>\d{1,18})\n(?P<escaped>\\?)(?P<sha256>[0-9a-f]{64})  (?P<file>[^\n]+)\n")
+_LISTED = re.compile(r"# (0|[1-9]\d{0,17})\n(\\?)([0-9a-f]{64})  ([^\n\r]+)\n")  # size, whether escaped, sha256, name
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
 
 
@@ -140,10 +140,8 @@ class Pins(tuple[Pin, ...]):
             ValueError: if it is no such list.
         """
         said = _SECRET.match(text)
-        named = (
-            Pin(_unescaped(one["file"]) if one["escaped"] else one["file"], one["sha256"], int(one["size"]))
-            for one in _LISTED.finditer(text)
-        )
+        rows = _LISTED.findall(text)
+        named = (Pin(_unescaped(name) if how else name, sha256, int(size)) for size, how, sha256, name in rows)
         found = cls.kept_back(named, said["secret"] if said else "")
         if found.text != text:
             raise ValueError("it is not a list of files as regrow writes it")

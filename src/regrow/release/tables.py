@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from regrow.errors import InputError
-from regrow.formats.parquet import groups_of_columns, read_columns
+from regrow.formats.parquet import groups_of_columns, read_columns, repeated
 
 if TYPE_CHECKING:
     import pyarrow
@@ -77,9 +77,10 @@ def summed(groups: Iterable[pyarrow.Table], keys: Sequence[str], value: str) -> 
     import pyarrow as pa
 
     numbers = ("sum", "count")
-    found = pa.schema({**dict.fromkeys(keys, pa.string()), **dict.fromkeys(numbers, pa.int64())}).empty_table()
+    schema = pa.schema({**dict.fromkeys(keys, pa.string()), **dict.fromkeys(numbers, pa.int64())})
+    found = pa.Table.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
     for table in groups:
-        given = table.select([*keys, value]).append_column("count", pa.repeat(pa.scalar(1, pa.int64()), len(table)))
+        given = table.select([*keys, value]).append_column("count", repeated(1, len(table)))
         given = given.rename_columns([*keys, "sum", "count"])
         counted = (
             pa.concat_tables([found, given.cast(found.schema)])

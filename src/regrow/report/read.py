@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,25 +175,37 @@ def _packed(found: Any) -> str:
 
 
 def _sources(release: Release) -> Iterable[Source]:
-    import pyarrow.compute as pc
-
     keys = ["source", "split", "file"]
     table = tables.summed(release.groups(MANIFEST, keys, ["bytes"]), keys, "bytes")
-
-    def of(name: Any, split: str) -> pyarrow.Table:
-        return table.filter((pc.field("source") == str(name)) & (pc.field("split") == split))
-
+    sums = table.group_by(keys[:2]).aggregate([("sum", "sum"), ("count", "sum"), ("file", "count")]).to_pylist()
+    at, sides = 0, {}
+    for one in sorted(sums, key=lambda row: (row["source"].encode(), row["split"].encode())):  # as the table is
+        sides[one["source"], one["split"]] = _Side(one["count_sum"], one["sum_sum"], at, one["file_count"])
+        at += one["file_count"]
     for source in release.sources:
-        train, held_out = (of(source.get("name", ""), split) for split in ("train", "validation"))
+        train, held_out = (
+            sides.get((str(source.get("name", "")), split), _Side()) for split in ("train", "validation")
+        )
+        named = table.slice(train.begin, min(train.files, NAMED)).to_pylist()
         yield Source(
             **{key: str(source.get(key) or "") for key in ("name", "fetch", "licence", "availability", "attribution")},
-            documents=pc.sum(train["count"]).as_py() or 0,
-            bytes=pc.sum(train["sum"]).as_py() or 0,
-            validation_documents=pc.sum(held_out["count"]).as_py() or 0,
-            validation_bytes=pc.sum(held_out["sum"]).as_py() or 0,
-            files=tuple((row["file"], row["count"], row["sum"]) for row in train.slice(0, NAMED).to_pylist()),
-            more_files=max(0, len(train) - NAMED),
+            documents=train.documents,
+            bytes=train.bytes,
+            validation_documents=held_out.documents,
+            validation_bytes=held_out.bytes,
+            files=tuple((row["file"], row["count"], row["sum"]) for row in named),
+            more_files=max(0, train.files - NAMED),
         )
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Documents of a source on one side of the split; ``files`` rows of a table from ``begin`` on have its files."""
+
+    documents: int = 0
+    bytes: int = 0
+    begin: int = 0
+    files: int = 0
 
 
 def _exclusions(release: Release) -> Iterable[Exclusion]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from regrow.errors import InputError, RecipeError
-from regrow.recipe.pin import Pin
+from regrow.recipe.pin import Pin, Pins
 from regrow.sources import addresses, kept, objects
 from regrow.sources.faults import LINE_ENDS, Promise, differs_in_line_ends, unexpected
 from regrow.sources.scheme import Emit, Poll, Scheme, Site, idle, silent
@@ -118,6 +118,7 @@ def resolve(
     emit: Emit = silent,
     offline: bool = False,
     poll: Poll = idle,
+    known: Pins | None = None,
 ) -> tuple[Pin, ...]:
     """Find out which files a source has now, downloading what must be seen to be known.
 
@@ -129,13 +130,14 @@ def resolve(
         emit: is told of progress, and by ``selected`` how many files of a folder are used and left out, and why.
         offline: True to leave the network alone and use only what was downloaded before.
         poll: called now and then; may raise to give up. What has arrived until then is kept.
+        known: the files that it had. If it has the same ones, they are given, and nothing is worked out again.
 
     Raises:
         InputError: if it cannot be had.
     """
     scheme, locator = _scheme(fetch)
     choice = Choice(tuple(select), tuple(exclude))
-    return scheme.resolve(locator, Site(base, choice, emit, offline, poll))
+    return scheme.resolve(locator, Site(base, choice, emit, offline, poll, known=Pins() if known is None else known))
 
 
 def retrieve(

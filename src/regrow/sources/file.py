@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from regrow.errors import InputError, RecipeError
 from regrow.formats.pointer import pointer, remedy
 from regrow.recipe import lock, schema
 from regrow.recipe.beside import beside
-from regrow.recipe.pin import FOLDER, WITHHELD, Pin
+from regrow.recipe.pin import FOLDER, WITHHELD, Pin, Pins
 from regrow.sources import kept
 from regrow.sources.archives import is_archive
 from regrow.sources.looked import Looked
@@ -23,6 +24,7 @@ from regrow.sources.survey import Survey
 from regrow.store.digest import sha256_file
 from regrow.words import shown
 
+_T = TypeVar("_T")
 _OWN = (schema.FILE, lock.FILE)
 _RELEASE = ("SHA256SUMS", lock.FILE)  # as regrow.release.layout, a room above, calls them
 _CACHE = b"Signature: 8a477f597d28d172789f06886806bc55"  # by the Cache Directory Tagging Specification
@@ -253,7 +255,7 @@ def _nothing(folder: Path, names: list[str], survey: Survey, site: Site) -> Inpu
 
 def _pins(folder: Path, names: list[str], site: Site) -> tuple[Pin, ...]:
     """The files as they are now, none of which may be a pointer to one elsewhere."""
-    pins, pointers, looked = [], dict[str, str](), Looked(folder)
+    pointers, looked = dict[str, str](), Looked(folder)
 
     def read(name: str) -> Pin:
         pin, head = _pin(folder / name, name)
@@ -261,12 +263,19 @@ def _pins(folder: Path, names: list[str], site: Site) -> tuple[Pin, ...]:
             pointers[name] = kind
         return pin
 
-    for name in names:
-        site.poll()
-        try:
-            pins.append(looked.pin(name, partial(read, name)))
-        except OSError as error:
-            raise InputError(f"`{folder / name}` cannot be read", why=error.strerror or str(error)) from error
+    def each(do: Callable[[str], _T]) -> Iterator[_T]:
+        for name in names:
+            site.poll()
+            try:
+                yield do(name)
+            except OSError as error:
+                raise InputError(f"`{folder / name}` cannot be read", why=error.strerror or str(error)) from error
+
+    looks = [*each(looked.looks)]
+    if looked.are_same(names, looks, site.known):
+        return site.known
+    seen = dict(zip(names, looks, strict=True))
+    pins = Pins(each(lambda name: looked.pin(name, seen[name], partial(read, name))))
     if pointers:
         (name, kind), *others = pointers.items()
         more = f", and so are {len(others)} more" if others else ""
@@ -276,8 +285,8 @@ def _pins(folder: Path, names: list[str], site: Site) -> tuple[Pin, ...]:
             why="the text itself is kept elsewhere, and was not fetched with the repository",
             hint=f"`{remedy(kind)}` fetches it; or leave it out with `exclude`",
         )
-    looked.keep()
-    return tuple(pins)
+    looked.keep(names, looks, pins)
+    return pins
 
 
 def _pin(path: Path, name: str) -> tuple[Pin, bytes]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from regrow.recipe.pin import Pin
+from regrow.recipe.pin import Pin, Pins
 from regrow.sources.addresses import shown
 from regrow.sources.downloads import Downloads, offline_error
 from regrow.sources.faults import Promise
@@ -42,6 +42,7 @@ class Site:
         offline: True to leave the network alone.
         poll: called now and then, to be able to give up.
         downloads: what has been downloaded before.
+        known: the files that the source had when it was last pinned.
     """
 
     base: Path = field(default_factory=Path)
@@ -50,6 +51,7 @@ class Site:
     offline: bool = False
     poll: Poll = idle
     downloads: Downloads = field(default_factory=Downloads)
+    known: Pins = field(default_factory=Pins)
 
     def download(self, url: str, promise: Promise | None = None) -> Path:
         """A file from the web: see :meth:`regrow.sources.downloads.Downloads.get`."""

@@ -153,12 +153,24 @@ def _plain(paths: Sequence[str]) -> bool:
 def _fits(path: str, pattern: str, wild: bool = False) -> bool:
     """Whether a pattern fits a path."""
     folder, slash, name = path.rpartition("/")
-    return len(_parts(pattern)) in _behind(_places(folder if slash else None, pattern, wild), name, pattern, wild)
+    wanted, spelled = _last(folder if slash else None, pattern, wild)
+    return wanted is not None and wanted.fullmatch(name) is not None and (spelled or not aside(name))
 
 
 @lru_cache(maxsize=1024)
+def _last(folder: str | None, pattern: str, wild: bool) -> tuple[re.Pattern[str] | None, bool]:
+    """What a file in a folder, in which many may lie, has to fit, and whether it may be one that wildcards pass over:
+    the last part of a pattern; nothing if the folder does not fit those before it.
+    """
+    parts = _parts(pattern)
+    if len(parts) - 1 not in _places(folder, pattern, wild):
+        return None, False
+    part, spelled = parts[-1]
+    return part, spelled or wild
+
+
 def _places(folder: str | None, pattern: str, wild: bool) -> tuple[int, ...]:
-    """The parts of a pattern that may come next behind a folder, in which many files may lie; None for the first."""
+    """The parts of a pattern that may come next behind a folder; None for the first."""
     places = _skipping([0], _parts(pattern))
     for name in [] if folder is None else folder.split("/"):
         places = _behind(places, name, pattern, wild)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from regrow.corpus.documents import DOCUMENTS, locator
+from regrow.corpus import standing
+from regrow.corpus.documents import DOCUMENTS, EXCLUDED, locator
 from regrow.corpus.tables import Stretch, merged
 from regrow.evidence import TAGS, tags
 from regrow.evidence.tags import Tag
 from regrow.formats import parquet
+from regrow.recipe.facts import Declaring
 from regrow.recipe.kind import PROGRAM, Cost, Expected, Kind, Phase, Released, Slot, Table, Task
-from regrow.sections import Parameters
 from regrow.stages.by_parts import batches, part_of, parts_of
 from regrow.stages.costs import all_of
 
 if TYPE_CHECKING:
     import pyarrow
 
+    from regrow.corpus.standing import Standing
     from regrow.evidence.rights.ledger import Ledger
     from regrow.evidence.rights.statements import Statement
 
@@ -30,21 +32,48 @@ _SPEED = 40e6  # bytes of text in a second
 _HELD = 1 << 28  # bytes of texts that are read together, and of copies of them
 
 
-class RightsParameters(Parameters):
+class RightsParameters(Declaring):
     """There is nothing to choose."""
+
+
+def gather(task: Task[RightsParameters]) -> None:
+    """Find what was left out of a part for saying what another document says, if there are several terms at all."""
+    licences = task.call.parameters.licences
+    several = len({*licences.values()}) > 1
+    standing.gather(task.output, Stretch(part_of(task) / EXCLUDED), sorted(licences) if several else ())
+
+
+def join(task: Task[RightsParameters]) -> None:
+    """Bring together what stands for it."""
+    gathered = [task.files.path(one) for one in task.given("gather")]
+    standing.join(task.output, gathered, sorted(task.call.parameters.licences))
 
 
 def look(task: Task[RightsParameters]) -> None:
     """Read the texts of a part."""
     from regrow.evidence.rights.ledger import Ledger
 
-    ledger = Ledger()
+    ledger, stands = Ledger(), standing.Standing(task.files.path(task.given("join")[0]))
     with tags.writer(task.output) as writer:
         beside = [_BESIDE] if _BESIDE in parquet.columns(part_of(task) / DOCUMENTS) else []
         for batch in batches(task, [*_COLUMNS, *beside]):
-            for tag in _read(batch, ledger):
+            for tag in (*_read(batch, ledger), *_elsewhere(batch, stands, task.call.parameters.licences, ledger)):
                 writer.add(tag)
     ledger.write(task.output)
+
+
+def _elsewhere(
+    batch: pyarrow.RecordBatch, stands: Standing, licences: Mapping[str, str], ledger: Ledger
+) -> Iterator[Tag]:
+    """The other terms under which a source that was left out had what a document says, which stands for it."""
+    from regrow.evidence.rights.ledger import Elsewhere
+
+    for row, others in stands.of(batch.column("id").to_pylist()):
+        source, declared, id = (batch.column(name)[row].as_py() for name in ("source", "licence", "id"))
+        for other, count in others.items():
+            if (licence := licences[other]) != declared:
+                ledger.meet(Elsewhere(source, declared, other, licence), count)
+                yield Tag(source, id, "rights-elsewhere", 0, 0, f"{other}: {licence}")
 
 
 def _read(batch: pyarrow.RecordBatch, ledger: Ledger) -> list[Tag]:
@@ -134,11 +163,16 @@ def _cost(parameters: RightsParameters, inputs: Mapping[str, tuple[Expected, ...
 
 KIND = Kind(
     name="rights",
-    version=2,
+    version=3,
     parameters=RightsParameters,
     inputs={"documents": Slot("documents")},
     output="evidence",
-    phases=(Phase("look", look, parts_of), Phase("conclude", conclude, kept=True)),
+    phases=(
+        Phase("gather", gather, parts_of),
+        Phase("join", join),
+        Phase("look", look, parts_of),
+        Phase("conclude", conclude, kept=True),
+    ),
     libraries=("pyarrow",),
     summary="look for what texts say of their rights",
     table=Table("rights", about="What the texts say of their rights, beside what their sources declare."),

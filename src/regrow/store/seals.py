@@ -1,11 +1,11 @@
 """What is remembered of an artifact whose bytes were read: which files it has, and how they looked then.
 
 To read every byte of a corpus in order to use none of it is dear. So beside an artifact lies its seal: the list of its
-files, of which the artifact's digest is the sha256, and a stamp made of the size, dates and inode of each. While the
-stamp is the same, nothing has been written there since, as far as the disk tells: a program that writes to a file
-changes its dates, and nobody can set back the one of them that the system keeps for itself (``ctime``; on Windows there
-is none such, and size and date of writing have to do). What a disk spoils by itself has the old dates, and only reading
-finds it. A copy of a store has other inodes, so what was copied is read once.
+files, of which the artifact's digest is the sha256, and a stamp made of the size, dates and inode of each, with the
+bytes of all. While the stamp is the same, nothing has been written there since, as far as the disk tells: a program
+that writes to a file changes its dates, and nobody can set back the one of them that the system keeps for itself
+(``ctime``; on Windows there is none such, and size and date of writing have to do). What a disk spoils by itself has
+the old dates, and only reading finds it. A copy of a store has other inodes, so what was copied is read once.
 
 A seal is as good as the store it lies in: whoever may write there may write a false one. ``regrow verify`` builds in a
 store of its own, and ``regrow store verify`` believes no seal.
@@ -22,6 +22,7 @@ from regrow.store.atomic import write_atomic
 from regrow.store.digest import entries, sha256_bytes, sums
 
 SUFFIX = ".seal"
+_HEAD = 128  # bytes that hold the stamp
 
 
 def place(artifact: Path) -> Path:
@@ -30,14 +31,29 @@ def place(artifact: Path) -> Path:
 
 
 def stamp(artifact: Path) -> str:
-    """What the disk tells of the files of an artifact, as one sha256.
+    """What the disk tells of the files of an artifact: a sha256 of how each looks, and the bytes of all.
 
     Raises:
         StageError: if it is no artifact.
         OSError: if it is not there.
     """
-    rows = (f"{path}\0{_looks(entry.stat(follow_symlinks=False))}\n" for path, entry in entries(artifact))
-    return sha256_bytes("".join(rows).encode())
+    found = [(path, entry.stat(follow_symlinks=False)) for path, entry in entries(artifact)]
+    rows = "".join([f"{path}\0{_looks(status)}\n" for path, status in found])
+    return f"{sha256_bytes(rows.encode())} {sum(status.st_size for _, status in found)}"
+
+
+def size(artifact: Path) -> int:
+    """Bytes of the files of an artifact, as its seal has them; without one, as the disk has them.
+
+    Raises:
+        StageError: if it is no artifact.
+        OSError: if it is not there.
+    """
+    try:
+        with place(artifact).open("rb") as file:
+            return int(file.readline(_HEAD).split(b" ")[1])
+    except (OSError, LookupError, ValueError):
+        return sum(entry.stat(follow_symlinks=False).st_size for _, entry in entries(artifact))
 
 
 def _looks(status: os.stat_result) -> str:

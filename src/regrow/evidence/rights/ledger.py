@@ -6,13 +6,13 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 
 from regrow.evidence.record import Evidence, Rows
 from regrow.evidence.rights.sorts import COPYRIGHT, LICENCE, OPT_OUT, RESERVED, RESTRICTION, TAG, TEXT
 from regrow.evidence.rights.statements import Statement
-from regrow.evidence.rights.verdict import SEVERAL, State, Verdict, declares_none
+from regrow.evidence.rights.verdict import SEVERAL, State, Verdict, asks_for_more, declares_none
 from regrow.licences import find
 from regrow.words import counted
 
@@ -62,6 +62,23 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """Documents that stand for equal or nearly equal ones of a source that declares something else.
+
+    Attributes:
+        source: their source.
+        declared: its licence.
+        other: the source of those that were left out.
+        licence: what that one declares.
+    """
+
+    source: str
+    declared: str
+    other: str
+    licence: str
+
+
+@dataclass(frozen=True)
 class Sample:
     """A document that shows what there is.
 
@@ -91,12 +108,16 @@ class Ledger:
         size: of the texts of each group, in bytes.
         statements: sort of a statement, and what it says -> in how many documents there is one.
         samples: in the order of the corpus.
+        elsewhere: how many documents say what others had under other terms.
+        dropped: for how many of those they stand.
     """
 
     documents: Counter[Group] = field(default_factory=Counter)
     size: Counter[Group] = field(default_factory=Counter)
     statements: Counter[tuple[str, str]] = field(default_factory=Counter)
     samples: list[Sample] = field(default_factory=list)
+    elsewhere: Counter[Elsewhere] = field(default_factory=Counter)
+    dropped: Counter[Elsewhere] = field(default_factory=Counter)
     _sampled: Counter[tuple[str, str]] = field(default_factory=Counter)
     _seen: set[tuple[str, str, tuple[str, ...]]] = field(default_factory=set)
 
@@ -119,11 +140,18 @@ class Ledger:
             self._sampled[kind] += 1
             self.samples.append(sample)
 
+    def meet(self, elsewhere: Elsewhere, dropped: int, documents: int = 1) -> None:
+        """Count a document, or some, that stand for so many others."""
+        self.elsewhere[elsewhere] += documents
+        self.dropped[elsewhere] += dropped
+
     def join(self, other: Ledger) -> None:
         """Add what was found in a later part of the corpus."""
         for group, documents in other.documents.items():
             self.add(group, documents, other.size[group])
         self.statements.update(other.statements)
+        self.elsewhere.update(other.elsewhere)
+        self.dropped.update(other.dropped)
         for sample in other.samples:
             self.show(sample)
 
@@ -131,7 +159,9 @@ class Ledger:
         """Write it for a later phase."""
         groups = [[*asdict(group).values(), count, self.size[group]] for group, count in self.documents.items()]
         statements = [[*key, count] for key, count in self.statements.items()]
-        told = {"groups": groups, "statements": statements, "samples": [asdict(one) for one in self.samples]}
+        samples = [asdict(one) for one in self.samples]
+        elsewhere = [[*asdict(one).values(), count, self.dropped[one]] for one, count in self.elsewhere.items()]
+        told = {"groups": groups, "statements": statements, "samples": samples, "elsewhere": elsewhere}
         (folder / _TALLY).write_text(json.dumps(told), "utf-8")
 
     @staticmethod
@@ -141,6 +171,8 @@ class Ledger:
         ledger = Ledger(statements=Counter({(sort, says): count for sort, says, count in told["statements"]}))
         for source, declared, state, says, count, size in told["groups"]:
             ledger.add(Group(source, declared, State(state), tuple(says)), count, size)
+        for *which, documents, dropped in told["elsewhere"]:
+            ledger.meet(Elsewhere(*which), dropped, documents)
         for one in told["samples"]:
             ledger.show(Sample(**{**one, "says": tuple(one["says"])}))
         return ledger
@@ -194,6 +226,7 @@ def evidence(ledger: Ledger) -> Evidence:
     measures: dict[str, int | float] = {"documents": documents, "bytes": size, "opt-outs": opted}
     for state in State:
         measures |= {f"documents-{state}": counts[state], f"bytes-{state}": sizes[state]}
+    measures["duplicates-under-other-terms"] = ledger.dropped.total()
     return Evidence(
         check="rights",
         question="On which terms may the texts be used, and do they say so themselves?",
@@ -254,6 +287,12 @@ def _notices(ledger: Ledger) -> Iterator[str]:
         unknown = sum(ledger.documents[group] for group in groups if declares_none(group.declared))
         if unknown:
             yield f"The source `{source}` declares no terms for its {counted(unknown, 'document')}: `{declared}`."
+    for one, count in sorted(ledger.elsewhere.items(), key=lambda item: astuple(item[0])):
+        if asks_for_more(one.licence, one.declared):
+            yield (
+                f"The text of {counted(count, 'document')} of the source `{one.source}`, declared {one.declared}, is "
+                f"also in `{one.other}`, which is declared {one.licence} and asks for more."
+            )
     opted = {says: count for (sort, says), count in sorted(ledger.statements.items()) if sort == OPT_OUT}
     if opted:
         what = ", ".join(f"{says} ({count:,})" for says, count in opted.items())
@@ -283,6 +322,14 @@ def _tables(ledger: Ledger) -> Iterator[Rows]:
                 for one in told
             ],
             "The first documents of each source that say something new; all are in tags.parquet.",
+        )
+    if ledger.elsewhere:
+        most = sorted(ledger.elsewhere.items(), key=lambda item: (-item[1], astuple(item[0])))
+        yield _cut(
+            "The same text under other terms",
+            ("source", "declared", "also in", "declared there", "documents", "left out there"),
+            [(*astuple(one), count, ledger.dropped[one]) for one, count in most],
+            "Of equal or nearly equal texts one is kept; what the others say of themselves is not read.",
         )
     if ledger.statements:
         yield Rows(
@@ -336,6 +383,7 @@ _METHOD = (
     "A text contradicts its source if the freest licence that it offers asks for more than the freest declared one "
     "(nothing, notices, the same licence for changed files, the same licence for all, or terms that are not open), "
     "or if a sentence forbids what an open licence allows. Versions of one licence agree.",
+    "Where a document was kept of several that are equal or nearly so, what is declared of the others counts as well.",
     f"A text that names {SEVERAL} or more licences is taken for a list of what others are under.",
 )
 
