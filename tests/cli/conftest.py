@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from filelock import FileLock
 
 import regrow
 from regrow.building.template import start
+from tests.warm import Warm
+
+_HERE = Path(regrow.__file__).parents[1]
+"""Of the regrow under test, however it was found."""
 
 HEX = re.compile(r"\b[0-9a-f]{64}\b")
 
@@ -30,10 +35,13 @@ class Shell:
 
     def environment(self, **env: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("REGROW", "NO_COLOR"))}
-        here = str(Path(regrow.__file__).parents[1])  # the regrow under test, however it was found
-        return {**kept, "PYTHONPATH": here, "REGROW_STORE": str(self.store), **env}
+        return {**kept, "PYTHONPATH": str(_HERE), "REGROW_STORE": str(self.store), **env}
 
     def run(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end: one that has loaded already, unless variables are given which loading may read."""
+        loaded = all(name.startswith("REGROW") for name in env)
+        if loaded and sys.platform == "linux":  # elsewhere what libraries begin as they load may not live on in a fork
+            return _warm().run(args, self.folder, self.environment(**env))
         command = [sys.executable, "-m", "regrow.cli", *args]
         return subprocess.run(
             command,
@@ -50,6 +58,11 @@ class Shell:
 
     def json(self, *args: str) -> Any:
         return json.loads(self.run(*args, "--json").stdout)
+
+
+@cache
+def _warm() -> Warm:
+    return Warm({**os.environ, "PYTHONPATH": str(_HERE)})
 
 
 def write_recipe(folder: Path, tokens: int = 7_680) -> None:
