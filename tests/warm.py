@@ -42,11 +42,15 @@ class Warm:
                 cwd=Path(__file__).parents[1], env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
             )  # fmt: skip
 
-    def run(self, args: Sequence[str], cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end; as :func:`subprocess.run` does, with nothing to read and all that it says kept."""
+    def run(
+        self, args: Sequence[str], cwd: Path, env: Mapping[str, str], given: bytes = b""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end and keep what it says, as :func:`subprocess.run` does."""
         asked = json.dumps({"args": list(args), "cwd": str(cwd), "env": dict(env)}).encode()
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, Path(os.devnull).open("rb") as nothing:
-            socket.send_fds(self._ours, [asked], [file.fileno() for file in (nothing, out, err)])
+        with tempfile.TemporaryFile() as read, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            read.write(given)
+            read.seek(0)
+            socket.send_fds(self._ours, [asked], [file.fileno() for file in (read, out, err)])
             answer = self._ours.recv(_MOST_BYTES)
             assert answer, "the server of commands has gone"
             out.seek(0)

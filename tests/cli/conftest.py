@@ -23,6 +23,9 @@ from tests.warm import Warm
 _HERE = Path(regrow.__file__).parents[1]
 """Of the regrow under test, however it was found."""
 
+_READ_WHEN_ASKED = ("REGROW", "SOURCE_DATE_EPOCH")
+"""Variables that nothing reads while it loads."""
+
 HEX = re.compile(r"\b[0-9a-f]{64}\b")
 
 
@@ -37,19 +40,14 @@ class Shell:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("REGROW", "NO_COLOR"))}
         return {**kept, "PYTHONPATH": str(_HERE), "REGROW_STORE": str(self.store), **env}
 
-    def run(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *args: str, given: bytes = b"", **env: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end: one that has loaded already, unless variables are given which loading may read."""
-        loaded = all(name.startswith("REGROW") for name in env)
+        loaded = all(name.startswith(_READ_WHEN_ASKED) for name in env)
         if loaded and sys.platform == "linux":  # elsewhere what libraries begin as they load may not live on in a fork
-            return _warm().run(args, self.folder, self.environment(**env))
+            return _warm().run(args, self.folder, self.environment(**env), given)
         command = [sys.executable, "-m", "regrow.cli", *args]
         return subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment(**env),
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
+            command, cwd=self.folder, env=self.environment(**env), capture_output=True, text=True, input=given.decode()
         )
 
     def start(self, *args: str, **options: Any) -> subprocess.Popen[str]:
