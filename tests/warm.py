@@ -43,14 +43,16 @@ class Warm:
             )  # fmt: skip
 
     def run(
-        self, args: Sequence[str], cwd: Path, env: Mapping[str, str], given: bytes = b""
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end and keep what it says, as :func:`subprocess.run` does."""
-        asked = json.dumps({"args": list(args), "cwd": str(cwd), "env": dict(env)}).encode()
+        self, args: Sequence[str], cwd: Path, env: Mapping[str, str], given: bytes = b"",
+        stdout: int | None = None, stderr: int | None = None,
+    ) -> subprocess.CompletedProcess[str]:  # fmt: skip
+        """Run a command to its end, as :func:`subprocess.run` does, and keep what it says to no file that is given."""
+        request = json.dumps({"args": list(args), "cwd": str(cwd), "env": dict(env)}).encode()
         with tempfile.TemporaryFile() as read, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             read.write(given)
             read.seek(0)
-            socket.send_fds(self._ours, [asked], [file.fileno() for file in (read, out, err)])
+            told = [file.fileno() if to is None else to for file, to in ((out, stdout), (err, stderr))]
+            socket.send_fds(self._ours, [request], [read.fileno(), *told])
             answer = self._ours.recv(_MOST_BYTES)
             assert answer, "the server of commands has gone"
             out.seek(0)

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -40,19 +40,21 @@ class Shell:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("REGROW", "NO_COLOR"))}
         return {**kept, "PYTHONPATH": str(_HERE), "REGROW_STORE": str(self.store), **env}
 
-    def run(self, *args: str, given: bytes = b"", **env: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *args: str, given: bytes = b"", stdout: int | None = None, stderr: int | None = None, **env: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end: one that has loaded already, unless variables are given which loading may read."""
         loaded = all(name.startswith(_READ_WHEN_ASKED) for name in env)
         if loaded and sys.platform == "linux":  # elsewhere what libraries begin as they load may not live on in a fork
-            return _warm().run(args, self.folder, self.environment(**env), given)
-        command = [sys.executable, "-m", "regrow.cli", *args]
-        return subprocess.run(
-            command, cwd=self.folder, env=self.environment(**env), capture_output=True, text=True, input=given.decode()
-        )
+            return _warm().run(args, self.folder, self.environment(**env), given, stdout, stderr)
+        out, err = (subprocess.PIPE if file is None else file for file in (stdout, stderr))
+        process = self.start(*args, stdin=subprocess.PIPE, stdout=out, stderr=err, env=env, errors="surrogateescape")
+        said = process.communicate(given.decode(errors="surrogateescape"))
+        return subprocess.CompletedProcess(process.args, process.returncode, *said)
 
-    def start(self, *args: str, **options: Any) -> subprocess.Popen[str]:
+    def start(self, *args: str, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "regrow.cli", *args]
-        return subprocess.Popen(command, cwd=self.folder, env=self.environment(), text=True, **options)
+        return subprocess.Popen(command, cwd=self.folder, env=self.environment(**(env or {})), text=True, **options)
 
     def json(self, *args: str) -> Any:
         return json.loads(self.run(*args, "--json").stdout)
