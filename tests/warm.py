@@ -80,15 +80,25 @@ def _serve(connection: socket.socket) -> None:
 
 def _become(asked: Mapping[str, Any], files: Sequence[int]) -> None:
     """Take the streams, the folder, the environment and the arguments that a command is to have."""
-    for stream, file in enumerate(files):
+    for stream, (file, name) in enumerate(zip(files, ("stdin", "stdout", "stderr"), strict=True)):
         os.dup2(file, stream)
         os.close(file)
+        setattr(sys, name, _opened(stream, getattr(sys, name)))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["env"])
     sys.path[0] = asked["cwd"]
     sys.argv = ["regrow", *asked["args"]]
+
+
+def _opened(stream: int, before: io.TextIOWrapper) -> io.TextIOWrapper:
+    """A stream as Python opens it as it begins: it looks once whether there is a terminal, a pipe or a file."""
+    file = open(stream, "rb" if stream == 0 else "wb", closefd=False)  # noqa: SIM115 (for good)
+    lines = stream == 2 or file.isatty()
+    return io.TextIOWrapper(
+        file, before.encoding, before.errors, line_buffering=lines, write_through=before.write_through
+    )
 
 
 def _end(code: object) -> NoReturn:

@@ -82,7 +82,7 @@ def test_head(built: Shell) -> None:
 
 def test_a_build_does_not_depend_on_being_watched(copy: Shell) -> None:
     writer = closed_pipe()
-    done = copy.run("build", "small", "--store", "new", stderr=writer)
+    done = copy.run("build", "small", "--store", "new", stderr=writer, PYTHONUNBUFFERED="")
     os.close(writer)
     assert done.returncode == 0
     assert len(done.stdout) == 65
