@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,8 +20,11 @@ ROOT = Path(__file__).parents[1]
 def test_the_example_of_the_page_runs(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "python.md").read_text("utf-8")
     (code,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    code = code.replace('"examples/tiny"', repr(str(ROOT / "examples" / "tiny")))
-    code = code.replace("regrow.build(", f"regrow.build(output={str(tmp_path / 'tiny')!r}, locked=True, recipe=")
+    recipe = shutil.copytree(
+        ROOT / "examples" / "tiny", tmp_path / "examples" / "tiny", ignore=shutil.ignore_patterns("*.lock")
+    )
+    shorter = (recipe / "regrow.toml").read_text("utf-8").replace("tokens = 160_000", "tokens = 20_480")
+    (recipe / "regrow.toml").write_text(shorter, "utf-8")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() and not done.stderr

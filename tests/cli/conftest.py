@@ -7,8 +7,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,13 @@ from filelock import FileLock
 
 import regrow
 from regrow.building.template import start
+from tests.warm import Warm
+
+_HERE = Path(regrow.__file__).parents[1]
+"""Of the regrow under test, however it was found."""
+
+_READ_WHEN_ASKED = ("REGROW", "SOURCE_DATE_EPOCH")
+"""Variables that nothing reads while it loads."""
 
 HEX = re.compile(r"\b[0-9a-f]{64}\b")
 
@@ -30,26 +38,31 @@ class Shell:
 
     def environment(self, **env: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("REGROW", "NO_COLOR"))}
-        here = str(Path(regrow.__file__).parents[1])  # the regrow under test, however it was found
-        return {**kept, "PYTHONPATH": here, "REGROW_STORE": str(self.store), **env}
+        return {**kept, "PYTHONPATH": str(_HERE), "REGROW_STORE": str(self.store), **env}
 
-    def run(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "regrow.cli", *args]
-        return subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment(**env),
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-        )
+    def run(
+        self, *args: str, given: bytes = b"", stdout: int | None = None, stderr: int | None = None, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end: one that has loaded already, unless variables are given which loading may read."""
+        loaded = all(name.startswith(_READ_WHEN_ASKED) for name in env)
+        if loaded and sys.platform == "linux":  # elsewhere what libraries begin as they load may not live on in a fork
+            return _warm().run(args, self.folder, self.environment(**env), given, stdout, stderr)
+        out, err = (subprocess.PIPE if file is None else file for file in (stdout, stderr))
+        process = self.start(*args, stdin=subprocess.PIPE, stdout=out, stderr=err, env=env, errors="surrogateescape")
+        said = process.communicate(given.decode(errors="surrogateescape"))
+        return subprocess.CompletedProcess(process.args, process.returncode, *said)
 
-    def start(self, *args: str, **options: Any) -> subprocess.Popen[str]:
+    def start(self, *args: str, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "regrow.cli", *args]
-        return subprocess.Popen(command, cwd=self.folder, env=self.environment(), text=True, **options)
+        return subprocess.Popen(command, cwd=self.folder, env=self.environment(**(env or {})), text=True, **options)
 
     def json(self, *args: str) -> Any:
         return json.loads(self.run(*args, "--json").stdout)
+
+
+@cache
+def _warm() -> Warm:
+    return Warm({**os.environ, "PYTHONPATH": str(_HERE)})
 
 
 def write_recipe(folder: Path, tokens: int = 7_680) -> None:

@@ -18,17 +18,8 @@ def test_chat_continues_the_same_way_every_time(built: Shell) -> None:
 def test_chat_as_json_and_from_stdin(built: Shell) -> None:
     document = built.json("chat", "build/small", "A model", "--max-tokens", "12")
     assert (document["schema"], document["prompt"]) == ("regrow/chat/1", "A model")
-    process = built.start(
-        "chat",
-        "build/small",
-        "--max-tokens",
-        "12",
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    out, _ = process.communicate("A model\n")
-    assert out == f"A model{document['text']}\n"
+    done = built.run("chat", "build/small", "--max-tokens", "12", given=b"A model\n")
+    assert done.stdout == f"A model{document['text']}\n"
 
 
 def test_next_to_no_temperature_takes_the_likeliest_token_without_a_warning(built: Shell) -> None:
@@ -53,12 +44,10 @@ def test_inspect(built: Shell, first_build: subprocess.CompletedProcess[str]) ->
 
 
 def test_a_prompt_that_is_no_text(built: Shell) -> None:
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    for argument, stdin in (["A\udcff"], ""), ([], "A\udcff"):
-        process = built.start("chat", "build/small", *argument, **pipes, errors="surrogateescape")
-        out, err = process.communicate(stdin)
-        assert (process.returncode, out) == (2, "")
-        assert err.startswith("error: the prompt is not UTF-8\n  because it has byte 0xff after 1 characters\n")
+    for argument, given in (["A\udcff"], b""), ([], b"A\xff"):
+        done = built.run("chat", "build/small", *argument, given=given)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("error: the prompt is not UTF-8\n  because it has byte 0xff after 1 characters\n")
 
 
 def test_report_is_the_same_again(copy: Shell) -> None:

@@ -1,8 +1,5 @@
 """python -m pytest tests/cli/test_trace.py"""
 
-import subprocess
-import sys
-
 import pytest
 
 from .conftest import Shell
@@ -59,24 +56,10 @@ def test_people_see_the_text_with_marks(built: Shell) -> None:
 
 
 def test_standard_input(built: Shell) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "regrow.cli", "trace", "build/small", "-"],
-        cwd=built.folder,
-        env=built.environment(),
-        input=passage(built).encode(),
-        capture_output=True,
-    )
-    assert b"]1" in done.stdout
-    bad = subprocess.run(
-        [sys.executable, "-m", "regrow.cli", "trace", "build/small", "-"],
-        cwd=built.folder,
-        env=built.environment(),
-        input=b"a\xff",
-        capture_output=True,
-        text=False,
-    )
+    assert "]1" in built.run("trace", "build/small", "-", given=passage(built).encode()).stdout
+    bad = built.run("trace", "build/small", "-", given=b"a\xff")
     assert bad.returncode == 6
-    assert b"the text is not UTF-8\n  standard input, byte 1" in bad.stderr
+    assert "the text is not UTF-8\n  standard input, byte 1" in bad.stderr
 
 
 def test_a_string_is_found_wherever_it_begins(built: Shell) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.warm import Warm
+
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-stage.md"
 RECIPE = """\
 recipe = 1
@@ -83,8 +85,11 @@ class Shop:
             "REGROW_STORE": str(root / "store"),
             "REGROW_NO_PROGRESS": "1",
         }
+        self.warm = Warm(self.environment) if sys.platform == "linux" else None
 
     def run(self, *words: str, plugin: bool = True) -> subprocess.CompletedProcess[str]:
+        if plugin and self.warm:
+            return self.warm.run(words, self.root, self.environment)
         environment = dict(self.environment)
         if not plugin:
             environment["PYTHONPATH"] = os.environ.get("PYTHONPATH", "")

@@ -53,10 +53,11 @@ def guarded(console: Console, command: Callable[[], Any]) -> int:
     except Exception as error:
         return _told(console, error)
     finally:
-        try:
-            stdout.flush()
-        except (OSError, ValueError):
-            silence(stdout)
+        for stream in (stdout, stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                silence(stream)
 
 
 def _cut(console: Console, stdout: TextIO) -> int:
