@@ -22,9 +22,7 @@ _ROLES = ("system", "user", "assistant")
 
 
 class PromptParameters(Examining):
-    """A prompt, how tokens are chosen, and what the answer should be; or files of prompts, with what their lines leave
-    open.
-    """
+    """A prompt, or files of prompts; how tokens are chosen, and what the answer should be."""
 
     text: str = Field(
         default="",
