@@ -132,8 +132,8 @@ def _main(connection: socket.socket) -> NoReturn:
         runpy.run_module("regrow.cli", run_name="__main__", alter_sys=True)
     except SystemExit as end:
         _end(end.code)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
         _end(1)
     _end(None)
 
