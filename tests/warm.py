@@ -2,8 +2,8 @@
 
 A command takes a tenth of a second or two of its own and several to load torch, Numba and the package; there are some
 hundreds in the tests. A forked one has its own arguments, folder, environment, streams and end, as any other. What is
-decided while Python or a library loads (``PYTHONUTF8``, ``OMP_NUM_THREADS``) it has from the server, so whoever tests
-that, or what a command imports, terminals or signals starts a process from nothing instead.
+decided while Python or a library loads (``PYTHONUTF8``, ``PYTHONHASHSEED``, ``OMP_NUM_THREADS``) it has from the
+server, so whoever tests that, or what a command imports, terminals or signals starts a process from nothing instead.
 """
 
 from __future__ import annotations
@@ -132,8 +132,8 @@ def _main(connection: socket.socket) -> NoReturn:
         runpy.run_module("regrow.cli", run_name="__main__", alter_sys=True)
     except SystemExit as end:
         _end(end.code)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
         _end(1)
     _end(None)
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,7 +97,7 @@ def test_text_that_the_terminal_cannot_show_is_no_failure(built: Shell) -> None:
     assert done.stdout.startswith(r"\xdcbermut \U0001f989")
 
 
-def code_unread(shell: Shell, *args: str, **env: str) -> tuple[int, str]:
+def code_unread(shell: Shell, *args: str, **env: Any) -> tuple[int, str]:
     """The exit code of a command whose output nobody reads, and what it says to people."""
     writer = closed_pipe()
     done = shell.run(*args, stdout=writer, **env)
