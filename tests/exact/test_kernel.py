@@ -3,7 +3,10 @@
 import os
 import pickle
 import stat
+import subprocess
+import sys
 import time
+from contextlib import contextmanager
 from hashlib import sha256
 from os import utime
 
@@ -191,3 +194,43 @@ def test_the_threads_of_a_kernel_have_numbers_of_their_own(folder, threads):
     out = np.full(1000, -1)
     shared_kernel(numbered)(out, threads=min(threads, THREADS.count()))
     assert set(out) == set(range(min(threads, THREADS.count())))
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from regrow.exact import kept
+kept.folders = lambda: (Path(sys.argv[1]),)
+with kept.turn("name"):
+    print("begun", flush=True)
+    time.sleep(0.4)
+    kept.keep("name", b"theirs")
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+@contextmanager
+def another_at_work(folder, seconds=0.0):
+    """Another process that has its turn."""
+    command = [sys.executable, "-c", HOLDER, str(folder), str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "begun\n"
+        yield
+        other.kill()
+
+
+def test_what_another_process_compiles_is_waited_for(folder):
+    with another_at_work(folder), kept.turn("name"):
+        assert kept.read("name") == b"theirs"
+    assert [path.name for path in folder.iterdir()] == ["name"]
+
+
+def test_nobody_waits_for_ever(folder, monkeypatch):
+    monkeypatch.setattr(kept, "_SECONDS_OF_PATIENCE", 0.1)
+    with another_at_work(folder, 60), kept.turn("name"):
+        assert kept.read("name") is None
+
+
+def test_where_nothing_can_be_locked_nobody_waits(nowhere):
+    with kept.turn("name"):
+        assert kept.read("name") is None

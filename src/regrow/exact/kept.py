@@ -7,6 +7,7 @@ step and begins with its checksum. Whatever cannot be kept or read is compiled a
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -14,12 +15,14 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 _SECONDS_KEPT = 7 * 24 * 3600.0
 _CHECKSUM_BYTES = 32
+_SECONDS_OF_PATIENCE, _SECONDS_BETWEEN = 120.0, 0.05
 
 
 def read(name: str) -> bytes | None:
@@ -38,6 +41,22 @@ def read(name: str) -> bytes | None:
 def keep(name: str, content: bytes) -> bool:
     """Keep something by its name, in the first folder that takes it; whether one did."""
     return any(_write(folder, name, hashlib.sha256(content).digest() + content) for folder in folders())
+
+
+@contextmanager
+def turn(name: str) -> Iterator[None]:
+    """Wait while another process makes what is kept by this name, so that workers do not all compile the same.
+
+    It is a courtesy: where nothing can be locked, or the other one takes long, both make it, with the same result.
+    """
+    with ExitStack() as held:
+        if lock := next(filter(None, (_opened(folder / f"{name}.lock") for folder in folders())), None):
+            held.enter_context(lock)
+            held.callback(_unlinked, lock.name)
+            patience = time.monotonic() + _SECONDS_OF_PATIENCE
+            while not _locked(lock) and time.monotonic() < patience:
+                time.sleep(_SECONDS_BETWEEN)
+        yield
 
 
 @cache
@@ -62,16 +81,46 @@ def _parents(package: Path) -> Iterator[Path]:
         yield Path(tempfile.gettempdir(), f"regrow-{os.getuid()}")
 
 
+def _opened(path: Path) -> IO[bytes] | None:
+    with suppress(OSError):
+        if _made(path.parent):
+            return path.open("ab")
+    return None
+
+
+def _locked(lock: IO[bytes]) -> bool:
+    """Take a lock that no child inherits and that ends with the process; whether nobody else has it."""
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # as POSIX has it, either
+        return False
+    except OSError:
+        return True  # nothing can be locked here
+    return True
+
+
+def _unlinked(path: str) -> None:
+    with suppress(OSError):
+        Path(path).unlink()
+
+
+def _made(folder: Path) -> bool:
+    """Make a folder, if it is not there; whether nobody else could have put something in it."""
+    if not folder.is_dir():
+        # Not below a folder that others may write to, such as a temporary one of this name that is another user's.
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _trusted(folder.parent.lstat()):
+            return False
+        folder.mkdir(exist_ok=True)
+        _forget_others(folder)
+    return True
+
+
 def _write(folder: Path, name: str, data: bytes) -> bool:
     """Write a file in one step; whether that was possible, and nobody else could have put something there."""
     try:
-        if not folder.is_dir():
-            # Not below a folder that others may write to, such as a temporary one of this name that is another user's.
-            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not _trusted(folder.parent.lstat()):
-                return False
-            folder.mkdir(exist_ok=True)
-            _forget_others(folder)
+        if not _made(folder):
+            return False
         descriptor, aside = tempfile.mkstemp(dir=folder)
         try:
             with os.fdopen(descriptor, "wb") as file:

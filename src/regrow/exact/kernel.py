@@ -137,13 +137,21 @@ class _Kept(NullCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled code for a signature, or None."""
-        data = kept.read(self._name(sig, target_context))
+        name = self._name(sig, target_context)
+        if (found := self._read(name, target_context)) is not None:
+            return found
+        self.missed.enter_context(compiling.announced(self._title))
+        # What goes into a kernel is compiled in its turn. None goes into itself, so no two wait for each other.
+        self.missed.enter_context(kept.turn(name))
+        return self._read(name, target_context)
+
+    def _read(self, name: str, target_context: Any) -> Any:
+        data = kept.read(name)
         if data is not None:
             # Of this user and as it was written: what is wrong with it can only be that Numba cannot use it here.
             target_context.refresh()
             with suppress(Exception):
                 return _rebuilt(target_context, *pickle.loads(data))
-        self.missed.enter_context(compiling.announced(self._title))
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
