@@ -179,6 +179,14 @@ TINY = Kind("tiny", 1, Many, {}, "x", phases=(Phase("all", tiny, many, kept=True
 BUSY = Kind("busy", 1, Many, {}, "x", phases=(Phase("all", busy, many, kept=True),))
 
 
+def room(task: Task[Many]) -> None:
+    """How many threads a library has that asks a variable."""
+    (task.output / f"{task.index} of {task.count}").write_text(os.environ["RAYON_NUM_THREADS"])
+
+
+ROOM = Kind("room", 1, Many, {}, "x", phases=(Phase("shared", room, many, kept=True), Phase("alone", room, kept=True)))
+
+
 def who(call: Call[Parameters]) -> None:
     (call.output / "pid").write_text(str(os.getpid()))
 

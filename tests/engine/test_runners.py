@@ -22,7 +22,7 @@ from toy import WRITE, stage
 
 from regrow.engine import Choice, Evaluation, evaluate, rerun, share
 from regrow.engine.machine import memory_kills
-from regrow.engine.runners import FolderShelf, Tasks
+from regrow.engine.runners import FolderShelf, Tasks, processes
 from regrow.engine.runners.elsewhere import identity, perform
 from regrow.engine.runners.faults import Lives, plain
 from regrow.engine.runners.ray_tasks import _piece
@@ -139,6 +139,14 @@ def test_a_whole_stage_is_done_by_another_process_unless_nobody_else_finds_it(pl
     assert seen == [os.getpid()]
     assert int((made.results["a"].path / "pid").read_text()) != os.getpid()
     assert int((made.results["c"].path / "pid").read_text()) == os.getpid()  # it has threads, and workers, of its own
+
+
+def test_a_task_that_is_all_there_is_has_all_processors(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAYON_NUM_THREADS", raising=False)
+    monkeypatch.setattr(processes, "_processors", lambda: 6)
+    (made,) = place(Graph((stage("room", phased.ROOM, tasks=4),))).results.values()
+    assert (made.path / "0 of 1").read_text() == "6"
+    assert {(made.path / f"{index} of 4").read_text() for index in range(4)} == {"3"}
 
 
 TROUBLES = {

