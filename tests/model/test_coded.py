@@ -113,9 +113,19 @@ def test_without_the_processors_own_products_the_bits_are_the_same(name, kind):
 
 
 @pytest.mark.parametrize("rows", [8, 24, 70])
-@pytest.mark.parametrize(("name", "group"), [("4", 32), ("4 offset", 32), ("6", 16), ("8", 32)])
-def test_many_rows_of_more_blocks_than_are_taken_at_a_time_have_the_same_bits(name, group, rows):
-    (low, high), _, offset = comparison.CODED[name]
+@pytest.mark.parametrize(
+    ("low", "high", "group", "offset"),
+    [
+        (-8, 7, 32, False),
+        (0, 15, 32, True),
+        (-8, 7, 16, False),
+        (-4, 3, 32, False),
+        (-32, 31, 16, False),
+        (0, 31, 32, True),
+        (-128, 127, 32, False),
+    ],
+)
+def test_many_rows_of_more_blocks_than_are_taken_at_a_time_have_the_same_bits(low, high, group, offset, rows):
     x, scales = comparison.sample((rows, 864), 3, "wide"), comparison.sample((20, 864 // group), 2)
     x[rows // 2, 40], x[rows - 1, 863] = torch.nan, torch.inf
     weight = Coded.of(integers(20, 864, low, high), scales, scales * 0.3 if offset else None, (low, high))

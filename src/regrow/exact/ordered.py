@@ -363,7 +363,7 @@ def _add_weighted(numerators: Any, values: Any, begin: int, sums: Any) -> None:
 
 
 @_helper
-def _weigh(numerators: Any, values: Any, sums: Any) -> int:
+def _weigh(numerators: Any, values: Any, sums: Any) -> Any:
     """The same of some rows of numerators, for the values up to the one that is given; how many these are."""
     span, count = 8 * _EIGHTS, values.shape[0]
     width = values.shape[1] // span * span

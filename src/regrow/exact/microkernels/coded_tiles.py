@@ -47,7 +47,6 @@ _BLOCKS = 24  # at a time, whose codes as tiles stay in a cache
 _HEIGHT = 16  # rows at a time, those of a tile or two
 _ROWS = 4  # that vectors take at a time
 _PAIR = 2  # blocks that are multiplied while as many are added up
-_BLOCKS = 24  # at a time, whose codes as tiles stay in a cache
 _LINE = 64
 _TILE = _HEIGHT * _LINE
 _WIDE = 2 * _LINE  # bytes of 16 float64
@@ -95,11 +94,11 @@ def tiles(layout: Layout) -> Any:
         emit.call(builder, "llvm.x86.tilerelease")
         with emit.for_range(builder, rows) as row:
             target = builder.add(out, builder.mul(row.index, stride))
-            values = [
+            lower, upper = (
                 builder.fptrunc(one, ir.VectorType(ir.FloatType(), 8))
                 for one in _halves_at(builder, builder.add(totals, emit.times(builder, row.index, _WIDE)))
-            ]
-            emit.store(builder, emit.shuffle(builder, *values, _NATURAL), target)
+            )
+            emit.store(builder, emit.shuffle(builder, lower, upper, _NATURAL), target)
 
     def typed(_typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> Any:
         return emit.writes(write, *[emit.A] * 8, title=f"coded_tiles.{layout.title}")
