@@ -168,7 +168,6 @@ class Backend:
         """The product of two operands as float32 ``(G, P, Q)``, rounded; then added to ``onto``, if that is given."""
         if whole := self.whole(left.depth):
             return whole.matmul(left, right if isinstance(right, Numbers) else _stored(right), onto)
-        left = _stored(left)
         if fused := self._fused(left.depth):
             return fused.matmul(left, right, onto)
         left, right = _stored(left), _stored(right)
