@@ -51,6 +51,8 @@ def test_transformers_writes_what_we_write(release: Path) -> None:
     for folder in (release, release / "checkpoints" / "step-000000001"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+        said = model.generation_config
+        assert (said.do_sample, said.temperature, said.top_k) == (True, 0.8, 0)  # from all tokens, as here
         prompts = tokenizer(["To be", "To be, or not"], padding=True, return_tensors="pt")
         with torch.no_grad():
             theirs = model.generate(**prompts, max_new_tokens=12, do_sample=False)

@@ -20,6 +20,9 @@ from regrow.release.layout import GENERATION, SPECIAL_TOKENS, TOKENIZER, TOKENIZ
 EQUIPPED = (TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, GENERATION)
 """The names of the files that are changed for other engines."""
 
+_OF_ALL = {"top_k": 0}
+"""From how many tokens to choose: from all of them, where transformers takes the likeliest 50 of what says nothing."""
+
 _NO_END = int(1e30)
 """What transformers writes for a length without a limit."""
 
@@ -39,7 +42,7 @@ def equip(folder: Path) -> None:
         SPECIAL_TOKENS: _sorted({**_read(files, SPECIAL_TOKENS), "pad_token": END_OF_TEXT}),
     }
     for place in (Path(path).parent for path in sorted(files.paths()) if Path(path).name in (WEIGHTS, WEIGHTS_INDEX)):
-        generation = _sorted({**_read(files, (place / GENERATION).as_posix()), "pad_token_id": begin})
+        generation = _sorted({**_OF_ALL, **_read(files, (place / GENERATION).as_posix()), "pad_token_id": begin})
         for name, value in {**same, GENERATION: generation}.items():
             text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
             (folder / place / name).write_text(text, "utf-8", newline="\n")
@@ -60,7 +63,11 @@ def unequipped(name: str, data: bytes) -> bytes:
         raise ValueError("it is no table")
     if name == TOKENIZER:
         return json.dumps({**value, "post_processor": None}, indent=2, ensure_ascii=False).encode()
-    added = {TOKENIZER_CONFIG: {*value} - {*LEARNT}, SPECIAL_TOKENS: {"pad_token"}, GENERATION: {"pad_token_id"}}
+    added = {
+        TOKENIZER_CONFIG: {*value} - {*LEARNT},
+        SPECIAL_TOKENS: {"pad_token"},
+        GENERATION: {"pad_token_id", *_OF_ALL},
+    }
     before = {key: one for key, one in value.items() if key not in added.get(name, ())}
     return json.dumps(before, indent=2, sort_keys=True).encode() + b"\n"
 
