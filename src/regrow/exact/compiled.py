@@ -33,7 +33,7 @@ from regrow.exact.ordered import ordered_attention as ordered_attention
 from regrow.exact.ordered import ordered_product as ordered_product
 from regrow.exact.rows import (
     column_scales,
-    digits_by_column,
+    digits,
     dscores_row,
     exp,
     grid_exponent,
@@ -107,7 +107,7 @@ def _split_columns_kernel(x: Any, bits: Any, out: Any, exponents: Any, right: bo
             for c in range(columns):
                 largest[g, b, c] = max(largest[g, b, c], np.int32(bits[g, r, c] & _MASK))
     scale = np.empty((groups, columns), np.float32)
-    for g in prange(groups):
+    for g in range(groups):
         for c in range(columns):
             m = np.int32(0)
             for b in range(blocks):
@@ -117,10 +117,15 @@ def _split_columns_kernel(x: Any, bits: Any, out: Any, exponents: Any, right: bo
             # 13 - e is within -115..113, a normal float32. A column that is not finite gets 0 instead of a branch in
             # the loop below; what 0 times an infinity leaves there is cleared after it, which hardly ever has to be.
             scale[g, c] = _ZERO if e == _NON_FINITE else power32(13 - e)
-    for i in prange(groups * rows):
-        g, r = i // rows, i % rows
-        first, second = _places(g, r, rows, stacked)
-        digits_by_column(x[g, r], scale[g], out[first], out[second], right)
+    for i in prange(groups * blocks):
+        g, b = i // blocks, i % blocks
+        for r in range(b * block, min(rows, b * block + block)):
+            first, second = _places(g, r, rows, stacked)
+            # No view of a row is made, whose owners would be counted: that takes longer than a short row.
+            for c in range(columns):
+                high, low = digits(x[g, r, c], scale[g, c])
+                out[first, c] = low if right else high
+                out[second, c] = high if right else low
 
 
 @_parallel
@@ -935,10 +940,11 @@ def _on_grid_kernel(x: Any, bits: Any, out: Any) -> None:
         if e == _NON_FINITE:
             out[r] = F(np.nan)
         else:
-            scale, back = power(24 - e), power(e) * 2.0**-24
+            # Both are normal, and integers up to 2**24 times them are float32, so that float32 is exact.
+            scale, back = power32(24 - e), power32(e - 24)
             for c in range(x.shape[1]):
                 # By way of int32, as the definition, in which there is no negative zero; a division by 1 is none.
-                out[r, c] = F(np.float64(np.int32(np.rint(np.float64(x[r, c]) * scale))) * back)
+                out[r, c] = F(np.int32(np.rint(x[r, c] * scale))) * back
 
 
 def on_grid(x: Tensor) -> Tensor:

@@ -57,6 +57,9 @@ MOST_POSITIONS = 1 << 17
 # Gradients of 20 bits times operands of 13 add up within float64 for so many rows.
 MOST_HEAD_ROWS = 1 << 19
 
+# Whether the backward pass that runs leaves what it used for another one (`retain_graph`).
+_graph_is_kept: Any = torch._C._autograd._get_current_graph_task_keep_graph
+
 Backward = TypeVar("Backward", bound=Callable[..., Any])
 
 
@@ -662,8 +665,16 @@ def _most_likely(logits: Tensor, top: int) -> Tensor:
 
 
 def _times(made: tuple[Tensor | None, ...], factor: Tensor) -> tuple[Tensor | None, ...]:
-    """Gradients of a loss, times that of the loss itself: new tensors, which whoever asks may add to in place."""
-    return tuple(None if one is None else one * factor for one in made)
+    """Gradients of a loss, times that of the loss itself: what whoever asks may add to in place. Who may ask again gets
+    new tensors, all others those that were made.
+    """
+    if _graph_is_kept():
+        return tuple(None if one is None else one * factor for one in made)
+    if float(factor) != 1.0:
+        for one in made:
+            if one is not None:
+                one.mul_(factor)
+    return made
 
 
 def _row_blocks(rows: int, height: int) -> list[slice]:

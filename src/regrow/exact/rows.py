@@ -102,25 +102,20 @@ def largest_number(x: Any) -> Any:
 
 
 @_helper
-def digits_by_column(x: Any, scale: Any, first: Any, second: Any, right: bool) -> None:
-    """Digits of ``rint(x * scale)`` in two rows; ``scale`` is a row."""
+def digits(x: Any, scale: Any) -> Any:
+    """The digits of ``rint(x * scale)``, the high one first."""
     # Within 2**13, far below the 2**22 to which _ROUND rounds. A power of two scales exactly; what becomes subnormal by
     # it is below a half and rounds to 0 in any case. The digits are balanced, high rounded to the nearest: -64..64.
-    for c in range(x.shape[0]):
-        q = np.int32((x[c] * scale[c] + _ROUND) - _ROUND)
-        high = np.int32((q + 64) >> 7)
-        low = np.int32(q - (high << 7))
-        first[c] = low if right else high
-        second[c] = high if right else low
+    q = np.int32((x * scale + _ROUND) - _ROUND)
+    high = np.int32((q + 64) >> 7)
+    return high, np.int32(q - (high << 7))
 
 
 @_helper
 def row_digits(x: Any, scale: Any, first: Any, second: Any, right: bool) -> None:
-    """As :func:`digits_by_column` with one scale, which stays in a register."""
+    """Digits of a row in two rows, with one scale, which stays in a register."""
     for c in range(x.shape[0]):
-        q = np.int32((x[c] * scale + _ROUND) - _ROUND)
-        high = np.int32((q + 64) >> 7)
-        low = np.int32(q - (high << 7))
+        high, low = digits(x[c], scale)
         first[c] = low if right else high
         second[c] = high if right else low
 
