@@ -57,8 +57,9 @@ MOST_POSITIONS = 1 << 17
 # Gradients of 20 bits times operands of 13 add up within float64 for so many rows.
 MOST_HEAD_ROWS = 1 << 19
 
-# Whether the backward pass that runs leaves what it used for another one (`retain_graph`).
-_graph_is_kept: Any = torch._C._autograd._get_current_graph_task_keep_graph
+# Whether the backward pass that runs leaves what it used for another one (`retain_graph`): in a torch that does not say so,
+# as if it did.
+_graph_is_kept: Any = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", lambda: True)
 
 Backward = TypeVar("Backward", bound=Callable[..., Any])
 
