@@ -136,6 +136,8 @@ def test_items_that_are_not_there_are_not_asked(built: Path, tmp_path: Path) -> 
         ([{"text": ""}], "line 1: text", "asks nothing"),
         ([{"text": "a", "seed": "1"}], "line 1: seed", "a whole number"),
         ([{"text": "a", "messages": [{"role": "king", "content": "b"}]}], "line 1: messages", "is no message"),
+        ([{"text": "a", "contains": ["b", ""]}], "line 1: contains", "one of the texts is empty"),
+        ([{"text": "a", "stop": [""]}], "line 1: stop", "one of the texts is empty"),
         ([{"text": "a", "name": "x"}] * 2, "line 2", "`x` is taken"),
         ([{"sources": ["a"]}], "line 1", "names no other files"),
         (["a"], "line 1", "no JSON object"),

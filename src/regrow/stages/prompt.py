@@ -75,6 +75,13 @@ class PromptParameters(Examining):
                 )
         return value
 
+    @field_validator("stop", "contains")
+    @classmethod
+    def _are_texts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(value):
+            raise fault("one of the texts is empty", why="it stands in every answer", hint="leave it out")
+        return value
+
     @model_validator(mode="after")
     def _asks(self) -> Self:
         if not self.text and not self.sources:
