@@ -11,7 +11,7 @@ from regrow.evaluating.names import ANSWER, ANSWERS_FOLDER
 from regrow.recipe.kind import Call, Context, Cost, Expected, Kind, Released, Table
 from regrow.recipe.values import Texts
 from regrow.sections import LARGEST, fault
-from regrow.stages.costs import WRITING
+from regrow.stages.costs import WRITING, asking
 from regrow.stages.examining import INPUTS, Examinee, Examining, keep
 from regrow.words import listed, shown
 
@@ -120,7 +120,7 @@ def run(call: Call[PromptParameters]) -> None:
 
 def cost(parameters: PromptParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
     """Estimate: what is written."""
-    return Cost(seconds=WRITING * parameters.max_tokens)
+    return Cost(seconds=WRITING * parameters.max_tokens, memory_bytes=asking(inputs))
 
 
 KIND = Kind(
