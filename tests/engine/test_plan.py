@@ -155,7 +155,7 @@ def test_text() -> None:
         "pretrain: 127,296 parameters, 98,304 tokens in 48 steps, 8e+10 FLOPs",
         "                       time    memory        disk",
         "  pretrain              8 s    412 MB      3.6 MB",
-        "  evaluate              1 s    400 MB     0 bytes",
+        "  evaluate              1 s    401 MB     0 bytes",
         "about 8 s, 412 MB of memory, 509 kB of disk, and 3.1 MB more while it runs",
         "the times are those of two threads of an Intel Xeon with AMX; `regrow selftest` measures how fast this "
         "machine is, and its first build shows it",

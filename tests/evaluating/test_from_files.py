@@ -13,8 +13,9 @@ import yaml
 import regrow
 from regrow.errors import InputError, RecipeError
 from regrow.evaluating.names import HUB_FOLDER
+from regrow.recipe.kind import Expected, Kind
 from regrow.release.files import DamagedError
-from regrow.stages import prompts, score
+from regrow.stages import evaluate, prompt, prompts, score
 from regrow.testing.again import ask_again
 from tests.cli.conftest import Shell
 from tests.models import model, recipe
@@ -136,6 +137,8 @@ def test_items_that_are_not_there_are_not_asked(built: Path, tmp_path: Path) -> 
         ([{"text": ""}], "line 1: text", "asks nothing"),
         ([{"text": "a", "seed": "1"}], "line 1: seed", "a whole number"),
         ([{"text": "a", "messages": [{"role": "king", "content": "b"}]}], "line 1: messages", "is no message"),
+        ([{"text": "a", "contains": ["b", ""]}], "line 1: contains", "one of the texts is empty"),
+        ([{"text": "a", "stop": [""]}], "line 1: stop", "one of the texts is empty"),
         ([{"text": "a", "name": "x"}] * 2, "line 2", "`x` is taken"),
         ([{"sources": ["a"]}], "line 1", "names no other files"),
         (["a"], "line 1", "no JSON object"),
@@ -184,3 +187,21 @@ def test_an_entry_asks_one_thing(tmp_path: Path, old: str, new: str, said: str) 
     (folder / "regrow.toml").write_text(text.replace(old, new))
     with pytest.raises(RecipeError, match=said):
         regrow.build(folder, tmp_path / "release", store=tmp_path / "store")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (prompt.KIND, {"name": "a", "text": "b"}),
+        (prompts.KIND, {"name": "a", "sources": ["b"]}),
+        (score.KIND, {"name": "a", "tasks": ["agreement"]}),
+        (evaluate.KIND, {}),
+    ],
+)
+def test_a_plan_reckons_with_the_model_that_is_asked(kind: Kind[Any], said: dict[str, Any]) -> None:
+    assert kind.cost is not None
+    small, large = (
+        kind.cost(kind.parameters(**said), {"weights": (Expected(parameters=count),)}).memory_bytes
+        for count in (0, 10**9)
+    )
+    assert large - small == 8 * 10**9

@@ -52,6 +52,7 @@ def test_a_choice_may_be_named_by_its_text_and_the_head_names_the_task(tmp_path:
         ([{"task": "x"}], "the task has no items", ""),
         (["{"], "this line is no JSON", ""),
         (["[1]"], "this line is no JSON object", "it is [1]"),
+        (['{"text": "a", "text": "b"}'], "this line is no JSON", 'an object has "text" twice'),
         ([{"question": "x"}], "this is no item", "it has `question`"),
         ([{"question": "x", "choices": ["a", "b"]}], "this is no item", "it has no `answer`"),
         ([{**CHOICE, "answer": 2}], "this is no item", "`answer` is 2, and none of the 2 choices"),

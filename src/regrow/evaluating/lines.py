@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from regrow.errors import InputError
+from regrow.formats.objects import once
 from regrow.words import shown
 
 _LARGEST = 64 << 20
@@ -60,7 +61,7 @@ def lines_of(path: Path, called: str = "") -> Iterator[Line]:
 
 def _row(line: bytes, where: str) -> Mapping[str, Any]:
     try:
-        row = json.loads(line.decode("utf-8-sig"))
+        row = json.loads(line.decode("utf-8-sig"), object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise InputError("this line is no JSON", where=where, why=why, hint="each line is a JSON object") from error

@@ -64,6 +64,11 @@ def through_text(slot: str, bytes_per_second: float) -> Callable[[Any, Mapping[s
     return cost
 
 
+def asking(inputs: Mapping[str, tuple[Expected, ...]]) -> int:
+    """Bytes of memory that a model needs to be asked: its weights in float32, twice while they are loaded."""
+    return PROGRAM + 8 * all_of(inputs, "weights").parameters
+
+
 def rewriting(given: Expected, gives: Expected) -> Cost:
     """The cost of reading weights and writing others, on one core; both are held in memory."""
     size = given.size + gives.size

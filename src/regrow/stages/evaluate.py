@@ -14,7 +14,7 @@ from regrow.errors import StageError
 from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
 from regrow.sections import LARGEST
 from regrow.stages.asking import Asking
-from regrow.stages.costs import BYTES_PER_TOKEN, WRITING, all_of
+from regrow.stages.costs import BYTES_PER_TOKEN, WRITING, all_of, asking
 from regrow.stages.validation import nats, predicted, spread
 from regrow.words import counted
 
@@ -237,7 +237,8 @@ def cost(parameters: EvaluateParameters, inputs: Mapping[str, tuple[Expected, ..
     sequences = held_out / max(1, weights.context)
     flops = weights.sequence_flops * sequences
     written = len(parameters.prompts) * parameters.sample_tokens
-    return Cost(flops=flops, seconds=flops / _FLOPS_PER_SECOND + WRITING * written)
+    seconds = flops / _FLOPS_PER_SECOND + WRITING * written
+    return Cost(flops=flops, seconds=seconds, memory_bytes=asking(inputs))
 
 
 KIND = Kind(

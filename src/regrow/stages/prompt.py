@@ -11,7 +11,7 @@ from regrow.evaluating.names import ANSWER, ANSWERS_FOLDER
 from regrow.recipe.kind import Call, Context, Cost, Expected, Kind, Released, Table
 from regrow.recipe.values import Texts
 from regrow.sections import LARGEST, fault
-from regrow.stages.costs import WRITING
+from regrow.stages.costs import WRITING, asking
 from regrow.stages.examining import INPUTS, Examinee, Examining, keep
 from regrow.words import listed, shown
 
@@ -75,6 +75,13 @@ class PromptParameters(Examining):
                 )
         return value
 
+    @field_validator("stop", "contains")
+    @classmethod
+    def _are_texts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(value):
+            raise fault("one of the texts is empty", why="it stands in every answer", hint="leave it out")
+        return value
+
     @model_validator(mode="after")
     def _asks(self) -> Self:
         if not self.text and not self.sources:
@@ -113,7 +120,7 @@ def run(call: Call[PromptParameters]) -> None:
 
 def cost(parameters: PromptParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
     """Estimate: what is written."""
-    return Cost(seconds=WRITING * parameters.max_tokens)
+    return Cost(seconds=WRITING * parameters.max_tokens, memory_bytes=asking(inputs))
 
 
 KIND = Kind(

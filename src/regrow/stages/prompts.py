@@ -11,7 +11,7 @@ from regrow.errors import InputError
 from regrow.evaluating.names import ANSWERS, ANSWERS_FOLDER
 from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
 from regrow.recipe.problems import Origin, explain
-from regrow.stages.costs import WRITING, all_of
+from regrow.stages.costs import WRITING, all_of, asking
 from regrow.stages.examining import FILES, INPUTS, Examinee, files, keep
 from regrow.stages.prompt import PromptParameters, answered
 
@@ -61,7 +61,8 @@ def _prompts(call: Call[PromptParameters]) -> Iterator[tuple[str, PromptParamete
 
 def cost(parameters: PromptParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
     """Estimate: what is written."""
-    return Cost(seconds=WRITING * parameters.max_tokens * max(1, all_of(inputs, FILES).size // _LINE))
+    seconds = WRITING * parameters.max_tokens * max(1, all_of(inputs, FILES).size // _LINE)
+    return Cost(seconds=seconds, memory_bytes=asking(inputs))
 
 
 KIND = Kind(

@@ -12,7 +12,7 @@ from regrow.evaluating.names import HUB_FOLDER, SCORES, SCORES_FOLDER, known
 from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
 from regrow.recipe.values import Texts
 from regrow.sections import fault
-from regrow.stages.costs import BYTES_PER_TOKEN, all_of
+from regrow.stages.costs import BYTES_PER_TOKEN, all_of, asking
 from regrow.stages.examining import FILES, INPUTS, Examinee, Examining, files, keep
 from regrow.words import suggestion
 
@@ -87,7 +87,8 @@ def cost(parameters: ScoreParameters, inputs: Mapping[str, tuple[Expected, ...]]
     weights, brought = all_of(inputs, "weights"), all_of(inputs, FILES)
     tokens = _TOKENS * _TEXTS * len(parameters.tasks) + brought.size / BYTES_PER_TOKEN
     flops = weights.sequence_flops / max(1, weights.context) * tokens
-    return Cost(Expected(size=brought.size), flops=flops, seconds=flops / _FLOPS_PER_SECOND)
+    seconds = flops / _FLOPS_PER_SECOND
+    return Cost(Expected(size=brought.size), flops=flops, seconds=seconds, memory_bytes=asking(inputs))
 
 
 KIND = Kind(

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import Any, NoReturn
 
 from starlette.requests import Request
 
+from regrow.formats.objects import once
 from regrow.serve.http.errors import RefusedError
 from regrow.serve.http.limits import Limits
 from regrow.words import counted, shown
 
 _DISCARDED = 16
 """Times the limit that is read of a body which is too large, so that its sender gets to read why."""
-_SHOWN = 60
-"""Characters of a name that somebody gave."""
 _CURL = '-H "Content-Type: application/json"'
 
 
@@ -50,7 +48,7 @@ async def _read(request: Request, most: int) -> bytes:
 
 def _object(data: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(data.decode("utf-8"), parse_constant=_no_number, object_pairs_hook=_once)
+        said = json.loads(data.decode("utf-8"), parse_constant=_no_number, object_pairs_hook=once)
         if b"\\u" in data:
             json.dumps(said, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
@@ -65,15 +63,6 @@ def _object(data: bytes) -> dict[str, Any]:
     if not isinstance(said, dict):
         raise RefusedError("the body is no JSON object, `{...}`")
     return said
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object, of whose fields none may be meant in two ways."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        raise ValueError(f"an object has {shown(twice[:_SHOWN])} twice")
-    return found
 
 
 def _no_number(name: str) -> NoReturn:
