@@ -68,8 +68,9 @@ def _lines(measured: Speed) -> Iterator[str]:
         (one.name, "computes" if one.chosen else "", f"{one.ratio:.2f}" if one.ratio else "", one.missing)
         for one in measured.ways
     ]
+    why = "not to be had" if any(one.missing for one in measured.ways) else ""
     yield ""
-    yield from table(("products", "", "of float32's time", "not to be had"), rows, right="of float32's time")
+    yield from table(("products", "", "of float32's time", why), rows, right="of float32's time")
     yield f"training takes about {measured.slowness:.2g} times as long as on two threads of an Intel Xeon with AMX"
     if measured.advice:
         yield f"note: {measured.advice}"

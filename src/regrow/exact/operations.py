@@ -57,8 +57,8 @@ MOST_POSITIONS = 1 << 17
 # Gradients of 20 bits times operands of 13 add up within float64 for so many rows.
 MOST_HEAD_ROWS = 1 << 19
 
-# Whether the backward pass that runs leaves what it used for another one (`retain_graph`); what a torch does not tell is
-# taken so.
+# Whether the backward pass that runs leaves what it used for another one (`retain_graph`), which it might where torch
+# does not tell.
 _graph_is_kept: Any = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", lambda: True)
 
 Backward = TypeVar("Backward", bound=Callable[..., Any])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from regrow.errors import StageError
-from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Released, Slot
+from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot
 from regrow.sections import Parameters
-from regrow.stages.costs import all_of
+from regrow.stages.costs import all_of, asking
 
 _LEAST = 2
 
@@ -46,7 +46,7 @@ def _cost(parameters: UntrainedParameters, inputs: Mapping[str, tuple[Expected, 
     """That of reading the tokens and the weights once."""
     weights, tokens = all_of(inputs, "weights"), all_of(inputs, "tokens")
     seconds = tokens.size / 1e9 + weights.size / 1e8
-    return Cost(Expected(), seconds=seconds, memory_bytes=int(PROGRAM + 4 * weights.size))
+    return Cost(Expected(), seconds=seconds, memory_bytes=asking(inputs))
 
 
 KIND = Kind(
