@@ -25,6 +25,9 @@ BESIDE: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "weight": {"method": "linear"},
         "seed": {"method": "dare-ties"},
     },
+    "prompt": {
+        name: {} if name == "sources" else {"text": "To be"} for name in KINDS["prompt"].parameters.model_fields
+    },
     "without": {"near_duplicates": {"sources": ["bible"]}},
     "lora": {"beta": {"preferences": True}},
     "distil": {name: {} if name == "teacher" else STUDENT for name in KINDS["distil"].parameters.model_fields},

@@ -159,8 +159,8 @@ def invented_record(patch: Patch, room: Path) -> None:
 def other_order(patch: Patch, room: Path) -> None:
     honest = loop.train
 
-    def train(task: Any, settings: Any, batch: Any, *more: Any) -> State:
-        return honest(task, settings, lambda step: batch(settings.steps + 1 - step), *more)
+    def train(task: Any, settings: Any, batch: Any, *more: Any, **named: Any) -> State:
+        return honest(task, settings, lambda step: batch(settings.steps + 1 - step), *more, **named)
 
     patch.setattr(loop, "train", train)
 

@@ -76,7 +76,7 @@ class Looked:
         # What files say of their licences is in no list, so that only files that say nothing are told by its digest.
         whole = len(self._now) == len(names) and pins.bare is pins
         text = f"{_HEAD}\n{f'{_stamp(names, looks)} {pins.sums}' if whole else ''}\n{lines}"
-        if text != self._text:
+        if text != self._text and (self._now or self._text):
             with suppress(OSError, UnicodeEncodeError):
                 write_atomic(self._place, text)
 

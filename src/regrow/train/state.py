@@ -414,4 +414,4 @@ def _rows_of(shape: Shape, workers: Workers, like: Tensor) -> Tensor:
     """Zeros for the rows that are this worker's among others."""
     count, columns = matrix(shape)
     mine = workers.rows(count)
-    return like.new_zeros((mine.stop - mine.start, columns))
+    return torch.zeros((mine.stop - mine.start, columns), dtype=like.dtype, device=like.device)
