@@ -25,9 +25,8 @@ BESIDE: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "weight": {"method": "linear"},
         "seed": {"method": "dare-ties"},
     },
-    "prompt": {
-        name: {} if name == "sources" else {"text": "To be"} for name in KINDS["prompt"].parameters.model_fields
-    },
+    "prompt": dict.fromkeys({*KINDS["prompt"].parameters.model_fields} - {"sources"}, {"text": "To be"}),
+    "score": dict.fromkeys({*KINDS["score"].parameters.model_fields} - {"sources"}, {"tasks": ["agreement"]}),
     "without": {"near_duplicates": {"sources": ["bible"]}},
     "lora": {"beta": {"preferences": True}},
     "distil": {name: {} if name == "teacher" else STUDENT for name in KINDS["distil"].parameters.model_fields},
