@@ -18,6 +18,7 @@ RECIPE = recipe_type(KINDS)
 
 ROWS = {"format": "jsonl"}
 STUDENT = {"layers": 6}
+TEXT, TASKS = {"text": "To be"}, {"tasks": ["agreement"]}
 BESIDE: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "source": {"field": ROWS, "group_by": ROWS},
     "merge": {
@@ -25,8 +26,8 @@ BESIDE: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "weight": {"method": "linear"},
         "seed": {"method": "dare-ties"},
     },
-    "prompt": dict.fromkeys({*KINDS["prompt"].parameters.model_fields} - {"sources"}, {"text": "To be"}),
-    "score": dict.fromkeys({*KINDS["score"].parameters.model_fields} - {"sources"}, {"tasks": ["agreement"]}),
+    "prompt": {name: {} if name == "sources" else TEXT for name in KINDS["prompt"].parameters.model_fields},
+    "score": {name: {} if name == "sources" else TASKS for name in KINDS["score"].parameters.model_fields},
     "without": {"near_duplicates": {"sources": ["bible"]}},
     "lora": {"beta": {"preferences": True}},
     "distil": {name: {} if name == "teacher" else STUDENT for name in KINDS["distil"].parameters.model_fields},
