@@ -104,14 +104,20 @@ def test_the_logits_are_those_of_the_numbers_that_the_codes_stand_for_but_for_th
     assert float((found - close).abs().max()) < 1e-4 * float(close.abs().max())
 
 
+each_way = pytest.mark.parametrize("way", coded_products.ways())
+
+
+@each_way
+@pytest.mark.parametrize("rows", [1, 2, 7])
 @pytest.mark.parametrize("name", list(comparison.CODED))
 @pytest.mark.parametrize("kind", ["normal", "wide", "edges"])
-def test_without_the_processors_own_products_the_bits_are_the_same(name, kind):
-    x, weight = comparison.sample((5, 96), 3, kind), comparison.coded(*comparison.CODED[name])
-    found = coded_products.coded_product(x, weight, "plain")
+def test_by_any_of_the_processors_products_and_without_them_the_bits_are_the_same(name, kind, rows, way):
+    x, weight = comparison.sample((rows, 96), 3, kind), comparison.coded(*comparison.CODED[name])
+    found = coded_products.coded_product(x, weight, way)
     assert comparison.difference(found, definition.coded_product(x, weight)) == ""
 
 
+@each_way
 @pytest.mark.parametrize("rows", [8, 24, 70])
 @pytest.mark.parametrize(
     ("low", "high", "group", "offset"),
@@ -125,21 +131,26 @@ def test_without_the_processors_own_products_the_bits_are_the_same(name, kind):
         (-128, 127, 32, False),
     ],
 )
-def test_many_rows_of_more_blocks_than_are_taken_at_a_time_have_the_same_bits(low, high, group, offset, rows):
+def test_many_rows_of_more_blocks_than_are_taken_at_a_time_have_the_same_bits(low, high, group, offset, rows, way):
     x, scales = comparison.sample((rows, 864), 3, "wide"), comparison.sample((20, 864 // group), 2)
     x[rows // 2, 40], x[rows - 1, 863] = torch.nan, torch.inf
     weight = Coded.of(integers(20, 864, low, high), scales, scales * 0.3 if offset else None, (low, high))
-    assert comparison.difference(coded_products.coded_product(x, weight), definition.coded_product(x, weight)) == ""
+    found = coded_products.coded_product(x, weight, way)
+    assert comparison.difference(found, definition.coded_product(x, weight)) == ""
 
 
-@pytest.mark.parametrize("zero", [0, 8])
-def test_sums_that_are_as_large_as_they_can_be_have_the_same_bits(zero):
-    x = torch.full((9, 64), 1.0 - 2.0**-24)
-    x[4:] = -x[4:]
-    for value in (-zero, 15 - zero):
+@each_way
+@pytest.mark.parametrize("rows", [1, 9])
+@pytest.mark.parametrize(("zero", "bits"), [(0, 4), (8, 4), (15, 4), (0, 7), (128, 8)])
+def test_sums_that_are_as_large_as_they_can_be_have_the_same_bits(zero, bits, rows, way):
+    x = torch.full((rows, 64), 1.0 - 2.0**-24)
+    x[: rows // 2] = -x[: rows // 2]
+    span = -zero, (1 << bits) - 1 - zero
+    for value in span:
         extremes, scales = torch.full((16, 64), value, dtype=torch.int8), torch.ones((16, 2))
-        weight = Coded.of(extremes, scales, scales if not zero else None, (-zero, 15 - zero))
-        assert comparison.difference(coded_products.coded_product(x, weight), definition.coded_product(x, weight)) == ""
+        weight = Coded.of(extremes, scales, scales if not zero else None, span)
+        found = coded_products.coded_product(x, weight, way)
+        assert comparison.difference(found, definition.coded_product(x, weight)) == ""
 
 
 @pytest.mark.parametrize("name", sorted(gguf_blocks.KINDS))

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from regrow.exact.coded import SIDE, Coded, Layout
 from regrow.exact.kernel import kernel, shared_kernel
-from regrow.exact.microkernels.coded import DIGITS, NUMBERS, POWER, RECORD, WHOLE, halves, tile
+from regrow.exact.microkernels import coded_words as words
+from regrow.exact.microkernels.coded import DIGITS, MOST, NUMBERS, POWER, RECORD, WHOLE, Form, halves, tile
 from regrow.exact.microkernels.coded_records import record as coded_record
-from regrow.exact.microkernels.coded_tiles import BEYOND, MOST, tiles
+from regrow.exact.microkernels.coded_tiles import BEYOND, tiles
 from regrow.exact.microkernels.products import refusal
 
 F = np.float32
@@ -28,10 +29,15 @@ _ROWS = 4  # of a tile, whose sums and codes stay in registers
 _BY_TILES = 8  # rows from which on tiles are quicker
 
 
+def ways() -> list[str]:
+    """The ways to multiply that there are here, the quickest first."""
+    return [*(name for name in ("amx", "vnni", *words.WAYS) if not refusal(name)), "plain"]
+
+
 @cache
 def best() -> str:
     """The quickest way to multiply that there is here."""
-    return next((name for name in ("amx", "vnni") if not refusal(name)), "plain")
+    return ways()[0]
 
 
 @cache
@@ -83,21 +89,23 @@ def records_of(rows: int, blocks: int) -> Any:
 
 
 def _recorder(layout: Layout, way: str) -> Any:
-    size, fourfold = layout.block, halves(layout) and way == "amx"
-    record = coded_record(layout, fourfold)
+    form = Form.WORDS if way in words.WAYS else Form.HALVES if halves(layout) and way == "amx" else Form.BYTES
+    size, record = layout.block, coded_record(layout, form)
 
     def write(x: Any, row: int, rows: int, out: Any) -> None:
-        blocks, in_halves = x.shape[0] // size, np.int64(fourfold and rows >= _BY_TILES)
+        blocks, many = x.shape[0] // size, np.int64(rows >= _BY_TILES)
         start = np.int64(out.ctypes.data)
         behind = start + blocks * rows * RECORD
         for b in range(blocks):
             place, first = b * rows + row, np.int64(x.ctypes.data + 4 * b * size)
-            record(first, start + place * RECORD, behind + place * NUMBERS, in_halves)
+            record(first, start + place * RECORD, behind + place * NUMBERS, many)
 
     return write
 
 
 def _multiplier(layout: Layout, way: str) -> Any:
+    if way in words.WAYS:
+        return _by_words(layout, way)
     return {"amx": _by_tiles, "vnni": _by_vnni, "plain": _plainly}[way](layout)
 
 
@@ -140,6 +148,20 @@ def _by_vnni(layout: Layout) -> Any:
             return
         for r in range(0, stop - first, _ROWS):
             several(*_addresses(runs, records, out, first + r, g), stop - first - r, target + r * stride, stride)
+
+    return multiply
+
+
+def _by_words(layout: Layout, way: str) -> Any:
+    single, several = words.row(layout, way), words.rows(layout, way)
+
+    def multiply(number: int, runs: Any, records: Any, out: Any) -> None:
+        first, stop, g = spanned(number, len(out), len(runs))
+        target, stride = _target(out, first, g)
+        if stop - first == 1:
+            single(*_addresses(runs, records, out, first, g), 1, target, stride)
+        else:
+            several(*_addresses(runs, records, out, first, g), stop - first, target, stride)
 
     return multiply
 

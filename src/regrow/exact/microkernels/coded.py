@@ -5,6 +5,7 @@ See :mod:`regrow.exact.coded` for how codes lie in memory and :mod:`regrow.exact
 
 from __future__ import annotations
 
+from enum import Enum
 from functools import cache
 from typing import Any
 
@@ -29,15 +30,42 @@ RECORD, NUMBERS = 128, 32
 and in the same order behind them all the numbers."""
 DIGITS, UPPER, LOWER = 32, 96, 100
 """Bytes of a digit's row in a record, and where the sums behind three of them are."""
+WORDS = 64
+"""Bytes of a digit's row in a record, where digits are words."""
+WORD_BITS = 11
+"""Of the lower one of two such."""
 POWER, WHOLE, ZERO, PLACE = 0, 8, 16, 24
-"""Where numbers are: 2**(e - 22); that times the sum of the integers; and for tiles, what a sum of 0 becomes, and the
-upper words of float64 whose last bit is 2**(e - 22) or, for sums of three digits, 256 times that, and then the former.
+"""Where numbers are: 2**(e - 22); that times the sum of the integers; and for sums that become float64 in place, what
+those of 0 become, and the upper words of float64 whose last bit is 2**(e - 22) or, of the upper one of two sums, that
+times what it counts, and then the former.
 """
+MOST = 64
+"""Rows at the most that are multiplied at a time: their records have their place in the second-level cache."""
+
+
+class Form(Enum):
+    """What digits a record has."""
+
+    BYTES = "three of 8 bits"
+    HALVES = "four of 4 bits where rows are many, which are taken two at once; else three of 8"
+    WORDS = "two, of 12 and 11 bits"
 
 
 def halves(layout: Layout) -> bool:
     """Whether tiles take integers as four digits of 4 bits, two at once, and not as three of 8 bits."""
     return layout.bits == 4 and layout.zero in (0, 8)  # 16 times an integer is a byte, without or with a sign
+
+
+def one_plane(layout: Layout) -> bool:
+    """Whether the sum over a block is an int32, which it is for integers within -15..15."""
+    return layout.bits == 4 and 0 <= layout.zero <= 15
+
+
+def planes_apart(layout: Layout, form: Form) -> int:
+    """How many bits the upper one of two sums counts more than the lower one; 0 if there is one sum only."""
+    if form is Form.WORDS:
+        return 0 if one_plane(layout) else WORD_BITS
+    return 0 if form is Form.HALVES else 8
 
 
 @cache
@@ -118,6 +146,60 @@ def floats_of(builder: Any, run: Any, layout: Layout, number: int) -> list[Any]:
     return [builder.fpext(emit.load(builder, _FLOATS_8, place), DOUBLES) for place in places]
 
 
+def order(lanes: int) -> list[list[int]]:
+    """The order in which the int32 of a register become float64, by the halves of each quarter of 16 bytes."""
+    return [[4 * part + 2 * half + i for part in range(lanes // 4) for i in range(2)] for half in range(2)]
+
+
+def floats_in_order(builder: Any, run: Any, layout: Layout, number: int, lanes: int) -> list[Any]:
+    """The scales or the offsets of a run as float64, in the :func:`order` of registers of so many int32."""
+    narrow, wide = ir.VectorType(ir.FloatType(), lanes), ir.VectorType(_DOUBLE, lanes // 2)
+    start = layout.codes + 64 * number
+    loaded = [emit.load(builder, narrow, emit.offset(builder, run, start + 4 * first)) for first in range(0, 16, lanes)]
+    return [builder.fpext(emit.shuffle(builder, one, one, half), wide) for one in loaded for half in order(lanes)]
+
+
+def joined(builder: Any, totals: list[Any]) -> list[Any]:
+    """Registers of float32 of float64 in their :func:`order`."""
+    narrow = [builder.fptrunc(one, ir.VectorType(ir.FloatType(), one.type.count)) for one in totals]
+    first, second = order(2 * totals[0].type.count)
+    back = sorted(range(2 * len(first)), key=[*first, *second].__getitem__)
+    return [emit.shuffle(builder, *narrow[i : i + 2], back) for i in range(0, len(narrow), 2)]
+
+
+def values(builder: Any, planes: list[list[Any]], tail: Any) -> list[Any]:
+    """The sums of a row and block times the power of two of these, float64, in the :func:`order` of their registers.
+
+    Sums begin with 2**31, so that they are the lower words of float64.
+    """
+    lanes = planes[0][0].type.count
+    zero = spread(builder, _DOUBLE, emit.offset(builder, tail, ZERO), lanes // 2)
+    words = [spread(builder, _INT, emit.offset(builder, tail, PLACE + 4 * n), lanes) for n in range(len(planes))]
+    found = []
+    for registers in zip(*planes, strict=True):
+        for half in order(lanes):
+            upper, *rest = (_placed(builder, *pair, half) for pair in zip(registers, words, strict=True))
+            value = builder.fsub(upper, zero)
+            for lower in rest:
+                value = builder.fadd(value, lower)
+            found.append(value)
+    return found
+
+
+def _placed(builder: Any, lower: Any, upper: Any, half: list[int]) -> Any:
+    """float64 of their lower and upper words."""
+    places = [place for number in half for place in (number, lower.type.count + number)]
+    return builder.bitcast(emit.shuffle(builder, lower, upper, places), ir.VectorType(_DOUBLE, len(half)))
+
+
+def room(builder: Any, size: int) -> Any:
+    """The address of so many bytes, a multiple of a cache's line."""
+    # Numba's own way writes to it at once, byte by byte, which takes LLVM minutes.
+    found = builder.alloca(ir.ArrayType(_BYTE, size))
+    found.align = 64
+    return builder.ptrtoint(found, _LONG)
+
+
 def spread(builder: Any, of: Any, address: Any, count: int) -> Any:
     """So many times the number at an address."""
     value = emit.load(builder, of, address)
@@ -157,7 +239,7 @@ def _add(
 
 def fused(builder: Any, x: Any, y: Any, z: Any) -> Any:
     """``x y + z``, of which ``x y`` is exact, so that one rounding is as two."""
-    return emit.call(builder, "llvm.fmuladd.v8f64", x, y, z, gives=DOUBLES)
+    return emit.call(builder, f"llvm.fmuladd.v{x.type.count}f64", x, y, z, gives=x.type)
 
 
 def _doubles(builder: Any, integers: Any, places: list[int]) -> Any:

@@ -11,24 +11,36 @@ from regrow.exact import polynomials
 from regrow.exact.coded import Layout
 from regrow.exact.grid import CODED_BITS
 from regrow.exact.microkernels import emission as emit
-from regrow.exact.microkernels.coded import DIGITS, LOWER, PLACE, POWER, UPPER, WHOLE, ZERO
+from regrow.exact.microkernels.coded import (
+    DIGITS,
+    LOWER,
+    PLACE,
+    POWER,
+    UPPER,
+    WHOLE,
+    WORD_BITS,
+    WORDS,
+    ZERO,
+    Form,
+    planes_apart,
+)  # fmt: skip
 
 _NON_FINITE, _LEAST = 129, -100
 _DOUBLE = ir.DoubleType()
 
 
 @cache
-def record(layout: Layout, fourfold: bool) -> Any:
-    """An intrinsic that writes a record, of four digits of 4 bits or of three of 8, and the numbers that belong to it.
+def record(layout: Layout, form: Form) -> Any:
+    """An intrinsic that writes a record, and the numbers that belong to it.
 
-    Its arguments are int64, the addresses of the block of float32, of the record and of the numbers, and whether it is
-    one of four digits, 0 or 1. ``fourfold`` is whether tiles take this layout so, and settles what the numbers are.
+    Its arguments are int64, the addresses of the block of float32, of the record and of the numbers, and whether rows
+    are many, 0 or 1.
     """
     ints, bytes_ = ir.VectorType(emit.INT, layout.block), ir.VectorType(emit.BYTE, layout.block)
-    floats = ir.VectorType(ir.FloatType(), layout.block)
+    shorts, floats = ir.VectorType(emit.SHORT, layout.block), ir.VectorType(ir.FloatType(), layout.block)
 
     def write(builder: Any, *given: Any) -> None:
-        x, digits, numbers, in_halves = given
+        x, digits, numbers, many = given
 
         def sum_of(vector: Any) -> Any:
             return emit.call(builder, f"llvm.vector.reduce.add.v{layout.block}i32", vector, gives=emit.INT)
@@ -61,30 +73,49 @@ def record(layout: Layout, fourfold: bool) -> Any:
         scaled = builder.fsub(builder.fadd(builder.fmul(there, scale), rounding), rounding)
         n = builder.fptosi(scaled, ints)
 
-        with builder.if_else(builder.trunc(in_halves, ir.IntType(1))) as (four, three):
-            with four:
-                high, low = split(n, 12)
-                fifteen, bits = number(15), number(4)
-                each = [(builder.ashr(half, bits), builder.and_(half, fifteen)) for half in (high, low)]
-                for place, pair in enumerate(each):
-                    for second, value in enumerate(pair):
-                        target = emit.offset(builder, digits, 2 * DIGITS * place + layout.block * second)
-                        emit.store(builder, builder.trunc(value, bytes_), target)
-            with three:
-                upper, low = split(n, 8)
-                high, middle = split(upper, 8)
-                put([high, middle, low], DIGITS)
-                for place, value in ((UPPER, upper), (LOWER, low)):
-                    total = builder.mul(sum_of(value), emit.constant(-layout.zero, emit.INT))
-                    emit.store(builder, total, emit.offset(builder, digits, place))
+        def in_halves() -> None:
+            high, low = split(n, 12)
+            fifteen, bits = number(15), number(4)
+            each = [(builder.ashr(half, bits), builder.and_(half, fifteen)) for half in (high, low)]
+            for place, pair in enumerate(each):
+                for second, value in enumerate(pair):
+                    target = emit.offset(builder, digits, 2 * DIGITS * place + layout.block * second)
+                    emit.store(builder, builder.trunc(value, bytes_), target)
+
+        def in_bytes() -> None:
+            upper, low = split(n, 8)
+            high, middle = split(upper, 8)
+            put([high, middle, low], DIGITS)
+            for place, value in ((UPPER, upper), (LOWER, low)):
+                total = builder.mul(sum_of(value), emit.constant(-layout.zero, emit.INT))
+                emit.store(builder, total, emit.offset(builder, digits, place))
+
+        def in_words() -> None:
+            # Of each four columns the even ones, then the odd ones.
+            pairs = [4 * four + place for four in range(layout.block // 4) for place in (0, 2, 1, 3)]
+            for place, value in enumerate(split(n, WORD_BITS)):
+                words = builder.trunc(emit.shuffle(builder, value, value, pairs), shorts)
+                emit.store(builder, words, emit.offset(builder, digits, WORDS * place))
+
+        if form is Form.HALVES:
+            with builder.if_else(builder.trunc(many, ir.IntType(1))) as (yes, no):
+                with yes:
+                    in_halves()
+                with no:
+                    in_bytes()
+        elif form is Form.WORDS:
+            in_words()
+        else:
+            in_bytes()
 
         exponent = builder.sext(builder.add(e, emit.constant(1023 - CODED_BITS, emit.INT)), emit.LONG)
         two = builder.bitcast(builder.shl(exponent, emit.constant(52)), _DOUBLE)
         two = builder.select(finite, two, ir.Constant(_DOUBLE, float("nan")))
         # What sums of 0 become: their upper words, and 2**31 in the lower ones.
+        apart = planes_apart(layout, form)
         nothing = builder.fmul(two, ir.Constant(_DOUBLE, 2.0**52 + 2.0**31))
-        more = nothing if fourfold else builder.fmul(two, ir.Constant(_DOUBLE, 2.0**60 + 2.0**39))
-        zero = nothing if fourfold else builder.fadd(more, nothing)
+        more = builder.fmul(nothing, ir.Constant(_DOUBLE, 2.0**apart))
+        zero = builder.fadd(more, nothing) if apart else nothing
         for place, value in (
             (POWER, two),
             (WHOLE, builder.fmul(builder.sitofp(sum_of(n), _DOUBLE), two)),
@@ -96,6 +127,6 @@ def record(layout: Layout, fourfold: bool) -> Any:
             emit.store(builder, builder.trunc(word, emit.INT), emit.offset(builder, numbers, PLACE + 4 * second))
 
     def typed(_typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-        return emit.writes(write, *[emit.A] * 4, title=f"coded_record.{layout.title}.{fourfold}")
+        return emit.writes(write, *[emit.A] * 4, title=f"coded_record.{layout.title}.{form.name}")
 
     return emit.intrinsic(typed)

@@ -27,20 +27,21 @@ from regrow.exact.microkernels import emission as emit
 from regrow.exact.microkernels.coded import (
     DIGITS,
     DOUBLES,
+    MOST,
     NUMBERS,
-    PLACE,
     RECORD,
     WHOLE,
-    ZERO,
     fetch_ahead,
+    floats_in_order,
     fused,
     halves,
+    joined,
     quads_of,
+    room,
     spread,
+    values,
 )  # fmt: skip
 
-MOST = 64
-"""Rows at the most: their records have their place in the second-level cache."""
 BEYOND = 16 * RECORD
 """Bytes behind records that are read, too, though nothing comes of them."""
 _BLOCKS = 24  # at a time, whose codes as tiles stay in a cache
@@ -50,9 +51,6 @@ _PAIR = 2  # blocks that are multiplied while as many are added up
 _LINE = 64
 _TILE = _HEIGHT * _LINE
 _WIDE = 2 * _LINE  # bytes of 16 float64
-# The order in which a register's two halves of each quarter become float64, four quarters at a time.
-_ORDER = [[4 * quarter + 2 * half + i for quarter in range(4) for i in range(2)] for half in range(2)]
-_NATURAL = sorted(range(16), key=(_ORDER[0] + _ORDER[1]).__getitem__)
 
 
 def _planes(layout: Layout) -> int:
@@ -69,7 +67,7 @@ def tiles(layout: Layout) -> Any:
     def write(builder: Any, *given: Any) -> None:
         runs, blocks, records, apart, tails, rows, out, stride = given
         sizes = _BLOCKS * _TILE, _BLOCKS * 2 * _WIDE, _PAIR * _planes(layout) * _TILE, MOST * _WIDE
-        codes, numbers, sums, totals = (_room(builder, size) for size in sizes)
+        codes, numbers, sums, totals = (room(builder, size) for size in sizes)
         pieces = _parts(builder, rows, _HEIGHT)
         _begin(builder, layout)
         zeros = ir.Constant(DOUBLES, [0.0] * 8)
@@ -94,24 +92,13 @@ def tiles(layout: Layout) -> Any:
         emit.call(builder, "llvm.x86.tilerelease")
         with emit.for_range(builder, rows) as row:
             target = builder.add(out, builder.mul(row.index, stride))
-            lower, upper = (
-                builder.fptrunc(one, ir.VectorType(ir.FloatType(), 8))
-                for one in _halves_at(builder, builder.add(totals, emit.times(builder, row.index, _WIDE)))
-            )
-            emit.store(builder, emit.shuffle(builder, lower, upper, _NATURAL), target)
+            found = _halves_at(builder, builder.add(totals, emit.times(builder, row.index, _WIDE)))
+            emit.store(builder, joined(builder, found)[0], target)
 
     def typed(_typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> Any:
         return emit.writes(write, *[emit.A] * 8, title=f"coded_tiles.{layout.title}")
 
     return emit.intrinsic(typed)
-
-
-def _room(builder: Any, size: int) -> Any:
-    """The address of so many bytes, a multiple of a cache's line."""
-    # Numba's own way writes to it at once, byte by byte, which takes LLVM minutes.
-    room = builder.alloca(ir.ArrayType(emit.BYTE, size))
-    room.align = _LINE
-    return builder.ptrtoint(room, emit.LONG)
 
 
 def _least(builder: Any, x: Any, y: Any) -> Any:
@@ -146,9 +133,9 @@ def _begin(builder: Any, layout: Layout) -> None:
         for register in (*sums, *lefts, right):
             settings[16 + 2 * register] = width if register in lefts else _LINE
             settings[48 + register] = width // 4 if register == right else _HEIGHT
-    room = _room(builder, 64)
-    emit.store(builder, ir.Constant(emit.BYTES_64, settings), room)
-    emit.call(builder, "llvm.x86.ldtilecfg", emit.pointer(builder, room))
+    place = room(builder, 64)
+    emit.store(builder, ir.Constant(emit.BYTES_64, settings), place)
+    emit.call(builder, "llvm.x86.ldtilecfg", emit.pointer(builder, place))
 
 
 def _unpack(builder: Any, runs: Any, block: Any, codes: Any, numbers: Any, layout: Layout) -> None:
@@ -166,9 +153,7 @@ def _unpack(builder: Any, runs: Any, block: Any, codes: Any, numbers: Any, layou
         emit.store(builder, line, emit.offset(builder, tile, _LINE * place))
     target = builder.add(numbers, emit.times(builder, block, 2 * _WIDE))
     for kind in range(1 + layout.offset):
-        floats = emit.load(builder, emit.FLOATS_16, emit.offset(builder, run, layout.codes + _LINE * kind))
-        for half, order in enumerate(_ORDER):
-            value = builder.fpext(emit.shuffle(builder, floats, floats, order), DOUBLES)
+        for half, value in enumerate(floats_in_order(builder, run, layout, kind, _HEIGHT)):
             emit.store(builder, value, emit.offset(builder, target, _WIDE * kind + _LINE * half))
 
 
@@ -298,19 +283,4 @@ def _values(builder: Any, sums: Any, record: Any, layout: Layout) -> list[Any]:
     shift = emit.constants(12 if halves(layout) else 8, emit.INTS_16)
     planes = [builder.add(builder.shl(planes[0], shift), planes[1]), *planes[2:]]
     # Beginning with 2**31: to turn the first bit is to add it.
-    upper, *rest = (builder.xor(plane, emit.constants(-(1 << 31), emit.INTS_16)) for plane in planes)
-    zero = spread(builder, ir.DoubleType(), emit.offset(builder, record, ZERO), 8)
-    words = [spread(builder, emit.INT, emit.offset(builder, record, PLACE + 4 * number), 16) for number in range(2)]
-    found = []
-    for half in range(2):
-        value = builder.fsub(_placed(builder, upper, words[0], half), zero)
-        for lower in rest:
-            value = builder.fadd(value, _placed(builder, lower, words[1], half))
-        found.append(value)
-    return found
-
-
-def _placed(builder: Any, lower: Any, upper: Any, half: int) -> Any:
-    """Eight float64 of their lower and upper words."""
-    places = [place for number in _ORDER[half] for place in (number, 16 + number)]
-    return builder.bitcast(emit.shuffle(builder, lower, upper, places), DOUBLES)
+    return values(builder, [[builder.xor(plane, emit.constants(-(1 << 31), emit.INTS_16))] for plane in planes], record)
