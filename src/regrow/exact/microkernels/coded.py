@@ -164,7 +164,7 @@ def joined(builder: Any, totals: list[Any]) -> list[Any]:
     narrow = [builder.fptrunc(one, ir.VectorType(ir.FloatType(), one.type.count)) for one in totals]
     first, second = order(2 * totals[0].type.count)
     back = sorted(range(2 * len(first)), key=[*first, *second].__getitem__)
-    return [emit.shuffle(builder, *narrow[i : i + 2], back) for i in range(0, len(narrow), 2)]
+    return [emit.shuffle(builder, narrow[i], narrow[i + 1], back) for i in range(0, len(narrow), 2)]
 
 
 def values(builder: Any, planes: list[list[Any]], tail: Any) -> list[Any]:
