@@ -18,7 +18,7 @@ from torch import Tensor
 
 from regrow.exact.coded import SIDE, Coded, Layout
 from regrow.exact.kernel import kernel, shared_kernel
-from regrow.exact.microkernels import coded_words as words
+from regrow.exact.microkernels import coded_vectors as vectors
 from regrow.exact.microkernels.coded import DIGITS, MOST, NUMBERS, POWER, RECORD, WHOLE, Form, halves, tile
 from regrow.exact.microkernels.coded_records import record as coded_record
 from regrow.exact.microkernels.coded_tiles import BEYOND, tiles
@@ -31,7 +31,7 @@ _BY_TILES = 8  # rows from which on tiles are quicker
 
 def ways() -> list[str]:
     """The ways to multiply that there are here, the quickest first."""
-    return [*(name for name in ("amx", "vnni", *words.WAYS) if not refusal(name)), "plain"]
+    return [*(name for name in ("amx", "vnni", *vectors.WAYS) if not refusal(name)), "plain"]
 
 
 @cache
@@ -89,7 +89,8 @@ def records_of(rows: int, blocks: int) -> Any:
 
 
 def _recorder(layout: Layout, way: str) -> Any:
-    form = Form.WORDS if way in words.WAYS else Form.HALVES if halves(layout) and way == "amx" else Form.BYTES
+    own = Form.HALVES if halves(layout) and way == "amx" else Form.BYTES
+    form = vectors.form(layout) if way in vectors.WAYS else own
     size, record = layout.block, coded_record(layout, form)
 
     def write(x: Any, row: int, rows: int, out: Any) -> None:
@@ -104,8 +105,8 @@ def _recorder(layout: Layout, way: str) -> Any:
 
 
 def _multiplier(layout: Layout, way: str) -> Any:
-    if way in words.WAYS:
-        return _by_words(layout, way)
+    if way in vectors.WAYS:
+        return _by_vectors(layout, way)
     return {"amx": _by_tiles, "vnni": _by_vnni, "plain": _plainly}[way](layout)
 
 
@@ -152,8 +153,8 @@ def _by_vnni(layout: Layout) -> Any:
     return multiply
 
 
-def _by_words(layout: Layout, way: str) -> Any:
-    single, several = words.row(layout, way), words.rows(layout, way)
+def _by_vectors(layout: Layout, way: str) -> Any:
+    single, several = vectors.row(layout, way), vectors.rows(layout, way)
 
     def multiply(number: int, runs: Any, records: Any, out: Any) -> None:
         first, stop, g = spanned(number, len(out), len(runs))

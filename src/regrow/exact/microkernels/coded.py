@@ -48,6 +48,7 @@ class Form(Enum):
 
     BYTES = "three of 8 bits"
     HALVES = "four of 4 bits where rows are many, which are taken two at once; else three of 8"
+    WHOLE = "three of 8 bits, whose sums become one int32; what is multiplied is codes as they are"
     WORDS = "two, of 12 and 11 bits"
 
 
@@ -56,16 +57,9 @@ def halves(layout: Layout) -> bool:
     return layout.bits == 4 and layout.zero in (0, 8)  # 16 times an integer is a byte, without or with a sign
 
 
-def one_plane(layout: Layout) -> bool:
-    """Whether the sum over a block is an int32, which it is for integers within -15..15."""
-    return layout.bits == 4 and 0 <= layout.zero <= 15
-
-
-def planes_apart(layout: Layout, form: Form) -> int:
+def planes_apart(form: Form) -> int:
     """How many bits the upper one of two sums counts more than the lower one; 0 if there is one sum only."""
-    if form is Form.WORDS:
-        return 0 if one_plane(layout) else WORD_BITS
-    return 0 if form is Form.HALVES else 8
+    return {Form.BYTES: 8, Form.WORDS: WORD_BITS}.get(form, 0)
 
 
 @cache

@@ -112,13 +112,16 @@ def record(layout: Layout, form: Form) -> Any:
         two = builder.bitcast(builder.shl(exponent, emit.constant(52)), _DOUBLE)
         two = builder.select(finite, two, ir.Constant(_DOUBLE, float("nan")))
         # What sums of 0 become: their upper words, and 2**31 in the lower ones.
-        apart = planes_apart(layout, form)
+        apart = planes_apart(form)
         nothing = builder.fmul(two, ir.Constant(_DOUBLE, 2.0**52 + 2.0**31))
         more = builder.fmul(nothing, ir.Constant(_DOUBLE, 2.0**apart))
         zero = builder.fadd(more, nothing) if apart else nothing
+        whole = builder.fmul(builder.sitofp(sum_of(n), _DOUBLE), two)
+        if form is Form.WHOLE:  # both are integers of less than 53 bits, times the power of two
+            zero = builder.fadd(zero, builder.fmul(whole, ir.Constant(_DOUBLE, float(layout.zero))))
         for place, value in (
             (POWER, two),
-            (WHOLE, builder.fmul(builder.sitofp(sum_of(n), _DOUBLE), two)),
+            (WHOLE, whole),
             (ZERO, zero),
         ):
             emit.store(builder, value, emit.offset(builder, numbers, place))
