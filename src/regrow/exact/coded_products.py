@@ -78,9 +78,24 @@ def parts(rows: int, groups: int) -> int:
 @kernel()
 def spanned(number: int, rows: int, groups: int) -> Any:
     """Of which rows a part is, the first and the one behind the last, and of which group."""
-    # So many rows at a time that their records stay in a cache while codes go by; as many in each part.
-    stretch, stretches = number // groups, (rows + MOST - 1) // MOST
-    return stretch * rows // stretches, (stretch + 1) * rows // stretches, number % groups
+    first, stop = _stretch(number // groups, rows)
+    return first, stop, number % groups
+
+
+@kernel()
+def _stretch(number: int, rows: int) -> Any:
+    """So many rows at a time that their records stay in a cache while codes go by; about as many in each."""
+    stretches = (rows + MOST - 1) // MOST
+    return number * rows // stretches, (number + 1) * rows // stretches
+
+
+@kernel()
+def _place(row: int, rows: int, blocks: int) -> Any:
+    """Where the record of a row's first block is, and how far from there that of the next."""
+    # Records of a stretch lie together: where rows are a power of two, those of a block would share sets of the cache
+    # with those of all others.
+    first, stop = _stretch(((row + 1) * ((rows + MOST - 1) // MOST) - 1) // rows, rows)
+    return first * blocks + row - first, stop - first
 
 
 def records_of(rows: int, blocks: int) -> Any:
@@ -97,8 +112,9 @@ def _recorder(layout: Layout, way: str) -> Any:
         blocks, many = x.shape[0] // size, np.int64(rows >= _BY_TILES)
         start = np.int64(out.ctypes.data)
         behind = start + blocks * rows * RECORD
+        base, apart = _place(row, rows, blocks)
         for b in range(blocks):
-            place, first = b * rows + row, np.int64(x.ctypes.data + 4 * b * size)
+            place, first = base + b * apart, np.int64(x.ctypes.data + 4 * b * size)
             record(first, start + place * RECORD, behind + place * NUMBERS, many)
 
     return write
@@ -114,9 +130,10 @@ def _multiplier(layout: Layout, way: str) -> Any:
 def _addresses(runs: Any, records: Any, out: Any, first: int, group: int) -> Any:
     """What tiles read: see :func:`regrow.exact.microkernels.coded.tile`."""
     rows, blocks, start = len(out), runs.shape[1], np.int64(records.ctypes.data)
-    behind = start + blocks * rows * RECORD + first * NUMBERS
+    place, apart = _place(first, rows, blocks)
+    behind = start + blocks * rows * RECORD + place * NUMBERS
     run = np.int64(runs.ctypes.data + group * runs.strides[0])
-    return run, blocks, start + first * RECORD, rows * RECORD, behind
+    return run, blocks, start + place * RECORD, apart * RECORD, behind
 
 
 @kernel()
@@ -176,8 +193,9 @@ def _plainly(layout: Layout) -> Any:
         integers, sums, totals = np.empty(block, np.float64), np.empty(SIDE, np.float64), np.empty(SIDE, np.float64)
         for r in range(first, stop):
             totals[:] = 0.0
+            base, apart = _place(r, rows, blocks)
             for b in range(blocks):
-                run, place = runs[g, b], b * rows + r
+                run, place = runs[g, b], base + b * apart
                 record, floats = records[place * RECORD : (place + 1) * RECORD].view(np.int8), run.view(np.float32)
                 own = records[blocks * rows * RECORD + place * NUMBERS :][:NUMBERS].view(np.float64)
                 for c in range(block):
