@@ -120,8 +120,8 @@ def test_a_step_in_which_a_text_does_not_fit_computes_nothing():
 
 
 def test_threads_change_nothing():
-    x, w = comparison.sample((70, 45), 1, "wide"), comparison.sample((130, 45), 2, "wide")
-    q, k = comparison.sample((3, 100, 10), 3), comparison.sample((3, 100, 10), 4)
+    x, w = comparison.sample((70, 48), 1, "wide"), comparison.sample((130, 48), 2, "wide")
+    q, k = comparison.sample((3, 100, 16), 3), comparison.sample((3, 100, 16), 4)
     found = []
     for threads in (1, 2):
         product, means = torch.empty((70, 130)), torch.empty(q.shape)
