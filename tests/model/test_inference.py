@@ -133,6 +133,26 @@ def test_threads_change_nothing():
     assert comparison.difference(*found) == ""
 
 
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("rows", "columns", "depth"), [(1, 37, 40), (3, 50, 21), (70, 131, 64), (8, 96, 9)])
+def test_weights_of_fewer_bits_give_what_the_same_numbers_give(kind, rows, columns, depth):
+    x, w = comparison.sample((rows, depth), 1, "wide"), comparison.sample((columns, depth), 2, "wide").to(kind)
+    with use("reference", "float64"):
+        expected = inference.linear(x, w.to(torch.float32))
+    assert comparison.difference(inference.linear(x, w), expected) == ""
+    with use("reference", "float64"):
+        assert comparison.difference(inference.linear(x, w), expected) == ""
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_model_of_bfloat16_writes_as_the_same_numbers_do(name):
+    decoder, parameters = MODELS[name]
+    short = {n: p.to(torch.bfloat16) if p.dim() > 1 and n != "positions" else p for n, p in parameters.items()}
+    wide = {n: p.to(torch.float32) for n, p in short.items()}
+    found = decoder.logits(short, TOKENS)
+    assert comparison.difference(found, decoder.logits(wide, TOKENS)) == ""
+
+
 def test_small_entries_beside_large_ones_are_not_lost():
     """On a grid of 20 bits for a row, as it was, they would be: models have numbers like these behind an activation."""
     x, w = comparison.sample((1, 200), 1), comparison.sample((30, 200), 2)

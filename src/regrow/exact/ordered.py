@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from llvmlite import ir
-from numba import extending, prange, types
+from numba import extending, prange
 from numba.core import cgutils
 from torch import Tensor
 from torch.nn import functional
@@ -71,7 +71,8 @@ def _weighted_tile(_typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any,
         with cgutils.for_range(builder, count) as loop:
             row = builder.add(rows, builder.mul(loop.index, stride))
             factor = builder.add(factors, builder.mul(loop.index, emit.constant(LANES * _WIDE_ITEM)))
-            values = [numbers(builder, "float32", emit.offset(builder, row, LANES * _ITEM * eight), LANES) for eight in range(_EIGHTS)]
+            places = [emit.offset(builder, row, LANES * _ITEM * eight) for eight in range(_EIGHTS)]
+            values = [numbers(builder, "float32", place, LANES) for place in places]
             for number, totals in enumerate(sums):
                 address = builder.add(factor, builder.mul(apart, emit.constant(number)))
                 weight = emit.broadcast(builder, emit.load(builder, _DOUBLE, address), LANES)
@@ -127,7 +128,7 @@ def _multiply(wide: Any, weight: Any, out: Any) -> None:
             left = np.int64(wide.ctypes.data + t * wide.strides[0])
             right, there = np.int64(weight.ctypes.data + q * apart), columns - q
             room = np.int64(lanes.ctypes.data)
-            if p + ROWS <= rows and COLUMNS <= there:
+            if p + ROWS <= rows and there >= COLUMNS:
                 target = np.int64(out.ctypes.data + p * stride + q * _ITEM)
                 block_tile(weight, left, right, apart, there, eights, target, stride, room)
                 continue

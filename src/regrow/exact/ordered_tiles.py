@@ -34,7 +34,6 @@ ROW_COLUMNS = 8 if WIDE else 4
 PARTS = LANES // WIDTH
 """Of a tile."""
 
-_AHEAD = 4096  # bytes that are asked for before they are needed, as no processor foresees what is beyond a page
 _ITEM, _WIDE_ITEM = 4, 8
 _FLOAT, _DOUBLE, _HALF = ir.FloatType(), ir.DoubleType(), ir.HalfType()
 _EIGHT = ir.VectorType(_DOUBLE, LANES)
@@ -45,7 +44,8 @@ def numbers(builder: Any, kind: str, address: Any, count: int) -> Any:
     if kind == "float32":
         found = emit.load(builder, ir.VectorType(_FLOAT, count), address)
     elif kind == "bfloat16":
-        bits = builder.zext(emit.load(builder, ir.VectorType(emit.SHORT, count), address), ir.VectorType(emit.INT, count))
+        short = emit.load(builder, ir.VectorType(emit.SHORT, count), address)
+        bits = builder.zext(short, ir.VectorType(emit.INT, count))
         found = builder.bitcast(builder.shl(bits, emit.constants(16, bits.type)), ir.VectorType(_FLOAT, count))
     else:
         found = builder.fpext(emit.load(builder, ir.VectorType(_HALF, count), address), ir.VectorType(_FLOAT, count))
@@ -121,7 +121,7 @@ def _block(kind: str, builder: Any, *given: Any) -> None:
     with emit.for_range(builder, emit.constant(PARTS)) as part:
         for total in flat:
             builder.store(ir.Constant(of, [0.0] * WIDTH), total)
-        begin = builder.add(left, builder.mul(builder.mul(part.index, eights), emit.constant(ROWS * WIDTH * _WIDE_ITEM)))
+        begin = builder.add(left, emit.times(builder, builder.mul(part.index, eights), ROWS * WIDTH * _WIDE_ITEM))
         theirs = emit.times(builder, part.index, WIDTH * size)
         with emit.for_range(builder, eights) as loop:
             place = builder.add(begin, emit.times(builder, loop.index, ROWS * WIDTH * _WIDE_ITEM))
