@@ -47,6 +47,17 @@ def file(path: Path, config: DecoderConfig, parameters: dict[str, torch.Tensor],
     return path
 
 
+@pytest.mark.parametrize("type", ["F16", "BF16"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_that_runs_keeps_shorter_numbers_as_they_are(family: str, type: str, tmp_path: Path) -> None:
+    made = config(family)
+    path = file(tmp_path / "model.gguf", made, numbers(made), type)
+    wide, (_, kept) = gguf.load(path).parameters, gguf.load_weights(path)
+    kind = {"F16": torch.float16, "BF16": torch.bfloat16}[type]
+    assert kept["layers.000.mlp.down"].dtype == kind
+    assert all(isinstance(x, torch.Tensor) and torch.equal(x.float(), wide[name]) for name, x in kept.items())
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_what_was_written_is_read(name: str, tmp_path: Path) -> None:
     family, options = MODELS[name]

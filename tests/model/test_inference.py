@@ -120,8 +120,8 @@ def test_a_step_in_which_a_text_does_not_fit_computes_nothing():
 
 
 def test_threads_change_nothing():
-    x, w = comparison.sample((70, 45), 1, "wide"), comparison.sample((130, 45), 2, "wide")
-    q, k = comparison.sample((3, 100, 10), 3), comparison.sample((3, 100, 10), 4)
+    x, w = comparison.sample((70, 48), 1, "wide"), comparison.sample((130, 48), 2, "wide")
+    q, k = comparison.sample((3, 100, 16), 3), comparison.sample((3, 100, 16), 4)
     found = []
     for threads in (1, 2):
         product, means = torch.empty((70, 130)), torch.empty(q.shape)
@@ -131,6 +131,26 @@ def test_threads_change_nothing():
         )
         found.append((product, means))
     assert comparison.difference(*found) == ""
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("rows", "columns", "depth"), [(1, 37, 40), (3, 50, 21), (70, 131, 64), (8, 96, 9)])
+def test_weights_of_fewer_bits_give_what_the_same_numbers_give(kind, rows, columns, depth):
+    x, w = comparison.sample((rows, depth), 1, "wide"), comparison.sample((columns, depth), 2, "wide").to(kind)
+    with use("reference", "float64"):
+        expected = inference.linear(x, w.to(torch.float32))
+    assert comparison.difference(inference.linear(x, w), expected) == ""
+    with use("reference", "float64"):
+        assert comparison.difference(inference.linear(x, w), expected) == ""
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_model_of_bfloat16_writes_as_the_same_numbers_do(name):
+    decoder, parameters = MODELS[name]
+    short = {n: p.to(torch.bfloat16) if p.dim() > 1 and n != "positions" else p for n, p in parameters.items()}
+    wide = {n: p.to(torch.float32) for n, p in short.items()}
+    found = decoder.logits(short, TOKENS)
+    assert comparison.difference(found, decoder.logits(wide, TOKENS)) == ""
 
 
 def test_small_entries_beside_large_ones_are_not_lost():

@@ -229,3 +229,23 @@ def test_weights_are_written_without_a_copy_of_them(tmp_path):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4 << 20 < (tmp_path / weights.WEIGHTS).stat().st_size / 3
+
+
+def test_a_model_that_runs_keeps_matrices_of_bfloat16_as_they_are(folder):
+    config, made = weights.load(folder)
+    weights.save(folder, config, made, weights.Ends.both(0), dtype="bfloat16")
+    (_, wide), (_, kept) = weights.load(folder), weights.load_weights(folder)
+    assert {name for name, x in kept.items() if x.dtype == torch.bfloat16} == {
+        name for name, x in wide.items() if x.dim() == 2 and name != "positions"
+    }
+    assert all(torch.equal(kept[name].to(torch.float32), x) for name, x in wide.items())
+
+
+def test_a_parameter_out_of_pieces_of_several_kinds_is_float32(tmp_path):
+    weights.save(tmp_path, LLAMA, initialise(LLAMA, 1), weights.Ends.both(0), dtype="bfloat16")
+    mixed = "model.layers.0.self_attn.k_proj.weight"
+    tensors(tmp_path, lambda found: found.update({mixed: found[mixed].to(torch.float16)}))
+    (_, wide), (_, kept) = weights.load(tmp_path), weights.load_weights(tmp_path)
+    assert kept["layers.000.attention.qkv"].dtype == torch.float32
+    assert kept["layers.001.attention.qkv"].dtype == torch.bfloat16
+    assert all(torch.equal(kept[name].to(torch.float32), x) for name, x in wide.items())

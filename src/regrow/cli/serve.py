@@ -167,7 +167,9 @@ def _tell(console: Console, served: Served, doors: Doors, port: int) -> None:
         console.verb("Adapter", f"{writer.name}, {writer.digest}")
     per_answer = f"{limits.answer:,} tokens and {limits.seconds:g} seconds an answer"
     console.verb("Limits", f"{limits.texts:,} texts at a time, {per_answer}, {limits.body:,} bytes a request")
-    console.verb("Memory", f"{served.engine.limits.memory_bytes >> 20:,} MiB at most for keys and values")
+    weights = sum(one.nbytes for one in served.generator.parameters.values())
+    most = f"{served.engine.limits.memory_bytes >> 20:,} MiB at most for keys and values"
+    console.verb("Memory", f"{-(-weights >> 20):,} MiB of weights, {most}")
     console.verb("Key", "has to be shown" if doors.key else "none is asked for")
     for name in served.unheeded:
         console.verb("Note", f"`{name}` of generation_config.json is not followed here", "yellow")

@@ -19,7 +19,10 @@ from regrow.exact.selection import current
 
 
 def linear(x: Tensor, weight: Tensor | Coded | Stacked, bias: Tensor | None = None) -> Tensor:
-    """``x @ weight.T + bias`` for float32 ``(..., K)`` and ``(N, K)``, as float32 ``(..., N)``."""
+    """``x @ weight.T + bias`` for float32 ``(..., K)`` and ``(N, K)``, as float32 ``(..., N)``.
+
+    Of bfloat16 or float16 weights, it is what the same numbers give as float32.
+    """
     y = _product(x.reshape(-1, x.shape[-1]), weight).view(*x.shape[:-1], -1)
     return y if bias is None else y + bias
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from regrow.exact.coded import SIDE, Coded, Stacked
+from regrow.exact.definition import LANES
 from regrow.exact.selection import current
 from regrow.model.cache import Cache
 from regrow.model.config import DecoderConfig
@@ -63,5 +64,5 @@ class Blocks:
             and (config.positions, config.rope_width) == ("rotary", config.head_width)
             and (config.gated, config.activation, config.parallel) == (True, "silu", False)
             and not (config.qkv_bias or config.out_bias or config.mlp_bias)
-            and config.width % SIDE == 0
+            and config.width % SIDE == config.head_width % LANES == 0
         )

@@ -1,7 +1,8 @@
 """Matrices that files hold as small integers, as a model that runs keeps them: see :mod:`regrow.exact.coded`.
 
 Which of them are kept follows from the file alone: those of which all pieces are stored as such integers, in groups
-that make whole blocks. All others are float32.
+that make whole blocks. Matrices of bfloat16 and float16 stay such, which float32 numbers are all of: they take half the
+memory, and give the same. All others are float32.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from regrow.model.packed import Codes
 from regrow.model.pieces import Form
 
 Matrix = Tensor | Coded | Stacked
+SHORTER = (torch.bfloat16, torch.float16)
+"""What matrices of a model that runs may stay, besides float32."""
 
 
 @dataclass(frozen=True)
@@ -86,3 +89,21 @@ def _above(pieces: Sequence[Piece]) -> Piece:
     integers, scales = (torch.cat([getattr(piece, name) for piece in pieces]) for name in ("integers", "scales"))
     offsets = [piece.offsets for piece in pieces if piece.offsets is not None]
     return Piece(integers, scales, torch.cat(offsets) if offsets else None, first.span)
+
+
+def together(name: str, form: Form, config: DecoderConfig, tensors: Sequence[Tensor]) -> Tensor:
+    """A parameter out of the tensors of a file: if it is a matrix of shorter numbers alone, it stays one of these.
+
+    Args:
+        name: ours, of the parameter.
+        form: how it is cut.
+        config: of the decoder.
+        tensors: of floating-point numbers; nothing of them is kept.
+
+    Returns:
+        bfloat16, float16 or float32.
+    """
+    kinds = {x.dtype for x in tensors}
+    stays = len(kinds) == 1 and kinds <= {*SHORTER} and len(config.shapes()[name]) == 2 and name != "positions"
+    kind = kinds.pop() if stays else torch.float32
+    return form.together(config, [x.to(kind, copy=True) for x in tensors])

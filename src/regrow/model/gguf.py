@@ -102,12 +102,13 @@ def load(path: Path) -> Model:
 
 
 def load_weights(path: Path) -> tuple[DecoderConfig, dict[str, Matrix]]:
-    """Read a model that is to run: matrices that are stored as integers stay such, as far as they can.
+    """Read a model that is to run: matrices that are stored as integers stay such, as far as they can, and those of
+    bfloat16 or float16 as well.
 
     Raises:
         InputError: as :func:`load`.
     """
-    from regrow.model.coding import joined
+    from regrow.model.coding import joined, together
 
     config, family, stored, data = _opened(path)
     shapes = family.shapes(config)
@@ -117,7 +118,8 @@ def load_weights(path: Path) -> tuple[DecoderConfig, dict[str, Matrix]]:
         known = [piece for piece in pieces if piece is not None]
         matrix: Matrix | None = joined(form, config, known) if len(known) == len(pieces) else None
         if matrix is None:
-            matrix = form.together(config, [data.numbers(stored[name]).reshape(shapes[name]) for name in theirs])
+            tensors = [data.stored(stored[name]).reshape(shapes[name]) for name in theirs]
+            matrix = together(ours, form, config, tensors)
         found[ours] = matrix
     return config, found
 
@@ -328,6 +330,16 @@ class Data:
         kind, rows = gguf.GGMLQuantizationType[tensor.dtype], tensor.shape[0] if len(tensor.shape) > 1 else 1
         numbers = gguf.quants.dequantize(self.raw(tensor).reshape(rows, -1), kind).astype(np.float32, copy=True)
         return torch.from_numpy(numbers).reshape(tensor.shape)
+
+    def stored(self, tensor: Stored) -> Tensor:
+        """The same, but bfloat16 and float16 as such."""
+        import numpy as np
+        import torch
+
+        kind = {"BF16": torch.bfloat16, "F16": torch.float16}.get(tensor.dtype)
+        if kind is None:
+            return self.numbers(tensor)
+        return torch.from_numpy(np.frombuffer(self.raw(tensor).tobytes(), np.int16).copy()).view(kind)
 
     def piece(self, tensor: Stored) -> Piece | None:
         """A matrix as the integers that it is stored as, if it is."""

@@ -24,7 +24,7 @@ from torch import Tensor
 from regrow.errors import InputError
 from regrow.formats.safetensors import SIZES, Dtype, write_safetensors
 from regrow.model import packed
-from regrow.model.coding import Matrix, Piece, joined
+from regrow.model.coding import Matrix, Piece, joined, together
 from regrow.model.config import DecoderConfig
 from regrow.model.families import families
 from regrow.model.family import Family
@@ -197,7 +197,8 @@ def load(directory: Path) -> tuple[DecoderConfig, dict[str, Tensor]]:
 
 
 def load_weights(directory: Path) -> tuple[DecoderConfig, dict[str, Matrix]]:
-    """Read a model that is to run: matrices that are stored as integers stay such, as far as they can.
+    """Read a model that is to run: matrices that are stored as integers stay such, as far as they can, and those of
+    bfloat16 or float16 as well.
 
     Raises:
         InputError: as :func:`load`.
@@ -213,8 +214,7 @@ def load_weights(directory: Path) -> tuple[DecoderConfig, dict[str, Matrix]]:
             packs = [Piece.of(file.codes()) for file in files.values() if isinstance(file, packed.Stored)]
             matrix: Matrix | None = joined(form, config, packs) if len(packs) == len(files) else None
             if matrix is None:
-                numbers = [file.get_tensor(name).to(torch.float32, copy=True) for name, file in files.items()]
-                matrix = form.together(config, numbers)
+                matrix = together(ours, form, config, [file.get_tensor(name) for name, file in files.items()])
             found[ours] = matrix
     return config, found
 
