@@ -30,6 +30,9 @@ _RIGHT = {1: Panel((1,), 3), 2: Panel((1, 2), 3)}
 # Sums of so many steps, 2048 of the depth, are below 2**31 with all that is added on the way: 2048 times 2**13 2**6 +
 # 2**12 are below 2**30.1, and the offsets of a depth of 2**17 at most 2**29.
 _STEPS = 32
+# Of so many steps the columns of a block, 12 KiB, stay in the first-level cache while all rows are multiplied by them.
+# Of more they would not, even where there is room: steps lie a power of two apart, so that they share sets of it.
+_STEPS_CACHED = 2
 
 
 def _halves(builder: Any, place: Any) -> tuple[Any, Any]:
@@ -100,37 +103,79 @@ def _blocks(lanes: int, height: int) -> Emitter:
     def digits(builder: Any, address: Any, kind: Any) -> Any:
         return builder.bitcast(emit.broadcast(builder, emit.load(builder, emit.INT, address), lanes), kind)
 
-    def octet(builder: Any, sums: Any, left: tuple[Any, Any], right: tuple[Any, Any]) -> None:
-        """Add what eight of the depth give: the addresses of words and bytes of the rows, and of the columns."""
+    def add(builder: Any, total: Any, more: Any) -> None:
+        builder.store(builder.add(builder.load(total), more), total)
+
+    def words(builder: Any, sums: Any, left: Any, right: Any) -> None:
+        """Add what eight of the depth give: the addresses of words of the rows, and of the columns."""
         for place in range(4):
             factors = [
-                emit.load(builder, words_of, emit.offset(builder, right[0], 2 * tile * TILE + place * ROW + 4 * column))
+                emit.load(builder, words_of, emit.offset(builder, right, 2 * tile * TILE + place * ROW + 4 * column))
                 for tile, column in columns
             ]
             for number, row in enumerate(sums):
-                address = emit.offset(builder, left[0], number * 2 * ROW + place % 2 * ROW + place // 2 * 4)
+                address = emit.offset(builder, left, number * 2 * ROW + place % 2 * ROW + place // 2 * 4)
                 given = digits(builder, address, words_of)
                 for total, some in zip(row, factors, strict=True):
-                    more = emit.call(builder, pairs, given, some, gives=of)
-                    builder.store(builder.add(builder.load(total), more), total)
+                    add(builder, total, emit.call(builder, pairs, given, some, gives=of))
+
+    def bytes_(builder: Any, sums: Any, left: Any, right: Any) -> None:
+        """Add what eight of the depth give: the addresses of bytes of the rows, and of the columns."""
         ones = emit.constants(1, words_of)
-        narrow = [
+        factors = [
             [
-                emit.load(builder, bytes_of, emit.offset(builder, right[1], tile * TILE + place * ROW + 4 * column))
+                emit.load(builder, bytes_of, emit.offset(builder, right, tile * TILE + place * ROW + 4 * column))
                 for place in range(2)
             ]
             for tile, column in columns
         ]
         for number, row in enumerate(sums):
-            given = [
-                digits(builder, emit.offset(builder, left[1], number * ROW + 4 * place), bytes_of) for place in range(2)
-            ]
-            for total, some in zip(row, narrow, strict=True):
+            given = [digits(builder, emit.offset(builder, left, number * ROW + 4 * n), bytes_of) for n in range(2)]
+            for total, some in zip(row, factors, strict=True):
                 first, second = (
                     emit.call(builder, byte_pairs, x, y, gives=words_of) for x, y in zip(given, some, strict=True)
                 )
-                more = emit.call(builder, pairs, builder.add(first, second), ones, gives=of)
-                builder.store(builder.add(builder.load(total), more), total)
+                add(builder, total, emit.call(builder, pairs, builder.add(first, second), ones, gives=of))
+
+    def step(builder: Any, sums: Any, left: tuple[Any, Any], right: tuple[Any, Any]) -> None:
+        """Add what a step gives: the addresses of words and bytes of the rows, and of the columns."""
+        # One loop for words and one for bytes: the sums and what either takes have room in 16 registers, while of both
+        # at once some would have to be written to memory and read again, in every round.
+        for wide, octet in ((2, words), (1, bytes_)):
+            with emit.for_range(builder, emit.constant(8)) as eight:
+                here = builder.add(left[2 - wide], emit.times(builder, eight.index, 8))
+                there = builder.add(right[2 - wide], emit.times(builder, eight.index, 2 * wide * ROW))
+                octet(builder, sums, here, there)
+
+    def add_steps(
+        builder: Any, left_words: Any, left_bytes: Any, right_words: Any, right_bytes: Any, steps: Any, block: Any
+    ) -> None:  # fmt: skip
+        """Add what some steps give to 32 x 32 int32, side by side."""
+        sums = [[emit.alloca(builder, of) for _ in range(2)] for _ in range(height)]
+        with (
+            emit.for_range(builder, emit.constant(groups)) as group,
+            emit.for_range(builder, emit.constant(32 // height)) as some,
+        ):
+            rows = emit.times(builder, some.index, height)
+            corner = builder.add(emit.times(builder, rows, 2 * ROW), emit.times(builder, group.index, ROW))
+            places = [
+                (total, emit.offset(builder, builder.add(block, corner), 2 * ROW * number + 4 * (16 * tile + column)))
+                for number, row in enumerate(sums)
+                for total, (tile, column) in zip(row, columns, strict=True)
+            ]
+            for total, place in places:
+                builder.store(emit.load(builder, of, place), total)
+            with emit.for_range(builder, steps) as deep:
+                at = emit.times(builder, deep.index, STEP)
+                left = builder.add(at, emit.times(builder, rows, ROW))
+                right = builder.add(at, emit.times(builder, group.index, TILE))
+                step(
+                    builder, sums,
+                    (builder.add(left_words, emit.times(builder, left, 2)), builder.add(left_bytes, left)),
+                    (builder.add(right_words, emit.times(builder, right, 2)), builder.add(right_bytes, right)),
+                )  # fmt: skip
+            for total, place in places:
+                emit.store(builder, builder.load(total), place)
 
     def finish(builder: Any, total: Any, first: Any, second: Any, what: Any) -> None:
         """Write some sums to where ``what`` says."""
@@ -150,40 +195,29 @@ def _blocks(lanes: int, height: int) -> Emitter:
         first: Any, second: Any, stride: Any, what: Any,
     ) -> None:  # fmt: skip
         """A part's sums over some steps."""
-        sums = [[emit.alloca(builder, of) for _ in range(2)] for _ in range(height)]
+        adding = emit.function(builder.module, f"regrow.words.{lanes}.steps", add_steps, [emit.LONG] * 6)
+        block = emit.room(builder, 32 * 2 * ROW)
+        registers = [4 * lanes * i for i in range(32 // lanes)]
         fresh = builder.icmp_signed("!=", what, emit.constant(_ADDED))
-        with (
-            emit.for_range(builder, emit.constant(groups)) as group,
-            emit.for_range(builder, emit.constant(32 // height)) as some,
-        ):
-            at = [emit.times(builder, group.index, 4 * 16), *(emit.constant(4 * (16 * t + c)) for t, c in columns)]
-            places = [builder.add(at[0], place) for place in at[1:]]
-            for row in sums:
-                for total, place in zip(row, places, strict=True):
-                    start = emit.load(builder, of, builder.add(offsets, place))
-                    builder.store(builder.select(fresh, start, emit.constants(0, of)), total)
-            rows = emit.times(builder, some.index, height)
-            with emit.for_range(builder, steps) as step, emit.for_range(builder, emit.constant(8)) as eight:
-                deep = emit.times(builder, step.index, STEP)
-                left = builder.add(deep, emit.times(builder, rows, ROW))
-                right = builder.add(deep, emit.times(builder, group.index, TILE))
-                left_places = [
-                    builder.add(builder.add(base, emit.times(builder, left, wide)), emit.times(builder, eight.index, 8))
-                    for base, wide in ((left_words, 2), (left_bytes, 1))
-                ]
-                right_places = [
-                    builder.add(
-                        builder.add(base, emit.times(builder, right, wide)),
-                        emit.times(builder, eight.index, 2 * wide * ROW),
-                    )
-                    for base, wide in ((right_words, 2), (right_bytes, 1))
-                ]
-                octet(builder, sums, (left_places[0], left_places[1]), (right_places[0], right_places[1]))
-            for number, row in enumerate(sums):
-                corner = builder.mul(builder.add(rows, emit.constant(number)), stride)
-                for total, place in zip(row, places, strict=True):
-                    here = builder.add(corner, place)
-                    finish(builder, builder.load(total), builder.add(first, here), builder.add(second, here), what)
+        for place in registers:
+            start = emit.load(builder, of, emit.offset(builder, offsets, place))
+            start = builder.select(fresh, start, emit.constants(0, of))
+            with emit.for_range(builder, emit.constant(32)) as row:
+                target = builder.add(block, emit.times(builder, row.index, 2 * ROW))
+                emit.store(builder, start, emit.offset(builder, target, place))
+        with emit.pieces(builder, steps, emit.constant(_STEPS_CACHED)) as (begin, count):
+            narrow = emit.times(builder, begin, STEP)
+            wide = builder.add(narrow, narrow)
+            builder.call(adding, [
+                builder.add(left_words, wide), builder.add(left_bytes, narrow),
+                builder.add(right_words, wide), builder.add(right_bytes, narrow), count, block,
+            ])  # fmt: skip
+        with emit.for_range(builder, emit.constant(32)) as row:
+            source = builder.add(block, emit.times(builder, row.index, 2 * ROW))
+            upper, lower = (builder.add(at, builder.mul(row.index, stride)) for at in (first, second))
+            for place in registers:
+                total = emit.load(builder, of, emit.offset(builder, source, place))
+                finish(builder, total, emit.offset(builder, upper, place), emit.offset(builder, lower, place), what)
 
     def write(
         builder: Any, left: Any, right: Any, planes: Any, steps: Any, offsets: Any, out: Any, apart: Any, stride: Any
@@ -193,13 +227,9 @@ def _blocks(lanes: int, height: int) -> Emitter:
         several, third = (builder.icmp_signed(">", planes, emit.constant(count)) for count in (1, 2))
         narrow = builder.add(right, double)
         length = builder.select(several, emit.constant(_STEPS), steps)
-        pieces = builder.sdiv(builder.add(steps, builder.sub(length, emit.constant(1))), length)
-        with emit.for_range(builder, pieces) as piece:
-            start = builder.mul(piece.index, length)
-            rest = builder.sub(steps, start)
-            count = builder.select(builder.icmp_signed("<", rest, length), rest, length)
+        with emit.pieces(builder, steps, length) as (start, count):
             place, wide = emit.times(builder, start, STEP), emit.times(builder, start, 2 * STEP)
-            later = builder.icmp_signed(">", piece.index, emit.constant(0))
+            later = builder.icmp_signed(">", start, emit.constant(0))
             what = builder.select(later, emit.constant(_ADDED), emit.constant(_SPLIT))
             builder.call(sums, [
                 builder.add(left, wide), builder.add(builder.add(left, double), place), builder.add(right, wide),
