@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -23,7 +24,7 @@ from tests.warm import Warm
 _HERE = Path(regrow.__file__).parents[1]
 """Of the regrow under test, however it was found."""
 
-_READ_WHEN_ASKED = ("REGROW", "SOURCE_DATE_EPOCH")
+_READ_WHEN_ASKED = ("REGROW", "SOURCE_DATE_EPOCH", "RANK", "WORLD_SIZE", "MASTER_", "TORCHELASTIC_RUN_ID")
 """Variables that nothing reads while it loads."""
 
 HEX = re.compile(r"\b[0-9a-f]{64}\b")
@@ -55,6 +56,16 @@ class Shell:
     def start(self, *args: str, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "regrow.cli", *args]
         return subprocess.Popen(command, cwd=self.folder, env=self.environment(**(env or {})), text=True, **options)
+
+    def wait_for_training(self, name: str) -> None:
+        """Wait until a build has made a step."""
+        events, deadline = self.folder / "build" / f"{name}.events.jsonl", time.monotonic() + 120
+        while time.monotonic() < deadline:
+            lines = events.read_text("utf-8").splitlines() if events.is_file() else []
+            if any('"progress"' in line and '"pretrain"' in line for line in lines):
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"{name} was not trained in two minutes")
 
     def json(self, *args: str) -> Any:
         return json.loads(self.run(*args, "--json").stdout)

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -23,11 +22,7 @@ with stop_on_interrupt(Console()) as stop:
 def test_ctrl_c_stops_a_build_and_the_same_command_continues(shell: Shell) -> None:
     write_recipe(shell.folder / "long", tokens=200_000_000)
     process = shell.start("build", "long", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "Built tokenize" in line:
-            break
-    time.sleep(4)
+    shell.wait_for_training("long")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=300)
     assert (process.returncode, out) == (130, "")

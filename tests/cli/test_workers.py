@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import regrow
 from regrow.recipe.lock import load
 
 from .conftest import HEX, Shell, write_recipe
@@ -70,19 +71,42 @@ def torchrun(tmp_path: Path) -> dict[str, str]:
     return {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "localhost"}
 
 
-def test_workers_change_nothing_that_can_be_seen(copy: Shell, first_build: subprocess.CompletedProcess[str]) -> None:
+# What Python has on Linux and not on macOS, where processes are started anew as well: Apple's libraries do not stand
+# being forked.
+NOT_LINUX = """
+import multiprocessing, os
+
+def refused():
+    raise AssertionError("a process was forked")
+
+multiprocessing.set_start_method("spawn")
+os.fork = refused
+for name in ("sched_getaffinity", "posix_fadvise", "copy_file_range", "memfd_create", "fdatasync"):
+    delattr(os, name)
+"""
+
+
+def test_workers_and_jobs_that_are_started_anew_change_nothing_that_can_be_seen(
+    copy: Shell, first_build: subprocess.CompletedProcess[str], tmp_path: Path
+) -> None:
+    """On macOS and here: jobs that are forked are tried in tests/engine, and most workers of these tests are here."""
+    (tmp_path / "sitecustomize.py").write_text(NOT_LINUX)
     (copy.folder / "small" / "regrow.lock").unlink()
+    path = os.pathsep.join([str(tmp_path), str(Path(regrow.__file__).parents[1])])
+    shared = ("--workers", "2", "--jobs", "2")
     sparing = ("--shard", "--recompute")  # nor do these; tests/train tries workers without them
-    done = copy.run("build", "small", "--workers", "2", *sparing, "--store", "other", "--output", "build/other")
+    place = ("--store", "other", "--output", "build/other")
+    done = copy.run("build", "small", *shared, *sparing, *place, PYTHONPATH=path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == first_build.stdout
-    said, before = (
-        PROGRESS.sub("", TIMES.sub("", text).replace("build/other", "build/small"))
+    said, before = (  # as lines in any order: two jobs end when they do
+        sorted(PROGRESS.sub("", TIMES.sub("", text).replace("build/other", "build/small")).splitlines())
         for text in (done.stderr, first_build.stderr)
     )
     assert said == before
 
 
+@pytest.mark.slow  # others leave as they do when a build fails before it trains, which the next one has
 def test_nothing_is_trained_when_all_is_cached(copy: Shell) -> None:
     done = copy.run("build", "small", "--workers", "2", "--max-restarts", "0")
     assert done.returncode == 0, done.stderr
@@ -98,11 +122,10 @@ def test_the_exit_code_is_that_of_the_build(copy: Shell) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="looks for processes in /proc")
-def test_ctrl_c_and_kill(shell: Shell) -> None:
+def test_ctrl_c(shell: Shell) -> None:
     write_recipe(shell.folder / "long", tokens=200_000_000)
     process = shell.start("build", "long", "--workers", "2", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    wait_for(process, "Built tokenize")
-    time.sleep(4)
+    shell.wait_for_training("long")
     workers = children(process.pid)
     assert len(workers) == 2
     process.send_signal(signal.SIGINT)
@@ -112,9 +135,15 @@ def test_ctrl_c_and_kill(shell: Shell) -> None:
     assert gone(workers)
     assert "continues where it was stopped" in shell.run("plan", "long").stdout
 
+
+@pytest.mark.slow  # tests/train/test_workers.py tries what ends a worker then
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="looks for processes in /proc")
+def test_no_worker_stays_behind_when_the_command_is_killed(shell: Shell) -> None:
+    write_recipe(shell.folder / "long", tokens=200_000_000)
     process = shell.start("build", "long", "--workers", "2", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    wait_for(process, "Cached tokenize")
+    wait_for(process, "Built tokenize")
     workers = children(process.pid)
+    assert len(workers) == 2
     process.kill()
     process.communicate()
     assert gone(workers)

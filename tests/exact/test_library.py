@@ -360,7 +360,7 @@ def trained(backend, threads, *arguments, **settings):
 
 
 def test_the_example_ends_at_one_hash():
-    found = {trained(*where, "--steps", "2") for where in (("numba", "1"), ("numba", "2"), ("reference", "2"))}
+    found = {trained(*where, "--steps", "2") for where in (("numba", "1"), ("reference", "2"))}
     found |= {trained("numba", "2", "--steps", "2", **settings) for settings in UNITS}
     assert len(found) == 1, found
 

@@ -1,5 +1,6 @@
 """What a position gives follows from its token and those before it, and from nothing else."""
 
+import functools
 import itertools
 from dataclasses import replace
 
@@ -34,7 +35,13 @@ def made(config):
 
 MODELS = {name: (Decoder(config), made(config)) for name, config in CONFIGS.items()}
 TOKENS = torch.arange(2 * LENGTH).view(2, LENGTH) ** 2 * 7 % 50
-WHOLE = {name: decoder.logits(parameters, TOKENS) for name, (decoder, parameters) in MODELS.items()}
+
+
+@functools.cache
+def whole(name):
+    """What the whole texts give, read at once."""
+    decoder, parameters = MODELS[name]
+    return decoder.logits(parameters, TOKENS)
 
 
 def parts(cuts):
@@ -53,7 +60,7 @@ def test_logits_depend_neither_on_the_parts_in_which_a_text_is_read_nor_on_other
     (decoder, parameters), cache = MODELS[name], Cache()
     tokens = TOKENS.flip(0) if row.step else TOKENS[row]
     found = [decoder.logits(parameters, tokens[:, part], cache) for part in parts(cuts)]
-    expected = WHOLE[name].flip(0) if row.step else WHOLE[name][row]
+    expected = whole(name).flip(0) if row.step else whole(name)[row]
     assert comparison.difference(torch.cat(found, 1), expected.contiguous()) == ""
     assert cache.length == LENGTH
 
@@ -62,7 +69,7 @@ def test_logits_depend_neither_on_the_parts_in_which_a_text_is_read_nor_on_other
 def test_one_token_at_a_time_gives_the_same_bits(name):
     (decoder, parameters), cache = MODELS[name], Cache()
     found = [decoder.last_logits(parameters, TOKENS[:, i : i + 1], cache) for i in range(LENGTH)]
-    assert comparison.difference(torch.stack(found, 1), WHOLE[name]) == ""
+    assert comparison.difference(torch.stack(found, 1), whole(name)) == ""
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -72,8 +79,8 @@ def test_a_later_token_does_not_change_an_earlier_logit(name):
         changed = TOKENS.clone()
         changed[:, place] = (changed[:, place] + 1) % 50
         found = decoder.logits(parameters, changed)
-        assert comparison.difference(found[:, :place], WHOLE[name][:, :place]) == ""
-        assert not torch.equal(found[:, place], WHOLE[name][:, place])
+        assert comparison.difference(found[:, :place], whole(name)[:, :place]) == ""
+        assert not torch.equal(found[:, place], whole(name)[:, place])
 
 
 def test_nor_does_one_that_is_not_finite():
@@ -93,7 +100,7 @@ def test_the_definition_gives_the_same_logits(name):
     decoder, parameters = MODELS[name]
     with use("reference", "float64"):
         found = decoder.logits(parameters, TOKENS[:, :30])
-    assert comparison.difference(found, WHOLE[name][:, :30].contiguous()) == ""
+    assert comparison.difference(found, whole(name)[:, :30].contiguous()) == ""
 
 
 @settings(max_examples=25, deadline=None)
@@ -109,7 +116,7 @@ def test_texts_of_any_lengths_are_read_together_as_each_alone(name, cuts):
             found.append(mine)
     for cache, text, _, found in waiting:
         assert cache.length == LENGTH
-        assert comparison.difference(torch.cat(found), WHOLE[name][text]) == ""
+        assert comparison.difference(torch.cat(found), whole(name)[text]) == ""
 
 
 def test_a_step_in_which_a_text_does_not_fit_computes_nothing():
@@ -169,7 +176,7 @@ def test_a_pass_that_breaks_off_is_as_if_it_had_not_begun():
         decoder.logits(broken, TOKENS[:, 50:], cache)
     assert cache.length == 30
     found = decoder.logits(parameters, TOKENS[:, 30:], cache)
-    assert comparison.difference(found, WHOLE["llama"][:, 30:].contiguous()) == ""
+    assert comparison.difference(found, whole("llama")[:, 30:].contiguous()) == ""
 
 
 def test_no_more_than_the_context_is_read():

@@ -156,17 +156,25 @@ except RecipeError as error:
 
 def start(program, folder, workers, *options, said=()):
     """Start a program with torchrun."""
+    command = ("torch.distributed.run", f"--nproc-per-node={workers}", *options)
+    return started(*command, written(program, folder), folder, *said)
+
+
+def forked(program, folder, workers):
+    """Start a program as torchrun would, where it is not to start anything again."""
+    return started("tests.forked", workers, written(program, folder), folder)
+
+
+def written(program, folder):
     (folder / "program.py").write_text(START + program)
-    return torchrun(folder / "program.py", folder, workers, *options, said=said)
+    return folder / "program.py"
 
 
-def torchrun(program, folder, workers, *options, said=()):
-    """Start a program in a file with torchrun."""
-    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={workers}", *options]
+def started(*module):
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TORCH", "GLOO"))}
     environment = {**kept, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [*command, str(program), str(folder), *said],
+        [sys.executable, "-m", *map(str, module)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
 
@@ -209,7 +217,7 @@ def group(request, tmp_path_factory):
     stopped_alone(folder / "alone")
     stopped_alone(folder / "stopped 2")
     stopped_alone(folder / "freezing alone", FREEZING, UNEVEN, masked)
-    finish(start(EVERYTHING, folder, request.param, "--standalone"))
+    finish(forked(EVERYTHING, folder, request.param))
     return request.param, folder, json.loads((folder / "found.json").read_text())
 
 
@@ -325,7 +333,7 @@ def test_a_step_moves_as_many_bytes_as_float32(group):
 
 
 def test_what_is_on_a_device_goes_through_the_memory_of_its_host(tmp_path):
-    finish(torchrun(ROOT / "tests/train/far.py", tmp_path, 3, "--standalone"))
+    finish(started("tests.forked", 3, ROOT / "tests/train/far.py", tmp_path))
 
 
 @pytest.mark.gpu
@@ -372,12 +380,31 @@ def test_a_worker_of_another_host_that_is_killed_is_restarted_too(tmp_path):
 
 
 def test_a_worker_of_another_version_is_refused(tmp_path):
-    run = start(OTHER_VERSION, tmp_path, 2, "--standalone")
+    run = forked(OTHER_VERSION, tmp_path, 2)
     out, _ = run.communicate(timeout=120)
     assert run.returncode != 0
     assert "the workers do not run the same programs" in out
     assert "regrow 99.0, arithmetic" in out
     assert out.count("hint:") == 1
+
+
+ORPHAN = """
+import os, signal, time
+from regrow.train.group.environment import end_with_parent
+ready, tell = os.pipe()
+if os.fork():
+    os.read(ready, 1)
+    os.kill(os.getpid(), signal.SIGKILL)
+end_with_parent()
+os.write(tell, b"1")
+time.sleep(300)
+"""
+
+
+def test_a_worker_ends_with_the_process_that_started_it():
+    run = subprocess.Popen([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE)
+    run.communicate(timeout=60)  # until the worker, too, has closed what it writes to
+    assert run.returncode == -signal.SIGKILL
 
 
 COMPLETE = {
