@@ -78,7 +78,8 @@ def _row(line: bytes, where: str) -> Mapping[str, Any]:
 
 def _why(error: ValueError | RecursionError) -> str:
     if isinstance(error, json.JSONDecodeError):  # which counts lines too, and here there is one
-        return f"{error.msg[:1].lower()}{error.msg[1:]} at character {error.pos + 1:,}"
+        what = error.msg[:1].lower() + error.msg[1:].removesuffix(" at").removesuffix(" starting")
+        return f"{what} at character {error.pos + 1:,}"
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
