@@ -127,3 +127,11 @@ def test_the_time_left_is_seen_on_any_terminal(
     bars.close()
     drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
     assert line in [one.rstrip() for one in re.split("[\r\n]+", drawn)]
+
+
+def test_reasons_that_are_left_out_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines(Console())
+    for count in (4, 6):
+        lines({"event": "lock", "reasons": [f"reason {number}" for number in range(count)]})
+    whole, cut = capsys.readouterr().err.splitlines()
+    assert whole.endswith("reason 2; reason 3") and cut.endswith("reason 3; and 2 more")

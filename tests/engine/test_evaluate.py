@@ -21,7 +21,7 @@ from regrow.engine import Choice, Evaluation, evaluate, ingredients, key_of, rer
 from regrow.errors import InputError, Interrupted, RegrowError, StageError
 from regrow.formats import parts
 from regrow.recipe.graph import Graph, Stage
-from regrow.recipe.kind import Call, Kind, Parameters, Released
+from regrow.recipe.kind import Call, Given, Kind, Parameters, Released, Slot
 from regrow.store import Store, StoreReader, opened, remove_tree, tree_digest
 
 
@@ -518,3 +518,70 @@ def test_a_file_that_is_declared_has_to_be_in_each_part(tmp_path: Path) -> None:
             given = Graph((Stage("one", kind, Parameters(), {}),))
             with nullcontext() if whole else pytest.raises(StageError, match="has given no `text"):
                 evaluate(given, store, scope="s", listener=lambda _: None, stop=threading.Event())
+
+
+class Looked(Parameters):
+    log: str = ""
+
+
+def _look(given: Given[Looked]) -> None:
+    (path,) = given.inputs["said"]
+    assert given.inputs.keys() == {"said"}
+    with Path(given.parameters.log).open("a") as file:
+        file.write(f"{given.name} looked\n")
+    if (path / "deep" / "text.txt").read_text() == "wrong":
+        raise InputError("it is wrong", where=str(path / "deep" / "text.txt"))
+
+
+LOOK = Kind(
+    "look", 1, Looked, {"texts": Slot("text", many=True), "said": Slot("text", checked=True)}, "text", note, check=_look
+)
+
+
+def _looking(log: Path, said: str) -> Graph:
+    log_ = str(log)
+    return Graph(
+        (
+            stage("costly", WRITE, log=log_),
+            stage("more", JOIN, {"texts": ("costly",)}, log=log_),
+            stage("said", WRITE, text=said, log=log_),
+            stage("looking", LOOK, {"texts": ("more",), "said": ("said",)}, log=log_),
+        )
+    )
+
+
+def test_what_is_wrong_with_checked_inputs_is_told_before_the_rest_is_made(run):
+    for again in (False, True):
+        with pytest.raises(InputError, match="it is wrong") as caught:
+            run(_looking(run.log, "wrong"))
+        assert caught.value.where == f"stage `said`: {Path('deep', 'text.txt')}"
+        assert run.runs() == [*([] if again else ["said"]), "looking looked"] and run.told("error") == ["looking"]
+
+
+def test_checks_are_made_once_and_where_all_is_there_not_at_all(run):
+    graph = _looking(run.log, "right")
+    found = run(graph)
+    assert run.runs() == ["said", "looking looked", "costly", "more", "looking"]
+    assert [*found.results] == [one.name for one in graph.stages]
+    assert [*run(graph).results] == [*found.results] and run.runs() == []
+    run(_looking(run.log, "right"), only=["said"])
+    assert run.runs() == []
+
+
+def test_checks_are_made_where_stages_run_side_by_side(run):
+    with pytest.raises(InputError, match="it is wrong"):
+        run(_looking(run.log, "wrong"), who=Choice(jobs=4))
+    assert run.runs().count("looking looked") == 1 and "looking" not in run.runs()
+
+
+def test_who_hears_of_each_failure_hears_of_a_wrong_input_from_its_stage(run):
+    failed = []
+    found = run(_looking(run.log, "wrong"), failed=lambda one, error: failed.append(one.name))
+    assert failed == [] and {*found.results} == {"costly", "more", "said", "looking"}
+
+
+def test_a_kind_says_what_its_check_reads():
+    with pytest.raises(ValueError, match="`check` of inputs that are `checked`"):
+        Kind("a", 1, Looked, {"texts": Slot("text")}, "text", note, check=_look)
+    with pytest.raises(ValueError, match="`check` of inputs that are `checked`"):
+        Kind("a", 1, Looked, {"texts": Slot("text", checked=True)}, "text", note)

@@ -323,12 +323,17 @@ def test_hosts_share_the_training_by_micro_batches(workers: int, hosts: int, sha
     assert all(one.startswith("4 of 8 workers have nothing to do: a step of `pretrain` has 4") for one in told)
 
 
-def large(hosts: Hosts | None = None) -> Plan:
-    """The plan of a model whose activations and parameters are large."""
+def large_graph() -> Graph:
+    """Of a model whose activations and parameters are large."""
     text = RECIPE.replace("width = 64", "width = 2048").replace("layers = 2", "layers = 24")
     text = text.replace("context = 32", "context = 1024").replace("100_000", "1_000_000")
     stages = (one for one in expand(parse(text, KINDS), PINS).stages if one.kind.output != "evidence")
-    return plan("x", Graph(tuple(stages)), forecasts(9), hosts=hosts, machine=Machine(10**10, 10**12))
+    return Graph(tuple(stages))
+
+
+def large(hosts: Hosts | None = None) -> Plan:
+    """The plan of it."""
+    return plan("x", large_graph(), forecasts(9), hosts=hosts, machine=Machine(10**10, 10**12))
 
 
 def test_memory_of_each_worker_by_the_options_of_a_build() -> None:
@@ -342,6 +347,17 @@ def test_memory_of_each_worker_by_the_options_of_a_build() -> None:
     assert told.startswith(f"pretrain: memory of each of 8 workers: {size(found[''])}, --recompute ")
     least = size(found["--shard --recompute"])
     assert any(f"; --shard --recompute makes that {least}; or lower" in warning for warning in plain.warnings())
+
+
+def test_what_options_spare_is_told_of_what_is_there_already() -> None:
+    stages = large().stages
+    cached = [Forecast(one.name, True, (), "ab" * 32) for one in stages]
+    graph_, machine = large_graph(), Machine(10**10, 10**12)
+    told = [*plan("x", graph_, cached, hosts=Hosts(8, shard=True), machine=machine).lines()]
+    assert told[len(stages) + 1] == "nothing to do"
+    (line,) = told[len(stages) + 2 :]
+    assert line.startswith("pretrain: memory of each of 8 workers: ") and line.endswith(", if it were built again")
+    assert [*plan("x", graph_, cached, hosts=Hosts(8), machine=machine).lines()][-1] == "nothing to do"
 
 
 def test_a_single_worker_has_nothing_to_share() -> None:

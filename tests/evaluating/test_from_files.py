@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 import regrow
+from regrow.building.preparing import prepare
 from regrow.errors import InputError, RecipeError
 from regrow.evaluating.names import HUB_FOLDER
-from regrow.recipe.kind import Expected, Kind
+from regrow.recipe.kind import Expected, Given, Kind
 from regrow.release.files import DamagedError
 from regrow.stages import evaluate, prompt, prompts, score
 from regrow.testing.again import ask_again
@@ -140,7 +141,8 @@ def test_items_that_are_not_there_are_not_asked(built: Path, tmp_path: Path) -> 
         ([{"text": "a", "contains": ["b", ""]}], "line 1: contains", "one of the texts is empty"),
         ([{"text": "a", "stop": [""]}], "line 1: stop", "one of the texts is empty"),
         ([{"text": "a", "name": "x"}] * 2, "line 2", "`x` is taken"),
-        ([{"sources": ["a"]}], "line 1", "names no other files"),
+        ([{"text": "a", "sources": ["a"]}], "line 1: sources", "names no other files"),
+        ([{"text": "\ud800"}], "line 1", "half of a character"),
         (["a"], "line 1", "no JSON object"),
         ([], "prompts", "no prompt in the files"),
     ],
@@ -149,10 +151,51 @@ def test_a_line_that_is_no_prompt_is_told_with_its_place(
     tmp_path: Path, rows: list[Any], where: str, what: str
 ) -> None:
     (tmp_path / "files").mkdir()
-    write(tmp_path / "files" / "mine.jsonl", rows)
+    (tmp_path / "files" / "mine.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     with pytest.raises(InputError, match=what) as caught:
         asked(model(tmp_path / "model"), prompts.KIND, tmp_path / "files", name="x", sources=["mine"])
     assert where in caught.value.where
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ('{"text": "a", "seed": "1"}', 'write it without quotes: `"seed": 1`'),
+        ('{"text": 5}', 'put it in quotes: `"text": "5"`'),
+        ('{"text": "a", "messages": {"role": "user"}}', "put it in brackets: `[...]`"),
+        ('{"text": "a", "top": -1}', 'write, for example, `"top": 0`'),
+        ('{"text": ""}', "write a `text`"),
+        ('text = "a"', "it is not TOML"),
+        ('[{"text": "a"},', "without a list around them"),
+    ],
+)
+def test_hints_for_lines_are_written_as_lines_are(tmp_path: Path, line: str, hint: str) -> None:
+    (tmp_path / "mine.jsonl").write_text('{"text": "right"}\n' + line)
+    settings = prompts.KIND.parameters(name="x", sources=["mine"])
+    with pytest.raises(InputError) as caught:
+        prompts.check(Given("prompts-x", settings, {"files": (tmp_path,)}))
+    assert hint in caught.value.hint and caught.value.where.startswith("mine.jsonl: line 2")
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "what", "where"),
+    [
+        ("prompts", '{"txt": "a"}', "unknown key", "prompts.jsonl: line 3: txt"),
+        ("items", '{"question": "a", "choices": ["b", "b"], "answer": 0}', "no item of a task", "items.jsonl: line 4"),
+    ],
+)
+def test_a_wrong_line_is_told_before_anything_is_made_of_texts(
+    tmp_path: Path, name: str, line: str, what: str, where: str
+) -> None:
+    folder = asking(tmp_path / "recipe")
+    with (folder / f"{name}.jsonl").open("a") as file:
+        file.write(line)
+    for _ in range(2):  # files that are fetched already are looked at all the same
+        with pytest.raises(InputError, match=what) as caught:
+            regrow.build(folder, tmp_path / "release", store=tmp_path / "store")
+        assert caught.value.where == where
+    plan = prepare(folder, offline=True, store=tmp_path / "store", listener=lambda event: None).plan
+    assert {one.name for one in plan.stages if one.cached} <= {"fetch-prompts", "fetch-items"}
 
 
 def test_files_of_tasks_are_told_with_their_places(tmp_path: Path) -> None:

@@ -160,3 +160,20 @@ def test_a_chain_has_an_end(base: Path, tmp_path: Path) -> None:
 def test_the_mark_of_some_editors_is_no_fault(tmp_path: Path) -> None:
     marked = read(written(tmp_path, "marked", "\ufeff" + BASE))
     assert marked.model_dump() == parse(BASE, fakes.KINDS).model_dump()
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ("models/bsae", "did you mean `models/base`?"),
+        ("modles/base/regrow.toml", "did you mean `models/base`?"),
+        ("models/something/else", "`regrow new NAME`"),
+        ("models", "`regrow new NAME`"),
+    ],
+)
+def test_a_misspelt_path_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, hint: str) -> None:
+    written(tmp_path / "models", "base", BASE)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecipeError, match="there is no such file") as caught:
+        load(Path(said), fakes.KINDS)
+    assert hint in caught.value.hint

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from regrow.building.engines import equip
+from regrow.building.engines import equip, unequipped
 from regrow.corpus import tokenizer as tokenizers
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import initialise
 from regrow.model.weights import Ends, save
 from regrow.release import Release
 from regrow.serve.generate import Generator
+from regrow.store import sha256_bytes
 
 TEXT = "To be, or not to be: that is the question. " * 20
 SHAPE = {"vocabulary": 280, "layers": 2, "width": 32, "heads": 2, "kv_heads": 2, "hidden": 48, "context": 24}
@@ -84,3 +85,30 @@ def test_a_tokenizer_of_a_kind_that_is_not_known_stays_as_it_is(release: Path, t
     (tmp_path / "r" / "tokenizer.json").write_text("{}")
     equip(tmp_path / "r")
     assert json.loads((tmp_path / "r" / "tokenizer.json").read_text()) == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "more"),
+    [
+        ({"do_sample": True, "temperature": 0.6}, {"top_k": 0}),
+        ({"do_sample": True, "top_k": 20, "pad_token_id": 2}, {}),
+        ({"do_sample": True, "pad_token_id": 2}, {"top_k": 0}),
+        ({"do_sample": False}, {}),
+        ({"stop_strings": ["."]}, {}),  # transformers takes the likeliest token, and will not have more said
+    ],
+)
+def test_what_a_base_does_not_say_of_sampling_is_said(
+    release: Path, tmp_path: Path, said: dict[str, object], more: dict[str, object]
+) -> None:
+    folder = Path(shutil.copytree(release, tmp_path / "r"))
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}')
+    before = (json.dumps(said, indent=2, sort_keys=True) + "\n").encode()
+    (folder / "generation_config.json").write_bytes(before)
+    kept = (folder / "tokenizer.json").read_bytes()
+    equip(folder)
+    after = (folder / "generation_config.json").read_bytes()
+    assert json.loads(after) == {**said, **more} and (after == before) is not bool(more)
+    assert (folder / "tokenizer.json").read_bytes() == kept
+    assert not more or unequipped("generation_config.json", after, sha256_bytes(before)) == before
+    transformers = pytest.importorskip("transformers")
+    transformers.GenerationConfig.from_pretrained(folder).validate(strict=True)

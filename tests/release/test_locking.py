@@ -334,3 +334,23 @@ def test_files_beside_the_recipe_itself_are_missed_in_a_release_too(folder: Path
     with pytest.raises(InputError, match="the files of source `play` are not part of the release"):
         as_locked(folder, sources=None, offline=False)
     assert as_locked(folder, sources=tmp_path, offline=False)[1] == ()
+
+
+def test_all_sources_that_are_missed_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "more").mkdir()
+    table = '[[source]]\nname = "more-{0:02}"\nfetch = "file:more/{0:02}.txt"\nlicence = "CC0-1.0"\n'
+    table += 'availability = "open"\n\n'
+    text = (folder / "regrow.toml").read_text()
+    for number in range(6):
+        (folder / "more" / f"{number:02}.txt").write_text(f"Text {number}.")
+        text += "\n" + table.format(number)
+    (folder / "regrow.toml").write_text(text)
+    written(folder)
+    (folder / "more" / "03.txt").unlink()
+    (folder / "more" / "05.txt").unlink()
+    with pytest.raises(InputError, match="the files of sources `more-03`, `more-05` are not part") as caught:
+        as_locked(folder, sources=None, offline=False)
+    assert caught.value.why == "it was made from `file:more/03.txt`, `file:more/05.txt`, beside the recipe"
+    monkeypatch.setattr("regrow.building.locking._NAMED", 1)
+    with pytest.raises(InputError, match=r"`more-03` and 1 more are not part of the release"):
+        as_locked(folder, sources=None, offline=False)

@@ -8,7 +8,7 @@ files say.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,44 +16,64 @@ from regrow.corpus.tokenizer import END_OF_TEXT, LEARNT
 from regrow.release import Release
 from regrow.release.files import Files, read_json
 from regrow.release.layout import GENERATION, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS, WEIGHTS_INDEX
+from regrow.store import sha256_bytes
 
 EQUIPPED = (TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, GENERATION)
 """The names of the files that are changed for other engines."""
 
 _OF_ALL = {"top_k": 0}
-"""From how many tokens to choose: from all of them, where transformers takes the likeliest 50 of what says nothing."""
+"""From how many tokens to choose: from all of them, where transformers takes the likeliest 50 of what says nothing. To
+what does not sample it must not be said: transformers then refuses to write the file.
+"""
 
 _NO_END = int(1e30)
 """What transformers writes for a length without a limit."""
 
 
 def equip(folder: Path) -> None:
-    """Let the tokenizer in a release begin each text as ours does, and lie beside all weights that are in it."""
+    """Let a release be read as we read it.
+
+    Its tokenizer, if it is one of ours, begins each text as ours does and lies beside all weights that are in it.
+    Another's comes along as it is. Where texts are sampled, it is said from how many tokens, unless a base said so.
+    """
     release = Release.at(folder)
     files = release.files
-    said = _read(files, TOKENIZER)
-    begin = next((one["id"] for one in said.get("added_tokens", ()) if one["content"] == END_OF_TEXT), None)
-    if begin is None or _read(files, TOKENIZER_CONFIG) != LEARNT:
-        return  # it is another's, and comes along as it is
-    context = release.facts.get("context", _NO_END)
-    same = {
-        TOKENIZER: {**said, "post_processor": _template(begin)},
-        TOKENIZER_CONFIG: _sorted({**_read(files, TOKENIZER_CONFIG), **_settings(context)}),
-        SPECIAL_TOKENS: _sorted({**_read(files, SPECIAL_TOKENS), "pad_token": END_OF_TEXT}),
-    }
+    same = _tokenizer(release)
     for place in (Path(path).parent for path in sorted(files.paths()) if Path(path).name in (WEIGHTS, WEIGHTS_INDEX)):
-        generation = _sorted({**_OF_ALL, **_read(files, (place / GENERATION).as_posix()), "pad_token_id": begin})
-        for name, value in {**same, GENERATION: generation}.items():
+        said = _read(files, (place / GENERATION).as_posix())
+        padding = {"pad_token_id": _begin(_read(files, TOKENIZER))} if same else {}
+        generation = _sorted({**(_OF_ALL if said.get("do_sample") is True else {}), **said, **padding})
+        changed = {GENERATION: generation} if generation != said else {}
+        for name, value in {**same, **changed}.items():
             text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
             (folder / place / name).write_text(text, "utf-8", newline="\n")
 
 
-def unequipped(name: str, data: bytes) -> bytes:
-    """What a file may have been before :func:`equip` changed it; whoever asks knows the hash of what it was.
+def _tokenizer(release: Release) -> Mapping[str, Any]:
+    """The files of a tokenizer of ours, as other engines want them; none if it is another's."""
+    said, settings = _read(release.files, TOKENIZER), _read(release.files, TOKENIZER_CONFIG)
+    begin = _begin(said)
+    if begin is None or settings != LEARNT:
+        return {}
+    context = release.facts.get("context", _NO_END)
+    return {
+        TOKENIZER: {**said, "post_processor": _template(begin)},
+        TOKENIZER_CONFIG: _sorted({**settings, **_settings(context)}),
+        SPECIAL_TOKENS: _sorted({**_read(release.files, SPECIAL_TOKENS), "pad_token": END_OF_TEXT}),
+    }
+
+
+def _begin(tokenizer: Mapping[str, Any]) -> int | None:
+    return next((one["id"] for one in tokenizer.get("added_tokens", ()) if one["content"] == END_OF_TEXT), None)
+
+
+def unequipped(name: str, data: bytes, sha256: str) -> bytes | None:
+    """What a file was before :func:`equip` changed it, by the hash of what it was; None if it was something else.
 
     Args:
         name: of the file.
         data: what it is now.
+        sha256: of what it was.
 
     Raises:
         ValueError: if it is none that :func:`equip` writes.
@@ -61,15 +81,22 @@ def unequipped(name: str, data: bytes) -> bytes:
     value = json.loads(data)
     if not isinstance(value, dict):
         raise ValueError("it is no table")
+    return next((one for one in _before(name, value) if sha256_bytes(one) == sha256), None)
+
+
+def _before(name: str, value: Mapping[str, Any]) -> Iterator[bytes]:
+    """All that a file may have been."""
     if name == TOKENIZER:
-        return json.dumps({**value, "post_processor": None}, indent=2, ensure_ascii=False).encode()
-    added = {
-        TOKENIZER_CONFIG: {*value} - {*LEARNT},
-        SPECIAL_TOKENS: {"pad_token"},
-        GENERATION: {"pad_token_id", *_OF_ALL},
+        yield json.dumps({**value, "post_processor": None}, indent=2, ensure_ascii=False).encode()
+        return
+    added: Mapping[str, tuple[Collection[str], ...]] = {
+        TOKENIZER_CONFIG: ({*value} - {*LEARNT},),
+        SPECIAL_TOKENS: ({"pad_token"},),
+        GENERATION: ({"pad_token_id", *_OF_ALL}, {"pad_token_id"}, _OF_ALL),  # a base may have said either
     }
-    before = {key: one for key, one in value.items() if key not in added.get(name, ())}
-    return json.dumps(before, indent=2, sort_keys=True).encode() + b"\n"
+    for keys in added.get(name, ()):
+        before = {key: one for key, one in value.items() if key not in keys}
+        yield json.dumps(before, indent=2, sort_keys=True).encode() + b"\n"
 
 
 def _template(begin: int) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ from regrow.recipe.expand import expand
 from regrow.recipe.graph import Graph
 from regrow.recipe.inherit import Spoken, spoken
 from regrow.recipe.kind import Surroundings
-from regrow.recipe.lock import ONLY_LINE_ENDS, Lock, OtherVersionError, kept_pins, reasons_stale
+from regrow.recipe.lock import ONLY_LINE_ENDS, Lock, LockedSource, OtherVersionError, kept_pins, reasons_stale
 from regrow.recipe.lock import load as load_lock
 from regrow.recipe.pin import FOLDER, Pin, Pinned, Pins
 from regrow.recipe.schema import Source, understood
@@ -33,7 +33,10 @@ from regrow.release.layout import ENVIRONMENT, LOCK, RECIPE
 from regrow.sources import LINE_ENDS, SCHEMES, cautions, check, is_local, only_line_ends
 from regrow.stages import KINDS
 from regrow.store import sha256_bytes, write_atomic
-from regrow.words import shown
+from regrow.words import shown, some
+
+_NAMED = 10
+"""Sources that a message names at the most."""
 
 
 class Mode(Enum):
@@ -343,13 +346,22 @@ class _Look:
 
 
 def _require_files(lock: Lock, release: Path) -> None:
-    for source in lock.sources:
-        place = release / source.fetch.partition(":")[2]
-        files = [place] if place.is_file() else (place / pin.file for pin in source.pins)
-        if is_local(source.fetch) and not source.pins.missing and not all(file.exists() for file in files):
-            raise InputError(
-                f"the files of source `{source.name}` are not part of the release",
-                where=str(release / RECIPE),
-                why=f"it was made from `{source.fetch}`, beside the recipe",
-                hint="`regrow verify --source DIR` says in which folder they are",
-            )
+    """Raise if files that a release was made from lie neither in it nor where somebody said."""
+    lacking = [source for source in lock.sources if not _is_there(source, release)]
+    if not lacking:
+        return
+    names = some((source.name for source in lacking), _NAMED)
+    places = some(dict.fromkeys(source.fetch for source in lacking), _NAMED)
+    raise InputError(
+        f"the files of source{'s' if len(lacking) > 1 else ''} {names} are not part of the release",
+        where=str(release / RECIPE),
+        why=f"it was made from {places}, beside the recipe",
+        hint="`regrow verify --source DIR` says in which folder they are",
+    )
+
+
+def _is_there(source: LockedSource, release: Path) -> bool:
+    if not is_local(source.fetch) or source.pins.missing:
+        return True
+    place = release / source.fetch.partition(":")[2]
+    return place.is_file() or all((place / pin.file).exists() for pin in source.pins)

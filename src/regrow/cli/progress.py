@@ -61,7 +61,9 @@ class Lines:
             self._fetched[stage] = event["done"]
         match event["event"]:
             case "lock":
-                self._console.verb("Locking", "; ".join(event["reasons"][:_REASONS]), "cyan")
+                more = len(event["reasons"]) - _REASONS
+                told = [*event["reasons"][:_REASONS], *([f"and {more:,} more"] if more > 0 else [])]
+                self._console.verb("Locking", "; ".join(told), "cyan")
             case "selected":
                 self._console.verb("Source", selection(event), "cyan")
             case "stage-start":

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from regrow.engine.runners import Choice, Crew, Here, crew
 from regrow.errors import Interrupted, RegrowError, StageError
 from regrow.formats import parts
 from regrow.recipe.graph import Graph, Stage
-from regrow.recipe.kind import Call, Surroundings
+from regrow.recipe.kind import Call, Given, Surroundings
 from regrow.store import Store, StoreReader, copy_tree, remove_tree, tree_digest
 from regrow.store.faults import STORE
 
@@ -88,7 +89,7 @@ def evaluate(
     Raises:
         RegrowError: naming the stage that failed. Everything finished until then is kept.
     """
-    stages = _wanted(graph, only)
+    stages = _checked_first(_wanted(graph, only))
     switch = Switch(stop)
     who = who or Choice()
     if isinstance(store, Store):
@@ -97,7 +98,8 @@ def evaluate(
             listener({"event": "note", "text": text})
     results: dict[str, StageResult] = dict(given or {})
     with crew(who) as those:
-        builder = _Builder(store, scope, one_at_a_time(listener), switch, surroundings, those)
+        checks = _Checks(() if failed else stages, one_at_a_time(listener), switch)
+        builder = _Builder(store, scope, one_at_a_time(listener), switch, surroundings, those, checks)
         build = builder.build if failed is None else _Spared(builder.build, failed)
         if who.jobs <= 1:
             for stage in stages:
@@ -110,7 +112,7 @@ def evaluate(
     if isinstance(store, Store):
         used = {name: (one.key, one.digest) for name, one in results.items()}
         store.record_root(scope, used, complete=only is None and len(used) >= len(stages))
-    return Evaluation({stage.name: results[stage.name] for stage in stages if stage.name in results})
+    return Evaluation({stage.name: results[stage.name] for stage in graph.stages if stage.name in results})
 
 
 def share(
@@ -301,24 +303,28 @@ class _Builder:
     stop: Stop
     surroundings: Surroundings | None
     crew: Crew
+    checks: _Checks
 
     def build(self, stage: Stage, results: Mapping[str, StageResult]) -> StageResult:
         """The output of one stage whose inputs are in ``results``."""
         context = StageContext(stage.name, self.listener, self.stop, self.surroundings)
-        with faults_explained(context, self.store.root, _places(stage, results)):
+        explained = partial(faults_explained, context, self.store.root, _places(stage, results))
+        started = time.monotonic()
+        with explained():
             context.stop_if_asked()
-            started = time.monotonic()
             made_of, name = _key(stage, results)
             cached = (digest := self._cached(name, context)) is not None
-            if digest is None:
+        if digest is None:
+            self.checks.make(results, but=stage.name)
+            with explained():
                 store = _writable(self.store)
                 with store.lock(name, _Patience(context)):
                     cached = (digest := self._cached(name, context)) is not None  # somebody else may have built it
                     if digest is None:
                         digest = self._run(stage, store, name, made_of, results, context)
-            seconds = time.monotonic() - started
-            context.emit("stage-cached" if cached else "stage-done", key=name, digest=digest, duration=seconds)
-            return StageResult(stage.name, name, made_of, digest, self.store.path(digest), cached, seconds)
+        seconds = time.monotonic() - started
+        context.emit("stage-cached" if cached else "stage-done", key=name, digest=digest, duration=seconds)
+        return StageResult(stage.name, name, made_of, digest, self.store.path(digest), cached, seconds)
 
     def _cached(self, name: str, context: StageContext) -> str | None:
         """The digest for a key if the store has the artifact, whole as far as the disk tells."""
@@ -353,6 +359,36 @@ class _Builder:
         phases.clear(stage.kind, call, name, self.crew)
         store.clear_scratch(name)
         return digest
+
+
+class _Checks:
+    """Checks of what stages will be given: each is made once, before any work that is done when its inputs are there.
+
+    Where there is no work, since the store has all, there is nothing to check either.
+    """
+
+    def __init__(self, stages: Iterable[Stage], listener: Listener, stop: Stop) -> None:
+        self._left = {stage.name: stage for stage in stages if stage.kind.check is not None}
+        self._listener, self._stop = listener, stop
+
+    def make(self, results: Mapping[str, StageResult], but: str) -> None:
+        """Make those whose inputs are in ``results``, but not for the stage that reads them next anyway.
+
+        Raises:
+            RegrowError: what is wrong, as the stage would have said it.
+        """
+        self._left.pop(but, None)
+        for name in [name for name, stage in list(self._left.items()) if _checked(stage) <= results.keys()]:
+            if (stage := self._left.pop(name, None)) is not None:  # several threads are here
+                self._make(stage, results)
+
+    def _make(self, stage: Stage, results: Mapping[str, StageResult]) -> None:
+        assert stage.kind.check is not None
+        names = {slot: names for slot, names in stage.inputs.items() if stage.kind.inputs[slot].checked}
+        inputs = {slot: tuple(results[name].path for name in of) for slot, of in names.items()}
+        context = StageContext(stage.name, self._listener, self._stop)
+        with faults_explained(context, Path(), {name: results[name].path for name in _checked(stage)}):
+            stage.kind.check(Given(stage.name, stage.parameters, inputs))
 
 
 @dataclass(frozen=True)
@@ -425,6 +461,20 @@ def _wanted(graph: Graph, only: Collection[str] | None) -> list[Stage]:
         if stage.name in names:
             names |= _needs(stage)
     return [stage for stage in graph.stages if stage.name in names]
+
+
+def _checked_first(stages: list[Stage]) -> list[Stage]:
+    """The same, in an order in which what checks read, and what that is made from, comes before the rest."""
+    first = set[str]().union(*map(_checked, stages))
+    for stage in reversed(stages):
+        if stage.name in first:
+            first |= _needs(stage)
+    return sorted(stages, key=lambda stage: stage.name not in first)
+
+
+def _checked(stage: Stage) -> set[str]:
+    """The names of the stages whose outputs are checked before it has all its inputs."""
+    return {name for slot, names in stage.inputs.items() if stage.kind.inputs[slot].checked for name in names}
 
 
 def _needs(stage: Stage) -> set[str]:

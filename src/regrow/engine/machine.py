@@ -113,6 +113,11 @@ class Hosts:
         """What each of them holds."""
         return Sharing(self.workers, self.hosts if self.shard else self.workers, recompute=self.recompute)
 
+    @property
+    def sparing(self) -> bool:
+        """Whether they do something to need less memory."""
+        return self.shard or self.recompute
+
     def choices(self) -> dict[str, Sharing]:
         """What each of them could hold, by the options of ``regrow build``."""
         found = {}

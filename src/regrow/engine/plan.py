@@ -175,12 +175,14 @@ class Plan:
             yield f"  {stage.name:{width}}  {'' if stage.cached else 'run: '}{first}"
             yield from (f"  {'':{width}}       {reason}" for reason in others)
         yield self._to_fetch() if running else "nothing to do"
-        for stage in running:
-            if stage.training:
+        for stage in self.stages if self.hosts.sparing else running:
+            if stage.training and not stage.cached:
                 yield f"{stage.name}: {_training(stage)}, {stage.cost.flops:.2g} FLOPs"
             if less := _choices(stage):
                 each = f" of each of {self.hosts.workers} workers" if self.hosts.workers > 1 else ""
-                yield f"{stage.name}: memory{each}: {less}"
+                yield f"{stage.name}: memory{each}: {less}" + (", if it were built again" if stage.cached else "")
+            if stage.cached:
+                continue
             if stage.training and stage.training.states:
                 yield f"{stage.name}: {self._kept(stage.training)}"
         if running:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,9 +64,29 @@ def _row(line: bytes, where: str) -> Mapping[str, Any]:
     try:
         row = json.loads(line.decode("utf-8-sig"), object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
-        why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise InputError("this line is no JSON", where=where, why=why, hint="each line is a JSON object") from error
+        raise InputError("this line is no JSON", where=where, why=_why(error), hint=_hint(line)) from error
     if not isinstance(row, dict):
         why = f"it is {shown(row)}"
         raise InputError("this line is no JSON object", where=where, why=why, hint="each line is one, `{...}`")
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        hint = "JSON writes a character beyond U+FFFF as two, or as it is"
+        raise InputError("this line has half of a character", where=where, hint=hint) from error
     return row
+
+
+def _why(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):  # which counts lines too, and here there is one
+        what = error.msg[:1].lower() + error.msg[1:].removesuffix(" at").removesuffix(" starting")
+        return f"{what} at character {error.pos + 1:,}"
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
+def _hint(line: bytes) -> str:
+    """What to do about a line that is no JSON: people have lists over many lines, and habits from TOML."""
+    if line.strip() in (b"[", b"{") or line.lstrip().startswith(b"[{"):
+        return "each line is a JSON object of its own, without a list around them"
+    if re.match(rb"\{?\s*[\w-]+\s*=", line.strip()):
+        return 'each line is a JSON object, `{"key": "value"}`; it is not TOML'
+    return "each line is a JSON object"

@@ -171,28 +171,20 @@ class _Line(Line):
         value = self.row.get(key, otherwise)
         if not isinstance(value, str) or not (value or empty):
             raise self.wrong(f"`{key}` is {shown(value)}, and no text")
-        return self._said(value)
+        return value
 
     def texts(self, key: str, otherwise: tuple[str, ...] = ()) -> tuple[str, ...]:
         value = self.row.get(key, list(otherwise))
         values = [value] if isinstance(value, str) else value
         if not isinstance(values, list) or not all(isinstance(one, str) and one for one in values):
             raise self.wrong(f"`{key}` is {shown(value)}, and no list of texts")
-        return tuple(map(self._said, values))
+        return tuple(values)
 
     def whole(self, key: str, otherwise: int, largest: int) -> int:
         value = self.row.get(key, otherwise)
         if type(value) is not int or not 1 <= value <= largest:
             raise self.wrong(f"`{key}` is {shown(value)}, and no whole number from 1 to {largest:,}")
         return value
-
-    def _said(self, text: str) -> str:
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            hint = "JSON writes a character beyond U+FFFF as two, or as it is"
-            raise self.wrong("it has half of a character", hint) from error
-        return text
 
 
 @dataclass(frozen=True)
@@ -216,6 +208,9 @@ def _choice(line: _Line, _: _Settings) -> Item:
     choices, answer = line.texts("choices"), line.row["answer"]
     if not 2 <= len(choices) <= _MOST_CHOICES:
         raise line.wrong(f"it has {len(choices):,} choices", hint=f"give from 2 to {_MOST_CHOICES}")
+    if len({*choices}) < len(choices):
+        twice = next(one for place, one in enumerate(choices) if one in choices[:place])
+        raise line.wrong(f"the choice {shown(twice)} is there twice", hint="of two equal ones neither is the right one")
     if isinstance(answer, str) and answer in choices:
         answer = choices.index(answer)
     if type(answer) is not int or not 0 <= answer < len(choices):

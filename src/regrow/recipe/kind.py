@@ -108,29 +108,38 @@ class Context(Protocol):
 
 
 @dataclass(frozen=True)
-class Call(Generic[P]):
-    """One evaluation of a stage.
+class Given(Generic[P]):
+    """What a stage is given.
 
     Attributes:
         name: the stage's name in the recipe, for messages only.
         parameters: an instance of the kind's ``parameters``.
         inputs: slot -> directories of the input artifacts, in the order the recipe gives. Read-only.
-        output: an empty directory to fill.
-        scratch: a directory that survives kills, private to this stage key, for checkpoints to resume from.
-        context: progress and stop requests.
     """
 
     name: str
     parameters: P
     inputs: Mapping[str, tuple[Path, ...]]
-    output: Path
-    scratch: Path
-    context: Context
 
     def input(self, slot: str) -> Path:
         """The single artifact in ``slot``."""
         (path,) = self.inputs[slot]
         return path
+
+
+@dataclass(frozen=True)
+class Call(Given[P]):
+    """One evaluation of a stage.
+
+    Attributes:
+        output: an empty directory to fill.
+        scratch: a directory that survives kills, private to this stage key, for checkpoints to resume from.
+        context: progress and stop requests.
+    """
+
+    output: Path
+    scratch: Path
+    context: Context
 
 
 class Files(Protocol):
@@ -224,12 +233,14 @@ class Slot:
         optional: whether it may be absent.
         named: the parameter of the kind, a name or several, that says which entries of a ``[[table]]`` feed it, and in
             which order; empty where all do.
+        checked: whether ``check`` of the kind reads it, before what else the stage takes is there.
     """
 
     type: str
     many: bool = False
     optional: bool = False
     named: str = ""
+    checked: bool = False
 
 
 @dataclass(frozen=True)
@@ -392,6 +403,9 @@ class Kind(Generic[P]):
         run: does the work; None if it has phases.
         phases: the work in several steps, each of tasks that can be done side by side: what a stage does that goes
             through much text. What tasks of kept phases give together is the output.
+        check: raises what ``run`` would have to say of the inputs that are ``checked``, which are all that it is given.
+            It is called as soon as they are there, and before more work is done: people write them, and should not
+            wait for a training to hear of a slip.
         exact: True if it uses ``regrow.exact``, so that the arithmetic version is part of its key.
         infers: True if it asks a model for logits, or lets it write, so that the version of inference is.
         libraries: distributions whose version can change the output's bytes; their versions are part of the key.
@@ -422,6 +436,7 @@ class Kind(Generic[P]):
     output: str
     run: Callable[[Call[P]], None] | None = None
     phases: tuple[Phase[P], ...] = ()
+    check: Callable[[Given[P]], None] | None = None
     exact: bool = False
     infers: bool = False
     libraries: tuple[str, ...] = ()
@@ -471,6 +486,8 @@ class Kind(Generic[P]):
         sides = {name: slot.type for name, slot in self.inputs.items() if name in (BEFORE, AFTER)}
         if self.watches and sides != dict.fromkeys((BEFORE, AFTER), self.watches):
             raise ValueError(f"the kind `{self.name}` watches {self.watches}, so it takes that in `before` and `after`")
+        if (self.check is None) is any(slot.checked for slot in self.inputs.values()):
+            raise ValueError(f"the kind `{self.name}` has a `check` of inputs that are `checked`, or neither")
         if (self.run is None) is not bool(self.phases):
             raise ValueError(f"the kind `{self.name}` has either `run` or `phases`")
         names = [phase.name for phase in self.phases]

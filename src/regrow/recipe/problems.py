@@ -63,12 +63,14 @@ class Origin:
         data: what the file says, not validated.
         lines: the line of every key.
         files: the file of every key that stands in another one than the rest.
+        is_json: whether it is JSON, so that hints write keys and values as JSON does, and not as TOML.
     """
 
     file: str = field(default="regrow.toml", compare=False)
     data: Mapping[str, Any] = field(default_factory=dict, compare=False)
     lines: Mapping[Place, int] = field(default_factory=dict, compare=False)
     files: Mapping[Place, str] = field(default_factory=dict, compare=False)
+    is_json: bool = field(default=False, compare=False)
 
     def error(self, path: Place, what: str, *, why: str = "", hint: str = "") -> RecipeError:
         """An error about the value at ``path``."""
@@ -76,6 +78,10 @@ class Origin:
         place = self.file if known is None else f"{self.files.get(known, self.file)}:{self.lines[known]}"
         key = self._key(path)
         return RecipeError(what, where=f"{place}: {key}" if key else place, why=why, hint=hint)
+
+    def pair(self, key: str, value: str) -> str:
+        """How a key with a value is written there."""
+        return f'"{key}": {value}' if self.is_json else f"{key} = {value}"
 
     def _key(self, path: Place) -> str:
         """A path in words: ``source.bible.licence``; an element without a name is called by its index."""
@@ -112,7 +118,7 @@ def explain(
         if detail["type"] == "regrow":
             yield origin.error((*path, *context["at"]), context["what"], why=context["why"], hint=context["hint"])
         else:
-            what, why, hint = _words(detail, model)
+            what, why, hint = _words(detail, model, origin)
             yield origin.error(path, what, why=why, hint=hint)
 
 
@@ -125,27 +131,27 @@ def _meant(detail: ErrorDetails, model: type[BaseModel]) -> str | None:
     return closest(str(detail["loc"][-1]), fields(owner(model, detail["loc"][:-1])))
 
 
-def _words(detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str, str]:
+def _words(detail: ErrorDetails, model: type[BaseModel], origin: Origin) -> tuple[str, str, str]:
     """What, why and hint of a fault that pydantic found."""
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     key = str(next((part for part in reversed(detail["loc"]) if isinstance(part, str)), ""))
     known = fields(owner(model, detail["loc"][:-1]))
     info = known.get(key)
     if kind == "missing":
-        return _missing(key, info)
+        return _missing(key, info, origin)
     if kind == "extra_forbidden":
         return "unknown key", "", suggestion(key, known, "known here:")
     if kind == "literal_error":
         options = re.findall(r"'([^']*)'|\b(\d+)\b", context["expected"])
         names = [text or number for text, number in options]
         return f"must be one of {listed(names)}, not {shown(value)}", "", _only(suggestion(str(value), names, ""))
-    example = f"write, for example, `{key} = {shown(info.examples[0])}`" if info and info.examples else ""
+    example = f"write, for example, `{origin.pair(key, shown(info.examples[0]))}`" if info and info.examples else ""
     if kind in _TYPES:
         element = isinstance(detail["loc"][-1], int) if detail["loc"] else False
         return (
             f"must be {_TYPES[kind]}, not {shown(value)}",
             "",
-            _quoting(kind, "" if element else key, value) or example,
+            _quoting(kind, "" if element else key, value, origin) or example,
         )
     why = note(info, "why") if info else ""
     if kind in _BOUNDS:
@@ -162,11 +168,11 @@ def _words(detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str, str]
     return detail["msg"][:1].lower() + detail["msg"][1:], why, example
 
 
-def _missing(key: str, info: FieldInfo | None) -> tuple[str, str, str]:
+def _missing(key: str, info: FieldInfo | None, origin: Origin) -> tuple[str, str, str]:
     if info is None:
         return "missing", "", ""
     if (table := nested(info)) is None:
-        hint = f"add `{key} = {shown(info.examples[0])}`" if info.examples else f"add `{key}`"
+        hint = f"add `{origin.pair(key, shown(info.examples[0]))}`" if info.examples else f"add `{key}`"
         return "missing", note(info, "why"), hint
     return "missing", note(info, "why"), adding(header(key, info), table)
 
@@ -182,20 +188,24 @@ def header(key: str, info: FieldInfo) -> str:
     return f"[[{key}]]" if get_origin(info.annotation) is tuple else f"[{key}]"
 
 
-def _quoting(kind: str, key: str, value: Any) -> str:
+def _quoting(kind: str, key: str, value: Any, origin: Origin) -> str:
     """How to write a value of the right type, where it is plain what was meant; elements of a list have no key."""
-    name = f"{key} = " if key else ""
+
+    def pair(meant: str) -> str:
+        return f"`{origin.pair(key, meant) if key else meant}`"
+
     if kind in ("int_type", "int_from_float", "float_type"):
         if isinstance(value, str) and re.fullmatch(r"-?[0-9_]+(\.[0-9]+)?(e-?[0-9]+)?", value):
-            return f"write it without quotes: `{name}{value}`"
-        return f"write `{name}{int(value)}`" if isinstance(value, float) and value.is_integer() else ""
+            return f"write it without quotes: {pair(value)}"
+        return f"write {pair(str(int(value)))}" if isinstance(value, float) and value.is_integer() else ""
     if kind == "bool_type" and str(value).lower() in ("true", "false"):
-        return f"write it without quotes: `{name}{str(value).lower()}`"
+        return f"write it without quotes: {pair(str(value).lower())}"
     if kind == "string_type" and isinstance(value, bool | int | float):
-        return f"put it in quotes: `{name}{shown(shown(value))}`"
+        return f"put it in quotes: {pair(shown(shown(value)))}"
     if kind == "tuple_type":
-        return f"write it with two brackets: `[[{key}]]`" if isinstance(value, dict) else "put it in brackets: `[...]`"
-    if kind in ("model_type", "model_attributes_type") and key:
+        tables = isinstance(value, dict) and not origin.is_json
+        return f"write it with two brackets: `[[{key}]]`" if tables else "put it in brackets: `[...]`"
+    if kind in ("model_type", "model_attributes_type") and key and not origin.is_json:
         return (
             f"write it with single brackets: `[{key}]`"
             if isinstance(value, list)

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from regrow.corpus.withheld import SECRET
 from regrow.errors import InputError
-from regrow.recipe.kind import Call, Slot
+from regrow.recipe.kind import Call, Given, Slot
 from regrow.recipe.values import Name, Texts
 from regrow.sections import Parameters
 from regrow.words import listed
@@ -67,7 +67,7 @@ class Examinee:
         return Examinee(tokenizer, ChatTemplate.open(folder), Alone.load(call.input("weights"), tokenizer))
 
 
-def files(call: Call[Any]) -> Iterator[tuple[str, Path]]:
+def files(call: Given[Any]) -> Iterator[tuple[str, Path]]:
     """The files of the sources that a stage is given, each with what it is called in its source.
 
     Raises:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from regrow.evaluating.names import HUB_FOLDER, SCORES, SCORES_FOLDER, known
-from regrow.recipe.kind import Call, Cost, Expected, Kind, Released, Slot, Table
+from regrow.recipe.kind import Call, Cost, Expected, Given, Kind, Released, Slot, Table
 from regrow.recipe.values import Texts
 from regrow.sections import fault
 from regrow.stages.costs import BYTES_PER_TOKEN, all_of, asking
 from regrow.stages.examining import FILES, INPUTS, Examinee, Examining, files, keep
 from regrow.words import suggestion
+
+if TYPE_CHECKING:
+    from regrow.evaluating.tasks import Task
 
 _FLOPS_PER_SECOND = 5e10
 _TEXTS, _TOKENS = 200, 20
@@ -48,18 +51,36 @@ class ScoreParameters(Examining):
         return self
 
 
+def check(given: Given[ScoreParameters]) -> None:
+    """Read all that will be asked."""
+    _asked(given)
+
+
+def _asked(given: Given[ScoreParameters]) -> list[Task]:
+    """The tasks that come along, and those in files.
+
+    Raises:
+        InputError: naming the line of a file that is no item.
+        RecipeError: if two are called the same.
+    """
+    from regrow.evaluating import tasks
+    from regrow.evaluating.scores import require_distinct
+
+    found = [*map(tasks.find, given.parameters.tasks), *(tasks.read(path, name) for name, path in files(given))]
+    require_distinct(one.name for one in found)
+    return found
+
+
 def run(call: Call[ScoreParameters]) -> None:
     """Ask the model all items."""
     from regrow.errors import InputError
-    from regrow.evaluating import hub, tasks
+    from regrow.evaluating import hub
     from regrow.evaluating.forms import Form
-    from regrow.evaluating.scores import Scores, judge, require_distinct
+    from regrow.evaluating.scores import Scores, judge
     from regrow.model import weights
     from regrow.model.usual import stops
 
-    brought = list(files(call))
-    asked = [*map(tasks.find, call.parameters.tasks), *(tasks.read(path, name) for name, path in brought)]
-    require_distinct(one.name for one in asked)
+    asked = _asked(call)
     who = Examinee.of(call)
     if call.parameters.chat and who.template is None:
         raise InputError("the model has no chat template", where=call.name, hint="leave `chat` out: it continues texts")
@@ -74,7 +95,7 @@ def run(call: Call[ScoreParameters]) -> None:
     found = tuple(judge(task, form, who.alone, told) for task in asked)
     scores = Scores(weights.digest(call.input("weights")), found)
     keep(call.output / SCORES, scores.document())
-    for number, (_, path) in enumerate(brought, 1):  # to be asked again
+    for number, (_, path) in enumerate(files(call), 1):  # to be asked again
         shutil.copyfile(path, call.output / f"{number}-{path.name}")
     if listed := hub.eval_results(scores):
         place = call.output / HUB_FOLDER / f"{call.parameters.name}.yaml"
@@ -95,9 +116,10 @@ KIND = Kind(
     name="score",
     version=1,
     parameters=ScoreParameters,
-    inputs={**INPUTS, FILES: Slot("files", many=True, optional=True, named="sources")},
+    inputs={**INPUTS, FILES: Slot("files", many=True, optional=True, named="sources", checked=True)},
     output="scores",
     run=run,
+    check=check,
     exact=True,
     infers=True,
     libraries=("tokenizers",),

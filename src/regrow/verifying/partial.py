@@ -51,7 +51,9 @@ def _take(call: Call[GivenParameters]) -> None:
         if release.listed.get(path) == sha256:
             copy(release.path / path, target)
         else:
-            target.write_bytes(unequipped(target.name, read_bytes(release.files, path)))
+            before = unequipped(target.name, read_bytes(release.files, path), sha256)
+            assert before is not None  # it was seen when the release was asked what it has
+            target.write_bytes(before)
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def _changed(release: Release, name: str, sha256: str) -> str:
     called = PurePosixPath(name).name
     for path in (path for path in release.listed if called in EQUIPPED and PurePosixPath(path).name == called):
         with suppress(ValueError, RecursionError, DamagedError):
-            if sha256_bytes(unequipped(called, read_bytes(release.files, path))) == sha256:
+            if unequipped(called, read_bytes(release.files, path), sha256) is not None:
                 return path
     return ""
 
