@@ -84,3 +84,27 @@ def test_a_column_of_one_value(value: str | int) -> None:
         column = parquet.repeated(value, count)
         column.validate(full=True)
         assert column.to_pylist() == [value] * count
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([], pa.string()),
+        (["", "a", "h\u00e9, \U0001f600", ""], pa.string()),
+        ([1, -(2**63), 2**63 - 1], pa.int64()),
+        ([None, 7, 0, None, *range(9)], pa.int64()),
+        ([None, None], pa.int64()),
+        ([True, False, True, True, False, False, False, False, True], pa.bool_()),
+    ],
+    ids=["none", "texts", "numbers", "some numbers", "no numbers", "truths"],
+)
+def test_a_column_is_what_pyarrow_makes_of_the_values(values: list[object], kind: pa.DataType) -> None:
+    found = parquet.column(values, kind)
+    found.validate(full=True)
+    assert found.equals(pa.array(values, kind))
+    assert found.null_count == sum(value is None for value in values)
+
+
+def test_more_text_than_one_column_holds_is_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "_MOST_IN_A_COLUMN", 3)
+    assert parquet.column(["ab", "c"], pa.string()).equals(pa.array(["ab", "c"]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -208,3 +210,42 @@ def test_nothing_that_is_long_enough_is_one_error_for_all_parts(bench: Bench, sh
 def test_a_stop_is_heard_between_texts(bench: Bench) -> None:
     with pytest.raises(Interrupted):
         bench.run("clean", {}, documents=[bench.documents({"a.txt": LONG})], stopped=True)
+
+
+WATCHED = """
+import sys
+from pathlib import Path
+
+asked = []
+
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        asked.append(name)
+
+
+sys.meta_path.insert(0, Watch())
+from regrow.corpus.documents import Document, DocumentsWriter, stream
+from regrow.corpus.tables import Stretch
+from regrow.stages import clean
+
+rows = [Document(str(n), "s", "l", "open", "f", n, n, "0", "word \\n" * n, rights="r" * (n == 3)) for n in range(9)]
+first, second = Path(sys.argv[1]), Path(sys.argv[2])
+with DocumentsWriter(first) as writer:
+    for row in rows:
+        writer.add(row)
+with DocumentsWriter(second) as writer:
+    for batch in Stretch(first / "documents.parquet").batches():
+        clean._clean(batch, 9, writer)
+assert [row.text for row in stream(second)] == ["\\n".join(["word"] * n) for n in range(2, 9)]
+assert "pyarrow" in asked, "the measurement works"
+assert "pandas" not in asked, "half a second of every process"
+"""
+
+
+def test_texts_are_written_without_a_look_for_pandas(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    folders = [tmp_path / "first", tmp_path / "second"]
+    done = subprocess.run([sys.executable, "-c", WATCHED, *folders], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -177,7 +177,7 @@ class _Table:
 
         rows, self._rows = self._rows, []
         fields = zip(zip(*rows, strict=True), self._schema, strict=True)
-        arrays = [pa.array(column, field.type) for column, field in fields]
+        arrays = [parquet.column(column, field.type) for column, field in fields]
         self._used |= {name for name, array in zip(_COLUMNS, arrays, strict=True) if array.null_count < len(array)}
         self._writer.write_table(pa.table(arrays, schema=self._schema), row_group_size=GROUP)
 
@@ -192,7 +192,7 @@ class _Table:
         schema = pa.schema([self._schema.field(name) for name in names])
         groups = map(pa.Table.from_batches, zip(Stretch(self._whole).batches(names, rows=GROUP)))
         with parquet.writer(self._path, schema) as writer:
-            writer.write_table(next(groups, schema.empty_table()))
+            writer.write_table(next(groups, pa.Table.from_batches([], schema)))
             for group in groups:
                 writer.write_table(group)
         self._whole.unlink()

@@ -24,6 +24,7 @@ _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _DEEPEST = 100  # brackets within brackets; how many Python's parser takes differs from version to version
 _DIGITS = 640  # of a whole number; Python takes as many under all of its settings, and more under some
 _BLANKS = b" \t\r\v\f"
+_JSON_BLANKS = " \t\r\n"
 _Line = tuple[int, int, bytes]
 _LINES = 100  # that are looked at to see whether each is an object
 
@@ -210,11 +211,13 @@ def _value(text: str, start: int, end: int, reading: Reading, seen: set[str]) ->
     if _depth(text) > _DEEPEST:
         return refused(start, end, "not JSON", f"nested more than {_DEEPEST} deep")
     try:
-        row = _decoder().decode(text)
+        row, size = _decoder().raw_decode(text := text.strip(_JSON_BLANKS))
     except _TooLongError:
         return refused(start, end, "not JSON", f"a whole number in it has more than {_DIGITS} digits")
     except ValueError:  # every version of Python says it in other words
-        return refused(start, end, "not JSON", _follows(text))
+        return refused(start, end, "not JSON")
+    if size < len(text):
+        return refused(start, end, "not JSON", f"{shown(text[size:].strip()[:1])} follows the object")
     if not isinstance(row, dict):
         return refused(start, end, "not a JSON object")
     if reading.conversations:
@@ -222,15 +225,6 @@ def _value(text: str, start: int, end: int, reading: Reading, seen: set[str]) ->
     if reading.group_by:
         seen.update(row)
     return row_of(start, end, row, reading)
-
-
-def _follows(text: str) -> str:
-    """What stands after a value, if that is all that is wrong."""
-    try:
-        _, end = _decoder().raw_decode(text := text.lstrip(" \t\r\n"))
-    except ValueError:
-        return ""
-    return f"{shown(text[end:].strip()[:1])} follows the object"
 
 
 def _depth(text: str) -> int:

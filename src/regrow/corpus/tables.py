@@ -164,7 +164,8 @@ def replaced(batch: pyarrow.RecordBatch, name: str, values: Mapping[int, str]) -
 
     mask = np.zeros(batch.num_rows, np.bool_)
     mask[list(values)] = True
-    column = pc.replace_with_mask(batch.column(name), mask, pa.array(values.values(), pa.string()))
+    made = parquet.column([*values.values()], pa.string())
+    column = pc.replace_with_mask(batch.column(name), parquet.column(mask, pa.bool_()), made)
     return batch.set_column(batch.schema.get_field_index(name), batch.schema.field(name), column)
 
 
@@ -326,7 +327,7 @@ class _File:
         import pyarrow as pa
 
         held, self._held = self._held, []
-        table = pa.concat_tables(held).combine_chunks() if held else self._schema.empty_table()
+        table = pa.concat_tables(held).combine_chunks() if held else pa.Table.from_batches([], self._schema)
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         self._groups += 1
 
@@ -351,8 +352,9 @@ class _File:
 
         for name in self._optional:
             if name in self._columns and name not in table.column_names:
-                nothing = False if pa.types.is_boolean(self._whole.field(name).type) else ""
-                table = table.append_column(name, pa.array([nothing] * table.num_rows))
+                kind = self._whole.field(name).type
+                nothing = False if pa.types.is_boolean(kind) else ""
+                table = table.append_column(name, parquet.column([nothing] * table.num_rows, kind))
         return table.select(self._columns).cast(self._schema)
 
 
@@ -361,8 +363,8 @@ def _says_something(column: pyarrow.ChunkedArray) -> bool:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    said = column if pa.types.is_boolean(column.type) else pc.not_equal(column, "")
-    return bool(pc.any(said).as_py())
+    said = pc.any(column) if pa.types.is_boolean(column.type) else pc.sum(pc.binary_length(column))
+    return bool(said.as_py())
 
 
 def _sizes(table: pyarrow.Table) -> list[int]:
@@ -377,5 +379,5 @@ def _sizes(table: pyarrow.Table) -> list[int]:
 def _table(rows: Sequence[Any], schema: pyarrow.Schema) -> pyarrow.Table:
     import pyarrow as pa
 
-    columns = [pa.array(list(map(attrgetter(field.name), rows)), field.type) for field in schema]
+    columns = [parquet.column(list(map(attrgetter(field.name), rows)), field.type) for field in schema]
     return pa.table(columns, schema=schema)

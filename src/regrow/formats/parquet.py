@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from regrow.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow
+    from numpy.typing import NDArray
 
 MOST_BYTES = 4 << 30
 """Of the columns that are read, unpacked."""
 
+_MOST_IN_A_COLUMN = 1 << 31  # bytes of texts
 _BUFFER = 1 << 16  # bytes of a column that are read at a time
 
 REPEATING = ("source", "licence", "availability", "file", "split", "stage", "reason")
@@ -59,6 +62,37 @@ def repeated(value: str | int, count: int) -> pyarrow.Array:
     data = value.encode()
     ends = np.arange(count + 1, dtype=np.int32) * len(data)
     return pa.Array.from_buffers(pa.string(), count, [None, *map(pa.py_buffer, (ends.tobytes(), data * count))])
+
+
+def column(values: Sequence[Any] | NDArray[Any], kind: pyarrow.DataType) -> pyarrow.Array:
+    """A column of texts, 64-bit numbers or truth values; of numbers some may be None.
+
+    Made of buffers, as in :func:`repeated`; but for texts of so many bytes that pyarrow makes several columns of them.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    count = len(values)
+    if pa.types.is_string(kind):
+        texts = [value.encode() for value in values]
+        ends = np.cumsum([0, *map(len, texts)], dtype=np.int64)
+        if ends[-1] >= _MOST_IN_A_COLUMN:
+            return pa.array(values, kind)
+        buffers = [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(b"".join(texts))]
+    elif pa.types.is_boolean(kind):
+        buffers = [None, pa.py_buffer(_bits(values))]
+    else:
+        there = [value is not None for value in values]
+        numbers = values if all(there) else [value or 0 for value in values]
+        buffers = [None if all(there) else pa.py_buffer(_bits(there)), pa.py_buffer(np.array(numbers, np.int64))]
+    return pa.Array.from_buffers(kind, count, buffers)
+
+
+def _bits(values: Sequence[bool] | NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Truth values, eight to a byte."""
+    import numpy as np
+
+    return np.packbits(np.asarray(values, np.bool_), bitorder="little")
 
 
 def opened(path: Path) -> pyarrow.parquet.ParquetFile:

@@ -30,6 +30,7 @@ from regrow.corpus.normalise import normalise
 from regrow.corpus.tables import Stretch, merged, replaced
 from regrow.errors import StageError
 from regrow.formats import parts
+from regrow.formats.parquet import repeated
 from regrow.recipe.kind import Call, Kind, Phase, Slot, Table, Task
 from regrow.sections import LARGEST, Parameters
 from regrow.stages.costs import texts_held, through_text
@@ -142,7 +143,7 @@ def _clean(batch: pyarrow.RecordBatch, least: int, writer: DocumentsWriter) -> N
                 writer.add(document)
         return
     batch = _normalised(batch)
-    stays = pc.greater_equal(pc.utf8_length(batch.column("text")), least)
+    stays = pc.greater_equal(pc.utf8_length(batch.column("text")), repeated(least, batch.num_rows))
     for document in documents_of(batch.filter(pc.invert(stays))):
         writer.exclude(document.excluded("clean", *_too_short(document, least)))
     writer.documents.extend(batch.filter(stays))

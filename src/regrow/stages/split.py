@@ -18,7 +18,7 @@ from regrow.corpus.documents import DOCUMENTS, EXCLUDED, documents_table, locato
 from regrow.corpus.split import Split
 from regrow.corpus.tables import Stretch
 from regrow.errors import StageError
-from regrow.formats import parts
+from regrow.formats import parquet, parts
 from regrow.recipe.kind import PROGRAM, Cost, Expected, Kind, Phase, Released, Slot, Table, Task
 from regrow.sections import Parameters
 from regrow.stages.by_parts import part_of, parts_of
@@ -140,7 +140,7 @@ def write(task: Task[SplitParameters]) -> None:
     split = Split(parts.made(task.output, task.index, task.count))
     with documents_table(split.path("train")) as train, documents_table(split.path("validation")) as validation:
         for batch in Stretch(_given(task, DOCUMENTS)).batches():
-            held_out = pa.array([_chance(one) < below for one in batch.column("id").to_pylist()], pa.bool_())
+            held_out = parquet.column([_chance(one) < below for one in batch.column("id").to_pylist()], pa.bool_())
             train.extend(batch.filter(pc.invert(held_out)))
             validation.extend(batch.filter(held_out))
     shutil.copyfile(_given(task, EXCLUDED), split.folder / EXCLUDED)

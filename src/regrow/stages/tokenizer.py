@@ -13,7 +13,7 @@ from regrow.corpus import tokenizer
 from regrow.corpus.documents import documents_table
 from regrow.corpus.split import Split
 from regrow.errors import StageError
-from regrow.formats import parts
+from regrow.formats import parquet, parts
 from regrow.recipe.kind import PROGRAM, Call, Cost, Expected, Kind, Phase, Released, Slot, Table, Task
 from regrow.sections import LARGEST, Parameters
 from regrow.stages.costs import all_of
@@ -101,7 +101,7 @@ def sample(task: Task[TokenizerParameters]) -> None:
     buckets = json.loads(task.files.path(decided / _DECIDED).read_text(encoding="utf-8"))["buckets"]
     with documents_table(Split(task.output).path("train")) as table:
         for batch, bucket in _batches(task):
-            table.extend(batch.filter(pa.array(bucket < buckets)))
+            table.extend(batch.filter(parquet.column(bucket < buckets, pa.bool_())))
 
 
 def learn(task: Task[TokenizerParameters]) -> None:
