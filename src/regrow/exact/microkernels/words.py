@@ -139,8 +139,8 @@ def _blocks(lanes: int, height: int) -> Emitter:
 
     def step(builder: Any, sums: Any, left: tuple[Any, Any], right: tuple[Any, Any]) -> None:
         """Add what a step gives: the addresses of words and bytes of the rows, and of the columns."""
-        # One loop for words and one for bytes: the sums and what either takes have room in 16 registers, while of both
-        # at once some would have to be written to memory and read again, in every round.
+        # One loop for words and one for bytes: of 16 registers fewer go to memory and back in every round than
+        # where both are there at once.
         for wide, octet in ((2, words), (1, bytes_)):
             with emit.for_range(builder, emit.constant(8)) as eight:
                 here = builder.add(left[2 - wide], emit.times(builder, eight.index, 8))
