@@ -9,6 +9,7 @@ the token, and is read as other engines read it. ::
 
 from __future__ import annotations
 
+import builtins
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -203,7 +204,7 @@ class Tokenizer:
 
         return tuple(map(said, self.tokens()))
 
-    def say(self, tokens: NDArray[np.uint32], data: bytes) -> bool:
+    def say(self, tokens: NDArray[np.uint32], data: builtins.bytes) -> bool:
         """Whether tokens, one after the other, say exactly these bytes."""
         import pyarrow as pa
 
