@@ -3,10 +3,11 @@
     python -m benchmarks.corpus FOLDER --size 100e6 --shards 4 --jobs 1 --peer ~/datatrove/bin/python
 
 Texts are made up, with the spread of words and the share of copies of a crawl of the web, so anybody gets the same
-ones. Every stage, and every step of datatrove, runs in a process of its own that has its inputs on the disk; memory is
-the highest that the process, or one that it started, has held. datatrove (0.10.1 was used) has an environment of its
-own, whose Python is named; it reads, filters by length, finds near-duplicates by MinHash with the same bands, and
-encodes with the tokenizer that was just trained. Rounds alternate; the ratio of each is printed.
+ones. Every step of datatrove runs in a process of its own that has its inputs on the disk, and so do the stages that do
+the same; modules are compiled before. Memory is the highest that the process, or one that it started, has held.
+datatrove (0.10.1 was used) has an environment of its own, whose Python is named; it reads, filters by length, finds
+near-duplicates by MinHash with the same bands, and encodes with the tokenizer that was just trained. Rounds alternate;
+the ratio of each is printed.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-STAGES = ("documents-web", "clean", "deduplicate", "split", "tokenizer", "tokenize")
+STAGES = ("documents-web+clean", "deduplicate", "split", "tokenizer", "tokenize")
 STEPS = ("clean", "signature", "buckets", "cluster", "filter", "tokenize")
-SAME = {"read and clean": (("documents-web", "clean"), ("clean",)),
+SAME = {"read and clean": (("documents-web+clean",), ("clean",)),
         "deduplicate": (("deduplicate",), ("signature", "buckets", "cluster", "filter")),
         "tokenize": (("tokenize",), ("tokenize",))}  # fmt: skip
 RECIPE = """recipe = 1
@@ -121,8 +122,8 @@ def make(folder: Path, size: float, files: int, parquet: bool) -> None:
             (folder / f"{number:03}.jsonl").write_text("".join(lines), "utf-8")
 
 
-def stage(folder: Path, name: str, jobs: int) -> None:
-    """Run one stage; those before it are there."""
+def stage(folder: Path, names: str, jobs: int) -> None:
+    """Run a stage, or several that are joined by ``+``; those before them are there."""
     from threading import Event
 
     from regrow.building.locking import Mode, locked_recipe
@@ -131,8 +132,8 @@ def stage(folder: Path, name: str, jobs: int) -> None:
 
     locked = locked_recipe(folder, Mode.RENEW, listener=lambda event: None, stop=Event(), offline=True)
     with opened(folder / "store") as store:
-        evaluate(locked.graph, store, scope="benchmark", listener=lambda event: None, stop=Event(), only=[name],
-                 who=Choice(jobs=jobs), surroundings=locked.surroundings)  # fmt: skip
+        evaluate(locked.graph, store, scope="benchmark", listener=lambda event: None, stop=Event(),
+                 only=names.split("+"), who=Choice(jobs=jobs), surroundings=locked.surroundings)  # fmt: skip
 
 
 def step(folder: Path, name: str, jobs: int) -> None:
@@ -235,6 +236,7 @@ def compare(options: argparse.Namespace) -> None:
     (options.folder / "regrow.toml").write_text(RECIPE.format(shards=shards))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("RAYON_NUM_THREADS", str(options.jobs))
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process of ours compiles what pip compiled of theirs
     ratios: dict[str, list[float]] = {}
     for _ in range(options.rounds):
         for made in ("store", "datatrove"):
@@ -245,7 +247,7 @@ def compare(options: argparse.Namespace) -> None:
         theirs = {name: measured(options.peer, options, "step", name) for name in STEPS} if options.peer else {}
         for who, found in (("regrow", took), ("datatrove", theirs)):
             for used in found.values():
-                print(f"{who:10} {used.step:14} {used.cpu:8.1f} s CPU {used.clock:8.1f} s {used.peak_mb:7,.0f} MB")
+                print(f"{who:10} {used.step:20} {used.cpu:8.1f} s CPU {used.clock:8.1f} s {used.peak_mb:7,.0f} MB")
         for what, (ours, peers) in SAME.items() if theirs else ():
             both = sum(took[name].cpu for name in ours), sum(theirs[name].cpu for name in peers)
             ratios.setdefault(what, []).append(both[0] / both[1])

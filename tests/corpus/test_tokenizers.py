@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from tokenizers.pre_tokenizers import ByteLevel
 
@@ -100,3 +101,14 @@ def test_a_prompt_begins_as_that_of_transformers(tmp_path, begins, bos, template
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     (folder / "special_tokens_map.json").unlink()
     assert Tokenizer.open(folder).prompt("abc") == AutoTokenizer.from_pretrained(folder)("abc").input_ids
+
+
+def test_tokens_say_their_bytes_and_no_others(tmp_path):
+    tokenizer = Tokenizer.open(written(tmp_path / "one"))
+    data = "abc, h\u00e9 \U0001f600 ab".encode()
+    (ids,) = tokenizer.documents([data.decode()])
+    tokens = np.array(ids, np.uint32)
+    assert tokenizer.say(tokens, data) and tokenizer.say(tokens[:0], b"")
+    for others, wrong in ((tokens[:-1], data), (tokens[::-1].copy(), data), (tokens, data[:-1]), (tokens[:0], b"a")):
+        assert not tokenizer.say(others, wrong)
+    assert tokenizer.say(np.array([tokenizer.end_of_text], np.uint32), b"<|endoftext|>")

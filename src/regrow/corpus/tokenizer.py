@@ -9,6 +9,7 @@ the token, and is read as other engines read it. ::
 
 from __future__ import annotations
 
+import builtins
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,11 +17,17 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from regrow.corpus.alphabet import LETTERS, lacking
 from regrow.errors import InputError
+from regrow.formats import parquet
 from regrow.words import DAMAGED, shown
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow
+    from numpy.typing import NDArray
 
 END_OF_TEXT = "<|endoftext|>"
 FILE = "tokenizer.json"
@@ -196,6 +203,21 @@ class Tokenizer:
             return bytes(map(byte_of.__getitem__, token)) if byte_of.keys() >= {*token} else token.encode()
 
         return tuple(map(said, self.tokens()))
+
+    def say(self, tokens: NDArray[np.uint32], data: builtins.bytes) -> bool:
+        """Whether tokens, one after the other, say exactly these bytes."""
+        import pyarrow as pa
+
+        numbers = pa.Array.from_buffers(pa.uint32(), len(tokens), [None, pa.py_buffer(tokens)])
+        said = self._spelled.take(numbers).buffers()[2]
+        return bool(said.equals(pa.py_buffer(data)) if said else not data)
+
+    @cached_property
+    def _spelled(self) -> pyarrow.BinaryArray:
+        """:attr:`bytes` as a column."""
+        import pyarrow as pa
+
+        return parquet.column(self.bytes, pa.binary())
 
     @property
     def unknown_bytes(self) -> frozenset[int]:

@@ -65,7 +65,7 @@ def repeated(value: str | int, count: int) -> pyarrow.Array:
 
 
 def column(values: Sequence[Any] | NDArray[Any], kind: pyarrow.DataType) -> pyarrow.Array:
-    """A column of texts, 64-bit numbers or truth values; of numbers some may be None.
+    """A column of texts, bytes, 64-bit numbers or truth values; of numbers some may be None.
 
     Made of buffers, as in :func:`repeated`; but for texts of so many bytes that pyarrow makes several columns of them.
     """
@@ -73,8 +73,8 @@ def column(values: Sequence[Any] | NDArray[Any], kind: pyarrow.DataType) -> pyar
     import pyarrow as pa
 
     count = len(values)
-    if pa.types.is_string(kind):
-        texts = [value.encode() for value in values]
+    if pa.types.is_string(kind) or pa.types.is_binary(kind):
+        texts = [value.encode() if isinstance(value, str) else value for value in values]
         ends = np.cumsum([0, *map(len, texts)], dtype=np.int64)
         if ends[-1] >= _MOST_IN_A_COLUMN:
             return pa.array(values, kind)
