@@ -2,8 +2,9 @@
 
     python -m benchmarks.inference SmolLM2-135M-Instruct.Q4_1.gguf --threads 2
 
-Both write the likeliest tokens with a cache of keys and values. It is checked first that they write the same, and
-how far the logits of the prompts are apart; transformers in float64 says which of the two is nearer to the truth.
+or a folder of Hugging Face's libraries, of which transformers reads all numbers as float32. Both write the likeliest
+tokens with a cache of keys and values. It is checked first that they write the same, and how far the logits of the
+prompts are apart; transformers in float64 says which of the two is nearer to the truth.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ TOGETHER = 8
 def parsed() -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file", type=Path)
+    parser.add_argument("file", type=Path, help="a GGUF file, or a folder")
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
@@ -47,19 +48,23 @@ def main() -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    from regrow.model import gguf
+    from regrow.model import gguf, weights
     from regrow.model.cache import Cache
     from regrow.model.decoder import Decoder
     from regrow.model.sampling import Sampling, generate
 
     torch.set_num_threads(options.threads)
     path: Path = options.file
-    config, parameters = gguf.load_weights(path)
+    config, parameters = (weights if path.is_dir() else gguf).load_weights(path)
     decoder = Decoder(config)
     print(f"weights in memory: {sum(one.nbytes for one in parameters.values()) / 1e6:.0f} MB", flush=True)
-    asked = {"gguf_file": path.name, "quantization_config": GgufConfig(dequantize=True), "dtype": torch.float32}
-    theirs = AutoModelForCausalLM.from_pretrained(path.parent, **asked).train(False)
-    encode = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    folder, file = path, dict[str, Any]()
+    asked: dict[str, Any] = {"dtype": torch.float32}
+    if path.is_file():
+        folder, file = path.parent, {"gguf_file": path.name}
+        asked |= {**file, "quantization_config": GgufConfig(dequantize=True)}
+    theirs = AutoModelForCausalLM.from_pretrained(folder, **asked).train(False)
+    encode = AutoTokenizer.from_pretrained(folder, **file)
     prompts = [encode(prompt)["input_ids"] for prompt in PROMPTS]
     long = list(itertools.islice(itertools.cycle(token for prompt in prompts for token in prompt), LONG))
 
@@ -92,7 +97,7 @@ def main() -> None:
         return rows
 
     with torch.no_grad():
-        wider = AutoModelForCausalLM.from_pretrained(path.parent, **asked).double().train(False)
+        wider = AutoModelForCausalLM.from_pretrained(folder, **asked).double().train(False)
         for prompt in (*prompts, long):
             ids = torch.tensor([prompt])
             mine, other, true = decoder.logits(parameters, ids), theirs(ids).logits, wider(ids).logits

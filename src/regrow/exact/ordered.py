@@ -51,6 +51,7 @@ _ITEM, _WIDE_ITEM = 4, 8  # bytes of a float32 and a float64
 # What a thread takes at a time: rows of weights, and rows of the other operand, so that both stay in its cache.
 _OUTPUTS = 48
 _INPUTS = 64
+_FEW = 2  # rows that are multiplied one by one, since a tile would be half empty
 _QUERIES = 48
 # Of sums of values: rows of weights, and eight columns each.
 _WEIGHTED, _EIGHTS = (4, 4) if WIDE else (2, 2)
@@ -106,8 +107,8 @@ def _pack(x: Any, wide: Any) -> None:
 def _room(rows: int, depth: int) -> Any:
     """Where rows are packed."""
     eights = depth // LANES
-    if rows == 1:
-        return np.empty((1, 1, eights, 1, LANES), np.float64)
+    if rows <= _FEW:
+        return np.empty((rows, 1, eights, 1, LANES), np.float64)
     return np.empty(((rows + ROWS - 1) // ROWS, PARTS, eights, ROWS, WIDTH), np.float64)
 
 
@@ -118,8 +119,11 @@ def _multiply(wide: Any, weight: Any, out: Any) -> None:
     apart, stride = np.int64(weight.strides[0]), np.int64(out.strides[0])
     if wide.shape[3] == 1:
         for q in range(0, columns, ROW_COLUMNS):
-            left, right = np.int64(wide.ctypes.data), np.int64(weight.ctypes.data + q * apart)
-            row_tile(weight, left, right, apart, columns - q, eights, np.int64(out.ctypes.data + q * _ITEM))
+            right = np.int64(weight.ctypes.data + q * apart)
+            for r in range(rows):
+                left = np.int64(wide.ctypes.data + r * wide.strides[0])
+                target = np.int64(out.ctypes.data + r * stride + q * _ITEM)
+                row_tile(weight, left, right, apart, columns - q, eights, target)
         return
     lanes, edge = np.empty(ROWS * COLUMNS * LANES, np.float64), np.empty((ROWS, COLUMNS), np.float32)
     for t in range(wide.shape[0]):
