@@ -58,6 +58,7 @@ def build(
     without: Sequence[str] = (),
     offline: bool = False,
     jobs: int = 1,
+    recompute: bool = False,
     listener: Callable[[Event], None] = _unheard,
     stop: threading.Event | None = None,
 ) -> BuildResult:
@@ -71,6 +72,7 @@ def build(
         without: sources, ids of documents, and files with such ids, to be left out with all that says the same.
         offline: never use the network.
         jobs: how many processes may work, on as many stages at the same time. The result is the same for any number.
+        recompute: whether training keeps less of each layer and computes it once more, which spares memory.
         listener: gets every event, one at a time, in the thread of whoever caused it.
         stop: once it is set, the running stage saves its work and :class:`regrow.errors.Interrupted` is raised; the
             same call then continues.
@@ -93,6 +95,7 @@ def build(
         without=tuple(without),
         offline=offline,
         who=Choice(jobs=jobs),
+        recompute=recompute,
     )
     return room.build(Path(recipe), options, listener=listener, stop=stop or threading.Event())
 
@@ -104,6 +107,7 @@ class _Rebuilding(TypedDict, total=False):
     store: str | PathLike[str] | None
     offline: bool
     jobs: int
+    recompute: bool
     confirmed: bool
     listener: Callable[[Event], None]
     stop: threading.Event | None
@@ -148,6 +152,7 @@ def verify(
     store: str | PathLike[str] | None = None,
     offline: bool = False,
     jobs: int = 1,
+    recompute: bool = False,
     confirmed: bool = True,
     keep_going: bool = False,
     listener: Callable[[Event], None] = _unheard,
@@ -168,6 +173,7 @@ def verify(
         store: a store whose content is believed; by default an empty one, which goes afterwards.
         offline: never use the network.
         jobs: how many processes may work, on as many stages at the same time.
+        recompute: see :func:`build`.
         confirmed: whether to begin even if it takes more than a day, or more than this machine has.
         keep_going: whether to build all stages, and not only up to the first that differs.
         listener: gets every event of the rebuild.
@@ -197,9 +203,9 @@ def verify(
         if require is not None and trust is not None:
             return _consent(folder, require, Path(trust), [Path(one) for one in attestations])
         if segments is not None:
-            wanted = Wanted(segments, nonce, fspath(kept), _path(sources), offline, confirmed)
+            wanted = Wanted(segments, nonce, fspath(kept), _path(sources), offline, confirmed, recompute=recompute)
             return replace(spot_check(folder, wanted, store=_path(store), **how), release=said)
-        how |= {"store": _path(store), "sources": _path(sources), "offline": offline}
+        how |= {"store": _path(store), "sources": _path(sources), "offline": offline, "recompute": recompute}
         return replace(rebuild(folder, confirmed=confirmed, keep_going=keep_going, **how), release=said)
 
 

@@ -1,5 +1,6 @@
 """Builds with several workers, and the lines that start them. python -m pytest tests/cli/test_workers.py"""
 
+import json
 import os
 import re
 import shlex
@@ -104,6 +105,21 @@ def test_workers_and_jobs_that_are_started_anew_change_nothing_that_can_be_seen(
         for text in (done.stderr, first_build.stderr)
     )
     assert said == before
+
+
+@pytest.mark.parametrize("ways", [(), ("--segments", "1", "--nonce", "a")])
+def test_a_release_is_verified_by_several(copy: Shell, ways: tuple[str, ...]) -> None:
+    sparing = ("--workers", "2", "--shard", "--recompute")
+    done = copy.run("verify", "build/small", "--source", "small", *ways, *sparing, "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["verdict"] == "same" if not ways else said["lie"] == ""
+
+
+def test_what_trains_nothing_has_no_workers(copy: Shell) -> None:
+    done = copy.run("verify", "build/small", "--require", "1", "--trust", "nobody.toml", "--recompute")
+    assert done.returncode == 2 and "leave --workers, --shard and --recompute out" in done.stderr
+    assert copy.run("verify", "build/small", "--shard").returncode == 2
 
 
 @pytest.mark.slow  # others leave as they do when a build fails before it trains, which the next one has

@@ -93,7 +93,7 @@ def chatted(client: TestClient, **fields: Any) -> Any:
         (b'{"prompt": "a", "temperature": NaN}', "NaN is no number"),
         (b'{"prompt": "a", "temperature": -Infinity}', "-Infinity is no number"),
         (b'{"prompt": ' + b"[" * 9_000, "nested too deeply"),
-        (b'{"prompt": "a", "seed": ' + b"9" * 9_000 + b"}", "no JSON"),
+        (b'{"prompt": "a", "seed": ' + b"9" * 9_000 + b"}", "no JSON: a number has thousands of digits"),
         (b'{"prompt": "\\ud800"}', "half a character"),
         (b'{"prompt": ["a", "\\udfff"]}', "half a character"),
         (b'{"prompt": "a", "\\ud83d": "\\ud83d\\ude00"}', "half a character"),
@@ -189,7 +189,7 @@ def test_an_unknown_field_is_answered_with_the_one_that_was_meant(client: TestCl
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"messages": []}, "messages"),
+        ({"messages": []}, "`messages` is empty"),
         ({"messages": "x"}, "messages"),
         ({"messages": [{"role": "user"}]}, r"messages\[0\]: `content` is missing"),
         ({"messages": [{"role": "tool", "content": "x"}]}, r"messages\[0\]: `role`"),

@@ -12,6 +12,8 @@ from regrow.attesting.statements import signed, statement
 from regrow.building import rebuilds
 from regrow.formats import dsse, keys
 from regrow.release import Release
+from regrow.train import loop
+from regrow.train.state import State
 
 
 @pytest.fixture
@@ -32,6 +34,22 @@ def test_parts_of_it(made: Path, packed: Path) -> None:
     assert (report.exit_code, report.nonce, report.drawn_here) == (0, "a word", False)
     (run,) = report.looked
     assert run.drawn == 2
+
+
+def test_training_may_spare_memory_and_is_the_same(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[bool] = []
+    train = loop.train
+
+    def seen(*args: Any, **how: Any) -> State:
+        trained.append(how["recompute"])
+        return train(*args, **how)
+
+    monkeypatch.setattr(loop, "train", seen)
+    built = regrow.build(made / "part", tmp_path / "release", store=tmp_path / "store", recompute=True)
+    assert built.digest == Release.open(made / "release").digest
+    assert regrow.verify(made / "release", sources=made / "part", recompute=True).exit_code == 0
+    assert regrow.verify(made / "release", segments=1, sources=made / "part", recompute=True).exit_code == 0
+    assert len(trained) >= 3 and all(trained)
 
 
 def test_what_others_signed(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,7 +178,7 @@ def build(recipe: Path, options: Options, *, listener: Listener, stop: Stop) -> 
             listener=metrics,
             stop=stop,
             who=options.who,
-            surroundings=replace(locked.surroundings, workers=options.workers, recompute=options.recompute),
+            surroundings=locked.lent(options.workers, recompute=options.recompute).surroundings,
         )
         for event in _trained_before(locked.graph, made):
             metrics(event)

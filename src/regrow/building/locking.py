@@ -23,7 +23,7 @@ from regrow.exact.version import ARITHMETIC
 from regrow.recipe.expand import expand
 from regrow.recipe.graph import Graph
 from regrow.recipe.inherit import Spoken, spoken
-from regrow.recipe.kind import Surroundings
+from regrow.recipe.kind import Surroundings, Workers
 from regrow.recipe.lock import ONLY_LINE_ENDS, Lock, LockedSource, OtherVersionError, kept_pins, reasons_stale
 from regrow.recipe.lock import load as load_lock
 from regrow.recipe.pin import FOLDER, Pin, Pinned, Pins
@@ -86,6 +86,10 @@ class Locked:
         """The stages that would bring in texts that may not be shared and that nobody here holds."""
         brought = ((stage.name, stage.parameters) for stage in self.graph.stages)
         return tuple(name for name, it in brought if isinstance(it, Pinned) and Pins.of(it.pins).missing)
+
+    def lent(self, workers: Workers | None, *, recompute: bool) -> Locked:
+        """The same, whose training is shared by others, or keeps less and computes it once more."""
+        return replace(self, surroundings=replace(self.surroundings, workers=workers, recompute=recompute))
 
     def keep_secrets(self) -> None:
         """Write the secrets of texts that may not be shared, before anything is made that depends on them."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,14 +22,12 @@ from regrow.cli.options import (
     store_option,
     threads_option,
     who_option,
+    workers_option,
 )
 
 if TYPE_CHECKING:
     from regrow.building.build import BuildResult
     from regrow.engine import Choice
-    from regrow.train.group.environment import WorkerEnvironment
-    from regrow.train.group.rendezvous import Rendezvous
-    from regrow.train.loop import WorkerGroup
 
 _SAMPLES = 2
 _SAMPLE_LINES = 4
@@ -61,7 +57,7 @@ _SAMPLE_LINES = 4
     "--output", "-o", type=click.Path(path_type=Path), metavar="DIR", help="The release; by default build/NAME."
 )
 @store_option
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes that share the training.")
+@workers_option
 @shard_option
 @recompute_option
 @click.option(
@@ -111,21 +107,18 @@ def command(
         raise click.UsageError("choose one of --locked, --frozen and --update-lock")
     if max_restarts is not None and workers is None:
         raise click.UsageError("--max-restarts is about --workers\nhint: add --workers N, or leave it out")
-    from regrow.train.group.environment import started_by_others, worker_environment
+    from regrow.cli.sharing import follow, join, launch, leading, named
+    from regrow.release.layout import LOCK, RECIPE
 
-    environment = worker_environment()
-    if shard and workers is None and environment is None:
-        raise click.UsageError("--shard is about several workers\nhint: add --workers N, or leave it out")
-    if workers is not None and started_by_others():
-        raise click.UsageError("torchrun has started the workers\nhint: leave --workers out")
+    environment = named(workers, shard=shard)
     if workers is not None and workers > 1 and environment is None:
-        return _launch(console, workers, max_restarts)
+        return launch(console, workers, max_restarts)
     from regrow.train.memory import keep_freed_memory
 
     keep_freed_memory()
-    rendezvous = _join(environment, recipe) if environment else None
+    rendezvous = join(environment, any((recipe / name).is_file() for name in (RECIPE, LOCK))) if environment else None
     if rendezvous is not None and rendezvous.rank > 0:
-        return _follow(rendezvous)
+        return follow(rendezvous)
     from regrow.building.build import Options, build
     from regrow.building.locking import Mode
     from regrow.building.trackers import tracked
@@ -144,7 +137,7 @@ def command(
         recompute=recompute,
     )
     with (
-        _leading(rendezvous, shard=shard) as group,
+        leading(rendezvous, shard=shard) as group,
         stop_on_interrupt(console) as stop,
         progress(console) as lines,
         tracked(log_to, (output or recipe).resolve().name, lines) as listener,
@@ -158,48 +151,6 @@ def command(
         _tell(console, result, recipe)
         console.result(result.digest)
     return 0
-
-
-def _launch(console: Console, workers: int, restarts: int | None) -> int:
-    """Run this same command in several processes."""
-    from regrow.train.group.environment import processors
-    from regrow.train.group.launch import RESTARTS, launch
-
-    if workers > processors():
-        console.verb("Note", f"{workers} workers share {processors()} processors; that is slower than fewer", "yellow")
-    restarts = RESTARTS if restarts is None else restarts
-    return launch(["regrow.cli.worker", *sys.argv[1:]], workers, restarts=restarts)
-
-
-def _join(environment: WorkerEnvironment, recipe: Path) -> Rendezvous:
-    """Find the other workers. Whoever has the recipe may lead them."""
-    from regrow.release.layout import LOCK, RECIPE
-    from regrow.train.group.environment import end_with_parent
-    from regrow.train.group.run import join
-
-    end_with_parent()
-    return join(environment, eligible=any((recipe / name).is_file() for name in (RECIPE, LOCK)))
-
-
-def _follow(rendezvous: Rendezvous) -> int:
-    """Help to train; Ctrl-C reaches every worker, and the one that leads decides."""
-    import signal
-
-    from regrow.train.group.environment import processor_share
-    from regrow.train.group.run import follow
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return follow(rendezvous, threads=processor_share(rendezvous.environment))
-
-
-def _leading(rendezvous: Rendezvous | None, *, shard: bool) -> AbstractContextManager[WorkerGroup | None]:
-    """The workers to lend to the build, if there are any besides this process."""
-    if rendezvous is None:
-        return nullcontext()
-    from regrow.train.group.environment import processor_share
-    from regrow.train.group.run import leading
-
-    return leading(rendezvous, threads=processor_share(rendezvous.environment), shard=shard)
 
 
 def _document(result: BuildResult, recipe: Path) -> dict[str, object]:

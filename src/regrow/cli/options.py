@@ -67,6 +67,9 @@ store_option = click.option(
     metavar="DIR",
     help="The store; by default $REGROW_STORE or the user cache.",
 )
+workers_option = click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N", help="Processes that share the training."
+)
 shard_option = click.option(
     "--shard", is_flag=True, help="Workers of a machine hold the parameters together, and not each all of them."
 )

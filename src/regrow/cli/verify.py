@@ -15,8 +15,11 @@ from regrow.cli.options import (
     offline_option,
     pass_console,
     readable,
+    recompute_option,
+    shard_option,
     threads_option,
     who_option,
+    workers_option,
 )
 
 if TYPE_CHECKING:
@@ -91,6 +94,9 @@ if TYPE_CHECKING:
 )
 @click.option("--keep-going", is_flag=True, help="Build all stages, and name every one that differs.")
 @click.option("--yes", "confirmed", is_flag=True, help="Begin even if it takes days, or more than this machine has.")
+@workers_option
+@shard_option
+@recompute_option
 @offline_option
 @who_option
 @threads_option
@@ -114,6 +120,9 @@ def command(
     parent: Path | None,
     keep_going: bool,
     confirmed: bool,
+    workers: int | None,
+    shard: bool,
+    recompute: bool,
     offline: bool,
     who: Choice,
 ) -> int:
@@ -131,6 +140,8 @@ def command(
     too few). With --bundle the files are compared with what somebody signed, with a key, or by Sigstore with an
     account, in a release or elsewhere.
     With --parent RELEASE is a file, and the parent is quantised again.
+
+    --workers, --shard and --recompute are those of `regrow build`; what comes out is the same with them.
 
     What would take more than a day, or more memory or disk than this machine has, is begun only with --yes.
 
@@ -152,6 +163,8 @@ def command(
         raise click.UsageError("--identity and --issuer go together\nhint: leave --key out; the issuer is an address")
     if parent is not None and (bundle or require or segments):
         raise click.UsageError("--parent is about one file, and nothing else\nhint: model.gguf --parent MODEL")
+    if (require or bundle or parent) and (workers or shard or recompute):
+        raise click.UsageError("nothing is trained here\nhint: leave --workers, --shard and --recompute out")
     if parent is not None:
         return _quantised(console, Path(release), parent)
     if bundle is not None:
@@ -159,21 +172,33 @@ def command(
 
         signer = Account(identity or "", issuer or "", offline) if key is None else key
         return _signed(console, release, bundle, signer, offline)
+    from regrow.cli.sharing import follow, join, launch, leading, named
     from regrow.release.layout import STATES
     from regrow.verifying.fetched import here, is_elsewhere
     from regrow.verifying.spot import Wanted
 
+    environment = named(workers, shard=shard)
+    if workers is not None and workers > 1 and environment is None:
+        return launch(console, workers)
+    is_here = is_elsewhere(release) or Path(release).exists()
+    rendezvous = join(environment, eligible=is_here) if environment else None
+    if rendezvous is not None and rendezvous.rank > 0:
+        return follow(rendezvous)
     if is_elsewhere(release):
         console.verb("Fetching", release)
     left_out = "" if segments else STATES
-    with here(release, needed=lambda path: path.partition("/")[0] != left_out, offline=offline) as folder:
+    with (
+        leading(rendezvous, shard=shard) as group,
+        here(release, needed=lambda path: path.partition("/")[0] != left_out, offline=offline) as folder,
+    ):
         if require is not None and trust is not None:
             return _trusted(console, folder, require, trust, attestations)
         if segments is not None:
-            wanted = Wanted(segments, nonce or "", kept or "", sources, offline, confirmed)
+            wanted = Wanted(segments, nonce or "", kept or "", sources, offline, confirmed, group, recompute)
             return _in_part(console, release, folder, wanted, store, who)
         how = {"store": store, "sources": sources, "offline": offline, "who": who}
-        return _wholly(console, release, folder, **how, confirmed=confirmed, keep_going=keep_going)
+        lent = {"workers": group, "recompute": recompute}
+        return _wholly(console, release, folder, **how, **lent, confirmed=confirmed, keep_going=keep_going)
 
 
 def _in_part(console: Console, said: str, folder: Path, wanted: Wanted, store: Path | None, who: Choice) -> int:

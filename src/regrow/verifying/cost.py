@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from regrow.building.locking import Locked
 from regrow.building.planning import planned
+from regrow.engine.machine import Hosts
 from regrow.engine.plan import duration
 from regrow.errors import RecipeError
 from regrow.store import Store
@@ -31,7 +32,7 @@ def require_wanted(
     """
     if confirmed:
         return
-    plan = planned(locked, store, "verify")
+    plan = planned(locked, store, "verify", Hosts(recompute=locked.surroundings.recompute))
     reasons = [*plan.warnings()]
     seconds = sum(stage.cost.seconds * shares.get(stage.name, 1.0) for stage in plan.stages)
     if seconds > LONGEST:

@@ -18,6 +18,7 @@ from regrow.building.locking import Locked, as_locked
 from regrow.engine import Choice, Evaluation, Listener, Stop, evaluate, rerun
 from regrow.errors import Interrupted, RegrowError, StageError
 from regrow.recipe.graph import Graph
+from regrow.recipe.kind import Workers
 from regrow.recipe.pin import MOST_NAMED, WITHHELD
 from regrow.release import Release
 from regrow.release.asked import said
@@ -47,6 +48,8 @@ def rebuild(
     who: Choice | None = None,
     confirmed: bool = False,
     keep_going: bool = False,
+    workers: Workers | None = None,
+    recompute: bool = False,
 ) -> VerifyReport:
     """Verify a release by building it again.
 
@@ -66,6 +69,8 @@ def rebuild(
         who: who does the work, and how much at the same time; by default this process does all.
         confirmed: whether to build however long it takes.
         keep_going: build all stages, and report each that differs; one that fails only ends what needs it.
+        workers: who share the training; by default nobody does.
+        recompute: whether training keeps less between forwards and backwards, and computes it once more.
 
     Raises:
         InputError: if there is no release, or a source cannot be had (exit code 6).
@@ -77,6 +82,7 @@ def rebuild(
     report = VerifyReport(str(folder), check.digest, Verdict.DAMAGED, files=_damage(check), reasons=_doubt(check))
     if check.whole:
         locked, reasons = as_locked(folder, sources=sources, offline=offline)
+        locked = locked.lent(workers, recompute=recompute)
         if reasons:
             report = replace(report, verdict=Verdict.INCONSISTENT, reasons=reasons)
         else:

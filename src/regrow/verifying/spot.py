@@ -40,6 +40,7 @@ from regrow.engine import (
 from regrow.errors import InputError, StageError
 from regrow.formats import parts
 from regrow.recipe.graph import Graph, Stage
+from regrow.recipe.kind import Workers
 from regrow.recipe.pin import MOST_NAMED
 from regrow.release import Release
 from regrow.release.asked import said
@@ -97,6 +98,8 @@ class Wanted:
         sources: the folder in which ``file:`` sources are found.
         offline: never use the network.
         confirmed: whether to begin however long it takes.
+        workers: who share the training; by default nobody does.
+        recompute: whether training keeps less between forwards and backwards, and computes it once more.
     """
 
     segments: int
@@ -105,6 +108,8 @@ class Wanted:
     sources: Path | None = None
     offline: bool = False
     confirmed: bool = False
+    workers: Workers | None = None
+    recompute: bool = False
 
 
 def spot_check(
@@ -141,6 +146,7 @@ def spot_check(
         lie = f"the files are not the ones that its list of checksums names, such as {named[0]}"
         return replace(report, lie=lie)
     locked, reasons = as_locked(folder, sources=wanted.sources, offline=wanted.offline)
+    locked = locked.lent(wanted.workers, recompute=wanted.recompute)
     if reasons:
         return replace(report, lie=f"the lock was not made from the recipe: {'; '.join(reasons)}")
     if locked.missing:

@@ -213,6 +213,8 @@ def _refused(cls: type[_Object], error: ValidationError) -> RefusedError:
         return RefusedError(f"there is no field `{name}`: {hint}", param=name, code="unknown_parameter")
     if first["type"] == "missing":
         return RefusedError(f"`{name}` is missing", param=name, code="missing_required_parameter")
+    if first["type"] == "too_short":
+        return RefusedError(f"`{name}` is empty", param=name, code="invalid_value")
     of_it = (first, *(one for one in others if one["loc"][0] == first["loc"][0]))
     why = " or ".join(dict.fromkeys(_lower(one["msg"]) for one in of_it))
     return RefusedError(f"`{name}`: {why}", param=name, code="invalid_value")

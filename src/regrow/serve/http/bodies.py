@@ -59,7 +59,8 @@ def _object(data: bytes) -> dict[str, Any]:
     except RecursionError:
         raise RefusedError("the body is no JSON that can be read: it is nested too deeply") from None
     except ValueError as error:
-        raise RefusedError(f"the body is no JSON: {error}") from error
+        why = "a number has thousands of digits" if "set_int_max_str_digits" in str(error) else error
+        raise RefusedError(f"the body is no JSON: {why}") from error
     if not isinstance(said, dict):
         raise RefusedError("the body is no JSON object, `{...}`")
     return said
