@@ -88,7 +88,7 @@ def test_one_thread_gives_the_same(first):
 def wait_for_step(folder, run, step):
     """Wait until training has passed a step."""
     events = folder / "release.events.jsonl"
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     while time.monotonic() < deadline and run.poll() is None:
         lines = events.read_text().splitlines() if events.is_file() else []
         for line in reversed(lines[:-1] if lines and not lines[-1].endswith("}") else lines):

@@ -28,7 +28,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 _MOST_BYTES = 1 << 20
-_HEAVY = ("click.testing", "numba", "torch", "torch.distributed")
+_HEAVY = (
+    "click.testing", "license_expression", "numba", "pandas", "pyarrow.pandas_compat", "rensa", "rich.console",
+    "tokenizers", "torch", "torch.distributed",
+)  # fmt: skip
+"""What a command may load at last, beside the modules of the package: Arrow loads pandas, where that is installed."""
 
 
 class Warm:

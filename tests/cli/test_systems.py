@@ -1,9 +1,13 @@
 """Systems other than Linux, as far as they can be shown on it. python -m pytest tests/cli/test_systems.py"""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import regrow
 
 from .conftest import Shell
 
@@ -39,3 +43,30 @@ def test_so_is_the_library_there(shell: Shell) -> None:
     done = on_windows(shell, "import regrow; print(regrow.__version__); regrow.build('small')")
     assert done.stdout.strip()
     assert "RegrowError: regrow does not run on Windows itself" in done.stderr
+
+
+# What Python has on Linux and not on macOS, where processes are started anew as well: Apple's libraries do not stand
+# being forked.
+NOT_LINUX = """
+import multiprocessing, os
+
+def refused():
+    raise AssertionError("a process was forked")
+
+multiprocessing.set_start_method("spawn")
+os.fork = refused
+for name in ("sched_getaffinity", "posix_fadvise", "copy_file_range", "memfd_create", "fdatasync"):
+    delattr(os, name)
+"""
+
+
+def test_workers_and_jobs_are_started_anew(
+    copy: Shell, first_build: subprocess.CompletedProcess[str], tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(NOT_LINUX)
+    (copy.folder / "small" / "regrow.lock").unlink()
+    path = os.pathsep.join([str(tmp_path), str(Path(regrow.__file__).parents[1])])
+    options = ("--workers", "2", "--jobs", "2", "--store", "other", "--output", "other-build")
+    done = copy.run("build", "small", *options, PYTHONPATH=path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == first_build.stdout

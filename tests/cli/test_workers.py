@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-import regrow
 from regrow.recipe.lock import load
 
 from .conftest import HEX, Shell, write_recipe
@@ -72,36 +71,14 @@ def torchrun(tmp_path: Path) -> dict[str, str]:
     return {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "localhost"}
 
 
-# What Python has on Linux and not on macOS, where processes are started anew as well: Apple's libraries do not stand
-# being forked.
-NOT_LINUX = """
-import multiprocessing, os
-
-def refused():
-    raise AssertionError("a process was forked")
-
-multiprocessing.set_start_method("spawn")
-os.fork = refused
-for name in ("sched_getaffinity", "posix_fadvise", "copy_file_range", "memfd_create", "fdatasync"):
-    delattr(os, name)
-"""
-
-
-def test_workers_and_jobs_that_are_started_anew_change_nothing_that_can_be_seen(
-    copy: Shell, first_build: subprocess.CompletedProcess[str], tmp_path: Path
-) -> None:
-    """On macOS and here: jobs that are forked are tried in tests/engine, and most workers of these tests are here."""
-    (tmp_path / "sitecustomize.py").write_text(NOT_LINUX)
+def test_workers_change_nothing_that_can_be_seen(copy: Shell, first_build: subprocess.CompletedProcess[str]) -> None:
     (copy.folder / "small" / "regrow.lock").unlink()
-    path = os.pathsep.join([str(tmp_path), str(Path(regrow.__file__).parents[1])])
-    shared = ("--workers", "2", "--jobs", "2")
     sparing = ("--shard", "--recompute")  # nor do these; tests/train tries workers without them
-    place = ("--store", "other", "--output", "build/other")
-    done = copy.run("build", "small", *shared, *sparing, *place, PYTHONPATH=path)
+    done = copy.run("build", "small", "--workers", "2", *sparing, "--store", "other", "--output", "build/other")
     assert done.returncode == 0, done.stderr
     assert done.stdout == first_build.stdout
-    said, before = (  # as lines in any order: two jobs end when they do
-        sorted(PROGRESS.sub("", TIMES.sub("", text).replace("build/other", "build/small")).splitlines())
+    said, before = (
+        PROGRESS.sub("", TIMES.sub("", text).replace("build/other", "build/small"))
         for text in (done.stderr, first_build.stderr)
     )
     assert said == before
