@@ -4,12 +4,13 @@ import os
 import subprocess
 import sys
 import warnings
+from functools import cache
 
 import pytest
 import torch
 
 from regrow.errors import Note, RecipeError
-from regrow.exact import comparison, definition, registry, selection, selftest
+from regrow.exact import comparison, definition, inference, operations, registry, selection, selftest
 from regrow.exact.backend import Backend
 from regrow.exact.gemm import FLOAT32, FLOAT64, INT8, GemmBackend
 from regrow.exact.registry import cpu_gemm_backends
@@ -152,7 +153,16 @@ def test_a_machine_on_which_nothing_is_exact_is_a_clear_error(monkeypatch):
     for variable in VARIABLES:
         monkeypatch.delenv(variable, raising=False)
     with pytest.raises(RecipeError, match="cannot compute exactly"), pytest.warns(Note):
-        selection.default.__wrapped__()
+        _ = selection.default.__wrapped__().gemm
+
+
+def test_what_needs_no_integer_products_has_none_chosen(monkeypatch):
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(selection, "_gemm", lambda *_: pytest.fail("chosen"))
+    monkeypatch.setattr(selection, "default", cache(selection.default.__wrapped__))
+    x, weight = comparison.sample((3, 96), 1), comparison.coded(*comparison.CODED["4"])
+    inference.linear(operations.rms_norm(x, x[0], 1e-5), weight)
 
 
 @pytest.mark.parametrize("variable", VARIABLES)

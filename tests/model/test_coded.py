@@ -9,9 +9,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llvmlite import ir
 
 from regrow.exact import coded_products, comparison, definition, inference
 from regrow.exact.coded import Coded, Stacked
+from regrow.exact.microkernels import coded_vectors
+from regrow.exact.microkernels import emission as emit
 from regrow.exact.selection import use
 from regrow.model import gguf_blocks
 from regrow.model.cache import Cache
@@ -150,6 +153,34 @@ def test_sums_that_are_as_large_as_they_can_be_have_the_same_bits(zero, bits, ro
         extremes, scales = torch.full((16, 64), value, dtype=torch.int8), torch.ones((16, 2))
         weight = Coded.of(extremes, scales, scales if not zero else None, span)
         found = coded_products.coded_product(x, weight, way)
+        assert comparison.difference(found, definition.coded_product(x, weight)) == ""
+
+
+def by_hand(bits, signed):
+    """A way of registers of 16 int32, whose products any processor has."""
+
+    def add(builder, total, *factors):
+        count = 16 * 32 // bits
+        codes, digits = (builder.bitcast(x, ir.VectorType(ir.IntType(bits), count)) for x in factors)
+        wide = ir.VectorType(emit.INT, count)
+        products = builder.mul((builder.sext if signed else builder.zext)(codes, wide), builder.sext(digits, wide))
+        while products.type.count > 16:
+            even, odd = (list(range(start, products.type.count, 2)) for start in range(2))
+            products = builder.add(
+                emit.shuffle(builder, products, products, even), emit.shuffle(builder, products, products, odd)
+            )
+        return builder.add(total, products)
+
+    return coded_vectors.Way(16, add, lambda _builder, total: total)
+
+
+@pytest.mark.parametrize("name", list(comparison.CODED))
+def test_by_registers_of_another_width_the_bits_are_the_same(name, monkeypatch):
+    monkeypatch.setitem(coded_vectors.WAYS, "by hand", {4: by_hand(8, False), 8: by_hand(16, True)})
+    weight = comparison.coded(*comparison.CODED[name])
+    for rows, kind in itertools.product((1, 9), ("normal", "edges")):
+        x = comparison.sample((rows, 96), 3, kind)
+        found = coded_products.coded_product(x, weight, "by hand")
         assert comparison.difference(found, definition.coded_product(x, weight)) == ""
 
 

@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
@@ -88,13 +88,31 @@ def default(kind: str = "cpu") -> Backend:
     Raises:
         RecipeError: if what is asked for, or every way to compute on a CUDA device, is not exact here.
     """
-    kernels = _cuda_kernels() if kind == "cuda" else _cpu_kernels()
-    device = torch.device(kind if kind == "cuda" else "cpu")
-    chosen = Backend(kernels, _gemm(kernels, kind, device))
-    if kind == "cpu" and (why := slower_than_need_be(chosen.gemm)):
-        name = chosen.gemm.name
-        warnings.warn(f"GEMM backend `{name}` computes, slower than this processor can: {why}", Note, 2)
+    chosen = _Default(_cuda_kernels() if kind == "cuda" else _cpu_kernels(), kind)
+    if asked_gemm_backend()[1]:
+        _ = chosen.gemm  # what is wrong with what is asked for is told at once
     return chosen
+
+
+class _Default(Backend):
+    """One whose integer GEMM backend is chosen when it is first needed.
+
+    Running a model needs none, and to test one takes a minute where its kernels are not compiled yet.
+    """
+
+    def __init__(self, kernels: Kernels, kind: str) -> None:
+        object.__setattr__(self, "kernels", kernels)
+        object.__setattr__(self, "_kind", kind)
+
+    @cached_property
+    def gemm(self) -> GemmBackend:
+        """The one that is exact and the fastest; see :func:`default`."""
+        kind: str = vars(self)["_kind"]
+        chosen = _gemm(self.kernels, kind, torch.device(kind if kind == "cuda" else "cpu"))
+        if kind == "cpu" and (why := slower_than_need_be(chosen)):
+            told = f"GEMM backend `{chosen.name}` computes, slower than this processor can: {why}"
+            warnings.warn(told, Note, 2)
+        return chosen
 
 
 def _gemm(kernels: Kernels, kind: str, device: torch.device) -> GemmBackend:

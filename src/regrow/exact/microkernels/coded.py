@@ -26,9 +26,8 @@ _AHEAD = 8192  # bytes that are asked for before they are needed
 HALVES = [list(range(8)), list(range(8, 16))]
 
 RECORD, NUMBERS = 128, 32
-"""Bytes of a record, and of the numbers that belong to it. Of rows that
-are multiplied at a time, those of a block lie beside each other, block by block; behind all records, in the same order,
-the numbers."""
+"""Bytes of a record, and of the numbers that belong to it. Of rows that are multiplied at a time, those of a block lie
+beside each other, block by block; behind all records, in the same order, the numbers."""
 DIGITS, UPPER, LOWER = 32, 96, 100
 """Bytes of a digit's row in a record, and where the sums behind three of them are."""
 WORDS = 64
