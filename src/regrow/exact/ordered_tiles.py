@@ -138,10 +138,12 @@ def _block(kind: str, builder: Any, *given: Any) -> None:
         emit.load(builder, _EIGHT, emit.offset(builder, room, number * LANES * _WIDE_ITEM))
         for number in range(len(flat))
     ]
-    found = iter(_all_joined(builder, whole))
-    for row in range(ROWS):
+    joined = iter(_all_joined(builder, whole))
+    for line in range(ROWS):
         for column in range(COLUMNS):
-            emit.store(builder, next(found), emit.offset(builder, emit.row(builder, out, stride, row), _ITEM * column))
+            emit.store(
+                builder, next(joined), emit.offset(builder, emit.row(builder, out, stride, line), _ITEM * column)
+            )
 
 
 _KINDS = {types.float32: "float32", types.int16: "bfloat16", types.uint16: "float16"}
