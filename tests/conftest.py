@@ -5,11 +5,6 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-# Each process has a core or less: threads of the libraries that wait for each other there take many times as long for the
-# small products of tests. Kernels keep theirs. It has to be said before torch is imported.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import pytest
 from hypothesis import HealthCheck, settings
 
