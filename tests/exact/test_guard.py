@@ -11,12 +11,12 @@ from regrow.train.loop import train
 from tests.train.toy import FREEZING, SETTINGS, TASK, batch, masked, watch
 
 MOVES = {  # make, read, copy, reshape or select; no arithmetic
-    "__lshift__", "__rshift__", "alias", "_local_scalar_dense", "_to_copy", "_unsafe_view", "any", "arange",
-    "bitwise_and", "bitwise_not", "bitwise_or", "cat", "clone", "copy_", "detach", "empty", "empty_like", "expand",
-    "full", "full_like", "gather", "index_select", "lift_fresh", "masked_fill", "nan_to_num", "new_empty", "ones",
-    "ones_like", "scalar_tensor", "select", "slice", "split", "split_with_sizes", "squeeze", "stack", "transpose",
-    "unbind", "unsqueeze", "view", "where", "zeros", "zeros_like",
-    "isfinite", "all", "masked_select", "masked_scatter", "masked_scatter_backward",
+    "alias", "all", "any", "arange", "bitwise_and", "bitwise_not", "bitwise_or", "cat", "clone", "constant_pad_nd",
+    "copy_", "detach", "empty", "empty_like", "expand", "full", "full_like", "gather", "index_select", "isfinite",
+    "lift_fresh", "_local_scalar_dense", "__lshift__", "masked_fill", "masked_scatter", "masked_scatter_backward",
+    "masked_select", "nan_to_num", "new_empty", "ones", "ones_like", "__rshift__", "scalar_tensor", "select", "slice",
+    "split", "split_with_sizes", "squeeze", "stack", "_to_copy", "transpose", "unbind", "_unsafe_view", "unsqueeze",
+    "view", "where", "zeros", "zeros_like",
 }  # fmt: skip
 ORDER_FREE = {"abs", "amax", "amin", "clamp", "eq", "gt", "le", "lt", "max", "ne", "neg", "round", "remainder", "topk"}
 ROUNDED_ONCE = {"add", "sub", "rsub", "mul", "div"}

@@ -94,9 +94,13 @@ def test_a_column_of_one_value(value: str | int) -> None:
         ([1, -(2**63), 2**63 - 1], pa.int64()),
         ([None, 7, 0, None, *range(9)], pa.int64()),
         ([None, None], pa.int64()),
+        ([0.5, None, -0.0], pa.float64()),
+        ([2**64 - 1, None], pa.uint64()),
+        ([1, -(2**31)], pa.int32()),
+        ([[], ["a", "b"], None], pa.list_(pa.string())),
         ([True, False, True, True, False, False, False, False, True], pa.bool_()),
     ],
-    ids=["none", "texts", "numbers", "some numbers", "no numbers", "truths"],
+    ids=["none", "texts", "numbers", "some numbers", "no numbers", "fractions", "unsigned", "small", "lists", "truths"],
 )
 def test_a_column_is_what_pyarrow_makes_of_the_values(values: list[object], kind: pa.DataType) -> None:
     found = parquet.column(values, kind)

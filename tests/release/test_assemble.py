@@ -26,7 +26,7 @@ samples.json special_tokens_map.json tokenizer.json tokenizer_config.json traini
 training/losses.jsonl"""
 BESIDE = ("SHA256SUMS", "report.html", "buildinfo/build.json", "buildinfo/comparison.json")
 COVERED = _COVERED.split()
-GOLDEN = "0e55e4f98bfd5c000e96a327fb759e47fad909c38b38c763fe04d08f02958fa8"
+GOLDEN = "8646a5068e5f425615cf341a3a3f82ce2fcf0deb6995b97e6fc77ec6728c6348"
 
 
 @pytest.fixture

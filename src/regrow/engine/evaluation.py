@@ -324,7 +324,10 @@ class _Builder:
                         digest = self._run(stage, store, name, made_of, results, context)
         seconds = time.monotonic() - started
         context.emit("stage-cached" if cached else "stage-done", key=name, digest=digest, duration=seconds)
-        return StageResult(stage.name, name, made_of, digest, self.store.path(digest), cached, seconds)
+        result = StageResult(stage.name, name, made_of, digest, self.store.path(digest), cached, seconds)
+        if not cached:  # where stages run side by side, others may have begun when this one was not there
+            self.checks.make({**results, stage.name: result}, but=stage.name)
+        return result
 
     def _cached(self, name: str, context: StageContext) -> str | None:
         """The digest for a key if the store has the artifact, whole as far as the disk tells."""

@@ -65,9 +65,10 @@ def repeated(value: str | int, count: int) -> pyarrow.Array:
 
 
 def column(values: Sequence[Any] | NDArray[Any], kind: pyarrow.DataType) -> pyarrow.Array:
-    """A column of texts, bytes, 64-bit numbers or truth values; of numbers some may be None.
+    """A column of values; of whole numbers and of what pyarrow makes some may be None.
 
-    Made of buffers, as in :func:`repeated`; but for texts of so many bytes that pyarrow makes several columns of them.
+    Texts, bytes, 64-bit numbers with a sign and truth values are made of buffers, as in :func:`repeated`, but for texts
+    of so many bytes that pyarrow makes several columns of them. All other kinds are made by pyarrow.
     """
     import numpy as np
     import pyarrow as pa
@@ -81,10 +82,12 @@ def column(values: Sequence[Any] | NDArray[Any], kind: pyarrow.DataType) -> pyar
         buffers = [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(b"".join(texts))]
     elif pa.types.is_boolean(kind):
         buffers = [None, pa.py_buffer(_bits(values))]
-    else:
+    elif pa.types.is_int64(kind):
         there = [value is not None for value in values]
         numbers = values if all(there) else [value or 0 for value in values]
         buffers = [None if all(there) else pa.py_buffer(_bits(there)), pa.py_buffer(np.array(numbers, np.int64))]
+    else:
+        return pa.array(values, kind)
     return pa.Array.from_buffers(kind, count, buffers)
 
 
