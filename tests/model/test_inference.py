@@ -2,6 +2,9 @@
 
 import functools
 import itertools
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -138,6 +141,19 @@ def test_threads_change_nothing():
         )
         found.append((product, means))
     assert comparison.difference(*found) == ""
+
+
+def test_where_numba_compiles_for_less_than_the_processor_has_half_precision_is_read_too():
+    code = (
+        "import torch\n"
+        "from regrow.exact import definition, ordered\n"
+        "x, weight = torch.arange(48.0).view(3, 16) / 7, torch.arange(80.0).view(5, 16) / 9\n"
+        "short = weight.half()\n"
+        "assert torch.equal(ordered.ordered_product(x, short), definition.ordered_product(x, short.float()))"
+    )
+    environment = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])

@@ -10,24 +10,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 
 from regrow.exact.definition import LANES
 from regrow.exact.microkernels import emission as emit
+from regrow.exact.microkernels.processor import ARM, features
 
-_host: Any = binding
-WIDE = bool(_host.get_host_cpu_features().get("avx512f"))
-_ARM = _host.get_process_triple().startswith(("aarch64", "arm64"))
-HALVES = _ARM or bool(_host.get_host_cpu_features().get("f16c"))
+WIDE = "avx512f" in features()
+HALVES = ARM.here or "f16c" in features()
 """Whether this processor makes float16 numbers wider; where it does not, nobody here does so number by number."""
 
 # As many sums as registers hold beside what they are made of, and enough that none waits for the one before.
-WIDTH = LANES if WIDE else 2 if _ARM else 4
+WIDTH = LANES if WIDE else 2 if ARM.here else 4
 """Lanes of a part of a tile."""
 ROWS = 4
 """Of a tile, of the operand that is packed."""
-COLUMNS = 6 if WIDE else 4 if _ARM else 3
+COLUMNS = 6 if WIDE else 4 if ARM.here else 3
 """Of a tile: rows of the matrix."""
 ROW_COLUMNS = 8 if WIDE else 4
 """Of a tile of a single row."""
@@ -138,12 +137,11 @@ def _block(kind: str, builder: Any, *given: Any) -> None:
         emit.load(builder, _EIGHT, emit.offset(builder, room, number * LANES * _WIDE_ITEM))
         for number in range(len(flat))
     ]
-    joined = iter(_all_joined(builder, whole))
-    for line in range(ROWS):
+    products = iter(_all_joined(builder, whole))
+    for number in range(ROWS):
+        target = emit.row(builder, out, stride, number)
         for column in range(COLUMNS):
-            emit.store(
-                builder, next(joined), emit.offset(builder, emit.row(builder, out, stride, line), _ITEM * column)
-            )
+            emit.store(builder, next(products), emit.offset(builder, target, _ITEM * column))
 
 
 _KINDS = {types.float32: "float32", types.int16: "bfloat16", types.uint16: "float16"}
