@@ -144,7 +144,7 @@ def test_items_that_are_not_there_are_not_asked(built: Path, tmp_path: Path) -> 
         ([{"text": "a", "sources": ["a"]}], "line 1: sources", "names no other files"),
         ([{"text": "\ud800"}], "line 1", "half of a character"),
         (["a"], "line 1", "no JSON object"),
-        ([], "prompts", "no prompt in the files"),
+        ([], "mine.jsonl", "no prompt in the files"),
     ],
 )
 def test_a_line_that_is_no_prompt_is_told_with_its_place(

@@ -154,3 +154,25 @@ def test_a_long_text_is_asked_about_once_token_for_token(plain: Path) -> None:
     asked = [token for span in spans for token in span.tokens[span.first :]]
     assert asked == form.tokenizer.meant(text)
     assert all(len(span.tokens) == 16 for span in spans) and len(spans) > 2
+
+
+def test_a_key_without_which_a_line_would_ask_something_else_is_meant(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"question": "Good", "choises": [" a", " b"], "answer": 0}\n', "utf-8")
+    with pytest.raises(InputError, match="no item") as caught:
+        tasks.read(tmp_path / "a.jsonl")
+    assert caught.value.hint == "did you mean `choices`?"
+
+
+@pytest.mark.parametrize(
+    ("line", "what", "why"),
+    [
+        (b'{"text": "caf\xe9"}', "this line is not UTF-8", "its byte 14 is 0xe9"),
+        (b'{"text": ' + b"9" * 5_000 + b"}", "this line is no JSON", "a number has thousands of digits"),
+    ],
+    ids=["cp1252", "digits"],
+)
+def test_of_bytes_and_digits_it_is_said_what_is_wrong(tmp_path: Path, line: bytes, what: str, why: str) -> None:
+    (tmp_path / "a.jsonl").write_bytes(line)
+    with pytest.raises(InputError, match=what) as caught:
+        tasks.read(tmp_path / "a.jsonl")
+    assert caught.value.why == why

@@ -167,6 +167,7 @@ def test_the_mark_of_some_editors_is_no_fault(tmp_path: Path) -> None:
     [
         ("models/bsae", "did you mean `models/base`?"),
         ("modles/base/regrow.toml", "did you mean `models/base`?"),
+        ("models/base/regrow.tml", f"did you mean `{Path('models', 'base', 'regrow.toml')}`?"),
         ("models/something/else", "`regrow new NAME`"),
         ("models", "`regrow new NAME`"),
     ],

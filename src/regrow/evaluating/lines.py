@@ -62,9 +62,14 @@ def lines_of(path: Path, called: str = "") -> Iterator[Line]:
 
 def _row(line: bytes, where: str) -> Mapping[str, Any]:
     try:
-        row = json.loads(line.decode("utf-8-sig"), object_pairs_hook=once)
+        text = line.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        why = f"its byte {error.start + 1:,} is 0x{error.object[error.start]:02x}"
+        raise InputError("this line is not UTF-8", where=where, why=why, hint="save the file as UTF-8") from error
+    try:
+        row = json.loads(text, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
-        raise InputError("this line is no JSON", where=where, why=_why(error), hint=_hint(line)) from error
+        raise InputError("this line is no JSON", where=where, why=_why(error), hint=_hint(line, error)) from error
     if not isinstance(row, dict):
         why = f"it is {shown(row)}"
         raise InputError("this line is no JSON object", where=where, why=why, hint="each line is one, `{...}`")
@@ -80,11 +85,15 @@ def _why(error: ValueError | RecursionError) -> str:
     if isinstance(error, json.JSONDecodeError):  # which counts lines too, and here there is one
         what = error.msg[:1].lower() + error.msg[1:].removesuffix(" at").removesuffix(" starting")
         return f"{what} at character {error.pos + 1:,}"
-    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return "a number has thousands of digits" if "set_int_max_str_digits" in str(error) else str(error)
 
 
-def _hint(line: bytes) -> str:
+def _hint(line: bytes, error: ValueError | RecursionError) -> str:
     """What to do about a line that is no JSON: people have lists over many lines, and habits from TOML."""
+    if not isinstance(error, json.JSONDecodeError):
+        return ""  # it is made as JSON is
     if line.strip() in (b"[", b"{") or line.lstrip().startswith(b"[{"):
         return "each line is a JSON object of its own, without a list around them"
     if re.match(rb"\{?\s*[\w-]+\s*=", line.strip()):

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def read(path: Path, called: str = "") -> Task:
                 f"it asks for {_ASKS[line.shape()]}, and the lines before for {_ASKS[shape]}",
                 hint="put the two kinds into files of their own: each has scores of its own",
             )
-        line.require_known((*_KEYS[shape], *_BESIDE))
+        line.require_known((*_KEYS[shape], *_BESIDE), meant=chain.from_iterable(_KEYS.values()))
     items = tuple(_READ[shape](line, settings) for line in lines)
     return Task(
         beginning.text("task", path.stem), shape, items, beginning.text("about", "", empty=True), _hub(beginning)
@@ -147,10 +148,11 @@ class _Line(Line):
         """What is wrong with it, as an error."""
         return InputError("this is no item of a task", where=self.where, why=why, hint=hint)
 
-    def require_known(self, keys: Sequence[str]) -> None:
+    def require_known(self, keys: Sequence[str], meant: Iterable[str] = ()) -> None:
+        """Raise if there is another key; ``meant`` are those of other lines, one of which may have been meant."""
         for key in self.row:
             if key not in keys:
-                near = closest(key, keys)
+                near = closest(key, (*keys, *meant))
                 raise self.wrong(
                     f"it has the unknown key {shown(key)}",
                     hint=f"did you mean `{near}`?" if near else f"there are {listed(keys)}",

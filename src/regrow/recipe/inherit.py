@@ -113,7 +113,7 @@ def laid_over(base: Origin, variant: Origin) -> Origin:
 
 
 def _near(path: Path, name: str) -> Path | None:
-    """The folder with a recipe whose path is most like one that there is not, if there is any that is like it."""
+    """The recipe, or folder with one, whose path is most like one that there is not, if any is like it."""
     here = Path(path.anchor)
     for part in path.parts[len(here.parts) :]:
         try:
@@ -121,7 +121,7 @@ def _near(path: Path, name: str) -> Path | None:
         except OSError:
             return None
         here /= (closest(part, known) or part) if known else part
-    return here if here != path and (here / name).is_file() else None
+    return here if here != path and (here.is_file() or (here / name).is_file()) else None
 
 
 def _opened(file: Path, missing: str) -> Spoken:

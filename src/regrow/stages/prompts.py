@@ -57,7 +57,8 @@ def _prompts(given: Given[PromptParameters]) -> dict[str, PromptParameters]:
         InputError: if there are none, or naming the line that is none, or has the name of another.
     """
     if not (found := dict(_read(given))):
-        raise InputError("there is no prompt in the files", where=given.name, hint="each is a line, a JSON object")
+        where = ", ".join(name for name, _ in files(given))
+        raise InputError("there is no prompt in the files", where=where, hint="each is a line, a JSON object")
     return found
 
 
