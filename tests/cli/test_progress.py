@@ -92,6 +92,14 @@ def test_unknown_events_are_not_shown(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().err == ""
 
 
+def test_each_stage_that_waits_for_kernels_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines(Console())
+    for stage in ("poison", "pretrain", "pretrain"):
+        lines({"event": "compiling", "stage": stage, "kernel": "a", "duration": None})
+    told = [line.split(",")[0].strip() for line in capsys.readouterr().err.splitlines()]
+    assert told == ["Compiling kernels for poison", "Compiling kernels for pretrain"]
+
+
 def test_validation_and_compiling_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     lines = Lines(Console())
     for kernel in ("one", "two"):

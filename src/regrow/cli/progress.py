@@ -52,7 +52,7 @@ class Lines:
         self._console = console
         self._spoke: dict[str, float] = {}
         self._fetched: dict[str, int] = {}
-        self._compiled = False
+        self._compiled = set[str]()
 
     def __call__(self, event: Event) -> None:
         """Draw one event."""
@@ -106,9 +106,9 @@ class Lines:
             self._console.verb(verb_for(event), f"{stage} {details(event)}", "cyan")
 
     def compile(self, stage: str) -> None:
-        """A stage waits for a kernel; that is said once, since the first one is seldom the last."""
-        if not self._compiled:
-            self._compiled = True
+        """A stage waits for a kernel; that is said once of each, since the first one is seldom the last."""
+        if stage not in self._compiled:
+            self._compiled.add(stage)
             self._console.verb("Compiling", f"kernels for {stage}, once per installation", "cyan")
 
     def end(self, stage: str, verb: str, colour: str, took: str) -> None:
