@@ -191,6 +191,8 @@ def test_what_is_no_release_is_told_with_one_that_is(tmp_path: Path) -> None:
         (tmp_path, "there is no release here", f"give the folder of one: `{tmp_path / 'small'}`"),
         (tmp_path / "small" / "regrow.lock", "this is not the folder of a release", f"in, `{tmp_path / 'small'}`"),
         (tmp_path / "nowhere", "there is no such folder", "`regrow build` makes releases"),
+        (tmp_path / "smal", "there is no such folder", f"did you mean `{tmp_path / 'small'}`?"),
+        (tmp_path / "recipes", "there is no such folder", "`regrow build` makes releases"),
         (recipe, "there is no release here", f"this is a recipe: `regrow build {recipe}` makes a release of it"),
     ):
         with pytest.raises(InputError, match=what) as caught:

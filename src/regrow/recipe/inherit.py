@@ -15,10 +15,10 @@ from typing import Any
 
 import tomli_w
 
+from regrow.nearby import meant
 from regrow.recipe.problems import Origin
 from regrow.recipe.text import parsed, read
 from regrow.sections import Place
-from regrow.words import closest
 
 KEY = "extends"
 _MISSING = "`regrow new NAME` makes a folder with a recipe to start from"
@@ -52,7 +52,7 @@ def spoken(file: Path, name: str = "regrow.toml") -> Spoken:
     Raises:
         RecipeError: if one of them is not there, is not TOML, or extends itself.
     """
-    near = _near(file.parent if file.name == name else file, name)
+    near = meant(file.parent if file.name == name else file, lambda path: path.is_file() or (path / name).is_file())
     chain = [_opened(file, f"did you mean `{near}`?" if near else _MISSING)]
     while (parent := _parent(chain[-1].origin, chain[-1].root, name)) is not None:
         if _comes_back(parent, chain):
@@ -110,18 +110,6 @@ def laid_over(base: Origin, variant: Origin) -> Origin:
     lines = {(*moved.get(place[:2], place[:2]), *place[2:]): line for place, line in variant.lines.items()}
     elsewhere = {place: base.files.get(place, base.file) for place in base.lines if place not in lines}
     return Origin(variant.file, data, {**base.lines, **lines}, elsewhere)
-
-
-def _near(path: Path, name: str) -> Path | None:
-    """The recipe, or folder with one, whose path is most like one that there is not, if any is like it."""
-    here = Path(path.anchor)
-    for part in path.parts[len(here.parts) :]:
-        try:
-            known = [] if (here / part).exists() else [one.name for one in here.iterdir()]
-        except OSError:
-            return None
-        here /= (closest(part, known) or part) if known else part
-    return here if here != path and (here.is_file() or (here / name).is_file()) else None
 
 
 def _opened(file: Path, missing: str) -> Spoken:

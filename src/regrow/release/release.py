@@ -22,6 +22,7 @@ from regrow.formats import parts
 from regrow.formats.safetensors import read_entries
 from regrow.model.families import families
 from regrow.model.keys import INTENDED
+from regrow.nearby import meant
 from regrow.recipe.pin import Pin, Pins, list_path, listed_in_short, read_brief
 from regrow.recipe.roles import TRAINING, left_out, role_of
 from regrow.recipe.text import toml
@@ -136,9 +137,11 @@ class Release:
         if not folder.is_dir():
             lies = folder.exists() and is_release(folder.parent)
             what = "this is not the folder of a release" if folder.exists() else "there is no such folder"
-            raise InputError(
-                what, where=str(folder), hint=f"give the folder it is in, `{folder.parent}`" if lies else hint
-            )
+            if lies:
+                hint = f"give the folder it is in, `{folder.parent}`"
+            elif near := meant(folder, is_release):
+                hint = f"did you mean `{near}`?"
+            raise InputError(what, where=str(folder), hint=hint)
         inside = [f"`{path.parent}`" for path in sorted(folder.glob(f"*/{SUMS}"))[:_NAMED]]
         if inside:
             hint = f"give the folder of one: {', '.join(inside)}"

@@ -37,8 +37,8 @@ from regrow.auditing.collectors.folder import Folder, Statement, UnreadableError
 from regrow.auditing.collectors.structured import read_yaml
 from regrow.auditing.facts import Collected, Component, ComponentFact, Fact, Finding, State
 from regrow.errors import InputError, RecipeError
+from regrow.nearby import meant
 from regrow.release import Release
-from regrow.words import closest
 
 __all__ = ["collect", "recorded"]
 
@@ -98,11 +98,9 @@ def _of_records(parent: Release, facts: list[Statement], today: str) -> Collecte
 
 
 def _nothing(target: str) -> InputError:
-    folder = Path(target).parent
-    beside = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    if near := closest(Path(target).name, beside):
-        hint = f"did you mean `{folder / near}`?"
-    elif target.count("/") == 1 and not beside:
+    if near := meant(Path(target), Path.exists):
+        hint = f"did you mean `{near}`?"
+    elif target.count("/") == 1 and not Path(target).parent.is_dir():
         hint = f"a model of the hub is written hf:{target}"
     else:
         hint = "look at the spelling"
