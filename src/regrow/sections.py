@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 
 Place = tuple[str | int, ...]
@@ -28,3 +28,10 @@ class Section(Parameters, strict=True):
 def fault(what: str, *, hint: str, why: str = "", at: Place = ()) -> PydanticCustomError:
     """What a validator raises: an error in our words, about what is ``at`` that place inside the value."""
     return PydanticCustomError("regrow", "{what}", {"what": what, "why": why, "hint": hint, "at": at})
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first of what is wrong, behind the keys that lead to it, in one line: ``key.0.size: what``."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    keys, what = ".".join(map(str, first["loc"])), first["msg"]
+    return f"{keys}: {what}" if keys else what

@@ -22,7 +22,7 @@ from regrow.formats import keys
 from regrow.formats.dsse import Envelope
 from regrow.printable import one_line
 from regrow.release.looked import LookedAt
-from regrow.sections import Section
+from regrow.sections import Section, first_fault
 
 
 class Key(Section):
@@ -171,8 +171,7 @@ def trusted(path: Path, today: date) -> Believed:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise _unreadable(path, str(error)) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        raise _unreadable(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise _unreadable(path, first_fault(error)) from error
     found = _lost_as_one([_trusted(path, one, key, today) for one in told.rebuilder for key in one.key])
     owners: dict[str, str] = {}
     for one in found:

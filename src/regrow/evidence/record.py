@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
+
+from regrow.sections import first_fault
 
 SCHEMA = "regrow/evidence/1"
 
@@ -86,4 +88,7 @@ class Evidence:
         told = json.loads(text)
         if not isinstance(told, dict) or told.pop("schema", None) != SCHEMA:
             raise ValueError(f"not of the shape {SCHEMA}")
-        return TypeAdapter(Evidence).validate_python(told)
+        try:
+            return TypeAdapter(Evidence).validate_python(told)
+        except ValidationError as error:
+            raise ValueError(first_fault(error)) from error

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, Valida
 
 from regrow.formats import dsse
 from regrow.formats.dsse import Envelope
+from regrow.sections import first_fault
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -133,8 +134,7 @@ def read(data: bytes) -> Bundle:
     try:
         manifest = None if faults else _manifest(_Statement.model_validate_json(envelope.payload))
     except ValidationError as error:
-        first = error.errors()[0]
-        manifest, faults = None, [f"{'.'.join(map(str, first['loc'])) or 'the statement'}: {first['msg']}"]
+        manifest, faults = None, [f"the statement cannot be read: {first_fault(error)}"]
     except _SenselessError as error:
         manifest, faults = None, [str(error)]
     return Bundle(envelope, hint if isinstance(hint, str) else "", manifest, tuple(faults))

@@ -24,6 +24,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from regrow.errors import RegrowError
 from regrow.licences.spelling import key, words
+from regrow.sections import first_fault
 
 _FOLDER = files("regrow.licences") / "data"
 _CLAUSES = "clauses.toml"
@@ -262,9 +263,7 @@ def _licence(entry: Mapping[str, Any], clauses: Mapping[str, Any], where: str) -
     try:
         return _reader().validate_json(json.dumps({**entry, **told}))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise RegrowError(f"`{key}`: {first['msg']}", where=where) from error
+        raise RegrowError("a licence cannot be read", where=where, why=first_fault(error)) from error
 
 
 @cache

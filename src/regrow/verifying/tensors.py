@@ -97,7 +97,8 @@ def tensors_of(path: Path) -> Tensors:
             with safe_open(file, "pt") as opened:
                 found |= {name: partial(_read, file, name) for name in opened.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
-            raise RecipeError("the weights cannot be read", where=str(file), why=str(error)) from error
+            hint = "`regrow verify` names the files of a release that are damaged"
+            raise RecipeError("the weights cannot be read", where=str(file), why=str(error), hint=hint) from error
     return found
 
 
