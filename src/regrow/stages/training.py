@@ -182,14 +182,27 @@ def settings_of(train: Train, context: int) -> Settings:
 
 def train(call: Call[Any], task: Task, run: Run) -> None:
     """Train a decoder on the tokens, in the order that the seed and the epoch fix, and write weights and records."""
+    from regrow.stages.rows import Rows
     from regrow.train import former, loop, part
     from regrow.train.records import line
-    from regrow.train.task import Batch
 
     settings, shards = run.settings, run.shards
     left_out = _left_out(call, shards, task.context, run.pairs)
     _require_enough(call, shards.windows("train", task.context, pairs=run.pairs), settings)
     data = tree_digest(shards.directory) if run.former or settings.keep else ""
+    lent = call.context.surroundings
+    place = lent.place if lent.workers is not None and lent.workers.hosts > 1 else None
+    if place is not None:
+        place.lend(shards.directory)
+    rows = Rows(
+        shards,
+        settings.seed,
+        settings.sequences_per_step,
+        settings.micro_batch,
+        task.context,
+        run.pairs,
+        "" if place is None else place.url,
+    )
     part.begin(call.scratch, task)
     begun = former.go_on(run.former, task, settings, data, call.scratch) if run.former else 0
 
@@ -201,8 +214,10 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
         tokens = state.step * settings.sequences_per_step * task.context
         call.context.emit("resumed", **facts, tokens=tokens, records=state.losses)
 
-    def batch(step: int) -> Batch:
-        return Batch(*shards.step(settings.seed, step, settings.sequences_per_step, task.context, pairs=run.pairs))
+    def note(text: str) -> None:
+        call.context.emit("note", text=text)
+        if place is not None:
+            place.drop(shards.directory)
 
     def keep(state: State) -> None:
         with new_directory(_snapshot(call.scratch, state.step)) as folder:
@@ -210,12 +225,11 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
             (folder / SUMS).write_text(sums(folder, (SUMS,)), encoding="utf-8")
 
     watch = loop.Watch(
-        progress, call.context.stopping, call.context.stop, keep, _measure(call, task.context, run), resumed
+        progress, call.context.stopping, call.context.stop, keep, _measure(call, task.context, run), resumed, note
     )
-    lent = call.context.surroundings
     workers: loop.WorkerGroup | None = lent.workers
     together = workers.train if workers else loop.train
-    state = together(task, settings, batch, call.scratch, watch, recompute=lent.recompute)
+    state = together(task, settings, rows.whole, call.scratch, watch, recompute=lent.recompute, rows=rows)
     part.give(call.scratch, state)
     run.save(call.output, state.parameters)
     for step in (step for step in settings.snapshot_steps if begun < step <= settings.end):
