@@ -124,6 +124,8 @@ class Batches:
         numbers = [number for number in each if number is not None]
         if not numbers and self._workers.holders.count > 1:
             numbers = [len(digests) - 1]  # one to compute along
+        if not numbers:
+            return {}, ""
         try:
             found = dict(zip(numbers, rows.read(step, numbers), strict=True))
         except Exception as error:  # whatever it is, the first worker has them
