@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from regrow.corpus import order
-from regrow.corpus.tokens import TokenShards
 from regrow.recipe.kind import Files
-from regrow.train.task import Batch
+
+if TYPE_CHECKING:
+    from regrow.corpus.tokens import TokenShards
+    from regrow.train.task import Batch
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,21 @@ class Rows:
     @staticmethod
     def elsewhere(told: Mapping[str, Any], files: Files | None) -> Rows:
         """What was told, as another process reads it, by a way to the files; None if they are on this machine."""
+        from regrow.corpus.tokens import TokenShards
+
         return Rows(**{**told, "shards": TokenShards.elsewhere(told["shards"], files)})
 
     def whole(self, step: int) -> Batch:
         """All sequences of a step, from 1."""
+        from regrow.train.task import Batch
+
         return Batch(*self.shards.step(self.seed, step, self.sequences, self.context, pairs=self.pairs))
 
     def read(self, step: int, numbers: Sequence[int]) -> list[Batch]:
         """Some micro-batches of a step, by their numbers from 0."""
+        from regrow.corpus import order
+        from regrow.train.task import Batch
+
         count = self.shards.windows("train", self.context, pairs=self.pairs)
         windows = order.step_windows(self.seed, step, self.sequences, count).reshape(-1, self.micro_batch)
         chosen = windows[list(numbers)].tolist()
