@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
 
 from regrow.errors import StageError
-from regrow.recipe.kind import Call, Released
+from regrow.recipe.kind import Call, Place, Released, Surroundings
 from regrow.sections import fault
 from regrow.stages.validation import nats, spread
 from regrow.store import new_directory, sums, tree_digest
@@ -191,18 +191,10 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
     _require_enough(call, shards.windows("train", task.context, pairs=run.pairs), settings)
     data = tree_digest(shards.directory) if run.former or settings.keep else ""
     lent = call.context.surroundings
-    place = lent.place if lent.workers is not None and lent.workers.hosts > 1 else None
-    if place is not None:
+    if (place := _place_elsewhere(lent)) is not None:
         place.lend(shards.directory)
-    rows = Rows(
-        shards,
-        settings.seed,
-        settings.sequences_per_step,
-        settings.micro_batch,
-        task.context,
-        run.pairs,
-        "" if place is None else place.url,
-    )
+    count, location = settings.sequences_per_step, "" if place is None else place.url
+    rows = Rows(shards, settings.seed, count, settings.micro_batch, task.context, run.pairs, location)
     part.begin(call.scratch, task)
     begun = former.go_on(run.former, task, settings, data, call.scratch) if run.former else 0
 
@@ -244,6 +236,12 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
         (call.output / LEFT_OUT).write_text(text, encoding="utf-8")
     for name, records in (("losses", state.losses), ("chain", state.chain)):
         (call.output / f"{name}.jsonl").write_text("".join(map(line, records)), encoding="utf-8")
+
+
+def _place_elsewhere(lent: Surroundings) -> Place | None:
+    """Where workers on other machines read, if there are any and there is such a place."""
+    elsewhere = lent.place is not None and lent.workers is not None and lent.workers.hosts > 1
+    return lent.place if elsewhere else None
 
 
 def _measure(call: Call[Any], context: int, run: Run) -> Callable[[State], dict[str, Any]]:
