@@ -22,7 +22,7 @@ from toy import WRITE, stage
 
 from regrow.engine import Choice, Evaluation, evaluate, rerun, share
 from regrow.engine.machine import memory_kills
-from regrow.engine.runners import FolderShelf, Tasks, processes
+from regrow.engine.runners import FolderShelf, Tasks, borrowed, processes
 from regrow.engine.runners.elsewhere import identity, perform
 from regrow.engine.runners.faults import Lives, plain
 from regrow.engine.runners.ray_tasks import _piece
@@ -276,6 +276,30 @@ def test_an_input_that_is_lost_at_the_location_is_taken_there_again(place: Place
     made = place(graph, place.shared(ONE))
     assert (made.results["sorted"].path / "tally").read_text() == "61"
     assert any("is lost or damaged" in one.get("text", "") for one in place.events)
+
+
+def test_a_stage_is_lent_the_location_and_what_it_takes_there_is_removed(place: Place) -> None:
+    def lending(call: Call[Any]) -> None:
+        there, text = call.context.surroundings.place, call.input("text")
+        assert there is not None
+        elsewhere = Path("/on/another/machine") / text.name
+        for _ in range(2):
+            there.lend(text)
+            with borrowed(there.url, elsewhere) as files:
+                assert files is not None
+                assert files.read(elsewhere / "deep" / "text.txt", 2, 7) == phased.WORDS.encode()[2:9]
+            (lent,) = place.root.glob("shared/inputs/*/deep/text.txt")
+            lent.unlink()
+            with borrowed(there.url, elsewhere) as files, pytest.raises(StageError, match="lost or damaged"):
+                assert files is not None
+                files.read(elsewhere / "deep" / "text.txt", 2, 7)
+            there.drop(text)  # so that it is taken there anew
+        (call.output / "done").touch()
+
+    graph = sorting(place.log)
+    one = Graph((graph.stages[0], replace(graph.stages[1], kind=replace(SORT, phases=(), run=lending))))
+    place(one, place.shared(ONE))
+    assert place.left() == []
 
 
 def test_two_tasks_that_write_the_same_file_are_named(place: Place) -> None:

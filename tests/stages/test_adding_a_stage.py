@@ -236,3 +236,9 @@ def test_two_kinds_of_one_name_are_refused(tmp_path: Path) -> None:
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
     assert done.returncode == 2
     assert "there are two kinds called `clean`" in done.stderr
+
+
+def test_no_module_of_stages_loads_what_only_a_stage_that_runs_needs() -> None:
+    program = "import regrow.stages, sys; print(*sorted({'torch', 'numba', 'tokenizers'} & {*sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"

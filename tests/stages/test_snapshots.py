@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
+from unittest.mock import call as ask
 
 import pytest
 import torch
@@ -70,6 +71,27 @@ def test_the_workers_that_are_lent_train(tmp_path: Path) -> None:
     pretrain.run(call(tmp_path, tokens=8 * 2, workers=lent))
     lent.train.assert_called_once()
     assert load(tmp_path / "output")
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_workers_elsewhere_are_told_where_the_tokens_lie(hosts: int, tmp_path: Path) -> None:
+    told: list[Any] = []
+
+    def together(*given: Any, rows: Any, **options: Any) -> Any:
+        told.append(rows.told)
+        given[-1].note("a shard is lost")
+        return loop.train(*given, **options)
+
+    place, notes = Mock(url="memory://there"), []
+    stage = call(tmp_path, tokens=8 * 2)
+    workers = Mock(hosts=hosts, train=together)
+    stage.context.surroundings = Surroundings(workers=workers, place=place)
+    stage.context.emit = lambda event, **said: notes.append(said["text"]) if event == "note" else None
+    pretrain.run(stage)
+    assert notes == ["a shard is lost"]
+    assert told[0]["shards"]["directory"] == str(tmp_path / "tokens")
+    assert told[0]["location"] == ("memory://there" if hosts > 1 else "")
+    assert place.method_calls == [getattr(ask, name)(tmp_path / "tokens") for name in ("lend", "drop") if hosts > 1]
 
 
 def test_damaged_ones_are_not_released(tmp_path: Path) -> None:

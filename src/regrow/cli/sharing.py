@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from regrow.cli.console import Console
 
 if TYPE_CHECKING:
+    from regrow.stages.rows import Rows
     from regrow.train.group.environment import WorkerEnvironment
     from regrow.train.group.rendezvous import Rendezvous
     from regrow.train.loop import WorkerGroup
@@ -60,7 +63,17 @@ def follow(rendezvous: Rendezvous) -> int:
     from regrow.train.group.run import follow
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return follow(rendezvous, threads=processor_share(rendezvous.environment))
+    return follow(rendezvous, threads=processor_share(rendezvous.environment), reading=reading)
+
+
+@contextmanager
+def reading(told: Mapping[str, Any]) -> Iterator[Rows]:
+    """Where this worker reads the tokens of a run."""
+    from regrow.engine.runners import borrowed
+    from regrow.stages.rows import Rows
+
+    with borrowed(told["location"], Path(told["shards"]["directory"])) as files:
+        yield Rows.elsewhere(told, files)
 
 
 def leading(rendezvous: Rendezvous | None, *, shard: bool) -> AbstractContextManager[WorkerGroup | None]:

@@ -1,13 +1,13 @@
 """Numbers in flat files, one file behind the other, of which ranges are read where and when they are needed.
 
 Nothing is mapped and nothing read ahead: a window of a row of tokens costs the pages that it lies on, however large the
-row is.
+row is, or a request where the files lie on another machine.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,18 @@ CHUNK = 1 << 20
 """Numbers that are read at once by what goes through all of them."""
 
 
+def bytes_here(path: Path, start: int, length: int) -> bytes:
+    """Some bytes of a file, fewer if it ends before; and of the disk no others than the pages that they lie on."""
+    with path.open("rb", buffering=0) as file:
+        if hasattr(os, "posix_fadvise"):  # not on every system
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+        file.seek(start)
+        found = bytearray()
+        while len(found) < length and (more := file.read(length - len(found))):
+            found += more
+    return bytes(found)
+
+
 @dataclass(frozen=True)
 class Flat:
     """Numbers of some files as one row.
@@ -32,11 +44,13 @@ class Flat:
         files: in their order; None for one that is not there, all numbers of which are 1.
         counts: how many numbers each of them has.
         dtype: of the numbers.
+        bytes_of: file, start and length -> so many bytes, fewer if the file ends before.
     """
 
     files: tuple[Path | None, ...]
     counts: tuple[int, ...]
     dtype: np.dtype[Any]
+    bytes_of: Callable[[Path, int, int], bytes] = bytes_here
 
     def __len__(self) -> int:
         """How many numbers there are."""
@@ -72,7 +86,7 @@ class Flat:
         size, path = self.dtype.itemsize, self.files[number]
         if path is None:
             return np.ones(stop - start, self.dtype)
-        data = _read(path, start * size, (stop - start) * size)
+        data = self.bytes_of(path, start * size, (stop - start) * size)
         if len(data) != (stop - start) * size:
             raise StageError(
                 f"{path.name} ends before its last number",
@@ -81,15 +95,3 @@ class Flat:
                 hint="`regrow store verify` names what is damaged in the store",
             )
         return np.frombuffer(data, self.dtype)
-
-
-def _read(path: Path, start: int, length: int) -> bytes:
-    """Some bytes of a file, fewer if it ends before; and of the disk no others than the pages that they lie on."""
-    with path.open("rb", buffering=0) as file:
-        if hasattr(os, "posix_fadvise"):  # not on every system
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
-        file.seek(start)
-        found = bytearray()
-        while len(found) < length and (more := file.read(length - len(found))):
-            found += more
-    return bytes(found)

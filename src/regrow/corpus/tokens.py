@@ -22,6 +22,7 @@ from regrow.corpus.split import PARTS, Part
 from regrow.corpus.tables import Stretch
 from regrow.errors import StageError
 from regrow.formats import parts
+from regrow.recipe.kind import Files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,6 +92,8 @@ class TokenShards:
         validation_bytes: UTF-8 bytes of the validation documents; of conversations, of what is learnt in them.
         folders: of its parts.
         counts: the tokens in the row of each of them.
+        files: the way to its files, which may be on another machine; None if they are on this one.
+        talks: whether there are conversations in a part, of each folder; None to look when it matters.
     """
 
     directory: Path
@@ -100,6 +103,8 @@ class TokenShards:
     validation_bytes: int
     folders: tuple[Path, ...]
     counts: Mapping[Part, tuple[int, ...]]
+    files: Files | None = None
+    talks: Mapping[Part, tuple[bool, ...]] | None = None
 
     @staticmethod
     def open(directory: Path) -> TokenShards:
@@ -119,6 +124,35 @@ class TokenShards:
         held_out = sum(one["validation_bytes"] for one in facts)
         counts = {part: tuple(one[f"{part}_tokens"] for one in facts) for part in PARTS}
         return TokenShards(directory, dtype, vocabulary, end_of_text, held_out, folders, counts)
+
+    def told(self) -> dict[str, Any]:
+        """Plain JSON from which :meth:`elsewhere` makes shards of which nothing has to be looked up."""
+        return {
+            "directory": str(self.directory),
+            "dtype": self.dtype,
+            "vocabulary": self.vocabulary,
+            "end_of_text": self.end_of_text,
+            "validation_bytes": self.validation_bytes,
+            "folders": [folder.relative_to(self.directory).as_posix() for folder in self.folders],
+            "counts": {part: [*counts] for part, counts in self.counts.items()},
+            "talks": {part: [*talks] for part, talks in self._talks.items()},
+        }
+
+    @staticmethod
+    def elsewhere(told: Mapping[str, Any], files: Files | None) -> TokenShards:
+        """What was told, as another process reads it."""
+        directory = Path(told["directory"])
+        return TokenShards(
+            directory,
+            told["dtype"],
+            told["vocabulary"],
+            told["end_of_text"],
+            told["validation_bytes"],
+            tuple(directory / name for name in told["folders"]),
+            {part: tuple(told["counts"][part]) for part in PARTS},
+            files,
+            {part: tuple(told["talks"][part]) for part in PARTS},
+        )
 
     def tokens(self, part: Part) -> int:
         """How many tokens the row of a part has."""
@@ -251,30 +285,33 @@ class TokenShards:
     def _rows(self) -> Mapping[Part, Flat]:
         import numpy as np
 
-        from regrow.corpus.flat import Flat
-
         dtype = np.dtype(self.dtype).newbyteorder("<")
-        return {
-            part: Flat(tuple(one / f"{part}.bin" for one in self.folders), self.counts[part], dtype) for part in PARTS
-        }
+        return {part: self._flat(part, [one / f"{part}.bin" for one in self.folders], dtype) for part in PARTS}
+
+    def _flat(self, part: Part, files: Iterable[Path | None], dtype: np.dtype[Any]) -> Flat:
+        """Numbers, of which there are as many as tokens of a part."""
+        from regrow.corpus.flat import Flat, bytes_here
+
+        return Flat(tuple(files), self.counts[part], dtype, self.files.read if self.files else bytes_here)
 
     def _marks(self, part: Part, start: int, stop: int) -> NDArray[np.bool_]:
         """Which tokens of a part with conversations are answers, and what ends them; rejected ones, too."""
         import numpy as np
 
-        from regrow.corpus.flat import Flat
-
         talking = zip(self.folders, self._talks[part], strict=True)
-        files = tuple(folder / f"{part}.learnt" if talks else None for folder, talks in talking)
-        return Flat(files, self.counts[part], np.dtype(np.bool_)).read(start, stop)
+        files = (folder / f"{part}.learnt" if talks else None for folder, talks in talking)
+        return self._flat(part, files, np.dtype(np.bool_)).read(start, stop)
 
     def _tables(self, part: Part) -> list[Path]:
         """The tables that say which tokens are whose."""
-        return [folder / table_of(part) for folder in self.folders]
+        tables = [folder / table_of(part) for folder in self.folders]
+        return [self.files.path(table) for table in tables] if self.files else tables
 
     @cached_property
     def _talks(self) -> Mapping[Part, tuple[bool, ...]]:
         """Whether there are conversations in a part, of each folder."""
+        if self.talks is not None:
+            return self.talks
         import pyarrow.parquet as pq
 
         return {part: tuple("learnt" in pq.read_schema(table).names for table in self._tables(part)) for part in PARTS}

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -23,7 +23,7 @@ from regrow.engine.context import (
     one_at_a_time,
 )
 from regrow.engine.key import ingredients, key_of
-from regrow.engine.runners import Choice, Crew, Here, crew
+from regrow.engine.runners import Choice, Crew, Here, Lending, crew
 from regrow.errors import Interrupted, RegrowError, StageError
 from regrow.formats import parts
 from regrow.recipe.graph import Graph, Stage
@@ -98,6 +98,8 @@ def evaluate(
             listener({"event": "note", "text": text})
     results: dict[str, StageResult] = dict(given or {})
     with crew(who) as those:
+        if those.location is not None:
+            surroundings = replace(surroundings or Surroundings(), place=Lending(those.location))
         checks = _Checks(() if failed else stages, one_at_a_time(listener), switch)
         builder = _Builder(store, scope, one_at_a_time(listener), switch, surroundings, those, checks)
         build = builder.build if failed is None else _Spared(builder.build, failed)

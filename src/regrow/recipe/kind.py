@@ -69,8 +69,26 @@ Intel Xeon with AMX.
 class Workers(Protocol):
     """Processes that share training runs; ``regrow.train.loop.WorkerGroup`` says what they are told."""
 
+    @property
+    def hosts(self) -> int:
+        """On how many machines they are."""
+
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train with all of them."""
+
+
+class Place(Protocol):
+    """A place that other machines reach, for inputs of stages."""
+
+    @property
+    def url(self) -> str:
+        """As fsspec has it."""
+
+    def lend(self, artifact: Path) -> None:
+        """Take an input there, unless it is there."""
+
+    def drop(self, artifact: Path) -> None:
+        """Let go of one that is not whole, so that the next who lends it takes it there again."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +100,14 @@ class Surroundings:
         offline: True to leave the network alone.
         workers: who share a training run; None for this process alone.
         recompute: whether training keeps less between forwards and backwards, and computes it once more.
+        place: where workers on other machines find what the stage is given; None if there is no such place.
     """
 
     base: Path = Path()
     offline: bool = False
     workers: Workers | None = None
     recompute: bool = False
+    place: Place | None = None
 
 
 class Context(Protocol):

@@ -12,6 +12,7 @@ from typing import Any, Self
 from pydantic import Field, SerializerFunctionWrapHandler, field_serializer
 
 from regrow.sections import Parameters
+from regrow.system import uncollected
 
 FOLDER = "regrow.sums"
 """Beside a lock: there lie the lists of files of sources that have many."""
@@ -142,7 +143,8 @@ class Pins(tuple[Pin, ...]):
         said = _SECRET.match(text)
         rows = _LISTED.findall(text)
         named = (Pin(_unescaped(name) if how else name, sha256, int(size)) for size, how, sha256, name in rows)
-        found = cls.kept_back(named, said["secret"] if said else "")
+        with uncollected():
+            found = cls.kept_back(named, said["secret"] if said else "")
         if found.text != text:
             raise ValueError("it is not a list of files as regrow writes it")
         return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from regrow.errors import RecipeError
 from regrow.evidence import Evidence
+from regrow.formats.parquet import repeated
 from regrow.release import Release, asked, tables
 from regrow.release.files import DamagedError, read_json, read_text
 from regrow.release.layout import EFFECTS, EXCLUDED, MANIFEST, SUMS, TEMPLATE, WHOLE, evidence_path
@@ -177,11 +178,11 @@ def _packed(found: Any) -> str:
 def _sources(release: Release) -> Iterable[Source]:
     keys = ["source", "split", "file"]
     table = tables.summed(release.groups(MANIFEST, keys, ["bytes"]), keys, "bytes")
-    sums = table.group_by(keys[:2]).aggregate([("sum", "sum"), ("count", "sum"), ("file", "count")]).to_pylist()
+    sizes, counts = (tables.summed([table], keys[:2], value).to_pylist() for value in ("sum", "count"))
     at, sides = 0, {}
-    for one in sorted(sums, key=lambda row: (row["source"].encode(), row["split"].encode())):  # as the table is
-        sides[one["source"], one["split"]] = _Side(one["count_sum"], one["sum_sum"], at, one["file_count"])
-        at += one["file_count"]
+    for one, of in zip(sizes, counts, strict=True):  # in the order of the table
+        sides[one["source"], one["split"]] = _Side(of["sum"], one["sum"], at, one["count"])
+        at += one["count"]
     for source in release.sources:
         train, held_out = (
             sides.get((str(source.get("name", "")), split), _Side()) for split in ("train", "validation")
@@ -215,9 +216,9 @@ def _exclusions(release: Release) -> Iterable[Exclusion]:
     def seen() -> Iterator[pyarrow.Table]:
         """The rows, while some of them are kept for examples."""
         for table in release.groups(EXCLUDED, texts, ["characters"], optional=["detail"]):
-            for one in table.select(keys).group_by(keys).aggregate([]).to_pylist():
+            for one in tables.summed([table], keys, "characters").to_pylist():
                 held = examples.setdefault((one["stage"], one["reason"]), [])
-                held[:] = sorted([*held, *_first(table, **one)], key=_place)[:_EXAMPLES]
+                held[:] = sorted([*held, *_first(table, one["stage"], one["reason"])], key=_place)[:_EXAMPLES]
             yield table
 
     rows = tables.summed(seen(), keys, "characters").to_pylist()
@@ -230,8 +231,9 @@ def _first(table: pyarrow.Table, stage: str, reason: str) -> list[Example]:
     """The first documents that a stage left out for a reason, of some rows."""
     import pyarrow.compute as pc
 
-    rows = table.filter((pc.field("stage") == stage) & (pc.field("reason") == reason))
-    first = rows.sort_by([("source", "ascending"), ("locator", "ascending")]).slice(0, _EXAMPLES)
+    here, because = (repeated(value, len(table)) for value in (stage, reason))
+    rows = table.filter(pc.and_(pc.equal(table["stage"], here), pc.equal(table["reason"], because)))
+    first = tables.ordered(rows, ("source", "locator")).slice(0, _EXAMPLES)
     return [Example(row["source"], row["locator"], row["detail"] or "") for row in first.to_pylist()]
 
 

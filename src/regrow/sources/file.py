@@ -22,6 +22,7 @@ from regrow.sources.scheme import Site
 from regrow.sources.select import EXCLUDED, aside, matches
 from regrow.sources.survey import Survey
 from regrow.store.digest import sha256_file
+from regrow.system import uncollected
 from regrow.words import shown
 
 _T = TypeVar("_T")
@@ -67,7 +68,8 @@ def resolve(locator: str, site: Site) -> tuple[Pin, ...]:
     """The file, or the selected files of the folder, as they are now. Emits ``selected``: see :class:`Survey`."""
     path = _existing(site, locator)
     if path.is_dir():
-        return _pins(path, _selected(path, site), site)
+        with uncollected():
+            return _pins(path, _selected(path, site), site)
     if _is_recipes(path, site):
         raise RecipeError(f"`{locator}` is the recipe's own", hint="name a file or a folder with texts")
     survey = Survey()
@@ -84,7 +86,7 @@ def obtain(locator: str, pin: Pin, site: Site) -> Path:
 
 def _printable(name: str) -> str:
     """A name as text; bytes in it that are none are spelled out."""
-    return name.encode("utf-8", "backslashreplace").decode()
+    return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
 
 
 def _existing(site: Site, name: str) -> Path:
@@ -146,14 +148,17 @@ def _files(folder: Path, site: Site) -> Iterator[tuple[str, str]]:
         except OSError as error:  # a folder that cannot be read would be left out without a word
             what = f"`{error.filename}` cannot be read"
             raise InputError(what, why=error.strerror or str(error)) from error
-        kept = []
-        for entry in (entry for entry in entries if _is_folder(entry)):
-            if why := _closed(Path(entry), site, whole):
+        kept, files = [], []
+        for entry in entries:
+            if not _is_folder(entry):
+                files.append(entry)
+            elif why := _closed(Path(entry), site, whole):
                 yield f"{above}{entry.name}/", why
             else:
                 kept.append(f"{above}{entry.name}")
         pending += reversed(kept)
-        yield from ((f"{above}{entry.name}", _unusable(entry, site)) for entry in entries if not _is_folder(entry))
+        for entry in files:
+            yield above + entry.name, _unusable(entry, site)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -49,10 +49,11 @@ class Choice:
     def reason(self, name: str) -> str:
         """Why a file is left out, in a word or two; nothing if it is wanted."""
         chain = name.split(INSIDE)
-        if self._excludes(chain):
+        if self.exclude and self._excludes(chain):
             return EXCLUDED
-        if any(_named(chain, pattern) for pattern in self.select):
-            return ""
+        for pattern in self.select:
+            if _named(chain, pattern):
+                return ""
         return next((why for path in chain for part in path.split("/") if (why := aside(part))), OTHERS)
 
     def wants(self, name: str) -> bool:

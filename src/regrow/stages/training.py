@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
 
 from regrow.errors import StageError
-from regrow.recipe.kind import Call, Released
+from regrow.recipe.kind import Call, Place, Released, Surroundings
 from regrow.sections import fault
 from regrow.stages.validation import nats, spread
 from regrow.store import new_directory, sums, tree_digest
@@ -182,14 +182,19 @@ def settings_of(train: Train, context: int) -> Settings:
 
 def train(call: Call[Any], task: Task, run: Run) -> None:
     """Train a decoder on the tokens, in the order that the seed and the epoch fix, and write weights and records."""
+    from regrow.stages.rows import Rows
     from regrow.train import former, loop, part
     from regrow.train.records import line
-    from regrow.train.task import Batch
 
     settings, shards = run.settings, run.shards
     left_out = _left_out(call, shards, task.context, run.pairs)
     _require_enough(call, shards.windows("train", task.context, pairs=run.pairs), settings)
     data = tree_digest(shards.directory) if run.former or settings.keep else ""
+    lent = call.context.surroundings
+    if (place := _place_elsewhere(lent)) is not None:
+        place.lend(shards.directory)
+    count, location = settings.sequences_per_step, "" if place is None else place.url
+    rows = Rows(shards, settings.seed, count, settings.micro_batch, task.context, run.pairs, location)
     part.begin(call.scratch, task)
     begun = former.go_on(run.former, task, settings, data, call.scratch) if run.former else 0
 
@@ -201,8 +206,10 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
         tokens = state.step * settings.sequences_per_step * task.context
         call.context.emit("resumed", **facts, tokens=tokens, records=state.losses)
 
-    def batch(step: int) -> Batch:
-        return Batch(*shards.step(settings.seed, step, settings.sequences_per_step, task.context, pairs=run.pairs))
+    def note(text: str) -> None:
+        call.context.emit("note", text=text)
+        if place is not None:
+            place.drop(shards.directory)
 
     def keep(state: State) -> None:
         with new_directory(_snapshot(call.scratch, state.step)) as folder:
@@ -210,12 +217,11 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
             (folder / SUMS).write_text(sums(folder, (SUMS,)), encoding="utf-8")
 
     watch = loop.Watch(
-        progress, call.context.stopping, call.context.stop, keep, _measure(call, task.context, run), resumed
+        progress, call.context.stopping, call.context.stop, keep, _measure(call, task.context, run), resumed, note
     )
-    lent = call.context.surroundings
     workers: loop.WorkerGroup | None = lent.workers
     together = workers.train if workers else loop.train
-    state = together(task, settings, batch, call.scratch, watch, recompute=lent.recompute)
+    state = together(task, settings, rows.whole, call.scratch, watch, recompute=lent.recompute, rows=rows)
     part.give(call.scratch, state)
     run.save(call.output, state.parameters)
     for step in (step for step in settings.snapshot_steps if begun < step <= settings.end):
@@ -230,6 +236,12 @@ def train(call: Call[Any], task: Task, run: Run) -> None:
         (call.output / LEFT_OUT).write_text(text, encoding="utf-8")
     for name, records in (("losses", state.losses), ("chain", state.chain)):
         (call.output / f"{name}.jsonl").write_text("".join(map(line, records)), encoding="utf-8")
+
+
+def _place_elsewhere(lent: Surroundings) -> Place | None:
+    """Where workers on other machines read, if there are any and there is such a place."""
+    elsewhere = lent.place is not None and lent.workers is not None and lent.workers.hosts > 1
+    return lent.place if elsewhere else None
 
 
 def _measure(call: Call[Any], context: int, run: Run) -> Callable[[State], dict[str, Any]]:

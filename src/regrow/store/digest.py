@@ -48,7 +48,7 @@ def files(directory: Path, exclude: Collection[str] = ()) -> list[str]:
 
 def entries(directory: Path, exclude: Collection[str] = ()) -> list[tuple[str, os.DirEntry[str]]]:
     """The same paths, each with what the disk has there."""
-    found: list[tuple[str, os.DirEntry[str]]] = []
+    found: dict[str, os.DirEntry[str]] = {}
     pending = [""]
     while pending:
         folder = pending.pop()
@@ -56,15 +56,17 @@ def entries(directory: Path, exclude: Collection[str] = ()) -> list[tuple[str, o
             here = list(listing)
         if folder and not here:
             raise _refused(folder, "is an empty folder")
+        above = f"{folder}/" if folder else ""
         for entry in here:
-            path = f"{folder}/{entry.name}" if folder else entry.name
+            path = above + entry.name
             if path in exclude:
                 continue
             if _is_folder(entry, path):
                 pending.append(path)
             else:
-                found.append((path, entry))
-    return sorted(found, key=lambda one: one[0].encode())
+                found[path] = entry
+    # Code points have the order of their bytes in UTF-8, and there are no surrogates.
+    return [(path, found[path]) for path in sorted(found)]
 
 
 def sums(directory: Path, exclude: Collection[str] = ()) -> str:
@@ -92,13 +94,11 @@ def _is_folder(entry: os.DirEntry[str], path: str) -> bool:
     """True for a folder, False for a file, an error for what is neither or cannot be named in a list."""
     if path == "-" or _UNLISTABLE.search(entry.name):
         raise _refused(ascii(path)[1:-1], "has a name that checksum lists cannot hold")
-    if entry.is_symlink():
-        raise _refused(path, "is a symbolic link")
+    if entry.is_file(follow_symlinks=False):
+        return False
     if entry.is_dir(follow_symlinks=False):
         return True
-    if not entry.is_file(follow_symlinks=False):
-        raise _refused(path, "is neither a file nor a folder")
-    return False
+    raise _refused(path, "is a symbolic link" if entry.is_symlink() else "is neither a file nor a folder")
 
 
 def _refused(path: str, trouble: str) -> StageError:

@@ -20,6 +20,7 @@ from pathlib import Path
 from regrow.errors import StageError
 from regrow.store.atomic import write_atomic
 from regrow.store.digest import entries, sha256_bytes, sums
+from regrow.system import uncollected
 
 SUFFIX = ".seal"
 _HEAD = 128  # bytes that hold the stamp
@@ -37,9 +38,13 @@ def stamp(artifact: Path) -> str:
         StageError: if it is no artifact.
         OSError: if it is not there.
     """
-    found = [(path, entry.stat(follow_symlinks=False)) for path, entry in entries(artifact)]
-    rows = "".join([f"{path}\0{_looks(status)}\n" for path, status in found])
-    return f"{sha256_bytes(rows.encode())} {sum(status.st_size for _, status in found)}"
+    rows, size = list[str](), 0
+    with uncollected():
+        for path, entry in entries(artifact):
+            status = entry.stat(follow_symlinks=False)
+            rows.append(f"{path}\0{_looks(status)}\n")
+            size += status.st_size
+    return f"{sha256_bytes(''.join(rows).encode())} {size}"
 
 
 def size(artifact: Path) -> int:

@@ -23,6 +23,7 @@ from regrow.exact.pieces import recomputing
 from regrow.exact.selection import placed
 from regrow.exact.workers import ALONE, Workers
 from regrow.train import state as states
+from regrow.train.batches import Batches, Given, Rows, Told
 from regrow.train.pace import Pace
 from regrow.train.reading import Reading, Saves
 from regrow.train.settings import Settings
@@ -45,6 +46,7 @@ class Watch:
         measure: gives what to note in the record of a step after which the settings ask for validation: JSON, a pure
             function of the state.
         resumed: called with the state from which a run goes on that was stopped or killed.
+        note: called with what a person should know.
     """
 
     progress: Callable[..., None]
@@ -53,6 +55,7 @@ class Watch:
     keep: Callable[[State], None] = lambda state: None
     measure: Callable[[State], Mapping[str, Any]] = lambda state: {}
     resumed: Callable[[State], None] = lambda state: None
+    note: Callable[[str], None] = lambda text: None
 
 
 class DivergedError(StageError):
@@ -61,6 +64,10 @@ class DivergedError(StageError):
 
 class WorkerGroup(Protocol):
     """Who shares training runs: a handle that whoever started the workers lends to what trains."""
+
+    @property
+    def hosts(self) -> int:
+        """On how many machines they are."""
 
     def train(
         self,
@@ -71,8 +78,13 @@ class WorkerGroup(Protocol):
         watch: Watch,
         *,
         recompute: bool = False,
+        rows: Told | None = None,
     ) -> State:
-        """As :func:`train`, with all workers; the state is complete."""
+        """As :func:`train`, with all workers; the state is complete.
+
+        Args:
+            rows: where others may read what ``batch`` gives; None if they are to be sent it.
+        """
 
 
 def train(
@@ -84,6 +96,7 @@ def train(
     workers: Workers = ALONE,
     *,
     recompute: bool = False,
+    rows: Rows | None = None,
 ) -> State:
     """Train from the start, or from where a run in ``scratch`` was stopped or killed.
 
@@ -96,6 +109,7 @@ def train(
         workers: who share the steps; every one of them calls this function. Only the first one's ``batch``,
             ``scratch`` and ``watch`` are used, but for the way to stop.
         recompute: whether to keep of a layer only what it is given, and compute it once more for its gradient.
+        rows: where this worker reads its micro-batches; None, for all, if the first one is to send them.
 
     Returns:
         The state after the last step, its chain closed by a link for it. Complete on the first worker only.
@@ -111,11 +125,11 @@ def train(
     if not state.chain and not state.step:  # what a run begins with is as much part of it as what it comes to
         state.link(workers)
     pace, saves = Pace(settings, task.context), Saves()
+    batches = Batches(settings, task.context, batch, workers, rows, watch.note)
     with Reading() as reading:
         while state.step < settings.end:
             with pace.step(), recomputing(recompute):
-                given = _batch(task, settings, batch, state.step + 1, workers)
-                step(task, settings, state, given, workers, reading.end)
+                step(task, settings, state, batches.of(state.step + 1), workers, reading.end)
             whole = state
             if state.step in (*settings.validation_steps, *settings.snapshot_steps):
                 whole = state.complete(workers)
@@ -156,16 +170,6 @@ def _record(
             states.save(state, scratch, workers)
 
 
-def _batch(task: Task, settings: Settings, batch: Callable[[int], Batch], step: int, workers: Workers) -> Batch:
-    """The batch of a step, which the first worker has."""
-    if workers.count == 1:
-        return batch(step)
-    shape = settings.micro_batches_per_step * settings.micro_batch, task.context + 1
-    packed = batch(step).packed() if workers.rank == 0 else torch.zeros(shape, dtype=torch.int32)
-    workers.give(packed)
-    return Batch.unpacked(packed)
-
-
 def _progress(task: Task, settings: Settings, state: State) -> dict[str, Any]:
     """How far a run is, with the record of its last step."""
     record = {name: value for name, value in state.losses[-1].items() if name not in ("step", "batch")}
@@ -185,7 +189,7 @@ def step(
     task: Task,
     settings: Settings,
     state: State,
-    batch: Batch,
+    given: Given,
     workers: Workers = ALONE,
     before: Callable[[], None] = lambda: None,
 ) -> None:
@@ -198,17 +202,15 @@ def step(
         task: computes the loss.
         settings: the run.
         state: what is changed: this worker's rows of the moments, and the trained parameters that it holds.
-        batch: all micro-batches.
+        given: the micro-batches.
         workers: who share the step.
         before: called when the gradients are there, before anything is changed.
 
     Raises:
-        StageError: if a loss or gradient is not finite, or nothing counts in a micro-batch.
+        StageError: if a loss or gradient is not finite.
     """
     number = state.step + 1
-    micro_batches = batch.split(settings.micro_batch)
-    _require_targets(number, micro_batches)
-    losses, gradients = _gradients(task, state, micro_batches, workers)
+    losses, gradients = _gradients(task, settings, state, given.micro_batches, workers)
     loss = float(ops.mean(losses))
     norm = optimizer.gradient_norm(gradients, workers)
     _require_finite(number, loss, norm, gradients, workers)
@@ -222,38 +224,28 @@ def step(
         optimizer.adamw_step(mine, gradients.pop(name), state.first[name], state.second[name], constants)
     workers.peers.share(list(held.values()))
     state.step = number
-    record = {"step": number, "batch": batch.digest(), "loss": loss, "learning_rate": rate, "gradient_norm": norm}
+    record = {"step": number, "batch": given.digest, "loss": loss, "learning_rate": rate, "gradient_norm": norm}
     state.losses.append(record)
 
 
 def _gradients(
-    task: Task, state: State, micro_batches: list[Batch], workers: Workers
+    task: Task, settings: Settings, state: State, micro_batches: Mapping[int, Batch], workers: Workers
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The losses of all micro-batches, and this worker's rows of the mean of their gradients, by name."""
-    parts = turns(len(micro_batches), workers)
+    count, along = settings.micro_batches_per_step, max(micro_batches, default=0)
+    parts = turns(count, workers)
     shares = Shares(state.parameters, state.shapes, state.first.keys(), {*task.layered()}, workers, parts)
-    losses = torch.zeros(len(micro_batches), device=next(iter(state.parameters.values())).device)
+    losses = torch.zeros(count, device=next(iter(state.parameters.values())).device)
     for turn in shares.each():
         number, loss = turn.number(workers), None
         if not shares.idle:
-            loss = task.loss(shares.parameters, micro_batches[-1 if number is None else number])
+            loss = task.loss(shares.parameters, micro_batches[along if number is None else number])
         if loss is not None and number is not None:
             losses[number] = loss.detach()
         shares.differentiate(loss)
     # Every entry is +0 but on one worker, so the sum of the bit patterns is the losses.
     workers.total(losses.view(torch.int32))
     return losses, shares.means
-
-
-def _require_targets(step: int, micro_batches: list[Batch]) -> None:
-    """A mean over nothing is no number. Every worker has all masks, so all say the same."""
-    for i, micro_batch in enumerate(micro_batches):
-        if micro_batch.mask is not None and not bool(micro_batch.mask.any()):
-            raise StageError(
-                f"there is nothing to learn from in micro-batch {i + 1} of step {step}",
-                why="the mask leaves out every token of its sequences",
-                hint="leave out sequences in which nothing counts, or raise `micro_batch`",
-            )
 
 
 def _require_finite(step: int, loss: float, norm: float, gradients: dict[str, Tensor], workers: Workers) -> None:

@@ -1,6 +1,7 @@
 """Runners: who does the tasks of stages, on this machine or on others, and where they put what they give."""
 
 from regrow.engine.runners.crew import PHASES, Choice, Crew, crew
+from regrow.engine.runners.location import Lending, borrowed
 from regrow.engine.runners.runner import Here
 from regrow.engine.runners.shelf import FolderShelf, Lost, Shelf
 from regrow.engine.runners.work import Results, Some, Tasks, Whole, task_name
@@ -11,12 +12,14 @@ __all__ = [
     "Crew",
     "FolderShelf",
     "Here",
+    "Lending",
     "Lost",
     "Results",
     "Shelf",
     "Some",
     "Tasks",
     "Whole",
+    "borrowed",
     "crew",
     "task_name",
 ]

@@ -7,6 +7,7 @@ be: it is seen whether it is all there, and a task that fails has the whole of e
 
 from __future__ import annotations
 
+import os
 import socket
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -324,6 +325,70 @@ class _Brought:
         if place not in self._markers:
             self._markers[place] = self._shelf.required(place)
         return self._markers[place]
+
+
+@dataclass(frozen=True)
+class Lending:
+    """A location to which inputs of stages are taken, as a :class:`regrow.recipe.kind.Place`."""
+
+    location: Location
+
+    @property
+    def url(self) -> str:
+        """As fsspec has it."""
+        return self.location.url
+
+    def lend(self, artifact: Path) -> None:
+        """Take an input there, unless it is there."""
+        _inputs(self.location, artifact).prepare()
+
+    def drop(self, artifact: Path) -> None:
+        """Let go of one."""
+        self.location.remove(f"{INPUTS}/{artifact.name}.json")
+
+
+@contextmanager
+def borrowed(url: str, artifact: Path) -> Iterator[Files | None]:
+    """A way to an artifact of another machine.
+
+    Args:
+        url: the location to which it was taken; empty if there is none.
+        artifact: its path there.
+
+    Yields:
+        None if it is on this machine, too, under the same path.
+    """
+    if os.access(artifact, os.R_OK | os.X_OK):
+        yield None
+    elif url:
+        with _inputs(Location(url), artifact).files() as files:
+            yield files
+    else:
+        yield _Missing(artifact)
+
+
+@dataclass(frozen=True)
+class _Missing:
+    """Files of an artifact to which there is no way."""
+
+    artifact: Path
+
+    def path(self, path: Path) -> Path:
+        """There is none."""
+        raise self._error
+
+    def read(self, path: Path, start: int, length: int) -> bytes:
+        """There is none."""
+        raise self._error
+
+    @property
+    def _error(self) -> StageError:
+        return StageError(f"{self.artifact} is not on this machine", why="no `--location` says where else it is")
+
+
+def _inputs(location: Location, artifact: Path) -> LocationShelf:
+    """What is there of inputs alone."""
+    return LocationShelf(location, "", Path(INPUTS), (artifact,))
 
 
 def forget_inputs(location: Location, paths: Iterable[Path]) -> None:

@@ -17,8 +17,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
@@ -29,11 +29,14 @@ from regrow.train.group.environment import EXIT_CODE, WorkerEnvironment, network
 
 if TYPE_CHECKING:
     from regrow.exact.workers import Group
+    from regrow.train.batches import Rows, Told
     from regrow.train.group.rendezvous import Rendezvous
     from regrow.train.loop import Watch
     from regrow.train.settings import Settings
     from regrow.train.state import State
     from regrow.train.task import Batch, Task, Tasks
+
+Reading = Callable[[Mapping[str, Any]], AbstractContextManager["Rows"]]
 
 _AGENT_SECONDS = 10.0  # in which torchrun ends a process because another one of the group died
 
@@ -74,13 +77,19 @@ def leading(rendezvous: Rendezvous, threads: int | None = None, *, shard: bool =
         yield Leader(rendezvous, threads, shard=shard)
 
 
-def follow(rendezvous: Rendezvous, threads: int | None = None, tasks: Tasks | None = None) -> int:
+def follow(
+    rendezvous: Rendezvous,
+    threads: int | None = None,
+    tasks: Tasks | None = None,
+    reading: Reading = lambda told: nullcontext(_Nowhere()),
+) -> int:
     """Take part in the leader's training runs until it leaves.
 
     Args:
         rendezvous: of a process with another rank.
         threads: as for :func:`leading`.
         tasks: those that the leader may name; by default the ones of :mod:`regrow.train.tasks`.
+        reading: what the leader tells of the rows of a run -> where this worker reads them; by default it cannot.
 
     Returns:
         The exit code to leave with.
@@ -94,10 +103,18 @@ def follow(rendezvous: Rendezvous, threads: int | None = None, tasks: Tasks | No
             told = rendezvous.wait(f"run {number}")
             task = (tasks or known.tasks())[told["task"]](told["description"])
             run = Run(number, told["copies"], recompute=told["recompute"])
-            _take_part(rendezvous, run, threads, task, Settings(**told["settings"]))
+            with nullcontext() if told["rows"] is None else reading(told["rows"]) as rows:
+                _take_part(rendezvous, run, threads, task, Settings(**told["settings"]), rows)
     except Closed as closed:
         return closed.code
     raise AssertionError("unreachable")
+
+
+class _Nowhere:
+    """Rows of which nothing is known."""
+
+    def read(self, step: int, numbers: Sequence[int]) -> Sequence[Batch]:
+        raise StageError("it does not know how to read them")
 
 
 @dataclass(frozen=True)
@@ -125,6 +142,11 @@ class Leader:
         self._numbers = count()
         self._turn = threading.Lock()  # stages may run side by side, but not train
 
+    @property
+    def hosts(self) -> int:
+        """On how many machines they are."""
+        return self._rendezvous.environment.hosts
+
     def train(
         self,
         task: Task,
@@ -134,6 +156,7 @@ class Leader:
         watch: Watch,
         *,
         recompute: bool = False,
+        rows: Told | None = None,
     ) -> State:
         """As :func:`regrow.train.loop.train`, with all workers."""
         from regrow.exact.workers import WorkerLost
@@ -145,10 +168,10 @@ class Leader:
         try:
             run = Run(next(self._numbers), self._copies, recompute)
             described = {"task": task.name, "description": task.description(), "settings": asdict(settings)}
-            held = {"copies": run.copies, "recompute": recompute}
+            held = {"copies": run.copies, "recompute": recompute, "rows": None if rows is None else rows.told}
             self._rendezvous.publish(f"run {run.number}", {**described, **held})
             with _connected(self._rendezvous, run, self._threads) as workers:
-                return loop.train(task, settings, batch, scratch, watch, workers, recompute=recompute)
+                return loop.train(task, settings, batch, scratch, watch, workers, recompute=recompute, rows=rows)
         except WorkerLost:
             time.sleep(_AGENT_SECONDS)  # most likely torchrun is about to start all again; no word about it then
             raise
@@ -156,7 +179,9 @@ class Leader:
             self._turn.release()
 
 
-def _take_part(rendezvous: Rendezvous, run: Run, threads: int | None, task: Task, settings: Settings) -> None:
+def _take_part(
+    rendezvous: Rendezvous, run: Run, threads: int | None, task: Task, settings: Settings, rows: Rows | None
+) -> None:
     """Follow the leader in one run. However it ends, the leader says what comes next."""
     from regrow.train import loop
 
@@ -169,7 +194,7 @@ def _take_part(rendezvous: Rendezvous, run: Run, threads: int | None, task: Task
     try:
         with _connected(rendezvous, run, threads) as workers:
             watch = loop.Watch(unused, unused, stop)
-            loop.train(task, settings, unused, Path(), watch, workers, recompute=run.recompute)
+            loop.train(task, settings, unused, Path(), watch, workers, recompute=run.recompute, rows=rows)
     except (StageError, Interrupted):
         pass  # diverged or stopped, as all have; or the leader is lost, or has failed
 
