@@ -14,6 +14,22 @@ _BLANKS = (" ", "\t", "\xa0")
 _SOME_LINES = "\n\n\n"
 _MANY_LINES = re.compile("\n{4,}")
 _MANY_MARKS = 30
+_PIECE = 1 << 20  # bytes
+_VISIBLE = re.compile(rb"[!-~](?=[!-~])")
+
+
+def normalised(data: bytes | memoryview) -> bytes:
+    """:func:`normalise` of UTF-8, of which a piece at a time is a text.
+
+    A piece ends between two visible characters of ASCII: no blank or line goes there, and nothing is composed.
+    """
+    found = []
+    start = 0
+    while len(data) - start > _PIECE and (last := _VISIBLE.search(data, start + _PIECE)):
+        found.append(normalise(str(data[start : last.end()], "utf-8")).encode())
+        start = last.end()
+    found.append(normalise(str(data[start:], "utf-8")).encode())
+    return b"".join(found)
 
 
 def normalise(text: str) -> str:
