@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from io import BytesIO
 
 from regrow.corpus.characters import combining_class, composed, decomposed, such_that
 
@@ -23,13 +24,13 @@ def normalised(data: bytes | memoryview) -> bytes:
 
     A piece ends between two visible characters of ASCII: no blank or line goes there, and nothing is composed.
     """
-    found = []
+    found = BytesIO()  # which does not leave memory in pieces behind, as a list of them does
     start = 0
     while len(data) - start > _PIECE and (last := _VISIBLE.search(data, start + _PIECE)):
-        found.append(normalise(str(data[start : last.end()], "utf-8")).encode())
+        found.write(normalise(str(data[start : last.end()], "utf-8")).encode())
         start = last.end()
-    found.append(normalise(str(data[start:], "utf-8")).encode())
-    return b"".join(found)
+    found.write(normalise(str(data[start:], "utf-8")).encode())
+    return found.getvalue()
 
 
 def normalise(text: str) -> str:
