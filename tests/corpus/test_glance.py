@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from regrow.corpus import glance
 from regrow.corpus.glance import irregular
 from regrow.corpus.normalise import normalise
 
@@ -28,6 +29,15 @@ def test_a_text_that_is_passed_over_is_normal(texts: list[str], skipped: int) ->
     given = [*texts, "tail \n"][min(skipped, len(texts)) :]
     assert found == sorted(set(found))
     assert {place for place, text in enumerate(given) if normalise(text) != text} <= {*found}
+
+
+@given(st.lists(st.lists(PIECES, max_size=8).map("".join), max_size=6), st.integers(1, 9))
+def test_how_much_is_looked_at_together_changes_nothing(texts: list[str], window: int) -> None:
+    column = pa.array(texts, pa.string())
+    found = irregular(column)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(glance, "_WINDOW", window)
+        assert irregular(column) == found
 
 
 def test_every_character_that_is_ever_passed_over() -> None:

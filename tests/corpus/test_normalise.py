@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regrow.corpus import normalise as normalise_module
-from regrow.corpus.normalise import normalise
+from regrow.corpus.normalise import normalise, normalised
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,18 @@ def test_marks_without_end_are_composed_as_a_few_are(letters: list[tuple[str, li
 def tidied(text: str) -> str:
     """The text without needless blanks."""
     return re.sub("\n{4,}", "\n\n\n", "\n".join(line.rstrip(" ") for line in text.split("\n")).strip("\n"))
+
+
+PIECES = st.sampled_from(
+    [" ", "\t", "\n", "\n\n", "\r", "\u00a0", "\x00", "a", "word", "!", "\u00e9", "\u4e16", *MARKS[:3]]
+)
+
+
+@given(st.lists(PIECES, max_size=40).map("".join), st.integers(0, 9))
+def test_piece_by_piece_it_is_the_same(text: str, size: int) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(normalise_module, "_PIECE", size)
+        assert normalised(text.encode()).decode() == normalise(text)
 
 
 def test_it_takes_linear_time() -> None:

@@ -393,7 +393,7 @@ print(next(int(line.split()[1]) for line in status.splitlines() if line.startswi
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks the kernel of Linux")
-@pytest.mark.parametrize("form", ["jsonl", "jsonl.gz", "csv", "parquet", "out of order"])
+@pytest.mark.parametrize("form", ["jsonl", "jsonl.gz", "csv", "parquet", "out of order", "txt"])
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path, form: str) -> None:
     files = tmp_path / "files"
     files.mkdir()
@@ -402,6 +402,8 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, form: str) -> None:
         (files / "a.csv").write_text("text\n" + "".join(f'"{text}"\n' for text in texts))
     elif form == "parquet":
         pyarrow.parquet.write_table(pyarrow.table({"text": texts}), files / "a.parquet", compression="none")
+    elif form == "txt":  # one document, which has to be normalised
+        (files / "a.txt").write_text("\u2026 \n".join(texts[:700_000]))
     elif form == "out of order":  # the names of what is cut from rows are not in the order of their numbers
         rows = (json.dumps({"text": f"{text}\n\n{text}"}) for text in texts[:200_000])
         (files / "a.jsonl").write_text("\n".join(rows))

@@ -28,7 +28,7 @@ class Readable(Protocol):
 
 
 class Content:
-    """A file that is read. What was read is kept for those who need all of it, until :meth:`settle`.
+    """A file that is read. What can be read once only is kept for those who need all of it, until :meth:`settle`.
 
     Args:
         file: at its beginning.
@@ -37,7 +37,7 @@ class Content:
     def __init__(self, file: Readable) -> None:
         self._file = file
         self.head = file.read(HEAD)
-        self._kept: list[bytes] | None = [self.head]
+        self._kept: list[bytes] | None = None if file.seekable() else [self.head]
         self._data: bytes | None = None
 
     @staticmethod
@@ -75,7 +75,14 @@ class Content:
 
     @property
     def data(self) -> bytes:
-        """All of it."""
+        """All of it; of a file in which any place can be read it is read anew, and not kept."""
+        if self._file.seekable():
+            file = cast(IO[bytes], self._file)
+            here = file.tell()
+            file.seek(0)
+            data = file.read()
+            file.seek(here)
+            return data
         if self._data is None:
             assert self._kept is not None, "what was read is gone"
             self._data = b"".join([*self._kept, self._file.read()])

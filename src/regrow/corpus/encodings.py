@@ -18,6 +18,8 @@ BYTE_ORDER_MARK = "\ufeff"
 WIDE = ("utf-16", "utf-32")
 """How encodings are called in which every character has several bytes."""
 
+_ONE_WAY = "utf-"  # how those are called in which a character is written in one way
+
 _KNOWN = re.compile(
     r"utf-8(-sig)?|ascii|utf-(16|32)(-[lb]e)?|iso8859-\d+|cp(125\d|437|850|852|866|874)|koi8-[ru]|mac-roman|tis-620"
     r"|shift_jis|cp932|euc_jp|gb2312|gbk|gb18030|big5|cp950|euc_kr|cp949|johab"
@@ -57,7 +59,7 @@ class Decoded:
 
     Attributes:
         text: the text.
-        data: the file.
+        data: the file; empty if places in it follow from the text alone.
         encoding: of the bytes, one without a byte order mark.
         start: the first of the bytes.
     """
@@ -81,9 +83,10 @@ def decoded(content: Content, encoding: str) -> Decoded | Refusal:
     name, start = plain
     data = content.data
     try:
-        return Decoded(str(memoryview(data)[start:], name), data, name, start)
+        text = str(memoryview(data)[start:], name)
     except UnicodeDecodeError as error:
         return not_encoded(data, 0, len(data), encoding, start + error.start)
+    return Decoded(text, b"" if name.startswith(_ONE_WAY) else data, name, start)
 
 
 def plain_encoding(content: Content, encoding: str) -> tuple[str, int] | Refusal:
@@ -175,7 +178,7 @@ def _walked(decoded: Decoded, characters: Iterable[int]) -> Iterator[int]:
 
 
 def _is_reversible(decoded: Decoded) -> bool:
-    if decoded.encoding.startswith("utf-"):
+    if decoded.encoding.startswith(_ONE_WAY):
         return True
     try:
         return decoded.text.encode(decoded.encoding) == decoded.data[decoded.start :]

@@ -22,6 +22,7 @@ _JAMO = range(0x1100, 0x1200)
 _KNOWN = (range(0x80, 0x3400), range(0xF900, 0x10000), range(0x1D000, 0x1D800))  # where what combines is known
 _PLAIN, _LINE, _ODD, _LEAD = range(4)
 _MANY_LINES = 4
+_WINDOW = 1 << 20  # bytes that are looked at together
 _DELETE = 0x7F  # neither it nor what comes behind it is a plain character of ASCII
 
 
@@ -41,19 +42,30 @@ def irregular(texts: pyarrow.StringArray) -> list[int]:
         return []
     units = np.frombuffer(data, np.uint8, int(bounds[-1] - bounds[0]), int(bounds[0]))
     bounds -= bounds[0]
-    noted = np.flatnonzero(units - np.uint8(ord(" ")) >= _DELETE - ord(" "))  # what is smaller becomes large
-    which = _kinds()[units[noted]]
-    found = [
-        noted[which == _ODD],
-        _among_lines(units, noted[which == _LINE]),
-        _among_wide(units, noted[which == _LEAD]),
-    ]
-    rows = np.searchsorted(bounds, np.concatenate(found), side="right") - 1
+    found = (_seen(units, begin) for begin in range(0, len(units), _WINDOW))
+    rows = np.concatenate([np.unique(np.searchsorted(bounds, places, side="right") - 1) for places in found])
     filled = np.flatnonzero(bounds[1:] > bounds[:-1])
     first, last = units[bounds[filled]], units[bounds[filled + 1] - 1]
     edges = filled[(first == ord("\n")) | (last == ord("\n")) | _is_blank(last)]
     places: list[int] = np.unique(np.concatenate([rows, edges])).tolist()
     return places
+
+
+def _seen(units: NDArray[np.uint8], begin: int) -> NDArray[np.int64]:
+    """The places in a window that begins there, and in the few bytes before it, at which something may be changed."""
+    import numpy as np
+
+    first = max(0, begin - _MANY_LINES + 1)
+    window = units[first : begin + _WINDOW]
+    noted = first + np.flatnonzero(window - np.uint8(ord(" ")) >= _DELETE - ord(" "))  # what is smaller becomes large
+    which = _kinds()[units[noted]]
+    return np.concatenate(
+        [
+            noted[which == _ODD],
+            _among_lines(units, noted[which == _LINE]),
+            _among_wide(units, noted[which == _LEAD]),
+        ]
+    )
 
 
 def _among_lines(units: NDArray[np.uint8], ends: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from io import BytesIO
 
 from regrow.corpus.characters import combining_class, composed, decomposed, such_that
 
@@ -14,6 +15,22 @@ _BLANKS = (" ", "\t", "\xa0")
 _SOME_LINES = "\n\n\n"
 _MANY_LINES = re.compile("\n{4,}")
 _MANY_MARKS = 30
+_PIECE = 1 << 20  # bytes
+_VISIBLE = re.compile(rb"[!-~](?=[!-~])")
+
+
+def normalised(data: bytes | memoryview) -> bytes:
+    """:func:`normalise` of UTF-8, of which a piece at a time is a text.
+
+    A piece ends between two visible characters of ASCII: no blank or line goes there, and nothing is composed.
+    """
+    found = BytesIO()  # which does not leave memory in pieces behind, as a list of them does
+    start = 0
+    while len(data) - start > _PIECE and (last := _VISIBLE.search(data, start + _PIECE)):
+        found.write(normalise(str(data[start : last.end()], "utf-8")).encode())
+        start = last.end()
+    found.write(normalise(str(data[start:], "utf-8")).encode())
+    return found.getvalue()
 
 
 def normalise(text: str) -> str:

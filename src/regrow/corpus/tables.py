@@ -150,13 +150,13 @@ class _Begun:
         return _Begun(batch, order.keys(batch), 0, others)
 
 
-def replaced(batch: pyarrow.RecordBatch, name: str, values: Mapping[int, str]) -> pyarrow.RecordBatch:
+def replaced(batch: pyarrow.RecordBatch, name: str, values: Mapping[int, str | bytes]) -> pyarrow.RecordBatch:
     """A batch in which some rows have other values in a column.
 
     Args:
         batch: the rows.
         name: of the column.
-        values: row -> the value, in ascending order of the rows.
+        values: row -> the value, as a text or UTF-8, in ascending order of the rows.
     """
     import numpy as np
     import pyarrow as pa
@@ -164,8 +164,9 @@ def replaced(batch: pyarrow.RecordBatch, name: str, values: Mapping[int, str]) -
 
     mask = np.zeros(batch.num_rows, np.bool_)
     mask[list(values)] = True
-    made = parquet.column([*values.values()], pa.string())
-    column = pc.replace_with_mask(batch.column(name), parquet.column(mask, pa.bool_()), made)
+    column = parquet.column([*values.values()], pa.string())
+    if len(values) < batch.num_rows:
+        column = pc.replace_with_mask(batch.column(name), parquet.column(mask, pa.bool_()), column)
     return batch.set_column(batch.schema.get_field_index(name), batch.schema.field(name), column)
 
 

@@ -145,7 +145,7 @@ class Tokenizer:
         Raises:
             InputError: as :meth:`prompt`.
         """
-        self._require_sayable((text,))
+        self.require_sayable((text,))
         return list(self._library.encode(text, add_special_tokens=False).ids)
 
     def documents(self, texts: Sequence[str]) -> list[list[int]]:
@@ -154,7 +154,7 @@ class Tokenizer:
         Raises:
             InputError: if one has a character that the tokenizer has no bytes for.
         """
-        self._require_sayable(texts)
+        self.require_sayable(texts)
         return [found.ids for found in self._letter_by_letter.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def placed(self, text: str) -> list[tuple[int, int, int]]:
@@ -165,7 +165,7 @@ class Tokenizer:
         Raises:
             InputError: as :meth:`documents`.
         """
-        self._require_sayable((text,))
+        self.require_sayable((text,))
         found = self._letter_by_letter.encode(text, add_special_tokens=False)
         return [(id, start, end) for id, (start, end) in zip(found.ids, found.offsets, strict=True)]
 
@@ -186,11 +186,11 @@ class Tokenizer:
 
     def pieces(self, text: str) -> Iterator[str]:
         """A long text in pieces that make the tokens, one after the other, that it makes as a whole."""
-        return pieces(text) if self._cuts_at_spaces else iter((text,))
+        return pieces(text) if self.cuts_at_spaces else iter((text,))
 
     @cached_property
-    def _cuts_at_spaces(self) -> bool:
-        """Whether a space between two letters always begins a token, and no token is looked for before."""
+    def cuts_at_spaces(self) -> bool:
+        """Whether a space behind a visible character always begins a token, and no token is looked for before."""
         added = self._library.get_added_tokens_decoder().values()
         return self._words and all(token.special for token in added)
 
@@ -228,7 +228,12 @@ class Tokenizer:
     def _unsayable(self) -> re.Pattern[str] | None:
         return lacking(self.unknown_bytes)
 
-    def _require_sayable(self, texts: Sequence[str]) -> None:
+    def require_sayable(self, texts: Sequence[str]) -> None:
+        """Raise if a text cannot be said.
+
+        Raises:
+            InputError: naming the character that the tokenizer has no bytes for, and what stands before it.
+        """
         if self._unsayable is None:
             return
         for text in texts:

@@ -26,11 +26,10 @@ from regrow.corpus.documents import (
     tables,
 )
 from regrow.corpus.glance import irregular
-from regrow.corpus.normalise import normalise
+from regrow.corpus.normalise import normalise, normalised
 from regrow.corpus.tables import Stretch, merged, replaced
 from regrow.errors import StageError
-from regrow.formats import parts
-from regrow.formats.parquet import repeated
+from regrow.formats import parquet, parts
 from regrow.recipe.kind import Call, Kind, Phase, Slot, Table, Task
 from regrow.sections import LARGEST, Parameters
 from regrow.stages.costs import texts_held, through_text
@@ -143,7 +142,10 @@ def _clean(batch: pyarrow.RecordBatch, least: int, writer: DocumentsWriter) -> N
                 writer.add(document)
         return
     batch = _normalised(batch)
-    stays = pc.greater_equal(pc.utf8_length(batch.column("text")), repeated(least, batch.num_rows))
+    stays = pc.greater_equal(pc.utf8_length(batch.column("text")), parquet.repeated(least, batch.num_rows))
+    if pc.all(stays).as_py():
+        writer.documents.extend(batch)
+        return
     for document in documents_of(batch.filter(pc.invert(stays))):
         writer.exclude(document.excluded("clean", *_too_short(document, least)))
     writer.documents.extend(batch.filter(stays))
@@ -151,11 +153,15 @@ def _clean(batch: pyarrow.RecordBatch, least: int, writer: DocumentsWriter) -> N
 
 def _normalised(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
     """Documents with their texts normalised; those that change nothing by it are not looked at one by one."""
+    import pyarrow as pa
+
     texts = batch.column("text")
-    changed = {row: text for row in irregular(texts) if (text := normalise(old := texts[row].as_py())) != old}
+    old = {row: parquet.said(texts, row) for row in irregular(texts)}
+    new = ((row, data, normalised(memoryview(data))) for row, data in old.items())
+    changed = {row: text for row, data, text in new if not data.equals(pa.py_buffer(text))}
     if not changed:
         return batch
-    sums = {row: sha256_bytes(text.encode()) for row, text in changed.items()}
+    sums = {row: sha256_bytes(text) for row, text in changed.items()}
     return replaced(replaced(batch, "text", changed), "sha256", sums)
 
 

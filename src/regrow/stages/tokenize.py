@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +10,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from regrow.corpus.by_words import Words
 from regrow.corpus.conversations import in_common, read
 from regrow.corpus.documents import Document
 from regrow.corpus.encoded import ROW, Encoded, write
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from regrow.corpus import answers
     from regrow.corpus.chat import ChatTemplate
 
-# Characters that the library works on at once: it needs a hundred bytes and more for each.
-_BATCH = 2**19
+# Characters that are worked on at once: the library needs a hundred bytes and more for each that it is given.
+_BATCH = 2**20
 _TOLD = 256  # documents, after which it tells how far it is
 
 
@@ -88,12 +88,12 @@ class _Encoder:
         import numpy as np
 
         rows: list[NDArray[np.uint32]] = []
-        size = 0
+        size, words = 0, Words(self.tokenizer)
         for batch in _pieces(documents, self.tokenizer):
-            ids = self.tokenizer.documents([piece for _, piece, _ in batch])
-            for (document, piece, is_last), row in zip(batch, ids, strict=True):
-                rows.append(np.frombuffer(array("I", row), np.uint32))  # NumPy takes twice as long to read a list
-                size += self._size(document, piece, rows[-1])
+            found = words.tokens([piece for _, piece, _ in batch])
+            for (document, piece, is_last), row in zip(batch, found, strict=True):
+                rows.append(row)
+                size += self._size(document, piece, row)
                 if is_last:
                     yield Encoded(document.id, rows[0] if len(rows) == 1 else np.concatenate(rows), size=size)
                     rows, size = [], 0
