@@ -27,7 +27,7 @@ def indexed(row, ends, vocabulary, most, folder):
 
 
 def read_only(row):
-    """A row as one that is mapped from a file, for which the same kernels are compiled as for all who look something up."""
+    """A row as one that is mapped from a file, for which kernels are compiled in any case."""
     row = row.view()
     row.flags.writeable = False
     return row
