@@ -15,6 +15,21 @@ settings.register_profile("regrow", deadline=None, suppress_health_check=[Health
 settings.load_profile("regrow")
 spin_briefly()  # as every command does: many tests train, on cores that they share
 
+FIRST = ("test_same_hash.py", "house", "audit", "cli", "train", "exact", "stages", "serve", "verify")
+"""What takes long begins first, so that no process is left alone with it at the end. Checks and audits need no kernels:
+beside them one process compiles those of training, for which others would wait in a fresh clone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files of tests in that order. Folders named to pytest have none: it takes them as the one they are in."""
+    turns = {name: turn for turn, name in enumerate(FIRST)}
+
+    def turn(item: pytest.Item) -> int:
+        name = item.nodeid.removeprefix("tests/").partition("::")[0].partition("/")[0]
+        return turns.get(name, len(turns))
+
+    items.sort(key=turn)
+
 
 @pytest.fixture(scope="session")
 def common(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -74,15 +74,9 @@ def test_the_definition_gives_the_same(tmp_path):
     assert_same(build(tmp_path, REGROW_BACKEND="reference", REGROW_CARRIER="float64"))
 
 
-@pytest.fixture(scope="module")
-def first(tmp_path_factory):
-    """A folder with a release and the store of its build, which ran on one thread. Not to be changed."""
-    folder = tmp_path_factory.mktemp("first")
-    return folder, build(folder, "--threads", "1")
-
-
-def test_one_thread_gives_the_same(first):
-    assert_same(first[1])
+@pytest.mark.slow  # tests/model/test_config.py trains on one thread and on two; the lock was made on more
+def test_one_thread_gives_the_same(tmp_path):
+    assert_same(build(tmp_path, "--threads", "1"))
 
 
 def wait_for_step(folder, run, step):
@@ -99,9 +93,12 @@ def wait_for_step(folder, run, step):
     raise AssertionError(f"training did not reach step {step}: {run.poll()}")
 
 
-def test_threads_folder_store_permissions_somebody_elses_environment_and_interruptions_do_not_matter(tmp_path):
-    """All at once: with one thread, undisturbed and here the digest is the same, so none of them counts."""
-    elsewhere = tmp_path / "ein Ort, größer als man denkt"
+@pytest.fixture(scope="module")
+def disturbed(tmp_path_factory):
+    """A folder with a release and the store of its build, and how that ended: by somebody else with another environment
+    and other permissions, on two threads, and interrupted twice. Neither is to be changed.
+    """
+    elsewhere = tmp_path_factory.mktemp("all") / "ein Ort, größer als man denkt"
     elsewhere.mkdir()
     theirs = {"args": command(elsewhere, "--threads", "2"), "env": environment(**SOMEBODY), "cwd": "/", "umask": 0o077}
     for how, code, step in ((signal.SIGKILL, -signal.SIGKILL, 30), (signal.SIGINT, 130, 60)):
@@ -110,11 +107,16 @@ def test_threads_folder_store_permissions_somebody_elses_environment_and_interru
         run.send_signal(how)
         assert run.wait(timeout=60) == code
         assert not (elsewhere / "release").exists()
-    assert_same(subprocess.run(**theirs, capture_output=True, text=True))
+    return elsewhere, subprocess.run(**theirs, capture_output=True, text=True)
 
 
-def test_a_flipped_byte_in_the_store_is_found_and_mended(first, tmp_path):
-    store = shutil.copytree(first[0] / "store", tmp_path / "store")
+def test_threads_folder_store_permissions_somebody_elses_environment_and_interruptions_do_not_matter(disturbed):
+    """All at once: the lock was made where nothing of this was so, so none of it counts."""
+    assert_same(disturbed[1])
+
+
+def test_a_flipped_byte_in_the_store_is_found_and_mended(disturbed, tmp_path):
+    store = shutil.copytree(disturbed[0] / "store", tmp_path / "store")
     digest = load(TINY).outputs["tokenize"]
     shard = store / "artifacts" / digest[:2] / digest / "train.bin"
     data = bytearray(shard.read_bytes())
@@ -126,13 +128,13 @@ def test_a_flipped_byte_in_the_store_is_found_and_mended(first, tmp_path):
     assert_same(run)
 
 
-def test_transformers_loads_the_release_and_writes_the_same(first):
+def test_transformers_loads_the_release_and_writes_the_same(disturbed):
     import torch
 
     from regrow.serve.generate import Generator
 
     transformers = pytest.importorskip("transformers")
-    release = first[0] / "release"
+    release = disturbed[0] / "release"
     model = transformers.AutoModelForCausalLM.from_pretrained(release, dtype=torch.float32, trust_remote_code=False)
     tokenizer = transformers.AutoTokenizer.from_pretrained(release, trust_remote_code=False)
     ours = Generator.load(release)

@@ -84,7 +84,10 @@ def test_workers_change_nothing_that_can_be_seen(copy: Shell, first_build: subpr
     assert said == before
 
 
-@pytest.mark.parametrize("ways", [(), ("--segments", "1", "--nonce", "a")])
+@pytest.mark.parametrize(
+    "ways",
+    [pytest.param((), marks=pytest.mark.slow), ("--segments", "1", "--nonce", "a")],  # a build has the whole, above
+)
 def test_a_release_is_verified_by_several(copy: Shell, ways: tuple[str, ...]) -> None:
     sparing = ("--workers", "2", "--shard", "--recompute")
     done = copy.run("verify", "build/small", "--source", "small", *ways, *sparing, "--json")

@@ -58,9 +58,32 @@ def test_a_kernel_is_compiled_once_and_heard_of_then_only(folder):
 def test_it_is_compiled_with_all_that_numba_brings_along_where_a_user_has_turned_that_off(folder, monkeypatch):
     settings = vars(numba.config)
     monkeypatch.setitem(settings, "DISABLE_JIT", 1)
-    turned = kernel()(lambda x: np.rot90(x)[0, 0])  # which Numba compiles from Python of its own
+    turned = kernel()(lambda x: np.fliplr(x)[0, 0])  # which Numba compiles from Python of its own
     assert turned(np.array([[1.0, 2.0], [3.0, 4.0]])) == 2.0
     assert settings["DISABLE_JIT"] == 1
+
+
+ALLOCATES = """
+import sys
+import numpy as np
+from regrow.exact.kernel import kernel
+
+@kernel()
+def doubled(x):
+    room = np.empty(len(x))
+    room[:] = x
+    return room + room
+
+print(doubled(np.ones(3)).sum(), "numba.np.linalg" in sys.modules)
+"""
+
+
+def test_what_is_kept_runs_in_a_process_that_has_loaded_nothing_to_compile_with(tmp_path):
+    (tmp_path / "program.py").write_text(ALLOCATES)
+    given = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "kernels")}
+    command = [sys.executable, str(tmp_path / "program.py")]
+    said = [subprocess.run(command, env=given, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert said == ["6.0 True\n", "6.0 False\n"]
 
 
 def test_what_goes_into_a_kernel_is_not_heard_of(folder):

@@ -170,27 +170,27 @@ from regrow.train.loop import Watch, train
 from regrow.train.task import Batch
 from regrow.train.tasks.pretraining import Pretraining
 from tests.train.toy import SETTINGS
-config = DecoderConfig(**{options!r})
 torch.set_num_threads(int(sys.argv[1]))
 def batch(step):
     return Batch((torch.arange(6 * 10).view(6, 10) * (step + 6) + step) % 30)
 watch = Watch(lambda **_: None, lambda: False, lambda: None)
-state = train(Pretraining(config, SETTINGS.seed), SETTINGS, batch, pathlib.Path(tempfile.mkdtemp()), watch)
-print(state.losses[0]["loss"] - state.losses[-1]["loss"], state.chain[-1]["chain"])
+for options in {options!r}:
+    task, folder = Pretraining(DecoderConfig(**options), SETTINGS.seed), pathlib.Path(tempfile.mkdtemp())
+    state = train(task, SETTINGS, batch, folder, watch)
+    print(state.losses[0]["loss"] - state.losses[-1]["loss"], state.chain[-1]["chain"])
 """
 
 
-@pytest.mark.parametrize("options", [GPT2, PLAIN | EVERYTHING], ids=["gpt2", "everything"])
-def test_training_gives_the_same_bits_on_any_number_of_threads(options, monkeypatch):
+def test_training_gives_the_same_bits_on_any_number_of_threads(monkeypatch):
     def trained(threads):
         for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
             monkeypatch.setenv(name, threads)
-        command = [sys.executable, "-c", TRAINING.format(options=options), threads]
+        command = [sys.executable, "-c", TRAINING.format(options=[GPT2, PLAIN | EVERYTHING]), threads]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
     one, two = trained("1"), trained("2")
     assert one == two
-    assert float(one[0]) > 0
+    assert all(float(learned) > 0 for learned in one[::2])
 
 
 def test_a_config_is_a_line_of_json_values():

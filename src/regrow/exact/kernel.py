@@ -28,6 +28,7 @@ from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
+from numba.core.runtime import rtsys
 from numba.core.targetconfig import ConfigStack
 
 from regrow.errors import Note
@@ -149,7 +150,8 @@ class _Kept(NullCache):
         data = kept.read(name)
         if data is not None:
             # Of this user and as it was written: what is wrong with it can only be that Numba cannot use it here.
-            target_context.refresh()
+            # The memory that kernels ask for, and none of what Numba knows to compile: a second of each process.
+            rtsys.initialize(target_context)
             with suppress(Exception):
                 return _rebuilt(target_context, *pickle.loads(data))
         return None

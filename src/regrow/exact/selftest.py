@@ -59,7 +59,7 @@ def gemm_fault(gemm: GemmBackend, device: torch.device = _CPU) -> str:
     """Why a GEMM backend is not exact here, or an empty string."""
     for rows, depth, columns in _CUDA_SHAPES if device.type == "cuda" else _SHAPES:
         a, b = _worst_digits(rows, depth, 1), _worst_digits(columns, depth, 2)
-        expected = (a.to(torch.float64) @ b.to(torch.float64).mT).to(torch.int64)
+        expected = _product(a, b)
         left, right = (x.to(device, gemm.dtype)[None] for x in (a, b))
         layouts = {"row-major": right.mT, "column-major": right.mT.contiguous()}
         for layout, operand in layouts.items():
@@ -89,24 +89,32 @@ def _wrong_sums(gemm: GemmBackend, device: torch.device, rows: int, depth: int, 
     own = gemm.fused or gemm.whole
     if own is None:
         return 0
-    high, middle, low = (_worst_digits(rows, depth, seed).to(gemm.dtype)[None] for seed in (1, 2, 3))
-    first, second = (_worst_digits(columns, depth, seed).to(gemm.dtype)[None] for seed in (4, 5))
+    high, middle, low = (_worst_digits(rows, depth, seed) for seed in (1, 2, 3))
+    first, second = (_worst_digits(columns, depth, seed) for seed in (4, 5))
     second = second.clamp(max=63)  # as all low digits are
     grids = torch.zeros((1, columns), dtype=torch.int32, device=device)
-    right = Digits(torch.stack((second, first), 2).to(device), grids, RIGHT_TRANSPOSED)
+    planes = torch.stack((second, first), 1).to(device, gemm.dtype)[None]
+    right = Digits(planes, grids, RIGHT_TRANSPOSED)
+    lowest = _product(low, second)  # which is left out
     wrong = 0
     for left in ([high, low], [high, middle, low]):
-        total, expected = (torch.zeros((1, rows, columns), dtype=torch.float64) for _ in range(2))
-        there = total.to(device)
-        own.accumulate([digits.to(device) for digits in left], right, there)
-        total = there.to(_CPU)
-        # Each digit is worth 2**7 of the next; the products of the lowest are left out.
-        for place, digits in enumerate(reversed(left)):
-            for other, factor in ((first, 1), (second, 0)):
-                if place + factor:
-                    expected += digits.to(torch.float64) @ other.to(torch.float64).mT * 2.0 ** (7 * (place + factor))
-        wrong += int((total != expected).sum())
+        there = torch.zeros((1, rows, columns), dtype=torch.float64, device=device)
+        own.accumulate([digits.to(device, gemm.dtype)[None] for digits in left], right, there)
+        expected = _product(_whole(left), _whole([first, second])) - lowest
+        wrong += int((there[0].to(_CPU) != expected).sum())
     return wrong
+
+
+def _whole(digits: Sequence[Tensor]) -> Tensor:
+    """The int64 that digits stand for, the highest first."""
+    return sum((one << 7 * place for place, one in enumerate(reversed(digits))), torch.tensor(0))
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """The integers ``left @ right.T`` of int64 matrices. By NumPy, which no thread has to be woken for: this is done in
+    every process that computes, and libraries' threads take longer to meet than all of it.
+    """
+    return torch.from_numpy(left.numpy() @ right.numpy().T)
 
 
 def self_test(full: bool = False) -> list[Result]:
