@@ -2,6 +2,7 @@
 
     python benchmarks/lora_step.py SmolLM2-135M-Instruct.Q4_1.gguf            # adapters: r 8 beside all matrices
     python benchmarks/lora_step.py SmolLM2-135M-Instruct.Q4_1.gguf --full     # all parameters
+    python benchmarks/lora_step.py SmolLM2-135M-Instruct.Q4_1.gguf --bf16     # adapters, of a base in bfloat16
 
 Tells the median over pairs of (our time / their time) for the same base, batch and optimizer, and the same of peak
 memory, each of a process of its own that does steps of one kind only.
@@ -24,6 +25,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # as the command line does befo
 import torch
 
 from regrow.exact.selection import current
+from regrow.formats.safetensors import Dtype
 from regrow.model import gguf, weights
 from regrow.model.adapters import modules
 from regrow.train import loop
@@ -140,6 +142,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("gguf", type=Path)
     parser.add_argument("--full", action="store_true")
+    parser.add_argument(
+        "--bf16", action="store_true", help="round the base to bfloat16; transformers has float32 of it"
+    )
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--steps", type=int, default=5, help="pairs counted")
     parser.add_argument("--threads", type=int, default=2)
@@ -149,7 +154,8 @@ def main() -> None:
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         model = gguf.load(arguments.gguf)
-        weights.save(Path(folder), model.config, model.parameters, gguf.ends(model.metadata))
+        dtype: Dtype = "bfloat16" if arguments.bf16 else "float32"
+        weights.save(Path(folder), model.config, model.parameters, gguf.ends(model.metadata), dtype=dtype)
         del model
         clock = time.process_time if arguments.processor else time.perf_counter
         given = arguments.context, arguments.full, arguments.steps, arguments.threads

@@ -12,6 +12,7 @@ from regrow.exact.constant import constant
 from regrow.exact.grid import LEFT, LEFT_TRANSPOSED, RIGHT_OF_TRANSPOSED, RIGHT_TRANSPOSED
 from regrow.exact.registry import cpu_gemm_backends, load_kernels
 from regrow.exact.selection import current, use
+from regrow.exact.shorter import SHORTER, shortened
 
 
 def _normal(*shape: int) -> Tensor:
@@ -25,8 +26,11 @@ def _results(weight: Tensor) -> tuple[Tensor, ...]:
     a, b = _normal(3, 24).requires_grad_(), _normal(70, 3).requires_grad_()
     z = ops.low_rank(x, weight, a, b)
     loss = ops.linear_cross_entropy(x, weight, torch.arange(40))
+    loss = loss + ops.linear_distillation(x, weight, torch.arange(40), (x.detach(), weight))
+    loss = loss + ops.linear_log_probabilities(x, weight, torch.arange(40)).sum()
     total = (y * y).sum() + (z * z).sum() + loss
-    return y.detach(), z.detach(), loss.detach(), *torch.autograd.grad(total, [x, a, b])
+    looked_up = ops.embedding(torch.tensor([[3, 69], [0, 3]]), weight)
+    return y.detach(), z.detach(), loss.detach(), looked_up, *torch.autograd.grad(total, [x, a, b])
 
 
 def test_a_constant_gives_what_any_matrix_gives() -> None:
@@ -35,6 +39,33 @@ def test_a_constant_gives_what_any_matrix_gives() -> None:
     for _ in range(2):
         found = _results(constant(weight))
         assert all(torch.equal(one, other) for one, other in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize("kernels", ["numba", "reference"])
+@pytest.mark.parametrize("gemm", [gemm.name for gemm in cpu_gemm_backends()])
+@pytest.mark.parametrize("kind", SHORTER)
+def test_a_matrix_of_a_shorter_type_gives_what_the_same_numbers_give(
+    kernels: str, gemm: str, kind: torch.dtype
+) -> None:
+    with use(kernels, gemm):
+        short = _normal(70, 24).to(kind)
+        wanted = _results(short.float())
+        for weight in (short, constant(short)):
+            found = _results(weight)
+            assert all(torch.equal(one, other) for one, other in zip(found, wanted, strict=True))
+
+
+def test_numbers_are_shortened_only_to_the_same() -> None:
+    numbers = _normal(70, 24)
+    numbers[0, :3] = torch.tensor([-0.0, torch.inf, 2.0**-133])
+    brain, half = numbers.to(torch.bfloat16), numbers.clamp(-9.0, 9.0).to(torch.float16)
+    assert shortened(numbers) is numbers
+    assert shortened(brain.float()).dtype == torch.bfloat16
+    assert shortened(half.float()).dtype == torch.float16
+    for short in (brain, half):
+        assert torch.equal(shortened(short.float()).view(torch.int16), short.view(torch.int16))
+    brain[0, 0] = torch.nan
+    assert shortened(brain.float()).dtype == torch.float32
 
 
 def test_the_digits_of_a_constant_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +81,7 @@ def test_the_digits_of_a_constant_are_made_once(monkeypatch: pytest.MonkeyPatch)
     with use(gemm="int8"):  # digits of a byte
         for _ in range(3):
             _results(weight)
-        assert len(made) == len(set(made)) == 2
+        assert len(made) == len(set(made)) == 2, made
     with use(gemm="float64"):
         _results(weight)
         assert len(made) > 2

@@ -32,7 +32,7 @@ ARGUMENTS = [
 ]
 SPOILT = {
     "float64": (lambda x: x.double(), "convert it with"),
-    "bfloat16": (lambda x: x.bfloat16(), "convert it with"),
+    "bfloat16": (lambda x: x.bfloat16().requires_grad_(), "convert it with"),
     "int32": (lambda x: x.int(), "convert it with"),
     "complex64": (lambda x: x.to(torch.complex64), "convert it with"),
     "list": (lambda x: x.tolist(), "it must be a tensor"),

@@ -6,9 +6,13 @@ import pytest
 import torch
 
 from regrow.errors import StageError
+from regrow.model import weights
 from regrow.train import loop, state
 from regrow.train.task import Batch
 from regrow.train.tasks import tasks
+from regrow.train.tasks.finetuning import Finetuning
+from regrow.train.tasks.lora import Lora
+from regrow.train.tasks.preference import Preferring
 from regrow.train.tasks.pretraining import Pretraining
 from tests.train.toy import CONFIG, FREEZING, SETTINGS, TASK, Freezing, batch, masked, watch
 
@@ -60,6 +64,46 @@ def test_frozen_parameters_are_part_of_the_digest():
     other = {**frozen, "embed": frozen["embed"] + 1.0}
     digests = {state.State.initial(trained, given).digest() for given in (frozen, other, {})}
     assert len(digests) == 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Wide(Lora):
+    """The same numbers, all in float32."""
+
+    def given(self):
+        return {name: x.to(torch.float32) for name, x in super().given().items()}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_base_is_kept_in_the_type_that_has_its_numbers_whatever_its_file_is_of(dtype, tmp_path):
+    """One matrix has numbers that only float32 has, another such that only float16 has as well."""
+    base, folder = {name: x.to(torch.bfloat16).to(torch.float32) for name, x in PARAMETERS.items()}, tmp_path / "base"
+    if dtype == "float32":
+        base["head"], base["layers.000.mlp.down"] = PARAMETERS["head"], torch.full((32, 64), 1.0009765625)
+    folder.mkdir()
+    weights.save(folder, CONFIG, base, weights.Ends.both(0), dtype=dtype)
+    given = CONFIG, 16, ("model.layers.1.mlp.down_proj",), 2, 2.0, ("layers.001.mlp.norm",), 1, folder
+    found, wide = (
+        loop.train(kind(*given), SETTINGS, masked, tmp_path / kind.__name__, watch()) for kind in (Lora, Wide)
+    )
+    assert found.chain == wide.chain
+    kinds = {name: x.dtype for name, x in found.frozen().items() if x.dim() > 1}
+    own = {"head": torch.float32, "layers.000.mlp.down": torch.float16} if dtype == "float32" else {}
+    assert kinds == dict.fromkeys(kinds, torch.bfloat16) | own
+    assert {x.dtype for x in found.trained().values()} == {torch.float32}
+
+
+def test_what_is_trained_of_such_a_base_is_float32(tmp_path):
+    weights.save(tmp_path, CONFIG, PARAMETERS, weights.Ends.both(0), dtype="bfloat16")
+    tuned, preferring = Finetuning(CONFIG, 16, ("embed",), tmp_path), Preferring(CONFIG, 16, 0.1, tmp_path)
+    assert {x.dtype for task in (tuned, preferring) for x in task.initial().values()} == {torch.float32}
+    assert {name: x.dtype for name, x in tuned.given().items()} == {
+        name: torch.bfloat16 if x.dim() > 1 else torch.float32 for name, x in PARAMETERS.items() if name != "embed"
+    }
+    for name, x in preferring.initial().items():
+        reference = preferring.given()[f"reference.{name}"]
+        assert torch.equal(x, reference.to(torch.float32))
+        assert x.data_ptr() != reference.data_ptr()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,9 +20,10 @@ from regrow.train import loop
 from regrow.train.group import environment
 from regrow.train.group.environment import network_interface, worker_environment
 from tests.train.test_loop import GOLDEN
-from tests.train.toy import CONFIG, FREEZING, SETTINGS, TASK, batch, masked, watch
+from tests.train.toy import CONFIG, SETTINGS, SHORTENED, TASK, batch, masked, watch
 
 ROOT = Path(__file__).parents[2]
+WIDE = dataclasses.replace(SHORTENED, wide=True)
 UNEVEN = dataclasses.replace(SETTINGS, micro_batch=2, micro_batches_per_step=3)
 SINGLE = dataclasses.replace(SETTINGS, micro_batch=1, micro_batches_per_step=6, validate_every=2, snapshots=1)
 BARE = dataclasses.replace(SETTINGS, epsilon=0.0, checkpoint_every=1)  # divides nothing by nothing
@@ -36,7 +37,7 @@ from regrow.train.tasks import pretraining
 from regrow.train.group.environment import worker_environment
 from regrow.train.group.run import follow, join, leading
 from tests.train.test_workers import BARE, SINGLE, UNEVEN, looked
-from tests.train.toy import FREEZING, SETTINGS, TASK, TASKS_HERE, batch, masked, watch
+from tests.train.toy import SHORTENED, SETTINGS, TASK, TASKS_HERE, batch, masked, watch
 
 def take_part(shard=False):
     rendezvous = join(worker_environment(), eligible=True)
@@ -86,9 +87,9 @@ with traffic, take_part() as workers:
     found["broken"] = str(run("broken", batch=lambda step: batch(step) if step < 3 else broken(step)))
     run("stopped", watch=watch(3))
     found["after alone"] = run("alone").chain[-1]["chain"]
-    found["freezing"] = run("freezing", UNEVEN, masked, task=FREEZING).chain
-    found["freezing after alone"] = run("freezing alone", UNEVEN, masked, task=FREEZING).chain
-    run("freezing stopped", UNEVEN, masked, watch(3), FREEZING)
+    found["freezing"] = run("freezing", UNEVEN, masked, task=SHORTENED).chain
+    found["freezing after alone"] = run("freezing alone", UNEVEN, masked, task=SHORTENED).chain
+    run("freezing stopped", UNEVEN, masked, watch(3), SHORTENED)
     found["nothing"] = run("nothing", batch=nothing).what
     initial = pretraining.initialise
 
@@ -106,7 +107,7 @@ with traffic, take_part() as workers:
     seen = []
     found["single, shared"] = run("single", SINGLE, watch=looked(seen)).chain[-1]["chain"]
     found["seen"] = seen
-    run("stopped shared", UNEVEN, masked, watch(3), FREEZING)
+    run("stopped shared", UNEVEN, masked, watch(3), SHORTENED)
     pretraining.initialise = poisoned
     found["diverged, shared"] = run("diverged shared").what
     pretraining.initialise = initial
@@ -216,7 +217,7 @@ def group(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("group")
     stopped_alone(folder / "alone")
     stopped_alone(folder / "stopped 2")
-    stopped_alone(folder / "freezing alone", FREEZING, UNEVEN, masked)
+    stopped_alone(folder / "freezing alone", SHORTENED, UNEVEN, masked)
     finish(forked(EVERYTHING, folder, request.param))
     return request.param, folder, json.loads((folder / "found.json").read_text())
 
@@ -241,9 +242,9 @@ def test_another_number_of_workers_goes_on_from_a_checkpoint(group):
 
 def test_frozen_parameters_and_masks_give_the_same_bits_too(group, tmp_path):
     _, folder, found = group
-    alone = loop.train(FREEZING, UNEVEN, masked, tmp_path, watch()).chain
+    alone = loop.train(WIDE, UNEVEN, masked, tmp_path, watch()).chain
     assert found["freezing"] == found["freezing after alone"] == alone
-    assert loop.train(FREEZING, UNEVEN, masked, folder / "freezing stopped", watch()).chain == alone
+    assert loop.train(SHORTENED, UNEVEN, masked, folder / "freezing stopped", watch()).chain == alone
 
 
 def test_workers_who_hold_the_parameters_together_go_on_from_the_checkpoint_of_one(group):
@@ -253,8 +254,8 @@ def test_workers_who_hold_the_parameters_together_go_on_from_the_checkpoint_of_o
 
 def test_one_worker_goes_on_from_theirs(group, tmp_path):
     _, folder, _ = group
-    alone = loop.train(FREEZING, UNEVEN, masked, tmp_path, watch()).chain
-    assert loop.train(FREEZING, UNEVEN, masked, folder / "stopped shared", watch()).chain == alone
+    alone = loop.train(WIDE, UNEVEN, masked, tmp_path, watch()).chain
+    assert loop.train(SHORTENED, UNEVEN, masked, folder / "stopped shared", watch()).chain == alone
 
 
 def test_they_come_to_the_same_bits_in_several_turns_and_show_all_of_them_on_the_way(group, tmp_path):

@@ -75,8 +75,26 @@ class Freezing:
         return Freezing(Pretraining.described(description["whole"]), tuple(description["stays"]))
 
 
+@dataclass(frozen=True)
+class Shortened(Freezing):
+    """The same with matrices of fewer bits that stay: in bfloat16, or ``wide``, in float32."""
+
+    name: ClassVar[str] = "shortened"
+
+    wide: bool = False
+
+    def given(self):
+        short = {name: x.to(torch.bfloat16) if x.dim() > 1 else x for name, x in super().given().items()}
+        return {name: x.to(torch.float32) for name, x in short.items()} if self.wide else short
+
+    @staticmethod
+    def described(description):
+        return Shortened(Pretraining.described(description["whole"]), tuple(description["stays"]))
+
+
 FREEZING = Freezing(TASK, ("embed", "layers.000", "layers.001.mlp.norm"))
-TASKS_HERE = {**tasks(), Freezing.name: Freezing.described}
+SHORTENED = Shortened(TASK, FREEZING.stays)
+TASKS_HERE = {**tasks(), Freezing.name: Freezing.described, Shortened.name: Shortened.described}
 
 
 def watch(stop_at=None):

@@ -13,7 +13,7 @@ Example:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ClassVar
@@ -24,6 +24,7 @@ from torch import Tensor
 from regrow.errors import RegrowError
 from regrow.exact.backend import interpreted
 from regrow.exact.selection import current
+from regrow.exact.shorter import SHORTER
 
 # So many numbers can be added on the grid of a plain sum before float64 runs out of bits.
 MOST_ADDENDS = 1 << 22
@@ -71,13 +72,18 @@ def finite() -> Iterator[None]:
         _finite.reset(token)
 
 
-def floats(operation: str, **tensors: Any) -> None:
+def floats(operation: str, *, shorter: Collection[str] = (), **tensors: Any) -> None:
     """Require dense float32 tensors with entries, all on one device that the backend can use; finite ones if asked to.
+
+    Args:
+        operation: what is to take them.
+        shorter: which of them may be of a shorter type, if they need no gradient.
+        tensors: by their names.
 
     Raises:
         ArgumentError: about the first that is not so, as from all checks of this module.
     """
-    _all(operation, torch.float32, "float()", tensors)
+    _all(operation, torch.float32, "float()", tensors, shorter)
     if _finite.get():
         for name, x in tensors.items():
             _require_finite(operation, name, x)
@@ -105,12 +111,14 @@ def identifiers(operation: str, name: str, ids: Any, beside: Tensor, count: int,
         raise refused(operation, name, ids, f"it holds {first}, and must be within 0..{count - 1}")
 
 
-def _all(operation: str, dtype: torch.dtype, conversion: str, tensors: dict[str, Any]) -> None:
+def _all(
+    operation: str, dtype: torch.dtype, conversion: str, tensors: dict[str, Any], shorter: Collection[str] = ()
+) -> None:
     device = None
     for name, x in tensors.items():
         if not isinstance(x, Tensor):
             raise refused(operation, name, x, "it must be a tensor")
-        if x.dtype is not dtype:
+        if x.dtype is not dtype and not (name in shorter and x.dtype in SHORTER and not x.requires_grad):
             wanted = str(dtype).removeprefix("torch.")
             raise refused(operation, name, x, f"it must be {wanted}", f"convert it with `{name}.{conversion}`")
         if x.layout is not torch.strided:

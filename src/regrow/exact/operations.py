@@ -89,14 +89,14 @@ def _factor(backend: Backend, x: Tensor, layout: Layout) -> Digits | Numbers | P
 
 
 def _matrices(x: Tensor) -> Tensor:
-    """``(G, R, C)`` of what is to be brought to grids: one group, if it is a matrix."""
+    """float32 ``(G, R, C)`` of what is to be brought to grids: one group, if it is a matrix."""
     if torch.is_autocast_enabled(x.device.type):
         raise checks.ArgumentError(
             "exact products cannot be taken under `torch.autocast`",
             why="it would round their integers to fewer bits",
             hint="leave autocast out, or wrap these calls in `torch.autocast(..., enabled=False)`",
         )
-    return x if x.dim() == 3 else x[None]
+    return (x if x.dim() == 3 else x[None]).to(torch.float32)
 
 
 class _Linear(Function):
@@ -139,10 +139,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Args:
         x: ``(..., K)``.
-        weight: ``(N, K)``.
+        weight: ``(N, K)``; bfloat16 or float16 too, if it needs no gradient.
         bias: ``(N,)``, added in float32 to the rounded product.
     """
-    checks.floats("linear", x=x, weight=weight)
+    checks.floats("linear", x=x, weight=weight, shorter=("weight",))
     hint = "its last axis must be as long as that of `x`"
     checks.shape("linear", "weight", weight, (None, checks.last("linear", "x", x)), hint)
     rows = x.reshape(-1, x.shape[-1])
@@ -199,12 +199,12 @@ def low_rank(x: Tensor, weight: Tensor, a: Tensor, b: Tensor, bias: Tensor | Non
 
     Args:
         x: ``(..., K)``.
-        weight: ``(N, K)``; it gets no gradient.
+        weight: ``(N, K)``; it gets no gradient, and may be bfloat16 or float16.
         a: ``(R, K)``.
         b: ``(N, R)``.
         bias: ``(N,)``.
     """
-    checks.floats("low_rank", x=x, weight=weight, a=a, b=b)
+    checks.floats("low_rank", x=x, weight=weight, a=a, b=b, shorter=("weight",))
     hint = "its last axis must be as long as that of `x`"
     for name, matrix in (("weight", weight), ("a", a)):
         checks.shape("low_rank", name, matrix, (None, checks.last("low_rank", "x", x)), hint)
@@ -456,7 +456,7 @@ class _Embedding(Function):
     def forward(ctx: Any, ids: Tensor, weight: Tensor) -> Tensor:
         ctx.backend, ctx.rows = current(weight), weight.shape[0]
         ctx.save_for_backward(ids)
-        return weight.index_select(0, ids)
+        return weight.index_select(0, ids).to(torch.float32)
 
     @staticmethod
     @once
@@ -471,12 +471,12 @@ def embedding(ids: Tensor, weight: Tensor) -> Tensor:
 
     Args:
         ids: int64 of any shape, within ``0..V - 1``.
-        weight: ``(V, C)``.
+        weight: ``(V, C)``; bfloat16 or float16 too, if it needs no gradient.
 
     Returns:
-        ``(*ids.shape, C)``.
+        float32 ``(*ids.shape, C)``.
     """
-    checks.floats("embedding", weight=weight)
+    checks.floats("embedding", weight=weight, shorter=("weight",))
     checks.shape("embedding", "weight", weight, (None, None))
     checks.identifiers("embedding", "ids", ids, weight, weight.shape[0])
     checks.addends("embedding", "ids", ids, ids.numel())
@@ -615,14 +615,14 @@ def linear_log_probabilities(x: Tensor, weight: Tensor, targets: Tensor) -> Tens
 
     Args:
         x: ``(R, K)``.
-        weight: ``(V, K)``.
+        weight: ``(V, K)``; bfloat16 or float16 too, if it needs no gradient.
         targets: int64 ``(R,)``, within ``0..V - 1``.
 
     Returns:
         ``(R,)``.
     """
     name = "linear_log_probabilities"
-    checks.floats(name, x=x, weight=weight)
+    checks.floats(name, x=x, weight=weight, shorter=("weight",))
     checks.shape(name, "x", x, (None, None), "flatten all axes but the last")
     checks.shape(name, "weight", weight, (None, x.shape[1]), "its last axis must be as long as that of `x`")
     checks.identifiers(name, "targets", targets, weight, weight.shape[0])
@@ -757,10 +757,10 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         x: ``(..., K)``.
-        weight: ``(V, K)``.
+        weight: ``(V, K)``; bfloat16 or float16 too, if it needs no gradient.
         targets: int64 of the shape of ``x`` without its last axis, within ``0..V - 1``.
     """
-    checks.floats("linear_cross_entropy", x=x, weight=weight)
+    checks.floats("linear_cross_entropy", x=x, weight=weight, shorter=("weight",))
     hint = "its last axis must be as long as that of `x`"
     checks.shape("linear_cross_entropy", "weight", weight, (None, checks.last("linear_cross_entropy", "x", x)), hint)
     checks.identifiers("linear_cross_entropy", "targets", targets, weight, weight.shape[0])
@@ -791,16 +791,16 @@ def linear_distillation(
 
     Args:
         x: ``(..., K)``.
-        weight: ``(V, K)``.
+        weight: ``(V, K)``; bfloat16 or float16 too, if it needs no gradient.
         targets: int64 of the shape of ``x`` without its last axis, within ``0..V - 1``.
-        teacher: what its output matrix reads, ``(..., L)``, and that matrix, ``(V, L)``.
+        teacher: what its output matrix reads, ``(..., L)``, and that matrix, ``(V, L)``, likewise.
         temperature: above 0.
         share: of the divergence, 0 to 1.
         top: how many of the teacher's largest logits are kept, of equal ones the first; the rest have ``p = 0``. 0
             keeps all.
     """
     name, (states, matrix) = "linear_distillation", teacher
-    checks.floats(name, x=x, weight=weight, states=states, matrix=matrix)
+    checks.floats(name, x=x, weight=weight, states=states, matrix=matrix, shorter=("weight", "matrix"))
     hint = "its last axis must be as long as that of `x`"
     checks.shape(name, "weight", weight, (None, checks.last(name, "x", x)), hint)
     checks.identifiers(name, "targets", targets, weight, weight.shape[0])
@@ -815,10 +815,10 @@ def linear_distillation(
     blend = Blend(checks.number(name, "temperature", temperature, 2.0**-20), checks.number(name, "share", share))
     if blend.share > 1.0:
         raise checks.refused(name, "share", share, "it must be at most 1")
+    # A matrix that stays is left the tensor it is, with which its digits are kept.
+    matrix = matrix.detach() if matrix.requires_grad else matrix
     rows, read = (y.reshape(-1, y.shape[-1]).contiguous() for y in (x, states.detach()))
-    loss: Tensor = _LinearDistillation.apply(
-        rows, weight, targets.reshape(-1).contiguous(), (read, matrix.detach()), blend, top
-    )
+    loss: Tensor = _LinearDistillation.apply(rows, weight, targets.reshape(-1).contiguous(), (read, matrix), blend, top)
     return loss
 
 

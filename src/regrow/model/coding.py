@@ -14,13 +14,12 @@ import torch
 from torch import Tensor
 
 from regrow.exact.coded import Coded, Stacked, fits
+from regrow.exact.shorter import SHORTER
 from regrow.model.config import DecoderConfig
 from regrow.model.packed import Codes
 from regrow.model.pieces import Form
 
 Matrix = Tensor | Coded | Stacked
-SHORTER = (torch.bfloat16, torch.float16)
-"""What matrices of a model that runs may stay, besides float32."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +103,6 @@ def together(name: str, form: Form, config: DecoderConfig, tensors: Sequence[Ten
         bfloat16, float16 or float32.
     """
     kinds = {x.dtype for x in tensors}
-    stays = len(kinds) == 1 and kinds <= {*SHORTER} and len(config.shapes()[name]) == 2 and name != "positions"
+    stays = len(kinds) == 1 and kinds <= {*SHORTER} and len(config.shapes()[name]) == 2
     kind = kinds.pop() if stays else torch.float32
     return form.together(config, [x.to(kind, copy=True) for x in tensors])

@@ -31,8 +31,9 @@ from regrow.model.config import DecoderConfig, layer_name, skip
 from regrow.model.segments import Segments
 
 Parameters = Mapping[str, Tensor]
+"""float32; matrices that stay as they are may be bfloat16 or float16."""
 Weights = Mapping[str, Tensor | Coded | Stacked]
-"""Parameters of a model that runs, of which matrices may be codes, bfloat16 or float16."""
+"""Parameters of a model that runs, of which matrices may be codes."""
 
 INITIAL_STANDARD_DEVIATION = 0.02
 
@@ -427,8 +428,7 @@ class Pass:
     def _embedded(self, tokens: Tensor) -> Tensor:
         weight = self.parameters["embed"]
         if isinstance(weight, Tensor):
-            short = weight.dtype != torch.float32  # where nobody asks for gradients
-            return weight[tokens].to(torch.float32) if short else ops.embedding(tokens, weight)
+            return ops.embedding(tokens, weight)
         parts = weight.parts if isinstance(weight, Stacked) else (weight,)
         if len(parts) > 1:
             raise TypeError("an embedding is one tensor of a file")

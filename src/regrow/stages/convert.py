@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
@@ -34,8 +35,9 @@ def run(call: Call[ConvertParameters]) -> None:
 
 def cost(parameters: ConvertParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
     """Estimate: half the bytes."""
-    size = all_of(inputs, "weights").size
-    return Cost(Expected(size=size / 2), seconds=size / 2e8, memory_bytes=int(PROGRAM + 2.5 * size))
+    given = all_of(inputs, "weights")
+    gives = replace(given, size=given.size / 2, parameters=given.parameters or int(given.size / 4))
+    return Cost(gives, seconds=given.size / 2e8, memory_bytes=int(PROGRAM + 2.5 * given.size))
 
 
 KIND = Kind(

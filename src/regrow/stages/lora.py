@@ -15,10 +15,11 @@ from regrow.recipe.kind import ADAPTER, PROGRAM, Call, Cost, Expected, Kind, Rel
 from regrow.recipe.values import Texts
 from regrow.sections import fault
 from regrow.stages import tuning
+from regrow.stages.costs import all_of
 from regrow.stages.prefer import BETA, require_pairs
 from regrow.stages.training import RECORDS, Schedule
 from regrow.stages.tuning import SLOTS, Tuning, done, run_of
-from regrow.train.section import needs
+from regrow.train.section import Needs, needs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -197,11 +198,16 @@ def cost(parameters: LoraParameters, inputs: Mapping[str, tuple[Expected, ...]])
     whole = tuning.cost(parameters, inputs)
     assert whole.training is not None
     learned, share = whole.training.parameters, 1.0 if parameters.preferences else 2 / 3
+    # What files have in 16 bits stays so, and nothing in fewer.
+    width = max(2.0, min(4.0, all_of(inputs, "weights").size / max(1, learned)))
+
+    def taking(sharing: Sharing | None = None) -> Needs:
+        return needs(parameters, learned // 50, frozen=learned, sharing=sharing, width=width)
 
     def memory(sharing: Sharing) -> int:
-        return PROGRAM + needs(parameters, learned // 50, frozen=learned, sharing=sharing).memory
+        return PROGRAM + taking(sharing).memory
 
-    seconds, takes = whole.seconds * share, needs(parameters, learned // 50, frozen=learned)
+    seconds, takes = whole.seconds * share, taking()
     return replace(
         whole,
         gives=replace(whole.gives, size=whole.gives.size / 50),

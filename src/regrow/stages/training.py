@@ -122,10 +122,13 @@ class Run:
 
     def save(self, folder: Path, parameters: Mapping[str, Tensor]) -> None:
         """Write parameters into a folder."""
+        import torch
+
         from regrow.model.weights import save
 
         if self.write is None:
-            save(folder, self.config, parameters, self.ends)
+            wide = {name: parameters[name].to(torch.float32) for name in self.config.shapes()}
+            save(folder, self.config, wide, self.ends)
         else:
             self.write(folder, parameters)
 

@@ -209,7 +209,12 @@ class Needs:
 
 
 def needs(
-    train: Train, learned: int, frozen: int = 0, passing: Passing | None = None, sharing: Sharing | None = None
+    train: Train,
+    learned: int,
+    frozen: int = 0,
+    passing: Passing | None = None,
+    sharing: Sharing | None = None,
+    width: float = 4.0,
 ) -> Needs:
     """Estimate what a run needs.
 
@@ -226,16 +231,17 @@ def needs(
         frozen: parameters that only take part.
         passing: what there is of a micro-batch; None if nothing is known of it.
         sharing: who shares the run; by default nobody.
+        width: bytes of a value that only takes part, as :mod:`regrow.exact.shorter` has it.
     """
     passing, sharing = passing or Passing(), sharing or Sharing()
-    every, holders = learned + frozen, sharing.workers // sharing.copies
+    values, holders = 4.0 * learned + width * frozen, sharing.workers // sharing.copies
     if holders == 1:
         mine = -(-train.micro_batches_per_step // sharing.workers)
-        held = 8.0 * every + _gradients(mine) * learned
+        held = values + 4.0 * (learned + frozen) + _gradients(mine) * learned
     else:
         mine = -(-train.micro_batches_per_step // sharing.copies)
         sums = 4 if mine <= holders else _gradients(mine) - 4
-        held = (4.0 * every + sums * learned) / holders
+        held = (values + sums * learned) / holders
         held += 8.0 * (passing.outside + passing.layer) + 12.0 * passing.largest
     memory = held + 8.0 * learned / sharing.workers + 4.0 * passing.numbers(recompute=sharing.recompute)
     snapshots = 4 * train.snapshots * learned

@@ -18,6 +18,7 @@ from torch import Tensor
 from regrow.errors import StageError
 from regrow.exact.optimizer import matrix, rows
 from regrow.exact.selection import placed
+from regrow.exact.shorter import SHORTER
 from regrow.exact.workers import ALONE, Workers
 from regrow.formats.safetensors import STRETCH, canonical
 from regrow.store.atomic import new_directory, new_file, remove_tree
@@ -58,8 +59,9 @@ class State:
 
     Attributes:
         step: steps done.
-        parameters: float32, by name: those that are trained and those that are frozen. Whole, or of each, as a matrix,
-            the rows that this worker holds, if several hold a copy together.
+        parameters: by name: those that are trained, float32, and those that are frozen, float32 or the same numbers in
+            a shorter type. Whole, or of each, as a matrix, the rows that this worker holds, if several hold a copy
+            together.
         first: AdamW's first moments of the trained ones, as matrices; of each only the rows that this worker owns.
         second: AdamW's second moments, likewise.
         losses: a record for each step done: its number, the sha256 of its tokens, the loss, the gradient's norm.
@@ -140,14 +142,13 @@ class State:
         return replace(self, parameters=placed(dict(sorted(wholes.items())))) if wholes else self
 
     def _hashes(self, chunks: list[Chunk], workers: Workers) -> list[str]:
-        """The sha256 of each chunk's canonical bytes, each found by one worker and told to all."""
+        """The sha256 of each chunk's canonical bytes as float32, each found by one worker and told to all."""
         found = torch.zeros((len(chunks), _HASH), dtype=torch.uint8)
         for place, chunk in enumerate(chunks):
             values = self.values(chunk, None, workers)
             if values is not None:
-                found[place] = torch.frombuffer(
-                    bytearray(hashlib.sha256(canonical(values)).digest()), dtype=torch.uint8
-                )
+                data = canonical(values.to(torch.float32))
+                found[place] = torch.frombuffer(bytearray(hashlib.sha256(data).digest()), dtype=torch.uint8)
         workers.total(found)
         return [bytes(row).hex() for row in found.numpy()]
 
@@ -391,14 +392,15 @@ def _restore_moments(state: State, checkpoint: Checkpoint | None, workers: Worke
 
 def _spread(shapes: Mapping[str, Shape], given: dict[str, Tensor], workers: Workers) -> dict[str, Tensor]:
     """What each worker holds of the parameters that the first one is given, and lets go of."""
+    shorter = workers.tell({name: SHORTER.index(x.dtype) for name, x in given.items() if x.dtype in SHORTER})
     found = {}
     for name, shape in sorted(shapes.items()):
-        whole = given.pop(name, None)
+        whole, kind = given.pop(name, None), SHORTER[shorter[name]] if name in shorter else torch.float32
         if workers.holders.count == 1:
-            found[name] = torch.zeros(shape) if whole is None else whole
+            found[name] = torch.zeros(shape, dtype=kind) if whole is None else whole
             workers.give(found[name])
             continue
-        held = _rows_of(shape, workers.holders, torch.zeros(0))
+        held = _rows_of(shape, workers.holders, torch.zeros(0, dtype=kind))
         workers.scatter(None if whole is None else rows(whole), held[workers.peers.rows(len(held))])
         workers.peers.share([held])
         found[name] = held

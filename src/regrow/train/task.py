@@ -101,13 +101,15 @@ class Task(Protocol):
         """
 
     def initial(self) -> Mapping[str, Tensor]:
-        """The trained parameters before the first step: new tensors, which training changes in place.
+        """The trained parameters before the first step, float32: new tensors, which training changes in place.
 
         Asked of the first worker, and only if there is no checkpoint.
         """
 
     def given(self) -> Mapping[str, Tensor]:
-        """The frozen parameters, which no checkpoint holds. Asked of the first worker whenever a run starts."""
+        """The frozen parameters, which no checkpoint holds: float32, and matrices maybe in a shorter type that has the
+        same numbers, see :mod:`regrow.exact.shorter`. Asked of the first worker whenever a run starts.
+        """
 
     def loss(self, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """The mean loss of a micro-batch over the tokens that count, a scalar; a pure function."""

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from regrow.model.config import DecoderConfig
@@ -48,7 +49,7 @@ class Finetuning:
 
     def initial(self) -> Mapping[str, Tensor]:
         """As they are in the source."""
-        return self._read(self.trained())
+        return {name: values.to(torch.float32) for name, values in self._read(self.trained()).items()}
 
     def given(self) -> Mapping[str, Tensor]:
         """As they are in the source."""

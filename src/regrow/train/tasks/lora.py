@@ -70,7 +70,7 @@ class Lora:
         found: dict[str, Tensor] = {}
         for name, shape in self.trained().items():
             if name in self.whole:
-                found[name] = self._given[name].clone()
+                found[name] = self._given[name].to(torch.float32, copy=True)
             elif name.endswith(B):
                 found[name] = torch.zeros(shape)
             else:

@@ -56,7 +56,7 @@ class Preferring:
 
     def initial(self) -> Mapping[str, Tensor]:
         """As they are in the source."""
-        return {name: values.clone() for name, values in self._given.items()}
+        return {name: values.to(torch.float32, copy=True) for name, values in self._given.items()}
 
     def given(self) -> Mapping[str, Tensor]:
         """As they are in the source."""
