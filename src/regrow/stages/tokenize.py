@@ -187,7 +187,7 @@ def cost(parameters: TokenizeParameters, inputs: Mapping[str, tuple[Expected, ..
     """Estimate: all text is read, and about as many bytes of tokens are written."""
     split, vocabulary = all_of(inputs, "split"), all_of(inputs, "tokenizer").vocabulary
     gives = replace(split, size=split.text, vocabulary=vocabulary)
-    return Cost(gives, seconds=split.text / 4e6, memory_bytes=PROGRAM)
+    return Cost(gives, seconds=split.text / 15e6, memory_bytes=PROGRAM)
 
 
 KIND = Kind(
