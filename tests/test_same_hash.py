@@ -63,7 +63,7 @@ def assert_same(run):
     assert "equals" in run.stderr
 
 
-@pytest.mark.slow  # minutes for all of it; tests/exact/test_library.py takes a few steps with each
+@pytest.mark.slow  # minutes for all of it; tests/exact/test_library.py takes a few steps
 @pytest.mark.parametrize("name", CIRCUMSTANCES)
 def test_the_arithmetic_does_not_matter(name, tmp_path):
     assert_same(build(tmp_path, **CIRCUMSTANCES[name]))

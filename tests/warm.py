@@ -16,6 +16,7 @@ import json
 import os
 import pkgutil
 import runpy
+import shutil
 import signal
 import socket
 import subprocess
@@ -127,6 +128,17 @@ def _load() -> None:
         with suppress(ImportError):
             importlib.import_module(name)
     cpu_target.target_context.refresh()  # what Numba brings along itself
+    _audit_something()
+
+
+def _audit_something() -> None:
+    """Have patterns, words and licences at hand, which take an audit longer than most of what it reads."""
+    from regrow.auditing.audit import Options, audit
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("LICENSE", "README.md"):
+            shutil.copy(Path(__file__).parents[1] / name, folder)
+        audit(folder, Options("2026-01-01"))
 
 
 def _main(connection: socket.socket) -> NoReturn:

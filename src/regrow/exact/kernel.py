@@ -41,6 +41,7 @@ _flags: Any = ConfigStack
 _rebuilt: Any = CompileResult._rebuild
 _normal: Any = sigutils.normalize_signature
 _dumps: Any = serialize.dumps
+_memory: Any = rtsys
 
 _SETTINGS_OF_NO_ACCOUNT = ("NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_CACHE")
 """Those of Numba's that compiled code does not depend on; names may go on."""
@@ -151,7 +152,7 @@ class _Kept(NullCache):
         if data is not None:
             # Of this user and as it was written: what is wrong with it can only be that Numba cannot use it here.
             # The memory that kernels ask for, and none of what Numba knows to compile: a second of each process.
-            rtsys.initialize(target_context)
+            _memory.initialize(target_context)
             with suppress(Exception):
                 return _rebuilt(target_context, *pickle.loads(data))
         return None
