@@ -31,7 +31,7 @@ from regrow.model.family import Family
 from regrow.model.foreign import WHOLE
 from regrow.model.options import OptionError
 from regrow.model.packed import Codes
-from regrow.model.pieces import Transposed
+from regrow.model.pieces import Form, Transposed
 from regrow.words import DAMAGED, listed, shown, some
 
 CONFIG = "config.json"
@@ -203,20 +203,39 @@ def load_weights(directory: Path) -> tuple[DecoderConfig, dict[str, Matrix]]:
     Raises:
         InputError: as :func:`load`.
     """
-    config = load_config(directory)
-    family = _family(config.family)
-    wanted, found = family.shapes(config), dict[str, Matrix]()
-    with _stored(directory) as stored:
-        called = _called(wanted, stored, _head(directory, config, stored))
-        _require(directory, wanted, {ours: stored[name].get_slice(name) for ours, name in called.items()})
-        for ours, form, theirs in family.places(config):
-            files = {called[name]: stored[called[name]] for name in theirs}
-            packs = [Piece.of(file.codes()) for file in files.values() if isinstance(file, packed.Stored)]
-            matrix: Matrix | None = joined(form, config, packs) if len(packs) == len(files) else None
-            if matrix is None:
-                matrix = together(ours, form, config, [file.get_tensor(name) for name, file in files.items()])
-            found[ours] = matrix
+    config, found = load_config(directory), dict[str, Matrix]()
+    for ours, form, files in _pieces(directory, config):
+        packs = [Piece.of(file.codes()) for file in files.values() if isinstance(file, packed.Stored)]
+        matrix: Matrix | None = joined(form, config, packs) if len(packs) == len(files) else None
+        found[ours] = _numbers(ours, form, config, files) if matrix is None else matrix
     return config, found
+
+
+def numbers(directory: Path) -> Iterator[tuple[str, Tensor]]:
+    """The parameters of a model by our names, one after the other: matrices of bfloat16 or float16 as such, all else as
+    float32.
+
+    Raises:
+        InputError: as :func:`load`.
+    """
+    config = load_config(directory)
+    for ours, form, files in _pieces(directory, config):
+        yield ours, _numbers(ours, form, config, files)
+
+
+def _pieces(directory: Path, config: DecoderConfig) -> Iterator[tuple[str, Form, dict[str, Any]]]:
+    """The name of each parameter, how it is cut, and what gives its pieces, by their names in the files."""
+    family = _family(config.family)
+    with _stored(directory) as stored:
+        called = _called(family.shapes(config), stored, _head(directory, config, stored))
+        found = {ours: stored[name].get_slice(name) for ours, name in called.items()}
+        _require(directory, family.shapes(config), found)
+        for ours, form, theirs in family.places(config):
+            yield ours, form, {called[name]: stored[called[name]] for name in theirs}
+
+
+def _numbers(name: str, form: Form, config: DecoderConfig, files: Mapping[str, Any]) -> Tensor:
+    return together(name, form, config, [file.get_tensor(piece) for piece, file in files.items()])
 
 
 def load_codes(directory: Path) -> dict[str, Codes]:

@@ -119,6 +119,7 @@ def run(call: Call[DistilParameters]) -> None:
 def _from_a_teacher(call: Call[DistilParameters], run: Run) -> Distilling:
     """The weights are the student."""
     from regrow.model.weights import load, load_config
+    from regrow.train.given import given_in
 
     name = call.parameters.teacher
     folder, source = named(call, "teacher", (name,))[name], call.input("weights")
@@ -142,7 +143,7 @@ def _from_a_teacher(call: Call[DistilParameters], run: Run) -> Distilling:
         run.config,
         replace(theirs, vocabulary=rows),
         lambda: load(source)[1],
-        lambda: _cut(load(folder)[1], rows),
+        lambda: _cut(given_in(folder), rows),
     )
 
 
@@ -157,6 +158,7 @@ def _from_a_student(call: Call[DistilParameters], run: Run) -> Distilling:
     from regrow.model.options import OptionError
     from regrow.model.shrinking import shrinks, shrunk
     from regrow.model.weights import load
+    from regrow.train.given import given_in
 
     source = call.input("weights")
     shape: dict[str, Any] = dict(call.parameters.shape)
@@ -178,7 +180,7 @@ def _from_a_student(call: Call[DistilParameters], run: Run) -> Distilling:
             return shrunk(run.config, load(source)[1], student)
         return initialise(student, seed)
 
-    return _task(call, student, run.config, begin, lambda: load(source)[1])
+    return _task(call, student, run.config, begin, lambda: given_in(source))
 
 
 def _task(call: Call[DistilParameters], student: DecoderConfig, teacher: DecoderConfig, *made: Made) -> Distilling:

@@ -13,7 +13,6 @@ from torch import Tensor
 from regrow.exact import operations as ops
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder
-from regrow.train.given import staying
 from regrow.train.task import Batch, Shape
 
 TEACHER = "teacher."
@@ -34,7 +33,7 @@ class Distilling:
         share: of the teacher's divergence in the loss; the rest is cross-entropy.
         top: how many of the teacher's tokens are kept at each place; 0 for all.
         begin: gives the student's parameters before the first step; None for workers, who are sent them.
-        known: gives the teacher's, float32; likewise.
+        known: gives the teacher's, as :func:`regrow.train.given.given_in` does; likewise.
     """
 
     name: ClassVar[str] = "distilling"
@@ -66,7 +65,7 @@ class Distilling:
 
     def given(self) -> Mapping[str, Tensor]:
         """The teacher's."""
-        return {f"{TEACHER}{name}": values for name, values in staying({**_made(self.known)}).items()}
+        return {f"{TEACHER}{name}": values for name, values in _made(self.known).items()}
 
     def loss(self, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """The mix of divergence and cross-entropy, in nats, with the square of the temperature in the former."""
