@@ -14,36 +14,40 @@ from typing import Any
 import numba
 import numpy as np
 import torch
-from llvmlite import ir
-from numba import extending, prange, types
+from numba import prange
 from torch import Tensor
 
 from regrow.exact.coded import SIDE, Coded, Layout
-from regrow.exact.coded_products import best, parts, product, records_of, spanned
+from regrow.exact.coded_products import best, parts, product, records_of
 from regrow.exact.compiled import rms_norm_row
-from regrow.exact.kernel import shared_kernel
-from regrow.exact.ordered import attend
+from regrow.exact.kernel import kernel, shared_kernel
+from regrow.exact.ordered_attention import attend, floats_at
 from regrow.exact.rows import exp
 
 # None of these is typed.
-_intrinsic: Any = extending.intrinsic
 _numba: Any = numba
-_types: Any = types
+_helper: Any = kernel()
 _F = np.float32
 _ONE = _F(1.0)
 _STRETCH = 16  # positions at most: their scores fit a cache
 
 
-def _pointer(_typing: Any, address: Any) -> Any:
-    """The pointer of an address of float32."""
+@_helper
+def _turn(head: Any, cosine: Any, sine: Any) -> None:
+    """A head to its position, in its place."""
+    half = cosine.shape[0]
+    lower, upper = head[:half], head[half:]
+    for c in range(half):
+        u, v = lower[c], upper[c]
+        lower[c] = u * cosine[c] - v * sine[c]
+        upper[c] = v * cosine[c] + u * sine[c]
 
-    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        return builder.inttoptr(values[0], ir.FloatType().as_pointer())
 
-    return _types.CPointer(types.float32)(types.int64), generate
-
-
-_floats_at: Any = _intrinsic(_pointer)
+@_helper
+def _add(x: Any, out: Any) -> None:
+    """Add one row to another."""
+    for c in range(out.shape[0]):
+        out[c] = x[c] + out[c]
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def _attention_kernel(inner: Layout, outer: Layout, way: str) -> Any:
         held: Any, heads: int, groups: int, width: int, scale: Any, records: Any, normal: Any, joined: Any,
         means: Any, out: Any,
     ) -> None:  # fmt: skip
-        rows, columns, share, half = x.shape[0], x.shape[1], heads // groups, width // 2
+        rows, share = x.shape[0], heads // groups
         for r in prange(rows):
             rms_norm_row(x[r], gain, epsilon, normal[r], normal[r].view(np.int32))
             write_inner(normal[r], r, rows, records)
@@ -94,21 +98,16 @@ def _attention_kernel(inner: Layout, outer: Layout, way: str) -> Any:
         for r in prange(rows):
             text, place = places[r, 0], places[r, 1]
             for h in range(heads + groups):
-                head = joined[r, h * width : (h + 1) * width]
-                for c in range(half):
-                    u, v = head[c], head[c + half]
-                    head[c] = u * cosine[r, c] - v * sine[r, c]
-                    head[c + half] = v * cosine[r, c] + u * sine[r, c]
+                _turn(joined[r, h * width : (h + 1) * width], cosine[r], sine[r])
             for kind in range(2):
-                kept = _numba.carray(_floats_at(held[text, kind]), (groups, held[text, 2], width))
+                kept = _numba.carray(floats_at(held[text, kind]), (groups, held[text, 2], width))
                 for g in range(groups):
                     start = (heads + kind * groups + g) * width
                     kept[g, place] = joined[r, start : start + width]
         for i in prange(len(stretches) * groups):
             s, g = i // groups, i % groups
             start, stop, text, first = stretches[s, 0], stretches[s, 1], stretches[s, 2], stretches[s, 3]
-            keys = _numba.carray(_floats_at(held[text, 0]), (groups, held[text, 2], width))
-            values = _numba.carray(_floats_at(held[text, 1]), (groups, held[text, 2], width))
+            before = 4 * g * held[text, 2] * width
             queries, found = (
                 np.empty(((stop - start) * share, width), _F),
                 np.empty(((stop - start) * share, width), _F),
@@ -117,7 +116,7 @@ def _attention_kernel(inner: Layout, outer: Layout, way: str) -> Any:
                 for h in range(share):
                     place = (g * share + h) * width
                     queries[(r - start) * share + h] = joined[r, place : place + width]
-            attend(queries, keys[g], values[g], first, share, scale, found)
+            attend(queries, held[text, 0] + before, held[text, 1] + before, first, share, scale, found)
             for r in range(start, stop):
                 for h in range(share):
                     place = (g * share + h) * width
@@ -126,10 +125,8 @@ def _attention_kernel(inner: Layout, outer: Layout, way: str) -> Any:
             write_outer(means[r], r, rows, records)
         for i in prange(parts(rows, len(back))):
             write(i, back, records, out)
-            first, stop, g = spanned(i, rows, len(back))
-            for r in range(first, stop):
-                for c in range(g * SIDE, min(columns, (g + 1) * SIDE)):
-                    out[r, c] = x[r, c] + out[r, c]
+        for r in prange(rows):
+            _add(x[r], out[r])
 
     block.__qualname__ = f"attention_block.{inner.title}.{outer.title}.{way}"
     return shared_kernel(block)
@@ -181,7 +178,7 @@ def _mlp_kernel(inner: Layout, outer: Layout, way: str) -> Any:
         x: Any, gain: Any, epsilon: float, into: Any, back: Any, records: Any, normal: Any, joined: Any, active: Any,
         out: Any,
     ) -> None:  # fmt: skip
-        rows, columns, hidden = x.shape[0], x.shape[1], active.shape[1]
+        rows, hidden = x.shape[0], active.shape[1]
         for r in prange(rows):
             rms_norm_row(x[r], gain, epsilon, normal[r], normal[r].view(np.int32))
             write_inner(normal[r], r, rows, records)
@@ -194,10 +191,8 @@ def _mlp_kernel(inner: Layout, outer: Layout, way: str) -> Any:
             write_outer(active[r], r, rows, records)
         for i in prange(parts(rows, len(back))):
             write(i, back, records, out)
-            first, stop, g = spanned(i, rows, len(back))
-            for r in range(first, stop):
-                for c in range(g * SIDE, min(columns, (g + 1) * SIDE)):
-                    out[r, c] = x[r, c] + out[r, c]
+        for r in prange(rows):
+            _add(x[r], out[r])
 
     block.__qualname__ = f"mlp_block.{inner.title}.{outer.title}.{way}"
     return shared_kernel(block)

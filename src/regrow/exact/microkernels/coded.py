@@ -31,7 +31,7 @@ beside each other, block by block; behind all records, in the same order, the nu
 DIGITS, UPPER, LOWER = 32, 96, 100
 """Bytes of a digit's row in a record, and where the sums behind three of them are."""
 WORDS = 64
-"""Bytes of a digit's row in a record, where digits are words."""
+"""Bytes of a digit's row in a record, where digits are words; behind the row of words of ``WHOLE`` are its bytes."""
 WORD_BITS = 11
 """Of the lower one of two such."""
 POWER, WHOLE, ZERO, PLACE = 0, 8, 16, 24
@@ -48,8 +48,13 @@ class Form(Enum):
 
     BYTES = "three of 8 bits"
     HALVES = "four of 4 bits where rows are many, which are taken two at once; else three of 8"
-    WHOLE = "three of 8 bits, whose sums become one int32; what is multiplied is codes as they are"
+    WHOLE = "three of 8 bits, or where rows are many 7 as a byte and 16 as a word; sums of codes as they are, one int32"
     WORDS = "two, of 12 and 11 bits"
+
+
+def least(form: Form) -> int:
+    """From how many rows on these are many."""
+    return 2 if form is Form.WHOLE else 8
 
 
 def halves(layout: Layout) -> bool:

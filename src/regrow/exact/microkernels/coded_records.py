@@ -90,17 +90,25 @@ def record(layout: Layout, form: Form) -> Any:
                 total = builder.mul(sum_of(value), emit.constant(-layout.zero, emit.INT))
                 emit.store(builder, total, emit.offset(builder, digits, place))
 
-        def in_words() -> None:
-            # Of each four columns the even ones, then the odd ones.
+        def paired(value: Any) -> Any:
+            """Of each four columns the even ones, then the odd ones."""
             pairs = [4 * four + place for four in range(layout.block // 4) for place in (0, 2, 1, 3)]
+            return emit.shuffle(builder, value, value, pairs)
+
+        def in_words() -> None:
             for place, value in enumerate(split(n, WORD_BITS)):
-                words = builder.trunc(emit.shuffle(builder, value, value, pairs), shorts)
+                words = builder.trunc(paired(value), shorts)
                 emit.store(builder, words, emit.offset(builder, digits, WORDS * place))
 
-        if form is Form.HALVES:
+        def in_both() -> None:
+            upper, low = split(n, 16)
+            emit.store(builder, builder.trunc(paired(low), shorts), digits)
+            emit.store(builder, builder.trunc(upper, bytes_), emit.offset(builder, digits, WORDS))
+
+        if form in (Form.HALVES, Form.WHOLE):
             with builder.if_else(builder.trunc(many, ir.IntType(1))) as (yes, no):
                 with yes:
-                    in_halves()
+                    in_halves() if form is Form.HALVES else in_both()
                 with no:
                     in_bytes()
         elif form is Form.WORDS:

@@ -1,19 +1,22 @@
 """Rows times 16 rows of codes by what a processor has for vectors, one description for several of them.
 
-Codes of 4 bits are bytes, multiplied by three digits of 8 bits. Where no instruction adds up four products of bytes as
+Codes of 4 bits are bytes, multiplied by digits that are bytes. Where no instruction adds up four products of bytes as
 an int32, pairs are added as words (VPMADDUBSW, VPADDW): eight such sums, all of a block of 32 columns, are at most
-``8 * 2 * 15 * 2**7``, below 2**15, so that they become int32 once for each digit. The three sums are one int32, and
-codes keep their zero, which is taken off behind: see ``ZERO`` in :mod:`regrow.exact.microkernels.coded`.
+``8 * 2 * 15 * 2**7``, below 2**15, so that they become int32 once for each digit. All sums are one int32, and codes
+keep their zero, which is taken off behind: see ``ZERO`` in :mod:`regrow.exact.microkernels.coded`.
 
-All other codes are words, multiplied by two digits, ``2**11 h + l`` (VPMADDWD, VPADDD). Of each four columns the even
+Other codes are words, multiplied by two digits, ``2**11 h + l`` (VPMADDWD, VPADDD). Of each four columns the even
 ones are taken first, then the odd ones, which need no shuffle to be made from bytes. Sums of both digits are int32.
 
-A single row takes codes from where they lie. For several they are unpacked once, and stay in the first-level cache
-while all rows of the part go by; digit by digit, so that sums stay in registers. Sums become float64 as those of tiles.
+A single row takes codes from where they lie, those of 4 bits with three digits. For several they are unpacked once, and
+stay in the first-level cache while all rows of the part go by; digit by digit, so that sums stay in registers. Codes of
+4 bits are unpacked as bytes and as words, for two digits, ``2**16 h + l``: as many instructions as for three bytes, but
+the sums of the words go on from those of the bytes, and no digit's have to wait for another's.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -30,7 +33,6 @@ from regrow.exact.microkernels.coded import (
     NUMBERS,
     RECORD,
     WHOLE,
-    WORD_BITS,
     WORDS,
     Form,
     fetch_ahead,
@@ -46,6 +48,7 @@ from regrow.exact.microkernels.vnni import dot
 _ROWS = 4  # at a time: the sums of a digit take half of 16 registers
 _LINE = 4 * SIDE  # bytes of what an instruction takes of 16 rows: four columns as bytes, or two as words
 _WIDE = 8 * SIDE  # bytes of 16 float64
+_LINES = 24  # of a block at the most: of codes of 4 bits as words, and behind these as bytes
 _DOUBLE = ir.DoubleType()
 Add = Callable[[Any, Any, Any, Any], Any]
 """Writes the instructions that add products to sums; given LLVM's builder, the sums, codes and digits, all as int32."""
@@ -136,14 +139,9 @@ def form(layout: Layout) -> Form:
     return Form.WHOLE if layout.bits == 4 else Form.WORDS
 
 
-def _digits(layout: Layout) -> tuple[int, int, int]:
-    """How many there are of a number, how many bits the lower ones have, and how many bytes apart they lie."""
-    return (3, 8, DIGITS) if layout.bits == 4 else (2, WORD_BITS, WORDS)
-
-
-def _steps(layout: Layout) -> int:
+def _steps(layout: Layout, words: bool) -> int:
     """Lines of a block."""
-    return layout.block // (4 if layout.bits == 4 else 2)
+    return layout.block // (2 if words else 4)
 
 
 @cache
@@ -164,7 +162,8 @@ def row(layout: Layout, way: str) -> Any:
             record = builder.add(records, builder.mul(block.index, apart))
             tail = builder.add(tails, builder.mul(block.index, further))
             fetch_ahead(builder, run, layout)
-            planes = _planes(builder, layout, by, _sums_of_row(builder, layout, by, run, record))
+            planes = _sums_of_row(builder, layout, by, run, record)
+            planes = _whole(builder, by, planes) if layout.bits == 4 else planes
             numbers = [floats_in_order(builder, run, layout, kind, by.lanes) for kind in range(1 + layout.offset)]
             more = _added(builder, layout, planes, tail, numbers, [builder.load(total) for total in totals])
             for value, total in zip(more, totals, strict=True):
@@ -177,11 +176,12 @@ def row(layout: Layout, way: str) -> Any:
 @cache
 def rows(layout: Layout, way: str) -> Any:
     """As :func:`row`, of up to 64 rows."""
-    by = WAYS[way][layout.bits]
+    ways = WAYS[way]
+    by = ways[layout.bits]
 
     def write(builder: Any, *given: Any) -> None:
         runs, blocks, records, apart, tails, count, out, stride = given
-        codes, numbers, totals = (room(builder, n) for n in (_steps(layout) * _LINE, 2 * _WIDE, MOST * _WIDE))
+        codes, numbers, totals = (room(builder, n) for n in (_LINES * _LINE, 2 * _WIDE, MOST * _WIDE))
         width = 8 * by.doubles.count
         with emit.for_range(builder, emit.times(builder, count, _WIDE // width)) as part:
             zeros = ir.Constant(by.doubles, [0.0] * by.doubles.count)
@@ -192,6 +192,7 @@ def rows(layout: Layout, way: str) -> Any:
             run = builder.add(runs, emit.times(builder, block.index, layout.run))
             first_record = builder.add(records, builder.mul(block.index, apart))
             first_tail = builder.add(tails, builder.mul(block.index, further))
+            fetch_ahead(builder, run, layout)
             _unpack(builder, run, layout, by, codes, numbers)
             # Rows behind the last are read, too, though nothing comes of them.
             with emit.for_range(builder, several) as some:
@@ -200,7 +201,7 @@ def rows(layout: Layout, way: str) -> Any:
                     builder.add(base, emit.times(builder, first, size))
                     for base, size in ((first_record, RECORD), (first_tail, NUMBERS), (totals, _WIDE))
                 )
-                _add_up(builder, layout, by, codes, numbers, record, tail, kept)
+                _add_up(builder, layout, ways, codes, numbers, record, tail, kept)
         with emit.for_range(builder, count) as one:
             kept = builder.add(totals, emit.times(builder, one.index, _WIDE))
             _finish(builder, by, _at(builder, by, kept), builder.add(out, builder.mul(one.index, stride)))
@@ -215,28 +216,32 @@ def _intrinsic(write: Callable[..., None], title: str) -> Any:
     return emit.intrinsic(typed)
 
 
-def _lines(builder: Any, run: Any, layout: Layout, by: Way) -> Iterator[tuple[int, list[Any]]]:
-    """The codes of a run: their number in the block, and registers of all 16 rows."""
-    shorts, width = ir.VectorType(emit.SHORT, 2 * by.lanes), 4 * by.lanes
-    for place in range(0, layout.codes, _LINE):
+def _lines(builder: Any, run: Any, layout: Layout, by: Way, words: bool) -> Iterator[tuple[int, list[Any]]]:
+    """The codes of a run, as bytes or as words: their number in the block, and registers of all 16 rows."""
+    shorts, width, lines = ir.VectorType(emit.SHORT, 2 * by.lanes), 4 * by.lanes, layout.codes // _LINE
+    mask = ((1 << layout.bits) - 1) * (1 if words else 0x0101)
+    for line in range(lines):
+        place = _LINE * line
         loaded = [emit.load(builder, shorts, emit.offset(builder, run, place + width * n)) for n in range(by.groups)]
-        for half in range(2):
-            # Of bytes with two codes each the lower ones, then the upper ones; else the even bytes, then the odd ones.
-            shift, mask = (4 * half, 0x0F0F) if layout.bits == 4 else (8 * half, 0xFF)
-            found = [builder.lshr(one, emit.constants(shift, shorts)) for one in loaded] if half else loaded
-            if shift != 8:
+        # Of bytes with two codes each the lower ones, then the upper ones; as words the even bytes, then the odd ones.
+        for half, odd in itertools.product(range(8 // layout.bits), range(1 + words)):
+            shift = 4 * half + 8 * odd
+            found = [builder.lshr(one, emit.constants(shift, shorts)) for one in loaded] if shift else loaded
+            if shift + layout.bits < 16:
                 found = [builder.and_(one, emit.constants(mask, shorts)) for one in found]
             if layout.bits == 8:
                 found = [builder.sub(one, emit.constants(layout.zero, shorts)) for one in found]
-            first = half * layout.codes + place if layout.bits == 4 else 2 * place + half * _LINE
-            yield first // _LINE, [builder.bitcast(one, by.sums) for one in found]
+            yield (half * lines + line) * (1 + words) + odd, [builder.bitcast(one, by.sums) for one in found]
 
 
 def _unpack(builder: Any, run: Any, layout: Layout, by: Way, codes: Any, numbers: Any) -> None:
     """The codes of a run line by line, and its scales and offsets as float64."""
-    for step, line in _lines(builder, run, layout, by):
-        for number, some in enumerate(line):
-            emit.store(builder, some, emit.offset(builder, codes, _LINE * step + 4 * by.lanes * number))
+    for words in (True, False) if layout.bits == 4 else (True,):
+        behind = 0 if words else _steps(layout, True)
+        for step, line in _lines(builder, run, layout, by, words):
+            for number, some in enumerate(line):
+                place = emit.offset(builder, codes, _LINE * (behind + step) + 4 * by.lanes * number)
+                emit.store(builder, some, place)
     for kind in range(1 + layout.offset):
         for number, value in enumerate(floats_in_order(builder, run, layout, kind, by.lanes)):
             place = _WIDE * kind + 8 * by.doubles.count * number
@@ -245,59 +250,67 @@ def _unpack(builder: Any, run: Any, layout: Layout, by: Way, codes: Any, numbers
 
 def _sums_of_row(builder: Any, layout: Layout, by: Way, run: Any, record: Any) -> list[list[Any]]:
     """The sums of each digit, all digits at once."""
-    count, _, apart = _digits(layout)
+    count, apart = (3, DIGITS) if layout.bits == 4 else (2, WORDS)
     sums = [[emit.constants(0, by.sums)] * by.groups for _ in range(count)]
-    for step, line in _lines(builder, run, layout, by):
+    for step, line in _lines(builder, run, layout, by, layout.bits == 8):
         for number, before in enumerate(sums):
             digits = spread(builder, emit.INT, emit.offset(builder, record, apart * number + 4 * step), by.lanes)
             sums[number] = [by.add(builder, total, one, digits) for total, one in zip(before, line, strict=True)]
     return [[by.widen(builder, total) for total in digit] for digit in sums]
 
 
-def _sums_of_rows(builder: Any, layout: Layout, by: Way, codes: Any, records: list[Any]) -> list[list[Any]]:
-    """The sums of each digit of several rows, row by row."""
-    count, _, apart = _digits(layout)
-    found = []
-    for number in range(count):
-        # They are memory here, and registers once LLVM has promoted it.
-        sums = [emit.alloca(builder, by.sums) for _ in range(len(records) * by.groups)]
-        for total in sums:
-            builder.store(emit.constants(0, by.sums), total)
-        with emit.for_range(builder, emit.constant(_steps(layout) // 2)) as two:
-            for odd in range(2):
-                step = emit.offset(builder, emit.times(builder, two.index, 2), odd)
-                there = builder.add(codes, emit.times(builder, step, _LINE))
-                line = [
-                    emit.load(builder, by.sums, emit.offset(builder, there, 4 * by.lanes * n)) for n in range(by.groups)
-                ]
-                place = emit.offset(builder, emit.times(builder, step, 4), apart * number)
-                for row, record in enumerate(records):
-                    digits = spread(builder, emit.INT, builder.add(record, place), by.lanes)
-                    for one, total in zip(line, sums[by.groups * row :], strict=False):
-                        builder.store(by.add(builder, builder.load(total), one, digits), total)
-        found.append([by.widen(builder, builder.load(total)) for total in sums])
-    return found
-
-
-def _planes(builder: Any, layout: Layout, by: Way, sums: list[list[Any]]) -> list[list[Any]]:
-    """Those of 4-bit codes as one plane, all with 2**31 added."""
-    _, bits, _ = _digits(layout)
-    first = emit.constants(-(1 << 31), by.sums)
+def _sums_of_rows(
+    builder: Any, layout: Layout, ways: dict[int, Way], codes: Any, records: list[Any]
+) -> list[list[Any]]:
+    """The sums of several rows, row by row: of each digit, or of codes of 4 bits of all of them."""
+    words, narrow = ways[8], ways[4]
+    zeros = [emit.constants(0, words.sums)] * (len(records) * words.groups)
+    lines, second = _steps(layout, True), [emit.offset(builder, record, WORDS) for record in records]
     if layout.bits == 8:
-        return [[builder.xor(one, first) for one in digit] for digit in sums]
+        return [_taken(builder, words, lines, codes, some, zeros) for some in (records, second)]
+    behind = emit.offset(builder, codes, _LINE * lines)
+    upper = _taken(builder, narrow, _steps(layout, False), behind, second, zeros)
+    begin = [builder.shl(narrow.widen(builder, one), emit.constants(16, words.sums)) for one in upper]
+    return [_taken(builder, words, lines, codes, records, begin)]
+
+
+def _taken(builder: Any, by: Way, steps: int, codes: Any, digits: list[Any], begin: list[Any]) -> list[Any]:
+    """Sums, with what so many lines of codes give with a digit of some rows."""
+    # They are memory here, and registers once LLVM has promoted it.
+    sums = [emit.alloca(builder, by.sums) for _ in begin]
+    for total, value in zip(sums, begin, strict=True):
+        builder.store(value, total)
+    with emit.for_range(builder, emit.constant(steps // 2)) as two:
+        for odd in range(2):
+            step = emit.offset(builder, emit.times(builder, two.index, 2), odd)
+            there = builder.add(codes, emit.times(builder, step, _LINE))
+            line = [
+                emit.load(builder, by.sums, emit.offset(builder, there, 4 * by.lanes * n)) for n in range(by.groups)
+            ]
+            place = emit.times(builder, step, 4)
+            for row, base in enumerate(digits):
+                four = spread(builder, emit.INT, builder.add(base, place), by.lanes)
+                for one, total in zip(line, sums[by.groups * row :], strict=False):
+                    builder.store(by.add(builder, builder.load(total), one, four), total)
+    return [builder.load(total) for total in sums]
+
+
+def _whole(builder: Any, by: Way, sums: list[list[Any]]) -> list[list[Any]]:
+    """The sums of three digits of 8 bits as one."""
     total, *rest = sums
     for lower in rest:
-        shifted = (builder.shl(one, emit.constants(bits, by.sums)) for one in total)
+        shifted = (builder.shl(one, emit.constants(8, by.sums)) for one in total)
         total = [builder.add(one, more) for one, more in zip(shifted, lower, strict=True)]
-    return [[builder.xor(one, first) for one in total]]
+    return [total]
 
 
 def _add_up(
-    builder: Any, layout: Layout, by: Way, codes: Any, numbers: Any, record: Any, tail: Any, totals: Any
+    builder: Any, layout: Layout, ways: dict[int, Way], codes: Any, numbers: Any, record: Any, tail: Any, totals: Any
 ) -> None:
     """Add what a block of some rows gives to their totals."""
+    by = ways[layout.bits]
     records = [emit.offset(builder, record, RECORD * number) for number in range(_ROWS)]
-    planes = _planes(builder, layout, by, _sums_of_rows(builder, layout, by, codes, records))
+    planes = _sums_of_rows(builder, layout, ways, codes, records)
     found = [_at(builder, by, emit.offset(builder, numbers, _WIDE * kind)) for kind in range(1 + layout.offset)]
     for number in range(_ROWS):
         place, own = emit.offset(builder, totals, _WIDE * number), emit.offset(builder, tail, NUMBERS * number)
@@ -311,6 +324,8 @@ def _added(
     builder: Any, layout: Layout, planes: list[list[Any]], tail: Any, numbers: list[list[Any]], totals: list[Any]
 ) -> list[Any]:
     """The totals of a row, and what its sums over a block are times the scales, and the offsets."""
+    first = emit.constants(-(1 << 31), planes[0][0].type)
+    planes = [[builder.xor(one, first) for one in plane] for plane in planes]
     found, half = values(builder, planes, tail), totals[0].type.count
     found = [
         builder.fadd(total, builder.fmul(value, scale))
