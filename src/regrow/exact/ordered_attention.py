@@ -22,6 +22,7 @@ from regrow.exact.microkernels import emission as emit
 from regrow.exact.ordered import filled
 from regrow.exact.ordered_tiles import WIDE, bases, fused, numbers
 from regrow.exact.rows import exp, largest_number
+from regrow.exact.threads import THREADS
 
 # None of these is typed.
 _numba: Any = numba
@@ -276,7 +277,8 @@ def ordered_attention(q: Tensor, k: Tensor, v: Tensor, first: int, share: int, s
     out = torch.empty(q.shape, dtype=torch.float32)
     q, k, v = filled(q).contiguous(), _dense(filled(k)), _dense(v)
     held = np.array([(keys.data_ptr(), values.data_ptr()) for keys, values in zip(k, v, strict=True)], np.int64)
-    _attention_kernel(q.numpy(), held, first, share, np.float32(scale), out.numpy())
+    threads = THREADS.worth(k.nbytes + v.nbytes)
+    _attention_kernel(q.numpy(), held, first, share, np.float32(scale), out.numpy(), threads=threads)
     return out
 
 

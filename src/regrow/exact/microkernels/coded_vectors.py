@@ -311,8 +311,9 @@ def _add_up(
     by = ways[layout.bits]
     records = [emit.offset(builder, record, RECORD * number) for number in range(_ROWS)]
     planes = _sums_of_rows(builder, layout, ways, codes, records)
-    found = [_at(builder, by, emit.offset(builder, numbers, _WIDE * kind)) for kind in range(1 + layout.offset)]
     for number in range(_ROWS):
+        # Loaded for each row, as operands of what is done to them: there are no registers for them meanwhile.
+        found = [_at(builder, by, emit.offset(builder, numbers, _WIDE * kind)) for kind in range(1 + layout.offset)]
         place, own = emit.offset(builder, totals, _WIDE * number), emit.offset(builder, tail, NUMBERS * number)
         some = [plane[by.groups * number : by.groups * (number + 1)] for plane in planes]
         more = _added(builder, layout, some, own, found, _at(builder, by, place))
