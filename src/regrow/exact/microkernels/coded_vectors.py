@@ -108,9 +108,14 @@ class Way:
         return DIGITS if self.bytes else WORDS
 
     @property
+    def narrow(self) -> bool:
+        """Whether registers are Arm's, of 16 bytes, which instructions of its own fill from memory."""
+        return self.lanes == 4
+
+    @property
     def together(self) -> int:
-        """Lines whose digits are loaded at once: an instruction of Arm's takes any word of a register for all."""
-        return 4 if self.lanes == 4 else 2
+        """Lines whose digits are loaded at once: of Arm's, an instruction takes one word for all its lanes."""
+        return 4 if self.narrow else 2
 
     def first(self, digits: int) -> int:
         """What sums begin with, so that those of so many digits, as one, begin with 2**31."""
@@ -393,8 +398,12 @@ def _sums_of_rows(builder: Any, layout: Layout, by: Way, codes: Any, records: li
 def _add_digits(builder: Any, layout: Layout, by: Way, codes: Any, rows: list[Any], sums: list[Any]) -> None:
     """Add what a digit of some rows gives with a block of codes."""
     deep, add = (2, by.pairs) if by.pairs else (1, by.add)
-    # If LLVM knew how often, it would unroll the loop and keep codes for the next digit, which takes copies on the stack.
-    with emit.for_range(builder, emit.opaque(builder, emit.constant(_steps(layout, by) // by.together))) as loop:
+    count = emit.constant(_steps(layout, by) // by.together)
+    if by.narrow:
+        # No instruction takes codes from memory, so that LLVM, which would unroll the loop, would keep them for the next
+        # digit, as copies on the stack.
+        count = emit.opaque(builder, count)
+    with emit.for_range(builder, count) as loop:
         start = emit.times(builder, loop.index, by.together)
         there, place = emit.times(builder, start, _LINE), emit.times(builder, start, 4)
         there, rows = builder.add(codes, there), [builder.add(row, place) for row in rows]
