@@ -15,6 +15,7 @@ from regrow.exact import coded_products, comparison, definition, inference
 from regrow.exact.coded import Coded, Stacked
 from regrow.exact.microkernels import coded_vectors
 from regrow.exact.microkernels import emission as emit
+from regrow.exact.microkernels.coded import Form
 from regrow.exact.selection import use
 from regrow.model import gguf_blocks
 from regrow.model.cache import Cache
@@ -157,7 +158,7 @@ def test_sums_that_are_as_large_as_they_can_be_have_the_same_bits(zero, bits, ro
 
 
 def by_hand(bits, signed):
-    """A way of registers of 16 int32, whose products any processor has."""
+    """Products in registers of 16 int32, which any processor has."""
 
     def add(builder, total, *factors):
         count = 16 * 32 // bits
@@ -171,16 +172,18 @@ def by_hand(bits, signed):
             )
         return builder.add(total, products)
 
-    return coded_vectors.Way(16, add, lambda _builder, total: total)
+    return coded_vectors.Products(add)
 
 
+@pytest.mark.parametrize("few", [Form.MIXED, Form.WHOLE])
 @pytest.mark.parametrize("name", list(comparison.CODED))
-def test_by_registers_of_another_width_the_bits_are_the_same(name, monkeypatch):
-    monkeypatch.setitem(coded_vectors.WAYS, "by hand", {4: by_hand(8, False), 8: by_hand(16, True)})
+def test_by_registers_of_another_width_the_bits_are_the_same(name, few, monkeypatch):
+    way = coded_vectors.Way(16, {4: few, 8: Form.WORDS}, {8: by_hand(8, False), 16: by_hand(16, True)})
+    monkeypatch.setitem(coded_vectors.WAYS, f"by hand, {few.name}", way)
     weight = comparison.coded(*comparison.CODED[name])
     for rows, kind in itertools.product((1, 9), ("normal", "edges")):
         x = comparison.sample((rows, 96), 3, kind)
-        found = coded_products.coded_product(x, weight, "by hand")
+        found = coded_products.coded_product(x, weight, f"by hand, {few.name}")
         assert comparison.difference(found, definition.coded_product(x, weight)) == ""
 
 

@@ -104,7 +104,7 @@ def records_of(rows: int, blocks: int) -> Any:
 
 def _recorder(layout: Layout, way: str) -> Any:
     own = Form.HALVES if halves(layout) and way == "amx" else Form.BYTES
-    form = vectors.form(layout) if way in vectors.WAYS else own
+    form = vectors.form(layout, way) if way in vectors.WAYS else own
     size, record, from_here = layout.block, coded_record(layout, form), least(form)
 
     def write(x: Any, row: int, rows: int, out: Any) -> None:
