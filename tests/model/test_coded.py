@@ -104,8 +104,8 @@ def of_several_kinds():
     config = replace(CONFIG, layers=4, context=140)
     weights = {n: p + 0.1 if p.dim() == 1 else p * 9.0 for n, p in initialise(config, 1).items()}
     for seed, (name, shape) in enumerate(sorted(config.shapes().items())):
-        if name.startswith("layers") and len(shape) == 2 and name != "layers.3.attention.out":
-            bits = 8 if name.startswith("layers.2.") else 4
+        if name.startswith("layers") and len(shape) == 2 and name != "layers.003.attention.out":
+            bits = 8 if name.startswith("layers.002.") else 4
             weights[name] = Piece.of(codes(*shape, bits, seed)).rows(torch.arange(shape[0]))
     return config, weights
 

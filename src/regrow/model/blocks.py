@@ -93,8 +93,8 @@ class Blocks:
         parts = tuple(f"{name} {kind}" for name in names for kind in ("keys", "values"))
         pairs = zip(self._caches, self._counts, strict=True)
         each = [cache.addresses(parts, cache.length + count, shape) for cache, count in pairs]
-        found = np.concatenate(each, 1)
-        return np.ascontiguousarray(found.reshape(len(names), 2, -1, 2).swapaxes(1, 2))
+        shared = np.concatenate(each, 1).reshape(len(names), 2, self._batch * len(each), 2)
+        return np.ascontiguousarray(shared.swapaxes(1, 2))
 
     @cached_property
     def _usual(self) -> bool:
