@@ -100,6 +100,29 @@ def test_operation_by_operation_and_by_the_definition_the_logits_are_the_same(mo
     assert comparison.difference(decoder.logits(weights, TOKENS[:, :9]), found) == ""
 
 
+def of_several_kinds():
+    """A model of which the first two layers are of one kind, the third of another, and the last not codes alone."""
+    config = replace(CONFIG, layers=4, context=140)
+    weights = {n: p + 0.1 if p.dim() == 1 else p * 9.0 for n, p in initialise(config, 1).items()}
+    for seed, (name, shape) in enumerate(sorted(config.shapes().items())):
+        if name.startswith("layers") and len(shape) == 2 and name != "layers.003.attention.out":
+            bits = 8 if name.startswith("layers.002.") else 4
+            weights[name] = Piece.of(codes(*shape, bits, seed)).rows(torch.arange(shape[0]))
+    return config, weights
+
+
+def test_layers_of_several_kinds_give_what_operations_give_also_where_a_cache_grows(monkeypatch):
+    config, weights = of_several_kinds()
+    decoder, tokens, caches = Decoder(config), torch.arange(2 * 135).view(2, 135) ** 2 * 7 % 50, [Cache(), Cache(140)]
+    found = []
+    for cut in itertools.pairwise((0, 60, 61, 70, 130, 131, 135)):
+        new = [row[slice(*cut)] for row in tokens]
+        found.append(decoder.outputs(weights, decoder.step(weights, new, caches)).view(2, -1, 50))
+    assert caches[0].room > 130
+    monkeypatch.setattr("regrow.model.decoder.Blocks", lambda *_: None)
+    assert comparison.difference(torch.cat(found, 1), decoder.logits(weights, tokens)) == ""
+
+
 def test_the_logits_are_those_of_the_numbers_that_the_codes_stand_for_but_for_the_grid(model):
     (config, numbers), (_, weights) = load(model), load_weights(model)
     decoder = Decoder(config)

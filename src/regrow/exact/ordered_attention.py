@@ -13,20 +13,18 @@ import numba
 import numpy as np
 import torch
 from llvmlite import ir
-from numba import prange, types
+from numba import prange
 from torch import Tensor
 
 from regrow.exact.definition import LANES
-from regrow.exact.kernel import kernel, shared_kernel
+from regrow.exact.kernel import floats_at, kernel, shared_kernel
 from regrow.exact.microkernels import emission as emit
 from regrow.exact.ordered import filled
 from regrow.exact.ordered_tiles import WIDE, bases, fused, numbers
 from regrow.exact.rows import exp, largest_number
 from regrow.exact.threads import THREADS
 
-# None of these is typed.
 _numba: Any = numba
-_types: Any = types
 _parallel: Any = shared_kernel
 _helper: Any = kernel()
 
@@ -38,19 +36,6 @@ _ROWS = 8 if WIDE else 4
 """Of a tile: as many sums as registers hold beside what they are made of, and enough that none waits for another."""
 _QUERIES = 48  # rows that a thread takes at a time, so that they stay in its cache
 _ORDER = ((0, 4), (2, 6)), ((1, 5), (3, 7))  # in which lanes are added up
-
-
-def _pointer(_typing: Any, address: Any) -> Any:
-    """The pointer of an address of float32."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        return emit.pointer(builder, values[0], ir.FloatType())
-
-    return _types.CPointer(types.float32)(types.int64), generate
-
-
-floats_at: Any = emit.intrinsic(_pointer)
-"""The pointer of an address of float32, for ``numba.carray``."""
 
 
 def _turned(builder: Any, rows: list[Any]) -> list[Any]:
