@@ -1,46 +1,29 @@
 """What Arm processors multiply with, run by an emulator: sums are those of integers, with the extensions and without.
 
-A unit's functions are compiled for Arm here, linked with a small program that gives them panels, and run. Needs
-qemu-user-static and gcc-aarch64-linux-gnu; is left out where these are not. ``aarch64.sh`` runs whole builds there.
+A unit's functions are compiled for Arm here, linked with a small program that gives them panels, and run; see
+:mod:`arm`. ``aarch64.sh`` runs whole builds there.
 """
 
-import shutil
-import subprocess
-from pathlib import Path
+from functools import partial
 
+import arm
 import numpy as np
 import pytest
-from llvmlite import binding, ir
 
 from regrow.exact.microkernels import units
 from regrow.exact.microkernels.neon import NEON, SDOT, SMMLA
 
-EMULATOR, COMPILER = shutil.which("qemu-aarch64-static"), shutil.which("aarch64-linux-gnu-gcc")
-if not (EMULATOR and COMPILER):
-    pytest.skip("there is no emulator of Arm, or no compiler for it", allow_module_level=True)
+arm.required()
 
-TRIPLE = "aarch64-unknown-linux-gnu"
-HERE = Path(__file__).parent
 # The processor that has just what a unit needs, and one that has all.
 PAIRS = [(NEON, "cortex-a53"), (NEON, "max"), (SDOT, "neoverse-n1"), (SDOT, "max"), (SMMLA, "max")]
 
 
-def machine_code(unit):
-    """A unit's functions for Arm, by the short names that the driver calls."""
-    binding.initialize_all_targets()
-    binding.initialize_all_asmprinters()
-    try:
-        target = binding.Target.from_triple(TRIPLE)
-    except RuntimeError:
-        pytest.skip("this LLVM writes no code for Arm")
-    machine = target.create_target_machine(cpu="generic", opt=3, reloc="pic", codemodel="default")
-    module = ir.Module(unit.name)
-    module.triple, module.data_layout = TRIPLE, str(machine.target_data)
+def write_unit(unit, module):
+    """A unit's functions, by the short names that the driver calls."""
     units.write_functions(unit, module)
-    compiled = binding.parse_assembly(str(module).replace(f"regrow.{unit.name}.", ""))
-    builder = binding.create_pass_builder(machine, binding.PipelineTuningOptions(speed_level=3))
-    builder.getModulePassManager().run(compiled, builder)
-    return machine.emit_object(compiled)
+    for one in (one for one in module.functions if not one.is_declaration):
+        one.name = one.name.removeprefix(f"regrow.{unit.name}.")
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +33,7 @@ def program(tmp_path_factory):
 
     def found(unit):
         if unit.name not in made:
-            folder = tmp_path_factory.mktemp(unit.name)
-            (folder / "unit.o").write_bytes(machine_code(unit))
-            made[unit.name] = folder / "run"
-            parts = [str(HERE / "driver.c"), str(folder / "unit.o")]
-            subprocess.run([COMPILER, "-O1", "-static", "-o", made[unit.name], *parts], check=True)
+            made[unit.name] = arm.linked(tmp_path_factory.mktemp(unit.name), "driver.c", partial(write_unit, unit))
         return made[unit.name]
 
     return found
@@ -104,8 +83,9 @@ def test_sums_are_those_of_integers(program, unit, processor):
         + panel_of_columns(right)
         for left, right in cases
     )
-    command = [EMULATOR, "-cpu", processor, program(unit)]
-    found = np.frombuffer(subprocess.run(command, input=given, capture_output=True, check=True).stdout, np.int32)
+    done = arm.run(program(unit), processor, given)
+    assert done.returncode == 0, done.stderr
+    found = np.frombuffer(done.stdout, np.int32)
     expected = [parts_of(left, right) for left, right in cases]
     assert np.array_equal(found, np.concatenate([part.ravel() for part in expected]))
 
@@ -116,5 +96,4 @@ def test_sums_are_those_of_integers(program, unit, processor):
 def test_a_processor_without_the_extension_cannot_run_it(program, unit, processor):
     planes = digits("random", 1, 64, 1)
     given = np.array([1, 1], np.int32).tobytes() + panel_of_rows(planes) + panel_of_columns(planes)
-    done = subprocess.run([EMULATOR, "-cpu", processor, program(unit)], input=given, capture_output=True)
-    assert done.returncode == -4 or b"Illegal instruction" in done.stderr  # SIGILL
+    assert arm.cannot_run(arm.run(program(unit), processor, given))

@@ -15,6 +15,7 @@ from regrow.exact import coded_products, comparison, definition, inference
 from regrow.exact.coded import Coded, Stacked
 from regrow.exact.microkernels import coded_vectors
 from regrow.exact.microkernels import emission as emit
+from regrow.exact.microkernels.coded import Form
 from regrow.exact.selection import use
 from regrow.model import gguf_blocks
 from regrow.model.cache import Cache
@@ -99,6 +100,29 @@ def test_operation_by_operation_and_by_the_definition_the_logits_are_the_same(mo
     assert comparison.difference(decoder.logits(weights, TOKENS[:, :9]), found) == ""
 
 
+def of_several_kinds():
+    """A model of which the first two layers are of one kind, the third of another, and the last not codes alone."""
+    config = replace(CONFIG, layers=4, context=140)
+    weights = {n: p + 0.1 if p.dim() == 1 else p * 9.0 for n, p in initialise(config, 1).items()}
+    for seed, (name, shape) in enumerate(sorted(config.shapes().items())):
+        if name.startswith("layers") and len(shape) == 2 and name != "layers.003.attention.out":
+            bits = 8 if name.startswith("layers.002.") else 4
+            weights[name] = Piece.of(codes(*shape, bits, seed)).rows(torch.arange(shape[0]))
+    return config, weights
+
+
+def test_layers_of_several_kinds_give_what_operations_give_also_where_a_cache_grows(monkeypatch):
+    config, weights = of_several_kinds()
+    decoder, tokens, caches = Decoder(config), torch.arange(2 * 135).view(2, 135) ** 2 * 7 % 50, [Cache(), Cache(140)]
+    found = []
+    for cut in itertools.pairwise((0, 60, 61, 70, 130, 131, 135)):
+        new = [row[slice(*cut)] for row in tokens]
+        found.append(decoder.outputs(weights, decoder.step(weights, new, caches)).view(2, -1, 50))
+    assert caches[0].room > 130
+    monkeypatch.setattr("regrow.model.decoder.Blocks", lambda *_: None)
+    assert comparison.difference(torch.cat(found, 1), decoder.logits(weights, tokens)) == ""
+
+
 def test_the_logits_are_those_of_the_numbers_that_the_codes_stand_for_but_for_the_grid(model):
     (config, numbers), (_, weights) = load(model), load_weights(model)
     decoder = Decoder(config)
@@ -157,7 +181,7 @@ def test_sums_that_are_as_large_as_they_can_be_have_the_same_bits(zero, bits, ro
 
 
 def by_hand(bits, signed):
-    """A way of registers of 16 int32, whose products any processor has."""
+    """Products in registers of 16 int32, which any processor has."""
 
     def add(builder, total, *factors):
         count = 16 * 32 // bits
@@ -171,16 +195,18 @@ def by_hand(bits, signed):
             )
         return builder.add(total, products)
 
-    return coded_vectors.Way(16, add, lambda _builder, total: total)
+    return coded_vectors.Products(add)
 
 
+@pytest.mark.parametrize("few", [Form.MIXED, Form.WHOLE])
 @pytest.mark.parametrize("name", list(comparison.CODED))
-def test_by_registers_of_another_width_the_bits_are_the_same(name, monkeypatch):
-    monkeypatch.setitem(coded_vectors.WAYS, "by hand", {4: by_hand(8, False), 8: by_hand(16, True)})
+def test_by_registers_of_another_width_the_bits_are_the_same(name, few, monkeypatch):
+    way = coded_vectors.Way(16, {4: few, 8: Form.WORDS}, {8: by_hand(8, False), 16: by_hand(16, True)})
+    monkeypatch.setitem(coded_vectors.WAYS, f"by hand, {few.name}", way)
     weight = comparison.coded(*comparison.CODED[name])
     for rows, kind in itertools.product((1, 9), ("normal", "edges")):
         x = comparison.sample((rows, 96), 3, kind)
-        found = coded_products.coded_product(x, weight, "by hand")
+        found = coded_products.coded_product(x, weight, f"by hand, {few.name}")
         assert comparison.difference(found, definition.coded_product(x, weight)) == ""
 
 

@@ -1,49 +1,95 @@
-"""The two blocks of a layer over matrices of codes, each computed by one kernel: what operations one by one give.
+"""Blocks of layers over matrices of codes, one behind the other in one kernel: what operations one by one give.
 
-A token of a small model has so little to do in an operation that to ask for it takes as long. Rows may be of several
-texts, each with keys and values of its own: attention goes by *stretches*, some neighbouring positions of one text.
+A token of a small model has so little to do in an operation, and in all of a layer, that to ask for it takes as long.
+So weights, keys and values are handed over as addresses, those of all layers at once. Rows may be of several texts,
+each with keys and values of its own: attention goes by *stretches*, some neighbouring positions of one text.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numba
 import numpy as np
-import torch
-from llvmlite import ir
-from numba import extending, prange, types
+from numba import prange
 from torch import Tensor
 
 from regrow.exact.coded import SIDE, Coded, Layout
-from regrow.exact.coded_products import best, parts, product, records_of, spanned
+from regrow.exact.coded_products import best, parts, product, records_of
 from regrow.exact.compiled import rms_norm_row
-from regrow.exact.kernel import shared_kernel
-from regrow.exact.ordered import attend
+from regrow.exact.kernel import bytes_at, floats_at, kernel, shared_kernel
+from regrow.exact.ordered_attention import attend
 from regrow.exact.rows import exp
+from regrow.exact.threads import THREADS
 
 # None of these is typed.
-_intrinsic: Any = extending.intrinsic
 _numba: Any = numba
-_types: Any = types
+_helper: Any = kernel()
 _F = np.float32
 _ONE = _F(1.0)
 _STRETCH = 16  # positions at most: their scores fit a cache
 
 
-def _pointer(_typing: Any, address: Any) -> Any:
-    """The pointer of an address of float32."""
+@_helper
+def _turn(head: Any, cosine: Any, sine: Any) -> None:
+    """A head to its position, in its place."""
+    half = cosine.shape[0]
+    lower, upper = head[:half], head[half:]
+    for c in range(half):
+        u, v = lower[c], upper[c]
+        lower[c] = u * cosine[c] - v * sine[c]
+        upper[c] = v * cosine[c] + u * sine[c]
 
-    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        return builder.inttoptr(values[0], ir.FloatType().as_pointer())
 
-    return _types.CPointer(types.float32)(types.int64), generate
+@_helper
+def _add(y: Any, x: Any) -> None:
+    """Add a row to another one."""
+    for c in range(x.shape[0]):
+        x[c] = x[c] + y[c]
 
 
-_floats_at: Any = _intrinsic(_pointer)
+@_helper
+def _activate(joined: Any, active: Any) -> None:
+    """SwiGLU of a row of gates, and then as many others."""
+    hidden = active.shape[0]
+    for c in range(hidden):
+        gate = joined[c]
+        active[c] = (gate * (_ONE / (_ONE + exp(-gate)))) * joined[hidden + c]
+
+
+@_helper
+def _runs(address: int, rows: int, columns: int, block: int, size: int) -> Any:
+    """A matrix of codes, uint8 ``(N / 16, K / block, bytes of a run)``."""
+    return _numba.carray(bytes_at(address), (rows // SIDE, columns // block, size))
+
+
+@dataclass(frozen=True)
+class Block:
+    """What a block of a layer has for weights.
+
+    Attributes:
+        gain: of its norm, float32 ``(C,)``.
+        into: what makes queries, keys and values, or gate and up, one behind the other.
+        back: what makes the result of the heads, or of the products of gate and up.
+    """
+
+    gain: Tensor
+    into: Coded
+    back: Coded
+
+    @property
+    def kind(self) -> tuple[Layout, Layout]:
+        """What those that one kernel computes have in common, besides their shapes."""
+        return self.into.layout, self.back.layout
+
+    @property
+    def addresses(self) -> tuple[int, int, int]:
+        """Where they are."""
+        return self.gain.data_ptr(), self.into.runs.data_ptr(), self.back.runs.data_ptr()
 
 
 @dataclass(frozen=True)
@@ -75,141 +121,134 @@ class Rows:
         return Rows(cosine, sine, np.array(stretches, np.int64), np.array(places, np.int64))
 
 
+def _either(first: tuple[Layout, Layout] | None, second: tuple[Layout, Layout] | None) -> tuple[Layout, Layout]:
+    found = first or second
+    if found is None:
+        raise ValueError("a kernel of no blocks was asked for")
+    return found
+
+
 @cache
-def _attention_kernel(inner: Layout, outer: Layout, way: str) -> Any:
-    first_of, last_of = product(inner, way), product(outer, way)
-    write_inner, read, write_outer, write = first_of.write, first_of.multiply, last_of.write, last_of.multiply
+def _kernel(attends: tuple[Layout, Layout] | None, feeds: tuple[Layout, Layout] | None, way: str) -> Any:
+    """Of as many attention blocks, MLP blocks, or layers of both as its table has rows."""
+    has_attention, has_mlp = attends is not None, feeds is not None
+    # What is not there is not compiled, but has to have a name.
+    (inner, outer), (gates, down) = _either(attends, feeds), _either(feeds, attends)
+    write_inner, read_inner = product(inner, way).write, product(inner, way).multiply
+    write_outer, read_outer = product(outer, way).write, product(outer, way).multiply
+    write_gates, read_gates = product(gates, way).write, product(gates, way).multiply
+    write_down, read_down = product(down, way).write, product(down, way).multiply
+    inner_block, inner_run, outer_block, outer_run = inner.block, inner.run, outer.block, outer.run
+    gates_block, gates_run, down_block, down_run = gates.block, gates.run, down.block, down.run
 
-    def block(
-        x: Any, gain: Any, epsilon: float, into: Any, back: Any, cosine: Any, sine: Any, stretches: Any, places: Any,
-        held: Any, heads: int, groups: int, width: int, scale: Any, records: Any, normal: Any, joined: Any,
-        means: Any, out: Any,
+    def compute(
+        x: Any, table: Any, epsilon: float, cosine: Any, sine: Any, stretches: Any, places: Any, held: Any, heads: int,
+        groups: int, scale: Any, records: Any, normal: Any, joined: Any, means: Any, gated: Any, active: Any, made: Any,
     ) -> None:  # fmt: skip
-        rows, columns, share, half = x.shape[0], x.shape[1], heads // groups, width // 2
-        for r in prange(rows):
-            rms_norm_row(x[r], gain, epsilon, normal[r], normal[r].view(np.int32))
-            write_inner(normal[r], r, rows, records)
-        for i in prange(parts(rows, len(into))):
-            read(i, into, records, joined)
-        for r in prange(rows):
-            text, place = places[r, 0], places[r, 1]
-            for h in range(heads + groups):
-                head = joined[r, h * width : (h + 1) * width]
-                for c in range(half):
-                    u, v = head[c], head[c + half]
-                    head[c] = u * cosine[r, c] - v * sine[r, c]
-                    head[c + half] = v * cosine[r, c] + u * sine[r, c]
-            for kind in range(2):
-                kept = _numba.carray(_floats_at(held[text, kind]), (groups, held[text, 2], width))
-                for g in range(groups):
-                    start = (heads + kind * groups + g) * width
-                    kept[g, place] = joined[r, start : start + width]
-        for i in prange(len(stretches) * groups):
-            s, g = i // groups, i % groups
-            start, stop, text, first = stretches[s, 0], stretches[s, 1], stretches[s, 2], stretches[s, 3]
-            keys = _numba.carray(_floats_at(held[text, 0]), (groups, held[text, 2], width))
-            values = _numba.carray(_floats_at(held[text, 1]), (groups, held[text, 2], width))
-            queries, found = (
-                np.empty(((stop - start) * share, width), _F),
-                np.empty(((stop - start) * share, width), _F),
-            )
-            for r in range(start, stop):
-                for h in range(share):
-                    place = (g * share + h) * width
-                    queries[(r - start) * share + h] = joined[r, place : place + width]
-            attend(queries, keys[g], values[g], first, share, scale, found)
-            for r in range(start, stop):
-                for h in range(share):
-                    place = (g * share + h) * width
-                    means[r, place : place + width] = found[(r - start) * share + h]
-        for r in prange(rows):
-            write_outer(means[r], r, rows, records)
-        for i in prange(parts(rows, len(back))):
-            write(i, back, records, out)
-            first, stop, g = spanned(i, rows, len(back))
-            for r in range(first, stop):
-                for c in range(g * SIDE, min(columns, (g + 1) * SIDE)):
-                    out[r, c] = x[r, c] + out[r, c]
+        rows, columns = x.shape
+        for layer in range(len(table)):
+            if has_attention:
+                share, width = heads // groups, means.shape[1] // heads
+                gain = _numba.carray(floats_at(table[layer, 0]), (columns,))
+                into = _runs(table[layer, 1], joined.shape[1], columns, inner_block, inner_run)
+                back = _runs(table[layer, 2], columns, means.shape[1], outer_block, outer_run)
+                for r in prange(rows):
+                    rms_norm_row(x[r], gain, epsilon, normal[r], normal[r].view(np.int32))
+                    write_inner(normal[r], r, rows, records)
+                for i in prange(parts(rows, len(into))):
+                    read_inner(i, into, records, joined)
+                for r in prange(rows):
+                    text, place = places[r, 0], places[r, 1]
+                    for h in range(heads + groups):
+                        _turn(joined[r, h * width : (h + 1) * width], cosine[r], sine[r])
+                    for kind in range(2):
+                        where = held[layer, text, kind]
+                        kept = _numba.carray(floats_at(where[0]), (groups, where[1], width))
+                        for g in range(groups):
+                            start = (heads + kind * groups + g) * width
+                            kept[g, place] = joined[r, start : start + width]
+                for i in prange(len(stretches) * groups):
+                    s, g = i // groups, i % groups
+                    start, stop, text, first = stretches[s, 0], stretches[s, 1], stretches[s, 2], stretches[s, 3]
+                    queries = np.empty(((stop - start) * share, width), _F)
+                    found = np.empty(((stop - start) * share, width), _F)
+                    for r in range(start, stop):
+                        for h in range(share):
+                            place = (g * share + h) * width
+                            queries[(r - start) * share + h] = joined[r, place : place + width]
+                    keys, values = held[layer, text, 0], held[layer, text, 1]
+                    before = 4 * g * width
+                    attend(
+                        queries, keys[0] + before * keys[1], values[0] + before * values[1], first, share, scale, found
+                    )
+                    for r in range(start, stop):
+                        for h in range(share):
+                            place = (g * share + h) * width
+                            means[r, place : place + width] = found[(r - start) * share + h]
+                for r in prange(rows):
+                    write_outer(means[r], r, rows, records)
+                for i in prange(parts(rows, len(back))):
+                    read_outer(i, back, records, made)
+                for r in prange(rows):
+                    _add(made[r], x[r])
+            if has_mlp:
+                norm = _numba.carray(floats_at(table[layer, 3]), (columns,))
+                both = _runs(table[layer, 4], gated.shape[1], columns, gates_block, gates_run)
+                last = _runs(table[layer, 5], columns, active.shape[1], down_block, down_run)
+                for r in prange(rows):
+                    rms_norm_row(x[r], norm, epsilon, normal[r], normal[r].view(np.int32))
+                    write_gates(normal[r], r, rows, records)
+                for i in prange(parts(rows, len(both))):
+                    read_gates(i, both, records, gated)
+                for r in prange(rows):
+                    _activate(gated[r], active[r])
+                    write_down(active[r], r, rows, records)
+                for i in prange(parts(rows, len(last))):
+                    read_down(i, last, records, made)
+                for r in prange(rows):
+                    _add(made[r], x[r])
 
-    block.__qualname__ = f"attention_block.{inner.title}.{outer.title}.{way}"
-    return shared_kernel(block)
+    titles = (layout.title for pair in (attends, feeds) for layout in pair or ())
+    compute.__qualname__ = ".".join(("layers", f"{has_attention:d}{has_mlp:d}", *titles, way))
+    return shared_kernel(compute)
 
 
-def _held(keys: Tensor, values: Tensor) -> list[tuple[int, int, int]]:
-    """Where the keys and values of each text are, and for how many positions there is room."""
-    (batch, _, room, _), text = keys.shape, keys.stride(0) * keys.itemsize
-    return [(keys.data_ptr() + text * i, values.data_ptr() + text * i, room) for i in range(batch)]
-
-
-def attention(
-    x: Tensor, gain: Tensor, epsilon: float, into: Coded, back: Coded, rows: Rows, keys: list[Tensor],
-    values: list[Tensor], heads: int,
+def compute(
+    x: Tensor, epsilon: float, attentions: Sequence[Block], mlps: Sequence[Block], rows: Rows, held: Any, heads: int,
+    groups: int,
 ) -> Tensor:  # fmt: skip
-    """``x`` ``(R, C)`` plus the attention of its norm, whose keys and values are written to where they are kept.
+    """What blocks of one kind and shape make of ``x``, ``(R, C)``, each of what the one before gave.
 
     Args:
-        x: what the layer reads.
-        gain: of the norm.
-        epsilon: of the norm.
-        into: what makes queries, keys and values, one behind the other.
-        back: what makes the result of the heads.
-        rows: where they stand.
-        keys: of some texts each, one after the other, ``(B, G, S, D)``, with room for the new ones.
-        values: the same.
+        x: what the first one reads.
+        epsilon: of the norms.
+        attentions: the attention blocks, each before the MLP block of the same number if there are such.
+        mlps: the MLP blocks.
+        rows: where the rows stand.
+        held: int64 ``(L, texts, 2, 2)``: of each attention block and text the address of the keys, float32
+            ``(G, S, D)``, and S; then of the values. Those of the rows are written there.
         heads: of queries.
+        groups: heads of keys.
     """
-    _, groups, _, width = keys[0].shape
-    held = np.array([text for pair in zip(keys, values, strict=True) for text in _held(*pair)], np.int64)
-    count, depth = len(x), max(into.runs.shape[1], back.runs.shape[1])
-    given = (x, gain, into.runs, back.runs, rows.cosine, rows.sine)
-    x_, gain_, into_, back_, cosine, sine = (tensor.numpy() for tensor in given)
-    out = torch.empty((count, back.runs.shape[0] * SIDE))
-    _attention_kernel(into.layout, back.layout, best())(
-        x_, gain_, epsilon, into_, back_, cosine, sine, rows.stretches, rows.places, held, heads, groups, width,
-        _F(1.0 / math.sqrt(width)), records_of(count, depth), np.empty_like(x_),
-        np.empty((count, into.runs.shape[0] * SIDE), _F), np.empty((count, heads * width), _F), out.numpy(),
-    )  # fmt: skip
-    return out
+    nothing = [(0, 0, 0)] * max(len(attentions), len(mlps))
+    pairs = zip(*([block.addresses for block in some] or nothing for some in (attentions, mlps)), strict=True)
+    table = np.array([[*first, *second] for first, second in pairs], np.int64)
+    (count, _), kinds = x.shape, [some[0] if some else None for some in (attentions, mlps)]
 
+    def room(block: Block | None) -> Any:
+        return np.empty((count, 0 if block is None else block.into.runs.shape[0] * SIDE), _F)
 
-@cache
-def _mlp_kernel(inner: Layout, outer: Layout, way: str) -> Any:
-    first_of, last_of = product(inner, way), product(outer, way)
-    write_inner, read, write_outer, write = first_of.write, first_of.multiply, last_of.write, last_of.multiply
+    def inside(block: Block | None) -> Any:
+        return np.empty((count, 0 if block is None else block.back.columns), _F)
 
-    def block(
-        x: Any, gain: Any, epsilon: float, into: Any, back: Any, records: Any, normal: Any, joined: Any, active: Any,
-        out: Any,
-    ) -> None:  # fmt: skip
-        rows, columns, hidden = x.shape[0], x.shape[1], active.shape[1]
-        for r in prange(rows):
-            rms_norm_row(x[r], gain, epsilon, normal[r], normal[r].view(np.int32))
-            write_inner(normal[r], r, rows, records)
-        for i in prange(parts(rows, len(into))):
-            read(i, into, records, joined)
-        for r in prange(rows):
-            for c in range(hidden):
-                gate = joined[r, c]
-                active[r, c] = (gate * (_ONE / (_ONE + exp(-gate)))) * joined[r, hidden + c]
-            write_outer(active[r], r, rows, records)
-        for i in prange(parts(rows, len(back))):
-            write(i, back, records, out)
-            first, stop, g = spanned(i, rows, len(back))
-            for r in range(first, stop):
-                for c in range(g * SIDE, min(columns, (g + 1) * SIDE)):
-                    out[r, c] = x[r, c] + out[r, c]
-
-    block.__qualname__ = f"mlp_block.{inner.title}.{outer.title}.{way}"
-    return shared_kernel(block)
-
-
-def mlp(x: Tensor, gain: Tensor, epsilon: float, into: Coded, back: Coded) -> Tensor:
-    """``x`` ``(R, C)`` plus SwiGLU of its norm; ``into`` makes gate and up, one behind the other, ``back`` all."""
-    count, depth = len(x), max(into.runs.shape[1], back.runs.shape[1])
-    x_, gain_, into_, back_ = (tensor.numpy() for tensor in (x, gain, into.runs, back.runs))
-    out = torch.empty((count, back.runs.shape[0] * SIDE))
-    _mlp_kernel(into.layout, back.layout, best())(
-        x_, gain_, epsilon, into_, back_, records_of(count, depth), np.empty_like(x_),
-        np.empty((count, into.runs.shape[0] * SIDE), _F), np.empty((count, back.columns), _F), out.numpy(),
+    out = x.clone()
+    joined, means, gated, active = (make(block) for block in kinds for make in (room, inside))
+    matrices = [one for block in kinds if block for one in (block.into, block.back)]
+    blocks, width = max(one.runs.shape[1] for one in matrices), means.shape[1] // heads
+    _kernel(*(block.kind if block else None for block in kinds), best())(
+        out.numpy(), table, epsilon, rows.cosine.numpy(), rows.sine.numpy(), rows.stretches, rows.places, held, heads,
+        groups, _F(1.0 / math.sqrt(width or 1)), records_of(count, blocks), np.empty(out.shape, _F), joined, means,
+        gated, active, np.empty(out.shape, _F),
+        threads=THREADS.worth(sum(one.nbytes for one in matrices) + joined.nbytes + gated.nbytes),
     )  # fmt: skip
     return out

@@ -19,14 +19,13 @@ from torch import Tensor
 from regrow.exact.coded import SIDE, Coded, Layout
 from regrow.exact.kernel import kernel, shared_kernel
 from regrow.exact.microkernels import coded_vectors as vectors
-from regrow.exact.microkernels.coded import DIGITS, MOST, NUMBERS, POWER, RECORD, WHOLE, Form, halves, tile
+from regrow.exact.microkernels.coded import DIGITS, MOST, NUMBERS, POWER, RECORD, WHOLE, Form, halves, least, tile
 from regrow.exact.microkernels.coded_records import record as coded_record
 from regrow.exact.microkernels.coded_tiles import BEYOND, tiles
 from regrow.exact.microkernels.products import refusal
 
 F = np.float32
 _ROWS = 4  # of a tile, whose sums and codes stay in registers
-_BY_TILES = 8  # rows from which on tiles are quicker
 
 
 def ways() -> list[str]:
@@ -105,11 +104,11 @@ def records_of(rows: int, blocks: int) -> Any:
 
 def _recorder(layout: Layout, way: str) -> Any:
     own = Form.HALVES if halves(layout) and way == "amx" else Form.BYTES
-    form = vectors.form(layout) if way in vectors.WAYS else own
-    size, record = layout.block, coded_record(layout, form)
+    form = vectors.form(layout, way) if way in vectors.WAYS else own
+    size, record, from_here = layout.block, coded_record(layout, form), least(form)
 
     def write(x: Any, row: int, rows: int, out: Any) -> None:
-        blocks, many = x.shape[0] // size, np.int64(rows >= _BY_TILES)
+        blocks, many = x.shape[0] // size, np.int64(rows >= from_here)
         start = np.int64(out.ctypes.data)
         behind = start + blocks * rows * RECORD
         base, apart = _place(row, rows, blocks)
@@ -144,9 +143,10 @@ def _target(out: Any, first: int, group: int) -> Any:
 
 def _by_tiles(layout: Layout) -> Any:
     few, many = kernel()(_named(_by_vnni(layout), f"multiply.{layout.title}.vnni")), tiles(layout)
+    from_here = least(Form.HALVES)
 
     def multiply(number: int, runs: Any, records: Any, out: Any) -> None:
-        if len(out) < _BY_TILES:
+        if len(out) < from_here:
             few(number, runs, records, out)
             return
         first, stop, g = spanned(number, len(out), len(runs))

@@ -29,8 +29,8 @@ from regrow.exact.blend import Blend
 from regrow.exact.coded_products import coded_product as coded_product
 from regrow.exact.grid import Digits, Layout
 from regrow.exact.kernel import kernel, shared_kernel
-from regrow.exact.ordered import ordered_attention as ordered_attention
 from regrow.exact.ordered import ordered_product as ordered_product
+from regrow.exact.ordered_attention import ordered_attention as ordered_attention
 from regrow.exact.rows import (
     column_scales,
     digits,

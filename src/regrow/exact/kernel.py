@@ -39,6 +39,7 @@ _intrinsic: Any = extending.intrinsic
 _inserted: Any = cgutils.get_or_insert_function
 _flags: Any = ConfigStack
 _rebuilt: Any = CompileResult._rebuild
+_pointer_to: Any = types.CPointer
 _normal: Any = sigutils.normalize_signature
 _dumps: Any = serialize.dumps
 _memory: Any = rtsys
@@ -91,6 +92,23 @@ def _thread_id(_typing: Any) -> Any:
 
 thread_id: Any = _intrinsic(_thread_id)
 """Which of the threads runs, for a kernel to ask: from 0, and below the number that were given."""
+
+
+def _pointer(of: Any, item: Any) -> Any:
+    def typed(_typing: Any, address: Any) -> Any:
+        def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+            return builder.inttoptr(values[0], item.as_pointer())
+
+        return _pointer_to(of)(types.int64), generate
+
+    return _intrinsic(typed)
+
+
+floats_at: Any = _pointer(types.float32, ir.FloatType())
+"""The pointer of an address of float32, for ``numba.carray``."""
+
+bytes_at: Any = _pointer(types.uint8, ir.IntType(8))
+"""The pointer of an address of bytes, likewise."""
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def _all_joined(builder: Any, sums: list[Any]) -> list[Any]:
     return [builder.extract_element(one, emit.constant(lane, emit.INT)) for one in vectors for lane in range(LANES)]
 
 
-def _bases(builder: Any, base: Any, stride: Any, there: Any, count: int) -> list[Any]:
+def bases(builder: Any, base: Any, stride: Any, there: Any, count: int) -> list[Any]:
     """The addresses of some rows, those that are not there being the last one's."""
     last = builder.sub(there, emit.constant(1))
     each = (emit.constant(number) for number in range(count))
@@ -94,7 +94,7 @@ def _rooms(builder: Any, count: int, of: Any) -> list[Any]:
 def _row(kind: str, builder: Any, *given: Any) -> None:
     """See :data:`row_tile`."""
     left, right, apart, there, eights, out = given
-    bases = _bases(builder, right, apart, there, ROW_COLUMNS)
+    places = bases(builder, right, apart, there, ROW_COLUMNS)
     sums = _rooms(builder, ROW_COLUMNS, _EIGHT)
     for total in sums:
         builder.store(ir.Constant(_EIGHT, [0.0] * LANES), total)
@@ -102,7 +102,7 @@ def _row(kind: str, builder: Any, *given: Any) -> None:
     with emit.for_range(builder, eights) as loop:
         value = emit.load(builder, _EIGHT, builder.add(left, emit.times(builder, loop.index, LANES * _WIDE_ITEM)))
         place = emit.times(builder, loop.index, LANES * size)
-        for base, total in zip(bases, sums, strict=True):
+        for base, total in zip(places, sums, strict=True):
             other = numbers(builder, kind, builder.add(base, place), LANES)
             builder.store(fused(builder, value, other, builder.load(total)), total)
     for number, value in enumerate(_all_joined(builder, [builder.load(one) for one in sums])[:ROW_COLUMNS]):
@@ -113,7 +113,7 @@ def _row(kind: str, builder: Any, *given: Any) -> None:
 def _block(kind: str, builder: Any, *given: Any) -> None:
     """See :data:`block_tile`."""
     left, right, apart, there, eights, out, stride, room = given
-    bases = _bases(builder, right, apart, there, COLUMNS)
+    places = bases(builder, right, apart, there, COLUMNS)
     of, size = ir.VectorType(_DOUBLE, WIDTH), _ITEM if kind == "float32" else _ITEM // 2
     sums = [_rooms(builder, COLUMNS, of) for _ in range(ROWS)]
     flat = [total for row in sums for total in row]
@@ -125,7 +125,7 @@ def _block(kind: str, builder: Any, *given: Any) -> None:
         with emit.for_range(builder, eights) as loop:
             place = builder.add(begin, emit.times(builder, loop.index, ROWS * WIDTH * _WIDE_ITEM))
             further = builder.add(theirs, emit.times(builder, loop.index, LANES * size))
-            others = [numbers(builder, kind, builder.add(base, further), WIDTH) for base in bases]
+            others = [numbers(builder, kind, builder.add(base, further), WIDTH) for base in places]
             for number, row in enumerate(sums):
                 value = emit.load(builder, of, emit.offset(builder, place, number * WIDTH * _WIDE_ITEM))
                 for other, total in zip(others, row, strict=True):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,6 +41,7 @@ class Cache:
         self.length = self.room = 0
         self._most = most
         self._held: dict[str, Tensor] = {}
+        self._addresses: dict[tuple[str, ...], Any] = {}
 
     def growing(self, end: int) -> int:
         """The room that there is once ``end`` positions are held: it grows by doubling."""
@@ -85,4 +88,19 @@ class Cache:
             if held is not None:
                 room[:, :, : self.length] = held[:, :, : self.length]
             self._held[name] = held = room
+            self._addresses.clear()
         return held
+
+    def addresses(self, names: tuple[str, ...], end: int, shape: tuple[int, int, int]) -> Any:
+        """Where each sequence has its positions of some names, as :meth:`held` has them.
+
+        Returns:
+            int64 ``(names, B, 2)``: the address of float32 ``(G, S, D)``, and S.
+        """
+        found = self._addresses.get(names)
+        if found is None or end > found[..., 1].min(initial=end):
+            each = [self.held(name, end, shape) for name in names]
+            apart = [(one, 4 * one.stride(0), one.shape[2]) for one in each]
+            rows = [(one.data_ptr() + size * i, room) for one, size, room in apart for i in range(shape[0])]
+            self._addresses[names] = found = np.array(rows, np.int64).reshape(len(names), shape[0], 2)
+        return found

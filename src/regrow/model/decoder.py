@@ -64,8 +64,7 @@ class Products:
         linear: of rows, a matrix and its bias.
         attention: of the name of its block, and queries, keys and values of the positions that are read.
         low_rank: as ``linear``, with two narrow matrices beside the one.
-        whole: of all parameters, the tables of positions, the name of a block and what it reads: that plus what the
-            block makes of it, or None if it is to be computed operation by operation.
+        whole: computes blocks, and layers, by kernels of their own where there are some, instead of by operations.
         piece: how a layer is computed, from its parameters and what it is given, so that only that much of it is kept
             for gradients as is asked for; None where there are none.
     """
@@ -73,7 +72,7 @@ class Products:
     linear: Callable[[Tensor, Any, Tensor | None], Tensor]
     attention: Callable[[str, Tensor, Tensor, Tensor], Tensor]
     low_rank: Callable[[Tensor, Any, Tensor, Tensor, Tensor | None], Tensor]
-    whole: Callable[[Weights, Sequence[Tensor], str, Tensor], Tensor | None] | None = None
+    whole: Blocks | None = None
     piece: Callable[[Callable[[Parameters, Between], Between], Parameters, Between], Between] | None = None
 
 
@@ -320,9 +319,11 @@ class Pass:
 
     def __call__(self, tokens: Tensor) -> Tensor:
         """From tokens ``(B, T)`` to what the output matrix reads, ``(R, C)``."""
-        between = self.begin(tokens)
-        for i in range(self.config.layers):
-            between = self.layer(i, between)
+        between, done = self.begin(tokens), 0
+        while done < self.config.layers:
+            found = self.products.whole and self.products.whole.layers(self.parameters, self.tables, done, between.x)
+            between, count = (replace(between, x=found[0]), found[1]) if found else (self.layer(done, between), 1)
+            done += count
         return self._norm("norm", between.x)
 
     def begin(self, tokens: Tensor) -> Between:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import Enum
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import extending, types
@@ -30,10 +30,6 @@ RECORD, NUMBERS = 128, 32
 beside each other, block by block; behind all records, in the same order, the numbers."""
 DIGITS, UPPER, LOWER = 32, 96, 100
 """Bytes of a digit's row in a record, and where the sums behind three of them are."""
-WORDS = 64
-"""Bytes of a digit's row in a record, where digits are words."""
-WORD_BITS = 11
-"""Of the lower one of two such."""
 POWER, WHOLE, ZERO, PLACE = 0, 8, 16, 24
 """Where numbers are: 2**(e - 22); that times the sum of the integers; and for sums that become float64 in place, what
 those of 0 become, and the upper words of float64 whose last bit is 2**(e - 22) or, of the upper one of two sums, that
@@ -48,8 +44,48 @@ class Form(Enum):
 
     BYTES = "three of 8 bits"
     HALVES = "four of 4 bits where rows are many, which are taken two at once; else three of 8"
-    WHOLE = "three of 8 bits, whose sums become one int32; what is multiplied is codes as they are"
-    WORDS = "two, of 12 and 11 bits"
+    WHOLE = "three of 8 bits, whose sums become one int32"
+    MIXED = "as WHOLE, but where rows are many one of 8 bits above one of 16"
+    WORDS = "two words, of which the lower one has 11 bits"
+
+    @property
+    def raw(self) -> bool:
+        """Whether what is multiplied is codes as they are, and what stands for zero is taken off behind."""
+        return self in (Form.WHOLE, Form.MIXED)
+
+
+class Digit(NamedTuple):
+    """A digit of each number of a record.
+
+    Attributes:
+        place: where its row is, in bytes.
+        size: bits that each takes there, 8 or 16.
+        bits: of the number that it is: the digit above counts ``2**bits`` times as much.
+    """
+
+    place: int
+    size: int
+    bits: int
+
+
+def planes(form: Form, many: bool) -> tuple[tuple[Digit, ...], ...]:
+    """The digits of a record by the int32 that their sums become, the most significant first.
+
+    Of halves, which :mod:`regrow.exact.microkernels.coded_tiles` alone knows, there are none here, but an int32.
+    """
+    high, middle, low = (Digit(DIGITS * number, 8, 8) for number in range(3))
+    if form is Form.WORDS:
+        return (Digit(0, 16, 16),), (Digit(64, 16, 11),)
+    if form is Form.MIXED and many:
+        return ((Digit(64, 8, 8), Digit(0, 16, 16)),)
+    if form is Form.HALVES and many:
+        return ((),)
+    return ((high, middle, low),) if form.raw else ((high, middle), (low,))
+
+
+def least(form: Form) -> int:
+    """From how many rows on these are many."""
+    return 2 if form is Form.MIXED else 8
 
 
 def halves(layout: Layout) -> bool:
@@ -59,7 +95,8 @@ def halves(layout: Layout) -> bool:
 
 def planes_apart(form: Form) -> int:
     """How many bits the upper one of two sums counts more than the lower one; 0 if there is one sum only."""
-    return {Form.BYTES: 8, Form.WORDS: WORD_BITS}.get(form, 0)
+    _, *lower = planes(form, many=True)
+    return sum(digit.bits for plane in lower for digit in plane)
 
 
 @cache

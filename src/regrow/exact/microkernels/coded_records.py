@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import cache
 from typing import Any
 
@@ -18,10 +19,10 @@ from regrow.exact.microkernels.coded import (
     POWER,
     UPPER,
     WHOLE,
-    WORD_BITS,
-    WORDS,
     ZERO,
+    Digit,
     Form,
+    planes,
     planes_apart,
 )  # fmt: skip
 
@@ -38,6 +39,8 @@ def record(layout: Layout, form: Form) -> Any:
     """
     ints, bytes_ = ir.VectorType(emit.INT, layout.block), ir.VectorType(emit.BYTE, layout.block)
     shorts, floats = ir.VectorType(emit.SHORT, layout.block), ir.VectorType(ir.FloatType(), layout.block)
+    # Of each four columns of words the even ones, then the odd ones.
+    pairs = [4 * four + place for four in range(layout.block // 4) for place in (0, 2, 1, 3)]
 
     def write(builder: Any, *given: Any) -> None:
         x, digits, numbers, many = given
@@ -47,10 +50,6 @@ def record(layout: Layout, form: Form) -> Any:
 
         def number(value: int) -> Any:
             return emit.constants(value, ints)
-
-        def put(values: list[Any], apart: int) -> None:
-            for place, value in enumerate(values):
-                emit.store(builder, builder.trunc(value, bytes_), emit.offset(builder, digits, apart * place))
 
         def split(value: Any, bits: int) -> tuple[Any, Any]:
             """A number as a multiple of 2**bits and a rest from -2**(bits - 1) on."""
@@ -82,31 +81,36 @@ def record(layout: Layout, form: Form) -> Any:
                     target = emit.offset(builder, digits, 2 * DIGITS * place + layout.block * second)
                     emit.store(builder, builder.trunc(value, bytes_), target)
 
-        def in_bytes() -> None:
-            upper, low = split(n, 8)
-            high, middle = split(upper, 8)
-            put([high, middle, low], DIGITS)
-            for place, value in ((UPPER, upper), (LOWER, low)):
+        def in_digits(*each: Digit) -> None:
+            """From the most significant one on; what is above that is zero."""
+            upper = n
+            for digit in reversed(each):
+                upper, own = split(upper, digit.bits)
+                own = builder.trunc(own, bytes_ if digit.size == 8 else shorts)
+                if digit.size == 16:
+                    own = emit.shuffle(builder, own, own, pairs)
+                emit.store(builder, own, emit.offset(builder, digits, digit.place))
+
+        def for_tiles() -> None:
+            """What sums of both int32 begin with."""
+            for place, value in zip((UPPER, LOWER), split(n, 8), strict=True):
                 total = builder.mul(sum_of(value), emit.constant(-layout.zero, emit.INT))
                 emit.store(builder, total, emit.offset(builder, digits, place))
 
-        def in_words() -> None:
-            # Of each four columns the even ones, then the odd ones.
-            pairs = [4 * four + place for four in range(layout.block // 4) for place in (0, 2, 1, 3)]
-            for place, value in enumerate(split(n, WORD_BITS)):
-                words = builder.trunc(emit.shuffle(builder, value, value, pairs), shorts)
-                emit.store(builder, words, emit.offset(builder, digits, WORDS * place))
+        def for_few() -> None:
+            in_digits(*few)
+            if form in (Form.BYTES, Form.HALVES):
+                for_tiles()
 
-        if form is Form.HALVES:
+        few, several = ([*itertools.chain(*planes(form, which))] for which in (False, True))
+        if few == several:
+            for_few()
+        else:
             with builder.if_else(builder.trunc(many, ir.IntType(1))) as (yes, no):
                 with yes:
-                    in_halves()
+                    in_digits(*several) if several else in_halves()
                 with no:
-                    in_bytes()
-        elif form is Form.WORDS:
-            in_words()
-        else:
-            in_bytes()
+                    for_few()
 
         exponent = builder.sext(builder.add(e, emit.constant(1023 - CODED_BITS, emit.INT)), emit.LONG)
         two = builder.bitcast(builder.shl(exponent, emit.constant(52)), _DOUBLE)
@@ -117,7 +121,7 @@ def record(layout: Layout, form: Form) -> Any:
         more = builder.fmul(nothing, ir.Constant(_DOUBLE, 2.0**apart))
         zero = builder.fadd(more, nothing) if apart else nothing
         whole = builder.fmul(builder.sitofp(sum_of(n), _DOUBLE), two)
-        if form is Form.WHOLE:  # both are integers of less than 53 bits, times the power of two
+        if form.raw:  # both are integers of less than 53 bits, times the power of two
             zero = builder.fadd(zero, builder.fmul(whole, ir.Constant(_DOUBLE, float(layout.zero))))
         for place, value in (
             (POWER, two),

@@ -6,7 +6,7 @@ define the names; vectors that are wider than a processor's registers are taken 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -65,6 +65,12 @@ def times(builder: Any, value: Any, size: int) -> Any:
     return builder.mul(value, constant(size))
 
 
+def opaque(builder: Any, value: Any) -> Any:
+    """The same integer, of which LLVM does not know that it is the same."""
+    same = ir.FunctionType(value.type, [value.type])
+    return builder.asm(same, "", "=r,0", [value], True)
+
+
 def load(builder: Any, of: Any, address: Any) -> Any:
     """What lies at an address, whatever it is a multiple of."""
     # Alignment 1: operands are views of any tensor. Where the address happens to be aligned it costs nothing.
@@ -112,23 +118,29 @@ def broadcast(builder: Any, value: Any, count: int = 16) -> Any:
     return shuffle(builder, one, one, [0] * count)
 
 
-def writes(write: Callable[..., None], *arguments: Any, title: str = "") -> tuple[Any, Any]:
+def writes(
+    write: Callable[..., None], *arguments: Any, title: str = "", features: Sequence[str] = ()
+) -> tuple[Any, Any]:
     """What an intrinsic is: its signature, and what writes its instructions. It gives nothing.
 
-    The instructions become a function that is not inlined, because there are many of them and compilers take long.
+    The instructions become a function that is not inlined, because there are many of them and compilers take long; of
+    its own features, if there are any, and not those of its module.
     """
 
     def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
         name = f"regrow.{title or write.__qualname__.split('.')[0]}"
-        builder.call(function(builder.module, name, write, [value.type for value in values]), values)
+        written = function(builder.module, name, write, [value.type for value in values])
+        if features:
+            allow([written], features)
+        builder.call(written, values)
         return context.get_dummy_value()
 
     return types.void(*arguments), generate
 
 
-def allow(module: Any, features: list[str]) -> None:
-    """Let a module's functions use what LLVM would not take for granted."""
-    for one in module.functions:
+def allow(functions: Iterable[Any], features: Sequence[str]) -> None:
+    """Let functions use what LLVM would not take for granted."""
+    for one in functions:
         if not one.is_declaration:
             _attribute(one, "target-features", ",".join(features))
 

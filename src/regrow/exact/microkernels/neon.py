@@ -184,7 +184,7 @@ def _write_partial(builder: Any, sums: Vectors, corner: Any, stride: Any) -> Non
 
 
 SMMLA = Unit(
-    "smmla", ARM, ("neon", "i8mm"), LEFT_IN_ORDER, RIGHT_IN_ORDER,
+    "smmla", ARM, ("neon", "dotprod", "i8mm"), LEFT_IN_ORDER, RIGHT_IN_ORDER,
     _by_pieces(8, 8, (4, 4), 8, _add_matrices, _write_matrices), finish_left=_pair_rows, finish_right=_pair_columns,
 )  # fmt: skip
 SDOT = Unit(

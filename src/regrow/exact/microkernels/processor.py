@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -38,11 +39,16 @@ _BITS = {"neon": (_HWCAP, 1), "dotprod": (_HWCAP, 20), "i8mm": (_HWCAP2, 13)}
 _SYSCTLS = {"neon": "AdvSIMD", "dotprod": "FEAT_DotProd", "i8mm": "FEAT_I8MM"}
 
 
+def compiled_for(more: Iterable[str] = ()) -> list[str]:
+    """What Numba has LLVM use, or leave out, as LLVM is told it; and more that it is to use."""
+    _, _, told = cpu_target.target_context.codegen().magic_tuple()
+    return [*filter(None, told.split(",")), *(f"+{one}" for one in more)]
+
+
 @cache
 def features() -> frozenset[str]:
     """What this processor has, or what Numba compiles for, which ``NUMBA_CPU_NAME`` can make less."""
-    _, _, told = cpu_target.target_context.codegen().magic_tuple()
-    found = {one.removeprefix("+") for one in told.split(",") if one.startswith("+")}
+    found = {one.removeprefix("+") for one in compiled_for() if one.startswith("+")}
     # Of Arm processors LLVM tells some features by the name alone, and of one that it does not know by name, none.
     return frozenset(found | _told_by_system() if ARM.here else found)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from regrow.exact import kept
 from regrow.exact.microkernels import emission as emit
 from regrow.exact.microkernels.amx import AMX
 from regrow.exact.microkernels.neon import NEON, SDOT, SMMLA
+from regrow.exact.microkernels.processor import compiled_for
 from regrow.exact.microkernels.unit import Unit
 from regrow.exact.microkernels.vnni import AVXVNNI, VNNI
 from regrow.exact.microkernels.words import AVX2, AVX512
@@ -63,11 +64,11 @@ def _functions(unit: Unit) -> list[tuple[str, Callable[..., None], int]]:
     ]
 
 
-def write_functions(unit: Unit, module: Any, features: str = "") -> None:
+def write_functions(unit: Unit, module: Any, features: Sequence[str] = ()) -> None:
     """Write a unit's functions into a module of LLVM's, for a processor that has these features, and the unit's."""
     for name, write, count in _functions(unit):
         emit.function(module, f"regrow.{unit.name}.{name}", write, [emit.LONG] * count, linkage="")
-    emit.allow(module, [*filter(None, features.split(",")), *(f"+{feature}" for feature in unit.features)])
+    emit.allow(module.functions, [*features, *(f"+{feature}" for feature in unit.features)])
 
 
 def _codegen() -> Any:
@@ -91,7 +92,7 @@ def _kept(unit: Unit) -> Any:
 def _compiled(unit: Unit) -> Any:
     library: Any = _codegen().create_library(f"regrow.{unit.name}")
     module = library.create_ir_module(f"regrow.{unit.name}")
-    write_functions(unit, module, _codegen().magic_tuple()[2])
+    write_functions(unit, module, compiled_for())
     library.add_ir_module(module)
     library.enable_object_caching()
     library.finalize()
