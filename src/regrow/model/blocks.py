@@ -51,7 +51,7 @@ class Blocks:
         for number in range(first, 0 if self._config.skips else self._config.layers):
             attention, mlp = (f"{layer_name(number)}.{kind}" for kind in ("attention", "mlp"))
             one, other = self._block(weights, attention), self._block(weights, mlp)
-            if one is None or other is None or (found and [one.kind, other.kind] != [x.kind for x in found[0]]):
+            if one is None or other is None or (found and [one.kind, other.kind] != [block.kind for block in found[0]]):
                 break
             names.append(attention)
             found.append((one, other))
