@@ -400,8 +400,8 @@ def _add_digits(builder: Any, layout: Layout, by: Way, codes: Any, rows: list[An
     deep, add = (2, by.pairs) if by.pairs else (1, by.add)
     count = emit.constant(_steps(layout, by) // by.together)
     if by.narrow:
-        # No instruction takes codes from memory, so that LLVM, which would unroll the loop, would keep them for the next
-        # digit, as copies on the stack.
+        # No instruction takes codes from memory: LLVM would unroll the loop and keep them for the next digit, as copies
+        # on the stack.
         count = emit.opaque(builder, count)
     with emit.for_range(builder, count) as loop:
         start = emit.times(builder, loop.index, by.together)
