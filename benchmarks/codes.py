@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def plain_products(shapes: Mapping[str, tuple[int, ...]], runs: int) -> dict[int, float]:
-    """Seconds of torch's products of so many rows with matrices; of a prompt, with that of the tokens for its end alone."""
+    """Seconds of torch's products of so many rows with matrices; of a prompt, only its end with that of the tokens."""
     import torch
 
     matrices = {name: torch.rand(shape) for name, shape in shapes.items()}
