@@ -438,8 +438,8 @@ def _added_to(
     deep, add = (2, products.pairs) if products.pairs else (1, products.add)
     count = emit.constant(steps // by.together)
     if by.narrow:
-        # No instruction takes codes from memory, so that LLVM, which would unroll the loop, would keep them for the
-        # next digit, as copies on the stack.
+        # No instruction takes codes from memory: LLVM would unroll the loop and keep them for the next digit, as copies
+        # on the stack.
         count = emit.opaque(builder, count)
     with emit.for_range(builder, count) as loop:
         start = emit.times(builder, loop.index, by.together)
