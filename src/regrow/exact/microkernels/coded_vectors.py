@@ -397,10 +397,12 @@ def _sums_of_rows(
         total = _begin(by, plane, len(records) * by.groups)
         for digit in plane:
             upper, products = _shifted(builder, total, digit), by.products[digit.size]
-            begin = [_nothing(by, digit)] * len(upper) if products.widen else upper
+            # What is above the first digit is a constant, which x86 has no registers for until there are sums.
+            behind = products.widen or (digit is plane[0] and not by.narrow)
+            begin = [_nothing(by, digit)] * len(upper) if behind else upper
             rows = [emit.offset(builder, record, digit.place) for record in records]
             more = _added_to(builder, begin, by, products, _lines_of(layout, digit.size), codes[digit.size], rows)
-            total = _widened(builder, by, digit, upper, more) if products.widen else more
+            total = _widened(builder, by, digit, upper, more) if behind else more
         found.append(_by_row(builder, by, total) if by.products[plane[0].size].pairs else total)
     return found
 
