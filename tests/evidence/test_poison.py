@@ -250,14 +250,20 @@ def test_it_stops_when_asked(tmp_path: Path) -> None:
         looked(tmp_path, clean(), stopped=True)
 
 
-def test_counts_are_never_too_low_and_parts_add_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stretch", [1 << 22, 1000])
+def test_counts_are_never_too_low_and_parts_add_up(
+    tmp_path: Path, stretch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import numpy as np
 
+    monkeypatch.setattr(sketch, "_STRETCH", stretch)
     tables = [sketch.empty(16) for _ in range(2)]
     r = np.random.default_rng(1)
     for number, table in enumerate(tables):
         table[r.integers(0, 1 << 16, 3000)] = r.integers(1, 256, 3000)
         sketch.write(table, tmp_path / str(number))
+        cells = np.flatnonzero(table)
+        assert (tmp_path / str(number)).read_bytes() == cells.astype("<u4").tobytes() + table[cells].tobytes()
     both = sketch.together([tmp_path / "0", tmp_path / "1"], 16)
     assert (both == np.minimum(255, tables[0].astype(int) + tables[1])).all()
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _LEAST_BITS, _MOST_BITS = 16, 28
 _CELL, _COUNT = "<u4", "u1"
 _ENTRY = 5  # bytes
+_STRETCH = 1 << 22  # cells that are looked at together
 
 
 def bits(size: int) -> int:
@@ -42,11 +43,16 @@ def shift(table: Table) -> np.uint64:
 
 
 def write(table: Table, path: Path) -> None:
-    """Write the cells in which something was counted."""
+    """Write the cells in which something was counted, and then their counts."""
     import numpy as np
 
-    found = np.flatnonzero(table)
-    path.write_bytes(found.astype(_CELL).tobytes() + table[found].tobytes())
+    with path.open("wb") as file:
+        for start in range(0, len(table), _STRETCH):
+            cells = start + np.flatnonzero(table[start : start + _STRETCH])
+            file.write(cells.astype(_CELL).data)
+        for start in range(0, len(table), _STRETCH):
+            counts = table[start : start + _STRETCH]
+            file.write(counts[counts > 0].data)
 
 
 def together(paths: Iterable[Path], bits: int) -> Table:
@@ -58,6 +64,10 @@ def together(paths: Iterable[Path], bits: int) -> Table:
     table = empty(bits)
     for path in paths:
         size = path.stat().st_size // _ENTRY
-        found = np.fromfile(path, _CELL, size)
-        table[found] += np.minimum(np.fromfile(path, _COUNT, size, offset=4 * size), MOST - table[found])
+        with path.open("rb") as cells, path.open("rb") as counts:
+            counts.seek(size * np.dtype(_CELL).itemsize)
+            for start in range(0, size, _STRETCH):
+                count = min(_STRETCH, size - start)
+                found = np.fromfile(cells, _CELL, count)
+                table[found] += np.minimum(np.fromfile(counts, _COUNT, count), MOST - table[found])
     return table
