@@ -371,9 +371,13 @@ def test_a_worker_that_is_killed_is_restarted_and_the_end_is_the_same(rank, shar
 
 def test_a_worker_of_another_host_that_is_killed_is_restarted_too(tmp_path):
     """Each host counts its own restarts, so the numbers differ between the hosts."""
-    hosts = started("tests.forked", "hosts", written(SLOW, tmp_path), tmp_path)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    options = ("--nnodes=2", "--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{port}", "--rdzv-id=test")
+    hosts = [start(SLOW, tmp_path, 1, *options, "--max-restarts=2") for _ in range(2)]
     kill(tmp_path, 1, at_step=3)
-    assert finish(hosts) == [GOLDEN]
+    assert [line for host in hosts for line in finish(host)] == [GOLDEN]
 
 
 def test_a_worker_of_another_version_is_refused(tmp_path):
