@@ -198,7 +198,7 @@ def test_long_documents_are_cut_for_the_library(
 
     split = bench.root / "split"
     split.mkdir()
-    long = " ".join(f"word{number} and" for number in range(80_000))
+    long = " ".join(f"word{number} and" for number in range(200_000))
     Split.write(split, {"train": [document(1, "one"), document(2, long), document(3, "two")], "validation": []}, [])
     monkeypatch.setattr(Tokenizer, "documents", watched)
     tokens = TokenShards.open(bench.run("tokenize", {}, split=split, tokenizer=tiny["tokenizer"]))
