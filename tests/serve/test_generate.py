@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from regrow.corpus import tokenizer
+from regrow.corpus.conversations import Message
 from regrow.corpus.tokenizer import END_OF_TEXT, Tokenizer
 from regrow.errors import InputError, RecipeError
 from regrow.model import weights
@@ -202,3 +204,61 @@ def test_a_release_answers_from_what_was_released_only(release: Path, tmp_path: 
     with pytest.raises(InputError, match="not the file that was released") as caught:
         Generator.load(tmp_path / "r")
     assert caught.value.where == str(tmp_path / "r" / name)
+
+
+QUESTION = {"role": "user", "content": "Say it"}
+
+
+@pytest.fixture(scope="module")
+def talking(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator:
+    """The same, with a template."""
+    folder = tmp_path_factory.mktemp("talking")
+    shutil.copytree(release, folder, dirs_exist_ok=True)
+    (folder / "chat_template.jinja").write_text("{% for one in messages %}{{ one.role }} {{ one.content }}{% endfor %}")
+    return Generator.load(folder)
+
+
+def test_messages_may_be_plain_data(talking: Generator) -> None:
+    plain, ours = (
+        "".join(talking.reply([one], max_tokens=8, temperature=0.0)) for one in (QUESTION, Message(**QUESTION))
+    )
+    assert plain == ours != ""
+
+
+@pytest.mark.parametrize(
+    ("messages", "what"),
+    [
+        ([], "this is no conversation"),
+        ("hi", "this is no conversation"),
+        (QUESTION, "this is no conversation"),
+        (["hi"], "this is no message"),
+        ([{"role": "user"}], "this is no message"),
+        ([QUESTION, {**QUESTION, "tool": ""}], "this is no message"),
+        ([{**QUESTION, "role": "x"}], "nobody says this"),
+        ([Message("x", "y")], "nobody says this"),
+        ([{**QUESTION, "content": None}], "the prompt is no text"),
+        ([{**QUESTION, "content": "\ud800"}], "the prompt is not UTF-8"),
+    ],
+)
+def test_what_is_no_conversation_is_told(talking: Generator, messages: Any, what: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        talking.reply(messages)
+    assert caught.value.what == what
+
+
+@pytest.mark.parametrize(
+    ("prompt", "asked", "told"),
+    [
+        (5, {}, "the prompt is no text because it is int"),
+        ("\ud800", {}, "the prompt is not UTF-8 because it has half a character after 0 characters"),
+        ("a\udcff", {}, "the prompt is not UTF-8 because it has byte 0xff after 1 characters"),
+        ("a", {"max_tokens": 1.5}, "`max_tokens` is not a whole number because it is 1.5"),
+        ("a", {"seed": True}, "`seed` is not a whole number because it is True"),
+        ("a", {"temperature": "hot"}, "`temperature` is not a number because it is 'hot'"),
+        ("a", {"top": 2.0}, "`top` is not a whole number because it is 2.0"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_told(talking: Generator, prompt: Any, asked: dict[str, Any], told: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        "".join(talking.generate(prompt, **asked))
+    assert f"{caught.value.what} because {caught.value.why}" == told

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from regrow.corpus.chat import ChatTemplate
-from regrow.corpus.conversations import SYSTEM, Message
+from regrow.corpus.conversations import ROLES, SYSTEM, Message
 from regrow.corpus.tokenizer import Tokenizer
 from regrow.errors import InputError, RecipeError
 from regrow.model.decoder import Decoder, Weights
@@ -20,6 +20,10 @@ from regrow.model.usual import SEED, Usual, stops
 from regrow.serve.engine import Ended, Engine, Event, Model, Request, Written
 from regrow.serve.loading import adapted, load
 from regrow.serve.text import Spelling
+from regrow.words import listed
+
+_MESSAGE = '`{"role": "user", "content": "..."}`'
+_BYTES = range(0xDC80, 0xDD00)
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class Generator:
 
     def reply(
         self,
-        messages: Sequence[Message],
+        messages: Sequence[Message | Mapping[str, str]],
         max_tokens: int = 200,
         temperature: float | None = None,
         top: int | None = None,
@@ -110,13 +114,13 @@ class Generator:
     ) -> Iterator[str]:
         """Pieces of what the model answers to a conversation, through its own template, as :meth:`generate` does.
 
+        Messages may be plain data, as any client of OpenAI's interface writes them: ``{"role": ..., "content": ...}``.
+
         Raises:
-            RecipeError: if a message is no text, or what is asked for cannot be done.
+            RecipeError: if there is no message, one is none, or what is asked for cannot be done.
             InputError: if the model has no template, or one that fails.
         """
-        for message in messages:
-            _require_text(message.content)
-        ids = self._asked(messages)
+        ids = self._asked([*_messages(messages)])
         return self._pieces(self._tokens(ids, max_tokens, self.sampling(temperature, top, seed), adapter))
 
     def sampling(self, temperature: float | None = None, top: int | None = None, seed: int = SEED) -> Sampling:
@@ -124,6 +128,8 @@ class Generator:
 
         `regrow serve` and `regrow chat` ask the same, so that the same request gets the same answer from all three.
         """
+        for name, value, kind in (("temperature", temperature, float), ("top", top, int), ("seed", seed, int)):
+            _require_number(name, value, kind)
         usual = Usual.of(self.usual)
         heat = usual.temperature if temperature is None else temperature
         return Sampling(heat, usual.top_k if top is None else top, seed, usual.top_p)
@@ -154,6 +160,7 @@ class Generator:
         yield from filter(None, [spelling.end()])
 
     def _tokens(self, ids: list[int], most: int, sampling: Sampling, adapter: str = "") -> Iterator[int]:
+        _require_number("max_tokens", most, int)
         heard = queue.SimpleQueue[Event]()
         running = self.engine.submit(Request(ids, most, sampling, self.stops, adapter=adapter), heard.put)
         try:
@@ -166,9 +173,35 @@ class Generator:
             running.cancel()  # if nobody reads on
 
 
+def _messages(given: Sequence[Message | Mapping[str, str]]) -> Iterator[Message]:
+    if isinstance(given, str | Mapping) or not given:
+        raise RecipeError("this is no conversation", hint=f"write a list of messages, as {_MESSAGE}")
+    for number, one in enumerate(given, 1):
+        said = one.plain if isinstance(one, Message) else one
+        if not isinstance(said, Mapping) or not {"role", "content"} <= said.keys() <= {"role", "content", "name"}:
+            raise RecipeError("this is no message", where=f"message {number}", hint=f"write {_MESSAGE}")
+        if said["role"] not in ROLES:
+            why = f"{said['role']!r} is unknown, and known are {listed(ROLES)}"
+            raise RecipeError("nobody says this", where=f"message {number}: role", why=why)
+        _require_text(said["content"])
+        yield Message(**said)
+
+
+def _require_number(name: str, value: float | None, kind: type) -> None:
+    if value is None or (isinstance(value, (int, kind)) and not isinstance(value, bool)):
+        return
+    what = "a whole number" if kind is int else "a number"
+    raise RecipeError(f"`{name}` is not {what}", why=f"it is {value!r}", hint=f"give {what}")
+
+
 def _require_text(prompt: str) -> None:
+    if not isinstance(prompt, str):
+        raise RecipeError("the prompt is no text", why=f"it is {type(prompt).__name__}", hint="give a string")
     try:
         prompt.encode()
-    except UnicodeEncodeError as error:  # a byte that is no text comes as half of a surrogate pair
-        place = f"byte 0x{ord(error.object[error.start]) & 0xFF:02x} after {error.start} characters"
-        raise RecipeError("the prompt is not UTF-8", why=f"it has {place}", hint="write it in UTF-8") from error
+    except UnicodeEncodeError as error:
+        code = ord(error.object[error.start])
+        # A byte that is no text comes as half of a surrogate pair, one of these.
+        what = f"byte 0x{code & 0xFF:02x}" if code in _BYTES else "half a character"
+        why = f"it has {what} after {error.start} characters"
+        raise RecipeError("the prompt is not UTF-8", why=why, hint="write it in UTF-8") from error
