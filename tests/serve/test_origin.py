@@ -94,6 +94,14 @@ def test_a_gguf_file_is_named_by_its_bytes(tmp_path: Path) -> None:
     assert CliRunner().invoke(cli, asked).stdout == f"Say it{answer['choices'][0]['text']}\n"
 
 
+def test_a_file_that_is_not_there_is_told_with_one_that_is(tmp_path: Path) -> None:
+    (tmp_path / "small.gguf").write_bytes(b"GGUF")
+    for name, hint in (("smal.gguf", f"did you mean `{tmp_path / 'small.gguf'}`?"), ("x.gguf", "look at the spelling")):
+        with pytest.raises(InputError, match="there is no such file") as caught:
+            Origin.of(tmp_path / name)
+        assert (caught.value.where, caught.value.hint) == (str(tmp_path / name), hint)
+
+
 @pytest.mark.parametrize("command", ["chat", "serve", "eval"])
 def test_what_is_no_model_is_said_to_be_none(tmp_path: Path, command: str) -> None:
     (tmp_path / "empty").mkdir()

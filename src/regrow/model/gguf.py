@@ -362,5 +362,5 @@ class Data:
 
 
 def _unreadable(path: Path | str, why: str) -> InputError:
-    hint = "get the file again, which may have been cut off or changed, or take another base"
+    hint = "get the file again, which may have been cut off or changed, or take another"
     return InputError("this model cannot be read", where=str(path), why=why, hint=hint)

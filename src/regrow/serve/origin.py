@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from regrow.errors import InputError
 from regrow.model.foreign import find
+from regrow.nearby import meant
 from regrow.release import Release
 from regrow.release.layout import (
     CONFIG,
@@ -67,6 +69,10 @@ class Origin:
             if file is None:
                 Release.at(place).require_plain()
             return Origin(file or place)
+        if place.suffix == _GGUF and not place.exists():
+            near = meant(place, Path.is_file)
+            hint = f"did you mean `{near}`?" if near else "look at the spelling"
+            raise InputError("there is no such file", where=str(place), hint=hint)
         release = Release.open(place)
         release.require_plain()
         return Origin(place, release)
