@@ -96,7 +96,10 @@ def test_a_gguf_file_is_named_by_its_bytes(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_is_told_with_one_that_is(tmp_path: Path) -> None:
     (tmp_path / "small.gguf").write_bytes(b"GGUF")
-    for name, hint in (("smal.gguf", f"did you mean `{tmp_path / 'small.gguf'}`?"), ("x.gguf", "look at the spelling")):
+    for name, hint in (
+        ("smal.gguf", f"did you mean `{tmp_path / 'small.gguf'}`?"),
+        ("files/x.gguf", "look at the spelling"),
+    ):
         with pytest.raises(InputError, match="there is no such file") as caught:
             Origin.of(tmp_path / name)
         assert (caught.value.where, caught.value.hint) == (str(tmp_path / name), hint)
