@@ -34,6 +34,7 @@ from regrow.exact.selection import current
 from regrow.exact.selftest import cuda_fault, gemm_fault
 from regrow.model.config import DecoderConfig
 from regrow.train import loop
+from regrow.train.batches import Given
 from regrow.train.settings import Settings
 from regrow.train.state import State
 from regrow.train.task import Batch
@@ -72,7 +73,7 @@ def ours(size: str, context: int) -> Callable[[], object]:
     device = current().device
     state = State.initial({name: p.to(device) for name, p in start(config, 1).items()})
     task, batch = Pretraining(config, seed=1), Batch(tokens.to(device))
-    return lambda: loop.step(task, settings, state, batch)
+    return lambda: loop.step(task, settings, state, Given.all(batch, settings.micro_batch))
 
 
 def theirs(size: str, context: int, kind: str) -> Callable[[], object]:

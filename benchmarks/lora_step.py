@@ -29,6 +29,7 @@ from regrow.formats.safetensors import Dtype
 from regrow.model import gguf, weights
 from regrow.model.adapters import modules
 from regrow.train import loop
+from regrow.train.batches import Given
 from regrow.train.memory import keep_freed_memory
 from regrow.train.settings import Settings
 from regrow.train.state import State
@@ -56,7 +57,7 @@ def ours(folder: Path, context: int, full: bool) -> Callable[[], object]:
         else Lora(config, context, targets, RANK, ALPHA / RANK, (), 1, folder)
     )
     state = State.initial(task.initial(), task.given())
-    return lambda: loop.step(task, SETTINGS, state, batch)
+    return lambda: loop.step(task, SETTINGS, state, Given.all(batch, SETTINGS.micro_batch))
 
 
 def theirs(folder: Path, context: int, full: bool) -> Callable[[], object]:

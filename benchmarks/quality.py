@@ -38,6 +38,7 @@ from regrow.model.config import DecoderConfig
 from regrow.stages.pretrain import PretrainParameters, decoder_config
 from regrow.stages.training import settings_of
 from regrow.train import loop
+from regrow.train.batches import Given
 from regrow.train.section import steps
 from regrow.train.settings import Settings
 from regrow.train.state import State
@@ -179,8 +180,10 @@ class Ours:
 
     def advance(self, number: int) -> float:
         """One step."""
-        loop.step(self.pretraining, self.task.settings, self.state, Batch(self.task.batch(number)))
-        return self.state.losses[-1]["loss"]
+        settings = self.task.settings
+        given = Given.all(Batch(self.task.batch(number)), settings.micro_batch)
+        loop.step(self.pretraining, settings, self.state, given)
+        return float(self.state.losses[-1]["loss"])
 
     def weights(self) -> dict[str, Tensor]:
         """Those so far."""

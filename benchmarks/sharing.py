@@ -30,6 +30,7 @@ from regrow.exact.workers import connected
 from regrow.model.config import DecoderConfig
 from regrow.recipe.kind import Sharing
 from regrow.train import state
+from regrow.train.batches import Given
 from regrow.train.loop import step
 from regrow.train.memory import keep_freed_memory
 from regrow.train.section import Train, training_needs
@@ -58,7 +59,7 @@ def work(rank: int, said: argparse.Namespace, sharing: Sharing, folder: Path, to
             random = torch.Generator().manual_seed(number)
             tokens = torch.randint(0, VOCABULARY, (settings.sequences_per_step, said.context + 1), generator=random)
             start = time.process_time(), time.perf_counter()
-            step(task, settings, current, Batch(tokens), workers)
+            step(task, settings, current, Given.all(Batch(tokens), settings.micro_batch), workers)
             seconds.append((time.process_time() - start[0], time.perf_counter() - start[1]))
         digest = current.digest(workers)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
@@ -73,7 +74,7 @@ def _warm(scratch: Path) -> None:
         final_learning_rate=1e-4, weight_decay=0.1, beta1=0.9, beta2=0.95, epsilon=1e-8, clip=1.0, seed=1,
         checkpoint_every=1,
     )  # fmt: skip
-    step(task, settings, state.begin(scratch, task), Batch(torch.ones((1, 33), dtype=torch.int64)))
+    step(task, settings, state.begin(scratch, task), Given.all(Batch(torch.ones((1, 33), dtype=torch.int64)), 1))
 
 
 def main() -> None:

@@ -38,6 +38,7 @@ from regrow.exact import kernel
 from regrow.exact.selection import current
 from regrow.model.config import DecoderConfig
 from regrow.train import loop
+from regrow.train.batches import Given
 from regrow.train.memory import keep_freed_memory
 from regrow.train.settings import Settings
 from regrow.train.state import State
@@ -73,7 +74,7 @@ def ours(size: str, context: int, tokens: int) -> Callable[[], object]:
     config, settings, rows = case(size, context, tokens)
     task = Pretraining(config, seed=1)
     state = State.initial(task.initial())
-    return lambda: loop.step(task, settings, state, Batch(rows))
+    return lambda: loop.step(task, settings, state, Given.all(Batch(rows), settings.micro_batch))
 
 
 def theirs(size: str, context: int, tokens: int, bf16: bool) -> Callable[[], object]:

@@ -9,7 +9,7 @@ and all that follow. So nobody learns from other tokens than the first worker ha
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -49,6 +49,11 @@ class Given:
     digest: str
     micro_batches: Mapping[int, Batch]
 
+    @classmethod
+    def all(cls, batch: Batch, size: int) -> Given:
+        """A whole batch, in micro-batches of `size` sequences."""
+        return cls(batch.digest(), dict(enumerate(batch.split(size))))
+
 
 class Batches:
     """The batches of a run.
@@ -85,9 +90,9 @@ class Batches:
         if self._rows is not None and (given := self._read(self._rows, step, whole)) is not None:
             return given
         whole = self._sent(whole)
-        micro_batches = whole.split(self._settings.micro_batch)
-        _require_targets(step, _empty(micro_batches))
-        return Given(whole.digest(), dict(enumerate(micro_batches)))
+        given = Given.all(whole, self._settings.micro_batch)
+        _require_targets(step, _empty(given.micro_batches.values()))
+        return given
 
     def _sent(self, whole: Batch | None) -> Batch:
         """All of the first worker's batch."""
@@ -136,7 +141,7 @@ class Batches:
         return found, ""
 
 
-def _empty(micro_batches: Sequence[Batch]) -> int | None:
+def _empty(micro_batches: Iterable[Batch]) -> int | None:
     """The first micro-batch in which nothing counts."""
     found = (i for i, one in enumerate(micro_batches) if one.mask is not None and not bool(one.mask.any()))
     return next(found, None)
