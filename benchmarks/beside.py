@@ -1,6 +1,6 @@
 """Models side by side on texts that none of them saw: bits per byte, by source.
 
-    python benchmarks/beside.py build/commons build/bard --texts STORE/artifacts/31/31a9.../validation.parquet
+    python -m benchmarks.beside build/commons build/bard --texts STORE/artifacts/31/31a9.../validation.parquet
 
 The texts are documents that the recipe of the first release held out; `regrow store list` has the artifact of its
 `split`. A document belongs here only if no other model has learnt from it: recipes that name a source alike, and hold

@@ -153,7 +153,7 @@ def step(folder: Path, name: str, jobs: int) -> None:
     from datatrove.utils.hashing import HashConfig
     from datatrove.utils.word_tokenizers import WordTokenizer
 
-    class Blanks(WordTokenizer):
+    class Blanks(WordTokenizer):  # type: ignore[misc]  # its types are not there
         """Words between blanks: the quickest there is."""
 
         def word_tokenize(self, text: str) -> list[str]:
@@ -260,8 +260,8 @@ def compare(options: argparse.Namespace) -> None:
         if theirs:
             whole = sum(one.cpu for name, one in took.items() if name != "tokenizer")
             ratios.setdefault("all of it", []).append(whole / sum(one.cpu for one in theirs.values()))
-    for what, found in ratios.items():
-        print(f"{what}: {statistics.median(found):.2f} of datatrove's processor time")
+    for what, each in ratios.items():
+        print(f"{what}: {statistics.median(each):.2f} of datatrove's processor time")
 
 
 if __name__ == "__main__":

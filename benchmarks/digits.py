@@ -40,7 +40,8 @@ def linear(bits: int) -> Callable[[Tensor, Tensor], Tensor]:
     """A linear layer of that many bits, for :class:`plain.PlainDecoder`."""
 
     def apply(x: Tensor, weight: Tensor) -> Tensor:
-        y: Tensor = _GridLinear.apply(x.reshape(-1, x.shape[-1]), weight, bits)
+        once: Any = _GridLinear.apply  # has no types
+        y: Tensor = once(x.reshape(-1, x.shape[-1]), weight, bits)
         return y.view(*x.shape[:-1], weight.shape[0])
 
     return apply

@@ -44,8 +44,8 @@ else
 fi
 
 echo "== how fast?"
-"$python" benchmarks/train_step.py --sizes 3M 25M --contexts 256 --steps 3 --kinds float32 "$@" || failed=1
-"$python" benchmarks/train_step.py --sizes 25M --contexts 256 --steps 3 --apart "$@" || failed=1
+"$python" -m benchmarks.train_step --sizes 3M 25M --contexts 256 --steps 3 --kinds float32 "$@" || failed=1
+"$python" -m benchmarks.train_step --sizes 25M --contexts 256 --steps 3 --apart "$@" || failed=1
 
 echo "== how fast with codes?"
 "$python" -m benchmarks.codes || failed=1

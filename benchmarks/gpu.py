@@ -1,9 +1,9 @@
 """One training step on a CUDA device, ours against plain torch: tokens a second, memory, and ratios.
 
-    python benchmarks/gpu.py                              # 110M (called 125M) and 1B parameters, context 2048
-    python benchmarks/gpu.py --sizes 125M --profile       # and where our time goes
-    python benchmarks/gpu.py --seconds 200 --json
-    python benchmarks/gpu.py --exact                      # only whether the device computes exactly
+    python -m benchmarks.gpu                              # 110M (called 125M) and 1B parameters, context 2048
+    python -m benchmarks.gpu --sizes 125M --profile       # and where our time goes
+    python -m benchmarks.gpu --seconds 200 --json
+    python -m benchmarks.gpu --exact                      # only whether the device computes exactly
 
 The peers are the same decoder with scaled_dot_product_attention and fused AdamW: ``float32`` (strict) and ``tf32`` as
 they are, and ``bf16`` under autocast, ``torch.compile`` and with flash attention. A row is printed when it is measured:
@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-import plain
+from benchmarks import plain
 from regrow.exact.comparison import kernel_faults
 from regrow.exact.registry import cuda_gemm_backends
 from regrow.exact.selection import current
@@ -40,7 +40,7 @@ from regrow.train.state import State
 from regrow.train.task import Batch
 from regrow.train.tasks.pretraining import Pretraining
 
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "3M": {"vocabulary": 4096, "layers": 6, "width": 192, "heads": 3, "kv_heads": 1, "hidden": 512},
     "125M": {"vocabulary": 32768, "layers": 12, "width": 768, "heads": 12, "kv_heads": 12, "hidden": 2048},
     "1B": {"vocabulary": 32768, "layers": 20, "width": 2048, "heads": 16, "kv_heads": 8, "hidden": 5632},
@@ -80,9 +80,8 @@ def theirs(size: str, context: int, kind: str) -> Callable[[], object]:
     """A function that does one plain torch step."""
     config, settings, tokens = case(size, context)
     device = current().device
-    plain.initialise = start
     torch.set_float32_matmul_precision("high" if kind == "tf32" else "highest")
-    model = plain.PlainDecoder(config).to(device)
+    model = plain.PlainDecoder(config, first=start).to(device)
     model.cosine, model.sine, tokens = model.cosine.to(device), model.sine.to(device), tokens.to(device)
     adamw = plain.optimizer(model, settings)
     forward = torch.compile(model) if kind == "bf16" and device.type == "cuda" else model
@@ -120,7 +119,7 @@ def measure(kind: str, size: str, context: int, steps: int, until: float, profil
         torch.cuda.reset_peak_memory_stats()
     try:
         run = ours(size, context) if kind == "ours" else theirs(size, context, kind)
-        times = []
+        times: list[float] = []
         while len(times) < UNCOUNTED + steps and (len(times) <= UNCOUNTED or time.monotonic() < until):
             times.append(seconds(run))
         if profiled and kind == "ours":

@@ -52,7 +52,7 @@ export REGROW_BACKEND=triton
 
 echo "== is it exact?"
 # Every way to multiply, and every kernel, against the definition.
-within 150 "$python" benchmarks/gpu.py --exact || failed=1
+within 150 "$python" -m benchmarks.gpu --exact || failed=1
 echo "after $SECONDS s"
 
 echo "== the same hashes?"
@@ -82,7 +82,7 @@ if [ "${1:-}" = --tests ]; then
     shift
 fi
 left=$((all - SECONDS - 10))
-within "$all" "$python" benchmarks/gpu.py --seconds "$((left > 0 ? left : 0))" "$@" || failed=1
+within "$all" "$python" -m benchmarks.gpu --seconds "$((left > 0 ? left : 0))" "$@" || failed=1
 echo "after $SECONDS s"
 
 if [ -n "${tests:-}" ]; then

@@ -1,7 +1,7 @@
 """How far are the gradients of a trained model from those of float64?
 
-    python benchmarks/gradients.py examples/bard
-    python benchmarks/gradients.py examples/bard --batches 24 --kinds regrow float32 bf16 "three digits"
+    python -m benchmarks.gradients examples/bard
+    python -m benchmarks.gradients examples/bard --batches 24 --kinds regrow float32 bf16 "three digits"
 
 Builds the recipe, takes the trained weights, and goes on reading where training ended, without changing them. A row
 gives, for all parameters together and relative to float64: the error of a batch's gradient; that of the mean over the
@@ -19,9 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-import digits
-import plain
-import quality
+from benchmarks import digits, plain, quality
 from regrow.building.build import Options, build
 from regrow.model.config import DecoderConfig
 from regrow.model.decoder import Decoder

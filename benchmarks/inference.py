@@ -110,9 +110,10 @@ def main() -> None:
             print(f"{options.tokens} tokens behind {len(prompt)}: {'equal' if same else 'NOT EQUAL'}", flush=True)
         for what, prompt, written in (("writing", prompts[0], options.tokens), ("reading", long, 1)):
             count = written if what == "writing" else len(prompt)
-            compare(what, options.pairs, count, *(partial(f, prompt, written) for f in (ours_write, theirs_write)))
-        both = (partial(f, options.tokens) for f in (ours_together, theirs_together))
-        compare(f"writing {TOGETHER} texts", options.pairs, TOGETHER * options.tokens, *both)
+            both = partial(ours_write, prompt, written), partial(theirs_write, prompt, written)
+            compare(what, options.pairs, count, *both)
+        together = partial(ours_together, options.tokens), partial(theirs_together, options.tokens)
+        compare(f"writing {TOGETHER} texts", options.pairs, TOGETHER * options.tokens, *together)
         if options.llama:
             from llama_cpp import Llama
 
@@ -122,7 +123,7 @@ def main() -> None:
                 other.reset()
                 return list(itertools.islice(other.generate(prompt, temp=0.0), count))
 
-            pair = (partial(f, prompts[0], options.tokens) for f in (ours_write, llama_writes))
+            pair = partial(ours_write, prompts[0], options.tokens), partial(llama_writes, prompts[0], options.tokens)
             compare("writing", options.pairs, options.tokens, *pair, other="llama.cpp")
 
 

@@ -1,8 +1,8 @@
 """A step of tuning a real model, ours against transformers and PEFT in float32, in alternation in one process.
 
-    python benchmarks/lora_step.py SmolLM2-135M-Instruct.Q4_1.gguf            # adapters: r 8 beside all matrices
-    python benchmarks/lora_step.py SmolLM2-135M-Instruct.Q4_1.gguf --full     # all parameters
-    python benchmarks/lora_step.py SmolLM2-135M-Instruct.Q4_1.gguf --bf16     # adapters, of a base in bfloat16
+    python -m benchmarks.lora_step SmolLM2-135M-Instruct.Q4_1.gguf            # adapters: r 8 beside all matrices
+    python -m benchmarks.lora_step SmolLM2-135M-Instruct.Q4_1.gguf --full     # all parameters
+    python -m benchmarks.lora_step SmolLM2-135M-Instruct.Q4_1.gguf --bf16     # adapters, of a base in bfloat16
 
 Tells the median over pairs of (our time / their time) for the same base, batch and optimizer, and the same of peak
 memory, each of a process of its own that does steps of one kind only.

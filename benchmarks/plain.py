@@ -18,20 +18,25 @@ from regrow.train.settings import Settings
 class PlainDecoder(torch.nn.Module):
     """A Llama-kind decoder with torch's own operations; parameters as in ``regrow.model``.
 
-    ``linear`` takes the place of ``F.linear``.
+    ``linear`` takes the place of ``F.linear``, ``first`` gives the initial parameters for a seed.
     """
 
     def __init__(
-        self, config: DecoderConfig, seed: int = 1, linear: Callable[[Tensor, Tensor], Tensor] = F.linear
+        self,
+        config: DecoderConfig,
+        seed: int = 1,
+        linear: Callable[[Tensor, Tensor], Tensor] = F.linear,
+        first: Callable[[DecoderConfig, int], dict[str, Tensor]] = initialise,
     ) -> None:
         super().__init__()
         self.config, self.linear = config, linear
-        start = initialise(config, seed)
+        start = first(config, seed)
         self.weights = torch.nn.ParameterDict({name.replace(".", "_"): p.clone() for name, p in start.items()})
         self.cosine, self.sine = rotary_tables(config.context, config.head_width, config.rope_theta)
 
     def _weight(self, name: str) -> Tensor:
-        return self.weights[name.replace(".", "_")]
+        weight: Tensor = self.weights[name.replace(".", "_")]
+        return weight
 
     def _turn(self, x: Tensor) -> Tensor:
         first, second = x.chunk(2, -1)

@@ -1,9 +1,9 @@
 """Does exact arithmetic cost quality? The model of a recipe beside the same model trained by plain torch.
 
-    python benchmarks/quality.py examples/bard                              # one seed, as long as the recipe says
-    python benchmarks/quality.py examples/bard --seeds 1 2 3 --tokens 20000000 --into curves.jsonl
-    python benchmarks/quality.py examples/bard --size 25M --seeds 1 2       # another shape, on the same texts
-    python benchmarks/quality.py --show curves.jsonl                        # the table again, and the curves
+    python -m benchmarks.quality examples/bard                              # one seed, as long as the recipe says
+    python -m benchmarks.quality examples/bard --seeds 1 2 3 --tokens 20000000 --into curves.jsonl
+    python -m benchmarks.quality examples/bard --size 25M --seeds 1 2       # another shape, on the same texts
+    python -m benchmarks.quality --show curves.jsonl                        # the table again, and the curves
 
 Same data order, initial weights, schedule and optimizer for every kind of arithmetic: `regrow`, `float32`, `bf16`
 (autocast), and models of `one digit`, `two digits` and `three digits`; `reordered` is float32 with its sums in another
@@ -26,11 +26,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-import digits
-import plain
-import train_step
+from benchmarks import digits, plain, train_step
 from regrow.building.build import BuildResult, Options, build
 from regrow.corpus.tokens import TokenShards
 from regrow.engine import StageResult
@@ -203,9 +202,9 @@ class Theirs:
     """A run of plain torch."""
 
     def __init__(self, task: Task, kind: str) -> None:
-        linear = {"linear": digits.linear(digits.BITS[kind])} if kind in digits.BITS else {}
+        linear = digits.linear(digits.BITS[kind]) if kind in digits.BITS else F.linear
         self.task, self.bf16 = in_halves(task) if kind == REORDERED else task, kind == "bf16"
-        self.model = plain.PlainDecoder(task.config, task.settings.seed, **linear)
+        self.model = plain.PlainDecoder(task.config, task.settings.seed, linear)
         self.adamw = plain.optimizer(self.model, task.settings)
 
     def advance(self, number: int) -> float:

@@ -15,6 +15,7 @@ import queue
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     path: Path = options.file
     generator = Generator.load(path)
-    asked = {"gguf_file": path.name, "quantization_config": GgufConfig(dequantize=True), "dtype": torch.float32}
+    asked: dict[str, Any] = {
+        "gguf_file": path.name,
+        "quantization_config": GgufConfig(dequantize=True),
+        "dtype": torch.float32,
+    }
     theirs = AutoModelForCausalLM.from_pretrained(path.parent, **asked).train(False)
 
     def engine() -> Engine:
@@ -56,7 +61,15 @@ def main() -> None:
         heard = [queue.SimpleQueue[Event]() for _ in prompts]
         for prompt, events in zip(prompts, heard, strict=True):
             engine.submit(Request(prompt, options.tokens, Sampling(temperature=0.0)), events.put)
-        return [_written(events, Written, Ended) for events in heard]
+        return [read(events) for events in heard]
+
+    def read(events: queue.SimpleQueue[Event]) -> list[int]:
+        tokens = list[int]()
+        while not isinstance(event := events.get(), Ended):
+            if isinstance(event, Written):
+                tokens.append(event.token)
+        assert event.error is None, event.error
+        return tokens
 
     @torch.no_grad()
     def theirs_write(prompts: list[list[int]]) -> list[list[int]]:
@@ -77,9 +90,9 @@ def main() -> None:
         same = sum(a == b for a, b in zip(ours, theirs_write(prompts), strict=True))
         rows: dict[str, list[float]] = {"cold": [], "warm": [], "transformers": []}
         for _ in range(options.pairs):
-            rows["cold"].append(_seconds(lambda prompts=prompts: ours_write(engine(), prompts)))
-            rows["warm"].append(_seconds(lambda prompts=prompts, warm=warm: ours_write(warm, prompts)))
-            rows["transformers"].append(_seconds(lambda prompts=prompts: theirs_write(prompts)))
+            rows["cold"].append(_seconds(partial(ours_write, engine(), prompts)))
+            rows["warm"].append(_seconds(partial(ours_write, warm, prompts)))
+            rows["transformers"].append(_seconds(partial(theirs_write, prompts)))
         print(f"{together} together, prompts of {options.prompt}, {options.tokens} more; {same} texts as transformers'")
         for name, seconds in rows.items():
             rate = together * options.tokens / statistics.median(seconds)
@@ -89,15 +102,6 @@ def main() -> None:
 
 def _prompt(number: int, length: int) -> list[int]:
     return [(7 * i * i + 13 * i + 101 * number) % 40_000 for i in range(length)]
-
-
-def _written(events: Any, written: type, ended: type) -> list[int]:
-    tokens = list[int]()
-    while not isinstance(event := events.get(), ended):
-        if isinstance(event, written):
-            tokens.append(event.token)
-    assert event.error is None, event.error
-    return tokens
 
 
 def _seconds(work: Callable[[], object]) -> float:

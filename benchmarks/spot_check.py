@@ -1,4 +1,4 @@
-"""What a check of parts costs beside the build: `python benchmarks/spot_check.py [--segments 40] [--states 8]`.
+"""What a check of parts costs beside the build: `python -m benchmarks.spot_check [--segments 40] [--states 8]`.
 
 Builds a small model whose run has so many segments, then checks 3 of them in a store of its own, as a stranger does who
 has only the release and the texts. Prints the processor time of both, of training alone in both, and the share that the

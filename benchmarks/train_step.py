@@ -1,10 +1,10 @@
 """One training step, ours against plain torch, in alternation in one process.
 
-    python benchmarks/train_step.py                 # a table
-    python benchmarks/train_step.py --json          # one object per row
-    python benchmarks/train_step.py --sizes 3M --contexts 256 --steps 9
-    python benchmarks/train_step.py --threads 1 --processor-time --kinds float32
-    python benchmarks/train_step.py --threads 1 --apart   # where the time of our step goes
+    python -m benchmarks.train_step                 # a table
+    python -m benchmarks.train_step --json          # one object per row
+    python -m benchmarks.train_step --sizes 3M --contexts 256 --steps 9
+    python -m benchmarks.train_step --threads 1 --processor-time --kinds float32
+    python -m benchmarks.train_step --threads 1 --apart   # where the time of our step goes
 
 Held to AVX2, all three libraries and what Numba compiles:
 
@@ -33,7 +33,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # as the command line does befo
 
 import torch
 
-import plain
+from benchmarks import plain
 from regrow.exact import kernel
 from regrow.exact.selection import current
 from regrow.model.config import DecoderConfig
@@ -45,7 +45,7 @@ from regrow.train.state import State
 from regrow.train.task import Batch
 from regrow.train.tasks.pretraining import Pretraining
 
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "3M": {"vocabulary": 4096, "layers": 6, "width": 192, "heads": 3, "kv_heads": 1, "hidden": 512},
     "25M": {"vocabulary": 8192, "layers": 8, "width": 448, "heads": 7, "kv_heads": 7, "hidden": 1216},
     "125M": {"vocabulary": 32768, "layers": 12, "width": 768, "heads": 12, "kv_heads": 12, "hidden": 2048},

@@ -1,4 +1,4 @@
-"""What a training run spends on its state: `python benchmarks/training_state.py [--millions 25] [--micro-batches 4]`.
+"""What a training run spends on its state: `python -m benchmarks.training_state [--millions 25] [--micro-batches 4]`.
 
 Prints the processor time of a step, of a link of the chain and of a checkpoint, the share of a run that the last two
 are at the settings' defaults, and the highest memory with what the plan says.
