@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from regrow.cli.chat import _Writer
-from regrow.cli.console import Console
+from regrow.cli.console import Console, compiling_shown
 from regrow.cli.root import cli
+from regrow.exact import compiling
 
 NASTY = "\x1b]0;owned\x07\x1b[2J\u202e\r"
 SHOWN = r"\x1b]0;owned\x07\x1b[2J\u202e\r"
@@ -38,12 +39,12 @@ def test_both_streams_and_layout_stays(capsys: pytest.CaptureFixture[str]) -> No
 class Model:
     """Writes what a terminal would take for a command."""
 
-    def generate(self, prompt: str, *_: Any) -> Iterator[str]:
+    def generate(self, prompt: str, *_: Any, **__: Any) -> Iterator[str]:
         yield from ("a\n", NASTY)
 
 
 def chat(console: Console) -> str:
-    return _Writer(console, Model(), 9, 1.0, None).write("x", 1)[0]  # type: ignore[arg-type]
+    return _Writer(console, Model(), 9, 1.0, None, False).write("x", 1)[0]  # type: ignore[arg-type]
 
 
 def test_what_a_model_writes_is_exact_unless_a_terminal_would_read_it(
@@ -67,3 +68,16 @@ def test_json_has_no_numbers_that_json_does_not_know(capsys: pytest.CaptureFixtu
     found = json.loads(capsys.readouterr().out, parse_constant=refuse)
     told = {"a": None, "b": [None, 1.5, {"c": [None, "NaN", None, True]}], "d": "x"}
     assert found == {"schema": "regrow/x/1", **told}
+
+
+def test_compiling_is_told_once_and_only_if_something_is_compiled(capsys: pytest.CaptureFixture[str]) -> None:
+    for kernels, told in (
+        ((), ""),
+        (("one", "other"), "   Compiling kernels that nothing needed so far, once per install"),
+    ):
+        with compiling_shown(Console()):
+            for one in kernels:
+                with compiling.announced(one):
+                    pass
+        said = capsys.readouterr().err
+        assert said.startswith(told) and len(said.splitlines()) == bool(told)

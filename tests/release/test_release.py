@@ -187,6 +187,9 @@ def test_what_is_no_release_is_told_with_one_that_is(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe"
     recipe.mkdir()
     (recipe / "regrow.toml").write_text("")
+    halved = tmp_path / "halved"
+    (halved / "provenance").mkdir(parents=True)
+    (halved / "regrow.toml").write_text("")
     for given, what, hint in (
         (tmp_path, "there is no release here", f"give the folder of one: `{tmp_path / 'small'}`"),
         (tmp_path / "small" / "regrow.lock", "this is not the folder of a release", f"in, `{tmp_path / 'small'}`"),
@@ -194,6 +197,7 @@ def test_what_is_no_release_is_told_with_one_that_is(tmp_path: Path) -> None:
         (tmp_path / "smal", "there is no such folder", f"did you mean `{tmp_path / 'small'}`?"),
         (tmp_path / "recipes", "there is no such folder", "`regrow build` makes releases"),
         (recipe, "there is no release here", f"this is a recipe: `regrow build {recipe}` makes a release of it"),
+        (halved, "this is a release without `SHA256SUMS`", "get the release again from where it came"),
     ):
         with pytest.raises(InputError, match=what) as caught:
             Release.open(given)

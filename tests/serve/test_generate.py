@@ -222,7 +222,8 @@ def test_messages_may_be_plain_data(talking: Generator) -> None:
     plain, ours = (
         "".join(talking.reply([one], max_tokens=8, temperature=0.0)) for one in (QUESTION, Message(**QUESTION))
     )
-    assert plain == ours != ""
+    parts = [{"type": "text", "text": "Say "}, {"type": "text", "text": "it"}]
+    assert plain == ours == "".join(talking.reply([{**QUESTION, "content": parts}], 8, 0.0)) != ""
 
 
 @pytest.mark.parametrize(
@@ -238,12 +239,28 @@ def test_messages_may_be_plain_data(talking: Generator) -> None:
         ([Message("x", "y")], "nobody says this"),
         ([{**QUESTION, "content": None}], "the prompt is no text"),
         ([{**QUESTION, "content": "\ud800"}], "the prompt is not UTF-8"),
+        ([{**QUESTION, "content": [{"type": "text"}]}], "the prompt is no text"),
+        ([{**QUESTION, "content": [{"type": "image_url", "image_url": {}}]}], "the model reads text and nothing else"),
+        ([{**QUESTION, "content": [{"type": "file"}]}], "the model reads text and nothing else"),
     ],
 )
 def test_what_is_no_conversation_is_told(talking: Generator, messages: Any, what: str) -> None:
     with pytest.raises(RecipeError) as caught:
         talking.reply(messages)
     assert caught.value.what == what
+
+
+def test_a_prompt_that_is_too_long_is_refused_unless_its_end_will_do(talking: Generator) -> None:
+    text = "one two three " * 30
+    said = [{**QUESTION, "content": text}]
+    end = talking.tokenizer.prompt(text)[-32:]
+    for write in (lambda **asked: talking.generate(text, **asked), lambda **asked: talking.reply(said, **asked)):
+        with pytest.raises(RecipeError, match="the prompt is too long") as caught:
+            write()
+        assert "the model reads 32 at once" in caught.value.why and "`truncate`" in caught.value.hint
+        assert "".join(write(max_tokens=4, truncate=True))
+    found = "".join(talking.generate(text, 6, 0.0, truncate=True))
+    assert found == "".join(talking._pieces(talking._tokens(end, 6, talking.sampling(0.0))))
 
 
 @pytest.mark.parametrize(

@@ -198,10 +198,6 @@ def test_an_unknown_field_is_answered_with_the_one_that_was_meant(client: TestCl
         ({"messages": [{"role": "assistant", "content": "x"}]}, "you go first"),
         *(({"messages": [{"role": "user", "content": "x", "name": one}]}, r"messages\[0\]: `name`") for one in NAMES),
         ({"messages": [{"role": "user", "content": "x", "tool_calls": [{}]}]}, "tool_calls"),
-        (
-            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "file:///etc/x"}}]}]},
-            r"messages\[0\]: ",
-        ),
         ({"top_logprobs": 3}, "needs `logprobs`"),
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
         ({"max_completion_tokens": 51}, "max_completion_tokens"),
@@ -210,6 +206,23 @@ def test_an_unknown_field_is_answered_with_the_one_that_was_meant(client: TestCl
 )
 def test_a_conversation_that_is_wrong_is_refused(client: TestClient, fields: Any, said: str) -> None:
     assert re.search(said, refused(chatted(client, **fields))["message"])
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"type": "image_url", "image_url": {"url": "file:///etc/x"}}, "this is an image"),
+        ({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}, "this is sound"),
+        ({"type": "file", "file": {"file_id": "x"}}, "this is a file"),
+        ({"type": "hologram\n", "hologram": 1}, 'this is of type "hologram\\n"'),
+    ],
+)
+def test_a_part_that_is_no_text_is_told_to_be_unread(client: TestClient, part: Any, said: str) -> None:
+    messages = [{"role": "system", "content": "x"}, {"role": "user", "content": [{"type": "text", "text": "x"}, part]}]
+    for answer in (chatted(client, messages=messages), client.post("/tokenize", json={"messages": messages})):
+        told = refused(answer)
+        assert told["message"].startswith(f"messages[1].content[1]: {said}, and the model reads text and nothing else")
+        assert (told["param"], told["code"]) == ("messages[1].content[1]", "unsupported_value")
 
 
 def test_a_model_without_a_template_answers_nobody(tmp_path: Path) -> None:

@@ -116,6 +116,13 @@ def test_what_is_no_model_is_said_to_be_none(tmp_path: Path, command: str) -> No
         assert result.exit_code == 6 and str(tmp_path / name) in result.stderr, (result.output, result.exception)
 
 
+def test_a_chat_refuses_what_is_too_long_and_reads_its_end_if_told_to(release: Path) -> None:
+    asked = ["chat", str(release), "say it " * 96, "--max-tokens", "2", "--continue"]
+    refused, written = CliRunner().invoke(cli, asked), CliRunner().invoke(cli, [*asked, "--truncate"])
+    assert refused.exit_code == 2 and "the prompt is too long" in refused.stderr and not refused.stdout
+    assert written.exit_code == 0, written.stderr
+
+
 @pytest.mark.parametrize("name", sorted(set(READ) - {"model.safetensors.index.json"}))
 def test_nothing_that_changes_an_answer_can_change_under_the_digest(release: Path, tmp_path: Path, name: str) -> None:
     for path in release.iterdir():

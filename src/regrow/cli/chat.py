@@ -62,6 +62,7 @@ _CONVERSES = (
 )
 @click.option("--system", default="", metavar="TEXT", help="What the system says before a conversation.")
 @click.option("--continue", "continues", is_flag=True, help="Let it continue a text even if it has a chat template.")
+@click.option("--truncate", is_flag=True, help="Read the end of a prompt that is too long, which is refused otherwise.")
 @threads_option
 @json_option
 @pass_console
@@ -75,6 +76,7 @@ def command(
     seed: int,
     system: str,
     continues: bool,
+    truncate: bool,
 ) -> None:
     """Let a release write, or another model: a GGUF file, or a folder of Hugging Face's libraries.
 
@@ -94,9 +96,9 @@ def command(
     if system and not converses:
         raise click.UsageError("--system needs a model with a chat template, and no --continue")
     writer = (
-        _Answerer(console, generator, max_tokens, temperature, top_k, system)
+        _Answerer(console, generator, max_tokens, temperature, top_k, truncate, system)
         if converses
-        else _Writer(console, generator, max_tokens, temperature, top_k)
+        else _Writer(console, generator, max_tokens, temperature, top_k, truncate)
     )
     if prompt is None:
         _converse(console, writer, seed)
@@ -169,14 +171,22 @@ class _Writer:
     note = _NOTE
 
     def __init__(
-        self, console: Console, generator: Generator, max_tokens: int, temperature: float | None, top: int | None
+        self,
+        console: Console,
+        generator: Generator,
+        max_tokens: int,
+        temperature: float | None,
+        top: int | None,
+        truncate: bool,
     ) -> None:
         self._console, self._generator = console, generator
-        self._max_tokens, self._temperature, self._top = max_tokens, temperature, top
+        self._max_tokens, self._temperature, self._top, self._truncate = max_tokens, temperature, top, truncate
 
     def write(self, prompt: str, seed: int) -> tuple[str, bool]:
         """Continue a prompt, as long as somebody reads and nobody presses Ctrl-C; gives the text and if that is all."""
-        generated = self._generator.generate(prompt, self._max_tokens, self._temperature, self._top, seed)
+        generated = self._generator.generate(
+            prompt, self._max_tokens, self._temperature, self._top, seed, truncate=self._truncate
+        )
         return self._written(generated, prompt)
 
     def _written(self, generated: Iterator[str], before: str = "") -> tuple[str, bool]:
@@ -208,9 +218,10 @@ class _Answerer(_Writer):
         max_tokens: int,
         temperature: float | None,
         top: int | None,
+        truncate: bool,
         system: str,
     ) -> None:
-        super().__init__(console, generator, max_tokens, temperature, top)
+        super().__init__(console, generator, max_tokens, temperature, top, truncate)
         self._said: list[tuple[str, str]] = [("system", system)] if system else []
 
     def write(self, prompt: str, seed: int) -> tuple[str, bool]:
@@ -221,7 +232,9 @@ class _Answerer(_Writer):
         fitting = self._generator.fitting(asked, self._max_tokens)
         if len(fitting) < len(asked):
             self._console.verb("Note", "the beginning of the conversation has fallen out of the context", "yellow")
-        generated = self._generator.reply(fitting, self._max_tokens, self._temperature, self._top, seed)
+        generated = self._generator.reply(
+            fitting, self._max_tokens, self._temperature, self._top, seed, truncate=self._truncate
+        )
         answer, whole = self._written(generated)
         self._said = [*((one.role, one.content) for one in fitting), ("assistant", answer)]
         return answer, whole

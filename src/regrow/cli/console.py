@@ -159,7 +159,7 @@ def compiling_shown(console: Console) -> Iterator[None]:
         nonlocal told
         if not told:
             told = True
-            console.verb("Compiling", "kernels, once per installation", "cyan")
+            console.verb("Compiling", "kernels that nothing needed so far, once per installation", "cyan")
 
     with compiling.heard(heard):
         yield

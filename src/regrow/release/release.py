@@ -48,6 +48,7 @@ from regrow.release.layout import (
     LOCK,
     LOSSES,
     MANIFEST,
+    PROVENANCE,
     RECIPE,
     SAMPLES,
     SUMS,
@@ -145,6 +146,9 @@ class Release:
         inside = [f"`{path.parent}`" for path in sorted(folder.glob(f"*/{SUMS}"))[:_NAMED]]
         if inside:
             hint = f"give the folder of one: {', '.join(inside)}"
+        elif (folder / PROVENANCE).is_dir():  # which no recipe has
+            what, why = f"this is a release without `{SUMS}`", "without that list nobody can tell what was released"
+            raise InputError(what, where=str(folder), why=why, hint=_AGAIN)
         elif (folder / RECIPE).is_file():
             hint = f"this is a recipe: `regrow build {folder}` makes a release of it, by default `build/NAME`"
         raise InputError("there is no release here", where=str(folder), hint=hint)

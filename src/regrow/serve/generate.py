@@ -19,8 +19,9 @@ from regrow.model.sampling import Sampling
 from regrow.model.usual import SEED, Usual, stops
 from regrow.serve.engine import Ended, Engine, Event, Model, Request, Written
 from regrow.serve.loading import adapted, load
+from regrow.serve.parts import INSTEAD, UNREAD, joined, unread
 from regrow.serve.text import Spelling
-from regrow.words import listed
+from regrow.words import counted, listed
 
 _MESSAGE = '`{"role": "user", "content": "..."}`'
 _BYTES = range(0xDC80, 0xDD00)
@@ -85,6 +86,7 @@ class Generator:
         top: int | None = None,
         seed: int = SEED,
         adapter: str = "",
+        truncate: bool = False,
     ) -> Iterator[str]:
         """Pieces of text that continue ``prompt``, as soon as each is whole characters; the last as it is.
 
@@ -95,32 +97,36 @@ class Generator:
             top: so many of the likeliest tokens are chosen from, and 0 is all; by default as is usual.
             seed: another one gives another text.
             adapter: with which of those that were loaded.
+            truncate: whether of a prompt that is longer than the context its end is read.
 
         Raises:
-            RecipeError: if the prompt is no text, or what is asked for cannot be done.
+            RecipeError: if the prompt is no text or too long, or what is asked for cannot be done.
         """
         _require_text(prompt)
-        ids = self.tokenizer.prompt(prompt)
+        ids = self._fitting(self.tokenizer.prompt(prompt), truncate)
         return self._pieces(self._tokens(ids, max_tokens, self.sampling(temperature, top, seed), adapter))
 
     def reply(
         self,
-        messages: Sequence[Message | Mapping[str, str]],
+        messages: Sequence[Message | Mapping[str, Any]],
         max_tokens: int = 200,
         temperature: float | None = None,
         top: int | None = None,
         seed: int = SEED,
         adapter: str = "",
+        truncate: bool = False,
     ) -> Iterator[str]:
         """Pieces of what the model answers to a conversation, through its own template, as :meth:`generate` does.
 
-        Messages may be plain data, as any client of OpenAI's interface writes them: ``{"role": ..., "content": ...}``.
+        Messages may be plain data, as any client of OpenAI's interface writes them: ``{"role": ..., "content": ...}``,
+        the content a text or a list of parts, all of them texts.
 
         Raises:
-            RecipeError: if there is no message, one is none, or what is asked for cannot be done.
+            RecipeError: if there is no message, one is none or no text, all together are too long, or what is asked for
+                cannot be done.
             InputError: if the model has no template, or one that fails.
         """
-        ids = self._asked([*_messages(messages)])
+        ids = self._fitting(self._asked([*_messages(messages)]), truncate)
         return self._pieces(self._tokens(ids, max_tokens, self.sampling(temperature, top, seed), adapter))
 
     def sampling(self, temperature: float | None = None, top: int | None = None, seed: int = SEED) -> Sampling:
@@ -145,6 +151,18 @@ class Generator:
         while len(kept) > first + 2 and len(self._asked(kept)) > room:
             del kept[first : first + 2]
         return kept
+
+    def _fitting(self, ids: list[int], truncate: bool) -> list[int]:
+        """The tokens that are read, as a server has them too.
+
+        Raises:
+            RecipeError: if there are too many, and nobody said that the end will do.
+        """
+        most = self.decoder.config.context
+        if len(ids) <= most or truncate:
+            return ids[-most:]
+        why = f"it has {counted(len(ids), 'token')}, and the model reads {most:,} at once"
+        raise RecipeError("the prompt is too long", why=why, hint="shorten it, or have its end read: `truncate`")
 
     def _asked(self, messages: Sequence[Message]) -> list[int]:
         if self.template is None:
@@ -173,7 +191,7 @@ class Generator:
             running.cancel()  # if nobody reads on
 
 
-def _messages(given: Sequence[Message | Mapping[str, str]]) -> Iterator[Message]:
+def _messages(given: Sequence[Message | Mapping[str, Any]]) -> Iterator[Message]:
     if isinstance(given, str | Mapping) or not given:
         raise RecipeError("this is no conversation", hint=f"write a list of messages, as {_MESSAGE}")
     for number, one in enumerate(given, 1):
@@ -183,8 +201,12 @@ def _messages(given: Sequence[Message | Mapping[str, str]]) -> Iterator[Message]
         if said["role"] not in ROLES:
             why = f"{said['role']!r} is unknown, and known are {listed(ROLES)}"
             raise RecipeError("nobody says this", where=f"message {number}: role", why=why)
-        _require_text(said["content"])
-        yield Message(**said)
+        if found := unread(said["content"]):
+            place, what = found
+            raise RecipeError(UNREAD, where=f"message {number}: part {place + 1}", why=what, hint=INSTEAD)
+        content = joined(said["content"])
+        _require_text(content)
+        yield Message(**{**said, "content": content})
 
 
 def _require_number(name: str, value: float | None, kind: type) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from regrow.model.usual import HOTTEST
 from regrow.serve.http.errors import RefusedError
+from regrow.serve.parts import INSTEAD, UNREAD, unread
 from regrow.words import suggestion
 
 LARGEST_SEED = 2**64 - 1
@@ -180,6 +181,10 @@ class Passage(_Object):
 
 
 def _said(number: int, message: Mapping[str, Any]) -> Said:
+    if found := unread(message.get("content")):
+        place, what = found
+        param = f"messages[{number}].content[{place}]"
+        raise RefusedError(f"{param}: {what}, and {UNREAD}; {INSTEAD}", param=param, code="unsupported_value")
     told = {name: value for name, value in message.items() if value not in (None, [])}  # as clients send answers back
     try:
         return Said.read(told)
