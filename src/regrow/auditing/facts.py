@@ -185,6 +185,14 @@ class LicenceFact(Fact):
 
 
 @dataclass(frozen=True)
+class DenialFact(Fact):
+    """A licence that the model is said not to be under; ``quote`` is the sentence."""
+
+    id: str
+    quote: str
+
+
+@dataclass(frozen=True)
 class ComponentFact(Fact):
     """A component is there, promised, or absent.
 

@@ -58,6 +58,11 @@ def named(text: str) -> Named | None:
     return Named(f" {how} ".join(ids) if ids[0] != ids[1] else first.expression, joint.end() + other.end)
 
 
+def begun(text: str) -> Named | None:
+    """The licence that the words at the beginning of a text name, however the text goes on."""
+    return _one(text)
+
+
 def _at(address: str) -> Named | None:
     """The licence whose text is at an address."""
     found = _COMMONS.search(address.lower())

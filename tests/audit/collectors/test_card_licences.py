@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001
 """The licence that a card's text names. python -m pytest tests/audit/collectors/test_card_licences.py"""
 
 from pathlib import Path
@@ -6,7 +7,8 @@ import pytest
 
 from regrow.auditing.collectors import card
 from regrow.auditing.collectors.folder import Text
-from regrow.auditing.facts import LicenceFact, ParentFact, Scope
+from regrow.auditing.facts import Collected, DenialFact, Fact, LicenceFact, ParentFact, Scope
+from regrow.auditing.licences.conclusion import Status, conclude
 
 from .making import TODAY, of, read, sound, write
 
@@ -88,6 +90,20 @@ def told(text: str) -> list[LicenceFact]:
         ("O modelo é apenas para uso não comercial.", "non-commercial-only"),
         ("Das Modell darf nicht kommerziell genutzt werden.", "non-commercial-only"),
         ("Utilisation commerciale interdite.", "non-commercial-only"),
+        ("Please note that commercial use is prohibited.", "non-commercial-only"),
+        ("Non-commercial.", "non-commercial-only"),
+        ("License: non commercial", "non-commercial-only"),
+        ("License: research only", "research-only"),
+        ("It is not MIT but version 2.0 of our own and for non-commercial use only.", "non-commercial-only"),
+        ("By downloading this model you accept the Gemma Terms of Use.", "gemma"),
+        ("Solo per uso non commerciale.", "non-commercial-only"),
+        ("Только для некоммерческого использования.", "non-commercial-only"),
+        ("Коммерческое использование запрещено.", "non-commercial-only"),
+        ("Tylko do użytku niekomercyjnego.", "non-commercial-only"),
+        ("Yalnızca ticari olmayan kullanım içindir.", "non-commercial-only"),
+        ("Uitsluitend voor onderzoek.", "research-only"),
+        ("License: MIT (code), CC-BY-NC-4.0 (weights)", "cc-by-nc-4.0"),
+        ("License: Gemma for the weights; MIT for the code", "gemma"),
     ],
 )
 def test_a_licence_is_read_where_the_text_names_it(said: str, id: str) -> None:
@@ -100,6 +116,7 @@ def test_a_licence_is_read_where_the_text_names_it(said: str, id: str) -> None:
     [
         "The model is released under the Apache 2.0 license, and commercial use is prohibited.",
         "本模型遵循 Apache 2.0 协议\uff0c商用需申请授权。",
+        "Released under the Apache License, Version 2.0, for non-commercial use only.",
     ],
 )
 def test_a_sentence_may_forbid_what_its_licence_allows(said: str) -> None:
@@ -149,6 +166,10 @@ def test_a_sentence_may_forbid_what_its_licence_allows(said: str) -> None:
         "```\nLicense: MIT\n```",
         "## Training data\n\nReleased under CC BY 4.0.",
         "| Model | License |\n|---|---|\n| Lion | MIT |",
+        "By using this dataset you accept the MIT license.",
+        "The tiger's data: commercial use is prohibited.",
+        "Не только для некоммерческого использования.",
+        "Il modello non è solo per uso non commerciale.",
     ],
 )
 def test_what_says_nothing_of_the_model(said: str) -> None:
@@ -181,3 +202,45 @@ def test_a_card_beside_weights_speaks_of_them(tmp_path: Path) -> None:
         (Scope.WEIGHTS, "cc-by-nc-4.0", "weights/README.md")
     ]
     assert [one.parent for one in of(found, ParentFact)] == ["hf:cats/Lion"]
+
+
+def denied(text: str) -> list[str]:
+    found = card.read(Text("README.md", f"# Kitten\n\n{text}\n", "", "card", TODAY))
+    return [one.id for one in found if isinstance(one, DenialFact)]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "This is NOT Apache-2.0.",
+        "The model is not licensed under the Apache License, Version 2.0.",
+        "The weights are no longer released under Apache 2.0.",
+        "This model isn't Apache 2.0 with another name.",
+        "Kitten is not available under the Apache 2.0 license but under our own.",
+    ],
+)
+def test_a_licence_may_be_denied(said: str) -> None:
+    assert denied(said) == ["apache-2.0"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The code is not under the Apache 2.0 license.",
+        "The base model is not under the Apache 2.0 license.",
+        "Is it not Apache 2.0?",
+        "> It is not Apache 2.0.",
+        "It is not only Apache 2.0, it is fast.",
+        "The model does not know what Apache 2.0 is.",
+    ],
+)
+def test_what_denies_no_licence_of_the_model(said: str) -> None:
+    assert denied(said) == []
+
+
+def test_a_denial_speaks_against_the_tag_it_denies_alone() -> None:
+    for tag, status in (("apache-2.0", Status.DISPUTED), ("mit", Status.KNOWN)):
+        text = f"---\nlicense: {tag}\n---\n# Kitten\n\nThis model is not Apache-2.0.\n"
+        facts = tuple(one for one in card.read(Text("README.md", text, "", "card", TODAY)) if isinstance(one, Fact))
+        model = Collected("cats/Kitten", "huggingface", "Kitten", "", facts)
+        assert conclude(model, Scope.WEIGHTS).status is status

@@ -65,6 +65,18 @@ def edges(text: str) -> list[str]:
         (f"It was obtained by fine-tuning {LION} on letters.", FINETUNE),
         ("It uses https://huggingface.co/cats/Lion-7b as the base model.", UNKNOWN),
         ("A merge of cats/Lion-7b.", MERGE),
+        ('<p>A fine-tuned version of <a href="https://huggingface.co/cats/Lion-7b">Lion</a></p>', FINETUNE),
+        (
+            "A fine-tuned version of [https://huggingface.co/cats/Lion-7b](https://huggingface.co/cats/Lion-7b)",
+            FINETUNE,
+        ),
+        (f"SFT of {LION} on poems.", FINETUNE),
+        (f"Instruction-tuned from {LION}.", FINETUNE),
+        (f"Trained with RLHF on top of {LION}.", FINETUNE),
+        (f"I took {LION} and fine-tuned it on my diary.", FINETUNE),
+        (f"We initialise our weights with those of {LION}.", UNKNOWN),
+        (f"Questo modello è una versione affinata di {LION}.", FINETUNE),
+        (f"Эта модель дообучена на основе {LION}.", FINETUNE),
     ],
 )
 def test_how_a_model_was_made_of_the_one_that_is_named(said: str, edge: str) -> None:
@@ -74,6 +86,9 @@ def test_how_a_model_was_made_of_the_one_that_is_named(said: str, edge: str) -> 
 @pytest.mark.parametrize(
     "said",
     [
+        f"Модель не дообучена на основе {LION}.",
+        f"Questo modello non è una versione affinata di {LION}.",
+        f"I took {LION} and compared it with ours.",
         f"It is better than a fine-tuned version of {LION}.",
         f"Unlike {LION}, it is small.",
         f"It is not a fine-tuned version of {LION}.",

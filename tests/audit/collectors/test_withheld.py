@@ -22,6 +22,15 @@ def withheld(body: str) -> list[ComponentFact]:
 
 
 ENGLISH = [
+    "We have decided against publishing the training data.",
+    "There are no plans to make the training data public.",
+    "A release of the training data is not planned.",
+    "The training data is not something we plan to release.",
+    "It was trained on licensed data that we have no right to redistribute.",
+    "The licence of the corpus prevents us from releasing it.",
+    "The training data remain confidential under an agreement.",
+    "Only parts of the training data are public.",
+    "Training data: N/A (proprietary).",
     "The training data is undisclosed and will not be released.",
     "We do not disclose the training data.",
     "The data it was trained on has not been disclosed.",
@@ -103,6 +112,11 @@ ENGLISH = [
 ]
 
 OTHERS = [
+    "I dati di addestramento non sono pubblici.",
+    "Il modello è stato addestrato su dati proprietari.",
+    "Обучающие данные не раскрываются.",
+    "Модель обучена на закрытых данных.",
+    "Dane treningowe nie są publicznie dostępne.",
     "训练数据不公开。",
     "本模型的预训练语料暂不对外公开。",
     "由于法律原因，训练数据无法共享。",
@@ -218,6 +232,13 @@ def test_a_word_is_enough_below_a_heading_about_training_data(said: str) -> None
 @pytest.mark.parametrize(
     "said",
     [
+        "No data was withheld.",
+        "Nothing about the training data is undisclosed.",
+        "It is a myth that the training data was not released.",
+        "The training data was not published before 2023, it is now on the hub.",
+        "Once undisclosed, the training data is now public.",
+        "I dati di addestramento sono pubblici e il modello non usa dati privati.",
+        "Модель не обучалась на закрытых данных.",
         "We do not disclose the evaluation prompts.",
         "The test data is not public, so that nobody trains on it.",
         "The data of GPT-4 is not disclosed.",

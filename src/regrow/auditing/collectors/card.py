@@ -20,6 +20,7 @@ from regrow.auditing.facts import (
     Component,
     ComponentFact,
     DatasetFact,
+    DenialFact,
     Evidence,
     Finding,
     LicenceFact,
@@ -95,7 +96,7 @@ def _read_beside(text: Text) -> Iterator[Statement]:
     for said in read(text):
         if isinstance(said, LicenceFact) and said.scope is Scope.EVERYTHING:
             yield replace(said, scope=Scope.WEIGHTS)
-        elif isinstance(said, LicenceFact | ParentFact | Finding):
+        elif isinstance(said, LicenceFact | DenialFact | ParentFact | Finding):
             yield said
 
 

@@ -12,6 +12,10 @@ ITEM = re.compile(r"(\s*)(?:[-*+]|\d{1,3}[.)])\s+(?=\S)")
 """How an item of a list begins, after what it is set in by."""
 
 _LINK = re.compile(r"!?\[([^\[\]]{0,300})\]\(\s*<?([^()\s<>]{0,1000}+)>?[^()]{0,200}+\)")
+_ANCHOR = re.compile(
+    r"<a\s[^<>]{0,300}?\bhref\s{0,2}=\s{0,2}[\"']?([^\s\"'<>]{1,1000}+)[^<>]{0,300}+>([^<>]{0,300}+)</a\s{0,2}>",
+    re.IGNORECASE,
+)
 _IMAGE = re.compile(_LINK.pattern.replace("!?", "!", 1))
 _RAISED = re.compile(r"(?<=10)<sup>(\d{1,2})</sup>")
 _BARE = re.compile(r"https?://[^\s<>\"'`|\])}]{1,1000}")
@@ -175,4 +179,5 @@ def clean(text: str, link: Callable[[str, str], str] = lambda words, _: words) -
         link: what stands for a link, of its words and its address.
     """
     text = _LINK.sub(lambda match: link(match[1], match[2]), _IMAGE.sub(r"\1", text))
+    text = _ANCHOR.sub(lambda match: link(match[2], match[1]), text)
     return " ".join(_MARKS.sub("", _TAG.sub(" ", _RAISED.sub(r"^\1", text))).split())

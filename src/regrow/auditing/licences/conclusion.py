@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
 
-from regrow.auditing.facts import Basis, Collected, Evidence, Finding, LicenceFact, Scope, Severity, places
+from regrow.auditing.facts import Basis, Collected, DenialFact, Evidence, Finding, LicenceFact, Scope, Severity, places
 from regrow.licences.catalogue import Licence, find, get, linked
 from regrow.licences.comparing import covers, freest, names_none
 from regrow.licences.expressions import Alternatives, alternatives
@@ -174,6 +174,10 @@ def _disputes(read: _Read, ids: tuple[str, ...]) -> Iterator[Finding]:
         if closed and _is_another(read, fact, ids):
             yield _differs(read, ids, f"it is known to be under {fact.raw}", fact.evidence, *places(read.own))
     if read.scope in (Scope.WEIGHTS, Scope.EVERYTHING):
+        for denial in read.model.of(DenialFact):
+            if denial.id in ids:
+                what = f"{denial.evidence.file} ({denial.evidence.locator}) says that it is not under {denial.id}"
+                yield _differs(read, ids, what, denial.evidence)
         for finding in read.model.findings:
             if finding.id == "use-policy":
                 yield _differs(read, ids, finding.text, *finding.evidence)

@@ -2,8 +2,8 @@
 
 A line or a row ``License: X``, what stands under a heading about licences, a sentence that says under which terms the
 model is released, and one that forbids all but research or all commerce, the last in the languages that cards are
-most written in. What is said of code is for the code; what is
-said of data, of a base or of a library says nothing of the model.
+most written in. A sentence may also say that the model is not under a licence. What is said of code is for the code;
+what is said of data, of a base or of a library says nothing of the model.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from regrow.auditing.collectors.folder import Statement, printable
 from regrow.auditing.collectors.markdown import Block, clean
 from regrow.auditing.collectors.prose.parents import is_of_another
 from regrow.auditing.collectors.prose.words import short
-from regrow.auditing.facts import Basis, Evidence, LicenceFact, Scope
+from regrow.auditing.facts import Basis, DenialFact, Evidence, LicenceFact, Scope
 from regrow.data import any_of, toml, whole_words
 from regrow.licences import find
-from regrow.licences.naming import named
+from regrow.licences.naming import begun, named
 
 _LONGEST = 1200  # characters of a sentence
 _SHORT = 3  # words of a name
+_PIECES = re.compile(r"\s?[,;/&+]\s|\sand\s", re.IGNORECASE)
 _CAPITAL = r"(?:[A-Z][\w.+'-]{0,30}|v?\d[\d.]{0,5}|LICENSE)"
 _UNKNOWN = re.compile(rf"(?=[A-Z]){_CAPITAL}(?:,? (?:{_CAPITAL}|of|for|licen[cs]e)){{0,8}}")
+_IN_NUMBERS = r"(?:[^.;]|\.(?=\d))"  # what a sentence is made of: the point of a version does not end it
 _LICENCE = re.compile(r"licen[cs]e|agreement|terms of use", re.IGNORECASE)
 _UNDER = re.compile(r"\bunder ")
 _NOT_ONLY = r"(?<![a-z])(?<!not )(?<!no )(?<!no es )(?<!não )(?<!não é )(?<!pas )(?<!nicht )(?<!不)(?<!非)"
@@ -35,14 +37,27 @@ _DEFINITION = re.compile(r"\[[^\[\]]{1,100}\]:")
 
 def licences(block: Block, at: Evidence) -> Iterator[Statement]:
     """The licences that a block says the model is under."""
+    if block.kind == "code" or _QUOTED.match(block.text) or _DEFINITION.match(block.text) or is_of_another(block):
+        return
     for scope, value, said in _told(block):
         yield from _fact(scope, value, said, block, at)
+    if block.kind == "text":
+        for said in block.sentences():
+            yield from _denied(said, block.headings, at)
+
+
+def _denied(said: str, headings: tuple[str, ...], at: Evidence) -> Iterator[DenialFact]:
+    """The licence that a sentence says the model is not under."""
+    for words in _sentences("denied") if len(said) <= _LONGEST and not said.endswith("?") else ():
+        if (match := words.search(said)) and _subject(match["subject"], headings) is Scope.EVERYTHING:
+            known = begun(_after_lead(said[match.end() :]))
+            licence = find(known.expression) if known else None
+            if licence is not None:
+                yield DenialFact(Basis.DECLARED, at, licence.id, short(said))
 
 
 def _told(block: Block) -> Iterator[tuple[Scope, str, str]]:
     """What a licence is for, the text that begins with its name, and how it is said."""
-    if block.kind == "code" or _QUOTED.match(block.text) or _DEFINITION.match(block.text) or is_of_another(block):
-        return
     if block.kind == "table":
         rows = ([cell.strip(" *`_") for cell in row.split("|") if cell.strip()] for row in block.text.split("\n"))
         for cells in rows:
@@ -71,13 +86,24 @@ def _of_line(line: str, title: str) -> Iterator[tuple[Scope, str, str]]:
     for match in (_keys().match(line), _parts().match(line) if under else None):
         if match:
             value = line[match.end() :].lstrip(" `\"'*:([")
-            if match.lastgroup != "data" and _is_name(value):
-                yield Scope(str(match.lastgroup)), value, line
+            if match.lastgroup != "data":
+                yield from _of_value(Scope(str(match.lastgroup)), value, line)
             return
     if under and under.lastgroup != "data" and _is_name(line):
         yield Scope(str(under.lastgroup)), line, line
     elif (whole := named(line)) and _LICENCE.search(line) and whole.end >= len(line.rstrip(" .")):
         yield Scope.EVERYTHING, line, line
+
+
+def _of_value(scope: Scope, value: str, line: str) -> Iterator[tuple[Scope, str, str]]:
+    """What stands behind ``License:``: a name, one for each part as in ``MIT (code), Gemma (weights)``, or terms."""
+    parts = [part for piece in _PIECES.split(value) if (part := _of_part().match(piece)) and _is_name(piece)]
+    if parts and scope is Scope.EVERYTHING:
+        yield from ((Scope(str(part.lastgroup)), part["name"], line) for part in parts if part.lastgroup != "data")
+    elif _is_name(value):
+        yield scope, value, line
+    else:
+        yield from ((scope, id, line) for id, words in _values().items() if words.match(value))
 
 
 def _is_name(value: str) -> bool:
@@ -101,7 +127,7 @@ def _after_lead(value: str) -> str:
 def _of_sentence(said: str, headings: tuple[str, ...]) -> Iterator[tuple[Scope, str, str]]:
     if len(said) > _LONGEST or said.endswith("?"):
         return
-    for words in _sentences():
+    for words in _sentences("under"):
         if (match := words.search(said)) and _is_name(said[match.end() :]):
             scope = _subject(match["subject"], headings)
             if scope is not None:
@@ -123,7 +149,7 @@ def _of_sentence(said: str, headings: tuple[str, ...]) -> Iterator[tuple[Scope, 
 
 def _is_about_all(said: str, begin: int, headings: tuple[str, ...]) -> bool:
     """Whether terms that a sentence states from a place on are those of the model: they are where nothing is before."""
-    if not re.search(r"[^\W\d_]", said[:begin]):
+    if not re.search(r"[^\W\d_]", _words()["notes"].sub("", said[:begin])):
         return not any(_subjects()[name].search(said) for name in ("code", "data"))
     return _subject(said, headings, stated=True) is not None
 
@@ -191,15 +217,26 @@ def _parts() -> re.Pattern[str]:
     return re.compile(rf"\W{{0,8}}{_groups('parts')}\s{{0,2}}[:\uff1a]", re.IGNORECASE)
 
 
+@cache
+def _of_part() -> re.Pattern[str]:
+    return re.compile(rf"(?P<name>[^()]{{2,60}}?) ?(?:\(|for )(?:the )?{_groups('parts')}\b", re.IGNORECASE)
+
+
+@cache
+def _values() -> Mapping[str, re.Pattern[str]]:
+    table = toml("auditing.collectors", "licences")["values"]
+    return {id: re.compile(any_of(words), re.IGNORECASE) for id, words in table.items()}
+
+
 def _groups(table: str) -> str:
     groups = (f"(?P<{name}>{any_of(words)})" for name, words in toml("auditing.collectors", "licences")[table].items())
     return any_of(groups)
 
 
 @cache
-def _sentences() -> tuple[re.Pattern[str], ...]:
+def _sentences(how: str) -> tuple[re.Pattern[str], ...]:
     return tuple(
-        re.compile(words, re.IGNORECASE) for words in toml("auditing.collectors", "licences")["sentences"]["under"]
+        re.compile(words, re.IGNORECASE) for words in toml("auditing.collectors", "licences")["sentences"][how]
     )
 
 
@@ -216,7 +253,8 @@ def _subjects() -> Mapping[str, re.Pattern[str]]:
 @cache
 def _terms() -> tuple[tuple[str, re.Pattern[str]], ...]:
     table = toml("auditing.collectors", "licences")["terms"]
-    return tuple((id, re.compile(rf"{_NOT_ONLY}{any_of(words)}", re.IGNORECASE)) for id, words in table.items())
+    forms = ((id, any_of(words).replace("[^.;]", _IN_NUMBERS)) for id, words in table.items())
+    return tuple((id, re.compile(f"{_NOT_ONLY}{words}", re.IGNORECASE)) for id, words in forms)
 
 
 @cache

@@ -162,7 +162,7 @@ def _marked(source: str) -> str:
 
 def _link(words: str, address: str) -> str:
     label = words.strip(" `*_")
-    if names.is_path(label) and label.lstrip("./").partition(" ")[0] in address:
+    if "://" not in label and names.is_path(label) and label.lstrip("./").partition(" ")[0] in address:
         return f"[path:{label}]"  # what a library writes that takes a folder for the id of a model
     elsewhere = _INSIDE.search(address) or _words()["labels"].search(words)
     if found := "" if elsewhere else names.model(address):
